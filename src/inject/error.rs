@@ -1,0 +1,180 @@
+//! What can go wrong, who must act, and every text of it.
+
+use std::fmt;
+
+/// Who must act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The pod's author: HTTP 200 with `allowed: false`, code 422.
+    Pod,
+    /// The template's author: HTTP 500, so that the `failurePolicy` decides.
+    Template,
+    /// A fault of Outrigger: HTTP 500, so that the `failurePolicy` decides.
+    Injector,
+}
+
+/// Kind of a problem; the code is stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ErrorCode {
+    /// `pod_invalid`: the object is no pod that the engine can read.
+    PodInvalid,
+    /// `annotation_invalid`: an annotation's value breaks its rule.
+    AnnotationInvalid,
+    /// `template_not_found`
+    TemplateNotFound,
+    /// `template_not_allowed`: the template's `match` refuses the pod.
+    TemplateNotAllowed,
+    /// `template_broken`: the template was never loaded successfully.
+    TemplateBroken,
+    /// `parameter_unknown`
+    ParameterUnknown,
+    /// `parameter_missing`
+    ParameterMissing,
+    /// `parameter_invalid`
+    ParameterInvalid,
+    /// `container_not_found`: `outrigger.dev/containers` names no container of the pod.
+    ContainerNotFound,
+    /// `auto_container_unclaimed`: a container with `image: auto` that no chosen template has.
+    AutoContainerUnclaimed,
+    /// `conflict`
+    Conflict,
+    /// `expression_missing_key`: the pod, its app container or its namespace lacks a key that an expression reads.
+    ExpressionMissingKey,
+    /// `expression_failed`
+    ExpressionFailed,
+    /// `result_invalid`: with this pod's values the result would be no valid pod.
+    ResultInvalid,
+    /// `internal`
+    Internal,
+}
+
+impl ErrorCode {
+    pub const ALL: [Self; 15] = [
+        Self::PodInvalid,
+        Self::AnnotationInvalid,
+        Self::TemplateNotFound,
+        Self::TemplateNotAllowed,
+        Self::TemplateBroken,
+        Self::ParameterUnknown,
+        Self::ParameterMissing,
+        Self::ParameterInvalid,
+        Self::ContainerNotFound,
+        Self::AutoContainerUnclaimed,
+        Self::Conflict,
+        Self::ExpressionMissingKey,
+        Self::ExpressionFailed,
+        Self::ResultInvalid,
+        Self::Internal,
+    ];
+
+    /// The stable code: metric label, log field, Event reason, audit annotation.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::PodInvalid => "pod_invalid",
+            Self::AnnotationInvalid => "annotation_invalid",
+            Self::TemplateNotFound => "template_not_found",
+            Self::TemplateNotAllowed => "template_not_allowed",
+            Self::TemplateBroken => "template_broken",
+            Self::ParameterUnknown => "parameter_unknown",
+            Self::ParameterMissing => "parameter_missing",
+            Self::ParameterInvalid => "parameter_invalid",
+            Self::ContainerNotFound => "container_not_found",
+            Self::AutoContainerUnclaimed => "auto_container_unclaimed",
+            Self::Conflict => "conflict",
+            Self::ExpressionMissingKey => "expression_missing_key",
+            Self::ExpressionFailed => "expression_failed",
+            Self::ResultInvalid => "result_invalid",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Who must act.
+    pub const fn blame(self) -> Blame {
+        match self {
+            Self::PodInvalid
+            | Self::AnnotationInvalid
+            | Self::TemplateNotFound
+            | Self::TemplateNotAllowed
+            | Self::ParameterUnknown
+            | Self::ParameterMissing
+            | Self::ParameterInvalid
+            | Self::ContainerNotFound
+            | Self::AutoContainerUnclaimed
+            | Self::Conflict
+            | Self::ExpressionMissingKey
+            | Self::ResultInvalid => Blame::Pod,
+            Self::TemplateBroken | Self::ExpressionFailed => Blame::Template,
+            Self::Internal => Blame::Injector,
+        }
+    }
+}
+
+/// One problem of one pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub code: ErrorCode,
+    /// The template concerned, if it is one.
+    pub template: Option<String>,
+    /// The annotation key concerned, if it is one: what logs may show instead of the sentence.
+    pub annotation: Option<String>,
+    /// One line that names the object, the value in quotes and what is expected. It may quote values of the pod, so it goes
+    /// into the answer alone, never into a log.
+    pub message: String,
+}
+
+/// Why a pod is refused, or no verdict can be given: all problems at once, at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InjectError {
+    problems: Vec<Problem>,
+}
+
+impl InjectError {
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Who must act: the injector's faults hide the template's, which hide the pod's.
+    pub fn blame(&self) -> Blame {
+        let of = |blame| self.problems.iter().any(|problem| problem.code.blame() == blame);
+        if of(Blame::Injector) {
+            Blame::Injector
+        } else if of(Blame::Template) {
+            Blame::Template
+        } else {
+            Blame::Pod
+        }
+    }
+
+    /// Distinct codes in the order of their problems.
+    pub fn codes(&self) -> Vec<ErrorCode> {
+        let mut codes: Vec<ErrorCode> = Vec::new();
+        for problem in &self.problems {
+            if !codes.contains(&problem.code) {
+                codes.push(problem.code);
+            }
+        }
+        codes
+    }
+}
+
+impl From<Vec<Problem>> for InjectError {
+    fn from(problems: Vec<Problem>) -> Self {
+        debug_assert!(!problems.is_empty());
+        Self { problems }
+    }
+}
+
+impl fmt::Display for InjectError {
+    /// All problems on one line, joined by `; `.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("; ")?;
+            }
+            write!(f, "{}: {}", problem.code.code(), problem.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for InjectError {}

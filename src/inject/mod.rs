@@ -1,0 +1,158 @@
+//! The injection engine: a pod and a set of templates in, a JSON Patch out.
+//!
+//! Pure and synchronous: no I/O, clock, environment or randomness. Every way to run Outrigger calls [`Injector::inject`].
+
+pub mod error;
+pub mod pod;
+pub mod reason;
+pub mod template;
+
+use std::collections::BTreeMap;
+
+pub use error::{Blame, ErrorCode, InjectError, Problem};
+pub use reason::SkipReason;
+pub use template::{LoadProblem, Loaded, SourceText, TemplateSet};
+
+/// One immutable snapshot: the templates and the settings that a request sees from start to end.
+pub struct Injector {
+    templates: TemplateSet,
+    settings: Settings,
+}
+
+/// What the operator decides for all pods.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether containers with `restartPolicy: Always` among the init containers work in this cluster.
+    pub native_sidecars: NativeSidecars,
+    /// Kubernetes version of the cluster as `MAJOR.MINOR.PATCH`, seen by expressions as `cluster.version`.
+    pub cluster_version: String,
+    /// Namespaces in which nothing is ever injected.
+    pub excluded_namespaces: Vec<String>,
+    /// Domain of all annotations and labels, by default `outrigger.dev`.
+    pub domain: String,
+    /// Milliseconds of a monotonic clock. The core has no clock of its own; without one only the step budget bounds an expression.
+    pub clock: Option<fn() -> u64>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            native_sidecars: NativeSidecars::Supported,
+            cluster_version: "1.37.0".to_owned(),
+            excluded_namespaces: Vec::new(),
+            domain: "outrigger.dev".to_owned(),
+            clock: None,
+        }
+    }
+}
+
+/// KEP-753: native sidecars are init containers with `restartPolicy: Always`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NativeSidecars {
+    Supported,
+    Unsupported,
+}
+
+/// Labels and annotations of the pod's namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Namespace {
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What an admission request (or the command line) asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// API group, version and resource, such as `""`, `v1`, `pods`.
+    pub group: &'a str,
+    pub version: &'a str,
+    pub resource: &'a str,
+    /// `""` for the object itself, else such as `ephemeralcontainers`.
+    pub sub_resource: &'a str,
+    /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
+    pub operation: &'a str,
+    /// Namespace of the request: a pod under admission often has none of its own.
+    pub namespace: &'a str,
+    /// What is known of that namespace; `None` when nothing is.
+    pub namespace_object: Option<&'a Namespace>,
+    /// The object as JSON text, `null` or empty when the request has none.
+    pub object: &'a str,
+}
+
+impl<'a> Request<'a> {
+    /// The request that the API server would make for this new pod.
+    pub fn create_pod(namespace: &'a str, object: &'a str) -> Self {
+        Self {
+            group: "",
+            version: "v1",
+            resource: "pods",
+            sub_resource: "",
+            operation: "CREATE",
+            namespace,
+            namespace_object: None,
+            object,
+        }
+    }
+}
+
+/// What was decided for a pod that is to be admitted.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    Injected(Injection),
+    Skipped(Skip),
+}
+
+/// A pod that gets something.
+#[derive(Clone, Debug)]
+pub struct Injection {
+    /// The operations that were applied to the pod, in order; never empty.
+    pub patch: json_patch::Patch,
+    /// The pod after the patch.
+    pub pod: serde_json::Value,
+    /// Names of the templates that were put in, in the order asked for.
+    pub templates: Vec<String>,
+    /// Reasons that held for other templates of the same pod.
+    pub reasons: Vec<SkipReason>,
+    /// Sentences for the pod's author, unbounded in length and number.
+    pub warnings: Vec<String>,
+}
+
+/// A pod that is left as it is, with all reasons that hold (never empty unless an error was turned into warnings by `onError: Skip`).
+#[derive(Clone, Debug, Default)]
+pub struct Skip {
+    pub reasons: Vec<SkipReason>,
+    /// Codes of errors that a template's `onError: Skip` turned into warnings.
+    pub errors: Vec<ErrorCode>,
+    /// Templates the pod carries already.
+    pub templates: Vec<String>,
+    pub warnings: Vec<String>,
+}
+
+impl Injector {
+    pub fn new(templates: TemplateSet, settings: Settings) -> Self {
+        Self { templates, settings }
+    }
+
+    pub fn templates(&self) -> &TemplateSet {
+        &self.templates
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Decides what the pod gets and puts it in.
+    pub fn inject(&self, request: &Request<'_>) -> Result<Outcome, InjectError> {
+        let _ = request;
+        todo!()
+    }
+}
+
+/// Takes out of a pod what its status annotation says was put in. `Ok(None)`: the pod carries nothing of ours.
+///
+/// `uninject(inject(pod)) == pod` for every pod.
+pub fn uninject(pod: &serde_json::Value, domain: &str) -> Result<Option<serde_json::Value>, InjectError> {
+    let _ = (pod, domain);
+    todo!()
+}

@@ -1,0 +1,1 @@
+//! The pod as raw JSON, and read accessors.

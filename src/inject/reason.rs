@@ -1,0 +1,70 @@
+//! Why a pod gets nothing: a closed list of reasons, each with one code for machines and one sentence for people.
+
+use std::fmt;
+
+/// Why a pod, or one template of it, is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SkipReason {
+    /// `unsupported_resource`
+    UnsupportedResource,
+    /// `unsupported_operation`
+    UnsupportedOperation,
+    /// `mirror_pod`
+    MirrorPod,
+    /// `windows_pod`
+    WindowsPod,
+    /// `namespace_excluded`
+    NamespaceExcluded,
+    /// `namespace_disabled`
+    NamespaceDisabled,
+    /// `opted_out`
+    OptedOut,
+    /// `not_requested`
+    NotRequested,
+    /// `already_injected`
+    AlreadyInjected,
+}
+
+impl SkipReason {
+    pub const ALL: [Self; 9] = [
+        Self::UnsupportedResource,
+        Self::UnsupportedOperation,
+        Self::MirrorPod,
+        Self::WindowsPod,
+        Self::NamespaceExcluded,
+        Self::NamespaceDisabled,
+        Self::OptedOut,
+        Self::NotRequested,
+        Self::AlreadyInjected,
+    ];
+
+    /// The stable code: metric label, log field, Event reason, audit annotation.
+    pub const fn code(self) -> &'static str {
+        self.row().0
+    }
+
+    /// One sentence for people.
+    pub const fn sentence(self) -> &'static str {
+        self.row().1
+    }
+
+    const fn row(self) -> (&'static str, &'static str) {
+        match self {
+            Self::UnsupportedResource => ("unsupported_resource", "only pods are injected, no other resource and no subresource"),
+            Self::UnsupportedOperation => ("unsupported_operation", "pods are injected only when they are created"),
+            Self::MirrorPod => ("mirror_pod", "a mirror pod shows a static pod of a kubelet and cannot be changed"),
+            Self::WindowsPod => ("windows_pod", "the pod runs on Windows and no template that it may have says so in match.os"),
+            Self::NamespaceExcluded => ("namespace_excluded", "the configuration excludes the pod's namespace"),
+            Self::NamespaceDisabled => ("namespace_disabled", "the namespace's label outrigger.dev/injection says disabled"),
+            Self::OptedOut => ("opted_out", "the pod's annotation outrigger.dev/inject says false"),
+            Self::NotRequested => ("not_requested", "neither the pod nor its namespace asks for a template, and no Automatic template matches"),
+            Self::AlreadyInjected => ("already_injected", "the pod carries the template already"),
+        }
+    }
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code(), self.sentence())
+    }
+}

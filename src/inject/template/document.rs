@@ -1,0 +1,1 @@
+//! YAML or JSON text as JSON values that know where each key and scalar stands.
