@@ -1,0 +1,6 @@
+//! Configuration.
+
+mod args;
+pub mod settings;
+
+pub use args::{CONFIG_VARIABLE, ServeArgs};
