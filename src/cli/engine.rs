@@ -15,6 +15,7 @@ use super::documents::{self, Document};
 use super::problems::Problems;
 use super::stdio;
 use super::workload::{self, PodSite};
+use crate::config::settings;
 use crate::inject::{InjectError, Injector, Namespace, NativeSidecars, Outcome, Request, Settings, TemplateSet};
 
 /// What every command that runs the engine can be told.
@@ -41,8 +42,8 @@ pub struct EngineArgs {
     cluster_version: Option<ClusterVersion>,
 
     /// Domain of all annotations and labels
-    #[arg(long, value_name = "DOMAIN", default_value_t = Settings::default().domain)]
-    pub domain: String,
+    #[arg(long, value_name = "DOMAIN", default_value = settings::DOMAIN.default)]
+    domain: String,
 }
 
 /// When sidecars are native.
@@ -71,9 +72,9 @@ impl std::str::FromStr for ClusterVersion {
         let plain = text.strip_prefix('v').unwrap_or(text);
         let plain = plain.split(['-', '+']).next().unwrap_or_default();
         let numbers: Result<Vec<u32>, _> = plain.split('.').map(str::parse).collect();
-        match numbers.map_err(|_| expected())?.as_slice() {
-            &[major, minor] => Ok(Self { major, minor, patch: 0 }),
-            &[major, minor, patch] => Ok(Self { major, minor, patch }),
+        match *numbers.map_err(|_| expected())?.as_slice() {
+            [major, minor] => Ok(Self { major, minor, patch: 0 }),
+            [major, minor, patch] => Ok(Self { major, minor, patch }),
             _ => Err(expected()),
         }
     }
@@ -97,7 +98,7 @@ impl Engine {
         let (templates, namespaces) = Problems::both(load_templates(&args.templates), namespaces_of_file(args))?;
         let only = namespaces.keys().next().filter(|_| namespaces.len() == 1);
         let default_namespace = args.namespace.as_ref().or(only).map_or("default", String::as_str).to_owned();
-        Ok(Self { injector: Injector::new(templates, settings(args)), default_namespace, namespaces })
+        Ok(Self { injector: Injector::new(templates, engine_settings(args)), default_namespace, namespaces })
     }
 
     /// Takes over the Namespace objects that stand beside the workloads; those of `--namespace-file` win.
@@ -118,13 +119,16 @@ impl Engine {
     }
 }
 
-fn settings(args: &EngineArgs) -> Settings {
-    let mut settings = Settings { domain: args.domain.clone(), clock: Some(milliseconds), ..Settings::default() };
-    if let Some(version) = &args.cluster_version {
-        settings.cluster_version = version.to_string();
+fn engine_settings(args: &EngineArgs) -> Settings {
+    let version = args.cluster_version.as_ref();
+    Settings {
+        native_sidecars: native_sidecars(args.native_sidecars, version),
+        cluster_version: version.map_or_else(|| Settings::default().cluster_version, ToString::to_string),
+        // What the server does unless it is told otherwise.
+        excluded_namespaces: settings::EXCLUDE_NAMESPACES.default.split(',').map(str::to_owned).collect(),
+        domain: args.domain.clone(),
+        clock: Some(milliseconds),
     }
-    settings.native_sidecars = native_sidecars(args.native_sidecars, args.cluster_version.as_ref());
-    settings
 }
 
 /// `auto`: every kubelet that an API server of version 1.32 supports runs them. The newest version is assumed when none is named.
@@ -199,7 +203,9 @@ fn string_map(namespace: &str, value: &Value, member: &str) -> Result<BTreeMap<S
     let mut problems = Problems::default();
     let texts = entries.iter().filter_map(|(key, value)| match value.as_str() {
         Some(text) => Some((key.clone(), text.to_owned())),
-        None => problems.keep(Err(wrong(namespace, &format!("{member}[{key:?}]"), value, "a string (put it in quotes)"))),
+        None => {
+            problems.keep(Err(wrong(namespace, &format!("{member}[{key:?}]"), value, "a string (put it in quotes)")))
+        }
     });
     let texts = texts.collect();
     problems.or(texts)
@@ -253,7 +259,8 @@ mod tests {
 
     #[test]
     fn a_namespace_has_the_label_with_its_name() {
-        let value = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "demo", "labels": {"team": "a"}}});
+        let value =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "demo", "labels": {"team": "a"}}});
         let namespace = namespace(&value).expect("it is complete");
         let labels: Vec<_> = namespace.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         assert_eq!(labels, ["kubernetes.io/metadata.name=demo", "team=a"]);
@@ -265,7 +272,11 @@ mod tests {
         let value = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
         let problems = namespace(&value).expect_err("three values are wrong").to_string();
         assert_eq!(problems.lines().count(), 3, "{problems}");
-        for part in ["metadata.labels[\"a\"] is a boolean", "metadata.labels[\"b\"] is a number", "metadata.annotations is a list"] {
+        for part in [
+            "metadata.labels[\"a\"] is a boolean",
+            "metadata.labels[\"b\"] is a number",
+            "metadata.annotations is a list",
+        ] {
             assert!(problems.contains(part), "{part} is missing in {problems}");
         }
     }

@@ -13,7 +13,7 @@ use super::output;
 use super::problems::Problems;
 use super::stdio;
 use crate::cluster::webhook_configuration::{Endpoint, WebhookConfiguration, WebhookUrl};
-use crate::inject::Settings;
+use crate::config::settings;
 
 /// Print what an installation needs
 #[derive(Args, Debug)]
@@ -40,7 +40,7 @@ struct WebhookArgs {
     ca_file: Vec<PathBuf>,
 
     /// Domain of all annotations and labels
-    #[arg(long, value_name = "DOMAIN", default_value_t = Settings::default().domain)]
+    #[arg(long, value_name = "DOMAIN", default_value = settings::DOMAIN.default)]
     domain: String,
 }
 
@@ -78,13 +78,21 @@ fn ca_bundle(files: &[PathBuf]) -> Result<Option<Vec<u8>>, Problems> {
     problems.or(Some(bundle.into_bytes()).filter(|_| !files.is_empty()))
 }
 
+/// The text of a file that holds certificates and nothing else.
 fn certificates(file: &Path) -> Result<String, String> {
     let path = file.display();
-    let text = std::fs::read(file).map_err(|error| format!("{path}: cannot be read: {error}"))?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{path}: cannot be read: {error}"))?;
+    if text.contains("PRIVATE KEY-----") {
+        return Err(format!("{path}: holds a private key, expected certificates alone"));
+    }
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     let certificates = certificates.map_err(|error| format!("{path}: no valid PEM: {error}"))?;
     if certificates.is_empty() {
         return Err(format!("{path}: holds no certificate, expected at least one in PEM"));
     }
-    todo!()
+    for certificate in certificates {
+        x509_parser::parse_x509_certificate(&certificate)
+            .map_err(|error| format!("{path}: a certificate cannot be parsed: {error}"))?;
+    }
+    Ok(format!("{}\n", text.trim_end()))
 }

@@ -85,7 +85,8 @@ fn inject_document(engine: &Engine, document: Document) -> Result<Injected, Prob
     let operations = problems.or(operations)?;
     let title = document.title();
     let mut after = document.value.clone();
-    json_patch::patch(&mut after, &operations).map_err(|error| format!("{title}: the patch does not apply: {error}"))?;
+    json_patch::patch(&mut after, &operations)
+        .map_err(|error| format!("{title}: the patch does not apply: {error}"))?;
     Ok(Injected { change: Change { title, before: document.value, after }, operations })
 }
 

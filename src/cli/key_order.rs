@@ -55,7 +55,9 @@ impl Serialize for KeyOrder<'_> {
                 }
                 seq.end()
             }
-            (Value::String(text), Quotes::SingleAroundJson) if is_json(text) => SingleQuoted(text).serialize(serializer),
+            (Value::String(text), Quotes::SingleAroundJson) if is_json(text) => {
+                SingleQuoted(text).serialize(serializer)
+            }
             (scalar, _) => scalar.serialize(serializer),
         }
     }

@@ -10,7 +10,8 @@ use super::output::{self, Change, PlainFormat};
 use super::problems::Problems;
 use super::stdio;
 use super::workload::PodSite;
-use crate::inject::{self, Settings};
+use crate::config::settings;
+use crate::inject;
 
 /// Take injected sidecars out of the pods and workloads of files
 #[derive(Args, Debug)]
@@ -20,7 +21,7 @@ pub struct UninjectArgs {
     input: InputArgs,
 
     /// Domain of all annotations and labels
-    #[arg(long, value_name = "DOMAIN", default_value_t = Settings::default().domain)]
+    #[arg(long, value_name = "DOMAIN", default_value = settings::DOMAIN.default)]
     domain: String,
 
     /// What is printed

@@ -51,6 +51,19 @@ impl PodSite {
         Value::Object(pod)
     }
 
+    /// Writes back what was made of [`Self::pod`].
+    pub fn put(&self, document: &mut Value, mut pod: Value) {
+        let Some(place) = document.pointer_mut(self.pointer.as_str()) else { return };
+        for key in ["apiVersion", "kind"] {
+            if place.get(key).is_none()
+                && let Some(pod) = pod.as_object_mut()
+            {
+                pod.remove(key);
+            }
+        }
+        *place = pod;
+    }
+
     /// Whether the document leaves out the metadata of this pod, which a pod always has.
     pub fn lacks_metadata(&self, document: &Value) -> bool {
         self.object(document).get("metadata").is_none_or(Value::is_null)
@@ -114,7 +127,7 @@ impl Search {
         let owner = format!("{kind}/{}", name(object));
         match check(object, way) {
             Ok(()) => self.sites.push(PodSite {
-                pointer: pointer.concat(&PointerBuf::from_tokens(way)),
+                pointer: pointer.concat(&PointerBuf::from_tokens(way.iter().copied())),
                 owner,
                 namespace: text(object, "/metadata/namespace").map(str::to_owned),
             }),
@@ -143,7 +156,7 @@ fn lacking(object: &Map<String, Value>) -> String {
 fn list_of(type_meta: TypeMeta<'_>) -> Option<Option<&str>> {
     let item_kind = type_meta.kind.strip_suffix("List")?;
     if item_kind.is_empty() {
-        return (group(type_meta) == "").then_some(None);
+        return group(type_meta).is_empty().then_some(None);
     }
     way_to_pod(TypeMeta { kind: item_kind, ..type_meta }).map(|_| Some(item_kind))
 }
@@ -153,7 +166,7 @@ fn way_to_pod(type_meta: TypeMeta<'_>) -> Option<&'static [&'static str]> {
     row.map(|row| row.2)
 }
 
-fn group<'a>(type_meta: TypeMeta<'a>) -> &'a str {
+fn group(type_meta: TypeMeta<'_>) -> &str {
     type_meta.api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
@@ -204,5 +217,130 @@ pub const fn describe(value: &Value) -> &'static str {
         Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn found(document: &Value) -> Vec<(String, String)> {
+        let sites = pod_sites("app.yaml", document).expect("the document is well formed");
+        sites.into_iter().map(|site| (site.owner, site.pointer.to_string())).collect()
+    }
+
+    fn problems(document: &Value) -> String {
+        pod_sites("app.yaml", document).expect_err("the document has a problem").to_string()
+    }
+
+    /// An object whose pod stands at the end of `way`.
+    fn workload(api_version: &str, kind: &str, way: &[&str]) -> Value {
+        let pod = json!({"spec": {"containers": []}});
+        let mut object = way.iter().rev().fold(pod, |inner, member| json!({ *member: inner }));
+        object["apiVersion"] = api_version.into();
+        object["kind"] = kind.into();
+        object["metadata"] = json!({"name": "web"});
+        object
+    }
+
+    #[test]
+    fn every_kind_that_carries_a_pod() {
+        for (group, kind, way) in KINDS {
+            let api_version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
+            let pointer: String = way.iter().map(|member| format!("/{member}")).collect();
+            assert_eq!(found(&workload(&api_version, kind, way)), [(format!("{kind}/web"), pointer)], "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_kind_of_another_group_is_not_ours() {
+        assert_eq!(found(&workload("batch.example.com/v1", "Job", TEMPLATE)), []);
+        assert_eq!(found(&workload("v1", "Deployment", TEMPLATE)), []);
+        assert_eq!(found(&json!({"apiVersion": "example.com/v1", "kind": "AllowList", "items": ["10.0.0.0/8"]})), []);
+    }
+
+    #[test]
+    fn lists_are_looked_into_at_any_depth() {
+        let inner = json!({"apiVersion": "v1", "kind": "List", "items": [workload("batch/v1", "Job", TEMPLATE)]});
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": [workload("v1", "Pod", &[]), inner]});
+        let expected = [("Pod/web", "/items/0"), ("Job/web", "/items/1/items/0/spec/template")];
+        assert_eq!(found(&list), expected.map(|(owner, pointer)| (owner.to_owned(), pointer.to_owned())));
+    }
+
+    #[test]
+    fn items_of_a_typed_list_have_its_type() {
+        let item = json!({"metadata": {"name": "web"}, "spec": {"template": {"spec": {}}}});
+        let list = json!({"apiVersion": "apps/v1", "kind": "DeploymentList", "items": [item]});
+        assert_eq!(found(&list), [("Deployment/web".to_owned(), "/items/0/spec/template".to_owned())]);
+    }
+
+    #[test]
+    fn a_list_without_items_has_no_pods() {
+        for list in
+            [json!({"apiVersion": "v1", "kind": "List"}), json!({"apiVersion": "v1", "kind": "List", "items": null})]
+        {
+            assert_eq!(found(&list), []);
+        }
+    }
+
+    #[test]
+    fn all_problems_of_a_list_are_named() {
+        let items =
+            json!([7, {"kind": "Pod"}, workload("v1", "Pod", &[]), {"apiVersion": "v1", "kind": "Pod", "spec": null}]);
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+        let expected = [
+            "app.yaml: items[0]: expected a Kubernetes object, found a number",
+            "app.yaml: items[1]: no apiVersion, expected a Kubernetes object",
+            "app.yaml: items[3]: Pod/(no name): spec is null, expected an object",
+        ];
+        assert_eq!(problems(&list).lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn the_way_to_the_pod_is_checked() {
+        let deployment =
+            |spec| json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec});
+        for (spec, problem) in [
+            (json!(null), "spec is null, expected an object"),
+            (json!({}), "spec.template is absent, expected an object"),
+            (json!({"template": []}), "spec.template is a list, expected an object"),
+            (json!({"template": {}}), "spec.template.spec is absent, expected an object"),
+            (json!({"template": {"spec": "x"}}), "spec.template.spec is a string, expected an object"),
+            (
+                json!({"template": {"metadata": 1, "spec": {}}}),
+                "spec.template.metadata is a number, expected an object",
+            ),
+        ] {
+            assert_eq!(problems(&deployment(spec)), format!("app.yaml: Deployment/web: {problem}"));
+        }
+    }
+
+    #[test]
+    fn a_pod_template_becomes_a_pod_and_back() {
+        let document = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "demo"},
+            "spec": {"template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}},
+        });
+        let sites = pod_sites("app.yaml", &document).expect("the document is well formed");
+        let pod = sites[0].pod(&document);
+        let expected =
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}});
+        assert_eq!(pod, expected);
+        assert_eq!(sites[0].namespace.as_deref(), Some("demo"));
+        let mut written = document.clone();
+        sites[0].put(&mut written, pod);
+        assert_eq!(written, document);
+    }
+
+    #[test]
+    fn a_pod_always_has_metadata() {
+        for template in [json!({"spec": {}}), json!({"metadata": null, "spec": {}})] {
+            let document = json!({"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": template}});
+            let sites = pod_sites("app.yaml", &document).expect("the document is well formed");
+            assert!(sites[0].lacks_metadata(&document));
+            assert_eq!(sites[0].pod(&document)["metadata"], json!({}));
+        }
     }
 }
