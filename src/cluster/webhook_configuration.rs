@@ -274,12 +274,10 @@ mod tests {
 
     #[test]
     fn the_whole_object_by_url() {
-        let selector = json!({"matchExpressions": [
-            {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", "kube-node-lease", "kube-public"]},
-        ]});
-        let mut of_namespaces = selector.clone();
-        of_namespaces["matchExpressions"][1] =
-            json!({"key": "outrigger.dev/injection", "operator": "In", "values": ["enabled"]});
+        let system = json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", "kube-node-lease", "kube-public"]});
+        let takes_part = json!({"key": "outrigger.dev/injection", "operator": "In", "values": ["enabled"]});
+        let selector = json!({"matchExpressions": [system]});
+        let of_namespaces = json!({"matchExpressions": [system, takes_part]});
         let webhook = |name: &str, policy: &str, selector: &Value, condition: &str, expression: &str| {
             json!({
                 "name": name,
