@@ -3,6 +3,7 @@
 //! Pure and synchronous: no I/O, clock, environment or randomness. Every way to run Outrigger calls [`Injector::inject`].
 
 pub mod error;
+pub mod field;
 pub mod pod;
 pub mod reason;
 pub mod template;
