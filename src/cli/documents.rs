@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::problems::Problems;
 use super::stdio;
 use super::workload::{self, PodSite};
+use crate::inject::template::document::{self, ParseProblem, Place};
 
 /// Which files a command reads.
 #[derive(Args, Debug)]
@@ -102,16 +103,13 @@ fn read_regular(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 fn parse(origin: &str, text: &str) -> Result<Vec<Value>, Problems> {
-    let options = serde_saphyr::options! { legacy_octal_numbers: true, with_snippet: false };
-    let mut reader = text.as_bytes();
-    let mut problems = Problems::default();
-    let mut values = Vec::new();
-    for result in serde_saphyr::read_with_options::<_, Value>(&mut reader, options) {
-        match result {
-            Ok(Value::Null) => {}
-            Ok(value) => values.push(value),
-            Err(error) => problems.push(format!("{origin}: {error}")),
-        }
+    document::values(text).map_err(|problems| problems.iter().map(|problem| located(origin, problem)).collect())
+}
+
+/// `app.yaml:3:1: …`
+fn located(origin: &str, problem: &ParseProblem) -> String {
+    match problem.place {
+        Place { line: 0, .. } => format!("{origin}: {}", problem.message),
+        Place { line, column } => format!("{origin}:{line}:{column}: {}", problem.message),
     }
-    problems.or(values)
 }

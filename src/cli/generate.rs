@@ -17,6 +17,7 @@ use crate::config::settings;
 
 /// Print what an installation needs
 #[derive(Args, Debug)]
+#[command(long_about = LONG_ABOUT)]
 pub struct GenerateArgs {
     #[command(subcommand)]
     what: What,
@@ -29,7 +30,7 @@ enum What {
 
 /// Print the MutatingWebhookConfiguration for a server at a URL
 #[derive(Args, Debug)]
-#[command(long_about = LONG_ABOUT)]
+#[command(long_about = WEBHOOK_LONG_ABOUT)]
 struct WebhookArgs {
     /// Where the API server reaches the webhook, such as https://10.0.0.5:9443/mutate
     #[arg(long, value_name = "URL")]
@@ -45,6 +46,13 @@ struct WebhookArgs {
 }
 
 const LONG_ABOUT: &str = "\
+Prints what an installation needs.
+
+Examples:
+  Make an API server call a server at a URL:
+    outrigger generate webhook --url https://10.0.0.5:9443/mutate --ca-file ca.crt | kubectl apply -f -";
+
+const WEBHOOK_LONG_ABOUT: &str = "\
 Prints the MutatingWebhookConfiguration that makes an API server call a server at a URL.
 
 Examples:

@@ -4,43 +4,41 @@
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value};
-use serde_saphyr::SingleQuoted;
+use serde_saphyr::{DoubleQuoted, SingleQuoted};
 
 /// Keys that come first, in this order; all others follow sorted.
 const FIRST: [&str; 6] = ["apiVersion", "kind", "metadata", "name", "namespace", "image"];
 
-/// How strings are written.
+/// The format that the keys are ordered for.
 #[derive(Clone, Copy)]
-enum Quotes {
-    /// As the format does it.
-    Plain,
-    /// JSON inside a YAML string is put in single quotes, so that it stays readable.
-    SingleAroundJson,
+enum Language {
+    Json,
+    Yaml,
 }
 
 /// A value with its keys in customary order.
 pub struct KeyOrder<'a> {
     value: &'a Value,
-    quotes: Quotes,
+    language: Language,
 }
 
 impl<'a> KeyOrder<'a> {
     pub fn json(value: &'a Value) -> Self {
-        Self { value, quotes: Quotes::Plain }
+        Self { value, language: Language::Json }
     }
 
     pub fn yaml(value: &'a Value) -> Self {
-        Self { value, quotes: Quotes::SingleAroundJson }
+        Self { value, language: Language::Yaml }
     }
 
     fn inner(&self, value: &'a Value) -> Self {
-        Self { value, quotes: self.quotes }
+        Self { value, language: self.language }
     }
 }
 
 impl Serialize for KeyOrder<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match (self.value, self.quotes) {
+        match (self.value, self.language) {
             (Value::Object(object), _) => {
                 let mut map = serializer.serialize_map(Some(object.len()))?;
                 for (key, value) in ordered(object) {
@@ -55,9 +53,9 @@ impl Serialize for KeyOrder<'_> {
                 }
                 seq.end()
             }
-            (Value::String(text), Quotes::SingleAroundJson) if is_json(text) => {
-                SingleQuoted(text).serialize(serializer)
-            }
+            // Readable as it was written, without a backslash before every quote.
+            (Value::String(text), Language::Yaml) if is_json(text) => SingleQuoted(text).serialize(serializer),
+            (Value::String(text), Language::Yaml) if starts_with_tab(text) => DoubleQuoted(text).serialize(serializer),
             (scalar, _) => scalar.serialize(serializer),
         }
     }
@@ -68,7 +66,13 @@ fn ordered(object: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value
     first.chain(object.iter().filter(|(key, _)| !FIRST.contains(&key.as_str())))
 }
 
-/// One line of printable JSON; anything else is left to the format's own rules.
+/// One line of JSON in which nothing needs an escape; anything else is left to the format's own rules.
 fn is_json(text: &str) -> bool {
-    text.starts_with(['{', '[']) && text.contains('"') && !text.contains('\'') && !text.chars().any(char::is_control)
+    let plain = |c: char| c.is_ascii_graphic() && c != '\'' || c == ' ' || c.is_alphanumeric();
+    text.starts_with(['{', '[']) && text.contains('"') && text.chars().all(plain)
+}
+
+/// As a block such a text would be right, but kubectl's parser takes the tab for wrong indentation.
+fn starts_with_tab(text: &str) -> bool {
+    text.trim_start_matches(['\n', ' ']).starts_with('\t')
 }

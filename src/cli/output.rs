@@ -237,6 +237,11 @@ mod tests {
             "a\n...\n",
             "# not a comment\nb\n",
             "a\n\n\nb\n",
+            "{\"a\u{2028}\":1}",
+            "{\"\u{feff}\"",
+            "[\"é☃😀\"]",
+            "{\"a\"}\u{7}",
+            "{\"a\" ",
         ];
         for text in nasty {
             let value = json!({"a": {"b": [{"c": text}, text]}, "z": text});
@@ -264,6 +269,15 @@ mod tests {
     #[test]
     fn json_in_a_string_stays_readable() {
         assert_eq!(yaml_of(&json!({"status": "{\"version\":1}"})), "status: '{\"version\":1}'\n");
+    }
+
+    /// Go's parser, and so kubectl, refuses a block that begins with a tab.
+    #[test]
+    fn a_text_that_begins_with_a_tab_is_no_block() {
+        for text in ["\ta\nb\n", "\n\ta\n", "\n \ta\nb"] {
+            let yaml = yaml_of(&json!({"key": text}));
+            assert!(yaml.starts_with("key: \"") && yaml.lines().count() == 1, "{yaml}");
+        }
     }
 
     #[test]
