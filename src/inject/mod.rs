@@ -4,6 +4,7 @@
 
 pub mod error;
 pub mod field;
+pub mod names;
 pub mod pod;
 pub mod reason;
 pub mod template;

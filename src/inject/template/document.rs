@@ -8,7 +8,7 @@ use std::{cell::OnceCell, collections::BTreeMap, fmt, io::Cursor};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value, value::RawValue};
-use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, Options, Spanned};
+use serde_saphyr::{DuplicateKeyPolicy, Error, MergeKeyPolicy, Options, Spanned, budget::BudgetBreach};
 
 use crate::inject::field::{FieldPath, Step, quote};
 
@@ -26,6 +26,9 @@ const WORKLOAD_STACK_BYTES: usize = 8 * 1024 * 1024;
 
 /// Keys, scalars, lists and maps of a template document, aliases expanded: more than 256 KiB of sensible text can hold.
 const MAX_NODES: usize = 100_000;
+
+/// Aliases, and anchors, of a template document.
+const MAX_ALIASES: usize = 100;
 
 /// What all aliases of a template document may expand to.
 const MAX_EXPANDED_EVENTS: usize = 20_000;
@@ -166,8 +169,8 @@ fn document(node: Node, source: &Source<'_>) -> Document {
 fn template_options() -> Options {
     let mut options = workload_options();
     options.budget = serde_saphyr::budget! {
-        max_aliases: 100,
-        max_anchors: 100,
+        max_aliases: MAX_ALIASES,
+        max_anchors: MAX_ALIASES,
         max_depth: MAX_DEPTH,
         max_documents: 64,
         max_nodes: MAX_NODES,
@@ -197,12 +200,31 @@ fn workload_options() -> Options {
 }
 
 /// The reader's error as one line and its place.
-fn problem(error: &serde_saphyr::Error) -> ParseProblem {
+fn problem(error: &Error) -> ParseProblem {
     let place = error.location().map_or_else(Place::default, |location| place_of(&location));
-    let text = error.to_string();
-    let line = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    let suffix = format!(" at line {}, column {}", place.line, place.column);
-    ParseProblem { place, message: line.replace(&suffix, "") }
+    ParseProblem { place, message: message(error, place) }
+}
+
+/// Limits in the project's own words, as the reader shows its internals there; everything else in the reader's.
+fn message(error: &Error, place: Place) -> String {
+    match error {
+        Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => message(error, place),
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => "lists and maps are nested too deeply".to_owned(),
+        Error::Budget { breach: BudgetBreach::Nodes { .. }, .. } => format!("more than {MAX_NODES} keys and values"),
+        Error::Budget { breach: BudgetBreach::Aliases { .. } | BudgetBreach::Anchors { .. }, .. } => {
+            format!("more than {MAX_ALIASES} anchors or aliases")
+        }
+        Error::AliasReplayLimitExceeded { .. } => "the aliases expand to too much".to_owned(),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => "an anchor may not contain itself".to_owned(),
+        Error::UnknownAnchor { .. } => "the alias names no anchor before it".to_owned(),
+        Error::NonFiniteFloat { .. } => "expected a finite number".to_owned(),
+        _ => one_line(&error.to_string(), place),
+    }
+}
+
+fn one_line(text: &str, place: Place) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.replace(&format!(" at line {}, column {}", place.line, place.column), "")
 }
 
 fn place_of(location: &serde_saphyr::Location) -> Place {
@@ -397,7 +419,9 @@ impl Builder<'_> {
         };
         let text = self.source.slice(key.span).unwrap_or_default().trim();
         let message = match found {
-            "a list" | "a map" => format!("a key must be a string, not {found}"),
+            "a list" | "a map" => {
+                format!("a key must be a string, not {found}; put text with brackets or braces in quotes")
+            }
             _ => format!("the key {} is read as {found}; put it in quotes", quote(text)),
         };
         self.problems.push(ParseProblem { place: key.place, message });
@@ -568,7 +592,7 @@ spec:
                 "1:1: the key \"on\" is read as a boolean; put it in quotes",
                 "2:1: the key \"2\" is read as a number; put it in quotes",
                 "3:1: the key \"~\" is read as null; put it in quotes",
-                "4:1: a key must be a string, not a list",
+                "4:1: a key must be a string, not a list; put text with brackets or braces in quotes",
             ]
         );
         assert_eq!(value("'on': 1\n\"2\": x\n"), json!({"on": 1, "2": "x"}));
@@ -617,6 +641,21 @@ spec:
             assert!(problem.place.line >= 1 && problem.place.line <= line, "{text:?}: {problem:?}");
             assert!(!problem.message.contains("at line"), "{problem:?}");
         }
+    }
+
+    #[test]
+    fn limits_are_told_in_plain_words() {
+        assert_eq!(problems("a: &x [*x]"), ["1:8: an anchor may not contain itself"]);
+        assert_eq!(problems("a: *x"), ["1:4: the alias names no anchor before it"]);
+        assert_eq!(problems("a: .inf"), ["1:4: expected a finite number"]);
+        assert!(problems(&bomb())[0].ends_with(": the aliases expand to too much"));
+        assert_eq!(
+            problems(&format!("{}{}", "[".repeat(40), "]".repeat(40))),
+            ["1:33: lists and maps are nested too deeply"]
+        );
+        let aliases = format!("a: &a 1\nb: [{}1]\n", "*a, ".repeat(200));
+        assert!(problems(&aliases)[0].ends_with(": more than 100 anchors or aliases"));
+        assert!(problems(&format!("[{}1]", "1,".repeat(120_000)))[0].ends_with(": more than 100000 keys and values"));
     }
 
     #[test]
