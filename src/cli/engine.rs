@@ -3,7 +3,6 @@
 //! It applies no rule of injection itself. Invariant: an [`Engine`] exists only when every template and every namespace was
 //! read without a problem.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -11,12 +10,15 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::documents::{self, Document};
+use super::documents::Document;
+use super::namespaces::{self, Namespaces};
 use super::problems::Problems;
 use super::stdio;
-use super::workload::{self, PodSite};
+use super::values::{self, ClusterVersion};
+use super::workload::PodSite;
 use crate::config::settings;
-use crate::inject::{InjectError, Injector, Namespace, NativeSidecars, Outcome, Request, Settings, TemplateSet};
+use crate::inject::{InjectError, Injector, NativeSidecars, Outcome, Request, Settings, SourceText, TemplateSet};
+use crate::source::{built_in, directory};
 
 /// What every command that runs the engine can be told.
 #[derive(Args, Debug)]
@@ -26,7 +28,7 @@ pub struct EngineArgs {
     templates: Vec<PathBuf>,
 
     /// Namespace of objects that name none [default: that of --namespace-file, else "default"]
-    #[arg(short, long, value_name = "NAMESPACE")]
+    #[arg(short, long, value_name = "NAMESPACE", value_parser = values::namespace)]
     namespace: Option<String>,
 
     /// File with Namespace objects: their labels and annotations count as in the cluster
@@ -42,7 +44,7 @@ pub struct EngineArgs {
     cluster_version: Option<ClusterVersion>,
 
     /// Domain of all annotations and labels
-    #[arg(long, value_name = "DOMAIN", default_value = settings::DOMAIN.default)]
+    #[arg(long, value_name = "DOMAIN", default_value = settings::DOMAIN.default, value_parser = values::domain)]
     domain: String,
 }
 
@@ -55,47 +57,16 @@ enum NativeSidecarsWhen {
     Never,
 }
 
-/// Version of a cluster: what expressions see, and what decides about native sidecars.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct ClusterVersion {
-    major: u32,
-    minor: u32,
-    patch: u32,
-}
-
-impl std::str::FromStr for ClusterVersion {
-    type Err = String;
-
-    /// Takes what `kubectl version` prints: `1.34`, `v1.34.2`, `v1.34.2-gke.100`, `1.34+`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("expected a Kubernetes version such as 1.34.2, found {text:?}");
-        let plain = text.strip_prefix('v').unwrap_or(text);
-        let plain = plain.split(['-', '+']).next().unwrap_or_default();
-        let numbers: Result<Vec<u32>, _> = plain.split('.').map(str::parse).collect();
-        match *numbers.map_err(|_| expected())?.as_slice() {
-            [major, minor] => Ok(Self { major, minor, patch: 0 }),
-            [major, minor, patch] => Ok(Self { major, minor, patch }),
-            _ => Err(expected()),
-        }
-    }
-}
-
-impl std::fmt::Display for ClusterVersion {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
-    }
-}
-
 /// The injector, and what the command line knows of namespaces.
 pub struct Engine {
     injector: Injector,
     default_namespace: String,
-    namespaces: BTreeMap<String, Namespace>,
+    namespaces: Namespaces,
 }
 
 impl Engine {
     pub fn load(args: &EngineArgs) -> Result<Self, Problems> {
-        let (templates, namespaces) = Problems::both(load_templates(&args.templates), namespaces_of_file(args))?;
+        let (templates, namespaces) = Problems::both(load_templates(&args.templates), namespaces_of(args))?;
         let only = namespaces.keys().next().filter(|_| namespaces.len() == 1);
         let default_namespace = args.namespace.as_ref().or(only).map_or("default", String::as_str).to_owned();
         Ok(Self { injector: Injector::new(templates, engine_settings(args)), default_namespace, namespaces })
@@ -104,7 +75,7 @@ impl Engine {
     /// Takes over the Namespace objects that stand beside the workloads; those of `--namespace-file` win.
     pub fn learn_namespaces(&mut self, documents: &[Document]) -> Result<(), Problems> {
         let values = documents.iter().map(|document| &document.value);
-        for (name, namespace) in namespaces(values)? {
+        for (name, namespace) in namespaces::of_values(values)? {
             self.namespaces.entry(name).or_insert(namespace);
         }
         Ok(())
@@ -148,98 +119,44 @@ fn milliseconds() -> u64 {
 }
 
 fn load_templates(directories: &[PathBuf]) -> Result<TemplateSet, Problems> {
-    let _ = directories;
-    let loaded = TemplateSet::load(&[]);
+    let mut problems = Problems::default();
+    let texts = problems.keep(template_texts(directories)).unwrap_or_default();
+    let loaded = TemplateSet::load(&texts);
     for warning in &loaded.warnings {
         stdio::say(&format!("warning: {warning}"));
     }
-    let problems: Problems = loaded.problems.iter().map(ToString::to_string).collect();
+    problems.extend(loaded.problems.iter().map(ToString::to_string));
     problems.or(loaded.templates)
 }
 
-fn namespaces_of_file(args: &EngineArgs) -> Result<BTreeMap<String, Namespace>, Problems> {
-    let Some(path) = &args.namespace_file else { return Ok(BTreeMap::new()) };
-    let values = documents::values(path)?;
-    let found = namespaces(&values)?;
-    if found.is_empty() {
-        return Err(format!("{}: no object of kind Namespace, expected at least one", documents::origin(path)).into());
+fn template_texts(directories: &[PathBuf]) -> Result<Vec<SourceText>, Problems> {
+    if directories.is_empty() {
+        return Ok(built_in::texts());
     }
-    Ok(found)
-}
-
-fn namespaces<'a>(values: impl IntoIterator<Item = &'a Value>) -> Result<BTreeMap<String, Namespace>, Problems> {
     let mut problems = Problems::default();
-    let mut namespaces = BTreeMap::new();
-    for value in values.into_iter().filter(|value| is_namespace(value)) {
-        if let Some(namespace) = problems.keep(namespace(value)) {
-            namespaces.insert(namespace.name.clone(), namespace);
+    let mut texts = Vec::new();
+    for path in directories {
+        match directory::read(path) {
+            Ok(found) => {
+                problems.extend(found.problems.iter().map(ToString::to_string));
+                texts.extend(found.texts);
+            }
+            Err(error) => problems.push(format!("templates {}: cannot be read: {error}", path.display())),
         }
     }
-    problems.or(namespaces)
-}
-
-fn is_namespace(value: &Value) -> bool {
-    value.get("kind").is_some_and(|kind| kind == "Namespace")
-        && value.get("apiVersion").is_some_and(|version| version == "v1")
-}
-
-fn namespace(value: &Value) -> Result<Namespace, Problems> {
-    let Some(name) = value.pointer("/metadata/name").and_then(Value::as_str) else {
-        return Err("Namespace: metadata.name is absent, expected the namespace's name".to_owned().into());
-    };
-    let (mut labels, annotations) =
-        Problems::both(string_map(name, value, "labels"), string_map(name, value, "annotations"))?;
-    // The API server sets this label on every namespace.
-    labels.insert("kubernetes.io/metadata.name".to_owned(), name.to_owned());
-    Ok(Namespace { name: name.to_owned(), labels, annotations })
-}
-
-fn string_map(namespace: &str, value: &Value, member: &str) -> Result<BTreeMap<String, String>, Problems> {
-    let entries = match value.pointer(&format!("/metadata/{member}")) {
-        None | Some(Value::Null) => return Ok(BTreeMap::new()),
-        Some(Value::Object(entries)) => entries,
-        Some(other) => return Err(wrong(namespace, member, other, "an object")),
-    };
-    let mut problems = Problems::default();
-    let texts = entries.iter().filter_map(|(key, value)| match value.as_str() {
-        Some(text) => Some((key.clone(), text.to_owned())),
-        None => {
-            problems.keep(Err(wrong(namespace, &format!("{member}[{key:?}]"), value, "a string (put it in quotes)")))
-        }
-    });
-    let texts = texts.collect();
     problems.or(texts)
 }
 
-fn wrong(namespace: &str, member: &str, found: &Value, expected: &str) -> Problems {
-    let found = workload::describe(found);
-    format!("Namespace/{namespace}: metadata.{member} is {found}, expected {expected}").into()
+fn namespaces_of(args: &EngineArgs) -> Result<Namespaces, Problems> {
+    args.namespace_file.as_deref().map_or_else(|| Ok(Namespaces::new()), namespaces::of_file)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn version(text: &str) -> Option<ClusterVersion> {
         text.parse().ok()
-    }
-
-    #[test]
-    fn cluster_versions_as_kubectl_prints_them() {
-        for (text, expected) in [
-            ("1.34", "1.34.0"),
-            ("v1.34.2", "1.34.2"),
-            ("v1.31.4-gke.1183000", "1.31.4"),
-            ("1.30+", "1.30.0"),
-            ("v1.33.1+k3s1", "1.33.1"),
-        ] {
-            assert_eq!(version(text).map(|version| version.to_string()).as_deref(), Some(expected), "{text}");
-        }
-        for text in ["", "1", "v", "1.x", "1.2.3.4", "latest"] {
-            assert_eq!(version(text), None, "{text}");
-        }
     }
 
     #[test]
@@ -255,29 +172,5 @@ mod tests {
         let old = version("1.20");
         assert_eq!(native_sidecars(NativeSidecarsWhen::Always, old.as_ref()), NativeSidecars::Supported);
         assert_eq!(native_sidecars(NativeSidecarsWhen::Never, None), NativeSidecars::Unsupported);
-    }
-
-    #[test]
-    fn a_namespace_has_the_label_with_its_name() {
-        let value =
-            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "demo", "labels": {"team": "a"}}});
-        let namespace = namespace(&value).expect("it is complete");
-        let labels: Vec<_> = namespace.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        assert_eq!(labels, ["kubernetes.io/metadata.name=demo", "team=a"]);
-    }
-
-    #[test]
-    fn all_values_of_a_namespace_that_are_no_text_are_named() {
-        let metadata = json!({"name": "demo", "labels": {"a": true, "b": 1}, "annotations": []});
-        let value = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
-        let problems = namespace(&value).expect_err("three values are wrong").to_string();
-        assert_eq!(problems.lines().count(), 3, "{problems}");
-        for part in [
-            "metadata.labels[\"a\"] is a boolean",
-            "metadata.labels[\"b\"] is a number",
-            "metadata.annotations is a list",
-        ] {
-            assert!(problems.contains(part), "{part} is missing in {problems}");
-        }
     }
 }

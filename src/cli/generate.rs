@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use super::output;
 use super::problems::Problems;
 use super::stdio;
+use super::values;
 use crate::cluster::webhook_configuration::{Endpoint, WebhookConfiguration, WebhookUrl};
 use crate::config::settings;
 
@@ -41,7 +42,7 @@ struct WebhookArgs {
     ca_file: Vec<PathBuf>,
 
     /// Domain of all annotations and labels
-    #[arg(long, value_name = "DOMAIN", default_value = settings::DOMAIN.default)]
+    #[arg(long, value_name = "DOMAIN", default_value = settings::DOMAIN.default, value_parser = values::domain)]
     domain: String,
 }
 

@@ -9,10 +9,12 @@ mod engine;
 mod generate;
 mod inject;
 mod key_order;
+mod namespaces;
 mod output;
 mod problems;
 mod stdio;
 mod uninject;
+mod values;
 mod workload;
 
 use std::process::ExitCode;

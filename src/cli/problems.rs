@@ -13,12 +13,16 @@ impl Problems {
         self.0.push(problem.into());
     }
 
+    pub fn extend(&mut self, problems: impl IntoIterator<Item = String>) {
+        self.0.extend(problems);
+    }
+
     /// The value of a step that worked; otherwise its problems are kept.
     pub fn keep<T>(&mut self, result: Result<T, Self>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(problems) => {
-                self.0.extend(problems.0);
+                self.extend(problems.0);
                 None
             }
         }

@@ -9,6 +9,7 @@ use super::documents::{self, Document, InputArgs};
 use super::output::{self, Change, PlainFormat};
 use super::problems::Problems;
 use super::stdio;
+use super::values;
 use super::workload::PodSite;
 use crate::config::settings;
 use crate::inject;
@@ -21,7 +22,7 @@ pub struct UninjectArgs {
     input: InputArgs,
 
     /// Domain of all annotations and labels
-    #[arg(long, value_name = "DOMAIN", default_value = settings::DOMAIN.default)]
+    #[arg(long, value_name = "DOMAIN", default_value = settings::DOMAIN.default, value_parser = values::domain)]
     domain: String,
 
     /// What is printed
