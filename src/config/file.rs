@@ -46,7 +46,8 @@ fn parse(path: &Path, text: &str) -> FileLayer {
 /// The top-level entries of the only document; none in a file of comments alone.
 fn document(text: &str) -> Result<Vec<(Spanned<String>, Shape)>, serde_saphyr::Error> {
     // What stands twice is for us to complain about, beside everything else.
-    let options = serde_saphyr::options! { with_snippet: false, duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins };
+    let options =
+        serde_saphyr::options! { with_snippet: false, duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins };
     let documents: Vec<Document> = serde_saphyr::from_multiple_with_options(text, options)?;
     Ok(documents.into_iter().flat_map(|document| document.0).collect())
 }
@@ -241,7 +242,8 @@ mod tests {
 
     #[test]
     fn all_wrong_keys_and_shapes_are_listed_with_their_lines() {
-        let (_, problems) = parsed("lisen: x\nlisten: [a]\ntemplates: {a: b}\nfoo: 1\nadminListen: a\nadminListen: b\n");
+        let (_, problems) =
+            parsed("lisen: x\nlisten: [a]\ntemplates: {a: b}\nfoo: 1\nadminListen: a\nadminListen: b\n");
         assert_eq!(
             problems,
             [
