@@ -1,6 +1,7 @@
 //! Templates: from text to compiled, checked, immutable values.
 
 pub mod document;
+pub mod selector;
 
 use std::fmt;
 
