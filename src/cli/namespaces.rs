@@ -25,16 +25,25 @@ pub fn of_file(path: &Path) -> Result<Namespaces, Problems> {
     Ok(found)
 }
 
-/// All namespaces among objects of any kind.
+/// All namespaces among objects of any kind; lists are looked into.
 pub fn of_values<'a>(values: impl IntoIterator<Item = &'a Value>) -> Result<Namespaces, Problems> {
     let mut problems = Problems::default();
     let mut namespaces = Namespaces::new();
-    for value in values.into_iter().filter(|value| is_namespace(value)) {
+    for value in values.into_iter().flat_map(objects).filter(|value| is_namespace(value)) {
         if let Some(namespace) = problems.keep(namespace(value)) {
             namespaces.insert(namespace.name.clone(), namespace);
         }
     }
     problems.or(namespaces)
+}
+
+/// The object itself, or the items of a list.
+fn objects(value: &Value) -> Vec<&Value> {
+    let is_list = value.get("kind").is_some_and(|kind| kind == "List");
+    match value.get("items").and_then(Value::as_array) {
+        Some(items) if is_list => items.iter().flat_map(objects).collect(),
+        _ => vec![value],
+    }
 }
 
 fn is_namespace(value: &Value) -> bool {
@@ -103,5 +112,13 @@ mod tests {
         ] {
             assert!(problems.contains(part), "{part} is missing in {problems}");
         }
+    }
+
+    #[test]
+    fn namespaces_are_found_in_lists() {
+        let namespace = |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": [namespace("a"), {"kind": "Other"}]});
+        let found = of_values([&list, &namespace("b")]).expect("all are well formed");
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["a", "b"]);
     }
 }

@@ -42,7 +42,7 @@ impl PodSite {
     ///
     /// This is the one place where a pod template becomes a pod. Of what a controller would add (a name, an owner) nothing is.
     pub fn pod(&self, document: &Value) -> Value {
-        let mut pod = self.object(document);
+        let mut pod = self.object(document).cloned().unwrap_or_default();
         pod.entry("apiVersion").or_insert_with(|| "v1".into());
         pod.entry("kind").or_insert_with(|| "Pod".into());
         if self.lacks_metadata(document) {
@@ -66,11 +66,11 @@ impl PodSite {
 
     /// Whether the document leaves out the metadata of this pod, which a pod always has.
     pub fn lacks_metadata(&self, document: &Value) -> bool {
-        self.object(document).get("metadata").is_none_or(Value::is_null)
+        self.object(document).and_then(|pod| pod.get("metadata")).is_none_or(Value::is_null)
     }
 
-    fn object(&self, document: &Value) -> Map<String, Value> {
-        self.pointer.resolve(document).ok().and_then(Value::as_object).cloned().unwrap_or_default()
+    fn object<'a>(&self, document: &'a Value) -> Option<&'a Map<String, Value>> {
+        self.pointer.resolve(document).ok().and_then(Value::as_object)
     }
 }
 
