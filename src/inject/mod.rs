@@ -2,8 +2,12 @@
 //!
 //! Pure and synchronous: no I/O, clock, environment or randomness. Every way to run Outrigger calls [`Injector::inject`].
 
+pub mod duration;
 pub mod error;
+pub mod field;
+pub mod names;
 pub mod pod;
+pub mod quantity;
 pub mod reason;
 pub mod template;
 
