@@ -9,6 +9,7 @@ pub mod names;
 pub mod pod;
 pub mod quantity;
 pub mod reason;
+pub mod schema;
 pub mod template;
 
 use std::collections::BTreeMap;
