@@ -341,6 +341,12 @@ spec:
     }
 
     #[test]
+    fn messages_are_short() {
+        assert!(problems(&format!("a: !{} b", "x".repeat(5000)))[0].chars().count() < 250);
+        assert!(problems(&format!("{0}: 1\n{0}: 2", "x".repeat(500)))[0].chars().count() < 120);
+    }
+
+    #[test]
     fn what_came_before_broken_syntax_is_kept() {
         let documents = parse("a: 1\n---\nb: [\n");
         assert_eq!(documents[0].as_ref().unwrap().value, json!({"a": 1}));

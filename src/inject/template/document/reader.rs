@@ -35,6 +35,9 @@ const MAX_ALIASES: usize = 100;
 /// What all aliases of a template document may expand to.
 const MAX_EXPANDED_EVENTS: usize = 20_000;
 
+/// Longest message of the reader that is passed on, in characters.
+const MESSAGE_MAX: usize = 200;
+
 /// The nodes of all documents; empty documents are left out.
 pub(super) fn nodes(text: &str, limits: Limits) -> Vec<Result<Node, ParseProblem>> {
     if let Some(problem) = nul(text) {
@@ -114,7 +117,9 @@ fn message(error: &Error, place: Place) -> String {
 
 fn one_line(text: &str, place: Place) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.replace(&format!(" at line {}, column {}", place.line, place.column), "")
+    let line = line.replace(&format!(" at line {}, column {}", place.line, place.column), "");
+    // The reader quotes tags and scalars whole.
+    if line.chars().count() > MESSAGE_MAX { line.chars().take(MESSAGE_MAX).chain(['…']).collect() } else { line }
 }
 
 fn place_of(location: &serde_saphyr::Location) -> Place {
