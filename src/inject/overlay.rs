@@ -140,7 +140,7 @@ impl<'a> Checker<'a> {
         for (index, variable) in env.iter().enumerate() {
             let path = path.index(index);
             let name = text(variable, "name");
-            if let Err(rule) = names::check_env_var(name) {
+            if let Err(rule) = names::check_env_var_name(name) {
                 self.add(path.child("name"), format!("{} is no valid name: {rule}", quote(name)));
             } else if !seen.insert(name) {
                 self.add(path.child("name"), format!("duplicate name {}", quote(name)));

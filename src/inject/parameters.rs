@@ -3,7 +3,8 @@
 use super::expression::convert;
 use super::field::{FieldError, FieldPath, quote};
 use super::template::spec::{ParameterSpec, ParameterType};
-use super::{duration, quantity};
+use super::duration::{self, Duration};
+use super::quantity::{self, Quantity};
 use cel::Value;
 use regex::Regex;
 use serde_json::Value as Json;
@@ -34,8 +35,8 @@ struct Limit {
 enum Magnitude {
     Integer(i64),
     Number(f64),
-    Quantity(quantity::Quantity),
-    Nanoseconds(i128),
+    Quantity(Quantity),
+    Duration(Duration),
 }
 
 impl Parameter {
@@ -85,7 +86,7 @@ impl Parameter {
         {
             return Err(format!("{} does not match the pattern {}", quote(text), quote(pattern.as_str())));
         }
-        let value = self.typed(text).ok_or_else(|| format!("{} is not {}", quote(text), self.expected()))?;
+        let value = self.typed(text).ok_or_else(|| format!("{} {}", quote(text), self.expected()))?;
         self.check_limits(text)?;
         Ok(value)
     }
@@ -101,35 +102,37 @@ impl Parameter {
                 _ => None,
             },
             ParameterType::Number => number(text).map(Value::Float),
-            ParameterType::Quantity => quantity::parse(text).ok().map(|_| string()),
-            ParameterType::Duration => duration::parse(text).ok().map(|_| string()),
+            ParameterType::Quantity => Quantity::parse(text).ok().map(|_| string()),
+            ParameterType::Duration => Duration::parse(text).ok().map(|_| string()),
             ParameterType::Port => integer(text).filter(|port| (1..=65_535).contains(port)).map(Value::Int),
             ParameterType::Enum => self.values.iter().any(|value| value == text).then(string),
         }
     }
 
+    /// What a text that is no value of the type should have been.
     fn expected(&self) -> String {
-        match self.kind {
-            ParameterType::String => "a string".to_owned(),
-            ParameterType::Integer => "a 64-bit integer such as 42".to_owned(),
-            ParameterType::Boolean => "true or false".to_owned(),
-            ParameterType::Number => "a number such as 1.5".to_owned(),
-            ParameterType::Quantity => "a quantity such as 100m or 64Mi".to_owned(),
-            ParameterType::Duration => "a duration such as 1m30s".to_owned(),
-            ParameterType::Port => "a port from 1 to 65535".to_owned(),
+        let expected = match self.kind {
+            ParameterType::String => "must be a string",
+            ParameterType::Integer => "must be a 64-bit integer, such as \"42\"",
+            ParameterType::Boolean => "must be \"true\" or \"false\"",
+            ParameterType::Number => "must be a number, such as \"1.5\"",
+            ParameterType::Quantity => quantity::EXPECTED,
+            ParameterType::Duration => duration::EXPECTED,
+            ParameterType::Port => "must be a port from 1 to 65535",
             ParameterType::Enum => {
                 let values: Vec<String> = self.values.iter().map(|value| quote(value)).collect();
-                format!("one of {}", values.join(", "))
+                return format!("must be one of {}", values.join(", "));
             }
-        }
+        };
+        expected.to_owned()
     }
 
     fn magnitude(&self, text: &str) -> Option<Magnitude> {
         match self.kind {
             ParameterType::Integer | ParameterType::Port => integer(text).map(Magnitude::Integer),
             ParameterType::Number => number(text).map(Magnitude::Number),
-            ParameterType::Quantity => quantity::parse(text).ok().map(Magnitude::Quantity),
-            ParameterType::Duration => duration::parse(text).ok().map(Magnitude::Nanoseconds),
+            ParameterType::Quantity => Quantity::parse(text).ok().map(Magnitude::Quantity),
+            ParameterType::Duration => Duration::parse(text).ok().map(Magnitude::Duration),
             ParameterType::String | ParameterType::Boolean | ParameterType::Enum => None,
         }
     }
@@ -143,7 +146,7 @@ impl Parameter {
         }
         let magnitude = self.magnitude(&text);
         if magnitude.is_none() {
-            errors.push(FieldError::new(path.clone(), format!("{} is not {}", quote(&text), self.expected())));
+            errors.push(FieldError::new(path.clone(), format!("{} {}", quote(&text), self.expected())));
         }
         magnitude.map(|magnitude| Limit { text, magnitude })
     }

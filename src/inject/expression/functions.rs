@@ -3,7 +3,8 @@
 //! No environment, file, clock, random number or network.
 
 use super::{bound, rewrite};
-use crate::inject::quantity;
+use crate::inject::field::quote;
+use crate::inject::quantity::Quantity;
 use cel::extractors::{Arguments, This};
 use cel::{Context, ExecutionError, ResolveResult, Value};
 use kube_cel::KubeCelExt;
@@ -14,8 +15,8 @@ pub fn library() -> Context<'static> {
     let mut context = Context::default();
     context.register_all();
     context.add_function("mul", mul);
-    context.add_function("min", |this: This<Value>, arguments: Arguments| extreme(this, arguments, Extreme::Least));
-    context.add_function("max", |this: This<Value>, arguments: Arguments| extreme(this, arguments, Extreme::Greatest));
+    context.add_function("min", min);
+    context.add_function("max", max);
     context.add_function(rewrite::RANGE, bound::range);
     context.add_function(rewrite::STEP, bound::step);
     context
@@ -33,59 +34,62 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// `mul(quantity, number)`: canonical text, rounded up.
 fn mul(quantity: Arc<String>, factor: Value) -> ResolveResult {
-    let factor = match factor {
-        Value::Int(value) => value.to_string(),
-        Value::UInt(value) => value.to_string(),
-        Value::Float(value) if value.is_finite() => format!("{value}"),
-        Value::String(text) => text.as_ref().clone(),
+    let quantity = parse("mul", &quantity)?;
+    let product = match factor {
+        Value::Int(factor) => quantity.times_integer(factor),
+        Value::UInt(factor) => i64::try_from(factor).ok().and_then(|factor| quantity.times_integer(factor)),
+        Value::Float(factor) => quantity.times_float(factor),
         _ => return Err(ExecutionError::function_error("mul", "expected a quantity and a number")),
     };
-    quantity::mul(&quantity, &factor)
-        .map(|text| Value::String(Arc::new(text)))
-        .map_err(|error| ExecutionError::function_error("mul", error))
+    let text = product.ok_or_else(|| ExecutionError::function_error("mul", "the product is no quantity"))?;
+    Ok(Value::String(Arc::new(text.to_string())))
 }
 
-#[derive(Clone, Copy)]
-enum Extreme {
-    Least,
-    Greatest,
+fn parse(function: &str, text: &str) -> Result<Quantity, ExecutionError> {
+    Quantity::parse(text).map_err(|expected| ExecutionError::function_error(function, format!("{} {expected}", quote(text))))
 }
 
-/// `min(a, b)` and `max(a, b)`: of quantities as text, else as CEL has them for numbers and lists.
-fn extreme(This(first): This<Value>, Arguments(rest): Arguments, which: Extreme) -> ResolveResult {
-    let values: Vec<Value> = match (&first, rest.is_empty()) {
+/// `min(a, b)`: of quantities as text, else as CEL has it for numbers and lists.
+fn min(this: This<Value>, arguments: Arguments) -> ResolveResult {
+    let values = operands(this, &arguments);
+    match quantities("min", &values) {
+        Some(quantities) => Ok(text_of(quantities?.into_iter().min())),
+        None => cel::functions::min(Arguments(Arc::new(values))),
+    }
+}
+
+/// `max(a, b)`, likewise.
+fn max(this: This<Value>, arguments: Arguments) -> ResolveResult {
+    let values = operands(this, &arguments);
+    match quantities("max", &values) {
+        Some(quantities) => Ok(text_of(quantities?.into_iter().max())),
+        None => cel::functions::max(Arguments(Arc::new(values))),
+    }
+}
+
+/// What to compare: the items of `list.min()`, or the arguments of `min(a, b)`.
+fn operands(This(first): This<Value>, Arguments(rest): &Arguments) -> Vec<Value> {
+    match (first, rest.is_empty()) {
         (Value::List(items), true) => items.as_ref().clone(),
-        _ => std::iter::once(first).chain(rest.iter().cloned()).collect(),
-    };
-    if values.iter().all(|value| matches!(value, Value::String(_))) && !values.is_empty() {
-        return extreme_quantity(&values, which);
-    }
-    let arguments = Arguments(Arc::new(values));
-    match which {
-        Extreme::Least => cel::functions::min(arguments),
-        Extreme::Greatest => cel::functions::max(arguments),
+        (first, _) => std::iter::once(first).chain(rest.iter().cloned()).collect(),
     }
 }
 
-fn extreme_quantity(values: &[Value], which: Extreme) -> ResolveResult {
-    let texts = values.iter().filter_map(|value| match value {
-        Value::String(text) => Some(text.as_str()),
-        _ => None,
-    });
-    let name = match which {
-        Extreme::Least => "min",
-        Extreme::Greatest => "max",
-    };
-    let mut best: Option<String> = None;
-    for text in texts {
-        let next = match (&best, which) {
-            (None, _) => quantity::canonical(text),
-            (Some(best), Extreme::Least) => quantity::min(best, text),
-            (Some(best), Extreme::Greatest) => quantity::max(best, text),
-        };
-        best = Some(next.map_err(|error| ExecutionError::function_error(name, error))?);
-    }
-    best.map(|text| Value::String(Arc::new(text))).ok_or_else(|| ExecutionError::function_error(name, "no values"))
+/// The values as quantities, when all are text.
+fn quantities(function: &str, values: &[Value]) -> Option<Result<Vec<Quantity>, ExecutionError>> {
+    let texts: Option<Vec<&str>> = values
+        .iter()
+        .map(|value| match value {
+            Value::String(text) => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    let texts = texts.filter(|texts| !texts.is_empty())?;
+    Some(texts.into_iter().map(|text| parse(function, text)).collect())
+}
+
+fn text_of(quantity: Option<Quantity>) -> Value {
+    quantity.map_or(Value::Null, |quantity| Value::String(Arc::new(quantity.to_string())))
 }
 
 const OPERATORS: [&str; 20] = [

@@ -61,19 +61,7 @@ fn same_list(field: &str, wanted: &[Value], found: &[Value]) -> bool {
 
 /// Two spellings of one quantity, in the fields that hold quantities.
 fn same_quantity(field: &str, wanted: &Value, found: &Value) -> bool {
-    matches!(field, "quantity" | "sizeLimit" | "divisor")
-        && match (quantity_text(wanted), quantity_text(found)) {
-            (Some(a), Some(b)) => matches!((quantity::parse(&a), quantity::parse(&b)), (Ok(a), Ok(b)) if a == b),
-            _ => false,
-        }
-}
-
-fn quantity_text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
+    matches!(field, "quantity" | "sizeLimit" | "divisor") && quantity::same(wanted, found)
 }
 
 /// What Go leaves out when it writes JSON.

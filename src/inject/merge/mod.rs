@@ -19,8 +19,8 @@ use super::template::Template;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
-pub use apply::Editor;
-pub use claims::{Conflict, Parties};
+pub use apply::{Editor, Misfit};
+pub use claims::{Conflict, Parties, escape};
 use claims::Claims;
 
 /// A template that is to be put in, rendered for this pod.
@@ -44,8 +44,9 @@ pub struct Record {
 }
 
 impl Record {
-    pub fn is_empty(&self) -> bool {
-        self.containers.is_empty() && self.init_containers.is_empty() && self.volumes.is_empty() && self.added.is_empty()
+    /// Whether the pod has all of the template already.
+    pub fn is_nothing(&self) -> bool {
+        self.containers.is_empty() && self.init_containers.is_empty() && self.volumes.is_empty() && self.added.is_empty() && self.replaced.is_empty()
     }
 }
 

@@ -319,7 +319,7 @@ fn check_settings(spec: &TemplateSpec, path: &FieldPath, errors: &mut Vec<FieldE
         }
     }
     for (index, name) in spec.from_app.env.iter().enumerate() {
-        if let Err(rule) = names::check_env_var(name) {
+        if let Err(rule) = names::check_env_var_name(name) {
             let path = path.child("fromApp").child("env").index(index);
             errors.push(FieldError::new(path, format!("{} is no valid name: {rule}", quote(name))));
         }

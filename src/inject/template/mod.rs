@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-pub use compiled::Template;
+pub use compiled::{Condition, Template};
 
 /// Text that holds template documents, and where it comes from.
 #[derive(Clone, Debug)]

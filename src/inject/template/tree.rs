@@ -7,6 +7,7 @@ use crate::inject::expression::convert;
 use crate::inject::expression::text::{self, Segment, Text};
 use crate::inject::expression::{EvaluationError, Expression, Reads, Scope};
 use crate::inject::field::{FieldError, FieldPath, quote};
+use crate::inject::quantity::Quantity;
 use crate::inject::schema::{self, Kind, SchemaRef};
 use serde_json::{Map, Value};
 
@@ -220,9 +221,9 @@ impl<'a> Renderer<'a> {
     /// Quantities are strings to the schema's eye, but not any string is one.
     fn check_quantity(&self, leaf: &Leaf, value: Value) -> Result<Value, (String, RenderCause)> {
         match (leaf.schema.map(SchemaRef::kind), &value) {
-            (Some(Kind::Quantity), Value::String(text)) if !text.contains(UNKNOWN) => match crate::inject::quantity::parse(text) {
+            (Some(Kind::Quantity), Value::String(text)) if !text.contains(UNKNOWN) => match Quantity::parse(text) {
                 Ok(_) => Ok(value),
-                Err(_) => Err((text.clone(), RenderCause::Type("expected a quantity such as 100m or 64Mi".to_owned()))),
+                Err(expected) => Err((text.clone(), RenderCause::Type(expected.to_owned()))),
             },
             _ => Ok(value),
         }

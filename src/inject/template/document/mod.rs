@@ -4,34 +4,22 @@
 //! document says. Invariants: an integer never passes through a float; of two equal keys neither silently wins; a text of
 //! bounded size makes a tree of bounded size and depth, aliases included.
 
-use std::{cell::OnceCell, collections::BTreeMap, fmt, io::Cursor};
+mod builder;
+mod reader;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value, value::RawValue};
-use serde_saphyr::{DuplicateKeyPolicy, Error, MergeKeyPolicy, Options, Spanned, budget::BudgetBreach};
+use std::collections::BTreeMap;
 
-use crate::inject::field::{FieldPath, Step, quote};
+use serde_json::{Value, value::RawValue};
+
+use crate::inject::field::{FieldPath, Step};
+use builder::Source;
+use reader::Limits;
 
 /// Longest template text, in bytes, that [`parse`] should be asked to read.
 pub const MAX_TEMPLATE_BYTES: usize = 256 * 1024;
 
-/// Deeper templates are refused: none has more than 15 levels, and each costs the reader up to 30 KiB of stack.
-const MAX_DEPTH: usize = 32;
-
-/// Deeper objects are refused. Pods have up to 15 levels, but the schemas of custom resources, which pass through, more than 32.
-const MAX_WORKLOAD_DEPTH: usize = 100;
-
 /// Stack of the thread that reads workload files, enough for their depth in an unoptimised build.
 const WORKLOAD_STACK_BYTES: usize = 8 * 1024 * 1024;
-
-/// Keys, scalars, lists and maps of a template document, aliases expanded: more than 256 KiB of sensible text can hold.
-const MAX_NODES: usize = 100_000;
-
-/// Aliases, and anchors, of a template document.
-const MAX_ALIASES: usize = 100;
-
-/// What all aliases of a template document may expand to.
-const MAX_EXPANDED_EVENTS: usize = 20_000;
 
 /// Place of something in a text; both numbers are 0 when it is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,7 +79,7 @@ impl Document {
 ///
 /// A document with a wrong value does not hide the others. After a broken syntax nothing more can be read.
 pub fn parse(text: &str) -> Vec<Result<Document, ParseProblem>> {
-    read(text, template_options())
+    read(text, Limits::Template)
 }
 
 /// Reads all objects of a workload file in their order, without places; empty documents are left out.
@@ -100,7 +88,7 @@ pub fn parse(text: &str) -> Vec<Result<Document, ParseProblem>> {
 pub fn values(text: &str) -> Result<Vec<Value>, Vec<ParseProblem>> {
     let read_values = || {
         let objects = json_objects(text).unwrap_or_else(|| vec![text]);
-        settle(objects.into_iter().flat_map(|object| read(object, workload_options())).collect())
+        settle(objects.into_iter().flat_map(|object| read(object, Limits::Workload)).collect())
     };
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(WORKLOAD_STACK_BYTES).spawn_scoped(scope, read_values);
@@ -141,326 +129,20 @@ fn json_objects(text: &str) -> Option<Vec<&str>> {
     (objects.len() > 1).then_some(objects)
 }
 
-fn read(text: &str, options: Options) -> Vec<Result<Document, ParseProblem>> {
+fn read(text: &str, limits: Limits) -> Vec<Result<Document, ParseProblem>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if let Some(problem) = nul(text) {
-        return vec![Err(problem)];
-    }
     let source = Source::new(text);
-    serde_saphyr::read_with_options::<_, Node>(&mut Cursor::new(text), options)
-        .map(|node| node.map(|node| document(node, &source)).map_err(|error| problem(&error)))
-        .collect()
-}
-
-fn nul(text: &str) -> Option<ParseProblem> {
-    let before = &text[..text.find('\0')?];
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
-    Some(ParseProblem { place: Place { line, column }, message: "a NUL character is not allowed".to_owned() })
-}
-
-fn document(node: Node, source: &Source<'_>) -> Document {
-    let place = node.place;
-    let mut builder = Builder { source, problems: Vec::new() };
-    let (value, places) = builder.build(node);
-    Document { value, problems: builder.problems, place, places }
-}
-
-fn template_options() -> Options {
-    let mut options = workload_options();
-    options.budget = serde_saphyr::budget! {
-        max_aliases: MAX_ALIASES,
-        max_anchors: MAX_ALIASES,
-        max_depth: MAX_DEPTH,
-        max_documents: 64,
-        max_nodes: MAX_NODES,
-    };
-    options.alias_limits.max_total_replayed_events = MAX_EXPANDED_EVENTS;
-    options.reject_unsupported_tags = true;
-    options
-}
-
-fn workload_options() -> Options {
-    serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_reader_input_bytes: None,
-            max_events: usize::MAX,
-            max_depth: MAX_WORKLOAD_DEPTH,
-            max_documents: usize::MAX,
-            max_nodes: usize::MAX,
-            max_total_scalar_bytes: usize::MAX,
-            max_total_comment_bytes: usize::MAX,
-        },
-        // Merges and duplicates are settled here, so that every duplicate is reported and not the first alone.
-        duplicate_keys: DuplicateKeyPolicy::PassThrough,
-        merge_keys: MergeKeyPolicy::AsOrdinary,
-        legacy_octal_numbers: true,
-        with_snippet: false,
-    }
-}
-
-/// The reader's error as one line and its place.
-fn problem(error: &Error) -> ParseProblem {
-    let place = error.location().map_or_else(Place::default, |location| place_of(&location));
-    ParseProblem { place, message: message(error, place) }
-}
-
-/// Limits in the project's own words, as the reader shows its internals there; everything else in the reader's.
-fn message(error: &Error, place: Place) -> String {
-    match error {
-        Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => message(error, place),
-        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => "lists and maps are nested too deeply".to_owned(),
-        Error::Budget { breach: BudgetBreach::Nodes { .. }, .. } => format!("more than {MAX_NODES} keys and values"),
-        Error::Budget { breach: BudgetBreach::Aliases { .. } | BudgetBreach::Anchors { .. }, .. } => {
-            format!("more than {MAX_ALIASES} anchors or aliases")
-        }
-        Error::AliasReplayLimitExceeded { .. } => "the aliases expand to too much".to_owned(),
-        Error::RecursiveReferencesRequireWeakTypes { .. } => "an anchor may not contain itself".to_owned(),
-        Error::UnknownAnchor { .. } => "the alias names no anchor before it".to_owned(),
-        Error::NonFiniteFloat { .. } => "expected a finite number".to_owned(),
-        _ => one_line(&error.to_string(), place),
-    }
-}
-
-fn one_line(text: &str, place: Place) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.replace(&format!(" at line {}, column {}", place.line, place.column), "")
-}
-
-fn place_of(location: &serde_saphyr::Location) -> Place {
-    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    Place { line: number(location.line()), column: number(location.column()) }
-}
-
-/// A parsed node as the reader hands it over.
-#[derive(Clone)]
-struct Node {
-    place: Place,
-    /// Offset and length in characters.
-    span: (u64, u64),
-    content: Content,
-}
-
-#[derive(Clone)]
-enum Content {
-    Null,
-    Bool(bool),
-    Number(Number),
-    /// Written as a number that 64 bits do not hold, or as a fraction.
-    Float(f64),
-    String(String),
-    List(Vec<Node>),
-    Map(Vec<(Node, Node)>),
-}
-
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // `defined` and not `referenced`: behind an alias the text to mend is the anchor's.
-        let spanned = Spanned::<Content>::deserialize(deserializer)?;
-        let span = spanned.defined.span();
-        Ok(Self { place: place_of(&spanned.defined), span: (span.offset(), span.len()), content: spanned.value })
-    }
-}
-
-impl<'de> Deserialize<'de> for Content {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ContentVisitor)
-    }
-}
-
-struct ContentVisitor;
-
-impl<'de> Visitor<'de> for ContentVisitor {
-    type Value = Content;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Content, E> {
-        Ok(Content::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Content, E> {
-        Ok(Content::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Content, E> {
-        Ok(Content::Number(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Content, E> {
-        Ok(Content::Number(value.into()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Content, E> {
-        Ok(Content::Float(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Content, E> {
-        Ok(Content::String(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Content, E> {
-        Ok(Content::String(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Content, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = list.next_element()? {
-            items.push(item);
-        }
-        Ok(Content::List(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Content, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        Ok(Content::Map(members))
-    }
-}
-
-/// The text, for the few questions that the parsed nodes do not answer.
-struct Source<'a> {
-    text: &'a str,
-    /// Byte offset of each character.
-    offsets: OnceCell<Vec<usize>>,
-}
-
-impl<'a> Source<'a> {
-    const fn new(text: &'a str) -> Self {
-        Self { text, offsets: OnceCell::new() }
-    }
-
-    /// The characters that the node was read from.
-    fn slice(&self, (start, length): (u64, u64)) -> Option<&'a str> {
-        let offsets = self.offsets.get_or_init(|| self.text.char_indices().map(|(offset, _)| offset).collect());
-        let byte = |character: u64| offsets.get(usize::try_from(character).ok()?).copied();
-        let end = byte(start.checked_add(length)?).unwrap_or(self.text.len());
-        self.text.get(byte(start)?..end)
-    }
-}
-
-/// Turns nodes into values and places, collecting what is wrong.
-struct Builder<'a> {
-    source: &'a Source<'a>,
-    problems: Vec<ParseProblem>,
-}
-
-impl Builder<'_> {
-    fn build(&mut self, node: Node) -> (Value, Places) {
-        match node.content {
-            Content::Null => (Value::Null, Places::Scalar),
-            Content::Bool(value) => (Value::Bool(value), Places::Scalar),
-            Content::Number(number) => (Value::Number(number), Places::Scalar),
-            Content::Float(value) => (self.float(value, node.place, node.span), Places::Scalar),
-            Content::String(text) => (Value::String(text), Places::Scalar),
-            Content::List(items) => self.list(items),
-            Content::Map(members) => self.map(members),
-        }
-    }
-
-    /// A number with a fraction or an exponent. An integer that 64 bits do not hold would lose digits: it is refused.
-    fn float(&mut self, value: f64, place: Place, span: (u64, u64)) -> Value {
-        let text = self.source.slice(span).unwrap_or_default().trim();
-        let digits = text.trim_start_matches(['-', '+']);
-        if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_') {
-            let message = format!("the integer {} does not fit into 64 bits", quote(text));
-            self.problems.push(ParseProblem { place, message });
-        }
-        Number::from_f64(value).map_or(Value::Null, Value::Number)
-    }
-
-    fn list(&mut self, items: Vec<Node>) -> (Value, Places) {
-        let mut values = Vec::with_capacity(items.len());
-        let mut places = Vec::with_capacity(items.len());
-        for item in items {
-            let place = item.place;
-            let (value, inner) = self.build(item);
-            values.push(value);
-            places.push((place, inner));
-        }
-        (Value::Array(values), Places::List(places))
-    }
-
-    fn map(&mut self, members: Vec<(Node, Node)>) -> (Value, Places) {
-        let (mut values, mut places) = (Map::new(), BTreeMap::new());
-        let mut merged = Vec::new();
-        for (key, member) in members {
-            let place = key.place;
-            let Some(name) = self.name(key) else { continue };
-            if name == "<<" {
-                merged.push((place, member));
-            } else if values.contains_key(&name) {
-                self.problems.push(ParseProblem { place, message: format!("duplicate key {}", quote(&name)) });
-            } else {
-                let (value, inner) = self.build(member);
-                values.insert(name.clone(), value);
-                places.insert(name, (place, inner));
-            }
-        }
-        for (place, member) in merged {
-            self.merge(place, member, &mut values, &mut places);
-        }
-        (Value::Object(values), Places::Map(places))
-    }
-
-    /// The key as a string; every other kind of key is a problem, since JSON has none.
-    fn name(&mut self, key: Node) -> Option<String> {
-        let found = match key.content {
-            Content::String(name) => return Some(name),
-            Content::Null => "null",
-            Content::Bool(_) => "a boolean",
-            Content::Number(_) | Content::Float(_) => "a number",
-            Content::List(_) => "a list",
-            Content::Map(_) => "a map",
-        };
-        let text = self.source.slice(key.span).unwrap_or_default().trim();
-        let message = match found {
-            "a list" | "a map" => {
-                format!("a key must be a string, not {found}; put text with brackets or braces in quotes")
-            }
-            _ => format!("the key {} is read as {found}; put it in quotes", quote(text)),
-        };
-        self.problems.push(ParseProblem { place: key.place, message });
-        None
-    }
-
-    /// `<<: *map` or `<<: [*map, *other]`: keys that are there already win.
-    fn merge(
-        &mut self,
-        place: Place,
-        member: Node,
-        values: &mut Map<String, Value>,
-        places: &mut BTreeMap<String, (Place, Places)>,
-    ) {
-        let sources = match member.content {
-            Content::List(items) => items,
-            _ => vec![member],
-        };
-        for source in sources {
-            let (Value::Object(from), Places::Map(mut from_places)) = self.build(source) else {
-                let message = "\"<<\" takes a map or a list of maps".to_owned();
-                self.problems.push(ParseProblem { place, message });
-                continue;
-            };
-            for (name, value) in from {
-                if let (false, Some(place)) = (values.contains_key(&name), from_places.remove(&name)) {
-                    values.insert(name.clone(), value);
-                    places.insert(name, place);
-                }
-            }
-        }
-    }
+    reader::nodes(text, limits).into_iter().map(|node| node.map(|node| builder::document(node, &source))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{
+        reader::{MAX_DEPTH, MAX_WORKLOAD_DEPTH},
+        *,
+    };
 
     fn one(text: &str) -> Document {
         let mut documents = parse(text);
@@ -565,10 +247,10 @@ spec:
             r#"{"a":9007199254740993,"b":18446744073709551615,"c":-9223372036854775808}"#
         );
         assert_eq!(
-            problems("é: 1\na: 18446744073709551616\nb: 1e30\nc: -9223372036854775809"),
+            problems("é: 1\n---\na: 18446744073709551616\nb: 1e30\nc: -9223372036854775809"),
             [
-                "2:4: the integer \"18446744073709551616\" does not fit into 64 bits",
-                "4:4: the integer \"-9223372036854775809\" does not fit into 64 bits",
+                "3:4: the integer \"18446744073709551616\" does not fit into 64 bits",
+                "5:4: the integer \"-9223372036854775809\" does not fit into 64 bits",
             ]
         );
     }
@@ -656,6 +338,12 @@ spec:
         let aliases = format!("a: &a 1\nb: [{}1]\n", "*a, ".repeat(200));
         assert!(problems(&aliases)[0].ends_with(": more than 100 anchors or aliases"));
         assert!(problems(&format!("[{}1]", "1,".repeat(120_000)))[0].ends_with(": more than 100000 keys and values"));
+    }
+
+    #[test]
+    fn messages_are_short() {
+        assert!(problems(&format!("a: !{} b", "x".repeat(5000)))[0].chars().count() < 250);
+        assert!(problems(&format!("{0}: 1\n{0}: 2", "x".repeat(500)))[0].chars().count() < 120);
     }
 
     #[test]
