@@ -21,3 +21,5 @@ pub mod shutdown;
 pub mod source;
 #[cfg(feature = "runtime")]
 pub mod telemetry;
+#[cfg(feature = "runtime")]
+pub mod tls;
