@@ -16,6 +16,8 @@ pub mod config;
 #[cfg(feature = "runtime")]
 pub mod health;
 #[cfg(feature = "runtime")]
+pub mod server;
+#[cfg(feature = "runtime")]
 pub mod shutdown;
 #[cfg(feature = "runtime")]
 pub mod source;
