@@ -10,6 +10,8 @@ pub mod admission;
 pub mod inject;
 
 #[cfg(feature = "runtime")]
+pub mod app;
+#[cfg(feature = "runtime")]
 pub mod cluster;
 #[cfg(feature = "runtime")]
 pub mod config;

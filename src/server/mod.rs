@@ -72,27 +72,43 @@ pub struct BoundServer {
     limits: Arc<Limits>,
 }
 
+/// One of the two listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    Webhook,
+    Admin,
+}
+
+impl std::fmt::Display for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Webhook => "webhook",
+            Self::Admin => "admin",
+        })
+    }
+}
+
 /// An address that cannot be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} ({what}): {source}")]
+#[error("cannot listen on {address} ({listener}): {source}")]
 pub struct BindError {
-    what: &'static str,
-    address: SocketAddr,
-    source: std::io::Error,
+    pub listener: Listener,
+    pub address: SocketAddr,
+    pub source: std::io::Error,
 }
 
 impl Server {
     pub async fn bind(self) -> Result<BoundServer, BindError> {
         Ok(BoundServer {
-            webhook: bind("webhook", self.webhook).await?,
-            admin: bind("admin", self.admin).await?,
+            webhook: bind(Listener::Webhook, self.webhook).await?,
+            admin: bind(Listener::Admin, self.admin).await?,
             limits: Arc::new(self.limits),
         })
     }
 }
 
-async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|source| BindError { what, address, source })
+async fn bind(listener: Listener, address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|source| BindError { listener, address, source })
 }
 
 impl BoundServer {
