@@ -1,1 +1,17 @@
 //! The admission protocol: bytes of an `AdmissionReview` in, bytes of an `AdmissionReview` out. Pure.
+//!
+//! It knows neither HTTP connections nor clocks; what is to be logged and counted leaves as a [`Record`].
+//! Invariant: whatever the bytes, there is an [`Answer`], and its [`Record`] holds no value of the object.
+
+mod depth;
+mod protocol_error;
+mod record;
+mod respond;
+mod review;
+mod text;
+mod wire;
+
+pub use protocol_error::ProtocolError;
+pub use record::{Record, ReviewResult};
+pub use respond::{Answer, Content};
+pub use review::review;

@@ -1,0 +1,109 @@
+//! What keeps a request from being a review that can be answered: each with HTTP status, code and sentence.
+//!
+//! The pod's and the templates' own problems are no protocol errors; they are [`crate::inject::ErrorCode`]s.
+//! Invariant: never HTTP 200, so that the API server's `failurePolicy` decides.
+
+/// Why a request gets no review as its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProtocolError {
+    /// `media_type_unsupported`
+    MediaTypeUnsupported,
+    /// `body_empty`
+    BodyEmpty,
+    /// `body_too_large`
+    BodyTooLarge,
+    /// `body_too_slow`
+    BodyTooSlow,
+    /// `body_incomplete`: the client went away.
+    BodyIncomplete,
+    /// `review_invalid`: no JSON, or not of an AdmissionReview's shape.
+    ReviewInvalid,
+    /// `review_too_deep`
+    ReviewTooDeep,
+    /// `review_version_unsupported`
+    ReviewVersionUnsupported,
+    /// `request_missing`
+    RequestMissing,
+    /// `uid_missing`
+    UidMissing,
+    /// `object_missing`
+    ObjectMissing,
+    /// `draining`: the server is about to end; the API server tries again, elsewhere.
+    Draining,
+    /// `panic`: a fault of Outrigger.
+    Panic,
+}
+
+impl ProtocolError {
+    pub const ALL: [Self; 13] = [
+        Self::MediaTypeUnsupported,
+        Self::BodyEmpty,
+        Self::BodyTooLarge,
+        Self::BodyTooSlow,
+        Self::BodyIncomplete,
+        Self::ReviewInvalid,
+        Self::ReviewTooDeep,
+        Self::ReviewVersionUnsupported,
+        Self::RequestMissing,
+        Self::UidMissing,
+        Self::ObjectMissing,
+        Self::Draining,
+        Self::Panic,
+    ];
+
+    /// HTTP status of the answer.
+    pub const fn status(self) -> u16 {
+        self.row().0
+    }
+
+    /// The stable code: metric label and log field.
+    pub const fn code(self) -> &'static str {
+        self.row().1
+    }
+
+    /// One sentence for people.
+    pub const fn sentence(self) -> &'static str {
+        self.row().2
+    }
+
+    const fn row(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::MediaTypeUnsupported => (415, "media_type_unsupported", "expected Content-Type application/json"),
+            Self::BodyEmpty => (400, "body_empty", "the body is empty, expected an AdmissionReview"),
+            Self::BodyTooLarge => (413, "body_too_large", "the body is larger than a review can be"),
+            Self::BodyTooSlow => (408, "body_too_slow", "the body did not arrive in time"),
+            Self::BodyIncomplete => (400, "body_incomplete", "the body ended before its end"),
+            Self::ReviewInvalid => (400, "review_invalid", "the body is no AdmissionReview"),
+            Self::ReviewTooDeep => (400, "review_too_deep", "the body nests deeper than 128 levels"),
+            Self::ReviewVersionUnsupported => {
+                (400, "review_version_unsupported", "expected apiVersion admission.k8s.io/v1, kind AdmissionReview")
+            }
+            Self::RequestMissing => (400, "request_missing", "the AdmissionReview has no request"),
+            Self::UidMissing => (400, "uid_missing", "the request has no uid"),
+            Self::ObjectMissing => (400, "object_missing", "the request creates a pod and has no object"),
+            Self::Draining => (503, "draining", "this server is shutting down, try again"),
+            Self::Panic => (500, "panic", "a fault of outrigger, no verdict"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inject::ErrorCode;
+
+    #[test]
+    fn codes_are_unique_beside_those_of_the_engine() {
+        let mut codes: Vec<&str> = ProtocolError::ALL.iter().map(|error| error.code()).collect();
+        codes.extend(ErrorCode::ALL.iter().map(|code| code.code()));
+        codes.sort_unstable();
+        let count = codes.len();
+        codes.dedup();
+        assert_eq!(codes.len(), count);
+    }
+
+    #[test]
+    fn none_is_a_success() {
+        assert!(ProtocolError::ALL.iter().all(|error| error.status() >= 400));
+    }
+}

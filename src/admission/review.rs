@@ -1,0 +1,144 @@
+//! From the bytes of a request to an answer.
+//!
+//! Decides nothing about pods, that is the engine's; and nothing about the form of the answer, that is [`super::respond`]'s.
+//! Invariant: the uid of the answer is the uid of the request, or there is no verdict.
+
+use std::sync::Arc;
+
+use super::depth::is_too_deep;
+use super::respond::{self, Answer};
+use super::text::one_line;
+use super::wire::{self, AdmissionRequest, AdmissionReview};
+use super::{ProtocolError, Record, ReviewResult};
+use crate::inject::{InjectError, Injector, Namespace, Outcome, Problem, Request, SkipReason};
+
+/// What an `AdmissionReview` says it is.
+pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
+pub(super) const KIND: &str = "AdmissionReview";
+
+/// Longest name that is recorded: that of a Kubernetes object, and the `*`.
+const MAX_NAME: usize = 254;
+
+/// Answers one review. `namespaces` tells what is known of a namespace, from memory.
+pub fn review(injector: &Injector, namespaces: impl Fn(&str) -> Option<Arc<Namespace>>, body: &[u8]) -> Answer {
+    let review = match parse(body) {
+        Ok(review) => review,
+        Err((error, detail)) => return respond::protocol_error(error, detail.as_deref()),
+    };
+    match checked_request(&review) {
+        Ok(request) => decide(injector, namespaces, request),
+        Err(error) => respond::protocol_error(error, None),
+    }
+}
+
+fn parse(body: &[u8]) -> Result<AdmissionReview<'_>, (ProtocolError, Option<String>)> {
+    if body.is_empty() {
+        return Err((ProtocolError::BodyEmpty, None));
+    }
+    if is_too_deep(body) {
+        return Err((ProtocolError::ReviewTooDeep, None));
+    }
+    serde_json::from_slice(body).map_err(|error| (ProtocolError::ReviewInvalid, Some(error.to_string())))
+}
+
+fn checked_request<'r, 'a>(review: &'r AdmissionReview<'a>) -> Result<&'r AdmissionRequest<'a>, ProtocolError> {
+    if &*review.api_version != API_VERSION || &*review.kind != KIND {
+        return Err(ProtocolError::ReviewVersionUnsupported);
+    }
+    let request = review.request.as_ref().ok_or(ProtocolError::RequestMissing)?;
+    if request.uid.is_empty() {
+        return Err(ProtocolError::UidMissing);
+    }
+    if request.creates_pod() && request.object.is_none() {
+        return Err(ProtocolError::ObjectMissing);
+    }
+    Ok(request)
+}
+
+fn decide(
+    injector: &Injector,
+    namespaces: impl Fn(&str) -> Option<Arc<Namespace>>,
+    request: &AdmissionRequest<'_>,
+) -> Answer {
+    let namespace = namespaces(&request.namespace);
+    let outcome = injector.inject(&Request {
+        group: &request.resource.group,
+        version: &request.resource.version,
+        resource: &request.resource.resource,
+        sub_resource: &request.sub_resource,
+        operation: &request.operation,
+        namespace: &request.namespace,
+        namespace_object: namespace.as_deref(),
+        object: request.object(),
+    });
+    let record = record(injector, request, &outcome);
+    respond::verdict(&request.uid, outcome, record)
+}
+
+fn record(injector: &Injector, request: &AdmissionRequest<'_>, outcome: &Result<Outcome, InjectError>) -> Record {
+    let mut record = Record {
+        uid: one_line(&request.uid, MAX_NAME),
+        namespace: one_line(&request.namespace, MAX_NAME),
+        name: name(request),
+        templates: Vec::new(),
+        result: respond::result(outcome),
+        reasons: Vec::new(),
+        errors: Vec::new(),
+        annotations: Vec::new(),
+        dry_run: request.dry_run.unwrap_or(false),
+    };
+    match outcome {
+        Ok(Outcome::Injected(injection)) => {
+            record.templates.clone_from(&injection.templates);
+            record.reasons.clone_from(&injection.reasons);
+        }
+        Ok(Outcome::Skipped(skip)) => {
+            record.templates = loaded(injector, &skip.templates);
+            record.reasons.clone_from(&skip.reasons);
+            record.errors = skip.errors.iter().map(|code| code.code()).collect();
+        }
+        Err(error) => {
+            record.templates =
+                loaded(injector, error.problems().iter().filter_map(|problem| problem.template.as_ref()));
+            record.errors = error.codes().into_iter().map(|code| code.code()).collect();
+            record.annotations = annotations(error.problems());
+        }
+    }
+    record
+}
+
+/// A pod of a ReplicaSet has no name yet when it is reviewed.
+fn name(request: &AdmissionRequest<'_>) -> String {
+    if !request.name.is_empty() {
+        return one_line(&request.name, MAX_NAME);
+    }
+    let generated = wire::generate_name(request.object()).map(|name| name + "*");
+    one_line(&generated.unwrap_or_default(), MAX_NAME)
+}
+
+/// Those of the names that are loaded templates: any other name is text out of an annotation and none of the log's business.
+fn loaded<'n>(injector: &Injector, names: impl IntoIterator<Item = &'n String>) -> Vec<String> {
+    let mut loaded: Vec<String> = Vec::new();
+    for name in names {
+        if !loaded.contains(name) && injector.templates().iter().any(|template| template.name == name) {
+            loaded.push(name.clone());
+        }
+    }
+    loaded
+}
+
+fn annotations(problems: &[Problem]) -> Vec<String> {
+    let mut keys: Vec<String> = Vec::new();
+    for key in problems.iter().filter_map(|problem| problem.annotation.as_deref()) {
+        let key = one_line(key, 2 * MAX_NAME);
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+/// A pod that carries all it asks for is `unchanged`, one that gets nothing for any other reason is `skipped`.
+pub(super) fn result_of_skip(reasons: &[SkipReason]) -> ReviewResult {
+    if reasons.contains(&SkipReason::AlreadyInjected) { ReviewResult::Unchanged } else { ReviewResult::Skipped }
+}

@@ -1,0 +1,196 @@
+//! The wire types of `admission.k8s.io/v1`: what we read of a review, borrowed from its bytes. Judges no content.
+//!
+//! Invariant: the object is kept as raw text. Only the engine decides how much of it is to be read.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// `AdmissionReview`, as sent by the API server.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "an AdmissionReview")]
+pub struct AdmissionReview<'a> {
+    #[serde(borrow, default)]
+    pub api_version: Text<'a>,
+    #[serde(borrow, default)]
+    pub kind: Text<'a>,
+    #[serde(borrow, default)]
+    pub request: Option<AdmissionRequest<'a>>,
+}
+
+/// `AdmissionRequest`, the fields that are used.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "an AdmissionRequest")]
+pub struct AdmissionRequest<'a> {
+    #[serde(borrow, default)]
+    pub uid: Text<'a>,
+    #[serde(borrow, default)]
+    pub resource: GroupVersionResource<'a>,
+    #[serde(borrow, default)]
+    pub sub_resource: Text<'a>,
+    #[serde(borrow, default)]
+    pub name: Text<'a>,
+    #[serde(borrow, default)]
+    pub namespace: Text<'a>,
+    #[serde(borrow, default)]
+    pub operation: Text<'a>,
+    #[serde(borrow, default)]
+    pub object: Option<&'a RawValue>,
+    #[serde(default)]
+    pub dry_run: Option<bool>,
+}
+
+impl<'a> AdmissionRequest<'a> {
+    /// The object's text; empty when there is none.
+    pub fn object(&self) -> &'a str {
+        self.object.map_or("", RawValue::get)
+    }
+
+    pub fn creates_pod(&self) -> bool {
+        &*self.operation == "CREATE" && self.resource.is_pods() && self.sub_resource.is_empty()
+    }
+}
+
+/// `meta/v1 GroupVersionResource`
+#[derive(Default, Deserialize)]
+#[serde(expecting = "a resource with group and version")]
+pub struct GroupVersionResource<'a> {
+    #[serde(borrow, default)]
+    pub group: Text<'a>,
+    #[serde(borrow, default)]
+    pub version: Text<'a>,
+    #[serde(borrow, default)]
+    pub resource: Text<'a>,
+}
+
+impl GroupVersionResource<'_> {
+    fn is_pods(&self) -> bool {
+        self.group.is_empty() && &*self.resource == "pods"
+    }
+}
+
+/// A string, borrowed where it has no escapes; `null` is the empty one, as for the API server.
+#[derive(Debug, Default)]
+pub struct Text<'a>(Cow<'a, str>);
+
+impl std::ops::Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor).map(Self)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(""))
+    }
+}
+
+/// `metadata.generateName` of an object's text, which is read no further than to there; `None` when it has none.
+pub fn generate_name(object: &str) -> Option<String> {
+    let mut name = None;
+    // What is found is in `name`; reading stops there with an error, which is no failure.
+    _ = serde_json::Deserializer::from_str(object)
+        .deserialize_map(KeyVisitor { path: &["metadata", "generateName"], found: &mut name });
+    name.filter(|name: &String| !name.is_empty())
+}
+
+/// Reads objects along a path of keys, and stops at its end.
+struct KeyVisitor<'p> {
+    path: &'p [&'static str],
+    found: &'p mut Option<String>,
+}
+
+impl<'de> Visitor<'de> for KeyVisitor<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            if self.path.first() == Some(&&*key) {
+                map.next_value_seed(KeyVisitor { path: &self.path[1..], found: &mut *self.found })?;
+                return Err(A::Error::custom("the end of the path is reached"));
+            }
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for KeyVisitor<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        if self.path.is_empty() {
+            *self.found = Some(Text::deserialize(deserializer)?.to_string());
+            return Ok(());
+        }
+        deserializer.deserialize_map(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generate_name_is_found_wherever_it_stands() {
+        let cases = [
+            (r#"{"metadata":{"generateName":"web-"},"x": not read"#, Some("web-")),
+            (
+                r#"{"kind":"Pod","spec":{"metadata":{"generateName":"no"}},"metadata":{"labels":{"generateName":"no"},"generateName":"we\u0062-"}}"#,
+                Some("web-"),
+            ),
+            (r#"{"metadata":{"generateName":""}}"#, None),
+            (r#"{"metadata":{"generateName":null}}"#, None),
+            (r#"{"metadata":{"generateName":5}}"#, None),
+            (r#"{"metadata":{}}"#, None),
+            (r#"{"metadata":null}"#, None),
+            ("[]", None),
+            ("", None),
+        ];
+        for (object, expected) in cases {
+            assert_eq!(generate_name(object).as_deref(), expected, "{object}");
+        }
+    }
+
+    #[test]
+    fn null_is_the_empty_text() {
+        let review: AdmissionReview<'_> = serde_json::from_str(
+            r#"{"apiVersion":null,"kind":"A\u0042","request":{"uid":"u","subResource":null,"object":null}}"#,
+        )
+        .expect("a review");
+        assert_eq!((&*review.api_version, &*review.kind), ("", "AB"));
+        let request = review.request.expect("a request");
+        assert!(request.sub_resource.is_empty() && request.object.is_none() && request.object().is_empty());
+    }
+}

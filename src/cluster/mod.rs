@@ -1,0 +1,3 @@
+//! What Outrigger puts into, and reads from, a cluster.
+
+pub mod webhook_configuration;

@@ -1,0 +1,278 @@
+//! The configuration file: YAML with the settings' keys, as texts with their lines. Judges keys and shapes, not values.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::Spanned;
+
+use super::layers::Given;
+use super::problem::{Problem, Source};
+use super::settings::{ALL, Arity, Setting};
+
+/// What the file says, by key, and what is wrong with it.
+#[derive(Default)]
+pub struct FileLayer {
+    pub given: BTreeMap<&'static str, Given>,
+    pub problems: Vec<Problem>,
+}
+
+/// Reads and takes apart the file at `path`.
+pub fn read(path: &Path) -> FileLayer {
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(path, &text),
+        Err(error) => FileLayer {
+            problems: vec![problem(path, 0, format!("cannot read the configuration file: {error}"))],
+            ..FileLayer::default()
+        },
+    }
+}
+
+fn parse(path: &Path, text: &str) -> FileLayer {
+    let mut layer = FileLayer::default();
+    match document(text) {
+        Ok(entries) => {
+            for (key, shape) in entries {
+                layer.add(path, &key, shape);
+            }
+        }
+        Err(error) => layer.problems.push(problem(path, line_of(&error), first_line(&error.to_string()))),
+    }
+    layer
+}
+
+/// The top-level entries of the only document; none in a file of comments alone.
+fn document(text: &str) -> Result<Vec<(Spanned<String>, Shape)>, serde_saphyr::Error> {
+    // What stands twice is for us to complain about, beside everything else.
+    let options =
+        serde_saphyr::options! { with_snippet: false, duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins };
+    let documents: Vec<Document> = serde_saphyr::from_multiple_with_options(text, options)?;
+    Ok(documents.into_iter().flat_map(|document| document.0).collect())
+}
+
+fn line_of(error: &serde_saphyr::Error) -> u64 {
+    error.location().map_or(0, |location| location.line())
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+fn problem(path: &Path, line: u64, message: String) -> Problem {
+    Problem { source: Source::File { path: path.to_owned(), line }, message }
+}
+
+impl FileLayer {
+    fn add(&mut self, path: &Path, key: &Spanned<String>, shape: Shape) {
+        let line = key.referenced.line();
+        let Some(setting) = ALL.iter().find(|setting| setting.key == key.value) else {
+            self.problems.push(problem(path, line, unknown(&key.value)));
+            return;
+        };
+        match texts(setting, shape) {
+            Ok(None) => {}
+            Ok(Some(values)) => {
+                let source = Source::File { path: path.to_owned(), line };
+                if self.given.insert(setting.key, Given { values, source }).is_some() {
+                    self.problems.push(problem(path, line, format!("{:?} stands twice", setting.key)));
+                }
+            }
+            Err(message) => self.problems.push(problem(path, line, message)),
+        }
+    }
+}
+
+/// The texts of one setting; `None` for an entry that says nothing.
+fn texts(setting: &Setting, shape: Shape) -> Result<Option<Vec<String>>, String> {
+    match (setting.arity, shape) {
+        (_, Shape::Null) => Ok(None),
+        (_, Shape::Scalar(text)) => Ok(Some(vec![text])),
+        (Arity::Many, Shape::List(items)) => {
+            let scalar = |item| if let Shape::Scalar(text) = item { Some(text) } else { None };
+            let values: Option<Vec<String>> = items.into_iter().map(scalar).collect();
+            values.map(Some).ok_or_else(|| format!("{:?}: expected a list of texts", setting.key))
+        }
+        (Arity::Many, Shape::Map) => Err(format!("{:?}: expected a list of texts, found a map", setting.key)),
+        (_, Shape::List(_)) => Err(format!("{:?}: expected one value, found a list", setting.key)),
+        (_, Shape::Map) => Err(format!("{:?}: expected one value, found a map", setting.key)),
+    }
+}
+
+fn unknown(key: &str) -> String {
+    let near =
+        ALL.iter().map(|setting| (distance(&setting.key.to_lowercase(), &key.to_lowercase()), setting.key)).min();
+    let hint = near.filter(|(distance, _)| *distance <= 2).map(|(_, near)| format!("; did you mean {near:?}?"));
+    format!("unknown setting {key:?}{}", hint.unwrap_or_default())
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, right) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(left != *right);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// A document's entries, in their order, with the duplicates.
+struct Document(Vec<(Spanned<String>, Shape)>);
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(DocumentVisitor)
+    }
+}
+
+struct DocumentVisitor;
+
+impl<'de> Visitor<'de> for DocumentVisitor {
+    type Value = Document;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("settings as KEY: VALUE")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Document(entries))
+    }
+}
+
+/// A value as far as it matters here: scalars are text, whatever YAML would make of them.
+enum Shape {
+    Null,
+    Scalar(String),
+    List(Vec<Self>),
+    Map,
+}
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ShapeVisitor)
+    }
+}
+
+struct ShapeVisitor;
+
+impl<'de> Visitor<'de> for ShapeVisitor {
+    type Value = Shape;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Shape, E> {
+        Ok(Shape::Scalar(value.to_string()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Shape, E> {
+        Ok(Shape::Scalar(value.to_string()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Shape, E> {
+        Ok(Shape::Scalar(value.to_string()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Shape, E> {
+        Ok(Shape::Scalar(value.to_string()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Shape, E> {
+        Ok(Shape::Scalar(value.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Shape, E> {
+        Ok(Shape::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Shape, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = sequence.next_element()? {
+            items.push(item);
+        }
+        Ok(Shape::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Shape::Map)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> (Vec<(&'static str, Vec<String>)>, Vec<String>) {
+        let layer = parse(Path::new("f.yaml"), text);
+        let given = layer.given.into_iter().map(|(key, given)| (key, given.values)).collect();
+        (given, layer.problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn values_of_every_shape() {
+        let text = "# a comment\nlisten: 0.0.0.0:9443\nstrict: true\ntlsMinVersion: 1.2\ntemplates: [a, b]\ndevHost:\n- x\nlogLevel:\n";
+        let (given, problems) = parsed(text);
+        assert_eq!(problems, [""; 0]);
+        let of = |key: &str| given.iter().find(|(found, _)| *found == key).map(|(_, values)| values.join("|"));
+        assert_eq!(of("listen").as_deref(), Some("0.0.0.0:9443"));
+        assert_eq!(of("strict").as_deref(), Some("true"));
+        assert_eq!(of("tlsMinVersion").as_deref(), Some("1.2"));
+        assert_eq!(of("templates").as_deref(), Some("a|b"));
+        assert_eq!(of("devHost").as_deref(), Some("x"));
+        assert_eq!(of("logLevel"), None);
+    }
+
+    #[test]
+    fn a_file_of_comments_says_nothing() {
+        assert_eq!(parsed("# nothing\n"), (Vec::new(), Vec::new()));
+        assert_eq!(parsed(""), (Vec::new(), Vec::new()));
+    }
+
+    #[test]
+    fn all_wrong_keys_and_shapes_are_listed_with_their_lines() {
+        let (_, problems) =
+            parsed("lisen: x\nlisten: [a]\ntemplates: {a: b}\nfoo: 1\nadminListen: a\nadminListen: b\n");
+        assert_eq!(
+            problems,
+            [
+                "f.yaml:1: unknown setting \"lisen\"; did you mean \"listen\"?",
+                "f.yaml:2: \"listen\": expected one value, found a list",
+                "f.yaml:3: \"templates\": expected a list of texts, found a map",
+                "f.yaml:4: unknown setting \"foo\"",
+                "f.yaml:6: \"adminListen\" stands twice",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_list_holds_texts_only() {
+        assert_eq!(parsed("templates: [[a]]\n").1, ["f.yaml:1: \"templates\": expected a list of texts"]);
+    }
+
+    #[test]
+    fn what_is_no_map_or_no_yaml_is_one_problem() {
+        for text in ["- a\n", "listen: [\n", "listen: a\n\tb: c\n"] {
+            let (given, problems) = parsed(text);
+            assert!(given.is_empty() && problems.len() == 1 && problems[0].starts_with("f.yaml"), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn distances() {
+        assert_eq!(distance("listen", "lisen"), 1);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", "abc"), 0);
+    }
+}

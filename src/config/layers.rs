@@ -1,0 +1,60 @@
+//! Flags over environment over file: which text holds for a setting, and where it was written.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::args::{CONFIG_VARIABLE, ServeArgs};
+use super::file::{self, FileLayer};
+use super::problem::{Problem, Source};
+use super::settings::{ALL, Arity, Setting};
+
+/// The texts of one setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    pub values: Vec<String>,
+    pub source: Source,
+}
+
+/// What holds for each setting that somebody spoke of.
+pub struct Layers(BTreeMap<&'static str, Given>);
+
+impl Layers {
+    /// Also returns what is wrong with the file.
+    pub fn gather(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> (Self, Vec<Problem>) {
+        let path = args
+            .config
+            .clone()
+            .or_else(|| environment(CONFIG_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from));
+        let FileLayer { mut given, problems } = path.map(|path| file::read(&path)).unwrap_or_default();
+        for setting in ALL {
+            if let Some(stronger) = from_flag(args, setting).or_else(|| from_environment(&environment, setting)) {
+                given.insert(setting.key, stronger);
+            }
+        }
+        (Self(given), problems)
+    }
+
+    /// What was said of a setting, `None` when nobody spoke of it.
+    pub fn get(&self, setting: &Setting) -> Option<&Given> {
+        self.0.get(setting.key)
+    }
+}
+
+fn from_flag(args: &ServeArgs, setting: &Setting) -> Option<Given> {
+    let values = args.values(setting)?.iter().flat_map(|value| split(setting, value)).collect();
+    Some(Given { values, source: Source::Flag(setting.flag) })
+}
+
+/// An empty variable says nothing.
+fn from_environment(environment: &impl Fn(&str) -> Option<String>, setting: &Setting) -> Option<Given> {
+    let value = environment(setting.variable).filter(|value| !value.is_empty())?;
+    Some(Given { values: split(setting, &value), source: Source::Environment(setting.variable) })
+}
+
+/// One text holds a list, where the setting is one.
+pub fn split(setting: &Setting, value: &str) -> Vec<String> {
+    match setting.arity {
+        Arity::Switch | Arity::One => vec![value.to_owned()],
+        Arity::Many => value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect(),
+    }
+}

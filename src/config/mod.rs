@@ -1,0 +1,161 @@
+//! The configuration of `serve`: flags, environment and file in, a [`Config`] or **all** problems out.
+//!
+//! What the operator wrote is text ([`ServeArgs`], the environment, the file); what the program needs is [`Config`]. This
+//! module reads the configuration file and nothing else: whether a certificate or a directory can be read is seen where it is used.
+//! Invariant: flag beats environment beats file beats default, for each setting by itself.
+
+mod args;
+pub mod duration;
+mod file;
+mod layers;
+mod problem;
+mod reader;
+pub mod settings;
+mod values;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use args::{CONFIG_VARIABLE, ServeArgs};
+pub use problem::{Problem, Problems, Source};
+pub use values::{ClusterMode, DnsName, Host, LogFormat, LogLevel, NativeSidecarsMode, TlsVersion};
+
+use layers::Layers;
+use reader::Reader;
+
+/// What `serve` does, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    pub certificate: CertificateSettings,
+    pub tls_min_version: TlsVersion,
+    /// Directories of templates; none means the built-in ones.
+    pub templates: Vec<PathBuf>,
+    /// Whether a broken template keeps the server from starting.
+    pub strict: bool,
+    pub domain: DnsName,
+    pub native_sidecars: NativeSidecarsMode,
+    pub excluded_namespaces: Vec<DnsName>,
+    pub shutdown_delay: Duration,
+    pub log_format: LogFormat,
+    pub log_level: LogLevel,
+}
+
+/// Where the webhook's certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateSettings {
+    /// `--dev`: made by us and kept in a directory.
+    Dev { directory: PathBuf, hosts: Vec<Host> },
+    /// Made by somebody else.
+    Files { certificate: PathBuf, key: PathBuf },
+}
+
+impl Config {
+    /// Puts the layers together. `environment` gives the value of a variable.
+    pub fn resolve(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let in_cluster = environment("KUBERNETES_SERVICE_HOST").is_some();
+        let (layers, problems) = Layers::gather(args, environment);
+        let mut reader = Reader::new(layers, problems);
+        let config = read(&mut reader, in_cluster);
+        match (config, reader.into_problems()) {
+            (Some(config), problems) if problems.is_empty() => Ok(config),
+            (_, problems) => Err(Problems(problems)),
+        }
+    }
+}
+
+/// Every setting is read before the first `?`, so that one that is wrong hides no other.
+fn read(reader: &mut Reader, in_cluster: bool) -> Option<Config> {
+    let dev = reader.get(&settings::DEV);
+    let strict = reader.get(&settings::STRICT);
+    let listen = reader.get(&settings::LISTEN);
+    let admin_listen = reader.get(&settings::ADMIN_LISTEN);
+    let certificate = certificate(reader, dev == Some(true));
+    let tls_min_version = reader.get(&settings::TLS_MIN_VERSION);
+    let templates = templates(reader, dev == Some(true));
+    let domain = reader.get(&settings::DOMAIN);
+    let native_sidecars = reader.get(&settings::NATIVE_SIDECARS);
+    let excluded_namespaces = reader.list(&settings::EXCLUDE_NAMESPACES);
+    let shutdown_delay = shutdown_delay(reader, dev == Some(true));
+    let log_format = log_format(reader, in_cluster);
+    let log_level = reader.get(&settings::LOG_LEVEL);
+    refuse_cluster(reader);
+    Some(Config {
+        listen: listen?,
+        admin_listen: admin_listen?,
+        certificate: certificate?,
+        tls_min_version: tls_min_version?,
+        templates,
+        strict: strict? || dev?,
+        domain: domain?,
+        native_sidecars: native_sidecars?,
+        excluded_namespaces,
+        shutdown_delay: shutdown_delay?,
+        log_format: log_format?,
+        log_level: log_level?,
+    })
+}
+
+fn certificate(reader: &mut Reader, dev: bool) -> Option<CertificateSettings> {
+    let directory = reader.get(&settings::DEV_DIR);
+    let hosts = reader.list(&settings::DEV_HOST);
+    let certificate = reader.get(&settings::TLS_CERT);
+    let key = reader.get(&settings::TLS_KEY);
+    match (dev, certificate, key) {
+        (true, None, None) => Some(CertificateSettings::Dev { directory: directory?, hosts }),
+        (true, ..) => {
+            let setting = if reader.is_given(&settings::TLS_CERT) { &settings::TLS_CERT } else { &settings::TLS_KEY };
+            reader.refuse(setting, "cannot be used with --dev, which makes its own certificate");
+            None
+        }
+        (false, Some(certificate), Some(key)) => Some(CertificateSettings::Files { certificate, key }),
+        (false, Some(_), None) => {
+            reader.refuse(&settings::TLS_CERT, "a certificate needs its key: give --tls-key as well");
+            None
+        }
+        (false, None, Some(_)) => {
+            reader.refuse(&settings::TLS_KEY, "a key needs its certificate: give --tls-cert as well");
+            None
+        }
+        (false, None, None) => {
+            reader.refuse(
+                &settings::TLS_CERT,
+                "no certificate: give --tls-cert and --tls-key, or --dev to have one made",
+            );
+            None
+        }
+    }
+}
+
+fn templates(reader: &mut Reader, dev: bool) -> Vec<PathBuf> {
+    let directories = reader.list(&settings::TEMPLATES);
+    if directories.is_empty() && !dev {
+        reader.refuse(
+            &settings::TEMPLATES,
+            "no templates: name a directory with --templates, or use --dev, which serves the built-in ones",
+        );
+    }
+    directories
+}
+
+/// Somebody who presses Ctrl-C on a desk does not want to wait.
+fn shutdown_delay(reader: &mut Reader, dev: bool) -> Option<Duration> {
+    if dev && !reader.is_given(&settings::SHUTDOWN_DELAY) {
+        return Some(Duration::ZERO);
+    }
+    reader.get(&settings::SHUTDOWN_DELAY)
+}
+
+/// Machines read the log in a cluster, people elsewhere.
+fn log_format(reader: &mut Reader, in_cluster: bool) -> Option<LogFormat> {
+    let chosen: values::LogFormatChoice = reader.get(&settings::LOG_FORMAT)?;
+    Some(chosen.resolve(in_cluster))
+}
+
+fn refuse_cluster(reader: &mut Reader) {
+    if reader.get(&settings::CLUSTER) == Some(ClusterMode::On) {
+        reader.refuse(&settings::CLUSTER, "\"on\": this version cannot read from a cluster, expected auto or off");
+    }
+}

@@ -1,0 +1,130 @@
+//! Texts become values; what does not is collected with its source.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::duration;
+use super::layers::{Layers, split};
+use super::problem::{Problem, Source};
+use super::settings::{Arity, Setting};
+
+/// Reads settings one after the other. Never stops at a problem: the value that then stands in is never seen, since no
+/// configuration is made where there are problems.
+pub struct Reader {
+    layers: Layers,
+    problems: Vec<Problem>,
+}
+
+/// A value that one text stands for.
+pub trait FromText: Sized {
+    /// What is expected, to end the sentence `expected …`.
+    const EXPECTED: &'static str;
+    fn from_text(text: &str) -> Option<Self>;
+}
+
+impl Reader {
+    pub fn new(layers: Layers, problems: Vec<Problem>) -> Self {
+        Self { layers, problems }
+    }
+
+    /// Everything that was wrong.
+    pub fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    pub fn source(&self, setting: &Setting) -> Source {
+        self.layers.get(setting).map_or(Source::Default, |given| given.source.clone())
+    }
+
+    pub fn refuse(&mut self, setting: &Setting, message: impl Into<String>) {
+        let source = self.source(setting);
+        self.problems.push(Problem { source, message: message.into() });
+    }
+
+    /// The value of a setting, its default when nobody said anything; `None` when it has no default, or its text is refused.
+    pub fn get<T: FromText>(&mut self, setting: &Setting) -> Option<T> {
+        let text = self.text(setting)?;
+        let value = T::from_text(&text);
+        if value.is_none() {
+            self.refuse_text(setting, &text, T::EXPECTED);
+        }
+        value
+    }
+
+    /// The values of a list; those of its default when nobody said anything.
+    pub fn list<T: FromText>(&mut self, setting: &Setting) -> Vec<T> {
+        let texts = match self.layers.get(setting) {
+            Some(given) => given.values.clone(),
+            None => split(setting, setting.default),
+        };
+        let mut values = Vec::with_capacity(texts.len());
+        for text in texts {
+            match T::from_text(&text) {
+                Some(value) => values.push(value),
+                None => self.refuse_text(setting, &text, T::EXPECTED),
+            }
+        }
+        values
+    }
+
+    /// Whether somebody spoke of the setting.
+    pub fn is_given(&self, setting: &Setting) -> bool {
+        self.layers.get(setting).is_some()
+    }
+
+    fn text(&self, setting: &Setting) -> Option<String> {
+        debug_assert!(setting.arity != Arity::Many);
+        match self.layers.get(setting) {
+            Some(given) => given.values.last().cloned(),
+            None => Some(setting.default.to_owned()).filter(|default| !default.is_empty()),
+        }
+    }
+
+    fn refuse_text(&mut self, setting: &Setting, text: &str, expected: &str) {
+        let name = match self.source(setting) {
+            Source::File { .. } | Source::Default => format!("{} ", setting.key),
+            Source::Flag(_) | Source::Environment(_) => String::new(),
+        };
+        self.refuse(setting, format!("{name}{:?}: expected {expected}", shortened(text)));
+    }
+}
+
+/// Long values are cut where they are quoted.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+impl FromText for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl FromText for SocketAddr {
+    const EXPECTED: &'static str = "ADDRESS:PORT, such as 127.0.0.1:9443 or [::]:9443";
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl FromText for Duration {
+    const EXPECTED: &'static str = "a duration, such as 10s or 1m30s";
+
+    fn from_text(text: &str) -> Option<Self> {
+        duration::parse(text)
+    }
+}
+
+impl FromText for std::path::PathBuf {
+    const EXPECTED: &'static str = "a path";
+
+    fn from_text(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| text.into())
+    }
+}

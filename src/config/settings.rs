@@ -1,0 +1,117 @@
+//! The one table of settings: what can be set, under which names, and what holds when nothing is said.
+//!
+//! Flags, environment variables, keys of the configuration file, `--help` and the reference all come from here. What a
+//! text means is not decided here but in [`super::Config`].
+//! Invariant: the three names of a setting are the same words (a test derives them from one another).
+
+/// One setting of `outrigger serve`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Key of the configuration file.
+    pub key: &'static str,
+    /// Flag, without the dashes.
+    pub flag: &'static str,
+    /// Environment variable.
+    pub variable: &'static str,
+    pub arity: Arity,
+    /// What stands for the value in `--help`.
+    pub value_name: &'static str,
+    /// What holds when nobody says anything, as text; empty when the setting is then absent.
+    pub default: &'static str,
+    pub help: &'static str,
+}
+
+/// How many values a setting takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arity {
+    /// `true` or `false`; as a flag the bare name means `true`.
+    Switch,
+    One,
+    /// A flag may be repeated; flags and variables are split at commas, the file has a list.
+    Many,
+}
+
+macro_rules! settings {
+    ($($name:ident: $arity:ident, $key:literal, $flag:literal, $variable:literal, $value_name:literal, $default:literal, $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $name: Setting = Setting {
+                key: $key, flag: $flag, variable: $variable, arity: Arity::$arity, value_name: $value_name, default: $default, help: $help,
+            };
+        )*
+        /// Every setting, in the order of `--help`.
+        pub const ALL: &[Setting] = &[$($name),*];
+    };
+}
+
+settings! {
+    DEV: Switch, "dev", "dev", "OUTRIGGER_DEV", "BOOL", "false",
+        "Make a certificate authority and a certificate for this machine, serve the built-in templates when no directory is named, and print a curl line to try";
+    DEV_DIR: One, "devDir", "dev-dir", "OUTRIGGER_DEV_DIR", "DIR", ".outrigger",
+        "Where --dev keeps its certificate authority, certificate and keys";
+    DEV_HOST: Many, "devHost", "dev-host", "OUTRIGGER_DEV_HOST", "NAME", "",
+        "Further host names or addresses for the certificate of --dev, beside localhost, 127.0.0.1 and ::1";
+    TEMPLATES: Many, "templates", "templates", "OUTRIGGER_TEMPLATES", "DIR", "",
+        "Directory of templates (*.yaml, *.yml, *.json; not recursive)";
+    STRICT: Switch, "strict", "strict", "OUTRIGGER_STRICT", "BOOL", "false",
+        "Do not start with a broken template but list what is wrong; implied by --dev";
+    LISTEN: One, "listen", "listen", "OUTRIGGER_LISTEN", "ADDRESS:PORT", "127.0.0.1:9443",
+        "Where the webhook listens (HTTPS)";
+    ADMIN_LISTEN: One, "adminListen", "admin-listen", "OUTRIGGER_ADMIN_LISTEN", "ADDRESS:PORT", "127.0.0.1:8080",
+        "Where /livez, /readyz and /metrics are served (HTTP)";
+    TLS_CERT: One, "tlsCert", "tls-cert", "OUTRIGGER_TLS_CERT", "FILE", "",
+        "Certificate chain of the webhook in PEM, the leaf first";
+    TLS_KEY: One, "tlsKey", "tls-key", "OUTRIGGER_TLS_KEY", "FILE", "",
+        "Private key of the certificate in PEM";
+    TLS_MIN_VERSION: One, "tlsMinVersion", "tls-min-version", "OUTRIGGER_TLS_MIN_VERSION", "VERSION", "1.3",
+        "Oldest TLS version that clients may speak: 1.2 or 1.3";
+    CLUSTER: One, "cluster", "cluster", "OUTRIGGER_CLUSTER", "MODE", "auto",
+        "Whether to read from a cluster: auto, on or off. This version works without one only";
+    DOMAIN: One, "domain", "domain", "OUTRIGGER_DOMAIN", "DOMAIN", "outrigger.dev",
+        "Domain of all annotations and labels";
+    NATIVE_SIDECARS: One, "nativeSidecars", "native-sidecars", "OUTRIGGER_NATIVE_SIDECARS", "MODE", "auto",
+        "Whether the cluster has native sidecars (Kubernetes 1.32 and newer): auto, always or never. Without a cluster, auto is always";
+    EXCLUDE_NAMESPACES: Many, "excludeNamespaces", "exclude-namespaces", "OUTRIGGER_EXCLUDE_NAMESPACES", "NAME", "kube-system,kube-node-lease,kube-public",
+        "Namespaces in which nothing is ever injected";
+    SHUTDOWN_DELAY: One, "shutdownDelay", "shutdown-delay", "OUTRIGGER_SHUTDOWN_DELAY", "DURATION", "10s",
+        "How long to go on serving after SIGTERM, until every API server has heard of it; 0s under --dev unless set";
+    LOG_FORMAT: One, "logFormat", "log-format", "OUTRIGGER_LOG_FORMAT", "FORMAT", "auto",
+        "Form of the log on standard error: json, text, or auto: json in a cluster, text elsewhere";
+    LOG_LEVEL: One, "logLevel", "log-level", "OUTRIGGER_LOG_LEVEL", "LEVEL", "info",
+        "What is logged: error, warn, info, debug or trace";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `devDir` -> `dev`, `dir`.
+    fn words(key: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        for character in key.chars() {
+            if character.is_ascii_uppercase() {
+                words.push(String::new());
+            }
+            let last = words.len() - 1;
+            words[last].push(character.to_ascii_lowercase());
+        }
+        words
+    }
+
+    #[test]
+    fn flag_and_variable_are_the_words_of_the_key() {
+        for setting in ALL {
+            let words = words(setting.key);
+            assert_eq!(setting.flag, words.join("-"));
+            assert_eq!(setting.variable, format!("OUTRIGGER_{}", words.join("_").to_uppercase()));
+        }
+    }
+
+    #[test]
+    fn keys_are_unique_and_every_setting_is_explained() {
+        for (index, setting) in ALL.iter().enumerate() {
+            assert!(ALL[..index].iter().all(|other| other.key != setting.key), "{} stands twice", setting.key);
+            assert!(setting.help.len() > 20, "{} needs a sentence of help", setting.key);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The values that settings can have, each parsed once; afterwards the type is the proof.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::reader::FromText;
+
+/// Declares an enum of words.
+macro_rules! words {
+    ($(#[$doc:meta])* $visibility:vis enum $name:ident, $expected:literal { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        $visibility enum $name { $($(#[$variant_doc])* $variant),* }
+
+        impl FromText for $name {
+            const EXPECTED: &'static str = $expected;
+
+            fn from_text(text: &str) -> Option<Self> {
+                match text {
+                    $($word => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+words! {
+    /// Oldest version of TLS that clients may speak.
+    pub enum TlsVersion, "1.2 or 1.3" {
+        V1_2 = "1.2",
+        V1_3 = "1.3",
+    }
+}
+
+words! {
+    /// Whether to read from a cluster.
+    pub enum ClusterMode, "auto, on or off" {
+        Auto = "auto",
+        On = "on",
+        Off = "off",
+    }
+}
+
+words! {
+    /// Whether the cluster has native sidecars.
+    pub enum NativeSidecarsMode, "auto, always or never" {
+        Auto = "auto",
+        Always = "always",
+        Never = "never",
+    }
+}
+
+words! {
+    /// What is logged: everything at least as important.
+    pub enum LogLevel, "error, warn, info, debug or trace" {
+        Error = "error",
+        Warn = "warn",
+        Info = "info",
+        Debug = "debug",
+        Trace = "trace",
+    }
+}
+
+words! {
+    /// Form of the log as the operator says it.
+    pub(super) enum LogFormatChoice, "auto, json or text" {
+        Auto = "auto",
+        Json = "json",
+        Text = "text",
+    }
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+impl LogFormatChoice {
+    pub fn resolve(self, in_cluster: bool) -> LogFormat {
+        match (self, in_cluster) {
+            (Self::Json, _) | (Self::Auto, true) => LogFormat::Json,
+            (Self::Text, _) | (Self::Auto, false) => LogFormat::Text,
+        }
+    }
+}
+
+/// A DNS name as Kubernetes has it ([RFC 1123](https://www.rfc-editor.org/rfc/rfc1123) subdomain): a namespace, a domain of annotations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsName(String);
+
+impl DnsName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DnsName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromText for DnsName {
+    const EXPECTED: &'static str = "a DNS name of lower case letters, digits, '-' and '.', at most 253 characters";
+
+    fn from_text(text: &str) -> Option<Self> {
+        (text.len() <= 253 && text.split('.').all(is_label)).then(|| Self(text.to_owned()))
+    }
+}
+
+fn is_label(label: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = label.as_bytes();
+    bytes.len() <= 63
+        && bytes.first().copied().is_some_and(inner)
+        && bytes.last().copied().is_some_and(inner)
+        && bytes.iter().all(|byte| inner(*byte) || *byte == b'-')
+}
+
+/// A host that a certificate is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Host {
+    Name(String),
+    Address(IpAddr),
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+impl FromText for Host {
+    const EXPECTED: &'static str = "a host name or an IP address";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let address = text.parse().ok().map(Self::Address);
+        address.or_else(|| DnsName::from_text(text).map(|name| Self::Name(name.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dns_names() {
+        for good in ["a", "outrigger.dev", "a-b.c1", &"a".repeat(63)] {
+            assert!(DnsName::from_text(good).is_some(), "{good}");
+        }
+        for bad in ["", ".", "a.", ".a", "-a", "a-", "A", "a_b", "a b", "a/b", &"a".repeat(64), &["a"; 128].join(".")] {
+            assert!(DnsName::from_text(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_names_or_addresses() {
+        assert_eq!(Host::from_text("::1"), Some(Host::Address(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]))));
+        assert_eq!(Host::from_text("web.local"), Some(Host::Name("web.local".to_owned())));
+        assert_eq!(Host::from_text("a:1"), None);
+    }
+
+    #[test]
+    fn auto_is_json_in_a_cluster_only() {
+        assert_eq!(LogFormatChoice::Auto.resolve(true), LogFormat::Json);
+        assert_eq!(LogFormatChoice::Auto.resolve(false), LogFormat::Text);
+        assert_eq!(LogFormatChoice::Text.resolve(true), LogFormat::Text);
+        assert_eq!(LogFormatChoice::Json.resolve(false), LogFormat::Json);
+    }
+}

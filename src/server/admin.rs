@@ -1,0 +1,79 @@
+//! `/livez`, `/readyz` and `/metrics`, for the kubelet and for Prometheus.
+//!
+//! Invariants: alive means that the process answers, to the very end; ready never depends on anybody else being reachable now.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::health::Readiness;
+use crate::shutdown::{Lifecycle, Phase};
+use crate::telemetry::metrics::Metrics;
+
+/// What the admin listener needs of the rest of the program.
+pub struct Admin {
+    pub readiness: Readiness,
+    pub metrics: Arc<Metrics>,
+    /// What `/readyz?verbose` says besides, a line each: templates that are broken, for one.
+    pub notes: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+}
+
+struct Service {
+    admin: Admin,
+    lifecycle: Lifecycle,
+}
+
+/// The routes of the admin listener.
+pub fn router(admin: Admin, lifecycle: Lifecycle) -> Router {
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(Arc::new(Service { admin, lifecycle }))
+}
+
+async fn readyz(State(service): State<Arc<Service>>, RawQuery(query): RawQuery) -> (StatusCode, String) {
+    let is_draining = service.lifecycle.phase() > Phase::Serving;
+    let is_ready = service.admin.readiness.is_ready() && !is_draining;
+    let verbose =
+        query.is_some_and(|query| query.split('&').any(|pair| pair == "verbose" || pair.starts_with("verbose=")));
+    let mut text = if verbose { service.checks(is_draining) } else { String::new() };
+    text.push_str(if is_ready { "ok\n" } else { "not ready\n" });
+    (if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
+}
+
+impl Service {
+    /// A line for each check, in the form of Kubernetes' own components.
+    fn checks(&self, is_draining: bool) -> String {
+        let mut text = String::new();
+        let checks = self.admin.readiness.checks();
+        let checks = checks.iter().map(|check| (check.name, check.is_ready)).chain([("shutdown", !is_draining)]);
+        for (name, is_ready) in checks {
+            // Writing to a String cannot fail.
+            _ = writeln!(
+                text,
+                "[{}]{name} {}",
+                if is_ready { '+' } else { '-' },
+                if is_ready { "ok" } else { "not ready" }
+            );
+        }
+        for note in (self.admin.notes)() {
+            _ = writeln!(text, "[!]{note}");
+        }
+        text
+    }
+}
+
+async fn metrics(State(service): State<Arc<Service>>) -> Response {
+    match service.admin.metrics.render() {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("the metrics cannot be written: {error}\n")).into_response()
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The server: states as types, so that nothing is served before everything could be bound.
+//!
+//! [`Server`] is settings, [`BoundServer`] has its sockets, [`BoundServer::run`] serves to the end of the process.
+//! It knows nothing of files, certificates' sources or clusters: snapshots and facts come through [`Webhook`].
+//! Invariants: accept never stalls; no peer holds anything for longer than its limit; what is in flight at the end is finished.
+
+mod accept;
+mod admin;
+mod body;
+mod clock;
+mod connection;
+mod webhook;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+pub use admin::Admin;
+pub use webhook::{MUTATE_PATH, NamespaceLookup, Snapshot, Webhook};
+
+use crate::shutdown::Lifecycle;
+use clock::InFlight;
+use connection::Connections;
+
+/// How long and how much a peer may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub handshake: Duration,
+    /// From the end of the handshake, or of the last answer, to the first byte of a request. More than the 90 s for which an
+    /// API server keeps a connection: it never repeats a POST that meets a closing one.
+    pub idle: Duration,
+    /// From the first byte of a request to the end of its head.
+    pub head: Duration,
+    /// For a body; the request's own `?timeout=` where that is shorter.
+    pub body: Duration,
+    pub head_bytes: usize,
+    pub body_bytes: usize,
+    /// After the last connection is taken, for what is in flight.
+    pub closing: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            idle: Duration::from_secs(120),
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(10),
+            head_bytes: 64 * 1024,
+            body_bytes: 10 * 1024 * 1024,
+            closing: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Where to listen, and what peers may take.
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub webhook: SocketAddr,
+    pub admin: SocketAddr,
+    pub limits: Limits,
+}
+
+/// A server whose sockets are bound: connections already queue.
+pub struct BoundServer {
+    webhook: TcpListener,
+    admin: TcpListener,
+    limits: Arc<Limits>,
+}
+
+/// One of the two listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    Webhook,
+    Admin,
+}
+
+impl std::fmt::Display for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Webhook => "webhook",
+            Self::Admin => "admin",
+        })
+    }
+}
+
+/// An address that cannot be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} ({listener}): {source}")]
+pub struct BindError {
+    pub listener: Listener,
+    pub address: SocketAddr,
+    pub source: std::io::Error,
+}
+
+impl Server {
+    pub async fn bind(self) -> Result<BoundServer, BindError> {
+        Ok(BoundServer {
+            webhook: bind(Listener::Webhook, self.webhook).await?,
+            admin: bind(Listener::Admin, self.admin).await?,
+            limits: Arc::new(self.limits),
+        })
+    }
+}
+
+async fn bind(listener: Listener, address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|source| BindError { listener, address, source })
+}
+
+impl BoundServer {
+    /// The address of the webhook, with the port that the system chose where it was asked to.
+    pub fn webhook_address(&self) -> std::io::Result<SocketAddr> {
+        self.webhook.local_addr()
+    }
+
+    /// The address of the admin listener.
+    pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
+        self.admin.local_addr()
+    }
+
+    /// Serves until the process is to end, and returns when everything in flight is answered or its time is over.
+    pub async fn run(self, tls: ServerConfig, webhook: Webhook, admin: Admin, lifecycle: Lifecycle) {
+        let closing = self.limits.closing;
+        let in_flight = InFlight::default();
+        let connections = |router, in_flight: &InFlight| Connections {
+            router,
+            limits: Arc::clone(&self.limits),
+            lifecycle: lifecycle.clone(),
+            in_flight: in_flight.clone(),
+        };
+        let reviews = connections(webhook::router(webhook, &self.limits, lifecycle.clone()), &in_flight);
+        let admin = connections(admin::router(admin, lifecycle.clone()), &InFlight::default());
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        // Probes and metrics are served to the very end: `biased` polls them last, and nobody waits for them.
+        tokio::select! {
+            biased;
+            () = async {
+                let tasks = accept::until_closing(&self.webhook, lifecycle.clone(), |stream| reviews.clone().serve_tls(acceptor.clone(), stream)).await;
+                if tokio::time::timeout(closing, in_flight.none()).await.is_err() {
+                    tracing::warn!("requests are still in flight after {closing:?}; ending all the same");
+                }
+                drop(tasks);
+            } => {}
+            () = accept::for_ever(&self.admin, |stream| admin.clone().serve_plain(stream)) => {}
+        }
+    }
+}

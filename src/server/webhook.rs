@@ -1,0 +1,182 @@
+//! `POST /mutate`: from an HTTP request to an HTTP response, and what is logged and counted of it.
+//!
+//! What is answered is [`crate::admission`]'s. Nothing here can block: ordinary reviews are answered where they are read, a
+//! large one on a thread of its own, so that it holds up nobody else.
+//! Invariant: each request that gets here is counted once and logged once, whatever becomes of it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::routing::post;
+use tokio::sync::Semaphore;
+
+use super::{Limits, body};
+use crate::admission::{self, Answer, Content, ProtocolError, Record};
+use crate::config::duration;
+use crate::inject::{Injector, Namespace};
+use crate::shutdown::{Lifecycle, Phase};
+use crate::telemetry::logging;
+use crate::telemetry::metrics::Metrics;
+
+/// Gives the snapshot that one request is answered with.
+pub type Snapshot = Arc<dyn Fn() -> Arc<Injector> + Send + Sync>;
+/// Tells what is known of a namespace, from memory.
+pub type NamespaceLookup = Arc<dyn Fn(&str) -> Option<Arc<Namespace>> + Send + Sync>;
+
+/// Bodies above this size are large.
+const LARGE: usize = 1024 * 1024;
+/// So many large bodies are parsed at a time: as a tree, one of 9 MiB can be many times that.
+const LARGE_AT_A_TIME: usize = 2;
+
+/// Path of the webhook; the webhook configuration names the same (a test compares them).
+pub const MUTATE_PATH: &str = "/mutate";
+
+/// What the webhook needs of the rest of the program.
+pub struct Webhook {
+    pub snapshot: Snapshot,
+    pub namespaces: NamespaceLookup,
+    pub metrics: Arc<Metrics>,
+}
+
+struct Service {
+    webhook: Webhook,
+    body_bytes: usize,
+    body_time: Duration,
+    lifecycle: Lifecycle,
+    large: Semaphore,
+}
+
+/// The routes of the webhook; unknown paths are 404, other methods 405.
+pub fn router(webhook: Webhook, limits: &Limits, lifecycle: Lifecycle) -> Router {
+    let service = Service {
+        webhook,
+        body_bytes: limits.body_bytes,
+        body_time: limits.body,
+        lifecycle,
+        large: Semaphore::new(LARGE_AT_A_TIME),
+    };
+    Router::new().route(MUTATE_PATH, post(mutate)).with_state(Arc::new(service))
+}
+
+async fn mutate(State(service): State<Arc<Service>>, request: Request) -> Response<Body> {
+    let start = Instant::now();
+    let _in_flight = service.webhook.metrics.enter();
+    let answer = match service.receive(request).await {
+        Ok(body) => service.answer(body).await,
+        Err(error) => error.into(),
+    };
+    service.observe(&answer.record, start.elapsed());
+    respond(answer)
+}
+
+impl Service {
+    /// The body of a request that may be answered.
+    async fn receive(&self, request: Request) -> Result<Bytes, ProtocolError> {
+        if self.lifecycle.phase() == Phase::Closing {
+            return Err(ProtocolError::Draining);
+        }
+        if !is_json(request.headers()) {
+            return Err(ProtocolError::MediaTypeUnsupported);
+        }
+        let time = timeout(request.uri().query()).map_or(self.body_time, |timeout| timeout.min(self.body_time));
+        body::read(request.into_body(), self.body_bytes, time).await
+    }
+
+    async fn answer(self: &Arc<Self>, body: Bytes) -> Answer {
+        if body.len() <= LARGE {
+            return self.review(&body);
+        }
+        // The semaphore is never closed.
+        let _permit = self.large.acquire().await;
+        let service = Arc::clone(self);
+        let answer = tokio::task::spawn_blocking(move || service.review(&body)).await;
+        answer.unwrap_or_else(|_| ProtocolError::Panic.into())
+    }
+
+    /// One request sees one snapshot. A panic is the end of this request alone: nothing it could leave half done is shared.
+    fn review(&self, body: &[u8]) -> Answer {
+        let injector = (self.webhook.snapshot)();
+        let review = AssertUnwindSafe(|| admission::review(&injector, |name| (self.webhook.namespaces)(name), body));
+        std::panic::catch_unwind(review).unwrap_or_else(|_| ProtocolError::Panic.into())
+    }
+
+    fn observe(&self, record: &Record, duration: Duration) {
+        self.webhook.metrics.observe(record, duration);
+        logging::decision(record, duration);
+    }
+}
+
+/// `application/json`, with or without parameters.
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default();
+    media_type.trim().eq_ignore_ascii_case("application/json")
+}
+
+/// What the API server says that it waits; one that cannot be read is as if it were not there.
+fn timeout(query: Option<&str>) -> Option<Duration> {
+    let value = query?.split('&').find_map(|pair| pair.strip_prefix("timeout="))?;
+    duration::parse(value).filter(|timeout| !timeout.is_zero())
+}
+
+fn respond(answer: Answer) -> Response<Body> {
+    let content_type = match answer.content {
+        Content::Json => "application/json",
+        Content::Text => "text/plain; charset=utf-8",
+    };
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = Response::new(Body::from(answer.body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        // With it the API server tries again within its own time limit; without, the pod fails.
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if leaves_body_unread(status) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// After these the rest of the body may still be on its way, and would be taken for the next request.
+fn leaves_body_unread(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::REQUEST_TIMEOUT
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE
+            | StatusCode::SERVICE_UNAVAILABLE
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types() {
+        let is = |value: &str| {
+            let value = HeaderValue::from_str(value).expect("a header's value");
+            is_json(&HeaderMap::from_iter([(header::CONTENT_TYPE, value)]))
+        };
+        assert!(is("application/json") && is("Application/JSON; charset=utf-8") && is(" application/json ;x"));
+        assert!(!is("text/plain") && !is("application/jsonp") && !is("") && !is_json(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn timeouts_of_the_query() {
+        assert_eq!(timeout(Some("timeout=5s")), Some(Duration::from_secs(5)));
+        assert_eq!(timeout(Some("a=b&timeout=300ms")), Some(Duration::from_millis(300)));
+        for unreadable in
+            [None, Some(""), Some("timeout="), Some("timeout=abc"), Some("timeout=0s"), Some("xtimeout=5s")]
+        {
+            assert_eq!(timeout(unreadable), None, "{unreadable:?}");
+        }
+    }
+}

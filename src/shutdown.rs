@@ -1,0 +1,112 @@
+//! The end of the process: its phases, and the signals that start them.
+//!
+//! What each phase means for connections is the server's business.
+//! Invariant: phases only ever advance.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Ordinary service.
+    Serving,
+    /// Not ready any more, but serving: whoever routes to us has not yet heard of it.
+    Draining,
+    /// Nothing new is taken; what is in flight is finished.
+    Closing,
+}
+
+/// Starts the phases.
+pub struct Shutdown(watch::Sender<Phase>);
+
+/// Tells the phase.
+#[derive(Clone)]
+pub struct Lifecycle(watch::Receiver<Phase>);
+
+/// A process that serves, and the means to end it.
+pub fn lifecycle() -> (Shutdown, Lifecycle) {
+    let (sender, receiver) = watch::channel(Phase::Serving);
+    (Shutdown(sender), Lifecycle(receiver))
+}
+
+impl Shutdown {
+    /// Goes on to `phase`, never back.
+    pub fn advance(&self, phase: Phase) {
+        self.0.send_if_modified(|current| {
+            let advances = phase > *current;
+            *current = phase.max(*current);
+            advances
+        });
+    }
+}
+
+impl Lifecycle {
+    pub fn phase(&self) -> Phase {
+        *self.0.borrow()
+    }
+
+    /// Waits for `phase` or a later one. Once nobody is left who could end the process, it never comes.
+    pub async fn reached(&mut self, phase: Phase) {
+        if self.0.wait_for(|current| *current >= phase).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The two signals that end the process.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From here on the signals no longer kill the process by themselves.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Name and number of the next signal.
+    async fn next(&mut self) -> (&'static str, i32) {
+        tokio::select! {
+            _ = self.terminate.recv() => ("SIGTERM", SignalKind::terminate().as_raw_value()),
+            _ = self.interrupt.recv() => ("SIGINT", SignalKind::interrupt().as_raw_value()),
+        }
+    }
+
+    /// Turns the first signal into the phases, `delay` apart. A second one ends the process at once, with the exit code
+    /// that a shell gives a process killed by it.
+    pub async fn conduct(mut self, shutdown: Shutdown, delay: Duration) {
+        let (name, _) = self.next().await;
+        tracing::info!(signal = name, delay_ms = delay.as_millis(), "shutting down");
+        shutdown.advance(Phase::Draining);
+        tokio::select! {
+            () = tokio::time::sleep(delay) => shutdown.advance(Phase::Closing),
+            (name, number) = self.next() => exit_at_once(name, number),
+        }
+        let (name, number) = self.next().await;
+        exit_at_once(name, number);
+    }
+}
+
+fn exit_at_once(name: &str, number: i32) -> ! {
+    tracing::warn!(signal = name, "second signal, ending at once");
+    std::process::exit(128 + number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn phases_only_advance() {
+        let (shutdown, mut lifecycle) = lifecycle();
+        assert_eq!(lifecycle.phase(), Phase::Serving);
+        shutdown.advance(Phase::Closing);
+        shutdown.advance(Phase::Draining);
+        assert_eq!(lifecycle.phase(), Phase::Closing);
+        lifecycle.reached(Phase::Draining).await;
+    }
+}

@@ -1,0 +1,96 @@
+//! The webhook's certificate: where it comes from, and how TLS asks for it.
+//!
+//! Invariant: a certificate in use is complete: its key matches, and its expiry is known. A bad pair never gets this far.
+
+pub mod files;
+pub mod resolver;
+pub mod self_call;
+pub mod self_signed;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, SupportedProtocolVersion, version};
+
+use crate::config::TlsVersion;
+use resolver::Resolver;
+
+/// What can be wrong with a certificate, naming the file.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    #[error("{what} {path:?}: {source}")]
+    Io { what: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("{what} {path:?}: {problem}")]
+    Content { what: &'static str, path: PathBuf, problem: String },
+    #[error("certificate {certificate:?} and key {key:?} do not belong together")]
+    Mismatch { certificate: PathBuf, key: PathBuf },
+    #[error("cannot make a certificate: {0}")]
+    Make(#[from] rcgen::Error),
+}
+
+/// Where the certificate comes from. Loading it again and comparing is all that a reload needs.
+#[derive(Clone, Debug)]
+pub enum CertificateSource {
+    /// Made by somebody else.
+    Files { certificate: PathBuf, key: PathBuf },
+    /// Made by us for these hosts, and kept in a directory.
+    SelfSigned { directory: PathBuf, hosts: Vec<String> },
+}
+
+/// A certificate that can be served.
+#[derive(Clone, Debug)]
+pub struct ServingCertificate {
+    pub key: Arc<CertifiedKey>,
+    pub expires: SystemTime,
+    /// When the authority expires, where we are the authority.
+    pub ca_expires: Option<SystemTime>,
+}
+
+impl CertificateSource {
+    /// The certificate as it is now; makes it where that is ours to do.
+    pub fn load(&self, now: SystemTime) -> Result<ServingCertificate, CertificateError> {
+        match self {
+            Self::Files { certificate, key } => files::load(certificate, key),
+            Self::SelfSigned { directory, hosts } => self_signed::load_or_make(directory, hosts, now),
+        }
+    }
+}
+
+/// TLS for the webhook: HTTP/1.1 only, which is what API servers speak to Services.
+pub fn server_config(resolver: Arc<Resolver>, oldest: TlsVersion) -> Result<ServerConfig, rustls::Error> {
+    let versions: &[&SupportedProtocolVersion] = match oldest {
+        TlsVersion::V1_2 => &[&version::TLS13, &version::TLS12],
+        TlsVersion::V1_3 => &[&version::TLS13],
+    };
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Named at every use: a process-wide default could be set by anybody.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// Chain and key as TLS uses them; an error when they do not belong together.
+fn certified_key(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, rustls::Error> {
+    CertifiedKey::from_der(chain, key, &provider())
+}
+
+/// When a certificate expires.
+fn expiry(certificate: &CertificateDer<'_>) -> Result<SystemTime, String> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate)
+        .map_err(|error| format!("the certificate cannot be read: {error}"))?;
+    let seconds = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
+    Ok(UNIX_EPOCH + Duration::from_secs(seconds))
+}

@@ -1,0 +1,253 @@
+//! A certificate authority and a certificate of our own, kept in a directory and used again while they are good.
+//!
+//! For a desk, not for a cluster: whoever reads the directory can sign for the authority.
+//! Invariants: keys are readable by their owner alone, from the first byte on; a file is there whole or not at all; what does
+//! not match, is about to expire or lacks a host is made anew, the authority only when it is itself no good.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256,
+};
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+
+use super::{CertificateError, ServingCertificate, certified_key, expiry, files, provider};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const CA_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
+const LEAF_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A clock that is a little behind ours still finds the certificate valid.
+const BACKDATE: Duration = Duration::from_secs(3600);
+
+/// Names of the files.
+pub const CA_CERTIFICATE: &str = "ca.crt";
+const CA_KEY: &str = "ca.key";
+const LEAF_CERTIFICATE: &str = "tls.crt";
+const LEAF_KEY: &str = "tls.key";
+
+/// The certificate that the directory holds, where it is still good tomorrow and for all of `hosts`; otherwise a new one.
+pub fn load_or_make(
+    directory: &Path,
+    hosts: &[String],
+    now: SystemTime,
+) -> Result<ServingCertificate, CertificateError> {
+    let store = Directory::open(directory)?;
+    match store.stored_leaf(hosts, now) {
+        Some(certificate) => Ok(certificate),
+        None => store.make_leaf(hosts, now),
+    }
+}
+
+/// The directory and its four files.
+struct Directory<'p>(&'p Path);
+
+impl<'p> Directory<'p> {
+    /// Makes the directory where it is missing, and keeps it out of git.
+    fn open(path: &'p Path) -> Result<Self, CertificateError> {
+        let directory = Self(path);
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|source| CertificateError::Io { what: "directory", path: path.to_owned(), source })?;
+        if !directory.path(".gitignore").exists() {
+            directory.write(".gitignore", "*\n", 0o644)?;
+        }
+        Ok(directory)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Whatever is wrong with the stored files, a missing one included, only means that they are made anew.
+    fn stored_leaf(&self, hosts: &[String], now: SystemTime) -> Option<ServingCertificate> {
+        let ca = files::read_chain(&self.path(CA_CERTIFICATE)).ok()?.into_iter().next()?;
+        let certificate = files::load(&self.path(LEAF_CERTIFICATE), &self.path(LEAF_KEY)).ok()?;
+        let leaf = certificate.key.end_entity_cert().ok()?;
+        let is_good = [now, now + DAY].into_iter().all(|time| verify(&ca, leaf, hosts, time).is_some());
+        is_good.then_some(ServingCertificate { ca_expires: expiry(&ca).ok(), ..certificate })
+    }
+
+    fn make_leaf(&self, hosts: &[String], now: SystemTime) -> Result<ServingCertificate, CertificateError> {
+        let (ca, issuer) = match self.stored_ca(now) {
+            Some(ca) => ca,
+            None => self.make_ca(now)?,
+        };
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let mut params = CertificateParams::new(hosts)?;
+        params.distinguished_name.push(DnType::CommonName, "outrigger");
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        set_validity(&mut params, now, LEAF_LIFE);
+        let certificate = params.signed_by(&key, &issuer)?;
+        self.write(LEAF_KEY, &key.serialize_pem(), 0o600)?;
+        self.write(LEAF_CERTIFICATE, &certificate.pem(), 0o644)?;
+        // Read back, so that what is served is what the next start finds.
+        let certificate = files::load(&self.path(LEAF_CERTIFICATE), &self.path(LEAF_KEY))?;
+        Ok(ServingCertificate { ca_expires: expiry(&ca).ok(), ..certificate })
+    }
+
+    /// The stored authority, where it outlives a certificate made now.
+    fn stored_ca(&self, now: SystemTime) -> Option<(CertificateDer<'static>, Issuer<'static, KeyPair>)> {
+        let ca = files::read_chain(&self.path(CA_CERTIFICATE)).ok()?.into_iter().next()?;
+        certified_key(vec![ca.clone()], files::read_key(&self.path(CA_KEY)).ok()?).ok()?;
+        if expiry(&ca).ok()? < now + LEAF_LIFE {
+            return None;
+        }
+        let key = KeyPair::from_pem(&std::fs::read_to_string(self.path(CA_KEY)).ok()?).ok()?;
+        let issuer = Issuer::from_ca_cert_der(&ca, key).ok()?;
+        Some((ca, issuer))
+    }
+
+    fn make_ca(
+        &self,
+        now: SystemTime,
+    ) -> Result<(CertificateDer<'static>, Issuer<'static, KeyPair>), CertificateError> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "outrigger development CA");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        set_validity(&mut params, now, CA_LIFE);
+        let certificate = params.self_signed(&key)?;
+        self.write(CA_KEY, &key.serialize_pem(), 0o600)?;
+        self.write(CA_CERTIFICATE, &certificate.pem(), 0o644)?;
+        Ok((certificate.der().clone(), Issuer::new(params, key)))
+    }
+
+    /// Writes beside the file and renames, so that nobody ever reads half of it. `mode` holds before the first byte is written.
+    fn write(&self, name: &str, text: &str, mode: u32) -> Result<(), CertificateError> {
+        let path = self.path(name);
+        let beside = self.path(&format!("{name}.{}.new", std::process::id()));
+        let written = (|| {
+            remove_if_present(&beside)?;
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&beside, &path)
+        })();
+        written.map_err(|source| CertificateError::Io { what: "file", path, source })
+    }
+}
+
+/// What an interrupted start left behind.
+fn remove_if_present(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Verifies as a client would at `time`: signature, validity, usage, and the name of every host.
+fn verify(ca: &CertificateDer<'static>, leaf: &CertificateDer<'_>, hosts: &[String], time: SystemTime) -> Option<()> {
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.clone()).ok()?;
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build().ok()?;
+    let time = UnixTime::since_unix_epoch(time.duration_since(UNIX_EPOCH).ok()?);
+    for host in hosts {
+        let name = ServerName::try_from(host.as_str()).ok()?;
+        verifier.verify_server_cert(leaf, &[], &name, &[], time).ok()?;
+    }
+    Some(())
+}
+
+fn set_validity(params: &mut CertificateParams, now: SystemTime, life: Duration) {
+    params.not_before = (now - BACKDATE).into();
+    params.not_after = (now + life).into();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn hosts(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    fn load(directory: &Path, names: &[&str], now: SystemTime) -> (Vec<u8>, Vec<u8>) {
+        let certificate = load_or_make(directory, &hosts(names), now).expect("a certificate");
+        let ca = std::fs::read(directory.join(CA_CERTIFICATE)).expect("an authority");
+        (certificate.key.end_entity_cert().expect("a leaf").to_vec(), ca)
+    }
+
+    #[test]
+    fn used_again_while_good() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let now = SystemTime::now();
+        let first = load(directory.path(), &["localhost", "127.0.0.1", "::1"], now);
+        assert_eq!(first, load(directory.path(), &["localhost", "127.0.0.1", "::1"], now + 20 * DAY));
+        assert_eq!(first, load(directory.path(), &["127.0.0.1"], now), "fewer hosts need no new certificate");
+    }
+
+    #[test]
+    fn a_new_certificate_under_the_same_authority() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let now = SystemTime::now();
+        let (leaf, ca) = load(directory.path(), &["localhost"], now);
+        let another_host = load(directory.path(), &["localhost", "web.local"], now);
+        assert!(another_host.0 != leaf && another_host.1 == ca);
+        let nearly_expired = load(directory.path(), &["localhost"], now + LEAF_LIFE - DAY / 2);
+        assert!(nearly_expired.0 != another_host.0 && nearly_expired.1 == ca);
+        std::fs::copy(directory.path().join(CA_KEY), directory.path().join(LEAF_KEY))
+            .expect("a key that does not match");
+        let mismatched = load(directory.path(), &["localhost"], now);
+        assert!(mismatched.0 != nearly_expired.0 && mismatched.1 == ca);
+    }
+
+    #[test]
+    fn a_new_authority_when_the_old_one_is_no_good() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let now = SystemTime::now();
+        let first = load(directory.path(), &["localhost"], now);
+        let later = load(directory.path(), &["localhost"], now + CA_LIFE - DAY);
+        assert!(later.0 != first.0 && later.1 != first.1);
+        std::fs::write(directory.path().join(CA_CERTIFICATE), "no PEM").expect("a file");
+        let mended = load(directory.path(), &["localhost"], now);
+        assert!(mended.0 != later.0 && mended.1 != later.1);
+    }
+
+    #[test]
+    fn validity_is_bounded_and_a_client_accepts_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let now = SystemTime::now();
+        let certificate = load_or_make(directory.path(), &hosts(&["localhost", "::1"]), now).expect("a certificate");
+        let seconds = |time: SystemTime| time.duration_since(now).expect("in the future").as_secs();
+        assert!(seconds(certificate.expires).abs_diff(LEAF_LIFE.as_secs()) < 2);
+        assert!(seconds(certificate.ca_expires.expect("ours")).abs_diff(CA_LIFE.as_secs()) < 2);
+        let ca = files::read_chain(&directory.path().join(CA_CERTIFICATE)).expect("an authority").remove(0);
+        let leaf = certificate.key.end_entity_cert().expect("a leaf");
+        let good = |host: &str, time| verify(&ca, leaf, &hosts(&[host]), time).is_some();
+        assert!(good("localhost", now) && good("::1", now) && good("localhost", now - BACKDATE / 2));
+        assert!(
+            !good("example.com", now)
+                && !good("localhost", now - 2 * BACKDATE)
+                && !good("localhost", now + LEAF_LIFE + DAY)
+        );
+    }
+
+    #[test]
+    fn keys_are_for_their_owner_and_git_sees_nothing() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let directory = parent.path().join("nested/.outrigger");
+        load(&directory, &["localhost"], SystemTime::now());
+        let mode = |name: &str| std::fs::metadata(directory.join(name)).expect("a file").permissions().mode() & 0o777;
+        assert_eq!((mode(CA_KEY), mode(LEAF_KEY), mode("")), (0o600, 0o600, 0o700));
+        assert_eq!(std::fs::read_to_string(directory.join(".gitignore")).expect("a file"), "*\n");
+        let mut names: Vec<String> = std::fs::read_dir(&directory)
+            .expect("a directory")
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        assert_eq!(names, [".gitignore", "ca.crt", "ca.key", "tls.crt", "tls.key"]);
+    }
+}
