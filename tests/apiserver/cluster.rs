@@ -72,12 +72,29 @@ impl Cluster {
     fn start(assets: &Path) -> Self {
         let control_plane = ControlPlane::start(assets);
         let runtime = Runtime::new().expect("a tokio runtime");
-        let client = runtime.block_on(connect(&control_plane.kubeconfig));
+        let kubeconfig = Kubeconfig::read_from(&control_plane.kubeconfig).expect("a valid kubeconfig");
+        let client = runtime.block_on(connect(kubeconfig));
         Self { control_plane, runtime, client }
     }
 
-    /// Sends one request. Never fails on an HTTP status.
+    /// Sends one request to the API server. Never fails on an HTTP status.
     pub fn send(&self, method: &str, path: &str, content_type: &str, body: Vec<u8>) -> Answer {
+        self.send_with(&self.client, method, path, content_type, body)
+    }
+
+    /// A client of another server, which has a certificate of this authority.
+    pub fn client_of(&self, url: &str, ca_file: &Path) -> Client {
+        let kubeconfig = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c", "users": [],
+            "clusters": [{"name": "c", "cluster": {"server": url, "certificate-authority": ca_file}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": ""}}],
+        });
+        let kubeconfig = Kubeconfig::from_yaml(&kubeconfig.to_string()).expect("a valid kubeconfig");
+        self.runtime.block_on(connect(kubeconfig))
+    }
+
+    /// As [`Cluster::send`], to another server.
+    pub fn send_with(&self, client: &Client, method: &str, path: &str, content_type: &str, body: Vec<u8>) -> Answer {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -86,7 +103,7 @@ impl Cluster {
             .body(Body::from(body))
             .expect("a valid request");
         self.runtime.block_on(async {
-            let response = self.client.send(request).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+            let response = client.send(request).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
             let (head, body) = response.into_parts();
             let warnings = head.headers.get_all("warning").iter().filter_map(|value| value.to_str().ok());
             let warnings = warnings.map(str::to_owned).collect();
@@ -121,8 +138,7 @@ impl Cluster {
     }
 }
 
-async fn connect(kubeconfig: &Path) -> Client {
-    let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("a valid kubeconfig");
+async fn connect(kubeconfig: Kubeconfig) -> Client {
     let mut config =
         Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.expect("a usable kubeconfig");
     config.proxy_url = None;

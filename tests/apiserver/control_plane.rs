@@ -20,8 +20,7 @@ const TOKEN: &str = "outrigger-tests";
 const START_LIMIT: Duration = Duration::from_secs(120);
 
 /// The controllers that the tests need: Deployments become pods, namespaces get their service account.
-const CONTROLLERS: &str =
-    "deployment-controller,replicaset-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,job-controller";
+const CONTROLLERS: &str = "deployment-controller,replicaset-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,job-controller";
 
 /// Running programs; they end with the janitor.
 pub struct ControlPlane {
@@ -60,7 +59,8 @@ pub fn free_port() -> u16 {
 }
 
 fn write_files(directory: &Path, authority: &Authority, port: u16) {
-    let write = |name: &str, text: &str| std::fs::write(directory.join(name), text).expect("the working directory is writable");
+    let write =
+        |name: &str, text: &str| std::fs::write(directory.join(name), text).expect("the working directory is writable");
     let serving = authority.issue();
     write("ca.pem", authority.pem());
     write("api.pem", &serving.certificate);
@@ -97,7 +97,11 @@ fn start_api_server(janitor: &Janitor, assets: &Path, etcd_port: u16, port: u16)
     api.arg(format!("--etcd-servers=http://127.0.0.1:{etcd_port}")).arg(format!("--secure-port={port}"));
     api.args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--service-cluster-ip-range=10.0.0.0/24"]);
     api.args(["--authorization-mode=RBAC", "--allow-privileged=true"]);
-    api.args([file("cert-dir", "apiserver"), file("tls-cert-file", "api.pem"), file("tls-private-key-file", "api.key")]);
+    api.args([
+        file("cert-dir", "apiserver"),
+        file("tls-cert-file", "api.pem"),
+        file("tls-private-key-file", "api.key"),
+    ]);
     api.args([file("token-auth-file", "tokens.csv"), file("service-account-key-file", "accounts.pub")]);
     api.arg(file("service-account-signing-key-file", "accounts.key"));
     api.arg("--service-account-issuer=https://kubernetes.default.svc");

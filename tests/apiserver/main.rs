@@ -2,12 +2,19 @@
 //!
 //! The programs come from the folder in `KUBEBUILDER_ASSETS`; without that variable every test says on standard error that it is skipped.
 //! One control plane serves all tests. What only a node could show (a sidecar that runs) is not shown here.
-//! Invariant: each test has its own namespace and leaves nothing running.
+//! Invariant: each test has its own namespace, and nothing is left running.
 
 mod authority;
 mod cluster;
 mod control_plane;
+mod outrigger;
 mod process;
 mod registration;
-mod reinvocation;
 mod test_webhook;
+
+mod deployments;
+mod outage;
+mod refusals;
+mod reinvocation;
+mod requests;
+mod untouched;

@@ -10,6 +10,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Namespace, WEBHOOK_LABEL, names, pod, shared};
@@ -18,6 +20,9 @@ use crate::process::{Process, eventually};
 use crate::registration;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_outrigger");
+/// Templates that the tests bring.
+pub const TEMPLATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apiserver/templates");
+
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A running server.
@@ -37,8 +42,7 @@ pub fn built_in() -> &'static Outrigger {
 /// The templates of `tests/apiserver/templates`. Covers the namespaces labelled `custom`.
 pub fn custom() -> &'static Outrigger {
     static SERVER: OnceLock<Outrigger> = OnceLock::new();
-    let templates = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apiserver/templates");
-    SERVER.get_or_init(|| Outrigger::start_shared("custom", &["--templates", templates], "agent"))
+    SERVER.get_or_init(|| Outrigger::start_shared("custom", &["--templates", TEMPLATES], "agent"))
 }
 
 /// Runs a test in a namespace that [`built_in`] covers.
@@ -62,7 +66,9 @@ impl Outrigger {
         serve.args(["--listen", &format!("127.0.0.1:{port}"), "--admin-listen", &format!("127.0.0.1:{admin_port}")]);
         let process = janitor.spawn(&format!("outrigger-{name}"), serve.args(arguments));
         let server = Self { process, directory, port, admin_port };
-        server.process.wait_until(LIMIT, || server.admin("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")));
+        server
+            .process
+            .wait_until(LIMIT, || server.admin("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")));
         server
     }
 
@@ -98,7 +104,8 @@ impl Outrigger {
         let asking = pod("probe", &json!({"outrigger.dev/inject": template}));
         eventually("the API server calls Outrigger", LIMIT, || {
             let injected = probe.would_accept(&asking);
-            (names(&injected, "/spec/initContainers").len() + names(&injected, "/spec/containers").len() > 1).then_some(())
+            (names(&injected, "/spec/initContainers").len() + names(&injected, "/spec/containers").len() > 1)
+                .then_some(())
         });
     }
 
@@ -106,13 +113,39 @@ impl Outrigger {
     pub fn decisions_in(&self, namespace: &str) -> Vec<Value> {
         let lines = self.process.log();
         let records = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        records.filter(|record| record["namespace"] == namespace || record["fields"]["namespace"] == namespace).collect()
+        records
+            .filter(|record| record["namespace"] == namespace || record["fields"]["namespace"] == namespace)
+            .collect()
     }
 
     /// Ends the server at once, as a lost node would.
     pub fn kill(&self) {
         self.process.kill();
         eventually("the port is closed", LIMIT, || TcpStream::connect(("127.0.0.1", self.port)).err());
+    }
+
+    /// Sends a review of a new pod past the API server: the patch that comes back.
+    pub fn review(&self, namespace: &Namespace, pod: &Value) -> Value {
+        let review = json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {
+                "uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "operation": "CREATE", "namespace": namespace.name, "dryRun": true,
+                "kind": {"group": "", "version": "v1", "kind": "Pod"},
+                "resource": {"group": "", "version": "v1", "resource": "pods"},
+                "name": pod["metadata"]["name"], "object": pod,
+            },
+        });
+        let client = namespace.cluster.client_of(&format!("https://127.0.0.1:{}", self.port), &self.ca_file());
+        let answer = namespace.cluster.send_with(
+            &client,
+            "POST",
+            "/mutate",
+            "application/json",
+            review.to_string().into_bytes(),
+        );
+        let patch = answer.expect_success()["response"]["patch"].as_str().map(str::to_owned).expect("a patch");
+        let patch = BASE64.decode(patch).expect("the patch is base64");
+        serde_json::from_slice(&patch).expect("the patch is JSON")
     }
 
     fn ca_file(&self) -> PathBuf {

@@ -30,9 +30,15 @@ pub struct Process {
 impl Janitor {
     /// Makes the working directory and starts to watch over it.
     pub fn start() -> Self {
-        let directory = tempfile::Builder::new().prefix("outrigger-apiserver-").tempdir().expect("a temporary directory").keep();
+        let directory =
+            tempfile::Builder::new().prefix("outrigger-apiserver-").tempdir().expect("a temporary directory").keep();
         let mut shell = Command::new("sh");
-        shell.args(["-c", SCRIPT, "janitor"]).arg(&directory).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        shell
+            .args(["-c", SCRIPT, "janitor"])
+            .arg(&directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let pipe = shell.spawn().expect("sh starts").stdin.take().expect("its standard input is a pipe");
         Self { pipe: Mutex::new(pipe), directory }
     }
