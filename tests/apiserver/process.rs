@@ -4,6 +4,8 @@
 //! because the binary ended, panicked or was killed, it kills the programs and removes the directory in which they worked.
 //! It does not restart anything. Invariant: nothing is started but through [`Janitor::spawn`].
 
+#![allow(clippy::disallowed_methods, reason = "the tests are synchronous and wait for other programs")]
+
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
