@@ -1,6 +1,7 @@
 //! A certificate authority for loopback, for the API server and for the webhooks that the tests play themselves.
 //!
-//! Outrigger's own certificates are not made here: it brings them. Invariant: every certificate is valid for `127.0.0.1` and for a day.
+//! Outrigger's own certificates are not made here: it brings them. Invariant: every certificate is valid for
+//! `127.0.0.1` and for a day.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use time::{Duration, OffsetDateTime};

@@ -1,7 +1,8 @@
 //! The language of the tests: a cluster, a namespace of one's own, and the verbs `accepts` and `rejects`.
 //!
 //! Objects are JSON values and never typed structs, so that nothing is lost between the test and the API server.
-//! Invariant: a test sees only its own namespace; what all share (the control plane, the webhooks) is started once and never changed.
+//! Invariant: a test sees only its own namespace; what all share (the control plane, the webhooks) is started once
+//! and never changed.
 
 use std::io::Write;
 use std::path::Path;
@@ -52,7 +53,8 @@ pub fn shared() -> Option<&'static Cluster> {
     CLUSTER.get_or_init(|| std::env::var_os(ASSETS).map(|assets| Cluster::start(Path::new(&assets)))).as_ref()
 }
 
-/// Runs a test in a namespace that the webhooks with this label cover; says loudly that it is skipped where there is no cluster.
+/// Runs a test in a namespace that the webhooks with this label cover; says loudly that it is skipped where there is
+/// no cluster.
 pub fn in_namespace(name: &str, webhook: &str, test: impl FnOnce(&Namespace)) {
     match shared() {
         Some(cluster) => test(&cluster.namespace(name, webhook)),
@@ -164,7 +166,8 @@ impl Namespace {
         format!("/api/v1/namespaces/{}/{resource}", self.name)
     }
 
-    /// Creates the pod with strict field validation; gives the answer as it is. `query` begins with `&` where there is one.
+    /// Creates the pod with strict field validation; gives the answer as it is. `query` begins with `&` where there
+    /// is one.
     pub fn create_pod(&self, pod: &Value, query: &str) -> Answer {
         let path = self.path(&format!("pods?fieldValidation=Strict{query}"));
         self.cluster.send_object("POST", &path, pod)

@@ -1,7 +1,8 @@
 //! A Kubernetes control plane on loopback: etcd, kube-apiserver and, where the assets have it, kube-controller-manager.
 //!
-//! There is no node: pods are admitted and stored, and never run. The programs come from the folder that `KUBEBUILDER_ASSETS` names,
-//! either a full set or that of envtest, which lacks the controller manager. Invariant: all of it listens on 127.0.0.1, on ports that were free.
+//! There is no node: pods are admitted and stored, and never run. The programs come from the folder that
+//! `KUBEBUILDER_ASSETS` names, either a full set or that of envtest, which lacks the controller manager. Invariant:
+//! all of it listens on 127.0.0.1, on ports that were free.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! Outrigger against a real kube-apiserver, etcd and kube-controller-manager.
 //!
-//! The programs come from the folder in `KUBEBUILDER_ASSETS`; without that variable every test says on standard error that it is skipped.
-//! One control plane serves all tests. What only a node could show (a sidecar that runs) is not shown here.
-//! Invariant: each test has its own namespace, and nothing is left running.
+//! The programs come from the folder in `KUBEBUILDER_ASSETS`; without that variable every test says on standard error
+//! that it is skipped. One control plane serves all tests. What only a node could show (a sidecar that runs) is not
+//! shown here. Invariant: each test has its own namespace, and nothing is left running.
 
 mod authority;
 mod cluster;

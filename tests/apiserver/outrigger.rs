@@ -1,7 +1,9 @@
-//! The program under test: `outrigger serve`, started as its users start it and registered by what `outrigger generate webhook` prints.
+//! The program under test: `outrigger serve`, started as its users start it and registered by what `outrigger
+//! generate webhook` prints.
 //!
-//! The printed configuration is changed in two places only, so that several servers can stand side by side: its name, and one more label in its namespace
-//! selectors. Invariant: a server that [`Outrigger::register`] has returned from is called by the API server.
+//! The printed configuration is changed in two places only, so that several servers can stand side by side: its name,
+//! and one more label in its namespace selectors. Invariant: a server that [`Outrigger::register`] has returned from
+//! is called by the API server.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -91,8 +93,8 @@ impl Outrigger {
         serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("generate webhook prints no YAML: {error}\n{text}"))
     }
 
-    /// Registers the server for the namespaces with this label, its configuration changed by `edit`, and waits in one of them until a
-    /// pod that asks for the template has it.
+    /// Registers the server for the namespaces with this label, its configuration changed by `edit`, and waits in one
+    /// of them until a pod that asks for the template has it.
     pub fn register(&self, probe: &Namespace, label: &str, template: &str, edit: impl Fn(&mut Value)) {
         let mut configuration = self.configuration();
         configuration["metadata"]["name"] = json!(format!("outrigger-{label}"));

@@ -1,8 +1,9 @@
 //! Programs that the tests start, and the certainty that they end.
 //!
-//! A [`Janitor`] is a small shell that outlives the test binary by a moment: it learns the process ids over a pipe, and when that pipe closes,
-//! because the binary ended, panicked or was killed, it kills the programs and removes the directory in which they worked.
-//! It does not restart anything. Invariant: nothing is started but through [`Janitor::spawn`].
+//! A [`Janitor`] is a small shell that outlives the test binary by a moment: it learns the process ids over a pipe,
+//! and when that pipe closes, because the binary ended, panicked or was killed, it kills the programs and removes the
+//! directory in which they worked. It does not restart anything. Invariant: nothing is started but through
+//! [`Janitor::spawn`].
 
 #![allow(clippy::disallowed_methods, reason = "the tests are synchronous and wait for other programs")]
 
@@ -13,7 +14,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What the janitor runs; `$1` is the working directory. A terminal's interrupt reaches it as well and must not end it before its work is done.
+/// What the janitor runs; `$1` is the working directory. A terminal's interrupt reaches it as well and must not end
+/// it before its work is done.
 const SCRIPT: &str = r#"trap '' INT HUP; pids=; while read -r pid; do pids="$pids $pid"; done; kill -9 $pids 2>/dev/null; sleep 0.3; rm -rf -- "$1""#;
 
 /// Ends all programs with the test binary, however that ends.
@@ -72,7 +74,8 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Waits until `ready` holds; a program that ends before, or is not ready in time, fails the test with the end of its log.
+    /// Waits until `ready` holds; a program that ends before, or is not ready in time, fails the test with the end of
+    /// its log.
     pub fn wait_until(&self, limit: Duration, ready: impl Fn() -> bool) {
         let start = Instant::now();
         while !ready() {
@@ -83,7 +86,8 @@ impl Process {
         }
     }
 
-    /// Kills the program. It is not waited for, so that its id is not given to another program which the janitor would then kill.
+    /// Kills the program. It is not waited for, so that its id is not given to another program which the janitor
+    /// would then kill.
     pub fn kill(&self) {
         // An error means that it has ended already.
         let _ = self.child.lock().unwrap_or_else(PoisonError::into_inner).kill();

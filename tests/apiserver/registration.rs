@@ -1,6 +1,7 @@
 //! Makes webhook configurations known to the API server, and waits until it acts on them.
 //!
-//! The API server learns of a configuration through a watch, a moment after it was created. Invariant: what returns from here is in force.
+//! The API server learns of a configuration through a watch, a moment after it was created. Invariant: what returns
+//! from here is in force.
 
 use std::time::Duration;
 

@@ -51,7 +51,8 @@ fn a_webhook_before_ours_rewrites_every_image() {
     });
 }
 
-/// Creates a pod that asks for `agent` in a namespace where the other webhook stands too; it has to carry everything exactly once.
+/// Creates a pod that asks for `agent` in a namespace where the other webhook stands too; it has to carry everything
+/// exactly once.
 fn create_beside(namespace: &Namespace, outrigger: &Outrigger, configuration: &str, mutation: Mutation) -> Value {
     assert!(results(namespace, outrigger).is_empty(), "the namespace is new");
     let webhook = TestWebhook::start(namespace.cluster, mutation);

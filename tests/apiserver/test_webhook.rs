@@ -1,7 +1,7 @@
 //! A mutating webhook that the tests play themselves: HTTPS on loopback, one function from pod to JSON Patch.
 //!
-//! It stands for the other injectors of a cluster. It is no model of a good webhook: it knows no limits and trusts its caller.
-//! Invariant: it counts every call it answers.
+//! It stands for the other injectors of a cluster. It is no model of a good webhook: it knows no limits and trusts
+//! its caller. Invariant: it counts every call it answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,8 +47,8 @@ impl TestWebhook {
         self.calls.load(Ordering::SeqCst)
     }
 
-    /// Registers it for the new pods of one namespace and waits until it is called. The API server calls webhooks in the order of their
-    /// configurations' names.
+    /// Registers it for the new pods of one namespace and waits until it is called. The API server calls webhooks in
+    /// the order of their configurations' names.
     pub fn register(&self, configuration: &str, namespace: &Namespace) {
         let ca_bundle = BASE64.encode(namespace.cluster.control_plane.authority.pem());
         let object = json!({

@@ -1,4 +1,5 @@
-//! What Outrigger must not touch: pods that do not ask, requests that are no new pods, and fields that it does not know.
+//! What Outrigger must not touch: pods that do not ask, requests that are no new pods, and fields that it does not
+//! know.
 
 use serde_json::{Value, json};
 
@@ -46,7 +47,8 @@ fn sub_resources_updates_and_deletion_are_left_alone_when_they_are_sent() {
     });
 }
 
-/// The API server drops fields that no version of it knows before it calls the webhook, so the review is sent as it would be by a newer one.
+/// The API server drops fields that no version of it knows before it calls the webhook, so the review is sent as it
+/// would be by a newer one.
 #[test]
 fn a_field_that_this_build_does_not_know_survives() {
     with_custom("unknown-field", |namespace, outrigger| {
@@ -125,7 +127,8 @@ fn detailed(name: &str, annotations: &Value) -> Value {
     pod
 }
 
-/// The pod as text, without what differs between any two pods: uid, times, versions, the namespace, the suffix of the token's volume.
+/// The pod as text, without what differs between any two pods: uid, times, versions, the namespace, the suffix of the
+/// token's volume.
 fn comparable(mut pod: Value) -> String {
     let metadata = pod["metadata"].as_object_mut().expect("metadata");
     for key in ["uid", "creationTimestamp", "resourceVersion", "namespace"] {
