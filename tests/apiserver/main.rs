@@ -13,6 +13,7 @@ mod registration;
 mod test_webhook;
 
 mod deployments;
+mod golden;
 mod outage;
 mod refusals;
 mod reinvocation;
