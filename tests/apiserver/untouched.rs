@@ -118,7 +118,7 @@ fn work_on_a_pod(namespace: &Namespace) {
 /// A pod with something in most lists that an injection would change.
 fn detailed(name: &str, annotations: &Value) -> Value {
     let mut pod = pod(name, annotations);
-    pod["metadata"]["labels"] = json!({"app": name, "example.com/slash~tilde": "x"});
+    pod["metadata"]["labels"] = json!({"app": name, "example.com/slash": "x"});
     pod["spec"]["initContainers"] =
         json!([{"name": "init", "image": "registry.example/init:1", "args": ["$(HOME)", "${x}"]}]);
     pod["spec"]["volumes"] = json!([{"name": "data", "emptyDir": {"sizeLimit": "1024Mi"}}]);
