@@ -1,1 +1,747 @@
 //! YAML or JSON text as JSON values that know where each key and scalar stands.
+//!
+//! Types are Kubernetes': YAML 1.1 booleans (`on`, `yes`), octal `0644`, `<<` merges. What it does not do: judge what a
+//! document says. Invariants: an integer never passes through a float; of two equal keys neither silently wins; a text of
+//! bounded size makes a tree of bounded size and depth, aliases included.
+
+use std::{cell::OnceCell, collections::BTreeMap, fmt, io::Cursor};
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value, value::RawValue};
+use serde_saphyr::{DuplicateKeyPolicy, Error, MergeKeyPolicy, Options, Spanned, budget::BudgetBreach};
+
+use crate::inject::field::{FieldPath, Step, quote};
+
+/// Longest template text, in bytes, that [`parse`] should be asked to read.
+pub const MAX_TEMPLATE_BYTES: usize = 256 * 1024;
+
+/// Deeper templates are refused: none has more than 15 levels, and each costs the reader up to 30 KiB of stack.
+const MAX_DEPTH: usize = 32;
+
+/// Deeper objects are refused. Pods have up to 15 levels, but the schemas of custom resources, which pass through, more than 32.
+const MAX_WORKLOAD_DEPTH: usize = 100;
+
+/// Stack of the thread that reads workload files, enough for their depth in an unoptimised build.
+const WORKLOAD_STACK_BYTES: usize = 8 * 1024 * 1024;
+
+/// Keys, scalars, lists and maps of a template document, aliases expanded: more than 256 KiB of sensible text can hold.
+const MAX_NODES: usize = 100_000;
+
+/// Aliases, and anchors, of a template document.
+const MAX_ALIASES: usize = 100;
+
+/// What all aliases of a template document may expand to.
+const MAX_EXPANDED_EVENTS: usize = 20_000;
+
+/// Place of something in a text; both numbers are 0 when it is unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// 1-based.
+    pub line: usize,
+    /// 1-based, in characters.
+    pub column: usize,
+}
+
+/// One thing that makes a document unreadable or ambiguous.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseProblem {
+    pub place: Place,
+    /// One line.
+    pub message: String,
+}
+
+/// A document and the places of its parts.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The content; of duplicate keys the first.
+    pub value: Value,
+    /// Duplicate keys, keys that are no strings, integers beyond 64 bits: the document must not be used, but the rest of
+    /// it can still be checked, so that all its problems are listed at once.
+    pub problems: Vec<ParseProblem>,
+    place: Place,
+    places: Places,
+}
+
+#[derive(Clone, Debug)]
+enum Places {
+    Scalar,
+    List(Vec<(Place, Places)>),
+    Map(BTreeMap<String, (Place, Places)>),
+}
+
+impl Document {
+    /// Where the field stands: a map's member by its key, a list's element by its content. Of a path that the document
+    /// does not have, the nearest ancestor that it has.
+    pub fn place(&self, path: &FieldPath) -> Place {
+        let (mut place, mut places) = (self.place, &self.places);
+        for step in path.steps() {
+            let inner = match (step, places) {
+                (Step::Child(name) | Step::Key(name), Places::Map(members)) => members.get(&**name),
+                (Step::Index(index), Places::List(items)) => items.get(*index),
+                _ => None,
+            };
+            let Some((inner_place, inner_places)) = inner else { break };
+            (place, places) = (*inner_place, inner_places);
+        }
+        place
+    }
+}
+
+/// Reads all documents of a template source; empty ones are left out.
+///
+/// A document with a wrong value does not hide the others. After a broken syntax nothing more can be read.
+pub fn parse(text: &str) -> Vec<Result<Document, ParseProblem>> {
+    read(text, template_options())
+}
+
+/// Reads all objects of a workload file in their order, without places; empty documents are left out.
+///
+/// Only the depth is bounded: a pod may be as large as the API server takes it.
+pub fn values(text: &str) -> Result<Vec<Value>, Vec<ParseProblem>> {
+    let read_values = || {
+        let objects = json_objects(text).unwrap_or_else(|| vec![text]);
+        settle(objects.into_iter().flat_map(|object| read(object, workload_options())).collect())
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(WORKLOAD_STACK_BYTES).spawn_scoped(scope, read_values);
+        thread.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(|| Err(vec![unread()]))
+    })
+}
+
+fn unread() -> ParseProblem {
+    ParseProblem {
+        place: Place::default(),
+        message: "the text could not be read: no thread could be started".to_owned(),
+    }
+}
+
+/// All values, or all problems.
+fn settle(documents: Vec<Result<Document, ParseProblem>>) -> Result<Vec<Value>, Vec<ParseProblem>> {
+    let (mut values, mut problems) = (Vec::new(), Vec::new());
+    for document in documents {
+        match document {
+            Ok(document) => {
+                problems.extend(document.problems);
+                values.push(document.value);
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(values) } else { Err(problems) }
+}
+
+/// The texts of JSON objects that follow each other without a separator, as `jq` prints them, which is no YAML. Places are
+/// then those in the object. `None` for anything else.
+fn json_objects(text: &str) -> Option<Vec<&str>> {
+    if !text.trim_start().starts_with('{') {
+        return None;
+    }
+    let objects = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+    let objects: Vec<&str> = objects.map(|object| object.map(RawValue::get)).collect::<Result<_, _>>().ok()?;
+    (objects.len() > 1).then_some(objects)
+}
+
+fn read(text: &str, options: Options) -> Vec<Result<Document, ParseProblem>> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if let Some(problem) = nul(text) {
+        return vec![Err(problem)];
+    }
+    let source = Source::new(text);
+    serde_saphyr::read_with_options::<_, Node>(&mut Cursor::new(text), options)
+        .map(|node| node.map(|node| document(node, &source)).map_err(|error| problem(&error)))
+        .collect()
+}
+
+fn nul(text: &str) -> Option<ParseProblem> {
+    let before = &text[..text.find('\0')?];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+    Some(ParseProblem { place: Place { line, column }, message: "a NUL character is not allowed".to_owned() })
+}
+
+fn document(node: Node, source: &Source<'_>) -> Document {
+    let place = node.place;
+    let mut builder = Builder { source, problems: Vec::new() };
+    let (value, places) = builder.build(node);
+    Document { value, problems: builder.problems, place, places }
+}
+
+fn template_options() -> Options {
+    let mut options = workload_options();
+    options.budget = serde_saphyr::budget! {
+        max_aliases: MAX_ALIASES,
+        max_anchors: MAX_ALIASES,
+        max_depth: MAX_DEPTH,
+        max_documents: 64,
+        max_nodes: MAX_NODES,
+    };
+    options.alias_limits.max_total_replayed_events = MAX_EXPANDED_EVENTS;
+    options.reject_unsupported_tags = true;
+    options
+}
+
+fn workload_options() -> Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_reader_input_bytes: None,
+            max_events: usize::MAX,
+            max_depth: MAX_WORKLOAD_DEPTH,
+            max_documents: usize::MAX,
+            max_nodes: usize::MAX,
+            max_total_scalar_bytes: usize::MAX,
+            max_total_comment_bytes: usize::MAX,
+        },
+        // Merges and duplicates are settled here, so that every duplicate is reported and not the first alone.
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        merge_keys: MergeKeyPolicy::AsOrdinary,
+        legacy_octal_numbers: true,
+        with_snippet: false,
+    }
+}
+
+/// The reader's error as one line and its place.
+fn problem(error: &Error) -> ParseProblem {
+    let place = error.location().map_or_else(Place::default, |location| place_of(&location));
+    ParseProblem { place, message: message(error, place) }
+}
+
+/// Limits in the project's own words, as the reader shows its internals there; everything else in the reader's.
+fn message(error: &Error, place: Place) -> String {
+    match error {
+        Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => message(error, place),
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => "lists and maps are nested too deeply".to_owned(),
+        Error::Budget { breach: BudgetBreach::Nodes { .. }, .. } => format!("more than {MAX_NODES} keys and values"),
+        Error::Budget { breach: BudgetBreach::Aliases { .. } | BudgetBreach::Anchors { .. }, .. } => {
+            format!("more than {MAX_ALIASES} anchors or aliases")
+        }
+        Error::AliasReplayLimitExceeded { .. } => "the aliases expand to too much".to_owned(),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => "an anchor may not contain itself".to_owned(),
+        Error::UnknownAnchor { .. } => "the alias names no anchor before it".to_owned(),
+        Error::NonFiniteFloat { .. } => "expected a finite number".to_owned(),
+        _ => one_line(&error.to_string(), place),
+    }
+}
+
+fn one_line(text: &str, place: Place) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.replace(&format!(" at line {}, column {}", place.line, place.column), "")
+}
+
+fn place_of(location: &serde_saphyr::Location) -> Place {
+    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    Place { line: number(location.line()), column: number(location.column()) }
+}
+
+/// A parsed node as the reader hands it over.
+#[derive(Clone)]
+struct Node {
+    place: Place,
+    /// Offset and length in characters.
+    span: (u64, u64),
+    content: Content,
+}
+
+#[derive(Clone)]
+enum Content {
+    Null,
+    Bool(bool),
+    Number(Number),
+    /// Written as a number that 64 bits do not hold, or as a fraction.
+    Float(f64),
+    String(String),
+    List(Vec<Node>),
+    Map(Vec<(Node, Node)>),
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // `defined` and not `referenced`: behind an alias the text to mend is the anchor's.
+        let spanned = Spanned::<Content>::deserialize(deserializer)?;
+        let span = spanned.defined.span();
+        Ok(Self { place: place_of(&spanned.defined), span: (span.offset(), span.len()), content: spanned.value })
+    }
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ContentVisitor)
+    }
+}
+
+struct ContentVisitor;
+
+impl<'de> Visitor<'de> for ContentVisitor {
+    type Value = Content;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Content, E> {
+        Ok(Content::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Content, E> {
+        Ok(Content::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Content, E> {
+        Ok(Content::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Content, E> {
+        Ok(Content::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Content, E> {
+        Ok(Content::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Content, E> {
+        Ok(Content::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Content, E> {
+        Ok(Content::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Content, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(Content::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Content, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Content::Map(members))
+    }
+}
+
+/// The text, for the few questions that the parsed nodes do not answer.
+struct Source<'a> {
+    text: &'a str,
+    /// Byte offset of each character.
+    offsets: OnceCell<Vec<usize>>,
+}
+
+impl<'a> Source<'a> {
+    const fn new(text: &'a str) -> Self {
+        Self { text, offsets: OnceCell::new() }
+    }
+
+    /// The characters that the node was read from.
+    fn slice(&self, (start, length): (u64, u64)) -> Option<&'a str> {
+        let offsets = self.offsets.get_or_init(|| self.text.char_indices().map(|(offset, _)| offset).collect());
+        let byte = |character: u64| offsets.get(usize::try_from(character).ok()?).copied();
+        let end = byte(start.checked_add(length)?).unwrap_or(self.text.len());
+        self.text.get(byte(start)?..end)
+    }
+}
+
+/// Turns nodes into values and places, collecting what is wrong.
+struct Builder<'a> {
+    source: &'a Source<'a>,
+    problems: Vec<ParseProblem>,
+}
+
+impl Builder<'_> {
+    fn build(&mut self, node: Node) -> (Value, Places) {
+        match node.content {
+            Content::Null => (Value::Null, Places::Scalar),
+            Content::Bool(value) => (Value::Bool(value), Places::Scalar),
+            Content::Number(number) => (Value::Number(number), Places::Scalar),
+            Content::Float(value) => (self.float(value, node.place, node.span), Places::Scalar),
+            Content::String(text) => (Value::String(text), Places::Scalar),
+            Content::List(items) => self.list(items),
+            Content::Map(members) => self.map(members),
+        }
+    }
+
+    /// A number with a fraction or an exponent. An integer that 64 bits do not hold would lose digits: it is refused.
+    fn float(&mut self, value: f64, place: Place, span: (u64, u64)) -> Value {
+        let text = self.source.slice(span).unwrap_or_default().trim();
+        let digits = text.trim_start_matches(['-', '+']);
+        if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_') {
+            let message = format!("the integer {} does not fit into 64 bits", quote(text));
+            self.problems.push(ParseProblem { place, message });
+        }
+        Number::from_f64(value).map_or(Value::Null, Value::Number)
+    }
+
+    fn list(&mut self, items: Vec<Node>) -> (Value, Places) {
+        let mut values = Vec::with_capacity(items.len());
+        let mut places = Vec::with_capacity(items.len());
+        for item in items {
+            let place = item.place;
+            let (value, inner) = self.build(item);
+            values.push(value);
+            places.push((place, inner));
+        }
+        (Value::Array(values), Places::List(places))
+    }
+
+    fn map(&mut self, members: Vec<(Node, Node)>) -> (Value, Places) {
+        let (mut values, mut places) = (Map::new(), BTreeMap::new());
+        let mut merged = Vec::new();
+        for (key, member) in members {
+            let place = key.place;
+            let Some(name) = self.name(key) else { continue };
+            if name == "<<" {
+                merged.push((place, member));
+            } else if values.contains_key(&name) {
+                self.problems.push(ParseProblem { place, message: format!("duplicate key {}", quote(&name)) });
+            } else {
+                let (value, inner) = self.build(member);
+                values.insert(name.clone(), value);
+                places.insert(name, (place, inner));
+            }
+        }
+        for (place, member) in merged {
+            self.merge(place, member, &mut values, &mut places);
+        }
+        (Value::Object(values), Places::Map(places))
+    }
+
+    /// The key as a string; every other kind of key is a problem, since JSON has none.
+    fn name(&mut self, key: Node) -> Option<String> {
+        let found = match key.content {
+            Content::String(name) => return Some(name),
+            Content::Null => "null",
+            Content::Bool(_) => "a boolean",
+            Content::Number(_) | Content::Float(_) => "a number",
+            Content::List(_) => "a list",
+            Content::Map(_) => "a map",
+        };
+        let text = self.source.slice(key.span).unwrap_or_default().trim();
+        let message = match found {
+            "a list" | "a map" => {
+                format!("a key must be a string, not {found}; put text with brackets or braces in quotes")
+            }
+            _ => format!("the key {} is read as {found}; put it in quotes", quote(text)),
+        };
+        self.problems.push(ParseProblem { place: key.place, message });
+        None
+    }
+
+    /// `<<: *map` or `<<: [*map, *other]`: keys that are there already win.
+    fn merge(
+        &mut self,
+        place: Place,
+        member: Node,
+        values: &mut Map<String, Value>,
+        places: &mut BTreeMap<String, (Place, Places)>,
+    ) {
+        let sources = match member.content {
+            Content::List(items) => items,
+            _ => vec![member],
+        };
+        for source in sources {
+            let (Value::Object(from), Places::Map(mut from_places)) = self.build(source) else {
+                let message = "\"<<\" takes a map or a list of maps".to_owned();
+                self.problems.push(ParseProblem { place, message });
+                continue;
+            };
+            for (name, value) in from {
+                if let (false, Some(place)) = (values.contains_key(&name), from_places.remove(&name)) {
+                    values.insert(name.clone(), value);
+                    places.insert(name, place);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn one(text: &str) -> Document {
+        let mut documents = parse(text);
+        assert_eq!(documents.len(), 1, "{text}");
+        documents.remove(0).unwrap()
+    }
+
+    fn value(text: &str) -> Value {
+        let document = one(text);
+        assert_eq!(document.problems, [], "{text}");
+        document.value
+    }
+
+    /// All problems as `line:column: message`.
+    fn problems(text: &str) -> Vec<String> {
+        let show =
+            |problem: ParseProblem| format!("{}:{}: {}", problem.place.line, problem.place.column, problem.message);
+        parse(text)
+            .into_iter()
+            .flat_map(|document| document.map_or_else(|problem| vec![problem], |document| document.problems))
+            .map(show)
+            .collect()
+    }
+
+    fn at(document: &Document, path: &FieldPath) -> (usize, usize) {
+        let place = document.place(path);
+        (place.line, place.column)
+    }
+
+    const TEMPLATE: &str = "\
+# a comment
+kind: Template
+spec:
+  sidecars:
+  - name: a
+    image: nginx
+  - name: b
+    env: [{name: X, value: \"1\"}]
+";
+
+    #[test]
+    fn every_key_and_item_has_its_place() {
+        let document = one(TEMPLATE);
+        let root = FieldPath::root();
+        let sidecars = root.child("spec").child("sidecars");
+        assert_eq!(at(&document, &root), (2, 1));
+        assert_eq!(at(&document, &root.child("kind")), (2, 1));
+        assert_eq!(at(&document, &sidecars), (4, 3));
+        assert_eq!(at(&document, &sidecars.index(0)), (5, 5));
+        assert_eq!(at(&document, &sidecars.index(0).child("image")), (6, 5));
+        assert_eq!(at(&document, &sidecars.index(1).child("env").index(0)), (8, 11));
+        assert_eq!(at(&document, &sidecars.index(1).child("env").index(0).child("value")), (8, 21));
+    }
+
+    #[test]
+    fn absent_paths_have_the_place_of_their_nearest_ancestor() {
+        let document = one(TEMPLATE);
+        let sidecars = FieldPath::root().child("spec").child("sidecars");
+        assert_eq!(at(&document, &sidecars.index(1).child("image")), (7, 5));
+        assert_eq!(at(&document, &sidecars.index(9).child("image")), (4, 3));
+        assert_eq!(at(&document, &sidecars.child("x")), (4, 3));
+    }
+
+    #[test]
+    fn columns_count_characters() {
+        let document = one("{\"ключ\": 1, b: 2}");
+        assert_eq!(at(&document, &FieldPath::root().child("b")), (1, 13));
+        let document = one("\u{feff}a: 1\nb: 2\n");
+        assert_eq!(at(&document, &FieldPath::root().child("a")), (1, 1));
+    }
+
+    #[test]
+    fn documents_keep_their_order_and_lines_and_empty_ones_are_skipped() {
+        let documents: Vec<Document> =
+            parse("# only\n---\n---\na: 1\n---\n# none\n---\nb: 2\n...\n").into_iter().map(Result::unwrap).collect();
+        assert_eq!(
+            documents.iter().map(|document| &document.value).collect::<Vec<_>>(),
+            [&json!({"a": 1}), &json!({"b": 2})]
+        );
+        assert_eq!(at(&documents[1], &FieldPath::root().child("b")), (8, 1));
+        assert!(parse("").is_empty());
+        assert!(parse("# nothing\n").is_empty());
+    }
+
+    #[test]
+    fn scalars_are_typed_as_kubernetes_does() {
+        let text = "{a: on, b: yes, c: 'no', d: 0644, e: 1_000, f: 0x1F, g: 1.5, h: ~, i: 1e3, j: \"8080\", k: 2001-01-01, l: 1Gi}";
+        let expected = json!({"a": true, "b": true, "c": "no", "d": 420, "e": 1000, "f": 31, "g": 1.5, "h": null, "i": 1000.0,
+            "j": "8080", "k": "2001-01-01", "l": "1Gi"});
+        assert_eq!(value(text), expected);
+    }
+
+    #[test]
+    fn block_scalars_keep_their_text() {
+        assert_eq!(value("a: |\n  x\n  ${y}\nb: >-\n  p\n  q\n"), json!({"a": "x\n${y}\n", "b": "p q"}));
+    }
+
+    #[test]
+    fn integers_are_exact_up_to_64_bits_and_refused_beyond() {
+        assert_eq!(
+            value("a: 9007199254740993\nb: 18446744073709551615\nc: -9223372036854775808\n").to_string(),
+            r#"{"a":9007199254740993,"b":18446744073709551615,"c":-9223372036854775808}"#
+        );
+        assert_eq!(
+            problems("é: 1\na: 18446744073709551616\nb: 1e30\nc: -9223372036854775809"),
+            [
+                "2:4: the integer \"18446744073709551616\" does not fit into 64 bits",
+                "4:4: the integer \"-9223372036854775809\" does not fit into 64 bits",
+            ]
+        );
+    }
+
+    #[test]
+    fn all_duplicate_keys_are_listed() {
+        assert_eq!(
+            problems("a: 1\nb:\n  c: 1\n  c: 2\na: 3\n"),
+            ["4:3: duplicate key \"c\"", "5:1: duplicate key \"a\""]
+        );
+        assert_eq!(problems("{\"a\": 1, \"a\": 2}"), ["1:10: duplicate key \"a\""]);
+        assert_eq!(problems("a: 1\n\"a\": 2\n"), ["2:1: duplicate key \"a\""]);
+        assert_eq!(one("a: 1\na: 2\n").value, json!({"a": 1}));
+    }
+
+    #[test]
+    fn keys_must_be_strings() {
+        assert_eq!(
+            problems("on: 1\n2: x\n~: y\n[a]: z\n"),
+            [
+                "1:1: the key \"on\" is read as a boolean; put it in quotes",
+                "2:1: the key \"2\" is read as a number; put it in quotes",
+                "3:1: the key \"~\" is read as null; put it in quotes",
+                "4:1: a key must be a string, not a list; put text with brackets or braces in quotes",
+            ]
+        );
+        assert_eq!(value("'on': 1\n\"2\": x\n"), json!({"on": 1, "2": "x"}));
+    }
+
+    #[test]
+    fn aliases_and_merges_expand() {
+        let text = "base: &base {cpu: 1, memory: 2}\nuse: *base\nmerged:\n  <<: *base\n  cpu: 3\nlist:\n  <<: [{x: 1}, {x: 2, z: 3}]\n";
+        let document = one(text);
+        assert_eq!(
+            document.value,
+            json!({"base": {"cpu": 1, "memory": 2}, "use": {"cpu": 1, "memory": 2},
+            "merged": {"cpu": 3, "memory": 2}, "list": {"x": 1, "z": 3}})
+        );
+        assert_eq!(document.problems, []);
+        let root = FieldPath::root();
+        assert_eq!(at(&document, &root.child("use")), (2, 1));
+        assert_eq!(at(&document, &root.child("use").child("memory")), (1, 22));
+        assert_eq!(at(&document, &root.child("merged").child("cpu")), (5, 3));
+        assert_eq!(problems("a:\n  <<: 7\n"), ["2:3: \"<<\" takes a map or a list of maps"]);
+    }
+
+    #[test]
+    fn a_wrong_document_does_not_hide_the_next() {
+        let documents = parse("a: !Secret x\n---\nb: 2\n");
+        assert_eq!(documents.len(), 2);
+        assert!(documents[0].is_err());
+        assert_eq!(documents[1].as_ref().unwrap().value, json!({"b": 2}));
+    }
+
+    #[test]
+    fn broken_syntax_is_one_line_with_its_place() {
+        for (text, line) in [
+            ("a: 1\n\tb: 2\n", 2),
+            ("a: [1, 2\n", 2),
+            ("a: b: c\n", 1),
+            ("a: \"x\n", 2),
+            ("a: *nope\n", 1),
+            ("}", 1),
+            ("a: 1\nb\n", 3),
+        ] {
+            let found = parse(text);
+            let problem =
+                found.iter().find_map(|document| document.as_ref().err()).unwrap_or_else(|| panic!("{text:?}"));
+            assert!(!problem.message.is_empty() && !problem.message.contains('\n'), "{problem:?}");
+            assert!(problem.place.line >= 1 && problem.place.line <= line, "{text:?}: {problem:?}");
+            assert!(!problem.message.contains("at line"), "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn limits_are_told_in_plain_words() {
+        assert_eq!(problems("a: &x [*x]"), ["1:8: an anchor may not contain itself"]);
+        assert_eq!(problems("a: *x"), ["1:4: the alias names no anchor before it"]);
+        assert_eq!(problems("a: .inf"), ["1:4: expected a finite number"]);
+        assert!(problems(&bomb())[0].ends_with(": the aliases expand to too much"));
+        assert_eq!(
+            problems(&format!("{}{}", "[".repeat(40), "]".repeat(40))),
+            ["1:33: lists and maps are nested too deeply"]
+        );
+        let aliases = format!("a: &a 1\nb: [{}1]\n", "*a, ".repeat(200));
+        assert!(problems(&aliases)[0].ends_with(": more than 100 anchors or aliases"));
+        assert!(problems(&format!("[{}1]", "1,".repeat(120_000)))[0].ends_with(": more than 100000 keys and values"));
+    }
+
+    #[test]
+    fn what_came_before_broken_syntax_is_kept() {
+        let documents = parse("a: 1\n---\nb: [\n");
+        assert_eq!(documents[0].as_ref().unwrap().value, json!({"a": 1}));
+        assert!(documents[1].is_err());
+    }
+
+    #[test]
+    fn nul_is_refused() {
+        assert_eq!(problems("a: 1\nb: é\0\n"), ["2:5: a NUL character is not allowed"]);
+    }
+
+    #[test]
+    fn floats_that_json_does_not_have_are_refused() {
+        assert!(parse("a: .nan\n")[0].is_err());
+        assert!(parse("a: .inf\n")[0].is_err());
+    }
+
+    fn bomb() -> String {
+        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..9 {
+            let items = vec![format!("*a{}", level - 1); 9].join(", ");
+            text += &format!("a{level}: &a{level} [{items}]\n");
+        }
+        text
+    }
+
+    #[test]
+    fn exploding_anchors_are_refused() {
+        let documents = parse(&bomb());
+        assert!(documents.iter().any(Result::is_err));
+        assert!(values(&bomb()).is_err());
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        for deep in ["[".repeat(10_000), "{a: ".repeat(10_000), format!("{}{}", "[".repeat(200), "]".repeat(200))] {
+            assert!(parse(&deep).iter().any(Result::is_err));
+            assert!(values(&deep).is_err());
+        }
+        let nested = |depth: usize| format!("{}1{}", "{a: ".repeat(depth), "}".repeat(depth));
+        assert!(parse(&nested(MAX_DEPTH))[0].is_ok());
+        assert!(parse(&nested(MAX_DEPTH + 1))[0].is_err());
+        assert!(values(&nested(MAX_WORKLOAD_DEPTH)).is_ok());
+        assert!(values(&nested(MAX_WORKLOAD_DEPTH + 1)).is_err());
+    }
+
+    #[test]
+    fn the_largest_template_is_read_and_a_flood_of_nodes_is_not() {
+        let mut large = "spec:\n  sidecars:\n".to_owned();
+        while large.len() < MAX_TEMPLATE_BYTES - 40 {
+            large += "  - {name: a, image: b}\n";
+        }
+        assert!(parse(&large)[0].is_ok());
+        assert!(parse(&format!("[{}1]", "1,".repeat(MAX_TEMPLATE_BYTES / 2))).iter().any(Result::is_err));
+    }
+
+    #[test]
+    fn workloads_keep_order_and_have_no_size_limit() {
+        assert_eq!(values("b: 1\n---\n---\na: 2\n").unwrap(), [json!({"b": 1}), json!({"a": 2})]);
+        let large = format!("a: {}\nlist: [{}1]\n", "x".repeat(1_500_000), "1,".repeat(20_000));
+        assert_eq!(values(&large).unwrap()[0]["list"].as_array().unwrap().len(), 20_001);
+    }
+
+    #[test]
+    fn workloads_may_be_json() {
+        assert_eq!(
+            values("{\n\t\"a\": \"\\ud83d\\ude00\\/\"}\n{\"b\": 2}").unwrap(),
+            [json!({"a": "😀/"}), json!({"b": 2})]
+        );
+        assert_eq!(values("{\"a\": 1, \"a\": 2}").unwrap_err().len(), 1);
+        assert_eq!(values("{\"a\": 1}{\"a\": 1, \"a\": 2}").unwrap_err().len(), 1);
+        assert_eq!(values("{a: 1}").unwrap(), [json!({"a": 1})]);
+        assert!(values("{\"a\": 1").is_err());
+    }
+
+    #[test]
+    fn workloads_list_all_problems() {
+        let problems = values("a: 1\na: 2\n---\nb: 1\nb: 2\n").unwrap_err();
+        assert_eq!(problems.iter().map(|problem| problem.place.line).collect::<Vec<_>>(), [2, 5]);
+    }
+
+    #[test]
+    fn templates_may_be_json_with_tabs() {
+        assert_eq!(value("{\n\t\"a\": [\n\t\t\"b\\u00e9\\/\"\n\t]\n}\n"), json!({"a": ["bé/"]}));
+    }
+}
