@@ -157,7 +157,10 @@ impl<'a> Checker<'a> {
             let path = path.index(index);
             let mount_path = text(mount, "mountPath");
             if mount_path.is_empty() || mount_path.contains(':') {
-                self.add(path.child("mountPath"), format!("{} is no mount path: expected a path without \":\"", quote(mount_path)));
+                self.add(
+                    path.child("mountPath"),
+                    format!("{} is no mount path: expected a path without \":\"", quote(mount_path)),
+                );
             } else if !seen.insert(super::merge::keys::clean_path(mount_path)) {
                 self.add(path.child("mountPath"), format!("duplicate mount path {}", quote(mount_path)));
             }
@@ -179,7 +182,10 @@ impl<'a> Checker<'a> {
     fn volume(&mut self, volume: &Value, path: &FieldPath) {
         let sources = volume.as_object().map_or(0, |fields| fields.keys().filter(|key| *key != "name").count());
         if sources > 1 {
-            self.add(path.clone(), format!("volume {} has {sources} sources; expected one", quote(text(volume, "name"))));
+            self.add(
+                path.clone(),
+                format!("volume {} has {sources} sources; expected one", quote(text(volume, "name"))),
+            );
         }
     }
 
@@ -190,7 +196,10 @@ impl<'a> Checker<'a> {
                 self.add(path.clone(), format!("{} is no valid label key: {rule}", quote(key)));
             }
             if let Err(rule) = names::check_label_value(value.as_str().unwrap_or_default()) {
-                self.add(path, format!("{} is no valid label value: {rule}", quote(value.as_str().unwrap_or_default())));
+                self.add(
+                    path,
+                    format!("{} is no valid label value: {rule}", quote(value.as_str().unwrap_or_default())),
+                );
             }
         }
         for key in self.overlay.annotations.keys() {

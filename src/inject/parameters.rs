@@ -1,10 +1,10 @@
 //! Parameters of templates: declared rules, and typed values from an annotation's text.
 
+use super::duration::{self, Duration};
 use super::expression::convert;
 use super::field::{FieldError, FieldPath, quote};
-use super::template::spec::{ParameterSpec, ParameterType};
-use super::duration::{self, Duration};
 use super::quantity::{self, Quantity};
+use super::template::spec::{ParameterSpec, ParameterType};
 use cel::Value;
 use regex::Regex;
 use serde_json::Value as Json;
@@ -197,7 +197,8 @@ fn compile_pattern(text: &str, path: &FieldPath, errors: &mut Vec<FieldError>) -
         Err(error) => {
             let reason = error.to_string();
             let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            errors.push(FieldError::new(path.clone(), format!("{} is not a regular expression: {reason}", quote(text))));
+            errors
+                .push(FieldError::new(path.clone(), format!("{} is not a regular expression: {reason}", quote(text))));
             None
         }
     }

@@ -110,14 +110,24 @@ impl<'a> Run<'a> {
     }
 
     /// A template under a name, unless the pod carries it already.
-    fn resolve(&mut self, name: &str, origin: Origin, found: &mut Vec<(&'a Template, Origin)>, problems: &mut Vec<Problem>) {
+    fn resolve(
+        &mut self,
+        name: &str,
+        origin: Origin,
+        found: &mut Vec<(&'a Template, Origin)>,
+        problems: &mut Vec<Problem>,
+    ) {
         let entry = self.injector.templates.get(name);
         if let Some(done) = self.status.iter().find(|entry| entry.name == name) {
             if let Some(Entry::Ready(template)) = entry
                 && template.revision != done.revision
             {
                 let shown = quote(name);
-                let message = format!("template {shown}: the pod carries revision {}, the current one is {}", quote(&done.revision), template.revision);
+                let message = format!(
+                    "template {shown}: the pod carries revision {}, the current one is {}",
+                    quote(&done.revision),
+                    template.revision
+                );
                 self.notes.warnings.push(message);
             }
             self.notes.done.push(name.to_owned());
@@ -142,7 +152,9 @@ impl<'a> Run<'a> {
     fn not_found(&self, name: &str) -> String {
         const SHOWN: usize = 10;
         let known = self.injector.templates.names();
-        let hint = nearest(name, known.iter().copied()).map(|near| format!("; did you mean {}?", quote(near))).unwrap_or_default();
+        let hint = nearest(name, known.iter().copied())
+            .map(|near| format!("; did you mean {}?", quote(near)))
+            .unwrap_or_default();
         let list = match known.len() {
             0 => "no template is loaded".to_owned(),
             count if count > SHOWN => format!("known: {} and {} more", known[..SHOWN].join(", "), count - SHOWN),
@@ -155,10 +167,17 @@ impl<'a> Run<'a> {
     fn narrowed(&self, problems: &mut Vec<Problem>) -> Option<Vec<String>> {
         let key = &self.injector.keys.containers;
         let names = annotations::parse_list(self.head.annotation(key)?);
-        let containers: Vec<&str> = self.pod.containers(ContainerList::Containers).iter().map(|one| text(one, "name")).collect();
+        let containers: Vec<&str> =
+            self.pod.containers(ContainerList::Containers).iter().map(|one| text(one, "name")).collect();
         for name in names.iter().filter(|name| !containers.contains(&name.as_str())) {
-            let message = format!("annotation {key}: the pod has no container {}; it has {}", quote(name), containers.join(", "));
-            problems.push(Problem { code: ErrorCode::ContainerNotFound, template: None, annotation: Some(key.clone()), message });
+            let message =
+                format!("annotation {key}: the pod has no container {}; it has {}", quote(name), containers.join(", "));
+            problems.push(Problem {
+                code: ErrorCode::ContainerNotFound,
+                template: None,
+                annotation: Some(key.clone()),
+                message,
+            });
         }
         Some(names)
     }
@@ -168,7 +187,11 @@ impl<'a> Run<'a> {
         let status: &'a [TemplateStatus] = self.status;
         let mut names: Vec<&str> = status.iter().flat_map(TemplateStatus::container_names).collect();
         names.extend(self.auto_containers());
-        names.extend(templates.iter().flat_map(|(template, _)| template.rendered().into_iter().flat_map(|overlay| overlay.container_names())));
+        names.extend(
+            templates.iter().flat_map(|(template, _)| {
+                template.rendered().into_iter().flat_map(|overlay| overlay.container_names())
+            }),
+        );
         names
     }
 
@@ -190,10 +213,18 @@ impl<'a> Run<'a> {
             (Err(Refusal::NotAllowed(_)), Origin::Automatic) => return None,
             (Err(Refusal::NotAllowed(why)), Origin::Named) => {
                 let name = &template.name;
-                vec![self.problem(ErrorCode::TemplateNotAllowed, name, format!("template {} is not for this pod: {why}", quote(name)))]
+                vec![self.problem(
+                    ErrorCode::TemplateNotAllowed,
+                    name,
+                    format!("template {} is not for this pod: {why}", quote(name)),
+                )]
             }
             // A key that a condition reads and the pod lacks: not the pod for a template that nobody asked for.
-            (Err(Refusal::Problems(found)), Origin::Automatic) if found.iter().all(|one| one.code == ErrorCode::ExpressionMissingKey) => return None,
+            (Err(Refusal::Problems(found)), Origin::Automatic)
+                if found.iter().all(|one| one.code == ErrorCode::ExpressionMissingKey) =>
+            {
+                return None;
+            }
             (Err(Refusal::Problems(found)), _) => found,
         };
         self.leave_out_or_report(template, found, problems);
@@ -215,11 +246,15 @@ impl<'a> Run<'a> {
 
     /// Containers that wait for a template nobody brings.
     fn unclaimed(&self, candidates: &[Candidate<'_>]) -> Vec<Problem> {
-        let claimed = |name: &str| candidates.iter().any(|candidate| candidate.overlay.container_names().any(|one| one == name));
+        let claimed =
+            |name: &str| candidates.iter().any(|candidate| candidate.overlay.container_names().any(|one| one == name));
         let loose = self.auto_containers().filter(|name| !claimed(name));
         loose
             .map(|name| {
-                let message = format!("container {} has \"image: auto\", but no template that the pod gets has a container of this name", quote(name));
+                let message = format!(
+                    "container {} has \"image: auto\", but no template that the pod gets has a container of this name",
+                    quote(name)
+                );
                 Problem { code: ErrorCode::AutoContainerUnclaimed, template: None, annotation: None, message }
             })
             .collect()
@@ -237,9 +272,12 @@ impl<'a> Run<'a> {
                 with_pod && candidates[index].template.on_error == OnError::Skip
             };
             let Some(index) = (0..candidates.len()).find(|index| gives_way(*index)) else {
-                return Err(InjectError::from(plan.conflicts.iter().map(|conflict| conflict_problem(conflict, &candidates)).collect::<Vec<_>>()));
+                return Err(InjectError::from(
+                    plan.conflicts.iter().map(|conflict| conflict_problem(conflict, &candidates)).collect::<Vec<_>>(),
+                ));
             };
-            for conflict in plan.conflicts.iter().filter(|conflict| conflict.parties == Parties::TemplateAndPod(index)) {
+            for conflict in plan.conflicts.iter().filter(|conflict| conflict.parties == Parties::TemplateAndPod(index))
+            {
                 self.notes.warnings.push(format!("left out: conflict: {}", conflict.message));
                 self.notes.errors.push(ErrorCode::Conflict);
             }
@@ -263,8 +301,12 @@ impl<'a> Run<'a> {
             records[first].added.push(format!("annotations/{}", merge::escape(DEFAULT_CONTAINER)));
         }
         let names: Vec<&str> = candidates.iter().map(|candidate| candidate.template.name.as_str()).collect();
-        let put_in: Vec<(&Template, &Record)> =
-            candidates.iter().map(|candidate| candidate.template).zip(&records).filter(|(_, record)| !record.is_nothing()).collect();
+        let put_in: Vec<(&Template, &Record)> = candidates
+            .iter()
+            .map(|candidate| candidate.template)
+            .zip(&records)
+            .filter(|(_, record)| !record.is_nothing())
+            .collect();
         let mut editor = Editor::new(self.pod.tree().clone());
         self.edit(&mut editor, plan, &put_in, default_container).map_err(|misfit| internal(&misfit.to_string()))?;
         let problems = validate::check(editor.tree(), &records);
@@ -298,7 +340,8 @@ impl<'a> Run<'a> {
         if let Some(name) = default_container {
             editor.set("/metadata/annotations", DEFAULT_CONTAINER, Value::from(name))?;
         }
-        let kept = self.status.iter().filter(|entry| put_in.iter().all(|(template, _)| template.name != entry.name)).cloned();
+        let kept =
+            self.status.iter().filter(|entry| put_in.iter().all(|(template, _)| template.name != entry.name)).cloned();
         let new = put_in.iter().map(|(template, record)| status_entry(template, record));
         let status = Status::new(kept.chain(new).collect());
         editor.set("/metadata/annotations", &keys.status, Value::from(status.to_annotation()))
@@ -307,7 +350,11 @@ impl<'a> Run<'a> {
     /// Metadata that was there but empty, so that `uninject` leaves it as it was.
     fn note_empty_metadata(&self, record: &mut Record) {
         let metadata = self.pod.tree().get("metadata");
-        let fields = [("metadata", metadata), ("labels", self.pod.metadata_field("labels")), ("annotations", self.pod.metadata_field("annotations"))];
+        let fields = [
+            ("metadata", metadata),
+            ("labels", self.pod.metadata_field("labels")),
+            ("annotations", self.pod.metadata_field("annotations")),
+        ];
         for (place, value) in fields {
             if let Some(value) = value
                 && (value.is_null() || value.as_object().is_some_and(Map::is_empty))
@@ -324,7 +371,8 @@ impl<'a> Run<'a> {
         }
         let status: &'a [TemplateStatus] = self.status;
         let pod: &'a PodDocument = self.pod;
-        let foreign: Vec<&str> = status.iter().flat_map(TemplateStatus::container_names).chain(self.auto_containers()).collect();
+        let foreign: Vec<&str> =
+            status.iter().flat_map(TemplateStatus::container_names).chain(self.auto_containers()).collect();
         let mut own = pod.containers(ContainerList::Containers).iter().map(|container| text(container, "name"));
         own.find(|name| !foreign.contains(name))
     }
@@ -348,7 +396,12 @@ fn conflict_problem(conflict: &merge::Conflict, candidates: &[Candidate<'_>]) ->
 }
 
 fn internal(message: &str) -> InjectError {
-    InjectError::from(vec![Problem { code: ErrorCode::Internal, template: None, annotation: None, message: message.to_owned() }])
+    InjectError::from(vec![Problem {
+        code: ErrorCode::Internal,
+        template: None,
+        annotation: None,
+        message: message.to_owned(),
+    }])
 }
 
 fn status_entry(template: &Template, record: &Record) -> TemplateStatus {

@@ -57,7 +57,7 @@ struct Pairs<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Pairs<'de> {
+impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct PairsVisitor;
         impl<'de> Visitor<'de> for PairsVisitor {
@@ -82,11 +82,15 @@ impl<'a> PodHead<'a> {
     pub fn parse(object: &'a str) -> Result<Self, String> {
         let head: Head<'a> = serde_json::from_str(object).map_err(|error| error.to_string())?;
         let spec = head.spec.unwrap_or(HeadSpec { os: None, node_selector: None });
-        let node_os = spec.node_selector.and_then(|pairs| {
-            pairs.0.into_iter().find(|(key, _)| key == annotations::NODE_OS).map(|(_, value)| value)
-        });
+        let node_os = spec
+            .node_selector
+            .and_then(|pairs| pairs.0.into_iter().find(|(key, _)| key == annotations::NODE_OS).map(|(_, value)| value));
         Ok(Self {
-            annotations: head.metadata.and_then(|metadata| metadata.annotations).map(|pairs| pairs.0).unwrap_or_default(),
+            annotations: head
+                .metadata
+                .and_then(|metadata| metadata.annotations)
+                .map(|pairs| pairs.0)
+                .unwrap_or_default(),
             os: spec.os.and_then(|os| os.name),
             node_os,
         })
@@ -191,14 +195,22 @@ impl PodDocument {
             for (index, container) in list.iter().enumerate() {
                 let path = format!("spec.{field}[{index}]");
                 let Value::Object(container) = container else { continue };
-                for (inner, named) in [("env", true), ("volumeMounts", false), ("volumeDevices", false), ("ports", false), ("envFrom", false)] {
+                for (inner, named) in [
+                    ("env", true),
+                    ("volumeMounts", false),
+                    ("volumeDevices", false),
+                    ("ports", false),
+                    ("envFrom", false),
+                ] {
                     object_list(container, &path, inner, named)?;
                 }
             }
         }
         named_list(spec, "spec", "volumes")?;
         match self.tree.get("metadata") {
-            Some(Value::Object(metadata)) => ["labels", "annotations"].iter().try_for_each(|field| string_map(metadata, field)),
+            Some(Value::Object(metadata)) => {
+                ["labels", "annotations"].iter().try_for_each(|field| string_map(metadata, field))
+            }
             Some(Value::Null) | None => Ok(()),
             Some(other) => Err(format!("metadata: expected an object, found {}", kind(other))),
         }
@@ -209,7 +221,12 @@ fn named_list<'a>(parent: &'a Map<String, Value>, path: &str, field: &str) -> Re
     object_list(parent, path, field, true)
 }
 
-fn object_list<'a>(parent: &'a Map<String, Value>, path: &str, field: &str, named: bool) -> Result<&'a [Value], String> {
+fn object_list<'a>(
+    parent: &'a Map<String, Value>,
+    path: &str,
+    field: &str,
+    named: bool,
+) -> Result<&'a [Value], String> {
     let list = match parent.get(field) {
         None | Some(Value::Null) => return Ok(&[]),
         Some(Value::Array(list)) => list,
@@ -223,7 +240,9 @@ fn object_list<'a>(parent: &'a Map<String, Value>, path: &str, field: &str, name
             Some(Value::String(_)) => {}
             None | Some(Value::Null) if !named => {}
             None | Some(Value::Null) => return Err(format!("{path}.{field}[{index}].name: a name is required")),
-            Some(other) => return Err(format!("{path}.{field}[{index}].name: expected a string, found {}", kind(other))),
+            Some(other) => {
+                return Err(format!("{path}.{field}[{index}].name: expected a string, found {}", kind(other)));
+            }
         }
     }
     Ok(list)

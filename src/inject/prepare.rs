@@ -17,16 +17,16 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// One pod, as all templates see it.
-pub(super) struct Preparation<'a> {
+pub(super) struct Preparation<'a, 'n> {
     pub settings: &'a Settings,
     pub keys: &'a Keys,
     pub request: &'a Request<'a>,
     pub head: &'a PodHead<'a>,
     pub pod: &'a PodDocument,
     /// Containers that templates have put in earlier, or that override sidecars: none of the app's.
-    pub foreign: &'a [&'a str],
+    pub foreign: &'n [&'a str],
     /// Containers that the pod narrows `app` to.
-    pub narrowed: Option<&'a [String]>,
+    pub narrowed: Option<&'n [String]>,
 }
 
 /// Why a template is not put in.
@@ -38,7 +38,7 @@ pub(super) enum Refusal {
 
 type Params = BTreeMap<String, cel::Value>;
 
-impl<'a> Preparation<'a> {
+impl<'a> Preparation<'a, '_> {
     /// The template rendered for this pod, with warnings.
     pub fn candidate(&self, template: &'a Template, warnings: &mut Vec<String>) -> Result<Candidate<'a>, Refusal> {
         self.check_selectors(template).map_err(Refusal::NotAllowed)?;
@@ -68,11 +68,15 @@ impl<'a> Preparation<'a> {
         let name = self.request.namespace;
         match self.request.namespace_object {
             _ if selector.is_empty() => Ok(()),
-            None => Err(format!("match.namespaceSelector needs the labels of namespace {}, which are not known here", quote(name))),
+            None => Err(format!(
+                "match.namespaceSelector needs the labels of namespace {}, which are not known here",
+                quote(name)
+            )),
             Some(namespace) => {
                 let of_label = |key: &str| namespace.labels.get(key).map(String::as_str);
                 let label = |key: &str| of_label(key).or((key == annotations::NAMESPACE_NAME).then_some(name));
-                let refused = || format!("match.namespaceSelector does not select the labels of namespace {}", quote(name));
+                let refused =
+                    || format!("match.namespaceSelector does not select the labels of namespace {}", quote(name));
                 selector.matches(label).then_some(()).ok_or_else(refused)
             }
         }
@@ -87,18 +91,39 @@ impl<'a> Preparation<'a> {
             match template.parameters.iter().find(|parameter| parameter.name() == name) {
                 Some(parameter) => match parameter.parse(text) {
                     Ok(value) => {
-                        values.get_or_insert_with(|| parameters::defaults(&template.parameters)).insert(name.to_owned(), value);
+                        values
+                            .get_or_insert_with(|| parameters::defaults(&template.parameters))
+                            .insert(name.to_owned(), value);
                     }
-                    Err(message) => problems.push(self.parameter_problem(ErrorCode::ParameterInvalid, template, name, &message)),
+                    Err(message) => {
+                        problems.push(self.parameter_problem(ErrorCode::ParameterInvalid, template, name, &message))
+                    }
                 },
-                None => problems.push(self.parameter_problem(ErrorCode::ParameterUnknown, template, name, &unknown(template, name))),
+                None => problems.push(self.parameter_problem(
+                    ErrorCode::ParameterUnknown,
+                    template,
+                    name,
+                    &unknown(template, name),
+                )),
             }
         }
         let set = |name: &str| values.as_ref().is_some_and(|values| values.contains_key(name));
-        let tried = |name: &str| problems.iter().any(|problem| problem.annotation.as_deref() == Some(&self.keys.parameter(&template.name, name)));
-        let missing = template.parameters.iter().filter(|one| one.default().is_none() && !set(one.name()) && !tried(one.name()));
+        let tried = |name: &str| {
+            problems
+                .iter()
+                .any(|problem| problem.annotation.as_deref() == Some(&self.keys.parameter(&template.name, name)))
+        };
+        let missing =
+            template.parameters.iter().filter(|one| one.default().is_none() && !set(one.name()) && !tried(one.name()));
         let missing: Vec<Problem> = missing
-            .map(|one| self.parameter_problem(ErrorCode::ParameterMissing, template, one.name(), "the parameter is required and has no default"))
+            .map(|one| {
+                self.parameter_problem(
+                    ErrorCode::ParameterMissing,
+                    template,
+                    one.name(),
+                    "the parameter is required and has no default",
+                )
+            })
             .collect();
         problems.extend(missing);
         if problems.is_empty() { Ok(values) } else { Err(problems) }
@@ -124,20 +149,27 @@ impl<'a> Preparation<'a> {
         };
         let mut reads: Reads = template.reads().clone();
         template.matching.conditions.iter().for_each(|condition| reads.extend(condition.expression.reads()));
-        Scope::with(&params, &reads, self.settings.clock, |root| self.object(root, selected), |scope| {
-            // A condition that reads a parameter whose value is wrong says nothing: the wrong value is reported instead.
-            let conditions = template.matching.conditions.iter().filter(|condition| {
-                problems.is_empty() || condition.expression.reads().of(Root::Params).next().is_none()
-            });
-            for condition in conditions {
-                check_condition(template, condition, scope)?;
-            }
-            if !problems.is_empty() {
-                return Err(Refusal::Problems(problems));
-            }
-            let overlay = template.render(scope).map_err(|errors| Refusal::Problems(render_problems(template, &errors)))?;
-            check_overlay(template, overlay)
-        })
+        Scope::with(
+            &params,
+            &reads,
+            self.settings.clock,
+            |root| self.object(root, selected),
+            |scope| {
+                // A condition that reads a parameter whose value is wrong says nothing: the wrong value is reported instead.
+                let conditions = template.matching.conditions.iter().filter(|condition| {
+                    problems.is_empty() || condition.expression.reads().of(Root::Params).next().is_none()
+                });
+                for condition in conditions {
+                    check_condition(template, condition, scope)?;
+                }
+                if !problems.is_empty() {
+                    return Err(Refusal::Problems(problems));
+                }
+                let overlay =
+                    template.render(scope).map_err(|errors| Refusal::Problems(render_problems(template, &errors)))?;
+                check_overlay(template, overlay)
+            },
+        )
     }
 
     /// What the variables of expressions stand for.
@@ -146,10 +178,14 @@ impl<'a> Preparation<'a> {
         match root {
             Root::Params => None,
             Root::Pod => Some(Cow::Borrowed(self.pod.tree())),
-            Root::App => Some(selected.first().map_or_else(|| Cow::Owned(json!({})), |first| Cow::Borrowed(container(first)))),
+            Root::App => {
+                Some(selected.first().map_or_else(|| Cow::Owned(json!({})), |first| Cow::Borrowed(container(first))))
+            }
             Root::Apps => Some(Cow::Owned(selected.iter().map(|one| container(one).clone()).collect())),
             Root::Namespace => Some(Cow::Owned(match self.request.namespace_object {
-                Some(known) => json!({"name": self.request.namespace, "labels": known.labels, "annotations": known.annotations}),
+                Some(known) => {
+                    json!({"name": self.request.namespace, "labels": known.labels, "annotations": known.annotations})
+                }
                 None => json!({"name": self.request.namespace}),
             })),
             Root::Cluster => Some(Cow::Owned(json!({"version": self.settings.cluster_version}))),
@@ -160,22 +196,27 @@ impl<'a> Preparation<'a> {
     fn select(&self, template: &Template) -> Vec<(ContainerList, usize)> {
         let own = |list: ContainerList| {
             let all = self.pod.containers(list).iter().enumerate();
-            all.map(|(index, container)| (index, text(container, "name"))).filter(|(_, name)| !self.foreign.contains(name))
+            all.map(|(index, container)| (index, text(container, "name")))
+                .filter(|(_, name)| !self.foreign.contains(name))
         };
         let narrowed = |name: &str| self.narrowed.is_none_or(|names| names.iter().any(|one| one == name));
         let containers = own(ContainerList::Containers);
         let chosen: Vec<usize> = match &template.selection {
-            ContainerSelection::Keyword(SelectionKeyword::All) => containers.filter(|(_, name)| narrowed(name)).map(|(index, _)| index).collect(),
+            ContainerSelection::Keyword(SelectionKeyword::All) => {
+                containers.filter(|(_, name)| narrowed(name)).map(|(index, _)| index).collect()
+            }
             ContainerSelection::Keyword(SelectionKeyword::First) => {
                 containers.filter(|(_, name)| narrowed(name)).map(|(index, _)| index).take(1).collect()
             }
-            ContainerSelection::Names(names) => {
-                containers.filter(|(_, name)| narrowed(name) && names.iter().any(|one| one == name)).map(|(index, _)| index).collect()
-            }
+            ContainerSelection::Names(names) => containers
+                .filter(|(_, name)| narrowed(name) && names.iter().any(|one| one == name))
+                .map(|(index, _)| index)
+                .collect(),
         };
         let mut selected: Vec<_> = chosen.into_iter().map(|index| (ContainerList::Containers, index)).collect();
         if template.select_init_containers {
-            selected.extend(own(ContainerList::InitContainers).map(|(index, _)| (ContainerList::InitContainers, index)));
+            selected
+                .extend(own(ContainerList::InitContainers).map(|(index, _)| (ContainerList::InitContainers, index)));
         }
         selected
     }
@@ -246,15 +287,19 @@ fn check_condition(template: &Template, condition: &Condition, scope: &Scope<'_>
     let name = quote(&template.name);
     match condition.expression.evaluate(scope) {
         Ok(cel::Value::Bool(true)) => Ok(()),
-        Ok(cel::Value::Bool(false)) if condition.message.is_empty() => Err(Refusal::NotAllowed(format!("condition {shown} is false"))),
+        Ok(cel::Value::Bool(false)) if condition.message.is_empty() => {
+            Err(Refusal::NotAllowed(format!("condition {shown} is false")))
+        }
         Ok(cel::Value::Bool(false)) => Err(Refusal::NotAllowed(condition.message.clone())),
         Ok(other) => {
-            let message = format!("template {name}: condition {shown} must be true or false, found a {}", other.type_of());
+            let message =
+                format!("template {name}: condition {shown} must be true or false, found a {}", other.type_of());
             Err(problem(ErrorCode::ExpressionFailed, message))
         }
-        Err(EvaluationError::MissingKey(key)) => {
-            Err(problem(ErrorCode::ExpressionMissingKey, format!("template {name}: condition {shown}: the pod lacks {}", quote(&key))))
-        }
+        Err(EvaluationError::MissingKey(key)) => Err(problem(
+            ErrorCode::ExpressionMissingKey,
+            format!("template {name}: condition {shown}: the pod lacks {}", quote(&key)),
+        )),
         Err(EvaluationError::Failed(cause)) => {
             Err(problem(ErrorCode::ExpressionFailed, format!("template {name}: condition {shown}: {cause}")))
         }
@@ -265,7 +310,9 @@ fn render_problems(template: &Template, errors: &[RenderError]) -> Vec<Problem> 
     let problem = |error: &RenderError| Problem {
         code: match error.cause {
             RenderCause::Evaluation(EvaluationError::MissingKey(_)) => ErrorCode::ExpressionMissingKey,
-            RenderCause::Evaluation(EvaluationError::Failed(_)) | RenderCause::Type(_) | RenderCause::TooLarge => ErrorCode::ExpressionFailed,
+            RenderCause::Evaluation(EvaluationError::Failed(_)) | RenderCause::Type(_) | RenderCause::TooLarge => {
+                ErrorCode::ExpressionFailed
+            }
         },
         template: Some(template.name.clone()),
         annotation: None,

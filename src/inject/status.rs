@@ -57,7 +57,9 @@ impl Status {
 impl TemplateStatus {
     /// Whether all that is listed is in the pod.
     fn is_present(&self, pod: &PodDocument) -> bool {
-        let has = |items: &[Value], names: &[String]| names.iter().all(|name| items.iter().any(|item| text(item, "name") == name));
+        let has = |items: &[Value], names: &[String]| {
+            names.iter().all(|name| items.iter().any(|item| text(item, "name") == name))
+        };
         has(pod.containers(ContainerList::Containers), &self.containers)
             && has(pod.containers(ContainerList::InitContainers), &self.init_containers)
             && has(pod.spec_items("volumes"), &self.volumes)

@@ -30,13 +30,21 @@ pub fn uninject(pod: &Value, domain: &str) -> Result<Option<Value>, InjectError>
 
 fn unreadable(keys: &Keys, value: &Value) -> InjectError {
     let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let message = format!("annotation {}: {} is no status that outrigger wrote; expected JSON of version 1", keys.status, quote(&shown));
+    let message = format!(
+        "annotation {}: {} is no status that outrigger wrote; expected JSON of version 1",
+        keys.status,
+        quote(&shown)
+    );
     let annotation = Some(keys.status.clone());
     InjectError::from(vec![Problem { code: ErrorCode::AnnotationInvalid, template: None, annotation, message }])
 }
 
 fn take_out(pod: &mut Value, template: &TemplateStatus, keys: &Keys) {
-    let lists = [("containers", &template.containers), ("initContainers", &template.init_containers), ("volumes", &template.volumes)];
+    let lists = [
+        ("containers", &template.containers),
+        ("initContainers", &template.init_containers),
+        ("volumes", &template.volumes),
+    ];
     for key in template.added.iter().rev() {
         let segments: Vec<String> = key.split('/').map(unescape).collect();
         remove(pod, &segments.iter().map(String::as_str).collect::<Vec<_>>());

@@ -19,7 +19,9 @@ pub(super) fn check(tree: &Value, records: &[Record]) -> Vec<Problem> {
     let mut add = |code, message: String| problems.push(Problem { code, template: None, annotation: None, message });
     let bytes = annotation_bytes(tree);
     if bytes > MAX_ANNOTATION_BYTES {
-        let message = format!("metadata.annotations: with the status the annotations have {bytes} bytes; at most {MAX_ANNOTATION_BYTES} are allowed");
+        let message = format!(
+            "metadata.annotations: with the status the annotations have {bytes} bytes; at most {MAX_ANNOTATION_BYTES} are allowed"
+        );
         add(ErrorCode::ResultInvalid, message);
     }
     let Some(spec) = tree.get("spec") else { return problems };
@@ -27,8 +29,11 @@ pub(super) fn check(tree: &Value, records: &[Record]) -> Vec<Problem> {
         add(ErrorCode::PodInvalid, "spec.containers: expected at least one container".to_owned());
     }
     let volumes: HashSet<&str> = items(spec, "volumes").iter().map(|volume| text(volume, "name")).collect();
-    let ours: HashSet<&str> =
-        records.iter().flat_map(|record| record.containers.iter().chain(&record.init_containers)).map(String::as_str).collect();
+    let ours: HashSet<&str> = records
+        .iter()
+        .flat_map(|record| record.containers.iter().chain(&record.init_containers))
+        .map(String::as_str)
+        .collect();
     let mut seen = HashSet::new();
     for list in ["containers", "initContainers", "ephemeralContainers"] {
         for container in items(spec, list) {

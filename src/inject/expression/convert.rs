@@ -42,7 +42,9 @@ pub fn to_json(value: &Value) -> Result<Json, String> {
         Value::Bool(value) => Json::Bool(*value),
         Value::Int(value) => Json::from(*value),
         Value::UInt(value) => Json::from(*value),
-        Value::Float(value) => serde_json::Number::from_f64(*value).map(Json::Number).ok_or("a number that is not finite")?,
+        Value::Float(value) => {
+            serde_json::Number::from_f64(*value).map(Json::Number).ok_or("a number that is not finite")?
+        }
         Value::String(text) => Json::String(text.as_ref().clone()),
         Value::List(items) => Json::Array(items.iter().map(to_json).collect::<Result<_, _>>()?),
         Value::Map(map) => {

@@ -16,7 +16,9 @@ pub(super) fn rewrite(node: &mut IdedExpr) {
     children_mut(node, &mut rewrite);
     match &mut node.expr {
         Expr::Select(select) if !select.test => node.expr = index(std::mem::take(select)),
-        Expr::Call(call) if call.func_name == operators::OPT_SELECT => operators::OPT_INDEX.clone_into(&mut call.func_name),
+        Expr::Call(call) if call.func_name == operators::OPT_SELECT => {
+            operators::OPT_INDEX.clone_into(&mut call.func_name)
+        }
         Expr::Comprehension(comprehension) => {
             wrap(&mut comprehension.iter_range, RANGE);
             wrap(&mut comprehension.loop_cond, STEP);
@@ -41,7 +43,9 @@ fn children_mut(node: &mut IdedExpr, visit: &mut dyn FnMut(&mut IdedExpr)) {
     match &mut node.expr {
         Expr::Call(call) => call.target.as_deref_mut().into_iter().chain(&mut call.args).for_each(visit),
         Expr::Comprehension(c) => {
-            [&mut c.iter_range, &mut c.accu_init, &mut c.loop_cond, &mut c.loop_step, &mut c.result].into_iter().for_each(visit);
+            [&mut c.iter_range, &mut c.accu_init, &mut c.loop_cond, &mut c.loop_step, &mut c.result]
+                .into_iter()
+                .for_each(visit);
         }
         Expr::List(list) => list.elements.iter_mut().for_each(visit),
         Expr::Map(map) => map.entries.iter_mut().for_each(|entry| entry_mut(&mut entry.expr, visit)),

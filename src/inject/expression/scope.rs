@@ -72,7 +72,9 @@ impl Scope<'_> {
                     continue;
                 }
                 let value = match root {
-                    Root::Params => Some(convert::map(params.iter().map(|(name, value)| (name.as_str(), value.clone())))),
+                    Root::Params => {
+                        Some(convert::map(params.iter().map(|(name, value)| (name.as_str(), value.clone()))))
+                    }
                     _ => object(root).map(|json| convert::to_cel(&prune(&json, &paths))),
                 };
                 if let Some(value) = value {
@@ -106,7 +108,8 @@ fn prune(value: &Json, paths: &[&[String]]) -> Json {
     for path in paths {
         let key = &path[0];
         if let (Some(field), false) = (fields.get(key), kept.contains_key(key)) {
-            let below: Vec<&[String]> = paths.iter().filter(|other| other[0] == *key).map(|other| &other[1..]).collect();
+            let below: Vec<&[String]> =
+                paths.iter().filter(|other| other[0] == *key).map(|other| &other[1..]).collect();
             kept.insert(key.clone(), prune(field, &below));
         }
     }

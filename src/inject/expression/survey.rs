@@ -82,7 +82,12 @@ impl<'a> Surveyor<'a> {
                 self.visit(&comprehension.iter_range)?;
                 let outer = self.local.len();
                 self.local.extend([comprehension.iter_var.as_str(), comprehension.accu_var.as_str()]);
-                for part in [&comprehension.accu_init, &comprehension.loop_cond, &comprehension.loop_step, &comprehension.result] {
+                for part in [
+                    &comprehension.accu_init,
+                    &comprehension.loop_cond,
+                    &comprehension.loop_step,
+                    &comprehension.result,
+                ] {
                     self.visit(part)?;
                 }
                 self.local.truncate(outer);

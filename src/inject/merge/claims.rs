@@ -74,7 +74,11 @@ impl Planner<'_> {
         let (a, b) = (&self.candidates[first].template.name, &self.candidates[second].template.name);
         let message = format!(
             "{}: template {} wants {}, template {} wants {}",
-            unescape(place), quote(a), shown(one), quote(b), shown(other)
+            unescape(place),
+            quote(a),
+            shown(one),
+            quote(b),
+            shown(other)
         );
         self.plan.conflicts.push(Conflict { parties: Parties::Templates(first, second), message });
     }
@@ -87,7 +91,11 @@ impl Planner<'_> {
             return;
         }
         let (wanted, existing) = difference(wanted, existing);
-        let message = format!("{place}: the pod has {}, template {name} wants {}", shown_or_nothing(existing), shown_or_nothing(wanted));
+        let message = format!(
+            "{place}: the pod has {}, template {name} wants {}",
+            shown_or_nothing(existing),
+            shown_or_nothing(wanted)
+        );
         self.plan.conflicts.push(Conflict { parties: Parties::TemplateAndPod(owner), message });
     }
 

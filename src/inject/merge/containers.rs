@@ -94,7 +94,8 @@ impl<'a> Arrangement<'a> {
     }
 
     /// Right after the named container and what earlier templates put there.
-    fn after(&mut self, position: usize, anchor: &'a str, container: Value) {
+    fn after(&mut self, position: usize, container: Value) {
+        let Slot::Own(anchor) = self.middle[position] else { return };
         let follows = |slot: &&Slot<'_>| matches!(slot, Slot::New { after: Some(name), .. } if *name == anchor);
         let position = position + 1 + self.middle[position + 1..].iter().take_while(follows).count();
         self.middle.insert(position, Slot::New { after: Some(anchor), container });
@@ -124,11 +125,20 @@ impl<'a> Planner<'a> {
         let candidate = &self.candidates[owner];
         let placement = &candidate.template.placement;
         let native = placement.sidecars == SidecarKind::Native && self.native == NativeSidecars::Supported;
-        let (list, default) =
-            if native { (ContainerList::InitContainers, Order::First) } else { (ContainerList::Containers, Order::Last) };
-        if !native && self.native == NativeSidecars::Unsupported && !candidate.overlay.sidecars.is_empty() && self.pod.is_owned_by_job() {
+        let (list, default) = if native {
+            (ContainerList::InitContainers, Order::First)
+        } else {
+            (ContainerList::Containers, Order::Last)
+        };
+        if !native
+            && self.native == NativeSidecars::Unsupported
+            && !candidate.overlay.sidecars.is_empty()
+            && self.pod.is_owned_by_job()
+        {
             let name = quote(&candidate.template.name);
-            self.plan.warnings.push(format!("a Job owns the pod, and without native sidecars it never completes beside those of template {name}"));
+            self.plan.warnings.push(format!(
+                "a Job owns the pod, and without native sidecars it never completes beside those of template {name}"
+            ));
         }
         for sidecar in &candidate.overlay.sidecars {
             let sidecar = with_restart_policy(sidecar, native);
@@ -195,9 +205,9 @@ impl<'a> Planner<'a> {
                 Some(position) => return arrangement.before(position, container),
                 None => name,
             },
-            Order::After(name) => match (arrangement.own(name), self.placement.names.get_key_value(name.as_str())) {
-                (Some(position), Some((anchor, _))) => return self.placement.list(list).after(position, anchor, container),
-                _ => name,
+            Order::After(name) => match arrangement.own(name) {
+                Some(position) => return arrangement.after(position, container),
+                None => name,
             },
         };
         let warning = format!(
@@ -233,7 +243,14 @@ impl<'a> Planner<'a> {
         self.fill_object(owner, &place, &pointer, &rest, found);
     }
 
-    fn fill_object(&mut self, owner: usize, place: &str, pointer: &str, wanted: &Map<String, Value>, found: &'a Map<String, Value>) {
+    fn fill_object(
+        &mut self,
+        owner: usize,
+        place: &str,
+        pointer: &str,
+        wanted: &Map<String, Value>,
+        found: &'a Map<String, Value>,
+    ) {
         for (key, value) in wanted {
             let (place, pointer_of_key) = (format!("{place}/{}", escape(key)), format!("{pointer}/{}", escape(key)));
             match (found.get(key), value) {
@@ -242,7 +259,11 @@ impl<'a> Planner<'a> {
                         Some(null) => drop(self.plan.records[owner].replaced.insert(place, null.clone())),
                         None => self.plan.records[owner].added.push(place),
                     }
-                    self.plan.edits.push(Edit::Set { object: pointer.to_owned(), key: key.clone(), value: value.clone() });
+                    self.plan.edits.push(Edit::Set {
+                        object: pointer.to_owned(),
+                        key: key.clone(),
+                        value: value.clone(),
+                    });
                 }
                 (Some(Value::Object(inner)), Value::Object(value)) => {
                     self.touch(owner, &place, found.get(key));
@@ -250,7 +271,8 @@ impl<'a> Planner<'a> {
                 }
                 (Some(Value::Array(items)), Value::Array(value)) => {
                     let Some(merge_key) = keys::of(key) else { continue };
-                    let missing = |item: &&Value| !items.iter().any(|own| merge_key.value(own) == merge_key.value(item));
+                    let missing =
+                        |item: &&Value| !items.iter().any(|own| merge_key.value(own) == merge_key.value(item));
                     let new: Vec<Value> = value.iter().filter(missing).cloned().collect();
                     if !new.is_empty() {
                         self.touch(owner, &place, found.get(key));

@@ -33,9 +33,9 @@ fn same_object(parent: &str, wanted: &Map<String, Value>, found: &Map<String, Va
         Some(other) => same_field(if quantities { "quantity" } else { key }, value, other),
         None => is_empty(value) || is_default(parent, key, value, wanted),
     });
-    kept && found.iter().all(|(key, value)| {
-        wanted.contains_key(key) || is_empty(value) || is_default(parent, key, value, wanted)
-    })
+    kept && found
+        .iter()
+        .all(|(key, value)| wanted.contains_key(key) || is_empty(value) || is_default(parent, key, value, wanted))
 }
 
 /// A resource with a limit and no request gets the limit as its request.
@@ -52,7 +52,8 @@ fn with_default_requests(resources: &Map<String, Value>) -> Map<String, Value> {
 }
 
 fn same_list(field: &str, wanted: &[Value], found: &[Value]) -> bool {
-    let token = |item: &&Value| field == "volumeMounts" && item.get("mountPath").and_then(Value::as_str) == Some(TOKEN_PATH);
+    let token =
+        |item: &&Value| field == "volumeMounts" && item.get("mountPath").and_then(Value::as_str) == Some(TOKEN_PATH);
     let wants_token = wanted.iter().any(|item| token(&item));
     let mut found = found.iter().filter(|item| wants_token || !token(item));
     let all = wanted.iter().all(|item| found.next().is_some_and(|other| same_field(field, item, other)));
@@ -96,9 +97,9 @@ fn is_default(parent: &str, key: &str, value: &Value, beside: &Map<String, Value
         "expirationSeconds" if parent == "serviceAccountToken" => *value == 3600,
         "procMount" => value == "Default",
         "recursiveReadOnly" => value == "Disabled",
-        "resizePolicy" => {
-            value.as_array().is_some_and(|items| items.iter().all(|item| item.get("restartPolicy").is_some_and(|it| it == "NotRequired")))
-        }
+        "resizePolicy" => value.as_array().is_some_and(|items| {
+            items.iter().all(|item| item.get("restartPolicy").is_some_and(|it| it == "NotRequired"))
+        }),
         _ => false,
     }
 }

@@ -20,8 +20,8 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 
 pub use apply::{Editor, Misfit};
-pub use claims::{Conflict, Parties, escape};
 use claims::Claims;
+pub use claims::{Conflict, Parties, escape};
 
 /// A template that is to be put in, rendered for this pod.
 pub struct Candidate<'a> {
@@ -46,7 +46,11 @@ pub struct Record {
 impl Record {
     /// Whether the pod has all of the template already.
     pub fn is_nothing(&self) -> bool {
-        self.containers.is_empty() && self.init_containers.is_empty() && self.volumes.is_empty() && self.added.is_empty() && self.replaced.is_empty()
+        self.containers.is_empty()
+            && self.init_containers.is_empty()
+            && self.volumes.is_empty()
+            && self.added.is_empty()
+            && self.replaced.is_empty()
     }
 }
 
@@ -106,7 +110,8 @@ impl<'a> Planner<'a> {
     }
 
     fn volumes(&mut self, owner: usize) {
-        let new = self.merge_list(owner, "volumes", "volumes", self.pod.spec_field("volumes"), &self.overlay(owner).volumes);
+        let new =
+            self.merge_list(owner, "volumes", "volumes", self.pod.spec_field("volumes"), &self.overlay(owner).volumes);
         let names = new.iter().map(|volume| super::overlay::text(volume, "name").to_owned());
         self.plan.records[owner].volumes.extend(names);
         self.append("/spec/volumes", new);
@@ -149,7 +154,14 @@ impl<'a> Planner<'a> {
     }
 
     /// The items of `wanted` that the pod does not have yet; conflicts are noted.
-    fn merge_list(&mut self, owner: usize, place: &str, field: &str, found: Option<&'a Value>, wanted: &'a [Value]) -> Vec<Value> {
+    fn merge_list(
+        &mut self,
+        owner: usize,
+        place: &str,
+        field: &str,
+        found: Option<&'a Value>,
+        wanted: &'a [Value],
+    ) -> Vec<Value> {
         let Some(key) = keys::of(field) else { return Vec::new() };
         let mut new = Vec::new();
         for item in wanted {

@@ -29,7 +29,9 @@ impl Planner<'_> {
         let mut ports: Vec<Port<'_>> = Vec::new();
         for list in [ContainerList::Containers, ContainerList::InitContainers] {
             for container in self.pod.containers(list).iter().filter(|container| runs_along(container, list)) {
-                ports.extend(items(container, "ports").iter().map(|port| Port::new(text(container, "name"), port, None)));
+                ports.extend(
+                    items(container, "ports").iter().map(|port| Port::new(text(container, "name"), port, None)),
+                );
             }
         }
         for (container, owner, port) in &filled {
@@ -55,10 +57,15 @@ impl Planner<'_> {
                     Some(container) => (container, items),
                     None => continue,
                 },
-                Edit::Set { object, key, value } if key == "ports" => (object, value.as_array().map_or(&[], Vec::as_slice)),
+                Edit::Set { object, key, value } if key == "ports" => {
+                    (object, value.as_array().map_or(&[], Vec::as_slice))
+                }
                 _ => continue,
             };
-            let Some(name) = self.pod.tree().pointer(pointer).map(|container| text(container, "name").to_owned()) else { continue };
+            let Some(name) = self.pod.tree().pointer(pointer).map(|container| text(container, "name").to_owned())
+            else {
+                continue;
+            };
             let Some(owner) = self.owner_of(&name) else { continue };
             filled.extend(ports.iter().map(|port| (name.clone(), owner, port.clone())));
         }
@@ -66,9 +73,10 @@ impl Planner<'_> {
     }
 
     fn owner_of(&self, container: &str) -> Option<usize> {
-        self.plan.records.iter().position(|record| {
-            record.containers.iter().chain(&record.init_containers).any(|name| name == container)
-        })
+        self.plan
+            .records
+            .iter()
+            .position(|record| record.containers.iter().chain(&record.init_containers).any(|name| name == container))
     }
 }
 
@@ -116,7 +124,8 @@ fn find(ports: &[Port<'_>], host_network: bool) -> Vec<(Parties, String)> {
         {
             let message = format!(
                 "container {}: hostPort {host} must be the containerPort {} in a host-network pod",
-                quote(port.container), port.number
+                quote(port.container),
+                port.number
             );
             conflicts.push((Parties::TemplateAndPod(owner), message));
         }
@@ -131,5 +140,12 @@ fn between(what: &str, one: &Port<'_>, other: &Port<'_>) -> Option<(Parties, Str
         (Some(a), Some(b)) if a == b => Parties::TemplateAndPod(a),
         (Some(a), Some(b)) => Parties::Templates(a, b),
     };
-    Some((parties, format!("{what} is declared by the containers {} and {}, which share one network", quote(one.container), quote(other.container))))
+    Some((
+        parties,
+        format!(
+            "{what} is declared by the containers {} and {}, which share one network",
+            quote(one.container),
+            quote(other.container)
+        ),
+    ))
 }

@@ -14,6 +14,8 @@ use schemars::JsonSchema;
 
 pub use check::{Expressions, Findings, check};
 
+use crate::inject::template::spec::TemplateDocument;
+
 /// What a value has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -134,6 +136,13 @@ impl<'a> SchemaRef<'a> {
     pub const fn is_strict(self) -> bool {
         self.node.strict
     }
+}
+
+static TEMPLATE: LazyLock<Schema> = LazyLock::new(Schema::of::<TemplateDocument>);
+
+/// A template document.
+pub fn template() -> SchemaRef<'static> {
+    TEMPLATE.root()
 }
 
 static POD_SPEC: LazyLock<Schema> = LazyLock::new(Schema::of::<PodSpec>);

@@ -2,12 +2,14 @@
 //!
 //! Invariant: [`Template::compile`] gives a template or problems, never both; what exists can be rendered.
 
-use super::spec::{ContainerSelection, InjectionMode, OnConflict, OnError, OperatingSystem, PlacementSpec, TemplateSpec};
+use super::spec::{
+    ContainerSelection, Hardened, InjectionMode, OnConflict, OnError, OperatingSystem, PlacementSpec, TemplateSpec,
+};
 use super::tree::{Node, RenderError, Renderer};
 use crate::inject::expression::{Expression, Reads, Root, Scope};
 use crate::inject::field::{FieldError, FieldPath, quote};
 use crate::inject::names;
-use crate::inject::overlay::Overlay;
+use crate::inject::overlay::{Overlay, items, text};
 use crate::inject::parameters::{self, Parameter};
 use crate::inject::schema::{self, SchemaRef};
 use crate::inject::template::selector::LabelSelector;
@@ -80,7 +82,7 @@ impl Template {
         let parameters = compile_parameters(&spec, &path, &mut errors);
         let names: Vec<&str> = spec.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
         let matching = Matching::compile(&spec, &path.child("match"), &names, &mut errors);
-        let body = Body::compile(&spec, raw, &path, &names, &mut errors);
+        let body = Body::compile(spec.hardened, raw, &path, &names, &mut errors);
         check_settings(&spec, &path, &mut errors);
         let mut reads = Reads::default();
         body.collect_reads(&mut reads);
@@ -109,6 +111,22 @@ impl Template {
         if errors.is_empty() { Ok(template) } else { Err(errors) }
     }
 
+    /// What is wrong with the expressions and names of a spec whose shape is wrong: a document's problems are listed at once.
+    pub(super) fn survey(raw: &Value) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        let names: Vec<&str> = items(raw, "parameters").iter().map(|parameter| text(parameter, "name")).collect();
+        let body = Body::compile(Hardened(false), raw, &FieldPath::root().child("spec"), &names, &mut errors);
+        let overlay = Scope::with(
+            &BTreeMap::new(),
+            &Reads::default(),
+            None,
+            |_| None,
+            |scope| body.render(&mut Renderer::new(scope, &|_| false)),
+        );
+        errors.extend(overlay.check());
+        errors
+    }
+
     /// Variables that the body reads.
     pub fn reads(&self) -> &Reads {
         &self.reads
@@ -135,11 +153,17 @@ impl Template {
             let objects = Root::ALL.iter().any(|root| *root != Root::Params && reads.of(*root).next().is_some());
             !objects && !required.iter().any(|name| reads.reads_parameter(name))
         };
-        let (overlay, problems) = Scope::with(&defaults, &self.reads, None, |_| None, |scope| {
-            let mut renderer = Renderer::new(scope, &known);
-            let overlay = self.body.render(&mut renderer);
-            (overlay, renderer.errors)
-        });
+        let (overlay, problems) = Scope::with(
+            &defaults,
+            &self.reads,
+            None,
+            |_| None,
+            |scope| {
+                let mut renderer = Renderer::new(scope, &known);
+                let overlay = self.body.render(&mut renderer);
+                (overlay, renderer.errors)
+            },
+        );
         errors.extend(problems.iter().map(|problem| FieldError::new(problem.path.clone(), problem.fault())));
         errors.extend(overlay.check());
         if known(&self.reads) {
@@ -180,7 +204,7 @@ impl Matching {
 
 impl Body {
     fn compile(
-        spec: &TemplateSpec,
+        hardened: Hardened,
         raw: &Value,
         path: &FieldPath,
         parameters: &[&str],
@@ -207,12 +231,13 @@ impl Body {
             labels: compile(&["metadata", "labels"]),
             annotations: compile(&["metadata", "annotations"]),
             pod: compile(&["pod"]),
-            hardened: spec.hardened.0,
+            hardened: hardened.0,
         }
     }
 
     fn nodes(&self) -> [&Node; 9] {
-        let Self { sidecars, init_containers, volumes, env, env_from, volume_mounts, labels, annotations, pod, .. } = self;
+        let Self { sidecars, init_containers, volumes, env, env_from, volume_mounts, labels, annotations, pod, .. } =
+            self;
         [sidecars, init_containers, volumes, env, env_from, volume_mounts, labels, annotations, pod]
     }
 
@@ -301,7 +326,8 @@ fn check_settings(spec: &TemplateSpec, path: &FieldPath, errors: &mut Vec<FieldE
     let mut check = |names: &[String], path: FieldPath| {
         for (index, name) in names.iter().enumerate() {
             if let Err(rule) = names::check_dns_label(name) {
-                errors.push(FieldError::new(path.index(index), format!("{} is no container name: {rule}", quote(name))));
+                errors
+                    .push(FieldError::new(path.index(index), format!("{} is no container name: {rule}", quote(name))));
             }
         }
     };

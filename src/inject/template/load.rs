@@ -4,6 +4,7 @@
 
 use super::compiled::Template;
 use super::document::{self, Document, ParseProblem, Place};
+use super::enumerated;
 use super::spec::{API_VERSION, CLUSTER_KIND, NAMESPACED_KIND, TemplateDocument};
 use super::{Entry, LoadProblem, Loaded, SourceText, TemplateSet};
 use crate::inject::field::{FieldError, FieldPath, did_you_mean, quote};
@@ -15,6 +16,8 @@ use std::sync::Arc;
 
 /// Largest template, in bytes of its text.
 pub const MAX_TEMPLATE_BYTES: usize = document::MAX_TEMPLATE_BYTES;
+/// Largest text with several templates, in bytes.
+pub const MAX_SOURCE_BYTES: usize = 16 * MAX_TEMPLATE_BYTES;
 /// Most templates of one set.
 pub const MAX_TEMPLATES: usize = 5_000;
 
@@ -37,8 +40,8 @@ struct Loader {
 
 impl Loader {
     fn source(&mut self, source: &SourceText) {
-        if source.text.len() > MAX_TEMPLATE_BYTES {
-            let message = format!("{} bytes; a template has at most {MAX_TEMPLATE_BYTES}", source.text.len());
+        if source.text.len() > MAX_SOURCE_BYTES {
+            let message = format!("{} bytes; a file of templates has at most {MAX_SOURCE_BYTES}", source.text.len());
             self.problems.push(without_place(&source.origin, message));
             return;
         }
@@ -56,17 +59,27 @@ impl Loader {
         let mut errors = check_header(&document.value);
         let mut compiled = None;
         if errors.is_empty() {
-            let findings = schema::check(schema::template(), &document.value, &FieldPath::root(), schema::Expressions::Allowed);
+            let findings =
+                schema::check(schema::template(), &document.value, &FieldPath::root(), schema::Expressions::Allowed);
             self.warnings.extend(findings.warnings.iter().map(|warning| reporter.problem(warning)));
             errors.extend(findings.errors);
-            errors.extend(check_name(name));
+            errors.extend(document.value.get("spec").map(enumerated::check).unwrap_or_default());
+            errors.extend(check_name(name).filter(|error| !errors.iter().any(|known| known.path == error.path)));
             match compile(name, origin, &document.value, errors.is_empty()) {
                 Ok(template) => compiled = template,
-                Err(more) => errors.extend(more),
+                // What follows from a problem that is listed already would only be noise.
+                Err(more) => errors.extend(
+                    more.into_iter()
+                        .filter(|error| !errors.iter().any(|known| known.path == error.path))
+                        .collect::<Vec<_>>(),
+                ),
             }
         }
-        let mut problems: Vec<LoadProblem> =
-            document.problems.iter().map(|problem| LoadProblem { template: reporter.template(), ..unreadable(origin, problem) }).collect();
+        let mut problems: Vec<LoadProblem> = document
+            .problems
+            .iter()
+            .map(|problem| LoadProblem { template: reporter.template(), ..unreadable(origin, problem) })
+            .collect();
         problems.extend(errors.iter().map(|error| reporter.problem(error)));
         problems.extend(self.register_name(&reporter));
         problems.sort_by_key(|problem| (problem.line, problem.column));
@@ -111,13 +124,19 @@ impl Loader {
 }
 
 /// Compiles what can be compiled, so that wrong shapes and wrong expressions are listed together.
-fn compile(name: &str, origin: &str, document: &Value, shape_is_right: bool) -> Result<Option<Template>, Vec<FieldError>> {
-    if !shape_is_right {
-        return Ok(None);
-    }
+fn compile(
+    name: &str,
+    origin: &str,
+    document: &Value,
+    shape_is_right: bool,
+) -> Result<Option<Template>, Vec<FieldError>> {
     let mut value = document.clone();
     drop_nulls(&mut value);
     let raw = value.get("spec").cloned().unwrap_or_default();
+    if !shape_is_right {
+        let errors = Template::survey(&raw);
+        return if errors.is_empty() { Ok(None) } else { Err(errors) };
+    }
     match serde_json::from_value::<TemplateDocument>(value) {
         Ok(parsed) => Template::compile(name, origin, parsed.spec, &raw).map(Some),
         Err(error) => Err(vec![FieldError::new(FieldPath::root(), error.to_string())]),
@@ -142,6 +161,13 @@ fn check_header(document: &Value) -> Vec<FieldError> {
         return vec![FieldError::new(root, "expected a template document with apiVersion, kind, metadata and spec")];
     }
     let mut errors = Vec::new();
+    let bytes = document.to_string().len();
+    if bytes > MAX_TEMPLATE_BYTES {
+        errors.push(FieldError::new(
+            root.clone(),
+            format!("the template has {bytes} bytes as JSON; at most {MAX_TEMPLATE_BYTES} are allowed"),
+        ));
+    }
     let text = |field: &str| document.get(field).and_then(Value::as_str).unwrap_or_default();
     let version = text("apiVersion");
     if version != API_VERSION {
@@ -201,5 +227,13 @@ fn unreadable(origin: &str, problem: &ParseProblem) -> LoadProblem {
 }
 
 fn without_place(origin: &str, message: String) -> LoadProblem {
-    LoadProblem { origin: origin.to_owned(), line: 0, column: 0, template: None, path: String::new(), message, hint: None }
+    LoadProblem {
+        origin: origin.to_owned(),
+        line: 0,
+        column: 0,
+        template: None,
+        path: String::new(),
+        message,
+        hint: None,
+    }
 }

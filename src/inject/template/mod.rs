@@ -6,6 +6,7 @@ pub mod selector;
 pub mod spec;
 pub mod tree;
 
+mod enumerated;
 mod load;
 
 use std::collections::BTreeMap;
@@ -86,7 +87,8 @@ impl TemplateSet {
     }
 
     fn new(entries: BTreeMap<String, Entry>) -> Self {
-        let automatic = entries.iter().filter(|(_, entry)| entry.is_automatic()).map(|(name, _)| name.clone()).collect();
+        let automatic =
+            entries.iter().filter(|(_, entry)| entry.is_automatic()).map(|(name, _)| name.clone()).collect();
         Self { entries, automatic }
     }
 

@@ -128,7 +128,12 @@ pub struct MatchSpec {
 impl Default for MatchSpec {
     fn default() -> Self {
         let all = || Value::Object(Map::new());
-        Self { os: vec![OperatingSystem::Linux], namespace_selector: all(), pod_selector: all(), conditions: Vec::new() }
+        Self {
+            os: vec![OperatingSystem::Linux],
+            namespace_selector: all(),
+            pod_selector: all(),
+            conditions: Vec::new(),
+        }
     }
 }
 

@@ -105,11 +105,14 @@ impl Node {
     ) -> Self {
         let mut nodes = Vec::with_capacity(fields.len());
         for (key, field) in fields {
-            let path = path.key(key);
+            let path = path.key(key.as_str());
             if text::is_dynamic(key) {
                 errors.push(FieldError::new(path.clone(), "expressions stand in values, not in keys"));
             }
-            nodes.push((key.clone(), Self::compile(field, schema.and_then(|schema| schema.child(key)), &path, parameters, errors)));
+            nodes.push((
+                key.clone(),
+                Self::compile(field, schema.and_then(|schema| schema.child(key)), &path, parameters, errors),
+            ));
         }
         let plain = nodes.iter().all(|(_, node)| matches!(node, Self::Constant(_)));
         debug_assert!(value.is_object());
@@ -207,8 +210,9 @@ impl<'a> Renderer<'a> {
         if leaf.expects_string() {
             return string_leaf(&value).map_err(|message| failed(RenderCause::Type(message)));
         }
-        let json = convert::to_json(&value)
-            .map_err(|kind| failed(RenderCause::Type(format!("{kind} cannot stand in a pod; make it a string or a number"))))?;
+        let json = convert::to_json(&value).map_err(|kind| {
+            failed(RenderCause::Type(format!("{kind} cannot stand in a pod; make it a string or a number")))
+        })?;
         match leaf.schema.map(|schema| schema::check(schema, &json, &leaf.path, schema::Expressions::Rendered)) {
             Some(findings) if !findings.errors.is_empty() => {
                 let messages: Vec<&str> = findings.errors.iter().map(|error| error.message.as_str()).collect();
@@ -237,7 +241,8 @@ impl<'a> Renderer<'a> {
                 Segment::Expression(expression) if !(self.known)(expression.reads()) => text.push_str(&self.unknown()),
                 Segment::Expression(expression) => {
                     let failed = |cause| (expression.source().to_owned(), cause);
-                    let value = expression.evaluate(self.scope).map_err(|error| failed(RenderCause::Evaluation(error)))?;
+                    let value =
+                        expression.evaluate(self.scope).map_err(|error| failed(RenderCause::Evaluation(error)))?;
                     let wrong = || failed(RenderCause::Type(format!("{} cannot stand inside text", value.type_of())));
                     let piece = convert::to_text(&value).ok_or_else(wrong)?;
                     self.count(piece.len()).map_err(failed)?;
