@@ -5,8 +5,8 @@
 
 use clap::Args;
 use json_patch::PatchOperation;
-use json_patch::jsonptr::{Pointer, PointerBuf};
-use serde_json::{Map, Value};
+use json_patch::jsonptr::Pointer;
+use serde_json::Value;
 
 use super::documents::{self, Document, InputArgs};
 use super::engine::{Engine, EngineArgs};
@@ -14,7 +14,7 @@ use super::output::{self, Change, Format};
 use super::problems::Problems;
 use super::stdio;
 use super::workload::PodSite;
-use crate::inject::{Blame, InjectError, Injection, Outcome, Skip, SkipReason};
+use crate::inject::{Blame, InjectError, Outcome, Skip, SkipReason};
 
 /// Inject sidecars into the pods and workloads of files
 #[derive(Args, Debug)]
@@ -95,7 +95,7 @@ fn inject_site(engine: &Engine, document: &Value, site: &PodSite) -> Result<Vec<
     match engine.inject(site, &site.pod(document)) {
         Ok(Outcome::Injected(injection)) => {
             say_all(site, &injection.reasons, &injection.warnings);
-            Ok(in_document(site, document, injection))
+            Ok(injection.patch.0.into_iter().map(|operation| below(&site.pointer, operation)).collect())
         }
         Ok(Outcome::Skipped(Skip { reasons, warnings, .. })) => {
             say_all(site, &reasons, &warnings);
@@ -103,21 +103,6 @@ fn inject_site(engine: &Engine, document: &Value, site: &PodSite) -> Result<Vec<
         }
         Err(error) => Err(answer(site, &error).into()),
     }
-}
-
-fn in_document(site: &PodSite, document: &Value, injection: Injection) -> Vec<PatchOperation> {
-    let mut operations = Vec::new();
-    if site.lacks_metadata(document) {
-        // The engine got a pod with metadata, and its operations count on that.
-        let metadata = Pointer::from_static("/metadata").to_buf();
-        operations.push(add(metadata, Value::Object(Map::new())));
-    }
-    operations.extend(injection.patch.0);
-    operations.into_iter().map(|operation| below(&site.pointer, operation)).collect()
-}
-
-fn add(path: PointerBuf, value: Value) -> PatchOperation {
-    PatchOperation::Add(json_patch::AddOperation { path, value })
 }
 
 /// The same operation on a pod that stands inside a document.

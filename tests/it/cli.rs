@@ -299,6 +299,8 @@ fn a_pod_template_without_metadata_gets_what_its_namespace_asks_for() {
         let mut patched: Value = serde_json::from_str(&object).expect("JSON");
         json_patch::patch(&mut patched, &patch).expect("the patch applies");
         assert_eq!(patched, printed[0]);
+        let back = documents(&workspace.run_with(&["uninject", "-f", "-"], &patched.to_string()).done());
+        assert_eq!(back[0].to_string(), object);
     }
 }
 
