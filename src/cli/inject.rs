@@ -39,8 +39,10 @@ Examples:
     outrigger inject -f app.yaml | kubectl apply -f -
   Show what would change:
     outrigger inject -f app.yaml -o diff
-  Use your own templates, and the namespace's defaults:
-    outrigger inject -f app.yaml --templates ./templates --namespace-file namespace.yaml
+  Use your own templates:
+    outrigger inject -f app.yaml --templates ./templates
+  Heed the labels and the default list of the namespace:
+    outrigger inject -f app.yaml --namespace-file namespace.yaml
   Inject into what another tool prints:
     helm template web ./chart | outrigger inject -f - -n web
 

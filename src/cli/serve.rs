@@ -20,7 +20,7 @@ Examples:
   Try it on this machine, without a cluster; certificate and templates come with it:
     outrigger serve --dev
   Serve your own templates with your own certificate:
-    outrigger serve --templates ./templates --tls-cert tls.crt --tls-key tls.key --listen 0.0.0.0:9443
+    outrigger serve --templates ./templates --tls-cert tls.crt --tls-key tls.key
   Read the settings from a file:
     outrigger serve --config injector.yaml";
 
