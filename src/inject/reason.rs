@@ -50,14 +50,23 @@ impl SkipReason {
 
     const fn row(self) -> (&'static str, &'static str) {
         match self {
-            Self::UnsupportedResource => ("unsupported_resource", "only pods are injected, no other resource and no subresource"),
+            Self::UnsupportedResource => {
+                ("unsupported_resource", "only pods are injected, no other resource and no subresource")
+            }
             Self::UnsupportedOperation => ("unsupported_operation", "pods are injected only when they are created"),
             Self::MirrorPod => ("mirror_pod", "a mirror pod shows a static pod of a kubelet and cannot be changed"),
-            Self::WindowsPod => ("windows_pod", "the pod runs on Windows and no template that it may have says so in match.os"),
+            Self::WindowsPod => {
+                ("windows_pod", "the pod runs on Windows and no template that it may have says so in match.os")
+            }
             Self::NamespaceExcluded => ("namespace_excluded", "the configuration excludes the pod's namespace"),
-            Self::NamespaceDisabled => ("namespace_disabled", "the namespace's label outrigger.dev/injection says disabled"),
+            Self::NamespaceDisabled => {
+                ("namespace_disabled", "the namespace's label outrigger.dev/injection says disabled")
+            }
             Self::OptedOut => ("opted_out", "the pod's annotation outrigger.dev/inject says false"),
-            Self::NotRequested => ("not_requested", "neither the pod nor its namespace asks for a template, and no Automatic template matches"),
+            Self::NotRequested => (
+                "not_requested",
+                "neither the pod nor its namespace asks for a template, and no Automatic template matches",
+            ),
             Self::AlreadyInjected => ("already_injected", "the pod carries the template already"),
         }
     }
