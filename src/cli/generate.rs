@@ -51,7 +51,7 @@ Prints what an installation needs.
 
 Examples:
   Make an API server call a server at a URL:
-    outrigger generate webhook --url https://10.0.0.5:9443/mutate --ca-file ca.crt";
+    outrigger generate webhook --url https://10.0.0.5:9443/mutate";
 
 const WEBHOOK_LONG_ABOUT: &str = "\
 Prints the MutatingWebhookConfiguration that makes an API server call a server at a URL.
