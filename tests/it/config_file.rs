@@ -38,10 +38,16 @@ fn dev_needs_nothing_else() {
     let config = resolve(&["--dev"], &[], None).expect("a configuration");
     let directory = PathBuf::from(".outrigger");
     assert_eq!(config.certificate, CertificateSettings::Dev { directory, hosts: Vec::new() });
-    assert_eq!((config.listen.to_string(), config.admin_listen.to_string()), ("127.0.0.1:9443".into(), "127.0.0.1:8080".into()));
+    assert_eq!(
+        (config.listen.to_string(), config.admin_listen.to_string()),
+        ("127.0.0.1:9443".into(), "127.0.0.1:8080".into())
+    );
     assert_eq!(config.shutdown_delay, Duration::ZERO);
     assert!(config.strict && config.templates.is_empty());
-    assert_eq!((config.tls_min_version, config.log_format, config.log_level), (TlsVersion::V1_3, LogFormat::Text, LogLevel::Info));
+    assert_eq!(
+        (config.tls_min_version, config.log_format, config.log_level),
+        (TlsVersion::V1_3, LogFormat::Text, LogLevel::Info)
+    );
     let excluded: Vec<String> = config.excluded_namespaces.iter().map(ToString::to_string).collect();
     assert_eq!(excluded, ["kube-system", "kube-node-lease", "kube-public"]);
 }
@@ -49,7 +55,8 @@ fn dev_needs_nothing_else() {
 #[test]
 fn flags_beat_the_environment_which_beats_the_file() {
     let file = "dev: true\nlisten: 127.0.0.1:1\nadminListen: 127.0.0.1:1\nlogLevel: error\ntemplates: [from-file]\n";
-    let environment = [("OUTRIGGER_LISTEN", "127.0.0.1:2"), ("OUTRIGGER_ADMIN_LISTEN", "127.0.0.1:2"), ("OUTRIGGER_LOG_FORMAT", "")];
+    let environment =
+        [("OUTRIGGER_LISTEN", "127.0.0.1:2"), ("OUTRIGGER_ADMIN_LISTEN", "127.0.0.1:2"), ("OUTRIGGER_LOG_FORMAT", "")];
     let config = resolve(&["--listen", "127.0.0.1:3"], &environment, Some(file)).expect("a configuration");
     assert_eq!((config.listen.port(), config.admin_listen.port()), (3, 2));
     assert_eq!(config.log_level, LogLevel::Error);
@@ -95,7 +102,8 @@ fn the_log_is_json_in_a_cluster() {
 fn all_problems_are_listed_with_their_sources() {
     let file = "lissten: x\nlogLevel: loud\ndomain: Not.A.Name\n";
     let environment = [("OUTRIGGER_ADMIN_LISTEN", "localhost"), ("OUTRIGGER_CLUSTER", "on")];
-    let flags = ["--listen=:9443", "--strict=maybe", "--exclude-namespaces=ok,Bad", "--tls-key=k", "--shutdown-delay=10"];
+    let flags =
+        ["--listen=:9443", "--strict=maybe", "--exclude-namespaces=ok,Bad", "--tls-key=k", "--shutdown-delay=10"];
     let problems = resolve(&flags, &environment, Some(file)).expect_err("problems");
     let expected = [
         "config.yaml:1: unknown setting \"lissten\"; did you mean \"listen\"?",
@@ -144,7 +152,8 @@ fn long_values_are_cut_where_they_are_quoted() {
 fn documented_settings() -> Vec<(&'static str, &'static str)> {
     let entry = |line: &'static str| {
         let (key, value) = line.strip_prefix("# ")?.split_once(": ")?;
-        let is_key = key.starts_with(|c: char| c.is_ascii_lowercase()) && key.chars().all(|c| c.is_ascii_alphanumeric());
+        let is_key =
+            key.starts_with(|c: char| c.is_ascii_lowercase()) && key.chars().all(|c| c.is_ascii_alphanumeric());
         is_key.then_some((key, value))
     };
     DOCUMENTED.lines().filter_map(entry).collect()
@@ -176,7 +185,11 @@ fn the_documented_file_is_accepted_with_every_setting_uncommented() {
     let text: String = documented_settings().into_iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
     let config = resolve(&[], &[], Some(&text)).expect("a configuration");
     assert_eq!(config.templates, [Path::new("/etc/outrigger/templates")]);
-    assert_eq!(resolve(&["--dev"], &[], Some(DOCUMENTED)), resolve(&["--dev"], &[], None), "as it stands it says nothing");
+    assert_eq!(
+        resolve(&["--dev"], &[], Some(DOCUMENTED)),
+        resolve(&["--dev"], &[], None),
+        "as it stands it says nothing"
+    );
 }
 
 #[test]
