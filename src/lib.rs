@@ -12,6 +12,8 @@ pub mod inject;
 #[cfg(feature = "runtime")]
 pub mod app;
 #[cfg(feature = "runtime")]
+pub mod cli;
+#[cfg(feature = "runtime")]
 pub mod cluster;
 #[cfg(feature = "runtime")]
 pub mod config;

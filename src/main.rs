@@ -1,1 +1,8 @@
-fn main() {}
+//! The program: chooses the allocator and hands over to the command line.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    outrigger::cli::run()
+}

@@ -2,21 +2,40 @@
 //!
 //! Pure and synchronous: no I/O, clock, environment or randomness. Every way to run Outrigger calls [`Injector::inject`].
 
+pub mod annotations;
+pub mod duration;
 pub mod error;
+pub mod expression;
+pub mod field;
+pub mod merge;
+pub mod names;
+pub mod overlay;
+pub mod parameters;
 pub mod pod;
+pub mod quantity;
 pub mod reason;
+pub mod schema;
+pub mod status;
 pub mod template;
+
+mod decide;
+mod pipeline;
+mod prepare;
+mod uninject;
+mod validate;
 
 use std::collections::BTreeMap;
 
 pub use error::{Blame, ErrorCode, InjectError, Problem};
 pub use reason::SkipReason;
 pub use template::{LoadProblem, Loaded, SourceText, TemplateSet};
+pub use uninject::uninject;
 
 /// One immutable snapshot: the templates and the settings that a request sees from start to end.
 pub struct Injector {
     templates: TemplateSet,
     settings: Settings,
+    keys: annotations::Keys,
 }
 
 /// What the operator decides for all pods.
@@ -108,7 +127,7 @@ pub enum Outcome {
 pub struct Injection {
     /// The operations that were applied to the pod, in order; never empty.
     pub patch: json_patch::Patch,
-    /// The pod after the patch.
+    /// The pod after the patch, without `metadata.managedFields`.
     pub pod: serde_json::Value,
     /// Names of the templates that were put in, in the order asked for.
     pub templates: Vec<String>,
@@ -131,7 +150,8 @@ pub struct Skip {
 
 impl Injector {
     pub fn new(templates: TemplateSet, settings: Settings) -> Self {
-        Self { templates, settings }
+        let keys = annotations::Keys::new(&settings.domain);
+        Self { templates, settings, keys }
     }
 
     pub fn templates(&self) -> &TemplateSet {
@@ -143,16 +163,10 @@ impl Injector {
     }
 
     /// Decides what the pod gets and puts it in.
+    ///
+    /// The steps are those of `pipeline`: what stands against it, what is asked for, what is there already, which templates
+    /// can be had, what they would change and where that conflicts, the change itself, and a check of the result.
     pub fn inject(&self, request: &Request<'_>) -> Result<Outcome, InjectError> {
-        let _ = request;
-        todo!()
+        pipeline::run(self, request)
     }
-}
-
-/// Takes out of a pod what its status annotation says was put in. `Ok(None)`: the pod carries nothing of ours.
-///
-/// `uninject(inject(pod)) == pod` for every pod.
-pub fn uninject(pod: &serde_json::Value, domain: &str) -> Result<Option<serde_json::Value>, InjectError> {
-    let _ = (pod, domain);
-    todo!()
 }

@@ -1,1 +1,318 @@
-//! The pod as raw JSON, and read accessors.
+//! The pod: a cheap look at its metadata first, the raw JSON tree when something is to be put in.
+//!
+//! Invariant: the tree is what was sent, but for `metadata.managedFields`, which is most of a large pod and never needed.
+//! Typed structs of Kubernetes are never the document: fields newer than this build survive.
+
+use super::annotations;
+use super::overlay::{items, text};
+use super::template::spec::OperatingSystem;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, de};
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::fmt;
+
+/// What is needed to decide about most pods, borrowed from the text.
+#[derive(Default)]
+pub struct PodHead<'a> {
+    /// In the order of the text.
+    pub annotations: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pub os: Option<Cow<'a, str>>,
+    pub node_os: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow, default)]
+    metadata: Option<HeadMetadata<'a>>,
+    #[serde(borrow, default)]
+    spec: Option<HeadSpec<'a>>,
+}
+
+#[derive(Deserialize)]
+struct HeadMetadata<'a> {
+    #[serde(borrow, default)]
+    annotations: Option<Pairs<'a>>,
+}
+
+#[derive(Deserialize)]
+struct HeadSpec<'a> {
+    #[serde(borrow, default)]
+    os: Option<HeadOs<'a>>,
+    #[serde(borrow, default, rename = "nodeSelector")]
+    node_selector: Option<Pairs<'a>>,
+}
+
+#[derive(Deserialize)]
+struct HeadOs<'a> {
+    #[serde(borrow, default)]
+    name: Option<Cow<'a, str>>,
+}
+
+/// A map of strings as a list: most have few entries, and one is looked for.
+struct Pairs<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+/// A string that borrows where the text has no escape.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PairsVisitor;
+        impl<'de> Visitor<'de> for PairsVisitor {
+            type Value = Pairs<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of strings")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::with_capacity(map.size_hint().unwrap_or(8));
+                while let Some((Text(key), Text(value))) = map.next_entry()? {
+                    pairs.push((key, value));
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(PairsVisitor)
+    }
+}
+
+impl<'a> PodHead<'a> {
+    /// Reads the head without building the rest.
+    pub fn parse(object: &'a str) -> Result<Self, String> {
+        let head: Head<'a> = serde_json::from_str(object).map_err(|error| error.to_string())?;
+        let spec = head.spec.unwrap_or(HeadSpec { os: None, node_selector: None });
+        let node_os = spec
+            .node_selector
+            .and_then(|pairs| pairs.0.into_iter().find(|(key, _)| key == annotations::NODE_OS).map(|(_, value)| value));
+        Ok(Self {
+            annotations: head
+                .metadata
+                .and_then(|metadata| metadata.annotations)
+                .map(|pairs| pairs.0)
+                .unwrap_or_default(),
+            os: spec.os.and_then(|os| os.name),
+            node_os,
+        })
+    }
+
+    /// Value of an annotation; of duplicate keys the last, as the API server reads them.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.iter().rev().find(|(one, _)| one == key).map(|(_, value)| value.as_ref())
+    }
+
+    /// Operating system: `spec.os`, else the node selector, else Linux.
+    pub fn operating_system(&self) -> OperatingSystem {
+        match self.os.as_deref().or(self.node_os.as_deref()) {
+            Some("windows") => OperatingSystem::Windows,
+            _ => OperatingSystem::Linux,
+        }
+    }
+}
+
+/// One of the lists of containers in a pod's spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ContainerList {
+    Containers,
+    InitContainers,
+}
+
+impl ContainerList {
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Containers => "containers",
+            Self::InitContainers => "initContainers",
+        }
+    }
+}
+
+/// The pod as a tree.
+#[derive(Clone, Debug)]
+pub struct PodDocument {
+    tree: Value,
+}
+
+impl PodDocument {
+    /// Parses the whole object; the error names what is wrong with its shape.
+    pub fn parse(object: &str) -> Result<Self, String> {
+        let mut deserializer = serde_json::Deserializer::from_str(object);
+        let tree = Tree(Level::Object).deserialize(&mut deserializer).map_err(|error| error.to_string())?;
+        deserializer.end().map_err(|error| error.to_string())?;
+        let pod = Self { tree };
+        pod.check_shape()?;
+        Ok(pod)
+    }
+
+    pub fn tree(&self) -> &Value {
+        &self.tree
+    }
+
+    pub fn into_tree(self) -> Value {
+        self.tree
+    }
+
+    /// A list of containers; empty when absent or null.
+    pub fn containers(&self, list: ContainerList) -> &[Value] {
+        self.spec_items(list.field())
+    }
+
+    pub fn spec_items(&self, field: &str) -> &[Value] {
+        self.tree.get("spec").map_or(&[], |spec| items(spec, field))
+    }
+
+    pub fn spec_field(&self, field: &str) -> Option<&Value> {
+        self.tree.get("spec")?.get(field)
+    }
+
+    pub fn metadata_field(&self, field: &str) -> Option<&Value> {
+        self.tree.get("metadata")?.get(field)
+    }
+
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.metadata_field("labels")?.get(key)?.as_str()
+    }
+
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.metadata_field("annotations")?.get(key)?.as_str()
+    }
+
+    /// Whether a Job owns the pod: with a plain sidecar it would never complete.
+    pub fn is_owned_by_job(&self) -> bool {
+        self.metadata_field("ownerReferences")
+            .and_then(Value::as_array)
+            .is_some_and(|owners| owners.iter().any(|owner| text(owner, "kind") == "Job"))
+    }
+
+    /// The engine walks lists of objects; anything else in their place is no pod, and the API server would say so less clearly.
+    fn check_shape(&self) -> Result<(), String> {
+        let spec = match self.tree.get("spec") {
+            Some(Value::Object(spec)) => spec,
+            Some(Value::Null) | None => return Err("spec: expected the pod's spec, found nothing".to_owned()),
+            Some(other) => return Err(format!("spec: expected an object, found {}", kind(other))),
+        };
+        for field in ["containers", "initContainers", "ephemeralContainers"] {
+            let list = named_list(spec, "spec", field)?;
+            for (index, container) in list.iter().enumerate() {
+                let path = format!("spec.{field}[{index}]");
+                let Value::Object(container) = container else { continue };
+                for (inner, named) in [
+                    ("env", true),
+                    ("volumeMounts", false),
+                    ("volumeDevices", false),
+                    ("ports", false),
+                    ("envFrom", false),
+                ] {
+                    object_list(container, &path, inner, named)?;
+                }
+            }
+        }
+        named_list(spec, "spec", "volumes")?;
+        match self.tree.get("metadata") {
+            Some(Value::Object(metadata)) => {
+                ["labels", "annotations"].iter().try_for_each(|field| string_map(metadata, field))
+            }
+            Some(Value::Null) | None => Ok(()),
+            Some(other) => Err(format!("metadata: expected an object, found {}", kind(other))),
+        }
+    }
+}
+
+fn named_list<'a>(parent: &'a Map<String, Value>, path: &str, field: &str) -> Result<&'a [Value], String> {
+    object_list(parent, path, field, true)
+}
+
+fn object_list<'a>(
+    parent: &'a Map<String, Value>,
+    path: &str,
+    field: &str,
+    named: bool,
+) -> Result<&'a [Value], String> {
+    let list = match parent.get(field) {
+        None | Some(Value::Null) => return Ok(&[]),
+        Some(Value::Array(list)) => list,
+        Some(other) => return Err(format!("{path}.{field}: expected a list, found {}", kind(other))),
+    };
+    for (index, item) in list.iter().enumerate() {
+        let Value::Object(object) = item else {
+            return Err(format!("{path}.{field}[{index}]: expected an object, found {}", kind(item)));
+        };
+        match object.get("name") {
+            Some(Value::String(_)) => {}
+            None | Some(Value::Null) if !named => {}
+            None | Some(Value::Null) => return Err(format!("{path}.{field}[{index}].name: a name is required")),
+            Some(other) => {
+                return Err(format!("{path}.{field}[{index}].name: expected a string, found {}", kind(other)));
+            }
+        }
+    }
+    Ok(list)
+}
+
+fn string_map(metadata: &Map<String, Value>, field: &str) -> Result<(), String> {
+    match metadata.get(field) {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::Object(map)) => match map.iter().find(|(_, value)| !value.is_string()) {
+            Some((key, value)) => Err(format!("metadata.{field}[{key}]: expected a string, found {}", kind(value))),
+            None => Ok(()),
+        },
+        Some(other) => Err(format!("metadata.{field}: expected a map of strings, found {}", kind(other))),
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// Deserialises a JSON object into a tree without `metadata.managedFields`.
+struct Tree(Level);
+
+#[derive(Clone, Copy)]
+enum Level {
+    Object,
+    Metadata,
+}
+
+impl<'de> DeserializeSeed<'de> for Tree {
+    type Value = Value;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Tree {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(key) = access.next_key::<String>()? {
+            match (self.0, key.as_str()) {
+                (Level::Metadata, "managedFields") => {
+                    access.next_value::<IgnoredAny>()?;
+                }
+                (Level::Object, "metadata") => {
+                    let metadata = access.next_value_seed(Self(Level::Metadata))?;
+                    fields.insert(key, metadata);
+                }
+                _ => {
+                    fields.insert(key, access.next_value()?);
+                }
+            }
+        }
+        Ok(Value::Object(fields))
+    }
+}

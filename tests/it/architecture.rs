@@ -1,1 +1,95 @@
-//! (to be written)
+//! The architecture's rules, checked by reading the source tree.
+//!
+//! It does not compile or run anything. Invariant: each rule has a test that shows it a small bad snippet and sees it break, so
+//! that a rule cannot pass by looking at nothing.
+
+mod rules;
+mod source;
+
+use std::path::Path;
+
+use rules::Rule;
+use source::SourceFile;
+
+/// Directories that hold what was made or fetched, not what was written.
+const NOT_OURS: [&str; 6] = ["target", ".git", ".outrigger", "corpus", "artifacts", "proptest-regressions"];
+
+/// Files of the repository below `directory`, by their path from its root.
+fn files_below(directory: &str) -> Vec<SourceFile> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    let mut pending = vec![root.join(directory)];
+    while let Some(directory) = pending.pop() {
+        for entry in std::fs::read_dir(&directory).expect("a directory of the repository can be read") {
+            let path = entry.expect("an entry of the repository can be read").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !NOT_OURS.contains(&name.as_str()) {
+                    pending.push(path);
+                }
+            } else if let Ok(text) = std::fs::read_to_string(&path) {
+                let path =
+                    path.strip_prefix(root).expect("the path is below the root").to_string_lossy().replace('\\', "/");
+                files.push(SourceFile { path, text });
+            }
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files
+}
+
+/// Rust files of the directories that exist.
+fn rust_files(directories: &[&str]) -> Vec<SourceFile> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let present = directories.iter().filter(|directory| root.join(directory).is_dir());
+    present.flat_map(|directory| files_below(directory)).filter(|file| file.path.ends_with(".rs")).collect()
+}
+
+/// Fails with every place where the rule is broken.
+fn holds(rule: Rule, files: &[SourceFile]) {
+    assert!(!files.is_empty(), "the rule looks at no file");
+    let broken: Vec<String> = files
+        .iter()
+        .flat_map(|file| {
+            rule(file).into_iter().map(move |fault| format!("{}:{}: {}", file.path, fault.line, fault.what))
+        })
+        .collect();
+    assert!(broken.is_empty(), "{} faults\n{}", broken.len(), broken.join("\n"));
+}
+
+const WRITTEN: [&str; 4] = ["src", "tests", "benches", "fuzz"];
+
+#[test]
+fn layers_import_only_what_they_may() {
+    holds(rules::layers, &rust_files(&["src"]));
+}
+
+#[test]
+fn the_core_does_no_io() {
+    holds(rules::purity, &rust_files(&["src"]));
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    holds(rules::header, &rust_files(&WRITTEN));
+}
+
+#[test]
+fn files_are_short() {
+    holds(rules::file_length, &rust_files(&["src"]));
+}
+
+#[test]
+fn functions_are_short() {
+    holds(rules::function_length, &rust_files(&["src"]));
+}
+
+#[test]
+fn nothing_is_left_to_be_written() {
+    holds(rules::unfinished, &rust_files(&WRITTEN));
+}
+
+#[test]
+fn no_path_of_a_machine_is_written_down() {
+    holds(rules::machine_path, &files_below("."));
+}

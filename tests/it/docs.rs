@@ -1,1 +1,79 @@
-//! (to be written)
+//! The documents, the built-in templates and the example workloads, held against the program.
+//!
+//! Invariant: what a reader can copy out of a document works, and what a document says a pod gets is what it gets.
+
+mod built_in;
+mod cases;
+mod examples;
+mod includes;
+mod markdown;
+mod reference;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use outrigger::inject::{
+    InjectError, Injector, Loaded, Namespace, Outcome, Request, Settings, SourceText, TemplateSet,
+};
+use serde_json::Value;
+
+/// A path from the root of the repository.
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Names of the files of a directory that end in `suffix`, sorted.
+fn files_in(directory: &str, suffix: &str) -> Vec<String> {
+    let entries = fs::read_dir(repository(directory)).unwrap_or_else(|error| panic!("{directory}: {error}"));
+    let names =
+        entries.map(|entry| entry.expect("an entry of the directory").file_name().to_string_lossy().into_owned());
+    let mut paths: Vec<String> =
+        names.filter(|name| name.ends_with(suffix)).map(|name| format!("{directory}/{name}")).collect();
+    paths.sort();
+    paths
+}
+
+fn yaml(origin: &str, text: &str) -> Value {
+    serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{origin}: {error}"))
+}
+
+/// The templates of these texts, all of which must load.
+fn load(sources: &[SourceText]) -> TemplateSet {
+    let Loaded { templates, problems, .. } = TemplateSet::load(sources);
+    assert!(problems.is_empty(), "{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+    templates
+}
+
+/// Injects into a new pod of the namespace `demo`, or of the given one.
+fn inject(injector: &Injector, namespace: Option<&Namespace>, pod: &Value) -> Result<Outcome, InjectError> {
+    let object = pod.to_string();
+    let name = namespace.map_or("demo", |namespace| &namespace.name);
+    injector.inject(&Request { namespace_object: namespace, ..Request::create_pod(name, &object) })
+}
+
+/// Takes off what carries a revision: the status annotation and the revision labels.
+fn without_revisions(mut pod: Value) -> Value {
+    if let Some(annotations) = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        annotations.remove("outrigger.dev/status");
+    }
+    let mut empty = false;
+    if let Some(labels) = pod.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+        labels.retain(|key, _| !key.ends_with(".outrigger.dev/revision"));
+        empty = labels.is_empty();
+    }
+    if empty && let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("labels");
+    }
+    pod
+}
+
+/// The built-in templates with the default settings.
+fn built_in() -> Injector {
+    let templates = files_in("config/templates", ".yaml").into_iter().filter(|path| !path.ends_with(".test.yaml"));
+    let sources: Vec<SourceText> = templates.map(|origin| SourceText { text: read(&origin), origin }).collect();
+    Injector::new(load(&sources), Settings::default())
+}

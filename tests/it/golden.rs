@@ -1,1 +1,163 @@
-//! (to be written)
+//! Golden cases: every folder of `tests/testdata/inject/` is one rule of the engine, shown by templates, a pod and what comes out.
+//!
+//! A case is added without writing Rust. Its files:
+//! - `case.yaml`: `comment`, the rule in one sentence; `verdict`: `injected`, `skipped`, `refused` (Blame Pod) or `failed`
+//!   (Blame Template or Injector); exact lists of `reasons` and error `codes`; `message`, substrings of the error's text;
+//!   `warnings`, one substring each, exact number and order. Optional: `settings` (see [`case::Settings`]), `messageMaxLength`,
+//!   `brokenTemplates` (how many documents do not load; else none), `apiServer: false` (a real API server would refuse the pod).
+//! - `templates.yaml`, and `pod.yaml` as the API server would send it.
+//! - `expected.yaml` (verdict `injected` alone): the whole pod, without the status annotation and the revision labels.
+//!
+//! `GOLDEN=text cargo test golden` runs the cases whose names contain the text.
+//!
+//! Not here: the laws every injected case is held to (`laws`), and the ways a case can be run (`way`).
+//! Invariant: all failing cases are reported, not only the first, and a case file that cannot be read fails.
+
+mod case;
+mod laws;
+mod strict_patch;
+mod way;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pretty_assertions::StrComparison;
+use serde_json::Value;
+
+use case::{Case, Verdict};
+use way::{CaseResult, Offline, Way};
+
+/// Fewer cases than these mean that the folder was not found or half of it is gone.
+const AT_LEAST: usize = 60;
+
+#[test]
+fn golden_cases_offline() {
+    let cases = case::read_all();
+    let found = cases.len();
+    report(found, cases.into_iter().map(|(name, case)| (name, case.and_then(|case| run_case(&case, &Offline)))));
+    assert!(found >= AT_LEAST || std::env::var_os("GOLDEN").is_some(), "only {found} golden cases found");
+}
+
+/// 200 KiB in one annotation: more than a file should hold, so it is grown from a case of 4,000 characters.
+#[test]
+fn a_value_of_200_kib_is_put_in_whole() {
+    let mut case = case::read("long-parameter-value").expect("the case is there");
+    let grow = |value: &Value| {
+        let text = value.to_string().replace(&"x".repeat(4_000), &"x".repeat(200 * 1024));
+        serde_json::from_str::<Value>(&text).expect("still JSON")
+    };
+    case.pod = grow(&case.pod);
+    case.expected = case.expected.as_ref().map(grow);
+    run_case(&case, &Offline).unwrap_or_else(|failures| panic!("{}", failures.join("\n")));
+}
+
+/// 300 containers, ten times those of the case.
+#[test]
+fn three_hundred_containers_keep_their_order() {
+    let mut case = case::read("pod-with-30-containers").expect("the case is there");
+    let more = |pod: &mut Value, mounts: bool| {
+        let containers = pod["spec"]["containers"].as_array_mut().expect("containers");
+        for number in 31..=300 {
+            let mut container = serde_json::json!({"name": format!("c{number}"), "image": "app:1"});
+            if mounts {
+                container["volumeMounts"] = serde_json::json!([{"name": "logs", "mountPath": "/logs/c01"}]);
+            }
+            containers.push(container);
+        }
+    };
+    more(&mut case.pod, false);
+    more(case.expected.as_mut().expect("expected"), true);
+    run_case(&case, &Offline).unwrap_or_else(|failures| panic!("{}", failures.join("\n")));
+}
+
+/// Runs one case one way and holds the result to what the case says and to the laws.
+fn run_case(case: &Case, way: &dyn Way) -> Result<(), Vec<String>> {
+    let run = catch_unwind(AssertUnwindSafe(|| {
+        let result = way.run(case, &case.pod)?;
+        let mut failures = compare(case, &result);
+        if failures.is_empty() && case.verdict == Verdict::Injected {
+            failures.extend(laws::check(case, &result, way));
+        }
+        if failures.is_empty() { Ok(()) } else { Err(failures) }
+    }));
+    run.unwrap_or_else(|panic| Err(vec![format!("panicked: {}", panic_text(panic.as_ref()))]))
+}
+
+/// What the case says against what came out.
+fn compare(case: &Case, result: &CaseResult) -> Vec<String> {
+    let mut failures = Vec::new();
+    if case.verdict != result.verdict {
+        let message = result.message.as_deref().unwrap_or("no message");
+        failures.push(format!(
+            "verdict: expected {:?}, got {:?} ({:?}, {message})",
+            case.verdict, result.verdict, result.reasons
+        ));
+    }
+    failures.extend(differ("reasons", &sorted(&case.reasons), &sorted(&result.reasons)));
+    failures.extend(differ("codes", &sorted(&case.codes), &sorted(&result.codes)));
+    failures.extend(compare_message(case, result));
+    failures.extend(compare_warnings(case, result));
+    if let (Some(expected), Some(pod)) = (&case.expected, &result.pod) {
+        failures.extend(compare_pods("pod", expected, &laws::without_our_marks(pod)));
+    }
+    failures
+}
+
+fn compare_message(case: &Case, result: &CaseResult) -> Vec<String> {
+    let message = result.message.as_deref().unwrap_or_default();
+    let mut failures: Vec<String> = case
+        .message
+        .iter()
+        .filter(|part| !message.contains(part.as_str()))
+        .map(|part| format!("message lacks `{part}`: {message}"))
+        .collect();
+    if message.chars().any(char::is_control) {
+        failures.push(format!("message has control characters: {message:?}"));
+    }
+    if case.message_max_length.is_some_and(|most| message.chars().count() > most) {
+        failures.push(format!("message has {} characters: {message}", message.chars().count()));
+    }
+    failures
+}
+
+fn compare_warnings(case: &Case, result: &CaseResult) -> Option<String> {
+    let fits = case.warnings.len() == result.warnings.len()
+        && case.warnings.iter().zip(&result.warnings).all(|(part, warning)| warning.contains(part.as_str()))
+        && !result.warnings.iter().any(|warning| warning.chars().any(char::is_control));
+    (!fits).then(|| format!("warnings: expected {:?}, got {:?}", case.warnings, result.warnings))
+}
+
+fn differ(what: &str, expected: &[String], got: &[String]) -> Option<String> {
+    (expected != got).then(|| format!("{what}: expected {expected:?}, got {got:?}"))
+}
+
+/// A readable difference of two pods, where there is one.
+fn compare_pods(what: &str, expected: &Value, got: &Value) -> Option<String> {
+    (expected != got).then(|| {
+        let text = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
+        format!("{what} (left expected, right got):\n{}", StrComparison::new(&text(expected), &text(got)))
+    })
+}
+
+fn sorted(list: &[String]) -> Vec<String> {
+    let mut list = list.to_vec();
+    list.sort();
+    list
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no text".to_owned())
+}
+
+/// Fails with all failing cases by name.
+fn report(found: usize, results: impl Iterator<Item = (String, Result<(), Vec<String>>)>) {
+    let failing: Vec<(String, Vec<String>)> =
+        results.filter_map(|(name, result)| result.err().map(|failures| (name, failures))).collect();
+    if failing.is_empty() {
+        return;
+    }
+    let details: String =
+        failing.iter().map(|(name, failures)| format!("\n== {name}\n{}\n", failures.join("\n"))).collect();
+    let names: String = failing.iter().map(|(name, _)| format!("  {name}\n")).collect();
+    panic!("{details}\n{} of {found} golden cases fail:\n{names}", failing.len());
+}

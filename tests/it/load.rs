@@ -1,1 +1,199 @@
-//! (to be written)
+//! Loading templates: what is wrong with a text, and where, held against `tests/testdata/templates/`.
+//!
+//! A case is `<case>.yaml` and `<case>.problems.txt`, added without writing Rust. Lines of the second that begin with `#` are
+//! comments; every other one is a problem, `LINE:COLUMN PATH TEXT`: the path is `-` for the document itself, the text must
+//! occur in the message or its hint (`-`: any), `?` is any number where a reader of YAML cannot foretell the place. There are
+//! exactly as many problems as lines. `<case>.warnings.txt`, where it exists, says the same of the warnings; else there are none.
+//!
+//! Not here: what templates do to pods. Invariant: all failing cases are reported, and texts that would be too large or too
+//! strange for a file are made here.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use outrigger::inject::{LoadProblem, Loaded, SourceText, TemplateSet};
+
+/// Fewer cases than these mean that the folder was not found.
+const AT_LEAST: usize = 25;
+
+#[test]
+fn problems_are_all_found_in_their_places() {
+    let mut failing = String::new();
+    let cases = cases();
+    assert!(cases.len() >= AT_LEAST, "only {} cases found", cases.len());
+    for path in &cases {
+        let failures = check(path);
+        if !failures.is_empty() {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let _ = writeln!(failing, "== {name}\n{failures}");
+        }
+    }
+    assert!(failing.is_empty(), "\n{failing}");
+}
+
+/// Files whose names mean nothing would silently check less.
+#[test]
+fn every_file_belongs_to_a_case() {
+    for entry in std::fs::read_dir(root()).expect("the folder of templates") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = [".yaml", ".problems.txt", ".warnings.txt"].iter().find_map(|end| name.strip_suffix(end));
+        let stem = stem.unwrap_or_else(|| panic!("unknown file {name:?}"));
+        for end in ["yaml", "problems.txt"] {
+            assert!(root().join(format!("{stem}.{end}")).exists(), "{name} has no {stem}.{end}");
+        }
+    }
+}
+
+#[test]
+fn a_text_over_256_kib_is_refused() {
+    let padding = "#".repeat(256 * 1024);
+    let loaded = load(&format!("{}{padding}\n", template("log", "  hardened: true\n")));
+    assert_eq!(loaded.templates.len(), 0);
+    let [problem] = loaded.problems.as_slice() else { panic!("{:?}", loaded.problems) };
+    assert!(problem.to_string().contains("256 KiB"), "{problem}");
+}
+
+#[test]
+fn a_text_of_just_256_kib_loads() {
+    let text = template("log", "  hardened: true\n");
+    let padding = "#".repeat(256 * 1024 - text.len() - 1);
+    let loaded = load(&format!("{text}{padding}\n"));
+    assert_eq!((loaded.templates.len(), loaded.problems), (1, Vec::new()));
+}
+
+/// Flat chains nest in the parsed tree; a parser that recurses would end the process.
+#[test]
+fn long_chains_end_neither_the_process_nor_the_other_templates() {
+    let chains = [
+        format!("1{}", "+1".repeat(500)),
+        format!("{}1", "-".repeat(1_000)),
+        format!("{}true", "!".repeat(1_000)),
+        format!("{}1{}", "(".repeat(500), ")".repeat(500)),
+        format!("{}1{}", "[".repeat(500), "]".repeat(500)),
+        format!("pod{}", ".a".repeat(500)),
+        format!("apps{}", "[0]".repeat(300)),
+        format!("'a'{}", ".trim()".repeat(140)),
+        format!("true{}", "&&true".repeat(160)),
+        format!("{}1{}", "true?".repeat(120), ":1".repeat(120)),
+        format!("{}1{}", "{1:".repeat(250), "}".repeat(250)),
+    ];
+    for chain in chains {
+        let spec = format!("  sidecars:\n  - {{name: agent, image: \"agent:1\", args: [\"${{{chain}}}\"]}}\n");
+        let loaded = load(&format!("{}---\n{}", template("chain", &spec), template("good", "  hardened: true\n")));
+        assert!(loaded.templates.names().contains(&"good"), "{chain}");
+        for problem in &loaded.problems {
+            assert_eq!((problem.line, problem.path.as_str()), (7, "spec.sidecars[0].args[0]"), "{chain}: {problem}");
+        }
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    for (open, close) in [("[", "]"), ("{a: ", "}")] {
+        let text = template("log", &format!("  volumes: {}{}\n", open.repeat(10_000), close.repeat(10_000)));
+        let loaded = load(&text);
+        assert_eq!(loaded.templates.len(), 0);
+        assert!(!loaded.problems.is_empty());
+    }
+}
+
+#[test]
+fn one_name_in_two_files_is_a_problem_that_names_both() {
+    let file = |origin: &str| SourceText { origin: origin.to_owned(), text: template("log", "  hardened: true\n") };
+    let loaded = TemplateSet::load(&[file("a.yaml"), file("b.yaml")]);
+    let [problem] = loaded.problems.as_slice() else { panic!("{:?}", loaded.problems) };
+    assert_eq!((problem.origin.as_str(), problem.line, problem.column), ("b.yaml", 4, 9));
+    assert!(problem.message.contains("\"log\"") && problem.message.contains("a.yaml"), "{problem}");
+}
+
+#[test]
+fn json_is_a_template_too() {
+    let text = r#"{"apiVersion": "outrigger.dev/v1alpha1", "kind": "ClusterInjectionTemplate", "metadata": {"name": "log"}, "spec": {"sidecars": [{"name": "agent", "image": "agent:1"}]}}"#;
+    let loaded = load(text);
+    assert_eq!((loaded.templates.names(), loaded.problems.len()), (vec!["log"], 0));
+}
+
+/// The revision counts everything of the spec and nothing else.
+#[test]
+fn the_revision_is_that_of_the_spec() {
+    let revision = |text: &str| load(text).templates.iter().next().expect("a template").revision.to_owned();
+    let first = revision(&template("log", "  hardened: true\n  description: x\n"));
+    assert!(first.len() == 10 && first.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{first}");
+    assert_eq!(first, revision(&template("other-name", "  # reordered\n  description: \"x\"\n  hardened: true\n")));
+    assert_ne!(first, revision(&template("log", "  hardened: true\n  description: y\n")));
+    assert_ne!(first, revision(&template("log", "  hardened: false\n  description: x\n")));
+}
+
+#[test]
+fn one_broken_document_takes_no_other_with_it() {
+    let text = format!("{}---\n{}", template("bad", "  hardened: 7\n"), template("good", "  hardened: true\n"));
+    let loaded = load(&text);
+    assert_eq!((loaded.templates.names(), loaded.templates.len(), loaded.templates.broken()), (vec!["good"], 1, 1));
+    assert_eq!(loaded.problems.iter().map(|problem| problem.template.as_deref()).collect::<Vec<_>>(), [Some("bad")]);
+}
+
+fn template(name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata:\n  name: {name}\nspec:\n{spec}"
+    )
+}
+
+fn load(text: &str) -> Loaded {
+    TemplateSet::load(&[SourceText { origin: "log.yaml".to_owned(), text: text.to_owned() }])
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testdata/templates")
+}
+
+fn cases() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root()).expect("the folder of templates");
+    let mut cases: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    cases.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    cases.sort();
+    cases
+}
+
+/// What does not agree, one line each; empty when all does.
+fn check(path: &Path) -> String {
+    let loaded = load(&std::fs::read_to_string(path).expect("the case is readable"));
+    let mut failures = compare("problem", &expected(&path.with_extension("problems.txt")), &loaded.problems);
+    failures += &compare("warning", &expected(&path.with_extension("warnings.txt")), &loaded.warnings);
+    failures
+}
+
+fn expected(path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+/// Each expected line takes one problem away; what is left on either side is a failure.
+fn compare(what: &str, expected: &[String], problems: &[LoadProblem]) -> String {
+    let mut rest: Vec<&LoadProblem> = problems.iter().collect();
+    let mut failures = String::new();
+    for line in expected {
+        match rest.iter().position(|problem| is_meant(line, problem)) {
+            Some(index) => drop(rest.remove(index)),
+            None => {
+                let _ = writeln!(failures, "missing {what}: {line}");
+            }
+        }
+    }
+    for problem in rest {
+        let _ = writeln!(failures, "unexpected {what}: {problem}");
+    }
+    failures
+}
+
+fn is_meant(line: &str, problem: &LoadProblem) -> bool {
+    let mut parts = line.splitn(3, ' ');
+    let (place, path, text) = (parts.next(), parts.next(), parts.next());
+    let (row, column) = place.and_then(|place| place.split_once(':')).unwrap_or_else(|| panic!("bad line {line:?}"));
+    let is = |expected: &str, number: usize| expected == "?" || expected == number.to_string();
+    let said = format!("{} {}", problem.message, problem.hint.as_deref().unwrap_or_default());
+    is(row, problem.line)
+        && is(column, problem.column)
+        && path.map(|path| path.trim_start_matches('-')) == Some(problem.path.as_str())
+        && text.is_none_or(|text| text == "-" || said.contains(text))
+}

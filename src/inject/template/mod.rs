@@ -1,8 +1,19 @@
 //! Templates: from text to compiled, checked, immutable values.
 
+pub mod compiled;
 pub mod document;
+pub mod selector;
+pub mod spec;
+pub mod tree;
 
+mod enumerated;
+mod load;
+
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
+
+pub use compiled::{Condition, Template};
 
 /// Text that holds template documents, and where it comes from.
 #[derive(Clone, Debug)]
@@ -55,37 +66,80 @@ pub struct Loaded {
 
 /// All templates of one snapshot, indexed by name; immutable.
 #[derive(Default)]
-pub struct TemplateSet {}
+pub struct TemplateSet {
+    entries: BTreeMap<String, Entry>,
+    /// Names of working templates that choose their pods themselves, sorted.
+    automatic: Vec<String>,
+}
+
+/// What is known under a name.
+#[derive(Clone)]
+pub(super) enum Entry {
+    Ready(Arc<Template>),
+    /// Named in a source, but wrong; the text is what is wrong, for whoever asks for it.
+    Broken(String),
+}
 
 impl TemplateSet {
     /// Parses, checks and compiles all documents of all sources. Never fails as a whole.
     pub fn load(sources: &[SourceText]) -> Loaded {
-        let _ = sources;
-        todo!()
+        load::load(sources)
+    }
+
+    fn new(entries: BTreeMap<String, Entry>) -> Self {
+        let automatic =
+            entries.iter().filter(|(_, entry)| entry.is_automatic()).map(|(name, _)| name.clone()).collect();
+        Self { entries, automatic }
     }
 
     /// Names of the templates that work, sorted.
     pub fn names(&self) -> Vec<&str> {
-        todo!()
+        self.ready().map(|template| template.name.as_str()).collect()
     }
 
-    /// `(name, revision, origin, description)` of the templates that work, sorted by name.
+    /// What may be shown of the templates that work, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = TemplateInfo<'_>> {
-        std::iter::empty()
+        self.ready().map(|template| TemplateInfo {
+            name: &template.name,
+            revision: &template.revision,
+            origin: &template.origin,
+            description: &template.description,
+        })
     }
 
     /// Number of templates that work.
     pub fn len(&self) -> usize {
-        0
+        self.ready().count()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.ready().next().is_none()
     }
 
     /// Number of templates that are named but broken.
     pub fn broken(&self) -> usize {
-        0
+        self.entries.len() - self.len()
+    }
+
+    fn ready(&self) -> impl Iterator<Item = &Template> {
+        self.entries.values().filter_map(|entry| match entry {
+            Entry::Ready(template) => Some(template.as_ref()),
+            Entry::Broken(_) => None,
+        })
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Entry> {
+        self.entries.get(name)
+    }
+
+    pub(super) fn automatic(&self) -> &[String] {
+        &self.automatic
+    }
+}
+
+impl Entry {
+    fn is_automatic(&self) -> bool {
+        matches!(self, Self::Ready(template) if template.mode == spec::InjectionMode::Automatic)
     }
 }
 

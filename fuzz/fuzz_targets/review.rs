@@ -1,0 +1,44 @@
+//! Any bytes as the body of a request: there is an answer, and it keeps the protocol.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use libfuzzer_sys::fuzz_target;
+use outrigger::admission::{Content, review};
+use outrigger::inject::Injector;
+use outrigger_fuzz::{injector, laws};
+use serde_json::Value;
+
+static INJECTOR: LazyLock<Injector> = LazyLock::new(|| injector(&[include_str!("../seeds/template/agent.yaml")], true));
+
+fuzz_target!(|body: &[u8]| {
+    let answer = review(&INJECTOR, |_| None, body);
+    match answer.content {
+        Content::Json => {
+            assert_eq!(answer.status, 200);
+            check_verdict(body, &answer.body);
+        }
+        Content::Text => {
+            assert!((400..600).contains(&answer.status), "{}", answer.status);
+            let text = std::str::from_utf8(&answer.body).expect("text is UTF-8");
+            assert_eq!(text.trim_end().lines().count(), 1, "{text:?}");
+        }
+    }
+});
+
+fn check_verdict(body: &[u8], answer: &[u8]) {
+    let request: Value = serde_json::from_slice(body).expect("what is no JSON gets no verdict");
+    let answer: Value = serde_json::from_slice(answer).expect("the answer is JSON");
+    let response = &answer["response"];
+    assert_eq!(response["uid"], request["request"]["uid"]);
+    assert!(response["allowed"].is_boolean());
+    assert_eq!(response.get("patch").is_some(), response.get("patchType").is_some());
+    if let Some(patch) = response["patch"].as_str() {
+        let patch = BASE64.decode(patch).expect("the patch is base64");
+        let patch = serde_json::from_slice(&patch).expect("the patch is a JSON Patch");
+        laws::applies(&request["request"]["object"], &patch);
+    }
+}

@@ -1,0 +1,115 @@
+//! Objects from files and stdin.
+//!
+//! It parses and finds the pods; it decides nothing about them. Invariant: either every document of every file was read, or
+//! all problems of all files are reported.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::Value;
+
+use super::problems::Problems;
+use super::stdio;
+use super::workload::{self, PodSite};
+use crate::inject::template::document::{self, ParseProblem, Place};
+
+/// Which files a command reads.
+#[derive(Args, Debug)]
+pub struct InputArgs {
+    /// File with one or more objects in YAML or JSON; `-` is stdin
+    #[arg(short, long = "filename", value_name = "FILE", required = true, num_args = 1..)]
+    pub files: Vec<PathBuf>,
+}
+
+/// One object of the input.
+#[derive(Debug)]
+pub struct Document {
+    pub value: Value,
+    /// The pods and pod templates that it carries.
+    pub sites: Vec<PodSite>,
+}
+
+impl Document {
+    /// `Deployment/web`, for headings.
+    pub fn title(&self) -> String {
+        let kind = self.value.get("kind").and_then(Value::as_str).unwrap_or_default();
+        match workload::name(&self.value) {
+            name if name.starts_with('(') => kind.to_owned(),
+            name => format!("{kind}/{name}"),
+        }
+    }
+}
+
+/// Reads all objects of all files, in order.
+pub fn read(input: &InputArgs) -> Result<Vec<Document>, Problems> {
+    let mut problems = Problems::default();
+    if input.files.iter().filter(|path| is_stdin(path)).count() > 1 {
+        problems.push("stdin (-) is named twice, and can be read once");
+        return problems.or(Vec::new());
+    }
+    let read = input.files.iter().filter_map(|path| problems.keep(read_file(path)));
+    let documents: Vec<_> = read.collect::<Vec<_>>().into_iter().flatten().collect();
+    let documents = problems.or(documents)?;
+    if documents.is_empty() {
+        return Err(Problems::from("the input holds no object, expected YAML or JSON".to_owned()));
+    }
+    Ok(documents)
+}
+
+fn read_file(path: &Path) -> Result<Vec<Document>, Problems> {
+    let origin = origin(path);
+    let mut problems = Problems::default();
+    let mut documents = Vec::new();
+    let values = values(path)?;
+    let several = values.len() > 1;
+    for (index, value) in values.into_iter().enumerate() {
+        let place = if several { format!("{origin}: document {}", index + 1) } else { origin.clone() };
+        if let Some(sites) = problems.keep(workload::pod_sites(&place, &value)) {
+            documents.push(Document { value, sites });
+        }
+    }
+    problems.or(documents)
+}
+
+/// The documents of a file, empty ones left out.
+pub fn values(path: &Path) -> Result<Vec<Value>, Problems> {
+    parse(&origin(path), &text(path)?)
+}
+
+/// How messages name a file.
+pub fn origin(path: &Path) -> String {
+    if is_stdin(path) { "stdin".to_owned() } else { path.display().to_string() }
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn text(path: &Path) -> Result<String, Problems> {
+    let origin = origin(path);
+    let bytes = if is_stdin(path) { stdio::read() } else { read_regular(path) };
+    let bytes = bytes.map_err(|error| format!("{origin}: cannot be read: {error}"))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let place = error.utf8_error().valid_up_to();
+        Problems::from(format!("{origin}: byte {place} is not UTF-8, expected YAML or JSON as text"))
+    })
+}
+
+fn read_regular(path: &Path) -> std::io::Result<Vec<u8>> {
+    if path.is_dir() {
+        return Err(std::io::Error::other("it is a directory; name the files in it"));
+    }
+    std::fs::read(path)
+}
+
+fn parse(origin: &str, text: &str) -> Result<Vec<Value>, Problems> {
+    document::values(text).map_err(|problems| problems.iter().map(|problem| located(origin, problem)).collect())
+}
+
+/// `app.yaml:3:1: …`
+fn located(origin: &str, problem: &ParseProblem) -> String {
+    match problem.place {
+        Place { line: 0, .. } => format!("{origin}: {}", problem.message),
+        Place { line, column } => format!("{origin}:{line}:{column}: {}", problem.message),
+    }
+}

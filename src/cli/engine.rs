@@ -1,0 +1,176 @@
+//! The engine as the offline commands run it: templates, settings and namespaces from flags and files.
+//!
+//! It applies no rule of injection itself. Invariant: an [`Engine`] exists only when every template and every namespace was
+//! read without a problem.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use super::documents::Document;
+use super::namespaces::{self, Namespaces};
+use super::problems::Problems;
+use super::stdio;
+use super::values::{self, ClusterVersion};
+use super::workload::PodSite;
+use crate::config::settings;
+use crate::inject::{InjectError, Injector, NativeSidecars, Outcome, Request, Settings, SourceText, TemplateSet};
+use crate::source::{built_in, directory};
+
+/// What every command that runs the engine can be told.
+#[derive(Args, Debug)]
+pub struct EngineArgs {
+    /// Directory with templates (*.yaml, *.yml, *.json); the built-in ones when absent
+    #[arg(long, value_name = "DIR")]
+    templates: Vec<PathBuf>,
+
+    /// Namespace of objects that name none [default: that of --namespace-file, else "default"]
+    #[arg(short, long, value_name = "NAMESPACE", value_parser = values::namespace)]
+    namespace: Option<String>,
+
+    /// File with Namespace objects: their labels and annotations count as in the cluster
+    #[arg(long, value_name = "FILE")]
+    namespace_file: Option<PathBuf>,
+
+    /// Whether sidecars become init containers with `restartPolicy: Always`
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    native_sidecars: NativeSidecarsWhen,
+
+    /// Kubernetes version of the cluster, such as 1.34 or 1.34.2 [default: the newest known]
+    #[arg(long, value_name = "VERSION")]
+    cluster_version: Option<ClusterVersion>,
+
+    /// Domain of all annotations and labels
+    #[arg(long, value_name = "DOMAIN", default_value = settings::DOMAIN.default, value_parser = values::domain)]
+    domain: String,
+}
+
+/// When sidecars are native.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum NativeSidecarsWhen {
+    /// From Kubernetes 1.32 on
+    Auto,
+    Always,
+    Never,
+}
+
+/// The injector, and what the command line knows of namespaces.
+pub struct Engine {
+    injector: Injector,
+    default_namespace: String,
+    namespaces: Namespaces,
+}
+
+impl Engine {
+    pub fn load(args: &EngineArgs) -> Result<Self, Problems> {
+        let (templates, namespaces) = Problems::both(load_templates(&args.templates), namespaces_of(args))?;
+        let only = namespaces.keys().next().filter(|_| namespaces.len() == 1);
+        let default_namespace = args.namespace.as_ref().or(only).map_or("default", String::as_str).to_owned();
+        Ok(Self { injector: Injector::new(templates, engine_settings(args)), default_namespace, namespaces })
+    }
+
+    /// Takes over the Namespace objects that stand beside the workloads; those of `--namespace-file` win.
+    pub fn learn_namespaces(&mut self, documents: &[Document]) -> Result<(), Problems> {
+        let values = documents.iter().map(|document| &document.value);
+        for (name, namespace) in namespaces::of_values(values)? {
+            self.namespaces.entry(name).or_insert(namespace);
+        }
+        Ok(())
+    }
+
+    /// What the webhook would decide about this pod.
+    pub fn inject(&self, site: &PodSite, pod: &Value) -> Result<Outcome, InjectError> {
+        let namespace = site.namespace.as_ref().unwrap_or(&self.default_namespace);
+        let text = pod.to_string();
+        let request = Request::create_pod(namespace, &text);
+        self.injector.inject(&Request { namespace_object: self.namespaces.get(namespace), ..request })
+    }
+}
+
+fn engine_settings(args: &EngineArgs) -> Settings {
+    let version = args.cluster_version.as_ref();
+    Settings {
+        native_sidecars: native_sidecars(args.native_sidecars, version),
+        cluster_version: version.map_or_else(|| Settings::default().cluster_version, ToString::to_string),
+        // What the server does unless it is told otherwise.
+        excluded_namespaces: settings::EXCLUDE_NAMESPACES.default.split(',').map(str::to_owned).collect(),
+        domain: args.domain.clone(),
+        clock: Some(milliseconds),
+    }
+}
+
+/// `auto`: every kubelet that an API server of version 1.32 supports runs them. The newest version is assumed when none is named.
+fn native_sidecars(when: NativeSidecarsWhen, version: Option<&ClusterVersion>) -> NativeSidecars {
+    let supported = match when {
+        NativeSidecarsWhen::Always => true,
+        NativeSidecarsWhen::Never => false,
+        NativeSidecarsWhen::Auto => version.is_none_or(|version| (version.major, version.minor) >= (1, 32)),
+    };
+    if supported { NativeSidecars::Supported } else { NativeSidecars::Unsupported }
+}
+
+/// Milliseconds since the first call.
+fn milliseconds() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn load_templates(directories: &[PathBuf]) -> Result<TemplateSet, Problems> {
+    let mut problems = Problems::default();
+    let texts = problems.keep(template_texts(directories)).unwrap_or_default();
+    let loaded = TemplateSet::load(&texts);
+    for warning in &loaded.warnings {
+        stdio::say(&format!("warning: {warning}"));
+    }
+    problems.extend(loaded.problems.iter().map(ToString::to_string));
+    problems.or(loaded.templates)
+}
+
+fn template_texts(directories: &[PathBuf]) -> Result<Vec<SourceText>, Problems> {
+    if directories.is_empty() {
+        return Ok(built_in::texts());
+    }
+    let mut problems = Problems::default();
+    let mut texts = Vec::new();
+    for path in directories {
+        match directory::read(path) {
+            Ok(found) => {
+                problems.extend(found.problems.iter().map(ToString::to_string));
+                texts.extend(found.texts);
+            }
+            Err(error) => problems.push(format!("templates {}: cannot be read: {error}", path.display())),
+        }
+    }
+    problems.or(texts)
+}
+
+fn namespaces_of(args: &EngineArgs) -> Result<Namespaces, Problems> {
+    args.namespace_file.as_deref().map_or_else(|| Ok(Namespaces::new()), namespaces::of_file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(text: &str) -> Option<ClusterVersion> {
+        text.parse().ok()
+    }
+
+    #[test]
+    fn auto_follows_the_cluster_version() {
+        let auto = |text| native_sidecars(NativeSidecarsWhen::Auto, version(text).as_ref());
+        assert_eq!(auto("1.31.9"), NativeSidecars::Unsupported);
+        assert_eq!(auto("1.32"), NativeSidecars::Supported);
+        assert_eq!(native_sidecars(NativeSidecarsWhen::Auto, None), NativeSidecars::Supported);
+    }
+
+    #[test]
+    fn always_and_never_beat_the_cluster_version() {
+        let old = version("1.20");
+        assert_eq!(native_sidecars(NativeSidecarsWhen::Always, old.as_ref()), NativeSidecars::Supported);
+        assert_eq!(native_sidecars(NativeSidecarsWhen::Never, None), NativeSidecars::Unsupported);
+    }
+}

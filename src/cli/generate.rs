@@ -1,0 +1,107 @@
+//! `outrigger generate`: prints what an installation needs.
+//!
+//! It builds nothing itself. Invariant: what is printed comes from the value that the program uses.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::output;
+use super::problems::Problems;
+use super::stdio;
+use super::values;
+use crate::cluster::webhook_configuration::{Endpoint, WebhookConfiguration, WebhookUrl};
+use crate::config::settings;
+
+/// Print what an installation needs
+#[derive(Args, Debug)]
+#[command(long_about = LONG_ABOUT)]
+pub struct GenerateArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Webhook(WebhookArgs),
+}
+
+/// Print the MutatingWebhookConfiguration for a server at a URL
+#[derive(Args, Debug)]
+#[command(long_about = WEBHOOK_LONG_ABOUT)]
+struct WebhookArgs {
+    /// Where the API server reaches the webhook, such as https://10.0.0.5:9443/mutate
+    #[arg(long, value_name = "URL")]
+    url: WebhookUrl,
+
+    /// File with the certificates (PEM) that the API server is to trust; may be given again
+    #[arg(long, value_name = "FILE")]
+    ca_file: Vec<PathBuf>,
+
+    /// Domain of all annotations and labels
+    #[arg(long, value_name = "DOMAIN", default_value = settings::DOMAIN.default, value_parser = values::domain)]
+    domain: String,
+}
+
+const LONG_ABOUT: &str = "\
+Prints what an installation needs.
+
+Examples:
+  Make an API server call a server at a URL:
+    outrigger generate webhook --url https://10.0.0.5:9443/mutate --ca-file ca.crt | kubectl apply -f -";
+
+const WEBHOOK_LONG_ABOUT: &str = "\
+Prints the MutatingWebhookConfiguration that makes an API server call a server at a URL.
+
+Examples:
+  For a server that was started with `outrigger serve --dev`:
+    outrigger generate webhook --url https://127.0.0.1:9443/mutate --ca-file .outrigger/ca.crt | kubectl apply -f -
+
+Without --ca-file the field caBundle is left out: the API server then trusts its system's certificates.";
+
+/// Prints what was asked for.
+pub fn run(args: &GenerateArgs) -> anyhow::Result<()> {
+    match &args.what {
+        What::Webhook(args) => webhook(args),
+    }
+}
+
+fn webhook(args: &WebhookArgs) -> anyhow::Result<()> {
+    let configuration = WebhookConfiguration {
+        ca_bundle: ca_bundle(&args.ca_file)?,
+        domain: args.domain.clone(),
+        ..WebhookConfiguration::new(Endpoint::Url(args.url.clone()))
+    };
+    let value = configuration.to_value().context("cannot write the configuration")?;
+    stdio::print(&output::yaml(&[&value])?)
+}
+
+/// The certificates of all files in one bundle; nothing else of the files gets into it, least of all a key.
+fn ca_bundle(files: &[PathBuf]) -> Result<Option<Vec<u8>>, Problems> {
+    let mut problems = Problems::default();
+    let bundles = files.iter().filter_map(|file| problems.keep(certificates(file).map_err(Problems::from)));
+    let bundle = bundles.collect::<Vec<_>>().concat();
+    problems.or(Some(bundle.into_bytes()).filter(|_| !files.is_empty()))
+}
+
+/// The text of a file that holds certificates and nothing else.
+fn certificates(file: &Path) -> Result<String, String> {
+    let path = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{path}: cannot be read: {error}"))?;
+    if text.contains("PRIVATE KEY-----") {
+        return Err(format!("{path}: holds a private key, expected certificates alone"));
+    }
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    let certificates = certificates.map_err(|error| format!("{path}: no valid PEM: {error}"))?;
+    if certificates.is_empty() {
+        return Err(format!("{path}: holds no certificate, expected at least one in PEM"));
+    }
+    for certificate in certificates {
+        x509_parser::parse_x509_certificate(&certificate)
+            .map_err(|error| format!("{path}: a certificate cannot be parsed: {error}"))?;
+    }
+    Ok(format!("{}\n", text.trim_end()))
+}

@@ -1,0 +1,170 @@
+//! `outrigger inject`: injects into every pod and pod template of the input.
+//!
+//! It decides nothing itself: the engine does, as it does for the webhook. Invariant: when one object is refused nothing is
+//! printed, so that a pipe into `kubectl apply` never applies half.
+
+use clap::Args;
+use json_patch::PatchOperation;
+use json_patch::jsonptr::{Pointer, PointerBuf};
+use serde_json::{Map, Value};
+
+use super::documents::{self, Document, InputArgs};
+use super::engine::{Engine, EngineArgs};
+use super::output::{self, Change, Format};
+use super::problems::Problems;
+use super::stdio;
+use super::workload::PodSite;
+use crate::inject::{Blame, InjectError, Injection, Outcome, Skip, SkipReason};
+
+/// Inject sidecars into the pods and workloads of files
+#[derive(Args, Debug)]
+#[command(long_about = LONG_ABOUT)]
+pub struct InjectArgs {
+    #[command(flatten)]
+    input: InputArgs,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+
+    /// What is printed
+    #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
+    output: Format,
+}
+
+const LONG_ABOUT: &str = "\
+Injects sidecars into the pods and workloads of files, as the webhook would do it.
+
+Examples:
+  Inject and apply:
+    outrigger inject -f app.yaml | kubectl apply -f -
+  Show what would change:
+    outrigger inject -f app.yaml -o diff
+  Use your own templates, and the namespace's defaults:
+    outrigger inject -f app.yaml --templates ./templates --namespace-file namespace.yaml
+  Inject into what another tool prints:
+    helm template web ./chart | outrigger inject -f - -n web
+
+Takes Pods and the pod templates of Deployments, StatefulSets, DaemonSets, ReplicaSets, ReplicationControllers, Jobs, \
+CronJobs and Lists of them; all other objects are printed as they are. Objects keep their order; keys are printed in a \
+fixed order and comments are not kept. What is skipped is said on stderr with the reason. When one object is refused, \
+nothing is printed and the exit code is 1.";
+
+/// Reads, injects, prints.
+pub fn run(args: &InjectArgs) -> anyhow::Result<()> {
+    let (documents, mut engine) = Problems::both(documents::read(&args.input), Engine::load(&args.engine))?;
+    engine.learn_namespaces(&documents)?;
+    one_document_for_a_patch(args.output, &documents)?;
+    let injected = inject_all(&engine, documents)?;
+    stdio::print(&render(args.output, injected)?)
+}
+
+fn one_document_for_a_patch(format: Format, documents: &[Document]) -> Result<(), Problems> {
+    if format == Format::Patch && documents.len() > 1 {
+        return Err(format!("-o patch takes one object, found {}; use -o yaml, json or diff", documents.len()).into());
+    }
+    Ok(())
+}
+
+/// A document, and what makes of it the document with its sidecars.
+struct Injected {
+    change: Change,
+    operations: Vec<PatchOperation>,
+}
+
+fn inject_all(engine: &Engine, documents: Vec<Document>) -> Result<Vec<Injected>, Problems> {
+    let mut problems = Problems::default();
+    let results = documents.into_iter().filter_map(|document| problems.keep(inject_document(engine, document)));
+    let injected = results.collect();
+    problems.or(injected)
+}
+
+fn inject_document(engine: &Engine, document: Document) -> Result<Injected, Problems> {
+    let mut problems = Problems::default();
+    let operations = document.sites.iter().filter_map(|site| problems.keep(inject_site(engine, &document.value, site)));
+    let operations: Vec<_> = operations.flatten().collect();
+    let operations = problems.or(operations)?;
+    let title = document.title();
+    let mut after = document.value.clone();
+    json_patch::patch(&mut after, &operations)
+        .map_err(|error| format!("{title}: the patch does not apply: {error}"))?;
+    Ok(Injected { change: Change { title, before: document.value, after }, operations })
+}
+
+/// The operations for one pod, with paths of the document.
+fn inject_site(engine: &Engine, document: &Value, site: &PodSite) -> Result<Vec<PatchOperation>, Problems> {
+    match engine.inject(site, &site.pod(document)) {
+        Ok(Outcome::Injected(injection)) => {
+            say_all(site, &injection.reasons, &injection.warnings);
+            Ok(in_document(site, document, injection))
+        }
+        Ok(Outcome::Skipped(Skip { reasons, warnings, .. })) => {
+            say_all(site, &reasons, &warnings);
+            Ok(Vec::new())
+        }
+        Err(error) => Err(answer(site, &error).into()),
+    }
+}
+
+fn in_document(site: &PodSite, document: &Value, injection: Injection) -> Vec<PatchOperation> {
+    let mut operations = Vec::new();
+    if site.lacks_metadata(document) {
+        // The engine got a pod with metadata, and its operations count on that.
+        let metadata = Pointer::from_static("/metadata").to_buf();
+        operations.push(add(metadata, Value::Object(Map::new())));
+    }
+    operations.extend(injection.patch.0);
+    operations.into_iter().map(|operation| below(&site.pointer, operation)).collect()
+}
+
+fn add(path: PointerBuf, value: Value) -> PatchOperation {
+    PatchOperation::Add(json_patch::AddOperation { path, value })
+}
+
+/// The same operation on a pod that stands inside a document.
+fn below(prefix: &Pointer, mut operation: PatchOperation) -> PatchOperation {
+    use PatchOperation::{Add, Copy, Move, Remove, Replace, Test};
+    match &mut operation {
+        Add(operation) => operation.path = prefix.concat(&operation.path),
+        Remove(operation) => operation.path = prefix.concat(&operation.path),
+        Replace(operation) => operation.path = prefix.concat(&operation.path),
+        Test(operation) => operation.path = prefix.concat(&operation.path),
+        Move(operation) => {
+            operation.from = prefix.concat(&operation.from);
+            operation.path = prefix.concat(&operation.path);
+        }
+        Copy(operation) => {
+            operation.from = prefix.concat(&operation.from);
+            operation.path = prefix.concat(&operation.path);
+        }
+    }
+    operation
+}
+
+fn say_all(site: &PodSite, reasons: &[SkipReason], warnings: &[String]) {
+    for reason in reasons {
+        stdio::say(&format!("{}: {reason}", site.owner));
+    }
+    for warning in warnings {
+        stdio::say(&format!("warning: {}: {warning}", site.owner));
+    }
+}
+
+/// What the webhook would answer.
+fn answer(site: &PodSite, error: &InjectError) -> String {
+    let verdict = match error.blame() {
+        Blame::Pod => "refused with code 422",
+        Blame::Template | Blame::Injector => "no verdict, HTTP 500",
+    };
+    format!("{}: {verdict}: {error}", site.owner)
+}
+
+fn render(format: Format, injected: Vec<Injected>) -> anyhow::Result<String> {
+    let (changes, operations): (Vec<_>, Vec<_>) =
+        injected.into_iter().map(|injected| (injected.change, injected.operations)).unzip();
+    match format {
+        Format::Yaml => output::yaml(&output::after(&changes)),
+        Format::Json => output::json(&output::after(&changes)),
+        Format::Patch => output::patch(&operations.concat()),
+        Format::Diff => output::diff(&changes, stdio::shows_colours()),
+    }
+}

@@ -1,0 +1,91 @@
+//! The command line: what can be typed, which command does it, and the exit code.
+//!
+//! It holds no rule of injection: every command reads, calls the engine and prints. Data goes to stdout, messages to stderr.
+//! Invariant: exit code 0 is done, 1 refused or invalid with every problem said, 2 wrong usage; a command that fails has
+//! written nothing to stdout.
+
+mod documents;
+mod engine;
+mod generate;
+mod inject;
+mod key_order;
+mod namespaces;
+mod output;
+mod problems;
+mod stdio;
+mod uninject;
+mod values;
+mod workload;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Puts sidecars into Kubernetes pods.
+#[derive(Debug, Parser)]
+#[command(name = "outrigger", version, long_about = LONG_ABOUT, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const LONG_ABOUT: &str = "\
+Puts sidecars into Kubernetes pods. A pod asks for an injection template by annotation; the template's containers, \
+volumes, mounts and environment are added to it, offline or by a webhook.
+
+Examples:
+  Put the sidecars into a workload and apply it:
+    outrigger inject -f app.yaml | kubectl apply -f -
+  Show what would change:
+    outrigger inject -f app.yaml -o diff
+  Serve the webhook on this machine, without a cluster:
+    outrigger serve --dev";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Inject(inject::InjectArgs),
+    Uninject(uninject::UninjectArgs),
+    Generate(generate::GenerateArgs),
+}
+
+/// Reads the arguments of the process, does what they say and reports the exit code.
+pub fn run() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => exit_code(dispatch(cli.command)),
+        Err(usage) => {
+            // A closed stdout or stderr is no reason for another exit code.
+            let _ = usage.print();
+            u8::try_from(usage.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+        }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Inject(args) => inject::run(&args),
+        Command::Uninject(args) => uninject::run(&args),
+        Command::Generate(args) => generate::run(&args),
+    }
+}
+
+fn exit_code(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            for line in format!("{error:#}").lines() {
+                stdio::say(&format!("error: {line}"));
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_declared_without_contradiction() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,124 @@
+//! What the command line knows of namespaces: their labels and annotations, from Namespace objects in files.
+//!
+//! It judges none of them. Invariant: every namespace has the label with its name, as in a cluster.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::documents;
+use super::problems::Problems;
+use super::workload;
+use crate::inject::Namespace;
+
+/// By name.
+pub type Namespaces = BTreeMap<String, Namespace>;
+
+/// All namespaces of a file, which has at least one.
+pub fn of_file(path: &Path) -> Result<Namespaces, Problems> {
+    let values = documents::values(path)?;
+    let found = of_values(&values)?;
+    if found.is_empty() {
+        return Err(format!("{}: no object of kind Namespace, expected at least one", documents::origin(path)).into());
+    }
+    Ok(found)
+}
+
+/// All namespaces among objects of any kind; lists are looked into.
+pub fn of_values<'a>(values: impl IntoIterator<Item = &'a Value>) -> Result<Namespaces, Problems> {
+    let mut problems = Problems::default();
+    let mut namespaces = Namespaces::new();
+    for value in values.into_iter().flat_map(objects).filter(|value| is_namespace(value)) {
+        if let Some(namespace) = problems.keep(namespace(value)) {
+            namespaces.insert(namespace.name.clone(), namespace);
+        }
+    }
+    problems.or(namespaces)
+}
+
+/// The object itself, or the items of a list.
+fn objects(value: &Value) -> Vec<&Value> {
+    let is_list = value.get("kind").is_some_and(|kind| kind == "List");
+    match value.get("items").and_then(Value::as_array) {
+        Some(items) if is_list => items.iter().flat_map(objects).collect(),
+        _ => vec![value],
+    }
+}
+
+fn is_namespace(value: &Value) -> bool {
+    value.get("kind").is_some_and(|kind| kind == "Namespace")
+        && value.get("apiVersion").is_some_and(|version| version == "v1")
+}
+
+fn namespace(value: &Value) -> Result<Namespace, Problems> {
+    let Some(name) = value.pointer("/metadata/name").and_then(Value::as_str) else {
+        return Err("Namespace: metadata.name is absent, expected the namespace's name".to_owned().into());
+    };
+    let (mut labels, annotations) =
+        Problems::both(string_map(name, value, "labels"), string_map(name, value, "annotations"))?;
+    // The API server sets this label on every namespace.
+    labels.insert("kubernetes.io/metadata.name".to_owned(), name.to_owned());
+    Ok(Namespace { name: name.to_owned(), labels, annotations })
+}
+
+fn string_map(namespace: &str, value: &Value, member: &str) -> Result<BTreeMap<String, String>, Problems> {
+    let entries = match value.pointer(&format!("/metadata/{member}")) {
+        None | Some(Value::Null) => return Ok(BTreeMap::new()),
+        Some(Value::Object(entries)) => entries,
+        Some(other) => return Err(wrong(namespace, member, other, "an object")),
+    };
+    let mut problems = Problems::default();
+    let texts = entries.iter().filter_map(|(key, value)| match value.as_str() {
+        Some(text) => Some((key.clone(), text.to_owned())),
+        None => {
+            problems.keep(Err(wrong(namespace, &format!("{member}[{key:?}]"), value, "a string (put it in quotes)")))
+        }
+    });
+    let texts = texts.collect();
+    problems.or(texts)
+}
+
+fn wrong(namespace: &str, member: &str, found: &Value, expected: &str) -> Problems {
+    let found = workload::describe(found);
+    format!("Namespace/{namespace}: metadata.{member} is {found}, expected {expected}").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_namespace_has_the_label_with_its_name() {
+        let value =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "demo", "labels": {"team": "a"}}});
+        let namespace = namespace(&value).expect("it is complete");
+        let labels: Vec<_> = namespace.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(labels, ["kubernetes.io/metadata.name=demo", "team=a"]);
+    }
+
+    #[test]
+    fn all_values_of_a_namespace_that_are_no_text_are_named() {
+        let metadata = json!({"name": "demo", "labels": {"a": true, "b": 1}, "annotations": []});
+        let value = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
+        let problems = namespace(&value).expect_err("three values are wrong").to_string();
+        assert_eq!(problems.lines().count(), 3, "{problems}");
+        for part in [
+            "metadata.labels[\"a\"] is a boolean",
+            "metadata.labels[\"b\"] is a number",
+            "metadata.annotations is a list",
+        ] {
+            assert!(problems.contains(part), "{part} is missing in {problems}");
+        }
+    }
+
+    #[test]
+    fn namespaces_are_found_in_lists() {
+        let namespace = |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": [namespace("a"), {"kind": "Other"}]});
+        let found = of_values([&list, &namespace("b")]).expect("all are well formed");
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["a", "b"]);
+    }
+}

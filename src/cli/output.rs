@@ -1,0 +1,344 @@
+//! The forms in which objects are printed: YAML, JSON, JSON Patch, unified diff.
+//!
+//! It makes text and writes none. Invariant: YAML and JSON read back as exactly the values that were given.
+
+use anyhow::Context;
+use clap::ValueEnum;
+use json_patch::PatchOperation;
+use serde::Serialize;
+use serde_json::{Value, json};
+use similar::{ChangeTag, TextDiff};
+
+use super::key_order::KeyOrder;
+
+/// How `inject` prints its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// All objects in the input's order; keys in a fixed order, comments not kept
+    Yaml,
+    /// The object; several become the items of a List
+    Json,
+    /// JSON Patch (RFC 6902) for the one object that was given
+    Patch,
+    /// Unified diff of the objects that change
+    Diff,
+}
+
+/// How `uninject` prints its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlainFormat {
+    /// All objects in the input's order; keys in a fixed order, comments not kept
+    Yaml,
+    /// The object; several become the items of a List
+    Json,
+    /// Unified diff of the objects that change
+    Diff,
+}
+
+/// An object before and after.
+pub struct Change {
+    /// `Deployment/web`
+    pub title: String,
+    pub before: Value,
+    pub after: Value,
+}
+
+/// The objects as they have become.
+pub fn after(changes: &[Change]) -> Vec<&Value> {
+    changes.iter().map(|change| &change.after).collect()
+}
+
+/// The objects as documents of one YAML stream.
+pub fn yaml(objects: &[&Value]) -> anyhow::Result<String> {
+    let documents: Result<Vec<_>, _> = objects.iter().copied().map(yaml_document).collect();
+    Ok(documents?.join("---\n"))
+}
+
+fn yaml_document(object: &Value) -> anyhow::Result<String> {
+    // Long strings stay on one line: folded ones are hard to compare and to search.
+    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
+    serde_saphyr::to_string_with_options(&KeyOrder::yaml(object), options).context("cannot write YAML")
+}
+
+/// One object as itself, several as a List.
+pub fn json(objects: &[&Value]) -> anyhow::Result<String> {
+    match objects {
+        [object] => pretty(&KeyOrder::json(object)),
+        _ => pretty(&KeyOrder::json(&json!({"apiVersion": "v1", "kind": "List", "items": objects}))),
+    }
+}
+
+/// The operations as a JSON Patch.
+pub fn patch(operations: &[PatchOperation]) -> anyhow::Result<String> {
+    pretty(&operations)
+}
+
+fn pretty(value: &impl Serialize) -> anyhow::Result<String> {
+    let mut text = serde_json::to_string_pretty(value).context("cannot write JSON")?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// A unified diff of the YAML of each object that differs.
+pub fn diff(changes: &[Change], coloured: bool) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for change in changes.iter().filter(|change| change.before != change.after) {
+        diff_object(&mut text, change, coloured)?;
+    }
+    Ok(text)
+}
+
+fn diff_object(text: &mut String, change: &Change, coloured: bool) -> anyhow::Result<()> {
+    let (before, after) = (yaml_document(&change.before)?, yaml_document(&change.after)?);
+    let lines = TextDiff::from_lines(before.as_str(), after.as_str());
+    let mut paint = |style, line: &str| {
+        let line = line.trim_end_matches('\n');
+        *text += &if coloured { format!("\x1b[{style}m{line}\x1b[0m\n") } else { format!("{line}\n") };
+    };
+    paint(BOLD, &format!("--- {} (before)", change.title));
+    paint(BOLD, &format!("+++ {} (after)", change.title));
+    for hunk in lines.unified_diff().iter_hunks() {
+        paint(CYAN, &hunk.header().to_string());
+        for line in hunk.iter_changes() {
+            paint(style(line.tag()), &format!("{}{}", line.tag(), line.value()));
+        }
+    }
+    Ok(())
+}
+
+const PLAIN: u8 = 0;
+const BOLD: u8 = 1;
+const RED: u8 = 31;
+const GREEN: u8 = 32;
+const CYAN: u8 = 36;
+
+const fn style(tag: ChangeTag) -> u8 {
+    match tag {
+        ChangeTag::Equal => PLAIN,
+        ChangeTag::Delete => RED,
+        ChangeTag::Insert => GREEN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn yaml_of(value: &Value) -> String {
+        yaml(&[value]).expect("every JSON value is YAML")
+    }
+
+    fn read_back(text: &str) -> Value {
+        serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
+
+    #[test]
+    fn strings_that_look_like_something_else_stay_strings() {
+        let nasty = [
+            "",
+            " ",
+            "~",
+            "null",
+            "Null",
+            "on",
+            "off",
+            "y",
+            "N",
+            "yes",
+            "No",
+            "true",
+            "TRUE",
+            "010",
+            "0o17",
+            "0x1f",
+            "0b1",
+            "1e3",
+            "1_000",
+            "+1",
+            "-0",
+            "1.",
+            ".5",
+            ".inf",
+            "NaN",
+            "1:30",
+            "12:30:45",
+            "2020-01-01",
+            "2020-01-01T00:00:00Z",
+            "=",
+            "<<",
+            "#c",
+            "a #b",
+            "a: b",
+            "x:",
+            ": x",
+            "- x",
+            "-",
+            "--",
+            "---",
+            "...",
+            "? a",
+            "!t",
+            "&a",
+            "*a",
+            "%d",
+            "@x",
+            "`x",
+            "{a",
+            "}",
+            "[a",
+            "a]",
+            "'q",
+            "\"q",
+            "it's",
+            "{\"a\":1}",
+            "{\"a\":\"it's\"}",
+            "[\"\\n\"]",
+            "{\"a\":\n1}",
+            "\\",
+        ];
+        for text in nasty {
+            assert_eq!(
+                read_back(&yaml_of(&json!({"key": text, text: [text]}))),
+                json!({"key": text, text: [text]}),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn white_space_and_line_ends_stay() {
+        let nasty = [
+            "a\nb\n",
+            "a\nb",
+            "a\nb\n\n",
+            "\n",
+            "\n\n",
+            "\n\na",
+            " lead",
+            "trail ",
+            "  a\n b\n",
+            "a \nb\n",
+            "a\n  b",
+            "tab\there",
+            "\ta\nb\n",
+            "a\t\nb",
+            "cr\rx",
+            "crlf\r\nx\r\n",
+            "\u{85}x",
+            "\u{2028}x",
+            "\u{feff}x",
+            "\u{7}",
+            "\u{0}",
+            "\u{7f}",
+            "é☃😀\nß",
+            "a\n---\nb\n",
+            "a\n...\n",
+            "# not a comment\nb\n",
+            "a\n\n\nb\n",
+            "{\"a\u{2028}\":1}",
+            "{\"\u{feff}\"",
+            "[\"é☃😀\"]",
+            "{\"a\"}\u{7}",
+            "{\"a\" ",
+        ];
+        for text in nasty {
+            let value = json!({"a": {"b": [{"c": text}, text]}, "z": text});
+            assert_eq!(read_back(&yaml_of(&value)), value, "{text:?}\n{}", yaml_of(&value));
+        }
+    }
+
+    #[test]
+    fn numbers_keep_their_value() {
+        for number in
+            [json!(0), json!(-1), json!(u64::MAX), json!(i64::MIN), json!(1.5), json!(1.0), json!(1e300), json!(1e-7)]
+        {
+            let value = json!({"n": number});
+            assert_eq!(read_back(&yaml_of(&value)), value);
+        }
+    }
+
+    #[test]
+    fn long_strings_stay_on_one_line_and_texts_become_blocks() {
+        let long = "word ".repeat(60);
+        assert_eq!(yaml_of(&json!({"a": long.trim_end()})).lines().count(), 1);
+        assert_eq!(yaml_of(&json!({"a": "x\ny\n"})), "a: |\n  x\n  y\n");
+    }
+
+    #[test]
+    fn json_in_a_string_stays_readable() {
+        assert_eq!(yaml_of(&json!({"status": "{\"version\":1}"})), "status: '{\"version\":1}'\n");
+    }
+
+    /// Go's parser, and so kubectl, refuses a block that begins with a tab.
+    #[test]
+    fn a_text_that_begins_with_a_tab_is_no_block() {
+        for text in ["\ta\nb\n", "\n\ta\n", "\n \ta\nb"] {
+            let yaml = yaml_of(&json!({"key": text}));
+            assert!(yaml.starts_with("key: \"") && yaml.lines().count() == 1, "{yaml}");
+        }
+    }
+
+    #[test]
+    fn keys_stand_in_their_customary_order() {
+        let pod = json!({
+            "spec": {"containers": [{"image": "a", "args": [], "name": "web"}]}, "metadata": {"labels": {}, "namespace": "shop", "name": "p"},
+            "kind": "Pod", "apiVersion": "v1",
+        });
+        let expected = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n  namespace: shop\n  labels: {}\nspec:\n  containers:\n  - name: web\n    image: a\n    args: []\n";
+        assert_eq!(yaml_of(&pod), expected);
+    }
+
+    #[test]
+    fn several_objects_are_a_list_in_json_and_documents_in_yaml() {
+        let (a, b) = (json!({"a": 1}), json!({"b": 2}));
+        let list: Value = serde_json::from_str(&json(&[&a, &b]).expect("plain data")).expect("it is JSON");
+        assert_eq!(list, json!({"apiVersion": "v1", "kind": "List", "items": [{"a": 1}, {"b": 2}]}));
+        assert_eq!(json(&[&a]).expect("plain data"), "{\n  \"a\": 1\n}\n");
+        assert_eq!(yaml(&[&a, &b]).expect("plain data"), "a: 1\n---\nb: 2\n");
+    }
+
+    #[test]
+    fn a_diff_shows_what_changes_and_skips_what_does_not() {
+        let same = Change { title: "Service/web".to_owned(), before: json!({"a": 1}), after: json!({"a": 1}) };
+        let other =
+            Change { title: "Pod/web".to_owned(), before: json!({"a": 1, "b": 2}), after: json!({"a": 1, "b": 3}) };
+        let text = diff(&[same, other], false).expect("plain data");
+        assert_eq!(text, "--- Pod/web (before)\n+++ Pod/web (after)\n@@ -1,2 +1,2 @@\n a: 1\n-b: 2\n+b: 3\n");
+    }
+
+    #[test]
+    fn a_coloured_diff_paints_whole_lines() {
+        let change = Change { title: "Pod/web".to_owned(), before: json!({"b": 2}), after: json!({"b": 3}) };
+        let text = diff(&[change], true).expect("plain data");
+        assert!(text.contains("\u{1b}[31m-b: 2\u{1b}[0m\n\u{1b}[32m+b: 3\u{1b}[0m\n"), "{text:?}");
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let text = prop_oneof![".*", "[ \\t\\n\\r#:'\"{}\\[\\]a0-]{0,12}"];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            text.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            let key = prop_oneof!["[a-z]{1,6}", "[ \\t\\n#:'\"{}\\[\\]a0-]{0,6}"];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(key, inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn yaml_reads_back_as_what_was_written(inner in any_json()) {
+            let value = json!({"key": inner});
+            let text = yaml_of(&value);
+            prop_assert_eq!(read_back(&text), value, "{}", text);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! A list of problems that are said together, a line each.
+//!
+//! It does not decide what is a problem. Invariant: as an error it holds at least one.
+
+use std::fmt;
+
+/// Everything that is wrong with one input.
+#[derive(Debug, Default)]
+pub struct Problems(Vec<String>);
+
+impl Problems {
+    pub fn push(&mut self, problem: impl Into<String>) {
+        self.0.push(problem.into());
+    }
+
+    pub fn extend(&mut self, problems: impl IntoIterator<Item = String>) {
+        self.0.extend(problems);
+    }
+
+    /// The value of a step that worked; otherwise its problems are kept.
+    pub fn keep<T>(&mut self, result: Result<T, Self>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(problems) => {
+                self.extend(problems.0);
+                None
+            }
+        }
+    }
+
+    /// `value` when nothing was wrong, else all problems.
+    pub fn or<T>(self, value: T) -> Result<T, Self> {
+        if self.0.is_empty() { Ok(value) } else { Err(self) }
+    }
+
+    /// Both values, or the problems of both.
+    pub fn both<A, B>(first: Result<A, Self>, second: Result<B, Self>) -> Result<(A, B), Self> {
+        match (first, second) {
+            (Ok(first), Ok(second)) => Ok((first, second)),
+            (first, second) => {
+                let mut problems = Self::default();
+                problems.keep(first);
+                problems.keep(second);
+                Err(problems)
+            }
+        }
+    }
+}
+
+impl From<String> for Problems {
+    fn from(problem: String) -> Self {
+        Self(vec![problem])
+    }
+}
+
+impl FromIterator<String> for Problems {
+    fn from_iter<I: IntoIterator<Item = String>>(problems: I) -> Self {
+        Self(problems.into_iter().collect())
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Problems {}

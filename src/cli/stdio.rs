@@ -1,0 +1,35 @@
+//! The three standard streams.
+//!
+//! It formats nothing. Invariant: a reader that goes away (`| head`) is never an error, and never a panic.
+
+use std::io::{self, IsTerminal, Read, Write};
+
+use anyhow::Context;
+
+/// Writes a command's whole result at once.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write to stdout"),
+        _ => Ok(()),
+    }
+}
+
+/// Writes one message line to stderr; nobody is left to be told when that fails.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Everything that stdin holds.
+pub fn read() -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Whether stdout shows colours: a terminal, and nobody who asked for none (<https://no-color.org>).
+pub fn shows_colours() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    io::stdout().is_terminal() && !refused && !dumb
+}

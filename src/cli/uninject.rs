@@ -1,0 +1,79 @@
+//! `outrigger uninject`: takes out of every pod and pod template what the status annotation says was put in.
+//!
+//! It knows nothing of templates. Invariant: a pod without a status annotation is printed as it was read.
+
+use clap::Args;
+use serde_json::Value;
+
+use super::documents::{self, Document, InputArgs};
+use super::output::{self, Change, PlainFormat};
+use super::problems::Problems;
+use super::stdio;
+use super::values;
+use super::workload::PodSite;
+use crate::config::settings;
+use crate::inject;
+
+/// Take injected sidecars out of the pods and workloads of files
+#[derive(Args, Debug)]
+#[command(long_about = LONG_ABOUT)]
+pub struct UninjectArgs {
+    #[command(flatten)]
+    input: InputArgs,
+
+    /// Domain of all annotations and labels
+    #[arg(long, value_name = "DOMAIN", default_value = settings::DOMAIN.default, value_parser = values::domain)]
+    domain: String,
+
+    /// What is printed
+    #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
+    output: PlainFormat,
+}
+
+const LONG_ABOUT: &str = "\
+Takes injected sidecars out of the pods and workloads of files, with all that came with them.
+
+Examples:
+  Give back the file as it was before the injection:
+    outrigger uninject -f injected.yaml
+  Show what a workload carries:
+    kubectl get deployment web -o yaml | outrigger uninject -f - -o diff
+
+What was put in stands in the annotation outrigger.dev/status of each pod; exactly that is taken out. Objects keep their \
+order; keys are printed in a fixed order and comments are not kept.";
+
+/// Reads, takes out, prints.
+pub fn run(args: &UninjectArgs) -> anyhow::Result<()> {
+    let mut problems = Problems::default();
+    let documents = documents::read(&args.input)?.into_iter();
+    let changes = documents.filter_map(|document| problems.keep(uninject_document(document, &args.domain)));
+    let changes: Vec<_> = changes.collect();
+    let changes = problems.or(changes)?;
+    stdio::print(&render(args.output, &changes)?)
+}
+
+fn uninject_document(document: Document, domain: &str) -> Result<Change, Problems> {
+    let mut problems = Problems::default();
+    let mut after = document.value.clone();
+    for site in &document.sites {
+        problems.keep(uninject_site(&mut after, site, domain));
+    }
+    problems.or(Change { title: document.title(), before: document.value, after })
+}
+
+fn uninject_site(document: &mut Value, site: &PodSite, domain: &str) -> Result<(), Problems> {
+    let result = inject::uninject(&site.pod(document), domain);
+    match result.map_err(|error| format!("{}: {error}", site.owner))? {
+        Some(pod) => site.put(document, pod),
+        None => stdio::say(&format!("{}: carries nothing that was injected", site.owner)),
+    }
+    Ok(())
+}
+
+fn render(format: PlainFormat, changes: &[Change]) -> anyhow::Result<String> {
+    match format {
+        PlainFormat::Yaml => output::yaml(&output::after(changes)),
+        PlainFormat::Json => output::json(&output::after(changes)),
+        PlainFormat::Diff => output::diff(changes, stdio::shows_colours()),
+    }
+}

@@ -1,0 +1,84 @@
+//! The values of flags that have a rule of their own, each parsed once.
+//!
+//! It knows no command. Invariant: a value that breaks its rule is wrong usage, and the message says what is expected.
+
+use crate::inject::names;
+
+/// `--domain`.
+pub fn domain(text: &str) -> Result<String, String> {
+    checked(text, names::check_dns_subdomain)
+}
+
+/// `--namespace`.
+pub fn namespace(text: &str) -> Result<String, String> {
+    checked(text, names::check_dns_label)
+}
+
+fn checked(text: &str, check: fn(&str) -> Result<(), names::Expected>) -> Result<String, String> {
+    check(text).map(|()| text.to_owned()).map_err(str::to_owned)
+}
+
+/// Version of a cluster: what expressions see, and what decides about native sidecars.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterVersion {
+    pub major: u32,
+    pub minor: u32,
+    pub patch: u32,
+}
+
+impl std::str::FromStr for ClusterVersion {
+    type Err = String;
+
+    /// Takes what `kubectl version` prints: `1.34`, `v1.34.2`, `v1.34.2-gke.100`, `1.34+`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || format!("expected a Kubernetes version such as 1.34.2, found {text:?}");
+        let plain = text.strip_prefix('v').unwrap_or(text);
+        let plain = plain.split(['-', '+']).next().unwrap_or_default();
+        let numbers: Result<Vec<u32>, _> = plain.split('.').map(str::parse).collect();
+        match *numbers.map_err(|_| expected())?.as_slice() {
+            [major, minor] => Ok(Self { major, minor, patch: 0 }),
+            [major, minor, patch] => Ok(Self { major, minor, patch }),
+            _ => Err(expected()),
+        }
+    }
+}
+
+impl std::fmt::Display for ClusterVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(text: &str) -> Option<ClusterVersion> {
+        text.parse().ok()
+    }
+
+    #[test]
+    fn cluster_versions_as_kubectl_prints_them() {
+        for (text, expected) in [
+            ("1.34", "1.34.0"),
+            ("v1.34.2", "1.34.2"),
+            ("v1.31.4-gke.1183000", "1.31.4"),
+            ("1.30+", "1.30.0"),
+            ("v1.33.1+k3s1", "1.33.1"),
+        ] {
+            assert_eq!(version(text).map(|version| version.to_string()).as_deref(), Some(expected), "{text}");
+        }
+        for text in ["", "1", "v", "1.x", "1.2.3.4", "latest"] {
+            assert_eq!(version(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn domains_and_namespaces_are_dns_names() {
+        assert!(domain("sidecars.example.com").is_ok() && namespace("team-a").is_ok());
+        for text in ["", "Example.com", "a b", "-a", "a/b"] {
+            assert!(domain(text).is_err() && namespace(text).is_err(), "{text:?}");
+        }
+        assert!(namespace("a.b").is_err());
+    }
+}

@@ -1,0 +1,346 @@
+//! Where pods stand inside the objects that carry them.
+//!
+//! It reads objects and changes none. Invariant: a [`PodSite`] points at an object with a `spec` that is an object, so that
+//! the engine can take it as a pod.
+
+use json_patch::jsonptr::{Pointer, PointerBuf};
+use serde_json::{Map, Value};
+
+use super::problems::Problems;
+
+/// The kinds that carry pods: API group, kind, the members on the way to the pod or pod template.
+///
+/// The version does not matter. A kind of the same name in another group, such as a `Job` of a batch scheduler, is not ours.
+const KINDS: [(&str, &str, &[&str]); 9] = [
+    ("", "Pod", &[]),
+    ("apps", "Deployment", TEMPLATE),
+    ("apps", "StatefulSet", TEMPLATE),
+    ("apps", "DaemonSet", TEMPLATE),
+    ("apps", "ReplicaSet", TEMPLATE),
+    ("", "ReplicationController", TEMPLATE),
+    ("batch", "Job", TEMPLATE),
+    ("batch", "CronJob", &["spec", "jobTemplate", "spec", "template"]),
+    // Served until Kubernetes 1.16; such files are still about.
+    ("extensions", "Deployment", TEMPLATE),
+];
+
+const TEMPLATE: &[&str] = &["spec", "template"];
+
+/// One pod or pod template of a document.
+#[derive(Debug)]
+pub struct PodSite {
+    /// Where in the document it stands.
+    pub pointer: PointerBuf,
+    /// `Deployment/web`: the object that carries it.
+    pub owner: String,
+    /// The namespace that the object names.
+    pub namespace: Option<String>,
+}
+
+impl PodSite {
+    /// The pod as the API server would be asked to create it.
+    ///
+    /// This is the one place where a pod template becomes a pod. Of what a controller would add (a name, an owner) nothing is.
+    pub fn pod(&self, document: &Value) -> Value {
+        let mut pod = self.object(document).cloned().unwrap_or_default();
+        pod.entry("apiVersion").or_insert_with(|| "v1".into());
+        pod.entry("kind").or_insert_with(|| "Pod".into());
+        if self.lacks_metadata(document) {
+            pod.insert("metadata".to_owned(), Value::Object(Map::new()));
+        }
+        Value::Object(pod)
+    }
+
+    /// Writes back what was made of [`Self::pod`].
+    pub fn put(&self, document: &mut Value, mut pod: Value) {
+        let Some(place) = document.pointer_mut(self.pointer.as_str()) else { return };
+        for key in ["apiVersion", "kind"] {
+            if place.get(key).is_none()
+                && let Some(pod) = pod.as_object_mut()
+            {
+                pod.remove(key);
+            }
+        }
+        *place = pod;
+    }
+
+    /// Whether the document leaves out the metadata of this pod, which a pod always has.
+    pub fn lacks_metadata(&self, document: &Value) -> bool {
+        self.object(document).and_then(|pod| pod.get("metadata")).is_none_or(Value::is_null)
+    }
+
+    fn object<'a>(&self, document: &'a Value) -> Option<&'a Map<String, Value>> {
+        self.pointer.resolve(document).ok().and_then(Value::as_object)
+    }
+}
+
+/// All pods of a document, in its order; lists are looked into. `origin` names the document in problems.
+pub fn pod_sites(origin: &str, document: &Value) -> Result<Vec<PodSite>, Problems> {
+    let mut search = Search::default();
+    search.object(origin, PointerBuf::root(), document, None);
+    search.problems.or(search.sites)
+}
+
+/// What an object says it is.
+#[derive(Clone, Copy)]
+struct TypeMeta<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+}
+
+#[derive(Default)]
+struct Search {
+    sites: Vec<PodSite>,
+    problems: Problems,
+}
+
+impl Search {
+    /// `of_list` is the type that the items of a typed list have when they do not say it themselves.
+    fn object(&mut self, place: &str, pointer: PointerBuf, value: &Value, of_list: Option<TypeMeta<'_>>) {
+        let Value::Object(object) = value else {
+            return self.problems.push(format!("{place}: expected a Kubernetes object, found {}", describe(value)));
+        };
+        let Some(type_meta) = type_meta(object).or(of_list) else {
+            return self.problems.push(format!("{place}: {}, expected a Kubernetes object", lacking(object)));
+        };
+        if let Some(item_kind) = list_of(type_meta) {
+            self.items(place, &pointer, object, item_kind.map(|kind| TypeMeta { kind, ..type_meta }));
+        } else if let Some(way) = way_to_pod(type_meta) {
+            self.pod(place, pointer, value, type_meta.kind, way);
+        }
+    }
+
+    fn items(&mut self, place: &str, pointer: &Pointer, list: &Map<String, Value>, of_list: Option<TypeMeta<'_>>) {
+        match list.get("items") {
+            None | Some(Value::Null) => {}
+            Some(Value::Array(items)) => {
+                for (index, item) in items.iter().enumerate() {
+                    let pointer = pointer.concat(&PointerBuf::from_tokens(["items".into(), index.to_string()]));
+                    self.object(&format!("{place}: items[{index}]"), pointer, item, of_list);
+                }
+            }
+            Some(other) => self.problems.push(format!("{place}: items is {}, expected a list", describe(other))),
+        }
+    }
+
+    fn pod(&mut self, place: &str, pointer: PointerBuf, object: &Value, kind: &str, way: &[&str]) {
+        let owner = format!("{kind}/{}", name(object));
+        match check(object, way) {
+            Ok(()) => self.sites.push(PodSite {
+                pointer: pointer.concat(&PointerBuf::from_tokens(way.iter().copied())),
+                owner,
+                namespace: text(object, "/metadata/namespace").map(str::to_owned),
+            }),
+            Err(problem) => self.problems.push(format!("{place}: {owner}: {problem}")),
+        }
+    }
+}
+
+fn type_meta(object: &Map<String, Value>) -> Option<TypeMeta<'_>> {
+    let text = |key| object.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    Some(TypeMeta { api_version: text("apiVersion")?, kind: text("kind")? })
+}
+
+/// Says which of the two members that every object has is not there.
+fn lacking(object: &Map<String, Value>) -> String {
+    let state = |key| match object.get(key) {
+        None | Some(Value::Null) => Some(format!("no {key}")),
+        Some(Value::String(text)) if text.is_empty() => Some(format!("{key} is empty")),
+        Some(Value::String(_)) => None,
+        Some(other) => Some(format!("{key} is {}", describe(other))),
+    };
+    ["apiVersion", "kind"].into_iter().filter_map(state).collect::<Vec<_>>().join(" and ")
+}
+
+/// `None`: no list. `Some(None)`: a `List` of anything. `Some(Some(kind))`: a list of that kind, such as `PodList`.
+fn list_of(type_meta: TypeMeta<'_>) -> Option<Option<&str>> {
+    let item_kind = type_meta.kind.strip_suffix("List")?;
+    if item_kind.is_empty() {
+        return group(type_meta).is_empty().then_some(None);
+    }
+    way_to_pod(TypeMeta { kind: item_kind, ..type_meta }).map(|_| Some(item_kind))
+}
+
+fn way_to_pod(type_meta: TypeMeta<'_>) -> Option<&'static [&'static str]> {
+    let row = KINDS.iter().find(|row| (row.0, row.1) == (group(type_meta), type_meta.kind));
+    row.map(|row| row.2)
+}
+
+fn group(type_meta: TypeMeta<'_>) -> &str {
+    type_meta.api_version.split_once('/').map_or("", |(group, _)| group)
+}
+
+/// Checks that everything on the way to the pod's spec is an object, and the pod's metadata one or left out.
+fn check(object: &Value, way: &[&str]) -> Result<(), String> {
+    let mut pod = object;
+    let mut path = String::new();
+    for member in way {
+        pod = member_object(pod, &mut path, member)?;
+    }
+    match pod.get("metadata") {
+        None | Some(Value::Null | Value::Object(_)) => {}
+        Some(other) => return Err(format!("{path}metadata is {}, expected an object", describe(other))),
+    }
+    member_object(pod, &mut path, "spec").map(|_| ())
+}
+
+fn member_object<'a>(object: &'a Value, path: &mut String, member: &str) -> Result<&'a Value, String> {
+    let found = match object.get(member) {
+        Some(value @ Value::Object(_)) => {
+            path.push_str(&format!("{member}."));
+            return Ok(value);
+        }
+        Some(other) => describe(other),
+        None => "absent",
+    };
+    Err(format!("{path}{member} is {found}, expected an object"))
+}
+
+/// The object's name, or what the API server would make one from.
+pub fn name(object: &Value) -> String {
+    text(object, "/metadata/name")
+        .map(str::to_owned)
+        .or_else(|| text(object, "/metadata/generateName").map(|prefix| format!("{prefix}*")))
+        .unwrap_or_else(|| "(no name)".to_owned())
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
+    object.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+/// The type of a value, as a sentence has it.
+pub const fn describe(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn found(document: &Value) -> Vec<(String, String)> {
+        let sites = pod_sites("app.yaml", document).expect("the document is well formed");
+        sites.into_iter().map(|site| (site.owner, site.pointer.to_string())).collect()
+    }
+
+    fn problems(document: &Value) -> String {
+        pod_sites("app.yaml", document).expect_err("the document has a problem").to_string()
+    }
+
+    /// An object whose pod stands at the end of `way`.
+    fn workload(api_version: &str, kind: &str, way: &[&str]) -> Value {
+        let pod = json!({"spec": {"containers": []}});
+        let mut object = way.iter().rev().fold(pod, |inner, member| json!({ *member: inner }));
+        object["apiVersion"] = api_version.into();
+        object["kind"] = kind.into();
+        object["metadata"] = json!({"name": "web"});
+        object
+    }
+
+    #[test]
+    fn every_kind_that_carries_a_pod() {
+        for (group, kind, way) in KINDS {
+            let api_version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
+            let pointer: String = way.iter().map(|member| format!("/{member}")).collect();
+            assert_eq!(found(&workload(&api_version, kind, way)), [(format!("{kind}/web"), pointer)], "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_kind_of_another_group_is_not_ours() {
+        assert_eq!(found(&workload("batch.example.com/v1", "Job", TEMPLATE)), []);
+        assert_eq!(found(&workload("v1", "Deployment", TEMPLATE)), []);
+        assert_eq!(found(&json!({"apiVersion": "example.com/v1", "kind": "AllowList", "items": ["10.0.0.0/8"]})), []);
+    }
+
+    #[test]
+    fn lists_are_looked_into_at_any_depth() {
+        let inner = json!({"apiVersion": "v1", "kind": "List", "items": [workload("batch/v1", "Job", TEMPLATE)]});
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": [workload("v1", "Pod", &[]), inner]});
+        let expected = [("Pod/web", "/items/0"), ("Job/web", "/items/1/items/0/spec/template")];
+        assert_eq!(found(&list), expected.map(|(owner, pointer)| (owner.to_owned(), pointer.to_owned())));
+    }
+
+    #[test]
+    fn items_of_a_typed_list_have_its_type() {
+        let item = json!({"metadata": {"name": "web"}, "spec": {"template": {"spec": {}}}});
+        let list = json!({"apiVersion": "apps/v1", "kind": "DeploymentList", "items": [item]});
+        assert_eq!(found(&list), [("Deployment/web".to_owned(), "/items/0/spec/template".to_owned())]);
+    }
+
+    #[test]
+    fn a_list_without_items_has_no_pods() {
+        for list in
+            [json!({"apiVersion": "v1", "kind": "List"}), json!({"apiVersion": "v1", "kind": "List", "items": null})]
+        {
+            assert_eq!(found(&list), []);
+        }
+    }
+
+    #[test]
+    fn all_problems_of_a_list_are_named() {
+        let items =
+            json!([7, {"kind": "Pod"}, workload("v1", "Pod", &[]), {"apiVersion": "v1", "kind": "Pod", "spec": null}]);
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+        let expected = [
+            "app.yaml: items[0]: expected a Kubernetes object, found a number",
+            "app.yaml: items[1]: no apiVersion, expected a Kubernetes object",
+            "app.yaml: items[3]: Pod/(no name): spec is null, expected an object",
+        ];
+        assert_eq!(problems(&list).lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn the_way_to_the_pod_is_checked() {
+        let deployment =
+            |spec| json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec});
+        for (spec, problem) in [
+            (json!(null), "spec is null, expected an object"),
+            (json!({}), "spec.template is absent, expected an object"),
+            (json!({"template": []}), "spec.template is a list, expected an object"),
+            (json!({"template": {}}), "spec.template.spec is absent, expected an object"),
+            (json!({"template": {"spec": "x"}}), "spec.template.spec is a string, expected an object"),
+            (
+                json!({"template": {"metadata": 1, "spec": {}}}),
+                "spec.template.metadata is a number, expected an object",
+            ),
+        ] {
+            assert_eq!(problems(&deployment(spec)), format!("app.yaml: Deployment/web: {problem}"));
+        }
+    }
+
+    #[test]
+    fn a_pod_template_becomes_a_pod_and_back() {
+        let document = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "demo"},
+            "spec": {"template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}},
+        });
+        let sites = pod_sites("app.yaml", &document).expect("the document is well formed");
+        let pod = sites[0].pod(&document);
+        let expected =
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}});
+        assert_eq!(pod, expected);
+        assert_eq!(sites[0].namespace.as_deref(), Some("demo"));
+        let mut written = document.clone();
+        sites[0].put(&mut written, pod);
+        assert_eq!(written, document);
+    }
+
+    #[test]
+    fn a_pod_always_has_metadata() {
+        for template in [json!({"spec": {}}), json!({"metadata": null, "spec": {}})] {
+            let document = json!({"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": template}});
+            let sites = pod_sites("app.yaml", &document).expect("the document is well formed");
+            assert!(sites[0].lacks_metadata(&document));
+            assert_eq!(sites[0].pod(&document)["metadata"], json!({}));
+        }
+    }
+}

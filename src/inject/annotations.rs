@@ -1,0 +1,111 @@
+//! Every annotation and label key that is read or written, in one table; and lists in their values.
+
+/// The domain of all keys unless the operator names another.
+pub const DEFAULT_DOMAIN: &str = "outrigger.dev";
+/// Kubernetes' own: the container that `kubectl logs` and `exec` mean.
+pub const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+/// Kubernetes' own: a pod that mirrors a static pod.
+pub const MIRROR_POD: &str = "kubernetes.io/config.mirror";
+/// Kubernetes' own: name of a namespace as its label.
+pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+/// Kubernetes' own: operating system of a node.
+pub const NODE_OS: &str = "kubernetes.io/os";
+
+/// The keys under one domain.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    domain: String,
+    /// Annotation of a pod or namespace: templates asked for.
+    pub inject: String,
+    /// Annotation of a pod: app containers that `app` touches.
+    pub containers: String,
+    /// Annotation that Outrigger writes: what was put in.
+    pub status: String,
+    /// Label of a namespace: `enabled` or `disabled`.
+    pub injection: String,
+}
+
+impl Keys {
+    pub fn new(domain: &str) -> Self {
+        let key = |name: &str| format!("{domain}/{name}");
+        Self {
+            domain: domain.to_owned(),
+            inject: key("inject"),
+            containers: key("containers"),
+            status: key("status"),
+            injection: key("injection"),
+        }
+    }
+
+    /// Annotation that sets a parameter.
+    pub fn parameter(&self, template: &str, parameter: &str) -> String {
+        format!("{template}.{}/{parameter}", self.domain)
+    }
+
+    /// Label that says which revision of a template the pod carries.
+    pub fn revision(&self, template: &str) -> String {
+        self.parameter(template, "revision")
+    }
+
+    /// The parameter that a key sets for this template.
+    pub fn parameter_of<'k>(&self, template: &str, key: &'k str) -> Option<&'k str> {
+        key.strip_prefix(template)?.strip_prefix('.')?.strip_prefix(self.domain.as_str())?.strip_prefix('/')
+    }
+}
+
+/// What a value of `inject` asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// `false`: nothing, Automatic templates neither.
+    OptOut,
+    /// These templates, in this order, each once; none at all for an empty value.
+    Templates(Vec<String>),
+}
+
+/// Reads a value of `inject`. `false` beside names contradicts itself.
+pub fn parse_request(value: &str) -> Result<Request, String> {
+    let names = parse_list(value);
+    match (names.iter().any(|name| name == "false"), names.len()) {
+        (true, 1) => Ok(Request::OptOut),
+        (true, _) => Err("\"false\" opts out of everything and cannot stand beside template names".to_owned()),
+        (false, _) => Ok(Request::Templates(names)),
+    }
+}
+
+/// Splits at commas, trims, drops empty items and repetitions.
+pub fn parse_list(value: &str) -> Vec<String> {
+    let mut items: Vec<String> = Vec::new();
+    for item in value.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+        if !items.iter().any(|known| known == item) {
+            items.push(item.to_owned());
+        }
+    }
+    items
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_trimmed_and_deduplicated_in_order() {
+        assert_eq!(parse_list(" b ,a,, b,\ta\n"), ["b", "a"]);
+        assert!(parse_list(" , ").is_empty());
+    }
+
+    #[test]
+    fn false_stands_alone() {
+        assert_eq!(parse_request(" false ,false"), Ok(Request::OptOut));
+        assert_eq!(parse_request(""), Ok(Request::Templates(Vec::new())));
+        assert!(parse_request("a,false").is_err());
+    }
+
+    #[test]
+    fn parameters_belong_to_one_template() {
+        let keys = Keys::new("example.org");
+        assert_eq!(keys.parameter("log", "dir"), "log.example.org/dir");
+        assert_eq!(keys.parameter_of("log", "log.example.org/dir"), Some("dir"));
+        assert_eq!(keys.parameter_of("log", "log.outrigger.dev/dir"), None);
+        assert_eq!(keys.parameter_of("lo", "log.example.org/dir"), None);
+    }
+}

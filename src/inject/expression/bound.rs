@@ -1,0 +1,80 @@
+//! The bound under which one expression is evaluated: turns of its loops, and time where the caller lends a clock.
+//!
+//! The interpreter knows neither, so [`super::rewrite`] makes every loop call [`step`] and [`range`].
+
+use cel::objects::{Key, Value};
+use cel::{ExecutionError, ResolveResult};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Turns of all loops of one evaluation.
+pub const MAX_STEPS: u32 = 100_000;
+/// Items that one loop may go over: building a list costs the square of its length.
+pub const MAX_RANGE: usize = 5_000;
+/// Time of one evaluation, in milliseconds.
+pub const MAX_MILLISECONDS: u64 = 100;
+
+#[derive(Clone, Copy)]
+struct Budget {
+    steps: u32,
+    deadline: Option<(fn() -> u64, u64)>,
+}
+
+thread_local! {
+    static BUDGET: Cell<Budget> = const { Cell::new(Budget { steps: 0, deadline: None }) };
+}
+
+/// Runs one evaluation with a full budget. A panic of the interpreter becomes an error of the expression.
+pub fn guarded(clock: Option<fn() -> u64>, evaluate: impl FnOnce() -> ResolveResult) -> ResolveResult {
+    let deadline = clock.map(|now| (now, now().saturating_add(MAX_MILLISECONDS)));
+    BUDGET.set(Budget { steps: MAX_STEPS, deadline });
+    catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| Err(error("the expression cannot be evaluated")))
+}
+
+/// Counts one turn of a loop and gives back its condition.
+pub fn step(condition: Value) -> ResolveResult {
+    let mut budget = BUDGET.get();
+    if budget.steps == 0 {
+        return Err(error(&format!("the expression takes more than {MAX_STEPS} steps")));
+    }
+    budget.steps -= 1;
+    BUDGET.set(budget);
+    match budget.deadline {
+        Some((now, deadline)) if budget.steps % 64 == 0 && now() > deadline => {
+            Err(error(&format!("the expression takes longer than {MAX_MILLISECONDS} ms")))
+        }
+        _ => Ok(condition),
+    }
+}
+
+/// What a loop goes over: a list as it is, a map as its sorted keys.
+pub fn range(value: Value) -> ResolveResult {
+    let list = match value {
+        Value::Map(map) => {
+            let mut keys: Vec<&Key> = map.map.keys().collect();
+            keys.sort();
+            Value::List(Arc::new(keys.into_iter().map(key_value).collect()))
+        }
+        other => other,
+    };
+    match &list {
+        Value::List(items) if items.len() > MAX_RANGE => {
+            Err(error(&format!("a loop goes over {} items; at most {MAX_RANGE} are allowed", items.len())))
+        }
+        _ => Ok(list),
+    }
+}
+
+fn key_value(key: &Key) -> Value {
+    match key {
+        Key::Int(value) => Value::Int(*value),
+        Key::Uint(value) => Value::UInt(*value),
+        Key::Bool(value) => Value::Bool(*value),
+        Key::String(value) => Value::String(Arc::clone(value)),
+    }
+}
+
+fn error(message: &str) -> ExecutionError {
+    ExecutionError::function_error("bound", message)
+}

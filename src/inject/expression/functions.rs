@@ -1,0 +1,226 @@
+//! The functions that expressions may call: Kubernetes' CEL libraries, and arithmetic on quantities.
+//!
+//! No environment, file, clock, random number or network.
+
+use super::{bound, rewrite};
+use crate::inject::field::quote;
+use crate::inject::quantity::Quantity;
+use cel::extractors::{Arguments, This};
+use cel::{Context, ExecutionError, ResolveResult, Value};
+use kube_cel::KubeCelExt;
+use std::sync::Arc;
+
+/// A context with every function; without variables.
+pub fn library() -> Context<'static> {
+    let mut context = Context::default();
+    context.register_all();
+    context.add_function("mul", mul);
+    context.add_function("min", min);
+    context.add_function("max", max);
+    context.add_function(rewrite::RANGE, bound::range);
+    context.add_function(rewrite::STEP, bound::step);
+    context
+}
+
+/// Whether an expression may call this function (operators included).
+pub fn is_known(name: &str) -> bool {
+    name.starts_with('@') || name.contains('_') && OPERATORS.contains(&name) || NAMES.contains(&name)
+}
+
+/// Names of all functions, for hints.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().copied()
+}
+
+/// `mul(quantity, number)`: canonical text, rounded up.
+fn mul(quantity: Arc<String>, factor: Value) -> ResolveResult {
+    let quantity = parse("mul", &quantity)?;
+    let product = match factor {
+        Value::Int(factor) => quantity.times_integer(factor),
+        Value::UInt(factor) => i64::try_from(factor).ok().and_then(|factor| quantity.times_integer(factor)),
+        Value::Float(factor) => quantity.times_float(factor),
+        _ => return Err(ExecutionError::function_error("mul", "expected a quantity and a number")),
+    };
+    let text = product.ok_or_else(|| ExecutionError::function_error("mul", "the product is no quantity"))?;
+    Ok(Value::String(Arc::new(text.to_string())))
+}
+
+fn parse(function: &str, text: &str) -> Result<Quantity, ExecutionError> {
+    Quantity::parse(text)
+        .map_err(|expected| ExecutionError::function_error(function, format!("{} {expected}", quote(text))))
+}
+
+/// `min(a, b)`: of quantities as text, else as CEL has it for numbers and lists.
+fn min(this: This<Value>, arguments: Arguments) -> ResolveResult {
+    let values = operands(this, &arguments);
+    match quantities("min", &values) {
+        Some(quantities) => Ok(text_of(quantities?.into_iter().min())),
+        None => cel::functions::min(Arguments(Arc::new(values))),
+    }
+}
+
+/// `max(a, b)`, likewise.
+fn max(this: This<Value>, arguments: Arguments) -> ResolveResult {
+    let values = operands(this, &arguments);
+    match quantities("max", &values) {
+        Some(quantities) => Ok(text_of(quantities?.into_iter().max())),
+        None => cel::functions::max(Arguments(Arc::new(values))),
+    }
+}
+
+/// What to compare: the items of `list.min()`, or the arguments of `min(a, b)`.
+fn operands(This(first): This<Value>, Arguments(rest): &Arguments) -> Vec<Value> {
+    match (first, rest.is_empty()) {
+        (Value::List(items), true) => items.as_ref().clone(),
+        (first, _) => std::iter::once(first).chain(rest.iter().cloned()).collect(),
+    }
+}
+
+/// The values as quantities, when all are text.
+fn quantities(function: &str, values: &[Value]) -> Option<Result<Vec<Quantity>, ExecutionError>> {
+    let texts: Option<Vec<&str>> = values
+        .iter()
+        .map(|value| match value {
+            Value::String(text) => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    let texts = texts.filter(|texts| !texts.is_empty())?;
+    Some(texts.into_iter().map(|text| parse(function, text)).collect())
+}
+
+fn text_of(quantity: Option<Quantity>) -> Value {
+    quantity.map_or(Value::Null, |quantity| Value::String(Arc::new(quantity.to_string())))
+}
+
+const OPERATORS: [&str; 20] = [
+    "_?_:_", "_&&_", "_||_", "!_", "_-_", "_+_", "_*_", "_/_", "_%_", "_==_", "_!=_", "_>=_", "_<=_", "_>_", "_<_",
+    "-_", "_[_]", "_[?_]", "_?._", "_in_",
+];
+
+/// The registry of the interpreter cannot be listed, so this table repeats it; a test calls every name.
+const NAMES: [&str; 123] = [
+    "asApproximateFloat",
+    "asInteger",
+    "base64.decode",
+    "base64.encode",
+    "bytes",
+    "charAt",
+    "cidr",
+    "compareTo",
+    "contains",
+    "containsCIDR",
+    "containsIP",
+    "distinct",
+    "double",
+    "duration",
+    "endsWith",
+    "family",
+    "find",
+    "findAll",
+    "first",
+    "flatten",
+    "format",
+    "format.dns1035Label",
+    "format.dns1123Label",
+    "format.dns1123Subdomain",
+    "format.labelValue",
+    "format.named",
+    "format.qualifiedName",
+    "format.uri",
+    "format.uuid",
+    "getDate",
+    "getDayOfMonth",
+    "getDayOfWeek",
+    "getDayOfYear",
+    "getEscapedPath",
+    "getFullYear",
+    "getHost",
+    "getHostname",
+    "getHours",
+    "getMilliseconds",
+    "getMinutes",
+    "getMonth",
+    "getPort",
+    "getQuery",
+    "getScheme",
+    "getSeconds",
+    "hasValue",
+    "indexOf",
+    "int",
+    "ip",
+    "ip.isCanonical",
+    "isCIDR",
+    "isGlobalUnicast",
+    "isGreaterThan",
+    "isIP",
+    "isInteger",
+    "isLessThan",
+    "isLinkLocalMulticast",
+    "isLinkLocalUnicast",
+    "isLoopback",
+    "isQuantity",
+    "isSemver",
+    "isSorted",
+    "isURL",
+    "isUnspecified",
+    "join",
+    "jsonpatch.escapeKey",
+    "last",
+    "lastIndexOf",
+    "lists.range",
+    "lowerAscii",
+    "major",
+    "masked",
+    "matches",
+    "math.abs",
+    "math.bitAnd",
+    "math.bitNot",
+    "math.bitOr",
+    "math.bitShiftLeft",
+    "math.bitShiftRight",
+    "math.bitXor",
+    "math.ceil",
+    "math.floor",
+    "math.greatest",
+    "math.isFinite",
+    "math.isInf",
+    "math.isNaN",
+    "math.least",
+    "math.round",
+    "math.sign",
+    "math.sqrt",
+    "math.trunc",
+    "max",
+    "min",
+    "minor",
+    "mul",
+    "optional.none",
+    "optional.of",
+    "optional.ofNonZeroValue",
+    "or",
+    "orValue",
+    "patch",
+    "prefixLength",
+    "quantity",
+    "replace",
+    "reverse",
+    "semver",
+    "sets.contains",
+    "sets.equivalent",
+    "sets.intersects",
+    "sign",
+    "size",
+    "slice",
+    "sort",
+    "split",
+    "startsWith",
+    "string",
+    "strings.quote",
+    "sub",
+    "substring",
+    "sum",
+    "timestamp",
+    "trim",
+    "uint",
+];

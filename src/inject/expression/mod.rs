@@ -1,0 +1,152 @@
+//! CEL expressions in templates: compiled and checked at load, evaluated per pod under a bound.
+//!
+//! The language is that of Kubernetes' `matchConditions`. Not here: `${…}` inside longer strings (`text`), the functions
+//! that we add (`functions`), conversion between JSON and CEL values (`convert`).
+//!
+//! Invariant: an [`Expression`] that exists reads declared names only, calls known functions only, nests comprehensions at
+//! most [`MAX_COMPREHENSIONS`] deep, and is shallow enough to be evaluated on any thread's stack.
+
+pub mod bound;
+pub mod convert;
+pub mod functions;
+pub mod scope;
+pub mod text;
+
+mod rewrite;
+mod survey;
+
+use cel::common::ast::IdedExpr;
+use cel::parser::Parser;
+use cel::{ExecutionError, Value};
+
+pub use scope::{Root, Scope};
+pub use survey::Reads;
+
+/// Longest source of one expression, in bytes. Long flat chains are parsed recursively, so this bounds the parser's stack.
+pub const MAX_SOURCE_BYTES: usize = 1024;
+/// Deepest nesting of comprehensions (`map`, `filter`, `all`, `exists` …): each level multiplies the work.
+pub const MAX_COMPREHENSIONS: usize = 2;
+/// Deepest tree of one expression: evaluation recurses once a level, on the stack of whoever asks.
+const MAX_DEPTH: usize = 64;
+/// Stack of the thread that parses: generous against the parser's own recursion, which debug builds make deeper.
+const COMPILE_STACK_BYTES: usize = 64 << 20;
+
+/// A compiled expression.
+#[derive(Debug)]
+pub struct Expression {
+    source: String,
+    tree: IdedExpr,
+    reads: Reads,
+    /// `Some(name)` for exactly `params.name`, the expression that most templates hold most: it needs no evaluation.
+    parameter: Option<String>,
+}
+
+/// Why an expression gave no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EvaluationError {
+    /// The pod, its app container or its namespace lacks this key.
+    MissingKey(String),
+    /// Anything else, in one line.
+    Failed(String),
+}
+
+impl Expression {
+    /// Parses and checks `source` against the declared parameters.
+    pub fn compile(source: &str, parameters: &[&str]) -> Result<Self, String> {
+        if source.len() > MAX_SOURCE_BYTES {
+            return Err(format!("the expression has {} bytes; at most {MAX_SOURCE_BYTES} are allowed", source.len()));
+        }
+        if source.trim().is_empty() {
+            return Err("the expression is empty".to_owned());
+        }
+        let tree = parse(source)?;
+        let reads = survey::survey(&tree, parameters)?;
+        let parameter = reads.only_parameter(&tree);
+        Ok(Self { source: source.to_owned(), tree, reads, parameter })
+    }
+
+    /// The text between `${` and `}`.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// What the expression reads of its variables.
+    pub fn reads(&self) -> &Reads {
+        &self.reads
+    }
+
+    /// Evaluates in a scope that holds at least what [`Self::reads`] names.
+    pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
+        if let Some(name) = &self.parameter {
+            return scope.parameter(name).cloned().ok_or_else(|| self.missing(name));
+        }
+        bound::guarded(scope.clock(), || Value::resolve(&self.tree, scope.context()))
+            .map_err(|error| self.explain(&error))
+    }
+
+    fn missing(&self, key: &str) -> EvaluationError {
+        if self.reads.touches_objects() {
+            EvaluationError::MissingKey(key.to_owned())
+        } else {
+            EvaluationError::Failed(format!("no such key {key:?}"))
+        }
+    }
+
+    fn explain(&self, error: &ExecutionError) -> EvaluationError {
+        match error {
+            ExecutionError::NoSuchKey(key) => self.missing(key),
+            ExecutionError::DivisionByZero(_) => EvaluationError::Failed("division by zero".to_owned()),
+            ExecutionError::RemainderByZero(_) => EvaluationError::Failed("remainder by zero".to_owned()),
+            ExecutionError::Overflow(..) => EvaluationError::Failed("the number does not fit in 64 bits".to_owned()),
+            ExecutionError::IndexOutOfBounds(_) => EvaluationError::Failed("index out of bounds".to_owned()),
+            ExecutionError::NoSuchOverload
+            | ExecutionError::UnsupportedBinaryOperator(..)
+            | ExecutionError::UnsupportedUnaryOperator(..)
+            | ExecutionError::ValuesNotComparable(..) => {
+                EvaluationError::Failed("an operator or function does not take values of these types".to_owned())
+            }
+            ExecutionError::UndeclaredReference(name) => EvaluationError::Failed(format!("unknown name {name:?}")),
+            ExecutionError::FunctionError { function, message } => {
+                EvaluationError::Failed(format!("{}: {}", function.trim_start_matches('@'), one_line(message)))
+            }
+            // The remaining errors print whole values of the pod; their kind is enough.
+            _ => EvaluationError::Failed("a value has a type that the expression does not expect".to_owned()),
+        }
+    }
+}
+
+fn one_line(text: &str) -> String {
+    let line: String = text.lines().next().unwrap_or_default().chars().take(120).collect();
+    line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Parses on a thread with a large stack and gives back only trees that are safe to walk on a small one.
+fn parse(source: &str) -> Result<IdedExpr, String> {
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .stack_size(COMPILE_STACK_BYTES)
+            .spawn_scoped(scope, || parse_here(source))
+            .map_err(|error| format!("no thread to parse the expression on: {error}"))?
+            .join()
+            .unwrap_or_else(|_| Err("the expression cannot be parsed".to_owned()))
+    })
+}
+
+fn parse_here(source: &str) -> Result<IdedExpr, String> {
+    let mut tree = Parser::new().enable_optional_syntax(true).parse(source).map_err(|errors| describe(&errors))?;
+    let depth = survey::depth(&tree);
+    if depth > MAX_DEPTH {
+        return Err(format!("the expression is nested {depth} levels deep; at most {MAX_DEPTH} are allowed"));
+    }
+    let nested = survey::comprehension_depth(&tree);
+    if nested > MAX_COMPREHENSIONS {
+        return Err(format!("comprehensions are nested {nested} deep; at most {MAX_COMPREHENSIONS} are allowed"));
+    }
+    rewrite::rewrite(&mut tree);
+    Ok(tree)
+}
+
+fn describe(errors: &cel::ParseErrors) -> String {
+    let first = errors.errors.first().map_or_else(|| "syntax error".to_owned(), |error| error.msg.clone());
+    format!("not a CEL expression: {}", one_line(&first))
+}

@@ -1,0 +1,66 @@
+//! Rewrites a parsed expression so that the interpreter behaves as CEL is specified, deterministically and within bounds.
+//!
+//! * `a.b` becomes `a["b"]`: the interpreter answers `false` for a field of something that is no map, where CEL has an error.
+//! * `a.?b` becomes `a[?"b"]`: the interpreter fails on a missing field, where CEL has `optional.none()`.
+//! * Each comprehension's range goes through `@range`, which sorts the keys of a map (maps iterate in random order).
+//! * Each turn of a loop goes through `@step`, which counts it (the interpreter has no cost limit).
+
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators};
+
+/// Function that a comprehension's range goes through.
+pub(super) const RANGE: &str = "@range";
+/// Function that each turn of a comprehension goes through.
+pub(super) const STEP: &str = "@step";
+
+pub(super) fn rewrite(node: &mut IdedExpr) {
+    children_mut(node, &mut rewrite);
+    match &mut node.expr {
+        Expr::Select(select) if !select.test => node.expr = index(std::mem::take(select)),
+        Expr::Call(call) if call.func_name == operators::OPT_SELECT => {
+            operators::OPT_INDEX.clone_into(&mut call.func_name)
+        }
+        Expr::Comprehension(comprehension) => {
+            wrap(&mut comprehension.iter_range, RANGE);
+            wrap(&mut comprehension.loop_cond, STEP);
+        }
+        _ => {}
+    }
+}
+
+fn index(select: SelectExpr) -> Expr {
+    let id = select.operand.id;
+    let key = IdedExpr { id, expr: Expr::Literal(LiteralValue::String(select.field.as_str().into())) };
+    Expr::Call(CallExpr { func_name: operators::INDEX.to_owned(), target: None, args: vec![*select.operand, key] })
+}
+
+fn wrap(node: &mut IdedExpr, function: &str) {
+    let inner = std::mem::take(node);
+    node.id = inner.id;
+    node.expr = Expr::Call(CallExpr { func_name: function.to_owned(), target: None, args: vec![inner] });
+}
+
+fn children_mut(node: &mut IdedExpr, visit: &mut dyn FnMut(&mut IdedExpr)) {
+    match &mut node.expr {
+        Expr::Call(call) => call.target.as_deref_mut().into_iter().chain(&mut call.args).for_each(visit),
+        Expr::Comprehension(c) => {
+            [&mut c.iter_range, &mut c.accu_init, &mut c.loop_cond, &mut c.loop_step, &mut c.result]
+                .into_iter()
+                .for_each(visit);
+        }
+        Expr::List(list) => list.elements.iter_mut().for_each(visit),
+        Expr::Map(map) => map.entries.iter_mut().for_each(|entry| entry_mut(&mut entry.expr, visit)),
+        Expr::Struct(object) => object.entries.iter_mut().for_each(|entry| entry_mut(&mut entry.expr, visit)),
+        Expr::Select(select) => visit(&mut select.operand),
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+    }
+}
+
+fn entry_mut(entry: &mut EntryExpr, visit: &mut dyn FnMut(&mut IdedExpr)) {
+    match entry {
+        EntryExpr::StructField(field) => visit(&mut field.value),
+        EntryExpr::MapEntry(pair) => {
+            visit(&mut pair.key);
+            visit(&mut pair.value);
+        }
+    }
+}

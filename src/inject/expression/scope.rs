@@ -1,0 +1,117 @@
+//! The variables that expressions see, converted no further than they are read.
+
+use super::survey::Reads;
+use super::{convert, functions};
+use cel::{Context, Value};
+use serde_json::{Map, Value as Json};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// A variable of expressions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Root {
+    /// The pod's values of the template's parameters.
+    Params,
+    /// The pod as admitted, without managedFields.
+    Pod,
+    /// The first selected container of the app.
+    App,
+    /// All selected containers of the app.
+    Apps,
+    /// Name, labels and annotations of the namespace.
+    Namespace,
+    /// `version` of the cluster.
+    Cluster,
+}
+
+impl Root {
+    pub const ALL: [Self; 6] = [Self::Params, Self::Pod, Self::App, Self::Apps, Self::Namespace, Self::Cluster];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Params => "params",
+            Self::Pod => "pod",
+            Self::App => "app",
+            Self::Apps => "apps",
+            Self::Namespace => "namespace",
+            Self::Cluster => "cluster",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|root| root.name() == name)
+    }
+}
+
+/// Values of the variables for one pod and one template.
+pub struct Scope<'a> {
+    params: &'a BTreeMap<String, Value>,
+    clock: Option<fn() -> u64>,
+    context: Context<'a>,
+}
+
+thread_local! {
+    /// The functions, registered once a thread: a context cannot be shared between threads.
+    static LIBRARY: Context<'static> = functions::library();
+}
+
+impl Scope<'_> {
+    /// Runs `work` with the variables as far as `reads` needs them; `object` gives the JSON of all but the parameters.
+    pub fn with<'o, T>(
+        params: &BTreeMap<String, Value>,
+        reads: &Reads,
+        clock: Option<fn() -> u64>,
+        object: impl Fn(Root) -> Option<Cow<'o, Json>>,
+        work: impl FnOnce(&Scope<'_>) -> T,
+    ) -> T {
+        LIBRARY.with(|library| {
+            let mut context = library.new_inner_scope();
+            for root in Root::ALL {
+                let paths: Vec<&[String]> = reads.of(root).collect();
+                if paths.is_empty() {
+                    continue;
+                }
+                let value = match root {
+                    Root::Params => {
+                        Some(convert::map(params.iter().map(|(name, value)| (name.as_str(), value.clone()))))
+                    }
+                    _ => object(root).map(|json| convert::to_cel(&prune(&json, &paths))),
+                };
+                if let Some(value) = value {
+                    context.add_variable_from_value(root.name(), value);
+                }
+            }
+            work(&Scope { params, clock, context })
+        })
+    }
+
+    pub fn parameter(&self, name: &str) -> Option<&Value> {
+        self.params.get(name)
+    }
+
+    pub(super) fn clock(&self) -> Option<fn() -> u64> {
+        self.clock
+    }
+
+    pub(super) fn context(&self) -> &Context<'_> {
+        &self.context
+    }
+}
+
+/// The part of a tree that the paths reach, so that an expression that reads one label does not convert the whole pod.
+fn prune(value: &Json, paths: &[&[String]]) -> Json {
+    if paths.iter().any(|path| path.is_empty()) {
+        return value.clone();
+    }
+    let Json::Object(fields) = value else { return value.clone() };
+    let mut kept = Map::new();
+    for path in paths {
+        let key = &path[0];
+        if let (Some(field), false) = (fields.get(key), kept.contains_key(key)) {
+            let below: Vec<&[String]> =
+                paths.iter().filter(|other| other[0] == *key).map(|other| &other[1..]).collect();
+            kept.insert(key.clone(), prune(field, &below));
+        }
+    }
+    Json::Object(kept)
+}

@@ -1,0 +1,118 @@
+//! `${…}` inside strings: where expressions begin and end. `$${` is a literal `${`; `$(VAR)` is Kubernetes' own and left alone.
+
+use super::{Expression, MAX_SOURCE_BYTES};
+
+/// A string of a template.
+#[derive(Debug)]
+pub enum Text {
+    /// No expression in it; escapes are resolved.
+    Constant(String),
+    /// Exactly one expression: it takes the value's type.
+    Whole(Expression),
+    /// Expressions inside longer text.
+    Mixed(Vec<Segment>),
+}
+
+/// A part of a mixed string.
+#[derive(Debug)]
+pub enum Segment {
+    Literal(String),
+    Expression(Expression),
+}
+
+/// Whether a string holds an expression or an escape at all.
+pub fn is_dynamic(text: &str) -> bool {
+    text.contains("${")
+}
+
+/// Splits and compiles a string. The error is one line about the first expression that is wrong.
+pub fn compile(text: &str, parameters: &[&str]) -> Result<Text, String> {
+    if !is_dynamic(text) {
+        return Ok(Text::Constant(text.to_owned()));
+    }
+    let mut segments = Vec::new();
+    let mut literal = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        if rest[..start].ends_with('$') {
+            literal.push_str(&rest[..start - 1]);
+            literal.push_str("${");
+            rest = &rest[start + 2..];
+            continue;
+        }
+        literal.push_str(&rest[..start]);
+        let body = &rest[start + 2..];
+        let end = closing_brace(body).ok_or_else(|| unterminated(body))?;
+        if !literal.is_empty() {
+            segments.push(Segment::Literal(std::mem::take(&mut literal)));
+        }
+        segments.push(Segment::Expression(Expression::compile(&body[..end], parameters)?));
+        rest = &body[end + 1..];
+    }
+    literal.push_str(rest);
+    Ok(join(segments, literal))
+}
+
+fn join(mut segments: Vec<Segment>, tail: String) -> Text {
+    if segments.is_empty() {
+        return Text::Constant(tail);
+    }
+    if !tail.is_empty() {
+        segments.push(Segment::Literal(tail));
+    }
+    match segments.pop() {
+        Some(Segment::Expression(only)) if segments.is_empty() => Text::Whole(only),
+        last => {
+            segments.extend(last);
+            Text::Mixed(segments)
+        }
+    }
+}
+
+fn unterminated(body: &str) -> String {
+    let shown = super::super::field::quote(body);
+    format!("the expression {shown} has no closing \"}}\"; write \"$${{\" for a literal \"${{\"")
+}
+
+/// Position of the brace that closes an expression: braces of map literals and quotes inside it are CEL's own.
+fn closing_brace(body: &str) -> Option<usize> {
+    let bytes = body.as_bytes();
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while at < bytes.len() && at <= MAX_SOURCE_BYTES * 4 {
+        match bytes[at] {
+            quote @ (b'"' | b'\'') => {
+                let raw = at > 0 && matches!(bytes[at - 1], b'r' | b'R') && !is_word(bytes, at.checked_sub(2));
+                at = end_of_string(bytes, at, quote, raw)?;
+            }
+            b'{' => depth += 1,
+            b'}' if depth == 0 => return Some(at),
+            b'}' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+fn is_word(bytes: &[u8], at: Option<usize>) -> bool {
+    // `br'…'` is a raw byte string; any other word that ends in r is a name and cannot stand before a quote.
+    at.and_then(|at| bytes.get(at)).is_some_and(|byte| byte.is_ascii_alphanumeric() && !matches!(byte, b'b' | b'B'))
+}
+
+/// Position of the last quote of the string literal that begins at `start`.
+fn end_of_string(bytes: &[u8], start: usize, quote: u8, raw: bool) -> Option<usize> {
+    let triple = bytes.get(start + 1) == Some(&quote) && bytes.get(start + 2) == Some(&quote);
+    let closing: &[u8] = if triple { &[quote, quote, quote] } else { &[quote] };
+    let mut at = start + closing.len();
+    while at < bytes.len() {
+        if bytes[at] == b'\\' && !raw {
+            at += 2;
+        } else if bytes[at..].starts_with(closing) {
+            return Some(at + closing.len() - 1);
+        } else {
+            at += 1;
+        }
+    }
+    None
+}

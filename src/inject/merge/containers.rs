@@ -1,0 +1,300 @@
+//! Sidecars and init containers: whether the pod has them, where they go, and `image: auto` overrides.
+
+use super::claims::escape;
+use super::{Edit, Parties, Planner, keys};
+use crate::inject::NativeSidecars;
+use crate::inject::field::quote;
+use crate::inject::overlay::text;
+use crate::inject::pod::{ContainerList, PodDocument};
+use crate::inject::template::spec::{Order, SidecarKind};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+
+/// `image` of a container by which a pod overrides fields of a sidecar.
+pub const AUTO: &str = "auto";
+
+/// Where each container of the pod stands, and where new ones go.
+pub(super) struct Placement<'a> {
+    /// Name → list and position; ephemeral containers have none.
+    names: HashMap<&'a str, Option<(ContainerList, usize)>>,
+    init_containers: Arrangement<'a>,
+    containers: Arrangement<'a>,
+}
+
+/// One list under construction.
+struct Arrangement<'a> {
+    list: ContainerList,
+    first: Vec<Value>,
+    /// The pod's own by name, and new ones before and after them.
+    middle: Vec<Slot<'a>>,
+    last: Vec<Value>,
+}
+
+enum Slot<'a> {
+    Own(&'a str),
+    New { after: Option<&'a str>, container: Value },
+}
+
+impl<'a> Placement<'a> {
+    pub fn new(pod: &'a PodDocument) -> Self {
+        let mut names = HashMap::new();
+        for list in [ContainerList::Containers, ContainerList::InitContainers] {
+            let of_list = pod.containers(list).iter().enumerate();
+            names.extend(of_list.map(|(index, container)| (text(container, "name"), Some((list, index)))));
+        }
+        names.extend(pod.spec_items("ephemeralContainers").iter().map(|container| (text(container, "name"), None)));
+        let arrangement = |list| Arrangement::new(list, pod);
+        Self {
+            names,
+            init_containers: arrangement(ContainerList::InitContainers),
+            containers: arrangement(ContainerList::Containers),
+        }
+    }
+
+    fn list(&mut self, list: ContainerList) -> &mut Arrangement<'a> {
+        match list {
+            ContainerList::Containers => &mut self.containers,
+            ContainerList::InitContainers => &mut self.init_containers,
+        }
+    }
+
+    /// Everything that is to be inserted.
+    pub fn new_containers(&self) -> Vec<Value> {
+        [&self.init_containers, &self.containers].into_iter().flat_map(Arrangement::new_containers).cloned().collect()
+    }
+
+    /// Insertions in the order in which they are to be carried out.
+    pub fn arrange(&mut self) -> Vec<Edit> {
+        let mut edits = self.init_containers.arrange();
+        edits.extend(self.containers.arrange());
+        edits
+    }
+}
+
+impl<'a> Arrangement<'a> {
+    fn new(list: ContainerList, pod: &'a PodDocument) -> Self {
+        let middle = pod.containers(list).iter().map(|container| Slot::Own(text(container, "name"))).collect();
+        Self { list, first: Vec::new(), middle, last: Vec::new() }
+    }
+
+    fn new_containers(&self) -> impl Iterator<Item = &Value> {
+        let middle = self.middle.iter().filter_map(|slot| match slot {
+            Slot::Own(_) => None,
+            Slot::New { container, .. } => Some(container),
+        });
+        self.first.iter().chain(middle).chain(&self.last)
+    }
+
+    fn own(&self, name: &str) -> Option<usize> {
+        self.middle.iter().position(|slot| matches!(slot, Slot::Own(own) if *own == name))
+    }
+
+    fn before(&mut self, position: usize, container: Value) {
+        self.middle.insert(position, Slot::New { after: None, container });
+    }
+
+    /// Right after the named container and what earlier templates put there.
+    fn after(&mut self, position: usize, container: Value) {
+        let Slot::Own(anchor) = self.middle[position] else { return };
+        let follows = |slot: &&Slot<'_>| matches!(slot, Slot::New { after: Some(name), .. } if *name == anchor);
+        let position = position + 1 + self.middle[position + 1..].iter().take_while(follows).count();
+        self.middle.insert(position, Slot::New { after: Some(anchor), container });
+    }
+
+    fn arrange(&mut self) -> Vec<Edit> {
+        let pointer = format!("/spec/{}", self.list.field());
+        let own = self.middle.iter().any(|slot| matches!(slot, Slot::Own(_)));
+        let first = std::mem::take(&mut self.first).into_iter().map(Some);
+        let middle = std::mem::take(&mut self.middle).into_iter().map(|slot| match slot {
+            Slot::Own(_) => None,
+            Slot::New { container, .. } => Some(container),
+        });
+        let last = std::mem::take(&mut self.last).into_iter().map(Some);
+        let all: Vec<Option<Value>> = first.chain(middle).chain(last).collect();
+        if !own {
+            let items: Vec<Value> = all.into_iter().flatten().collect();
+            return if items.is_empty() { Vec::new() } else { vec![Edit::Append { list: pointer, items }] };
+        }
+        let placed = all.into_iter().enumerate().filter_map(|(index, container)| Some((index, container?)));
+        placed.map(|(index, item)| Edit::Insert { list: pointer.clone(), index, item }).collect()
+    }
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn containers(&mut self, owner: usize) {
+        let candidate = &self.candidates[owner];
+        let placement = &candidate.template.placement;
+        let native = placement.sidecars == SidecarKind::Native && self.native == NativeSidecars::Supported;
+        let (list, default) = if native {
+            (ContainerList::InitContainers, Order::First)
+        } else {
+            (ContainerList::Containers, Order::Last)
+        };
+        if !native
+            && self.native == NativeSidecars::Unsupported
+            && !candidate.overlay.sidecars.is_empty()
+            && self.pod.is_owned_by_job()
+        {
+            let name = quote(&candidate.template.name);
+            self.plan.warnings.push(format!(
+                "a Job owns the pod, and without native sidecars it never completes beside those of template {name}"
+            ));
+        }
+        for sidecar in &candidate.overlay.sidecars {
+            let sidecar = with_restart_policy(sidecar, native);
+            self.container(owner, sidecar, list, placement.order.as_ref().unwrap_or(&default));
+        }
+        for container in &candidate.overlay.init_containers {
+            let order = placement.init_container_order.as_ref().unwrap_or(&Order::First);
+            self.container(owner, container.clone(), ContainerList::InitContainers, order);
+        }
+    }
+
+    fn container(&mut self, owner: usize, wanted: Value, list: ContainerList, order: &Order) {
+        let name = text(&wanted, "name").to_owned();
+        // Names of all lists form one set, so the place is that of the name alone.
+        let place = format!("{}/{}", list.field(), escape(&name));
+        let claimed = format!("container {}", escape(&name));
+        let found = self.placement.names.get(name.as_str()).copied();
+        match found {
+            None => {
+                if self.claim(owner, &claimed, &wanted, None) {
+                    self.record(owner, list, name);
+                    self.place(owner, wanted, list, order);
+                }
+            }
+            Some(Some((found_list, index))) => {
+                let existing = &self.pod.containers(found_list)[index];
+                if text(existing, "image") == AUTO {
+                    if self.claim(owner, &claimed, &wanted, None) {
+                        self.record(owner, found_list, name);
+                        self.fill(owner, &wanted, existing, found_list, index);
+                    }
+                } else if found_list == list {
+                    self.claim(owner, &claimed, &wanted, Some(existing));
+                } else {
+                    self.conflict_with_pod(owner, &place, &wanted, existing);
+                }
+            }
+            Some(None) => {
+                let message = format!(
+                    "{place}: the pod has an ephemeral container of this name, template {} wants a container",
+                    quote(&self.candidates[owner].template.name)
+                );
+                self.conflict(Parties::TemplateAndPod(owner), message);
+            }
+        }
+    }
+
+    fn record(&mut self, owner: usize, list: ContainerList, name: String) {
+        let record = &mut self.plan.records[owner];
+        match list {
+            ContainerList::Containers => record.containers.push(name),
+            ContainerList::InitContainers => record.init_containers.push(name),
+        }
+    }
+
+    fn place(&mut self, owner: usize, container: Value, list: ContainerList, order: &Order) {
+        let found = self.pod.spec_field(list.field());
+        self.touch(owner, list.field(), found);
+        let arrangement = self.placement.list(list);
+        let absent = match order {
+            Order::First => return arrangement.first.push(container),
+            Order::Last => return arrangement.last.push(container),
+            Order::Before(name) => match arrangement.own(name) {
+                Some(position) => return arrangement.before(position, container),
+                None => name,
+            },
+            Order::After(name) => match arrangement.own(name) {
+                Some(position) => return arrangement.after(position, container),
+                None => name,
+            },
+        };
+        let warning = format!(
+            "template {}: placement names {}, which is not among the pod's {}; placed as if it said nothing",
+            quote(&self.candidates[owner].template.name),
+            quote(absent),
+            list.field()
+        );
+        if !self.plan.warnings.contains(&warning) {
+            self.plan.warnings.push(warning);
+        }
+        match list {
+            ContainerList::Containers => self.placement.list(list).last.push(container),
+            ContainerList::InitContainers => self.placement.list(list).first.push(container),
+        }
+    }
+
+    /// The pod's fields and place win; the rest comes from the template.
+    fn fill(&mut self, owner: usize, wanted: &Value, existing: &'a Value, list: ContainerList, index: usize) {
+        let (Some(wanted), Some(found)) = (wanted.as_object(), existing.as_object()) else { return };
+        let place = format!("{}/{}", list.field(), escape(text(existing, "name")));
+        let pointer = format!("/spec/{}/{index}", list.field());
+        let mut rest = wanted.clone();
+        rest.remove("name");
+        if list == ContainerList::Containers {
+            // The place wins: among the containers it is no native sidecar.
+            rest.remove("restartPolicy");
+        }
+        if let Some(image) = rest.remove("image") {
+            self.plan.records[owner].replaced.insert(format!("{place}/image"), Value::from(AUTO));
+            self.plan.edits.push(Edit::Set { object: pointer.clone(), key: "image".to_owned(), value: image });
+        }
+        self.fill_object(owner, &place, &pointer, &rest, found);
+    }
+
+    fn fill_object(
+        &mut self,
+        owner: usize,
+        place: &str,
+        pointer: &str,
+        wanted: &Map<String, Value>,
+        found: &'a Map<String, Value>,
+    ) {
+        for (key, value) in wanted {
+            let (place, pointer_of_key) = (format!("{place}/{}", escape(key)), format!("{pointer}/{}", escape(key)));
+            match (found.get(key), value) {
+                (None | Some(Value::Null), _) => {
+                    match found.get(key) {
+                        Some(null) => drop(self.plan.records[owner].replaced.insert(place, null.clone())),
+                        None => self.plan.records[owner].added.push(place),
+                    }
+                    self.plan.edits.push(Edit::Set {
+                        object: pointer.to_owned(),
+                        key: key.clone(),
+                        value: value.clone(),
+                    });
+                }
+                (Some(Value::Object(inner)), Value::Object(value)) => {
+                    self.touch(owner, &place, found.get(key));
+                    self.fill_object(owner, &place, &pointer_of_key, value, inner);
+                }
+                (Some(Value::Array(items)), Value::Array(value)) => {
+                    let Some(merge_key) = keys::of(key) else { continue };
+                    let missing =
+                        |item: &&Value| !items.iter().any(|own| merge_key.value(own) == merge_key.value(item));
+                    let new: Vec<Value> = value.iter().filter(missing).cloned().collect();
+                    if !new.is_empty() {
+                        self.touch(owner, &place, found.get(key));
+                        self.add_keys(owner, &place, key, &new);
+                        self.append(&pointer_of_key, new);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A native sidecar restarts always; a plain container has no restart policy of its own.
+fn with_restart_policy(sidecar: &Value, native: bool) -> Value {
+    let mut sidecar = sidecar.clone();
+    if let Some(fields) = sidecar.as_object_mut() {
+        if native {
+            fields.insert("restartPolicy".to_owned(), Value::from("Always"));
+        } else {
+            fields.remove("restartPolicy");
+        }
+    }
+    sidecar
+}

@@ -1,0 +1,120 @@
+//! Whether the pod already has what a template would put in.
+//!
+//! Equal means: the same fields and values, but for what the API server fills in, what in-tree admission adds, and spelling.
+
+use super::keys;
+use crate::inject::quantity;
+use serde_json::{Map, Value};
+
+/// Where the service account's token is mounted by admission.
+pub const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// Whether `found` in the pod is `wanted` of the template.
+pub fn same(wanted: &Value, found: &Value) -> bool {
+    same_field("", wanted, found)
+}
+
+fn same_field(field: &str, wanted: &Value, found: &Value) -> bool {
+    match (wanted, found) {
+        (Value::Object(wanted), Value::Object(found)) => same_object(field, wanted, found),
+        (Value::Array(wanted), Value::Array(found)) => same_list(field, wanted, found),
+        (Value::Number(a), Value::Number(b)) => a == b || (a.as_f64() == b.as_f64() && a.is_f64() != b.is_f64()),
+        _ => wanted == found || same_quantity(field, wanted, found),
+    }
+}
+
+fn same_object(parent: &str, wanted: &Map<String, Value>, found: &Map<String, Value>) -> bool {
+    if parent == "resources" && (wanted.contains_key("limits") || found.contains_key("limits")) {
+        let (wanted, found) = (with_default_requests(wanted), with_default_requests(found));
+        return same_object("", &wanted, &found);
+    }
+    let quantities = matches!(parent, "limits" | "requests");
+    let kept = wanted.iter().all(|(key, value)| match found.get(key) {
+        Some(other) => same_field(if quantities { "quantity" } else { key }, value, other),
+        None => is_empty(value) || is_default(parent, key, value, wanted),
+    });
+    kept && found
+        .iter()
+        .all(|(key, value)| wanted.contains_key(key) || is_empty(value) || is_default(parent, key, value, wanted))
+}
+
+/// A resource with a limit and no request gets the limit as its request.
+fn with_default_requests(resources: &Map<String, Value>) -> Map<String, Value> {
+    let mut filled = resources.clone();
+    let limits = resources.get("limits").and_then(Value::as_object);
+    let requests = filled.entry("requests").or_insert_with(|| Value::Object(Map::new()));
+    if let (Some(limits), Some(requests)) = (limits, requests.as_object_mut()) {
+        for (resource, limit) in limits {
+            requests.entry(resource.clone()).or_insert_with(|| limit.clone());
+        }
+    }
+    filled
+}
+
+fn same_list(field: &str, wanted: &[Value], found: &[Value]) -> bool {
+    let token =
+        |item: &&Value| field == "volumeMounts" && item.get("mountPath").and_then(Value::as_str) == Some(TOKEN_PATH);
+    let wants_token = wanted.iter().any(|item| token(&item));
+    let mut found = found.iter().filter(|item| wants_token || !token(item));
+    let all = wanted.iter().all(|item| found.next().is_some_and(|other| same_field(field, item, other)));
+    all && found.next().is_none()
+}
+
+/// Two spellings of one quantity, in the fields that hold quantities.
+fn same_quantity(field: &str, wanted: &Value, found: &Value) -> bool {
+    matches!(field, "quantity" | "sizeLimit" | "divisor") && quantity::same(wanted, found)
+}
+
+/// What Go leaves out when it writes JSON.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Number(number) => number.as_i64() == Some(0),
+    }
+}
+
+/// Whether the API server fills in just this value (`pkg/apis/core/v1/defaults.go` of Kubernetes).
+fn is_default(parent: &str, key: &str, value: &Value, beside: &Map<String, Value>) -> bool {
+    let probe = matches!(parent, "livenessProbe" | "readinessProbe" | "startupProbe");
+    let file_source = matches!(parent, "configMap" | "secret" | "downwardAPI" | "projected");
+    match key {
+        "terminationMessagePath" => value == "/dev/termination-log",
+        "terminationMessagePolicy" => value == "File",
+        "imagePullPolicy" => value == default_pull_policy(beside),
+        "protocol" => value == "TCP",
+        "scheme" => value == "HTTP",
+        "path" if parent == "httpGet" => value == "/",
+        "apiVersion" if parent == "fieldRef" => value == "v1",
+        "divisor" => value == "0",
+        "timeoutSeconds" | "successThreshold" if probe => *value == 1,
+        "periodSeconds" if probe => *value == 10,
+        "failureThreshold" if probe => *value == 3,
+        "defaultMode" if file_source => *value == 420,
+        "expirationSeconds" if parent == "serviceAccountToken" => *value == 3600,
+        "procMount" => value == "Default",
+        "recursiveReadOnly" => value == "Disabled",
+        "resizePolicy" => value.as_array().is_some_and(|items| {
+            items.iter().all(|item| item.get("restartPolicy").is_some_and(|it| it == "NotRequired"))
+        }),
+        _ => false,
+    }
+}
+
+fn default_pull_policy(container: &Map<String, Value>) -> &'static str {
+    let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
+    let name = image.rsplit('/').next().unwrap_or_default();
+    match name.rsplit_once(':') {
+        _ if image.contains('@') => "IfNotPresent",
+        Some((_, tag)) if tag != "latest" => "IfNotPresent",
+        _ => "Always",
+    }
+}
+
+/// Whether a mount is the service account's token, which belongs to each container by itself.
+pub fn is_token_mount(mount: &Value) -> bool {
+    mount.get("mountPath").and_then(Value::as_str).is_some_and(|path| keys::clean_path(path) == TOKEN_PATH)
+}

@@ -1,0 +1,83 @@
+//! The merge-key table: by what items of each list are one and the same.
+//!
+//! Kubernetes' own keys (`x-kubernetes-patch-merge-key`), but for the two lists whose documented key is too coarse: ports and
+//! topologySpreadConstraints go by two fields, as server-side apply has them.
+
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// By what two items of a list are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MergeKey {
+    /// One field.
+    Field(&'static str),
+    /// A path, with or without a slash at its end.
+    Path(&'static str),
+    /// Two fields, the second with a default.
+    Fields(&'static str, &'static str, &'static str),
+    /// The whole value.
+    Whole,
+}
+
+/// Every list that is merged; lists that are not here are atomic.
+pub const TABLE: [(&str, MergeKey); 17] = [
+    ("containers", MergeKey::Field("name")),
+    ("initContainers", MergeKey::Field("name")),
+    ("volumes", MergeKey::Field("name")),
+    ("env", MergeKey::Field("name")),
+    ("imagePullSecrets", MergeKey::Field("name")),
+    ("volumeMounts", MergeKey::Path("mountPath")),
+    ("volumeDevices", MergeKey::Path("devicePath")),
+    ("ports", MergeKey::Fields("containerPort", "protocol", "TCP")),
+    ("hostAliases", MergeKey::Field("ip")),
+    ("topologySpreadConstraints", MergeKey::Fields("topologyKey", "whenUnsatisfiable", "")),
+    ("readinessGates", MergeKey::Field("conditionType")),
+    ("options", MergeKey::Field("name")),
+    ("tolerations", MergeKey::Whole),
+    ("envFrom", MergeKey::Whole),
+    ("nameservers", MergeKey::Whole),
+    ("searches", MergeKey::Whole),
+    ("resizePolicy", MergeKey::Field("resourceName")),
+];
+
+/// The key of a list field; `None` for an atomic list.
+pub fn of(list: &str) -> Option<MergeKey> {
+    TABLE.iter().find(|(name, _)| *name == list).map(|(_, key)| *key)
+}
+
+impl MergeKey {
+    /// The key of one item, as text.
+    pub fn value<'a>(&self, item: &'a Value) -> Cow<'a, str> {
+        match self {
+            Self::Field(field) => text(item, field),
+            Self::Path(field) => match text(item, field) {
+                Cow::Borrowed(path) => Cow::Borrowed(clean_path(path)),
+                Cow::Owned(path) => Cow::Owned(clean_path(&path).to_owned()),
+            },
+            Self::Fields(first, second, default) => {
+                let second = item.get(second).and_then(Value::as_str).unwrap_or(default);
+                Cow::Owned(format!("{}/{second}", text(item, first)))
+            }
+            Self::Whole => text_of(item),
+        }
+    }
+}
+
+fn text<'a>(item: &'a Value, field: &str) -> Cow<'a, str> {
+    item.get(field).map_or(Cow::Borrowed(""), text_of)
+}
+
+fn text_of(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => Cow::Borrowed(text),
+        other => Cow::Owned(other.to_string()),
+    }
+}
+
+/// A mount path without a slash at its end: `/logs/` and `/logs` are one place.
+pub fn clean_path(path: &str) -> &str {
+    match path.trim_end_matches('/') {
+        "" if !path.is_empty() => "/",
+        clean => clean,
+    }
+}

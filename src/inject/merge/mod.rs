@@ -1,0 +1,225 @@
+//! The merge: what the overlays would change in a pod, and every conflict, before anything is written.
+//!
+//! Invariant: a [`Plan`] only adds. Nothing of the user's is replaced, reordered or removed; what the API server has filled in
+//! counts as unset. A plan with conflicts is not carried out.
+
+pub mod equal;
+pub mod keys;
+
+mod apply;
+mod claims;
+mod containers;
+mod pod_fields;
+mod ports;
+
+use super::NativeSidecars;
+use super::overlay::Overlay;
+use super::pod::{ContainerList, PodDocument};
+use super::template::Template;
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+
+pub use apply::{Editor, Misfit};
+use claims::Claims;
+pub use claims::{Conflict, Parties, escape};
+
+/// A template that is to be put in, rendered for this pod.
+pub struct Candidate<'a> {
+    pub template: &'a Template,
+    pub overlay: Cow<'a, Overlay>,
+    /// The app containers that it touches, by list and position.
+    pub selected: Vec<(ContainerList, usize)>,
+}
+
+/// What a template puts into the pod; the status annotation is made of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Record {
+    pub containers: Vec<String>,
+    pub init_containers: Vec<String>,
+    pub volumes: Vec<String>,
+    /// Everything else, by key.
+    pub added: Vec<String>,
+    /// Values that were filled in by the API server, or empty, and had to give way, by key.
+    pub replaced: Map<String, Value>,
+}
+
+impl Record {
+    /// Whether the pod has all of the template already.
+    pub fn is_nothing(&self) -> bool {
+        self.containers.is_empty()
+            && self.init_containers.is_empty()
+            && self.volumes.is_empty()
+            && self.added.is_empty()
+            && self.replaced.is_empty()
+    }
+}
+
+/// One change of the tree.
+#[derive(Debug)]
+enum Edit {
+    /// Items at the end of the list at this pointer; the list may be absent.
+    Append { list: String, items: Vec<Value> },
+    /// An item of the list at this pointer, at this position of the finished list.
+    Insert { list: String, index: usize, item: Value },
+    /// A member of the object at this pointer; the object may be absent.
+    Set { object: String, key: String, value: Value },
+    /// A member that the API server computed and that no longer holds.
+    Remove { object: String, key: String },
+}
+
+/// What is to be done, or why it cannot be.
+#[derive(Default)]
+pub struct Plan {
+    edits: Vec<Edit>,
+    /// One a candidate, in their order.
+    pub records: Vec<Record>,
+    pub conflicts: Vec<Conflict>,
+    pub warnings: Vec<String>,
+}
+
+/// Plans the merge of all candidates into the pod.
+pub fn plan(pod: &PodDocument, candidates: &[Candidate<'_>], native: NativeSidecars) -> Plan {
+    let mut planner = Planner::new(pod, candidates, native);
+    for owner in 0..candidates.len() {
+        planner.volumes(owner);
+        planner.app(owner);
+        planner.containers(owner);
+        planner.pod_fields(owner);
+        planner.metadata(owner);
+    }
+    planner.finish()
+}
+
+struct Planner<'a> {
+    pod: &'a PodDocument,
+    candidates: &'a [Candidate<'a>],
+    native: NativeSidecars,
+    claims: Claims<'a>,
+    plan: Plan,
+    placement: containers::Placement<'a>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(pod: &'a PodDocument, candidates: &'a [Candidate<'a>], native: NativeSidecars) -> Self {
+        let plan = Plan { records: vec![Record::default(); candidates.len()], ..Plan::default() };
+        Self { pod, candidates, native, claims: Claims::default(), plan, placement: containers::Placement::new(pod) }
+    }
+
+    fn overlay(&self, owner: usize) -> &'a Overlay {
+        &self.candidates[owner].overlay
+    }
+
+    fn volumes(&mut self, owner: usize) {
+        let new =
+            self.merge_list(owner, "volumes", "volumes", self.pod.spec_field("volumes"), &self.overlay(owner).volumes);
+        let names = new.iter().map(|volume| super::overlay::text(volume, "name").to_owned());
+        self.plan.records[owner].volumes.extend(names);
+        self.append("/spec/volumes", new);
+    }
+
+    fn app(&mut self, owner: usize) {
+        let overlay = self.overlay(owner);
+        let lists = [("env", &overlay.env), ("envFrom", &overlay.env_from), ("volumeMounts", &overlay.volume_mounts)];
+        for &(list, index) in &self.candidates[owner].selected {
+            let container = &self.pod.containers(list)[index];
+            let name = super::overlay::text(container, "name");
+            for (field, wanted) in lists {
+                if !wanted.is_empty() {
+                    let key = format!("{}/{}/{field}", list.field(), claims::escape(name));
+                    let new = self.merge_list(owner, &key, field, container.get(field), wanted);
+                    self.add_keys(owner, &key, field, &new);
+                    self.append(&format!("/spec/{}/{index}/{field}", list.field()), new);
+                }
+            }
+        }
+    }
+
+    fn metadata(&mut self, owner: usize) {
+        let overlay = self.overlay(owner);
+        for (field, wanted) in [("labels", &overlay.labels), ("annotations", &overlay.annotations)] {
+            let found = self.pod.metadata_field(field);
+            for (key, value) in wanted {
+                // A key that the pod has keeps the pod's value, without conflict.
+                if found.and_then(|map| map.get(key)).is_some_and(|value| !value.is_null()) {
+                    continue;
+                }
+                let place = format!("{field}/{}", claims::escape(key));
+                if self.claim(owner, &place, value, None) {
+                    self.touch(owner, field, found);
+                    self.plan.records[owner].added.push(place);
+                    self.set("/metadata", field, key, value.clone());
+                }
+            }
+        }
+    }
+
+    /// The items of `wanted` that the pod does not have yet; conflicts are noted.
+    fn merge_list(
+        &mut self,
+        owner: usize,
+        place: &str,
+        field: &str,
+        found: Option<&'a Value>,
+        wanted: &'a [Value],
+    ) -> Vec<Value> {
+        let Some(key) = keys::of(field) else { return Vec::new() };
+        let mut new = Vec::new();
+        for item in wanted {
+            let item_key = key.value(item);
+            let existing = self.claims.find(place, key, found, &item_key);
+            if self.claim(owner, &format!("{place}/{}", claims::escape(&item_key)), item, existing) {
+                new.push(item.clone());
+            }
+        }
+        if !new.is_empty() {
+            self.touch(owner, place, found);
+        }
+        new
+    }
+
+    fn add_keys(&mut self, owner: usize, place: &str, field: &str, items: &[Value]) {
+        if let Some(key) = keys::of(field) {
+            let added = items.iter().map(|item| format!("{place}/{}", claims::escape(&key.value(item))));
+            self.plan.records[owner].added.extend(added);
+        }
+    }
+
+    /// Remembers a list or map that was there but empty, so that taking things out again leaves it as it was.
+    fn touch(&mut self, owner: usize, place: &str, found: Option<&Value>) {
+        let empty = match found {
+            Some(Value::Null) => true,
+            Some(Value::Array(items)) => items.is_empty(),
+            Some(Value::Object(fields)) => fields.is_empty(),
+            _ => false,
+        };
+        if let (true, Some(value)) = (empty && self.claims.touch(place), found) {
+            self.plan.records[owner].replaced.insert(place.to_owned(), value.clone());
+        }
+    }
+
+    fn append(&mut self, list: &str, items: Vec<Value>) {
+        if items.is_empty() {
+            return;
+        }
+        for edit in &mut self.plan.edits {
+            if let Edit::Append { list: other, items: earlier } = edit
+                && other == list
+            {
+                earlier.extend(items);
+                return;
+            }
+        }
+        self.plan.edits.push(Edit::Append { list: list.to_owned(), items });
+    }
+
+    fn set(&mut self, parent: &str, field: &str, key: &str, value: Value) {
+        self.plan.edits.push(Edit::Set { object: format!("{parent}/{field}"), key: key.to_owned(), value });
+    }
+
+    fn finish(mut self) -> Plan {
+        self.check_ports();
+        let inserts = self.placement.arrange();
+        self.plan.edits.extend(inserts);
+        self.plan
+    }
+}

@@ -1,0 +1,103 @@
+//! The `pod:` fields of a template: lists by their keys, maps recursively, one value for each scalar.
+
+use super::claims::escape;
+use super::{Edit, Planner, keys};
+use serde_json::{Map, Value};
+
+impl<'a> Planner<'a> {
+    pub(super) fn pod_fields(&mut self, owner: usize) {
+        let wanted = &self.overlay(owner).pod;
+        if !wanted.is_empty() {
+            let found = self.pod.tree().get("spec");
+            self.merge_object(owner, "spec", "/spec", wanted, found, Depth::Spec);
+        }
+    }
+
+    fn merge_object(
+        &mut self,
+        owner: usize,
+        place: &str,
+        pointer: &str,
+        wanted: &'a Map<String, Value>,
+        found: Option<&'a Value>,
+        depth: Depth,
+    ) {
+        for (key, value) in wanted {
+            let existing = found.and_then(|found| found.get(key));
+            let below = format!("{place}/{}", escape(key));
+            let pointer_below = format!("{pointer}/{}", escape(key));
+            match value {
+                Value::Array(items) if keys::of(key).is_some() => {
+                    let new = self.merge_list(owner, &below, key, existing, items);
+                    self.add_keys(owner, &below, key, &new);
+                    self.append(&pointer_below, new);
+                }
+                Value::Object(fields) if existing.is_none_or(|existing| existing.is_object() || existing.is_null()) => {
+                    if !fields.is_empty() {
+                        self.touch(owner, &below, existing);
+                        self.merge_object(owner, &below, &pointer_below, fields, existing, Depth::Below);
+                    }
+                }
+                _ => self.merge_leaf(owner, &below, pointer, key, value, existing, depth),
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a leaf has a place in the pod, in the patch and in the template")]
+    fn merge_leaf(
+        &mut self,
+        owner: usize,
+        place: &str,
+        pointer: &str,
+        key: &str,
+        wanted: &Value,
+        existing: Option<&'a Value>,
+        depth: Depth,
+    ) {
+        let unset = existing.is_none_or(|value| value.is_null() || (depth == Depth::Spec && is_filled_in(key, value)));
+        let same = unset && existing == Some(wanted);
+        if same || !self.claim(owner, place, wanted, existing.filter(|_| !unset)) {
+            return;
+        }
+        match existing {
+            Some(old) => drop(self.plan.records[owner].replaced.insert(place.to_owned(), old.clone())),
+            None => self.plan.records[owner].added.push(place.to_owned()),
+        }
+        self.plan.edits.push(Edit::Set { object: pointer.to_owned(), key: key.to_owned(), value: wanted.clone() });
+        if depth == Depth::Spec && key == "priorityClassName" {
+            self.drop_computed_priority(owner);
+        }
+    }
+
+    /// The Priority plugin computed these for a pod without a class, and refuses a class that they contradict.
+    fn drop_computed_priority(&mut self, owner: usize) {
+        if self.pod.spec_field("priority").is_some_and(|priority| *priority != 0) {
+            return;
+        }
+        for key in ["priority", "preemptionPolicy"] {
+            if let Some(old) = self.pod.spec_field(key) {
+                self.plan.records[owner].replaced.insert(format!("spec/{key}"), old.clone());
+                self.plan.edits.push(Edit::Remove { object: "/spec".to_owned(), key: key.to_owned() });
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Spec,
+    Below,
+}
+
+/// What the API server has filled in before admission: it counts as unset.
+fn is_filled_in(field: &str, value: &Value) -> bool {
+    match field {
+        "terminationGracePeriodSeconds" => *value == 30,
+        "dnsPolicy" => value == "ClusterFirst",
+        "schedulerName" => value == "default-scheduler",
+        "serviceAccountName" => value == "default" || value == "",
+        "enableServiceLinks" => *value == true,
+        "priorityClassName" | "runtimeClassName" => value == "",
+        _ => false,
+    }
+}

@@ -1,0 +1,151 @@
+//! Ports: the containers of a pod share one network, so numbers and names are unique among those that run at the same time.
+
+use super::claims::Parties;
+use super::{Edit, Planner};
+use crate::inject::field::quote;
+use crate::inject::overlay::{items, text};
+use crate::inject::pod::ContainerList;
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// A port as declared by a container.
+struct Port<'v> {
+    container: &'v str,
+    /// The candidate that brings it; none for the pod's own.
+    owner: Option<usize>,
+    number: i64,
+    protocol: &'v str,
+    name: &'v str,
+    host: Option<i64>,
+}
+
+impl Planner<'_> {
+    pub(super) fn check_ports(&mut self) {
+        let brought = self.placement.new_containers();
+        let filled = self.filled_ports();
+        if brought.iter().all(|container| items(container, "ports").is_empty()) && filled.is_empty() {
+            return;
+        }
+        let mut ports: Vec<Port<'_>> = Vec::new();
+        for list in [ContainerList::Containers, ContainerList::InitContainers] {
+            for container in self.pod.containers(list).iter().filter(|container| runs_along(container, list)) {
+                ports.extend(
+                    items(container, "ports").iter().map(|port| Port::new(text(container, "name"), port, None)),
+                );
+            }
+        }
+        for (container, owner, port) in &filled {
+            ports.push(Port::new(container, port, Some(*owner)));
+        }
+        for container in &brought {
+            let owner = self.owner_of(text(container, "name"));
+            ports.extend(items(container, "ports").iter().map(|port| Port::new(text(container, "name"), port, owner)));
+        }
+        let host_network = self.pod.spec_field("hostNetwork") == Some(&Value::Bool(true));
+        let conflicts = find(&ports, host_network);
+        for (parties, message) in conflicts {
+            self.conflict(parties, message);
+        }
+    }
+
+    /// Ports that `image: auto` containers take from their templates: container, owner, port.
+    fn filled_ports(&self) -> Vec<(String, usize, Value)> {
+        let mut filled = Vec::new();
+        for edit in &self.plan.edits {
+            let (pointer, ports): (&str, &[Value]) = match edit {
+                Edit::Append { list, items } => match list.strip_suffix("/ports") {
+                    Some(container) => (container, items),
+                    None => continue,
+                },
+                Edit::Set { object, key, value } if key == "ports" => {
+                    (object, value.as_array().map_or(&[], Vec::as_slice))
+                }
+                _ => continue,
+            };
+            let Some(name) = self.pod.tree().pointer(pointer).map(|container| text(container, "name").to_owned())
+            else {
+                continue;
+            };
+            let Some(owner) = self.owner_of(&name) else { continue };
+            filled.extend(ports.iter().map(|port| (name.clone(), owner, port.clone())));
+        }
+        filled
+    }
+
+    fn owner_of(&self, container: &str) -> Option<usize> {
+        self.plan
+            .records
+            .iter()
+            .position(|record| record.containers.iter().chain(&record.init_containers).any(|name| name == container))
+    }
+}
+
+impl<'v> Port<'v> {
+    fn new(container: &'v str, port: &'v Value, owner: Option<usize>) -> Self {
+        Self {
+            container,
+            owner,
+            number: port.get("containerPort").and_then(Value::as_i64).unwrap_or_default(),
+            protocol: port.get("protocol").and_then(Value::as_str).unwrap_or("TCP"),
+            name: text(port, "name"),
+            host: port.get("hostPort").and_then(Value::as_i64).filter(|port| *port != 0),
+        }
+    }
+}
+
+/// Run-once init containers are gone when the others run.
+fn runs_along(container: &Value, list: ContainerList) -> bool {
+    list == ContainerList::Containers || text(container, "restartPolicy") == "Always"
+}
+
+fn find(ports: &[Port<'_>], host_network: bool) -> Vec<(Parties, String)> {
+    let mut conflicts = Vec::new();
+    let mut numbers: HashMap<(i64, &str), &Port<'_>> = HashMap::new();
+    let mut names: HashMap<&str, &Port<'_>> = HashMap::new();
+    for port in ports {
+        match numbers.get(&(port.number, port.protocol)) {
+            Some(other) if other.container != port.container => {
+                let what = format!("port {}/{}", port.number, port.protocol);
+                conflicts.extend(between(&what, other, port));
+            }
+            Some(_) => {}
+            None => drop(numbers.insert((port.number, port.protocol), port)),
+        }
+        match names.get(port.name) {
+            Some(other) if other.container != port.container || other.number != port.number => {
+                conflicts.extend(between(&format!("port name {}", quote(port.name)), other, port));
+            }
+            Some(_) => {}
+            None if port.name.is_empty() => {}
+            None => drop(names.insert(port.name, port)),
+        }
+        if let (true, Some(host), Some(owner)) = (host_network, port.host, port.owner)
+            && host != port.number
+        {
+            let message = format!(
+                "container {}: hostPort {host} must be the containerPort {} in a host-network pod",
+                quote(port.container),
+                port.number
+            );
+            conflicts.push((Parties::TemplateAndPod(owner), message));
+        }
+    }
+    conflicts
+}
+
+fn between(what: &str, one: &Port<'_>, other: &Port<'_>) -> Option<(Parties, String)> {
+    let parties = match (one.owner, other.owner) {
+        (None, None) => return None,
+        (Some(owner), None) | (None, Some(owner)) => Parties::TemplateAndPod(owner),
+        (Some(a), Some(b)) if a == b => Parties::TemplateAndPod(a),
+        (Some(a), Some(b)) => Parties::Templates(a, b),
+    };
+    Some((
+        parties,
+        format!(
+            "{what} is declared by the containers {} and {}, which share one network",
+            quote(one.container),
+            quote(other.container)
+        ),
+    ))
+}

@@ -1,0 +1,417 @@
+//! The injection from start to end: one step a function, in the order in which they happen.
+//!
+//! 1. [`decide::of_request`]: is it the creation of a pod at all?
+//! 2. [`decide::Standing::asked`]: what stands against it, and what is asked for?
+//! 3. [`Run::choose`]: what is there already; which templates can this pod have?
+//! 4. [`Run::plan`]: what would they change, and where does that conflict?
+//! 5. [`Run::carry_out`]: change the tree, write the status, check the result.
+//!
+//! Nothing is written before all conflicts are found.
+
+use super::annotations::{self, DEFAULT_CONTAINER};
+use super::decide::{self, Asked, Standing, Verdict};
+use super::error::{Blame, ErrorCode, InjectError, Problem};
+use super::field::{nearest, quote};
+use super::merge::{self, Candidate, Editor, Parties, Plan, Record};
+use super::overlay::text;
+use super::pod::{ContainerList, PodDocument, PodHead};
+use super::prepare::{Preparation, Refusal};
+use super::status::{Status, TemplateStatus};
+use super::template::spec::OnError;
+use super::template::{Entry, Template};
+use super::{Injection, Injector, Outcome, Request, Skip, SkipReason, validate};
+use serde_json::{Map, Value};
+
+/// Runs all steps.
+pub(super) fn run(injector: &Injector, request: &Request<'_>) -> Result<Outcome, InjectError> {
+    let reasons = decide::of_request(request);
+    if !reasons.is_empty() {
+        return Ok(skipped(reasons));
+    }
+    let head = PodHead::parse(request.object).map_err(|error| pod_invalid(&error))?;
+    let standing = Standing {
+        keys: &injector.keys,
+        head: &head,
+        request,
+        excluded: &injector.settings.excluded_namespaces,
+        templates: &injector.templates,
+    };
+    let asked = match standing.asked() {
+        Ok(asked) if asked == Asked::default() => return Ok(skipped(vec![SkipReason::NotRequested])),
+        Ok(asked) => asked,
+        Err(Verdict::Skip(reasons)) => return Ok(skipped(reasons)),
+        Err(Verdict::Refuse(problem)) => return Err(InjectError::from(vec![problem])),
+    };
+    let pod = PodDocument::parse(request.object).map_err(|error| pod_invalid(&error))?;
+    let status = Status::of(&pod, &injector.keys.status);
+    let mut run = Run { injector, request, head: &head, pod: &pod, status: &status, notes: Notes::default() };
+    let candidates = run.choose(&asked)?;
+    let (candidates, plan) = run.plan(candidates)?;
+    run.carry_out(&candidates, plan)
+}
+
+fn skipped(reasons: Vec<SkipReason>) -> Outcome {
+    Outcome::Skipped(Skip { reasons, ..Skip::default() })
+}
+
+fn pod_invalid(message: &str) -> InjectError {
+    let message = format!("the object is no valid pod: {message}");
+    InjectError::from(vec![Problem { code: ErrorCode::PodInvalid, template: None, annotation: None, message }])
+}
+
+/// What is said about a pod besides the patch.
+#[derive(Default)]
+struct Notes {
+    warnings: Vec<String>,
+    /// Errors that `onError: Skip` turned into warnings.
+    errors: Vec<ErrorCode>,
+    /// Templates that the pod carries already.
+    done: Vec<String>,
+}
+
+struct Run<'a> {
+    injector: &'a Injector,
+    request: &'a Request<'a>,
+    head: &'a PodHead<'a>,
+    pod: &'a PodDocument,
+    status: &'a [TemplateStatus],
+    notes: Notes,
+}
+
+impl<'a> Run<'a> {
+    /// Templates that are to be put in, rendered. All problems of all templates are collected.
+    fn choose(&mut self, asked: &Asked) -> Result<Vec<Candidate<'a>>, InjectError> {
+        let mut problems = Vec::new();
+        let mut templates = Vec::new();
+        for name in &asked.named {
+            self.resolve(name, Origin::Named, &mut templates, &mut problems);
+        }
+        for name in &asked.automatic {
+            self.resolve(name, Origin::Automatic, &mut templates, &mut problems);
+        }
+        let narrowed = self.narrowed(&mut problems);
+        let foreign = self.foreign(&templates);
+        let preparation = Preparation {
+            settings: &self.injector.settings,
+            keys: &self.injector.keys,
+            request: self.request,
+            head: self.head,
+            pod: self.pod,
+            foreign: &foreign,
+            narrowed: narrowed.as_deref(),
+        };
+        let mut candidates = Vec::new();
+        for (template, origin) in templates {
+            let prepared = preparation.candidate(template, &mut self.notes.warnings);
+            candidates.extend(self.accept(template, origin, prepared, &mut problems));
+        }
+        problems.extend(self.unclaimed(&candidates));
+        if problems.is_empty() { Ok(candidates) } else { Err(InjectError::from(problems)) }
+    }
+
+    /// A template under a name, unless the pod carries it already.
+    fn resolve(
+        &mut self,
+        name: &str,
+        origin: Origin,
+        found: &mut Vec<(&'a Template, Origin)>,
+        problems: &mut Vec<Problem>,
+    ) {
+        let entry = self.injector.templates.get(name);
+        if let Some(done) = self.status.iter().find(|entry| entry.name == name) {
+            if let Some(Entry::Ready(template)) = entry
+                && template.revision != done.revision
+            {
+                let shown = quote(name);
+                let message = format!(
+                    "template {shown}: the pod carries revision {}, the current one is {}",
+                    quote(&done.revision),
+                    template.revision
+                );
+                self.notes.warnings.push(message);
+            }
+            self.notes.done.push(name.to_owned());
+            return;
+        }
+        match entry {
+            Some(Entry::Ready(template)) => found.push((template, origin)),
+            Some(Entry::Broken(cause)) => {
+                let message = format!("template {} cannot be used: {cause}", quote(name));
+                problems.push(self.problem(ErrorCode::TemplateBroken, name, message));
+            }
+            None => problems.push(self.problem(ErrorCode::TemplateNotFound, name, self.not_found(name))),
+        }
+    }
+
+    fn problem(&self, code: ErrorCode, name: &str, message: String) -> Problem {
+        // An unknown name is the pod's text, not a template: it stays out of logs.
+        let template = (code != ErrorCode::TemplateNotFound).then(|| name.to_owned());
+        Problem { code, template, annotation: Some(self.injector.keys.inject.clone()), message }
+    }
+
+    fn not_found(&self, name: &str) -> String {
+        const SHOWN: usize = 10;
+        let known = self.injector.templates.names();
+        let hint = nearest(name, known.iter().copied())
+            .map(|near| format!("; did you mean {}?", quote(near)))
+            .unwrap_or_default();
+        let list = match known.len() {
+            0 => "no template is loaded".to_owned(),
+            count if count > SHOWN => format!("known: {} and {} more", known[..SHOWN].join(", "), count - SHOWN),
+            _ => format!("known: {}", known.join(", ")),
+        };
+        format!("annotation {}: template {} does not exist{hint} ({list})", self.injector.keys.inject, quote(name))
+    }
+
+    /// The app containers that the pod's annotation names; each must exist.
+    fn narrowed(&self, problems: &mut Vec<Problem>) -> Option<Vec<String>> {
+        let key = &self.injector.keys.containers;
+        let names = annotations::parse_list(self.head.annotation(key)?);
+        let containers: Vec<&str> =
+            self.pod.containers(ContainerList::Containers).iter().map(|one| text(one, "name")).collect();
+        for name in names.iter().filter(|name| !containers.contains(&name.as_str())) {
+            let message =
+                format!("annotation {key}: the pod has no container {}; it has {}", quote(name), containers.join(", "));
+            problems.push(Problem {
+                code: ErrorCode::ContainerNotFound,
+                template: None,
+                annotation: Some(key.clone()),
+                message,
+            });
+        }
+        Some(names)
+    }
+
+    /// Containers that are not the app's: put in earlier, or overriding a sidecar, or a sidecar already.
+    fn foreign(&self, templates: &[(&'a Template, Origin)]) -> Vec<&'a str> {
+        let status: &'a [TemplateStatus] = self.status;
+        let mut names: Vec<&str> = status.iter().flat_map(TemplateStatus::container_names).collect();
+        names.extend(self.auto_containers());
+        names.extend(
+            templates.iter().flat_map(|(template, _)| {
+                template.rendered().into_iter().flat_map(|overlay| overlay.container_names())
+            }),
+        );
+        names
+    }
+
+    fn auto_containers(&self) -> impl Iterator<Item = &'a str> {
+        let pod: &'a PodDocument = self.pod;
+        let all = pod.containers(ContainerList::Containers).iter().chain(pod.containers(ContainerList::InitContainers));
+        all.filter(|container| text(container, "image") == "auto").map(|container| text(container, "name"))
+    }
+
+    fn accept(
+        &mut self,
+        template: &'a Template,
+        origin: Origin,
+        prepared: Result<Candidate<'a>, Refusal>,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Candidate<'a>> {
+        let found = match (prepared, origin) {
+            (Ok(candidate), _) => return Some(candidate),
+            (Err(Refusal::NotAllowed(_)), Origin::Automatic) => return None,
+            (Err(Refusal::NotAllowed(why)), Origin::Named) => {
+                let name = &template.name;
+                vec![self.problem(
+                    ErrorCode::TemplateNotAllowed,
+                    name,
+                    format!("template {} is not for this pod: {why}", quote(name)),
+                )]
+            }
+            // A key that a condition reads and the pod lacks: not the pod for a template that nobody asked for.
+            (Err(Refusal::Problems(found)), Origin::Automatic)
+                if found.iter().all(|one| one.code == ErrorCode::ExpressionMissingKey) =>
+            {
+                return None;
+            }
+            (Err(Refusal::Problems(found)), _) => found,
+        };
+        self.leave_out_or_report(template, found, problems);
+        None
+    }
+
+    /// `onError: Skip` turns what the pod's author could mend into warnings.
+    fn leave_out_or_report(&mut self, template: &Template, found: Vec<Problem>, problems: &mut Vec<Problem>) {
+        let mendable = found.iter().all(|problem| problem.code.blame() == Blame::Pod);
+        if template.on_error == OnError::Skip && mendable {
+            for problem in found {
+                self.notes.warnings.push(format!("left out: {}: {}", problem.code.code(), problem.message));
+                self.notes.errors.push(problem.code);
+            }
+        } else {
+            problems.extend(found);
+        }
+    }
+
+    /// Containers that wait for a template nobody brings.
+    fn unclaimed(&self, candidates: &[Candidate<'_>]) -> Vec<Problem> {
+        let claimed =
+            |name: &str| candidates.iter().any(|candidate| candidate.overlay.container_names().any(|one| one == name));
+        let loose = self.auto_containers().filter(|name| !claimed(name));
+        loose
+            .map(|name| {
+                let message = format!(
+                    "container {} has \"image: auto\", but no template that the pod gets has a container of this name",
+                    quote(name)
+                );
+                Problem { code: ErrorCode::AutoContainerUnclaimed, template: None, annotation: None, message }
+            })
+            .collect()
+    }
+
+    /// Plans the merge; templates that may be skipped give way, and conflicts are counted anew.
+    fn plan(&mut self, mut candidates: Vec<Candidate<'a>>) -> Result<(Vec<Candidate<'a>>, Plan), InjectError> {
+        loop {
+            let plan = merge::plan(self.pod, &candidates, self.injector.settings.native_sidecars);
+            if plan.conflicts.is_empty() {
+                return Ok((candidates, plan));
+            }
+            let gives_way = |index: usize| {
+                let with_pod = plan.conflicts.iter().any(|conflict| conflict.parties == Parties::TemplateAndPod(index));
+                with_pod && candidates[index].template.on_error == OnError::Skip
+            };
+            let Some(index) = (0..candidates.len()).find(|index| gives_way(*index)) else {
+                return Err(InjectError::from(
+                    plan.conflicts.iter().map(|conflict| conflict_problem(conflict, &candidates)).collect::<Vec<_>>(),
+                ));
+            };
+            for conflict in plan.conflicts.iter().filter(|conflict| conflict.parties == Parties::TemplateAndPod(index))
+            {
+                self.notes.warnings.push(format!("left out: conflict: {}", conflict.message));
+                self.notes.errors.push(ErrorCode::Conflict);
+            }
+            candidates.remove(index);
+        }
+    }
+
+    /// Changes the tree and writes what was changed into the status.
+    fn carry_out(mut self, candidates: &[Candidate<'_>], mut plan: Plan) -> Result<Outcome, InjectError> {
+        self.notes.warnings.append(&mut plan.warnings);
+        let mut records = std::mem::take(&mut plan.records);
+        let already = candidates.iter().zip(&records).filter(|(_, record)| record.is_nothing());
+        self.notes.done.extend(already.map(|(candidate, _)| candidate.template.name.clone()));
+        let reasons = if self.notes.done.is_empty() { Vec::new() } else { vec![SkipReason::AlreadyInjected] };
+        let Some(first) = records.iter().position(|record| !record.is_nothing()) else {
+            return Ok(Outcome::Skipped(self.unchanged(reasons)));
+        };
+        self.note_empty_metadata(&mut records[first]);
+        let default_container = self.default_container();
+        if default_container.is_some() {
+            records[first].added.push(format!("annotations/{}", merge::escape(DEFAULT_CONTAINER)));
+        }
+        let names: Vec<&str> = candidates.iter().map(|candidate| candidate.template.name.as_str()).collect();
+        let put_in: Vec<(&Template, &Record)> = candidates
+            .iter()
+            .map(|candidate| candidate.template)
+            .zip(&records)
+            .filter(|(_, record)| !record.is_nothing())
+            .collect();
+        let mut editor = Editor::new(self.pod.tree().clone());
+        self.edit(&mut editor, plan, &put_in, default_container).map_err(|misfit| internal(&misfit.to_string()))?;
+        let problems = validate::check(editor.tree(), &records);
+        if !problems.is_empty() {
+            return Err(InjectError::from(problems));
+        }
+        debug_assert!(!names.is_empty());
+        let templates = put_in.iter().map(|(template, _)| template.name.clone()).collect();
+        let (pod, patch) = editor.finish();
+        Ok(Outcome::Injected(Injection { patch, pod, templates, reasons, warnings: self.notes.warnings }))
+    }
+
+    fn unchanged(self, reasons: Vec<SkipReason>) -> Skip {
+        let nothing = reasons.is_empty() && self.notes.errors.is_empty();
+        let reasons = if nothing { vec![SkipReason::NotRequested] } else { reasons };
+        Skip { reasons, errors: self.notes.errors, templates: self.notes.done, warnings: self.notes.warnings }
+    }
+
+    fn edit(
+        &self,
+        editor: &mut Editor,
+        plan: Plan,
+        put_in: &[(&Template, &Record)],
+        default_container: Option<&str>,
+    ) -> Result<(), merge::Misfit> {
+        let keys = &self.injector.keys;
+        editor.apply(plan)?;
+        for (template, _) in put_in {
+            editor.set("/metadata/labels", &keys.revision(&template.name), Value::from(template.revision.as_str()))?;
+        }
+        if let Some(name) = default_container {
+            editor.set("/metadata/annotations", DEFAULT_CONTAINER, Value::from(name))?;
+        }
+        let kept =
+            self.status.iter().filter(|entry| put_in.iter().all(|(template, _)| template.name != entry.name)).cloned();
+        let new = put_in.iter().map(|(template, record)| status_entry(template, record));
+        let status = Status::new(kept.chain(new).collect());
+        editor.set("/metadata/annotations", &keys.status, Value::from(status.to_annotation()))
+    }
+
+    /// Metadata that was there but empty, so that `uninject` leaves it as it was.
+    fn note_empty_metadata(&self, record: &mut Record) {
+        let metadata = self.pod.tree().get("metadata");
+        let fields = [
+            ("metadata", metadata),
+            ("labels", self.pod.metadata_field("labels")),
+            ("annotations", self.pod.metadata_field("annotations")),
+        ];
+        for (place, value) in fields {
+            if let Some(value) = value
+                && (value.is_null() || value.as_object().is_some_and(Map::is_empty))
+            {
+                record.replaced.insert(place.to_owned(), value.clone());
+            }
+        }
+    }
+
+    /// The app's first container, unless the pod names one itself.
+    fn default_container(&self) -> Option<&'a str> {
+        if self.pod.annotation(DEFAULT_CONTAINER).is_some() {
+            return None;
+        }
+        let status: &'a [TemplateStatus] = self.status;
+        let pod: &'a PodDocument = self.pod;
+        let foreign: Vec<&str> =
+            status.iter().flat_map(TemplateStatus::container_names).chain(self.auto_containers()).collect();
+        let mut own = pod.containers(ContainerList::Containers).iter().map(|container| text(container, "name"));
+        own.find(|name| !foreign.contains(name))
+    }
+}
+
+/// Who wants a template.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The pod, or its namespace for it.
+    Named,
+    /// The template itself.
+    Automatic,
+}
+
+fn conflict_problem(conflict: &merge::Conflict, candidates: &[Candidate<'_>]) -> Problem {
+    let owner = match conflict.parties {
+        Parties::TemplateAndPod(owner) | Parties::Templates(_, owner) => owner,
+    };
+    let template = candidates.get(owner).map(|candidate| candidate.template.name.clone());
+    Problem { code: ErrorCode::Conflict, template, annotation: None, message: conflict.message.clone() }
+}
+
+fn internal(message: &str) -> InjectError {
+    InjectError::from(vec![Problem {
+        code: ErrorCode::Internal,
+        template: None,
+        annotation: None,
+        message: message.to_owned(),
+    }])
+}
+
+fn status_entry(template: &Template, record: &Record) -> TemplateStatus {
+    TemplateStatus {
+        name: template.name.clone(),
+        revision: template.revision.clone(),
+        containers: record.containers.clone(),
+        init_containers: record.init_containers.clone(),
+        volumes: record.volumes.clone(),
+        added: record.added.clone(),
+        replaced: record.replaced.clone(),
+    }
+}

@@ -1,0 +1,497 @@
+//! Kubernetes quantities (`250m`, `1.5Gi`, `1e3`), exact.
+//!
+//! Follows apimachinery: nothing above 2^63-1, nothing finer than a nano, rounded away from zero, and one canonical text
+//! for each value and format. No value passes through a float. What it does not do: say what a resource's amount may be.
+
+use std::{cmp::Ordering, fmt};
+
+use serde_json::Value;
+
+/// What a text that is no quantity should have been.
+pub const EXPECTED: &str = "must be a quantity, such as \"500m\", \"1.5\", \"128Mi\" or \"1e3\"";
+
+const NANOS: u128 = 1_000_000_000;
+
+/// 2^63-1 units.
+const MAX_NANOS: u128 = i64::MAX as u128 * NANOS;
+
+/// A product below this is rounded to a thousandth, above it to a whole unit.
+const WHOLE_FROM: u128 = 1000 * NANOS;
+
+/// Largest power of ten that fits into 128 bits.
+const MAX_POWER: usize = 38;
+
+/// The family of suffixes a quantity was written with, which its canonical text keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    /// `n u m k M G T P E`
+    DecimalSi,
+    /// `Ki Mi Gi Ti Pi Ei`
+    BinarySi,
+    /// `e3`
+    DecimalExponent,
+}
+
+/// An amount. Equality and order are by value: `1000m` equals `1`.
+#[derive(Clone, Copy, Debug)]
+pub struct Quantity {
+    nanos: i128,
+    format: Format,
+}
+
+impl PartialEq for Quantity {
+    fn eq(&self, other: &Self) -> bool {
+        self.nanos == other.nanos
+    }
+}
+
+impl Eq for Quantity {}
+
+impl PartialOrd for Quantity {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Quantity {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.nanos.cmp(&other.nanos)
+    }
+}
+
+impl Quantity {
+    /// Reads the text; fails with what was expected.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        read(text).ok_or(EXPECTED)
+    }
+
+    /// Reads a quantity field, which in JSON may be a string or a number.
+    pub fn from_json(value: &Value) -> Result<Self, &'static str> {
+        match value {
+            Value::String(text) => Self::parse(text),
+            Value::Number(number) => Self::parse(&number.to_string()),
+            _ => Err(EXPECTED),
+        }
+    }
+
+    fn new(negative: bool, nanos: u128, format: Format) -> Self {
+        let amount = i128::try_from(nanos.min(MAX_NANOS)).unwrap_or(i128::MAX);
+        Self { nanos: if negative { -amount } else { amount }, format }
+    }
+
+    /// The product with a whole number; `None` above 2^63-1.
+    pub fn times_integer(self, factor: i64) -> Option<Self> {
+        self.times(factor < 0, u128::from(factor.unsigned_abs()), 0)
+    }
+
+    /// The product with a number taken as its shortest decimal text, so that `0.1` is a tenth; `None` above 2^63-1, or when
+    /// the factor is not finite.
+    pub fn times_float(self, factor: f64) -> Option<Self> {
+        let text = factor.is_finite().then(|| factor.abs().to_string())?;
+        let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+        // What lies beyond the 38th place is less than any unit: it counts as one in the last place.
+        let (fraction, beyond) = fraction.split_at(fraction.len().min(MAX_POWER));
+        let digits = format!("{whole}{fraction}").parse::<u128>().ok()? + u128::from(!beyond.is_empty());
+        self.times(factor < 0.0, digits, fraction.len())
+    }
+
+    /// The product with `digits / 10^places`, rounded up (away from zero) to a whole unit, or to a thousandth where it is a
+    /// decimal below 1000: `mul("250m", 0.333)` is `84m` and `mul("1Gi", 0.1)` is no fraction of a byte.
+    fn times(self, negative: bool, digits: u128, places: usize) -> Option<Self> {
+        let product = multiply_divide(self.nanos.unsigned_abs(), digits, power_of_ten(places))?;
+        let unit = if self.format == Format::BinarySi || product > WHOLE_FROM { NANOS } else { NANOS / 1000 };
+        let rounded = product.div_ceil(unit).checked_mul(unit)?;
+        (rounded <= MAX_NANOS).then(|| Self::new((self.nanos < 0) != negative, rounded, self.format))
+    }
+
+    /// Whether the amount is below zero.
+    pub const fn is_negative(self) -> bool {
+        self.nanos < 0
+    }
+
+    /// The format that shows the value without loss.
+    fn shown_format(self) -> Format {
+        let whole = self.nanos % NANOS as i128 == 0;
+        let small = self.nanos.unsigned_abs() < 1024 * NANOS;
+        if self.format == Format::BinarySi && (small || !whole) { Format::DecimalSi } else { self.format }
+    }
+}
+
+/// Whether both are quantities of the same value, such as `1Gi` and `1024Mi`.
+pub fn same(left: &Value, right: &Value) -> bool {
+    matches!((Quantity::from_json(left), Quantity::from_json(right)), (Ok(left), Ok(right)) if left == right)
+}
+
+impl fmt::Display for Quantity {
+    /// The canonical text: no fraction, the largest suffix that loses nothing.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.nanos == 0 {
+            return f.write_str("0");
+        }
+        f.write_str(if self.nanos < 0 { "-" } else { "" })?;
+        let nanos = self.nanos.unsigned_abs();
+        if self.shown_format() == Format::BinarySi {
+            let (amount, power) = strip(nanos / NANOS, 1024, 6);
+            return write!(f, "{amount}{}", ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"][power]);
+        }
+        let (amount, power) = strip(nanos, 1000, 9);
+        match self.shown_format() {
+            Format::DecimalExponent if power != 3 => {
+                write!(f, "{amount}e{}", 3 * i32::try_from(power).unwrap_or(0) - 9)
+            }
+            Format::DecimalExponent => write!(f, "{amount}"),
+            _ => write!(f, "{amount}{}", ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"][power]),
+        }
+    }
+}
+
+/// Takes the base out of the amount as often as it divides it, at most `max` times.
+fn strip(mut amount: u128, base: u128, max: usize) -> (u128, usize) {
+    let mut power = 0;
+    while power < max && amount.is_multiple_of(base) {
+        amount /= base;
+        power += 1;
+    }
+    (amount, power)
+}
+
+/// What a suffix multiplies with.
+enum Scale {
+    Ten(i64),
+    Two(u32),
+}
+
+fn read(text: &str) -> Option<Quantity> {
+    let (negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let number_end = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
+    let (number, suffix) = text.split_at(number_end);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
+        return None;
+    }
+    let (format, scale) = suffix_scale(suffix)?;
+    let nanos = match scale {
+        Scale::Ten(exponent) => decimal_nanos(whole, fraction, exponent),
+        Scale::Two(bits) => binary_nanos(whole, fraction, bits),
+    };
+    let format = if format == Format::BinarySi && nanos < NANOS { Format::DecimalSi } else { format };
+    Some(Quantity::new(negative, nanos, format))
+}
+
+fn suffix_scale(suffix: &str) -> Option<(Format, Scale)> {
+    let decimal = |exponent| Some((Format::DecimalSi, Scale::Ten(exponent)));
+    let binary = |bits| Some((Format::BinarySi, Scale::Two(bits)));
+    match suffix {
+        "n" => decimal(-9),
+        "u" => decimal(-6),
+        "m" => decimal(-3),
+        "" => decimal(0),
+        "k" => decimal(3),
+        "M" => decimal(6),
+        "G" => decimal(9),
+        "T" => decimal(12),
+        "P" => decimal(15),
+        "E" => decimal(18),
+        "Ki" => binary(10),
+        "Mi" => binary(20),
+        "Gi" => binary(30),
+        "Ti" => binary(40),
+        "Pi" => binary(50),
+        "Ei" => binary(60),
+        _ => {
+            let exponent = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
+            Some((Format::DecimalExponent, Scale::Ten(exponent)))
+        }
+    }
+}
+
+/// `whole.fraction × 10^exponent` in nanos, rounded up and capped.
+fn decimal_nanos(whole: &str, fraction: &str, exponent: i64) -> u128 {
+    let digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).map(|digit| digit - b'0').collect();
+    let Some(first) = digits.iter().position(|&digit| digit != 0) else { return 0 };
+    // How many of the digits lie above the nano's place; more than 29 are beyond the cap.
+    let above = i128::from(exponent) + 9 + whole.len() as i128 - first as i128;
+    let Ok(above) = usize::try_from(above) else { return 1 };
+    if above > 29 {
+        return MAX_NANOS;
+    }
+    let significant = &digits[first..];
+    let kept = significant.iter().copied().chain(std::iter::repeat(0)).take(above);
+    let nanos = kept.fold(0, |nanos, digit| nanos * 10 + u128::from(digit));
+    let lost = significant.iter().skip(above).any(|&digit| digit != 0);
+    (nanos + u128::from(lost)).min(MAX_NANOS)
+}
+
+/// `whole.fraction × 2^bits` in nanos, rounded up and capped.
+fn binary_nanos(whole: &str, fraction: &str, bits: u32) -> u128 {
+    let unit = NANOS << bits;
+    let whole = whole.trim_start_matches('0');
+    let units = if whole.is_empty() { Some(0) } else { whole.parse::<u128>().ok() };
+    let kept = &fraction[..fraction.len().min(MAX_POWER)];
+    let lost = fraction.bytes().skip(MAX_POWER).any(|digit| digit != b'0');
+    let part = kept.parse::<u128>().unwrap_or(0) + u128::from(lost);
+    let nanos = || units?.checked_mul(unit)?.checked_add(multiply_divide(part, unit, power_of_ten(kept.len()))?);
+    nanos().map_or(MAX_NANOS, |nanos| nanos.min(MAX_NANOS))
+}
+
+fn power_of_ten(power: usize) -> u128 {
+    10u128.pow(u32::try_from(power.min(MAX_POWER)).unwrap_or(0))
+}
+
+/// `left × right / divisor` rounded up; `None` when the result does not fit.
+fn multiply_divide(left: u128, right: u128, divisor: u128) -> Option<u128> {
+    if let Some(product) = left.checked_mul(right) {
+        return Some(product.div_ceil(divisor));
+    }
+    let (quotient, remainder) = (left / divisor, left % divisor);
+    let low = long_multiply_divide(remainder, right, divisor)?;
+    quotient.checked_mul(right)?.checked_add(low)
+}
+
+/// `left × right / divisor` rounded up for `left < divisor`, bit by bit, since the product needs more than 128 bits.
+fn long_multiply_divide(left: u128, right: u128, divisor: u128) -> Option<u128> {
+    let (mut quotient, mut remainder) = (0u128, 0u128);
+    for bit in (0..u128::BITS).rev() {
+        // Both stay below the divisor, which is at most 10^38, so that twice it and one more still fit.
+        quotient = quotient.checked_mul(2)?;
+        remainder *= 2;
+        if right >> bit & 1 == 1 {
+            remainder = remainder.checked_add(left)?;
+        }
+        quotient += remainder / divisor;
+        remainder %= divisor;
+    }
+    quotient.checked_add(u128::from(remainder != 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn quantity(text: &str) -> Quantity {
+        Quantity::parse(text).unwrap_or_else(|_| panic!("{text:?} is a quantity"))
+    }
+
+    fn canonical(text: &str) -> String {
+        quantity(text).to_string()
+    }
+
+    #[test]
+    fn every_suffix_has_its_value() {
+        for (text, nanos) in [
+            ("1n", 1),
+            ("1u", 1_000),
+            ("1m", 1_000_000),
+            ("1", 1_000_000_000),
+            ("1k", 1_000_000_000_000),
+            ("1M", 1_000_000_000_000_000),
+            ("1G", 10i128.pow(18)),
+            ("1T", 10i128.pow(21)),
+            ("1P", 10i128.pow(24)),
+            ("1E", 10i128.pow(27)),
+            ("1Ki", 1024 * 10i128.pow(9)),
+            ("1Mi", (1 << 20) * 10i128.pow(9)),
+            ("1Gi", (1 << 30) * 10i128.pow(9)),
+            ("1Ti", (1 << 40) * 10i128.pow(9)),
+            ("1Pi", (1 << 50) * 10i128.pow(9)),
+            ("1Ei", (1 << 60) * 10i128.pow(9)),
+            ("1e3", 10i128.pow(12)),
+            ("1E-3", 10i128.pow(6)),
+            ("1e+2", 10i128.pow(11)),
+            ("-2", -2_000_000_000),
+            ("+2", 2_000_000_000),
+            (".5", 500_000_000),
+            ("5.", 5_000_000_000),
+            ("0.5Ki", 512 * 10i128.pow(9)),
+            ("007", 7_000_000_000),
+        ] {
+            assert_eq!(quantity(text).nanos, nanos, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_quantity_is_refused() {
+        for text in [
+            "",
+            " ",
+            "-",
+            "+",
+            ".",
+            "..",
+            "Mi",
+            "1 Gi",
+            " 1",
+            "1 ",
+            "1.2.3",
+            "1e",
+            "1e1.5",
+            "1e--1",
+            "--1",
+            "+-1",
+            "1K",
+            "1g",
+            "1ki",
+            "1MiB",
+            "banana",
+            "0x10",
+            "1_000",
+            "1,5",
+            "1e99999999999999999999",
+            "٣",
+            "1\n",
+            "inf",
+            "NaN",
+            "1mm",
+            "1Gi1",
+        ] {
+            assert_eq!(Quantity::parse(text), Err(EXPECTED), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn equal_values_are_equal() {
+        for (left, right) in
+            [("1000m", "1"), ("1Gi", "1024Mi"), ("0.1", "100m"), ("1e3", "1k"), ("0", "-0"), ("1.5Gi", "1536Mi")]
+        {
+            assert_eq!(quantity(left), quantity(right));
+        }
+        assert!(quantity("999m") < quantity("1"));
+        assert!(quantity("1G") < quantity("1Gi"));
+        assert!(quantity("-1") < quantity("0"));
+        assert!(quantity("9007199254740993") > quantity("9007199254740992"));
+    }
+
+    #[test]
+    fn canonical_texts_are_apimachinerys() {
+        for (text, expected) in [
+            ("0", "0"),
+            ("0n", "0"),
+            ("-0Gi", "0"),
+            ("100m", "100m"),
+            ("0.1", "100m"),
+            ("1000m", "1"),
+            ("1500m", "1500m"),
+            ("1.5", "1500m"),
+            ("1000", "1k"),
+            ("1234567", "1234567"),
+            ("10000000", "10M"),
+            ("0.000001", "1u"),
+            ("12.5k", "12500"),
+            ("1Gi", "1Gi"),
+            ("1024Mi", "1Gi"),
+            ("1.5Gi", "1536Mi"),
+            ("1000Ki", "1000Ki"),
+            ("1023", "1023"),
+            ("0.5Ki", "512"),
+            ("0.3Ki", "307200m"),
+            ("1.1Ki", "1126400m"),
+            ("-2Ki", "-2Ki"),
+            ("-1.5", "-1500m"),
+            ("1e3", "1e3"),
+            ("1000e0", "1e3"),
+            ("1E6", "1e6"),
+            ("1e-3", "1e-3"),
+            ("12e2", "1200"),
+            ("5e0", "5"),
+            ("1E", "1E"),
+            ("0.9Ki", "921600m"),
+        ] {
+            assert_eq!(canonical(text), expected, "{text}");
+            assert_eq!(canonical(expected), expected, "{text} again");
+        }
+    }
+
+    #[test]
+    fn finer_than_a_nano_is_rounded_up() {
+        for (text, expected) in [
+            ("0.1n", "1n"),
+            ("1.1n", "2n"),
+            ("-0.1n", "-1n"),
+            ("1e-100", "1e-9"),
+            ("0.0000000001", "1n"),
+            ("1.0000000001", "1000000001n"),
+        ] {
+            assert_eq!(canonical(text), expected, "{text}");
+        }
+        assert_eq!(canonical("0e-100"), "0");
+        assert_eq!(canonical(&format!("0.{}1Gi", "0".repeat(60))), "1n");
+    }
+
+    #[test]
+    fn too_much_is_capped() {
+        for text in [
+            "9223372036854775808",
+            "1e100",
+            "10E",
+            "8Ei",
+            "16Ei",
+            "1e9223372036854775807",
+            &"9".repeat(500),
+            &format!("{}Ki", "9".repeat(500)),
+        ] {
+            assert_eq!(quantity(text), quantity("9223372036854775807"), "{text}");
+        }
+        assert_eq!(canonical("-10E"), "-9223372036854775807");
+        assert_eq!(canonical("9223372036854775807"), "9223372036854775807");
+        assert_eq!(canonical("7Ei"), "7Ei");
+    }
+
+    #[test]
+    fn json_quantities_may_be_numbers() {
+        assert!(same(&json!("1000m"), &json!(1)));
+        assert!(same(&json!(1.5), &json!("1500m")));
+        assert!(same(&json!(1e30), &json!("9223372036854775807")));
+        assert!(!same(&json!("1"), &json!("2")));
+        assert!(!same(&json!("x"), &json!("x")));
+        assert!(Quantity::from_json(&json!(true)).is_err());
+        assert!(Quantity::from_json(&json!(null)).is_err());
+    }
+
+    #[test]
+    fn products_are_exact_and_rounded_up() {
+        for (text, factor, expected) in [
+            ("1000m", 0.1, "100m"),
+            ("250m", 0.5, "125m"),
+            ("250m", 0.333, "84m"),
+            ("1Gi", 0.5, "512Mi"),
+            ("1Gi", 0.1, "107374183"),
+            ("100Mi", 1.25, "125Mi"),
+            ("3", 1.0 / 3.0, "1"),
+            ("500M", 0.7, "350M"),
+            ("1G", 1.0 / 3.0, "333333334"),
+            ("1Ei", 1e-300, "1"),
+            ("1m", 1e-300, "1m"),
+            ("2", -1.5, "-3"),
+            ("0", 7.0, "0"),
+            ("7", 0.0, "0"),
+            ("1e3", 2.5, "2500"),
+            ("8191Pi", 0.123_456_789_012_345_68, "1138548895549100991"),
+        ] {
+            assert_eq!(quantity(text).times_float(factor).unwrap().to_string(), expected, "{text} * {factor}");
+        }
+        assert_eq!(quantity("1Gi").times_integer(3).unwrap().to_string(), "3Gi");
+        assert_eq!(quantity("2").times_integer(i64::MIN), None);
+        assert_eq!(quantity("100m").times_integer(-3).unwrap().to_string(), "-300m");
+    }
+
+    #[test]
+    fn products_out_of_range_are_none() {
+        assert_eq!(quantity("4Ei").times_integer(2), None);
+        assert_eq!(quantity("1").times_float(1e300), None);
+        assert_eq!(quantity("1").times_float(f64::NAN), None);
+        assert_eq!(quantity("1").times_float(f64::INFINITY), None);
+    }
+
+    #[test]
+    fn smaller_and_larger_keep_their_text() {
+        let (left, right) = (quantity("1Gi"), quantity("1000Mi"));
+        assert_eq!(left.min(right).to_string(), "1000Mi");
+        assert_eq!(left.max(right).to_string(), "1Gi");
+        assert!(quantity("-1").is_negative() && !quantity("0").is_negative());
+    }
+}

@@ -1,0 +1,155 @@
+//! From a JSON Schema document to the resolved tree.
+//!
+//! What it understands is what `schemars` writes for plain types: objects, maps, lists, scalars, `$ref`, `Option` as a
+//! union with null. Whatever else it meets becomes [`Kind::Any`], which refuses nothing. Recursive types are cycles.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use super::{Kind, Node, Schema};
+
+const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
+
+pub(super) fn build(schema: &Value) -> Schema {
+    let definitions = schema.get("$defs").and_then(Value::as_object);
+    let mut builder = Builder { definitions, nodes: Vec::new(), by_name: HashMap::new() };
+    let root = builder.add(schema);
+    Schema { nodes: builder.nodes, root }
+}
+
+struct Builder<'a> {
+    definitions: Option<&'a Map<String, Value>>,
+    nodes: Vec<Node>,
+    by_name: HashMap<&'a str, usize>,
+}
+
+impl<'a> Builder<'a> {
+    fn add(&mut self, schema: &'a Value) -> usize {
+        let schema = only(schema);
+        match schema.get("$ref").and_then(Value::as_str) {
+            Some("#") => 0,
+            Some(reference) => self.definition(reference),
+            None => {
+                let index = self.push();
+                self.nodes[index] = self.node(schema);
+                index
+            }
+        }
+    }
+
+    /// Its number is known before its content, so that a type may contain itself.
+    fn push(&mut self) -> usize {
+        self.nodes.push(Node::of(Kind::Any));
+        self.nodes.len() - 1
+    }
+
+    fn definition(&mut self, reference: &'a str) -> usize {
+        let name = reference.strip_prefix("#/$defs/").unwrap_or(reference);
+        if let Some(&index) = self.by_name.get(name) {
+            return index;
+        }
+        let index = self.push();
+        self.by_name.insert(name, index);
+        let Some(schema) = self.definitions.and_then(|definitions| definitions.get(name)).map(only) else {
+            return index;
+        };
+        match schema.get("$ref").and_then(Value::as_str) {
+            // Another name for a definition.
+            Some(reference) => {
+                let other = self.definition(reference);
+                self.by_name.insert(name, other);
+                other
+            }
+            None => {
+                self.nodes[index] = if name == QUANTITY { Node::of(Kind::Quantity) } else { self.node(schema) };
+                index
+            }
+        }
+    }
+
+    fn node(&mut self, schema: &'a Value) -> Node {
+        if schema.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true)) {
+            return Node { bounds: bounds_of("int32"), ..Node::of(Kind::IntOrString) };
+        }
+        if let Some(alternatives) = alternatives(schema) {
+            let names = alternatives.iter().all(|schema| type_name(schema) == Some("string"));
+            return Node::of(if names { Kind::String } else { Kind::Any });
+        }
+        match type_name(schema) {
+            Some("object") => self.object(schema),
+            Some("array") => Node { item: schema.get("items").map(|items| self.add(items)), ..Node::of(Kind::Array) },
+            Some("string") => Node::of(Kind::String),
+            Some("integer") => Node { bounds: bounds(schema), ..Node::of(Kind::Integer) },
+            Some("number") => Node::of(Kind::Number),
+            Some("boolean") => Node::of(Kind::Boolean),
+            _ => Node::of(Kind::Any),
+        }
+    }
+
+    fn object(&mut self, schema: &'a Value) -> Node {
+        let strict = schema.get("additionalProperties") == Some(&Value::Bool(false));
+        let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+            let values = schema.get("additionalProperties").filter(|values| values.is_object());
+            let item = values.map(|values| self.add(values));
+            return Node { strict, item, ..Node::of(if strict { Kind::Object } else { Kind::Map }) };
+        };
+        let mut fields: Vec<(Box<str>, usize)> =
+            properties.iter().map(|(name, schema)| (name.as_str().into(), self.add(schema))).collect();
+        fields.sort();
+        let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+        let required = required.filter_map(Value::as_str).map(Into::into).collect();
+        Node { strict, fields, required, ..Node::of(Kind::Object) }
+    }
+}
+
+/// What a union of one type and null is beside null.
+fn only(mut schema: &Value) -> &Value {
+    while let Some([only]) = alternatives(schema).as_deref() {
+        schema = only;
+    }
+    schema
+}
+
+/// The members of a union, null left out.
+fn alternatives(schema: &Value) -> Option<Vec<&Value>> {
+    let members = ["anyOf", "oneOf", "allOf"].iter().find_map(|key| schema.get(*key)?.as_array())?;
+    Some(members.iter().filter(|schema| schema.get("type").and_then(Value::as_str) != Some("null")).collect())
+}
+
+/// The type's name, without the null that an `Option` adds.
+fn type_name(schema: &Value) -> Option<&str> {
+    match schema.get("type")? {
+        Value::String(name) => Some(name),
+        Value::Array(names) => {
+            match names.iter().filter_map(Value::as_str).filter(|name| *name != "null").collect::<Vec<_>>()[..] {
+                [only] => Some(only),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn bounds(schema: &Value) -> (i128, i128) {
+    let (least, most) = schema.get("format").and_then(Value::as_str).map_or((i128::MIN, i128::MAX), bounds_of);
+    let stated = |key: &str| schema.get(key).and_then(Value::as_i64).map(i128::from);
+    (
+        stated("minimum").map_or(least, |stated| stated.max(least)),
+        stated("maximum").map_or(most, |stated| stated.min(most)),
+    )
+}
+
+fn bounds_of(format: &str) -> (i128, i128) {
+    match format {
+        "int8" => (i8::MIN.into(), i8::MAX.into()),
+        "int16" => (i16::MIN.into(), i16::MAX.into()),
+        "int32" => (i32::MIN.into(), i32::MAX.into()),
+        "int64" => (i64::MIN.into(), i64::MAX.into()),
+        "uint8" => (0, u8::MAX.into()),
+        "uint16" => (0, u16::MAX.into()),
+        "uint32" => (0, u32::MAX.into()),
+        "uint" | "uint64" => (0, u64::MAX.into()),
+        _ => (i128::MIN, i128::MAX),
+    }
+}

@@ -1,0 +1,332 @@
+//! A value against its schema: all problems, each with its path.
+//!
+//! Paths are made only for problems, so that checking a good value allocates nothing.
+
+use serde_json::{Map, Value};
+
+use super::{Kind, SchemaRef};
+use crate::inject::{
+    field::{FieldError, FieldPath, quote},
+    quantity::Quantity,
+};
+
+/// Whether `${…}` may stand in for values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expressions {
+    /// A template: a string with an expression may become any scalar, list or map.
+    Allowed,
+    /// A result: text is text.
+    Rendered,
+}
+
+/// What is wrong with a value, and what deserves a look.
+#[derive(Debug, Default)]
+pub struct Findings {
+    pub errors: Vec<FieldError>,
+    /// Fields that this build does not know and the API server may.
+    pub warnings: Vec<FieldError>,
+}
+
+/// Lists everything in which the value differs from the schema; the path is that of the value.
+pub fn check(root: SchemaRef<'_>, value: &Value, path: &FieldPath, expressions: Expressions) -> Findings {
+    let mut checker = Checker { expressions, findings: Findings::default() };
+    checker.value(root, value, &Trail::Root(path));
+    checker.findings
+}
+
+/// Whether the text holds a `${` that is not escaped as `$${`.
+fn has_expression(text: &str) -> bool {
+    text.match_indices("${").any(|(start, _)| !text[..start].ends_with('$'))
+}
+
+/// A path that borrows its steps and its parents.
+enum Trail<'a> {
+    Root(&'a FieldPath),
+    Child(&'a Self, &'a str),
+    Key(&'a Self, &'a str),
+    Index(&'a Self, usize),
+}
+
+impl Trail<'_> {
+    fn path(&self) -> FieldPath {
+        match self {
+            Self::Root(path) => (*path).clone(),
+            Self::Child(parent, name) => parent.path().child(*name),
+            Self::Key(parent, key) => parent.path().key(*key),
+            Self::Index(parent, index) => parent.path().index(*index),
+        }
+    }
+}
+
+struct Checker {
+    expressions: Expressions,
+    findings: Findings,
+}
+
+impl Checker {
+    fn value(&mut self, schema: SchemaRef<'_>, value: &Value, trail: &Trail<'_>) {
+        if self.stands_for_anything(value) {
+            return;
+        }
+        match (schema.kind(), value) {
+            (Kind::Any, _) | (Kind::String | Kind::IntOrString, Value::String(_)) => {}
+            (Kind::Boolean, Value::Bool(_)) | (Kind::Number, Value::Number(_)) => {}
+            (Kind::Object, Value::Object(members)) => self.object(schema, members, trail),
+            (Kind::Map, Value::Object(members)) => self.map(schema, members, trail),
+            (Kind::Array, Value::Array(items)) => self.array(schema, items, trail),
+            (Kind::Integer | Kind::IntOrString, Value::Number(number)) if !number.is_f64() => {
+                self.integer(schema, value, trail)
+            }
+            (Kind::Quantity, Value::String(_) | Value::Number(_)) => self.quantity(value, trail),
+            (kind, _) => self.error(trail, wrong_type(kind, value)),
+        }
+    }
+
+    /// Null is absent, and an expression is checked when it is rendered.
+    fn stands_for_anything(&self, value: &Value) -> bool {
+        match value {
+            Value::Null => true,
+            Value::String(text) => self.expressions == Expressions::Allowed && has_expression(text),
+            _ => false,
+        }
+    }
+
+    fn object(&mut self, schema: SchemaRef<'_>, members: &Map<String, Value>, trail: &Trail<'_>) {
+        for (name, value) in members {
+            let trail = Trail::Child(trail, name);
+            match schema.child(name) {
+                Some(field) => self.value(field, value, &trail),
+                None => self.unknown(schema, name, &trail),
+            }
+        }
+        for name in schema.required().filter(|name| members.get(*name).is_none_or(Value::is_null)) {
+            self.error(&Trail::Child(trail, name), "required field is missing".to_owned());
+        }
+    }
+
+    fn unknown(&mut self, schema: SchemaRef<'_>, name: &str, trail: &Trail<'_>) {
+        let finding = FieldError::new(trail.path(), "unknown field").near(name, schema.field_names());
+        let findings = if schema.is_strict() { &mut self.findings.errors } else { &mut self.findings.warnings };
+        findings.push(finding);
+    }
+
+    fn map(&mut self, schema: SchemaRef<'_>, members: &Map<String, Value>, trail: &Trail<'_>) {
+        let Some(item) = schema.item() else { return };
+        for (key, value) in members {
+            self.value(item, value, &Trail::Key(trail, key));
+        }
+    }
+
+    fn array(&mut self, schema: SchemaRef<'_>, items: &[Value], trail: &Trail<'_>) {
+        let Some(item) = schema.item() else { return };
+        for (index, value) in items.iter().enumerate() {
+            self.value(item, value, &Trail::Index(trail, index));
+        }
+    }
+
+    fn integer(&mut self, schema: SchemaRef<'_>, value: &Value, trail: &Trail<'_>) {
+        let (least, most) = schema.node.bounds;
+        let number = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));
+        if number.is_some_and(|number| !(least..=most).contains(&number)) {
+            self.error(trail, format!("expected an integer from {least} to {most}, found {value}"));
+        }
+    }
+
+    fn quantity(&mut self, value: &Value, trail: &Trail<'_>) {
+        if let Err(expected) = Quantity::from_json(value) {
+            let text = value.as_str().map_or_else(|| value.to_string(), quote);
+            self.error(trail, format!("{text} {expected}"));
+        }
+    }
+
+    fn error(&mut self, trail: &Trail<'_>, message: String) {
+        self.findings.errors.push(FieldError::new(trail.path(), message));
+    }
+}
+
+fn wrong_type(kind: Kind, value: &Value) -> String {
+    let expected = match kind {
+        Kind::Object | Kind::Map => "a map",
+        Kind::Array => "a list",
+        Kind::String => "a string",
+        Kind::Integer => "an integer",
+        Kind::Number => "a number",
+        Kind::Boolean => "a boolean",
+        Kind::IntOrString => "an integer or a string",
+        Kind::Quantity => "a quantity",
+        Kind::Any => "anything",
+    };
+    let advice = match value {
+        Value::Number(_) | Value::Bool(_) if kind == Kind::String => format!("; write \"{value}\""),
+        Value::String(text) if takes_unquoted(kind, text) => format!("; write {text} without quotes"),
+        _ => String::new(),
+    };
+    format!("expected {expected}, found {}{advice}", found(value))
+}
+
+/// Whether the text is right but for its quotes.
+fn takes_unquoted(kind: Kind, text: &str) -> bool {
+    match kind {
+        Kind::Integer => text.parse::<i64>().is_ok(),
+        Kind::Number => text.parse::<f64>().is_ok_and(f64::is_finite),
+        Kind::Boolean => matches!(text, "true" | "false"),
+        _ => false,
+    }
+}
+
+fn found(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(flag) => format!("the boolean {flag}"),
+        Value::Number(number) if number.is_f64() => format!("the number {number}"),
+        Value::Number(number) => format!("the integer {number}"),
+        Value::String(text) => format!("the string {}", quote(text)),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "a map".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemars::JsonSchema;
+    use serde_json::json;
+
+    use super::{
+        super::{Schema, container, pod_spec, volume},
+        *,
+    };
+
+    fn findings(schema: SchemaRef<'_>, value: &Value, expressions: Expressions) -> (Vec<String>, Vec<String>) {
+        let found = check(schema, value, &FieldPath::root().child("spec").child("sidecars").index(0), expressions);
+        let show = |findings: Vec<FieldError>| findings.iter().map(ToString::to_string).collect();
+        (show(found.errors), show(found.warnings))
+    }
+
+    fn errors(schema: SchemaRef<'_>, value: &Value) -> Vec<String> {
+        findings(schema, value, Expressions::Rendered).0
+    }
+
+    #[test]
+    fn a_good_container_has_no_findings() {
+        let good = json!({
+            "name": "web", "image": "nginx:1", "args": ["-c", "1"], "command": null, "stdin": true,
+            "env": [{"name": "A", "value": "1"}, {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+            "ports": [{"containerPort": 80}],
+            "livenessProbe": {"httpGet": {"port": "http", "path": "/"}, "periodSeconds": 5},
+            "readinessProbe": {"tcpSocket": {"port": 80}},
+            "resources": {"limits": {"cpu": 1, "memory": "1Gi", "x.com/gpu": "2"}, "requests": {"cpu": 0.5}},
+            "volumeMounts": [{"name": "a", "mountPath": "/a"}],
+        });
+        assert_eq!(findings(container(), &good, Expressions::Rendered), (vec![], vec![]));
+    }
+
+    #[test]
+    fn all_problems_are_listed() {
+        let bad = json!({
+            "image": 7, "args": "x", "imagee": "y", "stdin": "true", "tty": 1, "ports": [{"containerPort": "80"}, {"containerPort": 80.0}, 3],
+            "env": [{"name": "A", "value": 8080}, {"name": "B", "value": true}, {"value": "1"}, {"name": null}],
+            "resources": {"limits": {"cpu": "banana", "memory": true}},
+            "livenessProbe": {"httpGet": {"port": 1.5}, "httpget": {}},
+        });
+        let (errors, warnings) = findings(container(), &bad, Expressions::Rendered);
+        assert_eq!(
+            errors,
+            [
+                "spec.sidecars[0].args: expected a list, found the string \"x\"",
+                "spec.sidecars[0].env[0].value: expected a string, found the integer 8080; write \"8080\"",
+                "spec.sidecars[0].env[1].value: expected a string, found the boolean true; write \"true\"",
+                "spec.sidecars[0].env[2].name: required field is missing",
+                "spec.sidecars[0].env[3].name: required field is missing",
+                "spec.sidecars[0].image: expected a string, found the integer 7; write \"7\"",
+                "spec.sidecars[0].livenessProbe.httpGet.port: expected an integer or a string, found the number 1.5",
+                "spec.sidecars[0].ports[0].containerPort: expected an integer, found the string \"80\"; write 80 without quotes",
+                "spec.sidecars[0].ports[1].containerPort: expected an integer, found the number 80.0",
+                "spec.sidecars[0].ports[2]: expected a map, found the integer 3",
+                "spec.sidecars[0].resources.limits[cpu]: \"banana\" must be a quantity, such as \"500m\", \"1.5\", \"128Mi\" or \"1e3\"",
+                "spec.sidecars[0].resources.limits[memory]: expected a quantity, found the boolean true",
+                "spec.sidecars[0].stdin: expected a boolean, found the string \"true\"; write true without quotes",
+                "spec.sidecars[0].tty: expected a boolean, found the integer 1",
+                "spec.sidecars[0].name: required field is missing",
+            ]
+        );
+        assert_eq!(
+            warnings,
+            [
+                "spec.sidecars[0].imagee: unknown field; did you mean \"image\"?",
+                "spec.sidecars[0].livenessProbe.httpget: unknown field; did you mean \"httpGet\"?",
+            ]
+        );
+    }
+
+    #[test]
+    fn integers_keep_their_bounds() {
+        assert_eq!(
+            errors(container(), &json!({"name": "a", "ports": [{"containerPort": 2_147_483_648_u64}]})),
+            [
+                "spec.sidecars[0].ports[0].containerPort: expected an integer from -2147483648 to 2147483647, found 2147483648",
+            ]
+        );
+        assert_eq!(
+            errors(pod_spec(), &json!({"containers": [], "terminationGracePeriodSeconds": u64::MAX})),
+            [
+                "spec.sidecars[0].terminationGracePeriodSeconds: expected an integer from -9223372036854775808 to 9223372036854775807, \
+             found 18446744073709551615",
+            ]
+        );
+        assert_eq!(errors(pod_spec(), &json!({"containers": [], "terminationGracePeriodSeconds": i64::MIN})), [""; 0]);
+    }
+
+    #[test]
+    fn expressions_stand_for_anything_in_a_template_and_for_nothing_in_a_result() {
+        let value = json!({
+            "name": "a", "ports": "${params.ports}", "stdin": "${params.stdin}", "args": ["${x}"],
+            "resources": {"limits": {"memory": "${params.mib}Mi"}},
+            "livenessProbe": {"periodSeconds": "${params.seconds}"},
+        });
+        assert_eq!(findings(container(), &value, Expressions::Allowed), (vec![], vec![]));
+        let paths: Vec<String> = check(container(), &value, &FieldPath::root(), Expressions::Rendered)
+            .errors
+            .iter()
+            .map(|error| error.path.to_string())
+            .collect();
+        assert_eq!(paths, ["livenessProbe.periodSeconds", "ports", "resources.limits[memory]", "stdin"]);
+    }
+
+    #[test]
+    fn an_escaped_expression_is_text() {
+        let value = json!({"name": "a", "stdin": "$${x}", "tty": "$${x}${y}"});
+        let (errors, _) = findings(container(), &value, Expressions::Allowed);
+        assert_eq!(errors, ["spec.sidecars[0].stdin: expected a boolean, found the string \"$${x}\""]);
+    }
+
+    #[test]
+    fn null_is_absent_everywhere() {
+        let value = json!({"name": "v", "emptyDir": {"sizeLimit": null, "medium": null}, "hostPath": null});
+        assert_eq!(findings(volume(), &value, Expressions::Rendered), (vec![], vec![]));
+        assert_eq!(errors(volume(), &json!({"name": null})), ["spec.sidecars[0].name: required field is missing"]);
+    }
+
+    #[derive(JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Strict {
+        name: String,
+        inner: Option<Box<Strict>>,
+        open: Option<serde_json::Value>,
+    }
+
+    #[test]
+    fn where_the_schema_is_strict_an_unknown_field_is_an_error() {
+        let schema = Schema::of::<Strict>();
+        let value = json!({"name": "a", "inner": {"nam": "x"}, "open": {"anything": [1]}});
+        let (errors, warnings) = findings(schema.root(), &value, Expressions::Rendered);
+        assert_eq!(
+            errors,
+            [
+                "spec.sidecars[0].inner.nam: unknown field; did you mean \"name\"?",
+                "spec.sidecars[0].inner.name: required field is missing",
+            ]
+        );
+        assert_eq!(warnings, [""; 0]);
+    }
+}

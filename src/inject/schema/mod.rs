@@ -1,0 +1,308 @@
+//! JSON Schemas as a tree that is walked beside a value: field names, types, required fields, integer bounds, quantities.
+//!
+//! What it does not do: check enumerated values, patterns and rules between fields, or look into what the schema leaves
+//! open. Invariants: `null` means absent, as in Kubernetes; references are resolved once, so that walking costs no string
+//! work; every problem of a value is listed.
+
+mod build;
+mod check;
+
+use std::sync::LazyLock;
+
+use k8s_openapi::api::core::v1::PodSpec;
+use schemars::JsonSchema;
+
+pub use check::{Expressions, Findings, check};
+
+use crate::inject::template::spec::TemplateDocument;
+
+/// What a value has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Named fields.
+    Object,
+    /// Free keys with values of one kind.
+    Map,
+    Array,
+    String,
+    Integer,
+    Number,
+    Boolean,
+    /// Such as a probe's port.
+    IntOrString,
+    Quantity,
+    /// Not described, or one of several.
+    Any,
+}
+
+/// A schema with all its references resolved.
+#[derive(Debug)]
+pub struct Schema {
+    nodes: Vec<Node>,
+    root: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Node {
+    kind: Kind,
+    /// Whether other fields than the named ones are errors.
+    strict: bool,
+    /// Sorted by name.
+    fields: Vec<(Box<str>, usize)>,
+    required: Vec<Box<str>>,
+    /// Elements of the list, or values of the map.
+    item: Option<usize>,
+    /// Smallest and largest integer.
+    bounds: (i128, i128),
+}
+
+impl Node {
+    const fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            strict: false,
+            fields: Vec::new(),
+            required: Vec::new(),
+            item: None,
+            bounds: (i128::MIN, i128::MAX),
+        }
+    }
+}
+
+/// A place in a schema.
+#[derive(Clone, Copy, Debug)]
+pub struct SchemaRef<'a> {
+    schema: &'a Schema,
+    node: &'a Node,
+}
+
+impl Schema {
+    /// The schema of a type.
+    pub fn of<T: JsonSchema>() -> Self {
+        Self::new(&schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>())
+    }
+
+    /// A root schema; its references point into its own `$defs`.
+    pub fn new(schema: &schemars::Schema) -> Self {
+        build::build(schema.as_value())
+    }
+
+    pub fn root(&self) -> SchemaRef<'_> {
+        self.at(self.root)
+    }
+
+    fn at(&self, node: usize) -> SchemaRef<'_> {
+        SchemaRef { schema: self, node: &self.nodes[node] }
+    }
+}
+
+impl<'a> SchemaRef<'a> {
+    pub const fn kind(self) -> Kind {
+        self.node.kind
+    }
+
+    /// The schema of a member: of an object's named field, or of any key of a map.
+    pub fn child(self, key: &str) -> Option<Self> {
+        let fields = &self.node.fields;
+        match fields.binary_search_by(|(name, _)| (**name).cmp(key)) {
+            Ok(found) => Some(self.schema.at(fields[found].1)),
+            Err(_) if self.node.kind == Kind::Map => self.item(),
+            Err(_) => None,
+        }
+    }
+
+    /// The schema of a list's elements, or of a map's values.
+    pub fn item(self) -> Option<Self> {
+        self.node.item.map(|node| self.schema.at(node))
+    }
+
+    /// Names of the fields of an object, sorted.
+    pub fn field_names(self) -> impl Iterator<Item = &'a str> {
+        self.node.fields.iter().map(|(name, _)| &**name)
+    }
+
+    /// Names of the fields that an object must have.
+    pub fn required(self) -> impl Iterator<Item = &'a str> {
+        self.node.required.iter().map(|name| &**name)
+    }
+
+    /// Whether integers, numbers and booleans have to be written as text here: environment values, arguments, labels,
+    /// quantities. Not where the schema takes an integer too or says nothing.
+    pub const fn expects_string(self) -> bool {
+        matches!(self.node.kind, Kind::String | Kind::Quantity)
+    }
+
+    /// Whether a field that the schema does not name is an error, and not merely unknown to this build.
+    pub const fn is_strict(self) -> bool {
+        self.node.strict
+    }
+}
+
+static TEMPLATE: LazyLock<Schema> = LazyLock::new(Schema::of::<TemplateDocument>);
+
+/// A template document.
+pub fn template() -> SchemaRef<'static> {
+    TEMPLATE.root()
+}
+
+static POD_SPEC: LazyLock<Schema> = LazyLock::new(Schema::of::<PodSpec>);
+
+/// `spec` of a core/v1 Pod.
+pub fn pod_spec() -> SchemaRef<'static> {
+    POD_SPEC.root()
+}
+
+/// A core/v1 Container.
+pub fn container() -> SchemaRef<'static> {
+    element(pod_spec(), "containers")
+}
+
+/// A core/v1 Volume.
+pub fn volume() -> SchemaRef<'static> {
+    element(pod_spec(), "volumes")
+}
+
+/// A core/v1 EnvVar.
+pub fn env_var() -> SchemaRef<'static> {
+    element(container(), "env")
+}
+
+/// A core/v1 EnvFromSource.
+pub fn env_from_source() -> SchemaRef<'static> {
+    element(container(), "envFrom")
+}
+
+/// A core/v1 VolumeMount.
+pub fn volume_mount() -> SchemaRef<'static> {
+    element(container(), "volumeMounts")
+}
+
+/// Elements of a list of the pod's schema. A test walks each of them; if the field went away, nothing would be checked.
+fn element(parent: SchemaRef<'static>, list: &str) -> SchemaRef<'static> {
+    parent.child(list).and_then(SchemaRef::item).unwrap_or_else(|| ANY.root())
+}
+
+static ANY: LazyLock<Schema> = LazyLock::new(|| Schema { nodes: vec![Node::of(Kind::Any)], root: 0 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(root: SchemaRef<'static>, path: &str) -> SchemaRef<'static> {
+        path.split('.').fold(root, |schema, step| match step {
+            "[]" => schema.item().unwrap_or_else(|| panic!("{path}")),
+            name => schema.child(name).unwrap_or_else(|| panic!("{path}")),
+        })
+    }
+
+    #[test]
+    fn the_pods_fields_have_their_kinds() {
+        for (path, kind) in [
+            ("containers", Kind::Array),
+            ("containers.[]", Kind::Object),
+            ("containers.[].name", Kind::String),
+            ("containers.[].args.[]", Kind::String),
+            ("containers.[].env.[].value", Kind::String),
+            ("containers.[].resources.limits", Kind::Map),
+            ("containers.[].resources.limits.cpu", Kind::Quantity),
+            ("containers.[].livenessProbe.httpGet.port", Kind::IntOrString),
+            ("containers.[].livenessProbe.periodSeconds", Kind::Integer),
+            ("containers.[].ports.[].containerPort", Kind::Integer),
+            ("containers.[].securityContext.privileged", Kind::Boolean),
+            ("initContainers.[].restartPolicy", Kind::String),
+            ("volumes.[].emptyDir.sizeLimit", Kind::Quantity),
+            ("volumes.[].secret.defaultMode", Kind::Integer),
+            ("volumes.[].ephemeral.volumeClaimTemplate.metadata.labels.x", Kind::String),
+            ("nodeSelector", Kind::Map),
+            ("nodeSelector.kubernetes.io/os", Kind::String),
+            ("affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution.[].weight", Kind::Integer),
+        ] {
+            assert_eq!(at(pod_spec(), &path.replace("kubernetes.io/os", "os")).kind(), kind, "{path}");
+        }
+    }
+
+    #[test]
+    fn each_accessor_finds_its_type() {
+        for (schema, field) in [
+            (pod_spec(), "tolerations"),
+            (container(), "image"),
+            (volume(), "emptyDir"),
+            (env_var(), "valueFrom"),
+            (env_from_source(), "configMapRef"),
+            (volume_mount(), "mountPath"),
+        ] {
+            assert!(schema.child(field).is_some(), "{field}");
+        }
+    }
+
+    #[test]
+    fn strings_are_expected_where_kubernetes_takes_nothing_else() {
+        for path in ["env.[].value", "args.[]", "command.[]", "resources.requests.memory", "image"] {
+            assert!(at(container(), path).expects_string(), "{path}");
+        }
+        for path in ["livenessProbe.httpGet.port", "ports.[].containerPort", "stdin", "env", "resources"] {
+            assert!(!at(container(), path).expects_string(), "{path}");
+        }
+    }
+
+    #[test]
+    fn unknown_fields_have_no_schema_and_are_not_strict() {
+        assert!(container().child("imagee").is_none());
+        assert!(!container().is_strict());
+        assert!(container().item().is_none());
+        assert_eq!(env_var().required().collect::<Vec<_>>(), ["name"]);
+        assert_eq!(env_var().field_names().collect::<Vec<_>>(), ["name", "value", "valueFrom"]);
+    }
+
+    #[derive(JsonSchema)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    #[allow(dead_code)]
+    struct Template {
+        name: String,
+        count: Option<u16>,
+        on_error: Option<OnError>,
+        order: Option<Order>,
+        nested: Option<Box<Template>>,
+        sidecars: Vec<k8s_openapi::api::core::v1::Container>,
+        open: serde_json::Value,
+        labels: std::collections::BTreeMap<String, String>,
+    }
+
+    #[derive(JsonSchema)]
+    #[allow(dead_code)]
+    enum OnError {
+        /// Documented variants become `oneOf`.
+        Reject,
+        Skip,
+    }
+
+    #[derive(JsonSchema)]
+    #[serde(untagged)]
+    #[allow(dead_code)]
+    enum Order {
+        Name(String),
+        Before { before: String },
+    }
+
+    #[test]
+    fn schemas_of_own_types_are_understood() {
+        let schema = Schema::of::<Template>();
+        let root = schema.root();
+        assert!(root.is_strict());
+        let kind = |name: &str| root.child(name).unwrap().kind();
+        assert_eq!(kind("name"), Kind::String);
+        assert_eq!(kind("count"), Kind::Integer);
+        assert_eq!(root.child("count").unwrap().node.bounds, (0, 65535));
+        assert_eq!(kind("onError"), Kind::String);
+        assert_eq!(kind("order"), Kind::Any);
+        assert_eq!(kind("open"), Kind::Any);
+        assert_eq!(kind("labels"), Kind::Map);
+        assert_eq!(
+            root.child("nested").unwrap().child("nested").unwrap().child("sidecars").unwrap().kind(),
+            Kind::Array
+        );
+        let container = root.child("sidecars").unwrap().item().unwrap();
+        assert!(!container.is_strict());
+        assert!(container.child("env").is_some());
+    }
+}

@@ -1,0 +1,72 @@
+//! The status annotation: what was put into a pod, so that a second pass knows it and `uninject` can take it out.
+
+use super::overlay::text;
+use super::pod::{ContainerList, PodDocument};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The only version there is.
+const VERSION: u32 = 1;
+
+/// The annotation's value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    version: u32,
+    pub templates: Vec<TemplateStatus>,
+}
+
+/// What one template put in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TemplateStatus {
+    pub name: String,
+    pub revision: String,
+    pub containers: Vec<String>,
+    pub init_containers: Vec<String>,
+    pub volumes: Vec<String>,
+    /// Everything else, by key: `containers/web/volumeMounts/~1logs`, `labels/x`, `spec/priorityClassName`.
+    pub added: Vec<String>,
+    /// What had to give way, by key: values that the API server had filled in, and lists and maps that were empty.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub replaced: Map<String, Value>,
+}
+
+impl Status {
+    pub fn new(templates: Vec<TemplateStatus>) -> Self {
+        Self { version: VERSION, templates }
+    }
+
+    /// Reads the annotation. What is no status of ours says nothing.
+    pub fn parse(value: &str) -> Option<Self> {
+        serde_json::from_str::<Self>(value).ok().filter(|status| status.version == VERSION)
+    }
+
+    /// What of the pod's status is true: an entry that lists what is not there is ignored.
+    pub fn of(pod: &PodDocument, annotation: &str) -> Vec<TemplateStatus> {
+        let status = pod.annotation(annotation).and_then(Self::parse);
+        let entries = status.map(|status| status.templates).unwrap_or_default();
+        entries.into_iter().filter(|entry| !entry.name.is_empty() && entry.is_present(pod)).collect()
+    }
+
+    /// The annotation's value. Same status, same bytes.
+    pub fn to_annotation(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+impl TemplateStatus {
+    /// Whether all that is listed is in the pod.
+    fn is_present(&self, pod: &PodDocument) -> bool {
+        let has = |items: &[Value], names: &[String]| {
+            names.iter().all(|name| items.iter().any(|item| text(item, "name") == name))
+        };
+        has(pod.containers(ContainerList::Containers), &self.containers)
+            && has(pod.containers(ContainerList::InitContainers), &self.init_containers)
+            && has(pod.spec_items("volumes"), &self.volumes)
+    }
+
+    /// Names of all containers that the template put in.
+    pub fn container_names(&self) -> impl Iterator<Item = &str> {
+        self.containers.iter().chain(&self.init_containers).map(String::as_str)
+    }
+}

@@ -1,0 +1,353 @@
+//! A template that compiles and renders with its defaults.
+//!
+//! Invariant: [`Template::compile`] gives a template or problems, never both; what exists can be rendered.
+
+use super::spec::{
+    ContainerSelection, Hardened, InjectionMode, OnConflict, OnError, OperatingSystem, PlacementSpec, TemplateSpec,
+};
+use super::tree::{Node, RenderError, Renderer};
+use crate::inject::expression::{Expression, Reads, Root, Scope};
+use crate::inject::field::{FieldError, FieldPath, quote};
+use crate::inject::names;
+use crate::inject::overlay::{Overlay, items, text};
+use crate::inject::parameters::{self, Parameter};
+use crate::inject::schema::{self, SchemaRef};
+use crate::inject::template::selector::LabelSelector;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+/// A compiled, checked template.
+#[derive(Debug)]
+pub struct Template {
+    pub name: String,
+    /// First 10 hex digits of SHA-256 over the canonical JSON of the spec.
+    pub revision: String,
+    pub origin: String,
+    pub description: String,
+    pub mode: InjectionMode,
+    pub matching: Matching,
+    pub parameters: Vec<Parameter>,
+    pub selection: ContainerSelection,
+    pub select_init_containers: bool,
+    pub take_volume_mounts: bool,
+    pub take_env: Vec<String>,
+    pub placement: PlacementSpec,
+    pub on_conflict: OnConflict,
+    pub on_error: OnError,
+    body: Body,
+    /// What body and conditions read.
+    reads: Reads,
+    /// The rendering with all defaults, when nothing but parameters is read: most pods set none.
+    rendered: Option<Overlay>,
+}
+
+/// Which pods may have the template.
+#[derive(Debug)]
+pub struct Matching {
+    pub os: Vec<OperatingSystem>,
+    pub namespace_selector: LabelSelector,
+    pub pod_selector: LabelSelector,
+    pub conditions: Vec<Condition>,
+}
+
+/// A CEL condition.
+#[derive(Debug)]
+pub struct Condition {
+    pub expression: Expression,
+    pub message: String,
+}
+
+/// The parts that are rendered.
+#[derive(Debug)]
+struct Body {
+    sidecars: Node,
+    init_containers: Node,
+    volumes: Node,
+    env: Node,
+    env_from: Node,
+    volume_mounts: Node,
+    labels: Node,
+    annotations: Node,
+    pod: Node,
+    hardened: bool,
+}
+
+impl Template {
+    /// Compiles the spec of one document whose shape is right; `raw` is that spec as JSON.
+    pub fn compile(name: &str, origin: &str, spec: TemplateSpec, raw: &Value) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let path = FieldPath::root().child("spec");
+        let parameters = compile_parameters(&spec, &path, &mut errors);
+        let names: Vec<&str> = spec.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+        let matching = Matching::compile(&spec, &path.child("match"), &names, &mut errors);
+        let body = Body::compile(spec.hardened, raw, &path, &names, &mut errors);
+        check_settings(&spec, &path, &mut errors);
+        let mut reads = Reads::default();
+        body.collect_reads(&mut reads);
+        let mut template = Self {
+            name: name.to_owned(),
+            revision: revision(raw),
+            origin: origin.to_owned(),
+            description: spec.description,
+            mode: spec.injection,
+            matching,
+            parameters,
+            selection: spec.app.containers,
+            select_init_containers: spec.app.init_containers,
+            take_volume_mounts: spec.from_app.volume_mounts,
+            take_env: spec.from_app.env,
+            placement: spec.placement,
+            on_conflict: spec.on_conflict,
+            on_error: spec.on_error,
+            body,
+            reads,
+            rendered: None,
+        };
+        if errors.is_empty() {
+            template.render_with_defaults(&mut errors);
+        }
+        if errors.is_empty() { Ok(template) } else { Err(errors) }
+    }
+
+    /// What is wrong with the expressions and names of a spec whose shape is wrong: a document's problems are listed at once.
+    pub(super) fn survey(raw: &Value) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        let names: Vec<&str> = items(raw, "parameters").iter().map(|parameter| text(parameter, "name")).collect();
+        let body = Body::compile(Hardened(false), raw, &FieldPath::root().child("spec"), &names, &mut errors);
+        let overlay = Scope::with(
+            &BTreeMap::new(),
+            &Reads::default(),
+            None,
+            |_| None,
+            |scope| body.render(&mut Renderer::new(scope, &|_| false)),
+        );
+        errors.extend(overlay.check());
+        errors
+    }
+
+    /// Variables that the body reads.
+    pub fn reads(&self) -> &Reads {
+        &self.reads
+    }
+
+    /// The rendering of pods that set no parameter, where it is the same for all of them.
+    pub fn rendered(&self) -> Option<&Overlay> {
+        self.rendered.as_ref()
+    }
+
+    /// Renders the body in a scope that holds what [`Self::reads`] names.
+    pub fn render(&self, scope: &Scope<'_>) -> Result<Overlay, Vec<RenderError>> {
+        let mut renderer = Renderer::new(scope, &|_| true);
+        let overlay = self.body.render(&mut renderer);
+        if renderer.errors.is_empty() { Ok(overlay) } else { Err(renderer.errors) }
+    }
+
+    /// Renders with the defaults; what only a pod can give is a sample, and is not judged.
+    fn render_with_defaults(&mut self, errors: &mut Vec<FieldError>) {
+        let defaults = parameters::defaults(&self.parameters);
+        let required: BTreeSet<&str> =
+            self.parameters.iter().filter(|one| one.default().is_none()).map(Parameter::name).collect();
+        let known = |reads: &Reads| {
+            let objects = Root::ALL.iter().any(|root| *root != Root::Params && reads.of(*root).next().is_some());
+            !objects && !required.iter().any(|name| reads.reads_parameter(name))
+        };
+        let (overlay, problems) = Scope::with(
+            &defaults,
+            &self.reads,
+            None,
+            |_| None,
+            |scope| {
+                let mut renderer = Renderer::new(scope, &known);
+                let overlay = self.body.render(&mut renderer);
+                (overlay, renderer.errors)
+            },
+        );
+        errors.extend(problems.iter().map(|problem| FieldError::new(problem.path.clone(), problem.fault())));
+        errors.extend(overlay.check());
+        if known(&self.reads) {
+            self.rendered = Some(overlay);
+        }
+    }
+
+    /// Whether the template is meant for pods of this operating system.
+    pub fn runs_on(&self, os: OperatingSystem) -> bool {
+        self.matching.os.contains(&os)
+    }
+}
+
+impl Matching {
+    fn compile(spec: &TemplateSpec, path: &FieldPath, parameters: &[&str], errors: &mut Vec<FieldError>) -> Self {
+        let mut selector = |value: &Value, field: &str| {
+            LabelSelector::parse(value, &path.child(field)).unwrap_or_else(|problems| {
+                errors.extend(problems);
+                LabelSelector::default()
+            })
+        };
+        let namespace_selector = selector(&spec.r#match.namespace_selector, "namespaceSelector");
+        let pod_selector = selector(&spec.r#match.pod_selector, "podSelector");
+        if spec.r#match.os.is_empty() {
+            errors.push(FieldError::new(path.child("os"), "expected at least one of \"linux\" and \"windows\""));
+        }
+        let mut conditions = Vec::new();
+        for (index, condition) in spec.r#match.conditions.iter().enumerate() {
+            let path = path.child("conditions").index(index).child("expression");
+            match Expression::compile(&condition.expression, parameters) {
+                Ok(expression) => conditions.push(Condition { expression, message: condition.message.clone() }),
+                Err(message) => errors.push(FieldError::new(path, message)),
+            }
+        }
+        Self { os: spec.r#match.os.clone(), namespace_selector, pod_selector, conditions }
+    }
+}
+
+impl Body {
+    fn compile(
+        hardened: Hardened,
+        raw: &Value,
+        path: &FieldPath,
+        parameters: &[&str],
+        errors: &mut Vec<FieldError>,
+    ) -> Self {
+        let root = schema::template().child("spec");
+        let mut compile = |fields: &[&str]| {
+            let (mut value, mut path, mut schema): (Option<&Value>, FieldPath, Option<SchemaRef<'static>>) =
+                (Some(raw), path.clone(), root);
+            for field in fields {
+                value = value.and_then(|value| value.get(*field));
+                path = path.child(*field);
+                schema = schema.and_then(|schema| schema.child(field));
+            }
+            Node::compile(value.unwrap_or(&Value::Null), schema, &path, parameters, errors)
+        };
+        Self {
+            sidecars: compile(&["sidecars"]),
+            init_containers: compile(&["initContainers"]),
+            volumes: compile(&["volumes"]),
+            env: compile(&["app", "env"]),
+            env_from: compile(&["app", "envFrom"]),
+            volume_mounts: compile(&["app", "volumeMounts"]),
+            labels: compile(&["metadata", "labels"]),
+            annotations: compile(&["metadata", "annotations"]),
+            pod: compile(&["pod"]),
+            hardened: hardened.0,
+        }
+    }
+
+    fn nodes(&self) -> [&Node; 9] {
+        let Self { sidecars, init_containers, volumes, env, env_from, volume_mounts, labels, annotations, pod, .. } =
+            self;
+        [sidecars, init_containers, volumes, env, env_from, volume_mounts, labels, annotations, pod]
+    }
+
+    fn collect_reads(&self, reads: &mut Reads) {
+        self.nodes().into_iter().for_each(|node| node.collect_reads(reads));
+    }
+
+    fn render(&self, renderer: &mut Renderer<'_>) -> Overlay {
+        let mut overlay = Overlay {
+            sidecars: list(renderer.render(&self.sidecars)),
+            init_containers: list(renderer.render(&self.init_containers)),
+            volumes: list(renderer.render(&self.volumes)),
+            env: list(renderer.render(&self.env)),
+            env_from: list(renderer.render(&self.env_from)),
+            volume_mounts: list(renderer.render(&self.volume_mounts)),
+            labels: map(renderer.render(&self.labels)),
+            annotations: map(renderer.render(&self.annotations)),
+            pod: map(renderer.render(&self.pod)),
+        };
+        if self.hardened {
+            overlay.sidecars.iter_mut().chain(&mut overlay.init_containers).for_each(harden);
+        }
+        overlay
+    }
+}
+
+fn list(value: Option<Value>) -> Vec<Value> {
+    match value {
+        Some(Value::Array(items)) => items,
+        _ => Vec::new(),
+    }
+}
+
+fn map(value: Option<Value>) -> Map<String, Value> {
+    match value {
+        Some(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// Fills the four fields that Pod Security "restricted" asks of a container, where the container says nothing that forbids it.
+///
+/// See <https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>.
+fn harden(container: &mut Value) {
+    let Some(container) = container.as_object_mut() else { return };
+    let context = container.entry("securityContext").or_insert_with(|| Value::Object(Map::new()));
+    let Some(context) = context.as_object_mut() else { return };
+    let privileged = context.get("privileged") == Some(&Value::Bool(true));
+    let root = context.get("runAsUser").and_then(Value::as_i64) == Some(0);
+    if !privileged {
+        context.entry("allowPrivilegeEscalation").or_insert(Value::Bool(false));
+    }
+    if !root {
+        context.entry("runAsNonRoot").or_insert(Value::Bool(true));
+    }
+    context.entry("seccompProfile").or_insert_with(|| serde_json::json!({"type": "RuntimeDefault"}));
+    let capabilities = context.entry("capabilities").or_insert_with(|| Value::Object(Map::new()));
+    if let Some(capabilities) = capabilities.as_object_mut() {
+        capabilities.entry("drop").or_insert_with(|| serde_json::json!(["ALL"]));
+    }
+}
+
+/// Revision of a spec: everything of it counts.
+fn revision(spec: &Value) -> String {
+    let digest = Sha256::digest(spec.to_string().as_bytes());
+    digest.iter().take(5).fold(String::with_capacity(10), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn compile_parameters(spec: &TemplateSpec, path: &FieldPath, errors: &mut Vec<FieldError>) -> Vec<Parameter> {
+    let mut seen = BTreeMap::new();
+    let mut compiled = Vec::new();
+    for (index, parameter) in spec.parameters.iter().enumerate() {
+        let path = path.child("parameters").index(index);
+        if seen.insert(parameter.name.as_str(), index).is_some() {
+            errors.push(FieldError::new(path.child("name"), format!("duplicate name {}", quote(&parameter.name))));
+        }
+        compiled.push(Parameter::compile(parameter, &path, errors));
+    }
+    compiled
+}
+
+fn check_settings(spec: &TemplateSpec, path: &FieldPath, errors: &mut Vec<FieldError>) {
+    let mut check = |names: &[String], path: FieldPath| {
+        for (index, name) in names.iter().enumerate() {
+            if let Err(rule) = names::check_dns_label(name) {
+                errors
+                    .push(FieldError::new(path.index(index), format!("{} is no container name: {rule}", quote(name))));
+            }
+        }
+    };
+    if let ContainerSelection::Names(names) = &spec.app.containers {
+        check(names, path.child("app").child("containers"));
+    }
+    let orders = [(&spec.placement.order, "order"), (&spec.placement.init_container_order, "initContainerOrder")];
+    for (order, field) in orders {
+        use super::spec::Order;
+        if let Some(Order::Before(name) | Order::After(name)) = order
+            && let Err(rule) = names::check_dns_label(name)
+        {
+            let path = path.child("placement").child(field);
+            errors.push(FieldError::new(path, format!("{} is no container name: {rule}", quote(name))));
+        }
+    }
+    for (index, name) in spec.from_app.env.iter().enumerate() {
+        if let Err(rule) = names::check_env_var_name(name) {
+            let path = path.child("fromApp").child("env").index(index);
+            errors.push(FieldError::new(path, format!("{} is no valid name: {rule}", quote(name))));
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! YAML or JSON text as JSON values that know where each key and scalar stands.

@@ -1,0 +1,154 @@
+//! From nodes to a JSON value and its places: merges, duplicate keys, keys that are no strings, integers beyond 64 bits.
+//!
+//! What it does not do: stop at the first problem.
+
+use std::{cell::OnceCell, collections::BTreeMap};
+
+use serde_json::{Map, Number, Value};
+
+use super::{
+    Document, ParseProblem, Place, Places,
+    reader::{Content, Node},
+};
+use crate::inject::field::quote;
+
+pub(super) fn document(node: Node, source: &Source<'_>) -> Document {
+    let place = node.place;
+    let mut builder = Builder { source, problems: Vec::new() };
+    let (value, places) = builder.build(node);
+    Document { value, problems: builder.problems, place, places }
+}
+
+/// The text, for the few questions that the parsed nodes do not answer.
+pub(super) struct Source<'a> {
+    text: &'a str,
+    /// Byte offset of each character.
+    offsets: OnceCell<Vec<usize>>,
+}
+
+impl<'a> Source<'a> {
+    pub(super) const fn new(text: &'a str) -> Self {
+        Self { text, offsets: OnceCell::new() }
+    }
+
+    /// The characters that the node was read from.
+    fn slice(&self, (start, length): (u64, u64)) -> Option<&'a str> {
+        let offsets = self.offsets.get_or_init(|| self.text.char_indices().map(|(offset, _)| offset).collect());
+        let byte = |character: u64| offsets.get(usize::try_from(character).ok()?).copied();
+        let end = byte(start.checked_add(length)?).unwrap_or(self.text.len());
+        self.text.get(byte(start)?..end)
+    }
+}
+
+/// Turns nodes into values and places, collecting what is wrong.
+struct Builder<'a> {
+    source: &'a Source<'a>,
+    problems: Vec<ParseProblem>,
+}
+
+impl Builder<'_> {
+    fn build(&mut self, node: Node) -> (Value, Places) {
+        match node.content {
+            Content::Null => (Value::Null, Places::Scalar),
+            Content::Bool(value) => (Value::Bool(value), Places::Scalar),
+            Content::Number(number) => (Value::Number(number), Places::Scalar),
+            Content::Float(value) => (self.float(value, node.place, node.span), Places::Scalar),
+            Content::String(text) => (Value::String(text), Places::Scalar),
+            Content::List(items) => self.list(items),
+            Content::Map(members) => self.map(members),
+        }
+    }
+
+    /// A number with a fraction or an exponent. An integer that 64 bits do not hold would lose digits: it is refused.
+    fn float(&mut self, value: f64, place: Place, span: (u64, u64)) -> Value {
+        let text = self.source.slice(span).unwrap_or_default().trim();
+        let digits = text.trim_start_matches(['-', '+']);
+        if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_') {
+            let message = format!("the integer {} does not fit into 64 bits", quote(text));
+            self.problems.push(ParseProblem { place, message });
+        }
+        Number::from_f64(value).map_or(Value::Null, Value::Number)
+    }
+
+    fn list(&mut self, items: Vec<Node>) -> (Value, Places) {
+        let mut values = Vec::with_capacity(items.len());
+        let mut places = Vec::with_capacity(items.len());
+        for item in items {
+            let place = item.place;
+            let (value, inner) = self.build(item);
+            values.push(value);
+            places.push((place, inner));
+        }
+        (Value::Array(values), Places::List(places))
+    }
+
+    fn map(&mut self, members: Vec<(Node, Node)>) -> (Value, Places) {
+        let (mut values, mut places) = (Map::new(), BTreeMap::new());
+        let mut merged = Vec::new();
+        for (key, member) in members {
+            let place = key.place;
+            let Some(name) = self.name(key) else { continue };
+            if name == "<<" {
+                merged.push((place, member));
+            } else if values.contains_key(&name) {
+                self.problems.push(ParseProblem { place, message: format!("duplicate key {}", quote(&name)) });
+            } else {
+                let (value, inner) = self.build(member);
+                values.insert(name.clone(), value);
+                places.insert(name, (place, inner));
+            }
+        }
+        for (place, member) in merged {
+            self.merge(place, member, &mut values, &mut places);
+        }
+        (Value::Object(values), Places::Map(places))
+    }
+
+    /// The key as a string; every other kind of key is a problem, since JSON has none.
+    fn name(&mut self, key: Node) -> Option<String> {
+        let found = match key.content {
+            Content::String(name) => return Some(name),
+            Content::Null => "null",
+            Content::Bool(_) => "a boolean",
+            Content::Number(_) | Content::Float(_) => "a number",
+            Content::List(_) => "a list",
+            Content::Map(_) => "a map",
+        };
+        let text = self.source.slice(key.span).unwrap_or_default().trim();
+        let message = match found {
+            "a list" | "a map" => {
+                format!("a key must be a string, not {found}; put text with brackets or braces in quotes")
+            }
+            _ => format!("the key {} is read as {found}; put it in quotes", quote(text)),
+        };
+        self.problems.push(ParseProblem { place: key.place, message });
+        None
+    }
+
+    /// `<<: *map` or `<<: [*map, *other]`: keys that are there already win.
+    fn merge(
+        &mut self,
+        place: Place,
+        member: Node,
+        values: &mut Map<String, Value>,
+        places: &mut BTreeMap<String, (Place, Places)>,
+    ) {
+        let sources = match member.content {
+            Content::List(items) => items,
+            _ => vec![member],
+        };
+        for source in sources {
+            let (Value::Object(from), Places::Map(mut from_places)) = self.build(source) else {
+                let message = "\"<<\" takes a map or a list of maps".to_owned();
+                self.problems.push(ParseProblem { place, message });
+                continue;
+            };
+            for (name, value) in from {
+                if let (false, Some(place)) = (values.contains_key(&name), from_places.remove(&name)) {
+                    values.insert(name.clone(), value);
+                    places.insert(name, place);
+                }
+            }
+        }
+    }
+}

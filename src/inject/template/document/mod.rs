@@ -1,0 +1,435 @@
+//! YAML or JSON text as JSON values that know where each key and scalar stands.
+//!
+//! Types are Kubernetes': YAML 1.1 booleans (`on`, `yes`), octal `0644`, `<<` merges. What it does not do: judge what a
+//! document says. Invariants: an integer never passes through a float; of two equal keys neither silently wins; a text of
+//! bounded size makes a tree of bounded size and depth, aliases included.
+
+mod builder;
+mod reader;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, value::RawValue};
+
+use crate::inject::field::{FieldPath, Step};
+use builder::Source;
+use reader::Limits;
+
+/// Longest template text, in bytes, that [`parse`] should be asked to read.
+pub const MAX_TEMPLATE_BYTES: usize = 256 * 1024;
+
+/// Stack of the thread that reads workload files, enough for their depth in an unoptimised build.
+const WORKLOAD_STACK_BYTES: usize = 8 * 1024 * 1024;
+
+/// Place of something in a text; both numbers are 0 when it is unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// 1-based.
+    pub line: usize,
+    /// 1-based, in characters.
+    pub column: usize,
+}
+
+/// One thing that makes a document unreadable or ambiguous.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseProblem {
+    pub place: Place,
+    /// One line.
+    pub message: String,
+}
+
+/// A document and the places of its parts.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The content; of duplicate keys the first.
+    pub value: Value,
+    /// Duplicate keys, keys that are no strings, integers beyond 64 bits: the document must not be used, but the rest of
+    /// it can still be checked, so that all its problems are listed at once.
+    pub problems: Vec<ParseProblem>,
+    place: Place,
+    places: Places,
+}
+
+#[derive(Clone, Debug)]
+enum Places {
+    Scalar,
+    List(Vec<(Place, Places)>),
+    Map(BTreeMap<String, (Place, Places)>),
+}
+
+impl Document {
+    /// Where the field stands: a map's member by its key, a list's element by its content. Of a path that the document
+    /// does not have, the nearest ancestor that it has.
+    pub fn place(&self, path: &FieldPath) -> Place {
+        let (mut place, mut places) = (self.place, &self.places);
+        for step in path.steps() {
+            let inner = match (step, places) {
+                (Step::Child(name) | Step::Key(name), Places::Map(members)) => members.get(&**name),
+                (Step::Index(index), Places::List(items)) => items.get(*index),
+                _ => None,
+            };
+            let Some((inner_place, inner_places)) = inner else { break };
+            (place, places) = (*inner_place, inner_places);
+        }
+        place
+    }
+}
+
+/// Reads all documents of a template source; empty ones are left out.
+///
+/// A document with a wrong value does not hide the others. After a broken syntax nothing more can be read.
+pub fn parse(text: &str) -> Vec<Result<Document, ParseProblem>> {
+    read(text, Limits::Template)
+}
+
+/// Reads all objects of a workload file in their order, without places; empty documents are left out.
+///
+/// Only the depth is bounded: a pod may be as large as the API server takes it.
+pub fn values(text: &str) -> Result<Vec<Value>, Vec<ParseProblem>> {
+    let read_values = || {
+        let objects = json_objects(text).unwrap_or_else(|| vec![text]);
+        settle(objects.into_iter().flat_map(|object| read(object, Limits::Workload)).collect())
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(WORKLOAD_STACK_BYTES).spawn_scoped(scope, read_values);
+        thread.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(|| Err(vec![unread()]))
+    })
+}
+
+fn unread() -> ParseProblem {
+    ParseProblem {
+        place: Place::default(),
+        message: "the text could not be read: no thread could be started".to_owned(),
+    }
+}
+
+/// All values, or all problems.
+fn settle(documents: Vec<Result<Document, ParseProblem>>) -> Result<Vec<Value>, Vec<ParseProblem>> {
+    let (mut values, mut problems) = (Vec::new(), Vec::new());
+    for document in documents {
+        match document {
+            Ok(document) => {
+                problems.extend(document.problems);
+                values.push(document.value);
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(values) } else { Err(problems) }
+}
+
+/// The texts of JSON objects that follow each other without a separator, as `jq` prints them, which is no YAML. Places are
+/// then those in the object. `None` for anything else.
+fn json_objects(text: &str) -> Option<Vec<&str>> {
+    if !text.trim_start().starts_with('{') {
+        return None;
+    }
+    let objects = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+    let objects: Vec<&str> = objects.map(|object| object.map(RawValue::get)).collect::<Result<_, _>>().ok()?;
+    (objects.len() > 1).then_some(objects)
+}
+
+fn read(text: &str, limits: Limits) -> Vec<Result<Document, ParseProblem>> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let source = Source::new(text);
+    reader::nodes(text, limits).into_iter().map(|node| node.map(|node| builder::document(node, &source))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{
+        reader::{MAX_DEPTH, MAX_WORKLOAD_DEPTH},
+        *,
+    };
+
+    fn one(text: &str) -> Document {
+        let mut documents = parse(text);
+        assert_eq!(documents.len(), 1, "{text}");
+        documents.remove(0).unwrap()
+    }
+
+    fn value(text: &str) -> Value {
+        let document = one(text);
+        assert_eq!(document.problems, [], "{text}");
+        document.value
+    }
+
+    /// All problems as `line:column: message`.
+    fn problems(text: &str) -> Vec<String> {
+        let show =
+            |problem: ParseProblem| format!("{}:{}: {}", problem.place.line, problem.place.column, problem.message);
+        parse(text)
+            .into_iter()
+            .flat_map(|document| document.map_or_else(|problem| vec![problem], |document| document.problems))
+            .map(show)
+            .collect()
+    }
+
+    fn at(document: &Document, path: &FieldPath) -> (usize, usize) {
+        let place = document.place(path);
+        (place.line, place.column)
+    }
+
+    const TEMPLATE: &str = "\
+# a comment
+kind: Template
+spec:
+  sidecars:
+  - name: a
+    image: nginx
+  - name: b
+    env: [{name: X, value: \"1\"}]
+";
+
+    #[test]
+    fn every_key_and_item_has_its_place() {
+        let document = one(TEMPLATE);
+        let root = FieldPath::root();
+        let sidecars = root.child("spec").child("sidecars");
+        assert_eq!(at(&document, &root), (2, 1));
+        assert_eq!(at(&document, &root.child("kind")), (2, 1));
+        assert_eq!(at(&document, &sidecars), (4, 3));
+        assert_eq!(at(&document, &sidecars.index(0)), (5, 5));
+        assert_eq!(at(&document, &sidecars.index(0).child("image")), (6, 5));
+        assert_eq!(at(&document, &sidecars.index(1).child("env").index(0)), (8, 11));
+        assert_eq!(at(&document, &sidecars.index(1).child("env").index(0).child("value")), (8, 21));
+    }
+
+    #[test]
+    fn absent_paths_have_the_place_of_their_nearest_ancestor() {
+        let document = one(TEMPLATE);
+        let sidecars = FieldPath::root().child("spec").child("sidecars");
+        assert_eq!(at(&document, &sidecars.index(1).child("image")), (7, 5));
+        assert_eq!(at(&document, &sidecars.index(9).child("image")), (4, 3));
+        assert_eq!(at(&document, &sidecars.child("x")), (4, 3));
+    }
+
+    #[test]
+    fn columns_count_characters() {
+        let document = one("{\"ключ\": 1, b: 2}");
+        assert_eq!(at(&document, &FieldPath::root().child("b")), (1, 13));
+        let document = one("\u{feff}a: 1\nb: 2\n");
+        assert_eq!(at(&document, &FieldPath::root().child("a")), (1, 1));
+    }
+
+    #[test]
+    fn documents_keep_their_order_and_lines_and_empty_ones_are_skipped() {
+        let documents: Vec<Document> =
+            parse("# only\n---\n---\na: 1\n---\n# none\n---\nb: 2\n...\n").into_iter().map(Result::unwrap).collect();
+        assert_eq!(
+            documents.iter().map(|document| &document.value).collect::<Vec<_>>(),
+            [&json!({"a": 1}), &json!({"b": 2})]
+        );
+        assert_eq!(at(&documents[1], &FieldPath::root().child("b")), (8, 1));
+        assert!(parse("").is_empty());
+        assert!(parse("# nothing\n").is_empty());
+    }
+
+    #[test]
+    fn scalars_are_typed_as_kubernetes_does() {
+        let text = "{a: on, b: yes, c: 'no', d: 0644, e: 1_000, f: 0x1F, g: 1.5, h: ~, i: 1e3, j: \"8080\", k: 2001-01-01, l: 1Gi}";
+        let expected = json!({"a": true, "b": true, "c": "no", "d": 420, "e": 1000, "f": 31, "g": 1.5, "h": null, "i": 1000.0,
+            "j": "8080", "k": "2001-01-01", "l": "1Gi"});
+        assert_eq!(value(text), expected);
+    }
+
+    #[test]
+    fn block_scalars_keep_their_text() {
+        assert_eq!(value("a: |\n  x\n  ${y}\nb: >-\n  p\n  q\n"), json!({"a": "x\n${y}\n", "b": "p q"}));
+    }
+
+    #[test]
+    fn integers_are_exact_up_to_64_bits_and_refused_beyond() {
+        assert_eq!(
+            value("a: 9007199254740993\nb: 18446744073709551615\nc: -9223372036854775808\n").to_string(),
+            r#"{"a":9007199254740993,"b":18446744073709551615,"c":-9223372036854775808}"#
+        );
+        assert_eq!(
+            problems("é: 1\n---\na: 18446744073709551616\nb: 1e30\nc: -9223372036854775809"),
+            [
+                "3:4: the integer \"18446744073709551616\" does not fit into 64 bits",
+                "5:4: the integer \"-9223372036854775809\" does not fit into 64 bits",
+            ]
+        );
+    }
+
+    #[test]
+    fn all_duplicate_keys_are_listed() {
+        assert_eq!(
+            problems("a: 1\nb:\n  c: 1\n  c: 2\na: 3\n"),
+            ["4:3: duplicate key \"c\"", "5:1: duplicate key \"a\""]
+        );
+        assert_eq!(problems("{\"a\": 1, \"a\": 2}"), ["1:10: duplicate key \"a\""]);
+        assert_eq!(problems("a: 1\n\"a\": 2\n"), ["2:1: duplicate key \"a\""]);
+        assert_eq!(one("a: 1\na: 2\n").value, json!({"a": 1}));
+    }
+
+    #[test]
+    fn keys_must_be_strings() {
+        assert_eq!(
+            problems("on: 1\n2: x\n~: y\n[a]: z\n"),
+            [
+                "1:1: the key \"on\" is read as a boolean; put it in quotes",
+                "2:1: the key \"2\" is read as a number; put it in quotes",
+                "3:1: the key \"~\" is read as null; put it in quotes",
+                "4:1: a key must be a string, not a list; put text with brackets or braces in quotes",
+            ]
+        );
+        assert_eq!(value("'on': 1\n\"2\": x\n"), json!({"on": 1, "2": "x"}));
+    }
+
+    #[test]
+    fn aliases_and_merges_expand() {
+        let text = "base: &base {cpu: 1, memory: 2}\nuse: *base\nmerged:\n  <<: *base\n  cpu: 3\nlist:\n  <<: [{x: 1}, {x: 2, z: 3}]\n";
+        let document = one(text);
+        assert_eq!(
+            document.value,
+            json!({"base": {"cpu": 1, "memory": 2}, "use": {"cpu": 1, "memory": 2},
+            "merged": {"cpu": 3, "memory": 2}, "list": {"x": 1, "z": 3}})
+        );
+        assert_eq!(document.problems, []);
+        let root = FieldPath::root();
+        assert_eq!(at(&document, &root.child("use")), (2, 1));
+        assert_eq!(at(&document, &root.child("use").child("memory")), (1, 22));
+        assert_eq!(at(&document, &root.child("merged").child("cpu")), (5, 3));
+        assert_eq!(problems("a:\n  <<: 7\n"), ["2:3: \"<<\" takes a map or a list of maps"]);
+    }
+
+    #[test]
+    fn a_wrong_document_does_not_hide_the_next() {
+        let documents = parse("a: !Secret x\n---\nb: 2\n");
+        assert_eq!(documents.len(), 2);
+        assert!(documents[0].is_err());
+        assert_eq!(documents[1].as_ref().unwrap().value, json!({"b": 2}));
+    }
+
+    #[test]
+    fn broken_syntax_is_one_line_with_its_place() {
+        for (text, line) in [
+            ("a: 1\n\tb: 2\n", 2),
+            ("a: [1, 2\n", 2),
+            ("a: b: c\n", 1),
+            ("a: \"x\n", 2),
+            ("a: *nope\n", 1),
+            ("}", 1),
+            ("a: 1\nb\n", 3),
+        ] {
+            let found = parse(text);
+            let problem =
+                found.iter().find_map(|document| document.as_ref().err()).unwrap_or_else(|| panic!("{text:?}"));
+            assert!(!problem.message.is_empty() && !problem.message.contains('\n'), "{problem:?}");
+            assert!(problem.place.line >= 1 && problem.place.line <= line, "{text:?}: {problem:?}");
+            assert!(!problem.message.contains("at line"), "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn limits_are_told_in_plain_words() {
+        assert_eq!(problems("a: &x [*x]"), ["1:8: an anchor may not contain itself"]);
+        assert_eq!(problems("a: *x"), ["1:4: the alias names no anchor before it"]);
+        assert_eq!(problems("a: .inf"), ["1:4: expected a finite number"]);
+        assert!(problems(&bomb())[0].ends_with(": the aliases expand to too much"));
+        assert_eq!(
+            problems(&format!("{}{}", "[".repeat(40), "]".repeat(40))),
+            ["1:33: lists and maps are nested too deeply"]
+        );
+        let aliases = format!("a: &a 1\nb: [{}1]\n", "*a, ".repeat(200));
+        assert!(problems(&aliases)[0].ends_with(": more than 100 anchors or aliases"));
+        assert!(problems(&format!("[{}1]", "1,".repeat(120_000)))[0].ends_with(": more than 100000 keys and values"));
+    }
+
+    #[test]
+    fn messages_are_short() {
+        assert!(problems(&format!("a: !{} b", "x".repeat(5000)))[0].chars().count() < 250);
+        assert!(problems(&format!("{0}: 1\n{0}: 2", "x".repeat(500)))[0].chars().count() < 120);
+    }
+
+    #[test]
+    fn what_came_before_broken_syntax_is_kept() {
+        let documents = parse("a: 1\n---\nb: [\n");
+        assert_eq!(documents[0].as_ref().unwrap().value, json!({"a": 1}));
+        assert!(documents[1].is_err());
+    }
+
+    #[test]
+    fn nul_is_refused() {
+        assert_eq!(problems("a: 1\nb: é\0\n"), ["2:5: a NUL character is not allowed"]);
+    }
+
+    #[test]
+    fn floats_that_json_does_not_have_are_refused() {
+        assert!(parse("a: .nan\n")[0].is_err());
+        assert!(parse("a: .inf\n")[0].is_err());
+    }
+
+    fn bomb() -> String {
+        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..9 {
+            let items = vec![format!("*a{}", level - 1); 9].join(", ");
+            text += &format!("a{level}: &a{level} [{items}]\n");
+        }
+        text
+    }
+
+    #[test]
+    fn exploding_anchors_are_refused() {
+        let documents = parse(&bomb());
+        assert!(documents.iter().any(Result::is_err));
+        assert!(values(&bomb()).is_err());
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        for deep in ["[".repeat(10_000), "{a: ".repeat(10_000), format!("{}{}", "[".repeat(200), "]".repeat(200))] {
+            assert!(parse(&deep).iter().any(Result::is_err));
+            assert!(values(&deep).is_err());
+        }
+        let nested = |depth: usize| format!("{}1{}", "{a: ".repeat(depth), "}".repeat(depth));
+        assert!(parse(&nested(MAX_DEPTH))[0].is_ok());
+        assert!(parse(&nested(MAX_DEPTH + 1))[0].is_err());
+        assert!(values(&nested(MAX_WORKLOAD_DEPTH)).is_ok());
+        assert!(values(&nested(MAX_WORKLOAD_DEPTH + 1)).is_err());
+    }
+
+    #[test]
+    fn the_largest_template_is_read_and_a_flood_of_nodes_is_not() {
+        let mut large = "spec:\n  sidecars:\n".to_owned();
+        while large.len() < MAX_TEMPLATE_BYTES - 40 {
+            large += "  - {name: a, image: b}\n";
+        }
+        assert!(parse(&large)[0].is_ok());
+        assert!(parse(&format!("[{}1]", "1,".repeat(MAX_TEMPLATE_BYTES / 2))).iter().any(Result::is_err));
+    }
+
+    #[test]
+    fn workloads_keep_order_and_have_no_size_limit() {
+        assert_eq!(values("b: 1\n---\n---\na: 2\n").unwrap(), [json!({"b": 1}), json!({"a": 2})]);
+        let large = format!("a: {}\nlist: [{}1]\n", "x".repeat(1_500_000), "1,".repeat(20_000));
+        assert_eq!(values(&large).unwrap()[0]["list"].as_array().unwrap().len(), 20_001);
+    }
+
+    #[test]
+    fn workloads_may_be_json() {
+        assert_eq!(
+            values("{\n\t\"a\": \"\\ud83d\\ude00\\/\"}\n{\"b\": 2}").unwrap(),
+            [json!({"a": "😀/"}), json!({"b": 2})]
+        );
+        assert_eq!(values("{\"a\": 1, \"a\": 2}").unwrap_err().len(), 1);
+        assert_eq!(values("{\"a\": 1}{\"a\": 1, \"a\": 2}").unwrap_err().len(), 1);
+        assert_eq!(values("{a: 1}").unwrap(), [json!({"a": 1})]);
+        assert!(values("{\"a\": 1").is_err());
+    }
+
+    #[test]
+    fn workloads_list_all_problems() {
+        let problems = values("a: 1\na: 2\n---\nb: 1\nb: 2\n").unwrap_err();
+        assert_eq!(problems.iter().map(|problem| problem.place.line).collect::<Vec<_>>(), [2, 5]);
+    }
+
+    #[test]
+    fn templates_may_be_json_with_tabs() {
+        assert_eq!(value("{\n\t\"a\": [\n\t\t\"b\\u00e9\\/\"\n\t]\n}\n"), json!({"a": ["bé/"]}));
+    }
+}

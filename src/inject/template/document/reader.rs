@@ -1,0 +1,218 @@
+//! From text to untyped nodes with their places, within limits.
+//!
+//! What it does not do: settle duplicate keys, merges and keys that are no strings. Invariant: a text of bounded size makes
+//! a tree of bounded size and depth, aliases included.
+
+use std::{fmt, io::Cursor};
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Number;
+use serde_saphyr::{DuplicateKeyPolicy, Error, MergeKeyPolicy, Options, Spanned, budget::BudgetBreach};
+
+use super::{ParseProblem, Place};
+
+/// What is being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limits {
+    /// A template source: few documents of bounded size, strict tags.
+    Template,
+    /// A workload file: only the depth is bounded.
+    Workload,
+}
+
+/// Deeper templates are refused: none has more than 15 levels, and each costs the reader up to 30 KiB of stack.
+pub(super) const MAX_DEPTH: usize = 32;
+
+/// Deeper objects are refused. Pods have up to 15 levels, but the schemas of custom resources, which pass through, more than 32.
+pub(super) const MAX_WORKLOAD_DEPTH: usize = 100;
+
+/// Keys, scalars, lists and maps of a template document, aliases expanded: more than 256 KiB of sensible text can hold.
+const MAX_NODES: usize = 100_000;
+
+/// Aliases, and anchors, of a template document.
+const MAX_ALIASES: usize = 100;
+
+/// What all aliases of a template document may expand to.
+const MAX_EXPANDED_EVENTS: usize = 20_000;
+
+/// Longest message of the reader that is passed on, in characters.
+const MESSAGE_MAX: usize = 200;
+
+/// The nodes of all documents; empty documents are left out.
+pub(super) fn nodes(text: &str, limits: Limits) -> Vec<Result<Node, ParseProblem>> {
+    if let Some(problem) = nul(text) {
+        return vec![Err(problem)];
+    }
+    let options = match limits {
+        Limits::Template => template_options(),
+        Limits::Workload => workload_options(),
+    };
+    serde_saphyr::read_with_options::<_, Node>(&mut Cursor::new(text), options)
+        .map(|node| node.map_err(|error| problem(&error)))
+        .collect()
+}
+
+fn nul(text: &str) -> Option<ParseProblem> {
+    let before = &text[..text.find('\0')?];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+    Some(ParseProblem { place: Place { line, column }, message: "a NUL character is not allowed".to_owned() })
+}
+
+fn template_options() -> Options {
+    let mut options = workload_options();
+    options.budget = serde_saphyr::budget! {
+        max_aliases: MAX_ALIASES,
+        max_anchors: MAX_ALIASES,
+        max_depth: MAX_DEPTH,
+        max_documents: 64,
+        max_nodes: MAX_NODES,
+    };
+    options.alias_limits.max_total_replayed_events = MAX_EXPANDED_EVENTS;
+    options.reject_unsupported_tags = true;
+    options
+}
+
+fn workload_options() -> Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_reader_input_bytes: None,
+            max_events: usize::MAX,
+            max_depth: MAX_WORKLOAD_DEPTH,
+            max_documents: usize::MAX,
+            max_nodes: usize::MAX,
+            max_total_scalar_bytes: usize::MAX,
+            max_total_comment_bytes: usize::MAX,
+        },
+        // Merges and duplicates are settled here, so that every duplicate is reported and not the first alone.
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        merge_keys: MergeKeyPolicy::AsOrdinary,
+        legacy_octal_numbers: true,
+        with_snippet: false,
+    }
+}
+
+/// The reader's error as one line and its place.
+fn problem(error: &Error) -> ParseProblem {
+    let place = error.location().map_or_else(Place::default, |location| place_of(&location));
+    ParseProblem { place, message: message(error, place) }
+}
+
+/// Limits in the project's own words, as the reader shows its internals there; everything else in the reader's.
+fn message(error: &Error, place: Place) -> String {
+    match error {
+        Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => message(error, place),
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => "lists and maps are nested too deeply".to_owned(),
+        Error::Budget { breach: BudgetBreach::Nodes { .. }, .. } => format!("more than {MAX_NODES} keys and values"),
+        Error::Budget { breach: BudgetBreach::Aliases { .. } | BudgetBreach::Anchors { .. }, .. } => {
+            format!("more than {MAX_ALIASES} anchors or aliases")
+        }
+        Error::AliasReplayLimitExceeded { .. } => "the aliases expand to too much".to_owned(),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => "an anchor may not contain itself".to_owned(),
+        Error::UnknownAnchor { .. } => "the alias names no anchor before it".to_owned(),
+        Error::NonFiniteFloat { .. } => "expected a finite number".to_owned(),
+        _ => one_line(&error.to_string(), place),
+    }
+}
+
+fn one_line(text: &str, place: Place) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = line.replace(&format!(" at line {}, column {}", place.line, place.column), "");
+    // The reader quotes tags and scalars whole.
+    if line.chars().count() > MESSAGE_MAX { line.chars().take(MESSAGE_MAX).chain(['…']).collect() } else { line }
+}
+
+fn place_of(location: &serde_saphyr::Location) -> Place {
+    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    Place { line: number(location.line()), column: number(location.column()) }
+}
+
+/// A parsed node as the reader hands it over.
+#[derive(Clone)]
+pub(super) struct Node {
+    pub(super) place: Place,
+    /// Offset and length in characters.
+    pub(super) span: (u64, u64),
+    pub(super) content: Content,
+}
+
+#[derive(Clone)]
+pub(super) enum Content {
+    Null,
+    Bool(bool),
+    Number(Number),
+    /// Written as a number that 64 bits do not hold, or as a fraction.
+    Float(f64),
+    String(String),
+    List(Vec<Node>),
+    Map(Vec<(Node, Node)>),
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // `defined` and not `referenced`: behind an alias the text to mend is the anchor's.
+        let spanned = Spanned::<Content>::deserialize(deserializer)?;
+        let span = spanned.defined.span();
+        Ok(Self { place: place_of(&spanned.defined), span: (span.offset(), span.len()), content: spanned.value })
+    }
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ContentVisitor)
+    }
+}
+
+struct ContentVisitor;
+
+impl<'de> Visitor<'de> for ContentVisitor {
+    type Value = Content;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Content, E> {
+        Ok(Content::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Content, E> {
+        Ok(Content::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Content, E> {
+        Ok(Content::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Content, E> {
+        Ok(Content::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Content, E> {
+        Ok(Content::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Content, E> {
+        Ok(Content::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Content, E> {
+        Ok(Content::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Content, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(Content::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Content, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Content::Map(members))
+    }
+}

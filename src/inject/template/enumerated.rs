@@ -1,0 +1,89 @@
+//! Fields with a closed list of values: which of them a document gets wrong, and where.
+//!
+//! The schema walker knows shapes only; this table names the values, so that each wrong one is listed in its place.
+
+use super::spec::PlacementSpec;
+use crate::inject::field::{FieldError, FieldPath, quote};
+use serde_json::Value;
+
+const TYPES: &[&str] = &["string", "integer", "boolean", "number", "quantity", "duration", "port", "enum"];
+
+/// All wrong values of a template's spec.
+pub(super) fn check(spec: &Value) -> Vec<FieldError> {
+    let root = FieldPath::root().child("spec");
+    let mut errors = Vec::new();
+    let mut one = |fields: &[&str], values: &[&str]| {
+        let (value, path) = at(spec, &root, fields);
+        errors.extend(value.and_then(|value| check_value(value, &path, values)));
+    };
+    one(&["injection"], &["OptIn", "Automatic"]);
+    one(&["onConflict"], &["Reject", "KeepPod"]);
+    one(&["onError"], &["Reject", "Skip"]);
+    one(&["placement", "sidecars"], &["Native", "Plain"]);
+    for (index, _) in list(spec, &["match", "os"]).iter().enumerate() {
+        let path = root.child("match").child("os").index(index);
+        errors.extend(check_value(&list(spec, &["match", "os"])[index], &path, &["linux", "windows"]));
+    }
+    for (index, parameter) in list(spec, &["parameters"]).iter().enumerate() {
+        let path = root.child("parameters").index(index);
+        errors.extend(parameter.get("type").and_then(|value| check_value(value, &path.child("type"), TYPES)));
+        for field in ["default", "minimum", "maximum"] {
+            errors.extend(parameter.get(field).and_then(|value| check_scalar(value, &path.child(field))));
+        }
+    }
+    for field in ["order", "initContainerOrder"] {
+        let (value, path) = at(spec, &root, &["placement", field]);
+        errors.extend(value.and_then(|value| check_order(value, &path)));
+    }
+    let (selection, path) = at(spec, &root, &["app", "containers"]);
+    errors.extend(selection.and_then(|value| check_selection(value, &path)));
+    errors
+}
+
+fn at<'v>(spec: &'v Value, root: &FieldPath, fields: &[&str]) -> (Option<&'v Value>, FieldPath) {
+    let path = fields.iter().fold(root.clone(), |path, field| path.child(*field));
+    let value = fields.iter().try_fold(spec, |value, field| value.get(*field));
+    (value.filter(|value| !value.is_null()), path)
+}
+
+fn list<'v>(spec: &'v Value, fields: &[&str]) -> &'v [Value] {
+    at(spec, &FieldPath::root(), fields).0.and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn check_value(value: &Value, path: &FieldPath, values: &[&str]) -> Option<FieldError> {
+    let text = value.as_str()?;
+    if values.contains(&text) {
+        return None;
+    }
+    let expected: Vec<String> = values.iter().map(|value| quote(value)).collect();
+    let message = format!("unknown value {}; expected {}", quote(text), expected.join(" or "));
+    Some(FieldError::new(path.clone(), message).near(text, values.iter().copied()))
+}
+
+fn check_scalar(value: &Value, path: &FieldPath) -> Option<FieldError> {
+    let composite = value.is_array() || value.is_object();
+    composite.then(|| FieldError::new(path.clone(), "expected a string, a number or a boolean"))
+}
+
+fn check_order(value: &Value, path: &FieldPath) -> Option<FieldError> {
+    if serde_json::from_value::<PlacementSpec>(serde_json::json!({"order": value})).is_ok() {
+        return None;
+    }
+    let message =
+        format!("unknown place {}; expected \"First\", \"Last\", {{before: NAME}} or {{after: NAME}}", shown(value));
+    Some(FieldError::new(path.clone(), message))
+}
+
+fn check_selection(value: &Value, path: &FieldPath) -> Option<FieldError> {
+    let names = value.as_array().is_some_and(|names| names.iter().all(Value::is_string));
+    if names || matches!(value.as_str(), Some("All" | "First")) {
+        return None;
+    }
+    let message =
+        format!("unknown selection {}; expected \"All\", \"First\" or a list of container names", shown(value));
+    Some(FieldError::new(path.clone(), message))
+}
+
+fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| quote(&value.to_string()), quote)
+}

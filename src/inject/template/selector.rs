@@ -1,0 +1,243 @@
+//! Kubernetes label selectors: `matchLabels` and `matchExpressions`.
+//!
+//! What it does not do: check the shape (strings where strings belong), which the schema has done. Invariant: a selector
+//! that exists has only valid operators, keys and values, so that matching cannot fail. An empty one matches everything.
+
+use serde_json::Value;
+
+use crate::inject::{
+    field::{FieldError, FieldPath, quote},
+    names::{check_label_value, check_qualified_name},
+};
+
+const OPERATORS: [&str; 4] = ["In", "NotIn", "Exists", "DoesNotExist"];
+
+/// All its requirements must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelSelector {
+    requirements: Vec<Requirement>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Requirement {
+    key: String,
+    operator: Operator,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Operator {
+    In(Vec<String>),
+    NotIn(Vec<String>),
+    Exists,
+    DoesNotExist,
+}
+
+impl LabelSelector {
+    /// Reads a `LabelSelector` object, or lists everything that is wrong with it. `null` is the empty selector.
+    pub fn parse(value: &Value, path: &FieldPath) -> Result<Self, Vec<FieldError>> {
+        let mut reader = Reader::default();
+        reader.match_labels(&value["matchLabels"], &path.child("matchLabels"));
+        reader.match_expressions(&value["matchExpressions"], &path.child("matchExpressions"));
+        if reader.errors.is_empty() { Ok(Self { requirements: reader.requirements }) } else { Err(reader.errors) }
+    }
+
+    /// Whether labels, given as a lookup, satisfy every requirement.
+    pub fn matches<'a>(&self, labels: impl Fn(&str) -> Option<&'a str>) -> bool {
+        self.requirements.iter().all(|requirement| requirement.operator.holds(labels(&requirement.key)))
+    }
+
+    /// Whether it matches everything.
+    pub fn is_empty(&self) -> bool {
+        self.requirements.is_empty()
+    }
+}
+
+impl Operator {
+    fn holds(&self, label: Option<&str>) -> bool {
+        let is_in = |values: &[String]| label.is_some_and(|label| values.iter().any(|value| value == label));
+        match self {
+            Self::In(values) => is_in(values),
+            // An absent label is in no list.
+            Self::NotIn(values) => !is_in(values),
+            Self::Exists => label.is_some(),
+            Self::DoesNotExist => label.is_none(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    requirements: Vec<Requirement>,
+    errors: Vec<FieldError>,
+}
+
+impl Reader {
+    fn match_labels(&mut self, labels: &Value, path: &FieldPath) {
+        for (key, value) in labels.as_object().into_iter().flatten() {
+            let path = path.key(key.as_str());
+            let value = value.as_str().unwrap_or_default();
+            self.check_key(key, &path);
+            self.check_value(value, &path);
+            self.requirements.push(Requirement { key: key.clone(), operator: Operator::In(vec![value.to_owned()]) });
+        }
+    }
+
+    fn match_expressions(&mut self, expressions: &Value, path: &FieldPath) {
+        for (index, expression) in expressions.as_array().into_iter().flatten().enumerate() {
+            self.expression(expression, &path.index(index));
+        }
+    }
+
+    fn expression(&mut self, expression: &Value, path: &FieldPath) {
+        let key = expression["key"].as_str().unwrap_or_default();
+        self.check_key(key, &path.child("key"));
+        let values = self.values(&expression["values"], &path.child("values"));
+        let operator = match expression["operator"].as_str().unwrap_or_default() {
+            "In" => Operator::In(values),
+            "NotIn" => Operator::NotIn(values),
+            "Exists" => Operator::Exists,
+            "DoesNotExist" => Operator::DoesNotExist,
+            other => return self.unknown_operator(other, path),
+        };
+        self.check_presence(&operator, &expression["values"], path);
+        self.requirements.push(Requirement { key: key.to_owned(), operator });
+    }
+
+    fn values(&mut self, values: &Value, path: &FieldPath) -> Vec<String> {
+        let values: Vec<String> = values
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|value| value.as_str().unwrap_or_default().to_owned())
+            .collect();
+        for (index, value) in values.iter().enumerate() {
+            self.check_value(value, &path.index(index));
+        }
+        values
+    }
+
+    fn unknown_operator(&mut self, operator: &str, path: &FieldPath) {
+        let message = format!("{} must be one of In, NotIn, Exists, DoesNotExist", quote(operator));
+        self.errors.push(FieldError::new(path.child("operator"), message).near(operator, OPERATORS));
+    }
+
+    /// `In` and `NotIn` need values, the others take none.
+    fn check_presence(&mut self, operator: &Operator, values: &Value, path: &FieldPath) {
+        let given = values.as_array().is_some_and(|values| !values.is_empty());
+        let message = match operator {
+            Operator::In(_) | Operator::NotIn(_) if !given => "must be specified when operator is In or NotIn",
+            Operator::Exists | Operator::DoesNotExist if given => {
+                "may not be specified when operator is Exists or DoesNotExist"
+            }
+            _ => return,
+        };
+        self.errors.push(FieldError::new(path.child("values"), message));
+    }
+
+    fn check_key(&mut self, key: &str, path: &FieldPath) {
+        if let Err(expected) = check_qualified_name(key) {
+            self.errors.push(FieldError::new(path.clone(), format!("the key {} {expected}", quote(key))));
+        }
+    }
+
+    fn check_value(&mut self, value: &str, path: &FieldPath) {
+        if let Err(expected) = check_label_value(value) {
+            self.errors.push(FieldError::new(path.clone(), format!("{} {expected}", quote(value))));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn selector(value: &Value) -> LabelSelector {
+        LabelSelector::parse(value, &FieldPath::root().child("podSelector")).unwrap()
+    }
+
+    fn expression(operator: &str, values: &[&str]) -> LabelSelector {
+        selector(&json!({"matchExpressions": [{"key": "app", "operator": operator, "values": values}]}))
+    }
+
+    fn errors(value: &Value) -> Vec<String> {
+        let errors = LabelSelector::parse(value, &FieldPath::root().child("podSelector")).unwrap_err();
+        errors.iter().map(ToString::to_string).collect()
+    }
+
+    fn matches(selector: &LabelSelector, labels: &[(&str, &'static str)]) -> bool {
+        selector.matches(|key| labels.iter().find(|(name, _)| *name == key).map(|(_, value)| *value))
+    }
+
+    #[test]
+    fn an_empty_selector_matches_everything() {
+        for value in
+            [json!({}), json!(null), json!({"matchLabels": {}, "matchExpressions": []}), json!({"matchLabels": null})]
+        {
+            assert!(selector(&value).is_empty());
+            assert!(matches(&selector(&value), &[]));
+            assert!(matches(&selector(&value), &[("a", "b")]));
+        }
+    }
+
+    #[test]
+    fn all_labels_must_match() {
+        let both = selector(&json!({"matchLabels": {"app": "web", "tier": ""}}));
+        assert!(matches(&both, &[("app", "web"), ("tier", ""), ("other", "x")]));
+        assert!(!matches(&both, &[("app", "web")]));
+        assert!(!matches(&both, &[("app", "db"), ("tier", "")]));
+    }
+
+    #[test]
+    fn labels_and_expressions_hold_together() {
+        let both = selector(
+            &json!({"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "gpu", "operator": "DoesNotExist"}]}),
+        );
+        assert!(matches(&both, &[("app", "web")]));
+        assert!(!matches(&both, &[("app", "web"), ("gpu", "1")]));
+        assert!(!matches(&both, &[]));
+    }
+
+    #[test]
+    fn each_operator_has_its_meaning() {
+        for (selector, equal, other, absent) in [
+            (expression("In", &["web", "api"]), true, false, false),
+            (expression("NotIn", &["web", "api"]), false, true, true),
+            (expression("Exists", &[]), true, true, false),
+            (expression("DoesNotExist", &[]), false, false, true),
+        ] {
+            assert_eq!(matches(&selector, &[("app", "api")]), equal, "{selector:?}");
+            assert_eq!(matches(&selector, &[("app", "db")]), other, "{selector:?}");
+            assert_eq!(matches(&selector, &[("x", "api")]), absent, "{selector:?}");
+        }
+    }
+
+    #[test]
+    fn all_errors_are_listed() {
+        let value = json!({
+            "matchLabels": {"a b": "-"},
+            "matchExpressions": [
+                {"key": "", "operator": "in", "values": ["ok", "no!"]},
+                {"key": "app", "operator": "In"},
+                {"key": "app", "operator": "Exists", "values": ["x"]},
+                {"key": "app", "operator": "NotIn", "values": []},
+            ],
+        });
+        let found = errors(&value);
+        let starts = [
+            "podSelector.matchLabels[a b]: the key \"a b\" must be a qualified name",
+            "podSelector.matchLabels[a b]: \"-\" must be a label value",
+            "podSelector.matchExpressions[0].key: the key \"\" must be a qualified name",
+            "podSelector.matchExpressions[0].values[1]: \"no!\" must be a label value",
+            "podSelector.matchExpressions[0].operator: \"in\" must be one of In, NotIn, Exists, DoesNotExist; did you mean \"In\"?",
+            "podSelector.matchExpressions[1].values: must be specified when operator is In or NotIn",
+            "podSelector.matchExpressions[2].values: may not be specified when operator is Exists or DoesNotExist",
+            "podSelector.matchExpressions[3].values: must be specified when operator is In or NotIn",
+        ];
+        assert_eq!(found.len(), starts.len(), "{found:#?}");
+        for (error, start) in found.iter().zip(starts) {
+            assert!(error.starts_with(start), "{error}");
+        }
+    }
+}

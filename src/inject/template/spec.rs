@@ -1,0 +1,360 @@
+//! The template format `outrigger.dev/v1alpha1` as written: shapes and defaults, nothing compiled.
+//!
+//! The JSON schema derived here is what documents are checked against, so field and documentation cannot drift. Fields of
+//! core/v1 are kept as JSON: what is newer than this build passes through.
+
+use k8s_openapi::api::core::v1;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// `apiVersion` of every template document.
+pub const API_VERSION: &str = "outrigger.dev/v1alpha1";
+/// `kind` of a cluster-wide template, written by admins.
+pub const CLUSTER_KIND: &str = "ClusterInjectionTemplate";
+/// `kind` of a template of one namespace.
+pub const NAMESPACED_KIND: &str = "InjectionTemplate";
+
+/// A template document.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TemplateDocument {
+    /// Always `outrigger.dev/v1alpha1`.
+    pub api_version: String,
+    /// `ClusterInjectionTemplate`.
+    pub kind: String,
+    /// Name of the template; other metadata is for its readers.
+    pub metadata: TemplateMetadata,
+    pub spec: TemplateSpec,
+}
+
+/// Metadata of a template. What the API server and tools add beyond these is taken and ignored.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateMetadata {
+    /// DNS label of at most 63 characters: annotations and labels carry it.
+    pub name: String,
+    /// Only for the namespaced kind.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What a template gives, to whom, and how.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct TemplateSpec {
+    /// One sentence for people who choose a template.
+    pub description: String,
+    /// `OptIn` (default): pods that name it. `Automatic`: every pod that `match` selects, unless it opts out.
+    pub injection: InjectionMode,
+    /// Which pods may have it; all parts must hold.
+    pub r#match: MatchSpec,
+    /// What a pod may set by annotation.
+    pub parameters: Vec<ParameterSpec>,
+    /// Long-running helpers.
+    #[schemars(with = "Vec<v1::Container>")]
+    pub sidecars: Vec<Value>,
+    /// Run-once helpers.
+    #[schemars(with = "Vec<v1::Container>")]
+    pub init_containers: Vec<Value>,
+    /// Volumes of the pod.
+    #[schemars(with = "Vec<v1::Volume>")]
+    pub volumes: Vec<Value>,
+    /// What the app's own containers get.
+    pub app: AppSpec,
+    /// What the sidecars take from the app's first selected container.
+    pub from_app: FromAppSpec,
+    /// Where containers go.
+    pub placement: PlacementSpec,
+    /// Labels and annotations of the pod; existing keys are never changed.
+    pub metadata: MetadataSpec,
+    /// Other fields of the pod.
+    pub pod: PodSpec,
+    /// What to do when pod and template say different things. Default `Reject`.
+    pub on_conflict: OnConflict,
+    /// What a pod gets that asked for the template and cannot have it. Default `Reject`.
+    pub on_error: OnError,
+    /// Fill the four security context fields of Pod Security "restricted" where a container leaves them out. Default true.
+    #[serde(default = "yes")]
+    pub hardened: Hardened,
+}
+
+fn yes() -> Hardened {
+    Hardened(true)
+}
+
+/// `hardened`; true unless said otherwise.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+pub struct Hardened(pub bool);
+
+impl Default for Hardened {
+    fn default() -> Self {
+        yes()
+    }
+}
+
+/// Who gets a template.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum InjectionMode {
+    /// Pods that name it.
+    #[default]
+    OptIn,
+    /// Every pod that `match` selects in a namespace that takes part, unless it opts out.
+    Automatic,
+}
+
+/// Which pods may have a template.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct MatchSpec {
+    /// Operating systems; default `[linux]`.
+    pub os: Vec<OperatingSystem>,
+    /// Labels of the namespace.
+    #[schemars(with = "LabelSelector")]
+    pub namespace_selector: Value,
+    /// Labels of the pod.
+    #[schemars(with = "LabelSelector")]
+    pub pod_selector: Value,
+    /// CEL expressions, each of which must be true.
+    pub conditions: Vec<ConditionSpec>,
+}
+
+impl Default for MatchSpec {
+    fn default() -> Self {
+        let all = || Value::Object(Map::new());
+        Self {
+            os: vec![OperatingSystem::Linux],
+            namespace_selector: all(),
+            pod_selector: all(),
+            conditions: Vec::new(),
+        }
+    }
+}
+
+/// Operating system of a pod, by `spec.os.name` or the node selector `kubernetes.io/os`; Linux when it says neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OperatingSystem {
+    Linux,
+    Windows,
+}
+
+/// One condition of `match`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConditionSpec {
+    /// CEL expression that gives a boolean.
+    pub expression: String,
+    /// Why a pod for which it is false cannot have the template.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// A parameter that a pod may set by the annotation `<template>.outrigger.dev/<name>`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ParameterSpec {
+    /// Letters, digits and `_`, not a digit first: expressions read `params.<name>`.
+    pub name: String,
+    #[serde(default)]
+    pub r#type: ParameterType,
+    /// Value of pods that say nothing. Without one the parameter is required.
+    #[serde(default)]
+    #[schemars(with = "Option<Scalar>")]
+    pub default: Option<Value>,
+    /// Regular expression (RE2 syntax) that the text must match somewhere; anchor it with `^` and `$`.
+    #[serde(default)]
+    pub pattern: Option<String>,
+    /// The values of an `enum`.
+    #[serde(default)]
+    pub values: Vec<String>,
+    /// Least value, for integer, number, port, quantity and duration.
+    #[serde(default)]
+    #[schemars(with = "Option<Scalar>")]
+    pub minimum: Option<Value>,
+    /// Greatest value, likewise.
+    #[serde(default)]
+    #[schemars(with = "Option<Scalar>")]
+    pub maximum: Option<Value>,
+    #[serde(default)]
+    pub description: String,
+}
+
+/// A string, number or boolean.
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+pub struct Scalar(#[expect(dead_code, reason = "stands for its schema only")] Value);
+
+/// Type of a parameter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ParameterType {
+    #[default]
+    String,
+    Integer,
+    Boolean,
+    Number,
+    /// Kubernetes quantity, such as `100m` or `64Mi`.
+    Quantity,
+    /// Go duration, such as `1m30s`.
+    Duration,
+    /// 1 to 65535.
+    Port,
+    Enum,
+}
+
+/// What the app's own containers get.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct AppSpec {
+    /// `All` (default), `First`, or names; the pod may narrow it by annotation.
+    pub containers: ContainerSelection,
+    /// Whether the app's init containers get it too. Default false.
+    pub init_containers: bool,
+    #[schemars(with = "Vec<v1::EnvVar>")]
+    pub env: Vec<Value>,
+    #[schemars(with = "Vec<v1::EnvFromSource>")]
+    pub env_from: Vec<Value>,
+    #[schemars(with = "Vec<v1::VolumeMount>")]
+    pub volume_mounts: Vec<Value>,
+}
+
+/// Which of the app's containers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ContainerSelection {
+    Keyword(SelectionKeyword),
+    Names(Vec<String>),
+}
+
+impl Default for ContainerSelection {
+    fn default() -> Self {
+        Self::Keyword(SelectionKeyword::All)
+    }
+}
+
+/// `All` or `First`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum SelectionKeyword {
+    All,
+    First,
+}
+
+/// What the sidecars take from the app's first selected container.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct FromAppSpec {
+    /// All of its volume mounts, but for the service account's token. Default false.
+    pub volume_mounts: bool,
+    /// Environment variables by name.
+    pub env: Vec<String>,
+}
+
+/// Where containers go.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PlacementSpec {
+    /// `Native` (default): init containers with `restartPolicy: Always` (KEP-753) where the cluster has them. `Plain`: containers.
+    pub sidecars: SidecarKind,
+    /// Place of the sidecars; absent: native ones first, plain ones last.
+    pub order: Option<Order>,
+    /// Place of the run-once init containers; absent: first.
+    pub init_container_order: Option<Order>,
+}
+
+/// What a sidecar becomes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum SidecarKind {
+    #[default]
+    Native,
+    Plain,
+}
+
+/// A place in a list of containers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum Order {
+    First,
+    Last,
+    /// Right before the container of this name.
+    #[serde(rename = "before")]
+    Before(String),
+    /// Right after the container of this name.
+    #[serde(rename = "after")]
+    After(String),
+}
+
+/// Labels and annotations for the pod.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct MetadataSpec {
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub labels: Map<String, Value>,
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub annotations: Map<String, Value>,
+}
+
+/// The fields of a pod that a template may set: a closed list.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PodSpec {
+    #[schemars(with = "Option<Vec<v1::LocalObjectReference>>")]
+    pub image_pull_secrets: Option<Value>,
+    #[schemars(with = "Option<Vec<v1::HostAlias>>")]
+    pub host_aliases: Option<Value>,
+    #[schemars(with = "Option<bool>")]
+    pub share_process_namespace: Option<Value>,
+    #[schemars(with = "Option<String>")]
+    pub service_account_name: Option<Value>,
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    pub node_selector: Option<Value>,
+    #[schemars(with = "Option<Vec<v1::Toleration>>")]
+    pub tolerations: Option<Value>,
+    #[schemars(with = "Option<Vec<v1::TopologySpreadConstraint>>")]
+    pub topology_spread_constraints: Option<Value>,
+    #[schemars(with = "Option<v1::Affinity>")]
+    pub affinity: Option<Value>,
+    #[schemars(with = "Option<String>")]
+    pub priority_class_name: Option<Value>,
+    #[schemars(with = "Option<String>")]
+    pub runtime_class_name: Option<Value>,
+    #[schemars(with = "Option<v1::PodDNSConfig>")]
+    pub dns_config: Option<Value>,
+    #[schemars(with = "Option<String>")]
+    pub dns_policy: Option<Value>,
+    #[schemars(with = "Option<i64>")]
+    pub termination_grace_period_seconds: Option<Value>,
+    #[schemars(with = "Option<v1::PodSecurityContext>")]
+    pub security_context: Option<Value>,
+    #[schemars(with = "Option<Vec<v1::PodReadinessGate>>")]
+    pub readiness_gates: Option<Value>,
+    #[schemars(with = "Option<String>")]
+    pub scheduler_name: Option<Value>,
+    #[schemars(with = "Option<bool>")]
+    pub automount_service_account_token: Option<Value>,
+}
+
+/// What to do when pod and template say different things under one key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum OnConflict {
+    /// The pod is refused, with every conflict listed.
+    #[default]
+    Reject,
+    /// The pod's value stays, with a warning.
+    KeepPod,
+}
+
+/// What a pod gets that asked for a template and cannot have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum OnError {
+    /// It is refused.
+    #[default]
+    Reject,
+    /// It is admitted without the template, with a warning.
+    Skip,
+}

@@ -1,0 +1,144 @@
+//! Takes out of a pod what its status annotation says was put in.
+//!
+//! Invariant: `uninject(inject(pod)) == pod`. Only what the status lists is touched; what is gone already is passed over.
+
+use super::annotations::Keys;
+use super::error::{ErrorCode, InjectError, Problem};
+use super::field::quote;
+use super::merge::keys;
+use super::status::{Status, TemplateStatus};
+use serde_json::{Map, Value};
+
+/// Takes out of a pod what its status annotation says was put in. `Ok(None)`: the pod carries nothing of ours.
+///
+/// `uninject(inject(pod)) == pod` for every pod.
+pub fn uninject(pod: &Value, domain: &str) -> Result<Option<Value>, InjectError> {
+    let keys = Keys::new(domain);
+    let annotation = pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(&keys.status));
+    let Some(annotation) = annotation else { return Ok(None) };
+    let status = annotation.as_str().and_then(Status::parse).ok_or_else(|| unreadable(&keys, annotation))?;
+    let mut pod = pod.clone();
+    for template in status.templates.iter().rev() {
+        take_out(&mut pod, template, &keys);
+    }
+    remove(&mut pod, &["annotations", &keys.status]);
+    for template in status.templates.iter().rev() {
+        restore(&mut pod, template);
+    }
+    Ok(Some(pod))
+}
+
+fn unreadable(keys: &Keys, value: &Value) -> InjectError {
+    let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let message = format!(
+        "annotation {}: {} is no status that outrigger wrote; expected JSON of version 1",
+        keys.status,
+        quote(&shown)
+    );
+    let annotation = Some(keys.status.clone());
+    InjectError::from(vec![Problem { code: ErrorCode::AnnotationInvalid, template: None, annotation, message }])
+}
+
+fn take_out(pod: &mut Value, template: &TemplateStatus, keys: &Keys) {
+    let lists = [
+        ("containers", &template.containers),
+        ("initContainers", &template.init_containers),
+        ("volumes", &template.volumes),
+    ];
+    for key in template.added.iter().rev() {
+        let segments: Vec<String> = key.split('/').map(unescape).collect();
+        remove(pod, &segments.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    for (list, names) in lists {
+        for name in names {
+            // A container of the pod that was only filled keeps its place.
+            if !template.replaced.contains_key(&format!("{list}/{}/image", escape(name))) {
+                remove(pod, &[list, name]);
+            }
+        }
+    }
+    remove(pod, &["labels", &keys.revision(&template.name)]);
+}
+
+fn restore(pod: &mut Value, template: &TemplateStatus) {
+    for (key, value) in &template.replaced {
+        let segments: Vec<String> = key.split('/').map(unescape).collect();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        put(pod, &segments, value);
+    }
+}
+
+/// Where the first segment of a key lives in a pod.
+fn base<'s>(segments: &[&'s str]) -> Vec<&'s str> {
+    match segments.first() {
+        Some(&("labels" | "annotations")) => [&["metadata"], segments].concat(),
+        Some(&("spec" | "metadata")) => segments.to_vec(),
+        _ => [&["spec"], segments].concat(),
+    }
+}
+
+/// Removes what the segments name, and every parent that this leaves empty.
+fn remove(pod: &mut Value, segments: &[&str]) {
+    remove_below(pod, &base(segments), "");
+}
+
+/// Whether the value at the first segment was removed or became empty.
+fn remove_below(value: &mut Value, segments: &[&str], list: &str) -> bool {
+    let Some((first, rest)) = segments.split_first() else { return true };
+    match value {
+        Value::Object(fields) => {
+            let Some(child) = fields.get_mut(*first) else { return false };
+            // `spec` and the containers themselves are never empty of the user's own.
+            if remove_below(child, rest, first) {
+                fields.remove(*first);
+                return fields.is_empty();
+            }
+            false
+        }
+        Value::Array(items) => {
+            let Some(position) = position(items, list, first) else { return false };
+            if remove_below(&mut items[position], rest, "") {
+                items.remove(position);
+                return items.is_empty();
+            }
+            false
+        }
+        _ => false,
+    }
+}
+
+fn position(items: &[Value], list: &str, key: &str) -> Option<usize> {
+    let merge_key = keys::of(list)?;
+    items.iter().position(|item| merge_key.value(item) == key)
+}
+
+/// Puts a value back where the segments say; maps on the way are made again.
+fn put(pod: &mut Value, segments: &[&str], old: &Value) {
+    let segments = base(segments);
+    let mut at = pod;
+    let mut list = "";
+    for (index, segment) in segments.iter().enumerate() {
+        let last = index + 1 == segments.len();
+        at = match at {
+            Value::Object(fields) if last => {
+                fields.insert((*segment).to_owned(), old.clone());
+                return;
+            }
+            Value::Object(fields) => fields.entry((*segment).to_owned()).or_insert_with(|| Value::Object(Map::new())),
+            Value::Array(items) => match position(items, list, segment) {
+                Some(position) => &mut items[position],
+                None => return,
+            },
+            _ => return,
+        };
+        list = segment;
+    }
+}
+
+fn escape(segment: &str) -> String {
+    super::merge::escape(segment)
+}
+
+fn unescape(segment: &str) -> String {
+    segment.replace("~1", "/").replace("~0", "~")
+}

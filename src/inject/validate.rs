@@ -1,0 +1,63 @@
+//! The last look: is the result a pod that the API server takes, as far as what was put in is concerned.
+//!
+//! Overlays were checked before the merge and conflicts found in it, so a fault here is one of ours, but for limits that
+//! count what the pod brings as well.
+
+use super::error::{ErrorCode, Problem};
+use super::field::quote;
+use super::merge::Record;
+use super::overlay::{items, text};
+use serde_json::Value;
+use std::collections::HashSet;
+
+/// Most bytes of all annotations, keys and values (`TotalAnnotationSizeLimitB` of Kubernetes).
+const MAX_ANNOTATION_BYTES: usize = 256 << 10;
+
+/// What is wrong with the result.
+pub(super) fn check(tree: &Value, records: &[Record]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut add = |code, message: String| problems.push(Problem { code, template: None, annotation: None, message });
+    let bytes = annotation_bytes(tree);
+    if bytes > MAX_ANNOTATION_BYTES {
+        let message = format!(
+            "metadata.annotations: with the status the annotations have {bytes} bytes; at most {MAX_ANNOTATION_BYTES} are allowed"
+        );
+        add(ErrorCode::ResultInvalid, message);
+    }
+    let Some(spec) = tree.get("spec") else { return problems };
+    if items(spec, "containers").is_empty() {
+        add(ErrorCode::PodInvalid, "spec.containers: expected at least one container".to_owned());
+    }
+    let volumes: HashSet<&str> = items(spec, "volumes").iter().map(|volume| text(volume, "name")).collect();
+    let ours: HashSet<&str> = records
+        .iter()
+        .flat_map(|record| record.containers.iter().chain(&record.init_containers))
+        .map(String::as_str)
+        .collect();
+    let mut seen = HashSet::new();
+    for list in ["containers", "initContainers", "ephemeralContainers"] {
+        for container in items(spec, list) {
+            let name = text(container, "name");
+            if !seen.insert(name) && ours.contains(name) {
+                add(ErrorCode::Internal, format!("spec.{list}: the name {} stands twice", quote(name)));
+            }
+            let loose = |mount: &&Value| !volumes.contains(text(mount, "name"));
+            if ours.contains(name)
+                && let Some(mount) = items(container, "volumeMounts").iter().find(loose)
+            {
+                let message = format!(
+                    "spec.{list}: container {} mounts {}, a volume that the pod does not have",
+                    quote(name),
+                    quote(text(mount, "name"))
+                );
+                add(ErrorCode::ResultInvalid, message);
+            }
+        }
+    }
+    problems
+}
+
+fn annotation_bytes(tree: &Value) -> usize {
+    let annotations = tree.pointer("/metadata/annotations").and_then(Value::as_object);
+    annotations.into_iter().flatten().map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum()
+}

@@ -1,0 +1,61 @@
+//! A certificate authority for loopback, for the API server and for the webhooks that the tests play themselves.
+//!
+//! Outrigger's own certificates are not made here: it brings them. Invariant: every certificate is valid for
+//! `127.0.0.1` and for a day.
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use time::{Duration, OffsetDateTime};
+
+/// A self-signed authority.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+/// A serving certificate and its key, both as PEM.
+pub struct Identity {
+    pub certificate: String,
+    pub key: String,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let mut params = parameters("outrigger-tests-ca", Vec::new());
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = new_key();
+        let pem = params.self_signed(&key).expect("a self-signed certificate").pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// The authority's certificate.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// A certificate for a server on loopback.
+    pub fn issue(&self) -> Identity {
+        let key = new_key();
+        let params = parameters("loopback", vec!["127.0.0.1".to_owned(), "localhost".to_owned()]);
+        let certificate = params.signed_by(&key, &self.issuer).expect("a signed certificate").pem();
+        Identity { certificate, key: key.serialize_pem() }
+    }
+}
+
+/// A fresh pair of ECDSA keys as PEM, private and public, such as service account tokens are signed and checked with.
+pub fn key_pair() -> (String, String) {
+    let key = new_key();
+    (key.serialize_pem(), key.public_key_pem())
+}
+
+fn new_key() -> KeyPair {
+    KeyPair::generate().expect("a key")
+}
+
+fn parameters(name: &str, subjects: Vec<String>) -> CertificateParams {
+    let mut params = CertificateParams::new(subjects).expect("valid subject names");
+    params.distinguished_name.push(DnType::CommonName, name);
+    let now = OffsetDateTime::now_utc();
+    params.not_before = now - Duration::hours(1);
+    params.not_after = now + Duration::days(1);
+    params
+}

@@ -1,0 +1,241 @@
+//! The language of the tests: a cluster, a namespace of one's own, and the verbs `accepts` and `rejects`.
+//!
+//! Objects are JSON values and never typed structs, so that nothing is lost between the test and the API server.
+//! Invariant: a test sees only its own namespace; what all share (the control plane, the webhooks) is started once
+//! and never changed.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use hyper::Request;
+use kube::client::Body;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use crate::control_plane::{ASSETS, ControlPlane};
+use crate::process::eventually;
+
+/// Label of a namespace that says which webhook configurations of the tests cover it.
+pub const WEBHOOK_LABEL: &str = "tests/webhook";
+
+/// The control plane and a client of it.
+pub struct Cluster {
+    pub control_plane: ControlPlane,
+    /// Drives the client and the webhooks that tests play themselves.
+    pub runtime: Runtime,
+    client: Client,
+}
+
+/// What the API server answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    /// Values of the `Warning` headers.
+    pub warnings: Vec<String>,
+    /// The object, or a `Status`.
+    pub body: Value,
+}
+
+/// A namespace of one test.
+pub struct Namespace {
+    pub cluster: &'static Cluster,
+    pub name: String,
+}
+
+/// The cluster that all tests share, or `None` where there are no programs to start one.
+pub fn shared() -> Option<&'static Cluster> {
+    static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
+    CLUSTER.get_or_init(|| std::env::var_os(ASSETS).map(|assets| Cluster::start(Path::new(&assets)))).as_ref()
+}
+
+/// Runs a test in a namespace that the webhooks with this label cover; says loudly that it is skipped where there is
+/// no cluster.
+pub fn in_namespace(name: &str, webhook: &str, test: impl FnOnce(&Namespace)) {
+    match shared() {
+        Some(cluster) => test(&cluster.namespace(name, webhook)),
+        None => say_skipped(&format!("{ASSETS} is not set: no kube-apiserver to test against")),
+    }
+}
+
+/// Prints why the running test does not run, past the capture of the test harness.
+pub fn say_skipped(why: &str) {
+    let thread = std::thread::current();
+    let line = format!("SKIPPED apiserver::{}: {why}\n", thread.name().unwrap_or("?"));
+    // Without standard error there is nobody to tell.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+impl Cluster {
+    fn start(assets: &Path) -> Self {
+        let control_plane = ControlPlane::start(assets);
+        let runtime = Runtime::new().expect("a tokio runtime");
+        let kubeconfig = Kubeconfig::read_from(&control_plane.kubeconfig).expect("a valid kubeconfig");
+        let client = runtime.block_on(connect(kubeconfig));
+        Self { control_plane, runtime, client }
+    }
+
+    /// Sends one request to the API server. Never fails on an HTTP status.
+    pub fn send(&self, method: &str, path: &str, content_type: &str, body: Vec<u8>) -> Answer {
+        self.send_with(&self.client, method, path, content_type, body)
+    }
+
+    /// A client of another server, which has a certificate of this authority.
+    pub fn client_of(&self, url: &str, ca_file: &Path) -> Client {
+        let kubeconfig = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c", "users": [],
+            "clusters": [{"name": "c", "cluster": {"server": url, "certificate-authority": ca_file}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": ""}}],
+        });
+        let kubeconfig = Kubeconfig::from_yaml(&kubeconfig.to_string()).expect("a valid kubeconfig");
+        self.runtime.block_on(connect(kubeconfig))
+    }
+
+    /// As [`Cluster::send`], to another server.
+    pub fn send_with(&self, client: &Client, method: &str, path: &str, content_type: &str, body: Vec<u8>) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", content_type)
+            .header("accept", "application/json")
+            .body(Body::from(body))
+            .expect("a valid request");
+        self.runtime.block_on(async {
+            let response = client.send(request).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+            let (head, body) = response.into_parts();
+            let warnings = head.headers.get_all("warning").iter().filter_map(|value| value.to_str().ok());
+            let warnings = warnings.map(str::to_owned).collect();
+            let text = body.collect_bytes().await.expect("the answer's body");
+            let body = serde_json::from_slice(&text).unwrap_or_else(|_| json!(String::from_utf8_lossy(&text)));
+            Answer { status: head.status.as_u16(), warnings, body }
+        })
+    }
+
+    /// Sends a JSON object.
+    pub fn send_object(&self, method: &str, path: &str, object: &Value) -> Answer {
+        self.send(method, path, "application/json", object.to_string().into_bytes())
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, "application/json", Vec::new())
+    }
+
+    /// Creates an object that may be there already.
+    pub fn ensure(&self, path: &str, object: &Value) {
+        let answer = self.send_object("POST", path, object);
+        assert!(answer.is_success() || answer.status == 409, "{path}: {answer:?}");
+    }
+
+    /// A new namespace with a service account, so that pods can be created at once.
+    pub fn namespace(&'static self, name: &str, webhook: &str) -> Namespace {
+        let object = json!({"metadata": {"name": name, "labels": {WEBHOOK_LABEL: webhook}}});
+        self.send_object("POST", "/api/v1/namespaces", &object).expect_success();
+        let namespace = Namespace { cluster: self, name: name.to_owned() };
+        namespace.ensure_service_account("default");
+        namespace
+    }
+}
+
+async fn connect(kubeconfig: Kubeconfig) -> Client {
+    let mut config =
+        Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.expect("a usable kubeconfig");
+    config.proxy_url = None;
+    Client::try_from(config).expect("a client")
+}
+
+impl Answer {
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The object; fails the test when the API server refused.
+    #[track_caller]
+    pub fn expect_success(self) -> Value {
+        assert!(self.is_success(), "the API server answered {}: {}", self.status, self.body["message"]);
+        self.body
+    }
+}
+
+impl Namespace {
+    /// Path of a resource of the core group in this namespace.
+    pub fn path(&self, resource: &str) -> String {
+        format!("/api/v1/namespaces/{}/{resource}", self.name)
+    }
+
+    /// Creates the pod with strict field validation; gives the answer as it is. `query` begins with `&` where there
+    /// is one.
+    pub fn create_pod(&self, pod: &Value, query: &str) -> Answer {
+        let path = self.path(&format!("pods?fieldValidation=Strict{query}"));
+        self.cluster.send_object("POST", &path, pod)
+    }
+
+    /// The API server takes the pod: what it has stored.
+    #[track_caller]
+    pub fn accepts(&self, pod: &Value) -> Value {
+        self.create_pod(pod, "").expect_success()
+    }
+
+    /// The API server would take the pod: what it would store.
+    #[track_caller]
+    pub fn would_accept(&self, pod: &Value) -> Value {
+        self.create_pod(pod, "&dryRun=All").expect_success()
+    }
+
+    /// The API server refuses the pod: its message.
+    #[track_caller]
+    pub fn rejects(&self, pod: &Value) -> String {
+        let answer = self.create_pod(pod, "");
+        assert!(!answer.is_success(), "the pod was accepted: {}", answer.body);
+        answer.body["message"].as_str().expect("a Status with a message").to_owned()
+    }
+
+    /// Waits until the namespace has this many pods with the label `app`, and gives them.
+    pub fn wait_for_pods(&self, app: &str, count: usize) -> Vec<Value> {
+        let path = self.path(&format!("pods?labelSelector=app%3D{app}"));
+        eventually(&format!("{count} pods of {app}"), Duration::from_secs(30), || {
+            let pods = self.cluster.get(&path).expect_success()["items"].as_array().cloned().unwrap_or_default();
+            (pods.len() == count).then_some(pods)
+        })
+    }
+
+    /// Pods refer to service accounts, and those have to be there; the controller may be quicker than we are.
+    pub fn ensure_service_account(&self, name: &str) {
+        self.cluster.ensure(&self.path("serviceaccounts"), &json!({"metadata": {"name": name}}));
+    }
+
+    /// Runs kubectl in this namespace with the object as its input: whether it succeeded, and what its user reads.
+    pub fn kubectl(&self, arguments: &[&str], object: &Value) -> (bool, String) {
+        let control_plane = &self.cluster.control_plane;
+        let mut kubectl = Command::new(&control_plane.kubectl);
+        kubectl.arg("--kubeconfig").arg(&control_plane.kubeconfig).args(["--namespace", &self.name]).args(arguments);
+        kubectl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = kubectl.spawn().expect("kubectl starts");
+        let mut input = child.stdin.take().expect("its standard input is a pipe");
+        input.write_all(object.to_string().as_bytes()).expect("kubectl reads");
+        drop(input);
+        let output = child.wait_with_output().expect("kubectl ends");
+        let text = if output.status.success() { output.stdout } else { output.stderr };
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+/// A pod with one container `web`, the annotations given and nothing else.
+pub fn pod(name: &str, annotations: &Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "annotations": annotations},
+        "spec": {"containers": [{"name": "web", "image": "registry.example/web:1"}]},
+    })
+}
+
+/// Names of the elements of a list of the pod, such as `/spec/containers`.
+pub fn names<'a>(pod: &'a Value, list: &str) -> Vec<&'a str> {
+    pod.pointer(list)
+        .and_then(Value::as_array)
+        .map(|list| list.iter().filter_map(|element| element["name"].as_str()).collect())
+        .unwrap_or_default()
+}

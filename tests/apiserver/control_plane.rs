@@ -1,0 +1,127 @@
+//! A Kubernetes control plane on loopback: etcd, kube-apiserver and, where the assets have it, kube-controller-manager.
+//!
+//! There is no node: pods are admitted and stored, and never run. The programs come from the folder that
+//! `KUBEBUILDER_ASSETS` names, either a full set or that of envtest, which lacks the controller manager. Invariant:
+//! all of it listens on 127.0.0.1, on ports that were free.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::authority::{self, Authority};
+use crate::process::{Janitor, Process};
+
+/// Name of the variable that says where the programs are.
+pub const ASSETS: &str = "KUBEBUILDER_ASSETS";
+
+const TOKEN: &str = "outrigger-tests";
+const START_LIMIT: Duration = Duration::from_secs(120);
+
+/// The controllers that the tests need: Deployments become pods, namespaces get their service account.
+const CONTROLLERS: &str = "deployment-controller,replicaset-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,job-controller";
+
+/// Running programs; they end with the janitor.
+pub struct ControlPlane {
+    pub janitor: Janitor,
+    pub authority: Authority,
+    pub kubeconfig: PathBuf,
+    pub kubectl: PathBuf,
+    /// Without it no Deployment ever gets a pod.
+    pub has_controllers: bool,
+    _processes: Vec<Process>,
+}
+
+impl ControlPlane {
+    /// Starts everything and returns when the API server is ready.
+    pub fn start(assets: &Path) -> Self {
+        let janitor = Janitor::start();
+        let authority = Authority::new();
+        let (etcd_port, api_port) = (free_port(), free_port());
+        write_files(janitor.directory(), &authority, api_port);
+        let kubectl = assets.join("kubectl");
+        let kubeconfig = janitor.directory().join("kubeconfig");
+        let etcd = start_etcd(&janitor, assets, etcd_port);
+        let api = start_api_server(&janitor, assets, etcd_port, api_port);
+        api.wait_until(START_LIMIT, || is_ready(&kubectl, &kubeconfig));
+        let controllers = start_controllers(&janitor, assets, &kubeconfig);
+        let has_controllers = controllers.is_some();
+        let processes = [Some(etcd), Some(api), controllers].into_iter().flatten().collect();
+        Self { janitor, authority, kubeconfig, kubectl, has_controllers, _processes: processes }
+    }
+}
+
+/// A port that nothing listens on now. Another program may take it before it is used; on loopback that is rare enough.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port on loopback");
+    listener.local_addr().expect("a bound listener has an address").port()
+}
+
+fn write_files(directory: &Path, authority: &Authority, port: u16) {
+    let write =
+        |name: &str, text: &str| std::fs::write(directory.join(name), text).expect("the working directory is writable");
+    let serving = authority.issue();
+    write("ca.pem", authority.pem());
+    write("api.pem", &serving.certificate);
+    write("api.key", &serving.key);
+    let (private, public) = authority::key_pair();
+    write("accounts.key", &private);
+    write("accounts.pub", &public);
+    write("tokens.csv", &format!("{TOKEN},admin,admin,\"system:masters\"\n"));
+    // kubectl and kube both read YAML, of which JSON is a part.
+    let kubeconfig = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "tests",
+        "clusters": [{"name": "tests", "cluster": {
+            "server": format!("https://127.0.0.1:{port}"), "certificate-authority": directory.join("ca.pem"),
+        }}],
+        "users": [{"name": "admin", "user": {"token": TOKEN}}],
+        "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "admin"}}],
+    });
+    write("kubeconfig", &kubeconfig.to_string());
+}
+
+fn start_etcd(janitor: &Janitor, assets: &Path, port: u16) -> Process {
+    let (client, peer) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{}", free_port()));
+    let mut etcd = Command::new(assets.join("etcd"));
+    etcd.arg("--data-dir").arg(janitor.directory().join("etcd"));
+    etcd.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
+    etcd.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
+    etcd.args(["--initial-cluster", &format!("default={peer}"), "--unsafe-no-fsync", "--log-level", "error"]);
+    janitor.spawn("etcd", &mut etcd)
+}
+
+fn start_api_server(janitor: &Janitor, assets: &Path, etcd_port: u16, port: u16) -> Process {
+    let file = |flag: &str, name: &str| format!("--{flag}={}", janitor.directory().join(name).display());
+    let mut api = Command::new(assets.join("kube-apiserver"));
+    api.arg(format!("--etcd-servers=http://127.0.0.1:{etcd_port}")).arg(format!("--secure-port={port}"));
+    api.args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--service-cluster-ip-range=10.0.0.0/24"]);
+    api.args(["--authorization-mode=RBAC", "--allow-privileged=true"]);
+    api.args([
+        file("cert-dir", "apiserver"),
+        file("tls-cert-file", "api.pem"),
+        file("tls-private-key-file", "api.key"),
+    ]);
+    api.args([file("token-auth-file", "tokens.csv"), file("service-account-key-file", "accounts.pub")]);
+    api.arg(file("service-account-signing-key-file", "accounts.key"));
+    api.arg("--service-account-issuer=https://kubernetes.default.svc");
+    janitor.spawn("kube-apiserver", &mut api)
+}
+
+fn start_controllers(janitor: &Janitor, assets: &Path, kubeconfig: &Path) -> Option<Process> {
+    let program = assets.join("kube-controller-manager");
+    if !program.exists() {
+        return None;
+    }
+    let mut controllers = Command::new(program);
+    controllers.arg("--kubeconfig").arg(kubeconfig).args(["--leader-elect=false", "--secure-port=0"]);
+    controllers.arg(format!("--controllers={CONTROLLERS}"));
+    controllers.arg("--root-ca-file").arg(janitor.directory().join("ca.pem"));
+    Some(janitor.spawn("kube-controller-manager", &mut controllers))
+}
+
+fn is_ready(kubectl: &Path, kubeconfig: &Path) -> bool {
+    let answer = Command::new(kubectl).arg("--kubeconfig").arg(kubeconfig).args(["get", "--raw", "/readyz"]).output();
+    answer.is_ok_and(|output| output.stdout == b"ok")
+}

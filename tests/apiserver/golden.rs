@@ -1,0 +1,109 @@
+//! Every golden result and every built-in template: a real API server takes the pod, with strict field validation.
+//!
+//! The golden cases are those of `tests/it`, run in process; here their results are sent in a dry run. Whether a result is
+//! the right one is not asked here. Invariant: all cases that fail are listed, not only the first.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::cluster::{Answer, Namespace, in_namespace, pod};
+use crate::outrigger::with_built_in;
+use case::{Case, Verdict};
+use way::{Offline, Way};
+
+#[allow(dead_code, reason = "shared with tests/it, which uses all of it")]
+#[path = "../it/golden/case.rs"]
+mod case;
+#[allow(dead_code, reason = "shared with tests/it, which uses all of it")]
+#[path = "../it/golden/way.rs"]
+mod way;
+
+/// Cases whose pod holds fields that no API server knows: `apiServer: false`. They are sent without field validation,
+/// and their number is fixed so that none slips in.
+const WITH_UNKNOWN_FIELDS: usize = 2;
+
+#[test]
+fn every_golden_result_is_accepted() {
+    in_namespace("golden", "none", |namespace| {
+        let (mut sent, mut lenient, mut failures) = (0, 0, Vec::new());
+        for (name, case) in case::read_all() {
+            let case = case.unwrap_or_else(|problems| panic!("{name}: {}", problems.join("; ")));
+            let Some(pod) = injected(&name, &case) else { continue };
+            let validation = if has_unknown_fields(&name) { "Ignore" } else { "Strict" };
+            let answer = dry_run(namespace, pod, validation);
+            sent += 1;
+            lenient += usize::from(validation == "Ignore");
+            if !answer.is_success() {
+                failures.push(format!("{name}: {}", answer.body["message"]));
+            }
+        }
+        assert!(failures.is_empty(), "{} of {sent} are refused:\n{}", failures.len(), failures.join("\n"));
+        assert!(sent >= 60 || std::env::var_os("GOLDEN").is_some(), "only {sent} golden cases are injected");
+        assert!(lenient <= WITH_UNKNOWN_FIELDS, "{lenient} cases are sent without field validation");
+    });
+}
+
+#[test]
+fn every_built_in_template_is_accepted() {
+    with_built_in("built-in-templates", |namespace, _| {
+        let names = built_in_names();
+        assert!(names.len() >= 2, "{names:?}");
+        for name in names {
+            let injected = namespace.would_accept(&pod("web", &json!({"outrigger.dev/inject": name})));
+            let status = injected["metadata"]["annotations"]["outrigger.dev/status"].as_str().unwrap_or_default();
+            assert!(status.contains(&format!("\"{name}\"")), "{name}: {status}");
+        }
+    });
+}
+
+/// The pod that a case gives, if it gives one.
+fn injected(name: &str, case: &Case) -> Option<Value> {
+    let result = Offline.run(case, &case.pod).unwrap_or_else(|problems| panic!("{name}: {}", problems.join("; ")));
+    assert_eq!(result.verdict, case.verdict, "{name}: {:?}", result.message);
+    if case.verdict == Verdict::Injected { result.pod } else { None }
+}
+
+/// Sends the pod as a new one of this namespace.
+fn dry_run(namespace: &Namespace, mut pod: Value, validation: &str) -> Answer {
+    pod["metadata"]["namespace"] = json!(namespace.name);
+    if pod["metadata"].get("name").is_none() && pod["metadata"].get("generateName").is_none() {
+        pod["metadata"]["name"] = json!("web");
+    }
+    for account in ["serviceAccountName", "serviceAccount"].into_iter().filter_map(|key| pod["spec"][key].as_str()) {
+        namespace.ensure_service_account(account);
+    }
+    if let Some(class) = pod["spec"]["priorityClassName"].as_str().filter(|class| !class.starts_with("system-")) {
+        let class = json!({"metadata": {"name": class}, "value": pod["spec"]["priority"].as_i64().unwrap_or(1000)});
+        namespace.cluster.ensure("/apis/scheduling.k8s.io/v1/priorityclasses", &class);
+    }
+    if let Some(class) = pod["spec"]["runtimeClassName"].as_str() {
+        let class = json!({"metadata": {"name": class}, "handler": "tests"});
+        namespace.cluster.ensure("/apis/node.k8s.io/v1/runtimeclasses", &class);
+    }
+    let path = namespace.path(&format!("pods?dryRun=All&fieldValidation={validation}"));
+    namespace.cluster.send_object("POST", &path, &pod)
+}
+
+fn has_unknown_fields(name: &str) -> bool {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testdata/inject").join(name).join("case.yaml");
+    let case: Value = case::parse(&path).unwrap_or_else(|problems| panic!("{name}: {}", problems.join("; ")));
+    case["apiServer"] == false
+}
+
+/// Names of the templates in `config/templates`; their tests lie beside them.
+fn built_in_names() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/templates");
+    let entries = std::fs::read_dir(folder).expect("the built-in templates");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let is_template = |path: &std::path::PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".yaml") && !name.ends_with(".test.yaml")
+    };
+    let name = |path: std::path::PathBuf| {
+        let text = std::fs::read_to_string(&path).expect("a readable template");
+        let documents = case::documents(&text);
+        documents.iter().filter_map(|document| document["metadata"]["name"].as_str().map(str::to_owned)).collect()
+    };
+    paths.filter(is_template).flat_map::<Vec<String>, _>(name).collect()
+}

@@ -1,0 +1,177 @@
+//! The program under test: `outrigger serve`, started as its users start it and registered by what `outrigger
+//! generate webhook` prints.
+//!
+//! The printed configuration is changed in two places only, so that several servers can stand side by side: its name,
+//! and one more label in its namespace selectors. Invariant: a server that [`Outrigger::register`] has returned from
+//! is called by the API server.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, Namespace, WEBHOOK_LABEL, names, pod, shared};
+use crate::control_plane::free_port;
+use crate::process::{Process, eventually};
+use crate::registration;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_outrigger");
+/// Templates that the tests bring.
+pub const TEMPLATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apiserver/templates");
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A running server.
+pub struct Outrigger {
+    process: Process,
+    directory: PathBuf,
+    port: u16,
+    admin_port: u16,
+}
+
+/// `serve --dev` as it stands: the built-in templates. Covers the namespaces labelled `built-in`.
+pub fn built_in() -> &'static Outrigger {
+    static SERVER: OnceLock<Outrigger> = OnceLock::new();
+    SERVER.get_or_init(|| Outrigger::start_shared("built-in", &[], "log-collector"))
+}
+
+/// The templates of `tests/apiserver/templates`. Covers the namespaces labelled `custom`.
+pub fn custom() -> &'static Outrigger {
+    static SERVER: OnceLock<Outrigger> = OnceLock::new();
+    SERVER.get_or_init(|| Outrigger::start_shared("custom", &["--templates", TEMPLATES], "agent"))
+}
+
+/// Runs a test in a namespace that [`built_in`] covers.
+pub fn with_built_in(name: &str, test: impl FnOnce(&Namespace, &Outrigger)) {
+    crate::cluster::in_namespace(name, "built-in", |namespace| test(namespace, built_in()));
+}
+
+/// Runs a test in a namespace that [`custom`] covers.
+pub fn with_custom(name: &str, test: impl FnOnce(&Namespace, &Outrigger)) {
+    crate::cluster::in_namespace(name, "custom", |namespace| test(namespace, custom()));
+}
+
+impl Outrigger {
+    /// Starts a server and returns when it says that it is ready.
+    pub fn start(cluster: &Cluster, name: &str, arguments: &[&str]) -> Self {
+        let janitor = &cluster.control_plane.janitor;
+        let directory = janitor.directory().join(format!("outrigger-{name}"));
+        let (port, admin_port) = (free_port(), free_port());
+        let mut serve = Command::new(PROGRAM);
+        serve.args(["serve", "--dev", "--cluster", "off", "--log-format", "json", "--dev-dir"]).arg(&directory);
+        serve.args(["--listen", &format!("127.0.0.1:{port}"), "--admin-listen", &format!("127.0.0.1:{admin_port}")]);
+        let process = janitor.spawn(&format!("outrigger-{name}"), serve.args(arguments));
+        let server = Self { process, directory, port, admin_port };
+        server
+            .process
+            .wait_until(LIMIT, || server.admin("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")));
+        server
+    }
+
+    fn start_shared(name: &str, arguments: &[&str], template: &str) -> Self {
+        let cluster = shared().expect("a test that has a namespace has a cluster");
+        let server = Self::start(cluster, name, arguments);
+        server.register(&cluster.namespace(&format!("{name}-probe"), name), name, template, |_| {});
+        server
+    }
+
+    /// What `outrigger generate webhook` prints for this server.
+    pub fn configuration(&self) -> Value {
+        let output = Command::new(PROGRAM)
+            .args(["generate", "webhook", "--url", &format!("https://127.0.0.1:{}/mutate", self.port), "--ca-file"])
+            .arg(self.ca_file())
+            .output()
+            .expect("outrigger starts");
+        let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "generate webhook: {}: {errors}", output.status);
+        serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("generate webhook prints no YAML: {error}\n{text}"))
+    }
+
+    /// Registers the server for the namespaces with this label, its configuration changed by `edit`, and waits in one
+    /// of them until a pod that asks for the template has it.
+    pub fn register(&self, probe: &Namespace, label: &str, template: &str, edit: impl Fn(&mut Value)) {
+        let mut configuration = self.configuration();
+        configuration["metadata"]["name"] = json!(format!("outrigger-{label}"));
+        for webhook in configuration["webhooks"].as_array_mut().expect("a list of webhooks") {
+            restrict(webhook, label);
+            edit(webhook);
+        }
+        registration::create(probe.cluster, &configuration);
+        let asking = pod("probe", &json!({"outrigger.dev/inject": template}));
+        eventually("the API server calls Outrigger", LIMIT, || {
+            let injected = probe.would_accept(&asking);
+            (names(&injected, "/spec/initContainers").len() + names(&injected, "/spec/containers").len() > 1)
+                .then_some(())
+        });
+    }
+
+    /// Lines of the log that tell of a decision in this namespace.
+    pub fn decisions_in(&self, namespace: &str) -> Vec<Value> {
+        let lines = self.process.log();
+        let records = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        records
+            .filter(|record| record["namespace"] == namespace || record["fields"]["namespace"] == namespace)
+            .collect()
+    }
+
+    /// Ends the server at once, as a lost node would.
+    pub fn kill(&self) {
+        self.process.kill();
+        eventually("the port is closed", LIMIT, || TcpStream::connect(("127.0.0.1", self.port)).err());
+    }
+
+    /// Sends a review of a new pod past the API server: the patch that comes back.
+    pub fn review(&self, namespace: &Namespace, pod: &Value) -> Value {
+        let review = json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {
+                "uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "operation": "CREATE", "namespace": namespace.name, "dryRun": true,
+                "kind": {"group": "", "version": "v1", "kind": "Pod"},
+                "resource": {"group": "", "version": "v1", "resource": "pods"},
+                "name": pod["metadata"]["name"], "object": pod,
+            },
+        });
+        let client = namespace.cluster.client_of(&format!("https://127.0.0.1:{}", self.port), &self.ca_file());
+        let answer = namespace.cluster.send_with(
+            &client,
+            "POST",
+            "/mutate",
+            "application/json",
+            review.to_string().into_bytes(),
+        );
+        let patch = answer.expect_success()["response"]["patch"].as_str().map(str::to_owned).expect("a patch");
+        let patch = BASE64.decode(patch).expect("the patch is base64");
+        serde_json::from_slice(&patch).expect("the patch is JSON")
+    }
+
+    fn ca_file(&self) -> PathBuf {
+        certificate_authority(&self.directory)
+    }
+
+    fn admin(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.admin_port)).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+}
+
+fn certificate_authority(directory: &Path) -> PathBuf {
+    directory.join("ca.crt")
+}
+
+fn restrict(webhook: &mut Value, label: &str) {
+    let expression = json!({"key": WEBHOOK_LABEL, "operator": "In", "values": [label]});
+    let expressions = &mut webhook["namespaceSelector"]["matchExpressions"];
+    match expressions.as_array_mut() {
+        Some(expressions) => expressions.push(expression),
+        None => *expressions = json!([expression]),
+    }
+}

@@ -1,0 +1,119 @@
+//! Programs that the tests start, and the certainty that they end.
+//!
+//! A [`Janitor`] is a small shell that outlives the test binary by a moment: it learns the process ids over a pipe,
+//! and when that pipe closes, because the binary ended, panicked or was killed, it kills the programs and removes the
+//! directory in which they worked. It does not restart anything. Invariant: nothing is started but through
+//! [`Janitor::spawn`].
+
+#![allow(clippy::disallowed_methods, reason = "the tests are synchronous and wait for other programs")]
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What the janitor runs; `$1` is the working directory. A terminal's interrupt reaches it as well and must not end
+/// it before its work is done.
+const SCRIPT: &str = r#"trap '' INT HUP; pids=; while read -r pid; do pids="$pids $pid"; done; kill -9 $pids 2>/dev/null; sleep 0.3; rm -rf -- "$1""#;
+
+/// Ends all programs with the test binary, however that ends.
+pub struct Janitor {
+    pipe: Mutex<ChildStdin>,
+    directory: PathBuf,
+}
+
+/// A running program. It ends when it is dropped.
+pub struct Process {
+    name: String,
+    log: PathBuf,
+    child: Mutex<Child>,
+}
+
+impl Janitor {
+    /// Makes the working directory and starts to watch over it.
+    pub fn start() -> Self {
+        let directory =
+            tempfile::Builder::new().prefix("outrigger-apiserver-").tempdir().expect("a temporary directory").keep();
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", SCRIPT, "janitor"])
+            .arg(&directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let pipe = shell.spawn().expect("sh starts").stdin.take().expect("its standard input is a pipe");
+        Self { pipe: Mutex::new(pipe), directory }
+    }
+
+    /// Where the programs keep what they write; removed at the end.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Starts a program whose output goes to `NAME.log` in the working directory.
+    pub fn spawn(&self, name: &str, command: &mut Command) -> Process {
+        let log = self.directory.join(format!("{name}.log"));
+        let output = File::create(&log).expect("a log file");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("a second handle of the log file"))
+            .stderr(output)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        let mut pipe = self.pipe.lock().unwrap_or_else(PoisonError::into_inner);
+        writeln!(pipe, "{}", child.id()).expect("the janitor listens");
+        Process { name: name.to_owned(), log, child: Mutex::new(child) }
+    }
+}
+
+impl Process {
+    /// Everything the program has written so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until `ready` holds; a program that ends before, or is not ready in time, fails the test with the end of
+    /// its log.
+    pub fn wait_until(&self, limit: Duration, ready: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !ready() {
+            let ended = self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().ok().flatten();
+            assert!(ended.is_none(), "{} ended: {}\n{}", self.name, ended.unwrap_or_default(), self.tail());
+            assert!(start.elapsed() < limit, "{} is not ready after {limit:?}\n{}", self.name, self.tail());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Kills the program. It is not waited for, so that its id is not given to another program which the janitor
+    /// would then kill.
+    pub fn kill(&self) {
+        // An error means that it has ended already.
+        let _ = self.child.lock().unwrap_or_else(PoisonError::into_inner).kill();
+    }
+
+    fn tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Calls `probe` until it gives a value, and fails the test with `what` when it has given none within `limit`.
+pub fn eventually<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = probe() {
+            return value;
+        }
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

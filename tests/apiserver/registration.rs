@@ -1,0 +1,27 @@
+//! Makes webhook configurations known to the API server, and waits until it acts on them.
+//!
+//! The API server learns of a configuration through a watch, a moment after it was created. Invariant: what returns
+//! from here is in force.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, Namespace, pod};
+use crate::process::eventually;
+
+const PATH: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Creates a configuration as it is.
+pub fn create(cluster: &Cluster, configuration: &Value) {
+    cluster.send_object("POST", PATH, configuration).expect_success();
+}
+
+/// Sends pods that the API server forgets, until one has reached the webhook.
+pub fn wait_until_called(namespace: &Namespace, was_called: impl Fn() -> bool) {
+    eventually("the API server calls the webhook", LIMIT, || {
+        namespace.would_accept(&pod("probe", &json!({})));
+        was_called().then_some(())
+    });
+}

@@ -1,0 +1,103 @@
+//! Other mutating webhooks beside ours: they change the pod, the API server calls ours again, and nothing comes twice.
+
+use serde_json::{Value, json};
+
+use crate::cluster::{Namespace, names, pod};
+use crate::outrigger::{Outrigger, with_custom};
+use crate::test_webhook::{Mutation, TestWebhook};
+
+#[test]
+fn a_webhook_after_ours_adds_a_container() {
+    with_custom("adds-after", |namespace, outrigger| {
+        let stored = create_beside(namespace, outrigger, "zz-adds", add_container);
+        assert_eq!(names(&stored, "/spec/containers"), ["web", "other"]);
+        assert_eq!(results(namespace, outrigger), ["injected", "unchanged"]);
+    });
+}
+
+#[test]
+fn a_webhook_before_ours_adds_a_container() {
+    with_custom("adds-before", |namespace, outrigger| {
+        let stored = create_beside(namespace, outrigger, "aa-adds", add_container);
+        assert_eq!(names(&stored, "/spec/containers"), ["web", "other"]);
+        assert_eq!(results(namespace, outrigger), ["injected"]);
+    });
+}
+
+#[test]
+fn a_webhook_after_ours_rewrites_every_image() {
+    with_custom("rewrites-after", |namespace, outrigger| {
+        let stored = create_beside(namespace, outrigger, "zz-rewrites", rewrite_images);
+        for container in containers(&stored) {
+            assert!(
+                container["image"].as_str().is_some_and(|image| image.starts_with("mirror.example/")),
+                "{container}"
+            );
+        }
+        assert_eq!(results(namespace, outrigger), ["injected", "unchanged"]);
+    });
+}
+
+#[test]
+fn a_webhook_before_ours_rewrites_every_image() {
+    with_custom("rewrites-before", |namespace, outrigger| {
+        let stored = create_beside(namespace, outrigger, "aa-rewrites", rewrite_images);
+        for container in containers(&stored) {
+            assert!(
+                container["image"].as_str().is_some_and(|image| image.starts_with("mirror.example/")),
+                "{container}"
+            );
+        }
+    });
+}
+
+/// Creates a pod that asks for `agent` in a namespace where the other webhook stands too; it has to carry everything
+/// exactly once.
+fn create_beside(namespace: &Namespace, outrigger: &Outrigger, configuration: &str, mutation: Mutation) -> Value {
+    assert!(results(namespace, outrigger).is_empty(), "the namespace is new");
+    let webhook = TestWebhook::start(namespace.cluster, mutation);
+    webhook.register(configuration, namespace);
+    let stored = namespace.accepts(&pod("web", &json!({"outrigger.dev/inject": "agent"})));
+    assert_eq!(names(&stored, "/spec/initContainers"), ["agent", "agent-init"]);
+    let volumes = names(&stored, "/spec/volumes");
+    assert_eq!(volumes.iter().filter(|name| **name == "agent-data").count(), 1, "{volumes:?}");
+    let mounts = stored["spec"]["containers"][0]["volumeMounts"].as_array().cloned().unwrap_or_default();
+    assert_eq!(mounts.iter().filter(|mount| mount["name"] == "agent-data").count(), 1, "{mounts:?}");
+    assert_eq!(stored["spec"]["containers"][0]["env"].as_array().map(Vec::len), Some(1));
+    stored
+}
+
+/// What Outrigger decided for the pod `web`, call by call.
+fn results(namespace: &Namespace, outrigger: &Outrigger) -> Vec<String> {
+    let decisions = outrigger.decisions_in(&namespace.name);
+    let of_web = decisions.iter().filter(|decision| decision["name"] == "web");
+    of_web.filter_map(|decision| decision["result"].as_str().map(str::to_owned)).collect()
+}
+
+fn add_container(pod: &Value) -> Vec<Value> {
+    if names(pod, "/spec/containers").contains(&"other") {
+        return Vec::new();
+    }
+    vec![
+        json!({"op": "add", "path": "/spec/containers/-", "value": {"name": "other", "image": "registry.example/other:1"}}),
+    ]
+}
+
+fn rewrite_images(pod: &Value) -> Vec<Value> {
+    let mut operations = Vec::new();
+    for list in ["containers", "initContainers"] {
+        let count = pod["spec"][list].as_array().map_or(0, Vec::len);
+        for (index, image) in (0..count).filter_map(|index| Some((index, pod["spec"][list][index]["image"].as_str()?)))
+        {
+            if let Some(rest) = image.strip_prefix("registry.example/") {
+                let path = format!("/spec/{list}/{index}/image");
+                operations.push(json!({"op": "replace", "path": path, "value": format!("mirror.example/{rest}")}));
+            }
+        }
+    }
+    operations
+}
+
+fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
+    ["containers", "initContainers"].into_iter().filter_map(|list| pod["spec"][list].as_array()).flatten()
+}

@@ -1,0 +1,154 @@
+//! What Outrigger must not touch: pods that do not ask, requests that are no new pods, and fields that it does not
+//! know.
+
+use serde_json::{Value, json};
+
+use crate::cluster::{Namespace, pod};
+use crate::outrigger::{Outrigger, with_custom};
+
+#[test]
+fn a_pod_that_does_not_ask_is_byte_equal_to_one_without_the_webhook() {
+    with_custom("not-asking", |namespace, outrigger| {
+        let elsewhere = namespace.cluster.namespace("not-asking-without-webhook", "none");
+        for (name, annotations, is_called) in [
+            ("silent", json!({}), false),
+            ("other-annotations", json!({"example.com/inject": "agent", "agent.outrigger.dev/dataDir": "/x"}), false),
+            ("asks-for-nothing", json!({"outrigger.dev/inject": ""}), true),
+            ("opts-out", json!({"outrigger.dev/inject": "false"}), true),
+        ] {
+            let pod = detailed(name, &annotations);
+            assert_eq!(comparable(namespace.accepts(&pod)), comparable(elsewhere.accepts(&pod)), "{name}");
+            assert_eq!(decided(namespace, outrigger, name), is_called, "{name}");
+        }
+    });
+}
+
+#[test]
+fn sub_resources_updates_and_deletion_are_unaffected() {
+    with_custom("sub-resources", |namespace, _| work_on_a_pod(namespace));
+}
+
+/// As above, but the API server really sends all of it: the server itself has to leave it alone.
+#[test]
+fn sub_resources_updates_and_deletion_are_left_alone_when_they_are_sent() {
+    crate::cluster::in_namespace("everything-sent", "everything", |namespace| {
+        let outrigger =
+            Outrigger::start(namespace.cluster, "everything", &["--templates", crate::outrigger::TEMPLATES]);
+        outrigger.register(namespace, "everything", "agent", |webhook| {
+            webhook["rules"][0]["operations"] = json!(["*"]);
+            webhook["rules"][0]["resources"] = json!(["pods", "pods/*"]);
+            webhook["matchConditions"] = json!([]);
+        });
+        work_on_a_pod(namespace);
+        let reasons = json!(outrigger.decisions_in(&namespace.name)).to_string();
+        for reason in ["unsupported_resource", "unsupported_operation"] {
+            assert!(reasons.contains(reason), "{reasons}");
+        }
+    });
+}
+
+/// The API server drops fields that no version of it knows before it calls the webhook, so the review is sent as it
+/// would be by a newer one.
+#[test]
+fn a_field_that_this_build_does_not_know_survives() {
+    with_custom("unknown-field", |namespace, outrigger| {
+        let mut asking = pod("web", &json!({"outrigger.dev/inject": "agent"}));
+        let unknown = json!({"weight": 18446744073709551615_u64, "list": [null, {"~/": "<&>"}], "text": "\u{1f980}\n"});
+        for place in ["/metadata", "/spec", "/spec/containers/0"] {
+            asking.pointer_mut(place).expect("the place is there")["fromTheFuture"] = unknown.clone();
+        }
+        let mut injected = asking.clone();
+        let patch: json_patch::Patch =
+            serde_json::from_value(outrigger.review(namespace, &asking)).expect("a JSON Patch");
+        json_patch::patch(&mut injected, &patch).expect("the patch applies");
+        for place in ["/metadata", "/spec", "/spec/containers/0"] {
+            let before = asking.pointer(place).map(|parent| parent["fromTheFuture"].to_string());
+            assert_eq!(injected.pointer(place).map(|parent| parent["fromTheFuture"].to_string()), before, "{place}");
+        }
+    });
+}
+
+#[test]
+fn a_field_that_the_api_server_does_not_know_does_not_hinder_injection() {
+    with_custom("unknown-to-all", |namespace, _| {
+        let mut asking = pod("web", &json!({"outrigger.dev/inject": "agent"}));
+        let known = namespace.would_accept(&asking);
+        asking["spec"]["fromTheFuture"] = json!({"weight": 1});
+        let path = namespace.path("pods?dryRun=All&fieldValidation=Warn");
+        let answer = namespace.cluster.send_object("POST", &path, &asking);
+        assert!(answer.warnings.iter().any(|warning| warning.contains("spec.fromTheFuture")), "{:?}", answer.warnings);
+        assert_eq!(comparable(answer.expect_success()), comparable(known));
+    });
+}
+
+/// What a pod goes through in its life, as far as that needs no node.
+fn work_on_a_pod(namespace: &Namespace) {
+    let cluster = namespace.cluster;
+    let stored = namespace.accepts(&pod("web", &json!({"outrigger.dev/inject": "agent"})));
+    let (web, binding, eviction) =
+        (namespace.path("pods/web"), namespace.path("pods/web/binding"), namespace.path("pods/web/eviction"));
+
+    let bind = json!({"metadata": {"name": "web"}, "target": {"kind": "Node", "name": "node-1"}});
+    cluster.send_object("POST", &binding, &bind).expect_success();
+    let debug = json!({"spec": {"ephemeralContainers": [{"name": "debug", "image": "registry.example/debug:1"}]}});
+    let path = namespace.path("pods/web/ephemeralcontainers");
+    cluster
+        .send("PATCH", &path, "application/strategic-merge-patch+json", debug.to_string().into_bytes())
+        .expect_success();
+    let label = json!({"metadata": {"labels": {"touched": "true"}}});
+    cluster.send("PATCH", &web, "application/merge-patch+json", label.to_string().into_bytes()).expect_success();
+
+    let worked_on = cluster.get(&web).expect_success();
+    assert_eq!(worked_on["spec"]["nodeName"], "node-1");
+    assert_eq!(worked_on["spec"]["ephemeralContainers"][0]["name"], "debug");
+    assert_eq!(worked_on["metadata"]["labels"]["touched"], "true");
+    for list in ["containers", "initContainers", "volumes"] {
+        assert_eq!(worked_on["spec"][list], stored["spec"][list], "{list}");
+    }
+    assert_eq!(worked_on["metadata"]["annotations"], stored["metadata"]["annotations"]);
+
+    let evict = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web"}});
+    cluster.send_object("POST", &eviction, &evict).expect_success();
+    let gone = cluster.get(&web);
+    assert!(gone.status == 404 || gone.body["metadata"]["deletionTimestamp"].is_string(), "{gone:?}");
+    cluster.send_object("DELETE", &web, &json!({"gracePeriodSeconds": 0}));
+    assert_eq!(cluster.get(&web).status, 404);
+}
+
+/// A pod with something in most lists that an injection would change.
+fn detailed(name: &str, annotations: &Value) -> Value {
+    let mut pod = pod(name, annotations);
+    pod["metadata"]["labels"] = json!({"app": name, "example.com/slash": "x"});
+    pod["spec"]["initContainers"] =
+        json!([{"name": "init", "image": "registry.example/init:1", "args": ["$(HOME)", "${x}"]}]);
+    pod["spec"]["volumes"] = json!([{"name": "data", "emptyDir": {"sizeLimit": "1024Mi"}}]);
+    pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"}]);
+    pod["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "0.5", "memory": "1000Ki"}});
+    pod
+}
+
+/// The pod as text, without what differs between any two pods: uid, times, versions, the namespace, the suffix of the
+/// token's volume.
+fn comparable(mut pod: Value) -> String {
+    let metadata = pod["metadata"].as_object_mut().expect("metadata");
+    for key in ["uid", "creationTimestamp", "resourceVersion", "namespace"] {
+        metadata.remove(key);
+    }
+    for entry in metadata.get_mut("managedFields").and_then(Value::as_array_mut).into_iter().flatten() {
+        entry["time"] = Value::Null;
+    }
+    let text = pod.to_string();
+    match token_volume(&pod) {
+        Some(name) => text.replace(&name, "kube-api-access"),
+        None => text,
+    }
+}
+
+fn token_volume(pod: &Value) -> Option<String> {
+    let volumes = crate::cluster::names(pod, "/spec/volumes");
+    volumes.into_iter().find(|name| name.starts_with("kube-api-access-")).map(str::to_owned)
+}
+
+fn decided(namespace: &Namespace, outrigger: &Outrigger, name: &str) -> bool {
+    outrigger.decisions_in(&namespace.name).iter().any(|decision| decision["name"] == name)
+}

@@ -1,0 +1,256 @@
+//! The rules, each a function from one file to the places where it breaks the rule.
+//!
+//! Nothing here reads a file. Invariant: the tests below break every rule.
+
+use std::env;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::source::{self, SourceFile};
+
+pub type Rule = fn(&SourceFile) -> Vec<Fault>;
+
+/// One place where a rule is broken.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub line: usize,
+    pub what: String,
+}
+
+/// Modules that are pure.
+const CORE: [&str; 2] = ["inject", "admission"];
+
+/// Modules that touch the outside, each without knowing of the others; they meet in `app`.
+const ADAPTERS: [&str; 4] = ["source", "cluster", "tls", "server"];
+
+/// Modules that put the others together: only they may import an adapter from outside of it.
+const COMPOSITION: [&str; 3] = ["app", "cli", "main"];
+
+/// What does I/O, or gives another result tomorrow.
+const IMPURE: [&str; 16] = [
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::process",
+    "std::io::stdin",
+    "std::io::stdout",
+    "std::io::stderr",
+    "std::time::Instant",
+    "std::time::SystemTime",
+    "std::thread",
+    "Instant::now",
+    "SystemTime::now",
+    "tokio",
+    "hyper",
+    "tracing",
+    "axum",
+];
+
+/// Exceptions to [`IMPURE`]: file, path, and why.
+const ALLOWED: [(&str, &str, &str); 1] = [(
+    "src/inject/template/",
+    "std::thread",
+    "expressions are compiled at load on a thread with a large stack, since the parser's recursion is bounded only by the stack",
+)];
+
+const MAX_FILE_LINES: usize = 500;
+const MAX_FUNCTION_LINES: usize = 60;
+
+/// `inject` imports nothing of the crate, `admission` only `inject`, adapters never each other, and only the composition them.
+pub fn layers(file: &SourceFile) -> Vec<Fault> {
+    let Some(module) = file.module() else { return Vec::new() };
+    let Some(&own) = module.first() else { return Vec::new() };
+    let imports =
+        source::paths(&file.code()).into_iter().filter_map(|path| Some((layer(&module, &path.path)?, path.line)));
+    let forbidden = imports.filter(|(layer, _)| !may_import(own, layer));
+    forbidden.map(|(layer, line)| Fault { line, what: format!("`{own}` must not import `{layer}`") }).collect()
+}
+
+/// The module of the crate's root that a path leads to, if it leaves its own.
+fn layer(module: &[&str], path: &str) -> Option<String> {
+    let mut segments = path.split("::").peekable();
+    let mut ups = 0;
+    if segments.next_if_eq(&"crate").is_none() {
+        while segments.next_if_eq(&"super").is_some() {
+            ups += 1;
+        }
+        if ups == 0 || ups < module.len() {
+            return None;
+        }
+    }
+    segments.next().map(str::to_owned).filter(|layer| *layer != module[0])
+}
+
+fn may_import(own: &str, layer: &str) -> bool {
+    match own {
+        "inject" => false,
+        "admission" => layer == "inject",
+        _ if COMPOSITION.contains(&own) => true,
+        _ => !ADAPTERS.contains(&layer) && !COMPOSITION.contains(&layer),
+    }
+}
+
+/// The core does no I/O and has no clock, environment or randomness.
+pub fn purity(file: &SourceFile) -> Vec<Fault> {
+    let core = file.module().is_some_and(|module| module.first().is_some_and(|first| CORE.contains(first)));
+    if !core || file.is_test() {
+        return Vec::new();
+    }
+    let mut faults = Vec::new();
+    for used in source::paths(&file.code()) {
+        let impure = IMPURE.iter().find(|impure| is_within(&used.path, impure));
+        let allowed =
+            |impure: &&str| ALLOWED.iter().any(|(prefix, path, _)| file.path.starts_with(prefix) && path == impure);
+        if let Some(impure) = impure.filter(|impure| !allowed(impure) || used.path.ends_with("::sleep")) {
+            faults.push(Fault { line: used.line, what: format!("`{impure}` in the core") });
+        }
+    }
+    faults
+}
+
+fn is_within(path: &str, ancestor: &str) -> bool {
+    path.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// Every file starts with what it does.
+pub fn header(file: &SourceFile) -> Vec<Fault> {
+    let first = file.text.lines().find(|line| !line.starts_with("#!["));
+    if first.is_some_and(|line| line.starts_with("//! ") && line.len() > 12 && !line.contains("to be written")) {
+        return Vec::new();
+    }
+    vec![Fault { line: 1, what: "the file does not start with a `//!` line that says what it does".to_owned() }]
+}
+
+/// No file is over 500 lines without its tests.
+pub fn file_length(file: &SourceFile) -> Vec<Fault> {
+    static TESTS: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"\n#\[cfg\(test\)\]\s*mod ").expect("the pattern is valid"));
+    let end = TESTS.find(&file.text).map_or(file.text.len(), |found| found.start());
+    let lines = file.text[..end].lines().count();
+    if lines <= MAX_FILE_LINES || file.is_test() {
+        return Vec::new();
+    }
+    vec![Fault { line: MAX_FILE_LINES, what: format!("{lines} lines without tests, more than {MAX_FILE_LINES}") }]
+}
+
+/// No function is over 60 lines.
+pub fn function_length(file: &SourceFile) -> Vec<Fault> {
+    let long = source::functions(&file.code()).into_iter().filter(|function| function.lines > MAX_FUNCTION_LINES);
+    let fault = |function: source::Function| Fault {
+        line: function.line,
+        what: format!("`{}` has {} lines, more than {MAX_FUNCTION_LINES}", function.name, function.lines),
+    };
+    long.map(fault).collect()
+}
+
+/// Nothing is left open, and no test is switched off.
+pub fn unfinished(file: &SourceFile) -> Vec<Fault> {
+    static OPEN: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"\b(?:todo|unimplemented|dbg)!|#\[ignore\b").expect("the pattern is valid"));
+    let code = source::without_text(&file.text);
+    let fault = |found: regex::Match<'_>| Fault {
+        line: source::line_of(&code, found.start()),
+        what: format!("`{}`", found.as_str()),
+    };
+    OPEN.find_iter(&code).map(fault).collect()
+}
+
+/// No file names a directory of the machine it was written on.
+pub fn machine_path(file: &SourceFile) -> Vec<Fault> {
+    let home =
+        env::var("HOME").ok().filter(|home| home.len() > 1).map(|home| format!("{}/", home.trim_end_matches('/')));
+    let here = [Some(env!("CARGO_MANIFEST_DIR").to_owned()), home];
+    let fault = |(index, line): (usize, &str)| {
+        let path = here.iter().flatten().find(|path| line.contains(path.as_str()))?;
+        Some(Fault { line: index + 1, what: format!("the machine's path \"{path}\"") })
+    };
+    file.text.lines().enumerate().filter_map(fault).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(rule: Rule, path: &str, text: &str) -> Vec<String> {
+        rule(&SourceFile { path: path.into(), text: text.into() }).into_iter().map(|fault| fault.what).collect()
+    }
+
+    #[test]
+    fn layers_break() {
+        let table = [
+            ("src/inject/pod.rs", "use crate::admission::review;", 1),
+            ("src/inject/pod.rs", "fn a() { crate::config::read() }", 1),
+            ("src/inject/pod.rs", "use super::super::admission;", 1),
+            ("src/inject/mod.rs", "use super::{admission, telemetry::metrics};", 2),
+            ("src/inject/pod.rs", "use super::reason; use crate::inject::error;", 0),
+            ("src/inject/pod.rs", "#[cfg(test)]\nmod tests { use crate::admission::review; }", 0),
+            ("src/admission/mod.rs", "use crate::inject::Injector;", 0),
+            ("src/admission/mod.rs", "use crate::telemetry::Metrics;", 1),
+            ("src/server/mod.rs", "use crate::{tls::Resolver, inject::Injector};", 1),
+            ("src/health.rs", "use crate::server::Server;", 1),
+            ("src/tls/mod.rs", "use crate::app::run;", 1),
+            ("src/app.rs", "use crate::{server, tls, source};", 0),
+        ];
+        for (path, text, expected) in table {
+            assert_eq!(faults(layers, path, text).len(), expected, "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn purity_breaks() {
+        let table = [
+            ("src/inject/pod.rs", "use std::{collections::BTreeMap, fs};", 1),
+            ("src/inject/pod.rs", "fn a() { std::env::var(k); }", 1),
+            ("src/inject/pod.rs", "fn a() { let t = Instant::now(); }", 1),
+            ("src/inject/pod.rs", "use std::thread;", 1),
+            ("src/admission/review.rs", "fn a() { tracing::info!(x) }", 1),
+            ("src/inject/template/expression.rs", "use std::thread;", 0),
+            ("src/inject/template/expression.rs", "fn a() { std::thread::sleep(d) }", 1),
+            ("src/inject/pod.rs", "// std::fs\nconst A: &str = \"std::fs::read\";", 0),
+            ("src/server/mod.rs", "use std::net::TcpListener;", 0),
+        ];
+        for (path, text, expected) in table {
+            assert_eq!(faults(purity, path, text).len(), expected, "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn headers_break() {
+        assert_eq!(faults(header, "src/a.rs", "//! What this file does.\n"), [""; 0]);
+        assert_eq!(faults(header, "src/a.rs", "#![no_main]\n//! What this file does.\n"), [""; 0]);
+        assert_eq!(faults(header, "src/a.rs", "use std::fmt;\n").len(), 1);
+        assert_eq!(faults(header, "src/a.rs", "").len(), 1);
+        assert_eq!(faults(header, "src/a.rs", "//! (to be written)\n").len(), 1);
+    }
+
+    #[test]
+    fn lengths_break() {
+        let long = "\n".repeat(501);
+        assert_eq!(faults(file_length, "src/a.rs", &long).len(), 1);
+        assert_eq!(
+            faults(file_length, "src/a.rs", &format!("fn a() {{}}\n#[cfg(test)]\nmod tests {{{long}}}")),
+            [""; 0]
+        );
+        let body = "x;\n".repeat(59);
+        assert_eq!(
+            faults(function_length, "src/a.rs", &format!("fn a() {{\n{body}}}")),
+            ["`a` has 61 lines, more than 60"]
+        );
+        assert_eq!(faults(function_length, "src/a.rs", &format!("fn a() {{ {body}}}")), [""; 0]);
+    }
+
+    #[test]
+    fn open_ends_break() {
+        assert_eq!(faults(unfinished, "src/a.rs", "fn a() { todo!() }"), ["`todo!`"]);
+        assert_eq!(faults(unfinished, "tests/a.rs", "#[ignore = \"slow\"]\nfn a() {}"), ["`#[ignore`"]);
+        assert_eq!(faults(unfinished, "src/a.rs", "// todo!()\nfn a() { \"unimplemented!\" }"), [""; 0]);
+    }
+
+    #[test]
+    fn machine_paths_break() {
+        let line = format!("see {}/docs", env!("CARGO_MANIFEST_DIR"));
+        assert_eq!(faults(machine_path, "README.md", &line).len(), 1);
+        assert_eq!(faults(machine_path, "README.md", "see docs/architecture.md"), [""; 0]);
+    }
+}

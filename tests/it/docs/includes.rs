@@ -1,0 +1,69 @@
+//! Comparison with an excerpt: what is written must be there, what is not written may be.
+//!
+//! Maps may have further keys, lists of maps further elements; the written ones must stand in the written order. Everything
+//! else must be equal. Invariant: an excerpt that equals the whole passes, one with another value anywhere does not.
+
+use serde_json::Value;
+
+/// Where `actual` lacks what `excerpt` shows; empty when it has all of it.
+pub fn differences(actual: &Value, excerpt: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    compare("", actual, excerpt, &mut found);
+    found
+}
+
+fn compare(path: &str, actual: &Value, excerpt: &Value, found: &mut Vec<String>) {
+    match (actual, excerpt) {
+        (Value::Object(actual), Value::Object(excerpt)) => {
+            for (key, wanted) in excerpt {
+                match actual.get(key) {
+                    Some(value) => compare(&format!("{path}/{key}"), value, wanted, found),
+                    None => found.push(format!("{path}/{key}: missing, expected {wanted}")),
+                }
+            }
+        }
+        (Value::Array(actual), Value::Array(excerpt)) if excerpt.iter().all(Value::is_object) => {
+            compare_elements(path, actual, excerpt, found);
+        }
+        _ if actual == excerpt => {}
+        _ => found.push(format!("{path}: {actual}, expected {excerpt}")),
+    }
+}
+
+fn compare_elements(path: &str, actual: &[Value], excerpt: &[Value], found: &mut Vec<String>) {
+    let mut rest = actual.iter();
+    for (index, wanted) in excerpt.iter().enumerate() {
+        if rest.any(|value| differences(value, wanted).is_empty()) {
+            continue;
+        }
+        let place = format!(
+            "{path}/{}",
+            wanted.get("name").and_then(Value::as_str).map_or_else(|| index.to_string(), str::to_owned)
+        );
+        match actual.iter().find(|value| value.get("name").is_some() && value.get("name") == wanted.get("name")) {
+            Some(namesake) if !differences(namesake, wanted).is_empty() => compare(&place, namesake, wanted, found),
+            Some(_) => found.push(format!("{place}: stands before the one that the excerpt shows before it")),
+            None => found.push(format!("{place}: missing, expected {wanted}")),
+        }
+        return;
+    }
+}
+
+#[test]
+fn an_excerpt_is_found_in_the_whole() {
+    let whole = serde_json::json!({"a": 1, "b": [{"name": "x", "c": 2}, {"name": "y"}], "d": ["e"]});
+    for excerpt in ["{}", r#"{"a":1}"#, r#"{"b":[{"name":"y"}]}"#, r#"{"b":[{"name":"x"},{"name":"y"}],"d":["e"]}"#] {
+        assert_eq!(differences(&whole, &serde_json::from_str(excerpt).expect("JSON")), [""; 0], "{excerpt}");
+    }
+    let table = [
+        (r#"{"a":2}"#, "/a: 1, expected 2"),
+        (r#"{"z":0}"#, "/z: missing, expected 0"),
+        (r#"{"b":[{"name":"x","c":3}]}"#, "/b/x/c: 2, expected 3"),
+        (r#"{"b":[{"name":"y"},{"name":"x"}]}"#, "/b/x: stands before the one that the excerpt shows before it"),
+        (r#"{"b":[{"name":"z"}]}"#, "/b/z: missing, expected {\"name\":\"z\"}"),
+        (r#"{"d":["e","f"]}"#, "/d: [\"e\"], expected [\"e\",\"f\"]"),
+    ];
+    for (excerpt, expected) in table {
+        assert_eq!(differences(&whole, &serde_json::from_str(excerpt).expect("JSON")), [expected]);
+    }
+}

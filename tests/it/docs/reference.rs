@@ -1,0 +1,81 @@
+//! Lists in the documents, compared with the program's own: codes, fields, commands, links, named checks.
+//!
+//! Invariant: a code, a field or a check that is added, renamed or removed on one side alone fails here.
+
+use std::collections::BTreeSet;
+
+use outrigger::inject::{Blame, ErrorCode, SkipReason};
+
+use super::markdown;
+
+const DOCUMENTS: [&str; 6] =
+    ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "certs/README.md", "manifests/README.md"];
+
+fn documents() -> Vec<String> {
+    let mut paths: Vec<String> = DOCUMENTS.iter().map(|&path| path.to_owned()).collect();
+    for directory in ["docs", "docs/reference", "docs/decisions"] {
+        paths.extend(super::files_in(directory, ".md"));
+    }
+    paths
+}
+
+#[test]
+fn the_reasons_are_listed_with_their_sentences() {
+    let rows = markdown::code_rows(&super::read("docs/reference/reasons.md"));
+    let listed: Vec<(&str, &str)> = rows.iter().filter(|row| row.len() == 2).map(|row| (&*row[0], &*row[1])).collect();
+    let actual: Vec<(&str, &str)> = SkipReason::ALL.iter().map(|reason| (reason.code(), reason.sentence())).collect();
+    assert_eq!(listed, actual);
+}
+
+#[test]
+fn the_error_codes_are_listed_with_who_must_act() {
+    let rows = markdown::code_rows(&super::read("docs/reference/reasons.md"));
+    let listed: Vec<(&str, &str)> = rows.iter().filter(|row| row.len() == 3).map(|row| (&*row[0], &*row[1])).collect();
+    let blame = |code: &ErrorCode| match code.blame() {
+        Blame::Pod => "pod",
+        Blame::Template => "template",
+        Blame::Injector => "injector",
+    };
+    let actual: Vec<(&str, &str)> = ErrorCode::ALL.iter().map(|code| (code.code(), blame(code))).collect();
+    assert_eq!(listed, actual);
+}
+
+#[test]
+fn links_lead_to_files() {
+    for path in documents() {
+        let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+        for (line, target) in markdown::file_links(&super::read(&path)) {
+            assert!(super::repository(directory).join(&target).exists(), "{path}:{line}: no file {target}");
+        }
+    }
+}
+
+/// In `docs/architecture.md` a check is written as `tests/it/file.rs: name_of_the_test` or as a command.
+#[test]
+fn the_checks_of_the_invariants_exist() {
+    let text = super::read("docs/architecture.md");
+    let mut checks = BTreeSet::new();
+    for span in text.split('`').skip(1).step_by(2) {
+        if let Some((file, test)) = span.split_once(".rs: ") {
+            let path = format!("{file}.rs");
+            assert!(super::read(&path).contains(&format!("fn {test}(")), "{path} has no test {test}");
+            checks.insert(test);
+        }
+    }
+    assert!(checks.len() >= 10, "{checks:?}");
+}
+
+#[test]
+fn the_commands_of_the_readme_work() {
+    let text = super::read("README.md");
+    let mut ran = 0;
+    for line in text.lines().filter_map(|line| line.strip_prefix("cargo run --release -- ")) {
+        if line.starts_with("serve") {
+            continue; // It does not end; tests/it/webhook.rs runs it.
+        }
+        let arguments: Vec<&str> = line.split('#').next().unwrap_or_default().split_whitespace().collect();
+        super::built_in::outrigger(&arguments);
+        ran += 1;
+    }
+    assert!(ran >= 1);
+}

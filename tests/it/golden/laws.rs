@@ -1,0 +1,272 @@
+//! The laws that every injected case is held to: the six of the patch, and that `uninject` takes out exactly what was put in.
+//!
+//! Not here: what a single case says. Invariant: each law is checked from the outside, by the pods before and after alone.
+
+use std::collections::BTreeSet;
+
+use outrigger::inject::uninject;
+use serde_json::{Map, Value, json};
+
+use super::case::{Case, Verdict, documents};
+use super::way::{CaseResult, Way};
+use super::{compare_pods, strict_patch};
+
+const DOMAIN: &str = "outrigger.dev";
+const STATUS: &str = "outrigger.dev/status";
+const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+const REVISION: &str = ".outrigger.dev/revision";
+
+/// What is broken; nothing when all laws hold.
+pub fn check(case: &Case, result: &CaseResult, way: &dyn Way) -> Vec<String> {
+    let (Some(pod), Some(patch)) = (&result.pod, &result.patch) else { return vec!["no pod or no patch".to_owned()] };
+    let laws = [
+        status_is_true(pod, result),
+        patch_applies(case, pod, patch),
+        patch_applies_strictly(case, pod, patch),
+        same_input_gives_same_bytes(case, patch, way),
+        second_pass_gives_nothing(case, result, pod, way),
+        unknown_fields_survive(case, way),
+        nothing_of_the_users_is_lost(&case.pod, pod),
+        only_named_paths_change(case, result, pod),
+        uninject_gives_back(&case.pod, pod),
+    ];
+    laws.into_iter().filter_map(Result::err).collect()
+}
+
+/// The pod without the status and the revision labels, which cases leave out.
+pub fn without_our_marks(pod: &Value) -> Value {
+    let mut pod = pod.clone();
+    if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
+        strip(metadata, "annotations", |key| key == STATUS);
+        strip(metadata, "labels", |key| key.ends_with(REVISION));
+    }
+    pod
+}
+
+fn strip(metadata: &mut Map<String, Value>, field: &str, ours: impl Fn(&str) -> bool) {
+    if let Some(map) = metadata.get_mut(field).and_then(Value::as_object_mut) {
+        map.retain(|key, _| !ours(key));
+        if map.is_empty() {
+            metadata.remove(field);
+        }
+    }
+}
+
+/// The status is JSON of version 1, lists the templates that were put in, and its revisions are those of the labels.
+fn status_is_true(pod: &Value, result: &CaseResult) -> Result<(), String> {
+    let text = pod["metadata"]["annotations"][STATUS].as_str().ok_or("status: the annotation is missing")?;
+    let status: Value = serde_json::from_str(text).map_err(|error| format!("status: {error}: {text}"))?;
+    let listed =
+        status["templates"].as_array().filter(|_| status["version"] == 1).ok_or_else(|| format!("status: {text}"))?;
+    let names: Vec<&str> = listed.iter().filter_map(|template| template["name"].as_str()).collect();
+    if let Some(missing) = result.templates.iter().find(|name| !names.contains(&name.as_str())) {
+        return Err(format!("status: template {missing:?} is missing: {text}"));
+    }
+    let labels = pod["metadata"]["labels"].as_object().cloned().unwrap_or_default();
+    let revisions = labels.iter().filter(|(key, _)| key.ends_with(REVISION)).count();
+    let agree = |template: &Value| {
+        let key = format!("{}{REVISION}", template["name"].as_str().unwrap_or_default());
+        let hex = |text: &str| text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        labels.get(&key) == Some(&template["revision"]) && template["revision"].as_str().is_some_and(hex)
+    };
+    if revisions != listed.len() || !listed.iter().all(agree) {
+        return Err(format!("status: the revisions are not those of the labels {labels:?}: {text}"));
+    }
+    Ok(())
+}
+
+/// Laws 1 and 2: the patch applies, and gives exactly the merged pod.
+fn patch_applies(case: &Case, pod: &Value, patch: &Value) -> Result<(), String> {
+    let patch: json_patch::Patch = serde_json::from_value(patch.clone()).map_err(|error| format!("law 1: {error}"))?;
+    let mut patched = case.pod.clone();
+    json_patch::patch(&mut patched, &patch).map_err(|error| format!("law 1: the patch does not apply: {error}"))?;
+    compare_pods("law 2: the patched pod is not the merged pod", pod, &patched).map_or(Ok(()), Err)
+}
+
+/// Law 6: a strict second engine gives the same pod; operations of user data are `add` alone.
+fn patch_applies_strictly(case: &Case, pod: &Value, patch: &Value) -> Result<(), String> {
+    let patched = strict_patch::apply(&case.pod, patch).map_err(|why| format!("law 6: {why}"))?;
+    let removed = patch.as_array().into_iter().flatten().filter(|operation| operation["op"] == "remove");
+    if let Some(operation) = removed
+        .clone()
+        .find(|operation| operation["path"] != "/spec/priority" && operation["path"] != "/spec/preemptionPolicy")
+    {
+        return Err(format!("law 6: {operation} removes something of the user's"));
+    }
+    compare_pods("law 6: the strictly patched pod is not the merged pod", pod, &patched).map_or(Ok(()), Err)
+}
+
+fn same_input_gives_same_bytes(case: &Case, patch: &Value, way: &dyn Way) -> Result<(), String> {
+    let again = way.run(case, &case.pod).map_err(|why| why.join("; "))?.patch.unwrap_or_default();
+    if again.to_string() == patch.to_string() { Ok(()) } else { Err(format!("two runs differ:\n{patch}\n{again}")) }
+}
+
+/// Law 3: injecting the result again gives no patch, also when a later webhook has rewritten images or added a container.
+fn second_pass_gives_nothing(case: &Case, first: &CaseResult, pod: &Value, way: &dyn Way) -> Result<(), String> {
+    let mut rewritten = pod.clone();
+    for container in containers_mut(&mut rewritten) {
+        container["image"] = json!(format!("mirror.example.com/{}", container["image"].as_str().unwrap_or_default()));
+    }
+    let mut extended = pod.clone();
+    if let Some(containers) = extended["spec"]["containers"].as_array_mut() {
+        containers.push(json!({"name": "from-another-webhook", "image": "other:1"}));
+    }
+    for (what, pod) in [("the result", pod), ("rewritten images", &rewritten), ("an added container", &extended)] {
+        let again = way.run(case, pod).map_err(|why| why.join("; "))?;
+        let quiet = again.warnings.is_empty() || !first.warnings.is_empty();
+        if again.verdict != Verdict::Skipped || !again.reasons.contains(&"already_injected".to_owned()) || !quiet {
+            return Err(format!("law 3: a second pass over {what} gives {again:#?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Law 4: fields that nobody knows survive, at every level of what is the user's own.
+fn unknown_fields_survive(case: &Case, way: &dyn Way) -> Result<(), String> {
+    let own = own_names(case);
+    let mut changed = case.clone();
+    add_unknown_fields(&mut changed.pod, &own);
+    let mut expected = case.expected.clone().unwrap_or_default();
+    add_unknown_fields(&mut expected, &own);
+    let result = way.run(&changed, &changed.pod).map_err(|why| why.join("; "))?;
+    let got =
+        result.pod.as_ref().map(without_our_marks).ok_or_else(|| format!("law 4: with unknown fields: {result:#?}"))?;
+    compare_pods("law 4: an unknown field did not survive", &expected, &got).map_or(Ok(()), Err)
+}
+
+/// Names of containers and volumes that the pod alone has: under another's name an unknown field is another content.
+fn own_names(case: &Case) -> BTreeSet<String> {
+    let brought: BTreeSet<String> = documents(&case.templates)
+        .iter()
+        .flat_map(|template| ["sidecars", "initContainers", "volumes"].map(|list| names(&template["spec"][list])))
+        .flatten()
+        .collect();
+    let lists = ["containers", "initContainers", "volumes"].map(|list| names(&case.pod["spec"][list]));
+    lists.into_iter().flatten().filter(|name| !brought.contains(name)).collect()
+}
+
+fn names(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(|item| item["name"].as_str().map(str::to_owned)).collect()
+}
+
+fn add_unknown_fields(pod: &mut Value, own: &BTreeSet<String>) {
+    let unknown = json!({"int": i64::MIN, "unsigned": u64::MAX, "float": 0.1, "null": null, "a/~b": [[], {}]});
+    pod["zzFuture"] = unknown.clone();
+    pod["metadata"]["zzFuture"] = unknown.clone();
+    pod["spec"]["zzFuture"] = unknown.clone();
+    for list in ["containers", "initContainers", "volumes"] {
+        let Some(items) = pod["spec"].get_mut(list).and_then(Value::as_array_mut) else { continue };
+        for item in items.iter_mut().filter(|item| item["name"].as_str().is_some_and(|name| own.contains(name))) {
+            item["zzFuture"] = unknown.clone();
+        }
+    }
+}
+
+/// Law 5, first half: all that the user had is there, in its order; but for what the API server had filled in.
+fn nothing_of_the_users_is_lost(before: &Value, after: &Value) -> Result<(), String> {
+    lost("", before, after).map_or(Ok(()), |path| Err(format!("law 5: {path} was lost, changed or reordered")))
+}
+
+/// Path of the first value of `before` that is not in `after`.
+fn lost(path: &str, before: &Value, after: &Value) -> Option<String> {
+    match (before, after) {
+        (Value::Null, _) => None,
+        (Value::Object(before), Value::Object(after)) => before.iter().find_map(|(key, value)| {
+            let path = format!("{path}/{key}");
+            let is_auto = key == "image" && value == "auto";
+            if is_auto || is_filled_in(&path, value) || key == STATUS || key.ends_with(REVISION) {
+                return None;
+            }
+            after.get(key).map_or(Some(path.clone()), |after| lost(&path, value, after))
+        }),
+        (Value::Array(before), Value::Array(after)) => {
+            let mut rest = after.iter();
+            let missing = before.iter().position(|item| !rest.any(|candidate| lost("", item, candidate).is_none()));
+            missing.map(|index| format!("{path}/{index}"))
+        }
+        _ => (before != after).then(|| path.to_owned()),
+    }
+}
+
+/// What the API server fills in before admission.
+fn is_filled_in(path: &str, value: &Value) -> bool {
+    match path {
+        "/spec/terminationGracePeriodSeconds" => *value == 30,
+        "/spec/dnsPolicy" => value == "ClusterFirst",
+        "/spec/schedulerName" => value == "default-scheduler",
+        "/spec/serviceAccountName" | "/spec/serviceAccount" => value == "default",
+        "/spec/priority" => *value == 0,
+        "/spec/preemptionPolicy" => value == "PreemptLowerPriority",
+        _ => false,
+    }
+}
+
+/// Law 5, second half: what changed is what the templates name.
+fn only_named_paths_change(case: &Case, result: &CaseResult, after: &Value) -> Result<(), String> {
+    let templates = documents(&case.templates);
+    let chosen = || {
+        templates.iter().filter(|template| result.templates.iter().any(|name| template["metadata"]["name"] == **name))
+    };
+    let keys = |pointer: &str| {
+        chosen()
+            .filter_map(|template| template.pointer(pointer)?.as_object())
+            .flat_map(|map| map.keys().cloned())
+            .collect()
+    };
+    let mut spec: BTreeSet<String> = keys("/spec/pod");
+    if spec.contains("priorityClassName") {
+        spec.extend(["priority".to_owned(), "preemptionPolicy".to_owned()]);
+    }
+    if spec.contains("serviceAccountName") {
+        spec.insert("serviceAccount".to_owned());
+    }
+    spec.extend(["containers", "initContainers", "volumes"].map(str::to_owned));
+    let mut labels: BTreeSet<String> = keys("/spec/metadata/labels");
+    labels
+        .extend(chosen().filter_map(|template| Some(format!("{}{REVISION}", template["metadata"]["name"].as_str()?))));
+    let mut annotations: BTreeSet<String> = keys("/spec/metadata/annotations");
+    annotations.extend([STATUS.to_owned(), DEFAULT_CONTAINER.to_owned()]);
+    let metadata = BTreeSet::from(["labels".to_owned(), "annotations".to_owned()]);
+    let places = [
+        ("", BTreeSet::from(["spec".to_owned(), "metadata".to_owned()])),
+        ("/spec", spec),
+        ("/metadata", metadata),
+        ("/metadata/labels", labels),
+        ("/metadata/annotations", annotations),
+    ];
+    places
+        .iter()
+        .find_map(|(place, named)| {
+            changed(place, &case.pod, after).find(|key| !named.contains(key)).map(|key| format!("{place}/{key}"))
+        })
+        .map_or(Ok(()), |path| Err(format!("law 5: {path} changed, which no template names")))
+}
+
+/// Keys of the map at this place that were added, removed or changed.
+fn changed(place: &str, before: &Value, after: &Value) -> impl Iterator<Item = String> {
+    let map = |pod: &Value| pod.pointer(place).and_then(Value::as_object).cloned().unwrap_or_default();
+    let (before, after) = (map(before), map(after));
+    let keys: BTreeSet<String> = before.keys().chain(after.keys()).cloned().collect();
+    keys.into_iter().filter(move |key| before.get(key) != after.get(key))
+}
+
+/// `uninject(inject(p)) = p`. A pod that carried a status before comes back without what that status lists.
+fn uninject_gives_back(before: &Value, after: &Value) -> Result<(), String> {
+    let out = |pod: &Value| uninject(pod, DOMAIN).map_err(|error| format!("uninject: {error}"));
+    let original = if before["metadata"]["annotations"].get(STATUS).is_some() {
+        without_our_marks(&out(before).ok().flatten().unwrap_or_else(|| before.clone()))
+    } else {
+        before.clone()
+    };
+    let back = out(after)?.ok_or("uninject: the pod carries nothing of ours")?;
+    compare_pods("uninject does not give back the pod", &original, &back).map_or(Ok(()), Err)
+}
+
+fn containers_mut(pod: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let spec = pod.get_mut("spec").and_then(Value::as_object_mut);
+    spec.into_iter()
+        .flat_map(|spec| spec.iter_mut())
+        .filter(|(key, _)| *key == "containers" || *key == "initContainers")
+        .filter_map(|(_, list)| list.as_array_mut())
+        .flatten()
+}

@@ -1,0 +1,132 @@
+//! The ways in which a golden case can be run: a pod goes in, a verdict comes out.
+//!
+//! Not here: what the verdict should be. Invariant: every way fills the same [`CaseResult`], so that a case cannot tell them apart.
+
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use outrigger::inject::{
+    Blame, InjectError, Injection, Injector, NativeSidecars, Outcome, Request, Settings, Skip, SourceText, TemplateSet,
+};
+use serde_json::Value;
+
+use super::case::{Case, Native, Verdict};
+
+/// What came out, in the words of a case.
+#[derive(Clone, Debug)]
+pub struct CaseResult {
+    pub verdict: Verdict,
+    pub reasons: Vec<String>,
+    pub codes: Vec<String>,
+    pub message: Option<String>,
+    pub warnings: Vec<String>,
+    /// Templates that were put in.
+    pub templates: Vec<String>,
+    pub patch: Option<Value>,
+    /// The pod after the patch.
+    pub pod: Option<Value>,
+}
+
+/// One way to have a pod injected.
+pub trait Way {
+    /// Runs the case's templates and settings on this object; an error is a fault of the case or of the way itself.
+    fn run(&self, case: &Case, object: &Value) -> Result<CaseResult, Vec<String>>;
+}
+
+/// The engine's function itself, as the command line calls it.
+pub struct Offline;
+
+impl Way for Offline {
+    fn run(&self, case: &Case, object: &Value) -> Result<CaseResult, Vec<String>> {
+        let injector = injector(case)?;
+        let namespace = case.settings.namespace_object();
+        let object = object.to_string();
+        let request = Request {
+            group: &case.settings.group,
+            version: "v1",
+            resource: &case.settings.resource,
+            sub_resource: &case.settings.sub_resource,
+            operation: &case.settings.operation,
+            namespace: &case.settings.namespace,
+            namespace_object: namespace.as_ref(),
+            object: &object,
+        };
+        Ok(match injector.inject(&request) {
+            Ok(Outcome::Injected(injection)) => injected(injection),
+            Ok(Outcome::Skipped(skip)) => skipped(skip),
+            Err(error) => refused(&error),
+        })
+    }
+}
+
+/// The case's templates and settings, loaded; as many documents are broken as the case says.
+pub fn injector(case: &Case) -> Result<Injector, Vec<String>> {
+    let loaded = TemplateSet::load(&[SourceText { origin: "templates.yaml".to_owned(), text: case.templates.clone() }]);
+    if loaded.templates.broken() != case.broken_templates || (case.broken_templates == 0 && !loaded.problems.is_empty())
+    {
+        let problems = loaded.problems.iter().map(ToString::to_string);
+        return Err(std::iter::once("templates that do not load:".to_owned()).chain(problems).collect());
+    }
+    Ok(Injector::new(loaded.templates, settings(case)))
+}
+
+fn settings(case: &Case) -> Settings {
+    Settings {
+        native_sidecars: match case.settings.native_sidecars {
+            Native::Supported => NativeSidecars::Supported,
+            Native::Unsupported => NativeSidecars::Unsupported,
+        },
+        cluster_version: case.settings.cluster_version.clone(),
+        excluded_namespaces: case.settings.excluded_namespaces.clone(),
+        clock: Some(milliseconds),
+        ..Settings::default()
+    }
+}
+
+/// A monotonic clock for the bound on expressions.
+fn milliseconds() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn injected(injection: Injection) -> CaseResult {
+    CaseResult {
+        verdict: Verdict::Injected,
+        reasons: injection.reasons.iter().map(|reason| reason.code().to_owned()).collect(),
+        codes: Vec::new(),
+        message: None,
+        warnings: injection.warnings,
+        templates: injection.templates,
+        patch: serde_json::to_value(&injection.patch).ok(),
+        pod: Some(injection.pod),
+    }
+}
+
+fn skipped(skip: Skip) -> CaseResult {
+    CaseResult {
+        verdict: Verdict::Skipped,
+        reasons: skip.reasons.iter().map(|reason| reason.code().to_owned()).collect(),
+        codes: skip.errors.iter().map(|code| code.code().to_owned()).collect(),
+        message: None,
+        warnings: skip.warnings,
+        templates: skip.templates,
+        patch: None,
+        pod: None,
+    }
+}
+
+fn refused(error: &InjectError) -> CaseResult {
+    CaseResult {
+        verdict: match error.blame() {
+            Blame::Pod => Verdict::Refused,
+            Blame::Template | Blame::Injector => Verdict::Failed,
+        },
+        reasons: Vec::new(),
+        codes: error.codes().iter().map(|code| code.code().to_owned()).collect(),
+        message: Some(error.to_string()),
+        warnings: Vec::new(),
+        templates: Vec::new(),
+        patch: None,
+        pod: None,
+    }
+}
