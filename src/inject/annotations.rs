@@ -1,5 +1,7 @@
 //! Every annotation and label key that is read or written, in one table; and lists in their values.
 
+use super::field::quote;
+
 /// The domain of all keys unless the operator names another.
 pub const DEFAULT_DOMAIN: &str = "outrigger.dev";
 /// Kubernetes' own: the container that `kubectl logs` and `exec` mean.
@@ -67,7 +69,9 @@ pub fn parse_request(value: &str) -> Result<Request, String> {
     let names = parse_list(value);
     match (names.iter().any(|name| name == "false"), names.len()) {
         (true, 1) => Ok(Request::OptOut),
-        (true, _) => Err("\"false\" opts out of everything and cannot stand beside template names".to_owned()),
+        (true, _) => {
+            Err(format!("{}: \"false\" opts out of everything and cannot stand beside template names", quote(value)))
+        }
         (false, _) => Ok(Request::Templates(names)),
     }
 }

@@ -171,7 +171,7 @@ impl<'a> Run<'a> {
             self.pod.containers(ContainerList::Containers).iter().map(|one| text(one, "name")).collect();
         for name in names.iter().filter(|name| !containers.contains(&name.as_str())) {
             let message =
-                format!("annotation {key}: the pod has no container {}; it has {}", quote(name), containers.join(", "));
+                format!("annotation {key}: the pod has no container {}; it has {}", quote(name), listed(&containers));
             problems.push(Problem {
                 code: ErrorCode::ContainerNotFound,
                 template: None,
@@ -296,25 +296,20 @@ impl<'a> Run<'a> {
             return Ok(Outcome::Skipped(self.unchanged(reasons)));
         };
         self.note_empty_metadata(&mut records[first]);
-        let default_container = self.default_container();
+        let default_container = self.default_container(candidates);
         if default_container.is_some() {
             records[first].added.push(format!("annotations/{}", merge::escape(DEFAULT_CONTAINER)));
         }
-        let names: Vec<&str> = candidates.iter().map(|candidate| candidate.template.name.as_str()).collect();
-        let put_in: Vec<(&Template, &Record)> = candidates
-            .iter()
-            .map(|candidate| candidate.template)
-            .zip(&records)
-            .filter(|(_, record)| !record.is_nothing())
-            .collect();
+        let all: Vec<(&Template, &Record)> =
+            candidates.iter().map(|candidate| candidate.template).zip(&records).collect();
         let mut editor = Editor::new(self.pod.tree().clone());
-        self.edit(&mut editor, plan, &put_in, default_container).map_err(|misfit| internal(&misfit.to_string()))?;
+        self.edit(&mut editor, plan, &all, default_container).map_err(|misfit| internal(&misfit.to_string()))?;
         let problems = validate::check(editor.tree(), &records);
         if !problems.is_empty() {
             return Err(InjectError::from(problems));
         }
-        debug_assert!(!names.is_empty());
-        let templates = put_in.iter().map(|(template, _)| template.name.clone()).collect();
+        let put_in = all.iter().filter(|(_, record)| !record.is_nothing());
+        let templates = put_in.map(|(template, _)| template.name.clone()).collect();
         let (pod, patch) = editor.finish();
         Ok(Outcome::Injected(Injection { patch, pod, templates, reasons, warnings: self.notes.warnings }))
     }
@@ -329,20 +324,25 @@ impl<'a> Run<'a> {
         &self,
         editor: &mut Editor,
         plan: Plan,
-        put_in: &[(&Template, &Record)],
+        templates: &[(&Template, &Record)],
         default_container: Option<&str>,
     ) -> Result<(), merge::Misfit> {
         let keys = &self.injector.keys;
         editor.apply(plan)?;
-        for (template, _) in put_in {
+        for (template, _) in templates.iter().filter(|(_, record)| !record.is_nothing()) {
             editor.set("/metadata/labels", &keys.revision(&template.name), Value::from(template.revision.as_str()))?;
         }
         if let Some(name) = default_container {
             editor.set("/metadata/annotations", DEFAULT_CONTAINER, Value::from(name))?;
         }
-        let kept =
-            self.status.iter().filter(|entry| put_in.iter().all(|(template, _)| template.name != entry.name)).cloned();
-        let new = put_in.iter().map(|(template, record)| status_entry(template, record));
+        let kept = self
+            .status
+            .iter()
+            .filter(|entry| templates.iter().all(|(template, _)| template.name != entry.name))
+            .cloned();
+        // What the pod had already is listed too, with nothing put in: a later webhook may rewrite it, and a second pass must
+        // not take that for a conflict.
+        let new = templates.iter().map(|(template, record)| status_entry(template, record));
         let status = Status::new(kept.chain(new).collect());
         editor.set("/metadata/annotations", &keys.status, Value::from(status.to_annotation()))
     }
@@ -365,7 +365,7 @@ impl<'a> Run<'a> {
     }
 
     /// The app's first container, unless the pod names one itself.
-    fn default_container(&self) -> Option<&'a str> {
+    fn default_container(&self, candidates: &[Candidate<'_>]) -> Option<&'a str> {
         if self.pod.annotation(DEFAULT_CONTAINER).is_some() {
             return None;
         }
@@ -374,7 +374,9 @@ impl<'a> Run<'a> {
         let foreign: Vec<&str> =
             status.iter().flat_map(TemplateStatus::container_names).chain(self.auto_containers()).collect();
         let mut own = pod.containers(ContainerList::Containers).iter().map(|container| text(container, "name"));
-        own.find(|name| !foreign.contains(name))
+        let sidecar =
+            |name: &str| candidates.iter().any(|candidate| candidate.overlay.container_names().any(|one| one == name));
+        own.find(|name| !foreign.contains(name) && !sidecar(name))
     }
 }
 
@@ -393,6 +395,10 @@ fn conflict_problem(conflict: &merge::Conflict, candidates: &[Candidate<'_>]) ->
     };
     let template = candidates.get(owner).map(|candidate| candidate.template.name.clone());
     Problem { code: ErrorCode::Conflict, template, annotation: None, message: conflict.message.clone() }
+}
+
+fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ")
 }
 
 fn internal(message: &str) -> InjectError {

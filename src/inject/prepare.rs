@@ -58,8 +58,8 @@ impl<'a> Preparation<'a, '_> {
     fn check_selectors(&self, template: &Template) -> Result<(), String> {
         let os = self.head.operating_system();
         if !template.runs_on(os) {
-            let name = if os == OperatingSystem::Linux { "linux" } else { "windows" };
-            return Err(format!("match.os does not list \"{name}\", the pod's operating system"));
+            let listed: Vec<&str> = template.matching.os.iter().map(|os| os.name()).collect();
+            return Err(format!("match.os lists {}, the pod runs on {}", listed.join(", "), os.name()));
         }
         if !template.matching.pod_selector.matches(|key| self.pod.label(key)) {
             return Err("match.podSelector does not select the pod's labels".to_owned());

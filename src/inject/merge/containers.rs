@@ -6,7 +6,7 @@ use crate::inject::NativeSidecars;
 use crate::inject::field::quote;
 use crate::inject::overlay::text;
 use crate::inject::pod::{ContainerList, PodDocument};
-use crate::inject::template::spec::{Order, SidecarKind};
+use crate::inject::template::spec::{OnConflict, Order, SidecarKind};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
@@ -152,8 +152,7 @@ impl<'a> Planner<'a> {
 
     fn container(&mut self, owner: usize, wanted: Value, list: ContainerList, order: &Order) {
         let name = text(&wanted, "name").to_owned();
-        // Names of all lists form one set, so the place is that of the name alone.
-        let place = format!("{}/{}", list.field(), escape(&name));
+        // Names of all lists form one set, so the claim is to the name alone.
         let claimed = format!("container {}", escape(&name));
         let found = self.placement.names.get(name.as_str()).copied();
         match found {
@@ -173,16 +172,33 @@ impl<'a> Planner<'a> {
                 } else if found_list == list {
                     self.claim(owner, &claimed, &wanted, Some(existing));
                 } else {
-                    self.conflict_with_pod(owner, &place, &wanted, existing);
+                    let place = format!("{}/{}", found_list.field(), escape(&name));
+                    self.conflict_of_lists(owner, &place, list);
                 }
             }
             Some(None) => {
                 let message = format!(
-                    "{place}: the pod has an ephemeral container of this name, template {} wants a container",
-                    quote(&self.candidates[owner].template.name)
+                    "ephemeralContainers/{name}: the pod has an ephemeral container of this name, template {} wants one in {}",
+                    quote(&self.candidates[owner].template.name),
+                    list.field()
                 );
                 self.conflict(Parties::TemplateAndPod(owner), message);
             }
+        }
+    }
+
+    /// The name is taken in another list, where the template's container would not do its work.
+    fn conflict_of_lists(&mut self, owner: usize, place: &str, list: ContainerList) {
+        let template = self.candidates[owner].template;
+        let name = quote(&template.name);
+        if template.on_conflict == OnConflict::KeepPod {
+            self.plan
+                .warnings
+                .push(format!("{place}: the pod's own container stays, template {name} wants it in {}", list.field()));
+        } else {
+            let message =
+                format!("{place}: the pod has a container of this name, template {name} wants one in {}", list.field());
+            self.conflict(Parties::TemplateAndPod(owner), message);
         }
     }
 

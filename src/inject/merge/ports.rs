@@ -42,7 +42,8 @@ impl Planner<'_> {
             ports.extend(items(container, "ports").iter().map(|port| Port::new(text(container, "name"), port, owner)));
         }
         let host_network = self.pod.spec_field("hostNetwork") == Some(&Value::Bool(true));
-        let conflicts = find(&ports, host_network);
+        let templates: Vec<&str> = self.candidates.iter().map(|candidate| candidate.template.name.as_str()).collect();
+        let conflicts = find(&ports, &templates, host_network);
         for (parties, message) in conflicts {
             self.conflict(parties, message);
         }
@@ -93,12 +94,21 @@ impl<'v> Port<'v> {
     }
 }
 
+impl Port<'_> {
+    fn described(&self, templates: &[&str]) -> String {
+        match self.owner.and_then(|owner| templates.get(owner)) {
+            Some(template) => format!("container {} of template {}", quote(self.container), quote(template)),
+            None => format!("the pod's container {}", quote(self.container)),
+        }
+    }
+}
+
 /// Run-once init containers are gone when the others run.
 fn runs_along(container: &Value, list: ContainerList) -> bool {
     list == ContainerList::Containers || text(container, "restartPolicy") == "Always"
 }
 
-fn find(ports: &[Port<'_>], host_network: bool) -> Vec<(Parties, String)> {
+fn find(ports: &[Port<'_>], templates: &[&str], host_network: bool) -> Vec<(Parties, String)> {
     let mut conflicts = Vec::new();
     let mut numbers: HashMap<(i64, &str), &Port<'_>> = HashMap::new();
     let mut names: HashMap<&str, &Port<'_>> = HashMap::new();
@@ -106,14 +116,14 @@ fn find(ports: &[Port<'_>], host_network: bool) -> Vec<(Parties, String)> {
         match numbers.get(&(port.number, port.protocol)) {
             Some(other) if other.container != port.container => {
                 let what = format!("port {}/{}", port.number, port.protocol);
-                conflicts.extend(between(&what, other, port));
+                conflicts.extend(between(&what, other, port, templates));
             }
             Some(_) => {}
             None => drop(numbers.insert((port.number, port.protocol), port)),
         }
         match names.get(port.name) {
             Some(other) if other.container != port.container || other.number != port.number => {
-                conflicts.extend(between(&format!("port name {}", quote(port.name)), other, port));
+                conflicts.extend(between(&format!("port name {}", quote(port.name)), other, port, templates));
             }
             Some(_) => {}
             None if port.name.is_empty() => {}
@@ -122,30 +132,22 @@ fn find(ports: &[Port<'_>], host_network: bool) -> Vec<(Parties, String)> {
         if let (true, Some(host), Some(owner)) = (host_network, port.host, port.owner)
             && host != port.number
         {
-            let message = format!(
-                "container {}: hostPort {host} must be the containerPort {} in a host-network pod",
-                quote(port.container),
-                port.number
-            );
+            let who = port.described(templates);
+            let message =
+                format!("{who}: hostPort {host} must be the containerPort {} in a host-network pod", port.number);
             conflicts.push((Parties::TemplateAndPod(owner), message));
         }
     }
     conflicts
 }
 
-fn between(what: &str, one: &Port<'_>, other: &Port<'_>) -> Option<(Parties, String)> {
+fn between(what: &str, one: &Port<'_>, other: &Port<'_>, templates: &[&str]) -> Option<(Parties, String)> {
     let parties = match (one.owner, other.owner) {
         (None, None) => return None,
         (Some(owner), None) | (None, Some(owner)) => Parties::TemplateAndPod(owner),
         (Some(a), Some(b)) if a == b => Parties::TemplateAndPod(a),
         (Some(a), Some(b)) => Parties::Templates(a, b),
     };
-    Some((
-        parties,
-        format!(
-            "{what} is declared by the containers {} and {}, which share one network",
-            quote(one.container),
-            quote(other.container)
-        ),
-    ))
+    let (one, other) = (one.described(templates), other.described(templates));
+    Some((parties, format!("{what} is declared by {one} and by {other}; the containers of a pod share one network")))
 }

@@ -145,6 +145,15 @@ pub enum OperatingSystem {
     Windows,
 }
 
+impl OperatingSystem {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Linux => "linux",
+            Self::Windows => "windows",
+        }
+    }
+}
+
 /// One condition of `match`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

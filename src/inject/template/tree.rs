@@ -105,7 +105,9 @@ impl Node {
     ) -> Self {
         let mut nodes = Vec::with_capacity(fields.len());
         for (key, field) in fields {
-            let path = path.key(key.as_str());
+            // Named fields are written with a dot, free keys in brackets.
+            let free = schema.is_some_and(|schema| schema.kind() == Kind::Map);
+            let path = if free { path.key(key.as_str()) } else { path.child(key.as_str()) };
             if text::is_dynamic(key) {
                 errors.push(FieldError::new(path.clone(), "expressions stand in values, not in keys"));
             }
