@@ -51,14 +51,14 @@ Prints what an installation needs.
 
 Examples:
   Make an API server call a server at a URL:
-    outrigger generate webhook --url https://10.0.0.5:9443/mutate --ca-file ca.crt | kubectl apply -f -";
+    outrigger generate webhook --url https://10.0.0.5:9443/mutate";
 
 const WEBHOOK_LONG_ABOUT: &str = "\
 Prints the MutatingWebhookConfiguration that makes an API server call a server at a URL.
 
 Examples:
   For a server that was started with `outrigger serve --dev`:
-    outrigger generate webhook --url https://127.0.0.1:9443/mutate --ca-file .outrigger/ca.crt | kubectl apply -f -
+    outrigger generate webhook --url https://127.0.0.1:9443/mutate \\\n      --ca-file .outrigger/ca.crt | kubectl apply -f -
 
 Without --ca-file the field caBundle is left out: the API server then trusts its system's certificates.";
 

@@ -5,8 +5,8 @@
 
 use clap::Args;
 use json_patch::PatchOperation;
-use json_patch::jsonptr::{Pointer, PointerBuf};
-use serde_json::{Map, Value};
+use json_patch::jsonptr::Pointer;
+use serde_json::Value;
 
 use super::documents::{self, Document, InputArgs};
 use super::engine::{Engine, EngineArgs};
@@ -14,7 +14,7 @@ use super::output::{self, Change, Format};
 use super::problems::Problems;
 use super::stdio;
 use super::workload::PodSite;
-use crate::inject::{Blame, InjectError, Injection, Outcome, Skip, SkipReason};
+use crate::inject::{Blame, InjectError, Outcome, Skip, SkipReason};
 
 /// Inject sidecars into the pods and workloads of files
 #[derive(Args, Debug)]
@@ -39,8 +39,10 @@ Examples:
     outrigger inject -f app.yaml | kubectl apply -f -
   Show what would change:
     outrigger inject -f app.yaml -o diff
-  Use your own templates, and the namespace's defaults:
-    outrigger inject -f app.yaml --templates ./templates --namespace-file namespace.yaml
+  Use your own templates:
+    outrigger inject -f app.yaml --templates ./templates
+  Heed the labels and the default list of the namespace:
+    outrigger inject -f app.yaml --namespace-file namespace.yaml
   Inject into what another tool prints:
     helm template web ./chart | outrigger inject -f - -n web
 
@@ -95,7 +97,7 @@ fn inject_site(engine: &Engine, document: &Value, site: &PodSite) -> Result<Vec<
     match engine.inject(site, &site.pod(document)) {
         Ok(Outcome::Injected(injection)) => {
             say_all(site, &injection.reasons, &injection.warnings);
-            Ok(in_document(site, document, injection))
+            Ok(injection.patch.0.into_iter().map(|operation| below(&site.pointer, operation)).collect())
         }
         Ok(Outcome::Skipped(Skip { reasons, warnings, .. })) => {
             say_all(site, &reasons, &warnings);
@@ -103,21 +105,6 @@ fn inject_site(engine: &Engine, document: &Value, site: &PodSite) -> Result<Vec<
         }
         Err(error) => Err(answer(site, &error).into()),
     }
-}
-
-fn in_document(site: &PodSite, document: &Value, injection: Injection) -> Vec<PatchOperation> {
-    let mut operations = Vec::new();
-    if site.lacks_metadata(document) {
-        // The engine got a pod with metadata, and its operations count on that.
-        let metadata = Pointer::from_static("/metadata").to_buf();
-        operations.push(add(metadata, Value::Object(Map::new())));
-    }
-    operations.extend(injection.patch.0);
-    operations.into_iter().map(|operation| below(&site.pointer, operation)).collect()
-}
-
-fn add(path: PointerBuf, value: Value) -> PatchOperation {
-    PatchOperation::Add(json_patch::AddOperation { path, value })
 }
 
 /// The same operation on a pod that stands inside a document.

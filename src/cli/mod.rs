@@ -12,6 +12,7 @@ mod key_order;
 mod namespaces;
 mod output;
 mod problems;
+mod serve;
 mod stdio;
 mod uninject;
 mod values;
@@ -45,6 +46,7 @@ Examples:
 enum Command {
     Inject(inject::InjectArgs),
     Uninject(uninject::UninjectArgs),
+    Serve(serve::ServeArgs),
     Generate(generate::GenerateArgs),
 }
 
@@ -64,6 +66,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Inject(args) => inject::run(&args),
         Command::Uninject(args) => uninject::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Generate(args) => generate::run(&args),
     }
 }

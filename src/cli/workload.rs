@@ -45,9 +45,6 @@ impl PodSite {
         let mut pod = self.object(document).cloned().unwrap_or_default();
         pod.entry("apiVersion").or_insert_with(|| "v1".into());
         pod.entry("kind").or_insert_with(|| "Pod".into());
-        if self.lacks_metadata(document) {
-            pod.insert("metadata".to_owned(), Value::Object(Map::new()));
-        }
         Value::Object(pod)
     }
 
@@ -62,11 +59,6 @@ impl PodSite {
             }
         }
         *place = pod;
-    }
-
-    /// Whether the document leaves out the metadata of this pod, which a pod always has.
-    pub fn lacks_metadata(&self, document: &Value) -> bool {
-        self.object(document).and_then(|pod| pod.get("metadata")).is_none_or(Value::is_null)
     }
 
     fn object<'a>(&self, document: &'a Value) -> Option<&'a Map<String, Value>> {
@@ -332,15 +324,5 @@ mod tests {
         let mut written = document.clone();
         sites[0].put(&mut written, pod);
         assert_eq!(written, document);
-    }
-
-    #[test]
-    fn a_pod_always_has_metadata() {
-        for template in [json!({"spec": {}}), json!({"metadata": null, "spec": {}})] {
-            let document = json!({"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": template}});
-            let sites = pod_sites("app.yaml", &document).expect("the document is well formed");
-            assert!(sites[0].lacks_metadata(&document));
-            assert_eq!(sites[0].pod(&document)["metadata"], json!({}));
-        }
     }
 }

@@ -299,6 +299,8 @@ fn a_pod_template_without_metadata_gets_what_its_namespace_asks_for() {
         let mut patched: Value = serde_json::from_str(&object).expect("JSON");
         json_patch::patch(&mut patched, &patch).expect("the patch applies");
         assert_eq!(patched, printed[0]);
+        let back = documents(&workspace.run_with(&["uninject", "-f", "-"], &patched.to_string()).done());
+        assert_eq!(back[0].to_string(), object);
     }
 }
 
@@ -489,7 +491,11 @@ fn help_of_every_command_starts_with_examples() {
     for command in [&[][..], &["inject"], &["uninject"], &["serve"], &["generate"], &["generate", "webhook"]] {
         let help = workspace.run(&[command, &["--help"]].concat()).done();
         let place = |part: &str| help.find(part).unwrap_or_else(|| panic!("{command:?} lacks {part:?}: {help}"));
-        assert!(place("Examples:") < place("Usage:"), "{command:?}");
+        let examples = &help[place("Examples:")..place("Usage:")];
+        let pasted: Vec<&str> = examples.lines().filter(|line| line.starts_with("    ")).collect();
+        assert!(!pasted.is_empty(), "{command:?}");
+        // A longer one would be broken in two on an ordinary terminal.
+        assert!(pasted.iter().all(|line| line.len() <= 80 && !line.ends_with(' ')), "{pasted:?}");
     }
 }
 
@@ -526,6 +532,21 @@ fn the_webhook_configuration_is_printed() {
     for webhook in printed[0]["webhooks"].as_array().expect("a list") {
         assert_eq!(webhook["clientConfig"], json!({"url": url}));
     }
+}
+
+#[test]
+fn the_certificates_of_all_files_are_the_ca_bundle() {
+    let workspace = Workspace::new();
+    let certificates = ["old", "new"].map(|name| {
+        let certificate = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate").cert.pem();
+        workspace.file(&format!("{name}.crt"), &certificate);
+        certificate.replace("\r\n", "\n")
+    });
+    let arguments = ["--url", "https://127.0.0.1:9443/mutate", "--ca-file", "old.crt", "--ca-file", "new.crt"];
+    let printed = documents(&workspace.run(&[&["generate", "webhook"], &arguments[..]].concat()).done());
+    let bundle = printed[0]["webhooks"][0]["clientConfig"]["caBundle"].as_str().expect("text");
+    let bundle = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, bundle).expect("base64");
+    assert_eq!(String::from_utf8_lossy(&bundle).replace("\r\n", "\n"), certificates.concat());
 }
 
 #[test]
