@@ -8,7 +8,7 @@ use super::merge::{self, Candidate};
 use super::overlay::{Overlay, items, text};
 use super::parameters;
 use super::pod::{ContainerList, PodDocument, PodHead};
-use super::template::spec::{ContainerSelection, OperatingSystem, SelectionKeyword};
+use super::template::spec::{ContainerSelection, SelectionKeyword};
 use super::template::tree::{RenderCause, RenderError};
 use super::template::{Condition, Template};
 use super::{Request, Settings};

@@ -5,8 +5,8 @@
 use super::spec::{
     ContainerSelection, Hardened, InjectionMode, OnConflict, OnError, OperatingSystem, PlacementSpec, TemplateSpec,
 };
-use super::tree::{Node, RenderError, Renderer};
-use crate::inject::expression::{Expression, Reads, Root, Scope};
+use super::tree::{Known, Node, RenderError, Renderer};
+use crate::inject::expression::{EvaluationError, Expression, Reads, Root, Scope};
 use crate::inject::field::{FieldError, FieldPath, quote};
 use crate::inject::names;
 use crate::inject::overlay::{Overlay, items, text};
@@ -164,11 +164,29 @@ impl Template {
                 (overlay, renderer.errors)
             },
         );
+        errors.extend(self.check_conditions(&defaults, &known));
         errors.extend(problems.iter().map(|problem| FieldError::new(problem.path.clone(), problem.fault())));
         errors.extend(overlay.check());
         if known(&self.reads) {
             self.rendered = Some(overlay);
         }
+    }
+
+    /// Conditions that read nothing but defaults can be judged at load.
+    fn check_conditions(&self, defaults: &BTreeMap<String, cel::Value>, known: Known<'_>) -> Vec<FieldError> {
+        let path = FieldPath::root().child("spec").child("match").child("conditions");
+        let conditions = self.matching.conditions.iter().enumerate();
+        let judged = conditions.filter(|(_, condition)| known(condition.expression.reads()));
+        let fault = |condition: &Condition| {
+            let reads = condition.expression.reads();
+            match Scope::with(defaults, reads, None, |_| None, |scope| condition.expression.evaluate(scope)) {
+                Ok(cel::Value::Bool(_)) => None,
+                Ok(other) => Some(format!("expected a boolean, found a {}", other.type_of())),
+                Err(EvaluationError::MissingKey(message) | EvaluationError::Failed(message)) => Some(message),
+            }
+        };
+        let error = |(index, message)| FieldError::new(path.index(index).child("expression"), message);
+        judged.filter_map(|(index, condition)| Some((index, fault(condition)?))).map(error).collect()
     }
 
     /// Whether the template is meant for pods of this operating system.

@@ -16,8 +16,6 @@ use std::sync::Arc;
 
 /// Largest template, in bytes of its text.
 pub const MAX_TEMPLATE_BYTES: usize = document::MAX_TEMPLATE_BYTES;
-/// Largest text with several templates, in bytes.
-pub const MAX_SOURCE_BYTES: usize = 16 * MAX_TEMPLATE_BYTES;
 /// Most templates of one set.
 pub const MAX_TEMPLATES: usize = 5_000;
 
@@ -40,8 +38,13 @@ struct Loader {
 
 impl Loader {
     fn source(&mut self, source: &SourceText) {
-        if source.text.len() > MAX_SOURCE_BYTES {
-            let message = format!("{} bytes; a file of templates has at most {MAX_SOURCE_BYTES}", source.text.len());
+        let limit = MAX_TEMPLATE_BYTES * count_documents(&source.text);
+        if source.text.len() > limit {
+            let message = format!(
+                "{} KiB are more than the {} KiB that a template may have",
+                source.text.len() / 1024 + 1,
+                MAX_TEMPLATE_BYTES / 1024
+            );
             self.problems.push(without_place(&source.origin, message));
             return;
         }
@@ -123,6 +126,11 @@ impl Loader {
     }
 }
 
+/// How many documents the text seems to hold: enough to bound it before it is read.
+fn count_documents(text: &str) -> usize {
+    1 + text.lines().filter(|line| line.starts_with("---")).count()
+}
+
 /// Compiles what can be compiled, so that wrong shapes and wrong expressions are listed together.
 fn compile(
     name: &str,
@@ -163,10 +171,8 @@ fn check_header(document: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let bytes = document.to_string().len();
     if bytes > MAX_TEMPLATE_BYTES {
-        errors.push(FieldError::new(
-            root.clone(),
-            format!("the template has {bytes} bytes as JSON; at most {MAX_TEMPLATE_BYTES} are allowed"),
-        ));
+        errors
+            .push(FieldError::new(root.clone(), format!("the template has {bytes} bytes as JSON, more than 256 KiB")));
     }
     let text = |field: &str| document.get(field).and_then(Value::as_str).unwrap_or_default();
     let version = text("apiVersion");

@@ -245,7 +245,12 @@ impl<'a> Renderer<'a> {
                     let failed = |cause| (expression.source().to_owned(), cause);
                     let value =
                         expression.evaluate(self.scope).map_err(|error| failed(RenderCause::Evaluation(error)))?;
-                    let wrong = || failed(RenderCause::Type(format!("{} cannot stand inside text", value.type_of())));
+                    let wrong = || {
+                        failed(RenderCause::Type(format!(
+                            "a {} cannot stand inside text; expected a string, integer or boolean",
+                            value.type_of()
+                        )))
+                    };
                     let piece = convert::to_text(&value).ok_or_else(wrong)?;
                     self.count(piece.len()).map_err(failed)?;
                     text.push_str(&piece);
