@@ -1,1 +1,203 @@
-//! (to be written)
+//! The configuration as an operator writes it: layers, problems, and the documented file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Command, FromArgMatches};
+use outrigger::config::settings::{self, ALL, Arity};
+use outrigger::config::{CertificateSettings, Config, LogFormat, LogLevel, ServeArgs, TlsVersion};
+use pretty_assertions::assert_eq;
+
+const DOCUMENTED: &str = include_str!("../../config/injector.yaml");
+
+/// Resolves flags, environment and, where there is text for it, a file.
+fn resolve(flags: &[&str], environment: &[(&str, &str)], file: Option<&str>) -> Result<Config, Vec<String>> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("config.yaml");
+    let mut args = parsed(flags);
+    if let Some(text) = file {
+        std::fs::write(&path, text).expect("a file");
+        args.config = Some(path.clone());
+    }
+    let environment: BTreeMap<&str, &str> = environment.iter().copied().collect();
+    Config::resolve(&args, |name| environment.get(name).map(ToString::to_string)).map_err(|problems| {
+        let shown = path.display().to_string();
+        problems.iter().map(|problem| problem.to_string().replace(&shown, "config.yaml")).collect()
+    })
+}
+
+fn parsed(flags: &[&str]) -> ServeArgs {
+    let command = ServeArgs::augment_args(Command::new("serve").no_binary_name(true));
+    let matches = command.try_get_matches_from(flags).expect("flags that exist");
+    ServeArgs::from_arg_matches(&matches).expect("the matches of these flags")
+}
+
+#[test]
+fn dev_needs_nothing_else() {
+    let config = resolve(&["--dev"], &[], None).expect("a configuration");
+    let directory = PathBuf::from(".outrigger");
+    assert_eq!(config.certificate, CertificateSettings::Dev { directory, hosts: Vec::new() });
+    assert_eq!(
+        (config.listen.to_string(), config.admin_listen.to_string()),
+        ("127.0.0.1:9443".into(), "127.0.0.1:8080".into())
+    );
+    assert_eq!(config.shutdown_delay, Duration::ZERO);
+    assert!(config.strict && config.templates.is_empty());
+    assert_eq!(
+        (config.tls_min_version, config.log_format, config.log_level),
+        (TlsVersion::V1_3, LogFormat::Text, LogLevel::Info)
+    );
+    let excluded: Vec<String> = config.excluded_namespaces.iter().map(ToString::to_string).collect();
+    assert_eq!(excluded, ["kube-system", "kube-node-lease", "kube-public"]);
+}
+
+#[test]
+fn flags_beat_the_environment_which_beats_the_file() {
+    let file = "dev: true\nlisten: 127.0.0.1:1\nadminListen: 127.0.0.1:1\nlogLevel: error\ntemplates: [from-file]\n";
+    let environment =
+        [("OUTRIGGER_LISTEN", "127.0.0.1:2"), ("OUTRIGGER_ADMIN_LISTEN", "127.0.0.1:2"), ("OUTRIGGER_LOG_FORMAT", "")];
+    let config = resolve(&["--listen", "127.0.0.1:3"], &environment, Some(file)).expect("a configuration");
+    assert_eq!((config.listen.port(), config.admin_listen.port()), (3, 2));
+    assert_eq!(config.log_level, LogLevel::Error);
+    assert_eq!(config.templates, [PathBuf::from("from-file")]);
+    assert_eq!(config.log_format, LogFormat::Text, "an empty variable says nothing");
+}
+
+#[test]
+fn the_file_can_be_named_in_the_environment() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("c.yaml");
+    std::fs::write(&path, "dev: true\nshutdownDelay: 3s\n").expect("a file");
+    let path = path.display().to_string();
+    let config = Config::resolve(&ServeArgs::default(), |name| (name == "OUTRIGGER_CONFIG").then(|| path.clone()));
+    assert_eq!(config.expect("a configuration").shutdown_delay, Duration::from_secs(3));
+}
+
+#[test]
+fn lists_are_split_and_repeated() {
+    let config = resolve(&["--dev", "--templates", "a,b", "--templates", "c", "--dev-host=x.local, ::2"], &[], None);
+    let config = config.expect("a configuration");
+    assert_eq!(config.templates, ["a", "b", "c"].map(PathBuf::from));
+    let CertificateSettings::Dev { hosts, .. } = config.certificate else { panic!("--dev makes the certificate") };
+    assert_eq!(hosts.iter().map(ToString::to_string).collect::<Vec<_>>(), ["x.local", "::2"]);
+}
+
+#[test]
+fn a_switch_can_be_turned_off_again() {
+    let flags = ["--dev=false", "--tls-cert=c", "--tls-key=k", "--templates=t"];
+    let config = resolve(&flags, &[("OUTRIGGER_DEV", "true")], None).expect("a configuration");
+    assert_eq!(config.certificate, CertificateSettings::Files { certificate: "c".into(), key: "k".into() });
+    assert!(!config.strict);
+    assert_eq!(config.shutdown_delay, Duration::from_secs(10));
+}
+
+#[test]
+fn the_log_is_json_in_a_cluster() {
+    let config = resolve(&["--dev"], &[("KUBERNETES_SERVICE_HOST", "10.0.0.1")], None).expect("a configuration");
+    assert_eq!(config.log_format, LogFormat::Json);
+}
+
+#[test]
+fn all_problems_are_listed_with_their_sources() {
+    let file = "lissten: x\nlogLevel: loud\ndomain: Not.A.Name\n";
+    let environment = [("OUTRIGGER_ADMIN_LISTEN", "localhost"), ("OUTRIGGER_CLUSTER", "on")];
+    let flags =
+        ["--listen=:9443", "--strict=maybe", "--exclude-namespaces=ok,Bad", "--tls-key=k", "--shutdown-delay=10"];
+    let problems = resolve(&flags, &environment, Some(file)).expect_err("problems");
+    let expected = [
+        "config.yaml:1: unknown setting \"lissten\"; did you mean \"listen\"?",
+        "--strict: \"maybe\": expected true or false",
+        "--listen: \":9443\": expected ADDRESS:PORT, such as 127.0.0.1:9443 or [::]:9443",
+        "OUTRIGGER_ADMIN_LISTEN: \"localhost\": expected ADDRESS:PORT, such as 127.0.0.1:9443 or [::]:9443",
+        "--tls-key: a key needs its certificate: give --tls-cert as well",
+        "configuration: no templates: name a directory with --templates, or use --dev, which serves the built-in ones",
+        "config.yaml:3: domain \"Not.A.Name\": expected a DNS name of lower case letters, digits, '-' and '.', at most 253 characters",
+        "--exclude-namespaces: \"Bad\": expected a DNS name of lower case letters, digits, '-' and '.', at most 253 characters",
+        "--shutdown-delay: \"10\": expected a duration, such as 10s or 1m30s",
+        "config.yaml:2: logLevel \"loud\": expected error, warn, info, debug or trace",
+        "OUTRIGGER_CLUSTER: \"on\": this version cannot read from a cluster, expected auto or off",
+    ];
+    assert_eq!(problems, expected);
+}
+
+#[test]
+fn nothing_at_all_says_what_is_missing() {
+    let problems = resolve(&[], &[], None).expect_err("problems");
+    assert_eq!(problems.len(), 2);
+    assert!(problems[0].contains("--tls-cert") && problems[0].contains("--dev"), "{problems:?}");
+    assert!(problems[1].contains("--templates"), "{problems:?}");
+}
+
+#[test]
+fn dev_and_a_certificate_exclude_each_other() {
+    let problems = resolve(&["--dev", "--tls-cert=c", "--tls-key=k"], &[], None).expect_err("problems");
+    assert_eq!(problems, ["--tls-cert: cannot be used with --dev, which makes its own certificate"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let args = parsed(&["--dev", "--config", "no/such/file.yaml"]);
+    let problems = Config::resolve(&args, |_| None).expect_err("a problem").to_string();
+    assert!(problems.starts_with("no/such/file.yaml: cannot read the configuration file: "), "{problems}");
+}
+
+#[test]
+fn long_values_are_cut_where_they_are_quoted() {
+    let problems = resolve(&["--dev", &format!("--listen={}", "x".repeat(5_000))], &[], None).expect_err("a problem");
+    assert!(problems[0].len() < 250 && problems[0].contains('…'), "{problems:?}");
+}
+
+/// `key: value` out of the comments of the documented file.
+fn documented_settings() -> Vec<(&'static str, &'static str)> {
+    let entry = |line: &'static str| {
+        let (key, value) = line.strip_prefix("# ")?.split_once(": ")?;
+        let is_key =
+            key.starts_with(|c: char| c.is_ascii_lowercase()) && key.chars().all(|c| c.is_ascii_alphanumeric());
+        is_key.then_some((key, value))
+    };
+    DOCUMENTED.lines().filter_map(entry).collect()
+}
+
+#[test]
+fn the_documented_file_has_every_setting_and_no_other() {
+    let keys: Vec<&str> = documented_settings().into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, ALL.iter().map(|setting| setting.key).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_documented_values_are_the_defaults() {
+    for (key, value) in documented_settings() {
+        let setting = ALL.iter().find(|setting| setting.key == key).expect("a setting");
+        let is_needed = [&settings::TEMPLATES, &settings::TLS_CERT, &settings::TLS_KEY].contains(&setting);
+        if !is_needed {
+            let default = match setting.arity {
+                Arity::Many => format!("[{}]", setting.default.replace(',', ", ")),
+                Arity::One | Arity::Switch => setting.default.to_owned(),
+            };
+            assert_eq!(value, default, "{key}");
+        }
+    }
+}
+
+#[test]
+fn the_documented_file_is_accepted_with_every_setting_uncommented() {
+    let text: String = documented_settings().into_iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
+    let config = resolve(&[], &[], Some(&text)).expect("a configuration");
+    assert_eq!(config.templates, [Path::new("/etc/outrigger/templates")]);
+    assert_eq!(
+        resolve(&["--dev"], &[], Some(DOCUMENTED)),
+        resolve(&["--dev"], &[], None),
+        "as it stands it says nothing"
+    );
+}
+
+#[test]
+fn help_names_every_flag_with_its_variable() {
+    let help = ServeArgs::augment_args(Command::new("serve")).render_long_help().to_string();
+    let flat = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for setting in ALL {
+        assert!(flat.contains(&format!("--{}", setting.flag)), "{} is missing", setting.flag);
+        assert!(flat.contains(&format!("[env: {}]", setting.variable)), "{} is missing", setting.variable);
+    }
+}

@@ -1,1 +1,68 @@
-//! What several tests share.
+//! What several tests share: a server in this process, clients that speak to it, and the real binary.
+//!
+//! Everything here is bounded in time: a server that does not answer fails the test instead of hanging it.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+pub mod client;
+pub mod process;
+pub mod server;
+
+pub use client::{Client, Response};
+pub use process::Process;
+pub use server::{ServerBuilder, TestServer};
+
+use std::time::{Duration, Instant};
+
+use outrigger::inject::SourceText;
+use serde_json::{Value, json};
+
+/// Longest wait for anything that is expected to happen at once.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits until `condition` holds.
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "{what} did not happen within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A template that puts one sidecar in, as the text of a file.
+pub fn template(name: &str) -> SourceText {
+    let text = format!(
+        "apiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata:\n  name: {name}\nspec:\n  sidecars:\n  - name: {name}\n    image: registry.example/{name}:1.0\n"
+    );
+    SourceText { origin: format!("{name}.yaml"), text }
+}
+
+/// A pod of one container, with these annotations.
+pub fn pod(annotations: &Value) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"generateName": "web-", "annotations": annotations},
+        "spec": {"containers": [{"name": "web", "image": "registry.example/web:1.0"}]},
+    })
+}
+
+/// A review of the creation of `object` as a pod.
+pub fn review(object: &Value) -> Value {
+    json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+            "namespace": "demo",
+            "operation": "CREATE",
+            "userInfo": {"username": "somebody"},
+            "object": object,
+            "oldObject": null,
+            "dryRun": false,
+            "options": {"apiVersion": "meta.k8s.io/v1", "kind": "CreateOptions"},
+        },
+    })
+}

@@ -1,0 +1,171 @@
+//! A small HTTPS client: requests as bytes, so that tests can send what no library would.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::Value;
+
+use super::PATIENCE;
+
+/// One connection, kept alive for as long as the server likes.
+pub struct Client {
+    stream: Box<dyn Stream>,
+    /// What was read beyond the last answer.
+    rest: Vec<u8>,
+}
+
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {}", self.text()))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// Trusts the authority in this PEM, and speaks all versions of TLS that there are.
+pub fn client_config(ca_pem: &[u8]) -> ClientConfig {
+    client_config_with(ca_pem, rustls::ALL_VERSIONS)
+}
+
+/// Trusts the authority in this PEM, and speaks these versions of TLS.
+pub fn client_config_with(ca_pem: &[u8], versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(ca_pem).expect("a certificate")).expect("an authority");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .expect("the provider has these versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+/// A TCP connection that fails instead of waiting for ever.
+pub fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+impl Client {
+    /// Connects with TLS; the handshake is done when this returns.
+    pub fn connect(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        let mut stream = StreamOwned::new(connection, tcp(address)?);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(Self { stream: Box::new(stream), rest: Vec::new() })
+    }
+
+    /// Connects without TLS.
+    pub fn connect_plain(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self { stream: Box::new(tcp(address)?), rest: Vec::new() })
+    }
+
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)?;
+        self.stream.flush()
+    }
+
+    /// Sends a request and reads its answer.
+    pub fn request(&mut self, head: &str, body: &[u8]) -> Response {
+        let head = format!("{head}\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
+        let sent = self.send(&[head.as_bytes(), body].concat());
+        self.receive().unwrap_or_else(|error| panic!("no answer: {error}; sending: {sent:?}"))
+    }
+
+    /// Posts a review as the API server does.
+    pub fn post(&mut self, body: &[u8]) -> Response {
+        self.request("POST /mutate?timeout=5s HTTP/1.1\r\nContent-Type: application/json", body)
+    }
+
+    pub fn get(&mut self, path: &str) -> Response {
+        self.request(&format!("GET {path} HTTP/1.1"), b"")
+    }
+
+    /// Reads one answer; interim ones (`100 Continue`) are passed over.
+    pub fn receive(&mut self) -> io::Result<Response> {
+        loop {
+            let response = self.receive_one()?;
+            if response.status != 100 {
+                return Ok(response);
+            }
+        }
+    }
+
+    fn receive_one(&mut self) -> io::Result<Response> {
+        let end = loop {
+            if let Some(end) = find(&self.rest, b"\r\n\r\n") {
+                break end;
+            }
+            self.read_more()?;
+        };
+        let head = String::from_utf8_lossy(&self.rest[..end]).into_owned();
+        self.rest.drain(..end + 4);
+        let mut lines = head.split("\r\n");
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
+        let status = status.ok_or_else(|| io::Error::other(format!("no status line: {head:?}")))?;
+        let header =
+            |line: &str| line.split_once(':').map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
+        let headers: Vec<(String, String)> = lines.filter_map(header).collect();
+        let length =
+            headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
+        let length: usize = length.unwrap_or(0);
+        while self.rest.len() < length {
+            self.read_more()?;
+        }
+        let body = self.rest.drain(..length).collect();
+        Ok(Response { status, headers, body })
+    }
+
+    fn read_more(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 16 * 1024];
+        match self.stream.read(&mut buffer)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            count => {
+                self.rest.extend_from_slice(&buffer[..count]);
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits until the server closes the connection, and fails if it does not, or says anything more.
+    pub fn expect_closed(&mut self) {
+        match self.read_more() {
+            Ok(()) => panic!("expected the end of the connection, got {:?}", String::from_utf8_lossy(&self.rest)),
+            Err(error) => assert!(
+                !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+                "the connection is still open: {error}"
+            ),
+        }
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}

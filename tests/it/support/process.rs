@@ -1,0 +1,120 @@
+//! The real binary as a child process, which never outlives its test.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use super::eventually;
+
+/// A running `outrigger`, and what it has said so far.
+pub struct Process {
+    child: Child,
+    stdout: Output,
+    stderr: Output,
+}
+
+struct Output {
+    text: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Process {
+    /// Starts the program in `directory`, with an environment that says nothing about Outrigger.
+    pub fn start(directory: &Path, arguments: &[&str]) -> Self {
+        let mut child = command(directory, arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let (stdout, stderr) = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
+        Self { child, stdout: Output::of(stdout), stderr: Output::of(stderr) }
+    }
+
+    /// Runs the program to its end: exit code, standard output, standard error.
+    pub fn run(directory: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let mut process = Self::start(directory, arguments);
+        let status = process.wait();
+        (status.code(), process.stdout(), process.stderr())
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status();
+        assert!(status.expect("kill(1) runs").success());
+    }
+
+    /// Waits for the end, within bounds.
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("the end of the process", || {
+            status = self.child.try_wait().expect("a child");
+            status.is_some()
+        });
+        self.stdout.finish();
+        self.stderr.finish();
+        status.expect("it ended")
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    /// What standard output has had so far; all of it after [`Self::wait`].
+    pub fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    /// What standard error has had so far; all of it after [`Self::wait`].
+    pub fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
+    /// Waits until standard error has this text.
+    pub fn wait_for_log(&self, text: &str) {
+        eventually(&format!("the log line {text:?}"), || self.stderr().contains(text));
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+fn command(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_outrigger"));
+    command.args(arguments).current_dir(directory).stdin(Stdio::null()).env_remove("KUBERNETES_SERVICE_HOST");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("OUTRIGGER_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+impl Output {
+    fn of(mut pipe: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(String::new()));
+        let written = Arc::clone(&text);
+        let reader = std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+                written.lock().expect("no panic while writing").push_str(&String::from_utf8_lossy(&buffer[..count]));
+            }
+        });
+        Self { text, reader: Some(reader) }
+    }
+
+    fn text(&self) -> String {
+        self.text.lock().expect("no panic while writing").clone()
+    }
+
+    fn finish(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the reader ends with the process");
+        }
+    }
+}

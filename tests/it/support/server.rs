@@ -1,0 +1,191 @@
+//! The server in this process, on ports that the system chooses, with the parts that the program itself puts together.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+use outrigger::config::TlsVersion;
+use outrigger::health::{Promise, Readiness};
+use outrigger::inject::{Injector, Loaded, Namespace, Settings, SourceText, TemplateSet};
+use outrigger::server::{Admin, Limits, Server, Webhook};
+use outrigger::shutdown::{self, Phase, Shutdown};
+use outrigger::telemetry::metrics::Metrics;
+use outrigger::tls::resolver::Resolver;
+use outrigger::tls::{self, CertificateSource};
+use rustls::ClientConfig;
+use tempfile::TempDir;
+
+use super::client::{self, Client, Response};
+
+/// How a [`TestServer`] is to be.
+pub struct ServerBuilder {
+    templates: Vec<SourceText>,
+    settings: Settings,
+    namespaces: Vec<Namespace>,
+    limits: Limits,
+    oldest_tls: TlsVersion,
+}
+
+/// A running server; it ends when the value is dropped.
+pub struct TestServer {
+    pub webhook: SocketAddr,
+    pub admin: SocketAddr,
+    pub ca_pem: Vec<u8>,
+    client: Arc<ClientConfig>,
+    /// Keeps the server from being ready, until it is taken and dropped.
+    pub unready: Option<Promise>,
+    shutdown: Shutdown,
+    thread: Option<JoinHandle<()>>,
+    _directory: TempDir,
+}
+
+impl Default for ServerBuilder {
+    fn default() -> Self {
+        Self {
+            templates: Vec::new(),
+            settings: Settings::default(),
+            namespaces: Vec::new(),
+            limits: Limits::default(),
+            oldest_tls: TlsVersion::V1_3,
+        }
+    }
+}
+
+impl ServerBuilder {
+    pub fn template(mut self, text: SourceText) -> Self {
+        self.templates.push(text);
+        self
+    }
+
+    pub fn templates(mut self, texts: impl IntoIterator<Item = SourceText>) -> Self {
+        self.templates.extend(texts);
+        self
+    }
+
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Makes the server know a namespace.
+    pub fn namespace(mut self, namespace: Namespace) -> Self {
+        self.namespaces.push(namespace);
+        self
+    }
+
+    pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    pub fn oldest_tls(mut self, version: TlsVersion) -> Self {
+        self.oldest_tls = version;
+        self
+    }
+
+    pub fn start(self) -> TestServer {
+        // No templates need no loading.
+        let templates = if self.templates.is_empty() { TemplateSet::default() } else { load(&self.templates) };
+        let injector = Arc::new(Injector::new(templates, self.settings));
+        let namespaces: Vec<Arc<Namespace>> = self.namespaces.into_iter().map(Arc::new).collect();
+        let directory = tempfile::tempdir().expect("a directory");
+        let source = CertificateSource::SelfSigned {
+            directory: directory.path().to_owned(),
+            hosts: vec!["localhost".to_owned()],
+        };
+        let certificate = source.load(SystemTime::now()).expect("a certificate");
+        let ca_pem = std::fs::read(directory.path().join(tls::self_signed::CA_CERTIFICATE)).expect("an authority");
+        let tls = tls::server_config(Arc::new(Resolver::new(certificate.key)), self.oldest_tls).expect("TLS");
+
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        let readiness = Readiness::default();
+        let unready = readiness.promise("test");
+        let webhook = Webhook {
+            snapshot: Arc::new(move || Arc::clone(&injector)),
+            namespaces: Arc::new(move |name| namespaces.iter().find(|namespace| namespace.name == name).cloned()),
+            metrics: Arc::clone(&metrics),
+        };
+        let admin = Admin { readiness, metrics, notes: Arc::new(|| vec!["a note".to_owned()]) };
+        let (shutdown, lifecycle) = shutdown::lifecycle();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = Server { webhook: any, admin: any, limits: self.limits };
+        let (sender, receiver) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+            runtime.block_on(async move {
+                let server = server.bind().await.expect("free ports");
+                let addresses = (server.webhook_address().expect("bound"), server.admin_address().expect("bound"));
+                sender.send(addresses).expect("the test waits");
+                server.run(tls, webhook, admin, lifecycle).await;
+            });
+            runtime.shutdown_background();
+        });
+        let (webhook, admin) = receiver.recv().expect("the server is bound");
+        let client = Arc::new(client::client_config(&ca_pem));
+        TestServer {
+            webhook,
+            admin,
+            ca_pem,
+            client,
+            unready: Some(unready),
+            shutdown,
+            thread: Some(thread),
+            _directory: directory,
+        }
+    }
+}
+
+fn load(texts: &[SourceText]) -> TemplateSet {
+    let Loaded { templates, problems, .. } = TemplateSet::load(texts);
+    assert!(problems.is_empty(), "{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+    templates
+}
+
+impl TestServer {
+    /// A server with these templates and the defaults of everything else.
+    pub fn start(templates: impl IntoIterator<Item = SourceText>) -> Self {
+        ServerBuilder::default().templates(templates).start()
+    }
+
+    /// A new connection to the webhook.
+    pub fn connect(&self) -> Client {
+        Client::connect(self.webhook, Arc::clone(&self.client)).expect("a TLS connection")
+    }
+
+    /// A new connection to the admin listener.
+    pub fn connect_admin(&self) -> Client {
+        Client::connect_plain(self.admin).expect("a connection")
+    }
+
+    /// Posts a review over a connection of its own.
+    pub fn post(&self, body: &[u8]) -> Response {
+        self.connect().post(body)
+    }
+
+    pub fn metrics(&self) -> String {
+        self.connect_admin().get("/metrics").text()
+    }
+
+    pub fn advance(&self, phase: Phase) {
+        self.shutdown.advance(phase);
+    }
+
+    /// Whether the server has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.shutdown.advance(Phase::Closing);
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            // A second panic would hide the first.
+            assert!(ended.is_ok() || std::thread::panicking(), "the server panicked");
+        }
+    }
+}
