@@ -48,11 +48,14 @@ const IMPURE: [&str; 16] = [
 ];
 
 /// Exceptions to [`IMPURE`]: file, path, and why.
-const ALLOWED: [(&str, &str, &str); 1] = [(
-    "src/inject/template/",
-    "std::thread",
-    "expressions are compiled at load on a thread with a large stack, since the parser's recursion is bounded only by the stack",
-)];
+const ALLOWED: [(&str, &str, &str); 2] = [
+    (
+        "src/inject/expression/",
+        "std::thread",
+        "expressions are compiled at load on a thread with a large stack, since the parser's recursion is bounded only by the stack",
+    ),
+    ("src/inject/template/", "std::thread", "workload files are read on a thread with a stack for their depth"),
+];
 
 const MAX_FILE_LINES: usize = 500;
 const MAX_FUNCTION_LINES: usize = 60;
@@ -205,8 +208,8 @@ mod tests {
             ("src/inject/pod.rs", "fn a() { let t = Instant::now(); }", 1),
             ("src/inject/pod.rs", "use std::thread;", 1),
             ("src/admission/review.rs", "fn a() { tracing::info!(x) }", 1),
-            ("src/inject/template/expression.rs", "use std::thread;", 0),
-            ("src/inject/template/expression.rs", "fn a() { std::thread::sleep(d) }", 1),
+            ("src/inject/expression/mod.rs", "use std::thread;", 0),
+            ("src/inject/expression/mod.rs", "fn a() { std::thread::sleep(d) }", 1),
             ("src/inject/pod.rs", "// std::fs\nconst A: &str = \"std::fs::read\";", 0),
             ("src/server/mod.rs", "use std::net::TcpListener;", 0),
         ];
