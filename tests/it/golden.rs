@@ -100,9 +100,15 @@ fn same_as_offline(case: &Case, result: &CaseResult) -> Vec<String> {
         Ok(offline) => offline,
         Err(failures) => return failures,
     };
-    let text = |value: &Option<Value>| value.as_ref().map(Value::to_string);
-    let differs = text(&offline.patch) != text(&result.patch) || text(&offline.pod) != text(&result.pod);
-    differs.then(|| format!("the patch is not that of the offline way: {:?}", result.patch)).into_iter().collect()
+    let text = |result: &CaseResult| result.patch.as_ref().map(Value::to_string);
+    let mut failures = Vec::new();
+    if text(&offline) != text(result) {
+        failures.push(format!("the patch is not that of the offline way:\n{:?}\n{:?}", text(&offline), text(result)));
+    }
+    if let (Some(offline), Some(pod)) = (&offline.pod, &result.pod) {
+        failures.extend(compare_pods("the pod is not that of the offline way", offline, pod));
+    }
+    failures
 }
 
 /// What the case says against what came out.
@@ -153,12 +159,21 @@ fn differ(what: &str, expected: &[String], got: &[String]) -> Option<String> {
     (expected != got).then(|| format!("{what}: expected {expected:?}, got {got:?}"))
 }
 
-/// A readable difference of two pods, where there is one.
+/// A readable difference of two pods, where there is one; managedFields aside, which the engine does not read.
 fn compare_pods(what: &str, expected: &Value, got: &Value) -> Option<String> {
+    let (expected, got) = (without_managed_fields(expected), without_managed_fields(got));
     (expected != got).then(|| {
         let text = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
-        format!("{what} (left expected, right got):\n{}", StrComparison::new(&text(expected), &text(got)))
+        format!("{what} (left expected, right got):\n{}", StrComparison::new(&text(&expected), &text(&got)))
     })
+}
+
+fn without_managed_fields(pod: &Value) -> Value {
+    let mut pod = pod.clone();
+    if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+    }
+    pod
 }
 
 fn sorted(list: &[String]) -> Vec<String> {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::case::{Case, Verdict, documents};
 use super::way::{CaseResult, Way};
-use super::{compare_pods, strict_patch};
+use super::{compare_pods, strict_patch, without_managed_fields};
 
 const DOMAIN: &str = "outrigger.dev";
 const STATUS: &str = "outrigger.dev/status";
@@ -18,6 +18,7 @@ const REVISION: &str = ".outrigger.dev/revision";
 
 /// What is broken; nothing when all laws hold.
 pub fn check(case: &Case, result: &CaseResult, way: &dyn Way) -> Vec<String> {
+    let original = without_managed_fields(&case.pod);
     let (Some(pod), Some(patch)) = (&result.pod, &result.patch) else { return vec!["no pod or no patch".to_owned()] };
     let laws = [
         status_is_true(pod, result),
@@ -26,8 +27,8 @@ pub fn check(case: &Case, result: &CaseResult, way: &dyn Way) -> Vec<String> {
         same_input_gives_same_bytes(case, patch, way),
         second_pass_gives_nothing(case, result, pod, way),
         unknown_fields_survive(case, way),
-        nothing_of_the_users_is_lost(&case.pod, pod),
-        only_named_paths_change(case, result, pod),
+        nothing_of_the_users_is_lost(&original, pod),
+        only_named_paths_change(case, &original, result, pod),
         uninject_gives_back(&case.pod, pod),
     ];
     laws.into_iter().filter_map(Result::err).collect()
@@ -203,7 +204,7 @@ fn is_filled_in(path: &str, value: &Value) -> bool {
 }
 
 /// Law 5, second half: what changed is what the templates name.
-fn only_named_paths_change(case: &Case, result: &CaseResult, after: &Value) -> Result<(), String> {
+fn only_named_paths_change(case: &Case, before: &Value, result: &CaseResult, after: &Value) -> Result<(), String> {
     let templates = documents(&case.templates);
     let chosen = || {
         templates.iter().filter(|template| result.templates.iter().any(|name| template["metadata"]["name"] == **name))
@@ -238,7 +239,7 @@ fn only_named_paths_change(case: &Case, result: &CaseResult, after: &Value) -> R
     places
         .iter()
         .find_map(|(place, named)| {
-            changed(place, &case.pod, after).find(|key| !named.contains(key)).map(|key| format!("{place}/{key}"))
+            changed(place, before, after).find(|key| !named.contains(key)).map(|key| format!("{place}/{key}"))
         })
         .map_or(Ok(()), |path| Err(format!("law 5: {path} changed, which no template names")))
 }
