@@ -236,7 +236,12 @@ impl<'a> Run<'a> {
         let mendable = found.iter().all(|problem| problem.code.blame() == Blame::Pod);
         if template.on_error == OnError::Skip && mendable {
             for problem in found {
-                self.notes.warnings.push(format!("left out: {}: {}", problem.code.code(), problem.message));
+                let name = quote(&template.name);
+                self.notes.warnings.push(format!(
+                    "template {name} is left out: {}: {}",
+                    problem.code.code(),
+                    problem.message
+                ));
                 self.notes.errors.push(problem.code);
             }
         } else {
@@ -278,7 +283,8 @@ impl<'a> Run<'a> {
             };
             for conflict in plan.conflicts.iter().filter(|conflict| conflict.parties == Parties::TemplateAndPod(index))
             {
-                self.notes.warnings.push(format!("left out: conflict: {}", conflict.message));
+                let name = quote(&candidates[index].template.name);
+                self.notes.warnings.push(format!("template {name} is left out: conflict: {}", conflict.message));
                 self.notes.errors.push(ErrorCode::Conflict);
             }
             candidates.remove(index);

@@ -24,17 +24,19 @@ use pretty_assertions::StrComparison;
 use serde_json::Value;
 
 use case::{Case, Verdict};
-use way::{CaseResult, Offline, Way};
+use way::{CaseResult, Https, Offline, Way};
 
 /// Fewer cases than these mean that the folder was not found or half of it is gone.
 const AT_LEAST: usize = 60;
 
 #[test]
 fn golden_cases_offline() {
-    let cases = case::read_all();
-    let found = cases.len();
-    report(found, cases.into_iter().map(|(name, case)| (name, case.and_then(|case| run_case(&case, &Offline)))));
-    assert!(found >= AT_LEAST || std::env::var_os("GOLDEN").is_some(), "only {found} golden cases found");
+    run_all(|case| run_case(case, &Offline, |result| laws::check(case, result, &Offline)));
+}
+
+#[test]
+fn golden_cases_through_https() {
+    run_all(|case| run_case(case, &Https, |result| same_as_offline(case, result)));
 }
 
 /// 200 KiB in one annotation: more than a file should hold, so it is grown from a case of 4,000 characters.
@@ -47,7 +49,8 @@ fn a_value_of_200_kib_is_put_in_whole() {
     };
     case.pod = grow(&case.pod);
     case.expected = case.expected.as_ref().map(grow);
-    run_case(&case, &Offline).unwrap_or_else(|failures| panic!("{}", failures.join("\n")));
+    run_case(&case, &Offline, |result| laws::check(&case, result, &Offline))
+        .unwrap_or_else(|failures| panic!("{}", failures.join("\n")));
 }
 
 /// 300 containers, ten times those of the case.
@@ -66,20 +69,40 @@ fn three_hundred_containers_keep_their_order() {
     };
     more(&mut case.pod, false);
     more(case.expected.as_mut().expect("expected"), true);
-    run_case(&case, &Offline).unwrap_or_else(|failures| panic!("{}", failures.join("\n")));
+    run_case(&case, &Offline, |result| laws::check(&case, result, &Offline))
+        .unwrap_or_else(|failures| panic!("{}", failures.join("\n")));
 }
 
-/// Runs one case one way and holds the result to what the case says and to the laws.
-fn run_case(case: &Case, way: &dyn Way) -> Result<(), Vec<String>> {
+/// Runs all cases and fails with all failing ones by name.
+fn run_all(run: impl Fn(&Case) -> Result<(), Vec<String>>) {
+    let cases = case::read_all();
+    let found = cases.len();
+    report(found, cases.into_iter().map(|(name, case)| (name, case.and_then(|case| run(&case)))));
+    assert!(found >= AT_LEAST || std::env::var_os("GOLDEN").is_some(), "only {found} golden cases found");
+}
+
+/// Runs one case one way and holds the result to what the case says, and an injected pod to `more`.
+fn run_case(case: &Case, way: &dyn Way, more: impl Fn(&CaseResult) -> Vec<String>) -> Result<(), Vec<String>> {
     let run = catch_unwind(AssertUnwindSafe(|| {
         let result = way.run(case, &case.pod)?;
         let mut failures = compare(case, &result);
         if failures.is_empty() && case.verdict == Verdict::Injected {
-            failures.extend(laws::check(case, &result, way));
+            failures.extend(more(&result));
         }
         if failures.is_empty() { Ok(()) } else { Err(failures) }
     }));
     run.unwrap_or_else(|panic| Err(vec![format!("panicked: {}", panic_text(panic.as_ref()))]))
+}
+
+/// The other way gives the same pod, byte for byte of patch and status.
+fn same_as_offline(case: &Case, result: &CaseResult) -> Vec<String> {
+    let offline = match Offline.run(case, &case.pod) {
+        Ok(offline) => offline,
+        Err(failures) => return failures,
+    };
+    let text = |value: &Option<Value>| value.as_ref().map(Value::to_string);
+    let differs = text(&offline.patch) != text(&result.patch) || text(&offline.pod) != text(&result.pod);
+    differs.then(|| format!("the patch is not that of the offline way: {:?}", result.patch)).into_iter().collect()
 }
 
 /// What the case says against what came out.

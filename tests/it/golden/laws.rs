@@ -52,27 +52,28 @@ fn strip(metadata: &mut Map<String, Value>, field: &str, ours: impl Fn(&str) -> 
     }
 }
 
-/// The status is JSON of version 1, lists the templates that were put in, and its revisions are those of the labels.
+/// The status is JSON of version 1 and lists the templates that were put in; the labels give the revisions of those, and no
+/// other than the status.
 fn status_is_true(pod: &Value, result: &CaseResult) -> Result<(), String> {
     let text = pod["metadata"]["annotations"][STATUS].as_str().ok_or("status: the annotation is missing")?;
     let status: Value = serde_json::from_str(text).map_err(|error| format!("status: {error}: {text}"))?;
     let listed =
         status["templates"].as_array().filter(|_| status["version"] == 1).ok_or_else(|| format!("status: {text}"))?;
-    let names: Vec<&str> = listed.iter().filter_map(|template| template["name"].as_str()).collect();
-    if let Some(missing) = result.templates.iter().find(|name| !names.contains(&name.as_str())) {
-        return Err(format!("status: template {missing:?} is missing: {text}"));
-    }
+    let revision = |name: &str| listed.iter().find(|template| template["name"] == name)?["revision"].as_str();
     let labels = pod["metadata"]["labels"].as_object().cloned().unwrap_or_default();
-    let revisions = labels.iter().filter(|(key, _)| key.ends_with(REVISION)).count();
-    let agree = |template: &Value| {
-        let key = format!("{}{REVISION}", template["name"].as_str().unwrap_or_default());
-        let hex = |text: &str| text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        labels.get(&key) == Some(&template["revision"]) && template["revision"].as_str().is_some_and(hex)
-    };
-    if revisions != listed.len() || !listed.iter().all(agree) {
-        return Err(format!("status: the revisions are not those of the labels {labels:?}: {text}"));
+    for name in &result.templates {
+        let revision = revision(name).ok_or_else(|| format!("status: template {name:?} is missing: {text}"))?;
+        let is_hex = revision.len() == 10 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_hex || labels.get(&format!("{name}{REVISION}")).is_none_or(|label| label != revision) {
+            return Err(format!(
+                "status: template {name:?}: the revision is not that of the labels {labels:?}: {text}"
+            ));
+        }
     }
-    Ok(())
+    let strayed = labels.iter().find(|(key, label)| {
+        key.strip_suffix(REVISION).is_some_and(|name| revision(name).is_none_or(|revision| *label != revision))
+    });
+    strayed.map_or(Ok(()), |(key, label)| Err(format!("status: label {key:?} says {label}: {text}")))
 }
 
 /// Laws 1 and 2: the patch applies, and gives exactly the merged pod.
