@@ -3,11 +3,14 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pretty_assertions::assert_eq;
+use serde_json::json;
 
-use crate::support::{Client, Process, eventually};
+use crate::support::client::client_config;
+use crate::support::{Client, Process, eventually, pause, pod, review};
 
 const ANY_PORTS: [&str; 2] = ["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];
 
@@ -53,10 +56,22 @@ fn a_second_signal_ends_it_at_once() {
         process.wait_for_log("shutting down");
         let status = |path: &str| Client::connect_plain(admin).expect("a connection").get(path).status;
         assert_eq!((status("/livez"), status("/readyz")), (200, 503));
+        // Two signals in one moment count as one.
+        pause(Duration::from_millis(100));
         assert!(process.is_running());
         process.signal(signal);
         assert_eq!(process.wait().code(), Some(code), "{}", process.stderr());
     }
+}
+
+/// `timeout(1)` signals a process and then its group.
+#[test]
+fn the_echo_of_a_signal_is_no_second_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut process = dev(directory.path(), &["--shutdown-delay=300ms"]);
+    let twice = format!("kill -TERM {0}; kill -TERM {0}", process.id());
+    assert!(Command::new("sh").args(["-c", &twice]).status().expect("sh(1) runs").success());
+    assert_eq!(process.wait().code(), Some(0), "{}", process.stderr());
 }
 
 #[test]
@@ -229,4 +244,49 @@ fn every_wrong_setting_is_listed() {
         stderr.contains("--listen: \"x\": expected ADDRESS:PORT") && stderr.contains("--log-level: \"loud\": expected"),
         "{stderr}"
     );
+}
+
+const CANARY: &str = "s3cr3t-canary";
+
+/// Pods with the canary in every value, and what each is answered.
+fn pods_with_canaries() -> Vec<(serde_json::Value, &'static str)> {
+    let with = |annotations: serde_json::Value| {
+        let mut pod = pod(&annotations);
+        pod["spec"]["containers"][0]["image"] = json!(CANARY);
+        pod["spec"]["containers"][0]["args"] = json!([CANARY]);
+        pod["spec"]["containers"][0]["env"] = json!([{"name": "TOKEN", "value": CANARY}]);
+        pod
+    };
+    vec![
+        (with(json!({"outrigger.dev/inject": "log-collector", "note": CANARY})), "injected"),
+        (with(json!({"outrigger.dev/inject": CANARY})), "denied"),
+        (with(json!({"outrigger.dev/inject": "log-collector", "outrigger.dev/containers": CANARY})), "denied"),
+        (
+            with(json!({"outrigger.dev/inject": "log-collector", "log-collector.outrigger.dev/logDir": CANARY})),
+            "denied",
+        ),
+        (with(json!({"note": CANARY})), "skipped"),
+    ]
+}
+
+/// What is said of a pod to its author may quote it; what operators see must not.
+#[test]
+fn no_value_of_a_pod_is_ever_logged_or_counted() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let process = dev(directory.path(), &["--log-level=trace"]);
+    let ca = std::fs::read(directory.path().join(".outrigger/ca.crt")).expect("an authority");
+    let mut client = Client::connect(address(&process, "webhook"), Arc::new(client_config(&ca))).expect("a connection");
+    let mut in_answers = 0;
+    for (pod, result) in pods_with_canaries() {
+        let answer = client.post(review(&pod).to_string().as_bytes());
+        assert_eq!(answer.json()["response"]["auditAnnotations"]["result"], result, "{}", answer.text());
+        in_answers += answer.text().matches(CANARY).count();
+    }
+    let broken = client.post(format!("{{\"apiVersion\": {{\"{CANARY}\": 1}}}}").as_bytes());
+    assert_eq!(broken.status, 400);
+    assert!(in_answers > 0, "the canary got as far as the answers");
+    let metrics = Client::connect_plain(address(&process, "admin")).expect("a connection").get("/metrics").text();
+    eventually("the lines of all requests", || process.stderr().matches("decision").count() == 6);
+    assert!(!process.stderr().contains(CANARY), "{}", process.stderr());
+    assert!(!metrics.contains(CANARY), "{metrics}");
 }

@@ -14,7 +14,7 @@ use rustls::version::{TLS12, TLS13};
 use serde_json::{Value, json};
 
 use crate::support::client::{client_config_with, tcp};
-use crate::support::{Client, Response, ServerBuilder, TestServer, eventually, pod, review, template};
+use crate::support::{Client, Response, ServerBuilder, TestServer, eventually, pause, pod, review, template};
 
 const LIMIT: usize = 10 * 1024 * 1024;
 
@@ -452,7 +452,7 @@ fn a_draining_server_answers_and_asks_for_a_new_connection() {
 
     // One request is on its way when the server closes: it is answered before the end.
     busy.send(b"POST /mutate HTTP/1.1\r\n").expect("sent");
-    std::thread::sleep(Duration::from_millis(100));
+    pause(Duration::from_millis(100));
     server.advance(Phase::Closing);
     eventually("the end of listening", || tcp(server.webhook).is_err());
     assert!(!server.has_ended());

@@ -163,6 +163,20 @@ pub fn unfinished(file: &SourceFile) -> Vec<Fault> {
     OPEN.find_iter(&code).map(fault).collect()
 }
 
+/// No code of the program gives up where it could answer.
+pub fn panics(file: &SourceFile) -> Vec<Fault> {
+    static PANIC: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"\.unwrap\(\)|\.expect\(|\b(?:panic|unreachable|assert|assert_eq|assert_ne)!")
+            .expect("the pattern is valid")
+    });
+    let code = file.code();
+    let fault = |found: regex::Match<'_>| Fault {
+        line: source::line_of(&code, found.start()),
+        what: format!("`{}`", found.as_str()),
+    };
+    if file.is_test() { Vec::new() } else { PANIC.find_iter(&code).map(fault).collect() }
+}
+
 /// No file names a directory of the machine it was written on.
 pub fn machine_path(file: &SourceFile) -> Vec<Fault> {
     let home =
@@ -252,6 +266,15 @@ mod tests {
         assert_eq!(faults(unfinished, "src/a.rs", "fn a() { todo!() }"), ["`todo!`"]);
         assert_eq!(faults(unfinished, "tests/a.rs", "#[ignore = \"slow\"]\nfn a() {}"), ["`#[ignore`"]);
         assert_eq!(faults(unfinished, "src/a.rs", "// todo!()\nfn a() { \"unimplemented!\" }"), [""; 0]);
+    }
+
+    #[test]
+    fn panics_break() {
+        assert_eq!(faults(panics, "src/a.rs", "fn a() { b.unwrap(); c.expect(d); panic!(e) }").len(), 3);
+        assert_eq!(
+            faults(panics, "src/a.rs", "fn a() { b.unwrap_or(c) }\n#[cfg(test)]\nmod tests { fn d() { e.unwrap() } }"),
+            [""; 0]
+        );
     }
 
     #[test]
