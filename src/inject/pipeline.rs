@@ -268,9 +268,16 @@ impl<'a> Run<'a> {
     /// Plans the merge; templates that may be skipped give way, and conflicts are counted anew.
     fn plan(&mut self, mut candidates: Vec<Candidate<'a>>) -> Result<(Vec<Candidate<'a>>, Plan), InjectError> {
         loop {
-            let plan = merge::plan(self.pod, &candidates, self.injector.settings.native_sidecars);
+            let plan = merge::plan(
+                self.pod,
+                &candidates,
+                self.injector.settings.native_sidecars,
+                self.head.operating_system(),
+            );
             if plan.conflicts.is_empty() {
-                return Ok((candidates, plan));
+                // A template that gave way may have been the one that a container waits for.
+                let unclaimed = self.unclaimed(&candidates);
+                return if unclaimed.is_empty() { Ok((candidates, plan)) } else { Err(InjectError::from(unclaimed)) };
             }
             let gives_way = |index: usize| {
                 let with_pod = plan.conflicts.iter().any(|conflict| conflict.parties == Parties::TemplateAndPod(index));
@@ -372,7 +379,8 @@ impl<'a> Run<'a> {
 
     /// The app's first container, unless the pod names one itself.
     fn default_container(&self, candidates: &[Candidate<'_>]) -> Option<&'a str> {
-        if self.pod.annotation(DEFAULT_CONTAINER).is_some() {
+        let named = candidates.iter().any(|candidate| candidate.overlay.annotations.contains_key(DEFAULT_CONTAINER));
+        if named || self.pod.annotation(DEFAULT_CONTAINER).is_some() {
             return None;
         }
         let status: &'a [TemplateStatus] = self.status;
