@@ -15,7 +15,6 @@
 
 mod case;
 mod laws;
-mod strict_patch;
 mod way;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -8,8 +8,9 @@ use outrigger::inject::uninject;
 use serde_json::{Map, Value, json};
 
 use super::case::{Case, Verdict, documents};
+use super::compare_pods;
 use super::way::{CaseResult, Way};
-use super::{compare_pods, strict_patch};
+use crate::support::strict_patch;
 
 const DOMAIN: &str = "outrigger.dev";
 const STATUS: &str = "outrigger.dev/status";
