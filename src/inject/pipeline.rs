@@ -265,7 +265,9 @@ impl<'a> Run<'a> {
         loop {
             let plan = merge::plan(self.pod, &candidates, self.injector.settings.native_sidecars);
             if plan.conflicts.is_empty() {
-                return Ok((candidates, plan));
+                // A template that gave way may have left a container waiting.
+                let loose = self.unclaimed(&candidates);
+                return if loose.is_empty() { Ok((candidates, plan)) } else { Err(InjectError::from(loose)) };
             }
             let gives_way = |index: usize| {
                 let with_pod = plan.conflicts.iter().any(|conflict| conflict.parties == Parties::TemplateAndPod(index));

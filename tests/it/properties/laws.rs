@@ -257,11 +257,14 @@ fn nothing_more(injected: &Injected<'_>, pod: &Value) -> Result<(), String> {
     }
 }
 
-/// Without the status the content alone tells. Only an overridden sidecar is another one than the template's.
+/// Without the status the content alone tells; but not of an overridden sidecar, nor where the template reads the pod.
 fn what_is_there_is_not_put_in_again(injected: &Injected<'_>) -> Result<(), String> {
     let overridden = containers(&injected.before).any(|container| container["image"] == "auto");
-    let expressions = injected.case.templates.iter().any(|template| template.to_string().contains("${"));
-    if overridden || expressions || !injected.nothing_was_left_out() {
+    let reads_the_pod = |template: &Value| {
+        let spec = &template["spec"];
+        spec.to_string().contains("${") || spec["fromApp"].is_object() || spec["match"]["conditions"].is_array()
+    };
+    if overridden || injected.case.templates.iter().any(reads_the_pod) || !injected.nothing_was_left_out() {
         return Ok(());
     }
     nothing_more(injected, &without_marks(&injected.after))
