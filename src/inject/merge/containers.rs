@@ -1,7 +1,7 @@
 //! Sidecars and init containers: whether the pod has them, where they go, and `image: auto` overrides.
 
 use super::claims::escape;
-use super::{Edit, Parties, Planner, keys};
+use super::{Edit, Parties, Planner, Record, keys};
 use crate::inject::NativeSidecars;
 use crate::inject::field::quote;
 use crate::inject::overlay::text;
@@ -157,7 +157,9 @@ impl<'a> Planner<'a> {
         let found = self.placement.names.get(name.as_str()).copied();
         match found {
             None => {
-                if self.claim(owner, &claimed, &wanted, None) {
+                if let Some((first, other)) = self.brought(&name).filter(|(_, other)| *other != list) {
+                    self.conflict_of_places(first, other, owner, list, &name);
+                } else if self.claim(owner, &claimed, &wanted, None) {
                     self.record(owner, list, name);
                     self.place(owner, wanted, list, order);
                 }
@@ -200,6 +202,40 @@ impl<'a> Planner<'a> {
                 format!("{place}: the pod has a container of this name, template {name} wants one in {}", list.field());
             self.conflict(Parties::TemplateAndPod(owner), message);
         }
+    }
+
+    /// The template that brings a container of this name, and where.
+    fn brought(&self, name: &str) -> Option<(usize, ContainerList)> {
+        let lists = |(owner, record): (usize, &Record)| {
+            let has = |names: &[String]| names.iter().any(|one| one == name);
+            let list = match (has(&record.containers), has(&record.init_containers)) {
+                (true, _) => ContainerList::Containers,
+                (false, true) => ContainerList::InitContainers,
+                (false, false) => return None,
+            };
+            Some((owner, list))
+        };
+        self.plan.records.iter().enumerate().find_map(lists)
+    }
+
+    /// Equal containers in two lists do different work.
+    fn conflict_of_places(
+        &mut self,
+        first: usize,
+        first_list: ContainerList,
+        second: usize,
+        second_list: ContainerList,
+        name: &str,
+    ) {
+        let template = |owner: usize| quote(&self.candidates[owner].template.name);
+        let message = format!(
+            "container {name}: template {} wants it in {}, template {} in {}",
+            template(first),
+            first_list.field(),
+            template(second),
+            second_list.field()
+        );
+        self.conflict(Parties::Templates(first, second), message);
     }
 
     fn record(&mut self, owner: usize, list: ContainerList, name: String) {
