@@ -11,7 +11,6 @@ fn a_webhook_after_ours_adds_a_container() {
     with_custom("adds-after", |namespace, outrigger| {
         let stored = create_beside(namespace, outrigger, "zz-adds", add_container);
         assert_eq!(names(&stored, "/spec/containers"), ["web", "other"]);
-        assert_eq!(results(namespace, outrigger), ["injected", "unchanged"]);
     });
 }
 
@@ -20,7 +19,6 @@ fn a_webhook_before_ours_adds_a_container() {
     with_custom("adds-before", |namespace, outrigger| {
         let stored = create_beside(namespace, outrigger, "aa-adds", add_container);
         assert_eq!(names(&stored, "/spec/containers"), ["web", "other"]);
-        assert_eq!(results(namespace, outrigger), ["injected"]);
     });
 }
 
@@ -64,6 +62,9 @@ fn create_beside(namespace: &Namespace, outrigger: &Outrigger, configuration: &s
     let mounts = stored["spec"]["containers"][0]["volumeMounts"].as_array().cloned().unwrap_or_default();
     assert_eq!(mounts.iter().filter(|mount| mount["name"] == "agent-data").count(), 1, "{mounts:?}");
     assert_eq!(stored["spec"]["containers"][0]["env"].as_array().map(Vec::len), Some(1));
+    // Also when the other webhook comes first: then the API server itself changes the pod after ours, by mounting the
+    // service account's token into the new containers.
+    assert_eq!(results(namespace, outrigger), ["injected", "unchanged"]);
     stored
 }
 

@@ -67,15 +67,10 @@ impl Loader {
             self.warnings.extend(findings.warnings.iter().map(|warning| reporter.problem(warning)));
             errors.extend(findings.errors);
             errors.extend(document.value.get("spec").map(enumerated::check).unwrap_or_default());
-            errors.extend(check_name(name).filter(|error| !errors.iter().any(|known| known.path == error.path)));
+            errors = with_more(errors, check_name(name).into_iter().collect());
             match compile(name, origin, &document.value, errors.is_empty()) {
                 Ok(template) => compiled = template,
-                // What follows from a problem that is listed already would only be noise.
-                Err(more) => errors.extend(
-                    more.into_iter()
-                        .filter(|error| !errors.iter().any(|known| known.path == error.path))
-                        .collect::<Vec<_>>(),
-                ),
+                Err(more) => errors = with_more(errors, more),
             }
         }
         let mut problems: Vec<LoadProblem> = document
@@ -141,14 +136,21 @@ fn compile(
     let mut value = document.clone();
     drop_nulls(&mut value);
     let raw = value.get("spec").cloned().unwrap_or_default();
-    if !shape_is_right {
-        let errors = Template::survey(&raw);
-        return if errors.is_empty() { Ok(None) } else { Err(errors) };
-    }
-    match serde_json::from_value::<TemplateDocument>(value) {
-        Ok(parsed) => Template::compile(name, origin, parsed.spec, &raw).map(Some),
+    let parsed = shape_is_right.then(|| serde_json::from_value::<TemplateDocument>(value));
+    match parsed.transpose() {
+        Ok(parsed) => Template::compile(name, origin, parsed.map(|document| document.spec), &raw),
         Err(error) => Err(vec![FieldError::new(FieldPath::root(), error.to_string())]),
     }
+}
+
+/// What follows from a problem that is listed already would only be noise.
+fn with_more(mut errors: Vec<FieldError>, more: Vec<FieldError>) -> Vec<FieldError> {
+    let listed: Vec<String> = errors.iter().map(|error| error.path.to_string()).collect();
+    errors.extend(more.into_iter().filter(|error| {
+        let path = error.path.to_string();
+        !listed.iter().any(|known| path == *known || path.starts_with(&format!("{known}.")))
+    }));
+    errors
 }
 
 /// A null means absent, as everywhere in Kubernetes.
@@ -229,7 +231,7 @@ impl Reporter<'_> {
 
 fn unreadable(origin: &str, problem: &ParseProblem) -> LoadProblem {
     let Place { line, column } = problem.place;
-    LoadProblem { line, column, ..without_place(origin, problem.message.clone()) }
+    LoadProblem { line, column, path: problem.path.to_string(), ..without_place(origin, problem.message.clone()) }
 }
 
 fn without_place(origin: &str, message: String) -> LoadProblem {
