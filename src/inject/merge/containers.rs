@@ -321,6 +321,7 @@ impl<'a> Planner<'a> {
         for (key, value) in wanted {
             let (place, pointer_of_key) = (format!("{place}/{}", escape(key)), format!("{pointer}/{}", escape(key)));
             match (found.get(key), value) {
+                (Some(own), value) if own == value => {}
                 (None | Some(Value::Null), _) => {
                     match found.get(key) {
                         Some(null) => drop(self.plan.records[owner].replaced.insert(place, null.clone())),
