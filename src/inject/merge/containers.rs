@@ -1,7 +1,7 @@
 //! Sidecars and init containers: whether the pod has them, where they go, and `image: auto` overrides.
 
 use super::claims::escape;
-use super::{Edit, Parties, Planner, harden, keys};
+use super::{Edit, Parties, Planner, Record, harden, keys};
 use crate::inject::NativeSidecars;
 use crate::inject::field::quote;
 use crate::inject::overlay::text;
@@ -158,7 +158,9 @@ impl<'a> Planner<'a> {
         match found {
             None => {
                 let wanted = self.hardened(owner, wanted);
-                if self.claim(owner, &claimed, &wanted, None) {
+                if let Some((first, other)) = self.brought(&name).filter(|(_, other)| *other != list) {
+                    self.conflict_of_places(first, other, owner, list, &name);
+                } else if self.claim(owner, &claimed, &wanted, None) {
                     self.record(owner, list, name);
                     self.place(owner, wanted, list, order);
                 }
@@ -209,6 +211,40 @@ impl<'a> Planner<'a> {
                 format!("{place}: the pod has a container of this name, template {name} wants one in {}", list.field());
             self.conflict(Parties::TemplateAndPod(owner), message);
         }
+    }
+
+    /// The template that brings a container of this name, and where.
+    fn brought(&self, name: &str) -> Option<(usize, ContainerList)> {
+        let lists = |(owner, record): (usize, &Record)| {
+            let has = |names: &[String]| names.iter().any(|one| one == name);
+            let list = match (has(&record.containers), has(&record.init_containers)) {
+                (true, _) => ContainerList::Containers,
+                (false, true) => ContainerList::InitContainers,
+                (false, false) => return None,
+            };
+            Some((owner, list))
+        };
+        self.plan.records.iter().enumerate().find_map(lists)
+    }
+
+    /// Equal containers in two lists do different work.
+    fn conflict_of_places(
+        &mut self,
+        first: usize,
+        first_list: ContainerList,
+        second: usize,
+        second_list: ContainerList,
+        name: &str,
+    ) {
+        let template = |owner: usize| quote(&self.candidates[owner].template.name);
+        let message = format!(
+            "container {name}: template {} wants it in {}, template {} in {}",
+            template(first),
+            first_list.field(),
+            template(second),
+            second_list.field()
+        );
+        self.conflict(Parties::Templates(first, second), message);
     }
 
     fn record(&mut self, owner: usize, list: ContainerList, name: String) {
@@ -285,6 +321,7 @@ impl<'a> Planner<'a> {
         for (key, value) in wanted {
             let (place, pointer_of_key) = (format!("{place}/{}", escape(key)), format!("{pointer}/{}", escape(key)));
             match (found.get(key), value) {
+                (Some(own), value) if own == value => {}
                 (None | Some(Value::Null), _) => {
                     match found.get(key) {
                         Some(null) => drop(self.plan.records[owner].replaced.insert(place, null.clone())),
