@@ -5,8 +5,9 @@
 use super::{bound, rewrite};
 use crate::inject::field::quote;
 use crate::inject::quantity::Quantity;
+use cel::common::types::{CelOptional, MAP_TYPE, NULL_TYPE};
 use cel::extractors::{Arguments, This};
-use cel::{Context, ExecutionError, ResolveResult, Value};
+use cel::{Context, ExecutionError, FunctionContext, ResolveResult, Value};
 use kube_cel::KubeCelExt;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ pub fn library() -> Context<'static> {
     context.add_function("max", max);
     context.add_function(rewrite::RANGE, bound::range);
     context.add_function(rewrite::STEP, bound::step);
+    context.add_function(rewrite::HAS, has);
     context.add_function(rewrite::BEGIN, bound::begin);
     context.add_function(rewrite::PUSH, bound::push);
     context.add_function(rewrite::END, bound::end);
@@ -33,6 +35,25 @@ pub fn is_known(name: &str) -> bool {
 /// Names of all functions, for hints.
 pub fn names() -> impl Iterator<Item = &'static str> {
     NAMES.iter().copied()
+}
+
+/// `has(map.field)`. The value is only looked at, since it may be the whole pod.
+fn has(call: &FunctionContext<'_, '_>) -> ResolveResult {
+    let [operand, key] = call.args else { return Err(ExecutionError::NoSuchOverload) };
+    let operand = Value::resolve_val(operand, call.ptx)?;
+    let key = Value::resolve_val(key, call.ptx)?;
+    let inner = match operand.downcast_ref::<CelOptional>() {
+        Some(optional) => optional.inner(),
+        None => Some(operand.as_ref()),
+    };
+    match inner {
+        None => Ok(Value::Bool(false)),
+        Some(value) if value.get_type() == NULL_TYPE => Ok(Value::Bool(false)),
+        Some(value) if value.get_type() == MAP_TYPE => {
+            value.as_container().ok_or(ExecutionError::NoSuchOverload)?.contains(key.as_ref()).map(Value::Bool)
+        }
+        Some(_) => Err(ExecutionError::NoSuchOverload),
+    }
 }
 
 /// `mul(quantity, number)`: canonical text, rounded up.
