@@ -3,6 +3,8 @@
 //! * `a.b` becomes `a["b"]`: the interpreter answers `false` for a field of something that is no map, where CEL has an error.
 //! * `has(a.b)` becomes `@has(a, "b")`, for the same reason.
 //! * `a.?b` becomes `a[?"b"]`: the interpreter fails on a missing field, where CEL has `optional.none()`.
+//! * The arguments of `quantity(text)` and `text.format(list)` go through `@quantity` and `@printable`, which refuse what the
+//!   functions get wrong.
 //! * Each comprehension's range goes through `@range`, which sorts the keys of a map (maps iterate in random order).
 //! * Each turn of a loop goes through `@step`, which counts it (the interpreter has no cost limit).
 //! * `map` and `filter` collect through `@begin`, `@push` and `@end`: the interpreter copies the list at each turn, which makes
@@ -18,6 +20,10 @@ pub(super) const STEP: &str = "@step";
 /// Function that `has(…)` goes through.
 pub(super) const HAS: &str = "@has";
 
+/// Functions that the arguments of `quantity` and `format` go through.
+pub(super) const QUANTITY: &str = "@quantity";
+pub(super) const PRINTABLE: &str = "@printable";
+
 /// Functions by which a list is collected.
 pub(super) const BEGIN: &str = "@begin";
 pub(super) const PUSH: &str = "@push";
@@ -30,6 +36,8 @@ pub(super) fn rewrite(node: &mut IdedExpr) {
         Expr::Call(call) if call.func_name == operators::OPT_SELECT => {
             operators::OPT_INDEX.clone_into(&mut call.func_name)
         }
+        Expr::Call(call) if call.func_name == "quantity" => call.args.iter_mut().for_each(|text| wrap(text, QUANTITY)),
+        Expr::Call(call) if call.func_name == "format" => call.args.iter_mut().for_each(|list| wrap(list, PRINTABLE)),
         Expr::Comprehension(comprehension) => {
             wrap(&mut comprehension.iter_range, RANGE);
             wrap(&mut comprehension.loop_cond, STEP);

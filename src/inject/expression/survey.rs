@@ -63,11 +63,17 @@ pub(super) fn depth(node: &IdedExpr) -> usize {
     deepest + 1
 }
 
-/// How deep comprehensions are nested in one another.
+/// How deep comprehensions are nested in one another. What one goes over is evaluated once, before it.
 pub(super) fn comprehension_depth(node: &IdedExpr) -> usize {
+    if let Expr::Comprehension(comprehension) = &node.expr {
+        let inside =
+            [&comprehension.accu_init, &comprehension.loop_cond, &comprehension.loop_step, &comprehension.result];
+        let deepest = inside.into_iter().map(comprehension_depth).max().unwrap_or_default();
+        return (deepest + 1).max(comprehension_depth(&comprehension.iter_range));
+    }
     let mut deepest = 0;
     children(node, &mut |child| deepest = deepest.max(comprehension_depth(child)));
-    deepest + usize::from(matches!(node.expr, Expr::Comprehension(_)))
+    deepest
 }
 
 /// Checks every name, and collects what is read.
