@@ -237,7 +237,7 @@ impl<'a> Preparation<'a, '_> {
         };
         let mut env = Vec::new();
         for name in &template.take_env {
-            match items(app, "env").iter().find(|variable| text(variable, "name") == name) {
+            match items(app, "env").iter().rev().find(|variable| text(variable, "name") == name) {
                 Some(variable) => env.push(variable),
                 None => warnings.push(format!(
                     "template {}: container {} has no environment variable {}, which fromApp.env names",

@@ -10,10 +10,11 @@
 //!
 //! `GOLDEN=text cargo test golden` runs the cases whose names contain the text.
 //!
-//! Not here: the laws every injected case is held to (`laws`), and the ways a case can be run (`way`).
+//! Not here: the laws every injected case is held to (`laws`), and the ways a case can be run (`way`, `https`).
 //! Invariant: all failing cases are reported, not only the first, and a case file that cannot be read fails.
 
 mod case;
+mod https;
 mod laws;
 mod strict_patch;
 mod way;
@@ -24,7 +25,8 @@ use pretty_assertions::StrComparison;
 use serde_json::Value;
 
 use case::{Case, Verdict};
-use way::{CaseResult, Https, Offline, Way};
+use https::Https;
+use way::{CaseResult, Offline, Way};
 
 /// Fewer cases than these mean that the folder was not found or half of it is gone.
 const AT_LEAST: usize = 60;
@@ -43,14 +45,15 @@ fn golden_cases_through_https() {
 #[test]
 fn a_value_of_200_kib_is_put_in_whole() {
     let mut case = case::read("long-parameter-value").expect("the case is there");
-    let grow = |value: &Value| {
-        let text = value.to_string().replace(&"x".repeat(4_000), &"x".repeat(200 * 1024));
-        serde_json::from_str::<Value>(&text).expect("still JSON")
-    };
     case.pod = grow(&case.pod);
     case.expected = case.expected.as_ref().map(grow);
     run_case(&case, &Offline, |result| laws::check(&case, result, &Offline))
         .unwrap_or_else(|failures| panic!("{}", failures.join("\n")));
+}
+
+fn grow(value: &Value) -> Value {
+    let text = value.to_string().replace(&"x".repeat(4_000), &"x".repeat(200 * 1024));
+    serde_json::from_str(&text).expect("still JSON")
 }
 
 /// 300 containers, ten times those of the case.

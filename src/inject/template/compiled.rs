@@ -37,6 +37,8 @@ pub struct Template {
     pub placement: PlacementSpec,
     pub on_conflict: OnConflict,
     pub on_error: OnError,
+    /// Whether containers are made to fit Pod Security "restricted".
+    pub hardened: bool,
     body: Body,
     /// What body and conditions read.
     reads: Reads,
@@ -72,7 +74,6 @@ struct Body {
     labels: Node,
     annotations: Node,
     pod: Node,
-    hardened: bool,
 }
 
 impl Template {
@@ -110,7 +111,8 @@ impl Template {
             placement: spec.placement,
             on_conflict: spec.on_conflict,
             on_error: spec.on_error,
-            body: Body { hardened: spec.hardened.0, ..parts.body },
+            hardened: spec.hardened.0,
+            body: parts.body,
             reads,
             rendered: None,
         };
@@ -264,7 +266,6 @@ impl Body {
             labels: compile(&["metadata", "labels"]),
             annotations: compile(&["metadata", "annotations"]),
             pod: compile(&["pod"]),
-            hardened: true,
         }
     }
 
@@ -279,7 +280,7 @@ impl Body {
     }
 
     fn render(&self, renderer: &mut Renderer<'_>) -> Overlay {
-        let mut overlay = Overlay {
+        Overlay {
             sidecars: list(renderer.render(&self.sidecars)),
             init_containers: list(renderer.render(&self.init_containers)),
             volumes: list(renderer.render(&self.volumes)),
@@ -289,11 +290,7 @@ impl Body {
             labels: map(renderer.render(&self.labels)),
             annotations: map(renderer.render(&self.annotations)),
             pod: map(renderer.render(&self.pod)),
-        };
-        if self.hardened {
-            overlay.sidecars.iter_mut().chain(&mut overlay.init_containers).for_each(harden);
         }
-        overlay
     }
 }
 
@@ -308,28 +305,6 @@ fn map(value: Option<Value>) -> Map<String, Value> {
     match value {
         Some(Value::Object(fields)) => fields,
         _ => Map::new(),
-    }
-}
-
-/// Fills the four fields that Pod Security "restricted" asks of a container, where the container says nothing that forbids it.
-///
-/// See <https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>.
-fn harden(container: &mut Value) {
-    let Some(container) = container.as_object_mut() else { return };
-    let context = container.entry("securityContext").or_insert_with(|| Value::Object(Map::new()));
-    let Some(context) = context.as_object_mut() else { return };
-    let privileged = context.get("privileged") == Some(&Value::Bool(true));
-    let root = context.get("runAsUser").and_then(Value::as_i64) == Some(0);
-    if !privileged {
-        context.entry("allowPrivilegeEscalation").or_insert(Value::Bool(false));
-    }
-    if !root {
-        context.entry("runAsNonRoot").or_insert(Value::Bool(true));
-    }
-    context.entry("seccompProfile").or_insert_with(|| serde_json::json!({"type": "RuntimeDefault"}));
-    let capabilities = context.entry("capabilities").or_insert_with(|| Value::Object(Map::new()));
-    if let Some(capabilities) = capabilities.as_object_mut() {
-        capabilities.entry("drop").or_insert_with(|| serde_json::json!(["ALL"]));
     }
 }
 
