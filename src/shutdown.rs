@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 
 /// How far the end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +57,9 @@ impl Lifecycle {
     }
 }
 
+/// Signals that come so soon after the first are the same one: `timeout(1)`, for one, signals a process and then its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(50);
+
 /// The two signals that end the process.
 pub struct Signals {
     terminate: Signal,
@@ -80,14 +84,25 @@ impl Signals {
     /// that a shell gives a process killed by it.
     pub async fn conduct(mut self, shutdown: Shutdown, delay: Duration) {
         let (name, _) = self.next().await;
+        let first = Instant::now();
         tracing::info!(signal = name, delay_ms = delay.as_millis(), "shutting down");
         shutdown.advance(Phase::Draining);
         tokio::select! {
-            () = tokio::time::sleep(delay) => shutdown.advance(Phase::Closing),
-            (name, number) = self.next() => exit_at_once(name, number),
+            () = sleep(delay) => shutdown.advance(Phase::Closing),
+            (name, number) = self.second(first) => exit_at_once(name, number),
         }
-        let (name, number) = self.next().await;
+        let (name, number) = self.second(first).await;
         exit_at_once(name, number);
+    }
+
+    /// The next signal that is not the echo of the first.
+    async fn second(&mut self, first: Instant) -> (&'static str, i32) {
+        loop {
+            let signal = self.next().await;
+            if first.elapsed() > SAME_SIGNAL {
+                return signal;
+            }
+        }
     }
 }
 

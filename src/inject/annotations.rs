@@ -49,6 +49,12 @@ impl Keys {
         self.parameter(template, "revision")
     }
 
+    /// Whether a key belongs to the domain: templates must not write such keys themselves.
+    pub fn owns(&self, key: &str) -> bool {
+        let prefix = key.split_once('/').map_or("", |(prefix, _)| prefix);
+        prefix == self.domain || prefix.strip_suffix(self.domain.as_str()).is_some_and(|rest| rest.ends_with('.'))
+    }
+
     /// The parameter that a key sets for this template.
     pub fn parameter_of<'k>(&self, template: &str, key: &'k str) -> Option<&'k str> {
         key.strip_prefix(template)?.strip_prefix('.')?.strip_prefix(self.domain.as_str())?.strip_prefix('/')

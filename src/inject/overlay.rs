@@ -3,6 +3,7 @@
 //! Invariant: an [`Overlay`] without errors from [`Overlay::check`] is valid by itself: names keep their rules and are
 //! unique, and every mount has its volume. What it means beside a pod is the merge's business.
 
+use super::annotations::{DEFAULT_DOMAIN, Keys};
 use super::field::{FieldError, FieldPath, did_you_mean, quote};
 use super::names;
 use super::template::tree::UNKNOWN;
@@ -190,6 +191,13 @@ impl<'a> Checker<'a> {
     }
 
     fn metadata(&mut self, path: &FieldPath) {
+        let keys = Keys::new(DEFAULT_DOMAIN);
+        for (field, map) in [("labels", &self.overlay.labels), ("annotations", &self.overlay.annotations)] {
+            for key in map.keys().filter(|key| keys.owns(key)) {
+                let message = format!("keys of {DEFAULT_DOMAIN} are written by the injector alone");
+                self.add(path.child(field).key(key.as_str()), message);
+            }
+        }
         for (key, value) in &self.overlay.labels {
             let path = path.child("labels").key(key.as_str());
             if let Err(rule) = names::check_qualified_name(key) {

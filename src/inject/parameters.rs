@@ -53,6 +53,9 @@ impl Parameter {
             maximum: None,
         };
         parameter.check_values(path, errors);
+        if spec.pattern.is_some() && spec.r#type != ParameterType::String {
+            errors.push(FieldError::new(path.child("pattern"), "only the type string has a pattern"));
+        }
         parameter.minimum = parameter.limit(spec.minimum.as_ref(), &path.child("minimum"), errors);
         parameter.maximum = parameter.limit(spec.maximum.as_ref(), &path.child("maximum"), errors);
         if let (Some(least), Some(greatest)) = (&parameter.minimum, &parameter.maximum)
@@ -62,7 +65,7 @@ impl Parameter {
             errors.push(FieldError::new(path.child("minimum"), message));
         }
         if let Some(default) = &spec.default {
-            match parameter.parse(&text_of(default)) {
+            match parameter.check_native(default).and_then(|()| parameter.parse(&text_of(default))) {
                 Ok(value) => parameter.default = Some(value),
                 Err(message) => errors.push(FieldError::new(path.child("default"), message)),
             }
@@ -114,7 +117,7 @@ impl Parameter {
         let expected = match self.kind {
             ParameterType::String => "must be a string",
             ParameterType::Integer => "must be a 64-bit integer, such as \"42\"",
-            ParameterType::Boolean => "must be \"true\" or \"false\"",
+            ParameterType::Boolean => "must be a boolean: \"true\" or \"false\"",
             ParameterType::Number => "must be a number, such as \"1.5\"",
             ParameterType::Quantity => quantity::EXPECTED,
             ParameterType::Duration => duration::EXPECTED,
@@ -149,6 +152,18 @@ impl Parameter {
             errors.push(FieldError::new(path.clone(), format!("{} {}", quote(&text), self.expected())));
         }
         magnitude.map(|magnitude| Limit { text, magnitude })
+    }
+
+    /// In the template a default is written as what it is: `5`, not `"5"`, for an integer.
+    fn check_native(&self, default: &Json) -> Result<(), String> {
+        let (right, expected) = match self.kind {
+            ParameterType::Integer | ParameterType::Port => (default.is_i64() || default.is_u64(), "an integer"),
+            ParameterType::Number => (default.is_number(), "a number"),
+            ParameterType::Boolean => (default.is_boolean(), "a boolean"),
+            ParameterType::Quantity => (default.is_string() || default.is_number(), "a quantity"),
+            ParameterType::String | ParameterType::Duration | ParameterType::Enum => (default.is_string(), "a string"),
+        };
+        if right { Ok(()) } else { Err(format!("expected {expected}, found {default}")) }
     }
 
     fn check_limits(&self, text: &str) -> Result<(), String> {

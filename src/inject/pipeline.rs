@@ -236,7 +236,12 @@ impl<'a> Run<'a> {
         let mendable = found.iter().all(|problem| problem.code.blame() == Blame::Pod);
         if template.on_error == OnError::Skip && mendable {
             for problem in found {
-                self.notes.warnings.push(format!("left out: {}: {}", problem.code.code(), problem.message));
+                let name = quote(&template.name);
+                self.notes.warnings.push(format!(
+                    "template {name} is left out: {}: {}",
+                    problem.code.code(),
+                    problem.message
+                ));
                 self.notes.errors.push(problem.code);
             }
         } else {
@@ -263,9 +268,16 @@ impl<'a> Run<'a> {
     /// Plans the merge; templates that may be skipped give way, and conflicts are counted anew.
     fn plan(&mut self, mut candidates: Vec<Candidate<'a>>) -> Result<(Vec<Candidate<'a>>, Plan), InjectError> {
         loop {
-            let plan = merge::plan(self.pod, &candidates, self.injector.settings.native_sidecars);
+            let plan = merge::plan(
+                self.pod,
+                &candidates,
+                self.injector.settings.native_sidecars,
+                self.head.operating_system(),
+            );
             if plan.conflicts.is_empty() {
-                return Ok((candidates, plan));
+                // A template that gave way may have been the one that a container waits for.
+                let unclaimed = self.unclaimed(&candidates);
+                return if unclaimed.is_empty() { Ok((candidates, plan)) } else { Err(InjectError::from(unclaimed)) };
             }
             let gives_way = |index: usize| {
                 let with_pod = plan.conflicts.iter().any(|conflict| conflict.parties == Parties::TemplateAndPod(index));
@@ -278,7 +290,8 @@ impl<'a> Run<'a> {
             };
             for conflict in plan.conflicts.iter().filter(|conflict| conflict.parties == Parties::TemplateAndPod(index))
             {
-                self.notes.warnings.push(format!("left out: conflict: {}", conflict.message));
+                let name = quote(&candidates[index].template.name);
+                self.notes.warnings.push(format!("template {name} is left out: conflict: {}", conflict.message));
                 self.notes.errors.push(ErrorCode::Conflict);
             }
             candidates.remove(index);
@@ -366,7 +379,8 @@ impl<'a> Run<'a> {
 
     /// The app's first container, unless the pod names one itself.
     fn default_container(&self, candidates: &[Candidate<'_>]) -> Option<&'a str> {
-        if self.pod.annotation(DEFAULT_CONTAINER).is_some() {
+        let named = candidates.iter().any(|candidate| candidate.overlay.annotations.contains_key(DEFAULT_CONTAINER));
+        if named || self.pod.annotation(DEFAULT_CONTAINER).is_some() {
             return None;
         }
         let status: &'a [TemplateStatus] = self.status;

@@ -8,7 +8,7 @@ use super::merge::{self, Candidate};
 use super::overlay::{Overlay, items, text};
 use super::parameters;
 use super::pod::{ContainerList, PodDocument, PodHead};
-use super::template::spec::{ContainerSelection, OperatingSystem, SelectionKeyword};
+use super::template::spec::{ContainerSelection, SelectionKeyword};
 use super::template::tree::{RenderCause, RenderError};
 use super::template::{Condition, Template};
 use super::{Request, Settings};
@@ -237,7 +237,7 @@ impl<'a> Preparation<'a, '_> {
         };
         let mut env = Vec::new();
         for name in &template.take_env {
-            match items(app, "env").iter().find(|variable| text(variable, "name") == name) {
+            match items(app, "env").iter().rev().find(|variable| text(variable, "name") == name) {
                 Some(variable) => env.push(variable),
                 None => warnings.push(format!(
                     "template {}: container {} has no environment variable {}, which fromApp.env names",
@@ -296,9 +296,9 @@ fn check_condition(template: &Template, condition: &Condition, scope: &Scope<'_>
                 format!("template {name}: condition {shown} must be true or false, found a {}", other.type_of());
             Err(problem(ErrorCode::ExpressionFailed, message))
         }
-        Err(EvaluationError::MissingKey(key)) => Err(problem(
+        Err(EvaluationError::MissingKey { owner, key }) => Err(problem(
             ErrorCode::ExpressionMissingKey,
-            format!("template {name}: condition {shown}: the pod lacks {}", quote(&key)),
+            format!("template {name}: condition {shown}: {owner} lacks {}", quote(&key)),
         )),
         Err(EvaluationError::Failed(cause)) => {
             Err(problem(ErrorCode::ExpressionFailed, format!("template {name}: condition {shown}: {cause}")))
@@ -309,7 +309,7 @@ fn check_condition(template: &Template, condition: &Condition, scope: &Scope<'_>
 fn render_problems(template: &Template, errors: &[RenderError]) -> Vec<Problem> {
     let problem = |error: &RenderError| Problem {
         code: match error.cause {
-            RenderCause::Evaluation(EvaluationError::MissingKey(_)) => ErrorCode::ExpressionMissingKey,
+            RenderCause::Evaluation(EvaluationError::MissingKey { .. }) => ErrorCode::ExpressionMissingKey,
             RenderCause::Evaluation(EvaluationError::Failed(_)) | RenderCause::Type(_) | RenderCause::TooLarge => {
                 ErrorCode::ExpressionFailed
             }

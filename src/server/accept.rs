@@ -14,16 +14,17 @@ use crate::shutdown::{Lifecycle, Phase};
 /// Without file descriptors nothing helps but waiting until a connection has ended.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Takes connections until the process closes; returns those that are open. Dropping them ends them.
+/// Takes connections until the process closes; returns those that are open. Dropping them ends them. The listener is gone
+/// then, so that whoever comes late is refused at once instead of waiting in its queue.
 pub async fn until_closing<F: Future<Output = ()> + Send + 'static>(
-    listener: &TcpListener,
+    listener: TcpListener,
     mut lifecycle: Lifecycle,
     serve: impl Fn(TcpStream) -> F,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tokio::select! {
         () = lifecycle.reached(Phase::Closing) => {}
-        () = accept(listener, &mut tasks, serve) => {}
+        () = accept(&listener, &mut tasks, serve) => {}
     }
     tasks
 }

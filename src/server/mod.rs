@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 pub use admin::Admin;
@@ -124,28 +125,29 @@ impl BoundServer {
 
     /// Serves until the process is to end, and returns when everything in flight is answered or its time is over.
     pub async fn run(self, tls: ServerConfig, webhook: Webhook, admin: Admin, lifecycle: Lifecycle) {
-        let closing = self.limits.closing;
-        let in_flight = InFlight::default();
-        let connections = |router, in_flight: &InFlight| Connections {
+        let connections = |router| Connections {
             router,
             limits: Arc::clone(&self.limits),
             lifecycle: lifecycle.clone(),
-            in_flight: in_flight.clone(),
+            in_flight: InFlight::default(),
         };
-        let reviews = connections(webhook::router(webhook, &self.limits, lifecycle.clone()), &in_flight);
-        let admin = connections(admin::router(admin, lifecycle.clone()), &InFlight::default());
+        let reviews = connections(webhook::router(webhook, &self.limits, lifecycle.clone()));
+        let admin = connections(admin::router(admin, lifecycle.clone()));
         let acceptor = TlsAcceptor::from(Arc::new(tls));
-        // Probes and metrics are served to the very end: `biased` polls them last, and nobody waits for them.
+        // Probes and metrics are answered to the very end, and nobody waits for them.
         tokio::select! {
-            biased;
-            () = async {
-                let tasks = accept::until_closing(&self.webhook, lifecycle.clone(), |stream| reviews.clone().serve_tls(acceptor.clone(), stream)).await;
-                if tokio::time::timeout(closing, in_flight.none()).await.is_err() {
-                    tracing::warn!("requests are still in flight after {closing:?}; ending all the same");
-                }
-                drop(tasks);
-            } => {}
+            () = serve_reviews(self.webhook, reviews, acceptor) => {}
             () = accept::for_ever(&self.admin, |stream| admin.clone().serve_plain(stream)) => {}
         }
     }
+}
+
+/// Serves reviews, and finishes what is in flight at the end.
+async fn serve_reviews(listener: TcpListener, reviews: Connections, acceptor: TlsAcceptor) {
+    let serve = |stream| reviews.clone().serve_tls(acceptor.clone(), stream);
+    let connections = accept::until_closing(listener, reviews.lifecycle.clone(), serve).await;
+    if timeout(reviews.limits.closing, reviews.in_flight.none()).await.is_err() {
+        tracing::warn!("requests are still in flight, ending all the same");
+    }
+    drop(connections);
 }

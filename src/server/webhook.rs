@@ -100,9 +100,11 @@ impl Service {
 
     /// One request sees one snapshot. A panic is the end of this request alone: nothing it could leave half done is shared.
     fn review(&self, body: &[u8]) -> Answer {
-        let injector = (self.webhook.snapshot)();
-        let review = AssertUnwindSafe(|| admission::review(&injector, |name| (self.webhook.namespaces)(name), body));
-        std::panic::catch_unwind(review).unwrap_or_else(|_| ProtocolError::Panic.into())
+        let review = || {
+            let injector = (self.webhook.snapshot)();
+            admission::review(&injector, |name| (self.webhook.namespaces)(name), body)
+        };
+        std::panic::catch_unwind(AssertUnwindSafe(review)).unwrap_or_else(|_| ProtocolError::Panic.into())
     }
 
     fn observe(&self, record: &Record, duration: Duration) {
@@ -157,7 +159,48 @@ fn leaves_body_unread(status: StatusCode) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tower::ServiceExt;
+
     use super::*;
+    use crate::inject::{Settings, TemplateSet};
+    use crate::shutdown;
+
+    /// A webhook whose look at the namespace `bad` panics.
+    fn panicking(metrics: &Arc<Metrics>) -> Router {
+        let injector = Arc::new(Injector::new(TemplateSet::default(), Settings::default()));
+        let webhook = Webhook {
+            snapshot: Arc::new(move || Arc::clone(&injector)),
+            namespaces: Arc::new(|name| if name == "bad" { panic!("about {name}") } else { None }),
+            metrics: Arc::clone(metrics),
+        };
+        router(webhook, &Limits::default(), shutdown::lifecycle().1)
+    }
+
+    fn request(namespace: &str, padding: usize) -> Request {
+        let body = format!(
+            r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u","operation":"CREATE",
+            "resource":{{"group":"","version":"v1","resource":"pods"}},"namespace":"{namespace}",
+            "object":{{"metadata":{{"name":"web"}},"spec":{{"containers":[{{"name":"web"}}]}}}}}}}}{}"#,
+            " ".repeat(padding)
+        );
+        let request = axum::http::Request::post(MUTATE_PATH).header(header::CONTENT_TYPE, "application/json");
+        request.body(Body::from(body)).expect("a request")
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_the_end_of_one_request_alone() {
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        let router = panicking(&metrics);
+        for padding in [0, 2 * LARGE] {
+            for (namespace, status) in [("good", 200), ("bad", 500), ("good", 200)] {
+                let response = router.clone().oneshot(request(namespace, padding)).await.expect("an answer");
+                assert_eq!(response.status(), status, "{namespace} {padding}");
+            }
+        }
+        let text = String::from_utf8(metrics.render().expect("text")).expect("UTF-8");
+        assert!(text.contains("outrigger_admission_errors_total{code=\"panic\"} 2\n"), "{text}");
+        assert!(text.contains("outrigger_admission_in_flight 0\n"), "{text}");
+    }
 
     #[test]
     fn content_types() {

@@ -127,15 +127,16 @@ impl<'p> Directory<'p> {
     fn write(&self, name: &str, text: &str, mode: u32) -> Result<(), CertificateError> {
         let path = self.path(name);
         let beside = self.path(&format!("{name}.{}.new", std::process::id()));
-        let written = (|| {
-            remove_if_present(&beside)?;
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&beside, &path)
-        })();
+        let written = write_new(&beside, text, mode).and_then(|()| std::fs::rename(&beside, &path));
         written.map_err(|source| CertificateError::Io { what: "file", path, source })
     }
+}
+
+fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    remove_if_present(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 /// What an interrupted start left behind.

@@ -90,6 +90,11 @@ fn nothing_is_left_to_be_written() {
 }
 
 #[test]
+fn the_program_does_not_panic() {
+    holds(rules::panics, &rust_files(&["src"]));
+}
+
+#[test]
 fn no_path_of_a_machine_is_written_down() {
     holds(rules::machine_path, &files_below("."));
 }

@@ -10,10 +10,11 @@
 //!
 //! `GOLDEN=text cargo test golden` runs the cases whose names contain the text.
 //!
-//! Not here: the laws every injected case is held to (`laws`), and the ways a case can be run (`way`).
+//! Not here: the laws every injected case is held to (`laws`), and the ways a case can be run (`way`, `https`).
 //! Invariant: all failing cases are reported, not only the first, and a case file that cannot be read fails.
 
 mod case;
+mod https;
 mod laws;
 mod strict_patch;
 mod way;
@@ -24,6 +25,7 @@ use pretty_assertions::StrComparison;
 use serde_json::Value;
 
 use case::{Case, Verdict};
+use https::Https;
 use way::{CaseResult, Offline, Way};
 
 /// Fewer cases than these mean that the folder was not found or half of it is gone.
@@ -31,23 +33,27 @@ const AT_LEAST: usize = 60;
 
 #[test]
 fn golden_cases_offline() {
-    let cases = case::read_all();
-    let found = cases.len();
-    report(found, cases.into_iter().map(|(name, case)| (name, case.and_then(|case| run_case(&case, &Offline)))));
-    assert!(found >= AT_LEAST || std::env::var_os("GOLDEN").is_some(), "only {found} golden cases found");
+    run_all(|case| run_case(case, &Offline, |result| laws::check(case, result, &Offline)));
+}
+
+#[test]
+fn golden_cases_through_https() {
+    run_all(|case| run_case(case, &Https, |result| same_as_offline(case, result)));
 }
 
 /// 200 KiB in one annotation: more than a file should hold, so it is grown from a case of 4,000 characters.
 #[test]
 fn a_value_of_200_kib_is_put_in_whole() {
     let mut case = case::read("long-parameter-value").expect("the case is there");
-    let grow = |value: &Value| {
-        let text = value.to_string().replace(&"x".repeat(4_000), &"x".repeat(200 * 1024));
-        serde_json::from_str::<Value>(&text).expect("still JSON")
-    };
     case.pod = grow(&case.pod);
     case.expected = case.expected.as_ref().map(grow);
-    run_case(&case, &Offline).unwrap_or_else(|failures| panic!("{}", failures.join("\n")));
+    run_case(&case, &Offline, |result| laws::check(&case, result, &Offline))
+        .unwrap_or_else(|failures| panic!("{}", failures.join("\n")));
+}
+
+fn grow(value: &Value) -> Value {
+    let text = value.to_string().replace(&"x".repeat(4_000), &"x".repeat(200 * 1024));
+    serde_json::from_str(&text).expect("still JSON")
 }
 
 /// 300 containers, ten times those of the case.
@@ -66,20 +72,46 @@ fn three_hundred_containers_keep_their_order() {
     };
     more(&mut case.pod, false);
     more(case.expected.as_mut().expect("expected"), true);
-    run_case(&case, &Offline).unwrap_or_else(|failures| panic!("{}", failures.join("\n")));
+    run_case(&case, &Offline, |result| laws::check(&case, result, &Offline))
+        .unwrap_or_else(|failures| panic!("{}", failures.join("\n")));
 }
 
-/// Runs one case one way and holds the result to what the case says and to the laws.
-fn run_case(case: &Case, way: &dyn Way) -> Result<(), Vec<String>> {
+/// Runs all cases and fails with all failing ones by name.
+fn run_all(run: impl Fn(&Case) -> Result<(), Vec<String>>) {
+    let cases = case::read_all();
+    let found = cases.len();
+    report(found, cases.into_iter().map(|(name, case)| (name, case.and_then(|case| run(&case)))));
+    assert!(found >= AT_LEAST || std::env::var_os("GOLDEN").is_some(), "only {found} golden cases found");
+}
+
+/// Runs one case one way and holds the result to what the case says, and an injected pod to `more`.
+fn run_case(case: &Case, way: &dyn Way, more: impl Fn(&CaseResult) -> Vec<String>) -> Result<(), Vec<String>> {
     let run = catch_unwind(AssertUnwindSafe(|| {
         let result = way.run(case, &case.pod)?;
         let mut failures = compare(case, &result);
         if failures.is_empty() && case.verdict == Verdict::Injected {
-            failures.extend(laws::check(case, &result, way));
+            failures.extend(more(&result));
         }
         if failures.is_empty() { Ok(()) } else { Err(failures) }
     }));
     run.unwrap_or_else(|panic| Err(vec![format!("panicked: {}", panic_text(panic.as_ref()))]))
+}
+
+/// The other way gives the same pod, byte for byte of patch and status.
+fn same_as_offline(case: &Case, result: &CaseResult) -> Vec<String> {
+    let offline = match Offline.run(case, &case.pod) {
+        Ok(offline) => offline,
+        Err(failures) => return failures,
+    };
+    let text = |result: &CaseResult| result.patch.as_ref().map(Value::to_string);
+    let mut failures = Vec::new();
+    if text(&offline) != text(result) {
+        failures.push(format!("the patch is not that of the offline way:\n{:?}\n{:?}", text(&offline), text(result)));
+    }
+    if let (Some(offline), Some(pod)) = (&offline.pod, &result.pod) {
+        failures.extend(compare_pods("the pod is not that of the offline way", offline, pod));
+    }
+    failures
 }
 
 /// What the case says against what came out.
@@ -130,12 +162,21 @@ fn differ(what: &str, expected: &[String], got: &[String]) -> Option<String> {
     (expected != got).then(|| format!("{what}: expected {expected:?}, got {got:?}"))
 }
 
-/// A readable difference of two pods, where there is one.
+/// A readable difference of two pods, where there is one; managedFields aside, which the engine does not read.
 fn compare_pods(what: &str, expected: &Value, got: &Value) -> Option<String> {
+    let (expected, got) = (without_managed_fields(expected), without_managed_fields(got));
     (expected != got).then(|| {
         let text = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
-        format!("{what} (left expected, right got):\n{}", StrComparison::new(&text(expected), &text(got)))
+        format!("{what} (left expected, right got):\n{}", StrComparison::new(&text(&expected), &text(&got)))
     })
+}
+
+fn without_managed_fields(pod: &Value) -> Value {
+    let mut pod = pod.clone();
+    if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+    }
+    pod
 }
 
 fn sorted(list: &[String]) -> Vec<String> {

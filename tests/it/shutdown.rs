@@ -1,1 +1,292 @@
-//! (to be written)
+//! The real binary: how it starts, what it says, and how it ends.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pretty_assertions::assert_eq;
+use serde_json::json;
+
+use crate::support::client::client_config;
+use crate::support::{Client, Process, eventually, pause, pod, review};
+
+const ANY_PORTS: [&str; 2] = ["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];
+
+fn dev(directory: &Path, arguments: &[&str]) -> Process {
+    let process = Process::start(directory, &[&["serve", "--dev"], &ANY_PORTS[..], arguments].concat());
+    process.wait_for_log("ready");
+    process
+}
+
+/// The address that the log gives for a listener.
+fn address(process: &Process, listener: &str) -> std::net::SocketAddr {
+    let log = process.stderr();
+    let found = log.split(&format!("{listener}=")).nth(1).and_then(|rest| rest.split_whitespace().next());
+    found.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address of {listener} in {log}"))
+}
+
+/// Starts `serve` expecting it to fail: exit code 1, nothing on standard output, and these lines at the end of standard error.
+fn refused(directory: &Path, arguments: &[&str]) -> String {
+    let (code, stdout, stderr) = Process::run(directory, &[&["serve"], arguments].concat());
+    assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+    stderr
+}
+
+#[test]
+fn both_signals_end_it_cleanly() {
+    for signal in ["TERM", "INT"] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut process = dev(directory.path(), &[]);
+        let start = Instant::now();
+        process.signal(signal);
+        assert_eq!(process.wait().code(), Some(0), "{}", process.stderr());
+        assert!(start.elapsed() < Duration::from_secs(3), "--dev ends without delay: {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut process = dev(directory.path(), &["--shutdown-delay=1m"]);
+        let admin = address(&process, "admin");
+        process.signal("TERM");
+        process.wait_for_log("shutting down");
+        let status = |path: &str| Client::connect_plain(admin).expect("a connection").get(path).status;
+        assert_eq!((status("/livez"), status("/readyz")), (200, 503));
+        // Two signals in one moment count as one.
+        pause(Duration::from_millis(100));
+        assert!(process.is_running());
+        process.signal(signal);
+        assert_eq!(process.wait().code(), Some(code), "{}", process.stderr());
+    }
+}
+
+/// `timeout(1)` signals a process and then its group.
+#[test]
+fn the_echo_of_a_signal_is_no_second_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut process = dev(directory.path(), &["--shutdown-delay=300ms"]);
+    let twice = format!("kill -TERM {0}; kill -TERM {0}", process.id());
+    assert!(Command::new("sh").args(["-c", &twice]).status().expect("sh(1) runs").success());
+    assert_eq!(process.wait().code(), Some(0), "{}", process.stderr());
+}
+
+#[test]
+fn the_delay_is_kept() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut process = dev(directory.path(), &["--shutdown-delay=700ms"]);
+    let start = Instant::now();
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0));
+    assert!((700..5_000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+}
+
+#[test]
+fn it_says_what_it_serves() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let process = dev(directory.path(), &[]);
+    let log = process.stderr();
+    for part in ["log-collector", "proxy", "without a cluster", "Automatic templates do not apply"] {
+        assert!(log.contains(part), "{part:?} is missing in {log}");
+    }
+    let admin = address(&process, "admin");
+    let verbose = Client::connect_plain(admin).expect("a connection").get("/readyz?verbose");
+    assert_eq!(
+        (verbose.status, verbose.text().as_str()),
+        (200, "[+]templates ok\n[+]certificate ok\n[+]tls-self-call ok\n[+]shutdown ok\nok\n")
+    );
+    let metrics = Client::connect_plain(admin).expect("a connection").get("/metrics").text();
+    assert!(metrics.contains("outrigger_templates{state=\"active\"} 2\n"), "{metrics}");
+    assert!(
+        metrics.contains("outrigger_admission_request_duration_seconds_count 0\n"),
+        "the call to itself does not count: {metrics}"
+    );
+    let expiry = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("outrigger_certificate_expiry_timestamp_seconds{certificate=\"serving\"} "));
+    assert!(
+        expiry.and_then(|expiry| expiry.parse::<u64>().ok()).is_some_and(|expiry| expiry > 1_700_000_000),
+        "{metrics}"
+    );
+}
+
+/// What `--dev` prints is pasted into a shell as it stands.
+#[test]
+fn the_printed_line_works_when_pasted() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        eprintln!("SKIPPED the_printed_line_works_when_pasted: there is no curl");
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let process = dev(directory.path(), &["--dev-dir", "it's a directory"]);
+    eventually("the line", || process.stdout().contains("/mutate'\n"));
+    let output =
+        Command::new("sh").args(["-c", &process.stdout()]).current_dir(directory.path()).output().expect("sh(1) runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    assert_eq!(answer["response"]["allowed"], true);
+    assert_eq!(answer["response"]["auditAnnotations"]["templates"], "log-collector");
+    assert!(answer["response"]["patch"].is_string());
+    process.wait_for_log("injected");
+    let line = process.stderr().lines().find(|line| line.contains("injected")).expect("a line").to_owned();
+    for part in ["namespace=\"demo\"", "web-6f7d8c9b5d-*", "log-collector", "dry_run=false", "duration_us="] {
+        assert!(line.contains(part), "{part} is missing in {line}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_one_clear_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let directory = tempfile::tempdir().expect("a directory");
+    for (flag, other, name) in [("listen", "admin-listen", "webhook"), ("admin-listen", "listen", "admin")] {
+        let stderr =
+            refused(directory.path(), &["--dev", &format!("--{flag}={address}"), &format!("--{other}=127.0.0.1:0")]);
+        let last = stderr.lines().last().unwrap_or_default();
+        for part in [format!("cannot listen on {address} ({name})"), "in use".to_owned(), format!("--{flag}")] {
+            assert!(last.contains(&part), "{part:?} is missing in {last:?}");
+        }
+    }
+}
+
+#[test]
+fn an_unreadable_certificate_or_key_is_one_clear_line() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(directory.path().join("templates")).expect("a directory");
+    let arguments = ["--tls-cert=no.crt", "--tls-key=no.key", "--templates=templates"];
+    let stderr = refused(directory.path(), &arguments);
+    assert!(
+        stderr.lines().last().is_some_and(|line| line.contains("certificate \"no.crt\": No such file")),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_directory_of_templates_that_cannot_be_read_is_one_clear_line() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let stderr = refused(directory.path(), &["--dev", "--templates=no/such"]);
+    assert!(stderr.lines().last().is_some_and(|line| line.contains("\"no/such\": No such file")), "{stderr}");
+}
+
+const GOOD: &str = "apiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {name: good}\nspec:\n  sidecars: [{name: good, image: \"registry.example/good:1\"}]\n";
+
+#[test]
+fn broken_templates_are_all_listed_where_the_operator_is_strict() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let templates = directory.path().join("t");
+    std::fs::create_dir(&templates).expect("a directory");
+    std::fs::write(templates.join("good.yaml"), GOOD).expect("a file");
+    std::fs::write(templates.join("a.yaml"), GOOD.replace("good", "a").replace("sidecars", "sidecar")).expect("a file");
+    std::fs::write(templates.join("b.yaml"), "metadata: [\n").expect("a file");
+    std::fs::write(templates.join("c.yaml"), [0xff]).expect("a file");
+    let stderr = refused(directory.path(), &["--dev", "--templates=t"]);
+    for file in ["t/a.yaml:5:", "t/b.yaml:", "t/c.yaml: cannot read the file"] {
+        assert!(stderr.lines().any(|line| line.contains(file)), "{file} is missing in {stderr}");
+    }
+    assert!(!directory.path().join(".outrigger").exists(), "nothing is made before the templates are good");
+}
+
+#[test]
+fn a_broken_template_takes_no_other_with_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name);
+    std::fs::create_dir(path("t")).expect("a directory");
+    std::fs::write(path("t/good.yaml"), GOOD).expect("a file");
+    std::fs::write(path("t/bad.yaml"), GOOD.replace("good", "bad").replace("sidecars", "sidecar")).expect("a file");
+    let mut made = dev(directory.path(), &[]);
+    made.signal("TERM");
+    made.wait();
+    let arguments = [
+        "serve",
+        "--tls-cert=.outrigger/tls.crt",
+        "--tls-key=.outrigger/tls.key",
+        "--templates=t",
+        "--log-format=json",
+    ];
+    let mut process =
+        Process::start(directory.path(), &[&arguments, &ANY_PORTS[..], &["--shutdown-delay=0s"]].concat());
+    process.wait_for_log("\"message\":\"ready\"");
+    let log = process.stderr();
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect("JSON lines")).collect();
+    let loaded = lines.iter().find(|line| line["message"] == "templates loaded").expect("a line");
+    assert_eq!((&loaded["names"], &loaded["broken"]), (&"good".into(), &1.into()), "{log}");
+    assert!(
+        lines.iter().any(|line| line["problem"].as_str().is_some_and(|problem| problem.starts_with("t/bad.yaml:5:"))),
+        "{log}"
+    );
+    let listening = lines.iter().find(|line| line["message"] == "listening").expect("a line");
+    let admin = listening["admin"].as_str().and_then(|address| address.parse().ok()).expect("an address");
+    let verbose = Client::connect_plain(admin).expect("a connection").get("/readyz?verbose");
+    assert_eq!(verbose.status, 200);
+    assert!(verbose.text().contains("[!]template t/bad.yaml:5:"), "{}", verbose.text());
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0));
+}
+
+#[test]
+fn an_unknown_flag_is_wrong_usage() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (code, stdout, stderr) = Process::run(directory.path(), &["serve", "--dev", "--lissten=127.0.0.1:1"]);
+    assert_eq!((code, stdout.as_str()), (Some(2), ""));
+    assert!(stderr.contains("'--lissten'") && stderr.contains("--listen"), "{stderr}");
+}
+
+#[test]
+fn every_wrong_setting_is_listed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let stderr = refused(directory.path(), &["--dev", "--listen=x", "--log-level=loud"]);
+    assert!(
+        stderr.contains("--listen: \"x\": expected ADDRESS:PORT") && stderr.contains("--log-level: \"loud\": expected"),
+        "{stderr}"
+    );
+}
+
+const CANARY: &str = "s3cr3t-canary";
+
+/// Pods with the canary in every value, and what each is answered.
+fn pods_with_canaries() -> Vec<(serde_json::Value, &'static str)> {
+    let with = |annotations: serde_json::Value| {
+        let mut pod = pod(&annotations);
+        pod["spec"]["containers"][0]["image"] = json!(CANARY);
+        pod["spec"]["containers"][0]["args"] = json!([CANARY]);
+        pod["spec"]["containers"][0]["env"] = json!([{"name": "TOKEN", "value": CANARY}]);
+        pod
+    };
+    vec![
+        (with(json!({"outrigger.dev/inject": "log-collector", "note": CANARY})), "injected"),
+        (with(json!({"outrigger.dev/inject": CANARY})), "denied"),
+        (with(json!({"outrigger.dev/inject": "log-collector", "outrigger.dev/containers": CANARY})), "denied"),
+        (
+            with(json!({"outrigger.dev/inject": "log-collector", "log-collector.outrigger.dev/logDir": CANARY})),
+            "denied",
+        ),
+        (with(json!({"note": CANARY})), "skipped"),
+    ]
+}
+
+/// What is said of a pod to its author may quote it; what operators see must not.
+#[test]
+fn no_value_of_a_pod_is_ever_logged_or_counted() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let process = dev(directory.path(), &["--log-level=trace"]);
+    let ca = std::fs::read(directory.path().join(".outrigger/ca.crt")).expect("an authority");
+    let mut client = Client::connect(address(&process, "webhook"), Arc::new(client_config(&ca))).expect("a connection");
+    let mut in_answers = 0;
+    for (pod, result) in pods_with_canaries() {
+        let answer = client.post(review(&pod).to_string().as_bytes());
+        assert_eq!(answer.json()["response"]["auditAnnotations"]["result"], result, "{}", answer.text());
+        in_answers += answer.text().matches(CANARY).count();
+    }
+    let broken = client.post(format!("{{\"apiVersion\": {{\"{CANARY}\": 1}}}}").as_bytes());
+    assert_eq!(broken.status, 400);
+    assert!(in_answers > 0, "the canary got as far as the answers");
+    let metrics = Client::connect_plain(address(&process, "admin")).expect("a connection").get("/metrics").text();
+    eventually("the lines of all requests", || process.stderr().matches("decision").count() == 6);
+    assert!(!process.stderr().contains(CANARY), "{}", process.stderr());
+    assert!(!metrics.contains(CANARY), "{metrics}");
+}

@@ -3,15 +3,15 @@
 //! The interpreter knows neither, so [`super::rewrite`] makes every loop call [`step`] and [`range`].
 
 use cel::objects::{Key, Value};
-use cel::{ExecutionError, ResolveResult};
-use std::cell::Cell;
+use cel::{ExecutionError, FunctionContext, ResolveResult};
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Turns of all loops of one evaluation.
 pub const MAX_STEPS: u32 = 100_000;
-/// Items that one loop may go over: building a list costs the square of its length.
-pub const MAX_RANGE: usize = 5_000;
+/// Items that one loop may go over.
+pub const MAX_RANGE: usize = 10_000;
 /// Time of one evaluation, in milliseconds.
 pub const MAX_MILLISECONDS: u64 = 100;
 
@@ -29,7 +29,40 @@ thread_local! {
 pub fn guarded(clock: Option<fn() -> u64>, evaluate: impl FnOnce() -> ResolveResult) -> ResolveResult {
     let deadline = clock.map(|now| (now, now().saturating_add(MAX_MILLISECONDS)));
     BUDGET.set(Budget { steps: MAX_STEPS, deadline });
+    LISTS.with_borrow_mut(Vec::clear);
     catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| Err(error("the expression cannot be evaluated")))
+}
+
+thread_local! {
+    /// The lists that loops are collecting, the innermost last.
+    static LISTS: RefCell<Vec<Vec<Value>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Starts a list; the number is how it is named until it ends.
+pub fn begin(_: &FunctionContext<'_, '_>) -> ResolveResult {
+    LISTS.with_borrow_mut(|lists| {
+        lists.push(Vec::new());
+        Ok(Value::Int(i64::try_from(lists.len() - 1).unwrap_or(i64::MAX)))
+    })
+}
+
+/// Adds an item. What a loop inside left behind when it failed is dropped.
+pub fn push(list: i64, item: Value) -> ResolveResult {
+    let index = usize::try_from(list).map_err(|_| error("no such list"))?;
+    LISTS.with_borrow_mut(|lists| {
+        lists.truncate(index + 1);
+        lists.get_mut(index).ok_or_else(|| error("no such list"))?.push(item);
+        Ok(Value::Int(list))
+    })
+}
+
+/// Ends a list and gives it.
+pub fn end(list: i64) -> ResolveResult {
+    let index = usize::try_from(list).map_err(|_| error("no such list"))?;
+    LISTS.with_borrow_mut(|lists| {
+        lists.truncate(index + 1);
+        lists.pop().map(|items| Value::List(Arc::new(items))).ok_or_else(|| error("no such list"))
+    })
 }
 
 /// Counts one turn of a loop and gives back its condition.
@@ -41,7 +74,7 @@ pub fn step(condition: Value) -> ResolveResult {
     budget.steps -= 1;
     BUDGET.set(budget);
     match budget.deadline {
-        Some((now, deadline)) if budget.steps % 64 == 0 && now() > deadline => {
+        Some((now, deadline)) if budget.steps.is_multiple_of(64) && now() > deadline => {
             Err(error(&format!("the expression takes longer than {MAX_MILLISECONDS} ms")))
         }
         _ => Ok(condition),

@@ -19,6 +19,9 @@ pub fn library() -> Context<'static> {
     context.add_function("max", max);
     context.add_function(rewrite::RANGE, bound::range);
     context.add_function(rewrite::STEP, bound::step);
+    context.add_function(rewrite::BEGIN, bound::begin);
+    context.add_function(rewrite::PUSH, bound::push);
+    context.add_function(rewrite::END, bound::end);
     context
 }
 

@@ -44,8 +44,8 @@ pub struct Expression {
 /// Why an expression gave no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EvaluationError {
-    /// The pod, its app container or its namespace lacks this key.
-    MissingKey(String),
+    /// The pod, its app container or its namespace lacks a key.
+    MissingKey { owner: &'static str, key: String },
     /// Anything else, in one line.
     Failed(String),
 }
@@ -85,10 +85,9 @@ impl Expression {
     }
 
     fn missing(&self, key: &str) -> EvaluationError {
-        if self.reads.touches_objects() {
-            EvaluationError::MissingKey(key.to_owned())
-        } else {
-            EvaluationError::Failed(format!("no such key {key:?}"))
+        match self.reads.owner() {
+            Some(owner) => EvaluationError::MissingKey { owner, key: key.to_owned() },
+            None => EvaluationError::Failed(format!("no such key {key:?}")),
         }
     }
 

@@ -4,6 +4,8 @@
 //! * `a.?b` becomes `a[?"b"]`: the interpreter fails on a missing field, where CEL has `optional.none()`.
 //! * Each comprehension's range goes through `@range`, which sorts the keys of a map (maps iterate in random order).
 //! * Each turn of a loop goes through `@step`, which counts it (the interpreter has no cost limit).
+//! * `map` and `filter` collect through `@begin`, `@push` and `@end`: the interpreter copies the list at each turn, which makes
+//!   a loop cost the square of its length.
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators};
 
@@ -11,6 +13,11 @@ use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, Select
 pub(super) const RANGE: &str = "@range";
 /// Function that each turn of a comprehension goes through.
 pub(super) const STEP: &str = "@step";
+
+/// Functions by which a list is collected.
+pub(super) const BEGIN: &str = "@begin";
+pub(super) const PUSH: &str = "@push";
+pub(super) const END: &str = "@end";
 
 pub(super) fn rewrite(node: &mut IdedExpr) {
     children_mut(node, &mut rewrite);
@@ -22,6 +29,11 @@ pub(super) fn rewrite(node: &mut IdedExpr) {
         Expr::Comprehension(comprehension) => {
             wrap(&mut comprehension.iter_range, RANGE);
             wrap(&mut comprehension.loop_cond, STEP);
+            if collects(&comprehension.accu_init) && push_instead(&mut comprehension.loop_step, &comprehension.accu_var)
+            {
+                comprehension.accu_init.expr = call(BEGIN, Vec::new());
+                wrap(&mut comprehension.result, END);
+            }
         }
         _ => {}
     }
@@ -36,7 +48,32 @@ fn index(select: SelectExpr) -> Expr {
 fn wrap(node: &mut IdedExpr, function: &str) {
     let inner = std::mem::take(node);
     node.id = inner.id;
-    node.expr = Expr::Call(CallExpr { func_name: function.to_owned(), target: None, args: vec![inner] });
+    node.expr = call(function, vec![inner]);
+}
+
+fn call(function: &str, args: Vec<IdedExpr>) -> Expr {
+    Expr::Call(CallExpr { func_name: function.to_owned(), target: None, args })
+}
+
+/// Whether a loop begins with an empty list.
+fn collects(accu_init: &IdedExpr) -> bool {
+    matches!(&accu_init.expr, Expr::List(list) if list.elements.is_empty())
+}
+
+/// `@result + [item]` becomes `@push(@result, item)`, also as the first branch of a filter; whether it was that.
+fn push_instead(step: &mut IdedExpr, accu_var: &str) -> bool {
+    let Expr::Call(step) = &mut step.expr else { return false };
+    match (step.func_name.as_str(), step.args.as_mut_slice()) {
+        (operators::CONDITIONAL, [_, then, _]) => push_instead(then, accu_var),
+        (operators::ADD, [accu, items]) if matches!(&accu.expr, Expr::Ident(name) if name == accu_var) => {
+            let Expr::List(list) = &mut items.expr else { return false };
+            let Some(item) = list.elements.pop() else { return false };
+            *items = item;
+            PUSH.clone_into(&mut step.func_name);
+            true
+        }
+        _ => false,
+    }
 }
 
 fn children_mut(node: &mut IdedExpr, visit: &mut dyn FnMut(&mut IdedExpr)) {

@@ -10,9 +10,19 @@ use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operat
 pub struct Reads(Vec<(Root, Vec<String>)>);
 
 impl Reads {
-    /// Whether any of the real objects (pod, containers, namespace) is read.
-    pub fn touches_objects(&self) -> bool {
-        self.0.iter().any(|(root, _)| !matches!(root, Root::Params | Root::Cluster))
+    /// Which real object is read, in words, if one is: a key that is missing is its own.
+    pub fn owner(&self) -> Option<&'static str> {
+        let reads = |root: Root| self.of(root).next().is_some();
+        let owners = [
+            (reads(Root::App) || reads(Root::Apps), "the app container"),
+            (reads(Root::Namespace), "the namespace"),
+            (reads(Root::Pod), "the pod"),
+        ];
+        let mut read = owners.iter().filter(|(reads, _)| *reads).map(|(_, owner)| *owner);
+        match (read.next(), read.next()) {
+            (Some(_), Some(_)) => Some("the pod"),
+            (only, _) => only,
+        }
     }
 
     /// Paths read below `root`.

@@ -37,7 +37,8 @@ impl<'a> Claims<'a> {
     pub fn find(&mut self, place: &str, key: MergeKey, found: Option<&'a Value>, item_key: &str) -> Option<&'a Value> {
         let items = found.and_then(Value::as_array)?;
         if items.len() <= 4 {
-            return items.iter().find(|item| key.value(item) == item_key);
+            // Of two items with one key the last counts.
+            return items.iter().rev().find(|item| key.value(item) == item_key);
         }
         if !self.indexes.contains_key(place) {
             let index = items.iter().map(|item| (key.value(item).into_owned(), item)).collect();
@@ -129,9 +130,21 @@ fn shown_or_nothing(value: Option<&Value>) -> String {
 }
 
 fn shown(value: &Value) -> String {
+    const LONGEST: usize = 80;
     match value {
         Value::String(text) => quote(text),
-        other => quote(&other.to_string()),
+        // An environment variable: the name stands in the place already.
+        Value::Object(fields) if fields.len() == 2 && fields.contains_key("name") && fields.contains_key("value") => {
+            shown(&fields["value"])
+        }
+        other => {
+            let json = other.to_string();
+            let mut short: String = json.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+            if json.chars().nth(LONGEST).is_some() {
+                short.push('…');
+            }
+            short
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Sidecars and init containers: whether the pod has them, where they go, and `image: auto` overrides.
 
 use super::claims::escape;
-use super::{Edit, Parties, Planner, keys};
+use super::{Edit, Parties, Planner, harden, keys};
 use crate::inject::NativeSidecars;
 use crate::inject::field::quote;
 use crate::inject::overlay::text;
@@ -157,6 +157,7 @@ impl<'a> Planner<'a> {
         let found = self.placement.names.get(name.as_str()).copied();
         match found {
             None => {
+                let wanted = self.hardened(owner, wanted);
                 if self.claim(owner, &claimed, &wanted, None) {
                     self.record(owner, list, name);
                     self.place(owner, wanted, list, order);
@@ -170,6 +171,7 @@ impl<'a> Planner<'a> {
                         self.fill(owner, &wanted, existing, found_list, index);
                     }
                 } else if found_list == list {
+                    let wanted = self.hardened(owner, wanted);
                     self.claim(owner, &claimed, &wanted, Some(existing));
                 } else {
                     let place = format!("{}/{}", found_list.field(), escape(&name));
@@ -185,6 +187,13 @@ impl<'a> Planner<'a> {
                 self.conflict(Parties::TemplateAndPod(owner), message);
             }
         }
+    }
+
+    fn hardened(&self, owner: usize, mut container: Value) -> Value {
+        if self.candidates[owner].template.hardened {
+            harden::harden(&mut container, self.os);
+        }
+        container
     }
 
     /// The name is taken in another list, where the template's container would not do its work.
@@ -243,19 +252,25 @@ impl<'a> Planner<'a> {
 
     /// The pod's fields and place win; the rest comes from the template.
     fn fill(&mut self, owner: usize, wanted: &Value, existing: &'a Value, list: ContainerList, index: usize) {
-        let (Some(wanted), Some(found)) = (wanted.as_object(), existing.as_object()) else { return };
+        let Some(found) = existing.as_object() else { return };
         let place = format!("{}/{}", list.field(), escape(text(existing, "name")));
         let pointer = format!("/spec/{}/{index}", list.field());
-        let mut rest = wanted.clone();
-        rest.remove("name");
+        // What hardening may fill in depends on the whole container.
+        let mut whole = wanted.clone();
+        overridden(&mut whole, existing);
+        let whole = self.hardened(owner, whole);
+        let mut rest = whole.as_object().cloned().unwrap_or_default();
         if list == ContainerList::Containers {
             // The place wins: among the containers it is no native sidecar.
             rest.remove("restartPolicy");
         }
-        if let Some(image) = rest.remove("image") {
-            self.plan.records[owner].replaced.insert(format!("{place}/image"), Value::from(AUTO));
-            self.plan.edits.push(Edit::Set { object: pointer.clone(), key: "image".to_owned(), value: image });
-        }
+        rest.remove("image");
+        self.plan.records[owner].replaced.insert(format!("{place}/image"), Value::from(AUTO));
+        self.plan.edits.push(Edit::Set {
+            object: pointer.clone(),
+            key: "image".to_owned(),
+            value: wanted["image"].clone(),
+        });
         self.fill_object(owner, &place, &pointer, &rest, found);
     }
 
@@ -281,7 +296,7 @@ impl<'a> Planner<'a> {
                         value: value.clone(),
                     });
                 }
-                (Some(Value::Object(inner)), Value::Object(value)) => {
+                (Some(Value::Object(inner)), Value::Object(value)) if !keys::is_atomic(key) => {
                     self.touch(owner, &place, found.get(key));
                     self.fill_object(owner, &place, &pointer_of_key, value, inner);
                 }
@@ -313,4 +328,23 @@ fn with_restart_policy(sidecar: &Value, native: bool) -> Value {
         }
     }
     sidecar
+}
+
+/// Lays the pod's fields over the template's container; lists keep the template's items too.
+fn overridden(wanted: &mut Value, found: &Value) {
+    match (wanted, found) {
+        (Value::Object(wanted), Value::Object(found)) => {
+            if keys::HANDLERS.iter().any(|handler| found.contains_key(*handler)) {
+                wanted.retain(|key, _| !keys::HANDLERS.contains(&key.as_str()));
+            }
+            for (key, value) in found.iter().filter(|(_, value)| !value.is_null()) {
+                match wanted.get_mut(key) {
+                    Some(own) if !keys::is_atomic(key) => overridden(own, value),
+                    _ => drop(wanted.insert(key.clone(), value.clone())),
+                }
+            }
+        }
+        (Value::Array(_), Value::Array(_)) => {}
+        (wanted, found) => *wanted = found.clone(),
+    }
 }

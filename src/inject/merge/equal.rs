@@ -31,11 +31,11 @@ fn same_object(parent: &str, wanted: &Map<String, Value>, found: &Map<String, Va
     let quantities = matches!(parent, "limits" | "requests");
     let kept = wanted.iter().all(|(key, value)| match found.get(key) {
         Some(other) => same_field(if quantities { "quantity" } else { key }, value, other),
-        None => is_empty(value) || is_default(parent, key, value, wanted),
+        None => is_absent(parent, key, value) || is_default(parent, key, value, wanted),
     });
-    kept && found
-        .iter()
-        .all(|(key, value)| wanted.contains_key(key) || is_empty(value) || is_default(parent, key, value, wanted))
+    kept && found.iter().all(|(key, value)| {
+        wanted.contains_key(key) || is_absent(parent, key, value) || is_default(parent, key, value, wanted)
+    })
 }
 
 /// A resource with a limit and no request gets the limit as its request.
@@ -63,6 +63,21 @@ fn same_list(field: &str, wanted: &[Value], found: &[Value]) -> bool {
 /// Two spellings of one quantity, in the fields that hold quantities.
 fn same_quantity(field: &str, wanted: &Value, found: &Value) -> bool {
     matches!(field, "quantity" | "sizeLimit" | "divisor") && quantity::same(wanted, found)
+}
+
+/// Fields for which false and 0 are said, not left out: pointers in Kubernetes' Go types. So is all of a securityContext.
+const SAID: [&str; 5] = [
+    "tolerationSeconds",
+    "terminationGracePeriodSeconds",
+    "automountServiceAccountToken",
+    "enableServiceLinks",
+    "optional",
+];
+
+/// Whether the field might as well not be there.
+fn is_absent(parent: &str, key: &str, value: &Value) -> bool {
+    let said = parent == "securityContext" || SAID.contains(&key);
+    is_empty(value) && !(said && matches!(value, Value::Bool(_) | Value::Number(_)))
 }
 
 /// What Go leaves out when it writes JSON.

@@ -45,6 +45,14 @@ pub fn of(list: &str) -> Option<MergeKey> {
     TABLE.iter().find(|(name, _)| *name == list).map(|(_, key)| *key)
 }
 
+/// Whether a map is one choice with its details, so that two of them cannot be mixed.
+pub fn is_atomic(map: &str) -> bool {
+    matches!(map, "seccompProfile" | "appArmorProfile")
+}
+
+/// What a probe or a lifecycle hook does: one of these.
+pub const HANDLERS: [&str; 5] = ["exec", "httpGet", "tcpSocket", "grpc", "sleep"];
+
 impl MergeKey {
     /// The key of one item, as text.
     pub fn value<'a>(&self, item: &'a Value) -> Cow<'a, str> {

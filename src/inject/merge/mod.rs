@@ -9,6 +9,7 @@ pub mod keys;
 mod apply;
 mod claims;
 mod containers;
+mod harden;
 mod pod_fields;
 mod ports;
 
@@ -16,6 +17,7 @@ use super::NativeSidecars;
 use super::overlay::Overlay;
 use super::pod::{ContainerList, PodDocument};
 use super::template::Template;
+use super::template::spec::OperatingSystem;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
@@ -78,8 +80,8 @@ pub struct Plan {
 }
 
 /// Plans the merge of all candidates into the pod.
-pub fn plan(pod: &PodDocument, candidates: &[Candidate<'_>], native: NativeSidecars) -> Plan {
-    let mut planner = Planner::new(pod, candidates, native);
+pub fn plan(pod: &PodDocument, candidates: &[Candidate<'_>], native: NativeSidecars, os: OperatingSystem) -> Plan {
+    let mut planner = Planner::new(pod, candidates, native, os);
     for owner in 0..candidates.len() {
         planner.volumes(owner);
         planner.app(owner);
@@ -94,15 +96,24 @@ struct Planner<'a> {
     pod: &'a PodDocument,
     candidates: &'a [Candidate<'a>],
     native: NativeSidecars,
+    os: OperatingSystem,
     claims: Claims<'a>,
     plan: Plan,
     placement: containers::Placement<'a>,
 }
 
 impl<'a> Planner<'a> {
-    fn new(pod: &'a PodDocument, candidates: &'a [Candidate<'a>], native: NativeSidecars) -> Self {
+    fn new(pod: &'a PodDocument, candidates: &'a [Candidate<'a>], native: NativeSidecars, os: OperatingSystem) -> Self {
         let plan = Plan { records: vec![Record::default(); candidates.len()], ..Plan::default() };
-        Self { pod, candidates, native, claims: Claims::default(), plan, placement: containers::Placement::new(pod) }
+        Self {
+            pod,
+            candidates,
+            native,
+            os,
+            claims: Claims::default(),
+            plan,
+            placement: containers::Placement::new(pod),
+        }
     }
 
     fn overlay(&self, owner: usize) -> &'a Overlay {

@@ -32,7 +32,10 @@ impl<'a> Planner<'a> {
                     self.add_keys(owner, &below, key, &new);
                     self.append(&pointer_below, new);
                 }
-                Value::Object(fields) if existing.is_none_or(|existing| existing.is_object() || existing.is_null()) => {
+                Value::Object(fields)
+                    if !keys::is_atomic(key)
+                        && existing.is_none_or(|existing| existing.is_object() || existing.is_null()) =>
+                {
                     if !fields.is_empty() {
                         self.touch(owner, &below, existing);
                         self.merge_object(owner, &below, &pointer_below, fields, existing, Depth::Below);
@@ -55,8 +58,9 @@ impl<'a> Planner<'a> {
         depth: Depth,
     ) {
         let unset = existing.is_none_or(|value| value.is_null() || (depth == Depth::Spec && is_filled_in(key, value)));
-        let same = unset && existing == Some(wanted);
-        if same || !self.claim(owner, place, wanted, existing.filter(|_| !unset)) {
+        // What is filled in and wanted just so is there, but it is claimed all the same: another template may want otherwise.
+        let there = existing.filter(|existing| !unset || *existing == wanted);
+        if !self.claim(owner, place, wanted, there) {
             return;
         }
         match existing {

@@ -3,16 +3,17 @@
 //! Invariant: [`Template::compile`] gives a template or problems, never both; what exists can be rendered.
 
 use super::spec::{
-    ContainerSelection, Hardened, InjectionMode, OnConflict, OnError, OperatingSystem, PlacementSpec, TemplateSpec,
+    ContainerSelection, InjectionMode, OnConflict, OnError, OperatingSystem, ParameterSpec, PlacementSpec, TemplateSpec,
 };
-use super::tree::{Node, RenderError, Renderer};
-use crate::inject::expression::{Expression, Reads, Root, Scope};
+use super::tree::{Known, Node, RenderError, Renderer};
+use crate::inject::expression::{EvaluationError, Expression, Reads, Root, Scope};
 use crate::inject::field::{FieldError, FieldPath, quote};
 use crate::inject::names;
 use crate::inject::overlay::{Overlay, items, text};
 use crate::inject::parameters::{self, Parameter};
 use crate::inject::schema::{self, SchemaRef};
 use crate::inject::template::selector::LabelSelector;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,8 @@ pub struct Template {
     pub placement: PlacementSpec,
     pub on_conflict: OnConflict,
     pub on_error: OnError,
+    /// Whether containers are made to fit Pod Security "restricted".
+    pub hardened: bool,
     body: Body,
     /// What body and conditions read.
     reads: Reads,
@@ -71,29 +74,36 @@ struct Body {
     labels: Node,
     annotations: Node,
     pod: Node,
-    hardened: bool,
 }
 
 impl Template {
-    /// Compiles the spec of one document whose shape is right; `raw` is that spec as JSON.
-    pub fn compile(name: &str, origin: &str, spec: TemplateSpec, raw: &Value) -> Result<Self, Vec<FieldError>> {
-        let mut errors = Vec::new();
+    /// Compiles the spec of one document. `raw` is that spec as JSON, `spec` the same when its shape is right: without it
+    /// there is no template, but everything else that is wrong is still found.
+    pub fn compile(
+        name: &str,
+        origin: &str,
+        spec: Option<TemplateSpec>,
+        raw: &Value,
+    ) -> Result<Option<Self>, Vec<FieldError>> {
         let path = FieldPath::root().child("spec");
-        let parameters = compile_parameters(&spec, &path, &mut errors);
-        let names: Vec<&str> = spec.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
-        let matching = Matching::compile(&spec, &path.child("match"), &names, &mut errors);
-        let body = Body::compile(spec.hardened, raw, &path, &names, &mut errors);
-        check_settings(&spec, &path, &mut errors);
+        let (parts, mut errors) = Parts::compile(raw, &path);
+        let Some(spec) = spec.filter(|spec| {
+            check_settings(spec, &path, &mut errors);
+            errors.is_empty()
+        }) else {
+            errors.extend(parts.check_with_samples());
+            return if errors.is_empty() { Ok(None) } else { Err(errors) };
+        };
         let mut reads = Reads::default();
-        body.collect_reads(&mut reads);
+        parts.body.collect_reads(&mut reads);
         let mut template = Self {
             name: name.to_owned(),
             revision: revision(raw),
             origin: origin.to_owned(),
             description: spec.description,
             mode: spec.injection,
-            matching,
-            parameters,
+            matching: parts.matching,
+            parameters: parts.parameters,
             selection: spec.app.containers,
             select_init_containers: spec.app.init_containers,
             take_volume_mounts: spec.from_app.volume_mounts,
@@ -101,30 +111,13 @@ impl Template {
             placement: spec.placement,
             on_conflict: spec.on_conflict,
             on_error: spec.on_error,
-            body,
+            hardened: spec.hardened.0,
+            body: parts.body,
             reads,
             rendered: None,
         };
-        if errors.is_empty() {
-            template.render_with_defaults(&mut errors);
-        }
-        if errors.is_empty() { Ok(template) } else { Err(errors) }
-    }
-
-    /// What is wrong with the expressions and names of a spec whose shape is wrong: a document's problems are listed at once.
-    pub(super) fn survey(raw: &Value) -> Vec<FieldError> {
-        let mut errors = Vec::new();
-        let names: Vec<&str> = items(raw, "parameters").iter().map(|parameter| text(parameter, "name")).collect();
-        let body = Body::compile(Hardened(false), raw, &FieldPath::root().child("spec"), &names, &mut errors);
-        let overlay = Scope::with(
-            &BTreeMap::new(),
-            &Reads::default(),
-            None,
-            |_| None,
-            |scope| body.render(&mut Renderer::new(scope, &|_| false)),
-        );
-        errors.extend(overlay.check());
-        errors
+        template.render_with_defaults(&mut errors);
+        if errors.is_empty() { Ok(Some(template)) } else { Err(errors) }
     }
 
     /// Variables that the body reads.
@@ -164,11 +157,31 @@ impl Template {
                 (overlay, renderer.errors)
             },
         );
+        errors.extend(self.check_conditions(&defaults, &known));
         errors.extend(problems.iter().map(|problem| FieldError::new(problem.path.clone(), problem.fault())));
         errors.extend(overlay.check());
         if known(&self.reads) {
             self.rendered = Some(overlay);
         }
+    }
+
+    /// Conditions that read nothing but defaults can be judged at load.
+    fn check_conditions(&self, defaults: &BTreeMap<String, cel::Value>, known: Known<'_>) -> Vec<FieldError> {
+        let path = FieldPath::root().child("spec").child("match").child("conditions");
+        let conditions = self.matching.conditions.iter().enumerate();
+        let judged = conditions.filter(|(_, condition)| known(condition.expression.reads()));
+        let fault = |condition: &Condition| {
+            let reads = condition.expression.reads();
+            match Scope::with(defaults, reads, None, |_| None, |scope| condition.expression.evaluate(scope)) {
+                Ok(cel::Value::Bool(_)) => None,
+                Ok(other) => Some(format!("expected a boolean, found a {}", other.type_of())),
+                Err(EvaluationError::MissingKey { key: message, .. } | EvaluationError::Failed(message)) => {
+                    Some(message)
+                }
+            }
+        };
+        let error = |(index, message)| FieldError::new(path.index(index).child("expression"), message);
+        judged.filter_map(|(index, condition)| Some((index, fault(condition)?))).map(error).collect()
     }
 
     /// Whether the template is meant for pods of this operating system.
@@ -177,39 +190,61 @@ impl Template {
     }
 }
 
+/// What is compiled from the raw spec, one part independent of the other, so that all problems are found at once.
+struct Parts {
+    parameters: Vec<Parameter>,
+    matching: Matching,
+    body: Body,
+}
+
+impl Parts {
+    fn compile(raw: &Value, path: &FieldPath) -> (Self, Vec<FieldError>) {
+        let mut errors = Vec::new();
+        let names: Vec<&str> = items(raw, "parameters").iter().map(|parameter| text(parameter, "name")).collect();
+        let parameters = compile_parameters(raw, path, &mut errors);
+        let matching = Matching::compile(&raw["match"], &path.child("match"), &names, &mut errors);
+        let body = Body::compile(raw, path, &names, &mut errors);
+        (Self { parameters, matching, body }, errors)
+    }
+
+    /// Names and mounts, whatever the expressions would give.
+    fn check_with_samples(&self) -> Vec<FieldError> {
+        let render = |scope: &Scope<'_>| self.body.render(&mut Renderer::new(scope, &|_| false));
+        Scope::with(&BTreeMap::new(), &Reads::default(), None, |_| None, render).check()
+    }
+}
+
 impl Matching {
-    fn compile(spec: &TemplateSpec, path: &FieldPath, parameters: &[&str], errors: &mut Vec<FieldError>) -> Self {
-        let mut selector = |value: &Value, field: &str| {
-            LabelSelector::parse(value, &path.child(field)).unwrap_or_else(|problems| {
+    fn compile(raw: &Value, path: &FieldPath, parameters: &[&str], errors: &mut Vec<FieldError>) -> Self {
+        let mut selector = |field: &str| {
+            LabelSelector::parse(&raw[field], &path.child(field)).unwrap_or_else(|problems| {
                 errors.extend(problems);
                 LabelSelector::default()
             })
         };
-        let namespace_selector = selector(&spec.r#match.namespace_selector, "namespaceSelector");
-        let pod_selector = selector(&spec.r#match.pod_selector, "podSelector");
-        if spec.r#match.os.is_empty() {
+        let namespace_selector = selector("namespaceSelector");
+        let pod_selector = selector("podSelector");
+        let os = Vec::<OperatingSystem>::deserialize(&raw["os"]).unwrap_or_else(|_| vec![OperatingSystem::Linux]);
+        if os.is_empty() {
             errors.push(FieldError::new(path.child("os"), "expected at least one of \"linux\" and \"windows\""));
         }
         let mut conditions = Vec::new();
-        for (index, condition) in spec.r#match.conditions.iter().enumerate() {
+        for (index, condition) in items(raw, "conditions").iter().enumerate() {
+            let Some(source) = condition.get("expression").and_then(Value::as_str) else { continue };
             let path = path.child("conditions").index(index).child("expression");
-            match Expression::compile(&condition.expression, parameters) {
-                Ok(expression) => conditions.push(Condition { expression, message: condition.message.clone() }),
+            match Expression::compile(source, parameters) {
+                Ok(expression) => {
+                    conditions.push(Condition { expression, message: text(condition, "message").to_owned() })
+                }
                 Err(message) => errors.push(FieldError::new(path, message)),
             }
         }
-        Self { os: spec.r#match.os.clone(), namespace_selector, pod_selector, conditions }
+        Self { os, namespace_selector, pod_selector, conditions }
     }
 }
 
 impl Body {
-    fn compile(
-        hardened: Hardened,
-        raw: &Value,
-        path: &FieldPath,
-        parameters: &[&str],
-        errors: &mut Vec<FieldError>,
-    ) -> Self {
+    fn compile(raw: &Value, path: &FieldPath, parameters: &[&str], errors: &mut Vec<FieldError>) -> Self {
         let root = schema::template().child("spec");
         let mut compile = |fields: &[&str]| {
             let (mut value, mut path, mut schema): (Option<&Value>, FieldPath, Option<SchemaRef<'static>>) =
@@ -231,7 +266,6 @@ impl Body {
             labels: compile(&["metadata", "labels"]),
             annotations: compile(&["metadata", "annotations"]),
             pod: compile(&["pod"]),
-            hardened: hardened.0,
         }
     }
 
@@ -246,7 +280,7 @@ impl Body {
     }
 
     fn render(&self, renderer: &mut Renderer<'_>) -> Overlay {
-        let mut overlay = Overlay {
+        Overlay {
             sidecars: list(renderer.render(&self.sidecars)),
             init_containers: list(renderer.render(&self.init_containers)),
             volumes: list(renderer.render(&self.volumes)),
@@ -256,11 +290,7 @@ impl Body {
             labels: map(renderer.render(&self.labels)),
             annotations: map(renderer.render(&self.annotations)),
             pod: map(renderer.render(&self.pod)),
-        };
-        if self.hardened {
-            overlay.sidecars.iter_mut().chain(&mut overlay.init_containers).for_each(harden);
         }
-        overlay
     }
 }
 
@@ -278,28 +308,6 @@ fn map(value: Option<Value>) -> Map<String, Value> {
     }
 }
 
-/// Fills the four fields that Pod Security "restricted" asks of a container, where the container says nothing that forbids it.
-///
-/// See <https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>.
-fn harden(container: &mut Value) {
-    let Some(container) = container.as_object_mut() else { return };
-    let context = container.entry("securityContext").or_insert_with(|| Value::Object(Map::new()));
-    let Some(context) = context.as_object_mut() else { return };
-    let privileged = context.get("privileged") == Some(&Value::Bool(true));
-    let root = context.get("runAsUser").and_then(Value::as_i64) == Some(0);
-    if !privileged {
-        context.entry("allowPrivilegeEscalation").or_insert(Value::Bool(false));
-    }
-    if !root {
-        context.entry("runAsNonRoot").or_insert(Value::Bool(true));
-    }
-    context.entry("seccompProfile").or_insert_with(|| serde_json::json!({"type": "RuntimeDefault"}));
-    let capabilities = context.entry("capabilities").or_insert_with(|| Value::Object(Map::new()));
-    if let Some(capabilities) = capabilities.as_object_mut() {
-        capabilities.entry("drop").or_insert_with(|| serde_json::json!(["ALL"]));
-    }
-}
-
 /// Revision of a spec: everything of it counts.
 fn revision(spec: &Value) -> String {
     let digest = Sha256::digest(spec.to_string().as_bytes());
@@ -309,15 +317,19 @@ fn revision(spec: &Value) -> String {
     })
 }
 
-fn compile_parameters(spec: &TemplateSpec, path: &FieldPath, errors: &mut Vec<FieldError>) -> Vec<Parameter> {
-    let mut seen = BTreeMap::new();
+fn compile_parameters(raw: &Value, path: &FieldPath, errors: &mut Vec<FieldError>) -> Vec<Parameter> {
+    let mut seen = BTreeSet::new();
     let mut compiled = Vec::new();
-    for (index, parameter) in spec.parameters.iter().enumerate() {
+    for (index, parameter) in items(raw, "parameters").iter().enumerate() {
         let path = path.child("parameters").index(index);
-        if seen.insert(parameter.name.as_str(), index).is_some() {
-            errors.push(FieldError::new(path.child("name"), format!("duplicate name {}", quote(&parameter.name))));
+        let name = text(parameter, "name");
+        if !name.is_empty() && !seen.insert(name) {
+            errors.push(FieldError::new(path.child("name"), format!("duplicate name {}", quote(name))));
         }
-        compiled.push(Parameter::compile(parameter, &path, errors));
+        // A declaration of the wrong shape is listed by the schema.
+        if let Ok(spec) = ParameterSpec::deserialize(parameter) {
+            compiled.push(Parameter::compile(&spec, &path, errors));
+        }
     }
     compiled
 }

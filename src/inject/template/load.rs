@@ -16,8 +16,6 @@ use std::sync::Arc;
 
 /// Largest template, in bytes of its text.
 pub const MAX_TEMPLATE_BYTES: usize = document::MAX_TEMPLATE_BYTES;
-/// Largest text with several templates, in bytes.
-pub const MAX_SOURCE_BYTES: usize = 16 * MAX_TEMPLATE_BYTES;
 /// Most templates of one set.
 pub const MAX_TEMPLATES: usize = 5_000;
 
@@ -40,8 +38,13 @@ struct Loader {
 
 impl Loader {
     fn source(&mut self, source: &SourceText) {
-        if source.text.len() > MAX_SOURCE_BYTES {
-            let message = format!("{} bytes; a file of templates has at most {MAX_SOURCE_BYTES}", source.text.len());
+        let limit = MAX_TEMPLATE_BYTES * count_documents(&source.text);
+        if source.text.len() > limit {
+            let message = format!(
+                "{} KiB are more than the {} KiB that a template may have",
+                source.text.len() / 1024 + 1,
+                MAX_TEMPLATE_BYTES / 1024
+            );
             self.problems.push(without_place(&source.origin, message));
             return;
         }
@@ -64,15 +67,10 @@ impl Loader {
             self.warnings.extend(findings.warnings.iter().map(|warning| reporter.problem(warning)));
             errors.extend(findings.errors);
             errors.extend(document.value.get("spec").map(enumerated::check).unwrap_or_default());
-            errors.extend(check_name(name).filter(|error| !errors.iter().any(|known| known.path == error.path)));
+            errors = with_more(errors, check_name(name).into_iter().collect());
             match compile(name, origin, &document.value, errors.is_empty()) {
                 Ok(template) => compiled = template,
-                // What follows from a problem that is listed already would only be noise.
-                Err(more) => errors.extend(
-                    more.into_iter()
-                        .filter(|error| !errors.iter().any(|known| known.path == error.path))
-                        .collect::<Vec<_>>(),
-                ),
+                Err(more) => errors = with_more(errors, more),
             }
         }
         let mut problems: Vec<LoadProblem> = document
@@ -123,6 +121,11 @@ impl Loader {
     }
 }
 
+/// How many documents the text seems to hold: enough to bound it before it is read.
+fn count_documents(text: &str) -> usize {
+    1 + text.lines().filter(|line| line.starts_with("---")).count()
+}
+
 /// Compiles what can be compiled, so that wrong shapes and wrong expressions are listed together.
 fn compile(
     name: &str,
@@ -133,14 +136,21 @@ fn compile(
     let mut value = document.clone();
     drop_nulls(&mut value);
     let raw = value.get("spec").cloned().unwrap_or_default();
-    if !shape_is_right {
-        let errors = Template::survey(&raw);
-        return if errors.is_empty() { Ok(None) } else { Err(errors) };
-    }
-    match serde_json::from_value::<TemplateDocument>(value) {
-        Ok(parsed) => Template::compile(name, origin, parsed.spec, &raw).map(Some),
+    let parsed = shape_is_right.then(|| serde_json::from_value::<TemplateDocument>(value));
+    match parsed.transpose() {
+        Ok(parsed) => Template::compile(name, origin, parsed.map(|document| document.spec), &raw),
         Err(error) => Err(vec![FieldError::new(FieldPath::root(), error.to_string())]),
     }
+}
+
+/// What follows from a problem that is listed already would only be noise.
+fn with_more(mut errors: Vec<FieldError>, more: Vec<FieldError>) -> Vec<FieldError> {
+    let listed: Vec<String> = errors.iter().map(|error| error.path.to_string()).collect();
+    errors.extend(more.into_iter().filter(|error| {
+        let path = error.path.to_string();
+        !listed.iter().any(|known| path == *known || path.starts_with(&format!("{known}.")))
+    }));
+    errors
 }
 
 /// A null means absent, as everywhere in Kubernetes.
@@ -163,10 +173,8 @@ fn check_header(document: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let bytes = document.to_string().len();
     if bytes > MAX_TEMPLATE_BYTES {
-        errors.push(FieldError::new(
-            root.clone(),
-            format!("the template has {bytes} bytes as JSON; at most {MAX_TEMPLATE_BYTES} are allowed"),
-        ));
+        errors
+            .push(FieldError::new(root.clone(), format!("the template has {bytes} bytes as JSON, more than 256 KiB")));
     }
     let text = |field: &str| document.get(field).and_then(Value::as_str).unwrap_or_default();
     let version = text("apiVersion");
@@ -223,7 +231,7 @@ impl Reporter<'_> {
 
 fn unreadable(origin: &str, problem: &ParseProblem) -> LoadProblem {
     let Place { line, column } = problem.place;
-    LoadProblem { line, column, ..without_place(origin, problem.message.clone()) }
+    LoadProblem { line, column, path: problem.path.to_string(), ..without_place(origin, problem.message.clone()) }
 }
 
 fn without_place(origin: &str, message: String) -> LoadProblem {

@@ -171,7 +171,6 @@ pub struct ConditionSpec {
 pub struct ParameterSpec {
     /// Letters, digits and `_`, not a digit first: expressions read `params.<name>`.
     pub name: String,
-    #[serde(default)]
     pub r#type: ParameterType,
     /// Value of pods that say nothing. Without one the parameter is required.
     #[serde(default)]
@@ -201,10 +200,9 @@ pub struct ParameterSpec {
 pub struct Scalar(#[expect(dead_code, reason = "stands for its schema only")] Value);
 
 /// Type of a parameter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ParameterType {
-    #[default]
     String,
     Integer,
     Boolean,

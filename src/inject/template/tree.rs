@@ -67,7 +67,8 @@ impl Node {
                 Ok(text) => Self::Leaf(Box::new(Leaf { text, path: path.clone(), schema })),
                 Err(message) => {
                     errors.push(FieldError::new(path.clone(), message));
-                    Self::Constant(Value::Null)
+                    // Something stands there: that it is wrong is said once.
+                    Self::Constant(Value::from(UNKNOWN))
                 }
             },
             Value::Array(items) => {
@@ -245,7 +246,12 @@ impl<'a> Renderer<'a> {
                     let failed = |cause| (expression.source().to_owned(), cause);
                     let value =
                         expression.evaluate(self.scope).map_err(|error| failed(RenderCause::Evaluation(error)))?;
-                    let wrong = || failed(RenderCause::Type(format!("{} cannot stand inside text", value.type_of())));
+                    let wrong = || {
+                        failed(RenderCause::Type(format!(
+                            "a {} cannot stand inside text; expected a string, integer or boolean",
+                            value.type_of()
+                        )))
+                    };
                     let piece = convert::to_text(&value).ok_or_else(wrong)?;
                     self.count(piece.len()).map_err(failed)?;
                     text.push_str(&piece);
@@ -297,7 +303,9 @@ impl RenderError {
     /// The expression and what is wrong with it, without the place.
     pub fn fault(&self) -> String {
         let cause = match &self.cause {
-            RenderCause::Evaluation(EvaluationError::MissingKey(key)) => format!("the pod lacks {}", quote(key)),
+            RenderCause::Evaluation(EvaluationError::MissingKey { owner, key }) => {
+                format!("{owner} lacks {}", quote(key))
+            }
             RenderCause::Evaluation(EvaluationError::Failed(message)) | RenderCause::Type(message) => message.clone(),
             RenderCause::TooLarge => format!("the result has more than {MAX_OUTPUT_BYTES} bytes"),
         };

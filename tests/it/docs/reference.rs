@@ -40,6 +40,30 @@ fn the_error_codes_are_listed_with_who_must_act() {
     assert_eq!(listed, actual);
 }
 
+/// Names of the fields of the template format, read from the types that it is read into.
+fn template_fields() -> BTreeSet<String> {
+    let source = super::read("src/inject/template/spec.rs");
+    let declared = source.lines().filter_map(|line| line.strip_prefix("    pub ")?.split_once(": "));
+    declared.map(|(name, _)| camel_case(name.trim_start_matches("r#"))).collect()
+}
+
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| name + &word[..1].to_uppercase() + &word[1..])
+}
+
+#[test]
+fn every_field_of_a_template_is_described() {
+    assert_eq!(camel_case("init_container_order"), "initContainerOrder");
+    let text = super::read("docs/reference/templates.md");
+    let spans: BTreeSet<&str> = text.split(['`', ' ', '\n', '.', ':', '[', '{', ',']).collect();
+    let fields = template_fields();
+    assert!(fields.len() > 40, "{fields:?}");
+    let missing: Vec<&String> = fields.iter().filter(|field| !spans.contains(field.as_str())).collect();
+    assert!(missing.is_empty(), "docs/reference/templates.md says nothing of {missing:?}");
+}
+
 #[test]
 fn links_lead_to_files() {
     for path in documents() {

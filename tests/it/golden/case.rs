@@ -10,10 +10,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// What is to become of the pod.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
     Injected,
+    #[default]
     Skipped,
     /// Blame Pod.
     Refused,

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::case::{Case, Verdict, documents};
 use super::way::{CaseResult, Way};
-use super::{compare_pods, strict_patch};
+use super::{compare_pods, strict_patch, without_managed_fields};
 
 const DOMAIN: &str = "outrigger.dev";
 const STATUS: &str = "outrigger.dev/status";
@@ -18,6 +18,7 @@ const REVISION: &str = ".outrigger.dev/revision";
 
 /// What is broken; nothing when all laws hold.
 pub fn check(case: &Case, result: &CaseResult, way: &dyn Way) -> Vec<String> {
+    let original = without_managed_fields(&case.pod);
     let (Some(pod), Some(patch)) = (&result.pod, &result.patch) else { return vec!["no pod or no patch".to_owned()] };
     let laws = [
         status_is_true(pod, result),
@@ -26,8 +27,8 @@ pub fn check(case: &Case, result: &CaseResult, way: &dyn Way) -> Vec<String> {
         same_input_gives_same_bytes(case, patch, way),
         second_pass_gives_nothing(case, result, pod, way),
         unknown_fields_survive(case, way),
-        nothing_of_the_users_is_lost(&case.pod, pod),
-        only_named_paths_change(case, result, pod),
+        nothing_of_the_users_is_lost(&original, pod),
+        only_named_paths_change(case, &original, result, pod),
         uninject_gives_back(&case.pod, pod),
     ];
     laws.into_iter().filter_map(Result::err).collect()
@@ -52,27 +53,28 @@ fn strip(metadata: &mut Map<String, Value>, field: &str, ours: impl Fn(&str) -> 
     }
 }
 
-/// The status is JSON of version 1, lists the templates that were put in, and its revisions are those of the labels.
+/// The status is JSON of version 1 and lists the templates that were put in; the labels give the revisions of those, and no
+/// other than the status.
 fn status_is_true(pod: &Value, result: &CaseResult) -> Result<(), String> {
     let text = pod["metadata"]["annotations"][STATUS].as_str().ok_or("status: the annotation is missing")?;
     let status: Value = serde_json::from_str(text).map_err(|error| format!("status: {error}: {text}"))?;
     let listed =
         status["templates"].as_array().filter(|_| status["version"] == 1).ok_or_else(|| format!("status: {text}"))?;
-    let names: Vec<&str> = listed.iter().filter_map(|template| template["name"].as_str()).collect();
-    if let Some(missing) = result.templates.iter().find(|name| !names.contains(&name.as_str())) {
-        return Err(format!("status: template {missing:?} is missing: {text}"));
-    }
+    let revision = |name: &str| listed.iter().find(|template| template["name"] == name)?["revision"].as_str();
     let labels = pod["metadata"]["labels"].as_object().cloned().unwrap_or_default();
-    let revisions = labels.iter().filter(|(key, _)| key.ends_with(REVISION)).count();
-    let agree = |template: &Value| {
-        let key = format!("{}{REVISION}", template["name"].as_str().unwrap_or_default());
-        let hex = |text: &str| text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        labels.get(&key) == Some(&template["revision"]) && template["revision"].as_str().is_some_and(hex)
-    };
-    if revisions != listed.len() || !listed.iter().all(agree) {
-        return Err(format!("status: the revisions are not those of the labels {labels:?}: {text}"));
+    for name in &result.templates {
+        let revision = revision(name).ok_or_else(|| format!("status: template {name:?} is missing: {text}"))?;
+        let is_hex = revision.len() == 10 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_hex || labels.get(&format!("{name}{REVISION}")).is_none_or(|label| label != revision) {
+            return Err(format!(
+                "status: template {name:?}: the revision is not that of the labels {labels:?}: {text}"
+            ));
+        }
     }
-    Ok(())
+    let strayed = labels.iter().find(|(key, label)| {
+        key.strip_suffix(REVISION).is_some_and(|name| revision(name).is_none_or(|revision| *label != revision))
+    });
+    strayed.map_or(Ok(()), |(key, label)| Err(format!("status: label {key:?} says {label}: {text}")))
 }
 
 /// Laws 1 and 2: the patch applies, and gives exactly the merged pod.
@@ -98,7 +100,8 @@ fn patch_applies_strictly(case: &Case, pod: &Value, patch: &Value) -> Result<(),
 
 fn same_input_gives_same_bytes(case: &Case, patch: &Value, way: &dyn Way) -> Result<(), String> {
     let again = way.run(case, &case.pod).map_err(|why| why.join("; "))?.patch.unwrap_or_default();
-    if again.to_string() == patch.to_string() { Ok(()) } else { Err(format!("two runs differ:\n{patch}\n{again}")) }
+    let (patch, again) = (patch.to_string(), again.to_string());
+    if patch == again { Ok(()) } else { Err(format!("two runs differ:\n{patch}\n{again}")) }
 }
 
 /// Law 3: injecting the result again gives no patch, also when a later webhook has rewritten images or added a container.
@@ -202,7 +205,7 @@ fn is_filled_in(path: &str, value: &Value) -> bool {
 }
 
 /// Law 5, second half: what changed is what the templates name.
-fn only_named_paths_change(case: &Case, result: &CaseResult, after: &Value) -> Result<(), String> {
+fn only_named_paths_change(case: &Case, before: &Value, result: &CaseResult, after: &Value) -> Result<(), String> {
     let templates = documents(&case.templates);
     let chosen = || {
         templates.iter().filter(|template| result.templates.iter().any(|name| template["metadata"]["name"] == **name))
@@ -237,7 +240,7 @@ fn only_named_paths_change(case: &Case, result: &CaseResult, after: &Value) -> R
     places
         .iter()
         .find_map(|(place, named)| {
-            changed(place, &case.pod, after).find(|key| !named.contains(key)).map(|key| format!("{place}/{key}"))
+            changed(place, before, after).find(|key| !named.contains(key)).map(|key| format!("{place}/{key}"))
         })
         .map_or(Ok(()), |path| Err(format!("law 5: {path} changed, which no template names")))
 }

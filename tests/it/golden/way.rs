@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::case::{Case, Native, Verdict};
 
 /// What came out, in the words of a case.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct CaseResult {
     pub verdict: Verdict,
     pub reasons: Vec<String>,
@@ -93,12 +93,11 @@ fn injected(injection: Injection) -> CaseResult {
     CaseResult {
         verdict: Verdict::Injected,
         reasons: injection.reasons.iter().map(|reason| reason.code().to_owned()).collect(),
-        codes: Vec::new(),
-        message: None,
         warnings: injection.warnings,
         templates: injection.templates,
         patch: serde_json::to_value(&injection.patch).ok(),
         pod: Some(injection.pod),
+        ..CaseResult::default()
     }
 }
 
@@ -107,11 +106,9 @@ fn skipped(skip: Skip) -> CaseResult {
         verdict: Verdict::Skipped,
         reasons: skip.reasons.iter().map(|reason| reason.code().to_owned()).collect(),
         codes: skip.errors.iter().map(|code| code.code().to_owned()).collect(),
-        message: None,
         warnings: skip.warnings,
         templates: skip.templates,
-        patch: None,
-        pod: None,
+        ..CaseResult::default()
     }
 }
 
@@ -121,12 +118,8 @@ fn refused(error: &InjectError) -> CaseResult {
             Blame::Pod => Verdict::Refused,
             Blame::Template | Blame::Injector => Verdict::Failed,
         },
-        reasons: Vec::new(),
         codes: error.codes().iter().map(|code| code.code().to_owned()).collect(),
         message: Some(error.to_string()),
-        warnings: Vec::new(),
-        templates: Vec::new(),
-        patch: None,
-        pod: None,
+        ..CaseResult::default()
     }
 }

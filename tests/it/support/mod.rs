@@ -25,8 +25,14 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < PATIENCE, "{what} did not happen within {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(5));
+        pause(Duration::from_millis(5));
     }
+}
+
+/// Lets time pass. Tests have threads of their own, so nobody else waits.
+#[allow(clippy::disallowed_methods, reason = "no runtime runs on the thread of a test")]
+pub fn pause(duration: Duration) {
+    std::thread::sleep(duration);
 }
 
 /// A template that puts one sidecar in, as the text of a file.

@@ -23,6 +23,7 @@ use super::client::{self, Client, Response};
 pub struct ServerBuilder {
     templates: Vec<SourceText>,
     settings: Settings,
+    injector: Option<Injector>,
     namespaces: Vec<Namespace>,
     limits: Limits,
     oldest_tls: TlsVersion,
@@ -46,6 +47,7 @@ impl Default for ServerBuilder {
         Self {
             templates: Vec::new(),
             settings: Settings::default(),
+            injector: None,
             namespaces: Vec::new(),
             limits: Limits::default(),
             oldest_tls: TlsVersion::V1_3,
@@ -69,6 +71,12 @@ impl ServerBuilder {
         self
     }
 
+    /// Serves this injector, whatever templates and settings say: it may have broken templates.
+    pub fn injector(mut self, injector: Injector) -> Self {
+        self.injector = Some(injector);
+        self
+    }
+
     /// Makes the server know a namespace.
     pub fn namespace(mut self, namespace: Namespace) -> Self {
         self.namespaces.push(namespace);
@@ -88,7 +96,7 @@ impl ServerBuilder {
     pub fn start(self) -> TestServer {
         // No templates need no loading.
         let templates = if self.templates.is_empty() { TemplateSet::default() } else { load(&self.templates) };
-        let injector = Arc::new(Injector::new(templates, self.settings));
+        let injector = Arc::new(self.injector.unwrap_or_else(|| Injector::new(templates, self.settings)));
         let namespaces: Vec<Arc<Namespace>> = self.namespaces.into_iter().map(Arc::new).collect();
         let directory = tempfile::tempdir().expect("a directory");
         let source = CertificateSource::SelfSigned {

@@ -10,11 +10,11 @@ use super::{
     Document, ParseProblem, Place, Places,
     reader::{Content, Node},
 };
-use crate::inject::field::quote;
+use crate::inject::field::{FieldPath, quote};
 
 pub(super) fn document(node: Node, source: &Source<'_>) -> Document {
     let place = node.place;
-    let mut builder = Builder { source, problems: Vec::new() };
+    let mut builder = Builder { source, path: FieldPath::root(), problems: Vec::new() };
     let (value, places) = builder.build(node);
     Document { value, problems: builder.problems, place, places }
 }
@@ -43,6 +43,8 @@ impl<'a> Source<'a> {
 /// Turns nodes into values and places, collecting what is wrong.
 struct Builder<'a> {
     source: &'a Source<'a>,
+    /// Where the node that is being built stands.
+    path: FieldPath,
     problems: Vec<ParseProblem>,
 }
 
@@ -59,13 +61,24 @@ impl Builder<'_> {
         }
     }
 
+    fn build_at(&mut self, path: FieldPath, node: Node) -> (Value, Places) {
+        let outer = std::mem::replace(&mut self.path, path);
+        let built = self.build(node);
+        self.path = outer;
+        built
+    }
+
+    fn problem(&mut self, place: Place, path: FieldPath, message: String) {
+        self.problems.push(ParseProblem { place, path, message });
+    }
+
     /// A number with a fraction or an exponent. An integer that 64 bits do not hold would lose digits: it is refused.
     fn float(&mut self, value: f64, place: Place, span: (u64, u64)) -> Value {
         let text = self.source.slice(span).unwrap_or_default().trim();
         let digits = text.trim_start_matches(['-', '+']);
         if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_') {
             let message = format!("the integer {} does not fit into 64 bits", quote(text));
-            self.problems.push(ParseProblem { place, message });
+            self.problem(place, self.path.clone(), message);
         }
         Number::from_f64(value).map_or(Value::Null, Value::Number)
     }
@@ -73,9 +86,10 @@ impl Builder<'_> {
     fn list(&mut self, items: Vec<Node>) -> (Value, Places) {
         let mut values = Vec::with_capacity(items.len());
         let mut places = Vec::with_capacity(items.len());
-        for item in items {
+        for (index, item) in items.into_iter().enumerate() {
             let place = item.place;
-            let (value, inner) = self.build(item);
+            let path = self.path.index(index);
+            let (value, inner) = self.build_at(path, item);
             values.push(value);
             places.push((place, inner));
         }
@@ -91,9 +105,9 @@ impl Builder<'_> {
             if name == "<<" {
                 merged.push((place, member));
             } else if values.contains_key(&name) {
-                self.problems.push(ParseProblem { place, message: format!("duplicate key {}", quote(&name)) });
+                self.problem(place, below(&self.path, &name), format!("duplicate key {}", quote(&name)));
             } else {
-                let (value, inner) = self.build(member);
+                let (value, inner) = self.build_at(below(&self.path, &name), member);
                 values.insert(name.clone(), value);
                 places.insert(name, (place, inner));
             }
@@ -121,7 +135,7 @@ impl Builder<'_> {
             }
             _ => format!("the key {} is read as {found}; put it in quotes", quote(text)),
         };
-        self.problems.push(ParseProblem { place: key.place, message });
+        self.problem(key.place, self.path.clone(), message);
         None
     }
 
@@ -140,7 +154,7 @@ impl Builder<'_> {
         for source in sources {
             let (Value::Object(from), Places::Map(mut from_places)) = self.build(source) else {
                 let message = "\"<<\" takes a map or a list of maps".to_owned();
-                self.problems.push(ParseProblem { place, message });
+                self.problem(place, self.path.clone(), message);
                 continue;
             };
             for (name, value) in from {
@@ -151,4 +165,10 @@ impl Builder<'_> {
             }
         }
     }
+}
+
+/// Fields are written with a dot, free keys in brackets.
+fn below(path: &FieldPath, name: &str) -> FieldPath {
+    let field = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if field { path.child(name) } else { path.key(name) }
 }

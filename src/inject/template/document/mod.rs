@@ -34,6 +34,8 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseProblem {
     pub place: Place,
+    /// The field concerned; the root where the text cannot be read at all.
+    pub path: FieldPath,
     /// One line.
     pub message: String,
 }
@@ -98,6 +100,7 @@ pub fn values(text: &str) -> Result<Vec<Value>, Vec<ParseProblem>> {
 
 fn unread() -> ParseProblem {
     ParseProblem {
+        path: FieldPath::root(),
         place: Place::default(),
         message: "the text could not be read: no thread could be started".to_owned(),
     }

@@ -9,6 +9,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 use serde_saphyr::{DuplicateKeyPolicy, Error, MergeKeyPolicy, Options, Spanned, budget::BudgetBreach};
 
+use crate::inject::field::FieldPath;
+
 use super::{ParseProblem, Place};
 
 /// What is being read.
@@ -56,7 +58,11 @@ fn nul(text: &str) -> Option<ParseProblem> {
     let before = &text[..text.find('\0')?];
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
-    Some(ParseProblem { place: Place { line, column }, message: "a NUL character is not allowed".to_owned() })
+    Some(ParseProblem {
+        place: Place { line, column },
+        path: FieldPath::root(),
+        message: "a NUL character is not allowed".to_owned(),
+    })
 }
 
 fn template_options() -> Options {
@@ -95,7 +101,7 @@ fn workload_options() -> Options {
 /// The reader's error as one line and its place.
 fn problem(error: &Error) -> ParseProblem {
     let place = error.location().map_or_else(Place::default, |location| place_of(&location));
-    ParseProblem { place, message: message(error, place) }
+    ParseProblem { place, path: FieldPath::root(), message: message(error, place) }
 }
 
 /// Limits in the project's own words, as the reader shows its internals there; everything else in the reader's.

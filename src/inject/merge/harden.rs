@@ -1,0 +1,39 @@
+//! `hardened`: the fields that Pod Security "restricted" asks of a container, where the container leaves them out.
+//!
+//! See <https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>. Not filled in is what the API server or
+//! the kubelet would refuse beside what the container says.
+
+use crate::inject::overlay::items;
+use crate::inject::template::spec::OperatingSystem;
+use serde_json::{Map, Value, json};
+
+/// Fills in what the container leaves out.
+pub(super) fn harden(container: &mut Value, os: OperatingSystem) {
+    let Some(container) = container.as_object_mut() else { return };
+    let context = container.entry("securityContext").or_insert_with(|| Value::Object(Map::new()));
+    let escalates = may_escalate(context);
+    let Some(context) = context.as_object_mut() else { return };
+    if context.get("runAsUser").and_then(Value::as_i64) != Some(0) {
+        context.entry("runAsNonRoot").or_insert(Value::Bool(true));
+    }
+    // The others are Linux's own: the API server refuses them in a Windows pod.
+    if os == OperatingSystem::Windows {
+        return;
+    }
+    if !escalates {
+        context.entry("allowPrivilegeEscalation").or_insert(Value::Bool(false));
+    }
+    context.entry("seccompProfile").or_insert_with(|| json!({"type": "RuntimeDefault"}));
+    let capabilities = context.entry("capabilities").or_insert_with(|| Value::Object(Map::new()));
+    if let Some(capabilities) = capabilities.as_object_mut() {
+        capabilities.entry("drop").or_insert_with(|| json!(["ALL"]));
+    }
+}
+
+/// A privileged container, or one that administers the system, cannot be told not to escalate.
+fn may_escalate(context: &Value) -> bool {
+    let administers = |name: &Value| matches!(name.as_str(), Some("SYS_ADMIN" | "CAP_SYS_ADMIN"));
+    let added =
+        context.get("capabilities").is_some_and(|capabilities| items(capabilities, "add").iter().any(administers));
+    context.get("privileged") == Some(&Value::Bool(true)) || added
+}
