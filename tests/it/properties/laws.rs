@@ -202,7 +202,8 @@ fn same_input_same_bytes(injected: &Injected<'_>) -> Result<(), String> {
     let (first, again) = (injected.patch.to_string(), bytes(injected.injector)?);
     // The order of keys within an operation is the library's, so the texts are compared among the engine's own.
     let parsed: Value = serde_json::from_str(&again).map_err(|error| error.to_string())?;
-    if again == elsewhere && parsed.to_string() == first {
+    let bytes = parsed.to_string();
+    if again == elsewhere && bytes == first {
         Ok(())
     } else {
         Err(format!("{again}\n{elsewhere}\n{first}"))
