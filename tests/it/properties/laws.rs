@@ -203,11 +203,7 @@ fn same_input_same_bytes(injected: &Injected<'_>) -> Result<(), String> {
     // The order of keys within an operation is the library's, so the texts are compared among the engine's own.
     let parsed: Value = serde_json::from_str(&again).map_err(|error| error.to_string())?;
     let bytes = parsed.to_string();
-    if again == elsewhere && bytes == first {
-        Ok(())
-    } else {
-        Err(format!("{again}\n{elsewhere}\n{first}"))
-    }
+    if again == elsewhere && bytes == first { Ok(()) } else { Err(format!("{again}\n{elsewhere}\n{first}")) }
 }
 
 fn second_pass_gives_nothing(injected: &Injected<'_>) -> Result<(), String> {
