@@ -171,3 +171,6 @@ impl Injector {
         pipeline::run(self, request)
     }
 }
+
+#[cfg(test)]
+mod tests;
