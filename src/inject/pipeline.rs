@@ -71,6 +71,9 @@ fn pod_invalid(message: &str) -> InjectError {
     InjectError::from(vec![Problem { code: ErrorCode::PodInvalid, template: None, annotation: None, message }])
 }
 
+/// Unknown names for which a near one is looked up: that takes long beside thousands of templates.
+const MAX_HINTS: usize = 8;
+
 /// What is said about a pod besides the patch.
 #[derive(Default)]
 struct Notes {
@@ -151,7 +154,10 @@ impl<'a> Run<'a> {
                 let message = format!("template {} cannot be used: {cause}", quote(name));
                 problems.push(self.problem(ErrorCode::TemplateBroken, name, message));
             }
-            None => problems.push(self.problem(ErrorCode::TemplateNotFound, name, self.not_found(name))),
+            None => {
+                let hints = problems.len() < MAX_HINTS;
+                problems.push(self.problem(ErrorCode::TemplateNotFound, name, self.not_found(name, hints)));
+            }
         }
     }
 
@@ -161,10 +167,10 @@ impl<'a> Run<'a> {
         Problem { code, template, annotation: Some(self.injector.keys.inject.clone()), message }
     }
 
-    fn not_found(&self, name: &str) -> String {
+    fn not_found(&self, name: &str, hints: bool) -> String {
         const SHOWN: usize = 10;
         let known = self.injector.templates.names();
-        let hint = nearest(name, known.iter().copied())
+        let hint = nearest(name, known.iter().copied().filter(|_| hints))
             .map(|near| format!("; did you mean {}?", quote(near)))
             .unwrap_or_default();
         let list = match known.len() {
