@@ -155,8 +155,8 @@ impl<'a> Run<'a> {
                 problems.push(self.problem(ErrorCode::TemplateBroken, name, message));
             }
             None => {
-                let hints = problems.len() < MAX_HINTS;
-                problems.push(self.problem(ErrorCode::TemplateNotFound, name, self.not_found(name, hints)));
+                let message = self.not_found(name, problems.len());
+                problems.push(self.problem(ErrorCode::TemplateNotFound, name, message));
             }
         }
     }
@@ -167,10 +167,10 @@ impl<'a> Run<'a> {
         Problem { code, template, annotation: Some(self.injector.keys.inject.clone()), message }
     }
 
-    fn not_found(&self, name: &str, hints: bool) -> String {
+    fn not_found(&self, name: &str, problems_before: usize) -> String {
         const SHOWN: usize = 10;
         let known = self.injector.templates.names();
-        let hint = nearest(name, known.iter().copied().filter(|_| hints))
+        let hint = nearest(name, known.iter().copied().filter(|_| problems_before < MAX_HINTS))
             .map(|near| format!("; did you mean {}?", quote(near)))
             .unwrap_or_default();
         let list = match known.len() {

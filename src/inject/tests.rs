@@ -3,6 +3,7 @@
 use super::*;
 use serde_json::{Value, json};
 
+mod decide;
 mod hostile;
 
 /// An injector of these templates, all of which load.
