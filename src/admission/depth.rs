@@ -18,10 +18,11 @@ fn opening_brackets(text: &[u8]) -> usize {
 
 fn nests_too_deeply(text: &[u8]) -> bool {
     let mut depth = 0_usize;
-    let mut bytes = text.iter();
-    while let Some(byte) = bytes.next() {
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        at += 1;
         match byte {
-            b'"' => skip_string(&mut bytes),
+            b'"' => at = behind_string(text, at),
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
@@ -33,15 +34,16 @@ fn nests_too_deeply(text: &[u8]) -> bool {
     false
 }
 
-/// Skips to behind the closing quote.
-fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => return,
-            b'\\' => _ = bytes.next(),
-            _ => {}
+/// Position behind the closing quote of the string that begins here. Most of a review is text in strings.
+fn behind_string(text: &[u8], mut at: usize) -> usize {
+    while let Some(found) = text.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += found + 1;
+        if text[at - 1] == b'"' {
+            return at;
         }
+        at += 1;
     }
+    text.len()
 }
 
 #[cfg(test)]

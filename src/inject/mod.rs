@@ -23,6 +23,7 @@ mod pipeline;
 mod prepare;
 mod uninject;
 mod validate;
+mod writing;
 
 use std::collections::BTreeMap;
 

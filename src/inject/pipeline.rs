@@ -4,7 +4,7 @@
 //! 2. [`decide::Standing::asked`]: what stands against it, and what is asked for?
 //! 3. [`Run::choose`]: what is there already; which templates can this pod have?
 //! 4. [`Run::plan`]: what would they change, and where does that conflict?
-//! 5. [`Run::carry_out`]: change the tree, write the status, check the result.
+//! 5. [`Writing::carry_out`]: change the tree, write the status, check the result.
 //!
 //! Nothing is written before all conflicts are found.
 
@@ -12,15 +12,15 @@ use super::annotations::{self, DEFAULT_CONTAINER};
 use super::decide::{self, Asked, Standing, Verdict};
 use super::error::{Blame, ErrorCode, InjectError, Problem};
 use super::field::{nearest, quote};
-use super::merge::{self, Candidate, Editor, Parties, Plan, Record};
+use super::merge::{self, Candidate, Parties, Plan};
 use super::overlay::text;
 use super::pod::{ContainerList, PodDocument, PodHead};
 use super::prepare::{Preparation, Refusal};
 use super::status::{Status, TemplateStatus};
 use super::template::spec::OnError;
 use super::template::{Entry, Template};
-use super::{Injection, Injector, Outcome, Request, Skip, SkipReason, validate};
-use serde_json::{Map, Value};
+use super::writing::Writing;
+use super::{Injection, Injector, Outcome, Request, Skip, SkipReason};
 
 /// Runs all steps.
 pub(super) fn run(injector: &Injector, request: &Request<'_>) -> Result<Outcome, InjectError> {
@@ -47,7 +47,11 @@ pub(super) fn run(injector: &Injector, request: &Request<'_>) -> Result<Outcome,
     let mut run = Run { injector, request, head: &head, pod: &pod, status: &status, notes: Notes::default() };
     let candidates = run.choose(&asked)?;
     let (candidates, plan) = run.plan(candidates)?;
-    run.carry_out(&candidates, plan)
+    let (writing, notes) = run.conclude(&candidates, plan);
+    let Some(writing) = writing else { return Ok(Outcome::Skipped(notes.skip())) };
+    let templates = writing.templates();
+    let (pod, patch) = writing.carry_out(pod, &injector.keys)?;
+    Ok(Outcome::Injected(Injection { patch, pod, templates, reasons: notes.reasons(), warnings: notes.warnings }))
 }
 
 fn skipped(reasons: Vec<SkipReason>) -> Outcome {
@@ -298,83 +302,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Changes the tree and writes what was changed into the status.
-    fn carry_out(mut self, candidates: &[Candidate<'_>], mut plan: Plan) -> Result<Outcome, InjectError> {
+    /// What is to be written, or nothing when the pod has everything already.
+    fn conclude(mut self, candidates: &[Candidate<'_>], mut plan: Plan) -> (Option<Writing>, Notes) {
         self.notes.warnings.append(&mut plan.warnings);
-        let mut records = std::mem::take(&mut plan.records);
-        let already = candidates.iter().zip(&records).filter(|(_, record)| record.is_nothing());
+        let already = candidates.iter().zip(&plan.records).filter(|(_, record)| record.is_nothing());
         self.notes.done.extend(already.map(|(candidate, _)| candidate.template.name.clone()));
-        let reasons = if self.notes.done.is_empty() { Vec::new() } else { vec![SkipReason::AlreadyInjected] };
-        let Some(first) = records.iter().position(|record| !record.is_nothing()) else {
-            return Ok(Outcome::Skipped(self.unchanged(reasons)));
-        };
-        self.note_empty_metadata(&mut records[first]);
-        let default_container = self.default_container(candidates);
-        if default_container.is_some() {
-            records[first].added.push(format!("annotations/{}", merge::escape(DEFAULT_CONTAINER)));
-        }
-        let all: Vec<(&Template, &Record)> =
-            candidates.iter().map(|candidate| candidate.template).zip(&records).collect();
-        let mut editor = Editor::new(self.pod.tree().clone());
-        self.edit(&mut editor, plan, &all, default_container).map_err(|misfit| internal(&misfit.to_string()))?;
-        let problems = validate::check(editor.tree(), &records);
-        if !problems.is_empty() {
-            return Err(InjectError::from(problems));
-        }
-        let put_in = all.iter().filter(|(_, record)| !record.is_nothing());
-        let templates = put_in.map(|(template, _)| template.name.clone()).collect();
-        let (pod, patch) = editor.finish();
-        Ok(Outcome::Injected(Injection { patch, pod, templates, reasons, warnings: self.notes.warnings }))
-    }
-
-    fn unchanged(self, reasons: Vec<SkipReason>) -> Skip {
-        let nothing = reasons.is_empty() && self.notes.errors.is_empty();
-        let reasons = if nothing { vec![SkipReason::NotRequested] } else { reasons };
-        Skip { reasons, errors: self.notes.errors, templates: self.notes.done, warnings: self.notes.warnings }
-    }
-
-    fn edit(
-        &self,
-        editor: &mut Editor,
-        plan: Plan,
-        templates: &[(&Template, &Record)],
-        default_container: Option<&str>,
-    ) -> Result<(), merge::Misfit> {
-        let keys = &self.injector.keys;
-        editor.apply(plan)?;
-        for (template, _) in templates.iter().filter(|(_, record)| !record.is_nothing()) {
-            editor.set("/metadata/labels", &keys.revision(&template.name), Value::from(template.revision.as_str()))?;
-        }
-        if let Some(name) = default_container {
-            editor.set("/metadata/annotations", DEFAULT_CONTAINER, Value::from(name))?;
-        }
-        let kept = self
-            .status
-            .iter()
-            .filter(|entry| templates.iter().all(|(template, _)| template.name != entry.name))
-            .cloned();
-        // What the pod had already is listed too, with nothing put in: a later webhook may rewrite it, and a second pass must
-        // not take that for a conflict.
-        let new = templates.iter().map(|(template, record)| status_entry(template, record));
-        let status = Status::new(kept.chain(new).collect());
-        editor.set("/metadata/annotations", &keys.status, Value::from(status.to_annotation()))
-    }
-
-    /// Metadata that was there but empty, so that `uninject` leaves it as it was.
-    fn note_empty_metadata(&self, record: &mut Record) {
-        let metadata = self.pod.tree().get("metadata");
-        let fields = [
-            ("metadata", metadata),
-            ("labels", self.pod.metadata_field("labels")),
-            ("annotations", self.pod.metadata_field("annotations")),
-        ];
-        for (place, value) in fields {
-            if let Some(value) = value
-                && (value.is_null() || value.as_object().is_some_and(Map::is_empty))
-            {
-                record.replaced.insert(place.to_owned(), value.clone());
-            }
-        }
+        let default_container = self.default_container(candidates).map(str::to_owned);
+        let writing = Writing::new(self.pod, self.status, candidates, plan, default_container);
+        (writing, self.notes)
     }
 
     /// The app's first container, unless the pod names one itself.
@@ -391,6 +326,20 @@ impl<'a> Run<'a> {
         let sidecar =
             |name: &str| candidates.iter().any(|candidate| candidate.overlay.container_names().any(|one| one == name));
         own.find(|name| !foreign.contains(name) && !sidecar(name))
+    }
+}
+
+impl Notes {
+    fn reasons(&self) -> Vec<SkipReason> {
+        if self.done.is_empty() { Vec::new() } else { vec![SkipReason::AlreadyInjected] }
+    }
+
+    fn skip(self) -> Skip {
+        let reasons = match self.reasons() {
+            none if none.is_empty() && self.errors.is_empty() => vec![SkipReason::NotRequested],
+            reasons => reasons,
+        };
+        Skip { reasons, errors: self.errors, templates: self.done, warnings: self.warnings }
     }
 }
 
@@ -413,25 +362,4 @@ fn conflict_problem(conflict: &merge::Conflict, candidates: &[Candidate<'_>]) ->
 
 fn listed(names: &[&str]) -> String {
     names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ")
-}
-
-fn internal(message: &str) -> InjectError {
-    InjectError::from(vec![Problem {
-        code: ErrorCode::Internal,
-        template: None,
-        annotation: None,
-        message: message.to_owned(),
-    }])
-}
-
-fn status_entry(template: &Template, record: &Record) -> TemplateStatus {
-    TemplateStatus {
-        name: template.name.clone(),
-        revision: template.revision.clone(),
-        containers: record.containers.clone(),
-        init_containers: record.init_containers.clone(),
-        volumes: record.volumes.clone(),
-        added: record.added.clone(),
-        replaced: record.replaced.clone(),
-    }
 }

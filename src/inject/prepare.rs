@@ -2,11 +2,10 @@
 
 use super::annotations::{self, Keys};
 use super::error::{ErrorCode, Problem};
-use super::expression::{EvaluationError, Reads, Root, Scope};
+use super::expression::{EvaluationError, Root, Scope};
 use super::field::{nearest, quote};
 use super::merge::{self, Candidate};
 use super::overlay::{Overlay, items, text};
-use super::parameters;
 use super::pod::{ContainerList, PodDocument, PodHead};
 use super::template::spec::{ContainerSelection, SelectionKeyword};
 use super::template::tree::{RenderCause, RenderError};
@@ -43,11 +42,18 @@ impl<'a> Preparation<'a, '_> {
     pub fn candidate(&self, template: &'a Template, warnings: &mut Vec<String>) -> Result<Candidate<'a>, Refusal> {
         self.check_selectors(template).map_err(Refusal::NotAllowed)?;
         let selected = self.select(template);
-        let params = self.parameters(template);
-        let defaults = params.as_ref().is_ok_and(Option::is_none);
-        let mut overlay = match template.rendered() {
-            Some(overlay) if defaults && template.matching.conditions.is_empty() => Cow::Borrowed(overlay),
-            _ => Cow::Owned(self.render(template, params, &selected)?),
+        let (params, problems) = match self.parameters(template) {
+            Ok(params) => (params, Vec::new()),
+            Err(problems) => (None, problems),
+        };
+        let params = params.map_or(Cow::Borrowed(&template.defaults), Cow::Owned);
+        self.check_conditions(template, &params, !problems.is_empty(), &selected)?;
+        if !problems.is_empty() {
+            return Err(Refusal::Problems(problems));
+        }
+        let mut overlay = match (template.rendered(), &params) {
+            (Some(overlay), Cow::Borrowed(_)) => Cow::Borrowed(overlay),
+            _ => Cow::Owned(self.render(template, &params, &selected)?),
         };
         if template.take_volume_mounts || !template.take_env.is_empty() {
             self.take_from_app(template, &selected, &mut overlay, warnings);
@@ -91,9 +97,7 @@ impl<'a> Preparation<'a, '_> {
             match template.parameters.iter().find(|parameter| parameter.name() == name) {
                 Some(parameter) => match parameter.parse(text) {
                     Ok(value) => {
-                        values
-                            .get_or_insert_with(|| parameters::defaults(&template.parameters))
-                            .insert(name.to_owned(), value);
+                        values.get_or_insert_with(|| template.defaults.clone()).insert(name.to_owned(), value);
                     }
                     Err(message) => {
                         problems.push(self.parameter_problem(ErrorCode::ParameterInvalid, template, name, &message))
@@ -136,40 +140,34 @@ impl<'a> Preparation<'a, '_> {
         Problem { code, template: Some(template.name.clone()), annotation: Some(annotation), message }
     }
 
-    /// Evaluates conditions and body in one scope.
+    /// A condition that reads a parameter whose value is wrong says nothing: the wrong value is reported instead.
+    fn check_conditions(
+        &self,
+        template: &Template,
+        params: &Params,
+        wrong: bool,
+        selected: &[(ContainerList, usize)],
+    ) -> Result<(), Refusal> {
+        let conditions = template.matching.conditions.iter();
+        for condition in conditions.filter(|one| !wrong || one.expression.reads().of(Root::Params).next().is_none()) {
+            let object = |root| self.object(root, selected);
+            let check = |scope: &Scope<'_>| check_condition(template, condition, scope);
+            Scope::with(params, condition.expression.reads(), self.settings.clock, object, check)?;
+        }
+        Ok(())
+    }
+
     fn render(
         &self,
         template: &Template,
-        params: Result<Option<Params>, Vec<Problem>>,
+        params: &Params,
         selected: &[(ContainerList, usize)],
     ) -> Result<Overlay, Refusal> {
-        let (params, problems) = match params {
-            Ok(params) => (params.unwrap_or_else(|| parameters::defaults(&template.parameters)), Vec::new()),
-            Err(problems) => (parameters::defaults(&template.parameters), problems),
-        };
-        let mut reads: Reads = template.reads().clone();
-        template.matching.conditions.iter().for_each(|condition| reads.extend(condition.expression.reads()));
-        Scope::with(
-            &params,
-            &reads,
-            self.settings.clock,
-            |root| self.object(root, selected),
-            |scope| {
-                // A condition that reads a parameter whose value is wrong says nothing: the wrong value is reported instead.
-                let conditions = template.matching.conditions.iter().filter(|condition| {
-                    problems.is_empty() || condition.expression.reads().of(Root::Params).next().is_none()
-                });
-                for condition in conditions {
-                    check_condition(template, condition, scope)?;
-                }
-                if !problems.is_empty() {
-                    return Err(Refusal::Problems(problems));
-                }
-                let overlay =
-                    template.render(scope).map_err(|errors| Refusal::Problems(render_problems(template, &errors)))?;
-                check_overlay(template, overlay)
-            },
-        )
+        let object = |root| self.object(root, selected);
+        let render = |scope: &Scope<'_>| template.render(scope);
+        let rendered = Scope::with(params, template.reads(), self.settings.clock, object, render);
+        let overlay = rendered.map_err(|errors| Refusal::Problems(render_problems(template, &errors)))?;
+        check_overlay(template, overlay)
     }
 
     /// What the variables of expressions stand for.
@@ -280,30 +278,24 @@ fn unknown(template: &Template, name: &str) -> String {
 }
 
 fn check_condition(template: &Template, condition: &Condition, scope: &Scope<'_>) -> Result<(), Refusal> {
-    let shown = quote(condition.expression.source());
-    let problem = |code, message| {
-        Refusal::Problems(vec![Problem { code, template: Some(template.name.clone()), annotation: None, message }])
-    };
-    let name = quote(&template.name);
-    match condition.expression.evaluate(scope) {
-        Ok(cel::Value::Bool(true)) => Ok(()),
-        Ok(cel::Value::Bool(false)) if condition.message.is_empty() => {
-            Err(Refusal::NotAllowed(format!("condition {shown} is false")))
-        }
-        Ok(cel::Value::Bool(false)) => Err(Refusal::NotAllowed(condition.message.clone())),
-        Ok(other) => {
-            let message =
-                format!("template {name}: condition {shown} must be true or false, found a {}", other.type_of());
-            Err(problem(ErrorCode::ExpressionFailed, message))
-        }
-        Err(EvaluationError::MissingKey { owner, key }) => Err(problem(
-            ErrorCode::ExpressionMissingKey,
-            format!("template {name}: condition {shown}: {owner} lacks {}", quote(&key)),
-        )),
-        Err(EvaluationError::Failed(cause)) => {
-            Err(problem(ErrorCode::ExpressionFailed, format!("template {name}: condition {shown}: {cause}")))
-        }
+    let evaluated = condition.expression.evaluate(scope);
+    if evaluated == Ok(cel::Value::Bool(true)) {
+        return Ok(());
     }
+    let shown = quote(condition.expression.source());
+    let (code, fault) = match evaluated {
+        Ok(cel::Value::Bool(_)) if condition.message.is_empty() => {
+            return Err(Refusal::NotAllowed(format!("condition {shown} is false")));
+        }
+        Ok(cel::Value::Bool(_)) => return Err(Refusal::NotAllowed(condition.message.clone())),
+        Ok(other) => (ErrorCode::ExpressionFailed, format!("expected true or false, found a {}", other.type_of())),
+        Err(EvaluationError::MissingKey { owner, key }) => {
+            (ErrorCode::ExpressionMissingKey, format!("{owner} lacks {}", quote(&key)))
+        }
+        Err(EvaluationError::Failed(cause)) => (ErrorCode::ExpressionFailed, cause),
+    };
+    let message = format!("template {}: condition {shown}: {fault}", quote(&template.name));
+    Err(Refusal::Problems(vec![Problem { code, template: Some(template.name.clone()), annotation: None, message }]))
 }
 
 fn render_problems(template: &Template, errors: &[RenderError]) -> Vec<Problem> {

@@ -63,7 +63,10 @@ impl Planner<'_> {
             }
             return false;
         }
-        self.claims.claims.insert(place.to_owned(), (owner, wanted.clone()));
+        // A single template meets no other.
+        if self.candidates.len() > 1 {
+            self.claims.claims.insert(place.to_owned(), (owner, wanted.clone()));
+        }
         let Some(existing) = existing else { return true };
         if !equal::same(wanted, existing) {
             self.conflict_with_pod(owner, place, wanted, existing);

@@ -8,15 +8,14 @@ use crate::inject::overlay::text;
 use crate::inject::pod::{ContainerList, PodDocument};
 use crate::inject::template::spec::{OnConflict, Order, SidecarKind};
 use serde_json::{Map, Value};
-use std::collections::HashMap;
 
 /// `image` of a container by which a pod overrides fields of a sidecar.
 pub const AUTO: &str = "auto";
 
 /// Where each container of the pod stands, and where new ones go.
 pub(super) struct Placement<'a> {
-    /// Name → list and position; ephemeral containers have none.
-    names: HashMap<&'a str, Option<(ContainerList, usize)>>,
+    /// Name, list and position; ephemeral containers have none. Searched once for each container that a template brings.
+    names: Vec<(&'a str, Option<(ContainerList, usize)>)>,
     init_containers: Arrangement<'a>,
     containers: Arrangement<'a>,
 }
@@ -37,7 +36,7 @@ enum Slot<'a> {
 
 impl<'a> Placement<'a> {
     pub fn new(pod: &'a PodDocument) -> Self {
-        let mut names = HashMap::new();
+        let mut names = Vec::new();
         for list in [ContainerList::Containers, ContainerList::InitContainers] {
             let of_list = pod.containers(list).iter().enumerate();
             names.extend(of_list.map(|(index, container)| (text(container, "name"), Some((list, index)))));
@@ -56,6 +55,10 @@ impl<'a> Placement<'a> {
             ContainerList::Containers => &mut self.containers,
             ContainerList::InitContainers => &mut self.init_containers,
         }
+    }
+
+    fn find(&self, name: &str) -> Option<Option<(ContainerList, usize)>> {
+        self.names.iter().rev().find(|(own, _)| *own == name).map(|(_, place)| *place)
     }
 
     /// Everything that is to be inserted.
@@ -154,7 +157,7 @@ impl<'a> Planner<'a> {
         let name = text(&wanted, "name").to_owned();
         // Names of all lists form one set, so the claim is to the name alone.
         let claimed = format!("container {}", escape(&name));
-        let found = self.placement.names.get(name.as_str()).copied();
+        let found = self.placement.find(&name);
         match found {
             None => {
                 let wanted = self.hardened(owner, wanted);

@@ -220,11 +220,8 @@ fn same_input_same_bytes(injected: &Injected<'_>) -> Result<(), String> {
     let (first, again) = (injected.patch.to_string(), bytes(injected.injector)?);
     // The order of keys within an operation is the library's, so the texts are compared among the engine's own.
     let parsed: Value = serde_json::from_str(&again).map_err(|error| error.to_string())?;
-    if again == elsewhere && parsed.to_string() == first {
-        Ok(())
-    } else {
-        Err(format!("{again}\n{elsewhere}\n{first}"))
-    }
+    let bytes = parsed.to_string();
+    if again == elsewhere && bytes == first { Ok(()) } else { Err(format!("{again}\n{elsewhere}\n{first}")) }
 }
 
 fn second_pass_gives_nothing(injected: &Injected<'_>) -> Result<(), String> {
