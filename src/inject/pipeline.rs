@@ -274,6 +274,7 @@ impl<'a> Run<'a> {
         loop {
             let plan = merge::plan(
                 self.pod,
+                self.status,
                 &candidates,
                 self.injector.settings.native_sidecars,
                 self.head.operating_system(),
