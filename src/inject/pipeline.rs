@@ -30,27 +30,69 @@ pub(super) fn run(injector: &Injector, request: &Request<'_>) -> Result<Outcome,
     if !reasons.is_empty() {
         return Ok(skipped(reasons));
     }
-    let head = PodHead::parse(request.object).map_err(|error| unreadable(request.object, &error))?;
+    // A pod that names our annotation is most likely parsed as a whole in the end; of any other a look at its head is enough.
+    let named = memchr::memmem::find(request.object.as_bytes(), injector.keys.inject.as_bytes()).is_some();
+    let parsed = if named { PodDocument::parse(request.object).ok() } else { None };
+    let head = match &parsed {
+        Some(pod) => PodHead::of(pod),
+        None => PodHead::parse(request.object).map_err(|error| unreadable(request.object, &error))?,
+    };
+    let asked = match ask(injector, request, &head)? {
+        Ok(asked) => asked,
+        Err(reasons) => return Ok(skipped(reasons)),
+    };
+    if let Some(pod) = &parsed {
+        let (writing, notes) = prepare(injector, request, &head, pod, &asked)?;
+        return finish(injector, parsed, writing, notes);
+    }
+    let pod = PodDocument::parse(request.object).map_err(|error| pod_invalid(&error))?;
+    let (writing, notes) = prepare(injector, request, &head, &pod, &asked)?;
+    finish(injector, Some(pod), writing, notes)
+}
+
+/// What is asked for, or the reasons why nothing is to be done.
+fn ask(
+    injector: &Injector,
+    request: &Request<'_>,
+    head: &PodHead<'_>,
+) -> Result<Result<Asked, Vec<SkipReason>>, InjectError> {
     let standing = Standing {
         keys: &injector.keys,
-        head: &head,
+        head,
         request,
         excluded: &injector.settings.excluded_namespaces,
         templates: &injector.templates,
     };
-    let asked = match standing.asked() {
-        Ok(asked) if asked == Asked::default() => return Ok(skipped(vec![SkipReason::NotRequested])),
-        Ok(asked) => asked,
-        Err(Verdict::Skip(reasons)) => return Ok(skipped(reasons)),
-        Err(Verdict::Refuse(problem)) => return Err(InjectError::from(vec![problem])),
-    };
-    let pod = PodDocument::parse(request.object).map_err(|error| pod_invalid(&error))?;
-    let status = Status::of(&pod, &injector.keys.status);
-    let mut run = Run { injector, request, head: &head, pod: &pod, status: &status, notes: Notes::default() };
-    let candidates = run.choose(&asked)?;
+    match standing.asked() {
+        Ok(asked) if asked == Asked::default() => Ok(Err(vec![SkipReason::NotRequested])),
+        Ok(asked) => Ok(Ok(asked)),
+        Err(Verdict::Skip(reasons)) => Ok(Err(reasons)),
+        Err(Verdict::Refuse(problem)) => Err(InjectError::from(vec![problem])),
+    }
+}
+
+/// What is to be written, with all conflicts found; nothing when the pod has everything.
+fn prepare(
+    injector: &Injector,
+    request: &Request<'_>,
+    head: &PodHead<'_>,
+    pod: &PodDocument,
+    asked: &Asked,
+) -> Result<(Option<Writing>, Notes), InjectError> {
+    let status = Status::of(pod, &injector.keys.status);
+    let mut run = Run { injector, request, head, pod, status: &status, notes: Notes::default() };
+    let candidates = run.choose(asked)?;
     let (candidates, plan) = run.plan(candidates)?;
-    let (writing, notes) = run.conclude(&candidates, plan);
-    let Some(writing) = writing else { return Ok(Outcome::Skipped(notes.skip())) };
+    Ok(run.conclude(&candidates, plan))
+}
+
+fn finish(
+    injector: &Injector,
+    pod: Option<PodDocument>,
+    writing: Option<Writing>,
+    notes: Notes,
+) -> Result<Outcome, InjectError> {
+    let (Some(pod), Some(writing)) = (pod, writing) else { return Ok(Outcome::Skipped(notes.skip())) };
     let templates = writing.templates();
     let (pod, patch) = writing.carry_out(pod, &injector.keys)?;
     Ok(Outcome::Injected(Injection { patch, pod, templates, reasons: notes.reasons(), warnings: notes.warnings }))
@@ -289,6 +331,7 @@ impl<'a> Run<'a> {
         loop {
             let plan = merge::plan(
                 self.pod,
+                self.status,
                 &candidates,
                 self.injector.settings.native_sidecars,
                 self.head.operating_system(),

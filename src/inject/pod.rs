@@ -97,6 +97,19 @@ impl<'a> PodHead<'a> {
         })
     }
 
+    /// The same of a pod that was parsed already.
+    pub fn of(pod: &'a PodDocument) -> Self {
+        let text = |value: Option<&'a Value>| value.and_then(Value::as_str).map(Cow::Borrowed);
+        let annotations = pod.metadata_field("annotations").and_then(Value::as_object).into_iter().flatten();
+        Self {
+            annotations: annotations
+                .map(|(key, value)| (Cow::Borrowed(key.as_str()), Cow::Borrowed(value.as_str().unwrap_or_default())))
+                .collect(),
+            os: text(pod.spec_field("os").and_then(|os| os.get("name"))),
+            node_os: text(pod.spec_field("nodeSelector").and_then(|selector| selector.get(annotations::NODE_OS))),
+        }
+    }
+
     /// Value of an annotation; of duplicate keys the last, as the API server reads them.
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.iter().rev().find(|(one, _)| one == key).map(|(_, value)| value.as_ref())

@@ -16,6 +16,7 @@ mod ports;
 use super::NativeSidecars;
 use super::overlay::Overlay;
 use super::pod::{ContainerList, PodDocument};
+use super::status::TemplateStatus;
 use super::template::Template;
 use super::template::spec::OperatingSystem;
 use serde_json::{Map, Value};
@@ -80,9 +81,15 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
-/// Plans the merge of all candidates into the pod.
-pub fn plan(pod: &PodDocument, candidates: &[Candidate<'_>], native: NativeSidecars, os: OperatingSystem) -> Plan {
-    let mut planner = Planner::new(pod, candidates, native, os);
+/// Plans the merge of all candidates into the pod, which may have had templates put in already.
+pub fn plan(
+    pod: &PodDocument,
+    status: &[TemplateStatus],
+    candidates: &[Candidate<'_>],
+    native: NativeSidecars,
+    os: OperatingSystem,
+) -> Plan {
+    let mut planner = Planner::new(pod, status, candidates, native, os);
     for owner in 0..candidates.len() {
         planner.volumes(owner);
         planner.app(owner);
@@ -95,6 +102,7 @@ pub fn plan(pod: &PodDocument, candidates: &[Candidate<'_>], native: NativeSidec
 
 struct Planner<'a> {
     pod: &'a PodDocument,
+    status: &'a [TemplateStatus],
     candidates: &'a [Candidate<'a>],
     native: NativeSidecars,
     os: OperatingSystem,
@@ -106,10 +114,17 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(pod: &'a PodDocument, candidates: &'a [Candidate<'a>], native: NativeSidecars, os: OperatingSystem) -> Self {
+    fn new(
+        pod: &'a PodDocument,
+        status: &'a [TemplateStatus],
+        candidates: &'a [Candidate<'a>],
+        native: NativeSidecars,
+        os: OperatingSystem,
+    ) -> Self {
         let plan = Plan { records: vec![Record::default(); candidates.len()], ..Plan::default() };
         Self {
             pod,
+            status,
             candidates,
             native,
             os,

@@ -43,7 +43,8 @@ impl<'a> Planner<'a> {
 
     fn merge_leaf(&mut self, owner: usize, parent: &str, key: &str, wanted: &Value, existing: Option<&'a Value>) {
         let place = format!("{parent}/{}", escape(key));
-        let unset = existing.is_none_or(|value| value.is_null() || (parent == SPEC && is_filled_in(key, value)));
+        let filled_in = |value| parent == SPEC && is_filled_in(key, value) && !self.was_put_in(&place);
+        let unset = existing.is_none_or(|value| value.is_null() || filled_in(value));
         // What is filled in and wanted just so is there, but it is claimed all the same: another template may want otherwise.
         let there = existing.filter(|existing| !unset || *existing == wanted);
         if !self.claim(owner, &place, wanted, there) {
@@ -57,6 +58,11 @@ impl<'a> Planner<'a> {
         if parent == SPEC && key == "priorityClassName" {
             self.drop_computed_priority(owner);
         }
+    }
+
+    /// Whether a template said so in an earlier pass: then it only looks like what the API server fills in.
+    fn was_put_in(&self, place: &str) -> bool {
+        self.status.iter().any(|entry| entry.replaced.contains_key(place) || entry.added.iter().any(|key| key == place))
     }
 
     /// The Priority plugin computed these for a pod without a class, and refuses a class that they contradict.

@@ -40,6 +40,41 @@ pub fn yaml(value: &Value) -> String {
 }
 
 impl Case {
+    /// The annotation that sets the parameter of [`Self::with_parameter_everywhere`].
+    pub const PARAMETER: &str = "helper.outrigger.dev/text";
+
+    /// A pod that asks for a template which puts one string parameter wherever any text may stand.
+    pub fn with_parameter_everywhere(mut pod: Value) -> Self {
+        annotate(&mut pod, INJECT, "helper".to_owned());
+        for list in ["containers", "initContainers"] {
+            for container in pod["spec"].get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+                container["image"] = json!("app:1");
+            }
+        }
+        let container = |name: &str| {
+            json!({
+                "name": name, "image": "helper:1", "command": ["run", "${params.text}"], "args": ["--x=${params.text}", "y"],
+                "workingDir": "${params.text}", "env": [{"name": "HELPER", "value": "a ${params.text} b ${params.text}"}],
+                "livenessProbe": {"exec": {"command": ["${params.text}"]}}, "zzFuture": {"a": ["${params.text}", {"b": "${params.text}"}]},
+            })
+        };
+        let template = json!({
+            "apiVersion": "outrigger.dev/v1alpha1", "kind": "ClusterInjectionTemplate", "metadata": {"name": "helper"},
+            "spec": {
+                "parameters": [{"name": "text", "type": "string", "default": ""}],
+                "sidecars": [container("helper-1")], "initContainers": [container("helper-2")],
+                "volumes": [{"name": "helper", "csi": {"driver": "${params.text}", "volumeAttributes": {"a": "${params.text}"}}}],
+                "app": {
+                    "env": [{"name": "HELPER", "value": "${params.text}"}],
+                    "volumeMounts": [{"name": "helper", "mountPath": "/helper", "subPathExpr": "${params.text}"}],
+                },
+                "metadata": {"annotations": {"helper": "${params.text}"}},
+                "pod": {"runtimeClassName": "${params.text}", "affinity": {"podAffinity": {"zzFuture": "${params.text}"}}},
+            },
+        });
+        Self { templates: vec![template], pod, namespace: None, native: NativeSidecars::Supported }
+    }
+
     /// The engine with these templates, each of which must load.
     pub fn injector(&self) -> Injector {
         let loaded = TemplateSet::load(&[SourceText { origin: "generated".to_owned(), text: self.template_text() }]);
