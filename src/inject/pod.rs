@@ -4,6 +4,7 @@
 //! Typed structs of Kubernetes are never the document: fields newer than this build survive.
 
 use super::annotations;
+use super::find::find;
 use super::overlay::{items, text};
 use super::template::spec::OperatingSystem;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -79,7 +80,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
 
 impl<'a> PodHead<'a> {
     /// Reads the head without building the rest.
+    ///
+    /// Only a pod that says so runs on Windows. In any other the annotations are all that is looked for, and they stand before
+    /// the larger part of a pod.
     pub fn parse(object: &'a str) -> Result<Self, String> {
+        if memchr::memmem::find(object.as_bytes(), b"windows").is_none()
+            && let Some(annotations) = find::<Option<Pairs<'a>>>(object, &["metadata", "annotations"])
+        {
+            let annotations = annotations.map(|pairs| pairs.0).unwrap_or_default();
+            return Ok(Self { annotations, ..Self::default() });
+        }
         let head: Head<'a> = serde_json::from_str(object).map_err(|error| error.to_string())?;
         let spec = head.spec.unwrap_or(HeadSpec { os: None, node_selector: None });
         let node_os = spec

@@ -62,8 +62,8 @@ impl<'a> Placement<'a> {
     }
 
     /// Everything that is to be inserted.
-    pub fn new_containers(&self) -> Vec<Value> {
-        [&self.init_containers, &self.containers].into_iter().flat_map(Arrangement::new_containers).cloned().collect()
+    pub fn new_containers(&self) -> impl Iterator<Item = &Value> {
+        [&self.init_containers, &self.containers].into_iter().flat_map(Arrangement::new_containers)
     }
 
     /// Insertions in the order in which they are to be carried out.
