@@ -173,3 +173,6 @@ impl Injector {
         pipeline::run(self, request)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,11 @@
 //! Typed structs of Kubernetes are never the document: fields newer than this build survive.
 
 use super::annotations;
+<<<<<<< HEAD
 use super::find::find;
+=======
+use super::field::one_line;
+>>>>>>> enginetests
 use super::overlay::{items, text};
 use super::template::spec::OperatingSystem;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -275,7 +279,9 @@ fn string_map(metadata: &Map<String, Value>, field: &str) -> Result<(), String> 
     match metadata.get(field) {
         None | Some(Value::Null) => Ok(()),
         Some(Value::Object(map)) => match map.iter().find(|(_, value)| !value.is_string()) {
-            Some((key, value)) => Err(format!("metadata.{field}[{key}]: expected a string, found {}", kind(value))),
+            Some((key, value)) => {
+                Err(format!("metadata.{field}[{}]: expected a string, found {}", one_line(key, 80), kind(value)))
+            }
             None => Ok(()),
         },
         Some(other) => Err(format!("metadata.{field}: expected a map of strings, found {}", kind(other))),

@@ -5,7 +5,7 @@
 use super::annotations::Keys;
 use super::error::{ErrorCode, InjectError, Problem};
 use super::field::quote;
-use super::merge::keys;
+use super::merge::{escape, keys, unescape};
 use super::status::{Status, TemplateStatus};
 use serde_json::{Map, Value};
 
@@ -133,12 +133,4 @@ fn put(pod: &mut Value, segments: &[&str], old: &Value) {
         };
         list = segment;
     }
-}
-
-fn escape(segment: &str) -> String {
-    super::merge::escape(segment)
-}
-
-fn unescape(segment: &str) -> String {
-    segment.replace("~1", "/").replace("~0", "~")
 }

@@ -8,6 +8,8 @@ use crate::inject::overlay::text;
 use crate::inject::pod::{ContainerList, PodDocument};
 use crate::inject::template::spec::{OnConflict, Order, SidecarKind};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// `image` of a container by which a pod overrides fields of a sidecar.
 pub const AUTO: &str = "auto";
@@ -342,8 +344,8 @@ impl<'a> Planner<'a> {
                 }
                 (Some(Value::Array(items)), Value::Array(value)) => {
                     let Some(merge_key) = keys::of(key) else { continue };
-                    let missing =
-                        |item: &&Value| !items.iter().any(|own| merge_key.value(own) == merge_key.value(item));
+                    let own: HashSet<Cow<'_, str>> = items.iter().map(|item| merge_key.value(item)).collect();
+                    let missing = |item: &&Value| !own.contains(&merge_key.value(item));
                     let new: Vec<Value> = value.iter().filter(missing).cloned().collect();
                     if !new.is_empty() {
                         self.touch(owner, &place, found.get(key));
