@@ -217,6 +217,10 @@ impl PodDocument {
             Some(Value::Null) | None => return Err("spec: expected the pod's spec, found nothing".to_owned()),
             Some(other) => return Err(format!("spec: expected an object, found {}", kind(other))),
         };
+        if named_list(spec, "spec", "containers")?.is_empty() {
+            // Sidecars alone would make it one that the API server takes.
+            return Err("spec.containers: expected at least one container, found none".to_owned());
+        }
         for field in ["containers", "initContainers", "ephemeralContainers"] {
             let list = named_list(spec, "spec", field)?;
             for (index, container) in list.iter().enumerate() {

@@ -327,11 +327,16 @@ impl<'a> Planner<'a> {
             let (place, pointer_of_key) = (format!("{place}/{}", escape(key)), format!("{pointer}/{}", escape(key)));
             match (found.get(key), value) {
                 (Some(own), value) if own == value => {}
-                (None | Some(Value::Null), _) => {
-                    match found.get(key) {
-                        Some(null) => drop(self.plan.records[owner].replaced.insert(place, null.clone())),
-                        None => self.plan.records[owner].added.push(place),
+                (None | Some(Value::Null | Value::Array(_)), Value::Array(items)) if keys::of(key).is_some() => {
+                    let new = missing(key, items, found.get(key));
+                    if !new.is_empty() {
+                        self.touch(owner, &place, found.get(key));
+                        self.add_keys(owner, &place, key, &new);
+                        self.append(&pointer_of_key, new);
                     }
+                }
+                (None | Some(Value::Null), _) => {
+                    self.record_set(owner, place, found.get(key));
                     self.plan.edits.push(Edit::Set {
                         object: pointer.to_owned(),
                         key: key.clone(),
@@ -342,6 +347,7 @@ impl<'a> Planner<'a> {
                     self.touch(owner, &place, found.get(key));
                     self.fill_object(owner, &place, &pointer_of_key, value, inner);
                 }
+<<<<<<< HEAD
                 (Some(Value::Array(items)), Value::Array(value)) => {
                     let Some(merge_key) = keys::of(key) else { continue };
                     let own: HashSet<Cow<'_, str>> = items.iter().map(|item| merge_key.value(item)).collect();
@@ -353,10 +359,19 @@ impl<'a> Planner<'a> {
                         self.append(&pointer_of_key, new);
                     }
                 }
+=======
+>>>>>>> properties
                 _ => {}
             }
         }
     }
+}
+
+/// The items that a list lacks.
+fn missing(list: &str, wanted: &[Value], found: Option<&Value>) -> Vec<Value> {
+    let Some(key) = keys::of(list) else { return Vec::new() };
+    let own = found.and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);
+    wanted.iter().filter(|item| !own.iter().any(|one| key.value(one) == key.value(item))).cloned().collect()
 }
 
 /// A native sidecar restarts always; a plain container has no restart policy of its own.
