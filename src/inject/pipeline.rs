@@ -30,13 +30,12 @@ pub(super) fn run(injector: &Injector, request: &Request<'_>) -> Result<Outcome,
     if !reasons.is_empty() {
         return Ok(skipped(reasons));
     }
-<<<<<<< HEAD
     // A pod that names our annotation is most likely parsed as a whole in the end; of any other a look at its head is enough.
     let named = memchr::memmem::find(request.object.as_bytes(), injector.keys.inject.as_bytes()).is_some();
     let parsed = if named { PodDocument::parse(request.object).ok() } else { None };
     let head = match &parsed {
         Some(pod) => PodHead::of(pod),
-        None => PodHead::parse(request.object).map_err(|error| pod_invalid(&error))?,
+        None => PodHead::parse(request.object).map_err(|error| unreadable(request.object, &error))?,
     };
     let asked = match ask(injector, request, &head)? {
         Ok(asked) => asked,
@@ -57,9 +56,6 @@ fn ask(
     request: &Request<'_>,
     head: &PodHead<'_>,
 ) -> Result<Result<Asked, Vec<SkipReason>>, InjectError> {
-=======
-    let head = PodHead::parse(request.object).map_err(|error| unreadable(request.object, &error))?;
->>>>>>> enginetests
     let standing = Standing {
         keys: &injector.keys,
         head,

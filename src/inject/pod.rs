@@ -4,11 +4,8 @@
 //! Typed structs of Kubernetes are never the document: fields newer than this build survive.
 
 use super::annotations;
-<<<<<<< HEAD
-use super::find::find;
-=======
 use super::field::one_line;
->>>>>>> enginetests
+use super::find::find;
 use super::overlay::{items, text};
 use super::template::spec::OperatingSystem;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};

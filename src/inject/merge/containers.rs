@@ -347,20 +347,6 @@ impl<'a> Planner<'a> {
                     self.touch(owner, &place, found.get(key));
                     self.fill_object(owner, &place, &pointer_of_key, value, inner);
                 }
-<<<<<<< HEAD
-                (Some(Value::Array(items)), Value::Array(value)) => {
-                    let Some(merge_key) = keys::of(key) else { continue };
-                    let own: HashSet<Cow<'_, str>> = items.iter().map(|item| merge_key.value(item)).collect();
-                    let missing = |item: &&Value| !own.contains(&merge_key.value(item));
-                    let new: Vec<Value> = value.iter().filter(missing).cloned().collect();
-                    if !new.is_empty() {
-                        self.touch(owner, &place, found.get(key));
-                        self.add_keys(owner, &place, key, &new);
-                        self.append(&pointer_of_key, new);
-                    }
-                }
-=======
->>>>>>> properties
                 _ => {}
             }
         }
@@ -370,8 +356,9 @@ impl<'a> Planner<'a> {
 /// The items that a list lacks.
 fn missing(list: &str, wanted: &[Value], found: Option<&Value>) -> Vec<Value> {
     let Some(key) = keys::of(list) else { return Vec::new() };
-    let own = found.and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);
-    wanted.iter().filter(|item| !own.iter().any(|one| key.value(one) == key.value(item))).cloned().collect()
+    let own: HashSet<Cow<'_, str>> =
+        found.and_then(Value::as_array).into_iter().flatten().map(|item| key.value(item)).collect();
+    wanted.iter().filter(|item| !own.contains(&key.value(item))).cloned().collect()
 }
 
 /// A native sidecar restarts always; a plain container has no restart policy of its own.
