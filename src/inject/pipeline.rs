@@ -46,7 +46,7 @@ pub(super) fn run(injector: &Injector, request: &Request<'_>) -> Result<Outcome,
         return finish(injector, parsed, writing, notes);
     }
     let pod = PodDocument::parse(request.object).map_err(|error| pod_invalid(&error))?;
-    let (writing, notes) = prepare(injector, request, &head, &pod, &asked)?;
+    let (writing, notes) = prepare(injector, request, &PodHead::of(&pod), &pod, &asked)?;
     finish(injector, Some(pod), writing, notes)
 }
 

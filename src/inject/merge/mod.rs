@@ -227,6 +227,17 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Remembers a value that is set, and what gives way to it. Null is taken out like what was not there, and put back after.
+    fn record_set(&mut self, owner: usize, place: String, old: Option<&Value>) {
+        let record = &mut self.plan.records[owner];
+        if old.is_none_or(Value::is_null) {
+            record.added.push(place.clone());
+        }
+        if let Some(old) = old {
+            record.replaced.insert(place, old.clone());
+        }
+    }
+
     fn append(&mut self, list: &str, items: Vec<Value>) {
         if items.is_empty() {
             return;

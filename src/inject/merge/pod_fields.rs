@@ -50,10 +50,7 @@ impl<'a> Planner<'a> {
         if !self.claim(owner, &place, wanted, there) {
             return;
         }
-        match existing {
-            Some(old) => drop(self.plan.records[owner].replaced.insert(place, old.clone())),
-            None => self.plan.records[owner].added.push(place),
-        }
+        self.record_set(owner, place, existing);
         self.plan.edits.push(Edit::Set { object: format!("/{parent}"), key: key.to_owned(), value: wanted.clone() });
         if parent == SPEC && key == "priorityClassName" {
             self.drop_computed_priority(owner);
