@@ -6,6 +6,8 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+use anyhow::Context;
+
 use super::shell_word;
 use crate::config::{CertificateSettings, Config, Host};
 use crate::server::MUTATE_PATH;
@@ -28,10 +30,10 @@ pub fn hosts(extra: &[Host], listen: SocketAddr) -> Vec<String> {
 }
 
 /// Writes the sample review beside the certificate, and says how to send it; `None` without `--dev`.
-pub fn announcement(config: &Config, listening: SocketAddr) -> std::io::Result<Option<String>> {
+pub fn announcement(config: &Config, listening: SocketAddr) -> anyhow::Result<Option<String>> {
     let CertificateSettings::Dev { directory, .. } = &config.certificate else { return Ok(None) };
     let (ca, review) = (directory.join(CA_CERTIFICATE), directory.join(SAMPLE_NAME));
-    std::fs::write(&review, SAMPLE_REVIEW)?;
+    std::fs::write(&review, SAMPLE_REVIEW).with_context(|| format!("cannot write the sample review {review:?}"))?;
     Ok(Some(text(&ca, &review, listening)))
 }
 

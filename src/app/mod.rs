@@ -77,8 +77,7 @@ impl Parts {
         warn_of_expiry(&self.certificate);
 
         let answers = self.readiness.promise("tls-self-call");
-        let announcement = dev::announcement(config, webhook_address)
-            .map_err(|error| anyhow!("cannot write the sample review: {error}"))?;
+        let announcement = dev::announcement(config, webhook_address)?;
         tokio::spawn(confirm(webhook_address, Arc::clone(&self.resolver), answers, announcement));
 
         let (shutdown, lifecycle) = shutdown::lifecycle();

@@ -157,12 +157,24 @@ pub fn quote(value: &str) -> String {
     format!("\"{}\"", escape(value, QUOTED_MAX))
 }
 
+/// The text on one line of at most `max` characters, cut with `…`. Quotes are left alone: this is for whole messages.
+pub fn one_line(text: &str, max: usize) -> String {
+    cut(text, max, |character| match character {
+        '"' | '\\' => character.to_string(),
+        other => escape_character(other),
+    })
+}
+
 /// The text with everything escaped that could break a line, a quotation or the reading direction, cut with `…`.
 fn escape(text: &str, max: usize) -> String {
+    cut(text, max, escape_character)
+}
+
+fn cut(text: &str, max: usize, escape: impl Fn(char) -> String) -> String {
     let mut escaped = String::new();
     let mut length = 0;
     for character in text.chars() {
-        let piece = escape_character(character);
+        let piece = escape(character);
         length += piece.chars().count();
         if length > max {
             escaped.push('…');
@@ -196,7 +208,10 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let tolerance = (letters.len() / 3).max(1);
     candidates
         .into_iter()
-        .filter_map(|candidate| Some((distance(&letters, &self::letters(candidate)?), candidate)))
+        .filter_map(|candidate| Some((self::letters(candidate)?, candidate)))
+        // Each letter too many or too few is an edit.
+        .filter(|(other, _)| other.len().abs_diff(letters.len()) <= tolerance)
+        .map(|(other, candidate)| (distance(&letters, &other), candidate))
         .filter(|&(edits, _)| edits <= tolerance && edits < letters.len())
         .min_by_key(|&(edits, _)| edits)
         .map(|(_, candidate)| candidate)
@@ -272,6 +287,12 @@ mod tests {
         assert_eq!(quote(&"ü".repeat(80)), format!("\"{}\"", "ü".repeat(80)));
         assert_eq!(quote(&"x".repeat(81)), format!("\"{}…\"", "x".repeat(80)));
         assert_eq!(quote(&"\n".repeat(200)), format!("\"{}…\"", "\\n".repeat(40)));
+    }
+
+    #[test]
+    fn a_message_keeps_its_quotes_on_one_line() {
+        assert_eq!(one_line("\"a\" is\nno \u{1b}\u{202e}name", 80), r#""a" is\nno \u{1b}\u{202e}name"#);
+        assert_eq!(one_line(&"ü".repeat(9), 8), format!("{}…", "ü".repeat(8)));
     }
 
     #[test]

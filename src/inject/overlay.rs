@@ -8,7 +8,7 @@ use super::field::{FieldError, FieldPath, did_you_mean, quote};
 use super::names;
 use super::template::tree::UNKNOWN;
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A rendered partial pod.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +66,7 @@ impl<'a> Checker<'a> {
                 self.container(container, &path);
             }
         }
+        self.shared_ports(&spec.child("sidecars"));
         let mut seen = BTreeSet::new();
         for (index, volume) in overlay.volumes.iter().enumerate() {
             let path = spec.child("volumes").index(index);
@@ -133,6 +134,29 @@ impl<'a> Checker<'a> {
             self.add(path.child("name"), format!("{} is no valid port name: {rule}", quote(name)));
         } else if !port_names.insert(name) {
             self.add(path.child("name"), format!("duplicate port name {}", quote(name)));
+        }
+    }
+
+    /// Sidecars run at the same time and share one network.
+    fn shared_ports(&mut self, path: &FieldPath) {
+        let mut seen: BTreeMap<(i64, &str), &str> = BTreeMap::new();
+        for (index, container) in self.overlay.sidecars.iter().enumerate() {
+            let name = text(container, "name");
+            for (port_index, port) in items(container, "ports").iter().enumerate() {
+                let Some(number) = port.get("containerPort").and_then(Value::as_i64) else { continue };
+                let protocol = port.get("protocol").and_then(Value::as_str).unwrap_or("TCP");
+                let first = *seen.entry((number, protocol)).or_insert(name);
+                if first != name {
+                    let path = path.index(index).child("ports").index(port_index).child("containerPort");
+                    self.add(
+                        path,
+                        format!(
+                            "port {number}/{protocol} is that of container {} already; they share one network",
+                            quote(first)
+                        ),
+                    );
+                }
+            }
         }
     }
 

@@ -4,23 +4,25 @@
 //! 2. [`decide::Standing::asked`]: what stands against it, and what is asked for?
 //! 3. [`Run::choose`]: what is there already; which templates can this pod have?
 //! 4. [`Run::plan`]: what would they change, and where does that conflict?
-//! 5. [`Run::carry_out`]: change the tree, write the status, check the result.
+//! 5. [`Writing::carry_out`]: change the tree, write the status, check the result.
 //!
 //! Nothing is written before all conflicts are found.
 
 use super::annotations::{self, DEFAULT_CONTAINER};
 use super::decide::{self, Asked, Standing, Verdict};
 use super::error::{Blame, ErrorCode, InjectError, Problem};
-use super::field::{nearest, quote};
-use super::merge::{self, Candidate, Editor, Parties, Plan, Record};
+use super::field::{nearest, one_line, quote};
+use super::merge::{self, Candidate, Parties, Plan};
 use super::overlay::text;
 use super::pod::{ContainerList, PodDocument, PodHead};
 use super::prepare::{Preparation, Refusal};
 use super::status::{Status, TemplateStatus};
 use super::template::spec::OnError;
 use super::template::{Entry, Template};
-use super::{Injection, Injector, Outcome, Request, Skip, SkipReason, validate};
-use serde_json::{Map, Value};
+use super::writing::Writing;
+use super::{Injection, Injector, Outcome, Request, Skip, SkipReason};
+use serde_json::Value;
+use std::collections::HashSet;
 
 /// Runs all steps.
 pub(super) fn run(injector: &Injector, request: &Request<'_>) -> Result<Outcome, InjectError> {
@@ -28,42 +30,101 @@ pub(super) fn run(injector: &Injector, request: &Request<'_>) -> Result<Outcome,
     if !reasons.is_empty() {
         return Ok(skipped(reasons));
     }
-    let head = PodHead::parse(request.object).map_err(|error| pod_invalid(&error))?;
+<<<<<<< HEAD
+    // A pod that names our annotation is most likely parsed as a whole in the end; of any other a look at its head is enough.
+    let named = memchr::memmem::find(request.object.as_bytes(), injector.keys.inject.as_bytes()).is_some();
+    let parsed = if named { PodDocument::parse(request.object).ok() } else { None };
+    let head = match &parsed {
+        Some(pod) => PodHead::of(pod),
+        None => PodHead::parse(request.object).map_err(|error| pod_invalid(&error))?,
+    };
+    let asked = match ask(injector, request, &head)? {
+        Ok(asked) => asked,
+        Err(reasons) => return Ok(skipped(reasons)),
+    };
+    if let Some(pod) = &parsed {
+        let (writing, notes) = prepare(injector, request, &head, pod, &asked)?;
+        return finish(injector, parsed, writing, notes);
+    }
+    let pod = PodDocument::parse(request.object).map_err(|error| pod_invalid(&error))?;
+    let (writing, notes) = prepare(injector, request, &PodHead::of(&pod), &pod, &asked)?;
+    finish(injector, Some(pod), writing, notes)
+}
+
+/// What is asked for, or the reasons why nothing is to be done.
+fn ask(
+    injector: &Injector,
+    request: &Request<'_>,
+    head: &PodHead<'_>,
+) -> Result<Result<Asked, Vec<SkipReason>>, InjectError> {
+=======
+    let head = PodHead::parse(request.object).map_err(|error| unreadable(request.object, &error))?;
+>>>>>>> enginetests
     let standing = Standing {
         keys: &injector.keys,
-        head: &head,
+        head,
         request,
         excluded: &injector.settings.excluded_namespaces,
         templates: &injector.templates,
     };
-    let asked = match standing.asked() {
-        Ok(asked) if asked == Asked::default() => return Ok(skipped(vec![SkipReason::NotRequested])),
-        Ok(asked) => asked,
-        Err(Verdict::Skip(reasons)) => return Ok(skipped(reasons)),
-        Err(Verdict::Refuse(problem)) => return Err(InjectError::from(vec![problem])),
-    };
-    let pod = PodDocument::parse(request.object).map_err(|error| pod_invalid(&error))?;
-    let status = Status::of(&pod, &injector.keys.status);
-    let mut run = Run { injector, request, head: &head, pod: &pod, status: &status, notes: Notes::default() };
-    let candidates = run.choose(&asked)?;
+    match standing.asked() {
+        Ok(asked) if asked == Asked::default() => Ok(Err(vec![SkipReason::NotRequested])),
+        Ok(asked) => Ok(Ok(asked)),
+        Err(Verdict::Skip(reasons)) => Ok(Err(reasons)),
+        Err(Verdict::Refuse(problem)) => Err(InjectError::from(vec![problem])),
+    }
+}
+
+/// What is to be written, with all conflicts found; nothing when the pod has everything.
+fn prepare(
+    injector: &Injector,
+    request: &Request<'_>,
+    head: &PodHead<'_>,
+    pod: &PodDocument,
+    asked: &Asked,
+) -> Result<(Option<Writing>, Notes), InjectError> {
+    let status = Status::of(pod, &injector.keys.status);
+    let mut run = Run { injector, request, head, pod, status: &status, notes: Notes::default() };
+    let candidates = run.choose(asked)?;
     let (candidates, plan) = run.plan(candidates)?;
-    run.carry_out(&candidates, plan)
+    Ok(run.conclude(&candidates, plan))
+}
+
+fn finish(
+    injector: &Injector,
+    pod: Option<PodDocument>,
+    writing: Option<Writing>,
+    notes: Notes,
+) -> Result<Outcome, InjectError> {
+    let (Some(pod), Some(writing)) = (pod, writing) else { return Ok(Outcome::Skipped(notes.skip())) };
+    let templates = writing.templates();
+    let (pod, patch) = writing.carry_out(pod, &injector.keys)?;
+    Ok(Outcome::Injected(Injection { patch, pod, templates, reasons: notes.reasons(), warnings: notes.warnings }))
 }
 
 fn skipped(reasons: Vec<SkipReason>) -> Outcome {
     Outcome::Skipped(Skip { reasons, ..Skip::default() })
 }
 
+/// The whole pod's error names the field; that of its head may be in a field that only the head looks at.
+fn unreadable(object: &str, of_head: &str) -> InjectError {
+    pod_invalid(&PodDocument::parse(object).err().unwrap_or_else(|| of_head.to_owned()))
+}
+
 fn pod_invalid(message: &str) -> InjectError {
-    let message = format!("the object is no valid pod: {message}");
+    const LONGEST: usize = 200;
+    let message = format!("the object is no valid pod: {}", one_line(message, LONGEST));
     InjectError::from(vec![Problem { code: ErrorCode::PodInvalid, template: None, annotation: None, message }])
 }
+
+/// Unknown names for which a near one is looked up: that takes long beside thousands of templates.
+const MAX_HINTS: usize = 8;
 
 /// What is said about a pod besides the patch.
 #[derive(Default)]
 struct Notes {
     warnings: Vec<String>,
-    /// Errors that `onError: Skip` turned into warnings.
+    /// Errors that `onError: Skip` turned into warnings, each once.
     errors: Vec<ErrorCode>,
     /// Templates that the pod carries already.
     done: Vec<String>,
@@ -139,7 +200,10 @@ impl<'a> Run<'a> {
                 let message = format!("template {} cannot be used: {cause}", quote(name));
                 problems.push(self.problem(ErrorCode::TemplateBroken, name, message));
             }
-            None => problems.push(self.problem(ErrorCode::TemplateNotFound, name, self.not_found(name))),
+            None => {
+                let message = self.not_found(name, problems.len());
+                problems.push(self.problem(ErrorCode::TemplateNotFound, name, message));
+            }
         }
     }
 
@@ -149,10 +213,10 @@ impl<'a> Run<'a> {
         Problem { code, template, annotation: Some(self.injector.keys.inject.clone()), message }
     }
 
-    fn not_found(&self, name: &str) -> String {
+    fn not_found(&self, name: &str, problems_before: usize) -> String {
         const SHOWN: usize = 10;
         let known = self.injector.templates.names();
-        let hint = nearest(name, known.iter().copied())
+        let hint = nearest(name, known.iter().copied().filter(|_| problems_before < MAX_HINTS))
             .map(|near| format!("; did you mean {}?", quote(near)))
             .unwrap_or_default();
         let list = match known.len() {
@@ -166,26 +230,28 @@ impl<'a> Run<'a> {
     /// The app containers that the pod's annotation names; each must exist.
     fn narrowed(&self, problems: &mut Vec<Problem>) -> Option<Vec<String>> {
         let key = &self.injector.keys.containers;
-        let names = annotations::parse_list(self.head.annotation(key)?);
-        let containers: Vec<&str> =
-            self.pod.containers(ContainerList::Containers).iter().map(|one| text(one, "name")).collect();
-        for name in names.iter().filter(|name| !containers.contains(&name.as_str())) {
-            let message =
-                format!("annotation {key}: the pod has no container {}; it has {}", quote(name), listed(&containers));
-            problems.push(Problem {
-                code: ErrorCode::ContainerNotFound,
-                template: None,
-                annotation: Some(key.clone()),
-                message,
-            });
+        let value = self.head.annotation(key)?;
+        let mut add = |code, message: String| {
+            let (template, annotation) = (None, Some(key.clone()));
+            problems.push(Problem { code, template, annotation, message: format!("annotation {key}: {message}") });
+        };
+        let names = annotations::parse_list(value).unwrap_or_else(|message| {
+            add(ErrorCode::AnnotationInvalid, message);
+            Vec::new()
+        });
+        let containers = self.pod.containers(ContainerList::Containers);
+        let known: HashSet<&str> = containers.iter().map(|container| text(container, "name")).collect();
+        for name in names.iter().filter(|name| !known.contains(name.as_str())) {
+            let message = format!("the pod has no container {}; it has {}", quote(name), listed(containers));
+            add(ErrorCode::ContainerNotFound, message);
         }
         Some(names)
     }
 
     /// Containers that are not the app's: put in earlier, or overriding a sidecar, or a sidecar already.
-    fn foreign(&self, templates: &[(&'a Template, Origin)]) -> Vec<&'a str> {
+    fn foreign(&self, templates: &[(&'a Template, Origin)]) -> HashSet<&'a str> {
         let status: &'a [TemplateStatus] = self.status;
-        let mut names: Vec<&str> = status.iter().flat_map(TemplateStatus::container_names).collect();
+        let mut names: HashSet<&str> = status.iter().flat_map(TemplateStatus::container_names).collect();
         names.extend(self.auto_containers());
         names.extend(
             templates.iter().flat_map(|(template, _)| {
@@ -242,7 +308,7 @@ impl<'a> Run<'a> {
                     problem.code.code(),
                     problem.message
                 ));
-                self.notes.errors.push(problem.code);
+                self.notes.add_error(problem.code);
             }
         } else {
             problems.extend(found);
@@ -251,9 +317,8 @@ impl<'a> Run<'a> {
 
     /// Containers that wait for a template nobody brings.
     fn unclaimed(&self, candidates: &[Candidate<'_>]) -> Vec<Problem> {
-        let claimed =
-            |name: &str| candidates.iter().any(|candidate| candidate.overlay.container_names().any(|one| one == name));
-        let loose = self.auto_containers().filter(|name| !claimed(name));
+        let claimed: HashSet<&str> = container_names(candidates).collect();
+        let loose = self.auto_containers().filter(|name| !claimed.contains(*name));
         loose
             .map(|name| {
                 let message = format!(
@@ -270,6 +335,7 @@ impl<'a> Run<'a> {
         loop {
             let plan = merge::plan(
                 self.pod,
+                self.status,
                 &candidates,
                 self.injector.settings.native_sidecars,
                 self.head.operating_system(),
@@ -292,89 +358,20 @@ impl<'a> Run<'a> {
             {
                 let name = quote(&candidates[index].template.name);
                 self.notes.warnings.push(format!("template {name} is left out: conflict: {}", conflict.message));
-                self.notes.errors.push(ErrorCode::Conflict);
+                self.notes.add_error(ErrorCode::Conflict);
             }
             candidates.remove(index);
         }
     }
 
-    /// Changes the tree and writes what was changed into the status.
-    fn carry_out(mut self, candidates: &[Candidate<'_>], mut plan: Plan) -> Result<Outcome, InjectError> {
+    /// What is to be written, or nothing when the pod has everything already.
+    fn conclude(mut self, candidates: &[Candidate<'_>], mut plan: Plan) -> (Option<Writing>, Notes) {
         self.notes.warnings.append(&mut plan.warnings);
-        let mut records = std::mem::take(&mut plan.records);
-        let already = candidates.iter().zip(&records).filter(|(_, record)| record.is_nothing());
+        let already = candidates.iter().zip(&plan.records).filter(|(_, record)| record.is_nothing());
         self.notes.done.extend(already.map(|(candidate, _)| candidate.template.name.clone()));
-        let reasons = if self.notes.done.is_empty() { Vec::new() } else { vec![SkipReason::AlreadyInjected] };
-        let Some(first) = records.iter().position(|record| !record.is_nothing()) else {
-            return Ok(Outcome::Skipped(self.unchanged(reasons)));
-        };
-        self.note_empty_metadata(&mut records[first]);
-        let default_container = self.default_container(candidates);
-        if default_container.is_some() {
-            records[first].added.push(format!("annotations/{}", merge::escape(DEFAULT_CONTAINER)));
-        }
-        let all: Vec<(&Template, &Record)> =
-            candidates.iter().map(|candidate| candidate.template).zip(&records).collect();
-        let mut editor = Editor::new(self.pod.tree().clone());
-        self.edit(&mut editor, plan, &all, default_container).map_err(|misfit| internal(&misfit.to_string()))?;
-        let problems = validate::check(editor.tree(), &records);
-        if !problems.is_empty() {
-            return Err(InjectError::from(problems));
-        }
-        let put_in = all.iter().filter(|(_, record)| !record.is_nothing());
-        let templates = put_in.map(|(template, _)| template.name.clone()).collect();
-        let (pod, patch) = editor.finish();
-        Ok(Outcome::Injected(Injection { patch, pod, templates, reasons, warnings: self.notes.warnings }))
-    }
-
-    fn unchanged(self, reasons: Vec<SkipReason>) -> Skip {
-        let nothing = reasons.is_empty() && self.notes.errors.is_empty();
-        let reasons = if nothing { vec![SkipReason::NotRequested] } else { reasons };
-        Skip { reasons, errors: self.notes.errors, templates: self.notes.done, warnings: self.notes.warnings }
-    }
-
-    fn edit(
-        &self,
-        editor: &mut Editor,
-        plan: Plan,
-        templates: &[(&Template, &Record)],
-        default_container: Option<&str>,
-    ) -> Result<(), merge::Misfit> {
-        let keys = &self.injector.keys;
-        editor.apply(plan)?;
-        for (template, _) in templates.iter().filter(|(_, record)| !record.is_nothing()) {
-            editor.set("/metadata/labels", &keys.revision(&template.name), Value::from(template.revision.as_str()))?;
-        }
-        if let Some(name) = default_container {
-            editor.set("/metadata/annotations", DEFAULT_CONTAINER, Value::from(name))?;
-        }
-        let kept = self
-            .status
-            .iter()
-            .filter(|entry| templates.iter().all(|(template, _)| template.name != entry.name))
-            .cloned();
-        // What the pod had already is listed too, with nothing put in: a later webhook may rewrite it, and a second pass must
-        // not take that for a conflict.
-        let new = templates.iter().map(|(template, record)| status_entry(template, record));
-        let status = Status::new(kept.chain(new).collect());
-        editor.set("/metadata/annotations", &keys.status, Value::from(status.to_annotation()))
-    }
-
-    /// Metadata that was there but empty, so that `uninject` leaves it as it was.
-    fn note_empty_metadata(&self, record: &mut Record) {
-        let metadata = self.pod.tree().get("metadata");
-        let fields = [
-            ("metadata", metadata),
-            ("labels", self.pod.metadata_field("labels")),
-            ("annotations", self.pod.metadata_field("annotations")),
-        ];
-        for (place, value) in fields {
-            if let Some(value) = value
-                && (value.is_null() || value.as_object().is_some_and(Map::is_empty))
-            {
-                record.replaced.insert(place.to_owned(), value.clone());
-            }
-        }
+        let default_container = self.default_container(candidates).map(str::to_owned);
+        let writing = Writing::new(self.pod, self.status, candidates, plan, default_container);
+        (writing, self.notes)
     }
 
     /// The app's first container, unless the pod names one itself.
@@ -385,12 +382,31 @@ impl<'a> Run<'a> {
         }
         let status: &'a [TemplateStatus] = self.status;
         let pod: &'a PodDocument = self.pod;
-        let foreign: Vec<&str> =
+        let mut foreign: HashSet<&str> =
             status.iter().flat_map(TemplateStatus::container_names).chain(self.auto_containers()).collect();
+        foreign.extend(container_names(candidates));
         let mut own = pod.containers(ContainerList::Containers).iter().map(|container| text(container, "name"));
-        let sidecar =
-            |name: &str| candidates.iter().any(|candidate| candidate.overlay.container_names().any(|one| one == name));
-        own.find(|name| !foreign.contains(name) && !sidecar(name))
+        own.find(|name| !foreign.contains(*name))
+    }
+}
+
+impl Notes {
+    fn add_error(&mut self, code: ErrorCode) {
+        if !self.errors.contains(&code) {
+            self.errors.push(code);
+        }
+    }
+
+    fn reasons(&self) -> Vec<SkipReason> {
+        if self.done.is_empty() { Vec::new() } else { vec![SkipReason::AlreadyInjected] }
+    }
+
+    fn skip(self) -> Skip {
+        let reasons = match self.reasons() {
+            none if none.is_empty() && self.errors.is_empty() => vec![SkipReason::NotRequested],
+            reasons => reasons,
+        };
+        Skip { reasons, errors: self.errors, templates: self.done, warnings: self.warnings }
     }
 }
 
@@ -411,27 +427,16 @@ fn conflict_problem(conflict: &merge::Conflict, candidates: &[Candidate<'_>]) ->
     Problem { code: ErrorCode::Conflict, template, annotation: None, message: conflict.message.clone() }
 }
 
-fn listed(names: &[&str]) -> String {
-    names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ")
+fn container_names<'c>(candidates: &'c [Candidate<'_>]) -> impl Iterator<Item = &'c str> {
+    candidates.iter().flat_map(|candidate| candidate.overlay.container_names())
 }
 
-fn internal(message: &str) -> InjectError {
-    InjectError::from(vec![Problem {
-        code: ErrorCode::Internal,
-        template: None,
-        annotation: None,
-        message: message.to_owned(),
-    }])
-}
-
-fn status_entry(template: &Template, record: &Record) -> TemplateStatus {
-    TemplateStatus {
-        name: template.name.clone(),
-        revision: template.revision.clone(),
-        containers: record.containers.clone(),
-        init_containers: record.init_containers.clone(),
-        volumes: record.volumes.clone(),
-        added: record.added.clone(),
-        replaced: record.replaced.clone(),
+/// The first names, so that a message stays short.
+fn listed(containers: &[Value]) -> String {
+    const SHOWN: usize = 10;
+    let names = containers.iter().take(SHOWN).map(|container| quote(text(container, "name"))).collect::<Vec<_>>();
+    match containers.len().saturating_sub(SHOWN) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
     }
 }

@@ -2,11 +2,10 @@
 
 use super::annotations::{self, Keys};
 use super::error::{ErrorCode, Problem};
-use super::expression::{EvaluationError, Reads, Root, Scope};
+use super::expression::{EvaluationError, Root, Scope};
 use super::field::{nearest, quote};
 use super::merge::{self, Candidate};
 use super::overlay::{Overlay, items, text};
-use super::parameters;
 use super::pod::{ContainerList, PodDocument, PodHead};
 use super::template::spec::{ContainerSelection, SelectionKeyword};
 use super::template::tree::{RenderCause, RenderError};
@@ -14,7 +13,7 @@ use super::template::{Condition, Template};
 use super::{Request, Settings};
 use serde_json::{Value, json};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// One pod, as all templates see it.
 pub(super) struct Preparation<'a, 'n> {
@@ -24,7 +23,7 @@ pub(super) struct Preparation<'a, 'n> {
     pub head: &'a PodHead<'a>,
     pub pod: &'a PodDocument,
     /// Containers that templates have put in earlier, or that override sidecars: none of the app's.
-    pub foreign: &'n [&'a str],
+    pub foreign: &'n HashSet<&'a str>,
     /// Containers that the pod narrows `app` to.
     pub narrowed: Option<&'n [String]>,
 }
@@ -36,6 +35,9 @@ pub(super) enum Refusal {
     Problems(Vec<Problem>),
 }
 
+/// Most wrong parameters of one template that are said: a pod has room for thousands.
+const MAX_PROBLEMS: usize = 100;
+
 type Params = BTreeMap<String, cel::Value>;
 
 impl<'a> Preparation<'a, '_> {
@@ -43,11 +45,18 @@ impl<'a> Preparation<'a, '_> {
     pub fn candidate(&self, template: &'a Template, warnings: &mut Vec<String>) -> Result<Candidate<'a>, Refusal> {
         self.check_selectors(template).map_err(Refusal::NotAllowed)?;
         let selected = self.select(template);
-        let params = self.parameters(template);
-        let defaults = params.as_ref().is_ok_and(Option::is_none);
-        let mut overlay = match template.rendered() {
-            Some(overlay) if defaults && template.matching.conditions.is_empty() => Cow::Borrowed(overlay),
-            _ => Cow::Owned(self.render(template, params, &selected)?),
+        let (params, problems) = match self.parameters(template) {
+            Ok(params) => (params, Vec::new()),
+            Err(problems) => (None, problems),
+        };
+        let params = params.map_or(Cow::Borrowed(&template.defaults), Cow::Owned);
+        self.check_conditions(template, &params, !problems.is_empty(), &selected)?;
+        if !problems.is_empty() {
+            return Err(Refusal::Problems(problems));
+        }
+        let mut overlay = match (template.rendered(), &params) {
+            (Some(overlay), Cow::Borrowed(_)) => Cow::Borrowed(overlay),
+            _ => Cow::Owned(self.render(template, &params, &selected)?),
         };
         if template.take_volume_mounts || !template.take_env.is_empty() {
             self.take_from_app(template, &selected, &mut overlay, warnings);
@@ -88,12 +97,13 @@ impl<'a> Preparation<'a, '_> {
         let mut problems = Vec::new();
         for (key, text) in &self.head.annotations {
             let Some(name) = self.keys.parameter_of(&template.name, key) else { continue };
+            if problems.len() == MAX_PROBLEMS {
+                break;
+            }
             match template.parameters.iter().find(|parameter| parameter.name() == name) {
                 Some(parameter) => match parameter.parse(text) {
                     Ok(value) => {
-                        values
-                            .get_or_insert_with(|| parameters::defaults(&template.parameters))
-                            .insert(name.to_owned(), value);
+                        values.get_or_insert_with(|| template.defaults.clone()).insert(name.to_owned(), value);
                     }
                     Err(message) => {
                         problems.push(self.parameter_problem(ErrorCode::ParameterInvalid, template, name, &message))
@@ -136,40 +146,34 @@ impl<'a> Preparation<'a, '_> {
         Problem { code, template: Some(template.name.clone()), annotation: Some(annotation), message }
     }
 
-    /// Evaluates conditions and body in one scope.
+    /// A condition that reads a parameter whose value is wrong says nothing: the wrong value is reported instead.
+    fn check_conditions(
+        &self,
+        template: &Template,
+        params: &Params,
+        wrong: bool,
+        selected: &[(ContainerList, usize)],
+    ) -> Result<(), Refusal> {
+        let conditions = template.matching.conditions.iter();
+        for condition in conditions.filter(|one| !wrong || one.expression.reads().of(Root::Params).next().is_none()) {
+            let object = |root| self.object(root, selected);
+            let check = |scope: &Scope<'_>| check_condition(template, condition, scope);
+            Scope::with(params, condition.expression.reads(), self.settings.clock, object, check)?;
+        }
+        Ok(())
+    }
+
     fn render(
         &self,
         template: &Template,
-        params: Result<Option<Params>, Vec<Problem>>,
+        params: &Params,
         selected: &[(ContainerList, usize)],
     ) -> Result<Overlay, Refusal> {
-        let (params, problems) = match params {
-            Ok(params) => (params.unwrap_or_else(|| parameters::defaults(&template.parameters)), Vec::new()),
-            Err(problems) => (parameters::defaults(&template.parameters), problems),
-        };
-        let mut reads: Reads = template.reads().clone();
-        template.matching.conditions.iter().for_each(|condition| reads.extend(condition.expression.reads()));
-        Scope::with(
-            &params,
-            &reads,
-            self.settings.clock,
-            |root| self.object(root, selected),
-            |scope| {
-                // A condition that reads a parameter whose value is wrong says nothing: the wrong value is reported instead.
-                let conditions = template.matching.conditions.iter().filter(|condition| {
-                    problems.is_empty() || condition.expression.reads().of(Root::Params).next().is_none()
-                });
-                for condition in conditions {
-                    check_condition(template, condition, scope)?;
-                }
-                if !problems.is_empty() {
-                    return Err(Refusal::Problems(problems));
-                }
-                let overlay =
-                    template.render(scope).map_err(|errors| Refusal::Problems(render_problems(template, &errors)))?;
-                check_overlay(template, overlay)
-            },
-        )
+        let object = |root| self.object(root, selected);
+        let render = |scope: &Scope<'_>| template.render(scope);
+        let rendered = Scope::with(params, template.reads(), self.settings.clock, object, render);
+        let overlay = rendered.map_err(|errors| Refusal::Problems(render_problems(template, &errors)))?;
+        check_overlay(template, overlay)
     }
 
     /// What the variables of expressions stand for.
@@ -197,7 +201,7 @@ impl<'a> Preparation<'a, '_> {
         let own = |list: ContainerList| {
             let all = self.pod.containers(list).iter().enumerate();
             all.map(|(index, container)| (index, text(container, "name")))
-                .filter(|(_, name)| !self.foreign.contains(name))
+                .filter(|(_, name)| !self.foreign.contains(*name))
         };
         let narrowed = |name: &str| self.narrowed.is_none_or(|names| names.iter().any(|one| one == name));
         let containers = own(ContainerList::Containers);
@@ -262,10 +266,16 @@ fn add_missing(container: &mut Value, field: &str, wanted: &[&Value]) {
     }
     let list = container.entry(field).or_insert_with(|| Value::Array(Vec::new()));
     let Some(list) = list.as_array_mut() else { return };
-    for item in wanted {
-        if !list.iter().any(|own| key.value(own) == key.value(item)) {
-            list.push((*item).clone());
-        }
+    let mut own: HashSet<String> = list.iter().map(|item| key.value(item).into_owned()).collect();
+    list.extend(wanted.iter().filter(|item| own.insert(key.value(item).into_owned())).map(|item| (*item).clone()));
+}
+
+/// The first names, so that a message stays short.
+fn listed(names: &[&str]) -> String {
+    const SHOWN: usize = 10;
+    match names.len().saturating_sub(SHOWN) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names[..SHOWN].join(", ")),
     }
 }
 
@@ -274,36 +284,30 @@ fn unknown(template: &Template, name: &str) -> String {
     let hint = match nearest(name, known.iter().copied()) {
         Some(near) => format!("; did you mean {}?", quote(near)),
         None if known.is_empty() => "; it has none".to_owned(),
-        None => format!("; it has {}", known.join(", ")),
+        None => format!("; it has {}", listed(&known)),
     };
     format!("template {} has no parameter {}{hint}", quote(&template.name), quote(name))
 }
 
 fn check_condition(template: &Template, condition: &Condition, scope: &Scope<'_>) -> Result<(), Refusal> {
-    let shown = quote(condition.expression.source());
-    let problem = |code, message| {
-        Refusal::Problems(vec![Problem { code, template: Some(template.name.clone()), annotation: None, message }])
-    };
-    let name = quote(&template.name);
-    match condition.expression.evaluate(scope) {
-        Ok(cel::Value::Bool(true)) => Ok(()),
-        Ok(cel::Value::Bool(false)) if condition.message.is_empty() => {
-            Err(Refusal::NotAllowed(format!("condition {shown} is false")))
-        }
-        Ok(cel::Value::Bool(false)) => Err(Refusal::NotAllowed(condition.message.clone())),
-        Ok(other) => {
-            let message =
-                format!("template {name}: condition {shown} must be true or false, found a {}", other.type_of());
-            Err(problem(ErrorCode::ExpressionFailed, message))
-        }
-        Err(EvaluationError::MissingKey { owner, key }) => Err(problem(
-            ErrorCode::ExpressionMissingKey,
-            format!("template {name}: condition {shown}: {owner} lacks {}", quote(&key)),
-        )),
-        Err(EvaluationError::Failed(cause)) => {
-            Err(problem(ErrorCode::ExpressionFailed, format!("template {name}: condition {shown}: {cause}")))
-        }
+    let evaluated = condition.expression.evaluate(scope);
+    if evaluated == Ok(cel::Value::Bool(true)) {
+        return Ok(());
     }
+    let shown = quote(condition.expression.source());
+    let (code, fault) = match evaluated {
+        Ok(cel::Value::Bool(_)) if condition.message.is_empty() => {
+            return Err(Refusal::NotAllowed(format!("condition {shown} is false")));
+        }
+        Ok(cel::Value::Bool(_)) => return Err(Refusal::NotAllowed(condition.message.clone())),
+        Ok(other) => (ErrorCode::ExpressionFailed, format!("expected true or false, found a {}", other.type_of())),
+        Err(EvaluationError::MissingKey { owner, key }) => {
+            (ErrorCode::ExpressionMissingKey, format!("{owner} lacks {}", quote(&key)))
+        }
+        Err(EvaluationError::Failed(cause)) => (ErrorCode::ExpressionFailed, cause),
+    };
+    let message = format!("template {}: condition {shown}: {fault}", quote(&template.name));
+    Err(Refusal::Problems(vec![Problem { code, template: Some(template.name.clone()), annotation: None, message }]))
 }
 
 fn render_problems(template: &Template, errors: &[RenderError]) -> Vec<Problem> {

@@ -4,12 +4,13 @@ use super::overlay::text;
 use super::pod::{ContainerList, PodDocument};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 /// The only version there is.
 const VERSION: u32 = 1;
 
 /// The annotation's value.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Status {
     version: u32,
     pub templates: Vec<TemplateStatus>,
@@ -32,10 +33,6 @@ pub struct TemplateStatus {
 }
 
 impl Status {
-    pub fn new(templates: Vec<TemplateStatus>) -> Self {
-        Self { version: VERSION, templates }
-    }
-
     /// Reads the annotation. What is no status of ours says nothing.
     pub fn parse(value: &str) -> Option<Self> {
         serde_json::from_str::<Self>(value).ok().filter(|status| status.version == VERSION)
@@ -48,21 +45,38 @@ impl Status {
         entries.into_iter().filter(|entry| !entry.name.is_empty() && entry.is_present(pod)).collect()
     }
 
-    /// The annotation's value. Same status, same bytes.
-    pub fn to_annotation(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+    /// The annotation's value for these entries. Same entries, same bytes.
+    pub fn to_annotation<'a>(entries: impl Iterator<Item = &'a TemplateStatus>) -> String {
+        let status = Written { version: VERSION, templates: entries.collect() };
+        serde_json::to_string(&status).unwrap_or_default()
     }
+}
+
+/// The annotation's value, borrowed.
+#[derive(Serialize)]
+struct Written<'a> {
+    version: u32,
+    templates: Vec<&'a TemplateStatus>,
 }
 
 impl TemplateStatus {
     /// Whether all that is listed is in the pod.
     fn is_present(&self, pod: &PodDocument) -> bool {
         let has = |items: &[Value], names: &[String]| {
-            names.iter().all(|name| items.iter().any(|item| text(item, "name") == name))
+            let present: HashSet<&str> = items.iter().map(|item| text(item, "name")).collect();
+            names.iter().all(|name| present.contains(name.as_str()))
         };
         has(pod.containers(ContainerList::Containers), &self.containers)
             && has(pod.containers(ContainerList::InitContainers), &self.init_containers)
             && has(pod.spec_items("volumes"), &self.volumes)
+    }
+
+    /// Whether nothing was put in: the pod had it all.
+    pub fn is_nothing(&self) -> bool {
+        self.container_names().next().is_none()
+            && self.volumes.is_empty()
+            && self.added.is_empty()
+            && self.replaced.is_empty()
     }
 
     /// Names of all containers that the template put in.

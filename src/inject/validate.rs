@@ -5,8 +5,8 @@
 
 use super::error::{ErrorCode, Problem};
 use super::field::quote;
-use super::merge::Record;
 use super::overlay::{items, text};
+use super::status::TemplateStatus;
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use std::collections::HashSet;
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;
 
 /// What is wrong with the result.
-pub(super) fn check(tree: &Value, records: &[Record]) -> Vec<Problem> {
+pub(super) fn check(tree: &Value, put_in: &[TemplateStatus]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut add = |code, message: String| problems.push(Problem { code, template: None, annotation: None, message });
     let bytes = annotation_bytes(tree);
@@ -25,15 +25,8 @@ pub(super) fn check(tree: &Value, records: &[Record]) -> Vec<Problem> {
         add(ErrorCode::ResultInvalid, message);
     }
     let Some(spec) = tree.get("spec") else { return problems };
-    if items(spec, "containers").is_empty() {
-        add(ErrorCode::PodInvalid, "spec.containers: expected at least one container".to_owned());
-    }
     let volumes: HashSet<&str> = items(spec, "volumes").iter().map(|volume| text(volume, "name")).collect();
-    let ours: HashSet<&str> = records
-        .iter()
-        .flat_map(|record| record.containers.iter().chain(&record.init_containers))
-        .map(String::as_str)
-        .collect();
+    let ours: HashSet<&str> = put_in.iter().flat_map(TemplateStatus::container_names).collect();
     let mut seen = HashSet::new();
     for list in ["containers", "initContainers", "ephemeralContainers"] {
         for container in items(spec, list) {

@@ -16,7 +16,6 @@
 mod case;
 mod https;
 mod laws;
-mod strict_patch;
 mod way;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -2,16 +2,21 @@
 //!
 //! The interpreter knows neither, so [`super::rewrite`] makes every loop call [`step`] and [`range`].
 
+use super::convert;
 use cel::objects::{Key, Value};
 use cel::{ExecutionError, FunctionContext, ResolveResult};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+/// Function in whose name a bound is reported; the message says all.
+pub(super) const NAME: &str = "@bound";
 /// Turns of all loops of one evaluation.
 pub const MAX_STEPS: u32 = 100_000;
 /// Items that one loop may go over.
 pub const MAX_RANGE: usize = 10_000;
+/// Bytes that one loop may go over: more than any pod has, less than loops in a row could make of it.
+pub const MAX_RANGE_BYTES: usize = 8 << 20;
 /// Time of one evaluation, in milliseconds.
 pub const MAX_MILLISECONDS: u64 = 100;
 
@@ -74,7 +79,7 @@ pub fn step(condition: Value) -> ResolveResult {
     budget.steps -= 1;
     BUDGET.set(budget);
     match budget.deadline {
-        Some((now, deadline)) if budget.steps.is_multiple_of(64) && now() > deadline => {
+        Some((now, deadline)) if now() > deadline => {
             Err(error(&format!("the expression takes longer than {MAX_MILLISECONDS} ms")))
         }
         _ => Ok(condition),
@@ -91,12 +96,15 @@ pub fn range(value: Value) -> ResolveResult {
         }
         other => other,
     };
-    match &list {
-        Value::List(items) if items.len() > MAX_RANGE => {
-            Err(error(&format!("a loop goes over {} items; at most {MAX_RANGE} are allowed", items.len())))
-        }
-        _ => Ok(list),
+    let Value::List(items) = &list else { return Ok(list) };
+    if items.len() > MAX_RANGE {
+        return Err(error(&format!("a loop goes over {} items; at most {MAX_RANGE} are allowed", items.len())));
     }
+    let bytes = convert::size(&list);
+    if bytes > MAX_RANGE_BYTES {
+        return Err(error(&format!("a loop goes over {bytes} bytes; at most {MAX_RANGE_BYTES} are allowed")));
+    }
+    Ok(list)
 }
 
 fn key_value(key: &Key) -> Value {
@@ -109,5 +117,5 @@ fn key_value(key: &Key) -> Value {
 }
 
 fn error(message: &str) -> ExecutionError {
-    ExecutionError::function_error("bound", message)
+    ExecutionError::function_error(NAME, message)
 }

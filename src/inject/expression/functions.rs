@@ -2,11 +2,12 @@
 //!
 //! No environment, file, clock, random number or network.
 
-use super::{bound, rewrite};
+use super::{bound, replaced, rewrite};
 use crate::inject::field::quote;
 use crate::inject::quantity::Quantity;
+use cel::common::types::{CelOptional, MAP_TYPE, NULL_TYPE};
 use cel::extractors::{Arguments, This};
-use cel::{Context, ExecutionError, ResolveResult, Value};
+use cel::{Context, ExecutionError, FunctionContext, ResolveResult, Value};
 use kube_cel::KubeCelExt;
 use std::sync::Arc;
 
@@ -14,11 +15,13 @@ use std::sync::Arc;
 pub fn library() -> Context<'static> {
     let mut context = Context::default();
     context.register_all();
+    replaced::register(&mut context);
     context.add_function("mul", mul);
     context.add_function("min", min);
     context.add_function("max", max);
     context.add_function(rewrite::RANGE, bound::range);
     context.add_function(rewrite::STEP, bound::step);
+    context.add_function(rewrite::HAS, has);
     context.add_function(rewrite::BEGIN, bound::begin);
     context.add_function(rewrite::PUSH, bound::push);
     context.add_function(rewrite::END, bound::end);
@@ -33,6 +36,25 @@ pub fn is_known(name: &str) -> bool {
 /// Names of all functions, for hints.
 pub fn names() -> impl Iterator<Item = &'static str> {
     NAMES.iter().copied()
+}
+
+/// `has(map.field)`. The value is only looked at, since it may be the whole pod.
+fn has(call: &FunctionContext<'_, '_>) -> ResolveResult {
+    let [operand, key] = call.args else { return Err(ExecutionError::NoSuchOverload) };
+    let operand = Value::resolve_val(operand, call.ptx)?;
+    let key = Value::resolve_val(key, call.ptx)?;
+    let inner = match operand.downcast_ref::<CelOptional>() {
+        Some(optional) => optional.inner(),
+        None => Some(operand.as_ref()),
+    };
+    match inner {
+        None => Ok(Value::Bool(false)),
+        Some(value) if value.get_type() == NULL_TYPE => Ok(Value::Bool(false)),
+        Some(value) if value.get_type() == MAP_TYPE => {
+            value.as_container().ok_or(ExecutionError::NoSuchOverload)?.contains(key.as_ref()).map(Value::Bool)
+        }
+        Some(_) => Err(ExecutionError::NoSuchOverload),
+    }
 }
 
 /// `mul(quantity, number)`: canonical text, rounded up.
@@ -56,6 +78,9 @@ fn parse(function: &str, text: &str) -> Result<Quantity, ExecutionError> {
 /// `min(a, b)`: of quantities as text, else as CEL has it for numbers and lists.
 fn min(this: This<Value>, arguments: Arguments) -> ResolveResult {
     let values = operands(this, &arguments);
+    if values.is_empty() {
+        return Err(ExecutionError::function_error("min", "expected at least one value"));
+    }
     match quantities("min", &values) {
         Some(quantities) => Ok(text_of(quantities?.into_iter().min())),
         None => cel::functions::min(Arguments(Arc::new(values))),
@@ -65,16 +90,19 @@ fn min(this: This<Value>, arguments: Arguments) -> ResolveResult {
 /// `max(a, b)`, likewise.
 fn max(this: This<Value>, arguments: Arguments) -> ResolveResult {
     let values = operands(this, &arguments);
+    if values.is_empty() {
+        return Err(ExecutionError::function_error("max", "expected at least one value"));
+    }
     match quantities("max", &values) {
         Some(quantities) => Ok(text_of(quantities?.into_iter().max())),
         None => cel::functions::max(Arguments(Arc::new(values))),
     }
 }
 
-/// What to compare: the items of `list.min()`, or the arguments of `min(a, b)`.
+/// What to compare: the items of `list.min()` and `min(list)`, or the arguments of `min(a, b)`, whose first comes twice.
 fn operands(This(first): This<Value>, Arguments(rest): &Arguments) -> Vec<Value> {
-    match (first, rest.is_empty()) {
-        (Value::List(items), true) => items.as_ref().clone(),
+    match (first, rest.as_slice()) {
+        (Value::List(items), [] | [Value::List(_)]) => items.as_ref().clone(),
         (first, _) => std::iter::once(first).chain(rest.iter().cloned()).collect(),
     }
 }
@@ -88,8 +116,7 @@ fn quantities(function: &str, values: &[Value]) -> Option<Result<Vec<Quantity>, 
             _ => None,
         })
         .collect();
-    let texts = texts.filter(|texts| !texts.is_empty())?;
-    Some(texts.into_iter().map(|text| parse(function, text)).collect())
+    Some(texts?.into_iter().map(|text| parse(function, text)).collect())
 }
 
 fn text_of(quantity: Option<Quantity>) -> Value {
@@ -103,6 +130,7 @@ const OPERATORS: &[&str] = &[
 
 /// The registry of the interpreter cannot be listed, so this table repeats it; a test calls every name.
 const NAMES: &[&str] = &[
+    "add",
     "asApproximateFloat",
     "asInteger",
     "base64.decode",
@@ -124,9 +152,15 @@ const NAMES: &[&str] = &[
     "first",
     "flatten",
     "format",
+    "format.byte",
+    "format.date",
+    "format.datetime",
     "format.dns1035Label",
+    "format.dns1035LabelPrefix",
     "format.dns1123Label",
+    "format.dns1123LabelPrefix",
     "format.dns1123Subdomain",
+    "format.dns1123SubdomainPrefix",
     "format.labelValue",
     "format.named",
     "format.qualifiedName",
@@ -154,9 +188,13 @@ const NAMES: &[&str] = &[
     "ip",
     "ip.isCanonical",
     "isCIDR",
+    "isCIDRv4",
+    "isCIDRv6",
     "isGlobalUnicast",
     "isGreaterThan",
     "isIP",
+    "isIPv4",
+    "isIPv6",
     "isInteger",
     "isLessThan",
     "isLinkLocalMulticast",

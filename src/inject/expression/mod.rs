@@ -12,9 +12,11 @@ pub mod functions;
 pub mod scope;
 pub mod text;
 
+mod replaced;
 mod rewrite;
 mod survey;
 
+use crate::inject::field::one_line;
 use cel::common::ast::IdedExpr;
 use cel::parser::Parser;
 use cel::{ExecutionError, Value};
@@ -28,6 +30,8 @@ pub const MAX_SOURCE_BYTES: usize = 1024;
 pub const MAX_COMPREHENSIONS: usize = 2;
 /// Deepest tree of one expression: evaluation recurses once a level, on the stack of whoever asks.
 const MAX_DEPTH: usize = 64;
+/// Longest part of a message of the interpreter that is passed on, in characters.
+const MAX_MESSAGE: usize = 120;
 /// Stack of the thread that parses: generous against the parser's own recursion, which debug builds make deeper.
 const COMPILE_STACK_BYTES: usize = 64 << 20;
 
@@ -105,8 +109,11 @@ impl Expression {
                 EvaluationError::Failed("an operator or function does not take values of these types".to_owned())
             }
             ExecutionError::UndeclaredReference(name) => EvaluationError::Failed(format!("unknown name {name:?}")),
+            ExecutionError::InvalidArgumentCount { .. } | ExecutionError::MissingArgumentOrTarget => {
+                EvaluationError::Failed("a function is called with the wrong number of arguments".to_owned())
+            }
             ExecutionError::FunctionError { function, message } => {
-                EvaluationError::Failed(format!("{}: {}", function.trim_start_matches('@'), one_line(message)))
+                EvaluationError::Failed(of_function(function, message))
             }
             // The remaining errors print whole values of the pod; their kind is enough.
             _ => EvaluationError::Failed("a value has a type that the expression does not expect".to_owned()),
@@ -114,9 +121,14 @@ impl Expression {
     }
 }
 
-fn one_line(text: &str) -> String {
-    let line: String = text.lines().next().unwrap_or_default().chars().take(120).collect();
-    line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+/// What a function says of its arguments, without the whole value of the pod that the interpreter's own functions print.
+fn of_function(function: &str, message: &str) -> String {
+    let of_value = ["cannot convert ", "cannot determine the size of "].iter().any(|start| message.starts_with(start));
+    let message = if of_value { "cannot take a value of this type" } else { message };
+    if function == bound::NAME {
+        return one_line(message, MAX_MESSAGE);
+    }
+    format!("{}: {}", function.trim_start_matches('@'), one_line(message, MAX_MESSAGE))
 }
 
 /// Parses on a thread with a large stack and gives back only trees that are safe to walk on a small one.
@@ -133,6 +145,7 @@ fn parse(source: &str) -> Result<IdedExpr, String> {
 
 fn parse_here(source: &str) -> Result<IdedExpr, String> {
     let mut tree = Parser::new().enable_optional_syntax(true).parse(source).map_err(|errors| describe(&errors))?;
+    rewrite::rewrite(&mut tree);
     let depth = survey::depth(&tree);
     if depth > MAX_DEPTH {
         return Err(format!("the expression is nested {depth} levels deep; at most {MAX_DEPTH} are allowed"));
@@ -141,11 +154,13 @@ fn parse_here(source: &str) -> Result<IdedExpr, String> {
     if nested > MAX_COMPREHENSIONS {
         return Err(format!("comprehensions are nested {nested} deep; at most {MAX_COMPREHENSIONS} are allowed"));
     }
-    rewrite::rewrite(&mut tree);
     Ok(tree)
 }
 
 fn describe(errors: &cel::ParseErrors) -> String {
     let first = errors.errors.first().map_or_else(|| "syntax error".to_owned(), |error| error.msg.clone());
-    format!("not a CEL expression: {}", one_line(&first))
+    format!("not a CEL expression: {}", one_line(&first, MAX_MESSAGE))
 }
+
+#[cfg(test)]
+mod tests;

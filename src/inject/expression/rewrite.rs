@@ -1,7 +1,10 @@
 //! Rewrites a parsed expression so that the interpreter behaves as CEL is specified, deterministically and within bounds.
 //!
 //! * `a.b` becomes `a["b"]`: the interpreter answers `false` for a field of something that is no map, where CEL has an error.
+//! * `has(a.b)` becomes `@has(a, "b")`, for the same reason.
 //! * `a.?b` becomes `a[?"b"]`: the interpreter fails on a missing field, where CEL has `optional.none()`.
+//! * The arguments of `quantity(text)` and `text.format(list)` go through `@quantity` and `@printable`, which refuse what the
+//!   functions get wrong.
 //! * Each comprehension's range goes through `@range`, which sorts the keys of a map (maps iterate in random order).
 //! * Each turn of a loop goes through `@step`, which counts it (the interpreter has no cost limit).
 //! * `map` and `filter` collect through `@begin`, `@push` and `@end`: the interpreter copies the list at each turn, which makes
@@ -14,6 +17,13 @@ pub(super) const RANGE: &str = "@range";
 /// Function that each turn of a comprehension goes through.
 pub(super) const STEP: &str = "@step";
 
+/// Function that `has(…)` goes through.
+pub(super) const HAS: &str = "@has";
+
+/// Functions that the arguments of `quantity` and `format` go through.
+pub(super) const QUANTITY: &str = "@quantity";
+pub(super) const PRINTABLE: &str = "@printable";
+
 /// Functions by which a list is collected.
 pub(super) const BEGIN: &str = "@begin";
 pub(super) const PUSH: &str = "@push";
@@ -22,10 +32,12 @@ pub(super) const END: &str = "@end";
 pub(super) fn rewrite(node: &mut IdedExpr) {
     children_mut(node, &mut rewrite);
     match &mut node.expr {
-        Expr::Select(select) if !select.test => node.expr = index(std::mem::take(select)),
+        Expr::Select(select) => node.expr = field(std::mem::take(select)),
         Expr::Call(call) if call.func_name == operators::OPT_SELECT => {
             operators::OPT_INDEX.clone_into(&mut call.func_name)
         }
+        Expr::Call(call) if call.func_name == "quantity" => call.args.iter_mut().for_each(|text| wrap(text, QUANTITY)),
+        Expr::Call(call) if call.func_name == "format" => call.args.iter_mut().for_each(|list| wrap(list, PRINTABLE)),
         Expr::Comprehension(comprehension) => {
             wrap(&mut comprehension.iter_range, RANGE);
             wrap(&mut comprehension.loop_cond, STEP);
@@ -39,10 +51,10 @@ pub(super) fn rewrite(node: &mut IdedExpr) {
     }
 }
 
-fn index(select: SelectExpr) -> Expr {
+fn field(select: SelectExpr) -> Expr {
     let id = select.operand.id;
     let key = IdedExpr { id, expr: Expr::Literal(LiteralValue::String(select.field.as_str().into())) };
-    Expr::Call(CallExpr { func_name: operators::INDEX.to_owned(), target: None, args: vec![*select.operand, key] })
+    call(if select.test { HAS } else { operators::INDEX }, vec![*select.operand, key])
 }
 
 fn wrap(node: &mut IdedExpr, function: &str) {

@@ -1,7 +1,7 @@
 //! What a parsed expression contains: depth, names it reads, functions it calls.
 
-use super::functions;
 use super::scope::Root;
+use super::{functions, rewrite};
 use crate::inject::field::nearest;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 
@@ -44,9 +44,13 @@ impl Reads {
         }
     }
 
+    /// The parameter that the whole expression is, for `params.name`.
     pub(super) fn only_parameter(&self, tree: &IdedExpr) -> Option<String> {
-        match (self.0.as_slice(), chain(tree)) {
-            ([(Root::Params, path)], Some((_, found))) if path.len() == 1 && *path == found => path.first().cloned(),
+        let Expr::Call(call) = &tree.expr else { return None };
+        match (call.func_name.as_str(), self.0.as_slice(), chain(tree)) {
+            (operators::INDEX, [(Root::Params, path)], Some((_, found))) if path.len() == 1 && *path == found => {
+                path.first().cloned()
+            }
             _ => None,
         }
     }
@@ -59,11 +63,17 @@ pub(super) fn depth(node: &IdedExpr) -> usize {
     deepest + 1
 }
 
-/// How deep comprehensions are nested in one another.
+/// How deep comprehensions are nested in one another. What one goes over is evaluated once, before it.
 pub(super) fn comprehension_depth(node: &IdedExpr) -> usize {
+    if let Expr::Comprehension(comprehension) = &node.expr {
+        let inside =
+            [&comprehension.accu_init, &comprehension.loop_cond, &comprehension.loop_step, &comprehension.result];
+        let deepest = inside.into_iter().map(comprehension_depth).max().unwrap_or_default();
+        return (deepest + 1).max(comprehension_depth(&comprehension.iter_range));
+    }
     let mut deepest = 0;
     children(node, &mut |child| deepest = deepest.max(comprehension_depth(child)));
-    deepest + usize::from(matches!(node.expr, Expr::Comprehension(_)))
+    deepest
 }
 
 /// Checks every name, and collects what is read.
@@ -162,12 +172,9 @@ fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
 fn chain(node: &IdedExpr) -> Option<(&str, Vec<String>)> {
     match &node.expr {
         Expr::Ident(name) => Some((name, Vec::new())),
-        Expr::Select(select) => {
-            let (name, mut path) = chain(&select.operand)?;
-            path.push(select.field.clone());
-            Some((name, path))
-        }
-        Expr::Call(call) if call.func_name == operators::INDEX || call.func_name == operators::OPT_INDEX => {
+        Expr::Call(call)
+            if matches!(call.func_name.as_str(), operators::INDEX | operators::OPT_INDEX | rewrite::HAS) =>
+        {
             let [operand, key] = call.args.as_slice() else { return None };
             let Expr::Literal(LiteralValue::String(key)) = &key.expr else { return None };
             let (name, mut path) = chain(operand)?;

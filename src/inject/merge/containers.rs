@@ -1,22 +1,23 @@
 //! Sidecars and init containers: whether the pod has them, where they go, and `image: auto` overrides.
 
 use super::claims::escape;
-use super::{Edit, Parties, Planner, harden, keys};
+use super::{Edit, Parties, Planner, Record, harden, keys};
 use crate::inject::NativeSidecars;
 use crate::inject::field::quote;
 use crate::inject::overlay::text;
 use crate::inject::pod::{ContainerList, PodDocument};
 use crate::inject::template::spec::{OnConflict, Order, SidecarKind};
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// `image` of a container by which a pod overrides fields of a sidecar.
 pub const AUTO: &str = "auto";
 
 /// Where each container of the pod stands, and where new ones go.
 pub(super) struct Placement<'a> {
-    /// Name → list and position; ephemeral containers have none.
-    names: HashMap<&'a str, Option<(ContainerList, usize)>>,
+    /// Name, list and position; ephemeral containers have none. Searched once for each container that a template brings.
+    names: Vec<(&'a str, Option<(ContainerList, usize)>)>,
     init_containers: Arrangement<'a>,
     containers: Arrangement<'a>,
 }
@@ -37,7 +38,7 @@ enum Slot<'a> {
 
 impl<'a> Placement<'a> {
     pub fn new(pod: &'a PodDocument) -> Self {
-        let mut names = HashMap::new();
+        let mut names = Vec::new();
         for list in [ContainerList::Containers, ContainerList::InitContainers] {
             let of_list = pod.containers(list).iter().enumerate();
             names.extend(of_list.map(|(index, container)| (text(container, "name"), Some((list, index)))));
@@ -58,9 +59,13 @@ impl<'a> Placement<'a> {
         }
     }
 
+    fn find(&self, name: &str) -> Option<Option<(ContainerList, usize)>> {
+        self.names.iter().rev().find(|(own, _)| *own == name).map(|(_, place)| *place)
+    }
+
     /// Everything that is to be inserted.
-    pub fn new_containers(&self) -> Vec<Value> {
-        [&self.init_containers, &self.containers].into_iter().flat_map(Arrangement::new_containers).cloned().collect()
+    pub fn new_containers(&self) -> impl Iterator<Item = &Value> {
+        [&self.init_containers, &self.containers].into_iter().flat_map(Arrangement::new_containers)
     }
 
     /// Insertions in the order in which they are to be carried out.
@@ -154,11 +159,13 @@ impl<'a> Planner<'a> {
         let name = text(&wanted, "name").to_owned();
         // Names of all lists form one set, so the claim is to the name alone.
         let claimed = format!("container {}", escape(&name));
-        let found = self.placement.names.get(name.as_str()).copied();
+        let found = self.placement.find(&name);
         match found {
             None => {
                 let wanted = self.hardened(owner, wanted);
-                if self.claim(owner, &claimed, &wanted, None) {
+                if let Some((first, other)) = self.brought(&name).filter(|(_, other)| *other != list) {
+                    self.conflict_of_places(first, other, owner, list, &name);
+                } else if self.claim(owner, &claimed, &wanted, None) {
                     self.record(owner, list, name);
                     self.place(owner, wanted, list, order);
                 }
@@ -209,6 +216,40 @@ impl<'a> Planner<'a> {
                 format!("{place}: the pod has a container of this name, template {name} wants one in {}", list.field());
             self.conflict(Parties::TemplateAndPod(owner), message);
         }
+    }
+
+    /// The template that brings a container of this name, and where.
+    fn brought(&self, name: &str) -> Option<(usize, ContainerList)> {
+        let lists = |(owner, record): (usize, &Record)| {
+            let has = |names: &[String]| names.iter().any(|one| one == name);
+            let list = match (has(&record.containers), has(&record.init_containers)) {
+                (true, _) => ContainerList::Containers,
+                (false, true) => ContainerList::InitContainers,
+                (false, false) => return None,
+            };
+            Some((owner, list))
+        };
+        self.plan.records.iter().enumerate().find_map(lists)
+    }
+
+    /// Equal containers in two lists do different work.
+    fn conflict_of_places(
+        &mut self,
+        first: usize,
+        first_list: ContainerList,
+        second: usize,
+        second_list: ContainerList,
+        name: &str,
+    ) {
+        let template = |owner: usize| quote(&self.candidates[owner].template.name);
+        let message = format!(
+            "container {name}: template {} wants it in {}, template {} in {}",
+            template(first),
+            first_list.field(),
+            template(second),
+            second_list.field()
+        );
+        self.conflict(Parties::Templates(first, second), message);
     }
 
     fn record(&mut self, owner: usize, list: ContainerList, name: String) {
@@ -285,11 +326,17 @@ impl<'a> Planner<'a> {
         for (key, value) in wanted {
             let (place, pointer_of_key) = (format!("{place}/{}", escape(key)), format!("{pointer}/{}", escape(key)));
             match (found.get(key), value) {
-                (None | Some(Value::Null), _) => {
-                    match found.get(key) {
-                        Some(null) => drop(self.plan.records[owner].replaced.insert(place, null.clone())),
-                        None => self.plan.records[owner].added.push(place),
+                (Some(own), value) if own == value => {}
+                (None | Some(Value::Null | Value::Array(_)), Value::Array(items)) if keys::of(key).is_some() => {
+                    let new = missing(key, items, found.get(key));
+                    if !new.is_empty() {
+                        self.touch(owner, &place, found.get(key));
+                        self.add_keys(owner, &place, key, &new);
+                        self.append(&pointer_of_key, new);
                     }
+                }
+                (None | Some(Value::Null), _) => {
+                    self.record_set(owner, place, found.get(key));
                     self.plan.edits.push(Edit::Set {
                         object: pointer.to_owned(),
                         key: key.clone(),
@@ -300,10 +347,11 @@ impl<'a> Planner<'a> {
                     self.touch(owner, &place, found.get(key));
                     self.fill_object(owner, &place, &pointer_of_key, value, inner);
                 }
+<<<<<<< HEAD
                 (Some(Value::Array(items)), Value::Array(value)) => {
                     let Some(merge_key) = keys::of(key) else { continue };
-                    let missing =
-                        |item: &&Value| !items.iter().any(|own| merge_key.value(own) == merge_key.value(item));
+                    let own: HashSet<Cow<'_, str>> = items.iter().map(|item| merge_key.value(item)).collect();
+                    let missing = |item: &&Value| !own.contains(&merge_key.value(item));
                     let new: Vec<Value> = value.iter().filter(missing).cloned().collect();
                     if !new.is_empty() {
                         self.touch(owner, &place, found.get(key));
@@ -311,10 +359,19 @@ impl<'a> Planner<'a> {
                         self.append(&pointer_of_key, new);
                     }
                 }
+=======
+>>>>>>> properties
                 _ => {}
             }
         }
     }
+}
+
+/// The items that a list lacks.
+fn missing(list: &str, wanted: &[Value], found: Option<&Value>) -> Vec<Value> {
+    let Some(key) = keys::of(list) else { return Vec::new() };
+    let own = found.and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);
+    wanted.iter().filter(|item| !own.iter().any(|one| key.value(one) == key.value(item))).cloned().collect()
 }
 
 /// A native sidecar restarts always; a plain container has no restart policy of its own.

@@ -16,14 +16,16 @@ mod ports;
 use super::NativeSidecars;
 use super::overlay::Overlay;
 use super::pod::{ContainerList, PodDocument};
+use super::status::TemplateStatus;
 use super::template::Template;
 use super::template::spec::OperatingSystem;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 pub use apply::{Editor, Misfit};
 use claims::Claims;
-pub use claims::{Conflict, Parties, escape};
+pub use claims::{Conflict, Parties, escape, unescape};
 
 /// A template that is to be put in, rendered for this pod.
 pub struct Candidate<'a> {
@@ -79,9 +81,15 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
-/// Plans the merge of all candidates into the pod.
-pub fn plan(pod: &PodDocument, candidates: &[Candidate<'_>], native: NativeSidecars, os: OperatingSystem) -> Plan {
-    let mut planner = Planner::new(pod, candidates, native, os);
+/// Plans the merge of all candidates into the pod, which may have had templates put in already.
+pub fn plan(
+    pod: &PodDocument,
+    status: &[TemplateStatus],
+    candidates: &[Candidate<'_>],
+    native: NativeSidecars,
+    os: OperatingSystem,
+) -> Plan {
+    let mut planner = Planner::new(pod, status, candidates, native, os);
     for owner in 0..candidates.len() {
         planner.volumes(owner);
         planner.app(owner);
@@ -94,24 +102,35 @@ pub fn plan(pod: &PodDocument, candidates: &[Candidate<'_>], native: NativeSidec
 
 struct Planner<'a> {
     pod: &'a PodDocument,
+    status: &'a [TemplateStatus],
     candidates: &'a [Candidate<'a>],
     native: NativeSidecars,
     os: OperatingSystem,
     claims: Claims<'a>,
     plan: Plan,
+    /// Positions of the edits that append, by list.
+    appends: HashMap<String, usize>,
     placement: containers::Placement<'a>,
 }
 
 impl<'a> Planner<'a> {
-    fn new(pod: &'a PodDocument, candidates: &'a [Candidate<'a>], native: NativeSidecars, os: OperatingSystem) -> Self {
+    fn new(
+        pod: &'a PodDocument,
+        status: &'a [TemplateStatus],
+        candidates: &'a [Candidate<'a>],
+        native: NativeSidecars,
+        os: OperatingSystem,
+    ) -> Self {
         let plan = Plan { records: vec![Record::default(); candidates.len()], ..Plan::default() };
         Self {
             pod,
+            status,
             candidates,
             native,
             os,
             claims: Claims::default(),
             plan,
+            appends: HashMap::new(),
             placement: containers::Placement::new(pod),
         }
     }
@@ -208,19 +227,28 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Remembers a value that is set, and what gives way to it. Null is taken out like what was not there, and put back after.
+    fn record_set(&mut self, owner: usize, place: String, old: Option<&Value>) {
+        let record = &mut self.plan.records[owner];
+        if old.is_none_or(Value::is_null) {
+            record.added.push(place.clone());
+        }
+        if let Some(old) = old {
+            record.replaced.insert(place, old.clone());
+        }
+    }
+
     fn append(&mut self, list: &str, items: Vec<Value>) {
         if items.is_empty() {
             return;
         }
-        for edit in &mut self.plan.edits {
-            if let Edit::Append { list: other, items: earlier } = edit
-                && other == list
-            {
-                earlier.extend(items);
-                return;
+        match self.appends.get(list).and_then(|position| self.plan.edits.get_mut(*position)) {
+            Some(Edit::Append { items: earlier, .. }) => earlier.extend(items),
+            _ => {
+                self.appends.insert(list.to_owned(), self.plan.edits.len());
+                self.plan.edits.push(Edit::Append { list: list.to_owned(), items });
             }
         }
-        self.plan.edits.push(Edit::Append { list: list.to_owned(), items });
     }
 
     fn set(&mut self, parent: &str, field: &str, key: &str, value: Value) {

@@ -4,73 +4,62 @@ use super::claims::escape;
 use super::{Edit, Planner, keys};
 use serde_json::{Map, Value};
 
+/// Place of the fields themselves. A place is a JSON Pointer without its first slash.
+const SPEC: &str = "spec";
+
 impl<'a> Planner<'a> {
     pub(super) fn pod_fields(&mut self, owner: usize) {
         let wanted = &self.overlay(owner).pod;
         if !wanted.is_empty() {
             let found = self.pod.tree().get("spec");
-            self.merge_object(owner, "spec", "/spec", wanted, found, Depth::Spec);
+            self.merge_object(owner, SPEC, wanted, found);
         }
     }
 
-    fn merge_object(
-        &mut self,
-        owner: usize,
-        place: &str,
-        pointer: &str,
-        wanted: &'a Map<String, Value>,
-        found: Option<&'a Value>,
-        depth: Depth,
-    ) {
+    fn merge_object(&mut self, owner: usize, place: &str, wanted: &'a Map<String, Value>, found: Option<&'a Value>) {
         for (key, value) in wanted {
             let existing = found.and_then(|found| found.get(key));
             let below = format!("{place}/{}", escape(key));
-            let pointer_below = format!("{pointer}/{}", escape(key));
+            let mixes = existing.is_none_or(|existing| existing.is_object() || existing.is_null());
             match value {
-                Value::Array(items) if keys::of(key).is_some() => {
+                Value::Array(items)
+                    if keys::of(key).is_some()
+                        && existing.is_none_or(|existing| existing.is_array() || existing.is_null()) =>
+                {
                     let new = self.merge_list(owner, &below, key, existing, items);
                     self.add_keys(owner, &below, key, &new);
-                    self.append(&pointer_below, new);
+                    self.append(&format!("/{below}"), new);
                 }
-                Value::Object(fields)
-                    if !keys::is_atomic(key)
-                        && existing.is_none_or(|existing| existing.is_object() || existing.is_null()) =>
-                {
+                Value::Object(fields) if mixes && !keys::is_atomic(key) => {
                     if !fields.is_empty() {
                         self.touch(owner, &below, existing);
-                        self.merge_object(owner, &below, &pointer_below, fields, existing, Depth::Below);
+                        self.merge_object(owner, &below, fields, existing);
                     }
                 }
-                _ => self.merge_leaf(owner, &below, pointer, key, value, existing, depth),
+                _ => self.merge_leaf(owner, place, key, value, existing),
             }
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a leaf has a place in the pod, in the patch and in the template")]
-    fn merge_leaf(
-        &mut self,
-        owner: usize,
-        place: &str,
-        pointer: &str,
-        key: &str,
-        wanted: &Value,
-        existing: Option<&'a Value>,
-        depth: Depth,
-    ) {
-        let unset = existing.is_none_or(|value| value.is_null() || (depth == Depth::Spec && is_filled_in(key, value)));
+    fn merge_leaf(&mut self, owner: usize, parent: &str, key: &str, wanted: &Value, existing: Option<&'a Value>) {
+        let place = format!("{parent}/{}", escape(key));
+        let filled_in = |value| parent == SPEC && is_filled_in(key, value) && !self.was_put_in(&place);
+        let unset = existing.is_none_or(|value| value.is_null() || filled_in(value));
         // What is filled in and wanted just so is there, but it is claimed all the same: another template may want otherwise.
         let there = existing.filter(|existing| !unset || *existing == wanted);
-        if !self.claim(owner, place, wanted, there) {
+        if !self.claim(owner, &place, wanted, there) {
             return;
         }
-        match existing {
-            Some(old) => drop(self.plan.records[owner].replaced.insert(place.to_owned(), old.clone())),
-            None => self.plan.records[owner].added.push(place.to_owned()),
-        }
-        self.plan.edits.push(Edit::Set { object: pointer.to_owned(), key: key.to_owned(), value: wanted.clone() });
-        if depth == Depth::Spec && key == "priorityClassName" {
+        self.record_set(owner, place, existing);
+        self.plan.edits.push(Edit::Set { object: format!("/{parent}"), key: key.to_owned(), value: wanted.clone() });
+        if parent == SPEC && key == "priorityClassName" {
             self.drop_computed_priority(owner);
         }
+    }
+
+    /// Whether a template said so in an earlier pass: then it only looks like what the API server fills in.
+    fn was_put_in(&self, place: &str) -> bool {
+        self.status.iter().any(|entry| entry.replaced.contains_key(place) || entry.added.iter().any(|key| key == place))
     }
 
     /// The Priority plugin computed these for a pod without a class, and refuses a class that they contradict.
@@ -85,12 +74,6 @@ impl<'a> Planner<'a> {
             }
         }
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Depth {
-    Spec,
-    Below,
 }
 
 /// What the API server has filled in before admission: it counts as unset.

@@ -30,6 +30,8 @@ pub struct Template {
     pub mode: InjectionMode,
     pub matching: Matching,
     pub parameters: Vec<Parameter>,
+    /// The parameters of pods that set none.
+    pub defaults: BTreeMap<String, cel::Value>,
     pub selection: ContainerSelection,
     pub select_init_containers: bool,
     pub take_volume_mounts: bool,
@@ -103,6 +105,7 @@ impl Template {
             description: spec.description,
             mode: spec.injection,
             matching: parts.matching,
+            defaults: parameters::defaults(&parts.parameters),
             parameters: parts.parameters,
             selection: spec.app.containers,
             select_init_containers: spec.app.init_containers,
@@ -139,7 +142,7 @@ impl Template {
 
     /// Renders with the defaults; what only a pod can give is a sample, and is not judged.
     fn render_with_defaults(&mut self, errors: &mut Vec<FieldError>) {
-        let defaults = parameters::defaults(&self.parameters);
+        let defaults = self.defaults.clone();
         let required: BTreeSet<&str> =
             self.parameters.iter().filter(|one| one.default().is_none()).map(Parameter::name).collect();
         let known = |reads: &Reads| {

@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::case::{Case, Verdict, documents};
 use super::way::{CaseResult, Way};
-use super::{compare_pods, strict_patch, without_managed_fields};
+use super::{compare_pods, without_managed_fields};
+use crate::support::strict_patch;
 
 const DOMAIN: &str = "outrigger.dev";
 const STATUS: &str = "outrigger.dev/status";

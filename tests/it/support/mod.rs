@@ -7,6 +7,7 @@
 pub mod client;
 pub mod process;
 pub mod server;
+pub mod strict_patch;
 
 pub use client::{Client, Response};
 pub use process::Process;

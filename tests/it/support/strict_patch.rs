@@ -15,7 +15,8 @@ pub fn apply(document: &Value, patch: &Value) -> Result<Value, String> {
     Ok(document)
 }
 
-fn step(document: &mut Value, operation: &Value) -> Result<(), String> {
+/// Carries out one operation.
+pub fn step(document: &mut Value, operation: &Value) -> Result<(), String> {
     let member = |key: &str| operation.get(key).ok_or_else(|| format!("lacks {key:?}"));
     let name = member("op")?.as_str().ok_or("op is no text")?;
     let (parent, last) = locate(document, member("path")?.as_str().ok_or("path is no text")?)?;

@@ -1,0 +1,170 @@
+//! What is no value: missing keys are the pod's, everything else the template's, and no fault becomes `false`.
+
+use super::*;
+
+#[test]
+fn a_missing_key_of_the_pod_is_named() {
+    assert_eq!(missing_key("pod.metadata.labels.team"), "team");
+    assert_eq!(missing_key("pod.metadata.labels['team']"), "team");
+    assert_eq!(missing_key("namespace.annotations.x"), "annotations");
+    assert_eq!(missing_key("app.env.size()"), "env");
+    assert_eq!(missing_key("apps.map(app, app.env)"), "env");
+}
+
+#[test]
+fn a_missing_key_of_the_template_itself_is_the_templates() {
+    assert_eq!(failure("{'a': 1}['b']"), "no such key \"b\"");
+    assert_eq!(failure("{'a': 1}.b"), "no such key \"b\"");
+    assert_eq!(failure("cluster.name"), "no such key \"name\"");
+}
+
+#[test]
+fn a_field_of_what_is_no_map_is_an_error_and_not_false() {
+    for source in [
+        "pod.metadata.name.first",
+        "pod.spec.containers.securityContext",
+        "!pod.spec.containers.privileged",
+        "pod.spec.hostNetwork.value",
+        "params.count.x",
+        "'text'.field",
+        "[1].field",
+    ] {
+        assert!(matches!(evaluate(source), Err(EvaluationError::Failed(_))), "{source}: {:?}", evaluate(source));
+    }
+}
+
+#[test]
+fn has_asks_maps_only() {
+    assert_eq!(value("has(pod.spec.hostNetwork)"), json!(true));
+    assert_eq!(value("has(pod.spec.hostPID)"), json!(false));
+    assert_eq!(value("has(pod.spec.securityContext.runAsUser)"), json!(false));
+    assert_eq!(value("has(pod.metadata.ownerReferences)"), json!(true));
+    assert_eq!(value("has({'a': 1}.a) && !has({'a': 1}.b)"), json!(true));
+    for source in ["has(pod.spec.containers.securityContext)", "has(pod.metadata.name.first)", "has(params.count.x)"] {
+        assert!(matches!(evaluate(source), Err(EvaluationError::Failed(_))), "{source}: {:?}", evaluate(source));
+    }
+    assert_eq!(missing_key("has(pod.status.phase)"), "status");
+}
+
+#[test]
+fn has_of_a_parameter_gives_a_boolean() {
+    assert_eq!(value("has(params.name)"), json!(true));
+    assert_eq!(value("has(params.unset)"), json!(false));
+}
+
+#[test]
+fn optional_fields_have_a_value_or_another() {
+    assert_eq!(value("pod.spec.?nodeName.orValue('none')"), json!("none"));
+    assert_eq!(value("pod.?status.?phase.orValue('none')"), json!("none"));
+    assert_eq!(value("pod.metadata.labels[?'a'].orValue('none')"), json!("1"));
+    assert_eq!(value("pod.metadata.?labels.?a.orValue('none')"), json!("1"));
+    assert_eq!(value("params.?name.orValue('none')"), json!("log"));
+    assert_eq!(value("params.?unset.orValue('none')"), json!("none"));
+    assert_eq!(value("params.?name.hasValue()"), json!(true));
+    assert_eq!(value("pod.spec.?hostPID.hasValue()"), json!(false));
+    assert_eq!(value("pod.metadata.?labels.a.orValue('none')"), json!("1"), "what follows an optional is optional");
+}
+
+#[test]
+fn an_optional_is_no_value_by_itself() {
+    for source in ["params.?name", "pod.metadata.?name", "optional.none()"] {
+        let value = evaluate(source).unwrap_or_else(|error| panic!("{source}: {error:?}"));
+        assert_eq!(convert::to_json(&value), Err("a value of type opaque".to_owned()), "{source}");
+    }
+}
+
+#[test]
+fn wrong_types_are_errors() {
+    for source in
+        ["1 + 'a'", "'a' < 1", "!1", "-'a'", "[1] + 1", "1 in 2", "1 ? 2 : 3", "params.count && true", "[1]['a']"]
+    {
+        assert!(matches!(evaluate(source), Err(EvaluationError::Failed(_))), "{source}: {:?}", evaluate(source));
+    }
+    assert_eq!(failure("[1, 2][2]"), "index out of bounds");
+    assert_eq!(failure("[1, 2][-1]"), "index out of bounds");
+}
+
+#[test]
+fn messages_are_one_short_line() {
+    let long = "x\u{202e}\n\u{1b}[31m".repeat(60);
+    for source in
+        [format!("int(r'''{long}''')"), format!("quantity(r'''{long}''')"), format!("'a'.matches(r'''({long}''')")]
+    {
+        let message = failure(&source);
+        assert!(message.chars().count() <= 160, "{message}");
+        assert!(!message.contains(['\n', '\u{1b}', '\u{202e}']), "{message:?}");
+    }
+}
+
+#[test]
+fn undeclared_names_are_refused_at_load() {
+    for (source, message) in [
+        ("pods.metadata", "unknown variable \"pods\"; did you mean \"pod\"?"),
+        ("params.nam", "unknown parameter \"nam\"; did you mean \"name\"?"),
+        ("params['nam']", "unknown parameter \"nam\"; did you mean \"name\"?"),
+        ("params.?nam.orValue('')", "unknown parameter \"nam\"; did you mean \"name\"?"),
+        ("has(params.nam)", "unknown parameter \"nam\"; did you mean \"name\"?"),
+        ("siez([1])", "unknown function \"siez\"; did you mean \"size\"?"),
+        ("[1].map(x, y)", "unknown variable \"y\""),
+        ("[1].map(x, x) + [x]", "unknown variable \"x\""),
+        ("now()", "unknown function \"now\""),
+        ("pod.env('PATH')", "unknown function \"env\""),
+    ] {
+        assert!(refusal(source).starts_with(message), "{source}: {}", refusal(source));
+    }
+}
+
+#[test]
+fn structs_are_refused_at_load() {
+    assert_eq!(refusal("Pod{name: 'a'}"), "unknown type \"Pod\"; messages cannot be made here");
+    assert_eq!(
+        refusal("[1].map(x, google.protobuf.Any{})"),
+        "unknown type \"google.protobuf.Any\"; messages cannot be made here"
+    );
+}
+
+#[test]
+fn the_rewritten_functions_cannot_be_called_by_name() {
+    for source in ["@range([1])", "@step(true)", "pod.@range()", "__result__", "@result"] {
+        assert!(Expression::compile(source, PARAMETERS).is_err(), "{source}");
+    }
+}
+
+#[test]
+fn a_syntax_error_is_one_line() {
+    for source in ["1 +", "(", "pod.", "'a", "a b", "{", "1 ? 2", "\n\n)", "\"\\q\""] {
+        let message = refusal(source);
+        assert!(message.starts_with("not a CEL expression: ") && !message.contains('\n'), "{source}: {message}");
+    }
+    assert_eq!(refusal(" \n"), "the expression is empty");
+}
+
+#[test]
+fn macros_take_the_arguments_that_they_take() {
+    for source in [
+        "[1].map(x)",
+        "[1].all(1, true)",
+        "[1].exists(x)",
+        "[1].filter(x, true, 1)",
+        "has(pod)",
+        "has()",
+        "[1].exists_one(x)",
+        "map(x, 1)",
+        "all(x, true)",
+    ] {
+        assert!(Expression::compile(source, PARAMETERS).is_err(), "{source}");
+    }
+}
+
+#[test]
+fn two_argument_macros_of_newer_cel_are_refused_at_load() {
+    for source in [
+        "{'a': 1}.all(k, v, v > 0)",
+        "{'a': 1}.exists(k, v, v > 0)",
+        "{'a': 1}.transformList(k, v, v)",
+        "{'a': 1}.transformMap(k, v, v)",
+        "cel.bind(x, 1, x)",
+    ] {
+        assert!(Expression::compile(source, PARAMETERS).is_err(), "{source}");
+    }
+}

@@ -1,0 +1,225 @@
+//! One generated run: templates, a pod that asks for them in one way or another, its namespace and the cluster.
+//!
+//! Not here: what must come out (`laws`). Invariant: a failing case prints as YAML that can be saved as a golden case.
+
+use super::pieces::any_text;
+use super::{pods, templates};
+use outrigger::inject::{
+    InjectError, Injector, Namespace, NativeSidecars, Outcome, Request, Settings, SourceText, TemplateSet,
+};
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub const DOMAIN: &str = "outrigger.dev";
+pub const INJECT: &str = "outrigger.dev/inject";
+pub const STATUS: &str = "outrigger.dev/status";
+
+/// Everything that goes into one decision.
+#[derive(Clone)]
+pub struct Case {
+    pub templates: Vec<Value>,
+    pub pod: Value,
+    pub namespace: Option<Namespace>,
+    pub native: NativeSidecars,
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n# native sidecars {:?}, namespace {:?}\n# --- templates.yaml", self.native, self.namespace)?;
+        f.write_str(&self.templates.iter().map(yaml).collect::<Vec<_>>().join("---\n"))?;
+        writeln!(f, "# --- pod.yaml\n{}", yaml(&self.pod))
+    }
+}
+
+/// A value as YAML.
+pub fn yaml(value: &Value) -> String {
+    serde_saphyr::to_string(value).unwrap_or_else(|_| value.to_string())
+}
+
+impl Case {
+    /// The annotation that sets the parameter of [`Self::with_parameter_everywhere`].
+    pub const PARAMETER: &str = "helper.outrigger.dev/text";
+
+    /// A pod that asks for a template which puts one string parameter wherever any text may stand.
+    pub fn with_parameter_everywhere(mut pod: Value) -> Self {
+        annotate(&mut pod, INJECT, "helper".to_owned());
+        for list in ["containers", "initContainers"] {
+            for container in pod["spec"].get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+                container["image"] = json!("app:1");
+            }
+        }
+        let container = |name: &str| {
+            json!({
+                "name": name, "image": "helper:1", "command": ["run", "${params.text}"], "args": ["--x=${params.text}", "y"],
+                "workingDir": "${params.text}", "env": [{"name": "HELPER", "value": "a ${params.text} b ${params.text}"}],
+                "livenessProbe": {"exec": {"command": ["${params.text}"]}}, "zzFuture": {"a": ["${params.text}", {"b": "${params.text}"}]},
+            })
+        };
+        let template = json!({
+            "apiVersion": "outrigger.dev/v1alpha1", "kind": "ClusterInjectionTemplate", "metadata": {"name": "helper"},
+            "spec": {
+                "parameters": [{"name": "text", "type": "string", "default": ""}],
+                "sidecars": [container("helper-1")], "initContainers": [container("helper-2")],
+                "volumes": [{"name": "helper", "csi": {"driver": "${params.text}", "volumeAttributes": {"a": "${params.text}"}}}],
+                "app": {
+                    "env": [{"name": "HELPER", "value": "${params.text}"}],
+                    "volumeMounts": [{"name": "helper", "mountPath": "/helper", "subPathExpr": "${params.text}"}],
+                },
+                "metadata": {"annotations": {"helper": "${params.text}"}},
+                "pod": {"runtimeClassName": "${params.text}", "affinity": {"podAffinity": {"zzFuture": "${params.text}"}}},
+            },
+        });
+        Self { templates: vec![template], pod, namespace: None, native: NativeSidecars::Supported }
+    }
+
+    /// The engine with these templates, each of which must load.
+    pub fn injector(&self) -> Injector {
+        let loaded = TemplateSet::load(&[SourceText { origin: "generated".to_owned(), text: self.template_text() }]);
+        let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+        assert!(problems.is_empty(), "the generator made a template that does not load: {problems:#?}\n{self:?}");
+        Injector::new(loaded.templates, Settings { native_sidecars: self.native, ..Settings::default() })
+    }
+
+    /// The templates as one file.
+    fn template_text(&self) -> String {
+        self.templates.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n")
+    }
+
+    /// What becomes of this pod in the case's namespace.
+    pub fn inject(&self, injector: &Injector, pod: &Value) -> Result<Outcome, InjectError> {
+        let object = pod.to_string();
+        injector.inject(&Request { namespace_object: self.namespace.as_ref(), ..Request::create_pod("demo", &object) })
+    }
+}
+
+/// Any case.
+pub fn cases() -> BoxedStrategy<Case> {
+    let [alpha, beta, gamma] = templates::NAMES.map(templates::template);
+    let further = |template| prop::option::weighted(0.4, template);
+    let native = prop_oneof![3 => Just(NativeSidecars::Supported), 1 => Just(NativeSidecars::Unsupported)];
+    (alpha, further(beta), further(gamma), pods::pod(), says(), namespace(), native)
+        .prop_map(|(alpha, beta, gamma, mut pod, says, namespace, native)| {
+            let templates: Vec<Value> = [Some(alpha), beta, gamma].into_iter().flatten().collect();
+            for (key, value) in says.annotations(&templates) {
+                annotate(&mut pod, &key, value);
+            }
+            Case { templates, pod, namespace, native }
+        })
+        .boxed()
+}
+
+/// Sets an annotation, whatever the metadata is like.
+pub fn annotate(pod: &mut Value, key: &str, value: String) {
+    pod["metadata"]["annotations"][key] = json!(value);
+}
+
+/// What the pod says to Outrigger.
+#[derive(Clone, Debug)]
+struct Says {
+    ask: Ask,
+    containers: Option<&'static str>,
+    parameters: BTreeMap<&'static str, String>,
+    leaves_out_what_is_required: bool,
+    status: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Ask {
+    All,
+    Reversed,
+    One,
+    Nothing,
+    Text(&'static str),
+}
+
+fn says() -> BoxedStrategy<Says> {
+    let texts = select(vec!["", "false", "alpha, nowhere", " ,alpha,,alpha", "false, alpha"]).prop_map(Ask::Text);
+    let ask = prop_oneof![
+        20 => Just(Ask::All),
+        3 => Just(Ask::Reversed),
+        3 => Just(Ask::One),
+        2 => Just(Ask::Nothing),
+        2 => texts,
+    ];
+    let status = prop_oneof![
+        any_text(),
+        Just(r#"{"version":1,"templates":[{"name":"alpha","revision":"0","containers":["gone"]}]}"#.to_owned()),
+        Just(r#"{"version":2,"templates":[{"name":"alpha"}]}"#.to_owned()),
+    ];
+    let parts = (
+        ask,
+        prop::option::weighted(0.1, select(vec!["app", "web, app", "nobody"])),
+        prop::collection::btree_map(select(&templates::PARAMETERS[..]), any_text(), 0..2),
+        prop::bool::weighted(0.1),
+        prop::option::weighted(0.05, status),
+    );
+    parts
+        .prop_map(|(ask, containers, any, leaves_out_what_is_required, status)| {
+            let parameters = any.into_iter().map(|(name, text)| (name, fitting(name, text))).collect();
+            Says { ask, containers, parameters, leaves_out_what_is_required, status }
+        })
+        .boxed()
+}
+
+/// A text that the parameter takes, mostly.
+fn fitting(name: &str, text: String) -> String {
+    match name {
+        "level" => "debug".to_owned(),
+        "count" => "-9223372036854775808".to_owned(),
+        "flag" => "false".to_owned(),
+        "ratio" => "1e-3".to_owned(),
+        "size" => "1.5Gi".to_owned(),
+        "wait" => "1m30s".to_owned(),
+        "port" => "8443".to_owned(),
+        "dir" if text.len() > 3 => format!("/{}", text.replace(':', "-")),
+        _ => text,
+    }
+}
+
+impl Says {
+    fn annotations(&self, templates: &[Value]) -> Vec<(String, String)> {
+        let mut all: Vec<(String, String)> =
+            self.asked(templates).map(|value| (INJECT.to_owned(), value)).into_iter().collect();
+        all.extend(self.containers.map(|names| (format!("{DOMAIN}/containers"), names.to_owned())));
+        all.extend(self.status.clone().map(|status| (STATUS.to_owned(), status)));
+        for template in templates {
+            let declared = template["spec"]["parameters"].as_array().into_iter().flatten();
+            for name in declared.filter_map(|parameter| parameter["name"].as_str()) {
+                let key = format!("{}.{DOMAIN}/{name}", template["metadata"]["name"].as_str().unwrap_or_default());
+                let needed = name == "must" && !self.leaves_out_what_is_required;
+                let value = self.parameters.get(name).cloned().or_else(|| needed.then(|| "given".to_owned()));
+                all.extend(value.map(|value| (key, value)));
+            }
+        }
+        all
+    }
+
+    fn asked(&self, templates: &[Value]) -> Option<String> {
+        let mut names: Vec<&str> =
+            templates.iter().filter_map(|template| template["metadata"]["name"].as_str()).collect();
+        match self.ask {
+            Ask::All => Some(names.join(",")),
+            Ask::Reversed => {
+                names.reverse();
+                Some(names.join(" , "))
+            }
+            Ask::One => names.pop().map(str::to_owned),
+            Ask::Nothing => None,
+            Ask::Text(text) => Some(text.to_owned()),
+        }
+    }
+}
+
+fn namespace() -> BoxedStrategy<Option<Namespace>> {
+    let label = prop::option::weighted(0.8, prop_oneof![12 => Just("enabled"), 1 => Just("disabled")]);
+    let default = prop::option::weighted(0.5, Just("alpha"));
+    let known = (label, default).prop_map(|(label, default)| Namespace {
+        name: "demo".to_owned(),
+        labels: label.map(|value| (format!("{DOMAIN}/injection"), value.to_owned())).into_iter().collect(),
+        annotations: default.map(|value| (INJECT.to_owned(), value.to_owned())).into_iter().collect(),
+    });
+    prop::option::weighted(0.4, known).boxed()
+}

@@ -1,0 +1,350 @@
+//! What holds for every pod that was injected. Each law says in its name what it asks, and in its error what broke it.
+//!
+//! Not here: which paths may change (`paths`). Invariant: a law looks at the pods before and after, the patch and the templates'
+//! text, never at the engine's own types.
+
+use super::case::{Case, DOMAIN, STATUS, yaml};
+use super::paths;
+use super::pieces::text_of;
+use crate::support::strict_patch;
+use outrigger::inject::{Injection, Injector, Outcome, SkipReason, uninject};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+
+/// A pod that was injected, and how.
+pub struct Injected<'c> {
+    pub case: &'c Case,
+    pub injector: &'c Injector,
+    /// The pod as asked for, but for managedFields, which no injection keeps.
+    pub before: Value,
+    pub after: Value,
+    pub patch: Value,
+    /// Names of the templates that were put in.
+    pub templates: Vec<String>,
+}
+
+type Law = fn(&Injected<'_>) -> Result<(), String>;
+
+/// Of a pod that was injected before, `uninject` takes out what both passes put in.
+pub const UNINJECT: &str = "uninject gives the pod back";
+
+/// All laws, cheap ones first.
+pub const LAWS: [(&str, Law); 12] = [
+    ("the patch applies and gives the pod", patch_gives_the_pod),
+    ("a strict second engine gives the same pod", strict_engine_agrees),
+    ("only paths that the templates name change", paths::only_named_paths_change),
+    ("the user's values stay, in their order", users_values_stay),
+    (UNINJECT, uninject_gives_back),
+    ("the result is a pod", result_is_a_pod),
+    ("a template is put in whole", template_is_put_in_whole),
+    ("same input, same bytes", same_input_same_bytes),
+    ("a second pass gives nothing", second_pass_gives_nothing),
+    ("a second pass after others gives nothing", second_pass_after_others_gives_nothing),
+    ("what is there is not put in again, status or not", what_is_there_is_not_put_in_again),
+    ("uninject takes out of what others have changed", uninject_after_others),
+];
+
+/// Those that hold even for what the API server would never send.
+pub const HOLD_FOR_ANY_JSON: [&str; 6] = [
+    "the patch applies and gives the pod",
+    "a strict second engine gives the same pod",
+    "only paths that the templates name change",
+    "the user's values stay, in their order",
+    UNINJECT,
+    "same input, same bytes",
+];
+
+impl<'c> Injected<'c> {
+    pub fn new(case: &'c Case, injector: &'c Injector, injection: Injection) -> Self {
+        let patch = serde_json::to_value(&injection.patch).expect("a patch is JSON");
+        let before = without_managed_fields(&case.pod);
+        Self { case, injector, before, after: injection.pod, patch, templates: injection.templates }
+    }
+
+    /// The operations, one a line.
+    pub fn shown_patch(&self) -> String {
+        self.patch.as_array().into_iter().flatten().map(|operation| format!("{operation}\n")).collect()
+    }
+
+    /// Documents of the templates that were put in.
+    pub fn documents(&self) -> impl Iterator<Item = &Value> {
+        self.case.templates.iter().filter(|template| self.templates.contains(&text_of(&template["metadata"], "name")))
+    }
+
+    /// Whether all templates of the case are in the status: nobody waits for another chance.
+    fn nothing_was_left_out(&self) -> bool {
+        let listed = status_names(&self.after);
+        self.case.templates.iter().all(|template| listed.contains(&text_of(&template["metadata"], "name")))
+    }
+}
+
+fn patch_gives_the_pod(injected: &Injected<'_>) -> Result<(), String> {
+    if injected.patch == json!([]) {
+        return Err("the patch is empty".to_owned());
+    }
+    let patch: json_patch::Patch = serde_json::from_value(injected.patch.clone()).map_err(|error| error.to_string())?;
+    let mut patched = injected.case.pod.clone();
+    json_patch::patch(&mut patched, &patch).map_err(|error| format!("it does not apply: {error}"))?;
+    same(&injected.after, &without_managed_fields(&patched))
+}
+
+fn strict_engine_agrees(injected: &Injected<'_>) -> Result<(), String> {
+    let patched = strict_patch::apply(&injected.case.pod, &injected.patch)?;
+    same(&injected.after, &without_managed_fields(&patched))
+}
+
+fn users_values_stay(injected: &Injected<'_>) -> Result<(), String> {
+    match lost("", &injected.before, &injected.after) {
+        Some(path) => Err(format!("{path} was lost, changed or moved")),
+        None => Ok(()),
+    }
+}
+
+/// Path of the first value of `before` that is not in `after`. Nothing, null, may become something.
+fn lost(path: &str, before: &Value, after: &Value) -> Option<String> {
+    match (before, after) {
+        (Value::Null, _) => None,
+        (Value::Object(before), Value::Object(after)) => before.iter().find_map(|(key, value)| {
+            let path = format!("{path}/{key}");
+            let may_give_way = paths::is_filled_in(&path, value)
+                || (key == "image" && value == "auto")
+                || path == format!("/metadata/annotations/{STATUS}");
+            if may_give_way {
+                return None;
+            }
+            after.get(key).map_or(Some(path.clone()), |after| lost(&path, value, after))
+        }),
+        (Value::Array(before), Value::Array(after)) => {
+            let mut rest = after.iter();
+            let missing = before.iter().position(|item| !rest.any(|candidate| lost("", item, candidate).is_none()));
+            missing.map(|index| format!("{path}/{index}"))
+        }
+        _ => (before != after).then(|| path.to_owned()),
+    }
+}
+
+/// A pod that says it was injected before comes back without our marks: what such a status says is ours.
+fn uninject_gives_back(injected: &Injected<'_>) -> Result<(), String> {
+    let back = taken_out(&injected.after)?;
+    match injected.before["metadata"]["annotations"].get(STATUS) {
+        None => same(&injected.before, &back),
+        Some(_) => same(&without_marks(&injected.before), &without_marks(&back)),
+    }
+}
+
+/// The live pod has managed fields, a node, defaults and another webhook's work; all of that stays.
+fn uninject_after_others(injected: &Injected<'_>) -> Result<(), String> {
+    if injected.before["metadata"]["annotations"].get(STATUS).is_some() {
+        return Ok(());
+    }
+    let mut live = injected.after.clone();
+    let mut expected = injected.before.clone();
+    let own = names(&injected.before["spec"]["containers"]);
+    for pod in [&mut live, &mut expected] {
+        pod["status"] = json!({"phase": "Running"});
+        let spec = &mut pod["spec"];
+        spec["nodeName"] = json!("node-1");
+        for container in
+            spec["containers"].as_array_mut().into_iter().flatten().filter(|one| own.contains(&text_of(one, "name")))
+        {
+            add_to_list(container, "env", json!({"name": "OF_ANOTHER_WEBHOOK", "value": "x"}));
+        }
+        add_to_list(spec, "containers", json!({"name": "of-another-webhook", "image": "other:1"}));
+        add_to_list(spec, "initContainers", json!({"name": "of-another-webhook-2", "image": "other:1"}));
+        add_to_list(spec, "volumes", json!({"name": "token", "projected": {"sources": []}}));
+        add_to_list(spec, "tolerations", json!({"key": "node.kubernetes.io/not-ready", "operator": "Exists"}));
+        for field in ["labels", "annotations"] {
+            pod["metadata"][field]["of-another-webhook"] = json!("x");
+        }
+    }
+    uninject_gives(&expected, &live)
+}
+
+/// What `uninject` makes of the pod is this one.
+pub fn uninject_gives(expected: &Value, pod: &Value) -> Result<(), String> {
+    same(expected, &taken_out(pod)?)
+}
+
+fn taken_out(pod: &Value) -> Result<Value, String> {
+    uninject(pod, DOMAIN).map_err(|error| error.to_string())?.ok_or_else(|| "it carries nothing of ours".to_owned())
+}
+
+/// Names are unique, mounts have volumes and places of their own, and nothing waits for a template.
+fn result_is_a_pod(injected: &Injected<'_>) -> Result<(), String> {
+    let spec = &injected.after["spec"];
+    let volumes = names(&spec["volumes"]);
+    distinct("volume", volumes.iter())?;
+    distinct("container", containers(&injected.after).map(|container| text_of(container, "name")))?;
+    for container in containers(&injected.after) {
+        let name = text_of(container, "name");
+        let mounts = || container["volumeMounts"].as_array().into_iter().flatten();
+        if container["image"] == "auto" {
+            return Err(format!("container {name:?} still waits for a template"));
+        }
+        if let Some(mount) = mounts().find(|mount| !volumes.contains(&text_of(mount, "name"))) {
+            return Err(format!("container {name:?} mounts {mount}, a volume that the pod lacks"));
+        }
+        distinct("mount path", mounts().map(|mount| text_of(mount, "mountPath").trim_end_matches('/').to_owned()))?;
+    }
+    Ok(())
+}
+
+fn distinct<T: Ord + std::fmt::Debug>(what: &str, mut items: impl Iterator<Item = T>) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    match items.find_map(|item| seen.replace(item)) {
+        Some(twice) => Err(format!("{what} {twice:?} is there twice")),
+        None => Ok(()),
+    }
+}
+
+/// All or nothing: each container, volume, label and annotation of a template that was put in is there.
+fn template_is_put_in_whole(injected: &Injected<'_>) -> Result<(), String> {
+    let there: Vec<String> = containers(&injected.after).map(|container| text_of(container, "name")).collect();
+    let volumes = names(&injected.after["spec"]["volumes"]);
+    for template in injected.documents() {
+        let spec = &template["spec"];
+        let wanted = [names(&spec["sidecars"]), names(&spec["initContainers"])].concat();
+        if let Some(missing) = wanted.iter().find(|name| !there.contains(name)) {
+            return Err(format!("container {missing:?} is missing"));
+        }
+        if let Some(missing) = names(&spec["volumes"]).iter().find(|name| !volumes.contains(name)) {
+            return Err(format!("volume {missing:?} is missing"));
+        }
+        for field in ["labels", "annotations"] {
+            let mut keys = spec["metadata"][field].as_object().into_iter().flat_map(Map::keys);
+            if let Some(missing) = keys.find(|key| injected.after["metadata"][field].get(key).is_none()) {
+                return Err(format!("metadata.{field} {missing:?} is missing"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Again, on another thread, and with the templates loaded anew.
+fn same_input_same_bytes(injected: &Injected<'_>) -> Result<(), String> {
+    let bytes = |injector: &Injector| match injected.case.inject(injector, &injected.case.pod) {
+        Ok(Outcome::Injected(injection)) => serde_json::to_string(&injection.patch).map_err(|error| error.to_string()),
+        other => Err(format!("decided otherwise: {other:?}")),
+    };
+    let elsewhere = std::thread::scope(|scope| scope.spawn(|| bytes(&injected.case.injector())).join());
+    let elsewhere = elsewhere.map_err(|_| "it panicked".to_owned())??;
+    let (first, again) = (injected.patch.to_string(), bytes(injected.injector)?);
+    // The order of keys within an operation is the library's, so the texts are compared among the engine's own.
+    let parsed: Value = serde_json::from_str(&again).map_err(|error| error.to_string())?;
+    let bytes = parsed.to_string();
+    if again == elsewhere && bytes == first { Ok(()) } else { Err(format!("{again}\n{elsewhere}\n{first}")) }
+}
+
+fn second_pass_gives_nothing(injected: &Injected<'_>) -> Result<(), String> {
+    nothing_more(injected, &injected.after)
+}
+
+/// Between the passes images are rewritten, defaults filled in, and other webhooks add what is theirs.
+fn second_pass_after_others_gives_nothing(injected: &Injected<'_>) -> Result<(), String> {
+    let mut pod = injected.after.clone();
+    for list in ["containers", "initContainers"] {
+        for container in pod["spec"].get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            container["image"] = json!(format!("mirror.example/{}", text_of(container, "image")));
+            container["imagePullPolicy"] = json!("Always");
+            container["terminationMessagePath"] = json!("/dev/termination-log");
+            add_to_list(container, "env", json!({"name": "OF_ANOTHER_WEBHOOK", "value": "x"}));
+            add_to_list(
+                container,
+                "volumeMounts",
+                json!({"name": "token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}),
+            );
+        }
+    }
+    add_to_list(&mut pod["spec"], "volumes", json!({"name": "token", "projected": {"sources": []}}));
+    add_to_list(&mut pod["spec"], "tolerations", json!({"key": "node.kubernetes.io/not-ready", "operator": "Exists"}));
+    add_to_list(&mut pod["spec"], "containers", json!({"name": "of-another-webhook", "image": "other:1"}));
+    pod["spec"]["priority"] = json!(1000);
+    nothing_more(injected, &pod)
+}
+
+fn add_to_list(object: &mut Value, field: &str, item: Value) {
+    match &mut object[field] {
+        Value::Array(list) => list.push(item),
+        absent => *absent = json!([item]),
+    }
+}
+
+/// The pod is skipped as done. A template that was left out may still find its chance, but takes nothing else along.
+fn nothing_more(injected: &Injected<'_>, pod: &Value) -> Result<(), String> {
+    let again = injected.case.inject(injected.injector, pod).map_err(|error| format!("refused: {error}"))?;
+    match again {
+        Outcome::Skipped(skip) if skip.reasons.contains(&SkipReason::AlreadyInjected) => Ok(()),
+        Outcome::Skipped(skip) => Err(format!("skipped, but not as done: {skip:?}")),
+        Outcome::Injected(_) if injected.nothing_was_left_out() => Err("injected again".to_owned()),
+        Outcome::Injected(more) => match more.templates.iter().find(|name| injected.templates.contains(name)) {
+            Some(twice) => Err(format!("template {twice:?} was put in twice")),
+            None => Ok(()),
+        },
+    }
+}
+
+/// Without the status the content alone tells; but not of an overridden sidecar, nor where the template reads the pod.
+fn what_is_there_is_not_put_in_again(injected: &Injected<'_>) -> Result<(), String> {
+    let overridden = containers(&injected.before).any(|container| container["image"] == "auto");
+    let reads_the_pod = |template: &Value| {
+        let spec = &template["spec"];
+        spec.to_string().contains("${") || spec["fromApp"].is_object() || spec["match"]["conditions"].is_array()
+    };
+    let earlier = injected.before["metadata"]["annotations"].get(STATUS).is_some();
+    if overridden || earlier || injected.case.templates.iter().any(reads_the_pod) || !injected.nothing_was_left_out() {
+        return Ok(());
+    }
+    nothing_more(injected, &without_marks(&injected.after))
+}
+
+/// The pod without the status and the revision labels, and without the maps that this leaves empty.
+fn without_marks(pod: &Value) -> Value {
+    let mut pod = pod.clone();
+    if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
+        for (field, is_ours) in [("annotations", STATUS), ("labels", ".outrigger.dev/revision")] {
+            if let Some(map) = metadata.get_mut(field).and_then(Value::as_object_mut) {
+                map.retain(|key, _| !key.ends_with(is_ours));
+            }
+            if metadata.get(field).is_some_and(|map| *map == json!({})) {
+                metadata.remove(field);
+            }
+        }
+    }
+    if pod["metadata"] == json!({}) {
+        pod.as_object_mut().and_then(|pod| pod.remove("metadata"));
+    }
+    pod
+}
+
+/// The pod as injections give it.
+pub fn without_managed_fields(pod: &Value) -> Value {
+    let mut pod = pod.clone();
+    if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+    }
+    pod
+}
+
+fn status_names(pod: &Value) -> Vec<String> {
+    let text = pod["metadata"]["annotations"][STATUS].as_str().unwrap_or_default();
+    let status: Value = serde_json::from_str(text).unwrap_or_default();
+    names(&status["templates"])
+}
+
+/// All containers of a pod.
+pub fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
+    let lists = ["containers", "initContainers", "ephemeralContainers"];
+    lists.into_iter().filter_map(|list| pod["spec"][list].as_array()).flatten()
+}
+
+/// The names in a list of objects.
+pub fn names(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().map(|item| text_of(item, "name")).collect()
+}
+
+fn same(expected: &Value, got: &Value) -> Result<(), String> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(format!("left expected, right got\n{}", pretty_assertions::StrComparison::new(&yaml(expected), &yaml(got))))
+}

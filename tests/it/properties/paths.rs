@@ -1,0 +1,170 @@
+//! The law of named paths: an operation may touch only what the templates that were put in name.
+//!
+//! - An object on the way may be made where it is absent or null.
+//! - Added are: the templates' containers and volumes; to containers of the app what `app` lists; to a container with
+//!   `image: auto` what the template's container has; labels and annotations that the pod lacks; the fields of `pod`; our marks.
+//! - Replaced are: null, what the API server has filled in, `image: auto`, and our own marks.
+//! - Removed are: `priority` and `preemptionPolicy`, with a template that sets a priority class.
+//!
+//! Invariant: each operation is judged by the tree that it meets, with the strict engine in between.
+
+use super::case::{DOMAIN, STATUS};
+use super::laws::{Injected, containers, names};
+use super::pieces::text_of;
+use crate::support::strict_patch;
+use serde_json::Value;
+
+/// Names the first operation that nothing of the templates accounts for.
+pub fn only_named_paths_change(injected: &Injected<'_>) -> Result<(), String> {
+    let mut tree = injected.case.pod.clone();
+    for operation in injected.patch.as_array().into_iter().flatten() {
+        let path = text_of(operation, "path");
+        let tokens: Vec<String> = path.split('/').skip(1).map(unescape).collect();
+        let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
+        let known = is_named(injected, &tree, &tokens, &operation["value"]);
+        if !known || !is_right_kind(injected, &tree, &path, &tokens, &text_of(operation, "op")) {
+            return Err(format!("no template accounts for {operation}"));
+        }
+        strict_patch::step(&mut tree, operation)?;
+    }
+    Ok(())
+}
+
+/// Whether what stands there may be replaced or removed.
+fn is_right_kind(injected: &Injected<'_>, tree: &Value, path: &str, tokens: &[&str], kind: &str) -> bool {
+    let old = || tree.pointer(path).unwrap_or(&Value::Null);
+    let is_mark = || match tokens {
+        ["metadata", "annotations", key] => *key == STATUS,
+        ["metadata", "labels", key] => is_revision(injected, key),
+        ["spec", "containers" | "initContainers", _, "image"] => old() == "auto",
+        _ => false,
+    };
+    match kind {
+        "add" => true,
+        "replace" => old().is_null() || is_filled_in(path, old()) || is_mark(),
+        "remove" => matches!(tokens, ["spec", "priority" | "preemptionPolicy"]),
+        _ => false,
+    }
+}
+
+fn is_named(injected: &Injected<'_>, tree: &Value, tokens: &[&str], value: &Value) -> bool {
+    match tokens {
+        ["metadata"] | ["metadata", "labels" | "annotations"] => *value == Value::Object(serde_json::Map::new()),
+        ["metadata", field, key] => is_metadata(injected, tree, field, key),
+        ["spec", "volumes", rest @ ..] => brings_all(injected, &["volumes"], items(rest, value)) && rest.len() <= 1,
+        ["spec", "containers" | "initContainers"] | ["spec", "containers" | "initContainers", _] => {
+            brings_all(injected, &["sidecars", "initContainers"], items(&tokens[2..], value))
+        }
+        ["spec", list @ ("containers" | "initContainers"), index, rest @ ..] => {
+            let container = &tree["spec"][*list][index.parse::<usize>().unwrap_or(usize::MAX)];
+            is_of_container(injected, container, rest, value)
+        }
+        ["spec", "priority" | "preemptionPolicy"] => sets_pod_field(injected, &["priorityClassName"]),
+        ["spec", rest @ ..] => sets_pod_field(injected, rest),
+        _ => false,
+    }
+}
+
+fn is_metadata(injected: &Injected<'_>, tree: &Value, field: &str, key: &str) -> bool {
+    let own = tree["metadata"][field].get(key).is_some_and(|value| !value.is_null());
+    let named = injected.documents().any(|template| template["spec"]["metadata"][field].get(key).is_some());
+    match field {
+        "labels" => is_revision(injected, key) || (named && !own),
+        "annotations" => key == STATUS || ((named || key == "kubectl.kubernetes.io/default-container") && !own),
+        _ => false,
+    }
+}
+
+fn is_revision(injected: &Injected<'_>, key: &str) -> bool {
+    injected.templates.iter().any(|name| key == format!("{name}.{DOMAIN}/revision"))
+}
+
+/// What an operation adds: items of a list when it makes the list, else the one item.
+fn items<'v>(rest: &[&str], value: &'v Value) -> Vec<&'v Value> {
+    match value {
+        Value::Array(items) if rest.is_empty() => items.iter().collect(),
+        _ => vec![value],
+    }
+}
+
+fn brings_all(injected: &Injected<'_>, lists: &[&str], items: Vec<&Value>) -> bool {
+    let brought: Vec<String> = injected
+        .documents()
+        .flat_map(|template| lists.iter().flat_map(|list| names(&template["spec"][*list])))
+        .collect();
+    items.iter().all(|item| brought.contains(&text_of(item, "name")))
+}
+
+/// Either the template's container fills the pod's, or `app` adds to one of the app's.
+fn is_of_container(injected: &Injected<'_>, container: &Value, rest: &[&str], value: &Value) -> bool {
+    let name = text_of(container, "name");
+    let overrides = containers(&injected.before).any(|own| own["name"] == *name && own["image"] == "auto");
+    let mut brought = injected
+        .documents()
+        .flat_map(|template| ["sidecars", "initContainers"].map(|list| &template["spec"][list]))
+        .filter_map(Value::as_array)
+        .flatten()
+        .filter(|brought| brought["name"] == *name);
+    if overrides {
+        // Hardening and a native sidecar's restart policy are the engine's; what is taken from the app is the app's.
+        let own = ["securityContext", "restartPolicy", "env", "volumeMounts"];
+        return brought
+            .any(|brought| rest.first().is_some_and(|field| brought.get(field).is_some() || own.contains(field)));
+    }
+    let (field, is_item) = match rest {
+        [field] => (*field, false),
+        [field, "-"] => (*field, true),
+        _ => return false,
+    };
+    let key = match field {
+        "env" => "name",
+        "volumeMounts" => "mountPath",
+        "envFrom" => "",
+        _ => return false,
+    };
+    let added = items(if is_item { &["-"] } else { &[] }, value);
+    let listed = |item: &Value| {
+        let mut wanted =
+            injected.documents().filter_map(|template| template["spec"]["app"][field].as_array()).flatten();
+        wanted.any(|wanted| is_expression(&wanted[key]) || wanted.get(key) == item.get(key))
+    };
+    added.into_iter().all(listed)
+}
+
+fn is_expression(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.contains("${"))
+}
+
+/// Whether a template's `pod` leads the same way, at least as far as its objects go.
+fn sets_pod_field(injected: &Injected<'_>, path: &[&str]) -> bool {
+    let leads = |template: &Value| {
+        let mut at = &template["spec"]["pod"];
+        path.iter().all(|token| match at {
+            Value::Object(fields) => fields.get(*token).is_some_and(|below| {
+                at = below;
+                true
+            }),
+            Value::Array(_) => *token == "-",
+            _ => false,
+        })
+    };
+    !path.is_empty() && injected.documents().any(leads)
+}
+
+/// What the API server fills in before admission.
+pub fn is_filled_in(path: &str, value: &Value) -> bool {
+    match path {
+        "/spec/terminationGracePeriodSeconds" => *value == 30,
+        "/spec/dnsPolicy" => value == "ClusterFirst",
+        "/spec/schedulerName" => value == "default-scheduler",
+        "/spec/serviceAccountName" => value == "default" || value == "",
+        "/spec/priorityClassName" => value == "",
+        "/spec/priority" => *value == 0,
+        "/spec/preemptionPolicy" => value == "PreemptLowerPriority",
+        _ => false,
+    }
+}
+
+fn unescape(token: &str) -> String {
+    token.replace("~1", "/").replace("~0", "~")
+}
