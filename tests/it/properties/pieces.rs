@@ -172,7 +172,7 @@ pub fn ports(further: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<V
     let number = prop_oneof![5 => select(&PORTS[..]).prop_map(|port| json!(port)), 1 => further];
     let protocol = prop::option::weighted(0.3, select(vec!["TCP", "UDP", "SCTP"]));
     let name = prop::option::weighted(0.2, select(vec!["http", "metrics", "dns"]));
-    let host = prop::option::weighted(0.1, select(&PORTS[..]));
+    let host = prop::option::weighted(0.15, select(&PORTS[..]));
     let port = (number, protocol, name, host).prop_map(|(number, protocol, name, host)| {
         let mut port = json!({"containerPort": number});
         let fields = [("protocol", json!(protocol)), ("name", json!(name)), ("hostPort", json!(host))];
@@ -194,8 +194,10 @@ pub fn ports(further: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<V
 
 /// What no two ports of one network may share.
 pub fn port_keys(port: &Value) -> Vec<String> {
-    let number = format!("{}/{}", port["containerPort"], port["protocol"].as_str().unwrap_or("TCP"));
-    std::iter::once(number).chain(port["name"].as_str().map(str::to_owned)).collect()
+    let protocol = port["protocol"].as_str().unwrap_or("TCP");
+    let number = |field: &str| port.get(field).map(|number| format!("{field} {number}/{protocol}"));
+    let name = port["name"].as_str().map(|name| format!("name {name}"));
+    [number("containerPort"), number("hostPort"), name].into_iter().flatten().collect()
 }
 
 /// Container resources, in more than one spelling.

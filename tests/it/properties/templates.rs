@@ -30,7 +30,7 @@ pub fn template(name: &'static str) -> BoxedStrategy<Value> {
         field("volumes", 40, list(any_volume(), 2)),
         field("app", 55, app()),
         field("fromApp", 20, from_app()),
-        field("placement", 40, placement()),
+        field("placement", 55, placement()),
         field("metadata", 40, metadata()),
         field("pod", 40, pod_fields()),
         field("onConflict", 40, select(vec!["Reject", "KeepPod"]).prop_map(|mode| json!(mode))),
@@ -113,14 +113,14 @@ fn placement() -> BoxedStrategy<Value> {
     let next_to = || select(vec!["app", "app", "web", "prepare", "nobody"]);
     let order = || {
         prop_oneof![
-            Just(json!("First")),
-            Just(json!("Last")),
-            next_to().prop_map(|name| json!({"before": name})),
-            next_to().prop_map(|name| json!({"after": name})),
+            1 => Just(json!("First")),
+            1 => Just(json!("Last")),
+            2 => next_to().prop_map(|name| json!({"before": name})),
+            2 => next_to().prop_map(|name| json!({"after": name})),
         ]
     };
     let sidecars = select(vec!["Native", "Plain"]).prop_map(|kind| json!(kind));
-    object(vec![field("sidecars", 60, sidecars), field("order", 60, order()), field("initContainerOrder", 40, order())])
+    object(vec![field("sidecars", 60, sidecars), field("order", 75, order()), field("initContainerOrder", 40, order())])
 }
 
 fn metadata() -> BoxedStrategy<Value> {
