@@ -235,9 +235,10 @@ impl PodDocument {
             }
         }
         named_list(spec, "spec", "volumes")?;
+        ["nodeSelector", "os"].iter().try_for_each(|field| string_map(spec, "spec", field))?;
         match self.tree.get("metadata") {
             Some(Value::Object(metadata)) => {
-                ["labels", "annotations"].iter().try_for_each(|field| string_map(metadata, field))
+                ["labels", "annotations"].iter().try_for_each(|field| string_map(metadata, "metadata", field))
             }
             Some(Value::Null) | None => Ok(()),
             Some(other) => Err(format!("metadata: expected an object, found {}", kind(other))),
@@ -276,16 +277,16 @@ fn object_list<'a>(
     Ok(list)
 }
 
-fn string_map(metadata: &Map<String, Value>, field: &str) -> Result<(), String> {
-    match metadata.get(field) {
+fn string_map(parent: &Map<String, Value>, path: &str, field: &str) -> Result<(), String> {
+    match parent.get(field) {
         None | Some(Value::Null) => Ok(()),
         Some(Value::Object(map)) => match map.iter().find(|(_, value)| !value.is_string()) {
             Some((key, value)) => {
-                Err(format!("metadata.{field}[{}]: expected a string, found {}", one_line(key, 80), kind(value)))
+                Err(format!("{path}.{field}[{}]: expected a string, found {}", one_line(key, 80), kind(value)))
             }
             None => Ok(()),
         },
-        Some(other) => Err(format!("metadata.{field}: expected a map of strings, found {}", kind(other))),
+        Some(other) => Err(format!("{path}.{field}: expected a map of strings, found {}", kind(other))),
     }
 }
 
@@ -320,7 +321,10 @@ impl<'de> Visitor<'de> for Tree {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+        f.write_str(match self.0 {
+            Level::Object => "an object",
+            Level::Metadata => "an object as metadata",
+        })
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
@@ -346,3 +350,6 @@ impl<'de> Visitor<'de> for Tree {
         Ok(Value::Object(fields))
     }
 }
+
+#[cfg(test)]
+mod tests;
