@@ -256,11 +256,12 @@ impl<'a> Run<'a> {
         let status: &'a [TemplateStatus] = self.status;
         let mut names: HashSet<&str> = status.iter().flat_map(TemplateStatus::container_names).collect();
         names.extend(self.auto_containers());
-        names.extend(
-            templates.iter().flat_map(|(template, _)| {
-                template.rendered().into_iter().flat_map(|overlay| overlay.container_names())
-            }),
-        );
+        let done = self.notes.done.iter().filter_map(|name| match self.injector.templates.get(name)? {
+            Entry::Ready(template) => Some(template.as_ref()),
+            Entry::Broken(_) => None,
+        });
+        let asked = templates.iter().map(|(template, _)| *template).chain(done);
+        names.extend(asked.flat_map(Template::container_names));
         names
     }
 
