@@ -6,8 +6,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, Visitor};
 use serde_json::value::RawValue;
+
+use crate::inject::find;
 
 /// `AdmissionReview`, as sent by the API server.
 #[derive(Deserialize)]
@@ -112,50 +114,10 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 }
 
-/// `metadata.generateName` of an object's text, which is read no further than to there; `None` when it has none.
+/// `metadata.generateName` of an object's text; `None` when it has none.
 pub fn generate_name(object: &str) -> Option<String> {
-    let mut name = None;
-    // What is found is in `name`; reading stops there with an error, which is no failure.
-    _ = serde_json::Deserializer::from_str(object)
-        .deserialize_map(KeyVisitor { path: &["metadata", "generateName"], found: &mut name });
-    name.filter(|name: &String| !name.is_empty())
-}
-
-/// Reads objects along a path of keys, and stops at its end.
-struct KeyVisitor<'p> {
-    path: &'p [&'static str],
-    found: &'p mut Option<String>,
-}
-
-impl<'de> Visitor<'de> for KeyVisitor<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<Text<'de>>()? {
-            if self.path.first() == Some(&&*key) {
-                map.next_value_seed(KeyVisitor { path: &self.path[1..], found: &mut *self.found })?;
-                return Err(A::Error::custom("the end of the path is reached"));
-            }
-            map.next_value::<IgnoredAny>()?;
-        }
-        Ok(())
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for KeyVisitor<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        if self.path.is_empty() {
-            *self.found = Some(Text::deserialize(deserializer)?.to_string());
-            return Ok(());
-        }
-        deserializer.deserialize_map(self)
-    }
+    let name: Text<'_> = find(object, &["metadata", "generateName"])?;
+    if name.is_empty() { None } else { Some(name.to_string()) }
 }
 
 #[cfg(test)]

@@ -1,6 +1,10 @@
 //! Every annotation and label key that is read or written, in one table; and lists in their values.
 
 use super::field::quote;
+use std::collections::HashSet;
+
+/// Most items of a list: more than any pod has a use for, few enough to answer for each.
+const MAX_ITEMS: usize = 256;
 
 /// The domain of all keys unless the operator names another.
 pub const DEFAULT_DOMAIN: &str = "outrigger.dev";
@@ -72,7 +76,7 @@ pub enum Request {
 
 /// Reads a value of `inject`. `false` beside names contradicts itself.
 pub fn parse_request(value: &str) -> Result<Request, String> {
-    let names = parse_list(value);
+    let names = parse_list(value)?;
     match (names.iter().any(|name| name == "false"), names.len()) {
         (true, 1) => Ok(Request::OptOut),
         (true, _) => {
@@ -83,14 +87,14 @@ pub fn parse_request(value: &str) -> Result<Request, String> {
 }
 
 /// Splits at commas, trims, drops empty items and repetitions.
-pub fn parse_list(value: &str) -> Vec<String> {
-    let mut items: Vec<String> = Vec::new();
-    for item in value.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-        if !items.iter().any(|known| known == item) {
-            items.push(item.to_owned());
-        }
+pub fn parse_list(value: &str) -> Result<Vec<String>, String> {
+    let mut seen = HashSet::new();
+    let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
+    let items: Vec<String> = items.filter(|item| seen.insert(*item)).map(str::to_owned).collect();
+    if items.len() > MAX_ITEMS {
+        return Err(format!("{}: a list of {} items; at most {MAX_ITEMS} are allowed", quote(value), items.len()));
     }
-    items
+    Ok(items)
 }
 
 #[cfg(test)]
@@ -99,8 +103,18 @@ mod tests {
 
     #[test]
     fn lists_are_trimmed_and_deduplicated_in_order() {
-        assert_eq!(parse_list(" b ,a,, b,\ta\n"), ["b", "a"]);
-        assert!(parse_list(" , ").is_empty());
+        assert_eq!(parse_list(" b ,a,, b,\ta\n"), Ok(vec!["b".to_owned(), "a".to_owned()]));
+        assert_eq!(parse_list(" , "), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_list_is_bounded_without_its_repetitions() {
+        let list = |count: usize| (0..count).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
+        assert_eq!(parse_list(&list(MAX_ITEMS)).map(|items| items.len()), Ok(MAX_ITEMS));
+        assert!(
+            parse_list(&list(MAX_ITEMS + 1)).is_err_and(|error| error.ends_with("257 items; at most 256 are allowed"))
+        );
+        assert_eq!(parse_list(&"a,".repeat(100_000)), Ok(vec!["a".to_owned()]));
     }
 
     #[test]

@@ -44,11 +44,16 @@ impl Standing<'_> {
     pub fn asked(&self) -> Result<Asked, Verdict> {
         let mut reasons = self.against();
         let own = self.head.annotation(&self.keys.inject).map(annotations::parse_request).transpose();
-        let own = own.map_err(|message| Verdict::Refuse(self.bad_annotation(&message, None)))?;
-        if own == Some(annotations::Request::OptOut) {
+        if own == Ok(Some(annotations::Request::OptOut)) {
             reasons.push(SkipReason::OptedOut);
         }
-        let asked = self.collect(own)?;
+        let asked = own.map_err(|message| self.bad_annotation(&message, None)).and_then(|own| self.collect(own));
+        let asked = match asked {
+            Ok(asked) => asked,
+            // Where nothing is injected anyway, a list that cannot be read is nobody's concern.
+            Err(_) if !reasons.is_empty() => return Err(Verdict::Skip(reasons)),
+            Err(problem) => return Err(Verdict::Refuse(problem)),
+        };
         if reasons.is_empty() && asked.named.is_empty() && asked.automatic.is_empty() {
             reasons.push(SkipReason::NotRequested);
         }
@@ -78,7 +83,7 @@ impl Standing<'_> {
     }
 
     /// The pod's list, else that of a namespace that takes part, plus what chooses by itself.
-    fn collect(&self, own: Option<annotations::Request>) -> Result<Asked, Verdict> {
+    fn collect(&self, own: Option<annotations::Request>) -> Result<Asked, Problem> {
         let takes_part = self.takes_part() == Some(true);
         let default = || match self.request.namespace_object.filter(|_| takes_part) {
             Some(namespace) => self.default_list(namespace),
@@ -94,12 +99,12 @@ impl Standing<'_> {
         Ok(Asked { named, automatic })
     }
 
-    fn default_list(&self, namespace: &Namespace) -> Result<Vec<String>, Verdict> {
+    fn default_list(&self, namespace: &Namespace) -> Result<Vec<String>, Problem> {
         let Some(value) = namespace.annotations.get(&self.keys.inject) else { return Ok(Vec::new()) };
         match annotations::parse_request(value) {
             Ok(annotations::Request::Templates(names)) => Ok(names),
             Ok(annotations::Request::OptOut) => Ok(Vec::new()),
-            Err(message) => Err(Verdict::Refuse(self.bad_annotation(&message, Some(&namespace.name)))),
+            Err(message) => Err(self.bad_annotation(&message, Some(&namespace.name))),
         }
     }
 

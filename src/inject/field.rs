@@ -208,7 +208,10 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let tolerance = (letters.len() / 3).max(1);
     candidates
         .into_iter()
-        .filter_map(|candidate| Some((distance(&letters, &self::letters(candidate)?), candidate)))
+        .filter_map(|candidate| Some((self::letters(candidate)?, candidate)))
+        // Each letter too many or too few is an edit.
+        .filter(|(other, _)| other.len().abs_diff(letters.len()) <= tolerance)
+        .map(|(other, candidate)| (distance(&letters, &other), candidate))
         .filter(|&(edits, _)| edits <= tolerance && edits < letters.len())
         .min_by_key(|&(edits, _)| edits)
         .map(|(_, candidate)| candidate)

@@ -19,6 +19,7 @@ pub mod status;
 pub mod template;
 
 mod decide;
+mod find;
 mod pipeline;
 mod prepare;
 mod uninject;
@@ -28,6 +29,7 @@ mod writing;
 use std::collections::BTreeMap;
 
 pub use error::{Blame, ErrorCode, InjectError, Problem};
+pub use find::find;
 pub use reason::SkipReason;
 pub use template::{LoadProblem, Loaded, SourceText, TemplateSet};
 pub use uninject::uninject;
@@ -171,3 +173,6 @@ impl Injector {
         pipeline::run(self, request)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@
 use super::annotations::{self, DEFAULT_CONTAINER};
 use super::decide::{self, Asked, Standing, Verdict};
 use super::error::{Blame, ErrorCode, InjectError, Problem};
-use super::field::{nearest, quote};
+use super::field::{nearest, one_line, quote};
 use super::merge::{self, Candidate, Parties, Plan};
 use super::overlay::text;
 use super::pod::{ContainerList, PodDocument, PodHead};
@@ -21,6 +21,8 @@ use super::template::spec::OnError;
 use super::template::{Entry, Template};
 use super::writing::Writing;
 use super::{Injection, Injector, Outcome, Request, Skip, SkipReason};
+use serde_json::Value;
+use std::collections::HashSet;
 
 /// Runs all steps.
 pub(super) fn run(injector: &Injector, request: &Request<'_>) -> Result<Outcome, InjectError> {
@@ -33,7 +35,7 @@ pub(super) fn run(injector: &Injector, request: &Request<'_>) -> Result<Outcome,
     let parsed = if named { PodDocument::parse(request.object).ok() } else { None };
     let head = match &parsed {
         Some(pod) => PodHead::of(pod),
-        None => PodHead::parse(request.object).map_err(|error| pod_invalid(&error))?,
+        None => PodHead::parse(request.object).map_err(|error| unreadable(request.object, &error))?,
     };
     let asked = match ask(injector, request, &head)? {
         Ok(asked) => asked,
@@ -44,7 +46,7 @@ pub(super) fn run(injector: &Injector, request: &Request<'_>) -> Result<Outcome,
         return finish(injector, parsed, writing, notes);
     }
     let pod = PodDocument::parse(request.object).map_err(|error| pod_invalid(&error))?;
-    let (writing, notes) = prepare(injector, request, &head, &pod, &asked)?;
+    let (writing, notes) = prepare(injector, request, &PodHead::of(&pod), &pod, &asked)?;
     finish(injector, Some(pod), writing, notes)
 }
 
@@ -100,16 +102,25 @@ fn skipped(reasons: Vec<SkipReason>) -> Outcome {
     Outcome::Skipped(Skip { reasons, ..Skip::default() })
 }
 
+/// The whole pod's error names the field; that of its head may be in a field that only the head looks at.
+fn unreadable(object: &str, of_head: &str) -> InjectError {
+    pod_invalid(&PodDocument::parse(object).err().unwrap_or_else(|| of_head.to_owned()))
+}
+
 fn pod_invalid(message: &str) -> InjectError {
-    let message = format!("the object is no valid pod: {message}");
+    const LONGEST: usize = 200;
+    let message = format!("the object is no valid pod: {}", one_line(message, LONGEST));
     InjectError::from(vec![Problem { code: ErrorCode::PodInvalid, template: None, annotation: None, message }])
 }
+
+/// Unknown names for which a near one is looked up: that takes long beside thousands of templates.
+const MAX_HINTS: usize = 8;
 
 /// What is said about a pod besides the patch.
 #[derive(Default)]
 struct Notes {
     warnings: Vec<String>,
-    /// Errors that `onError: Skip` turned into warnings.
+    /// Errors that `onError: Skip` turned into warnings, each once.
     errors: Vec<ErrorCode>,
     /// Templates that the pod carries already.
     done: Vec<String>,
@@ -185,7 +196,10 @@ impl<'a> Run<'a> {
                 let message = format!("template {} cannot be used: {cause}", quote(name));
                 problems.push(self.problem(ErrorCode::TemplateBroken, name, message));
             }
-            None => problems.push(self.problem(ErrorCode::TemplateNotFound, name, self.not_found(name))),
+            None => {
+                let message = self.not_found(name, problems.len());
+                problems.push(self.problem(ErrorCode::TemplateNotFound, name, message));
+            }
         }
     }
 
@@ -195,10 +209,10 @@ impl<'a> Run<'a> {
         Problem { code, template, annotation: Some(self.injector.keys.inject.clone()), message }
     }
 
-    fn not_found(&self, name: &str) -> String {
+    fn not_found(&self, name: &str, problems_before: usize) -> String {
         const SHOWN: usize = 10;
         let known = self.injector.templates.names();
-        let hint = nearest(name, known.iter().copied())
+        let hint = nearest(name, known.iter().copied().filter(|_| problems_before < MAX_HINTS))
             .map(|near| format!("; did you mean {}?", quote(near)))
             .unwrap_or_default();
         let list = match known.len() {
@@ -212,26 +226,28 @@ impl<'a> Run<'a> {
     /// The app containers that the pod's annotation names; each must exist.
     fn narrowed(&self, problems: &mut Vec<Problem>) -> Option<Vec<String>> {
         let key = &self.injector.keys.containers;
-        let names = annotations::parse_list(self.head.annotation(key)?);
-        let containers: Vec<&str> =
-            self.pod.containers(ContainerList::Containers).iter().map(|one| text(one, "name")).collect();
-        for name in names.iter().filter(|name| !containers.contains(&name.as_str())) {
-            let message =
-                format!("annotation {key}: the pod has no container {}; it has {}", quote(name), listed(&containers));
-            problems.push(Problem {
-                code: ErrorCode::ContainerNotFound,
-                template: None,
-                annotation: Some(key.clone()),
-                message,
-            });
+        let value = self.head.annotation(key)?;
+        let mut add = |code, message: String| {
+            let (template, annotation) = (None, Some(key.clone()));
+            problems.push(Problem { code, template, annotation, message: format!("annotation {key}: {message}") });
+        };
+        let names = annotations::parse_list(value).unwrap_or_else(|message| {
+            add(ErrorCode::AnnotationInvalid, message);
+            Vec::new()
+        });
+        let containers = self.pod.containers(ContainerList::Containers);
+        let known: HashSet<&str> = containers.iter().map(|container| text(container, "name")).collect();
+        for name in names.iter().filter(|name| !known.contains(name.as_str())) {
+            let message = format!("the pod has no container {}; it has {}", quote(name), listed(containers));
+            add(ErrorCode::ContainerNotFound, message);
         }
         Some(names)
     }
 
     /// Containers that are not the app's: put in earlier, or overriding a sidecar, or a sidecar already.
-    fn foreign(&self, templates: &[(&'a Template, Origin)]) -> Vec<&'a str> {
+    fn foreign(&self, templates: &[(&'a Template, Origin)]) -> HashSet<&'a str> {
         let status: &'a [TemplateStatus] = self.status;
-        let mut names: Vec<&str> = status.iter().flat_map(TemplateStatus::container_names).collect();
+        let mut names: HashSet<&str> = status.iter().flat_map(TemplateStatus::container_names).collect();
         names.extend(self.auto_containers());
         names.extend(
             templates.iter().flat_map(|(template, _)| {
@@ -288,7 +304,7 @@ impl<'a> Run<'a> {
                     problem.code.code(),
                     problem.message
                 ));
-                self.notes.errors.push(problem.code);
+                self.notes.add_error(problem.code);
             }
         } else {
             problems.extend(found);
@@ -297,9 +313,8 @@ impl<'a> Run<'a> {
 
     /// Containers that wait for a template nobody brings.
     fn unclaimed(&self, candidates: &[Candidate<'_>]) -> Vec<Problem> {
-        let claimed =
-            |name: &str| candidates.iter().any(|candidate| candidate.overlay.container_names().any(|one| one == name));
-        let loose = self.auto_containers().filter(|name| !claimed(name));
+        let claimed: HashSet<&str> = container_names(candidates).collect();
+        let loose = self.auto_containers().filter(|name| !claimed.contains(*name));
         loose
             .map(|name| {
                 let message = format!(
@@ -339,7 +354,7 @@ impl<'a> Run<'a> {
             {
                 let name = quote(&candidates[index].template.name);
                 self.notes.warnings.push(format!("template {name} is left out: conflict: {}", conflict.message));
-                self.notes.errors.push(ErrorCode::Conflict);
+                self.notes.add_error(ErrorCode::Conflict);
             }
             candidates.remove(index);
         }
@@ -363,16 +378,21 @@ impl<'a> Run<'a> {
         }
         let status: &'a [TemplateStatus] = self.status;
         let pod: &'a PodDocument = self.pod;
-        let foreign: Vec<&str> =
+        let mut foreign: HashSet<&str> =
             status.iter().flat_map(TemplateStatus::container_names).chain(self.auto_containers()).collect();
+        foreign.extend(container_names(candidates));
         let mut own = pod.containers(ContainerList::Containers).iter().map(|container| text(container, "name"));
-        let sidecar =
-            |name: &str| candidates.iter().any(|candidate| candidate.overlay.container_names().any(|one| one == name));
-        own.find(|name| !foreign.contains(name) && !sidecar(name))
+        own.find(|name| !foreign.contains(*name))
     }
 }
 
 impl Notes {
+    fn add_error(&mut self, code: ErrorCode) {
+        if !self.errors.contains(&code) {
+            self.errors.push(code);
+        }
+    }
+
     fn reasons(&self) -> Vec<SkipReason> {
         if self.done.is_empty() { Vec::new() } else { vec![SkipReason::AlreadyInjected] }
     }
@@ -403,6 +423,16 @@ fn conflict_problem(conflict: &merge::Conflict, candidates: &[Candidate<'_>]) ->
     Problem { code: ErrorCode::Conflict, template, annotation: None, message: conflict.message.clone() }
 }
 
-fn listed(names: &[&str]) -> String {
-    names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ")
+fn container_names<'c>(candidates: &'c [Candidate<'_>]) -> impl Iterator<Item = &'c str> {
+    candidates.iter().flat_map(|candidate| candidate.overlay.container_names())
+}
+
+/// The first names, so that a message stays short.
+fn listed(containers: &[Value]) -> String {
+    const SHOWN: usize = 10;
+    let names = containers.iter().take(SHOWN).map(|container| quote(text(container, "name"))).collect::<Vec<_>>();
+    match containers.len().saturating_sub(SHOWN) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
 }

@@ -4,6 +4,8 @@
 //! Typed structs of Kubernetes are never the document: fields newer than this build survive.
 
 use super::annotations;
+use super::field::one_line;
+use super::find::find;
 use super::overlay::{items, text};
 use super::template::spec::OperatingSystem;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -79,7 +81,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
 
 impl<'a> PodHead<'a> {
     /// Reads the head without building the rest.
+    ///
+    /// Only a pod that says so runs on Windows. In any other the annotations are all that is looked for, and they stand before
+    /// the larger part of a pod.
     pub fn parse(object: &'a str) -> Result<Self, String> {
+        if memchr::memmem::find(object.as_bytes(), b"windows").is_none()
+            && let Some(annotations) = find::<Option<Pairs<'a>>>(object, &["metadata", "annotations"])
+        {
+            let annotations = annotations.map(|pairs| pairs.0).unwrap_or_default();
+            return Ok(Self { annotations, ..Self::default() });
+        }
         let head: Head<'a> = serde_json::from_str(object).map_err(|error| error.to_string())?;
         let spec = head.spec.unwrap_or(HeadSpec { os: None, node_selector: None });
         let node_os = spec
@@ -203,6 +214,10 @@ impl PodDocument {
             Some(Value::Null) | None => return Err("spec: expected the pod's spec, found nothing".to_owned()),
             Some(other) => return Err(format!("spec: expected an object, found {}", kind(other))),
         };
+        if named_list(spec, "spec", "containers")?.is_empty() {
+            // Sidecars alone would make it one that the API server takes.
+            return Err("spec.containers: expected at least one container, found none".to_owned());
+        }
         for field in ["containers", "initContainers", "ephemeralContainers"] {
             let list = named_list(spec, "spec", field)?;
             for (index, container) in list.iter().enumerate() {
@@ -265,7 +280,9 @@ fn string_map(metadata: &Map<String, Value>, field: &str) -> Result<(), String> 
     match metadata.get(field) {
         None | Some(Value::Null) => Ok(()),
         Some(Value::Object(map)) => match map.iter().find(|(_, value)| !value.is_string()) {
-            Some((key, value)) => Err(format!("metadata.{field}[{key}]: expected a string, found {}", kind(value))),
+            Some((key, value)) => {
+                Err(format!("metadata.{field}[{}]: expected a string, found {}", one_line(key, 80), kind(value)))
+            }
             None => Ok(()),
         },
         Some(other) => Err(format!("metadata.{field}: expected a map of strings, found {}", kind(other))),

@@ -13,7 +13,7 @@ use super::template::{Condition, Template};
 use super::{Request, Settings};
 use serde_json::{Value, json};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// One pod, as all templates see it.
 pub(super) struct Preparation<'a, 'n> {
@@ -23,7 +23,7 @@ pub(super) struct Preparation<'a, 'n> {
     pub head: &'a PodHead<'a>,
     pub pod: &'a PodDocument,
     /// Containers that templates have put in earlier, or that override sidecars: none of the app's.
-    pub foreign: &'n [&'a str],
+    pub foreign: &'n HashSet<&'a str>,
     /// Containers that the pod narrows `app` to.
     pub narrowed: Option<&'n [String]>,
 }
@@ -34,6 +34,9 @@ pub(super) enum Refusal {
     NotAllowed(String),
     Problems(Vec<Problem>),
 }
+
+/// Most wrong parameters of one template that are said: a pod has room for thousands.
+const MAX_PROBLEMS: usize = 100;
 
 type Params = BTreeMap<String, cel::Value>;
 
@@ -94,6 +97,9 @@ impl<'a> Preparation<'a, '_> {
         let mut problems = Vec::new();
         for (key, text) in &self.head.annotations {
             let Some(name) = self.keys.parameter_of(&template.name, key) else { continue };
+            if problems.len() == MAX_PROBLEMS {
+                break;
+            }
             match template.parameters.iter().find(|parameter| parameter.name() == name) {
                 Some(parameter) => match parameter.parse(text) {
                     Ok(value) => {
@@ -195,7 +201,7 @@ impl<'a> Preparation<'a, '_> {
         let own = |list: ContainerList| {
             let all = self.pod.containers(list).iter().enumerate();
             all.map(|(index, container)| (index, text(container, "name")))
-                .filter(|(_, name)| !self.foreign.contains(name))
+                .filter(|(_, name)| !self.foreign.contains(*name))
         };
         let narrowed = |name: &str| self.narrowed.is_none_or(|names| names.iter().any(|one| one == name));
         let containers = own(ContainerList::Containers);
@@ -260,10 +266,16 @@ fn add_missing(container: &mut Value, field: &str, wanted: &[&Value]) {
     }
     let list = container.entry(field).or_insert_with(|| Value::Array(Vec::new()));
     let Some(list) = list.as_array_mut() else { return };
-    for item in wanted {
-        if !list.iter().any(|own| key.value(own) == key.value(item)) {
-            list.push((*item).clone());
-        }
+    let mut own: HashSet<String> = list.iter().map(|item| key.value(item).into_owned()).collect();
+    list.extend(wanted.iter().filter(|item| own.insert(key.value(item).into_owned())).map(|item| (*item).clone()));
+}
+
+/// The first names, so that a message stays short.
+fn listed(names: &[&str]) -> String {
+    const SHOWN: usize = 10;
+    match names.len().saturating_sub(SHOWN) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names[..SHOWN].join(", ")),
     }
 }
 
@@ -272,7 +284,7 @@ fn unknown(template: &Template, name: &str) -> String {
     let hint = match nearest(name, known.iter().copied()) {
         Some(near) => format!("; did you mean {}?", quote(near)),
         None if known.is_empty() => "; it has none".to_owned(),
-        None => format!("; it has {}", known.join(", ")),
+        None => format!("; it has {}", listed(&known)),
     };
     format!("template {} has no parameter {}{hint}", quote(&template.name), quote(name))
 }

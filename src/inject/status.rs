@@ -4,6 +4,7 @@ use super::overlay::text;
 use super::pod::{ContainerList, PodDocument};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 /// The only version there is.
 const VERSION: u32 = 1;
@@ -62,7 +63,8 @@ impl TemplateStatus {
     /// Whether all that is listed is in the pod.
     fn is_present(&self, pod: &PodDocument) -> bool {
         let has = |items: &[Value], names: &[String]| {
-            names.iter().all(|name| items.iter().any(|item| text(item, "name") == name))
+            let present: HashSet<&str> = items.iter().map(|item| text(item, "name")).collect();
+            names.iter().all(|name| present.contains(name.as_str()))
         };
         has(pod.containers(ContainerList::Containers), &self.containers)
             && has(pod.containers(ContainerList::InitContainers), &self.init_containers)

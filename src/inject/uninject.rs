@@ -5,7 +5,7 @@
 use super::annotations::Keys;
 use super::error::{ErrorCode, InjectError, Problem};
 use super::field::quote;
-use super::merge::keys;
+use super::merge::{escape, keys, unescape};
 use super::status::{Status, TemplateStatus};
 use serde_json::{Map, Value};
 
@@ -18,11 +18,10 @@ pub fn uninject(pod: &Value, domain: &str) -> Result<Option<Value>, InjectError>
     let Some(annotation) = annotation else { return Ok(None) };
     let status = annotation.as_str().and_then(Status::parse).ok_or_else(|| unreadable(&keys, annotation))?;
     let mut pod = pod.clone();
+    remove(&mut pod, &["annotations", &keys.status]);
+    // The last goes first: what it replaced may be what an earlier one had put in.
     for template in status.templates.iter().rev() {
         take_out(&mut pod, template, &keys);
-    }
-    remove(&mut pod, &["annotations", &keys.status]);
-    for template in status.templates.iter().rev() {
         restore(&mut pod, template);
     }
     Ok(Some(pod))
@@ -112,33 +111,40 @@ fn position(items: &[Value], list: &str, key: &str) -> Option<usize> {
     items.iter().position(|item| merge_key.value(item) == key)
 }
 
-/// Puts a value back where the segments say; maps on the way are made again.
+/// Puts a value back where the segments say, unless others have put something where nothing was: that stays.
 fn put(pod: &mut Value, segments: &[&str], old: &Value) {
     let segments = base(segments);
+    let Some((last, way)) = segments.split_last() else { return };
     let mut at = pod;
     let mut list = "";
-    for (index, segment) in segments.iter().enumerate() {
-        let last = index + 1 == segments.len();
-        at = match at {
-            Value::Object(fields) if last => {
-                fields.insert((*segment).to_owned(), old.clone());
-                return;
-            }
-            Value::Object(fields) => fields.entry((*segment).to_owned()).or_insert_with(|| Value::Object(Map::new())),
-            Value::Array(items) => match position(items, list, segment) {
-                Some(position) => &mut items[position],
-                None => return,
-            },
-            _ => return,
-        };
-        list = segment;
+    for segment in way {
+        let Some(below) = below(at, list, segment) else { return };
+        (at, list) = (below, segment);
+    }
+    if let Value::Object(fields) = at
+        && (!is_nothing(old) || !fields.contains_key(*last))
+    {
+        fields.insert((*last).to_owned(), old.clone());
     }
 }
 
-fn escape(segment: &str) -> String {
-    super::merge::escape(segment)
+/// The value one segment further; a map is made again, an item of a list is not.
+fn below<'v>(at: &'v mut Value, list: &str, segment: &str) -> Option<&'v mut Value> {
+    match at {
+        Value::Object(fields) => {
+            let may_be = keys::of(segment).is_none() || fields.contains_key(segment);
+            may_be.then(|| fields.entry(segment).or_insert_with(|| Value::Object(Map::new())))
+        }
+        Value::Array(items) => position(items, list, segment).map(|position| &mut items[position]),
+        _ => None,
+    }
 }
 
-fn unescape(segment: &str) -> String {
-    segment.replace("~1", "/").replace("~0", "~")
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }

@@ -25,9 +25,6 @@ pub(super) fn check(tree: &Value, put_in: &[TemplateStatus]) -> Vec<Problem> {
         add(ErrorCode::ResultInvalid, message);
     }
     let Some(spec) = tree.get("spec") else { return problems };
-    if items(spec, "containers").is_empty() {
-        add(ErrorCode::PodInvalid, "spec.containers: expected at least one container".to_owned());
-    }
     let volumes: HashSet<&str> = items(spec, "volumes").iter().map(|volume| text(volume, "name")).collect();
     let ours: HashSet<&str> = put_in.iter().flat_map(TemplateStatus::container_names).collect();
     let mut seen = HashSet::new();

@@ -2,7 +2,7 @@
 //!
 //! Invariant: parents come first; no `test`; `remove` and `replace` only for what the API server had filled in.
 
-use super::claims::escape;
+use super::claims::{escape, unescape};
 use super::{Edit, Plan};
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, ReplaceOperation};
@@ -111,8 +111,4 @@ impl Editor {
 
 fn pointer(text: &str) -> Result<PointerBuf, Misfit> {
     PointerBuf::parse(text).map_err(|_| Misfit(text.to_owned()))
-}
-
-fn unescape(segment: &str) -> String {
-    segment.replace("~1", "/").replace("~0", "~")
 }

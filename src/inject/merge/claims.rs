@@ -2,7 +2,7 @@
 
 use super::keys::MergeKey;
 use super::{Planner, equal};
-use crate::inject::field::quote;
+use crate::inject::field::{one_line, quote};
 use crate::inject::template::spec::OnConflict;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -78,7 +78,7 @@ impl Planner<'_> {
         let (a, b) = (&self.candidates[first].template.name, &self.candidates[second].template.name);
         let message = format!(
             "{}: template {} wants {}, template {} wants {}",
-            unescape(place),
+            shown_place(place),
             quote(a),
             shown(one),
             quote(b),
@@ -89,7 +89,7 @@ impl Planner<'_> {
 
     pub(super) fn conflict_with_pod(&mut self, owner: usize, place: &str, wanted: &Value, existing: &Value) {
         let template = self.candidates[owner].template;
-        let (place, name) = (unescape(place), quote(&template.name));
+        let (place, name) = (shown_place(place), quote(&template.name));
         if template.on_conflict == OnConflict::KeepPod {
             self.plan.warnings.push(format!("{place}: the pod's own value stays, template {name} wants another"));
             return;
@@ -140,15 +140,14 @@ fn shown(value: &Value) -> String {
         Value::Object(fields) if fields.len() == 2 && fields.contains_key("name") && fields.contains_key("value") => {
             shown(&fields["value"])
         }
-        other => {
-            let json = other.to_string();
-            let mut short: String = json.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
-            if json.chars().nth(LONGEST).is_some() {
-                short.push('…');
-            }
-            short
-        }
+        other => one_line(&other.to_string(), LONGEST),
     }
+}
+
+/// A place as a message shows it: names of the pod are whatever its author wrote.
+fn shown_place(place: &str) -> String {
+    const LONGEST: usize = 160;
+    one_line(&unescape(place), LONGEST)
 }
 
 /// A key as one segment of a place, escaped as in JSON Pointer.
@@ -156,6 +155,7 @@ pub fn escape(segment: &str) -> String {
     if segment.contains(['~', '/']) { segment.replace('~', "~0").replace('/', "~1") } else { segment.to_owned() }
 }
 
-fn unescape(place: &str) -> String {
+/// The key or place that was escaped.
+pub fn unescape(place: &str) -> String {
     place.replace("~1", "/").replace("~0", "~")
 }

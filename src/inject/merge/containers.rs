@@ -8,6 +8,8 @@ use crate::inject::overlay::text;
 use crate::inject::pod::{ContainerList, PodDocument};
 use crate::inject::template::spec::{OnConflict, Order, SidecarKind};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// `image` of a container by which a pod overrides fields of a sidecar.
 pub const AUTO: &str = "auto";
@@ -62,8 +64,8 @@ impl<'a> Placement<'a> {
     }
 
     /// Everything that is to be inserted.
-    pub fn new_containers(&self) -> Vec<Value> {
-        [&self.init_containers, &self.containers].into_iter().flat_map(Arrangement::new_containers).cloned().collect()
+    pub fn new_containers(&self) -> impl Iterator<Item = &Value> {
+        [&self.init_containers, &self.containers].into_iter().flat_map(Arrangement::new_containers)
     }
 
     /// Insertions in the order in which they are to be carried out.
@@ -325,11 +327,16 @@ impl<'a> Planner<'a> {
             let (place, pointer_of_key) = (format!("{place}/{}", escape(key)), format!("{pointer}/{}", escape(key)));
             match (found.get(key), value) {
                 (Some(own), value) if own == value => {}
-                (None | Some(Value::Null), _) => {
-                    match found.get(key) {
-                        Some(null) => drop(self.plan.records[owner].replaced.insert(place, null.clone())),
-                        None => self.plan.records[owner].added.push(place),
+                (None | Some(Value::Null | Value::Array(_)), Value::Array(items)) if keys::of(key).is_some() => {
+                    let new = missing(key, items, found.get(key));
+                    if !new.is_empty() {
+                        self.touch(owner, &place, found.get(key));
+                        self.add_keys(owner, &place, key, &new);
+                        self.append(&pointer_of_key, new);
                     }
+                }
+                (None | Some(Value::Null), _) => {
+                    self.record_set(owner, place, found.get(key));
                     self.plan.edits.push(Edit::Set {
                         object: pointer.to_owned(),
                         key: key.clone(),
@@ -340,21 +347,18 @@ impl<'a> Planner<'a> {
                     self.touch(owner, &place, found.get(key));
                     self.fill_object(owner, &place, &pointer_of_key, value, inner);
                 }
-                (Some(Value::Array(items)), Value::Array(value)) => {
-                    let Some(merge_key) = keys::of(key) else { continue };
-                    let missing =
-                        |item: &&Value| !items.iter().any(|own| merge_key.value(own) == merge_key.value(item));
-                    let new: Vec<Value> = value.iter().filter(missing).cloned().collect();
-                    if !new.is_empty() {
-                        self.touch(owner, &place, found.get(key));
-                        self.add_keys(owner, &place, key, &new);
-                        self.append(&pointer_of_key, new);
-                    }
-                }
                 _ => {}
             }
         }
     }
+}
+
+/// The items that a list lacks.
+fn missing(list: &str, wanted: &[Value], found: Option<&Value>) -> Vec<Value> {
+    let Some(key) = keys::of(list) else { return Vec::new() };
+    let own: HashSet<Cow<'_, str>> =
+        found.and_then(Value::as_array).into_iter().flatten().map(|item| key.value(item)).collect();
+    wanted.iter().filter(|item| !own.contains(&key.value(item))).cloned().collect()
 }
 
 /// A native sidecar restarts always; a plain container has no restart policy of its own.

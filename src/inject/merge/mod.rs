@@ -21,10 +21,11 @@ use super::template::Template;
 use super::template::spec::OperatingSystem;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 pub use apply::{Editor, Misfit};
 use claims::Claims;
-pub use claims::{Conflict, Parties, escape};
+pub use claims::{Conflict, Parties, escape, unescape};
 
 /// A template that is to be put in, rendered for this pod.
 pub struct Candidate<'a> {
@@ -107,6 +108,8 @@ struct Planner<'a> {
     os: OperatingSystem,
     claims: Claims<'a>,
     plan: Plan,
+    /// Positions of the edits that append, by list.
+    appends: HashMap<String, usize>,
     placement: containers::Placement<'a>,
 }
 
@@ -127,6 +130,7 @@ impl<'a> Planner<'a> {
             os,
             claims: Claims::default(),
             plan,
+            appends: HashMap::new(),
             placement: containers::Placement::new(pod),
         }
     }
@@ -223,19 +227,28 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Remembers a value that is set, and what gives way to it. Null is taken out like what was not there, and put back after.
+    fn record_set(&mut self, owner: usize, place: String, old: Option<&Value>) {
+        let record = &mut self.plan.records[owner];
+        if old.is_none_or(Value::is_null) {
+            record.added.push(place.clone());
+        }
+        if let Some(old) = old {
+            record.replaced.insert(place, old.clone());
+        }
+    }
+
     fn append(&mut self, list: &str, items: Vec<Value>) {
         if items.is_empty() {
             return;
         }
-        for edit in &mut self.plan.edits {
-            if let Edit::Append { list: other, items: earlier } = edit
-                && other == list
-            {
-                earlier.extend(items);
-                return;
+        match self.appends.get(list).and_then(|position| self.plan.edits.get_mut(*position)) {
+            Some(Edit::Append { items: earlier, .. }) => earlier.extend(items),
+            _ => {
+                self.appends.insert(list.to_owned(), self.plan.edits.len());
+                self.plan.edits.push(Edit::Append { list: list.to_owned(), items });
             }
         }
-        self.plan.edits.push(Edit::Append { list: list.to_owned(), items });
     }
 
     fn set(&mut self, parent: &str, field: &str, key: &str, value: Value) {

@@ -22,7 +22,10 @@ impl<'a> Planner<'a> {
             let below = format!("{place}/{}", escape(key));
             let mixes = existing.is_none_or(|existing| existing.is_object() || existing.is_null());
             match value {
-                Value::Array(items) if keys::of(key).is_some() => {
+                Value::Array(items)
+                    if keys::of(key).is_some()
+                        && existing.is_none_or(|existing| existing.is_array() || existing.is_null()) =>
+                {
                     let new = self.merge_list(owner, &below, key, existing, items);
                     self.add_keys(owner, &below, key, &new);
                     self.append(&format!("/{below}"), new);
@@ -47,10 +50,7 @@ impl<'a> Planner<'a> {
         if !self.claim(owner, &place, wanted, there) {
             return;
         }
-        match existing {
-            Some(old) => drop(self.plan.records[owner].replaced.insert(place, old.clone())),
-            None => self.plan.records[owner].added.push(place),
-        }
+        self.record_set(owner, place, existing);
         self.plan.edits.push(Edit::Set { object: format!("/{parent}"), key: key.to_owned(), value: wanted.clone() });
         if parent == SPEC && key == "priorityClassName" {
             self.drop_computed_priority(owner);

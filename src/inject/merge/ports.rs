@@ -21,7 +21,7 @@ struct Port<'v> {
 
 impl Planner<'_> {
     pub(super) fn check_ports(&mut self) {
-        let brought = self.placement.new_containers();
+        let brought: Vec<&Value> = self.placement.new_containers().collect();
         let filled = self.filled_ports();
         if brought.iter().all(|container| items(container, "ports").is_empty()) && filled.is_empty() {
             return;
@@ -37,14 +37,13 @@ impl Planner<'_> {
         for (container, owner, port) in &filled {
             ports.push(Port::new(container, port, Some(*owner)));
         }
-        for container in &brought {
+        for container in brought {
             let owner = self.owner_of(text(container, "name"));
             ports.extend(items(container, "ports").iter().map(|port| Port::new(text(container, "name"), port, owner)));
         }
         let host_network = self.pod.spec_field("hostNetwork") == Some(&Value::Bool(true));
         let templates: Vec<&str> = self.candidates.iter().map(|candidate| candidate.template.name.as_str()).collect();
-        let conflicts = find(&ports, &templates, host_network);
-        for (parties, message) in conflicts {
+        for (parties, message) in find(&ports, &templates, host_network) {
             self.conflict(parties, message);
         }
     }

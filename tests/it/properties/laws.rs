@@ -139,11 +139,22 @@ fn uninject_after_others(injected: &Injected<'_>) -> Result<(), String> {
     }
     let mut live = injected.after.clone();
     let mut expected = injected.before.clone();
+    let own = names(&injected.before["spec"]["containers"]);
     for pod in [&mut live, &mut expected] {
-        pod["spec"]["nodeName"] = json!("node-1");
         pod["status"] = json!({"phase": "Running"});
-        if let Some(Value::Array(containers)) = pod["spec"].get_mut("containers") {
-            containers.push(json!({"name": "of-another-webhook", "image": "other:1"}));
+        let spec = &mut pod["spec"];
+        spec["nodeName"] = json!("node-1");
+        for container in
+            spec["containers"].as_array_mut().into_iter().flatten().filter(|one| own.contains(&text_of(one, "name")))
+        {
+            add_to_list(container, "env", json!({"name": "OF_ANOTHER_WEBHOOK", "value": "x"}));
+        }
+        add_to_list(spec, "containers", json!({"name": "of-another-webhook", "image": "other:1"}));
+        add_to_list(spec, "initContainers", json!({"name": "of-another-webhook-2", "image": "other:1"}));
+        add_to_list(spec, "volumes", json!({"name": "token", "projected": {"sources": []}}));
+        add_to_list(spec, "tolerations", json!({"key": "node.kubernetes.io/not-ready", "operator": "Exists"}));
+        for field in ["labels", "annotations"] {
+            pod["metadata"][field]["of-another-webhook"] = json!("x");
         }
     }
     uninject_gives(&expected, &live)

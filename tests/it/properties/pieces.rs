@@ -183,13 +183,19 @@ pub fn ports(further: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<V
     });
     list(port, 2)
         .prop_map(|mut ports| {
-            unique_by(&mut ports, |port| {
-                format!("{}/{}", port["containerPort"], port["protocol"].as_str().unwrap_or("TCP"))
-            });
-            unique_by(&mut ports, |port| port["name"].as_str().map_or_else(|| port.to_string(), str::to_owned));
+            let mut seen = BTreeSet::new();
+            if let Value::Array(ports) = &mut ports {
+                ports.retain(|port| port_keys(port).into_iter().all(|key| seen.insert(key)));
+            }
             ports
         })
         .boxed()
+}
+
+/// What no two ports of one network may share.
+pub fn port_keys(port: &Value) -> Vec<String> {
+    let number = format!("{}/{}", port["containerPort"], port["protocol"].as_str().unwrap_or("TCP"));
+    std::iter::once(number).chain(port["name"].as_str().map(str::to_owned)).collect()
 }
 
 /// Container resources, in more than one spelling.

@@ -4,8 +4,8 @@
 //! here (a mount gets its volume, a parameter that is read is declared).
 
 use super::pieces::{
-    VOLUMES, any_volume, complete_volumes, env, env_from, env_value, field, list, mounts, object, ports, resources,
-    string_map, text_of, unique_by, unknown,
+    VOLUMES, any_volume, complete_volumes, env, env_from, env_value, field, list, mounts, object, port_keys, ports,
+    resources, string_map, text_of, unique_by, unknown,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -238,11 +238,14 @@ fn printable(text: &str) -> String {
 }
 
 fn make_valid(mut spec: Value) -> Value {
-    let mut seen = BTreeSet::new();
+    let (mut names, mut ports) = (BTreeSet::new(), BTreeSet::new());
     for field in ["sidecars", "initContainers"] {
         if let Some(Value::Array(list)) = spec.get_mut(field) {
-            list.retain(|container| seen.insert(text_of(container, "name")));
+            list.retain(|container| names.insert(text_of(container, "name")));
             list.iter_mut().for_each(make_container_valid);
+            for list in list.iter_mut().filter_map(|container| container.get_mut("ports")?.as_array_mut()) {
+                list.retain(|port| port_keys(port).into_iter().all(|key| ports.insert(key)));
+            }
         }
     }
     if let Some(app) = spec.get_mut("app") {

@@ -1,0 +1,67 @@
+//! The engine as a whole, beside the golden cases: what its authors and its enemies ask of it.
+
+use super::*;
+use serde_json::{Value, json};
+
+mod decide;
+mod hostile;
+mod rendering;
+
+/// An injector of these templates, all of which load.
+fn injector(templates: &[Value]) -> Injector {
+    injector_with(templates, Settings::default())
+}
+
+fn injector_with(templates: &[Value], settings: Settings) -> Injector {
+    let text = templates.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n");
+    let loaded = TemplateSet::load(&[SourceText { origin: "test.yaml".to_owned(), text }]);
+    assert!(loaded.problems.is_empty(), "{:#?}", loaded.problems);
+    Injector::new(loaded.templates, settings)
+}
+
+fn template(name: &str, spec: Value) -> Value {
+    json!({"apiVersion": "outrigger.dev/v1alpha1", "kind": "ClusterInjectionTemplate", "metadata": {"name": name}, "spec": spec})
+}
+
+/// A template with a sidecar, a volume, a mount and a variable for the app.
+fn agent() -> Value {
+    template(
+        "agent",
+        json!({
+            "sidecars": [{"name": "agent", "image": "agent:1", "volumeMounts": [{"name": "agent-data", "mountPath": "/data"}]}],
+            "volumes": [{"name": "agent-data", "emptyDir": {}}],
+            "app": {
+                "env": [{"name": "AGENT", "value": "on"}],
+                "volumeMounts": [{"name": "agent-data", "mountPath": "/agent"}],
+            },
+        }),
+    )
+}
+
+fn inject(injector: &Injector, pod: &Value) -> Result<Outcome, InjectError> {
+    injector.inject(&Request::create_pod("demo", &pod.to_string()))
+}
+
+fn injected(injector: &Injector, pod: &Value) -> Injection {
+    match inject(injector, pod) {
+        Ok(Outcome::Injected(injection)) => injection,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn refused(injector: &Injector, pod: &Value) -> InjectError {
+    match inject(injector, pod) {
+        Err(error) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A pod that asks, with annotations besides.
+fn pod(asked: &str, annotations: Value) -> Value {
+    let mut pod = json!({
+        "metadata": {"name": "web", "annotations": annotations},
+        "spec": {"containers": [{"name": "web", "image": "web:1"}]},
+    });
+    pod["metadata"]["annotations"]["outrigger.dev/inject"] = json!(asked);
+    pod
+}

@@ -1,0 +1,223 @@
+//! The decision: each reason, all that hold at once, and in which order they count.
+
+use super::*;
+use SkipReason::*;
+
+fn reasons_of(outcome: Result<Outcome, InjectError>) -> Vec<SkipReason> {
+    match outcome {
+        Ok(Outcome::Skipped(skip)) => skip.reasons,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn reasons(injector: &Injector, request: &Request<'_>) -> Vec<SkipReason> {
+    reasons_of(injector.inject(request))
+}
+
+fn namespace(labels: &[(&str, &str)], annotations: &[(&str, &str)]) -> Namespace {
+    let map =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Namespace { name: "demo".to_owned(), labels: map(labels), annotations: map(annotations) }
+}
+
+fn in_namespace(injector: &Injector, namespace: &Namespace, pod: &Value) -> Result<Outcome, InjectError> {
+    let object = pod.to_string();
+    injector.inject(&Request { namespace_object: Some(namespace), ..Request::create_pod("demo", &object) })
+}
+
+const ENABLED: (&str, &str) = ("outrigger.dev/injection", "enabled");
+const DISABLED: (&str, &str) = ("outrigger.dev/injection", "disabled");
+
+fn silent() -> Value {
+    json!({"metadata": {"name": "web"}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}})
+}
+
+fn automatic(name: &str, os: &[&str]) -> Value {
+    let labels = json!({format!("example.org/{name}"): "yes"});
+    template(name, json!({"injection": "Automatic", "match": {"os": os}, "metadata": {"labels": labels}}))
+}
+
+#[test]
+fn only_the_creation_of_a_pod_is_of_interest_and_the_object_is_not_looked_at() {
+    let injector = injector(&[agent()]);
+    let request = Request::create_pod("demo", "this is no JSON");
+    let other = |change: &dyn Fn(&mut Request<'_>)| {
+        let mut request = request;
+        change(&mut request);
+        reasons(&injector, &request)
+    };
+    assert_eq!(other(&|request| request.operation = "UPDATE"), [UnsupportedOperation]);
+    assert_eq!(other(&|request| request.operation = "create"), [UnsupportedOperation]);
+    assert_eq!(other(&|request| request.sub_resource = "ephemeralcontainers"), [UnsupportedResource]);
+    assert_eq!(other(&|request| request.resource = "deployments"), [UnsupportedResource]);
+    assert_eq!(other(&|request| request.group = "apps"), [UnsupportedResource]);
+    let both = other(&|request| (request.resource, request.operation) = ("nodes", "DELETE"));
+    assert_eq!(both, [UnsupportedResource, UnsupportedOperation]);
+}
+
+#[test]
+fn a_pod_that_says_nothing_gets_nothing() {
+    let injector = injector(&[agent()]);
+    assert_eq!(reasons_of(inject(&injector, &silent())), [NotRequested]);
+    assert_eq!(reasons_of(inject(&injector, &pod("", json!({})))), [NotRequested]);
+    assert_eq!(reasons_of(inject(&injector, &pod(" , ", json!({})))), [NotRequested]);
+}
+
+#[test]
+fn false_opts_out() {
+    let injector = injector(&[agent()]);
+    assert_eq!(reasons_of(inject(&injector, &pod("false", json!({})))), [OptedOut]);
+}
+
+#[test]
+fn false_beside_a_name_is_refused() {
+    let error = refused(&injector(&[agent()]), &pod("agent, false", json!({})));
+    assert_eq!(error.codes(), [ErrorCode::AnnotationInvalid]);
+    assert_eq!(error.problems()[0].annotation.as_deref(), Some("outrigger.dev/inject"));
+}
+
+#[test]
+fn a_mirror_pod_is_left_alone() {
+    let injector = injector(&[agent()]);
+    assert_eq!(reasons_of(inject(&injector, &pod("agent", json!({"kubernetes.io/config.mirror": ""})))), [MirrorPod]);
+}
+
+#[test]
+fn a_windows_pod_needs_a_template_for_windows() {
+    let injector = injector(&[
+        agent(),
+        template("both", json!({"match": {"os": ["linux", "windows"]}, "metadata": {"labels": {"a": "b"}}})),
+    ]);
+    let windows = |asked: &str, field: &str| {
+        let mut pod = pod(asked, json!({}));
+        match field {
+            "os" => pod["spec"]["os"] = json!({"name": "windows"}),
+            _ => pod["spec"]["nodeSelector"] = json!({"kubernetes.io/os": "windows"}),
+        }
+        inject(&injector, &pod)
+    };
+    for field in ["os", "nodeSelector"] {
+        assert_eq!(reasons_of(windows("agent", field)), [WindowsPod]);
+        assert!(matches!(windows("both", field), Ok(Outcome::Injected(_))));
+        assert!(windows("agent, both", field).is_err(), "agent is asked for and cannot be had");
+    }
+}
+
+#[test]
+fn an_excluded_or_disabled_namespace_gets_nothing_whatever_a_pod_says() {
+    let excluded = Settings { excluded_namespaces: vec!["demo".to_owned()], ..Settings::default() };
+    let injector_excluding = injector_with(&[agent()], excluded);
+    assert_eq!(reasons_of(inject(&injector_excluding, &pod("agent", json!({})))), [NamespaceExcluded]);
+    let disabled = namespace(&[DISABLED], &[]);
+    assert_eq!(
+        reasons_of(in_namespace(&injector(&[agent()]), &disabled, &pod("agent", json!({})))),
+        [NamespaceDisabled]
+    );
+    let all = reasons_of(in_namespace(
+        &injector_excluding,
+        &disabled,
+        &pod("false", json!({"kubernetes.io/config.mirror": "x"})),
+    ));
+    assert_eq!(all, [MirrorPod, NamespaceExcluded, NamespaceDisabled, OptedOut]);
+}
+
+#[test]
+fn where_nothing_is_injected_a_bad_annotation_is_no_reason_to_refuse() {
+    let excluded = Settings { excluded_namespaces: vec!["demo".to_owned()], ..Settings::default() };
+    let injector_excluding = injector_with(&[agent()], excluded);
+    assert_eq!(reasons_of(inject(&injector_excluding, &pod("agent,false", json!({})))), [NamespaceExcluded]);
+    let mirror = pod("agent,false", json!({"kubernetes.io/config.mirror": ""}));
+    assert_eq!(reasons_of(inject(&injector(&[agent()]), &mirror)), [MirrorPod]);
+    let bad = namespace(&[ENABLED], &[("outrigger.dev/inject", "agent,false")]);
+    assert_eq!(reasons_of(in_namespace(&injector_excluding, &bad, &silent())), [NamespaceExcluded]);
+}
+
+#[test]
+fn a_namespace_that_takes_part_has_a_default_list() {
+    let injector = injector(&[agent()]);
+    let list = [("outrigger.dev/inject", "agent")];
+    let by = |namespace: &Namespace, pod: &Value| in_namespace(&injector, namespace, pod);
+    assert!(matches!(by(&namespace(&[ENABLED], &list), &silent()), Ok(Outcome::Injected(_))));
+    assert_eq!(reasons_of(by(&namespace(&[], &list), &silent())), [NotRequested]);
+    assert_eq!(reasons_of(by(&namespace(&[("outrigger.dev/injection", "yes")], &list), &silent())), [NotRequested]);
+    assert_eq!(reasons_of(by(&namespace(&[DISABLED], &list), &silent())), [NamespaceDisabled]);
+    assert_eq!(reasons_of(by(&namespace(&[ENABLED], &list), &pod("", json!({})))), [NotRequested]);
+    assert_eq!(reasons_of(by(&namespace(&[ENABLED], &list), &pod("false", json!({})))), [OptedOut]);
+    assert_eq!(reasons_of(by(&namespace(&[ENABLED], &[("outrigger.dev/inject", "false")]), &silent())), [NotRequested]);
+    let bad = by(&namespace(&[ENABLED], &[("outrigger.dev/inject", "a,false")]), &silent()).expect_err("a bad list");
+    assert!(bad.to_string().contains("of namespace \"demo\""), "{bad}");
+}
+
+#[test]
+fn automatic_templates_choose_in_namespaces_that_take_part() {
+    let injector = injector(&[automatic("auto", &["linux"]), agent()]);
+    let enabled = namespace(&[ENABLED], &[]);
+    let templates = |outcome: Result<Outcome, InjectError>| match outcome {
+        Ok(Outcome::Injected(injection)) => injection.templates,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(templates(in_namespace(&injector, &enabled, &silent())), ["auto"]);
+    assert_eq!(templates(in_namespace(&injector, &enabled, &pod("agent", json!({})))), ["agent", "auto"]);
+    assert_eq!(templates(in_namespace(&injector, &enabled, &pod("auto, agent", json!({})))), ["auto", "agent"]);
+    assert_eq!(reasons_of(in_namespace(&injector, &enabled, &pod("false", json!({})))), [OptedOut]);
+    assert_eq!(reasons_of(in_namespace(&injector, &namespace(&[], &[]), &silent())), [NotRequested]);
+    assert_eq!(reasons_of(inject(&injector, &silent())), [NotRequested]);
+}
+
+#[test]
+fn an_automatic_template_that_does_not_match_is_just_not_chosen() {
+    let condition = |expression: &str| {
+        let matching = json!({"conditions": [{"expression": expression}]});
+        let auto =
+            template("auto", json!({"injection": "Automatic", "match": matching, "metadata": {"labels": {"a": "b"}}}));
+        in_namespace(&injector(&[auto]), &namespace(&[ENABLED], &[]), &silent())
+    };
+    assert_eq!(reasons_of(condition("false")), [NotRequested]);
+    assert_eq!(reasons_of(condition("pod.metadata.labels.team == 'a'")), [NotRequested], "a missing key is no match");
+    assert!(matches!(condition("true"), Ok(Outcome::Injected(_))));
+    let error = condition("pod.spec.containers.size() / 0 == 1").expect_err("the template's own fault");
+    assert_eq!(error.blame(), Blame::Template);
+}
+
+#[test]
+fn a_named_template_that_does_not_match_is_refused_with_its_message() {
+    let matching =
+        json!({"conditions": [{"expression": "pod.metadata.name == 'db'", "message": "only for databases"}]});
+    let error = refused(&injector(&[template("agent", json!({"match": matching}))]), &pod("agent", json!({})));
+    assert_eq!(error.to_string(), "template_not_allowed: template \"agent\" is not for this pod: only for databases");
+}
+
+#[test]
+fn all_problems_of_all_templates_are_collected() {
+    let port = template(
+        "port",
+        json!({"parameters": [{"name": "port", "type": "port"}], "metadata": {"labels": {"a": "${params.port}"}}}),
+    );
+    let asked = pod("nope, agnet, port", json!({"port.outrigger.dev/prot": "1", "outrigger.dev/containers": "db"}));
+    let error = refused(&injector(&[agent(), port]), &asked);
+    let codes: Vec<&str> = error.problems().iter().map(|problem| problem.code.code()).collect();
+    assert_eq!(
+        codes,
+        ["template_not_found", "template_not_found", "container_not_found", "parameter_unknown", "parameter_missing"]
+    );
+    let text = error.to_string();
+    for part in ["did you mean \"agent\"?", "did you mean \"port\"?", "the pod has no container \"db\"; it has \"web\""]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn a_second_pass_finds_everything_done() {
+    let injector = injector(&[agent()]);
+    let first = injected(&injector, &pod("agent", json!({})));
+    match inject(&injector, &first.pod) {
+        Ok(Outcome::Skipped(skip)) => {
+            assert_eq!(
+                (skip.reasons.as_slice(), skip.templates.as_slice()),
+                ([AlreadyInjected].as_slice(), ["agent".to_owned()].as_slice())
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+}

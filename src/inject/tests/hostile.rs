@@ -1,0 +1,290 @@
+//! Pods written to hurt: their cost stays linear, their refusals short, and what they say never becomes structure.
+//!
+//! The sizes are such that work that is linear takes well under a second even unoptimised, and work that is quadratic minutes.
+
+use super::*;
+use std::time::{Duration, Instant};
+
+/// Linear work has tenfold room on a busy machine.
+const SOON: Duration = Duration::from_secs(15);
+/// As many small things as fit into a pod that the API server takes.
+const MANY: usize = 25_000;
+
+fn soon<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    let taken = start.elapsed();
+    assert!(taken < SOON, "{what} took {taken:?}");
+    result
+}
+
+fn numbered(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{prefix}{number}")).collect()
+}
+
+/// The error's text is one that a person can read.
+fn assert_readable(error: &InjectError) {
+    let text = error.to_string();
+    assert!(text.len() < 64 << 10, "{} bytes: {}", text.len(), &text[..500]);
+    assert_one_line(&text);
+}
+
+fn assert_one_line(text: &str) {
+    let unsafe_character = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    assert!(!text.chars().any(unsafe_character), "{text:?}");
+}
+
+/// A name that would break a line of a log, colour a terminal and hide what follows.
+const EVIL: &str = "evil\n\r\u{1b}[31m\u{202e}\"}";
+
+#[test]
+fn a_list_of_many_templates_is_refused_soon() {
+    let injector = injector(&[agent()]);
+    let pod = pod(&numbered("t", MANY).join(","), json!({}));
+    let error = soon("a list of templates", || refused(&injector, &pod));
+    assert_readable(&error);
+    assert_eq!(error.codes(), [ErrorCode::AnnotationInvalid]);
+}
+
+#[test]
+fn many_unknown_templates_among_many_are_refused_soon() {
+    let names = numbered(&"n".repeat(30), 500);
+    let injector = injector(&names.iter().map(|name| template(name, json!({}))).collect::<Vec<_>>());
+    let pod = pod(&numbered(&"m".repeat(30), 100).join(","), json!({}));
+    let error = soon("unknown templates", || refused(&injector, &pod));
+    assert_readable(&error);
+    assert_eq!(error.problems().len(), 100);
+}
+
+#[test]
+fn a_list_of_many_containers_is_refused_soon() {
+    let injector = injector(&[agent()]);
+    let mut pod = pod("agent", json!({"outrigger.dev/containers": numbered("x", MANY).join(",")}));
+    pod["spec"]["containers"] = numbered("c", MANY).iter().map(|name| json!({"name": name, "image": "x"})).collect();
+    let error = soon("a list of containers", || refused(&injector, &pod));
+    assert_readable(&error);
+}
+
+#[test]
+fn a_missing_container_is_said_without_a_list_of_all() {
+    let injector = injector(&[agent()]);
+    let mut pod = pod("agent", json!({"outrigger.dev/containers": "a,b,c"}));
+    pod["spec"]["containers"] = numbered("c", MANY).iter().map(|name| json!({"name": name, "image": "x"})).collect();
+    let error = soon("missing containers", || refused(&injector, &pod));
+    assert_eq!(error.problems().len(), 3);
+    assert_readable(&error);
+}
+
+#[test]
+fn many_unknown_parameters_are_refused_soon() {
+    let injector = injector(&[template(
+        "agent",
+        json!({"parameters": [{"name": "directory", "type": "string", "default": "/x"}]}),
+    )]);
+    let annotations: serde_json::Map<String, Value> =
+        numbered("agent.outrigger.dev/dirertory", 10_000).into_iter().map(|key| (key, json!("x"))).collect();
+    let error = soon("unknown parameters", || refused(&injector, &pod("agent", Value::Object(annotations.clone()))));
+    assert_readable(&error);
+}
+
+#[test]
+fn a_pod_of_many_containers_is_answered_soon() {
+    let injector = injector(&[agent()]);
+    let mut pod = pod("agent", json!({}));
+    pod["spec"]["containers"] = numbered("c", MANY).iter().map(|name| json!({"name": name, "image": "x"})).collect();
+    // The status would not fit into the annotations.
+    let error = soon("many containers", || refused(&injector, &pod));
+    assert_eq!(error.codes(), [ErrorCode::ResultInvalid]);
+}
+
+#[test]
+fn many_conflicts_are_listed_soon() {
+    let injector = injector(&[agent()]);
+    let mut pod = pod("agent", json!({}));
+    let container = |name: &String| json!({"name": name, "image": "x", "env": [{"name": "AGENT", "value": "off"}]});
+    pod["spec"]["containers"] = numbered("c", MANY).iter().map(container).collect();
+    let error = soon("many conflicts", || refused(&injector, &pod));
+    assert_eq!(error.codes(), [ErrorCode::Conflict]);
+    assert_eq!(error.problems().len(), MANY);
+}
+
+#[test]
+fn a_container_of_many_items_is_merged_soon() {
+    let spec = json!({
+        "sidecars": [{"name": "agent", "image": "agent:1"}],
+        "app": {"env": [{"name": "AGENT", "value": "on"}]},
+        "fromApp": {"volumeMounts": true, "env": ["V1"]},
+        "volumes": [{"name": "agent-data"}],
+    });
+    let injector = injector(&[template("agent", spec)]);
+    let mut pod = pod("agent", json!({}));
+    let container = &mut pod["spec"]["containers"][0];
+    container["env"] = numbered("V", MANY).iter().map(|name| json!({"name": name, "value": "x"})).collect();
+    container["volumeMounts"] =
+        numbered("/m", MANY).iter().map(|path| json!({"name": "v", "mountPath": path})).collect();
+    pod["spec"]["volumes"] = json!([{"name": "v"}]);
+    let injection = soon("many items", || injected(&injector, &pod));
+    assert_eq!(injection.pod["spec"]["initContainers"][0]["volumeMounts"].as_array().map(Vec::len), Some(MANY));
+}
+
+#[test]
+fn an_override_of_many_items_is_filled_soon() {
+    let env: Vec<Value> = numbered("V", 4_000).iter().map(|name| json!({"name": name, "value": "x"})).collect();
+    let injector =
+        injector(&[template("agent", json!({"sidecars": [{"name": "agent", "image": "agent:1", "env": env}]}))]);
+    let mut pod = pod("agent", json!({}));
+    let own: Vec<Value> = numbered("W", MANY).iter().map(|name| json!({"name": name, "value": "x"})).collect();
+    pod["spec"]["initContainers"] = json!([{"name": "agent", "image": "auto", "env": own}]);
+    let injection = soon("an override", || injected(&injector, &pod));
+    assert_eq!(injection.pod["spec"]["initContainers"][0]["env"].as_array().map(Vec::len), Some(MANY + 4_000));
+}
+
+#[test]
+fn a_forged_status_of_many_names_costs_little() {
+    let injector = injector(&[agent()]);
+    let names = numbered("c", MANY);
+    let status = json!({"version": 1, "templates": [{"name": "other", "containers": names, "volumes": []}]});
+    let mut pod = pod("agent", json!({"outrigger.dev/status": status.to_string()}));
+    pod["spec"]["containers"] = names.iter().map(|name| json!({"name": name, "image": "x"})).collect();
+    soon("a forged status", || inject(&injector, &pod)).expect("a verdict");
+}
+
+#[test]
+fn many_overrides_that_nobody_claims_are_refused_soon() {
+    let injector = injector(&[agent()]);
+    let mut pod = pod("agent", json!({}));
+    pod["spec"]["containers"] = numbered("c", MANY).iter().map(|name| json!({"name": name, "image": "auto"})).collect();
+    let error = soon("unclaimed overrides", || refused(&injector, &pod));
+    assert_eq!(error.codes(), [ErrorCode::AutoContainerUnclaimed]);
+}
+
+#[test]
+fn names_of_the_pod_are_escaped_in_every_message() {
+    let injector = injector(&[agent()]);
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut pod = pod("agent", json!({}));
+        change(&mut pod);
+        let error = refused(&injector, &pod);
+        for problem in error.problems() {
+            assert_one_line(&problem.message);
+            assert!(problem.message.chars().count() < 700, "{}", problem.message);
+        }
+    };
+    let long = format!("{EVIL}{}", "x".repeat(10_000));
+    for name in [EVIL, long.as_str()] {
+        with(&|pod| pod["metadata"]["annotations"]["outrigger.dev/inject"] = json!(name));
+        with(&|pod| pod["metadata"]["annotations"]["outrigger.dev/inject"] = json!(format!("{name},false")));
+        with(&|pod| pod["metadata"]["annotations"]["outrigger.dev/containers"] = json!(name));
+        with(&|pod| pod["metadata"]["annotations"][format!("agent.outrigger.dev/{name}")] = json!("x"));
+        with(&|pod| pod["metadata"]["labels"] = json!({name: 1}));
+        with(&|pod| pod["metadata"] = json!({"annotations": {"outrigger.dev/inject": "agent", name: 1}}));
+        with(&|pod| {
+            pod["spec"]["containers"] = json!([{"name": name, "image": "x", "env": [{"name": "AGENT", "value": name}]}])
+        });
+        with(&|pod| pod["spec"]["containers"] = json!([{"name": name, "image": "auto"}]));
+        with(&|pod| pod["spec"]["ephemeralContainers"] = json!([{"name": "agent", "image": name}]));
+        with(&|pod| pod["spec"]["volumes"] = json!([{"name": "agent-data", name: 1}]));
+        with(&|pod| pod["spec"]["initContainers"] = json!([{"name": "agent", "image": name, name: name}]));
+        with(&|pod| pod["spec"]["initContainers"] = json!(name));
+        with(&|pod| pod["spec"]["os"] = json!(name));
+        with(&|pod| pod["spec"]["nodeSelector"] = json!(name));
+        with(&|pod| pod["metadata"]["annotations"] = json!(name));
+    }
+}
+
+#[test]
+fn warnings_are_one_line_whatever_the_pod_says() {
+    let spec = json!({
+        "sidecars": [{"name": "agent", "image": "agent:1"}],
+        "app": {"env": [{"name": "AGENT", "value": "on"}]},
+        "onConflict": "KeepPod",
+    });
+    let injector = injector(&[template("agent", spec)]);
+    let mut pod = pod("agent", json!({}));
+    pod["spec"]["containers"] = json!([{"name": EVIL, "image": "x", "env": [{"name": "AGENT", "value": EVIL}]}]);
+    let injection = injected(&injector, &pod);
+    assert_eq!(injection.warnings.len(), 1);
+    injection.warnings.iter().for_each(|warning| assert_one_line(warning));
+    let status = json!({"version": 1, "templates": [{"name": "agent", "revision": EVIL}]});
+    pod["metadata"]["annotations"]["outrigger.dev/status"] = json!(status.to_string());
+    match inject(&injector, &pod) {
+        Ok(Outcome::Skipped(skip)) => skip.warnings.iter().for_each(|warning| assert_one_line(warning)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_shape_that_no_pod_has_is_the_pods_fault() {
+    let pod_fields = json!({
+        "tolerations": [{"key": "a"}], "hostAliases": [{"ip": "1.1.1.1", "hostnames": ["a"]}], "imagePullSecrets": [{"name": "a"}],
+        "nodeSelector": {"a": "b"}, "dnsConfig": {"searches": ["a"]}, "securityContext": {"fsGroup": 1}, "affinity": {"nodeAffinity": {}},
+        "readinessGates": [{"conditionType": "a"}], "shareProcessNamespace": true,
+    });
+    let injector = injector(&[template(
+        "agent",
+        json!({"sidecars": [{"name": "agent", "image": "agent:1", "ports": [{"containerPort": 1}]}], "pod": pod_fields}),
+    )]);
+    for wrong in
+        [json!("x"), json!(5), json!(true), json!({"a": "b"}), json!(["a"]), json!([[1]]), json!([null]), json!([{}])]
+    {
+        for field in pod_fields.as_object().expect("fields").keys().map(String::as_str).chain([
+            "containers",
+            "initContainers",
+            "volumes",
+            "ephemeralContainers",
+        ]) {
+            let mut pod = pod("agent", json!({}));
+            pod["spec"][field] = wrong.clone();
+            if let Err(error) = inject(&injector, &pod) {
+                assert_eq!(error.blame(), Blame::Pod, "{field}: {wrong}: {error}");
+            }
+        }
+        for field in ["env", "envFrom", "volumeMounts", "ports", "image", "securityContext", "resources"] {
+            for (list, image) in [("containers", "x"), ("initContainers", "auto")] {
+                let mut pod = pod("agent", json!({}));
+                pod["spec"][list] = json!([{"name": "agent", "image": image, field: wrong}]);
+                if let Err(error) = inject(&injector, &pod) {
+                    assert_eq!(error.blame(), Blame::Pod, "{field}: {wrong}: {error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_template_that_reads_many_keys_is_rendered_soon() {
+    let keys = numbered("k", 5_000);
+    let annotations: serde_json::Map<String, Value> =
+        keys.iter().map(|key| (format!("x/{key}"), json!(format!("${{pod.metadata.labels.{key}}}")))).collect();
+    let spec = json!({"hardened": false, "metadata": {"annotations": annotations}});
+    let injector = soon("a large template", || injector(&[template("agent", spec)]));
+    let mut pod = pod("agent", json!({}));
+    pod["metadata"]["labels"] =
+        keys.iter().map(|key| (key.clone(), json!("v"))).collect::<serde_json::Map<_, _>>().into();
+    let injection = soon("many keys", || injected(&injector, &pod));
+    assert_eq!(injection.pod["metadata"]["annotations"]["x/k4999"], "v");
+}
+
+#[test]
+fn a_template_of_many_mounts_and_volumes_is_checked_soon() {
+    let volumes: Vec<Value> = numbered("v", 2_500).iter().map(|name| json!({"name": name, "emptyDir": {}})).collect();
+    let mounts: Vec<Value> =
+        numbered("v", 2_500).iter().map(|name| json!({"name": name, "mountPath": format!("/{name}")})).collect();
+    let spec = json!({"volumes": volumes, "app": {"volumeMounts": mounts, "env": [{"name": "A", "value": "${pod.metadata.name}"}]}});
+    let injector = soon("a template of many volumes", || injector(&[template("agent", spec)]));
+    let injection = soon("many volumes", || injected(&injector, &pod("agent", json!({}))));
+    assert_eq!(injection.pod["spec"]["volumes"].as_array().map(Vec::len), Some(2_500));
+}
+
+#[test]
+fn a_template_of_many_sidecars_is_merged_soon() {
+    let sidecars: Vec<Value> = numbered("s", 2_000).iter().map(|name| json!({"name": name, "image": "x"})).collect();
+    let spec =
+        json!({"sidecars": sidecars, "hardened": false, "placement": {"order": {"after": "c1"}, "sidecars": "Plain"}});
+    let injector = soon("a template of many sidecars", || injector(&[template("agent", spec)]));
+    let mut pod = pod("agent", json!({}));
+    pod["spec"]["containers"] = numbered("c", 2_000).iter().map(|name| json!({"name": name, "image": "x"})).collect();
+    let injection = soon("many sidecars", || injected(&injector, &pod));
+    assert_eq!(injection.pod["spec"]["containers"][2]["name"], "s0");
+    assert_eq!(injection.pod["spec"]["containers"].as_array().map(Vec::len), Some(4_000));
+}
