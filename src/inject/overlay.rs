@@ -38,7 +38,8 @@ pub fn items<'a>(object: &'a Value, field: &str) -> &'a [Value] {
 impl Overlay {
     /// Everything that is wrong with the overlay by itself; paths are those of the template.
     pub fn check(&self) -> Vec<FieldError> {
-        let mut checker = Checker { overlay: self, errors: Vec::new() };
+        let volumes = self.volumes.iter().map(|volume| text(volume, "name")).collect();
+        let mut checker = Checker { overlay: self, volumes, errors: Vec::new() };
         checker.run();
         checker.errors
     }
@@ -51,6 +52,8 @@ impl Overlay {
 
 struct Checker<'a> {
     overlay: &'a Overlay,
+    /// Names of the volumes, for thousands of mounts.
+    volumes: BTreeSet<&'a str>,
     errors: Vec<FieldError>,
 }
 
@@ -195,12 +198,12 @@ impl<'a> Checker<'a> {
 
     fn volume_of(&mut self, mount: &Value, path: &FieldPath) {
         let name = text(mount, "name");
-        let volumes = || self.overlay.volumes.iter().map(|volume| text(volume, "name"));
-        if volumes().any(|volume| volume == name || volume.contains(UNKNOWN)) || name.contains(UNKNOWN) {
+        if self.volumes.contains(name) || name.contains(UNKNOWN) || self.volumes.iter().any(|one| one.contains(UNKNOWN))
+        {
             return;
         }
         let message = format!("no volume {} in spec.volumes; a mount needs its volume", quote(name));
-        let hint = did_you_mean(name, volumes());
+        let hint = did_you_mean(name, self.volumes.iter().copied());
         self.errors.push(FieldError { path: path.clone(), message, hint });
     }
 

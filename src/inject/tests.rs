@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 mod decide;
 mod hostile;
+mod rendering;
 
 /// An injector of these templates, all of which load.
 fn injector(templates: &[Value]) -> Injector {

@@ -3,7 +3,7 @@
 use super::survey::Reads;
 use super::{convert, functions};
 use cel::{Context, Value};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -104,14 +104,10 @@ fn prune(value: &Json, paths: &[&[String]]) -> Json {
         return value.clone();
     }
     let Json::Object(fields) = value else { return value.clone() };
-    let mut kept = Map::new();
-    for path in paths {
-        let key = &path[0];
-        if let (Some(field), false) = (fields.get(key), kept.contains_key(key)) {
-            let below: Vec<&[String]> =
-                paths.iter().filter(|other| other[0] == *key).map(|other| &other[1..]).collect();
-            kept.insert(key.clone(), prune(field, &below));
-        }
+    let mut below: BTreeMap<&str, Vec<&[String]>> = BTreeMap::new();
+    for (key, rest) in paths.iter().filter_map(|path| path.split_first()) {
+        below.entry(key).or_default().push(rest);
     }
-    Json::Object(kept)
+    let kept = below.into_iter().filter_map(|(key, paths)| Some((key.to_owned(), prune(fields.get(key)?, &paths))));
+    Json::Object(kept.collect())
 }

@@ -4,10 +4,11 @@ use super::scope::Root;
 use super::{functions, rewrite};
 use crate::inject::field::nearest;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
+use std::collections::BTreeSet;
 
 /// What an expression reads: per variable, the paths of map keys below it (an empty path is the whole variable).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reads(Vec<(Root, Vec<String>)>);
+pub struct Reads(BTreeSet<(Root, Vec<String>)>);
 
 impl Reads {
     /// Which real object is read, in words, if one is: a key that is missing is its own.
@@ -37,19 +38,15 @@ impl Reads {
 
     /// Adds what another expression reads.
     pub fn extend(&mut self, other: &Self) {
-        for read in &other.0 {
-            if !self.0.contains(read) {
-                self.0.push(read.clone());
-            }
-        }
+        self.0.extend(other.0.iter().cloned());
     }
 
     /// The parameter that the whole expression is, for `params.name`.
     pub(super) fn only_parameter(&self, tree: &IdedExpr) -> Option<String> {
         let Expr::Call(call) = &tree.expr else { return None };
-        match (call.func_name.as_str(), self.0.as_slice(), chain(tree)) {
-            (operators::INDEX, [(Root::Params, path)], Some((_, found))) if path.len() == 1 && *path == found => {
-                path.first().cloned()
+        match (call.func_name.as_str(), chain(tree)?) {
+            (operators::INDEX, (name, path)) if name == Root::Params.name() && path.len() == 1 => {
+                path.into_iter().next()
             }
             _ => None,
         }
@@ -156,9 +153,7 @@ impl<'a> Surveyor<'a> {
         {
             return Err(unknown("parameter", parameter, self.parameters.iter().copied()));
         }
-        if !self.reads.0.iter().any(|(one, known)| *one == root && *known == path) {
-            self.reads.0.push((root, path));
-        }
+        self.reads.0.insert((root, path));
         Ok(())
     }
 }

@@ -228,7 +228,9 @@ impl<'a> Renderer<'a> {
     /// Quantities are strings to the schema's eye, but not any string is one.
     fn check_quantity(&self, leaf: &Leaf, value: Value) -> Result<Value, (String, RenderCause)> {
         match (leaf.schema.map(SchemaRef::kind), &value) {
-            (Some(Kind::Quantity), Value::String(text)) if !text.contains(UNKNOWN) => match Quantity::parse(text) {
+            // A sample stands for whatever a pod will give; without samples the word is the pod's own.
+            (Some(Kind::Quantity), Value::String(text)) if self.samples > 0 && text.contains(UNKNOWN) => Ok(value),
+            (Some(Kind::Quantity), Value::String(text)) => match Quantity::parse(text) {
                 Ok(_) => Ok(value),
                 Err(expected) => Err((text.clone(), RenderCause::Type(expected.to_owned()))),
             },

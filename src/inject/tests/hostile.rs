@@ -250,3 +250,41 @@ fn a_shape_that_no_pod_has_is_the_pods_fault() {
         }
     }
 }
+
+#[test]
+fn a_template_that_reads_many_keys_is_rendered_soon() {
+    let keys = numbered("k", 5_000);
+    let annotations: serde_json::Map<String, Value> =
+        keys.iter().map(|key| (format!("x/{key}"), json!(format!("${{pod.metadata.labels.{key}}}")))).collect();
+    let spec = json!({"hardened": false, "metadata": {"annotations": annotations}});
+    let injector = soon("a large template", || injector(&[template("agent", spec)]));
+    let mut pod = pod("agent", json!({}));
+    pod["metadata"]["labels"] =
+        keys.iter().map(|key| (key.clone(), json!("v"))).collect::<serde_json::Map<_, _>>().into();
+    let injection = soon("many keys", || injected(&injector, &pod));
+    assert_eq!(injection.pod["metadata"]["annotations"]["x/k4999"], "v");
+}
+
+#[test]
+fn a_template_of_many_mounts_and_volumes_is_checked_soon() {
+    let volumes: Vec<Value> = numbered("v", 2_500).iter().map(|name| json!({"name": name, "emptyDir": {}})).collect();
+    let mounts: Vec<Value> =
+        numbered("v", 2_500).iter().map(|name| json!({"name": name, "mountPath": format!("/{name}")})).collect();
+    let spec = json!({"volumes": volumes, "app": {"volumeMounts": mounts, "env": [{"name": "A", "value": "${pod.metadata.name}"}]}});
+    let injector = soon("a template of many volumes", || injector(&[template("agent", spec)]));
+    let injection = soon("many volumes", || injected(&injector, &pod("agent", json!({}))));
+    assert_eq!(injection.pod["spec"]["volumes"].as_array().map(Vec::len), Some(2_500));
+}
+
+#[test]
+fn a_template_of_many_sidecars_is_merged_soon() {
+    let sidecars: Vec<Value> = numbered("s", 2_000).iter().map(|name| json!({"name": name, "image": "x"})).collect();
+    let spec =
+        json!({"sidecars": sidecars, "hardened": false, "placement": {"order": {"after": "c1"}, "sidecars": "Plain"}});
+    let injector = soon("a template of many sidecars", || injector(&[template("agent", spec)]));
+    let mut pod = pod("agent", json!({}));
+    pod["spec"]["containers"] = numbered("c", 2_000).iter().map(|name| json!({"name": name, "image": "x"})).collect();
+    let injection = soon("many sidecars", || injected(&injector, &pod));
+    assert_eq!(injection.pod["spec"]["containers"][2]["name"], "s0");
+    assert_eq!(injection.pod["spec"]["containers"].as_array().map(Vec::len), Some(4_000));
+}

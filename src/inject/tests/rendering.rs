@@ -1,0 +1,122 @@
+//! What a pod's texts become in a template: values in their places, and never structure.
+
+use super::*;
+
+/// A template that puts one text parameter wherever a text can stand.
+fn echo() -> Injector {
+    let spec = json!({
+        "hardened": false,
+        "parameters": [{"name": "text", "type": "string", "default": "x"}],
+        "sidecars": [{
+            "name": "agent", "image": "agent:1", "args": ["--text=${params.text}", "${params.text}"],
+            "env": [{"name": "TEXT", "value": "${params.text}"}],
+        }],
+        "metadata": {"annotations": {"example.org/text": "<${params.text}>"}},
+    });
+    injector(&[template("agent", spec)])
+}
+
+#[test]
+fn a_text_of_the_pod_stays_one_text() {
+    let injector = echo();
+    for text in [
+        "\", \"privileged\": true, \"x\": \"",
+        "x\n  privileged: true",
+        "${params.text}",
+        "$${x}",
+        "$(PATH)",
+        "{{ .Values.x }}",
+        "~0~1/",
+        "\u{0}\u{1f}\u{2028}\u{202e}",
+        "null",
+        "true",
+        "5",
+        "[1]",
+        "",
+        "outrigger-unknown",
+    ] {
+        let injection = injected(&injector, &pod("agent", json!({"agent.outrigger.dev/text": text})));
+        let sidecar = &injection.pod["spec"]["initContainers"][0];
+        assert_eq!(sidecar["args"], json!([format!("--text={text}"), text]));
+        assert_eq!(sidecar["env"], json!([{"name": "TEXT", "value": text}]));
+        assert_eq!(injection.pod["metadata"]["annotations"]["example.org/text"], format!("<{text}>"));
+        let mut fields: Vec<&String> = sidecar.as_object().expect("an object").keys().collect();
+        fields.sort();
+        assert_eq!(fields, ["args", "env", "image", "name", "restartPolicy"]);
+    }
+}
+
+fn with_limit(value: &str) -> Result<Outcome, InjectError> {
+    let limits = json!({"cpu": "${params.limit}", "memory": "${params.limit}i"});
+    let spec = json!({
+        "parameters": [{"name": "limit", "type": "string", "default": "1M"}],
+        "sidecars": [{"name": "agent", "image": "agent:1", "resources": {"limits": limits}}],
+    });
+    inject(&injector(&[template("agent", spec)]), &pod("agent", json!({"agent.outrigger.dev/limit": value})))
+}
+
+#[test]
+fn a_quantity_that_is_none_is_refused_even_if_it_looks_like_a_sample() {
+    assert!(matches!(with_limit("2M"), Ok(Outcome::Injected(_))));
+    for value in ["lots", "outrigger-unknown", "outrigger-unknown-1", "", "1 "] {
+        let error = with_limit(value).expect_err(value);
+        assert!(error.to_string().contains("must be a quantity"), "{value}: {error}");
+    }
+}
+
+#[test]
+fn names_that_a_pod_gives_keep_kubernetes_rules() {
+    let spec = json!({
+        "parameters": [{"name": "name", "type": "string", "default": "agent"}],
+        "sidecars": [{"name": "${params.name}", "image": "agent:1", "volumeMounts": [{"name": "v-${params.name}", "mountPath": "/x"}]}],
+        "volumes": [{"name": "v-${params.name}", "emptyDir": {}}],
+        "metadata": {"labels": {"name": "${params.name}"}},
+    });
+    let injector = injector(&[template("agent", spec)]);
+    let with = |name: &str| inject(&injector, &pod("agent", json!({"agent.outrigger.dev/name": name})));
+    assert!(matches!(with("helper"), Ok(Outcome::Injected(_))));
+    for name in ["Helper", "a_b", "-a", "", "a/b", &"x".repeat(64), "a\nb"] {
+        let error = with(name).expect_err(name);
+        assert_eq!(error.codes(), [ErrorCode::ResultInvalid], "{name}");
+    }
+}
+
+#[test]
+fn a_whole_expression_takes_the_type_that_the_field_wants() {
+    let spec = json!({
+        "hardened": false,
+        "parameters": [{"name": "port", "type": "port", "default": 80}, {"name": "on", "type": "boolean", "default": true}],
+        "sidecars": [{
+            "name": "agent", "image": "agent:1", "tty": "${params.on}", "args": ["${params.port}", "${params.on}"],
+            "ports": [{"containerPort": "${params.port}"}],
+            "env": [{"name": "PORT", "value": "${params.port}"}],
+        }],
+    });
+    let injection =
+        injected(&injector(&[template("agent", spec)]), &pod("agent", json!({"agent.outrigger.dev/port": "8080"})));
+    let sidecar = &injection.pod["spec"]["initContainers"][0];
+    assert_eq!(sidecar["ports"][0]["containerPort"], json!(8080));
+    assert_eq!(sidecar["args"], json!(["8080", "true"]));
+    assert_eq!(sidecar["env"][0]["value"], json!("8080"));
+    assert_eq!(sidecar["tty"], json!(true));
+}
+
+#[test]
+fn what_a_template_makes_of_a_pod_is_bounded() {
+    let spec = json!({"metadata": {"annotations": {
+        "a": "${pod.metadata.labels.big}", "b": "${pod.metadata.labels.big}", "c": "${pod.metadata.labels.big}",
+    }}});
+    let injector = injector(&[template("agent", spec)]);
+    let mut pod = pod("agent", json!({}));
+    pod["metadata"]["labels"] = json!({"big": "x".repeat(400_000)});
+    let error = refused(&injector, &pod);
+    assert!(error.to_string().contains("the result has more than 1048576 bytes"), "{error}");
+}
+
+#[test]
+fn a_key_that_the_pod_lacks_is_the_pods_fault_and_named() {
+    let spec = json!({"metadata": {"labels": {"team": "${pod.metadata.labels.team}"}}});
+    let error = refused(&injector(&[template("agent", spec)]), &pod("agent", json!({})));
+    assert_eq!((error.codes().as_slice(), error.blame()), ([ErrorCode::ExpressionMissingKey].as_slice(), Blame::Pod));
+    assert!(error.to_string().contains("labels"), "{error}");
+}
