@@ -267,6 +267,19 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_without_a_verdict_keeps_what_the_pod_says_to_itself() {
+        let problem =
+            |code, message: &str| Problem { code, template: None, annotation: None, message: message.to_owned() };
+        let problems = vec![
+            problem(ErrorCode::ParameterInvalid, "annotation x: \"s3cr3t\""),
+            problem(ErrorCode::ExpressionFailed, "why"),
+            problem(ErrorCode::Internal, "how"),
+        ];
+        let answer = answer(Err(InjectError::from(problems)));
+        assert_eq!((answer.status, answer.body), (500, b"expression_failed: why; internal: how\n".to_vec()));
+    }
+
+    #[test]
     fn other_faults_give_no_verdict() {
         for code in ErrorCode::ALL.into_iter().filter(|code| code.blame() != Blame::Pod) {
             let answer = answer(failed(code, "why"));

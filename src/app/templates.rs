@@ -33,6 +33,9 @@ pub fn load(config: &Config) -> anyhow::Result<Templates> {
     }
     let names: Vec<&str> = templates.iter().map(|template| template.name).take(MAX_NAMES).collect();
     tracing::info!(count = templates.len(), broken = templates.broken(), names = names.join(","), "templates loaded");
+    if templates.is_empty() {
+        tracing::warn!("there is no template to put in: every pod that asks for one is refused");
+    }
     Ok(Templates { templates, problems: problems.iter().map(|problem| format!("template {problem}")).collect() })
 }
 

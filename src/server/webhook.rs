@@ -243,13 +243,15 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_is_gone_is_counted_and_frees_no_place_before_the_work_ends() {
         let metrics = Arc::new(Metrics::new().expect("metrics"));
-        let (gate, working) = (Arc::new(Mutex::new(())), Arc::new(AtomicUsize::new(0)));
-        let closed = gate.lock().expect("nobody else has it");
+        let working = Arc::new(AtomicUsize::new(0));
+        let (closed, gate) = std::sync::mpsc::channel::<()>();
+        let gate = Mutex::new(gate);
         let lookup = {
-            let (gate, working) = (Arc::clone(&gate), Arc::clone(&working));
+            let working = Arc::clone(&working);
             move |_: &str| {
                 working.fetch_add(1, Ordering::SeqCst);
-                drop(gate.lock());
+                // Waits until the other end is gone.
+                _ = gate.lock().map(|gate| gate.recv());
                 None
             }
         };

@@ -265,6 +265,21 @@ fn every_wrong_setting_is_listed() {
     );
 }
 
+#[test]
+fn a_variable_that_is_no_text_is_not_passed_over() {
+    use std::os::unix::ffi::OsStrExt;
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = Command::new(env!("CARGO_BIN_EXE_outrigger"))
+        .args(["serve", "--dev"])
+        .current_dir(directory.path())
+        .env("OUTRIGGER_LISTEN", std::ffi::OsStr::from_bytes(b"127.0.0.1:9443\xff"))
+        .output()
+        .expect("the binary starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("OUTRIGGER_LISTEN: \"127.0.0.1:9443\u{fffd}\": expected ADDRESS:PORT"), "{stderr}");
+}
+
 const CANARY: &str = "s3cr3t-canary";
 
 /// Pods with the canary in every value, and what each is answered.
