@@ -123,7 +123,7 @@ fn name(request: &AdmissionRequest<'_>) -> String {
 fn loaded<'n>(injector: &Injector, names: impl IntoIterator<Item = &'n String>) -> Vec<String> {
     let mut loaded: Vec<String> = Vec::new();
     for name in names {
-        if !loaded.contains(name) && injector.templates().iter().any(|template| template.name == name) {
+        if !loaded.contains(name) && injector.templates().contains(name) {
             loaded.push(name.clone());
         }
     }

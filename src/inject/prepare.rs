@@ -150,12 +150,16 @@ impl<'a> Preparation<'a, '_> {
     fn check_conditions(
         &self,
         template: &Template,
-        params: &Params,
+        params: &Cow<'_, Params>,
         wrong: bool,
         selected: &[(ContainerList, usize)],
     ) -> Result<(), Refusal> {
-        let conditions = template.matching.conditions.iter();
-        for condition in conditions.filter(|one| !wrong || one.expression.reads().of(Root::Params).next().is_none()) {
+        let defaults = matches!(params, Cow::Borrowed(_));
+        let conditions = template.matching.conditions.iter().filter(|condition| {
+            let misled = wrong && condition.expression.reads().of(Root::Params).next().is_some();
+            !misled && !(defaults && condition.holds_by_default)
+        });
+        for condition in conditions {
             let object = |root| self.object(root, selected);
             let check = |scope: &Scope<'_>| check_condition(template, condition, scope);
             Scope::with(params, condition.expression.reads(), self.settings.clock, object, check)?;
