@@ -51,6 +51,8 @@ enum Text {
     Pointer,
     Json,
     Reference,
+    /// Evaluated in a template, and nothing but text in a pod.
+    Expression,
     Number(i64),
     Any(char),
 }
@@ -58,7 +60,7 @@ enum Text {
 #[derive(Arbitrary, Debug)]
 struct Container {
     name: Name,
-    auto: bool,
+    auto: u8,
     env: Option<Vec<Variable>>,
     mounts: Option<Vec<Mount>>,
     port: Option<u8>,
@@ -111,6 +113,8 @@ struct Pod {
     grace_period: Option<u8>,
     defaults: bool,
     null_volumes: bool,
+    /// Value of the parameter `text` of the first template.
+    parameter: Option<Text>,
     unknown: Option<Text>,
 }
 
@@ -158,6 +162,7 @@ impl Text {
             Self::Pointer => "/spec/~0~1".to_owned(),
             Self::Json => "{\"a\": [1, null]}".to_owned(),
             Self::Reference => "$(HOME)".to_owned(),
+            Self::Expression => "${params.text}".to_owned(),
             Self::Number(number) => number.to_string(),
             Self::Any(character) => character.to_string(),
         }
@@ -191,7 +196,7 @@ impl Mount {
 
 impl Container {
     fn object(&self, may_be_auto: bool, volumes: &[Name]) -> Value {
-        let image = if self.auto && may_be_auto { "auto" } else { "registry.example/image:1" };
+        let image = if may_be_auto && self.auto % 8 == 0 { "auto" } else { "registry.example/image:1" };
         let mut container = json!({"name": self.name.as_str(), "image": image});
         if let Some(env) = &self.env {
             container["env"] = variables(env);
@@ -217,9 +222,11 @@ impl Template {
     fn document(&self, name: &str) -> Value {
         let volumes = unique(self.volumes.iter().map(|volume| volume.name));
         let mut taken = Vec::new();
-        let sidecars = containers(&self.sidecars, &mut taken, false, &volumes);
-        let init_containers = containers(&self.init_containers, &mut taken, false, &volumes);
+        let mut sidecars = containers(&self.sidecars, &mut taken, false, &volumes);
+        let mut init_containers = containers(&self.init_containers, &mut taken, false, &volumes);
+        declare_each_port_once(sidecars.iter_mut().chain(&mut init_containers));
         let mut spec = json!({
+            "parameters": [{"name": "text", "type": "string", "default": "x"}],
             "sidecars": sidecars, "initContainers": init_containers, "volumes": volume_objects(&self.volumes),
             "app": {
                 "containers": if self.app_first_only { "First" } else { "All" }, "initContainers": self.app_init_containers,
@@ -301,6 +308,9 @@ impl Pod {
         if let Some(seconds) = self.grace_period {
             pod["spec"]["terminationGracePeriodSeconds"] = json!(u16::from(seconds % 3) * 30 + 30);
         }
+        if let Some(parameter) = &self.parameter {
+            pod["metadata"]["annotations"]["first.outrigger.dev/text"] = json!(parameter.text());
+        }
         if self.defaults {
             fill_in_defaults(&mut pod);
         }
@@ -334,6 +344,17 @@ fn containers(list: &[Container], taken: &mut Vec<Name>, may_be_auto: bool, volu
         }
     }
     objects
+}
+
+/// A template that is in conflict with itself fits no pod at all.
+fn declare_each_port_once<'a>(containers: impl Iterator<Item = &'a mut Value>) {
+    let mut seen = Vec::new();
+    for container in containers.filter_map(Value::as_object_mut) {
+        let port = container.get("ports").map(ToString::to_string);
+        if port.is_some_and(|port| !is_fresh(&mut seen, port)) {
+            container.remove("ports");
+        }
+    }
 }
 
 fn variables(list: &[Variable]) -> Value {

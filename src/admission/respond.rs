@@ -72,7 +72,7 @@ pub fn verdict(uid: &str, outcome: Result<Outcome, InjectError>, record: Record)
         Ok(Outcome::Skipped(skip)) => (None, skip.warnings, None),
         Err(error) => match error.blame() {
             Blame::Pod => (None, Vec::new(), Some(error.to_string())),
-            Blame::Template | Blame::Injector => return no_verdict(500, &error.to_string(), record),
+            Blame::Template | Blame::Injector => return no_verdict(500, &of_operators(&error), record),
         },
     };
     let response =
@@ -81,6 +81,13 @@ pub fn verdict(uid: &str, outcome: Result<Outcome, InjectError>, record: Record)
         Ok(body) => Answer { status: 200, content: Content::Json, body, record },
         Err(error) => unserialisable(&error, record),
     }
+}
+
+/// What is wrong but for the pod's own problems: those quote its values, and an answer without a verdict ends up in the logs
+/// of API servers.
+fn of_operators(error: &InjectError) -> String {
+    let problems = error.problems().iter().filter(|problem| problem.code.blame() != Blame::Pod);
+    problems.map(|problem| format!("{}: {}", problem.code.code(), problem.message)).collect::<Vec<_>>().join("; ")
 }
 
 fn no_verdict(status: u16, text: &str, record: Record) -> Answer {

@@ -69,6 +69,7 @@ fn decide(
         operation: &request.operation,
         namespace: &request.namespace,
         namespace_object: namespace.as_deref(),
+        owner_kind: None,
         object: request.object(),
     });
     let record = record(injector, request, &outcome);

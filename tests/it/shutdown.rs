@@ -138,6 +138,25 @@ fn the_printed_line_works_when_pasted() {
     }
 }
 
+/// A full disk, or a log collector that died, costs the log and nothing else.
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut process = Process::start_without_log(directory.path(), &[&["serve", "--dev"], &ANY_PORTS[..]].concat());
+    eventually("the line", || process.stdout().contains("/mutate'\n"));
+    let printed = process.stdout();
+    let address = printed.split("https://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
+    let ca = std::fs::read(directory.path().join(".outrigger/ca.crt")).expect("an authority");
+    let address = address.parse().expect("an address");
+    let mut client = Client::connect(address, Arc::new(client_config(&ca))).expect("a connection");
+    for asked in ["log-collector", "nothing-known"] {
+        let body = review(&pod(&json!({"outrigger.dev/inject": asked}))).to_string();
+        assert_eq!(client.post(body.as_bytes()).status, 200);
+    }
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0));
+}
+
 #[test]
 fn a_port_in_use_is_one_clear_line() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -83,15 +83,30 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
+/// What decides about placement and hardening besides the pod's lists.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings {
+    pub native_sidecars: NativeSidecars,
+    pub os: OperatingSystem,
+    pub owner: Owner,
+}
+
+/// What a pod belongs to, as far as it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Its pods are to complete.
+    Job,
+    Other,
+}
+
 /// Plans the merge of all candidates into the pod, which may have had templates put in already.
 pub fn plan(
     pod: &PodDocument,
     status: &[TemplateStatus],
     candidates: &[Candidate<'_>],
-    native: NativeSidecars,
-    os: OperatingSystem,
+    surroundings: Surroundings,
 ) -> Plan {
-    let mut planner = Planner::new(pod, status, candidates, native, os);
+    let mut planner = Planner::new(pod, status, candidates, surroundings);
     for owner in 0..candidates.len() {
         planner.volumes(owner);
         planner.app(owner);
@@ -116,8 +131,7 @@ struct Planner<'a> {
     pod: &'a PodDocument,
     status: &'a [TemplateStatus],
     candidates: &'a [Candidate<'a>],
-    native: NativeSidecars,
-    os: OperatingSystem,
+    surroundings: Surroundings,
     claims: Claims<'a>,
     plan: Plan,
     /// Positions of the edits that append, by list.
@@ -130,16 +144,14 @@ impl<'a> Planner<'a> {
         pod: &'a PodDocument,
         status: &'a [TemplateStatus],
         candidates: &'a [Candidate<'a>],
-        native: NativeSidecars,
-        os: OperatingSystem,
+        surroundings: Surroundings,
     ) -> Self {
         let plan = Plan { records: vec![Record::default(); candidates.len()], ..Plan::default() };
         Self {
             pod,
             status,
             candidates,
-            native,
-            os,
+            surroundings,
             claims: Claims::default(),
             plan,
             appends: HashMap::new(),

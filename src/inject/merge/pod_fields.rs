@@ -67,8 +67,10 @@ impl<'a> Planner<'a> {
         if self.pod.spec_field("priority").is_some_and(|priority| *priority != 0) {
             return;
         }
+        // Another policy than the usual one is the author's own.
+        let computed = |key: &str, value: &Value| key == "priority" || value == "PreemptLowerPriority";
         for key in ["priority", "preemptionPolicy"] {
-            if let Some(old) = self.pod.spec_field(key) {
+            if let Some(old) = self.pod.spec_field(key).filter(|old| computed(key, old)) {
                 self.plan.records[owner].replaced.insert(format!("spec/{key}"), old.clone());
                 self.plan.edits.push(Edit::Remove { object: "/spec".to_owned(), key: key.to_owned() });
             }
