@@ -99,21 +99,24 @@ fn numbers_of_unknown_fields_survive_exactly() {
 fn a_shape_that_no_pod_has_is_refused_with_its_path() {
     for (pod, message) in [
         (json!({}), "spec: expected the pod's spec, found nothing"),
-        (json!({"spec": []}), "spec: expected an object, found a list"),
-        (json!({"spec": {}}), "spec.containers: expected at least one container, found none"),
+        (json!({"spec": []}), "spec: expected the pod's spec, found a list"),
+        (json!({"spec": {}}), "spec.containers: expected at least one container, found nothing"),
         (with_spec("containers", json!({})), "spec.containers: expected a list, found an object"),
         (with_spec("containers", json!([1])), "spec.containers[0]: expected an object, found a number"),
-        (with_spec("containers", json!([{"name": "a"}, {}])), "spec.containers[1].name: a name is required"),
-        (with_spec("containers", json!([{"name": 5}])), "spec.containers[0].name: expected a string, found a number"),
+        (
+            with_spec("containers", json!([{"name": "a"}, {}])),
+            "spec.containers[1].name: expected a name, found nothing",
+        ),
+        (with_spec("containers", json!([{"name": 5}])), "spec.containers[0].name: expected a name, found a number"),
         (with_spec("initContainers", json!("x")), "spec.initContainers: expected a list, found a string"),
         (
             with_spec("ephemeralContainers", json!([null])),
             "spec.ephemeralContainers[0]: expected an object, found null",
         ),
-        (with_spec("volumes", json!([{"emptyDir": {}}])), "spec.volumes[0].name: a name is required"),
+        (with_spec("volumes", json!([{"emptyDir": {}}])), "spec.volumes[0].name: expected a name, found nothing"),
         (
             with_spec("containers", json!([{"name": "a", "env": [{}]}])),
-            "spec.containers[0].env[0].name: a name is required",
+            "spec.containers[0].env[0].name: expected a name, found nothing",
         ),
         (
             with_spec("containers", json!([{"name": "a", "env": {}}])),
@@ -129,20 +132,27 @@ fn a_shape_that_no_pod_has_is_refused_with_its_path() {
         ),
         (with_spec("nodeSelector", json!("x")), "spec.nodeSelector: expected a map of strings, found a string"),
         (with_spec("nodeSelector", json!({"a": 1})), "spec.nodeSelector[a]: expected a string, found a number"),
-        (with_spec("os", json!("linux")), "spec.os: expected a map of strings, found a string"),
+        (with_spec("os", json!("linux")), "spec.os: expected an object, found a string"),
     ] {
         assert_eq!(error(&pod), message, "{pod}");
     }
     for (metadata, message) in [
         (json!(5), "invalid type: integer `5`, expected an object as metadata at line 1 column 13"),
         (json!({"labels": []}), "metadata.labels: expected a map of strings, found a list"),
-        (json!({"annotations": {"a": null}}), "metadata.annotations[a]: expected a string, found null"),
+        (json!({"annotations": {"a": []}}), "metadata.annotations[a]: expected a string, found a list"),
         (json!({"labels": {"a\nb": 1}}), "metadata.labels[a\\nb]: expected a string, found a number"),
     ] {
         let mut pod = with_spec("volumes", json!(null));
         pod["metadata"] = metadata;
         assert_eq!(error(&pod), message, "{pod}");
     }
+}
+
+#[test]
+fn a_null_among_strings_is_the_empty_one() {
+    let text = r#"{"metadata":{"annotations":{"a":null}},"spec":{"containers":[{"name":"web"}]}}"#;
+    assert_eq!(head(text).annotation("a"), Some(""));
+    assert_eq!(PodHead::of(&PodDocument::parse(text).expect("a pod")).annotation("a"), Some(""));
 }
 
 #[test]

@@ -31,13 +31,13 @@ fn an_item_that_is_there_is_not_added_again() {
 fn another_value_under_one_key_is_a_conflict() {
     let messages =
         conflicts(app("env", json!([{"name": "A", "value": "1"}])), own("env", json!([{"name": "A", "value": "2"}])));
-    assert_eq!(messages, ["containers/web/env/A: the pod has \"2\", template \"agent\" wants \"1\""]);
+    assert_eq!(messages, ["containers[web].env[A]: the pod has \"2\", template \"agent\" wants \"1\""]);
     let mount = json!([{"name": "v", "mountPath": "/a"}]);
     let messages = conflicts(
         app("volumeMounts", mount),
         own("volumeMounts", json!([{"name": "v", "mountPath": "/a/", "readOnly": true}])),
     );
-    assert!(messages[0].starts_with("containers/web/volumeMounts//a: "), "{messages:?}");
+    assert!(messages[0].starts_with("containers[web].volumeMounts[/a]: "), "{messages:?}");
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn all_conflicts_are_listed_and_nothing_is_applied() {
         pod["spec"]["dnsPolicy"] = json!("Default");
     });
     let places: Vec<&str> = messages.iter().filter_map(|message| message.split(": ").next()).collect();
-    assert_eq!(places, ["containers/web/env/A", "containers/web/env/B", "spec/dnsPolicy"]);
+    assert_eq!(places, ["containers[web].env[A]", "containers[web].env[B]", "spec.dnsPolicy"]);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn keep_pod_keeps_the_pods_value_with_a_warning() {
     );
     assert_eq!(
         injection.warnings,
-        ["containers/web/env/A: the pod's own value stays, template \"agent\" wants another"]
+        ["containers[web].env[A]: the pod's own value stays, template \"agent\" wants another"]
     );
 }
 
@@ -88,7 +88,7 @@ fn two_templates_that_want_different_things_are_always_rejected() {
     let error = refused(&injector, &pod("one, two", json!({})));
     assert_eq!(
         error.to_string(),
-        "conflict: containers/web/env/A: template \"one\" wants \"1\", template \"two\" wants \"2\""
+        "conflict: containers[web].env[A]: template \"one\" wants \"1\", template \"two\" wants \"2\""
     );
 }
 
