@@ -5,7 +5,7 @@
 use super::annotations::Keys;
 use super::error::{ErrorCode, InjectError, Problem};
 use super::field::quote;
-use super::merge::{self, escape, keys, unescape};
+use super::merge::{self, keys, unescape};
 use super::schema;
 use super::status::{Status, TemplateStatus};
 use serde_json::{Map, Value};
@@ -99,7 +99,7 @@ fn take_out(pod: &mut Value, template: &TemplateStatus, keys: &Keys) {
     for (list, names) in lists {
         for name in names {
             // A container of the pod that was only filled keeps its place.
-            if !template.replaced.contains_key(&format!("{list}/{}/image", escape(name))) {
+            if !template.has_filled(list, name) {
                 remove(pod, &[list, name]);
             }
         }

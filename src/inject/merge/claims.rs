@@ -60,6 +60,9 @@ impl Planner<'_> {
             if !equal::same(wanted, other) {
                 let (first, other) = (*first, other.clone());
                 self.conflict_of_templates(first, owner, place, &other, wanted);
+            } else if let Some(existing) = existing.filter(|existing| !equal::same(wanted, existing)) {
+                // What the first makes of a conflict with the pod is not what this one does.
+                self.conflict_with_pod(owner, place, wanted, existing);
             }
             return false;
         }

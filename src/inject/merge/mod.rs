@@ -282,3 +282,6 @@ impl<'a> Planner<'a> {
         self.plan
     }
 }
+
+#[cfg(test)]
+mod tests;

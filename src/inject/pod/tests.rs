@@ -148,6 +148,13 @@ fn a_shape_that_no_pod_has_is_refused_with_its_path() {
 }
 
 #[test]
+fn a_null_among_strings_is_the_empty_one() {
+    let text = r#"{"metadata":{"annotations":{"a":null}},"spec":{"containers":[{"name":"web"}]}}"#;
+    assert_eq!(head(text).annotation("a"), Some(""));
+    assert_eq!(PodHead::of(&PodDocument::parse(text).expect("a pod")).annotation("a"), Some(""));
+}
+
+#[test]
 fn null_and_absent_lists_are_empty() {
     let pod = PodDocument::parse(&with_spec("initContainers", json!(null)).to_string()).expect("a pod");
     assert!(pod.containers(ContainerList::InitContainers).is_empty());

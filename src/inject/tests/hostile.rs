@@ -288,3 +288,18 @@ fn a_template_of_many_sidecars_is_merged_soon() {
     assert_eq!(injection.pod["spec"]["containers"][2]["name"], "s0");
     assert_eq!(injection.pod["spec"]["containers"].as_array().map(Vec::len), Some(4_000));
 }
+
+#[test]
+fn what_stands_twice_in_a_pod_is_never_a_fault_of_ours() {
+    let injector = injector(&[agent()]);
+    for list in ["containers", "initContainers", "volumes", "ephemeralContainers"] {
+        for image in ["auto", "agent:1", "x"] {
+            let mut pod = pod("agent", json!({}));
+            let item = json!({"name": "agent", "image": image, "env": [{"name": "AGENT", "value": "on"}, {"name": "AGENT", "value": "off"}]});
+            pod["spec"][list] = json!([item, item, {"name": "web", "image": "x"}, {"name": "web", "image": "x"}]);
+            if let Err(error) = inject(&injector, &pod) {
+                assert_eq!(error.blame(), Blame::Pod, "{list} {image}: {error}");
+            }
+        }
+    }
+}
