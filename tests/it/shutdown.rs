@@ -157,6 +157,35 @@ fn a_log_that_cannot_be_written_ends_nothing() {
     assert_eq!(process.wait().code(), Some(0));
 }
 
+/// An answer that is larger than what sockets hold is in flight until its reader has it.
+#[test]
+fn an_answer_that_is_being_read_is_finished() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(directory.path().join("t")).expect("a directory");
+    let value = "x".repeat(200_000);
+    let template = format!(
+        "apiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {{name: large}}\nspec:\n  app: {{env: [{{name: X, value: {value}}}]}}\n"
+    );
+    std::fs::write(directory.path().join("t/large.yaml"), template).expect("a file");
+    let mut process = dev(directory.path(), &["--templates=t"]);
+    let ca = std::fs::read(directory.path().join(".outrigger/ca.crt")).expect("an authority");
+    let mut client = Client::connect(address(&process, "webhook"), Arc::new(client_config(&ca))).expect("a connection");
+    let mut object = pod(&json!({"outrigger.dev/inject": "large"}));
+    object["spec"]["containers"] =
+        (0..60).map(|n| json!({"name": format!("c{n}"), "image": "registry.example/web"})).collect();
+    let body = review(&object).to_string();
+    let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    client.send(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).expect("sent");
+    process.wait_for_log("result=\"injected\"");
+    process.signal("TERM");
+    process.wait_for_log("shutting down");
+    pause(Duration::from_millis(300));
+    assert!(process.is_running(), "{}", process.stderr());
+    let response = client.receive().expect("the whole answer");
+    assert_eq!(response.json()["response"]["auditAnnotations"]["result"], "injected");
+    assert_eq!(process.wait().code(), Some(0));
+}
+
 #[test]
 fn a_port_in_use_is_one_clear_line() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
