@@ -45,7 +45,7 @@ impl Loader {
                 source.text.len() / 1024 + 1,
                 MAX_TEMPLATE_BYTES / 1024
             );
-            self.problems.push(without_place(&source.origin, message));
+            self.problems.push(LoadProblem { line: 1, column: 1, ..without_place(&source.origin, message) });
             return;
         }
         for parsed in document::parse(&source.text) {
