@@ -137,7 +137,7 @@ fn message(error: &Error, place: Place, limits: Limits) -> String {
 fn one_line(text: &str, place: Place) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let line = line.replace(&format!(" at line {}, column {}", place.line, place.column), "");
-    if line.contains("tabs disallowed") {
+    if line.starts_with("tabs disallowed") || line.ends_with("found a tab") {
         return "a tab does not indent YAML; use spaces".to_owned();
     }
     // The reader quotes tags and scalars whole.
