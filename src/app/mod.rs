@@ -29,7 +29,9 @@ use crate::tls::{self, CertificateSource, ServingCertificate};
 
 /// Runs `outrigger serve` to the end of the process.
 pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
-    let config = Config::resolve(args, |variable| std::env::var(variable).ok())?;
+    // What is no text becomes one that no setting takes, instead of being passed over.
+    let environment = |variable: &str| Some(std::env::var_os(variable)?.to_string_lossy().into_owned());
+    let config = Config::resolve(args, environment)?;
     logging::init(config.log_format, config.log_level);
     let parts = Parts::prepare(&config)?;
     let runtime =

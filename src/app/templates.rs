@@ -36,6 +36,9 @@ impl Report {
             tracing::error!(%problem, "broken template");
         }
         tracing::info!(count = self.count, broken = self.broken, names = self.names, "templates loaded");
+        if self.count == 0 {
+            tracing::warn!("there is no template to put in: every pod that asks for one is refused");
+        }
     }
 
     pub fn notes(&self) -> Vec<String> {

@@ -93,7 +93,8 @@ impl Engine {
         let namespace = site.namespace.as_ref().unwrap_or(&self.default_namespace);
         let text = pod.to_string();
         let request = Request::create_pod(namespace, &text);
-        self.injector.inject(&Request { namespace_object: self.namespaces.get(namespace), ..request })
+        let (namespace_object, owner_kind) = (self.namespaces.get(namespace), site.owner_kind());
+        self.injector.inject(&Request { namespace_object, owner_kind, ..request })
     }
 }
 

@@ -51,6 +51,12 @@ impl PodSite {
         Value::Object(pod)
     }
 
+    /// Kind of the object that makes the pods, where it matters: a Job's are to complete.
+    pub fn owner_kind(&self) -> Option<&'static str> {
+        let kind = self.owner.split('/').next();
+        matches!(kind, Some("Job" | "CronJob")).then_some("Job")
+    }
+
     /// Writes back what was made of [`Self::pod`].
     pub fn put(&self, document: &mut Value, mut pod: Value) {
         let Some(place) = document.pointer_mut(self.pointer.as_str()) else { return };

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 mod decide;
 mod hostile;
 mod rendering;
+mod status;
 
 /// An injector of these templates, all of which load.
 fn injector(templates: &[Value]) -> Injector {

@@ -7,6 +7,7 @@
 
 mod case;
 mod laws;
+mod model;
 mod paths;
 mod pieces;
 mod pods;

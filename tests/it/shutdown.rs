@@ -138,6 +138,25 @@ fn the_printed_line_works_when_pasted() {
     }
 }
 
+/// A full disk, or a log collector that died, costs the log and nothing else.
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut process = Process::start_without_log(directory.path(), &[&["serve", "--dev"], &ANY_PORTS[..]].concat());
+    eventually("the line", || process.stdout().contains("/mutate'\n"));
+    let printed = process.stdout();
+    let address = printed.split("https://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
+    let ca = std::fs::read(directory.path().join(".outrigger/ca.crt")).expect("an authority");
+    let address = address.parse().expect("an address");
+    let mut client = Client::connect(address, Arc::new(client_config(&ca))).expect("a connection");
+    for asked in ["log-collector", "nothing-known"] {
+        let body = review(&pod(&json!({"outrigger.dev/inject": asked}))).to_string();
+        assert_eq!(client.post(body.as_bytes()).status, 200);
+    }
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0));
+}
+
 #[test]
 fn a_port_in_use_is_one_clear_line() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -245,6 +264,21 @@ fn every_wrong_setting_is_listed() {
         stderr.contains("--listen: \"x\": expected ADDRESS:PORT") && stderr.contains("--log-level: \"loud\": expected"),
         "{stderr}"
     );
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_not_passed_over() {
+    use std::os::unix::ffi::OsStrExt;
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = Command::new(env!("CARGO_BIN_EXE_outrigger"))
+        .args(["serve", "--dev"])
+        .current_dir(directory.path())
+        .env("OUTRIGGER_LISTEN", std::ffi::OsStr::from_bytes(b"127.0.0.1:9443\xff"))
+        .output()
+        .expect("the binary starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("OUTRIGGER_LISTEN: \"127.0.0.1:9443\u{fffd}\": expected ADDRESS:PORT"), "{stderr}");
 }
 
 const CANARY: &str = "s3cr3t-canary";

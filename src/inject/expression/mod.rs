@@ -121,14 +121,21 @@ impl Expression {
     }
 }
 
-/// What a function says of its arguments, without the whole value of the pod that the interpreter's own functions print.
+/// What a function says of its arguments, without the values of the pod that the libraries' functions print, whole or in
+/// single quotes: an expression that fails is the template's fault, and such an answer ends up in the logs of API servers.
 fn of_function(function: &str, message: &str) -> String {
-    let of_value = ["cannot convert ", "cannot determine the size of "].iter().any(|start| message.starts_with(start));
-    let message = if of_value { "cannot take a value of this type" } else { message };
+    let of_value = ["cannot convert ", "cannot determine the size of ", "Parsing Error"]
+        .iter()
+        .any(|start| message.starts_with(start));
+    let message = if of_value { "cannot take this value" } else { before_quote(message) };
     if function == bound::NAME {
         return one_line(message, MAX_MESSAGE);
     }
     format!("{}: {}", function.trim_start_matches('@'), one_line(message, MAX_MESSAGE))
+}
+
+fn before_quote(message: &str) -> &str {
+    message.split_once('\'').map_or(message, |(before, _)| before.trim_end())
 }
 
 /// Parses on a thread with a large stack and gives back only trees that are safe to walk on a small one.

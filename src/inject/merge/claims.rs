@@ -1,7 +1,7 @@
 //! Who wants what under which key: conflicts between templates, and between a template and the pod.
 
 use super::keys::MergeKey;
-use super::{Planner, equal};
+use super::{Planner, equal, keys};
 use crate::inject::field::{one_line, quote};
 use crate::inject::template::spec::OnConflict;
 use serde_json::Value;
@@ -133,7 +133,6 @@ fn shown_or_nothing(value: Option<&Value>) -> String {
 }
 
 fn shown(value: &Value) -> String {
-    const LONGEST: usize = 80;
     match value {
         Value::String(text) => quote(text),
         // An environment variable: the name stands in the place already.
@@ -144,11 +143,25 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// A place as a message shows it: names of the pod are whatever its author wrote.
-fn shown_place(place: &str) -> String {
-    const LONGEST: usize = 160;
-    one_line(&unescape(place), LONGEST)
+/// A place for people: `containers/web/env/MODE` as `containers[web].env[MODE]`. Names of the pod are whatever its author wrote.
+pub(super) fn shown_place(place: &str) -> String {
+    let mut shown = String::new();
+    let mut names_key = false;
+    for segment in place.split('/').map(unescape) {
+        let text = one_line(&segment, LONGEST);
+        match (names_key, shown.is_empty()) {
+            (true, _) => shown.push_str(&format!("[{text}]")),
+            (false, true) => shown.push_str(&text),
+            (false, false) => shown.push_str(&format!(".{text}")),
+        }
+        let free = matches!(segment.as_str(), "labels" | "annotations" | "nodeSelector");
+        names_key = !names_key && (free || keys::of(&segment).is_some());
+    }
+    shown
 }
+
+/// Longest part of a place or value that is shown, in characters.
+const LONGEST: usize = 80;
 
 /// A key as one segment of a place, escaped as in JSON Pointer.
 pub fn escape(segment: &str) -> String {

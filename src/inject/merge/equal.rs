@@ -19,7 +19,7 @@ fn same_field(field: &str, wanted: &Value, found: &Value) -> bool {
         (Value::Object(wanted), Value::Object(found)) => same_object(field, wanted, found),
         (Value::Array(wanted), Value::Array(found)) => same_list(field, wanted, found),
         (Value::Number(a), Value::Number(b)) => a == b || (a.as_f64() == b.as_f64() && a.is_f64() != b.is_f64()),
-        _ => wanted == found || same_quantity(field, wanted, found),
+        _ => wanted == found || same_quantity(field, wanted, found) || same_path(field, wanted, found),
     }
 }
 
@@ -78,6 +78,15 @@ const SAID: [&str; 5] = [
 fn is_absent(parent: &str, key: &str, value: &Value) -> bool {
     let said = parent == "securityContext" || SAID.contains(&key);
     is_empty(value) && !(said && matches!(value, Value::Bool(_) | Value::Number(_)))
+}
+
+/// A path with and without a slash at its end.
+fn same_path(field: &str, wanted: &Value, found: &Value) -> bool {
+    matches!(field, "mountPath" | "devicePath")
+        && match (wanted.as_str(), found.as_str()) {
+            (Some(wanted), Some(found)) => keys::clean_path(wanted) == keys::clean_path(found),
+            _ => false,
+        }
 }
 
 /// What Go leaves out when it writes JSON.

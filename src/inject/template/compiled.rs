@@ -46,6 +46,8 @@ pub struct Template {
     reads: Reads,
     /// The rendering with all defaults, when nothing but parameters is read: most pods set none.
     rendered: Option<Overlay>,
+    /// Names of all containers, as far as no pod has a say in them.
+    container_names: Vec<String>,
 }
 
 /// Which pods may have the template.
@@ -118,6 +120,7 @@ impl Template {
             body: parts.body,
             reads,
             rendered: None,
+            container_names: Vec::new(),
         };
         template.render_with_defaults(&mut errors);
         if errors.is_empty() { Ok(Some(template)) } else { Err(errors) }
@@ -131,6 +134,11 @@ impl Template {
     /// The rendering of pods that set no parameter, where it is the same for all of them.
     pub fn rendered(&self) -> Option<&Overlay> {
         self.rendered.as_ref()
+    }
+
+    /// Names of the containers that the template brings.
+    pub fn container_names(&self) -> impl Iterator<Item = &str> {
+        self.container_names.iter().map(String::as_str)
     }
 
     /// Renders the body in a scope that holds what [`Self::reads`] names.
@@ -163,6 +171,7 @@ impl Template {
         errors.extend(self.check_conditions(&defaults, &known));
         errors.extend(problems.iter().map(|problem| FieldError::new(problem.path.clone(), problem.fault())));
         errors.extend(overlay.check());
+        self.container_names = overlay.container_names().map(str::to_owned).collect();
         if known(&self.reads) {
             self.rendered = Some(overlay);
         }

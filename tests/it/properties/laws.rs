@@ -4,8 +4,8 @@
 //! text, never at the engine's own types.
 
 use super::case::{Case, DOMAIN, STATUS, yaml};
-use super::paths;
 use super::pieces::text_of;
+use super::{model, paths};
 use crate::support::strict_patch;
 use outrigger::inject::{Injection, Injector, Outcome, SkipReason, uninject};
 use serde_json::{Map, Value, json};
@@ -29,7 +29,7 @@ type Law = fn(&Injected<'_>) -> Result<(), String>;
 pub const UNINJECT: &str = "uninject gives the pod back";
 
 /// All laws, cheap ones first.
-pub const LAWS: [(&str, Law); 12] = [
+pub const LAWS: [(&str, Law); 14] = [
     ("the patch applies and gives the pod", patch_gives_the_pod),
     ("a strict second engine gives the same pod", strict_engine_agrees),
     ("only paths that the templates name change", paths::only_named_paths_change),
@@ -37,6 +37,8 @@ pub const LAWS: [(&str, Law); 12] = [
     (UNINJECT, uninject_gives_back),
     ("the result is a pod", result_is_a_pod),
     ("a template is put in whole", template_is_put_in_whole),
+    ("containers stand where placement says", model::containers_stand_where_placement_says),
+    ("app reaches what it selects and nothing else", model::app_reaches_what_it_selects),
     ("same input, same bytes", same_input_same_bytes),
     ("a second pass gives nothing", second_pass_gives_nothing),
     ("a second pass after others gives nothing", second_pass_after_others_gives_nothing),
@@ -66,9 +68,10 @@ impl<'c> Injected<'c> {
         self.patch.as_array().into_iter().flatten().map(|operation| format!("{operation}\n")).collect()
     }
 
-    /// Documents of the templates that were put in.
+    /// Documents of the templates that were put in, in the order asked for.
     pub fn documents(&self) -> impl Iterator<Item = &Value> {
-        self.case.templates.iter().filter(|template| self.templates.contains(&text_of(&template["metadata"], "name")))
+        let named = |name: &String| self.case.templates.iter().find(|template| template["metadata"]["name"] == *name);
+        self.templates.iter().filter_map(named)
     }
 
     /// Whether all templates of the case are in the status: nobody waits for another chance.
@@ -220,13 +223,15 @@ fn template_is_put_in_whole(injected: &Injected<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Again, on another thread, and with the templates loaded anew.
+/// Again, on another thread, and with the templates loaded anew in another order.
 fn same_input_same_bytes(injected: &Injected<'_>) -> Result<(), String> {
     let bytes = |injector: &Injector| match injected.case.inject(injector, &injected.case.pod) {
         Ok(Outcome::Injected(injection)) => serde_json::to_string(&injection.patch).map_err(|error| error.to_string()),
         other => Err(format!("decided otherwise: {other:?}")),
     };
-    let elsewhere = std::thread::scope(|scope| scope.spawn(|| bytes(&injected.case.injector())).join());
+    let mut reversed = injected.case.clone();
+    reversed.templates.reverse();
+    let elsewhere = std::thread::scope(|scope| scope.spawn(|| bytes(&reversed.injector())).join());
     let elsewhere = elsewhere.map_err(|_| "it panicked".to_owned())??;
     let (first, again) = (injected.patch.to_string(), bytes(injected.injector)?);
     // The order of keys within an operation is the library's, so the texts are compared among the engine's own.
