@@ -3,7 +3,7 @@
 use super::annotations::{self, Keys};
 use super::error::{ErrorCode, Problem};
 use super::expression::{EvaluationError, Root, Scope};
-use super::field::{nearest, quote};
+use super::field::{listed, nearest, quote};
 use super::merge::{self, Candidate};
 use super::overlay::{Overlay, items, text};
 use super::pod::{ContainerList, PodDocument, PodHead};
@@ -272,15 +272,6 @@ fn add_missing(container: &mut Value, field: &str, wanted: &[&Value]) {
     let Some(list) = list.as_array_mut() else { return };
     let mut own: HashSet<String> = list.iter().map(|item| key.value(item).into_owned()).collect();
     list.extend(wanted.iter().filter(|item| own.insert(key.value(item).into_owned())).map(|item| (*item).clone()));
-}
-
-/// The first names, so that a message stays short.
-fn listed(names: &[&str]) -> String {
-    const SHOWN: usize = 10;
-    match names.len().saturating_sub(SHOWN) {
-        0 => names.join(", "),
-        more => format!("{} and {more} more", names[..SHOWN].join(", ")),
-    }
 }
 
 fn unknown(template: &Template, name: &str) -> String {

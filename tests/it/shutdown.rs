@@ -194,9 +194,10 @@ fn a_port_in_use_is_one_clear_line() {
     for (flag, other, name) in [("listen", "admin-listen", "webhook"), ("admin-listen", "listen", "admin")] {
         let stderr =
             refused(directory.path(), &["--dev", &format!("--{flag}={address}"), &format!("--{other}=127.0.0.1:0")]);
-        let last = stderr.lines().last().unwrap_or_default();
+        let lines: Vec<&str> = stderr.lines().collect();
+        let [line] = lines.as_slice() else { panic!("{stderr}") };
         for part in [format!("cannot listen on {address} ({name})"), "in use".to_owned(), format!("--{flag}")] {
-            assert!(last.contains(&part), "{part:?} is missing in {last:?}");
+            assert!(line.contains(&part), "{part:?} is missing in {line:?}");
         }
     }
 }
