@@ -38,6 +38,15 @@ pub(super) enum Refusal {
 /// Most wrong parameters of one template that are said: a pod has room for thousands.
 const MAX_PROBLEMS: usize = 100;
 
+/// What the pod does with the parameters.
+#[derive(Clone, Copy)]
+enum ParameterState {
+    /// It sets none.
+    Default,
+    Set,
+    Wrong,
+}
+
 type Params = BTreeMap<String, cel::Value>;
 
 impl<'a> Preparation<'a, '_> {
@@ -45,12 +54,12 @@ impl<'a> Preparation<'a, '_> {
     pub fn candidate(&self, template: &'a Template, warnings: &mut Vec<String>) -> Result<Candidate<'a>, Refusal> {
         self.check_selectors(template).map_err(Refusal::NotAllowed)?;
         let selected = self.select(template);
-        let (params, problems) = match self.parameters(template) {
-            Ok(params) => (params, Vec::new()),
-            Err(problems) => (None, problems),
+        let (params, state, problems) = match self.parameters(template) {
+            Ok(None) => (Cow::Borrowed(&template.defaults), ParameterState::Default, Vec::new()),
+            Ok(Some(params)) => (Cow::Owned(params), ParameterState::Set, Vec::new()),
+            Err(problems) => (Cow::Borrowed(&template.defaults), ParameterState::Wrong, problems),
         };
-        let params = params.map_or(Cow::Borrowed(&template.defaults), Cow::Owned);
-        self.check_conditions(template, &params, !problems.is_empty(), &selected)?;
+        self.check_conditions(template, &params, state, &selected)?;
         if !problems.is_empty() {
             return Err(Refusal::Problems(problems));
         }
@@ -150,14 +159,14 @@ impl<'a> Preparation<'a, '_> {
     fn check_conditions(
         &self,
         template: &Template,
-        params: &Cow<'_, Params>,
-        wrong: bool,
+        params: &Params,
+        state: ParameterState,
         selected: &[(ContainerList, usize)],
     ) -> Result<(), Refusal> {
-        let defaults = matches!(params, Cow::Borrowed(_));
-        let conditions = template.matching.conditions.iter().filter(|condition| {
-            let misled = wrong && condition.expression.reads().of(Root::Params).next().is_some();
-            !misled && !(defaults && condition.holds_by_default)
+        let conditions = template.matching.conditions.iter().filter(|condition| match state {
+            ParameterState::Default => !condition.holds_by_default,
+            ParameterState::Set => true,
+            ParameterState::Wrong => condition.expression.reads().of(Root::Params).next().is_none(),
         });
         for condition in conditions {
             let object = |root| self.object(root, selected);

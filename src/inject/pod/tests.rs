@@ -100,7 +100,7 @@ fn a_shape_that_no_pod_has_is_refused_with_its_path() {
     for (pod, message) in [
         (json!({}), "spec: expected the pod's spec, found nothing"),
         (json!({"spec": []}), "spec: expected the pod's spec, found a list"),
-        (json!({"spec": {}}), "spec.containers: expected at least one container, found none"),
+        (json!({"spec": {}}), "spec.containers: expected at least one container, found nothing"),
         (with_spec("containers", json!({})), "spec.containers: expected a list, found an object"),
         (with_spec("containers", json!([1])), "spec.containers[0]: expected an object, found a number"),
         (
