@@ -303,3 +303,35 @@ fn what_stands_twice_in_a_pod_is_never_a_fault_of_ours() {
         }
     }
 }
+
+/// An object that is as deep as JSON of a review may be.
+fn deep() -> Value {
+    (0..118).fold(json!("end"), |inner, level| if level % 2 == 0 { json!([inner]) } else { json!({"x": inner}) })
+}
+
+#[test]
+fn a_deep_pod_needs_no_large_stack() {
+    let spec = json!({
+        "sidecars": [{"name": "agent", "image": "agent:1", "newField": deep_template()}],
+        "app": {"env": [{"name": "A", "value": "${string(pod.spec.containers.size())}"}]},
+        "metadata": {"annotations": {"x": "${has(app.newField) ? 'yes' : 'no'}"}},
+        "pod": {"affinity": {"nodeAffinity": {}}},
+    });
+    let injector = injector(&[template("agent", spec)]);
+    let mut pod = pod("agent", json!({}));
+    pod["spec"]["containers"][0]["newField"] = deep();
+    pod["spec"]["initContainers"] = json!([{"name": "agent", "image": "auto", "newField": deep()}]);
+    pod["spec"]["affinity"] = json!({"nodeAffinity": deep()});
+    let text = pod.to_string();
+    std::thread::scope(|scope| {
+        let work =
+            || injector.inject(&Request::create_pod("demo", &text)).map(|_| ()).map_err(|error| error.to_string());
+        let thread = std::thread::Builder::new().stack_size(512 << 10).spawn_scoped(scope, work).expect("a thread");
+        assert_eq!(thread.join().expect("no overflow"), Ok(()));
+    });
+}
+
+/// As deep as a document of a template may be.
+fn deep_template() -> Value {
+    (0..25).fold(json!("end"), |inner, _| json!({"x": inner}))
+}
