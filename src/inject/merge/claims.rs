@@ -56,21 +56,21 @@ impl<'a> Claims<'a> {
 impl Planner<'_> {
     /// Whether `wanted` is to be put in under `place`: not when it is there already, or when that is a conflict.
     pub(super) fn claim(&mut self, owner: usize, place: &str, wanted: &Value, existing: Option<&Value>) -> bool {
-        if let Some((first, other)) = self.claims.claims.get(place) {
-            if !equal::same(wanted, other) {
-                let (first, other) = (*first, other.clone());
-                self.conflict_of_templates(first, owner, place, &other, wanted);
-            } else if let Some(existing) = existing.filter(|existing| !equal::same(wanted, existing)) {
-                // What the first makes of a conflict with the pod is not what this one does.
-                self.conflict_with_pod(owner, place, wanted, existing);
-            }
+        let earlier = self.claims.claims.get(place);
+        if let Some((first, other)) = earlier
+            && !equal::same(wanted, other)
+        {
+            let (first, other) = (*first, other.clone());
+            self.conflict_of_templates(first, owner, place, &other, wanted);
             return false;
         }
+        let is_first = earlier.is_none();
         // A single template meets no other.
-        if self.candidates.len() > 1 {
+        if is_first && self.candidates.len() > 1 {
             self.claims.claims.insert(place.to_owned(), (owner, wanted.clone()));
         }
-        let Some(existing) = existing else { return true };
+        let Some(existing) = existing else { return is_first };
+        // Templates that agree may still differ in what becomes of the pod's own value.
         if !equal::same(wanted, existing) {
             self.conflict_with_pod(owner, place, wanted, existing);
         }

@@ -8,7 +8,7 @@ use super::pieces::{port_keys, text_of};
 use super::{model, paths};
 use crate::support::strict_patch;
 use outrigger::inject::{Injection, Injector, Outcome, SkipReason, uninject};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A pod that was injected, and how.
@@ -29,20 +29,22 @@ type Law = fn(&Injected<'_>) -> Result<(), String>;
 pub const UNINJECT: &str = "uninject gives the pod back";
 
 /// All laws, cheap ones first.
-pub const LAWS: [(&str, Law); 14] = [
+pub const LAWS: [(&str, Law); 16] = [
     ("the patch applies and gives the pod", patch_gives_the_pod),
     ("a strict second engine gives the same pod", strict_engine_agrees),
     ("only paths that the templates name change", paths::only_named_paths_change),
     ("the user's values stay, in their order", users_values_stay),
     (UNINJECT, uninject_gives_back),
     ("the result is a pod", result_is_a_pod),
-    ("a template is put in whole", template_is_put_in_whole),
+    ("the status is true", status_is_true),
+    ("a template is put in whole", model::template_is_put_in_whole),
     ("containers stand where placement says", model::containers_stand_where_placement_says),
     ("app reaches what it selects and nothing else", model::app_reaches_what_it_selects),
     ("same input, same bytes", same_input_same_bytes),
     ("a second pass gives nothing", second_pass_gives_nothing),
     ("a second pass after others gives nothing", second_pass_after_others_gives_nothing),
     ("what is there is not put in again, status or not", what_is_there_is_not_put_in_again),
+    ("what was taken out comes back", what_was_taken_out_comes_back),
     ("uninject takes out of what others have changed", uninject_after_others),
 ];
 
@@ -72,6 +74,17 @@ impl<'c> Injected<'c> {
     pub fn documents(&self) -> impl Iterator<Item = &Value> {
         let named = |name: &String| self.case.templates.iter().find(|template| template["metadata"]["name"] == *name);
         self.templates.iter().filter_map(named)
+    }
+
+    /// Whether what is put in depends on more of the pod than its names: an override, an expression, an earlier pass.
+    fn depends_on_the_pod(&self) -> bool {
+        let reads_the_pod = |template: &Value| {
+            let spec = &template["spec"];
+            spec.to_string().contains("${") || spec["fromApp"].is_object() || spec["match"]["conditions"].is_array()
+        };
+        let overridden = containers(&self.before).any(|container| container["image"] == "auto");
+        let earlier = self.before["metadata"]["annotations"].get(STATUS).is_some();
+        earlier || overridden || self.case.templates.iter().any(reads_the_pod)
     }
 
     /// Whether all templates of the case are in the status: nobody waits for another chance.
@@ -203,7 +216,9 @@ fn result_is_a_pod(injected: &Injected<'_>) -> Result<(), String> {
 fn shared_ports(pod: &Value) -> BTreeSet<(String, Vec<String>)> {
     let mut declared: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let list = |field: &str| pod["spec"][field].as_array().into_iter().flatten();
-    let native = list("initContainers").filter(|container| container["restartPolicy"] == "Always");
+    // An override runs on when its template does; its own ports are the pod's all the same.
+    let runs_on = |container: &&Value| container["restartPolicy"] == "Always" || container["image"] == "auto";
+    let native = list("initContainers").filter(runs_on);
     for container in list("containers").chain(native) {
         for key in container["ports"].as_array().into_iter().flatten().flat_map(port_keys) {
             declared.entry(key).or_default().push(text_of(container, "name"));
@@ -220,27 +235,44 @@ fn distinct<T: Ord + std::fmt::Debug>(what: &str, mut items: impl Iterator<Item 
     }
 }
 
-/// All or nothing: each container, volume, label and annotation of a template that was put in is there.
-fn template_is_put_in_whole(injected: &Injected<'_>) -> Result<(), String> {
-    let there: Vec<String> = containers(&injected.after).map(|container| text_of(container, "name")).collect();
-    let volumes = names(&injected.after["spec"]["volumes"]);
-    for template in injected.documents() {
-        let spec = &template["spec"];
-        let wanted = [names(&spec["sidecars"]), names(&spec["initContainers"])].concat();
-        if let Some(missing) = wanted.iter().find(|name| !there.contains(name)) {
-            return Err(format!("container {missing:?} is missing"));
-        }
-        if let Some(missing) = names(&spec["volumes"]).iter().find(|name| !volumes.contains(name)) {
-            return Err(format!("volume {missing:?} is missing"));
-        }
-        for field in ["labels", "annotations"] {
-            let mut keys = spec["metadata"][field].as_object().into_iter().flat_map(Map::keys);
-            if let Some(missing) = keys.find(|key| injected.after["metadata"][field].get(key).is_none()) {
-                return Err(format!("metadata.{field} {missing:?} is missing"));
+/// The status lists what is there, one entry a template, with the revision that the label shows.
+fn status_is_true(injected: &Injected<'_>) -> Result<(), String> {
+    let status = status_of(&injected.after);
+    let (spec, labels) = (&injected.after["spec"], &injected.after["metadata"]["labels"]);
+    distinct("status entry", status_names(&injected.after).into_iter())?;
+    for entry in status["templates"].as_array().into_iter().flatten() {
+        for list in ["containers", "initContainers", "volumes"] {
+            let there = names(&spec[list]);
+            let mut listed = entry[list].as_array().into_iter().flatten().filter_map(Value::as_str);
+            if let Some(gone) = listed.find(|name| !there.iter().any(|one| one == name)) {
+                return Err(format!("the status lists {gone:?}, which is not among the {list}"));
             }
         }
+        let name = text_of(entry, "name");
+        if injected.templates.contains(&name) && labels[format!("{name}.{DOMAIN}/revision")] != entry["revision"] {
+            return Err(format!("label and status show different revisions of {name:?}"));
+        }
     }
-    Ok(())
+    match injected.templates.iter().find(|name| !status_names(&injected.after).contains(name)) {
+        Some(missing) => Err(format!("the status lacks {missing:?}")),
+        None => Ok(()),
+    }
+}
+
+/// A sidecar that somebody has taken out comes back.
+fn what_was_taken_out_comes_back(injected: &Injected<'_>) -> Result<(), String> {
+    let status = status_of(&injected.after);
+    let brought =
+        status["templates"].as_array().into_iter().flatten().flat_map(|entry| names_in(&entry["initContainers"]));
+    let Some(name) = brought.last().filter(|_| !injected.depends_on_the_pod()) else { return Ok(()) };
+    let mut pod = injected.after.clone();
+    if let Some(Value::Array(list)) = pod["spec"].get_mut("initContainers") {
+        list.retain(|container| container["name"] != name);
+    }
+    match injected.case.inject(injected.injector, &pod) {
+        Ok(Outcome::Injected(more)) if names(&more.pod["spec"]["initContainers"]).contains(&name) => Ok(()),
+        other => Err(format!("without container {name:?}: {other:?}")),
+    }
 }
 
 /// Again, on another thread, and with the templates loaded anew in another order.
@@ -310,13 +342,7 @@ fn nothing_more(injected: &Injected<'_>, pod: &Value) -> Result<(), String> {
 
 /// Without the status the content alone tells; but not of an overridden sidecar, nor where the template reads the pod.
 fn what_is_there_is_not_put_in_again(injected: &Injected<'_>) -> Result<(), String> {
-    let overridden = containers(&injected.before).any(|container| container["image"] == "auto");
-    let reads_the_pod = |template: &Value| {
-        let spec = &template["spec"];
-        spec.to_string().contains("${") || spec["fromApp"].is_object() || spec["match"]["conditions"].is_array()
-    };
-    let earlier = injected.before["metadata"]["annotations"].get(STATUS).is_some();
-    if overridden || earlier || injected.case.templates.iter().any(reads_the_pod) || !injected.nothing_was_left_out() {
+    if injected.depends_on_the_pod() || !injected.nothing_was_left_out() {
         return Ok(());
     }
     nothing_more(injected, &without_marks(&injected.after))
@@ -350,10 +376,17 @@ pub fn without_managed_fields(pod: &Value) -> Value {
     pod
 }
 
-fn status_names(pod: &Value) -> Vec<String> {
+fn status_of(pod: &Value) -> Value {
     let text = pod["metadata"]["annotations"][STATUS].as_str().unwrap_or_default();
-    let status: Value = serde_json::from_str(text).unwrap_or_default();
-    names(&status["templates"])
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+fn status_names(pod: &Value) -> Vec<String> {
+    names(&status_of(pod)["templates"])
+}
+
+fn names_in(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
 /// All containers of a pod.

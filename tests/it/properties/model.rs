@@ -1,6 +1,6 @@
-//! What the design says of places and of the app's containers, written once more and as simply as can be.
+//! What the design says of places, contents and the app's containers, written once more and as simply as can be.
 //!
-//! Not here: contents, conflicts. Invariant: nothing of this is shared with the engine; the two must agree on every generated pod.
+//! Not here: who is in conflict. Invariant: nothing of this is shared with the engine; the two must agree on every generated pod.
 
 use super::case::{DOMAIN, INJECT, STATUS};
 use super::laws::{Injected, names};
@@ -141,6 +141,85 @@ fn asked<'a>(injected: &'a Injected<'_>) -> impl Iterator<Item = &'a Value> {
         let automatic = namespace.is_some() && template["spec"]["injection"] == "Automatic";
         automatic || list.split(',').any(|name| template["metadata"]["name"] == name.trim())
     })
+}
+
+/// All or nothing: whatever a template names is in the result as the template has it, or the pod would have been refused. The
+/// pod wins over a template that says `KeepPod`, by labels and annotations, and in a container that overrides.
+pub fn template_is_put_in_whole(injected: &Injected<'_>) -> Result<(), String> {
+    for template in injected.documents() {
+        let spec = &template["spec"];
+        let metadata = ["labels", "annotations"].map(|field| (field, spec["metadata"][field].as_object()));
+        for (field, map) in metadata {
+            let mut keys = map.into_iter().flatten().map(|(key, _)| key);
+            if let Some(missing) = keys.find(|key| injected.after["metadata"][field].get(key).is_none()) {
+                return Err(format!("metadata.{field} {missing:?} is missing"));
+            }
+        }
+        if spec["onConflict"] == "KeepPod" {
+            continue;
+        }
+        let after = &injected.after["spec"];
+        holds("pod", &spec["pod"], after)?;
+        holds("volumes", &spec["volumes"], &after["volumes"])?;
+        for container in ["sidecars", "initContainers"].iter().filter_map(|list| spec[*list].as_array()).flatten() {
+            let found = super::laws::containers(&injected.after).find(|found| found["name"] == container["name"]);
+            let found = found.ok_or_else(|| format!("container {} is missing", container["name"]))?;
+            let overrides = super::laws::containers(&injected.before)
+                .any(|own| own["name"] == container["name"] && own["image"] == "auto");
+            if !overrides {
+                holds("container", container, found)?;
+            }
+        }
+        for list in ["containers", "initContainers"] {
+            let selected = selected(injected, template, list);
+            let reached = after[list].as_array().into_iter().flatten();
+            for container in reached.filter(|container| selected.contains(&text_of(container, "name"))) {
+                let app = json!({
+                    "env": spec["app"]["env"], "envFrom": spec["app"]["envFrom"], "volumeMounts": spec["app"]["volumeMounts"],
+                });
+                holds("app", &app, container)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether all of `wanted` is in `found`, but for what Kubernetes leaves out, spelling, and what an expression would give.
+fn holds(place: &str, wanted: &Value, found: &Value) -> Result<(), String> {
+    match (wanted, found) {
+        (Value::Object(wanted), found) => wanted
+            .iter()
+            // Where a sidecar runs decides on its restart policy.
+            .filter(|(key, _)| *key != "restartPolicy")
+            .try_for_each(|(key, value)| holds(&format!("{place}.{key}"), value, &found[key])),
+        (Value::Array(items), found) => {
+            let found = || found.as_array().into_iter().flatten();
+            let missing = items
+                .iter()
+                .filter(|item| !item.is_null())
+                .find(|item| !found().any(|one| holds(place, item, one).is_ok()));
+            missing.map_or(Ok(()), |item| Err(format!("{place} lacks {item}")))
+        }
+        (Value::String(text), _) if text.contains("${") => Ok(()),
+        (Value::Null, _) => Ok(()),
+        (wanted, Value::Null) if is_left_out(wanted) => Ok(()),
+        (wanted, found) if spelled(wanted) == spelled(found) => Ok(()),
+        _ => Err(format!("{place}: the template wants {wanted}, the pod has {found}")),
+    }
+}
+
+fn is_left_out(value: &Value) -> bool {
+    *value == "" || *value == "TCP" || *value == false
+}
+
+/// One spelling of the generator's quantities and paths.
+fn spelled(value: &Value) -> Value {
+    match value.as_str() {
+        Some("1000m") => json!("1"),
+        Some("67108864") => json!("64Mi"),
+        Some(path) if path.starts_with('/') => json!(clean(path)),
+        _ => value.clone(),
+    }
 }
 
 fn clean(path: &str) -> String {
