@@ -40,6 +40,24 @@ proptest! {
         }
     }
 
+    /// What is not injected has reasons; what is refused has one line that anybody's terminal may show.
+    #[test]
+    fn every_other_verdict_says_why(case in cases()) {
+        match case.inject(&case.injector(), &case.pod) {
+            Ok(Outcome::Injected(injection)) => prop_assert!(injection.warnings.iter().all(|text| is_one_line(text))),
+            Ok(Outcome::Skipped(skip)) => {
+                prop_assert!(!skip.reasons.is_empty() || !skip.errors.is_empty(), "skipped without a reason");
+                prop_assert!(skip.errors.len() <= skip.warnings.len(), "an error became no warning: {skip:?}");
+                prop_assert!(skip.warnings.iter().all(|text| is_one_line(text)), "{skip:?}");
+            }
+            Err(error) => {
+                prop_assert!(is_one_line(&error.to_string()), "{error:?}");
+                prop_assert!(error.blame() != Blame::Injector, "a fault of ours: {error}");
+                prop_assert!(error.problems().iter().all(|problem| !problem.message.is_empty()), "{error:?}");
+            }
+        }
+    }
+
     /// A pod that asks for more templates later: the laws hold for what is added, and all of it can be taken out again.
     #[test]
     fn every_law_holds_for_what_is_asked_for_later(case in cases(), asked_first in select(&["alpha", "beta", "gamma"][..])) {
@@ -92,6 +110,10 @@ proptest! {
         let expected = with(MARK)?.map(|pod| substitute(pod, MARK, &text));
         prop_assert_eq!(expected, with(&text)?);
     }
+}
+
+fn is_one_line(text: &str) -> bool {
+    !text.trim().is_empty() && !text.chars().any(char::is_control)
 }
 
 fn laws_hold(injected: &Injected<'_>, which: impl Fn(&str) -> bool) -> Result<(), TestCaseError> {

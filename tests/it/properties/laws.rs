@@ -4,12 +4,12 @@
 //! text, never at the engine's own types.
 
 use super::case::{Case, DOMAIN, STATUS, yaml};
-use super::pieces::text_of;
+use super::pieces::{port_keys, text_of};
 use super::{model, paths};
 use crate::support::strict_patch;
 use outrigger::inject::{Injection, Injector, Outcome, SkipReason, uninject};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A pod that was injected, and how.
 pub struct Injected<'c> {
@@ -129,6 +129,9 @@ fn lost(path: &str, before: &Value, after: &Value) -> Option<String> {
 /// A pod that says it was injected before comes back without our marks: what such a status says is ours.
 fn uninject_gives_back(injected: &Injected<'_>) -> Result<(), String> {
     let back = taken_out(&injected.after)?;
+    if uninject(&back, DOMAIN) != Ok(None) {
+        return Err(format!("marks are left\n{}", yaml(&back)));
+    }
     match injected.before["metadata"]["annotations"].get(STATUS) {
         None => same(&injected.before, &back),
         Some(_) => same(&without_marks(&injected.before), &without_marks(&back)),
@@ -172,7 +175,7 @@ fn taken_out(pod: &Value) -> Result<Value, String> {
     uninject(pod, DOMAIN).map_err(|error| error.to_string())?.ok_or_else(|| "it carries nothing of ours".to_owned())
 }
 
-/// Names are unique, mounts have volumes and places of their own, and nothing waits for a template.
+/// Names are unique, mounts have volumes and places of their own, ports are not shared, and nothing waits for a template.
 fn result_is_a_pod(injected: &Injected<'_>) -> Result<(), String> {
     let spec = &injected.after["spec"];
     let volumes = names(&spec["volumes"]);
@@ -189,7 +192,24 @@ fn result_is_a_pod(injected: &Injected<'_>) -> Result<(), String> {
         }
         distinct("mount path", mounts().map(|mount| text_of(mount, "mountPath").trim_end_matches('/').to_owned()))?;
     }
-    Ok(())
+    let before = shared_ports(&injected.before);
+    match shared_ports(&injected.after).into_iter().find(|shared| !before.contains(shared)) {
+        Some(shared) => Err(format!("port {} is declared by containers {:?}", shared.0, shared.1)),
+        None => Ok(()),
+    }
+}
+
+/// Ports, by number and by name, that more than one of the containers that run side by side declare; they share one network.
+fn shared_ports(pod: &Value) -> BTreeSet<(String, Vec<String>)> {
+    let mut declared: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let list = |field: &str| pod["spec"][field].as_array().into_iter().flatten();
+    let native = list("initContainers").filter(|container| container["restartPolicy"] == "Always");
+    for container in list("containers").chain(native) {
+        for key in container["ports"].as_array().into_iter().flatten().flat_map(port_keys) {
+            declared.entry(key).or_default().push(text_of(container, "name"));
+        }
+    }
+    declared.into_iter().filter(|(_, containers)| containers.len() > 1).collect()
 }
 
 fn distinct<T: Ord + std::fmt::Debug>(what: &str, mut items: impl Iterator<Item = T>) -> Result<(), String> {
