@@ -17,6 +17,7 @@ use super::stdio;
 use super::values::{self, ClusterVersion};
 use super::workload::PodSite;
 use crate::config::settings;
+use crate::inject::annotations::Keys;
 use crate::inject::{InjectError, Injector, NativeSidecars, Outcome, Request, Settings, SourceText, TemplateSet};
 use crate::source::{built_in, directory};
 
@@ -79,6 +80,12 @@ impl Engine {
             self.namespaces.entry(name).or_insert(namespace);
         }
         Ok(())
+    }
+
+    /// Annotations of ours that stand where nobody reads them.
+    pub fn misplaced_annotations<'a>(&self, site: &PodSite, document: &'a Value) -> Vec<&'a str> {
+        let keys = Keys::new(&self.injector.settings().domain);
+        site.misplaced_annotations(document, |key| keys.owns(key))
     }
 
     /// What the webhook would decide about this pod.

@@ -228,7 +228,10 @@ impl<'de> Visitor<'de> for Tree {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+        f.write_str(match self.0 {
+            Level::Object => "an object",
+            Level::Metadata => "an object as metadata",
+        })
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
@@ -254,3 +257,6 @@ impl<'de> Visitor<'de> for Tree {
         Ok(Value::Object(fields))
     }
 }
+
+#[cfg(test)]
+mod tests;

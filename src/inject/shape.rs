@@ -25,26 +25,27 @@ enum Named {
 
 /// Everything that is wrong with the shape, joined by `; `.
 pub(super) fn check(pod: &Value) -> Result<(), String> {
-    let mut checker = Checker { problems: Vec::new() };
+    let mut checker = Checker { problems: Vec::new(), more: 0 };
     checker.pod(pod);
-    let count = checker.problems.len();
-    if count == 0 {
-        return Ok(());
+    if checker.more > 0 {
+        checker.problems.push(format!("and {} more", checker.more));
     }
-    checker.problems.truncate(MAX_PROBLEMS);
-    if count > MAX_PROBLEMS {
-        checker.problems.push(format!("and {} more", count - MAX_PROBLEMS));
-    }
-    Err(checker.problems.join("; "))
+    if checker.problems.is_empty() { Ok(()) } else { Err(checker.problems.join("; ")) }
 }
 
 struct Checker {
     problems: Vec<String>,
+    /// How many are counted only.
+    more: usize,
 }
 
 impl Checker {
     fn add(&mut self, path: &str, expected: &str, found: Option<&Value>) {
-        self.problems.push(format!("{path}: expected {expected}, found {}", found.map_or("nothing", kind)));
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(format!("{path}: expected {expected}, found {}", found.map_or("nothing", kind)));
+        } else {
+            self.more += 1;
+        }
     }
 
     fn pod(&mut self, pod: &Value) {
@@ -66,7 +67,7 @@ impl Checker {
     fn spec(&mut self, spec: &Map<String, Value>) {
         if self.objects(spec, "spec", "containers", Named::Yes) == Some(0) {
             // Sidecars alone would make it one that the API server takes.
-            self.problems.push("spec.containers: expected at least one container, found none".to_owned());
+            self.add("spec.containers", "at least one container", None);
         }
         for field in ["initContainers", "ephemeralContainers", "volumes"] {
             self.objects(spec, "spec", field, Named::Yes);

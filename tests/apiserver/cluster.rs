@@ -207,6 +207,17 @@ impl Namespace {
         self.cluster.ensure(&self.path("serviceaccounts"), &json!({"metadata": {"name": name}}));
     }
 
+    /// A priority class that pods may name from now on: admission learns of it by a watch.
+    pub fn ensure_priority_class(&self, name: &str, value: i64) {
+        let class = json!({"metadata": {"name": name}, "value": value});
+        self.cluster.ensure("/apis/scheduling.k8s.io/v1/priorityclasses", &class);
+        let mut probe = pod("probe", &json!({}));
+        probe["spec"]["priorityClassName"] = json!(name);
+        eventually("admission knows the priority class", Duration::from_secs(10), || {
+            self.create_pod(&probe, "&dryRun=All").is_success().then_some(())
+        });
+    }
+
     /// Runs kubectl in this namespace with the object as its input: whether it succeeded, and what its user reads.
     pub fn kubectl(&self, arguments: &[&str], object: &Value) -> (bool, String) {
         let control_plane = &self.cluster.control_plane;

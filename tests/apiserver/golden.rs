@@ -74,8 +74,7 @@ fn dry_run(namespace: &Namespace, mut pod: Value, validation: &str) -> Answer {
         namespace.ensure_service_account(account);
     }
     if let Some(class) = pod["spec"]["priorityClassName"].as_str().filter(|class| !class.starts_with("system-")) {
-        let class = json!({"metadata": {"name": class}, "value": pod["spec"]["priority"].as_i64().unwrap_or(1000)});
-        namespace.cluster.ensure("/apis/scheduling.k8s.io/v1/priorityclasses", &class);
+        namespace.ensure_priority_class(class, pod["spec"]["priority"].as_i64().unwrap_or(1000));
     }
     if let Some(class) = pod["spec"]["runtimeClassName"].as_str() {
         let class = json!({"metadata": {"name": class}, "handler": "tests"});

@@ -56,8 +56,7 @@ fn kubectl_can_apply_and_delete_an_injected_pod() {
 #[test]
 fn pod_fields_replace_what_the_api_server_filled_in() {
     with_custom("scheduling", |namespace, _| {
-        let class = json!({"metadata": {"name": "tests-high"}, "value": 1000});
-        namespace.cluster.ensure("/apis/scheduling.k8s.io/v1/priorityclasses", &class);
+        namespace.ensure_priority_class("tests-high", 1000);
         namespace.ensure_service_account("collector");
         let stored = namespace.accepts(&pod("web", &json!({"outrigger.dev/inject": "scheduling"})));
         let spec = &stored["spec"];

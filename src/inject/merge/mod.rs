@@ -26,6 +26,8 @@ use std::collections::HashMap;
 pub use apply::{Editor, Misfit};
 use claims::Claims;
 pub use claims::{Conflict, Parties, escape, unescape};
+pub use containers::AUTO;
+pub use pod_fields::is_filled_in;
 
 /// A template that is to be put in, rendered for this pod.
 pub struct Candidate<'a> {
@@ -113,6 +115,16 @@ pub fn plan(
         planner.metadata(owner);
     }
     planner.finish()
+}
+
+/// Whether a value is null, an empty list or an empty map.
+pub fn holds_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 struct Planner<'a> {
@@ -228,13 +240,9 @@ impl<'a> Planner<'a> {
 
     /// Remembers a list or map that was there but empty, so that taking things out again leaves it as it was.
     fn touch(&mut self, owner: usize, place: &str, found: Option<&Value>) {
-        let empty = match found {
-            Some(Value::Null) => true,
-            Some(Value::Array(items)) => items.is_empty(),
-            Some(Value::Object(fields)) => fields.is_empty(),
-            _ => false,
-        };
-        if let (true, Some(value)) = (empty && self.claims.touch(place), found) {
+        if let Some(value) = found.filter(|value| holds_nothing(value))
+            && self.claims.touch(place)
+        {
             self.plan.records[owner].replaced.insert(place.to_owned(), value.clone());
         }
     }
@@ -274,3 +282,6 @@ impl<'a> Planner<'a> {
         self.plan
     }
 }
+
+#[cfg(test)]
+mod tests;

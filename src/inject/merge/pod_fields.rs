@@ -79,7 +79,7 @@ impl<'a> Planner<'a> {
 }
 
 /// What the API server has filled in before admission: it counts as unset.
-fn is_filled_in(field: &str, value: &Value) -> bool {
+pub fn is_filled_in(field: &str, value: &Value) -> bool {
     match field {
         "terminationGracePeriodSeconds" => *value == 30,
         "dnsPolicy" => value == "ClusterFirst",
