@@ -34,7 +34,10 @@ impl Writing {
         let first = records.iter_mut().find(|record| !record.is_nothing())?;
         note_empty_metadata(pod, first);
         if default_container.is_some() {
-            first.added.push(format!("annotations/{}", merge::escape(DEFAULT_CONTAINER)));
+            let place = format!("annotations/{}", merge::escape(DEFAULT_CONTAINER));
+            let null = pod.metadata_field("annotations").and_then(|map| map.get(DEFAULT_CONTAINER));
+            first.replaced.extend(null.map(|null| (place.clone(), null.clone())));
+            first.added.push(place);
         }
         let renewed = |name: &str| candidates.iter().any(|candidate| candidate.template.name == name);
         let kept = status.iter().filter(|entry| !renewed(&entry.name)).cloned().collect();

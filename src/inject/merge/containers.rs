@@ -342,8 +342,9 @@ impl<'a> Planner<'a> {
                     });
                 }
                 (Some(Value::Object(inner)), Value::Object(value)) if !keys::is_atomic(key) => {
-                    self.touch(owner, &place, found.get(key));
-                    self.fill_object(owner, &place, &pointer_of_key, value, inner);
+                    self.touching(owner, &place, found.get(key), |planner| {
+                        planner.fill_object(owner, &place, &pointer_of_key, value, inner);
+                    });
                 }
                 _ => {}
             }

@@ -200,7 +200,7 @@ impl<'a> Planner<'a> {
                 let place = format!("{field}/{}", claims::escape(key));
                 if self.claim(owner, &place, value, None) {
                     self.touch(owner, field, found);
-                    self.plan.records[owner].added.push(place);
+                    self.record_set(owner, place, found.and_then(|map| map.get(key)));
                     self.set("/metadata", field, key, value.clone());
                 }
             }
@@ -244,6 +244,17 @@ impl<'a> Planner<'a> {
             && self.claims.touch(place)
         {
             self.plan.records[owner].replaced.insert(place.to_owned(), value.clone());
+        }
+    }
+
+    /// Does something below a map, and remembers the map if it was there but empty, and if anything was done.
+    fn touching(&mut self, owner: usize, place: &str, found: Option<&Value>, change: impl FnOnce(&mut Self)) {
+        let size =
+            |planner: &Self| planner.plan.records[owner].added.len() + planner.plan.records[owner].replaced.len();
+        let before = size(self);
+        change(self);
+        if size(self) > before {
+            self.touch(owner, place, found);
         }
     }
 

@@ -31,10 +31,9 @@ impl<'a> Planner<'a> {
                     self.append(&format!("/{below}"), new);
                 }
                 Value::Object(fields) if mixes && !keys::is_atomic(key) => {
-                    if !fields.is_empty() {
-                        self.touch(owner, &below, existing);
-                        self.merge_object(owner, &below, fields, existing);
-                    }
+                    self.touching(owner, &below, existing, |planner| {
+                        planner.merge_object(owner, &below, fields, existing);
+                    });
                 }
                 _ => self.merge_leaf(owner, place, key, value, existing),
             }
