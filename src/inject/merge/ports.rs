@@ -6,7 +6,7 @@ use crate::inject::field::quote;
 use crate::inject::overlay::{items, text};
 use crate::inject::pod::ContainerList;
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A port as declared by a container.
 struct Port<'v> {
@@ -29,8 +29,11 @@ impl Planner<'_> {
             return;
         }
         let mut ports: Vec<Port<'_>> = Vec::new();
+        let native = self.made_native();
         for list in [ContainerList::Containers, ContainerList::InitContainers] {
-            for container in self.pod.containers(list).iter().filter(|container| runs_along(container, list)) {
+            let own = self.pod.containers(list).iter().enumerate();
+            let running = own.filter(|(index, one)| runs_along(one, list) || native.contains(&pointer(list, *index)));
+            for (_, container) in running {
                 ports.extend(
                     items(container, "ports").iter().map(|port| Port::new(text(container, "name"), port, None)),
                 );
@@ -50,9 +53,19 @@ impl Planner<'_> {
         }
     }
 
+    /// Pointers of the pod's init containers that a template makes native sidecars.
+    fn made_native(&self) -> HashSet<String> {
+        let native = |edit: &Edit| match edit {
+            Edit::Set { object, key, value } if key == "restartPolicy" && value == "Always" => Some(object.clone()),
+            _ => None,
+        };
+        self.plan.edits.iter().filter_map(native).collect()
+    }
+
     /// Ports that `image: auto` containers take from their templates: container, owner, port.
     fn filled_ports(&self) -> Vec<(String, usize, Value)> {
         let mut filled = Vec::new();
+        let native = self.made_native();
         for edit in &self.plan.edits {
             let (pointer, ports): (&str, &[Value]) = match edit {
                 Edit::Append { list, items } => match list.strip_suffix("/ports") {
@@ -64,10 +77,15 @@ impl Planner<'_> {
                 }
                 _ => continue,
             };
-            let Some(name) = self.pod.tree().pointer(pointer).map(|container| text(container, "name").to_owned())
-            else {
-                continue;
+            let Some(container) = self.pod.tree().pointer(pointer) else { continue };
+            let list = match pointer.starts_with("/spec/containers/") {
+                true => ContainerList::Containers,
+                false => ContainerList::InitContainers,
             };
+            if !runs_along(container, list) && !native.contains(pointer) {
+                continue;
+            }
+            let name = text(container, "name").to_owned();
             let Some(owner) = self.owner_of(&name) else { continue };
             filled.extend(ports.iter().map(|port| (name.clone(), owner, port.clone())));
         }
@@ -103,6 +121,10 @@ impl Port<'_> {
             None => format!("the pod's container {}", quote(self.container)),
         }
     }
+}
+
+fn pointer(list: ContainerList, index: usize) -> String {
+    format!("/spec/{}/{index}", list.field())
 }
 
 /// Run-once init containers are gone when the others run.
