@@ -7,8 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use super::review::{API_VERSION, KIND, result_of_skip};
 use super::text::one_line;
+use super::wire::{API_VERSION, KIND};
 use super::{ProtocolError, Record, ReviewResult};
 use crate::inject::{Blame, ErrorCode, InjectError, Outcome, SkipReason};
 
@@ -63,6 +63,11 @@ pub fn result(outcome: &Result<Outcome, InjectError>) -> ReviewResult {
             Blame::Template | Blame::Injector => ReviewResult::Error,
         },
     }
+}
+
+/// A pod that carries all it asks for is `unchanged`, one that gets nothing for any other reason is `skipped`.
+fn result_of_skip(reasons: &[SkipReason]) -> ReviewResult {
+    if reasons.contains(&SkipReason::AlreadyInjected) { ReviewResult::Unchanged } else { ReviewResult::Skipped }
 }
 
 /// The answer to a review.

@@ -8,13 +8,9 @@ use std::sync::Arc;
 use super::depth::is_too_deep;
 use super::respond::{self, Answer};
 use super::text::one_line;
-use super::wire::{self, AdmissionRequest, AdmissionReview};
-use super::{ProtocolError, Record, ReviewResult};
-use crate::inject::{InjectError, Injector, Namespace, Outcome, Problem, Request, SkipReason};
-
-/// What an `AdmissionReview` says it is.
-pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
-pub(super) const KIND: &str = "AdmissionReview";
+use super::wire::{self, API_VERSION, AdmissionRequest, AdmissionReview, KIND};
+use super::{ProtocolError, Record};
+use crate::inject::{InjectError, Injector, Namespace, Outcome, Problem, Request};
 
 /// Longest name that is recorded: that of a Kubernetes object, and the `*`.
 const MAX_NAME: usize = 254;
@@ -143,9 +139,4 @@ fn annotations(problems: &[Problem]) -> Vec<String> {
         }
     }
     keys
-}
-
-/// A pod that carries all it asks for is `unchanged`, one that gets nothing for any other reason is `skipped`.
-pub(super) fn result_of_skip(reasons: &[SkipReason]) -> ReviewResult {
-    if reasons.contains(&SkipReason::AlreadyInjected) { ReviewResult::Unchanged } else { ReviewResult::Skipped }
 }

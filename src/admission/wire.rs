@@ -11,6 +11,10 @@ use serde_json::value::RawValue;
 
 use crate::inject::find;
 
+/// What an `AdmissionReview` says it is.
+pub const API_VERSION: &str = "admission.k8s.io/v1";
+pub const KIND: &str = "AdmissionReview";
+
 /// `AdmissionReview`, as sent by the API server.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "an AdmissionReview")]
