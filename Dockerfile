@@ -2,6 +2,11 @@
 #
 #   docker build --build-arg VERSION=0.1.0 --build-arg REVISION=$(git rev-parse HEAD) --tag outrigger:dev .
 #
+# By itself it does not start: give it a certificate and templates, and addresses that can be reached from outside.
+#
+#   docker run -p 9443:9443 -v "$PWD/certs:/certs:ro" -v "$PWD/templates:/templates:ro" outrigger:dev serve --templates /templates \
+#     --tls-cert /certs/tls.pem --tls-key /certs/tls.key --listen 0.0.0.0:9443 --admin-listen 0.0.0.0:8080
+#
 # The program is linked against glibc statically; it finds the API server by address and brings its own certificates, so that
 # an empty base serves. BUILDER may name any image with that version of Rust and a C compiler.
 ARG BUILDER=rust:1.95

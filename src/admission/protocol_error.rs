@@ -16,6 +16,8 @@ pub enum ProtocolError {
     BodyTooSlow,
     /// `body_incomplete`: the client went away.
     BodyIncomplete,
+    /// `client_gone`: nobody waits for the answer any more.
+    ClientGone,
     /// `review_invalid`: no JSON, or not of an AdmissionReview's shape.
     ReviewInvalid,
     /// `review_too_deep`
@@ -35,12 +37,13 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::MediaTypeUnsupported,
         Self::BodyEmpty,
         Self::BodyTooLarge,
         Self::BodyTooSlow,
         Self::BodyIncomplete,
+        Self::ClientGone,
         Self::ReviewInvalid,
         Self::ReviewTooDeep,
         Self::ReviewVersionUnsupported,
@@ -73,6 +76,8 @@ impl ProtocolError {
             Self::BodyTooLarge => (413, "body_too_large", "the body is larger than a review can be"),
             Self::BodyTooSlow => (408, "body_too_slow", "the body did not arrive in time"),
             Self::BodyIncomplete => (400, "body_incomplete", "the body ended before its end"),
+            // Nobody sees the status.
+            Self::ClientGone => (408, "client_gone", "the client went away before the answer"),
             Self::ReviewInvalid => (400, "review_invalid", "the body is no AdmissionReview"),
             Self::ReviewTooDeep => (400, "review_too_deep", "the body nests deeper than 128 levels"),
             Self::ReviewVersionUnsupported => {

@@ -72,7 +72,7 @@ pub fn verdict(uid: &str, outcome: Result<Outcome, InjectError>, record: Record)
         Ok(Outcome::Skipped(skip)) => (None, skip.warnings, None),
         Err(error) => match error.blame() {
             Blame::Pod => (None, Vec::new(), Some(error.to_string())),
-            Blame::Template | Blame::Injector => return no_verdict(500, &error.to_string(), record),
+            Blame::Template | Blame::Injector => return no_verdict(500, &of_operators(&error), record),
         },
     };
     let response =
@@ -81,6 +81,13 @@ pub fn verdict(uid: &str, outcome: Result<Outcome, InjectError>, record: Record)
         Ok(body) => Answer { status: 200, content: Content::Json, body, record },
         Err(error) => unserialisable(&error, record),
     }
+}
+
+/// What is wrong but for the pod's own problems: those quote its values, and an answer without a verdict ends up in the logs
+/// of API servers.
+fn of_operators(error: &InjectError) -> String {
+    let problems = error.problems().iter().filter(|problem| problem.code.blame() != Blame::Pod);
+    problems.map(|problem| format!("{}: {}", problem.code.code(), problem.message)).collect::<Vec<_>>().join("; ")
 }
 
 fn no_verdict(status: u16, text: &str, record: Record) -> Answer {
@@ -257,6 +264,19 @@ mod tests {
         assert_eq!(response["status"], status);
         assert_eq!(response["auditAnnotations"]["result"], "denied");
         assert!(response.get("patch").is_none() && response.get("patchType").is_none());
+    }
+
+    #[test]
+    fn an_answer_without_a_verdict_keeps_what_the_pod_says_to_itself() {
+        let problem =
+            |code, message: &str| Problem { code, template: None, annotation: None, message: message.to_owned() };
+        let problems = vec![
+            problem(ErrorCode::ParameterInvalid, "annotation x: \"s3cr3t\""),
+            problem(ErrorCode::ExpressionFailed, "why"),
+            problem(ErrorCode::Internal, "how"),
+        ];
+        let answer = answer(Err(InjectError::from(problems)));
+        assert_eq!((answer.status, answer.body), (500, b"expression_failed: why; internal: how\n".to_vec()));
     }
 
     #[test]

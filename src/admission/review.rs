@@ -18,6 +18,8 @@ pub(super) const KIND: &str = "AdmissionReview";
 
 /// Longest name that is recorded: that of a Kubernetes object, and the `*`.
 const MAX_NAME: usize = 254;
+/// Most keys of annotations that are recorded.
+const MAX_ANNOTATIONS: usize = 16;
 
 /// Answers one review. `namespaces` tells what is known of a namespace, from memory.
 pub fn review(injector: &Injector, namespaces: impl Fn(&str) -> Option<Arc<Namespace>>, body: &[u8]) -> Answer {
@@ -69,6 +71,7 @@ fn decide(
         operation: &request.operation,
         namespace: &request.namespace,
         namespace_object: namespace.as_deref(),
+        owner_kind: None,
         object: request.object(),
     });
     let record = record(injector, request, &outcome);
@@ -120,16 +123,20 @@ fn name(request: &AdmissionRequest<'_>) -> String {
 fn loaded<'n>(injector: &Injector, names: impl IntoIterator<Item = &'n String>) -> Vec<String> {
     let mut loaded: Vec<String> = Vec::new();
     for name in names {
-        if !loaded.contains(name) && injector.templates().iter().any(|template| template.name == name) {
+        if !loaded.contains(name) && injector.templates().contains(name) {
             loaded.push(name.clone());
         }
     }
     loaded
 }
 
+/// The first distinct ones: a pod may have thousands that are wrong.
 fn annotations(problems: &[Problem]) -> Vec<String> {
     let mut keys: Vec<String> = Vec::new();
     for key in problems.iter().filter_map(|problem| problem.annotation.as_deref()) {
+        if keys.len() == MAX_ANNOTATIONS {
+            break;
+        }
         let key = one_line(key, 2 * MAX_NAME);
         if !keys.contains(&key) {
             keys.push(key);

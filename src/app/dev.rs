@@ -11,11 +11,10 @@ use anyhow::Context;
 use super::shell_word;
 use crate::config::{CertificateSettings, Config, Host};
 use crate::server::MUTATE_PATH;
-use crate::tls::self_signed::CA_CERTIFICATE;
+use crate::tls::self_signed::{CA_CERTIFICATE, SAMPLE};
 
 /// A review of a pod that asks for the built-in `log-collector`.
 const SAMPLE_REVIEW: &str = include_str!("../../config/examples/review.json");
-const SAMPLE_NAME: &str = "review.json";
 
 /// The hosts of the certificate: this machine, the address that is listened on, and what the user adds.
 pub fn hosts(extra: &[Host], listen: SocketAddr) -> Vec<String> {
@@ -32,8 +31,11 @@ pub fn hosts(extra: &[Host], listen: SocketAddr) -> Vec<String> {
 /// Writes the sample review beside the certificate, and says how to send it; `None` without `--dev`.
 pub fn announcement(config: &Config, listening: SocketAddr) -> anyhow::Result<Option<String>> {
     let CertificateSettings::Dev { directory, .. } = &config.certificate else { return Ok(None) };
-    let (ca, review) = (directory.join(CA_CERTIFICATE), directory.join(SAMPLE_NAME));
-    std::fs::write(&review, SAMPLE_REVIEW).with_context(|| format!("cannot write the sample review {review:?}"))?;
+    let (ca, review) = (directory.join(CA_CERTIFICATE), directory.join(SAMPLE));
+    // A directory that is complete may be read-only.
+    if std::fs::read_to_string(&review).ok().as_deref() != Some(SAMPLE_REVIEW) {
+        std::fs::write(&review, SAMPLE_REVIEW).with_context(|| format!("cannot write the sample review {review:?}"))?;
+    }
     Ok(Some(text(&ca, &review, listening)))
 }
 

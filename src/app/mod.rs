@@ -1,7 +1,7 @@
 //! The composition root of `serve`: here the adapters meet, which know nothing of each other.
 //!
 //! In order: configuration, log, templates, certificate, sockets. Whatever can fail at start fails before the next step, with
-//! one line that says what and where; afterwards nothing is fatal.
+//! one line that says what and where, and nothing before it; afterwards nothing is fatal.
 
 mod dev;
 mod templates;
@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
 
+use self::templates::Report;
 use crate::config::{CertificateSettings, Config, ServeArgs};
 use crate::health::{Promise, Readiness};
 use crate::inject::{Injector, NativeSidecars, Settings};
@@ -28,7 +29,9 @@ use crate::tls::{self, CertificateSource, ServingCertificate};
 
 /// Runs `outrigger serve` to the end of the process.
 pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
-    let config = Config::resolve(args, |variable| std::env::var(variable).ok())?;
+    // What is no text becomes one that no setting takes, instead of being passed over.
+    let environment = |variable: &str| Some(std::env::var_os(variable)?.to_string_lossy().into_owned());
+    let config = Config::resolve(args, environment)?;
     logging::init(config.log_format, config.log_level);
     let parts = Parts::prepare(&config)?;
     let runtime =
@@ -44,7 +47,7 @@ struct Parts {
     readiness: Readiness,
     metrics: Arc<Metrics>,
     store: Arc<InjectorStore>,
-    notes: Vec<String>,
+    report: Report,
     certificate: ServingCertificate,
     resolver: Arc<Resolver>,
 }
@@ -66,13 +69,15 @@ impl Parts {
         let resolver = Arc::new(Resolver::new(Arc::clone(&certificate.key)));
         drop(of_certificate);
 
-        Ok(Self { readiness, metrics, store, notes: loaded.problems, certificate, resolver })
+        Ok(Self { readiness, metrics, store, report: loaded.report, certificate, resolver })
     }
 
     async fn run(self, config: &Config) -> anyhow::Result<()> {
         let signals = Signals::listen().context("cannot listen for signals")?;
         let server = bind(config).await?;
         let (webhook_address, admin_address) = (server.webhook_address()?, server.admin_address()?);
+        self.report.log();
+        log_mode(native_sidecars(config));
         tracing::info!(webhook = %webhook_address, admin = %admin_address, "listening");
         warn_of_expiry(&self.certificate);
 
@@ -91,7 +96,7 @@ impl Parts {
     }
 
     fn into_services(self) -> (Webhook, Admin) {
-        let (store, notes) = (self.store, self.notes);
+        let (store, notes) = (self.store, self.report.notes());
         let webhook = Webhook {
             snapshot: Arc::new(move || store.current()),
             // Without a cluster nothing is known of any namespace.
@@ -105,23 +110,29 @@ impl Parts {
 
 /// What the operator decided, as the engine takes it.
 fn settings(config: &Config) -> Settings {
-    use crate::config::NativeSidecarsMode as Mode;
-    let native_sidecars = match config.native_sidecars {
-        // Every Kubernetes version in support has them.
-        Mode::Auto | Mode::Always => NativeSidecars::Supported,
-        Mode::Never => NativeSidecars::Unsupported,
-    };
-    tracing::info!(
-        native_sidecars = native_sidecars == NativeSidecars::Supported,
-        "working without a cluster: namespaces are unknown, so their default lists and Automatic templates do not apply"
-    );
     Settings {
-        native_sidecars,
+        native_sidecars: native_sidecars(config),
         excluded_namespaces: config.excluded_namespaces.iter().map(ToString::to_string).collect(),
         domain: config.domain.to_string(),
         clock: Some(monotonic_milliseconds),
         ..Settings::default()
     }
+}
+
+fn native_sidecars(config: &Config) -> NativeSidecars {
+    use crate::config::NativeSidecarsMode as Mode;
+    match config.native_sidecars {
+        // Every Kubernetes version in support has them.
+        Mode::Auto | Mode::Always => NativeSidecars::Supported,
+        Mode::Never => NativeSidecars::Unsupported,
+    }
+}
+
+fn log_mode(native_sidecars: NativeSidecars) {
+    tracing::info!(
+        native_sidecars = native_sidecars == NativeSidecars::Supported,
+        "working without a cluster: namespaces are unknown, so their default lists and Automatic templates do not apply"
+    );
 }
 
 /// The core has no clock of its own.

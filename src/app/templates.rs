@@ -11,10 +11,39 @@ use crate::source::{built_in, directory};
 /// Most names that one line of the log lists.
 const MAX_NAMES: usize = 50;
 
-/// What was loaded, and what is wrong with the rest.
+/// What was loaded, and what there is to say of it.
 pub struct Templates {
     pub templates: TemplateSet,
-    pub problems: Vec<String>,
+    pub report: Report,
+}
+
+/// What the log and `/readyz?verbose` say of a load. It is kept until nothing can fail any more, so that a start that fails
+/// says why and nothing else.
+pub struct Report {
+    count: usize,
+    broken: usize,
+    names: String,
+    problems: Vec<LoadProblem>,
+    warnings: Vec<LoadProblem>,
+}
+
+impl Report {
+    pub fn log(&self) {
+        for warning in &self.warnings {
+            tracing::warn!(%warning, "template");
+        }
+        for problem in &self.problems {
+            tracing::error!(%problem, "broken template");
+        }
+        tracing::info!(count = self.count, broken = self.broken, names = self.names, "templates loaded");
+        if self.count == 0 {
+            tracing::warn!("there is no template to put in: every pod that asks for one is refused");
+        }
+    }
+
+    pub fn notes(&self) -> Vec<String> {
+        self.problems.iter().map(|problem| format!("template {problem}")).collect()
+    }
 }
 
 /// Loads the built-in templates or those of all directories.
@@ -25,15 +54,9 @@ pub fn load(config: &Config) -> anyhow::Result<Templates> {
     if config.strict && !problems.is_empty() {
         bail!("{}", listed(&problems));
     }
-    for warning in &warnings {
-        tracing::warn!(%warning, "template");
-    }
-    for problem in &problems {
-        tracing::error!(%problem, "broken template");
-    }
     let names: Vec<&str> = templates.iter().map(|template| template.name).take(MAX_NAMES).collect();
-    tracing::info!(count = templates.len(), broken = templates.broken(), names = names.join(","), "templates loaded");
-    Ok(Templates { templates, problems: problems.iter().map(|problem| format!("template {problem}")).collect() })
+    let (count, broken, names) = (templates.len(), templates.broken(), names.join(","));
+    Ok(Templates { templates, report: Report { count, broken, names, problems, warnings } })
 }
 
 fn texts(config: &Config) -> anyhow::Result<(Vec<SourceText>, Vec<LoadProblem>)> {

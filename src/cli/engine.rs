@@ -17,6 +17,7 @@ use super::stdio;
 use super::values::{self, ClusterVersion};
 use super::workload::PodSite;
 use crate::config::settings;
+use crate::inject::annotations::Keys;
 use crate::inject::{InjectError, Injector, NativeSidecars, Outcome, Request, Settings, SourceText, TemplateSet};
 use crate::source::{built_in, directory};
 
@@ -81,12 +82,19 @@ impl Engine {
         Ok(())
     }
 
+    /// Annotations of ours that stand where nobody reads them.
+    pub fn misplaced_annotations<'a>(&self, site: &PodSite, document: &'a Value) -> Vec<&'a str> {
+        let keys = Keys::new(&self.injector.settings().domain);
+        site.misplaced_annotations(document, |key| keys.owns(key))
+    }
+
     /// What the webhook would decide about this pod.
     pub fn inject(&self, site: &PodSite, pod: &Value) -> Result<Outcome, InjectError> {
         let namespace = site.namespace.as_ref().unwrap_or(&self.default_namespace);
         let text = pod.to_string();
         let request = Request::create_pod(namespace, &text);
-        self.injector.inject(&Request { namespace_object: self.namespaces.get(namespace), ..request })
+        let (namespace_object, owner_kind) = (self.namespaces.get(namespace), site.owner_kind());
+        self.injector.inject(&Request { namespace_object, owner_kind, ..request })
     }
 }
 

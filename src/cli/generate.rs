@@ -87,7 +87,7 @@ fn ca_bundle(files: &[PathBuf]) -> Result<Option<Vec<u8>>, Problems> {
     problems.or(Some(bundle.into_bytes()).filter(|_| !files.is_empty()))
 }
 
-/// The text of a file that holds certificates and nothing else.
+/// The certificates of a file; whatever text stands around them is left out.
 fn certificates(file: &Path) -> Result<String, String> {
     let path = file.display();
     let text = std::fs::read_to_string(file).map_err(|error| format!("{path}: cannot be read: {error}"))?;
@@ -103,5 +103,25 @@ fn certificates(file: &Path) -> Result<String, String> {
         x509_parser::parse_x509_certificate(&certificate)
             .map_err(|error| format!("{path}: a certificate cannot be parsed: {error}"))?;
     }
-    Ok(format!("{}\n", text.trim_end()))
+    Ok(blocks(&text))
+}
+
+/// Every certificate of a PEM text, with its first and its last line.
+fn blocks(text: &str) -> String {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    const END: &str = "-----END CERTIFICATE-----";
+    let bodies = text.split(BEGIN).skip(1).filter_map(|rest| rest.split_once(END));
+    bodies.map(|(body, _)| format!("{BEGIN}{body}{END}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_around_certificates_is_left_out() {
+        let one = |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+        let text = format!("token: s3cr3t\n{}subject=/CN=x\n{}", one("YQ=="), one("Yg=="));
+        assert_eq!(blocks(&text), one("YQ==") + &one("Yg=="));
+    }
 }

@@ -94,6 +94,10 @@ fn inject_document(engine: &Engine, document: Document) -> Result<Injected, Prob
 
 /// The operations for one pod, with paths of the document.
 fn inject_site(engine: &Engine, document: &Value, site: &PodSite) -> Result<Vec<PatchOperation>, Problems> {
+    for key in engine.misplaced_annotations(site, document) {
+        let message = format!("annotation {key} has no effect here; it belongs into {}", site.place_of_annotations());
+        stdio::say(&format!("warning: {}: {message}", site.owner));
+    }
     match engine.inject(site, &site.pod(document)) {
         Ok(Outcome::Injected(injection)) => {
             say_all(site, &injection.reasons, &injection.warnings);

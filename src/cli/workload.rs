@@ -31,6 +31,9 @@ const TEMPLATE: &[&str] = &["spec", "template"];
 pub struct PodSite {
     /// Where in the document it stands.
     pub pointer: PointerBuf,
+    /// Where the object that carries it stands, and the members on the way from there to the pod.
+    carrier: PointerBuf,
+    way: &'static [&'static str],
     /// `Deployment/web`: the object that carries it.
     pub owner: String,
     /// The namespace that the object names.
@@ -48,6 +51,12 @@ impl PodSite {
         Value::Object(pod)
     }
 
+    /// Kind of the object that makes the pods, where it matters: a Job's are to complete.
+    pub fn owner_kind(&self) -> Option<&'static str> {
+        let kind = self.owner.split('/').next();
+        matches!(kind, Some("Job" | "CronJob")).then_some("Job")
+    }
+
     /// Writes back what was made of [`Self::pod`].
     pub fn put(&self, document: &mut Value, mut pod: Value) {
         let Some(place) = document.pointer_mut(self.pointer.as_str()) else { return };
@@ -59,6 +68,20 @@ impl PodSite {
             }
         }
         *place = pod;
+    }
+
+    /// Those annotations that stand on the object around the pod and not on the pod, where alone they count.
+    pub fn misplaced_annotations<'a>(&self, document: &'a Value, is_ours: impl Fn(&str) -> bool) -> Vec<&'a str> {
+        let annotations =
+            |pointer: &Pointer| pointer.resolve(document).ok()?.pointer("/metadata/annotations")?.as_object();
+        let of_pod = |key: &str| annotations(&self.pointer).is_some_and(|annotations| annotations.contains_key(key));
+        let of_carrier = annotations(&self.carrier).into_iter().flat_map(Map::keys).map(String::as_str);
+        of_carrier.filter(|key| is_ours(key) && !of_pod(key)).collect()
+    }
+
+    /// `spec.template.metadata.annotations`, as seen from the object that carries the pod.
+    pub fn place_of_annotations(&self) -> String {
+        self.way.iter().chain(&["metadata", "annotations"]).copied().collect::<Vec<_>>().join(".")
     }
 
     fn object<'a>(&self, document: &'a Value) -> Option<&'a Map<String, Value>> {
@@ -115,11 +138,13 @@ impl Search {
         }
     }
 
-    fn pod(&mut self, place: &str, pointer: PointerBuf, object: &Value, kind: &str, way: &[&str]) {
+    fn pod(&mut self, place: &str, pointer: PointerBuf, object: &Value, kind: &str, way: &'static [&'static str]) {
         let owner = format!("{kind}/{}", name(object));
         match check(object, way) {
             Ok(()) => self.sites.push(PodSite {
                 pointer: pointer.concat(&PointerBuf::from_tokens(way.iter().copied())),
+                carrier: pointer,
+                way,
                 owner,
                 namespace: text(object, "/metadata/namespace").map(str::to_owned),
             }),
@@ -307,6 +332,28 @@ mod tests {
         ] {
             assert_eq!(problems(&deployment(spec)), format!("app.yaml: Deployment/web: {problem}"));
         }
+    }
+
+    #[test]
+    fn annotations_of_the_object_around_a_pod_are_misplaced() {
+        let found = |document: &Value| -> Vec<String> {
+            let sites = pod_sites("app.yaml", document).expect("the document is well formed");
+            sites[0].misplaced_annotations(document, |key| key != "b").into_iter().map(str::to_owned).collect()
+        };
+        for (group, kind, way) in KINDS {
+            let api_version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
+            let mut object = workload(&api_version, kind, way);
+            object["metadata"]["annotations"] = json!({"a": "x", "b": "x", "c": "x"});
+            let misplaced = if way.is_empty() { vec![] } else { vec!["a".to_owned(), "c".to_owned()] };
+            assert_eq!(found(&object), misplaced, "{kind}");
+            let pod = way.iter().fold(&mut object, |inner, member| &mut inner[*member]);
+            pod["metadata"]["annotations"] = json!({"a": "y", "c": "y"});
+            assert_eq!(found(&object), [""; 0], "{kind}");
+        }
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": [workload("batch/v1", "Job", TEMPLATE)]});
+        let sites = pod_sites("app.yaml", &list).expect("the document is well formed");
+        assert_eq!(sites[0].place_of_annotations(), "spec.template.metadata.annotations");
+        assert_eq!(sites[0].misplaced_annotations(&list, |_| true), [""; 0]);
     }
 
     #[test]

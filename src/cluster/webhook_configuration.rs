@@ -101,13 +101,24 @@ impl std::str::FromStr for WebhookUrl {
         let rest = text.strip_prefix("https://").unwrap_or_default();
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         let plain = text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '@' | '?' | '#'));
-        if host.is_empty() || path.is_empty() || !plain {
+        if !is_host(host) || path.is_empty() || !plain {
             return Err(format!(
                 "url {text:?}: expected https://HOST:PORT{MUTATE_PATH}, without user, query and fragment"
             ));
         }
         Ok(Self(text.to_owned()))
     }
+}
+
+/// `HOST` or `HOST:PORT`; an IPv6 address in brackets.
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
+        Some(Some((address, port))) if address.parse::<std::net::Ipv6Addr>().is_ok() => (address, port),
+        Some(_) => return false,
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    let has_port = port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    !host.is_empty() && !host.contains('%') && (port.is_empty() || has_port)
 }
 
 impl WebhookConfiguration {
@@ -397,6 +408,13 @@ mod tests {
             "https://a/mutate?x=1",
             "https://a/mutate#x",
             "https://a/mu tate",
+            "https://:9443/mutate",
+            "https://a:x/mutate",
+            "https://a:0/mutate",
+            "https://a:99999/mutate",
+            "https://[::1/mutate",
+            "https://[a]/mutate",
+            "https://a%zz/mutate",
         ];
         for bad in bad {
             let error = bad.parse::<WebhookUrl>().expect_err(bad);

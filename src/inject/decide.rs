@@ -14,8 +14,16 @@ use super::{Namespace, Request, SkipReason};
 pub(super) struct Asked {
     /// Templates that the pod or its namespace names, in order.
     pub named: Vec<String>,
+    /// Whether the namespace names them for the pod.
+    pub by_namespace: bool,
     /// Templates that choose their pods themselves.
     pub automatic: Vec<String>,
+}
+
+impl Asked {
+    pub fn is_nothing(&self) -> bool {
+        self.named.is_empty() && self.automatic.is_empty()
+    }
 }
 
 /// Step 1, before any look at the object: only the creation of a pod is of interest.
@@ -54,7 +62,7 @@ impl Standing<'_> {
             Err(_) if !reasons.is_empty() => return Err(Verdict::Skip(reasons)),
             Err(problem) => return Err(Verdict::Refuse(problem)),
         };
-        if reasons.is_empty() && asked.named.is_empty() && asked.automatic.is_empty() {
+        if reasons.is_empty() && asked.is_nothing() {
             reasons.push(SkipReason::NotRequested);
         }
         if self.is_windows_without_template(&asked) {
@@ -89,14 +97,14 @@ impl Standing<'_> {
             Some(namespace) => self.default_list(namespace),
             None => Ok(Vec::new()),
         };
-        let named = match own {
+        let (named, by_namespace) = match own {
             Some(annotations::Request::OptOut) => return Ok(Asked::default()),
-            Some(annotations::Request::Templates(names)) => names,
-            None => default()?,
+            Some(annotations::Request::Templates(names)) => (names, false),
+            None => (default()?, true),
         };
         let automatic: &[String] = if takes_part { self.templates.automatic() } else { &[] };
         let automatic = automatic.iter().filter(|name| !named.contains(name)).cloned().collect();
-        Ok(Asked { named, automatic })
+        Ok(Asked { named, by_namespace, automatic })
     }
 
     fn default_list(&self, namespace: &Namespace) -> Result<Vec<String>, Problem> {

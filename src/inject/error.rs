@@ -67,7 +67,7 @@ impl ErrorCode {
         Self::Internal,
     ];
 
-    /// The stable code: metric label, log field, Event reason, audit annotation.
+    /// The stable code: metric label, log field, audit annotation.
     pub const fn code(self) -> &'static str {
         match self {
             Self::PodInvalid => "pod_invalid",

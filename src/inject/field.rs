@@ -7,6 +7,9 @@ use std::{fmt, sync::Arc};
 /// Longest part of a value that a message quotes, in characters.
 const QUOTED_MAX: usize = 80;
 
+/// Most names that a message lists.
+const LISTED_MAX: usize = 20;
+
 /// Words longer than this have no near names: the comparison is quadratic and the word may come from a pod.
 const NEAREST_MAX: usize = 64;
 
@@ -150,6 +153,14 @@ impl fmt::Display for FieldError {
 /// `did you mean "…"?` for the candidate that is close to the word, if one is.
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     nearest(word, candidates).map(|name| format!("did you mean {}?", quote(name)))
+}
+
+/// The first of the names, so that a message stays short.
+pub fn listed(names: &[&str]) -> String {
+    match names.len().saturating_sub(LISTED_MAX) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names[..LISTED_MAX].join(", ")),
+    }
 }
 
 /// The value in double quotes as messages show it: one line, cut to 80 characters with `…`, control characters escaped.

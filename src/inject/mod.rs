@@ -22,6 +22,7 @@ mod decide;
 mod find;
 mod pipeline;
 mod prepare;
+mod shape;
 mod uninject;
 mod validate;
 mod writing;
@@ -98,6 +99,8 @@ pub struct Request<'a> {
     pub namespace: &'a str,
     /// What is known of that namespace; `None` when nothing is.
     pub namespace_object: Option<&'a Namespace>,
+    /// Kind of the object that makes the pod, where the caller knows more than the pod's own `ownerReferences` say.
+    pub owner_kind: Option<&'a str>,
     /// The object as JSON text, `null` or empty when the request has none.
     pub object: &'a str,
 }
@@ -113,6 +116,7 @@ impl<'a> Request<'a> {
             operation: "CREATE",
             namespace,
             namespace_object: None,
+            owner_kind: None,
             object,
         }
     }

@@ -219,14 +219,14 @@ fn compile_pattern(text: &str, path: &FieldPath, errors: &mut Vec<FieldError>) -
     }
 }
 
+/// `+5` parses in Rust but is no number in JSON.
 fn integer(text: &str) -> Option<i64> {
-    // `+5` parses in Rust but is no integer in YAML or JSON.
     if text.starts_with('+') { None } else { text.parse().ok() }
 }
 
 fn number(text: &str) -> Option<f64> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    if plain { text.parse().ok().filter(|value: &f64| value.is_finite()) } else { None }
+    if plain && !text.starts_with('+') { text.parse().ok().filter(|value: &f64| value.is_finite()) } else { None }
 }
 
 /// A default or limit of the template as the text that a pod would write.
@@ -236,3 +236,6 @@ fn text_of(value: &Json) -> String {
         other => convert::to_text(&convert::to_cel(other)).unwrap_or_else(|| other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use super::annotations::{self, DEFAULT_CONTAINER};
 use super::decide::{self, Asked, Standing, Verdict};
 use super::error::{Blame, ErrorCode, InjectError, Problem};
 use super::field::{nearest, one_line, quote};
-use super::merge::{self, Candidate, Parties, Plan};
+use super::merge::{self, Candidate, Owner, Parties, Plan, Surroundings};
 use super::overlay::text;
 use super::pod::{ContainerList, PodDocument, PodHead};
 use super::prepare::{Preparation, Refusal};
@@ -64,7 +64,7 @@ fn ask(
         templates: &injector.templates,
     };
     match standing.asked() {
-        Ok(asked) if asked == Asked::default() => Ok(Err(vec![SkipReason::NotRequested])),
+        Ok(asked) if asked.is_nothing() => Ok(Err(vec![SkipReason::NotRequested])),
         Ok(asked) => Ok(Ok(asked)),
         Err(Verdict::Skip(reasons)) => Ok(Err(reasons)),
         Err(Verdict::Refuse(problem)) => Err(InjectError::from(vec![problem])),
@@ -141,10 +141,10 @@ impl<'a> Run<'a> {
         let mut problems = Vec::new();
         let mut templates = Vec::new();
         for name in &asked.named {
-            self.resolve(name, Origin::Named, &mut templates, &mut problems);
+            self.resolve(name, Origin::Named, asked, &mut templates, &mut problems);
         }
         for name in &asked.automatic {
-            self.resolve(name, Origin::Automatic, &mut templates, &mut problems);
+            self.resolve(name, Origin::Automatic, asked, &mut templates, &mut problems);
         }
         let narrowed = self.narrowed(&mut problems);
         let foreign = self.foreign(&templates);
@@ -171,6 +171,7 @@ impl<'a> Run<'a> {
         &mut self,
         name: &str,
         origin: Origin,
+        asked: &Asked,
         found: &mut Vec<(&'a Template, Origin)>,
         problems: &mut Vec<Problem>,
     ) {
@@ -197,7 +198,7 @@ impl<'a> Run<'a> {
                 problems.push(self.problem(ErrorCode::TemplateBroken, name, message));
             }
             None => {
-                let message = self.not_found(name, problems.len());
+                let message = self.not_found(name, asked, problems.len());
                 problems.push(self.problem(ErrorCode::TemplateNotFound, name, message));
             }
         }
@@ -209,18 +210,21 @@ impl<'a> Run<'a> {
         Problem { code, template, annotation: Some(self.injector.keys.inject.clone()), message }
     }
 
-    fn not_found(&self, name: &str, problems_before: usize) -> String {
+    fn not_found(&self, name: &str, asked: &Asked, problems_before: usize) -> String {
         const SHOWN: usize = 10;
-        let known = self.injector.templates.names();
-        let hint = nearest(name, known.iter().copied().filter(|_| problems_before < MAX_HINTS))
-            .map(|near| format!("; did you mean {}?", quote(near)))
-            .unwrap_or_default();
+        let mut known = self.injector.templates.names();
+        let near = nearest(name, known.iter().copied().filter(|_| problems_before < MAX_HINTS)).map(str::to_owned);
+        let hint = near.as_ref().map(|near| format!("; did you mean {}?", quote(near))).unwrap_or_default();
+        // The nearest first, the others by name.
+        known.sort_by_key(|known| near.as_deref() != Some(*known));
         let list = match known.len() {
             0 => "no template is loaded".to_owned(),
             count if count > SHOWN => format!("known: {} and {} more", known[..SHOWN].join(", "), count - SHOWN),
             _ => format!("known: {}", known.join(", ")),
         };
-        format!("annotation {}: template {} does not exist{hint} ({list})", self.injector.keys.inject, quote(name))
+        let of =
+            if asked.by_namespace { format!(" of namespace {}", quote(self.request.namespace)) } else { String::new() };
+        format!("annotation {}{of}: template {} does not exist{hint} ({list})", self.injector.keys.inject, quote(name))
     }
 
     /// The app containers that the pod's annotation names; each must exist.
@@ -236,6 +240,9 @@ impl<'a> Run<'a> {
             Vec::new()
         });
         let containers = self.pod.containers(ContainerList::Containers);
+        if names.is_empty() && annotations::parse_list(value).is_ok() {
+            add(ErrorCode::ContainerNotFound, format!("it names no container; the pod has {}", listed(containers)));
+        }
         let known: HashSet<&str> = containers.iter().map(|container| text(container, "name")).collect();
         for name in names.iter().filter(|name| !known.contains(name.as_str())) {
             let message = format!("the pod has no container {}; it has {}", quote(name), listed(containers));
@@ -249,11 +256,12 @@ impl<'a> Run<'a> {
         let status: &'a [TemplateStatus] = self.status;
         let mut names: HashSet<&str> = status.iter().flat_map(TemplateStatus::container_names).collect();
         names.extend(self.auto_containers());
-        names.extend(
-            templates.iter().flat_map(|(template, _)| {
-                template.rendered().into_iter().flat_map(|overlay| overlay.container_names())
-            }),
-        );
+        let done = self.notes.done.iter().filter_map(|name| match self.injector.templates.get(name)? {
+            Entry::Ready(template) => Some(template.as_ref()),
+            Entry::Broken(_) => None,
+        });
+        let asked = templates.iter().map(|(template, _)| *template).chain(done);
+        names.extend(asked.flat_map(Template::container_names));
         names
     }
 
@@ -328,14 +336,15 @@ impl<'a> Run<'a> {
 
     /// Plans the merge; templates that may be skipped give way, and conflicts are counted anew.
     fn plan(&mut self, mut candidates: Vec<Candidate<'a>>) -> Result<(Vec<Candidate<'a>>, Plan), InjectError> {
+        let owner = if self.request.owner_kind == Some("Job") || self.pod.is_owned_by_job() {
+            Owner::Job
+        } else {
+            Owner::Other
+        };
+        let native_sidecars = self.injector.settings.native_sidecars;
+        let surroundings = Surroundings { native_sidecars, os: self.head.operating_system(), owner };
         loop {
-            let plan = merge::plan(
-                self.pod,
-                self.status,
-                &candidates,
-                self.injector.settings.native_sidecars,
-                self.head.operating_system(),
-            );
+            let plan = merge::plan(self.pod, self.status, &candidates, surroundings);
             if plan.conflicts.is_empty() {
                 // A template that gave way may have been the one that a container waits for.
                 let unclaimed = self.unclaimed(&candidates);

@@ -4,9 +4,9 @@
 //! Typed structs of Kubernetes are never the document: fields newer than this build survive.
 
 use super::annotations;
-use super::field::one_line;
 use super::find::find;
 use super::overlay::{items, text};
+use super::shape;
 use super::template::spec::OperatingSystem;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, de};
@@ -69,8 +69,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut pairs = Vec::with_capacity(map.size_hint().unwrap_or(8));
-                while let Some((Text(key), Text(value))) = map.next_entry()? {
-                    pairs.push((key, value));
+                while let Some((Text(key), value)) = map.next_entry::<Text<'de>, Option<Text<'de>>>()? {
+                    pairs.push((key, value.map_or(Cow::Borrowed(""), |Text(value)| value)));
                 }
                 Ok(Pairs(pairs))
             }
@@ -163,7 +163,7 @@ impl PodDocument {
         let tree = Tree(Level::Object).deserialize(&mut deserializer).map_err(|error| error.to_string())?;
         deserializer.end().map_err(|error| error.to_string())?;
         let pod = Self { tree };
-        pod.check_shape()?;
+        shape::check(&pod.tree)?;
         Ok(pod)
     }
 
@@ -206,98 +206,6 @@ impl PodDocument {
             .and_then(Value::as_array)
             .is_some_and(|owners| owners.iter().any(|owner| text(owner, "kind") == "Job"))
     }
-
-    /// The engine walks lists of objects; anything else in their place is no pod, and the API server would say so less clearly.
-    fn check_shape(&self) -> Result<(), String> {
-        let spec = match self.tree.get("spec") {
-            Some(Value::Object(spec)) => spec,
-            Some(Value::Null) | None => return Err("spec: expected the pod's spec, found nothing".to_owned()),
-            Some(other) => return Err(format!("spec: expected an object, found {}", kind(other))),
-        };
-        if named_list(spec, "spec", "containers")?.is_empty() {
-            // Sidecars alone would make it one that the API server takes.
-            return Err("spec.containers: expected at least one container, found none".to_owned());
-        }
-        for field in ["containers", "initContainers", "ephemeralContainers"] {
-            let list = named_list(spec, "spec", field)?;
-            for (index, container) in list.iter().enumerate() {
-                let path = format!("spec.{field}[{index}]");
-                let Value::Object(container) = container else { continue };
-                for (inner, named) in [
-                    ("env", true),
-                    ("volumeMounts", false),
-                    ("volumeDevices", false),
-                    ("ports", false),
-                    ("envFrom", false),
-                ] {
-                    object_list(container, &path, inner, named)?;
-                }
-            }
-        }
-        named_list(spec, "spec", "volumes")?;
-        match self.tree.get("metadata") {
-            Some(Value::Object(metadata)) => {
-                ["labels", "annotations"].iter().try_for_each(|field| string_map(metadata, field))
-            }
-            Some(Value::Null) | None => Ok(()),
-            Some(other) => Err(format!("metadata: expected an object, found {}", kind(other))),
-        }
-    }
-}
-
-fn named_list<'a>(parent: &'a Map<String, Value>, path: &str, field: &str) -> Result<&'a [Value], String> {
-    object_list(parent, path, field, true)
-}
-
-fn object_list<'a>(
-    parent: &'a Map<String, Value>,
-    path: &str,
-    field: &str,
-    named: bool,
-) -> Result<&'a [Value], String> {
-    let list = match parent.get(field) {
-        None | Some(Value::Null) => return Ok(&[]),
-        Some(Value::Array(list)) => list,
-        Some(other) => return Err(format!("{path}.{field}: expected a list, found {}", kind(other))),
-    };
-    for (index, item) in list.iter().enumerate() {
-        let Value::Object(object) = item else {
-            return Err(format!("{path}.{field}[{index}]: expected an object, found {}", kind(item)));
-        };
-        match object.get("name") {
-            Some(Value::String(_)) => {}
-            None | Some(Value::Null) if !named => {}
-            None | Some(Value::Null) => return Err(format!("{path}.{field}[{index}].name: a name is required")),
-            Some(other) => {
-                return Err(format!("{path}.{field}[{index}].name: expected a string, found {}", kind(other)));
-            }
-        }
-    }
-    Ok(list)
-}
-
-fn string_map(metadata: &Map<String, Value>, field: &str) -> Result<(), String> {
-    match metadata.get(field) {
-        None | Some(Value::Null) => Ok(()),
-        Some(Value::Object(map)) => match map.iter().find(|(_, value)| !value.is_string()) {
-            Some((key, value)) => {
-                Err(format!("metadata.{field}[{}]: expected a string, found {}", one_line(key, 80), kind(value)))
-            }
-            None => Ok(()),
-        },
-        Some(other) => Err(format!("metadata.{field}: expected a map of strings, found {}", kind(other))),
-    }
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
 }
 
 /// Deserialises a JSON object into a tree without `metadata.managedFields`.
@@ -320,7 +228,10 @@ impl<'de> Visitor<'de> for Tree {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+        f.write_str(match self.0 {
+            Level::Object => "an object",
+            Level::Metadata => "an object as metadata",
+        })
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
@@ -346,3 +257,6 @@ impl<'de> Visitor<'de> for Tree {
         Ok(Value::Object(fields))
     }
 }
+
+#[cfg(test)]
+mod tests;

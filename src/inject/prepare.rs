@@ -3,7 +3,7 @@
 use super::annotations::{self, Keys};
 use super::error::{ErrorCode, Problem};
 use super::expression::{EvaluationError, Root, Scope};
-use super::field::{nearest, quote};
+use super::field::{listed, nearest, quote};
 use super::merge::{self, Candidate};
 use super::overlay::{Overlay, items, text};
 use super::pod::{ContainerList, PodDocument, PodHead};
@@ -38,6 +38,15 @@ pub(super) enum Refusal {
 /// Most wrong parameters of one template that are said: a pod has room for thousands.
 const MAX_PROBLEMS: usize = 100;
 
+/// What the pod does with the parameters.
+#[derive(Clone, Copy)]
+enum ParameterState {
+    /// It sets none.
+    Default,
+    Set,
+    Wrong,
+}
+
 type Params = BTreeMap<String, cel::Value>;
 
 impl<'a> Preparation<'a, '_> {
@@ -45,12 +54,12 @@ impl<'a> Preparation<'a, '_> {
     pub fn candidate(&self, template: &'a Template, warnings: &mut Vec<String>) -> Result<Candidate<'a>, Refusal> {
         self.check_selectors(template).map_err(Refusal::NotAllowed)?;
         let selected = self.select(template);
-        let (params, problems) = match self.parameters(template) {
-            Ok(params) => (params, Vec::new()),
-            Err(problems) => (None, problems),
+        let (params, state, problems) = match self.parameters(template) {
+            Ok(None) => (Cow::Borrowed(&template.defaults), ParameterState::Default, Vec::new()),
+            Ok(Some(params)) => (Cow::Owned(params), ParameterState::Set, Vec::new()),
+            Err(problems) => (Cow::Borrowed(&template.defaults), ParameterState::Wrong, problems),
         };
-        let params = params.map_or(Cow::Borrowed(&template.defaults), Cow::Owned);
-        self.check_conditions(template, &params, !problems.is_empty(), &selected)?;
+        self.check_conditions(template, &params, state, &selected)?;
         if !problems.is_empty() {
             return Err(Refusal::Problems(problems));
         }
@@ -151,11 +160,15 @@ impl<'a> Preparation<'a, '_> {
         &self,
         template: &Template,
         params: &Params,
-        wrong: bool,
+        state: ParameterState,
         selected: &[(ContainerList, usize)],
     ) -> Result<(), Refusal> {
-        let conditions = template.matching.conditions.iter();
-        for condition in conditions.filter(|one| !wrong || one.expression.reads().of(Root::Params).next().is_none()) {
+        let conditions = template.matching.conditions.iter().filter(|condition| match state {
+            ParameterState::Default => !condition.holds_by_default,
+            ParameterState::Set => true,
+            ParameterState::Wrong => condition.expression.reads().of(Root::Params).next().is_none(),
+        });
+        for condition in conditions {
             let object = |root| self.object(root, selected);
             let check = |scope: &Scope<'_>| check_condition(template, condition, scope);
             Scope::with(params, condition.expression.reads(), self.settings.clock, object, check)?;
@@ -268,15 +281,6 @@ fn add_missing(container: &mut Value, field: &str, wanted: &[&Value]) {
     let Some(list) = list.as_array_mut() else { return };
     let mut own: HashSet<String> = list.iter().map(|item| key.value(item).into_owned()).collect();
     list.extend(wanted.iter().filter(|item| own.insert(key.value(item).into_owned())).map(|item| (*item).clone()));
-}
-
-/// The first names, so that a message stays short.
-fn listed(names: &[&str]) -> String {
-    const SHOWN: usize = 10;
-    match names.len().saturating_sub(SHOWN) {
-        0 => names.join(", "),
-        more => format!("{} and {more} more", names[..SHOWN].join(", ")),
-    }
 }
 
 fn unknown(template: &Template, name: &str) -> String {

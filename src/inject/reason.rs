@@ -38,12 +38,12 @@ impl SkipReason {
         Self::AlreadyInjected,
     ];
 
-    /// The stable code: metric label, log field, Event reason, audit annotation.
+    /// The stable code: metric label, log field, audit annotation.
     pub const fn code(self) -> &'static str {
         self.row().0
     }
 
-    /// One sentence for people.
+    /// One sentence for people. Keys stand in it without their domain, which an operator may change.
     pub const fn sentence(self) -> &'static str {
         self.row().1
     }
@@ -59,10 +59,8 @@ impl SkipReason {
                 ("windows_pod", "the pod runs on Windows and no template that it may have says so in match.os")
             }
             Self::NamespaceExcluded => ("namespace_excluded", "the configuration excludes the pod's namespace"),
-            Self::NamespaceDisabled => {
-                ("namespace_disabled", "the namespace's label outrigger.dev/injection says disabled")
-            }
-            Self::OptedOut => ("opted_out", "the pod's annotation outrigger.dev/inject says false"),
+            Self::NamespaceDisabled => ("namespace_disabled", "the namespace's label \"injection\" says disabled"),
+            Self::OptedOut => ("opted_out", "the pod's annotation \"inject\" says false"),
             Self::NotRequested => (
                 "not_requested",
                 "neither the pod nor its namespace asks for a template, and no Automatic template matches",

@@ -1,5 +1,6 @@
 //! The status annotation: what was put into a pod, so that a second pass knows it and `uninject` can take it out.
 
+use super::merge::escape;
 use super::overlay::text;
 use super::pod::{ContainerList, PodDocument};
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,11 @@ impl TemplateStatus {
         has(pod.containers(ContainerList::Containers), &self.containers)
             && has(pod.containers(ContainerList::InitContainers), &self.init_containers)
             && has(pod.spec_items("volumes"), &self.volumes)
+    }
+
+    /// Whether a container of the pod was filled, and not put in.
+    pub fn has_filled(&self, list: &str, name: &str) -> bool {
+        self.replaced.contains_key(&format!("{list}/{}/image", escape(name)))
     }
 
     /// Whether nothing was put in: the pod had it all.

@@ -6,25 +6,26 @@ use serde_json::{Value, json};
 mod decide;
 mod hostile;
 mod rendering;
+mod status;
 
 /// An injector of these templates, all of which load.
-fn injector(templates: &[Value]) -> Injector {
+pub(super) fn injector(templates: &[Value]) -> Injector {
     injector_with(templates, Settings::default())
 }
 
-fn injector_with(templates: &[Value], settings: Settings) -> Injector {
+pub(super) fn injector_with(templates: &[Value], settings: Settings) -> Injector {
     let text = templates.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n");
     let loaded = TemplateSet::load(&[SourceText { origin: "test.yaml".to_owned(), text }]);
     assert!(loaded.problems.is_empty(), "{:#?}", loaded.problems);
     Injector::new(loaded.templates, settings)
 }
 
-fn template(name: &str, spec: Value) -> Value {
+pub(super) fn template(name: &str, spec: Value) -> Value {
     json!({"apiVersion": "outrigger.dev/v1alpha1", "kind": "ClusterInjectionTemplate", "metadata": {"name": name}, "spec": spec})
 }
 
 /// A template with a sidecar, a volume, a mount and a variable for the app.
-fn agent() -> Value {
+pub(super) fn agent() -> Value {
     template(
         "agent",
         json!({
@@ -38,18 +39,18 @@ fn agent() -> Value {
     )
 }
 
-fn inject(injector: &Injector, pod: &Value) -> Result<Outcome, InjectError> {
+pub(super) fn inject(injector: &Injector, pod: &Value) -> Result<Outcome, InjectError> {
     injector.inject(&Request::create_pod("demo", &pod.to_string()))
 }
 
-fn injected(injector: &Injector, pod: &Value) -> Injection {
+pub(super) fn injected(injector: &Injector, pod: &Value) -> Injection {
     match inject(injector, pod) {
         Ok(Outcome::Injected(injection)) => injection,
         other => panic!("{other:?}"),
     }
 }
 
-fn refused(injector: &Injector, pod: &Value) -> InjectError {
+pub(super) fn refused(injector: &Injector, pod: &Value) -> InjectError {
     match inject(injector, pod) {
         Err(error) => error,
         other => panic!("{other:?}"),
@@ -57,7 +58,7 @@ fn refused(injector: &Injector, pod: &Value) -> InjectError {
 }
 
 /// A pod that asks, with annotations besides.
-fn pod(asked: &str, annotations: Value) -> Value {
+pub(super) fn pod(asked: &str, annotations: Value) -> Value {
     let mut pod = json!({
         "metadata": {"name": "web", "annotations": annotations},
         "spec": {"containers": [{"name": "web", "image": "web:1"}]},

@@ -5,7 +5,8 @@
 use super::annotations::Keys;
 use super::error::{ErrorCode, InjectError, Problem};
 use super::field::quote;
-use super::merge::{escape, keys, unescape};
+use super::merge::{self, keys, unescape};
+use super::schema;
 use super::status::{Status, TemplateStatus};
 use serde_json::{Map, Value};
 
@@ -17,6 +18,9 @@ pub fn uninject(pod: &Value, domain: &str) -> Result<Option<Value>, InjectError>
     let annotation = pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(&keys.status));
     let Some(annotation) = annotation else { return Ok(None) };
     let status = annotation.as_str().and_then(Status::parse).ok_or_else(|| unreadable(&keys, annotation))?;
+    if let Some(key) = status.templates.iter().find_map(foreign_key) {
+        return Err(unreadable(&keys, &Value::from(key)));
+    }
     let mut pod = pod.clone();
     remove(&mut pod, &["annotations", &keys.status]);
     // The last goes first: what it replaced may be what an earlier one had put in.
@@ -38,6 +42,50 @@ fn unreadable(keys: &Keys, value: &Value) -> InjectError {
     InjectError::from(vec![Problem { code: ErrorCode::AnnotationInvalid, template: None, annotation, message }])
 }
 
+/// A key that the injector never writes: such a status is not ours, and could take out anything.
+fn foreign_key(template: &TemplateStatus) -> Option<&str> {
+    let added = template.added.iter().find(|key| !is_added(&segments(key)));
+    let replaced = template.replaced.iter().find(|(key, value)| !is_replaced(&segments(key), value));
+    added.or(replaced.map(|(key, _)| key)).map(String::as_str)
+}
+
+/// Whether the injector adds what stands there.
+fn is_added(segments: &[String]) -> bool {
+    match segments {
+        [map, _] if map == "labels" || map == "annotations" => true,
+        [list, _, field, ..] if list == "containers" || list == "initContainers" => field != "name",
+        [spec, field, ..] if spec == "spec" => is_pod_field(field),
+        _ => false,
+    }
+}
+
+/// Whether the injector replaces such a value there: an empty one, `auto`, or what the API server had filled in.
+fn is_replaced(segments: &[String], value: &Value) -> bool {
+    let empty = merge::holds_nothing(value);
+    match segments {
+        [all] => {
+            empty
+                && matches!(
+                    all.as_str(),
+                    "metadata" | "labels" | "annotations" | "containers" | "initContainers" | "volumes"
+                )
+        }
+        [list, _, image] if image == "image" && list.ends_with("ontainers") => value == merge::AUTO,
+        [spec, field] if spec == "spec" && matches!(field.as_str(), "priority" | "preemptionPolicy") => true,
+        [spec, field] if spec == "spec" && merge::is_filled_in(field, value) => is_pod_field(field),
+        _ => empty && is_added(segments),
+    }
+}
+
+/// Whether templates can set the field of a pod's spec.
+fn is_pod_field(field: &str) -> bool {
+    schema::template().child("spec").and_then(|spec| spec.child("pod")?.child(field)).is_some()
+}
+
+fn segments(key: &str) -> Vec<String> {
+    key.split('/').map(unescape).collect()
+}
+
 fn take_out(pod: &mut Value, template: &TemplateStatus, keys: &Keys) {
     let lists = [
         ("containers", &template.containers),
@@ -45,13 +93,13 @@ fn take_out(pod: &mut Value, template: &TemplateStatus, keys: &Keys) {
         ("volumes", &template.volumes),
     ];
     for key in template.added.iter().rev() {
-        let segments: Vec<String> = key.split('/').map(unescape).collect();
+        let segments = segments(key);
         remove(pod, &segments.iter().map(String::as_str).collect::<Vec<_>>());
     }
     for (list, names) in lists {
         for name in names {
             // A container of the pod that was only filled keeps its place.
-            if !template.replaced.contains_key(&format!("{list}/{}/image", escape(name))) {
+            if !template.has_filled(list, name) {
                 remove(pod, &[list, name]);
             }
         }
@@ -61,7 +109,7 @@ fn take_out(pod: &mut Value, template: &TemplateStatus, keys: &Keys) {
 
 fn restore(pod: &mut Value, template: &TemplateStatus) {
     for (key, value) in &template.replaced {
-        let segments: Vec<String> = key.split('/').map(unescape).collect();
+        let segments = segments(key);
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         put(pod, &segments, value);
     }

@@ -32,7 +32,10 @@ pub(super) fn check(tree: &Value, put_in: &[TemplateStatus]) -> Vec<Problem> {
         for container in items(spec, list) {
             let name = text(container, "name");
             if !seen.insert(name) && ours.contains(name) {
-                add(ErrorCode::Internal, format!("spec.{list}: the name {} stands twice", quote(name)));
+                // A container that was only filled stood twice before.
+                let filled = put_in.iter().any(|entry| entry.has_filled(list, name));
+                let code = if filled { ErrorCode::ResultInvalid } else { ErrorCode::Internal };
+                add(code, format!("spec.{list}: the name {} stands twice", quote(name)));
             }
             let loose = |mount: &&Value| !volumes.contains(text(mount, "name"));
             if ours.contains(name)

@@ -55,11 +55,19 @@ impl Writing {
 
     /// The changed tree and the operations that changed it.
     pub fn carry_out(mut self, pod: PodDocument, keys: &Keys) -> Result<(Value, Patch), InjectError> {
+        let original = if cfg!(debug_assertions) { Some(pod.tree().clone()) } else { None };
         let mut editor = Editor::new(pod.into_tree());
         let plan = std::mem::take(&mut self.plan);
         editor.apply(plan).and_then(|()| self.write_metadata(&mut editor, keys)).map_err(|misfit| internal(&misfit))?;
         let problems = validate::check(editor.tree(), &self.new);
-        if problems.is_empty() { Ok(editor.finish()) } else { Err(InjectError::from(problems)) }
+        if !problems.is_empty() {
+            return Err(InjectError::from(problems));
+        }
+        let (tree, patch) = editor.finish();
+        if let Some(original) = original {
+            check_with_second_engine(original, &patch, &tree)?;
+        }
+        Ok((tree, patch))
     }
 
     fn write_metadata(&self, editor: &mut Editor, keys: &Keys) -> Result<(), Misfit> {
@@ -102,7 +110,16 @@ fn note_empty_metadata(pod: &PodDocument, record: &mut Record) {
     }
 }
 
-fn internal(misfit: &Misfit) -> InjectError {
-    let message = misfit.to_string();
+/// Debug builds apply the patch to the original with another engine as well: the pod must be the same.
+fn check_with_second_engine(mut original: Value, patch: &Patch, tree: &Value) -> Result<(), InjectError> {
+    match json_patch::patch(&mut original, patch) {
+        Ok(()) if original == *tree => Ok(()),
+        Ok(()) => Err(internal(&"the patch gives another pod than the one that was edited")),
+        Err(error) => Err(internal(&error)),
+    }
+}
+
+fn internal(fault: &dyn std::fmt::Display) -> InjectError {
+    let message = fault.to_string();
     InjectError::from(vec![Problem { code: ErrorCode::Internal, template: None, annotation: None, message }])
 }

@@ -60,8 +60,8 @@ enum State {
     Head { since: Instant, entered: Entered },
     /// Receiving a body, or working: limited elsewhere.
     Busy { entered: Entered },
-    /// The answer is known and about to be written.
-    Answered { entered: Entered },
+    /// The answer is known and being written, which the peer holds up when it does not read.
+    Answered { since: Instant, entered: Entered },
 }
 
 /// The state of one connection, shared by the parts that see it: the bytes, the service and the driver.
@@ -87,7 +87,7 @@ impl Clock {
     /// The head of a request is complete.
     pub fn busy(&self) {
         self.change(|state, in_flight| match state {
-            State::Head { entered, .. } | State::Busy { entered } | State::Answered { entered } => {
+            State::Head { entered, .. } | State::Busy { entered } | State::Answered { entered, .. } => {
                 State::Busy { entered }
             }
             // The head came in together with the request before it.
@@ -98,15 +98,15 @@ impl Clock {
     /// The answer is known.
     pub fn answered(&self) {
         self.change(|state, _| match state {
-            State::Busy { entered } => State::Answered { entered },
+            State::Busy { entered } => State::Answered { since: Instant::now(), entered },
             other => other,
         });
     }
 
-    /// The connection has done all it can for now: what was answered is written.
-    pub fn settled(&self) {
+    /// All that was to be written has left for the peer.
+    fn flushed(&self) {
         self.change(|state, _| match state {
-            State::Answered { entered } => {
+            State::Answered { entered, .. } => {
                 drop(entered);
                 State::Idle { since: Instant::now() }
             }
@@ -117,9 +117,9 @@ impl Clock {
     /// When the connection has taken too long; `None` while we are the ones who work.
     pub fn deadline(&self, limits: &Limits) -> Option<Instant> {
         match &*self.lock() {
-            State::Idle { since } => Some(*since + limits.idle),
+            State::Idle { since } | State::Answered { since, .. } => Some(*since + limits.idle),
             State::Head { since, .. } => Some(*since + limits.head),
-            State::Busy { .. } | State::Answered { .. } => None,
+            State::Busy { .. } => None,
         }
     }
 
@@ -136,7 +136,7 @@ impl Clock {
     }
 }
 
-/// A stream that tells its clock when bytes come in.
+/// A stream that tells its clock when bytes come in, and when they all have gone out.
 pub struct Clocked<S> {
     stream: S,
     clock: Clock,
@@ -169,7 +169,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Clocked<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flush = Pin::new(&mut self.stream).poll_flush(context);
+        if matches!(flush, Poll::Ready(Ok(()))) {
+            self.clock.flushed();
+        }
+        flush
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -217,12 +221,12 @@ mod tests {
         clock.busy();
         clock.received();
         assert!(clock.deadline(&limits).is_none() && !is_none(&in_flight));
-        clock.settled();
+        clock.flushed();
         assert!(!is_none(&in_flight), "a connection that is busy stays so until it has answered");
         clock.answered();
         assert!(!is_none(&in_flight), "the answer is not written yet");
         let answered = Instant::now();
-        clock.settled();
+        clock.flushed();
         assert!(is_none(&in_flight));
         assert!(within(limits.idle, answered)(&clock, &limits));
     }

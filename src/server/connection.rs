@@ -95,7 +95,6 @@ async fn drive(connection: impl Future<Output = hyper::Result<()>>, clock: &Cloc
         if connection.as_mut().poll(context).is_ready() {
             return Poll::Ready(());
         }
-        clock.settled();
         loop {
             let Some(deadline) = clock.deadline(limits) else { return Poll::Pending };
             if deadline <= tokio::time::Instant::now() {

@@ -21,7 +21,7 @@ use crate::config::duration;
 use crate::inject::{Injector, Namespace};
 use crate::shutdown::{Lifecycle, Phase};
 use crate::telemetry::logging;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{InFlight, Metrics};
 
 /// Gives the snapshot that one request is answered with.
 pub type Snapshot = Arc<dyn Fn() -> Arc<Injector> + Send + Sync>;
@@ -48,7 +48,7 @@ struct Service {
     body_bytes: usize,
     body_time: Duration,
     lifecycle: Lifecycle,
-    large: Semaphore,
+    large: Arc<Semaphore>,
 }
 
 /// The routes of the webhook; unknown paths are 404, other methods 405.
@@ -58,20 +58,52 @@ pub fn router(webhook: Webhook, limits: &Limits, lifecycle: Lifecycle) -> Router
         body_bytes: limits.body_bytes,
         body_time: limits.body,
         lifecycle,
-        large: Semaphore::new(LARGE_AT_A_TIME),
+        large: Arc::new(Semaphore::new(LARGE_AT_A_TIME)),
     };
     Router::new().route(MUTATE_PATH, post(mutate)).with_state(Arc::new(service))
 }
 
 async fn mutate(State(service): State<Arc<Service>>, request: Request) -> Response<Body> {
-    let start = Instant::now();
-    let _in_flight = service.webhook.metrics.enter();
+    let observed = Observed::begin(&service);
     let answer = match service.receive(request).await {
         Ok(body) => service.answer(body).await,
         Err(error) => error.into(),
     };
-    service.observe(&answer.record, start.elapsed());
+    observed.end(&answer.record);
     respond(answer)
+}
+
+/// One request on its way to being counted and logged. A client that goes away ends it wherever it waits, so dropping counts.
+struct Observed<'s> {
+    service: &'s Service,
+    start: Instant,
+    is_counted: bool,
+    _in_flight: InFlight,
+}
+
+impl<'s> Observed<'s> {
+    fn begin(service: &'s Service) -> Self {
+        Self { service, start: Instant::now(), is_counted: false, _in_flight: service.webhook.metrics.enter() }
+    }
+
+    fn end(mut self, record: &Record) {
+        self.count(record);
+    }
+
+    fn count(&mut self, record: &Record) {
+        self.is_counted = true;
+        let duration = self.start.elapsed();
+        self.service.webhook.metrics.observe(record, duration);
+        logging::decision(record, duration);
+    }
+}
+
+impl Drop for Observed<'_> {
+    fn drop(&mut self) {
+        if !self.is_counted {
+            self.count(&Record::failed(ProtocolError::ClientGone));
+        }
+    }
 }
 
 impl Service {
@@ -92,9 +124,14 @@ impl Service {
             return self.review(&body);
         }
         // The semaphore is never closed.
-        let _permit = self.large.acquire().await;
+        let permit = Arc::clone(&self.large).acquire_owned().await;
         let service = Arc::clone(self);
-        let answer = tokio::task::spawn_blocking(move || service.review(&body)).await;
+        let review = move || {
+            // Held to the end of the work: that goes on when the client is gone.
+            let _permit = permit;
+            service.review(&body)
+        };
+        let answer = tokio::task::spawn_blocking(review).await;
         answer.unwrap_or_else(|_| ProtocolError::Panic.into())
     }
 
@@ -105,11 +142,6 @@ impl Service {
             admission::review(&injector, |name| (self.webhook.namespaces)(name), body)
         };
         std::panic::catch_unwind(AssertUnwindSafe(review)).unwrap_or_else(|_| ProtocolError::Panic.into())
-    }
-
-    fn observe(&self, record: &Record, duration: Duration) {
-        self.webhook.metrics.observe(record, duration);
-        logging::decision(record, duration);
     }
 }
 
@@ -159,18 +191,23 @@ fn leaves_body_unread(status: StatusCode) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use tower::ServiceExt;
 
     use super::*;
     use crate::inject::{Settings, TemplateSet};
     use crate::shutdown;
 
-    /// A webhook whose look at the namespace `bad` panics.
-    fn panicking(metrics: &Arc<Metrics>) -> Router {
+    fn with_lookup(
+        metrics: &Arc<Metrics>,
+        lookup: impl Fn(&str) -> Option<Arc<Namespace>> + Send + Sync + 'static,
+    ) -> Router {
         let injector = Arc::new(Injector::new(TemplateSet::default(), Settings::default()));
         let webhook = Webhook {
             snapshot: Arc::new(move || Arc::clone(&injector)),
-            namespaces: Arc::new(|name| if name == "bad" { panic!("about {name}") } else { None }),
+            namespaces: Arc::new(lookup),
             metrics: Arc::clone(metrics),
         };
         router(webhook, &Limits::default(), shutdown::lifecycle().1)
@@ -190,7 +227,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_the_end_of_one_request_alone() {
         let metrics = Arc::new(Metrics::new().expect("metrics"));
-        let router = panicking(&metrics);
+        let router = with_lookup(&metrics, |name| if name == "bad" { panic!("about {name}") } else { None });
         for padding in [0, 2 * LARGE] {
             for (namespace, status) in [("good", 200), ("bad", 500), ("good", 200)] {
                 let response = router.clone().oneshot(request(namespace, padding)).await.expect("an answer");
@@ -200,6 +237,35 @@ mod tests {
         let text = String::from_utf8(metrics.render().expect("text")).expect("UTF-8");
         assert!(text.contains("outrigger_admission_errors_total{code=\"panic\"} 2\n"), "{text}");
         assert!(text.contains("outrigger_admission_in_flight 0\n"), "{text}");
+    }
+
+    /// Reviews that cannot end before the gate opens, all given up by their clients.
+    #[tokio::test]
+    async fn a_client_that_is_gone_is_counted_and_frees_no_place_before_the_work_ends() {
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        let working = Arc::new(AtomicUsize::new(0));
+        let (closed, gate) = std::sync::mpsc::channel::<()>();
+        let gate = Mutex::new(gate);
+        let lookup = {
+            let working = Arc::clone(&working);
+            move |_: &str| {
+                working.fetch_add(1, Ordering::SeqCst);
+                // Waits until the other end is gone.
+                _ = gate.lock().map(|gate| gate.recv());
+                None
+            }
+        };
+        let router = with_lookup(&metrics, lookup);
+        for _ in 0..LARGE_AT_A_TIME + 2 {
+            let given_up = router.clone().oneshot(request("demo", 2 * LARGE));
+            assert!(tokio::time::timeout(Duration::from_millis(100), given_up).await.is_err());
+        }
+        let text = String::from_utf8(metrics.render().expect("text")).expect("UTF-8");
+        assert!(text.contains("outrigger_admission_errors_total{code=\"client_gone\"} 4\n"), "{text}");
+        assert!(text.contains("outrigger_admission_in_flight 0\n"), "{text}");
+        assert!(working.load(Ordering::SeqCst) <= LARGE_AT_A_TIME);
+        drop(closed);
+        assert_eq!(router.oneshot(request("demo", 2 * LARGE)).await.expect("an answer").status(), 200);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Templates in the files of a directory.
 //!
 //! Reads `*.yaml`, `*.yml` and `*.json`, not recursively, and leaves out names that start with `..`: in a mounted ConfigMap
-//! those are the generations behind the names.
+//! those are the generations behind the names. Left out too are `*.test.yaml` and the like: cases that stand beside their template.
 //! Invariant: a file that cannot be read hides no other.
 
 use std::fs::File;
@@ -51,10 +51,11 @@ fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn is_template_file(path: &Path) -> bool {
     let is_hidden_generation = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".."));
-    let has_extension =
-        path.extension().and_then(|extension| extension.to_str()).is_some_and(|found| EXTENSIONS.contains(&found));
+    let ending = |path: &Path| path.extension().and_then(|extension| extension.to_str()).map(str::to_owned);
+    let has_extension = ending(path).is_some_and(|found| EXTENSIONS.contains(&found.as_str()));
+    let is_case = path.file_stem().is_some_and(|stem| ending(Path::new(stem)).as_deref() == Some("test"));
     // A link is followed: the files of a mounted ConfigMap are links. One that leads nowhere is kept, to be reported.
-    has_extension && !is_hidden_generation && !path.is_dir()
+    has_extension && !is_case && !is_hidden_generation && !path.is_dir()
 }
 
 fn read_file(path: &Path) -> io::Result<String> {
@@ -92,7 +93,9 @@ mod tests {
     #[test]
     fn template_files_in_order_and_nothing_else() {
         let directory = tempfile::tempdir().expect("a directory");
-        for name in ["b.yaml", "a.yml", "c.json", "d.txt", "..e.yaml", "README", ".f.yaml"] {
+        for name in
+            ["b.yaml", "a.yml", "c.json", "d.txt", "..e.yaml", "README", ".f.yaml", "a.test.yaml", "b.test.json"]
+        {
             std::fs::write(directory.path().join(name), name).expect("a file");
         }
         std::fs::create_dir(directory.path().join("g.yaml")).expect("a directory");

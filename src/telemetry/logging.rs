@@ -14,7 +14,12 @@ use crate::config::{LogFormat, LogLevel};
 
 /// Installs the log for the process. A second call changes nothing: the first one holds.
 pub fn init(format: LogFormat, level: LogLevel) {
-    let builder = tracing_subscriber::fmt().with_env_filter(filter(level)).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter(level))
+        .with_writer(std::io::stderr)
+        // A line that cannot be written (a full disk, a reader that is gone) is lost. Complaining about it on the same
+        // standard error would panic, in the middle of a request.
+        .log_internal_errors(false);
     // The only way to fail is that a log is installed already.
     _ = match format {
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),

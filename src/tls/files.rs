@@ -50,7 +50,7 @@ pub(super) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Certificat
 }
 
 fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, CertificateError> {
-    std::fs::read(path).map_err(|source| CertificateError::Io { what, path: path.to_owned(), source })
+    std::fs::read(path).map_err(|error| CertificateError::Io { what, path: path.to_owned(), error })
 }
 
 pub(super) fn content(what: &'static str, path: &Path, problem: String) -> CertificateError {

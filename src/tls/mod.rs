@@ -22,8 +22,9 @@ use resolver::Resolver;
 /// What can be wrong with a certificate, naming the file.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    #[error("{what} {path:?}: {source}")]
-    Io { what: &'static str, path: PathBuf, source: std::io::Error },
+    /// The cause stands in the text and is no source besides, or whoever prints the chain says it twice.
+    #[error("{what} {path:?}: {error}")]
+    Io { what: &'static str, path: PathBuf, error: std::io::Error },
     #[error("{what} {path:?}: {problem}")]
     Content { what: &'static str, path: PathBuf, problem: String },
     #[error("certificate {certificate:?} and key {key:?} do not belong together")]

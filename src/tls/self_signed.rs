@@ -4,9 +4,9 @@
 //! Invariants: keys are readable by their owner alone, from the first byte on; a file is there whole or not at all; what does
 //! not match, is about to expire or lacks a host is made anew, the authority only when it is itself no good.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,6 +20,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
+use super::files::KEY;
 use super::{CertificateError, ServingCertificate, certified_key, expiry, files, provider};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -33,6 +34,9 @@ pub const CA_CERTIFICATE: &str = "ca.crt";
 const CA_KEY: &str = "ca.key";
 const LEAF_CERTIFICATE: &str = "tls.crt";
 const LEAF_KEY: &str = "tls.key";
+/// What `--dev` puts beside them.
+pub const SAMPLE: &str = "review.json";
+const GIT_IGNORE: &str = ".gitignore";
 
 /// The certificate that the directory holds, where it is still good tomorrow and for all of `hosts`; otherwise a new one.
 pub fn load_or_make(
@@ -47,23 +51,47 @@ pub fn load_or_make(
     }
 }
 
-/// The directory and its four files.
-struct Directory<'p>(&'p Path);
+/// The directory and its four files, which nobody else changes while this is held.
+struct Directory<'p> {
+    path: &'p Path,
+    _lock: File,
+}
 
 impl<'p> Directory<'p> {
     /// Makes the directory where it is missing, and keeps it out of git.
     fn open(path: &'p Path) -> Result<Self, CertificateError> {
-        let directory = Self(path);
         let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-        made.map_err(|source| CertificateError::Io { what: "directory", path: path.to_owned(), source })?;
-        if !directory.path(".gitignore").exists() {
-            directory.write(".gitignore", "*\n", 0o644)?;
+        // Two servers that start in one directory would mix their files.
+        let locked = made.and_then(|()| File::open(path)).and_then(|lock| lock.lock().map(|()| lock));
+        let lock = locked.map_err(|error| CertificateError::Io { what: "directory", path: path.to_owned(), error })?;
+        let directory = Self { path, _lock: lock };
+        if !directory.path(GIT_IGNORE).exists() {
+            let names = [CA_CERTIFICATE, CA_KEY, LEAF_CERTIFICATE, LEAF_KEY, SAMPLE, GIT_IGNORE].join("\n/");
+            directory.write(GIT_IGNORE, &format!("/{names}\n"), 0o644)?;
+        }
+        for key in [CA_KEY, LEAF_KEY] {
+            directory.keep_from_others(key)?;
         }
         Ok(directory)
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.path.join(name)
+    }
+
+    /// Takes a key away from its group and the rest, who may have read it: where that matters, the directory is to be removed.
+    fn keep_from_others(&self, name: &str) -> Result<(), CertificateError> {
+        let path = self.path(name);
+        let Ok(mode) = std::fs::metadata(&path).map(|file| file.permissions().mode()) else { return Ok(()) };
+        if mode & 0o077 == 0 {
+            return Ok(());
+        }
+        tracing::warn!(?path, mode = format!("{:o}", mode & 0o777), "others could read this key; its mode is now 600");
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(|error| CertificateError::Io {
+            what: KEY,
+            path,
+            error,
+        })
     }
 
     /// Whatever is wrong with the stored files, a missing one included, only means that they are made anew.
@@ -128,7 +156,7 @@ impl<'p> Directory<'p> {
         let path = self.path(name);
         let beside = self.path(&format!("{name}.{}.new", std::process::id()));
         let written = write_new(&beside, text, mode).and_then(|()| std::fs::rename(&beside, &path));
-        written.map_err(|source| CertificateError::Io { what: "file", path, source })
+        written.map_err(|error| CertificateError::Io { what: "file", path, error })
     }
 }
 
@@ -167,8 +195,6 @@ fn set_validity(params: &mut CertificateParams, now: SystemTime, life: Duration)
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn hosts(names: &[&str]) -> Vec<String> {
@@ -237,13 +263,49 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_others_can_read_are_taken_from_them() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let now = SystemTime::now();
+        let first = load(directory.path(), &["localhost"], now);
+        for name in [CA_KEY, LEAF_KEY] {
+            std::fs::set_permissions(directory.path().join(name), Permissions::from_mode(0o644)).expect("a mode");
+        }
+        assert_eq!(first, load(directory.path(), &["localhost"], now));
+        for name in [CA_KEY, LEAF_KEY] {
+            let mode = std::fs::metadata(directory.path().join(name)).expect("a file").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[test]
+    fn servers_that_start_together_share_one_certificate() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let now = SystemTime::now();
+        let found: Vec<_> = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| load(directory.path(), &["localhost"], now))).collect();
+            starts.into_iter().map(|start| start.join().expect("no panic")).collect()
+        });
+        assert!(found.iter().all(|one| *one == found[0]));
+    }
+
+    #[test]
+    fn a_file_in_place_of_the_directory_is_said_once() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let file = parent.path().join("file");
+        std::fs::write(&file, "").expect("a file");
+        let error = load_or_make(&file, &hosts(&["localhost"]), SystemTime::now()).expect_err("no directory");
+        assert!(std::error::Error::source(&error).is_none() && error.to_string().contains("file\": "), "{error}");
+    }
+
+    #[test]
     fn keys_are_for_their_owner_and_git_sees_nothing() {
         let parent = tempfile::tempdir().expect("a directory");
         let directory = parent.path().join("nested/.outrigger");
         load(&directory, &["localhost"], SystemTime::now());
         let mode = |name: &str| std::fs::metadata(directory.join(name)).expect("a file").permissions().mode() & 0o777;
         assert_eq!((mode(CA_KEY), mode(LEAF_KEY), mode("")), (0o600, 0o600, 0o700));
-        assert_eq!(std::fs::read_to_string(directory.join(".gitignore")).expect("a file"), "*\n");
+        let ignored = std::fs::read_to_string(directory.join(GIT_IGNORE)).expect("a file");
+        assert_eq!(ignored, "/ca.crt\n/ca.key\n/tls.crt\n/tls.key\n/review.json\n/.gitignore\n");
         let mut names: Vec<String> = std::fs::read_dir(&directory)
             .expect("a directory")
             .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())

@@ -259,6 +259,19 @@ fn what_is_skipped_is_said_with_its_reason() {
 }
 
 #[test]
+fn an_annotation_on_the_workload_itself_is_warned_of() {
+    let mut object = deployment("web", asking());
+    let annotations = object["spec"]["template"]["metadata"]["annotations"].take();
+    object["metadata"]["annotations"] = annotations;
+    let ran = Workspace::new().inject(&["-f", "-"], &object.to_string());
+    let warning = "warning: Deployment/web: annotation outrigger.dev/inject has no effect here; \
+                   it belongs into spec.template.metadata.annotations";
+    assert_eq!(ran.stderr.lines().next(), Some(warning));
+    assert!(ran.stderr.contains("\nDeployment/web: not_requested: "), "{}", ran.stderr);
+    assert_eq!(documents(&ran.stdout), [object]);
+}
+
+#[test]
 fn nothing_is_printed_when_one_object_is_refused_and_all_refusals_are_said() {
     let mut unknown = asking();
     unknown["metadata"]["annotations"]["outrigger.dev/inject"] = "helpr".into();

@@ -40,6 +40,37 @@ fn golden_cases_through_https() {
     run_all(|case| run_case(case, &Https, |result| same_as_offline(case, result)));
 }
 
+/// The merge-key table, a row at a time: `merge-` and the list's name, and how it merges where that is no matter of course.
+#[test]
+fn every_list_that_merges_has_its_case() {
+    let cases = case::names();
+    for (list, _) in outrigger::inject::merge::keys::TABLE {
+        let case = format!("merge-{}", kebab_case(list));
+        let detailed = format!("{case}-by-");
+        let name = cases.iter().find(|name| **name == case || name.starts_with(&detailed));
+        let name = name.unwrap_or_else(|| panic!("no case {case} or {detailed}… shows how {list} merges"));
+        let expected = case::read(name).ok().and_then(|case| case.expected).expect("a pod is expected");
+        assert!(has_merged(list, &expected), "{name}: the expected pod has no {list} with two entries");
+    }
+}
+
+fn kebab_case(name: &str) -> String {
+    name.chars().fold(String::new(), |kebab, letter| match letter.is_ascii_uppercase() {
+        true => format!("{kebab}-{}", letter.to_ascii_lowercase()),
+        false => format!("{kebab}{letter}"),
+    })
+}
+
+fn has_merged(list: &str, value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.iter().any(|(name, field)| {
+            has_merged(list, field) || (name == list && field.as_array().is_some_and(|items| items.len() > 1))
+        }),
+        Value::Array(items) => items.iter().any(|item| has_merged(list, item)),
+        _ => false,
+    }
+}
+
 /// 200 KiB in one annotation: more than a file should hold, so it is grown from a case of 4,000 characters.
 #[test]
 fn a_value_of_200_kib_is_put_in_whole() {

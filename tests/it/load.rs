@@ -56,6 +56,8 @@ fn a_template_over_256_kib_is_refused() {
     let loaded = fits(256 * 1024);
     assert!(!loaded.templates.names().contains(&"log"));
     assert!(loaded.problems.iter().any(|problem| problem.message.contains("256 KiB")), "{:?}", loaded.problems);
+    let [problem] = &load(&"#".repeat(257 * 1024)).problems[..] else { panic!("one problem is expected") };
+    assert!(problem.to_string().starts_with("log.yaml:1:1: 258 KiB are more than the 256 KiB"), "{problem}");
 }
 
 /// Flat chains nest in the parsed tree; a parser that recurses would end the process.

@@ -7,6 +7,7 @@
 
 mod case;
 mod laws;
+mod model;
 mod paths;
 mod pieces;
 mod pods;
@@ -36,6 +37,24 @@ proptest! {
         let injector = case.injector();
         if let Ok(Outcome::Injected(injection)) = case.inject(&injector, &case.pod) {
             laws_hold(&Injected::new(&case, &injector, injection), |_| true)?;
+        }
+    }
+
+    /// What is not injected has reasons; what is refused has one line that anybody's terminal may show.
+    #[test]
+    fn every_other_verdict_says_why(case in cases()) {
+        match case.inject(&case.injector(), &case.pod) {
+            Ok(Outcome::Injected(injection)) => prop_assert!(injection.warnings.iter().all(|text| is_one_line(text))),
+            Ok(Outcome::Skipped(skip)) => {
+                prop_assert!(!skip.reasons.is_empty() || !skip.errors.is_empty(), "skipped without a reason");
+                prop_assert!(skip.errors.len() <= skip.warnings.len(), "an error became no warning: {skip:?}");
+                prop_assert!(skip.warnings.iter().all(|text| is_one_line(text)), "{skip:?}");
+            }
+            Err(error) => {
+                prop_assert!(is_one_line(&error.to_string()), "{error:?}");
+                prop_assert!(error.blame() != Blame::Injector, "a fault of ours: {error}");
+                prop_assert!(error.problems().iter().all(|problem| !problem.message.is_empty()), "{error:?}");
+            }
         }
     }
 
@@ -91,6 +110,10 @@ proptest! {
         let expected = with(MARK)?.map(|pod| substitute(pod, MARK, &text));
         prop_assert_eq!(expected, with(&text)?);
     }
+}
+
+fn is_one_line(text: &str) -> bool {
+    !text.trim().is_empty() && !text.chars().any(char::is_control)
 }
 
 fn laws_hold(injected: &Injected<'_>, which: impl Fn(&str) -> bool) -> Result<(), TestCaseError> {

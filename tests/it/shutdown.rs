@@ -138,6 +138,54 @@ fn the_printed_line_works_when_pasted() {
     }
 }
 
+/// A full disk, or a log collector that died, costs the log and nothing else.
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut process = Process::start_without_log(directory.path(), &[&["serve", "--dev"], &ANY_PORTS[..]].concat());
+    eventually("the line", || process.stdout().contains("/mutate'\n"));
+    let printed = process.stdout();
+    let address = printed.split("https://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
+    let ca = std::fs::read(directory.path().join(".outrigger/ca.crt")).expect("an authority");
+    let address = address.parse().expect("an address");
+    let mut client = Client::connect(address, Arc::new(client_config(&ca))).expect("a connection");
+    for asked in ["log-collector", "nothing-known"] {
+        let body = review(&pod(&json!({"outrigger.dev/inject": asked}))).to_string();
+        assert_eq!(client.post(body.as_bytes()).status, 200);
+    }
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0));
+}
+
+/// An answer that is larger than what sockets hold is in flight until its reader has it.
+#[test]
+fn an_answer_that_is_being_read_is_finished() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(directory.path().join("t")).expect("a directory");
+    let value = "x".repeat(200_000);
+    let template = format!(
+        "apiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {{name: large}}\nspec:\n  app: {{env: [{{name: X, value: {value}}}]}}\n"
+    );
+    std::fs::write(directory.path().join("t/large.yaml"), template).expect("a file");
+    let mut process = dev(directory.path(), &["--templates=t"]);
+    let ca = std::fs::read(directory.path().join(".outrigger/ca.crt")).expect("an authority");
+    let mut client = Client::connect(address(&process, "webhook"), Arc::new(client_config(&ca))).expect("a connection");
+    let mut object = pod(&json!({"outrigger.dev/inject": "large"}));
+    object["spec"]["containers"] =
+        (0..60).map(|n| json!({"name": format!("c{n}"), "image": "registry.example/web"})).collect();
+    let body = review(&object).to_string();
+    let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    client.send(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).expect("sent");
+    process.wait_for_log("result=\"injected\"");
+    process.signal("TERM");
+    process.wait_for_log("shutting down");
+    pause(Duration::from_millis(300));
+    assert!(process.is_running(), "{}", process.stderr());
+    let response = client.receive().expect("the whole answer");
+    assert_eq!(response.json()["response"]["auditAnnotations"]["result"], "injected");
+    assert_eq!(process.wait().code(), Some(0));
+}
+
 #[test]
 fn a_port_in_use_is_one_clear_line() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -146,9 +194,10 @@ fn a_port_in_use_is_one_clear_line() {
     for (flag, other, name) in [("listen", "admin-listen", "webhook"), ("admin-listen", "listen", "admin")] {
         let stderr =
             refused(directory.path(), &["--dev", &format!("--{flag}={address}"), &format!("--{other}=127.0.0.1:0")]);
-        let last = stderr.lines().last().unwrap_or_default();
+        let lines: Vec<&str> = stderr.lines().collect();
+        let [line] = lines.as_slice() else { panic!("{stderr}") };
         for part in [format!("cannot listen on {address} ({name})"), "in use".to_owned(), format!("--{flag}")] {
-            assert!(last.contains(&part), "{part:?} is missing in {last:?}");
+            assert!(line.contains(&part), "{part:?} is missing in {line:?}");
         }
     }
 }
@@ -244,6 +293,21 @@ fn every_wrong_setting_is_listed() {
         stderr.contains("--listen: \"x\": expected ADDRESS:PORT") && stderr.contains("--log-level: \"loud\": expected"),
         "{stderr}"
     );
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_not_passed_over() {
+    use std::os::unix::ffi::OsStrExt;
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = Command::new(env!("CARGO_BIN_EXE_outrigger"))
+        .args(["serve", "--dev"])
+        .current_dir(directory.path())
+        .env("OUTRIGGER_LISTEN", std::ffi::OsStr::from_bytes(b"127.0.0.1:9443\xff"))
+        .output()
+        .expect("the binary starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("OUTRIGGER_LISTEN: \"127.0.0.1:9443\u{fffd}\": expected ADDRESS:PORT"), "{stderr}");
 }
 
 const CANARY: &str = "s3cr3t-canary";

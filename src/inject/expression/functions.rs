@@ -3,7 +3,6 @@
 //! No environment, file, clock, random number or network.
 
 use super::{bound, replaced, rewrite};
-use crate::inject::field::quote;
 use crate::inject::quantity::Quantity;
 use cel::common::types::{CelOptional, MAP_TYPE, NULL_TYPE};
 use cel::extractors::{Arguments, This};
@@ -71,8 +70,7 @@ fn mul(quantity: Arc<String>, factor: Value) -> ResolveResult {
 }
 
 fn parse(function: &str, text: &str) -> Result<Quantity, ExecutionError> {
-    Quantity::parse(text)
-        .map_err(|expected| ExecutionError::function_error(function, format!("{} {expected}", quote(text))))
+    Quantity::parse(text).map_err(|expected| ExecutionError::function_error(function, format!("the text {expected}")))
 }
 
 /// `min(a, b)`: of quantities as text, else as CEL has it for numbers and lists.

@@ -16,7 +16,7 @@ mod replaced;
 mod rewrite;
 mod survey;
 
-use crate::inject::field::one_line;
+use crate::inject::field::{one_line, quote};
 use cel::common::ast::IdedExpr;
 use cel::parser::Parser;
 use cel::{ExecutionError, Value};
@@ -121,14 +121,21 @@ impl Expression {
     }
 }
 
-/// What a function says of its arguments, without the whole value of the pod that the interpreter's own functions print.
+/// What a function says of its arguments, without the values of the pod that the libraries' functions print, whole or in
+/// single quotes: an expression that fails is the template's fault, and such an answer ends up in the logs of API servers.
 fn of_function(function: &str, message: &str) -> String {
-    let of_value = ["cannot convert ", "cannot determine the size of "].iter().any(|start| message.starts_with(start));
-    let message = if of_value { "cannot take a value of this type" } else { message };
+    let of_value = ["cannot convert ", "cannot determine the size of ", "Parsing Error"]
+        .iter()
+        .any(|start| message.starts_with(start));
+    let message = if of_value { "cannot take this value" } else { before_quote(message) };
     if function == bound::NAME {
         return one_line(message, MAX_MESSAGE);
     }
     format!("{}: {}", function.trim_start_matches('@'), one_line(message, MAX_MESSAGE))
+}
+
+fn before_quote(message: &str) -> &str {
+    message.split_once('\'').map_or(message, |(before, _)| before.trim_end())
 }
 
 /// Parses on a thread with a large stack and gives back only trees that are safe to walk on a small one.
@@ -144,7 +151,8 @@ fn parse(source: &str) -> Result<IdedExpr, String> {
 }
 
 fn parse_here(source: &str) -> Result<IdedExpr, String> {
-    let mut tree = Parser::new().enable_optional_syntax(true).parse(source).map_err(|errors| describe(&errors))?;
+    let mut tree =
+        Parser::new().enable_optional_syntax(true).parse(source).map_err(|errors| describe(source, &errors))?;
     rewrite::rewrite(&mut tree);
     let depth = survey::depth(&tree);
     if depth > MAX_DEPTH {
@@ -157,9 +165,18 @@ fn parse_here(source: &str) -> Result<IdedExpr, String> {
     Ok(tree)
 }
 
-fn describe(errors: &cel::ParseErrors) -> String {
-    let first = errors.errors.first().map_or_else(|| "syntax error".to_owned(), |error| error.msg.clone());
-    format!("not a CEL expression: {}", one_line(&first, MAX_MESSAGE))
+fn describe(source: &str, errors: &cel::ParseErrors) -> String {
+    let first = errors.errors.first().map_or("syntax error", |error| error.msg.as_str());
+    format!("{} is not a CEL expression: {}", quote(source), one_line(&in_words(first), MAX_MESSAGE))
+}
+
+/// The parser's message without the names of its tokens: what it found says more than all that could have stood there.
+fn in_words(message: &str) -> String {
+    let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
+    let found = ["mismatched input ", "extraneous input "].iter().find_map(|start| message.strip_prefix(start));
+    let found =
+        found.and_then(|found| found.rsplit_once(" expecting ")).map(|(found, _)| format!("unexpected {found}"));
+    found.unwrap_or_else(|| message.to_owned()).replace("'<EOF>'", "end")
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 //! text than [`MAX_TEXT_BYTES`], whatever a pod says.
 
 use super::{bound, rewrite};
-use crate::inject::field::quote;
 use crate::inject::quantity::Quantity;
 use cel::extractors::{Arguments, This};
 use cel::{Context, ExecutionError, ResolveResult, Value};
@@ -198,7 +197,7 @@ fn compile(function: &str, pattern: &str) -> Result<Regex, ExecutionError> {
             regex::Error::CompiledTooBig(_) => "is too large a regular expression",
             _ => "is no regular expression",
         };
-        ExecutionError::function_error(function, format!("{} {reason}", quote(pattern)))
+        ExecutionError::function_error(function, format!("the pattern {reason}"))
     })
 }
 
@@ -211,7 +210,7 @@ fn is_quantity(text: Text) -> ResolveResult {
 fn quantity(text: Text) -> ResolveResult {
     match Quantity::parse(&text) {
         Ok(quantity) => Ok(string(quantity.to_string())),
-        Err(expected) => Err(ExecutionError::function_error("quantity", format!("{} {expected}", quote(&text)))),
+        Err(expected) => Err(ExecutionError::function_error("quantity", format!("the text {expected}"))),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::scope::Root;
 use super::{functions, rewrite};
-use crate::inject::field::nearest;
+use crate::inject::field::{listed, nearest};
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use std::collections::BTreeSet;
 
@@ -149,12 +149,26 @@ impl<'a> Surveyor<'a> {
             return Err(unknown("variable", name, Root::ALL.iter().map(|root| root.name())));
         };
         if let (Root::Params, Some(parameter)) = (root, path.first())
-            && !self.parameters.contains(&parameter.as_str())
+            && !self.is_declared(parameter)
         {
-            return Err(unknown("parameter", parameter, self.parameters.iter().copied()));
+            return Err(unknown_parameter(parameter, self.parameters));
         }
         self.reads.0.insert((root, path));
         Ok(())
+    }
+
+    /// A declaration without a name that can be read is reported itself, and may be the one that is meant.
+    fn is_declared(&self, parameter: &str) -> bool {
+        self.parameters.iter().any(|name| name.is_empty() || *name == parameter)
+    }
+}
+
+fn unknown_parameter(name: &str, declared: &[&str]) -> String {
+    let message = unknown("parameter", name, declared.iter().copied());
+    match declared {
+        [] => format!("{message}; the template declares none"),
+        _ if nearest(name, declared.iter().copied()).is_some() => message,
+        _ => format!("{message}; the template declares {}", listed(declared)),
     }
 }
 

@@ -11,6 +11,7 @@ mod library;
 mod limits;
 mod order;
 mod placeholders;
+mod replaced;
 mod stack;
 mod values;
 

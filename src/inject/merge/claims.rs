@@ -1,7 +1,7 @@
 //! Who wants what under which key: conflicts between templates, and between a template and the pod.
 
 use super::keys::MergeKey;
-use super::{Planner, equal};
+use super::{Planner, equal, keys};
 use crate::inject::field::{one_line, quote};
 use crate::inject::template::spec::OnConflict;
 use serde_json::Value;
@@ -56,18 +56,21 @@ impl<'a> Claims<'a> {
 impl Planner<'_> {
     /// Whether `wanted` is to be put in under `place`: not when it is there already, or when that is a conflict.
     pub(super) fn claim(&mut self, owner: usize, place: &str, wanted: &Value, existing: Option<&Value>) -> bool {
-        if let Some((first, other)) = self.claims.claims.get(place) {
-            if !equal::same(wanted, other) {
-                let (first, other) = (*first, other.clone());
-                self.conflict_of_templates(first, owner, place, &other, wanted);
-            }
+        let earlier = self.claims.claims.get(place);
+        if let Some((first, other)) = earlier
+            && !equal::same(wanted, other)
+        {
+            let (first, other) = (*first, other.clone());
+            self.conflict_of_templates(first, owner, place, &other, wanted);
             return false;
         }
+        let is_first = earlier.is_none();
         // A single template meets no other.
-        if self.candidates.len() > 1 {
+        if is_first && self.candidates.len() > 1 {
             self.claims.claims.insert(place.to_owned(), (owner, wanted.clone()));
         }
-        let Some(existing) = existing else { return true };
+        let Some(existing) = existing else { return is_first };
+        // Templates that agree may still differ in what becomes of the pod's own value.
         if !equal::same(wanted, existing) {
             self.conflict_with_pod(owner, place, wanted, existing);
         }
@@ -133,7 +136,6 @@ fn shown_or_nothing(value: Option<&Value>) -> String {
 }
 
 fn shown(value: &Value) -> String {
-    const LONGEST: usize = 80;
     match value {
         Value::String(text) => quote(text),
         // An environment variable: the name stands in the place already.
@@ -144,11 +146,25 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// A place as a message shows it: names of the pod are whatever its author wrote.
-fn shown_place(place: &str) -> String {
-    const LONGEST: usize = 160;
-    one_line(&unescape(place), LONGEST)
+/// A place for people: `containers/web/env/MODE` as `containers[web].env[MODE]`. Names of the pod are whatever its author wrote.
+pub(super) fn shown_place(place: &str) -> String {
+    let mut shown = String::new();
+    let mut names_key = false;
+    for segment in place.split('/').map(unescape) {
+        let text = one_line(&segment, LONGEST);
+        match (names_key, shown.is_empty()) {
+            (true, _) => shown.push_str(&format!("[{text}]")),
+            (false, true) => shown.push_str(&text),
+            (false, false) => shown.push_str(&format!(".{text}")),
+        }
+        let free = matches!(segment.as_str(), "labels" | "annotations" | "nodeSelector");
+        names_key = !names_key && (free || keys::of(&segment).is_some());
+    }
+    shown
 }
+
+/// Longest part of a place or value that is shown, in characters.
+const LONGEST: usize = 80;
 
 /// A key as one segment of a place, escaped as in JSON Pointer.
 pub fn escape(segment: &str) -> String {

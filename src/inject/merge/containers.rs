@@ -1,7 +1,7 @@
 //! Sidecars and init containers: whether the pod has them, where they go, and `image: auto` overrides.
 
-use super::claims::escape;
-use super::{Edit, Parties, Planner, Record, harden, keys};
+use super::claims::{escape, shown_place};
+use super::{Edit, Owner, Parties, Planner, Record, harden, keys};
 use crate::inject::NativeSidecars;
 use crate::inject::field::quote;
 use crate::inject::overlay::text;
@@ -64,8 +64,9 @@ impl<'a> Placement<'a> {
     }
 
     /// Everything that is to be inserted.
-    pub fn new_containers(&self) -> impl Iterator<Item = &Value> {
-        [&self.init_containers, &self.containers].into_iter().flat_map(Arrangement::new_containers)
+    pub fn new_containers(&self) -> impl Iterator<Item = (ContainerList, &Value)> {
+        let lists = [&self.init_containers, &self.containers].into_iter();
+        lists.flat_map(|arrangement| arrangement.new_containers().map(|container| (arrangement.list, container)))
     }
 
     /// Insertions in the order in which they are to be carried out.
@@ -129,20 +130,17 @@ impl<'a> Planner<'a> {
     pub(super) fn containers(&mut self, owner: usize) {
         let candidate = &self.candidates[owner];
         let placement = &candidate.template.placement;
-        let native = placement.sidecars == SidecarKind::Native && self.native == NativeSidecars::Supported;
+        let native =
+            placement.sidecars == SidecarKind::Native && self.surroundings.native_sidecars == NativeSidecars::Supported;
         let (list, default) = if native {
             (ContainerList::InitContainers, Order::First)
         } else {
             (ContainerList::Containers, Order::Last)
         };
-        if !native
-            && self.native == NativeSidecars::Unsupported
-            && !candidate.overlay.sidecars.is_empty()
-            && self.pod.is_owned_by_job()
-        {
+        if !native && !candidate.overlay.sidecars.is_empty() && self.surroundings.owner == Owner::Job {
             let name = quote(&candidate.template.name);
             self.plan.warnings.push(format!(
-                "a Job owns the pod, and without native sidecars it never completes beside those of template {name}"
+                "a Job owns the pod, and beside the plain sidecars of template {name} it never completes"
             ));
         }
         for sidecar in &candidate.overlay.sidecars {
@@ -181,13 +179,13 @@ impl<'a> Planner<'a> {
                     let wanted = self.hardened(owner, wanted);
                     self.claim(owner, &claimed, &wanted, Some(existing));
                 } else {
-                    let place = format!("{}/{}", found_list.field(), escape(&name));
+                    let place = shown_place(&format!("{}/{}", found_list.field(), escape(&name)));
                     self.conflict_of_lists(owner, &place, list);
                 }
             }
             Some(None) => {
                 let message = format!(
-                    "ephemeralContainers/{name}: the pod has an ephemeral container of this name, template {} wants one in {}",
+                    "ephemeralContainers[{name}]: the pod has an ephemeral container of this name, template {} wants one in {}",
                     quote(&self.candidates[owner].template.name),
                     list.field()
                 );
@@ -198,7 +196,7 @@ impl<'a> Planner<'a> {
 
     fn hardened(&self, owner: usize, mut container: Value) -> Value {
         if self.candidates[owner].template.hardened {
-            harden::harden(&mut container, self.os);
+            harden::harden(&mut container, self.surroundings.os);
         }
         container
     }

@@ -19,7 +19,7 @@ fn same_field(field: &str, wanted: &Value, found: &Value) -> bool {
         (Value::Object(wanted), Value::Object(found)) => same_object(field, wanted, found),
         (Value::Array(wanted), Value::Array(found)) => same_list(field, wanted, found),
         (Value::Number(a), Value::Number(b)) => a == b || (a.as_f64() == b.as_f64() && a.is_f64() != b.is_f64()),
-        _ => wanted == found || same_quantity(field, wanted, found),
+        _ => wanted == found || same_quantity(field, wanted, found) || same_path(field, wanted, found),
     }
 }
 
@@ -34,7 +34,10 @@ fn same_object(parent: &str, wanted: &Map<String, Value>, found: &Map<String, Va
         None => is_absent(parent, key, value) || is_default(parent, key, value, wanted),
     });
     kept && found.iter().all(|(key, value)| {
-        wanted.contains_key(key) || is_absent(parent, key, value) || is_default(parent, key, value, wanted)
+        wanted.contains_key(key)
+            || is_absent(parent, key, value)
+            || is_default(parent, key, value, wanted)
+            || is_only_token(key, value)
     })
 }
 
@@ -52,12 +55,16 @@ fn with_default_requests(resources: &Map<String, Value>) -> Map<String, Value> {
 }
 
 fn same_list(field: &str, wanted: &[Value], found: &[Value]) -> bool {
-    let token =
-        |item: &&Value| field == "volumeMounts" && item.get("mountPath").and_then(Value::as_str) == Some(TOKEN_PATH);
-    let wants_token = wanted.iter().any(|item| token(&item));
+    let token = |item: &Value| field == "volumeMounts" && is_token_mount(item);
+    let wants_token = wanted.iter().any(token);
     let mut found = found.iter().filter(|item| wants_token || !token(item));
     let all = wanted.iter().all(|item| found.next().is_some_and(|other| same_field(field, item, other)));
     all && found.next().is_none()
+}
+
+/// Whether all that a container mounts is the token that admission gave it.
+fn is_only_token(field: &str, value: &Value) -> bool {
+    field == "volumeMounts" && value.as_array().is_some_and(|mounts| mounts.iter().all(is_token_mount))
 }
 
 /// Two spellings of one quantity, in the fields that hold quantities.
@@ -66,7 +73,9 @@ fn same_quantity(field: &str, wanted: &Value, found: &Value) -> bool {
 }
 
 /// Fields for which false and 0 are said, not left out: pointers in Kubernetes' Go types. So is all of a securityContext.
-const SAID: [&str; 5] = [
+const SAID: [&str; 7] = [
+    "defaultMode",
+    "mode",
     "tolerationSeconds",
     "terminationGracePeriodSeconds",
     "automountServiceAccountToken",
@@ -77,7 +86,21 @@ const SAID: [&str; 5] = [
 /// Whether the field might as well not be there.
 fn is_absent(parent: &str, key: &str, value: &Value) -> bool {
     let said = parent == "securityContext" || SAID.contains(&key);
-    is_empty(value) && !(said && matches!(value, Value::Bool(_) | Value::Number(_)))
+    match value {
+        Value::Bool(_) | Value::Number(_) if said => false,
+        // An empty selector selects everything, an absent one nothing.
+        Value::Object(_) if matches!(key, "labelSelector" | "namespaceSelector") => false,
+        _ => is_empty(value),
+    }
+}
+
+/// A path with and without a slash at its end.
+fn same_path(field: &str, wanted: &Value, found: &Value) -> bool {
+    matches!(field, "mountPath" | "devicePath")
+        && match (wanted.as_str(), found.as_str()) {
+            (Some(wanted), Some(found)) => keys::clean_path(wanted) == keys::clean_path(found),
+            _ => false,
+        }
 }
 
 /// What Go leaves out when it writes JSON.

@@ -26,6 +26,8 @@ use std::collections::HashMap;
 pub use apply::{Editor, Misfit};
 use claims::Claims;
 pub use claims::{Conflict, Parties, escape, unescape};
+pub use containers::AUTO;
+pub use pod_fields::is_filled_in;
 
 /// A template that is to be put in, rendered for this pod.
 pub struct Candidate<'a> {
@@ -81,15 +83,30 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
+/// What decides about placement and hardening besides the pod's lists.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings {
+    pub native_sidecars: NativeSidecars,
+    pub os: OperatingSystem,
+    pub owner: Owner,
+}
+
+/// What a pod belongs to, as far as it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Its pods are to complete.
+    Job,
+    Other,
+}
+
 /// Plans the merge of all candidates into the pod, which may have had templates put in already.
 pub fn plan(
     pod: &PodDocument,
     status: &[TemplateStatus],
     candidates: &[Candidate<'_>],
-    native: NativeSidecars,
-    os: OperatingSystem,
+    surroundings: Surroundings,
 ) -> Plan {
-    let mut planner = Planner::new(pod, status, candidates, native, os);
+    let mut planner = Planner::new(pod, status, candidates, surroundings);
     for owner in 0..candidates.len() {
         planner.volumes(owner);
         planner.app(owner);
@@ -100,12 +117,21 @@ pub fn plan(
     planner.finish()
 }
 
+/// Whether a value is null, an empty list or an empty map.
+pub fn holds_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
 struct Planner<'a> {
     pod: &'a PodDocument,
     status: &'a [TemplateStatus],
     candidates: &'a [Candidate<'a>],
-    native: NativeSidecars,
-    os: OperatingSystem,
+    surroundings: Surroundings,
     claims: Claims<'a>,
     plan: Plan,
     /// Positions of the edits that append, by list.
@@ -118,16 +144,14 @@ impl<'a> Planner<'a> {
         pod: &'a PodDocument,
         status: &'a [TemplateStatus],
         candidates: &'a [Candidate<'a>],
-        native: NativeSidecars,
-        os: OperatingSystem,
+        surroundings: Surroundings,
     ) -> Self {
         let plan = Plan { records: vec![Record::default(); candidates.len()], ..Plan::default() };
         Self {
             pod,
             status,
             candidates,
-            native,
-            os,
+            surroundings,
             claims: Claims::default(),
             plan,
             appends: HashMap::new(),
@@ -216,13 +240,9 @@ impl<'a> Planner<'a> {
 
     /// Remembers a list or map that was there but empty, so that taking things out again leaves it as it was.
     fn touch(&mut self, owner: usize, place: &str, found: Option<&Value>) {
-        let empty = match found {
-            Some(Value::Null) => true,
-            Some(Value::Array(items)) => items.is_empty(),
-            Some(Value::Object(fields)) => fields.is_empty(),
-            _ => false,
-        };
-        if let (true, Some(value)) = (empty && self.claims.touch(place), found) {
+        if let Some(value) = found.filter(|value| holds_nothing(value))
+            && self.claims.touch(place)
+        {
             self.plan.records[owner].replaced.insert(place.to_owned(), value.clone());
         }
     }
@@ -262,3 +282,6 @@ impl<'a> Planner<'a> {
         self.plan
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,8 +67,10 @@ impl<'a> Planner<'a> {
         if self.pod.spec_field("priority").is_some_and(|priority| *priority != 0) {
             return;
         }
+        // Another policy than the usual one is the author's own.
+        let computed = |key: &str, value: &Value| key == "priority" || value == "PreemptLowerPriority";
         for key in ["priority", "preemptionPolicy"] {
-            if let Some(old) = self.pod.spec_field(key) {
+            if let Some(old) = self.pod.spec_field(key).filter(|old| computed(key, old)) {
                 self.plan.records[owner].replaced.insert(format!("spec/{key}"), old.clone());
                 self.plan.edits.push(Edit::Remove { object: "/spec".to_owned(), key: key.to_owned() });
             }
@@ -77,7 +79,7 @@ impl<'a> Planner<'a> {
 }
 
 /// What the API server has filled in before admission: it counts as unset.
-fn is_filled_in(field: &str, value: &Value) -> bool {
+pub fn is_filled_in(field: &str, value: &Value) -> bool {
     match field {
         "terminationGracePeriodSeconds" => *value == 30,
         "dnsPolicy" => value == "ClusterFirst",

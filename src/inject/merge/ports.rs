@@ -17,11 +17,13 @@ struct Port<'v> {
     protocol: &'v str,
     name: &'v str,
     host: Option<i64>,
+    host_ip: &'v str,
 }
 
 impl Planner<'_> {
     pub(super) fn check_ports(&mut self) {
-        let brought: Vec<&Value> = self.placement.new_containers().collect();
+        let brought = self.placement.new_containers().filter(|(list, container)| runs_along(container, *list));
+        let brought: Vec<&Value> = brought.map(|(_, container)| container).collect();
         let filled = self.filled_ports();
         if brought.iter().all(|container| items(container, "ports").is_empty()) && filled.is_empty() {
             return;
@@ -89,6 +91,7 @@ impl<'v> Port<'v> {
             protocol: port.get("protocol").and_then(Value::as_str).unwrap_or("TCP"),
             name: text(port, "name"),
             host: port.get("hostPort").and_then(Value::as_i64).filter(|port| *port != 0),
+            host_ip: text(port, "hostIP"),
         }
     }
 }
@@ -111,7 +114,18 @@ fn find(ports: &[Port<'_>], templates: &[&str], host_network: bool) -> Vec<(Part
     let mut conflicts = Vec::new();
     let mut numbers: HashMap<(i64, &str), &Port<'_>> = HashMap::new();
     let mut names: HashMap<&str, &Port<'_>> = HashMap::new();
+    let mut hosts: HashMap<(i64, &str, &str), &Port<'_>> = HashMap::new();
     for port in ports {
+        if let Some(host) = port.host {
+            match hosts.get(&(host, port.protocol, port.host_ip)) {
+                Some(other) if other.container != port.container => {
+                    let what = format!("hostPort {host}/{}", port.protocol);
+                    conflicts.extend(between(&what, other, port, templates));
+                }
+                Some(_) => {}
+                None => drop(hosts.insert((host, port.protocol, port.host_ip), port)),
+            }
+        }
         match numbers.get(&(port.number, port.protocol)) {
             Some(other) if other.container != port.container => {
                 let what = format!("port {}/{}", port.number, port.protocol);

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{Kind, SchemaRef};
 use crate::inject::{
-    field::{FieldError, FieldPath, quote},
+    field::{FieldError, FieldPath, listed, quote},
     quantity::Quantity,
 };
 
@@ -106,8 +106,13 @@ impl Checker {
 
     fn unknown(&mut self, schema: SchemaRef<'_>, name: &str, trail: &Trail<'_>) {
         let finding = FieldError::new(trail.path(), "unknown field").near(name, schema.field_names());
-        let findings = if schema.is_strict() { &mut self.findings.errors } else { &mut self.findings.warnings };
-        findings.push(finding);
+        if schema.is_strict() {
+            let fields = || format!("expected {}", listed(&schema.field_names().collect::<Vec<_>>()));
+            let hint = finding.hint.or_else(|| Some(fields()));
+            self.findings.errors.push(FieldError { hint, ..finding });
+        } else {
+            self.findings.warnings.push(finding);
+        }
     }
 
     fn map(&mut self, schema: SchemaRef<'_>, members: &Map<String, Value>, trail: &Trail<'_>) {
@@ -157,18 +162,19 @@ fn wrong_type(kind: Kind, value: &Value) -> String {
         Kind::Any => "anything",
     };
     let advice = match value {
-        Value::Number(_) | Value::Bool(_) if kind == Kind::String => format!("; write \"{value}\""),
+        // What stands in the text may be spelt otherwise (`1.10`, `0644`, `y`), so no spelling is proposed.
+        Value::Number(_) | Value::Bool(_) if kind == Kind::String => "; put it in quotes".to_owned(),
         Value::String(text) if takes_unquoted(kind, text) => format!("; write {text} without quotes"),
         _ => String::new(),
     };
     format!("expected {expected}, found {}{advice}", found(value))
 }
 
-/// Whether the text is right but for its quotes.
+/// Whether the text is right but for its quotes, and means the same without them: `0644` would be octal.
 fn takes_unquoted(kind: Kind, text: &str) -> bool {
     match kind {
-        Kind::Integer => text.parse::<i64>().is_ok(),
-        Kind::Number => text.parse::<f64>().is_ok_and(f64::is_finite),
+        Kind::Integer => text.parse().is_ok_and(|number: i64| number.to_string() == text),
+        Kind::Number => text.parse().is_ok_and(|number: f64| number.to_string() == text),
         Kind::Boolean => matches!(text, "true" | "false"),
         _ => false,
     }
@@ -233,11 +239,11 @@ mod tests {
             errors,
             [
                 "spec.sidecars[0].args: expected a list, found the string \"x\"",
-                "spec.sidecars[0].env[0].value: expected a string, found the integer 8080; write \"8080\"",
-                "spec.sidecars[0].env[1].value: expected a string, found the boolean true; write \"true\"",
+                "spec.sidecars[0].env[0].value: expected a string, found the integer 8080; put it in quotes",
+                "spec.sidecars[0].env[1].value: expected a string, found the boolean true; put it in quotes",
                 "spec.sidecars[0].env[2].name: required field is missing",
                 "spec.sidecars[0].env[3].name: required field is missing",
-                "spec.sidecars[0].image: expected a string, found the integer 7; write \"7\"",
+                "spec.sidecars[0].image: expected a string, found the integer 7; put it in quotes",
                 "spec.sidecars[0].livenessProbe.httpGet.port: expected an integer or a string, found the number 1.5",
                 "spec.sidecars[0].ports[0].containerPort: expected an integer, found the string \"80\"; write 80 without quotes",
                 "spec.sidecars[0].ports[1].containerPort: expected an integer, found the number 80.0",
@@ -256,6 +262,17 @@ mod tests {
                 "spec.sidecars[0].livenessProbe.httpget: unknown field; did you mean \"httpGet\"?",
             ]
         );
+    }
+
+    #[test]
+    fn no_advice_changes_what_is_meant() {
+        let advice = |value: Value| errors(container(), &json!({"name": "a", "image": value})).remove(0);
+        assert_eq!(
+            advice(json!(1.1)),
+            "spec.sidecars[0].image: expected a string, found the number 1.1; put it in quotes"
+        );
+        let errors = errors(container(), &json!({"name": "a", "ports": [{"containerPort": "0644"}]}));
+        assert_eq!(errors, ["spec.sidecars[0].ports[0].containerPort: expected an integer, found the string \"0644\""]);
     }
 
     #[test]
@@ -308,7 +325,7 @@ mod tests {
 
     #[derive(JsonSchema)]
     #[serde(deny_unknown_fields)]
-    #[allow(dead_code)]
+    #[expect(dead_code, reason = "only the schema is made of it")]
     struct Strict {
         name: String,
         inner: Option<Box<Strict>>,

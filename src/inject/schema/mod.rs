@@ -256,7 +256,7 @@ mod tests {
 
     #[derive(JsonSchema)]
     #[serde(deny_unknown_fields, rename_all = "camelCase")]
-    #[allow(dead_code)]
+    #[expect(dead_code, reason = "only the schema is made of it")]
     struct Template {
         name: String,
         count: Option<u16>,
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[derive(JsonSchema)]
-    #[allow(dead_code)]
+    #[expect(dead_code, reason = "only the schema is made of it")]
     enum OnError {
         /// Documented variants become `oneOf`.
         Reject,
@@ -278,7 +278,7 @@ mod tests {
 
     #[derive(JsonSchema)]
     #[serde(untagged)]
-    #[allow(dead_code)]
+    #[expect(dead_code, reason = "only the schema is made of it")]
     enum Order {
         Name(String),
         Before { before: String },

@@ -46,6 +46,8 @@ pub struct Template {
     reads: Reads,
     /// The rendering with all defaults, when nothing but parameters is read: most pods set none.
     rendered: Option<Overlay>,
+    /// Names of all containers, as far as no pod has a say in them.
+    container_names: Vec<String>,
 }
 
 /// Which pods may have the template.
@@ -62,6 +64,8 @@ pub struct Matching {
 pub struct Condition {
     pub expression: Expression,
     pub message: String,
+    /// Whether it holds for every pod that sets no parameter.
+    pub holds_by_default: bool,
 }
 
 /// The parts that are rendered.
@@ -118,6 +122,7 @@ impl Template {
             body: parts.body,
             reads,
             rendered: None,
+            container_names: Vec::new(),
         };
         template.render_with_defaults(&mut errors);
         if errors.is_empty() { Ok(Some(template)) } else { Err(errors) }
@@ -133,6 +138,11 @@ impl Template {
         self.rendered.as_ref()
     }
 
+    /// Names of the containers that the template brings.
+    pub fn container_names(&self) -> impl Iterator<Item = &str> {
+        self.container_names.iter().map(String::as_str)
+    }
+
     /// Renders the body in a scope that holds what [`Self::reads`] names.
     pub fn render(&self, scope: &Scope<'_>) -> Result<Overlay, Vec<RenderError>> {
         let mut renderer = Renderer::new(scope, &|_| true);
@@ -143,8 +153,8 @@ impl Template {
     /// Renders with the defaults; what only a pod can give is a sample, and is not judged.
     fn render_with_defaults(&mut self, errors: &mut Vec<FieldError>) {
         let defaults = self.defaults.clone();
-        let required: BTreeSet<&str> =
-            self.parameters.iter().filter(|one| one.default().is_none()).map(Parameter::name).collect();
+        let required = self.parameters.iter().filter(|one| one.default().is_none());
+        let required: BTreeSet<String> = required.map(|one| one.name().to_owned()).collect();
         let known = |reads: &Reads| {
             let objects = Root::ALL.iter().any(|root| *root != Root::Params && reads.of(*root).next().is_some());
             !objects && !required.iter().any(|name| reads.reads_parameter(name))
@@ -160,31 +170,41 @@ impl Template {
                 (overlay, renderer.errors)
             },
         );
-        errors.extend(self.check_conditions(&defaults, &known));
+        errors.extend(self.judge_conditions(&known));
         errors.extend(problems.iter().map(|problem| FieldError::new(problem.path.clone(), problem.fault())));
         errors.extend(overlay.check());
+        self.container_names = overlay.container_names().map(str::to_owned).collect();
         if known(&self.reads) {
             self.rendered = Some(overlay);
         }
     }
 
-    /// Conditions that read nothing but defaults can be judged at load.
-    fn check_conditions(&self, defaults: &BTreeMap<String, cel::Value>, known: Known<'_>) -> Vec<FieldError> {
+    /// Judges the conditions that read nothing but parameters.
+    fn judge_conditions(&mut self, known: Known<'_>) -> Vec<FieldError> {
         let path = FieldPath::root().child("spec").child("match").child("conditions");
-        let conditions = self.matching.conditions.iter().enumerate();
-        let judged = conditions.filter(|(_, condition)| known(condition.expression.reads()));
-        let fault = |condition: &Condition| {
+        let mut errors = Vec::new();
+        for (index, condition) in self.matching.conditions.iter_mut().enumerate() {
             let reads = condition.expression.reads();
-            match Scope::with(defaults, reads, None, |_| None, |scope| condition.expression.evaluate(scope)) {
-                Ok(cel::Value::Bool(_)) => None,
-                Ok(other) => Some(format!("expected a boolean, found a {}", other.type_of())),
-                Err(EvaluationError::MissingKey { key: message, .. } | EvaluationError::Failed(message)) => {
-                    Some(message)
-                }
+            if !known(reads) {
+                continue;
             }
-        };
-        let error = |(index, message)| FieldError::new(path.index(index).child("expression"), message);
-        judged.filter_map(|(index, condition)| Some((index, fault(condition)?))).map(error).collect()
+            let fault = match Scope::with(
+                &self.defaults,
+                reads,
+                None,
+                |_| None,
+                |scope| condition.expression.evaluate(scope),
+            ) {
+                Ok(cel::Value::Bool(holds)) => {
+                    condition.holds_by_default = holds;
+                    continue;
+                }
+                Ok(other) => format!("expected a boolean, found a {}", other.type_of()),
+                Err(EvaluationError::MissingKey { key: message, .. } | EvaluationError::Failed(message)) => message,
+            };
+            errors.push(FieldError::new(path.index(index).child("expression"), fault));
+        }
+        errors
     }
 
     /// Whether the template is meant for pods of this operating system.
@@ -237,7 +257,8 @@ impl Matching {
             let path = path.child("conditions").index(index).child("expression");
             match Expression::compile(source, parameters) {
                 Ok(expression) => {
-                    conditions.push(Condition { expression, message: text(condition, "message").to_owned() })
+                    let message = text(condition, "message").to_owned();
+                    conditions.push(Condition { expression, message, holds_by_default: false })
                 }
                 Err(message) => errors.push(FieldError::new(path, message)),
             }

@@ -57,7 +57,7 @@ fn check_value(value: &Value, path: &FieldPath, values: &[&str]) -> Option<Field
     }
     let expected: Vec<String> = values.iter().map(|value| quote(value)).collect();
     let message = format!("unknown value {}; expected {}", quote(text), expected.join(" or "));
-    Some(FieldError::new(path.clone(), message).near(text, values.iter().copied()))
+    Some(FieldError::new(path.clone(), message))
 }
 
 fn check_scalar(value: &Value, path: &FieldPath) -> Option<FieldError> {

@@ -7,7 +7,7 @@ use super::document::{self, Document, ParseProblem, Place};
 use super::enumerated;
 use super::spec::{API_VERSION, CLUSTER_KIND, NAMESPACED_KIND, TemplateDocument};
 use super::{Entry, LoadProblem, Loaded, SourceText, TemplateSet};
-use crate::inject::field::{FieldError, FieldPath, did_you_mean, quote};
+use crate::inject::field::{FieldError, FieldPath, quote};
 use crate::inject::names;
 use crate::inject::schema;
 use serde_json::Value;
@@ -45,7 +45,7 @@ impl Loader {
                 source.text.len() / 1024 + 1,
                 MAX_TEMPLATE_BYTES / 1024
             );
-            self.problems.push(without_place(&source.origin, message));
+            self.problems.push(LoadProblem { line: 1, column: 1, ..without_place(&source.origin, message) });
             return;
         }
         for parsed in document::parse(&source.text) {
@@ -188,7 +188,7 @@ fn check_header(document: &Value) -> Vec<FieldError> {
         errors.push(FieldError::new(root.child("kind"), message));
     } else if kind != CLUSTER_KIND {
         let message = format!("unknown kind {}; expected {CLUSTER_KIND:?}", quote(kind));
-        errors.push(FieldError { path: root.child("kind"), message, hint: did_you_mean(kind, [CLUSTER_KIND]) });
+        errors.push(FieldError::new(root.child("kind"), message));
     }
     errors
 }

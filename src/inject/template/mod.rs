@@ -107,6 +107,11 @@ impl TemplateSet {
         })
     }
 
+    /// Whether a template of this name works.
+    pub fn contains(&self, name: &str) -> bool {
+        matches!(self.entries.get(name), Some(Entry::Ready(_)))
+    }
+
     /// Number of templates that work.
     pub fn len(&self) -> usize {
         self.ready().count()

@@ -288,3 +288,50 @@ fn a_template_of_many_sidecars_is_merged_soon() {
     assert_eq!(injection.pod["spec"]["containers"][2]["name"], "s0");
     assert_eq!(injection.pod["spec"]["containers"].as_array().map(Vec::len), Some(4_000));
 }
+
+#[test]
+fn what_stands_twice_in_a_pod_is_never_a_fault_of_ours() {
+    let injector = injector(&[agent()]);
+    for list in ["containers", "initContainers", "volumes", "ephemeralContainers"] {
+        for image in ["auto", "agent:1", "x"] {
+            let mut pod = pod("agent", json!({}));
+            let item = json!({"name": "agent", "image": image, "env": [{"name": "AGENT", "value": "on"}, {"name": "AGENT", "value": "off"}]});
+            pod["spec"][list] = json!([item, item, {"name": "web", "image": "x"}, {"name": "web", "image": "x"}]);
+            if let Err(error) = inject(&injector, &pod) {
+                assert_eq!(error.blame(), Blame::Pod, "{list} {image}: {error}");
+            }
+        }
+    }
+}
+
+/// An object that is as deep as JSON of a review may be.
+fn deep() -> Value {
+    (0..118).fold(json!("end"), |inner, level| if level % 2 == 0 { json!([inner]) } else { json!({"x": inner}) })
+}
+
+#[test]
+fn a_deep_pod_needs_no_large_stack() {
+    let spec = json!({
+        "sidecars": [{"name": "agent", "image": "agent:1", "newField": deep_template()}],
+        "app": {"env": [{"name": "A", "value": "${string(pod.spec.containers.size())}"}]},
+        "metadata": {"annotations": {"x": "${has(app.newField) ? 'yes' : 'no'}"}},
+        "pod": {"affinity": {"nodeAffinity": {}}},
+    });
+    let injector = injector(&[template("agent", spec)]);
+    let mut pod = pod("agent", json!({}));
+    pod["spec"]["containers"][0]["newField"] = deep();
+    pod["spec"]["initContainers"] = json!([{"name": "agent", "image": "auto", "newField": deep()}]);
+    pod["spec"]["affinity"] = json!({"nodeAffinity": deep()});
+    let text = pod.to_string();
+    std::thread::scope(|scope| {
+        let work =
+            || injector.inject(&Request::create_pod("demo", &text)).map(|_| ()).map_err(|error| error.to_string());
+        let thread = std::thread::Builder::new().stack_size(512 << 10).spawn_scoped(scope, work).expect("a thread");
+        assert_eq!(thread.join().expect("no overflow"), Ok(()));
+    });
+}
+
+/// As deep as a document of a template may be.
+fn deep_template() -> Value {
+    (0..25).fold(json!("end"), |inner, _| json!({"x": inner}))
+}

@@ -119,13 +119,17 @@ impl Settings {
 /// All cases by name, sorted; one that cannot be read is there as its problem. `GOLDEN` narrows them.
 pub fn read_all() -> Vec<(String, Result<Case, Vec<String>>)> {
     let only = std::env::var("GOLDEN").unwrap_or_default();
-    let mut names: Vec<String> = std::fs::read_dir(root())
-        .expect("the folder of golden cases")
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
-        .filter(|name| name.contains(&only))
-        .collect();
+    let names = names().into_iter().filter(|name| name.contains(&only));
+    names.map(|name| (name.clone(), read(&name))).collect()
+}
+
+/// The names of all cases, sorted.
+pub fn names() -> Vec<String> {
+    let entries = std::fs::read_dir(root()).expect("the folder of golden cases");
+    let name = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+    let mut names: Vec<String> = entries.map(|entry| name(entry.expect("an entry"))).collect();
     names.sort();
-    names.into_iter().map(|name| (name.clone(), read(&name))).collect()
+    names
 }
 
 /// One case by name.

@@ -48,6 +48,7 @@ impl Way for Offline {
             sub_resource: &case.settings.sub_resource,
             operation: &case.settings.operation,
             namespace: &case.settings.namespace,
+            owner_kind: None,
             namespace_object: namespace.as_ref(),
             object: &object,
         };

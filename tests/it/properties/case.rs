@@ -2,7 +2,8 @@
 //!
 //! Not here: what must come out (`laws`). Invariant: a failing case prints as YAML that can be saved as a golden case.
 
-use super::pieces::any_text;
+use super::laws::names;
+use super::pieces::{any_text, text_of};
 use super::{pods, templates};
 use outrigger::inject::{
     InjectError, Injector, Namespace, NativeSidecars, Outcome, Request, Settings, SourceText, TemplateSet,
@@ -46,11 +47,7 @@ impl Case {
     /// A pod that asks for a template which puts one string parameter wherever any text may stand.
     pub fn with_parameter_everywhere(mut pod: Value) -> Self {
         annotate(&mut pod, INJECT, "helper".to_owned());
-        for list in ["containers", "initContainers"] {
-            for container in pod["spec"].get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-                container["image"] = json!("app:1");
-            }
-        }
+        containers_mut(&mut pod).for_each(|container| container["image"] = json!("app:1"));
         let container = |name: &str| {
             json!({
                 "name": name, "image": "helper:1", "command": ["run", "${params.text}"], "args": ["--x=${params.text}", "y"],
@@ -99,16 +96,38 @@ impl Case {
 pub fn cases() -> BoxedStrategy<Case> {
     let [alpha, beta, gamma] = templates::NAMES.map(templates::template);
     let further = |template| prop::option::weighted(0.4, template);
+    let waits_in_vain = prop::bool::weighted(0.1);
     let native = prop_oneof![3 => Just(NativeSidecars::Supported), 1 => Just(NativeSidecars::Unsupported)];
-    (alpha, further(beta), further(gamma), pods::pod(), says(), namespace(), native)
-        .prop_map(|(alpha, beta, gamma, mut pod, says, namespace, native)| {
+    (alpha, further(beta), further(gamma), pods::pod(), says(), namespace(), (native, waits_in_vain))
+        .prop_map(|(alpha, beta, gamma, mut pod, says, namespace, (native, waits_in_vain))| {
             let templates: Vec<Value> = [Some(alpha), beta, gamma].into_iter().flatten().collect();
+            if !waits_in_vain {
+                drop_vain_overrides(&mut pod, &templates);
+            }
             for (key, value) in says.annotations(&templates) {
                 annotate(&mut pod, &key, value);
             }
             Case { templates, pod, namespace, native }
         })
         .boxed()
+}
+
+/// A container that waits for a template which nobody has is refused; here it gets an image of its own.
+fn drop_vain_overrides(pod: &mut Value, templates: &[Value]) {
+    let lists =
+        templates.iter().flat_map(|template| ["sidecars", "initContainers"].map(|list| &template["spec"][list]));
+    let brought: Vec<String> = lists.flat_map(names).collect();
+    for container in containers_mut(pod).filter(|container| container["image"] == "auto") {
+        if !brought.contains(&text_of(container, "name")) {
+            container["image"] = json!("app:1");
+        }
+    }
+}
+
+fn containers_mut(pod: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let spec = pod.get_mut("spec").and_then(Value::as_object_mut);
+    let lists = spec.into_iter().flatten().filter(|(field, _)| *field == "containers" || *field == "initContainers");
+    lists.filter_map(|(_, list)| list.as_array_mut()).flatten()
 }
 
 /// Sets an annotation, whatever the metadata is like.
@@ -151,7 +170,7 @@ fn says() -> BoxedStrategy<Says> {
     ];
     let parts = (
         ask,
-        prop::option::weighted(0.1, select(vec!["app", "web, app", "nobody"])),
+        prop::option::weighted(0.08, select(vec!["app", "web, app", "nobody"])),
         prop::collection::btree_map(select(&templates::PARAMETERS[..]), any_text(), 0..2),
         prop::bool::weighted(0.1),
         prop::option::weighted(0.05, status),

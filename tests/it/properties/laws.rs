@@ -4,12 +4,12 @@
 //! text, never at the engine's own types.
 
 use super::case::{Case, DOMAIN, STATUS, yaml};
-use super::paths;
-use super::pieces::text_of;
+use super::pieces::{port_keys, text_of};
+use super::{model, paths};
 use crate::support::strict_patch;
 use outrigger::inject::{Injection, Injector, Outcome, SkipReason, uninject};
-use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A pod that was injected, and how.
 pub struct Injected<'c> {
@@ -29,18 +29,22 @@ type Law = fn(&Injected<'_>) -> Result<(), String>;
 pub const UNINJECT: &str = "uninject gives the pod back";
 
 /// All laws, cheap ones first.
-pub const LAWS: [(&str, Law); 12] = [
+pub const LAWS: [(&str, Law); 16] = [
     ("the patch applies and gives the pod", patch_gives_the_pod),
     ("a strict second engine gives the same pod", strict_engine_agrees),
     ("only paths that the templates name change", paths::only_named_paths_change),
     ("the user's values stay, in their order", users_values_stay),
     (UNINJECT, uninject_gives_back),
     ("the result is a pod", result_is_a_pod),
-    ("a template is put in whole", template_is_put_in_whole),
+    ("the status is true", status_is_true),
+    ("a template is put in whole", model::template_is_put_in_whole),
+    ("containers stand where placement says", model::containers_stand_where_placement_says),
+    ("app reaches what it selects and nothing else", model::app_reaches_what_it_selects),
     ("same input, same bytes", same_input_same_bytes),
     ("a second pass gives nothing", second_pass_gives_nothing),
     ("a second pass after others gives nothing", second_pass_after_others_gives_nothing),
     ("what is there is not put in again, status or not", what_is_there_is_not_put_in_again),
+    ("what was taken out comes back", what_was_taken_out_comes_back),
     ("uninject takes out of what others have changed", uninject_after_others),
 ];
 
@@ -66,9 +70,21 @@ impl<'c> Injected<'c> {
         self.patch.as_array().into_iter().flatten().map(|operation| format!("{operation}\n")).collect()
     }
 
-    /// Documents of the templates that were put in.
+    /// Documents of the templates that were put in, in the order asked for.
     pub fn documents(&self) -> impl Iterator<Item = &Value> {
-        self.case.templates.iter().filter(|template| self.templates.contains(&text_of(&template["metadata"], "name")))
+        let named = |name: &String| self.case.templates.iter().find(|template| template["metadata"]["name"] == *name);
+        self.templates.iter().filter_map(named)
+    }
+
+    /// Whether what is put in depends on more of the pod than its names: an override, an expression, an earlier pass.
+    fn depends_on_the_pod(&self) -> bool {
+        let reads_the_pod = |template: &Value| {
+            let spec = &template["spec"];
+            spec.to_string().contains("${") || spec["fromApp"].is_object() || spec["match"]["conditions"].is_array()
+        };
+        let overridden = containers(&self.before).any(|container| container["image"] == "auto");
+        let earlier = self.before["metadata"]["annotations"].get(STATUS).is_some();
+        earlier || overridden || self.case.templates.iter().any(reads_the_pod)
     }
 
     /// Whether all templates of the case are in the status: nobody waits for another chance.
@@ -126,6 +142,9 @@ fn lost(path: &str, before: &Value, after: &Value) -> Option<String> {
 /// A pod that says it was injected before comes back without our marks: what such a status says is ours.
 fn uninject_gives_back(injected: &Injected<'_>) -> Result<(), String> {
     let back = taken_out(&injected.after)?;
+    if uninject(&back, DOMAIN) != Ok(None) {
+        return Err(format!("marks are left\n{}", yaml(&back)));
+    }
     match injected.before["metadata"]["annotations"].get(STATUS) {
         None => same(&injected.before, &back),
         Some(_) => same(&without_marks(&injected.before), &without_marks(&back)),
@@ -169,7 +188,7 @@ fn taken_out(pod: &Value) -> Result<Value, String> {
     uninject(pod, DOMAIN).map_err(|error| error.to_string())?.ok_or_else(|| "it carries nothing of ours".to_owned())
 }
 
-/// Names are unique, mounts have volumes and places of their own, and nothing waits for a template.
+/// Names are unique, mounts have volumes and places of their own, ports are not shared, and nothing waits for a template.
 fn result_is_a_pod(injected: &Injected<'_>) -> Result<(), String> {
     let spec = &injected.after["spec"];
     let volumes = names(&spec["volumes"]);
@@ -186,7 +205,26 @@ fn result_is_a_pod(injected: &Injected<'_>) -> Result<(), String> {
         }
         distinct("mount path", mounts().map(|mount| text_of(mount, "mountPath").trim_end_matches('/').to_owned()))?;
     }
-    Ok(())
+    let before = shared_ports(&injected.before);
+    match shared_ports(&injected.after).into_iter().find(|shared| !before.contains(shared)) {
+        Some(shared) => Err(format!("port {} is declared by containers {:?}", shared.0, shared.1)),
+        None => Ok(()),
+    }
+}
+
+/// Ports, by number and by name, that more than one of the containers that run side by side declare; they share one network.
+fn shared_ports(pod: &Value) -> BTreeSet<(String, Vec<String>)> {
+    let mut declared: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let list = |field: &str| pod["spec"][field].as_array().into_iter().flatten();
+    // An override runs on when its template does; its own ports are the pod's all the same.
+    let runs_on = |container: &&Value| container["restartPolicy"] == "Always" || container["image"] == "auto";
+    let native = list("initContainers").filter(runs_on);
+    for container in list("containers").chain(native) {
+        for key in container["ports"].as_array().into_iter().flatten().flat_map(port_keys) {
+            declared.entry(key).or_default().push(text_of(container, "name"));
+        }
+    }
+    declared.into_iter().filter(|(_, containers)| containers.len() > 1).collect()
 }
 
 fn distinct<T: Ord + std::fmt::Debug>(what: &str, mut items: impl Iterator<Item = T>) -> Result<(), String> {
@@ -197,36 +235,55 @@ fn distinct<T: Ord + std::fmt::Debug>(what: &str, mut items: impl Iterator<Item 
     }
 }
 
-/// All or nothing: each container, volume, label and annotation of a template that was put in is there.
-fn template_is_put_in_whole(injected: &Injected<'_>) -> Result<(), String> {
-    let there: Vec<String> = containers(&injected.after).map(|container| text_of(container, "name")).collect();
-    let volumes = names(&injected.after["spec"]["volumes"]);
-    for template in injected.documents() {
-        let spec = &template["spec"];
-        let wanted = [names(&spec["sidecars"]), names(&spec["initContainers"])].concat();
-        if let Some(missing) = wanted.iter().find(|name| !there.contains(name)) {
-            return Err(format!("container {missing:?} is missing"));
-        }
-        if let Some(missing) = names(&spec["volumes"]).iter().find(|name| !volumes.contains(name)) {
-            return Err(format!("volume {missing:?} is missing"));
-        }
-        for field in ["labels", "annotations"] {
-            let mut keys = spec["metadata"][field].as_object().into_iter().flat_map(Map::keys);
-            if let Some(missing) = keys.find(|key| injected.after["metadata"][field].get(key).is_none()) {
-                return Err(format!("metadata.{field} {missing:?} is missing"));
+/// The status lists what is there, one entry a template, with the revision that the label shows.
+fn status_is_true(injected: &Injected<'_>) -> Result<(), String> {
+    let status = status_of(&injected.after);
+    let (spec, labels) = (&injected.after["spec"], &injected.after["metadata"]["labels"]);
+    distinct("status entry", status_names(&injected.after).into_iter())?;
+    for entry in status["templates"].as_array().into_iter().flatten() {
+        for list in ["containers", "initContainers", "volumes"] {
+            let there = names(&spec[list]);
+            let mut listed = entry[list].as_array().into_iter().flatten().filter_map(Value::as_str);
+            if let Some(gone) = listed.find(|name| !there.iter().any(|one| one == name)) {
+                return Err(format!("the status lists {gone:?}, which is not among the {list}"));
             }
         }
+        let name = text_of(entry, "name");
+        if injected.templates.contains(&name) && labels[format!("{name}.{DOMAIN}/revision")] != entry["revision"] {
+            return Err(format!("label and status show different revisions of {name:?}"));
+        }
     }
-    Ok(())
+    match injected.templates.iter().find(|name| !status_names(&injected.after).contains(name)) {
+        Some(missing) => Err(format!("the status lacks {missing:?}")),
+        None => Ok(()),
+    }
 }
 
-/// Again, on another thread, and with the templates loaded anew.
+/// A sidecar that somebody has taken out comes back.
+fn what_was_taken_out_comes_back(injected: &Injected<'_>) -> Result<(), String> {
+    let status = status_of(&injected.after);
+    let brought =
+        status["templates"].as_array().into_iter().flatten().flat_map(|entry| names_in(&entry["initContainers"]));
+    let Some(name) = brought.last().filter(|_| !injected.depends_on_the_pod()) else { return Ok(()) };
+    let mut pod = injected.after.clone();
+    if let Some(Value::Array(list)) = pod["spec"].get_mut("initContainers") {
+        list.retain(|container| container["name"] != name);
+    }
+    match injected.case.inject(injected.injector, &pod) {
+        Ok(Outcome::Injected(more)) if names(&more.pod["spec"]["initContainers"]).contains(&name) => Ok(()),
+        other => Err(format!("without container {name:?}: {other:?}")),
+    }
+}
+
+/// Again, on another thread, and with the templates loaded anew in another order.
 fn same_input_same_bytes(injected: &Injected<'_>) -> Result<(), String> {
     let bytes = |injector: &Injector| match injected.case.inject(injector, &injected.case.pod) {
         Ok(Outcome::Injected(injection)) => serde_json::to_string(&injection.patch).map_err(|error| error.to_string()),
         other => Err(format!("decided otherwise: {other:?}")),
     };
-    let elsewhere = std::thread::scope(|scope| scope.spawn(|| bytes(&injected.case.injector())).join());
+    let mut reversed = injected.case.clone();
+    reversed.templates.reverse();
+    let elsewhere = std::thread::scope(|scope| scope.spawn(|| bytes(&reversed.injector())).join());
     let elsewhere = elsewhere.map_err(|_| "it panicked".to_owned())??;
     let (first, again) = (injected.patch.to_string(), bytes(injected.injector)?);
     // The order of keys within an operation is the library's, so the texts are compared among the engine's own.
@@ -285,13 +342,7 @@ fn nothing_more(injected: &Injected<'_>, pod: &Value) -> Result<(), String> {
 
 /// Without the status the content alone tells; but not of an overridden sidecar, nor where the template reads the pod.
 fn what_is_there_is_not_put_in_again(injected: &Injected<'_>) -> Result<(), String> {
-    let overridden = containers(&injected.before).any(|container| container["image"] == "auto");
-    let reads_the_pod = |template: &Value| {
-        let spec = &template["spec"];
-        spec.to_string().contains("${") || spec["fromApp"].is_object() || spec["match"]["conditions"].is_array()
-    };
-    let earlier = injected.before["metadata"]["annotations"].get(STATUS).is_some();
-    if overridden || earlier || injected.case.templates.iter().any(reads_the_pod) || !injected.nothing_was_left_out() {
+    if injected.depends_on_the_pod() || !injected.nothing_was_left_out() {
         return Ok(());
     }
     nothing_more(injected, &without_marks(&injected.after))
@@ -325,10 +376,17 @@ pub fn without_managed_fields(pod: &Value) -> Value {
     pod
 }
 
-fn status_names(pod: &Value) -> Vec<String> {
+fn status_of(pod: &Value) -> Value {
     let text = pod["metadata"]["annotations"][STATUS].as_str().unwrap_or_default();
-    let status: Value = serde_json::from_str(text).unwrap_or_default();
-    names(&status["templates"])
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+fn status_names(pod: &Value) -> Vec<String> {
+    names(&status_of(pod)["templates"])
+}
+
+fn names_in(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
 /// All containers of a pod.

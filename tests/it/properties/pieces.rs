@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 pub const VOLUMES: [&str; 4] = ["data", "logs", "conf", "odd"];
 const PATHS: [&str; 6] = ["/data", "/logs", "/logs/", "/a~b/~1", "/ü ö", "/"];
 const VARIABLES: [&str; 5] = ["MODE", "LEVEL", "a.b-c", "~1/x", "HOME"];
-const PORTS: [u16; 6] = [53, 8080, 9090, 9091, 15090, 65535];
+const PORTS: [u16; 5] = [53, 8080, 9090, 9091, 65535];
 
 /// A field that may be absent: its name and, perhaps, its value.
 pub type Field = (&'static str, BoxedStrategy<Option<Value>>);

@@ -131,7 +131,8 @@ fn own_volume() -> BoxedStrategy<Value> {
 }
 
 fn container() -> BoxedStrategy<Value> {
-    let own = (select(&OWN[..]), own_fields()).prop_map(|(name, fields)| named(name, "app:1", fields));
+    let name = prop_oneof![1 => Just("app"), 2 => select(&OWN[..])];
+    let own = (name, own_fields()).prop_map(|(name, fields)| named(name, "app:1", fields));
     prop_oneof![12 => own, 1 => of_a_template()].boxed()
 }
 
@@ -173,7 +174,7 @@ fn own_fields() -> BoxedStrategy<Value> {
         field("env", 40, env(env_value())),
         field("envFrom", 15, env_from()),
         field("volumeMounts", 40, mounts(Just("/var/run/secrets/kubernetes.io/serviceaccount".to_owned()), &VOLUMES)),
-        field("ports", 25, ports(Just(json!(8443)))),
+        field("ports", 30, ports(Just(json!(8443)))),
         field("resources", 30, prop_oneof![1 => nothing(), 1 => resources()]),
         field("securityContext", 20, prop_oneof![1 => nothing(), 1 => Just(json!({"capabilities": {}}))]),
         field("command", 15, Just(json!(["run", "--all"]))),

@@ -77,7 +77,7 @@ fn container_fields() -> BoxedStrategy<Value> {
         field("env", 40, env(variable_value())),
         field("envFrom", 15, env_from()),
         field("volumeMounts", 50, mounts(Just("${params.dir}".to_owned()), &VOLUMES)),
-        field("ports", 20, ports(Just(json!("${params.port}")))),
+        field("ports", 30, ports(Just(json!("${params.port}")))),
         field(
             "resources",
             30,
@@ -110,7 +110,7 @@ fn from_app() -> BoxedStrategy<Value> {
 }
 
 fn placement() -> BoxedStrategy<Value> {
-    let next_to = || select(vec!["app", "web", "prepare", "cache", "nobody"]);
+    let next_to = || select(vec!["app", "app", "web", "prepare", "nobody"]);
     let order = || {
         prop_oneof![
             Just(json!("First")),

@@ -32,6 +32,16 @@ impl Process {
         Self { child, stdout: Output::of(stdout), stderr: Output::of(stderr) }
     }
 
+    /// Starts the program with a standard error that takes nothing: whoever read the log is gone.
+    pub fn start_without_log(directory: &Path, arguments: &[&str]) -> Self {
+        let (reader, log) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut child =
+            command(directory, arguments).stdout(Stdio::piped()).stderr(log).spawn().expect("the binary starts");
+        let stdout = child.stdout.take().expect("a pipe");
+        Self { child, stdout: Output::of(stdout), stderr: Output::of(std::io::empty()) }
+    }
+
     /// Runs the program to its end: exit code, standard output, standard error.
     pub fn run(directory: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
         let mut process = Self::start(directory, arguments);

@@ -96,6 +96,32 @@ fn messages_are_one_short_line() {
     }
 }
 
+/// An expression that fails is answered without a verdict, and that answer is logged by API servers.
+#[test]
+fn messages_of_functions_quote_no_value() {
+    let calls = [
+        "quantity('s3cr3t')",
+        "mul('s3cr3t', 2)",
+        "min('s3cr3t', '1')",
+        "semver('s3cr3t')",
+        "timestamp('s3cr3t')",
+        "duration('s3cr3t')",
+        "int('s3cr3t')",
+        "double('s3cr3t')",
+        "url('s3cr3t')",
+        "ip('s3cr3t')",
+        "cidr('s3cr3t')",
+        "'a'.matches('(s3cr3t')",
+        "'a'.find('(s3cr3t')",
+        "'%d'.format(['s3cr3t'])",
+        "size(['s3cr3t'][0] + 1)",
+    ];
+    for source in calls {
+        let message = failure(source);
+        assert!(!message.contains("s3cr3t") && !message.ends_with(": "), "{source}: {message}");
+    }
+}
+
 #[test]
 fn undeclared_names_are_refused_at_load() {
     for (source, message) in [
@@ -104,6 +130,7 @@ fn undeclared_names_are_refused_at_load() {
         ("params['nam']", "unknown parameter \"nam\"; did you mean \"name\"?"),
         ("params.?nam.orValue('')", "unknown parameter \"nam\"; did you mean \"name\"?"),
         ("has(params.nam)", "unknown parameter \"nam\"; did you mean \"name\"?"),
+        ("params.x1", "unknown parameter \"x1\"; the template declares name, "),
         ("siez([1])", "unknown function \"siez\"; did you mean \"size\"?"),
         ("[1].map(x, y)", "unknown variable \"y\""),
         ("[1].map(x, x) + [x]", "unknown variable \"x\""),
@@ -134,9 +161,13 @@ fn the_rewritten_functions_cannot_be_called_by_name() {
 fn a_syntax_error_is_one_line() {
     for source in ["1 +", "(", "pod.", "'a", "a b", "{", "1 ? 2", "\n\n)", "\"\\q\""] {
         let message = refusal(source);
-        assert!(message.starts_with("not a CEL expression: ") && !message.contains('\n'), "{source}: {message}");
+        let shown = crate::inject::field::quote(source);
+        assert!(message.starts_with(&format!("{shown} is not a CEL expression: ")), "{source}: {message}");
+        assert!(!message.contains('\n') && !message.contains("expecting"), "{source}: {message}");
     }
     assert_eq!(refusal(" \n"), "the expression is empty");
+    assert_eq!(refusal("1 +"), "\"1 +\" is not a CEL expression: unexpected end");
+    assert_eq!(refusal("a b"), "\"a b\" is not a CEL expression: unexpected 'b'");
 }
 
 #[test]

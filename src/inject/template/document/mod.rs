@@ -333,11 +333,14 @@ spec:
         assert_eq!(problems("a: &x [*x]"), ["1:8: an anchor may not contain itself"]);
         assert_eq!(problems("a: *x"), ["1:4: the alias names no anchor before it"]);
         assert_eq!(problems("a: .inf"), ["1:4: expected a finite number"]);
-        assert!(problems(&bomb())[0].ends_with(": the aliases expand to too much"));
+        assert!(problems(&bomb())[0].ends_with(": the aliases expand to more than 20000 keys, values and brackets"));
         assert_eq!(
             problems(&format!("{}{}", "[".repeat(40), "]".repeat(40))),
-            ["1:33: lists and maps are nested too deeply"]
+            ["1:33: lists and maps are nested more than 32 levels deep"]
         );
+        for text in ["a:\n\tb: 1\n", "a:\n  b: 1\n\tc: 2\n", "a:\n- b\n\t- c: 1\n"] {
+            assert!(problems(text)[0].ends_with(": a tab does not indent YAML; use spaces"), "{:?}", problems(text));
+        }
         let aliases = format!("a: &a 1\nb: [{}1]\n", "*a, ".repeat(200));
         assert!(problems(&aliases)[0].ends_with(": more than 100 anchors or aliases"));
         assert!(problems(&format!("[{}1]", "1,".repeat(120_000)))[0].ends_with(": more than 100000 keys and values"));

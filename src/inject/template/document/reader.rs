@@ -22,6 +22,15 @@ pub(super) enum Limits {
     Workload,
 }
 
+impl Limits {
+    const fn depth(self) -> usize {
+        match self {
+            Self::Template => MAX_DEPTH,
+            Self::Workload => MAX_WORKLOAD_DEPTH,
+        }
+    }
+}
+
 /// Deeper templates are refused: none has more than 15 levels, and each costs the reader up to 30 KiB of stack.
 pub(super) const MAX_DEPTH: usize = 32;
 
@@ -50,7 +59,7 @@ pub(super) fn nodes(text: &str, limits: Limits) -> Vec<Result<Node, ParseProblem
         Limits::Workload => workload_options(),
     };
     serde_saphyr::read_with_options::<_, Node>(&mut Cursor::new(text), options)
-        .map(|node| node.map_err(|error| problem(&error)))
+        .map(|node| node.map_err(|error| problem(&error, limits)))
         .collect()
 }
 
@@ -99,21 +108,25 @@ fn workload_options() -> Options {
 }
 
 /// The reader's error as one line and its place.
-fn problem(error: &Error) -> ParseProblem {
+fn problem(error: &Error, limits: Limits) -> ParseProblem {
     let place = error.location().map_or_else(Place::default, |location| place_of(&location));
-    ParseProblem { place, path: FieldPath::root(), message: message(error, place) }
+    ParseProblem { place, path: FieldPath::root(), message: message(error, place, limits) }
 }
 
 /// Limits in the project's own words, as the reader shows its internals there; everything else in the reader's.
-fn message(error: &Error, place: Place) -> String {
+fn message(error: &Error, place: Place, limits: Limits) -> String {
     match error {
-        Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => message(error, place),
-        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => "lists and maps are nested too deeply".to_owned(),
+        Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => message(error, place, limits),
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
+            format!("lists and maps are nested more than {} levels deep", limits.depth())
+        }
         Error::Budget { breach: BudgetBreach::Nodes { .. }, .. } => format!("more than {MAX_NODES} keys and values"),
         Error::Budget { breach: BudgetBreach::Aliases { .. } | BudgetBreach::Anchors { .. }, .. } => {
             format!("more than {MAX_ALIASES} anchors or aliases")
         }
-        Error::AliasReplayLimitExceeded { .. } => "the aliases expand to too much".to_owned(),
+        Error::AliasReplayLimitExceeded { .. } => {
+            format!("the aliases expand to more than {MAX_EXPANDED_EVENTS} keys, values and brackets")
+        }
         Error::RecursiveReferencesRequireWeakTypes { .. } => "an anchor may not contain itself".to_owned(),
         Error::UnknownAnchor { .. } => "the alias names no anchor before it".to_owned(),
         Error::NonFiniteFloat { .. } => "expected a finite number".to_owned(),
@@ -124,6 +137,9 @@ fn message(error: &Error, place: Place) -> String {
 fn one_line(text: &str, place: Place) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let line = line.replace(&format!(" at line {}, column {}", place.line, place.column), "");
+    if line.starts_with("tabs disallowed") || line.ends_with("found a tab") {
+        return "a tab does not indent YAML; use spaces".to_owned();
+    }
     // The reader quotes tags and scalars whole.
     if line.chars().count() > MESSAGE_MAX { line.chars().take(MESSAGE_MAX).chain(['…']).collect() } else { line }
 }

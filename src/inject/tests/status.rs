@@ -1,0 +1,219 @@
+//! The status annotation: what it makes of a second pass and of `uninject`, true or forged.
+
+use super::*;
+
+fn status(entries: Value) -> Value {
+    json!({"outrigger.dev/status": json!({"version": 1, "templates": entries}).to_string()})
+}
+
+fn entry(change: Value) -> Value {
+    let mut entry = json!([{"name": "agent", "revision": "0123456789"}]);
+    entry[0].as_object_mut().expect("an object").extend(change.as_object().expect("an object").clone());
+    entry
+}
+
+fn skipped(outcome: Result<Outcome, InjectError>) -> Skip {
+    match outcome {
+        Ok(Outcome::Skipped(skip)) => skip,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_status_lists_what_was_put_in() {
+    let injection = injected(&injector(&[agent()]), &pod("agent", json!({})));
+    let text = injection.pod["metadata"]["annotations"]["outrigger.dev/status"].as_str().expect("a status").to_owned();
+    let status: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(status["version"], 1);
+    let entry = &status["templates"][0];
+    assert_eq!(
+        (&entry["name"], &entry["containers"], &entry["volumes"]),
+        (&json!("agent"), &json!([]), &json!(["agent-data"]))
+    );
+    assert_eq!(entry["initContainers"], json!(["agent"]));
+    let default = "annotations/kubectl.kubernetes.io~1default-container";
+    assert_eq!(entry["added"], json!(["containers/web/env/AGENT", "containers/web/volumeMounts/~1agent", default]));
+    assert_eq!(injection.pod["metadata"]["labels"]["agent.outrigger.dev/revision"], entry["revision"]);
+}
+
+#[test]
+fn a_status_that_lists_what_is_not_there_is_ignored() {
+    let injector = injector(&[agent()]);
+    for missing in [
+        json!({"containers": ["agent"]}),
+        json!({"initContainers": ["agent"]}),
+        json!({"volumes": ["agent-data"]}),
+        json!({"containers": ["web", "x"]}),
+    ] {
+        let injection = injected(&injector, &pod("agent", status(entry(missing))));
+        assert_eq!(injection.templates, ["agent"]);
+        assert!(injection.reasons.is_empty());
+    }
+}
+
+#[test]
+fn what_is_no_status_of_ours_is_ignored() {
+    let injector = injector(&[agent()]);
+    for text in [
+        "",
+        "null",
+        "[]",
+        "{}",
+        "true",
+        r#"{"version":2,"templates":[{"name":"agent"}]}"#,
+        r#"{"version":1}"#,
+        r#"{"version":1,"templates":{}}"#,
+        r#"{"version":1,"templates":[{"name":1}]}"#,
+        r#"{"version":1,"templates":[{"name":""}]}"#,
+    ] {
+        let injection = injected(&injector, &pod("agent", json!({"outrigger.dev/status": text})));
+        assert_eq!(injection.templates, ["agent"], "{text}");
+    }
+}
+
+#[test]
+fn another_revision_is_done_too_with_a_warning() {
+    let skip = skipped(inject(&injector(&[agent()]), &pod("agent", status(entry(json!({}))))));
+    assert_eq!((skip.reasons.as_slice(), skip.warnings.len()), ([SkipReason::AlreadyInjected].as_slice(), 1));
+    assert!(
+        skip.warnings[0]
+            .starts_with("template \"agent\": the pod carries revision \"0123456789\", the current one is ")
+    );
+}
+
+#[test]
+fn a_template_that_is_gone_or_would_no_longer_match_is_still_done() {
+    let skip = skipped(inject(&injector(&[]), &pod("agent", status(entry(json!({}))))));
+    assert_eq!(skip.templates, ["agent"]);
+    let picky = template("agent", json!({"match": {"conditions": [{"expression": "false"}]}}));
+    let skip = skipped(inject(&injector(&[picky]), &pod("agent", status(entry(json!({}))))));
+    assert_eq!(skip.templates, ["agent"]);
+}
+
+#[test]
+fn a_rewritten_image_is_no_conflict_in_a_second_pass() {
+    let injector = injector(&[agent()]);
+    let mut again = injected(&injector, &pod("agent", json!({}))).pod;
+    again["spec"]["initContainers"][0]["image"] = json!("mirror.example/agent@sha256:0");
+    assert_eq!(skipped(inject(&injector, &again)).reasons, [SkipReason::AlreadyInjected]);
+}
+
+#[test]
+fn another_template_is_added_beside_the_first() {
+    let injector = injector(&[agent(), template("labels", json!({"metadata": {"labels": {"a": "b"}}}))]);
+    let mut again = injected(&injector, &pod("agent", json!({}))).pod;
+    again["metadata"]["annotations"]["outrigger.dev/inject"] = json!("agent, labels");
+    let injection = injected(&injector, &again);
+    assert_eq!(
+        (injection.templates.as_slice(), injection.reasons.as_slice()),
+        (["labels".to_owned()].as_slice(), [SkipReason::AlreadyInjected].as_slice())
+    );
+    let text = injection.pod["metadata"]["annotations"]["outrigger.dev/status"].as_str().expect("a status").to_owned();
+    let names: Vec<Value> = serde_json::from_str::<Value>(&text).expect("JSON")["templates"]
+        .as_array()
+        .expect("entries")
+        .iter()
+        .map(|entry| entry["name"].clone())
+        .collect();
+    assert_eq!(names, ["agent", "labels"]);
+    let mut out = uninject(&injection.pod, "outrigger.dev").expect("a status").expect("something to take out");
+    out["metadata"]["annotations"]["outrigger.dev/inject"] = json!("agent");
+    assert_eq!(out, pod("agent", json!({})));
+}
+
+#[test]
+fn uninject_takes_out_what_was_put_in_and_no_more() {
+    let original = pod("agent", json!({"example.org/kept": "yes"}));
+    let injected = injected(&injector(&[agent()]), &original).pod;
+    assert_eq!(uninject(&injected, "outrigger.dev"), Ok(Some(original)));
+}
+
+#[test]
+fn uninject_of_a_pod_without_status_is_nothing() {
+    assert_eq!(uninject(&pod("agent", json!({})), "outrigger.dev"), Ok(None));
+    assert_eq!(uninject(&json!({}), "outrigger.dev"), Ok(None));
+    assert_eq!(uninject(&json!(null), "outrigger.dev"), Ok(None));
+}
+
+#[test]
+fn uninject_refuses_what_is_no_status() {
+    for text in [json!("{}"), json!("x"), json!(5), json!(r#"{"version":2,"templates":[]}"#)] {
+        let error =
+            uninject(&pod("agent", json!({"outrigger.dev/status": text})), "outrigger.dev").expect_err("no status");
+        assert_eq!(error.codes(), [ErrorCode::AnnotationInvalid], "{text}");
+    }
+}
+
+#[test]
+fn a_forged_status_cannot_take_out_what_no_template_puts_in() {
+    for key in [
+        "spec",
+        "metadata",
+        "",
+        "/",
+        "containers",
+        "containers/web",
+        "containers/web/name",
+        "initContainers/x",
+        "volumes/data",
+        "metadata/name",
+        "labels",
+        "annotations",
+        "labels/a/b",
+        "spec/containers",
+        "spec/hostNetwork",
+        "spec/volumes",
+        "spec/securityContexts",
+        "status",
+        "status/phase",
+        "web",
+        "ephemeralContainers/x/image",
+    ] {
+        let forged = pod("agent", status(entry(json!({"added": [key]}))));
+        let error = uninject(&forged, "outrigger.dev").expect_err(key);
+        assert!(error.to_string().contains("is no status that outrigger wrote"), "{key}: {error}");
+    }
+}
+
+#[test]
+fn a_forged_status_cannot_put_anything_in() {
+    for (key, value) in [
+        ("spec/hostPID", json!(true)),
+        ("spec/serviceAccountName", json!("admin")),
+        ("spec/securityContext", json!({"runAsUser": 0})),
+        ("spec/containers", json!([])),
+        ("containers/web/image", json!("evil:1")),
+        ("containers/web/securityContext/privileged", json!(true)),
+        ("containers/web/name", json!(null)),
+        ("labels/x", json!("y")),
+        ("metadata", json!({"name": "x"})),
+        ("metadata/name", json!(null)),
+        ("volumes", json!([{"name": "host", "hostPath": {"path": "/"}}])),
+        ("status", json!(null)),
+    ] {
+        let forged = pod("agent", status(entry(json!({"replaced": {key: value}}))));
+        assert!(uninject(&forged, "outrigger.dev").is_err(), "{key}");
+    }
+}
+
+#[test]
+fn what_the_api_server_filled_in_is_put_back() {
+    let spec = json!({"pod": {"terminationGracePeriodSeconds": 60, "dnsPolicy": "None", "priorityClassName": "high", "securityContext": {"fsGroup": 5}}});
+    let mut original = pod("agent", json!({}));
+    let filled_in = json!({"terminationGracePeriodSeconds": 30, "dnsPolicy": "ClusterFirst", "securityContext": {}, "priority": 0, "preemptionPolicy": "PreemptLowerPriority"});
+    original["spec"].as_object_mut().expect("a spec").extend(filled_in.as_object().expect("fields").clone());
+    let injected = injected(&injector(&[template("agent", spec)]), &original).pod;
+    assert_eq!(injected["spec"]["terminationGracePeriodSeconds"], 60);
+    assert!(injected["spec"].get("priority").is_none());
+    assert_eq!(uninject(&injected, "outrigger.dev"), Ok(Some(original)));
+}
+
+#[test]
+fn an_override_is_put_back_as_it_was() {
+    let mut original = pod("agent", json!({}));
+    original["spec"]["initContainers"] =
+        json!([{"name": "agent", "image": "auto", "env": [], "resources": null, "securityContext": {"runAsUser": 5}}]);
+    let injected = injected(&injector(&[agent()]), &original).pod;
+    assert_eq!(injected["spec"]["initContainers"][0]["image"], "agent:1");
+    assert_eq!(uninject(&injected, "outrigger.dev"), Ok(Some(original)));
+}
