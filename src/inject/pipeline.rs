@@ -11,7 +11,7 @@
 use super::annotations::{self, DEFAULT_CONTAINER};
 use super::decide::{self, Asked, Standing, Verdict};
 use super::error::{Blame, ErrorCode, InjectError, Problem};
-use super::field::{nearest, one_line, quote};
+use super::field::{listed, nearest, one_line, quote};
 use super::merge::{self, Candidate, Owner, Parties, Plan, Surroundings};
 use super::overlay::text;
 use super::pod::{ContainerList, PodDocument, PodHead};
@@ -113,7 +113,7 @@ fn pod_invalid(message: &str) -> InjectError {
     InjectError::from(vec![Problem { code: ErrorCode::PodInvalid, template: None, annotation: None, message }])
 }
 
-/// Unknown names for which a near one is looked up: that takes long beside thousands of templates.
+/// Unknown names for which it is said what is known: a near name is looked up long among thousands.
 const MAX_HINTS: usize = 8;
 
 /// What is said about a pod besides the patch.
@@ -211,20 +211,22 @@ impl<'a> Run<'a> {
     }
 
     fn not_found(&self, name: &str, asked: &Asked, problems_before: usize) -> String {
-        const SHOWN: usize = 10;
-        let mut known = self.injector.templates.names();
-        let near = nearest(name, known.iter().copied().filter(|_| problems_before < MAX_HINTS)).map(str::to_owned);
-        let hint = near.as_ref().map(|near| format!("; did you mean {}?", quote(near))).unwrap_or_default();
-        // The nearest first, the others by name.
-        known.sort_by_key(|known| near.as_deref() != Some(*known));
-        let list = match known.len() {
-            0 => "no template is loaded".to_owned(),
-            count if count > SHOWN => format!("known: {} and {} more", known[..SHOWN].join(", "), count - SHOWN),
-            _ => format!("known: {}", known.join(", ")),
-        };
         let of =
             if asked.by_namespace { format!(" of namespace {}", quote(self.request.namespace)) } else { String::new() };
-        format!("annotation {}{of}: template {} does not exist{hint} ({list})", self.injector.keys.inject, quote(name))
+        let known = if problems_before < MAX_HINTS { self.known(name) } else { String::new() };
+        format!("annotation {}{of}: template {} does not exist{known}", self.injector.keys.inject, quote(name))
+    }
+
+    /// What could have been meant: the nearest first, the others by name.
+    fn known(&self, name: &str) -> String {
+        let mut known = self.injector.templates.names();
+        if known.is_empty() {
+            return " (no template is loaded)".to_owned();
+        }
+        let near = nearest(name, known.iter().copied()).map(str::to_owned);
+        let hint = near.as_ref().map(|near| format!("; did you mean {}?", quote(near))).unwrap_or_default();
+        known.sort_by_key(|known| near.as_deref() != Some(*known));
+        format!("{hint} (known: {})", listed(&known))
     }
 
     /// The app containers that the pod's annotation names; each must exist.
@@ -235,17 +237,21 @@ impl<'a> Run<'a> {
             let (template, annotation) = (None, Some(key.clone()));
             problems.push(Problem { code, template, annotation, message: format!("annotation {key}: {message}") });
         };
-        let names = annotations::parse_list(value).unwrap_or_else(|message| {
-            add(ErrorCode::AnnotationInvalid, message);
-            Vec::new()
-        });
+        let names = match annotations::parse_list(value) {
+            Ok(names) => names,
+            Err(message) => {
+                add(ErrorCode::AnnotationInvalid, message);
+                return Some(Vec::new());
+            }
+        };
         let containers = self.pod.containers(ContainerList::Containers);
-        if names.is_empty() && annotations::parse_list(value).is_ok() {
-            add(ErrorCode::ContainerNotFound, format!("it names no container; the pod has {}", listed(containers)));
+        let has = names_of(containers);
+        if names.is_empty() {
+            add(ErrorCode::ContainerNotFound, format!("it names no container; the pod has {has}"));
         }
         let known: HashSet<&str> = containers.iter().map(|container| text(container, "name")).collect();
         for name in names.iter().filter(|name| !known.contains(name.as_str())) {
-            let message = format!("the pod has no container {}; it has {}", quote(name), listed(containers));
+            let message = format!("the pod has no container {}; it has {has}", quote(name));
             add(ErrorCode::ContainerNotFound, message);
         }
         Some(names)
@@ -436,12 +442,8 @@ fn container_names<'c>(candidates: &'c [Candidate<'_>]) -> impl Iterator<Item = 
     candidates.iter().flat_map(|candidate| candidate.overlay.container_names())
 }
 
-/// The first names, so that a message stays short.
-fn listed(containers: &[Value]) -> String {
-    const SHOWN: usize = 10;
-    let names = containers.iter().take(SHOWN).map(|container| quote(text(container, "name"))).collect::<Vec<_>>();
-    match containers.len().saturating_sub(SHOWN) {
-        0 => names.join(", "),
-        more => format!("{} and {more} more", names.join(", ")),
-    }
+/// Names of containers as a message lists them.
+fn names_of(containers: &[Value]) -> String {
+    let names: Vec<String> = containers.iter().map(|container| quote(text(container, "name"))).collect();
+    listed(&names.iter().map(String::as_str).collect::<Vec<_>>())
 }

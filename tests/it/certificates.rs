@@ -88,5 +88,6 @@ fn dev_uses_its_authority_and_certificate_again() {
         format!("{:o}", metadata.permissions().mode() & 0o777)
     };
     assert_eq!((mode(""), mode("ca.key"), mode("tls.key")), ("700".into(), "600".into(), "600".into()));
-    assert_eq!(std::fs::read_to_string(directory.path().join(".outrigger/.gitignore")).expect("a file"), "*\n");
+    let ignored = std::fs::read_to_string(directory.path().join(".outrigger/.gitignore")).expect("a file");
+    assert_eq!(ignored, "/ca.crt\n/ca.key\n/tls.crt\n/tls.key\n/review.json\n/.gitignore\n");
 }

@@ -104,3 +104,18 @@ fn the_first_container_of_the_app_is_the_default_one() {
     });
     assert_eq!(injection.pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"], "other");
 }
+
+#[test]
+fn only_the_computed_preemption_policy_gives_way_to_a_class() {
+    let class = || json!({"hardened": false, "pod": {"priorityClassName": "high"}});
+    let left = |policy: &str| {
+        let injection = merged(class(), |pod| {
+            pod["spec"]["priority"] = json!(0);
+            pod["spec"]["preemptionPolicy"] = json!(policy);
+        });
+        assert_eq!(injection.pod["spec"].get("priority"), None);
+        injection.pod["spec"].get("preemptionPolicy").cloned()
+    };
+    assert_eq!(left("PreemptLowerPriority"), None);
+    assert_eq!(left("Never"), Some(json!("Never")), "it is the author's own");
+}
