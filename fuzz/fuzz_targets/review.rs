@@ -12,7 +12,8 @@ use outrigger::inject::Injector;
 use outrigger_fuzz::{injector, laws};
 use serde_json::Value;
 
-static INJECTOR: LazyLock<Injector> = LazyLock::new(|| injector(&[include_str!("../../tests/apiserver/templates/agent.yaml")], true));
+static INJECTOR: LazyLock<Injector> =
+    LazyLock::new(|| injector(&[include_str!("../../tests/apiserver/templates/agent.yaml")], true));
 
 fuzz_target!(|body: &[u8]| {
     let answer = review(&INJECTOR, |_| None, body);
