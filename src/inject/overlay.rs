@@ -5,6 +5,7 @@
 
 use super::annotations::{DEFAULT_DOMAIN, Keys};
 use super::field::{FieldError, FieldPath, did_you_mean, quote};
+use super::merge::keys::{self, MergeKey};
 use super::names;
 use super::template::tree::UNKNOWN;
 use serde_json::{Map, Value};
@@ -80,6 +81,7 @@ impl<'a> Checker<'a> {
         self.env(&overlay.env, &app.child("env"));
         self.mounts(&overlay.volume_mounts, &app.child("volumeMounts"));
         self.metadata(&spec.child("metadata"));
+        self.pod(&overlay.pod, &spec.child("pod"));
     }
 
     fn add(&mut self, path: FieldPath, message: impl Into<String>) {
@@ -189,7 +191,7 @@ impl<'a> Checker<'a> {
                     path.child("mountPath"),
                     format!("{} is no mount path: expected a path without \":\"", quote(mount_path)),
                 );
-            } else if !seen.insert(super::merge::keys::clean_path(mount_path)) {
+            } else if !seen.insert(keys::clean_path(mount_path)) {
                 self.add(path.child("mountPath"), format!("duplicate mount path {}", quote(mount_path)));
             }
             self.volume_of(mount, &path.child("name"));
@@ -214,6 +216,25 @@ impl<'a> Checker<'a> {
                 path.clone(),
                 format!("volume {} has {sources} sources; expected one", quote(text(volume, "name"))),
             );
+        }
+    }
+
+    /// Two entries under one key would be in conflict with each other.
+    fn pod(&mut self, fields: &Map<String, Value>, path: &FieldPath) {
+        for (field, value) in fields {
+            let path = path.child(field.as_str());
+            match (value, keys::of(field)) {
+                (Value::Object(fields), _) => self.pod(fields, &path),
+                (Value::Array(entries), Some(key)) if key != MergeKey::Whole => {
+                    let mut seen = BTreeSet::new();
+                    for (index, key) in entries.iter().map(|entry| key.value(entry)).enumerate() {
+                        if !seen.insert(key.clone()) {
+                            self.add(path.index(index), format!("duplicate entry {}", quote(&key)));
+                        }
+                    }
+                }
+                _ => {}
+            }
         }
     }
 

@@ -212,8 +212,8 @@ fn result_is_a_pod(injected: &Injected<'_>) -> Result<(), String> {
     }
 }
 
-/// Ports, by number and by name, that more than one of the containers that run side by side declare; they share one network.
-fn shared_ports(pod: &Value) -> BTreeSet<(String, Vec<String>)> {
+/// Ports, by number and by name, that two of the containers that run side by side declare; they share one network.
+fn shared_ports(pod: &Value) -> BTreeSet<(String, [String; 2])> {
     let mut declared: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let list = |field: &str| pod["spec"][field].as_array().into_iter().flatten();
     // An override runs on when its template does; its own ports are the pod's all the same.
@@ -224,7 +224,12 @@ fn shared_ports(pod: &Value) -> BTreeSet<(String, Vec<String>)> {
             declared.entry(key).or_default().push(text_of(container, "name"));
         }
     }
-    declared.into_iter().filter(|(_, containers)| containers.len() > 1).collect()
+    let pairs = |(port, containers): (String, Vec<String>)| {
+        let pair = move |(one, other): (&String, &String)| (port.clone(), [one.clone(), other.clone()]);
+        let all = containers.iter().flat_map(|one| containers.iter().map(move |other| (one, other)));
+        all.filter(|(one, other)| one < other).map(pair).collect::<Vec<_>>()
+    };
+    declared.into_iter().flat_map(pairs).collect()
 }
 
 fn distinct<T: Ord + std::fmt::Debug>(what: &str, mut items: impl Iterator<Item = T>) -> Result<(), String> {
