@@ -37,4 +37,5 @@ COPY --from=build /out/outrigger /outrigger
 USER 65532:65532
 EXPOSE 9443 8080
 ENTRYPOINT ["/outrigger"]
-CMD ["serve"]
+# Arguments of a manifest replace these; the default of the program is to listen on loopback alone.
+CMD ["serve", "--listen", "0.0.0.0:9443", "--admin-listen", "0.0.0.0:8080"]
