@@ -1,13 +1,13 @@
 //! What holds for every pod that was injected. Each law says in its name what it asks, and in its error what broke it.
 //!
-//! Not here: which paths may change (`paths`). Invariant: a law looks at the pods before and after, the patch and the templates'
-//! text, never at the engine's own types.
+//! Not here: which paths may change (`paths`), what belongs where (`model`), what a second pass and `uninject` do (`passes`).
+//! Invariant: a law looks at the pods before and after, the patch and the templates' text, never at the engine's own types.
 
 use super::case::{Case, DOMAIN, STATUS, yaml};
 use super::pieces::{port_keys, text_of};
-use super::{model, paths};
+use super::{model, passes, paths};
 use crate::support::strict_patch;
-use outrigger::inject::{Injection, Injector, Outcome, SkipReason, uninject};
+use outrigger::inject::{Injection, Injector, Outcome};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,18 +34,18 @@ pub const LAWS: [(&str, Law); 16] = [
     ("a strict second engine gives the same pod", strict_engine_agrees),
     ("only paths that the templates name change", paths::only_named_paths_change),
     ("the user's values stay, in their order", users_values_stay),
-    (UNINJECT, uninject_gives_back),
+    (UNINJECT, passes::uninject_gives_back),
     ("the result is a pod", result_is_a_pod),
     ("the status is true", status_is_true),
     ("a template is put in whole", model::template_is_put_in_whole),
     ("containers stand where placement says", model::containers_stand_where_placement_says),
     ("app reaches what it selects and nothing else", model::app_reaches_what_it_selects),
     ("same input, same bytes", same_input_same_bytes),
-    ("a second pass gives nothing", second_pass_gives_nothing),
-    ("a second pass after others gives nothing", second_pass_after_others_gives_nothing),
-    ("what is there is not put in again, status or not", what_is_there_is_not_put_in_again),
-    ("what was taken out comes back", what_was_taken_out_comes_back),
-    ("uninject takes out of what others have changed", uninject_after_others),
+    ("a second pass gives nothing", passes::second_pass_gives_nothing),
+    ("a second pass after others gives nothing", passes::second_pass_after_others_gives_nothing),
+    ("what is there is not put in again, status or not", passes::what_is_there_is_not_put_in_again),
+    ("what was taken out comes back", passes::what_was_taken_out_comes_back),
+    ("uninject takes out of what others have changed", passes::uninject_after_others),
 ];
 
 /// Those that hold even for what the API server would never send.
@@ -77,7 +77,7 @@ impl<'c> Injected<'c> {
     }
 
     /// Whether what is put in depends on more of the pod than its names: an override, an expression, an earlier pass.
-    fn depends_on_the_pod(&self) -> bool {
+    pub fn depends_on_the_pod(&self) -> bool {
         let reads_the_pod = |template: &Value| {
             let spec = &template["spec"];
             spec.to_string().contains("${") || spec["fromApp"].is_object() || spec["match"]["conditions"].is_array()
@@ -88,7 +88,7 @@ impl<'c> Injected<'c> {
     }
 
     /// Whether all templates of the case are in the status: nobody waits for another chance.
-    fn nothing_was_left_out(&self) -> bool {
+    pub fn nothing_was_left_out(&self) -> bool {
         let listed = status_names(&self.after);
         self.case.templates.iter().all(|template| listed.contains(&text_of(&template["metadata"], "name")))
     }
@@ -137,55 +137,6 @@ fn lost(path: &str, before: &Value, after: &Value) -> Option<String> {
         }
         _ => (before != after).then(|| path.to_owned()),
     }
-}
-
-/// A pod that says it was injected before comes back without our marks: what such a status says is ours.
-fn uninject_gives_back(injected: &Injected<'_>) -> Result<(), String> {
-    let back = taken_out(&injected.after)?;
-    if uninject(&back, DOMAIN) != Ok(None) {
-        return Err(format!("marks are left\n{}", yaml(&back)));
-    }
-    match injected.before["metadata"]["annotations"].get(STATUS) {
-        None => same(&injected.before, &back),
-        Some(_) => same(&without_marks(&injected.before), &without_marks(&back)),
-    }
-}
-
-/// The live pod has managed fields, a node, defaults and another webhook's work; all of that stays.
-fn uninject_after_others(injected: &Injected<'_>) -> Result<(), String> {
-    if injected.before["metadata"]["annotations"].get(STATUS).is_some() {
-        return Ok(());
-    }
-    let mut live = injected.after.clone();
-    let mut expected = injected.before.clone();
-    let own = names(&injected.before["spec"]["containers"]);
-    for pod in [&mut live, &mut expected] {
-        pod["status"] = json!({"phase": "Running"});
-        let spec = &mut pod["spec"];
-        spec["nodeName"] = json!("node-1");
-        for container in
-            spec["containers"].as_array_mut().into_iter().flatten().filter(|one| own.contains(&text_of(one, "name")))
-        {
-            add_to_list(container, "env", json!({"name": "OF_ANOTHER_WEBHOOK", "value": "x"}));
-        }
-        add_to_list(spec, "containers", json!({"name": "of-another-webhook", "image": "other:1"}));
-        add_to_list(spec, "initContainers", json!({"name": "of-another-webhook-2", "image": "other:1"}));
-        add_to_list(spec, "volumes", json!({"name": "token", "projected": {"sources": []}}));
-        add_to_list(spec, "tolerations", json!({"key": "node.kubernetes.io/not-ready", "operator": "Exists"}));
-        for field in ["labels", "annotations"] {
-            pod["metadata"][field]["of-another-webhook"] = json!("x");
-        }
-    }
-    uninject_gives(&expected, &live)
-}
-
-/// What `uninject` makes of the pod is this one.
-pub fn uninject_gives(expected: &Value, pod: &Value) -> Result<(), String> {
-    same(expected, &taken_out(pod)?)
-}
-
-fn taken_out(pod: &Value) -> Result<Value, String> {
-    uninject(pod, DOMAIN).map_err(|error| error.to_string())?.ok_or_else(|| "it carries nothing of ours".to_owned())
 }
 
 /// Names are unique, mounts have volumes and places of their own, ports are not shared, and nothing waits for a template.
@@ -264,22 +215,6 @@ fn status_is_true(injected: &Injected<'_>) -> Result<(), String> {
     }
 }
 
-/// A sidecar that somebody has taken out comes back.
-fn what_was_taken_out_comes_back(injected: &Injected<'_>) -> Result<(), String> {
-    let status = status_of(&injected.after);
-    let brought =
-        status["templates"].as_array().into_iter().flatten().flat_map(|entry| names_in(&entry["initContainers"]));
-    let Some(name) = brought.last().filter(|_| !injected.depends_on_the_pod()) else { return Ok(()) };
-    let mut pod = injected.after.clone();
-    if let Some(Value::Array(list)) = pod["spec"].get_mut("initContainers") {
-        list.retain(|container| container["name"] != name);
-    }
-    match injected.case.inject(injected.injector, &pod) {
-        Ok(Outcome::Injected(more)) if names(&more.pod["spec"]["initContainers"]).contains(&name) => Ok(()),
-        other => Err(format!("without container {name:?}: {other:?}")),
-    }
-}
-
 /// Again, on another thread, and with the templates loaded anew in another order.
 fn same_input_same_bytes(injected: &Injected<'_>) -> Result<(), String> {
     let bytes = |injector: &Injector| match injected.case.inject(injector, &injected.case.pod) {
@@ -297,64 +232,8 @@ fn same_input_same_bytes(injected: &Injected<'_>) -> Result<(), String> {
     if again == elsewhere && bytes == first { Ok(()) } else { Err(format!("{again}\n{elsewhere}\n{first}")) }
 }
 
-fn second_pass_gives_nothing(injected: &Injected<'_>) -> Result<(), String> {
-    nothing_more(injected, &injected.after)
-}
-
-/// Between the passes images are rewritten, defaults filled in, and other webhooks add what is theirs.
-fn second_pass_after_others_gives_nothing(injected: &Injected<'_>) -> Result<(), String> {
-    let mut pod = injected.after.clone();
-    for list in ["containers", "initContainers"] {
-        for container in pod["spec"].get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-            container["image"] = json!(format!("mirror.example/{}", text_of(container, "image")));
-            container["imagePullPolicy"] = json!("Always");
-            container["terminationMessagePath"] = json!("/dev/termination-log");
-            add_to_list(container, "env", json!({"name": "OF_ANOTHER_WEBHOOK", "value": "x"}));
-            add_to_list(
-                container,
-                "volumeMounts",
-                json!({"name": "token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}),
-            );
-        }
-    }
-    add_to_list(&mut pod["spec"], "volumes", json!({"name": "token", "projected": {"sources": []}}));
-    add_to_list(&mut pod["spec"], "tolerations", json!({"key": "node.kubernetes.io/not-ready", "operator": "Exists"}));
-    add_to_list(&mut pod["spec"], "containers", json!({"name": "of-another-webhook", "image": "other:1"}));
-    pod["spec"]["priority"] = json!(1000);
-    nothing_more(injected, &pod)
-}
-
-fn add_to_list(object: &mut Value, field: &str, item: Value) {
-    match &mut object[field] {
-        Value::Array(list) => list.push(item),
-        absent => *absent = json!([item]),
-    }
-}
-
-/// The pod is skipped as done. A template that was left out may still find its chance, but takes nothing else along.
-fn nothing_more(injected: &Injected<'_>, pod: &Value) -> Result<(), String> {
-    let again = injected.case.inject(injected.injector, pod).map_err(|error| format!("refused: {error}"))?;
-    match again {
-        Outcome::Skipped(skip) if skip.reasons.contains(&SkipReason::AlreadyInjected) => Ok(()),
-        Outcome::Skipped(skip) => Err(format!("skipped, but not as done: {skip:?}")),
-        Outcome::Injected(_) if injected.nothing_was_left_out() => Err("injected again".to_owned()),
-        Outcome::Injected(more) => match more.templates.iter().find(|name| injected.templates.contains(name)) {
-            Some(twice) => Err(format!("template {twice:?} was put in twice")),
-            None => Ok(()),
-        },
-    }
-}
-
-/// Without the status the content alone tells; but not of an overridden sidecar, nor where the template reads the pod.
-fn what_is_there_is_not_put_in_again(injected: &Injected<'_>) -> Result<(), String> {
-    if injected.depends_on_the_pod() || !injected.nothing_was_left_out() {
-        return Ok(());
-    }
-    nothing_more(injected, &without_marks(&injected.after))
-}
-
 /// The pod without the status and the revision labels, and without the maps that this leaves empty.
-fn without_marks(pod: &Value) -> Value {
+pub fn without_marks(pod: &Value) -> Value {
     let mut pod = pod.clone();
     if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
         for (field, is_ours) in [("annotations", STATUS), ("labels", ".outrigger.dev/revision")] {
@@ -381,7 +260,7 @@ pub fn without_managed_fields(pod: &Value) -> Value {
     pod
 }
 
-fn status_of(pod: &Value) -> Value {
+pub fn status_of(pod: &Value) -> Value {
     let text = pod["metadata"]["annotations"][STATUS].as_str().unwrap_or_default();
     serde_json::from_str(text).unwrap_or_default()
 }
@@ -390,7 +269,7 @@ fn status_names(pod: &Value) -> Vec<String> {
     names(&status_of(pod)["templates"])
 }
 
-fn names_in(list: &Value) -> Vec<String> {
+pub fn names_in(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
@@ -405,7 +284,7 @@ pub fn names(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().map(|item| text_of(item, "name")).collect()
 }
 
-fn same(expected: &Value, got: &Value) -> Result<(), String> {
+pub fn same(expected: &Value, got: &Value) -> Result<(), String> {
     if expected == got {
         return Ok(());
     }

@@ -1,0 +1,130 @@
+//! What happens to a pod after it was injected: a second pass, other webhooks, and taking everything out again.
+//!
+//! Invariant: only `uninject` and the second verdict are asked, never the engine's own types.
+
+use super::case::{DOMAIN, STATUS, yaml};
+use super::laws::{Injected, names, names_in, same, status_of, without_marks};
+use super::pieces::text_of;
+use outrigger::inject::{Outcome, SkipReason, uninject};
+use serde_json::{Value, json};
+
+/// A pod that says it was injected before comes back without our marks: what such a status says is ours.
+pub fn uninject_gives_back(injected: &Injected<'_>) -> Result<(), String> {
+    let back = taken_out(&injected.after)?;
+    if uninject(&back, DOMAIN) != Ok(None) {
+        return Err(format!("marks are left\n{}", yaml(&back)));
+    }
+    match injected.before["metadata"]["annotations"].get(STATUS) {
+        None => same(&injected.before, &back),
+        Some(_) => same(&without_marks(&injected.before), &without_marks(&back)),
+    }
+}
+
+/// The live pod has managed fields, a node, defaults and another webhook's work; all of that stays.
+pub fn uninject_after_others(injected: &Injected<'_>) -> Result<(), String> {
+    if injected.before["metadata"]["annotations"].get(STATUS).is_some() {
+        return Ok(());
+    }
+    let mut live = injected.after.clone();
+    let mut expected = injected.before.clone();
+    let own = names(&injected.before["spec"]["containers"]);
+    for pod in [&mut live, &mut expected] {
+        pod["status"] = json!({"phase": "Running"});
+        let spec = &mut pod["spec"];
+        spec["nodeName"] = json!("node-1");
+        for container in
+            spec["containers"].as_array_mut().into_iter().flatten().filter(|one| own.contains(&text_of(one, "name")))
+        {
+            add_to_list(container, "env", json!({"name": "OF_ANOTHER_WEBHOOK", "value": "x"}));
+        }
+        add_to_list(spec, "containers", json!({"name": "of-another-webhook", "image": "other:1"}));
+        add_to_list(spec, "initContainers", json!({"name": "of-another-webhook-2", "image": "other:1"}));
+        add_to_list(spec, "volumes", json!({"name": "token", "projected": {"sources": []}}));
+        add_to_list(spec, "tolerations", json!({"key": "node.kubernetes.io/not-ready", "operator": "Exists"}));
+        for field in ["labels", "annotations"] {
+            pod["metadata"][field]["of-another-webhook"] = json!("x");
+        }
+    }
+    uninject_gives(&expected, &live)
+}
+
+/// What `uninject` makes of the pod is this one.
+pub fn uninject_gives(expected: &Value, pod: &Value) -> Result<(), String> {
+    same(expected, &taken_out(pod)?)
+}
+
+fn taken_out(pod: &Value) -> Result<Value, String> {
+    uninject(pod, DOMAIN).map_err(|error| error.to_string())?.ok_or_else(|| "it carries nothing of ours".to_owned())
+}
+
+/// A sidecar that somebody has taken out comes back.
+pub fn what_was_taken_out_comes_back(injected: &Injected<'_>) -> Result<(), String> {
+    let status = status_of(&injected.after);
+    let brought =
+        status["templates"].as_array().into_iter().flatten().flat_map(|entry| names_in(&entry["initContainers"]));
+    let Some(name) = brought.last().filter(|_| !injected.depends_on_the_pod()) else { return Ok(()) };
+    let mut pod = injected.after.clone();
+    if let Some(Value::Array(list)) = pod["spec"].get_mut("initContainers") {
+        list.retain(|container| container["name"] != name);
+    }
+    match injected.case.inject(injected.injector, &pod) {
+        Ok(Outcome::Injected(more)) if names(&more.pod["spec"]["initContainers"]).contains(&name) => Ok(()),
+        other => Err(format!("without container {name:?}: {other:?}")),
+    }
+}
+
+pub fn second_pass_gives_nothing(injected: &Injected<'_>) -> Result<(), String> {
+    nothing_more(injected, &injected.after)
+}
+
+/// Between the passes images are rewritten, defaults filled in, and other webhooks add what is theirs.
+pub fn second_pass_after_others_gives_nothing(injected: &Injected<'_>) -> Result<(), String> {
+    let mut pod = injected.after.clone();
+    for list in ["containers", "initContainers"] {
+        for container in pod["spec"].get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            container["image"] = json!(format!("mirror.example/{}", text_of(container, "image")));
+            container["imagePullPolicy"] = json!("Always");
+            container["terminationMessagePath"] = json!("/dev/termination-log");
+            add_to_list(container, "env", json!({"name": "OF_ANOTHER_WEBHOOK", "value": "x"}));
+            add_to_list(
+                container,
+                "volumeMounts",
+                json!({"name": "token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}),
+            );
+        }
+    }
+    add_to_list(&mut pod["spec"], "volumes", json!({"name": "token", "projected": {"sources": []}}));
+    add_to_list(&mut pod["spec"], "tolerations", json!({"key": "node.kubernetes.io/not-ready", "operator": "Exists"}));
+    add_to_list(&mut pod["spec"], "containers", json!({"name": "of-another-webhook", "image": "other:1"}));
+    pod["spec"]["priority"] = json!(1000);
+    nothing_more(injected, &pod)
+}
+
+fn add_to_list(object: &mut Value, field: &str, item: Value) {
+    match &mut object[field] {
+        Value::Array(list) => list.push(item),
+        absent => *absent = json!([item]),
+    }
+}
+
+/// The pod is skipped as done. A template that was left out may still find its chance, but takes nothing else along.
+fn nothing_more(injected: &Injected<'_>, pod: &Value) -> Result<(), String> {
+    let again = injected.case.inject(injected.injector, pod).map_err(|error| format!("refused: {error}"))?;
+    match again {
+        Outcome::Skipped(skip) if skip.reasons.contains(&SkipReason::AlreadyInjected) => Ok(()),
+        Outcome::Skipped(skip) => Err(format!("skipped, but not as done: {skip:?}")),
+        Outcome::Injected(_) if injected.nothing_was_left_out() => Err("injected again".to_owned()),
+        Outcome::Injected(more) => match more.templates.iter().find(|name| injected.templates.contains(name)) {
+            Some(twice) => Err(format!("template {twice:?} was put in twice")),
+            None => Ok(()),
+        },
+    }
+}
+
+/// Without the status the content alone tells; but not of an overridden sidecar, nor where the template reads the pod.
+pub fn what_is_there_is_not_put_in_again(injected: &Injected<'_>) -> Result<(), String> {
+    if injected.depends_on_the_pod() || !injected.nothing_was_left_out() {
+        return Ok(());
+    }
+    nothing_more(injected, &without_marks(&injected.after))
+}
