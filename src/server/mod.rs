@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -125,13 +126,19 @@ impl BoundServer {
 
     /// Serves until the process is to end, and returns when everything in flight is answered or its time is over.
     pub async fn run(self, tls: ServerConfig, webhook: Webhook, admin: Admin, lifecycle: Lifecycle) {
+        let routes = webhook::router(webhook, &self.limits, lifecycle.clone());
+        self.run_routes(tls, routes, admin, lifecycle).await;
+    }
+
+    /// The same with other routes in the webhook's place: so a benchmark sees what connections cost by themselves.
+    pub async fn run_routes(self, tls: ServerConfig, routes: Router, admin: Admin, lifecycle: Lifecycle) {
         let connections = |router| Connections {
             router,
             limits: Arc::clone(&self.limits),
             lifecycle: lifecycle.clone(),
             in_flight: InFlight::default(),
         };
-        let reviews = connections(webhook::router(webhook, &self.limits, lifecycle.clone()));
+        let reviews = connections(routes);
         let admin = connections(admin::router(admin, lifecycle.clone()));
         let acceptor = TlsAcceptor::from(Arc::new(tls));
         // Probes and metrics are answered to the very end, and nobody waits for them.
