@@ -20,6 +20,8 @@ use crate::inject::field::{one_line, quote};
 use cel::common::ast::IdedExpr;
 use cel::parser::Parser;
 use cel::{ExecutionError, Value};
+use std::cell::Cell;
+use std::panic::catch_unwind;
 
 pub use scope::{Root, Scope};
 pub use survey::Reads;
@@ -138,16 +140,33 @@ fn before_quote(message: &str) -> &str {
     message.split_once('\'').map_or(message, |(before, _)| before.trim_end())
 }
 
-/// Parses on a thread with a large stack and gives back only trees that are safe to walk on a small one.
-fn parse(source: &str) -> Result<IdedExpr, String> {
+thread_local! {
+    /// Whether this thread's stack is large enough to parse on.
+    static HAS_LARGE_STACK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work` on a thread with a large stack, so that the expressions compiled in it need none of their own: a thread is by
+/// far the most costly part of an expression, in time and, with the allocator's pages that belong to it, in memory.
+pub fn with_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
+    if HAS_LARGE_STACK.get() {
+        return Ok(work());
+    }
+    let on_thread = || {
+        HAS_LARGE_STACK.set(true);
+        work()
+    };
     std::thread::scope(|scope| {
-        std::thread::Builder::new()
-            .stack_size(COMPILE_STACK_BYTES)
-            .spawn_scoped(scope, || parse_here(source))
-            .map_err(|error| format!("no thread to parse the expression on: {error}"))?
-            .join()
-            .unwrap_or_else(|_| Err("the expression cannot be parsed".to_owned()))
+        let thread = std::thread::Builder::new().stack_size(COMPILE_STACK_BYTES).spawn_scoped(scope, on_thread);
+        let thread = thread.map_err(|error| format!("no thread to parse expressions on: {error}"))?;
+        thread.join().map_err(|_| "the parser failed".to_owned())
     })
+}
+
+/// Parses on a large stack and gives back only trees that are safe to walk on a small one.
+fn parse(source: &str) -> Result<IdedExpr, String> {
+    // A fault of the parser is this expression's alone.
+    let parse = || catch_unwind(|| parse_here(source));
+    with_large_stack(parse)?.unwrap_or_else(|_| Err("the expression cannot be parsed".to_owned()))
 }
 
 fn parse_here(source: &str) -> Result<IdedExpr, String> {
