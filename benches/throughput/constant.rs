@@ -21,8 +21,7 @@ const ANSWER: &[u8] = br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionR
 
 /// Serves until the process is killed.
 pub fn serve(directory: &Path) {
-    let source =
-        CertificateSource::SelfSigned { directory: directory.to_owned(), hosts: vec!["localhost".to_owned()] };
+    let source = CertificateSource::SelfSigned { directory: directory.to_owned(), hosts: vec!["localhost".to_owned()] };
     let certificate = source.load(SystemTime::now()).expect("a certificate");
     let tls = tls::server_config(Arc::new(Resolver::new(certificate.key)), TlsVersion::V1_3).expect("TLS");
     let metrics = Arc::new(Metrics::new().expect("metrics"));

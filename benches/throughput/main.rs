@@ -61,8 +61,7 @@ struct Plan {
 
 impl Plan {
     fn of(arguments: &[String]) -> io::Result<Self> {
-        let mut plan =
-            Self { rounds: 9, round: Duration::from_secs(1), connections: 64, load: true, idle: true };
+        let mut plan = Self { rounds: 9, round: Duration::from_secs(1), connections: 64, load: true, idle: true };
         let mut arguments = arguments.iter().map(String::as_str);
         while let Some(argument) = arguments.next() {
             let wrong = || io::Error::other(format!("{argument}: expected a number, or load or idle after --only"));
@@ -115,7 +114,13 @@ impl Plan {
         println!("{} bytes a request that asks, {} one that does not", asking.len(), plain.len());
         let cases = [
             Case { name: "constant answer", process: &constant, request: &plain, is_patched: false, bar: None },
-            Case { name: "pod that does not ask", process: &program, request: &plain, is_patched: false, bar: Some(0.55) },
+            Case {
+                name: "pod that does not ask",
+                process: &program,
+                request: &plain,
+                is_patched: false,
+                bar: Some(0.55),
+            },
             Case { name: "injected pod", process: &program, request: &asking, is_patched: true, bar: Some(0.28) },
         ];
         let mut of_constant = open(&constant).await?;
@@ -201,7 +206,8 @@ fn report(cases: &[Case<'_>], results: &[Vec<Measured>]) {
     );
     for (case, rounds) in cases.iter().zip(results) {
         let of = |value: &dyn Fn(&Measured) -> f64| median(rounds.iter().map(value).collect());
-        let ratios = rounds.iter().zip(&results[0]).map(|(own, constant)| own.round.per_second() / constant.round.per_second());
+        let ratios =
+            rounds.iter().zip(&results[0]).map(|(own, constant)| own.round.per_second() / constant.round.per_second());
         let ratio = median(ratios.collect());
         let microseconds = |value: f64| format!("{:.1} µs", value * 1e6);
         println!(
@@ -261,8 +267,18 @@ impl Bench {
     fn program(&self, templates: &Path) -> io::Result<Process> {
         let (certificates, templates) = (self.certificates(), templates.to_string_lossy().into_owned());
         let arguments = [
-            "serve", "--dev", "--dev-dir", &certificates, "--templates", &templates, "--listen", "127.0.0.1:0",
-            "--admin-listen", "127.0.0.1:0", "--log-format", "json",
+            "serve",
+            "--dev",
+            "--dev-dir",
+            &certificates,
+            "--templates",
+            &templates,
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
         ];
         Process::start(&self.cores.server, Path::new(env!("CARGO_BIN_EXE_outrigger")), &arguments)
     }

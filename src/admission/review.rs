@@ -10,7 +10,7 @@ use super::respond::{self, Answer};
 use super::text::one_line;
 use super::wire::{self, API_VERSION, AdmissionRequest, AdmissionReview, KIND};
 use super::{ProtocolError, Record};
-use crate::inject::{InjectError, Injector, Namespace, Outcome, Problem, Request};
+use crate::inject::{InjectError, Injector, Namespace, Outcome, PatchText, Problem, Request};
 
 /// Longest name that is recorded: that of a Kubernetes object, and the `*`.
 const MAX_NAME: usize = 254;
@@ -59,7 +59,7 @@ fn decide(
     request: &AdmissionRequest<'_>,
 ) -> Answer {
     let namespace = namespaces(&request.namespace);
-    let outcome = injector.inject(&Request {
+    let outcome = injector.patch(&Request {
         group: &request.resource.group,
         version: &request.resource.version,
         resource: &request.resource.resource,
@@ -74,7 +74,11 @@ fn decide(
     respond::verdict(&request.uid, outcome, record)
 }
 
-fn record(injector: &Injector, request: &AdmissionRequest<'_>, outcome: &Result<Outcome, InjectError>) -> Record {
+fn record(
+    injector: &Injector,
+    request: &AdmissionRequest<'_>,
+    outcome: &Result<Outcome<PatchText>, InjectError>,
+) -> Record {
     let mut record = Record {
         uid: one_line(&request.uid, MAX_NAME),
         namespace: one_line(&request.namespace, MAX_NAME),
