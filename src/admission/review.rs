@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::depth::is_too_deep;
+use super::depth;
 use super::respond::{self, Answer};
 use super::text::one_line;
 use super::wire::{self, API_VERSION, AdmissionRequest, AdmissionReview, KIND};
@@ -33,10 +33,13 @@ fn parse(body: &[u8]) -> Result<AdmissionReview<'_>, (ProtocolError, Option<Stri
     if body.is_empty() {
         return Err((ProtocolError::BodyEmpty, None));
     }
-    if is_too_deep(body) {
-        return Err((ProtocolError::ReviewTooDeep, None));
+    // Nothing of the envelope is parsed recursively, so a deep text can be read before it is refused.
+    match serde_json::from_slice(body) {
+        Ok(_) if depth::is_too_deep(body) => Err((ProtocolError::ReviewTooDeep, None)),
+        Ok(review) => Ok(review),
+        Err(_) if depth::nests_too_deeply(body) => Err((ProtocolError::ReviewTooDeep, None)),
+        Err(error) => Err((ProtocolError::ReviewInvalid, Some(error.to_string()))),
     }
-    serde_json::from_slice(body).map_err(|error| (ProtocolError::ReviewInvalid, Some(error.to_string())))
 }
 
 fn checked_request<'r, 'a>(review: &'r AdmissionReview<'a>) -> Result<&'r AdmissionRequest<'a>, ProtocolError> {
