@@ -9,7 +9,7 @@ use divan::Bencher;
 use divan::counter::BytesCount;
 use outrigger::admission;
 use outrigger::inject::{Injector, Settings, SourceText, TemplateSet};
-use reviews::{asking, container, of_size, ordinary, pod, review, with_managed_fields};
+use reviews::{asking, container, ordinary, pod, review, with_managed_fields};
 use serde_json::{Value, json};
 
 /// The allocator of the program.
@@ -79,4 +79,13 @@ fn injector(count: usize) -> Injector {
     let loaded = TemplateSet::load(&(0..count).map(copy).collect::<Vec<_>>());
     assert_eq!((loaded.templates.len(), loaded.problems), (count, vec![]));
     Injector::new(loaded.templates, Settings::default())
+}
+
+/// A pod that asks, grown container by container to at least this size without its managed fields.
+fn of_size(bytes: usize) -> Value {
+    let mut containers = vec![container("web", 20)];
+    while containers.iter().map(|container| container.to_string().len()).sum::<usize>() < bytes {
+        containers.push(container(&format!("worker-{}", containers.len()), 20));
+    }
+    with_managed_fields(asking(pod(containers)))
 }

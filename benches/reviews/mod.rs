@@ -42,15 +42,6 @@ pub fn asking(mut pod: Value) -> Value {
     pod
 }
 
-/// A pod that asks, grown container by container to at least this size without its managed fields.
-pub fn of_size(bytes: usize) -> Value {
-    let mut containers = vec![container("web", 20)];
-    while containers.iter().map(|container| container.to_string().len()).sum::<usize>() < bytes {
-        containers.push(container(&format!("worker-{}", containers.len()), 20));
-    }
-    with_managed_fields(asking(pod(containers)))
-}
-
 pub fn pod(containers: Vec<Value>) -> Value {
     json!({
         "kind": "Pod",

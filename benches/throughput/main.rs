@@ -27,10 +27,17 @@ use tempfile::TempDir;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const BUILT_IN: [(&str, &str); 2] = [
+/// Templates: name and text.
+type Texts = &'static [(&'static str, &'static str)];
+
+/// They are larger than most.
+const BUILT_IN: Texts = &[
     ("log-collector", include_str!("../../config/templates/log-collector.yaml")),
     ("proxy", include_str!("../../config/templates/proxy.yaml")),
 ];
+
+/// What thousands of templates are like.
+const OF_TEAMS: Texts = &[("shipper", include_str!("template.yaml"))];
 
 /// The first argument of the process that answers a constant.
 const CONSTANT: &str = "--constant";
@@ -93,14 +100,14 @@ impl Plan {
             runtime.block_on(self.measure_load(&bench))?;
         }
         if self.idle {
-            bench.measure_idle(100, 5, Bars { start: Duration::from_millis(100), mebibytes: 20.0 })?;
-            bench.measure_idle(5_000, 1, Bars { start: Duration::from_secs(2), mebibytes: 64.0 })?;
+            bench.measure_idle(BUILT_IN, 100, 5, Bars { start: Duration::from_millis(100), mebibytes: 20.0 })?;
+            bench.measure_idle(OF_TEAMS, 5_000, 3, Bars { start: Duration::from_secs(2), mebibytes: 64.0 })?;
         }
         Ok(())
     }
 
     async fn measure_load(&self, bench: &Bench) -> io::Result<()> {
-        let templates = bench.templates(BUILT_IN.len())?;
+        let templates = bench.templates(BUILT_IN, BUILT_IN.len())?;
         let program = bench.program(&templates)?;
         let constant = bench.constant()?;
         let authority = bench.authority()?;
@@ -251,13 +258,13 @@ struct Bench {
 }
 
 impl Bench {
-    /// A directory with so many templates: copies of the built-in ones, which are larger than most.
-    fn templates(&self, count: usize) -> io::Result<PathBuf> {
+    /// A directory with so many templates, copies of these.
+    fn templates(&self, texts: Texts, count: usize) -> io::Result<PathBuf> {
         let directory = self.directory.path().join(format!("templates-{count}"));
         std::fs::create_dir_all(&directory)?;
         for index in 0..count {
-            let (name, text) = BUILT_IN[index % BUILT_IN.len()];
-            let own = if index < BUILT_IN.len() { name.to_owned() } else { format!("{name}-{index}") };
+            let (name, text) = texts[index % texts.len()];
+            let own = if index < texts.len() { name.to_owned() } else { format!("{name}-{index}") };
             let text = text.replacen(&format!("name: {name}\n"), &format!("name: {own}\n"), 1);
             std::fs::write(directory.join(format!("{own}.yaml")), text)?;
         }
@@ -296,8 +303,9 @@ impl Bench {
     }
 
     /// Time from start to ready, and memory of a server that has been asked nothing.
-    fn measure_idle(&self, count: usize, starts: usize, bars: Bars) -> io::Result<()> {
-        let templates = self.templates(count)?;
+    fn measure_idle(&self, texts: Texts, count: usize, starts: usize, bars: Bars) -> io::Result<()> {
+        let templates = self.templates(texts, count)?;
+        let kibibytes = texts.iter().map(|(_, text)| text.len()).sum::<usize>() as f64 / texts.len() as f64 / 1024.0;
         // Makes the certificate, where there is none yet, and warms the file cache.
         drop(self.program(&templates)?);
         let mut times = Vec::new();
@@ -310,7 +318,7 @@ impl Bench {
         }
         let (start, memory) = (Duration::from_secs_f64(median(times)), median(memory));
         println!(
-            "{count} templates: ready after {start:.0?} (bar {:.0?}: {}), idle {memory:.1} MiB (bar {} MiB: {})",
+            "{count} templates of {kibibytes:.1} KiB: ready after {start:.0?} (bar {:.0?}: {}), idle {memory:.1} MiB (bar {} MiB: {})",
             bars.start,
             verdict(start <= bars.start),
             bars.mebibytes,

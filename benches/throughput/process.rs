@@ -91,11 +91,6 @@ impl Process {
         };
         Ok((field("VmRSS:")?, field("VmHWM:")?))
     }
-
-    /// Number of threads.
-    pub fn threads(&self) -> io::Result<usize> {
-        Ok(fs::read_dir(format!("/proc/{}/task", self.child.id()))?.count())
-    }
 }
 
 impl Drop for Process {
