@@ -96,6 +96,17 @@ impl Outrigger {
     /// Registers the server for the namespaces with this label, its configuration changed by `edit`, and waits in one
     /// of them until a pod that asks for the template has it.
     pub fn register(&self, probe: &Namespace, label: &str, template: &str, edit: impl Fn(&mut Value)) {
+        self.register_as(probe, label, edit);
+        let asking = pod("probe", &json!({"outrigger.dev/inject": template}));
+        eventually("the API server calls Outrigger", LIMIT, || {
+            let injected = probe.would_accept(&asking);
+            (names(&injected, "/spec/initContainers").len() + names(&injected, "/spec/containers").len() > 1)
+                .then_some(())
+        });
+    }
+
+    /// Creates the configuration for the namespaces with this label, changed by `edit`. Waits for nothing.
+    pub fn register_as(&self, probe: &Namespace, label: &str, edit: impl Fn(&mut Value)) {
         let mut configuration = self.configuration();
         configuration["metadata"]["name"] = json!(format!("outrigger-{label}"));
         for webhook in configuration["webhooks"].as_array_mut().expect("a list of webhooks") {
@@ -103,12 +114,6 @@ impl Outrigger {
             edit(webhook);
         }
         registration::create(probe.cluster, &configuration);
-        let asking = pod("probe", &json!({"outrigger.dev/inject": template}));
-        eventually("the API server calls Outrigger", LIMIT, || {
-            let injected = probe.would_accept(&asking);
-            (names(&injected, "/spec/initContainers").len() + names(&injected, "/spec/containers").len() > 1)
-                .then_some(())
-        });
     }
 
     /// Lines of the log that tell of a decision in this namespace.
@@ -137,17 +142,16 @@ impl Outrigger {
                 "name": pod["metadata"]["name"], "object": pod,
             },
         });
-        let client = namespace.cluster.client_of(&format!("https://127.0.0.1:{}", self.port), &self.ca_file());
-        let answer = namespace.cluster.send_with(
-            &client,
-            "POST",
-            "/mutate",
-            "application/json",
-            review.to_string().into_bytes(),
-        );
-        let patch = answer.expect_success()["response"]["patch"].as_str().map(str::to_owned).expect("a patch");
+        let answer = self.answer(namespace.cluster, review.to_string().into_bytes());
+        let patch = answer["response"]["patch"].as_str().map(str::to_owned).expect("a patch");
         let patch = BASE64.decode(patch).expect("the patch is base64");
         serde_json::from_slice(&patch).expect("the patch is JSON")
+    }
+
+    /// Sends a review as it is, past the API server: the answer.
+    pub fn answer(&self, cluster: &Cluster, review: Vec<u8>) -> Value {
+        let client = cluster.client_of(&format!("https://127.0.0.1:{}", self.port), &self.ca_file());
+        cluster.send_with(&client, "POST", "/mutate", "application/json", review).expect_success()
     }
 
     fn ca_file(&self) -> PathBuf {
