@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Namespace, names, request};
 use crate::constant::Constant;
-use crate::outrigger::Outrigger;
+use crate::outrigger::{Outrigger, register_as};
 use crate::process::eventually;
 use crate::{TEMPLATE, asking_pod, policy, registration};
 
@@ -126,7 +126,7 @@ fn ways(cluster: &'static Cluster, outrigger: &Outrigger) -> Vec<Way> {
 
 /// Registers it exactly as Outrigger is, at its own address.
 fn register_constant(constant: &Constant, outrigger: &Outrigger, namespace: &Namespace) {
-    outrigger.register_as(namespace, &namespace.name, |webhook| {
+    register_as(&outrigger.configuration(), namespace, &namespace.name, |webhook| {
         webhook["clientConfig"] = json!({"url": constant.url, "caBundle": constant.ca_bundle});
     });
 }
