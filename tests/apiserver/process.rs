@@ -129,6 +129,11 @@ impl Drop for Process {
     }
 }
 
+/// Lets time pass.
+pub fn pause(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
 /// Calls `probe` until it gives a value, and fails the test with `what` when it has given none within `limit`.
 pub fn eventually<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();

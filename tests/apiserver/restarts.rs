@@ -13,7 +13,7 @@ use crate::balancer::Balancer;
 use crate::cluster::{Cluster, Namespace, in_namespace, names, pod, request};
 use crate::control_plane::free_port;
 use crate::outrigger::{PROGRAM, admin_answer, configuration, register};
-use crate::process::Process;
+use crate::process::{Process, pause};
 
 const RESTARTS: usize = 20;
 const INSTANCES: usize = 2;
@@ -47,13 +47,13 @@ fn rolling_restarts_fail_no_pod() {
             (0..CLIENTS).map(|_| cluster.runtime.spawn(create(Client::of(namespace), is_over.clone()))).collect();
         let mut ending = Vec::new();
         for restart in 0..RESTARTS {
-            for index in 0..INSTANCES {
+            for (index, instance) in running.iter_mut().enumerate() {
                 // As a Deployment does it: the new one is ready before the old one is told, and nobody waits for the old one.
                 let new = start(cluster, &directory, &format!("{restart}-{index}"));
                 balancer.add(new.address);
-                let old = std::mem::replace(&mut running[index], new);
+                let old = std::mem::replace(instance, new);
                 old.process.terminate();
-                std::thread::sleep(NEWS);
+                pause(NEWS);
                 balancer.remove(old.address);
                 ending.push(old);
             }
