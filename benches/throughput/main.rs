@@ -309,16 +309,19 @@ impl Bench {
         // Makes the certificate, where there is none yet, and warms the file cache.
         drop(self.program(&templates)?);
         let mut times = Vec::new();
+        let mut cpu = Vec::new();
         let mut memory = Vec::new();
         for _ in 0..starts {
             let process = self.program(&templates)?;
             std::thread::sleep(Duration::from_secs(1));
             times.push(process.start.as_secs_f64());
+            cpu.push(process.start_cpu.as_secs_f64());
             memory.push(mebibytes(process.memory()?.0));
         }
         let (start, memory) = (Duration::from_secs_f64(median(times)), median(memory));
+        let cpu = Duration::from_secs_f64(median(cpu));
         println!(
-            "{count} templates of {kibibytes:.1} KiB: ready after {start:.0?} (bar {:.0?}: {}), idle {memory:.1} MiB (bar {} MiB: {})",
+            "{count} templates of {kibibytes:.1} KiB: ready after {start:.0?} and {cpu:.0?} of CPU (bar {:.0?}: {}), idle {memory:.1} MiB (bar {} MiB: {})",
             bars.start,
             verdict(start <= bars.start),
             bars.mebibytes,

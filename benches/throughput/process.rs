@@ -20,6 +20,8 @@ pub struct Process {
     pub address: SocketAddr,
     /// From the start of the process to the log line that says that it is ready.
     pub start: Duration,
+    /// Time on a processor until then, of threads that are gone as well; to hundredths of a second.
+    pub start_cpu: Duration,
 }
 
 /// The cores that this process may use: the server gets the first, the load the second.
@@ -66,7 +68,8 @@ impl Process {
             address = address.or_else(|| address_in(&line));
             match address {
                 Some(address) if line.contains(r#""message":"ready""#) => {
-                    return Ok(Self { child, address, start: at - begin });
+                    let start_cpu = cpu_since_start(child.id())?;
+                    return Ok(Self { child, address, start: at - begin, start_cpu });
                 }
                 _ => said = said + &line + "\n",
             }
@@ -104,6 +107,15 @@ impl Drop for Process {
 /// Time on a processor so far, of all threads of this process.
 pub fn own_cpu() -> io::Result<Duration> {
     cpu_of("/proc/self/task")
+}
+
+/// `utime` and `stime` of proc(5), in the ticks that every Linux reports.
+fn cpu_since_start(id: u32) -> io::Result<Duration> {
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+    let (_, fields) = stat.rsplit_once(')').ok_or(io::ErrorKind::InvalidData)?;
+    let ticks: u32 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u32>().ok()).sum();
+    Ok(TICK * ticks)
 }
 
 fn cpu_of(tasks: &str) -> io::Result<Duration> {

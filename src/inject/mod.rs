@@ -1,6 +1,7 @@
 //! The injection engine: a pod and a set of templates in, a JSON Patch out.
 //!
-//! Pure and synchronous: no I/O, clock, environment or randomness. Every way to run Outrigger calls [`Injector::inject`].
+//! Pure and synchronous: no I/O, clock, environment or randomness. Every way to run Outrigger calls
+//! [`Injector::inject`], or [`Injector::patch`] where the pod itself is not wanted: the same steps.
 
 pub mod annotations;
 pub mod duration;

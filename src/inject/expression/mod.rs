@@ -41,10 +41,15 @@ const COMPILE_STACK_BYTES: usize = 64 << 20;
 #[derive(Debug)]
 pub struct Expression {
     source: String,
-    tree: IdedExpr,
     reads: Reads,
-    /// `Some(name)` for exactly `params.name`, the expression that most templates hold most: it needs no evaluation.
-    parameter: Option<String>,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// Exactly `params.name`, the expression that most templates hold most: it needs no evaluation.
+    Parameter(String),
+    Tree(IdedExpr),
 }
 
 /// Why an expression gave no value.
@@ -65,10 +70,16 @@ impl Expression {
         if source.trim().is_empty() {
             return Err("the expression is empty".to_owned());
         }
-        let tree = parse(source)?;
-        let reads = survey::survey(&tree, parameters)?;
-        let parameter = reads.only_parameter(&tree);
-        Ok(Self { source: source.to_owned(), tree, reads, parameter })
+        let (reads, form) = match plain_parameter(source).filter(|name| parameters.contains(name)) {
+            Some(name) => (Reads::parameter(name), Form::Parameter(name.to_owned())),
+            None => {
+                let tree = parse(source)?;
+                let reads = survey::survey(&tree, parameters)?;
+                let form = reads.only_parameter(&tree).map_or_else(|| Form::Tree(tree), Form::Parameter);
+                (reads, form)
+            }
+        };
+        Ok(Self { source: source.to_owned(), reads, form })
     }
 
     /// The text between `${` and `}`.
@@ -83,11 +94,11 @@ impl Expression {
 
     /// Evaluates in a scope that holds at least what [`Self::reads`] names.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
-        if let Some(name) = &self.parameter {
-            return scope.parameter(name).cloned().ok_or_else(|| self.missing(name));
+        match &self.form {
+            Form::Parameter(name) => scope.parameter(name).cloned().ok_or_else(|| self.missing(name)),
+            Form::Tree(tree) => bound::guarded(scope.clock(), || Value::resolve(tree, scope.context()))
+                .map_err(|error| self.explain(&error)),
         }
-        bound::guarded(scope.clock(), || Value::resolve(&self.tree, scope.context()))
-            .map_err(|error| self.explain(&error))
     }
 
     fn missing(&self, key: &str) -> EvaluationError {
@@ -122,6 +133,39 @@ impl Expression {
         }
     }
 }
+
+/// The name in exactly `params.name`, which needs no parser. What may be a word of the language's own is left to that.
+fn plain_parameter(source: &str) -> Option<&str> {
+    let name = source.trim().strip_prefix(Root::Params.name())?.strip_prefix('.')?;
+    let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let starts = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+    (is_word && starts && !RESERVED.contains(&name)).then_some(name)
+}
+
+/// <https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax>
+const RESERVED: [&str; 21] = [
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "namespace",
+    "null",
+    "package",
+    "return",
+    "true",
+    "var",
+    "void",
+    "while",
+];
 
 /// What a function says of its arguments, without the values of the pod that the libraries' functions print, whole or in
 /// single quotes: an expression that fails is the template's fault, and such an answer ends up in the logs of API servers.
