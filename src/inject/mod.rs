@@ -21,6 +21,7 @@ pub mod template;
 
 mod decide;
 mod find;
+mod notes;
 mod pipeline;
 mod prepare;
 mod reach;

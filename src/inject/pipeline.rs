@@ -13,6 +13,7 @@ use super::decide::{self, Asked, Standing, Verdict};
 use super::error::{Blame, ErrorCode, InjectError, Problem};
 use super::field::{listed, nearest, one_line, quote};
 use super::merge::{self, Candidate, Form, Operations, Owner, Parties, Plan, Surroundings};
+use super::notes::Notes;
 use super::overlay::text;
 use super::pod::{ContainerList, PodDocument, PodHead};
 use super::prepare::{Preparation, Refusal};
@@ -169,16 +170,6 @@ fn pod_invalid(message: &str) -> InjectError {
 
 /// Unknown names for which it is said what is known: a near name is looked up long among thousands.
 const MAX_HINTS: usize = 8;
-
-/// What is said about a pod besides the patch.
-#[derive(Default)]
-struct Notes {
-    warnings: Vec<String>,
-    /// Errors that `onError: Skip` turned into warnings, each once.
-    errors: Vec<ErrorCode>,
-    /// Templates that the pod carries already.
-    done: Vec<String>,
-}
 
 struct Run<'a> {
     injector: &'a Injector,
@@ -452,26 +443,6 @@ impl<'a> Run<'a> {
         foreign.extend(container_names(candidates));
         let mut own = pod.containers(ContainerList::Containers).iter().map(|container| text(container, "name"));
         own.find(|name| !foreign.contains(*name))
-    }
-}
-
-impl Notes {
-    fn add_error(&mut self, code: ErrorCode) {
-        if !self.errors.contains(&code) {
-            self.errors.push(code);
-        }
-    }
-
-    fn reasons(&self) -> Vec<SkipReason> {
-        if self.done.is_empty() { Vec::new() } else { vec![SkipReason::AlreadyInjected] }
-    }
-
-    fn skip(self) -> Skip {
-        let reasons = match self.reasons() {
-            none if none.is_empty() && self.errors.is_empty() => vec![SkipReason::NotRequested],
-            reasons => reasons,
-        };
-        Skip { reasons, errors: self.errors, templates: self.done, warnings: self.warnings }
     }
 }
 
