@@ -100,8 +100,10 @@ impl Plan {
             runtime.block_on(self.measure_load(&bench))?;
         }
         if self.idle {
-            bench.measure_idle(BUILT_IN, 100, 5, Bars { start: Duration::from_millis(100), mebibytes: 20.0 })?;
-            bench.measure_idle(OF_TEAMS, 5_000, 3, Bars { start: Duration::from_secs(2), mebibytes: 64.0 })?;
+            let of_few = Bars { start: Duration::from_millis(100), mebibytes: 20.0 };
+            runtime.block_on(bench.measure_idle(BUILT_IN, 100, 5, of_few))?;
+            let of_many = Bars { start: Duration::from_secs(2), mebibytes: 64.0 };
+            runtime.block_on(bench.measure_idle(OF_TEAMS, 5_000, 3, of_many))?;
         }
         Ok(())
     }
@@ -303,7 +305,7 @@ impl Bench {
     }
 
     /// Time from start to ready, and memory of a server that has been asked nothing.
-    fn measure_idle(&self, texts: Texts, count: usize, starts: usize, bars: Bars) -> io::Result<()> {
+    async fn measure_idle(&self, texts: Texts, count: usize, starts: usize, bars: Bars) -> io::Result<()> {
         let templates = self.templates(texts, count)?;
         let kibibytes = texts.iter().map(|(_, text)| text.len()).sum::<usize>() as f64 / texts.len() as f64 / 1024.0;
         // Makes the certificate, where there is none yet, and warms the file cache.
@@ -313,7 +315,7 @@ impl Bench {
         let mut memory = Vec::new();
         for _ in 0..starts {
             let process = self.program(&templates)?;
-            std::thread::sleep(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_secs(1)).await;
             times.push(process.start.as_secs_f64());
             cpu.push(process.start_cpu.as_secs_f64());
             memory.push(mebibytes(process.memory()?.0));
