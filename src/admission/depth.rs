@@ -11,28 +11,35 @@ pub const MAX_DEPTH: usize = 128;
 /// empty arrays and objects, which managed fields are full of, only one can be around a place. Counting runs at many bytes an
 /// instruction, and says of an ordinary review all that there is to say.
 pub fn is_too_deep(json: &[u8]) -> bool {
+    may_be_deep(json, brackets) && may_be_deep(json, brackets_around_something) && nests_too_deeply(json)
+}
+
+/// Whether these counts leave room for too great a depth.
+fn may_be_deep(json: &[u8], count: fn(&[u8], u8) -> usize) -> bool {
     let mut before = 0;
     let mut after: usize = json.chunks(CHUNK).map(|chunk| count(chunk, b'}')).sum();
-    let may_be_deep = json.chunks(CHUNK).any(|chunk| {
+    json.chunks(CHUNK).any(|chunk| {
         before += count(chunk, b'{');
         let may_be_deep = before.min(after) + 1 > MAX_DEPTH;
         after -= count(chunk, b'}');
         may_be_deep
-    });
-    may_be_deep && nests_too_deeply(json)
+    })
 }
 
 /// As many bytes as one byte can count.
 const CHUNK: usize = 255;
 
-/// How often a bracket occurs, be it a curly one or a square one, which differ in one bit; those of empty arrays and objects
-/// left out.
-fn count(chunk: &[u8], bracket: u8) -> usize {
-    let brackets = chunk.iter().map(|byte| u8::from(byte | 0x20 == bracket)).sum::<u8>();
+/// How often a bracket occurs, be it a curly one or a square one, which differ in one bit.
+fn brackets(chunk: &[u8], bracket: u8) -> usize {
+    usize::from(chunk.iter().map(|byte| u8::from(byte | 0x20 == bracket)).sum::<u8>())
+}
+
+/// The same without those of empty arrays and objects.
+fn brackets_around_something(chunk: &[u8], bracket: u8) -> usize {
     let followed = chunk.iter().zip(chunk.get(1..).unwrap_or_default());
     // Each closing bracket is the second next character after its opening one.
     let is_empty = |(this, next): (&u8, &u8)| u8::from((this | 0x20 == b'{') & (*next == this.wrapping_add(2)));
-    usize::from(brackets - followed.map(is_empty).sum::<u8>())
+    brackets(chunk, bracket) - usize::from(followed.map(is_empty).sum::<u8>())
 }
 
 /// The same of any text, for as far as it is JSON.
@@ -144,10 +151,14 @@ mod tests {
 
     #[test]
     fn a_full_chunk_of_brackets_is_counted() {
-        let chunk = |text: &str| text.repeat(CHUNK)[..CHUNK].to_owned();
-        assert_eq!((count(chunk("{").as_bytes(), b'{'), count(chunk("{").as_bytes(), b'}')), (CHUNK, 0));
-        assert_eq!((count(b"{[}]a{}[]{", b'{'), count(b"{[}]a{}[]{", b'}')), (3, 2));
-        assert_eq!((count(b"", b'{'), count(b"]", b'}')), (0, 1));
+        let chunk = "{".repeat(CHUNK);
+        for count in [brackets, brackets_around_something] {
+            assert_eq!((count(chunk.as_bytes(), b'{'), count(chunk.as_bytes(), b'}')), (CHUNK, 0));
+            assert_eq!((count(b"", b'{'), count(b"]", b'}')), (0, 1));
+        }
+        let (text, around) = (b"{[}]a{}[]{", brackets_around_something);
+        assert_eq!((brackets(text, b'{'), brackets(text, b'}')), (5, 4));
+        assert_eq!((around(text, b'{'), around(text, b'}')), (3, 2));
     }
 
     /// The counts agree with the walk wherever the limit is met: beside empty objects, and whatever a chunk cuts in two.
