@@ -9,6 +9,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::telemetry::logging;
+
 /// How far the end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -108,6 +110,7 @@ impl Signals {
 
 fn exit_at_once(name: &str, number: i32) -> ! {
     tracing::warn!(signal = name, "second signal, ending at once");
+    logging::flush();
     std::process::exit(128 + number)
 }
 

@@ -32,8 +32,10 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     // What is no text becomes one that no setting takes, instead of being passed over.
     let environment = |variable: &str| Some(std::env::var_os(variable)?.to_string_lossy().into_owned());
     let config = Config::resolve(args, environment)?;
-    logging::init(config.log_format, config.log_level);
-    let parts = Parts::prepare(&config)?;
+    let metrics = Arc::new(Metrics::new()?);
+    let _log = logging::init(config.log_format, config.log_level, metrics.log_lines_dropped().clone())
+        .context("cannot start the log")?;
+    let parts = Parts::prepare(&config, metrics)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     let result = runtime.block_on(parts.run(&config));
@@ -53,10 +55,9 @@ struct Parts {
 }
 
 impl Parts {
-    fn prepare(config: &Config) -> anyhow::Result<Self> {
+    fn prepare(config: &Config, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
         let readiness = Readiness::default();
         let (of_templates, of_certificate) = (readiness.promise("templates"), readiness.promise("certificate"));
-        let metrics = Arc::new(Metrics::new()?);
         let now = SystemTime::now();
 
         let loaded = templates::load(config)?;
