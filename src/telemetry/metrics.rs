@@ -74,6 +74,7 @@ pub struct Metrics {
     certificate_expiry: [IntGauge; Certificate::ALL.len()],
     certificate_rotations: [IntCounter; Reload::ALL.len()],
     log_lines_dropped: IntCounter,
+    trace_spans_lost: IntCounter,
 }
 
 impl Metrics {
@@ -112,6 +113,8 @@ impl Metrics {
             )?,
             log_lines_dropped: register
                 .counter("log_lines_dropped_total", "Lines of the log that were lost because nobody took them")?,
+            trace_spans_lost: register
+                .counter("trace_spans_lost_total", "Spans of traces that the collector did not get")?,
             registry: register.0,
         })
     }
@@ -181,6 +184,11 @@ impl Metrics {
     /// Counts the lines that the log loses.
     pub fn log_lines_dropped(&self) -> &IntCounter {
         &self.log_lines_dropped
+    }
+
+    /// Counts the spans of traces that are lost.
+    pub fn trace_spans_lost(&self) -> &IntCounter {
+        &self.trace_spans_lost
     }
 
     /// Everything in Prometheus' text format.
