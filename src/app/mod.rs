@@ -15,26 +15,26 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, anyhow};
 
 use self::templates::Report;
-use crate::config::{CertificateSettings, Config, ServeArgs};
+use crate::config::{CertificateSettings, Config, OtlpEndpoint, ServeArgs};
 use crate::health::{Promise, Readiness};
 use crate::inject::{Injector, NativeSidecars, Settings};
 use crate::server::{Admin, BindError, BoundServer, Limits, Listener, Server, Webhook};
 use crate::shutdown::{self, Signals};
 use crate::source::store::InjectorStore;
-use crate::telemetry::logging;
 use crate::telemetry::metrics::{Certificate, Metrics};
+use crate::telemetry::{logging, traces};
 use crate::tls::resolver::Resolver;
 use crate::tls::self_call::self_call;
 use crate::tls::{self, CertificateSource, ServingCertificate};
 
 /// Runs `outrigger serve` to the end of the process.
 pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
-    // What is no text becomes one that no setting takes, instead of being passed over.
-    let environment = |variable: &str| Some(std::env::var_os(variable)?.to_string_lossy().into_owned());
     let config = Config::resolve(args, environment)?;
     let metrics = Arc::new(Metrics::new()?);
     let _log = logging::init(config.log_format, config.log_level, metrics.log_lines_dropped().clone())
         .context("cannot start the log")?;
+    let endpoint = config.otlp_endpoint.as_ref().map(OtlpEndpoint::as_str);
+    let _traces = endpoint.map(|url| traces::init(url, metrics.trace_spans_lost().clone())).transpose()?;
     let parts = Parts::prepare(&config, metrics)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
@@ -42,6 +42,16 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     // Nobody waits for a review that is still being parsed after its time.
     runtime.shutdown_background();
     result
+}
+
+/// The configuration with which `outrigger serve` would start, as a file.
+pub fn print_config(args: &ServeArgs) -> anyhow::Result<String> {
+    Ok(Config::print(args, environment)?)
+}
+
+/// What is no text becomes one that no setting takes, instead of being passed over.
+fn environment(variable: &str) -> Option<String> {
+    Some(std::env::var_os(variable)?.to_string_lossy().into_owned())
 }
 
 /// Everything that is there before the first socket.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -17,17 +19,36 @@ use super::settings::{ALL, Arity, Setting};
 pub struct FileLayer {
     pub given: BTreeMap<&'static str, Given>,
     pub problems: Vec<Problem>,
+    /// Whether there is a file of which nothing is known.
+    pub is_unread: bool,
 }
+
+/// Far more than every setting with a comment.
+const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Reads and takes apart the file at `path`.
 pub fn read(path: &Path) -> FileLayer {
-    match std::fs::read_to_string(path) {
+    match text(path) {
         Ok(text) => parse(path, &text),
         Err(error) => FileLayer {
             problems: vec![problem(path, 0, format!("cannot read the configuration file: {error}"))],
+            is_unread: true,
             ..FileLayer::default()
         },
     }
+}
+
+/// The text of a regular file: a pipe or a device may never end.
+fn text(path: &Path) -> io::Result<String> {
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("expected a regular file"));
+    }
+    let mut text = String::new();
+    File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(io::Error::other("expected at most 1 MiB"));
+    }
+    Ok(text)
 }
 
 fn parse(path: &Path, text: &str) -> FileLayer {
@@ -38,7 +59,10 @@ fn parse(path: &Path, text: &str) -> FileLayer {
                 layer.add(path, &key, shape);
             }
         }
-        Err(error) => layer.problems.push(problem(path, line_of(&error), first_line(&error.to_string()))),
+        Err(error) => {
+            layer.is_unread = true;
+            layer.problems.push(problem(path, line_of(&error), first_line(&error.to_string())));
+        }
     }
     layer
 }

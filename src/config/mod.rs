@@ -5,9 +5,12 @@
 //! Invariant: flag beats environment beats file beats default, for each setting by itself.
 
 mod args;
+mod domain;
 pub mod duration;
 mod file;
 mod layers;
+mod otlp;
+mod print;
 mod problem;
 mod reader;
 pub mod settings;
@@ -18,6 +21,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use args::{CONFIG_VARIABLE, ServeArgs};
+pub use domain::Domain;
+pub use otlp::OtlpEndpoint;
 pub use problem::{Problem, Problems, Source};
 pub use values::{ClusterMode, DnsName, Host, LogFormat, LogLevel, NativeSidecarsMode, TlsVersion};
 
@@ -35,12 +40,14 @@ pub struct Config {
     pub templates: Vec<PathBuf>,
     /// Whether a broken template keeps the server from starting.
     pub strict: bool,
-    pub domain: DnsName,
+    pub domain: Domain,
     pub native_sidecars: NativeSidecarsMode,
     pub excluded_namespaces: Vec<DnsName>,
     pub shutdown_delay: Duration,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
+    /// Where traces are sent; none are made without it.
+    pub otlp_endpoint: Option<OtlpEndpoint>,
 }
 
 /// Where the webhook's certificate comes from.
@@ -55,14 +62,23 @@ pub enum CertificateSettings {
 impl Config {
     /// Puts the layers together. `environment` gives the value of a variable.
     pub fn resolve(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
-        let in_cluster = environment("KUBERNETES_SERVICE_HOST").is_some();
-        let (layers, problems) = Layers::gather(args, environment);
-        let mut reader = Reader::new(layers, problems);
-        let config = read(&mut reader, in_cluster);
-        match (config, reader.into_problems()) {
-            (Some(config), problems) if problems.is_empty() => Ok(config),
-            (_, problems) => Err(Problems(problems)),
-        }
+        resolve(args, environment).map(|(config, _)| config)
+    }
+
+    /// The configuration that the layers result in, as a file, with where each value was written.
+    pub fn print(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<String, Problems> {
+        resolve(args, environment).map(|(_, layers)| print::print(&layers))
+    }
+}
+
+fn resolve(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<(Config, Layers), Problems> {
+    let in_cluster = environment("KUBERNETES_SERVICE_HOST").is_some();
+    let (layers, problems) = Layers::gather(args, environment);
+    let mut reader = Reader::new(layers, problems);
+    let config = read(&mut reader, in_cluster);
+    match (config, reader.into_parts()) {
+        (Some(config), (layers, problems)) if problems.is_empty() => Ok((config, layers)),
+        (_, (_, problems)) => Err(Problems(problems)),
     }
 }
 
@@ -81,6 +97,7 @@ fn read(reader: &mut Reader, in_cluster: bool) -> Option<Config> {
     let shutdown_delay = shutdown_delay(reader, dev == Some(true));
     let log_format = log_format(reader, in_cluster);
     let log_level = reader.get(&settings::LOG_LEVEL);
+    let otlp_endpoint = otlp_endpoint(reader);
     refuse_cluster(reader);
     Some(Config {
         listen: listen?,
@@ -95,6 +112,7 @@ fn read(reader: &mut Reader, in_cluster: bool) -> Option<Config> {
         shutdown_delay: shutdown_delay?,
         log_format: log_format?,
         log_level: log_level?,
+        otlp_endpoint,
     })
 }
 
@@ -112,18 +130,16 @@ fn certificate(reader: &mut Reader, dev: bool) -> Option<CertificateSettings> {
         }
         (false, Some(certificate), Some(key)) => Some(CertificateSettings::Files { certificate, key }),
         (false, Some(_), None) => {
-            reader.refuse(&settings::TLS_CERT, "a certificate needs its key: give --tls-key as well");
+            reader.miss(&settings::TLS_CERT, "a certificate needs its key: give --tls-key as well");
             None
         }
         (false, None, Some(_)) => {
-            reader.refuse(&settings::TLS_KEY, "a key needs its certificate: give --tls-cert as well");
+            reader.miss(&settings::TLS_KEY, "a key needs its certificate: give --tls-cert as well");
             None
         }
         (false, None, None) => {
-            reader.refuse(
-                &settings::TLS_CERT,
-                "no certificate: give --tls-cert and --tls-key, or --dev to have one made",
-            );
+            reader
+                .miss(&settings::TLS_CERT, "no certificate: give --tls-cert and --tls-key, or --dev to have one made");
             None
         }
     }
@@ -132,7 +148,7 @@ fn certificate(reader: &mut Reader, dev: bool) -> Option<CertificateSettings> {
 fn templates(reader: &mut Reader, dev: bool) -> Vec<PathBuf> {
     let directories = reader.list(&settings::TEMPLATES);
     if directories.is_empty() && !dev {
-        reader.refuse(
+        reader.miss(
             &settings::TEMPLATES,
             "no templates: name a directory with --templates, or use --dev, which serves the built-in ones",
         );
@@ -152,6 +168,14 @@ fn shutdown_delay(reader: &mut Reader, dev: bool) -> Option<Duration> {
 fn log_format(reader: &mut Reader, in_cluster: bool) -> Option<LogFormat> {
     let chosen: values::LogFormatChoice = reader.get(&settings::LOG_FORMAT)?;
     Some(chosen.resolve(in_cluster))
+}
+
+fn otlp_endpoint(reader: &mut Reader) -> Option<OtlpEndpoint> {
+    let endpoint = reader.get(&settings::OTLP_ENDPOINT);
+    if endpoint.is_some() && !cfg!(feature = "otel") {
+        reader.refuse(&settings::OTLP_ENDPOINT, "this build cannot send traces: it lacks the feature otel");
+    }
+    endpoint
 }
 
 fn refuse_cluster(reader: &mut Reader) {
