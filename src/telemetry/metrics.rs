@@ -162,7 +162,7 @@ impl Metrics {
     /// The templates that are served from `now` on.
     pub fn templates_loaded(&self, templates: &TemplateSet, now: SystemTime) {
         self.active_templates.set(gauge_value(templates.len()));
-        self.invalid_templates.set(gauge_value(templates.broken()));
+        self.invalid_templates.set(gauge_value(templates.invalid()));
         self.reload_success.set(unix_seconds(now));
         self.injections.announce(templates.iter().map(|template| template.name));
     }
