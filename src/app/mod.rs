@@ -18,7 +18,7 @@ use self::templates::Report;
 use crate::config::{CertificateSettings, Config, OtlpEndpoint, ServeArgs};
 use crate::health::{Promise, Readiness};
 use crate::inject::{Injector, NativeSidecars, Settings};
-use crate::server::{Admin, BindError, BoundServer, Limits, Listener, Server, Webhook};
+use crate::server::{Admin, BindError, BoundServer, Limits, Listener, Server, Snapshot, Webhook};
 use crate::shutdown::{self, Signals};
 use crate::source::store::InjectorStore;
 use crate::telemetry::metrics::{Certificate, Metrics};
@@ -90,6 +90,9 @@ impl Parts {
         self.report.log();
         log_mode(native_sidecars(config));
         tracing::info!(webhook = %webhook_address, admin = %admin_address, "listening");
+        if let Some(endpoint) = &config.otlp_endpoint {
+            tracing::info!(%endpoint, "sending traces");
+        }
         warn_of_expiry(&self.certificate);
 
         let answers = self.readiness.promise("tls-self-call");
@@ -108,13 +111,15 @@ impl Parts {
 
     fn into_services(self) -> (Webhook, Admin) {
         let (store, notes) = (self.store, self.report.notes());
+        let snapshot: Snapshot = Arc::new(move || store.current());
         let webhook = Webhook {
-            snapshot: Arc::new(move || store.current()),
+            snapshot: Arc::clone(&snapshot),
             // Without a cluster nothing is known of any namespace.
             namespaces: Arc::new(|_| None),
             metrics: Arc::clone(&self.metrics),
         };
-        let admin = Admin { readiness: self.readiness, metrics: self.metrics, notes: Arc::new(move || notes.clone()) };
+        let notes = Arc::new(move || notes.clone());
+        let admin = Admin { readiness: self.readiness, metrics: self.metrics, snapshot, notes };
         (webhook, admin)
     }
 }

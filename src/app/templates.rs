@@ -5,7 +5,7 @@
 use anyhow::{Context, bail};
 
 use crate::config::Config;
-use crate::inject::{LoadProblem, Loaded, SourceText, TemplateSet};
+use crate::inject::{LoadProblem, Loaded, SourceText, TemplateSet, redacted};
 use crate::source::{built_in, directory};
 
 /// Most names that one line of the log lists.
@@ -30,10 +30,10 @@ pub struct Report {
 impl Report {
     pub fn log(&self) {
         for warning in &self.warnings {
-            tracing::warn!(%warning, "template");
+            tracing::warn!(warning = redacted(&warning.to_string()), "template");
         }
         for problem in &self.problems {
-            tracing::error!(%problem, "broken template");
+            tracing::error!(problem = redacted(&problem.to_string()), "broken template");
         }
         tracing::info!(count = self.count, broken = self.broken, names = self.names, "templates loaded");
         if self.count == 0 {

@@ -22,6 +22,7 @@ mod decide;
 mod find;
 mod pipeline;
 mod prepare;
+mod redacted;
 mod shape;
 mod uninject;
 mod validate;
@@ -32,6 +33,7 @@ use std::collections::BTreeMap;
 pub use error::{Blame, ErrorCode, InjectError, Problem};
 pub use find::find;
 pub use reason::SkipReason;
+pub use redacted::redacted;
 pub use template::{LoadProblem, Loaded, ParsedSource, SourceText, TemplateSet, TemplateState, TemplateStatus};
 pub use uninject::uninject;
 

@@ -1,13 +1,16 @@
 //! Integration tests: one binary, so that it links once.
 
 mod architecture;
+mod canary;
 mod certificates;
 mod cli;
 mod config_file;
 mod docs;
 mod golden;
 mod load;
+mod logs;
 mod properties;
 mod shutdown;
 mod support;
+mod traces;
 mod webhook;
