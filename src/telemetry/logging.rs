@@ -180,12 +180,17 @@ mod tests {
     }
 
     fn logged(record: &Record) -> serde_json::Value {
+        captured(|| decision(record, Duration::from_micros(42)))
+    }
+
+    /// The only line that `log` logs.
+    fn captured(log: impl FnOnce()) -> serde_json::Value {
         let captured = Captured::default();
         let dropped = IntCounter::new("dropped", "lines").expect("a name");
         let queue = Queue::start(captured.clone(), dropped).expect("a thread");
         let subscriber =
             LogSubscriber { style: Style::Json, filter: filter(LogLevel::Info), queue: Arc::clone(&queue) };
-        tracing::subscriber::with_default(subscriber, || decision(record, Duration::from_micros(42)));
+        tracing::subscriber::with_default(subscriber, log);
         queue.flush(Duration::from_secs(30));
         let bytes = captured.0.lock().expect("no panic while writing").clone();
         serde_json::from_slice(&bytes).expect("one line of JSON")
@@ -222,6 +227,17 @@ mod tests {
         }
         assert_eq!((&line["dry_run"], &line["duration_us"]), (&true.into(), &42.into()));
         assert!(line.get("errors").is_none() && line.get("annotations").is_none(), "{line}");
+    }
+
+    /// A panic's message may quote anything.
+    #[test]
+    fn of_a_panic_only_the_place_is_logged() {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(log_panic));
+        let line = captured(|| _ = std::panic::catch_unwind(|| panic!("s3cr3t-canary")));
+        std::panic::set_hook(before);
+        let place = line["place"].as_str().expect("a place");
+        assert!(place.contains("logging.rs:") && !line.to_string().contains("s3cr3t"), "{line}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Integration tests: one binary, so that it links once.
 
+mod admin;
 mod architecture;
 mod canary;
 mod certificates;
@@ -9,6 +10,7 @@ mod docs;
 mod golden;
 mod load;
 mod logs;
+mod metrics;
 mod properties;
 mod shutdown;
 mod support;

@@ -118,7 +118,25 @@ impl Client {
         }
     }
 
+    /// Reads an answer as far as that to HEAD goes; the connection is of no use afterwards.
+    pub fn receive_head(&mut self) -> io::Result<Response> {
+        let (status, headers) = self.head()?;
+        Ok(Response { status, headers, body: Vec::new() })
+    }
+
     fn receive_one(&mut self) -> io::Result<Response> {
+        let (status, headers) = self.head()?;
+        let length =
+            headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
+        let length: usize = length.unwrap_or(0);
+        while self.rest.len() < length {
+            self.read_more()?;
+        }
+        let body = self.rest.drain(..length).collect();
+        Ok(Response { status, headers, body })
+    }
+
+    fn head(&mut self) -> io::Result<(u16, Vec<(String, String)>)> {
         let end = loop {
             if let Some(end) = find(&self.rest, b"\r\n\r\n") {
                 break end;
@@ -132,15 +150,7 @@ impl Client {
         let status = status.ok_or_else(|| io::Error::other(format!("no status line: {head:?}")))?;
         let header =
             |line: &str| line.split_once(':').map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
-        let headers: Vec<(String, String)> = lines.filter_map(header).collect();
-        let length =
-            headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
-        let length: usize = length.unwrap_or(0);
-        while self.rest.len() < length {
-            self.read_more()?;
-        }
-        let body = self.rest.drain(..length).collect();
-        Ok(Response { status, headers, body })
+        Ok((status, lines.filter_map(header).collect()))
     }
 
     fn read_more(&mut self) -> io::Result<()> {

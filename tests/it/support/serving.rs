@@ -53,6 +53,13 @@ impl Serving {
     pub fn admin(&self, path: &str) -> Response {
         Client::connect_plain(self.admin).expect("a connection").get(path)
     }
+
+    /// The status that the admin listener answers another method with.
+    pub fn admin_method(&self, method: &str, path: &str) -> u16 {
+        let mut client = Client::connect_plain(self.admin).expect("a connection");
+        client.send(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).expect("sent");
+        client.receive_head().expect("an answer").status
+    }
 }
 
 /// The address that a log, JSON or text, gives for a listener.
