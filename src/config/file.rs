@@ -61,7 +61,7 @@ fn parse(path: &Path, text: &str) -> FileLayer {
         }
         Err(error) => {
             layer.is_unread = true;
-            layer.problems.push(problem(path, line_of(&error), first_line(&error.to_string())));
+            layer.problems.push(problem(path, line_of(&error), in_words(&error.to_string())));
         }
     }
     layer
@@ -80,8 +80,13 @@ fn line_of(error: &serde_saphyr::Error) -> u64 {
     error.location().map_or(0, |location| location.line())
 }
 
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
+/// The reader's message without the place, which stands before it.
+fn in_words(message: &str) -> String {
+    let message = message.lines().next().unwrap_or_default();
+    match message.split(" at line ").next().unwrap_or_default() {
+        "expected mapping start" => "expected settings as KEY: VALUE".to_owned(),
+        message => message.to_owned(),
+    }
 }
 
 fn problem(path: &Path, line: u64, message: String) -> Problem {
@@ -291,6 +296,11 @@ mod tests {
             let (given, problems) = parsed(text);
             assert!(given.is_empty() && problems.len() == 1 && problems[0].starts_with("f.yaml"), "{problems:?}");
         }
+    }
+
+    #[test]
+    fn what_is_no_map_is_told_what_is_expected() {
+        assert_eq!(parsed("- a\n").1, ["f.yaml:1: expected settings as KEY: VALUE"]);
     }
 
     #[test]
