@@ -21,7 +21,7 @@ use tracing::metadata::LevelFilter;
 
 use self::line::Style;
 use self::queue::Queue;
-use self::subscriber::{Filter, LogSubscriber};
+use self::subscriber::{DECISION, Filter, LogSubscriber};
 use crate::admission::{Record, ReviewResult};
 use crate::config::{LogFormat, LogLevel};
 
@@ -110,6 +110,7 @@ fn line(record: &Record, duration: Duration, level: Level) {
     macro_rules! statement {
         ($level:ident) => {
             tracing::$level!(
+                name: DECISION,
                 uid = some(&record.uid),
                 namespace = some(&record.namespace),
                 name = some(&record.name),

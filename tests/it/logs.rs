@@ -115,5 +115,5 @@ fn a_log_that_is_read_again_says_what_was_lost() {
         .sum();
     // The first line after the pause may still have found no room.
     assert!((lost..=lost + 1).contains(&told), "{told} told, {lost} lost");
-    assert!(lines.iter().any(|line| line["message"] == "ended"), "{text}");
+    assert!(lines.iter().any(|line| line["message"] == "ended"), "{:?}", lines.last());
 }

@@ -1,7 +1,7 @@
 //! Lines on their way to standard error, written by a thread of their own in batches.
 //!
 //! Whoever logs copies a line into memory and goes on. Invariants: at most [`MAX_BYTES`] wait, and a line beyond them is lost
-//! and counted; nobody ever waits for whoever reads the log, but for [`Queue::flush`], which says for how long.
+//! and counted (those that are no decision may take [`RESERVED_BYTES`] more); nobody ever waits for whoever reads the log, but for [`Queue::flush`], which says for how long.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,12 +12,32 @@ use prometheus::IntCounter;
 
 /// Several thousand lines: the moment in which a reader is slow, not the hour in which it is gone.
 const MAX_BYTES: usize = 2 * 1024 * 1024;
+/// However many decisions there are, there is room to say that the process ends, or what is wrong.
+const RESERVED_BYTES: usize = 64 * 1024;
 /// What a batch may leave reserved for the next one.
 const KEPT_BYTES: usize = 64 * 1024;
 /// After the first line of a batch, others get so long to come along: one write and one wake-up serve them all.
 const LINGER: Duration = Duration::from_millis(5);
 /// For a standard error that was made non-blocking by somebody else and is full.
 const AGAIN: Duration = Duration::from_millis(10);
+
+/// What a line is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// One request of many.
+    Decision,
+    /// The process itself.
+    Process,
+}
+
+impl Subject {
+    const fn max_bytes(self) -> usize {
+        match self {
+            Self::Decision => MAX_BYTES,
+            Self::Process => MAX_BYTES + RESERVED_BYTES,
+        }
+    }
+}
 
 /// Takes lines and has them written.
 pub struct Queue {
@@ -50,9 +70,9 @@ impl Queue {
     }
 
     /// Takes a line with its end, or loses it.
-    pub fn push(&self, line: &[u8]) {
+    pub fn push(&self, line: &[u8], subject: Subject) {
         let mut state = self.lock();
-        if state.pending.len() + line.len() > MAX_BYTES {
+        if state.pending.len() + line.len() > subject.max_bytes() {
             drop(state);
             self.dropped.inc();
             return;
@@ -175,15 +195,18 @@ mod tests {
         let line = [b'x'; 1024];
         let count = 3 * MAX_BYTES / line.len();
         for _ in 0..count {
-            queue.push(&line);
+            queue.push(&line, Subject::Decision);
         }
+        let lost = dropped.get();
+        queue.push(&line, Subject::Process);
+        assert_eq!(dropped.get(), lost, "there is room left for what is no decision");
         queue.flush(Duration::from_millis(10));
         // One batch may be with the writer, another waits.
         let lost = usize::try_from(dropped.get()).expect("a count");
         assert!((MAX_BYTES / line.len()..=2 * MAX_BYTES / line.len()).contains(&lost), "{lost} of {count}");
         drop(opens);
         queue.flush(Duration::from_secs(30));
-        assert_eq!(written.lock().expect("no panic while writing").len(), (count - lost) * line.len());
+        assert_eq!(written.lock().expect("no panic while writing").len(), (count + 1 - lost) * line.len());
     }
 
     #[test]
@@ -194,7 +217,7 @@ mod tests {
         let queue = Queue::start(Gated { gate, written: Arc::clone(&written) }, counter()).expect("a thread");
         let lines: Vec<String> = (0..1_000).map(|number| format!("{number}\n")).collect();
         for (number, line) in lines.iter().enumerate() {
-            queue.push(line.as_bytes());
+            queue.push(line.as_bytes(), Subject::Decision);
             if number % 250 == 0 {
                 queue.flush(Duration::from_secs(30));
             }
@@ -220,7 +243,7 @@ mod tests {
         let dropped = counter();
         let queue = Queue::start(Broken, dropped.clone()).expect("a thread");
         for _ in 0..7 {
-            queue.push(b"line\n");
+            queue.push(b"line\n", Subject::Process);
         }
         queue.flush(Duration::from_secs(30));
         assert_eq!(dropped.get(), 7);

@@ -12,7 +12,10 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
 
 use super::line::{Line, Style};
-use super::queue::Queue;
+use super::queue::{Queue, Subject};
+
+/// Name of the events that are decisions.
+pub const DECISION: &str = "decision";
 
 thread_local! {
     /// The memory of a thread's last line serves the next.
@@ -57,7 +60,8 @@ impl Subscriber for LogSubscriber {
 
     fn event(&self, event: &Event<'_>) {
         let now = SystemTime::now();
-        let log = |line: &mut Line| self.queue.push(line.write(self.style, event, now).as_bytes());
+        let subject = if event.metadata().name() == DECISION { Subject::Decision } else { Subject::Process };
+        let log = |line: &mut Line| self.queue.push(line.write(self.style, event, now).as_bytes(), subject);
         LINE.with(|line| match line.try_borrow_mut() {
             Ok(mut line) => log(&mut line),
             // A value logged while it was being written.
