@@ -1,5 +1,6 @@
 //! The admin listener of the real binary: what it answers, and to which methods.
 
+use outrigger::telemetry::build;
 use serde_json::{Value, json};
 
 use crate::support::{Serving, pod, review};
@@ -11,7 +12,7 @@ fn versions_templates_and_methods() {
     let version = serving.admin("/version");
     assert_eq!((version.status, version.header("content-type")), (200, Some("application/json")));
     let expected = json!({
-        "version": env!("CARGO_PKG_VERSION"), "revision": option_env!("OUTRIGGER_REVISION"), "features": ["otel"],
+        "version": env!("CARGO_PKG_VERSION"), "revision": build::REVISION, "features": ["otel"],
         "kubernetesApi": "1.37",
     });
     assert_eq!(version.json(), expected);

@@ -6,6 +6,7 @@ use std::path::Path;
 use outrigger::admission::ProtocolError;
 use outrigger::config::settings::{ALL, Arity};
 use outrigger::inject::{ErrorCode, SkipReason};
+use outrigger::telemetry::build;
 use outrigger::telemetry::metrics::Metrics;
 use pretty_assertions::assert_eq;
 
@@ -85,7 +86,7 @@ fn open_values(label: &str) -> Option<BTreeSet<String>> {
             ErrorCode::ALL.map(ErrorCode::code).into_iter().chain(ProtocolError::ALL.map(ProtocolError::code)).collect()
         }
         "version" => vec![env!("CARGO_PKG_VERSION")],
-        "revision" => vec![option_env!("OUTRIGGER_REVISION").unwrap_or_default()],
+        "revision" => vec![build::REVISION.unwrap_or_default()],
         _ => return None,
     };
     Some(codes.into_iter().map(str::to_owned).collect())

@@ -18,6 +18,8 @@ const RESERVED_BYTES: usize = 64 * 1024;
 const KEPT_BYTES: usize = 64 * 1024;
 /// After the first line of a batch, others get so long to come along: one write and one wake-up serve them all.
 const LINGER: Duration = Duration::from_millis(5);
+/// So many bytes are a batch by themselves.
+const FULL_BATCH: usize = 256 * 1024;
 /// For a standard error that was made non-blocking by somebody else and is full.
 const AGAIN: Duration = Duration::from_millis(10);
 
@@ -55,6 +57,8 @@ struct State {
     lines: u64,
     /// The writer waits for a first line, and has to be woken.
     is_idle: bool,
+    /// The writer waits for more lines, and has to be woken when there are many.
+    is_lingering: bool,
     is_writing: bool,
     /// Somebody waits for everything to be written.
     is_urgent: bool,
@@ -79,7 +83,8 @@ impl Queue {
         }
         state.pending.extend_from_slice(line);
         state.lines += 1;
-        let wakes = std::mem::take(&mut state.is_idle);
+        let is_full = state.pending.len() >= FULL_BATCH;
+        let wakes = std::mem::take(&mut state.is_idle) || (is_full && std::mem::take(&mut state.is_lingering));
         drop(state);
         if wakes {
             self.work.notify_one();
@@ -121,9 +126,11 @@ impl Queue {
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.is_idle = false;
-        let lingers = |state: &mut State| !state.is_urgent;
+        state.is_lingering = state.pending.len() < FULL_BATCH;
+        let lingers = |state: &mut State| state.is_lingering && !state.is_urgent;
         let waited = self.work.wait_timeout_while(state, LINGER, lingers);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.is_lingering = false;
         std::mem::swap(&mut state.pending, batch);
         state.is_writing = true;
         std::mem::take(&mut state.lines)
