@@ -40,6 +40,25 @@ impl Certificate {
     }
 }
 
+/// How an attempt to take something that has changed came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeResult {
+    Success,
+    /// Something of it could not be taken; what was there before goes on.
+    Error,
+}
+
+impl ChangeResult {
+    const ALL: [Self; 2] = [Self::Success, Self::Error];
+
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// The metrics of one process.
 pub struct Metrics {
     registry: Registry,
@@ -52,8 +71,10 @@ pub struct Metrics {
     in_flight: IntGauge,
     active_templates: IntGauge,
     invalid_templates: IntGauge,
+    reloads: [IntCounter; ChangeResult::ALL.len()],
     reload_success: IntGauge,
     certificate_expiry: IntGaugeVec,
+    rotations: [IntCounter; ChangeResult::ALL.len()],
 }
 
 impl Metrics {
@@ -79,6 +100,9 @@ impl Metrics {
         for certificate in Certificate::ALL {
             certificate_expiry.with_label_values(&[certificate.code()]);
         }
+        let reloads = register.counters("template_reloads_total", "Changes of templates by result", &["result"])?;
+        let rotations =
+            register.counters("certificate_rotations_total", "Changes of certificates by result", &["result"])?;
         register.process_and_build()?;
         Ok(Self {
             requests: ReviewResult::ALL
@@ -101,6 +125,8 @@ impl Metrics {
                 "When the templates were last loaded, in seconds since 1970",
             )?,
             certificate_expiry,
+            reloads: ChangeResult::ALL.map(|result| reloads.with_label_values(&[result.code()])),
+            rotations: ChangeResult::ALL.map(|result| rotations.with_label_values(&[result.code()])),
             registry: register.0,
         })
     }
@@ -141,11 +167,23 @@ impl Metrics {
         InFlight(self.in_flight.clone())
     }
 
-    /// The templates that are served from `now` on.
-    pub fn templates_loaded(&self, templates: &TemplateSet, now: SystemTime) {
+    /// The templates that are served from now on.
+    pub fn templates_served(&self, templates: &TemplateSet) {
         self.active_templates.set(gauge_value(templates.len()));
         self.invalid_templates.set(gauge_value(templates.invalid()));
+    }
+
+    /// The templates were loaded at the start, or all of them again without a problem.
+    pub fn templates_loaded(&self, now: SystemTime) {
         self.reload_success.set(unix_seconds(now));
+    }
+
+    pub fn templates_reloaded(&self, result: ChangeResult) {
+        self.reloads[result as usize].inc();
+    }
+
+    pub fn certificate_rotated(&self, result: ChangeResult) {
+        self.rotations[result as usize].inc();
     }
 
     pub fn certificate_expires(&self, certificate: Certificate, at: SystemTime) {
@@ -230,6 +268,7 @@ mod tests {
 
     #[test]
     fn enums_are_indexed_by_their_order() {
+        assert!(ChangeResult::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
         assert!(ReviewResult::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
         assert!(SkipReason::ALL.iter().enumerate().all(|(index, reason)| *reason as usize == index));
     }
@@ -244,6 +283,10 @@ mod tests {
             "outrigger_admission_errors_total{code=\"body_too_large\"} 0",
             "outrigger_templates{state=\"active\"} 0",
             "outrigger_templates{state=\"invalid\"} 0",
+            "outrigger_template_reloads_total{result=\"success\"} 0",
+            "outrigger_template_reloads_total{result=\"error\"} 0",
+            "outrigger_certificate_rotations_total{result=\"success\"} 0",
+            "outrigger_certificate_rotations_total{result=\"error\"} 0",
             "outrigger_admission_request_duration_seconds_bucket{le=\"0.005\"} 0",
             concat!("outrigger_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         ] {

@@ -8,6 +8,7 @@ mod docs;
 mod golden;
 mod load;
 mod properties;
+mod reload;
 mod shutdown;
 mod support;
 mod webhook;
