@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection};
@@ -49,7 +50,10 @@ impl World {
         arguments.extend(templates.iter().map(String::as_str));
         let process = Process::start(directory.path(), &arguments);
         process.wait_for_log(" ready");
-        let client = Arc::new(client_config(authority.pem.as_bytes()));
+        let mut client = client_config(authority.pem.as_bytes());
+        // A resumed session would keep the certificate that it began with.
+        client.resumption = Resumption::disabled();
+        let client = Arc::new(client);
         let (webhook, admin) = (process.address("webhook"), process.address("admin"));
         Self { process, authority, webhook, admin, client, secret, issued: Cell::new(1), directory }
     }
