@@ -9,6 +9,7 @@ mod golden;
 mod load;
 mod properties;
 mod reload;
+mod restart;
 mod shutdown;
 mod support;
 mod webhook;

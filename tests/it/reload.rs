@@ -2,10 +2,10 @@
 //!
 //! Files are changed as kubelets and operators change them. Not here: what a template means, and how one file is read.
 
-mod authority;
+pub mod authority;
 mod many;
 mod template_trouble;
-mod world;
+pub mod world;
 
 use std::time::Duration;
 

@@ -24,8 +24,8 @@ use crate::support::{Client, Process, Response, eventually, pod, review};
 pub struct World {
     pub process: Process,
     pub authority: Authority,
-    webhook: SocketAddr,
-    admin: SocketAddr,
+    pub webhook: SocketAddr,
+    pub admin: SocketAddr,
     client: Arc<ClientConfig>,
     secret: ConfigMap,
     issued: Cell<u32>,
@@ -35,6 +35,11 @@ pub struct World {
 impl World {
     /// Starts with these directories, each empty, and waits until it is ready.
     pub fn start(directories: &[&str]) -> Self {
+        Self::start_with(directories, &["--shutdown-delay=0s"])
+    }
+
+    /// The same, with more arguments.
+    pub fn start_with(directories: &[&str], more: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         for name in directories {
             std::fs::create_dir(directory.path().join(name)).expect("a directory");
@@ -46,7 +51,8 @@ impl World {
         secret.publish(&[("tls.crt", &pair.certificate), ("tls.key", &pair.key)]);
         let templates: Vec<String> = directories.iter().map(|name| format!("--templates={name}")).collect();
         let mut arguments = vec!["serve", "--tls-cert=tls/tls.crt", "--tls-key=tls/tls.key", "--log-format=text"];
-        arguments.extend(["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--shutdown-delay=0s"]);
+        arguments.extend(["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"]);
+        arguments.extend(more);
         arguments.extend(templates.iter().map(String::as_str));
         let process = Process::start(directory.path(), &arguments);
         process.wait_for_log(" ready");
