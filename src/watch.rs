@@ -9,9 +9,9 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 /// Between two looks at what is at rest.
-pub const CALM: Duration = Duration::from_millis(1_500);
+pub const CALM: Duration = Duration::from_millis(1_250);
 /// Until the next look at what is changing. A writer that pauses for longer may be seen half way.
-pub const SOON: Duration = Duration::from_millis(250);
+pub const SOON: Duration = Duration::from_millis(500);
 
 /// How closely to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,17 +6,18 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::directory::{Listing, unreadable};
-use crate::inject::ParsedSource;
+use crate::inject::{ParsedSource, SourceText};
 use crate::watch::Look;
 
 /// Everything is read so often, however unchanged it looks: with the pauses between looks no change goes unseen for 15 s.
 const FULL: Duration = Duration::from_secs(12);
-/// Files that have not come to rest after so long are taken as they are; each is still read whole.
+/// Files that have not come to rest after so long hold up the others no longer.
 const UNREST: Duration = Duration::from_secs(10);
 /// So many files of one directory are named when they cannot be read.
 const MAX_TROUBLES: usize = 3;
@@ -46,7 +47,8 @@ struct WatchedDirectory {
 /// A change that is under way.
 struct Unrest {
     since: Instant,
-    fingerprint: u64,
+    /// What the last look has found.
+    listing: Listing,
 }
 
 impl Directories {
@@ -73,9 +75,9 @@ impl Directories {
 }
 
 impl WatchedDirectory {
-    fn open(path: &PathBuf, now: Instant) -> io::Result<Self> {
+    fn open(path: &Path, now: Instant) -> io::Result<Self> {
         let mut directory = Self {
-            path: path.clone(),
+            path: path.to_owned(),
             parsed: Vec::new(),
             fingerprint: None,
             read_at: now,
@@ -83,7 +85,7 @@ impl WatchedDirectory {
             trouble: None,
         };
         let listing = Listing::of(path)?;
-        directory.parsed = directory.parse(&listing);
+        directory.parsed = directory.parse(&listing, &[]);
         directory.fingerprint = Some(listing.fingerprint());
         Ok(directory)
     }
@@ -105,7 +107,7 @@ impl WatchedDirectory {
         match Listing::of(&self.path) {
             Ok(listing) => {
                 self.trouble = None;
-                self.look_into(&listing, look, now)
+                self.look_into(listing, look, now)
             }
             Err(error) => {
                 self.trouble = Some(format!("cannot read the template directory {:?}: {error}", self.path));
@@ -116,38 +118,49 @@ impl WatchedDirectory {
         }
     }
 
-    fn look_into(&mut self, listing: &Listing, look: Look, now: Instant) -> Seen {
+    fn look_into(&mut self, listing: Listing, look: Look, now: Instant) -> Seen {
         let fingerprint = listing.fingerprint();
         let is_same = self.fingerprint == Some(fingerprint);
-        if is_same {
+        if look == Look::Thorough || is_same {
             self.unrest = None;
+            let is_due = look == Look::Thorough || now.duration_since(self.read_at) >= FULL;
+            return if is_due { self.read(&listing, now) } else { Seen::Unchanged };
         }
-        if look == Look::Glance && is_same && now.duration_since(self.read_at) < FULL {
-            return Seen::Unchanged;
+        let before = self.unrest.take();
+        let since = before.as_ref().map_or(now, |unrest| unrest.since);
+        let restless = before.map(|unrest| listing.changed_since(&unrest.listing));
+        let is_overdue = now.duration_since(since) >= UNREST;
+        match restless {
+            Some(restless) if restless.is_empty() => self.read_at_rest(listing, since, now),
+            Some(restless) if is_overdue => {
+                let parsed = self.parse(&listing, &restless);
+                // Not what was listed has been read, so the next look begins anew.
+                (self.fingerprint, self.read_at) = (None, now);
+                self.take(parsed)
+            }
+            _ => {
+                self.unrest = Some(Unrest { since, listing });
+                Seen::Unsettled
+            }
         }
-        let may_wait = look == Look::Glance && !is_same;
-        if may_wait && !self.is_at_rest(fingerprint, now) {
+    }
+
+    /// Reads what has come to rest, unless it changes at that very moment.
+    fn read_at_rest(&mut self, listing: Listing, since: Instant, now: Instant) -> Seen {
+        let parsed = self.parse(&listing, &[]);
+        if Listing::of(&self.path).ok().as_ref() != Some(&listing) {
+            self.unrest = Some(Unrest { since, listing });
             return Seen::Unsettled;
         }
-        let parsed = self.parse(listing);
-        let is_overtaken = || Listing::of(&self.path).map(|listing| listing.fingerprint()).ok() != Some(fingerprint);
-        if may_wait && !self.is_overdue(now) && is_overtaken() {
-            return Seen::Unsettled;
-        }
-        (self.fingerprint, self.read_at, self.unrest) = (Some(fingerprint), now, None);
+        (self.fingerprint, self.read_at) = (Some(listing.fingerprint()), now);
         self.take(parsed)
     }
 
-    /// Whether the change has been seen before as it is now, or for so long that it is taken in any state.
-    fn is_at_rest(&mut self, fingerprint: u64, now: Instant) -> bool {
-        let since = self.unrest.as_ref().map_or(now, |unrest| unrest.since);
-        let is_repeated = self.unrest.as_ref().is_some_and(|unrest| unrest.fingerprint == fingerprint);
-        self.unrest = Some(Unrest { since, fingerprint });
-        is_repeated || self.is_overdue(now)
-    }
-
-    fn is_overdue(&self, now: Instant) -> bool {
-        self.unrest.as_ref().is_some_and(|unrest| now.duration_since(unrest.since) >= UNREST)
+    fn read(&mut self, listing: &Listing, now: Instant) -> Seen {
+        let parsed = self.parse(listing, &[]);
+        // Of the listing from before: what has changed since differs from it at the next look.
+        (self.fingerprint, self.read_at) = (Some(listing.fingerprint()), now);
+        self.take(parsed)
     }
 
     fn take(&mut self, parsed: Vec<Arc<ParsedSource>>) -> Seen {
@@ -157,21 +170,26 @@ impl WatchedDirectory {
         if is_same { Seen::Unchanged } else { Seen::Changed }
     }
 
-    /// Reads one file after the other, so that no more than one text is in memory, and compiles those that are new.
-    fn parse(&self, listing: &Listing) -> Vec<Arc<ParsedSource>> {
+    /// Reads one file after the other, so that no more than one text is in memory, and compiles those that are new. Of the
+    /// `restless` only half might be there.
+    fn parse(&self, listing: &Listing, restless: &[String]) -> Vec<Arc<ParsedSource>> {
         let known: HashMap<&str, &Arc<ParsedSource>> =
             self.parsed.iter().map(|source| (source.origin(), source)).collect();
+        let restless: HashSet<&str> = restless.iter().map(String::as_str).collect();
         let mut parsed = Vec::new();
         for file in listing.files() {
-            let text = file.read();
-            let unchanged = text
-                .as_ref()
-                .ok()
-                .and_then(|text| known.get(text.origin.as_str()).copied().filter(|known| known.is_of(text)));
-            parsed.push(match (unchanged, text) {
-                (Some(known), _) => Arc::clone(known),
-                (None, Ok(text)) => Arc::new(ParsedSource::parse(&text)),
-                (None, Err(problem)) => known_or_new(&known, ParsedSource::unreadable(problem)),
+            if restless.contains(file.origin()) {
+                let error = io::Error::new(ErrorKind::ResourceBusy, "it does not come to rest");
+                let source = ParsedSource::unreadable(unreadable(file.origin().to_owned(), &error));
+                parsed.push(known_or_new(&known, source));
+                continue;
+            }
+            parsed.push(match file.read() {
+                Ok(text) => match known.get(text.origin.as_str()) {
+                    Some(known) if known.is_of(&text) => Arc::clone(known),
+                    _ => known_or_new(&known, parse_or_report(&text)),
+                },
+                Err(problem) => known_or_new(&known, ParsedSource::unreadable(*problem)),
             });
         }
         parsed.extend(self.replaced(listing).map(|source| known_or_new(&known, source)));
@@ -188,6 +206,14 @@ impl WatchedDirectory {
     }
 }
 
+/// A fault of ours that one text brings to light takes no other with it.
+fn parse_or_report(text: &SourceText) -> ParsedSource {
+    catch_unwind(|| ParsedSource::parse(text)).unwrap_or_else(|_| {
+        let error = io::Error::other("compiling it failed, which is a fault of outrigger");
+        ParsedSource::unreadable(unreadable(text.origin.clone(), &error))
+    })
+}
+
 fn known_or_new(known: &HashMap<&str, &Arc<ParsedSource>>, source: ParsedSource) -> Arc<ParsedSource> {
     match known.get(source.origin()) {
         Some(known) if known.is_same(&source) => Arc::clone(known),
@@ -199,7 +225,6 @@ fn known_or_new(known: &HashMap<&str, &Arc<ParsedSource>>, source: ParsedSource)
 mod tests {
     use super::*;
     use crate::inject::TemplateSet;
-    use std::path::Path;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -240,15 +265,28 @@ mod tests {
     }
 
     #[test]
-    fn what_never_comes_to_rest_is_taken_in_the_end() {
+    fn what_never_comes_to_rest_holds_up_the_others_for_a_while() {
         let directory = tempfile::tempdir().expect("a directory");
+        write(directory.path(), "growing", "one");
         let now = Instant::now();
         let mut directories = open(directory.path(), now);
-        for (count, expected) in [(0, Seen::Unsettled), (5, Seen::Unsettled), (10, Seen::Changed)] {
-            write(directory.path(), &format!("t{count}"), "one");
-            assert_eq!(directories.look(Look::Glance, now + SECOND * count), expected, "{count}");
+        let path = directory.path().join("growing.yaml");
+        write(directory.path(), "good", "one");
+        let mut seen = Vec::new();
+        for second in 0..30 {
+            let text = std::fs::read_to_string(&path).expect("a file");
+            std::fs::write(&path, text + "# more\n").expect("a file");
+            let look = directories.look(Look::Glance, now + SECOND * second);
+            if look != Seen::Unsettled {
+                seen.push((second, look));
+            }
         }
-        assert_eq!(names(&directories), ["t0", "t10", "t5"]);
+        // The growing file is a trouble now, and always the same one: nothing has changed the second time.
+        assert_eq!(seen, [(10, Seen::Changed), (21, Seen::Unchanged)]);
+        assert_eq!(names(&directories), ["good"]);
+        assert!(directories.troubles()[0].contains("growing.yaml: cannot read the file: it does not come to rest"));
+        assert_eq!(directories.look(Look::Glance, now + SECOND * 30), Seen::Changed, "it has come to rest");
+        assert!(directories.troubles().is_empty());
     }
 
     #[test]

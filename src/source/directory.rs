@@ -36,18 +36,18 @@ pub fn read(directory: &Path) -> io::Result<Texts> {
     for file in Listing::of(directory)?.files() {
         match file.read() {
             Ok(text) => texts.texts.push(text),
-            Err(problem) => texts.problems.push(problem),
+            Err(problem) => texts.problems.push(*problem),
         }
     }
     Ok(texts)
 }
 
 /// The template files of a directory at one moment, unread.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Listing(BTreeMap<PathBuf, Found>);
 
 /// What stands under the name of a template file.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct Found {
     /// Where it really is, links to a generation resolved.
     path: PathBuf,
@@ -70,21 +70,28 @@ pub struct TemplateFile<'l> {
 impl Listing {
     pub fn of(directory: &Path) -> io::Result<Self> {
         let mut found = BTreeMap::new();
-        let generation = directory.join(GENERATION);
-        // The names outside lead through the link and would be read from two generations when it moves meanwhile.
+        // Where a link leads is looked up once: when it moves meanwhile, all files are still of one generation.
+        let real = directory.canonicalize()?;
+        let generation = real.join(GENERATION);
         let generation = generation.is_symlink().then(|| generation.canonicalize()).transpose()?;
         if let Some(generation) = &generation {
             for name in template_names(generation)? {
                 found.insert(directory.join(&name), Found::at(generation.join(&name)));
             }
         }
-        for name in template_names(directory)? {
-            let path = directory.join(&name);
+        for name in template_names(&real)? {
+            let path = real.join(&name);
             if generation.is_none() || !leads_into_generation(&path) {
-                found.insert(path.clone(), Found::at(path));
+                found.insert(directory.join(&name), Found::at(path));
             }
         }
         Ok(Self(found))
+    }
+
+    /// The names whose files are not what they were in `before`.
+    pub fn changed_since(&self, before: &Self) -> Vec<String> {
+        let is_changed = |(shown, found): &(&PathBuf, &Found)| before.0.get(*shown) != Some(*found);
+        self.0.iter().filter(is_changed).map(|(shown, _)| shown.display().to_string()).collect()
     }
 
     /// By name; the order of a directory differs from machine to machine.
@@ -103,7 +110,7 @@ impl Listing {
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         for (shown, found) in &self.0 {
-            (shown, &found.kind).hash(&mut hasher);
+            (shown, found).hash(&mut hasher);
         }
         hasher.finish()
     }
@@ -122,10 +129,14 @@ impl Found {
 }
 
 impl TemplateFile<'_> {
-    pub fn read(self) -> Result<SourceText, LoadProblem> {
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    pub fn read(self) -> Result<SourceText, Box<LoadProblem>> {
         match regular_file::read_text(self.path, MAX_FILE_BYTES) {
             Ok(text) => Ok(SourceText { origin: self.origin, text }),
-            Err(error) => Err(unreadable(self.origin, &error)),
+            Err(error) => Err(Box::new(unreadable(self.origin, &error))),
         }
     }
 }

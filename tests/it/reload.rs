@@ -15,7 +15,7 @@ use crate::support::{Process, eventually, pause};
 use authority::Authority;
 use world::{ConfigMap, Plain, World, templates};
 
-/// By itself it looks every 1.5 s; the limit of [`crate::support::eventually`] is that of a slow machine.
+/// By itself it looks more than once in 2 s; the limit of [`crate::support::eventually`] is that of a slow machine.
 #[test]
 fn a_config_map_and_a_directory_are_followed() {
     let world = World::start(&["config", "plain"]);

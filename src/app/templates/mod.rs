@@ -30,6 +30,8 @@ pub struct Templates {
     metrics: Arc<Metrics>,
     notes: Notes,
     report: Report,
+    /// The snapshot before this one, kept until no request can be the last to let go of it and have the work of freeing it.
+    retired: Option<Arc<Injector>>,
     /// What the log has said last, where it has not yet said what `report` says.
     said: Option<Report>,
     trouble: Trouble,
@@ -55,7 +57,8 @@ impl Templates {
         metrics.templates_loaded(SystemTime::now());
         let store = Arc::new(InjectorStore::new(Injector::new(loaded.templates, settings.clone())));
         let (trouble, budget) = (Trouble::default(), Budget::default());
-        let templates = Self { directories, store, settings, metrics, notes, report, said: None, trouble, budget };
+        let templates =
+            Self { directories, store, settings, metrics, notes, report, retired: None, said: None, trouble, budget };
         templates.note();
         Ok(templates)
     }
@@ -83,6 +86,7 @@ impl Templates {
         } else {
             self.metrics.templates_reloaded(ChangeResult::Error);
         }
+        self.retired = Some(last);
         let before = std::mem::replace(&mut self.report, report);
         self.said.get_or_insert(before);
     }
@@ -121,6 +125,7 @@ impl Templates {
 impl Watched for Templates {
     fn look(&mut self, look: Look) -> Duration {
         let Some(directories) = &mut self.directories else { return watch::CALM };
+        self.retired = None;
         let now = Instant::now();
         let seen = directories.look(look, now);
         let (troubles, had_trouble) = (directories.troubles(), self.trouble.problem().is_some());

@@ -19,7 +19,8 @@ fn mkfifo(path: &Path) {
 /// Each is done to the file or its directory while generation 1 is served, and undone afterwards.
 #[test]
 fn whatever_becomes_of_the_files_the_last_good_templates_are_served() {
-    let cases: [(&str, fn(&Path)); 6] = [
+    type Spoil = fn(&Path);
+    let cases: [(&str, Spoil); 6] = [
         ("the directory is removed", |t| std::fs::remove_dir_all(t).expect("removed")),
         ("the directory is a link to itself", |t| {
             std::fs::remove_dir_all(t).expect("removed");
