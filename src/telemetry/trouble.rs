@@ -143,10 +143,7 @@ mod tests {
             lines += u32::from(trouble.observe(problem, Patience::AtOnce, start + SECOND * step).is_some());
         }
         assert!((10..=LINES * 10).contains(&lines), "{lines} lines in 10 minutes");
-        assert_eq!(
-            trouble.observe(None, Patience::AtOnce, start + SECOND * 700),
-            Some(Notice::Over),
-            "the end is said"
-        );
+        trouble.observe(None, Patience::AtOnce, start + SECOND * 700);
+        assert!(trouble.said.is_none(), "once it is calm, nothing false is left standing");
     }
 }
