@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 
 use super::notes::{Notes, Topic};
-use crate::telemetry::metrics::{self, ChangeResult, Metrics};
+use crate::telemetry::metrics::{self, Metrics, Reload};
 use crate::telemetry::trouble::{Notice, Patience, Trouble};
 use crate::tls::resolver::Resolver;
 use crate::tls::watched::{Seen, WatchedCertificate};
@@ -61,7 +61,7 @@ impl Certificate {
     fn replace(&self, certificate: &ServingCertificate) {
         self.resolver.replace(Arc::clone(&certificate.key));
         observe(&self.metrics, certificate);
-        self.metrics.certificate_rotated(ChangeResult::Success);
+        self.metrics.certificate_rotated(Reload::Success);
         let left = certificate.expires.duration_since(SystemTime::now()).unwrap_or_default();
         tracing::info!(expires_in_hours = left.as_secs() / 3600, "the certificate has been replaced");
         self.replaced.notify_one();
@@ -71,7 +71,7 @@ impl Certificate {
         let had_trouble = self.trouble.problem().is_some();
         match self.trouble.observe(problem, patience, Instant::now()) {
             Some(Notice::Trouble) => {
-                self.metrics.certificate_rotated(ChangeResult::Error);
+                self.metrics.certificate_rotated(Reload::Error);
                 let problem = self.trouble.problem();
                 tracing::error!(problem, "the certificate cannot be reloaded; the one loaded before is served");
             }

@@ -17,7 +17,7 @@ use crate::inject::{Injector, LoadProblem, ParsedSource, Settings, TemplateSet};
 use crate::source::built_in;
 use crate::source::directories::{Directories, Seen};
 use crate::source::store::InjectorStore;
-use crate::telemetry::metrics::{ChangeResult, Metrics};
+use crate::telemetry::metrics::{Metrics, Reload};
 use crate::telemetry::trouble::{Budget, Notice, Patience, Trouble};
 use crate::watch::{self, Look, Watched};
 
@@ -81,10 +81,10 @@ impl Templates {
         self.metrics.templates_served(&loaded.templates);
         self.store.replace(Injector::new(loaded.templates, self.settings.clone()));
         if is_complete && !report.has_problems() {
-            self.metrics.templates_reloaded(ChangeResult::Success);
+            self.metrics.templates_reloaded(Reload::Success);
             self.metrics.templates_loaded(SystemTime::now());
         } else {
-            self.metrics.templates_reloaded(ChangeResult::Error);
+            self.metrics.templates_reloaded(Reload::Error);
         }
         self.retired = Some(last);
         let before = std::mem::replace(&mut self.report, report);
@@ -136,7 +136,7 @@ impl Watched for Templates {
         let patience = if look == Look::Thorough { Patience::Asked } else { Patience::AtOnce };
         let notice = self.tell_of_trouble(&troubles, patience, now);
         if notice == Some(Notice::Trouble) && seen != Seen::Changed {
-            self.metrics.templates_reloaded(ChangeResult::Error);
+            self.metrics.templates_reloaded(Reload::Error);
         }
         self.tell_of_changes(now);
         if seen == Seen::Changed || had_trouble || !troubles.is_empty() {
