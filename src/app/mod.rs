@@ -3,29 +3,30 @@
 //! In order: configuration, log, templates, certificate, sockets. Whatever can fail at start fails before the next step, with
 //! one line that says what and where, and nothing before it; afterwards nothing is fatal.
 
+mod certificate;
+mod confirm;
 mod dev;
+mod notes;
 mod templates;
 
-use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
 
-use self::templates::Report;
+use self::certificate::Certificate;
+use self::confirm::SelfCall;
+use self::notes::Notes;
+use self::templates::Templates;
 use crate::config::{CertificateSettings, Config, OtlpEndpoint, ServeArgs};
-use crate::health::{Promise, Readiness};
-use crate::inject::{Injector, NativeSidecars, Settings};
+use crate::health::Readiness;
+use crate::inject::{NativeSidecars, Settings};
 use crate::server::{Admin, BindError, BoundServer, Limits, Listener, Server, Snapshot, Webhook};
-use crate::shutdown::{self, Signals};
-use crate::source::store::InjectorStore;
-use crate::telemetry::metrics::{Certificate, Metrics};
+use crate::shutdown::{self, Hangups, Signals};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{logging, traces};
-use crate::tls::resolver::Resolver;
-use crate::tls::self_call::self_call;
-use crate::tls::{self, CertificateSource, ServingCertificate};
+use crate::tls::{self, CertificateSource};
+use crate::watch;
 
 /// Runs `outrigger serve` to the end of the process.
 pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
@@ -35,10 +36,12 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
         .context("cannot start the log")?;
     let endpoint = config.otlp_endpoint.as_ref().map(OtlpEndpoint::as_str);
     let _traces = endpoint.map(|url| traces::init(url, metrics.trace_spans_lost().clone())).transpose()?;
-    let parts = Parts::prepare(&config, metrics)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
-    let result = runtime.block_on(parts.run(&config));
+    // Before anything is loaded: from here on a SIGHUP is a request and does not end the process.
+    let hangups = runtime.block_on(async { Hangups::listen() }).context("cannot listen for signals")?;
+    let parts = Parts::prepare(&config, metrics)?;
+    let result = runtime.block_on(parts.run(&config, hangups));
     // Nobody waits for a review that is still being parsed after its time.
     runtime.shutdown_background();
     result
@@ -58,59 +61,58 @@ fn environment(variable: &str) -> Option<String> {
 struct Parts {
     readiness: Readiness,
     metrics: Arc<Metrics>,
-    store: Arc<InjectorStore>,
-    report: Report,
-    certificate: ServingCertificate,
-    resolver: Arc<Resolver>,
+    notes: Notes,
+    templates: Templates,
+    certificate: Certificate,
 }
 
 impl Parts {
     fn prepare(config: &Config, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
-        let readiness = Readiness::default();
+        let (readiness, notes) = (Readiness::default(), Notes::default());
         let (of_templates, of_certificate) = (readiness.promise("templates"), readiness.promise("certificate"));
-        let now = SystemTime::now();
 
-        let loaded = templates::load(config)?;
-        metrics.templates_loaded(&loaded.templates, now);
-        let store = Arc::new(InjectorStore::new(Injector::new(loaded.templates, settings(config))));
+        let templates = Templates::load(config, settings(config), Arc::clone(&metrics), notes.clone())?;
         drop(of_templates);
 
-        let certificate = certificate_source(config).load(now)?;
-        observe_certificate(&metrics, &certificate);
-        let resolver = Arc::new(Resolver::new(Arc::clone(&certificate.key)));
+        let certificate = Certificate::load(certificate_source(config), Arc::clone(&metrics), notes.clone())?;
         drop(of_certificate);
 
-        Ok(Self { readiness, metrics, store, report: loaded.report, certificate, resolver })
+        Ok(Self { readiness, metrics, notes, templates, certificate })
     }
 
-    async fn run(self, config: &Config) -> anyhow::Result<()> {
+    async fn run(mut self, config: &Config, hangups: Hangups) -> anyhow::Result<()> {
         let signals = Signals::listen().context("cannot listen for signals")?;
         let server = bind(config).await?;
         let (webhook_address, admin_address) = (server.webhook_address()?, server.admin_address()?);
-        self.report.log();
+        self.templates.log();
         log_mode(native_sidecars(config));
         tracing::info!(webhook = %webhook_address, admin = %admin_address, "listening");
         if let Some(endpoint) = &config.otlp_endpoint {
             tracing::info!(%endpoint, "sending traces");
         }
-        warn_of_expiry(&self.certificate);
+        self.certificate.warn_of_expiry();
 
-        let answers = self.readiness.promise("tls-self-call");
         let announcement = dev::announcement(config, webhook_address)?;
-        tokio::spawn(confirm(webhook_address, Arc::clone(&self.resolver), answers, announcement));
+        let self_call = SelfCall::new(webhook_address, self.certificate.resolver(), self.readiness.clone());
+        tokio::spawn(self_call.run(self.certificate.replaced(), announcement));
 
         let (shutdown, lifecycle) = shutdown::lifecycle();
         tokio::spawn(signals.conduct(shutdown, config.shutdown_delay));
-        let tls =
-            tls::server_config(Arc::clone(&self.resolver), config.tls_min_version).context("cannot set up TLS")?;
-        let (webhook, admin) = self.into_services();
+        let tls = tls::server_config(self.certificate.resolver(), config.tls_min_version);
+        let tls = tls.context("cannot set up TLS")?;
+        let (webhook, admin) = self.services();
+        let triggers = [
+            watch::spawn("templates", self.templates).context("cannot start a thread")?,
+            watch::spawn("certificate", self.certificate).context("cannot start a thread")?,
+        ];
+        tokio::spawn(hangups.conduct(move || triggers.iter().for_each(watch::Trigger::pull)));
         server.run(tls, webhook, admin, lifecycle).await;
         tracing::info!("ended");
         Ok(())
     }
 
-    fn into_services(self) -> (Webhook, Admin) {
-        let (store, notes) = (self.store, self.report.notes());
+    fn services(&self) -> (Webhook, Admin) {
+        let (store, notes) = (self.templates.store(), self.notes.clone());
         let snapshot: Snapshot = Arc::new(move || store.current());
         let webhook = Webhook {
             snapshot: Arc::clone(&snapshot),
@@ -118,8 +120,12 @@ impl Parts {
             namespaces: Arc::new(|_| None),
             metrics: Arc::clone(&self.metrics),
         };
-        let notes = Arc::new(move || notes.clone());
-        let admin = Admin { readiness: self.readiness, metrics: self.metrics, snapshot, notes };
+        let admin = Admin {
+            readiness: self.readiness.clone(),
+            metrics: Arc::clone(&self.metrics),
+            snapshot,
+            notes: Arc::new(move || notes.all()),
+        };
         (webhook, admin)
     }
 }
@@ -171,20 +177,6 @@ fn certificate_source(config: &Config) -> CertificateSource {
     }
 }
 
-fn observe_certificate(metrics: &Metrics, certificate: &ServingCertificate) {
-    metrics.certificate_expires(Certificate::Serving, certificate.expires);
-    if let Some(expires) = certificate.ca_expires {
-        metrics.certificate_expires(Certificate::Ca, expires);
-    }
-}
-
-/// API servers refuse it, but it is the operator's, so it is served.
-fn warn_of_expiry(certificate: &ServingCertificate) {
-    if certificate.expires <= SystemTime::now() {
-        tracing::error!("the certificate has expired; API servers will refuse it");
-    }
-}
-
 async fn bind(config: &Config) -> anyhow::Result<BoundServer> {
     let server = Server { webhook: config.listen, admin: config.admin_listen, limits: Limits::default() };
     server.bind().await.map_err(|error: BindError| {
@@ -194,26 +186,6 @@ async fn bind(config: &Config) -> anyhow::Result<BoundServer> {
         };
         anyhow!("{error}; choose another address with --{}", setting.flag)
     })
-}
-
-/// Calls ourselves until we answer, then keeps the promise of it and tells the user.
-async fn confirm(address: SocketAddr, resolver: Arc<Resolver>, answers: Promise, announcement: Option<String>) {
-    while let Err(error) = call_once(address, &resolver).await {
-        tracing::warn!(%error, "the webhook does not answer to itself yet");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    drop(answers);
-    tracing::info!("ready");
-    if let Some(text) = announcement {
-        // On a thread of its own: standard output may be a pipe that nobody reads.
-        std::thread::spawn(move || dev::print(&text));
-    }
-}
-
-async fn call_once(address: SocketAddr, resolver: &Resolver) -> io::Result<()> {
-    let leaf = resolver.leaf().ok_or_else(|| io::Error::other("there is no certificate"))?;
-    let limit = Duration::from_secs(5);
-    tokio::time::timeout(limit, self_call(address, leaf)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// A path as a shell takes it.

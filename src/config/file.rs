@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -13,6 +11,7 @@ use serde_saphyr::Spanned;
 use super::layers::Given;
 use super::problem::{Problem, Source};
 use super::settings::{ALL, Arity, Setting};
+use crate::regular_file;
 
 /// What the file says, by key, and what is wrong with it.
 #[derive(Default)]
@@ -28,7 +27,7 @@ const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Reads and takes apart the file at `path`.
 pub fn read(path: &Path) -> FileLayer {
-    match text(path) {
+    match regular_file::read_text(path, MAX_BYTES) {
         Ok(text) => parse(path, &text),
         Err(error) => FileLayer {
             problems: vec![problem(path, 0, format!("cannot read the configuration file: {error}"))],
@@ -36,19 +35,6 @@ pub fn read(path: &Path) -> FileLayer {
             ..FileLayer::default()
         },
     }
-}
-
-/// The text of a regular file: a pipe or a device may never end.
-fn text(path: &Path) -> io::Result<String> {
-    if !path.metadata()?.is_file() {
-        return Err(io::Error::other("expected a regular file"));
-    }
-    let mut text = String::new();
-    File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(io::Error::other("expected at most 1 MiB"));
-    }
-    Ok(text)
 }
 
 fn parse(path: &Path, text: &str) -> FileLayer {

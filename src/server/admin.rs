@@ -72,7 +72,7 @@ impl Service {
             );
         }
         for note in (self.admin.notes)() {
-            _ = writeln!(text, "[!]{}", redacted(&note));
+            _ = writeln!(text, "[!]{note}");
         }
         text
     }

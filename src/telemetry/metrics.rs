@@ -159,12 +159,16 @@ impl Metrics {
         self.shed.inc();
     }
 
-    /// The templates that are served from `now` on.
-    pub fn templates_loaded(&self, templates: &TemplateSet, now: SystemTime) {
+    /// The templates that are served from now on.
+    pub fn templates_served(&self, templates: &TemplateSet) {
         self.active_templates.set(gauge_value(templates.len()));
         self.invalid_templates.set(gauge_value(templates.invalid()));
-        self.reload_success.set(unix_seconds(now));
         self.injections.announce(templates.iter().map(|template| template.name));
+    }
+
+    /// The templates were loaded at the start, or all of them without a problem since.
+    pub fn templates_loaded(&self, now: SystemTime) {
+        self.reload_success.set(unix_seconds(now));
     }
 
     /// Templates had changed.

@@ -10,3 +10,4 @@ pub mod traces;
 #[cfg(not(feature = "otel"))]
 #[path = "traces/absent.rs"]
 pub mod traces;
+pub mod trouble;

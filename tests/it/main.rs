@@ -12,6 +12,8 @@ mod load;
 mod logs;
 mod metrics;
 mod properties;
+mod reload;
+mod restart;
 mod shutdown;
 mod support;
 mod traces;

@@ -73,9 +73,10 @@ impl ParsedSource {
         &self.origin
     }
 
-    /// Whether its text could be had.
-    pub fn is_readable(&self) -> bool {
-        self.digest.is_some()
+    /// Why its text could not be had.
+    pub fn unreadable_because(&self) -> Option<String> {
+        let problem = self.documents.iter().find_map(|document| document.problems.first());
+        problem.filter(|_| self.digest.is_none()).map(ToString::to_string)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The real binary as a child process, which never outlives its test.
 
 use std::io::Read;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -60,6 +61,20 @@ impl Process {
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status();
         assert!(status.expect("kill(1) runs").success());
+    }
+
+    /// The address that the log gives for a listener, `webhook` or `admin`.
+    pub fn address(&self, listener: &str) -> SocketAddr {
+        let log = self.stderr();
+        let found = log.split(&format!("{listener}=")).nth(1).and_then(|rest| rest.split_whitespace().next());
+        found.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address of {listener} in {log}"))
+    }
+
+    /// Memory that it has in use, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("Linux tells of processes");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("a size")
     }
 
     /// Waits for the end, within bounds.
