@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{Response, Serving, eventually, pod, review};
+use crate::support::{Process, Response, Serving, eventually, pod, review};
 use crate::traces::Collector;
 
 const CANARY: &str = "s3cr3t-canary";
@@ -184,6 +184,34 @@ fn error_bodies(serving: &mut Serving) -> String {
     errors
 }
 
+/// What is said of configuration files with the canary where no setting is.
+fn refused_files(directory: &Path) -> String {
+    let texts = [
+        format!("password: {CANARY}\n"),
+        format!("dev: {{password: {CANARY}}}\n"),
+        format!("- {CANARY}\n"),
+        format!("dev: true\n  {CANARY}: [\n"),
+        format!("listen: *{CANARY}\n"),
+    ];
+    let mut said = String::new();
+    for text in texts {
+        std::fs::write(directory.join("bad.yaml"), text).expect("a file");
+        let (code, stdout, stderr) = Process::run(directory, &["serve", "--config=bad.yaml"]);
+        assert_eq!(code, Some(1), "{stderr}");
+        said += &(stdout + &stderr);
+    }
+    said
+}
+
+/// What the admin listener shows when a template that worked is no longer right.
+fn reloaded(serving: &Serving, file: &Path) -> String {
+    let text = std::fs::read_to_string(file).expect("a file");
+    std::fs::write(file, text.replace("default: 8080", &format!("default: {CANARY}"))).expect("a file");
+    serving.process.signal("HUP");
+    eventually("the reload", || serving.admin("/templates").text().contains("stale"));
+    ["/templates", "/readyz?verbose", "/metrics"].map(|path| serving.admin(path).text()).concat()
+}
+
 /// What the program says to its readers when all of that has happened.
 fn said(format: &str) -> Vec<(&'static str, String)> {
     let collector = Collector::start();
@@ -191,8 +219,7 @@ fn said(format: &str) -> Vec<(&'static str, String)> {
     templates(&directory.path().join("t"));
     let config = format!("# {CANARY}\nlogLevel: trace\nstrict: false\ntemplates: [t]\ndevHost: [{CANARY}.local]\n");
     std::fs::write(directory.path().join("c.yaml"), config).expect("a file");
-    let files = crate::support::Process::run(directory.path(), &["serve", "--dev", "--config=c.yaml", "--tls-cert=x"]);
-    assert_eq!(files.0, Some(1));
+    let refused = refused_files(directory.path());
     // --dev is strict, so that a certificate made before is served.
     drop(Serving::start(directory.path(), &[]));
     let endpoint = format!("--otlp-endpoint=http://{}", collector.address);
@@ -205,6 +232,7 @@ fn said(format: &str) -> Vec<(&'static str, String)> {
     let admin = ["/metrics", "/readyz?verbose", "/templates", "/version", &format!("/{CANARY}")]
         .map(|path| serving.admin(path).text());
     assert!(admin[2].contains("\"wrong-value\"") && admin[2].contains("t/wrong-value.yaml:"), "{}", admin[2]);
+    let reloaded = reloaded(&serving, &directory.path().join("t/full.yaml"));
     serving.process.signal("TERM");
     assert_eq!(serving.process.wait().code(), Some(0));
     let spans: Vec<String> = collector.rest().iter().map(|request| format!("{request:?}")).collect();
@@ -214,6 +242,8 @@ fn said(format: &str) -> Vec<(&'static str, String)> {
         ("log", serving.process.stderr()),
         ("standard output", serving.process.stdout()),
         ("admin", admin.concat()),
+        ("admin after a reload", reloaded),
+        ("refused configurations", refused),
         ("traces", spans.concat()),
     ]
 }
