@@ -85,7 +85,7 @@ struct Observed<'s> {
 
 impl<'s> Observed<'s> {
     fn begin(service: &'s Service, headers: &HeaderMap) -> Self {
-        let span = traces::begin(headers.get("traceparent").map(HeaderValue::as_bytes));
+        let span = traces::begin(|| headers.get("traceparent").map(HeaderValue::as_bytes));
         Self { service, start: Instant::now(), is_counted: false, span, _in_flight: service.webhook.metrics.enter() }
     }
 

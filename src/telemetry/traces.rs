@@ -64,10 +64,11 @@ fn resource() -> Resource {
 /// A review that is being answered. It ends when it is dropped.
 pub struct ReviewSpan(opentelemetry_sdk::trace::Span);
 
-/// Begins the span of a review that came with this `traceparent`; `None` where traces are off, or this one is not recorded.
-pub fn begin(traceparent: Option<&[u8]>) -> Option<ReviewSpan> {
+/// Begins the span of a review that came with this `traceparent`, which is looked for only where traces are on; `None` where
+/// they are off, or this one is not recorded.
+pub fn begin<'h>(traceparent: impl FnOnce() -> Option<&'h [u8]>) -> Option<ReviewSpan> {
     let tracer = TRACER.get()?;
-    let parent = parent::context(traceparent);
+    let parent = parent::context(traceparent());
     let attributes = [
         KeyValue::new("http.request.method", "POST"),
         KeyValue::new("http.route", "/mutate"),

@@ -16,7 +16,7 @@ pub fn init(endpoint: &str, _: IntCounter) -> anyhow::Result<Traces> {
 }
 
 /// No span.
-pub const fn begin(_: Option<&[u8]>) -> Option<ReviewSpan> {
+pub fn begin<'h>(_: impl FnOnce() -> Option<&'h [u8]>) -> Option<ReviewSpan> {
     None
 }
 
