@@ -1,4 +1,4 @@
-//! The metrics and settings of the program, compared with their references, in both directions.
+//! The metrics, settings and messages of the program, compared with their references.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -162,4 +162,28 @@ fn every_setting_is_documented_as_it_is() {
         })
         .collect();
     assert_eq!(documented, actual);
+}
+
+/// Whoever looks for a line of the log finds it as it is written.
+#[test]
+fn the_messages_that_are_explained_exist() {
+    let mut sources = String::new();
+    let mut pending = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(directory) = pending.pop() {
+        for entry in std::fs::read_dir(&directory).expect("a directory of the repository") {
+            let path = entry.expect("an entry").path();
+            match path.extension() {
+                _ if path.is_dir() => pending.push(path),
+                Some(extension) if extension == "rs" => {
+                    sources += &std::fs::read_to_string(&path).expect("a source file")
+                }
+                _ => {}
+            }
+        }
+    }
+    let rows = rows(&read("docs/reference/logs.md"), 3);
+    assert!(rows.len() >= 10);
+    for row in rows {
+        assert!(sources.contains(&format!("\"{}\"", unquoted(&row[0]))), "no line of the log says {}", row[0]);
+    }
 }
