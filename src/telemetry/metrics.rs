@@ -36,6 +36,47 @@ impl Certificate {
     }
 }
 
+/// Which listener a connection came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    Webhook,
+    Admin,
+}
+
+impl Endpoint {
+    const ALL: [Self; 2] = [Self::Webhook, Self::Admin];
+
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Why a connection was closed before its peer was done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionEnd {
+    /// It had been silent longest, at the most connections.
+    MadeRoom,
+    /// At the most connections, all of them busy.
+    Refused,
+    /// A handshake, a head or the taking of an answer.
+    TookTooLong,
+}
+
+impl ConnectionEnd {
+    const ALL: [Self; 3] = [Self::MadeRoom, Self::Refused, Self::TookTooLong];
+
+    const fn code(self) -> &'static str {
+        match self {
+            Self::MadeRoom => "made_room",
+            Self::Refused => "refused",
+            Self::TookTooLong => "took_too_long",
+        }
+    }
+}
+
 /// How it went to take over templates or a certificate that had changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
@@ -66,7 +107,8 @@ pub struct Metrics {
     in_flight: IntGauge,
     in_flight_bytes: IntGauge,
     shed: IntCounter,
-    connections: IntGauge,
+    connections: [IntGauge; Endpoint::ALL.len()],
+    connections_closed: [IntCounter; ConnectionEnd::ALL.len()],
     active_templates: IntGauge,
     invalid_templates: IntGauge,
     template_reloads: [IntCounter; Reload::ALL.len()],
@@ -92,12 +134,11 @@ impl Metrics {
             errors: errors(&register)?,
             injections: injections(&register)?,
             in_flight: register.gauge("admission_in_flight", "Requests that are being answered")?,
-            in_flight_bytes: register.gauge(
-                "admission_in_flight_bytes",
-                "Bytes reserved for the bodies of requests that are being answered",
-            )?,
-            shed: register.counter("admission_shed_total", "Requests turned away for want of room")?,
-            connections: register.gauge("connections", "Open connections to the webhook")?,
+            in_flight_bytes: register
+                .gauge("admission_in_flight_bytes", "Bytes of bodies that are being received or answered")?,
+            shed: register.counter("admission_shed_total", "Requests answered with 503 for want of room")?,
+            connections: connections(&register)?,
+            connections_closed: connections_closed(&register)?,
             active_templates: templates.with_label_values(&["active"]),
             invalid_templates: templates.with_label_values(&["invalid"]),
             template_reloads: reloads(&register, "template_reloads_total", "Templates that had changed, loaded anew")?,
@@ -135,23 +176,23 @@ impl Metrics {
     }
 
     /// A request that is being answered, until the value is dropped.
-    pub fn enter(&self) -> Held {
-        Held::one_of(&self.in_flight)
+    pub fn enter(&self) -> InFlight {
+        InFlight::of(&self.in_flight)
     }
 
-    /// A connection to the webhook, until the value is dropped.
-    pub fn connect(&self) -> Held {
-        Held::one_of(&self.connections)
+    /// A connection that is open, until the value is dropped.
+    pub fn connection(&self, endpoint: Endpoint) -> InFlight {
+        InFlight::of(&self.connections[endpoint as usize])
     }
 
-    /// So much more room is reserved for bodies.
-    pub fn reserve_bytes(&self, bytes: usize) {
-        self.in_flight_bytes.add(gauge_value(bytes));
+    /// Counts a connection that was closed before its peer was done.
+    pub fn connection_closed(&self, end: ConnectionEnd) {
+        self.connections_closed[end as usize].inc();
     }
 
-    /// So much room is free again.
-    pub fn release_bytes(&self, bytes: usize) {
-        self.in_flight_bytes.sub(gauge_value(bytes));
+    /// Shows how many bytes of bodies are in flight.
+    pub fn in_flight_bytes(&self) -> IntGauge {
+        self.in_flight_bytes.clone()
     }
 
     /// A request was turned away for want of room.
@@ -204,16 +245,16 @@ impl Metrics {
 }
 
 /// Counts in a gauge while it lives.
-pub struct Held(IntGauge);
+pub struct InFlight(IntGauge);
 
-impl Held {
-    fn one_of(gauge: &IntGauge) -> Self {
+impl InFlight {
+    fn of(gauge: &IntGauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }
 }
 
-impl Drop for Held {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -223,6 +264,17 @@ fn build_info(register: &Register) -> prometheus::Result<()> {
     let info = register.gauges("build_info", "1, labelled with what this is", &["version", "revision"])?;
     info.with_label_values(&[build::VERSION, build::REVISION.unwrap_or_default()]).set(1);
     Ok(())
+}
+
+fn connections(register: &Register) -> prometheus::Result<[IntGauge; Endpoint::ALL.len()]> {
+    let connections = register.gauges("connections", "Open connections by listener", &["listener"])?;
+    Ok(Endpoint::ALL.map(|endpoint| connections.with_label_values(&[endpoint.code()])))
+}
+
+fn connections_closed(register: &Register) -> prometheus::Result<[IntCounter; ConnectionEnd::ALL.len()]> {
+    let help = "Connections closed before their peers were done, by reason";
+    let closed = register.counters("connections_closed_total", help, &["reason"])?;
+    Ok(ConnectionEnd::ALL.map(|end| closed.with_label_values(&[end.code()])))
 }
 
 fn requests(register: &Register) -> prometheus::Result<[[IntCounter; 2]; ReviewResult::ALL.len()]> {
@@ -296,6 +348,8 @@ mod tests {
         assert!(ReviewResult::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
         assert!(SkipReason::ALL.iter().enumerate().all(|(index, reason)| *reason as usize == index));
         assert!(Reload::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
+        assert!(Endpoint::ALL.iter().enumerate().all(|(index, endpoint)| *endpoint as usize == index));
+        assert!(ConnectionEnd::ALL.iter().enumerate().all(|(index, end)| *end as usize == index));
         assert!(Certificate::ALL.iter().enumerate().all(|(index, certificate)| *certificate as usize == index));
     }
 
@@ -386,14 +440,20 @@ mod tests {
     #[test]
     fn gauges_count_what_is_held() {
         let metrics = Metrics::new().expect("the names are unique");
-        let held = (metrics.enter(), metrics.connect());
-        metrics.reserve_bytes(7);
-        metrics.release_bytes(3);
+        let held = (metrics.enter(), metrics.connection(Endpoint::Admin));
+        metrics.in_flight_bytes().add(4);
         metrics.shed();
-        let lines = ["outrigger_admission_in_flight 1", "outrigger_connections 1"];
+        metrics.connection_closed(ConnectionEnd::Refused);
+        let lines = [
+            "outrigger_admission_in_flight 1",
+            "outrigger_connections{listener=\"admin\"} 1",
+            "outrigger_connections{listener=\"webhook\"} 0",
+            "outrigger_connections_closed_total{reason=\"refused\"} 1",
+            "outrigger_admission_in_flight_bytes 4",
+            "outrigger_admission_shed_total 1",
+        ];
         has_lines(&metrics, &lines);
-        has_lines(&metrics, &["outrigger_admission_in_flight_bytes 4", "outrigger_admission_shed_total 1"]);
         drop(held);
-        has_lines(&metrics, &["outrigger_admission_in_flight 0", "outrigger_connections 0"]);
+        has_lines(&metrics, &["outrigger_admission_in_flight 0", "outrigger_connections{listener=\"admin\"} 0"]);
     }
 }
