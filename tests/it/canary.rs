@@ -8,8 +8,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::support::collector::Collector;
 use crate::support::{Process, Response, Serving, eventually, pod, review};
-use crate::traces::Collector;
 
 const CANARY: &str = "s3cr3t-canary";
 

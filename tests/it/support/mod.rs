@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub mod client;
+pub mod collector;
 pub mod process;
 pub mod server;
 pub mod serving;
