@@ -122,9 +122,10 @@ fn what_editors_and_copies_leave_behind_is_no_template() {
     t.write("a.yaml", &templates(1, &["one"]));
     let mut client = world.connect();
     world.eventually_served(&mut client, "one", 1);
-    for name in [".a.yaml.swp", "a.yaml~", "4913", "#a.yaml#", ".a.yaml.XyZ123", "a.yaml.orig", "binary.bin"] {
+    for name in [".a.yaml.swp", "a.yaml~", "4913", "#a.yaml#", ".a.yaml.XyZ123", "a.yaml.orig", "._a.yaml"] {
         t.write(name, "\u{0}\u{1} no template");
     }
+    symlink("somebody@desk.1234:1", world.path("t/.#a.yaml")).expect("a link");
     t.write("a.yaml", &templates(2, &["one"]));
     world.eventually_served(&mut client, "one", 2);
     assert_eq!(world.metric("templates{state=\"invalid\"}"), 0);
