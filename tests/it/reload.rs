@@ -92,6 +92,21 @@ fn a_pair_that_cannot_be_served_keeps_the_old_one() {
     assert!(!world.readyz_verbose().contains("[!]"), "{}", world.readyz_verbose());
 }
 
+/// Not everybody moves a link: in between, the two do not belong together, which is nothing to complain of yet.
+#[test]
+fn a_certificate_and_its_key_may_come_one_after_the_other() {
+    let world = World::start(&["plain"]);
+    let (old, pair) = (world.certificate(), world.authority.pair());
+    world.write_certificate(Some(&pair.certificate), None);
+    pause(Duration::from_secs(3));
+    assert_eq!(world.certificate(), old);
+    world.write_certificate(None, Some(&pair.key));
+    eventually("the new certificate", || world.certificate() != old);
+    assert_eq!(world.metric("certificate_rotations_total{result=\"success\"}"), 1);
+    assert_eq!(world.metric("certificate_rotations_total{result=\"error\"}"), 0);
+    assert!(!world.process.stderr().contains("belong together"), "{}", world.process.stderr());
+}
+
 #[test]
 fn a_hangup_reads_everything_again_and_says_so_once() {
     let world = World::start(&["plain"]);
