@@ -9,10 +9,9 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// What tells one state of a file from another without reading it. The time of the last change of the inode is part of it:
-/// whoever sets the other times back leaves a trace there.
+/// whoever sets the other time back leaves a trace there. The inode's number is not: some network file systems make it up anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stamp {
-    inode: (u64, u64),
     bytes: u64,
     modified: (i64, i64),
     changed: (i64, i64),
@@ -21,7 +20,6 @@ pub struct Stamp {
 impl Stamp {
     pub fn of(metadata: &Metadata) -> Self {
         Self {
-            inode: (metadata.dev(), metadata.ino()),
             bytes: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),

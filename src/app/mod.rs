@@ -81,7 +81,7 @@ impl Parts {
     }
 
     async fn run(mut self, config: &Config, hangups: Hangups) -> anyhow::Result<()> {
-        let signals = Signals::listen().context("cannot listen for signals")?;
+        let signals = Signals::listen(&hangups).context("cannot listen for signals")?;
         let server = bind(config).await?;
         let (webhook_address, admin_address) = (server.webhook_address()?, server.admin_address()?);
         self.templates.log();

@@ -77,9 +77,11 @@ impl WatchedCertificate {
     }
 
     fn load(&mut self, now: SystemTime) -> Seen {
-        self.checked = Instant::now();
         match self.load_checked(now) {
-            Ok((certificate, digest)) => self.take(certificate, digest),
+            Ok((certificate, digest)) => {
+                self.checked = Instant::now();
+                self.take(certificate, digest)
+            }
             Err(error) => Seen::Refused(error),
         }
     }
@@ -206,6 +208,13 @@ mod tests {
         watched.checked -= RENEWAL;
         assert!(matches!(watched.look(Look::Glance, now), Seen::Unchanged), "still good");
         watched.checked -= RENEWAL;
+        std::fs::rename(directory.path().join("d"), directory.path().join("away")).expect("moved");
+        std::fs::write(directory.path().join("d"), "in the way").expect("a file");
+        for _ in 0..2 {
+            assert!(refused(watched.look(Look::Glance, now)).contains("d\": "), "for as long as it lasts");
+        }
+        std::fs::remove_file(directory.path().join("d")).expect("removed");
+        std::fs::rename(directory.path().join("away"), directory.path().join("d")).expect("moved back");
         assert!(matches!(watched.look(Look::Glance, now + 30 * DAY), Seen::Replaced(_)), "about to expire");
         std::fs::remove_dir_all(directory.path().join("d")).expect("removed");
         assert!(matches!(watched.look(Look::Glance, now), Seen::Replaced(_)));

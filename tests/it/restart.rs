@@ -6,6 +6,8 @@ mod rolling;
 
 use std::time::{Duration, Instant};
 
+use outrigger::config::settings;
+use outrigger::server::Limits;
 use pretty_assertions::assert_eq;
 use serde_json::json;
 
@@ -71,6 +73,12 @@ fn the_end_comes_in_its_order() {
     let response = busy.receive().expect("what began before is answered");
     assert_eq!((response.status, response.header("connection")), (200, Some("close")));
     assert_eq!(world.process.wait().code(), Some(0), "{}", world.process.stderr());
+}
+
+/// 25 s at the latest, unless the operator has said otherwise.
+#[test]
+fn the_longest_end_is_shorter_than_the_grace_period_of_a_pod() {
+    assert_eq!((settings::SHUTDOWN_DELAY.default, Limits::default().closing), ("10s", CLOSING));
 }
 
 /// Somebody who never takes his answer holds up nobody for longer than that.

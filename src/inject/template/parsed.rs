@@ -96,12 +96,15 @@ fn documents(source: &SourceText) -> Vec<ParsedDocument> {
         return vec![ParsedDocument::unreadable(problem)];
     }
     let parsed = document::parse(&source.text).into_iter();
-    parsed
+    let mut documents: Vec<ParsedDocument> = parsed
         .map(|parsed| match parsed {
             Ok(document) => ParsedDocument::check(&source.origin, &document),
             Err(problem) => ParsedDocument::unreadable(unreadable(&source.origin, &problem)),
         })
-        .collect()
+        .collect();
+    // The room is that of the parsed texts, which are far larger.
+    documents.shrink_to_fit();
+    documents
 }
 
 impl ParsedDocument {
