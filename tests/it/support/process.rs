@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use super::eventually;
+use super::{eventually, pause};
 
 /// A running `outrigger`, and what it has said so far.
 pub struct Process {
@@ -100,12 +101,16 @@ impl Process {
 
     /// What standard error has had so far; all of it after [`Self::wait`].
     pub fn stderr(&self) -> String {
+        if self.stderr.reader.is_some() {
+            // The log is written a few milliseconds after what it tells of.
+            pause(Duration::from_millis(50));
+        }
         self.stderr.text()
     }
 
     /// Waits until standard error has this text.
     pub fn wait_for_log(&self, text: &str) {
-        eventually(&format!("the log line {text:?}"), || self.stderr().contains(text));
+        eventually(&format!("the log line {text:?}"), || self.stderr.text().contains(text));
     }
 }
 
