@@ -170,7 +170,8 @@ fn warn_of_expiry(certificate: &ServingCertificate) {
 }
 
 async fn bind(config: &Config) -> anyhow::Result<BoundServer> {
-    let server = Server { webhook: config.listen, admin: config.admin_listen, limits: Limits::default() };
+    let limits = Limits { connections: config.max_connections.get(), ..Limits::default() };
+    let server = Server { webhook: config.listen, admin: config.admin_listen, limits };
     server.bind().await.map_err(|error: BindError| {
         let setting = match error.listener {
             Listener::Webhook => crate::config::settings::LISTEN,

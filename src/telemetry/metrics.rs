@@ -40,6 +40,47 @@ impl Certificate {
     }
 }
 
+/// Which listener a connection came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    Webhook,
+    Admin,
+}
+
+impl Endpoint {
+    const ALL: [Self; 2] = [Self::Webhook, Self::Admin];
+
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Why a connection was closed before its peer was done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionEnd {
+    /// It had been silent longest, at the most connections.
+    MadeRoom,
+    /// At the most connections, all of them busy.
+    Refused,
+    /// A handshake, a head or the taking of an answer.
+    TookTooLong,
+}
+
+impl ConnectionEnd {
+    const ALL: [Self; 3] = [Self::MadeRoom, Self::Refused, Self::TookTooLong];
+
+    const fn code(self) -> &'static str {
+        match self {
+            Self::MadeRoom => "made_room",
+            Self::Refused => "refused",
+            Self::TookTooLong => "took_too_long",
+        }
+    }
+}
+
 /// The metrics of one process.
 pub struct Metrics {
     registry: Registry,
@@ -54,6 +95,8 @@ pub struct Metrics {
     invalid_templates: IntGauge,
     reload_success: IntGauge,
     certificate_expiry: IntGaugeVec,
+    connections: [IntGauge; Endpoint::ALL.len()],
+    connections_closed: [IntCounter; ConnectionEnd::ALL.len()],
 }
 
 impl Metrics {
@@ -79,6 +122,12 @@ impl Metrics {
         for certificate in Certificate::ALL {
             certificate_expiry.with_label_values(&[certificate.code()]);
         }
+        let connections = register.gauges("connections", "Open connections by listener", &["listener"])?;
+        let closed = register.counters(
+            "connections_closed_total",
+            "Connections closed before their peers were done, by reason",
+            &["reason"],
+        )?;
         register.process_and_build()?;
         Ok(Self {
             requests: ReviewResult::ALL
@@ -101,6 +150,8 @@ impl Metrics {
                 "When the templates were last loaded, in seconds since 1970",
             )?,
             certificate_expiry,
+            connections: Endpoint::ALL.map(|endpoint| connections.with_label_values(&[endpoint.code()])),
+            connections_closed: ConnectionEnd::ALL.map(|end| closed.with_label_values(&[end.code()])),
             registry: register.0,
         })
     }
@@ -135,10 +186,19 @@ impl Metrics {
         template
     }
 
+    /// A connection that is open, until the value is dropped.
+    pub fn connection(&self, endpoint: Endpoint) -> InFlight {
+        InFlight::of(&self.connections[endpoint as usize])
+    }
+
+    /// Counts a connection that was closed before its peer was done.
+    pub fn connection_closed(&self, end: ConnectionEnd) {
+        self.connections_closed[end as usize].inc();
+    }
+
     /// A request that is being answered, until the value is dropped.
     pub fn enter(&self) -> InFlight {
-        self.in_flight.inc();
-        InFlight(self.in_flight.clone())
+        InFlight::of(&self.in_flight)
     }
 
     /// The templates that are served from `now` on.
@@ -162,6 +222,13 @@ impl Metrics {
 
 /// Counts as in flight while it lives.
 pub struct InFlight(IntGauge);
+
+impl InFlight {
+    fn of(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
@@ -232,6 +299,8 @@ mod tests {
     fn enums_are_indexed_by_their_order() {
         assert!(ReviewResult::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
         assert!(SkipReason::ALL.iter().enumerate().all(|(index, reason)| *reason as usize == index));
+        assert!(Endpoint::ALL.iter().enumerate().all(|(index, endpoint)| *endpoint as usize == index));
+        assert!(ConnectionEnd::ALL.iter().enumerate().all(|(index, end)| *end as usize == index));
     }
 
     #[test]
@@ -244,6 +313,8 @@ mod tests {
             "outrigger_admission_errors_total{code=\"body_too_large\"} 0",
             "outrigger_templates{state=\"active\"} 0",
             "outrigger_templates{state=\"invalid\"} 0",
+            "outrigger_connections{listener=\"webhook\"} 0",
+            "outrigger_connections_closed_total{reason=\"took_too_long\"} 0",
             "outrigger_admission_request_duration_seconds_bucket{le=\"0.005\"} 0",
             concat!("outrigger_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         ] {

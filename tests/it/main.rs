@@ -4,6 +4,7 @@ mod architecture;
 mod certificates;
 mod cli;
 mod config_file;
+mod connections;
 mod docs;
 mod golden;
 mod load;
