@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, anyhow};
 
 use self::templates::Report;
-use crate::config::{CertificateSettings, Config, ServeArgs};
+use crate::config::{CertificateSettings, ClientSettings, Config, ServeArgs};
 use crate::health::{Promise, Readiness};
 use crate::inject::{Injector, NativeSidecars, Settings};
 use crate::server::{Admin, BindError, BoundServer, Limits, Listener, Server, Webhook};
@@ -23,9 +23,10 @@ use crate::shutdown::{self, Signals};
 use crate::source::store::InjectorStore;
 use crate::telemetry::logging;
 use crate::telemetry::metrics::{Certificate, Metrics};
+use crate::tls::client_auth::{Authorities, ClientCheck};
 use crate::tls::resolver::Resolver;
 use crate::tls::self_call::self_call;
-use crate::tls::{self, CertificateSource, ServingCertificate};
+use crate::tls::{self, CertificateSource, HandshakePolicy, ServingCertificate};
 
 /// Runs `outrigger serve` to the end of the process.
 pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
@@ -50,6 +51,7 @@ struct Parts {
     report: Report,
     certificate: ServingCertificate,
     resolver: Arc<Resolver>,
+    clients: Option<Arc<ClientCheck>>,
 }
 
 impl Parts {
@@ -67,9 +69,10 @@ impl Parts {
         let certificate = certificate_source(config).load(now)?;
         observe_certificate(&metrics, &certificate);
         let resolver = Arc::new(Resolver::new(Arc::clone(&certificate.key)));
+        let clients = clients(config)?;
         drop(of_certificate);
 
-        Ok(Self { readiness, metrics, store, report: loaded.report, certificate, resolver })
+        Ok(Self { readiness, metrics, store, report: loaded.report, certificate, resolver, clients })
     }
 
     async fn run(self, config: &Config) -> anyhow::Result<()> {
@@ -87,8 +90,9 @@ impl Parts {
 
         let (shutdown, lifecycle) = shutdown::lifecycle();
         tokio::spawn(signals.conduct(shutdown, config.shutdown_delay));
-        let tls =
-            tls::server_config(Arc::clone(&self.resolver), config.tls_min_version).context("cannot set up TLS")?;
+        let policy =
+            HandshakePolicy { oldest: config.tls_min_version, http2: config.http2, clients: self.clients.clone() };
+        let tls = tls::server_config(Arc::clone(&self.resolver), &policy).context("cannot set up TLS")?;
         let (webhook, admin) = self.into_services();
         server.run(tls, webhook, admin, lifecycle).await;
         tracing::info!("ended");
@@ -153,6 +157,12 @@ fn certificate_source(config: &Config) -> CertificateSource {
             CertificateSource::SelfSigned { directory: directory.clone(), hosts: dev::hosts(hosts, config.listen) }
         }
     }
+}
+
+fn clients(config: &Config) -> anyhow::Result<Option<Arc<ClientCheck>>> {
+    let ClientSettings::Certified { authorities, names } = &config.clients else { return Ok(None) };
+    let names = names.iter().map(|name| name.clone().into_string()).collect();
+    Ok(Some(Arc::new(ClientCheck::new(Authorities::load(authorities)?, names))))
 }
 
 fn observe_certificate(metrics: &Metrics, certificate: &ServingCertificate) {

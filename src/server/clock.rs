@@ -196,7 +196,7 @@ impl Clock {
             State::Head { since, .. } => Some(*since + limits.head),
             State::Answered { begun, progress, .. } => Some((*progress + limits.write).min(*begun + limits.idle)),
             State::Streams { open: 0, ended, .. } => Some(*ended + limits.write),
-            State::Lingering { since, .. } => Some(*since + limits.write),
+            State::Lingering { since, .. } => Some(*since + limits.linger + limits.write),
             State::Busy { .. } | State::Streams { .. } => None,
             State::Dismissed { since } => Some(*since),
         }

@@ -1,28 +1,31 @@
 //! A stream that tells its clock when bytes come in, and when they all have gone out.
 //!
-//! It changes nothing of what passes through it, but lets a connection that was dismissed read nothing any more.
+//! It changes nothing of what passes through it, but lets a connection that was dismissed read nothing any more, and ends one in
+//! order: what the peer still sends is thrown away for a moment, so that no reset overtakes the last answer.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::Limits;
 use super::clock::Clock;
+use super::linger::Linger;
 
 /// See the module.
 pub struct Clocked<S> {
     stream: S,
     clock: Clock,
+    limits: Arc<Limits>,
+    /// Once everything is said.
+    linger: Option<Linger>,
 }
 
 impl<S> Clocked<S> {
-    pub fn new(stream: S, clock: Clock) -> Self {
-        Self { stream, clock }
-    }
-
-    pub fn into_inner(self) -> S {
-        self.stream
+    pub fn new(stream: S, clock: Clock, limits: Arc<Limits>) -> Self {
+        Self { stream, clock, limits, linger: None }
     }
 
     fn count(&self, written: &Poll<io::Result<usize>>) {
@@ -48,7 +51,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Clocked<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Clocked<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Clocked<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.count(&written);
@@ -64,7 +67,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Clocked<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let this = &mut *self;
+        if let Some(linger) = &mut this.linger {
+            return linger.poll(&mut this.stream, context).map(Ok);
+        }
+        ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+        this.clock.linger();
+        let linger = this.linger.insert(Linger::new(&this.limits));
+        linger.poll(&mut this.stream, context).map(Ok)
     }
 
     fn poll_write_vectored(

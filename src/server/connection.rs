@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::CertificateError;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -91,7 +92,7 @@ impl Connections {
 
     async fn serve_http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(self, stream: S, clock: Clock) {
         clock.begin(Http::One);
-        let io = TokioIo::new(Clocked::new(stream, clock.clone()));
+        let io = TokioIo::new(Clocked::new(stream, clock.clone(), Arc::clone(&self.limits)));
         let service = service_fn({
             let (clock, router, lifecycle) = (clock.clone(), self.router.clone(), self.lifecycle.clone());
             move |request| answer(request, router.clone(), clock.clone(), lifecycle.clone())
@@ -106,13 +107,8 @@ impl Connections {
             .serve_connection(io, service);
         // The last answer of a connection that is to end says so itself.
         let part = http1::Connection::graceful_shutdown;
-        match drive(Pin::new(&mut connection), part, pending(), &clock, &self.limits).await {
-            End::Finished => {
-                clock.linger();
-                let mut stream = connection.into_parts().io.into_inner().into_inner();
-                linger(&mut stream, &self.limits).await;
-            }
-            End::TookTooLong => self.took_too_long(),
+        if drive(Pin::new(&mut connection), part, pending(), &clock, &self.limits).await == End::TookTooLong {
+            self.took_too_long();
         }
     }
 
@@ -145,11 +141,17 @@ fn agreed(stream: &TlsStream<TcpStream>) -> Http {
 /// Port scans and probes end up here, so most is nothing to wake anybody for; a client whose certificate is refused is.
 fn log_failure(error: &io::Error) {
     static REFUSED: Seldom = Seldom::new();
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
-    let is_refused = matches!(cause, Some(rustls::Error::InvalidCertificate(_)));
-    match is_refused.then(|| REFUSED.due()).flatten() {
-        Some(count) => tracing::warn!(%error, count, "refused a client's certificate"),
-        None => tracing::debug!(%error, "TLS handshake failed"),
+    match error.get_ref().and_then(|cause| cause.downcast_ref()) {
+        Some(rustls::Error::InvalidCertificate(reason)) => {
+            if let Some(count) = REFUSED.due() {
+                let reason = match reason {
+                    CertificateError::Other(reason) => reason.0.to_string(),
+                    reason => reason.to_string(),
+                };
+                tracing::warn!(reason, count, "refused a client's certificate");
+            }
+        }
+        _ => tracing::debug!(%error, "TLS handshake failed"),
     }
 }
 

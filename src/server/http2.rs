@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -50,7 +51,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
 ) {
     clock.begin(Http::Two);
     let limits = &connections.limits;
-    let io = TokioIo::new(Clocked::new(stream, clock.clone()));
+    let io = TokioIo::new(Clocked::new(stream, clock.clone(), Arc::clone(limits)));
     let service = service_fn({
         let (clock, router, lifecycle) = (clock.clone(), connections.router.clone(), connections.lifecycle.clone());
         move |request| answer(request, router.clone(), clock.clone(), lifecycle.clone())

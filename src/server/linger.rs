@@ -4,10 +4,13 @@
 //! sends a body which is refused would see a broken connection instead of the refusal.
 //! Invariant: bounded in time and in bytes, whatever the peer does.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::timeout;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Limits;
 
@@ -16,20 +19,46 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// Bytes that are thrown away at a time.
 const PIECE: usize = 16 * 1024;
 
-/// Reads until the peer closes, or has taken enough.
-pub async fn linger<S: AsyncRead + Unpin>(stream: &mut S, limits: &Limits) {
-    let mut left = limits.linger_bytes;
-    let mut piece = Vec::with_capacity(PIECE);
-    let discard = async {
-        while left > 0 {
-            piece.clear();
-            match timeout(SILENCE, stream.read_buf(&mut piece)).await {
-                Ok(Ok(count @ 1..)) => left = left.saturating_sub(count),
-                _ => return,
+/// What may still be read of a connection.
+pub struct Linger {
+    end: Instant,
+    bytes: usize,
+    alarm: Pin<Box<Sleep>>,
+    piece: Vec<u8>,
+}
+
+impl Linger {
+    pub fn new(limits: &Limits) -> Self {
+        let end = Instant::now() + limits.linger;
+        let alarm = Box::pin(sleep_until(end.min(Instant::now() + SILENCE)));
+        Self { end, bytes: limits.linger_bytes, alarm, piece: vec![0; PIECE] }
+    }
+
+    /// Reads until the peer closes, or has taken enough.
+    pub fn poll<S: AsyncRead + Unpin>(&mut self, stream: &mut S, context: &mut Context<'_>) -> Poll<()> {
+        while self.bytes > 0 {
+            let mut piece = ReadBuf::new(&mut self.piece);
+            match Pin::new(&mut *stream).poll_read(context, &mut piece) {
+                Poll::Ready(Ok(())) if !piece.filled().is_empty() => {
+                    self.bytes = self.bytes.saturating_sub(piece.filled().len());
+                    self.alarm.as_mut().reset(self.end.min(Instant::now() + SILENCE));
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return self.alarm.as_mut().poll(context),
+            }
+            // A peer that is never silent is not waited for either.
+            if Instant::now() >= self.end {
+                break;
             }
         }
-    };
-    _ = timeout(limits.linger, discard).await;
+        Poll::Ready(())
+    }
+}
+
+/// Lingers to the end.
+pub async fn linger<S: AsyncRead + Unpin>(stream: &mut S, limits: &Limits) {
+    let mut linger = Linger::new(limits);
+    poll_fn(|context| linger.poll(stream, context)).await;
 }
 
 #[cfg(test)]
@@ -49,6 +78,7 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_never_ends_is_left() {
         linger(&mut repeat(0), &Limits::default()).await;
+        linger(&mut repeat(0), &Limits { linger_bytes: usize::MAX, linger: SILENCE / 100, ..Limits::default() }).await;
         let (_peer, mut silent) = duplex(1024);
         linger(&mut silent, &Limits { linger: Duration::from_millis(10), ..Limits::default() }).await;
     }

@@ -15,19 +15,12 @@ fn body() -> Vec<u8> {
     review(&pod(&json!({}))).to_string().into_bytes()
 }
 
-/// The value of a metric.
-fn metric(server: &TestServer, name: &str) -> u64 {
-    let metrics = server.metrics();
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-    value.unwrap_or_else(|| panic!("{name} is missing in\n{metrics}"))
-}
-
 fn open(server: &TestServer) -> u64 {
-    metric(server, "outrigger_connections{listener=\"webhook\"}")
+    server.metric("outrigger_connections{listener=\"webhook\"}")
 }
 
 fn made_room(server: &TestServer) -> u64 {
-    metric(server, "outrigger_connections_closed_total{reason=\"made_room\"}")
+    server.metric("outrigger_connections_closed_total{reason=\"made_room\"}")
 }
 
 /// Whether the server has closed this connection.
@@ -80,10 +73,10 @@ fn where_all_are_busy_a_new_one_is_closed() {
         client.send(format!("{head}{}\r\n\r\n", body.len()).as_bytes()).expect("sent");
     }
     // Until their heads have come in, both are silent.
-    eventually("two requests in flight", || metric(&server, "outrigger_admission_in_flight") == 2);
+    eventually("two requests in flight", || server.metric("outrigger_admission_in_flight") == 2);
     let mut third = tcp(server.webhook).expect("the system takes it");
     eventually("the third is closed", || is_closed(&mut third));
-    assert_eq!(metric(&server, "outrigger_connections_closed_total{reason=\"refused\"}"), 1);
+    assert_eq!(server.metric("outrigger_connections_closed_total{reason=\"refused\"}"), 1);
     assert_eq!(made_room(&server), 0);
     for client in &mut busy {
         client.send(&body).expect("the connection is open");
@@ -109,8 +102,7 @@ fn a_thousand_connections_leave_nothing() {
     }
     assert!(open(&server) <= 100);
     drop(held);
-    eventually("nothing is left", || open(&server) == 0);
-    assert_eq!(metric(&server, "outrigger_admission_in_flight"), 0);
+    server.expect_nothing_left();
 }
 
 #[test]
@@ -118,7 +110,7 @@ fn the_admin_listener_has_a_limit_of_its_own() {
     let server = ServerBuilder::default().limits(|limits| limits.admin_connections = 4).start();
     let silent: Vec<TcpStream> = (0..20).map(|_| tcp(server.admin).expect("a connection")).collect();
     assert_eq!(server.connect_admin().get("/livez").status, 200);
-    assert!(metric(&server, "outrigger_connections{listener=\"admin\"}") <= 4);
+    assert!(server.metric("outrigger_connections{listener=\"admin\"}") <= 4);
     assert_eq!(server.post(&body()).status, 200);
     drop(silent);
 }

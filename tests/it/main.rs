@@ -3,12 +3,16 @@
 mod architecture;
 mod certificates;
 mod cli;
+mod client_auth;
 mod config_file;
 mod connections;
 mod docs;
 mod golden;
+mod http2;
+mod limits;
 mod load;
 mod properties;
+mod protocol;
 mod shutdown;
 mod support;
 mod webhook;
