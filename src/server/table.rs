@@ -150,7 +150,7 @@ mod tests {
             assert!(table.make_room());
         }
         assert_eq!(gone(&clocks), [1, 2]);
-        assert!(!clocks[0].silent_since().is_some(), "it has just been asked for a byte");
+        assert!(clocks[0].silent_since().is_none(), "it has just been asked for a byte");
     }
 
     #[tokio::test]

@@ -75,13 +75,6 @@ pub struct HandshakePolicy {
     pub clients: Option<Arc<ClientCheck>>,
 }
 
-impl HandshakePolicy {
-    /// The defaults of everything but the version.
-    pub fn from_version(oldest: TlsVersion) -> Self {
-        Self { oldest, http2: false, clients: None }
-    }
-}
-
 /// TLS for the webhook.
 pub fn server_config(resolver: Arc<Resolver>, policy: &HandshakePolicy) -> Result<ServerConfig, rustls::Error> {
     let versions: &[&SupportedProtocolVersion] = match policy.oldest {

@@ -41,10 +41,10 @@ fn body() -> Bytes {
 /// A client that behaves, and the task that drives its connection to the end.
 async fn connect(server: &TestServer) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
     let stream = tokio::net::TcpStream::connect(server.webhook).await.expect("a connection");
+    stream.set_nodelay(true).expect("a socket");
     let name = ServerName::try_from("localhost").expect("a name");
     let stream = TlsConnector::from(offering(server, &[b"h2"])).connect(name, stream).await.expect("TLS");
-    let builder = h2::client::Builder::new().max_header_list_size(1024).clone();
-    let (client, connection) = builder.handshake(stream).await.expect("HTTP/2");
+    let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
     (client, tokio::spawn(connection))
 }
 

@@ -107,6 +107,19 @@ fn what_is_no_handshake_is_told_so() {
     server.expect_nothing_left();
 }
 
+/// TLS has messages of its own that ask for nothing; they are no life sign.
+#[test]
+fn new_keys_without_end() {
+    let server = server(|limits| limits.idle = SHORT);
+    let mut stream = tls(server.webhook, server.client()).expect("a connection");
+    let start = Instant::now();
+    while stream.conn.refresh_traffic_keys().is_ok() && stream.conn.write_tls(&mut stream.sock).is_ok() {
+        assert!(start.elapsed() < Duration::from_secs(60), "the server goes on reading");
+    }
+    server.expect_nothing_left();
+    assert_eq!(server.post(&body()).status, 200);
+}
+
 #[test]
 fn an_idle_connection_is_closed_with_a_word() {
     let server = server(|limits| limits.idle = SHORT);

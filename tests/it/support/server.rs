@@ -52,7 +52,7 @@ impl Default for ServerBuilder {
             injector: None,
             namespaces: Vec::new(),
             limits: Limits::default(),
-            policy: HandshakePolicy::from_version(TlsVersion::V1_3),
+            policy: HandshakePolicy { oldest: TlsVersion::V1_3, http2: false, clients: None },
         }
     }
 }
