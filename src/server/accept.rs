@@ -67,7 +67,7 @@ async fn make_room(table: &mut Table, connections: &Connections, says: &Says) ->
     let made = dismiss_one(table).await;
     let (end, seldom) =
         if made { (ConnectionEnd::MadeRoom, &says.made_room) } else { (ConnectionEnd::Refused, &says.no_room) };
-    connections.metrics.connection_closed(end);
+    connections.count(end);
     if let Some(count) = seldom.due() {
         let (listener, most) = (connections.listener, connections.most);
         match end {
@@ -91,7 +91,7 @@ async fn wait_out(error: &io::Error, table: &mut Table, connections: &Connection
         tracing::warn!(%error, listener = %connections.listener, count, "cannot take a connection, trying again");
     }
     if is_out_of_files(error) && dismiss_one(table).await {
-        connections.metrics.connection_closed(ConnectionEnd::MadeRoom);
+        connections.count(ConnectionEnd::MadeRoom);
     } else {
         sleep(PAUSE).await;
     }

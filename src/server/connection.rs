@@ -31,7 +31,7 @@ use super::in_flight::InFlight;
 use super::linger::linger;
 use super::{Limits, Listener, http2};
 use crate::shutdown::{Lifecycle, Phase};
-use crate::telemetry::metrics::{self, ConnectionEnd, Metrics};
+use crate::telemetry::metrics::{ConnectionEnd, Held, Metrics};
 use crate::telemetry::seldom::Seldom;
 
 /// hyper takes no smaller buffer.
@@ -59,7 +59,7 @@ impl Connections {
 
     /// Serves a connection to its end.
     pub fn serve(&self, stream: TcpStream, clock: Clock) -> impl Future<Output = ()> + Send + 'static {
-        let open = Open { clock: clock.clone(), _counted: self.metrics.connection(self.listener.into()) };
+        let open = Open { clock: clock.clone(), _held: self.is_counted().then(|| self.metrics.connect()) };
         let connections = self.clone();
         async move {
             match connections.tls.clone() {
@@ -84,7 +84,7 @@ impl Connections {
                 }
             }
             Err(_) => {
-                self.metrics.connection_closed(ConnectionEnd::TookTooLong);
+                self.count(ConnectionEnd::TookTooLong);
                 tracing::debug!("TLS handshake took too long");
             }
         }
@@ -112,8 +112,20 @@ impl Connections {
         }
     }
 
+    /// Probes and scrapes are counted nowhere.
+    fn is_counted(&self) -> bool {
+        self.listener == Listener::Webhook
+    }
+
+    /// Counts a connection that was closed before its peer was done.
+    pub fn count(&self, end: ConnectionEnd) {
+        if self.is_counted() {
+            self.metrics.connection_closed(end);
+        }
+    }
+
     pub(super) fn took_too_long(&self) {
-        self.metrics.connection_closed(ConnectionEnd::TookTooLong);
+        self.count(ConnectionEnd::TookTooLong);
         tracing::debug!("closing a connection that took too long");
     }
 }
@@ -121,7 +133,7 @@ impl Connections {
 /// A connection until its end, however that comes.
 struct Open {
     clock: Clock,
-    _counted: metrics::InFlight,
+    _held: Option<Held>,
 }
 
 impl Drop for Open {

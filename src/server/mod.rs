@@ -31,7 +31,7 @@ pub use admin::Admin;
 pub use webhook::{MUTATE_PATH, NamespaceLookup, Snapshot, Webhook};
 
 use crate::shutdown::Lifecycle;
-use crate::telemetry::metrics::{Endpoint, Metrics};
+use crate::telemetry::metrics::Metrics;
 use connection::Connections;
 use in_flight::InFlight;
 
@@ -103,15 +103,6 @@ pub struct BoundServer {
 pub enum Listener {
     Webhook,
     Admin,
-}
-
-impl From<Listener> for Endpoint {
-    fn from(listener: Listener) -> Self {
-        match listener {
-            Listener::Webhook => Self::Webhook,
-            Listener::Admin => Self::Admin,
-        }
-    }
 }
 
 impl std::fmt::Display for Listener {

@@ -21,7 +21,7 @@ use crate::config::duration;
 use crate::inject::{Injector, Namespace};
 use crate::shutdown::{Lifecycle, Phase};
 use crate::telemetry::logging;
-use crate::telemetry::metrics::{InFlight, Metrics};
+use crate::telemetry::metrics::{Held, Metrics};
 
 /// Gives the snapshot that one request is answered with.
 pub type Snapshot = Arc<dyn Fn() -> Arc<Injector> + Send + Sync>;
@@ -78,7 +78,7 @@ struct Observed<'s> {
     service: &'s Service,
     start: Instant,
     is_counted: bool,
-    _in_flight: InFlight,
+    _in_flight: Held,
 }
 
 impl<'s> Observed<'s> {

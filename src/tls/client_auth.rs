@@ -205,7 +205,7 @@ mod tests {
         for bad in ["kube", "kube-apiserver2", "Kube-apiserver", "example", "*.example", "kube-apiserver, api.example"]
         {
             let refusal = check(&[bad]).expect_err(bad);
-            assert!(refusal.contains("for \"kube-apiserver, api.example\""), "{refusal}");
+            assert!(refusal.contains("found: \"kube-apiserver, api.example\""), "{refusal}");
         }
     }
 }
