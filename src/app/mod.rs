@@ -18,14 +18,15 @@ use self::certificate::Certificate;
 use self::confirm::SelfCall;
 use self::notes::Notes;
 use self::templates::Templates;
-use crate::config::{CertificateSettings, Config, OtlpEndpoint, ServeArgs};
+use crate::config::{CertificateSettings, ClientSettings, Config, OtlpEndpoint, ServeArgs};
 use crate::health::Readiness;
 use crate::inject::{NativeSidecars, Settings};
 use crate::server::{Admin, BindError, BoundServer, Limits, Listener, Server, Snapshot, Webhook};
 use crate::shutdown::{self, Hangups, Signals};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{logging, traces};
-use crate::tls::{self, CertificateSource};
+use crate::tls::client_auth::{Authorities, ClientCheck};
+use crate::tls::{self, CertificateSource, HandshakePolicy};
 use crate::watch;
 
 /// Runs `outrigger serve` to the end of the process.
@@ -64,6 +65,7 @@ struct Parts {
     notes: Notes,
     templates: Templates,
     certificate: Certificate,
+    clients: Option<Arc<ClientCheck>>,
 }
 
 impl Parts {
@@ -75,9 +77,10 @@ impl Parts {
         drop(of_templates);
 
         let certificate = Certificate::load(certificate_source(config), Arc::clone(&metrics), notes.clone())?;
+        let clients = clients(config)?;
         drop(of_certificate);
 
-        Ok(Self { readiness, metrics, notes, templates, certificate })
+        Ok(Self { readiness, metrics, notes, templates, certificate, clients })
     }
 
     async fn run(mut self, config: &Config, hangups: Hangups) -> anyhow::Result<()> {
@@ -98,8 +101,9 @@ impl Parts {
 
         let (shutdown, lifecycle) = shutdown::lifecycle();
         tokio::spawn(signals.conduct(shutdown, config.shutdown_delay));
-        let tls = tls::server_config(self.certificate.resolver(), config.tls_min_version);
-        let tls = tls.context("cannot set up TLS")?;
+        let policy =
+            HandshakePolicy { oldest: config.tls_min_version, http2: config.http2, clients: self.clients.clone() };
+        let tls = tls::server_config(self.certificate.resolver(), &policy).context("cannot set up TLS")?;
         let (webhook, admin) = self.services();
         let triggers = [
             watch::spawn("templates", self.templates).context("cannot start a thread")?,
@@ -177,8 +181,15 @@ fn certificate_source(config: &Config) -> CertificateSource {
     }
 }
 
+fn clients(config: &Config) -> anyhow::Result<Option<Arc<ClientCheck>>> {
+    let ClientSettings::Certified { authorities, names } = &config.clients else { return Ok(None) };
+    let names = names.iter().map(|name| name.clone().into_string()).collect();
+    Ok(Some(Arc::new(ClientCheck::new(Authorities::load(authorities)?, names))))
+}
+
 async fn bind(config: &Config) -> anyhow::Result<BoundServer> {
-    let server = Server { webhook: config.listen, admin: config.admin_listen, limits: Limits::default() };
+    let limits = Limits { connections: config.max_connections.get(), ..Limits::default() };
+    let server = Server { webhook: config.listen, admin: config.admin_listen, limits };
     server.bind().await.map_err(|error: BindError| {
         let setting = match error.listener {
             Listener::Webhook => crate::config::settings::LISTEN,

@@ -21,7 +21,7 @@ use crate::config::duration;
 use crate::inject::{Injector, Namespace};
 use crate::shutdown::{Lifecycle, Phase};
 use crate::telemetry::logging;
-use crate::telemetry::metrics::{InFlight, Metrics};
+use crate::telemetry::metrics::{Held, Metrics};
 use crate::telemetry::traces::{self, ReviewSpan};
 
 /// Gives the snapshot that one request is answered with.
@@ -80,7 +80,7 @@ struct Observed<'s> {
     start: Instant,
     is_counted: bool,
     span: Option<ReviewSpan>,
-    _in_flight: InFlight,
+    _in_flight: Held,
 }
 
 impl<'s> Observed<'s> {

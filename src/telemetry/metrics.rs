@@ -36,24 +36,6 @@ impl Certificate {
     }
 }
 
-/// Which listener a connection came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    Webhook,
-    Admin,
-}
-
-impl Endpoint {
-    const ALL: [Self; 2] = [Self::Webhook, Self::Admin];
-
-    const fn code(self) -> &'static str {
-        match self {
-            Self::Webhook => "webhook",
-            Self::Admin => "admin",
-        }
-    }
-}
-
 /// Why a connection was closed before its peer was done with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionEnd {
@@ -107,7 +89,7 @@ pub struct Metrics {
     in_flight: IntGauge,
     in_flight_bytes: IntGauge,
     shed: IntCounter,
-    connections: [IntGauge; Endpoint::ALL.len()],
+    connections: IntGauge,
     connections_closed: [IntCounter; ConnectionEnd::ALL.len()],
     active_templates: IntGauge,
     invalid_templates: IntGauge,
@@ -137,7 +119,7 @@ impl Metrics {
             in_flight_bytes: register
                 .gauge("admission_in_flight_bytes", "Bytes of bodies that are being received or answered")?,
             shed: register.counter("admission_shed_total", "Requests answered with 503 for want of room")?,
-            connections: connections(&register)?,
+            connections: register.gauge("connections", "Open connections to the webhook")?,
             connections_closed: connections_closed(&register)?,
             active_templates: templates.with_label_values(&["active"]),
             invalid_templates: templates.with_label_values(&["invalid"]),
@@ -176,13 +158,13 @@ impl Metrics {
     }
 
     /// A request that is being answered, until the value is dropped.
-    pub fn enter(&self) -> InFlight {
-        InFlight::of(&self.in_flight)
+    pub fn enter(&self) -> Held {
+        Held::one_of(&self.in_flight)
     }
 
-    /// A connection that is open, until the value is dropped.
-    pub fn connection(&self, endpoint: Endpoint) -> InFlight {
-        InFlight::of(&self.connections[endpoint as usize])
+    /// A connection to the webhook, until the value is dropped.
+    pub fn connect(&self) -> Held {
+        Held::one_of(&self.connections)
     }
 
     /// Counts a connection that was closed before its peer was done.
@@ -245,16 +227,16 @@ impl Metrics {
 }
 
 /// Counts in a gauge while it lives.
-pub struct InFlight(IntGauge);
+pub struct Held(IntGauge);
 
-impl InFlight {
-    fn of(gauge: &IntGauge) -> Self {
+impl Held {
+    fn one_of(gauge: &IntGauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }
 }
 
-impl Drop for InFlight {
+impl Drop for Held {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -264,11 +246,6 @@ fn build_info(register: &Register) -> prometheus::Result<()> {
     let info = register.gauges("build_info", "1, labelled with what this is", &["version", "revision"])?;
     info.with_label_values(&[build::VERSION, build::REVISION.unwrap_or_default()]).set(1);
     Ok(())
-}
-
-fn connections(register: &Register) -> prometheus::Result<[IntGauge; Endpoint::ALL.len()]> {
-    let connections = register.gauges("connections", "Open connections by listener", &["listener"])?;
-    Ok(Endpoint::ALL.map(|endpoint| connections.with_label_values(&[endpoint.code()])))
 }
 
 fn connections_closed(register: &Register) -> prometheus::Result<[IntCounter; ConnectionEnd::ALL.len()]> {
@@ -347,9 +324,8 @@ mod tests {
     fn enums_are_indexed_by_their_order() {
         assert!(ReviewResult::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
         assert!(SkipReason::ALL.iter().enumerate().all(|(index, reason)| *reason as usize == index));
-        assert!(Reload::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
-        assert!(Endpoint::ALL.iter().enumerate().all(|(index, endpoint)| *endpoint as usize == index));
         assert!(ConnectionEnd::ALL.iter().enumerate().all(|(index, end)| *end as usize == index));
+        assert!(Reload::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
         assert!(Certificate::ALL.iter().enumerate().all(|(index, certificate)| *certificate as usize == index));
     }
 
@@ -363,6 +339,7 @@ mod tests {
             "outrigger_injections_total{template=\"other\"} 0",
             "outrigger_templates{state=\"active\"} 0",
             "outrigger_templates{state=\"invalid\"} 0",
+            "outrigger_connections_closed_total{reason=\"took_too_long\"} 0",
             "outrigger_template_reloads_total{result=\"success\"} 0",
             "outrigger_certificate_rotations_total{result=\"error\"} 0",
             "outrigger_certificate_expiry_timestamp_seconds{certificate=\"ca\"} 0",
@@ -440,20 +417,19 @@ mod tests {
     #[test]
     fn gauges_count_what_is_held() {
         let metrics = Metrics::new().expect("the names are unique");
-        let held = (metrics.enter(), metrics.connection(Endpoint::Admin));
+        let held = (metrics.enter(), metrics.connect());
         metrics.in_flight_bytes().add(4);
         metrics.shed();
         metrics.connection_closed(ConnectionEnd::Refused);
         let lines = [
             "outrigger_admission_in_flight 1",
-            "outrigger_connections{listener=\"admin\"} 1",
-            "outrigger_connections{listener=\"webhook\"} 0",
+            "outrigger_connections 1",
             "outrigger_connections_closed_total{reason=\"refused\"} 1",
             "outrigger_admission_in_flight_bytes 4",
             "outrigger_admission_shed_total 1",
         ];
         has_lines(&metrics, &lines);
         drop(held);
-        has_lines(&metrics, &["outrigger_admission_in_flight 0", "outrigger_connections{listener=\"admin\"} 0"]);
+        has_lines(&metrics, &["outrigger_admission_in_flight 0", "outrigger_connections 0"]);
     }
 }

@@ -99,9 +99,9 @@ fn the_end_comes_at_the_latest_when_its_time_is_over() {
     eventually("the decision", || world.process.stderr().matches("injected").count() > log);
     let start = Instant::now();
     world.process.signal("TERM");
-    pause(CLOSING - Duration::from_secs(5));
-    assert!(world.process.is_running(), "{}", world.process.stderr());
-    assert_eq!(world.process.wait().code(), Some(0), "{}", world.process.stderr());
-    assert!(start.elapsed() >= CLOSING - Duration::from_secs(1), "it ended after {:?}", start.elapsed());
-    assert!(world.process.stderr().contains("still in flight"), "{}", world.process.stderr());
+    // Taking an answer has a limit of its own, which is shorter; until then nothing is cut.
+    pause(CLOSING - Duration::from_secs(10));
+    assert!(world.process.is_running(), "it ended after {:?}", start.elapsed());
+    assert_eq!(world.process.wait().code(), Some(0));
+    assert!(start.elapsed() < CLOSING + Duration::from_secs(5), "it ended after {:?}", start.elapsed());
 }

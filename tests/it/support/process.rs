@@ -25,11 +25,18 @@ struct Output {
 impl Process {
     /// Starts the program in `directory`, with an environment that says nothing about Outrigger or OpenTelemetry.
     pub fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let mut child = command(directory, arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+        Self::spawn(&mut command(directory, arguments))
+    }
+
+    /// Starts a line of shell that ends in the program, with an environment that says nothing about Outrigger.
+    pub fn start_shell(directory: &Path, script: &str) -> Self {
+        Self::spawn(
+            without_settings(Command::new("sh")).args(["-c", script]).current_dir(directory).stdin(Stdio::null()),
+        )
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let (stdout, stderr) = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
         Self { child, stdout: Output::of(stdout), stderr: Output::of(stderr) }
     }
@@ -123,8 +130,13 @@ impl Drop for Process {
 }
 
 fn command(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_outrigger"));
-    command.args(arguments).current_dir(directory).stdin(Stdio::null()).env_remove("KUBERNETES_SERVICE_HOST");
+    let mut command = without_settings(Command::new(env!("CARGO_BIN_EXE_outrigger")));
+    command.args(arguments).current_dir(directory).stdin(Stdio::null());
+    command
+}
+
+fn without_settings(mut command: Command) -> Command {
+    command.env_remove("KUBERNETES_SERVICE_HOST");
     for (name, _) in std::env::vars_os() {
         if ["OUTRIGGER_", "OTEL_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
             command.env_remove(name);
