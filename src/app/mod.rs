@@ -4,6 +4,7 @@
 //! one line that says what and where, and nothing before it; afterwards nothing is fatal.
 
 mod certificate;
+mod clients;
 mod confirm;
 mod dev;
 mod notes;
@@ -15,17 +16,18 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 
 use self::certificate::Certificate;
+use self::clients::Clients;
 use self::confirm::SelfCall;
 use self::notes::Notes;
 use self::templates::Templates;
-use crate::config::{CertificateSettings, Config, ServeArgs};
+use crate::config::{CertificateSettings, ClientSettings, Config, ServeArgs};
 use crate::health::Readiness;
 use crate::inject::{NativeSidecars, Settings};
 use crate::server::{Admin, BindError, BoundServer, Limits, Listener, Server, Webhook};
 use crate::shutdown::{self, Hangups, Signals};
 use crate::telemetry::logging;
 use crate::telemetry::metrics::Metrics;
-use crate::tls::{self, CertificateSource};
+use crate::tls::{self, CertificateSource, HandshakePolicy};
 use crate::watch;
 
 /// Runs `outrigger serve` to the end of the process.
@@ -52,6 +54,7 @@ struct Parts {
     notes: Notes,
     templates: Templates,
     certificate: Certificate,
+    clients: Option<Clients>,
 }
 
 impl Parts {
@@ -64,9 +67,10 @@ impl Parts {
         drop(of_templates);
 
         let certificate = Certificate::load(certificate_source(config), Arc::clone(&metrics), notes.clone())?;
+        let clients = clients(config, notes.clone())?;
         drop(of_certificate);
 
-        Ok(Self { readiness, metrics, notes, templates, certificate })
+        Ok(Self { readiness, metrics, notes, templates, certificate, clients })
     }
 
     async fn run(mut self, config: &Config, hangups: Hangups) -> anyhow::Result<()> {
@@ -84,16 +88,26 @@ impl Parts {
 
         let (shutdown, lifecycle) = shutdown::lifecycle();
         tokio::spawn(signals.conduct(shutdown, config.shutdown_delay));
-        let tls = tls::server_config(self.certificate.resolver(), config.tls_min_version);
-        let tls = tls.context("cannot set up TLS")?;
+        let clients = self.clients.as_ref().map(Clients::check);
+        let policy = HandshakePolicy { oldest: config.tls_min_version, http2: config.http2, clients };
+        let tls = tls::server_config(self.certificate.resolver(), &policy).context("cannot set up TLS")?;
         let (webhook, admin) = self.services();
-        let triggers = [
+        self.watch(hangups)?;
+        server.run(tls, webhook, admin, lifecycle).await;
+        tracing::info!("ended");
+        Ok(())
+    }
+
+    /// From here on what changes is taken over: by itself, and at once when somebody asks.
+    fn watch(self, hangups: Hangups) -> anyhow::Result<()> {
+        let mut triggers = vec![
             watch::spawn("templates", self.templates).context("cannot start a thread")?,
             watch::spawn("certificate", self.certificate).context("cannot start a thread")?,
         ];
+        if let Some(clients) = self.clients {
+            triggers.push(watch::spawn("clients", clients).context("cannot start a thread")?);
+        }
         tokio::spawn(hangups.conduct(move || triggers.iter().for_each(watch::Trigger::pull)));
-        server.run(tls, webhook, admin, lifecycle).await;
-        tracing::info!("ended");
         Ok(())
     }
 
@@ -161,8 +175,15 @@ fn certificate_source(config: &Config) -> CertificateSource {
     }
 }
 
+fn clients(config: &Config, notes: Notes) -> anyhow::Result<Option<Clients>> {
+    let ClientSettings::Certified { authorities, names } = &config.clients else { return Ok(None) };
+    let names = names.iter().map(|name| name.clone().into_string()).collect();
+    Ok(Some(Clients::load(authorities, names, notes)?))
+}
+
 async fn bind(config: &Config) -> anyhow::Result<BoundServer> {
-    let server = Server { webhook: config.listen, admin: config.admin_listen, limits: Limits::default() };
+    let limits = Limits { connections: config.max_connections.get(), ..Limits::default() };
+    let server = Server { webhook: config.listen, admin: config.admin_listen, limits };
     server.bind().await.map_err(|error: BindError| {
         let setting = match error.listener {
             Listener::Webhook => crate::config::settings::LISTEN,

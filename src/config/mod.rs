@@ -19,7 +19,9 @@ use std::time::Duration;
 
 pub use args::{CONFIG_VARIABLE, ServeArgs};
 pub use problem::{Problem, Problems, Source};
-pub use values::{ClusterMode, DnsName, Host, LogFormat, LogLevel, NativeSidecarsMode, TlsVersion};
+pub use values::{
+    ClientName, ClusterMode, ConnectionLimit, DnsName, Host, LogFormat, LogLevel, NativeSidecarsMode, TlsVersion,
+};
 
 use layers::Layers;
 use reader::Reader;
@@ -31,6 +33,9 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     pub certificate: CertificateSettings,
     pub tls_min_version: TlsVersion,
+    pub clients: ClientSettings,
+    pub http2: bool,
+    pub max_connections: ConnectionLimit,
     /// Directories of templates; none means the built-in ones.
     pub templates: Vec<PathBuf>,
     /// Whether a broken template keeps the server from starting.
@@ -41,6 +46,15 @@ pub struct Config {
     pub shutdown_delay: Duration,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
+}
+
+/// Who may call the webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientSettings {
+    /// Whoever reaches it.
+    Anybody,
+    /// Clients with a certificate of these authorities, and with one of these names where there are any.
+    Certified { authorities: PathBuf, names: Vec<ClientName> },
 }
 
 /// Where the webhook's certificate comes from.
@@ -74,6 +88,9 @@ fn read(reader: &mut Reader, in_cluster: bool) -> Option<Config> {
     let admin_listen = reader.get(&settings::ADMIN_LISTEN);
     let certificate = certificate(reader, dev == Some(true));
     let tls_min_version = reader.get(&settings::TLS_MIN_VERSION);
+    let clients = clients(reader);
+    let http2 = reader.get(&settings::HTTP2);
+    let max_connections = reader.get(&settings::MAX_CONNECTIONS);
     let templates = templates(reader, dev == Some(true));
     let domain = reader.get(&settings::DOMAIN);
     let native_sidecars = reader.get(&settings::NATIVE_SIDECARS);
@@ -87,6 +104,9 @@ fn read(reader: &mut Reader, in_cluster: bool) -> Option<Config> {
         admin_listen: admin_listen?,
         certificate: certificate?,
         tls_min_version: tls_min_version?,
+        clients,
+        http2: http2?,
+        max_connections: max_connections?,
         templates,
         strict: strict? || dev?,
         domain: domain?,
@@ -125,6 +145,21 @@ fn certificate(reader: &mut Reader, dev: bool) -> Option<CertificateSettings> {
                 "no certificate: give --tls-cert and --tls-key, or --dev to have one made",
             );
             None
+        }
+    }
+}
+
+fn clients(reader: &mut Reader) -> ClientSettings {
+    let authorities = reader.get(&settings::CLIENT_CA);
+    let names: Vec<ClientName> = reader.list(&settings::CLIENT_NAME);
+    match authorities {
+        Some(authorities) => ClientSettings::Certified { authorities, names },
+        None => {
+            if !names.is_empty() {
+                reader
+                    .refuse(&settings::CLIENT_NAME, "names say nothing without an authority: give --client-ca as well");
+            }
+            ClientSettings::Anybody
         }
     }
 }

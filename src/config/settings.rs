@@ -65,6 +65,14 @@ settings! {
         "Private key of the certificate in PEM";
     TLS_MIN_VERSION: One, "tlsMinVersion", "tls-min-version", "OUTRIGGER_TLS_MIN_VERSION", "VERSION", "1.3",
         "Oldest TLS version that clients may speak: 1.2 or 1.3";
+    CLIENT_CA: One, "clientCa", "client-ca", "OUTRIGGER_CLIENT_CA", "FILE", "",
+        "Certificate authorities in PEM: only clients with a certificate of theirs may call the webhook";
+    CLIENT_NAME: Many, "clientName", "client-name", "OUTRIGGER_CLIENT_NAME", "NAME", "",
+        "Names of clients that may call the webhook: the common name of their certificate, or one of its DNS names or URIs. Needs --client-ca; none means all its clients";
+    HTTP2: Switch, "http2", "http2", "OUTRIGGER_HTTP2", "BOOL", "false",
+        "Speak HTTP/2 as well, to clients that offer it";
+    MAX_CONNECTIONS: One, "maxConnections", "max-connections", "OUTRIGGER_MAX_CONNECTIONS", "NUMBER", "4096",
+        "Connections of the webhook at a time; beyond them the one that has been silent longest makes room";
     CLUSTER: One, "cluster", "cluster", "OUTRIGGER_CLUSTER", "MODE", "auto",
         "Whether to read from a cluster: auto, on or off. This version works without one only";
     DOMAIN: One, "domain", "domain", "OUTRIGGER_DOMAIN", "DOMAIN", "outrigger.dev",

@@ -36,6 +36,29 @@ impl Certificate {
     }
 }
 
+/// Why a connection was closed before its peer was done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionEnd {
+    /// It had been silent longest, at the most connections.
+    MadeRoom,
+    /// At the most connections, all of them busy.
+    Refused,
+    /// A handshake, a head or the taking of an answer.
+    TookTooLong,
+}
+
+impl ConnectionEnd {
+    const ALL: [Self; 3] = [Self::MadeRoom, Self::Refused, Self::TookTooLong];
+
+    const fn code(self) -> &'static str {
+        match self {
+            Self::MadeRoom => "made_room",
+            Self::Refused => "refused",
+            Self::TookTooLong => "took_too_long",
+        }
+    }
+}
+
 /// How it went to take over templates or a certificate that had changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
@@ -71,6 +94,7 @@ pub struct Metrics {
     invalid_templates: IntGauge,
     template_reloads: [IntCounter; Reload::ALL.len()],
     reload_success: IntGauge,
+    connections_closed: [IntCounter; ConnectionEnd::ALL.len()],
     certificate_expiry: [IntGauge; Certificate::ALL.len()],
     certificate_rotations: [IntCounter; Reload::ALL.len()],
     log_lines_dropped: IntCounter,
@@ -104,6 +128,7 @@ impl Metrics {
                 "template_last_reload_success_timestamp_seconds",
                 "When the templates were last loaded, in seconds since 1970",
             )?,
+            connections_closed: connections_closed(&register)?,
             certificate_expiry: certificate_expiry(&register)?,
             certificate_rotations: reloads(
                 &register,
@@ -139,6 +164,11 @@ impl Metrics {
     /// A connection to the webhook, until the value is dropped.
     pub fn connect(&self) -> Held {
         Held::one_of(&self.connections)
+    }
+
+    /// Counts a connection that was closed before its peer was done.
+    pub fn connection_closed(&self, end: ConnectionEnd) {
+        self.connections_closed[end as usize].inc();
     }
 
     /// So much more room is reserved for bodies.
@@ -245,6 +275,12 @@ fn reloads(register: &Register, name: &str, help: &str) -> prometheus::Result<[I
     Ok(Reload::ALL.map(|result| counters.with_label_values(&[result.code()])))
 }
 
+fn connections_closed(register: &Register) -> prometheus::Result<[IntCounter; ConnectionEnd::ALL.len()]> {
+    let help = "Connections to the webhook closed before their peers were done, by reason";
+    let closed = register.counters("connections_closed_total", help, &["reason"])?;
+    Ok(ConnectionEnd::ALL.map(|end| closed.with_label_values(&[end.code()])))
+}
+
 fn certificate_expiry(register: &Register) -> prometheus::Result<[IntGauge; Certificate::ALL.len()]> {
     let help = "When a certificate expires, in seconds since 1970; 0 where there is none";
     let expiry: IntGaugeVec = register.gauges("certificate_expiry_timestamp_seconds", help, &["certificate"])?;
@@ -287,6 +323,7 @@ mod tests {
     fn enums_are_indexed_by_their_order() {
         assert!(ReviewResult::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
         assert!(SkipReason::ALL.iter().enumerate().all(|(index, reason)| *reason as usize == index));
+        assert!(ConnectionEnd::ALL.iter().enumerate().all(|(index, end)| *end as usize == index));
         assert!(Reload::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
         assert!(Certificate::ALL.iter().enumerate().all(|(index, certificate)| *certificate as usize == index));
     }
@@ -301,6 +338,7 @@ mod tests {
             "outrigger_injections_total{template=\"other\"} 0",
             "outrigger_templates{state=\"active\"} 0",
             "outrigger_templates{state=\"invalid\"} 0",
+            "outrigger_connections_closed_total{reason=\"took_too_long\"} 0",
             "outrigger_template_reloads_total{result=\"success\"} 0",
             "outrigger_certificate_rotations_total{result=\"error\"} 0",
             "outrigger_certificate_expiry_timestamp_seconds{certificate=\"ca\"} 0",

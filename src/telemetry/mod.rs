@@ -3,4 +3,5 @@
 pub mod build;
 pub mod logging;
 pub mod metrics;
+pub mod seldom;
 pub mod trouble;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches};
 use outrigger::config::settings::{self, ALL, Arity};
-use outrigger::config::{CertificateSettings, Config, LogFormat, LogLevel, ServeArgs, TlsVersion};
+use outrigger::config::{
+    CertificateSettings, ClientName, ClientSettings, Config, LogFormat, LogLevel, ServeArgs, TlsVersion,
+};
 use pretty_assertions::assert_eq;
 
 const DOCUMENTED: &str = include_str!("../../config/injector.yaml");
@@ -136,6 +138,39 @@ fn dev_and_a_certificate_exclude_each_other() {
 }
 
 #[test]
+fn clients_need_a_certificate_only_when_told() {
+    let clients = |flags: &[&str]| {
+        resolve(&[&["--dev"], flags].concat(), &[], None).map(|config| match config.clients {
+            ClientSettings::Anybody => None,
+            ClientSettings::Certified { authorities, names } => {
+                Some((authorities, names.into_iter().map(ClientName::into_string).collect::<Vec<_>>()))
+            }
+        })
+    };
+    assert_eq!(clients(&[]), Ok(None));
+    assert_eq!(clients(&["--client-ca=ca"]), Ok(Some(("ca".into(), Vec::new()))));
+    let names = ["--client-ca=ca", "--client-name=a,system:b", "--client-name=c"];
+    assert_eq!(clients(&names), Ok(Some(("ca".into(), ["a", "system:b", "c"].map(str::to_owned).into()))));
+    let problem = "--client-name: names say nothing without an authority: give --client-ca as well";
+    assert_eq!(clients(&["--client-name=a"]), Err(vec![problem.to_owned()]));
+}
+
+#[test]
+fn connections_and_protocols() {
+    let config = resolve(&["--dev"], &[], None).expect("a configuration");
+    assert_eq!((config.max_connections.get(), config.http2), (4096, false));
+    let flags = ["--dev", "--http2", "--max-connections=8"];
+    let config = resolve(&flags, &[("OUTRIGGER_MAX_CONNECTIONS", "9")], None).expect("a configuration");
+    assert_eq!((config.max_connections.get(), config.http2), (8, true));
+    let problems = resolve(&["--dev"], &[], Some("maxConnections: 0\nhttp2: maybe\n")).expect_err("problems");
+    let expected = [
+        "config.yaml:2: http2 \"maybe\": expected true or false",
+        "config.yaml:1: maxConnections \"0\": expected a number from 1 to 1000000",
+    ];
+    assert_eq!(problems, expected);
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_named() {
     let args = parsed(&["--dev", "--config", "no/such/file.yaml"]);
     let problems = Config::resolve(&args, |_| None).expect_err("a problem").to_string();
@@ -169,8 +204,9 @@ fn the_documented_file_has_every_setting_and_no_other() {
 fn the_documented_values_are_the_defaults() {
     for (key, value) in documented_settings() {
         let setting = ALL.iter().find(|setting| setting.key == key).expect("a setting");
-        let is_needed = [&settings::TEMPLATES, &settings::TLS_CERT, &settings::TLS_KEY].contains(&setting);
-        if !is_needed {
+        let without_default =
+            [&settings::TEMPLATES, &settings::TLS_CERT, &settings::TLS_KEY, &settings::CLIENT_CA].contains(&setting);
+        if !without_default {
             let default = match setting.arity {
                 Arity::Many => format!("[{}]", setting.default.replace(',', ", ")),
                 Arity::One | Arity::Switch => setting.default.to_owned(),

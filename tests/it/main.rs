@@ -3,11 +3,16 @@
 mod architecture;
 mod certificates;
 mod cli;
+mod client_auth;
 mod config_file;
+mod connections;
 mod docs;
 mod golden;
+mod http2;
+mod limits;
 mod load;
 mod properties;
+mod protocol;
 mod reload;
 mod restart;
 mod shutdown;

@@ -24,13 +24,27 @@ struct Output {
 impl Process {
     /// Starts the program in `directory`, with an environment that says nothing about Outrigger.
     pub fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let mut child = command(directory, arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+        Self::spawn(&mut command(directory, arguments))
+    }
+
+    /// Starts a line of shell that ends in the program, with an environment that says nothing about Outrigger.
+    pub fn start_shell(directory: &Path, script: &str) -> Self {
+        Self::spawn(
+            without_settings(Command::new("sh")).args(["-c", script]).current_dir(directory).stdin(Stdio::null()),
+        )
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let (stdout, stderr) = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
         Self { child, stdout: Output::of(stdout), stderr: Output::of(stderr) }
+    }
+
+    /// The address that the log gives for a listener.
+    pub fn address(&self, listener: &str) -> SocketAddr {
+        let log = self.stderr();
+        let found = log.split(&format!("{listener}=")).nth(1).and_then(|rest| rest.split_whitespace().next());
+        found.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address of {listener} in {log}"))
     }
 
     /// Starts the program with a standard error that takes nothing: whoever read the log is gone.
@@ -57,13 +71,6 @@ impl Process {
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status();
         assert!(status.expect("kill(1) runs").success());
-    }
-
-    /// The address that the log gives for a listener, `webhook` or `admin`.
-    pub fn address(&self, listener: &str) -> SocketAddr {
-        let log = self.stderr();
-        let found = log.split(&format!("{listener}=")).nth(1).and_then(|rest| rest.split_whitespace().next());
-        found.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address of {listener} in {log}"))
     }
 
     /// Memory that it has in use, in KiB.
@@ -114,8 +121,13 @@ impl Drop for Process {
 }
 
 fn command(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_outrigger"));
-    command.args(arguments).current_dir(directory).stdin(Stdio::null()).env_remove("KUBERNETES_SERVICE_HOST");
+    let mut command = without_settings(Command::new(env!("CARGO_BIN_EXE_outrigger")));
+    command.args(arguments).current_dir(directory).stdin(Stdio::null());
+    command
+}
+
+fn without_settings(mut command: Command) -> Command {
+    command.env_remove("KUBERNETES_SERVICE_HOST");
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("OUTRIGGER_") {
             command.env_remove(name);
