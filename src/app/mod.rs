@@ -4,6 +4,7 @@
 //! one line that says what and where, and nothing before it; afterwards nothing is fatal.
 
 mod certificate;
+mod clients;
 mod confirm;
 mod dev;
 mod notes;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 
 use self::certificate::Certificate;
+use self::clients::Clients;
 use self::confirm::SelfCall;
 use self::notes::Notes;
 use self::templates::Templates;
@@ -25,7 +27,6 @@ use crate::server::{Admin, BindError, BoundServer, Limits, Listener, Server, Sna
 use crate::shutdown::{self, Hangups, Signals};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{logging, traces};
-use crate::tls::client_auth::{Authorities, ClientCheck};
 use crate::tls::{self, CertificateSource, HandshakePolicy};
 use crate::watch;
 
@@ -65,7 +66,7 @@ struct Parts {
     notes: Notes,
     templates: Templates,
     certificate: Certificate,
-    clients: Option<Arc<ClientCheck>>,
+    clients: Option<Clients>,
 }
 
 impl Parts {
@@ -77,7 +78,7 @@ impl Parts {
         drop(of_templates);
 
         let certificate = Certificate::load(certificate_source(config), Arc::clone(&metrics), notes.clone())?;
-        let clients = clients(config)?;
+        let clients = clients(config, notes.clone())?;
         drop(of_certificate);
 
         Ok(Self { readiness, metrics, notes, templates, certificate, clients })
@@ -101,17 +102,26 @@ impl Parts {
 
         let (shutdown, lifecycle) = shutdown::lifecycle();
         tokio::spawn(signals.conduct(shutdown, config.shutdown_delay));
-        let policy =
-            HandshakePolicy { oldest: config.tls_min_version, http2: config.http2, clients: self.clients.clone() };
+        let clients = self.clients.as_ref().map(Clients::check);
+        let policy = HandshakePolicy { oldest: config.tls_min_version, http2: config.http2, clients };
         let tls = tls::server_config(self.certificate.resolver(), &policy).context("cannot set up TLS")?;
         let (webhook, admin) = self.services();
-        let triggers = [
+        self.watch(hangups)?;
+        server.run(tls, webhook, admin, lifecycle).await;
+        tracing::info!("ended");
+        Ok(())
+    }
+
+    /// From here on what changes is taken over: by itself, and at once when somebody asks.
+    fn watch(self, hangups: Hangups) -> anyhow::Result<()> {
+        let mut triggers = vec![
             watch::spawn("templates", self.templates).context("cannot start a thread")?,
             watch::spawn("certificate", self.certificate).context("cannot start a thread")?,
         ];
+        if let Some(clients) = self.clients {
+            triggers.push(watch::spawn("clients", clients).context("cannot start a thread")?);
+        }
         tokio::spawn(hangups.conduct(move || triggers.iter().for_each(watch::Trigger::pull)));
-        server.run(tls, webhook, admin, lifecycle).await;
-        tracing::info!("ended");
         Ok(())
     }
 
@@ -181,10 +191,10 @@ fn certificate_source(config: &Config) -> CertificateSource {
     }
 }
 
-fn clients(config: &Config) -> anyhow::Result<Option<Arc<ClientCheck>>> {
+fn clients(config: &Config, notes: Notes) -> anyhow::Result<Option<Clients>> {
     let ClientSettings::Certified { authorities, names } = &config.clients else { return Ok(None) };
     let names = names.iter().map(|name| name.clone().into_string()).collect();
-    Ok(Some(Arc::new(ClientCheck::new(Authorities::load(authorities)?, names))))
+    Ok(Some(Clients::load(authorities, names, notes)?))
 }
 
 async fn bind(config: &Config) -> anyhow::Result<BoundServer> {

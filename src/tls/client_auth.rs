@@ -28,12 +28,17 @@ pub struct Authorities(Arc<dyn ClientCertVerifier>);
 impl Authorities {
     /// Reads a file of one or more certificates in PEM.
     pub fn load(path: &Path) -> Result<Self, CertificateError> {
-        let text = std::fs::read(path).map_err(|error| CertificateError::Io {
-            what: AUTHORITIES,
-            path: path.to_owned(),
-            error,
-        })?;
-        Self::from_pem(&text).map_err(|problem| files::content(AUTHORITIES, path, problem))
+        Self::parse(path, &Self::read(path)?)
+    }
+
+    /// The text of such a file; what it says is not looked at.
+    pub(super) fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
+        files::read(AUTHORITIES, path)
+    }
+
+    /// What a text says that was read from `path`.
+    pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Self, CertificateError> {
+        Self::from_pem(text).map_err(|problem| files::content(AUTHORITIES, path, problem))
     }
 
     fn from_pem(text: &[u8]) -> Result<Self, String> {

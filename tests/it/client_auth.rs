@@ -17,7 +17,7 @@ use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{Client, Process, ServerBuilder, TestServer, pod, review};
+use crate::support::{Client, Process, ServerBuilder, TestServer, eventually, pod, review};
 
 /// An authority for clients.
 struct Authority {
@@ -212,6 +212,30 @@ fn the_program_is_ready_and_says_whom_it_refuses() {
         assert!(log.contains(reason), "{log}");
         assert_eq!(log.matches("WARN refused a client's certificate").count(), 1, "{log}");
     }
+}
+
+#[test]
+fn the_program_follows_the_file_and_keeps_the_last_good_authorities() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let (directory, path) = old.file();
+    let arguments = ["serve", "--dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];
+    let process = Process::start(directory.path(), &[&arguments[..], &["--client-ca=client-ca.crt"]].concat());
+    process.wait_for_log(" ready");
+    let ca = std::fs::read(directory.path().join(".outrigger/ca.crt")).expect("an authority");
+    let gets_in = |authority: &Authority| {
+        let config = client_config(&ca, Some(authority.common_name("anybody")), &TLS13);
+        let answer = Client::connect(process.address("webhook"), config)
+            .and_then(|mut client| client.send(b"GET / HTTP/1.1\r\n\r\n").and_then(|()| client.receive()));
+        answer.is_ok_and(|response| response.status == 404)
+    };
+    assert!(gets_in(&old) && !gets_in(&new));
+    std::fs::write(&path, &new.pem).expect("a file");
+    eventually("the new authority", || gets_in(&new));
+    assert!(!gets_in(&old));
+    std::fs::write(&path, "no PEM").expect("a file");
+    process.signal("HUP");
+    process.wait_for_log("the client CA cannot be reloaded");
+    assert!(gets_in(&new) && !gets_in(&old) && process.stderr().contains("client-ca.crt"), "{}", process.stderr());
 }
 
 #[test]

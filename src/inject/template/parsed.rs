@@ -29,8 +29,10 @@ pub struct ParsedSource {
 /// One document: a template or problems, never both.
 #[derive(Debug)]
 pub(super) struct ParsedDocument {
-    /// Empty where it cannot be read.
+    /// Empty where there is none, or it cannot be read.
     pub name: String,
+    /// Whether the text could be read at all, right or wrong; otherwise any template may be behind it.
+    pub is_read: bool,
     /// Where the name stands.
     pub place: Place,
     pub template: Option<Arc<Template>>,
@@ -111,6 +113,7 @@ impl ParsedDocument {
     fn unreadable(problem: LoadProblem) -> Self {
         Self {
             name: String::new(),
+            is_read: false,
             place: Place::default(),
             template: None,
             problems: vec![problem],
@@ -142,7 +145,7 @@ impl ParsedDocument {
         problems.extend(errors.iter().map(|error| reporter.problem(error)));
         let template = compiled.filter(|_| problems.is_empty()).map(Arc::new);
         let place = document.place(&name_path());
-        Self { name: name.to_owned(), place, template, problems, warnings }
+        Self { name: name.to_owned(), is_read: true, place, template, problems, warnings }
     }
 
     /// Where the template stands, such as `log.yaml:4:3`.

@@ -89,8 +89,7 @@ impl Client {
     /// Connects with TLS; the handshake is done when this returns.
     pub fn connect(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
         let stream = tls(address, config)?;
-        let tcp = stream.sock.try_clone()?;
-        Ok(Self { stream: Box::new(stream), tcp, rest: Vec::new() })
+        Ok(Self { tcp: stream.sock.try_clone()?, stream: Box::new(stream), rest: Vec::new() })
     }
 
     /// Connects without TLS.
