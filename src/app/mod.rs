@@ -170,7 +170,12 @@ fn warn_of_expiry(certificate: &ServingCertificate) {
 }
 
 async fn bind(config: &Config) -> anyhow::Result<BoundServer> {
-    let server = Server { webhook: config.listen, admin: config.admin_listen, limits: Limits::default() };
+    let limits = Limits {
+        in_flight_bytes: config.in_flight_bytes.bytes(),
+        in_flight_large_bytes: config.in_flight_large_bytes.bytes(),
+        ..Limits::default()
+    };
+    let server = Server { webhook: config.listen, admin: config.admin_listen, limits };
     server.bind().await.map_err(|error: BindError| {
         let setting = match error.listener {
             Listener::Webhook => crate::config::settings::LISTEN,

@@ -25,6 +25,7 @@ mod prepare;
 mod shape;
 mod uninject;
 mod validate;
+mod weight;
 mod writing;
 
 use std::collections::BTreeMap;

@@ -7,8 +7,10 @@
 mod accept;
 mod admin;
 mod body;
+mod budget;
 mod clock;
 mod connection;
+mod partial;
 mod webhook;
 
 use std::net::SocketAddr;
@@ -40,9 +42,15 @@ pub struct Limits {
     pub body: Duration,
     pub head_bytes: usize,
     pub body_bytes: usize,
+    /// For all bodies up to 1 MiB together, while they are received and answered.
+    pub in_flight_bytes: usize,
+    /// For all bodies over 1 MiB together.
+    pub in_flight_large_bytes: usize,
     /// After the last connection is taken, for what is in flight.
     pub closing: Duration,
 }
+
+const MIB: usize = 1024 * 1024;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -52,7 +60,9 @@ impl Default for Limits {
             head: Duration::from_secs(10),
             body: Duration::from_secs(10),
             head_bytes: 64 * 1024,
-            body_bytes: 10 * 1024 * 1024,
+            body_bytes: 10 * MIB,
+            in_flight_bytes: 16 * MIB,
+            in_flight_large_bytes: 48 * MIB,
             closing: Duration::from_secs(15),
         }
     }

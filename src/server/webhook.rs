@@ -1,20 +1,23 @@
 //! `POST /mutate`: from an HTTP request to an HTTP response, and what is logged and counted of it.
 //!
 //! What is answered is [`crate::admission`]'s. Nothing here can block: ordinary reviews are answered where they are read, a
-//! large one on a thread of its own, so that it holds up nobody else.
-//! Invariant: each request that gets here is counted once and logged once, whatever becomes of it.
+//! longer one on a thread of its own, so that it holds up nobody else.
+//! Invariants: a body holds its part of the budget until its review has ended, whoever still waits for that; each request that gets here is counted once and logged once, whatever becomes of it.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::routing::post;
 use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
 
+use super::budget::{Budgets, Size};
+use super::partial::{Received, Receiving};
 use super::{Limits, body};
 use crate::admission::{self, Answer, Content, ProtocolError, Record};
 use crate::config::duration;
@@ -28,10 +31,12 @@ pub type Snapshot = Arc<dyn Fn() -> Arc<Injector> + Send + Sync>;
 /// Tells what is known of a namespace, from memory.
 pub type NamespaceLookup = Arc<dyn Fn(&str) -> Option<Arc<Namespace>> + Send + Sync>;
 
-/// Bodies above this size are large.
-const LARGE: usize = 1024 * 1024;
-/// So many large bodies are parsed at a time: as a tree, one of 9 MiB can be many times that.
-const LARGE_AT_A_TIME: usize = 2;
+/// So many bodies of each size over the ordinary are parsed at a time: as a tree, one can be many times as large.
+const AT_A_TIME: usize = 2;
+/// How long a client waits that does not say so.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// No API server waits longer.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Path of the webhook; the webhook configuration names the same (a test compares them).
 pub const MUTATE_PATH: &str = "/mutate";
@@ -48,27 +53,30 @@ struct Service {
     body_bytes: usize,
     body_time: Duration,
     lifecycle: Lifecycle,
+    receiving: Receiving,
+    medium: Arc<Semaphore>,
     large: Arc<Semaphore>,
 }
 
 /// The routes of the webhook; unknown paths are 404, other methods 405.
 pub fn router(webhook: Webhook, limits: &Limits, lifecycle: Lifecycle) -> Router {
+    let gauge = webhook.metrics.in_flight_bytes();
+    let budgets = Budgets::new(limits.in_flight_bytes, limits.in_flight_large_bytes, gauge);
     let service = Service {
         webhook,
         body_bytes: limits.body_bytes,
         body_time: limits.body,
         lifecycle,
-        large: Arc::new(Semaphore::new(LARGE_AT_A_TIME)),
+        receiving: Receiving::new(budgets),
+        medium: Arc::new(Semaphore::new(AT_A_TIME)),
+        large: Arc::new(Semaphore::new(AT_A_TIME)),
     };
     Router::new().route(MUTATE_PATH, post(mutate)).with_state(Arc::new(service))
 }
 
 async fn mutate(State(service): State<Arc<Service>>, request: Request) -> Response<Body> {
     let observed = Observed::begin(&service);
-    let answer = match service.receive(request).await {
-        Ok(body) => service.answer(body).await,
-        Err(error) => error.into(),
-    };
+    let answer = service.answer(request, observed.start).await;
     observed.end(&answer.record);
     respond(answer)
 }
@@ -107,29 +115,55 @@ impl Drop for Observed<'_> {
 }
 
 impl Service {
+    async fn answer(self: &Arc<Self>, request: Request, start: Instant) -> Answer {
+        let (head, mut body) = request.into_parts();
+        let timeout = timeout(head.uri.query());
+        match self.receive(&head.headers, &mut body, timeout).await {
+            Ok(received) => {
+                let patience = timeout.unwrap_or(DEFAULT_TIMEOUT).min(LONGEST_TIMEOUT);
+                self.answer_whole(received, start + patience).await
+            }
+            Err(error) => {
+                // Who waits to be asked for the body has not sent it.
+                if !head.headers.contains_key(header::EXPECT) {
+                    body::discard(body);
+                }
+                error.into()
+            }
+        }
+    }
+
     /// The body of a request that may be answered.
-    async fn receive(&self, request: Request) -> Result<Bytes, ProtocolError> {
+    async fn receive(
+        &self,
+        headers: &HeaderMap,
+        body: &mut Body,
+        timeout: Option<Duration>,
+    ) -> Result<Received, ProtocolError> {
         if self.lifecycle.phase() == Phase::Closing {
             return Err(ProtocolError::Draining);
         }
-        if !is_json(request.headers()) {
+        if !is_json(headers) {
             return Err(ProtocolError::MediaTypeUnsupported);
         }
-        let time = timeout(request.uri().query()).map_or(self.body_time, |timeout| timeout.min(self.body_time));
-        body::read(request.into_body(), self.body_bytes, time).await
+        let time = timeout.map_or(self.body_time, |timeout| timeout.min(self.body_time));
+        body::read(body, self.body_bytes, time, &self.receiving).await
     }
 
-    async fn answer(self: &Arc<Self>, body: Bytes) -> Answer {
-        if body.len() <= LARGE {
-            return self.review(&body);
-        }
-        // The semaphore is never closed.
-        let permit = Arc::clone(&self.large).acquire_owned().await;
+    async fn answer_whole(self: &Arc<Self>, body: Received, deadline: Instant) -> Answer {
+        let places = match Size::of(body.bytes.len()) {
+            Size::Ordinary => return self.review(&body.bytes),
+            Size::Medium => &self.medium,
+            Size::Large => &self.large,
+        };
+        // Nobody waits for the answer after the deadline. The semaphores are never closed.
+        let place = timeout_at(deadline.into(), Arc::clone(places).acquire_owned()).await;
+        let Ok(place) = place else { return ProtocolError::Overloaded.into() };
         let service = Arc::clone(self);
         let review = move || {
-            // Held to the end of the work: that goes on when the client is gone.
-            let _permit = permit;
-            service.review(&body)
+            // Both are held to the end of the work: that goes on when the client is gone.
+            let (_place, body) = (place, body);
+            service.review(&body.bytes)
         };
         let answer = tokio::task::spawn_blocking(review).await;
         answer.unwrap_or_else(|_| ProtocolError::Panic.into())
@@ -228,7 +262,7 @@ mod tests {
     async fn a_panic_is_the_end_of_one_request_alone() {
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let router = with_lookup(&metrics, |name| if name == "bad" { panic!("about {name}") } else { None });
-        for padding in [0, 2 * LARGE] {
+        for padding in [0, 2 * Size::SMALL] {
             for (namespace, status) in [("good", 200), ("bad", 500), ("good", 200)] {
                 let response = router.clone().oneshot(request(namespace, padding)).await.expect("an answer");
                 assert_eq!(response.status(), status, "{namespace} {padding}");
@@ -256,16 +290,16 @@ mod tests {
             }
         };
         let router = with_lookup(&metrics, lookup);
-        for _ in 0..LARGE_AT_A_TIME + 2 {
-            let given_up = router.clone().oneshot(request("demo", 2 * LARGE));
+        for _ in 0..AT_A_TIME + 2 {
+            let given_up = router.clone().oneshot(request("demo", 2 * Size::SMALL));
             assert!(tokio::time::timeout(Duration::from_millis(100), given_up).await.is_err());
         }
         let text = String::from_utf8(metrics.render().expect("text")).expect("UTF-8");
         assert!(text.contains("outrigger_admission_errors_total{code=\"client_gone\"} 4\n"), "{text}");
         assert!(text.contains("outrigger_admission_in_flight 0\n"), "{text}");
-        assert!(working.load(Ordering::SeqCst) <= LARGE_AT_A_TIME);
+        assert!(working.load(Ordering::SeqCst) <= AT_A_TIME);
         drop(closed);
-        assert_eq!(router.oneshot(request("demo", 2 * LARGE)).await.expect("an answer").status(), 200);
+        assert_eq!(router.oneshot(request("demo", 2 * Size::SMALL)).await.expect("an answer").status(), 200);
     }
 
     #[test]

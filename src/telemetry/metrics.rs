@@ -50,6 +50,8 @@ pub struct Metrics {
     injections: IntCounterVec,
     injected_templates: Mutex<BTreeSet<String>>,
     in_flight: IntGauge,
+    in_flight_bytes: IntGauge,
+    shed: IntCounter,
     active_templates: IntGauge,
     invalid_templates: IntGauge,
     reload_success: IntGauge,
@@ -94,6 +96,9 @@ impl Metrics {
             )?,
             injected_templates: Mutex::default(),
             in_flight: register.gauge("admission_in_flight", "Requests that are being answered")?,
+            in_flight_bytes: register
+                .gauge("admission_in_flight_bytes", "Bytes of bodies that are being received or answered")?,
+            shed: register.counter("admission_shed_total", "Requests answered with 503 for want of room")?,
             active_templates: templates.with_label_values(&["active"]),
             invalid_templates: templates.with_label_values(&["invalid"]),
             reload_success: register.gauge(
@@ -114,6 +119,9 @@ impl Metrics {
         }
         for code in &record.errors {
             self.errors.with_label_values(&[code]).inc();
+            if *code == ProtocolError::Overloaded.code() {
+                self.shed.inc();
+            }
         }
         if record.result == ReviewResult::Injected && !record.dry_run {
             for template in &record.templates {
@@ -139,6 +147,11 @@ impl Metrics {
     pub fn enter(&self) -> InFlight {
         self.in_flight.inc();
         InFlight(self.in_flight.clone())
+    }
+
+    /// Shows how many bytes of bodies are in flight.
+    pub fn in_flight_bytes(&self) -> IntGauge {
+        self.in_flight_bytes.clone()
     }
 
     /// The templates that are served from `now` on.
@@ -196,6 +209,10 @@ impl Register {
 
     fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
         self.add(IntGauge::new(prefixed(name), help)?)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+        self.add(IntCounter::new(prefixed(name), help)?)
     }
 
     fn histogram(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {
