@@ -4,6 +4,7 @@
 //! one line that says what and where, and nothing before it; afterwards nothing is fatal.
 
 mod dev;
+mod memory;
 mod templates;
 
 use std::io;
@@ -32,6 +33,7 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     // What is no text becomes one that no setting takes, instead of being passed over.
     let environment = |variable: &str| Some(std::env::var_os(variable)?.to_string_lossy().into_owned());
     let config = Config::resolve(args, environment)?;
+    memory::settle();
     logging::init(config.log_format, config.log_level);
     let parts = Parts::prepare(&config)?;
     let runtime =

@@ -52,8 +52,8 @@ struct HeadOs<'a> {
     name: Option<Cow<'a, str>>,
 }
 
-/// The API server takes 256 KiB of annotations, so no pod that can ever exist has more.
-const MAX_PAIRS: usize = 256 * 1024;
+/// The API server takes 256 KiB of annotations, which is less than so many different keys have.
+const MAX_PAIRS: usize = 100_000;
 
 /// A map of strings as a list: most have few entries, and one is looked for.
 struct Pairs<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);

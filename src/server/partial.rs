@@ -205,3 +205,137 @@ impl Content {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use prometheus::IntGauge;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KIB: usize = 1024;
+    const MIB: usize = 1024 * KIB;
+    const LIMIT: usize = 10 * MIB;
+
+    fn receiving() -> (Receiving, IntGauge) {
+        let gauge = IntGauge::new("bytes", "bytes").expect("a gauge");
+        (Receiving::new(Budgets::new(16 * MIB, 48 * MIB, gauge.clone())), gauge)
+    }
+
+    fn held(gauge: &IntGauge) -> usize {
+        usize::try_from(gauge.get()).expect("never less than nothing")
+    }
+
+    #[tokio::test]
+    async fn a_small_body_holds_what_has_come_and_a_large_one_what_it_declares() {
+        let (receiving, gauge) = receiving();
+        let small = receiving.begin(Some(MIB)).expect("room");
+        assert_eq!(held(&gauge), 0, "a promise costs nothing");
+        small.push(b"a", LIMIT).expect("room");
+        assert_eq!(held(&gauge), FIRST_STEP);
+        small.push(&[b'b'; 600 * KIB], LIMIT).expect("room");
+        assert_eq!(held(&gauge), MIB);
+        let large = receiving.begin(Some(9 * MIB)).expect("room");
+        assert_eq!(held(&gauge), 10 * MIB);
+        drop(large);
+        let received = small.finish().expect("it is here");
+        assert_eq!((received.bytes.len(), held(&gauge)), (600 * KIB + 1, MIB));
+        drop(received);
+        assert_eq!(held(&gauge), 0);
+    }
+
+    #[tokio::test]
+    async fn a_body_of_unknown_length_moves_to_the_large_ones() {
+        let (receiving, gauge) = receiving();
+        let _filled: Vec<_> = (0..12).map(|_| receiving.reserve(MIB).expect("room")).collect();
+        let body = receiving.begin(None).expect("room");
+        for _ in 0..8 {
+            body.push(&[b'a'; 64 * KIB], LIMIT).expect("room");
+        }
+        assert_eq!(body.push(&[b'a'; 600 * KIB], LIMIT), Ok(()), "as a large one");
+        assert_eq!(held(&gauge), 12 * MIB + 2 * (8 * 64 + 600) * KIB);
+        let _others: Vec<_> = (0..4).map(|_| receiving.begin(Some(10 * MIB)).expect("room")).collect();
+        assert_eq!(body.push(&[b'a'; 8 * MIB], LIMIT), Err(NoRoom));
+        assert!(body.push(&[b'a'; MIB], LIMIT).is_ok(), "what it holds already");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_bodies_make_room_the_oldest_first_and_no_more_than_is_needed() {
+        let (receiving, gauge) = receiving();
+        let slow: Vec<_> = (0..5).map(|_| receiving.begin(Some(9 * MIB)).expect("room")).collect();
+        slow[1].push(&[b'a'; 2 * MIB], LIMIT).expect("room");
+        assert!(receiving.begin(Some(9 * MIB)).is_err(), "all have just begun");
+        tokio::time::advance(PATIENCE + Duration::from_millis(1)).await;
+        let (next, after) = (receiving.begin(Some(9 * MIB)), receiving.begin(Some(9 * MIB)));
+        assert!(next.is_ok() && after.is_ok());
+        for (number, is_gone) in [true, false, true, false, false].into_iter().enumerate() {
+            let pushed = slow[number].push(b"a", LIMIT);
+            assert_eq!(pushed.is_err(), is_gone, "{number}: the second one has sent enough to be let be");
+        }
+        assert_eq!(held(&gauge), 45 * MIB);
+        // Returns at once.
+        slow[0].gone().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_large_bodies_make_no_room_for_small_ones() {
+        let (receiving, _) = receiving();
+        let large = receiving.begin(Some(9 * MIB)).expect("room");
+        let _filled: Vec<_> = (0..12).map(|_| receiving.reserve(MIB).expect("room")).collect();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(receiving.whole(Bytes::from(vec![0; MIB])).err(), Some(NoRoom));
+        assert_eq!(large.push(b"a", LIMIT), Ok(()));
+    }
+
+    /// What a body at hand is to do: begin with such a length, add so much, or end.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Begin(Option<usize>),
+        Push(usize, usize),
+        End(usize),
+        Wait(u64),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            proptest::option::of(0..LIMIT).prop_map(Step::Begin),
+            (0..8_usize, 0..3 * MIB).prop_map(|(which, bytes)| Step::Push(which, bytes)),
+            (0..8_usize).prop_map(Step::End),
+            (0..800_u64).prop_map(Step::Wait),
+        ];
+        proptest::collection::vec(step, 1..60)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever bodies do: what is kept of them is reserved, within the budgets, and all is given back.
+        #[test]
+        fn nothing_is_kept_that_is_not_reserved_and_nothing_leaks(steps in steps()) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+            runtime.expect("a runtime").block_on(async {
+                let (receiving, gauge) = receiving();
+                let mut bodies: Vec<Partial<'_>> = Vec::new();
+                let piece = vec![b'a'; 3 * MIB];
+                for step in steps {
+                    match step {
+                        Step::Begin(declared) => bodies.extend(receiving.begin(declared)),
+                        Step::Push(which, bytes) if which < bodies.len() => {
+                            let body = &bodies[which];
+                            let most = body.declared.unwrap_or(LIMIT).saturating_sub(body.received());
+                            let _ = body.push(&piece[..bytes.min(most)], LIMIT);
+                        }
+                        Step::End(which) if which < bodies.len() => drop(bodies.swap_remove(which).finish()),
+                        Step::Wait(milliseconds) => tokio::time::advance(Duration::from_millis(milliseconds)).await,
+                        Step::Push(..) | Step::End(_) => {}
+                    }
+                    let kept: usize = bodies.iter().map(Partial::received).sum();
+                    assert!(kept <= held(&gauge) && held(&gauge) <= 64 * MIB);
+                }
+                drop(bodies);
+                assert_eq!(held(&gauge), 0);
+                assert!(lock(&receiving.slots).is_empty());
+            });
+        }
+    }
+}

@@ -132,7 +132,10 @@ fn good_requests_do_not_fail_under_a_hostile_load_and_memory_is_bounded() {
         spawn(1, &server.peer, move |peer, _| { peer.slow(50, &body); Report::default() }),
     ];
     let good = spawn_good(&server.peer);
-    let enemies = spawn_enemies(50, &server.peer, bodies::all("proxy"));
+    let only = std::env::var("ONLY").unwrap_or_default();
+    let mut all = bodies::all("proxy");
+    all.retain(|body| only.is_empty() || only.split(';').any(|name| name == body.name));
+    let enemies = spawn_enemies(std::env::var("ENEMIES").ok().and_then(|n| n.parse().ok()).unwrap_or(50), &server.peer, all);
     pause(Duration::from_secs(seconds));
     server.peer.stop.store(true, Ordering::Relaxed);
 
