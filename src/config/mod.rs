@@ -18,8 +18,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use bytes::ByteSize;
 pub use args::{CONFIG_VARIABLE, ServeArgs};
+pub use bytes::ByteSize;
 pub use problem::{Problem, Problems, Source};
 pub use values::{ClusterMode, DnsName, Host, LogFormat, LogLevel, NativeSidecarsMode, TlsVersion};
 

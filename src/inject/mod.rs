@@ -17,6 +17,7 @@ pub mod reason;
 pub mod schema;
 pub mod status;
 pub mod template;
+pub mod weight;
 
 mod decide;
 mod find;
@@ -25,7 +26,6 @@ mod prepare;
 mod shape;
 mod uninject;
 mod validate;
-mod weight;
 mod writing;
 
 use std::collections::BTreeMap;

@@ -7,9 +7,8 @@
 use serde_json::Value;
 use std::mem::size_of;
 
-/// What the tree of a pod may take: text of any length that etcd can store, or some 9,000 environment variables. Templates may
-/// read the pod, which then is there twice.
-const MAX_BYTES: usize = 8 * 1024 * 1024;
+/// What the tree of a pod may take: text of any length that etcd can store, or some 18,000 environment variables.
+pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// A node of a map has room for eleven members.
 const MAP_NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 24;
@@ -24,12 +23,17 @@ const STRING: usize = 8;
 
 /// An error when the object would be too large as a tree, with the words that complete "the object is no valid pod: ".
 pub(super) fn check(object: &str) -> Result<(), String> {
-    let text = object.as_bytes();
-    if at_most(text) <= MAX_BYTES || weigh(text, MAX_BYTES) <= MAX_BYTES {
+    if of(object.as_bytes()) <= MAX_BYTES {
         return Ok(());
     }
     const MIB: usize = 1024 * 1024;
     Err(format!("it has so many values that they would take more than {} MiB of memory", MAX_BYTES / MIB))
+}
+
+/// What the tree of a JSON text would take, rather too many bytes than too few. Above [`MAX_BYTES`] it says no more than that.
+pub fn of(text: &[u8]) -> usize {
+    let glance = at_most(text);
+    if glance <= MAX_BYTES / 16 { glance } else { glance.min(weigh(text, MAX_BYTES)) }
 }
 
 /// No tree of this text takes more. Counting runs at many bytes an instruction, and an ordinary pod is light even so.
@@ -38,7 +42,8 @@ fn at_most(text: &[u8]) -> usize {
         text.chunks(255).map(|chunk| usize::from(chunk.iter().map(|byte| u8::from(is_meant(*byte))).sum::<u8>())).sum()
     };
     // `{` is `[` with one bit more.
-    let (opening, commas, quotes) = (count(|byte| byte | 0x20 == b'{'), count(|byte| byte == b','), count(|byte| byte == b'"'));
+    let (opening, commas, quotes) =
+        (count(|byte| byte | 0x20 == b'{'), count(|byte| byte == b','), count(|byte| byte == b'"'));
     opening * MAP_NODE + commas * MEMBER + quotes * STRING + text.len()
 }
 
@@ -215,7 +220,7 @@ mod tests {
         let pod = |item: &str| format!(r#"{{"spec":{{"x":[{item}]}}}}"#, item = format!("{item},").repeat(400_000));
         for item in ["1", "{}", r#"{"":1}"#, "[1]"] {
             let message = check(&pod(item)).expect_err(item);
-            assert_eq!(message, "it has so many values that they would take more than 8 MiB of memory");
+            assert_eq!(message, "it has so many values that they would take more than 16 MiB of memory");
         }
     }
 
@@ -224,8 +229,12 @@ mod tests {
     fn what_etcd_can_store_is_light_however_it_is_escaped() {
         let escaped = r#"\u003c\u0026\u003e"#.repeat(520_000);
         assert_eq!(check(&format!(r#"{{"spec":{{"containers":[{{"args":["{escaped}"]}}]}}}}"#)), Ok(()));
-        let variables = r#"{"name":"SOME_VARIABLE_OF_A_POD","value":"a value of usual length for an environment variable"},"#;
-        assert_eq!(check(&format!(r#"{{"spec":{{"containers":[{{"env":[{}]}}]}}}}"#, variables.repeat(9_000))), Ok(()));
+        let variables =
+            r#"{"name":"SOME_VARIABLE_OF_A_POD","value":"a value of usual length for an environment variable"},"#;
+        assert_eq!(
+            check(&format!(r#"{{"spec":{{"containers":[{{"env":[{}]}}]}}}}"#, variables.repeat(18_000))),
+            Ok(())
+        );
     }
 
     #[test]

@@ -37,17 +37,17 @@ async fn collect(
     receiving: &Receiving,
 ) -> Result<Received, ProtocolError> {
     if declared.is_some_and(|length| Pool::of(length) == Pool::Large) {
-        return append(receiving.begin(declared)?, body, limit).await;
+        return append(receiving.begin(declared, Instant::now())?, body, limit).await;
     }
-    let Some(first) = next(body).await? else { return Ok(receiving.whole(Bytes::new())?) };
+    let Some(first) = next(body).await? else { return Ok(receiving.whole(Bytes::new(), Instant::now())?) };
     if first.len() > limit {
         return Err(ProtocolError::BodyTooLarge);
     }
     if body.is_end_stream() || declared == Some(first.len()) {
-        return Ok(receiving.whole(first)?);
+        return Ok(receiving.whole(first, Instant::now())?);
     }
-    let partial = receiving.begin(declared)?;
-    partial.push(&first, limit)?;
+    let partial = receiving.begin(declared, Instant::now())?;
+    partial.push(&first, limit, Instant::now())?;
     append(partial, body, limit).await
 }
 
@@ -59,12 +59,12 @@ async fn append(partial: Partial<'_>, body: &mut Body, limit: usize) -> Result<R
             piece = next(body) => piece?,
             () = partial.gone() => return Err(ProtocolError::Overloaded),
         };
-        let Some(piece) = piece else { return Ok(partial.finish()?) };
+        let Some(piece) = piece else { return Ok(partial.finish(Instant::now())?) };
         length += piece.len();
         if length > limit {
             return Err(ProtocolError::BodyTooLarge);
         }
-        partial.push(&piece, limit)?;
+        partial.push(&piece, limit, Instant::now())?;
     }
 }
 

@@ -3,7 +3,7 @@
 //! A small body holds what has arrived of it, so that a promise costs nothing; a large one all that it declares, so that what
 //! is begun can be finished. Where that is more than there is, bodies that arrive slowly make room, the oldest first: any
 //! client could otherwise keep all others out by sending nothing.
-//! Invariant: no bytes are kept that are not reserved.
+//! Has no clock of its own. Invariant: no bytes are kept that are not reserved.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,30 +62,30 @@ impl Receiving {
     }
 
     /// A body that is here already.
-    pub fn whole(&self, bytes: Bytes) -> Result<Received, NoRoom> {
-        let reservation = self.reserve(bytes.len())?;
+    pub fn whole(&self, bytes: Bytes, now: Instant) -> Result<Received, NoRoom> {
+        let reservation = self.reserve(bytes.len(), now)?;
         Ok(Received { bytes, _reservation: reservation })
     }
 
     /// A body that is yet to come, and its length where it says so.
-    pub fn begin(&self, declared: Option<usize>) -> Result<Partial<'_>, NoRoom> {
+    pub fn begin(&self, declared: Option<usize>, now: Instant) -> Result<Partial<'_>, NoRoom> {
         let reservation = match declared.filter(|length| Size::of(*length) == Size::Large) {
-            Some(length) => Some(self.reserve(length)?),
+            Some(length) => Some(self.reserve(length, now)?),
             None => None,
         };
         let content = Content { buffer: BytesMut::new(), reservation };
-        let slot = Slot { began: Instant::now(), content: Mutex::new(Some(content)), gone: Notify::new() };
+        let slot = Slot { began: now, content: Mutex::new(Some(content)), gone: Notify::new() };
         let (number, slot) = (self.next.fetch_add(1, Ordering::Relaxed), Arc::new(slot));
         lock(&self.slots).insert(number, Arc::clone(&slot));
         Ok(Partial { receiving: self, number, slot, declared })
     }
 
     /// Takes from the budget; slow bodies make room where there is none.
-    fn reserve(&self, bytes: usize) -> Result<Reservation, NoRoom> {
+    fn reserve(&self, bytes: usize, now: Instant) -> Result<Reservation, NoRoom> {
         if let Some(reservation) = self.budgets.reserve(bytes) {
             return Ok(reservation);
         }
-        let (pool, now) = (Pool::of(bytes), Instant::now());
+        let pool = Pool::of(bytes);
         // All after the first young one are younger still.
         for slot in lock(&self.slots).values().take_while(|slot| slot.age(now) > PATIENCE) {
             if slot.make_room(pool, now)
@@ -133,13 +133,13 @@ pub struct Partial<'r> {
 
 impl Partial<'_> {
     /// Adds a piece. `limit` is the longest body.
-    pub fn push(&self, piece: &[u8], limit: usize) -> Result<(), NoRoom> {
+    pub fn push(&self, piece: &[u8], limit: usize, now: Instant) -> Result<(), NoRoom> {
         let (length, held) = match lock(&self.slot.content).as_ref() {
             Some(content) => (content.buffer.len() + piece.len(), content.held()),
             None => return Err(NoRoom),
         };
         // Not while the slot is locked: others are looked through for room.
-        let more = if length > held { Some(self.receiving.reserve(self.step(length, limit))?) } else { None };
+        let more = if length > held { Some(self.receiving.reserve(self.step(length, limit), now)?) } else { None };
         match lock(&self.slot.content).as_mut() {
             Some(content) => content.push(piece, more),
             None => return Err(NoRoom),
@@ -167,11 +167,11 @@ impl Partial<'_> {
     }
 
     /// The body, with nothing more to come.
-    pub fn finish(self) -> Result<Received, NoRoom> {
+    pub fn finish(self, now: Instant) -> Result<Received, NoRoom> {
         let content = lock(&self.slot.content).take().ok_or(NoRoom)?;
         match content.reservation {
             Some(reservation) => Ok(Received { bytes: content.buffer.freeze(), _reservation: reservation }),
-            None => self.receiving.whole(content.buffer.freeze()),
+            None => self.receiving.whole(content.buffer.freeze(), now),
         }
     }
 }
@@ -217,6 +217,12 @@ mod tests {
     const MIB: usize = 1024 * KIB;
     const LIMIT: usize = 10 * MIB;
 
+    fn start() -> Instant {
+        use std::sync::OnceLock;
+        static START: OnceLock<Instant> = OnceLock::new();
+        *START.get_or_init(Instant::now)
+    }
+
     fn receiving() -> (Receiving, IntGauge) {
         let gauge = IntGauge::new("bytes", "bytes").expect("a gauge");
         (Receiving::new(Budgets::new(16 * MIB, 48 * MIB, gauge.clone())), gauge)
@@ -229,16 +235,16 @@ mod tests {
     #[tokio::test]
     async fn a_small_body_holds_what_has_come_and_a_large_one_what_it_declares() {
         let (receiving, gauge) = receiving();
-        let small = receiving.begin(Some(MIB)).expect("room");
+        let small = receiving.begin(Some(MIB), start()).expect("room");
         assert_eq!(held(&gauge), 0, "a promise costs nothing");
-        small.push(b"a", LIMIT).expect("room");
+        small.push(b"a", LIMIT, start()).expect("room");
         assert_eq!(held(&gauge), FIRST_STEP);
-        small.push(&[b'b'; 600 * KIB], LIMIT).expect("room");
+        small.push(&[b'b'; 600 * KIB], LIMIT, start()).expect("room");
         assert_eq!(held(&gauge), MIB);
-        let large = receiving.begin(Some(9 * MIB)).expect("room");
+        let large = receiving.begin(Some(9 * MIB), start()).expect("room");
         assert_eq!(held(&gauge), 10 * MIB);
         drop(large);
-        let received = small.finish().expect("it is here");
+        let received = small.finish(start()).expect("it is here");
         assert_eq!((received.bytes.len(), held(&gauge)), (600 * KIB + 1, MIB));
         drop(received);
         assert_eq!(held(&gauge), 0);
@@ -247,29 +253,29 @@ mod tests {
     #[tokio::test]
     async fn a_body_of_unknown_length_moves_to_the_large_ones() {
         let (receiving, gauge) = receiving();
-        let _filled: Vec<_> = (0..12).map(|_| receiving.reserve(MIB).expect("room")).collect();
-        let body = receiving.begin(None).expect("room");
+        let _filled: Vec<_> = (0..10).map(|_| receiving.reserve(MIB, start()).expect("room")).collect();
+        let body = receiving.begin(None, start()).expect("room");
         for _ in 0..8 {
-            body.push(&[b'a'; 64 * KIB], LIMIT).expect("room");
+            body.push(&[b'a'; 64 * KIB], LIMIT, start()).expect("room");
         }
-        assert_eq!(body.push(&[b'a'; 600 * KIB], LIMIT), Ok(()), "as a large one");
-        assert_eq!(held(&gauge), 12 * MIB + 2 * (8 * 64 + 600) * KIB);
-        let _others: Vec<_> = (0..4).map(|_| receiving.begin(Some(10 * MIB)).expect("room")).collect();
-        assert_eq!(body.push(&[b'a'; 8 * MIB], LIMIT), Err(NoRoom));
-        assert!(body.push(&[b'a'; MIB], LIMIT).is_ok(), "what it holds already");
+        assert_eq!(body.push(&[b'a'; 600 * KIB], LIMIT, start()), Ok(()), "as a large one");
+        assert_eq!(held(&gauge), 10 * MIB + 2 * (8 * 64 + 600) * KIB);
+        let _others: Vec<_> = (0..4).map(|_| receiving.begin(Some(10 * MIB), start()).expect("room")).collect();
+        assert_eq!(body.push(&[b'a'; 8 * MIB], LIMIT, start()), Err(NoRoom));
+        assert!(body.push(&[b'a'; MIB], LIMIT, start()).is_ok(), "what it holds already");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn slow_bodies_make_room_the_oldest_first_and_no_more_than_is_needed() {
         let (receiving, gauge) = receiving();
-        let slow: Vec<_> = (0..5).map(|_| receiving.begin(Some(9 * MIB)).expect("room")).collect();
-        slow[1].push(&[b'a'; 2 * MIB], LIMIT).expect("room");
-        assert!(receiving.begin(Some(9 * MIB)).is_err(), "all have just begun");
-        tokio::time::advance(PATIENCE + Duration::from_millis(1)).await;
-        let (next, after) = (receiving.begin(Some(9 * MIB)), receiving.begin(Some(9 * MIB)));
+        let slow: Vec<_> = (0..5).map(|_| receiving.begin(Some(9 * MIB), start()).expect("room")).collect();
+        slow[1].push(&[b'a'; 2 * MIB], LIMIT, start()).expect("room");
+        assert!(receiving.begin(Some(9 * MIB), start()).is_err(), "all have just begun");
+        let later = start() + PATIENCE + Duration::from_millis(1);
+        let (next, after) = (receiving.begin(Some(9 * MIB), later), receiving.begin(Some(9 * MIB), later));
         assert!(next.is_ok() && after.is_ok());
         for (number, is_gone) in [true, false, true, false, false].into_iter().enumerate() {
-            let pushed = slow[number].push(b"a", LIMIT);
+            let pushed = slow[number].push(b"a", LIMIT, start());
             assert_eq!(pushed.is_err(), is_gone, "{number}: the second one has sent enough to be let be");
         }
         assert_eq!(held(&gauge), 45 * MIB);
@@ -277,14 +283,14 @@ mod tests {
         slow[0].gone().await;
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn slow_large_bodies_make_no_room_for_small_ones() {
         let (receiving, _) = receiving();
-        let large = receiving.begin(Some(9 * MIB)).expect("room");
-        let _filled: Vec<_> = (0..12).map(|_| receiving.reserve(MIB).expect("room")).collect();
-        tokio::time::advance(Duration::from_secs(5)).await;
-        assert_eq!(receiving.whole(Bytes::from(vec![0; MIB])).err(), Some(NoRoom));
-        assert_eq!(large.push(b"a", LIMIT), Ok(()));
+        let large = receiving.begin(Some(9 * MIB), start()).expect("room");
+        let _filled: Vec<_> = (0..12).map(|_| receiving.reserve(MIB, start()).expect("room")).collect();
+        let later = start() + Duration::from_secs(5);
+        assert_eq!(receiving.whole(Bytes::from(vec![0; MIB]), later).err(), Some(NoRoom));
+        assert_eq!(large.push(b"a", LIMIT, start()), Ok(()));
     }
 
     /// What a body at hand is to do: begin with such a length, add so much, or end.
@@ -312,30 +318,27 @@ mod tests {
         /// Whatever bodies do: what is kept of them is reserved, within the budgets, and all is given back.
         #[test]
         fn nothing_is_kept_that_is_not_reserved_and_nothing_leaks(steps in steps()) {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-            runtime.expect("a runtime").block_on(async {
-                let (receiving, gauge) = receiving();
-                let mut bodies: Vec<Partial<'_>> = Vec::new();
-                let piece = vec![b'a'; 3 * MIB];
-                for step in steps {
-                    match step {
-                        Step::Begin(declared) => bodies.extend(receiving.begin(declared)),
-                        Step::Push(which, bytes) if which < bodies.len() => {
-                            let body = &bodies[which];
-                            let most = body.declared.unwrap_or(LIMIT).saturating_sub(body.received());
-                            let _ = body.push(&piece[..bytes.min(most)], LIMIT);
-                        }
-                        Step::End(which) if which < bodies.len() => drop(bodies.swap_remove(which).finish()),
-                        Step::Wait(milliseconds) => tokio::time::advance(Duration::from_millis(milliseconds)).await,
-                        Step::Push(..) | Step::End(_) => {}
+            let (receiving, gauge) = receiving();
+            let (mut bodies, mut now): (Vec<Partial<'_>>, _) = (Vec::new(), start());
+            let piece = vec![b'a'; 3 * MIB];
+            for step in steps {
+                match step {
+                    Step::Begin(declared) => bodies.extend(receiving.begin(declared, now)),
+                    Step::Push(which, bytes) if which < bodies.len() => {
+                        let body = &bodies[which];
+                        let most = body.declared.unwrap_or(LIMIT).saturating_sub(body.received());
+                        let _ = body.push(&piece[..bytes.min(most)], LIMIT, now);
                     }
-                    let kept: usize = bodies.iter().map(Partial::received).sum();
-                    assert!(kept <= held(&gauge) && held(&gauge) <= 64 * MIB);
+                    Step::End(which) if which < bodies.len() => drop(bodies.swap_remove(which).finish(now)),
+                    Step::Wait(milliseconds) => now += Duration::from_millis(milliseconds),
+                    Step::Push(..) | Step::End(_) => {}
                 }
-                drop(bodies);
-                assert_eq!(held(&gauge), 0);
-                assert!(lock(&receiving.slots).is_empty());
-            });
+                let kept: usize = bodies.iter().map(Partial::received).sum();
+                prop_assert!(kept <= held(&gauge) && held(&gauge) <= 64 * MIB);
+            }
+            drop(bodies);
+            prop_assert_eq!(held(&gauge), 0);
+            prop_assert!(lock(&receiving.slots).is_empty());
         }
     }
 }

@@ -14,6 +14,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::routing::post;
 use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
 use super::budget::{Budgets, Size};
@@ -21,7 +22,7 @@ use super::partial::{Received, Receiving};
 use super::{Limits, body};
 use crate::admission::{self, Answer, Content, ProtocolError, Record};
 use crate::config::duration;
-use crate::inject::{Injector, Namespace};
+use crate::inject::{Injector, Namespace, weight};
 use crate::shutdown::{Lifecycle, Phase};
 use crate::telemetry::logging;
 use crate::telemetry::metrics::{InFlight, Metrics};
@@ -31,8 +32,14 @@ pub type Snapshot = Arc<dyn Fn() -> Arc<Injector> + Send + Sync>;
 /// Tells what is known of a namespace, from memory.
 pub type NamespaceLookup = Arc<dyn Fn(&str) -> Option<Arc<Namespace>> + Send + Sync>;
 
-/// So many bodies of each size over the ordinary are parsed at a time: as a tree, one can be many times as large.
+/// So many bodies of each size over the ordinary are worked at at a time.
 const AT_A_TIME: usize = 2;
+/// A body of at most so many bytes becomes no tree that would be worth a thought.
+const SURELY_LIGHT: usize = 8 * 1024;
+/// Trees of this size are made where they are read.
+const LIGHT: usize = 1024 * 1024;
+/// The unit in which memory for trees is handed out.
+const UNIT: usize = 1024;
 /// How long a client waits that does not say so.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// No API server waits longer.
@@ -56,6 +63,8 @@ struct Service {
     receiving: Receiving,
     medium: Arc<Semaphore>,
     large: Arc<Semaphore>,
+    /// Memory for trees, all together: a body can become many times its own length.
+    trees: Arc<Semaphore>,
 }
 
 /// The routes of the webhook; unknown paths are 404, other methods 405.
@@ -70,6 +79,7 @@ pub fn router(webhook: Webhook, limits: &Limits, lifecycle: Lifecycle) -> Router
         receiving: Receiving::new(budgets),
         medium: Arc::new(Semaphore::new(AT_A_TIME)),
         large: Arc::new(Semaphore::new(AT_A_TIME)),
+        trees: Arc::new(Semaphore::new(weight::MAX_BYTES / UNIT)),
     };
     Router::new().route(MUTATE_PATH, post(mutate)).with_state(Arc::new(service))
 }
@@ -151,22 +161,30 @@ impl Service {
     }
 
     async fn answer_whole(self: &Arc<Self>, body: Received, deadline: Instant) -> Answer {
-        let places = match Size::of(body.bytes.len()) {
-            Size::Ordinary => return self.review(&body.bytes),
-            Size::Medium => &self.medium,
-            Size::Large => &self.large,
+        if is_ordinary(&body.bytes) {
+            return self.review(&body.bytes);
+        }
+        // Nobody waits for the answer after the deadline.
+        let answer = timeout_at(deadline.into(), self.answer_apart(body));
+        answer.await.unwrap_or_else(|_| ProtocolError::Overloaded.into())
+    }
+
+    /// Answers on a thread of its own, when there is one and there is memory for the tree.
+    async fn answer_apart(self: &Arc<Self>, body: Received) -> Answer {
+        let places = if Size::of(body.bytes.len()) == Size::Large { &self.large } else { &self.medium };
+        // The semaphores are never closed.
+        let place = Arc::clone(places).acquire_owned().await;
+        let Ok((body, weight)) = spawn_blocking(move || weighed(body)).await else {
+            return ProtocolError::Panic.into();
         };
-        // Nobody waits for the answer after the deadline. The semaphores are never closed.
-        let place = timeout_at(deadline.into(), Arc::clone(places).acquire_owned()).await;
-        let Ok(place) = place else { return ProtocolError::Overloaded.into() };
+        let tree = Arc::clone(&self.trees).acquire_many_owned(weight).await;
         let service = Arc::clone(self);
         let review = move || {
-            // Both are held to the end of the work: that goes on when the client is gone.
-            let (_place, body) = (place, body);
+            // All are held to the end of the work: that goes on when the client is gone.
+            let (_place, _tree, body) = (place, tree, body);
             service.review(&body.bytes)
         };
-        let answer = tokio::task::spawn_blocking(review).await;
-        answer.unwrap_or_else(|_| ProtocolError::Panic.into())
+        spawn_blocking(review).await.unwrap_or_else(|_| ProtocolError::Panic.into())
     }
 
     /// One request sees one snapshot. A panic is the end of this request alone: nothing it could leave half done is shared.
@@ -177,6 +195,18 @@ impl Service {
         };
         std::panic::catch_unwind(AssertUnwindSafe(review)).unwrap_or_else(|_| ProtocolError::Panic.into())
     }
+}
+
+/// Whether a body is answered as fast as it could be handed to another thread.
+fn is_ordinary(body: &[u8]) -> bool {
+    Size::of(body.len()) == Size::Ordinary && (body.len() <= SURELY_LIGHT || weight::of(body) <= LIGHT)
+}
+
+/// The body, and how many units of memory its tree takes; none where it is too heavy to become one.
+fn weighed(body: Received) -> (Received, u32) {
+    let weight = weight::of(&body.bytes);
+    let units = if weight > weight::MAX_BYTES { 0 } else { weight / UNIT };
+    (body, u32::try_from(units).unwrap_or(u32::MAX))
 }
 
 /// `application/json`, with or without parameters.

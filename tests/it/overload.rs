@@ -76,7 +76,8 @@ impl Server {
 }
 
 fn good_bodies() -> Vec<Vec<u8>> {
-    let environment: Vec<_> = (0..40).map(|n| json!({"name": format!("VARIABLE_{n}"), "value": "a value of it"})).collect();
+    let environment: Vec<_> =
+        (0..40).map(|n| json!({"name": format!("VARIABLE_{n}"), "value": "a value of it"})).collect();
     let body = |annotations: serde_json::Value| {
         let mut object = pod(&annotations);
         object["spec"]["containers"][0]["env"] = json!(environment);
@@ -86,7 +87,11 @@ fn good_bodies() -> Vec<Vec<u8>> {
 }
 
 /// So many peers, each on a thread of its own.
-fn spawn(count: usize, peer: &Peer, work: impl Fn(&Peer, usize) -> Report + Send + Sync + 'static) -> Vec<JoinHandle<Report>> {
+fn spawn(
+    count: usize,
+    peer: &Peer,
+    work: impl Fn(&Peer, usize) -> Report + Send + Sync + 'static,
+) -> Vec<JoinHandle<Report>> {
     let work = Arc::new(work);
     let one = |number| {
         let (peer, work) = (peer.clone(), Arc::clone(&work));
@@ -128,14 +133,21 @@ fn good_requests_do_not_fail_under_a_hostile_load_and_memory_is_bounded() {
     let head = b"POST /mutate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nX-A: 0123456789012345678901234567890123456789012345678901234567890123456789";
     let body = [&b"POST /mutate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n"[..], &[b' '; 200]].concat();
     let slow = [
-        spawn(1, &server.peer, move |peer, _| { peer.slow(200, head); Report::default() }),
-        spawn(1, &server.peer, move |peer, _| { peer.slow(50, &body); Report::default() }),
+        spawn(1, &server.peer, move |peer, _| {
+            peer.slow(200, head);
+            Report::default()
+        }),
+        spawn(1, &server.peer, move |peer, _| {
+            peer.slow(50, &body);
+            Report::default()
+        }),
     ];
     let good = spawn_good(&server.peer);
     let only = std::env::var("ONLY").unwrap_or_default();
     let mut all = bodies::all("proxy");
     all.retain(|body| only.is_empty() || only.split(';').any(|name| name == body.name));
-    let enemies = spawn_enemies(std::env::var("ENEMIES").ok().and_then(|n| n.parse().ok()).unwrap_or(50), &server.peer, all);
+    let enemies =
+        spawn_enemies(std::env::var("ENEMIES").ok().and_then(|n| n.parse().ok()).unwrap_or(50), &server.peer, all);
     pause(Duration::from_secs(seconds));
     server.peer.stop.store(true, Ordering::Relaxed);
 
@@ -146,10 +158,22 @@ fn good_requests_do_not_fail_under_a_hostile_load_and_memory_is_bounded() {
     let peak = server.process.memory("VmHWM");
     println!(
         "good: {} answered, {} asked again, p50 {:?}, p99 {:?}, longest {:?}; enemies: {} answered, {} shed, {} others {:?}",
-        good.latencies.len(), good.again, good.latency(500), good.latency(990), good.latency(1000),
-        enemies.latencies.len(), enemies.again, enemies.failures.len(), &enemies.failures[..enemies.failures.len().min(5)],
+        good.latencies.len(),
+        good.again,
+        good.latency(500),
+        good.latency(990),
+        good.latency(1000),
+        enemies.latencies.len(),
+        enemies.again,
+        enemies.failures.len(),
+        &enemies.failures[..enemies.failures.len().min(5)],
     );
-    println!("memory: {} MiB idle, {} MiB peak, {} MiB now", idle / MIB, peak / MIB, server.process.memory("VmRSS") / MIB);
+    println!(
+        "memory: {} MiB idle, {} MiB peak, {} MiB now",
+        idle / MIB,
+        peak / MIB,
+        server.process.memory("VmRSS") / MIB
+    );
     assert_eq!(good.failures, Vec::<String>::new());
     server.expect_rest(at_rest);
     assert!(peak <= 128 * MIB, "{} MiB", peak / MIB);

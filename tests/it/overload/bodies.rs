@@ -31,9 +31,7 @@ pub fn all(template: &str) -> Vec<Body> {
         body("maps, asks", false, with_field(asks()), |length| repeat(r#"{"":1},"#, "1", length)),
         body("strings, asks", false, with_field(asks()), |length| repeat(r#""","#, "1", length)),
         body("as heavy as may be", true, heavy(asks()), escapes),
-        body("annotations", false, annotation(plain(), "outrigger.dev/x"), |length| {
-            repeat(r#"","":""#, "", length)
-        }),
+        body("annotations", false, annotation(plain(), "outrigger.dev/x"), |length| repeat(r#"","":""#, "", length)),
         body("a list of templates", false, annotation(plain(), "outrigger.dev/inject"), |length| {
             repeat("ab,", "", length)
         }),
@@ -71,7 +69,7 @@ fn with_field(mut pod: Value) -> Value {
 /// Values up to what a pod may have as a tree, and text for the rest.
 fn heavy(pod: Value) -> Value {
     let mut pod = with_args(pod);
-    pod["spec"]["fromAnEnemy"] = json!(vec![1; 100_000]);
+    pod["spec"]["fromAnEnemy"] = json!(vec![1; 200_000]);
     pod
 }
 
