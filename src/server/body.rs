@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::budget::Pool;
+use super::budget::Size;
 use super::partial::{NoRoom, Partial, Received, Receiving};
 use crate::admission::ProtocolError;
 
@@ -36,7 +36,7 @@ async fn collect(
     declared: Option<usize>,
     receiving: &Receiving,
 ) -> Result<Received, ProtocolError> {
-    if declared.is_some_and(|length| Pool::of(length) == Pool::Large) {
+    if declared.is_some_and(|length| Size::of(length) == Size::Large) {
         return append(receiving.begin(declared, Instant::now())?, body, limit).await;
     }
     let Some(first) = next(body).await? else { return Ok(receiving.whole(Bytes::new(), Instant::now())?) };

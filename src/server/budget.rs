@@ -32,6 +32,13 @@ impl Size {
             _ => Self::Large,
         }
     }
+
+    pub const fn pool(self) -> Pool {
+        match self {
+            Self::Ordinary | Self::Medium => Pool::Small,
+            Self::Large => Pool::Large,
+        }
+    }
 }
 
 /// Which of the two budgets a body takes from.
@@ -39,15 +46,6 @@ impl Size {
 pub enum Pool {
     Small,
     Large,
-}
-
-impl Pool {
-    pub const fn of(bytes: usize) -> Self {
-        match Size::of(bytes) {
-            Size::Ordinary | Size::Medium => Self::Small,
-            Size::Large => Self::Large,
-        }
-    }
 }
 
 /// Both budgets; clones are the same ones.
@@ -72,11 +70,11 @@ impl Budgets {
         Self(Arc::new(Inner { small: budget(small), large: budget(large), gauge }))
     }
 
-    /// Takes `bytes` for a body of that size, if they are there.
-    pub fn reserve(&self, bytes: usize) -> Option<Reservation> {
-        let pool = Pool::of(bytes);
+    /// Takes `bytes` for a body, or a part of one, that is of this size as a whole; if they are there.
+    pub fn reserve(&self, bytes: usize, size: Size) -> Option<Reservation> {
+        let pool = size.pool();
         let budget = self.budget(pool);
-        budget.take(bytes, budget.limit_for(Size::of(bytes)))?;
+        budget.take(bytes, budget.limit_for(size))?;
         self.0.gauge.add(gauge_value(bytes));
         Some(Reservation { budgets: self.clone(), pool, bytes })
     }
@@ -120,6 +118,14 @@ impl Reservation {
     pub fn pool(&self) -> Pool {
         self.pool
     }
+
+    /// Both as one, where they are of one pool; otherwise this one is given back.
+    pub fn and(mut self, mut more: Self) -> Self {
+        if self.pool == more.pool {
+            more.bytes += std::mem::take(&mut self.bytes);
+        }
+        more
+    }
 }
 
 impl Drop for Reservation {
@@ -146,6 +152,10 @@ mod tests {
         Budgets::new(16 * MIB, 48 * MIB, IntGauge::new("bytes", "bytes").expect("a gauge"))
     }
 
+    fn reserve(budgets: &Budgets, bytes: usize) -> Option<Reservation> {
+        budgets.reserve(bytes, Size::of(bytes))
+    }
+
     fn used(budgets: &Budgets) -> [usize; 2] {
         [Pool::Small, Pool::Large].map(|pool| budgets.budget(pool).used.load(Ordering::Acquire))
     }
@@ -159,29 +169,40 @@ mod tests {
     #[test]
     fn large_bodies_keep_out_no_small_ones() {
         let budgets = budgets();
-        let large: Vec<_> = std::iter::from_fn(|| budgets.reserve(9 * MIB)).collect();
+        let large: Vec<_> = std::iter::from_fn(|| reserve(&budgets, 9 * MIB)).collect();
         assert_eq!(large.len(), 5);
-        assert!(budgets.reserve(MIB).is_some() && budgets.reserve(KIB).is_some());
+        assert!(reserve(&budgets, MIB).is_some() && reserve(&budgets, KIB).is_some());
         drop(large);
-        assert!(budgets.reserve(10 * MIB).is_some());
+        assert!(reserve(&budgets, 10 * MIB).is_some());
     }
 
     #[test]
     fn medium_bodies_keep_out_no_ordinary_ones() {
         let budgets = budgets();
-        let medium: Vec<_> = std::iter::from_fn(|| budgets.reserve(MIB)).collect();
+        let medium: Vec<_> = std::iter::from_fn(|| reserve(&budgets, MIB)).collect();
         assert_eq!(medium.len(), 12);
-        let ordinary: Vec<_> = std::iter::from_fn(|| budgets.reserve(64 * KIB)).collect();
+        let ordinary: Vec<_> = std::iter::from_fn(|| reserve(&budgets, 64 * KIB)).collect();
         assert_eq!(ordinary.len(), 64);
-        assert!(budgets.reserve(1).is_none());
+        assert!(reserve(&budgets, 1).is_none());
         assert_eq!(budgets.0.gauge.get(), 16 * 1024 * 1024);
+    }
+
+    #[test]
+    fn reservations_are_put_together() {
+        let budgets = budgets();
+        let both = reserve(&budgets, KIB).expect("room").and(reserve(&budgets, MIB).expect("room"));
+        assert_eq!((both.bytes(), used(&budgets)), (MIB + KIB, [MIB + KIB, 0]));
+        let moved = both.and(reserve(&budgets, 2 * MIB).expect("room"));
+        assert_eq!((moved.bytes(), used(&budgets)), (2 * MIB, [0, 2 * MIB]));
+        drop(moved);
+        assert_eq!((used(&budgets), budgets.0.gauge.get()), ([0, 0], 0));
     }
 
     #[test]
     fn what_cannot_be_counted_is_not_there() {
         let budgets = budgets();
-        let _one = budgets.reserve(2 * MIB).expect("room");
-        assert!(budgets.reserve(usize::MAX).is_none());
+        let _one = reserve(&budgets, 2 * MIB).expect("room");
+        assert!(reserve(&budgets, usize::MAX).is_none());
         assert_eq!(used(&budgets), [0, 2 * MIB]);
     }
 
@@ -195,7 +216,7 @@ mod tests {
             let mut held = std::collections::VecDeque::new();
             for step in steps {
                 match step {
-                    Some(bytes) => held.extend(budgets.reserve(bytes)),
+                    Some(bytes) => held.extend(reserve(&budgets, bytes)),
                     None => drop(held.pop_front()),
                 }
                 let sum = |pool| held.iter().filter(|one| one.pool() == pool).map(Reservation::bytes).sum::<usize>();
@@ -217,7 +238,7 @@ mod tests {
                 let budgets = budgets.clone();
                 scope.spawn(move || {
                     for round in 0..2_000 {
-                        let held: Vec<_> = (0..5).map(|one| budgets.reserve((thread * round + one) * 611)).collect();
+                        let held: Vec<_> = (0..5).map(|one| reserve(&budgets, (thread * round + one) * 611)).collect();
                         let [small, large] = used(&budgets);
                         assert!(small <= 16 * MIB && large <= 48 * MIB);
                         drop(held);

@@ -21,8 +21,8 @@ use super::budget::{Budgets, Pool, Reservation, Size};
 const PATIENCE: Duration = Duration::from_secs(1);
 /// And a second more for so many bytes that have come.
 const BYTES_A_SECOND: u64 = 1024 * 1024;
-/// Small bodies begin with so much.
-const FIRST_STEP: usize = 4 * 1024;
+/// Small bodies take from the budget in such steps.
+const STEP: usize = 16 * 1024;
 
 /// There is no room for a body, or there is no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ struct Slot {
     gone: Notify,
 }
 
-/// Bytes that have come. The buffer never grows beyond the reservation.
+/// Bytes that have come; never more than are reserved.
 struct Content {
     buffer: BytesMut,
     reservation: Option<Reservation>,
@@ -63,14 +63,14 @@ impl Receiving {
 
     /// A body that is here already.
     pub fn whole(&self, bytes: Bytes, now: Instant) -> Result<Received, NoRoom> {
-        let reservation = self.reserve(bytes.len(), now)?;
+        let reservation = self.reserve(bytes.len(), Size::of(bytes.len()), now)?;
         Ok(Received { bytes, _reservation: reservation })
     }
 
     /// A body that is yet to come, and its length where it says so.
     pub fn begin(&self, declared: Option<usize>, now: Instant) -> Result<Partial<'_>, NoRoom> {
         let reservation = match declared.filter(|length| Size::of(*length) == Size::Large) {
-            Some(length) => Some(self.reserve(length, now)?),
+            Some(length) => Some(self.reserve(length, Size::Large, now)?),
             None => None,
         };
         let content = Content { buffer: BytesMut::new(), reservation };
@@ -81,15 +81,14 @@ impl Receiving {
     }
 
     /// Takes from the budget; slow bodies make room where there is none.
-    fn reserve(&self, bytes: usize, now: Instant) -> Result<Reservation, NoRoom> {
-        if let Some(reservation) = self.budgets.reserve(bytes) {
+    fn reserve(&self, bytes: usize, size: Size, now: Instant) -> Result<Reservation, NoRoom> {
+        if let Some(reservation) = self.budgets.reserve(bytes, size) {
             return Ok(reservation);
         }
-        let pool = Pool::of(bytes);
         // All after the first young one are younger still.
         for slot in lock(&self.slots).values().take_while(|slot| slot.age(now) > PATIENCE) {
-            if slot.make_room(pool, now)
-                && let Some(reservation) = self.budgets.reserve(bytes)
+            if slot.make_room(size.pool(), now)
+                && let Some(reservation) = self.budgets.reserve(bytes, size)
             {
                 return Ok(reservation);
             }
@@ -139,21 +138,27 @@ impl Partial<'_> {
             None => return Err(NoRoom),
         };
         // Not while the slot is locked: others are looked through for room.
-        let more = if length > held { Some(self.receiving.reserve(self.step(length, limit), now)?) } else { None };
+        let growth = if length > held { self.grow(length, held, limit, now)? } else { Growth::None };
         match lock(&self.slot.content).as_mut() {
-            Some(content) => content.push(piece, more),
+            Some(content) => content.push(piece, growth, self.declared),
             None => return Err(NoRoom),
         }
         Ok(())
     }
 
-    /// How much to hold for a body of which so much has come: twice as much, and no more than it can be.
-    fn step(&self, length: usize, limit: usize) -> usize {
-        let most = self.declared.unwrap_or(limit).min(limit);
-        let doubled = (2 * length).max(FIRST_STEP);
-        // What may end as a small one is not moved to the large ones by doubling.
-        let within = if length <= Size::SMALL { doubled.min(Size::SMALL) } else { doubled };
-        within.min(most).max(length)
+    fn grow(&self, length: usize, held: usize, limit: usize, now: Instant) -> Result<Growth, NoRoom> {
+        match self.declared {
+            Some(declared) => {
+                let total = length.next_multiple_of(STEP).min(declared).max(length);
+                self.receiving.reserve(total - held, Size::of(declared), now).map(Growth::More)
+            }
+            None => {
+                // What may end as a small one is not moved to the large ones by doubling.
+                let most = if length <= Size::SMALL { Size::SMALL } else { limit };
+                let total = (2 * length).clamp(STEP, most).max(length);
+                self.receiving.reserve(total, Size::of(total), now).map(Growth::Anew)
+            }
+        }
     }
 
     /// So much has come.
@@ -187,18 +192,40 @@ impl Content {
         self.reservation.as_ref().map_or(0, Reservation::bytes)
     }
 
-    /// The old buffer and what was reserved for it live until the new one is filled.
-    fn push(&mut self, piece: &[u8], more: Option<Reservation>) {
-        let reservation = more.or_else(|| self.reservation.take());
-        let capacity = reservation.as_ref().map_or(0, Reservation::bytes);
-        if self.buffer.capacity() < self.buffer.len() + piece.len() {
-            let mut buffer = BytesMut::with_capacity(capacity);
-            buffer.extend_from_slice(&self.buffer);
-            self.buffer = buffer;
+    fn push(&mut self, piece: &[u8], growth: Growth, declared: Option<usize>) {
+        if self.buffer.capacity() == 0
+            && let Some(declared) = declared
+        {
+            // What is not written to takes no memory yet.
+            self.buffer.reserve(declared);
+        }
+        match growth {
+            Growth::None => {}
+            Growth::More(more) => {
+                self.reservation = Some(match self.reservation.take() {
+                    Some(held) => held.and(more),
+                    None => more,
+                });
+            }
+            Growth::Anew(total) => {
+                let mut buffer = BytesMut::with_capacity(total.bytes());
+                buffer.extend_from_slice(&self.buffer);
+                // The old buffer and what was reserved for it have lived until now.
+                self.buffer = buffer;
+                self.reservation = Some(total);
+            }
         }
         self.buffer.extend_from_slice(piece);
-        self.reservation = reservation;
     }
+}
+
+/// What a body takes from the budget for its next piece.
+enum Growth {
+    None,
+    /// Beside what it holds: its buffer is as long as it declares.
+    More(Reservation),
+    /// Instead of what it holds: it did not say how long it is, and moves to a longer buffer.
+    Anew(Reservation),
 }
 
 /// Nothing is left half done under these locks: they are held for copying and counting.
@@ -238,14 +265,14 @@ mod tests {
         let small = receiving.begin(Some(MIB), start()).expect("room");
         assert_eq!(held(&gauge), 0, "a promise costs nothing");
         small.push(b"a", LIMIT, start()).expect("room");
-        assert_eq!(held(&gauge), FIRST_STEP);
+        assert_eq!(held(&gauge), STEP);
         small.push(&[b'b'; 600 * KIB], LIMIT, start()).expect("room");
-        assert_eq!(held(&gauge), MIB);
+        assert_eq!(held(&gauge), 608 * KIB);
         let large = receiving.begin(Some(9 * MIB), start()).expect("room");
-        assert_eq!(held(&gauge), 10 * MIB);
+        assert_eq!(held(&gauge), 9 * MIB + 608 * KIB);
         drop(large);
         let received = small.finish(start()).expect("it is here");
-        assert_eq!((received.bytes.len(), held(&gauge)), (600 * KIB + 1, MIB));
+        assert_eq!((received.bytes.len(), held(&gauge)), (600 * KIB + 1, 608 * KIB));
         drop(received);
         assert_eq!(held(&gauge), 0);
     }
@@ -253,7 +280,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_of_unknown_length_moves_to_the_large_ones() {
         let (receiving, gauge) = receiving();
-        let _filled: Vec<_> = (0..10).map(|_| receiving.reserve(MIB, start()).expect("room")).collect();
+        let _filled: Vec<_> = (0..10).map(|_| receiving.reserve(MIB, Size::Medium, start()).expect("room")).collect();
         let body = receiving.begin(None, start()).expect("room");
         for _ in 0..8 {
             body.push(&[b'a'; 64 * KIB], LIMIT, start()).expect("room");
@@ -287,7 +314,7 @@ mod tests {
     async fn slow_large_bodies_make_no_room_for_small_ones() {
         let (receiving, _) = receiving();
         let large = receiving.begin(Some(9 * MIB), start()).expect("room");
-        let _filled: Vec<_> = (0..12).map(|_| receiving.reserve(MIB, start()).expect("room")).collect();
+        let _filled: Vec<_> = (0..12).map(|_| receiving.reserve(MIB, Size::Medium, start()).expect("room")).collect();
         let later = start() + Duration::from_secs(5);
         assert_eq!(receiving.whole(Bytes::from(vec![0; MIB]), later).err(), Some(NoRoom));
         assert_eq!(large.push(b"a", LIMIT, start()), Ok(()));

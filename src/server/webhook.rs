@@ -284,7 +284,8 @@ mod tests {
             "object":{{"metadata":{{"name":"web"}},"spec":{{"containers":[{{"name":"web"}}]}}}}}}}}{}"#,
             " ".repeat(padding)
         );
-        let request = axum::http::Request::post(MUTATE_PATH).header(header::CONTENT_TYPE, "application/json");
+        let path = format!("{MUTATE_PATH}?timeout=60s");
+        let request = axum::http::Request::post(path).header(header::CONTENT_TYPE, "application/json");
         request.body(Body::from(body)).expect("a request")
     }
 
@@ -303,10 +304,8 @@ mod tests {
         assert!(text.contains("outrigger_admission_in_flight 0\n"), "{text}");
     }
 
-    /// Reviews that cannot end before the gate opens, all given up by their clients.
-    #[tokio::test]
-    async fn a_client_that_is_gone_is_counted_and_frees_no_place_before_the_work_ends() {
-        let metrics = Arc::new(Metrics::new().expect("metrics"));
+    /// A server whose reviews cannot end before the sender is dropped, and how many have begun.
+    fn gated(metrics: &Arc<Metrics>) -> (Router, Arc<AtomicUsize>, std::sync::mpsc::Sender<()>) {
         let working = Arc::new(AtomicUsize::new(0));
         let (closed, gate) = std::sync::mpsc::channel::<()>();
         let gate = Mutex::new(gate);
@@ -319,7 +318,22 @@ mod tests {
                 None
             }
         };
-        let router = with_lookup(&metrics, lookup);
+        (with_lookup(metrics, lookup), working, closed)
+    }
+
+    async fn expect_no_bytes(metrics: &Metrics) {
+        let start = Instant::now();
+        while metrics.in_flight_bytes().get() != 0 {
+            assert!(start.elapsed() < Duration::from_secs(10), "bytes are never given back");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Reviews that cannot end before the gate opens, all given up by their clients.
+    #[tokio::test]
+    async fn a_client_that_is_gone_is_counted_and_frees_no_place_before_the_work_ends() {
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        let (router, working, closed) = gated(&metrics);
         for _ in 0..AT_A_TIME + 2 {
             let given_up = router.clone().oneshot(request("demo", 2 * Size::SMALL));
             assert!(tokio::time::timeout(Duration::from_millis(100), given_up).await.is_err());
@@ -328,8 +342,59 @@ mod tests {
         assert!(text.contains("outrigger_admission_errors_total{code=\"client_gone\"} 4\n"), "{text}");
         assert!(text.contains("outrigger_admission_in_flight 0\n"), "{text}");
         assert!(working.load(Ordering::SeqCst) <= AT_A_TIME);
+        assert!(metrics.in_flight_bytes().get() >= 2 * Size::SMALL as i64, "what is worked at is still in memory");
         drop(closed);
         assert_eq!(router.oneshot(request("demo", 2 * Size::SMALL)).await.expect("an answer").status(), 200);
+        expect_no_bytes(&metrics).await;
+    }
+
+    #[tokio::test]
+    async fn who_waits_longer_for_a_place_than_the_client_does_is_asked_to_come_again() {
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        for padding in [Size::SMALL / 2, 2 * Size::SMALL] {
+            let (router, working, closed) = gated(&metrics);
+            let working_at: Vec<_> =
+                (0..AT_A_TIME).map(|_| tokio::spawn(router.clone().oneshot(request("demo", padding)))).collect();
+            while working.load(Ordering::SeqCst) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let mut impatient = request("demo", padding);
+            *impatient.uri_mut() = "/mutate?timeout=300ms".parse().expect("a path");
+            let response = router.clone().oneshot(impatient).await.expect("an answer");
+            assert_eq!(response.status(), 503);
+            assert!(response.headers()["retry-after"] == "1" && response.headers()["connection"] == "close");
+            drop(closed);
+            for one in working_at {
+                assert_eq!(one.await.expect("no panic").expect("an answer").status(), 200);
+            }
+            expect_no_bytes(&metrics).await;
+        }
+        let text = String::from_utf8(metrics.render().expect("text")).expect("UTF-8");
+        assert!(text.contains("outrigger_admission_shed_total 2\n"), "{text}");
+        assert!(text.contains("outrigger_admission_errors_total{code=\"overloaded\"} 2\n"), "{text}");
+    }
+
+    /// One that would become a hundred times as large is not parsed where others wait behind it.
+    #[test]
+    fn only_what_is_soon_done_is_answered_where_it_is_read() {
+        assert!(is_ordinary(&b"{\"name\":\"A\",\"value\":\"a\"},".repeat(1_000)));
+        assert!(!is_ordinary(&b"{\"\":1},".repeat(9_000)));
+        assert!(!is_ordinary(&[b'a'; 65 * 1024]));
+        assert!(is_ordinary(&[b'a'; 64 * 1024]));
+    }
+
+    #[test]
+    fn what_is_too_heavy_for_a_tree_takes_no_memory_for_one() {
+        let metrics = Metrics::new().expect("metrics");
+        let receiving = Receiving::new(Budgets::new(Size::SMALL, 9 * Size::SMALL, metrics.in_flight_bytes()));
+        let units = |body: Vec<u8>| {
+            let body = receiving.whole(body.into(), tokio::time::Instant::now()).unwrap_or_else(|_| panic!("room"));
+            weighed(body).1 as usize * UNIT
+        };
+        assert_eq!(units(b"1,".repeat(2 * Size::SMALL)), 0);
+        let heavy = units(b"1,".repeat(200_000));
+        assert!((LIGHT..=weight::MAX_BYTES).contains(&heavy), "{heavy}");
+        assert!(units(vec![b'a'; 1000]) <= 2 * UNIT);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod peers;
+mod room;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
