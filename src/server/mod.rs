@@ -12,6 +12,7 @@ mod clock;
 mod connection;
 mod partial;
 mod webhook;
+mod workplaces;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

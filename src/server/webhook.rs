@@ -13,16 +13,15 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::routing::post;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
-use super::budget::{Budgets, Size};
+use super::budget::Budgets;
 use super::partial::{Received, Receiving};
+use super::workplaces::Workplaces;
 use super::{Limits, body};
 use crate::admission::{self, Answer, Content, ProtocolError, Record};
 use crate::config::duration;
-use crate::inject::{Injector, Namespace, weight};
+use crate::inject::{Injector, Namespace};
 use crate::shutdown::{Lifecycle, Phase};
 use crate::telemetry::logging;
 use crate::telemetry::metrics::{InFlight, Metrics};
@@ -32,14 +31,6 @@ pub type Snapshot = Arc<dyn Fn() -> Arc<Injector> + Send + Sync>;
 /// Tells what is known of a namespace, from memory.
 pub type NamespaceLookup = Arc<dyn Fn(&str) -> Option<Arc<Namespace>> + Send + Sync>;
 
-/// So many bodies of each size over the ordinary are worked at at a time.
-const AT_A_TIME: usize = 2;
-/// A body of at most so many bytes becomes no tree that would be worth a thought.
-const SURELY_LIGHT: usize = 8 * 1024;
-/// Trees of this size are made where they are read.
-const LIGHT: usize = 1024 * 1024;
-/// The unit in which memory for trees is handed out.
-const UNIT: usize = 1024;
 /// How long a client waits that does not say so.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// No API server waits longer.
@@ -61,10 +52,7 @@ struct Service {
     body_time: Duration,
     lifecycle: Lifecycle,
     receiving: Receiving,
-    medium: Arc<Semaphore>,
-    large: Arc<Semaphore>,
-    /// Memory for trees, all together: a body can become many times its own length.
-    trees: Arc<Semaphore>,
+    workplaces: Arc<Workplaces>,
 }
 
 /// The routes of the webhook; unknown paths are 404, other methods 405.
@@ -77,9 +65,7 @@ pub fn router(webhook: Webhook, limits: &Limits, lifecycle: Lifecycle) -> Router
         body_time: limits.body,
         lifecycle,
         receiving: Receiving::new(budgets),
-        medium: Arc::new(Semaphore::new(AT_A_TIME)),
-        large: Arc::new(Semaphore::new(AT_A_TIME)),
-        trees: Arc::new(Semaphore::new(weight::MAX_BYTES / UNIT)),
+        workplaces: Arc::new(Workplaces::new()),
     };
     Router::new().route(MUTATE_PATH, post(mutate)).with_state(Arc::new(service))
 }
@@ -161,30 +147,13 @@ impl Service {
     }
 
     async fn answer_whole(self: &Arc<Self>, body: Received, deadline: Instant) -> Answer {
-        if is_ordinary(&body.bytes) {
-            return self.review(&body.bytes);
-        }
-        // Nobody waits for the answer after the deadline.
-        let answer = timeout_at(deadline.into(), self.answer_apart(body));
-        answer.await.unwrap_or_else(|_| ProtocolError::Overloaded.into())
-    }
-
-    /// Answers on a thread of its own, when there is one and there is memory for the tree.
-    async fn answer_apart(self: &Arc<Self>, body: Received) -> Answer {
-        let places = if Size::of(body.bytes.len()) == Size::Large { &self.large } else { &self.medium };
-        // The semaphores are never closed.
-        let place = Arc::clone(places).acquire_owned().await;
-        let Ok((body, weight)) = spawn_blocking(move || weighed(body)).await else {
-            return ProtocolError::Panic.into();
-        };
-        let tree = Arc::clone(&self.trees).acquire_many_owned(weight).await;
         let service = Arc::clone(self);
-        let review = move || {
-            // All are held to the end of the work: that goes on when the client is gone.
-            let (_place, _tree, body) = (place, tree, body);
-            service.review(&body.bytes)
-        };
-        spawn_blocking(review).await.unwrap_or_else(|_| ProtocolError::Panic.into())
+        let work = self.workplaces.work(body, move |body| service.review(body));
+        // Nobody waits for the answer after the deadline.
+        match timeout_at(deadline.into(), work).await {
+            Ok(answer) => answer.unwrap_or_else(|_| ProtocolError::Panic.into()),
+            Err(_) => ProtocolError::Overloaded.into(),
+        }
     }
 
     /// One request sees one snapshot. A panic is the end of this request alone: nothing it could leave half done is shared.
@@ -195,18 +164,6 @@ impl Service {
         };
         std::panic::catch_unwind(AssertUnwindSafe(review)).unwrap_or_else(|_| ProtocolError::Panic.into())
     }
-}
-
-/// Whether a body is answered as fast as it could be handed to another thread.
-fn is_ordinary(body: &[u8]) -> bool {
-    Size::of(body.len()) == Size::Ordinary && (body.len() <= SURELY_LIGHT || weight::of(body) <= LIGHT)
-}
-
-/// The body, and how many units of memory its tree takes; none where it is too heavy to become one.
-fn weighed(body: Received) -> (Received, u32) {
-    let weight = weight::of(&body.bytes);
-    let units = if weight > weight::MAX_BYTES { 0 } else { weight / UNIT };
-    (body, u32::try_from(units).unwrap_or(u32::MAX))
 }
 
 /// `application/json`, with or without parameters.
@@ -262,6 +219,8 @@ mod tests {
 
     use super::*;
     use crate::inject::{Settings, TemplateSet};
+    use crate::server::budget::Size;
+    use crate::server::workplaces::AT_A_TIME;
     use crate::shutdown;
 
     fn with_lookup(
@@ -372,29 +331,6 @@ mod tests {
         let text = String::from_utf8(metrics.render().expect("text")).expect("UTF-8");
         assert!(text.contains("outrigger_admission_shed_total 2\n"), "{text}");
         assert!(text.contains("outrigger_admission_errors_total{code=\"overloaded\"} 2\n"), "{text}");
-    }
-
-    /// One that would become a hundred times as large is not parsed where others wait behind it.
-    #[test]
-    fn only_what_is_soon_done_is_answered_where_it_is_read() {
-        assert!(is_ordinary(&b"{\"name\":\"A\",\"value\":\"a\"},".repeat(1_000)));
-        assert!(!is_ordinary(&b"{\"\":1},".repeat(9_000)));
-        assert!(!is_ordinary(&[b'a'; 65 * 1024]));
-        assert!(is_ordinary(&[b'a'; 64 * 1024]));
-    }
-
-    #[test]
-    fn what_is_too_heavy_for_a_tree_takes_no_memory_for_one() {
-        let metrics = Metrics::new().expect("metrics");
-        let receiving = Receiving::new(Budgets::new(Size::SMALL, 9 * Size::SMALL, metrics.in_flight_bytes()));
-        let units = |body: Vec<u8>| {
-            let body = receiving.whole(body.into(), tokio::time::Instant::now()).unwrap_or_else(|_| panic!("room"));
-            weighed(body).1 as usize * UNIT
-        };
-        assert_eq!(units(b"1,".repeat(2 * Size::SMALL)), 0);
-        let heavy = units(b"1,".repeat(200_000));
-        assert!((LIGHT..=weight::MAX_BYTES).contains(&heavy), "{heavy}");
-        assert!(units(vec![b'a'; 1000]) <= 2 * UNIT);
     }
 
     #[test]

@@ -33,6 +33,21 @@ spec:
     - {name: POD, value: \"${size(pod.spec)}\"}
 ";
 
+/// A template that works until it is stopped, for a pod with many arguments.
+const SLOW: &str = "\
+apiVersion: outrigger.dev/v1alpha1
+kind: ClusterInjectionTemplate
+metadata:
+  name: slow
+spec:
+  match:
+    conditions:
+    - expression: apps.all(app, app.args.all(a, app.args.all(b, a != b + 'x')))
+  sidecars:
+  - name: slow
+    image: registry.example/slow:1.0
+";
+
 /// The binary as it is shipped, with one template.
 struct Server {
     process: Process,
@@ -46,6 +61,7 @@ impl Server {
         let directory = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(directory.path().join("templates")).expect("a directory");
         std::fs::write(directory.path().join("templates/proxy.yaml"), TEMPLATE).expect("a file");
+        std::fs::write(directory.path().join("templates/slow.yaml"), SLOW).expect("a file");
         let arguments =
             ["serve", "--dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--templates=templates"];
         let process = Process::start(directory.path(), &arguments);
@@ -178,4 +194,29 @@ fn good_requests_do_not_fail_under_a_hostile_load_and_memory_is_bounded() {
     assert_eq!(good.failures, Vec::<String>::new());
     server.expect_rest(at_rest);
     assert!(peak <= 128 * MIB, "{} MiB", peak / MIB);
+}
+
+#[test]
+fn reviews_that_take_long_hold_up_no_others() {
+    let server = Server::start();
+    let mut object = pod(&json!({"outrigger.dev/inject": "slow"}));
+    object["spec"]["containers"][0]["args"] = (0..2_500).map(|number| json!(format!("{number}"))).collect();
+    let slow = Body { name: "slow", bytes: review(&object).to_string().into_bytes(), allowed: false };
+    let good = spawn_good(&server.peer);
+    let enemies = spawn_enemies(30, &server.peer, vec![slow]);
+    pause(Duration::from_secs(4));
+    server.peer.stop.store(true, Ordering::Relaxed);
+    let (good, enemies) = (join(good), join(enemies));
+    println!(
+        "good: {} answered, p50 {:?}, p99 {:?}, longest {:?}; enemies: {} answered, p50 {:?}, {} {:?}",
+        good.latencies.len(),
+        good.latency(500),
+        good.latency(990),
+        good.latency(1000),
+        enemies.latencies.len(),
+        enemies.latency(500),
+        enemies.failures.len(),
+        enemies.failures.first()
+    );
+    assert_eq!(good.failures, Vec::<String>::new());
 }
