@@ -3,6 +3,7 @@
 //! In order: configuration, log, templates, certificate, sockets. Whatever can fail at start fails before the next step, with
 //! one line that says what and where, and nothing before it; afterwards nothing is fatal.
 
+mod clock;
 mod dev;
 mod memory;
 mod templates;
@@ -116,7 +117,7 @@ fn settings(config: &Config) -> Settings {
         native_sidecars: native_sidecars(config),
         excluded_namespaces: config.excluded_namespaces.iter().map(ToString::to_string).collect(),
         domain: config.domain.to_string(),
-        clock: Some(monotonic_milliseconds),
+        clock: Some(clock::milliseconds),
         ..Settings::default()
     }
 }
@@ -135,15 +136,6 @@ fn log_mode(native_sidecars: NativeSidecars) {
         native_sidecars = native_sidecars == NativeSidecars::Supported,
         "working without a cluster: namespaces are unknown, so their default lists and Automatic templates do not apply"
     );
-}
-
-/// The core has no clock of its own.
-fn monotonic_milliseconds() -> u64 {
-    use std::sync::OnceLock;
-    use std::time::Instant;
-    static START: OnceLock<Instant> = OnceLock::new();
-    let since = START.get_or_init(Instant::now).elapsed();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn certificate_source(config: &Config) -> CertificateSource {
