@@ -2,11 +2,30 @@
 //!
 //! Not how late it is: on a busy machine a thread waits longer than it works, and no pod may be refused for that.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// The system is asked so often at most: it takes ten times as long to answer as to say how late it is, and an expression looks
+/// at the clock with every step. A thread cannot work longer than time passes.
+const LOOK: Duration = Duration::from_millis(1);
+
+thread_local! {
+    /// When the system was asked last, and what it said.
+    static SEEN: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
+}
 
 /// Milliseconds of processor time of this thread; those of a monotonic clock where the system does not tell.
 pub fn milliseconds() -> u64 {
-    u64::try_from(thread_time().unwrap_or_else(since_start).as_millis()).unwrap_or(u64::MAX)
+    let now = Instant::now();
+    match SEEN.get() {
+        Some((when, milliseconds)) if now.saturating_duration_since(when) < LOOK => milliseconds,
+        _ => {
+            let time = thread_time().unwrap_or_else(since_start).as_millis();
+            let milliseconds = u64::try_from(time).unwrap_or(u64::MAX);
+            SEEN.set(Some((now, milliseconds)));
+            milliseconds
+        }
+    }
 }
 
 #[cfg(unix)]
@@ -25,7 +44,6 @@ fn thread_time() -> Option<Duration> {
 
 fn since_start() -> Duration {
     use std::sync::OnceLock;
-    use std::time::Instant;
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed()
 }
@@ -33,7 +51,6 @@ fn since_start() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Instant;
 
     #[test]
     #[allow(clippy::disallowed_methods, reason = "no runtime runs on the thread of a test")]

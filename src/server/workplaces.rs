@@ -2,7 +2,8 @@
 //!
 //! Nearly all take less than handing them over would. What takes long must not hold up those, so it is handed over: bodies over
 //! the ordinary, those that would become large trees, and, for a while, all, when one has taken long for another reason.
-//! Invariants: few bodies over the ordinary are worked at at a time, and all trees that are made apart fit into one budget.
+//! Invariants: few bodies over the ordinary are worked at at a time; trees that are made apart fit into two budgets, so that
+//! ordinary ones never wait for others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,8 @@ pub const AT_A_TIME: usize = 2;
 const SURELY_LIGHT: usize = 8 * 1024;
 /// Trees of this size are made where they are read.
 const LIGHT: usize = 1024 * 1024;
+/// Memory for trees of ordinary bodies that are made apart: for some eighty at a time.
+const ORDINARY_TREES: usize = 4 * 1024 * 1024;
 /// The unit in which memory for trees is handed out.
 const UNIT: usize = 1024;
 /// Hundreds of times what an ordinary review takes. Expressions of a template can: they may work for 100 ms.
@@ -32,8 +35,9 @@ const WATCHFUL: Duration = Duration::from_secs(10);
 pub struct Workplaces {
     medium: Arc<Semaphore>,
     large: Arc<Semaphore>,
-    /// Memory for trees, all together: a body can become many times its own length.
+    /// Memory for the trees of medium and large ones together: a body can become many times its own length.
     trees: Arc<Semaphore>,
+    ordinary_trees: Arc<Semaphore>,
     start: Instant,
     /// Until when all are handed over, in milliseconds from the start.
     watchful_until: AtomicU64,
@@ -45,6 +49,7 @@ impl Workplaces {
             medium: Arc::new(Semaphore::new(AT_A_TIME)),
             large: Arc::new(Semaphore::new(AT_A_TIME)),
             trees: Arc::new(Semaphore::new(weight::MAX_BYTES / UNIT)),
+            ordinary_trees: Arc::new(Semaphore::new(ORDINARY_TREES / UNIT)),
             start: Instant::now(),
             watchful_until: AtomicU64::new(0),
         }
@@ -61,12 +66,12 @@ impl Workplaces {
         if is_ordinary && !self.is_watchful() {
             return Ok(self.timed(|| work(&body.bytes)));
         }
-        let (place, (body, units)) = match is_ordinary {
-            true => (None, weighed(body)),
-            false => (self.place(&body).await, spawn_blocking(move || weighed(body)).await?),
+        let (place, trees, (body, units)) = match is_ordinary {
+            true => (None, &self.ordinary_trees, weighed(body)),
+            false => (self.place(&body).await, &self.trees, spawn_blocking(move || weighed(body)).await?),
         };
         // The semaphores are never closed.
-        let tree = Arc::clone(&self.trees).acquire_many_owned(units).await.ok();
+        let tree = Arc::clone(trees).acquire_many_owned(units).await.ok();
         let places = Arc::clone(self);
         spawn_blocking(move || {
             let (_place, _tree, body) = (place, tree, body);
@@ -154,7 +159,12 @@ mod tests {
             }
         };
         assert!(places.work(received("a"), long).await.is_ok());
-        assert!(places.work(received("a"), thread).await.is_ok_and(|thread| thread != here));
+        let trees = Arc::clone(&places.trees).acquire_many_owned((weight::MAX_BYTES / UNIT) as u32).await;
+        assert!(
+            places.work(received("a"), thread).await.is_ok_and(|thread| thread != here),
+            "and waits for no large tree"
+        );
+        drop(trees);
         places.watchful_until.store(1, Ordering::Relaxed);
         assert_eq!(places.work(received("a"), thread).await.ok(), Some(here));
     }
