@@ -26,10 +26,12 @@ impl Size {
     pub const SMALL: usize = 1024 * 1024;
 
     pub const fn of(bytes: usize) -> Self {
-        match bytes {
-            0..=Self::ORDINARY => Self::Ordinary,
-            ..=Self::SMALL => Self::Medium,
-            _ => Self::Large,
+        if bytes <= Self::ORDINARY {
+            Self::Ordinary
+        } else if bytes <= Self::SMALL {
+            Self::Medium
+        } else {
+            Self::Large
         }
     }
 

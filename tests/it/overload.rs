@@ -1,217 +1,131 @@
-//! Hostile load against the real binary: what good clients notice of it, and what it costs.
-//!
-//! With `OUTRIGGER_TEST_BINARY` another build is measured, such as a release; `--nocapture` shows the figures.
+//! Who gets room when there is little: over TLS, with small budgets.
 
-mod bodies;
-mod peers;
-mod room;
-
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use pretty_assertions::assert_eq;
 use serde_json::json;
-use tempfile::TempDir;
 
-use self::peers::{Peer, Report};
-use crate::support::client::client_config;
-use crate::support::{Client, Process, eventually, pause, pod, review};
+use crate::support::{Client, Response, ServerBuilder, TestServer, eventually, pause, pod, review, template};
 
-const MIB: usize = 1024 * 1024;
-/// A template that reads the whole pod, so that it becomes a value of the expression language as well.
-const TEMPLATE: &str = "\
-apiVersion: outrigger.dev/v1alpha1
-kind: ClusterInjectionTemplate
-metadata:
-  name: proxy
-spec:
-  sidecars:
-  - name: proxy
-    image: registry.example/proxy:1.0
-    env:
-    - {name: POD, value: \"${size(pod.spec)}\"}
-";
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
 
-/// A template that works until it is stopped, for a pod with many arguments.
-const SLOW: &str = "\
-apiVersion: outrigger.dev/v1alpha1
-kind: ClusterInjectionTemplate
-metadata:
-  name: slow
-spec:
-  match:
-    conditions:
-    - expression: app.args.all(a, app.args.all(b, a != b + 'x'))
-  sidecars:
-  - name: slow
-    image: registry.example/slow:1.0
-";
-
-/// The binary as it is shipped, with one template.
-struct Server {
-    process: Process,
-    peer: Peer,
-    admin: SocketAddr,
-    _directory: TempDir,
+/// A review of about so many bytes.
+fn body(bytes: usize) -> Vec<u8> {
+    let mut object = pod(&json!({"outrigger.dev/inject": "proxy"}));
+    object["spec"]["containers"][0]["args"] = json!(["x".repeat(bytes)]);
+    review(&object).to_string().into_bytes()
 }
 
-impl Server {
-    fn start() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        std::fs::create_dir(directory.path().join("templates")).expect("a directory");
-        std::fs::write(directory.path().join("templates/proxy.yaml"), TEMPLATE).expect("a file");
-        std::fs::write(directory.path().join("templates/slow.yaml"), SLOW).expect("a file");
-        let arguments =
-            ["serve", "--dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--templates=templates"];
-        let process = Process::start(directory.path(), &arguments);
-        process.wait_for_log("ready");
-        let address = |listener: &str| {
-            let log = process.stderr();
-            let found = log.split(&format!("{listener}=")).nth(1).and_then(|rest| rest.split_whitespace().next());
-            found.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address of {listener}: {log}"))
-        };
-        let (webhook, admin) = (address("webhook"), address("admin"));
-        let authority = std::fs::read(directory.path().join(".outrigger/ca.crt")).expect("an authority");
-        let tls = Arc::new(client_config(&authority));
-        let peer = Peer { address: webhook, tls, stop: Arc::new(AtomicBool::new(false)) };
-        Self { process, peer, admin, _directory: directory }
-    }
-
-    fn metric(&self, name: &str) -> i64 {
-        let text = Client::connect_plain(self.admin).expect("a connection").get("/metrics").text();
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
-        value.unwrap_or_else(|| panic!("no {name} in {text}"))
-    }
-
-    /// Nothing is left of what came: no connection, no request, no byte.
-    fn expect_rest(&self, open_files: usize) {
-        eventually("the end of all requests", || self.metric("outrigger_admission_in_flight") == 0);
-        eventually("all bytes given back", || self.metric("outrigger_admission_in_flight_bytes") == 0);
-        eventually("the end of all connections", || self.process.open_files() <= open_files);
-    }
+fn head(length: usize) -> String {
+    format!(
+        "POST /mutate?timeout=10s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    )
 }
 
-fn good_bodies() -> Vec<Vec<u8>> {
-    let environment: Vec<_> =
-        (0..40).map(|n| json!({"name": format!("VARIABLE_{n}"), "value": "a value of it"})).collect();
-    let body = |annotations: serde_json::Value| {
-        let mut object = pod(&annotations);
-        object["spec"]["containers"][0]["env"] = json!(environment);
-        review(&object).to_string().into_bytes()
-    };
-    vec![body(json!({"outrigger.dev/inject": "proxy"})), body(json!({}))]
+/// A client that has sent all of a body but the end.
+fn half_sent(server: &TestServer, length: usize, sent: usize) -> Client {
+    let mut client = server.connect();
+    client.send(head(length).as_bytes()).expect("sent");
+    client.send(&vec![b' '; sent]).expect("sent");
+    client
 }
 
-/// So many peers, each on a thread of its own.
-fn spawn(
-    count: usize,
-    peer: &Peer,
-    work: impl Fn(&Peer, usize) -> Report + Send + Sync + 'static,
-) -> Vec<JoinHandle<Report>> {
-    let work = Arc::new(work);
-    let one = |number| {
-        let (peer, work) = (peer.clone(), Arc::clone(&work));
-        std::thread::spawn(move || work(&peer, number))
-    };
-    (0..count).map(one).collect()
+fn bytes_in_flight(server: &TestServer) -> usize {
+    let metrics = server.metrics();
+    let value = metrics.lines().find_map(|line| line.strip_prefix("outrigger_admission_in_flight_bytes "));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no number of bytes in {metrics}"))
 }
 
-fn join(threads: Vec<JoinHandle<Report>>) -> Report {
-    let mut report = Report::default();
-    for thread in threads {
-        report.merge(thread.join().expect("a peer does not panic"));
-    }
-    report
-}
-
-/// A hundred requests a second, half of which ask for a sidecar.
-fn spawn_good(peer: &Peer) -> Vec<JoinHandle<Report>> {
-    spawn(4, peer, |peer, _| peer.api_server(&good_bodies(), Duration::from_millis(40)))
-}
-
-/// Peers that send these bodies without end, each beginning with another.
-fn spawn_enemies(count: usize, peer: &Peer, bodies: Vec<Vec<u8>>) -> Vec<JoinHandle<Report>> {
-    spawn(count, peer, move |peer, number| {
-        let from = number % bodies.len();
-        peer.send_for_ever(bodies[from..].iter().chain(&bodies[..from]))
-    })
-}
-
-/// Clients that never get to the end of a head, and such that never get to the end of a body.
-fn spawn_slow(peer: &Peer) -> Vec<JoinHandle<Report>> {
-    const START: &str = "POST /mutate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
-    let head = format!("{START}X-Slow: {}", "x".repeat(100));
-    let body = format!("{START}Content-Length: 1000000\r\n\r\n{}", " ".repeat(200));
-    let slow = |count, text: String| {
-        spawn(1, peer, move |peer, _| {
-            peer.slow(count, text.as_bytes());
-            Report::default()
-        })
-    };
-    slow(200, head).into_iter().chain(slow(50, body)).collect()
+fn assert_asked_to_come_again(response: &Response) {
+    let headers = ["retry-after", "connection", "content-type"].map(|name| response.header(name));
+    assert_eq!(
+        (response.status, headers, response.text().as_str()),
+        (503, [Some("1"), Some("close"), Some("text/plain; charset=utf-8")], "too much is in flight, try again\n")
+    );
 }
 
 #[test]
-fn good_requests_do_not_fail_under_a_hostile_load_and_memory_is_bounded() {
-    let server = Server::start();
-    // What is opened once and kept, such as the runtime's own, may still come.
-    let open_files = server.process.open_files() + 8;
-    let idle = server.process.memory("VmRSS");
-    let silent = server.peer.silent(1_000);
-    let slow = spawn_slow(&server.peer);
-    let good = spawn_good(&server.peer);
-    let enemies = spawn_enemies(50, &server.peer, bodies::all("proxy").into_iter().map(|body| body.bytes).collect());
-    pause(Duration::from_secs(10));
-    server.peer.stop.store(true, Ordering::Relaxed);
-
-    let (good, enemies) = (join(good), join(enemies));
-    join(slow);
-    drop(silent);
-    let peak = server.process.memory("VmHWM");
-    println!("good: {good}\nenemies: {enemies}\nmemory: {} MiB idle, {} MiB peak", idle / MIB, peak / MIB);
-    assert_eq!(good.failures, Vec::<String>::new());
-    assert!(good.latencies.len() > 20, "only {} of the good ones were answered", good.latencies.len());
-    assert!(enemies.again > 0, "the load was too small for anything to be shed");
-    assert_eq!(enemies.failures, Vec::<String>::new());
-    server.expect_rest(open_files);
-    assert!(peak <= 128 * MIB, "{} MiB", peak / MIB);
+fn a_large_body_without_room_is_told_so_without_being_read() {
+    let server =
+        ServerBuilder::default().template(template("proxy")).limits(|limits| limits.in_flight_large_bytes = 10 * MIB);
+    let server = server.start();
+    let _half = half_sent(&server, 9 * MIB, 5 * MIB);
+    eventually("the reservation", || bytes_in_flight(&server) == 9 * MIB);
+    let mut waiting = server.connect();
+    waiting.send(head(2 * MIB).as_bytes()).expect("sent");
+    assert_asked_to_come_again(&waiting.receive().expect("an answer"));
+    waiting.expect_closed();
+    // Small ones have room of their own.
+    assert_eq!((server.post(&body(KIB)).status, server.post(&body(900 * KIB)).status), (200, 200));
+    assert!(server.metrics().contains("outrigger_admission_shed_total 1\n"), "{}", server.metrics());
 }
 
-/// Each alone, so that none is shed.
+/// It writes all before it reads anything, and still finds its answer.
 #[test]
-fn every_hostile_body_gets_the_verdict_of_its_pod() {
-    let server = Server::start();
-    for body in bodies::all("proxy") {
-        let response = server.peer.post(&body.bytes);
-        let verdict = response.json();
-        assert_eq!(
-            (response.status, &verdict["response"]["allowed"]),
-            (200, &json!(body.allowed)),
-            "{}: {}",
-            body.name,
-            response.text().chars().take(400).collect::<String>()
-        );
-    }
-    let peak = server.process.memory("VmHWM");
-    assert!(peak <= 100 * MIB, "{} MiB", peak / MIB);
+fn who_sends_a_large_body_at_once_sees_the_refusal() {
+    let server = ServerBuilder::default().limits(|limits| limits.in_flight_large_bytes = 10 * MIB).start();
+    let _half = half_sent(&server, 9 * MIB, 5 * MIB);
+    eventually("the reservation", || bytes_in_flight(&server) == 9 * MIB);
+    let mut client = server.connect();
+    client.send(head(3 * MIB).as_bytes()).expect("sent");
+    client.send(&vec![b' '; 3 * MIB]).expect("sent: the server reads on for a moment");
+    assert_asked_to_come_again(&client.receive().expect("an answer"));
+    client.expect_closed();
 }
 
-/// Thirty clients keep the processor busy with reviews that take as long as any can.
 #[test]
-fn reviews_that_take_long_hold_up_no_others() {
-    let server = Server::start();
-    let mut object = pod(&json!({"outrigger.dev/inject": "slow"}));
-    object["spec"]["containers"][0]["args"] = (0..2_500).map(|number| json!(number.to_string())).collect();
-    let slow = review(&object).to_string().into_bytes();
-    let good = spawn_good(&server.peer);
-    let enemies = spawn_enemies(30, &server.peer, vec![slow]);
-    pause(Duration::from_secs(4));
-    server.peer.stop.store(true, Ordering::Relaxed);
-    let (good, enemies) = (join(good), join(enemies));
-    println!("good: {good}\nenemies: {enemies}");
-    assert_eq!(good.failures, Vec::<String>::new());
-    // One after the other, all would take equally long.
-    assert!(good.latency(500) * 3 < enemies.latency(500), "good: {good}\nenemies: {enemies}");
+fn promises_cost_nothing() {
+    let server = TestServer::start([template("proxy")]);
+    let idle: Vec<Client> = (0..60).map(|_| half_sent(&server, MIB, 0)).collect();
+    eventually("the promises", || server.metrics().contains("outrigger_admission_in_flight 60\n"));
+    assert_eq!(bytes_in_flight(&server), 0);
+    assert_eq!((server.post(&body(KIB)).status, server.post(&body(900 * KIB)).status), (200, 200));
+    drop(idle);
+    eventually("the end of all", || server.metrics().contains("outrigger_admission_in_flight 0\n"));
+}
+
+/// All room for medium bodies and all for ordinary ones is taken by bodies that lack their last byte.
+#[test]
+fn bodies_that_stay_half_sent_make_room_for_others() {
+    let server = ServerBuilder::default().template(template("proxy")).limits(|limits| limits.in_flight_bytes = 3 * MIB);
+    let server = server.start();
+    let mut medium: Vec<Client> = (0..4).map(|_| half_sent(&server, 500 * KIB, 500 * KIB - 1)).collect();
+    let mut ordinary: Vec<Client> = (0..17).map(|_| half_sent(&server, 60 * KIB, 60 * KIB - 1)).collect();
+    eventually("the half-sent bodies", || bytes_in_flight(&server) == 4 * 500 * KIB + 17 * 60 * KIB);
+    // Over a second, and what they have sent is worth another half.
+    pause(Duration::from_millis(1_700));
+    assert_eq!(server.post(&body(55 * KIB)).status, 200);
+    assert_eq!(server.post(&body(400 * KIB)).status, 200);
+    // The oldest had to go, and are told.
+    assert_asked_to_come_again(&medium.remove(0).receive().expect("an answer"));
+    // The youngest are left alone: with their last byte they are answered.
+    let mut last = ordinary.pop().expect("a client");
+    last.send(b" ").expect("sent");
+    assert_eq!(last.receive().expect("an answer").status, 400, "it is no review");
+    drop((medium, ordinary));
+    eventually("all bytes given back", || bytes_in_flight(&server) == 0);
+}
+
+#[test]
+fn a_body_of_unknown_length_is_counted_as_it_comes() {
+    let server = TestServer::start([template("proxy")]);
+    let mut client = server.connect();
+    client
+        .send(b"POST /mutate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .expect("sent");
+    assert_eq!(bytes_in_flight(&server), 0);
+    let whole = body(3 * MIB);
+    let (first, second) = whole.split_at(MIB / 2);
+    let chunk = |bytes: &[u8]| [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+    client.send(&chunk(first)).expect("sent");
+    eventually("half a mebibyte", || bytes_in_flight(&server) >= MIB / 2);
+    assert!(bytes_in_flight(&server) <= MIB);
+    client.send(&[chunk(second), b"0\r\n\r\n".to_vec()].concat()).expect("sent");
+    let response = client.receive().expect("an answer");
+    assert_eq!(
+        (response.status, &response.json()["response"]["auditAnnotations"]["result"]),
+        (200, &json!("injected"))
+    );
+    eventually("all bytes given back", || bytes_in_flight(&server) == 0);
 }
