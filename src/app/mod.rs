@@ -5,8 +5,10 @@
 
 mod certificate;
 mod clients;
+mod clock;
 mod confirm;
 mod dev;
+mod memory;
 mod notes;
 mod templates;
 
@@ -33,6 +35,7 @@ use crate::watch;
 /// Runs `outrigger serve` to the end of the process.
 pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     let config = Config::resolve(args, environment)?;
+    memory::settle();
     let metrics = Arc::new(Metrics::new()?);
     let _log = logging::init(config.log_format, config.log_level, metrics.log_lines_dropped().clone())
         .context("cannot start the log")?;
@@ -150,7 +153,7 @@ fn settings(config: &Config) -> Settings {
         native_sidecars: native_sidecars(config),
         excluded_namespaces: config.excluded_namespaces.iter().map(ToString::to_string).collect(),
         domain: config.domain.to_string(),
-        clock: Some(monotonic_milliseconds),
+        clock: Some(clock::milliseconds),
         ..Settings::default()
     }
 }
@@ -171,15 +174,6 @@ fn log_mode(native_sidecars: NativeSidecars) {
     );
 }
 
-/// The core has no clock of its own.
-fn monotonic_milliseconds() -> u64 {
-    use std::sync::OnceLock;
-    use std::time::Instant;
-    static START: OnceLock<Instant> = OnceLock::new();
-    let since = START.get_or_init(Instant::now).elapsed();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 fn certificate_source(config: &Config) -> CertificateSource {
     match &config.certificate {
         CertificateSettings::Files { certificate, key } => {
@@ -198,7 +192,12 @@ fn clients(config: &Config, notes: Notes) -> anyhow::Result<Option<Clients>> {
 }
 
 async fn bind(config: &Config) -> anyhow::Result<BoundServer> {
-    let limits = Limits { connections: config.max_connections.get(), ..Limits::default() };
+    let limits = Limits {
+        connections: config.max_connections.get(),
+        in_flight_bytes: config.in_flight_bytes.bytes(),
+        in_flight_large_bytes: config.in_flight_large_bytes.bytes(),
+        ..Limits::default()
+    };
     let server = Server { webhook: config.listen, admin: config.admin_listen, limits };
     server.bind().await.map_err(|error: BindError| {
         let setting = match error.listener {

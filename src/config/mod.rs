@@ -5,6 +5,7 @@
 //! Invariant: flag beats environment beats file beats default, for each setting by itself.
 
 mod args;
+mod bytes;
 mod domain;
 pub mod duration;
 mod file;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use args::{CONFIG_VARIABLE, ServeArgs};
+pub use bytes::ByteSize;
 pub use domain::Domain;
 pub use otlp::OtlpEndpoint;
 pub use problem::{Problem, Problems, Source};
@@ -48,6 +50,10 @@ pub struct Config {
     pub domain: Domain,
     pub native_sidecars: NativeSidecarsMode,
     pub excluded_namespaces: Vec<DnsName>,
+    /// For requests of up to 1 MiB together.
+    pub in_flight_bytes: ByteSize,
+    /// For larger ones together.
+    pub in_flight_large_bytes: ByteSize,
     pub shutdown_delay: Duration,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
@@ -111,6 +117,8 @@ fn read(reader: &mut Reader, in_cluster: bool) -> Option<Config> {
     let domain = reader.get(&settings::DOMAIN);
     let native_sidecars = reader.get(&settings::NATIVE_SIDECARS);
     let excluded_namespaces = reader.list(&settings::EXCLUDE_NAMESPACES);
+    let in_flight_bytes = at_least(reader, &settings::IN_FLIGHT_BYTES, LEAST_IN_FLIGHT);
+    let in_flight_large_bytes = at_least(reader, &settings::IN_FLIGHT_LARGE_BYTES, LEAST_IN_FLIGHT_LARGE);
     let shutdown_delay = shutdown_delay(reader, dev == Some(true));
     let log_format = log_format(reader, in_cluster);
     let log_level = reader.get(&settings::LOG_LEVEL);
@@ -129,6 +137,8 @@ fn read(reader: &mut Reader, in_cluster: bool) -> Option<Config> {
         domain: domain?,
         native_sidecars: native_sidecars?,
         excluded_namespaces,
+        in_flight_bytes: in_flight_bytes?,
+        in_flight_large_bytes: in_flight_large_bytes?,
         shutdown_delay: shutdown_delay?,
         log_format: log_format?,
         log_level: log_level?,
@@ -189,6 +199,19 @@ fn templates(reader: &mut Reader, dev: bool) -> Vec<PathBuf> {
         );
     }
     directories
+}
+
+/// With less there would be requests for which there is never any room.
+const LEAST_IN_FLIGHT: ByteSize = ByteSize::mebibytes(2);
+const LEAST_IN_FLIGHT_LARGE: ByteSize = ByteSize::mebibytes(10);
+
+fn at_least(reader: &mut Reader, setting: &settings::Setting, least: ByteSize) -> Option<ByteSize> {
+    let size: ByteSize = reader.get(setting)?;
+    if size < least {
+        reader.refuse(setting, format!("{:?}: expected at least {:?}", size.to_string(), least.to_string()));
+        return None;
+    }
+    Some(size)
 }
 
 /// Somebody who presses Ctrl-C on a desk does not want to wait.

@@ -81,6 +81,10 @@ settings! {
         "Whether the cluster has native sidecars (Kubernetes 1.32 and newer): auto, always or never. Without a cluster, auto is always";
     EXCLUDE_NAMESPACES: Many, "excludeNamespaces", "exclude-namespaces", "OUTRIGGER_EXCLUDE_NAMESPACES", "NAME", "kube-system,kube-node-lease,kube-public",
         "Namespaces in which nothing is ever injected";
+    IN_FLIGHT_BYTES: One, "inFlightBytes", "in-flight-bytes", "OUTRIGGER_IN_FLIGHT_BYTES", "BYTES", "16Mi",
+        "Memory for requests of up to 1 MiB that are being received or answered; what comes beyond is asked to come again (503)";
+    IN_FLIGHT_LARGE_BYTES: One, "inFlightLargeBytes", "in-flight-large-bytes", "OUTRIGGER_IN_FLIGHT_LARGE_BYTES", "BYTES", "48Mi",
+        "The same for requests of more than 1 MiB, which never take from the others";
     SHUTDOWN_DELAY: One, "shutdownDelay", "shutdown-delay", "OUTRIGGER_SHUTDOWN_DELAY", "DURATION", "10s",
         "How long to go on serving after SIGTERM, until every API server has heard of it; 0s under --dev unless set";
     LOG_FORMAT: One, "logFormat", "log-format", "OUTRIGGER_LOG_FORMAT", "FORMAT", "auto",

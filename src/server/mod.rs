@@ -7,6 +7,7 @@
 mod accept;
 mod admin;
 mod body;
+mod budget;
 mod clock;
 mod clocked;
 mod connection;
@@ -15,8 +16,10 @@ mod files;
 mod http2;
 mod in_flight;
 mod linger;
+mod partial;
 mod table;
 mod webhook;
+mod workplaces;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -59,9 +62,15 @@ pub struct Limits {
     pub linger_bytes: usize,
     pub head_bytes: usize,
     pub body_bytes: usize,
+    /// For all bodies up to 1 MiB together, while they are received and answered.
+    pub in_flight_bytes: usize,
+    /// For all bodies over 1 MiB together.
+    pub in_flight_large_bytes: usize,
     /// After the last connection is taken, for what is in flight.
     pub closing: Duration,
 }
+
+const MIB: usize = 1024 * 1024;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -77,7 +86,9 @@ impl Default for Limits {
             linger: Duration::from_secs(5),
             linger_bytes: 32 * 1024 * 1024,
             head_bytes: 64 * 1024,
-            body_bytes: 10 * 1024 * 1024,
+            body_bytes: 10 * MIB,
+            in_flight_bytes: 16 * MIB,
+            in_flight_large_bytes: 48 * MIB,
             closing: Duration::from_secs(15),
         }
     }

@@ -149,8 +149,13 @@ impl Metrics {
         for reason in &record.reasons {
             self.skips[*reason as usize].inc();
         }
-        for counter in record.errors.iter().filter_map(|code| self.errors.get(code)) {
-            counter.inc();
+        for code in &record.errors {
+            if let Some(counter) = self.errors.get(code) {
+                counter.inc();
+            }
+            if *code == ProtocolError::Overloaded.code() {
+                self.shed.inc();
+            }
         }
         if record.result == ReviewResult::Injected && !record.dry_run {
             record.templates.iter().for_each(|template| self.injections.count(template));
@@ -175,11 +180,6 @@ impl Metrics {
     /// Shows how many bytes of bodies are in flight.
     pub fn in_flight_bytes(&self) -> IntGauge {
         self.in_flight_bytes.clone()
-    }
-
-    /// A request was turned away for want of room.
-    pub fn shed(&self) {
-        self.shed.inc();
     }
 
     /// The templates that are served from now on.
@@ -419,7 +419,7 @@ mod tests {
         let metrics = Metrics::new().expect("the names are unique");
         let held = (metrics.enter(), metrics.connect());
         metrics.in_flight_bytes().add(4);
-        metrics.shed();
+        metrics.observe(&Record::failed(ProtocolError::Overloaded), Duration::ZERO);
         metrics.connection_closed(ConnectionEnd::Refused);
         let lines = [
             "outrigger_admission_in_flight 1",

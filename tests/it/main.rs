@@ -15,6 +15,7 @@ mod limits;
 mod load;
 mod logs;
 mod metrics;
+mod overload;
 mod properties;
 mod protocol;
 mod reload;

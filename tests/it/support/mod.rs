@@ -2,7 +2,7 @@
 //!
 //! Everything here is bounded in time: a server that does not answer fails the test instead of hanging it.
 
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test uses its part")]
 
 pub mod client;
 pub mod collector;

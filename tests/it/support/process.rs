@@ -66,6 +66,19 @@ impl Process {
         self.child.id()
     }
 
+    /// A size of `/proc/PID/status`, such as `VmHWM`, in bytes.
+    pub fn memory(&self, field: &str) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<usize>().ok());
+        kibibytes.unwrap_or_else(|| panic!("no {field} in {status}")) * 1024
+    }
+
+    /// How many files and sockets are open.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).expect("the process runs").count()
+    }
+
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status();
         assert!(status.expect("kill(1) runs").success());
@@ -130,7 +143,9 @@ impl Drop for Process {
 }
 
 fn command(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = without_settings(Command::new(env!("CARGO_BIN_EXE_outrigger")));
+    // Another build can be tested instead, to measure it.
+    let binary = std::env::var_os("OUTRIGGER_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_outrigger").into());
+    let mut command = without_settings(Command::new(binary));
     command.args(arguments).current_dir(directory).stdin(Stdio::null());
     command
 }
