@@ -131,13 +131,11 @@ impl WatchedDirectory {
         }
         let before = self.unrest.take();
         let since = before.as_ref().map_or(now, |unrest| unrest.since);
-        let restless = before.map(|unrest| listing.changed_since(&unrest.listing));
-        let is_overdue = now.duration_since(since) >= UNREST;
-        match restless {
-            Some(restless) if restless.is_empty() => self.read_at_rest(listing, since, now),
-            Some(restless) if is_overdue => {
-                let parsed = self.parse(&listing, &restless);
-                // Not what was listed has been read, so the next look begins anew.
+        match before {
+            Some(before) if before.listing == listing => self.read_at_rest(listing, since, now),
+            Some(before) if now.duration_since(since) >= UNREST => {
+                let parsed = self.parse(&listing, &listing.changed_since(&before.listing));
+                // Not all that was listed has been read, so the next look begins anew.
                 (self.fingerprint, self.read_at) = (None, now);
                 self.take(parsed)
             }
@@ -269,6 +267,15 @@ mod tests {
         assert_eq!(directories.look(Look::Glance, now), Seen::Unchanged);
         write(directory.path(), "d", "one");
         assert_eq!(directories.look(Look::Thorough, now), Seen::Changed, "no waiting when it is asked for");
+        // An editor that moves the old file away before it writes the new one.
+        write(directory.path(), "a", "two");
+        assert_eq!(directories.look(Look::Glance, now), Seen::Unsettled);
+        std::fs::remove_file(directory.path().join("a.yaml")).expect("removed");
+        assert_eq!(directories.look(Look::Glance, now), Seen::Unsettled);
+        write(directory.path(), "a", "three");
+        assert_eq!(directories.look(Look::Glance, now), Seen::Unsettled);
+        assert_eq!(directories.look(Look::Glance, now), Seen::Changed);
+        assert_eq!(names(&directories), ["a", "b", "c", "d"]);
     }
 
     #[test]
