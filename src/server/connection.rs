@@ -99,7 +99,20 @@ impl Connections {
 
     async fn serve_http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(self, stream: S, clock: Clock) {
         clock.begin(Http::One);
-        let io = TokioIo::new(Clocked::new(stream, clock.clone(), Arc::clone(&self.limits)));
+        let mut stream = Clocked::new(stream, clock.clone(), Arc::clone(&self.limits));
+        // hyper's buffers are for those who speak: thousands may be silent at a time.
+        if timeout(self.limits.idle, stream.speaks()).await != Ok(true) {
+            clock.takes_leave();
+            _ = timeout(self.limits.write + self.limits.linger, stream.shutdown()).await;
+            return;
+        }
+        Box::pin(self.serve_requests(TokioIo::new(stream), clock)).await;
+    }
+
+    async fn serve_requests<S>(self, io: TokioIo<Clocked<S>>, clock: Clock)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let service = service_fn({
             let (clock, router, lifecycle) = (clock.clone(), self.router.clone(), self.lifecycle.clone());
             move |request| answer(request, router.clone(), clock.clone(), lifecycle.clone())
