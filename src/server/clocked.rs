@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::Limits;
 use super::clock::Clock;
@@ -19,13 +19,24 @@ pub struct Clocked<S> {
     stream: S,
     clock: Clock,
     limits: Arc<Limits>,
+    /// Read to see whether the peer speaks, and not yet handed on.
+    first: Option<u8>,
     /// Once everything is said.
     linger: Option<Linger>,
 }
 
 impl<S> Clocked<S> {
     pub fn new(stream: S, clock: Clock, limits: Arc<Limits>) -> Self {
-        Self { stream, clock, limits, linger: None }
+        Self { stream, clock, limits, first: None, linger: None }
+    }
+
+    /// Waits for the first byte; `false` where the peer ends without one.
+    pub async fn speaks(&mut self) -> bool
+    where
+        S: AsyncRead + Unpin,
+    {
+        self.first = self.read_u8().await.ok();
+        self.first.is_some()
     }
 
     fn count(&self, written: &Poll<io::Result<usize>>) {
@@ -41,6 +52,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Clocked<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if buffer.remaining() > 0
+            && let Some(first) = self.first.take()
+        {
+            buffer.put_slice(&[first]);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         let count = buffer.filled().len() - before;

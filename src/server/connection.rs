@@ -64,18 +64,24 @@ impl Connections {
         async move {
             match connections.tls.clone() {
                 Some(acceptor) => connections.serve_tls(acceptor, stream, clock).await,
-                None => connections.serve_http1(stream, clock).await,
+                None => Box::pin(connections.serve_http1(stream, clock)).await,
             }
             drop(open);
         }
     }
 
+    /// What a connection does is boxed step by step, so that a silent one holds no room for what others do later.
     async fn serve_tls(self, acceptor: TlsAcceptor, stream: TcpStream, clock: Clock) {
+        let Some(stream) = Box::pin(self.shake_hands(acceptor, stream)).await else { return };
+        match agreed(&stream) {
+            Http::One => Box::pin(self.serve_http1(stream, clock)).await,
+            Http::Two => Box::pin(http2::serve(self, stream, clock)).await,
+        }
+    }
+
+    async fn shake_hands(&self, acceptor: TlsAcceptor, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
         match timeout(self.limits.handshake, acceptor.accept(stream).into_fallible()).await {
-            Ok(Ok(stream)) => match agreed(&stream) {
-                Http::One => self.serve_http1(stream, clock).await,
-                Http::Two => http2::serve(self, stream, clock).await,
-            },
+            Ok(Ok(stream)) => return Some(stream),
             Ok(Err((error, mut stream))) => {
                 log_failure(&error);
                 // The alert says why; a reset would overtake it.
@@ -88,11 +94,25 @@ impl Connections {
                 tracing::debug!("TLS handshake took too long");
             }
         }
+        None
     }
 
     async fn serve_http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(self, stream: S, clock: Clock) {
         clock.begin(Http::One);
-        let io = TokioIo::new(Clocked::new(stream, clock.clone(), Arc::clone(&self.limits)));
+        let mut stream = Clocked::new(stream, clock.clone(), Arc::clone(&self.limits));
+        // hyper's buffers are for those who speak: thousands may be silent at a time.
+        if timeout(self.limits.idle, stream.speaks()).await != Ok(true) {
+            clock.takes_leave();
+            _ = timeout(self.limits.write + self.limits.linger, stream.shutdown()).await;
+            return;
+        }
+        Box::pin(self.serve_requests(TokioIo::new(stream), clock)).await;
+    }
+
+    async fn serve_requests<S>(self, io: TokioIo<Clocked<S>>, clock: Clock)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let service = service_fn({
             let (clock, router, lifecycle) = (clock.clone(), self.router.clone(), self.lifecycle.clone());
             move |request| answer(request, router.clone(), clock.clone(), lifecycle.clone())
@@ -184,5 +204,30 @@ fn answer(
         let is_last = response.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
         clock.answered(if is_last { Then::Close } else { Then::NextRequest });
         Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shutdown;
+
+    /// Thousands may be silent at a time.
+    #[tokio::test]
+    async fn a_silent_connection_holds_little() {
+        let connections = Connections {
+            listener: Listener::Webhook,
+            most: 1,
+            router: Router::new(),
+            tls: None,
+            limits: Arc::new(Limits::default()),
+            lifecycle: shutdown::lifecycle().1,
+            in_flight: InFlight::default(),
+            metrics: Arc::new(Metrics::new().expect("metrics")),
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let stream = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection");
+        let task = connections.serve(stream, connections.clock());
+        assert!(size_of_val(&task) <= 2048, "{} bytes", size_of_val(&task));
     }
 }

@@ -314,7 +314,9 @@ fn floods_harm_nobody() {
         assert!(start.elapsed() < Duration::from_secs(60), "{name}");
         let mut good = server.connect();
         assert_eq!(good.post(&body()).status, 200, "{name}");
-        assert!(ended.is_some() || is_closed(&mut stream) || name == "pings" || name == "settings", "{name} goes on");
+        // Settings and pings that are read one by one cost no more than their bytes.
+        let is_harmless = name == "pings" || name == "settings";
+        assert!(is_harmless || ended.is_some() || is_closed(&mut stream), "{name} goes on");
     }
     server.expect_nothing_left();
 }
