@@ -24,7 +24,7 @@ use crate::config::duration;
 use crate::inject::{Injector, Namespace};
 use crate::shutdown::{Lifecycle, Phase};
 use crate::telemetry::logging;
-use crate::telemetry::metrics::{InFlight, Metrics};
+use crate::telemetry::metrics::{Held, Metrics};
 
 /// Gives the snapshot that one request is answered with.
 pub type Snapshot = Arc<dyn Fn() -> Arc<Injector> + Send + Sync>;
@@ -82,7 +82,7 @@ struct Observed<'s> {
     service: &'s Service,
     start: Instant,
     is_counted: bool,
-    _in_flight: InFlight,
+    _in_flight: Held,
 }
 
 impl<'s> Observed<'s> {
@@ -97,7 +97,11 @@ impl<'s> Observed<'s> {
     fn count(&mut self, record: &Record) {
         self.is_counted = true;
         let duration = self.start.elapsed();
-        self.service.webhook.metrics.observe(record, duration);
+        let metrics = &self.service.webhook.metrics;
+        metrics.observe(record, duration);
+        if record.errors == [ProtocolError::Overloaded.code()] {
+            metrics.shed();
+        }
         logging::decision(record, duration);
     }
 }

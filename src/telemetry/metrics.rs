@@ -1,26 +1,22 @@
 //! Every metric, registered in one place. Names and labels are part of what users see: they only grow.
 //!
+//! [docs/reference/metrics.md](../../docs/reference/metrics.md) lists them; a test compares it with what is registered here.
+//! Counting takes no lock and allocates nothing: every counter is found when the process starts, or when a template is first used.
 //! Invariant: label values come from closed sets, each starting at 0; names of templates are bounded in number.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+mod injections;
+mod register;
+
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus::core::Collector;
-use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
+use self::injections::Injections;
+use self::register::Register;
+use super::build;
 use crate::admission::{ProtocolError, Record, ReviewResult};
 use crate::inject::{ErrorCode, SkipReason, TemplateSet};
-
-/// The API server's own buckets are among these, so that both histograms can be compared.
-const BUCKETS: [f64; 15] =
-    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
-
-/// Beyond so many names of templates the rest counts as `other`.
-const MAX_TEMPLATE_LABELS: usize = 200;
-const OTHER: &str = "other";
 
 /// Which certificate a metric speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,72 +36,82 @@ impl Certificate {
     }
 }
 
+/// How it went to take over templates or a certificate that had changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    Success,
+    /// What was served before is served on.
+    Error,
+}
+
+impl Reload {
+    const ALL: [Self; 2] = [Self::Success, Self::Error];
+
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// The metrics of one process.
 pub struct Metrics {
     registry: Registry,
     requests: [[IntCounter; 2]; ReviewResult::ALL.len()],
     duration: Histogram,
     skips: [IntCounter; SkipReason::ALL.len()],
-    errors: IntCounterVec,
-    injections: IntCounterVec,
-    injected_templates: Mutex<BTreeSet<String>>,
+    errors: HashMap<&'static str, IntCounter>,
+    injections: Injections,
     in_flight: IntGauge,
     in_flight_bytes: IntGauge,
     shed: IntCounter,
+    connections: IntGauge,
     active_templates: IntGauge,
     invalid_templates: IntGauge,
+    template_reloads: [IntCounter; Reload::ALL.len()],
     reload_success: IntGauge,
-    certificate_expiry: IntGaugeVec,
+    certificate_expiry: [IntGauge; Certificate::ALL.len()],
+    certificate_rotations: [IntCounter; Reload::ALL.len()],
+    log_lines_dropped: IntCounter,
 }
 
 impl Metrics {
     /// Fails only where two metrics have one name, which a test would show.
     pub fn new() -> prometheus::Result<Self> {
         let register = Register(Registry::new());
-        let requests = register.counters("admission_requests_total", "Requests by result", &["result", "dry_run"])?;
-        let skips = register.counters(
-            "admission_skips_total",
-            "Reasons for which pods got nothing, or not all they asked for",
-            &["reason"],
-        )?;
-        let errors = register.counters("admission_errors_total", "Refusals and errors by code", &["code"])?;
-        for code in ErrorCode::ALL.map(ErrorCode::code).into_iter().chain(ProtocolError::ALL.map(ProtocolError::code)) {
-            errors.with_label_values(&[code]);
-        }
+        register.process()?;
+        build_info(&register)?;
         let templates = register.gauges("templates", "Templates by state", &["state"])?;
-        let certificate_expiry = register.gauges(
-            "certificate_expiry_timestamp_seconds",
-            "When a certificate expires, in seconds since 1970",
-            &["certificate"],
-        )?;
-        for certificate in Certificate::ALL {
-            certificate_expiry.with_label_values(&[certificate.code()]);
-        }
-        register.process_and_build()?;
         Ok(Self {
-            requests: ReviewResult::ALL
-                .map(|result| ["false", "true"].map(|dry_run| requests.with_label_values(&[result.code(), dry_run]))),
+            requests: requests(&register)?,
             duration: register
                 .histogram("admission_request_duration_seconds", "Time from the head of a request to its answer")?,
-            skips: SkipReason::ALL.map(|reason| skips.with_label_values(&[reason.code()])),
-            errors,
-            injections: register.counters(
-                "injections_total",
-                "Templates put into pods, dry runs left out",
-                &["template"],
-            )?,
-            injected_templates: Mutex::default(),
+            skips: skips(&register)?,
+            errors: errors(&register)?,
+            injections: injections(&register)?,
             in_flight: register.gauge("admission_in_flight", "Requests that are being answered")?,
-            in_flight_bytes: register
-                .gauge("admission_in_flight_bytes", "Bytes of bodies that are being received or answered")?,
-            shed: register.counter("admission_shed_total", "Requests answered with 503 for want of room")?,
+            in_flight_bytes: register.gauge(
+                "admission_in_flight_bytes",
+                "Bytes reserved for the bodies of requests that are being answered",
+            )?,
+            shed: register.counter("admission_shed_total", "Requests turned away for want of room")?,
+            connections: register.gauge("connections", "Open connections to the webhook")?,
             active_templates: templates.with_label_values(&["active"]),
             invalid_templates: templates.with_label_values(&["invalid"]),
+            template_reloads: reloads(&register, "template_reloads_total", "Templates that had changed, loaded anew")?,
             reload_success: register.gauge(
                 "template_last_reload_success_timestamp_seconds",
                 "When the templates were last loaded, in seconds since 1970",
             )?,
-            certificate_expiry,
+            certificate_expiry: certificate_expiry(&register)?,
+            certificate_rotations: reloads(
+                &register,
+                "certificate_rotations_total",
+                "Serving certificates that were replaced",
+            )?,
+            log_lines_dropped: register
+                .counter("log_lines_dropped_total", "Lines of the log that were lost because nobody took them")?,
             registry: register.0,
         })
     }
@@ -117,41 +123,32 @@ impl Metrics {
         for reason in &record.reasons {
             self.skips[*reason as usize].inc();
         }
-        for code in &record.errors {
-            self.errors.with_label_values(&[code]).inc();
-            if *code == ProtocolError::Overloaded.code() {
-                self.shed.inc();
-            }
+        for counter in record.errors.iter().filter_map(|code| self.errors.get(code)) {
+            counter.inc();
         }
         if record.result == ReviewResult::Injected && !record.dry_run {
-            for template in &record.templates {
-                self.injections.with_label_values(&[self.template_label(template)]).inc();
-            }
+            record.templates.iter().for_each(|template| self.injections.count(template));
         }
-    }
-
-    fn template_label<'t>(&self, template: &'t str) -> &'t str {
-        // A set of names cannot be left half changed.
-        let mut known = self.injected_templates.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.contains(template) {
-            return template;
-        }
-        if known.len() >= MAX_TEMPLATE_LABELS {
-            return OTHER;
-        }
-        known.insert(template.to_owned());
-        template
     }
 
     /// A request that is being answered, until the value is dropped.
-    pub fn enter(&self) -> InFlight {
-        self.in_flight.inc();
-        InFlight(self.in_flight.clone())
+    pub fn enter(&self) -> Held {
+        Held::one_of(&self.in_flight)
     }
 
-    /// Shows how many bytes of bodies are in flight.
+    /// A connection to the webhook, until the value is dropped.
+    pub fn connect(&self) -> Held {
+        Held::one_of(&self.connections)
+    }
+
+    /// Shows how many bytes are reserved for bodies.
     pub fn in_flight_bytes(&self) -> IntGauge {
         self.in_flight_bytes.clone()
+    }
+
+    /// A request was turned away for want of room.
+    pub fn shed(&self) {
+        self.shed.inc();
     }
 
     /// The templates that are served from `now` on.
@@ -159,10 +156,26 @@ impl Metrics {
         self.active_templates.set(gauge_value(templates.len()));
         self.invalid_templates.set(gauge_value(templates.broken()));
         self.reload_success.set(unix_seconds(now));
+        self.injections.announce(templates.iter().map(|template| template.name));
+    }
+
+    /// Templates had changed.
+    pub fn templates_reloaded(&self, result: Reload) {
+        self.template_reloads[result as usize].inc();
     }
 
     pub fn certificate_expires(&self, certificate: Certificate, at: SystemTime) {
-        self.certificate_expiry.with_label_values(&[certificate.code()]).set(unix_seconds(at));
+        self.certificate_expiry[certificate as usize].set(unix_seconds(at));
+    }
+
+    /// The files of the serving certificate had changed.
+    pub fn certificate_rotated(&self, result: Reload) {
+        self.certificate_rotations[result as usize].inc();
+    }
+
+    /// Counts the lines that the log loses.
+    pub fn log_lines_dropped(&self) -> &IntCounter {
+        &self.log_lines_dropped
     }
 
     /// Everything in Prometheus' text format.
@@ -173,13 +186,60 @@ impl Metrics {
     }
 }
 
-/// Counts as in flight while it lives.
-pub struct InFlight(IntGauge);
+/// Counts in a gauge while it lives.
+pub struct Held(IntGauge);
 
-impl Drop for InFlight {
+impl Held {
+    fn one_of(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Held {
     fn drop(&mut self) {
         self.0.dec();
     }
+}
+
+fn build_info(register: &Register) -> prometheus::Result<()> {
+    let info = register.gauges("build_info", "1, labelled with what this is", &["version", "revision"])?;
+    info.with_label_values(&[build::VERSION, build::REVISION.unwrap_or_default()]).set(1);
+    Ok(())
+}
+
+fn requests(register: &Register) -> prometheus::Result<[[IntCounter; 2]; ReviewResult::ALL.len()]> {
+    let requests = register.counters("admission_requests_total", "Requests by result", &["result", "dry_run"])?;
+    let of = |result: ReviewResult, dry_run| requests.with_label_values(&[result.code(), dry_run]);
+    Ok(ReviewResult::ALL.map(|result| ["false", "true"].map(|dry_run| of(result, dry_run))))
+}
+
+fn skips(register: &Register) -> prometheus::Result<[IntCounter; SkipReason::ALL.len()]> {
+    let help = "Reasons for which pods got nothing, or not all they asked for";
+    let skips = register.counters("admission_skips_total", help, &["reason"])?;
+    Ok(SkipReason::ALL.map(|reason| skips.with_label_values(&[reason.code()])))
+}
+
+fn errors(register: &Register) -> prometheus::Result<HashMap<&'static str, IntCounter>> {
+    let errors = register.counters("admission_errors_total", "Refusals and errors by code", &["code"])?;
+    let codes = ErrorCode::ALL.map(ErrorCode::code).into_iter().chain(ProtocolError::ALL.map(ProtocolError::code));
+    Ok(codes.map(|code| (code, errors.with_label_values(&[code]))).collect())
+}
+
+fn injections(register: &Register) -> prometheus::Result<Injections> {
+    let help = "Templates put into pods, dry runs left out";
+    Ok(Injections::new(register.counters("injections_total", help, &["template"])?))
+}
+
+fn reloads(register: &Register, name: &str, help: &str) -> prometheus::Result<[IntCounter; Reload::ALL.len()]> {
+    let counters: IntCounterVec = register.counters(name, help, &["result"])?;
+    Ok(Reload::ALL.map(|result| counters.with_label_values(&[result.code()])))
+}
+
+fn certificate_expiry(register: &Register) -> prometheus::Result<[IntGauge; Certificate::ALL.len()]> {
+    let help = "When a certificate expires, in seconds since 1970; 0 where there is none";
+    let expiry: IntGaugeVec = register.gauges("certificate_expiry_timestamp_seconds", help, &["certificate"])?;
+    Ok(Certificate::ALL.map(|certificate| expiry.with_label_values(&[certificate.code()])))
 }
 
 fn gauge_value(count: usize) -> i64 {
@@ -190,82 +250,55 @@ fn unix_seconds(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
-/// Puts metrics under our prefix into the registry.
-struct Register(Registry);
-
-impl Register {
-    fn add<C: Collector + Clone + 'static>(&self, collector: C) -> prometheus::Result<C> {
-        self.0.register(Box::new(collector.clone()))?;
-        Ok(collector)
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
-        self.add(IntCounterVec::new(Opts::new(prefixed(name), help), labels)?)
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
-        self.add(IntGaugeVec::new(Opts::new(prefixed(name), help), labels)?)
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
-        self.add(IntGauge::new(prefixed(name), help)?)
-    }
-
-    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
-        self.add(IntCounter::new(prefixed(name), help)?)
-    }
-
-    fn histogram(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {
-        self.add(Histogram::with_opts(HistogramOpts::new(prefixed(name), help).buckets(BUCKETS.to_vec()))?)
-    }
-
-    fn process_and_build(&self) -> prometheus::Result<()> {
-        #[cfg(target_os = "linux")]
-        self.0.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        self.gauges("build_info", "1, labelled with what this is", &["version"])?
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
-            .set(1);
-        Ok(())
-    }
-}
-
-fn prefixed(name: &str) -> String {
-    format!("outrigger_{name}")
-}
-
 #[cfg(test)]
 mod tests {
+    use super::injections::MAX_NAMES;
     use super::*;
 
     fn record(result: ReviewResult) -> Record {
         Record { result, errors: Vec::new(), ..Record::failed(ProtocolError::Panic) }
     }
 
+    fn injected(template: String) -> Record {
+        Record { templates: vec![template], ..record(ReviewResult::Injected) }
+    }
+
     fn rendered(metrics: &Metrics) -> String {
         String::from_utf8(metrics.render().expect("the metrics have a text")).expect("the text is UTF-8")
+    }
+
+    fn has_lines(metrics: &Metrics, lines: &[&str]) {
+        let text = rendered(metrics);
+        for line in lines {
+            assert!(text.lines().any(|found| found == *line), "{line} is missing in\n{text}");
+        }
     }
 
     #[test]
     fn enums_are_indexed_by_their_order() {
         assert!(ReviewResult::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
         assert!(SkipReason::ALL.iter().enumerate().all(|(index, reason)| *reason as usize == index));
+        assert!(Reload::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
+        assert!(Certificate::ALL.iter().enumerate().all(|(index, certificate)| *certificate as usize == index));
     }
 
     #[test]
     fn closed_sets_start_at_zero() {
-        let text = rendered(&Metrics::new().expect("the names are unique"));
-        for line in [
+        let lines = [
             "outrigger_admission_requests_total{dry_run=\"true\",result=\"denied\"} 0",
             "outrigger_admission_skips_total{reason=\"mirror_pod\"} 0",
             "outrigger_admission_errors_total{code=\"conflict\"} 0",
             "outrigger_admission_errors_total{code=\"body_too_large\"} 0",
+            "outrigger_injections_total{template=\"other\"} 0",
             "outrigger_templates{state=\"active\"} 0",
             "outrigger_templates{state=\"invalid\"} 0",
+            "outrigger_template_reloads_total{result=\"success\"} 0",
+            "outrigger_certificate_rotations_total{result=\"error\"} 0",
+            "outrigger_certificate_expiry_timestamp_seconds{certificate=\"ca\"} 0",
             "outrigger_admission_request_duration_seconds_bucket{le=\"0.005\"} 0",
-            concat!("outrigger_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
-        }
+            "outrigger_log_lines_dropped_total 0",
+        ];
+        has_lines(&Metrics::new().expect("the names are unique"), &lines);
     }
 
     #[test]
@@ -277,37 +310,72 @@ mod tests {
             &Record { errors: vec!["conflict"], dry_run: true, ..record(ReviewResult::Denied) },
             Duration::ZERO,
         );
-        let text = rendered(&metrics);
-        for line in [
+        let lines = [
             "outrigger_admission_requests_total{dry_run=\"false\",result=\"skipped\"} 1",
             "outrigger_admission_requests_total{dry_run=\"true\",result=\"denied\"} 1",
             "outrigger_admission_skips_total{reason=\"opted_out\"} 1",
             "outrigger_admission_skips_total{reason=\"namespace_excluded\"} 1",
             "outrigger_admission_errors_total{code=\"conflict\"} 1",
             "outrigger_admission_request_duration_seconds_count 2",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
-        }
+        ];
+        has_lines(&metrics, &lines);
+    }
+
+    #[test]
+    fn what_is_reloaded_is_counted_by_result() {
+        let metrics = Metrics::new().expect("the names are unique");
+        metrics.templates_reloaded(Reload::Error);
+        metrics.certificate_rotated(Reload::Success);
+        metrics.certificate_expires(Certificate::Ca, UNIX_EPOCH + Duration::from_secs(9));
+        let lines = [
+            "outrigger_template_reloads_total{result=\"error\"} 1",
+            "outrigger_certificate_rotations_total{result=\"success\"} 1",
+            "outrigger_certificate_expiry_timestamp_seconds{certificate=\"ca\"} 9",
+        ];
+        has_lines(&metrics, &lines);
     }
 
     #[test]
     fn names_of_templates_are_bounded() {
         let metrics = Metrics::new().expect("the names are unique");
-        for number in 0..MAX_TEMPLATE_LABELS + 5 {
-            let templates = vec![format!("t{number}")];
-            metrics.observe(&Record { templates, ..record(ReviewResult::Injected) }, Duration::ZERO);
+        for number in 0..MAX_NAMES + 5 {
+            metrics.observe(&injected(format!("t{number}")), Duration::ZERO);
         }
-        let text = rendered(&metrics);
-        assert!(text.contains("outrigger_injections_total{template=\"other\"} 5"), "{text}");
-        assert_eq!(text.matches("outrigger_injections_total{").count(), MAX_TEMPLATE_LABELS + 1);
+        metrics.observe(&injected("other".to_owned()), Duration::ZERO);
+        metrics.observe(&injected("t0".to_owned()), Duration::ZERO);
+        let lines =
+            ["outrigger_injections_total{template=\"other\"} 6", "outrigger_injections_total{template=\"t0\"} 2"];
+        has_lines(&metrics, &lines);
+        assert_eq!(rendered(&metrics).matches("outrigger_injections_total{").count(), MAX_NAMES + 1);
     }
 
     #[test]
-    fn in_flight_is_left_when_dropped() {
+    fn loaded_templates_start_at_zero_where_there_is_room_for_all() {
         let metrics = Metrics::new().expect("the names are unique");
-        let entered = metrics.enter();
-        assert!(rendered(&metrics).contains("outrigger_admission_in_flight 1"));
-        drop(entered);
-        assert!(rendered(&metrics).contains("outrigger_admission_in_flight 0"));
+        metrics.injections.announce(["a", "b", "other"].into_iter());
+        let lines = [
+            "outrigger_injections_total{template=\"a\"} 0",
+            "outrigger_injections_total{template=\"b\"} 0",
+            "outrigger_injections_total{template=\"other\"} 0",
+        ];
+        has_lines(&metrics, &lines);
+        let many: Vec<String> = (0..MAX_NAMES).map(|number| format!("t{number}")).collect();
+        metrics.injections.announce(many.iter().map(String::as_str));
+        assert!(!rendered(&metrics).contains("template=\"t1\""));
+        metrics.observe(&injected("t199".to_owned()), Duration::ZERO);
+        has_lines(&metrics, &["outrigger_injections_total{template=\"t199\"} 1"]);
+    }
+
+    #[test]
+    fn gauges_count_what_is_held() {
+        let metrics = Metrics::new().expect("the names are unique");
+        let held = (metrics.enter(), metrics.connect());
+        metrics.in_flight_bytes().add(4);
+        metrics.shed();
+        let lines = ["outrigger_admission_in_flight 1", "outrigger_connections 1"];
+        has_lines(&metrics, &lines);
+        has_lines(&metrics, &["outrigger_admission_in_flight_bytes 4", "outrigger_admission_shed_total 1"]);
+        drop(held);
+        has_lines(&metrics, &["outrigger_admission_in_flight 0", "outrigger_connections 0"]);
     }
 }

@@ -97,22 +97,13 @@ impl Cluster {
 
     /// As [`Cluster::send`], to another server.
     pub fn send_with(&self, client: &Client, method: &str, path: &str, content_type: &str, body: Vec<u8>) -> Answer {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("content-type", content_type)
-            .header("accept", "application/json")
-            .body(Body::from(body))
-            .expect("a valid request");
-        self.runtime.block_on(async {
-            let response = client.send(request).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
-            let (head, body) = response.into_parts();
-            let warnings = head.headers.get_all("warning").iter().filter_map(|value| value.to_str().ok());
-            let warnings = warnings.map(str::to_owned).collect();
-            let text = body.collect_bytes().await.expect("the answer's body");
-            let body = serde_json::from_slice(&text).unwrap_or_else(|_| json!(String::from_utf8_lossy(&text)));
-            Answer { status: head.status.as_u16(), warnings, body }
-        })
+        let answer = self.runtime.block_on(request(client, method, path, content_type, body));
+        answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    /// A client of the API server, for tests that send many requests at a time.
+    pub fn client(&self) -> Client {
+        self.client.clone()
     }
 
     /// Sends a JSON object.
@@ -145,6 +136,29 @@ async fn connect(kubeconfig: Kubeconfig) -> Client {
         Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.expect("a usable kubeconfig");
     config.proxy_url = None;
     Client::try_from(config).expect("a client")
+}
+
+/// Sends one request. Fails when there is no answer, never on an HTTP status.
+pub async fn request(
+    client: &Client,
+    method: &str,
+    path: &str,
+    content_type: &str,
+    body: Vec<u8>,
+) -> kube::Result<Answer> {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", content_type)
+        .header("accept", "application/json")
+        .body(Body::from(body))
+        .expect("a valid request");
+    let (head, body) = client.send(request).await?.into_parts();
+    let warnings = head.headers.get_all("warning").iter().filter_map(|value| value.to_str().ok());
+    let warnings = warnings.map(str::to_owned).collect();
+    let text = body.collect_bytes().await?;
+    let body = serde_json::from_slice(&text).unwrap_or_else(|_| json!(String::from_utf8_lossy(&text)));
+    Ok(Answer { status: head.status.as_u16(), warnings, body })
 }
 
 impl Answer {

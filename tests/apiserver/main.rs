@@ -5,6 +5,7 @@
 //! shown here. Invariant: each test has its own namespace, and nothing is left running.
 
 mod authority;
+mod balancer;
 mod cluster;
 mod control_plane;
 mod outrigger;
@@ -18,4 +19,5 @@ mod outage;
 mod refusals;
 mod reinvocation;
 mod requests;
+mod restarts;
 mod untouched;

@@ -6,7 +6,7 @@
 //! is called by the API server.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -21,7 +21,8 @@ use crate::control_plane::free_port;
 use crate::process::{Process, eventually};
 use crate::registration;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_outrigger");
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_outrigger");
 /// Templates that the tests bring.
 pub const TEMPLATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apiserver/templates");
 
@@ -83,32 +84,12 @@ impl Outrigger {
 
     /// What `outrigger generate webhook` prints for this server.
     pub fn configuration(&self) -> Value {
-        let output = Command::new(PROGRAM)
-            .args(["generate", "webhook", "--url", &format!("https://127.0.0.1:{}/mutate", self.port), "--ca-file"])
-            .arg(self.ca_file())
-            .output()
-            .expect("outrigger starts");
-        let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "generate webhook: {}: {errors}", output.status);
-        serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("generate webhook prints no YAML: {error}\n{text}"))
+        configuration(&format!("https://127.0.0.1:{}/mutate", self.port), &self.directory)
     }
 
-    /// Registers the server for the namespaces with this label, its configuration changed by `edit`, and waits in one
-    /// of them until a pod that asks for the template has it.
+    /// As [`register`], for this server.
     pub fn register(&self, probe: &Namespace, label: &str, template: &str, edit: impl Fn(&mut Value)) {
-        let mut configuration = self.configuration();
-        configuration["metadata"]["name"] = json!(format!("outrigger-{label}"));
-        for webhook in configuration["webhooks"].as_array_mut().expect("a list of webhooks") {
-            restrict(webhook, label);
-            edit(webhook);
-        }
-        registration::create(probe.cluster, &configuration);
-        let asking = pod("probe", &json!({"outrigger.dev/inject": template}));
-        eventually("the API server calls Outrigger", LIMIT, || {
-            let injected = probe.would_accept(&asking);
-            (names(&injected, "/spec/initContainers").len() + names(&injected, "/spec/containers").len() > 1)
-                .then_some(())
-        });
+        register(&self.configuration(), probe, label, template, edit);
     }
 
     /// Lines of the log that tell of a decision in this namespace.
@@ -137,17 +118,16 @@ impl Outrigger {
                 "name": pod["metadata"]["name"], "object": pod,
             },
         });
-        let client = namespace.cluster.client_of(&format!("https://127.0.0.1:{}", self.port), &self.ca_file());
-        let answer = namespace.cluster.send_with(
-            &client,
-            "POST",
-            "/mutate",
-            "application/json",
-            review.to_string().into_bytes(),
-        );
-        let patch = answer.expect_success()["response"]["patch"].as_str().map(str::to_owned).expect("a patch");
+        let answer = self.answer(namespace.cluster, review.to_string().into_bytes());
+        let patch = answer["response"]["patch"].as_str().map(str::to_owned).expect("a patch");
         let patch = BASE64.decode(patch).expect("the patch is base64");
         serde_json::from_slice(&patch).expect("the patch is JSON")
+    }
+
+    /// Sends a review as it is, past the API server: the answer.
+    pub fn answer(&self, cluster: &Cluster, review: Vec<u8>) -> Value {
+        let client = cluster.client_of(&format!("https://127.0.0.1:{}", self.port), &self.ca_file());
+        cluster.send_with(&client, "POST", "/mutate", "application/json", review).expect_success()
     }
 
     fn ca_file(&self) -> PathBuf {
@@ -155,12 +135,51 @@ impl Outrigger {
     }
 
     fn admin(&self, path: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.admin_port)).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer)
+        admin_answer(SocketAddr::from(([127, 0, 0, 1], self.admin_port)), path)
     }
+}
+
+/// What the admin listener answers, head and all.
+pub fn admin_answer(address: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+/// What `outrigger generate webhook` prints for a server at this URL that keeps its certificates in this directory.
+pub fn configuration(url: &str, directory: &Path) -> Value {
+    let output = Command::new(PROGRAM)
+        .args(["generate", "webhook", "--url", url, "--ca-file"])
+        .arg(certificate_authority(directory))
+        .output()
+        .expect("outrigger starts");
+    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "generate webhook: {}: {errors}", output.status);
+    serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("generate webhook prints no YAML: {error}\n{text}"))
+}
+
+/// Registers a configuration for the namespaces with this label, changed by `edit`, and waits in one of them until a pod
+/// that asks for the template has it.
+pub fn register(configuration: &Value, probe: &Namespace, label: &str, template: &str, edit: impl Fn(&mut Value)) {
+    register_as(configuration, probe, label, edit);
+    let asking = pod("probe", &json!({"outrigger.dev/inject": template}));
+    eventually("the API server calls Outrigger", LIMIT, || {
+        let injected = probe.would_accept(&asking);
+        (names(&injected, "/spec/initContainers").len() + names(&injected, "/spec/containers").len() > 1).then_some(())
+    });
+}
+
+/// Creates the configuration for the namespaces with this label, changed by `edit`. Waits for nothing.
+pub fn register_as(configuration: &Value, probe: &Namespace, label: &str, edit: impl Fn(&mut Value)) {
+    let mut configuration = configuration.clone();
+    configuration["metadata"]["name"] = json!(format!("outrigger-{label}"));
+    for webhook in configuration["webhooks"].as_array_mut().expect("a list of webhooks") {
+        restrict(webhook, label);
+        edit(webhook);
+    }
+    registration::create(probe.cluster, &configuration);
 }
 
 fn certificate_authority(directory: &Path) -> PathBuf {

@@ -10,13 +10,16 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What the janitor runs; `$1` is the working directory. A terminal's interrupt reaches it as well and must not end
+/// What the janitor runs; `$1` is the working directory. It reads process ids, and with a minus those that have ended. A terminal's interrupt reaches it as well and must not end
 /// it before its work is done.
-const SCRIPT: &str = r#"trap '' INT HUP; pids=; while read -r pid; do pids="$pids $pid"; done; kill -9 $pids 2>/dev/null; sleep 0.3; rm -rf -- "$1""#;
+const SCRIPT: &str = r#"trap '' INT HUP; pids=' '; while read -r pid; do case $pid in
+    -*) pids="${pids%% ${pid#-} *} ${pids#* ${pid#-} }" ;;
+    *) pids="$pids$pid " ;;
+esac; done; kill -9 $pids 2>/dev/null; sleep 0.3; rm -rf -- "$1""#;
 
 /// Ends all programs with the test binary, however that ends.
 pub struct Janitor {
@@ -66,6 +69,12 @@ impl Janitor {
         writeln!(pipe, "{}", child.id()).expect("the janitor listens");
         Process { name: name.to_owned(), log, child: Mutex::new(child) }
     }
+
+    /// From here on the janitor leaves the process alone: it has ended, and its id may be given to another program.
+    pub fn forget(&self, process: &Process) {
+        let id = process.child.lock().unwrap_or_else(PoisonError::into_inner).id();
+        writeln!(self.pipe.lock().unwrap_or_else(PoisonError::into_inner), "-{id}").expect("the janitor listens");
+    }
 }
 
 impl Process {
@@ -86,6 +95,20 @@ impl Process {
         }
     }
 
+    /// Asks the program to end.
+    pub fn terminate(&self) {
+        let id = self.child.lock().unwrap_or_else(PoisonError::into_inner).id();
+        let status = Command::new("kill").args(["-TERM", &id.to_string()]).status().expect("kill(1) runs");
+        assert!(status.success(), "{}: kill(1) failed", self.name);
+    }
+
+    /// Waits until the program has ended. [`Janitor::forget`] it afterwards.
+    pub fn wait_for_end(&self, limit: Duration) -> ExitStatus {
+        eventually(&format!("the end of {}", self.name), limit, || {
+            self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().expect("a child")
+        })
+    }
+
     /// Kills the program. It is not waited for, so that its id is not given to another program which the janitor
     /// would then kill.
     pub fn kill(&self) {
@@ -104,6 +127,11 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Lets time pass.
+pub fn pause(duration: Duration) {
+    std::thread::sleep(duration);
 }
 
 /// Calls `probe` until it gives a value, and fails the test with `what` when it has given none within `limit`.

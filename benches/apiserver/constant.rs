@@ -1,0 +1,123 @@
+//! A webhook that answers a constant: the least that any webhook costs.
+//!
+//! It reads the body, finds the uid, and writes an answer that was made beforehand; a pod that has had it is let pass, since
+//! the API server asks again after its own plugins have changed what was put in. It knows no limits and trusts its caller.
+//! Invariant: it runs on a thread of its own, so that it shares no scheduler with the client that measures.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::authority::Identity;
+use crate::cluster::Cluster;
+
+/// What a pod carries that has been injected.
+const MARK: &str = "outrigger.dev/status";
+
+/// A running webhook; its thread ends with the program.
+pub struct Constant {
+    pub url: String,
+    pub ca_bundle: String,
+    state: Arc<State>,
+}
+
+struct State {
+    /// The answer before and after the uid.
+    answer: (String, String),
+    /// The answer for a pod that comes a second time.
+    again: (String, String),
+    /// The last review that came in.
+    seen: Mutex<Bytes>,
+}
+
+impl Constant {
+    /// Answers with these members of the `response` beside `uid` and `allowed`.
+    pub fn start(cluster: &Cluster, response: &Value) -> Self {
+        let acceptor = acceptor(&cluster.control_plane.authority.issue());
+        let state = Arc::new(State { answer: answer(response), again: answer(&json!({})), seen: Mutex::default() });
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+                sender
+                    .send(listener.local_addr().expect("a bound listener has an address").port())
+                    .expect("a receiver");
+                while let Ok((stream, _)) = listener.accept().await {
+                    tokio::spawn(serve(stream, acceptor.clone(), Arc::clone(&shared)));
+                }
+            });
+        });
+        let port = receiver.recv().expect("the webhook listens");
+        let ca_bundle = BASE64.encode(cluster.control_plane.authority.pem());
+        Self { url: format!("https://127.0.0.1:{port}/mutate"), ca_bundle, state }
+    }
+
+    /// The last review that came in.
+    pub fn seen(&self) -> Bytes {
+        self.state.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn answer(response: &Value) -> (String, String) {
+    const UID: &str = "UID";
+    let mut response = response.clone();
+    response["uid"] = json!(UID);
+    response["allowed"] = json!(true);
+    let review =
+        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}).to_string();
+    let (before, after) = review.split_once(&format!("\"{UID}\"")).expect("the uid that was put in");
+    (format!("{before}\""), format!("\"{after}"))
+}
+
+fn acceptor(identity: &Identity) -> TlsAcceptor {
+    let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("a key");
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the default protocol versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .expect("a matching pair");
+    TlsAcceptor::from(Arc::new(config))
+}
+
+async fn serve(stream: TcpStream, acceptor: TlsAcceptor, state: Arc<State>) {
+    stream.set_nodelay(true).expect("a socket");
+    let Ok(stream) = acceptor.accept(stream).await else { return };
+    let service = service_fn(move |request: Request<Incoming>| {
+        let state = Arc::clone(&state);
+        async move {
+            let body = request.into_body().collect().await?.to_bytes();
+            let text = state.respond(&body);
+            *state.seen.lock().unwrap_or_else(PoisonError::into_inner) = body;
+            let response = Response::builder().header("content-type", "application/json");
+            Ok::<_, hyper::Error>(response.body(Full::new(Bytes::from(text))).expect("a valid response"))
+        }
+    });
+    // A connection that breaks is seen by the API server, which fails the request.
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+impl State {
+    fn respond(&self, review: &[u8]) -> String {
+        const KEY: &[u8] = b"\"uid\":\"";
+        let start = memchr::memmem::find(review, KEY).expect("a review has a uid") + KEY.len();
+        let uid = review[start..].split(|byte| *byte == b'"').next().unwrap_or_default();
+        let is_again = memchr::memmem::find(review, MARK.as_bytes()).is_some();
+        let (before, after) = if is_again { &self.again } else { &self.answer };
+        [before, String::from_utf8_lossy(uid).as_ref(), after].concat()
+    }
+}

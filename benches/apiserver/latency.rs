@@ -1,0 +1,169 @@
+//! What each way to inject adds to the creation of a pod, in paired rounds of one run.
+//!
+//! Each round asks for the same pod, by server-side dry run, in one namespace after the other; what is compared are the
+//! differences within a round, so that a slow minute of the machine is in all of them. Invariant: a pod that comes back
+//! without what was to be put in ends the run.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, Namespace, names, request};
+use crate::constant::Constant;
+use crate::outrigger::{Outrigger, register_as};
+use crate::process::eventually;
+use crate::{TEMPLATE, asking_pod, policy, registration};
+
+const WARM_UP: usize = 50;
+
+/// One way to have a pod created.
+struct Way {
+    what: &'static str,
+    namespace: Namespace,
+    injects: bool,
+    rounds: Vec<Vec<Duration>>,
+}
+
+/// Measures all ways and prints a table.
+pub fn run(cluster: &'static Cluster, outrigger: &Outrigger, rounds: usize, per_round: usize) {
+    let mut ways = ways(cluster, outrigger);
+    check_equal(&ways);
+    for way in &mut ways {
+        measure(way, WARM_UP);
+        way.rounds.clear();
+    }
+    for round in 0..rounds {
+        for index in 0..ways.len() {
+            // Nobody is always the first.
+            let index = (index + round) % ways.len();
+            measure(&mut ways[index], per_round);
+        }
+    }
+    println!(
+        "A webhook that changes the pod is called twice: the API server's own plugins give the sidecar its token, and it asks again."
+    );
+    println!("## Creation of a pod by server-side dry run, {rounds} rounds of {per_round} for each way");
+    println!("{:<44} {:>9} {:>9} {:>9} {:>9}", "", "p50", "added", "p99", "added");
+    let nothing = medians(&ways[0]);
+    let mut figures = Vec::new();
+    for way in &ways {
+        let all = all(way);
+        let ms = |share: f64| percentile(&all, share).as_secs_f64() * 1e3;
+        let (p50, p99) = (added(way, &nothing), ms(0.99) - p99_of(&ways[0]));
+        println!("{:<44} {:>6.3} ms {p50:>+6.3} ms {:>6.3} ms {p99:>+6.3} ms", way.what, ms(0.5), ms(0.99));
+        figures.push((way.what, p50));
+    }
+    compare(&figures);
+}
+
+/// The median of each round, in milliseconds.
+fn medians(way: &Way) -> Vec<f64> {
+    let median = |round: &Vec<Duration>| {
+        let mut round = round.clone();
+        round.sort();
+        percentile(&round, 0.5).as_secs_f64() * 1e3
+    };
+    way.rounds.iter().map(median).collect()
+}
+
+/// The median over the rounds of what `way` takes more than `nothing`.
+fn added(way: &Way, nothing: &[f64]) -> f64 {
+    let mut differences: Vec<f64> = medians(way).iter().zip(nothing).map(|(own, none)| own - none).collect();
+    differences.sort_by(f64::total_cmp);
+    differences[differences.len() / 2]
+}
+
+fn all(way: &Way) -> Vec<Duration> {
+    let mut all: Vec<Duration> = way.rounds.concat();
+    all.sort();
+    all
+}
+
+fn p99_of(way: &Way) -> f64 {
+    percentile(&all(way), 0.99).as_secs_f64() * 1e3
+}
+
+/// The value that this share of a sorted list does not exceed.
+pub fn percentile(sorted: &[Duration], share: f64) -> Duration {
+    let last = sorted.len().saturating_sub(1);
+    sorted.get((last as f64 * share).round() as usize).copied().unwrap_or_default()
+}
+
+fn compare(added: &[(&str, f64)]) {
+    let Some((ours, rest)) = added.split_last() else { return };
+    for (what, p50) in &rest[1..] {
+        println!("{} adds {:.2} × what \"{what}\" adds (p50)", ours.0, ours.1 / p50);
+    }
+    println!();
+}
+
+/// No webhook first, Outrigger last.
+fn ways(cluster: &'static Cluster, outrigger: &Outrigger) -> Vec<Way> {
+    let way =
+        |what, name: &str, injects| Way { what, namespace: cluster.namespace(name, name), injects, rounds: Vec::new() };
+    let none = way("no webhook", "none", false);
+
+    let plain = way("a webhook that answers \"allowed\"", "constant-allowed", false);
+    let allowed = Constant::start(cluster, &json!({}));
+    register_constant(&allowed, outrigger, &plain.namespace);
+    registration::wait_until_called(&plain.namespace, || {
+        plain.namespace.would_accept(&asking_pod());
+        !allowed.seen().is_empty()
+    });
+
+    let patching = way("a webhook that answers a constant patch", "constant-patch", true);
+    let answer = outrigger.answer(cluster, allowed.seen().to_vec());
+    let same = Constant::start(cluster, &answer["response"]);
+    register_constant(&same, outrigger, &patching.namespace);
+
+    let policy = way("an equal MutatingAdmissionPolicy", "policy", true);
+    policy::register(cluster, &policy.namespace.name);
+
+    let ours = way("Outrigger", "outrigger", true);
+    outrigger.register(&ours.namespace, "outrigger", TEMPLATE, |_| {});
+    vec![none, plain, patching, policy, ours]
+}
+
+/// Registers it exactly as Outrigger is, at its own address.
+fn register_constant(constant: &Constant, outrigger: &Outrigger, namespace: &Namespace) {
+    register_as(&outrigger.configuration(), namespace, &namespace.name, |webhook| {
+        webhook["clientConfig"] = json!({"url": constant.url, "caBundle": constant.ca_bundle});
+    });
+}
+
+/// All ways that inject make the same pod, annotations apart.
+fn check_equal(ways: &[Way]) {
+    let spec = |way: &Way| {
+        let has_sidecar = |pod: &Value| names(pod, "/spec/initContainers") == ["tail"];
+        let pod = eventually(way.what, Duration::from_secs(30), || {
+            Some(way.namespace.would_accept(&asking_pod())).filter(|pod| has_sidecar(pod) == way.injects)
+        });
+        // The name of the token's volume is made up for each pod.
+        let text = pod["spec"].to_string();
+        let token = text.split("kube-api-access-").nth(1).map(|rest| rest[..5].to_owned()).unwrap_or_default();
+        serde_json::from_str::<Value>(&text.replace(&format!("kube-api-access-{token}"), "token")).expect("JSON")
+    };
+    let specs: Vec<(&str, Value)> = ways.iter().filter(|way| way.injects).map(|way| (way.what, spec(way))).collect();
+    for pair in specs.windows(2) {
+        assert_eq!(pair[0].1, pair[1].1, "{} and {} make different pods", pair[0].0, pair[1].0);
+    }
+}
+
+fn measure(way: &mut Way, count: usize) {
+    let cluster = way.namespace.cluster;
+    let (client, path) = (cluster.client(), way.namespace.path("pods?dryRun=All"));
+    let body = asking_pod().to_string().into_bytes();
+    let injects = way.injects;
+    let round = cluster.runtime.block_on(async {
+        let mut round = Vec::with_capacity(count);
+        for _ in 0..count {
+            let start = Instant::now();
+            let answer = request(&client, "POST", &path, "application/json", body.clone()).await;
+            round.push(start.elapsed());
+            let pod = answer.expect("an answer").expect_success();
+            assert_eq!(names(&pod, "/spec/initContainers") == ["tail"], injects, "{path}: {pod}");
+        }
+        round
+    });
+    way.rounds.push(round);
+}
