@@ -61,7 +61,7 @@ fn is_vocabulary(part: &str) -> bool {
 
 /// Whether the name of a template stands between these: one that is there. Any other name is text out of an annotation.
 fn is_name(before: &str, after: &str) -> bool {
-    before.ends_with("template ") && after.starts_with(" cannot be used")
+    before.ends_with("template ") && [" cannot be used", ": "].iter().any(|start| after.starts_with(start))
 }
 
 #[cfg(test)]
@@ -85,6 +85,7 @@ mod tests {
             ("the container's name `secret` is taken", "the container's name … is taken"),
             ("cut off \"sec…", "cut off …"),
             ("template \"a\" cannot be used: \"b\"", "template \"a\" cannot be used: …"),
+            ("template \"a\": expression \"b\": division by zero", "template \"a\": expression …: division by zero"),
             ("template \"secret\" does not exist", "template … does not exist"),
             ("", ""),
         ] {

@@ -33,12 +33,11 @@ pub(super) fn check(object: &str) -> Result<(), String> {
 
 /// What the tree of a JSON text would take, rather too many bytes than too few. Above [`MAX_BYTES`] it says no more than that.
 pub fn of(text: &[u8]) -> usize {
-    let glance = at_most(text);
-    if glance <= MAX_BYTES / 16 { glance } else { glance.min(weigh(text, MAX_BYTES)) }
+    weigh(text, MAX_BYTES)
 }
 
 /// No tree of this text takes more. Counting runs at many bytes an instruction, and an ordinary pod is light even so.
-fn at_most(text: &[u8]) -> usize {
+pub fn at_most(text: &[u8]) -> usize {
     let count = |byte| memchr::memchr_iter(byte, text).count();
     (count(b'{') + count(b'[')) * MAP_NODE + count(b',') * MEMBER + count(b'"') * STRING + text.len()
 }

@@ -100,7 +100,11 @@ impl<'s> Observed<'s> {
     fn count(&mut self, record: &Record, status: Option<u16>) {
         self.is_counted = true;
         let duration = self.start.elapsed();
-        self.service.webhook.metrics.observe(record, duration);
+        let metrics = &self.service.webhook.metrics;
+        metrics.observe(record, duration);
+        if record.errors == [ProtocolError::Overloaded.code()] {
+            metrics.shed();
+        }
         logging::decision(record, duration);
         if let Some(span) = self.span.take() {
             span.end(record, status);

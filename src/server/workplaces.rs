@@ -22,8 +22,8 @@ pub const AT_A_TIME: usize = 2;
 const SURELY_LIGHT: usize = 8 * 1024;
 /// Trees of this size are made where they are read.
 const LIGHT: usize = 1024 * 1024;
-/// Memory for trees of ordinary bodies that are made apart: for some eighty at a time.
-const ORDINARY_TREES: usize = 4 * 1024 * 1024;
+/// Memory for trees of ordinary bodies that are made apart: for hundreds of usual ones at a time.
+const ORDINARY_TREES: usize = 16 * 1024 * 1024;
 /// The unit in which memory for trees is handed out.
 const UNIT: usize = 1024;
 /// Hundreds of times what an ordinary review takes. Expressions of a template can: they may work for 100 ms.
@@ -103,7 +103,8 @@ impl Workplaces {
 
 /// Whether a body is, as far as can be seen, answered as fast as it could be handed over.
 fn is_ordinary(body: &[u8]) -> bool {
-    Size::of(body.len()) == Size::Ordinary && (body.len() <= SURELY_LIGHT || weight::of(body) <= LIGHT)
+    Size::of(body.len()) == Size::Ordinary
+        && (body.len() <= SURELY_LIGHT || weight::at_most(body) <= LIGHT || weight::of(body) <= LIGHT)
 }
 
 /// The body, and how many units of memory its tree takes; none where it is too heavy to become one.

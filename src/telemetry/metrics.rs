@@ -116,9 +116,11 @@ impl Metrics {
             errors: errors(&register)?,
             injections: injections(&register)?,
             in_flight: register.gauge("admission_in_flight", "Requests that are being answered")?,
-            in_flight_bytes: register
-                .gauge("admission_in_flight_bytes", "Bytes of bodies that are being received or answered")?,
-            shed: register.counter("admission_shed_total", "Requests answered with 503 for want of room")?,
+            in_flight_bytes: register.gauge(
+                "admission_in_flight_bytes",
+                "Bytes reserved for the bodies of requests that are being answered",
+            )?,
+            shed: register.counter("admission_shed_total", "Requests turned away for want of room")?,
             connections: register.gauge("connections", "Open connections to the webhook")?,
             connections_closed: connections_closed(&register)?,
             active_templates: templates.with_label_values(&["active"]),
@@ -149,13 +151,8 @@ impl Metrics {
         for reason in &record.reasons {
             self.skips[*reason as usize].inc();
         }
-        for code in &record.errors {
-            if let Some(counter) = self.errors.get(code) {
-                counter.inc();
-            }
-            if *code == ProtocolError::Overloaded.code() {
-                self.shed.inc();
-            }
+        for counter in record.errors.iter().filter_map(|code| self.errors.get(code)) {
+            counter.inc();
         }
         if record.result == ReviewResult::Injected && !record.dry_run {
             record.templates.iter().for_each(|template| self.injections.count(template));
@@ -177,9 +174,14 @@ impl Metrics {
         self.connections_closed[end as usize].inc();
     }
 
-    /// Shows how many bytes of bodies are in flight.
+    /// Shows how many bytes are reserved for bodies.
     pub fn in_flight_bytes(&self) -> IntGauge {
         self.in_flight_bytes.clone()
+    }
+
+    /// A request was turned away for want of room.
+    pub fn shed(&self) {
+        self.shed.inc();
     }
 
     /// The templates that are served from now on.
@@ -419,7 +421,7 @@ mod tests {
         let metrics = Metrics::new().expect("the names are unique");
         let held = (metrics.enter(), metrics.connect());
         metrics.in_flight_bytes().add(4);
-        metrics.observe(&Record::failed(ProtocolError::Overloaded), Duration::ZERO);
+        metrics.shed();
         metrics.connection_closed(ConnectionEnd::Refused);
         let lines = [
             "outrigger_admission_in_flight 1",

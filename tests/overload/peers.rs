@@ -26,6 +26,7 @@ pub struct Peer {
 /// What became of the requests of one peer.
 #[derive(Default)]
 pub struct Report {
+    /// How long each took to its end; of the good ones those that ended well.
     pub latencies: Vec<Duration>,
     /// Answers that asked to come again.
     pub again: usize,
@@ -36,9 +37,9 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (answered, again, cut_off, failed) = (self.latencies.len(), self.again, self.cut_off, self.failures.len());
+        let (ended, again, cut_off, failed) = (self.latencies.len(), self.again, self.cut_off, self.failures.len());
         let [p50, p99, longest] = [500, 990, 1000].map(|thousandth| self.latency(thousandth));
-        write!(f, "{answered} answered (p50 {p50:?}, p99 {p99:?}, longest {longest:?}), ")?;
+        write!(f, "{ended} ended (p50 {p50:?}, p99 {p99:?}, longest {longest:?}), ")?;
         write!(f, "{again} asked to come again, {cut_off} cut off, {failed} failed")
     }
 }
@@ -125,12 +126,14 @@ impl Peer {
                 break;
             }
             let start = Instant::now();
-            match self.connect().and_then(|mut client| post(&mut client, body)) {
+            let response = self.connect().and_then(|mut client| post(&mut client, body));
+            report.latencies.push(start.elapsed());
+            match response {
                 Ok(response) if response.status == 503 => report.again += 1,
                 Ok(response) if response.status == 500 && !response.text().starts_with("expression_failed") => {
                     report.failures.push(response.text());
                 }
-                Ok(_) => report.latencies.push(start.elapsed()),
+                Ok(_) => {}
                 // Whoever sends so much without end may be cut off.
                 Err(_) => report.cut_off += 1,
             }
