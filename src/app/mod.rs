@@ -3,7 +3,6 @@
 //! In order: configuration, log, templates, certificate, sockets. Whatever can fail at start fails before the next step, with
 //! one line that says what and where, and nothing before it; afterwards nothing is fatal.
 
-mod clock;
 mod dev;
 mod memory;
 mod templates;
@@ -20,6 +19,7 @@ use self::templates::Report;
 use crate::config::{CertificateSettings, Config, ServeArgs};
 use crate::health::{Promise, Readiness};
 use crate::inject::{Injector, NativeSidecars, Settings};
+use crate::processor_time;
 use crate::server::{Admin, BindError, BoundServer, Limits, Listener, Server, Webhook};
 use crate::shutdown::{self, Signals};
 use crate::source::store::InjectorStore;
@@ -117,7 +117,7 @@ fn settings(config: &Config) -> Settings {
         native_sidecars: native_sidecars(config),
         excluded_namespaces: config.excluded_namespaces.iter().map(ToString::to_string).collect(),
         domain: config.domain.to_string(),
-        clock: Some(clock::milliseconds),
+        clock: Some(processor_time::milliseconds),
         ..Settings::default()
     }
 }

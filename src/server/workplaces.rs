@@ -15,6 +15,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use super::budget::Size;
 use super::partial::Received;
 use crate::inject::weight;
+use crate::processor_time;
 
 /// So many bodies of each size over the ordinary are worked at at a time.
 pub const AT_A_TIME: usize = 2;
@@ -26,8 +27,8 @@ const LIGHT: usize = 1024 * 1024;
 const ORDINARY_TREES: usize = 16 * 1024 * 1024;
 /// The unit in which memory for trees is handed out.
 const UNIT: usize = 1024;
-/// Hundreds of times what an ordinary review takes. Expressions of a template can: they may work for 100 ms.
-const LONG: Duration = Duration::from_millis(20);
+/// Processor time, hundreds of times what an ordinary review takes. Expressions of a template can: they may work for 100 ms.
+const LONG_MILLISECONDS: u64 = 20;
 /// How long after such a one all reviews have threads of their own, among which the system divides the time.
 const WATCHFUL: Duration = Duration::from_secs(10);
 
@@ -75,7 +76,7 @@ impl Workplaces {
         let places = Arc::clone(self);
         spawn_blocking(move || {
             let (_place, _tree, body) = (place, tree, body);
-            places.timed(|| work(&body.bytes))
+            if is_ordinary { places.timed(|| work(&body.bytes)) } else { work(&body.bytes) }
         })
         .await
     }
@@ -91,9 +92,9 @@ impl Workplaces {
     }
 
     fn timed<T>(&self, work: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
+        let start = processor_time::milliseconds();
         let result = work();
-        if start.elapsed() >= LONG {
+        if processor_time::milliseconds().saturating_sub(start) >= LONG_MILLISECONDS {
             let until = (self.start.elapsed() + WATCHFUL).as_millis();
             self.watchful_until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
@@ -154,10 +155,8 @@ mod tests {
         let thread = |_: &[u8]| std::thread::current().id();
         assert_eq!(places.work(received("a"), thread).await.ok(), Some(here));
         let long = |_: &[u8]| {
-            let start = Instant::now();
-            while start.elapsed() < LONG {
-                std::hint::spin_loop();
-            }
+            let start = processor_time::milliseconds();
+            while processor_time::milliseconds() <= start + LONG_MILLISECONDS {}
         };
         assert!(places.work(received("a"), long).await.is_ok());
         let trees = Arc::clone(&places.trees).acquire_many_owned((weight::MAX_BYTES / UNIT) as u32).await;
