@@ -108,11 +108,12 @@ fn is_ordinary(body: &[u8]) -> bool {
         && (body.len() <= SURELY_LIGHT || weight::at_most(body) <= LIGHT || weight::of(body) <= LIGHT)
 }
 
-/// The body, and how many units of memory its tree takes; none where it is too heavy to become one.
+/// The body, and how many units of memory its review takes for its tree. One that is too heavy never becomes one, but what is
+/// read of it can be long as well.
 fn weighed(body: Received) -> (Received, u32) {
     let weight = weight::of(&body.bytes);
-    let units = if weight > weight::MAX_BYTES { 0 } else { weight / UNIT };
-    (body, u32::try_from(units).unwrap_or(u32::MAX))
+    let bytes = if weight > weight::MAX_BYTES { weight::MAX_BYTES / 2 } else { weight };
+    (body, u32::try_from(bytes / UNIT).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -140,9 +141,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_heavy_for_a_tree_takes_no_memory_for_one() {
+    fn what_is_too_heavy_for_a_tree_leaves_half_of_the_memory_to_another() {
         let units = |body: Vec<u8>| weighed(received(body)).1 as usize * UNIT;
-        assert_eq!(units(b"1,".repeat(2 * Size::SMALL)), 0);
+        assert_eq!(units(b"1,".repeat(2 * Size::SMALL)), weight::MAX_BYTES / 2);
         let heavy = units(b"1,".repeat(200_000));
         assert!((LIGHT..=weight::MAX_BYTES).contains(&heavy), "{heavy}");
         assert!(units(vec![b'a'; 1000]) <= 2 * UNIT);
