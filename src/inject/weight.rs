@@ -7,8 +7,8 @@
 use serde_json::Value;
 use std::mem::size_of;
 
-/// What the tree of a pod may take: text of any length that etcd can store, or some 18,000 environment variables.
-pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// What the tree of a pod may take: text of any length that etcd can store, or some 9,000 environment variables.
+pub const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// A text this short is never too heavy: the heaviest is `{"":{"":{"":…`, a map for each five bytes.
 const SURELY_LIGHT: usize = MAX_BYTES / (MAP_NODE / 4);
 
@@ -218,7 +218,7 @@ mod tests {
         let pod = |item: &str| format!(r#"{{"spec":{{"x":[{item}]}}}}"#, item = format!("{item},").repeat(400_000));
         for item in ["1", "{}", r#"{"":1}"#, "[1]"] {
             let message = check(&pod(item)).expect_err(item);
-            assert_eq!(message, "it has so many values that they would take more than 16 MiB of memory");
+            assert_eq!(message, "it has so many values that they would take more than 8 MiB of memory");
         }
     }
 
@@ -229,10 +229,7 @@ mod tests {
         assert_eq!(check(&format!(r#"{{"spec":{{"containers":[{{"args":["{escaped}"]}}]}}}}"#)), Ok(()));
         let variables =
             r#"{"name":"SOME_VARIABLE_OF_A_POD","value":"a value of usual length for an environment variable"},"#;
-        assert_eq!(
-            check(&format!(r#"{{"spec":{{"containers":[{{"env":[{}]}}]}}}}"#, variables.repeat(18_000))),
-            Ok(())
-        );
+        assert_eq!(check(&format!(r#"{{"spec":{{"containers":[{{"env":[{}]}}]}}}}"#, variables.repeat(9_000))), Ok(()));
     }
 
     #[test]

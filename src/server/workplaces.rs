@@ -144,7 +144,7 @@ mod tests {
     fn what_is_too_heavy_for_a_tree_leaves_half_of_the_memory_to_another() {
         let units = |body: Vec<u8>| weighed(received(body)).1 as usize * UNIT;
         assert_eq!(units(b"1,".repeat(2 * Size::SMALL)), weight::MAX_BYTES / 2);
-        let heavy = units(b"1,".repeat(200_000));
+        let heavy = units(b"1,".repeat(100_000));
         assert!((LIGHT..=weight::MAX_BYTES).contains(&heavy), "{heavy}");
         assert!(units(vec![b'a'; 1000]) <= 2 * UNIT);
     }
@@ -174,7 +174,7 @@ mod tests {
     #[tokio::test]
     async fn trees_wait_for_memory() {
         let places = Arc::new(Workplaces::new());
-        let heavy = || received(b"{\"\":1},".repeat(18_000));
+        let heavy = || received(b"{\"\":1},".repeat(9_500));
         let (open, gate) = std::sync::mpsc::channel::<()>();
         let first = tokio::spawn({
             let places = Arc::clone(&places);
