@@ -5,7 +5,6 @@
 
 mod certificate;
 mod clients;
-mod clock;
 mod confirm;
 mod dev;
 mod memory;
@@ -25,6 +24,7 @@ use self::templates::Templates;
 use crate::config::{CertificateSettings, ClientSettings, Config, OtlpEndpoint, ServeArgs};
 use crate::health::Readiness;
 use crate::inject::{NativeSidecars, Settings};
+use crate::processor_time;
 use crate::server::{Admin, BindError, BoundServer, Limits, Listener, Server, Snapshot, Webhook};
 use crate::shutdown::{self, Hangups, Signals};
 use crate::telemetry::metrics::Metrics;
@@ -153,7 +153,7 @@ fn settings(config: &Config) -> Settings {
         native_sidecars: native_sidecars(config),
         excluded_namespaces: config.excluded_namespaces.iter().map(ToString::to_string).collect(),
         domain: config.domain.to_string(),
-        clock: Some(clock::milliseconds),
+        clock: Some(processor_time::milliseconds),
         ..Settings::default()
     }
 }
