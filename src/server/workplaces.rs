@@ -109,11 +109,10 @@ fn is_ordinary(body: &[u8]) -> bool {
 }
 
 /// The body, and how many units of memory its review takes for its tree. One that is too heavy never becomes one, but what is
-/// read of it can be long as well.
+/// read of it can take as much.
 fn weighed(body: Received) -> (Received, u32) {
     let weight = weight::of(&body.bytes);
-    let bytes = if weight > weight::MAX_BYTES { weight::MAX_BYTES / 2 } else { weight };
-    (body, u32::try_from(bytes / UNIT).unwrap_or(u32::MAX))
+    (body, u32::try_from(weight.min(weight::MAX_BYTES) / UNIT).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -141,9 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_heavy_for_a_tree_leaves_half_of_the_memory_to_another() {
+    fn what_is_too_heavy_for_a_tree_is_read_alone() {
         let units = |body: Vec<u8>| weighed(received(body)).1 as usize * UNIT;
-        assert_eq!(units(b"1,".repeat(2 * Size::SMALL)), weight::MAX_BYTES / 2);
+        assert_eq!(units(b"1,".repeat(2 * Size::SMALL)), weight::MAX_BYTES);
         let heavy = units(b"1,".repeat(100_000));
         assert!((LIGHT..=weight::MAX_BYTES).contains(&heavy), "{heavy}");
         assert!(units(vec![b'a'; 1000]) <= 2 * UNIT);
