@@ -21,6 +21,10 @@ pub mod config;
 #[cfg(feature = "runtime")]
 pub mod health;
 #[cfg(feature = "runtime")]
+pub mod processor_time;
+#[cfg(feature = "runtime")]
+pub mod regular_file;
+#[cfg(feature = "runtime")]
 pub mod server;
 #[cfg(feature = "runtime")]
 pub mod shutdown;
@@ -30,3 +34,5 @@ pub mod source;
 pub mod telemetry;
 #[cfg(feature = "runtime")]
 pub mod tls;
+#[cfg(feature = "runtime")]
+pub mod watch;

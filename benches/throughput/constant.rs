@@ -11,11 +11,12 @@ use axum::http::{HeaderValue, Response, header};
 use axum::routing::post;
 use outrigger::config::TlsVersion;
 use outrigger::health::Readiness;
-use outrigger::server::{Admin, Limits, MUTATE_PATH, Server};
+use outrigger::inject::{Injector, Settings, TemplateSet};
+use outrigger::server::{Admin, Limits, MUTATE_PATH, Server, Snapshot};
 use outrigger::shutdown;
 use outrigger::telemetry::metrics::Metrics;
 use outrigger::tls::resolver::Resolver;
-use outrigger::tls::{self, CertificateSource};
+use outrigger::tls::{self, CertificateSource, HandshakePolicy};
 
 const ANSWER: &[u8] = br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"0df28fbd-5f5f-11e8-bc74-36e6bb280816","allowed":true}}"#;
 
@@ -23,9 +24,12 @@ const ANSWER: &[u8] = br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionR
 pub fn serve(directory: &Path) {
     let source = CertificateSource::SelfSigned { directory: directory.to_owned(), hosts: vec!["localhost".to_owned()] };
     let certificate = source.load(SystemTime::now()).expect("a certificate");
-    let tls = tls::server_config(Arc::new(Resolver::new(certificate.key)), TlsVersion::V1_3).expect("TLS");
+    let policy = HandshakePolicy { oldest: TlsVersion::V1_3, http2: false, clients: None };
+    let tls = tls::server_config(Arc::new(Resolver::new(certificate.key)), &policy).expect("TLS");
     let metrics = Arc::new(Metrics::new().expect("metrics"));
-    let admin = Admin { readiness: Readiness::default(), metrics, notes: Arc::new(Vec::new) };
+    let injector = Arc::new(Injector::new(TemplateSet::default(), Settings::default()));
+    let snapshot: Snapshot = Arc::new(move || Arc::clone(&injector));
+    let admin = Admin { readiness: Readiness::default(), metrics, snapshot, notes: Arc::new(Vec::new) };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = Server { webhook: any, admin: any, limits: Limits::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");

@@ -3,107 +3,146 @@
 //! In order: configuration, log, templates, certificate, sockets. Whatever can fail at start fails before the next step, with
 //! one line that says what and where, and nothing before it; afterwards nothing is fatal.
 
+mod certificate;
+mod clients;
+mod confirm;
 mod dev;
+mod memory;
+mod notes;
 mod templates;
 
-use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
 
-use self::templates::Report;
-use crate::config::{CertificateSettings, Config, ServeArgs};
-use crate::health::{Promise, Readiness};
-use crate::inject::{Injector, NativeSidecars, Settings};
-use crate::server::{Admin, BindError, BoundServer, Limits, Listener, Server, Webhook};
-use crate::shutdown::{self, Signals};
-use crate::source::store::InjectorStore;
-use crate::telemetry::logging;
-use crate::telemetry::metrics::{Certificate, Metrics};
-use crate::tls::resolver::Resolver;
-use crate::tls::self_call::self_call;
-use crate::tls::{self, CertificateSource, ServingCertificate};
+use self::certificate::Certificate;
+use self::clients::Clients;
+use self::confirm::SelfCall;
+use self::notes::Notes;
+use self::templates::Templates;
+use crate::config::{CertificateSettings, ClientSettings, Config, OtlpEndpoint, ServeArgs};
+use crate::health::Readiness;
+use crate::inject::{NativeSidecars, Settings};
+use crate::processor_time;
+use crate::server::{Admin, BindError, BoundServer, Limits, Listener, Server, Snapshot, Webhook};
+use crate::shutdown::{self, Hangups, Signals};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::{logging, traces};
+use crate::tls::{self, CertificateSource, HandshakePolicy};
+use crate::watch;
 
 /// Runs `outrigger serve` to the end of the process.
 pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
-    // What is no text becomes one that no setting takes, instead of being passed over.
-    let environment = |variable: &str| Some(std::env::var_os(variable)?.to_string_lossy().into_owned());
     let config = Config::resolve(args, environment)?;
-    logging::init(config.log_format, config.log_level);
-    let parts = Parts::prepare(&config)?;
+    memory::settle();
+    let metrics = Arc::new(Metrics::new()?);
+    let _log = logging::init(config.log_format, config.log_level, metrics.log_lines_dropped().clone())
+        .context("cannot start the log")?;
+    let endpoint = config.otlp_endpoint.as_ref().map(OtlpEndpoint::as_str);
+    let _traces = endpoint.map(|url| traces::init(url, metrics.trace_spans_lost().clone())).transpose()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
-    let result = runtime.block_on(parts.run(&config));
+    // Before anything is loaded: from here on a SIGHUP is a request and does not end the process.
+    let hangups = runtime.block_on(async { Hangups::listen() }).context("cannot listen for signals")?;
+    let parts = Parts::prepare(&config, metrics)?;
+    let result = runtime.block_on(parts.run(&config, hangups));
     // Nobody waits for a review that is still being parsed after its time.
     runtime.shutdown_background();
     result
+}
+
+/// The configuration with which `outrigger serve` would start, as a file.
+pub fn print_config(args: &ServeArgs) -> anyhow::Result<String> {
+    Ok(Config::print(args, environment)?)
+}
+
+/// What is no text becomes one that no setting takes, instead of being passed over.
+fn environment(variable: &str) -> Option<String> {
+    Some(std::env::var_os(variable)?.to_string_lossy().into_owned())
 }
 
 /// Everything that is there before the first socket.
 struct Parts {
     readiness: Readiness,
     metrics: Arc<Metrics>,
-    store: Arc<InjectorStore>,
-    report: Report,
-    certificate: ServingCertificate,
-    resolver: Arc<Resolver>,
+    notes: Notes,
+    templates: Templates,
+    certificate: Certificate,
+    clients: Option<Clients>,
 }
 
 impl Parts {
-    fn prepare(config: &Config) -> anyhow::Result<Self> {
-        let readiness = Readiness::default();
+    fn prepare(config: &Config, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        let (readiness, notes) = (Readiness::default(), Notes::default());
         let (of_templates, of_certificate) = (readiness.promise("templates"), readiness.promise("certificate"));
-        let metrics = Arc::new(Metrics::new()?);
-        let now = SystemTime::now();
 
-        let loaded = templates::load(config)?;
-        metrics.templates_loaded(&loaded.templates, now);
-        let store = Arc::new(InjectorStore::new(Injector::new(loaded.templates, settings(config))));
+        let templates = Templates::load(config, settings(config), Arc::clone(&metrics), notes.clone())?;
         drop(of_templates);
 
-        let certificate = certificate_source(config).load(now)?;
-        observe_certificate(&metrics, &certificate);
-        let resolver = Arc::new(Resolver::new(Arc::clone(&certificate.key)));
+        let certificate = Certificate::load(certificate_source(config), Arc::clone(&metrics), notes.clone())?;
+        let clients = clients(config, notes.clone())?;
         drop(of_certificate);
 
-        Ok(Self { readiness, metrics, store, report: loaded.report, certificate, resolver })
+        Ok(Self { readiness, metrics, notes, templates, certificate, clients })
     }
 
-    async fn run(self, config: &Config) -> anyhow::Result<()> {
-        let signals = Signals::listen().context("cannot listen for signals")?;
+    async fn run(mut self, config: &Config, hangups: Hangups) -> anyhow::Result<()> {
+        let signals = Signals::listen(&hangups).context("cannot listen for signals")?;
         let server = bind(config).await?;
         let (webhook_address, admin_address) = (server.webhook_address()?, server.admin_address()?);
-        self.report.log();
+        self.templates.log();
         log_mode(native_sidecars(config));
         tracing::info!(webhook = %webhook_address, admin = %admin_address, "listening");
-        warn_of_expiry(&self.certificate);
+        if let Some(endpoint) = &config.otlp_endpoint {
+            tracing::info!(%endpoint, "sending traces");
+        }
+        self.certificate.warn_of_expiry();
 
-        let answers = self.readiness.promise("tls-self-call");
         let announcement = dev::announcement(config, webhook_address)?;
-        tokio::spawn(confirm(webhook_address, Arc::clone(&self.resolver), answers, announcement));
+        let self_call = SelfCall::new(webhook_address, self.certificate.resolver(), self.readiness.clone());
+        tokio::spawn(self_call.run(self.certificate.replaced(), announcement));
 
         let (shutdown, lifecycle) = shutdown::lifecycle();
         tokio::spawn(signals.conduct(shutdown, config.shutdown_delay));
-        let tls =
-            tls::server_config(Arc::clone(&self.resolver), config.tls_min_version).context("cannot set up TLS")?;
-        let (webhook, admin) = self.into_services();
+        let clients = self.clients.as_ref().map(Clients::check);
+        let policy = HandshakePolicy { oldest: config.tls_min_version, http2: config.http2, clients };
+        let tls = tls::server_config(self.certificate.resolver(), &policy).context("cannot set up TLS")?;
+        let (webhook, admin) = self.services();
+        self.watch(hangups)?;
         server.run(tls, webhook, admin, lifecycle).await;
         tracing::info!("ended");
         Ok(())
     }
 
-    fn into_services(self) -> (Webhook, Admin) {
-        let (store, notes) = (self.store, self.report.notes());
+    /// From here on what changes is taken over: by itself, and at once when somebody asks.
+    fn watch(self, hangups: Hangups) -> anyhow::Result<()> {
+        let mut triggers = vec![
+            watch::spawn("templates", self.templates).context("cannot start a thread")?,
+            watch::spawn("certificate", self.certificate).context("cannot start a thread")?,
+        ];
+        if let Some(clients) = self.clients {
+            triggers.push(watch::spawn("clients", clients).context("cannot start a thread")?);
+        }
+        tokio::spawn(hangups.conduct(move || triggers.iter().for_each(watch::Trigger::pull)));
+        Ok(())
+    }
+
+    fn services(&self) -> (Webhook, Admin) {
+        let (store, notes) = (self.templates.store(), self.notes.clone());
+        let snapshot: Snapshot = Arc::new(move || store.current());
         let webhook = Webhook {
-            snapshot: Arc::new(move || store.current()),
+            snapshot: Arc::clone(&snapshot),
             // Without a cluster nothing is known of any namespace.
             namespaces: Arc::new(|_| None),
             metrics: Arc::clone(&self.metrics),
         };
-        let admin = Admin { readiness: self.readiness, metrics: self.metrics, notes: Arc::new(move || notes.clone()) };
+        let admin = Admin {
+            readiness: self.readiness.clone(),
+            metrics: Arc::clone(&self.metrics),
+            snapshot,
+            notes: Arc::new(move || notes.all()),
+        };
         (webhook, admin)
     }
 }
@@ -114,7 +153,7 @@ fn settings(config: &Config) -> Settings {
         native_sidecars: native_sidecars(config),
         excluded_namespaces: config.excluded_namespaces.iter().map(ToString::to_string).collect(),
         domain: config.domain.to_string(),
-        clock: Some(monotonic_milliseconds),
+        clock: Some(processor_time::milliseconds),
         ..Settings::default()
     }
 }
@@ -135,15 +174,6 @@ fn log_mode(native_sidecars: NativeSidecars) {
     );
 }
 
-/// The core has no clock of its own.
-fn monotonic_milliseconds() -> u64 {
-    use std::sync::OnceLock;
-    use std::time::Instant;
-    static START: OnceLock<Instant> = OnceLock::new();
-    let since = START.get_or_init(Instant::now).elapsed();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 fn certificate_source(config: &Config) -> CertificateSource {
     match &config.certificate {
         CertificateSettings::Files { certificate, key } => {
@@ -155,22 +185,20 @@ fn certificate_source(config: &Config) -> CertificateSource {
     }
 }
 
-fn observe_certificate(metrics: &Metrics, certificate: &ServingCertificate) {
-    metrics.certificate_expires(Certificate::Serving, certificate.expires);
-    if let Some(expires) = certificate.ca_expires {
-        metrics.certificate_expires(Certificate::Ca, expires);
-    }
-}
-
-/// API servers refuse it, but it is the operator's, so it is served.
-fn warn_of_expiry(certificate: &ServingCertificate) {
-    if certificate.expires <= SystemTime::now() {
-        tracing::error!("the certificate has expired; API servers will refuse it");
-    }
+fn clients(config: &Config, notes: Notes) -> anyhow::Result<Option<Clients>> {
+    let ClientSettings::Certified { authorities, names } = &config.clients else { return Ok(None) };
+    let names = names.iter().map(|name| name.clone().into_string()).collect();
+    Ok(Some(Clients::load(authorities, names, notes)?))
 }
 
 async fn bind(config: &Config) -> anyhow::Result<BoundServer> {
-    let server = Server { webhook: config.listen, admin: config.admin_listen, limits: Limits::default() };
+    let limits = Limits {
+        connections: config.max_connections.get(),
+        in_flight_bytes: config.in_flight_bytes.bytes(),
+        in_flight_large_bytes: config.in_flight_large_bytes.bytes(),
+        ..Limits::default()
+    };
+    let server = Server { webhook: config.listen, admin: config.admin_listen, limits };
     server.bind().await.map_err(|error: BindError| {
         let setting = match error.listener {
             Listener::Webhook => crate::config::settings::LISTEN,
@@ -178,26 +206,6 @@ async fn bind(config: &Config) -> anyhow::Result<BoundServer> {
         };
         anyhow!("{error}; choose another address with --{}", setting.flag)
     })
-}
-
-/// Calls ourselves until we answer, then keeps the promise of it and tells the user.
-async fn confirm(address: SocketAddr, resolver: Arc<Resolver>, answers: Promise, announcement: Option<String>) {
-    while let Err(error) = call_once(address, &resolver).await {
-        tracing::warn!(%error, "the webhook does not answer to itself yet");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    drop(answers);
-    tracing::info!("ready");
-    if let Some(text) = announcement {
-        // On a thread of its own: standard output may be a pipe that nobody reads.
-        std::thread::spawn(move || dev::print(&text));
-    }
-}
-
-async fn call_once(address: SocketAddr, resolver: &Resolver) -> io::Result<()> {
-    let leaf = resolver.leaf().ok_or_else(|| io::Error::other("there is no certificate"))?;
-    let limit = Duration::from_secs(5);
-    tokio::time::timeout(limit, self_call(address, leaf)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// A path as a shell takes it.

@@ -5,9 +5,13 @@
 //! Invariant: flag beats environment beats file beats default, for each setting by itself.
 
 mod args;
+mod bytes;
+mod domain;
 pub mod duration;
 mod file;
 mod layers;
+mod otlp;
+mod print;
 mod problem;
 mod reader;
 pub mod settings;
@@ -18,8 +22,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use args::{CONFIG_VARIABLE, ServeArgs};
+pub use bytes::ByteSize;
+pub use domain::Domain;
+pub use otlp::OtlpEndpoint;
 pub use problem::{Problem, Problems, Source};
-pub use values::{ClusterMode, DnsName, Host, LogFormat, LogLevel, NativeSidecarsMode, TlsVersion};
+pub use values::{
+    ClientName, ClusterMode, ConnectionLimit, DnsName, Host, LogFormat, LogLevel, NativeSidecarsMode, TlsVersion,
+};
 
 use layers::Layers;
 use reader::Reader;
@@ -31,16 +40,34 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     pub certificate: CertificateSettings,
     pub tls_min_version: TlsVersion,
+    pub clients: ClientSettings,
+    pub http2: bool,
+    pub max_connections: ConnectionLimit,
     /// Directories of templates; none means the built-in ones.
     pub templates: Vec<PathBuf>,
     /// Whether a broken template keeps the server from starting.
     pub strict: bool,
-    pub domain: DnsName,
+    pub domain: Domain,
     pub native_sidecars: NativeSidecarsMode,
     pub excluded_namespaces: Vec<DnsName>,
+    /// For requests of up to 1 MiB together.
+    pub in_flight_bytes: ByteSize,
+    /// For larger ones together.
+    pub in_flight_large_bytes: ByteSize,
     pub shutdown_delay: Duration,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
+    /// Where traces are sent; none are made without it.
+    pub otlp_endpoint: Option<OtlpEndpoint>,
+}
+
+/// Who may call the webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientSettings {
+    /// Whoever reaches it.
+    Anybody,
+    /// Clients with a certificate of these authorities, and with one of these names where there are any.
+    Certified { authorities: PathBuf, names: Vec<ClientName> },
 }
 
 /// Where the webhook's certificate comes from.
@@ -55,14 +82,23 @@ pub enum CertificateSettings {
 impl Config {
     /// Puts the layers together. `environment` gives the value of a variable.
     pub fn resolve(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
-        let in_cluster = environment("KUBERNETES_SERVICE_HOST").is_some();
-        let (layers, problems) = Layers::gather(args, environment);
-        let mut reader = Reader::new(layers, problems);
-        let config = read(&mut reader, in_cluster);
-        match (config, reader.into_problems()) {
-            (Some(config), problems) if problems.is_empty() => Ok(config),
-            (_, problems) => Err(Problems(problems)),
-        }
+        resolve(args, environment).map(|(config, _)| config)
+    }
+
+    /// The configuration that the layers result in, as a file, with where each value was written.
+    pub fn print(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<String, Problems> {
+        resolve(args, environment).map(|(_, layers)| print::print(&layers))
+    }
+}
+
+fn resolve(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<(Config, Layers), Problems> {
+    let in_cluster = environment("KUBERNETES_SERVICE_HOST").is_some();
+    let (layers, problems) = Layers::gather(args, environment);
+    let mut reader = Reader::new(layers, problems);
+    let config = read(&mut reader, in_cluster);
+    match (config, reader.into_parts()) {
+        (Some(config), (layers, problems)) if problems.is_empty() => Ok((config, layers)),
+        (_, (_, problems)) => Err(Problems(problems)),
     }
 }
 
@@ -74,27 +110,39 @@ fn read(reader: &mut Reader, in_cluster: bool) -> Option<Config> {
     let admin_listen = reader.get(&settings::ADMIN_LISTEN);
     let certificate = certificate(reader, dev == Some(true));
     let tls_min_version = reader.get(&settings::TLS_MIN_VERSION);
+    let clients = clients(reader);
+    let http2 = reader.get(&settings::HTTP2);
+    let max_connections = reader.get(&settings::MAX_CONNECTIONS);
     let templates = templates(reader, dev == Some(true));
     let domain = reader.get(&settings::DOMAIN);
     let native_sidecars = reader.get(&settings::NATIVE_SIDECARS);
     let excluded_namespaces = reader.list(&settings::EXCLUDE_NAMESPACES);
+    let in_flight_bytes = at_least(reader, &settings::IN_FLIGHT_BYTES, LEAST_IN_FLIGHT);
+    let in_flight_large_bytes = at_least(reader, &settings::IN_FLIGHT_LARGE_BYTES, LEAST_IN_FLIGHT_LARGE);
     let shutdown_delay = shutdown_delay(reader, dev == Some(true));
     let log_format = log_format(reader, in_cluster);
     let log_level = reader.get(&settings::LOG_LEVEL);
+    let otlp_endpoint = otlp_endpoint(reader);
     refuse_cluster(reader);
     Some(Config {
         listen: listen?,
         admin_listen: admin_listen?,
         certificate: certificate?,
         tls_min_version: tls_min_version?,
+        clients,
+        http2: http2?,
+        max_connections: max_connections?,
         templates,
         strict: strict? || dev?,
         domain: domain?,
         native_sidecars: native_sidecars?,
         excluded_namespaces,
+        in_flight_bytes: in_flight_bytes?,
+        in_flight_large_bytes: in_flight_large_bytes?,
         shutdown_delay: shutdown_delay?,
         log_format: log_format?,
         log_level: log_level?,
+        otlp_endpoint,
     })
 }
 
@@ -112,19 +160,32 @@ fn certificate(reader: &mut Reader, dev: bool) -> Option<CertificateSettings> {
         }
         (false, Some(certificate), Some(key)) => Some(CertificateSettings::Files { certificate, key }),
         (false, Some(_), None) => {
-            reader.refuse(&settings::TLS_CERT, "a certificate needs its key: give --tls-key as well");
+            reader.miss(&settings::TLS_CERT, "a certificate needs its key: give --tls-key as well");
             None
         }
         (false, None, Some(_)) => {
-            reader.refuse(&settings::TLS_KEY, "a key needs its certificate: give --tls-cert as well");
+            reader.miss(&settings::TLS_KEY, "a key needs its certificate: give --tls-cert as well");
             None
         }
         (false, None, None) => {
-            reader.refuse(
-                &settings::TLS_CERT,
-                "no certificate: give --tls-cert and --tls-key, or --dev to have one made",
-            );
+            reader
+                .miss(&settings::TLS_CERT, "no certificate: give --tls-cert and --tls-key, or --dev to have one made");
             None
+        }
+    }
+}
+
+fn clients(reader: &mut Reader) -> ClientSettings {
+    let authorities = reader.get(&settings::CLIENT_CA);
+    let names: Vec<ClientName> = reader.list(&settings::CLIENT_NAME);
+    match authorities {
+        Some(authorities) => ClientSettings::Certified { authorities, names },
+        None => {
+            if !names.is_empty() {
+                reader
+                    .refuse(&settings::CLIENT_NAME, "names say nothing without an authority: give --client-ca as well");
+            }
+            ClientSettings::Anybody
         }
     }
 }
@@ -132,12 +193,25 @@ fn certificate(reader: &mut Reader, dev: bool) -> Option<CertificateSettings> {
 fn templates(reader: &mut Reader, dev: bool) -> Vec<PathBuf> {
     let directories = reader.list(&settings::TEMPLATES);
     if directories.is_empty() && !dev {
-        reader.refuse(
+        reader.miss(
             &settings::TEMPLATES,
             "no templates: name a directory with --templates, or use --dev, which serves the built-in ones",
         );
     }
     directories
+}
+
+/// With less there would be requests for which there is never any room.
+const LEAST_IN_FLIGHT: ByteSize = ByteSize::mebibytes(2);
+const LEAST_IN_FLIGHT_LARGE: ByteSize = ByteSize::mebibytes(10);
+
+fn at_least(reader: &mut Reader, setting: &settings::Setting, least: ByteSize) -> Option<ByteSize> {
+    let size: ByteSize = reader.get(setting)?;
+    if size < least {
+        reader.refuse(setting, format!("{:?}: expected at least {:?}", size.to_string(), least.to_string()));
+        return None;
+    }
+    Some(size)
 }
 
 /// Somebody who presses Ctrl-C on a desk does not want to wait.
@@ -152,6 +226,14 @@ fn shutdown_delay(reader: &mut Reader, dev: bool) -> Option<Duration> {
 fn log_format(reader: &mut Reader, in_cluster: bool) -> Option<LogFormat> {
     let chosen: values::LogFormatChoice = reader.get(&settings::LOG_FORMAT)?;
     Some(chosen.resolve(in_cluster))
+}
+
+fn otlp_endpoint(reader: &mut Reader) -> Option<OtlpEndpoint> {
+    let endpoint = reader.get(&settings::OTLP_ENDPOINT);
+    if endpoint.is_some() && !cfg!(feature = "otel") {
+        reader.refuse(&settings::OTLP_ENDPOINT, "this build cannot send traces: it lacks the feature otel");
+    }
+    endpoint
 }
 
 fn refuse_cluster(reader: &mut Reader) {

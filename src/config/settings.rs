@@ -58,13 +58,21 @@ settings! {
     LISTEN: One, "listen", "listen", "OUTRIGGER_LISTEN", "ADDRESS:PORT", "127.0.0.1:9443",
         "Where the webhook listens (HTTPS)";
     ADMIN_LISTEN: One, "adminListen", "admin-listen", "OUTRIGGER_ADMIN_LISTEN", "ADDRESS:PORT", "127.0.0.1:8080",
-        "Where /livez, /readyz and /metrics are served (HTTP)";
+        "Where /livez, /readyz, /metrics, /version and /templates are served (HTTP)";
     TLS_CERT: One, "tlsCert", "tls-cert", "OUTRIGGER_TLS_CERT", "FILE", "",
         "Certificate chain of the webhook in PEM, the leaf first";
     TLS_KEY: One, "tlsKey", "tls-key", "OUTRIGGER_TLS_KEY", "FILE", "",
         "Private key of the certificate in PEM";
     TLS_MIN_VERSION: One, "tlsMinVersion", "tls-min-version", "OUTRIGGER_TLS_MIN_VERSION", "VERSION", "1.3",
         "Oldest TLS version that clients may speak: 1.2 or 1.3";
+    CLIENT_CA: One, "clientCa", "client-ca", "OUTRIGGER_CLIENT_CA", "FILE", "",
+        "Certificate authorities in PEM: only clients with a certificate of theirs may call the webhook";
+    CLIENT_NAME: Many, "clientName", "client-name", "OUTRIGGER_CLIENT_NAME", "NAME", "",
+        "Names of clients that may call the webhook: the common name of their certificate, or one of its DNS names or URIs. Needs --client-ca; none means all its clients";
+    HTTP2: Switch, "http2", "http2", "OUTRIGGER_HTTP2", "BOOL", "false",
+        "Speak HTTP/2 as well, to clients that offer it";
+    MAX_CONNECTIONS: One, "maxConnections", "max-connections", "OUTRIGGER_MAX_CONNECTIONS", "NUMBER", "4096",
+        "Connections of the webhook at a time; beyond them the one that has been silent longest makes room";
     CLUSTER: One, "cluster", "cluster", "OUTRIGGER_CLUSTER", "MODE", "auto",
         "Whether to read from a cluster: auto, on or off. This version works without one only";
     DOMAIN: One, "domain", "domain", "OUTRIGGER_DOMAIN", "DOMAIN", "outrigger.dev",
@@ -73,12 +81,18 @@ settings! {
         "Whether the cluster has native sidecars (Kubernetes 1.32 and newer): auto, always or never. Without a cluster, auto is always";
     EXCLUDE_NAMESPACES: Many, "excludeNamespaces", "exclude-namespaces", "OUTRIGGER_EXCLUDE_NAMESPACES", "NAME", "kube-system,kube-node-lease,kube-public",
         "Namespaces in which nothing is ever injected";
+    IN_FLIGHT_BYTES: One, "inFlightBytes", "in-flight-bytes", "OUTRIGGER_IN_FLIGHT_BYTES", "BYTES", "16Mi",
+        "Memory for requests of up to 1 MiB that are being received or answered; what comes beyond is asked to come again (503)";
+    IN_FLIGHT_LARGE_BYTES: One, "inFlightLargeBytes", "in-flight-large-bytes", "OUTRIGGER_IN_FLIGHT_LARGE_BYTES", "BYTES", "48Mi",
+        "The same for requests of more than 1 MiB, which never take from the others";
     SHUTDOWN_DELAY: One, "shutdownDelay", "shutdown-delay", "OUTRIGGER_SHUTDOWN_DELAY", "DURATION", "10s",
         "How long to go on serving after SIGTERM, until every API server has heard of it; 0s under --dev unless set";
     LOG_FORMAT: One, "logFormat", "log-format", "OUTRIGGER_LOG_FORMAT", "FORMAT", "auto",
         "Form of the log on standard error: json, text, or auto: json in a cluster, text elsewhere";
     LOG_LEVEL: One, "logLevel", "log-level", "OUTRIGGER_LOG_LEVEL", "LEVEL", "info",
         "What is logged: error, warn, info, debug or trace";
+    OTLP_ENDPOINT: One, "otlpEndpoint", "otlp-endpoint", "OUTRIGGER_OTLP_ENDPOINT", "URL", "",
+        "Collector of OpenTelemetry traces (OTLP over HTTP), such as http://collector:4318; without it no traces are made";
 }
 
 #[cfg(test)]

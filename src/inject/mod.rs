@@ -18,6 +18,7 @@ pub mod reason;
 pub mod schema;
 pub mod status;
 pub mod template;
+pub mod weight;
 
 mod decide;
 mod find;
@@ -25,6 +26,7 @@ mod notes;
 mod pipeline;
 mod prepare;
 mod reach;
+mod redacted;
 mod shape;
 mod uninject;
 mod validate;
@@ -35,6 +37,7 @@ use std::collections::BTreeMap;
 pub use error::{Blame, ErrorCode, InjectError, Problem};
 pub use find::find;
 pub use reason::SkipReason;
+pub use redacted::redacted;
 pub use template::{LoadProblem, Loaded, ParsedSource, SourceText, TemplateSet, TemplateState, TemplateStatus};
 pub use uninject::uninject;
 
@@ -56,7 +59,7 @@ pub struct Settings {
     pub excluded_namespaces: Vec<String>,
     /// Domain of all annotations and labels, by default `outrigger.dev`.
     pub domain: String,
-    /// Milliseconds of a monotonic clock. The core has no clock of its own; without one only the step budget bounds an expression.
+    /// Milliseconds that the calling thread has worked, or those of any monotonic clock. The core has no clock of its own; without one only the step budget bounds an expression.
     pub clock: Option<fn() -> u64>,
 }
 

@@ -1,13 +1,26 @@
 //! Integration tests: one binary, so that it links once.
 
+mod admin;
 mod architecture;
+mod canary;
 mod certificates;
 mod cli;
+mod client_auth;
 mod config_file;
+mod connections;
 mod docs;
 mod golden;
+mod http2;
+mod limits;
 mod load;
+mod logs;
+mod metrics;
+mod overload;
 mod properties;
+mod protocol;
+mod reload;
+mod restart;
 mod shutdown;
 mod support;
+mod traces;
 mod webhook;

@@ -2,16 +2,19 @@
 //!
 //! Everything here is bounded in time: a server that does not answer fails the test instead of hanging it.
 
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test uses its part")]
 
 pub mod client;
+pub mod collector;
 pub mod process;
 pub mod server;
+pub mod serving;
 pub mod strict_patch;
 
 pub use client::{Client, Response};
 pub use process::Process;
 pub use server::{ServerBuilder, TestServer};
+pub use serving::Serving;
 
 use std::time::{Duration, Instant};
 

@@ -1,12 +1,14 @@
 //! The real binary as a child process, which never outlives its test.
 
 use std::io::Read;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use super::eventually;
+use super::{eventually, pause};
 
 /// A running `outrigger`, and what it has said so far.
 pub struct Process {
@@ -21,25 +23,36 @@ struct Output {
 }
 
 impl Process {
-    /// Starts the program in `directory`, with an environment that says nothing about Outrigger.
+    /// Starts the program in `directory`, with an environment that says nothing about Outrigger or OpenTelemetry.
     pub fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let mut child = command(directory, arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+        Self::spawn(&mut command(directory, arguments))
+    }
+
+    /// Starts a line of shell that ends in the program, with an environment that says nothing about Outrigger.
+    pub fn start_shell(directory: &Path, script: &str) -> Self {
+        Self::spawn(
+            without_settings(Command::new("sh")).args(["-c", script]).current_dir(directory).stdin(Stdio::null()),
+        )
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let (stdout, stderr) = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
         Self { child, stdout: Output::of(stdout), stderr: Output::of(stderr) }
     }
 
-    /// Starts the program with a standard error that takes nothing: whoever read the log is gone.
-    pub fn start_without_log(directory: &Path, arguments: &[&str]) -> Self {
+    /// Starts the program with a standard error that is a pipe, to be read by the test or by nobody.
+    pub fn start_with_pipe(directory: &Path, arguments: &[&str]) -> (Self, std::io::PipeReader) {
         let (reader, log) = std::io::pipe().expect("a pipe");
-        drop(reader);
         let mut child =
             command(directory, arguments).stdout(Stdio::piped()).stderr(log).spawn().expect("the binary starts");
         let stdout = child.stdout.take().expect("a pipe");
-        Self { child, stdout: Output::of(stdout), stderr: Output::of(std::io::empty()) }
+        (Self { child, stdout: Output::of(stdout), stderr: Output::of(std::io::empty()) }, reader)
+    }
+
+    /// Starts the program with a standard error that takes nothing: whoever read the log is gone.
+    pub fn start_without_log(directory: &Path, arguments: &[&str]) -> Self {
+        Self::start_with_pipe(directory, arguments).0
     }
 
     /// Runs the program to its end: exit code, standard output, standard error.
@@ -53,9 +66,36 @@ impl Process {
         self.child.id()
     }
 
+    /// A size of `/proc/PID/status`, such as `VmHWM`, in bytes.
+    pub fn memory(&self, field: &str) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<usize>().ok());
+        kibibytes.unwrap_or_else(|| panic!("no {field} in {status}")) * 1024
+    }
+
+    /// How many files and sockets are open.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).expect("the process runs").count()
+    }
+
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status();
         assert!(status.expect("kill(1) runs").success());
+    }
+
+    /// The address that the log gives for a listener, `webhook` or `admin`.
+    pub fn address(&self, listener: &str) -> SocketAddr {
+        let log = self.stderr();
+        let found = log.split(&format!("{listener}=")).nth(1).and_then(|rest| rest.split_whitespace().next());
+        found.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address of {listener} in {log}"))
+    }
+
+    /// Memory that it has in use, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("Linux tells of processes");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("a size")
     }
 
     /// Waits for the end, within bounds.
@@ -81,12 +121,16 @@ impl Process {
 
     /// What standard error has had so far; all of it after [`Self::wait`].
     pub fn stderr(&self) -> String {
+        if self.stderr.reader.is_some() {
+            // The log is written a few milliseconds after what it tells of.
+            pause(Duration::from_millis(50));
+        }
         self.stderr.text()
     }
 
     /// Waits until standard error has this text.
     pub fn wait_for_log(&self, text: &str) {
-        eventually(&format!("the log line {text:?}"), || self.stderr().contains(text));
+        eventually(&format!("the log line {text:?}"), || self.stderr.text().contains(text));
     }
 }
 
@@ -99,10 +143,17 @@ impl Drop for Process {
 }
 
 fn command(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_outrigger"));
-    command.args(arguments).current_dir(directory).stdin(Stdio::null()).env_remove("KUBERNETES_SERVICE_HOST");
+    // Another build can be tested instead, to measure it.
+    let binary = std::env::var_os("OUTRIGGER_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_outrigger").into());
+    let mut command = without_settings(Command::new(binary));
+    command.args(arguments).current_dir(directory).stdin(Stdio::null());
+    command
+}
+
+fn without_settings(mut command: Command) -> Command {
+    command.env_remove("KUBERNETES_SERVICE_HOST");
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("OUTRIGGER_") {
+        if ["OUTRIGGER_", "OTEL_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
             command.env_remove(name);
         }
     }
