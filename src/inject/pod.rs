@@ -181,6 +181,8 @@ impl PodDocument {
     /// Parses what is in reach of these templates. `None` when that may not be all that they look at, and for whatever is no
     /// ordinary pod: then the whole is needed.
     pub(super) fn parse_part(object: &str, reaches: &[&Reach]) -> Option<Self> {
+        // A pod that is refused as a whole is refused, however little of it is wanted.
+        weight::check(object).ok()?;
         let pod = Self { tree: part::parse(object, reaches)? };
         shape::check(&pod.tree).ok()?;
         reaches.iter().all(|reach| reach.suffices(&pod)).then_some(pod)

@@ -164,6 +164,8 @@ fn null_and_absent_lists_are_empty() {
 
 #[test]
 fn what_is_no_json_object_is_refused() {
+    let heavy = json!({"spec": {"containers": [{"name": "web"}], "x": vec![json!({}); 400_000]}}).to_string();
+    assert!(PodDocument::parse(&heavy).is_err() && PodDocument::parse_part(&heavy, &[&reach()]).is_none());
     for text in ["", "null", "[]", "5", "\"pod\"", "{", "{} {}", r#"{"spec":{"containers":[{"name":"a"}]}} x"#] {
         assert!(PodDocument::parse(text).is_err(), "{text}");
     }
@@ -261,6 +263,8 @@ fn a_pod_that_is_out_of_shape_has_no_part() {
         assert!(PodDocument::parse(&text).is_err(), "{text}");
         assert!(PodDocument::parse_part(&text, &[&reach()]).is_none(), "{text}");
     }
+    let heavy = json!({"spec": {"containers": [{"name": "web"}], "x": vec![json!({}); 400_000]}}).to_string();
+    assert!(PodDocument::parse(&heavy).is_err() && PodDocument::parse_part(&heavy, &[&reach()]).is_none());
     for text in ["", "null", "[]", "{}", r#"{"spec":{"containers":[{"name":"web"}]}} x"#] {
         assert!(PodDocument::parse_part(text, &[&reach()]).is_none(), "{text}");
     }
