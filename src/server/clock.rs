@@ -17,6 +17,9 @@ use super::in_flight::{Entered, InFlight};
 /// A head that takes longer counts as silence: it comes in one piece from whoever means it.
 const SLOW_HEAD: Duration = Duration::from_secs(1);
 
+/// What the peer may take for each MiB of a body beside [`SLOW_HEAD`], before it counts as silent.
+const SLOW_MEBIBYTE: Duration = Duration::from_secs(1);
+
 /// What HTTP/2 begins with: `PRI * HTTP/2.0`, two empty lines and `SM` between them.
 const PREFACE_BYTES: usize = 24;
 
@@ -41,8 +44,8 @@ enum State {
     Waiting { since: Instant, wait: Wait },
     /// HTTP/1.1: receiving the head of a request.
     Head { since: Instant, entered: Entered },
-    /// HTTP/1.1: receiving a body, or working: limited elsewhere.
-    Busy { entered: Entered },
+    /// HTTP/1.1: receiving a body, of which so many bytes have come, or working: limited elsewhere.
+    Busy { since: Instant, body: Progress, entered: Entered },
     /// HTTP/1.1: the answer is known and being written, which the peer holds up when it does not read.
     Answered { begun: Instant, progress: Instant, then: Then, entered: Entered },
     /// HTTP/2: requests side by side, each with its limit; after the last one, what is still to be written.
@@ -51,6 +54,13 @@ enum State {
     Lingering { since: Instant, entered: Entered },
     /// It is over: another connection got its place, or it has ended.
     Dismissed { since: Instant },
+}
+
+/// How much of a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Bytes(usize),
+    Whole,
 }
 
 /// What comes after an answer.
@@ -126,6 +136,14 @@ impl Clock {
                     }
                 }
             }
+            // Who means it sends a head in one piece, so that the first one is free.
+            State::Head { since, entered } => {
+                if !entered.head_grows(count) {
+                    shared.state = State::Dismissed { since: *since };
+                    return false;
+                }
+            }
+            State::Busy { body: Progress::Bytes(bytes), .. } => *bytes = bytes.saturating_add(count),
             State::Dismissed { .. } => return false,
             _ => {}
         }
@@ -134,20 +152,29 @@ impl Clock {
 
     /// HTTP/1.1: the head of a request is complete.
     pub fn busy(&self) {
+        let (since, body) = (Instant::now(), Progress::Bytes(0));
         self.change(|state, in_flight| match state {
-            State::Head { entered, .. } | State::Busy { entered } | State::Answered { entered, .. } => {
-                State::Busy { entered }
+            State::Head { mut entered, .. } | State::Busy { mut entered, .. } | State::Answered { mut entered, .. } => {
+                entered.head_ends();
+                State::Busy { since, body, entered }
             }
             // The head came in together with the request before it.
-            _ => State::Busy { entered: in_flight.enter() },
+            _ => State::Busy { since, body, entered: in_flight.enter() },
         });
+    }
+
+    /// HTTP/1.1: all of a request has come; from here on it is we who take the time.
+    pub fn whole(&self) {
+        if let State::Busy { body, .. } = &mut self.lock().state {
+            *body = Progress::Whole;
+        }
     }
 
     /// HTTP/1.1: the answer is known.
     pub fn answered(&self, then: Then) {
         let now = Instant::now();
         self.change(|state, _| match state {
-            State::Busy { entered } => State::Answered { begun: now, progress: now, then, entered },
+            State::Busy { entered, .. } => State::Answered { begun: now, progress: now, then, entered },
             other => other,
         });
     }
@@ -235,7 +262,7 @@ fn patience(wait: Wait, limits: &Limits) -> Duration {
 
 /// For the table of connections: which are silent, and the end of those.
 impl Clock {
-    /// Since when the peer has been silent; `None` while a request is in flight.
+    /// Since when the peer has been silent, or slow with a request; `None` while one is being answered.
     pub fn silent_since(&self) -> Option<Instant> {
         silence(&self.lock().state)
     }
@@ -255,6 +282,10 @@ fn silence(state: &State) -> Option<Instant> {
     match state {
         State::Waiting { since, .. } | State::Lingering { since, .. } => Some(*since),
         State::Head { since, .. } => (since.elapsed() >= SLOW_HEAD).then_some(*since),
+        State::Busy { since, body: Progress::Bytes(bytes), .. } => {
+            let patience = SLOW_HEAD + SLOW_MEBIBYTE.mul_f64(*bytes as f64 / (1024.0 * 1024.0));
+            (since.elapsed() >= patience).then_some(*since)
+        }
         _ => None,
     }
 }

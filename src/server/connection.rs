@@ -29,7 +29,7 @@ use super::clocked::Clocked;
 use super::drive::{End, drive};
 use super::in_flight::InFlight;
 use super::linger::linger;
-use super::{Limits, Listener, http2};
+use super::{Limits, Listener, http2, watched};
 use crate::shutdown::{Lifecycle, Phase};
 use crate::telemetry::metrics::{ConnectionEnd, Held, Metrics};
 use crate::telemetry::seldom::Seldom;
@@ -197,7 +197,8 @@ fn answer(
 ) -> impl Future<Output = Result<Response<Body>, Infallible>> {
     clock.busy();
     async move {
-        let mut response = router.oneshot(request.map(Body::new)).await?;
+        let request = request.map(|body| watched::body(body, &clock));
+        let mut response = router.oneshot(request).await?;
         if lifecycle.phase() > Phase::Serving {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

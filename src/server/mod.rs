@@ -18,6 +18,7 @@ mod in_flight;
 mod linger;
 mod partial;
 mod table;
+mod watched;
 mod webhook;
 mod workplaces;
 

@@ -131,10 +131,12 @@ mod tests {
         let (mut table, clocks) = table(4, 4).await;
         assert!(table.is_full());
         clocks[0].busy();
+        clocks[0].whole();
         assert!(table.make_room() && !table.is_full());
         assert!(table.make_room());
         // Remembered as silent, and not so any more.
         clocks[3].busy();
+        clocks[3].whole();
         assert!(!table.make_room());
         assert_eq!(gone(&clocks), [1, 2]);
         assert_eq!(table.open.len(), 2);

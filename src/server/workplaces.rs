@@ -2,8 +2,8 @@
 //!
 //! Nearly all take less than handing them over would. What takes long must not hold up those, so it is handed over: bodies over
 //! the ordinary, those that would become large trees, and, for a while, all, when one has taken long for another reason.
-//! Invariants: few bodies over the ordinary are worked at at a time; trees that are made apart fit into two budgets, so that
-//! ordinary ones never wait for others.
+//! Invariants: few bodies over the ordinary are worked at at a time; trees that are made apart fit into budgets by their
+//! size, so that lighter ones never wait for heavier ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,9 @@ pub const AT_A_TIME: usize = 2;
 const SURELY_LIGHT: usize = 8 * 1024;
 /// Trees of this size are made where they are read.
 const LIGHT: usize = 1024 * 1024;
-/// Memory for trees of ordinary bodies that are made apart: for hundreds of usual ones at a time.
+/// Nearly all reviews become trees of less than this.
+const USUAL: usize = 128 * 1024;
+/// Memory for trees of ordinary bodies that are made apart: for hundreds of usual ones at a time, and once more for heavier ones.
 const ORDINARY_TREES: usize = 16 * 1024 * 1024;
 /// The unit in which memory for trees is handed out.
 const UNIT: usize = 1024;
@@ -38,6 +40,7 @@ pub struct Workplaces {
     large: Arc<Semaphore>,
     /// Memory for the trees of medium and large ones together: a body can become many times its own length.
     trees: Arc<Semaphore>,
+    usual_trees: Arc<Semaphore>,
     ordinary_trees: Arc<Semaphore>,
     start: Instant,
     /// Until when all are handed over, in milliseconds from the start.
@@ -50,6 +53,7 @@ impl Workplaces {
             medium: Arc::new(Semaphore::new(AT_A_TIME)),
             large: Arc::new(Semaphore::new(AT_A_TIME)),
             trees: Arc::new(Semaphore::new(weight::MAX_BYTES / UNIT)),
+            usual_trees: Arc::new(Semaphore::new(ORDINARY_TREES / UNIT)),
             ordinary_trees: Arc::new(Semaphore::new(ORDINARY_TREES / UNIT)),
             start: Instant::now(),
             watchful_until: AtomicU64::new(0),
@@ -67,9 +71,14 @@ impl Workplaces {
         if is_ordinary && !self.is_watchful() {
             return Ok(self.timed(|| work(&body.bytes)));
         }
-        let (place, trees, (body, units)) = match is_ordinary {
-            true => (None, &self.ordinary_trees, weighed(body)),
-            false => (self.place(&body).await, &self.trees, spawn_blocking(move || weighed(body)).await?),
+        let (place, (body, units)) = match is_ordinary {
+            true => (None, weighed(body)),
+            false => (self.place(&body).await, spawn_blocking(move || weighed(body)).await?),
+        };
+        let trees = match is_ordinary {
+            true if units as usize <= USUAL / UNIT => &self.usual_trees,
+            true => &self.ordinary_trees,
+            false => &self.trees,
         };
         // The semaphores are never closed.
         let tree = Arc::clone(trees).acquire_many_owned(units).await.ok();
@@ -159,12 +168,14 @@ mod tests {
             while processor_time::milliseconds() <= start + LONG_MILLISECONDS {}
         };
         assert!(places.work(received("a"), long).await.is_ok());
-        let trees = Arc::clone(&places.trees).acquire_many_owned((weight::MAX_BYTES / UNIT) as u32).await;
+        let all = |trees: &Arc<Semaphore>, bytes: usize| Arc::clone(trees).acquire_many_owned((bytes / UNIT) as u32);
+        let large = all(&places.trees, weight::MAX_BYTES).await;
+        let heavier = all(&places.ordinary_trees, ORDINARY_TREES).await;
         assert!(
             places.work(received("a"), thread).await.is_ok_and(|thread| thread != here),
-            "and waits for no large tree"
+            "and waits for no heavier tree"
         );
-        drop(trees);
+        drop((large, heavier));
         places.watchful_until.store(1, Ordering::Relaxed);
         assert_eq!(places.work(received("a"), thread).await.ok(), Some(here));
     }

@@ -75,6 +75,25 @@ fn a_missing_container_is_said_without_a_list_of_all() {
     assert_readable(&error);
 }
 
+/// Each of the two is small; what they would become together is not, and is never made.
+#[test]
+fn many_containers_of_a_template_with_much_for_each_are_refused() {
+    let variables: Vec<Value> = numbered("V", 40).iter().map(|name| json!({"name": name, "value": "x"})).collect();
+    let injector = injector(&[template("agent", json!({"app": {"env": variables}}))]);
+    let of = |containers: usize| {
+        let mut pod = pod("agent", json!({}));
+        pod["spec"]["containers"] =
+            numbered("c", containers).iter().map(|name| json!({"name": name, "image": "x"})).collect();
+        pod
+    };
+    let error = soon("many containers", || refused(&injector, &of(MANY)));
+    assert_eq!(error.codes(), [ErrorCode::PodInvalid]);
+    let text = error.to_string();
+    assert!(text.contains("template \"agent\" would put something into 4500 containers of the pod"), "{text}");
+    assert_readable(&error);
+    injected(&injector, &of(100));
+}
+
 #[test]
 fn many_unknown_parameters_are_refused_soon() {
     let injector = injector(&[template(
@@ -91,7 +110,8 @@ fn many_unknown_parameters_are_refused_soon() {
 fn a_pod_of_many_containers_is_answered_soon() {
     let injector = injector(&[agent()]);
     let mut pod = pod("agent", json!({}));
-    pod["spec"]["containers"] = numbered("c", MANY).iter().map(|name| json!({"name": name, "image": "x"})).collect();
+    pod["spec"]["containers"] =
+        numbered(&"c".repeat(55), MANY / 2).iter().map(|name| json!({"name": name, "image": "x"})).collect();
     // The status would not fit into the annotations.
     let error = soon("many containers", || refused(&injector, &pod));
     assert_eq!(error.codes(), [ErrorCode::ResultInvalid]);
