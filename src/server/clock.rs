@@ -138,7 +138,8 @@ impl Clock {
             }
             // Who means it sends a head in one piece, so that the first one is free.
             State::Head { since, entered } => {
-                if !entered.head_grows(count) {
+                let has_room = entered.head_grows(count);
+                if !has_room {
                     shared.state = State::Dismissed { since: *since };
                     return false;
                 }

@@ -191,8 +191,10 @@ impl WatchedDirectory {
                 (None, Err(problem)) => known_or_new(&known, ParsedSource::unreadable(*problem)),
             }
         };
-        let replaced = self.replaced(listing).map(|source| known_or_new(&known, source));
-        listing.files().map(of_file).chain(replaced).collect()
+        ParsedSource::together(|| {
+            let replaced = self.replaced(listing).map(|source| known_or_new(&known, source));
+            listing.files().map(of_file).chain(replaced).collect()
+        })
     }
 
     /// Files that have become directories: what stood in them goes on, since nobody removes templates like that.

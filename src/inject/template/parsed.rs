@@ -55,8 +55,12 @@ impl ParsedSource {
 
     /// The same of many texts, which is much less work together.
     pub fn parse_all(sources: &[SourceText]) -> Vec<Arc<Self>> {
-        let parse = || sources.iter().map(|source| Arc::new(Self::parse(source))).collect();
-        expression::with_large_stack(parse).unwrap_or_else(|_| parse())
+        Self::together(|| sources.iter().map(|source| Arc::new(Self::parse(source))).collect())
+    }
+
+    /// Does work in which many texts are parsed: each by itself would need a thread of its own.
+    pub fn together<T: Send>(work: impl Fn() -> T + Send + Sync) -> T {
+        expression::with_large_stack(&work).unwrap_or_else(|_| work())
     }
 
     /// A source whose text could not be had at all.
