@@ -1,6 +1,6 @@
 //! How the process holds memory: what a large request took is given back when it is answered, not at the next one.
 //!
-//! The figures are in docs/decisions/0007.
+//! The figures are in docs/decisions/0009.
 
 use libmimalloc_sys::{mi_option_set, mi_option_t, mi_option_use_numa_nodes};
 

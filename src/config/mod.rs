@@ -105,7 +105,7 @@ fn resolve(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Re
 /// Every setting is read before the first `?`, so that one that is wrong hides no other.
 fn read(reader: &mut Reader, in_cluster: bool) -> Option<Config> {
     let dev = reader.get(&settings::DEV);
-    let strict = reader.get(&settings::STRICT);
+    let strict = strict(reader, dev == Some(true));
     let listen = reader.get(&settings::LISTEN);
     let admin_listen = reader.get(&settings::ADMIN_LISTEN);
     let certificate = certificate(reader, dev == Some(true));
@@ -133,7 +133,7 @@ fn read(reader: &mut Reader, in_cluster: bool) -> Option<Config> {
         http2: http2?,
         max_connections: max_connections?,
         templates,
-        strict: strict? || dev?,
+        strict: strict?,
         domain: domain?,
         native_sidecars: native_sidecars?,
         excluded_namespaces,
@@ -182,8 +182,10 @@ fn clients(reader: &mut Reader) -> ClientSettings {
         Some(authorities) => ClientSettings::Certified { authorities, names },
         None => {
             if !names.is_empty() {
-                reader
-                    .refuse(&settings::CLIENT_NAME, "names say nothing without an authority: give --client-ca as well");
+                reader.refuse(
+                    &settings::CLIENT_NAME,
+                    "clientName says nothing without an authority: give --client-ca (clientCa) as well",
+                );
             }
             ClientSettings::Anybody
         }
@@ -212,6 +214,14 @@ fn at_least(reader: &mut Reader, setting: &settings::Setting, least: ByteSize) -
         return None;
     }
     Some(size)
+}
+
+/// Whoever works on a template wants to see what is wrong with it.
+fn strict(reader: &mut Reader, dev: bool) -> Option<bool> {
+    if dev && !reader.is_given(&settings::STRICT) {
+        return Some(true);
+    }
+    reader.get(&settings::STRICT)
 }
 
 /// Somebody who presses Ctrl-C on a desk does not want to wait.

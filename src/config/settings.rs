@@ -54,7 +54,7 @@ settings! {
     TEMPLATES: Many, "templates", "templates", "OUTRIGGER_TEMPLATES", "DIR", "",
         "Directory of templates (*.yaml, *.yml, *.json; not recursive)";
     STRICT: Switch, "strict", "strict", "OUTRIGGER_STRICT", "BOOL", "false",
-        "Do not start with a broken template but list what is wrong; implied by --dev";
+        "Do not start with a broken template but list what is wrong; true under --dev unless set";
     LISTEN: One, "listen", "listen", "OUTRIGGER_LISTEN", "ADDRESS:PORT", "127.0.0.1:9443",
         "Where the webhook listens (HTTPS)";
     ADMIN_LISTEN: One, "adminListen", "admin-listen", "OUTRIGGER_ADMIN_LISTEN", "ADDRESS:PORT", "127.0.0.1:8080",

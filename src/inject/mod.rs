@@ -20,6 +20,7 @@ pub mod status;
 pub mod template;
 pub mod weight;
 
+mod burden;
 mod decide;
 mod find;
 mod notes;

@@ -9,6 +9,7 @@
 //! Nothing is written before all conflicts are found.
 
 use super::annotations::{self, DEFAULT_CONTAINER};
+use super::burden;
 use super::decide::{self, Asked, Standing, Verdict};
 use super::error::{Blame, ErrorCode, InjectError, Problem};
 use super::field::{listed, nearest, one_line, quote};
@@ -208,6 +209,7 @@ impl<'a> Run<'a> {
             candidates.extend(self.accept(template, origin, prepared, &mut problems));
         }
         problems.extend(self.unclaimed(&candidates));
+        problems.extend(burden::check(&candidates));
         if problems.is_empty() { Ok(candidates) } else { Err(InjectError::from(problems)) }
     }
 

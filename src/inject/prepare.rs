@@ -10,7 +10,7 @@ use super::pod::{ContainerList, PodDocument, PodHead};
 use super::template::spec::{ContainerSelection, SelectionKeyword};
 use super::template::tree::{RenderCause, RenderError};
 use super::template::{Condition, Template};
-use super::{Request, Settings, weight};
+use super::{Request, Settings};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -37,12 +37,6 @@ pub(super) enum Refusal {
 
 /// Most wrong parameters of one template that are said: a pod has room for thousands.
 const MAX_PROBLEMS: usize = 100;
-
-/// Memory for what one template puts into the app's containers of one pod. A template is small, but a pod may have thousands of
-/// containers.
-const MAX_APP_BYTES: usize = 4 * 1024 * 1024;
-/// Into so few no template puts more.
-const FEW_CONTAINERS: usize = 16;
 
 /// What the pod does with the parameters.
 #[derive(Clone, Copy)]
@@ -73,7 +67,6 @@ impl<'a> Preparation<'a, '_> {
             (Some(overlay), Cow::Borrowed(_)) => Cow::Borrowed(overlay),
             _ => Cow::Owned(self.render(template, &params, &selected)?),
         };
-        check_app(template, &overlay, selected.len())?;
         if template.take_volume_mounts || !template.take_env.is_empty() {
             self.take_from_app(template, &selected, &mut overlay, warnings);
         }
@@ -298,27 +291,6 @@ fn unknown(template: &Template, name: &str) -> String {
         None => format!("; it has {}", listed(&known)),
     };
     format!("template {} has no parameter {}{hint}", quote(&template.name), quote(name))
-}
-
-/// Refuses a pod of so many containers that what the template puts into each would be too much together.
-fn check_app(template: &Template, overlay: &Overlay, containers: usize) -> Result<(), Refusal> {
-    if containers <= FEW_CONTAINERS {
-        return Ok(());
-    }
-    let weight = |items: &Vec<Value>| serde_json::to_vec(items).map_or(0, |text| weight::of(&text));
-    let lists = [&overlay.env, &overlay.env_from, &overlay.volume_mounts];
-    let bytes = lists.into_iter().filter(|items| !items.is_empty()).map(weight).sum::<usize>() * containers;
-    if bytes <= MAX_APP_BYTES {
-        return Ok(());
-    }
-    let message = format!(
-        "template {} would put something into {containers} containers of the pod, {} KiB together; at most {} KiB are allowed",
-        quote(&template.name),
-        bytes / 1024,
-        MAX_APP_BYTES / 1024,
-    );
-    let template = Some(template.name.to_string());
-    Err(Refusal::Problems(vec![Problem { code: ErrorCode::PodInvalid, template, annotation: None, message }]))
 }
 
 fn check_condition(template: &Template, condition: &Condition, scope: &Scope<'_>) -> Result<(), Refusal> {

@@ -136,7 +136,6 @@ impl Clock {
                     }
                 }
             }
-            // Who means it sends a head in one piece, so that the first one is free.
             State::Head { since, entered } => {
                 let has_room = entered.head_grows(count);
                 if !has_room {

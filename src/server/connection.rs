@@ -83,7 +83,9 @@ impl Connections {
         match timeout(self.limits.handshake, acceptor.accept(stream).into_fallible()).await {
             Ok(Ok(stream)) => return Some(stream),
             Ok(Err((error, mut stream))) => {
-                log_failure(&error);
+                if tell_of_failure(&error, &stream) {
+                    self.count(ConnectionEnd::HandshakeFailed);
+                }
                 // The alert says why; a reset would overtake it.
                 if stream.shutdown().await.is_ok() {
                     linger(&mut stream, &self.limits).await;
@@ -170,9 +172,11 @@ fn agreed(stream: &TlsStream<TcpStream>) -> Http {
     }
 }
 
-/// Port scans and probes end up here, so most is nothing to wake anybody for; a client whose certificate is refused is.
-fn log_failure(error: &io::Error) {
+/// Says why TLS could not agree, and whether it was TLS at all: port scans and probes end without a word of it. A wrong
+/// `caBundle` is seen here and nowhere else.
+fn tell_of_failure(error: &io::Error, stream: &TcpStream) -> bool {
     static REFUSED: Seldom = Seldom::new();
+    static FAILED: Seldom = Seldom::new();
     match error.get_ref().and_then(|cause| cause.downcast_ref()) {
         Some(rustls::Error::InvalidCertificate(reason)) => {
             if let Some(count) = REFUSED.due() {
@@ -182,9 +186,26 @@ fn log_failure(error: &io::Error) {
                 };
                 tracing::warn!(reason, count, "refused a client's certificate");
             }
+            true
         }
-        _ => tracing::debug!(%error, "TLS handshake failed"),
+        // Our own call to ourselves has none.
+        Some(rustls::Error::NoCertificatesPresented) if is_from_here(stream) => false,
+        Some(error) => {
+            if let Some(count) = FAILED.due() {
+                tracing::warn!(reason = %error, count, "TLS handshakes fail");
+            }
+            true
+        }
+        None => {
+            tracing::debug!(%error, "TLS handshake failed");
+            false
+        }
     }
+}
+
+fn is_from_here(stream: &TcpStream) -> bool {
+    let ip = |address: io::Result<std::net::SocketAddr>| address.ok().map(|address| address.ip());
+    ip(stream.peer_addr()) == ip(stream.local_addr())
 }
 
 /// Passes one request on. Once the process is to end, each answer asks the client to open a new connection next time,

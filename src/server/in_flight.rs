@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// What all unfinished heads together may take beyond their first bytes: they are in no other budget, and four thousand
+/// What all unfinished heads together may take beyond [`FREE_HEAD`] each: they are in no other budget, and four thousand
 /// connections could each hold one of 64 KiB.
 const HEAD_BYTES: usize = 16 * 1024 * 1024;
+/// Many times what the head of an API server takes, with what comes of the body in one piece with it.
+const FREE_HEAD: usize = 16 * 1024;
 
 /// The number of requests in flight, and who waits for there to be none.
 #[derive(Clone, Default)]
@@ -25,13 +27,15 @@ struct Inner {
 /// One request in flight.
 pub struct Entered {
     in_flight: InFlight,
-    head_bytes: usize,
+    head: usize,
+    /// What of the head is taken from the budget.
+    taken: usize,
 }
 
 impl InFlight {
     pub fn enter(&self) -> Entered {
         self.0.count.fetch_add(1, Ordering::SeqCst);
-        Entered { in_flight: self.clone(), head_bytes: 0 }
+        Entered { in_flight: self.clone(), head: 0, taken: 0 }
     }
 
     pub fn count(&self) -> usize {
@@ -56,15 +60,21 @@ impl InFlight {
 impl Entered {
     /// More of an unfinished head has come; whether there is room for it.
     pub fn head_grows(&mut self, count: usize) -> bool {
-        self.head_bytes += count;
-        self.in_flight.0.head_bytes.fetch_add(count, Ordering::SeqCst) + count <= HEAD_BYTES
+        self.head += count;
+        let wanted = self.head.saturating_sub(FREE_HEAD) - self.taken;
+        if wanted == 0 {
+            return true;
+        }
+        self.taken += wanted;
+        self.in_flight.0.head_bytes.fetch_add(wanted, Ordering::SeqCst) + wanted <= HEAD_BYTES
     }
 
     /// The head is complete, or given up.
     pub fn head_ends(&mut self) {
-        let count = std::mem::take(&mut self.head_bytes);
-        if count > 0 {
-            self.in_flight.0.head_bytes.fetch_sub(count, Ordering::SeqCst);
+        self.head = 0;
+        let taken = std::mem::take(&mut self.taken);
+        if taken > 0 {
+            self.in_flight.0.head_bytes.fetch_sub(taken, Ordering::SeqCst);
         }
     }
 }
@@ -98,10 +108,12 @@ mod tests {
     }
 
     #[test]
-    fn unfinished_heads_share_a_budget() {
+    fn long_unfinished_heads_share_a_budget_and_short_ones_need_none() {
         let in_flight = InFlight::default();
         let (mut first, mut second) = (in_flight.enter(), in_flight.enter());
-        assert!(first.head_grows(HEAD_BYTES) && !second.head_grows(1));
+        assert!(first.head_grows(FREE_HEAD + HEAD_BYTES));
+        assert!(second.head_grows(FREE_HEAD - 1) && second.head_grows(1));
+        assert!(!second.head_grows(1));
         first.head_ends();
         assert!(second.head_grows(1));
         drop((first, second));

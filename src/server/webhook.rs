@@ -2,7 +2,8 @@
 //!
 //! What is answered is [`crate::admission`]'s. Nothing here can block: ordinary reviews are answered where they are read, a
 //! longer one on a thread of its own, so that it holds up nobody else.
-//! Invariants: a body holds its part of the budget until its review has ended, whoever still waits for that; each request that gets here is counted once and logged once, whatever becomes of it.
+//! Invariants: a body holds its part of the budget until its review has ended, whoever still waits for that; each request that
+//! gets here is counted once and logged once, whatever becomes of it.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -45,16 +45,19 @@ pub enum ConnectionEnd {
     Refused,
     /// A handshake, a head or the taking of an answer.
     TookTooLong,
+    /// TLS could not agree: a certificate, a version.
+    HandshakeFailed,
 }
 
 impl ConnectionEnd {
-    const ALL: [Self; 3] = [Self::MadeRoom, Self::Refused, Self::TookTooLong];
+    const ALL: [Self; 4] = [Self::MadeRoom, Self::Refused, Self::TookTooLong, Self::HandshakeFailed];
 
     const fn code(self) -> &'static str {
         match self {
             Self::MadeRoom => "made_room",
             Self::Refused => "refused",
             Self::TookTooLong => "took_too_long",
+            Self::HandshakeFailed => "handshake_failed",
         }
     }
 }

@@ -151,7 +151,7 @@ fn clients_need_a_certificate_only_when_told() {
     assert_eq!(clients(&["--client-ca=ca"]), Ok(Some(("ca".into(), Vec::new()))));
     let names = ["--client-ca=ca", "--client-name=a,system:b", "--client-name=c"];
     assert_eq!(clients(&names), Ok(Some(("ca".into(), ["a", "system:b", "c"].map(str::to_owned).into()))));
-    let problem = "--client-name: names say nothing without an authority: give --client-ca as well";
+    let problem = "--client-name: clientName says nothing without an authority: give --client-ca (clientCa) as well";
     assert_eq!(clients(&["--client-name=a"]), Err(vec![problem.to_owned()]));
 }
 
@@ -346,4 +346,11 @@ fn help_names_every_flag_with_its_variable() {
         assert!(flat.contains(&format!("--{}", setting.flag)), "{} is missing", setting.flag);
         assert!(flat.contains(&format!("[env: {}]", setting.variable)), "{} is missing", setting.variable);
     }
+}
+
+#[test]
+fn dev_is_strict_unless_somebody_says_otherwise() {
+    let strict = |flags: &[&str]| resolve(flags, &[], None).expect("a configuration").strict;
+    assert!(strict(&["--dev"]) && strict(&["--dev", "--strict"]));
+    assert!(!strict(&["--dev", "--strict=false"]));
 }

@@ -76,6 +76,19 @@ fn slow_bodies_make_room_as_silence_does() {
     server.expect_nothing_left();
 }
 
+/// As an API server does whose `caBundle` is another one.
+#[test]
+fn a_client_that_does_not_trust_us_is_counted() {
+    let server = TestServer::start([]);
+    let other = TestServer::start([]);
+    let failed = "outrigger_connections_closed_total{reason=\"handshake_failed\"}";
+    assert!(Client::connect(server.webhook, client_config(&other.ca_pem).into()).is_err());
+    eventually("the handshake is counted", || server.metric(failed) == 1);
+    drop(tcp(server.webhook).expect("a connection"));
+    assert_eq!(server.post(&body()).status, 200);
+    assert_eq!(server.metric(failed), 1, "whoever says nothing fails in nothing");
+}
+
 #[test]
 fn where_all_are_busy_a_new_one_is_closed() {
     let server = ServerBuilder::default().limits(|limits| limits.connections = 2).start();

@@ -172,7 +172,7 @@ fn an_answer_that_is_being_read_is_finished() {
     let mut client = Client::connect(address(&process, "webhook"), Arc::new(client_config(&ca))).expect("a connection");
     let mut object = pod(&json!({"outrigger.dev/inject": "large"}));
     object["spec"]["containers"] =
-        (0..60).map(|n| json!({"name": format!("c{n}"), "image": "registry.example/web"})).collect();
+        (0..32).map(|n| json!({"name": format!("c{n}"), "image": "registry.example/web"})).collect();
     let body = review(&object).to_string();
     let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
     client.send(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).expect("sent");

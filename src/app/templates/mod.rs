@@ -93,11 +93,15 @@ impl Templates {
 
     /// Says what has changed since it was said last. Sources that flap are no reason for a flood: it may have to wait.
     fn tell_of_changes(&mut self, now: Instant) {
-        if self.said.is_some()
-            && self.budget.take(now)
-            && let Some(said) = self.said.take()
+        if self.said.as_ref().is_some_and(|said| self.report.says_the_same_as(said)) {
+            self.said = None;
+        }
+        if let Some(said) = &self.said
+            // Every pod that asks is refused from now on, which cannot wait.
+            && (self.budget.take(now) || self.report.has_become_empty_since(said))
         {
-            self.report.log_changes(&said);
+            self.report.log_changes(said);
+            self.said = None;
         }
     }
 

@@ -12,7 +12,7 @@ const MAX_NAMES: usize = 50;
 const MAX_LINES: usize = 20;
 
 /// Kept until nothing can fail any more, so that a start that fails says why and nothing else.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 pub struct Report {
     count: usize,
     invalid: usize,
@@ -53,6 +53,16 @@ impl Report {
         self.warn_of_nothing();
     }
 
+    /// Whether there is nothing to say that `before` has not said.
+    pub fn says_the_same_as(&self, before: &Self) -> bool {
+        self == before
+    }
+
+    /// Whether there were templates and are none.
+    pub fn has_become_empty_since(&self, before: &Self) -> bool {
+        self.count == 0 && before.count > 0
+    }
+
     /// Says what is new since `before`.
     pub fn log_changes(&self, before: &Self) {
         self.log_problems(before);
@@ -62,7 +72,9 @@ impl Report {
         let changed =
             listed(self.revisions.iter().filter(|(name, revision)| is_changed(name, revision)).map(|(name, _)| name));
         let (count, broken) = (self.count, self.invalid);
-        tracing::info!(count, broken, added, changed, removed, "templates reloaded");
+        if self.revisions != before.revisions || (count, broken) != (before.count, before.invalid) {
+            tracing::info!(count, broken, added, changed, removed, "templates reloaded");
+        }
         self.warn_of_nothing();
     }
 

@@ -79,7 +79,8 @@ impl Assembly {
             self.places.insert(document.name.clone(), document.shown_place(origin));
             return None;
         };
-        let message = format!("the name {} is taken by the template at {first}", quote(&document.name));
+        let message =
+            format!("the name {} stands at {first} as well; neither of the two is taken", quote(&document.name));
         Some(document.name_problem(origin, message))
     }
 
