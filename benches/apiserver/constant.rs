@@ -13,13 +13,10 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::authority::Identity;
 use crate::cluster::Cluster;
 
 /// What a pod carries that has been injected.
@@ -44,7 +41,7 @@ struct State {
 impl Constant {
     /// Answers with these members of the `response` beside `uid` and `allowed`.
     pub fn start(cluster: &Cluster, response: &Value) -> Self {
-        let acceptor = acceptor(&cluster.control_plane.authority.issue());
+        let acceptor = cluster.control_plane.authority.issue().acceptor();
         let state = Arc::new(State { answer: answer(response), again: answer(&json!({})), seen: Mutex::default() });
         let (sender, receiver) = std::sync::mpsc::channel();
         let shared = Arc::clone(&state);
@@ -80,18 +77,6 @@ fn answer(response: &Value) -> (String, String) {
         json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}).to_string();
     let (before, after) = review.split_once(&format!("\"{UID}\"")).expect("the uid that was put in");
     (format!("{before}\""), format!("\"{after}"))
-}
-
-fn acceptor(identity: &Identity) -> TlsAcceptor {
-    let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).expect("a certificate");
-    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("a key");
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("the default protocol versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .expect("a matching pair");
-    TlsAcceptor::from(Arc::new(config))
 }
 
 async fn serve(stream: TcpStream, acceptor: TlsAcceptor, state: Arc<State>) {

@@ -3,8 +3,13 @@
 //! Outrigger's own certificates are not made here: it brings them. Invariant: every certificate is valid for
 //! `127.0.0.1` and for a day.
 
+use std::sync::Arc;
+
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
+use tokio_rustls::TlsAcceptor;
 
 /// A self-signed authority.
 pub struct Authority {
@@ -38,6 +43,21 @@ impl Authority {
         let params = parameters("loopback", vec!["127.0.0.1".to_owned(), "localhost".to_owned()]);
         let certificate = params.signed_by(&key, &self.issuer).expect("a signed certificate").pem();
         Identity { certificate, key: key.serialize_pem() }
+    }
+}
+
+impl Identity {
+    /// What takes TLS connections with it.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("a key");
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the default protocol versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .expect("a matching pair");
+        TlsAcceptor::from(Arc::new(config))
     }
 }
 

@@ -13,13 +13,10 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::authority::Identity;
 use crate::cluster::{Cluster, Namespace};
 use crate::registration;
 
@@ -34,7 +31,7 @@ pub struct TestWebhook {
 
 impl TestWebhook {
     pub fn start(cluster: &'static Cluster, mutation: Mutation) -> Self {
-        let acceptor = acceptor(&cluster.control_plane.authority.issue());
+        let acceptor = cluster.control_plane.authority.issue().acceptor();
         let listener = cluster.runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).expect("a free port");
         let port = listener.local_addr().expect("a bound listener has an address").port();
         let calls = Arc::new(AtomicUsize::new(0));
@@ -65,18 +62,6 @@ impl TestWebhook {
         registration::create(namespace.cluster, &object);
         registration::wait_until_called(namespace, || self.calls() > 0);
     }
-}
-
-fn acceptor(identity: &Identity) -> TlsAcceptor {
-    let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).expect("a certificate");
-    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("a key");
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("the default protocol versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .expect("a matching pair");
-    TlsAcceptor::from(Arc::new(config))
 }
 
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor, mutation: Mutation, calls: Arc<AtomicUsize>) {
