@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::{CertificateError, ServingCertificate, certified_key, expiry};
+use super::{CertificateError, ServingCertificate, expiry};
+use crate::pki::certified_key;
 
 pub(super) const CERTIFICATE: &str = "certificate";
 pub(super) const KEY: &str = "key";
