@@ -148,7 +148,8 @@ mod tests {
         assert!(read.certificate().is_cluster_authority);
         assert!(ours.certificate().issued(&leaf(&read, now).certificate));
         let mismatched = other.to_pem().key;
-        for (certificate, key) in [(pem.certificate.as_str(), mismatched.as_str()), ("", &pem.key), (&pem.certificate, "")]
+        for (certificate, key) in
+            [(pem.certificate.as_str(), mismatched.as_str()), ("", &pem.key), (&pem.certificate, "")]
         {
             assert!(Authority::from_pem(certificate.as_bytes(), key.as_bytes()).is_none());
         }

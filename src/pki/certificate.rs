@@ -133,9 +133,9 @@ pub fn covers<'c>(
 /// Whether the certificate names every one of the hosts.
 pub fn is_for(leaf: &CertificateDer<'_>, hosts: &[String]) -> bool {
     let Ok(leaf) = ParsedCertificate::try_from(leaf) else { return false };
-    hosts.iter().all(|host| {
-        ServerName::try_from(host.as_str()).is_ok_and(|name| verify_server_name(&leaf, &name).is_ok())
-    })
+    hosts
+        .iter()
+        .all(|host| ServerName::try_from(host.as_str()).is_ok_and(|name| verify_server_name(&leaf, &name).is_ok()))
 }
 
 /// What a bundle in PEM holds: its certificates, and whether there is anything besides that could not be read, or twice.

@@ -89,7 +89,8 @@ impl<'p> Directory<'p> {
         let ca = Certificate::from_der(ca)?;
         let certificate = files::load(&self.path(LEAF_CERTIFICATE), &self.path(LEAF_KEY)).ok()?;
         let chain = &certificate.key.cert;
-        let is_good = [now, now + DAY].into_iter().all(|time| covers([&ca], chain, time)) && is_for(chain.first()?, hosts);
+        let is_good =
+            [now, now + DAY].into_iter().all(|time| covers([&ca], chain, time)) && is_for(chain.first()?, hosts);
         is_good.then_some(ServingCertificate { ca_expires: Some(ca.validity.not_after), ..certificate })
     }
 

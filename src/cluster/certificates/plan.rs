@@ -48,12 +48,14 @@ pub struct Authorities {
     pub retired: Vec<Retired>,
 }
 
-/// What the Secret of the serving certificate holds: a pair that can be served, for our hosts.
+/// What the Secret of the serving certificate holds: a pair that can be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaf {
     /// Which of the authorities known from anywhere signed it.
     pub issuer: Fingerprint,
     pub validity: Validity,
+    /// Whether it is for all of our hosts.
+    pub names_us: bool,
 }
 
 /// `caBundle` of one webhook entry.
@@ -132,7 +134,8 @@ pub fn next(observed: &Observed, policy: &Policy, now: SystemTime) -> Step {
             wait => rest.at_most(wait),
         }
     }
-    let leaf = observed.leaf.flatten().filter(|leaf| leaf.issuer == signing.id && !leaf.validity.is_due(now));
+    let is_good = |leaf: &Leaf| leaf.issuer == signing.id && leaf.names_us && !leaf.validity.is_due(now);
+    let leaf = observed.leaf.flatten().filter(is_good);
     match (leaf, observed.untrusted_for(signing.id, policy)) {
         (Some(leaf), _) => rest.until(leaf.validity.renewal()),
         // There is no Secret to write it into.
@@ -276,7 +279,10 @@ impl Observed {
             Some(_) => self.trusted_for.get(&id).copied(),
         };
         // What is seen for the first time at the next look still has all of it before it.
-        policy.propagation.saturating_sub(seen.unwrap_or_default()).max(Duration::from_millis(u64::from(seen.is_none())))
+        policy
+            .propagation
+            .saturating_sub(seen.unwrap_or_default())
+            .max(Duration::from_millis(u64::from(seen.is_none())))
     }
 }
 

@@ -9,8 +9,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::*;
 
-const POLICY: Policy =
-    Policy { leaf_life: Duration::from_secs(30), ca_life: Duration::from_secs(150), propagation: Duration::from_secs(5) };
+const POLICY: Policy = Policy {
+    leaf_life: Duration::from_secs(30),
+    ca_life: Duration::from_secs(150),
+    propagation: Duration::from_secs(5),
+};
 const RUNS: u64 = 2000;
 const TICKS: usize = 500;
 const REPLICAS: usize = 3;
@@ -218,7 +221,7 @@ impl World {
                 let signing = observed.authorities.and_then(|authorities| authorities.signing).expect("an authority");
                 let mut validity = Validity::starting(at, POLICY.leaf_life);
                 validity.not_after = validity.not_after.min(signing.validity.not_after);
-                self.leaf.write(read, Some(Some(Leaf { issuer: signing.id, validity })), self.now);
+                self.leaf.write(read, Some(Some(Leaf { issuer: signing.id, validity, names_us: true })), self.now);
             }
         }
     }

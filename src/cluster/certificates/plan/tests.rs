@@ -19,7 +19,7 @@ fn ca(id: u8, made: SystemTime) -> Ca {
 }
 
 fn leaf(issuer: Ca, made: SystemTime) -> Option<Option<Leaf>> {
-    Some(Some(Leaf { issuer: issuer.id, validity: Validity::starting(made, POLICY.leaf_life) }))
+    Some(Some(Leaf { issuer: issuer.id, validity: Validity::starting(made, POLICY.leaf_life), names_us: true }))
 }
 
 fn ids(cas: &[Ca]) -> BTreeSet<Fingerprint> {
@@ -63,10 +63,10 @@ fn a_leaf_is_renewed_after_two_thirds_of_its_life_and_never_before() {
     let with_leaf = |made| Observed { leaf: leaf(a, made), ..trusting(&[a]) };
     let two_thirds = POLICY.leaf_life * 2 / 3;
     assert_eq!(next_step(&with_leaf(now() - two_thirds)), Step::Issue);
-    assert_eq!(
-        next_step(&with_leaf(now() - two_thirds + Duration::from_secs(5))),
-        Step::Rest(Duration::from_secs(5))
-    );
+    assert_eq!(next_step(&with_leaf(now() - two_thirds + Duration::from_secs(5))), Step::Rest(Duration::from_secs(5)));
+    let mut elsewhere = with_leaf(now());
+    elsewhere.leaf = elsewhere.leaf.map(|leaf| leaf.map(|leaf| Leaf { names_us: false, ..leaf }));
+    assert_eq!(next_step(&elsewhere), Step::Issue, "it is for other hosts");
     // The clock was set back by more than an hour since it was made.
     assert_eq!(next_step(&with_leaf(now() + 2 * HOUR)), Step::Issue);
 }
@@ -128,12 +128,8 @@ fn what_somebody_does_to_a_bundle_is_repaired_first() {
 #[test]
 fn an_authority_that_was_lost_from_its_secret_is_trusted_on() {
     let (a, b) = (ca(1, now() - HOUR), ca(2, now()));
-    let emptied = Observed {
-        authorities: Some(Authorities::default()),
-        leaf: leaf(a, now()),
-        stray: vec![a],
-        ..trusting(&[a])
-    };
+    let emptied =
+        Observed { authorities: Some(Authorities::default()), leaf: leaf(a, now()), stray: vec![a], ..trusting(&[a]) };
     let adopt = Change::Adopt(vec![a]);
     assert_eq!(next_step(&emptied), Step::Authorities(adopt.clone()));
     let adopted = Authorities::default().changed(&adopt, None);
@@ -146,8 +142,7 @@ fn an_authority_that_was_lost_from_its_secret_is_trusted_on() {
 #[test]
 fn without_the_secret_of_the_authorities_the_leaf_is_kept_trusted() {
     let a = ca(1, now());
-    let mut observed =
-        Observed { authorities: None, leaf: leaf(a, now()), stray: vec![a], ..trusting(&[a]) };
+    let mut observed = Observed { authorities: None, leaf: leaf(a, now()), stray: vec![a], ..trusting(&[a]) };
     assert_eq!(next_step(&observed), Step::Rest(CHECK));
     observed.bundles.as_mut().expect("bundles")[0] = Bundle::default();
     assert_eq!(next_step(&observed), Step::Trust(ids(&[a])));
@@ -193,7 +188,11 @@ fn trust_is_counted_from_when_it_was_seen_everywhere_and_anew_after_a_break() {
     let mut told = |trusted: &Trusted<u64>, now: u64| {
         let mut observed = Observed::default();
         trusted.tell(&mut observed, |since| Duration::from_secs(now - since));
-        (observed.trusted_for.get(&a).map(Duration::as_secs), observed.trusted_for.get(&b).map(Duration::as_secs), observed.absent_for.as_secs())
+        (
+            observed.trusted_for.get(&a).map(Duration::as_secs),
+            observed.trusted_for.get(&b).map(Duration::as_secs),
+            observed.absent_for.as_secs(),
+        )
     };
     trusted.note(Some(&[bundle(&[a, b]), bundle(&[a])]), 0);
     assert_eq!(told(&trusted, 3), (Some(3), None, 0));
