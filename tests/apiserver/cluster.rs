@@ -95,6 +95,20 @@ impl Cluster {
         self.runtime.block_on(connect(kubeconfig))
     }
 
+    /// A client of the API server with this token.
+    pub fn client_as(&self, token: &str) -> Client {
+        let kubeconfig = Kubeconfig::from_yaml(&self.kubeconfig_of(token)).expect("a valid kubeconfig");
+        self.runtime.block_on(connect(kubeconfig))
+    }
+
+    /// A kubeconfig with this token.
+    pub fn kubeconfig_of(&self, token: &str) -> String {
+        let text = std::fs::read_to_string(&self.control_plane.kubeconfig).expect("a kubeconfig");
+        let mut kubeconfig: Value = serde_json::from_str(&text).expect("JSON");
+        kubeconfig["users"][0]["user"] = json!({"token": token});
+        kubeconfig.to_string()
+    }
+
     /// As [`Cluster::send`], to another server.
     pub fn send_with(&self, client: &Client, method: &str, path: &str, content_type: &str, body: Vec<u8>) -> Answer {
         let answer = self.runtime.block_on(request(client, method, path, content_type, body));

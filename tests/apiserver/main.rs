@@ -8,6 +8,7 @@ mod authority;
 mod balancer;
 mod cluster;
 mod control_plane;
+mod installation;
 mod outrigger;
 mod process;
 mod registration;
@@ -15,6 +16,7 @@ mod test_webhook;
 
 mod deployments;
 mod golden;
+mod leader;
 mod outage;
 mod refusals;
 mod reinvocation;

@@ -14,7 +14,7 @@ const POLICY: Policy = Policy {
     ca_life: Duration::from_secs(150),
     propagation: Duration::from_secs(5),
 };
-const RUNS: u64 = 2000;
+const RUNS: u64 = 1000;
 const TICKS: usize = 500;
 const REPLICAS: usize = 3;
 const KEEPERS: usize = 2;

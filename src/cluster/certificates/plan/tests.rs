@@ -185,7 +185,7 @@ fn trust_is_counted_from_when_it_was_seen_everywhere_and_anew_after_a_break() {
     let (a, b) = (Fingerprint([1; 32]), Fingerprint([2; 32]));
     let bundle = |ids: &[Fingerprint]| Bundle { trusts: ids.iter().copied().collect(), is_clean: true };
     let mut trusted = Trusted::default();
-    let mut told = |trusted: &Trusted<u64>, now: u64| {
+    let told = |trusted: &Trusted<u64>, now: u64| {
         let mut observed = Observed::default();
         trusted.tell(&mut observed, |since| Duration::from_secs(now - since));
         (
