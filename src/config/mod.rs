@@ -5,6 +5,7 @@
 //! Invariant: flag beats environment beats file beats default, for each setting by itself.
 
 mod args;
+mod cluster;
 pub mod duration;
 mod file;
 mod layers;
@@ -18,9 +19,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use args::{CONFIG_VARIABLE, ServeArgs};
+pub use cluster::{ClusterSettings, Connection, SelfMade};
 pub use problem::{Problem, Problems, Source};
-pub use values::{ClusterMode, DnsName, Host, LogFormat, LogLevel, NativeSidecarsMode, TlsVersion};
+pub use values::{CertificateMode, ClusterMode, DnsName, Host, LogFormat, LogLevel, NativeSidecarsMode, TlsVersion};
 
+use cluster::Pod;
 use layers::Layers;
 use reader::Reader;
 
@@ -31,6 +34,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     pub certificate: CertificateSettings,
     pub tls_min_version: TlsVersion,
+    /// `None` works without a cluster.
+    pub cluster: Option<ClusterSettings>,
     /// Directories of templates; none means the built-in ones.
     pub templates: Vec<PathBuf>,
     /// Whether a broken template keeps the server from starting.
@@ -50,15 +55,17 @@ pub enum CertificateSettings {
     Dev { directory: PathBuf, hosts: Vec<Host> },
     /// Made by somebody else.
     Files { certificate: PathBuf, key: PathBuf },
+    /// Made by us and kept in the cluster.
+    Cluster(SelfMade),
 }
 
 impl Config {
     /// Puts the layers together. `environment` gives the value of a variable.
     pub fn resolve(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
-        let in_cluster = environment("KUBERNETES_SERVICE_HOST").is_some();
+        let pod = Pod::of(&environment);
         let (layers, problems) = Layers::gather(args, environment);
         let mut reader = Reader::new(layers, problems);
-        let config = read(&mut reader, in_cluster);
+        let config = read(&mut reader, &pod);
         match (config, reader.into_problems()) {
             (Some(config), problems) if problems.is_empty() => Ok(config),
             (_, problems) => Err(Problems(problems)),
@@ -67,26 +74,27 @@ impl Config {
 }
 
 /// Every setting is read before the first `?`, so that one that is wrong hides no other.
-fn read(reader: &mut Reader, in_cluster: bool) -> Option<Config> {
+fn read(reader: &mut Reader, pod: &Pod) -> Option<Config> {
     let dev = reader.get(&settings::DEV);
     let strict = reader.get(&settings::STRICT);
     let listen = reader.get(&settings::LISTEN);
     let admin_listen = reader.get(&settings::ADMIN_LISTEN);
-    let certificate = certificate(reader, dev == Some(true));
+    let cluster = cluster::read(reader, pod, dev == Some(true));
+    let certificate = certificate(reader, dev == Some(true), cluster.is_some());
     let tls_min_version = reader.get(&settings::TLS_MIN_VERSION);
     let templates = templates(reader, dev == Some(true));
     let domain = reader.get(&settings::DOMAIN);
     let native_sidecars = reader.get(&settings::NATIVE_SIDECARS);
     let excluded_namespaces = reader.list(&settings::EXCLUDE_NAMESPACES);
     let shutdown_delay = shutdown_delay(reader, dev == Some(true));
-    let log_format = log_format(reader, in_cluster);
+    let log_format = log_format(reader, pod.in_cluster);
     let log_level = reader.get(&settings::LOG_LEVEL);
-    refuse_cluster(reader);
     Some(Config {
         listen: listen?,
         admin_listen: admin_listen?,
         certificate: certificate?,
         tls_min_version: tls_min_version?,
+        cluster,
         templates,
         strict: strict? || dev?,
         domain: domain?,
@@ -98,11 +106,16 @@ fn read(reader: &mut Reader, in_cluster: bool) -> Option<Config> {
     })
 }
 
-fn certificate(reader: &mut Reader, dev: bool) -> Option<CertificateSettings> {
+fn certificate(reader: &mut Reader, dev: bool, in_cluster: bool) -> Option<CertificateSettings> {
+    let self_made = cluster::self_made(reader);
+    let mode = cluster::certificate_mode(reader, in_cluster, dev);
     let directory = reader.get(&settings::DEV_DIR);
     let hosts = reader.list(&settings::DEV_HOST);
     let certificate = reader.get(&settings::TLS_CERT);
     let key = reader.get(&settings::TLS_KEY);
+    if mode? == CertificateMode::SelfMade {
+        return self_made.map(CertificateSettings::Cluster);
+    }
     match (dev, certificate, key) {
         (true, None, None) => Some(CertificateSettings::Dev { directory: directory?, hosts }),
         (true, ..) => {
@@ -152,10 +165,4 @@ fn shutdown_delay(reader: &mut Reader, dev: bool) -> Option<Duration> {
 fn log_format(reader: &mut Reader, in_cluster: bool) -> Option<LogFormat> {
     let chosen: values::LogFormatChoice = reader.get(&settings::LOG_FORMAT)?;
     Some(chosen.resolve(in_cluster))
-}
-
-fn refuse_cluster(reader: &mut Reader) {
-    if reader.get(&settings::CLUSTER) == Some(ClusterMode::On) {
-        reader.refuse(&settings::CLUSTER, "\"on\": this version cannot read from a cluster, expected auto or off");
-    }
 }
