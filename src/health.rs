@@ -2,7 +2,7 @@
 //!
 //! Ready means that no promise is outstanding, so nobody can forget to set a flag. It says nothing about liveness, and
 //! nothing about an API server being reachable now.
-//! Invariant: a promise once kept stays kept.
+//! Invariant: a promise once kept stays kept, until its part has reason to give it again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,11 +25,15 @@ pub struct Promise {
 }
 
 impl Readiness {
-    /// Takes a promise; nobody is ready before it is dropped.
+    /// Takes a promise; nobody is ready before it is dropped. A name that was promised before is promised anew.
     pub fn promise(&self, name: &'static str) -> Promise {
         let mut checks = self.lock();
-        checks.push(Check { name, is_ready: false });
-        Promise { readiness: self.clone(), index: checks.len() - 1 }
+        let index = checks.iter().position(|check| check.name == name).unwrap_or(checks.len());
+        match checks.get_mut(index) {
+            Some(check) => check.is_ready = false,
+            None => checks.push(Check { name, is_ready: false }),
+        }
+        Promise { readiness: self.clone(), index }
     }
 
     pub fn is_ready(&self) -> bool {
@@ -70,6 +74,10 @@ mod tests {
         let states: Vec<bool> = readiness.checks().iter().map(|check| check.is_ready).collect();
         assert_eq!(states, [true, false]);
         drop(certificate);
+        assert!(readiness.is_ready());
+        let again = readiness.promise("certificate");
+        assert_eq!((readiness.is_ready(), readiness.checks().len()), (false, 2));
+        drop(again);
         assert!(readiness.is_ready());
     }
 }

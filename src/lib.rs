@@ -22,6 +22,8 @@ pub mod health;
 #[cfg(feature = "runtime")]
 pub mod pki;
 #[cfg(feature = "runtime")]
+pub mod regular_file;
+#[cfg(feature = "runtime")]
 pub mod server;
 #[cfg(feature = "runtime")]
 pub mod shutdown;
@@ -31,3 +33,5 @@ pub mod source;
 pub mod telemetry;
 #[cfg(feature = "runtime")]
 pub mod tls;
+#[cfg(feature = "runtime")]
+pub mod watch;

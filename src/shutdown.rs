@@ -1,4 +1,4 @@
-//! The end of the process: its phases, and the signals that start them.
+//! The signals of a process: those that end it in phases, and the one that asks for what has changed.
 //!
 //! What each phase means for connections is the server's business.
 //! Invariant: phases only ever advance.
@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
+
+use crate::telemetry::logging;
 
 /// How far the end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,8 +108,27 @@ impl Signals {
     }
 }
 
+/// SIGHUP, which by custom asks a server to read its files again.
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// From here on the signal no longer kills the process.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Calls `reload` for each signal.
+    pub async fn conduct(mut self, reload: impl Fn()) {
+        while self.0.recv().await.is_some() {
+            tracing::info!(signal = "SIGHUP", "reading templates and certificate again");
+            reload();
+        }
+    }
+}
+
 fn exit_at_once(name: &str, number: i32) -> ! {
     tracing::warn!(signal = name, "second signal, ending at once");
+    logging::flush();
     std::process::exit(128 + number)
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::text::one_line;
 use super::wire::{API_VERSION, KIND};
 use super::{ProtocolError, Record, ReviewResult};
-use crate::inject::{Blame, ErrorCode, InjectError, Outcome, SkipReason};
+use crate::inject::{Blame, ErrorCode, InjectError, Outcome, SkipReason, redacted};
 
 const MAX_WARNINGS: usize = 32;
 const MAX_WARNING: usize = 120;
@@ -88,15 +88,15 @@ pub fn verdict(uid: &str, outcome: Result<Outcome, InjectError>, record: Record)
     }
 }
 
-/// What is wrong but for the pod's own problems: those quote its values, and an answer without a verdict ends up in the logs
-/// of API servers.
+/// What is wrong but for the pod's own problems, which are for its author.
 fn of_operators(error: &InjectError) -> String {
     let problems = error.problems().iter().filter(|problem| problem.code.blame() != Blame::Pod);
     problems.map(|problem| format!("{}: {}", problem.code.code(), problem.message)).collect::<Vec<_>>().join("; ")
 }
 
+/// Without the values that the text quotes: an answer without a verdict ends up in the logs of API servers.
 fn no_verdict(status: u16, text: &str, record: Record) -> Answer {
-    let mut body = one_line(text, MAX_PLAIN).into_bytes();
+    let mut body = one_line(&redacted(text), MAX_PLAIN).into_bytes();
     body.push(b'\n');
     Answer { status, content: Content::Text, body, record }
 }

@@ -3,115 +3,175 @@
 //! In order: configuration, log, templates, certificate, sockets. Whatever can fail at start fails before the next step, with
 //! one line that says what and where, and nothing before it; afterwards nothing is fatal.
 
+mod certificate;
+mod cluster;
+mod confirm;
 mod dev;
+mod notes;
 mod templates;
 
-use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
 
-use self::templates::Report;
-use crate::config::{CertificateSettings, Config, ServeArgs};
-use crate::health::{Promise, Readiness};
-use crate::inject::{Injector, NativeSidecars, Settings};
-use crate::server::{Admin, BindError, BoundServer, Limits, Listener, Server, Webhook};
-use crate::shutdown::{self, Signals};
-use crate::source::store::InjectorStore;
-use crate::telemetry::logging;
-use crate::telemetry::metrics::{Certificate, Metrics};
+use self::certificate::Certificate;
+use self::cluster::{Connected, Given, Version};
+use self::confirm::SelfCall;
+use self::notes::Notes;
+use self::templates::Templates;
+use crate::config::{CertificateSettings, Config, OtlpEndpoint, ServeArgs};
+use crate::health::Readiness;
+use crate::inject::{NativeSidecars, Settings};
+use crate::server::{Admin, BindError, BoundServer, Limits, Listener, NamespaceLookup, Server, Snapshot, Webhook};
+use crate::shutdown::{self, Hangups, Signals};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::{logging, traces};
 use crate::tls::resolver::Resolver;
-use crate::tls::self_call::self_call;
-use crate::tls::{self, CertificateSource, ServingCertificate};
+use crate::tls::{self, CertificateSource};
+use crate::watch;
 
 /// Runs `outrigger serve` to the end of the process.
 pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
-    // What is no text becomes one that no setting takes, instead of being passed over.
-    let environment = |variable: &str| Some(std::env::var_os(variable)?.to_string_lossy().into_owned());
     let config = Config::resolve(args, environment)?;
-    logging::init(config.log_format, config.log_level);
-    let parts = Parts::prepare(&config)?;
+    let metrics = Arc::new(Metrics::new()?);
+    let _log = logging::init(config.log_format, config.log_level, metrics.log_lines_dropped().clone())
+        .context("cannot start the log")?;
+    let endpoint = config.otlp_endpoint.as_ref().map(OtlpEndpoint::as_str);
+    let _traces = endpoint.map(|url| traces::init(url, metrics.trace_spans_lost().clone())).transpose()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
-    let result = runtime.block_on(parts.run(&config));
+    // Before anything is loaded: from here on a SIGHUP is a request and does not end the process.
+    let hangups = runtime.block_on(async { Hangups::listen() }).context("cannot listen for signals")?;
+    let connected = runtime.block_on(cluster::connect(&config))?;
+    let parts = Parts::prepare(&config, metrics, connected)?;
+    let result = runtime.block_on(parts.run(&config, hangups));
     // Nobody waits for a review that is still being parsed after its time.
     runtime.shutdown_background();
     result
+}
+
+/// The configuration with which `outrigger serve` would start, as a file.
+pub fn print_config(args: &ServeArgs) -> anyhow::Result<String> {
+    Ok(Config::print(args, environment)?)
+}
+
+/// What is no text becomes one that no setting takes, instead of being passed over.
+fn environment(variable: &str) -> Option<String> {
+    Some(std::env::var_os(variable)?.to_string_lossy().into_owned())
 }
 
 /// Everything that is there before the first socket.
 struct Parts {
     readiness: Readiness,
     metrics: Arc<Metrics>,
-    store: Arc<InjectorStore>,
-    report: Report,
-    certificate: ServingCertificate,
-    resolver: Arc<Resolver>,
+    notes: Notes,
+    templates: Templates,
+    certificate: Source,
+    connected: Option<Connected>,
+}
+
+/// Who gives the certificate.
+enum Source {
+    Watched(Box<Certificate>),
+    Cluster(Given),
+}
+
+impl Source {
+    fn resolver(&self) -> Arc<Resolver> {
+        match self {
+            Self::Watched(certificate) => certificate.resolver(),
+            Self::Cluster(given) => Arc::clone(&given.resolver),
+        }
+    }
 }
 
 impl Parts {
-    fn prepare(config: &Config) -> anyhow::Result<Self> {
-        let readiness = Readiness::default();
+    fn prepare(config: &Config, metrics: Arc<Metrics>, connected: Option<Connected>) -> anyhow::Result<Self> {
+        let (readiness, notes) = (Readiness::default(), Notes::default());
         let (of_templates, of_certificate) = (readiness.promise("templates"), readiness.promise("certificate"));
-        let metrics = Arc::new(Metrics::new()?);
-        let now = SystemTime::now();
 
-        let loaded = templates::load(config)?;
-        metrics.templates_loaded(&loaded.templates, now);
-        let store = Arc::new(InjectorStore::new(Injector::new(loaded.templates, settings(config))));
+        let settings = settings(config, connected.as_ref());
+        let templates = Templates::load(config, settings, Arc::clone(&metrics), notes.clone())?;
         drop(of_templates);
 
-        let certificate = certificate_source(config).load(now)?;
-        observe_certificate(&metrics, &certificate);
-        let resolver = Arc::new(Resolver::new(Arc::clone(&certificate.key)));
-        drop(of_certificate);
+        let certificate = match certificate_source(config) {
+            Some(source) => {
+                let certificate = Certificate::load(source, Arc::clone(&metrics), notes.clone())?;
+                drop(of_certificate);
+                Source::Watched(Box::new(certificate))
+            }
+            None => Source::Cluster(Given::new(of_certificate)),
+        };
 
-        Ok(Self { readiness, metrics, store, report: loaded.report, certificate, resolver })
+        Ok(Self { readiness, metrics, notes, templates, certificate, connected })
     }
 
-    async fn run(self, config: &Config) -> anyhow::Result<()> {
+    async fn run(mut self, config: &Config, hangups: Hangups) -> anyhow::Result<()> {
         let signals = Signals::listen().context("cannot listen for signals")?;
         let server = bind(config).await?;
         let (webhook_address, admin_address) = (server.webhook_address()?, server.admin_address()?);
-        self.report.log();
-        log_mode(native_sidecars(config));
+        self.templates.log();
         tracing::info!(webhook = %webhook_address, admin = %admin_address, "listening");
-        warn_of_expiry(&self.certificate);
-
-        let answers = self.readiness.promise("tls-self-call");
-        let announcement = dev::announcement(config, webhook_address)?;
-        tokio::spawn(confirm(webhook_address, Arc::clone(&self.resolver), answers, announcement));
+        if let Some(endpoint) = &config.otlp_endpoint {
+            tracing::info!(%endpoint, "sending traces");
+        }
 
         let (shutdown, lifecycle) = shutdown::lifecycle();
+        let connected = self.connected.take();
+        if connected.is_none() {
+            log_mode(native_sidecars(config, None));
+        }
+        let running = connected.map(|connected| connected.start(&self.metrics, lifecycle.clone())).transpose()?;
+
+        let announcement = dev::announcement(config, webhook_address)?;
+        let self_call = SelfCall::new(webhook_address, self.certificate.resolver(), self.readiness.clone());
         tokio::spawn(signals.conduct(shutdown, config.shutdown_delay));
-        let tls =
-            tls::server_config(Arc::clone(&self.resolver), config.tls_min_version).context("cannot set up TLS")?;
-        let (webhook, admin) = self.into_services();
+        let tls = tls::server_config(self.certificate.resolver(), config.tls_min_version);
+        let tls = tls.context("cannot set up TLS")?;
+        let (webhook, admin) = self.services(cluster::namespaces(running.as_ref()));
+        let mut triggers = vec![watch::spawn("templates", self.templates).context("cannot start a thread")?];
+        match self.certificate {
+            Source::Watched(mut certificate) => {
+                certificate.warn_of_expiry();
+                tokio::spawn(self_call.run(certificate.replaced(), announcement));
+                triggers.push(watch::spawn("certificate", *certificate).context("cannot start a thread")?);
+            }
+            Source::Cluster(given) => {
+                let current = running.as_ref().and_then(|running| running.certificate.clone());
+                given.serve(current.context("certificates are made in a cluster, and there is none")?, self_call);
+            }
+        }
+        tokio::spawn(hangups.conduct(move || triggers.iter().for_each(watch::Trigger::pull)));
         server.run(tls, webhook, admin, lifecycle).await;
+        if let Some(running) = running {
+            running.ended().await;
+        }
         tracing::info!("ended");
         Ok(())
     }
 
-    fn into_services(self) -> (Webhook, Admin) {
-        let (store, notes) = (self.store, self.report.notes());
-        let webhook = Webhook {
-            snapshot: Arc::new(move || store.current()),
-            // Without a cluster nothing is known of any namespace.
-            namespaces: Arc::new(|_| None),
+    fn services(&self, namespaces: NamespaceLookup) -> (Webhook, Admin) {
+        let (store, notes) = (self.templates.store(), self.notes.clone());
+        let snapshot: Snapshot = Arc::new(move || store.current());
+        let webhook = Webhook { snapshot: Arc::clone(&snapshot), namespaces, metrics: Arc::clone(&self.metrics) };
+        let admin = Admin {
+            readiness: self.readiness.clone(),
             metrics: Arc::clone(&self.metrics),
+            snapshot,
+            notes: Arc::new(move || notes.all()),
         };
-        let admin = Admin { readiness: self.readiness, metrics: self.metrics, notes: Arc::new(move || notes.clone()) };
         (webhook, admin)
     }
 }
 
 /// What the operator decided, as the engine takes it.
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config, connected: Option<&Connected>) -> Settings {
+    let version = connected.and_then(|connected| connected.version.as_ref());
+    let default = Settings::default();
     Settings {
-        native_sidecars: native_sidecars(config),
+        native_sidecars: native_sidecars(config, version),
+        cluster_version: version.map_or(default.cluster_version, |version| version.text.clone()),
         excluded_namespaces: config.excluded_namespaces.iter().map(ToString::to_string).collect(),
         domain: config.domain.to_string(),
         clock: Some(monotonic_milliseconds),
@@ -119,9 +179,10 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-fn native_sidecars(config: &Config) -> NativeSidecars {
+fn native_sidecars(config: &Config, version: Option<&Version>) -> NativeSidecars {
     use crate::config::NativeSidecarsMode as Mode;
     match config.native_sidecars {
+        Mode::Auto if version.is_some_and(|version| !version.has_native_sidecars()) => NativeSidecars::Unsupported,
         // Every Kubernetes version in support has them.
         Mode::Auto | Mode::Always => NativeSidecars::Supported,
         Mode::Never => NativeSidecars::Unsupported,
@@ -144,28 +205,17 @@ fn monotonic_milliseconds() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn certificate_source(config: &Config) -> CertificateSource {
+/// `None` when the cluster gives the certificate.
+fn certificate_source(config: &Config) -> Option<CertificateSource> {
     match &config.certificate {
         CertificateSettings::Files { certificate, key } => {
-            CertificateSource::Files { certificate: certificate.clone(), key: key.clone() }
+            Some(CertificateSource::Files { certificate: certificate.clone(), key: key.clone() })
         }
-        CertificateSettings::Dev { directory, hosts } => {
-            CertificateSource::SelfSigned { directory: directory.clone(), hosts: dev::hosts(hosts, config.listen) }
-        }
-    }
-}
-
-fn observe_certificate(metrics: &Metrics, certificate: &ServingCertificate) {
-    metrics.certificate_expires(Certificate::Serving, certificate.expires);
-    if let Some(expires) = certificate.ca_expires {
-        metrics.certificate_expires(Certificate::Ca, expires);
-    }
-}
-
-/// API servers refuse it, but it is the operator's, so it is served.
-fn warn_of_expiry(certificate: &ServingCertificate) {
-    if certificate.expires <= SystemTime::now() {
-        tracing::error!("the certificate has expired; API servers will refuse it");
+        CertificateSettings::Dev { directory, hosts } => Some(CertificateSource::SelfSigned {
+            directory: directory.clone(),
+            hosts: dev::hosts(hosts, config.listen),
+        }),
+        CertificateSettings::Cluster(_) => None,
     }
 }
 
@@ -178,26 +228,6 @@ async fn bind(config: &Config) -> anyhow::Result<BoundServer> {
         };
         anyhow!("{error}; choose another address with --{}", setting.flag)
     })
-}
-
-/// Calls ourselves until we answer, then keeps the promise of it and tells the user.
-async fn confirm(address: SocketAddr, resolver: Arc<Resolver>, answers: Promise, announcement: Option<String>) {
-    while let Err(error) = call_once(address, &resolver).await {
-        tracing::warn!(%error, "the webhook does not answer to itself yet");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    drop(answers);
-    tracing::info!("ready");
-    if let Some(text) = announcement {
-        // On a thread of its own: standard output may be a pipe that nobody reads.
-        std::thread::spawn(move || dev::print(&text));
-    }
-}
-
-async fn call_once(address: SocketAddr, resolver: &Resolver) -> io::Result<()> {
-    let leaf = resolver.leaf().ok_or_else(|| io::Error::other("there is no certificate"))?;
-    let limit = Duration::from_secs(5);
-    tokio::time::timeout(limit, self_call(address, leaf)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// A path as a shell takes it.

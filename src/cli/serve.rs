@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::stdio;
 use crate::app;
 use crate::config;
 
@@ -11,6 +12,10 @@ use crate::config;
 pub struct ServeArgs {
     #[command(flatten)]
     settings: config::ServeArgs,
+
+    /// Print the resulting configuration, each value with where it was written, and end
+    #[arg(long)]
+    print_config: bool,
 }
 
 const LONG_ABOUT: &str = "\
@@ -22,9 +27,14 @@ Examples:
   Serve your own templates with your own certificate:
     outrigger serve --templates ./templates --tls-cert tls.crt --tls-key tls.key
   Read the settings from a file:
-    outrigger serve --config injector.yaml";
+    outrigger serve --config injector.yaml
+  Show what holds after file, environment and flags, and where each value was written:
+    outrigger serve --config injector.yaml --print-config";
 
-/// Serves until the process is told to end.
+/// Serves until the process is told to end, or prints with which configuration it would.
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    if args.print_config {
+        return stdio::print(&app::print_config(&args.settings)?);
+    }
     app::serve(&args.settings)
 }

@@ -2,11 +2,12 @@
 //!
 //! It knows no command. Invariant: a value that breaks its rule is wrong usage, and the message says what is expected.
 
+use crate::config::Domain;
 use crate::inject::names;
 
 /// `--domain`.
 pub fn domain(text: &str) -> Result<String, String> {
-    checked(text, names::check_dns_subdomain)
+    text.parse().map(|domain: Domain| domain.to_string())
 }
 
 /// `--namespace`.

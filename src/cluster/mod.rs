@@ -29,7 +29,7 @@ pub struct Objects {
 }
 
 /// An error with all its causes on one line. What an answer said is left out where it could not be read: it may be a Secret.
-fn explain(error: &kube::Error) -> String {
+pub fn explain(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
         kube::Error::SerdeError(_) => "the answer of the API server cannot be read".to_owned(),

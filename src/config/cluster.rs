@@ -60,23 +60,25 @@ pub struct SelfMade {
     pub ca_propagation: Duration,
 }
 
+/// Whether to work in a cluster at all.
+pub(super) fn is_wanted(reader: &mut Reader, pod: &Pod, dev: bool) -> bool {
+    match reader.get(&settings::CLUSTER) {
+        Some(ClusterMode::On) => true,
+        Some(ClusterMode::Auto) => pod.in_cluster && !dev,
+        Some(ClusterMode::Off) | None => false,
+    }
+}
+
 /// Everything is read before anything is decided, so that one problem hides no other.
-pub(super) fn read(reader: &mut Reader, pod: &Pod, dev: bool) -> Option<ClusterSettings> {
-    let mode = reader.get(&settings::CLUSTER);
+pub(super) fn read(reader: &mut Reader, pod: &Pod) -> Option<ClusterSettings> {
     let namespace: Option<DnsName> = reader.get(&settings::NAMESPACE);
     let service = reader.get(&settings::SERVICE);
     let webhook_configuration = reader.get(&settings::WEBHOOK_CONFIGURATION);
     let ca_secret = reader.get(&settings::CA_SECRET);
     let serving_secret = reader.get(&settings::SERVING_SECRET);
     let lease = reader.get(&settings::LEASE);
-    let is_wanted = match mode? {
-        ClusterMode::On => true,
-        ClusterMode::Auto => pod.in_cluster && !dev,
-        ClusterMode::Off => false,
-    };
     let of_pod = || pod.namespace.as_deref().and_then(DnsName::parse);
     let connection = if pod.in_cluster { Connection::Pod } else { Connection::Kubeconfig };
-    is_wanted.then_some(())?;
     Some(ClusterSettings {
         connection,
         name: pod.name.clone().unwrap_or_else(|| "outrigger".to_owned()),
@@ -98,7 +100,10 @@ pub(super) fn self_made(reader: &mut Reader) -> Option<SelfMade> {
     let (certificate_duration, ca_duration) = (certificate_duration?, ca_duration?);
     let ca_propagation = ca_propagation?;
     if certificate_duration < Duration::from_secs(3) {
-        reader.refuse(&settings::CERTIFICATE_DURATION, "a certificate is to last 3s at least: its dates are whole seconds");
+        reader.refuse(
+            &settings::CERTIFICATE_DURATION,
+            "a certificate is to last 3s at least: its dates are whole seconds",
+        );
     }
     // It is replaced after two thirds of its life; the rest has to be enough for a last leaf, and for trust in the next one.
     if ca_duration < 3 * certificate_duration || ca_duration < 6 * ca_propagation {
@@ -116,15 +121,24 @@ pub(super) fn certificate_mode(reader: &mut Reader, in_cluster: bool, dev: bool)
     let names_files = reader.is_given(&settings::TLS_CERT) || reader.is_given(&settings::TLS_KEY);
     match chosen {
         Some(mode) if dev => {
-            reader.refuse(&settings::CERTIFICATES, format!("\"{}\" cannot be used with --dev, which makes its own certificate", mode.as_str()));
+            reader.refuse(
+                &settings::CERTIFICATES,
+                format!("\"{}\" cannot be used with --dev, which makes its own certificate", mode.as_str()),
+            );
             None
         }
         Some(CertificateMode::SelfMade) if !in_cluster => {
-            reader.refuse(&settings::CERTIFICATES, "\"self\" needs a cluster to keep the certificates in: give --cluster on, or --tls-cert and --tls-key");
+            reader.refuse(
+                &settings::CERTIFICATES,
+                "\"self\" needs a cluster to keep the certificates in: give --cluster on, or --tls-cert and --tls-key",
+            );
             None
         }
         Some(CertificateMode::SelfMade) if names_files => {
-            reader.refuse(&settings::CERTIFICATES, "\"self\" cannot be used with --tls-cert and --tls-key: leave them out, or give files");
+            reader.refuse(
+                &settings::CERTIFICATES,
+                "\"self\" cannot be used with --tls-cert and --tls-key: leave them out, or give files",
+            );
             None
         }
         Some(mode) => Some(mode),

@@ -11,20 +11,27 @@ use serde_saphyr::Spanned;
 use super::layers::Given;
 use super::problem::{Problem, Source};
 use super::settings::{ALL, Arity, Setting};
+use crate::regular_file;
 
 /// What the file says, by key, and what is wrong with it.
 #[derive(Default)]
 pub struct FileLayer {
     pub given: BTreeMap<&'static str, Given>,
     pub problems: Vec<Problem>,
+    /// Whether there is a file of which nothing is known.
+    pub is_unread: bool,
 }
+
+/// Far more than every setting with a comment.
+const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Reads and takes apart the file at `path`.
 pub fn read(path: &Path) -> FileLayer {
-    match std::fs::read_to_string(path) {
+    match regular_file::read_text(path, MAX_BYTES) {
         Ok(text) => parse(path, &text),
         Err(error) => FileLayer {
             problems: vec![problem(path, 0, format!("cannot read the configuration file: {error}"))],
+            is_unread: true,
             ..FileLayer::default()
         },
     }
@@ -38,7 +45,10 @@ fn parse(path: &Path, text: &str) -> FileLayer {
                 layer.add(path, &key, shape);
             }
         }
-        Err(error) => layer.problems.push(problem(path, line_of(&error), first_line(&error.to_string()))),
+        Err(error) => {
+            layer.is_unread = true;
+            layer.problems.push(problem(path, line_of(&error), in_words(&error.to_string())));
+        }
     }
     layer
 }
@@ -56,8 +66,13 @@ fn line_of(error: &serde_saphyr::Error) -> u64 {
     error.location().map_or(0, |location| location.line())
 }
 
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
+/// The reader's message without the place, which stands before it.
+fn in_words(message: &str) -> String {
+    let message = message.lines().next().unwrap_or_default();
+    match message.split(" at line ").next().unwrap_or_default() {
+        "expected mapping start" => "expected settings as KEY: VALUE".to_owned(),
+        message => message.to_owned(),
+    }
 }
 
 fn problem(path: &Path, line: u64, message: String) -> Problem {
@@ -267,6 +282,11 @@ mod tests {
             let (given, problems) = parsed(text);
             assert!(given.is_empty() && problems.len() == 1 && problems[0].starts_with("f.yaml"), "{problems:?}");
         }
+    }
+
+    #[test]
+    fn what_is_no_map_is_told_what_is_expected() {
+        assert_eq!(parsed("- a\n").1, ["f.yaml:1: expected settings as KEY: VALUE"]);
     }
 
     #[test]

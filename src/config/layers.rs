@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use super::args::{CONFIG_VARIABLE, ServeArgs};
 use super::file::{self, FileLayer};
+use super::otlp;
 use super::problem::{Problem, Source};
-use super::settings::{ALL, Arity, Setting};
+use super::settings::{ALL, Arity, OTLP_ENDPOINT, Setting};
 
 /// The texts of one setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +17,10 @@ pub struct Given {
 }
 
 /// What holds for each setting that somebody spoke of.
-pub struct Layers(BTreeMap<&'static str, Given>);
+pub struct Layers {
+    given: BTreeMap<&'static str, Given>,
+    are_complete: bool,
+}
 
 impl Layers {
     /// Also returns what is wrong with the file.
@@ -25,18 +29,23 @@ impl Layers {
             .config
             .clone()
             .or_else(|| environment(CONFIG_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from));
-        let FileLayer { mut given, problems } = path.map(|path| file::read(&path)).unwrap_or_default();
+        let FileLayer { mut given, problems, is_unread } = path.map(|path| file::read(&path)).unwrap_or_default();
         for setting in ALL {
             if let Some(stronger) = from_flag(args, setting).or_else(|| from_environment(&environment, setting)) {
                 given.insert(setting.key, stronger);
             }
         }
-        (Self(given), problems)
+        (Self { given, are_complete: !is_unread }, problems)
+    }
+
+    /// Whether everything that was said is known: not so when there is a file that cannot be read.
+    pub fn are_complete(&self) -> bool {
+        self.are_complete
     }
 
     /// What was said of a setting, `None` when nobody spoke of it.
     pub fn get(&self, setting: &Setting) -> Option<&Given> {
-        self.0.get(setting.key)
+        self.given.get(setting.key)
     }
 }
 
@@ -47,8 +56,11 @@ fn from_flag(args: &ServeArgs, setting: &Setting) -> Option<Given> {
 
 /// An empty variable says nothing.
 fn from_environment(environment: &impl Fn(&str) -> Option<String>, setting: &Setting) -> Option<Given> {
-    let value = environment(setting.variable).filter(|value| !value.is_empty())?;
-    Some(Given { values: split(setting, &value), source: Source::Environment(setting.variable) })
+    match environment(setting.variable).filter(|value| !value.is_empty()) {
+        Some(value) => Some(Given { values: split(setting, &value), source: Source::Environment(setting.variable) }),
+        None if *setting == OTLP_ENDPOINT => otlp::from_standard_variables(environment),
+        None => None,
+    }
 }
 
 /// One text holds a list, where the setting is one.

@@ -6,9 +6,12 @@
 
 mod args;
 mod cluster;
+mod domain;
 pub mod duration;
 mod file;
 mod layers;
+mod otlp;
+mod print;
 mod problem;
 mod reader;
 pub mod settings;
@@ -20,6 +23,8 @@ use std::time::Duration;
 
 pub use args::{CONFIG_VARIABLE, ServeArgs};
 pub use cluster::{ClusterSettings, Connection, SelfMade};
+pub use domain::Domain;
+pub use otlp::OtlpEndpoint;
 pub use problem::{Problem, Problems, Source};
 pub use values::{CertificateMode, ClusterMode, DnsName, Host, LogFormat, LogLevel, NativeSidecarsMode, TlsVersion};
 
@@ -40,12 +45,14 @@ pub struct Config {
     pub templates: Vec<PathBuf>,
     /// Whether a broken template keeps the server from starting.
     pub strict: bool,
-    pub domain: DnsName,
+    pub domain: Domain,
     pub native_sidecars: NativeSidecarsMode,
     pub excluded_namespaces: Vec<DnsName>,
     pub shutdown_delay: Duration,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
+    /// Where traces are sent; none are made without it.
+    pub otlp_endpoint: Option<OtlpEndpoint>,
 }
 
 /// Where the webhook's certificate comes from.
@@ -62,14 +69,23 @@ pub enum CertificateSettings {
 impl Config {
     /// Puts the layers together. `environment` gives the value of a variable.
     pub fn resolve(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
-        let pod = Pod::of(&environment);
-        let (layers, problems) = Layers::gather(args, environment);
-        let mut reader = Reader::new(layers, problems);
-        let config = read(&mut reader, &pod);
-        match (config, reader.into_problems()) {
-            (Some(config), problems) if problems.is_empty() => Ok(config),
-            (_, problems) => Err(Problems(problems)),
-        }
+        resolve(args, environment).map(|(config, _)| config)
+    }
+
+    /// The configuration that the layers result in, as a file, with where each value was written.
+    pub fn print(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<String, Problems> {
+        resolve(args, environment).map(|(_, layers)| print::print(&layers))
+    }
+}
+
+fn resolve(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<(Config, Layers), Problems> {
+    let pod = Pod::of(&environment);
+    let (layers, problems) = Layers::gather(args, environment);
+    let mut reader = Reader::new(layers, problems);
+    let config = read(&mut reader, &pod);
+    match (config, reader.into_parts()) {
+        (Some(config), (layers, problems)) if problems.is_empty() => Ok((config, layers)),
+        (_, (_, problems)) => Err(Problems(problems)),
     }
 }
 
@@ -79,8 +95,9 @@ fn read(reader: &mut Reader, pod: &Pod) -> Option<Config> {
     let strict = reader.get(&settings::STRICT);
     let listen = reader.get(&settings::LISTEN);
     let admin_listen = reader.get(&settings::ADMIN_LISTEN);
-    let cluster = cluster::read(reader, pod, dev == Some(true));
-    let certificate = certificate(reader, dev == Some(true), cluster.is_some());
+    let in_cluster = cluster::is_wanted(reader, pod, dev == Some(true));
+    let cluster = cluster::read(reader, pod);
+    let certificate = certificate(reader, dev == Some(true), in_cluster);
     let tls_min_version = reader.get(&settings::TLS_MIN_VERSION);
     let templates = templates(reader, dev == Some(true));
     let domain = reader.get(&settings::DOMAIN);
@@ -89,12 +106,13 @@ fn read(reader: &mut Reader, pod: &Pod) -> Option<Config> {
     let shutdown_delay = shutdown_delay(reader, dev == Some(true));
     let log_format = log_format(reader, pod.in_cluster);
     let log_level = reader.get(&settings::LOG_LEVEL);
+    let otlp_endpoint = otlp_endpoint(reader);
     Some(Config {
         listen: listen?,
         admin_listen: admin_listen?,
         certificate: certificate?,
         tls_min_version: tls_min_version?,
-        cluster,
+        cluster: if in_cluster { Some(cluster?) } else { None },
         templates,
         strict: strict? || dev?,
         domain: domain?,
@@ -103,6 +121,7 @@ fn read(reader: &mut Reader, pod: &Pod) -> Option<Config> {
         shutdown_delay: shutdown_delay?,
         log_format: log_format?,
         log_level: log_level?,
+        otlp_endpoint,
     })
 }
 
@@ -125,18 +144,16 @@ fn certificate(reader: &mut Reader, dev: bool, in_cluster: bool) -> Option<Certi
         }
         (false, Some(certificate), Some(key)) => Some(CertificateSettings::Files { certificate, key }),
         (false, Some(_), None) => {
-            reader.refuse(&settings::TLS_CERT, "a certificate needs its key: give --tls-key as well");
+            reader.miss(&settings::TLS_CERT, "a certificate needs its key: give --tls-key as well");
             None
         }
         (false, None, Some(_)) => {
-            reader.refuse(&settings::TLS_KEY, "a key needs its certificate: give --tls-cert as well");
+            reader.miss(&settings::TLS_KEY, "a key needs its certificate: give --tls-cert as well");
             None
         }
         (false, None, None) => {
-            reader.refuse(
-                &settings::TLS_CERT,
-                "no certificate: give --tls-cert and --tls-key, or --dev to have one made",
-            );
+            reader
+                .miss(&settings::TLS_CERT, "no certificate: give --tls-cert and --tls-key, or --dev to have one made");
             None
         }
     }
@@ -145,7 +162,7 @@ fn certificate(reader: &mut Reader, dev: bool, in_cluster: bool) -> Option<Certi
 fn templates(reader: &mut Reader, dev: bool) -> Vec<PathBuf> {
     let directories = reader.list(&settings::TEMPLATES);
     if directories.is_empty() && !dev {
-        reader.refuse(
+        reader.miss(
             &settings::TEMPLATES,
             "no templates: name a directory with --templates, or use --dev, which serves the built-in ones",
         );
@@ -165,4 +182,12 @@ fn shutdown_delay(reader: &mut Reader, dev: bool) -> Option<Duration> {
 fn log_format(reader: &mut Reader, in_cluster: bool) -> Option<LogFormat> {
     let chosen: values::LogFormatChoice = reader.get(&settings::LOG_FORMAT)?;
     Some(chosen.resolve(in_cluster))
+}
+
+fn otlp_endpoint(reader: &mut Reader) -> Option<OtlpEndpoint> {
+    let endpoint = reader.get(&settings::OTLP_ENDPOINT);
+    if endpoint.is_some() && !cfg!(feature = "otel") {
+        reader.refuse(&settings::OTLP_ENDPOINT, "this build cannot send traces: it lacks the feature otel");
+    }
+    endpoint
 }

@@ -27,9 +27,9 @@ impl Reader {
         Self { layers, problems }
     }
 
-    /// Everything that was wrong.
-    pub fn into_problems(self) -> Vec<Problem> {
-        self.problems
+    /// What was said, and everything that was wrong.
+    pub fn into_parts(self) -> (Layers, Vec<Problem>) {
+        (self.layers, self.problems)
     }
 
     pub fn source(&self, setting: &Setting) -> Source {
@@ -39,6 +39,13 @@ impl Reader {
     pub fn refuse(&mut self, setting: &Setting, message: impl Into<String>) {
         let source = self.source(setting);
         self.problems.push(Problem { source, message: message.into() });
+    }
+
+    /// Something is missing, unless it stands in the file that cannot be read.
+    pub fn miss(&mut self, setting: &Setting, message: impl Into<String>) {
+        if self.layers.are_complete() {
+            self.refuse(setting, message);
+        }
     }
 
     /// The value of a setting, its default when nobody said anything; `None` when it has no default, or its text is refused.

@@ -58,7 +58,7 @@ settings! {
     LISTEN: One, "listen", "listen", "OUTRIGGER_LISTEN", "ADDRESS:PORT", "127.0.0.1:9443",
         "Where the webhook listens (HTTPS)";
     ADMIN_LISTEN: One, "adminListen", "admin-listen", "OUTRIGGER_ADMIN_LISTEN", "ADDRESS:PORT", "127.0.0.1:8080",
-        "Where /livez, /readyz and /metrics are served (HTTP)";
+        "Where /livez, /readyz, /metrics, /version and /templates are served (HTTP)";
     TLS_CERT: One, "tlsCert", "tls-cert", "OUTRIGGER_TLS_CERT", "FILE", "",
         "Certificate chain of the webhook in PEM, the leaf first";
     TLS_KEY: One, "tlsKey", "tls-key", "OUTRIGGER_TLS_KEY", "FILE", "",
@@ -101,6 +101,8 @@ settings! {
         "Form of the log on standard error: json, text, or auto: json in a cluster, text elsewhere";
     LOG_LEVEL: One, "logLevel", "log-level", "OUTRIGGER_LOG_LEVEL", "LEVEL", "info",
         "What is logged: error, warn, info, debug or trace";
+    OTLP_ENDPOINT: One, "otlpEndpoint", "otlp-endpoint", "OUTRIGGER_OTLP_ENDPOINT", "URL", "",
+        "Collector of OpenTelemetry traces (OTLP over HTTP), such as http://collector:4318; without it no traces are made";
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod decide;
 mod find;
 mod pipeline;
 mod prepare;
+mod redacted;
 mod shape;
 mod uninject;
 mod validate;
@@ -32,7 +33,8 @@ use std::collections::BTreeMap;
 pub use error::{Blame, ErrorCode, InjectError, Problem};
 pub use find::find;
 pub use reason::SkipReason;
-pub use template::{LoadProblem, Loaded, SourceText, TemplateSet};
+pub use redacted::redacted;
+pub use template::{LoadProblem, Loaded, ParsedSource, SourceText, TemplateSet, TemplateState, TemplateStatus};
 pub use uninject::uninject;
 
 /// One immutable snapshot: the templates and the settings that a request sees from start to end.

@@ -193,8 +193,8 @@ impl<'a> Run<'a> {
         }
         match entry {
             Some(Entry::Ready(template)) => found.push((template, origin)),
-            Some(Entry::Broken(cause)) => {
-                let message = format!("template {} cannot be used: {cause}", quote(name));
+            Some(Entry::Broken(broken)) => {
+                let message = format!("template {} cannot be used: {}", quote(name), broken.problem);
                 problems.push(self.problem(ErrorCode::TemplateBroken, name, message));
             }
             None => {

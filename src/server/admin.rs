@@ -1,6 +1,7 @@
-//! `/livez`, `/readyz` and `/metrics`, for the kubelet and for Prometheus.
+//! `/livez`, `/readyz`, `/metrics`, `/version` and `/templates`, for the kubelet, Prometheus and people.
 //!
-//! Invariants: alive means that the process answers, to the very end; ready never depends on anybody else being reachable now.
+//! Invariants: alive means that the process answers, to the very end; ready never depends on anybody else being reachable now;
+//! no value of a template is shown, since nobody has to prove who they are here.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -10,15 +11,21 @@ use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde::Serialize;
 
+use super::webhook::Snapshot;
 use crate::health::Readiness;
+use crate::inject::{TemplateSet, redacted};
 use crate::shutdown::{Lifecycle, Phase};
+use crate::telemetry::build;
 use crate::telemetry::metrics::Metrics;
 
 /// What the admin listener needs of the rest of the program.
 pub struct Admin {
     pub readiness: Readiness,
     pub metrics: Arc<Metrics>,
+    /// Gives what `/templates` shows.
+    pub snapshot: Snapshot,
     /// What `/readyz?verbose` says besides, a line each: templates that are broken, for one.
     pub notes: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
 }
@@ -34,6 +41,8 @@ pub fn router(admin: Admin, lifecycle: Lifecycle) -> Router {
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/version", get(version))
+        .route("/templates", get(templates))
         .with_state(Arc::new(Service { admin, lifecycle }))
 }
 
@@ -76,4 +85,65 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
             (StatusCode::INTERNAL_SERVER_ERROR, format!("the metrics cannot be written: {error}\n")).into_response()
         }
     }
+}
+
+async fn version() -> Response {
+    json(&Version {
+        version: build::VERSION,
+        revision: build::REVISION,
+        features: build::FEATURES,
+        kubernetes_api: build::KUBERNETES_API,
+    })
+}
+
+async fn templates(State(service): State<Arc<Service>>) -> Response {
+    json(&Templates { templates: shown((service.admin.snapshot)().templates()) })
+}
+
+fn json(value: &impl Serialize) -> Response {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text + "\n").into_response(),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("cannot be written as JSON: {error}\n")).into_response()
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    version: &'static str,
+    revision: Option<&'static str>,
+    features: &'static [&'static str],
+    kubernetes_api: &'static str,
+}
+
+#[derive(Serialize)]
+struct Templates<'t> {
+    templates: Vec<Template<'t>>,
+}
+
+/// What may be shown of a template: nothing of its content.
+#[derive(Serialize)]
+struct Template<'t> {
+    name: &'t str,
+    state: &'static str,
+    /// What is served; absent when nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<&'t str>,
+    source: &'t str,
+    /// What is wrong with its source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+fn shown(templates: &TemplateSet) -> Vec<Template<'_>> {
+    let shown = templates.all().map(|template| Template {
+        name: template.name,
+        state: template.state.code(),
+        revision: template.revision,
+        source: template.origin,
+        problem: template.problem.map(redacted),
+    });
+    shown.collect()
 }

@@ -22,6 +22,7 @@ use crate::inject::{Injector, Namespace};
 use crate::shutdown::{Lifecycle, Phase};
 use crate::telemetry::logging;
 use crate::telemetry::metrics::{Held, Metrics};
+use crate::telemetry::traces::{self, ReviewSpan};
 
 /// Gives the snapshot that one request is answered with.
 pub type Snapshot = Arc<dyn Fn() -> Arc<Injector> + Send + Sync>;
@@ -64,12 +65,12 @@ pub fn router(webhook: Webhook, limits: &Limits, lifecycle: Lifecycle) -> Router
 }
 
 async fn mutate(State(service): State<Arc<Service>>, request: Request) -> Response<Body> {
-    let observed = Observed::begin(&service);
+    let observed = Observed::begin(&service, request.headers());
     let answer = match service.receive(request).await {
         Ok(body) => service.answer(body).await,
         Err(error) => error.into(),
     };
-    observed.end(&answer.record);
+    observed.end(&answer.record, answer.status);
     respond(answer)
 }
 
@@ -78,30 +79,35 @@ struct Observed<'s> {
     service: &'s Service,
     start: Instant,
     is_counted: bool,
+    span: Option<ReviewSpan>,
     _in_flight: Held,
 }
 
 impl<'s> Observed<'s> {
-    fn begin(service: &'s Service) -> Self {
-        Self { service, start: Instant::now(), is_counted: false, _in_flight: service.webhook.metrics.enter() }
+    fn begin(service: &'s Service, headers: &HeaderMap) -> Self {
+        let span = traces::begin(|| headers.get("traceparent").map(HeaderValue::as_bytes));
+        Self { service, start: Instant::now(), is_counted: false, span, _in_flight: service.webhook.metrics.enter() }
     }
 
-    fn end(mut self, record: &Record) {
-        self.count(record);
+    fn end(mut self, record: &Record, status: u16) {
+        self.count(record, Some(status));
     }
 
-    fn count(&mut self, record: &Record) {
+    fn count(&mut self, record: &Record, status: Option<u16>) {
         self.is_counted = true;
         let duration = self.start.elapsed();
         self.service.webhook.metrics.observe(record, duration);
         logging::decision(record, duration);
+        if let Some(span) = self.span.take() {
+            span.end(record, status);
+        }
     }
 }
 
 impl Drop for Observed<'_> {
     fn drop(&mut self) {
         if !self.is_counted {
-            self.count(&Record::failed(ProtocolError::ClientGone));
+            self.count(&Record::failed(ProtocolError::ClientGone), None);
         }
     }
 }

@@ -2,17 +2,24 @@
 //!
 //! Reads `*.yaml`, `*.yml` and `*.json`, not recursively, and leaves out names that start with `..`: in a mounted ConfigMap
 //! those are the generations behind the names. Left out too are `*.test.yaml` and the like: cases that stand beside their template.
-//! Invariant: a file that cannot be read hides no other.
+//! Invariants: a file that cannot be read hides no other; of a mounted ConfigMap all files are of one generation.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::inject::{LoadProblem, SourceText};
+use crate::regular_file::{self, Stamp};
 
 /// A file holds many templates of at most 256 KiB, but a template file is no heap of data.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
+/// Four times as many as there can be templates: whoever names a directory with more has named the wrong one.
+const MAX_ENTRIES: usize = 20_000;
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
+/// The link by which a mounted ConfigMap or Secret changes all its files at once.
+const GENERATION: &str = "..data";
 
 /// What a directory holds.
 #[derive(Debug, Default)]
@@ -26,51 +33,143 @@ pub struct Texts {
 /// Reads all template files of a directory. Fails when the directory itself cannot be read.
 pub fn read(directory: &Path) -> io::Result<Texts> {
     let mut texts = Texts::default();
-    for path in files(directory)? {
-        let origin = path.display().to_string();
-        match read_file(&path) {
-            Ok(text) => texts.texts.push(SourceText { origin, text }),
-            Err(error) => texts.problems.push(unreadable(origin, &error)),
+    for file in Listing::of(directory)?.files() {
+        match file.read() {
+            Ok(text) => texts.texts.push(text),
+            Err(problem) => texts.problems.push(*problem),
         }
     }
     Ok(texts)
 }
 
-fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        if is_template_file(&path) {
-            files.push(path);
+/// The template files of a directory at one moment, unread.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Listing(BTreeMap<PathBuf, Found>);
+
+/// What stands under the name of a template file.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Found {
+    /// Where it really is, links to a generation resolved.
+    path: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Directory,
+    /// Whatever else it may be: reading it tells.
+    File(Result<Stamp, ErrorKind>),
+}
+
+/// One file to be read.
+pub struct TemplateFile<'l> {
+    origin: String,
+    path: &'l Path,
+}
+
+impl Listing {
+    pub fn of(directory: &Path) -> io::Result<Self> {
+        let mut found = BTreeMap::new();
+        // Where a link leads is looked up once: when it moves meanwhile, all files are still of one generation.
+        let real = directory.canonicalize()?;
+        let generation = real.join(GENERATION);
+        let generation = generation.is_symlink().then(|| generation.canonicalize()).transpose()?;
+        if let Some(generation) = &generation {
+            for name in template_names(generation)? {
+                found.insert(directory.join(&name), Found::at(generation.join(&name)));
+            }
+        }
+        for name in template_names(&real)? {
+            let path = real.join(&name);
+            if generation.is_none() || !leads_into_generation(&path) {
+                found.insert(directory.join(&name), Found::at(path));
+            }
+        }
+        Ok(Self(found))
+    }
+
+    /// The names whose files are not what they were in `before`.
+    pub fn changed_since(&self, before: &Self) -> Vec<String> {
+        let is_changed = |(shown, found): &(&PathBuf, &Found)| before.0.get(*shown) != Some(*found);
+        self.0.iter().filter(is_changed).map(|(shown, _)| shown.display().to_string()).collect()
+    }
+
+    /// By name; the order of a directory differs from machine to machine.
+    pub fn files(&self) -> impl Iterator<Item = TemplateFile<'_>> {
+        let files = self.0.iter().filter(|(_, found)| found.kind != Kind::Directory);
+        files.map(|(shown, found)| TemplateFile { origin: shown.display().to_string(), path: &found.path })
+    }
+
+    /// Directories that are called like files. A container runtime makes them in place of a mount that is missing.
+    pub fn directories(&self) -> impl Iterator<Item = String> {
+        let directories = self.0.iter().filter(|(_, found)| found.kind == Kind::Directory);
+        directories.map(|(shown, _)| shown.display().to_string())
+    }
+
+    /// Differs when any file has changed, as far as that can be told without reading.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for (shown, found) in &self.0 {
+            (shown, found).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
+
+impl Found {
+    fn at(path: PathBuf) -> Self {
+        // Links are followed. One that leads nowhere is kept, to be reported.
+        let kind = match path.metadata() {
+            Ok(metadata) if metadata.is_dir() => Kind::Directory,
+            Ok(metadata) => Kind::File(Ok(Stamp::of(&metadata))),
+            Err(error) => Kind::File(Err(error.kind())),
+        };
+        Self { path, kind }
+    }
+}
+
+impl TemplateFile<'_> {
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    pub fn read(self) -> Result<SourceText, Box<LoadProblem>> {
+        match regular_file::read_text(self.path, MAX_FILE_BYTES) {
+            Ok(text) => Ok(SourceText { origin: self.origin, text }),
+            Err(error) => Err(Box::new(unreadable(self.origin, &error))),
         }
     }
-    // The order of a directory differs from machine to machine.
-    files.sort();
-    Ok(files)
 }
 
-fn is_template_file(path: &Path) -> bool {
-    let is_hidden_generation = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".."));
-    let ending = |path: &Path| path.extension().and_then(|extension| extension.to_str()).map(str::to_owned);
-    let has_extension = ending(path).is_some_and(|found| EXTENSIONS.contains(&found.as_str()));
-    let is_case = path.file_stem().is_some_and(|stem| ending(Path::new(stem)).as_deref() == Some("test"));
-    // A link is followed: the files of a mounted ConfigMap are links. One that leads nowhere is kept, to be reported.
-    has_extension && !is_case && !is_hidden_generation && !path.is_dir()
-}
-
-fn read_file(path: &Path) -> io::Result<String> {
-    if !path.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a regular file"));
+fn template_names(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut names = Vec::new();
+    for (index, entry) in std::fs::read_dir(directory)?.enumerate() {
+        if index >= MAX_ENTRIES {
+            let message = format!("more than {MAX_ENTRIES} entries are no directory of templates");
+            return Err(io::Error::new(ErrorKind::QuotaExceeded, message));
+        }
+        let name = PathBuf::from(entry?.file_name());
+        if is_template_name(&name) {
+            names.push(name);
+        }
     }
-    let mut text = String::new();
-    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {MAX_FILE_BYTES} bytes")));
-    }
-    Ok(text)
+    Ok(names)
 }
 
-fn unreadable(origin: String, error: &io::Error) -> LoadProblem {
+fn is_template_name(name: &Path) -> bool {
+    let is_hidden_generation = name.as_os_str().as_encoded_bytes().starts_with(b"..");
+    let ending = |path: &Path| path.extension().and_then(OsStr::to_str).map(str::to_owned);
+    let has_extension = ending(name).is_some_and(|found| EXTENSIONS.contains(&found.as_str()));
+    let is_case = name.file_stem().is_some_and(|stem| ending(Path::new(stem)).as_deref() == Some("test"));
+    has_extension && !is_case && !is_hidden_generation
+}
+
+fn leads_into_generation(path: &Path) -> bool {
+    path.read_link().is_ok_and(|target| target.starts_with(GENERATION))
+}
+
+/// A file, or what stands in its place, of which there is no text.
+pub fn unreadable(origin: String, error: &io::Error) -> LoadProblem {
     LoadProblem {
         origin,
         line: 0,
@@ -85,6 +184,7 @@ fn unreadable(origin: String, error: &io::Error) -> LoadProblem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
 
     fn names(texts: &Texts) -> Vec<&str> {
         texts.texts.iter().filter_map(|text| text.origin.rsplit('/').next()).collect()
@@ -116,6 +216,43 @@ mod tests {
         let texts = read(directory.path()).expect("the directory can be read");
         assert_eq!(names(&texts), ["a.yaml"]);
         assert_eq!(texts.texts[0].text, "text");
+    }
+
+    /// The link moves between two reads: what is read afterwards is still what was listed.
+    #[test]
+    fn all_files_are_of_one_generation() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(name);
+        for generation in ["..1", "..2"] {
+            std::fs::create_dir(path(generation)).expect("a directory");
+            for name in ["a.yaml", "b.yaml"] {
+                std::fs::write(path(generation).join(name), generation).expect("a file");
+            }
+        }
+        std::os::unix::fs::symlink("..1", path("..data")).expect("a link");
+        for name in ["a.yaml", "b.yaml", "removed.yaml"] {
+            std::os::unix::fs::symlink(Path::new("..data").join(name), path(name)).expect("a link");
+        }
+        std::fs::write(path("own.yaml"), "own").expect("a file");
+        let listing = Listing::of(directory.path()).expect("the directory can be read");
+        std::os::unix::fs::symlink("..2", path("..data_tmp")).expect("a link");
+        std::fs::rename(path("..data_tmp"), path("..data")).expect("the swap");
+        let texts: Vec<String> = listing.files().map(|file| file.read().expect("a text").text).collect();
+        assert_eq!(texts, ["..1", "..1", "own"]);
+        let next = Listing::of(directory.path()).expect("the directory can be read");
+        assert_ne!(listing.fingerprint(), next.fingerprint());
+        let texts: Vec<String> = next.files().map(|file| file.read().expect("a text").text).collect();
+        assert_eq!(texts, ["..2", "..2", "own"]);
+    }
+
+    #[test]
+    fn a_directory_has_a_limit() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for number in 0..=MAX_ENTRIES {
+            File::create(directory.path().join(number.to_string())).expect("a file");
+        }
+        let error = read(directory.path()).expect_err("too many");
+        assert!(error.to_string().contains("more than 20000 entries"), "{error}");
     }
 
     #[test]

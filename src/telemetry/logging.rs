@@ -1,49 +1,93 @@
 //! Logs on standard error: one line a decision, as JSON or text.
 //!
+//! Lines are written by a thread of their own; where nobody takes them they are lost and counted, and nobody waits.
 //! Invariant: what is logged of a request is its [`Record`] and its duration; never an object, a patch or a value.
 
+mod line;
+mod queue;
+mod subscriber;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::panic::PanicHookInfo;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use prometheus::IntCounter;
 use tracing::Level;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing::metadata::LevelFilter;
 
+use self::line::Style;
+use self::queue::Queue;
+use self::subscriber::{DECISION, Filter, LogSubscriber};
 use crate::admission::{Record, ReviewResult};
 use crate::config::{LogFormat, LogLevel};
 
-/// Installs the log for the process. A second call changes nothing: the first one holds.
-pub fn init(format: LogFormat, level: LogLevel) {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter(level))
-        .with_writer(std::io::stderr)
-        // A line that cannot be written (a full disk, a reader that is gone) is lost. Complaining about it on the same
-        // standard error would panic, in the middle of a request.
-        .log_internal_errors(false);
+/// How long the end of the process waits for whoever reads the log.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// The queue of the process's log.
+static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
+
+/// Writes what is left when it is dropped.
+#[must_use = "lines that are not yet written when the process ends are lost"]
+pub struct Log(());
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        flush();
+    }
+}
+
+/// Installs the log for the process; `dropped` counts the lines that are lost. A second call changes nothing: the first one
+/// holds.
+pub fn init(format: LogFormat, level: LogLevel, dropped: IntCounter) -> io::Result<Log> {
+    let queue = Queue::start(stderr(), dropped)?;
+    let subscriber = LogSubscriber { style: style(format), filter: filter(level), queue: Arc::clone(&queue) };
     // The only way to fail is that a log is installed already.
-    _ = match format {
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
-        LogFormat::Text => builder.with_target(false).with_ansi(is_terminal()).try_init(),
-    };
-    std::panic::set_hook(Box::new(log_panic));
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        _ = QUEUE.set(queue);
+        std::panic::set_hook(Box::new(log_panic));
+    }
+    Ok(Log(()))
+}
+
+/// Waits until what is logged is written, but not for a reader that is not there.
+pub fn flush() {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush(FLUSH);
+    }
+}
+
+/// Standard error without the lock that everybody else who writes to it takes: the writer may hang in it.
+fn stderr() -> Box<dyn Write + Send> {
+    match io::stderr().as_fd().try_clone_to_owned() {
+        Ok(descriptor) => Box::new(File::from(descriptor)),
+        Err(_) => Box::new(io::stderr()),
+    }
+}
+
+fn style(format: LogFormat) -> Style {
+    let wants_colour = || std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    match format {
+        LogFormat::Json => Style::Json,
+        LogFormat::Text if io::stderr().is_terminal() && wants_colour() => Style::Coloured,
+        LogFormat::Text => Style::Text,
+    }
 }
 
 /// Our own lines at `level`. Of the libraries below only what went wrong: at a finer level they write what peers sent.
-fn filter(level: LogLevel) -> EnvFilter {
-    let level = match level {
+fn filter(level: LogLevel) -> Filter {
+    let ours = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let libraries = level.min(LevelFilter::WARN);
-    EnvFilter::new(format!("{libraries},outrigger={level}"))
-}
-
-fn is_terminal() -> bool {
-    std::io::IsTerminal::is_terminal(&std::io::stderr())
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    Filter { ours, libraries: ours.min(LevelFilter::WARN) }
 }
 
 /// Where a panic was, without its message: that may quote what was being worked on.
@@ -66,14 +110,15 @@ fn line(record: &Record, duration: Duration, level: Level) {
     macro_rules! statement {
         ($level:ident) => {
             tracing::$level!(
+                name: DECISION,
                 uid = some(&record.uid),
                 namespace = some(&record.namespace),
                 name = some(&record.name),
-                templates = joined(&record.templates),
+                templates = joined(&record.templates, String::as_str),
                 result = record.result.code(),
-                reasons = joined(&record.reasons.iter().map(|reason| reason.code()).collect::<Vec<_>>()),
-                errors = joined(&record.errors),
-                annotations = joined(&record.annotations),
+                reasons = joined(&record.reasons, |reason| reason.code()),
+                errors = joined(&record.errors, |code| code),
+                annotations = joined(&record.annotations, String::as_str),
                 dry_run = record.dry_run,
                 duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
                 "decision"
@@ -92,14 +137,31 @@ fn some(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-fn joined<T: AsRef<str>>(items: &[T]) -> Option<String> {
-    (!items.is_empty()).then(|| items.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(","))
+fn joined<T>(items: &[T], text: fn(&T) -> &str) -> Option<tracing::field::DisplayValue<Joined<'_, T>>> {
+    (!items.is_empty()).then_some(tracing::field::display(Joined { items, text }))
+}
+
+/// Items with commas between them.
+struct Joined<'i, T> {
+    items: &'i [T],
+    text: fn(&T) -> &str,
+}
+
+impl<T> fmt::Display for Joined<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, item) in self.items.iter().enumerate() {
+            if index > 0 {
+                f.write_str(",")?;
+            }
+            f.write_str((self.text)(item))?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::*;
     use crate::inject::SkipReason;
@@ -119,15 +181,18 @@ mod tests {
     }
 
     fn logged(record: &Record) -> serde_json::Value {
+        captured(|| decision(record, Duration::from_micros(42)))
+    }
+
+    /// The only line that `log` logs.
+    fn captured(log: impl FnOnce()) -> serde_json::Value {
         let captured = Captured::default();
-        let writer = captured.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .flatten_event(true)
-            .with_env_filter(filter(LogLevel::Info))
-            .with_writer(move || writer.clone())
-            .finish();
-        tracing::subscriber::with_default(subscriber, || decision(record, Duration::from_micros(42)));
+        let dropped = IntCounter::new("dropped", "lines").expect("a name");
+        let queue = Queue::start(captured.clone(), dropped).expect("a thread");
+        let subscriber =
+            LogSubscriber { style: Style::Json, filter: filter(LogLevel::Info), queue: Arc::clone(&queue) };
+        tracing::subscriber::with_default(subscriber, log);
+        queue.flush(Duration::from_secs(30));
         let bytes = captured.0.lock().expect("no panic while writing").clone();
         serde_json::from_slice(&bytes).expect("one line of JSON")
     }
@@ -163,6 +228,17 @@ mod tests {
         }
         assert_eq!((&line["dry_run"], &line["duration_us"]), (&true.into(), &42.into()));
         assert!(line.get("errors").is_none() && line.get("annotations").is_none(), "{line}");
+    }
+
+    /// A panic's message may quote anything.
+    #[test]
+    fn of_a_panic_only_the_place_is_logged() {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(log_panic));
+        let line = captured(|| _ = std::panic::catch_unwind(|| panic!("s3cr3t-canary")));
+        std::panic::set_hook(before);
+        let place = line["place"].as_str().expect("a place");
+        assert!(place.contains("logging.rs:") && !line.to_string().contains("s3cr3t"), "{line}");
     }
 
     #[test]

@@ -76,6 +76,7 @@ pub struct Metrics {
     certificate_expiry: [IntGauge; Certificate::ALL.len()],
     certificate_rotations: [IntCounter; Reload::ALL.len()],
     log_lines_dropped: IntCounter,
+    trace_spans_lost: IntCounter,
 }
 
 impl Metrics {
@@ -114,6 +115,8 @@ impl Metrics {
             )?,
             log_lines_dropped: register
                 .counter("log_lines_dropped_total", "Lines of the log that were lost because nobody took them")?,
+            trace_spans_lost: register
+                .counter("trace_spans_lost_total", "Spans of traces that the collector did not get")?,
             registry: register.0,
         })
     }
@@ -158,12 +161,16 @@ impl Metrics {
         self.shed.inc();
     }
 
-    /// The templates that are served from `now` on.
-    pub fn templates_loaded(&self, templates: &TemplateSet, now: SystemTime) {
+    /// The templates that are served from now on.
+    pub fn templates_served(&self, templates: &TemplateSet) {
         self.active_templates.set(gauge_value(templates.len()));
-        self.invalid_templates.set(gauge_value(templates.broken()));
-        self.reload_success.set(unix_seconds(now));
+        self.invalid_templates.set(gauge_value(templates.invalid()));
         self.injections.announce(templates.iter().map(|template| template.name));
+    }
+
+    /// The templates were loaded at the start, or all of them without a problem since.
+    pub fn templates_loaded(&self, now: SystemTime) {
+        self.reload_success.set(unix_seconds(now));
     }
 
     /// Templates had changed.
@@ -188,6 +195,11 @@ impl Metrics {
     /// The metrics that exist only where certificates are made in a cluster; to be called once.
     pub fn in_cluster(&self) -> prometheus::Result<ClusterMetrics> {
         ClusterMetrics::register(&Register(self.registry.clone()))
+    }
+
+    /// Counts the spans of traces that are lost.
+    pub fn trace_spans_lost(&self) -> &IntCounter {
+        &self.trace_spans_lost
     }
 
     /// Everything in Prometheus' text format.

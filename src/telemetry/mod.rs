@@ -1,5 +1,13 @@
-//! What operators see of the program: metrics and logs. Both are made of [`crate::admission::Record`]s, which hold no value of a pod.
+//! What operators see of the program: metrics, logs and traces, all made of
+//! [`crate::admission::Record`]s, which hold no value of a pod.
 
 pub mod build;
 pub mod logging;
 pub mod metrics;
+pub mod seldom;
+#[cfg(feature = "otel")]
+pub mod traces;
+#[cfg(not(feature = "otel"))]
+#[path = "traces/absent.rs"]
+pub mod traces;
+pub mod trouble;

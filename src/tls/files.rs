@@ -5,35 +5,72 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sha2::{Digest, Sha256};
 
 use super::{CertificateError, ServingCertificate, expiry};
 use crate::pki::certified_key;
+use crate::regular_file;
 
 pub(super) const CERTIFICATE: &str = "certificate";
 pub(super) const KEY: &str = "key";
+/// No chain and no key is nearly as large.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// The texts of a certificate and its key as they were read.
+pub struct Pair<'p> {
+    certificate: (&'p Path, Vec<u8>),
+    key: (&'p Path, Vec<u8>),
+}
+
+impl<'p> Pair<'p> {
+    /// Reads both files; what they say is not looked at.
+    pub fn read(certificate: &'p Path, key: &'p Path) -> Result<Self, CertificateError> {
+        let (of_certificate, of_key) = (read(CERTIFICATE, certificate)?, read(KEY, key)?);
+        Ok(Self { certificate: (certificate, of_certificate), key: (key, of_key) })
+    }
+
+    /// Tells one pair from another, without keeping a key.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        for (_, text) in [&self.certificate, &self.key] {
+            digest.update(text.len().to_le_bytes());
+            digest.update(text);
+        }
+        digest.finalize().into()
+    }
+
+    /// What can be served; each error names the file.
+    pub fn parse(&self) -> Result<ServingCertificate, CertificateError> {
+        let (certificate, key) = (self.certificate.0, self.key.0);
+        let chain = parse_chain(certificate, &self.certificate.1)?;
+        let private_key = parse_key(key, &self.key.1)?;
+        let expires = match chain.first().map(expiry) {
+            Some(Ok(expires)) => expires,
+            Some(Err(problem)) => return Err(content(CERTIFICATE, certificate, problem)),
+            None => return Err(content(CERTIFICATE, certificate, "has no certificate in PEM".to_owned())),
+        };
+        let certified = certified_key(chain, private_key).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                CertificateError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() }
+            }
+            error => content(KEY, key, format!("cannot be used: {error}")),
+        })?;
+        Ok(ServingCertificate { key: Arc::new(certified), expires, ca_expires: None })
+    }
+}
 
 /// Loads the pair; each error names the file.
 pub fn load(certificate: &Path, key: &Path) -> Result<ServingCertificate, CertificateError> {
-    let chain = read_chain(certificate)?;
-    let private_key = read_key(key)?;
-    let expires = match chain.first().map(expiry) {
-        Some(Ok(expires)) => expires,
-        Some(Err(problem)) => return Err(content(CERTIFICATE, certificate, problem)),
-        None => return Err(content(CERTIFICATE, certificate, "has no certificate in PEM".to_owned())),
-    };
-    let certified = certified_key(chain, private_key).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            CertificateError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() }
-        }
-        error => content(KEY, key, format!("cannot be used: {error}")),
-    })?;
-    Ok(ServingCertificate { key: Arc::new(certified), expires, ca_expires: None })
+    Pair::read(certificate, key)?.parse()
 }
 
 /// All certificates of a file, in their order; at least one.
 pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let text = read(CERTIFICATE, path)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    parse_chain(path, &read(CERTIFICATE, path)?)
+}
+
+fn parse_chain(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     let chain = chain.map_err(|error| content(CERTIFICATE, path, format!("is no PEM: {error}")))?;
     if chain.is_empty() {
         return Err(content(CERTIFICATE, path, "has no certificate in PEM".to_owned()));
@@ -41,17 +78,17 @@ pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Ce
     Ok(chain)
 }
 
-/// The first private key of a file.
-pub(super) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
-    let text = read(KEY, path)?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
+/// The first private key of a text.
+fn parse_key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateError> {
+    PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
         rustls::pki_types::pem::Error::NoItemsFound => content(KEY, path, "has no private key in PEM".to_owned()),
         error => content(KEY, path, format!("is no PEM: {error}")),
     })
 }
 
 fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, CertificateError> {
-    std::fs::read(path).map_err(|error| CertificateError::Io { what, path: path.to_owned(), error })
+    let read = regular_file::read(path, MAX_FILE_BYTES);
+    read.map_err(|error| CertificateError::Io { what, path: path.to_owned(), error })
 }
 
 pub(super) fn content(what: &'static str, path: &Path, problem: String) -> CertificateError {

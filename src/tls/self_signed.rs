@@ -40,6 +40,11 @@ pub fn load_or_make(
     }
 }
 
+/// Where the certificate and its key stand in the directory.
+pub fn leaf_paths(directory: &Path) -> (PathBuf, PathBuf) {
+    (directory.join(LEAF_CERTIFICATE), directory.join(LEAF_KEY))
+}
+
 /// The directory and its four files, which nobody else changes while this is held.
 struct Directory<'p> {
     path: &'p Path,

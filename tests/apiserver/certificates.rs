@@ -210,12 +210,7 @@ async fn create(client: kube::Client, path: String, is_over: Arc<AtomicBool>) ->
     outcomes
 }
 
-fn in_installation(
-    name: &str,
-    replicas: usize,
-    settings: &'static [&'static str],
-    test: impl FnOnce(&mut Running),
-) {
+fn in_installation(name: &str, replicas: usize, settings: &'static [&'static str], test: impl FnOnce(&mut Running)) {
     let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
     let mut running = Running::start(cluster, name, replicas, settings);
     test(&mut running);
@@ -286,7 +281,13 @@ fn a_deleted_secret_is_survived_and_filled_again() {
             let before = running.field(SERVING_SECRET, "tls.crt");
             running.installation.delete_secret(secret);
             let leader = running.leader();
-            let says_so = || running.replicas[leader].process.log().lines().any(|line| line.contains("is not there") && line.contains(secret));
+            let says_so = || {
+                running.replicas[leader]
+                    .process
+                    .log()
+                    .lines()
+                    .any(|line| line.contains("is not there") && line.contains(secret))
+            };
             eventually("the leader says so", LIMIT, || says_so().then_some(()));
             pause(Duration::from_secs(2));
             running.installation.apply_secret(secret);
@@ -300,7 +301,9 @@ fn a_deleted_secret_is_survived_and_filled_again() {
         // The lost authority is trusted until its leaves have expired.
         assert!(running.bundles().iter().all(|bundle| bundle.matches("BEGIN").count() == 2));
         for replica in &running.replicas {
-            eventually("the replica is in sync", LIMIT, || (replica.metric("outrigger_ca_bundle_in_sync")? > 0.0).then_some(()));
+            eventually("the replica is in sync", LIMIT, || {
+                (replica.metric("outrigger_ca_bundle_in_sync")? > 0.0).then_some(())
+            });
         }
     });
 }

@@ -14,6 +14,7 @@ mod process;
 mod registration;
 mod test_webhook;
 
+mod certificates;
 mod deployments;
 mod golden;
 mod leader;

@@ -112,7 +112,7 @@ fn all_problems_are_listed_with_their_sources() {
         "OUTRIGGER_ADMIN_LISTEN: \"localhost\": expected ADDRESS:PORT, such as 127.0.0.1:9443 or [::]:9443",
         "--tls-key: a key needs its certificate: give --tls-cert as well",
         "configuration: no templates: name a directory with --templates, or use --dev, which serves the built-in ones",
-        "config.yaml:3: domain \"Not.A.Name\": expected a DNS name of lower case letters, digits, '-' and '.', at most 253 characters",
+        "config.yaml:3: domain \"Not.A.Name\": expected a DNS name of lower case letters, digits, '-' and '.', at most 189 characters: names of templates stand before it",
         "--exclude-namespaces: \"Bad\": expected a DNS name of lower case letters, digits, '-' and '.', at most 253 characters",
         "--shutdown-delay: \"10\": expected a duration, such as 10s or 1m30s",
         "config.yaml:2: logLevel \"loud\": expected error, warn, info, debug or trace",
@@ -142,6 +142,116 @@ fn a_file_that_cannot_be_read_is_named() {
     assert!(problems.starts_with("no/such/file.yaml: cannot read the configuration file: "), "{problems}");
 }
 
+/// What may stand in a file of which nothing is known is not called missing; what is wrong elsewhere is still said.
+#[test]
+fn a_file_that_cannot_be_read_hides_no_problem_and_invents_none() {
+    for flags in [&["--config", "no/such.yaml"][..], &["--config", "no/such.yaml", "--tls-key=k"]] {
+        let problems = Config::resolve(&parsed(flags), |_| None).expect_err("a problem");
+        assert_eq!(problems.iter().count(), 1, "{problems}");
+    }
+    let problems = resolve(&["--listen=x"], &[], Some("dev: [\n")).expect_err("problems");
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[0].starts_with("config.yaml:") && problems[1].starts_with("--listen: "), "{problems:?}");
+}
+
+#[test]
+fn a_file_that_never_ends_is_not_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let fifo = directory.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo(1) runs").success());
+    let large = directory.path().join("large.yaml");
+    std::fs::write(&large, "#".repeat(1024 * 1024 + 1)).expect("a file");
+    for (path, expected) in [
+        (fifo.as_path(), "expected a regular file"),
+        (Path::new("/dev/zero"), "expected a regular file"),
+        (&large, "larger than 1048576 bytes"),
+    ] {
+        let args = parsed(&["--dev", "--config", &path.display().to_string()]);
+        let problems = Config::resolve(&args, |_| None).expect_err("a problem").to_string();
+        let expected = format!("{}: cannot read the configuration file: {expected}", path.display());
+        assert_eq!(problems, expected);
+    }
+}
+
+/// The longest names are those of templates before the domain.
+#[test]
+fn a_domain_leaves_room_for_names() {
+    let domain = |length: usize| format!("--domain={}a", "a.".repeat(length / 2));
+    assert!(resolve(&["--dev", &domain(189)], &[], None).is_ok());
+    let problems = resolve(&["--dev", &domain(191)], &[], None).expect_err("a problem");
+    assert!(problems[0].contains("at most 189 characters"), "{problems:?}");
+}
+
+#[test]
+fn the_standard_variables_of_open_telemetry_count() {
+    let collector = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318");
+    let endpoint = |flags: &[&str], environment: &[(&str, &str)], file: Option<&str>| {
+        let config = resolve(&[&["--dev"], flags].concat(), environment, file).expect("a configuration");
+        config.otlp_endpoint.map(|endpoint| endpoint.to_string())
+    };
+    assert_eq!(endpoint(&[], &[], None), None);
+    assert_eq!(
+        endpoint(&[], &[collector], Some("otlpEndpoint: http://f\n")).as_deref(),
+        Some("http://a:4318/v1/traces")
+    );
+    let ours = ("OUTRIGGER_OTLP_ENDPOINT", "http://b:4318");
+    assert_eq!(endpoint(&[], &[ours, collector], None).as_deref(), Some("http://b:4318/v1/traces"));
+    assert_eq!(endpoint(&["--otlp-endpoint=http://c"], &[ours], None).as_deref(), Some("http://c/v1/traces"));
+    let problems = resolve(&["--dev"], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "https://a")], None).expect_err("a problem");
+    assert!(problems[0].starts_with("OTEL_EXPORTER_OTLP_ENDPOINT: \"https://a/v1/traces\": expected"), "{problems:?}");
+}
+
+/// Prints with these, as [`resolve`] reads them.
+fn printed(flags: &[&str], environment: &[(&str, &str)], file: &str) -> String {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("config.yaml");
+    std::fs::write(&path, file).expect("a file");
+    let mut args = parsed(flags);
+    args.config = Some(path.clone());
+    let environment: BTreeMap<&str, &str> = environment.iter().copied().collect();
+    let text = Config::print(&args, |name| environment.get(name).map(ToString::to_string)).expect("a configuration");
+    text.replace(&path.display().to_string(), "config.yaml")
+}
+
+const FILE: &str = "dev: true\ndevHost: [x.local, '::2']\n\ntemplates:\n- \"a, b\"\n- 'it''s: #1'\nlogLevel: error\n";
+const FLAGS: [&str; 2] = ["--listen=[::1]:9443", "--exclude-namespaces=a,b"];
+const ENVIRONMENT: [(&str, &str); 2] = [("OUTRIGGER_LOG_FORMAT", "json"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c")];
+
+#[test]
+fn what_is_printed_says_where_each_value_was_written() {
+    let text = printed(&FLAGS, &ENVIRONMENT, FILE);
+    for line in [
+        "dev: true  # config.yaml:1",
+        "devDir: \".outrigger\"  # default",
+        "devHost: [x.local, \"::2\"]  # config.yaml:2",
+        "templates: [\"a, b\", \"it's: #1\"]  # config.yaml:4",
+        "strict: true  # config.yaml:1",
+        "listen: \"[::1]:9443\"  # --listen",
+        "tlsCert: null  # default",
+        "excludeNamespaces: [a, b]  # --exclude-namespaces",
+        "shutdownDelay: \"0s\"  # config.yaml:1",
+        "logFormat: json  # OUTRIGGER_LOG_FORMAT",
+        "logLevel: error  # config.yaml:7",
+        "otlpEndpoint: \"http://c/v1/traces\"  # OTEL_EXPORTER_OTLP_ENDPOINT",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+    }
+    assert_eq!(text.lines().filter(|line| !line.starts_with('#')).count(), ALL.len(), "{text}");
+}
+
+#[test]
+fn what_is_printed_is_a_file_that_says_the_same() {
+    for (flags, environment, file) in [
+        (&FLAGS[..], &ENVIRONMENT[..], FILE),
+        (&["--dev"], &[], ""),
+        (&["--dev", "--strict=false"], &[], "domain: a.b\n"),
+    ] {
+        let text = printed(flags, environment, file);
+        let once = resolve(flags, environment, Some(file)).expect("a configuration");
+        assert_eq!(resolve(&[], &[], Some(&text)), Ok(once), "{text}");
+    }
+}
+
 #[test]
 fn long_values_are_cut_where_they_are_quoted() {
     let problems = resolve(&["--dev", &format!("--listen={}", "x".repeat(5_000))], &[], None).expect_err("a problem");
@@ -169,8 +279,9 @@ fn the_documented_file_has_every_setting_and_no_other() {
 fn the_documented_values_are_the_defaults() {
     for (key, value) in documented_settings() {
         let setting = ALL.iter().find(|setting| setting.key == key).expect("a setting");
-        let is_needed = [&settings::TEMPLATES, &settings::TLS_CERT, &settings::TLS_KEY].contains(&setting);
-        if !is_needed {
+        // What has no default is shown by an example.
+        let is_example = *setting == settings::TEMPLATES || (setting.arity == Arity::One && setting.default.is_empty());
+        if !is_example {
             let default = match setting.arity {
                 Arity::Many => format!("[{}]", setting.default.replace(',', ", ")),
                 Arity::One | Arity::Switch => setting.default.to_owned(),

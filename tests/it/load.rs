@@ -11,7 +11,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use outrigger::inject::{LoadProblem, Loaded, SourceText, TemplateSet};
+use std::sync::Arc;
+
+use outrigger::inject::{LoadProblem, Loaded, ParsedSource, SourceText, TemplateSet, TemplateState};
 
 /// Fewer cases than these mean that the folder was not found.
 const AT_LEAST: usize = 25;
@@ -129,6 +131,90 @@ fn one_broken_document_takes_no_other_with_it() {
     let loaded = load(&text);
     assert_eq!((loaded.templates.names(), loaded.templates.len(), loaded.templates.broken()), (vec!["good"], 1, 1));
     assert_eq!(loaded.problems.iter().map(|problem| problem.template.as_deref()).collect::<Vec<_>>(), [Some("bad")]);
+}
+
+/// The files of a directory, each state after the one before; `None` for a file that cannot be read.
+fn reloaded(states: &[&[(&str, Option<String>)]]) -> Loaded {
+    let parsed = |(origin, text): &(&str, Option<String>)| match text {
+        Some(text) => ParsedSource::parse(&SourceText { origin: (*origin).to_owned(), text: text.clone() }),
+        None => ParsedSource::unreadable(LoadProblem {
+            origin: (*origin).to_owned(),
+            line: 0,
+            column: 0,
+            template: None,
+            path: String::new(),
+            message: "cannot read the file".to_owned(),
+            hint: None,
+        }),
+    };
+    let mut loaded = TemplateSet::load(&[]);
+    for state in states {
+        let sources: Vec<Arc<ParsedSource>> = state.iter().map(|file| Arc::new(parsed(file))).collect();
+        loaded = TemplateSet::assemble(&sources, &loaded.templates);
+    }
+    loaded
+}
+
+fn states(loaded: &Loaded) -> Vec<(&str, TemplateState)> {
+    loaded.templates.all().map(|template| (template.name, template.state)).collect()
+}
+
+#[test]
+fn what_was_good_once_goes_on_until_it_is_removed() {
+    use TemplateState::{Active, Invalid, Stale};
+    let good = |name: &str| template(name, "  hardened: true\n");
+    let bad = |name: &str| template(name, "  hardened: 7\n");
+    let two = format!("{}---\n{}", good("a"), good("b"));
+    let cases: [(&str, Option<String>, &[_], usize); 8] = [
+        ("one is wrong", Some(format!("{}---\n{}", bad("a"), good("b"))), &[("a", Stale), ("b", Active)], 1),
+        ("the text cannot be parsed", Some(format!("{two}---\nspec: [")), &[("a", Active), ("b", Active)], 1),
+        ("nothing can be parsed", Some("spec: [".to_owned()), &[("a", Stale), ("b", Stale)], 1),
+        ("a name is lost", Some(format!("{}---\n{}", bad(""), good("b"))), &[("a", Stale), ("b", Active)], 1),
+        ("the file cannot be read", None, &[("a", Stale), ("b", Stale)], 1),
+        ("the file is empty", Some(" \n".to_owned()), &[("a", Stale), ("b", Stale)], 1),
+        ("one is removed", Some(good("b")), &[("b", Active)], 0),
+        (
+            "a wrong one is added",
+            Some(format!("{two}---\n{}", bad("c"))),
+            &[("a", Active), ("b", Active), ("c", Invalid)],
+            1,
+        ),
+    ];
+    for (what, text, expected, invalid) in cases {
+        let start: &[_] = &[("x.yaml", Some(two.clone()))];
+        let changed: &[_] = &[("x.yaml", text)];
+        for sequence in [&[start, changed][..], &[start, changed, changed]] {
+            let loaded = reloaded(sequence);
+            assert_eq!((states(&loaded).as_slice(), loaded.templates.invalid()), (expected, invalid), "{what}");
+            assert_eq!(loaded.problems.is_empty(), invalid == 0, "{what}: {:?}", loaded.problems);
+        }
+        let back = reloaded(&[start, changed, start]);
+        assert_eq!(
+            (states(&back).as_slice(), back.templates.invalid()),
+            (&[("a", Active), ("b", Active)][..], 0),
+            "{what}"
+        );
+        let removed = reloaded(&[start, changed, &[]]);
+        assert_eq!((removed.templates.all().count(), removed.templates.invalid()), (0, 0), "{what}");
+    }
+}
+
+#[test]
+fn a_name_that_appears_twice_keeps_its_first_revision() {
+    let one = |spec: &str| Some(template("a", spec));
+    let first: &[_] = &[("x.yaml", one("  hardened: true\n"))];
+    let twice: &[_] = &[("x.yaml", one("  hardened: true\n")), ("y.yaml", one("  hardened: false\n"))];
+    let moved: &[_] = &[("y.yaml", one("  hardened: false\n"))];
+    let served = |loaded: &Loaded| {
+        loaded.templates.all().map(|template| (template.origin.to_owned(), template.state)).collect::<Vec<_>>()
+    };
+    assert_eq!(served(&reloaded(&[first, twice])), [("x.yaml".to_owned(), TemplateState::Stale)]);
+    assert_eq!(served(&reloaded(&[first, twice, moved])), [("y.yaml".to_owned(), TemplateState::Active)]);
+    assert_eq!(
+        served(&reloaded(&[twice])),
+        [("y.yaml".to_owned(), TemplateState::Invalid)],
+        "at start nothing is older"
+    );
 }
 
 fn template(name: &str, spec: &str) -> String {

@@ -310,47 +310,21 @@ fn a_variable_that_is_no_text_is_not_passed_over() {
     assert!(stderr.contains("OUTRIGGER_LISTEN: \"127.0.0.1:9443\u{fffd}\": expected ADDRESS:PORT"), "{stderr}");
 }
 
-const CANARY: &str = "s3cr3t-canary";
-
-/// Pods with the canary in every value, and what each is answered.
-fn pods_with_canaries() -> Vec<(serde_json::Value, &'static str)> {
-    let with = |annotations: serde_json::Value| {
-        let mut pod = pod(&annotations);
-        pod["spec"]["containers"][0]["image"] = json!(CANARY);
-        pod["spec"]["containers"][0]["args"] = json!([CANARY]);
-        pod["spec"]["containers"][0]["env"] = json!([{"name": "TOKEN", "value": CANARY}]);
-        pod
-    };
-    vec![
-        (with(json!({"outrigger.dev/inject": "log-collector", "note": CANARY})), "injected"),
-        (with(json!({"outrigger.dev/inject": CANARY})), "denied"),
-        (with(json!({"outrigger.dev/inject": "log-collector", "outrigger.dev/containers": CANARY})), "denied"),
-        (
-            with(json!({"outrigger.dev/inject": "log-collector", "log-collector.outrigger.dev/logDir": CANARY})),
-            "denied",
-        ),
-        (with(json!({"note": CANARY})), "skipped"),
-    ]
-}
-
-/// What is said of a pod to its author may quote it; what operators see must not.
+/// A file that says what the command line and the environment said as well, and nothing is started.
 #[test]
-fn no_value_of_a_pod_is_ever_logged_or_counted() {
+fn the_configuration_is_printed_and_can_be_used() {
     let directory = tempfile::tempdir().expect("a directory");
-    let process = dev(directory.path(), &["--log-level=trace"]);
-    let ca = std::fs::read(directory.path().join(".outrigger/ca.crt")).expect("an authority");
-    let mut client = Client::connect(address(&process, "webhook"), Arc::new(client_config(&ca))).expect("a connection");
-    let mut in_answers = 0;
-    for (pod, result) in pods_with_canaries() {
-        let answer = client.post(review(&pod).to_string().as_bytes());
-        assert_eq!(answer.json()["response"]["auditAnnotations"]["result"], result, "{}", answer.text());
-        in_answers += answer.text().matches(CANARY).count();
-    }
-    let broken = client.post(format!("{{\"apiVersion\": {{\"{CANARY}\": 1}}}}").as_bytes());
-    assert_eq!(broken.status, 400);
-    assert!(in_answers > 0, "the canary got as far as the answers");
-    let metrics = Client::connect_plain(address(&process, "admin")).expect("a connection").get("/metrics").text();
-    eventually("the lines of all requests", || process.stderr().matches("decision").count() == 6);
-    assert!(!process.stderr().contains(CANARY), "{}", process.stderr());
-    assert!(!metrics.contains(CANARY), "{metrics}");
+    let print = ["serve", "--dev", "--log-level=debug", "--print-config"];
+    let (code, stdout, stderr) = Process::run(directory.path(), &print);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(stdout.contains("\nlogLevel: debug  # --log-level\n"), "{stdout}");
+    assert!(!directory.path().join(".outrigger").exists());
+    std::fs::write(directory.path().join("c.yaml"), &stdout).expect("a file");
+    let (code, again, _) = Process::run(directory.path(), &["serve", "--config=c.yaml", "--print-config"]);
+    assert_eq!(code, Some(0));
+    let values =
+        |text: &str| text.lines().filter_map(|line| Some(line.split_once("  # ")?.0.to_owned())).collect::<Vec<_>>();
+    assert_eq!(values(&again), values(&stdout));
+    assert!(again.contains("\nlogLevel: debug  # c.yaml:"), "{again}");
+    assert!(refused(directory.path(), &["--listen=x", "--print-config"]).contains("--listen: \"x\": expected"));
 }

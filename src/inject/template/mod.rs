@@ -8,12 +8,15 @@ pub mod tree;
 
 mod enumerated;
 mod load;
+mod parsed;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 pub use compiled::{Condition, Template};
+pub use load::MAX_TEMPLATES;
+pub use parsed::ParsedSource;
 
 /// Text that holds template documents, and where it comes from.
 #[derive(Clone, Debug)]
@@ -70,26 +73,44 @@ pub struct TemplateSet {
     entries: BTreeMap<String, Entry>,
     /// Names of working templates that choose their pods themselves, sorted.
     automatic: Vec<String>,
+    /// Working templates whose source has become wrong since, and what is wrong.
+    stale: BTreeMap<String, String>,
+    /// Number of templates that are wrong in their source.
+    invalid: usize,
 }
 
 /// What is known under a name.
 #[derive(Clone)]
 pub(super) enum Entry {
     Ready(Arc<Template>),
-    /// Named in a source, but wrong; the text is what is wrong, for whoever asks for it.
-    Broken(String),
+    Broken(Broken),
+}
+
+/// Named in a source, but wrong, and never was right.
+#[derive(Clone)]
+pub(super) struct Broken {
+    pub origin: String,
+    /// What is wrong, for whoever asks for it.
+    pub problem: String,
 }
 
 impl TemplateSet {
     /// Parses, checks and compiles all documents of all sources. Never fails as a whole.
     pub fn load(sources: &[SourceText]) -> Loaded {
-        load::load(sources)
+        let parsed: Vec<_> = sources.iter().map(|source| Arc::new(ParsedSource::parse(source))).collect();
+        Self::assemble(&parsed, &Self::default())
     }
 
-    fn new(entries: BTreeMap<String, Entry>) -> Self {
+    /// The set that these sources make after `last` was served: a template that is wrong now, or hidden in a source that
+    /// cannot be read, goes on in its last good revision. Never fails as a whole.
+    pub fn assemble(sources: &[Arc<ParsedSource>], last: &Self) -> Loaded {
+        load::assemble(sources, last)
+    }
+
+    fn new(entries: BTreeMap<String, Entry>, stale: BTreeMap<String, String>, invalid: usize) -> Self {
         let automatic =
             entries.iter().filter(|(_, entry)| entry.is_automatic()).map(|(name, _)| name.clone()).collect();
-        Self { entries, automatic }
+        Self { entries, automatic, stale, invalid }
     }
 
     /// Names of the templates that work, sorted.
@@ -126,9 +147,38 @@ impl TemplateSet {
         self.entries.len() - self.len()
     }
 
-    fn ready(&self) -> impl Iterator<Item = &Template> {
+    /// Number of templates that are wrong in their source, whether an older revision is served or not; a document or file of
+    /// which not even a name can be read counts as one.
+    pub fn invalid(&self) -> usize {
+        self.invalid
+    }
+
+    /// Everything that is known under a name, sorted by it, in whatever state.
+    pub fn all(&self) -> impl Iterator<Item = TemplateStatus<'_>> {
+        self.entries.iter().map(|(name, entry)| {
+            let stale = self.stale.get(name).map(String::as_str);
+            match entry {
+                Entry::Ready(template) => TemplateStatus {
+                    name,
+                    revision: Some(&template.revision),
+                    origin: &template.origin,
+                    state: stale.map_or(TemplateState::Active, |_| TemplateState::Stale),
+                    problem: stale,
+                },
+                Entry::Broken(Broken { origin, problem }) => TemplateStatus {
+                    name,
+                    revision: None,
+                    origin,
+                    state: TemplateState::Invalid,
+                    problem: Some(problem),
+                },
+            }
+        })
+    }
+
+    fn ready(&self) -> impl Iterator<Item = &Arc<Template>> {
         self.entries.values().filter_map(|entry| match entry {
-            Entry::Ready(template) => Some(template.as_ref()),
+            Entry::Ready(template) => Some(template),
             Entry::Broken(_) => None,
         })
     }
@@ -155,4 +205,37 @@ pub struct TemplateInfo<'a> {
     pub revision: &'a str,
     pub origin: &'a str,
     pub description: &'a str,
+}
+
+/// How a template stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TemplateState {
+    /// Served as its source has it.
+    Active,
+    /// Its source is wrong now; the last good revision is served.
+    Stale,
+    /// Wrong, and nothing older is known: pods that ask for it are not admitted.
+    Invalid,
+}
+
+impl TemplateState {
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Stale => "stale",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
+/// What is known under a template's name.
+#[derive(Clone, Copy, Debug)]
+pub struct TemplateStatus<'a> {
+    pub name: &'a str,
+    /// What is served; `None` when nothing is.
+    pub revision: Option<&'a str>,
+    pub origin: &'a str,
+    pub state: TemplateState,
+    /// What is wrong with its source, place included.
+    pub problem: Option<&'a str>,
 }

@@ -11,9 +11,13 @@ use serde_json::Value;
 
 use super::PATIENCE;
 
+/// What the API server sends.
+const POST: &str = "POST /mutate?timeout=5s HTTP/1.1\r\nContent-Type: application/json";
+
 /// One connection, kept alive for as long as the server likes.
 pub struct Client {
     stream: Box<dyn Stream>,
+    tcp: TcpStream,
     /// What was read beyond the last answer.
     rest: Vec<u8>,
 }
@@ -79,12 +83,22 @@ impl Client {
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
         }
-        Ok(Self { stream: Box::new(stream), rest: Vec::new() })
+        let tcp = stream.sock.try_clone()?;
+        Ok(Self { stream: Box::new(stream), tcp, rest: Vec::new() })
     }
 
     /// Connects without TLS.
     pub fn connect_plain(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { stream: Box::new(tcp(address)?), rest: Vec::new() })
+        let stream = tcp(address)?;
+        Ok(Self { tcp: stream.try_clone()?, stream: Box::new(stream), rest: Vec::new() })
+    }
+
+    /// Whether the server has ended the connection, or said anything unasked, which between two requests is its end.
+    pub fn has_ended(&self) -> bool {
+        self.tcp.set_nonblocking(true).expect("a socket");
+        let peeked = self.tcp.peek(&mut [0]);
+        self.tcp.set_nonblocking(false).expect("a socket");
+        !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -94,14 +108,23 @@ impl Client {
 
     /// Sends a request and reads its answer.
     pub fn request(&mut self, head: &str, body: &[u8]) -> Response {
+        self.try_request(head, body).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_request(&mut self, head: &str, body: &[u8]) -> io::Result<Response> {
         let head = format!("{head}\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
         let sent = self.send(&[head.as_bytes(), body].concat());
-        self.receive().unwrap_or_else(|error| panic!("no answer: {error}; sending: {sent:?}"))
+        self.receive().map_err(|error| io::Error::new(error.kind(), format!("no answer: {error}; sending: {sent:?}")))
+    }
+
+    /// As [`Self::post`], for tests in which the connection may fail.
+    pub fn try_post(&mut self, body: &[u8]) -> io::Result<Response> {
+        self.try_request(POST, body)
     }
 
     /// Posts a review as the API server does.
     pub fn post(&mut self, body: &[u8]) -> Response {
-        self.request("POST /mutate?timeout=5s HTTP/1.1\r\nContent-Type: application/json", body)
+        self.request(POST, body)
     }
 
     pub fn get(&mut self, path: &str) -> Response {
@@ -118,7 +141,25 @@ impl Client {
         }
     }
 
+    /// Reads an answer as far as that to HEAD goes; the connection is of no use afterwards.
+    pub fn receive_head(&mut self) -> io::Result<Response> {
+        let (status, headers) = self.head()?;
+        Ok(Response { status, headers, body: Vec::new() })
+    }
+
     fn receive_one(&mut self) -> io::Result<Response> {
+        let (status, headers) = self.head()?;
+        let length =
+            headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
+        let length: usize = length.unwrap_or(0);
+        while self.rest.len() < length {
+            self.read_more()?;
+        }
+        let body = self.rest.drain(..length).collect();
+        Ok(Response { status, headers, body })
+    }
+
+    fn head(&mut self) -> io::Result<(u16, Vec<(String, String)>)> {
         let end = loop {
             if let Some(end) = find(&self.rest, b"\r\n\r\n") {
                 break end;
@@ -132,15 +173,7 @@ impl Client {
         let status = status.ok_or_else(|| io::Error::other(format!("no status line: {head:?}")))?;
         let header =
             |line: &str| line.split_once(':').map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
-        let headers: Vec<(String, String)> = lines.filter_map(header).collect();
-        let length =
-            headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
-        let length: usize = length.unwrap_or(0);
-        while self.rest.len() < length {
-            self.read_more()?;
-        }
-        let body = self.rest.drain(..length).collect();
-        Ok(Response { status, headers, body })
+        Ok((status, lines.filter_map(header).collect()))
     }
 
     fn read_more(&mut self) -> io::Result<()> {

@@ -7,11 +7,13 @@
 pub mod client;
 pub mod process;
 pub mod server;
+pub mod serving;
 pub mod strict_patch;
 
 pub use client::{Client, Response};
 pub use process::Process;
 pub use server::{ServerBuilder, TestServer};
+pub use serving::Serving;
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,7 @@
 //! The real binary as a child process, which never outlives its test.
 
 use std::io::Read;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -21,7 +22,7 @@ struct Output {
 }
 
 impl Process {
-    /// Starts the program in `directory`, with an environment that says nothing about Outrigger.
+    /// Starts the program in `directory`, with an environment that says nothing about Outrigger or OpenTelemetry.
     pub fn start(directory: &Path, arguments: &[&str]) -> Self {
         let mut child = command(directory, arguments)
             .stdout(Stdio::piped())
@@ -32,14 +33,18 @@ impl Process {
         Self { child, stdout: Output::of(stdout), stderr: Output::of(stderr) }
     }
 
-    /// Starts the program with a standard error that takes nothing: whoever read the log is gone.
-    pub fn start_without_log(directory: &Path, arguments: &[&str]) -> Self {
+    /// Starts the program with a standard error that is a pipe, to be read by the test or by nobody.
+    pub fn start_with_pipe(directory: &Path, arguments: &[&str]) -> (Self, std::io::PipeReader) {
         let (reader, log) = std::io::pipe().expect("a pipe");
-        drop(reader);
         let mut child =
             command(directory, arguments).stdout(Stdio::piped()).stderr(log).spawn().expect("the binary starts");
         let stdout = child.stdout.take().expect("a pipe");
-        Self { child, stdout: Output::of(stdout), stderr: Output::of(std::io::empty()) }
+        (Self { child, stdout: Output::of(stdout), stderr: Output::of(std::io::empty()) }, reader)
+    }
+
+    /// Starts the program with a standard error that takes nothing: whoever read the log is gone.
+    pub fn start_without_log(directory: &Path, arguments: &[&str]) -> Self {
+        Self::start_with_pipe(directory, arguments).0
     }
 
     /// Runs the program to its end: exit code, standard output, standard error.
@@ -56,6 +61,20 @@ impl Process {
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status();
         assert!(status.expect("kill(1) runs").success());
+    }
+
+    /// The address that the log gives for a listener, `webhook` or `admin`.
+    pub fn address(&self, listener: &str) -> SocketAddr {
+        let log = self.stderr();
+        let found = log.split(&format!("{listener}=")).nth(1).and_then(|rest| rest.split_whitespace().next());
+        found.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address of {listener} in {log}"))
+    }
+
+    /// Memory that it has in use, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("Linux tells of processes");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("a size")
     }
 
     /// Waits for the end, within bounds.
@@ -102,7 +121,7 @@ fn command(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_outrigger"));
     command.args(arguments).current_dir(directory).stdin(Stdio::null()).env_remove("KUBERNETES_SERVICE_HOST");
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("OUTRIGGER_") {
+        if ["OUTRIGGER_", "OTEL_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
             command.env_remove(name);
         }
     }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use outrigger::config::TlsVersion;
 use outrigger::health::{Promise, Readiness};
 use outrigger::inject::{Injector, Loaded, Namespace, Settings, SourceText, TemplateSet};
-use outrigger::server::{Admin, Limits, Server, Webhook};
+use outrigger::server::{Admin, Limits, Server, Snapshot, Webhook};
 use outrigger::shutdown::{self, Phase, Shutdown};
 use outrigger::telemetry::metrics::Metrics;
 use outrigger::tls::resolver::Resolver;
@@ -110,12 +110,13 @@ impl ServerBuilder {
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let readiness = Readiness::default();
         let unready = readiness.promise("test");
+        let snapshot: Snapshot = Arc::new(move || Arc::clone(&injector));
         let webhook = Webhook {
-            snapshot: Arc::new(move || Arc::clone(&injector)),
+            snapshot: Arc::clone(&snapshot),
             namespaces: Arc::new(move |name| namespaces.iter().find(|namespace| namespace.name == name).cloned()),
             metrics: Arc::clone(&metrics),
         };
-        let admin = Admin { readiness, metrics, notes: Arc::new(|| vec!["a note".to_owned()]) };
+        let admin = Admin { readiness, metrics, snapshot, notes: Arc::new(|| vec!["a note".to_owned()]) };
         let (shutdown, lifecycle) = shutdown::lifecycle();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server { webhook: any, admin: any, limits: self.limits };

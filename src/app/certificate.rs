@@ -1,0 +1,112 @@
+//! The certificate that `serve` starts with, and how it changes while it serves.
+//!
+//! Invariant: whatever happens to the files, the last good certificate is served.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::Notify;
+
+use super::notes::{Notes, Topic};
+use crate::telemetry::metrics::{self, Metrics, Reload};
+use crate::telemetry::trouble::{Notice, Patience, Trouble};
+use crate::tls::resolver::Resolver;
+use crate::tls::watched::{Seen, WatchedCertificate};
+use crate::tls::{CertificateError, CertificateSource, ServingCertificate};
+use crate::watch::{self, Look, Watched};
+
+/// Those who write a certificate and its key one after the other need a moment, in which the two do not belong together.
+const BETWEEN_TWO_FILES: Duration = Duration::from_secs(10);
+
+/// The certificate in use, and who is to know when it is another one.
+pub struct Certificate {
+    watched: WatchedCertificate,
+    resolver: Arc<Resolver>,
+    replaced: Arc<Notify>,
+    metrics: Arc<Metrics>,
+    notes: Notes,
+    trouble: Trouble,
+    expiry: Trouble,
+}
+
+impl Certificate {
+    pub fn load(source: CertificateSource, metrics: Arc<Metrics>, notes: Notes) -> Result<Self, CertificateError> {
+        let watched = WatchedCertificate::open(source, SystemTime::now())?;
+        observe(&metrics, watched.served());
+        let resolver = Arc::new(Resolver::new(Arc::clone(&watched.served().key)));
+        let (trouble, expiry, replaced) = (Trouble::default(), Trouble::default(), Arc::default());
+        Ok(Self { watched, resolver, replaced, metrics, notes, trouble, expiry })
+    }
+
+    /// What handshakes get their certificate from.
+    pub fn resolver(&self) -> Arc<Resolver> {
+        Arc::clone(&self.resolver)
+    }
+
+    /// Told of each certificate that takes the place of another.
+    pub fn replaced(&self) -> Arc<Notify> {
+        Arc::clone(&self.replaced)
+    }
+
+    /// API servers refuse it, but it is the operator's, so it is served.
+    pub fn warn_of_expiry(&mut self) {
+        let has_expired = self.watched.served().expires <= SystemTime::now();
+        let problem = has_expired.then(|| "the certificate has expired; API servers will refuse it".to_owned());
+        if self.expiry.observe(problem, Patience::AtOnce, Instant::now()) == Some(Notice::Trouble) {
+            let problem = self.expiry.problem();
+            tracing::error!("{}", problem.unwrap_or_default());
+        }
+    }
+
+    fn replace(&self, certificate: &ServingCertificate) {
+        self.resolver.replace(Arc::clone(&certificate.key));
+        observe(&self.metrics, certificate);
+        self.metrics.certificate_rotated(Reload::Success);
+        let left = certificate.expires.duration_since(SystemTime::now()).unwrap_or_default();
+        tracing::info!(expires_in_hours = left.as_secs() / 3600, "the certificate has been replaced");
+        self.replaced.notify_one();
+    }
+
+    fn tell_of_trouble(&mut self, problem: Option<String>, patience: Patience) {
+        let had_trouble = self.trouble.problem().is_some();
+        match self.trouble.observe(problem, patience, Instant::now()) {
+            Some(Notice::Trouble) => {
+                self.metrics.certificate_rotated(Reload::Error);
+                let problem = self.trouble.problem();
+                tracing::error!(problem, "the certificate cannot be reloaded; the one loaded before is served");
+            }
+            Some(Notice::Over) => tracing::info!("the certificate can be loaded again"),
+            None => {}
+        }
+        if had_trouble || self.trouble.problem().is_some() {
+            let problem = self.trouble.problem().into_iter().chain(self.expiry.problem());
+            self.notes.replace(Topic::Certificate, problem.map(str::to_owned).collect());
+        }
+    }
+}
+
+impl Watched for Certificate {
+    fn look(&mut self, look: Look) -> Duration {
+        let (problem, wait) = match self.watched.look(look, SystemTime::now()) {
+            // What was said of it holds until the look that settles it.
+            Seen::Unsettled => return watch::SOON,
+            Seen::Unchanged => (None, watch::CALM),
+            Seen::Replaced(certificate) => {
+                self.replace(&certificate);
+                (None, watch::CALM)
+            }
+            Seen::Refused(error) => (Some(error.to_string()), watch::CALM),
+        };
+        let patience = if look == Look::Thorough { Patience::Asked } else { Patience::For(BETWEEN_TWO_FILES) };
+        self.warn_of_expiry();
+        self.tell_of_trouble(problem, patience);
+        wait
+    }
+}
+
+fn observe(metrics: &Metrics, certificate: &ServingCertificate) {
+    metrics.certificate_expires(metrics::Certificate::Serving, certificate.expires);
+    if let Some(expires) = certificate.ca_expires {
+        metrics.certificate_expires(metrics::Certificate::Ca, expires);
+    }
+}

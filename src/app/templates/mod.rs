@@ -1,0 +1,156 @@
+//! The templates that `serve` starts with, and how they change while it serves.
+//!
+//! Invariants: a broken template keeps the others from being served only at the start, and only where the operator says so
+//! (`--strict`); afterwards whatever was good goes on; a look that finds nothing changed says nothing.
+
+mod report;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{anyhow, bail};
+
+use self::report::Report;
+use super::notes::{Notes, Topic};
+use crate::config::Config;
+use crate::inject::{Injector, LoadProblem, ParsedSource, Settings, TemplateSet};
+use crate::source::built_in;
+use crate::source::directories::{Directories, Seen};
+use crate::source::store::InjectorStore;
+use crate::telemetry::metrics::{Metrics, Reload};
+use crate::telemetry::trouble::{Budget, Notice, Patience, Trouble};
+use crate::watch::{self, Look, Watched};
+
+/// Where templates come from, what was found there last, and who is to know.
+pub struct Templates {
+    /// `None` for the built-in ones, which never change.
+    directories: Option<Directories>,
+    store: Arc<InjectorStore>,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    notes: Notes,
+    report: Report,
+    /// The snapshot before this one, kept until no request can be the last to let go of it and have the work of freeing it.
+    retired: Option<Arc<Injector>>,
+    /// What the log has said last, where it has not yet said what `report` says.
+    said: Option<Report>,
+    trouble: Trouble,
+    budget: Budget,
+}
+
+impl Templates {
+    /// Loads the built-in templates or those of all directories.
+    pub fn load(config: &Config, settings: Settings, metrics: Arc<Metrics>, notes: Notes) -> anyhow::Result<Self> {
+        let directories = match config.templates.as_slice() {
+            [] => None,
+            paths => Some(Directories::open(paths, Instant::now()).map_err(|(path, error)| {
+                anyhow!(error).context(format!("cannot read the template directory {path:?}"))
+            })?),
+        };
+        let sources = directories.as_ref().map_or_else(built_in_sources, Directories::sources);
+        let loaded = TemplateSet::assemble(&sources, &TemplateSet::default());
+        if config.strict && !loaded.problems.is_empty() {
+            bail!("{}", listed(&loaded.problems));
+        }
+        let report = Report::new(&loaded.templates, &loaded.problems, &loaded.warnings);
+        metrics.templates_served(&loaded.templates);
+        metrics.templates_loaded(SystemTime::now());
+        let store = Arc::new(InjectorStore::new(Injector::new(loaded.templates, settings.clone())));
+        let (trouble, budget) = (Trouble::default(), Budget::default());
+        let templates =
+            Self { directories, store, settings, metrics, notes, report, retired: None, said: None, trouble, budget };
+        templates.note();
+        Ok(templates)
+    }
+
+    /// The snapshots that requests see.
+    pub fn store(&self) -> Arc<InjectorStore> {
+        Arc::clone(&self.store)
+    }
+
+    /// Says what the start has loaded.
+    pub fn log(&self) {
+        self.report.log();
+    }
+
+    /// Puts what was read in the place of what is served.
+    fn reload(&mut self, sources: &[Arc<ParsedSource>], is_complete: bool) {
+        let last = self.store.current();
+        let loaded = TemplateSet::assemble(sources, last.templates());
+        let report = Report::new(&loaded.templates, &loaded.problems, &loaded.warnings);
+        self.metrics.templates_served(&loaded.templates);
+        self.store.replace(Injector::new(loaded.templates, self.settings.clone()));
+        if is_complete && !report.has_problems() {
+            self.metrics.templates_reloaded(Reload::Success);
+            self.metrics.templates_loaded(SystemTime::now());
+        } else {
+            self.metrics.templates_reloaded(Reload::Error);
+        }
+        self.retired = Some(last);
+        let before = std::mem::replace(&mut self.report, report);
+        self.said.get_or_insert(before);
+    }
+
+    /// Says what has changed since it was said last. Sources that flap are no reason for a flood: it may have to wait.
+    fn tell_of_changes(&mut self, now: Instant) {
+        if self.said.is_some()
+            && self.budget.take(now)
+            && let Some(said) = self.said.take()
+        {
+            self.report.log_changes(&said);
+        }
+    }
+
+    /// Says that something cannot be read, or can again.
+    fn tell_of_trouble(&mut self, troubles: &[String], patience: Patience, now: Instant) -> Option<Notice> {
+        let problem = (!troubles.is_empty()).then(|| troubles.join("; "));
+        let notice = self.trouble.observe(problem, patience, now);
+        match notice {
+            Some(Notice::Trouble) => {
+                let problem = self.trouble.problem();
+                tracing::error!(problem, "not all templates can be read; those read before are served");
+            }
+            Some(Notice::Over) => tracing::info!("all templates can be read again"),
+            None => {}
+        }
+        notice
+    }
+
+    fn note(&self) {
+        let trouble = self.trouble.problem().map(str::to_owned);
+        self.notes.replace(Topic::Templates, trouble.into_iter().chain(self.report.notes()).collect());
+    }
+}
+
+impl Watched for Templates {
+    fn look(&mut self, look: Look) -> Duration {
+        let Some(directories) = &mut self.directories else { return watch::CALM };
+        self.retired = None;
+        let now = Instant::now();
+        let seen = directories.look(look, now);
+        let (troubles, had_trouble) = (directories.troubles(), self.trouble.problem().is_some());
+        if seen == Seen::Changed {
+            let sources = directories.sources();
+            self.reload(&sources, troubles.is_empty());
+        }
+        let patience = if look == Look::Thorough { Patience::Asked } else { Patience::AtOnce };
+        let notice = self.tell_of_trouble(&troubles, patience, now);
+        if notice == Some(Notice::Trouble) && seen != Seen::Changed {
+            self.metrics.templates_reloaded(Reload::Error);
+        }
+        self.tell_of_changes(now);
+        if seen == Seen::Changed || had_trouble || !troubles.is_empty() {
+            self.note();
+        }
+        if seen == Seen::Unsettled { watch::SOON } else { watch::CALM }
+    }
+}
+
+fn built_in_sources() -> Vec<Arc<ParsedSource>> {
+    built_in::texts().iter().map(|text| Arc::new(ParsedSource::parse(text))).collect()
+}
+
+fn listed(problems: &[LoadProblem]) -> String {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}

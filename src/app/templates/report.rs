@@ -1,0 +1,107 @@
+//! What there is to say of a load: to the log, and to `/readyz?verbose`.
+//!
+//! Invariant: no more lines than [`MAX_LINES`], however many problems there are, and no values that a template holds.
+
+use std::collections::BTreeMap;
+
+use crate::inject::{LoadProblem, TemplateSet, redacted};
+
+/// Most names that one line of the log lists.
+const MAX_NAMES: usize = 50;
+/// Most problems that are logged of one load; the others are seen in `/readyz?verbose`.
+const MAX_LINES: usize = 20;
+
+/// Kept until nothing can fail any more, so that a start that fails says why and nothing else.
+#[derive(Default)]
+pub struct Report {
+    count: usize,
+    invalid: usize,
+    problems: Vec<String>,
+    warnings: Vec<String>,
+    /// Revisions by name.
+    revisions: BTreeMap<String, String>,
+    stale: Vec<String>,
+}
+
+impl Report {
+    pub fn new(templates: &TemplateSet, problems: &[LoadProblem], warnings: &[LoadProblem]) -> Self {
+        let texts = |problems: &[LoadProblem]| problems.iter().map(|problem| redacted(&problem.to_string())).collect();
+        let revision = |served: (&str, &str)| (served.0.to_owned(), served.1.to_owned());
+        let stale = |template: crate::inject::TemplateStatus<'_>| {
+            let revision = template.revision.filter(|_| template.problem.is_some())?;
+            Some(format!("template {:?}: the last good revision {revision} is served", template.name))
+        };
+        Self {
+            count: templates.len(),
+            invalid: templates.invalid(),
+            problems: texts(problems),
+            warnings: texts(warnings),
+            revisions: templates.iter().map(|template| revision((template.name, template.revision))).collect(),
+            stale: templates.all().filter_map(stale).collect(),
+        }
+    }
+
+    pub fn has_problems(&self) -> bool {
+        !self.problems.is_empty()
+    }
+
+    /// Says everything, as at the start.
+    pub fn log(&self) {
+        self.log_problems(&Self::default());
+        let names = listed(self.revisions.keys());
+        tracing::info!(count = self.count, broken = self.invalid, names, "templates loaded");
+        self.warn_of_nothing();
+    }
+
+    /// Says what is new since `before`.
+    pub fn log_changes(&self, before: &Self) {
+        self.log_problems(before);
+        let added = listed(self.revisions.keys().filter(|name| !before.revisions.contains_key(*name)));
+        let removed = listed(before.revisions.keys().filter(|name| !self.revisions.contains_key(*name)));
+        let is_changed = |name: &str, revision: &String| before.revisions.get(name).is_some_and(|old| old != revision);
+        let changed =
+            listed(self.revisions.iter().filter(|(name, revision)| is_changed(name, revision)).map(|(name, _)| name));
+        let (count, broken) = (self.count, self.invalid);
+        tracing::info!(count, broken, added, changed, removed, "templates reloaded");
+        self.warn_of_nothing();
+    }
+
+    fn log_problems(&self, before: &Self) {
+        for warning in new(&self.warnings, &before.warnings) {
+            tracing::warn!(%warning, "template");
+        }
+        for problem in new(&self.problems, &before.problems) {
+            tracing::error!(%problem, "broken template");
+        }
+        for stale in new(&self.stale, &before.stale) {
+            tracing::warn!("{stale}");
+        }
+    }
+
+    fn warn_of_nothing(&self) {
+        if self.count == 0 {
+            tracing::warn!("there is no template to put in: every pod that asks for one is refused");
+        }
+    }
+
+    pub fn notes(&self) -> Vec<String> {
+        let problems = self.problems.iter().map(|problem| format!("template {problem}"));
+        problems.chain(self.stale.iter().cloned()).collect()
+    }
+}
+
+/// The lines that were not said before, as far as they are shown.
+fn new<'l>(now: &'l [String], before: &[String]) -> impl Iterator<Item = String> + 'l {
+    let before: std::collections::BTreeSet<&String> = before.iter().collect();
+    let new: Vec<&String> = now.iter().filter(|line| !before.contains(*line)).collect();
+    let more = new.len().saturating_sub(MAX_LINES);
+    let rest = (more > 0).then(|| format!("and {more} more, which /readyz?verbose lists"));
+    new.into_iter().take(MAX_LINES).cloned().chain(rest)
+}
+
+fn listed<'n>(names: impl Iterator<Item = &'n String>) -> String {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    let shown = names[..names.len().min(MAX_NAMES)].join(",");
+    let more = names.len().saturating_sub(MAX_NAMES);
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
+}

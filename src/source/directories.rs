@@ -1,0 +1,356 @@
+//! All template directories over time: whether anything in them has changed, told by content.
+//!
+//! A cheap look compares names, sizes, times and inodes; what differs, and now and then everything, is read and compared. What
+//! has not changed is not compiled again. It watches nothing by itself: somebody calls [`Directories::look`].
+//! Invariants: a directory that cannot be read keeps what it had; half a change is waited out, but not for ever.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, ErrorKind};
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::directory::{Listing, unreadable};
+use crate::inject::{ParsedSource, SourceText};
+use crate::watch::Look;
+
+/// Everything is read so often, however unchanged it looks: with the pauses between looks no change goes unseen for 15 s.
+const FULL: Duration = Duration::from_secs(12);
+/// Files that have not come to rest after so long hold up the others no longer.
+const UNREST: Duration = Duration::from_secs(10);
+/// So many files of one directory are named when they cannot be read.
+const MAX_TROUBLES: usize = 3;
+
+/// What a look has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Seen {
+    Unchanged,
+    /// Something is changing: look again soon.
+    Unsettled,
+    Changed,
+}
+
+/// The directories, in the order of the operator.
+pub struct Directories(Vec<WatchedDirectory>);
+
+struct WatchedDirectory {
+    path: PathBuf,
+    parsed: Vec<Arc<ParsedSource>>,
+    /// What `parsed` was read from; `None` when the next look is to read.
+    fingerprint: Option<u64>,
+    read_at: Instant,
+    unrest: Option<Unrest>,
+    trouble: Option<String>,
+}
+
+/// A change that is under way.
+struct Unrest {
+    since: Instant,
+    /// What the last look has found.
+    listing: Listing,
+}
+
+impl Directories {
+    /// Reads and compiles everything. Fails when a directory cannot be read: at the start that is the operator's mistake.
+    pub fn open(paths: &[PathBuf], now: Instant) -> Result<Self, (PathBuf, io::Error)> {
+        let open = |path: &PathBuf| WatchedDirectory::open(path, now).map_err(|error| (path.clone(), error));
+        Ok(Self(paths.iter().map(open).collect::<Result<_, _>>()?))
+    }
+
+    /// Looks at all of them; afterwards [`Self::sources`] and [`Self::troubles`] are as of now.
+    pub fn look(&mut self, look: Look, now: Instant) -> Seen {
+        self.0.iter_mut().map(|directory| directory.look(look, now)).max().unwrap_or(Seen::Unchanged)
+    }
+
+    /// All sources as they were last read.
+    pub fn sources(&self) -> Vec<Arc<ParsedSource>> {
+        self.0.iter().flat_map(|directory| directory.parsed.iter().cloned()).collect()
+    }
+
+    /// What cannot be read now: directories, and files in them.
+    pub fn troubles(&self) -> Vec<String> {
+        self.0.iter().flat_map(WatchedDirectory::troubles).collect()
+    }
+}
+
+impl WatchedDirectory {
+    fn open(path: &Path, now: Instant) -> io::Result<Self> {
+        let mut directory = Self {
+            path: path.to_owned(),
+            parsed: Vec::new(),
+            fingerprint: None,
+            read_at: now,
+            unrest: None,
+            trouble: None,
+        };
+        let listing = Listing::of(path)?;
+        directory.parsed = directory.parse(&listing, &[]);
+        directory.fingerprint = Some(listing.fingerprint());
+        Ok(directory)
+    }
+
+    fn troubles(&self) -> Vec<String> {
+        if let Some(trouble) = &self.trouble {
+            return vec![trouble.clone()];
+        }
+        let mut troubles: Vec<String> = self.parsed.iter().filter_map(|source| source.unreadable_because()).collect();
+        let more = troubles.len().saturating_sub(MAX_TROUBLES);
+        if more > 0 {
+            troubles.truncate(MAX_TROUBLES);
+            troubles.push(format!("and {more} more files in {:?}", self.path));
+        }
+        troubles
+    }
+
+    fn look(&mut self, look: Look, now: Instant) -> Seen {
+        match Listing::of(&self.path) {
+            Ok(listing) => {
+                self.trouble = None;
+                self.look_into(listing, look, now)
+            }
+            Err(error) => {
+                self.trouble = Some(format!("cannot read the template directory {:?}: {error}", self.path));
+                // It may come back with anything in it.
+                self.fingerprint = None;
+                Seen::Unchanged
+            }
+        }
+    }
+
+    fn look_into(&mut self, listing: Listing, look: Look, now: Instant) -> Seen {
+        let fingerprint = listing.fingerprint();
+        let is_same = self.fingerprint == Some(fingerprint);
+        if look == Look::Thorough || is_same {
+            self.unrest = None;
+            let is_due = look == Look::Thorough || now.duration_since(self.read_at) >= FULL;
+            return if is_due { self.read(&listing, now) } else { Seen::Unchanged };
+        }
+        let before = self.unrest.take();
+        let since = before.as_ref().map_or(now, |unrest| unrest.since);
+        let restless = before.map(|unrest| listing.changed_since(&unrest.listing));
+        let is_overdue = now.duration_since(since) >= UNREST;
+        match restless {
+            Some(restless) if restless.is_empty() => self.read_at_rest(listing, since, now),
+            Some(restless) if is_overdue => {
+                let parsed = self.parse(&listing, &restless);
+                // Not what was listed has been read, so the next look begins anew.
+                (self.fingerprint, self.read_at) = (None, now);
+                self.take(parsed)
+            }
+            _ => {
+                self.unrest = Some(Unrest { since, listing });
+                Seen::Unsettled
+            }
+        }
+    }
+
+    /// Reads what has come to rest, unless it changes at that very moment.
+    fn read_at_rest(&mut self, listing: Listing, since: Instant, now: Instant) -> Seen {
+        let parsed = self.parse(&listing, &[]);
+        if Listing::of(&self.path).ok().as_ref() != Some(&listing) {
+            self.unrest = Some(Unrest { since, listing });
+            return Seen::Unsettled;
+        }
+        (self.fingerprint, self.read_at) = (Some(listing.fingerprint()), now);
+        self.take(parsed)
+    }
+
+    fn read(&mut self, listing: &Listing, now: Instant) -> Seen {
+        let parsed = self.parse(listing, &[]);
+        // Of the listing from before: what has changed since differs from it at the next look.
+        (self.fingerprint, self.read_at) = (Some(listing.fingerprint()), now);
+        self.take(parsed)
+    }
+
+    fn take(&mut self, parsed: Vec<Arc<ParsedSource>>) -> Seen {
+        let is_same = parsed.len() == self.parsed.len()
+            && parsed.iter().zip(&self.parsed).all(|(new, old)| Arc::ptr_eq(new, old));
+        self.parsed = parsed;
+        if is_same { Seen::Unchanged } else { Seen::Changed }
+    }
+
+    /// Reads one file after the other, so that no more than one text is in memory, and compiles those that are new. Of the
+    /// `restless` only half might be there.
+    fn parse(&self, listing: &Listing, restless: &[String]) -> Vec<Arc<ParsedSource>> {
+        let known: HashMap<&str, &Arc<ParsedSource>> =
+            self.parsed.iter().map(|source| (source.origin(), source)).collect();
+        let restless: HashSet<&str> = restless.iter().map(String::as_str).collect();
+        let mut parsed = Vec::new();
+        for file in listing.files() {
+            if restless.contains(file.origin()) {
+                let error = io::Error::new(ErrorKind::ResourceBusy, "it does not come to rest");
+                let source = ParsedSource::unreadable(unreadable(file.origin().to_owned(), &error));
+                parsed.push(known_or_new(&known, source));
+                continue;
+            }
+            parsed.push(match file.read() {
+                Ok(text) => match known.get(text.origin.as_str()) {
+                    Some(known) if known.is_of(&text) => Arc::clone(known),
+                    _ => known_or_new(&known, parse_or_report(&text)),
+                },
+                Err(problem) => known_or_new(&known, ParsedSource::unreadable(*problem)),
+            });
+        }
+        parsed.extend(self.replaced(listing).map(|source| known_or_new(&known, source)));
+        parsed
+    }
+
+    /// Files that have become directories: what stood in them goes on, since nobody removes templates like that.
+    fn replaced(&self, listing: &Listing) -> impl Iterator<Item = ParsedSource> {
+        let known: HashSet<&str> = self.parsed.iter().map(|source| source.origin()).collect();
+        listing.directories().filter(move |origin| known.contains(origin.as_str())).map(|origin| {
+            let error = io::Error::new(ErrorKind::IsADirectory, "it is a directory now");
+            ParsedSource::unreadable(unreadable(origin, &error))
+        })
+    }
+}
+
+/// A fault of ours that one text brings to light takes no other with it.
+fn parse_or_report(text: &SourceText) -> ParsedSource {
+    catch_unwind(|| ParsedSource::parse(text)).unwrap_or_else(|_| {
+        let error = io::Error::other("compiling it failed, which is a fault of outrigger");
+        ParsedSource::unreadable(unreadable(text.origin.clone(), &error))
+    })
+}
+
+fn known_or_new(known: &HashMap<&str, &Arc<ParsedSource>>, source: ParsedSource) -> Arc<ParsedSource> {
+    match known.get(source.origin()) {
+        Some(known) if known.is_same(&source) => Arc::clone(known),
+        _ => Arc::new(source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inject::TemplateSet;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn write(directory: &Path, name: &str, image: &str) {
+        let text = format!(
+            "apiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {{name: {name}}}\nspec:\n  sidecars: [{{name: s, image: \"{image}\"}}]\n"
+        );
+        std::fs::write(directory.join(format!("{name}.yaml")), text).expect("a file");
+    }
+
+    fn open(directory: &Path, now: Instant) -> Directories {
+        Directories::open(&[directory.to_owned()], now).unwrap_or_else(|(_, error)| panic!("{error}"))
+    }
+
+    fn names(directories: &Directories) -> Vec<String> {
+        let loaded = TemplateSet::load(&[]).templates;
+        let loaded = TemplateSet::assemble(&directories.sources(), &loaded);
+        loaded.templates.names().into_iter().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_change_is_taken_once_it_has_come_to_rest() {
+        let directory = tempfile::tempdir().expect("a directory");
+        write(directory.path(), "a", "one");
+        let now = Instant::now();
+        let mut directories = open(directory.path(), now);
+        assert_eq!(directories.look(Look::Glance, now), Seen::Unchanged);
+        write(directory.path(), "b", "one");
+        assert_eq!(directories.look(Look::Glance, now), Seen::Unsettled);
+        write(directory.path(), "c", "one");
+        assert_eq!(directories.look(Look::Glance, now), Seen::Unsettled);
+        assert_eq!(names(&directories), ["a"]);
+        assert_eq!(directories.look(Look::Glance, now), Seen::Changed);
+        assert_eq!(names(&directories), ["a", "b", "c"]);
+        assert_eq!(directories.look(Look::Glance, now), Seen::Unchanged);
+        write(directory.path(), "d", "one");
+        assert_eq!(directories.look(Look::Thorough, now), Seen::Changed, "no waiting when it is asked for");
+    }
+
+    #[test]
+    fn what_never_comes_to_rest_holds_up_the_others_for_a_while() {
+        let directory = tempfile::tempdir().expect("a directory");
+        write(directory.path(), "growing", "one");
+        let now = Instant::now();
+        let mut directories = open(directory.path(), now);
+        let path = directory.path().join("growing.yaml");
+        write(directory.path(), "good", "one");
+        let mut seen = Vec::new();
+        for second in 0..30 {
+            let text = std::fs::read_to_string(&path).expect("a file");
+            std::fs::write(&path, text + "# more\n").expect("a file");
+            let look = directories.look(Look::Glance, now + SECOND * second);
+            if look != Seen::Unsettled {
+                seen.push((second, look));
+            }
+        }
+        // The growing file is a trouble now, and always the same one: nothing has changed the second time.
+        assert_eq!(seen, [(10, Seen::Changed), (21, Seen::Unchanged)]);
+        assert_eq!(names(&directories), ["good"]);
+        assert!(directories.troubles()[0].contains("growing.yaml: cannot read the file: it does not come to rest"));
+        assert_eq!(directories.look(Look::Glance, now + SECOND * 30), Seen::Changed, "it has come to rest");
+        assert!(directories.troubles().is_empty());
+    }
+
+    #[test]
+    fn only_what_changes_is_compiled_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        write(directory.path(), "a", "one");
+        write(directory.path(), "b", "one");
+        let now = Instant::now();
+        let mut directories = open(directory.path(), now);
+        let before = directories.sources();
+        write(directory.path(), "b", "two");
+        assert_eq!(directories.look(Look::Thorough, now), Seen::Changed);
+        let after = directories.sources();
+        assert!(Arc::ptr_eq(&before[0], &after[0]) && !Arc::ptr_eq(&before[1], &after[1]));
+        // Another time, the same text.
+        write(directory.path(), "b", "two");
+        assert_eq!(directories.look(Look::Thorough, now), Seen::Unchanged);
+        assert!(Arc::ptr_eq(&after[1], &directories.sources()[1]));
+    }
+
+    #[test]
+    fn trouble_keeps_what_was_there_and_ends() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let (path, away) = (parent.path().join("t"), parent.path().join("away"));
+        std::fs::create_dir(&path).expect("a directory");
+        write(&path, "a", "one");
+        let now = Instant::now();
+        let mut directories = open(&path, now);
+        std::fs::rename(&path, &away).expect("moved");
+        for look in [Look::Glance, Look::Thorough] {
+            assert_eq!(directories.look(look, now), Seen::Unchanged);
+            assert!(directories.troubles()[0].contains("No such file"), "{:?}", directories.troubles());
+        }
+        std::os::unix::fs::symlink(&path, &path).expect("a link to itself");
+        directories.look(Look::Thorough, now);
+        assert_eq!((directories.troubles().len(), names(&directories).len()), (1, 1), "a loop of links");
+        std::fs::remove_file(&path).expect("removed");
+        std::fs::rename(&away, &path).expect("moved back");
+        assert_eq!(directories.look(Look::Glance, now), Seen::Unsettled);
+        assert_eq!(directories.look(Look::Glance, now), Seen::Unchanged);
+        assert!(directories.troubles().is_empty());
+        std::fs::remove_file(path.join("a.yaml")).expect("removed");
+        assert_eq!(directories.look(Look::Thorough, now), Seen::Changed);
+        assert!(names(&directories).is_empty(), "an empty directory has no templates");
+    }
+
+    #[test]
+    fn a_file_that_becomes_something_else_is_unreadable_and_not_gone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        write(directory.path(), "a", "one");
+        let path = directory.path().join("a.yaml");
+        let now = Instant::now();
+        let mut directories = open(directory.path(), now);
+        let sources_readable = |directories: &Directories| {
+            directories.sources().iter().map(|source| source.unreadable_because().is_none()).collect::<Vec<_>>()
+        };
+        std::fs::remove_file(&path).expect("removed");
+        std::fs::create_dir(&path).expect("a directory");
+        assert_eq!(directories.look(Look::Thorough, now), Seen::Changed);
+        assert_eq!(sources_readable(&directories), [false]);
+        assert_eq!(directories.look(Look::Thorough, now), Seen::Unchanged, "said once");
+        std::fs::remove_dir(&path).expect("removed");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo(1) runs").success());
+        assert_eq!(directories.look(Look::Thorough, now), Seen::Changed);
+        assert_eq!(sources_readable(&directories), [false]);
+    }
+}

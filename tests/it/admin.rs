@@ -1,0 +1,51 @@
+//! The admin listener of the real binary: what it answers, and to which methods.
+
+use outrigger::telemetry::build;
+use serde_json::{Value, json};
+
+use crate::support::{Serving, pod, review};
+
+#[test]
+fn versions_templates_and_methods() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut serving = Serving::start(directory.path(), &[]);
+    let version = serving.admin("/version");
+    assert_eq!((version.status, version.header("content-type")), (200, Some("application/json")));
+    let expected = json!({
+        "version": env!("CARGO_PKG_VERSION"), "revision": build::REVISION, "features": ["otel"],
+        "kubernetesApi": "1.37",
+    });
+    assert_eq!(version.json(), expected);
+    let answer =
+        serving.client.post(review(&pod(&json!({"outrigger.dev/inject": "log-collector"}))).to_string().as_bytes());
+    assert_eq!(answer.json()["response"]["auditAnnotations"]["templates"], "log-collector");
+    let templates = serving.admin("/templates").json();
+    let [log_collector, proxy] = templates["templates"].as_array().expect("a list").as_slice() else {
+        panic!("{templates}")
+    };
+    assert_eq!(
+        (&log_collector["name"], &log_collector["state"], &log_collector["source"]),
+        (&json!("log-collector"), &json!("active"), &json!("built-in log-collector.yaml"))
+    );
+    let revision = log_collector["revision"].as_str().expect("a revision");
+    assert!(revision.len() == 10 && patch(&answer.json()).contains(revision), "the revision that pods carry");
+    assert_eq!(proxy.as_object().expect("an object").len(), 4, "nothing of its content: {proxy}");
+    for (method, path, status) in [
+        ("HEAD", "/livez", 200),
+        ("HEAD", "/templates", 200),
+        ("POST", "/templates", 405),
+        ("DELETE", "/metrics", 405),
+        ("GET", "/", 404),
+        ("GET", "/healthz", 404),
+        ("GET", "/mutate", 404),
+    ] {
+        assert_eq!(serving.admin_method(method, path), status, "{method} {path}");
+    }
+}
+
+/// The patch of an answer.
+fn patch(answer: &Value) -> String {
+    use base64::Engine;
+    let patch = answer["response"]["patch"].as_str().expect("a patch");
+    String::from_utf8(base64::engine::general_purpose::STANDARD.decode(patch).expect("base64")).expect("UTF-8")
+}

@@ -1,0 +1,121 @@
+//! Templates and certificates that change while the real binary serves: nothing of it fails a pod.
+//!
+//! Files are changed as kubelets and operators change them. Not here: what a template means, and how one file is read.
+
+pub mod authority;
+mod many;
+mod template_trouble;
+pub mod world;
+
+use std::time::Duration;
+
+use pretty_assertions::assert_eq;
+
+use crate::support::{Process, eventually, pause};
+use authority::Authority;
+use world::{ConfigMap, Plain, World, templates};
+
+/// By itself it looks more than once in 2 s; the limit of [`crate::support::eventually`] is that of a slow machine.
+#[test]
+fn a_config_map_and_a_directory_are_followed() {
+    let world = World::start(&["config", "plain"]);
+    let (config, plain) = (ConfigMap::at(&world.path("config")), Plain::at(&world.path("plain")));
+    let mut client = world.connect();
+    config.publish(&[("a.yaml", &templates(1, &["one"])), ("b.yaml", &templates(1, &["two"]))]);
+    world.eventually_served(&mut client, "one,two", 1);
+    config.publish(&[("a.yaml", &templates(2, &["one", "two"]))]);
+    world.eventually_served(&mut client, "one,two", 2);
+    plain.write("c.yaml", &templates(3, &["three"]));
+    world.eventually_served(&mut client, "three", 3);
+    assert_eq!(world.metric("templates{state=\"active\"}"), 3);
+    assert_eq!(world.metric("template_reloads_total{result=\"error\"}"), 0);
+
+    let (reloads, log) = (world.metric("template_reloads_total{result=\"success\"}"), world.process.stderr());
+    assert_eq!(log.matches("templates reloaded").count() as u64, reloads, "{log}");
+    // Everything is written again, and nothing of it has changed.
+    config.publish(&[("a.yaml", &templates(2, &["one", "two"]))]);
+    plain.write("c.yaml", &templates(3, &["three"]));
+    pause(Duration::from_secs(4));
+    assert_eq!(world.metric("template_reloads_total{result=\"success\"}"), reloads);
+    assert_eq!(world.process.stderr().matches("templates reloaded").count() as u64, reloads);
+
+    plain.remove("c.yaml");
+    world.eventually_refused(&mut client, "three");
+    assert!(world.process.stderr().contains("removed=\"three\""), "{}", world.process.stderr());
+}
+
+#[test]
+fn a_mounted_certificate_is_followed_and_connections_stay() {
+    let world = World::start(&["plain"]);
+    Plain::at(&world.path("plain")).write("a.yaml", &templates(1, &["one"]));
+    let mut kept = world.connect();
+    world.eventually_served(&mut kept, "one", 1);
+    let expiry = world.metric("certificate_expiry_timestamp_seconds{certificate=\"serving\"}");
+    let next = world.swap_certificate();
+    world.eventually_has_certificate(&next);
+    assert_eq!(world.served(&mut kept, "one"), [1], "who is connected keeps what he has");
+    assert_eq!(world.served(&mut world.connect(), "one"), [1]);
+    assert_eq!(world.metric("certificate_rotations_total{result=\"success\"}"), 1);
+    assert!(world.metric("certificate_expiry_timestamp_seconds{certificate=\"serving\"}") > expiry);
+    assert_eq!(world.readyz().status, 200);
+}
+
+#[test]
+fn a_pair_that_cannot_be_served_keeps_the_old_one() {
+    let world = World::start(&["plain"]);
+    let (old, other) = (world.certificate(), Authority::new());
+    for (certificate, key, expected) in [
+        (Some(other.pair().certificate), None, "do not belong together"),
+        (None, Some("no key".to_owned()), "has no private key in PEM"),
+        (Some(String::new()), None, "has no certificate in PEM"),
+    ] {
+        world.write_certificate(certificate.as_deref(), key.as_deref());
+        world.process.signal("HUP");
+        world.process.wait_for_log(expected);
+        eventually(expected, || world.readyz_verbose().contains(expected));
+        assert_eq!(world.certificate(), old, "{expected}");
+    }
+    let expired = world.authority.expired_pair();
+    world.write_certificate(Some(&expired.certificate), Some(&expired.key));
+    world.process.signal("HUP");
+    world.process.wait_for_log("has expired already");
+    assert!(world.metric("certificate_rotations_total{result=\"error\"}") >= 4);
+    for name in ["tls.crt", "tls.key"] {
+        assert!(world.process.stderr().contains(name), "the file is named: {}", world.process.stderr());
+    }
+    let next = world.swap_certificate();
+    world.eventually_has_certificate(&next);
+    world.process.wait_for_log("the certificate can be loaded again");
+    assert!(!world.readyz_verbose().contains("[!]"), "{}", world.readyz_verbose());
+}
+
+#[test]
+fn a_hangup_reads_everything_again_and_says_so_once() {
+    let world = World::start(&["plain"]);
+    let plain = Plain::at(&world.path("plain"));
+    let before = world.process.stderr().lines().count();
+    world.process.signal("HUP");
+    world.process.wait_for_log("signal=\"SIGHUP\"");
+    pause(Duration::from_secs(1));
+    let log = world.process.stderr();
+    assert_eq!(log.lines().count(), before + 1, "{log}");
+    assert_eq!(world.metric("template_reloads_total{result=\"success\"}"), 0);
+    plain.write("a.yaml", &templates(1, &["one"]));
+    world.process.signal("HUP");
+    world.eventually_served(&mut world.connect(), "one", 1);
+}
+
+/// Built-in templates do not change; the certificate of `--dev` is ours to make again.
+#[test]
+fn a_hangup_under_dev_ends_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let arguments = ["serve", "--dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];
+    let mut process = Process::start(directory.path(), &arguments);
+    process.wait_for_log("ready");
+    std::fs::remove_dir_all(directory.path().join(".outrigger")).expect("removed");
+    process.signal("HUP");
+    process.wait_for_log("the certificate has been replaced");
+    assert!(directory.path().join(".outrigger/ca.crt").exists());
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0), "{}", process.stderr());
+}

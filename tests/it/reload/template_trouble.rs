@@ -1,0 +1,137 @@
+//! What happens to directories and files at three in the morning: the last good templates are served, and it is said once.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use pretty_assertions::assert_eq;
+
+use super::world::{Plain, World, asking, templates};
+use crate::support::{eventually, pause};
+
+const SAID: &str = "not all templates can be read";
+
+fn mkfifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo(1) runs").success());
+}
+
+/// Each is done to the file or its directory while generation 1 is served, and undone afterwards.
+#[test]
+fn whatever_becomes_of_the_files_the_last_good_templates_are_served() {
+    type Spoil = fn(&Path);
+    let cases: [(&str, Spoil); 6] = [
+        ("the directory is removed", |t| std::fs::remove_dir_all(t).expect("removed")),
+        ("the directory is a link to itself", |t| {
+            std::fs::remove_dir_all(t).expect("removed");
+            symlink(t, t).expect("a link");
+        }),
+        ("the file is a FIFO", |t| {
+            std::fs::remove_file(t.join("a.yaml")).expect("removed");
+            mkfifo(&t.join("a.yaml"));
+        }),
+        ("the file is a directory", |t| {
+            std::fs::remove_file(t.join("a.yaml")).expect("removed");
+            std::fs::create_dir(t.join("a.yaml")).expect("a directory");
+        }),
+        ("the file is larger than any", |t| {
+            let file = std::fs::File::options().write(true).open(t.join("a.yaml")).expect("a file");
+            file.set_len(1 << 40).expect("a sparse file");
+        }),
+        ("the link leads nowhere", |t| {
+            std::fs::remove_file(t.join("a.yaml")).expect("removed");
+            symlink("nowhere", t.join("a.yaml")).expect("a link");
+        }),
+    ];
+    let worlds: Vec<World> = cases.iter().map(|_| World::start(&["t"])).collect();
+    for (world, (_, spoil)) in worlds.iter().zip(&cases) {
+        Plain::at(&world.path("t")).write("a.yaml", &templates(1, &["one"]));
+        world.eventually_served(&mut world.connect(), "one", 1);
+        spoil(&world.path("t"));
+    }
+    for (world, (what, _)) in worlds.iter().zip(&cases) {
+        eventually(what, || world.process.stderr().contains(SAID));
+        assert!(world.metric("template_reloads_total{result=\"error\"}") > 0, "{what}");
+    }
+    // Several looks later nothing has been added.
+    pause(Duration::from_secs(5));
+    for (world, (what, _)) in worlds.iter().zip(&cases) {
+        assert_eq!(world.process.stderr().matches(SAID).count(), 1, "{what}: {}", world.process.stderr());
+        assert_eq!(world.served(&mut world.connect(), "one"), [1], "{what}");
+        assert!(world.readyz_verbose().contains("[!]"), "{what}: {}", world.readyz_verbose());
+        assert_eq!(world.readyz().status, 200, "{what}");
+        // Somebody puts a good directory in the place of whatever is there.
+        let path = world.path("t");
+        _ = std::fs::remove_file(&path);
+        _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).expect("a directory");
+        Plain::at(&path).write("a.yaml", &templates(2, &["one"]));
+        world.eventually_served(&mut world.connect(), "one", 2);
+        world.process.wait_for_log("all templates can be read again");
+        assert!(!world.readyz_verbose().contains("[!]"), "{what}: {}", world.readyz_verbose());
+    }
+}
+
+#[test]
+fn a_broken_template_is_served_in_its_last_good_revision_and_takes_no_other_with_it() {
+    let world = World::start(&["t", "u"]);
+    let (t, u) = (Plain::at(&world.path("t")), Plain::at(&world.path("u")));
+    let mut client = world.connect();
+    t.write("a.yaml", &templates(1, &["one"]));
+    u.write("b.yaml", &templates(1, &["two"]));
+    world.eventually_served(&mut client, "one,two", 1);
+
+    t.write("a.yaml", &templates(2, &["one"]).replace("sidecars", "sidecar"));
+    u.write("b.yaml", &templates(2, &["two"]));
+    world.eventually_served(&mut client, "two", 2);
+    eventually("the problem", || world.metric("templates{state=\"invalid\"}") == 1);
+    assert_eq!(world.served(&mut client, "one"), [1]);
+    assert_eq!(world.metric("templates{state=\"active\"}"), 2);
+    assert!(world.metric("template_reloads_total{result=\"error\"}") > 0);
+    let verbose = world.readyz_verbose();
+    // On a line of text, quotes within a value are escaped.
+    let log = world.process.stderr().replace("\\\"", "\"");
+    for part in ["a.yaml:", "did you mean \"sidecars\"?", "template \"one\": the last good revision"] {
+        assert!(verbose.contains(part) && log.contains(part), "{part}: {verbose}");
+    }
+
+    // Half a file, no file at all in it, and a second template of the name.
+    for (name, text) in [("a.yaml", "apiVersion: ["), ("a.yaml", ""), ("c.yaml", templates(7, &["one"]).as_str())] {
+        if name == "c.yaml" {
+            t.write("a.yaml", &templates(1, &["one"]));
+        }
+        t.write(name, text);
+        world.process.signal("HUP");
+        eventually("one problem", || world.metric("templates{state=\"invalid\"}") == 1);
+        assert_eq!(world.served(&mut client, "one"), [1], "{name}: {text:?}");
+    }
+    t.remove("c.yaml");
+    t.write("a.yaml", &templates(3, &["one"]));
+    world.eventually_served(&mut client, "one", 3);
+    eventually("no problem", || world.metric("templates{state=\"invalid\"}") == 0);
+    let success = world.metric("template_last_reload_success_timestamp_seconds");
+    assert!(success > 1_700_000_000, "{success}");
+
+    // What was never good is refused, with what is wrong.
+    u.write("b.yaml", &templates(3, &["three"]).replace("sidecars", "sidecar"));
+    eventually("the cause", || client.post(&asking("three")).status == 500);
+}
+
+#[test]
+fn what_editors_and_copies_leave_behind_is_no_template() {
+    let world = World::start(&["t"]);
+    let t = Plain::at(&world.path("t"));
+    t.write("a.yaml", &templates(1, &["one"]));
+    let mut client = world.connect();
+    world.eventually_served(&mut client, "one", 1);
+    for name in [".a.yaml.swp", "a.yaml~", "4913", "#a.yaml#", ".a.yaml.XyZ123", "a.yaml.orig", "binary.bin"] {
+        t.write(name, "\u{0}\u{1} no template");
+    }
+    t.write("a.yaml", &templates(2, &["one"]));
+    world.eventually_served(&mut client, "one", 2);
+    assert_eq!(world.metric("templates{state=\"invalid\"}"), 0);
+    assert_eq!(world.metric("template_reloads_total{result=\"error\"}"), 0);
+    t.remove("a.yaml");
+    world.eventually_refused(&mut client, "one");
+    assert!(world.process.stderr().contains("there is no template to put in"), "{}", world.process.stderr());
+}

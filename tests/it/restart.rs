@@ -1,0 +1,99 @@
+//! How the real binary ends, step by step, and that replacing one instance after the other fails no pod.
+
+mod balancer;
+mod pool;
+mod rolling;
+
+use std::time::{Duration, Instant};
+
+use pretty_assertions::assert_eq;
+use serde_json::json;
+
+use crate::reload::world::{Plain, World, asking, templates};
+use crate::support::client::tcp;
+use crate::support::{Client, eventually, pause, pod, review};
+
+const DELAY: Duration = Duration::from_secs(4);
+/// How long the server waits at most for what is in flight.
+const CLOSING: Duration = Duration::from_secs(15);
+
+fn world(delay: &str) -> World {
+    let world = World::start_with(&["t"], &[&format!("--shutdown-delay={delay}")]);
+    Plain::at(&world.path("t")).write("a.yaml", &templates(1, &["one"]));
+    world.eventually_served(&mut world.connect(), "one", 1);
+    world
+}
+
+fn status(world: &World, path: &str) -> u16 {
+    Client::connect_plain(world.admin).expect("a connection").get(path).status
+}
+
+/// Sends a request up to the last byte of its body.
+fn begin(client: &mut Client, body: &[u8]) {
+    let head = "POST /mutate?timeout=5s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    let head = format!("{head}Content-Length: {}\r\n\r\n", body.len());
+    client.send(&[head.as_bytes(), &body[..body.len() - 1]].concat()).expect("sent");
+}
+
+/// An ordinary answer that asks the client to open another connection next time.
+fn assert_is_answered_for_the_last_time(client: &mut Client, what: &str) {
+    let response = client.post(&asking("one"));
+    assert_eq!((response.status, response.header("connection")), (200, Some("close")), "{what}");
+    assert_eq!(response.json()["response"]["auditAnnotations"]["result"], "injected", "{what}");
+    client.expect_closed();
+}
+
+#[test]
+fn the_end_comes_in_its_order() {
+    let mut world = world("4s");
+    let (mut idle, mut used, mut late, mut busy) = (world.connect(), world.connect(), world.connect(), world.connect());
+    assert_eq!(used.post(&asking("one")).header("connection"), None);
+    assert_eq!(late.post(&asking("one")).header("connection"), None);
+    let start = Instant::now();
+    world.process.signal("TERM");
+    world.process.wait_for_log("shutting down");
+    assert_eq!((status(&world, "/readyz"), status(&world, "/livez")), (503, 200), "not ready at once");
+    assert_is_answered_for_the_last_time(&mut used, "a connection that was used");
+    assert_is_answered_for_the_last_time(&mut world.connect(), "a new connection");
+    pause(DELAY / 4);
+    assert_is_answered_for_the_last_time(&mut idle, "a connection that was idle until now");
+    let body = asking("one");
+    begin(&mut busy, &body);
+
+    eventually("the end of listening", || tcp(world.webhook).is_err());
+    assert!(start.elapsed() >= DELAY, "it stopped listening after {:?}", start.elapsed());
+    assert_eq!((status(&world, "/readyz"), status(&world, "/livez")), (503, 200));
+    assert!(world.process.is_running(), "a request is in flight");
+    let response = late.post(&asking("one"));
+    assert_eq!((response.status, response.header("retry-after")), (503, Some("1")), "{}", response.text());
+    assert_eq!(response.header("connection"), Some("close"));
+    busy.send(&body[body.len() - 1..]).expect("the connection is open");
+    let response = busy.receive().expect("what began before is answered");
+    assert_eq!((response.status, response.header("connection")), (200, Some("close")));
+    assert_eq!(world.process.wait().code(), Some(0), "{}", world.process.stderr());
+}
+
+/// Somebody who never takes his answer holds up nobody for longer than that.
+#[test]
+fn the_end_comes_at_the_latest_when_its_time_is_over() {
+    let mut world = world("0s");
+    let value = "x".repeat(200_000);
+    let large = templates(2, &["large"]).replace("generation-2\n", &format!("generation-2\n    args: [{value}]\n"));
+    let many = (0..40).map(|n| large.replace("large", &format!("large{n}"))).collect::<Vec<_>>().join("---\n");
+    Plain::at(&world.path("t")).write("a.yaml", &many);
+    let asked = (0..40).map(|n| format!("large{n}")).collect::<Vec<_>>().join(",");
+    world.eventually_served(&mut world.connect(), &asked, 2);
+    let mut deaf = world.connect();
+    let body = review(&pod(&json!({"outrigger.dev/inject": asked}))).to_string();
+    let log = world.process.stderr().matches("injected").count();
+    let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    deaf.send(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).expect("sent");
+    eventually("the decision", || world.process.stderr().matches("injected").count() > log);
+    let start = Instant::now();
+    world.process.signal("TERM");
+    pause(CLOSING - Duration::from_secs(5));
+    assert!(world.process.is_running(), "{}", world.process.stderr());
+    assert_eq!(world.process.wait().code(), Some(0), "{}", world.process.stderr());
+    assert!(start.elapsed() >= CLOSING - Duration::from_secs(1), "it ended after {:?}", start.elapsed());
+    assert!(world.process.stderr().contains("still in flight"), "{}", world.process.stderr());
+}
