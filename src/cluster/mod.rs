@@ -7,11 +7,11 @@
 
 pub mod certificates;
 pub mod client;
+mod complaint;
 mod jitter;
 pub mod leader;
 pub mod namespaces;
 mod running;
-mod seldom;
 mod watching;
 pub mod webhook_configuration;
 

@@ -15,8 +15,8 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, Error, Event, watcher};
 use kube::{Api, Client};
 
+use super::complaint::Complaint;
 use super::jitter::Backoff;
-use super::seldom::Seldom;
 use super::watching;
 use crate::inject::Namespace;
 
@@ -49,20 +49,22 @@ impl Namespaces {
 
     async fn take_over(&self, stream: impl Stream<Item = Result<Event<Object>, Error>>) {
         let mut stream = std::pin::pin!(stream);
-        let (mut list, mut complaints) = (Map::new(), Seldom::default());
+        let (mut list, mut complaint) = (Map::new(), Complaint::default());
         while let Some(event) = stream.next().await {
             match event {
                 Ok(event) => {
-                    complaints.forget();
+                    complaint.is_over(|| tracing::info!("the watch on namespaces is taken up again"));
                     self.handle(event, &mut list);
                 }
-                Err(error) => complaints.say(|| {
-                    let error = watching::explain(&error);
-                    tracing::warn!(
-                        error,
-                        "the watch on namespaces broke; what is known stays until it is taken up again"
-                    );
-                }),
+                Err(error) => {
+                    let problem = watching::explain(&error);
+                    complaint.is(&problem, || {
+                        tracing::warn!(
+                            problem,
+                            "the watch on namespaces broke; what is known stays until it is taken up again"
+                        );
+                    });
+                }
             }
         }
     }

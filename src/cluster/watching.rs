@@ -13,8 +13,8 @@ use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+use super::complaint::Complaint;
 use super::jitter::Backoff;
-use super::seldom::Seldom;
 
 /// What is known of an object.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ async fn follow<T, S>(
     seen: impl Fn(T) -> S,
 ) {
     let mut stream = std::pin::pin!(stream);
-    let mut complaints = Seldom::default();
+    let mut complaint = Complaint::default();
     loop {
         let item = tokio::select! {
             item = stream.next() => item,
@@ -77,16 +77,19 @@ async fn follow<T, S>(
         };
         match item {
             Some(Ok(item)) => {
-                complaints.forget();
+                complaint.is_over(|| tracing::info!(object = name, "the watch is taken up again"));
                 sender.send_replace(seen(item));
             }
-            Some(Err(error)) => complaints.say(|| {
-                tracing::warn!(
-                    object = name,
-                    error = explain(&error),
-                    "the watch broke; what is known stays until it is taken up again"
-                );
-            }),
+            Some(Err(error)) => {
+                let problem = explain(&error);
+                complaint.is(&problem, || {
+                    tracing::warn!(
+                        object = name,
+                        problem,
+                        "the watch broke; what is known stays until it is taken up again"
+                    );
+                });
+            }
             None => return,
         }
     }

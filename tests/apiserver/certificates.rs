@@ -181,12 +181,21 @@ impl Clients {
         Self { is_over, tasks, cluster }
     }
 
+    /// What became of all pods.
+    fn outcomes(self) -> Vec<Result<(), String>> {
+        self.is_over.store(true, Ordering::SeqCst);
+        self.tasks.into_iter().flat_map(|task| self.cluster.runtime.block_on(task).expect("no panic")).collect()
+    }
+
+    /// Why pods were not created, or came without their sidecar.
+    fn failures(self) -> Vec<String> {
+        self.outcomes().into_iter().filter_map(Result::err).collect()
+    }
+
     /// Every pod was created with its sidecar; how many there were.
     #[track_caller]
     fn expect_no_failure(self) -> usize {
-        self.is_over.store(true, Ordering::SeqCst);
-        let outcomes: Vec<_> =
-            self.tasks.into_iter().flat_map(|task| self.cluster.runtime.block_on(task).expect("no panic")).collect();
+        let outcomes = self.outcomes();
         let failures: Vec<&String> = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).collect();
         let shown = &failures[..failures.len().min(5)];
         assert!(failures.is_empty(), "{} of {} pods: {shown:?}", failures.len(), outcomes.len());
@@ -248,6 +257,28 @@ fn rotations_fail_no_pod() {
         }
         let leaders = running.replicas.iter().filter(|one| one.metric("outrigger_leader") == Some(1.0)).count();
         assert_eq!(leaders, 1);
+    });
+}
+
+#[test]
+fn a_killed_leader_is_replaced_and_nothing_else_notices() {
+    in_installation("killed", 2, &LONG, |running| {
+        let killed = running.leader();
+        let killed = running.replicas.remove(killed);
+        running.balancer.remove(killed.address);
+        // The API server keeps connections; those of the killed one break, and are no matter of the leader's.
+        killed.process.kill();
+        running.wait_until_called();
+        let (clients, since) = (Clients::start(&running.pods), Instant::now());
+        let next = running.leader();
+        eprintln!("replaced after {:?}", since.elapsed());
+        assert!(since.elapsed() < LIMIT && next == 0);
+        let good = running.bundles();
+        running.set_bundles("");
+        eventually("the bundle is as it was", LIMIT, || (running.bundles() == good).then_some(()));
+        let failed = clients.failures();
+        // Only while the bundle was empty may a pod have been refused, and then for that reason.
+        assert!(failed.iter().all(|failure| failure.contains("x509") || failure.contains("certificate")), "{failed:?}");
     });
 }
 

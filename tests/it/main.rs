@@ -8,6 +8,7 @@ mod cli;
 mod config_file;
 mod docs;
 mod golden;
+mod in_cluster;
 mod load;
 mod logs;
 mod metrics;

@@ -22,8 +22,8 @@ use tokio::time::{sleep, timeout};
 
 use super::plan::{self, Authorities, CHECK, Change, Observed, Policy, Step, Trusted};
 use super::secrets::{self, Material};
+use crate::cluster::complaint::Complaint;
 use crate::cluster::jitter::Backoff;
-use crate::cluster::seldom::Seldom;
 use crate::cluster::watching::{self, Seen};
 use crate::cluster::{Objects, explain};
 use crate::pki::{Authority, Fingerprint, Subject};
@@ -118,7 +118,10 @@ impl Keeper {
                 }
                 Err(error) if error.is_conflict() => PAUSE,
                 Err(error) => {
-                    complaints.error.say(|| tracing::error!(%error, "the certificates cannot be looked after"));
+                    let problem = error.to_string();
+                    complaints
+                        .error
+                        .is(&problem, || tracing::error!(problem, "the certificates cannot be looked after"));
                     sleep(backoff.failed()).await;
                     continue;
                 }
@@ -259,32 +262,29 @@ async fn changed<T>(receiver: &mut watch::Receiver<T>) {
     }
 }
 
-/// What is said at most once a minute.
+/// What may be wrong.
 #[derive(Default)]
 struct Complaints {
-    error: Seldom,
-    objects: [Seldom; 3],
+    error: Complaint,
+    absent: [Complaint; 3],
 }
 
 impl Complaints {
+    /// They could be read: which of them are not there.
     fn about(&mut self, observed: &Observed, objects: &Objects) {
-        self.error.forget();
+        self.error.is_over(|| tracing::info!("the certificates are looked after again"));
         let absent = [
-            (observed.bundles.is_none(), "webhook configuration", &objects.webhook_configuration),
-            (observed.authorities.is_none(), "secret", &objects.ca_secret),
-            (observed.leaf.is_none(), "secret", &objects.serving_secret),
+            (observed.bundles.is_none(), "webhook configuration", objects.webhook_configuration.as_str()),
+            (observed.authorities.is_none(), "secret", objects.ca_secret.as_str()),
+            (observed.leaf.is_none(), "secret", objects.serving_secret.as_str()),
         ];
-        for (seldom, (is_absent, kind, name)) in self.objects.iter_mut().zip(absent) {
+        for (complaint, (is_absent, kind, name)) in self.absent.iter_mut().zip(absent) {
             if is_absent {
-                seldom.say(|| {
-                    tracing::error!(
-                        kind,
-                        name = name.as_str(),
-                        "is not there; apply it again: it is not ours to create"
-                    )
+                complaint.is("is not there", || {
+                    tracing::error!(kind, name, "is not there; apply it again: it is not ours to create");
                 });
             } else {
-                seldom.forget();
+                complaint.is_over(|| tracing::info!(kind, name, "is there again"));
             }
         }
     }

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::plan::CHECK;
 use super::secrets::{read_issuer, read_pair};
-use crate::cluster::seldom::Seldom;
+use crate::cluster::complaint::Complaint;
 use crate::cluster::watching::Seen;
 use crate::pki::{Pair, PairError, covers, read_bundle};
 use crate::telemetry::metrics::{Certificate, ClusterMetrics, Metrics, Reload};
@@ -49,17 +49,18 @@ pub struct Follower {
 impl Follower {
     /// Runs for as long as anybody serves what is published.
     pub async fn run(mut self, publish: watch::Sender<Option<Arc<Pair>>>) {
-        let (mut complaints, mut refused) = (Seldom::default(), None);
+        let (mut complaint, mut refused) = (Complaint::default(), None);
         loop {
             let secret = self.secret.borrow_and_update().clone();
             let configuration = self.configuration.borrow_and_update().clone();
             match acceptable(&secret, &configuration, SystemTime::now()) {
                 Ok(pair) => {
-                    complaints.forget();
                     refused = None;
+                    let name = self.secret_name.as_str();
+                    complaint.is_over(|| tracing::info!(secret = name, "the secret has a good certificate"));
                     self.take(pair, &secret, &publish);
                 }
-                Err(refusal) => self.refuse(refusal, &mut refused, &mut complaints, publish.borrow().is_some()),
+                Err(refusal) => self.refuse(refusal, &mut refused, &mut complaint, publish.borrow().is_some()),
             }
             let served = publish.borrow().clone();
             self.cluster_metrics.ca_bundle_in_sync(served.is_some_and(|pair| is_trusted(&pair, &configuration)));
@@ -92,18 +93,19 @@ impl Follower {
         publish.send_replace(Some(Arc::new(pair)));
     }
 
-    fn refuse(&self, refusal: Refusal, before: &mut Option<Refusal>, complaints: &mut Seldom, is_serving: bool) {
+    fn refuse(&self, refusal: Refusal, before: &mut Option<Refusal>, complaint: &mut Complaint, is_serving: bool) {
         let is_new = before.replace(refusal) != Some(refusal);
-        if is_new && is_serving && refusal != Refusal::Unknown {
+        if is_new && is_serving {
             self.metrics.certificate_rotated(Reload::Error);
         }
-        if is_new {
-            complaints.forget();
-        }
-        let secret = self.secret_name.as_str();
-        complaints.say(|| match is_serving {
-            true => tracing::error!(secret, problem = %refusal, "no certificate can be taken from the secret; serving on with the last one"),
-            false => tracing::warn!(secret, problem = %refusal, "waiting for a certificate"),
+        let (secret, problem) = (self.secret_name.as_str(), refusal.to_string());
+        complaint.is(&problem, || match is_serving {
+            true => tracing::error!(
+                secret,
+                problem,
+                "no certificate can be taken from the secret; serving on with the last one"
+            ),
+            false => tracing::warn!(secret, problem, "waiting for a certificate"),
         });
     }
 }

@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use self::election::{Election, Move, Record, Timing};
+use super::complaint::Complaint;
 use super::jitter::jittered;
-use super::seldom::Seldom;
 
 /// Who wants to lead, and by which Lease.
 pub struct Candidate {
@@ -79,17 +79,22 @@ impl Candidate {
     }
 
     async fn campaign(&self, election: &mut Election, announce: &watch::Sender<Option<Instant>>) {
-        let mut complaints = Seldom::default();
+        let mut complaint = Complaint::default();
+        let lease = self.name.as_str();
         loop {
             let was_leader = election.is_leader(Instant::now());
-            match timeout(self.timing.deadline / 2, self.attempt(election)).await {
-                Ok(Ok(())) => complaints.forget(),
-                Ok(Err(error)) => complaints.say(|| {
-                    tracing::warn!(lease = self.name, error = %super::explain(&error), "cannot take part in the election of the leader");
+            let problem = match timeout(self.timing.deadline / 2, self.attempt(election)).await {
+                Ok(Ok(())) => None,
+                // Another candidate was quicker.
+                Ok(Err(kube::Error::Api(status))) if status.code == 409 => None,
+                Ok(Err(error)) => Some(super::explain(&error)),
+                Err(_) => Some("the API server does not answer in time".to_owned()),
+            };
+            match problem {
+                Some(problem) => complaint.is(&problem, || {
+                    tracing::warn!(lease, problem, "cannot take part in the election of the leader");
                 }),
-                Err(_) => complaints.say(|| {
-                    tracing::warn!(lease = self.name, "the API server does not answer about the leader in time");
-                }),
+                None => complaint.is_over(|| tracing::info!(lease, "taking part in the election of the leader again")),
             }
             announce.send_replace(election.leads_until());
             let is_leader = election.is_leader(Instant::now());

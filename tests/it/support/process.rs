@@ -24,7 +24,13 @@ struct Output {
 impl Process {
     /// Starts the program in `directory`, with an environment that says nothing about Outrigger or OpenTelemetry.
     pub fn start(directory: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(directory, arguments, &[])
+    }
+
+    /// As [`Self::start`], with these variables.
+    pub fn start_with(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = command(directory, arguments)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
