@@ -168,14 +168,12 @@ impl Parts {
 /// What the operator decided, as the engine takes it.
 fn settings(config: &Config, connected: Option<&Connected>) -> Settings {
     let version = connected.and_then(|connected| connected.version.as_ref());
-    let default = Settings::default();
     Settings {
         native_sidecars: native_sidecars(config, version),
-        cluster_version: version.map_or(default.cluster_version, |version| version.text.clone()),
+        cluster_version: version.map_or_else(|| Settings::default().cluster_version, |version| version.text.clone()),
         excluded_namespaces: config.excluded_namespaces.iter().map(ToString::to_string).collect(),
         domain: config.domain.to_string(),
         clock: Some(monotonic_milliseconds),
-        ..Settings::default()
     }
 }
 
