@@ -11,7 +11,12 @@ pub struct Complaint(Trouble);
 impl Complaint {
     /// It is wrong; `log` says so where that is due.
     pub fn is(&mut self, problem: &str, log: impl FnOnce()) {
-        if self.0.observe(Some(problem.to_owned()), Patience::AtOnce, Instant::now()) == Some(Notice::Trouble) {
+        self.is_for(problem, Patience::AtOnce, log);
+    }
+
+    /// As [`Self::is`], once it has lasted.
+    pub fn is_for(&mut self, problem: &str, patience: Patience, log: impl FnOnce()) {
+        if self.0.observe(Some(problem.to_owned()), patience, Instant::now()) == Some(Notice::Trouble) {
             log();
         }
     }

@@ -34,6 +34,8 @@ const LONG: [&str; 1] = ["--ca-propagation=1s"];
 struct Running {
     installation: Installation,
     balancer: Balancer,
+    /// Stands between the replicas and the API server.
+    api: Balancer,
     replicas: Vec<Replica>,
     settings: &'static [&'static str],
     /// Whose pods are sent.
@@ -60,7 +62,9 @@ impl Running {
         let pods = cluster.namespace(&format!("{name}-pods"), name);
         let balancer = Balancer::start();
         register(&installation, &format!("https://{}/mutate", balancer.address()));
-        let mut running = Self { installation, balancer, replicas: Vec::new(), settings, pods };
+        let api = Balancer::start();
+        api.add(cluster.address());
+        let mut running = Self { installation, balancer, api, replicas: Vec::new(), settings, pods };
         (0..replicas).for_each(|_| running.add());
         running.wait_until_called();
         running
@@ -77,7 +81,7 @@ impl Running {
         serve.args(["serve", "--cluster=on", "--log-format=json", "--shutdown-delay=1500ms", "--templates", TEMPLATES]);
         serve.args(["--certificate-hosts=127.0.0.1", "--webhook-configuration", self.installation.name()]);
         serve.args([format!("--listen={address}"), format!("--admin-listen={admin}")]).args(self.settings);
-        serve.env("KUBECONFIG", self.installation.kubeconfig(directory));
+        serve.env("KUBECONFIG", self.installation.kubeconfig(directory, self.api.address()));
         serve.env("POD_NAME", &name).env("POD_NAMESPACE", self.installation.name());
         let process = cluster.control_plane.janitor.spawn(&format!("outrigger-{name}"), &mut serve);
         let is_ready = || admin_answer(admin, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"));
@@ -279,6 +283,31 @@ fn a_killed_leader_is_replaced_and_nothing_else_notices() {
         let failed = clients.failures();
         // Only while the bundle was empty may a pod have been refused, and then for that reason.
         assert!(failed.iter().all(|failure| failure.contains("x509") || failure.contains("certificate")), "{failed:?}");
+    });
+}
+
+#[test]
+fn replicas_without_an_api_server_serve_on() {
+    in_installation("partition", 2, &LONG, |running| {
+        let clients = Clients::start(&running.pods);
+        let leaders = |running: &Running| {
+            running.replicas.iter().filter(|replica| replica.metric("outrigger_leader") == Some(1.0)).count()
+        };
+        running.api.cut();
+        eventually("nobody leads", LIMIT, || (leaders(running) == 0).then_some(()));
+        // Longer than the lease, and than what anybody waits for an answer.
+        pause(Duration::from_secs(10));
+        for replica in &running.replicas {
+            let ready = admin_answer(replica.admin, "/readyz").unwrap_or_default();
+            assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+        }
+        running.api.add(running.cluster().address());
+        eventually("somebody leads", LIMIT, || (leaders(running) == 1).then_some(()));
+        assert!(clients.expect_no_failure() > 50);
+        // And looks after the certificates again.
+        let good = running.bundles();
+        running.set_bundles("");
+        eventually("the bundle is as it was", LIMIT, || (running.bundles() == good).then_some(()));
     });
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Nothing here runs. Invariant: each installation is by itself, down to the name of its webhook configuration.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use kube::Client;
@@ -47,10 +48,12 @@ impl Installation {
         self.namespace.cluster.client_as(&self.token)
     }
 
-    /// A kubeconfig with the rights of the program.
-    pub fn kubeconfig(&self, directory: &Path) -> PathBuf {
+    /// A kubeconfig with the rights of the program, and another way to the API server.
+    pub fn kubeconfig(&self, directory: &Path, server: SocketAddr) -> PathBuf {
         let path = directory.join(format!("kubeconfig-{}", self.name()));
-        std::fs::write(&path, self.namespace.cluster.kubeconfig_of(&self.token)).expect("a file");
+        let text = self.namespace.cluster.kubeconfig_of(&self.token);
+        let text = text.replace(&self.namespace.cluster.address().to_string(), &server.to_string());
+        std::fs::write(&path, text).expect("a file");
         path
     }
 

@@ -3,10 +3,8 @@
 //! The one rule of safety: a leaf is issued only by an authority that every webhook entry has trusted for as long as API
 //! servers may take to hear of it, and an authority is trusted until every leaf that it may have signed has expired.
 //! Each step changes one object; after each of them, and a crash, [`next`] finds its way from what is there.
-//! Invariant (held by the model in `plan/model.rs`): no step makes an API server distrust a leaf that is served.
+//! Invariant (held by the model in `plan/tests/model.rs`): no step makes an API server distrust a leaf that is served.
 
-#[cfg(test)]
-mod model;
 #[cfg(test)]
 mod tests;
 

@@ -18,6 +18,10 @@ use crate::cluster::complaint::Complaint;
 use crate::cluster::watching::Seen;
 use crate::pki::{Pair, PairError, covers, read_bundle};
 use crate::telemetry::metrics::{Certificate, ClusterMetrics, Metrics, Reload};
+use crate::telemetry::trouble::Patience;
+
+/// How long the first certificate may take.
+const STARTING: Duration = Duration::from_secs(5);
 
 /// The certificate to serve; `None` before there ever was one.
 pub type Current = watch::Receiver<Option<Arc<Pair>>>;
@@ -99,7 +103,9 @@ impl Follower {
             self.metrics.certificate_rotated(Reload::Error);
         }
         let (secret, problem) = (self.secret_name.as_str(), refusal.to_string());
-        complaint.is(&problem, || match is_serving {
+        // At the start nothing is there yet, which is no trouble unless it lasts.
+        let patience = if is_serving { Patience::AtOnce } else { Patience::For(STARTING) };
+        complaint.is_for(&problem, patience, || match is_serving {
             true => tracing::error!(
                 secret,
                 problem,

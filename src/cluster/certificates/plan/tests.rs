@@ -1,7 +1,10 @@
 //! Each step by itself: what leads to it.
 
-use super::*;
+mod model;
+
 use std::time::UNIX_EPOCH;
+
+use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const POLICY: Policy = Policy {

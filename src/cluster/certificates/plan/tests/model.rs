@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::*;
+use super::super::*;
 
 const POLICY: Policy = Policy {
     leaf_life: Duration::from_secs(30),
