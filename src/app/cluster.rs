@@ -95,7 +95,9 @@ fn settings(
             hosts.extend(made.hosts.iter().map(ToString::to_string));
             let policy = Policy {
                 leaf_life: made.certificate_duration,
+                leaf_renewal: made.certificate_renewal,
                 ca_life: made.ca_duration,
+                ca_renewal: made.ca_renewal,
                 propagation: made.ca_propagation,
             };
             Some((hosts, policy))

@@ -56,7 +56,10 @@ pub struct SelfMade {
     /// Beside the Service's own name.
     pub hosts: Vec<Host>,
     pub certificate_duration: Duration,
+    /// Where that is to be sooner than after two thirds of its life.
+    pub certificate_renewal: Option<Duration>,
     pub ca_duration: Duration,
+    pub ca_renewal: Option<Duration>,
     pub ca_propagation: Duration,
 }
 
@@ -95,7 +98,9 @@ pub(super) fn read(reader: &mut Reader, pod: &Pod) -> Option<ClusterSettings> {
 pub(super) fn self_made(reader: &mut Reader) -> Option<SelfMade> {
     let hosts = reader.list(&settings::CERTIFICATE_HOSTS);
     let certificate_duration: Option<Duration> = reader.get(&settings::CERTIFICATE_DURATION);
+    let certificate_renewal: Option<Duration> = reader.get(&settings::CERTIFICATE_RENEWAL);
     let ca_duration: Option<Duration> = reader.get(&settings::CA_DURATION);
+    let ca_renewal: Option<Duration> = reader.get(&settings::CA_RENEWAL);
     let ca_propagation: Option<Duration> = reader.get(&settings::CA_PROPAGATION);
     let (certificate_duration, ca_duration) = (certificate_duration?, ca_duration?);
     let ca_propagation = ca_propagation?;
@@ -112,7 +117,14 @@ pub(super) fn self_made(reader: &mut Reader) -> Option<SelfMade> {
             "an authority is to last at least 3 times as long as a certificate (certificateDuration) and 6 times as long as caPropagation",
         );
     }
-    Some(SelfMade { hosts, certificate_duration, ca_duration, ca_propagation })
+    for (setting, renewal) in
+        [(&settings::CERTIFICATE_RENEWAL, certificate_renewal), (&settings::CA_RENEWAL, ca_renewal)]
+    {
+        if renewal.is_some_and(|renewal| renewal < Duration::from_secs(1)) {
+            reader.refuse(setting, "expected 1s at least: dates of certificates are whole seconds");
+        }
+    }
+    Some(SelfMade { hosts, certificate_duration, certificate_renewal, ca_duration, ca_renewal, ca_propagation })
 }
 
 /// Where certificates come from, as the operator says it; in a cluster they are made by us unless files are named.

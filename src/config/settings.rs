@@ -79,8 +79,12 @@ settings! {
         "Further host names or addresses for certificates made in a cluster, beside the Service's";
     CERTIFICATE_DURATION: One, "certificateDuration", "certificate-duration", "OUTRIGGER_CERTIFICATE_DURATION", "DURATION", "168h",
         "How long certificates made in a cluster last; they are replaced after two thirds of it";
+    CERTIFICATE_RENEWAL: One, "certificateRenewal", "certificate-renewal", "OUTRIGGER_CERTIFICATE_RENEWAL", "DURATION", "",
+        "After how long to replace certificates made in a cluster, where that is sooner than two thirds of certificateDuration";
     CA_DURATION: One, "caDuration", "ca-duration", "OUTRIGGER_CA_DURATION", "DURATION", "8760h",
         "How long the certificate authority made in a cluster lasts; it is replaced after two thirds of it";
+    CA_RENEWAL: One, "caRenewal", "ca-renewal", "OUTRIGGER_CA_RENEWAL", "DURATION", "",
+        "After how long to replace the certificate authority made in a cluster, where that is sooner than two thirds of caDuration";
     CA_PROPAGATION: One, "caPropagation", "ca-propagation", "OUTRIGGER_CA_PROPAGATION", "DURATION", "10s",
         "How long API servers may take to hear of a changed caBundle; a new authority signs no sooner";
     CA_SECRET: One, "caSecret", "ca-secret", "OUTRIGGER_CA_SECRET", "NAME", "outrigger-ca",

@@ -130,12 +130,17 @@ mod tests {
     fn no_certificate_outlives_its_authority_and_renewal_is_at_two_thirds() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
         let authority = Authority::make(Subject::ClusterAuthority, now, 3 * HOUR).expect("an authority");
-        assert_eq!(authority.certificate().validity.renewal(), now + 2 * HOUR);
+        assert_eq!(authority.certificate().validity.renewal(None), now + 2 * HOUR);
         let pem = authority.issue(&hosts(&["a"]), now + 2 * HOUR, 5 * HOUR).expect("a certificate");
         let pair = Pair::from_pem(pem.certificate.as_bytes(), pem.key.as_bytes()).expect("a pair");
         assert_eq!(pair.certificate.validity.not_after, authority.certificate().validity.not_after);
         let validity = authority.certificate().validity;
-        assert!(!validity.is_due(now) && validity.is_due(now + 2 * HOUR) && validity.is_due(now - 2 * HOUR));
+        assert!(
+            !validity.is_due(now, None)
+                && validity.is_due(now + 2 * HOUR, None)
+                && validity.is_due(now - 2 * HOUR, None)
+        );
+        assert!(validity.is_due(now + HOUR, Some(HOUR)) && validity.is_due(now + 2 * HOUR, Some(5 * HOUR)));
     }
 
     #[test]

@@ -52,15 +52,16 @@ impl Validity {
         self.not_before <= at && at <= self.not_after
     }
 
-    /// When to make another one: after two thirds of the life that it was given by [`Validity::starting`].
-    pub fn renewal(&self) -> SystemTime {
+    /// When to make another one: after two thirds of the life that it was given by [`Validity::starting`], or `sooner`.
+    pub fn renewal(&self, sooner: Option<Duration>) -> SystemTime {
         let made = self.not_before + BACKDATE;
-        made + self.not_after.duration_since(made).unwrap_or_default() * 2 / 3
+        let two_thirds = self.not_after.duration_since(made).unwrap_or_default() * 2 / 3;
+        made + sooner.map_or(two_thirds, |sooner| sooner.min(two_thirds))
     }
 
     /// Whether it is time for another one. A clock that was set back also is a reason.
-    pub fn is_due(&self, now: SystemTime) -> bool {
-        now >= self.renewal() || now < self.not_before
+    pub fn is_due(&self, now: SystemTime, sooner: Option<Duration>) -> bool {
+        now >= self.renewal(sooner) || now < self.not_before
     }
 }
 

@@ -17,7 +17,11 @@ use crate::pki::{Fingerprint, Validity};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     pub leaf_life: Duration,
+    /// After how long to replace a leaf, where that is sooner than two thirds of its life.
+    pub leaf_renewal: Option<Duration>,
     pub ca_life: Duration,
+    /// After how long to replace an authority, where that is sooner than two thirds of its life.
+    pub ca_renewal: Option<Duration>,
     /// How long API servers may take to hear of a change of their webhook configurations.
     pub propagation: Duration,
 }
@@ -118,7 +122,7 @@ pub fn next(observed: &Observed, policy: &Policy, now: SystemTime) -> Step {
         return Step::Authorities(Change::Adopt(observed.stray.clone()));
     }
     let trusted = authorities.trusted(observed.leaf.flatten(), now);
-    if let Some(change) = missing_authority(authorities, now) {
+    if let Some(change) = missing_authority(authorities, policy, now) {
         return Step::Authorities(change);
     }
     if !observed.is_in_sync(&trusted) {
@@ -132,10 +136,11 @@ pub fn next(observed: &Observed, policy: &Policy, now: SystemTime) -> Step {
             wait => rest.at_most(wait),
         }
     }
-    let is_good = |leaf: &Leaf| leaf.issuer == signing.id && leaf.names_us && !leaf.validity.is_due(now);
+    let is_due = |leaf: &Leaf| leaf.validity.is_due(now, policy.leaf_renewal);
+    let is_good = |leaf: &Leaf| leaf.issuer == signing.id && leaf.names_us && !is_due(leaf);
     let leaf = observed.leaf.flatten().filter(is_good);
     match (leaf, observed.untrusted_for(signing.id, policy)) {
-        (Some(leaf), _) => rest.until(leaf.validity.renewal()),
+        (Some(leaf), _) => rest.until(leaf.validity.renewal(policy.leaf_renewal)),
         // There is no Secret to write it into.
         (None, _) if observed.leaf.is_none() => {}
         (None, Duration::ZERO) => return Step::Issue,
@@ -144,7 +149,7 @@ pub fn next(observed: &Observed, policy: &Policy, now: SystemTime) -> Step {
     if let Some(change) = tidy(authorities, observed, leaf.is_some(), policy, now) {
         return Step::Authorities(change);
     }
-    rest.until(signing.validity.renewal());
+    rest.until(signing.validity.renewal(policy.ca_renewal));
     authorities.retired.iter().filter_map(|retired| retired.until).for_each(|until| rest.until(until));
     Step::Rest(rest.duration)
 }
@@ -162,12 +167,12 @@ fn without_authorities(observed: &Observed) -> Step {
 }
 
 /// Every change of the authorities that waits for nothing.
-fn missing_authority(authorities: &Authorities, now: SystemTime) -> Option<Change> {
+fn missing_authority(authorities: &Authorities, policy: &Policy, now: SystemTime) -> Option<Change> {
     match (authorities.signing, authorities.next) {
         (None, None) => Some(Change::Begin),
         // Nothing is signed meanwhile, so nothing is lost by not waiting: a leaf waits for trust in any case.
         (None, Some(_)) => Some(Change::Promote),
-        (Some(signing), None) if signing.validity.is_due(now) => Some(Change::MakeNext),
+        (Some(signing), None) if signing.validity.is_due(now, policy.ca_renewal) => Some(Change::MakeNext),
         (Some(_), _) => None,
     }
 }

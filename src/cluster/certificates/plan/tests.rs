@@ -9,7 +9,9 @@ use super::*;
 const HOUR: Duration = Duration::from_secs(3600);
 const POLICY: Policy = Policy {
     leaf_life: Duration::from_secs(7 * 24 * 3600),
+    leaf_renewal: None,
     ca_life: Duration::from_secs(365 * 24 * 3600),
+    ca_renewal: None,
     propagation: Duration::from_secs(10),
 };
 
@@ -67,6 +69,9 @@ fn a_leaf_is_renewed_after_two_thirds_of_its_life_and_never_before() {
     let two_thirds = POLICY.leaf_life * 2 / 3;
     assert_eq!(next_step(&with_leaf(now() - two_thirds)), Step::Issue);
     assert_eq!(next_step(&with_leaf(now() - two_thirds + Duration::from_secs(5))), Step::Rest(Duration::from_secs(5)));
+    let often = Policy { leaf_renewal: Some(Duration::from_secs(60)), ..POLICY };
+    assert_eq!(next(&with_leaf(now() - Duration::from_secs(60)), &often, now()), Step::Issue);
+    assert_eq!(next(&with_leaf(now()), &often, now()), Step::Rest(Duration::from_secs(60)));
     let mut elsewhere = with_leaf(now());
     elsewhere.leaf = elsewhere.leaf.map(|leaf| leaf.map(|leaf| Leaf { names_us: false, ..leaf }));
     assert_eq!(next_step(&elsewhere), Step::Issue, "it is for other hosts");

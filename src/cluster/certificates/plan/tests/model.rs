@@ -11,7 +11,9 @@ use super::super::*;
 
 const POLICY: Policy = Policy {
     leaf_life: Duration::from_secs(30),
+    leaf_renewal: None,
     ca_life: Duration::from_secs(150),
+    ca_renewal: None,
     propagation: Duration::from_secs(5),
 };
 const RUNS: u64 = 1000;
