@@ -186,6 +186,10 @@ fn a_clock_that_jumps_ahead_does_not_take_the_issuer_of_what_is_served() {
     let served = leaf(a, now()).flatten();
     assert_eq!(authorities.trusted(served, now() + 2 * HOUR), ids(&[a, b]));
     assert_eq!(authorities.trusted(leaf(b, now()).flatten(), now() + 2 * HOUR), ids(&[b]));
+    // Nor is it forgotten, or it would be found as a stray one and taken back.
+    let mut observed = Observed { authorities: Some(authorities), leaf: leaf(a, now()), ..trusting(&[a, b]) };
+    observed.trusted_for.insert(b.id, Duration::ZERO);
+    assert_eq!(next(&observed, &POLICY, now() + 2 * HOUR), Step::Rest(POLICY.propagation));
 }
 
 #[test]
