@@ -8,11 +8,12 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::fs::OFlags;
+
 /// What tells one state of a file from another without reading it. The time of the last change of the inode is part of it:
-/// whoever sets the other times back leaves a trace there.
+/// whoever sets the other time back leaves a trace there. The inode's number is not: some network file systems make it up anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stamp {
-    inode: (u64, u64),
     bytes: u64,
     modified: (i64, i64),
     changed: (i64, i64),
@@ -21,7 +22,6 @@ pub struct Stamp {
 impl Stamp {
     pub fn of(metadata: &Metadata) -> Self {
         Self {
-            inode: (metadata.dev(), metadata.ino()),
             bytes: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
@@ -33,7 +33,8 @@ impl Stamp {
 pub fn read(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     expect_file(&path.metadata()?)?;
     // It may have become a FIFO since.
-    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let before = file.metadata()?;
     expect_file(&before)?;
     let content = read_bounded(&mut file, max_bytes)?;

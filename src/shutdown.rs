@@ -3,10 +3,12 @@
 //! What each phase means for connections is the server's business.
 //! Invariant: phases only ever advance.
 
+use std::io::IsTerminal;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::telemetry::logging;
@@ -62,16 +64,21 @@ impl Lifecycle {
 /// Signals that come so soon after the first are the same one: `timeout(1)`, for one, signals a process and then its group.
 const SAME_SIGNAL: Duration = Duration::from_millis(50);
 
-/// The two signals that end the process.
+/// The signals that end the process.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    terminal_closed: Arc<Notify>,
 }
 
 impl Signals {
     /// From here on the signals no longer kill the process by themselves.
-    pub fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    pub fn listen(hangups: &Hangups) -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminal_closed: Arc::clone(&hangups.terminal_closed),
+        })
     }
 
     /// Name and number of the next signal.
@@ -79,6 +86,7 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => ("SIGTERM", SignalKind::terminate().as_raw_value()),
             _ = self.interrupt.recv() => ("SIGINT", SignalKind::interrupt().as_raw_value()),
+            () = self.terminal_closed.notified() => ("SIGHUP", SignalKind::hangup().as_raw_value()),
         }
     }
 
@@ -108,18 +116,32 @@ impl Signals {
     }
 }
 
-/// SIGHUP, which by custom asks a server to read its files again.
-pub struct Hangups(Signal);
+/// SIGHUP, which by custom asks a server to read its files again. A terminal that is closed sends it as well: then it means
+/// what it says, or a server that was started by hand would be left behind.
+pub struct Hangups {
+    signal: Signal,
+    started_in_terminal: bool,
+    terminal_closed: Arc<Notify>,
+}
 
 impl Hangups {
-    /// From here on the signal no longer kills the process.
+    /// From here on the signal no longer kills the process by itself.
     pub fn listen() -> std::io::Result<Self> {
-        Ok(Self(signal(SignalKind::hangup())?))
+        Ok(Self {
+            signal: signal(SignalKind::hangup())?,
+            started_in_terminal: std::io::stderr().is_terminal(),
+            terminal_closed: Arc::default(),
+        })
     }
 
     /// Calls `reload` for each signal.
     pub async fn conduct(mut self, reload: impl Fn()) {
-        while self.0.recv().await.is_some() {
+        while self.signal.recv().await.is_some() {
+            // A terminal that is gone is none any more.
+            if self.started_in_terminal && !std::io::stderr().is_terminal() {
+                self.terminal_closed.notify_one();
+                continue;
+            }
             tracing::info!(signal = "SIGHUP", "reading templates and certificate again");
             reload();
         }

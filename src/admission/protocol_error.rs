@@ -30,6 +30,8 @@ pub enum ProtocolError {
     UidMissing,
     /// `object_missing`
     ObjectMissing,
+    /// `overloaded`: there is no room for the request; the API server tries again.
+    Overloaded,
     /// `draining`: the server is about to end; the API server tries again, elsewhere.
     Draining,
     /// `panic`: a fault of Outrigger.
@@ -37,7 +39,7 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::MediaTypeUnsupported,
         Self::BodyEmpty,
         Self::BodyTooLarge,
@@ -50,6 +52,7 @@ impl ProtocolError {
         Self::RequestMissing,
         Self::UidMissing,
         Self::ObjectMissing,
+        Self::Overloaded,
         Self::Draining,
         Self::Panic,
     ];
@@ -86,6 +89,7 @@ impl ProtocolError {
             Self::RequestMissing => (400, "request_missing", "the AdmissionReview has no request"),
             Self::UidMissing => (400, "uid_missing", "the request has no uid"),
             Self::ObjectMissing => (400, "object_missing", "the request creates a pod and has no object"),
+            Self::Overloaded => (503, "overloaded", "too much is in flight, try again"),
             Self::Draining => (503, "draining", "this server is shutting down, try again"),
             Self::Panic => (500, "panic", "a fault of outrigger, no verdict"),
         }

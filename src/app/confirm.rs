@@ -83,3 +83,29 @@ impl SelfCall {
         timeout(LIMIT, self_call(self.address, leaf)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::CertificateSource;
+    use std::time::SystemTime;
+
+    #[tokio::test]
+    async fn who_does_not_answer_is_not_ready() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let hosts = vec!["localhost".to_owned()];
+        let source = CertificateSource::SelfSigned { directory: directory.path().to_owned(), hosts };
+        let certificate = source.load(SystemTime::now()).expect("a certificate");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        // Nobody listens there from now on.
+        drop(listener);
+        let readiness = Readiness::default();
+        let mut call = SelfCall::new(address, Arc::new(Resolver::new(certificate.key)), readiness.clone());
+        assert!(!readiness.is_ready(), "before the first answer");
+        call.promise = None;
+        assert!(readiness.is_ready(), "answered once");
+        let answered = timeout(Duration::from_millis(500), call.until_answered()).await;
+        assert!(answered.is_err() && !readiness.is_ready(), "after a change nobody answers");
+    }
+}

@@ -4,9 +4,12 @@
 //! one line that says what and where, and nothing before it; afterwards nothing is fatal.
 
 mod certificate;
+mod clients;
+mod clock;
 mod cluster;
 mod confirm;
 mod dev;
+mod memory;
 mod notes;
 mod templates;
 
@@ -16,11 +19,13 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 
 use self::certificate::Certificate;
+use self::clients::Clients;
 use self::cluster::{Connected, Given, Version};
 use self::confirm::SelfCall;
 use self::notes::Notes;
 use self::templates::Templates;
-use crate::config::{CertificateSettings, Config, OtlpEndpoint, ServeArgs};
+use crate::cluster::certificates::serving::Current;
+use crate::config::{CertificateSettings, ClientSettings, Config, OtlpEndpoint, ServeArgs};
 use crate::health::Readiness;
 use crate::inject::{NativeSidecars, Settings};
 use crate::server::{Admin, BindError, BoundServer, Limits, Listener, NamespaceLookup, Server, Snapshot, Webhook};
@@ -28,12 +33,13 @@ use crate::shutdown::{self, Hangups, Signals};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{logging, traces};
 use crate::tls::resolver::Resolver;
-use crate::tls::{self, CertificateSource};
+use crate::tls::{self, CertificateSource, HandshakePolicy};
 use crate::watch;
 
 /// Runs `outrigger serve` to the end of the process.
 pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     let config = Config::resolve(args, environment)?;
+    memory::settle();
     let metrics = Arc::new(Metrics::new()?);
     let _log = logging::init(config.log_format, config.log_level, metrics.log_lines_dropped().clone())
         .context("cannot start the log")?;
@@ -68,6 +74,7 @@ struct Parts {
     notes: Notes,
     templates: Templates,
     certificate: Source,
+    clients: Option<Clients>,
     connected: Option<Connected>,
 }
 
@@ -95,6 +102,7 @@ impl Parts {
         let templates = Templates::load(config, settings, Arc::clone(&metrics), notes.clone())?;
         drop(of_templates);
 
+        let clients = clients(config, notes.clone())?;
         let certificate = match certificate_source(config) {
             Some(source) => {
                 let certificate = Certificate::load(source, Arc::clone(&metrics), notes.clone())?;
@@ -104,11 +112,11 @@ impl Parts {
             None => Source::Cluster(Given::new(of_certificate)),
         };
 
-        Ok(Self { readiness, metrics, notes, templates, certificate, connected })
+        Ok(Self { readiness, metrics, notes, templates, certificate, clients, connected })
     }
 
     async fn run(mut self, config: &Config, hangups: Hangups) -> anyhow::Result<()> {
-        let signals = Signals::listen().context("cannot listen for signals")?;
+        let signals = Signals::listen(&hangups).context("cannot listen for signals")?;
         let server = bind(config).await?;
         let (webhook_address, admin_address) = (server.webhook_address()?, server.admin_address()?);
         self.templates.log();
@@ -118,18 +126,39 @@ impl Parts {
         }
 
         let (shutdown, lifecycle) = shutdown::lifecycle();
-        let connected = self.connected.take();
-        if connected.is_none() {
-            log_mode(native_sidecars(config, None));
-        }
-        let running = connected.map(|connected| connected.start(&self.metrics, lifecycle.clone())).transpose()?;
-
+        let running = match self.connected.take() {
+            Some(connected) => Some(connected.start(&self.metrics, lifecycle.clone())?),
+            None => {
+                log_mode(native_sidecars(config, None));
+                None
+            }
+        };
+        tokio::spawn(signals.conduct(shutdown, config.shutdown_delay));
+        let clients = self.clients.as_ref().map(Clients::check);
+        let policy = HandshakePolicy { oldest: config.tls_min_version, http2: config.http2, clients };
+        let tls = tls::server_config(self.certificate.resolver(), &policy).context("cannot set up TLS")?;
+        let (webhook, admin) = self.services(cluster::namespaces(running.as_ref()));
         let announcement = dev::announcement(config, webhook_address)?;
         let self_call = SelfCall::new(webhook_address, self.certificate.resolver(), self.readiness.clone());
-        tokio::spawn(signals.conduct(shutdown, config.shutdown_delay));
-        let tls = tls::server_config(self.certificate.resolver(), config.tls_min_version);
-        let tls = tls.context("cannot set up TLS")?;
-        let (webhook, admin) = self.services(cluster::namespaces(running.as_ref()));
+        let current = running.as_ref().and_then(|running| running.certificate.clone());
+        self.watch(self_call, announcement, current, hangups)?;
+        server.run(tls, webhook, admin, lifecycle).await;
+        if let Some(running) = running {
+            running.ended().await;
+        }
+        tracing::info!("ended");
+        Ok(())
+    }
+
+    /// From here on what changes is taken over: by itself, and at once when somebody asks. `current` is the certificate that the
+    /// cluster gives.
+    fn watch(
+        self,
+        self_call: SelfCall,
+        announcement: Option<String>,
+        current: Option<Current>,
+        hangups: Hangups,
+    ) -> anyhow::Result<()> {
         let mut triggers = vec![watch::spawn("templates", self.templates).context("cannot start a thread")?];
         match self.certificate {
             Source::Watched(mut certificate) => {
@@ -138,16 +167,13 @@ impl Parts {
                 triggers.push(watch::spawn("certificate", *certificate).context("cannot start a thread")?);
             }
             Source::Cluster(given) => {
-                let current = running.as_ref().and_then(|running| running.certificate.clone());
                 given.serve(current.context("certificates are made in a cluster, and there is none")?, self_call);
             }
         }
-        tokio::spawn(hangups.conduct(move || triggers.iter().for_each(watch::Trigger::pull)));
-        server.run(tls, webhook, admin, lifecycle).await;
-        if let Some(running) = running {
-            running.ended().await;
+        if let Some(clients) = self.clients {
+            triggers.push(watch::spawn("clients", clients).context("cannot start a thread")?);
         }
-        tracing::info!("ended");
+        tokio::spawn(hangups.conduct(move || triggers.iter().for_each(watch::Trigger::pull)));
         Ok(())
     }
 
@@ -173,7 +199,7 @@ fn settings(config: &Config, connected: Option<&Connected>) -> Settings {
         cluster_version: version.map_or_else(|| Settings::default().cluster_version, |version| version.text.clone()),
         excluded_namespaces: config.excluded_namespaces.iter().map(ToString::to_string).collect(),
         domain: config.domain.to_string(),
-        clock: Some(monotonic_milliseconds),
+        clock: Some(clock::milliseconds),
     }
 }
 
@@ -194,15 +220,6 @@ fn log_mode(native_sidecars: NativeSidecars) {
     );
 }
 
-/// The core has no clock of its own.
-fn monotonic_milliseconds() -> u64 {
-    use std::sync::OnceLock;
-    use std::time::Instant;
-    static START: OnceLock<Instant> = OnceLock::new();
-    let since = START.get_or_init(Instant::now).elapsed();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// `None` when the cluster gives the certificate.
 fn certificate_source(config: &Config) -> Option<CertificateSource> {
     match &config.certificate {
@@ -217,8 +234,20 @@ fn certificate_source(config: &Config) -> Option<CertificateSource> {
     }
 }
 
+fn clients(config: &Config, notes: Notes) -> anyhow::Result<Option<Clients>> {
+    let ClientSettings::Certified { authorities, names } = &config.clients else { return Ok(None) };
+    let names = names.iter().map(|name| name.clone().into_string()).collect();
+    Ok(Some(Clients::load(authorities, names, notes)?))
+}
+
 async fn bind(config: &Config) -> anyhow::Result<BoundServer> {
-    let server = Server { webhook: config.listen, admin: config.admin_listen, limits: Limits::default() };
+    let limits = Limits {
+        connections: config.max_connections.get(),
+        in_flight_bytes: config.in_flight_bytes.bytes(),
+        in_flight_large_bytes: config.in_flight_large_bytes.bytes(),
+        ..Limits::default()
+    };
+    let server = Server { webhook: config.listen, admin: config.admin_listen, limits };
     server.bind().await.map_err(|error: BindError| {
         let setting = match error.listener {
             Listener::Webhook => crate::config::settings::LISTEN,

@@ -13,6 +13,7 @@ const MAX_NOTES: usize = 100;
 pub enum Topic {
     Templates,
     Certificate,
+    Clients,
 }
 
 /// Shared by those who find problems and the one who shows them.

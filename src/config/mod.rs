@@ -5,6 +5,7 @@
 //! Invariant: flag beats environment beats file beats default, for each setting by itself.
 
 mod args;
+mod bytes;
 mod cluster;
 mod domain;
 pub mod duration;
@@ -22,11 +23,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use args::{CONFIG_VARIABLE, ServeArgs};
+pub use bytes::ByteSize;
 pub use cluster::{ClusterSettings, Connection, SelfMade};
 pub use domain::Domain;
 pub use otlp::OtlpEndpoint;
 pub use problem::{Problem, Problems, Source};
-pub use values::{CertificateMode, ClusterMode, DnsName, Host, LogFormat, LogLevel, NativeSidecarsMode, TlsVersion};
+pub use values::{
+    CertificateMode, ClientName, ClusterMode, ConnectionLimit, DnsName, Host, LogFormat, LogLevel, NativeSidecarsMode,
+    TlsVersion,
+};
 
 use cluster::Pod;
 use layers::Layers;
@@ -39,6 +44,9 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     pub certificate: CertificateSettings,
     pub tls_min_version: TlsVersion,
+    pub clients: ClientSettings,
+    pub http2: bool,
+    pub max_connections: ConnectionLimit,
     /// `None` works without a cluster.
     pub cluster: Option<ClusterSettings>,
     /// Directories of templates; none means the built-in ones.
@@ -48,11 +56,24 @@ pub struct Config {
     pub domain: Domain,
     pub native_sidecars: NativeSidecarsMode,
     pub excluded_namespaces: Vec<DnsName>,
+    /// For requests of up to 1 MiB together.
+    pub in_flight_bytes: ByteSize,
+    /// For larger ones together.
+    pub in_flight_large_bytes: ByteSize,
     pub shutdown_delay: Duration,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
     /// Where traces are sent; none are made without it.
     pub otlp_endpoint: Option<OtlpEndpoint>,
+}
+
+/// Who may call the webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientSettings {
+    /// Whoever reaches it.
+    Anybody,
+    /// Clients with a certificate of these authorities, and with one of these names where there are any.
+    Certified { authorities: PathBuf, names: Vec<ClientName> },
 }
 
 /// Where the webhook's certificate comes from.
@@ -99,10 +120,15 @@ fn read(reader: &mut Reader, pod: &Pod) -> Option<Config> {
     let cluster = cluster::read(reader, pod);
     let certificate = certificate(reader, dev == Some(true), in_cluster);
     let tls_min_version = reader.get(&settings::TLS_MIN_VERSION);
+    let clients = clients(reader);
+    let http2 = reader.get(&settings::HTTP2);
+    let max_connections = reader.get(&settings::MAX_CONNECTIONS);
     let templates = templates(reader, dev == Some(true));
     let domain = reader.get(&settings::DOMAIN);
     let native_sidecars = reader.get(&settings::NATIVE_SIDECARS);
     let excluded_namespaces = reader.list(&settings::EXCLUDE_NAMESPACES);
+    let in_flight_bytes = at_least(reader, &settings::IN_FLIGHT_BYTES, LEAST_IN_FLIGHT);
+    let in_flight_large_bytes = at_least(reader, &settings::IN_FLIGHT_LARGE_BYTES, LEAST_IN_FLIGHT_LARGE);
     let shutdown_delay = shutdown_delay(reader, dev == Some(true));
     let log_format = log_format(reader, pod.in_cluster);
     let log_level = reader.get(&settings::LOG_LEVEL);
@@ -112,12 +138,17 @@ fn read(reader: &mut Reader, pod: &Pod) -> Option<Config> {
         admin_listen: admin_listen?,
         certificate: certificate?,
         tls_min_version: tls_min_version?,
+        clients,
+        http2: http2?,
+        max_connections: max_connections?,
         cluster: if in_cluster { Some(cluster?) } else { None },
         templates,
         strict: strict? || dev?,
         domain: domain?,
         native_sidecars: native_sidecars?,
         excluded_namespaces,
+        in_flight_bytes: in_flight_bytes?,
+        in_flight_large_bytes: in_flight_large_bytes?,
         shutdown_delay: shutdown_delay?,
         log_format: log_format?,
         log_level: log_level?,
@@ -159,6 +190,21 @@ fn certificate(reader: &mut Reader, dev: bool, in_cluster: bool) -> Option<Certi
     }
 }
 
+fn clients(reader: &mut Reader) -> ClientSettings {
+    let authorities = reader.get(&settings::CLIENT_CA);
+    let names: Vec<ClientName> = reader.list(&settings::CLIENT_NAME);
+    match authorities {
+        Some(authorities) => ClientSettings::Certified { authorities, names },
+        None => {
+            if !names.is_empty() {
+                reader
+                    .refuse(&settings::CLIENT_NAME, "names say nothing without an authority: give --client-ca as well");
+            }
+            ClientSettings::Anybody
+        }
+    }
+}
+
 fn templates(reader: &mut Reader, dev: bool) -> Vec<PathBuf> {
     let directories = reader.list(&settings::TEMPLATES);
     if directories.is_empty() && !dev {
@@ -168,6 +214,19 @@ fn templates(reader: &mut Reader, dev: bool) -> Vec<PathBuf> {
         );
     }
     directories
+}
+
+/// With less there would be requests for which there is never any room.
+const LEAST_IN_FLIGHT: ByteSize = ByteSize::mebibytes(2);
+const LEAST_IN_FLIGHT_LARGE: ByteSize = ByteSize::mebibytes(10);
+
+fn at_least(reader: &mut Reader, setting: &settings::Setting, least: ByteSize) -> Option<ByteSize> {
+    let size: ByteSize = reader.get(setting)?;
+    if size < least {
+        reader.refuse(setting, format!("{:?}: expected at least {:?}", size.to_string(), least.to_string()));
+        return None;
+    }
+    Some(size)
 }
 
 /// Somebody who presses Ctrl-C on a desk does not want to wait.

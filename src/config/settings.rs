@@ -65,6 +65,14 @@ settings! {
         "Private key of the certificate in PEM";
     TLS_MIN_VERSION: One, "tlsMinVersion", "tls-min-version", "OUTRIGGER_TLS_MIN_VERSION", "VERSION", "1.3",
         "Oldest TLS version that clients may speak: 1.2 or 1.3";
+    CLIENT_CA: One, "clientCa", "client-ca", "OUTRIGGER_CLIENT_CA", "FILE", "",
+        "Certificate authorities in PEM: only clients with a certificate of theirs may call the webhook";
+    CLIENT_NAME: Many, "clientName", "client-name", "OUTRIGGER_CLIENT_NAME", "NAME", "",
+        "Names of clients that may call the webhook: the common name of their certificate, or one of its DNS names or URIs. Needs --client-ca; none means all its clients";
+    HTTP2: Switch, "http2", "http2", "OUTRIGGER_HTTP2", "BOOL", "false",
+        "Speak HTTP/2 as well, to clients that offer it";
+    MAX_CONNECTIONS: One, "maxConnections", "max-connections", "OUTRIGGER_MAX_CONNECTIONS", "NUMBER", "4096",
+        "Connections of the webhook at a time; beyond them the one that has been silent longest makes room";
     CLUSTER: One, "cluster", "cluster", "OUTRIGGER_CLUSTER", "MODE", "auto",
         "Whether to work in a cluster: auto (in a pod), on (in a pod, or by KUBECONFIG elsewhere) or off";
     NAMESPACE: One, "namespace", "namespace", "OUTRIGGER_NAMESPACE", "NAME", "",
@@ -99,6 +107,10 @@ settings! {
         "Whether the cluster has native sidecars (Kubernetes 1.32 and newer): auto, always or never. Without a cluster, auto is always";
     EXCLUDE_NAMESPACES: Many, "excludeNamespaces", "exclude-namespaces", "OUTRIGGER_EXCLUDE_NAMESPACES", "NAME", "kube-system,kube-node-lease,kube-public",
         "Namespaces in which nothing is ever injected";
+    IN_FLIGHT_BYTES: One, "inFlightBytes", "in-flight-bytes", "OUTRIGGER_IN_FLIGHT_BYTES", "BYTES", "16Mi",
+        "Memory for requests of up to 1 MiB that are being received or answered; what comes beyond is asked to come again (503)";
+    IN_FLIGHT_LARGE_BYTES: One, "inFlightLargeBytes", "in-flight-large-bytes", "OUTRIGGER_IN_FLIGHT_LARGE_BYTES", "BYTES", "48Mi",
+        "The same for requests of more than 1 MiB, which never take from the others";
     SHUTDOWN_DELAY: One, "shutdownDelay", "shutdown-delay", "OUTRIGGER_SHUTDOWN_DELAY", "DURATION", "10s",
         "How long to go on serving after SIGTERM, until every API server has heard of it; 0s under --dev unless set";
     LOG_FORMAT: One, "logFormat", "log-format", "OUTRIGGER_LOG_FORMAT", "FORMAT", "auto",

@@ -145,6 +145,45 @@ fn is_label(label: &str) -> bool {
         && bytes.iter().all(|byte| inner(*byte) || *byte == b'-')
 }
 
+/// How many connections there may be at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimit(usize);
+
+impl ConnectionLimit {
+    /// More than one process can have files.
+    const MOST: usize = 1_000_000;
+
+    pub fn get(self) -> usize {
+        self.0
+    }
+}
+
+impl FromText for ConnectionLimit {
+    const EXPECTED: &'static str = "a number from 1 to 1000000";
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|count| (1..=Self::MOST).contains(count)).map(Self)
+    }
+}
+
+/// A name in a client's certificate: compared, never taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientName(String);
+
+impl ClientName {
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl FromText for ClientName {
+    const EXPECTED: &'static str = "a name of a certificate, without spaces around it";
+
+    fn from_text(text: &str) -> Option<Self> {
+        (!text.is_empty() && text.trim() == text && !text.contains(char::is_control)).then(|| Self(text.to_owned()))
+    }
+}
+
 /// A host that a certificate is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Host {
@@ -189,6 +228,25 @@ mod tests {
         assert_eq!(Host::from_text("::1"), Some(Host::Address(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]))));
         assert_eq!(Host::from_text("web.local"), Some(Host::Name("web.local".to_owned())));
         assert_eq!(Host::from_text("a:1"), None);
+    }
+
+    #[test]
+    fn limits_of_connections() {
+        let read = |text: &str| ConnectionLimit::from_text(text).map(ConnectionLimit::get);
+        assert_eq!([read("1"), read("4096"), read("1000000")], [Some(1), Some(4096), Some(1_000_000)]);
+        for bad in ["", "0", "-1", "1000001", "4k", "1.5", " 1"] {
+            assert_eq!(read(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_clients() {
+        for good in ["kube-apiserver", "system:node:a b", "spiffe://cluster.local/ns/a", "Ä"] {
+            assert!(ClientName::from_text(good).is_some(), "{good:?}");
+        }
+        for bad in ["", " a", "a ", "a\n", "a\0b"] {
+            assert!(ClientName::from_text(bad).is_none(), "{bad:?}");
+        }
     }
 
     #[test]

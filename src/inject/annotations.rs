@@ -6,6 +6,9 @@ use std::collections::HashSet;
 /// Most items of a list: more than any pod has a use for, few enough to answer for each.
 const MAX_ITEMS: usize = 256;
 
+/// All annotations of a pod together have no more.
+const MAX_LIST: usize = 256 * 1024;
+
 /// The domain of all keys unless the operator names another.
 pub const DEFAULT_DOMAIN: &str = "outrigger.dev";
 /// Kubernetes' own: the container that `kubectl logs` and `exec` mean.
@@ -88,6 +91,9 @@ pub fn parse_request(value: &str) -> Result<Request, String> {
 
 /// Splits at commas, trims, drops empty items and repetitions.
 pub fn parse_list(value: &str) -> Result<Vec<String>, String> {
+    if value.len() > MAX_LIST {
+        return Err(format!("{}: a list of {} bytes; at most {MAX_LIST} are allowed", quote(value), value.len()));
+    }
     let mut seen = HashSet::new();
     let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
     let items: Vec<String> = items.filter(|item| seen.insert(*item)).map(str::to_owned).collect();
@@ -105,6 +111,12 @@ mod tests {
     fn lists_are_trimmed_and_deduplicated_in_order() {
         assert_eq!(parse_list(" b ,a,, b,\ta\n"), Ok(vec!["b".to_owned(), "a".to_owned()]));
         assert_eq!(parse_list(" , "), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_list_is_no_longer_than_annotations_can_be() {
+        assert_eq!(parse_list(&" ".repeat(MAX_LIST)), Ok(Vec::new()));
+        assert!(parse_list(&"a,".repeat(MAX_LIST)).is_err_and(|error| error.contains("a list of 524288 bytes")));
     }
 
     #[test]

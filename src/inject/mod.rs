@@ -17,6 +17,7 @@ pub mod reason;
 pub mod schema;
 pub mod status;
 pub mod template;
+pub mod weight;
 
 mod decide;
 mod find;
@@ -55,7 +56,7 @@ pub struct Settings {
     pub excluded_namespaces: Vec<String>,
     /// Domain of all annotations and labels, by default `outrigger.dev`.
     pub domain: String,
-    /// Milliseconds of a monotonic clock. The core has no clock of its own; without one only the step budget bounds an expression.
+    /// Milliseconds that the calling thread has worked, or those of any monotonic clock. The core has no clock of its own; without one only the step budget bounds an expression.
     pub clock: Option<fn() -> u64>,
 }
 

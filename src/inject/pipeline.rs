@@ -199,7 +199,14 @@ impl<'a> Run<'a> {
             }
             None => {
                 let message = self.not_found(name, asked, problems.len());
-                problems.push(self.problem(ErrorCode::TemplateNotFound, name, message));
+                problems.push(match self.injector.templates.unread() {
+                    // Whose mistake it is, is not known: nothing may be refused that the template's author has to mend.
+                    Some(unread) => {
+                        let message = format!("{message}; it may stand in what cannot be read: {unread}");
+                        Problem { template: None, ..self.problem(ErrorCode::TemplateBroken, name, message) }
+                    }
+                    None => self.problem(ErrorCode::TemplateNotFound, name, message),
+                });
             }
         }
     }

@@ -8,6 +8,7 @@ use super::find::find;
 use super::overlay::{items, text};
 use super::shape;
 use super::template::spec::OperatingSystem;
+use super::weight;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::{Map, Value};
@@ -51,6 +52,9 @@ struct HeadOs<'a> {
     name: Option<Cow<'a, str>>,
 }
 
+/// The API server takes 256 KiB of annotations, which is less than so many different keys have.
+const MAX_PAIRS: usize = 100_000;
+
 /// A map of strings as a list: most have few entries, and one is looked for.
 struct Pairs<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
@@ -70,6 +74,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut pairs = Vec::with_capacity(map.size_hint().unwrap_or(8));
                 while let Some((Text(key), value)) = map.next_entry::<Text<'de>, Option<Text<'de>>>()? {
+                    if pairs.len() == MAX_PAIRS {
+                        return Err(de::Error::custom(format!("a map of more than {MAX_PAIRS} members")));
+                    }
                     pairs.push((key, value.map_or(Cow::Borrowed(""), |Text(value)| value)));
                 }
                 Ok(Pairs(pairs))
@@ -159,6 +166,7 @@ pub struct PodDocument {
 impl PodDocument {
     /// Parses the whole object; the error names what is wrong with its shape.
     pub fn parse(object: &str) -> Result<Self, String> {
+        weight::check(object)?;
         let mut deserializer = serde_json::Deserializer::from_str(object);
         let tree = Tree(Level::Object).deserialize(&mut deserializer).map_err(|error| error.to_string())?;
         deserializer.end().map_err(|error| error.to_string())?;

@@ -16,7 +16,9 @@ pub fn redacted(text: &str) -> String {
         let before = result.chars().next_back();
         let quoted = quoted(rest, before);
         let (piece, length) = match quoted {
-            Some(length) if is_vocabulary(&result[part..]) => (&rest[..length], length),
+            Some(length) if is_vocabulary(&result[part..]) || is_name(&result[part..], &rest[length..]) => {
+                (&rest[..length], length)
+            }
             Some(length) => ("…", length),
             None => (&rest[..character.len_utf8()], character.len_utf8()),
         };
@@ -54,8 +56,12 @@ fn quoted(text: &str, before: Option<char>) -> Option<usize> {
 /// Whether this part of a sentence lists what there is, rather than what was found.
 fn is_vocabulary(part: &str) -> bool {
     let part = part.trim_start();
-    part.ends_with("template ")
-        || (part.starts_with("expected ") || part.starts_with("did you mean ")) && !part.contains("found")
+    (part.starts_with("expected ") || part.starts_with("did you mean ")) && !part.contains("found")
+}
+
+/// Whether the name of a template stands between these: one that is there. Any other name is text out of an annotation.
+fn is_name(before: &str, after: &str) -> bool {
+    before.ends_with("template ") && [" cannot be used", ": "].iter().any(|start| after.starts_with(start))
 }
 
 #[cfg(test)]
@@ -79,6 +85,8 @@ mod tests {
             ("the container's name `secret` is taken", "the container's name … is taken"),
             ("cut off \"sec…", "cut off …"),
             ("template \"a\" cannot be used: \"b\"", "template \"a\" cannot be used: …"),
+            ("template \"a\": expression \"b\": division by zero", "template \"a\": expression …: division by zero"),
+            ("template \"secret\" does not exist", "template … does not exist"),
             ("", ""),
         ] {
             assert_eq!(redacted(text), expected);

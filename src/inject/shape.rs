@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 /// Problems that are listed; a body of garbage has thousands.
 const MAX_PROBLEMS: usize = 10;
 
+/// Bytes of all annotations together, keys and values.
+const MAX_ANNOTATIONS: usize = 256 * 1024;
+
 /// Lists of a container, and whether their items must have a name.
 const CONTAINER_LISTS: [(&str, Named); 5] = [
     ("env", Named::Yes),
@@ -58,6 +61,7 @@ impl Checker {
                 for field in ["labels", "annotations"] {
                     self.strings(metadata.get(field), &format!("metadata.{field}"));
                 }
+                self.length(metadata.get("annotations"));
             }
             None => {}
             other => self.add("metadata", "an object", other),
@@ -126,6 +130,16 @@ impl Checker {
             other => self.add(path, "a map of strings", other),
         }
     }
+
+    /// The API server refuses more, and what ours are read into can be many times as large.
+    fn length(&mut self, annotations: Option<&Value>) {
+        let annotations = annotations.and_then(Value::as_object).into_iter().flatten();
+        let length: usize = annotations.map(|(key, value)| key.len() + value.as_str().unwrap_or_default().len()).sum();
+        if length > MAX_ANNOTATIONS {
+            let message = format!("metadata.annotations: expected at most {MAX_ANNOTATIONS} bytes, found {length}");
+            self.problems.push(message);
+        }
+    }
 }
 
 fn present(value: Option<&Value>) -> Option<&Value> {
@@ -164,6 +178,14 @@ mod tests {
     fn a_body_of_garbage_gives_a_bounded_message() {
         let pod = json!({"spec": {"containers": vec![1; 1000]}});
         assert!(check(&pod).is_err_and(|message| message.ends_with("; and 990 more")));
+    }
+
+    #[test]
+    fn annotations_may_be_as_long_as_the_api_server_takes_them() {
+        let pod = |length: usize| json!({"metadata": {"annotations": {"key": "x".repeat(length - 3)}}, "spec": {"containers": [{"name": "a"}]}});
+        assert_eq!(check(&pod(MAX_ANNOTATIONS)), Ok(()));
+        let message = "metadata.annotations: expected at most 262144 bytes, found 262145";
+        assert_eq!(check(&pod(MAX_ANNOTATIONS + 1)), Err(message.to_owned()));
     }
 
     #[test]

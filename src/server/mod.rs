@@ -7,9 +7,19 @@
 mod accept;
 mod admin;
 mod body;
+mod budget;
 mod clock;
+mod clocked;
 mod connection;
+mod drive;
+mod files;
+mod http2;
+mod in_flight;
+mod linger;
+mod partial;
+mod table;
 mod webhook;
+mod workplaces;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,12 +34,17 @@ pub use admin::Admin;
 pub use webhook::{MUTATE_PATH, NamespaceLookup, Snapshot, Webhook};
 
 use crate::shutdown::Lifecycle;
-use clock::InFlight;
+use crate::telemetry::metrics::Metrics;
 use connection::Connections;
+use in_flight::InFlight;
 
 /// How long and how much a peer may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Connections at a time, those that shake hands included. The one that has been silent longest makes room for another.
+    pub connections: usize,
+    /// The same of the admin listener, so that nobody takes the webhook's files there.
+    pub admin_connections: usize,
     pub handshake: Duration,
     /// From the end of the handshake, or of the last answer, to the first byte of a request. More than the 90 s for which an
     /// API server keeps a connection: it never repeats a POST that meets a closing one.
@@ -38,21 +53,42 @@ pub struct Limits {
     pub head: Duration,
     /// For a body; the request's own `?timeout=` where that is shorter.
     pub body: Duration,
+    /// For a peer to take some of its answer. For all of it, it has as long as it may be idle.
+    pub write: Duration,
+    /// HTTP/2: from the head of a request to the end of its answer. No API server waits for longer.
+    pub stream: Duration,
+    /// After the last answer, for what the peer still sends, and so many bytes of it.
+    pub linger: Duration,
+    pub linger_bytes: usize,
     pub head_bytes: usize,
     pub body_bytes: usize,
+    /// For all bodies up to 1 MiB together, while they are received and answered.
+    pub in_flight_bytes: usize,
+    /// For all bodies over 1 MiB together.
+    pub in_flight_large_bytes: usize,
     /// After the last connection is taken, for what is in flight.
     pub closing: Duration,
 }
 
+const MIB: usize = 1024 * 1024;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            connections: 4096,
+            admin_connections: 256,
             handshake: Duration::from_secs(10),
             idle: Duration::from_secs(120),
             head: Duration::from_secs(10),
             body: Duration::from_secs(10),
+            write: Duration::from_secs(10),
+            stream: Duration::from_secs(30),
+            linger: Duration::from_secs(5),
+            linger_bytes: 32 * 1024 * 1024,
             head_bytes: 64 * 1024,
-            body_bytes: 10 * 1024 * 1024,
+            body_bytes: 10 * MIB,
+            in_flight_bytes: 16 * MIB,
+            in_flight_large_bytes: 48 * MIB,
             closing: Duration::from_secs(15),
         }
     }
@@ -99,7 +135,8 @@ pub struct BindError {
 }
 
 impl Server {
-    pub async fn bind(self) -> Result<BoundServer, BindError> {
+    pub async fn bind(mut self) -> Result<BoundServer, BindError> {
+        self.limits.connections = files::make_room(self.limits.connections, self.limits.admin_connections);
         Ok(BoundServer {
             webhook: bind(Listener::Webhook, self.webhook).await?,
             admin: bind(Listener::Admin, self.admin).await?,
@@ -125,27 +162,34 @@ impl BoundServer {
 
     /// Serves until the process is to end, and returns when everything in flight is answered or its time is over.
     pub async fn run(self, tls: ServerConfig, webhook: Webhook, admin: Admin, lifecycle: Lifecycle) {
-        let connections = |router| Connections {
+        let of = |listener, router, tls, metrics: &Arc<Metrics>| Connections {
+            listener,
+            most: match listener {
+                Listener::Webhook => self.limits.connections,
+                Listener::Admin => self.limits.admin_connections,
+            },
             router,
+            tls,
             limits: Arc::clone(&self.limits),
             lifecycle: lifecycle.clone(),
             in_flight: InFlight::default(),
+            metrics: Arc::clone(metrics),
         };
-        let reviews = connections(webhook::router(webhook, &self.limits, lifecycle.clone()));
-        let admin = connections(admin::router(admin, lifecycle.clone()));
-        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let metrics = Arc::clone(&webhook.metrics);
+        let router = webhook::router(webhook, &self.limits, lifecycle.clone());
+        let reviews = of(Listener::Webhook, router, Some(TlsAcceptor::from(Arc::new(tls))), &metrics);
+        let admin = of(Listener::Admin, admin::router(admin, lifecycle.clone()), None, &metrics);
         // Probes and metrics are answered to the very end, and nobody waits for them.
         tokio::select! {
-            () = serve_reviews(self.webhook, reviews, acceptor) => {}
-            () = accept::for_ever(&self.admin, |stream| admin.clone().serve_plain(stream)) => {}
+            () = serve_reviews(self.webhook, &reviews) => {}
+            () = accept::for_ever(&self.admin, &admin) => {}
         }
     }
 }
 
 /// Serves reviews, and finishes what is in flight at the end.
-async fn serve_reviews(listener: TcpListener, reviews: Connections, acceptor: TlsAcceptor) {
-    let serve = |stream| reviews.clone().serve_tls(acceptor.clone(), stream);
-    let connections = accept::until_closing(listener, reviews.lifecycle.clone(), serve).await;
+async fn serve_reviews(listener: TcpListener, reviews: &Connections) {
+    let connections = accept::until_closing(listener, reviews.lifecycle.clone(), reviews).await;
     if timeout(reviews.limits.closing, reviews.in_flight.none()).await.is_err() {
         tracing::warn!("requests are still in flight, ending all the same");
     }

@@ -1,20 +1,23 @@
 //! `POST /mutate`: from an HTTP request to an HTTP response, and what is logged and counted of it.
 //!
 //! What is answered is [`crate::admission`]'s. Nothing here can block: ordinary reviews are answered where they are read, a
-//! large one on a thread of its own, so that it holds up nobody else.
-//! Invariant: each request that gets here is counted once and logged once, whatever becomes of it.
+//! longer one on a thread of its own, so that it holds up nobody else.
+//! Invariants: a body holds its part of the budget until its review has ended, whoever still waits for that; each request that gets here is counted once and logged once, whatever becomes of it.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::routing::post;
-use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
 
+use super::budget::Budgets;
+use super::partial::{Received, Receiving};
+use super::workplaces::Workplaces;
 use super::{Limits, body};
 use crate::admission::{self, Answer, Content, ProtocolError, Record};
 use crate::config::duration;
@@ -29,10 +32,10 @@ pub type Snapshot = Arc<dyn Fn() -> Arc<Injector> + Send + Sync>;
 /// Tells what is known of a namespace, from memory.
 pub type NamespaceLookup = Arc<dyn Fn(&str) -> Option<Arc<Namespace>> + Send + Sync>;
 
-/// Bodies above this size are large.
-const LARGE: usize = 1024 * 1024;
-/// So many large bodies are parsed at a time: as a tree, one of 9 MiB can be many times that.
-const LARGE_AT_A_TIME: usize = 2;
+/// How long a client waits that does not say so.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// No API server waits longer.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Path of the webhook; the webhook configuration names the same (a test compares them).
 pub const MUTATE_PATH: &str = "/mutate";
@@ -49,27 +52,28 @@ struct Service {
     body_bytes: usize,
     body_time: Duration,
     lifecycle: Lifecycle,
-    large: Arc<Semaphore>,
+    receiving: Receiving,
+    workplaces: Arc<Workplaces>,
 }
 
 /// The routes of the webhook; unknown paths are 404, other methods 405.
 pub fn router(webhook: Webhook, limits: &Limits, lifecycle: Lifecycle) -> Router {
+    let gauge = webhook.metrics.in_flight_bytes();
+    let budgets = Budgets::new(limits.in_flight_bytes, limits.in_flight_large_bytes, gauge);
     let service = Service {
         webhook,
         body_bytes: limits.body_bytes,
         body_time: limits.body,
         lifecycle,
-        large: Arc::new(Semaphore::new(LARGE_AT_A_TIME)),
+        receiving: Receiving::new(budgets),
+        workplaces: Arc::new(Workplaces::new()),
     };
     Router::new().route(MUTATE_PATH, post(mutate)).with_state(Arc::new(service))
 }
 
 async fn mutate(State(service): State<Arc<Service>>, request: Request) -> Response<Body> {
     let observed = Observed::begin(&service, request.headers());
-    let answer = match service.receive(request).await {
-        Ok(body) => service.answer(body).await,
-        Err(error) => error.into(),
-    };
+    let answer = service.answer(request, observed.start).await;
     observed.end(&answer.record, answer.status);
     respond(answer)
 }
@@ -96,7 +100,11 @@ impl<'s> Observed<'s> {
     fn count(&mut self, record: &Record, status: Option<u16>) {
         self.is_counted = true;
         let duration = self.start.elapsed();
-        self.service.webhook.metrics.observe(record, duration);
+        let metrics = &self.service.webhook.metrics;
+        metrics.observe(record, duration);
+        if record.errors == [ProtocolError::Overloaded.code()] {
+            metrics.shed();
+        }
         logging::decision(record, duration);
         if let Some(span) = self.span.take() {
             span.end(record, status);
@@ -113,32 +121,49 @@ impl Drop for Observed<'_> {
 }
 
 impl Service {
+    async fn answer(self: &Arc<Self>, request: Request, start: Instant) -> Answer {
+        let (head, mut body) = request.into_parts();
+        let timeout = timeout(head.uri.query());
+        match self.receive(&head.headers, &mut body, timeout).await {
+            Ok(received) => {
+                let patience = timeout.unwrap_or(DEFAULT_TIMEOUT).min(LONGEST_TIMEOUT);
+                self.answer_whole(received, start + patience).await
+            }
+            Err(error) => {
+                // Who waits to be asked for the body has not sent it.
+                if !head.headers.contains_key(header::EXPECT) {
+                    body::discard(body);
+                }
+                error.into()
+            }
+        }
+    }
+
     /// The body of a request that may be answered.
-    async fn receive(&self, request: Request) -> Result<Bytes, ProtocolError> {
+    async fn receive(
+        &self,
+        headers: &HeaderMap,
+        body: &mut Body,
+        timeout: Option<Duration>,
+    ) -> Result<Received, ProtocolError> {
         if self.lifecycle.phase() == Phase::Closing {
             return Err(ProtocolError::Draining);
         }
-        if !is_json(request.headers()) {
+        if !is_json(headers) {
             return Err(ProtocolError::MediaTypeUnsupported);
         }
-        let time = timeout(request.uri().query()).map_or(self.body_time, |timeout| timeout.min(self.body_time));
-        body::read(request.into_body(), self.body_bytes, time).await
+        let time = timeout.map_or(self.body_time, |timeout| timeout.min(self.body_time));
+        body::read(body, self.body_bytes, time, &self.receiving).await
     }
 
-    async fn answer(self: &Arc<Self>, body: Bytes) -> Answer {
-        if body.len() <= LARGE {
-            return self.review(&body);
-        }
-        // The semaphore is never closed.
-        let permit = Arc::clone(&self.large).acquire_owned().await;
+    async fn answer_whole(self: &Arc<Self>, body: Received, deadline: Instant) -> Answer {
         let service = Arc::clone(self);
-        let review = move || {
-            // Held to the end of the work: that goes on when the client is gone.
-            let _permit = permit;
-            service.review(&body)
-        };
-        let answer = tokio::task::spawn_blocking(review).await;
-        answer.unwrap_or_else(|_| ProtocolError::Panic.into())
+        let work = self.workplaces.work(body, move |body| service.review(body));
+        // Nobody waits for the answer after the deadline.
+        match timeout_at(deadline.into(), work).await {
+            Ok(answer) => answer.unwrap_or_else(|_| ProtocolError::Panic.into()),
+            Err(_) => ProtocolError::Overloaded.into(),
+        }
     }
 
     /// One request sees one snapshot. A panic is the end of this request alone: nothing it could leave half done is shared.
@@ -204,6 +229,8 @@ mod tests {
 
     use super::*;
     use crate::inject::{Settings, TemplateSet};
+    use crate::server::budget::Size;
+    use crate::server::workplaces::AT_A_TIME;
     use crate::shutdown;
 
     fn with_lookup(
@@ -226,7 +253,8 @@ mod tests {
             "object":{{"metadata":{{"name":"web"}},"spec":{{"containers":[{{"name":"web"}}]}}}}}}}}{}"#,
             " ".repeat(padding)
         );
-        let request = axum::http::Request::post(MUTATE_PATH).header(header::CONTENT_TYPE, "application/json");
+        let path = format!("{MUTATE_PATH}?timeout=60s");
+        let request = axum::http::Request::post(path).header(header::CONTENT_TYPE, "application/json");
         request.body(Body::from(body)).expect("a request")
     }
 
@@ -234,7 +262,7 @@ mod tests {
     async fn a_panic_is_the_end_of_one_request_alone() {
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let router = with_lookup(&metrics, |name| if name == "bad" { panic!("about {name}") } else { None });
-        for padding in [0, 2 * LARGE] {
+        for padding in [0, 2 * Size::SMALL] {
             for (namespace, status) in [("good", 200), ("bad", 500), ("good", 200)] {
                 let response = router.clone().oneshot(request(namespace, padding)).await.expect("an answer");
                 assert_eq!(response.status(), status, "{namespace} {padding}");
@@ -245,10 +273,8 @@ mod tests {
         assert!(text.contains("outrigger_admission_in_flight 0\n"), "{text}");
     }
 
-    /// Reviews that cannot end before the gate opens, all given up by their clients.
-    #[tokio::test]
-    async fn a_client_that_is_gone_is_counted_and_frees_no_place_before_the_work_ends() {
-        let metrics = Arc::new(Metrics::new().expect("metrics"));
+    /// A server whose reviews cannot end before the sender is dropped, and how many have begun.
+    fn gated(metrics: &Arc<Metrics>) -> (Router, Arc<AtomicUsize>, std::sync::mpsc::Sender<()>) {
         let working = Arc::new(AtomicUsize::new(0));
         let (closed, gate) = std::sync::mpsc::channel::<()>();
         let gate = Mutex::new(gate);
@@ -261,17 +287,60 @@ mod tests {
                 None
             }
         };
-        let router = with_lookup(&metrics, lookup);
-        for _ in 0..LARGE_AT_A_TIME + 2 {
-            let given_up = router.clone().oneshot(request("demo", 2 * LARGE));
+        (with_lookup(metrics, lookup), working, closed)
+    }
+
+    async fn expect_no_bytes(metrics: &Metrics) {
+        let start = Instant::now();
+        while metrics.in_flight_bytes().get() != 0 {
+            assert!(start.elapsed() < Duration::from_secs(10), "bytes are never given back");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Reviews that cannot end before the gate opens, all given up by their clients.
+    #[tokio::test]
+    async fn a_client_that_is_gone_is_counted_and_frees_no_place_before_the_work_ends() {
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        let (router, working, closed) = gated(&metrics);
+        for _ in 0..AT_A_TIME + 2 {
+            let given_up = router.clone().oneshot(request("demo", 2 * Size::SMALL));
             assert!(tokio::time::timeout(Duration::from_millis(100), given_up).await.is_err());
         }
         let text = String::from_utf8(metrics.render().expect("text")).expect("UTF-8");
         assert!(text.contains("outrigger_admission_errors_total{code=\"client_gone\"} 4\n"), "{text}");
         assert!(text.contains("outrigger_admission_in_flight 0\n"), "{text}");
-        assert!(working.load(Ordering::SeqCst) <= LARGE_AT_A_TIME);
+        assert!(working.load(Ordering::SeqCst) <= AT_A_TIME);
+        assert!(metrics.in_flight_bytes().get() >= 2 * Size::SMALL as i64, "what is worked at is still in memory");
         drop(closed);
-        assert_eq!(router.oneshot(request("demo", 2 * LARGE)).await.expect("an answer").status(), 200);
+        assert_eq!(router.oneshot(request("demo", 2 * Size::SMALL)).await.expect("an answer").status(), 200);
+        expect_no_bytes(&metrics).await;
+    }
+
+    #[tokio::test]
+    async fn who_waits_longer_for_a_place_than_the_client_does_is_asked_to_come_again() {
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        for padding in [Size::SMALL / 2, 2 * Size::SMALL] {
+            let (router, working, closed) = gated(&metrics);
+            let working_at: Vec<_> =
+                (0..AT_A_TIME).map(|_| tokio::spawn(router.clone().oneshot(request("demo", padding)))).collect();
+            while working.load(Ordering::SeqCst) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let mut impatient = request("demo", padding);
+            *impatient.uri_mut() = "/mutate?timeout=300ms".parse().expect("a path");
+            let response = router.clone().oneshot(impatient).await.expect("an answer");
+            assert_eq!(response.status(), 503);
+            assert!(response.headers()["retry-after"] == "1" && response.headers()["connection"] == "close");
+            drop(closed);
+            for one in working_at {
+                assert_eq!(one.await.expect("no panic").expect("an answer").status(), 200);
+            }
+            expect_no_bytes(&metrics).await;
+        }
+        let text = String::from_utf8(metrics.render().expect("text")).expect("UTF-8");
+        assert!(text.contains("outrigger_admission_shed_total 2\n"), "{text}");
+        assert!(text.contains("outrigger_admission_errors_total{code=\"overloaded\"} 2\n"), "{text}");
     }
 
     #[test]

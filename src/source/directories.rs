@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::directory::{Listing, unreadable};
+use super::directory::{Listing, TemplateFile, unreadable};
 use crate::inject::{ParsedSource, SourceText};
 use crate::watch::Look;
 
@@ -43,6 +43,9 @@ struct WatchedDirectory {
     unrest: Option<Unrest>,
     trouble: Option<String>,
 }
+
+/// What was read last, by origin.
+type Known<'s> = HashMap<&'s str, &'s Arc<ParsedSource>>;
 
 /// A change that is under way.
 struct Unrest {
@@ -128,13 +131,11 @@ impl WatchedDirectory {
         }
         let before = self.unrest.take();
         let since = before.as_ref().map_or(now, |unrest| unrest.since);
-        let restless = before.map(|unrest| listing.changed_since(&unrest.listing));
-        let is_overdue = now.duration_since(since) >= UNREST;
-        match restless {
-            Some(restless) if restless.is_empty() => self.read_at_rest(listing, since, now),
-            Some(restless) if is_overdue => {
-                let parsed = self.parse(&listing, &restless);
-                // Not what was listed has been read, so the next look begins anew.
+        match before {
+            Some(before) if before.listing == listing => self.read_at_rest(listing, since, now),
+            Some(before) if now.duration_since(since) >= UNREST => {
+                let parsed = self.parse(&listing, &listing.changed_since(&before.listing));
+                // Not all that was listed has been read, so the next look begins anew.
                 (self.fingerprint, self.read_at) = (None, now);
                 self.take(parsed)
             }
@@ -173,27 +174,25 @@ impl WatchedDirectory {
     /// Reads one file after the other, so that no more than one text is in memory, and compiles those that are new. Of the
     /// `restless` only half might be there.
     fn parse(&self, listing: &Listing, restless: &[String]) -> Vec<Arc<ParsedSource>> {
-        let known: HashMap<&str, &Arc<ParsedSource>> =
-            self.parsed.iter().map(|source| (source.origin(), source)).collect();
+        let known: Known<'_> = self.parsed.iter().map(|source| (source.origin(), source)).collect();
         let restless: HashSet<&str> = restless.iter().map(String::as_str).collect();
-        let mut parsed = Vec::new();
-        for file in listing.files() {
-            if restless.contains(file.origin()) {
-                let error = io::Error::new(ErrorKind::ResourceBusy, "it does not come to rest");
-                let source = ParsedSource::unreadable(unreadable(file.origin().to_owned(), &error));
-                parsed.push(known_or_new(&known, source));
-                continue;
+        let of_file = |file: TemplateFile<'_>| {
+            let is_restless = restless.contains(file.origin());
+            let text = file.read();
+            let same = text
+                .as_ref()
+                .ok()
+                .and_then(|text| known.get(text.origin.as_str()).copied().filter(|known| known.is_of(text)));
+            match (same, text) {
+                (Some(same), _) => Arc::clone(same),
+                (None, Ok(SourceText { origin, .. })) if is_restless => known_or_new(&known, at_unrest(origin)),
+                (None, Err(problem)) if is_restless => known_or_new(&known, at_unrest(problem.origin)),
+                (None, Ok(text)) => known_or_new(&known, parse_or_report(&text)),
+                (None, Err(problem)) => known_or_new(&known, ParsedSource::unreadable(*problem)),
             }
-            parsed.push(match file.read() {
-                Ok(text) => match known.get(text.origin.as_str()) {
-                    Some(known) if known.is_of(&text) => Arc::clone(known),
-                    _ => known_or_new(&known, parse_or_report(&text)),
-                },
-                Err(problem) => known_or_new(&known, ParsedSource::unreadable(*problem)),
-            });
-        }
-        parsed.extend(self.replaced(listing).map(|source| known_or_new(&known, source)));
-        parsed
+        };
+        let replaced = self.replaced(listing).map(|source| known_or_new(&known, source));
+        listing.files().map(of_file).chain(replaced).collect()
     }
 
     /// Files that have become directories: what stood in them goes on, since nobody removes templates like that.
@@ -206,6 +205,12 @@ impl WatchedDirectory {
     }
 }
 
+/// Said alike however it is read, so that it is said once.
+fn at_unrest(origin: String) -> ParsedSource {
+    let error = io::Error::new(ErrorKind::ResourceBusy, "it does not come to rest");
+    ParsedSource::unreadable(unreadable(origin, &error))
+}
+
 /// A fault of ours that one text brings to light takes no other with it.
 fn parse_or_report(text: &SourceText) -> ParsedSource {
     catch_unwind(|| ParsedSource::parse(text)).unwrap_or_else(|_| {
@@ -214,7 +219,7 @@ fn parse_or_report(text: &SourceText) -> ParsedSource {
     })
 }
 
-fn known_or_new(known: &HashMap<&str, &Arc<ParsedSource>>, source: ParsedSource) -> Arc<ParsedSource> {
+fn known_or_new(known: &Known<'_>, source: ParsedSource) -> Arc<ParsedSource> {
     match known.get(source.origin()) {
         Some(known) if known.is_same(&source) => Arc::clone(known),
         _ => Arc::new(source),
@@ -262,6 +267,15 @@ mod tests {
         assert_eq!(directories.look(Look::Glance, now), Seen::Unchanged);
         write(directory.path(), "d", "one");
         assert_eq!(directories.look(Look::Thorough, now), Seen::Changed, "no waiting when it is asked for");
+        // An editor that moves the old file away before it writes the new one.
+        write(directory.path(), "a", "two");
+        assert_eq!(directories.look(Look::Glance, now), Seen::Unsettled);
+        std::fs::remove_file(directory.path().join("a.yaml")).expect("removed");
+        assert_eq!(directories.look(Look::Glance, now), Seen::Unsettled);
+        write(directory.path(), "a", "three");
+        assert_eq!(directories.look(Look::Glance, now), Seen::Unsettled);
+        assert_eq!(directories.look(Look::Glance, now), Seen::Changed);
+        assert_eq!(names(&directories), ["a", "b", "c", "d"]);
     }
 
     #[test]

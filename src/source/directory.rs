@@ -1,7 +1,8 @@
 //! Templates in the files of a directory.
 //!
 //! Reads `*.yaml`, `*.yml` and `*.json`, not recursively, and leaves out names that start with `..`: in a mounted ConfigMap
-//! those are the generations behind the names. Left out too are `*.test.yaml` and the like: cases that stand beside their template.
+//! those are the generations behind the names. Left out too are `*.test.yaml` and the like, cases that stand beside their
+//! template, and what an editor or an archive leaves beside a file under its ending (`.#a.yaml`, `._a.yaml`).
 //! Invariants: a file that cannot be read hides no other; of a mounted ConfigMap all files are of one generation.
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use crate::regular_file::{self, Stamp};
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 /// Four times as many as there can be templates: whoever names a directory with more has named the wrong one.
 const MAX_ENTRIES: usize = 20_000;
+/// Generations of a mounted ConfigMap, locks of Emacs (links that lead nowhere), and what macOS puts into archives.
+const NO_TEMPLATES: [&[u8]; 3] = [b"..", b".#", b"._"];
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 /// The link by which a mounted ConfigMap or Secret changes all its files at once.
 const GENERATION: &str = "..data";
@@ -157,11 +160,11 @@ fn template_names(directory: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn is_template_name(name: &Path) -> bool {
-    let is_hidden_generation = name.as_os_str().as_encoded_bytes().starts_with(b"..");
+    let is_left_out = NO_TEMPLATES.iter().any(|start| name.as_os_str().as_encoded_bytes().starts_with(start));
     let ending = |path: &Path| path.extension().and_then(OsStr::to_str).map(str::to_owned);
     let has_extension = ending(name).is_some_and(|found| EXTENSIONS.contains(&found.as_str()));
     let is_case = name.file_stem().is_some_and(|stem| ending(Path::new(stem)).as_deref() == Some("test"));
-    has_extension && !is_case && !is_hidden_generation
+    has_extension && !is_case && !is_left_out
 }
 
 fn leads_into_generation(path: &Path) -> bool {
@@ -193,9 +196,8 @@ mod tests {
     #[test]
     fn template_files_in_order_and_nothing_else() {
         let directory = tempfile::tempdir().expect("a directory");
-        for name in
-            ["b.yaml", "a.yml", "c.json", "d.txt", "..e.yaml", "README", ".f.yaml", "a.test.yaml", "b.test.json"]
-        {
+        let others = ["d.txt", "..e.yaml", "README", "a.test.yaml", "b.test.json", ".#a.yaml", "._a.yaml", "#a.yaml#"];
+        for name in ["b.yaml", "a.yml", "c.json", ".f.yaml"].into_iter().chain(others) {
             std::fs::write(directory.path().join(name), name).expect("a file");
         }
         std::fs::create_dir(directory.path().join("g.yaml")).expect("a directory");

@@ -38,6 +38,29 @@ impl Certificate {
     }
 }
 
+/// Why a connection was closed before its peer was done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionEnd {
+    /// It had been silent longest, at the most connections.
+    MadeRoom,
+    /// At the most connections, all of them busy.
+    Refused,
+    /// A handshake, a head or the taking of an answer.
+    TookTooLong,
+}
+
+impl ConnectionEnd {
+    const ALL: [Self; 3] = [Self::MadeRoom, Self::Refused, Self::TookTooLong];
+
+    const fn code(self) -> &'static str {
+        match self {
+            Self::MadeRoom => "made_room",
+            Self::Refused => "refused",
+            Self::TookTooLong => "took_too_long",
+        }
+    }
+}
+
 /// How it went to take over templates or a certificate that had changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
@@ -69,6 +92,7 @@ pub struct Metrics {
     in_flight_bytes: IntGauge,
     shed: IntCounter,
     connections: IntGauge,
+    connections_closed: [IntCounter; ConnectionEnd::ALL.len()],
     active_templates: IntGauge,
     invalid_templates: IntGauge,
     template_reloads: [IntCounter; Reload::ALL.len()],
@@ -100,6 +124,7 @@ impl Metrics {
             )?,
             shed: register.counter("admission_shed_total", "Requests turned away for want of room")?,
             connections: register.gauge("connections", "Open connections to the webhook")?,
+            connections_closed: connections_closed(&register)?,
             active_templates: templates.with_label_values(&["active"]),
             invalid_templates: templates.with_label_values(&["invalid"]),
             template_reloads: reloads(&register, "template_reloads_total", "Templates that had changed, loaded anew")?,
@@ -146,14 +171,14 @@ impl Metrics {
         Held::one_of(&self.connections)
     }
 
-    /// So much more room is reserved for bodies.
-    pub fn reserve_bytes(&self, bytes: usize) {
-        self.in_flight_bytes.add(gauge_value(bytes));
+    /// Counts a connection that was closed before its peer was done.
+    pub fn connection_closed(&self, end: ConnectionEnd) {
+        self.connections_closed[end as usize].inc();
     }
 
-    /// So much room is free again.
-    pub fn release_bytes(&self, bytes: usize) {
-        self.in_flight_bytes.sub(gauge_value(bytes));
+    /// Shows how many bytes are reserved for bodies.
+    pub fn in_flight_bytes(&self) -> IntGauge {
+        self.in_flight_bytes.clone()
     }
 
     /// A request was turned away for want of room.
@@ -232,6 +257,12 @@ fn build_info(register: &Register) -> prometheus::Result<()> {
     Ok(())
 }
 
+fn connections_closed(register: &Register) -> prometheus::Result<[IntCounter; ConnectionEnd::ALL.len()]> {
+    let help = "Connections closed before their peers were done, by reason";
+    let closed = register.counters("connections_closed_total", help, &["reason"])?;
+    Ok(ConnectionEnd::ALL.map(|end| closed.with_label_values(&[end.code()])))
+}
+
 fn requests(register: &Register) -> prometheus::Result<[[IntCounter; 2]; ReviewResult::ALL.len()]> {
     let requests = register.counters("admission_requests_total", "Requests by result", &["result", "dry_run"])?;
     let of = |result: ReviewResult, dry_run| requests.with_label_values(&[result.code(), dry_run]);
@@ -302,6 +333,7 @@ mod tests {
     fn enums_are_indexed_by_their_order() {
         assert!(ReviewResult::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
         assert!(SkipReason::ALL.iter().enumerate().all(|(index, reason)| *reason as usize == index));
+        assert!(ConnectionEnd::ALL.iter().enumerate().all(|(index, end)| *end as usize == index));
         assert!(Reload::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
         assert!(Certificate::ALL.iter().enumerate().all(|(index, certificate)| *certificate as usize == index));
     }
@@ -316,6 +348,7 @@ mod tests {
             "outrigger_injections_total{template=\"other\"} 0",
             "outrigger_templates{state=\"active\"} 0",
             "outrigger_templates{state=\"invalid\"} 0",
+            "outrigger_connections_closed_total{reason=\"took_too_long\"} 0",
             "outrigger_template_reloads_total{result=\"success\"} 0",
             "outrigger_certificate_rotations_total{result=\"error\"} 0",
             "outrigger_certificate_expiry_timestamp_seconds{certificate=\"ca\"} 0",
@@ -394,12 +427,17 @@ mod tests {
     fn gauges_count_what_is_held() {
         let metrics = Metrics::new().expect("the names are unique");
         let held = (metrics.enter(), metrics.connect());
-        metrics.reserve_bytes(7);
-        metrics.release_bytes(3);
+        metrics.in_flight_bytes().add(4);
         metrics.shed();
-        let lines = ["outrigger_admission_in_flight 1", "outrigger_connections 1"];
+        metrics.connection_closed(ConnectionEnd::Refused);
+        let lines = [
+            "outrigger_admission_in_flight 1",
+            "outrigger_connections 1",
+            "outrigger_connections_closed_total{reason=\"refused\"} 1",
+            "outrigger_admission_in_flight_bytes 4",
+            "outrigger_admission_shed_total 1",
+        ];
         has_lines(&metrics, &lines);
-        has_lines(&metrics, &["outrigger_admission_in_flight_bytes 4", "outrigger_admission_shed_total 1"]);
         drop(held);
         has_lines(&metrics, &["outrigger_admission_in_flight 0", "outrigger_connections 0"]);
     }

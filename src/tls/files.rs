@@ -86,7 +86,7 @@ fn parse_key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, Certifi
     })
 }
 
-fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, CertificateError> {
+pub(super) fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, CertificateError> {
     let read = regular_file::read(path, MAX_FILE_BYTES);
     read.map_err(|error| CertificateError::Io { what, path: path.to_owned(), error })
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a certificate in use is complete: its key matches, and its expiry is known. A bad pair never gets this far.
 
+pub mod client_auth;
 pub mod files;
 pub mod resolver;
 pub mod self_call;
@@ -13,11 +14,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::CertificateDer;
+use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
 use crate::config::TlsVersion;
 use crate::pki::provider;
+use client_auth::ClientCheck;
 use resolver::Resolver;
 
 /// What can be wrong with a certificate, naming the file.
@@ -62,17 +66,36 @@ impl CertificateSource {
     }
 }
 
-/// TLS for the webhook: HTTP/1.1 only, which is what API servers speak to Services.
-pub fn server_config(resolver: Arc<Resolver>, oldest: TlsVersion) -> Result<ServerConfig, rustls::Error> {
-    let versions: &[&SupportedProtocolVersion] = match oldest {
+/// What a handshake may agree on, and with whom.
+#[derive(Clone, Debug)]
+pub struct HandshakePolicy {
+    pub oldest: TlsVersion,
+    /// Whether HTTP/2 is offered beside HTTP/1.1, which is what API servers speak to Services.
+    pub http2: bool,
+    /// `None` lets in whoever comes.
+    pub clients: Option<Arc<ClientCheck>>,
+}
+
+/// TLS for the webhook.
+pub fn server_config(resolver: Arc<Resolver>, policy: &HandshakePolicy) -> Result<ServerConfig, rustls::Error> {
+    let versions: &[&SupportedProtocolVersion] = match policy.oldest {
         TlsVersion::V1_2 => &[&version::TLS13, &version::TLS12],
         TlsVersion::V1_3 => &[&version::TLS13],
     };
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(versions)?
-        .with_no_client_auth()
-        .with_cert_resolver(resolver);
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions)?;
+    let mut config = match &policy.clients {
+        None => builder.with_no_client_auth().with_cert_resolver(resolver),
+        Some(check) => {
+            let check: Arc<dyn ClientCertVerifier> = Arc::clone(check) as _;
+            let mut config = builder.with_client_cert_verifier(check).with_cert_resolver(resolver);
+            // A session that is resumed brings its client's certificate along, unchecked.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+            config
+        }
+    };
+    let protocols: &[&[u8]] = if policy.http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(config)
 }
 

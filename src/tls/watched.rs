@@ -1,12 +1,13 @@
-//! A certificate over time: whether its files hold another one now, told by content.
+//! A certificate, and the authorities of clients, over time: whether their files hold others now, told by content.
 //!
-//! It watches nothing by itself: somebody calls [`WatchedCertificate::look`].
+//! It watches nothing by itself: somebody calls [`WatchedCertificate::look`] and [`WatchedAuthorities::look`].
 //! Invariants: what is not a pair, or has expired, never takes the place of a good one; a change is taken only when two looks
 //! in a row have found the same, so that a file that is being written is not taken for a whole one.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::client_auth::Authorities;
 use super::files::{self, CERTIFICATE, Pair};
 use super::{CertificateError, CertificateSource, ServingCertificate, self_signed};
 use crate::watch::Look;
@@ -27,12 +28,12 @@ pub struct WatchedCertificate {
 
 /// What a look has shown.
 #[derive(Debug)]
-pub enum Seen {
+pub enum Seen<T> {
     Unchanged,
     /// Something is changing: look again soon.
     Unsettled,
-    Replaced(ServingCertificate),
-    /// What the files hold now cannot be served; what was served before goes on.
+    Replaced(T),
+    /// What the files hold now cannot be used; what was used before goes on.
     Refused(CertificateError),
 }
 
@@ -51,7 +52,7 @@ impl WatchedCertificate {
         &self.served
     }
 
-    pub fn look(&mut self, look: Look, now: SystemTime) -> Seen {
+    pub fn look(&mut self, look: Look, now: SystemTime) -> Seen<ServingCertificate> {
         let read = digest(&self.source);
         let is_same = read.as_ref().ok().is_some_and(|found| self.digest == Some(*found));
         let is_renewal_due = self.is_ours() && self.checked.elapsed() >= RENEWAL;
@@ -76,10 +77,12 @@ impl WatchedCertificate {
         matches!(self.source, CertificateSource::SelfSigned { .. })
     }
 
-    fn load(&mut self, now: SystemTime) -> Seen {
-        self.checked = Instant::now();
+    fn load(&mut self, now: SystemTime) -> Seen<ServingCertificate> {
         match self.load_checked(now) {
-            Ok((certificate, digest)) => self.take(certificate, digest),
+            Ok((certificate, digest)) => {
+                self.checked = Instant::now();
+                self.take(certificate, digest)
+            }
             Err(error) => Seen::Refused(error),
         }
     }
@@ -99,7 +102,7 @@ impl WatchedCertificate {
         Ok((certificate, digest))
     }
 
-    fn take(&mut self, certificate: ServingCertificate, digest: Option<[u8; 32]>) -> Seen {
+    fn take(&mut self, certificate: ServingCertificate, digest: Option<[u8; 32]>) -> Seen<ServingCertificate> {
         let is_same_leaf = certificate.key.cert == self.served.key.cert;
         (self.digest, self.found) = (digest, None);
         // Our own is read again now and then; of somebody else's, a replaced file is a rotation whatever it holds.
@@ -108,6 +111,44 @@ impl WatchedCertificate {
         }
         self.served = certificate.clone();
         Seen::Replaced(certificate)
+    }
+}
+
+/// The file of the authorities that decide, and what is known of it.
+pub struct WatchedAuthorities {
+    path: PathBuf,
+    text: Vec<u8>,
+    /// What the last look has found, if it was another text.
+    found: Option<Vec<u8>>,
+}
+
+impl WatchedAuthorities {
+    pub fn open(path: PathBuf) -> Result<(Self, Authorities), CertificateError> {
+        let text = Authorities::read(&path)?;
+        let authorities = Authorities::parse(&path, &text)?;
+        Ok((Self { path, text, found: None }, authorities))
+    }
+
+    pub fn look(&mut self, look: Look) -> Seen<Authorities> {
+        let text = match Authorities::read(&self.path) {
+            Ok(text) => text,
+            Err(error) => return Seen::Refused(error),
+        };
+        if text == self.text {
+            self.found = None;
+            return Seen::Unchanged;
+        }
+        if look == Look::Glance && self.found.as_ref() != Some(&text) {
+            self.found = Some(text);
+            return Seen::Unsettled;
+        }
+        match Authorities::parse(&self.path, &text) {
+            Ok(authorities) => {
+                (self.text, self.found) = (text, None);
+                Seen::Replaced(authorities)
+            }
+            Err(error) => Seen::Refused(error),
+        }
     }
 }
 
@@ -144,7 +185,7 @@ mod tests {
         CertificateSource::Files { certificate, key }
     }
 
-    fn refused(seen: Seen) -> String {
+    fn refused<T: std::fmt::Debug>(seen: Seen<T>) -> String {
         match seen {
             Seen::Refused(error) => error.to_string(),
             seen => panic!("expected a refusal, got {seen:?}"),
@@ -194,6 +235,33 @@ mod tests {
     }
 
     #[test]
+    fn authorities_are_taken_when_they_are_whole() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("ca.crt");
+        let ca = |name: &str| {
+            let directory = directory.path().join(name);
+            self_signed::load_or_make(&directory, &["localhost".to_owned()], SystemTime::now()).expect("an authority");
+            std::fs::read(directory.join(self_signed::CA_CERTIFICATE)).expect("a file")
+        };
+        let (first, second) = (ca("first"), ca("second"));
+        std::fs::write(&path, &first).expect("a file");
+        let (mut watched, _) = WatchedAuthorities::open(path.clone()).expect("authorities");
+        assert!(matches!(watched.look(Look::Glance), Seen::Unchanged));
+        std::fs::write(&path, [&first[..], &second].concat()).expect("a file");
+        assert!(matches!(watched.look(Look::Glance), Seen::Unsettled));
+        assert!(matches!(watched.look(Look::Glance), Seen::Replaced(_)));
+        std::fs::write(&path, &first[..first.len() / 2]).expect("half a file");
+        assert!(matches!(watched.look(Look::Glance), Seen::Unsettled));
+        for _ in 0..2 {
+            assert!(refused(watched.look(Look::Glance)).contains("ca.crt"));
+        }
+        std::fs::remove_file(&path).expect("removed");
+        assert!(refused(watched.look(Look::Thorough)).contains("No such file"));
+        std::fs::write(&path, second).expect("a file");
+        assert!(matches!(watched.look(Look::Thorough), Seen::Replaced(_)));
+    }
+
+    #[test]
     fn our_own_is_made_anew_when_it_is_gone_or_about_to_expire() {
         let directory = tempfile::tempdir().expect("a directory");
         let source = CertificateSource::SelfSigned {
@@ -206,6 +274,13 @@ mod tests {
         watched.checked -= RENEWAL;
         assert!(matches!(watched.look(Look::Glance, now), Seen::Unchanged), "still good");
         watched.checked -= RENEWAL;
+        std::fs::rename(directory.path().join("d"), directory.path().join("away")).expect("moved");
+        std::fs::write(directory.path().join("d"), "in the way").expect("a file");
+        for _ in 0..2 {
+            assert!(refused(watched.look(Look::Glance, now)).contains("d\": "), "for as long as it lasts");
+        }
+        std::fs::remove_file(directory.path().join("d")).expect("removed");
+        std::fs::rename(directory.path().join("away"), directory.path().join("d")).expect("moved back");
         assert!(matches!(watched.look(Look::Glance, now + 30 * DAY), Seen::Replaced(_)), "about to expire");
         std::fs::remove_dir_all(directory.path().join("d")).expect("removed");
         assert!(matches!(watched.look(Look::Glance, now), Seen::Replaced(_)));

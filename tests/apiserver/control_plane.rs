@@ -69,6 +69,13 @@ fn write_files(directory: &Path, authority: &Authority, port: u16) {
     let (private, public) = authority::key_pair();
     write("accounts.key", &private);
     write("accounts.pub", &public);
+    // Nothing is sampled but what a client asks for, and nobody takes the API server's own spans: what matters is what it
+    // tells webhooks.
+    let tracing = json!({
+        "apiVersion": "apiserver.config.k8s.io/v1beta1", "kind": "TracingConfiguration",
+        "endpoint": format!("127.0.0.1:{}", free_port()), "samplingRatePerMillion": 0,
+    });
+    write("tracing.json", &tracing.to_string());
     write("tokens.csv", &format!("{TOKEN},admin,admin,\"system:masters\"\n"));
     // kubectl and kube both read YAML, of which JSON is a part.
     let kubeconfig = json!({
@@ -105,6 +112,7 @@ fn start_api_server(janitor: &Janitor, assets: &Path, etcd_port: u16, port: u16)
     ]);
     api.args([file("token-auth-file", "tokens.csv"), file("service-account-key-file", "accounts.pub")]);
     api.arg(file("service-account-signing-key-file", "accounts.key"));
+    api.arg(file("tracing-config-file", "tracing.json"));
     api.arg("--service-account-issuer=https://kubernetes.default.svc");
     janitor.spawn("kube-apiserver", &mut api)
 }

@@ -7,6 +7,8 @@
 mod authority;
 mod balancer;
 mod cluster;
+#[path = "../it/support/collector.rs"]
+mod collector;
 mod control_plane;
 mod installation;
 mod outrigger;
@@ -23,4 +25,5 @@ mod refusals;
 mod reinvocation;
 mod requests;
 mod restarts;
+mod traces;
 mod untouched;

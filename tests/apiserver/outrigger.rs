@@ -94,11 +94,20 @@ impl Outrigger {
 
     /// Lines of the log that tell of a decision in this namespace.
     pub fn decisions_in(&self, namespace: &str) -> Vec<Value> {
-        let lines = self.process.log();
+        let lines = self.complete_log();
         let records = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        records
-            .filter(|record| record["namespace"] == namespace || record["fields"]["namespace"] == namespace)
-            .collect()
+        records.filter(|record| record["namespace"] == namespace).collect()
+    }
+
+    /// The log once it has a line for each request that is counted by now: it is written a few milliseconds later.
+    fn complete_log(&self) -> String {
+        let metrics = self.admin("/metrics").expect("the admin listener answers");
+        let samples = metrics.lines().filter(|line| line.starts_with("outrigger_admission_requests_total{"));
+        let counted: usize = samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<usize>().ok()).sum();
+        eventually("the lines of all requests", LIMIT, || {
+            let log = self.process.log();
+            (log.matches("\"message\":\"decision\"").count() >= counted).then_some(log)
+        })
     }
 
     /// Ends the server at once, as a lost node would.

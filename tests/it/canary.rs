@@ -8,8 +8,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::support::collector::Collector;
 use crate::support::{Process, Response, Serving, eventually, pod, review};
-use crate::traces::Collector;
 
 const CANARY: &str = "s3cr3t-canary";
 
@@ -98,8 +98,6 @@ fn reviews() -> Vec<(Value, &'static str)> {
     let mut reviews = vec![
         (asking(json!({})), "skipped"),
         (asking(json!({"outrigger.dev/inject": "full"})), "injected"),
-        (asking(json!({"outrigger.dev/inject": CANARY})), "denied"),
-        (asking(json!({"outrigger.dev/inject": format!("full, {}", CANARY.repeat(5_000))})), "denied"),
         (full("outrigger.dev/containers", CANARY), "denied"),
         (full("outrigger.dev/status", CANARY), "injected"),
         (full("full.outrigger.dev/word", &format!("{CANARY}!")), "denied"),
@@ -142,6 +140,9 @@ fn bodies() -> Vec<String> {
         asking("run-time"),
         asking("wrong-value"),
         asking("no-such, wrong-type"),
+        // It may stand in the file that cannot be read, so there is no verdict.
+        asking(CANARY),
+        asking(&format!("full, {}", CANARY.repeat(5_000))),
     ]
 }
 

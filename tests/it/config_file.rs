@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches};
 use outrigger::config::settings::{self, ALL, Arity};
-use outrigger::config::{CertificateSettings, Config, Connection, LogFormat, LogLevel, ServeArgs, TlsVersion};
+use outrigger::config::{
+    CertificateSettings, ClientName, ClientSettings, Config, Connection, LogFormat, LogLevel, ServeArgs, TlsVersion,
+};
 use pretty_assertions::assert_eq;
 
 const DOCUMENTED: &str = include_str!("../../config/injector.yaml");
@@ -195,6 +197,39 @@ fn nothing_at_all_says_what_is_missing() {
 fn dev_and_a_certificate_exclude_each_other() {
     let problems = resolve(&["--dev", "--tls-cert=c", "--tls-key=k"], &[], None).expect_err("problems");
     assert_eq!(problems, ["--tls-cert: cannot be used with --dev, which makes its own certificate"]);
+}
+
+#[test]
+fn clients_need_a_certificate_only_when_told() {
+    let clients = |flags: &[&str]| {
+        resolve(&[&["--dev"], flags].concat(), &[], None).map(|config| match config.clients {
+            ClientSettings::Anybody => None,
+            ClientSettings::Certified { authorities, names } => {
+                Some((authorities, names.into_iter().map(ClientName::into_string).collect::<Vec<_>>()))
+            }
+        })
+    };
+    assert_eq!(clients(&[]), Ok(None));
+    assert_eq!(clients(&["--client-ca=ca"]), Ok(Some(("ca".into(), Vec::new()))));
+    let names = ["--client-ca=ca", "--client-name=a,system:b", "--client-name=c"];
+    assert_eq!(clients(&names), Ok(Some(("ca".into(), ["a", "system:b", "c"].map(str::to_owned).into()))));
+    let problem = "--client-name: names say nothing without an authority: give --client-ca as well";
+    assert_eq!(clients(&["--client-name=a"]), Err(vec![problem.to_owned()]));
+}
+
+#[test]
+fn connections_and_protocols() {
+    let config = resolve(&["--dev"], &[], None).expect("a configuration");
+    assert_eq!((config.max_connections.get(), config.http2), (4096, false));
+    let flags = ["--dev", "--http2", "--max-connections=8"];
+    let config = resolve(&flags, &[("OUTRIGGER_MAX_CONNECTIONS", "9")], None).expect("a configuration");
+    assert_eq!((config.max_connections.get(), config.http2), (8, true));
+    let problems = resolve(&["--dev"], &[], Some("maxConnections: 0\nhttp2: maybe\n")).expect_err("problems");
+    let expected = [
+        "config.yaml:2: http2 \"maybe\": expected true or false",
+        "config.yaml:1: maxConnections \"0\": expected a number from 1 to 1000000",
+    ];
+    assert_eq!(problems, expected);
 }
 
 #[test]

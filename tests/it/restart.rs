@@ -6,12 +6,15 @@ mod rolling;
 
 use std::time::{Duration, Instant};
 
+use outrigger::config::settings;
+use outrigger::server::Limits;
+use outrigger::shutdown::Phase;
 use pretty_assertions::assert_eq;
 use serde_json::json;
 
 use crate::reload::world::{Plain, World, asking, templates};
 use crate::support::client::tcp;
-use crate::support::{Client, eventually, pause, pod, review};
+use crate::support::{Client, ServerBuilder, eventually, pause, pod, review};
 
 const DELAY: Duration = Duration::from_secs(4);
 /// How long the server waits at most for what is in flight.
@@ -73,9 +76,15 @@ fn the_end_comes_in_its_order() {
     assert_eq!(world.process.wait().code(), Some(0), "{}", world.process.stderr());
 }
 
-/// Somebody who never takes his answer holds up nobody for longer than that.
+/// 25 s at the latest, unless the operator has said otherwise.
 #[test]
-fn the_end_comes_at_the_latest_when_its_time_is_over() {
+fn the_longest_end_is_shorter_than_the_grace_period_of_a_pod() {
+    assert_eq!((settings::SHUTDOWN_DELAY.default, Limits::default().closing), ("10s", CLOSING));
+}
+
+/// Somebody who never takes his answer has his time like anybody else, and no more.
+#[test]
+fn whoever_takes_no_answer_holds_up_the_end_for_a_limited_time() {
     let mut world = world("0s");
     let value = "x".repeat(200_000);
     let large = templates(2, &["large"]).replace("generation-2\n", &format!("generation-2\n    args: [{value}]\n"));
@@ -85,15 +94,31 @@ fn the_end_comes_at_the_latest_when_its_time_is_over() {
     world.eventually_served(&mut world.connect(), &asked, 2);
     let mut deaf = world.connect();
     let body = review(&pod(&json!({"outrigger.dev/inject": asked}))).to_string();
-    let log = world.process.stderr().matches("injected").count();
+    let log = world.process.stderr().matches("result=\"injected\"").count();
     let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
     deaf.send(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).expect("sent");
-    eventually("the decision", || world.process.stderr().matches("injected").count() > log);
-    let start = Instant::now();
+    eventually("the decision", || world.process.stderr().matches("result=\"injected\"").count() > log);
     world.process.signal("TERM");
-    pause(CLOSING - Duration::from_secs(5));
+    world.process.wait_for_log("shutting down");
+    pause(Duration::from_secs(2));
     assert!(world.process.is_running(), "{}", world.process.stderr());
+    let start = Instant::now();
+    while world.process.is_running() {
+        assert!(start.elapsed() < CLOSING + Duration::from_secs(15), "it does not end");
+        pause(Duration::from_millis(50));
+    }
     assert_eq!(world.process.wait().code(), Some(0), "{}", world.process.stderr());
-    assert!(start.elapsed() >= CLOSING - Duration::from_secs(1), "it ended after {:?}", start.elapsed());
-    assert!(world.process.stderr().contains("still in flight"), "{}", world.process.stderr());
+}
+
+/// Whatever is in flight, and whatever limits of its own it has.
+#[test]
+fn the_end_comes_at_the_latest_when_its_time_is_over() {
+    let server = ServerBuilder::default().limits(|limits| limits.closing = Duration::from_millis(500)).start();
+    let mut busy = server.connect();
+    begin(&mut busy, &asking("one"));
+    pause(Duration::from_millis(100));
+    let start = Instant::now();
+    server.advance(Phase::Closing);
+    eventually("the end of the server", || server.has_ended());
+    assert!(start.elapsed() >= Duration::from_millis(500), "{:?}", start.elapsed());
 }

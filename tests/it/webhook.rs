@@ -1,6 +1,5 @@
-//! The protocol over real sockets and TLS: what comes in, and what must come back.
+//! The webhook over real sockets and TLS: verdicts, metrics, readiness, the end. What is only HTTP is in `protocol.rs`.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -209,32 +208,6 @@ fn fields_that_are_not_known_do_not_matter() {
 }
 
 #[test]
-fn paths_methods_and_media_types() {
-    let server = TestServer::start([]);
-    let body = bytes(&review(&pod(&json!({}))));
-    let cases = [
-        ("POST /mutate HTTP/1.1\r\nContent-Type: application/json", 200),
-        ("POST /mutate HTTP/1.1\r\nContent-Type: application/json; charset=utf-8", 200),
-        ("POST /mutate?timeout=nonsense HTTP/1.1\r\nContent-Type: application/json", 200),
-        ("POST /mutate HTTP/1.0\r\nContent-Type: application/json", 200),
-        ("POST /mutate HTTP/1.1\r\nContent-Type: application/json\r\nExpect: 100-continue", 200),
-        ("POST / HTTP/1.1\r\nContent-Type: application/json", 404),
-        ("POST /mutate/ HTTP/1.1\r\nContent-Type: application/json", 404),
-        ("POST /metrics HTTP/1.1\r\nContent-Type: application/json", 404),
-        ("GET /mutate HTTP/1.1\r\nContent-Type: application/json", 405),
-        ("PUT /mutate HTTP/1.1\r\nContent-Type: application/json", 405),
-        ("DELETE /mutate HTTP/1.1\r\nContent-Type: application/json", 405),
-        ("POST /mutate HTTP/1.1\r\nContent-Type: application/yaml", 415),
-        ("POST /mutate HTTP/1.1\r\nContent-Type: text/plain", 415),
-        ("POST /mutate HTTP/1.1", 415),
-        ("nonsense", 400),
-    ];
-    for (head, status) in cases {
-        assert_eq!(server.connect().request(head, &body).status, status, "{head}");
-    }
-}
-
-#[test]
 fn requests_share_a_connection_and_may_be_pipelined() {
     let server = TestServer::start([template("proxy")]);
     let mut client = server.connect();
@@ -254,23 +227,6 @@ fn requests_share_a_connection_and_may_be_pipelined() {
             [(); 2].map(|()| verdict(&client.receive().expect("an answer"))["auditAnnotations"]["result"].clone());
         assert_eq!(results, ["injected", "skipped"]);
     }
-}
-
-#[test]
-fn chunked_bodies_are_put_together() {
-    let server = TestServer::start([template("proxy")]);
-    let mut client = server.connect();
-    client
-        .send(
-            b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
-        )
-        .expect("sent");
-    for piece in bytes(&review(&asks("proxy"))).chunks(100) {
-        client.send(format!("{:x}\r\n", piece.len()).as_bytes()).expect("sent");
-        client.send(&[piece, b"\r\n"].concat()).expect("sent");
-    }
-    client.send(b"0\r\n\r\n").expect("sent");
-    assert_eq!(verdict(&client.receive().expect("an answer"))["auditAnnotations"]["result"], "injected");
 }
 
 /// The API server writes `<`, `>` and `&` as six characters each, so a legal pod of 1.49 MiB comes as 8.93 MiB.
@@ -307,16 +263,6 @@ fn chunks_beyond_the_limit_are_refused_on_the_way() {
         .expect("sent");
     client.send(&[b"400\r\n".as_slice(), &[b' '; 0x400], b"\r\n"].concat()).expect("sent");
     assert_eq!(client.receive().expect("an answer").status, 413);
-}
-
-#[test]
-fn heads_beyond_the_limit_are_refused() {
-    let server = TestServer::start([]);
-    let mut client = server.connect();
-    let head = format!("POST /mutate HTTP/1.1\r\nHost: x\r\nX: {}\r\n", "x".repeat(64 * 1024));
-    // The server may close before all of it is sent.
-    _ = client.send(head.as_bytes());
-    assert_eq!(client.receive().expect("an answer").status, 431);
 }
 
 #[test]
@@ -358,17 +304,6 @@ fn silent_and_slow_peers_are_closed_and_hold_up_nobody() {
     assert_eq!(used.post(&body).status, 200, "an idle connection is kept for longer than a slow head");
     idle.expect_closed();
     assert!(start.elapsed() >= Duration::from_millis(1_500), "the limit of idleness: {:?}", start.elapsed());
-}
-
-#[test]
-fn what_is_no_tls_is_closed() {
-    let server = TestServer::start([]);
-    let mut stream = tcp(server.webhook).expect("a connection");
-    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("sent");
-    let mut answer = Vec::new();
-    // An alert, or nothing: but no HTTP.
-    _ = std::io::Read::read_to_end(&mut stream, &mut answer);
-    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
 }
 
 #[test]

@@ -142,7 +142,8 @@ impl Watched for Templates {
         if seen == Seen::Changed || had_trouble || !troubles.is_empty() {
             self.note();
         }
-        if seen == Seen::Unsettled { watch::SOON } else { watch::CALM }
+        // Where one directory has changed, another may be about to.
+        if seen == Seen::Unchanged { watch::CALM } else { watch::SOON }
     }
 }
 

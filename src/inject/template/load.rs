@@ -20,8 +20,8 @@ pub(super) fn assemble(sources: &[Arc<ParsedSource>], last: &TemplateSet) -> Loa
     }
     let invalid = assembly.invalid();
     assembly.keep_last_good(last);
-    let Assembly { entries, stale, problems, warnings, .. } = assembly;
-    Loaded { templates: TemplateSet::new(entries, stale, invalid), problems, warnings }
+    let Assembly { entries, stale, unread, problems, warnings, .. } = assembly;
+    Loaded { templates: TemplateSet::new(entries, stale, unread, invalid), problems, warnings }
 }
 
 #[derive(Default)]
@@ -35,6 +35,8 @@ struct Assembly {
     places: BTreeMap<String, String>,
     /// Sources that hide templates whose names cannot be read, and why.
     hiding: BTreeMap<String, String>,
+    /// The first text that could not be read at all.
+    unread: Option<String>,
     problems: Vec<LoadProblem>,
     warnings: Vec<LoadProblem>,
 }
@@ -58,6 +60,9 @@ impl Assembly {
         let mut problems = document.problems.clone();
         problems.extend(self.register_name(origin, document));
         problems.sort_by_key(|problem| (problem.line, problem.column));
+        if !document.is_read && self.unread.is_none() {
+            self.unread = problems.first().map(ToString::to_string);
+        }
         match problems.first() {
             Some(problem) if document.name.is_empty() => self.hides(origin, problem),
             _ => self.named(origin, document, &mut problems),

@@ -75,6 +75,8 @@ pub struct TemplateSet {
     automatic: Vec<String>,
     /// Working templates whose source has become wrong since, and what is wrong.
     stale: BTreeMap<String, String>,
+    /// What is wrong with a text that could not be read at all, so that nobody knows which templates it holds.
+    unread: Option<String>,
     /// Number of templates that are wrong in their source.
     invalid: usize,
 }
@@ -107,10 +109,15 @@ impl TemplateSet {
         load::assemble(sources, last)
     }
 
-    fn new(entries: BTreeMap<String, Entry>, stale: BTreeMap<String, String>, invalid: usize) -> Self {
+    fn new(
+        entries: BTreeMap<String, Entry>,
+        stale: BTreeMap<String, String>,
+        unread: Option<String>,
+        invalid: usize,
+    ) -> Self {
         let automatic =
             entries.iter().filter(|(_, entry)| entry.is_automatic()).map(|(name, _)| name.clone()).collect();
-        Self { entries, automatic, stale, invalid }
+        Self { entries, automatic, stale, unread, invalid }
     }
 
     /// Names of the templates that work, sorted.
@@ -185,6 +192,11 @@ impl TemplateSet {
 
     pub(super) fn get(&self, name: &str) -> Option<&Entry> {
         self.entries.get(name)
+    }
+
+    /// Why a name that is not known may be that of a template all the same.
+    pub(super) fn unread(&self) -> Option<&str> {
+        self.unread.as_deref()
     }
 
     pub(super) fn automatic(&self) -> &[String] {

@@ -29,8 +29,10 @@ pub struct ParsedSource {
 /// One document: a template or problems, never both.
 #[derive(Debug)]
 pub(super) struct ParsedDocument {
-    /// Empty where it cannot be read.
+    /// Empty where there is none, or it cannot be read.
     pub name: String,
+    /// Whether the text could be read at all, right or wrong; otherwise any template may be behind it.
+    pub is_read: bool,
     /// Where the name stands.
     pub place: Place,
     pub template: Option<Arc<Template>>,
@@ -96,18 +98,22 @@ fn documents(source: &SourceText) -> Vec<ParsedDocument> {
         return vec![ParsedDocument::unreadable(problem)];
     }
     let parsed = document::parse(&source.text).into_iter();
-    parsed
+    let mut documents: Vec<ParsedDocument> = parsed
         .map(|parsed| match parsed {
             Ok(document) => ParsedDocument::check(&source.origin, &document),
             Err(problem) => ParsedDocument::unreadable(unreadable(&source.origin, &problem)),
         })
-        .collect()
+        .collect();
+    // The room is that of the parsed texts, which are far larger.
+    documents.shrink_to_fit();
+    documents
 }
 
 impl ParsedDocument {
     fn unreadable(problem: LoadProblem) -> Self {
         Self {
             name: String::new(),
+            is_read: false,
             place: Place::default(),
             template: None,
             problems: vec![problem],
@@ -139,7 +145,7 @@ impl ParsedDocument {
         problems.extend(errors.iter().map(|error| reporter.problem(error)));
         let template = compiled.filter(|_| problems.is_empty()).map(Arc::new);
         let place = document.place(&name_path());
-        Self { name: name.to_owned(), place, template, problems, warnings }
+        Self { name: name.to_owned(), is_read: true, place, template, problems, warnings }
     }
 
     /// Where the template stands, such as `log.yaml:4:3`.

@@ -221,3 +221,23 @@ fn a_second_pass_finds_everything_done() {
         other => panic!("{other:?}"),
     }
 }
+
+/// At the start nothing is known of a file that cannot be parsed: the template that is asked for may be in it.
+#[test]
+fn a_name_that_may_stand_in_what_cannot_be_read_is_not_the_pods_mistake() {
+    let load = |more: &str| {
+        let source = |origin: &str, text: String| SourceText { origin: origin.to_owned(), text };
+        let loaded = TemplateSet::load(&[source("a.yaml", agent().to_string()), source("b.yaml", more.to_owned())]);
+        Injector::new(loaded.templates, Settings::default())
+    };
+    for (text, code, blame) in [
+        ("metadata: [", ErrorCode::TemplateBroken, Blame::Template),
+        ("kind: Kustomization", ErrorCode::TemplateNotFound, Blame::Pod),
+    ] {
+        let error = refused(&load(text), &pod("agnet", json!({})));
+        assert_eq!((error.problems()[0].code, error.blame()), (code, blame), "{error}");
+        assert!(error.to_string().contains("did you mean \"agent\"?"), "{error}");
+        assert_eq!(error.to_string().contains("b.yaml:"), blame == Blame::Template, "{error}");
+        assert!(inject(&load(text), &pod("agent", json!({}))).is_ok());
+    }
+}

@@ -74,17 +74,22 @@ pub fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// A TLS connection, by the name that is in the server's certificate; the handshake is done when this returns.
+pub fn tls(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    let name = ServerName::try_from("localhost").expect("a name");
+    let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
+    let mut stream = StreamOwned::new(connection, tcp(address)?);
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock)?;
+    }
+    Ok(stream)
+}
+
 impl Client {
     /// Connects with TLS; the handshake is done when this returns.
     pub fn connect(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
-        let name = ServerName::try_from("localhost").expect("a name");
-        let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
-        let mut stream = StreamOwned::new(connection, tcp(address)?);
-        while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock)?;
-        }
-        let tcp = stream.sock.try_clone()?;
-        Ok(Self { stream: Box::new(stream), tcp, rest: Vec::new() })
+        let stream = tls(address, config)?;
+        Ok(Self { tcp: stream.sock.try_clone()?, stream: Box::new(stream), rest: Vec::new() })
     }
 
     /// Connects without TLS.
@@ -134,7 +139,7 @@ impl Client {
     /// Reads one answer; interim ones (`100 Continue`) are passed over.
     pub fn receive(&mut self) -> io::Result<Response> {
         loop {
-            let response = self.receive_one()?;
+            let response = self.receive_any()?;
             if response.status != 100 {
                 return Ok(response);
             }
@@ -147,7 +152,8 @@ impl Client {
         Ok(Response { status, headers, body: Vec::new() })
     }
 
-    fn receive_one(&mut self) -> io::Result<Response> {
+    /// Reads one answer, which may be an interim one.
+    pub fn receive_any(&mut self) -> io::Result<Response> {
         let (status, headers) = self.head()?;
         let length =
             headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
@@ -184,6 +190,15 @@ impl Client {
                 self.rest.extend_from_slice(&buffer[..count]);
                 Ok(())
             }
+        }
+    }
+
+    /// Waits for the end of the connection: an error where it does not end in order, or more is said.
+    pub fn end(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 16 * 1024];
+        match (self.rest.len(), self.stream.read(&mut buffer)?) {
+            (0, 0) => Ok(()),
+            _ => Err(io::Error::other(format!("expected the end, got {:?}", String::from_utf8_lossy(&self.rest)))),
         }
     }
 

@@ -2,9 +2,10 @@
 //!
 //! Everything here is bounded in time: a server that does not answer fails the test instead of hanging it.
 
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test uses its part")]
 
 pub mod client;
+pub mod collector;
 pub mod process;
 pub mod server;
 pub mod serving;

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use super::eventually;
+use super::{eventually, pause};
 
 /// A running `outrigger`, and what it has said so far.
 pub struct Process {
@@ -29,12 +30,18 @@ impl Process {
 
     /// As [`Self::start`], with these variables.
     pub fn start_with(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = command(directory, arguments)
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+        Self::spawn(command(directory, arguments).envs(environment.iter().copied()))
+    }
+
+    /// Starts a line of shell that ends in the program, with an environment that says nothing about Outrigger.
+    pub fn start_shell(directory: &Path, script: &str) -> Self {
+        Self::spawn(
+            without_settings(Command::new("sh")).args(["-c", script]).current_dir(directory).stdin(Stdio::null()),
+        )
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let (stdout, stderr) = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
         Self { child, stdout: Output::of(stdout), stderr: Output::of(stderr) }
     }
@@ -62,6 +69,19 @@ impl Process {
 
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// A size of `/proc/PID/status`, such as `VmHWM`, in bytes.
+    pub fn memory(&self, field: &str) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<usize>().ok());
+        kibibytes.unwrap_or_else(|| panic!("no {field} in {status}")) * 1024
+    }
+
+    /// How many files and sockets are open.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).expect("the process runs").count()
     }
 
     pub fn signal(&self, signal: &str) {
@@ -106,12 +126,16 @@ impl Process {
 
     /// What standard error has had so far; all of it after [`Self::wait`].
     pub fn stderr(&self) -> String {
+        if self.stderr.reader.is_some() {
+            // The log is written a few milliseconds after what it tells of.
+            pause(Duration::from_millis(50));
+        }
         self.stderr.text()
     }
 
     /// Waits until standard error has this text.
     pub fn wait_for_log(&self, text: &str) {
-        eventually(&format!("the log line {text:?}"), || self.stderr().contains(text));
+        eventually(&format!("the log line {text:?}"), || self.stderr.text().contains(text));
     }
 }
 
@@ -124,8 +148,15 @@ impl Drop for Process {
 }
 
 fn command(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_outrigger"));
-    command.args(arguments).current_dir(directory).stdin(Stdio::null()).env_remove("KUBERNETES_SERVICE_HOST");
+    // Another build can be tested instead, to measure it.
+    let binary = std::env::var_os("OUTRIGGER_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_outrigger").into());
+    let mut command = without_settings(Command::new(binary));
+    command.args(arguments).current_dir(directory).stdin(Stdio::null());
+    command
+}
+
+fn without_settings(mut command: Command) -> Command {
+    command.env_remove("KUBERNETES_SERVICE_HOST");
     for (name, _) in std::env::vars_os() {
         if ["OUTRIGGER_", "OTEL_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
             command.env_remove(name);

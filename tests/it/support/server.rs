@@ -12,12 +12,14 @@ use outrigger::inject::{Injector, Loaded, Namespace, Settings, SourceText, Templ
 use outrigger::server::{Admin, Limits, Server, Snapshot, Webhook};
 use outrigger::shutdown::{self, Phase, Shutdown};
 use outrigger::telemetry::metrics::Metrics;
+use outrigger::tls::client_auth::ClientCheck;
 use outrigger::tls::resolver::Resolver;
-use outrigger::tls::{self, CertificateSource};
+use outrigger::tls::{self, CertificateSource, HandshakePolicy};
 use rustls::ClientConfig;
 use tempfile::TempDir;
 
 use super::client::{self, Client, Response};
+use super::eventually;
 
 /// How a [`TestServer`] is to be.
 pub struct ServerBuilder {
@@ -26,7 +28,7 @@ pub struct ServerBuilder {
     injector: Option<Injector>,
     namespaces: Vec<Namespace>,
     limits: Limits,
-    oldest_tls: TlsVersion,
+    policy: HandshakePolicy,
 }
 
 /// A running server; it ends when the value is dropped.
@@ -50,7 +52,7 @@ impl Default for ServerBuilder {
             injector: None,
             namespaces: Vec::new(),
             limits: Limits::default(),
-            oldest_tls: TlsVersion::V1_3,
+            policy: HandshakePolicy { oldest: TlsVersion::V1_3, http2: false, clients: None },
         }
     }
 }
@@ -89,7 +91,19 @@ impl ServerBuilder {
     }
 
     pub fn oldest_tls(mut self, version: TlsVersion) -> Self {
-        self.oldest_tls = version;
+        self.policy.oldest = version;
+        self
+    }
+
+    /// Offers HTTP/2 as well.
+    pub fn http2(mut self) -> Self {
+        self.policy.http2 = true;
+        self
+    }
+
+    /// Lets in only clients that pass this check.
+    pub fn clients(mut self, check: Arc<ClientCheck>) -> Self {
+        self.policy.clients = Some(check);
         self
     }
 
@@ -105,7 +119,7 @@ impl ServerBuilder {
         };
         let certificate = source.load(SystemTime::now()).expect("a certificate");
         let ca_pem = std::fs::read(directory.path().join(tls::self_signed::CA_CERTIFICATE)).expect("an authority");
-        let tls = tls::server_config(Arc::new(Resolver::new(certificate.key)), self.oldest_tls).expect("TLS");
+        let tls = tls::server_config(Arc::new(Resolver::new(certificate.key)), &self.policy).expect("TLS");
 
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let readiness = Readiness::default();
@@ -157,6 +171,25 @@ impl TestServer {
     /// A server with these templates and the defaults of everything else.
     pub fn start(templates: impl IntoIterator<Item = SourceText>) -> Self {
         ServerBuilder::default().templates(templates).start()
+    }
+
+    /// What a client needs to trust the server.
+    pub fn client(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.client)
+    }
+
+    /// The value of a metric, with its labels as they are written.
+    pub fn metric(&self, name: &str) -> u64 {
+        let metrics = self.metrics();
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("{name} is missing in\n{metrics}"))
+    }
+
+    /// Waits until no connection and no request is left of all that came.
+    pub fn expect_nothing_left(&self) {
+        let open = "outrigger_connections";
+        eventually("the end of all connections", || self.metric(open) == 0);
+        assert_eq!(self.metric("outrigger_admission_in_flight"), 0);
     }
 
     /// A new connection to the webhook.

@@ -1,0 +1,64 @@
+//! The authorities of clients' certificates, and how they change while `serve` runs.
+//!
+//! Invariant: whatever happens to their file, the last good authorities decide who gets in.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::notes::{Notes, Topic};
+use crate::telemetry::trouble::{Notice, Patience, Trouble};
+use crate::tls::CertificateError;
+use crate::tls::client_auth::ClientCheck;
+use crate::tls::watched::{Seen, WatchedAuthorities};
+use crate::watch::{self, Look, Watched};
+
+/// The check in use, and the file behind it.
+pub struct Clients {
+    watched: WatchedAuthorities,
+    check: Arc<ClientCheck>,
+    notes: Notes,
+    trouble: Trouble,
+}
+
+impl Clients {
+    pub fn load(authorities: &Path, names: Vec<String>, notes: Notes) -> Result<Self, CertificateError> {
+        let (watched, authorities) = WatchedAuthorities::open(authorities.to_owned())?;
+        let check = Arc::new(ClientCheck::new(authorities, names));
+        Ok(Self { watched, check, notes, trouble: Trouble::default() })
+    }
+
+    /// What handshakes ask.
+    pub fn check(&self) -> Arc<ClientCheck> {
+        Arc::clone(&self.check)
+    }
+
+    fn tell_of_trouble(&mut self, problem: Option<String>, patience: Patience) {
+        match self.trouble.observe(problem, patience, Instant::now()) {
+            Some(Notice::Trouble) => {
+                let problem = self.trouble.problem();
+                tracing::error!(problem, "the client CA cannot be reloaded; the one loaded before decides");
+            }
+            Some(Notice::Over) => tracing::info!("the client CA can be loaded again"),
+            None => {}
+        }
+        self.notes.replace(Topic::Clients, self.trouble.problem().map(str::to_owned).into_iter().collect());
+    }
+}
+
+impl Watched for Clients {
+    fn look(&mut self, look: Look) -> Duration {
+        let problem = match self.watched.look(look) {
+            Seen::Unsettled => return watch::SOON,
+            Seen::Unchanged => None,
+            Seen::Replaced(authorities) => {
+                self.check.replace(authorities);
+                tracing::info!("the client CA has been replaced");
+                None
+            }
+            Seen::Refused(error) => Some(error.to_string()),
+        };
+        self.tell_of_trouble(problem, if look == Look::Thorough { Patience::Asked } else { Patience::AtOnce });
+        watch::CALM
+    }
+}

@@ -1,0 +1,67 @@
+//! The clock that is lent to the core, which has none: how long the thread has worked.
+//!
+//! Not how late it is: on a busy machine a thread waits longer than it works, and no pod may be refused for that.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// The system is asked so often at most: it takes ten times as long to answer as to say how late it is, and an expression looks
+/// at the clock with every step. A thread cannot work longer than time passes.
+const LOOK: Duration = Duration::from_millis(1);
+
+thread_local! {
+    /// When the system was asked last, and what it said.
+    static SEEN: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
+}
+
+/// Milliseconds of processor time of this thread; those of a monotonic clock where the system does not tell.
+pub fn milliseconds() -> u64 {
+    let now = Instant::now();
+    match SEEN.get() {
+        Some((when, milliseconds)) if now.saturating_duration_since(when) < LOOK => milliseconds,
+        _ => {
+            let time = thread_time().unwrap_or_else(since_start).as_millis();
+            let milliseconds = u64::try_from(time).unwrap_or(u64::MAX);
+            SEEN.set(Some((now, milliseconds)));
+            milliseconds
+        }
+    }
+}
+
+#[cfg(unix)]
+fn thread_time() -> Option<Duration> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a value of ours that outlives the call.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    let (seconds, nanoseconds) = (u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?);
+    (result == 0).then(|| Duration::new(seconds, nanoseconds))
+}
+
+#[cfg(not(unix))]
+fn thread_time() -> Option<Duration> {
+    None
+}
+
+fn since_start() -> Duration {
+    use std::sync::OnceLock;
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "no runtime runs on the thread of a test")]
+    fn time_passes_for_who_works_and_not_for_who_waits() {
+        let start = milliseconds();
+        std::thread::sleep(Duration::from_millis(200));
+        let waited = milliseconds() - start;
+        assert!(waited < 100, "{waited} ms");
+        let begin = Instant::now();
+        while milliseconds() - start < waited + 50 {
+            assert!(begin.elapsed() < Duration::from_secs(20), "time does not pass");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Many connections at a time: how many there may be, who makes room, and that nothing is left of them.
+
+use std::io::{ErrorKind, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use pretty_assertions::assert_eq;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use serde_json::json;
+
+use crate::support::client::{client_config, tcp};
+use crate::support::{Client, Process, ServerBuilder, TestServer, eventually, pause, pod, review};
+
+fn body() -> Vec<u8> {
+    review(&pod(&json!({}))).to_string().into_bytes()
+}
+
+fn open(server: &TestServer) -> u64 {
+    server.metric("outrigger_connections")
+}
+
+fn made_room(server: &TestServer) -> u64 {
+    server.metric("outrigger_connections_closed_total{reason=\"made_room\"}")
+}
+
+/// Whether the server has closed this connection.
+fn is_closed(stream: &mut TcpStream) -> bool {
+    stream.set_nonblocking(true).expect("a socket");
+    let mut byte = [0];
+    match stream.read(&mut byte) {
+        Ok(count) => count == 0,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    }
+}
+
+#[test]
+fn the_longest_silent_makes_room_and_the_busy_stay() {
+    let server = ServerBuilder::default().limits(|limits| limits.connections = 8).start();
+    let body = body();
+    // One with a request in flight, and it has been so longer than anybody was silent.
+    let mut busy = server.connect();
+    let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ";
+    busy.send(format!("{head}{}\r\n\r\n", body.len()).as_bytes()).expect("sent");
+    let mut used = server.connect();
+    let mut silent: Vec<TcpStream> = Vec::new();
+    for _ in 0..6 {
+        silent.push(tcp(server.webhook).expect("a connection"));
+        pause(Duration::from_millis(20));
+    }
+    eventually("8 connections", || open(&server) == 8);
+    // Not silent any more, so that the first of the silent ones has been so for longest.
+    assert_eq!(used.post(&body).status, 200);
+
+    assert_eq!(server.connect().post(&body).status, 200, "a ninth is taken");
+    eventually("the first makes room", || is_closed(&mut silent[0]));
+    for _ in 0..2 {
+        assert_eq!(server.connect().post(&body).status, 200);
+    }
+    assert_eq!(used.post(&body).status, 200);
+    busy.send(&body).expect("the connection is open");
+    assert_eq!(busy.receive().expect("an answer").status, 200, "a request in flight makes no room");
+    assert!(made_room(&server) >= 1);
+    assert!(silent.iter_mut().skip(3).all(|stream| !is_closed(stream)), "no more were closed than had to be");
+}
+
+#[test]
+fn where_all_are_busy_a_new_one_is_closed() {
+    let server = ServerBuilder::default().limits(|limits| limits.connections = 2).start();
+    let body = body();
+    let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ";
+    let mut busy = [(); 2].map(|()| server.connect());
+    for client in &mut busy {
+        client.send(format!("{head}{}\r\n\r\n", body.len()).as_bytes()).expect("sent");
+    }
+    // Until their heads have come in, both are silent.
+    eventually("two requests in flight", || server.metric("outrigger_admission_in_flight") == 2);
+    let mut third = tcp(server.webhook).expect("the system takes it");
+    eventually("the third is closed", || is_closed(&mut third));
+    assert_eq!(server.metric("outrigger_connections_closed_total{reason=\"refused\"}"), 1);
+    assert_eq!(made_room(&server), 0);
+    for client in &mut busy {
+        client.send(&body).expect("the connection is open");
+        assert_eq!(client.receive().expect("an answer").status, 200);
+    }
+    assert_eq!(server.connect().post(&body).status, 200, "now there is room again");
+}
+
+/// Peers that come and go in every way, then nobody.
+#[test]
+fn a_thousand_connections_leave_nothing() {
+    let server = ServerBuilder::default().limits(|limits| limits.connections = 100).start();
+    let body = body();
+    let mut held = Vec::new();
+    for index in 0..1_000 {
+        match index % 10 {
+            0 => assert_eq!(server.post(&body).status, 200),
+            1 => server.connect().send(b"POST /mutate HTTP/1.1\r\n").expect("sent"),
+            2 => drop(server.connect()),
+            3 => held.push(tcp(server.webhook).expect("a connection")),
+            _ => drop(tcp(server.webhook).expect("a connection")),
+        }
+    }
+    assert!(open(&server) <= 100);
+    drop(held);
+    server.expect_nothing_left();
+}
+
+#[test]
+fn the_admin_listener_has_a_limit_of_its_own() {
+    let server = ServerBuilder::default().limits(|limits| limits.admin_connections = 4).start();
+    let mut silent: Vec<TcpStream> = (0..20).map(|_| tcp(server.admin).expect("a connection")).collect();
+    assert_eq!(server.connect_admin().get("/livez").status, 200);
+    eventually("the longest silent are closed", || silent.iter_mut().take(16).all(is_closed));
+    assert_eq!(server.post(&body()).status, 200);
+    assert_eq!(made_room(&server), 0, "the webhook's are counted");
+}
+
+/// The real program, whose files run out while it serves.
+#[test]
+fn without_files_it_goes_on_and_says_so_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let arguments = ["serve", "--dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];
+    let mut process = Process::start(directory.path(), &arguments);
+    process.wait_for_log("ready");
+    let webhook = process.address("webhook");
+    let ca = std::fs::read(directory.path().join(".outrigger/ca.crt")).expect("an authority");
+    let config = std::sync::Arc::new(client_config(&ca));
+    let connect = || Client::connect(webhook, std::sync::Arc::clone(&config));
+    let mut early = connect().expect("a connection");
+    let body = body();
+    assert_eq!(early.post(&body).status, 200);
+
+    let files = open_files(&process) + 5;
+    limit_files(&process, files);
+    let silent: Vec<TcpStream> = (0..50).filter_map(|_| tcp(webhook).ok()).collect();
+    process.wait_for_log("cannot take a connection");
+    // Whoever speaks is served, all the while.
+    for _ in 0..5 {
+        let answer = connect().map(|mut client| client.post(&body).status);
+        assert_eq!(answer.expect("a connection"), 200);
+    }
+    assert!(process.is_running());
+    assert_eq!(process.stderr().matches("cannot take a connection").count(), 1, "{}", process.stderr());
+    drop(silent);
+    limit_files(&process, 1024);
+    assert_eq!(connect().expect("a connection").post(&body).status, 200, "as if nothing had been");
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0), "{}", process.stderr());
+}
+
+fn open_files(process: &Process) -> u64 {
+    let files = std::fs::read_dir(format!("/proc/{}/fd", process.id())).expect("/proc");
+    files.count() as u64
+}
+
+fn limit_files(process: &Process, files: u64) {
+    let pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw).expect("an id");
+    let old = prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(files), maximum: Some(1_000_000) });
+    old.or_else(|_| {
+        prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(files), maximum: Some(files.max(1024)) })
+    })
+    .expect("the limit of a child can be lowered");
+}
+
+/// A low limit at the start means fewer connections, and the operator is told.
+#[test]
+fn fewer_files_mean_fewer_connections() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let script = format!(
+        "ulimit -n 200; exec {} serve --dev --listen=127.0.0.1:0 --admin-listen=127.0.0.1:0",
+        env!("CARGO_BIN_EXE_outrigger")
+    );
+    let process = Process::start_shell(directory.path(), &script);
+    process.wait_for_log("ready");
+    let log = process.stderr();
+    assert!(
+        log.contains("the limit of open files allows fewer connections") && log.contains("connections=100"),
+        "{log}"
+    );
+    let webhook: SocketAddr = process.address("webhook");
+    let silent: Vec<TcpStream> = (0..300).map(|_| tcp(webhook).expect("a connection")).collect();
+    let ca = std::fs::read(directory.path().join(".outrigger/ca.crt")).expect("an authority");
+    let mut client = Client::connect(webhook, std::sync::Arc::new(client_config(&ca))).expect("a connection");
+    assert_eq!(client.post(&body()).status, 200);
+    assert!(!process.stderr().contains("cannot take a connection"), "{}", process.stderr());
+    drop(silent);
+}
