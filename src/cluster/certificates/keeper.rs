@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::plan::{self, Authorities, CHECK, Change, Observed, Policy, Step, Trusted};
+use super::repairs::Repairs;
 use super::secrets::{self, Material};
 use crate::cluster::complaint::Complaint;
 use crate::cluster::jitter::Backoff;
@@ -51,6 +52,15 @@ pub struct Keeper {
 pub struct Wake {
     pub configuration: watch::Receiver<Seen<MutatingWebhookConfiguration>>,
     pub serving: watch::Receiver<Seen<Secret>>,
+}
+
+/// What is known beyond what can be read.
+#[derive(Default)]
+struct Memory {
+    trusted: Trusted<Instant>,
+    /// What `caBundle` was set to last.
+    set: Option<BTreeSet<Fingerprint>>,
+    repairs: Repairs,
 }
 
 /// What was read, and which versions of it.
@@ -105,13 +115,13 @@ impl Keeper {
     pub async fn keep(&self) {
         let mut wake = self.wake.clone();
         let mut authorities = watching::changes(self.metadata.clone(), &self.objects.ca_secret);
-        let (mut trusted, mut backoff) = (Trusted::default(), Backoff::default());
+        let (mut memory, mut backoff) = (Memory::default(), Backoff::default());
         let mut complaints = Complaints::default();
         loop {
             wake.configuration.mark_unchanged();
             wake.serving.mark_unchanged();
             authorities.mark_unchanged();
-            let rest = match self.step(&mut trusted, &mut complaints).await {
+            let rest = match self.step(&mut memory, &mut complaints).await {
                 Ok(rest) => {
                     backoff.succeeded();
                     rest
@@ -136,14 +146,28 @@ impl Keeper {
     }
 
     /// Looks, and takes the next step. How long to rest afterwards.
-    async fn step(&self, trusted: &mut Trusted<Instant>, complaints: &mut Complaints) -> Result<Duration, StepError> {
-        let look = timeout(LIMIT, self.look(trusted)).await.map_err(|_| StepError::Timeout)??;
+    async fn step(&self, memory: &mut Memory, complaints: &mut Complaints) -> Result<Duration, StepError> {
+        let look = timeout(LIMIT, self.look(&mut memory.trusted)).await.map_err(|_| StepError::Timeout)??;
         complaints.about(&look.observed, &self.objects);
         let step = plan::next(&look.observed, &self.policy, SystemTime::now());
         if let Step::Rest(rest) = step {
             return Ok(rest.min(CHECK));
         }
+        let set = if let Step::Trust(trusted) = &step { Some(trusted) } else { None };
+        let is_repair = set.is_some() && set == memory.set.as_ref();
+        let wait = if is_repair { memory.repairs.wait(Instant::now()) } else { Duration::ZERO };
+        if !wait.is_zero() {
+            // Then to look again: it may have changed once more.
+            sleep(wait).await;
+            return Ok(Duration::ZERO);
+        }
         timeout(LIMIT, self.take(&step, look)).await.map_err(|_| StepError::Timeout)??;
+        if is_repair && memory.repairs.made(Instant::now()) {
+            complaints.fight.is("again and again", || {
+                tracing::warn!("somebody else sets caBundle again and again; let them leave that field alone");
+            });
+        }
+        memory.set = set.cloned().or(memory.set.take());
         Ok(PAUSE)
     }
 
@@ -266,6 +290,7 @@ async fn changed<T>(receiver: &mut watch::Receiver<T>) {
 #[derive(Default)]
 struct Complaints {
     error: Complaint,
+    fight: Complaint,
     absent: [Complaint; 3],
 }
 

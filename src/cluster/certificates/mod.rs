@@ -5,5 +5,6 @@
 
 pub mod keeper;
 pub mod plan;
+mod repairs;
 mod secrets;
 pub mod serving;
