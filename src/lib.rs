@@ -1,7 +1,8 @@
 //! Outrigger, a Kubernetes sidecar injector.
 //!
 //! A pod asks for an injection template by annotation; the answer is a JSON Patch that adds the template's containers,
-//! volumes, mounts and environment. The same pure function ([`inject::Injector::inject`]) serves the command line and the webhook.
+//! volumes, mounts and environment. The same pure function ([`inject::Injector::inject`], or [`inject::Injector::patch`] without the pod) serves the command line and
+//! the webhook.
 //!
 //! What is here: the core ([`inject`], [`admission`]), which does no I/O and builds without the feature `runtime`, and the
 //! adapters around it, which meet only in `app`.

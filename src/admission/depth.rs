@@ -5,18 +5,33 @@
 /// Deepest nesting that is read.
 pub const MAX_DEPTH: usize = 128;
 
-/// Whether arrays and objects nest deeper than [`MAX_DEPTH`].
-pub fn is_too_deep(text: &[u8]) -> bool {
-    // Counting runs at many bytes an instruction, and an ordinary review has fewer brackets than may nest.
-    opening_brackets(text) > MAX_DEPTH && nests_too_deeply(text)
+/// Whether arrays and objects of a JSON text nest deeper than [`MAX_DEPTH`].
+///
+/// No place is deeper than the opening brackets before it, nor, in a text that is JSON, than the closing ones after it.
+/// Counting runs at many bytes an instruction, and says of an ordinary review all that there is to say.
+pub fn is_too_deep(json: &[u8]) -> bool {
+    let mut before = 0;
+    let mut after = count(json, b'}');
+    let may_be_deep = json.chunks(CHUNK).any(|chunk| {
+        before += count(chunk, b'{');
+        let may_be_deep = before.min(after) > MAX_DEPTH;
+        after -= count(chunk, b'}');
+        may_be_deep
+    });
+    may_be_deep && nests_too_deeply(json)
 }
 
-/// `{` is `[` with one bit more.
-fn opening_brackets(text: &[u8]) -> usize {
-    text.chunks(255).map(|chunk| usize::from(chunk.iter().map(|byte| u8::from(byte | 0x20 == b'{')).sum::<u8>())).sum()
+/// As many bytes as one byte can count.
+const CHUNK: usize = 255;
+
+/// How often a bracket occurs, be it a curly one or a square one: those differ in one bit.
+fn count(text: &[u8], bracket: u8) -> usize {
+    let of_chunk = |chunk: &[u8]| chunk.iter().map(|byte| u8::from(byte | 0x20 == bracket)).sum::<u8>();
+    text.chunks(CHUNK).map(|chunk| usize::from(of_chunk(chunk))).sum()
 }
 
-fn nests_too_deeply(text: &[u8]) -> bool {
+/// The same of any text, for as far as it is JSON.
+pub fn nests_too_deeply(text: &[u8]) -> bool {
     let mut depth = 0_usize;
     let mut at = 0;
     while let Some(byte) = text.get(at) {
@@ -87,29 +102,43 @@ mod tests {
 
     #[test]
     fn objects_count_like_arrays() {
-        assert!(is_too_deep(r#"{"a":["#.repeat(MAX_DEPTH).as_bytes()));
+        let (open, close) = (r#"{"a":["#, "]}");
+        assert!(!is_too_deep(format!("{}{}", open.repeat(MAX_DEPTH / 2), close.repeat(MAX_DEPTH / 2)).as_bytes()));
+        assert!(is_too_deep(format!("{}{}", open.repeat(MAX_DEPTH), close.repeat(MAX_DEPTH)).as_bytes()));
     }
 
     #[test]
     fn many_brackets_side_by_side_are_not_deep() {
-        assert!(!is_too_deep("[],{},".repeat(10_000).as_bytes()));
+        let side_by_side = format!("[{}0]", "[],{},".repeat(10_000));
+        assert!(!is_too_deep(side_by_side.as_bytes()));
+        assert!(is_too_deep(format!("[{side_by_side},{}]", nested(MAX_DEPTH)).as_bytes()));
+        assert!(is_too_deep(format!("[{},{side_by_side}]", nested(MAX_DEPTH)).as_bytes()));
     }
 
     #[test]
     fn brackets_within_strings_do_not_count() {
-        let text = format!(r#"{{"a":"{}\"[","b":"\\"}}"#, "[".repeat(1_000));
+        let text = format!(r#"{{"a":"{}\"[","b":"\\","c":"{}"}}"#, "[".repeat(1_000), "]".repeat(1_000));
         assert!(!is_too_deep(text.as_bytes()));
-        let deep = format!(r#"["\\",{}]"#, "[".repeat(MAX_DEPTH));
+        let deep = format!(r#"["\\",{}]"#, nested(MAX_DEPTH));
         assert!(is_too_deep(deep.as_bytes()), "an escaped backslash does not escape the quote after it");
     }
 
     #[test]
     fn a_hundred_thousand_brackets_need_no_stack() {
-        assert!(is_too_deep("[".repeat(100_000).as_bytes()));
+        assert!(nests_too_deeply("[".repeat(100_000).as_bytes()));
+        assert!(is_too_deep(nested(100_000).as_bytes()));
+    }
+
+    /// Brackets in strings can hide nothing from the count.
+    #[test]
+    fn closing_brackets_within_strings_hide_no_depth() {
+        let hiding = r#""]]]]]]]]]]]]]]]]""#;
+        let deep = format!("[{hiding},{},{hiding}]", nested(MAX_DEPTH)).replace("[[[", &format!("[[{hiding},["));
+        assert!(is_too_deep(deep.as_bytes()));
     }
 
     #[test]
     fn a_full_chunk_of_brackets_is_counted() {
-        assert_eq!(opening_brackets("{".repeat(1_000).as_bytes()), 1_000);
+        assert_eq!((count("{[".repeat(500).as_bytes(), b'{'), count("{[".as_bytes(), b'}')), (1_000, 0));
     }
 }

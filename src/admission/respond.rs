@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::text::one_line;
 use super::wire::{API_VERSION, KIND};
 use super::{ProtocolError, Record, ReviewResult};
-use crate::inject::{Blame, ErrorCode, InjectError, Outcome, SkipReason, redacted};
+use crate::inject::{Blame, ErrorCode, InjectError, Outcome, PatchText, SkipReason, redacted};
 
 const MAX_WARNINGS: usize = 32;
 const MAX_WARNING: usize = 120;
@@ -54,7 +54,7 @@ impl From<ProtocolError> for Answer {
 }
 
 /// How a decision counts.
-pub fn result(outcome: &Result<Outcome, InjectError>) -> ReviewResult {
+pub fn result(outcome: &Result<Outcome<PatchText>, InjectError>) -> ReviewResult {
     match outcome {
         Ok(Outcome::Injected(_)) => ReviewResult::Injected,
         Ok(Outcome::Skipped(skip)) => result_of_skip(&skip.reasons),
@@ -71,9 +71,9 @@ fn result_of_skip(reasons: &[SkipReason]) -> ReviewResult {
 }
 
 /// The answer to a review.
-pub fn verdict(uid: &str, outcome: Result<Outcome, InjectError>, record: Record) -> Answer {
+pub fn verdict(uid: &str, outcome: Result<Outcome<PatchText>, InjectError>, record: Record) -> Answer {
     let (patch, warnings, message) = match outcome {
-        Ok(Outcome::Injected(injection)) => (Some(injection.patch), injection.warnings, None),
+        Ok(Outcome::Injected(injection)) => (Some(injection.json), injection.warnings, None),
         Ok(Outcome::Skipped(skip)) => (None, skip.warnings, None),
         Err(error) => match error.blame() {
             Blame::Pod => (None, Vec::new(), Some(error.to_string())),
@@ -81,7 +81,7 @@ pub fn verdict(uid: &str, outcome: Result<Outcome, InjectError>, record: Record)
         },
     };
     let response =
-        Response { uid, patch: patch.as_ref(), message: message.as_deref(), warnings: &warnings, record: &record };
+        Response { uid, patch: patch.as_deref(), message: message.as_deref(), warnings: &warnings, record: &record };
     match response.to_json() {
         Ok(body) => Answer { status: 200, content: Content::Json, body, record },
         Err(error) => unserialisable(&error, record),
@@ -110,7 +110,8 @@ fn unserialisable(error: &serde_json::Error, mut record: Record) -> Answer {
 /// `AdmissionResponse` and the review around it, about to be written.
 struct Response<'a> {
     uid: &'a str,
-    patch: Option<&'a json_patch::Patch>,
+    /// JSON.
+    patch: Option<&'a [u8]>,
     /// Set for a refusal.
     message: Option<&'a str>,
     warnings: &'a [String],
@@ -118,15 +119,16 @@ struct Response<'a> {
 }
 
 impl Response<'_> {
-    /// Written by hand into one buffer: the patch is the larger part and goes from its operations to base64 with one copy.
+    /// Written by hand into one buffer: the patch is by far the larger part.
     fn to_json(&self) -> serde_json::Result<Vec<u8>> {
-        let mut out = Vec::with_capacity(4096);
+        let patch = self.patch.map_or(0, |patch| patch.len().div_ceil(3) * 4);
+        let mut out = Vec::with_capacity(patch + 512);
         push(&mut out, &format_args!(r#"{{"apiVersion":"{API_VERSION}","kind":"{KIND}","response":{{"uid":"#));
         push_json(&mut out, self.uid)?;
         push(&mut out, &format_args!(r#","allowed":{}"#, self.message.is_none()));
         if let Some(patch) = self.patch {
             out.extend_from_slice(br#","patchType":"JSONPatch","patch":""#);
-            push_base64(&mut out, &serde_json::to_vec(patch)?);
+            push_base64(&mut out, patch);
             out.push(b'"');
         }
         self.push_status(&mut out)?;
@@ -205,13 +207,13 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::inject::{Injection, Problem, Skip};
+    use crate::inject::{Problem, Skip};
 
-    fn record_of(outcome: &Result<Outcome, InjectError>) -> Record {
+    fn record_of(outcome: &Result<Outcome<PatchText>, InjectError>) -> Record {
         Record { result: result(outcome), errors: Vec::new(), ..Record::failed(ProtocolError::Panic) }
     }
 
-    fn answer(outcome: Result<Outcome, InjectError>) -> Answer {
+    fn answer(outcome: Result<Outcome<PatchText>, InjectError>) -> Answer {
         let record = record_of(&outcome);
         verdict("u\"1", outcome, record)
     }
@@ -221,11 +223,11 @@ mod tests {
         serde_json::from_slice(&answer.body).expect("the answer is JSON")
     }
 
-    fn skipped(reasons: &[SkipReason], warnings: Vec<String>) -> Result<Outcome, InjectError> {
+    fn skipped(reasons: &[SkipReason], warnings: Vec<String>) -> Result<Outcome<PatchText>, InjectError> {
         Ok(Outcome::Skipped(Skip { reasons: reasons.to_vec(), warnings, ..Skip::default() }))
     }
 
-    fn failed(code: ErrorCode, message: &str) -> Result<Outcome, InjectError> {
+    fn failed(code: ErrorCode, message: &str) -> Result<Outcome<PatchText>, InjectError> {
         let problem = Problem { code, template: None, annotation: None, message: message.to_owned() };
         Err(InjectError::from(vec![problem]))
     }
@@ -245,9 +247,8 @@ mod tests {
         // Three lengths, so that each padding occurs.
         for value in ["a", "ab", "abc"] {
             let operations = json!([{"op": "add", "path": "/metadata/labels/x", "value": value}]);
-            let injection = Injection {
-                patch: serde_json::from_value(operations.clone()).expect("a patch"),
-                pod: Value::Null,
+            let injection = PatchText {
+                json: operations.to_string().into_bytes(),
                 templates: vec!["proxy".to_owned()],
                 reasons: Vec::new(),
                 warnings: Vec::new(),

@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use super::depth::is_too_deep;
+use super::depth;
 use super::respond::{self, Answer};
 use super::text::one_line;
 use super::wire::{self, API_VERSION, AdmissionRequest, AdmissionReview, KIND};
 use super::{ProtocolError, Record};
-use crate::inject::{InjectError, Injector, Namespace, Outcome, Problem, Request};
+use crate::inject::{InjectError, Injector, Namespace, Outcome, PatchText, Problem, Request};
 
 /// Longest name that is recorded: that of a Kubernetes object, and the `*`.
 const MAX_NAME: usize = 254;
@@ -33,10 +33,13 @@ fn parse(body: &[u8]) -> Result<AdmissionReview<'_>, (ProtocolError, Option<Stri
     if body.is_empty() {
         return Err((ProtocolError::BodyEmpty, None));
     }
-    if is_too_deep(body) {
-        return Err((ProtocolError::ReviewTooDeep, None));
+    // Nothing of the envelope is parsed recursively, so a deep text can be read before it is refused.
+    match serde_json::from_slice(body) {
+        Ok(_) if depth::is_too_deep(body) => Err((ProtocolError::ReviewTooDeep, None)),
+        Ok(review) => Ok(review),
+        Err(_) if depth::nests_too_deeply(body) => Err((ProtocolError::ReviewTooDeep, None)),
+        Err(error) => Err((ProtocolError::ReviewInvalid, Some(error.to_string()))),
     }
-    serde_json::from_slice(body).map_err(|error| (ProtocolError::ReviewInvalid, Some(error.to_string())))
 }
 
 fn checked_request<'r, 'a>(review: &'r AdmissionReview<'a>) -> Result<&'r AdmissionRequest<'a>, ProtocolError> {
@@ -59,7 +62,7 @@ fn decide(
     request: &AdmissionRequest<'_>,
 ) -> Answer {
     let namespace = namespaces(&request.namespace);
-    let outcome = injector.inject(&Request {
+    let outcome = injector.patch(&Request {
         group: &request.resource.group,
         version: &request.resource.version,
         resource: &request.resource.resource,
@@ -74,7 +77,11 @@ fn decide(
     respond::verdict(&request.uid, outcome, record)
 }
 
-fn record(injector: &Injector, request: &AdmissionRequest<'_>, outcome: &Result<Outcome, InjectError>) -> Record {
+fn record(
+    injector: &Injector,
+    request: &AdmissionRequest<'_>,
+    outcome: &Result<Outcome<PatchText>, InjectError>,
+) -> Record {
     let mut record = Record {
         uid: one_line(&request.uid, MAX_NAME),
         namespace: one_line(&request.namespace, MAX_NAME),

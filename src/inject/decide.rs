@@ -6,7 +6,7 @@ use super::annotations::{self, Keys};
 use super::error::{ErrorCode, Problem};
 use super::pod::PodHead;
 use super::template::spec::OperatingSystem;
-use super::template::{Entry, TemplateSet};
+use super::template::{Found, TemplateSet};
 use super::{Namespace, Request, SkipReason};
 
 /// What a pod is to get, before the templates are asked whether it may.
@@ -121,8 +121,8 @@ impl Standing<'_> {
         let mut names = asked.named.iter().chain(&asked.automatic);
         self.head.operating_system() == OperatingSystem::Windows
             && !names.any(|name| match self.templates.get(name) {
-                Some(Entry::Ready(template)) => template.runs_on(OperatingSystem::Windows),
-                Some(Entry::Broken(_)) | None => false,
+                Some(Found::Ready(template)) => template.runs_on(OperatingSystem::Windows),
+                Some(Found::Broken(_)) | None => false,
             })
     }
 

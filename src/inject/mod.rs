@@ -1,6 +1,7 @@
 //! The injection engine: a pod and a set of templates in, a JSON Patch out.
 //!
-//! Pure and synchronous: no I/O, clock, environment or randomness. Every way to run Outrigger calls [`Injector::inject`].
+//! Pure and synchronous: no I/O, clock, environment or randomness. Every way to run Outrigger calls
+//! [`Injector::inject`], or [`Injector::patch`] where the pod itself is not wanted: the same steps.
 
 pub mod annotations;
 pub mod duration;
@@ -21,8 +22,10 @@ pub mod weight;
 
 mod decide;
 mod find;
+mod notes;
 mod pipeline;
 mod prepare;
+mod reach;
 mod redacted;
 mod shape;
 mod uninject;
@@ -127,9 +130,20 @@ impl<'a> Request<'a> {
 
 /// What was decided for a pod that is to be admitted.
 #[derive(Clone, Debug)]
-pub enum Outcome {
-    Injected(Injection),
+pub enum Outcome<I = Injection> {
+    Injected(I),
     Skipped(Skip),
+}
+
+/// A pod that gets something, as much of it as an answer needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatchText {
+    /// The operations of [`Injection::patch`] as JSON.
+    pub json: Vec<u8>,
+    /// The rest is as in [`Injection`].
+    pub templates: Vec<String>,
+    pub reasons: Vec<SkipReason>,
+    pub warnings: Vec<String>,
 }
 
 /// A pod that gets something.
@@ -177,7 +191,12 @@ impl Injector {
     /// The steps are those of `pipeline`: what stands against it, what is asked for, what is there already, which templates
     /// can be had, what they would change and where that conflicts, the change itself, and a check of the result.
     pub fn inject(&self, request: &Request<'_>) -> Result<Outcome, InjectError> {
-        pipeline::run(self, request)
+        pipeline::pod(self, request)
+    }
+
+    /// The same decision and patch without the pod: no more of it is read than the templates look at.
+    pub fn patch(&self, request: &Request<'_>) -> Result<Outcome<PatchText>, InjectError> {
+        pipeline::patch(self, request)
     }
 }
 

@@ -12,27 +12,63 @@ use super::annotations::{self, DEFAULT_CONTAINER};
 use super::decide::{self, Asked, Standing, Verdict};
 use super::error::{Blame, ErrorCode, InjectError, Problem};
 use super::field::{listed, nearest, one_line, quote};
-use super::merge::{self, Candidate, Owner, Parties, Plan, Surroundings};
+use super::merge::{self, Candidate, Form, Operations, Owner, Parties, Plan, Surroundings};
+use super::notes::Notes;
 use super::overlay::text;
 use super::pod::{ContainerList, PodDocument, PodHead};
 use super::prepare::{Preparation, Refusal};
 use super::status::{Status, TemplateStatus};
 use super::template::spec::OnError;
-use super::template::{Entry, Template};
-use super::writing::Writing;
-use super::{Injection, Injector, Outcome, Request, Skip, SkipReason};
+use super::template::{Found, Template};
+use super::writing::{Writing, internal};
+use super::{Injection, Injector, Outcome, PatchText, Request, Skip, SkipReason};
 use serde_json::Value;
 use std::collections::HashSet;
 
-/// Runs all steps.
-pub(super) fn run(injector: &Injector, request: &Request<'_>) -> Result<Outcome, InjectError> {
+/// All steps, for whoever wants the pod.
+pub(super) fn pod(injector: &Injector, request: &Request<'_>) -> Result<Outcome, InjectError> {
+    Ok(match run(injector, request, Form::List)? {
+        Outcome::Injected(Written { tree: pod, operations, templates, notes }) => {
+            let patch = operations.into_patch().map_err(|error| internal(&error))?;
+            let reasons = notes.reasons();
+            Outcome::Injected(Injection { patch, pod, templates, reasons, warnings: notes.warnings })
+        }
+        Outcome::Skipped(skip) => Outcome::Skipped(skip),
+    })
+}
+
+/// All steps, for whoever wants the patch alone.
+pub(super) fn patch(injector: &Injector, request: &Request<'_>) -> Result<Outcome<PatchText>, InjectError> {
+    Ok(match run(injector, request, Form::Text)? {
+        Outcome::Injected(Written { operations, templates, notes, .. }) => {
+            let json = operations.into_text().map_err(|error| internal(&error))?;
+            let reasons = notes.reasons();
+            Outcome::Injected(PatchText { json, templates, reasons, warnings: notes.warnings })
+        }
+        Outcome::Skipped(skip) => Outcome::Skipped(skip),
+    })
+}
+
+/// A pod that was changed.
+struct Written {
+    tree: Value,
+    operations: Operations,
+    templates: Vec<String>,
+    notes: Notes,
+}
+
+fn run(injector: &Injector, request: &Request<'_>, form: Form) -> Result<Outcome<Written>, InjectError> {
     let reasons = decide::of_request(request);
     if !reasons.is_empty() {
         return Ok(skipped(reasons));
     }
     // A pod that names our annotation is most likely parsed as a whole in the end; of any other a look at its head is enough.
     let named = memchr::memmem::find(request.object.as_bytes(), injector.keys.inject.as_bytes()).is_some();
-    let parsed = if named { PodDocument::parse(request.object).ok() } else { None };
+    let parsed = match form {
+        _ if !named => None,
+        Form::Text => part(injector, request).or_else(|| PodDocument::parse(request.object).ok()),
+        Form::List => PodDocument::parse(request.object).ok(),
+    };
     let head = match &parsed {
         Some(pod) => PodHead::of(pod),
         None => PodHead::parse(request.object).map_err(|error| unreadable(request.object, &error))?,
@@ -43,11 +79,29 @@ pub(super) fn run(injector: &Injector, request: &Request<'_>) -> Result<Outcome,
     };
     if let Some(pod) = &parsed {
         let (writing, notes) = prepare(injector, request, &head, pod, &asked)?;
-        return finish(injector, parsed, writing, notes);
+        return finish(injector, parsed, writing, notes, form);
     }
     let pod = PodDocument::parse(request.object).map_err(|error| pod_invalid(&error))?;
     let (writing, notes) = prepare(injector, request, &PodHead::of(&pod), &pod, &asked)?;
-    finish(injector, Some(pod), writing, notes)
+    finish(injector, Some(pod), writing, notes, form)
+}
+
+/// The part of the pod that the templates look at, where that can be known beforehand: they are rendered without a look at it.
+fn part(injector: &Injector, request: &Request<'_>) -> Option<PodDocument> {
+    let head = PodHead::parse(request.object).ok()?;
+    let asked = ask(injector, request, &head).ok()?.ok()?;
+    let mut reaches = Vec::new();
+    for name in asked.named.iter().chain(&asked.automatic) {
+        let Found::Ready(template) = injector.templates.get(name)? else { return None };
+        let sets_parameter = |key: &str| injector.keys.parameter_of(name, key).is_some();
+        if head.annotations.iter().any(|(key, _)| sets_parameter(key)) {
+            return None;
+        }
+        reaches.push(template.reach()?);
+    }
+    let pod = PodDocument::parse_part(request.object, &reaches)?;
+    // A text with two metadata may say something else as a tree.
+    (ask(injector, request, &PodHead::of(&pod)).ok()?.ok()? == asked).then_some(pod)
 }
 
 /// What is asked for, or the reasons why nothing is to be done.
@@ -91,14 +145,15 @@ fn finish(
     pod: Option<PodDocument>,
     writing: Option<Writing>,
     notes: Notes,
-) -> Result<Outcome, InjectError> {
+    form: Form,
+) -> Result<Outcome<Written>, InjectError> {
     let (Some(pod), Some(writing)) = (pod, writing) else { return Ok(Outcome::Skipped(notes.skip())) };
     let templates = writing.templates();
-    let (pod, patch) = writing.carry_out(pod, &injector.keys)?;
-    Ok(Outcome::Injected(Injection { patch, pod, templates, reasons: notes.reasons(), warnings: notes.warnings }))
+    let (tree, operations) = writing.carry_out(pod, &injector.keys, form)?;
+    Ok(Outcome::Injected(Written { tree, operations, templates, notes }))
 }
 
-fn skipped(reasons: Vec<SkipReason>) -> Outcome {
+fn skipped(reasons: Vec<SkipReason>) -> Outcome<Written> {
     Outcome::Skipped(Skip { reasons, ..Skip::default() })
 }
 
@@ -115,16 +170,6 @@ fn pod_invalid(message: &str) -> InjectError {
 
 /// Unknown names for which it is said what is known: a near name is looked up long among thousands.
 const MAX_HINTS: usize = 8;
-
-/// What is said about a pod besides the patch.
-#[derive(Default)]
-struct Notes {
-    warnings: Vec<String>,
-    /// Errors that `onError: Skip` turned into warnings, each once.
-    errors: Vec<ErrorCode>,
-    /// Templates that the pod carries already.
-    done: Vec<String>,
-}
 
 struct Run<'a> {
     injector: &'a Injector,
@@ -177,7 +222,7 @@ impl<'a> Run<'a> {
     ) {
         let entry = self.injector.templates.get(name);
         if let Some(done) = self.status.iter().find(|entry| entry.name == name) {
-            if let Some(Entry::Ready(template)) = entry
+            if let Some(Found::Ready(template)) = entry
                 && template.revision != done.revision
             {
                 let shown = quote(name);
@@ -192,9 +237,9 @@ impl<'a> Run<'a> {
             return;
         }
         match entry {
-            Some(Entry::Ready(template)) => found.push((template, origin)),
-            Some(Entry::Broken(broken)) => {
-                let message = format!("template {} cannot be used: {}", quote(name), broken.problem);
+            Some(Found::Ready(template)) => found.push((template, origin)),
+            Some(Found::Broken(problem)) => {
+                let message = format!("template {} cannot be used: {problem}", quote(name));
                 problems.push(self.problem(ErrorCode::TemplateBroken, name, message));
             }
             None => {
@@ -270,8 +315,8 @@ impl<'a> Run<'a> {
         let mut names: HashSet<&str> = status.iter().flat_map(TemplateStatus::container_names).collect();
         names.extend(self.auto_containers());
         let done = self.notes.done.iter().filter_map(|name| match self.injector.templates.get(name)? {
-            Entry::Ready(template) => Some(template.as_ref()),
-            Entry::Broken(_) => None,
+            Found::Ready(template) => Some(template),
+            Found::Broken(_) => None,
         });
         let asked = templates.iter().map(|(template, _)| *template).chain(done);
         names.extend(asked.flat_map(Template::container_names));
@@ -405,26 +450,6 @@ impl<'a> Run<'a> {
         foreign.extend(container_names(candidates));
         let mut own = pod.containers(ContainerList::Containers).iter().map(|container| text(container, "name"));
         own.find(|name| !foreign.contains(*name))
-    }
-}
-
-impl Notes {
-    fn add_error(&mut self, code: ErrorCode) {
-        if !self.errors.contains(&code) {
-            self.errors.push(code);
-        }
-    }
-
-    fn reasons(&self) -> Vec<SkipReason> {
-        if self.done.is_empty() { Vec::new() } else { vec![SkipReason::AlreadyInjected] }
-    }
-
-    fn skip(self) -> Skip {
-        let reasons = match self.reasons() {
-            none if none.is_empty() && self.errors.is_empty() => vec![SkipReason::NotRequested],
-            reasons => reasons,
-        };
-        Skip { reasons, errors: self.errors, templates: self.done, warnings: self.warnings }
     }
 }
 

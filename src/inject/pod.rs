@@ -6,6 +6,7 @@
 use super::annotations;
 use super::find::find;
 use super::overlay::{items, text};
+use super::reach::Reach;
 use super::shape;
 use super::template::spec::OperatingSystem;
 use super::weight;
@@ -14,6 +15,8 @@ use serde::{Deserialize, de};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::fmt;
+
+mod part;
 
 /// What is needed to decide about most pods, borrowed from the text.
 #[derive(Default)]
@@ -173,6 +176,14 @@ impl PodDocument {
         let pod = Self { tree };
         shape::check(&pod.tree)?;
         Ok(pod)
+    }
+
+    /// Parses what is in reach of these templates. `None` when that may not be all that they look at, and for whatever is no
+    /// ordinary pod: then the whole is needed.
+    pub(super) fn parse_part(object: &str, reaches: &[&Reach]) -> Option<Self> {
+        let pod = Self { tree: part::parse(object, reaches)? };
+        shape::check(&pod.tree).ok()?;
+        reaches.iter().all(|reach| reach.suffices(&pod)).then_some(pod)
     }
 
     pub fn tree(&self) -> &Value {

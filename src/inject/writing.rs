@@ -4,7 +4,7 @@
 
 use super::annotations::{DEFAULT_CONTAINER, Keys};
 use super::error::{ErrorCode, InjectError, Problem};
-use super::merge::{self, Candidate, Editor, Misfit, Plan, Record};
+use super::merge::{self, Candidate, Editor, Form, Misfit, Operations, Plan, Record};
 use super::pod::PodDocument;
 use super::status::{Status, TemplateStatus};
 use super::validate;
@@ -57,20 +57,22 @@ impl Writing {
     }
 
     /// The changed tree and the operations that changed it.
-    pub fn carry_out(mut self, pod: PodDocument, keys: &Keys) -> Result<(Value, Patch), InjectError> {
+    pub fn carry_out(mut self, pod: PodDocument, keys: &Keys, form: Form) -> Result<(Value, Operations), InjectError> {
         let original = if cfg!(debug_assertions) { Some(pod.tree().clone()) } else { None };
-        let mut editor = Editor::new(pod.into_tree());
+        let mut editor = Editor::new(pod.into_tree(), form);
         let plan = std::mem::take(&mut self.plan);
         editor.apply(plan).and_then(|()| self.write_metadata(&mut editor, keys)).map_err(|misfit| internal(&misfit))?;
         let problems = validate::check(editor.tree(), &self.new);
         if !problems.is_empty() {
             return Err(InjectError::from(problems));
         }
-        let (tree, patch) = editor.finish();
+        let (tree, mut operations) = editor.finish();
         if let Some(original) = original {
+            let patch = operations.into_patch().map_err(|error| internal(&error))?;
             check_with_second_engine(original, &patch, &tree)?;
+            operations = Operations::List(patch.0);
         }
-        Ok((tree, patch))
+        Ok((tree, operations))
     }
 
     fn write_metadata(&self, editor: &mut Editor, keys: &Keys) -> Result<(), Misfit> {
@@ -122,7 +124,7 @@ fn check_with_second_engine(mut original: Value, patch: &Patch, tree: &Value) ->
     }
 }
 
-fn internal(fault: &dyn std::fmt::Display) -> InjectError {
+pub(super) fn internal(fault: &dyn std::fmt::Display) -> InjectError {
     let message = fault.to_string();
     InjectError::from(vec![Problem { code: ErrorCode::Internal, template: None, annotation: None, message }])
 }

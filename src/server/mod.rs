@@ -25,6 +25,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -34,7 +35,6 @@ pub use admin::Admin;
 pub use webhook::{MUTATE_PATH, NamespaceLookup, Snapshot, Webhook};
 
 use crate::shutdown::Lifecycle;
-use crate::telemetry::metrics::Metrics;
 use connection::Connections;
 use in_flight::InFlight;
 
@@ -162,7 +162,14 @@ impl BoundServer {
 
     /// Serves until the process is to end, and returns when everything in flight is answered or its time is over.
     pub async fn run(self, tls: ServerConfig, webhook: Webhook, admin: Admin, lifecycle: Lifecycle) {
-        let of = |listener, router, tls, metrics: &Arc<Metrics>| Connections {
+        let routes = webhook::router(webhook, &self.limits, lifecycle.clone());
+        self.run_routes(tls, routes, admin, lifecycle).await;
+    }
+
+    /// The same with other routes in the webhook's place: so a benchmark sees what connections cost by themselves.
+    pub async fn run_routes(self, tls: ServerConfig, routes: Router, admin: Admin, lifecycle: Lifecycle) {
+        let metrics = Arc::clone(&admin.metrics);
+        let of = |listener, router, tls| Connections {
             listener,
             most: match listener {
                 Listener::Webhook => self.limits.connections,
@@ -173,12 +180,10 @@ impl BoundServer {
             limits: Arc::clone(&self.limits),
             lifecycle: lifecycle.clone(),
             in_flight: InFlight::default(),
-            metrics: Arc::clone(metrics),
+            metrics: Arc::clone(&metrics),
         };
-        let metrics = Arc::clone(&webhook.metrics);
-        let router = webhook::router(webhook, &self.limits, lifecycle.clone());
-        let reviews = of(Listener::Webhook, router, Some(TlsAcceptor::from(Arc::new(tls))), &metrics);
-        let admin = of(Listener::Admin, admin::router(admin, lifecycle.clone()), None, &metrics);
+        let reviews = of(Listener::Webhook, routes, Some(TlsAcceptor::from(Arc::new(tls))));
+        let admin = of(Listener::Admin, admin::router(admin, lifecycle.clone()), None);
         // Probes and metrics are answered to the very end, and nobody waits for them.
         tokio::select! {
             () = serve_reviews(self.webhook, &reviews) => {}

@@ -20,6 +20,8 @@ use crate::inject::field::{one_line, quote};
 use cel::common::ast::IdedExpr;
 use cel::parser::Parser;
 use cel::{ExecutionError, Value};
+use std::cell::Cell;
+use std::panic::catch_unwind;
 
 pub use scope::{Root, Scope};
 pub use survey::Reads;
@@ -39,10 +41,15 @@ const COMPILE_STACK_BYTES: usize = 64 << 20;
 #[derive(Debug)]
 pub struct Expression {
     source: String,
-    tree: IdedExpr,
     reads: Reads,
-    /// `Some(name)` for exactly `params.name`, the expression that most templates hold most: it needs no evaluation.
-    parameter: Option<String>,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// Exactly `params.name`, the expression that most templates hold most: it needs no evaluation.
+    Parameter(String),
+    Tree(IdedExpr),
 }
 
 /// Why an expression gave no value.
@@ -63,10 +70,16 @@ impl Expression {
         if source.trim().is_empty() {
             return Err("the expression is empty".to_owned());
         }
-        let tree = parse(source)?;
-        let reads = survey::survey(&tree, parameters)?;
-        let parameter = reads.only_parameter(&tree);
-        Ok(Self { source: source.to_owned(), tree, reads, parameter })
+        let (reads, form) = match plain_parameter(source).filter(|name| parameters.contains(name)) {
+            Some(name) => (Reads::parameter(name), Form::Parameter(name.to_owned())),
+            None => {
+                let tree = parse(source)?;
+                let reads = survey::survey(&tree, parameters)?;
+                let form = reads.only_parameter(&tree).map_or_else(|| Form::Tree(tree), Form::Parameter);
+                (reads, form)
+            }
+        };
+        Ok(Self { source: source.to_owned(), reads, form })
     }
 
     /// The text between `${` and `}`.
@@ -81,11 +94,11 @@ impl Expression {
 
     /// Evaluates in a scope that holds at least what [`Self::reads`] names.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
-        if let Some(name) = &self.parameter {
-            return scope.parameter(name).cloned().ok_or_else(|| self.missing(name));
+        match &self.form {
+            Form::Parameter(name) => scope.parameter(name).cloned().ok_or_else(|| self.missing(name)),
+            Form::Tree(tree) => bound::guarded(scope.clock(), || Value::resolve(tree, scope.context()))
+                .map_err(|error| self.explain(&error)),
         }
-        bound::guarded(scope.clock(), || Value::resolve(&self.tree, scope.context()))
-            .map_err(|error| self.explain(&error))
     }
 
     fn missing(&self, key: &str) -> EvaluationError {
@@ -121,6 +134,39 @@ impl Expression {
     }
 }
 
+/// The name in exactly `params.name`, which needs no parser. What may be a word of the language's own is left to that.
+fn plain_parameter(source: &str) -> Option<&str> {
+    let name = source.trim().strip_prefix(Root::Params.name())?.strip_prefix('.')?;
+    let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let starts = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+    (is_word && starts && !RESERVED.contains(&name)).then_some(name)
+}
+
+/// <https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax>
+const RESERVED: [&str; 21] = [
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "namespace",
+    "null",
+    "package",
+    "return",
+    "true",
+    "var",
+    "void",
+    "while",
+];
+
 /// What a function says of its arguments, without the values of the pod that the libraries' functions print, whole or in
 /// single quotes: an expression that fails is the template's fault, and such an answer ends up in the logs of API servers.
 fn of_function(function: &str, message: &str) -> String {
@@ -138,16 +184,33 @@ fn before_quote(message: &str) -> &str {
     message.split_once('\'').map_or(message, |(before, _)| before.trim_end())
 }
 
-/// Parses on a thread with a large stack and gives back only trees that are safe to walk on a small one.
-fn parse(source: &str) -> Result<IdedExpr, String> {
+thread_local! {
+    /// Whether this thread's stack is large enough to parse on.
+    static HAS_LARGE_STACK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work` on a thread with a large stack, so that the expressions compiled in it need none of their own: a thread is by
+/// far the most costly part of an expression, in time and, with the allocator's pages that belong to it, in memory.
+pub fn with_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
+    if HAS_LARGE_STACK.get() {
+        return Ok(work());
+    }
+    let on_thread = || {
+        HAS_LARGE_STACK.set(true);
+        work()
+    };
     std::thread::scope(|scope| {
-        std::thread::Builder::new()
-            .stack_size(COMPILE_STACK_BYTES)
-            .spawn_scoped(scope, || parse_here(source))
-            .map_err(|error| format!("no thread to parse the expression on: {error}"))?
-            .join()
-            .unwrap_or_else(|_| Err("the expression cannot be parsed".to_owned()))
+        let thread = std::thread::Builder::new().stack_size(COMPILE_STACK_BYTES).spawn_scoped(scope, on_thread);
+        let thread = thread.map_err(|error| format!("no thread to parse expressions on: {error}"))?;
+        thread.join().map_err(|_| "the parser failed".to_owned())
     })
+}
+
+/// Parses on a large stack and gives back only trees that are safe to walk on a small one.
+fn parse(source: &str) -> Result<IdedExpr, String> {
+    // A fault of the parser is this expression's alone.
+    let parse = || catch_unwind(|| parse_here(source));
+    with_large_stack(parse)?.unwrap_or_else(|_| Err("the expression cannot be parsed".to_owned()))
 }
 
 fn parse_here(source: &str) -> Result<IdedExpr, String> {

@@ -11,6 +11,11 @@ use std::collections::BTreeSet;
 pub struct Reads(BTreeSet<(Root, Vec<String>)>);
 
 impl Reads {
+    /// What `params.name` reads.
+    pub(super) fn parameter(name: &str) -> Self {
+        Self(BTreeSet::from([(Root::Params, vec![name.to_owned()])]))
+    }
+
     /// Which real object is read, in words, if one is: a key that is missing is its own.
     pub fn owner(&self) -> Option<&'static str> {
         let reads = |root: Root| self.of(root).next().is_some();

@@ -109,3 +109,17 @@ fn on_a_small_stack(work: impl FnOnce() + Send) {
         thread.expect("a thread").join().expect("no panic");
     });
 }
+
+/// What goes around the parser is what the parser would have made of it.
+#[test]
+fn a_plain_parameter_needs_no_parser() {
+    for source in ["params.image", " params.image\n"] {
+        let short = Expression::compile(source, &["image"]).expect("an expression");
+        let parsed = Expression::compile("params['image']", &["image"]).expect("an expression");
+        assert_eq!(format!("{:?} {:?}", short.form, short.reads), format!("{:?} {:?}", parsed.form, parsed.reads));
+    }
+    for source in ["params.in", "params.a.b", "params.1", "params.", "params.a-b", "paramsx", "params . a", "params.ä"]
+    {
+        assert_eq!(plain_parameter(source), None, "{source}");
+    }
+}

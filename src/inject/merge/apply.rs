@@ -3,25 +3,24 @@
 //! Invariant: parents come first; no `test`; `remove` and `replace` only for what the API server had filled in.
 
 use super::claims::{escape, unescape};
+use super::operations::{Form, Operation, Operations};
 use super::{Edit, Plan};
-use json_patch::jsonptr::PointerBuf;
-use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, ReplaceOperation};
 use serde_json::{Map, Value};
 
 /// A tree under change, and what was changed.
 pub struct Editor {
     tree: Value,
-    operations: Vec<PatchOperation>,
+    operations: Operations,
 }
 
 /// A pointer that does not fit the tree: the plan was made for another one. A fault of ours.
 #[derive(Debug, thiserror::Error)]
 #[error("the patch does not fit the pod at {0:?}")]
-pub struct Misfit(String);
+pub struct Misfit(pub(super) String);
 
 impl Editor {
-    pub fn new(tree: Value) -> Self {
-        Self { tree, operations: Vec::new() }
+    pub fn new(tree: Value, form: Form) -> Self {
+        Self { tree, operations: Operations::new(form) }
     }
 
     pub fn tree(&self) -> &Value {
@@ -29,8 +28,8 @@ impl Editor {
     }
 
     /// The changed tree and the operations.
-    pub fn finish(self) -> (Value, Patch) {
-        (self.tree, Patch(self.operations))
+    pub fn finish(self) -> (Value, Operations) {
+        (self.tree, self.operations)
     }
 
     /// Carries out all edits in their order.
@@ -46,24 +45,22 @@ impl Editor {
     /// Sets a member of the object at `object`, which is made when absent.
     pub fn set(&mut self, object: &str, key: &str, value: Value) -> Result<(), Misfit> {
         self.ensure_object(object)?;
-        let fields = self.object(object)?;
-        let existed = fields.insert(key.to_owned(), value.clone()).is_some();
-        let path = pointer(&format!("{object}/{}", escape(key)))?;
-        self.operations.push(if existed {
-            PatchOperation::Replace(ReplaceOperation { path, value })
-        } else {
-            PatchOperation::Add(AddOperation { path, value })
-        });
+        let path = &member(object, key);
+        let fields = fields(&mut self.tree, object)?;
+        self.operations.push(&match fields.contains_key(key) {
+            true => Operation::Replace { path, value: &value },
+            false => Operation::Add { path, value: &value },
+        })?;
+        fields.insert(key.to_owned(), value);
         Ok(())
     }
 
     fn append(&mut self, list: &str, items: Vec<Value>) -> Result<(), Misfit> {
-        match self.tree.pointer_mut(list) {
+        match find(&mut self.tree, list) {
             Some(Value::Array(own)) => {
-                own.extend(items.iter().cloned());
-                let path = pointer(&format!("{list}/-"))?;
-                let add = |value| PatchOperation::Add(AddOperation { path: path.clone(), value });
-                self.operations.extend(items.into_iter().map(add));
+                let path = &format!("{list}/-");
+                items.iter().try_for_each(|value| self.operations.push(&Operation::Add { path, value }))?;
+                own.extend(items);
                 Ok(())
             }
             Some(Value::Null) | None => {
@@ -75,25 +72,24 @@ impl Editor {
     }
 
     fn insert(&mut self, list: &str, index: usize, item: Value) -> Result<(), Misfit> {
-        match self.tree.pointer_mut(list) {
-            Some(Value::Array(own)) if index <= own.len() => own.insert(index, item.clone()),
-            _ => return Err(Misfit(list.to_owned())),
+        match find(&mut self.tree, list) {
+            Some(Value::Array(own)) if index <= own.len() => {
+                self.operations.push(&Operation::Add { path: &format!("{list}/{index}"), value: &item })?;
+                own.insert(index, item);
+                Ok(())
+            }
+            _ => Err(Misfit(list.to_owned())),
         }
-        let path = pointer(&format!("{list}/{index}"))?;
-        self.operations.push(PatchOperation::Add(AddOperation { path, value: item }));
-        Ok(())
     }
 
     fn remove(&mut self, object: &str, key: &str) -> Result<(), Misfit> {
-        self.object(object)?.remove(key).ok_or_else(|| Misfit(object.to_owned()))?;
-        let path = pointer(&format!("{object}/{}", escape(key)))?;
-        self.operations.push(PatchOperation::Remove(RemoveOperation { path }));
-        Ok(())
+        fields(&mut self.tree, object)?.remove(key).ok_or_else(|| Misfit(object.to_owned()))?;
+        self.operations.push(&Operation::Remove { path: &member(object, key) })
     }
 
     /// Parents first: every missing object on the way is added.
     fn ensure_object(&mut self, object: &str) -> Result<(), Misfit> {
-        match self.tree.pointer(object) {
+        match find(&mut self.tree, object) {
             Some(Value::Object(_)) => Ok(()),
             Some(Value::Null) | None => {
                 let (parent, key) = object.rsplit_once('/').ok_or_else(|| Misfit(object.to_owned()))?;
@@ -103,12 +99,24 @@ impl Editor {
             Some(_) => Err(Misfit(object.to_owned())),
         }
     }
-
-    fn object(&mut self, object: &str) -> Result<&mut Map<String, Value>, Misfit> {
-        self.tree.pointer_mut(object).and_then(Value::as_object_mut).ok_or_else(|| Misfit(object.to_owned()))
-    }
 }
 
-fn pointer(text: &str) -> Result<PointerBuf, Misfit> {
-    PointerBuf::parse(text).map_err(|_| Misfit(text.to_owned()))
+fn member(object: &str, key: &str) -> String {
+    format!("{object}/{}", escape(key))
+}
+
+fn fields<'t>(tree: &'t mut Value, object: &str) -> Result<&'t mut Map<String, Value>, Misfit> {
+    find(tree, object).and_then(Value::as_object_mut).ok_or_else(|| Misfit(object.to_owned()))
+}
+
+/// What a pointer points to. `Value::pointer_mut` copies each segment twice to unescape it.
+fn find<'t>(tree: &'t mut Value, pointer: &str) -> Option<&'t mut Value> {
+    pointer.split('/').skip(1).try_fold(tree, |value, segment| match value {
+        Value::Object(fields) => match segment.contains('~') {
+            true => fields.get_mut(&unescape(segment)),
+            false => fields.get_mut(segment),
+        },
+        Value::Array(items) => items.get_mut(segment.parse::<usize>().ok()?),
+        _ => None,
+    })
 }

@@ -10,6 +10,7 @@ mod apply;
 mod claims;
 mod containers;
 mod harden;
+mod operations;
 mod pod_fields;
 mod ports;
 
@@ -27,6 +28,7 @@ pub use apply::{Editor, Misfit};
 use claims::Claims;
 pub use claims::{Conflict, Parties, escape, unescape};
 pub use containers::AUTO;
+pub use operations::{Form, Operations};
 pub use pod_fields::is_filled_in;
 
 /// A template that is to be put in, rendered for this pod.

@@ -195,3 +195,73 @@ fn a_job_owns_a_pod_by_its_kind() {
             && !owned(json!({"kind": "Job"}))
     );
 }
+
+/// A template that looks at the app's mounts and at one field of the spec.
+fn reach() -> Reach {
+    let overlay = crate::inject::overlay::Overlay {
+        volumes: vec![json!({"name": "logs"})],
+        volume_mounts: vec![json!({"name": "logs", "mountPath": "/logs"})],
+        pod: Map::from_iter([("dnsPolicy".to_owned(), json!("None"))]),
+        ..Default::default()
+    };
+    Reach::new(&overlay, std::iter::empty()).expect("no expression")
+}
+
+#[test]
+fn a_part_has_what_is_in_reach_in_its_place() {
+    let text = json!({
+        "kind": "Pod",
+        "metadata": {"name": "web", "labels": {"a": "b"}, "managedFields": [{"manager": "kubectl"}]},
+        "spec": {
+            "containers": [{
+                "name": "web", "image": "web:1", "args": ["x"], "env": [{"name": "A", "value": "1"}], "volumeDevices": null,
+                "volumeMounts": [{"name": "data", "mountPath": "/data"}], "ports": [{"containerPort": 80}],
+            }],
+            "initContainers": null,
+            "volumes": [{"name": "data", "emptyDir": {}}],
+            "hostNetwork": false, "dnsPolicy": "ClusterFirst", "tolerations": [{"key": "a"}],
+        },
+        "status": {},
+    })
+    .to_string();
+    let part = PodDocument::parse_part(&text, &[&reach()]).expect("an ordinary pod");
+    let expected = json!({
+        "metadata": {"name": "web", "labels": {"a": "b"}},
+        "spec": {
+            "containers": [{
+                "name": "web", "image": "web:1",
+                "volumeMounts": [{"name": "data", "mountPath": "/data"}], "ports": [{"containerPort": 80}],
+            }],
+            "initContainers": null,
+            "volumes": [{"name": "data"}],
+            "hostNetwork": false, "dnsPolicy": "ClusterFirst",
+        },
+    });
+    assert_eq!(*part.tree(), expected);
+}
+
+/// Whatever the whole would refuse, the part leaves to the whole, even where it is out of reach.
+#[test]
+fn a_pod_that_is_out_of_shape_has_no_part() {
+    let container = |field: &str, value: Value| json!({"name": "web", field: value});
+    for container in [
+        json!(null),
+        json!("web"),
+        json!({"image": "web:1"}),
+        container("env", json!({})),
+        container("env", json!([{}])),
+        container("env", json!([{"name": 1}])),
+        container("env", json!([null])),
+        container("envFrom", json!(["x"])),
+        container("volumeDevices", json!([{"name": 1}])),
+        container("volumeMounts", json!(1)),
+        container("ports", json!({})),
+    ] {
+        let text = json!({"spec": {"containers": [container]}}).to_string();
+        assert!(PodDocument::parse(&text).is_err(), "{text}");
+        assert!(PodDocument::parse_part(&text, &[&reach()]).is_none(), "{text}");
+    }
+    for text in ["", "null", "[]", "{}", r#"{"spec":{"containers":[{"name":"web"}]}} x"#] {
+        assert!(PodDocument::parse_part(text, &[&reach()]).is_none(), "{text}");
+    }
+}

@@ -11,6 +11,7 @@ use crate::inject::field::{FieldError, FieldPath, quote};
 use crate::inject::names;
 use crate::inject::overlay::{Overlay, items, text};
 use crate::inject::parameters::{self, Parameter};
+use crate::inject::reach::Reach;
 use crate::inject::schema::{self, SchemaRef};
 use crate::inject::template::selector::LabelSelector;
 use serde::Deserialize;
@@ -46,6 +47,8 @@ pub struct Template {
     reads: Reads,
     /// The rendering with all defaults, when nothing but parameters is read: most pods set none.
     rendered: Option<Overlay>,
+    /// What that rendering looks at in a pod.
+    reach: Option<Reach>,
     /// Names of all containers, as far as no pod has a say in them.
     container_names: Vec<String>,
 }
@@ -122,6 +125,7 @@ impl Template {
             body: parts.body,
             reads,
             rendered: None,
+            reach: None,
             container_names: Vec::new(),
         };
         template.render_with_defaults(&mut errors);
@@ -136,6 +140,11 @@ impl Template {
     /// The rendering of pods that set no parameter, where it is the same for all of them.
     pub fn rendered(&self) -> Option<&Overlay> {
         self.rendered.as_ref()
+    }
+
+    /// What the template looks at in pods that set no parameter of it, where that is known.
+    pub(crate) fn reach(&self) -> Option<&Reach> {
+        self.reach.as_ref()
     }
 
     /// Names of the containers that the template brings.
@@ -175,6 +184,11 @@ impl Template {
         errors.extend(overlay.check());
         self.container_names = overlay.container_names().map(str::to_owned).collect();
         if known(&self.reads) {
+            let conditions = self.matching.conditions.iter().map(|condition| condition.expression.reads());
+            let mounts = self.take_volume_mounts.then_some("volumeMounts");
+            let env = (!self.take_env.is_empty()).then_some("env");
+            self.reach = Reach::new(&overlay, conditions)
+                .map(|reach| reach.with_container_fields(mounts.into_iter().chain(env)));
             self.rendered = Some(overlay);
         }
     }

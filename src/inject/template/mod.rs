@@ -1,5 +1,6 @@
 //! Templates: from text to compiled, checked, immutable values.
 
+pub mod checked;
 pub mod compiled;
 pub mod document;
 pub mod selector;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+pub use checked::CheckedTemplate;
 pub use compiled::{Condition, Template};
 pub use load::MAX_TEMPLATES;
 pub use parsed::ParsedSource;
@@ -84,9 +86,19 @@ pub struct TemplateSet {
 /// What is known under a name.
 #[derive(Clone)]
 pub(super) enum Entry {
-    Ready(Arc<Template>),
+    Ready(Arc<CheckedTemplate>),
     Broken(Broken),
 }
+
+/// What a pod that asks for a template finds.
+pub(super) enum Found<'a> {
+    Ready(&'a Template),
+    /// What is wrong.
+    Broken(&'a str),
+}
+
+/// What is said of a template that does not compile a second time.
+const GONE_WRONG: &str = "it was compiled before and is not any more; this is a fault of outrigger";
 
 /// Named in a source, but wrong, and never was right.
 #[derive(Clone)]
@@ -99,8 +111,7 @@ pub(super) struct Broken {
 impl TemplateSet {
     /// Parses, checks and compiles all documents of all sources. Never fails as a whole.
     pub fn load(sources: &[SourceText]) -> Loaded {
-        let parsed: Vec<_> = sources.iter().map(|source| Arc::new(ParsedSource::parse(source))).collect();
-        Self::assemble(&parsed, &Self::default())
+        Self::assemble(&ParsedSource::parse_all(sources), &Self::default())
     }
 
     /// The set that these sources make after `last` was served: a template that is wrong now, or hidden in a source that
@@ -183,15 +194,19 @@ impl TemplateSet {
         })
     }
 
-    fn ready(&self) -> impl Iterator<Item = &Arc<Template>> {
+    fn ready(&self) -> impl Iterator<Item = &Arc<CheckedTemplate>> {
         self.entries.values().filter_map(|entry| match entry {
             Entry::Ready(template) => Some(template),
             Entry::Broken(_) => None,
         })
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Entry> {
-        self.entries.get(name)
+    /// What is under a name, ready for use.
+    pub(super) fn get(&self, name: &str) -> Option<Found<'_>> {
+        Some(match self.entries.get(name)? {
+            Entry::Ready(checked) => checked.template().map_or(Found::Broken(GONE_WRONG), Found::Ready),
+            Entry::Broken(broken) => Found::Broken(&broken.problem),
+        })
     }
 
     /// Why a name that is not known may be that of a template all the same.

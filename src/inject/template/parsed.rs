@@ -5,10 +5,12 @@
 
 use super::LoadProblem;
 use super::SourceText;
+use super::checked::CheckedTemplate;
 use super::compiled::Template;
 use super::document::{self, Document, MAX_TEMPLATE_BYTES, ParseProblem, Place};
 use super::enumerated;
 use super::spec::{API_VERSION, CLUSTER_KIND, NAMESPACED_KIND, TemplateDocument};
+use crate::inject::expression;
 use crate::inject::field::{FieldError, FieldPath, quote};
 use crate::inject::names;
 use crate::inject::schema;
@@ -35,7 +37,7 @@ pub(super) struct ParsedDocument {
     pub is_read: bool,
     /// Where the name stands.
     pub place: Place,
-    pub template: Option<Arc<Template>>,
+    pub template: Option<Arc<CheckedTemplate>>,
     pub problems: Vec<LoadProblem>,
     pub warnings: Vec<LoadProblem>,
 }
@@ -47,8 +49,14 @@ impl ParsedSource {
             origin: source.origin.clone(),
             digest: Some(digest(&source.text)),
             is_blank: source.text.trim().is_empty(),
-            documents: documents(source),
+            documents: parse_documents(source),
         }
+    }
+
+    /// The same of many texts, which is much less work together.
+    pub fn parse_all(sources: &[SourceText]) -> Vec<Arc<Self>> {
+        let parse = || sources.iter().map(|source| Arc::new(Self::parse(source))).collect();
+        expression::with_large_stack(parse).unwrap_or_else(|_| parse())
     }
 
     /// A source whose text could not be had at all.
@@ -84,6 +92,11 @@ impl ParsedSource {
 
 fn digest(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
+}
+
+/// Without a thread to do it on each expression says for itself that it cannot be compiled.
+fn parse_documents(source: &SourceText) -> Vec<ParsedDocument> {
+    expression::with_large_stack(|| documents(source)).unwrap_or_else(|_| documents(source))
 }
 
 fn documents(source: &SourceText) -> Vec<ParsedDocument> {
@@ -180,13 +193,16 @@ fn compile(
     origin: &str,
     document: &Value,
     shape_is_right: bool,
-) -> Result<Option<Template>, Vec<FieldError>> {
+) -> Result<Option<CheckedTemplate>, Vec<FieldError>> {
     let mut value = document.clone();
     drop_nulls(&mut value);
     let raw = value.get("spec").cloned().unwrap_or_default();
     let parsed = shape_is_right.then(|| serde_json::from_value::<TemplateDocument>(value));
     match parsed.transpose() {
-        Ok(parsed) => Template::compile(name, origin, parsed.map(|document| document.spec), &raw),
+        Ok(parsed) => {
+            let compiled = Template::compile(name, origin, parsed.map(|document| document.spec), &raw)?;
+            Ok(compiled.map(|template| CheckedTemplate::new(template, &raw)))
+        }
         Err(error) => Err(vec![FieldError::new(FieldPath::root(), error.to_string())]),
     }
 }

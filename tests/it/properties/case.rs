@@ -6,7 +6,7 @@ use super::laws::names;
 use super::pieces::{any_text, text_of};
 use super::{pods, templates};
 use outrigger::inject::{
-    InjectError, Injector, Namespace, NativeSidecars, Outcome, Request, Settings, SourceText, TemplateSet,
+    InjectError, Injector, Namespace, NativeSidecars, Outcome, PatchText, Request, Settings, SourceText, TemplateSet,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -88,7 +88,30 @@ impl Case {
     /// What becomes of this pod in the case's namespace.
     pub fn inject(&self, injector: &Injector, pod: &Value) -> Result<Outcome, InjectError> {
         let object = pod.to_string();
-        injector.inject(&Request { namespace_object: self.namespace.as_ref(), ..Request::create_pod("demo", &object) })
+        let request = Request { namespace_object: self.namespace.as_ref(), ..Request::create_pod("demo", &object) };
+        let outcome = injector.inject(&request);
+        assert_eq!(without_pod(&outcome), shown(&injector.patch(&request)), "the patch alone is another\n{self:?}");
+        outcome
+    }
+}
+
+/// What both ways to ask have in common.
+fn without_pod(outcome: &Result<Outcome, InjectError>) -> String {
+    shown(&outcome.as_ref().map_err(Clone::clone).map(|outcome| match outcome {
+        Outcome::Skipped(skip) => Outcome::Skipped(skip.clone()),
+        Outcome::Injected(injection) => Outcome::Injected(PatchText {
+            json: serde_json::to_vec(&injection.patch).expect("a patch is JSON"),
+            templates: injection.templates.clone(),
+            reasons: injection.reasons.clone(),
+            warnings: injection.warnings.clone(),
+        }),
+    }))
+}
+
+fn shown(outcome: &Result<Outcome<PatchText>, InjectError>) -> String {
+    match outcome {
+        Ok(Outcome::Injected(PatchText { json, .. })) => format!("{}\n{outcome:?}", String::from_utf8_lossy(json)),
+        _ => format!("{outcome:?}"),
     }
 }
 

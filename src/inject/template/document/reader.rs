@@ -58,6 +58,10 @@ pub(super) fn nodes(text: &str, limits: Limits) -> Vec<Result<Node, ParseProblem
         Limits::Template => template_options(),
         Limits::Workload => workload_options(),
     };
+    // From a string is quicker, but of a text with an error it gives nothing else.
+    if let Ok(nodes) = serde_saphyr::from_multiple_with_options(text, options.clone()) {
+        return nodes.into_iter().map(Ok).collect();
+    }
     serde_saphyr::read_with_options::<_, Node>(&mut Cursor::new(text), options)
         .map(|node| node.map_err(|error| problem(&error, limits)))
         .collect()
