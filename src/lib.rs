@@ -23,6 +23,8 @@ pub mod health;
 #[cfg(feature = "runtime")]
 pub mod pki;
 #[cfg(feature = "runtime")]
+pub mod processor_time;
+#[cfg(feature = "runtime")]
 pub mod regular_file;
 #[cfg(feature = "runtime")]
 pub mod server;

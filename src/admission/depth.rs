@@ -7,14 +7,15 @@ pub const MAX_DEPTH: usize = 128;
 
 /// Whether arrays and objects of a JSON text nest deeper than [`MAX_DEPTH`].
 ///
-/// No place is deeper than the opening brackets before it, nor, in a text that is JSON, than the closing ones after it.
-/// Counting runs at many bytes an instruction, and says of an ordinary review all that there is to say.
+/// No place is deeper than the opening brackets before it, nor, in a text that is JSON, than the closing ones after it; and of
+/// empty arrays and objects, which managed fields are full of, only one can be around a place. Counting runs at many bytes an
+/// instruction, and says of an ordinary review all that there is to say.
 pub fn is_too_deep(json: &[u8]) -> bool {
     let mut before = 0;
-    let mut after = count(json, b'}');
+    let mut after: usize = json.chunks(CHUNK).map(|chunk| count(chunk, b'}')).sum();
     let may_be_deep = json.chunks(CHUNK).any(|chunk| {
         before += count(chunk, b'{');
-        let may_be_deep = before.min(after) > MAX_DEPTH;
+        let may_be_deep = before.min(after) + 1 > MAX_DEPTH;
         after -= count(chunk, b'}');
         may_be_deep
     });
@@ -24,10 +25,14 @@ pub fn is_too_deep(json: &[u8]) -> bool {
 /// As many bytes as one byte can count.
 const CHUNK: usize = 255;
 
-/// How often a bracket occurs, be it a curly one or a square one: those differ in one bit.
-fn count(text: &[u8], bracket: u8) -> usize {
-    let of_chunk = |chunk: &[u8]| chunk.iter().map(|byte| u8::from(byte | 0x20 == bracket)).sum::<u8>();
-    text.chunks(CHUNK).map(|chunk| usize::from(of_chunk(chunk))).sum()
+/// How often a bracket occurs, be it a curly one or a square one, which differ in one bit; those of empty arrays and objects
+/// left out.
+fn count(chunk: &[u8], bracket: u8) -> usize {
+    let brackets = chunk.iter().map(|byte| u8::from(byte | 0x20 == bracket)).sum::<u8>();
+    let followed = chunk.iter().zip(chunk.get(1..).unwrap_or_default());
+    // Each closing bracket is the second next character after its opening one.
+    let is_empty = |(this, next): (&u8, &u8)| u8::from((this | 0x20 == b'{') & (*next == this.wrapping_add(2)));
+    usize::from(brackets - followed.map(is_empty).sum::<u8>())
 }
 
 /// The same of any text, for as far as it is JSON.
@@ -139,6 +144,21 @@ mod tests {
 
     #[test]
     fn a_full_chunk_of_brackets_is_counted() {
-        assert_eq!((count("{[".repeat(500).as_bytes(), b'{'), count("{[".as_bytes(), b'}')), (1_000, 0));
+        let chunk = |text: &str| text.repeat(CHUNK)[..CHUNK].to_owned();
+        assert_eq!((count(chunk("{").as_bytes(), b'{'), count(chunk("{").as_bytes(), b'}')), (CHUNK, 0));
+        assert_eq!((count(b"{[}]a{}[]{", b'{'), count(b"{[}]a{}[]{", b'}')), (3, 2));
+        assert_eq!((count(b"", b'{'), count(b"]", b'}')), (0, 1));
+    }
+
+    /// The counts agree with the walk wherever the limit is met: beside empty objects, and whatever a chunk cuts in two.
+    #[test]
+    fn counts_hide_nothing() {
+        for depth in [MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1] {
+            for empty in 0..=CHUNK {
+                let text = format!("[{}{},{}0]", "{},".repeat(empty), nested(depth - 1), "[],".repeat(empty));
+                assert_eq!(is_too_deep(text.as_bytes()), depth > MAX_DEPTH, "{text}");
+                assert_eq!(nests_too_deeply(text.as_bytes()), depth > MAX_DEPTH, "{text}");
+            }
+        }
     }
 }

@@ -5,7 +5,6 @@
 
 mod certificate;
 mod clients;
-mod clock;
 mod cluster;
 mod confirm;
 mod dev;
@@ -28,6 +27,7 @@ use crate::cluster::certificates::serving::Current;
 use crate::config::{CertificateSettings, ClientSettings, Config, OtlpEndpoint, ServeArgs};
 use crate::health::Readiness;
 use crate::inject::{NativeSidecars, Settings};
+use crate::processor_time;
 use crate::server::{Admin, BindError, BoundServer, Limits, Listener, NamespaceLookup, Server, Snapshot, Webhook};
 use crate::shutdown::{self, Hangups, Signals};
 use crate::telemetry::metrics::Metrics;
@@ -199,7 +199,7 @@ fn settings(config: &Config, connected: Option<&Connected>) -> Settings {
         cluster_version: version.map_or_else(|| Settings::default().cluster_version, |version| version.text.clone()),
         excluded_namespaces: config.excluded_namespaces.iter().map(ToString::to_string).collect(),
         domain: config.domain.to_string(),
-        clock: Some(clock::milliseconds),
+        clock: Some(processor_time::milliseconds),
     }
 }
 

@@ -7,8 +7,10 @@
 use serde_json::Value;
 use std::mem::size_of;
 
-/// What the tree of a pod may take: text of any length that etcd can store, or some 18,000 environment variables.
-pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// What the tree of a pod may take: text of any length that etcd can store, or some 9,000 environment variables.
+pub const MAX_BYTES: usize = 8 * 1024 * 1024;
+/// A text this short is never too heavy: the heaviest is `{"":{"":{"":…`, a map for each five bytes.
+const SURELY_LIGHT: usize = MAX_BYTES / (MAP_NODE / 4);
 
 /// A node of a map has room for eleven members.
 const MAP_NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 24;
@@ -24,7 +26,7 @@ const STRING: usize = 8;
 /// An error when the object would be too large as a tree, with the words that complete "the object is no valid pod: ".
 pub(super) fn check(object: &str) -> Result<(), String> {
     let text = object.as_bytes();
-    if at_most(text) <= MAX_BYTES || weigh(text, MAX_BYTES) <= MAX_BYTES {
+    if text.len() <= SURELY_LIGHT || at_most(text) <= MAX_BYTES || weigh(text, MAX_BYTES) <= MAX_BYTES {
         return Ok(());
     }
     const MIB: usize = 1024 * 1024;
@@ -201,6 +203,7 @@ mod tests {
         fn no_text_is_heavier_than_a_glance_says(value in nested(prop_oneof![Just(json!(1)), ".{0,20}".prop_map(Value::from)])) {
             let text = value.to_string();
             prop_assert!(weight(&text) <= at_most(text.as_bytes()), "{text}");
+            prop_assert!(weight(&text) <= text.len() * (MAP_NODE / 4), "{text}");
         }
 
         /// Whatever is no JSON is the parser's concern; here it only has to end.
@@ -215,7 +218,7 @@ mod tests {
         let pod = |item: &str| format!(r#"{{"spec":{{"x":[{item}]}}}}"#, item = format!("{item},").repeat(400_000));
         for item in ["1", "{}", r#"{"":1}"#, "[1]"] {
             let message = check(&pod(item)).expect_err(item);
-            assert_eq!(message, "it has so many values that they would take more than 16 MiB of memory");
+            assert_eq!(message, "it has so many values that they would take more than 8 MiB of memory");
         }
     }
 
@@ -226,10 +229,7 @@ mod tests {
         assert_eq!(check(&format!(r#"{{"spec":{{"containers":[{{"args":["{escaped}"]}}]}}}}"#)), Ok(()));
         let variables =
             r#"{"name":"SOME_VARIABLE_OF_A_POD","value":"a value of usual length for an environment variable"},"#;
-        assert_eq!(
-            check(&format!(r#"{{"spec":{{"containers":[{{"env":[{}]}}]}}}}"#, variables.repeat(18_000))),
-            Ok(())
-        );
+        assert_eq!(check(&format!(r#"{{"spec":{{"containers":[{{"env":[{}]}}]}}}}"#, variables.repeat(9_000))), Ok(()));
     }
 
     #[test]

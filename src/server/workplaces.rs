@@ -15,6 +15,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use super::budget::Size;
 use super::partial::Received;
 use crate::inject::weight;
+use crate::processor_time;
 
 /// So many bodies of each size over the ordinary are worked at at a time.
 pub const AT_A_TIME: usize = 2;
@@ -26,8 +27,8 @@ const LIGHT: usize = 1024 * 1024;
 const ORDINARY_TREES: usize = 16 * 1024 * 1024;
 /// The unit in which memory for trees is handed out.
 const UNIT: usize = 1024;
-/// Hundreds of times what an ordinary review takes. Expressions of a template can: they may work for 100 ms.
-const LONG: Duration = Duration::from_millis(20);
+/// Processor time, hundreds of times what an ordinary review takes. Expressions of a template can: they may work for 100 ms.
+const LONG_MILLISECONDS: u64 = 20;
 /// How long after such a one all reviews have threads of their own, among which the system divides the time.
 const WATCHFUL: Duration = Duration::from_secs(10);
 
@@ -75,7 +76,7 @@ impl Workplaces {
         let places = Arc::clone(self);
         spawn_blocking(move || {
             let (_place, _tree, body) = (place, tree, body);
-            places.timed(|| work(&body.bytes))
+            if is_ordinary { places.timed(|| work(&body.bytes)) } else { work(&body.bytes) }
         })
         .await
     }
@@ -91,9 +92,9 @@ impl Workplaces {
     }
 
     fn timed<T>(&self, work: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
+        let start = processor_time::milliseconds();
         let result = work();
-        if start.elapsed() >= LONG {
+        if processor_time::milliseconds().saturating_sub(start) >= LONG_MILLISECONDS {
             let until = (self.start.elapsed() + WATCHFUL).as_millis();
             self.watchful_until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
@@ -107,11 +108,11 @@ fn is_ordinary(body: &[u8]) -> bool {
         && (body.len() <= SURELY_LIGHT || weight::at_most(body) <= LIGHT || weight::of(body) <= LIGHT)
 }
 
-/// The body, and how many units of memory its tree takes; none where it is too heavy to become one.
+/// The body, and how many units of memory its review takes for its tree. One that is too heavy never becomes one, but what is
+/// read of it can take as much.
 fn weighed(body: Received) -> (Received, u32) {
     let weight = weight::of(&body.bytes);
-    let units = if weight > weight::MAX_BYTES { 0 } else { weight / UNIT };
-    (body, u32::try_from(units).unwrap_or(u32::MAX))
+    (body, u32::try_from(weight.min(weight::MAX_BYTES) / UNIT).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -139,10 +140,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_heavy_for_a_tree_takes_no_memory_for_one() {
+    fn what_is_too_heavy_for_a_tree_is_read_alone() {
         let units = |body: Vec<u8>| weighed(received(body)).1 as usize * UNIT;
-        assert_eq!(units(b"1,".repeat(2 * Size::SMALL)), 0);
-        let heavy = units(b"1,".repeat(200_000));
+        assert_eq!(units(b"1,".repeat(2 * Size::SMALL)), weight::MAX_BYTES);
+        let heavy = units(b"1,".repeat(100_000));
         assert!((LIGHT..=weight::MAX_BYTES).contains(&heavy), "{heavy}");
         assert!(units(vec![b'a'; 1000]) <= 2 * UNIT);
     }
@@ -154,10 +155,8 @@ mod tests {
         let thread = |_: &[u8]| std::thread::current().id();
         assert_eq!(places.work(received("a"), thread).await.ok(), Some(here));
         let long = |_: &[u8]| {
-            let start = Instant::now();
-            while start.elapsed() < LONG {
-                std::hint::spin_loop();
-            }
+            let start = processor_time::milliseconds();
+            while processor_time::milliseconds() <= start + LONG_MILLISECONDS {}
         };
         assert!(places.work(received("a"), long).await.is_ok());
         let trees = Arc::clone(&places.trees).acquire_many_owned((weight::MAX_BYTES / UNIT) as u32).await;
@@ -174,7 +173,7 @@ mod tests {
     #[tokio::test]
     async fn trees_wait_for_memory() {
         let places = Arc::new(Workplaces::new());
-        let heavy = || received(b"{\"\":1},".repeat(18_000));
+        let heavy = || received(b"{\"\":1},".repeat(9_500));
         let (open, gate) = std::sync::mpsc::channel::<()>();
         let first = tokio::spawn({
             let places = Arc::clone(&places);

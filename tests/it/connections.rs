@@ -41,6 +41,7 @@ fn the_longest_silent_makes_room_and_the_busy_stay() {
     let mut busy = server.connect();
     let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ";
     busy.send(format!("{head}{}\r\n\r\n", body.len()).as_bytes()).expect("sent");
+    eventually("a request in flight", || server.metric("outrigger_admission_in_flight") == 1);
     let mut used = server.connect();
     let mut silent: Vec<TcpStream> = Vec::new();
     for _ in 0..6 {

@@ -258,7 +258,7 @@ async fn an_idle_connection_is_closed_by_goaway_even_if_it_answers_pings() {
 /// A head that never ends keeps nobody for longer than idleness, and holds no more than a head may have.
 #[test]
 fn a_head_that_never_ends() {
-    let server = server(|limits| limits.idle = SHORT);
+    let server = server(|limits| (limits.idle, limits.write) = (SHORT, SHORT));
     let mut slow = begun(&server, &[]);
     slow.write_all(&frame(HEADERS, 0, 1, &fields())).expect("sent");
     assert!(is_closed(&mut slow));
@@ -268,7 +268,7 @@ fn a_head_that_never_ends() {
 /// Requests whose answers are never taken: their window is empty.
 #[test]
 fn answers_that_are_not_taken_are_given_up() {
-    let server = server(|limits| (limits.stream, limits.idle) = (SHORT, 3 * SHORT));
+    let server = server(|limits| (limits.stream, limits.idle, limits.write) = (SHORT, 3 * SHORT, SHORT));
     let mut stream = begun(&server, &[0, 4, 0, 0, 0, 0]);
     for id in 0..50 {
         stream.write_all(&frame(HEADERS, END_HEADERS | END_STREAM, 2 * id + 1, &fields())).expect("sent");
@@ -280,7 +280,7 @@ fn answers_that_are_not_taken_are_given_up() {
 /// A body that never comes.
 #[test]
 fn a_body_has_its_limit() {
-    let server = server(|limits| (limits.body, limits.idle) = (SHORT, 2 * SHORT));
+    let server = server(|limits| (limits.body, limits.idle, limits.write) = (SHORT, 2 * SHORT, SHORT));
     let mut stream = begun(&server, &[]);
     stream.write_all(&frame(HEADERS, END_HEADERS, 1, &fields())).expect("sent");
     assert!(is_closed(&mut stream));

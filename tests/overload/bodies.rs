@@ -69,7 +69,7 @@ fn with_field(mut pod: Value) -> Value {
 /// Values up to what a pod may have as a tree, and text for the rest.
 fn heavy(pod: Value) -> Value {
     let mut pod = with_args(pod);
-    pod["spec"]["fromAnEnemy"] = json!(vec![1; 200_000]);
+    pod["spec"]["fromAnEnemy"] = json!(vec![1; 100_000]);
     pod
 }
 

@@ -1,6 +1,7 @@
-//! The clock that is lent to the core, which has none: how long the thread has worked.
+//! How long a thread has worked: the clock that is lent to the core, which has none, and that tells long reviews.
 //!
 //! Not how late it is: on a busy machine a thread waits longer than it works, and no pod may be refused for that.
+//! Invariant: never goes back, and is at most a millisecond behind.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
