@@ -21,6 +21,8 @@ pub mod config;
 #[cfg(feature = "runtime")]
 pub mod health;
 #[cfg(feature = "runtime")]
+pub mod pki;
+#[cfg(feature = "runtime")]
 pub mod processor_time;
 #[cfg(feature = "runtime")]
 pub mod regular_file;

@@ -5,6 +5,7 @@
 
 mod certificate;
 mod clients;
+mod cluster;
 mod confirm;
 mod dev;
 mod memory;
@@ -18,17 +19,20 @@ use anyhow::{Context, anyhow};
 
 use self::certificate::Certificate;
 use self::clients::Clients;
+use self::cluster::{Connected, Given, Version};
 use self::confirm::SelfCall;
 use self::notes::Notes;
 use self::templates::Templates;
+use crate::cluster::certificates::serving::Current;
 use crate::config::{CertificateSettings, ClientSettings, Config, OtlpEndpoint, ServeArgs};
 use crate::health::Readiness;
 use crate::inject::{NativeSidecars, Settings};
 use crate::processor_time;
-use crate::server::{Admin, BindError, BoundServer, Limits, Listener, Server, Snapshot, Webhook};
+use crate::server::{Admin, BindError, BoundServer, Limits, Listener, NamespaceLookup, Server, Snapshot, Webhook};
 use crate::shutdown::{self, Hangups, Signals};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{logging, traces};
+use crate::tls::resolver::Resolver;
 use crate::tls::{self, CertificateSource, HandshakePolicy};
 use crate::watch;
 
@@ -45,7 +49,8 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     // Before anything is loaded: from here on a SIGHUP is a request and does not end the process.
     let hangups = runtime.block_on(async { Hangups::listen() }).context("cannot listen for signals")?;
-    let parts = Parts::prepare(&config, metrics)?;
+    let connected = runtime.block_on(cluster::connect(&config))?;
+    let parts = Parts::prepare(&config, metrics, connected)?;
     let result = runtime.block_on(parts.run(&config, hangups));
     // Nobody waits for a review that is still being parsed after its time.
     runtime.shutdown_background();
@@ -68,23 +73,46 @@ struct Parts {
     metrics: Arc<Metrics>,
     notes: Notes,
     templates: Templates,
-    certificate: Certificate,
+    certificate: Source,
     clients: Option<Clients>,
+    connected: Option<Connected>,
+}
+
+/// Who gives the certificate.
+enum Source {
+    Watched(Box<Certificate>),
+    Cluster(Given),
+}
+
+impl Source {
+    fn resolver(&self) -> Arc<Resolver> {
+        match self {
+            Self::Watched(certificate) => certificate.resolver(),
+            Self::Cluster(given) => Arc::clone(&given.resolver),
+        }
+    }
 }
 
 impl Parts {
-    fn prepare(config: &Config, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+    fn prepare(config: &Config, metrics: Arc<Metrics>, connected: Option<Connected>) -> anyhow::Result<Self> {
         let (readiness, notes) = (Readiness::default(), Notes::default());
         let (of_templates, of_certificate) = (readiness.promise("templates"), readiness.promise("certificate"));
 
-        let templates = Templates::load(config, settings(config), Arc::clone(&metrics), notes.clone())?;
+        let settings = settings(config, connected.as_ref());
+        let templates = Templates::load(config, settings, Arc::clone(&metrics), notes.clone())?;
         drop(of_templates);
 
-        let certificate = Certificate::load(certificate_source(config), Arc::clone(&metrics), notes.clone())?;
         let clients = clients(config, notes.clone())?;
-        drop(of_certificate);
+        let certificate = match certificate_source(config) {
+            Some(source) => {
+                let certificate = Certificate::load(source, Arc::clone(&metrics), notes.clone())?;
+                drop(of_certificate);
+                Source::Watched(Box::new(certificate))
+            }
+            None => Source::Cluster(Given::new(of_certificate)),
+        };
 
-        Ok(Self { readiness, metrics, notes, templates, certificate, clients })
+        Ok(Self { readiness, metrics, notes, templates, certificate, clients, connected })
     }
 
     async fn run(mut self, config: &Config, hangups: Hangups) -> anyhow::Result<()> {
@@ -92,35 +120,56 @@ impl Parts {
         let server = bind(config).await?;
         let (webhook_address, admin_address) = (server.webhook_address()?, server.admin_address()?);
         self.templates.log();
-        log_mode(native_sidecars(config));
         tracing::info!(webhook = %webhook_address, admin = %admin_address, "listening");
         if let Some(endpoint) = &config.otlp_endpoint {
             tracing::info!(%endpoint, "sending traces");
         }
-        self.certificate.warn_of_expiry();
-
-        let announcement = dev::announcement(config, webhook_address)?;
-        let self_call = SelfCall::new(webhook_address, self.certificate.resolver(), self.readiness.clone());
-        tokio::spawn(self_call.run(self.certificate.replaced(), announcement));
 
         let (shutdown, lifecycle) = shutdown::lifecycle();
+        let running = match self.connected.take() {
+            Some(connected) => Some(connected.start(&self.metrics, lifecycle.clone())?),
+            None => {
+                log_mode(native_sidecars(config, None));
+                None
+            }
+        };
         tokio::spawn(signals.conduct(shutdown, config.shutdown_delay));
         let clients = self.clients.as_ref().map(Clients::check);
         let policy = HandshakePolicy { oldest: config.tls_min_version, http2: config.http2, clients };
         let tls = tls::server_config(self.certificate.resolver(), &policy).context("cannot set up TLS")?;
-        let (webhook, admin) = self.services();
-        self.watch(hangups)?;
+        let (webhook, admin) = self.services(cluster::namespaces(running.as_ref()));
+        let announcement = dev::announcement(config, webhook_address)?;
+        let self_call = SelfCall::new(webhook_address, self.certificate.resolver(), self.readiness.clone());
+        let current = running.as_ref().and_then(|running| running.certificate.clone());
+        self.watch(self_call, announcement, current, hangups)?;
         server.run(tls, webhook, admin, lifecycle).await;
+        if let Some(running) = running {
+            running.ended().await;
+        }
         tracing::info!("ended");
         Ok(())
     }
 
-    /// From here on what changes is taken over: by itself, and at once when somebody asks.
-    fn watch(self, hangups: Hangups) -> anyhow::Result<()> {
-        let mut triggers = vec![
-            watch::spawn("templates", self.templates).context("cannot start a thread")?,
-            watch::spawn("certificate", self.certificate).context("cannot start a thread")?,
-        ];
+    /// From here on what changes is taken over: by itself, and at once when somebody asks. `current` is the certificate that the
+    /// cluster gives.
+    fn watch(
+        self,
+        self_call: SelfCall,
+        announcement: Option<String>,
+        current: Option<Current>,
+        hangups: Hangups,
+    ) -> anyhow::Result<()> {
+        let mut triggers = vec![watch::spawn("templates", self.templates).context("cannot start a thread")?];
+        match self.certificate {
+            Source::Watched(mut certificate) => {
+                certificate.warn_of_expiry();
+                tokio::spawn(self_call.run(certificate.replaced(), announcement));
+                triggers.push(watch::spawn("certificate", *certificate).context("cannot start a thread")?);
+            }
+            Source::Cluster(given) => {
+                given.serve(current.context("certificates are made in a cluster, and there is none")?, self_call);
+            }
+        }
         if let Some(clients) = self.clients {
             triggers.push(watch::spawn("clients", clients).context("cannot start a thread")?);
         }
@@ -128,15 +177,10 @@ impl Parts {
         Ok(())
     }
 
-    fn services(&self) -> (Webhook, Admin) {
+    fn services(&self, namespaces: NamespaceLookup) -> (Webhook, Admin) {
         let (store, notes) = (self.templates.store(), self.notes.clone());
         let snapshot: Snapshot = Arc::new(move || store.current());
-        let webhook = Webhook {
-            snapshot: Arc::clone(&snapshot),
-            // Without a cluster nothing is known of any namespace.
-            namespaces: Arc::new(|_| None),
-            metrics: Arc::clone(&self.metrics),
-        };
+        let webhook = Webhook { snapshot: Arc::clone(&snapshot), namespaces, metrics: Arc::clone(&self.metrics) };
         let admin = Admin {
             readiness: self.readiness.clone(),
             metrics: Arc::clone(&self.metrics),
@@ -148,19 +192,21 @@ impl Parts {
 }
 
 /// What the operator decided, as the engine takes it.
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config, connected: Option<&Connected>) -> Settings {
+    let version = connected.and_then(|connected| connected.version.as_ref());
     Settings {
-        native_sidecars: native_sidecars(config),
+        native_sidecars: native_sidecars(config, version),
+        cluster_version: version.map_or_else(|| Settings::default().cluster_version, |version| version.text.clone()),
         excluded_namespaces: config.excluded_namespaces.iter().map(ToString::to_string).collect(),
         domain: config.domain.to_string(),
         clock: Some(processor_time::milliseconds),
-        ..Settings::default()
     }
 }
 
-fn native_sidecars(config: &Config) -> NativeSidecars {
+fn native_sidecars(config: &Config, version: Option<&Version>) -> NativeSidecars {
     use crate::config::NativeSidecarsMode as Mode;
     match config.native_sidecars {
+        Mode::Auto if version.is_some_and(|version| !version.has_native_sidecars()) => NativeSidecars::Unsupported,
         // Every Kubernetes version in support has them.
         Mode::Auto | Mode::Always => NativeSidecars::Supported,
         Mode::Never => NativeSidecars::Unsupported,
@@ -174,14 +220,17 @@ fn log_mode(native_sidecars: NativeSidecars) {
     );
 }
 
-fn certificate_source(config: &Config) -> CertificateSource {
+/// `None` when the cluster gives the certificate.
+fn certificate_source(config: &Config) -> Option<CertificateSource> {
     match &config.certificate {
         CertificateSettings::Files { certificate, key } => {
-            CertificateSource::Files { certificate: certificate.clone(), key: key.clone() }
+            Some(CertificateSource::Files { certificate: certificate.clone(), key: key.clone() })
         }
-        CertificateSettings::Dev { directory, hosts } => {
-            CertificateSource::SelfSigned { directory: directory.clone(), hosts: dev::hosts(hosts, config.listen) }
-        }
+        CertificateSettings::Dev { directory, hosts } => Some(CertificateSource::SelfSigned {
+            directory: directory.clone(),
+            hosts: dev::hosts(hosts, config.listen),
+        }),
+        CertificateSettings::Cluster(_) => None,
     }
 }
 

@@ -1,3 +1,73 @@
 //! What Outrigger puts into, and reads from, a cluster.
+//!
+//! Everything here happens beside the requests and never in their path: it ends in memory, from where requests are answered. A watch
+//! that breaks is taken up again, and what was known before is good until then.
+//! Invariant: nothing is ever created, and nothing is written but three objects that are there by name: the Lease, the two Secrets;
+//! and `caBundle` of one webhook configuration.
 
+pub mod certificates;
+pub mod client;
+mod complaint;
+mod jitter;
+pub mod leader;
+pub mod namespaces;
+mod running;
+mod watching;
 pub mod webhook_configuration;
+
+pub use running::{Running, Settings, start};
+
+/// What we own in the cluster, by name; all of it is there before we are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Objects {
+    /// Of the Secrets and the Lease.
+    pub namespace: String,
+    pub webhook_configuration: String,
+    pub ca_secret: String,
+    pub serving_secret: String,
+    pub lease: String,
+}
+
+/// An error with all its causes on one line. What an answer said is left out where it could not be read: it may be a Secret.
+pub fn explain(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        kube::Error::SerdeError(_) => "the answer of the API server cannot be read".to_owned(),
+        error => chain(error),
+    }
+}
+
+/// An error and its causes, each said once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_answer_said_is_not_repeated() {
+        let error = serde_json::from_str::<u8>("\"secret\"").expect_err("no number");
+        assert!(error.to_string().contains("secret"), "{error}");
+        assert!(!explain(&kube::Error::SerdeError(error)).contains("secret"));
+    }
+
+    #[test]
+    fn causes_are_said_once() {
+        let inner = std::io::Error::other("refused");
+        let error = kube::Error::Service(Box::new(inner));
+        let text = explain(&error);
+        assert_eq!(text.matches("refused").count(), 1, "{text}");
+    }
+}

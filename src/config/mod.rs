@@ -6,6 +6,7 @@
 
 mod args;
 mod bytes;
+mod cluster;
 mod domain;
 pub mod duration;
 mod file;
@@ -23,13 +24,16 @@ use std::time::Duration;
 
 pub use args::{CONFIG_VARIABLE, ServeArgs};
 pub use bytes::ByteSize;
+pub use cluster::{ClusterSettings, Connection, SelfMade};
 pub use domain::Domain;
 pub use otlp::OtlpEndpoint;
 pub use problem::{Problem, Problems, Source};
 pub use values::{
-    ClientName, ClusterMode, ConnectionLimit, DnsName, Host, LogFormat, LogLevel, NativeSidecarsMode, TlsVersion,
+    CertificateMode, ClientName, ClusterMode, ConnectionLimit, DnsName, Host, LogFormat, LogLevel, NativeSidecarsMode,
+    TlsVersion,
 };
 
+use cluster::Pod;
 use layers::Layers;
 use reader::Reader;
 
@@ -43,6 +47,8 @@ pub struct Config {
     pub clients: ClientSettings,
     pub http2: bool,
     pub max_connections: ConnectionLimit,
+    /// `None` works without a cluster.
+    pub cluster: Option<ClusterSettings>,
     /// Directories of templates; none means the built-in ones.
     pub templates: Vec<PathBuf>,
     /// Whether a broken template keeps the server from starting.
@@ -77,6 +83,8 @@ pub enum CertificateSettings {
     Dev { directory: PathBuf, hosts: Vec<Host> },
     /// Made by somebody else.
     Files { certificate: PathBuf, key: PathBuf },
+    /// Made by us and kept in the cluster.
+    Cluster(SelfMade),
 }
 
 impl Config {
@@ -92,10 +100,10 @@ impl Config {
 }
 
 fn resolve(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<(Config, Layers), Problems> {
-    let in_cluster = environment("KUBERNETES_SERVICE_HOST").is_some();
+    let pod = Pod::of(&environment);
     let (layers, problems) = Layers::gather(args, environment);
     let mut reader = Reader::new(layers, problems);
-    let config = read(&mut reader, in_cluster);
+    let config = read(&mut reader, &pod);
     match (config, reader.into_parts()) {
         (Some(config), (layers, problems)) if problems.is_empty() => Ok((config, layers)),
         (_, (_, problems)) => Err(Problems(problems)),
@@ -103,12 +111,14 @@ fn resolve(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Re
 }
 
 /// Every setting is read before the first `?`, so that one that is wrong hides no other.
-fn read(reader: &mut Reader, in_cluster: bool) -> Option<Config> {
+fn read(reader: &mut Reader, pod: &Pod) -> Option<Config> {
     let dev = reader.get(&settings::DEV);
     let strict = strict(reader, dev == Some(true));
     let listen = reader.get(&settings::LISTEN);
     let admin_listen = reader.get(&settings::ADMIN_LISTEN);
-    let certificate = certificate(reader, dev == Some(true));
+    let in_cluster = cluster::is_wanted(reader, pod, dev == Some(true));
+    let cluster = cluster::read(reader, pod);
+    let certificate = certificate(reader, dev == Some(true), in_cluster);
     let tls_min_version = reader.get(&settings::TLS_MIN_VERSION);
     let clients = clients(reader);
     let http2 = reader.get(&settings::HTTP2);
@@ -120,10 +130,9 @@ fn read(reader: &mut Reader, in_cluster: bool) -> Option<Config> {
     let in_flight_bytes = at_least(reader, &settings::IN_FLIGHT_BYTES, LEAST_IN_FLIGHT);
     let in_flight_large_bytes = at_least(reader, &settings::IN_FLIGHT_LARGE_BYTES, LEAST_IN_FLIGHT_LARGE);
     let shutdown_delay = shutdown_delay(reader, dev == Some(true));
-    let log_format = log_format(reader, in_cluster);
+    let log_format = log_format(reader, pod.in_cluster);
     let log_level = reader.get(&settings::LOG_LEVEL);
     let otlp_endpoint = otlp_endpoint(reader);
-    refuse_cluster(reader);
     Some(Config {
         listen: listen?,
         admin_listen: admin_listen?,
@@ -132,6 +141,7 @@ fn read(reader: &mut Reader, in_cluster: bool) -> Option<Config> {
         clients,
         http2: http2?,
         max_connections: max_connections?,
+        cluster: if in_cluster { Some(cluster?) } else { None },
         templates,
         strict: strict?,
         domain: domain?,
@@ -146,11 +156,16 @@ fn read(reader: &mut Reader, in_cluster: bool) -> Option<Config> {
     })
 }
 
-fn certificate(reader: &mut Reader, dev: bool) -> Option<CertificateSettings> {
+fn certificate(reader: &mut Reader, dev: bool, in_cluster: bool) -> Option<CertificateSettings> {
+    let self_made = cluster::self_made(reader);
+    let mode = cluster::certificate_mode(reader, in_cluster, dev);
     let directory = reader.get(&settings::DEV_DIR);
     let hosts = reader.list(&settings::DEV_HOST);
     let certificate = reader.get(&settings::TLS_CERT);
     let key = reader.get(&settings::TLS_KEY);
+    if mode? == CertificateMode::SelfMade {
+        return self_made.map(CertificateSettings::Cluster);
+    }
     match (dev, certificate, key) {
         (true, None, None) => Some(CertificateSettings::Dev { directory: directory?, hosts }),
         (true, ..) => {
@@ -244,10 +259,4 @@ fn otlp_endpoint(reader: &mut Reader) -> Option<OtlpEndpoint> {
         reader.refuse(&settings::OTLP_ENDPOINT, "this build cannot send traces: it lacks the feature otel");
     }
     endpoint
-}
-
-fn refuse_cluster(reader: &mut Reader) {
-    if reader.get(&settings::CLUSTER) == Some(ClusterMode::On) {
-        reader.refuse(&settings::CLUSTER, "\"on\": this version cannot read from a cluster, expected auto or off");
-    }
 }

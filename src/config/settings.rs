@@ -74,7 +74,33 @@ settings! {
     MAX_CONNECTIONS: One, "maxConnections", "max-connections", "OUTRIGGER_MAX_CONNECTIONS", "NUMBER", "4096",
         "Connections of the webhook at a time; beyond them the one that has been silent longest makes room";
     CLUSTER: One, "cluster", "cluster", "OUTRIGGER_CLUSTER", "MODE", "auto",
-        "Whether to read from a cluster: auto, on or off. This version works without one only";
+        "Whether to work in a cluster: auto (in a pod), on (in a pod, or by KUBECONFIG elsewhere) or off";
+    NAMESPACE: One, "namespace", "namespace", "OUTRIGGER_NAMESPACE", "NAME", "",
+        "Namespace of our Service, Secrets and Lease; that of the pod where it is not set";
+    SERVICE: One, "service", "service", "OUTRIGGER_SERVICE", "NAME", "outrigger",
+        "Service by which API servers call the webhook; certificates are made for it";
+    WEBHOOK_CONFIGURATION: One, "webhookConfiguration", "webhook-configuration", "OUTRIGGER_WEBHOOK_CONFIGURATION", "NAME", "outrigger",
+        "MutatingWebhookConfiguration whose caBundle is kept";
+    CERTIFICATES: One, "certificates", "certificates", "OUTRIGGER_CERTIFICATES", "MODE", "",
+        "Where the certificate comes from: self (made and rotated by us, in a cluster), certManager or files (--tls-cert and --tls-key). In a cluster self unless files are named";
+    CERTIFICATE_HOSTS: Many, "certificateHosts", "certificate-hosts", "OUTRIGGER_CERTIFICATE_HOSTS", "NAME", "",
+        "Further host names or addresses for certificates made in a cluster, beside the Service's";
+    CERTIFICATE_DURATION: One, "certificateDuration", "certificate-duration", "OUTRIGGER_CERTIFICATE_DURATION", "DURATION", "168h",
+        "How long certificates made in a cluster last; they are replaced after two thirds of it";
+    CERTIFICATE_RENEWAL: One, "certificateRenewal", "certificate-renewal", "OUTRIGGER_CERTIFICATE_RENEWAL", "DURATION", "",
+        "After how long to replace certificates made in a cluster, where that is sooner than two thirds of certificateDuration";
+    CA_DURATION: One, "caDuration", "ca-duration", "OUTRIGGER_CA_DURATION", "DURATION", "8760h",
+        "How long the certificate authority made in a cluster lasts; it is replaced after two thirds of it";
+    CA_RENEWAL: One, "caRenewal", "ca-renewal", "OUTRIGGER_CA_RENEWAL", "DURATION", "",
+        "After how long to replace the certificate authority made in a cluster, where that is sooner than two thirds of caDuration";
+    CA_PROPAGATION: One, "caPropagation", "ca-propagation", "OUTRIGGER_CA_PROPAGATION", "DURATION", "10s",
+        "How long API servers may take to hear of a changed caBundle; a new authority signs no sooner";
+    CA_SECRET: One, "caSecret", "ca-secret", "OUTRIGGER_CA_SECRET", "NAME", "outrigger-ca",
+        "Secret of the certificate authority; it must be there";
+    SERVING_SECRET: One, "servingSecret", "serving-secret", "OUTRIGGER_SERVING_SECRET", "NAME", "outrigger-serving",
+        "Secret of the serving certificate; it must be there";
+    LEASE: One, "lease", "lease", "OUTRIGGER_LEASE", "NAME", "outrigger",
+        "Lease that says which replica makes the certificates; it must be there";
     DOMAIN: One, "domain", "domain", "OUTRIGGER_DOMAIN", "DOMAIN", "outrigger.dev",
         "Domain of all annotations and labels";
     NATIVE_SIDECARS: One, "nativeSidecars", "native-sidecars", "OUTRIGGER_NATIVE_SIDECARS", "MODE", "auto",

@@ -43,6 +43,26 @@ words! {
 }
 
 words! {
+    /// Where the webhook's certificate comes from.
+    pub enum CertificateMode, "self, certManager or files" {
+        SelfMade = "self",
+        /// Files of a Secret that cert-manager fills.
+        CertManager = "certManager",
+        Files = "files",
+    }
+}
+
+impl CertificateMode {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SelfMade => "self",
+            Self::CertManager => "certManager",
+            Self::Files => "files",
+        }
+    }
+}
+
+words! {
     /// Whether the cluster has native sidecars.
     pub enum NativeSidecarsMode, "auto, always or never" {
         Auto = "auto",
@@ -92,6 +112,11 @@ impl LogFormatChoice {
 pub struct DnsName(String);
 
 impl DnsName {
+    /// `None` when it is no such name.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        Self::from_text(text)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

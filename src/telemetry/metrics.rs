@@ -4,6 +4,7 @@
 //! Counting takes no lock and allocates nothing: every counter is found when the process starts, or when a template is first used.
 //! Invariant: label values come from closed sets, each starting at 0; names of templates are bounded in number.
 
+mod cluster;
 mod injections;
 mod register;
 
@@ -12,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
+pub use self::cluster::ClusterMetrics;
 use self::injections::Injections;
 use self::register::Register;
 use super::build;
@@ -216,6 +218,11 @@ impl Metrics {
     /// Counts the lines that the log loses.
     pub fn log_lines_dropped(&self) -> &IntCounter {
         &self.log_lines_dropped
+    }
+
+    /// The metrics that exist only where certificates are made in a cluster; to be called once.
+    pub fn in_cluster(&self) -> prometheus::Result<ClusterMetrics> {
+        ClusterMetrics::register(&Register(self.registry.clone()))
     }
 
     /// Counts the spans of traces that are lost.

@@ -7,7 +7,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 
-use super::{CertificateError, ServingCertificate, certified_key, expiry};
+use super::{CertificateError, ServingCertificate, expiry};
+use crate::pki::certified_key;
 use crate::regular_file;
 
 pub(super) const CERTIFICATE: &str = "certificate";
@@ -77,11 +78,7 @@ fn parse_chain(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>,
     Ok(chain)
 }
 
-/// The first private key of a file.
-pub(super) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
-    parse_key(path, &read(KEY, path)?)
-}
-
+/// The first private key of a text.
 fn parse_key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateError> {
     PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
         rustls::pki_types::pem::Error::NoItemsFound => content(KEY, path, "has no private key in PEM".to_owned()),

@@ -8,26 +8,15 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256,
-};
-use rustls::RootCertStore;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::ServerCertVerifier;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use std::time::{Duration, SystemTime};
 
 use super::files::KEY;
-use super::{CertificateError, ServingCertificate, certified_key, expiry, files, provider};
+use super::{CertificateError, ServingCertificate, files};
+use crate::pki::{Authority, Certificate, Subject, covers, is_for};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const CA_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 const LEAF_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
-/// A clock that is a little behind ours still finds the certificate valid.
-const BACKDATE: Duration = Duration::from_secs(3600);
 
 /// Names of the files.
 pub const CA_CERTIFICATE: &str = "ca.crt";
@@ -102,58 +91,40 @@ impl<'p> Directory<'p> {
     /// Whatever is wrong with the stored files, a missing one included, only means that they are made anew.
     fn stored_leaf(&self, hosts: &[String], now: SystemTime) -> Option<ServingCertificate> {
         let ca = files::read_chain(&self.path(CA_CERTIFICATE)).ok()?.into_iter().next()?;
+        let ca = Certificate::from_der(ca)?;
         let certificate = files::load(&self.path(LEAF_CERTIFICATE), &self.path(LEAF_KEY)).ok()?;
-        let leaf = certificate.key.end_entity_cert().ok()?;
-        let is_good = [now, now + DAY].into_iter().all(|time| verify(&ca, leaf, hosts, time).is_some());
-        is_good.then_some(ServingCertificate { ca_expires: expiry(&ca).ok(), ..certificate })
+        let chain = &certificate.key.cert;
+        let is_good =
+            [now, now + DAY].into_iter().all(|time| covers([&ca], chain, time)) && is_for(chain.first()?, hosts);
+        is_good.then_some(ServingCertificate { ca_expires: Some(ca.validity.not_after), ..certificate })
     }
 
     fn make_leaf(&self, hosts: &[String], now: SystemTime) -> Result<ServingCertificate, CertificateError> {
-        let (ca, issuer) = match self.stored_ca(now) {
+        let ca = match self.stored_ca(now) {
             Some(ca) => ca,
             None => self.make_ca(now)?,
         };
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let mut params = CertificateParams::new(hosts)?;
-        params.distinguished_name.push(DnType::CommonName, "outrigger");
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.use_authority_key_identifier_extension = true;
-        set_validity(&mut params, now, LEAF_LIFE);
-        let certificate = params.signed_by(&key, &issuer)?;
-        self.write(LEAF_KEY, &key.serialize_pem(), 0o600)?;
-        self.write(LEAF_CERTIFICATE, &certificate.pem(), 0o644)?;
+        let leaf = ca.issue(hosts, now, LEAF_LIFE)?;
+        self.write(LEAF_KEY, &leaf.key, 0o600)?;
+        self.write(LEAF_CERTIFICATE, &leaf.certificate, 0o644)?;
         // Read back, so that what is served is what the next start finds.
         let certificate = files::load(&self.path(LEAF_CERTIFICATE), &self.path(LEAF_KEY))?;
-        Ok(ServingCertificate { ca_expires: expiry(&ca).ok(), ..certificate })
+        Ok(ServingCertificate { ca_expires: Some(ca.certificate().validity.not_after), ..certificate })
     }
 
     /// The stored authority, where it outlives a certificate made now.
-    fn stored_ca(&self, now: SystemTime) -> Option<(CertificateDer<'static>, Issuer<'static, KeyPair>)> {
-        let ca = files::read_chain(&self.path(CA_CERTIFICATE)).ok()?.into_iter().next()?;
-        certified_key(vec![ca.clone()], files::read_key(&self.path(CA_KEY)).ok()?).ok()?;
-        if expiry(&ca).ok()? < now + LEAF_LIFE {
-            return None;
-        }
-        let key = KeyPair::from_pem(&std::fs::read_to_string(self.path(CA_KEY)).ok()?).ok()?;
-        let issuer = Issuer::from_ca_cert_der(&ca, key).ok()?;
-        Some((ca, issuer))
+    fn stored_ca(&self, now: SystemTime) -> Option<Authority> {
+        let read = |name: &str| std::fs::read(self.path(name)).ok();
+        let ca = Authority::from_pem(&read(CA_CERTIFICATE)?, &read(CA_KEY)?)?;
+        (ca.certificate().validity.not_after >= now + LEAF_LIFE).then_some(ca)
     }
 
-    fn make_ca(
-        &self,
-        now: SystemTime,
-    ) -> Result<(CertificateDer<'static>, Issuer<'static, KeyPair>), CertificateError> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "outrigger development CA");
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        set_validity(&mut params, now, CA_LIFE);
-        let certificate = params.self_signed(&key)?;
-        self.write(CA_KEY, &key.serialize_pem(), 0o600)?;
-        self.write(CA_CERTIFICATE, &certificate.pem(), 0o644)?;
-        Ok((certificate.der().clone(), Issuer::new(params, key)))
+    fn make_ca(&self, now: SystemTime) -> Result<Authority, CertificateError> {
+        let ca = Authority::make(Subject::DevelopmentAuthority, now, CA_LIFE)?;
+        let pem = ca.to_pem();
+        self.write(CA_KEY, &pem.key, 0o600)?;
+        self.write(CA_CERTIFICATE, &pem.certificate, 0o644)?;
+        Ok(ca)
     }
 
     /// Writes beside the file and renames, so that nobody ever reads half of it. `mode` holds before the first byte is written.
@@ -180,27 +151,10 @@ fn remove_if_present(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Verifies as a client would at `time`: signature, validity, usage, and the name of every host.
-fn verify(ca: &CertificateDer<'static>, leaf: &CertificateDer<'_>, hosts: &[String], time: SystemTime) -> Option<()> {
-    let mut roots = RootCertStore::empty();
-    roots.add(ca.clone()).ok()?;
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build().ok()?;
-    let time = UnixTime::since_unix_epoch(time.duration_since(UNIX_EPOCH).ok()?);
-    for host in hosts {
-        let name = ServerName::try_from(host.as_str()).ok()?;
-        verifier.verify_server_cert(leaf, &[], &name, &[], time).ok()?;
-    }
-    Some(())
-}
-
-fn set_validity(params: &mut CertificateParams, now: SystemTime, life: Duration) {
-    params.not_before = (now - BACKDATE).into();
-    params.not_after = (now + life).into();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pki::BACKDATE;
 
     fn hosts(names: &[&str]) -> Vec<String> {
         names.iter().map(ToString::to_string).collect()
@@ -257,8 +211,9 @@ mod tests {
         assert!(seconds(certificate.expires).abs_diff(LEAF_LIFE.as_secs()) < 2);
         assert!(seconds(certificate.ca_expires.expect("ours")).abs_diff(CA_LIFE.as_secs()) < 2);
         let ca = files::read_chain(&directory.path().join(CA_CERTIFICATE)).expect("an authority").remove(0);
-        let leaf = certificate.key.end_entity_cert().expect("a leaf");
-        let good = |host: &str, time| verify(&ca, leaf, &hosts(&[host]), time).is_some();
+        let ca = Certificate::from_der(ca).expect("an authority");
+        let chain = &certificate.key.cert;
+        let good = |host: &str, time| covers([&ca], chain, time) && is_for(&chain[0], &hosts(&[host]));
         assert!(good("localhost", now) && good("::1", now) && good("localhost", now - BACKDATE / 2));
         assert!(
             !good("example.com", now)

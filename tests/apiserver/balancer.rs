@@ -11,26 +11,33 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Balancer {
     address: SocketAddr,
     servers: Servers,
+    joined: Joined,
 }
 
 #[derive(Clone, Default)]
 struct Servers(Arc<Mutex<Vec<SocketAddr>>>);
+
+/// One side of each connection that was ever joined.
+#[derive(Clone, Default)]
+struct Joined(Arc<Mutex<Vec<TcpStream>>>);
 
 impl Balancer {
     pub fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port on loopback");
         let address = listener.local_addr().expect("a bound listener has an address");
         let servers = Servers::default();
-        let known = servers.clone();
+        let (known, joined) = (servers.clone(), Joined::default());
+        let open = joined.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 // Without a server the client finds its connection closed, as behind a Service without endpoints.
                 if let Some(server) = known.next().and_then(|server| TcpStream::connect(server).ok()) {
+                    open.0.lock().unwrap_or_else(PoisonError::into_inner).extend(server.try_clone());
                     join(stream, server);
                 }
             }
         });
-        Self { address, servers }
+        Self { address, servers, joined }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -45,6 +52,15 @@ impl Balancer {
     /// From now on no new connection goes to this server; open ones stay.
     pub fn remove(&self, server: SocketAddr) {
         self.servers.lock().retain(|known| *known != server);
+    }
+
+    /// Closes all connections, and takes none until a server is added, as a network that breaks.
+    pub fn cut(&self) {
+        self.servers.lock().clear();
+        for stream in self.joined.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // It may be closed already.
+            _ = stream.shutdown(Shutdown::Both);
+        }
     }
 }
 

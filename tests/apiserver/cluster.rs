@@ -5,6 +5,7 @@
 //! and never changed.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -93,6 +94,28 @@ impl Cluster {
         });
         let kubeconfig = Kubeconfig::from_yaml(&kubeconfig.to_string()).expect("a valid kubeconfig");
         self.runtime.block_on(connect(kubeconfig))
+    }
+
+    /// A client of the API server with this token.
+    pub fn client_as(&self, token: &str) -> Client {
+        let kubeconfig = Kubeconfig::from_yaml(&self.kubeconfig_of(token)).expect("a valid kubeconfig");
+        self.runtime.block_on(connect(kubeconfig))
+    }
+
+    /// Where the API server listens.
+    pub fn address(&self) -> SocketAddr {
+        let text = std::fs::read_to_string(&self.control_plane.kubeconfig).expect("a kubeconfig");
+        let kubeconfig: Value = serde_json::from_str(&text).expect("JSON");
+        let server = kubeconfig["clusters"][0]["cluster"]["server"].as_str().expect("a server");
+        server.trim_start_matches("https://").parse().expect("an address")
+    }
+
+    /// A kubeconfig with this token.
+    pub fn kubeconfig_of(&self, token: &str) -> String {
+        let text = std::fs::read_to_string(&self.control_plane.kubeconfig).expect("a kubeconfig");
+        let mut kubeconfig: Value = serde_json::from_str(&text).expect("JSON");
+        kubeconfig["users"][0]["user"] = json!({"token": token});
+        kubeconfig.to_string()
     }
 
     /// As [`Cluster::send`], to another server.

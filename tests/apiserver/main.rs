@@ -10,13 +10,16 @@ mod cluster;
 #[path = "../it/support/collector.rs"]
 mod collector;
 mod control_plane;
+mod installation;
 mod outrigger;
 mod process;
 mod registration;
 mod test_webhook;
 
+mod certificates;
 mod deployments;
 mod golden;
+mod leader;
 mod outage;
 mod refusals;
 mod reinvocation;

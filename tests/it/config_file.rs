@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Command, FromArgMatches};
 use outrigger::config::settings::{self, ALL, Arity};
 use outrigger::config::{
-    CertificateSettings, ClientName, ClientSettings, Config, LogFormat, LogLevel, ServeArgs, TlsVersion,
+    CertificateSettings, ClientName, ClientSettings, Config, Connection, LogFormat, LogLevel, ServeArgs, TlsVersion,
 };
 use pretty_assertions::assert_eq;
 
@@ -100,10 +100,72 @@ fn the_log_is_json_in_a_cluster() {
     assert_eq!(config.log_format, LogFormat::Json);
 }
 
+const IN_POD: [(&str, &str); 3] =
+    [("KUBERNETES_SERVICE_HOST", "10.0.0.1"), ("POD_NAME", "outrigger-5"), ("POD_NAMESPACE", "outrigger-system")];
+
+#[test]
+fn in_a_pod_the_certificate_is_made_in_the_cluster() {
+    let config = resolve(&["--templates=t"], &IN_POD, None).expect("a configuration");
+    let cluster = config.cluster.expect("a cluster");
+    assert_eq!((cluster.connection, cluster.name.as_str()), (Connection::Pod, "outrigger-5"));
+    assert_eq!(cluster.namespace.map(|name| name.to_string()).as_deref(), Some("outrigger-system"));
+    let objects = [cluster.webhook_configuration, cluster.ca_secret, cluster.serving_secret, cluster.lease];
+    let objects = objects.map(|name| name.to_string());
+    assert_eq!(objects, ["outrigger", "outrigger-ca", "outrigger-serving", "outrigger"]);
+    let CertificateSettings::Cluster(made) = config.certificate else { panic!("made in the cluster") };
+    let day = Duration::from_secs(24 * 3600);
+    assert_eq!((made.certificate_duration, made.ca_duration), (7 * day, 365 * day));
+    assert_eq!(made.ca_propagation, Duration::from_secs(10));
+}
+
+#[test]
+fn a_cluster_is_looked_for_in_a_pod_or_when_asked_for() {
+    let cluster = |flags: &[&str], environment: &[(&str, &str)]| {
+        let flags = [&["--templates=t"], flags].concat();
+        resolve(&flags, environment, None).expect("a configuration").cluster.map(|cluster| cluster.connection)
+    };
+    let files = ["--tls-cert=c", "--tls-key=k"];
+    assert_eq!(cluster(&files, &[]), None);
+    assert_eq!(cluster(&["--dev"], &IN_POD), None);
+    assert_eq!(cluster(&[&files[..], &["--cluster=off"]].concat(), &IN_POD), None);
+    assert_eq!(cluster(&files, &IN_POD), Some(Connection::Pod));
+    assert_eq!(cluster(&["--cluster=on"], &[]), Some(Connection::Kubeconfig));
+    assert_eq!(cluster(&["--cluster=on", "--dev"], &[]), Some(Connection::Kubeconfig));
+}
+
+#[test]
+fn certificates_come_from_where_the_operator_says() {
+    let files = CertificateSettings::Files { certificate: "c".into(), key: "k".into() };
+    for mode in ["--certificates=files", "--certificates=certManager", "--strict=false"] {
+        let config = resolve(&["--templates=t", "--tls-cert=c", "--tls-key=k", mode], &IN_POD, None);
+        assert_eq!(config.expect("a configuration").certificate, files, "{mode}");
+    }
+    let problems = [
+        (&["--certificates=self"][..], "--certificates: \"self\" needs a cluster"),
+        (
+            &["--certificates=self", "--cluster=on", "--tls-cert=c", "--tls-key=k"],
+            "--certificates: \"self\" cannot be used with --tls-cert",
+        ),
+        (&["--certificates=files", "--cluster=on"], "configuration: no certificate: give --tls-cert and --tls-key"),
+        (&["--certificates=self", "--dev"], "--certificates: \"self\" cannot be used with --dev"),
+        (&["--certificates=other", "--cluster=on"], "--certificates: \"other\": expected self, certManager or files"),
+        (&["--cluster=on", "--ca-duration=500h"], "--ca-duration: an authority is to last at least 3 times"),
+        (
+            &["--cluster=on", "--certificate-duration=2s"],
+            "--certificate-duration: a certificate is to last 3s at least",
+        ),
+        (&["--cluster=on", "--lease=No"], "--lease: \"No\": expected a DNS name"),
+    ];
+    for (flags, expected) in problems {
+        let found = resolve(&[&["--templates=t"], flags].concat(), &[], None).expect_err("a problem");
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{flags:?}: {found:?}");
+    }
+}
+
 #[test]
 fn all_problems_are_listed_with_their_sources() {
     let file = "lissten: x\nlogLevel: loud\ndomain: Not.A.Name\n";
-    let environment = [("OUTRIGGER_ADMIN_LISTEN", "localhost"), ("OUTRIGGER_CLUSTER", "on")];
+    let environment = [("OUTRIGGER_ADMIN_LISTEN", "localhost"), ("OUTRIGGER_CLUSTER", "maybe")];
     let flags =
         ["--listen=:9443", "--strict=maybe", "--exclude-namespaces=ok,Bad", "--tls-key=k", "--shutdown-delay=10"];
     let problems = resolve(&flags, &environment, Some(file)).expect_err("problems");
@@ -112,13 +174,13 @@ fn all_problems_are_listed_with_their_sources() {
         "--strict: \"maybe\": expected true or false",
         "--listen: \":9443\": expected ADDRESS:PORT, such as 127.0.0.1:9443 or [::]:9443",
         "OUTRIGGER_ADMIN_LISTEN: \"localhost\": expected ADDRESS:PORT, such as 127.0.0.1:9443 or [::]:9443",
+        "OUTRIGGER_CLUSTER: \"maybe\": expected auto, on or off",
         "--tls-key: a key needs its certificate: give --tls-cert as well",
         "configuration: no templates: name a directory with --templates, or use --dev, which serves the built-in ones",
         "config.yaml:3: domain \"Not.A.Name\": expected a DNS name of lower case letters, digits, '-' and '.', at most 189 characters: names of templates stand before it",
         "--exclude-namespaces: \"Bad\": expected a DNS name of lower case letters, digits, '-' and '.', at most 253 characters",
         "--shutdown-delay: \"10\": expected a duration, such as 10s or 1m30s",
         "config.yaml:2: logLevel \"loud\": expected error, warn, info, debug or trace",
-        "OUTRIGGER_CLUSTER: \"on\": this version cannot read from a cluster, expected auto or off",
     ];
     assert_eq!(problems, expected);
 }

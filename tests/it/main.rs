@@ -11,6 +11,7 @@ mod connections;
 mod docs;
 mod golden;
 mod http2;
+mod in_cluster;
 mod limits;
 mod load;
 mod logs;

@@ -20,7 +20,9 @@ struct Family {
 
 /// What `/metrics` gives at the start.
 fn registered() -> BTreeMap<String, Family> {
-    let text = String::from_utf8(Metrics::new().expect("metrics").render().expect("text")).expect("UTF-8");
+    let metrics = Metrics::new().expect("metrics");
+    metrics.in_cluster().expect("metrics");
+    let text = String::from_utf8(metrics.render().expect("text")).expect("UTF-8");
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
     for line in text.lines() {
         let mut words = line.splitn(4, ' ');

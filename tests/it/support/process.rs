@@ -25,7 +25,12 @@ struct Output {
 impl Process {
     /// Starts the program in `directory`, with an environment that says nothing about Outrigger or OpenTelemetry.
     pub fn start(directory: &Path, arguments: &[&str]) -> Self {
-        Self::spawn(&mut command(directory, arguments))
+        Self::start_with(directory, arguments, &[])
+    }
+
+    /// As [`Self::start`], with these variables.
+    pub fn start_with(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::spawn(command(directory, arguments).envs(environment.iter().copied()))
     }
 
     /// Starts a line of shell that ends in the program, with an environment that says nothing about Outrigger.

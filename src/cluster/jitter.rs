@@ -1,0 +1,74 @@
+//! Waits that differ a little, so that replicas that start together do not ask together.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::time::Duration;
+
+/// The standard library's only source of randomness: good enough to differ, and for nothing secret.
+pub fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// Between `duration` and six fifths of it.
+pub fn jittered(duration: Duration) -> Duration {
+    duration + duration * u32::try_from(random() % 1000).unwrap_or(0) / 5000
+}
+
+/// Longer after each failure in a row, and never too long: after an outage everything is soon up to date again.
+#[derive(Debug, Default)]
+pub struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    /// How long to wait after one more failure.
+    pub fn failed(&mut self) -> Duration {
+        let wait = Self::FIRST * 2_u32.pow(self.failures.min(6));
+        self.failures += 1;
+        jittered(wait.min(Self::LONGEST))
+    }
+
+    pub fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+}
+
+impl Iterator for Backoff {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(self.failed())
+    }
+}
+
+impl kube::runtime::utils::Backoff for Backoff {
+    fn reset(&mut self) {
+        self.succeeded();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_bound_and_begin_anew() {
+        let mut backoff = Backoff::default();
+        let waits: Vec<Duration> = (0..40).map(|_| backoff.failed()).collect();
+        assert!(waits[0] >= Backoff::FIRST && waits[0] <= Backoff::FIRST * 6 / 5);
+        assert!(waits.iter().all(|wait| *wait <= Backoff::LONGEST * 6 / 5));
+        assert!(waits[39] >= Backoff::LONGEST);
+        backoff.succeeded();
+        assert!(backoff.failed() <= Backoff::FIRST * 6 / 5);
+    }
+
+    #[test]
+    fn two_waits_are_hardly_ever_the_same() {
+        let waits: std::collections::BTreeSet<Duration> = (0..50).map(|_| jittered(Duration::from_secs(2))).collect();
+        assert!(waits.len() > 25);
+        assert!(waits.iter().all(|wait| (Duration::from_secs(2)..Duration::from_millis(2401)).contains(wait)));
+    }
+}

@@ -1,0 +1,190 @@
+//! The leader, by a Lease that is there already: reads it, writes it, and says who leads.
+//!
+//! The rules are [`election`]'s. Every write carries the version that was read. A Lease is never created: that needs a right
+//! which nobody else should have to grant.
+//! Invariant: [`Leadership`] says that we lead only while the last write that succeeded is younger than the deadline.
+
+pub mod election;
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::Api;
+use kube::api::PostParams;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use self::election::{Election, Move, Record, Timing};
+use super::complaint::Complaint;
+use super::jitter::jittered;
+
+/// Who wants to lead, and by which Lease.
+pub struct Candidate {
+    pub leases: Api<Lease>,
+    pub name: String,
+    /// Different for each process, so that one that starts anew never takes itself for its predecessor.
+    pub identity: String,
+    pub timing: Timing,
+}
+
+/// Until when we lead, as long as it is renewed.
+#[derive(Clone)]
+pub struct Leadership(watch::Receiver<Option<Instant>>);
+
+impl Leadership {
+    pub fn is_leader(&self) -> bool {
+        self.0.borrow().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Waits until we lead. Never comes when nobody runs for us any more.
+    pub async fn gained(&mut self) {
+        loop {
+            if self.is_leader() {
+                return;
+            }
+            if self.0.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Waits until we lead no more: because somebody else does, or because it was not renewed in time.
+    pub async fn lost(&mut self) {
+        loop {
+            let until = *self.0.borrow_and_update();
+            let Some(until) = until.filter(|until| Instant::now() < *until) else { return };
+            tokio::select! {
+                changed = self.0.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep_until(until.into()) => {}
+            }
+        }
+    }
+}
+
+impl Candidate {
+    /// Takes part in the election until `end` completes, and then makes room for another.
+    pub async fn run(self, announce: watch::Sender<Option<Instant>>, end: impl Future<Output = ()>) {
+        let mut election = Election::new(self.identity.clone(), self.timing);
+        tokio::select! {
+            () = self.campaign(&mut election, &announce) => {}
+            () = end => {}
+        }
+        // First we stop to lead, then others may.
+        announce.send_replace(None);
+        if election.is_leader(Instant::now()) {
+            self.release().await;
+        }
+    }
+
+    async fn campaign(&self, election: &mut Election, announce: &watch::Sender<Option<Instant>>) {
+        let mut complaint = Complaint::default();
+        let lease = self.name.as_str();
+        loop {
+            let was_leader = election.is_leader(Instant::now());
+            let problem = match timeout(self.timing.deadline / 2, self.attempt(election)).await {
+                Ok(Ok(())) => None,
+                // Another candidate was quicker.
+                Ok(Err(kube::Error::Api(status))) if status.code == 409 => None,
+                Ok(Err(error)) => Some(super::explain(&error)),
+                Err(_) => Some("the API server does not answer in time".to_owned()),
+            };
+            match problem {
+                Some(problem) => complaint.is(&problem, || {
+                    tracing::warn!(lease, problem, "cannot take part in the election of the leader");
+                }),
+                None => complaint.is_over(|| tracing::info!(lease, "taking part in the election of the leader again")),
+            }
+            announce.send_replace(election.leads_until());
+            let is_leader = election.is_leader(Instant::now());
+            if is_leader != was_leader {
+                tracing::info!(lease = self.name, identity = self.identity, leads = is_leader, "leader");
+            }
+            sleep(jittered(self.timing.retry)).await;
+        }
+    }
+
+    /// Reads the Lease and, where it is ours to do, writes it.
+    async fn attempt(&self, election: &mut Election) -> kube::Result<()> {
+        let lease = self.leases.get(&self.name).await?;
+        let old = record(lease.spec.as_ref());
+        let (transition, begun) = match election.observe(old.clone(), Instant::now()) {
+            Move::Wait => return Ok(()),
+            Move::Take => (1, Instant::now()),
+            Move::Renew => (0, Instant::now()),
+        };
+        let now = MicroTime(Timestamp::now());
+        let spec = lease.spec.clone().unwrap_or_default();
+        let acquired = if transition == 0 { spec.acquire_time.clone() } else { None };
+        let spec = LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: Some(whole_seconds(self.timing.duration)),
+            acquire_time: acquired.or_else(|| Some(now.clone())),
+            renew_time: Some(now),
+            lease_transitions: Some(old.transitions.saturating_add(transition)),
+            ..spec
+        };
+        let written = self.write(lease, spec).await?;
+        election.written(record(written.spec.as_ref()), begun);
+        Ok(())
+    }
+
+    /// Writes the spec if nobody has written since `lease` was read: its `resourceVersion` goes with it.
+    async fn write(&self, lease: Lease, spec: LeaseSpec) -> kube::Result<Lease> {
+        let lease = Lease { spec: Some(spec), ..lease };
+        self.leases.replace(&self.name, &PostParams::default(), &lease).await
+    }
+
+    /// Clears the holder, so that the next leader need not wait. Only while it is still us.
+    async fn release(&self) {
+        let release = async {
+            let lease = self.leases.get(&self.name).await?;
+            if record(lease.spec.as_ref()).holder != self.identity {
+                return Ok(());
+            }
+            let spec = LeaseSpec {
+                holder_identity: Some(String::new()),
+                lease_duration_seconds: Some(1),
+                renew_time: Some(MicroTime(Timestamp::now())),
+                ..lease.spec.clone().unwrap_or_default()
+            };
+            self.write(lease, spec).await.map(drop)
+        };
+        let error = match timeout(Duration::from_secs(2), release).await {
+            Ok(Ok(())) => return tracing::info!(lease = self.name, "leader no more, the lease is released"),
+            Ok(Err(error)) => super::explain(&error),
+            Err(_) => "the API server does not answer in time".to_owned(),
+        };
+        tracing::warn!(
+            lease = self.name,
+            error,
+            "the lease could not be released; the next leader waits until it is over"
+        );
+    }
+}
+
+/// Who leads, from now on: the candidate runs until `end` completes.
+pub fn stand(
+    candidate: Candidate,
+    end: impl Future<Output = ()> + Send + 'static,
+) -> (Leadership, tokio::task::JoinHandle<()>) {
+    let (announce, leadership) = watch::channel(None);
+    (Leadership(leadership), tokio::spawn(candidate.run(announce, end)))
+}
+
+fn record(spec: Option<&LeaseSpec>) -> Record {
+    let Some(spec) = spec else { return Record::default() };
+    let text = |time: &Option<MicroTime>| time.as_ref().map(|time| time.0.to_string());
+    Record {
+        holder: spec.holder_identity.clone().unwrap_or_default(),
+        acquired: text(&spec.acquire_time),
+        renewed: text(&spec.renew_time),
+        transitions: spec.lease_transitions.unwrap_or(0),
+    }
+}
+
+/// The API takes whole seconds, at least one.
+fn whole_seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_secs()).unwrap_or(i32::MAX).max(1)
+}

@@ -1,0 +1,107 @@
+//! Everything that runs beside the requests, started together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::certificates::keeper::{Keeper, Wake, keep_while_leading};
+use super::certificates::plan::Policy;
+use super::certificates::serving::{Current, Follower};
+use super::leader::election::Timing;
+use super::leader::{Candidate, Leadership, stand};
+use super::namespaces::Namespaces;
+use super::{Objects, watching};
+use crate::telemetry::metrics::{ClusterMetrics, Metrics};
+
+/// What runs, and on which objects.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub objects: Objects,
+    /// Of this process among the replicas; a suffix makes it unique.
+    pub name: String,
+    pub timing: Timing,
+    /// Where certificates are ours to make: for which hosts, and for how long.
+    pub certificates: Option<(Vec<String>, Policy)>,
+}
+
+/// What runs.
+pub struct Running {
+    pub namespaces: Namespaces,
+    /// Where certificates are ours to make.
+    pub certificate: Option<Current>,
+    leader: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Waits until the lease is released, after the `end` that [`start`] was given; not for long.
+    pub async fn ended(self) {
+        if let Some(leader) = self.leader {
+            // The lease then runs out by itself.
+            _ = tokio::time::timeout(Duration::from_secs(3), leader).await;
+        }
+    }
+}
+
+/// Starts all of it. Calls nobody before it returns: an API server that is away holds up nothing.
+pub fn start(
+    client: &Client,
+    settings: Settings,
+    metrics: &Arc<Metrics>,
+    end: impl Future<Output = ()> + Send + 'static,
+) -> prometheus::Result<Running> {
+    let namespaces = Namespaces::default();
+    tokio::spawn(namespaces.clone().follow(client.clone()));
+    let Some((hosts, policy)) = settings.certificates.clone() else {
+        return Ok(Running { namespaces, certificate: None, leader: None });
+    };
+    let cluster_metrics = metrics.in_cluster()?;
+    let wake = watch_certificates(client, &settings.objects);
+    let (publish, certificate) = watch::channel(None);
+    let follower = Follower {
+        secret_name: settings.objects.serving_secret.clone(),
+        secret: wake.serving.clone(),
+        configuration: wake.configuration.clone(),
+        metrics: Arc::clone(metrics),
+        cluster_metrics: cluster_metrics.clone(),
+    };
+    tokio::spawn(follower.run(publish));
+
+    let (leadership, leader) = stand(candidate(client, &settings), end);
+    tokio::spawn(show(leadership.clone(), cluster_metrics));
+    let keeper = Arc::new(Keeper::new(client, settings.objects, hosts, policy, wake));
+    tokio::spawn(keep_while_leading(keeper, leadership));
+    Ok(Running { namespaces, certificate: Some(certificate), leader: Some(leader) })
+}
+
+fn watch_certificates(client: &Client, objects: &Objects) -> Wake {
+    let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &objects.namespace);
+    Wake {
+        configuration: watching::object(configurations, &objects.webhook_configuration),
+        serving: watching::object(secrets, &objects.serving_secret),
+    }
+}
+
+fn candidate(client: &Client, settings: &Settings) -> Candidate {
+    Candidate {
+        leases: Api::namespaced(client.clone(), &settings.objects.namespace),
+        name: settings.objects.lease.clone(),
+        identity: format!("{}_{:016x}", settings.name, super::jitter::random()),
+        timing: settings.timing,
+    }
+}
+
+/// Shows in the metrics who leads.
+async fn show(mut leadership: Leadership, metrics: ClusterMetrics) {
+    loop {
+        metrics.leader(false);
+        leadership.gained().await;
+        metrics.leader(true);
+        leadership.lost().await;
+    }
+}

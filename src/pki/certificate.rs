@@ -1,0 +1,152 @@
+//! A certificate as it is read: when it holds, who it is, and whether an authority stands behind it.
+//!
+//! Invariant: a [`Certificate`] could be parsed; what comes after is never about its form.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use rustls::RootCertStore;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use sha2::{Digest, Sha256};
+
+use super::authority::{BACKDATE, Subject};
+use super::provider;
+
+/// SHA-256 over a certificate: which one it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl fmt::Display for Fingerprint {
+    /// The first 16 of 64 digits: enough to tell certificates apart.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().take(8).try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// From when to when a certificate holds, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    pub not_before: SystemTime,
+    pub not_after: SystemTime,
+}
+
+impl Validity {
+    /// What a certificate gets that is made at `now`: it also holds for whoever's clock is a little behind ours.
+    pub fn starting(now: SystemTime, life: Duration) -> Self {
+        Self { not_before: now.checked_sub(BACKDATE).unwrap_or(UNIX_EPOCH), not_after: now + life }
+    }
+
+    pub fn holds(&self, at: SystemTime) -> bool {
+        self.not_before <= at && at <= self.not_after
+    }
+
+    /// When to make another one: after two thirds of the life that it was given by [`Validity::starting`], or `sooner`.
+    pub fn renewal(&self, sooner: Option<Duration>) -> SystemTime {
+        let made = self.not_before + BACKDATE;
+        let two_thirds = self.not_after.duration_since(made).unwrap_or_default() * 2 / 3;
+        made + sooner.map_or(two_thirds, |sooner| sooner.min(two_thirds))
+    }
+
+    /// Whether it is time for another one. A clock that was set back also is a reason.
+    pub fn is_due(&self, now: SystemTime, sooner: Option<Duration>) -> bool {
+        now >= self.renewal(sooner) || now < self.not_before
+    }
+}
+
+/// One certificate.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Certificate {
+    pub der: CertificateDer<'static>,
+    pub fingerprint: Fingerprint,
+    pub validity: Validity,
+    /// Whether it is, by its name, an authority that this program made for a cluster. A name proves nothing: it only
+    /// tells what is ours to tidy up from what is somebody else's.
+    pub is_cluster_authority: bool,
+}
+
+impl Certificate {
+    /// `None` when it cannot be parsed.
+    pub fn from_der(der: CertificateDer<'static>) -> Option<Self> {
+        let (_, parsed) = x509_parser::parse_x509_certificate(&der).ok()?;
+        let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        let validity = Validity {
+            not_before: time(parsed.validity().not_before.timestamp()),
+            not_after: time(parsed.validity().not_after.timestamp()),
+        };
+        let name = parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+        let is_cluster_authority = parsed.is_ca() && name == Some(Subject::ClusterAuthority.common_name());
+        let fingerprint = Fingerprint(Sha256::digest(&der).into());
+        Some(Self { fingerprint, validity, is_cluster_authority, der })
+    }
+
+    /// Whether `self` signed the certificate at some time, past or not.
+    pub fn issued(&self, leaf: &Self) -> bool {
+        let at = self.validity.not_before.max(leaf.validity.not_before);
+        covers([self], std::slice::from_ref(&leaf.der), at)
+    }
+
+    pub fn pem(&self) -> String {
+        let text = BASE64.encode(&self.der);
+        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+        for line in text.as_bytes().chunks(64) {
+            pem.push_str(&String::from_utf8_lossy(line));
+            pem.push('\n');
+        }
+        pem.push_str("-----END CERTIFICATE-----\n");
+        pem
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Certificate({})", self.fingerprint)
+    }
+}
+
+/// Whether a client that trusts `authorities` accepts the chain (the leaf first) at `at`, leaving the name aside.
+pub fn covers<'c>(
+    authorities: impl IntoIterator<Item = &'c Certificate>,
+    chain: &[CertificateDer<'_>],
+    at: SystemTime,
+) -> bool {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(authorities.into_iter().map(|authority| authority.der.clone()));
+    let Some((leaf, intermediates)) = chain.split_first() else { return false };
+    let Ok(leaf) = ParsedCertificate::try_from(leaf) else { return false };
+    let Ok(since) = at.duration_since(UNIX_EPOCH) else { return false };
+    let algorithms = provider().signature_verification_algorithms.all;
+    let time = UnixTime::since_unix_epoch(since);
+    verify_server_cert_signed_by_trust_anchor(&leaf, &roots, intermediates, time, algorithms).is_ok()
+}
+
+/// Whether the certificate names every one of the hosts.
+pub fn is_for(leaf: &CertificateDer<'_>, hosts: &[String]) -> bool {
+    let Ok(leaf) = ParsedCertificate::try_from(leaf) else { return false };
+    hosts
+        .iter()
+        .all(|host| ServerName::try_from(host.as_str()).is_ok_and(|name| verify_server_name(&leaf, &name).is_ok()))
+}
+
+/// What a bundle in PEM holds: its certificates, and whether there is anything besides that could not be read, or twice.
+pub fn read_bundle(pem: &[u8]) -> (Vec<Certificate>, bool) {
+    let (mut certificates, mut seen, mut is_clean) = (Vec::new(), BTreeSet::new(), true);
+    for der in CertificateDer::pem_slice_iter(pem) {
+        match der.ok().and_then(Certificate::from_der) {
+            Some(certificate) if seen.insert(certificate.fingerprint) => certificates.push(certificate),
+            _ => is_clean = false,
+        }
+    }
+    (certificates, is_clean)
+}

@@ -1,0 +1,144 @@
+//! Candidates for one Lease, with the rights of the program: one leads, never two, and a lost one is replaced.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use outrigger::cluster::leader::election::Timing;
+use outrigger::cluster::leader::{Candidate, Leadership, stand};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::cluster::{Cluster, say_skipped, shared};
+use crate::control_plane::ASSETS;
+use crate::installation::{Installation, LEASE};
+use crate::process::eventually;
+
+/// Shorter than in earnest, but long beside a slow answer.
+const TIMING: Timing =
+    Timing { duration: Duration::from_secs(6), deadline: Duration::from_secs(4), retry: Duration::from_millis(250) };
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A candidate that runs.
+struct Running {
+    name: &'static str,
+    leadership: Leadership,
+    task: JoinHandle<()>,
+    end: Option<oneshot::Sender<()>>,
+}
+
+impl Running {
+    fn start(cluster: &Cluster, installation: &Installation, name: &'static str) -> Self {
+        let client = installation.client();
+        let candidate = Candidate {
+            leases: Api::<Lease>::namespaced(client, installation.name()),
+            name: LEASE.to_owned(),
+            identity: name.to_owned(),
+            timing: TIMING,
+        };
+        let (end, ended) = oneshot::channel();
+        let _runtime = cluster.runtime.enter();
+        let (leadership, task) = stand(candidate, async move { drop(ended.await) });
+        Self { name, leadership, task, end: Some(end) }
+    }
+
+    fn leads(&self) -> bool {
+        self.leadership.is_leader()
+    }
+}
+
+/// Looks all the time whether more than one leads.
+struct Observer {
+    most: Arc<AtomicUsize>,
+    is_over: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+}
+
+impl Observer {
+    fn start(cluster: &Cluster, candidates: &[Running]) -> Self {
+        let leaderships: Vec<Leadership> = candidates.iter().map(|candidate| candidate.leadership.clone()).collect();
+        let (most, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (seen, over) = (Arc::clone(&most), Arc::clone(&is_over));
+        let task = cluster.runtime.spawn(async move {
+            while !over.load(Ordering::SeqCst) {
+                seen.fetch_max(leaderships.iter().filter(|one| one.is_leader()).count(), Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        Self { most, is_over, task }
+    }
+
+    /// How many led at most at a time.
+    fn most(self, cluster: &Cluster) -> usize {
+        self.is_over.store(true, Ordering::SeqCst);
+        cluster.runtime.block_on(self.task).expect("no panic");
+        self.most.load(Ordering::SeqCst)
+    }
+}
+
+fn with_candidates(
+    name: &str,
+    names: &[&'static str],
+    test: impl FnOnce(&'static Cluster, &Installation, &mut Vec<Running>),
+) {
+    let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
+    let installation = Installation::apply(cluster, name);
+    let mut candidates: Vec<Running> = names.iter().map(|name| Running::start(cluster, &installation, name)).collect();
+    let observer = Observer::start(cluster, &candidates);
+    test(cluster, &installation, &mut candidates);
+    assert_eq!(observer.most(cluster), 1, "leaders at a time");
+}
+
+/// Takes the one that leads out of the others.
+fn leader(candidates: &mut Vec<Running>) -> Running {
+    let index = eventually("somebody leads", LIMIT, || candidates.iter().position(Running::leads));
+    candidates.remove(index)
+}
+
+#[test]
+fn one_of_three_leads_and_a_clean_end_makes_room_at_once() {
+    with_candidates("leader-release", &["a", "b", "c"], |cluster, installation, candidates| {
+        let mut before = leader(candidates);
+        assert_eq!(installation.holder(), before.name);
+        before.end.take().expect("running").send(()).expect("it listens");
+        cluster.runtime.block_on(&mut before.task).expect("it ends");
+        assert_ne!(installation.holder(), before.name, "the lease is released");
+        let ended = Instant::now();
+        let next = leader(candidates);
+        // Two tries, and not until the lease is over; the limit is that of a slow machine.
+        assert!(ended.elapsed() < TIMING.duration, "{:?}", ended.elapsed());
+        eventually("the lease says so", LIMIT, || (installation.holder() == next.name).then_some(()));
+    });
+}
+
+#[test]
+fn a_leader_that_is_lost_is_replaced_when_its_time_is_over_and_not_before() {
+    with_candidates("leader-lost", &["a", "b"], |_, installation, candidates| {
+        let lost = leader(candidates);
+        lost.task.abort();
+        let since = Instant::now();
+        let next = leader(candidates);
+        // It may have renewed up to one try before.
+        assert!(since.elapsed() > TIMING.duration - 2 * TIMING.retry, "{:?}", since.elapsed());
+        assert!(!lost.leads(), "it knows itself that it leads no more");
+        assert_eq!(installation.holder(), next.name);
+    });
+}
+
+#[test]
+fn somebody_who_takes_the_lease_by_hand_leads_alone() {
+    with_candidates("leader-by-hand", &["a", "b"], |cluster, installation, candidates| {
+        let before = leader(candidates);
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/{LEASE}", installation.name());
+        let patch = br#"{"spec": {"holderIdentity": "somebody"}}"#.to_vec();
+        cluster.send("PATCH", &path, "application/merge-patch+json", patch).expect_success();
+        eventually("it steps down", LIMIT, || (!before.leads()).then_some(()));
+        candidates.push(before);
+        // Nobody renews for somebody, so after a while it is one of ours again.
+        let next = leader(candidates);
+        assert!(["a", "b"].contains(&next.name));
+        candidates.push(next);
+    });
+}

@@ -1,0 +1,65 @@
+//! Work in a cluster, as far as it can be seen without one: what is wrong with the connection, and an API server that is away.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+
+use crate::support::eventually;
+use crate::support::process::Process;
+
+const ARGUMENTS: [&str; 7] = [
+    "serve",
+    "--cluster=on",
+    "--templates=.",
+    "--listen=127.0.0.1:0",
+    "--admin-listen=127.0.0.1:0",
+    "--shutdown-delay=0s",
+    "--log-format=text",
+];
+
+/// A kubeconfig of an API server that nobody answers for.
+fn unreachable(directory: &Path) -> String {
+    let path = directory.join("kubeconfig");
+    let text = r#"{"apiVersion": "v1", "kind": "Config", "current-context": "c", "users": [{"name": "u", "user": {"token": "t"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "somewhere"}}]}"#;
+    std::fs::write(&path, text).expect("a file");
+    path.display().to_string()
+}
+
+#[test]
+fn a_kubeconfig_that_is_not_there_is_said_in_one_line() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut process = Process::start_with(directory.path(), &ARGUMENTS, &[("KUBECONFIG", "missing")]);
+    assert_eq!(process.wait().code(), Some(1));
+    let said = process.stderr();
+    assert!(said.contains("cannot read the kubeconfig") && said.contains("--cluster off"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn without_an_api_server_it_lives_and_is_not_ready_and_ends_when_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let kubeconfig = unreachable(directory.path());
+    let mut process = Process::start_with(directory.path(), &ARGUMENTS, &[("KUBECONFIG", &kubeconfig)]);
+    process.wait_for_log("waiting for a certificate");
+    let admin = process.address("admin");
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(admin).expect("a connection");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    };
+    assert!(get("/livez").starts_with("HTTP/1.1 200"));
+    let ready = get("/readyz?verbose");
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("certificate"), "{ready}");
+    let metrics = get("/metrics");
+    assert!(
+        metrics.contains("\noutrigger_leader 0") && metrics.contains("\noutrigger_ca_bundle_in_sync 0"),
+        "{metrics}"
+    );
+    eventually("it says why", || process.stderr().contains("cannot take part in the election"));
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0), "{}", process.stderr());
+}
