@@ -7,6 +7,7 @@ mod config_file;
 mod docs;
 mod golden;
 mod load;
+mod manifests;
 mod properties;
 mod shutdown;
 mod support;
