@@ -15,6 +15,7 @@ mod test_webhook;
 
 mod deployments;
 mod golden;
+mod installation;
 mod outage;
 mod refusals;
 mod reinvocation;

@@ -47,7 +47,7 @@ fn each_choice_says_why() {
 #[test]
 fn the_chart_hands_its_values_on() {
     let condition = |name: &str| {
-        format!("webhook.{name}.matchConditions[0].name=x,webhook.{name}.matchConditions[0].expression=true")
+        format!("webhook.{name}.matchConditions[0].name=x,webhook.{name}.matchConditions[0].expression=1==1")
     };
     let values = [
         "domain=sidecars.example.com",
@@ -70,7 +70,7 @@ fn the_chart_hands_its_values_on() {
             super::text(&conditions[0], "/expression").contains("'sidecars.example.com/inject' in"),
             "{conditions:?}"
         );
-        assert_eq!(conditions[1], json!({"name": "x", "expression": "true"}));
+        assert_eq!(conditions[1], json!({"name": "x", "expression": "1==1"}));
         let excluded = &webhook["namespaceSelector"]["matchExpressions"][0]["values"];
         assert_eq!(*excluded, json!(["kube-system", "kube-node-lease", "kube-public", "outrigger-system", "vault"]));
     }
