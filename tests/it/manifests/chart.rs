@@ -29,10 +29,6 @@ const SAME: [(&[&str], &[&str]); 5] = [
     ),
 ];
 
-fn is_for_tests(object: &Value) -> bool {
-    object.pointer("/metadata/annotations/helm.sh~1hook").is_some()
-}
-
 /// The object without what only Helm says, its settings as values and not as text.
 fn plain(mut object: Value) -> Value {
     if let Some(labels) = object.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
@@ -51,7 +47,7 @@ fn plain(mut object: Value) -> Value {
 }
 
 fn comparable(objects: Vec<Value>, left_out: &[(&str, &str)]) -> BTreeMap<Key, Value> {
-    let objects = objects.into_iter().filter(|object| !is_for_tests(object)).map(plain).collect();
+    let objects = objects.into_iter().map(plain).collect();
     let mut objects = render::by_key(objects);
     for (kind, name) in left_out {
         let found = objects.remove(&((*kind).to_owned(), (*name).to_owned()));
@@ -162,7 +158,7 @@ fn the_test_of_the_chart_is_passed_by_an_injected_pod() {
     let Some(objects) = render::helm(&[]) else { return };
     let mut pods: Vec<&Value> = objects.iter().filter(|object| object["kind"] == "Pod").collect();
     let pod = pods.pop().expect("the chart has a pod for its test");
-    assert!(pods.is_empty() && is_for_tests(pod));
+    assert!(pods.is_empty() && render::is_hook(pod));
     // The webhook leaves alone what carries our name, and our namespace.
     assert_ne!(pod["metadata"]["labels"]["app.kubernetes.io/name"], "outrigger");
     assert_ne!(pod["metadata"]["namespace"], "outrigger-system");

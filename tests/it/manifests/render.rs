@@ -87,8 +87,14 @@ pub fn helm_lint(values: &[&str]) -> Option<String> {
     Some(succeeds(helm))
 }
 
-/// Objects by kind and name.
+/// Whether Helm makes the object for a moment only, such as for `helm test`.
+pub fn is_hook(object: &Value) -> bool {
+    object.pointer("/metadata/annotations/helm.sh~1hook").is_some()
+}
+
+/// Objects by kind and name; those of hooks are no part of an installation.
 pub fn by_key(objects: Vec<Value>) -> BTreeMap<Key, Value> {
+    let objects: Vec<Value> = objects.into_iter().filter(|object| !is_hook(object)).collect();
     let count = objects.len();
     let key = |object: &Value| (super::text(object, "/kind").into(), super::text(object, "/metadata/name").into());
     let keyed: BTreeMap<Key, Value> = objects.into_iter().map(|object| (key(&object), object)).collect();
