@@ -16,6 +16,16 @@ fn the_manifest_is_what_the_program_generates() {
     assert_eq!(object("manifests/base/webhook.yaml"), generated());
 }
 
+#[test]
+fn the_command_prints_the_manifest() {
+    let mut outrigger = std::process::Command::new(env!("CARGO_BIN_EXE_outrigger"));
+    outrigger.args(["generate", "webhook", "--service", "outrigger-system/outrigger"]);
+    let output = outrigger.output().expect("the program runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = super::documents("generate webhook", &String::from_utf8_lossy(&output.stdout));
+    assert_eq!(printed, [object("manifests/base/webhook.yaml")]);
+}
+
 /// Every choice of the first entry has a comment above it that says why; the second entry repeats it.
 #[test]
 fn each_choice_says_why() {
