@@ -6,13 +6,15 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
-use crate::cluster::{Answer, Cluster, say_skipped};
+use crate::cluster::{Answer, Cluster, pod, say_skipped};
 use crate::control_plane::ASSETS;
+use crate::process::eventually;
 
 const OURS: &str = "outrigger-system";
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
@@ -163,6 +165,43 @@ impl Installation {
     }
 }
 
+/// Nobody answers: what becomes of a pod that asks, of one in a namespace that takes part, and of all others; and the API
+/// server counts it under the names and labels that our alerts read.
+fn without_a_replica_only_pods_that_ask_are_refused(installation: &Installation) {
+    let cluster = &installation.cluster;
+    for (name, label) in [("takes-part", json!({"outrigger.dev/injection": "enabled"})), ("does-not", json!({}))] {
+        let namespace = json!({"metadata": {"name": name, "labels": label}});
+        cluster.send_object("POST", "/api/v1/namespaces", &namespace).expect_success();
+        cluster
+            .ensure(&format!("/api/v1/namespaces/{name}/serviceaccounts"), &json!({"metadata": {"name": "default"}}));
+    }
+    let create = |namespace: &str, annotations: &Value| {
+        let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
+        cluster.send_object("POST", &path, &pod("web", annotations))
+    };
+    let asks = json!({"outrigger.dev/inject": "log-collector"});
+    // The API server learns of the configuration a moment after it was applied.
+    let refused = eventually("the API server calls the webhook", Duration::from_secs(20), || {
+        Some(create("does-not", &asks)).filter(|answer| !answer.is_success())
+    });
+    let message = refused.body["message"].as_str().expect("a Status with a message");
+    assert!(message.contains("failed calling webhook \"pods.inject.outrigger.dev\""), "{message}");
+    create("does-not", &json!({})).expect_success();
+    create("takes-part", &json!({})).expect_success();
+    create("kube-system", &asks).expect_success();
+
+    let metrics = cluster.get("/metrics").body;
+    let metrics = metrics.as_str().expect("metrics are text");
+    let is_counted = |name: &str, labels: &[&str]| {
+        let mut lines = metrics.lines().filter(|line| line.starts_with(name));
+        lines.any(|line| labels.iter().all(|label| line.contains(label)))
+    };
+    let (pods, namespaces) = ("name=\"pods.inject.outrigger.dev\"", "name=\"namespaces.inject.outrigger.dev\"");
+    let labels = [pods, "type=\"admit\"", "error_type=\"calling_webhook_error\""];
+    assert!(is_counted("apiserver_admission_webhook_rejection_count", &labels));
+    assert!(is_counted("apiserver_admission_webhook_fail_open_count", &[namespaces, "type=\"admit\""]));
+}
+
 /// The account of our pods, by its own token.
 struct Account<'a> {
     cluster: &'a Cluster,
@@ -295,6 +334,7 @@ fn kustomize_installs_again_and_removes() {
     let Some(installation) = Installation::start() else { return };
     installation.kubectl(&["apply", "--validate=strict", "-k"], "manifests");
     installation.our_pod_is_admitted();
+    without_a_replica_only_pods_that_ask_are_refused(&installation);
 
     installation.write_as_the_program_would();
     installation.kubectl(&["apply", "-k"], "manifests");
@@ -310,6 +350,11 @@ fn kustomize_installs_again_and_removes() {
     installation.kubectl(&["delete", "--ignore-not-found", "--wait=false", "-k"], "manifests");
     let left: Vec<String> = installation.what_is_left();
     assert!(left.is_empty(), "{left:?}");
+    let asks = pod("web", &json!({"outrigger.dev/inject": "log-collector"}));
+    eventually("pods are created as before", Duration::from_secs(20), || {
+        let path = "/api/v1/namespaces/does-not/pods?dryRun=All";
+        Some(installation.cluster.send_object("POST", path, &asks)).filter(Answer::is_success)
+    });
 }
 
 fn arguments(words: &[&'static str]) -> Vec<&'static OsStr> {
