@@ -15,7 +15,7 @@ mod test_webhook;
 
 mod deployments;
 mod golden;
-mod installation;
+mod manifests;
 mod outage;
 mod refusals;
 mod reinvocation;

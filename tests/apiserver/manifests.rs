@@ -87,7 +87,7 @@ impl Installation {
         patch(AUTHORITY, MERGE_PATCH, &json!({"data": {"ca.crt": "YQ=="}}));
         patch(SERVING, MERGE_PATCH, &json!({"data": {"tls.crt": "YQ=="}}));
         patch(LEASE, MERGE_PATCH, &json!({"spec": {"holderIdentity": "outrigger-1"}}));
-        patch(&format!("{CONFIGURATION}?fieldManager=outrigger"), APPLY_PATCH, &self.bundle());
+        patch(&format!("{CONFIGURATION}?fieldManager=outrigger-ca-bundle"), APPLY_PATCH, &self.bundle());
     }
 
     /// A server-side apply of nothing but `caBundle`.
@@ -255,7 +255,11 @@ fn what_is_needed_is_allowed(installation: &Installation, account: &Account<'_>)
     let secrets = format!("/api/v1/namespaces/{OURS}/secrets");
     account.may("GET", CONFIGURATION, &Value::Null);
     account.may("GET", &format!("{CONFIGURATIONS}?fieldSelector=metadata.name%3Doutrigger"), &Value::Null);
-    account.may("PATCH", &format!("{CONFIGURATION}?fieldManager=outrigger&force=true"), &installation.bundle());
+    account.may(
+        "PATCH",
+        &format!("{CONFIGURATION}?fieldManager=outrigger-ca-bundle&force=true"),
+        &installation.bundle(),
+    );
     account.may("GET", "/api/v1/namespaces", &Value::Null);
     account.may("GET", "/api/v1/namespaces/default", &Value::Null);
     for secret in ["outrigger-ca", "outrigger-serving"] {
