@@ -3,6 +3,7 @@
 //! What an API server makes of them is shown in `tests/apiserver/`. Invariant: manifests, chart and code cannot drift; an object
 //! that is added to one of them alone fails here.
 
+mod certs;
 mod chart;
 mod image;
 mod monitoring;
