@@ -25,7 +25,8 @@ COPY Cargo.toml Cargo.lock ./
 RUN awk '/^\[/ { left_out = /^\[\[(test|bench|example)\]\]/ } !left_out' Cargo.toml > Cargo.image.toml && mv Cargo.image.toml Cargo.toml
 COPY src src
 COPY config config
-ARG REVISION=unknown
+# `outrigger serve` tells it as /version and in outrigger_build_info.
+ARG REVISION=
 ARG SOURCE_DATE_EPOCH=0
 # With an explicit target the flags do not reach build scripts and procedural macros, which cannot be linked statically. No path of
 # the builder gets into the program.
