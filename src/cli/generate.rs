@@ -13,8 +13,11 @@ use super::output;
 use super::problems::Problems;
 use super::stdio;
 use super::values;
-use crate::cluster::webhook_configuration::{Endpoint, WebhookConfiguration, WebhookUrl};
+use crate::cluster::webhook_configuration::{Endpoint, FailurePolicy, WebhookConfiguration, WebhookUrl};
 use crate::config::settings;
+
+/// Port of the Service; what the API server calls when a configuration names no other.
+const SERVICE_PORT: u16 = 443;
 
 /// Print what an installation needs
 #[derive(Args, Debug)]
@@ -29,13 +32,26 @@ enum What {
     Webhook(WebhookArgs),
 }
 
-/// Print the MutatingWebhookConfiguration for a server at a URL
+/// Print the MutatingWebhookConfiguration for a server at a URL, or behind a Service
 #[derive(Args, Debug)]
 #[command(long_about = WEBHOOK_LONG_ABOUT)]
+#[command(group = clap::ArgGroup::new("endpoint").required(true))]
 struct WebhookArgs {
     /// Where the API server reaches the webhook, such as https://10.0.0.5:9443/mutate
-    #[arg(long, value_name = "URL")]
-    url: WebhookUrl,
+    #[arg(long, value_name = "URL", group = "endpoint")]
+    url: Option<WebhookUrl>,
+
+    /// Service of the cluster in front of the webhook, such as outrigger-system/outrigger
+    #[arg(long, value_name = "NAMESPACE/NAME", group = "endpoint", value_parser = values::service)]
+    service: Option<values::Service>,
+
+    /// What becomes of pods that ask by annotation while the webhook does not answer: Fail or Ignore
+    #[arg(long, value_name = "POLICY", default_value_t = FailurePolicy::Fail)]
+    pods_failure_policy: FailurePolicy,
+
+    /// What becomes of all other pods of namespaces that take part: Fail or Ignore
+    #[arg(long, value_name = "POLICY", default_value_t = FailurePolicy::Ignore)]
+    namespaces_failure_policy: FailurePolicy,
 
     /// File with the certificates (PEM) that the API server is to trust; may be given again
     #[arg(long, value_name = "FILE")]
@@ -51,16 +67,22 @@ Prints what an installation needs.
 
 Examples:
   Make an API server call a server at a URL:
-    outrigger generate webhook --url https://10.0.0.5:9443/mutate";
+    outrigger generate webhook --url https://10.0.0.5:9443/mutate
+
+  What manifests and chart apply:
+    outrigger generate webhook --service outrigger-system/outrigger";
 
 const WEBHOOK_LONG_ABOUT: &str = "\
-Prints the MutatingWebhookConfiguration that makes an API server call a server at a URL.
+Prints the MutatingWebhookConfiguration that makes an API server call a server at a URL, or behind a Service on port 443.
 
 Examples:
   For a server that was started with `outrigger serve --dev`:
     outrigger generate webhook --url https://127.0.0.1:9443/mutate \\\n      --ca-file .outrigger/ca.crt | kubectl apply -f -
 
-Without --ca-file the field caBundle is left out: the API server then trusts its system's certificates.";
+  What manifests and chart apply; the program sets caBundle itself:
+    outrigger generate webhook --service outrigger-system/outrigger
+
+Without --ca-file the field caBundle is left out: with --url the API server then trusts its system's certificates.";
 
 /// Prints what was asked for.
 pub fn run(args: &GenerateArgs) -> anyhow::Result<()> {
@@ -73,10 +95,25 @@ fn webhook(args: &WebhookArgs) -> anyhow::Result<()> {
     let configuration = WebhookConfiguration {
         ca_bundle: ca_bundle(&args.ca_file)?,
         domain: args.domain.clone(),
-        ..WebhookConfiguration::new(Endpoint::Url(args.url.clone()))
+        pods_failure_policy: args.pods_failure_policy,
+        namespaces_failure_policy: args.namespaces_failure_policy,
+        ..WebhookConfiguration::new(args.endpoint()?)
     };
     let value = configuration.to_value().context("cannot write the configuration")?;
     stdio::print(&output::yaml(&[&value])?)
+}
+
+impl WebhookArgs {
+    fn endpoint(&self) -> anyhow::Result<Endpoint> {
+        match (&self.url, &self.service) {
+            (Some(url), None) => Ok(Endpoint::Url(url.clone())),
+            (None, Some(service)) => {
+                let (namespace, name) = (service.namespace.clone(), service.name.clone());
+                Ok(Endpoint::Service { namespace, name, port: SERVICE_PORT })
+            }
+            _ => anyhow::bail!("expected one of --url and --service"),
+        }
+    }
 }
 
 /// The certificates of all files in one bundle; nothing else of the files gets into it, least of all a key.

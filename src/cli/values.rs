@@ -15,6 +15,22 @@ pub fn namespace(text: &str) -> Result<String, String> {
     checked(text, names::check_dns_label)
 }
 
+/// `--service`: a Service of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    pub namespace: String,
+    pub name: String,
+}
+
+/// `NAMESPACE/NAME`.
+pub fn service(text: &str) -> Result<Service, String> {
+    let (namespace, name) = text.split_once('/').ok_or("expected NAMESPACE/NAME")?;
+    let label = |what: &str, text: &str| {
+        checked(text, names::check_dns_label).map_err(|expected| format!("{what} {text:?}: {expected}"))
+    };
+    Ok(Service { namespace: label("namespace", namespace)?, name: label("name", name)? })
+}
+
 fn checked(text: &str, check: fn(&str) -> Result<(), names::Expected>) -> Result<String, String> {
     check(text).map(|()| text.to_owned()).map_err(str::to_owned)
 }
@@ -81,5 +97,14 @@ mod tests {
             assert!(domain(text).is_err() && namespace(text).is_err(), "{text:?}");
         }
         assert!(namespace("a.b").is_err());
+    }
+
+    #[test]
+    fn services_have_a_namespace_and_a_name() {
+        let expected = Service { namespace: "a".to_owned(), name: "b".to_owned() };
+        assert_eq!(service("a/b"), Ok(expected));
+        for text in ["", "a", "/", "a/", "/b", "a/b/c", "A/b", "a.b/c"] {
+            assert!(service(text).is_err(), "{text:?}");
+        }
     }
 }

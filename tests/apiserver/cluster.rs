@@ -72,7 +72,8 @@ pub fn say_skipped(why: &str) {
 }
 
 impl Cluster {
-    fn start(assets: &Path) -> Self {
+    /// A cluster of its own, for a test that changes what all others would see.
+    pub fn start(assets: &Path) -> Self {
         let control_plane = ControlPlane::start(assets);
         let runtime = Runtime::new().expect("a tokio runtime");
         let kubeconfig = Kubeconfig::read_from(&control_plane.kubeconfig).expect("a valid kubeconfig");

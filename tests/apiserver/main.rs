@@ -20,6 +20,7 @@ mod certificates;
 mod deployments;
 mod golden;
 mod leader;
+mod manifests;
 mod outage;
 mod refusals;
 mod reinvocation;

@@ -5,6 +5,7 @@
 mod built_in;
 mod cases;
 mod examples;
+mod guides;
 mod includes;
 mod markdown;
 mod reference;

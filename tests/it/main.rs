@@ -15,6 +15,7 @@ mod in_cluster;
 mod limits;
 mod load;
 mod logs;
+mod manifests;
 mod metrics;
 mod overload;
 mod properties;

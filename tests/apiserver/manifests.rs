@@ -1,0 +1,397 @@
+//! The manifests and the chart, applied to an API server: what it makes of them, what our account may do, and what is left.
+//!
+//! No pod runs here, so nobody answers the webhook. Invariant: it has a control plane of its own, since a webhook
+//! configuration without a webhook would refuse the pods of all other tests.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use kube::Client;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::{Value, json};
+
+use crate::cluster::{Answer, Cluster, pod, say_skipped};
+use crate::control_plane::ASSETS;
+use crate::process::eventually;
+
+const OURS: &str = "outrigger-system";
+const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+const CONFIGURATION: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/outrigger";
+const AUTHORITY: &str = "/api/v1/namespaces/outrigger-system/secrets/outrigger-ca";
+const SERVING: &str = "/api/v1/namespaces/outrigger-system/secrets/outrigger-serving";
+const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/outrigger-system/leases/outrigger";
+const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/outrigger-system/deployments";
+
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+const APPLY_PATCH: &str = "application/apply-patch+yaml";
+
+/// A cluster and the programs that install something there.
+struct Installation {
+    cluster: Cluster,
+    assets: PathBuf,
+}
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+impl Installation {
+    fn start() -> Option<Self> {
+        let Some(assets) = std::env::var_os(ASSETS).map(PathBuf::from) else {
+            say_skipped(&format!("{ASSETS} is not set: no kube-apiserver to test against"));
+            return None;
+        };
+        Some(Self { cluster: Cluster::start(&assets), assets })
+    }
+
+    fn kubectl(&self, arguments: &[&str], path: &str) -> String {
+        let mut kubectl = Command::new(&self.cluster.control_plane.kubectl);
+        kubectl.args(arguments).arg(repository(path));
+        self.succeeds(&mut kubectl)
+    }
+
+    /// `None` where there is no Helm.
+    fn helm(&self, arguments: &[&OsStr]) -> Option<String> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = std::iter::once(self.assets.clone()).chain(std::env::split_paths(&path));
+        let program = folders.map(|folder| folder.join("helm")).find(|program| program.is_file())?;
+        let mut helm = Command::new(program);
+        for (variable, folder) in [("HELM_CACHE_HOME", "c"), ("HELM_CONFIG_HOME", "f"), ("HELM_DATA_HOME", "d")] {
+            helm.env(variable, self.cluster.control_plane.janitor.directory().join(folder));
+        }
+        helm.args(arguments).args(["--namespace", OURS]);
+        Some(self.succeeds(&mut helm))
+    }
+
+    fn succeeds(&self, command: &mut Command) -> String {
+        command.env("KUBECONFIG", &self.cluster.control_plane.kubeconfig);
+        let output = command.output().expect("the program runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command:?}: {said}");
+        assert!(!said.contains("would violate PodSecurity"), "{said}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn get(&self, path: &str) -> Value {
+        self.cluster.get(path).expect_success()
+    }
+
+    /// What the program would write: certificates, the lease, the bundle by server-side apply with its own field manager.
+    fn write_as_the_program_would(&self) {
+        let patch = |path: &str, content: &str, patch: &Value| {
+            self.cluster.send("PATCH", path, content, patch.to_string().into_bytes()).expect_success();
+        };
+        patch(AUTHORITY, MERGE_PATCH, &json!({"data": {"ca.crt": "YQ=="}}));
+        patch(SERVING, MERGE_PATCH, &json!({"data": {"tls.crt": "YQ=="}}));
+        patch(LEASE, MERGE_PATCH, &json!({"spec": {"holderIdentity": "outrigger-1"}}));
+        patch(&format!("{CONFIGURATION}?fieldManager=outrigger-ca-bundle"), APPLY_PATCH, &self.bundle());
+    }
+
+    /// A server-side apply of nothing but `caBundle`.
+    fn bundle(&self) -> Value {
+        use base64::Engine;
+        let bundle = base64::engine::general_purpose::STANDARD.encode(self.cluster.control_plane.authority.pem());
+        let entry =
+            |name: &str| json!({"name": format!("{name}.inject.outrigger.dev"), "clientConfig": {"caBundle": bundle}});
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+            "metadata": {"name": "outrigger"}, "webhooks": [entry("pods"), entry("namespaces")],
+        })
+    }
+
+    fn has_what_the_program_wrote(&self, after: &str) {
+        assert_eq!(self.get(AUTHORITY)["data"], json!({"ca.crt": "YQ=="}), "after {after}");
+        assert_eq!(self.get(SERVING)["data"], json!({"tls.crt": "YQ=="}), "after {after}");
+        assert_eq!(self.get(LEASE)["spec"]["holderIdentity"], "outrigger-1", "after {after}");
+        let configuration = self.get(CONFIGURATION);
+        for (index, entry) in self.bundle()["webhooks"].as_array().expect("two entries").iter().enumerate() {
+            let bundle = &configuration["webhooks"][index]["clientConfig"]["caBundle"];
+            assert_eq!(*bundle, entry["clientConfig"]["caBundle"], "after {after}");
+        }
+    }
+
+    /// Pod Security "restricted", which the namespace enforces, lets our pod in.
+    fn our_pod_is_admitted(&self) {
+        let deployment = self.get(&format!("{DEPLOYMENTS}/outrigger"));
+        let template = &deployment["spec"]["template"];
+        let mut pod = json!({"metadata": template["metadata"], "spec": template["spec"]});
+        pod["metadata"]["name"] = json!("probe");
+        let path = format!("/api/v1/namespaces/{OURS}/pods?dryRun=All");
+        let admitted = self.cluster.send_object("POST", &path, &pod);
+        assert!(admitted.warnings.is_empty(), "{:?}", admitted.warnings);
+        admitted.expect_success();
+        pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = json!(true);
+        let refused = self.cluster.send_object("POST", &path, &pod);
+        assert!(refused.body.to_string().contains("violates PodSecurity"), "{}", refused.body);
+    }
+
+    /// Kinds and names of what is ours, in our namespace or in none.
+    fn what_is_left(&self) -> Vec<String> {
+        let paths = [
+            CONFIGURATIONS.to_owned(),
+            "/apis/rbac.authorization.k8s.io/v1/clusterroles".to_owned(),
+            "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings".to_owned(),
+            "/apis/scheduling.k8s.io/v1/priorityclasses".to_owned(),
+            DEPLOYMENTS.to_owned(),
+            format!("/api/v1/namespaces/{OURS}/services"),
+            format!("/api/v1/namespaces/{OURS}/secrets"),
+            format!("/api/v1/namespaces/{OURS}/configmaps"),
+            format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{OURS}/roles"),
+            format!("/apis/networking.k8s.io/v1/namespaces/{OURS}/networkpolicies"),
+            format!("/apis/policy/v1/namespaces/{OURS}/poddisruptionbudgets"),
+        ];
+        let names = paths.iter().flat_map(|path| {
+            let items = self.get(path)["items"].as_array().cloned().unwrap_or_default();
+            items.into_iter().filter_map(move |item| Some(format!("{path}: {}", item["metadata"]["name"].as_str()?)))
+        });
+        names.filter(|name| name.contains(": outrigger")).collect()
+    }
+
+    /// When an object of this kind was deleted first, after `since`, as the revision of the whole store.
+    fn deleted_at(&self, path: &str, since: &str) -> u64 {
+        let path = format!("{path}?watch=true&resourceVersion={since}&timeoutSeconds=1");
+        let answer = self.cluster.get(&path);
+        assert!(answer.is_success(), "{answer:?}");
+        // One event is read as JSON, several are text, one a line.
+        let text = answer.body.as_str().map_or_else(|| answer.body.to_string(), str::to_owned);
+        let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut deleted = events.filter(|event| event["type"] == "DELETED");
+        let event = deleted.next().unwrap_or_else(|| panic!("{path}: nothing was deleted: {text}"));
+        let revision = event["object"]["metadata"]["resourceVersion"].as_str().expect("a revision");
+        revision.parse().expect("revisions of etcd are numbers")
+    }
+}
+
+/// Nobody answers: what becomes of a pod that asks, of one in a namespace that takes part, and of all others; and the API
+/// server counts it under the names and labels that our alerts read.
+fn without_a_replica_only_pods_that_ask_are_refused(installation: &Installation) {
+    let cluster = &installation.cluster;
+    for (name, label) in [("takes-part", json!({"outrigger.dev/injection": "enabled"})), ("does-not", json!({}))] {
+        let namespace = json!({"metadata": {"name": name, "labels": label}});
+        cluster.send_object("POST", "/api/v1/namespaces", &namespace).expect_success();
+        cluster
+            .ensure(&format!("/api/v1/namespaces/{name}/serviceaccounts"), &json!({"metadata": {"name": "default"}}));
+    }
+    let create = |namespace: &str, annotations: &Value| {
+        let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
+        cluster.send_object("POST", &path, &pod("web", annotations))
+    };
+    let asks = json!({"outrigger.dev/inject": "log-collector"});
+    // The API server learns of the configuration a moment after it was applied.
+    let refused = eventually("the API server calls the webhook", Duration::from_secs(20), || {
+        Some(create("does-not", &asks)).filter(|answer| !answer.is_success())
+    });
+    let message = refused.body["message"].as_str().expect("a Status with a message");
+    assert!(message.contains("failed calling webhook \"pods.inject.outrigger.dev\""), "{message}");
+    create("does-not", &json!({})).expect_success();
+    create("takes-part", &json!({})).expect_success();
+    create("kube-system", &asks).expect_success();
+
+    let metrics = cluster.get("/metrics").body;
+    let metrics = metrics.as_str().expect("metrics are text");
+    let is_counted = |name: &str, labels: &[&str]| {
+        let mut lines = metrics.lines().filter(|line| line.starts_with(name));
+        lines.any(|line| labels.iter().all(|label| line.contains(label)))
+    };
+    let (pods, namespaces) = ("name=\"pods.inject.outrigger.dev\"", "name=\"namespaces.inject.outrigger.dev\"");
+    let labels = [pods, "type=\"admit\"", "error_type=\"calling_webhook_error\""];
+    assert!(is_counted("apiserver_admission_webhook_rejection_count", &labels));
+    assert!(is_counted("apiserver_admission_webhook_fail_open_count", &[namespaces, "type=\"admit\""]));
+}
+
+/// The account of our pods, by its own token.
+struct Account<'a> {
+    cluster: &'a Cluster,
+    client: Client,
+}
+
+impl<'a> Account<'a> {
+    fn of(cluster: &'a Cluster) -> Self {
+        let path = format!("/api/v1/namespaces/{OURS}/serviceaccounts/outrigger/token");
+        let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+        let token = cluster.send_object("POST", &path, &request).expect_success()["status"]["token"].clone();
+        let kubeconfig = Kubeconfig::read_from(&cluster.control_plane.kubeconfig).expect("a valid kubeconfig");
+        let mut kubeconfig = serde_json::to_value(kubeconfig).expect("a kubeconfig is JSON");
+        kubeconfig["users"] = json!([{"name": "admin", "user": {"token": token}}]);
+        let kubeconfig = Kubeconfig::from_yaml(&kubeconfig.to_string()).expect("a valid kubeconfig");
+        let client = cluster.runtime.block_on(async {
+            let options = KubeConfigOptions::default();
+            let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a usable one");
+            config.proxy_url = None;
+            Client::try_from(config).expect("a client")
+        });
+        Self { cluster, client }
+    }
+
+    fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let content = match method {
+            "PATCH" if path.contains("fieldManager") => APPLY_PATCH,
+            "PATCH" => MERGE_PATCH,
+            _ => JSON,
+        };
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        self.cluster.send_with(&self.client, method, path, content, body)
+    }
+
+    #[track_caller]
+    fn may(&self, method: &str, path: &str, body: &Value) {
+        let answer = self.send(method, path, body);
+        assert!(answer.is_success(), "{method} {path}: {}", answer.body);
+    }
+
+    #[track_caller]
+    fn may_not(&self, method: &str, path: &str, body: &Value) {
+        let answer = self.send(method, path, body);
+        assert_eq!(answer.status, 403, "{method} {path}: {}", answer.body);
+        assert!(answer.body["message"].as_str().is_some_and(|message| message.contains("cannot")), "{}", answer.body);
+    }
+}
+
+/// Every call that the program makes.
+fn what_is_needed_is_allowed(installation: &Installation, account: &Account<'_>) {
+    let secrets = format!("/api/v1/namespaces/{OURS}/secrets");
+    account.may("GET", CONFIGURATION, &Value::Null);
+    account.may("GET", &format!("{CONFIGURATIONS}?fieldSelector=metadata.name%3Doutrigger"), &Value::Null);
+    account.may(
+        "PATCH",
+        &format!("{CONFIGURATION}?fieldManager=outrigger-ca-bundle&force=true"),
+        &installation.bundle(),
+    );
+    account.may("GET", "/api/v1/namespaces", &Value::Null);
+    account.may("GET", "/api/v1/namespaces/default", &Value::Null);
+    for secret in ["outrigger-ca", "outrigger-serving"] {
+        let path = format!("{secrets}/{secret}");
+        account.may("GET", &format!("{secrets}?fieldSelector=metadata.name%3D{secret}"), &Value::Null);
+        account.may("PATCH", &path, &json!({"data": {"x": "YQ=="}}));
+        let mut object = account.send("GET", &path, &Value::Null).expect_success();
+        object["data"] = json!({"ca.crt": "Yg=="});
+        account.may("PUT", &path, &object);
+    }
+    let mut lease = account.send("GET", LEASE, &Value::Null).expect_success();
+    lease["spec"] = json!({"holderIdentity": "outrigger-2", "leaseDurationSeconds": 15});
+    account.may("PUT", LEASE, &lease);
+    account.may("PATCH", LEASE, &json!({"spec": {"leaseTransitions": 1}}));
+    for resource in ["clusterinjectiontemplates", "injectiontemplates"] {
+        // The kinds need not be there: who is allowed to ask is told so.
+        let answer = account.send("GET", &format!("/apis/outrigger.dev/v1alpha1/{resource}"), &Value::Null);
+        assert!(answer.is_success() || answer.status == 404, "{resource}: {}", answer.body);
+    }
+    let event = json!({
+        "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "x", "namespace": "default"},
+        "eventTime": "2026-01-01T00:00:00.000000Z", "reportingController": "outrigger.dev/outrigger",
+        "reportingInstance": "outrigger-1", "action": "Inject", "reason": "Refused", "type": "Warning", "note": "x",
+        "regarding": {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "namespace": "default"},
+    });
+    account.may("POST", "/apis/events.k8s.io/v1/namespaces/default/events", &event);
+}
+
+/// What a stolen token would be tried for.
+fn all_else_is_refused(account: &Account<'_>) {
+    let none = Value::Null;
+    let secret = json!({"metadata": {"name": "x"}});
+    let pod =
+        json!({"metadata": {"name": "x"}, "spec": {"containers": [{"name": "x", "image": "registry.example/x:1"}]}});
+    let configuration = json!({"metadata": {"name": "x"}, "webhooks": []});
+    let apply = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration", "metadata": {"name": "x"}});
+    let binding = json!({
+        "metadata": {"name": "x"}, "subjects": [],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+    });
+    let rules = json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]});
+    let own = format!("/api/v1/namespaces/{OURS}");
+    let table: [(&str, String, &Value); 24] = [
+        ("GET", "/api/v1/secrets".into(), &none),
+        ("GET", format!("{own}/secrets"), &none),
+        ("GET", format!("{own}/secrets/another"), &none),
+        ("GET", "/api/v1/namespaces/kube-system/secrets/outrigger-ca".into(), &none),
+        ("POST", format!("{own}/secrets"), &secret),
+        ("DELETE", AUTHORITY.into(), &none),
+        ("GET", "/api/v1/pods".into(), &none),
+        ("GET", format!("{own}/pods"), &none),
+        ("POST", format!("{own}/pods"), &pod),
+        ("GET", format!("{own}/configmaps"), &none),
+        ("GET", "/api/v1/nodes".into(), &none),
+        ("POST", "/api/v1/namespaces".into(), &secret),
+        ("PATCH", "/api/v1/namespaces/default".into(), &secret),
+        ("GET", CONFIGURATIONS.into(), &none),
+        ("GET", format!("{CONFIGURATIONS}/another"), &none),
+        ("POST", CONFIGURATIONS.into(), &configuration),
+        ("PATCH", format!("{CONFIGURATIONS}/x?fieldManager=outrigger"), &apply),
+        ("DELETE", CONFIGURATION.into(), &none),
+        ("GET", "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations".into(), &none),
+        ("PATCH", "/apis/rbac.authorization.k8s.io/v1/clusterroles/outrigger".into(), &rules),
+        ("POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings".into(), &binding),
+        ("POST", format!("{own}/serviceaccounts/outrigger/token"), &json!({"spec": {}})),
+        ("DELETE", LEASE.into(), &none),
+        ("GET", DEPLOYMENTS.into(), &none),
+    ];
+    for (method, path, body) in &table {
+        account.may_not(method, path, body);
+    }
+}
+
+#[test]
+fn kustomize_installs_again_and_removes() {
+    let Some(installation) = Installation::start() else { return };
+    installation.kubectl(&["apply", "--validate=strict", "-k"], "manifests");
+    installation.our_pod_is_admitted();
+    without_a_replica_only_pods_that_ask_are_refused(&installation);
+
+    installation.write_as_the_program_would();
+    installation.kubectl(&["apply", "-k"], "manifests");
+    installation.has_what_the_program_wrote("kubectl apply");
+    installation.kubectl(&["apply", "--server-side", "--force-conflicts", "-k"], "manifests");
+    installation.has_what_the_program_wrote("kubectl apply --server-side");
+
+    let account = Account::of(&installation.cluster);
+    what_is_needed_is_allowed(&installation, &account);
+    all_else_is_refused(&account);
+
+    installation.cluster.send("DELETE", CONFIGURATION, JSON, Vec::new()).expect_success();
+    installation.kubectl(&["delete", "--ignore-not-found", "--wait=false", "-k"], "manifests");
+    let left: Vec<String> = installation.what_is_left();
+    assert!(left.is_empty(), "{left:?}");
+    let asks = pod("web", &json!({"outrigger.dev/inject": "log-collector"}));
+    eventually("pods are created as before", Duration::from_secs(20), || {
+        let path = "/api/v1/namespaces/does-not/pods?dryRun=All";
+        Some(installation.cluster.send_object("POST", path, &asks)).filter(Answer::is_success)
+    });
+}
+
+fn arguments(words: &[&'static str]) -> Vec<&'static OsStr> {
+    words.iter().copied().map(OsStr::new).collect()
+}
+
+#[test]
+fn helm_installs_upgrades_and_removes_the_webhook_first() {
+    let Some(installation) = Installation::start() else { return };
+    let chart = repository("manifests/chart");
+    let install = [arguments(&["install", "outrigger"]), vec![chart.as_os_str()], arguments(&["--create-namespace"])];
+    if installation.helm(&install.concat()).is_none() {
+        return say_skipped("helm was not found");
+    }
+    let label = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
+    let namespace = format!("/api/v1/namespaces/{OURS}");
+    installation.cluster.send("PATCH", &namespace, MERGE_PATCH, label.to_string().into_bytes()).expect_success();
+    installation.our_pod_is_admitted();
+
+    installation.write_as_the_program_would();
+    let values = arguments(&["--set", "webhook.timeoutSeconds=7,highAvailability.enabled=true"]);
+    let upgrade = [arguments(&["upgrade", "outrigger"]), vec![chart.as_os_str()], values];
+    installation.helm(&upgrade.concat());
+    installation.has_what_the_program_wrote("helm upgrade");
+    assert_eq!(installation.get(CONFIGURATION)["webhooks"][0]["timeoutSeconds"], 7);
+
+    let since = installation.get(CONFIGURATIONS)["metadata"]["resourceVersion"].clone();
+    let since = since.as_str().expect("a list has a revision");
+    installation.helm(&arguments(&["uninstall", "outrigger"]));
+    let webhook = installation.deleted_at(CONFIGURATIONS, since);
+    for path in [DEPLOYMENTS.to_owned(), format!("/api/v1/namespaces/{OURS}/services")] {
+        assert!(webhook < installation.deleted_at(&path, since), "{path} went before the webhook configuration");
+    }
+    let left = installation.what_is_left();
+    assert!(left.is_empty(), "{left:?}");
+}

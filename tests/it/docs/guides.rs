@@ -1,0 +1,84 @@
+//! The guides for those who operate Outrigger: what they name exists, and nothing that a user can be told is left out.
+//!
+//! Invariant: a code, a reason or a text of the program that changes is changed in the guides as well, or this fails.
+
+use outrigger::inject::{ErrorCode, SkipReason};
+
+use super::{files_in, read};
+
+/// Texts of the program by which the guide to troubles is searched, and the file that makes each.
+const TEXTS: [(&str, &str); 15] = [
+    ("does not exist", "src/inject"),
+    ("is not for this pod", "src/inject"),
+    ("has no parameter", "src/inject"),
+    ("does not match the pattern", "src/inject"),
+    ("must be one of", "src/inject"),
+    ("is less than the minimum", "src/inject"),
+    ("the pod has no container", "src/inject"),
+    ("the containers of a pod share one network", "src/inject/merge"),
+    ("lacks", "src/inject/expression"),
+    ("this server is shutting down, try again", "src/admission"),
+    ("the body is larger than a review can be", "src/admission"),
+    ("the body nests deeper than 128 levels", "src/admission"),
+    ("a fault of outrigger", "src/admission"),
+    ("unknown setting", "src/config"),
+    ("registry.example", "manifests/base"),
+];
+
+#[test]
+fn every_code_can_be_looked_up_among_the_troubles() {
+    let text = read("docs/troubleshooting.md");
+    let codes = ErrorCode::ALL.iter().map(|code| code.code()).chain(SkipReason::ALL.iter().map(|reason| reason.code()));
+    let missing: Vec<&str> = codes.filter(|code| !text.contains(&format!("`{code}`"))).collect();
+    assert!(missing.is_empty(), "docs/troubleshooting.md says nothing of {missing:?}");
+}
+
+#[test]
+fn texts_by_which_troubles_are_found_are_the_programs() {
+    let guide = read("docs/troubleshooting.md");
+    for (text, directory) in TEXTS {
+        assert!(guide.contains(text), "docs/troubleshooting.md does not have {text:?} any more");
+        let files = [files_in(directory, ".rs"), files_in(directory, ".yaml")].concat();
+        assert!(files.iter().any(|file| read(file).contains(text)), "nothing in {directory} says {text:?}");
+    }
+}
+
+/// Every row of the threat table ends with the tests that show it.
+#[test]
+fn every_row_of_the_threat_table_has_its_test() {
+    let text = read("docs/security.md");
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| can")).collect();
+    let rows: Vec<&&str> = rows.iter().filter(|row| !row.ends_with("| test |")).collect();
+    assert!(rows.len() > 15, "{}", rows.len());
+    for row in rows {
+        let tests = row.trim_end_matches([' ', '|']).rsplit(" | ").next().unwrap_or_default();
+        let mut count = 0;
+        for (file, test) in tests.split('`').filter_map(|span| span.split_once(".rs: ")) {
+            assert!(read(&format!("{file}.rs")).contains(&format!("fn {test}(")), "{file}.rs has no test {test}");
+            count += 1;
+        }
+        assert!(count > 0, "no test is named: {row}");
+    }
+}
+
+/// Anchors of the links from one guide to another are headings there.
+#[test]
+fn links_between_the_guides_lead_to_headings() {
+    let anchor = |heading: &str| {
+        let words = heading.to_lowercase().replace(' ', "-");
+        words.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect::<String>()
+    };
+    let mut seen = 0;
+    for path in files_in("docs", ".md") {
+        for target in read(&path).split("](").skip(1).filter_map(|part| part.split(')').next()) {
+            let Some((file, fragment)) = target.split_once('#').filter(|_| !target.contains("://")) else { continue };
+            let file = if file.is_empty() { path.clone() } else { format!("docs/{file}") };
+            let text = read(&file);
+            let mut headings =
+                text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches(['#', ' ']));
+            assert!(headings.any(|heading| anchor(heading) == fragment), "{path}: no heading for {target}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 5);
+}

@@ -1,0 +1,52 @@
+//! The development script of `certs/` makes what the program serves, and keys that nobody else can read.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::SystemTime;
+
+use outrigger::tls::CertificateSource;
+
+use super::{read, render, repository};
+
+#[test]
+fn the_script_makes_a_pair_that_is_served() {
+    if render::program("openssl").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let folder = folder.path().join("certs");
+    let mut script = Command::new("sh");
+    script.arg(repository("certs/dev.sh")).arg(&folder).args(["outrigger.outrigger-system.svc", "127.0.0.1", "::1"]);
+    let output = script.output().expect("sh runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let source = CertificateSource::Files { certificate: folder.join("tls.pem"), key: folder.join("tls.key") };
+    source.load(SystemTime::now()).expect("the program serves the pair");
+    for entry in std::fs::read_dir(&folder).expect("the directory") {
+        let entry = entry.expect("an entry");
+        let mode = entry.metadata().expect("its metadata").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} is readable by others", entry.path().display());
+    }
+    let pem = std::fs::read(folder.join("tls.pem")).expect("the certificate");
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).expect("PEM");
+    let certificate = pem.parse_x509().expect("a certificate");
+    let names = certificate.subject_alternative_name().expect("an extension").expect("names");
+    let names: Vec<String> = names.value.general_names.iter().map(ToString::to_string).collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert!(names[0].contains("outrigger.outrigger-system.svc"), "{names:?}");
+}
+
+#[test]
+fn without_a_name_it_says_how_it_is_used() {
+    let output = Command::new("sh").arg(repository("certs/dev.sh")).arg("x").output().expect("sh runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("usage: certs/dev.sh DIRECTORY NAME"));
+}
+
+/// Neither what the script writes nor what `serve --dev` keeps can be committed by accident.
+#[test]
+fn no_key_is_committed() {
+    let ignored = read(".gitignore");
+    for pattern in ["*.key", "*.pem", ".outrigger/"] {
+        assert!(ignored.lines().any(|line| line == pattern), "{pattern}");
+    }
+}

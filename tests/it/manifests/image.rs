@@ -1,0 +1,82 @@
+//! The image: what its build leaves out and takes along, and the version that everything names.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{list, object, read, repository, text};
+
+/// The commands of the Dockerfile that begin with this word, each on one line.
+fn instructions(dockerfile: &str, word: &str) -> Vec<String> {
+    let lines = dockerfile.replace("\\\n", " ");
+    lines.lines().filter_map(|line| line.strip_prefix(word).map(|rest| rest.trim().to_owned())).collect()
+}
+
+/// Only what the Dockerfile copies is there: Cargo must still accept what is left of Cargo.toml, with every target in its place.
+#[test]
+fn every_target_that_is_left_is_copied() {
+    let dockerfile = read("Dockerfile");
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    for instruction in instructions(&dockerfile, "COPY ").iter().filter(|instruction| !instruction.starts_with("--")) {
+        for source in instruction.split_whitespace().rev().skip(1) {
+            let to = folder.path().join(source);
+            let status = Command::new("cp").arg("-r").arg(repository(source)).arg(&to).status().expect("cp runs");
+            assert!(status.success(), "COPY {source}");
+        }
+    }
+    let strip = instructions(&dockerfile, "RUN ").remove(0);
+    assert!(strip.starts_with("awk "), "{strip}");
+    let status = Command::new("sh").args(["-c", &strip]).current_dir(folder.path()).status().expect("sh runs");
+    assert!(status.success(), "{strip}");
+
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--no-deps", "--offline", "--locked", "--format-version", "1"]);
+    let output = cargo.current_dir(folder.path()).output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
+    let targets = list(&metadata, "/packages/0/targets");
+    for target in targets {
+        assert!(std::path::Path::new(text(target, "/src_path")).exists(), "{target}");
+    }
+    let kinds: Vec<&Value> = targets.iter().map(|target| &target["kind"][0]).collect();
+    assert_eq!(kinds, ["lib", "bin"], "the program and its library, and nothing else");
+}
+
+#[test]
+fn what_is_copied_is_sent_to_the_builder() {
+    let ignored = read(".dockerignore");
+    let sent: Vec<&str> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    for instruction in instructions(&read("Dockerfile"), "COPY ").iter().filter(|copy| !copy.starts_with("--")) {
+        for source in instruction.split_whitespace().rev().skip(1) {
+            assert!(sent.iter().any(|sent| sent.trim_end_matches('/') == source), "{source} is not sent");
+        }
+    }
+}
+
+#[test]
+fn everything_names_one_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    let chart = object("manifests/chart/Chart.yaml");
+    assert_eq!((text(&chart, "/version"), text(&chart, "/appVersion")), (version, version));
+    let deployment = object("manifests/base/deployment.yaml");
+    let image = text(&deployment, "/spec/template/spec/containers/0/image");
+    assert_eq!(image, format!("registry.example/outrigger:{version}"));
+    let values = object("manifests/chart/values.yaml");
+    assert_eq!(text(&values, "/image/repository"), "registry.example/outrigger");
+}
+
+/// A workflow is only run elsewhere: here it is at least YAML, and every action has its version.
+#[test]
+fn workflows_name_actions_by_their_versions() {
+    for name in ["ci", "release", "audit"] {
+        let path = format!(".github/workflows/{name}.yaml");
+        let workflow = object(&path);
+        let jobs = workflow["jobs"].as_object().expect("jobs by name");
+        for step in jobs.values().flat_map(|job| list(job, "/steps")) {
+            if let Some(action) = step.get("uses").and_then(Value::as_str) {
+                let version = action.split_once('@').map_or("", |(_, version)| version);
+                assert_eq!(version.split('.').count(), 3, "{path}: {action}");
+            }
+        }
+    }
+}

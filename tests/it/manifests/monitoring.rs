@@ -1,0 +1,72 @@
+//! Alerts and dashboard ask for metrics that exist, with labels that exist.
+
+use std::collections::BTreeSet;
+
+use outrigger::admission::ProtocolError;
+use outrigger::inject::ErrorCode;
+use outrigger::telemetry::metrics::Metrics;
+
+use super::{list, object, read, text};
+
+/// Registered where there is a cluster to speak of.
+const IN_A_CLUSTER: [&str; 2] = ["outrigger_ca_bundle_in_sync", "outrigger_leader"];
+
+/// Names of ours in a text.
+fn names(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| word.starts_with("outrigger_")).collect()
+}
+
+fn expressions() -> Vec<String> {
+    let alerts = object("manifests/components/monitoring/alerts.yaml");
+    let rules = list(&alerts, "/spec/groups/0/rules");
+    assert!(rules.len() > 8);
+    for rule in rules {
+        let name = text(rule, "/alert");
+        assert!(matches!(text(rule, "/labels/severity"), "critical" | "warning" | "info"), "{name}");
+        assert!(text(rule, "/annotations/description").ends_with(['.', '`']), "{name} does not say what to do");
+        assert!(rule.get("for").is_some(), "{name} has no `for`");
+    }
+    let dashboard = object("manifests/components/monitoring/dashboard.json");
+    let targets = list(&dashboard, "/panels").iter().flat_map(|panel| list(panel, "/targets"));
+    rules.iter().chain(targets).map(|rule| text(rule, "/expr").to_owned()).collect()
+}
+
+#[test]
+fn every_metric_exists() {
+    let exposition = Metrics::new().expect("the metrics register").render().expect("they are written");
+    let exposition = String::from_utf8(exposition).expect("it is text");
+    let known = names(&exposition);
+    for expression in expressions() {
+        for name in names(&expression) {
+            assert!(known.contains(name) || IN_A_CLUSTER.contains(&name), "{name}: no such metric, in {expression}");
+        }
+    }
+}
+
+#[test]
+fn every_code_and_label_value_exists() {
+    let mut codes: BTreeSet<&str> = ErrorCode::ALL.iter().map(|code| code.code()).collect();
+    codes.extend(ProtocolError::ALL.iter().map(|error| error.code()));
+    let mut seen = 0;
+    for expression in expressions() {
+        for part in expression.split("code=~\"").skip(1) {
+            for code in part.split('"').next().unwrap_or_default().split('|') {
+                assert!(codes.contains(code), "{code}: no such code");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 4);
+}
+
+#[test]
+fn documents_that_alerts_name_exist() {
+    let alerts = read("manifests/components/monitoring/alerts.yaml");
+    let named = alerts.split_whitespace().filter(|word| word.starts_with("docs/"));
+    let named: BTreeSet<&str> = named.map(|word| word.trim_matches(['.', ',', ';', ')'])).collect();
+    assert!(!named.is_empty());
+    for path in named {
+        assert!(super::repository(path).exists(), "{path}");
+    }
+}
