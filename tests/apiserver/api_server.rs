@@ -26,7 +26,7 @@ const LONG: [&str; 1] = ["--ca-propagation=1s"];
 /// As in an installation that nobody has changed.
 const DEFAULT: [&str; 0] = [];
 
-/// Every third request meets with something; which, is different each time.
+/// One request of four meets with something; which ones and what follows no pattern, and is the same each time.
 fn any_fault(number: usize) -> Fault {
     let faults = [
         Fault::Status(500),
@@ -40,11 +40,13 @@ fn any_fault(number: usize) -> Fault {
         Fault::Status(410),
         Fault::Status(503),
     ];
-    if number.is_multiple_of(3) { faults[number / 3 % faults.len()] } else { Fault::None }
+    // Fibonacci hashing: neighbours end up far from each other.
+    let dice = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+    if dice.is_multiple_of(4) { faults[dice as usize / 4 % faults.len()] } else { Fault::None }
 }
 
 #[test]
-fn rotations_go_on_though_every_third_call_fails() {
+fn rotations_go_on_though_one_call_of_four_fails() {
     let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
     let mut running = Running::prepare(cluster, "faults", &OFTEN);
     let faulty = FaultyApiServer::start(cluster, running.installation.client(), any_fault);
@@ -129,9 +131,9 @@ fn an_api_server_that_restarts_is_served_and_followed_again() {
     let log = late.process.log();
     let says = ["does not tell its version", "waiting for a certificate", "cannot take part in the election"];
     says.iter().for_each(|text| assert!(log.contains(text), "{text}: {log}"));
-    // Each trouble is said at once and then once a minute, however often it is tried.
+    // However often it is tried, and however the reason changes, there are no more than six lines a minute for each of three watches.
     let lines = log.lines().filter(|line| line.contains("the watch broke")).count();
-    assert!((3..=12).contains(&lines), "{lines} lines\n{log}");
+    assert!((3..=18).contains(&lines), "{lines} lines\n{log}");
 
     cluster.control_plane.start_api_server();
     let back = Instant::now();
