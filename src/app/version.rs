@@ -50,7 +50,8 @@ pub async fn at_start(client: &Client) -> Option<Version> {
 
 async fn ask(client: &Client) -> Result<Version, String> {
     let answer = timeout(LIMIT, client.apiserver_version()).await;
-    let info = answer.map_err(|_| "it does not answer in time".to_owned())?.map_err(|error| cluster::explain(&error))?;
+    let info =
+        answer.map_err(|_| "it does not answer in time".to_owned())?.map_err(|error| cluster::explain(&error))?;
     let parsed = Version::parse(&info.git_version);
     parsed.ok_or_else(|| format!("it says {:?}, expected a version such as \"v1.36.3\"", info.git_version))
 }

@@ -95,7 +95,8 @@ fn an_installation_is_ready_and_trusted_well_within_half_a_minute() {
     let mut running = Running::prepare(cluster, "first", &DEFAULT);
     let begun = Instant::now();
     let (first, second) = (running.start_replica(), running.start_replica());
-    let bundle = eventually("caBundle is set", LIMIT, || running.bundles().into_iter().find(|bundle| !bundle.is_empty()));
+    let bundle =
+        eventually("caBundle is set", LIMIT, || running.bundles().into_iter().find(|bundle| !bundle.is_empty()));
     let set = begun.elapsed();
     assert!(bundle.contains("BEGIN CERTIFICATE"));
     for replica in [first, second] {

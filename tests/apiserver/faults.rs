@@ -94,7 +94,8 @@ async fn passed_on(client: Client, request: Request<Incoming>) -> io::Result<Res
         head.headers.remove(name);
     }
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-    let mut answer = client.send(Request::from_parts(head, Body::from(body.to_vec()))).await.map_err(io::Error::other)?;
+    let mut answer =
+        client.send(Request::from_parts(head, Body::from(body.to_vec()))).await.map_err(io::Error::other)?;
     answer.headers_mut().remove(header::CONNECTION);
     Ok(answer)
 }

@@ -59,12 +59,7 @@ impl Replica {
 }
 
 impl Running {
-    pub fn start(
-        cluster: &'static Cluster,
-        name: &str,
-        replicas: usize,
-        settings: &'static [&'static str],
-    ) -> Self {
+    pub fn start(cluster: &'static Cluster, name: &str, replicas: usize, settings: &'static [&'static str]) -> Self {
         let mut running = Self::prepare(cluster, name, settings);
         (0..replicas).for_each(|_| running.add());
         running.wait_until_called();

@@ -61,19 +61,8 @@ impl Templates {
         let store = Arc::new(InjectorStore::new(Injector::new(loaded.templates, settings.clone())));
         let (trouble, budget) = (Trouble::default(), Budget::default());
         let (changed, retired, said) = (None, None, None);
-        let templates = Self {
-            directories,
-            store,
-            settings,
-            changed,
-            metrics,
-            notes,
-            report,
-            retired,
-            said,
-            trouble,
-            budget,
-        };
+        let templates =
+            Self { directories, store, settings, changed, metrics, notes, report, retired, said, trouble, budget };
         templates.note();
         Ok(templates)
     }

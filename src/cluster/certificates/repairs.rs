@@ -47,9 +47,7 @@ pub struct Pace {
 impl Pace {
     /// How long to wait before the next one.
     pub fn wait(&self, now: Instant) -> Duration {
-        self.free.map_or(Duration::ZERO, |free| {
-            free.saturating_duration_since(now).saturating_sub(EACH * (BURST - 1))
-        })
+        self.free.map_or(Duration::ZERO, |free| free.saturating_duration_since(now).saturating_sub(EACH * (BURST - 1)))
     }
 
     /// One is made.

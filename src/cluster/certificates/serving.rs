@@ -65,7 +65,8 @@ impl Follower {
             let secret = self.secret.borrow_and_update().clone();
             let configuration = self.configuration.borrow_and_update().clone();
             let served = publish.borrow().clone();
-            let better = |pair: Pair| self.is_better(&pair, served.as_deref()).then_some(pair).ok_or(Refusal::Elsewhere);
+            let better =
+                |pair: Pair| self.is_better(&pair, served.as_deref()).then_some(pair).ok_or(Refusal::Elsewhere);
             match acceptable(&secret, &configuration, SystemTime::now()).and_then(better) {
                 Ok(pair) => {
                     refused = None;
@@ -287,7 +288,10 @@ mod tests {
         for bad in [Seen::Absent, seen(Secret::default()), seen(secret_for("c.d.svc", &ours, now))] {
             of_secret.send_replace(bad);
             // Nothing tells that a certificate was not taken, but the metrics.
-            let refusals = format!("rotations_total{{result=\"error\"}} {}", { refused += 1; refused });
+            let refusals = format!("rotations_total{{result=\"error\"}} {}", {
+                refused += 1;
+                refused
+            });
             while !rendered(&metrics).contains(&refusals) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }

@@ -157,7 +157,8 @@ fn whoever_makes_us_lose_our_authority_for_ever_does_not_make_the_bundle_grow_fo
     let expected: BTreeSet<Fingerprint> = &ids(&cas[..1]) | &ids(&cas[100 - MOST_RETIRED..]);
     assert_eq!(ids(&adopted), expected);
     let signing = ca(200, now());
-    let authorities = Authorities::default().changed(&Change::Begin, Some(signing)).changed(&Change::Adopt(adopted), None);
+    let authorities =
+        Authorities::default().changed(&Change::Begin, Some(signing)).changed(&Change::Adopt(adopted), None);
     // What is left in the bundle is not taken back again.
     observed.stray.retain(|ca| !expected.contains(&ca.id));
     observed.authorities = Some(authorities);
