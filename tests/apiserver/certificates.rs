@@ -2,10 +2,11 @@
 //! replicas end, and somebody changes what is ours.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use outrigger::pki::{Authority, Subject};
 use serde_json::json;
 
 use crate::cluster::{names, pod, say_skipped, shared};
@@ -13,7 +14,8 @@ use crate::control_plane::ASSETS;
 use crate::installation::{CA_SECRET, SERVING_SECRET};
 use crate::outrigger::admin_answer;
 use crate::process::{eventually, pause};
-use crate::replicas::{Clients, LIMIT, Running};
+use crate::registration;
+use crate::replicas::{Clients, LIMIT, Running, register};
 
 /// Rotated all the time: a leaf every two seconds, an authority every ten.
 const SHORT: [&str; 5] = [
@@ -170,6 +172,67 @@ fn a_deleted_secret_is_survived_and_filled_again() {
                 (replica.metric("outrigger_ca_bundle_in_sync")? > 0.0).then_some(())
             });
         }
+    });
+}
+
+#[test]
+fn what_somebody_puts_into_the_secrets_is_replaced_and_never_served() {
+    in_installation("foreign", 2, &LONG, |running| {
+        let hour = Duration::from_secs(3600);
+        let make = |subject| Authority::make(subject, SystemTime::now(), 24 * hour).expect("an authority");
+        // Of another installation, by its name one of ours, and for another Service.
+        let other = make(Subject::ClusterAuthority);
+        let leaf = other.issue(&["outrigger.elsewhere.svc".to_owned()], SystemTime::now(), hour).expect("a leaf");
+        let not_ours = make(Subject::DevelopmentAuthority).to_pem();
+        let beside = other.certificate().pem();
+        let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".repeat(5_000);
+        let cases: [(&str, &[(&str, &str)]); 6] = [
+            (SERVING_SECRET, &[("tls.crt", "garbage")]),
+            (SERVING_SECRET, &[("tls.crt", &leaf.certificate), ("tls.key", &leaf.key), ("ca.crt", &beside)]),
+            (SERVING_SECRET, &[("tls.key", &not_ours.key)]),
+            (CA_SECRET, &[("ca.key", "garbage")]),
+            // It belongs together, and may sign nothing.
+            (CA_SECRET, &[("ca.crt", &leaf.certificate), ("ca.key", &leaf.key)]),
+            (CA_SECRET, &[("ca.crt", &garbage), ("retired.crt", &garbage), ("retired.json", "[]"), ("next.crt", "x")]),
+        ];
+        let clients = Clients::start(&running.pods);
+        for (secret, fields) in cases {
+            let before = running.field(SERVING_SECRET, "tls.crt");
+            let authority = running.field(CA_SECRET, "ca.crt");
+            running.installation.write_secret(secret, fields);
+            eventually("it is replaced", LIMIT, || {
+                let changed = running.field(SERVING_SECRET, "tls.crt") != before
+                    || running.field(CA_SECRET, "ca.crt") != authority;
+                let is_ours =
+                    fields.iter().all(|(key, text)| running.field(secret, key) != *text || *key == "retired.json");
+                (changed && is_ours).then_some(())
+            });
+            // Long enough for whatever would be wrong now to be served.
+            pause(Duration::from_secs(3));
+        }
+        assert!(clients.expect_no_failure() > 100);
+        for replica in &running.replicas {
+            eventually("the replica is in sync", LIMIT, || {
+                (replica.metric("outrigger_ca_bundle_in_sync")? > 0.0).then_some(())
+            });
+        }
+    });
+}
+
+#[test]
+fn a_webhook_configuration_that_is_applied_again_is_trusted_at_once() {
+    in_installation("recreated", 2, &LONG, |running| {
+        let good = running.bundles();
+        for _ in 0..3 {
+            registration::delete(running.cluster(), running.installation.name());
+            pause(Duration::from_millis(700));
+            register(&running.installation, &format!("https://{}/mutate", running.balancer.address()));
+            let since = Instant::now();
+            eventually("the bundle is as it was", LIMIT, || (running.bundles() == good).then_some(()));
+            eprintln!("trusted after {:?}", since.elapsed());
+            running.wait_until_called();
+        }
+        running.replicas.iter().for_each(|replica| assert!(replica.is_ready()));
     });
 }
 

@@ -73,6 +73,25 @@ impl Installation {
         self.namespace.cluster.send("DELETE", &path, "application/json", Vec::new()).expect_success();
     }
 
+    /// Puts these texts into a Secret, beside what is there already.
+    pub fn write_secret(&self, name: &str, fields: &[(&str, &str)]) {
+        let fields: serde_json::Map<String, Value> =
+            fields.iter().map(|(key, text)| ((*key).to_owned(), json!(text))).collect();
+        let patch = json!({"stringData": fields}).to_string().into_bytes();
+        let path = self.namespace.path(&format!("secrets/{name}"));
+        self.namespace.cluster.send("PATCH", &path, "application/merge-patch+json", patch).expect_success();
+    }
+
+    pub fn delete_lease(&self) {
+        let path = format!("{}/{LEASE}", leases(&self.namespace));
+        self.namespace.cluster.send("DELETE", &path, "application/json", Vec::new()).expect_success();
+    }
+
+    /// Applies the Lease of the manifests again.
+    pub fn apply_lease(&self) {
+        manifest("lease.yaml").into_iter().for_each(|lease| create(&self.namespace, lease));
+    }
+
     /// Applies the empty Secret of the manifests again.
     pub fn apply_secret(&self, name: &str) {
         let mut secrets = manifest("secrets.yaml").into_iter();
