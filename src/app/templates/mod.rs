@@ -6,6 +6,7 @@
 mod report;
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{anyhow, bail};
@@ -27,6 +28,8 @@ pub struct Templates {
     directories: Option<Directories>,
     store: Arc<InjectorStore>,
     settings: Settings,
+    /// Settings that take the place of these.
+    changed: Option<Receiver<Settings>>,
     metrics: Arc<Metrics>,
     notes: Notes,
     report: Report,
@@ -57,10 +60,29 @@ impl Templates {
         metrics.templates_loaded(SystemTime::now());
         let store = Arc::new(InjectorStore::new(Injector::new(loaded.templates, settings.clone())));
         let (trouble, budget) = (Trouble::default(), Budget::default());
+        let (changed, retired, said) = (None, None, None);
         let templates =
-            Self { directories, store, settings, metrics, notes, report, retired: None, said: None, trouble, budget };
+            Self { directories, store, settings, changed, metrics, notes, report, retired, said, trouble, budget };
         templates.note();
         Ok(templates)
+    }
+
+    /// From now on settings may change: whoever has this says so.
+    pub fn settings_changed(&mut self) -> Sender<Settings> {
+        let (sender, changed) = channel();
+        self.changed = Some(changed);
+        sender
+    }
+
+    /// The same templates under other settings, if there are any.
+    fn take_settings(&mut self) {
+        let Some(settings) = self.changed.as_ref().and_then(|changed| changed.try_iter().last()) else { return };
+        self.settings = settings;
+        let sources = self.directories.as_ref().map_or_else(built_in_sources, Directories::sources);
+        let last = self.store.current();
+        let loaded = TemplateSet::assemble(&sources, last.templates());
+        self.store.replace(Injector::new(loaded.templates, self.settings.clone()));
+        self.retired = Some(last);
     }
 
     /// The snapshots that requests see.
@@ -128,8 +150,9 @@ impl Templates {
 
 impl Watched for Templates {
     fn look(&mut self, look: Look) -> Duration {
-        let Some(directories) = &mut self.directories else { return watch::CALM };
         self.retired = None;
+        self.take_settings();
+        let Some(directories) = &mut self.directories else { return watch::CALM };
         let now = Instant::now();
         let seen = directories.look(look, now);
         let (troubles, had_trouble) = (directories.troubles(), self.trouble.problem().is_some());
