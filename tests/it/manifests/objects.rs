@@ -2,7 +2,7 @@
 //!
 //! Invariant: rights are listed here once more, word by word, so that one more of them is a decision and not an accident.
 
-use outrigger::config::settings;
+use outrigger::config::{TemplateSource, settings};
 use serde_json::{Value, json};
 
 use super::{file, list, object, read, text};
@@ -153,7 +153,10 @@ fn settings_are_the_programs_and_name_what_is_mounted() {
     for (key, _) in settings_of_base.as_object().expect("settings by name") {
         assert!(settings::ALL.iter().any(|setting| setting.key == key), "{key} is no setting");
     }
-    for directory in list(&settings_of_base, "/templates") {
+    let (built_in, directories) = list(&settings_of_base, "/templates").split_first().expect("sources of templates");
+    assert_eq!(built_in, TemplateSource::BUILT_IN);
+    assert!(!directories.is_empty());
+    for directory in directories {
         assert!(mounts.contains(&directory.as_str().unwrap_or_default()), "{directory} is not mounted");
     }
     let argument = list(&deployment, "/spec/template/spec/containers/0/args")[1].as_str().unwrap_or_default();
