@@ -5,6 +5,7 @@
 
 mod certs;
 mod chart;
+mod guides;
 mod image;
 mod monitoring;
 mod objects;

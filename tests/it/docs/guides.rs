@@ -7,7 +7,7 @@ use outrigger::inject::{ErrorCode, SkipReason};
 use super::{files_in, read};
 
 /// Texts of the program by which the guide to troubles is searched, and the file that makes each.
-const TEXTS: [(&str, &str); 15] = [
+const TEXTS: [(&str, &str); 19] = [
     ("does not exist", "src/inject"),
     ("is not for this pod", "src/inject"),
     ("has no parameter", "src/inject"),
@@ -23,6 +23,10 @@ const TEXTS: [(&str, &str); 15] = [
     ("a fault of outrigger", "src/admission"),
     ("unknown setting", "src/config"),
     ("registry.example", "manifests/base"),
+    ("neither of the two is taken", "src/inject/template"),
+    ("the secret is not there; apply it again", "src/cluster/certificates"),
+    ("waiting for a certificate", "src/cluster/certificates"),
+    ("the API server does not trust the certificate", "src/cluster/certificates"),
 ];
 
 #[test]
