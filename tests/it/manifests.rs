@@ -10,6 +10,7 @@ mod image;
 mod monitoring;
 mod objects;
 mod render;
+mod trust;
 mod values;
 mod webhook;
 
