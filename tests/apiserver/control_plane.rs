@@ -146,6 +146,10 @@ fn start_api_server(janitor: &Janitor, assets: &Path, etcd_port: u16, port: u16)
     api.arg(file("service-account-signing-key-file", "accounts.key"));
     api.arg(file("tracing-config-file", "tracing.json"));
     api.arg("--service-account-issuer=https://kubernetes.default.svc");
+    // There is no kube-proxy, so Services are called at their endpoints, as many providers do; and never through a proxy of
+    // this machine.
+    api.arg("--enable-aggregator-routing=true");
+    api.env_remove("HTTPS_PROXY").env_remove("https_proxy");
     janitor.spawn("kube-apiserver", &mut api)
 }
 

@@ -5,6 +5,7 @@
 
 mod report;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,7 +14,7 @@ use anyhow::{anyhow, bail};
 
 use self::report::Report;
 use super::notes::{Notes, Topic};
-use crate::config::Config;
+use crate::config::{Config, TemplateSource};
 use crate::inject::{Injector, LoadProblem, ParsedSource, Settings, TemplateSet};
 use crate::source::built_in;
 use crate::source::directories::{Directories, Seen};
@@ -24,8 +25,9 @@ use crate::watch::{self, Look, Watched};
 
 /// Where templates come from, what was found there last, and who is to know.
 pub struct Templates {
-    /// `None` for the built-in ones, which never change.
-    directories: Option<Directories>,
+    /// The templates of the program where they are wanted; they never change.
+    built_in: Vec<Arc<ParsedSource>>,
+    directories: Directories,
     store: Arc<InjectorStore>,
     settings: Settings,
     /// Settings that take the place of these.
@@ -42,15 +44,13 @@ pub struct Templates {
 }
 
 impl Templates {
-    /// Loads the built-in templates or those of all directories.
+    /// Loads the templates of all sources that the operator names.
     pub fn load(config: &Config, settings: Settings, metrics: Arc<Metrics>, notes: Notes) -> anyhow::Result<Self> {
-        let directories = match config.templates.as_slice() {
-            [] => None,
-            paths => Some(Directories::open(paths, Instant::now()).map_err(|(path, error)| {
-                anyhow!(error).context(format!("cannot read the template directory {path:?}"))
-            })?),
-        };
-        let sources = directories.as_ref().map_or_else(built_in_sources, Directories::sources);
+        let directories = Directories::open(&directories(config), Instant::now())
+            .map_err(|(path, error)| anyhow!(error).context(format!("cannot read the template directory {path:?}")))?;
+        let has_built_in = config.templates.contains(&TemplateSource::BuiltIn);
+        let built_in = if has_built_in { built_in::sources() } else { Vec::new() };
+        let sources = [built_in.clone(), directories.sources()].concat();
         let loaded = TemplateSet::assemble(&sources, &TemplateSet::default());
         if config.strict && !loaded.problems.is_empty() {
             bail!("{}", listed(&loaded.problems));
@@ -61,8 +61,20 @@ impl Templates {
         let store = Arc::new(InjectorStore::new(Injector::new(loaded.templates, settings.clone())));
         let (trouble, budget) = (Trouble::default(), Budget::default());
         let (changed, retired, said) = (None, None, None);
-        let templates =
-            Self { directories, store, settings, changed, metrics, notes, report, retired, said, trouble, budget };
+        let templates = Self {
+            built_in,
+            directories,
+            store,
+            settings,
+            changed,
+            metrics,
+            notes,
+            report,
+            retired,
+            said,
+            trouble,
+            budget,
+        };
         templates.note();
         Ok(templates)
     }
@@ -78,11 +90,15 @@ impl Templates {
     fn take_settings(&mut self) {
         let Some(settings) = self.changed.as_ref().and_then(|changed| changed.try_iter().last()) else { return };
         self.settings = settings;
-        let sources = self.directories.as_ref().map_or_else(built_in_sources, Directories::sources);
+        let sources = self.sources();
         let last = self.store.current();
         let loaded = TemplateSet::assemble(&sources, last.templates());
         self.store.replace(Injector::new(loaded.templates, self.settings.clone()));
         self.retired = Some(last);
+    }
+
+    fn sources(&self) -> Vec<Arc<ParsedSource>> {
+        [self.built_in.clone(), self.directories.sources()].concat()
     }
 
     /// The snapshots that requests see.
@@ -152,12 +168,11 @@ impl Watched for Templates {
     fn look(&mut self, look: Look) -> Duration {
         self.retired = None;
         self.take_settings();
-        let Some(directories) = &mut self.directories else { return watch::CALM };
         let now = Instant::now();
-        let seen = directories.look(look, now);
-        let (troubles, had_trouble) = (directories.troubles(), self.trouble.problem().is_some());
+        let seen = self.directories.look(look, now);
+        let (troubles, had_trouble) = (self.directories.troubles(), self.trouble.problem().is_some());
         if seen == Seen::Changed {
-            let sources = directories.sources();
+            let sources = self.sources();
             self.reload(&sources, troubles.is_empty());
         }
         let patience = if look == Look::Thorough { Patience::Asked } else { Patience::AtOnce };
@@ -174,8 +189,12 @@ impl Watched for Templates {
     }
 }
 
-fn built_in_sources() -> Vec<Arc<ParsedSource>> {
-    built_in::texts().iter().map(|text| Arc::new(ParsedSource::parse(text))).collect()
+fn directories(config: &Config) -> Vec<PathBuf> {
+    let directory = |source: &TemplateSource| match source {
+        TemplateSource::BuiltIn => None,
+        TemplateSource::Directory(path) => Some(path.clone()),
+    };
+    config.templates.iter().filter_map(directory).collect()
 }
 
 fn listed(problems: &[LoadProblem]) -> String {
