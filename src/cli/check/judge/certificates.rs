@@ -1,9 +1,8 @@
 //! Whether the API server trusts what is served: `caBundle`, the chain of each replica, the name, and how long all of it holds.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
+use k8s_openapi::api::admissionregistration::v1::WebhookClientConfig;
 use rustls::pki_types::CertificateDer;
 
 use super::super::facts::{Facts, From, Served};
@@ -13,69 +12,101 @@ use crate::pki::{self, Certificate, Validity};
 
 pub fn judge(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut bundles: Vec<(&MutatingWebhook, Vec<Certificate>)> = Vec::new();
-    for entry in ours(facts) {
-        match bundle(facts, entry) {
-            Ok(Some(certificates)) => bundles.push((entry, certificates)),
+    let mut trusts = Vec::new();
+    for bundle in bundles(facts) {
+        match bundle.certificates(facts) {
+            Ok(Some(certificates)) => trusts.push(Trust { bundle, certificates }),
             Ok(None) => {}
             Err(finding) => findings.push(finding),
         }
     }
     let mut good: Vec<String> = Vec::new();
-    for served in &facts.served {
-        let chain = match &served.chain {
-            Ok(chain) => chain,
-            Err(problem) => {
-                findings.push(unseen(facts, served, problem));
-                continue;
+    for served in alike(&facts.served) {
+        match Seen::of(facts, &served) {
+            Err(problem) => findings.push(unseen(facts, &served, &problem)),
+            Ok(seen) => {
+                findings.extend((served.from == From::Secret).then(|| seen.from_secret()));
+                let found = seen.judge(&trusts);
+                if found.is_empty() && !trusts.is_empty() {
+                    good.push(format!("{} (until {})", served.by, date(seen.leaf.validity.not_after)));
+                }
+                findings.extend(found);
             }
-        };
-        let Some(leaf) = chain.first().cloned().and_then(Certificate::from_der) else {
-            findings.push(unseen(facts, served, "its certificate cannot be parsed"));
-            continue;
-        };
-        let seen = Seen { facts, served, chain, leaf };
-        if served.from == From::Secret {
-            findings.push(seen.from_secret());
         }
-        let found: Vec<Finding> = seen.judge(&bundles);
-        if found.is_empty() && !bundles.is_empty() {
-            good.push(format!("{} (until {})", served.by, date(seen.leaf.validity.not_after)));
-        }
-        findings.extend(found);
     }
     if !good.is_empty() {
         let certificates = super::listed(good.iter().map(String::as_str));
         findings.push(Code::Certificates.good(format!("caBundle covers what is served by {certificates}")));
     }
-    without_repetitions(findings)
+    findings
 }
 
-/// Several entries with one bundle say the same of it.
-fn without_repetitions(findings: Vec<Finding>) -> Vec<Finding> {
-    let mut seen = BTreeSet::new();
-    findings.into_iter().filter(|finding| seen.insert((finding.code, finding.message.clone()))).collect()
+/// What is served by several is told of once.
+fn alike(all: &[Served]) -> Vec<Served> {
+    let mut alike: Vec<Served> = Vec::new();
+    for served in all {
+        match alike.iter_mut().find(|other| other.chain == served.chain && other.from == served.from) {
+            Some(other) => other.by = format!("{}, {}", other.by, served.by),
+            None => alike.push(served.clone()),
+        }
+    }
+    alike
 }
 
-/// The certificates that an entry trusts; none where the API server trusts its system's.
-fn bundle(facts: &Facts, entry: &MutatingWebhook) -> Result<Option<Vec<Certificate>>, Finding> {
-    let pem = entry.client_config.ca_bundle.as_ref().map(|bundle| bundle.0.as_slice()).unwrap_or_default();
-    if pem.is_empty() {
-        let by_url = entry.client_config.url.is_some();
-        let finding = Code::BundleEmpty.found(
-            format!("entry {:?} has no caBundle: the API server trusts no certificate of a Service", entry.name),
-            keeper(facts),
-        );
-        return if by_url { Ok(None) } else { Err(finding) };
+/// Entries that call alike and trust alike.
+struct Bundle {
+    /// `entry "a"`, or `entries "a", "b"`.
+    title: String,
+    config: WebhookClientConfig,
+}
+
+/// A bundle that can be read.
+struct Trust {
+    bundle: Bundle,
+    certificates: Vec<Certificate>,
+}
+
+fn bundles(facts: &Facts) -> Vec<Bundle> {
+    let mut groups: Vec<(Vec<String>, WebhookClientConfig)> = Vec::new();
+    for entry in ours(facts) {
+        let name = format!("{:?}", entry.name);
+        match groups.iter_mut().find(|(_, config)| *config == entry.client_config) {
+            Some((names, _)) => names.push(name),
+            None => groups.push((vec![name], entry.client_config.clone())),
+        }
     }
-    let (certificates, _) = pki::read_bundle(pem);
-    if certificates.is_empty() {
-        return Err(Code::BundleInvalid.found(
-            format!("the caBundle of entry {:?} holds no certificate that can be read", entry.name),
-            keeper(facts),
-        ));
+    let title = |names: Vec<String>| match names.as_slice() {
+        [name] => format!("entry {name}"),
+        names => format!("entries {}", names.join(", ")),
+    };
+    groups.into_iter().map(|(names, config)| Bundle { title: title(names), config }).collect()
+}
+
+impl Bundle {
+    /// What is trusted; `None` where the API server trusts its system's certificates.
+    fn certificates(&self, facts: &Facts) -> Result<Option<Vec<Certificate>>, Finding> {
+        let pem = self.config.ca_bundle.as_ref().map(|bundle| bundle.0.as_slice()).unwrap_or_default();
+        if pem.is_empty() {
+            let message = format!("no caBundle in {}: the API server trusts no certificate of a Service", self.title);
+            let is_by_url = self.config.url.is_some();
+            return if is_by_url { Ok(None) } else { Err(Code::BundleEmpty.found(message, keeper(facts))) };
+        }
+        let (certificates, _) = pki::read_bundle(pem);
+        if certificates.is_empty() {
+            let message = format!("the caBundle of {} holds no certificate that can be read", self.title);
+            return Err(Code::BundleInvalid.found(message, keeper(facts)));
+        }
+        Ok(Some(certificates))
     }
-    Ok(Some(certificates))
+
+    /// By which name the API server calls.
+    fn host(&self) -> String {
+        match (&self.config.service, &self.config.url) {
+            (Some(service), _) => format!("{}.{}.svc", service.name, service.namespace),
+            (None, Some(url)) => host_of(url).0,
+            (None, None) => String::new(),
+        }
+    }
 }
 
 /// Who writes the bundle, and what keeps it from being right.
@@ -105,8 +136,14 @@ struct Seen<'f> {
     leaf: Certificate,
 }
 
-impl Seen<'_> {
-    fn judge(&self, bundles: &[(&MutatingWebhook, Vec<Certificate>)]) -> Vec<Finding> {
+impl<'f> Seen<'f> {
+    fn of(facts: &'f Facts, served: &'f Served) -> Result<Self, String> {
+        let chain = served.chain.as_ref().map_err(Clone::clone)?;
+        let leaf = chain.first().cloned().and_then(Certificate::from_der);
+        Ok(Self { facts, served, chain, leaf: leaf.ok_or("its certificate cannot be parsed")? })
+    }
+
+    fn judge(&self, trusts: &[Trust]) -> Vec<Finding> {
         let mut findings = Vec::new();
         let (by, now, validity) = (&self.served.by, self.facts.now, self.leaf.validity);
         let restart = self.renew();
@@ -123,10 +160,10 @@ impl Seen<'_> {
                 "set the clocks of the nodes and of this machine right",
             ));
         }
-        for (entry, bundle) in bundles {
-            findings.extend(self.against(entry, bundle));
+        for trust in trusts {
+            findings.extend(self.against(trust));
         }
-        if findings.is_empty() && is_overdue(validity, self.share(), now) {
+        if findings.is_empty() && is_overdue(validity, self.share(trusts), now) {
             let message = format!(
                 "the certificate of {by} expires on {} and should have been renewed by now",
                 date(validity.not_after)
@@ -137,22 +174,23 @@ impl Seen<'_> {
     }
 
     /// What the bundle of an entry has against it.
-    fn against(&self, entry: &MutatingWebhook, bundle: &[Certificate]) -> Vec<Finding> {
+    fn against(&self, trust: &Trust) -> Vec<Finding> {
         let (by, now) = (&self.served.by, self.facts.now);
         let mut findings = Vec::new();
-        let host = host(entry);
+        let host = trust.bundle.host();
         if !host.is_empty() && !pki::is_for(&self.chain[0], std::slice::from_ref(&host)) {
             findings.push(Code::WrongName.found(
                 format!("the certificate of {by} is not for {host:?}, by which the API server calls"),
                 "name the Service of the installation in the setting `service`, or the host in `certificateHosts`; a certificate of your own needs it among its alternative names",
             ));
         }
-        let issuers: Vec<&Certificate> = bundle.iter().filter(|authority| self.is_signed_by(authority)).collect();
+        let issuers: Vec<&Certificate> =
+            trust.certificates.iter().filter(|authority| self.is_signed_by(authority)).collect();
         let Some(authority) = issuers.iter().max_by_key(|authority| authority.validity.not_after) else {
             findings.push(Code::WrongBundle.found(
                 format!(
-                    "the caBundle of entry {:?} does not cover the certificate of {by}: the API server will say \"certificate signed by unknown authority\"",
-                    entry.name
+                    "the caBundle of {} does not cover the certificate of {by}: the API server will say \"certificate signed by unknown authority\"",
+                    trust.bundle.title
                 ),
                 keeper(self.facts),
             ));
@@ -179,10 +217,9 @@ impl Seen<'_> {
     }
 
     /// Whether it is ours is told by who signed it.
-    fn share(&self) -> u32 {
-        let bundles = ours(self.facts).filter_map(|entry| entry.client_config.ca_bundle.as_ref());
-        let mut authorities = bundles.flat_map(|bundle| pki::read_bundle(&bundle.0).0);
-        authorities.find(|authority| self.is_signed_by(authority)).map_or(OTHERS, |authority| share(&authority))
+    fn share(&self, trusts: &[Trust]) -> u32 {
+        let mut authorities = trusts.iter().flat_map(|trust| &trust.certificates);
+        authorities.find(|authority| self.is_signed_by(authority)).map_or(OTHERS, share)
     }
 
     fn renew(&self) -> String {
@@ -200,15 +237,6 @@ impl Seen<'_> {
             ),
             "the rights `get` and `create` on pods/portforward let it be seen",
         )
-    }
-}
-
-/// By which name the API server calls.
-fn host(entry: &MutatingWebhook) -> String {
-    match (&entry.client_config.service, &entry.client_config.url) {
-        (Some(service), _) => format!("{}.{}.svc", service.name, service.namespace),
-        (None, Some(url)) => host_of(url).0,
-        (None, None) => String::new(),
     }
 }
 

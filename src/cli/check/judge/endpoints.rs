@@ -53,22 +53,28 @@ fn ready(slices: &[EndpointSlice]) -> usize {
     endpoints.filter(is_ready).map(|endpoint| endpoint.addresses.len().min(1)).sum()
 }
 
+fn describe(namespace: &str) -> String {
+    format!(
+        "`kubectl -n {namespace} describe pods -l app.kubernetes.io/name=outrigger` says why; the lines on replicas below say more"
+    )
+}
+
 fn nobody(facts: &Facts, slices: &[EndpointSlice], title: &str) -> Finding {
     let namespace = &facts.target.namespace;
     let known: usize = slices.iter().map(|slice| slice.endpoints.iter().flatten().count()).sum();
     let (why, hint) = match facts.replicas.found().map(Vec::len) {
-        _ if known > 0 => (
-            format!("{} known and none is ready", counted(known, "endpoint")),
-            format!(
-                "look at why with `kubectl -n {namespace} describe pods -l app.kubernetes.io/name=outrigger`; the lines on replicas below say more"
-            ),
-        ),
+        _ if known > 0 => (format!("{} known and none is ready", counted(known, "endpoint")), describe(namespace)),
         Some(0) => (
             "no pod is behind it".to_owned(),
             format!(
                 "`kubectl -n {namespace} scale deployment/outrigger --replicas=1` if it was scaled down, else look at `kubectl -n {namespace} describe deployment,replicaset`"
             ),
         ),
+        Some(count)
+            if facts.replicas.found().is_some_and(|replicas| replicas.iter().all(|replica| !replica.is_ready)) =>
+        {
+            (format!("{} and none is ready", counted(count, "pod")), describe(namespace))
+        }
         _ => (
             "no endpoint is known".to_owned(),
             format!(

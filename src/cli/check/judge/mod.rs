@@ -14,6 +14,9 @@ mod replicas;
 mod templates;
 mod trial;
 
+#[cfg(test)]
+mod tests;
+
 use super::facts::Facts;
 use super::finding::Finding;
 
