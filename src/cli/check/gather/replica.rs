@@ -6,7 +6,6 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::Api;
 use kube::api::Portforwarder;
-use kube::client::UpgradeConnectionError;
 use tokio::time::timeout;
 
 use super::super::facts::{Admin, From, Replica, Served};
@@ -91,7 +90,7 @@ async fn forward(caller: &Caller, namespace: &str, pod: &str, ports: Ports) -> R
     let wanted = Wanted { verb: "get and create", resource: "pods/portforward", namespace: Some(namespace) };
     match timeout(caller.limit, pods.portforward(pod, &[ports.webhook, ports.admin])).await {
         Ok(Ok(forwarder)) => Ok(forwarder),
-        Ok(Err(kube::Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(status)))) if status == 403 => {
+        Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
             caller.forbid(&wanted);
             Err("you may not forward its ports".to_owned())
         }

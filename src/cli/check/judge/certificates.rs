@@ -25,7 +25,7 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
         match Seen::of(facts, &served) {
             Err(problem) => findings.push(unseen(facts, &served, &problem)),
             Ok(seen) => {
-                findings.extend((served.from == From::Secret).then(|| seen.from_secret()));
+                findings.extend((served.from == From::Secret).then(|| seen.of_a_secret()));
                 let found = seen.judge(&trusts);
                 if found.is_empty() && !trusts.is_empty() {
                     good.push(format!("{} (until {})", served.by, date(seen.leaf.validity.not_after)));
@@ -229,7 +229,7 @@ impl<'f> Seen<'f> {
         )
     }
 
-    fn from_secret(&self) -> Finding {
+    fn of_a_secret(&self) -> Finding {
         Code::FromSecret.found(
             format!(
                 "no replica could be asked: what follows is of {}, which may not be what is served",
