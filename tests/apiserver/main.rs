@@ -20,6 +20,7 @@ mod test_webhook;
 
 mod api_server;
 mod certificates;
+mod check;
 mod deployments;
 mod golden;
 mod leader;
