@@ -35,7 +35,11 @@ fn the_image_is_one_program_for_a_plain_user() {
     let context = &deployment["spec"]["template"]["spec"]["securityContext"];
     let user = format!("{}:{}", context["runAsUser"], context["runAsGroup"]);
     assert_eq!(user, "65532:65532");
-    assert_eq!(instructions(stage, "USER "), [user], "the user of the manifests, by number: runAsNonRoot can be checked");
+    assert_eq!(
+        instructions(stage, "USER "),
+        [user],
+        "the user of the manifests, by number: runAsNonRoot can be checked"
+    );
 }
 
 #[test]
@@ -52,7 +56,8 @@ fn the_image_says_what_it_is() {
 #[test]
 fn the_builder_is_the_toolchain() {
     let toolchain = read("rust-toolchain.toml");
-    let channel = toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).expect("a channel").trim_matches('"');
+    let channel =
+        toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).expect("a channel").trim_matches('"');
     let builder = instructions(&read("Dockerfile"), "ARG BUILDER=");
     assert_eq!(builder, [format!("rust:{channel}-bookworm")]);
 }
@@ -117,7 +122,11 @@ fn workflows_name_actions_by_their_versions() {
         let path = format!(".github/workflows/{name}.yaml");
         let workflow = object(&path);
         let jobs = workflow["jobs"].as_object().expect("jobs by name");
-        assert_eq!(workflow["permissions"], serde_json::json!({ "contents": "read" }), "{path}: jobs ask for more by themselves");
+        assert_eq!(
+            workflow["permissions"],
+            serde_json::json!({ "contents": "read" }),
+            "{path}: jobs ask for more by themselves"
+        );
         for step in jobs.values().flat_map(|job| list(job, "/steps")) {
             if let Some(action) = step.get("uses").and_then(Value::as_str) {
                 let version = action.split_once('@').map_or("", |(_, version)| version);
