@@ -27,7 +27,7 @@ const LONG: [&str; 1] = ["--ca-propagation=1s"];
 const DEFAULT: [&str; 0] = [];
 
 /// One request of four meets with something; which ones and what follows no pattern, and is the same each time.
-fn any_fault(number: usize) -> Fault {
+fn any_fault(number: usize, _: &str) -> Fault {
     let faults = [
         Fault::Status(500),
         Fault::Lost,
@@ -72,7 +72,7 @@ fn rotations_go_on_though_one_call_of_four_fails() {
 fn an_api_server_that_takes_four_seconds_for_each_call_is_waited_for() {
     let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
     let mut running = Running::prepare(cluster, "slow", &LONG);
-    let slow = |_| Fault::Slow(Duration::from_secs(4));
+    let slow = |_, _: &str| Fault::Slow(Duration::from_secs(4));
     let faulty = FaultyApiServer::start(cluster, running.installation.client(), slow);
     running.ask(faulty.address);
     let (replica, begun) = (running.start_replica(), Instant::now());
@@ -87,6 +87,36 @@ fn an_api_server_that_takes_four_seconds_for_each_call_is_waited_for() {
     running.balancer.add(replica.address);
     running.replicas.push(replica);
     running.wait_until_called();
+}
+
+/// A replica that starts while others serve finds a certificate at once, and is to get no requests before it knows more than that.
+#[test]
+fn a_replica_is_ready_only_when_it_knows_what_namespaces_say() {
+    let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
+    let mut running = Running::start(cluster, "unknown", 1, &LONG);
+    let takes_part = json!({"metadata": {
+        "labels": {"outrigger.dev/injection": "enabled"}, "annotations": {"outrigger.dev/inject": "agent"},
+    }});
+    let path = format!("/api/v1/namespaces/{}", running.pods.name);
+    cluster.send("PATCH", &path, "application/merge-patch+json", takes_part.to_string().into_bytes()).expect_success();
+    let slow = |_, path: &str| match path {
+        "/api/v1/namespaces" => Fault::Slow(Duration::from_secs(8)),
+        _ => Fault::None,
+    };
+    let faulty = FaultyApiServer::start(cluster, running.installation.client(), slow);
+    running.ask(faulty.address);
+    running.add();
+    let first = running.replicas.remove(0);
+    running.balancer.remove(first.address);
+    // The API server has connections to it, which end with it.
+    first.process.kill();
+    eventually("the other one is called", LIMIT, || {
+        let answer = running.pods.create_pod(&pod("web", &json!({})), "&dryRun=All");
+        answer.is_success().then(|| answer.body)
+    });
+    // Where it did not know the namespace, it would have left this pod alone.
+    let stored = running.pods.would_accept(&pod("web", &json!({})));
+    assert!(!names(&stored, "/spec/initContainers").is_empty(), "{}", stored["metadata"]);
 }
 
 #[test]
