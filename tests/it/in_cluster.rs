@@ -3,9 +3,10 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::time::Duration;
 
-use crate::support::eventually;
 use crate::support::process::Process;
+use crate::support::{eventually, pause};
 
 const ARGUMENTS: [&str; 7] = [
     "serve",
@@ -83,6 +84,7 @@ fn without_an_api_server_who_has_a_certificate_is_ready_after_a_while() {
         answer
     };
     assert!(ready().contains("[-]namespaces"), "{}", ready());
+    pause(Duration::from_secs(28));
     process.wait_for_log("namespaces are not known yet");
     eventually("it is ready", || ready().starts_with("HTTP/1.1 200"));
 }
