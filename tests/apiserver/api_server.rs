@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -117,6 +118,33 @@ fn a_replica_is_ready_only_when_it_knows_what_namespaces_say() {
     // Where it did not know the namespace, it would have left this pod alone.
     let stored = running.pods.would_accept(&pod("web", &json!({})));
     assert!(!names(&stored, "/spec/initContainers").is_empty(), "{}", stored["metadata"]);
+}
+
+/// As after an upgrade, only that it comes sooner: what is told later takes the place of what was known at the start.
+#[test]
+fn the_version_that_is_told_later_decides_from_then_on() {
+    const OLD: &str = r#"{"major": "1", "minor": "30", "gitVersion": "v1.30.4", "gitCommit": "", "gitTreeState": "",
+        "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}"#;
+    let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
+    let mut running = Running::prepare(cluster, "version", &LONG);
+    let asked = AtomicUsize::new(0);
+    let later = move |_, path: &str| match path {
+        "/version" if asked.fetch_add(1, Ordering::SeqCst) == 0 => Fault::Status(500),
+        "/version" => Fault::Says(OLD),
+        _ => Fault::None,
+    };
+    let faulty = FaultyApiServer::start(cluster, running.installation.client(), later);
+    running.ask(faulty.address);
+    running.add();
+    let asking = pod("web", &json!({"outrigger.dev/inject": "agent"}));
+    let stored = eventually("the sidecar is a plain one", LIMIT, || {
+        let answer = running.pods.create_pod(&asking, "&dryRun=All");
+        let is_plain = answer.is_success() && names(&answer.body, "/spec/containers").contains(&"agent");
+        is_plain.then_some(answer.body)
+    });
+    assert!(!names(&stored, "/spec/initContainers").contains(&"agent"), "{}", stored["spec"]);
+    let log = running.replicas[0].process.log();
+    assert!(log.contains("taken for a new one") && log.contains("\"version\":\"1.30.4\""), "{log}");
 }
 
 #[test]

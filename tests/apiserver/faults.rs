@@ -34,6 +34,8 @@ pub enum Fault {
     Garbage,
     /// It is carried out, and the answer is lost.
     Lost,
+    /// It is answered with this JSON, whatever it asks.
+    Says(&'static str),
 }
 
 /// Chooses by the number of the request, and its path.
@@ -83,6 +85,7 @@ async fn answer(client: Client, request: Request<Incoming>, fault: Fault) -> io:
         Fault::None => {}
         Fault::Slow(time) => tokio::time::sleep(time).await,
         Fault::Status(code) => return Ok(refused(code)),
+        Fault::Says(text) => return Ok(Response::new(Body::from(text.as_bytes().to_vec()))),
         Fault::Garbage => return Ok(Response::new(Body::from(b"<html>nothing to see here</html>".to_vec()))),
         Fault::Lost => {
             passed_on(client, request).await?;
