@@ -55,7 +55,8 @@ fn what_a_template_mounts_there_itself_stays() {
 
 #[test]
 fn where_the_plugin_might_not_mount_it_nothing_is_mounted() {
-    let changes: [(&str, fn(&mut Value)); 5] = [
+    type Change = fn(&mut Value);
+    let changes: [(&str, Change); 5] = [
         ("the pod wants none", |pod| pod["spec"]["automountServiceAccountToken"] = json!(false)),
         ("there is no such volume", |pod| pod["spec"]["volumes"][0]["name"] = json!("other")),
         ("a container has none", |pod| pod["spec"]["containers"][0]["volumeMounts"] = json!([])),
