@@ -9,11 +9,11 @@
 #     --tls-cert /certs/tls.pem --tls-key /certs/tls.key --listen 0.0.0.0:9443 --admin-listen 0.0.0.0:8080
 #
 # The program is linked against glibc statically; it finds the API server by address and brings its own certificates, so that
-# an empty base serves. BUILDER may name any image with that version of Rust and a C compiler.
+# an empty base serves. BUILDER may name any image with that version of Rust and a C compiler; its glibc becomes part of the program.
 #
 # The same source gives the same bytes: name the builder by digest and set SOURCE_DATE_EPOCH, and let buildx write the files' times
 # with `--output type=…,rewrite-timestamp=true`.
-ARG BUILDER=rust:1.95
+ARG BUILDER=rust:1.95.0-bookworm
 ARG BASE=scratch
 # The list of what is inside is made of Cargo.lock as well: a static program by itself does not tell.
 ARG BUILDKIT_SBOM_SCAN_CONTEXT=true

@@ -3,14 +3,13 @@
 //! Invariant: an API server that is away keeps nobody from starting who has a certificate.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use kube::Client;
 use tokio::sync::Notify;
-use tokio::time::timeout;
 
 use super::confirm::SelfCall;
+use super::version::{self, Version};
 use crate::cluster::certificates::plan::Policy;
 use crate::cluster::certificates::serving::Current;
 use crate::cluster::client::{self, Origin};
@@ -23,38 +22,11 @@ use crate::shutdown::{Lifecycle, Phase};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::resolver::Resolver;
 
-/// The first minor version whose every supported kubelet has native sidecars.
-const NATIVE_SIDECARS_SINCE: u32 = 32;
-/// For the one call that is made at the start; an answer is nice to have.
-const VERSION_LIMIT: Duration = Duration::from_secs(3);
-
 /// A client, and what is to be done with it.
 pub struct Connected {
     client: Client,
     settings: cluster::Settings,
     pub version: Option<Version>,
-}
-
-/// What the API server says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version {
-    /// Such as `1.36.3`.
-    pub text: String,
-    minor: u32,
-}
-
-impl Version {
-    /// From what the API server says, such as `v1.36.3-gke.1`.
-    fn parse(text: &str) -> Option<Self> {
-        let text = text.strip_prefix('v').unwrap_or(text);
-        let text = text.split(['-', '+']).next().unwrap_or_default();
-        let minor = text.strip_prefix("1.")?.split('.').next()?.parse().ok()?;
-        Some(Self { text: text.to_owned(), minor })
-    }
-
-    pub fn has_native_sidecars(&self) -> bool {
-        self.minor >= NATIVE_SIDECARS_SINCE
-    }
 }
 
 /// The connection, where the configuration wants one.
@@ -65,22 +37,9 @@ pub async fn connect(config: &Config) -> anyhow::Result<Option<Connected>> {
         Connection::Kubeconfig => Origin::Kubeconfig,
     };
     let client = client::connect(origin).await.context("cannot work in a cluster")?;
-    let version = version(&client).await;
+    let version = version::at_start(&client).await;
     let settings = settings(cluster, &config.certificate, client.default_namespace());
     Ok(Some(Connected { client, settings, version }))
-}
-
-async fn version(client: &Client) -> Option<Version> {
-    let problem = match timeout(VERSION_LIMIT, client.apiserver_version()).await {
-        Ok(Ok(info)) => match Version::parse(&info.git_version) {
-            Some(version) => return Some(version),
-            None => format!("it says {:?}, expected a version such as \"v1.36.3\"", info.git_version),
-        },
-        Ok(Err(error)) => cluster::explain(&error),
-        Err(_) => "it does not answer in time".to_owned(),
-    };
-    tracing::warn!(problem, "the API server does not tell its version; it is taken for a new one");
-    None
 }
 
 fn settings(
@@ -115,13 +74,17 @@ fn settings(
 }
 
 impl Connected {
-    /// Begins everything that runs beside the requests. The lease is given up when the process begins to end.
-    pub fn start(self, metrics: &Arc<Metrics>, mut lifecycle: Lifecycle) -> anyhow::Result<Running> {
-        tracing::info!(
-            version = self.version.map(|version| version.text),
-            namespace = self.settings.objects.namespace,
-            "working in a cluster"
-        );
+    /// Begins everything that runs beside the requests. The lease is given up when the process begins to end. `upgraded` is told
+    /// of each version that is not the one before.
+    pub fn start(
+        self,
+        metrics: &Arc<Metrics>,
+        mut lifecycle: Lifecycle,
+        upgraded: impl Fn(&Version) + Send + 'static,
+    ) -> anyhow::Result<Running> {
+        let version = self.version.as_ref().map(|version| version.text.as_str());
+        tracing::info!(version, namespace = self.settings.objects.namespace, "working in a cluster");
+        tokio::spawn(version::follow(self.client.clone(), self.version, upgraded));
         let end = async move { lifecycle.reached(Phase::Draining).await };
         cluster::start(&self.client, self.settings, metrics, end).context("cannot register the cluster's metrics")
     }
@@ -173,28 +136,6 @@ impl Given {
                 // While it is outstanding, nobody may take us for ready.
                 return std::mem::forget(promise);
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_as_api_servers_say_them() {
-        let cases = [
-            ("v1.36.3", Some(("1.36.3", true))),
-            ("v1.32.0-gke.100", Some(("1.32.0", true))),
-            ("v1.31.9+k3s1", Some(("1.31.9", false))),
-            ("1.30.1", Some(("1.30.1", false))),
-            ("v2.0.0", None),
-            ("", None),
-        ];
-        for (text, expected) in cases {
-            let version = Version::parse(text);
-            let found = version.as_ref().map(|version| (version.text.as_str(), version.has_native_sidecars()));
-            assert_eq!(found, expected, "{text}");
         }
     }
 }

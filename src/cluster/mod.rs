@@ -8,10 +8,11 @@
 pub mod certificates;
 pub mod client;
 mod complaint;
-mod jitter;
+pub mod jitter;
 pub mod leader;
 pub mod namespaces;
 mod running;
+mod task;
 mod watching;
 pub mod webhook_configuration;
 

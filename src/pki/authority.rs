@@ -53,13 +53,14 @@ impl Authority {
         Ok(Self { certificate, issuer: Issuer::new(params, key) })
     }
 
-    /// From PEM; `None` unless both can be read and belong together. Of several certificates the first one counts.
+    /// From PEM; `None` unless both can be read and belong together, and API servers take it for an authority. Of several certificates the first one counts.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Option<Self> {
         let der = CertificateDer::from_pem_slice(certificate).ok()?;
         certified_key(vec![der.clone()], PrivateKeyDer::from_pem_slice(key).ok()?).ok()?;
         let key = KeyPair::from_pem(std::str::from_utf8(key).ok()?).ok()?;
         let issuer = Issuer::from_ca_cert_der(&der, key).ok()?;
-        Some(Self { certificate: Certificate::from_der(der)?, issuer })
+        let certificate = Certificate::from_der(der).filter(|certificate| certificate.is_authority)?;
+        Some(Self { certificate, issuer })
     }
 
     pub fn certificate(&self) -> &Certificate {
@@ -158,6 +159,8 @@ mod tests {
         {
             assert!(Authority::from_pem(certificate.as_bytes(), key.as_bytes()).is_none());
         }
+        let leaf = ours.issue(&hosts(&["a.b.svc"]), now, HOUR).expect("a certificate");
+        assert!(Authority::from_pem(leaf.certificate.as_bytes(), leaf.key.as_bytes()).is_none(), "it may not sign");
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub struct Certificate {
     pub der: CertificateDer<'static>,
     pub fingerprint: Fingerprint,
     pub validity: Validity,
+    /// Whether it may sign others.
+    pub is_authority: bool,
     /// Whether it is, by its name, an authority that this program made for a cluster. A name proves nothing: it only
     /// tells what is ours to tidy up from what is somebody else's.
     pub is_cluster_authority: bool,
@@ -86,9 +88,10 @@ impl Certificate {
             not_after: time(parsed.validity().not_after.timestamp()),
         };
         let name = parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
-        let is_cluster_authority = parsed.is_ca() && name == Some(Subject::ClusterAuthority.common_name());
+        let is_authority = parsed.is_ca();
+        let is_cluster_authority = is_authority && name == Some(Subject::ClusterAuthority.common_name());
         let fingerprint = Fingerprint(Sha256::digest(&der).into());
-        Some(Self { fingerprint, validity, is_cluster_authority, der })
+        Some(Self { fingerprint, validity, is_authority, is_cluster_authority, der })
     }
 
     /// Whether `self` signed the certificate at some time, past or not.
