@@ -64,6 +64,32 @@ fn every_row_of_the_threat_table_has_its_test() {
     }
 }
 
+/// Lines of shell that call the program: its command and flags are there. What they do is shown where each is tested.
+#[test]
+fn commands_of_the_guides_exist() {
+    let mut seen = 0;
+    for path in [files_in("docs", ".md"), vec!["README.md".to_owned()]].concat() {
+        let text = read(&path);
+        let commands = text.lines().map(|line| line.split(" #").next().unwrap_or_default());
+        for line in commands.filter_map(|line| line.trim().strip_prefix("outrigger ")) {
+            let call = line.split(['|', '>']).next().unwrap_or_default();
+            let command = call.split_whitespace().next().unwrap_or_default();
+            let output = std::process::Command::new(env!("CARGO_BIN_EXE_outrigger")).args([command, "--help"]).output();
+            let help = String::from_utf8(output.expect("the program runs").stdout).expect("text");
+            let flags = call.split_whitespace().filter(|word| word.starts_with('-') && word.len() > 1);
+            for flag in flags.filter_map(|flag| flag.split('=').next()) {
+                assert!(
+                    help.contains(&format!("{flag} ")) || help.contains(&format!("{flag},")),
+                    "{path}: {line}: {flag}"
+                );
+            }
+            assert!(help.contains("Usage: outrigger"), "{path}: there is no command {command}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 8, "{seen}");
+}
+
 /// Anchors of the links from one guide to another are headings there.
 #[test]
 fn links_between_the_guides_lead_to_headings() {
