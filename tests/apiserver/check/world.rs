@@ -135,7 +135,7 @@ impl World {
     /// Runs `outrigger check` with these arguments besides, and a kubeconfig.
     pub fn check_as(&self, kubeconfig: &Path, arguments: &[&str]) -> Result {
         let output = Command::new(PROGRAM)
-            .args(["check", "--timeout=20s", "--kubeconfig"])
+            .args(["check", "--kubeconfig"])
             .arg(kubeconfig)
             .args(arguments)
             .env_remove("HTTPS_PROXY")
