@@ -70,7 +70,10 @@ async fn forward(stream: TlsStream<TcpStream>, ports: &Ports) {
         response.headers_mut().insert("sec-websocket-protocol", PROTOCOL.parse().expect("a value"));
         Ok(response)
     };
-    let Ok(socket) = tokio_tungstenite::accept_hdr_async(stream, answer).await else { return };
+    let Ok(socket) = tokio_tungstenite::accept_hdr_async(stream, answer).await else {
+        eprintln!("KUBELET no handshake");
+        return;
+    };
     let (mut sink, mut incoming) = socket.split();
     let (outgoing, mut frames) = mpsc::channel::<Vec<u8>>(64);
     let (pod, wanted) = wanted(&uri);
@@ -102,6 +105,7 @@ async fn forward(stream: TlsStream<TcpStream>, ports: &Ports) {
             let _ = writer.write_all(bytes).await;
         }
     }
+    eprintln!("KUBELET {pod} ended");
     sending.abort();
 }
 
@@ -115,6 +119,7 @@ async fn join(address: SocketAddr, channel: u8, outgoing: mpsc::Sender<Vec<u8>>)
                 return;
             }
         }
+        eprintln!("KUBELET {address} {channel} eof");
     });
     writer
 }

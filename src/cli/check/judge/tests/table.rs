@@ -562,7 +562,7 @@ pub const TABLE: &[Row] = &[
         "nothing may be seen",
         |facts| *facts = Facts::unknown(facts.target.clone(), facts.now + Duration::ZERO),
         &[Code::TrialImpossible, Code::NothingKnown],
-        "nothing is known of this installation",
+        "too little was seen to call this installation healthy",
     ),
     (
         "the configuration may not be seen, and a pod is injected",
