@@ -71,7 +71,6 @@ async fn forward(stream: TlsStream<TcpStream>, ports: &Ports) {
         Ok(response)
     };
     let Ok(socket) = tokio_tungstenite::accept_hdr_async(stream, answer).await else {
-        eprintln!("KUBELET no handshake");
         return;
     };
     let (mut sink, mut incoming) = socket.split();
@@ -105,7 +104,6 @@ async fn forward(stream: TlsStream<TcpStream>, ports: &Ports) {
             let _ = writer.write_all(bytes).await;
         }
     }
-    eprintln!("KUBELET {pod} ended");
     sending.abort();
 }
 
@@ -119,7 +117,6 @@ async fn join(address: SocketAddr, channel: u8, outgoing: mpsc::Sender<Vec<u8>>)
                 return;
             }
         }
-        eprintln!("KUBELET {address} {channel} eof");
     });
     writer
 }
