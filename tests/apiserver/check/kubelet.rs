@@ -63,6 +63,7 @@ fn wanted(uri: &str) -> (String, Vec<u16>) {
     (pod, ports.replace("%2C", ",").split(',').map(|port| port.parse().expect("a port")).collect())
 }
 
+#[allow(clippy::result_large_err, reason = "the library wants a callback of this type")]
 async fn forward(stream: TlsStream<TcpStream>, ports: &Ports) {
     let mut uri = String::new();
     let answer = |request: &Request, mut response: Response| {
