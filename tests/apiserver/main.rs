@@ -27,4 +27,5 @@ mod reinvocation;
 mod requests;
 mod restarts;
 mod traces;
+mod troubles;
 mod untouched;

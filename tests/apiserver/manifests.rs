@@ -341,9 +341,12 @@ fn kustomize_installs_again_and_removes() {
     without_a_replica_only_pods_that_ask_are_refused(&installation);
 
     installation.write_as_the_program_would();
-    installation.kubectl(&["apply", "-k"], "manifests");
+    let said = installation.kubectl(&["apply", "-k"], "manifests");
+    let changed: Vec<&str> = said.lines().filter(|line| !line.ends_with(" unchanged")).collect();
+    assert!(changed.is_empty(), "{changed:?}");
     installation.has_what_the_program_wrote("kubectl apply");
-    installation.kubectl(&["apply", "--server-side", "--force-conflicts", "-k"], "manifests");
+    // Without --force-conflicts: nobody else manages a field that the manifests have.
+    installation.kubectl(&["apply", "--server-side", "-k"], "manifests");
     installation.has_what_the_program_wrote("kubectl apply --server-side");
 
     let account = Account::of(&installation.cluster);
@@ -384,6 +387,9 @@ fn helm_installs_upgrades_and_removes_the_webhook_first() {
     installation.helm(&upgrade.concat());
     installation.has_what_the_program_wrote("helm upgrade");
     assert_eq!(installation.get(CONFIGURATION)["webhooks"][0]["timeoutSeconds"], 7);
+    installation.helm(&arguments(&["rollback", "outrigger", "1"]));
+    installation.has_what_the_program_wrote("helm rollback");
+    assert_eq!(installation.get(CONFIGURATION)["webhooks"][0]["timeoutSeconds"], 5);
 
     let since = installation.get(CONFIGURATIONS)["metadata"]["resourceVersion"].clone();
     let since = since.as_str().expect("a list has a revision");
@@ -394,4 +400,8 @@ fn helm_installs_upgrades_and_removes_the_webhook_first() {
     }
     let left = installation.what_is_left();
     assert!(left.is_empty(), "{left:?}");
+    // The namespace is there from before; one of the user's own is no different.
+    let again = [arguments(&["install", "outrigger"]), vec![chart.as_os_str()]];
+    installation.helm(&again.concat());
+    assert!(!installation.what_is_left().is_empty());
 }

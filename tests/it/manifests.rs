@@ -9,6 +9,7 @@ mod image;
 mod monitoring;
 mod objects;
 mod render;
+mod values;
 mod webhook;
 
 use std::fs;

@@ -5,6 +5,7 @@
 
 mod report;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,7 +13,7 @@ use anyhow::{anyhow, bail};
 
 use self::report::Report;
 use super::notes::{Notes, Topic};
-use crate::config::Config;
+use crate::config::{Config, TemplateSource};
 use crate::inject::{Injector, LoadProblem, ParsedSource, Settings, TemplateSet};
 use crate::source::built_in;
 use crate::source::directories::{Directories, Seen};
@@ -23,8 +24,9 @@ use crate::watch::{self, Look, Watched};
 
 /// Where templates come from, what was found there last, and who is to know.
 pub struct Templates {
-    /// `None` for the built-in ones, which never change.
-    directories: Option<Directories>,
+    /// The templates of the program where they are wanted; they never change.
+    built_in: Vec<Arc<ParsedSource>>,
+    directories: Directories,
     store: Arc<InjectorStore>,
     settings: Settings,
     metrics: Arc<Metrics>,
@@ -39,15 +41,13 @@ pub struct Templates {
 }
 
 impl Templates {
-    /// Loads the built-in templates or those of all directories.
+    /// Loads the templates of all sources that the operator names.
     pub fn load(config: &Config, settings: Settings, metrics: Arc<Metrics>, notes: Notes) -> anyhow::Result<Self> {
-        let directories = match config.templates.as_slice() {
-            [] => None,
-            paths => Some(Directories::open(paths, Instant::now()).map_err(|(path, error)| {
-                anyhow!(error).context(format!("cannot read the template directory {path:?}"))
-            })?),
-        };
-        let sources = directories.as_ref().map_or_else(built_in_sources, Directories::sources);
+        let directories = Directories::open(&directories(config), Instant::now())
+            .map_err(|(path, error)| anyhow!(error).context(format!("cannot read the template directory {path:?}")))?;
+        let has_built_in = config.templates.contains(&TemplateSource::BuiltIn);
+        let built_in = if has_built_in { built_in::sources() } else { Vec::new() };
+        let sources = [built_in.clone(), directories.sources()].concat();
         let loaded = TemplateSet::assemble(&sources, &TemplateSet::default());
         if config.strict && !loaded.problems.is_empty() {
             bail!("{}", listed(&loaded.problems));
@@ -57,8 +57,9 @@ impl Templates {
         metrics.templates_loaded(SystemTime::now());
         let store = Arc::new(InjectorStore::new(Injector::new(loaded.templates, settings.clone())));
         let (trouble, budget) = (Trouble::default(), Budget::default());
+        let (retired, said) = (None, None);
         let templates =
-            Self { directories, store, settings, metrics, notes, report, retired: None, said: None, trouble, budget };
+            Self { built_in, directories, store, settings, metrics, notes, report, retired, said, trouble, budget };
         templates.note();
         Ok(templates)
     }
@@ -128,13 +129,12 @@ impl Templates {
 
 impl Watched for Templates {
     fn look(&mut self, look: Look) -> Duration {
-        let Some(directories) = &mut self.directories else { return watch::CALM };
         self.retired = None;
         let now = Instant::now();
-        let seen = directories.look(look, now);
-        let (troubles, had_trouble) = (directories.troubles(), self.trouble.problem().is_some());
+        let seen = self.directories.look(look, now);
+        let (troubles, had_trouble) = (self.directories.troubles(), self.trouble.problem().is_some());
         if seen == Seen::Changed {
-            let sources = directories.sources();
+            let sources = [self.built_in.clone(), self.directories.sources()].concat();
             self.reload(&sources, troubles.is_empty());
         }
         let patience = if look == Look::Thorough { Patience::Asked } else { Patience::AtOnce };
@@ -151,8 +151,12 @@ impl Watched for Templates {
     }
 }
 
-fn built_in_sources() -> Vec<Arc<ParsedSource>> {
-    built_in::texts().iter().map(|text| Arc::new(ParsedSource::parse(text))).collect()
+fn directories(config: &Config) -> Vec<PathBuf> {
+    let directory = |source: &TemplateSource| match source {
+        TemplateSource::BuiltIn => None,
+        TemplateSource::Directory(path) => Some(path.clone()),
+    };
+    config.templates.iter().filter_map(directory).collect()
 }
 
 fn listed(problems: &[LoadProblem]) -> String {
