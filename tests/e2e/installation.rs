@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, LIMIT, eventually};
+use crate::cluster::{Cluster, LIMIT, eventually, within};
 use crate::pods;
 
 pub const NAMESPACE: &str = "outrigger-system";
@@ -101,7 +101,7 @@ impl<'a> Installation<'a> {
         match self.method {
             Method::Kustomize => {
                 self.cluster.kubectl(&["delete", "mutatingwebhookconfiguration", "outrigger"]);
-                self.cluster.kubectl(&["delete", "--kustomize", &self.kustomization()]);
+                self.cluster.kubectl(&["delete", "--ignore-not-found", "--kustomize", &self.kustomization()]);
             }
             Method::Chart => {
                 self.cluster.helm(&["uninstall", "outrigger", "--namespace", NAMESPACE, "--wait", "--timeout=3m"]);
@@ -161,10 +161,13 @@ impl<'a> Installation<'a> {
             (replicas.len() == REPLICAS && replicas.iter().all(pods::is_ready)).then_some(())
         });
         let pod = pods::idle("probe", &pods::asking(None));
-        eventually("a pod that asks would be created with its sidecar", LIMIT, || {
+        let mut last = String::new();
+        let is_injected = within(LIMIT, || {
             let answer = self.cluster.would_create("default", &pod);
+            last = answer.message();
             (answer.is_success() && pods::is_injected(&answer.body)).then_some(())
         });
+        assert!(is_injected.is_some(), "after {LIMIT:?} no pod that asks would be created with its sidecar: {last}");
     }
 
     /// Its pods, those that are about to end included.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{Excuse, Excused, Ground};
-use crate::cluster::{LIMIT, eventually, pause};
+use crate::cluster::{LIMIT, eventually, pause, within};
 use crate::installation::{Installation, NAMESPACE};
 use crate::pods;
 
@@ -71,9 +71,11 @@ pub fn api_server_away(ground: &Ground<'_>) -> Vec<Excuse> {
     let replicas = names(ground.installation);
     let from = Instant::now();
     run(&commands.stop);
-    eventually("the API server is away", LIMIT, || cluster.look("/readyz").is_none().then_some(()));
+    let is_away = within(LIMIT, || cluster.look("/readyz").is_none().then_some(()));
     pause(AWAY.min(ground.duration / 2));
+    // Before anything can fail: all that follows needs it.
     run(&commands.start);
+    assert!(is_away.is_some(), "{}: the API server answers still", commands.stop);
     eventually("the API server is back", LIMIT, || cluster.look("/readyz").filter(|answer| *answer == json!("ok")));
     let away = Excuse { from, to: Instant::now(), what: Excused::NoApiServer };
     println!("    no API server for {:.0} s", from.elapsed().as_secs_f32());
