@@ -4,6 +4,7 @@
 //! Invariant: exit code 0 is done, 1 refused or invalid with every problem said, 2 wrong usage; a command that fails has
 //! written nothing to stdout.
 
+pub mod check;
 mod documents;
 mod engine;
 mod generate;
@@ -47,6 +48,7 @@ enum Command {
     Inject(inject::InjectArgs),
     Uninject(uninject::UninjectArgs),
     Serve(serve::ServeArgs),
+    Check(check::CheckArgs),
     Generate(generate::GenerateArgs),
 }
 
@@ -67,6 +69,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Inject(args) => inject::run(&args),
         Command::Uninject(args) => uninject::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Generate(args) => generate::run(&args),
     }
 }

@@ -17,6 +17,7 @@ mod registration;
 mod test_webhook;
 
 mod certificates;
+mod check;
 mod deployments;
 mod golden;
 mod leader;
