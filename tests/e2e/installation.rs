@@ -58,7 +58,10 @@ impl<'a> Installation<'a> {
     /// Installs, and returns when a pod that asks would be created with its sidecar.
     pub fn install(&self) {
         let start = Instant::now();
-        self.apply();
+        match self.method {
+            Method::Kustomize => self.apply(),
+            Method::Chart => self.helm("install"),
+        }
         self.wait_until_rolled_out();
         self.wait_until_healthy();
         println!(
@@ -77,23 +80,26 @@ impl<'a> Installation<'a> {
 
     /// Applies everything, also a second time.
     pub fn apply(&self) {
-        let cluster = self.cluster;
         match self.method {
-            Method::Kustomize => drop(cluster.kubectl(&["apply", "--kustomize", &self.kustomization()])),
-            Method::Chart => {
-                let chart = repository("manifests/chart");
-                let image = &cluster.settings.image;
-                let mut values = format!("image.repository={},image.tag={}", image.name, image.tag);
-                values.push_str(&format!(",highAvailability.enabled=true,test.image={}", cluster.settings.busybox));
-                if cluster.minor_version() < NATIVE_SIDECARS_SINCE {
-                    values.push_str(",config.nativeSidecars=always");
-                }
-                let upgrade = ["upgrade", "--install", "outrigger", &chart, "--namespace", NAMESPACE];
-                cluster.helm(
-                    &[&upgrade[..], &["--create-namespace", "--set", &values, "--wait", "--timeout=3m"]].concat(),
-                );
-            }
+            Method::Kustomize => drop(self.cluster.kubectl(&["apply", "--kustomize", &self.kustomization()])),
+            Method::Chart => self.helm("upgrade"),
         }
+    }
+
+    fn helm(&self, verb: &str) {
+        let (cluster, chart) = (self.cluster, repository("manifests/chart"));
+        let (image, busybox) = (&cluster.settings.image, &cluster.settings.busybox);
+        let mut values = format!("image.repository={},image.tag={}", image.name, image.tag);
+        values.push_str(&format!(",highAvailability.enabled=true,test.image={busybox}"));
+        if cluster.minor_version() < NATIVE_SIDECARS_SINCE {
+            values.push_str(",config.nativeSidecars=always");
+        }
+        let mut arguments = vec![verb, "outrigger", &chart, "--namespace", NAMESPACE, "--set", &values];
+        arguments.extend(["--wait", "--timeout=3m"]);
+        if verb == "install" {
+            arguments.push("--create-namespace");
+        }
+        cluster.helm(&arguments);
     }
 
     /// Removes it as the documents say; what is left by design as well.

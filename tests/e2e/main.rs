@@ -4,12 +4,14 @@
 //! All share the one cluster, so this runs them itself, one after the other: installed by kustomize, then by the chart.
 //! Invariant: the cluster is found without Outrigger and left so, whatever fails.
 
+mod check;
 mod cluster;
 mod faults;
 mod helm_test;
 mod installation;
 mod inventory;
 mod load;
+mod node;
 mod outage;
 mod pods;
 mod removal;
@@ -31,7 +33,7 @@ struct Test {
     run: fn(&Installation<'_>),
 }
 
-const TESTS: [Test; 4] = [
+const TESTS: [Test; 5] = [
     Test { name: "sidecars_run_beside_the_app", installed_by: &Method::ALL, run: sidecars::run_beside_the_app },
     Test { name: "helm_test_passes", installed_by: &[Method::Chart], run: helm_test::passes_and_cleans_up },
     Test {
@@ -39,6 +41,7 @@ const TESTS: [Test; 4] = [
         installed_by: &Method::ALL,
         run: outage::only_pods_that_ask_wait_for_us,
     },
+    Test { name: "check_says_what_is_wrong", installed_by: &Method::ALL, run: check::says_what_is_wrong },
     Test { name: "faults_fail_no_pod", installed_by: &Method::ALL, run: faults::fail_no_pod },
 ];
 

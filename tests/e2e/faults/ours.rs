@@ -5,12 +5,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-
 use super::{Excuse, Excused, Ground, NAMESPACE};
 use crate::cluster::{LIMIT, eventually, pause};
 use crate::installation::Installation;
-use crate::pods;
+use crate::{node, pods};
 
 /// Between two strikes: a replica has to be back, and a container that was killed is started again at once only now and then.
 const REPLICA: Duration = Duration::from_secs(30);
@@ -87,25 +85,8 @@ fn kill(ground: &Ground<'_>, replica: &str) {
              fi; \
          done"
     );
-    let killer = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "killer"},
-        "spec": {
-            "nodeName": pod["spec"]["nodeName"], "hostPID": true, "restartPolicy": "Never",
-            "containers": [{
-                "name": "killer", "image": cluster.settings.busybox, "command": ["sh", "-c", script],
-                "securityContext": {"privileged": true},
-            }],
-        },
-    });
-    cluster.kubectl_with(&["--namespace", NAMESPACE, "create", "--filename=-"], &killer);
-    let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/killer");
-    let phase = |pod: &Value| pod["status"]["phase"].as_str().map(str::to_owned);
-    let ended = eventually("the killer has done its work", LIMIT, || {
-        phase(&cluster.get(&path)).filter(|phase| phase == "Succeeded" || phase == "Failed")
-    });
-    let log = cluster.log(NAMESPACE, "killer", "killer");
-    assert!(ended == "Succeeded" && log.contains("killed"), "{replica} was not killed: {ended}: {log}");
-    cluster.kubectl(&["--namespace", NAMESPACE, "delete", "pod", "killer", "--now"]);
+    let log = node::run(cluster, NAMESPACE, &pod["spec"]["nodeName"], &script);
+    assert!(log.contains("killed"), "{replica} was not killed: {log}");
 }
 
 /// In turn the leader and another one; each is told to end, and has time for it.
