@@ -39,13 +39,15 @@ impl<K> Clone for Seen<K> {
 /// A watch is ended by the API server after so many seconds, and taken up again. An API server that ends it no more is gone: soon
 /// after that the watch is taken up elsewhere.
 const WATCH_SECONDS: u32 = 60;
+/// A page of a list is in memory as a whole, and several times over while it is read.
+const PAGE: u32 = 100;
 /// After so long everything is read anew: what a watch has missed, for example because the API server's store was set back, is
 /// found then.
 const ANEW: Duration = Duration::from_secs(3600);
 
 /// What to watch: one object, or all.
 pub fn config(name: Option<&str>) -> Config {
-    let config = Config::default().timeout(WATCH_SECONDS).page_size(500);
+    let config = Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
     match name {
         Some(name) => config.fields(&format!("metadata.name={name}")),
         None => config,
