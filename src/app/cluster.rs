@@ -1,12 +1,14 @@
 //! The cluster's part in `serve`: the connection at the start, and what is known of the cluster while serving.
 //!
-//! Invariant: an API server that is away keeps nobody from starting who has a certificate.
+//! Invariant: an API server that is away keeps nobody from starting for long who has a certificate.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use kube::Client;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::confirm::SelfCall;
 use super::version::{self, Version};
@@ -14,6 +16,7 @@ use crate::cluster::certificates::plan::Policy;
 use crate::cluster::certificates::serving::Current;
 use crate::cluster::client::{self, Origin};
 use crate::cluster::leader::election::Timing;
+use crate::cluster::namespaces::Namespaces;
 use crate::cluster::{self, Objects, Running};
 use crate::config::{CertificateSettings, ClusterSettings, Config, Connection};
 use crate::health::Promise;
@@ -21,6 +24,9 @@ use crate::server::NamespaceLookup;
 use crate::shutdown::{Lifecycle, Phase};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::resolver::Resolver;
+
+/// How long who has a certificate waits for the namespaces.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A client, and what is to be done with it.
 pub struct Connected {
@@ -88,6 +94,15 @@ impl Connected {
         let end = async move { lifecycle.reached(Phase::Draining).await };
         cluster::start(&self.client, self.settings, metrics, end).context("cannot register the cluster's metrics")
     }
+}
+
+/// Keeps the promise once the namespaces are known, so that no pod misses what its namespace says because a replica has just
+/// started; or after a while, since most pods ask for themselves.
+pub async fn until_known(namespaces: Namespaces, promise: Promise) {
+    if timeout(PATIENCE, namespaces.listed()).await.is_err() {
+        tracing::warn!("namespaces are not known yet: what they say does not apply");
+    }
+    drop(promise);
 }
 
 /// What requests are told of namespaces.

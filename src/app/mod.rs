@@ -133,7 +133,10 @@ impl Parts {
                 let (config, changed) = (config.clone(), self.templates.settings_changed());
                 // Nobody takes them any more when the process ends.
                 let upgraded = move |version: &Version| _ = changed.send(settings(&config, Some(version)));
-                Some(connected.start(&self.metrics, lifecycle.clone(), upgraded)?)
+                let running = connected.start(&self.metrics, lifecycle.clone(), upgraded)?;
+                let promise = self.readiness.promise("namespaces");
+                tokio::spawn(cluster::until_known(running.namespaces.clone(), promise));
+                Some(running)
             }
             None => {
                 log_mode(native_sidecars(config, None));

@@ -41,9 +41,20 @@ pub async fn connect(origin: Origin) -> Result<Client, ConnectError> {
         Origin::Pod => Config::incluster().map_err(|error: InClusterError| ConnectError::Pod(super::chain(&error)))?,
         Origin::Kubeconfig => Config::from_kubeconfig(&KubeConfigOptions::default())
             .await
-            .map_err(|error: KubeconfigError| ConnectError::Kubeconfig(super::chain(&error)))?,
+            .map_err(|error| ConnectError::Kubeconfig(explain(&error)))?,
     };
     client(config, SILENCE)
+}
+
+/// What is wrong with a kubeconfig. Where it is no YAML, the place has to do: what stands there may be a token.
+fn explain(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::Parse(error) => {
+            let (line, column) = error.location().map_or((0, 0), |place| (place.line(), place.column()));
+            format!("it is no YAML of a kubeconfig at line {line}, column {column}")
+        }
+        error => super::chain(error),
+    }
 }
 
 fn client(mut config: Config, silence: Duration) -> Result<Client, ConnectError> {
@@ -80,6 +91,18 @@ mod tests {
             }
         });
         client(Config::new(url), Duration::from_millis(300)).expect("a client")
+    }
+
+    #[test]
+    fn a_kubeconfig_that_cannot_be_read_is_not_quoted() {
+        for text in
+            ["users:\n- name: u\n  user: {token: canary\n  }}\n", "users:\n- name: u\n  user:\n    token: [canary]\n"]
+        {
+            let error = kube::config::Kubeconfig::from_yaml(text).expect_err("no kubeconfig");
+            assert!(error.to_string().contains("canary"), "{error}");
+            let said = explain(&error);
+            assert!(said.contains("line 4, column") && !said.contains("canary") && said.lines().count() == 1, "{said}");
+        }
     }
 
     #[tokio::test]

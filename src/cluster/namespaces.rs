@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{Event, watcher};
 use kube::{Api, Client};
+use tokio::sync::watch;
 
 use super::watching;
 use crate::inject::Namespace;
@@ -26,22 +27,32 @@ const MAPS: usize = 64;
 
 /// All namespaces that are known.
 #[derive(Clone)]
-pub struct Namespaces(Arc<[ArcSwap<Map>; MAPS]>);
+pub struct Namespaces {
+    maps: Arc<[ArcSwap<Map>; MAPS]>,
+    /// Whether all of them have been listed once.
+    listed: Arc<watch::Sender<bool>>,
+}
 
 impl Default for Namespaces {
     fn default() -> Self {
-        Self(Arc::new(std::array::from_fn(|_| ArcSwap::default())))
+        Self { maps: Arc::new(std::array::from_fn(|_| ArcSwap::default())), listed: Arc::default() }
     }
 }
 
 impl Namespaces {
     /// What is known of a namespace.
     pub fn get(&self, name: &str) -> Option<Arc<Namespace>> {
-        self.0[index(name)].load().get(name).cloned()
+        self.maps[index(name)].load().get(name).cloned()
     }
 
     pub fn len(&self) -> usize {
-        self.0.iter().map(|map| map.load().len()).sum()
+        self.maps.iter().map(|map| map.load().len()).sum()
+    }
+
+    /// Waits until all namespaces that there are have been heard of once.
+    pub async fn listed(&self) {
+        // The sender is ours, so it does not end.
+        _ = self.listed.subscribe().wait_for(|listed| *listed).await;
     }
 
     pub fn is_empty(&self) -> bool {
@@ -78,9 +89,10 @@ impl Namespaces {
         for namespace in list {
             maps[index(&namespace.name)].insert(namespace.name.clone(), Arc::new(namespace));
         }
-        for (known, map) in self.0.iter().zip(maps) {
+        for (known, map) in self.maps.iter().zip(maps) {
             known.store(Arc::new(map));
         }
+        self.listed.send_replace(true);
     }
 
     fn insert(&self, namespace: Namespace) {
@@ -100,9 +112,9 @@ impl Namespaces {
 
     /// There is one writer, so nothing is lost between reading and writing.
     fn change(&self, index: usize, change: impl FnOnce(&mut Map)) {
-        let mut map = Map::clone(&self.0[index].load());
+        let mut map = Map::clone(&self.maps[index].load());
         change(&mut map);
-        self.0[index].store(Arc::new(map));
+        self.maps[index].store(Arc::new(map));
     }
 }
 
@@ -138,7 +150,7 @@ mod tests {
         let (namespaces, mut list) = (Namespaces::default(), Vec::new());
         let after = |event| {
             namespaces.handle(event, &mut list);
-            let maps = namespaces.0.iter().map(ArcSwap::load_full);
+            let maps = namespaces.maps.iter().map(ArcSwap::load_full);
             let all = maps.flat_map(|map| map.values().cloned().collect::<Vec<_>>());
             let mut all: Vec<String> =
                 all.map(|namespace| format!("{}={}", namespace.name, namespace.labels["team"])).collect();
@@ -196,6 +208,18 @@ mod tests {
         touched.metadata.resource_version = Some("7".to_owned());
         namespaces.handle(Event::Apply(touched), &mut list);
         assert!(Arc::ptr_eq(&before, &namespaces.get("a").expect("known")));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_told_when_the_first_list_is_complete() {
+        let (namespaces, mut list) = (Namespaces::default(), Vec::new());
+        let is_listed =
+            async || tokio::time::timeout(std::time::Duration::from_millis(20), namespaces.listed()).await.is_ok();
+        namespaces.handle(Event::Init, &mut list);
+        namespaces.handle(Event::InitApply(object("a", "1")), &mut list);
+        assert!(!is_listed().await);
+        namespaces.handle(Event::InitDone, &mut list);
+        assert!(is_listed().await);
     }
 
     #[test]

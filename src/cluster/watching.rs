@@ -170,7 +170,7 @@ pub fn explain(error: &Error) -> String {
         Error::InitialListFailed(error) | Error::WatchStartFailed(error) | Error::WatchFailed(error) => {
             super::explain(error)
         }
-        Error::WatchError(status) => status.message.clone(),
+        Error::WatchError(status) => super::one_line(&status.message),
         Error::NoResourceVersion => "the answer has no resourceVersion".to_owned(),
     }
 }

@@ -11,27 +11,8 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::certificate::{Certificate, Validity};
+use super::certificate::{Certificate, Subject, Validity};
 use super::pair::{PemPair, certified_key};
-
-/// A clock that is a little behind ours still finds the certificate valid.
-pub const BACKDATE: Duration = Duration::from_secs(3600);
-
-/// What an authority is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
-    ClusterAuthority,
-    DevelopmentAuthority,
-}
-
-impl Subject {
-    pub const fn common_name(self) -> &'static str {
-        match self {
-            Self::ClusterAuthority => "outrigger cluster CA",
-            Self::DevelopmentAuthority => "outrigger development CA",
-        }
-    }
-}
 
 /// An authority with its key.
 pub struct Authority {
@@ -93,7 +74,7 @@ fn set_validity(params: &mut CertificateParams, validity: Validity) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{covers, is_for, read_bundle};
+    use super::super::{BACKDATE, covers, is_for, read_bundle};
     use super::*;
     use crate::pki::Pair;
 

@@ -15,8 +15,26 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use sha2::{Digest, Sha256};
 
-use super::authority::{BACKDATE, Subject};
 use super::provider;
+
+/// A clock that is a little behind ours still finds the certificate valid.
+pub const BACKDATE: Duration = Duration::from_secs(3600);
+
+/// What an authority is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    ClusterAuthority,
+    DevelopmentAuthority,
+}
+
+impl Subject {
+    pub const fn common_name(self) -> &'static str {
+        match self {
+            Self::ClusterAuthority => "outrigger cluster CA",
+            Self::DevelopmentAuthority => "outrigger development CA",
+        }
+    }
+}
 
 /// SHA-256 over a certificate: which one it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -27,7 +28,7 @@ const LONG: [&str; 1] = ["--ca-propagation=1s"];
 const DEFAULT: [&str; 0] = [];
 
 /// One request of four meets with something; which ones and what follows no pattern, and is the same each time.
-fn any_fault(number: usize) -> Fault {
+fn any_fault(number: usize, _: &str) -> Fault {
     let faults = [
         Fault::Status(500),
         Fault::Lost,
@@ -72,7 +73,7 @@ fn rotations_go_on_though_one_call_of_four_fails() {
 fn an_api_server_that_takes_four_seconds_for_each_call_is_waited_for() {
     let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
     let mut running = Running::prepare(cluster, "slow", &LONG);
-    let slow = |_| Fault::Slow(Duration::from_secs(4));
+    let slow = |_, _: &str| Fault::Slow(Duration::from_secs(4));
     let faulty = FaultyApiServer::start(cluster, running.installation.client(), slow);
     running.ask(faulty.address);
     let (replica, begun) = (running.start_replica(), Instant::now());
@@ -87,6 +88,63 @@ fn an_api_server_that_takes_four_seconds_for_each_call_is_waited_for() {
     running.balancer.add(replica.address);
     running.replicas.push(replica);
     running.wait_until_called();
+}
+
+/// A replica that starts while others serve finds a certificate at once, and is to get no requests before it knows more than that.
+#[test]
+fn a_replica_is_ready_only_when_it_knows_what_namespaces_say() {
+    let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
+    let mut running = Running::start(cluster, "unknown", 1, &LONG);
+    let takes_part = json!({"metadata": {
+        "labels": {"outrigger.dev/injection": "enabled"}, "annotations": {"outrigger.dev/inject": "agent"},
+    }});
+    let path = format!("/api/v1/namespaces/{}", running.pods.name);
+    cluster.send("PATCH", &path, "application/merge-patch+json", takes_part.to_string().into_bytes()).expect_success();
+    let slow = |_, path: &str| match path {
+        "/api/v1/namespaces" => Fault::Slow(Duration::from_secs(8)),
+        _ => Fault::None,
+    };
+    let faulty = FaultyApiServer::start(cluster, running.installation.client(), slow);
+    running.ask(faulty.address);
+    running.add();
+    let first = running.replicas.remove(0);
+    running.balancer.remove(first.address);
+    // The API server has connections to it, which end with it.
+    first.process.kill();
+    eventually("the other one is called", LIMIT, || {
+        let answer = running.pods.create_pod(&pod("web", &json!({})), "&dryRun=All");
+        answer.is_success().then_some(())
+    });
+    // Where it did not know the namespace, it would have left this pod alone.
+    let stored = running.pods.would_accept(&pod("web", &json!({})));
+    assert!(!names(&stored, "/spec/initContainers").is_empty(), "{}", stored["metadata"]);
+}
+
+/// As after an upgrade, only that it comes sooner: what is told later takes the place of what was known at the start.
+#[test]
+fn the_version_that_is_told_later_decides_from_then_on() {
+    const OLD: &str = r#"{"major": "1", "minor": "30", "gitVersion": "v1.30.4", "gitCommit": "", "gitTreeState": "",
+        "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}"#;
+    let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
+    let mut running = Running::prepare(cluster, "version", &LONG);
+    let asked = AtomicUsize::new(0);
+    let later = move |_, path: &str| match path {
+        "/version" if asked.fetch_add(1, Ordering::SeqCst) == 0 => Fault::Status(500),
+        "/version" => Fault::Says(OLD),
+        _ => Fault::None,
+    };
+    let faulty = FaultyApiServer::start(cluster, running.installation.client(), later);
+    running.ask(faulty.address);
+    running.add();
+    let asking = pod("web", &json!({"outrigger.dev/inject": "agent"}));
+    let stored = eventually("the sidecar is a plain one", LIMIT, || {
+        let answer = running.pods.create_pod(&asking, "&dryRun=All");
+        let is_plain = answer.is_success() && names(&answer.body, "/spec/containers").contains(&"agent");
+        is_plain.then_some(answer.body)
+    });
+    assert!(!names(&stored, "/spec/initContainers").contains(&"agent"), "{}", stored["spec"]);
+    let log = running.replicas[0].process.log();
+    assert!(log.contains("taken for a new one") && log.contains("\"version\":\"1.30.4\""), "{log}");
 }
 
 #[test]

@@ -34,10 +34,12 @@ pub enum Fault {
     Garbage,
     /// It is carried out, and the answer is lost.
     Lost,
+    /// It is answered with this JSON, whatever it asks.
+    Says(&'static str),
 }
 
-/// Chooses by the number of the request.
-type Choice = Arc<dyn Fn(usize) -> Fault + Send + Sync>;
+/// Chooses by the number of the request, and its path.
+type Choice = Arc<dyn Fn(usize, &str) -> Fault + Send + Sync>;
 
 /// A misbehaving API server that runs.
 pub struct FaultyApiServer {
@@ -46,7 +48,11 @@ pub struct FaultyApiServer {
 }
 
 impl FaultyApiServer {
-    pub fn start(cluster: &Cluster, client: Client, fault: impl Fn(usize) -> Fault + Send + Sync + 'static) -> Self {
+    pub fn start(
+        cluster: &Cluster,
+        client: Client,
+        fault: impl Fn(usize, &str) -> Fault + Send + Sync + 'static,
+    ) -> Self {
         let (asked, fault): (_, Choice) = (Arc::new(AtomicUsize::new(0)), Arc::new(fault));
         let listener = cluster.runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).expect("a free port on loopback");
         let address = listener.local_addr().expect("a bound listener has an address");
@@ -64,8 +70,8 @@ async fn accept(listener: TcpListener, client: Client, asked: Arc<AtomicUsize>, 
     while let Ok((stream, _)) = listener.accept().await {
         let (client, asked, fault) = (client.clone(), Arc::clone(&asked), Arc::clone(&fault));
         tokio::spawn(async move {
-            let service = service_fn(|request| {
-                let fault = fault(asked.fetch_add(1, Ordering::SeqCst));
+            let service = service_fn(|request: Request<Incoming>| {
+                let fault = fault(asked.fetch_add(1, Ordering::SeqCst), request.uri().path());
                 answer(client.clone(), request, fault)
             });
             // A connection that breaks is what this is all about.
@@ -79,6 +85,7 @@ async fn answer(client: Client, request: Request<Incoming>, fault: Fault) -> io:
         Fault::None => {}
         Fault::Slow(time) => tokio::time::sleep(time).await,
         Fault::Status(code) => return Ok(refused(code)),
+        Fault::Says(text) => return Ok(Response::new(Body::from(text.as_bytes().to_vec()))),
         Fault::Garbage => return Ok(Response::new(Body::from(b"<html>nothing to see here</html>".to_vec()))),
         Fault::Lost => {
             passed_on(client, request).await?;
