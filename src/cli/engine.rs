@@ -16,17 +16,20 @@ use super::problems::Problems;
 use super::stdio;
 use super::values::{self, ClusterVersion};
 use super::workload::PodSite;
-use crate::config::settings;
+use crate::config::{TemplateSource, settings};
 use crate::inject::annotations::Keys;
-use crate::inject::{InjectError, Injector, NativeSidecars, Outcome, Request, Settings, SourceText, TemplateSet};
+use crate::inject::{
+    InjectError, Injector, NativeSidecars, Outcome, ParsedSource, Request, Settings, SourceText, TemplateSet,
+};
 use crate::source::{built_in, directory};
 
 /// What every command that runs the engine can be told.
 #[derive(Args, Debug)]
 pub struct EngineArgs {
-    /// Directory with templates (*.yaml, *.yml, *.json); the built-in ones when absent
-    #[arg(long, value_name = "DIR")]
-    templates: Vec<PathBuf>,
+    /// Directory with templates (*.yaml, *.yml, *.json), or built-in for those that come with the program; a directory of that
+    /// name is ./built-in
+    #[arg(long, value_name = "DIR", default_value = settings::TEMPLATES.default)]
+    templates: Vec<TemplateSource>,
 
     /// Namespace of objects that name none [default: that of --namespace-file, else "default"]
     #[arg(short, long, value_name = "NAMESPACE", value_parser = values::namespace)]
@@ -126,10 +129,12 @@ fn milliseconds() -> u64 {
     u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-fn load_templates(directories: &[PathBuf]) -> Result<TemplateSet, Problems> {
+fn load_templates(from: &[TemplateSource]) -> Result<TemplateSet, Problems> {
     let mut problems = Problems::default();
-    let texts = problems.keep(template_texts(directories)).unwrap_or_default();
-    let loaded = TemplateSet::load(&texts);
+    let built_in = if from.contains(&TemplateSource::BuiltIn) { built_in::sources() } else { Vec::new() };
+    let texts = problems.keep(template_texts(from)).unwrap_or_default();
+    let sources = [built_in, ParsedSource::parse_all(&texts)].concat();
+    let loaded = TemplateSet::assemble(&sources, &TemplateSet::default());
     for warning in &loaded.warnings {
         stdio::say(&format!("warning: {warning}"));
     }
@@ -137,13 +142,12 @@ fn load_templates(directories: &[PathBuf]) -> Result<TemplateSet, Problems> {
     problems.or(loaded.templates)
 }
 
-fn template_texts(directories: &[PathBuf]) -> Result<Vec<SourceText>, Problems> {
-    if directories.is_empty() {
-        return Ok(built_in::texts());
-    }
+/// The texts of all directories.
+fn template_texts(from: &[TemplateSource]) -> Result<Vec<SourceText>, Problems> {
     let mut problems = Problems::default();
     let mut texts = Vec::new();
-    for path in directories {
+    for source in from {
+        let TemplateSource::Directory(path) = source else { continue };
         match directory::read(path) {
             Ok(found) => {
                 problems.extend(found.problems.iter().map(ToString::to_string));

@@ -4,6 +4,7 @@
 //! Invariant: exit code 0 is done, 1 refused or invalid with every problem said, 2 wrong usage; a command that fails has
 //! written nothing to stdout.
 
+pub mod check;
 mod documents;
 mod engine;
 mod generate;
@@ -18,9 +19,11 @@ mod uninject;
 mod values;
 mod workload;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Puts sidecars into Kubernetes pods.
 #[derive(Debug, Parser)]
@@ -47,12 +50,13 @@ enum Command {
     Inject(inject::InjectArgs),
     Uninject(uninject::UninjectArgs),
     Serve(serve::ServeArgs),
+    Check(check::CheckArgs),
     Generate(generate::GenerateArgs),
 }
 
 /// Reads the arguments of the process, does what they say and reports the exit code.
 pub fn run() -> ExitCode {
-    match Cli::try_parse() {
+    match parse(&std::env::args_os().collect::<Vec<_>>()) {
         Ok(cli) => exit_code(dispatch(cli.command)),
         Err(usage) => {
             // A closed stdout or stderr is no reason for another exit code.
@@ -62,11 +66,20 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// As `kubectl-outrigger` it is `kubectl outrigger` to its users, and says so.
+fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let name = arguments.first().map(Path::new);
+    let is_plugin = name.and_then(Path::file_stem).is_some_and(|name| name == "kubectl-outrigger");
+    let command = if is_plugin { Cli::command().bin_name("kubectl outrigger") } else { Cli::command() };
+    Cli::from_arg_matches(&command.try_get_matches_from(arguments)?)
+}
+
 fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Inject(args) => inject::run(&args),
         Command::Uninject(args) => uninject::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Generate(args) => generate::run(&args),
     }
 }
@@ -85,10 +98,21 @@ fn exit_code(result: anyhow::Result<()>) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use super::*;
 
     #[test]
     fn arguments_are_declared_without_contradiction() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn as_a_plugin_of_kubectl_it_is_called_so() {
+        for (name, expected) in
+            [("/bin/kubectl-outrigger", "Usage: kubectl outrigger check"), ("outrigger", "Usage: outrigger check")]
+        {
+            let arguments = [name, "check", "--no-such-flag"].map(OsString::from);
+            let usage = parse(&arguments).expect_err("wrong usage").to_string();
+            assert!(usage.contains(expected), "{usage}");
+        }
     }
 }

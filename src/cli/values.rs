@@ -2,7 +2,9 @@
 //!
 //! It knows no command. Invariant: a value that breaks its rule is wrong usage, and the message says what is expected.
 
-use crate::config::Domain;
+use std::time::Duration;
+
+use crate::config::{Domain, duration};
 use crate::inject::names;
 
 /// `--domain`.
@@ -13,6 +15,11 @@ pub fn domain(text: &str) -> Result<String, String> {
 /// `--namespace`.
 pub fn namespace(text: &str) -> Result<String, String> {
     checked(text, names::check_dns_label)
+}
+
+/// `--wait`, `--timeout`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    duration::parse(text).ok_or_else(|| "expected a duration such as 60s or 1m30s".to_owned())
 }
 
 /// `--service`: a Service of the cluster.

@@ -30,7 +30,7 @@ pub use otlp::OtlpEndpoint;
 pub use problem::{Problem, Problems, Source};
 pub use values::{
     CertificateMode, ClientName, ClusterMode, ConnectionLimit, DnsName, Host, LogFormat, LogLevel, NativeSidecarsMode,
-    TlsVersion,
+    TemplateSource, TlsVersion,
 };
 
 use cluster::Pod;
@@ -49,8 +49,8 @@ pub struct Config {
     pub max_connections: ConnectionLimit,
     /// `None` works without a cluster.
     pub cluster: Option<ClusterSettings>,
-    /// Directories of templates; none means the built-in ones.
-    pub templates: Vec<PathBuf>,
+    /// Never empty.
+    pub templates: Vec<TemplateSource>,
     /// Whether a broken template keeps the server from starting.
     pub strict: bool,
     pub domain: Domain,
@@ -123,7 +123,7 @@ fn read(reader: &mut Reader, pod: &Pod) -> Option<Config> {
     let clients = clients(reader);
     let http2 = reader.get(&settings::HTTP2);
     let max_connections = reader.get(&settings::MAX_CONNECTIONS);
-    let templates = templates(reader, dev == Some(true));
+    let templates = templates(reader);
     let domain = reader.get(&settings::DOMAIN);
     let native_sidecars = reader.get(&settings::NATIVE_SIDECARS);
     let excluded_namespaces = reader.list(&settings::EXCLUDE_NAMESPACES);
@@ -207,15 +207,13 @@ fn clients(reader: &mut Reader) -> ClientSettings {
     }
 }
 
-fn templates(reader: &mut Reader, dev: bool) -> Vec<PathBuf> {
-    let directories = reader.list(&settings::TEMPLATES);
-    if directories.is_empty() && !dev {
-        reader.miss(
-            &settings::TEMPLATES,
-            "no templates: name a directory with --templates, or use --dev, which serves the built-in ones",
-        );
+/// Whoever writes an empty list has forgotten something: with no template at all there is nothing to serve.
+fn templates(reader: &mut Reader) -> Vec<TemplateSource> {
+    let is_empty = reader.values(&settings::TEMPLATES).is_empty();
+    if is_empty {
+        reader.refuse(&settings::TEMPLATES, "templates: an empty list; name directories, or built-in");
     }
-    directories
+    reader.list(&settings::TEMPLATES)
 }
 
 /// With less there would be requests for which there is never any room.

@@ -60,10 +60,7 @@ impl Reader {
 
     /// The values of a list; those of its default when nobody said anything.
     pub fn list<T: FromText>(&mut self, setting: &Setting) -> Vec<T> {
-        let texts = match self.layers.get(setting) {
-            Some(given) => given.values.clone(),
-            None => split(setting, setting.default),
-        };
+        let texts = self.values(setting);
         let mut values = Vec::with_capacity(texts.len());
         for text in texts {
             match T::from_text(&text) {
@@ -72,6 +69,14 @@ impl Reader {
             }
         }
         values
+    }
+
+    /// The texts of a list; those of its default when nobody said anything.
+    pub fn values(&self, setting: &Setting) -> Vec<String> {
+        match self.layers.get(setting) {
+            Some(given) => given.values.clone(),
+            None => split(setting, setting.default),
+        }
     }
 
     /// Whether somebody spoke of the setting.

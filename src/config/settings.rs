@@ -46,13 +46,13 @@ macro_rules! settings {
 
 settings! {
     DEV: Switch, "dev", "dev", "OUTRIGGER_DEV", "BOOL", "false",
-        "Make a certificate authority and a certificate for this machine, serve the built-in templates when no directory is named, and print a curl line to try";
+        "Make a certificate authority and a certificate for this machine, and print a curl line to try";
     DEV_DIR: One, "devDir", "dev-dir", "OUTRIGGER_DEV_DIR", "DIR", ".outrigger",
         "Where --dev keeps its certificate authority, certificate and keys";
     DEV_HOST: Many, "devHost", "dev-host", "OUTRIGGER_DEV_HOST", "NAME", "",
         "Further host names or addresses for the certificate of --dev, beside localhost, 127.0.0.1 and ::1";
-    TEMPLATES: Many, "templates", "templates", "OUTRIGGER_TEMPLATES", "DIR", "",
-        "Directory of templates (*.yaml, *.yml, *.json; not recursive)";
+    TEMPLATES: Many, "templates", "templates", "OUTRIGGER_TEMPLATES", "DIR", "built-in",
+        "Directory of templates (*.yaml, *.yml, *.json; not recursive), or built-in for those that come with the program; a directory of that name is ./built-in";
     STRICT: Switch, "strict", "strict", "OUTRIGGER_STRICT", "BOOL", "false",
         "Do not start with a broken template but list what is wrong; true under --dev unless set";
     LISTEN: One, "listen", "listen", "OUTRIGGER_LISTEN", "ADDRESS:PORT", "127.0.0.1:9443",

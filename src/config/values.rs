@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
 
 use super::reader::FromText;
 
@@ -145,6 +147,39 @@ fn is_label(label: &str) -> bool {
         && bytes.iter().all(|byte| inner(*byte) || *byte == b'-')
 }
 
+/// Where templates come from. A directory that is called `built-in` is `./built-in`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TemplateSource {
+    /// The templates that come with the program.
+    BuiltIn,
+    Directory(PathBuf),
+}
+
+impl TemplateSource {
+    /// The word for [`Self::BuiltIn`].
+    pub const BUILT_IN: &'static str = "built-in";
+}
+
+impl FromText for TemplateSource {
+    const EXPECTED: &'static str = "a directory, or built-in";
+
+    fn from_text(text: &str) -> Option<Self> {
+        match text {
+            "" => None,
+            Self::BUILT_IN => Some(Self::BuiltIn),
+            path => Some(Self::Directory(path.into())),
+        }
+    }
+}
+
+impl FromStr for TemplateSource {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::from_text(text).ok_or_else(|| format!("expected {}", Self::EXPECTED))
+    }
+}
+
 /// How many connections there may be at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimit(usize);
@@ -228,6 +263,15 @@ mod tests {
         assert_eq!(Host::from_text("::1"), Some(Host::Address(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]))));
         assert_eq!(Host::from_text("web.local"), Some(Host::Name("web.local".to_owned())));
         assert_eq!(Host::from_text("a:1"), None);
+    }
+
+    #[test]
+    fn templates_come_from_directories_or_with_the_program() {
+        assert_eq!(TemplateSource::from_text("built-in"), Some(TemplateSource::BuiltIn));
+        for path in ["./built-in", "built-in/", "built-ins", "/etc/outrigger/templates"] {
+            assert_eq!(TemplateSource::from_text(path), Some(TemplateSource::Directory(path.into())), "{path}");
+        }
+        assert_eq!("".parse::<TemplateSource>(), Err("expected a directory, or built-in".to_owned()));
     }
 
     #[test]

@@ -1,6 +1,8 @@
-//! The templates that are compiled in: they serve `--dev` and the command line when no directory is named.
+//! The templates that are compiled in: the source `built-in`, which serves when no other is named.
 
-use crate::inject::SourceText;
+use std::sync::Arc;
+
+use crate::inject::{ParsedSource, SourceText};
 
 /// Names and texts of `config/templates/`.
 const TEMPLATES: [(&str, &str); 2] = [
@@ -8,9 +10,13 @@ const TEMPLATES: [(&str, &str); 2] = [
     ("proxy.yaml", include_str!("../../config/templates/proxy.yaml")),
 ];
 
-/// The built-in templates' texts.
-pub fn texts() -> Vec<SourceText> {
+/// What mends a name of theirs that stands elsewhere as well.
+const REMEDY: &str = "leave built-in out of the templates";
+
+/// The built-in templates, parsed and compiled.
+pub fn sources() -> Vec<Arc<ParsedSource>> {
     let text =
         |(name, text): &(&str, &str)| SourceText { origin: format!("built-in {name}"), text: (*text).to_owned() };
-    TEMPLATES.iter().map(text).collect()
+    let source = |template| Arc::new(ParsedSource::parse(&text(template)).with_remedy(REMEDY));
+    ParsedSource::together(|| TEMPLATES.iter().map(source).collect())
 }

@@ -1,7 +1,7 @@
 //! A certificate authority for loopback, for the API server and for the webhooks that the tests play themselves.
 //!
 //! Outrigger's own certificates are not made here: it brings them. Invariant: every certificate is valid for
-//! `127.0.0.1` and for a day.
+//! `127.0.0.1` and for a day, unless its name says otherwise.
 
 use std::sync::Arc;
 
@@ -39,8 +39,24 @@ impl Authority {
 
     /// A certificate for a server on loopback.
     pub fn issue(&self) -> Identity {
+        self.sign(&parameters("loopback", vec!["127.0.0.1".to_owned(), "localhost".to_owned()]))
+    }
+
+    /// A certificate for a server of another name.
+    pub fn issue_for(&self, name: &str) -> Identity {
+        self.sign(&parameters("elsewhere", vec![name.to_owned()]))
+    }
+
+    /// A certificate for a server on loopback that was good yesterday.
+    pub fn issue_expired(&self) -> Identity {
+        let mut params = parameters("loopback", vec!["127.0.0.1".to_owned(), "localhost".to_owned()]);
+        params.not_before -= Duration::days(3);
+        params.not_after -= Duration::days(2);
+        self.sign(&params)
+    }
+
+    fn sign(&self, params: &CertificateParams) -> Identity {
         let key = new_key();
-        let params = parameters("loopback", vec!["127.0.0.1".to_owned(), "localhost".to_owned()]);
         let certificate = params.signed_by(&key, &self.issuer).expect("a signed certificate").pem();
         Identity { certificate, key: key.serialize_pem() }
     }

@@ -10,13 +10,17 @@ mod cluster;
 #[path = "../it/support/collector.rs"]
 mod collector;
 mod control_plane;
+mod faults;
 mod installation;
 mod outrigger;
 mod process;
 mod registration;
+mod replicas;
 mod test_webhook;
 
+mod api_server;
 mod certificates;
+mod check;
 mod deployments;
 mod golden;
 mod leader;
@@ -27,4 +31,5 @@ mod reinvocation;
 mod requests;
 mod restarts;
 mod traces;
+mod troubles;
 mod untouched;

@@ -3,6 +3,8 @@
 //! No pod runs here, so nobody answers the webhook. Invariant: it has a control plane of its own, since a webhook
 //! configuration without a webhook would refuse the pods of all other tests.
 
+mod rights;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -341,14 +343,20 @@ fn kustomize_installs_again_and_removes() {
     without_a_replica_only_pods_that_ask_are_refused(&installation);
 
     installation.write_as_the_program_would();
-    installation.kubectl(&["apply", "-k"], "manifests");
+    let said = installation.kubectl(&["apply", "-k"], "manifests");
+    let changed: Vec<&str> = said.lines().filter(|line| !line.ends_with(" unchanged")).collect();
+    assert!(changed.is_empty(), "{changed:?}");
     installation.has_what_the_program_wrote("kubectl apply");
-    installation.kubectl(&["apply", "--server-side", "--force-conflicts", "-k"], "manifests");
+    // Without --force-conflicts: nobody else manages a field that the manifests have.
+    installation.kubectl(&["apply", "--server-side", "-k"], "manifests");
     installation.has_what_the_program_wrote("kubectl apply --server-side");
 
     let account = Account::of(&installation.cluster);
     what_is_needed_is_allowed(&installation, &account);
     all_else_is_refused(&account);
+    rights::let_it_watch(&account);
+    rights::are_those_and_no_others(&account);
+    rights::are_of_no_use_to_a_thief(&account);
 
     installation.cluster.send("DELETE", CONFIGURATION, JSON, Vec::new()).expect_success();
     installation.kubectl(&["delete", "--ignore-not-found", "--wait=false", "-k"], "manifests");
@@ -384,6 +392,9 @@ fn helm_installs_upgrades_and_removes_the_webhook_first() {
     installation.helm(&upgrade.concat());
     installation.has_what_the_program_wrote("helm upgrade");
     assert_eq!(installation.get(CONFIGURATION)["webhooks"][0]["timeoutSeconds"], 7);
+    installation.helm(&arguments(&["rollback", "outrigger", "1"]));
+    installation.has_what_the_program_wrote("helm rollback");
+    assert_eq!(installation.get(CONFIGURATION)["webhooks"][0]["timeoutSeconds"], 5);
 
     let since = installation.get(CONFIGURATIONS)["metadata"]["resourceVersion"].clone();
     let since = since.as_str().expect("a list has a revision");
@@ -394,4 +405,8 @@ fn helm_installs_upgrades_and_removes_the_webhook_first() {
     }
     let left = installation.what_is_left();
     assert!(left.is_empty(), "{left:?}");
+    // The namespace is there from before; one of the user's own is no different.
+    let again = [arguments(&["install", "outrigger"]), vec![chart.as_os_str()]];
+    installation.helm(&again.concat());
+    assert!(!installation.what_is_left().is_empty());
 }

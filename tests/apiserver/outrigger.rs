@@ -87,6 +87,11 @@ impl Outrigger {
         configuration(&format!("https://127.0.0.1:{}/mutate", self.port), &self.directory)
     }
 
+    /// Where it answers: the webhook, and the admin listener.
+    pub fn addresses(&self) -> [SocketAddr; 2] {
+        [self.port, self.admin_port].map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
     /// As [`register`], for this server.
     pub fn register(&self, probe: &Namespace, label: &str, template: &str, edit: impl Fn(&mut Value)) {
         register(&self.configuration(), probe, label, template, edit);

@@ -15,6 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 readonly cluster=${CLUSTER:-outrigger-e2e}
 readonly busybox=busybox:1.37
 image=${IMAGE:-}
+log_collector=
 work=
 
 say() { printf '\n==> %s\n' "$*" >&2; }
@@ -62,14 +63,19 @@ create_cluster() {
   kind create cluster --name "$cluster" --kubeconfig "$KUBECONFIG" --wait 180s ${node[@]+"${node[@]}"}
 }
 
-load_images() {
+# What the nodes will run is here: it is loaded into them by name.
+provide_images() {
   if [ -z "$image" ]; then
     image=outrigger:e2e
     say "image $image"
     docker build --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)" --tag "$image" .
   fi
-  docker image inspect "$busybox" >/dev/null 2>&1 || docker pull "$busybox"
-  kind load docker-image --name "$cluster" "$image" "$busybox"
+  log_collector=$(sed -n 's/^ *default: \(.*fluent-bit:.*\)$/\1/p' config/templates/log-collector.yaml)
+  [ -n "$log_collector" ] || fail "config/templates/log-collector.yaml names no image of Fluent Bit"
+  local other
+  for other in "$busybox" "$log_collector"; do
+    docker image inspect "$other" >/dev/null 2>&1 || docker pull "$other"
+  done
 }
 
 install() {
@@ -110,17 +116,15 @@ YAML
   fail "no pod comes back injected within 30 s"
 }
 
-# The webhook configuration goes first, so that no pod is refused while the rest goes.
-uninstall() {
-  say "removal"
-  kubectl delete mutatingwebhookconfiguration outrigger
-  kubectl delete --kustomize "$work"
-}
-
+# The API server of kind is a static pod: it ends when its file goes, and starts when the file is there again.
 run_tests() {
   say "end-to-end tests"
+  local manifests=/etc/kubernetes/manifests away=/etc/kubernetes/kube-apiserver.yaml inside="docker exec $cluster-control-plane"
   OUTRIGGER_E2E_KUBECONFIG=$KUBECONFIG OUTRIGGER_E2E_IMAGE=$image OUTRIGGER_E2E_BUSYBOX=$busybox \
-    OUTRIGGER_E2E_LOAD="kind load docker-image --name $cluster" cargo test --locked --test e2e -- --nocapture
+    OUTRIGGER_E2E_LOG_COLLECTOR=$log_collector OUTRIGGER_E2E_LOAD="kind load docker-image --name $cluster" \
+    OUTRIGGER_E2E_STOP_API_SERVER="$inside mv $manifests/kube-apiserver.yaml $away" \
+    OUTRIGGER_E2E_START_API_SERVER="$inside mv $away $manifests/kube-apiserver.yaml" \
+    cargo test --locked --test e2e
 }
 
 keep=no
@@ -143,14 +147,14 @@ trap 'exit 143' TERM
 export KUBECONFIG=$work/kubeconfig
 
 create_cluster
-load_images
-install
-shows_injection
+provide_images
 if [ "$keep" = yes ]; then
+  kind load docker-image --name "$cluster" "$image" "$busybox"
+  install
+  shows_injection
   kind export kubeconfig --name "$cluster" --kubeconfig "${HOME}/.kube/config"
   say "Outrigger runs in the cluster $cluster: kubectl config use-context kind-$cluster"
 else
-  uninstall
   run_tests
   say "everything holds"
 fi

@@ -427,6 +427,30 @@ fn problems_of(content: impl AsRef<[u8]>) -> Vec<String> {
     workspace.inject(&["-f", "bad.yaml"], "").failed()
 }
 
+/// `built-in` is a source like a directory; a name that stands in both is an error that says what can be done.
+#[test]
+fn built_in_templates_stand_beside_those_of_directories() {
+    let workspace = Workspace::new();
+    let both = ["inject", "-f", "-", "--templates", "built-in", "--templates", "templates"];
+    let mut pod = asking();
+    pod["metadata"]["annotations"]["outrigger.dev/inject"] = json!("helper,log-collector");
+    pod["apiVersion"] = json!("v1");
+    pod["kind"] = json!("Pod");
+    let injected = workspace.run_with(&both, &pod.to_string()).done();
+    assert!(injected.contains("name: helper\n") && injected.contains("name: fluent-bit\n"), "{injected}");
+    // Named alone, the directory is all there is.
+    let lines = workspace.inject(&["-f", "-"], &pod.to_string()).failed();
+    assert!(lines[0].contains("template_not_found"), "{lines:?}");
+
+    workspace.file("templates/mine.yaml", TEMPLATE.replace("helper}", "proxy}"));
+    let lines = workspace.run_with(&both, &pod.to_string()).failed();
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    assert!(
+        line.contains("templates/mine.yaml:4:") && line.contains("the name \"proxy\" stands at built-in proxy.yaml:")
+    );
+    assert!(line.ends_with("rename one of them, or leave built-in out of the templates"), "{line}");
+}
+
 #[test]
 fn files_that_cannot_be_read_are_all_named() {
     let workspace = Workspace::new();

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches};
-use outrigger::config::settings::{self, ALL, Arity};
+use outrigger::config::settings::{ALL, Arity};
 use outrigger::config::{
-    CertificateSettings, ClientName, ClientSettings, Config, Connection, LogFormat, LogLevel, ServeArgs, TlsVersion,
+    CertificateSettings, ClientName, ClientSettings, Config, Connection, LogFormat, LogLevel, ServeArgs,
+    TemplateSource, TlsVersion,
 };
 use pretty_assertions::assert_eq;
 
@@ -45,7 +46,8 @@ fn dev_needs_nothing_else() {
         ("127.0.0.1:9443".into(), "127.0.0.1:8080".into())
     );
     assert_eq!(config.shutdown_delay, Duration::ZERO);
-    assert!(config.strict && config.templates.is_empty());
+    assert!(config.strict);
+    assert_eq!(config.templates, [TemplateSource::BuiltIn]);
     assert_eq!(
         (config.tls_min_version, config.log_format, config.log_level),
         (TlsVersion::V1_3, LogFormat::Text, LogLevel::Info)
@@ -62,7 +64,7 @@ fn flags_beat_the_environment_which_beats_the_file() {
     let config = resolve(&["--listen", "127.0.0.1:3"], &environment, Some(file)).expect("a configuration");
     assert_eq!((config.listen.port(), config.admin_listen.port()), (3, 2));
     assert_eq!(config.log_level, LogLevel::Error);
-    assert_eq!(config.templates, [PathBuf::from("from-file")]);
+    assert_eq!(config.templates, [directory("from-file")]);
     assert_eq!(config.log_format, LogFormat::Text, "an empty variable says nothing");
 }
 
@@ -76,11 +78,32 @@ fn the_file_can_be_named_in_the_environment() {
     assert_eq!(config.expect("a configuration").shutdown_delay, Duration::from_secs(3));
 }
 
+fn directory(path: &str) -> TemplateSource {
+    TemplateSource::Directory(path.into())
+}
+
+/// The word stands in each of the three places where a list of sources can, and alone where nobody says anything.
+#[test]
+fn built_in_templates_are_a_source_beside_directories() {
+    let both = [TemplateSource::BuiltIn, directory("t")];
+    let files = ["--tls-cert=c", "--tls-key=k"];
+    let templates = |flags: &[&str], environment: &[(&str, &str)], file: Option<&str>| {
+        resolve(&[&files, flags].concat(), environment, file).map(|config| config.templates)
+    };
+    assert_eq!(templates(&["--templates=built-in", "--templates=t"], &[], None), Ok(both.to_vec()));
+    assert_eq!(templates(&[], &[("OUTRIGGER_TEMPLATES", "built-in,t")], None), Ok(both.to_vec()));
+    assert_eq!(templates(&[], &[], Some("templates: [built-in, t]\n")), Ok(both.to_vec()));
+    assert_eq!(templates(&["--templates=./built-in"], &[], None), Ok(vec![directory("./built-in")]));
+    assert_eq!(templates(&[], &[], None), Ok(vec![TemplateSource::BuiltIn]));
+    let empty = Err(vec!["config.yaml:1: templates: an empty list; name directories, or built-in".to_owned()]);
+    assert_eq!(templates(&[], &[], Some("templates: []\n")), empty);
+}
+
 #[test]
 fn lists_are_split_and_repeated() {
     let config = resolve(&["--dev", "--templates", "a,b", "--templates", "c", "--dev-host=x.local, ::2"], &[], None);
     let config = config.expect("a configuration");
-    assert_eq!(config.templates, ["a", "b", "c"].map(PathBuf::from));
+    assert_eq!(config.templates, ["a", "b", "c"].map(directory));
     let CertificateSettings::Dev { hosts, .. } = config.certificate else { panic!("--dev makes the certificate") };
     assert_eq!(hosts.iter().map(ToString::to_string).collect::<Vec<_>>(), ["x.local", "::2"]);
 }
@@ -176,7 +199,6 @@ fn all_problems_are_listed_with_their_sources() {
         "OUTRIGGER_ADMIN_LISTEN: \"localhost\": expected ADDRESS:PORT, such as 127.0.0.1:9443 or [::]:9443",
         "OUTRIGGER_CLUSTER: \"maybe\": expected auto, on or off",
         "--tls-key: a key needs its certificate: give --tls-cert as well",
-        "configuration: no templates: name a directory with --templates, or use --dev, which serves the built-in ones",
         "config.yaml:3: domain \"Not.A.Name\": expected a DNS name of lower case letters, digits, '-' and '.', at most 189 characters: names of templates stand before it",
         "--exclude-namespaces: \"Bad\": expected a DNS name of lower case letters, digits, '-' and '.', at most 253 characters",
         "--shutdown-delay: \"10\": expected a duration, such as 10s or 1m30s",
@@ -188,9 +210,8 @@ fn all_problems_are_listed_with_their_sources() {
 #[test]
 fn nothing_at_all_says_what_is_missing() {
     let problems = resolve(&[], &[], None).expect_err("problems");
-    assert_eq!(problems.len(), 2);
+    assert_eq!(problems.len(), 1);
     assert!(problems[0].contains("--tls-cert") && problems[0].contains("--dev"), "{problems:?}");
-    assert!(problems[1].contains("--templates"), "{problems:?}");
 }
 
 #[test]
@@ -377,7 +398,7 @@ fn the_documented_values_are_the_defaults() {
     for (key, value) in documented_settings() {
         let setting = ALL.iter().find(|setting| setting.key == key).expect("a setting");
         // What has no default is shown by an example.
-        let is_example = *setting == settings::TEMPLATES || (setting.arity == Arity::One && setting.default.is_empty());
+        let is_example = setting.arity == Arity::One && setting.default.is_empty();
         if !is_example {
             let default = match setting.arity {
                 Arity::Many => format!("[{}]", setting.default.replace(',', ", ")),
@@ -392,7 +413,7 @@ fn the_documented_values_are_the_defaults() {
 fn the_documented_file_is_accepted_with_every_setting_uncommented() {
     let text: String = documented_settings().into_iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
     let config = resolve(&[], &[], Some(&text)).expect("a configuration");
-    assert_eq!(config.templates, [Path::new("/etc/outrigger/templates")]);
+    assert_eq!(config.templates, [TemplateSource::BuiltIn]);
     assert_eq!(
         resolve(&["--dev"], &[], Some(DOCUMENTED)),
         resolve(&["--dev"], &[], None),

@@ -5,10 +5,13 @@
 
 mod certs;
 mod chart;
+mod guides;
 mod image;
 mod monitoring;
 mod objects;
 mod render;
+mod trust;
+mod values;
 mod webhook;
 
 use std::fs;

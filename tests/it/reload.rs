@@ -14,9 +14,9 @@ use std::time::Duration;
 use pretty_assertions::assert_eq;
 
 use crate::support::client::tcp;
-use crate::support::{Process, eventually, pause};
+use crate::support::{Client, Process, eventually, pause};
 use authority::Authority;
-use world::{ConfigMap, Plain, World, templates};
+use world::{ConfigMap, Plain, World, asking, templates};
 
 /// By itself it looks more than once in 2 s; the limit of [`crate::support::eventually`] is that of a slow machine.
 #[test]
@@ -45,6 +45,34 @@ fn a_config_map_and_a_directory_are_followed() {
     plain.remove("c.yaml");
     world.eventually_refused(&mut client, "three");
     assert!(world.process.stderr().contains("removed=\"three\""), "{}", world.process.stderr());
+}
+
+/// The ConfigMap of a new installation is not there yet, so the kubelet mounts an empty directory beside the built-in templates.
+#[test]
+fn a_config_map_that_comes_later_stands_beside_the_built_in_templates() {
+    let world = World::start_with(&["config"], &["--shutdown-delay=0s", "--templates=built-in"]);
+    let config = ConfigMap::at(&world.path("config"));
+    let mut client = world.connect();
+    assert_eq!(world.metric("templates{state=\"active\"}"), 2);
+    let patch = |client: &mut Client| client.post(&asking("log-collector")).json()["response"]["patch"].clone();
+    let built_in = patch(&mut client);
+    assert!(built_in.is_string(), "{built_in}");
+    // What a kubelet leaves of a ConfigMap that is optional and not there.
+    config.publish(&[]);
+    config.publish(&[("a.yaml", &templates(1, &["one"]))]);
+    world.eventually_served(&mut client, "one", 1);
+    assert_eq!(world.metric("templates{state=\"active\"}"), 3);
+
+    config.publish(&[("a.yaml", &templates(2, &["one", "log-collector"]))]);
+    world.eventually_served(&mut client, "one", 2);
+    eventually("the problem is told", || {
+        world.readyz_verbose().contains("rename one of them, or leave built-in out of the templates")
+    });
+    assert_eq!(patch(&mut client), built_in, "the last good one is served");
+    config.publish(&[("a.yaml", &templates(3, &["one"]))]);
+    world.eventually_served(&mut client, "one", 3);
+    eventually("nothing is wrong any more", || !world.readyz_verbose().contains("[!]"));
+    assert_eq!((world.metric("templates{state=\"active\"}"), patch(&mut client)), (3, built_in));
 }
 
 #[test]

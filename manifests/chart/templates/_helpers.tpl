@@ -18,7 +18,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- /* Settings of the program: what the chart decides, and over it what the user says. */ -}}
 {{- define "outrigger.config" -}}
-{{- $config := dict "listen" "0.0.0.0:9443" "adminListen" "0.0.0.0:8080" "cluster" "on" "templates" (list "/etc/outrigger/templates") -}}
+{{- $config := dict "listen" "0.0.0.0:9443" "adminListen" "0.0.0.0:8080" "cluster" "on" "templates" (list "built-in" "/etc/outrigger/templates") -}}
 {{- if ne .Values.domain "outrigger.dev" -}}
 {{- $config = set $config "domain" .Values.domain -}}
 {{- end -}}

@@ -5,14 +5,16 @@
 
 mod report;
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{anyhow, bail};
 
 use self::report::Report;
 use super::notes::{Notes, Topic};
-use crate::config::Config;
+use crate::config::{Config, TemplateSource};
 use crate::inject::{Injector, LoadProblem, ParsedSource, Settings, TemplateSet};
 use crate::source::built_in;
 use crate::source::directories::{Directories, Seen};
@@ -23,10 +25,13 @@ use crate::watch::{self, Look, Watched};
 
 /// Where templates come from, what was found there last, and who is to know.
 pub struct Templates {
-    /// `None` for the built-in ones, which never change.
-    directories: Option<Directories>,
+    /// The templates of the program where they are wanted; they never change.
+    built_in: Vec<Arc<ParsedSource>>,
+    directories: Directories,
     store: Arc<InjectorStore>,
     settings: Settings,
+    /// Settings that take the place of these.
+    changed: Option<Receiver<Settings>>,
     metrics: Arc<Metrics>,
     notes: Notes,
     report: Report,
@@ -39,15 +44,13 @@ pub struct Templates {
 }
 
 impl Templates {
-    /// Loads the built-in templates or those of all directories.
+    /// Loads the templates of all sources that the operator names.
     pub fn load(config: &Config, settings: Settings, metrics: Arc<Metrics>, notes: Notes) -> anyhow::Result<Self> {
-        let directories = match config.templates.as_slice() {
-            [] => None,
-            paths => Some(Directories::open(paths, Instant::now()).map_err(|(path, error)| {
-                anyhow!(error).context(format!("cannot read the template directory {path:?}"))
-            })?),
-        };
-        let sources = directories.as_ref().map_or_else(built_in_sources, Directories::sources);
+        let directories = Directories::open(&directories(config), Instant::now())
+            .map_err(|(path, error)| anyhow!(error).context(format!("cannot read the template directory {path:?}")))?;
+        let has_built_in = config.templates.contains(&TemplateSource::BuiltIn);
+        let built_in = if has_built_in { built_in::sources() } else { Vec::new() };
+        let sources = [built_in.clone(), directories.sources()].concat();
         let loaded = TemplateSet::assemble(&sources, &TemplateSet::default());
         if config.strict && !loaded.problems.is_empty() {
             bail!("{}", listed(&loaded.problems));
@@ -57,10 +60,45 @@ impl Templates {
         metrics.templates_loaded(SystemTime::now());
         let store = Arc::new(InjectorStore::new(Injector::new(loaded.templates, settings.clone())));
         let (trouble, budget) = (Trouble::default(), Budget::default());
-        let templates =
-            Self { directories, store, settings, metrics, notes, report, retired: None, said: None, trouble, budget };
+        let (changed, retired, said) = (None, None, None);
+        let templates = Self {
+            built_in,
+            directories,
+            store,
+            settings,
+            changed,
+            metrics,
+            notes,
+            report,
+            retired,
+            said,
+            trouble,
+            budget,
+        };
         templates.note();
         Ok(templates)
+    }
+
+    /// From now on settings may change: whoever has this says so.
+    pub fn settings_changed(&mut self) -> Sender<Settings> {
+        let (sender, changed) = channel();
+        self.changed = Some(changed);
+        sender
+    }
+
+    /// The same templates under other settings, if there are any.
+    fn take_settings(&mut self) {
+        let Some(settings) = self.changed.as_ref().and_then(|changed| changed.try_iter().last()) else { return };
+        self.settings = settings;
+        let sources = self.sources();
+        let last = self.store.current();
+        let loaded = TemplateSet::assemble(&sources, last.templates());
+        self.store.replace(Injector::new(loaded.templates, self.settings.clone()));
+        self.retired = Some(last);
+    }
+
+    fn sources(&self) -> Vec<Arc<ParsedSource>> {
+        [self.built_in.clone(), self.directories.sources()].concat()
     }
 
     /// The snapshots that requests see.
@@ -128,13 +166,13 @@ impl Templates {
 
 impl Watched for Templates {
     fn look(&mut self, look: Look) -> Duration {
-        let Some(directories) = &mut self.directories else { return watch::CALM };
         self.retired = None;
+        self.take_settings();
         let now = Instant::now();
-        let seen = directories.look(look, now);
-        let (troubles, had_trouble) = (directories.troubles(), self.trouble.problem().is_some());
+        let seen = self.directories.look(look, now);
+        let (troubles, had_trouble) = (self.directories.troubles(), self.trouble.problem().is_some());
         if seen == Seen::Changed {
-            let sources = directories.sources();
+            let sources = self.sources();
             self.reload(&sources, troubles.is_empty());
         }
         let patience = if look == Look::Thorough { Patience::Asked } else { Patience::AtOnce };
@@ -151,8 +189,12 @@ impl Watched for Templates {
     }
 }
 
-fn built_in_sources() -> Vec<Arc<ParsedSource>> {
-    built_in::texts().iter().map(|text| Arc::new(ParsedSource::parse(text))).collect()
+fn directories(config: &Config) -> Vec<PathBuf> {
+    let directory = |source: &TemplateSource| match source {
+        TemplateSource::BuiltIn => None,
+        TemplateSource::Directory(path) => Some(path.clone()),
+    };
+    config.templates.iter().filter_map(directory).collect()
 }
 
 fn listed(problems: &[LoadProblem]) -> String {

@@ -32,7 +32,7 @@ struct Assembly {
     /// Number of documents and files of which not even a name can be read.
     nameless: usize,
     /// Where each name was seen first.
-    places: BTreeMap<String, String>,
+    places: BTreeMap<String, Seen>,
     /// Sources that hide templates whose names cannot be read, and why.
     hiding: BTreeMap<String, String>,
     /// The first text that could not be read at all.
@@ -41,10 +41,16 @@ struct Assembly {
     warnings: Vec<LoadProblem>,
 }
 
+/// Where a name was seen, and how its source can be done without.
+struct Seen {
+    place: String,
+    remedy: Option<&'static str>,
+}
+
 impl Assembly {
     fn source(&mut self, source: &ParsedSource, last: &TemplateSet) {
         for document in &source.documents {
-            self.document(&source.origin, document);
+            self.document(source, document);
         }
         // A full disk, or an editor at work, leaves an empty file behind; nobody removes templates like that.
         if source.is_blank && last.ready().any(|template| template.origin == source.origin) {
@@ -55,10 +61,11 @@ impl Assembly {
         }
     }
 
-    fn document(&mut self, origin: &str, document: &ParsedDocument) {
+    fn document(&mut self, source: &ParsedSource, document: &ParsedDocument) {
+        let origin = &source.origin;
         self.warnings.extend(document.warnings.iter().cloned());
         let mut problems = document.problems.clone();
-        problems.extend(self.register_name(origin, document));
+        problems.extend(self.register_name(source, document));
         problems.sort_by_key(|problem| (problem.line, problem.column));
         if !document.is_read && self.unread.is_none() {
             self.unread = problems.first().map(ToString::to_string);
@@ -71,17 +78,19 @@ impl Assembly {
     }
 
     /// One name in two places is wrong in both: which of them would be meant?
-    fn register_name(&mut self, origin: &str, document: &ParsedDocument) -> Option<LoadProblem> {
+    fn register_name(&mut self, source: &ParsedSource, document: &ParsedDocument) -> Option<LoadProblem> {
         if document.name.is_empty() {
             return None;
         }
-        let Some(first) = self.places.get(&document.name) else {
-            self.places.insert(document.name.clone(), document.shown_place(origin));
+        let Some(Seen { place, remedy }) = self.places.get(&document.name) else {
+            let place = document.shown_place(&source.origin);
+            self.places.insert(document.name.clone(), Seen { place, remedy: source.remedy });
             return None;
         };
         let message =
-            format!("the name {} stands at {first} as well; neither of the two is taken", quote(&document.name));
-        Some(document.name_problem(origin, message))
+            format!("the name {} stands at {place} as well; neither of the two is taken", quote(&document.name));
+        let remedy = remedy.or(source.remedy).map(|remedy| format!(", or {remedy}")).unwrap_or_default();
+        Some(document.name_problem(&source.origin, message, format!("rename one of them{remedy}")))
     }
 
     fn named(&mut self, origin: &str, document: &ParsedDocument, problems: &mut Vec<LoadProblem>) {

@@ -25,6 +25,8 @@ pub struct ParsedSource {
     /// Of the text; `None` where none could be had.
     digest: Option<[u8; 32]>,
     pub(super) is_blank: bool,
+    /// What can be done, beside renaming, about a name of this source that stands in another as well.
+    pub(super) remedy: Option<&'static str>,
     pub(super) documents: Vec<ParsedDocument>,
 }
 
@@ -49,8 +51,15 @@ impl ParsedSource {
             origin: source.origin.clone(),
             digest: Some(digest(&source.text)),
             is_blank: source.text.trim().is_empty(),
+            remedy: None,
             documents: parse_documents(source),
         }
+    }
+
+    /// A source that can be done without where one of its names stands elsewhere as well: `remedy` says how.
+    #[must_use]
+    pub fn with_remedy(self, remedy: &'static str) -> Self {
+        Self { remedy: Some(remedy), ..self }
     }
 
     /// The same of many texts, which is much less work together.
@@ -66,7 +75,13 @@ impl ParsedSource {
     /// A source whose text could not be had at all.
     pub fn unreadable(problem: LoadProblem) -> Self {
         let origin = problem.origin.clone();
-        Self { origin, digest: None, is_blank: false, documents: vec![ParsedDocument::unreadable(problem)] }
+        Self {
+            origin,
+            digest: None,
+            is_blank: false,
+            remedy: None,
+            documents: vec![ParsedDocument::unreadable(problem)],
+        }
     }
 
     /// Whether this is what [`Self::parse`] would make of `source`.
@@ -171,12 +186,13 @@ impl ParsedDocument {
     }
 
     /// A problem with the name, found when the source met others.
-    pub fn name_problem(&self, origin: &str, message: String) -> LoadProblem {
+    pub fn name_problem(&self, origin: &str, message: String, hint: String) -> LoadProblem {
         LoadProblem {
             line: self.place.line,
             column: self.place.column,
             template: Some(self.name.clone()),
             path: name_path().to_string(),
+            hint: Some(hint),
             ..without_place(origin, message)
         }
     }

@@ -8,8 +8,12 @@ use outrigger::telemetry::metrics::Metrics;
 
 use super::{list, object, read, text};
 
-/// Registered where there is a cluster to speak of.
-const IN_A_CLUSTER: [&str; 2] = ["outrigger_ca_bundle_in_sync", "outrigger_leader"];
+/// What `/metrics` gives in a cluster, at the start.
+fn exposition() -> String {
+    let metrics = Metrics::new().expect("the metrics register");
+    metrics.in_cluster().expect("those of a cluster register");
+    String::from_utf8(metrics.render().expect("they are written")).expect("it is text")
+}
 
 /// Names of ours in a text.
 fn names(text: &str) -> BTreeSet<&str> {
@@ -34,14 +38,34 @@ fn expressions() -> Vec<String> {
 
 #[test]
 fn every_metric_exists() {
-    let exposition = Metrics::new().expect("the metrics register").render().expect("they are written");
-    let exposition = String::from_utf8(exposition).expect("it is text");
+    let exposition = exposition();
     let known = names(&exposition);
     for expression in expressions() {
         for name in names(&expression) {
-            assert!(known.contains(name) || IN_A_CLUSTER.contains(&name), "{name}: no such metric, in {expression}");
+            assert!(known.contains(name), "{name}: no such metric, in {expression}");
         }
     }
+}
+
+/// Closed sets of labels are there from the start, at 0: what an expression selects has to be among them.
+#[test]
+fn every_label_that_is_selected_exists() {
+    let (exposition, selector) = (exposition(), regex::Regex::new(r#"(outrigger_\w+)\{([^}]+)\}"#).expect("a regex"));
+    let label = regex::Regex::new(r#"(\w+)=~?"([^"]+)""#).expect("a regex");
+    let mut seen = 0;
+    for expression in expressions() {
+        for selected in selector.captures_iter(&expression) {
+            for label in label.captures_iter(&selected[2]) {
+                for value in label[2].split('|').filter(|_| &label[1] != "code") {
+                    let wanted = format!("{}=\"{value}\"", &label[1]);
+                    let mut samples = exposition.lines().filter(|line| line.starts_with(&selected[1]));
+                    assert!(samples.any(|line| line.contains(&wanted)), "{wanted} is never said, in {expression}");
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert!(seen > 8, "{seen}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Invariant: rights are listed here once more, word by word, so that one more of them is a decision and not an accident.
 
-use outrigger::config::settings;
+use outrigger::config::{TemplateSource, settings};
 use serde_json::{Value, json};
 
 use super::{file, list, object, read, text};
@@ -102,15 +102,17 @@ fn the_pod_meets_pod_security_restricted() {
     assert_eq!((list(pod, "/containers").len(), pod.get("initContainers")), (1, None));
 }
 
-/// The program ends 25 s after SIGTERM at the latest; the kubelet must not be faster, and nothing may have to sleep before.
+/// The program ends 15 s after its delay at the latest; the kubelet must not be faster, and nothing may have to sleep before.
 #[test]
 fn the_kubelet_waits_longer_than_a_drain_takes() {
     let deployment = object("manifests/base/deployment.yaml");
     let pod = &deployment["spec"]["template"]["spec"];
-    assert!(pod["terminationGracePeriodSeconds"].as_u64() > Some(25));
+    let delay = settings::SHUTDOWN_DELAY.default.trim_end_matches('s').parse::<u64>().expect("seconds");
+    assert!(pod["terminationGracePeriodSeconds"].as_u64() > Some(delay + 15));
     let container = &list(pod, "/containers")[0];
     assert!(container.get("lifecycle").is_none());
-    assert!(list(container, "/args").contains(&json!("--shutdown-delay=10s")));
+    // A flag would beat the setting in the ConfigMap.
+    assert_eq!(*list(container, "/args"), ["serve", "--config=/etc/outrigger/config/injector.yaml"]);
     for (probe, path) in [("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
         assert_eq!(container[probe]["httpGet"], json!({"path": path, "port": "admin"}));
     }
@@ -153,7 +155,10 @@ fn settings_are_the_programs_and_name_what_is_mounted() {
     for (key, _) in settings_of_base.as_object().expect("settings by name") {
         assert!(settings::ALL.iter().any(|setting| setting.key == key), "{key} is no setting");
     }
-    for directory in list(&settings_of_base, "/templates") {
+    let (built_in, directories) = list(&settings_of_base, "/templates").split_first().expect("sources of templates");
+    assert_eq!(built_in, TemplateSource::BUILT_IN);
+    assert!(!directories.is_empty());
+    for directory in directories {
         assert!(mounts.contains(&directory.as_str().unwrap_or_default()), "{directory} is not mounted");
     }
     let argument = list(&deployment, "/spec/template/spec/containers/0/args")[1].as_str().unwrap_or_default();

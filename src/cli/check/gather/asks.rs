@@ -1,0 +1,106 @@
+//! Everything that names templates: pods, and the workloads whose pods would. A pod that is refused never exists, its workload does.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::core::{GroupVersionKind, ObjectMeta, PartialObjectMeta};
+use serde_json::Value;
+
+use super::super::facts::{Ask, Look, PodState};
+use super::call::{Caller, Wanted};
+use crate::inject::annotations::{self, Keys, MIRROR_POD, Request};
+
+/// Kind, its API group, its plural, and where the metadata of its pods stand.
+const WORKLOADS: [(&str, &str, &str, &str); 5] = [
+    ("Deployment", "apps", "deployments", "/spec/template/metadata"),
+    ("StatefulSet", "apps", "statefulsets", "/spec/template/metadata"),
+    ("DaemonSet", "apps", "daemonsets", "/spec/template/metadata"),
+    ("Job", "batch", "jobs", "/spec/template/metadata"),
+    ("CronJob", "batch", "cronjobs", "/spec/jobTemplate/spec/template/metadata"),
+];
+
+/// Known when the pods are; workloads that cannot be seen are only missing.
+pub async fn all(caller: &Caller, domain: &str) -> Look<Vec<Ask>> {
+    let keys = Keys::new(domain);
+    let keys = &keys;
+    let workloads = WORKLOADS.map(|workload| async move { of_workloads(caller, keys, workload).await });
+    let (pods, workloads) = tokio::join!(of_pods(caller, keys), futures::future::join_all(workloads));
+    pods.map(|pods| pods.into_iter().chain(workloads.into_iter().flatten()).collect())
+}
+
+async fn of_pods(caller: &Caller, keys: &Keys) -> Look<Vec<Ask>> {
+    let api: Api<Pod> = Api::all(caller.client.clone());
+    // What has ended can be mended no more.
+    let params = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed");
+    let wanted = Wanted { verb: "list", resource: "pods", namespace: None };
+    let found = caller
+        .pages(&wanted, params, |params| {
+            let api = api.clone();
+            async move { api.list_metadata(&params).await }
+        })
+        .await;
+    found.map(|pods| pods.iter().filter_map(|pod| of_pod(pod, keys)).collect())
+}
+
+fn of_pod(pod: &PartialObjectMeta<Pod>, keys: &Keys) -> Option<Ask> {
+    let metadata = &pod.metadata;
+    let annotations = metadata.annotations.as_ref()?;
+    if metadata.deletion_timestamp.is_some() || annotations.contains_key(MIRROR_POD) {
+        return None;
+    }
+    let templates = templates(annotations.get(&keys.inject)?)?;
+    let state = if annotations.contains_key(&keys.status) { PodState::WithStatus } else { PodState::WithoutStatus };
+    Some(ask("Pod", metadata, metadata.labels.clone().unwrap_or_default(), templates, state))
+}
+
+async fn of_workloads(caller: &Caller, keys: &Keys, workload: (&'static str, &str, &str, &str)) -> Vec<Ask> {
+    let (kind, group, plural, path) = workload;
+    let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural);
+    let api: Api<DynamicObject> = Api::all_with(caller.client.clone(), &resource);
+    let wanted = Wanted { verb: "list", resource: plural, namespace: None };
+    // Only what is needed of a page is kept, however large its objects are.
+    let found = caller
+        .pages(&wanted, ListParams::default(), |params| {
+            let api = api.clone();
+            async move {
+                let list = api.list(&params).await?;
+                let asks = list.items.iter().filter_map(|object| of_workload(kind, object, path, keys)).collect();
+                Ok(kube::core::ObjectList { types: list.types, metadata: list.metadata, items: asks })
+            }
+        })
+        .await;
+    found.found().cloned().unwrap_or_default()
+}
+
+fn of_workload(kind: &'static str, object: &DynamicObject, path: &str, keys: &Keys) -> Option<Ask> {
+    let is_owned = object.metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true));
+    if is_owned || object.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let metadata = object.data.pointer(path)?;
+    let templates = templates(metadata.get("annotations")?.get(&keys.inject)?.as_str()?)?;
+    let labels = metadata.get("labels").and_then(Value::as_object).into_iter().flatten();
+    let labels = labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect();
+    Some(ask(kind, &object.metadata, labels, templates, PodState::NoPod))
+}
+
+fn ask(
+    kind: &'static str,
+    metadata: &ObjectMeta,
+    labels: BTreeMap<String, String>,
+    templates: Vec<String>,
+    pod: PodState,
+) -> Ask {
+    let (namespace, name) = (metadata.namespace.clone(), metadata.name.clone());
+    Ask { kind, namespace: namespace.unwrap_or_default(), name: name.unwrap_or_default(), labels, templates, pod }
+}
+
+/// `None` where nothing is asked for; what contradicts itself is refused by the webhook, which says so.
+fn templates(value: &str) -> Option<Vec<String>> {
+    match annotations::parse_request(value) {
+        Ok(Request::Templates(names)) if !names.is_empty() => Some(names),
+        _ => None,
+    }
+}

@@ -1,0 +1,73 @@
+//! The connection to the API server, as kubectl would make it: flags, `$KUBECONFIG`, `~/.kube/config`, or the pod that we are in.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
+
+/// Which cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    pub kubeconfig: Option<PathBuf>,
+    pub context: Option<String>,
+}
+
+/// A client that waits no longer than `limit` for anything, and the address that it calls.
+pub async fn connect(origin: &Origin, limit: Duration) -> anyhow::Result<(Client, String)> {
+    let mut config = config(origin).await?;
+    config.connect_timeout = Some(limit);
+    config.read_timeout = None;
+    config.write_timeout = Some(limit);
+    // An answer of 503 is a finding.
+    config.default_retry = false;
+    if is_loopback(config.cluster_url.host()) {
+        // As kubectl does: the proxy of the environment is elsewhere, and loopback is here.
+        config.proxy_url = None;
+    }
+    let address = config.cluster_url.to_string();
+    let client = Client::try_from(config)
+        .map_err(|error| anyhow!("cannot make a client of {address}: {}", crate::cluster::explain(&error)))?;
+    Ok((client, address))
+}
+
+fn is_loopback(host: Option<&str>) -> bool {
+    let host = host.unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+async fn config(origin: &Origin) -> anyhow::Result<Config> {
+    let options = KubeConfigOptions { context: origin.context.clone(), ..KubeConfigOptions::default() };
+    let is_in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    let kubeconfig = match &origin.kubeconfig {
+        Some(path) => {
+            Kubeconfig::read_from(path).with_context(|| format!("cannot read the kubeconfig {}", path.display()))?
+        }
+        None => match Kubeconfig::read() {
+            Ok(kubeconfig) => kubeconfig,
+            Err(_) if is_in_pod && origin.context.is_none() => {
+                return Config::incluster().context("cannot read the service account of the pod");
+            }
+            Err(error) => {
+                return Err(error).context("cannot read the kubeconfig: give --kubeconfig, or set KUBECONFIG");
+            }
+        },
+    };
+    let contexts: Vec<String> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    config.map_err(|error| match error {
+        KubeconfigError::LoadContext(name) => {
+            anyhow!("the kubeconfig has no context {name:?}; it has {}", named(&contexts))
+        }
+        KubeconfigError::CurrentContextNotSet => {
+            anyhow!("the kubeconfig has no current context: give --context, one of {}", named(&contexts))
+        }
+        error => anyhow::Error::new(error).context("the kubeconfig cannot be used"),
+    })
+}
+
+fn named(contexts: &[String]) -> String {
+    if contexts.is_empty() { "none".to_owned() } else { contexts.join(", ") }
+}

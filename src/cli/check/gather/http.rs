@@ -1,0 +1,133 @@
+//! What a replica's admin listener says, over a connection that is there already, or through the API server's proxy.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use kube::Client;
+use kube::client::Body;
+use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+
+use super::super::facts::{Admin, Template, Version};
+
+/// Five thousand templates take about one MiB.
+const MAX_ANSWER: usize = 16 * 1024 * 1024;
+
+/// Status and text of an answer.
+type Page = (StatusCode, String);
+
+#[derive(Deserialize)]
+struct Templates {
+    templates: Vec<Template>,
+}
+
+const PATHS: [&str; 3] = ["/readyz?verbose", "/version", "/templates"];
+
+/// Asks over a connection to the listener.
+pub async fn over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    limit: Duration,
+) -> Result<Admin, String> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    // It ends when the sender does; what goes wrong with it is seen by the requests.
+    let driver = tokio::spawn(connection);
+    let mut pages = Vec::new();
+    for path in PATHS {
+        let request = Request::get(path).header("host", "localhost").body(Empty::<Bytes>::new());
+        let request = request.map_err(|error| error.to_string())?;
+        let page = timeout(limit, async {
+            // The connection has to have taken note that the answer before was read.
+            sender.ready().await.map_err(|error| error.to_string())?;
+            let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
+            let status = answer.status();
+            let body =
+                Limited::new(answer.into_body(), MAX_ANSWER).collect().await.map_err(|error| error.to_string())?;
+            Ok::<Page, String>((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
+        });
+        pages.push(page.await.map_err(|_| format!("GET {path}: no answer within {limit:?}"))??);
+    }
+    driver.abort();
+    read(&pages)
+}
+
+/// Asks through the API server, which calls the pod's address.
+pub async fn through_proxy(
+    client: &Client,
+    namespace: &str,
+    pod: &str,
+    port: u16,
+    limit: Duration,
+) -> Result<Admin, String> {
+    let mut pages = Vec::new();
+    for path in PATHS {
+        let uri = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{path}");
+        let request = Request::get(uri).body(Body::empty()).map_err(|error| error.to_string())?;
+        let page = timeout(limit, async {
+            let answer = client.send(request).await.map_err(|error| crate::cluster::explain(&error))?;
+            let status = answer.status();
+            let body =
+                Limited::new(answer.into_body(), MAX_ANSWER).collect().await.map_err(|error| error.to_string())?;
+            Ok::<Page, String>((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
+        });
+        pages.push(page.await.map_err(|_| format!("GET {path}: no answer within {limit:?}"))??);
+    }
+    read(&pages)
+}
+
+fn read(pages: &[Page]) -> Result<Admin, String> {
+    let [(status, ready), version, templates] = pages else { return Err("it does not answer".to_owned()) };
+    let is_readiness = matches!(ready.lines().last(), Some("ok" | "not ready"));
+    if !is_readiness {
+        return Err(format!("expected the admin listener of Outrigger, found status {status}: {}", first_line(ready)));
+    }
+    let version: Version = parse(version, "/version")?;
+    let Templates { templates } = parse(templates, "/templates")?;
+    let lines = |prefix: &str| ready.lines().filter_map(|line| line.strip_prefix(prefix)).map(str::to_owned).collect();
+    Ok(Admin { version, not_ready: lines("[-]"), notes: lines("[!]"), templates })
+}
+
+fn parse<'p, T: Deserialize<'p>>((status, text): &'p Page, path: &str) -> Result<T, String> {
+    serde_json::from_str(text)
+        .map_err(|_| format!("GET {path}: expected JSON, found status {status}: {}", first_line(text)))
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(text: &str) -> Page {
+        (StatusCode::OK, text.to_owned())
+    }
+
+    #[test]
+    fn what_a_replica_says_is_read() {
+        let pages = [
+            page("[+]templates ok\n[-]tls-self-call not ready\n[!]certificate: late\nnot ready\n"),
+            page(r#"{"version": "0.1.0", "revision": null, "features": []}"#),
+            page(r#"{"templates": [{"name": "a", "state": "active", "revision": "r", "source": "a.yaml"}]}"#),
+        ];
+        let admin = read(&pages).expect("an answer");
+        assert_eq!((admin.version.version.as_str(), admin.templates[0].name.as_str()), ("0.1.0", "a"));
+        assert_eq!(
+            (admin.not_ready, admin.notes),
+            (vec!["tls-self-call not ready".to_owned()], vec!["certificate: late".to_owned()])
+        );
+    }
+
+    #[test]
+    fn what_is_no_replica_is_said() {
+        let status = page(r#"{"kind": "Status", "message": "error trying to reach service"}"#);
+        let problem = read(&[status.clone(), status.clone(), status]).expect_err("no replica");
+        assert!(problem.contains("expected the admin listener") && problem.contains("error trying"), "{problem}");
+        assert!(read(&[page("ok\n"), page("404"), page("404")]).is_err_and(|problem| problem.contains("/version")));
+    }
+}

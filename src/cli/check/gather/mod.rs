@@ -1,0 +1,196 @@
+//! Looks at an installation through the API server.
+//!
+//! It judges nothing. Invariants: every call has a limit and nothing is written, the dry-run pod included; what a call may not do
+//! takes nothing from the others.
+
+mod asks;
+mod call;
+mod connect;
+mod handshake;
+mod http;
+mod replica;
+mod trial;
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::{anyhow, bail};
+use futures::StreamExt;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{self as core, Pod, Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::time::timeout;
+
+use super::facts::{Facts, From, Look, Replica, Served, Target};
+use super::judge::host_of;
+use crate::cluster::explain;
+use crate::inject::Namespace;
+use call::{Caller, Wanted};
+
+pub use connect::{Origin, connect};
+pub use trial::Wish;
+
+/// Replicas that are asked at a time.
+const AT_A_TIME: usize = 4;
+const OURS: &str = "app.kubernetes.io/name=outrigger";
+/// Where the program keeps its own certificate.
+const SERVING_SECRET: &str = "outrigger-serving";
+const NAME: &str = "outrigger";
+
+/// What to look at, and how long to wait for each answer.
+pub struct Examination {
+    pub target: Target,
+    pub wish: Wish,
+    pub limit: Duration,
+}
+
+/// Looks at everything once. An error is that the API server does not answer at all.
+pub async fn gather(client: &Client, address: &str, examination: &Examination) -> anyhow::Result<Facts> {
+    let Examination { target, wish, limit } = examination;
+    reach(client, address, *limit).await?;
+    let caller = Caller::new(client.clone(), *limit);
+    let mut facts = Facts::unknown(target.clone(), SystemTime::now());
+    let ours = ListParams::default().labels(OURS);
+    let (configuration, deployments, namespaces, asks) = tokio::join!(
+        configuration(&caller, &target.configuration),
+        caller.list(
+            Api::<Deployment>::namespaced(client.clone(), &target.namespace),
+            "deployments",
+            Some(&target.namespace),
+            ours
+        ),
+        namespaces(&caller),
+        asks::all(&caller, &target.domain),
+    );
+    facts = Facts { configuration, deployments, namespaces, asks, ..facts };
+    behind_the_configuration(&caller, &mut facts).await;
+    facts.trial = trial::make(&caller, &facts, wish).await;
+    facts.failures = caller.failures();
+    Ok(facts)
+}
+
+/// Whether there is an API server that knows us; without one there is nothing to say of anything.
+async fn reach(client: &Client, address: &str, limit: Duration) -> anyhow::Result<()> {
+    const HINT: &str = "is it the right cluster (--context, --kubeconfig), and can it be reached from here?";
+    match timeout(limit, client.apiserver_version()).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(kube::Error::Api(status))) if status.code == 401 => {
+            bail!(
+                "the API server at {address} does not accept your credentials: renew them, or choose others with --context"
+            )
+        }
+        // It is there, whatever it thinks of this question.
+        Ok(Err(kube::Error::Api(_))) => Ok(()),
+        Ok(Err(error)) => Err(anyhow!("cannot reach the API server at {address}: {}; {HINT}", explain(&error))),
+        Err(_) => Err(anyhow!("the API server at {address} does not answer within {limit:?}; {HINT}")),
+    }
+}
+
+async fn configuration(caller: &Caller, name: &str) -> Look<MutatingWebhookConfiguration> {
+    let api: Api<MutatingWebhookConfiguration> = Api::all(caller.client.clone());
+    caller.get(api, "mutatingwebhookconfigurations", None, name).await
+}
+
+async fn namespaces(caller: &Caller) -> Look<Vec<Namespace>> {
+    let api: Api<core::Namespace> = Api::all(caller.client.clone());
+    let wanted = Wanted { verb: "list", resource: "namespaces", namespace: None };
+    let found = caller
+        .pages(&wanted, ListParams::default(), |params| {
+            let api = api.clone();
+            async move { api.list_metadata(&params).await }
+        })
+        .await;
+    // One that is going takes no more pods.
+    found.map(|all| {
+        let staying = all.into_iter().map(|one| one.metadata).filter(|metadata| metadata.deletion_timestamp.is_none());
+        let namespace = |metadata: kube::core::ObjectMeta| Namespace {
+            name: metadata.name.unwrap_or_default(),
+            labels: metadata.labels.unwrap_or_default(),
+            annotations: metadata.annotations.unwrap_or_default(),
+        };
+        staying.map(namespace).collect()
+    })
+}
+
+/// Whom the configuration calls: a Service with its pods, or a URL.
+async fn behind_the_configuration(caller: &Caller, facts: &mut Facts) {
+    let config = facts.pods_entry().or(facts.entries().first()).map(|entry| entry.client_config.clone());
+    let config = config.unwrap_or_default();
+    let (namespace, name) = match &config.service {
+        Some(service) => (service.namespace.clone(), service.name.clone()),
+        None => (facts.target.namespace.clone(), NAME.to_owned()),
+    };
+    let (services, slices): (Api<Service>, Api<EndpointSlice>) =
+        (Api::namespaced(caller.client.clone(), &namespace), Api::namespaced(caller.client.clone(), &namespace));
+    let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={name}"));
+    let (service, slices) = tokio::join!(
+        caller.get(services, "services", Some(&namespace), &name),
+        caller.list(slices, "endpointslices", Some(&namespace), of_service),
+    );
+    facts.service = service;
+    facts.slices = slices;
+    let host = format!("{name}.{namespace}.svc");
+    ask_replicas(caller, facts, &namespace, &host).await;
+    match &config.url {
+        Some(url) => {
+            let (host, port) = host_of(url);
+            let chain = handshake::at(&host, port, caller.limit).await;
+            facts.served = vec![Served { by: url.clone(), chain, from: From::Handshake }];
+        }
+        None => fall_back_to_the_secret(caller, facts, &namespace).await,
+    }
+}
+
+async fn ask_replicas(caller: &Caller, facts: &mut Facts, namespace: &str, host: &str) {
+    let pods: Api<Pod> = Api::namespaced(caller.client.clone(), namespace);
+    let selector = facts.service.found().and_then(|service| service.spec.as_ref()?.selector.clone());
+    let selector = selector.filter(|selector| !selector.is_empty()).map_or_else(
+        || OURS.to_owned(),
+        |selector| selector.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(","),
+    );
+    let Look::Found(pods) = caller.list(pods, "pods", Some(namespace), ListParams::default().labels(&selector)).await
+    else {
+        return;
+    };
+    // One that is going is still called for a while, and says nothing of what comes.
+    let staying = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none() && !has_ended(pod));
+    let service = facts.service.found();
+    let asked = staying.map(|pod| replica::ask(caller, namespace, host, service, pod));
+    let answers: Vec<(Replica, Option<Served>)> = futures::stream::iter(asked).buffered(AT_A_TIME).collect().await;
+    let (replicas, served): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
+    facts.replicas = Look::Found(replicas);
+    facts.served = served.into_iter().flatten().collect();
+}
+
+/// An evicted pod stays until somebody deletes it.
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded"))
+}
+
+/// Where no replica shows its certificate, what it most probably serves.
+async fn fall_back_to_the_secret(caller: &Caller, facts: &mut Facts, namespace: &str) {
+    if facts.served.is_empty() || facts.served.iter().any(|served| served.chain.is_ok()) {
+        return;
+    }
+    let name = mounted_secret(facts).unwrap_or_else(|| SERVING_SECRET.to_owned());
+    let secrets: Api<Secret> = Api::namespaced(caller.client.clone(), namespace);
+    let Look::Found(secret) = caller.get(secrets, "secrets", Some(namespace), &name).await else { return };
+    let pem = secret.data.unwrap_or_default().remove("tls.crt").unwrap_or_default();
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem.0).filter_map(Result::ok).collect();
+    if !chain.is_empty() {
+        let by = format!("Secret {namespace}/{name}");
+        facts.served = vec![Served { by, chain: Ok(chain), from: From::Secret }];
+    }
+}
+
+/// The Secret with a certificate that the program does not make itself.
+fn mounted_secret(facts: &Facts) -> Option<String> {
+    let deployment = facts.deployments.found()?.first()?;
+    let volumes = deployment.spec.template.spec.as_ref()?.volumes.as_ref()?;
+    volumes.iter().find_map(|volume| volume.secret.as_ref()?.secret_name.clone())
+}

@@ -1,0 +1,168 @@
+//! One replica, asked over a port-forward: what it serves and what it says. Where that is not possible, the API server's proxy is asked.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::FutureExt;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, Service, ServicePort};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::Api;
+use kube::api::Portforwarder;
+use tokio::io::DuplexStream;
+use tokio::time::timeout;
+
+use super::super::facts::{From, Replica, Served};
+use super::call::{Caller, Wanted};
+use super::{handshake, http};
+
+const WEBHOOK_PORT: u16 = 9443;
+const ADMIN_PORT: u16 = 8080;
+const ADMIN_PORT_NAME: &str = "admin";
+
+/// What there is to know of a pod: the replica, and the certificate unless nobody can be asked for it.
+pub async fn ask(
+    caller: &Caller,
+    namespace: &str,
+    host: &str,
+    service: Option<&Service>,
+    pod: &Pod,
+) -> (Replica, Option<Served>) {
+    let name = pod.metadata.name.clone().unwrap_or_default();
+    let mut replica = Replica {
+        pod: name.clone(),
+        is_ready: is_ready(pod),
+        waiting: waiting(pod),
+        admin: Err("it does not run".to_owned()),
+    };
+    if !is_running(pod) {
+        return (replica, None);
+    }
+    let ports = Ports::of(pod, service);
+    let way = Way { caller, namespace, pod: &name };
+    // A connection each: what becomes of one port is nothing to the other.
+    let (chain, admin) = tokio::join!(
+        way.over(ports.webhook, async |stream| handshake::over(stream, host, caller.limit).await),
+        way.over(ports.admin, async |stream| http::over(stream, caller.limit).await),
+    );
+    replica.admin = match admin {
+        Ok(admin) => Ok(admin),
+        Err(problem) => {
+            let proxied = http::through_proxy(&caller.client, namespace, &name, ports.admin, caller.limit).await;
+            proxied.map_err(|proxy| format!("{problem}; through the API server's proxy: {proxy}"))
+        }
+    };
+    let served = Served { by: format!("pod {name}"), chain, from: From::Handshake };
+    (replica, Some(served))
+}
+
+#[derive(Clone, Copy)]
+struct Ports {
+    webhook: u16,
+    admin: u16,
+}
+
+impl Ports {
+    /// The port behind the Service, and the one that the pod calls `admin`.
+    fn of(pod: &Pod, service: Option<&Service>) -> Self {
+        let target = service.and_then(|service| service.spec.as_ref()?.ports.as_ref()?.first()).and_then(target);
+        let webhook = match target {
+            Some(IntOrString::Int(port)) => u16::try_from(port).ok(),
+            Some(IntOrString::String(name)) => named(pod, &name),
+            None => None,
+        };
+        Self { webhook: webhook.unwrap_or(WEBHOOK_PORT), admin: named(pod, ADMIN_PORT_NAME).unwrap_or(ADMIN_PORT) }
+    }
+}
+
+fn target(port: &ServicePort) -> Option<IntOrString> {
+    port.target_port.clone()
+}
+
+fn named(pod: &Pod, name: &str) -> Option<u16> {
+    let containers = pod.spec.as_ref()?.containers.iter();
+    let mut ports = containers.flat_map(|container| container.ports.iter().flatten());
+    let port = ports.find(|port| port.name.as_deref() == Some(name))?;
+    u16::try_from(port.container_port).ok()
+}
+
+/// The way to a pod.
+struct Way<'w> {
+    caller: &'w Caller,
+    namespace: &'w str,
+    pod: &'w str,
+}
+
+impl Way<'_> {
+    /// What `ask` learns over a connection to the port.
+    async fn over<T>(&self, port: u16, ask: impl AsyncFnOnce(DuplexStream) -> Result<T, String>) -> Result<T, String> {
+        let mut forwarder = self.forward(port).await?;
+        let (stream, refusal) = (forwarder.take_stream(port), forwarder.take_error(port));
+        let answer = match (stream, refusal) {
+            (Some(stream), Some(refusal)) => unless_refused(ask(stream), refusal).await,
+            _ => Err(format!("port {port} was not forwarded")),
+        };
+        forwarder.abort();
+        answer
+    }
+
+    async fn forward(&self, port: u16) -> Result<Portforwarder, String> {
+        let Self { caller, namespace, pod } = *self;
+        let pods: Api<Pod> = Api::namespaced(caller.client.clone(), namespace);
+        let wanted = Wanted { verb: "get and create", resource: "pods/portforward", namespace: Some(namespace) };
+        match timeout(caller.limit, pods.portforward(pod, &[port])).await {
+            Ok(Ok(forwarder)) => Ok(forwarder),
+            Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
+                caller.forbid(&wanted);
+                Err("you may not forward its ports".to_owned())
+            }
+            Ok(Err(error)) => Err(format!("port {port} cannot be forwarded: {}", crate::cluster::explain(&error))),
+            Err(_) => Err(format!("port {port} cannot be forwarded: {}", caller.silence())),
+        }
+    }
+}
+
+/// What the kubelet says of a port that cannot be used is better than that the stream ended, or that nothing comes.
+async fn unless_refused<T>(
+    answer: impl Future<Output = Result<T, String>>,
+    refusal: impl Future<Output = Option<String>>,
+) -> Result<T, String> {
+    let mut refusal = pin!(refusal.fuse());
+    let answer = tokio::select! {
+        answer = answer => answer,
+        Some(said) = &mut refusal => return Err(said.trim().to_owned()),
+    };
+    let Err(problem) = answer else { return answer };
+    match timeout(Duration::from_millis(200), refusal).await {
+        Ok(Some(said)) => Err(format!("{problem} ({})", said.trim())),
+        _ => Err(problem),
+    }
+}
+
+fn is_running(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// Why the pod or its containers do not run.
+fn waiting(pod: &Pod) -> Vec<String> {
+    let Some(status) = &pod.status else { return Vec::new() };
+    let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    let unscheduled = status.conditions.iter().flatten();
+    let unscheduled = unscheduled.filter(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
+    let unscheduled = unscheduled.filter_map(|condition| condition.message.clone());
+    unscheduled.chain(containers.filter_map(of_container)).collect()
+}
+
+fn of_container(status: &ContainerStatus) -> Option<String> {
+    let waiting = status.state.as_ref()?.waiting.as_ref()?;
+    let reason =
+        waiting.reason.as_deref().filter(|reason| !matches!(*reason, "ContainerCreating" | "PodInitializing"))?;
+    Some(match &waiting.message {
+        Some(message) => format!("{reason}: {message}"),
+        None => reason.to_owned(),
+    })
+}

@@ -1,0 +1,47 @@
+//! Pods that asked for templates and run without them.
+
+use std::collections::BTreeMap;
+
+use super::super::facts::{Ask, Facts, PodState};
+use super::super::finding::{Code, Finding};
+use super::configuration::{covers, covers_pod};
+use super::namespaces::labels;
+use super::{counted, listed};
+use crate::inject::Namespace;
+use crate::inject::annotations::Keys;
+
+pub fn judge(facts: &Facts) -> Vec<Finding> {
+    let Some(asks) = facts.asks.found() else { return Vec::new() };
+    let keys = Keys::new(&facts.target.domain);
+    let namespaces = facts.namespaces.found().into_iter().flatten();
+    let namespaces: BTreeMap<&str, &Namespace> = namespaces.map(|one| (one.name.as_str(), one)).collect();
+    // Where nothing is injected, more than pods has to change; that is told by the namespaces.
+    let is_told = |ask: &Ask| {
+        let Some(namespace) = namespaces.get(ask.namespace.as_str()) else { return false };
+        let is_disabled = namespace.labels.get(&keys.injection).is_some_and(|label| label == "disabled");
+        let is_left_out = facts
+            .pods_entry()
+            .is_some_and(|entry| !covers(entry, &labels(namespace)) || !covers_pod(entry, &ask.labels));
+        is_disabled || is_left_out
+    };
+    let pods = asks.iter().filter(|ask| ask.pod != PodState::NoPod && !ask.templates.is_empty());
+    let (mut with, mut without) = (0, Vec::new());
+    for pod in pods {
+        match pod.pod {
+            PodState::WithStatus => with += 1,
+            PodState::WithoutStatus if !is_told(pod) => without.push(format!("{}/{}", pod.namespace, pod.name)),
+            PodState::WithoutStatus | PodState::NoPod => {}
+        }
+    }
+    if without.is_empty() {
+        return vec![Code::Sidecars.good(format!("{} with their sidecars", counted(with, "pod")))];
+    }
+    vec![Code::SidecarMissing.found(
+        format!(
+            "{} asked and run without their sidecar: {}",
+            counted(without.len(), "pod"),
+            listed(without.iter().map(String::as_str))
+        ),
+        "they were created while the webhook was not called; create them anew: `kubectl -n NAMESPACE rollout restart deployment/NAME`, or delete a pod that a controller makes again",
+    )]
+}

@@ -1,0 +1,273 @@
+//! Whether the API server trusts what is served: `caBundle`, the chain of each replica, the name, and how long all of it holds.
+
+use std::time::{Duration, SystemTime};
+
+use k8s_openapi::api::admissionregistration::v1::WebhookClientConfig;
+use rustls::pki_types::CertificateDer;
+
+use super::super::facts::{Facts, From, Served};
+use super::super::finding::{Code, Finding};
+use super::configuration::ours;
+use crate::pki::{self, Certificate, Validity};
+
+pub fn judge(facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut trusts = Vec::new();
+    for bundle in bundles(facts) {
+        match bundle.certificates(facts) {
+            Ok(Some(certificates)) => trusts.push(Trust { bundle, certificates }),
+            Ok(None) => {}
+            Err(finding) => findings.push(finding),
+        }
+    }
+    let mut good: Vec<String> = Vec::new();
+    for served in alike(&facts.served) {
+        match Seen::of(facts, &served) {
+            Err(problem) => findings.push(unseen(facts, &served, &problem)),
+            Ok(seen) => {
+                findings.extend((served.from == From::Secret).then(|| seen.of_a_secret()));
+                let found = seen.judge(&trusts);
+                if found.is_empty() && !trusts.is_empty() {
+                    good.push(format!("{} (until {})", served.by, date(seen.leaf.validity.not_after)));
+                }
+                findings.extend(found);
+            }
+        }
+    }
+    if !good.is_empty() {
+        let certificates = super::listed(good.iter().map(String::as_str));
+        findings.push(Code::Certificates.good(format!("caBundle covers what is served by {certificates}")));
+    }
+    findings
+}
+
+/// What is served by several is told of once.
+fn alike(all: &[Served]) -> Vec<Served> {
+    let mut alike: Vec<Served> = Vec::new();
+    for served in all {
+        match alike.iter_mut().find(|other| other.chain == served.chain && other.from == served.from) {
+            Some(other) => other.by = format!("{}, {}", other.by, served.by),
+            None => alike.push(served.clone()),
+        }
+    }
+    alike
+}
+
+/// Entries that call alike and trust alike.
+struct Bundle {
+    /// `entry "a"`, or `entries "a", "b"`.
+    title: String,
+    config: WebhookClientConfig,
+}
+
+/// A bundle that can be read.
+struct Trust {
+    bundle: Bundle,
+    certificates: Vec<Certificate>,
+}
+
+fn bundles(facts: &Facts) -> Vec<Bundle> {
+    let mut groups: Vec<(Vec<String>, WebhookClientConfig)> = Vec::new();
+    for entry in ours(facts) {
+        let name = format!("{:?}", entry.name);
+        match groups.iter_mut().find(|(_, config)| *config == entry.client_config) {
+            Some((names, _)) => names.push(name),
+            None => groups.push((vec![name], entry.client_config.clone())),
+        }
+    }
+    let title = |names: Vec<String>| match names.as_slice() {
+        [name] => format!("entry {name}"),
+        names => format!("entries {}", names.join(", ")),
+    };
+    groups.into_iter().map(|(names, config)| Bundle { title: title(names), config }).collect()
+}
+
+impl Bundle {
+    /// What is trusted; `None` where the API server trusts its system's certificates.
+    fn certificates(&self, facts: &Facts) -> Result<Option<Vec<Certificate>>, Finding> {
+        let pem = self.config.ca_bundle.as_ref().map(|bundle| bundle.0.as_slice()).unwrap_or_default();
+        if pem.is_empty() {
+            let message = format!("no caBundle in {}: the API server trusts no certificate of a Service", self.title);
+            let is_by_url = self.config.url.is_some();
+            return if is_by_url { Ok(None) } else { Err(Code::BundleEmpty.found(message, keeper(facts))) };
+        }
+        let (certificates, _) = pki::read_bundle(pem);
+        if certificates.is_empty() {
+            let message = format!("the caBundle of {} holds no certificate that can be read", self.title);
+            return Err(Code::BundleInvalid.found(message, keeper(facts)));
+        }
+        Ok(Some(certificates))
+    }
+
+    /// By which name the API server calls.
+    fn host(&self) -> String {
+        match (&self.config.service, &self.config.url) {
+            (Some(service), _) => format!("{}.{}.svc", service.name, service.namespace),
+            (None, Some(url)) => host_of(url).0,
+            (None, None) => String::new(),
+        }
+    }
+}
+
+/// Who writes the bundle, and what keeps it from being right.
+fn keeper(facts: &Facts) -> String {
+    let namespace = &facts.target.namespace;
+    format!(
+        "the leading replica sets it within seconds, cert-manager's CA injector or you with other certificates: look for `caBundle` in `kubectl -n {namespace} logs deployment/outrigger`, at who else writes it (`kubectl get mutatingwebhookconfiguration {} -o yaml --show-managed-fields`), and for tools such as Argo CD that write it back",
+        facts.target.configuration
+    )
+}
+
+fn unseen(facts: &Facts, served: &Served, problem: &str) -> Finding {
+    Code::NoCertificate.found(
+        format!("the certificate of {} could not be seen: {problem}", served.by),
+        format!(
+            "look at the log with `kubectl -n {} logs deployment/outrigger`; the dry-run pod below shows whether the API server gets through",
+            facts.target.namespace
+        ),
+    )
+}
+
+/// A certificate that is served.
+struct Seen<'f> {
+    facts: &'f Facts,
+    served: &'f Served,
+    chain: &'f [CertificateDer<'static>],
+    leaf: Certificate,
+}
+
+impl<'f> Seen<'f> {
+    fn of(facts: &'f Facts, served: &'f Served) -> Result<Self, String> {
+        let chain = served.chain.as_ref().map_err(Clone::clone)?;
+        let leaf = chain.first().cloned().and_then(Certificate::from_der);
+        Ok(Self { facts, served, chain, leaf: leaf.ok_or("its certificate cannot be parsed")? })
+    }
+
+    fn judge(&self, trusts: &[Trust]) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let (by, now, validity) = (&self.served.by, self.facts.now, self.leaf.validity);
+        let restart = self.renew();
+        if now > validity.not_after {
+            let message = format!("the certificate of {by} has expired on {}", date(validity.not_after));
+            findings.push(Code::LeafExpired.found(message, restart));
+        } else if now < validity.not_before {
+            findings.push(Code::LeafNotYetValid.found(
+                format!(
+                    "the certificate of {by} holds from {} on, and it is {} here",
+                    date(validity.not_before),
+                    date(now)
+                ),
+                "set the clocks of the nodes and of this machine right",
+            ));
+        }
+        for trust in trusts {
+            findings.extend(self.against(trust));
+        }
+        if findings.is_empty() && is_overdue(validity, self.share(trusts), now) {
+            let message = format!(
+                "the certificate of {by} expires on {} and should have been renewed by now",
+                date(validity.not_after)
+            );
+            findings.push(Code::LeafOverdue.found(message, self.renew()));
+        }
+        findings
+    }
+
+    /// What the bundle of an entry has against it.
+    fn against(&self, trust: &Trust) -> Vec<Finding> {
+        let (by, now) = (&self.served.by, self.facts.now);
+        let mut findings = Vec::new();
+        let host = trust.bundle.host();
+        if !host.is_empty() && !pki::is_for(&self.chain[0], std::slice::from_ref(&host)) {
+            findings.push(Code::WrongName.found(
+                format!("the certificate of {by} is not for {host:?}, by which the API server calls"),
+                "name the Service of the installation in the setting `service`, or the host in `certificateHosts`; a certificate of your own needs it among its alternative names",
+            ));
+        }
+        let issuers: Vec<&Certificate> =
+            trust.certificates.iter().filter(|authority| self.is_signed_by(authority)).collect();
+        let Some(authority) = issuers.iter().max_by_key(|authority| authority.validity.not_after) else {
+            findings.push(Code::WrongBundle.found(
+                format!(
+                    "the caBundle of {} does not cover the certificate of {by}: the API server will say \"certificate signed by unknown authority\"",
+                    trust.bundle.title
+                ),
+                keeper(self.facts),
+            ));
+            return findings;
+        };
+        let not_after = authority.validity.not_after;
+        if now > not_after {
+            let message = format!("the authority of the certificate of {by} has expired on {}", date(not_after));
+            findings.push(Code::CaExpired.found(message, self.renew()));
+        } else if is_overdue(authority.validity, share(authority), now) {
+            let message = format!(
+                "the authority of the certificate of {by} expires on {} and should have been renewed by now",
+                date(not_after)
+            );
+            findings.push(Code::CaOverdue.found(message, self.renew()));
+        }
+        findings
+    }
+
+    /// At whatever time.
+    fn is_signed_by(&self, authority: &Certificate) -> bool {
+        let at = authority.validity.not_before.max(self.leaf.validity.not_before);
+        pki::covers([authority], self.chain, at)
+    }
+
+    /// Whether it is ours is told by who signed it.
+    fn share(&self, trusts: &[Trust]) -> u32 {
+        let mut authorities = trusts.iter().flat_map(|trust| &trust.certificates);
+        authorities.find(|authority| self.is_signed_by(authority)).map_or(OTHERS, share)
+    }
+
+    fn renew(&self) -> String {
+        let namespace = &self.facts.target.namespace;
+        format!(
+            "the leading replica renews it by itself: look for `certificate` in `kubectl -n {namespace} logs deployment/outrigger` and whether `kubectl -n {namespace} get lease outrigger` is held; cert-manager's and your own certificates are renewed by cert-manager and by you"
+        )
+    }
+
+    fn of_a_secret(&self) -> Finding {
+        Code::FromSecret.found(
+            format!(
+                "no replica could be asked: what follows is of {}, which may not be what is served",
+                self.served.by
+            ),
+            "the rights `get` and `create` on pods/portforward let it be seen",
+        )
+    }
+}
+
+/// Host and port of a URL that the API server has checked.
+pub fn host_of(url: &str) -> (String, u16) {
+    let authority = url.trim_start_matches("https://").split('/').next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().unwrap_or(443)),
+        _ => (authority, 443),
+    };
+    (host.trim_matches(['[', ']']).to_owned(), port)
+}
+
+/// Our own are renewed after two thirds of their life: less than a quarter of it is never left.
+const OURS: u32 = 4;
+/// When others renew is their choice; with less than a tenth nobody is easy.
+const OTHERS: u32 = 10;
+
+fn share(authority: &Certificate) -> u32 {
+    if authority.is_cluster_authority { OURS } else { OTHERS }
+}
+
+fn is_overdue(validity: Validity, share: u32, now: SystemTime) -> bool {
+    let life = validity.not_after.duration_since(validity.not_before).unwrap_or_default();
+    let left = validity.not_after.duration_since(now).unwrap_or(Duration::ZERO);
+    left < life / share
+}
+
+/// `2026-11-21T17:00:00Z`
+fn date(time: SystemTime) -> String {
+    let time = time::OffsetDateTime::from(time);
+    let (date, clock) = (time.date(), time.time());
+    format!("{date}T{:02}:{:02}:{:02}Z", clock.hour(), clock.minute(), clock.second())
+}

@@ -1,0 +1,128 @@
+//! The webhook configuration: whether it is there, has both entries, and whom they call.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::{Selector, SelectorExt};
+
+use super::super::facts::{Facts, Look, Target};
+use super::super::finding::{Code, Finding};
+use super::drift;
+use crate::cluster::webhook_configuration::MUTATE_PATH;
+
+/// Names of both entries, without what follows.
+const ENTRIES: [&str; 2] = ["pods", "namespaces"];
+
+/// What brings everything back that belongs to an installation.
+pub(super) const APPLY_AGAIN: &str =
+    "apply the manifests again (`kubectl apply -k manifests`) or run `helm upgrade` with your values";
+
+pub fn judge(facts: &Facts) -> Vec<Finding> {
+    let target = &facts.target;
+    match &facts.configuration {
+        Look::Unknown => Vec::new(),
+        Look::Absent => vec![Code::WebhookDeleted.found(
+            format!(
+                "there is no MutatingWebhookConfiguration {:?}: the API server calls nobody, and pods are created without their sidecars",
+                target.configuration
+            ),
+            format!("{APPLY_AGAIN}; if it has another name, give --name"),
+        )],
+        Look::Found(_) => {
+            let mut findings = missing(facts);
+            for entry in ours(facts) {
+                findings.extend(wrong_target(entry, target));
+                findings.extend(drift::judge(entry, target));
+            }
+            if findings.is_empty() {
+                findings.push(good(facts));
+            }
+            findings
+        }
+    }
+}
+
+/// The entries that are ours by their names.
+pub(super) fn ours(facts: &Facts) -> impl Iterator<Item = &MutatingWebhook> {
+    let names = ENTRIES.map(|what| facts.target.entry(what));
+    facts.entries().iter().filter(move |entry| names.contains(&entry.name))
+}
+
+fn missing(facts: &Facts) -> Vec<Finding> {
+    let names = ENTRIES.map(|what| facts.target.entry(what));
+    let missing = names.into_iter().filter(|name| facts.entries().iter().all(|entry| entry.name != *name));
+    let finding = |name: String| {
+        Code::EntryMissing.found(
+            format!("MutatingWebhookConfiguration {:?} has no entry {name:?}", facts.target.configuration),
+            format!("{APPLY_AGAIN}; for annotations of another domain, give --domain"),
+        )
+    };
+    missing.map(finding).collect()
+}
+
+fn wrong_target(entry: &MutatingWebhook, target: &Target) -> Option<Finding> {
+    let Some(service) = &entry.client_config.service else {
+        // Whoever chose a URL did it by hand; whether it is the right one is seen by calling it.
+        return None;
+    };
+    let path = service.path.as_deref().unwrap_or_default();
+    if service.namespace == target.namespace && path == MUTATE_PATH {
+        return None;
+    }
+    Some(Code::WrongTarget.found(
+        format!(
+            "entry {:?} calls {}, expected a Service of namespace {:?} with the path {MUTATE_PATH:?}",
+            entry.name,
+            called(entry),
+            target.namespace
+        ),
+        format!("{APPLY_AGAIN}; if Outrigger is in another namespace, give --namespace {}", service.namespace),
+    ))
+}
+
+fn good(facts: &Facts) -> Finding {
+    let policy = |what: &str| {
+        let name = facts.target.entry(what);
+        let entry = ours(facts).find(|entry| entry.name == name);
+        entry.and_then(|entry| entry.failure_policy.as_deref()).unwrap_or("Fail")
+    };
+    let calls = facts.pods_entry().map(called).unwrap_or_default();
+    Code::Configuration.good(format!(
+        "MutatingWebhookConfiguration {:?} calls {calls} (failurePolicy {} for pods that ask, {} for other pods of namespaces)",
+        facts.target.configuration,
+        policy("pods"),
+        policy("namespaces"),
+    ))
+}
+
+/// Whom an entry calls.
+pub(super) fn called(entry: &MutatingWebhook) -> String {
+    let config = &entry.client_config;
+    match (&config.service, &config.url) {
+        (Some(service), _) => format!(
+            "Service {}/{}:{}{}",
+            service.namespace,
+            service.name,
+            service.port.unwrap_or(443),
+            service.path.as_deref().unwrap_or_default()
+        ),
+        (None, Some(url)) => url.clone(),
+        (None, None) => "nobody".to_owned(),
+    }
+}
+
+/// Whether an entry is for this namespace. The API server has checked its selector, so it can be read.
+pub(super) fn covers(entry: &MutatingWebhook, labels: &BTreeMap<String, String>) -> bool {
+    selects(entry.namespace_selector.as_ref(), labels)
+}
+
+/// As [`covers`], for the labels of a pod.
+pub(super) fn covers_pod(entry: &MutatingWebhook, labels: &BTreeMap<String, String>) -> bool {
+    selects(entry.object_selector.as_ref(), labels)
+}
+
+fn selects(selector: Option<&LabelSelector>, labels: &BTreeMap<String, String>) -> bool {
+    let selector = selector.cloned().map(Selector::try_from);
+    selector.is_none_or(|selector| selector.is_ok_and(|selector| selector.matches(labels)))
+}

@@ -1,0 +1,89 @@
+//! The Service that is called, and whether anybody is behind it.
+
+use k8s_openapi::api::admissionregistration::v1::ServiceReference;
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+
+use super::super::facts::{Facts, Look};
+use super::super::finding::{Code, Finding};
+use super::configuration::{APPLY_AGAIN, ours};
+use super::counted;
+
+pub fn judge(facts: &Facts) -> Vec<Finding> {
+    // By a URL no Service is called.
+    let Some(called) = ours(facts).find_map(|entry| entry.client_config.service.as_ref()) else { return Vec::new() };
+    let title = format!("Service {}/{}", called.namespace, called.name);
+    match &facts.service {
+        Look::Unknown => Vec::new(),
+        Look::Absent => vec![Code::ServiceMissing.found(
+            format!("{title} does not exist, and the webhook configuration calls it"),
+            format!("{APPLY_AGAIN}; if Outrigger was removed, delete the webhook configuration: pods that ask are refused as long as it is there"),
+        )],
+        Look::Found(service) => of_service(facts, service, called, &title),
+    }
+}
+
+fn of_service(facts: &Facts, service: &Service, called: &ServiceReference, title: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let port = called.port.unwrap_or(443);
+    let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
+    if ports.iter().all(|found| found.port != port) {
+        let has: Vec<String> = ports.iter().map(|port| port.port.to_string()).collect();
+        findings.push(Code::ServicePortMissing.found(
+            format!("{title} has no port {port}, which the webhook configuration calls; it has {}", has.join(", ")),
+            APPLY_AGAIN,
+        ));
+    }
+    let Some(slices) = facts.slices.found() else { return findings };
+    match ready(slices) {
+        0 => findings.push(nobody(facts, slices, title)),
+        count if findings.is_empty() => {
+            findings.push(Code::Endpoints.good(format!("{title} has {}", counted(count, "ready endpoint"))));
+        }
+        _ => {}
+    }
+    findings
+}
+
+fn ready(slices: &[EndpointSlice]) -> usize {
+    let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
+    // A condition that is not there counts as one that holds.
+    let is_ready =
+        |endpoint: &&Endpoint| endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true);
+    endpoints.filter(is_ready).map(|endpoint| endpoint.addresses.len().min(1)).sum()
+}
+
+fn describe(namespace: &str) -> String {
+    format!(
+        "`kubectl -n {namespace} describe pods -l app.kubernetes.io/name=outrigger` says why; the lines on replicas below say more"
+    )
+}
+
+fn nobody(facts: &Facts, slices: &[EndpointSlice], title: &str) -> Finding {
+    let namespace = &facts.target.namespace;
+    let known: usize = slices.iter().map(|slice| slice.endpoints.iter().flatten().count()).sum();
+    let (why, hint) = match facts.replicas.found().map(Vec::len) {
+        _ if known > 0 => (format!("{} known and none is ready", counted(known, "endpoint")), describe(namespace)),
+        Some(0) => (
+            "no pod is behind it".to_owned(),
+            format!(
+                "`kubectl -n {namespace} scale deployment/outrigger --replicas=1` if it was scaled down, else look at `kubectl -n {namespace} describe deployment,replicaset`"
+            ),
+        ),
+        Some(count)
+            if facts.replicas.found().is_some_and(|replicas| replicas.iter().all(|replica| !replica.is_ready)) =>
+        {
+            (format!("{} and none is ready", counted(count, "pod")), describe(namespace))
+        }
+        _ => (
+            "no endpoint is known".to_owned(),
+            format!(
+                "compare the selector of the Service with the labels of the pods: `kubectl -n {namespace} get service,pods --show-labels`"
+            ),
+        ),
+    };
+    Code::NoEndpoints.found(
+        format!("{title} has no ready endpoint ({why}): the API server's calls fail, and pods that ask are refused"),
+        hint,
+    )
+}

@@ -1,0 +1,43 @@
+//! What could not be looked at, and whether enough is left.
+
+use std::collections::BTreeSet;
+
+use super::super::facts::{Answer, Facts, Failure, Trial};
+use super::super::finding::{Code, Finding};
+
+pub fn judge(facts: &Facts) -> Vec<Finding> {
+    let failures: BTreeSet<&Failure> = facts.failures.iter().collect();
+    let mut findings: Vec<Finding> = failures.into_iter().map(finding).collect();
+    // A configuration that is good by itself shows nobody who answers.
+    let is_seen = !facts.configuration.is_unknown() && facts.answers().next().is_some();
+    if !is_seen && !tells_something(facts) {
+        findings.push(Code::NothingKnown.found(
+            "no dry-run pod reached the webhook, and no replica could be asked: too little was seen to call this installation healthy",
+            "use an account with the rights that the lines above name",
+        ));
+    }
+    findings
+}
+
+/// Whether the fate of the dry-run pod says anything of this webhook.
+fn tells_something(facts: &Facts) -> bool {
+    let Trial::Made { answer, .. } = &facts.trial else { return false };
+    match answer {
+        Answer::Pod { .. } => true,
+        Answer::Refused { message } => super::trial::is_of_ours(message, &facts.target.domain),
+        Answer::Failed(_) => false,
+    }
+}
+
+fn finding(failure: &Failure) -> Finding {
+    match failure {
+        Failure::Forbidden { right } => Code::Forbidden.found(
+            format!("you may not {right}, so nothing is said of it"),
+            "use another account, or have the right given to you by a Role or ClusterRole",
+        ),
+        Failure::Other { what, problem } => Code::NotExamined.found(
+            format!("cannot {what}: {problem}"),
+            "try again, with a longer --timeout where there was no answer in time",
+        ),
+    }
+}

@@ -1,0 +1,56 @@
+//! From what was seen to what is found: pure, one file for each subject.
+//!
+//! It calls nobody and has no clock. Invariant: whatever was seen, each subject says that it is good or what is wrong, and stays silent
+//! only where nothing could be seen, which the failures then say.
+
+mod asks;
+mod certificates;
+mod configuration;
+mod drift;
+mod endpoints;
+mod failures;
+mod namespaces;
+mod replicas;
+mod templates;
+mod trial;
+
+#[cfg(test)]
+mod tests;
+
+use super::facts::Facts;
+use super::finding::Finding;
+
+pub use certificates::host_of;
+pub use trial::{choose_namespace, choose_templates};
+
+/// Most names that one line lists.
+const MAX_NAMES: usize = 10;
+
+/// Everything that is found, from the configuration to the pods.
+pub fn judge(facts: &Facts) -> Vec<Finding> {
+    let subjects = [
+        configuration::judge,
+        endpoints::judge,
+        replicas::judge,
+        certificates::judge,
+        templates::judge,
+        namespaces::judge,
+        trial::judge,
+        asks::judge,
+        failures::judge,
+    ];
+    subjects.iter().flat_map(|judge| judge(facts)).collect()
+}
+
+/// The first names, and how many more there are.
+fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    let shown = names[..names.len().min(MAX_NAMES)].join(", ");
+    let more = names.len().saturating_sub(MAX_NAMES);
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
+}
+
+/// `1 replica`, `2 replicas`.
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}

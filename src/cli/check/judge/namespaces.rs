@@ -1,0 +1,85 @@
+//! What namespaces say: labels that mean nothing, lists without their label, and pods that ask where nothing is injected.
+
+use std::collections::BTreeMap;
+
+use super::super::facts::{Ask, Facts};
+use super::super::finding::{Code, Finding};
+use super::configuration::covers;
+use super::{counted, listed};
+use crate::inject::Namespace;
+use crate::inject::annotations::{self, Keys, Request};
+
+pub fn judge(facts: &Facts) -> Vec<Finding> {
+    let Some(namespaces) = facts.namespaces.found() else { return Vec::new() };
+    let keys = Keys::new(&facts.target.domain);
+    let mut askers: BTreeMap<&str, Vec<&Ask>> = BTreeMap::new();
+    for ask in facts.asks.found().into_iter().flatten().filter(|ask| !ask.templates.is_empty()) {
+        askers.entry(&ask.namespace).or_default().push(ask);
+    }
+    let mut findings = Vec::new();
+    let mut enabled = 0;
+    for namespace in namespaces {
+        enabled += usize::from(label(namespace, &keys) == Some("enabled"));
+        findings.extend(of_label(namespace, &keys));
+        if let Some(askers) = askers.get(namespace.name.as_str()) {
+            findings.extend(of_askers(facts, namespace, &keys, askers));
+        }
+    }
+    if findings.is_empty() {
+        let (all, key) = (counted(namespaces.len(), "namespace"), &keys.injection);
+        findings.push(Code::Namespaces.good(format!("{enabled} of {all} with the label {key}=enabled")));
+    }
+    findings
+}
+
+fn label<'n>(namespace: &'n Namespace, keys: &Keys) -> Option<&'n str> {
+    namespace.labels.get(&keys.injection).map(String::as_str)
+}
+
+fn of_label(namespace: &Namespace, keys: &Keys) -> Option<Finding> {
+    let (name, key) = (&namespace.name, &keys.injection);
+    let enable = format!("`kubectl label namespace {name} {key}=enabled --overwrite`");
+    match label(namespace, keys) {
+        Some("enabled" | "disabled") => None,
+        Some(value) => Some(Code::LabelUnknown.found(
+            format!("namespace {name:?} has the label {key}={value:?}, expected \"enabled\" or \"disabled\": it counts as none"),
+            format!("{enable}, or {key}=disabled"),
+        )),
+        None => {
+            let list = namespace.annotations.get(&keys.inject)?;
+            let wants = matches!(annotations::parse_request(list), Ok(Request::Templates(names)) if !names.is_empty());
+            wants.then(|| {
+                Code::DefaultListWithoutLabel.found(
+                    format!("namespace {name:?} has the default list {list:?} and not the label {key}=enabled: its pods get nothing by it"),
+                    enable,
+                )
+            })
+        }
+    }
+}
+
+fn of_askers(facts: &Facts, namespace: &Namespace, keys: &Keys, askers: &[&Ask]) -> Option<Finding> {
+    let (name, key) = (&namespace.name, &keys.injection);
+    let titles: Vec<String> = askers.iter().map(|ask| ask.title()).collect();
+    let titles = listed(titles.iter().map(String::as_str));
+    if label(namespace, keys) == Some("disabled") {
+        return Some(Code::NamespaceDisabled.found(
+            format!("namespace {name:?} has the label {key}=disabled, and templates are asked for there by {titles}: nothing is injected"),
+            format!("`kubectl label namespace {name} {key}=enabled --overwrite`, or take the annotation {:?} off what asks", keys.inject),
+        ));
+    }
+    let entry = facts.pods_entry()?;
+    (!covers(entry, &labels(namespace))).then(|| {
+        Code::NamespaceExcluded.found(
+            format!("templates are asked for in namespace {name:?} by {titles}, and the webhook leaves this namespace alone: nothing is injected"),
+            format!("run what asks in another namespace, or change the namespaceSelector of entry {:?}", entry.name),
+        )
+    })
+}
+
+/// The labels of a namespace, with its name among them as the API server sets it.
+pub(super) fn labels(namespace: &Namespace) -> BTreeMap<String, String> {
+    let mut labels = namespace.labels.clone();
+    labels.entry(annotations::NAMESPACE_NAME.to_owned()).or_insert_with(|| namespace.name.clone());
+    labels
+}

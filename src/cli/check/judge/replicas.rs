@@ -1,0 +1,143 @@
+//! The replicas: how many there are, what they say of themselves, and whether they are of one version.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::apps::v1::Deployment;
+
+use super::super::facts::{Facts, Replica, Version};
+use super::super::finding::{Code, Finding};
+use super::configuration::APPLY_AGAIN;
+use super::{counted, listed};
+use crate::telemetry::build;
+
+pub fn judge(facts: &Facts) -> Vec<Finding> {
+    let mut findings = of_deployments(facts);
+    for replica in facts.replicas.found().into_iter().flatten() {
+        findings.extend(of_replica(facts, replica));
+    }
+    findings.extend(versions(facts));
+    findings
+}
+
+/// How many are wanted, and ready.
+fn wanted(deployment: &Deployment) -> (i32, i32) {
+    let wanted = deployment.spec.replicas.unwrap_or(1);
+    let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
+    (wanted, ready)
+}
+
+fn of_deployments(facts: &Facts) -> Vec<Finding> {
+    let namespace = &facts.target.namespace;
+    let Some(deployments) = facts.deployments.found() else { return Vec::new() };
+    if deployments.is_empty() {
+        // Behind a URL a server may run anywhere.
+        let is_elsewhere = facts.pods_entry().is_some_and(|entry| entry.client_config.url.is_some());
+        let finding = Code::DeploymentMissing.found(
+            format!("namespace {namespace:?} has no Deployment with the label app.kubernetes.io/name=outrigger"),
+            format!("give the namespace of the installation with --namespace, or {APPLY_AGAIN}"),
+        );
+        return if is_elsewhere { Vec::new() } else { vec![finding] };
+    }
+    let mut findings = Vec::new();
+    for deployment in deployments {
+        let name = deployment.metadata.name.as_deref().unwrap_or_default();
+        match wanted(deployment) {
+            (0, _) => findings.push(Code::NoReplicas.found(
+                format!("Deployment {namespace}/{name} is scaled to 0 replicas"),
+                format!("`kubectl -n {namespace} scale deployment/{name} --replicas=1`, or more for high availability"),
+            )),
+            (wanted, ready) if ready < wanted => findings.push(Code::ReplicasNotReady.found(
+                format!("Deployment {namespace}/{name} has {ready} of {wanted} replicas ready{}", why(facts, deployment)),
+                format!("`kubectl -n {namespace} describe deployment/{name}` and `kubectl -n {namespace} get events`; a rollout may be under way, which --wait waits for"),
+            )),
+            (_, ready) => findings.push(Code::Replicas.good(format!(
+                "Deployment {namespace}/{name} has {} ready",
+                counted(usize::try_from(ready).unwrap_or_default(), "replica")
+            ))),
+        }
+    }
+    findings
+}
+
+/// What the cluster says of replicas that do not come.
+fn why(facts: &Facts, deployment: &Deployment) -> String {
+    let waiting = facts.replicas.found().into_iter().flatten();
+    let waiting =
+        waiting.flat_map(|replica| replica.waiting.iter().map(move |reason| format!("pod {}: {reason}", replica.pod)));
+    let conditions = deployment.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let refused = conditions
+        .iter()
+        .filter(|condition| is_so(&condition.type_, "ReplicaFailure") && is_so(&condition.status, "True"));
+    let refused = refused.filter_map(|condition| condition.message.clone());
+    let reasons: Vec<String> = waiting.chain(refused).collect();
+    let reasons = listed(reasons.iter().map(String::as_str));
+    if reasons.is_empty() { reasons } else { format!(" ({reasons})") }
+}
+
+fn is_so(text: &Option<String>, expected: &str) -> bool {
+    text.as_deref() == Some(expected)
+}
+
+fn of_replica(facts: &Facts, replica: &Replica) -> Vec<Finding> {
+    let (namespace, pod) = (&facts.target.namespace, &replica.pod);
+    let logs = format!("`kubectl -n {namespace} logs {pod}` says more");
+    let admin = match &replica.admin {
+        Ok(admin) => admin,
+        // Who is not ready yet was said above.
+        Err(_) if !replica.is_ready => return Vec::new(),
+        Err(problem) => {
+            return vec![Code::ReplicaSilent.found(
+                format!("pod {namespace}/{pod} is ready and cannot be asked: {problem}"),
+                "its version, templates and certificate stay unknown; the rights `get` and `create` on pods/portforward are needed, and an API server that reaches the node",
+            )];
+        }
+    };
+    let mut findings = Vec::new();
+    if !admin.not_ready.is_empty() {
+        let checks = listed(admin.not_ready.iter().map(String::as_str));
+        findings.push(
+            Code::ReplicaNote.found(format!("pod {namespace}/{pod} is not ready because of: {checks}"), logs.clone()),
+        );
+    }
+    // Templates are told of by themselves.
+    for note in admin.notes.iter().filter(|note| !note.starts_with("template ")) {
+        findings.push(Code::ReplicaNote.found(format!("pod {namespace}/{pod} says: {note}"), logs.clone()));
+    }
+    findings
+}
+
+fn versions(facts: &Facts) -> Vec<Finding> {
+    let mut pods: BTreeMap<&Version, Vec<&str>> = BTreeMap::new();
+    for (replica, admin) in facts.answers() {
+        pods.entry(&admin.version).or_default().push(&replica.pod);
+    }
+    let namespace = &facts.target.namespace;
+    let known: Vec<&Version> = pods.keys().copied().collect();
+    match known.as_slice() {
+        [] => Vec::new(),
+        [version] => vec![one_version(version, pods.values().map(Vec::len).sum())],
+        _ => {
+            let each = pods.iter().map(|(version, pods)| format!("{version} on {}", listed(pods.iter().copied())));
+            let each: Vec<String> = each.collect();
+            vec![Code::VersionSkew.found(
+                format!("the replicas run different versions: {}", each.join("; ")),
+                format!("wait for a rollout that is under way (`kubectl -n {namespace} rollout status deployment/outrigger`), resume one that is paused, or delete what is left of another version"),
+            )]
+        }
+    }
+}
+
+fn one_version(version: &Version, count: usize) -> Finding {
+    if version.version == build::VERSION {
+        return Code::Versions.good(format!("{} of version {version}, as this program", counted(count, "replica")));
+    }
+    Code::ProgramDiffers.found(
+        format!("{} of version {version}; this program is {}", counted(count, "replica"), build::VERSION),
+        format!("what is expected of the webhook configuration may differ: use `outrigger` {}", version.version),
+    )
+}
+
+/// Names of the pods that serve.
+pub(super) fn names(facts: &Facts) -> BTreeSet<&str> {
+    facts.answers().map(|(replica, _)| replica.pod.as_str()).collect()
+}

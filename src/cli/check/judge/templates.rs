@@ -1,0 +1,117 @@
+//! The templates of the replicas: whether they are good, the same everywhere, and all that is asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::facts::Facts;
+use super::super::finding::{Code, Finding};
+use super::{counted, listed, replicas};
+use crate::inject::annotations::{self, Keys, Request};
+
+pub fn judge(facts: &Facts) -> Vec<Finding> {
+    if facts.answers().next().is_none() {
+        return Vec::new();
+    }
+    let namespace = &facts.target.namespace;
+    let served: BTreeSet<&str> = served(facts);
+    let mut findings = invalid(facts);
+    findings.extend(skew(facts));
+    findings.extend(missing(facts, &served));
+    if served.is_empty() {
+        findings.push(Code::NoTemplates.found(
+            "no replica has a template: every pod that asks is refused",
+            format!("put templates into the ConfigMap {namespace}/outrigger-templates, or leave `built-in` among the setting `templates`"),
+        ));
+    }
+    if findings.is_empty() {
+        let names = listed(served.iter().copied());
+        findings.push(Code::Templates.good(format!("{}: {names}", counted(served.len(), "template"))));
+    }
+    findings
+}
+
+/// Names of what can be had from at least one replica.
+fn served(facts: &Facts) -> BTreeSet<&str> {
+    facts.templates().filter(|(_, template)| template.revision.is_some()).map(|(_, template)| &*template.name).collect()
+}
+
+fn invalid(facts: &Facts) -> Vec<Finding> {
+    let mut seen = BTreeSet::new();
+    let mut findings = Vec::new();
+    for (_, template) in facts.templates() {
+        let Some(problem) = &template.problem else { continue };
+        if !seen.insert((&template.name, problem)) {
+            continue;
+        }
+        let served = match &template.revision {
+            Some(revision) => format!("its last good revision {revision} is served"),
+            None => "pods that ask for it are refused".to_owned(),
+        };
+        findings.push(Code::TemplateInvalid.found(
+            format!("template {:?} is broken, and {served}: {problem}", template.name),
+            format!("mend it in {}", template.source),
+        ));
+    }
+    findings
+}
+
+/// What one replica has and another has not.
+fn skew(facts: &Facts) -> Vec<Finding> {
+    let pods = replicas::names(facts);
+    let mut revisions: BTreeMap<&str, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
+    for (replica, template) in facts.templates() {
+        let revision = template.revision.as_deref().unwrap_or("none");
+        revisions.entry(&template.name).or_default().entry(revision).or_default().push(&replica.pod);
+    }
+    let mut findings = Vec::new();
+    for (name, mut by_revision) in revisions {
+        let having: BTreeSet<&str> = by_revision.values().flatten().copied().collect();
+        let without: Vec<&str> = pods.difference(&having).copied().collect();
+        if !without.is_empty() {
+            by_revision.insert("none", without);
+        }
+        if by_revision.len() > 1 {
+            let each =
+                by_revision.iter().map(|(revision, pods)| format!("{revision} on {}", listed(pods.iter().copied())));
+            let each: Vec<String> = each.collect();
+            findings.push(Code::TemplateSkew.found(
+                format!("template {name:?} differs among the replicas: {}", each.join("; ")),
+                "a change of a ConfigMap takes a minute or two to reach all of them; afterwards compare what they mount, and their versions",
+            ));
+        }
+    }
+    findings
+}
+
+/// What pods, workloads and namespaces ask for and nobody has.
+fn missing(facts: &Facts, served: &BTreeSet<&str>) -> Vec<Finding> {
+    let known: BTreeSet<&str> = facts.templates().map(|(_, template)| &*template.name).collect();
+    let mut asked: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for ask in facts.asks.found().into_iter().flatten() {
+        for name in &ask.templates {
+            asked.entry(name.clone()).or_default().push(ask.title());
+        }
+    }
+    let keys = Keys::new(&facts.target.domain);
+    for namespace in facts.namespaces.found().into_iter().flatten() {
+        let list = namespace.annotations.get(&keys.inject).map(|value| annotations::parse_request(value));
+        let Some(Ok(Request::Templates(names))) = list else { continue };
+        for name in names {
+            asked.entry(name).or_default().push(format!("Namespace {}", namespace.name));
+        }
+    }
+    asked.retain(|name, _| !known.contains(name.as_str()));
+    let finding = |(name, askers): (String, Vec<String>)| {
+        let has = if served.is_empty() { "none".to_owned() } else { listed(served.iter().copied()) };
+        Code::TemplateMissing.found(
+            format!(
+                "template {name:?} is asked for by {}, and no replica has it (loaded: {has})",
+                listed(askers.iter().map(String::as_str))
+            ),
+            format!(
+                "add it to the ConfigMap {}/outrigger-templates (it takes a minute or two to arrive), or correct the annotation {:?}",
+                facts.target.namespace, keys.inject
+            ),
+        )
+    };
+    asked.into_iter().map(finding).collect()
+}

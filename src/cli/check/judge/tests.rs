@@ -1,0 +1,141 @@
+//! A healthy installation, and what is found when one thing of it is wrong.
+
+mod table;
+mod world;
+
+use std::collections::BTreeSet;
+
+use super::super::facts::{Answer, Facts, Trial};
+use super::super::finding::{Code, Finding, Severity};
+use super::{choose_namespace, choose_templates, host_of, judge};
+use table::TABLE;
+use world::healthy;
+
+/// Codes of what is not good, each once.
+fn troubles(findings: &[Finding]) -> BTreeSet<&'static str> {
+    findings.iter().filter(|finding| finding.severity != Severity::Ok).map(|finding| finding.code).collect()
+}
+
+fn changed(change: fn(&mut Facts)) -> Vec<Finding> {
+    let mut facts = healthy();
+    change(&mut facts);
+    judge(&facts)
+}
+
+#[test]
+fn a_healthy_installation_is_good_in_every_respect() {
+    let findings = judge(&healthy());
+    assert_eq!(troubles(&findings), BTreeSet::new(), "{findings:#?}");
+    let good: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
+    let all = Code::ALL.iter().filter(|code| code.severity() == Severity::Ok).map(|code| code.code());
+    assert_eq!(good, all.collect::<Vec<_>>());
+}
+
+/// One row of the table at a time: exactly these codes, and a sentence with this part.
+#[test]
+fn whatever_is_wrong_is_found_with_its_sentence() {
+    for (name, change, codes, part) in TABLE {
+        let findings = changed(*change);
+        assert_eq!(troubles(&findings), codes.iter().map(|code| code.code()).collect(), "{name}: {findings:#?}");
+        let text: String = findings.iter().map(|finding| format!("{}\n", finding.message)).collect();
+        assert!(text.contains(part), "{name}: nothing says {part:?}:\n{text}");
+    }
+}
+
+#[test]
+fn whatever_is_not_good_has_a_hint() {
+    for (name, change, ..) in TABLE {
+        for finding in changed(*change) {
+            assert_eq!(finding.hint.is_some(), finding.severity != Severity::Ok, "{name}: {finding:?}");
+            assert!(finding.hint.is_none_or(|hint| hint.len() > 10), "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_code_is_found_somewhere() {
+    let mut found = troubles(&judge(&healthy()));
+    found.extend(judge(&healthy()).iter().map(|finding| finding.code));
+    found.extend(TABLE.iter().flat_map(|(_, _, codes, _)| codes.iter().map(|code| code.code())));
+    let missing: Vec<&str> = Code::ALL.iter().map(|code| code.code()).filter(|code| !found.contains(code)).collect();
+    assert!(missing.is_empty(), "no row finds {missing:?}");
+}
+
+/// Every message that an API server was seen to give when it cannot call a webhook.
+#[test]
+fn messages_of_the_api_server_are_told_apart() {
+    let table = [
+        ("no endpoints available for service \"outrigger\"", Code::CallNoEndpoints),
+        ("service \"outrigger\" not found", Code::CallNoEndpoints),
+        ("dial tcp 10.0.0.7:443: connect: connection refused", Code::CallRefused),
+        ("tls: failed to verify certificate: x509: certificate signed by unknown authority", Code::CallUntrusted),
+        (
+            "tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time",
+            Code::CallExpired,
+        ),
+        ("tls: failed to verify certificate: x509: certificate is valid for a.svc, not b.svc", Code::CallWrongName),
+        ("context deadline exceeded", Code::CallTimeout),
+        (
+            "net/http: request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)",
+            Code::CallTimeout,
+        ),
+        ("dial tcp 10.0.0.7:443: i/o timeout", Code::CallTimeout),
+        ("dial tcp 10.0.0.7:443: connect: no route to host", Code::CallTimeout),
+        ("the server could not find the requested resource: 500", Code::CallFailed),
+    ];
+    for (cause, code) in table {
+        let mut facts = healthy();
+        let message = format!(
+            "Internal error occurred: failed calling webhook \"pods.inject.outrigger.dev\": failed to call webhook: Post \"https://outrigger.outrigger-system.svc:443/mutate?timeout=5s\": {cause}"
+        );
+        facts.trial =
+            Trial::Made { namespace: "default".into(), template: "a".into(), answer: Answer::Refused { message } };
+        assert_eq!(troubles(&judge(&facts)), [code.code()].into(), "{cause}");
+    }
+}
+
+/// When the way is closed although the replicas answer, it is between them and the API server.
+#[test]
+fn a_closed_way_is_told_from_a_replica_that_is_down() {
+    let refused = |answers: bool| {
+        let mut facts = healthy();
+        if !answers {
+            facts.replicas = super::super::facts::Look::Found(Vec::new());
+        }
+        let message = "failed calling webhook \"pods.inject.outrigger.dev\": context deadline exceeded".to_owned();
+        facts.trial =
+            Trial::Made { namespace: "default".into(), template: "a".into(), answer: Answer::Refused { message } };
+        let findings = judge(&facts);
+        let finding = findings.iter().find(|finding| finding.code == Code::CallTimeout.code()).expect("found");
+        finding.hint.clone().expect("a hint")
+    };
+    assert!(refused(true).contains("NetworkPolicy or a firewall"), "{}", refused(true));
+    assert!(refused(false).contains("no replica answers"), "{}", refused(false));
+}
+
+#[test]
+fn the_dry_run_goes_where_it_can_succeed() {
+    let mut facts = healthy();
+    assert_eq!(choose_namespace(&facts).as_deref(), Some("default"));
+    world::label(&mut facts, "default", "disabled");
+    assert_eq!(choose_namespace(&facts).as_deref(), Some("shop"));
+    world::label(&mut facts, "shop", "disabled");
+    assert_eq!(choose_namespace(&facts), None, "system namespaces and ours are left alone");
+    facts.namespaces = super::super::facts::Look::Unknown;
+    assert_eq!(choose_namespace(&facts).as_deref(), Some("default"));
+    assert_eq!(choose_templates(&facts), ["log-collector", "proxy"]);
+    facts.replicas = super::super::facts::Look::Unknown;
+    assert_eq!(choose_templates(&facts), ["log-collector"]);
+}
+
+#[test]
+fn hosts_of_urls() {
+    for (url, host, port) in [
+        ("https://10.0.0.5:9443/mutate", "10.0.0.5", 9443),
+        ("https://outrigger.example/mutate", "outrigger.example", 443),
+        ("https://[::1]:9443/mutate", "::1", 9443),
+        ("https://[::1]/mutate", "::1", 443),
+    ] {
+        assert_eq!(host_of(url), (host.to_owned(), port), "{url}");
+    }
+}

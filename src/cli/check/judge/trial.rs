@@ -1,0 +1,202 @@
+//! The pod that is sent to be forgotten: which one, and what its fate says of the way from the API server to a replica.
+
+use std::collections::BTreeSet;
+
+use super::super::facts::{Answer, Facts, Look, Trial};
+use super::super::finding::{Code, Finding, Severity};
+use super::configuration::{self, APPLY_AGAIN, covers};
+use super::namespaces::labels;
+use crate::inject::annotations::Keys;
+
+/// The built-in template that any pod can have.
+const USUAL_TEMPLATE: &str = "log-collector";
+/// Templates may be for some pods alone; after so many that refuse ours no more are tried.
+const MAX_TEMPLATES: usize = 3;
+
+/// A namespace in which a pod that asks would be injected.
+pub fn choose_namespace(facts: &Facts) -> Option<String> {
+    let Some(namespaces) = facts.namespaces.found() else { return Some("default".to_owned()) };
+    let keys = Keys::new(&facts.target.domain);
+    let entry = facts.pods_entry();
+    let mut fit = namespaces.iter().filter(|namespace| {
+        let is_disabled = namespace.labels.get(&keys.injection).is_some_and(|label| label == "disabled");
+        let is_left_out = entry.is_some_and(|entry| !covers(entry, &labels(namespace)));
+        let is_system = namespace.name.starts_with("kube-") || namespace.name == facts.target.namespace;
+        !is_disabled && !is_left_out && !is_system
+    });
+    let first = fit.clone().next();
+    fit.find(|namespace| namespace.name == "default").or(first).map(|namespace| namespace.name.clone())
+}
+
+/// Templates to try, in this order.
+pub fn choose_templates(facts: &Facts) -> Vec<String> {
+    if facts.answers().next().is_none() {
+        return vec![USUAL_TEMPLATE.to_owned()];
+    }
+    let loaded = facts.templates().filter(|(_, template)| template.revision.is_some() && template.problem.is_none());
+    let loaded: BTreeSet<&str> = loaded.map(|(_, template)| &*template.name).collect();
+    let usual = loaded.get(USUAL_TEMPLATE).copied().into_iter();
+    let others = loaded.iter().copied().filter(|name| *name != USUAL_TEMPLATE);
+    usual.chain(others).take(MAX_TEMPLATES).map(str::to_owned).collect()
+}
+
+pub fn judge(facts: &Facts) -> Vec<Finding> {
+    let finding = match &facts.trial {
+        Trial::NotMade(why) => Code::TrialImpossible.found(
+            format!("no dry-run pod was sent: {why}"),
+            "name a namespace with --test-namespace and a template with --template",
+        ),
+        Trial::Made { namespace, template, answer } => {
+            let sent = Sent { facts, namespace, template };
+            match answer {
+                Answer::Pod { templates } if templates.contains(template) => Code::Injection
+                    .good(format!("a dry-run pod in namespace {namespace:?} came back with template {template:?}")),
+                Answer::Pod { .. } => sent.untouched(),
+                Answer::Refused { message, .. } => sent.refused(message),
+                Answer::Failed(problem) => Code::TrialImpossible.found(
+                    format!("the dry-run pod in namespace {namespace:?} got no answer: {problem}"),
+                    "try again, with a longer --timeout: the API server may be waiting for a webhook",
+                ),
+            }
+        }
+    };
+    vec![finding]
+}
+
+/// Whether a message of the API server is about an entry of ours.
+pub(super) fn is_of_ours(message: &str, domain: &str) -> bool {
+    message.contains(&format!(".inject.{domain}\""))
+}
+
+/// What was sent.
+struct Sent<'f> {
+    facts: &'f Facts,
+    namespace: &'f str,
+    template: &'f str,
+}
+
+/// A part of the API server's message, and what it tells. The first that is found counts.
+const CALLS: [(&[&str], Code); 6] = [
+    (&["no endpoints available", "not found"], Code::CallNoEndpoints),
+    (&["expired or is not yet valid"], Code::CallExpired),
+    (&["certificate is valid for", "doesn't contain any IP SANs", "not valid for any names"], Code::CallWrongName),
+    (&["x509:", "tls: failed to verify certificate"], Code::CallUntrusted),
+    (&["connection refused"], Code::CallRefused),
+    (
+        &[
+            "context deadline exceeded",
+            "Client.Timeout",
+            "i/o timeout",
+            "no route to host",
+            "network is unreachable",
+            "TLS handshake timeout",
+        ],
+        Code::CallTimeout,
+    ),
+];
+
+impl Sent<'_> {
+    fn refused(&self, message: &str) -> Finding {
+        let namespace = self.namespace;
+        let is_ours = is_of_ours(message, &self.facts.target.domain);
+        if is_ours && message.contains("failed calling webhook") {
+            return self.failed_call(message);
+        }
+        if is_ours && message.contains("denied the request") {
+            return Code::Denied.found(
+                format!("the webhook is called and refuses the dry-run pod for template {:?} in namespace {namespace:?}: {message}", self.template),
+                "the sentence says what the template wants; name one that fits a plain pod with --template, or a namespace with --test-namespace",
+            );
+        }
+        Code::TrialRefused.found(
+            format!("the dry-run pod in namespace {namespace:?} was refused, not by this webhook: {message}"),
+            "name a namespace in which such a pod may be created with --test-namespace; the right to create pods there is needed",
+        )
+    }
+
+    fn failed_call(&self, message: &str) -> Finding {
+        let found = CALLS.iter().find(|(parts, _)| parts.iter().any(|part| message.contains(part)));
+        let code = found.map_or(Code::CallFailed, |(_, code)| *code);
+        let namespace = &self.facts.target.namespace;
+        let hint = match code {
+            Code::CallNoEndpoints => format!(
+                "bring a replica up (see the lines on endpoints and replicas); `kubectl -n {namespace} get endpointslices,pods` shows who is there"
+            ),
+            Code::CallUntrusted | Code::CallExpired | Code::CallWrongName => {
+                "see the lines on certificates: the caBundle of the configuration and what the replicas serve have to fit together".to_owned()
+            }
+            Code::CallRefused | Code::CallTimeout => self.unreachable(),
+            _ => format!("`kubectl -n {namespace} logs deployment/outrigger` says whether the call arrived, and the API server's log why it failed"),
+        };
+        code.found(format!("the API server cannot call the webhook: {message}"), hint)
+    }
+
+    /// Somebody stands in between, or nobody is there.
+    fn unreachable(&self) -> String {
+        let namespace = &self.facts.target.namespace;
+        let count = self.facts.answers().count();
+        if count == 0 {
+            return format!("no replica answers: see the lines on replicas, and `kubectl -n {namespace} get pods`");
+        }
+        format!(
+            "the replicas answer through port-forward and the API server does not reach them: look for a NetworkPolicy or a firewall that keeps it from TCP 9443 of the pods (`kubectl -n {namespace} get networkpolicy`; docs/operations.md, Private clusters and firewalls), and whether the Service's targetPort is the port that they listen on"
+        )
+    }
+
+    /// It came back as it was: nobody was called, or what came of it was ignored.
+    fn untouched(&self) -> Finding {
+        let (why, hint) = self.why_untouched();
+        Code::NotInjected.found(
+            format!(
+                "a dry-run pod that asks for template {:?} came back from namespace {:?} as it was: {why}",
+                self.template, self.namespace
+            ),
+            hint,
+        )
+    }
+
+    fn why_untouched(&self) -> (String, String) {
+        let (facts, name) = (self.facts, self.namespace);
+        let keys = Keys::new(&facts.target.domain);
+        let namespace = facts.namespaces.found().and_then(|all| all.iter().find(|one| one.name == name));
+        if matches!(facts.configuration, Look::Absent) {
+            return ("there is no webhook configuration".to_owned(), APPLY_AGAIN.to_owned());
+        }
+        if let Some(namespace) = namespace {
+            let label = namespace.labels.get(&keys.injection);
+            if label.is_some_and(|label| label == "disabled") {
+                let hint = format!(
+                    "`kubectl label namespace {name} {}=enabled --overwrite`, or another --test-namespace",
+                    keys.injection
+                );
+                return (format!("the namespace has the label {}=disabled", keys.injection), hint);
+            }
+            if facts.pods_entry().is_some_and(|entry| !covers(entry, &labels(namespace))) {
+                let why = "the namespaceSelector of the webhook configuration leaves this namespace out".to_owned();
+                return (why, "choose another --test-namespace".to_owned());
+            }
+        }
+        let Some(entry) = facts.pods_entry() else {
+            return ("the webhook is not called, or does nothing".to_owned(), APPLY_AGAIN.to_owned());
+        };
+        if entry.failure_policy.as_deref() == Some("Ignore") && self.has_failures() {
+            let why = "the call failed, and failurePolicy Ignore admits the pod all the same".to_owned();
+            return (why, "see the failed lines above for why".to_owned());
+        }
+        if !super::drift::judge(entry, &facts.target).is_empty() {
+            let why =
+                "the webhook configuration differs from what is expected, and does not match such pods".to_owned();
+            return (why, format!("see the lines on drift; {APPLY_AGAIN}"));
+        }
+        (
+            "the webhook is not called (more conditions in the configuration?), its call fails and failurePolicy is Ignore, or the setting excludeNamespaces names the namespace".to_owned(),
+            format!("`kubectl -n {} logs deployment/outrigger` has a line for each call that arrives, with its reasons", facts.target.namespace),
+        )
+    }
+
+    /// Whether anything else has failed that the call needs.
+    fn has_failures(&self) -> bool {
+        let subjects = [configuration::judge, super::endpoints::judge, super::certificates::judge];
+        subjects.iter().flat_map(|judge| judge(self.facts)).any(|finding| finding.severity == Severity::Failed)
+    }
+}

@@ -1,0 +1,150 @@
+//! `outrigger check`: looks at an installation and says what is wrong with it, and what to do.
+//!
+//! What is looked at (`gather`) and what it means (`judge`) are apart: the second is pure. Invariant: exit code 0 is healthy; 1 is not,
+//! and every finding was printed.
+
+mod facts;
+mod finding;
+mod gather;
+mod judge;
+mod report;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Args;
+
+use self::facts::Target;
+use self::finding::{Finding, Severity};
+use self::gather::{Examination, Origin, Wish};
+use self::report::{Colours, Format};
+use super::stdio;
+use super::values;
+use crate::config::settings;
+
+pub use finding::Code;
+
+/// Between two looks under `--wait`.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Check an installation: configuration, certificates, replicas, templates, namespaces, a dry-run pod
+#[derive(Args, Debug)]
+#[command(long_about = LONG_ABOUT)]
+pub struct CheckArgs {
+    /// Namespace of the installation
+    #[arg(short, long, value_name = "NAMESPACE", default_value = "outrigger-system", value_parser = values::namespace)]
+    namespace: String,
+
+    /// Name of the MutatingWebhookConfiguration
+    #[arg(long, value_name = "NAME", default_value = "outrigger")]
+    name: String,
+
+    /// Context of the kubeconfig
+    #[arg(long, value_name = "CONTEXT")]
+    context: Option<String>,
+
+    /// Kubeconfig, instead of $KUBECONFIG, ~/.kube/config or the pod's service account
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// Look again until it is healthy, at most this long, such as 60s
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    wait: Option<Duration>,
+
+    /// How long to wait for one answer
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration)]
+    timeout: Duration,
+
+    /// Namespace of the dry-run pod, instead of one that is fit for it
+    #[arg(long, value_name = "NAMESPACE", value_parser = values::namespace)]
+    test_namespace: Option<String>,
+
+    /// Template that the dry-run pod asks for, instead of one that is loaded
+    #[arg(long, value_name = "TEMPLATE")]
+    template: Option<String>,
+
+    /// Domain of all annotations and labels
+    #[arg(long, value_name = "DOMAIN", default_value = settings::DOMAIN.default, value_parser = values::domain)]
+    domain: String,
+
+    /// How the result is printed
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+const LONG_ABOUT: &str = "\
+Checks an installation through the Kubernetes API and prints a line for each finding (ok, warning, failed), with what to \
+do below it.
+
+Examples:
+  Check the installation of the current context:
+    outrigger check
+  After an installation or an upgrade, until it is healthy:
+    outrigger check --wait 60s
+  For a script:
+    outrigger check -o json
+
+Nothing is changed: the pod that is sent is a dry run, which the API server forgets. Exit code 0 is healthy (warnings \
+allowed), 1 is not. What may not be looked at is said, with the right that is missing; docs/reference/check.md lists all \
+findings by their codes.";
+
+/// The result was printed, and it is not good.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NotHealthy(String);
+
+/// Looks, prints, and fails where the installation is not healthy.
+pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let result = runtime.block_on(look(args));
+    // Connections may still be closing; nobody waits for them.
+    runtime.shutdown_background();
+    let findings = result?;
+    stdio::print(&match args.output {
+        Format::Text => report::text(&findings, colours()),
+        Format::Json => report::json(&findings).context("cannot write JSON")?,
+    })?;
+    if report::is_healthy(&findings) { Ok(()) } else { Err(NotHealthy(failures(&findings)).into()) }
+}
+
+fn colours() -> Colours {
+    if stdio::shows_colours() { Colours::Shown } else { Colours::Hidden }
+}
+
+/// What is wrong, by its codes.
+fn failures(findings: &[Finding]) -> String {
+    let failed = findings.iter().filter(|finding| finding.severity == Severity::Failed);
+    let mut codes: Vec<&str> = failed.map(|finding| finding.code).collect();
+    codes.dedup();
+    format!("the installation is not healthy: {}", codes.join(", "))
+}
+
+/// Once, or until it is healthy or the time is over.
+async fn look(args: &CheckArgs) -> anyhow::Result<Vec<Finding>> {
+    let origin = Origin { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
+    let target =
+        Target { namespace: args.namespace.clone(), configuration: args.name.clone(), domain: args.domain.clone() };
+    let wish = Wish { namespace: args.test_namespace.clone(), template: args.template.clone() };
+    let examination = Examination { target, wish, limit: args.timeout };
+    let end = args.wait.map(|wait| Instant::now() + wait);
+    let (client, address) = gather::connect(&origin, args.timeout).await?;
+    let mut said = String::new();
+    loop {
+        let result = gather::gather(&client, &address, &examination).await.map(|facts| judge::judge(&facts));
+        let trouble = match &result {
+            Ok(findings) if report::is_healthy(findings) => return result,
+            Ok(findings) => failures(findings),
+            Err(error) => error.to_string(),
+        };
+        if end.is_none_or(|end| Instant::now() + PAUSE > end) {
+            return result;
+        }
+        if trouble != said {
+            stdio::say(&format!("waiting: {}", report::one_line(&trouble)));
+            said = trouble;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

@@ -1,0 +1,109 @@
+//! The findings as text and as JSON.
+//!
+//! It finds nothing. Invariant: whatever an object of the cluster is called or says, a finding is one line, and its hint another.
+
+use std::fmt::Write;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::finding::{Finding, Severity};
+
+/// How the result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A line for each finding, with what to do below it
+    Text,
+    /// One object
+    Json,
+}
+
+/// Whether text carries colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colours {
+    Shown,
+    Hidden,
+}
+
+/// Whether anything has failed.
+pub fn is_healthy(findings: &[Finding]) -> bool {
+    findings.iter().all(|finding| finding.severity != Severity::Failed)
+}
+
+#[derive(Serialize)]
+struct Report<'f> {
+    healthy: bool,
+    findings: &'f [Finding],
+}
+
+pub fn json(findings: &[Finding]) -> serde_json::Result<String> {
+    let report = Report { healthy: is_healthy(findings), findings };
+    serde_json::to_string_pretty(&report).map(|text| text + "\n")
+}
+
+pub fn text(findings: &[Finding], colours: Colours) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let severity = coloured(finding.severity, colours);
+        // Writing to a String cannot fail.
+        _ = writeln!(text, "{severity} {}: {}", finding.code, one_line(&finding.message));
+        if let Some(hint) = &finding.hint {
+            _ = writeln!(text, "         hint: {}", one_line(hint));
+        }
+    }
+    _ = writeln!(text, "{}", summary(findings));
+    text
+}
+
+/// The first word of a line, as wide as the longest.
+fn coloured(severity: Severity, colours: Colours) -> String {
+    let word = format!("{:<8}", severity.as_str());
+    let colour = match severity {
+        Severity::Ok => "32",
+        Severity::Warning => "33",
+        Severity::Failed => "31",
+    };
+    if colours == Colours::Shown { format!("\x1b[{colour}m{word}\x1b[0m") } else { word }
+}
+
+/// What there is to say of all findings together.
+pub fn summary(findings: &[Finding]) -> String {
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let verdict = if is_healthy(findings) { "healthy" } else { "not healthy" };
+    let (failed, warning, ok) = (count(Severity::Failed), count(Severity::Warning), count(Severity::Ok));
+    format!("{verdict}: {failed} failed, {warning} warning, {ok} ok")
+}
+
+/// Control characters would move the cursor of a terminal, or make one line two.
+pub fn one_line(text: &str) -> String {
+    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Code;
+    use super::*;
+
+    fn findings() -> Vec<Finding> {
+        vec![Code::Endpoints.good("2 ready"), Code::WebhookDeleted.found("none\n\x1b[2J here", "apply\nit")]
+    }
+
+    #[test]
+    fn a_finding_is_one_line_and_its_hint_another() {
+        let expected = "ok       endpoints: 2 ready\n\
+                        failed   webhook_deleted: none  [2J here\n         hint: apply it\n\
+                        not healthy: 1 failed, 0 warning, 1 ok\n";
+        assert_eq!(text(&findings(), Colours::Hidden), expected);
+        assert!(text(&findings(), Colours::Shown).contains("\x1b[31mfailed  \x1b[0m webhook_deleted"));
+    }
+
+    #[test]
+    fn json_says_whether_it_is_healthy() {
+        let value: serde_json::Value = serde_json::from_str(&json(&findings()).expect("JSON")).expect("JSON");
+        assert_eq!(value["healthy"], false);
+        assert_eq!(value["findings"][1]["severity"], "failed");
+        assert_eq!(value["findings"][1]["hint"], "apply\nit");
+        assert!(value["findings"][0].get("hint").is_none());
+        assert!(is_healthy(&findings()[..1]) && is_healthy(&[Code::Drift.found("a", "b")]));
+    }
+}

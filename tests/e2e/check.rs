@@ -1,0 +1,214 @@
+//! `outrigger check`: passes on a healthy installation, and says of each broken one what is wrong and what to do.
+//!
+//! It runs where its user is, outside of the cluster. Invariant: each installation is broken in one way, and healthy again before the next.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, LIMIT, eventually, within};
+use crate::installation::{Installation, NAMESPACE, REPLICAS, SELECTOR};
+use crate::{node, pods};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_outrigger");
+const PODS: &str = "outrigger-e2e-check";
+/// Where a privileged pod may be.
+const TOOLS: &str = "outrigger-e2e-tools";
+
+/// One way to break it, and what is said of it: one of these codes.
+struct Breakage {
+    name: &'static str,
+    codes: &'static [&'static str],
+    damage: fn(&Installation<'_>),
+    mend: fn(&Installation<'_>),
+}
+
+const BREAKAGES: [Breakage; 8] = [
+    Breakage {
+        name: "wrong bundle",
+        codes: &["wrong_bundle"],
+        damage: wrong_bundle,
+        mend: |installation| installation.apply(),
+    },
+    Breakage { name: "expired leaf", codes: &["leaf_expired"], damage: expired_leaf, mend: long_leaf },
+    Breakage {
+        name: "no endpoints",
+        codes: &["no_endpoints"],
+        damage: no_endpoints,
+        mend: |installation| installation.apply(),
+    },
+    Breakage { name: "packets dropped", codes: &["call_timeout"], damage: drop_packets, mend: let_packets_through },
+    Breakage { name: "missing template", codes: &["template_missing"], damage: missing_template, mend: no_pods },
+    Breakage {
+        name: "webhook deleted",
+        codes: &["webhook_deleted"],
+        damage: no_webhook,
+        mend: |installation| installation.apply(),
+    },
+    Breakage { name: "wrong namespace label", codes: &["label_unknown"], damage: wrong_label, mend: no_pods },
+    Breakage { name: "version skew", codes: &["version_skew"], damage: other_version, mend: no_other_version },
+];
+
+pub fn says_what_is_wrong(installation: &Installation<'_>) {
+    let cluster = installation.cluster;
+    cluster.make_namespace(TOOLS, &json!({}));
+    let is_healthy = check(cluster, &["--wait", "60s"]);
+    assert!(is_healthy.failed.is_empty() && is_healthy.is_success, "{is_healthy:?}");
+    assert!(is_healthy.codes.iter().any(|code| code == "injection"), "{is_healthy:?}");
+
+    let unsaid = BREAKAGES.iter().filter(|breakage| {
+        let said = catch_unwind(AssertUnwindSafe(|| breaks(installation, breakage)));
+        let mended = catch_unwind(AssertUnwindSafe(|| {
+            (breakage.mend)(installation);
+            installation.wait_until_healthy();
+            let after = check(cluster, &["--wait", "120s"]);
+            assert!(after.is_success, "after {}: {after:?}", breakage.name);
+        }));
+        said.is_err() || mended.is_err()
+    });
+    let unsaid: Vec<&str> = unsaid.map(|breakage| breakage.name).collect();
+    assert!(unsaid.is_empty(), "not as it should be: {unsaid:?}");
+    cluster.delete_namespace(TOOLS);
+}
+
+fn breaks(installation: &Installation<'_>, breakage: &Breakage) {
+    (breakage.damage)(installation);
+    let mut last = Checked::default();
+    let found = within(LIMIT, || {
+        last = check(installation.cluster, &[]);
+        last.failed.iter().find(|finding| breakage.codes.iter().any(|code| finding["code"] == *code)).cloned()
+    });
+    let Some(found) = found else { panic!("{}: nothing is said of it: {last:?}", breakage.name) };
+    assert!(!last.is_success, "{last:?}");
+    let text = |key: &str| found[key].as_str().unwrap_or_default();
+    println!("    {}: {}: {}\n        hint: {}", breakage.name, text("code"), text("message"), text("hint"));
+    let besides = last.failed.iter().filter(|other| **other != found);
+    besides.for_each(|other| println!("        besides: {}: {}", other["code"], other["message"]));
+    assert!(!text("message").is_empty() && !text("hint").is_empty(), "{found}");
+}
+
+/// What the command found.
+#[derive(Debug, Default)]
+struct Checked {
+    is_success: bool,
+    codes: Vec<String>,
+    /// Findings of the severity `failed`.
+    failed: Vec<Value>,
+    #[allow(dead_code, reason = "shown when a test fails")]
+    said: String,
+}
+
+fn check(cluster: &Cluster, arguments: &[&str]) -> Checked {
+    let mut command = Command::new(PROGRAM);
+    let ended = cluster.run(command.args(["check", "--output=json"]).args(arguments), None);
+    let Ok(report) = serde_json::from_str::<Value>(&ended.output) else {
+        panic!("outrigger check prints no JSON: {}{}", ended.said, ended.output)
+    };
+    let findings = report["findings"].as_array().cloned().unwrap_or_default();
+    let codes = findings.iter().map(|finding| finding["code"].as_str().unwrap_or_default().to_owned()).collect();
+    let failed = findings.into_iter().filter(|finding| finding["severity"] == "failed").collect();
+    Checked { is_success: ended.is_success, codes, failed, said: ended.said }
+}
+
+/// Somebody sets another authority, and took from us the right to mend it.
+fn wrong_bundle(installation: &Installation<'_>) {
+    let cluster = installation.cluster;
+    cluster.kubectl(&["delete", "clusterrolebinding", "outrigger"]);
+    let other = cluster.get("/api/v1/namespaces/default/configmaps/kube-root-ca.crt");
+    let other = base64(other["data"]["ca.crt"].as_str().expect("the cluster's own authority"));
+    let replace =
+        |index| json!({"op": "replace", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": other});
+    let patch = json!([replace(0), replace(1)]).to_string();
+    // A right that was taken is known everywhere only a moment later.
+    eventually("the other authority stays", LIMIT, || {
+        cluster.kubectl(&["patch", "mutatingwebhookconfiguration", "outrigger", "--type=json", "--patch", &patch]);
+        crate::cluster::pause(std::time::Duration::from_secs(3));
+        installation.bundles().iter().all(|bundle| *bundle == other).then_some(())
+    });
+}
+
+fn base64(text: &str) -> String {
+    use ::base64::Engine;
+    ::base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+/// Certificates are short, and nobody may write a new one.
+fn expired_leaf(installation: &Installation<'_>) {
+    installation.set(&["OUTRIGGER_CERTIFICATE_DURATION=20s"]);
+    installation.cluster.kubectl(&["--namespace", NAMESPACE, "delete", "rolebinding", "outrigger"]);
+}
+
+fn long_leaf(installation: &Installation<'_>) {
+    installation.apply();
+    installation.set(&["OUTRIGGER_CERTIFICATE_DURATION-"]);
+}
+
+fn no_endpoints(installation: &Installation<'_>) {
+    let patch = json!({"spec": {"selector": {"app.kubernetes.io/name": "outriger"}}}).to_string();
+    installation.cluster.kubectl(&["--namespace", NAMESPACE, "patch", "service", "outrigger", "--patch", &patch]);
+}
+
+/// As a NetworkPolicy or a firewall between the API server and the pods does.
+fn drop_packets(installation: &Installation<'_>) {
+    change_rules(installation, "-I");
+}
+
+fn let_packets_through(installation: &Installation<'_>) {
+    change_rules(installation, "-D");
+}
+
+fn change_rules(installation: &Installation<'_>, verb: &str) {
+    let rule = |chain: &str| format!("$inside iptables -w {verb} {chain} -p tcp --dport 9443 -j DROP");
+    // The API server may be on this node or on another one.
+    let script = format!("set -e; inside='nsenter -t 1 -m -n --'; {}; {}", rule("OUTPUT"), rule("FORWARD"));
+    for node in nodes(installation) {
+        node::run(installation.cluster, TOOLS, &node, &script);
+    }
+}
+
+fn nodes(installation: &Installation<'_>) -> Vec<Value> {
+    let mut nodes: Vec<Value> = installation.replicas().iter().map(|pod| pod["spec"]["nodeName"].clone()).collect();
+    nodes.sort_by_key(Value::to_string);
+    nodes.dedup();
+    nodes
+}
+
+fn missing_template(installation: &Installation<'_>) {
+    let cluster = installation.cluster;
+    cluster.make_namespace(PODS, &json!({}));
+    let asking = json!({"outrigger.dev/inject": "log-colector"});
+    let deployment = pods::deployment("web", 1, &asking, &pods::spec(&cluster.settings.busybox, "sleep 1000"));
+    cluster.kubectl_with(&["--namespace", PODS, "create", "--filename=-"], &deployment);
+}
+
+fn no_pods(installation: &Installation<'_>) {
+    installation.cluster.delete_namespace(PODS);
+}
+
+fn no_webhook(installation: &Installation<'_>) {
+    installation.cluster.kubectl(&["delete", "mutatingwebhookconfiguration", "outrigger"]);
+}
+
+fn wrong_label(installation: &Installation<'_>) {
+    installation.cluster.make_namespace(PODS, &json!({"outrigger.dev/injection": "enable"}));
+}
+
+/// There is no image of another version to be had: a pod stands in for a replica of it, which says on the admin port what that would
+/// say, and never becomes ready.
+fn other_version(installation: &Installation<'_>) {
+    let script = "mkdir -p /tmp/www && cd /tmp/www && echo '{\"version\":\"0.0.1\"}' > version && echo '[]' > templates && \
+                  touch readyz && exec httpd -f -p 8080";
+    let mut spec = pods::spec(&installation.cluster.settings.busybox, script);
+    spec["containers"][0]["readinessProbe"] = json!({"exec": {"command": ["false"]}});
+    spec["containers"][0]["ports"] = json!([{"name": "admin", "containerPort": 8080}]);
+    let mut pod = pods::pod("outrigger-other", &json!({}), &spec);
+    let (key, value) = SELECTOR.split_once('=').expect("a label");
+    pod["metadata"]["labels"] = json!({key: value});
+    installation.cluster.kubectl_with(&["--namespace", NAMESPACE, "create", "--filename=-"], &pod);
+}
+
+fn no_other_version(installation: &Installation<'_>) {
+    installation.cluster.kubectl(&["--namespace", NAMESPACE, "delete", "pod", "outrigger-other", "--now"]);
+    eventually("only the replicas are left", LIMIT, || (installation.replicas().len() == REPLICAS).then_some(()));
+}

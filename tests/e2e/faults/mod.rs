@@ -1,0 +1,143 @@
+//! Pods that ask go on being created while something breaks: one fault at a time, and a table of what became of the pods.
+//!
+//! A refusal counts against us unless the design says that it cannot be otherwise, at that moment and with that message; such an
+//! [`Excuse`] is shown in the table as well. Invariant: before each fault the installation is healthy.
+
+mod ours;
+mod surroundings;
+mod table;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::cluster::{Cluster, pause};
+use crate::installation::Installation;
+use crate::load::{Load, Outcome, Sample};
+use table::{Row, Table};
+
+const NAMESPACE: &str = "outrigger-e2e-faults";
+
+/// What goes wrong while pods are created, and what has to be done before and after.
+struct Fault {
+    name: &'static str,
+    prepare: fn(&Installation<'_>),
+    strike: fn(&Ground<'_>) -> Vec<Excuse>,
+    restore: fn(&Installation<'_>),
+}
+
+impl Fault {
+    const fn new(name: &'static str, strike: fn(&Ground<'_>) -> Vec<Excuse>) -> Self {
+        Self { name, prepare: |_| {}, strike, restore: |_| {} }
+    }
+}
+
+const ROTATIONS: Fault = Fault {
+    prepare: ours::rotate_all_the_time,
+    restore: ours::rotate_as_usual,
+    ..Fault::new("leaf every 2 s, CA every 10 s", ours::rotations)
+};
+
+const FAULTS: [Fault; 7] = [
+    Fault::new("none", ours::nothing),
+    ROTATIONS,
+    Fault::new("leader killed", ours::leader_killed),
+    Fault::new("pod of a replica deleted", ours::pod_deleted),
+    Fault::new("rolling restart", ours::rolling_restart),
+    Fault::new("caBundle emptied by hand", surroundings::bundle_emptied),
+    Fault::new("Secrets deleted, applied again", surroundings::secrets_deleted),
+];
+const API_SERVER: Fault = Fault::new("API server stopped and started", surroundings::api_server_away);
+
+/// Where a fault strikes.
+struct Ground<'a> {
+    installation: &'a Installation<'a>,
+    cluster: &'a Cluster,
+    start: Instant,
+    duration: Duration,
+}
+
+impl Ground<'_> {
+    /// Lets the rest of the time pass.
+    fn wait_for_end(&self) {
+        pause(self.duration.saturating_sub(self.start.elapsed()));
+    }
+
+    /// Strikes now and again, with so long in between, at least once.
+    fn again_and_again(&self, between: Duration, mut strike: impl FnMut()) {
+        loop {
+            let start = Instant::now();
+            strike();
+            let rest = between.saturating_sub(start.elapsed());
+            if self.start.elapsed() + rest >= self.duration {
+                return self.wait_for_end();
+            }
+            pause(rest);
+        }
+    }
+}
+
+/// What is no failure of ours, though a pod was not created.
+struct Excuse {
+    from: Instant,
+    to: Instant,
+    what: Excused,
+}
+
+enum Excused {
+    /// The design allows that a pod is refused with one of these texts in the message.
+    Refusals(&'static [&'static str]),
+    /// There is no API server that anybody could ask.
+    NoApiServer,
+}
+
+impl Excuse {
+    fn covers(&self, sample: &Sample) -> bool {
+        let overlaps = sample.sent <= self.to && sample.sent + sample.took >= self.from;
+        overlaps
+            && match (&self.what, &sample.outcome) {
+                (Excused::Refusals(texts), Outcome::Refused(message)) => {
+                    texts.iter().any(|text| message.contains(text))
+                }
+                (Excused::NoApiServer, Outcome::Unreachable(_)) => true,
+                (_, Outcome::Injected | Outcome::WithoutSidecar | Outcome::Refused(_) | Outcome::Unreachable(_)) => {
+                    false
+                }
+            }
+    }
+}
+
+pub fn fail_no_pod(installation: &Installation<'_>) {
+    let cluster = installation.cluster;
+    cluster.make_namespace(NAMESPACE, &json!({}));
+    let mut table = Table::default();
+    FAULTS.iter().for_each(|fault| table.push(strike(installation, fault)));
+    match &cluster.settings.api_server {
+        Some(_) => table.push(strike(installation, &API_SERVER)),
+        None => eprintln!("SKIPPED e2e: {}: OUTRIGGER_E2E_STOP_API_SERVER is not set", API_SERVER.name),
+    }
+    println!("\n{table}");
+    cluster.delete_namespace(NAMESPACE);
+    table.assert_no_pod_failed();
+}
+
+/// One row. What goes wrong with the fault itself is part of it, so that the others have their turn.
+fn strike(installation: &Installation<'_>, fault: &Fault) -> Row {
+    let start = Instant::now();
+    let row = catch_unwind(AssertUnwindSafe(|| {
+        (fault.prepare)(installation);
+        installation.wait_until_healthy();
+        let cluster = installation.cluster;
+        let load = Load::start(cluster, NAMESPACE);
+        // So that there are pods before as well.
+        pause(Duration::from_secs(1));
+        let ground = Ground { installation, cluster, start: Instant::now(), duration: cluster.settings.fault_duration };
+        let excuses = (fault.strike)(&ground);
+        Row::new(fault.name, load.end(), &excuses)
+    }));
+    let restored = catch_unwind(AssertUnwindSafe(|| (fault.restore)(installation)));
+    let row = row.and_then(|row| restored.map(|()| row)).unwrap_or_else(|_| Row::broken(fault.name));
+    println!("    {}: {:.0} s", fault.name, start.elapsed().as_secs_f32());
+    row
+}

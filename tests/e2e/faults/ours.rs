@@ -1,0 +1,120 @@
+//! Faults of our own parts: certificates that change all the time, replicas that end or are killed.
+//!
+//! Invariant: each ends when all replicas are there again, so that the time in which they come back counts as well.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::{Excuse, Excused, Ground, NAMESPACE};
+use crate::cluster::{LIMIT, eventually, pause};
+use crate::installation::Installation;
+use crate::{node, pods};
+
+/// Between two strikes: a replica has to be back, and a container that was killed is started again at once only now and then.
+const REPLICA: Duration = Duration::from_secs(30);
+const SERVING: &str = "outrigger-serving";
+const AUTHORITY: &str = "outrigger-ca";
+
+pub fn nothing(ground: &Ground<'_>) -> Vec<Excuse> {
+    ground.wait_for_end();
+    Vec::new()
+}
+
+pub fn rotate_all_the_time(installation: &Installation<'_>) {
+    installation.set(&[
+        "OUTRIGGER_CERTIFICATE_DURATION=20s",
+        "OUTRIGGER_CERTIFICATE_RENEWAL=2s",
+        "OUTRIGGER_CA_DURATION=60s",
+        "OUTRIGGER_CA_RENEWAL=10s",
+        "OUTRIGGER_CA_PROPAGATION=1s",
+    ]);
+}
+
+pub fn rotate_as_usual(installation: &Installation<'_>) {
+    installation.set(&[
+        "OUTRIGGER_CERTIFICATE_DURATION-",
+        "OUTRIGGER_CERTIFICATE_RENEWAL-",
+        "OUTRIGGER_CA_DURATION-",
+        "OUTRIGGER_CA_RENEWAL-",
+        "OUTRIGGER_CA_PROPAGATION-",
+    ]);
+}
+
+/// As often as it was told, but for a machine that is far too slow.
+pub fn rotations(ground: &Ground<'_>) -> Vec<Excuse> {
+    let (mut leaves, mut authorities) = (BTreeSet::new(), BTreeSet::new());
+    while ground.start.elapsed() < ground.duration || leaves.len() < 4 || authorities.len() < 2 {
+        leaves.insert(ground.installation.secret(SERVING)["tls.crt"].to_string());
+        authorities.insert(ground.installation.secret(AUTHORITY)["ca.crt"].to_string());
+        assert!(ground.start.elapsed() < ground.duration + LIMIT, "{} leaves, {}", leaves.len(), authorities.len());
+        pause(Duration::from_millis(200));
+    }
+    let seconds = ground.start.elapsed().as_secs();
+    println!("    {} certificates of {} authorities in {seconds} s", leaves.len(), authorities.len());
+    Vec::new()
+}
+
+/// Without a word, as when a machine goes: its connections break, and until the cluster has noticed, new ones are refused.
+pub fn leader_killed(ground: &Ground<'_>) -> Vec<Excuse> {
+    let mut excuses = Vec::new();
+    ground.again_and_again(REPLICA, || {
+        let (leader, holder) = (ground.installation.leader(), ground.installation.holder());
+        let from = Instant::now();
+        kill(ground, &leader);
+        let replaced = Instant::now();
+        eventually("somebody else leads", LIMIT, || {
+            ground.installation.holder().filter(|now| Some(now) != holder.as_ref())
+        });
+        println!("    another leader {:.1} s after the first was killed", replaced.elapsed().as_secs_f32());
+        ground.installation.wait_until_healthy();
+        let what = Excused::Refusals(&["connection refused", "connection reset", "broken pipe", "EOF"]);
+        excuses.push(Excuse { from, to: Instant::now(), what });
+    });
+    excuses
+}
+
+/// Ends the processes of a replica, which its cluster does not do for anybody without a warning.
+fn kill(ground: &Ground<'_>, replica: &str) {
+    let cluster = ground.cluster;
+    let pod = ground.installation.replicas().into_iter().find(|pod| pods::name_of(pod) == replica).expect("the leader");
+    // Every process tells by its environment which pod it belongs to.
+    let script = format!(
+        "for process in /proc/[0-9]*; do \
+             if tr '\\0' '\\n' < $process/environ 2>/dev/null | grep -qx POD_NAME={replica}; then \
+                 kill -9 ${{process#/proc/}} && echo killed; \
+             fi; \
+         done"
+    );
+    let log = node::run(cluster, NAMESPACE, &pod["spec"]["nodeName"], &script);
+    assert!(log.contains("killed"), "{replica} was not killed: {log}");
+}
+
+/// In turn the leader and another one; each is told to end, and has time for it.
+pub fn pod_deleted(ground: &Ground<'_>) -> Vec<Excuse> {
+    let mut takes_the_leader = true;
+    ground.again_and_again(REPLICA, || {
+        let leader = ground.installation.leader();
+        let replicas = ground.installation.replicas();
+        let mut names = replicas.iter().map(pods::name_of);
+        let name = names.find(|name| (*name == leader) == takes_the_leader).expect("a replica");
+        takes_the_leader = !takes_the_leader;
+        ground.cluster.kubectl(&[
+            "--namespace",
+            crate::installation::NAMESPACE,
+            "delete",
+            "pod",
+            name,
+            "--timeout=180s",
+        ]);
+        ground.installation.wait_until_healthy();
+    });
+    Vec::new()
+}
+
+pub fn rolling_restart(ground: &Ground<'_>) -> Vec<Excuse> {
+    ground.again_and_again(REPLICA, || {
+        ground.installation.restart();
+        ground.installation.wait_until_rolled_out();
+    });
+    Vec::new()
+}

@@ -1,0 +1,100 @@
+//! Faults around us: somebody changes or deletes what is ours, and the API server is away.
+//!
+//! Invariant: each ends when it is mended, by us where the design says so, else by applying the manifests again.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::{Excuse, Excused, Ground};
+use crate::cluster::{LIMIT, eventually, pause, within};
+use crate::installation::{Installation, NAMESPACE};
+use crate::pods;
+
+/// Between two strikes on `caBundle`.
+const BUNDLE: Duration = Duration::from_secs(10);
+/// An API server hears of a bundle that is good again.
+const NEWS: Duration = Duration::from_secs(3);
+/// The longest that the API server is away.
+const AWAY: Duration = Duration::from_secs(60);
+/// The design says 2 s; the machine may be slow.
+const REPAIR_LIMIT: Duration = Duration::from_secs(20);
+
+/// Until it is good again the API server trusts nobody whom it has to call anew.
+pub fn bundle_emptied(ground: &Ground<'_>) -> Vec<Excuse> {
+    let mut excuses = Vec::new();
+    ground.again_and_again(BUNDLE, || excuses.push(empty_bundle(ground.installation)));
+    excuses
+}
+
+fn empty_bundle(installation: &Installation<'_>) -> Excuse {
+    let (good, from) = (installation.bundles(), Instant::now());
+    assert!(good.len() == 2 && good.iter().all(|bundle| !bundle.is_empty()), "{good:?}");
+    let remove = |index| json!({"op": "remove", "path": format!("/webhooks/{index}/clientConfig/caBundle")});
+    let patch = json!([remove(0), remove(1)]).to_string();
+    let patch = ["patch", "mutatingwebhookconfiguration", "outrigger", "--type=json", "--patch", &patch];
+    installation.cluster.kubectl(&patch);
+    let emptied = Instant::now();
+    eventually("caBundle is as it was", REPAIR_LIMIT, || (installation.bundles() == good).then_some(()));
+    println!("    caBundle was as before {:.1} s after it was emptied", emptied.elapsed().as_secs_f32());
+    Excuse {
+        from,
+        to: Instant::now() + NEWS,
+        what: Excused::Refusals(&["x509: certificate signed by unknown authority"]),
+    }
+}
+
+/// Served from memory, which is said, until they are applied again.
+pub fn secrets_deleted(ground: &Ground<'_>) -> Vec<Excuse> {
+    let installation = ground.installation;
+    for name in ["outrigger-serving", "outrigger-ca"] {
+        let certificate = || installation.secret("outrigger-serving")["tls.crt"].as_str().map(str::to_owned);
+        let (before, start) = (certificate(), Instant::now());
+        installation.cluster.kubectl(&["--namespace", NAMESPACE, "delete", "secret", name]);
+        eventually("a replica says that the Secret is gone", LIMIT, || {
+            let log = installation.log(start.elapsed());
+            log.lines().any(|line| line.contains("is not there") && line.contains(name)).then_some(())
+        });
+        pause(ground.duration / 4);
+        installation.apply();
+        eventually("there is a new certificate", LIMIT, || certificate().filter(|now| Some(now) != before.as_ref()));
+    }
+    ground.wait_for_end();
+    Vec::new()
+}
+
+/// Nobody can create a pod meanwhile. Afterwards pods get their sidecar, and what has to be mended is mended.
+pub fn api_server_away(ground: &Ground<'_>) -> Vec<Excuse> {
+    let cluster = ground.cluster;
+    let commands = cluster.settings.api_server.as_ref().expect("commands");
+    let replicas = names(ground.installation);
+    let from = Instant::now();
+    run(&commands.stop);
+    let is_away = within(LIMIT, || cluster.look("/readyz").is_none().then_some(()));
+    pause(AWAY.min(ground.duration / 2));
+    // Before anything can fail: all that follows needs it.
+    run(&commands.start);
+    assert!(is_away.is_some(), "{}: the API server answers still", commands.stop);
+    eventually("the API server is back", LIMIT, || cluster.look("/readyz").filter(|answer| *answer == json!("ok")));
+    let away = Excuse { from, to: Instant::now(), what: Excused::NoApiServer };
+    println!("    no API server for {:.0} s", from.elapsed().as_secs_f32());
+    ground.wait_for_end();
+    // So that there are pods afterwards as well.
+    pause(Duration::from_secs(3));
+    let holder = ground.installation.leader();
+    assert!(replicas.contains(&holder), "{holder} leads, of {replicas:?}");
+    assert_eq!(names(ground.installation), replicas, "a replica ended for want of an API server");
+    vec![away, empty_bundle(ground.installation)]
+}
+
+fn names(installation: &Installation<'_>) -> Vec<String> {
+    let mut names: Vec<String> = installation.replicas().iter().map(|pod| pods::name_of(pod).to_owned()).collect();
+    names.sort();
+    names
+}
+
+fn run(command: &str) {
+    let status = Command::new("sh").args(["-c", command]).status().expect("sh starts");
+    assert!(status.success(), "{command}: {status}");
+}

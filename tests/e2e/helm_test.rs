@@ -1,0 +1,14 @@
+//! `helm test`: what the chart brings to prove itself.
+
+use crate::installation::{Installation, NAMESPACE};
+use crate::inventory;
+
+pub fn passes_and_cleans_up(installation: &Installation<'_>) {
+    let cluster = installation.cluster;
+    let before = inventory::take(cluster);
+    let said = cluster.helm(&["test", "outrigger", "--namespace", NAMESPACE, "--timeout=3m"]);
+    assert!(said.contains("Succeeded"), "{said}");
+    let after = inventory::take(cluster);
+    let left: Vec<&String> = after.difference(&before).filter(|name| name.contains("outrigger-test")).collect();
+    assert!(left.is_empty(), "helm test leaves {left:?}");
+}

@@ -1,0 +1,54 @@
+//! Removal: pods are created as before while and after it, and nothing is left but what the documents name.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::cluster::{Cluster, LIMIT, pause, within};
+use crate::installation::{Installation, Method, NAMESPACE};
+use crate::load::{Load, Outcome};
+use crate::{inventory, pods};
+
+const PODS: &str = "outrigger-e2e-removal";
+
+/// Compares with what there was before the installation.
+pub fn leaves_nothing(installation: &Installation<'_>, before: &BTreeSet<String>) {
+    let cluster = installation.cluster;
+    cluster.make_namespace(PODS, &json!({}));
+    let load = Load::start(cluster, PODS);
+    pause(Duration::from_secs(1));
+    installation.remove();
+    pause(Duration::from_secs(1));
+    let samples = load.end();
+    let not_created = |outcome: &Outcome| !matches!(outcome, Outcome::Injected | Outcome::WithoutSidecar);
+    let failed: Vec<&Outcome> =
+        samples.iter().map(|sample| &sample.outcome).filter(|outcome| not_created(outcome)).collect();
+    assert!(failed.is_empty(), "{} of {} pods: {:?}", failed.len(), samples.len(), failed.first());
+    println!("    {} pods were created during the removal, none was refused", samples.len());
+
+    let answer = cluster.would_create(PODS, &pods::idle("web", &pods::asking(None)));
+    assert!(answer.is_success() && !pods::is_injected(&answer.body), "{}", answer.body);
+    cluster.delete_namespace(PODS);
+    if installation.method == Method::Chart {
+        // Helm leaves the namespace, as the documents say, with what every namespace has.
+        let everybodys = [
+            format!("<none>/Namespace/{NAMESPACE}"),
+            format!("{NAMESPACE}/ConfigMap/kube-root-ca.crt"),
+            format!("{NAMESPACE}/ServiceAccount/default"),
+        ];
+        comes_to(cluster, before, &BTreeSet::from(everybodys));
+        cluster.delete_namespace(NAMESPACE);
+    }
+    comes_to(cluster, before, &BTreeSet::new());
+}
+
+/// What ends takes its time; then there is this and nothing else beside what there was before.
+fn comes_to(cluster: &Cluster, before: &BTreeSet<String>, expected: &BTreeSet<String>) {
+    let mut left = BTreeSet::new();
+    let is_so = within(LIMIT, || {
+        left = inventory::take(cluster).difference(before).cloned().collect();
+        (left == *expected).then_some(())
+    });
+    assert!(is_so.is_some(), "left: {left:?}, expected: {expected:?}");
+}

@@ -1,0 +1,112 @@
+//! What the tests are told by their environment: the cluster, the images, how long a fault lasts.
+//!
+//! It starts nothing. Invariant: what is wrong with a variable is said before anything in the cluster is touched.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const KUBECONFIG: &str = "OUTRIGGER_E2E_KUBECONFIG";
+const IMAGE: &str = "OUTRIGGER_E2E_IMAGE";
+const BUSYBOX: &str = "OUTRIGGER_E2E_BUSYBOX";
+const LOG_COLLECTOR: &str = "OUTRIGGER_E2E_LOG_COLLECTOR";
+const LOAD: &str = "OUTRIGGER_E2E_LOAD";
+const STOP_API_SERVER: &str = "OUTRIGGER_E2E_STOP_API_SERVER";
+const START_API_SERVER: &str = "OUTRIGGER_E2E_START_API_SERVER";
+const FAULT_SECONDS: &str = "OUTRIGGER_E2E_FAULT_SECONDS";
+/// Where kubectl and helm are, before the search path.
+const ASSETS: &str = "KUBEBUILDER_ASSETS";
+
+/// Long enough for each fault to strike and to be mended once.
+const SHORT: Duration = Duration::from_secs(12);
+
+pub struct Settings {
+    pub kubeconfig: PathBuf,
+    pub image: Image,
+    pub busybox: String,
+    /// For the parameter `image` of the template `log-collector`; its default where this is `None`.
+    pub log_collector: Option<String>,
+    /// A command that gives an image to the nodes, called with the image's name.
+    pub load: Option<String>,
+    pub api_server: Option<ApiServer>,
+    pub fault_duration: Duration,
+    pub assets: Option<PathBuf>,
+}
+
+/// Commands that end the API server and start it again.
+pub struct ApiServer {
+    pub stop: String,
+    pub start: String,
+}
+
+/// `NAME:TAG`.
+#[derive(Clone)]
+pub struct Image {
+    pub name: String,
+    pub tag: String,
+}
+
+/// Why there is nothing to test against.
+pub enum Absence {
+    /// Nobody asked for these tests.
+    NotAsked,
+    Wrong(String),
+}
+
+impl Settings {
+    pub fn from_environment() -> Result<Self, Absence> {
+        Self::read(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+
+    fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Absence> {
+        let kubeconfig = variable(KUBECONFIG).map(PathBuf::from).ok_or(Absence::NotAsked)?;
+        if !kubeconfig.is_file() {
+            return Err(wrong(KUBECONFIG, &kubeconfig.to_string_lossy(), "a file"));
+        }
+        let image = variable(IMAGE).ok_or_else(|| wrong(IMAGE, "", "NAME:TAG of the program's image"))?;
+        let api_server = match (variable(STOP_API_SERVER), variable(START_API_SERVER)) {
+            (Some(stop), Some(start)) => Some(ApiServer { stop, start }),
+            (None, None) => None,
+            (Some(_), None) => return Err(wrong(START_API_SERVER, "", "a command, as there is one that stops it")),
+            (None, Some(_)) => return Err(wrong(STOP_API_SERVER, "", "a command, as there is one that starts it")),
+        };
+        let seconds = match variable(FAULT_SECONDS) {
+            None => SHORT,
+            Some(text) => match text.parse() {
+                Ok(seconds @ 5..=3600) => Duration::from_secs(seconds),
+                _ => return Err(wrong(FAULT_SECONDS, &text, "seconds from 5 to 3600")),
+            },
+        };
+        Ok(Self {
+            kubeconfig,
+            image: Image::parse(&image).ok_or_else(|| {
+                wrong(IMAGE, &image, "NAME:TAG with a tag other than `latest`, which would be pulled")
+            })?,
+            busybox: variable(BUSYBOX).unwrap_or_else(|| "busybox:1.37".to_owned()),
+            log_collector: variable(LOG_COLLECTOR),
+            load: variable(LOAD),
+            api_server,
+            fault_duration: seconds,
+            assets: variable(ASSETS).map(PathBuf::from),
+        })
+    }
+}
+
+impl Image {
+    fn parse(text: &str) -> Option<Self> {
+        // A colon may also belong to the port of a registry.
+        let (name, tag) = text.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'))?;
+        let is_usable = !name.is_empty() && !tag.is_empty() && tag != "latest";
+        is_usable.then(|| Self { name: name.to_owned(), tag: tag.to_owned() })
+    }
+}
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.name, self.tag)
+    }
+}
+
+fn wrong(variable: &str, value: &str, expected: &str) -> Absence {
+    Absence::Wrong(format!("{variable}: {value:?}: expected {expected}"))
+}

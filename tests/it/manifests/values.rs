@@ -1,0 +1,107 @@
+//! The values of the chart: each documented, each with its rule, and no way around what the chart decides by itself.
+
+use outrigger::config::settings;
+use serde_json::Value;
+
+use super::{list, object, read, render};
+
+/// Settings that other values of the chart decide: set twice, they would not agree.
+const DECIDED: [&str; 15] = [
+    "dev",
+    "devDir",
+    "devHost",
+    "cluster",
+    "namespace",
+    "service",
+    "webhookConfiguration",
+    "certificates",
+    "tlsCert",
+    "tlsKey",
+    "caSecret",
+    "servingSecret",
+    "lease",
+    "domain",
+    "excludeNamespaces",
+];
+
+fn schema() -> Value {
+    object("manifests/chart/values.schema.json")
+}
+
+/// Where `values` and `schema` differ in their keys. A map whose keys are the user's has no properties in the schema.
+fn differences(path: &str, values: &Value, schema: &Value, found: &mut Vec<String>) {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
+    if schema["additionalProperties"] != false {
+        found.push(format!("{path}: keys that nobody knows are not refused"));
+    }
+    let Some(values) = values.as_object() else { return };
+    for key in properties.keys().filter(|key| !values.contains_key(*key) && *key != "global") {
+        found.push(format!("{path}.{key}: not in values.yaml"));
+    }
+    for (key, value) in values {
+        match properties.get(key) {
+            Some(schema) => differences(&format!("{path}.{key}"), value, schema, found),
+            None => found.push(format!("{path}.{key}: not in values.schema.json")),
+        }
+    }
+}
+
+#[test]
+fn every_value_has_its_rule() {
+    let mut found = Vec::new();
+    let mut schema = schema();
+    // What a user writes whole, such as the reference to an issuer, has no default to compare.
+    schema["properties"]["certificates"]["properties"]["certManager"]["properties"]["issuerRef"] = Value::Null;
+    differences("", &object("manifests/chart/values.yaml"), &schema, &mut found);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn every_value_is_explained() {
+    let text = read("manifests/chart/values.yaml");
+    for paragraph in text.split("\n\n") {
+        assert!(paragraph.trim_start().starts_with('#'), "no comment above\n{paragraph}");
+    }
+}
+
+/// A name that is misspelt is refused when the chart is installed, and not by a replica that does not start.
+#[test]
+fn settings_of_the_program_are_known_to_the_chart() {
+    let schema = schema();
+    let known = list(&schema, "/properties/config/propertyNames/enum");
+    let expected: Vec<&str> =
+        settings::ALL.iter().map(|setting| setting.key).filter(|key| !DECIDED.contains(key)).collect();
+    assert_eq!(known.iter().filter_map(Value::as_str).collect::<Vec<_>>(), expected);
+}
+
+/// What a user sets beats what the chart says, and the rest of it stays.
+#[test]
+fn settings_of_the_user_stand_beside_those_of_the_chart() {
+    let values = ["config.logLevel=debug", "config.templates={/etc/outrigger/templates}", "config.shutdownDelay=20s"];
+    let Some(objects) = render::helm(&[&values[..], &["terminationGracePeriodSeconds=40"]].concat()) else { return };
+    let objects = render::by_key(objects);
+    let settings = super::objects::settings(&objects[&("ConfigMap".to_owned(), "outrigger".to_owned())]);
+    assert_eq!((&settings["logLevel"], &settings["cluster"]), (&"debug".into(), &"on".into()));
+    assert_eq!(settings["templates"], serde_json::json!(["/etc/outrigger/templates"]));
+    let pod = &objects[&("Deployment".to_owned(), "outrigger".to_owned())]["spec"]["template"]["spec"];
+    assert_eq!(pod["terminationGracePeriodSeconds"], 40);
+    let arguments = list(pod, "/containers/0/args");
+    assert_eq!(arguments.len(), 2, "a flag would beat the setting of the user: {arguments:?}");
+}
+
+/// Where somebody else makes the certificate, the program may not change who is trusted.
+#[test]
+fn rights_go_with_the_work() {
+    for mode in ["certManager", "files"] {
+        let bundle = "certificates.files.caBundle=-----BEGIN CERTIFICATE-----YQ==-----END CERTIFICATE-----";
+        let files = ["certificates.files.secretName=x", bundle];
+        let mode = format!("certificates.mode={mode}");
+        let Some(objects) = render::helm(&[&[mode.as_str()], &files[..]].concat()) else { return };
+        let objects = render::by_key(objects);
+        for kind in ["ClusterRole", "Role"] {
+            let rules = objects[&(kind.to_owned(), "outrigger".to_owned())]["rules"].to_string();
+            assert!(!rules.contains("mutatingwebhookconfigurations") && !rules.contains("secrets"), "{mode}: {rules}");
+        }
+        assert!(!objects.contains_key(&("Secret".to_owned(), "outrigger-ca".to_owned())), "{mode}");
+    }
+}
