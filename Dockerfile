@@ -29,10 +29,10 @@ COPY config config
 ARG REVISION=
 ARG SOURCE_DATE_EPOCH=0
 # With an explicit target the flags do not reach build scripts and procedural macros, which cannot be linked statically. No path of
-# the builder gets into the program. Relative relocations are packed, where the linker can, which saves 0.7 MB; and randomness comes
-# from the kernel's call, which a static program would not find by name, and not from /dev.
+# the builder gets into the program; of two that match, the last counts. Relative relocations are packed where the linker can, which
+# saves 0.7 MB. Randomness comes from the kernel's call, which a static program would not find by name, and not from /dev.
 RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
- && paths="--remap-path-prefix=/src=outrigger --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo --remap-path-prefix=$(rustc --print sysroot)=rust" \
+ && paths="--remap-path-prefix=$(rustc --print sysroot)=rust --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo --remap-path-prefix=/src=outrigger" \
  && CFLAGS="-ffile-prefix-map=${CARGO_HOME:-$HOME/.cargo}=cargo" \
     RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs --cfg getrandom_backend=\"linux_getrandom\" $paths" \
     OUTRIGGER_REVISION="$REVISION" SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" \
