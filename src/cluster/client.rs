@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use hyper::header::{HeaderName, HeaderValue, USER_AGENT};
 use kube::config::{InClusterError, KubeConfigOptions, KubeconfigError};
 use kube::{Client, Config};
 
@@ -57,6 +58,11 @@ fn explain(error: &KubeconfigError) -> String {
     }
 }
 
+/// Who calls, for audit logs; what is before the slash is also the name under which an API server notes who set a field.
+pub fn user_agent() -> (HeaderName, HeaderValue) {
+    (USER_AGENT, HeaderValue::from_static(concat!("outrigger/", env!("CARGO_PKG_VERSION"))))
+}
+
 fn client(mut config: Config, silence: Duration) -> Result<Client, ConnectError> {
     config.connect_timeout = Some(CONNECT.min(silence));
     config.read_timeout = Some(silence);
@@ -64,6 +70,7 @@ fn client(mut config: Config, silence: Duration) -> Result<Client, ConnectError>
     config.reset_reader_on_write = true;
     // The library's own retries wait for minutes, and tell nobody: whoever calls knows better when to try again.
     config.default_retry = false;
+    config.headers.push(user_agent());
     Client::try_from(config).map_err(|error| ConnectError::Client(super::explain(&error)))
 }
 
@@ -91,6 +98,21 @@ mod tests {
             }
         });
         client(Config::new(url), Duration::from_millis(300)).expect("a client")
+    }
+
+    #[tokio::test]
+    async fn every_call_says_who_calls() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound")).parse().expect("a URL");
+        let client = client(Config::new(url), Duration::from_secs(60)).expect("a client");
+        tokio::spawn(async move { client.apiserver_version().await });
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(stream.read_u8().await.expect("a request"));
+        }
+        let request = String::from_utf8(request).expect("text");
+        assert!(request.contains("\r\nuser-agent: outrigger/"), "{request}");
     }
 
     #[test]
