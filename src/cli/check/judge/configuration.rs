@@ -8,15 +8,11 @@ use kube::core::{Selector, SelectorExt};
 
 use super::super::facts::{Facts, Look, Target};
 use super::super::finding::{Code, Finding};
-use super::drift;
+use super::{APPLY_AGAIN, drift};
 use crate::cluster::webhook_configuration::MUTATE_PATH;
 
 /// Names of both entries, without what follows.
 const ENTRIES: [&str; 2] = ["pods", "namespaces"];
-
-/// What brings everything back that belongs to an installation.
-pub(super) const APPLY_AGAIN: &str =
-    "apply the manifests again (`kubectl apply -k manifests`) or run `helm upgrade` with your values";
 
 pub fn judge(facts: &Facts) -> Vec<Finding> {
     let target = &facts.target;

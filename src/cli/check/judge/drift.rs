@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::super::facts::Target;
 use super::super::finding::{Code, Finding};
-use super::configuration::APPLY_AGAIN;
+use super::APPLY_AGAIN;
 use crate::cluster::webhook_configuration::{Endpoint, WebhookConfiguration};
 
 pub fn judge(entry: &MutatingWebhook, target: &Target) -> Vec<Finding> {

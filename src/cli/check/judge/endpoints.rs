@@ -6,7 +6,8 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
 use super::super::facts::{Facts, Look};
 use super::super::finding::{Code, Finding};
-use super::configuration::{APPLY_AGAIN, ours};
+use super::APPLY_AGAIN;
+use super::configuration::ours;
 use super::counted;
 
 pub fn judge(facts: &Facts) -> Vec<Finding> {

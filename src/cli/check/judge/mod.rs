@@ -25,6 +25,9 @@ pub use trial::{choose_namespace, choose_templates};
 
 /// Most names that one line lists.
 const MAX_NAMES: usize = 10;
+/// What brings everything back that belongs to an installation.
+const APPLY_AGAIN: &str =
+    "apply the manifests again (`kubectl apply -k manifests`) or run `helm upgrade` with your values";
 
 /// Everything that is found, from the configuration to the pods.
 pub fn judge(facts: &Facts) -> Vec<Finding> {

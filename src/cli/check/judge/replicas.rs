@@ -6,7 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 
 use super::super::facts::{Facts, Replica, Version};
 use super::super::finding::{Code, Finding};
-use super::configuration::APPLY_AGAIN;
+use super::APPLY_AGAIN;
 use super::{counted, listed};
 use crate::telemetry::build;
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::super::facts::{Answer, Facts, Look, Trial};
 use super::super::finding::{Code, Finding, Severity};
-use super::configuration::{self, APPLY_AGAIN, covers};
+use super::APPLY_AGAIN;
+use super::configuration::{self, covers};
 use super::namespaces::labels;
 use crate::inject::annotations::Keys;
 

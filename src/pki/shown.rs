@@ -1,0 +1,88 @@
+//! What the other side of a TLS handshake shows: accepted whatever it is and kept, since judging it comes afterwards.
+//!
+//! It is for clients that send nothing of value. Invariant: [`Shown::proven`] tells a certificate only where the other side has its key.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+
+use super::provider;
+
+/// Keeps what it is shown.
+#[derive(Debug)]
+pub struct Shown {
+    chain: Mutex<Vec<CertificateDer<'static>>>,
+    is_proven: AtomicBool,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Shown {
+    /// A client without a certificate of its own, and where to see what it is shown.
+    pub fn client() -> Result<(ClientConfig, Arc<Self>), Error> {
+        let shown = Arc::new(Self { chain: Mutex::default(), is_proven: AtomicBool::new(false), provider: provider() });
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(&shown) as Arc<dyn ServerCertVerifier>)
+            .with_no_client_auth();
+        Ok((config, shown))
+    }
+
+    /// The chain, its leaf first; empty when none was shown.
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.chain.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The leaf, if the other side has its key.
+    pub fn proven(&self) -> Option<CertificateDer<'static>> {
+        self.is_proven.load(Ordering::Relaxed).then(|| self.chain().into_iter().next()).flatten()
+    }
+
+    fn note(&self, valid: HandshakeSignatureValid) -> HandshakeSignatureValid {
+        self.is_proven.store(true, Ordering::Relaxed);
+        valid
+    }
+}
+
+impl ServerCertVerifier for Shown {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let chain = std::iter::once(leaf).chain(intermediates).map(|one| one.clone().into_owned()).collect();
+        *self.chain.lock().unwrap_or_else(PoisonError::into_inner) = chain;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+            .map(|valid| self.note(valid))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+            .map(|valid| self.note(valid))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
