@@ -19,9 +19,11 @@ mod uninject;
 mod values;
 mod workload;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Puts sidecars into Kubernetes pods.
 #[derive(Debug, Parser)]
@@ -54,7 +56,7 @@ enum Command {
 
 /// Reads the arguments of the process, does what they say and reports the exit code.
 pub fn run() -> ExitCode {
-    match Cli::try_parse() {
+    match parse(&std::env::args_os().collect::<Vec<_>>()) {
         Ok(cli) => exit_code(dispatch(cli.command)),
         Err(usage) => {
             // A closed stdout or stderr is no reason for another exit code.
@@ -62,6 +64,14 @@ pub fn run() -> ExitCode {
             u8::try_from(usage.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
         }
     }
+}
+
+/// As `kubectl-outrigger` it is `kubectl outrigger` to its users, and says so.
+fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let name = arguments.first().map(Path::new);
+    let is_plugin = name.and_then(Path::file_stem).is_some_and(|name| name == "kubectl-outrigger");
+    let command = if is_plugin { Cli::command().bin_name("kubectl outrigger") } else { Cli::command() };
+    Cli::from_arg_matches(&command.try_get_matches_from(arguments)?)
 }
 
 fn dispatch(command: Command) -> anyhow::Result<()> {
@@ -88,10 +98,21 @@ fn exit_code(result: anyhow::Result<()>) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use super::*;
 
     #[test]
     fn arguments_are_declared_without_contradiction() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn as_a_plugin_of_kubectl_it_is_called_so() {
+        for (name, expected) in
+            [("/bin/kubectl-outrigger", "Usage: kubectl outrigger check"), ("outrigger", "Usage: outrigger check")]
+        {
+            let arguments = [name, "check", "--no-such-flag"].map(OsString::from);
+            let usage = parse(&arguments).expect_err("wrong usage").to_string();
+            assert!(usage.contains(expected), "{usage}");
+        }
     }
 }

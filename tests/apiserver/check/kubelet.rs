@@ -63,6 +63,7 @@ fn wanted(uri: &str) -> (String, Vec<u16>) {
     (pod, ports.replace("%2C", ",").split(',').map(|port| port.parse().expect("a port")).collect())
 }
 
+#[allow(clippy::result_large_err, reason = "the library wants a callback of this type")]
 async fn forward(stream: TlsStream<TcpStream>, ports: &Ports) {
     let mut uri = String::new();
     let answer = |request: &Request, mut response: Response| {
@@ -70,7 +71,9 @@ async fn forward(stream: TlsStream<TcpStream>, ports: &Ports) {
         response.headers_mut().insert("sec-websocket-protocol", PROTOCOL.parse().expect("a value"));
         Ok(response)
     };
-    let Ok(socket) = tokio_tungstenite::accept_hdr_async(stream, answer).await else { return };
+    let Ok(socket) = tokio_tungstenite::accept_hdr_async(stream, answer).await else {
+        return;
+    };
     let (mut sink, mut incoming) = socket.split();
     let (outgoing, mut frames) = mpsc::channel::<Vec<u8>>(64);
     let (pod, wanted) = wanted(&uri);

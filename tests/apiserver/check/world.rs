@@ -64,6 +64,7 @@ pub fn with_world(test: impl FnOnce(&World)) {
     let world = WORLD.get_or_init(|| std::env::var_os(ASSETS).map(|assets| World::make(Path::new(&assets))));
     let Some(world) = world else { return say_skipped(&format!("{ASSETS} is not set")) };
     let _turn = world.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    world.restore();
     test(world);
 }
 
@@ -81,6 +82,28 @@ impl World {
         world.add_replica(&ours, "outrigger-1", webhook, Some(admin));
         world.register(&world.server.configuration());
         world
+    }
+
+    /// Takes away what a test has left that failed, so that it takes no other with it.
+    fn restore(&self) {
+        let (ours, shop) = (self.ours(), &self.shop);
+        for path in [
+            ours.path("services/outrigger"),
+            format!("/apis/discovery.k8s.io/v1/namespaces/{OURS}/endpointslices/outrigger"),
+            format!("/apis/apps/v1/namespaces/{OURS}/deployments/outrigger"),
+            ours.path("pods/outrigger-2?gracePeriodSeconds=0"),
+            ours.path("pods/outrigger-silent?gracePeriodSeconds=0"),
+            "/apis/apps/v1/namespaces/shop/deployments/web".to_owned(),
+            shop.path("pods/asks?gracePeriodSeconds=0"),
+            shop.path("pods/too-early?gracePeriodSeconds=0"),
+        ] {
+            // Mostly there is nothing.
+            self.cluster.send("DELETE", &path, JSON, Vec::new());
+        }
+        let metadata =
+            json!({"labels": {"outrigger.dev/injection": null}, "annotations": {"outrigger.dev/inject": null}});
+        self.patch("/api/v1/namespaces/shop", &json!({"metadata": metadata}));
+        self.register(&self.server.configuration());
     }
 
     /// A pod of ours on the node, whose ports lead to these addresses; without the second its admin port is closed.
@@ -135,7 +158,7 @@ impl World {
     /// Runs `outrigger check` with these arguments besides, and a kubeconfig.
     pub fn check_as(&self, kubeconfig: &Path, arguments: &[&str]) -> Result {
         let output = Command::new(PROGRAM)
-            .args(["check", "--timeout=20s", "--kubeconfig"])
+            .args(["check", "--kubeconfig"])
             .arg(kubeconfig)
             .args(arguments)
             .env_remove("HTTPS_PROXY")

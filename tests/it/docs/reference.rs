@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use outrigger::cli::check::Code;
 use outrigger::inject::{Blame, ErrorCode, SkipReason};
 
 use super::markdown;
@@ -37,6 +38,17 @@ fn the_error_codes_are_listed_with_who_must_act() {
         Blame::Injector => "injector",
     };
     let actual: Vec<(&str, &str)> = ErrorCode::ALL.iter().map(|code| (code.code(), blame(code))).collect();
+    assert_eq!(listed, actual);
+}
+
+#[test]
+fn the_findings_of_check_are_listed_with_their_severity_and_meaning() {
+    let rows = markdown::code_rows(&super::read("docs/reference/check.md"));
+    let rows = rows.iter().filter(|row| row.len() == 4);
+    let listed: Vec<(&str, &str, &str)> = rows.map(|row| (&*row[0], &*row[1], &*row[2])).collect();
+    let all = Code::ALL.iter();
+    let actual: Vec<(&str, &str, &str)> =
+        all.map(|code| (code.code(), code.severity().as_str(), code.meaning())).collect();
     assert_eq!(listed, actual);
 }
 

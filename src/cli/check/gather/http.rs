@@ -41,6 +41,8 @@ pub async fn over(
         let request = Request::get(path).header("host", "localhost").body(Empty::<Bytes>::new());
         let request = request.map_err(|error| error.to_string())?;
         let page = timeout(limit, async {
+            // The connection has to have taken note that the answer before was read.
+            sender.ready().await.map_err(|error| error.to_string())?;
             let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
             let status = answer.status();
             let body =

@@ -1,14 +1,17 @@
 //! One replica, asked over a port-forward: what it serves and what it says. Where that is not possible, the API server's proxy is asked.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures::FutureExt;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::Api;
 use kube::api::Portforwarder;
+use tokio::io::DuplexStream;
 use tokio::time::timeout;
 
-use super::super::facts::{Admin, From, Replica, Served};
+use super::super::facts::{From, Replica, Served};
 use super::call::{Caller, Wanted};
 use super::{handshake, http};
 
@@ -35,15 +38,12 @@ pub async fn ask(
         return (replica, None);
     }
     let ports = Ports::of(pod, service);
-    let forwarded = forward(caller, namespace, &name, ports).await;
-    let (chain, admin) = match forwarded {
-        Ok(mut forwarder) => {
-            let both = asked(&mut forwarder, ports, host, caller.limit).await;
-            forwarder.abort();
-            both
-        }
-        Err(problem) => (Err(problem.clone()), Err(problem)),
-    };
+    let way = Way { caller, namespace, pod: &name };
+    // A connection each: what becomes of one port is nothing to the other.
+    let (chain, admin) = tokio::join!(
+        way.over(ports.webhook, async |stream| handshake::over(stream, host, caller.limit).await),
+        way.over(ports.admin, async |stream| http::over(stream, caller.limit).await),
+    );
     replica.admin = match admin {
         Ok(admin) => Ok(admin),
         Err(problem) => {
@@ -85,51 +85,56 @@ fn named(pod: &Pod, name: &str) -> Option<u16> {
     u16::try_from(port.container_port).ok()
 }
 
-async fn forward(caller: &Caller, namespace: &str, pod: &str, ports: Ports) -> Result<Portforwarder, String> {
-    let pods: Api<Pod> = Api::namespaced(caller.client.clone(), namespace);
-    let wanted = Wanted { verb: "get and create", resource: "pods/portforward", namespace: Some(namespace) };
-    match timeout(caller.limit, pods.portforward(pod, &[ports.webhook, ports.admin])).await {
-        Ok(Ok(forwarder)) => Ok(forwarder),
-        Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
-            caller.forbid(&wanted);
-            Err("you may not forward its ports".to_owned())
+/// The way to a pod.
+struct Way<'w> {
+    caller: &'w Caller,
+    namespace: &'w str,
+    pod: &'w str,
+}
+
+impl Way<'_> {
+    /// What `ask` learns over a connection to the port.
+    async fn over<T>(&self, port: u16, ask: impl AsyncFnOnce(DuplexStream) -> Result<T, String>) -> Result<T, String> {
+        let mut forwarder = self.forward(port).await?;
+        let (stream, refusal) = (forwarder.take_stream(port), forwarder.take_error(port));
+        let answer = match (stream, refusal) {
+            (Some(stream), Some(refusal)) => unless_refused(ask(stream), refusal).await,
+            _ => Err(format!("port {port} was not forwarded")),
+        };
+        forwarder.abort();
+        answer
+    }
+
+    async fn forward(&self, port: u16) -> Result<Portforwarder, String> {
+        let Self { caller, namespace, pod } = *self;
+        let pods: Api<Pod> = Api::namespaced(caller.client.clone(), namespace);
+        let wanted = Wanted { verb: "get and create", resource: "pods/portforward", namespace: Some(namespace) };
+        match timeout(caller.limit, pods.portforward(pod, &[port])).await {
+            Ok(Ok(forwarder)) => Ok(forwarder),
+            Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
+                caller.forbid(&wanted);
+                Err("you may not forward its ports".to_owned())
+            }
+            Ok(Err(error)) => Err(format!("port {port} cannot be forwarded: {}", crate::cluster::explain(&error))),
+            Err(_) => Err(format!("port {port} cannot be forwarded: {}", caller.silence())),
         }
-        Ok(Err(error)) => Err(format!("its ports cannot be forwarded: {}", crate::cluster::explain(&error))),
-        Err(_) => Err(format!("its ports cannot be forwarded: {}", caller.silence())),
     }
 }
 
-type Both = (Result<Vec<rustls::pki_types::CertificateDer<'static>>, String>, Result<Admin, String>);
-
-async fn asked(forwarder: &mut Portforwarder, ports: Ports, host: &str, limit: Duration) -> Both {
-    let (webhook, admin) = (forwarder.take_stream(ports.webhook), forwarder.take_stream(ports.admin));
-    let refusals = (forwarder.take_error(ports.webhook), forwarder.take_error(ports.admin));
-    let chain = async {
-        match webhook {
-            Some(stream) => handshake::over(stream, host, limit).await,
-            None => Err(format!("port {} was not forwarded", ports.webhook)),
-        }
-    };
-    let said = async {
-        match admin {
-            Some(stream) => http::over(stream, limit).await,
-            None => Err(format!("port {} was not forwarded", ports.admin)),
-        }
-    };
-    let (chain, said) = tokio::join!(chain, said);
-    let (of_webhook, of_admin) = refusals;
-    (because(chain, of_webhook).await, because(said, of_admin).await)
-}
-
-/// What the kubelet says of a port that cannot be used is better than that the stream ended.
-async fn because<T>(
-    result: Result<T, String>,
-    refusal: Option<impl Future<Output = Option<String>>>,
+/// What the kubelet says of a port that cannot be used is better than that the stream ended, or that nothing comes.
+async fn unless_refused<T>(
+    answer: impl Future<Output = Result<T, String>>,
+    refusal: impl Future<Output = Option<String>>,
 ) -> Result<T, String> {
-    let (Err(problem), Some(refusal)) = (&result, refusal) else { return result };
+    let mut refusal = pin!(refusal.fuse());
+    let answer = tokio::select! {
+        answer = answer => answer,
+        Some(said) = &mut refusal => return Err(said.trim().to_owned()),
+    };
+    let Err(problem) = answer else { return answer };
     match timeout(Duration::from_millis(200), refusal).await {
         Ok(Some(said)) => Err(format!("{problem} ({})", said.trim())),
-        _ => result,
+        _ => Err(problem),
     }
 }
 

@@ -8,15 +8,25 @@ use super::super::finding::{Code, Finding};
 pub fn judge(facts: &Facts) -> Vec<Finding> {
     let failures: BTreeSet<&Failure> = facts.failures.iter().collect();
     let mut findings: Vec<Finding> = failures.into_iter().map(finding).collect();
-    let is_called =
-        matches!(&facts.trial, Trial::Made { answer: Answer::Pod { templates }, .. } if !templates.is_empty());
-    if facts.configuration.is_unknown() && !is_called {
+    // A configuration that is good by itself shows nobody who answers.
+    let is_seen = !facts.configuration.is_unknown() && facts.answers().next().is_some();
+    if !is_seen && !tells_something(facts) {
         findings.push(Code::NothingKnown.found(
-            "neither the webhook configuration nor an injected dry-run pod was seen, so nothing is known of this installation",
+            "no dry-run pod reached the webhook, and no replica could be asked: too little was seen to call this installation healthy",
             "use an account with the rights that the lines above name",
         ));
     }
     findings
+}
+
+/// Whether the fate of the dry-run pod says anything of this webhook.
+fn tells_something(facts: &Facts) -> bool {
+    let Trial::Made { answer, .. } = &facts.trial else { return false };
+    match answer {
+        Answer::Pod { .. } => true,
+        Answer::Refused { message } => super::trial::is_of_ours(message, &facts.target.domain),
+        Answer::Failed(_) => false,
+    }
 }
 
 fn finding(failure: &Failure) -> Finding {

@@ -63,6 +63,11 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     vec![finding]
 }
 
+/// Whether a message of the API server is about an entry of ours.
+pub(super) fn is_of_ours(message: &str, domain: &str) -> bool {
+    message.contains(&format!(".inject.{domain}\""))
+}
+
 /// What was sent.
 struct Sent<'f> {
     facts: &'f Facts,
@@ -92,8 +97,8 @@ const CALLS: [(&[&str], Code); 6] = [
 
 impl Sent<'_> {
     fn refused(&self, message: &str) -> Finding {
-        let (namespace, domain) = (self.namespace, &self.facts.target.domain);
-        let is_ours = message.contains(&format!(".inject.{domain}\""));
+        let namespace = self.namespace;
+        let is_ours = is_of_ours(message, &self.facts.target.domain);
         if is_ours && message.contains("failed calling webhook") {
             return self.failed_call(message);
         }

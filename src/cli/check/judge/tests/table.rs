@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::admissionregistration::v1::MatchCondition;
+
 use super::super::super::facts::{Answer, Facts, Failure, From, Look, PodState, Trial};
 use super::super::super::finding::Code;
 use super::world::*;
@@ -96,15 +98,11 @@ pub const TABLE: &[Row] = &[
                 let values =
                     selector.match_expressions.as_mut().expect("expressions")[0].values.as_mut().expect("values");
                 values.push("payments".into());
-                let more = entry.match_conditions.as_ref().expect("conditions")[0].clone();
-                entry.match_conditions.as_mut().expect("conditions").insert(
-                    0,
-                    k8s_openapi::api::admissionregistration::v1::MatchCondition {
-                        name: "mine".into(),
-                        expression: "true".into(),
-                        ..more
-                    },
-                );
+                entry
+                    .match_conditions
+                    .as_mut()
+                    .expect("conditions")
+                    .insert(0, MatchCondition { name: "mine".into(), expression: "true".into() });
             }
         },
         &[],
@@ -562,7 +560,7 @@ pub const TABLE: &[Row] = &[
         "nothing may be seen",
         |facts| *facts = Facts::unknown(facts.target.clone(), facts.now + Duration::ZERO),
         &[Code::TrialImpossible, Code::NothingKnown],
-        "nothing is known of this installation",
+        "too little was seen to call this installation healthy",
     ),
     (
         "the configuration may not be seen, and a pod is injected",
