@@ -100,7 +100,7 @@ async fn send_all(sender: Sender, is_over: Arc<AtomicBool>) {
 
 impl Sender {
     async fn send(self, number: u64) {
-        let is_stored = number % STORED == 0;
+        let is_stored = number.is_multiple_of(STORED);
         let name = format!("load-{number}");
         let mut pod = pods::idle(&name, &pods::asking(None));
         pod["spec"]["schedulingGates"] = json!([{"name": "outrigger.dev/e2e"}]);
