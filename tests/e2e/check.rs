@@ -138,14 +138,15 @@ fn base64(text: &str) -> String {
 fn expired_leaf(installation: &Installation<'_>) {
     let certificate = || installation.secret("outrigger-serving")["tls.crt"].to_string();
     let long = certificate();
-    installation.set(&["OUTRIGGER_CERTIFICATE_DURATION=20s"]);
+    // The one that is served now is for days; it is replaced by its age.
+    installation.set(&["OUTRIGGER_CERTIFICATE_DURATION=20s", "OUTRIGGER_CERTIFICATE_RENEWAL=10s"]);
     eventually("there is a short certificate", LIMIT, || (certificate() != long).then_some(()));
     installation.cluster.kubectl(&["--namespace", NAMESPACE, "delete", "rolebinding", "outrigger"]);
 }
 
 fn long_leaf(installation: &Installation<'_>) {
     installation.apply();
-    installation.set(&["OUTRIGGER_CERTIFICATE_DURATION-"]);
+    installation.set(&["OUTRIGGER_CERTIFICATE_DURATION-", "OUTRIGGER_CERTIFICATE_RENEWAL-"]);
 }
 
 fn no_endpoints(installation: &Installation<'_>) {
