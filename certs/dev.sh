@@ -14,6 +14,10 @@ shift
 names=
 for name in "$@"; do
   case $name in
+    "" | *[!A-Za-z0-9.:*-]*)
+      echo "error: '$name': expected a DNS name or an IP address" >&2
+      exit 2
+      ;;
     *:*) kind=IP ;;       # IPv6
     *[!0-9.]*) kind=DNS ;;
     *) kind=IP ;;         # digits and dots alone: IPv4
@@ -23,20 +27,30 @@ done
 
 umask 077
 mkdir -p "$directory"
-cd "$directory"
+# A file that is there already would keep its mode: all are made anew, and moved to their place when all are there.
+made=$(mktemp -d "$directory/.dev.XXXXXX")
+trap 'rm -rf "$made"' EXIT
 
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 7 -keyout ca.key -out ca.pem \
+# What openssl says while all goes well helps nobody.
+run() {
+  openssl "$@" 2>"$made/messages" || {
+    cat "$made/messages" >&2
+    echo "error: openssl $1 failed for $names" >&2
+    exit 1
+  }
+}
+
+run req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 7 -keyout "$made/ca.key" -out "$made/ca.pem" \
   -subj "/CN=outrigger development CA" \
-  -addext "basicConstraints=critical,CA:TRUE,pathlen:0" -addext "keyUsage=critical,keyCertSign,cRLSign" 2>/dev/null
-
-request=$(mktemp)
-extensions=$(mktemp)
-trap 'rm -f "$request" "$extensions"' EXIT
-openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout tls.key -out "$request" -subj "/CN=outrigger" 2>/dev/null
+  -addext "basicConstraints=critical,CA:TRUE,pathlen:0" -addext "keyUsage=critical,keyCertSign,cRLSign"
+run req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$made/tls.key" -out "$made/request" -subj "/CN=outrigger"
 printf '%s\n' "subjectAltName=$names" "basicConstraints=critical,CA:FALSE" "keyUsage=critical,digitalSignature" \
-  "extendedKeyUsage=serverAuth" >"$extensions"
-openssl x509 -req -in "$request" -CA ca.pem -CAkey ca.key -CAcreateserial -days 7 -extfile "$extensions" -out tls.pem 2>/dev/null
-rm -f ca.srl
+  "extendedKeyUsage=serverAuth" >"$made/extensions"
+run x509 -req -in "$made/request" -CA "$made/ca.pem" -CAkey "$made/ca.key" -CAcreateserial -days 7 \
+  -extfile "$made/extensions" -out "$made/tls.pem"
+run verify -CAfile "$made/ca.pem" "$made/tls.pem" >/dev/null
 
-openssl verify -CAfile ca.pem tls.pem >/dev/null
+for file in ca.pem ca.key tls.pem tls.key; do
+  mv -f "$made/$file" "$directory/$file"
+done
 echo "$directory: ca.pem ca.key tls.pem tls.key for $names"

@@ -1,6 +1,6 @@
 //! The cluster's part in `serve`: the connection at the start, and what is known of the cluster while serving.
 //!
-//! Invariant: an API server that is away keeps nobody from starting who has a certificate.
+//! Invariant: an API server that is away keeps nobody from starting for long who has a certificate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,12 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::confirm::SelfCall;
+use super::version::{self, Version};
 use crate::cluster::certificates::plan::Policy;
 use crate::cluster::certificates::serving::Current;
 use crate::cluster::client::{self, Origin};
 use crate::cluster::leader::election::Timing;
+use crate::cluster::namespaces::Namespaces;
 use crate::cluster::{self, Objects, Running};
 use crate::config::{CertificateSettings, ClusterSettings, Config, Connection};
 use crate::health::Promise;
@@ -23,38 +25,14 @@ use crate::shutdown::{Lifecycle, Phase};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::resolver::Resolver;
 
-/// The first minor version whose every supported kubelet has native sidecars.
-const NATIVE_SIDECARS_SINCE: u32 = 32;
-/// For the one call that is made at the start; an answer is nice to have.
-const VERSION_LIMIT: Duration = Duration::from_secs(3);
+/// How long who has a certificate waits for the namespaces.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A client, and what is to be done with it.
 pub struct Connected {
     client: Client,
     settings: cluster::Settings,
     pub version: Option<Version>,
-}
-
-/// What the API server says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version {
-    /// Such as `1.36.3`.
-    pub text: String,
-    minor: u32,
-}
-
-impl Version {
-    /// From what the API server says, such as `v1.36.3-gke.1`.
-    fn parse(text: &str) -> Option<Self> {
-        let text = text.strip_prefix('v').unwrap_or(text);
-        let text = text.split(['-', '+']).next().unwrap_or_default();
-        let minor = text.strip_prefix("1.")?.split('.').next()?.parse().ok()?;
-        Some(Self { text: text.to_owned(), minor })
-    }
-
-    pub fn has_native_sidecars(&self) -> bool {
-        self.minor >= NATIVE_SIDECARS_SINCE
-    }
 }
 
 /// The connection, where the configuration wants one.
@@ -65,22 +43,9 @@ pub async fn connect(config: &Config) -> anyhow::Result<Option<Connected>> {
         Connection::Kubeconfig => Origin::Kubeconfig,
     };
     let client = client::connect(origin).await.context("cannot work in a cluster")?;
-    let version = version(&client).await;
+    let version = version::at_start(&client).await;
     let settings = settings(cluster, &config.certificate, client.default_namespace());
     Ok(Some(Connected { client, settings, version }))
-}
-
-async fn version(client: &Client) -> Option<Version> {
-    let problem = match timeout(VERSION_LIMIT, client.apiserver_version()).await {
-        Ok(Ok(info)) => match Version::parse(&info.git_version) {
-            Some(version) => return Some(version),
-            None => format!("it says {:?}, expected a version such as \"v1.36.3\"", info.git_version),
-        },
-        Ok(Err(error)) => cluster::explain(&error),
-        Err(_) => "it does not answer in time".to_owned(),
-    };
-    tracing::warn!(problem, "the API server does not tell its version; it is taken for a new one");
-    None
 }
 
 fn settings(
@@ -115,16 +80,29 @@ fn settings(
 }
 
 impl Connected {
-    /// Begins everything that runs beside the requests. The lease is given up when the process begins to end.
-    pub fn start(self, metrics: &Arc<Metrics>, mut lifecycle: Lifecycle) -> anyhow::Result<Running> {
-        tracing::info!(
-            version = self.version.map(|version| version.text),
-            namespace = self.settings.objects.namespace,
-            "working in a cluster"
-        );
+    /// Begins everything that runs beside the requests. The lease is given up when the process begins to end. `upgraded` is told
+    /// of each version that is not the one before.
+    pub fn start(
+        self,
+        metrics: &Arc<Metrics>,
+        mut lifecycle: Lifecycle,
+        upgraded: impl Fn(&Version) + Send + 'static,
+    ) -> anyhow::Result<Running> {
+        let version = self.version.as_ref().map(|version| version.text.as_str());
+        tracing::info!(version, namespace = self.settings.objects.namespace, "working in a cluster");
+        tokio::spawn(version::follow(self.client.clone(), self.version, upgraded));
         let end = async move { lifecycle.reached(Phase::Draining).await };
         cluster::start(&self.client, self.settings, metrics, end).context("cannot register the cluster's metrics")
     }
+}
+
+/// Keeps the promise once the namespaces are known, so that no pod misses what its namespace says because a replica has just
+/// started; or after a while, since most pods ask for themselves.
+pub async fn until_known(namespaces: Namespaces, promise: Promise) {
+    if timeout(PATIENCE, namespaces.listed()).await.is_err() {
+        tracing::warn!("namespaces are not known yet: what they say does not apply");
+    }
+    drop(promise);
 }
 
 /// What requests are told of namespaces.
@@ -173,28 +151,6 @@ impl Given {
                 // While it is outstanding, nobody may take us for ready.
                 return std::mem::forget(promise);
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_as_api_servers_say_them() {
-        let cases = [
-            ("v1.36.3", Some(("1.36.3", true))),
-            ("v1.32.0-gke.100", Some(("1.32.0", true))),
-            ("v1.31.9+k3s1", Some(("1.31.9", false))),
-            ("1.30.1", Some(("1.30.1", false))),
-            ("v2.0.0", None),
-            ("", None),
-        ];
-        for (text, expected) in cases {
-            let version = Version::parse(text);
-            let found = version.as_ref().map(|version| (version.text.as_str(), version.has_native_sidecars()));
-            assert_eq!(found, expected, "{text}");
         }
     }
 }

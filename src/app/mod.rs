@@ -11,6 +11,7 @@ mod dev;
 mod memory;
 mod notes;
 mod templates;
+mod version;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,10 +20,11 @@ use anyhow::{Context, anyhow};
 
 use self::certificate::Certificate;
 use self::clients::Clients;
-use self::cluster::{Connected, Given, Version};
+use self::cluster::{Connected, Given};
 use self::confirm::SelfCall;
 use self::notes::Notes;
 use self::templates::Templates;
+use self::version::Version;
 use crate::cluster::certificates::serving::Current;
 use crate::config::{CertificateSettings, ClientSettings, Config, OtlpEndpoint, ServeArgs};
 use crate::health::Readiness;
@@ -98,7 +100,7 @@ impl Parts {
         let (readiness, notes) = (Readiness::default(), Notes::default());
         let (of_templates, of_certificate) = (readiness.promise("templates"), readiness.promise("certificate"));
 
-        let settings = settings(config, connected.as_ref());
+        let settings = settings(config, connected.as_ref().and_then(|connected| connected.version.as_ref()));
         let templates = Templates::load(config, settings, Arc::clone(&metrics), notes.clone())?;
         drop(of_templates);
 
@@ -127,7 +129,15 @@ impl Parts {
 
         let (shutdown, lifecycle) = shutdown::lifecycle();
         let running = match self.connected.take() {
-            Some(connected) => Some(connected.start(&self.metrics, lifecycle.clone())?),
+            Some(connected) => {
+                let (config, changed) = (config.clone(), self.templates.settings_changed());
+                // Nobody takes them any more when the process ends.
+                let upgraded = move |version: &Version| _ = changed.send(settings(&config, Some(version)));
+                let running = connected.start(&self.metrics, lifecycle.clone(), upgraded)?;
+                let promise = self.readiness.promise("namespaces");
+                tokio::spawn(cluster::until_known(running.namespaces.clone(), promise));
+                Some(running)
+            }
             None => {
                 log_mode(native_sidecars(config, None));
                 None
@@ -192,8 +202,7 @@ impl Parts {
 }
 
 /// What the operator decided, as the engine takes it.
-fn settings(config: &Config, connected: Option<&Connected>) -> Settings {
-    let version = connected.and_then(|connected| connected.version.as_ref());
+fn settings(config: &Config, version: Option<&Version>) -> Settings {
     Settings {
         native_sidecars: native_sidecars(config, version),
         cluster_version: version.map_or_else(|| Settings::default().cluster_version, |version| version.text.clone()),

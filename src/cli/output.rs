@@ -7,7 +7,9 @@ use clap::ValueEnum;
 use json_patch::PatchOperation;
 use serde::Serialize;
 use serde_json::{Value, json};
-use similar::{ChangeTag, TextDiff};
+use similar::algorithms::{Capture, Compact, Replace, myers};
+use similar::udiff::UnifiedHunkHeader;
+use similar::{ChangeTag, DiffOp, group_diff_ops};
 
 use super::key_order::KeyOrder;
 
@@ -90,20 +92,29 @@ pub fn diff(changes: &[Change], coloured: bool) -> anyhow::Result<String> {
 
 fn diff_object(text: &mut String, change: &Change, coloured: bool) -> anyhow::Result<()> {
     let (before, after) = (yaml_document(&change.before)?, yaml_document(&change.after)?);
-    let lines = TextDiff::from_lines(before.as_str(), after.as_str());
+    let (before, after): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     let mut paint = |style, line: &str| {
-        let line = line.trim_end_matches('\n');
         *text += &if coloured { format!("\x1b[{style}m{line}\x1b[0m\n") } else { format!("{line}\n") };
     };
     paint(BOLD, &format!("--- {} (before)", change.title));
     paint(BOLD, &format!("+++ {} (after)", change.title));
-    for hunk in lines.unified_diff().iter_hunks() {
-        paint(CYAN, &hunk.header().to_string());
-        for line in hunk.iter_changes() {
+    for hunk in group_diff_ops(changed_lines(&before, &after), CONTEXT) {
+        paint(CYAN, &UnifiedHunkHeader::new(&hunk).to_string());
+        for line in hunk.iter().flat_map(|part| part.iter_changes(&before[..], &after[..])) {
             paint(style(line.tag()), &format!("{}{}", line.tag(), line.value()));
         }
     }
     Ok(())
+}
+
+/// Lines around a change.
+const CONTEXT: usize = 3;
+
+/// `TextDiff` would find the same, and bring all algorithms for all kinds of text into the program: half a megabyte.
+fn changed_lines(before: &[&str], after: &[&str]) -> Vec<DiffOp> {
+    let mut found = Compact::new(Replace::new(Capture::new()), before, after);
+    let Ok(()) = myers::diff_deadline_raw(&mut found, before, 0..before.len(), after, 0..after.len(), None);
+    found.into_inner().into_inner().into_ops()
 }
 
 const PLAIN: u8 = 0;

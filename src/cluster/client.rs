@@ -1,8 +1,18 @@
 //! The connection to the API server. Making it calls nobody: whether the API server can be reached is seen later, and is no
 //! reason not to start.
+//!
+//! Invariant: no call waits for ever for an API server that has gone silent, and none is repeated behind our back.
 
+use std::time::Duration;
+
+use hyper::header::{HeaderName, HeaderValue, USER_AGENT};
 use kube::config::{InClusterError, KubeConfigOptions, KubeconfigError};
 use kube::{Client, Config};
+
+/// Longer than any API server that is there keeps silent: it ends each watch sooner (see `watching`). Without this, a list whose
+/// answer is lost would be waited for until the process ends.
+const SILENCE: Duration = Duration::from_secs(75);
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// Where to learn of the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +42,114 @@ pub async fn connect(origin: Origin) -> Result<Client, ConnectError> {
         Origin::Pod => Config::incluster().map_err(|error: InClusterError| ConnectError::Pod(super::chain(&error)))?,
         Origin::Kubeconfig => Config::from_kubeconfig(&KubeConfigOptions::default())
             .await
-            .map_err(|error: KubeconfigError| ConnectError::Kubeconfig(super::chain(&error)))?,
+            .map_err(|error| ConnectError::Kubeconfig(explain(&error)))?,
     };
+    client(config, SILENCE)
+}
+
+/// What is wrong with a kubeconfig. Where it is no YAML, the place has to do: what stands there may be a token.
+fn explain(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::Parse(error) => {
+            let (line, column) = error.location().map_or((0, 0), |place| (place.line(), place.column()));
+            format!("it is no YAML of a kubeconfig at line {line}, column {column}")
+        }
+        error => super::chain(error),
+    }
+}
+
+/// Who calls, for audit logs; what is before the slash is also the name under which an API server notes who set a field.
+pub fn user_agent() -> (HeaderName, HeaderValue) {
+    (USER_AGENT, HeaderValue::from_static(concat!("outrigger/", env!("CARGO_PKG_VERSION"))))
+}
+
+fn client(mut config: Config, silence: Duration) -> Result<Client, ConnectError> {
+    config.connect_timeout = Some(CONNECT.min(silence));
+    config.read_timeout = Some(silence);
+    // Or the time for which a connection had nothing to do would count.
+    config.reset_reader_on_write = true;
+    // The library's own retries wait for minutes, and tell nobody: whoever calls knows better when to try again.
+    config.default_retry = false;
+    config.headers.push(user_agent());
     Client::try_from(config).map_err(|error| ConnectError::Client(super::explain(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A client of somebody who reads each request, answers with `answer`, and then keeps silent.
+    async fn client_of(answer: &'static [u8]) -> Client {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound")).parse().expect("a URL");
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut buffer = [0; 4096];
+                    while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {
+                        _ = stream.write_all(answer).await;
+                    }
+                });
+            }
+        });
+        client(Config::new(url), Duration::from_millis(300)).expect("a client")
+    }
+
+    #[tokio::test]
+    async fn every_call_says_who_calls() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound")).parse().expect("a URL");
+        let client = client(Config::new(url), Duration::from_secs(60)).expect("a client");
+        tokio::spawn(async move { client.apiserver_version().await });
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(stream.read_u8().await.expect("a request"));
+        }
+        let request = String::from_utf8(request).expect("text");
+        assert!(request.contains("\r\nuser-agent: outrigger/"), "{request}");
+    }
+
+    #[test]
+    fn a_kubeconfig_that_cannot_be_read_is_not_quoted() {
+        for text in
+            ["users:\n- name: u\n  user: {token: canary\n  }}\n", "users:\n- name: u\n  user:\n    token: [canary]\n"]
+        {
+            let error = kube::config::Kubeconfig::from_yaml(text).expect_err("no kubeconfig");
+            assert!(error.to_string().contains("canary"), "{error}");
+            let said = explain(&error);
+            assert!(said.contains("line 4, column") && !said.contains("canary") && said.lines().count() == 1, "{said}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_api_server_that_keeps_silent_is_given_up() {
+        let begun = Instant::now();
+        let client = client_of(b"").await;
+        client.apiserver_version().await.expect_err("nobody answers");
+        assert!(begun.elapsed() >= Duration::from_millis(300) && begun.elapsed() < Duration::from_secs(30));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_had_nothing_to_do_is_good_for_the_next_call() {
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        let client = client_of(answer).await;
+        for _ in 0..3 {
+            client.apiserver_version().await.expect("an answer");
+            tokio::time::sleep(Duration::from_millis(450)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_told_to_come_again_is_told_so_at_once() {
+        let busy = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 600\r\ncontent-length: 0\r\n\r\n";
+        let begun = Instant::now();
+        client_of(busy).await.apiserver_version().await.expect_err("it is busy");
+        assert!(begun.elapsed() < Duration::from_secs(30));
+    }
 }

@@ -8,12 +8,15 @@
 pub mod certificates;
 pub mod client;
 mod complaint;
-mod jitter;
+pub mod jitter;
 pub mod leader;
 pub mod namespaces;
 mod running;
+mod task;
 mod watching;
 pub mod webhook_configuration;
+
+use kube::client::AuthError;
 
 pub use running::{Running, Settings, start};
 
@@ -28,13 +31,28 @@ pub struct Objects {
     pub lease: String,
 }
 
-/// An error with all its causes on one line. What an answer said is left out where it could not be read: it may be a Secret.
+/// An error with all its causes on one line. What an answer said is left out where it could not be read: it may be a Secret; and so
+/// is what a program has printed that was asked for a token.
 pub fn explain(error: &kube::Error) -> String {
     match error {
-        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        kube::Error::Api(status) if !status.message.is_empty() => one_line(&status.message),
         kube::Error::SerdeError(_) => "the answer of the API server cannot be read".to_owned(),
-        error => chain(error),
+        kube::Error::Auth(AuthError::AuthExecRun { cmd, out }) => {
+            one_line(&format!("the program {cmd:?}, by which the kubeconfig authenticates, failed with {}", out.status))
+        }
+        error => one_line(&chain(error)),
     }
+}
+
+/// Whoever stands in the way of an API server may answer with a page of its own.
+fn one_line(text: &str) -> String {
+    const LENGTH: usize = 300;
+    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = line.char_indices().nth(LENGTH) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
 }
 
 /// An error and its causes, each said once.
@@ -61,6 +79,18 @@ mod tests {
         let error = serde_json::from_str::<u8>("\"secret\"").expect_err("no number");
         assert!(error.to_string().contains("secret"), "{error}");
         assert!(!explain(&kube::Error::SerdeError(error)).contains("secret"));
+    }
+
+    #[test]
+    fn a_page_of_somebody_else_is_one_line_and_a_token_is_none() {
+        let page = format!("<html>\n<body>\r\n\t{}</body>", "gateway timeout ".repeat(1000));
+        let status = kube::core::Status::failure(&page, "No").with_code(502).boxed();
+        let said = explain(&kube::Error::Api(status));
+        assert!(said.starts_with("<html> <body> gateway timeout") && said.ends_with('…'), "{said}");
+        assert!(said.chars().count() == 301 && !said.contains(char::is_control), "{said}");
+        let out = std::process::Command::new("sh").args(["-c", "echo canary; exit 3"]).output().expect("a shell");
+        let said = explain(&kube::Error::Auth(AuthError::AuthExecRun { cmd: "aws".to_owned(), out: Box::new(out) }));
+        assert!(said.contains("\"aws\"") && said.contains('3') && !said.contains("canary"), "{said}");
     }
 
     #[test]

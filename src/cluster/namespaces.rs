@@ -4,37 +4,55 @@
 //! Invariant: asking never waits and never calls; a list that is read anew replaces the old one only when it is complete.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::PartialObjectMeta;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{Config, Error, Event, watcher};
+use kube::runtime::watcher::{Event, watcher};
 use kube::{Api, Client};
+use tokio::sync::watch;
 
-use super::complaint::Complaint;
-use super::jitter::Backoff;
 use super::watching;
 use crate::inject::Namespace;
 
-type Map = HashMap<String, Arc<Namespace>>;
+type Hash = BuildHasherDefault<DefaultHasher>;
+type Map = HashMap<String, Arc<Namespace>, Hash>;
 type Object = PartialObjectMeta<core::Namespace>;
 
+/// A change copies the map that it is in; with several maps ten thousand namespaces may change at a time.
+const MAPS: usize = 64;
+
 /// All namespaces that are known.
-#[derive(Clone, Default)]
-pub struct Namespaces(Arc<ArcSwap<Map>>);
+#[derive(Clone)]
+pub struct Namespaces {
+    maps: Arc<[ArcSwap<Map>; MAPS]>,
+    /// Whether all of them have been listed once.
+    listed: Arc<watch::Sender<bool>>,
+}
+
+impl Default for Namespaces {
+    fn default() -> Self {
+        Self { maps: Arc::new(std::array::from_fn(|_| ArcSwap::default())), listed: Arc::default() }
+    }
+}
 
 impl Namespaces {
     /// What is known of a namespace.
     pub fn get(&self, name: &str) -> Option<Arc<Namespace>> {
-        self.0.load().get(name).cloned()
+        self.maps[index(name)].load().get(name).cloned()
     }
 
     pub fn len(&self) -> usize {
-        self.0.load().len()
+        self.maps.iter().map(|map| map.load().len()).sum()
+    }
+
+    /// Waits until all namespaces that there are have been heard of once.
+    pub async fn listed(&self) {
+        // The sender is ours, so it does not end.
+        _ = self.listed.subscribe().wait_for(|listed| *listed).await;
     }
 
     pub fn is_empty(&self) -> bool {
@@ -43,64 +61,75 @@ impl Namespaces {
 
     /// Follows the cluster's namespaces for as long as the process lives.
     pub async fn follow(self, client: Client) {
-        let stream = watcher(Api::<Object>::all(client), Config::default().page_size(500));
-        self.take_over(stream.backoff(Backoff::default())).await;
-    }
-
-    async fn take_over(&self, stream: impl Stream<Item = Result<Event<Object>, Error>>) {
-        let mut stream = std::pin::pin!(stream);
-        let (mut list, mut complaint) = (Map::new(), Complaint::default());
-        while let Some(event) = stream.next().await {
-            match event {
-                Ok(event) => {
-                    complaint.is_over(|| tracing::info!("the watch on namespaces is taken up again"));
-                    self.handle(event, &mut list);
-                }
-                Err(error) => {
-                    let problem = watching::explain(&error);
-                    complaint.is(&problem, || {
-                        tracing::warn!(
-                            problem,
-                            "the watch on namespaces broke; what is known stays until it is taken up again"
-                        );
-                    });
-                }
-            }
-        }
+        let (mut list, api) = (Vec::new(), Api::<Object>::all(client));
+        let watch = || watcher(api.clone(), watching::config(None));
+        watching::follow("namespaces", watch, |event| self.handle(event, &mut list)).await;
     }
 
     /// `list` is what has come so far of a list that is being read.
-    fn handle(&self, event: Event<Object>, list: &mut Map) {
+    fn handle(&self, event: Event<Object>, list: &mut Vec<Namespace>) {
         match event {
             Event::Init => list.clear(),
-            Event::InitApply(object) => insert(list, object.metadata),
+            Event::InitApply(object) => list.extend(namespace(object.metadata)),
             Event::InitDone => {
-                self.0.store(Arc::new(std::mem::take(list)));
+                self.replace(std::mem::take(list));
                 tracing::debug!(namespaces = self.len(), "namespaces are known");
             }
-            Event::Apply(object) => self.change(|map| insert(map, object.metadata)),
-            Event::Delete(object) => self.change(|map| {
-                map.remove(&object.metadata.name.unwrap_or_default());
-            }),
+            Event::Apply(object) => {
+                if let Some(namespace) = namespace(object.metadata) {
+                    self.insert(namespace);
+                }
+            }
+            Event::Delete(object) => self.remove(&object.metadata.name.unwrap_or_default()),
         }
     }
 
+    fn replace(&self, list: Vec<Namespace>) {
+        let mut maps: [Map; MAPS] = std::array::from_fn(|_| Map::default());
+        for namespace in list {
+            maps[index(&namespace.name)].insert(namespace.name.clone(), Arc::new(namespace));
+        }
+        for (known, map) in self.maps.iter().zip(maps) {
+            known.store(Arc::new(map));
+        }
+        self.listed.send_replace(true);
+    }
+
+    fn insert(&self, namespace: Namespace) {
+        // Most changes of a namespace are none of what is kept of it.
+        if self.get(&namespace.name).is_none_or(|known| *known != namespace) {
+            self.change(index(&namespace.name), |map| {
+                map.insert(namespace.name.clone(), Arc::new(namespace));
+            });
+        }
+    }
+
+    fn remove(&self, name: &str) {
+        self.change(index(name), |map| {
+            map.remove(name);
+        });
+    }
+
     /// There is one writer, so nothing is lost between reading and writing.
-    fn change(&self, change: impl FnOnce(&mut Map)) {
-        let mut map = Map::clone(&self.0.load());
+    fn change(&self, index: usize, change: impl FnOnce(&mut Map)) {
+        let mut map = Map::clone(&self.maps[index].load());
         change(&mut map);
-        self.0.store(Arc::new(map));
+        self.maps[index].store(Arc::new(map));
     }
 }
 
-fn insert(map: &mut Map, metadata: ObjectMeta) {
-    let Some(name) = metadata.name else { return };
-    let namespace = Namespace {
-        name: name.clone(),
+/// Which of the maps a name is in.
+fn index(name: &str) -> usize {
+    usize::try_from(Hash::default().hash_one(name) % MAPS as u64).unwrap_or(0)
+}
+
+/// What is kept of a namespace.
+fn namespace(metadata: ObjectMeta) -> Option<Namespace> {
+    Some(Namespace {
+        name: metadata.name?,
         labels: metadata.labels.unwrap_or_default(),
         annotations: metadata.annotations.unwrap_or_default(),
-    };
-    map.insert(name, Arc::new(namespace));
+    })
 }
 
 #[cfg(test)]
@@ -116,43 +145,81 @@ mod tests {
         Object { metadata, ..Object::default() }
     }
 
-    /// Feeds events and breaks, and gives back what is known after each of them: `name=team`.
-    async fn known(events: Vec<Result<Event<Object>, Error>>) -> Vec<String> {
-        let namespaces = Namespaces::default();
-        let mut known = Vec::new();
-        let seen = namespaces.clone();
-        let stream = futures::stream::iter(events).inspect(|_| {
-            let map = seen.0.load();
+    /// What is known after each event: `name=team`.
+    fn known(events: Vec<Event<Object>>) -> Vec<String> {
+        let (namespaces, mut list) = (Namespaces::default(), Vec::new());
+        let after = |event| {
+            namespaces.handle(event, &mut list);
+            let maps = namespaces.maps.iter().map(ArcSwap::load_full);
+            let all = maps.flat_map(|map| map.values().cloned().collect::<Vec<_>>());
             let mut all: Vec<String> =
-                map.values().map(|namespace| format!("{}={}", namespace.name, namespace.labels["team"])).collect();
+                all.map(|namespace| format!("{}={}", namespace.name, namespace.labels["team"])).collect();
             all.sort();
-            known.push(all.join(","));
-        });
-        namespaces.take_over(stream).await;
-        known
+            all.join(",")
+        };
+        events.into_iter().map(after).collect()
+    }
+
+    #[test]
+    fn what_is_known_is_good_until_a_new_list_is_complete() {
+        let events = vec![
+            Event::Init,
+            Event::InitApply(object("a", "1")),
+            Event::InitApply(object("b", "1")),
+            Event::InitDone,
+            Event::Apply(object("a", "2")),
+            Event::Delete(object("b", "1")),
+            Event::Init,
+            Event::InitApply(object("c", "1")),
+            // Broken in the middle: what came of it is not to be mixed with the next one.
+            Event::Init,
+            Event::InitApply(object("d", "1")),
+            Event::InitDone,
+            Event::Init,
+        ];
+        let expected = ["", "", "", "a=1,b=1", "a=2,b=1", "a=2", "a=2", "a=2", "a=2", "a=2", "d=1", "d=1"];
+        assert_eq!(known(events), expected);
+    }
+
+    #[test]
+    fn ten_thousand_namespaces_may_change_at_a_time() {
+        let (namespaces, mut list) = (Namespaces::default(), Vec::new());
+        let name = |index: usize| format!("namespace-{index}");
+        for index in 0..10_000 {
+            namespaces.handle(Event::InitApply(object(&name(index), "1")), &mut list);
+        }
+        namespaces.handle(Event::InitDone, &mut list);
+        let begun = std::time::Instant::now();
+        for index in 0..10_000 {
+            namespaces.handle(Event::Apply(object(&name(index), "2")), &mut list);
+        }
+        eprintln!("10,000 changes among 10,000 namespaces: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+        assert_eq!((namespaces.len(), list.capacity()), (10_000, 0));
+        assert!((0..10_000).all(|index| namespaces.get(&name(index)).is_some_and(|found| found.labels["team"] == "2")));
+    }
+
+    #[test]
+    fn what_changes_nothing_that_is_kept_copies_nothing() {
+        let (namespaces, mut list) = (Namespaces::default(), Vec::new());
+        namespaces.handle(Event::Apply(object("a", "1")), &mut list);
+        let before = namespaces.get("a").expect("known");
+        let mut touched = object("a", "1");
+        touched.metadata.resource_version = Some("7".to_owned());
+        namespaces.handle(Event::Apply(touched), &mut list);
+        assert!(Arc::ptr_eq(&before, &namespaces.get("a").expect("known")));
     }
 
     #[tokio::test]
-    async fn what_is_known_is_good_until_a_new_list_is_complete() {
-        let events = vec![
-            Ok(Event::Init),
-            Ok(Event::InitApply(object("a", "1"))),
-            Ok(Event::InitApply(object("b", "1"))),
-            Ok(Event::InitDone),
-            Ok(Event::Apply(object("a", "2"))),
-            Ok(Event::Delete(object("b", "1"))),
-            Err(Error::NoResourceVersion),
-            Ok(Event::Init),
-            Ok(Event::InitApply(object("c", "1"))),
-            // Broken in the middle: what came of it is not to be mixed with the next one.
-            Err(Error::NoResourceVersion),
-            Ok(Event::Init),
-            Ok(Event::InitApply(object("d", "1"))),
-            Ok(Event::InitDone),
-            Ok(Event::Init),
-        ];
-        let expected = ["", "", "", "", "a=1,b=1", "a=2,b=1", "a=2", "a=2", "a=2", "a=2", "a=2", "a=2", "a=2", "d=1"];
-        assert_eq!(known(events).await, expected);
+    async fn whoever_waits_is_told_when_the_first_list_is_complete() {
+        let (namespaces, mut list) = (Namespaces::default(), Vec::new());
+        let is_listed =
+            async || tokio::time::timeout(std::time::Duration::from_millis(20), namespaces.listed()).await.is_ok();
+        namespaces.handle(Event::Init, &mut list);
+        namespaces.handle(Event::InitApply(object("a", "1")), &mut list);
+        assert!(!is_listed().await);
+        namespaces.handle(Event::InitDone, &mut list);
+        assert!(is_listed().await);
     }
 
     #[test]

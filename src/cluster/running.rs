@@ -15,6 +15,7 @@ use super::certificates::serving::{Current, Follower};
 use super::leader::election::Timing;
 use super::leader::{Candidate, Leadership, stand};
 use super::namespaces::Namespaces;
+use super::task::persist;
 use super::{Objects, watching};
 use crate::telemetry::metrics::{ClusterMetrics, Metrics};
 
@@ -42,7 +43,7 @@ impl Running {
     pub async fn ended(self) {
         if let Some(leader) = self.leader {
             // The lease then runs out by itself.
-            _ = tokio::time::timeout(Duration::from_secs(3), leader).await;
+            _ = tokio::time::timeout(Duration::from_secs(6), leader).await;
         }
     }
 }
@@ -55,7 +56,8 @@ pub fn start(
     end: impl Future<Output = ()> + Send + 'static,
 ) -> prometheus::Result<Running> {
     let namespaces = Namespaces::default();
-    tokio::spawn(namespaces.clone().follow(client.clone()));
+    let (known, from) = (namespaces.clone(), client.clone());
+    persist("namespaces", move || known.clone().follow(from.clone()));
     let Some((hosts, policy)) = settings.certificates.clone() else {
         return Ok(Running { namespaces, certificate: None, leader: None });
     };
@@ -66,15 +68,16 @@ pub fn start(
         secret_name: settings.objects.serving_secret.clone(),
         secret: wake.serving.clone(),
         configuration: wake.configuration.clone(),
+        hosts: hosts.clone(),
         metrics: Arc::clone(metrics),
         cluster_metrics: cluster_metrics.clone(),
     };
-    tokio::spawn(follower.run(publish));
+    persist("certificate", move || follower.clone().run(publish.clone()));
 
     let (leadership, leader) = stand(candidate(client, &settings), end);
     tokio::spawn(show(leadership.clone(), cluster_metrics));
     let keeper = Arc::new(Keeper::new(client, settings.objects, hosts, policy, wake));
-    tokio::spawn(keep_while_leading(keeper, leadership));
+    persist("certificates", move || keep_while_leading(Arc::clone(&keeper), leadership.clone()));
     Ok(Running { namespaces, certificate: Some(certificate), leader: Some(leader) })
 }
 

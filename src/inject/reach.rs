@@ -10,9 +10,9 @@ use super::pod::{ContainerList, PodDocument};
 use std::collections::BTreeSet;
 
 /// Of each container.
-const ALWAYS_OF_CONTAINERS: [&str; 4] = ["name", "image", "ports", "restartPolicy"];
+const ALWAYS_OF_CONTAINERS: [&str; 5] = ["name", "image", "ports", "restartPolicy", "volumeMounts"];
 /// Of the spec, besides the lists that are read in part.
-const ALWAYS_OF_SPEC: [&str; 3] = ["hostNetwork", "os", "nodeSelector"];
+const ALWAYS_OF_SPEC: [&str; 4] = ["hostNetwork", "os", "nodeSelector", "automountServiceAccountToken"];
 /// Lists of the spec that are read in part.
 const IN_PART: [&str; 4] = ["containers", "initContainers", "ephemeralContainers", "volumes"];
 

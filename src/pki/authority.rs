@@ -11,27 +11,8 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::certificate::{Certificate, Validity};
+use super::certificate::{Certificate, Subject, Validity};
 use super::pair::{PemPair, certified_key};
-
-/// A clock that is a little behind ours still finds the certificate valid.
-pub const BACKDATE: Duration = Duration::from_secs(3600);
-
-/// What an authority is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
-    ClusterAuthority,
-    DevelopmentAuthority,
-}
-
-impl Subject {
-    pub const fn common_name(self) -> &'static str {
-        match self {
-            Self::ClusterAuthority => "outrigger cluster CA",
-            Self::DevelopmentAuthority => "outrigger development CA",
-        }
-    }
-}
 
 /// An authority with its key.
 pub struct Authority {
@@ -53,13 +34,14 @@ impl Authority {
         Ok(Self { certificate, issuer: Issuer::new(params, key) })
     }
 
-    /// From PEM; `None` unless both can be read and belong together. Of several certificates the first one counts.
+    /// From PEM; `None` unless both can be read and belong together, and API servers take it for an authority. Of several certificates the first one counts.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Option<Self> {
         let der = CertificateDer::from_pem_slice(certificate).ok()?;
         certified_key(vec![der.clone()], PrivateKeyDer::from_pem_slice(key).ok()?).ok()?;
         let key = KeyPair::from_pem(std::str::from_utf8(key).ok()?).ok()?;
         let issuer = Issuer::from_ca_cert_der(&der, key).ok()?;
-        Some(Self { certificate: Certificate::from_der(der)?, issuer })
+        let certificate = Certificate::from_der(der).filter(|certificate| certificate.is_authority)?;
+        Some(Self { certificate, issuer })
     }
 
     pub fn certificate(&self) -> &Certificate {
@@ -92,7 +74,7 @@ fn set_validity(params: &mut CertificateParams, validity: Validity) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{covers, is_for, read_bundle};
+    use super::super::{BACKDATE, covers, is_for, read_bundle};
     use super::*;
     use crate::pki::Pair;
 
@@ -158,6 +140,8 @@ mod tests {
         {
             assert!(Authority::from_pem(certificate.as_bytes(), key.as_bytes()).is_none());
         }
+        let leaf = ours.issue(&hosts(&["a.b.svc"]), now, HOUR).expect("a certificate");
+        assert!(Authority::from_pem(leaf.certificate.as_bytes(), leaf.key.as_bytes()).is_none(), "it may not sign");
     }
 
     #[test]

@@ -15,8 +15,26 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use sha2::{Digest, Sha256};
 
-use super::authority::{BACKDATE, Subject};
 use super::provider;
+
+/// A clock that is a little behind ours still finds the certificate valid.
+pub const BACKDATE: Duration = Duration::from_secs(3600);
+
+/// What an authority is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    ClusterAuthority,
+    DevelopmentAuthority,
+}
+
+impl Subject {
+    pub const fn common_name(self) -> &'static str {
+        match self {
+            Self::ClusterAuthority => "outrigger cluster CA",
+            Self::DevelopmentAuthority => "outrigger development CA",
+        }
+    }
+}
 
 /// SHA-256 over a certificate: which one it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +89,8 @@ pub struct Certificate {
     pub der: CertificateDer<'static>,
     pub fingerprint: Fingerprint,
     pub validity: Validity,
+    /// Whether it may sign others.
+    pub is_authority: bool,
     /// Whether it is, by its name, an authority that this program made for a cluster. A name proves nothing: it only
     /// tells what is ours to tidy up from what is somebody else's.
     pub is_cluster_authority: bool,
@@ -86,9 +106,10 @@ impl Certificate {
             not_after: time(parsed.validity().not_after.timestamp()),
         };
         let name = parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
-        let is_cluster_authority = parsed.is_ca() && name == Some(Subject::ClusterAuthority.common_name());
+        let is_authority = parsed.is_ca();
+        let is_cluster_authority = is_authority && name == Some(Subject::ClusterAuthority.common_name());
         let fingerprint = Fingerprint(Sha256::digest(&der).into());
-        Some(Self { fingerprint, validity, is_cluster_authority, der })
+        Some(Self { fingerprint, validity, is_authority, is_cluster_authority, der })
     }
 
     /// Whether `self` signed the certificate at some time, past or not.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, ring};
 
-pub use authority::{Authority, BACKDATE, Subject};
-pub use certificate::{Certificate, Fingerprint, Validity, covers, is_for, read_bundle};
+pub use authority::Authority;
+pub use certificate::{BACKDATE, Certificate, Fingerprint, Subject, Validity, covers, is_for, read_bundle};
 pub(crate) use pair::certified_key;
 pub use pair::{Pair, PairError, PemPair};
 

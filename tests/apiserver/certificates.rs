@@ -1,29 +1,21 @@
-//! Certificates that the program makes for itself in a cluster: two replicas with the rights of the design behind one address, and an
-//! API server that goes on creating pods while certificates are rotated, replicas end, and somebody changes what is ours.
+//! Certificates that the program makes for itself in a cluster: an API server goes on creating pods while certificates are rotated,
+//! replicas end, and somebody changes what is ours.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
-use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde_json::{Value, json};
+use outrigger::pki::{Authority, Subject};
+use serde_json::json;
 
-use crate::balancer::Balancer;
-use crate::cluster::{Cluster, Namespace, WEBHOOK_LABEL, names, pod, request, say_skipped, shared};
-use crate::control_plane::{ASSETS, free_port};
-use crate::installation::{CA_SECRET, Installation, SERVING_SECRET};
-use crate::outrigger::{PROGRAM, TEMPLATES, admin_answer};
-use crate::process::{Process, eventually, pause};
+use crate::cluster::{names, pod, say_skipped, shared};
+use crate::control_plane::ASSETS;
+use crate::installation::{CA_SECRET, SERVING_SECRET};
+use crate::outrigger::admin_answer;
+use crate::process::{eventually, pause};
 use crate::registration;
-
-const LIMIT: Duration = Duration::from_secs(90);
-const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
-/// For so long after it was told to end, a replica still gets new connections: nobody has heard of it yet.
-const NEWS: Duration = Duration::from_millis(500);
+use crate::replicas::{Clients, LIMIT, Running, register};
 
 /// Rotated all the time: a leaf every two seconds, an authority every ten.
 const SHORT: [&str; 5] = [
@@ -35,199 +27,6 @@ const SHORT: [&str; 5] = [
 ];
 /// Rotated never, as far as a test is concerned.
 const LONG: [&str; 1] = ["--ca-propagation=1s"];
-
-/// An installation with its replicas behind one address.
-struct Running {
-    installation: Installation,
-    balancer: Balancer,
-    /// Stands between the replicas and the API server.
-    api: Balancer,
-    replicas: Vec<Replica>,
-    settings: &'static [&'static str],
-    /// Whose pods are sent.
-    pods: Namespace,
-}
-
-struct Replica {
-    name: String,
-    process: Process,
-    address: SocketAddr,
-    admin: SocketAddr,
-}
-
-impl Replica {
-    fn metric(&self, name: &str) -> Option<f64> {
-        let text = admin_answer(self.admin, "/metrics")?;
-        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
-    }
-}
-
-impl Running {
-    fn start(cluster: &'static Cluster, name: &str, replicas: usize, settings: &'static [&'static str]) -> Self {
-        let installation = Installation::apply(cluster, name);
-        let pods = cluster.namespace(&format!("{name}-pods"), name);
-        let balancer = Balancer::start();
-        register(&installation, &format!("https://{}/mutate", balancer.address()));
-        let api = Balancer::start();
-        api.add(cluster.address());
-        let mut running = Self { installation, balancer, api, replicas: Vec::new(), settings, pods };
-        (0..replicas).for_each(|_| running.add());
-        running.wait_until_called();
-        running
-    }
-
-    /// Starts one more replica, waits until it is ready, and lets it have its share.
-    fn add(&mut self) {
-        let cluster = self.cluster();
-        let directory = cluster.control_plane.janitor.directory();
-        let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let (address, admin) = (address(free_port()), address(free_port()));
-        let name = format!("{}-{}", self.installation.name(), address.port());
-        let mut serve = Command::new(PROGRAM);
-        serve.args(["serve", "--cluster=on", "--log-format=json", "--shutdown-delay=1500ms", "--templates", TEMPLATES]);
-        serve.args(["--certificate-hosts=127.0.0.1", "--webhook-configuration", self.installation.name()]);
-        serve.args([format!("--listen={address}"), format!("--admin-listen={admin}")]).args(self.settings);
-        serve.env("KUBECONFIG", self.installation.kubeconfig(directory, self.api.address()));
-        serve.env("POD_NAME", &name).env("POD_NAMESPACE", self.installation.name());
-        let process = cluster.control_plane.janitor.spawn(&format!("outrigger-{name}"), &mut serve);
-        let is_ready = || admin_answer(admin, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"));
-        process.wait_until(LIMIT, is_ready);
-        self.balancer.add(address);
-        self.replicas.push(Replica { name, process, address, admin });
-    }
-
-    fn cluster(&self) -> &'static Cluster {
-        self.pods.cluster
-    }
-
-    fn wait_until_called(&self) {
-        let asking = pod("probe", &json!({"outrigger.dev/inject": "agent"}));
-        eventually("the API server trusts and calls Outrigger", LIMIT, || {
-            let answer = self.pods.create_pod(&asking, "&dryRun=All");
-            (answer.is_success() && !names(&answer.body, "/spec/initContainers").is_empty()).then_some(())
-        });
-    }
-
-    fn configuration(&self) -> Value {
-        self.cluster().get(&format!("{CONFIGURATIONS}/{}", self.installation.name())).expect_success()
-    }
-
-    /// The certificates of every entry's `caBundle`, as text.
-    fn bundles(&self) -> Vec<String> {
-        let configuration = self.configuration();
-        let webhooks = configuration["webhooks"].as_array().cloned().unwrap_or_default();
-        let bundle = |webhook: &Value| BASE64.decode(webhook["clientConfig"]["caBundle"].as_str().unwrap_or_default());
-        webhooks.iter().map(|webhook| String::from_utf8(bundle(webhook).expect("base64")).expect("PEM")).collect()
-    }
-
-    fn set_bundles(&self, bundle: &str) {
-        let patch: Vec<Value> = (0..2)
-            .map(|index| json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": bundle}))
-            .collect();
-        let path = format!("{CONFIGURATIONS}/{}", self.installation.name());
-        let patch = Value::Array(patch).to_string().into_bytes();
-        self.cluster().send("PATCH", &path, "application/json-patch+json", patch).expect_success();
-    }
-
-    /// A field of a Secret, decoded.
-    fn field(&self, secret: &str, key: &str) -> String {
-        let text = self.installation.secret(secret)["data"][key].as_str().unwrap_or_default().to_owned();
-        String::from_utf8(BASE64.decode(text).expect("base64")).expect("PEM")
-    }
-
-    /// The index of the replica that holds the lease.
-    fn leader(&self) -> usize {
-        eventually("somebody leads", LIMIT, || {
-            let holder = self.installation.holder();
-            self.replicas.iter().position(|replica| holder.starts_with(&replica.name))
-        })
-    }
-
-    /// Tells a replica to end, as a rolling update does.
-    fn end(&mut self, index: usize) {
-        let replica = self.replicas.remove(index);
-        replica.process.terminate();
-        pause(NEWS);
-        self.balancer.remove(replica.address);
-        assert_eq!(replica.process.wait_for_end(LIMIT).code(), Some(0), "{}", replica.process.log());
-        self.cluster().control_plane.janitor.forget(&replica.process);
-    }
-
-    /// No key in any log.
-    fn assert_no_key_is_logged(&self) {
-        for replica in &self.replicas {
-            let log = replica.process.log();
-            assert!(!log.contains("PRIVATE KEY") && !log.contains("MIG"), "{}", replica.name);
-        }
-    }
-}
-
-/// Registers the address for the pods of the installation, without a `caBundle`.
-fn register(installation: &Installation, url: &str) {
-    let output = Command::new(PROGRAM).args(["generate", "webhook", "--url", url]).output().expect("outrigger starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("text");
-    let mut configuration: Value = serde_saphyr::from_str(&text).expect("YAML");
-    configuration["metadata"]["name"] = json!(installation.name());
-    for webhook in configuration["webhooks"].as_array_mut().expect("a list") {
-        let expression = json!({"key": WEBHOOK_LABEL, "operator": "In", "values": [installation.name()]});
-        webhook["namespaceSelector"]["matchExpressions"].as_array_mut().expect("a list").push(expression);
-    }
-    registration::create(installation.namespace.cluster, &configuration);
-}
-
-/// Clients that create pods, one after the other each, until they are asked what became of them.
-struct Clients {
-    is_over: Arc<AtomicBool>,
-    tasks: Vec<tokio::task::JoinHandle<Vec<Result<(), String>>>>,
-    cluster: &'static Cluster,
-}
-
-impl Clients {
-    fn start(pods: &Namespace) -> Self {
-        let (cluster, is_over) = (pods.cluster, Arc::new(AtomicBool::new(false)));
-        let client = || create(cluster.client(), pods.path("pods?dryRun=All"), Arc::clone(&is_over));
-        let tasks = (0..2).map(|_| cluster.runtime.spawn(client())).collect();
-        Self { is_over, tasks, cluster }
-    }
-
-    /// What became of all pods.
-    fn outcomes(self) -> Vec<Result<(), String>> {
-        self.is_over.store(true, Ordering::SeqCst);
-        self.tasks.into_iter().flat_map(|task| self.cluster.runtime.block_on(task).expect("no panic")).collect()
-    }
-
-    /// Why pods were not created, or came without their sidecar.
-    fn failures(self) -> Vec<String> {
-        self.outcomes().into_iter().filter_map(Result::err).collect()
-    }
-
-    /// Every pod was created with its sidecar; how many there were.
-    #[track_caller]
-    fn expect_no_failure(self) -> usize {
-        let outcomes = self.outcomes();
-        let failures: Vec<&String> = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).collect();
-        let shown = &failures[..failures.len().min(5)];
-        assert!(failures.is_empty(), "{} of {} pods: {shown:?}", failures.len(), outcomes.len());
-        outcomes.len()
-    }
-}
-
-async fn create(client: kube::Client, path: String, is_over: Arc<AtomicBool>) -> Vec<Result<(), String>> {
-    let pod = pod("web", &json!({"outrigger.dev/inject": "agent"})).to_string();
-    let mut outcomes = Vec::new();
-    while !is_over.load(Ordering::SeqCst) {
-        let answer = request(&client, "POST", &path, "application/json", pod.clone().into_bytes()).await;
-        outcomes.push(match answer {
-            Ok(answer) if !answer.is_success() => Err(answer.body["message"].to_string()),
-            Ok(answer) if names(&answer.body, "/spec/initContainers").is_empty() => Err("no sidecar".to_owned()),
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.to_string()),
-        });
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    outcomes
-}
 
 fn in_installation(name: &str, replicas: usize, settings: &'static [&'static str], test: impl FnOnce(&mut Running)) {
     let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
@@ -373,6 +172,67 @@ fn a_deleted_secret_is_survived_and_filled_again() {
                 (replica.metric("outrigger_ca_bundle_in_sync")? > 0.0).then_some(())
             });
         }
+    });
+}
+
+#[test]
+fn what_somebody_puts_into_the_secrets_is_replaced_and_never_served() {
+    in_installation("foreign", 2, &LONG, |running| {
+        let hour = Duration::from_secs(3600);
+        let make = |subject| Authority::make(subject, SystemTime::now(), 24 * hour).expect("an authority");
+        // Of another installation, by its name one of ours, and for another Service.
+        let other = make(Subject::ClusterAuthority);
+        let leaf = other.issue(&["outrigger.elsewhere.svc".to_owned()], SystemTime::now(), hour).expect("a leaf");
+        let not_ours = make(Subject::DevelopmentAuthority).to_pem();
+        let beside = other.certificate().pem();
+        let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".repeat(5_000);
+        let cases: [(&str, &[(&str, &str)]); 6] = [
+            (SERVING_SECRET, &[("tls.crt", "garbage")]),
+            (SERVING_SECRET, &[("tls.crt", &leaf.certificate), ("tls.key", &leaf.key), ("ca.crt", &beside)]),
+            (SERVING_SECRET, &[("tls.key", &not_ours.key)]),
+            (CA_SECRET, &[("ca.key", "garbage")]),
+            // It belongs together, and may sign nothing.
+            (CA_SECRET, &[("ca.crt", &leaf.certificate), ("ca.key", &leaf.key)]),
+            (CA_SECRET, &[("ca.crt", &garbage), ("retired.crt", &garbage), ("retired.json", "[]"), ("next.crt", "x")]),
+        ];
+        let clients = Clients::start(&running.pods);
+        for (secret, fields) in cases {
+            let before = running.field(SERVING_SECRET, "tls.crt");
+            let authority = running.field(CA_SECRET, "ca.crt");
+            running.installation.write_secret(secret, fields);
+            eventually("it is replaced", LIMIT, || {
+                let changed = running.field(SERVING_SECRET, "tls.crt") != before
+                    || running.field(CA_SECRET, "ca.crt") != authority;
+                let is_ours =
+                    fields.iter().all(|(key, text)| running.field(secret, key) != *text || *key == "retired.json");
+                (changed && is_ours).then_some(())
+            });
+            // Long enough for whatever would be wrong now to be served.
+            pause(Duration::from_secs(3));
+        }
+        assert!(clients.expect_no_failure() > 100);
+        for replica in &running.replicas {
+            eventually("the replica is in sync", LIMIT, || {
+                (replica.metric("outrigger_ca_bundle_in_sync")? > 0.0).then_some(())
+            });
+        }
+    });
+}
+
+#[test]
+fn a_webhook_configuration_that_is_applied_again_is_trusted_at_once() {
+    in_installation("recreated", 2, &LONG, |running| {
+        let good = running.bundles();
+        for _ in 0..3 {
+            registration::delete(running.cluster(), running.installation.name());
+            pause(Duration::from_millis(700));
+            register(&running.installation, &format!("https://{}/mutate", running.balancer.address()));
+            let since = Instant::now();
+            eventually("the bundle is as it was", LIMIT, || (running.bundles() == good).then_some(()));
+            eprintln!("trusted after {:?}", since.elapsed());
+            running.wait_until_called();
+        }
+        running.replicas.iter().for_each(|replica| assert!(replica.is_ready()));
     });
 }
 

@@ -191,12 +191,32 @@ fn a_service_without_anybody() {
             world.cluster.send_object("POST", &deployments, &deployment).expect_success();
             // The certificate is for loopback, and would be called by the name of the Service.
             world.expect_failed(&["no_endpoints", "no_replicas", "wrong_name"]);
+            without_the_right_to_forward_the_secret_is_read(world);
             for path in [format!("{path}/outrigger"), format!("{slices}/outrigger"), format!("{deployments}/outrigger")] {
                 world.delete(&path);
             }
         });
         world.expect_healthy();
     });
+}
+
+/// What the Secret holds is better than nothing, and is said to be no more than that.
+fn without_the_right_to_forward_the_secret_is_read(world: &World) {
+    let kubeconfig = world.kubeconfig_of("reader");
+    let groups = ["", "admissionregistration.k8s.io", "apps", "discovery.k8s.io"];
+    let resources =
+        ["deployments", "endpointslices", "mutatingwebhookconfigurations", "namespaces", "pods", "secrets", "services"];
+    world.grant("reader", &[json!({"apiGroups": groups, "resources": resources, "verbs": ["get", "list"]})]);
+    let authority = world.cluster.control_plane.authority.issue().certificate;
+    let secret = json!({"metadata": {"name": "outrigger-serving"}, "data": {"tls.crt": bundle(&authority)}});
+    let path = world.ours().path("secrets");
+    world.cluster.send_object("POST", &path, &secret).expect_success();
+    let result = world.check_as(&kubeconfig, &["-o", "json"]);
+    world.delete(&format!("{path}/outrigger-serving"));
+    assert!(result.has(&["from_secret", "wrong_bundle", "forbidden"]), "{}", result.stdout);
+    let (message, _) = result.find("wrong_bundle").expect("found");
+    assert!(message.contains("Secret outrigger-system/outrigger-serving"), "{message}");
+    assert!(result.stdout.contains("get and create pods/portforward in namespace"), "{}", result.stdout);
 }
 
 #[test]
@@ -322,13 +342,7 @@ fn a_replica_that_cannot_be_asked() {
 #[test]
 fn rights_that_are_missing_are_named_and_the_rest_goes_on() {
     with_world(|world| {
-        world.shop.ensure_service_account("nobody");
-        let path = world.shop.path("serviceaccounts/nobody/token");
-        let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
-        let token = world.cluster.send_object("POST", &path, &request).expect_success()["status"]["token"].clone();
-        let kubeconfig = world.cluster.control_plane.janitor.directory().join("kubeconfig-nobody");
-        let text = world.cluster.kubeconfig_of(token.as_str().expect("a token"));
-        std::fs::write(&kubeconfig, text).expect("a file");
+        let kubeconfig = world.kubeconfig_of("nobody");
         let result = world.check_as(&kubeconfig, &["-o", "json"]);
         assert_eq!(result.code, Some(1), "{result:?}");
         assert!(result.has(&["nothing_known"]), "{}", result.stdout);
@@ -346,17 +360,9 @@ fn rights_that_are_missing_are_named_and_the_rest_goes_on() {
             );
         }
 
-        let rules = json!({"metadata": {"name": "looks"}, "rules": [
-            {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["mutatingwebhookconfigurations"], "verbs": ["get"]},
-            {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
-        ]});
-        let bound = json!({
-            "metadata": {"name": "looks"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "looks"},
-            "subjects": [{"kind": "ServiceAccount", "name": "nobody", "namespace": "shop"}],
-        });
-        let rbac = "/apis/rbac.authorization.k8s.io/v1";
-        world.cluster.send_object("POST", &format!("{rbac}/clusterroles"), &rules).expect_success();
-        world.cluster.send_object("POST", &format!("{rbac}/clusterrolebindings"), &bound).expect_success();
+        let may = |group: &str, resource: &str, verb: &str| json!({"apiGroups": [group], "resources": [resource], "verbs": [verb]});
+        let configurations = may("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "get");
+        world.grant("nobody", &[configurations, may("", "pods", "list")]);
         let result = world.check_as(&kubeconfig, &["-o", "json"]);
         assert!(result.has(&["webhook_configuration", "sidecars", "forbidden"]), "{}", result.stdout);
         assert!(result.stdout.contains("get and create pods/portforward"), "{}", result.stdout);

@@ -7,6 +7,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
@@ -31,6 +32,10 @@ pub struct ControlPlane {
     pub kubectl: PathBuf,
     /// Without it no Deployment ever gets a pod.
     pub has_controllers: bool,
+    assets: PathBuf,
+    etcd_port: u16,
+    api_port: u16,
+    api: Mutex<Process>,
     _processes: Vec<Process>,
 }
 
@@ -48,8 +53,35 @@ impl ControlPlane {
         api.wait_until(START_LIMIT, || is_ready(&kubectl, &kubeconfig));
         let controllers = start_controllers(&janitor, assets, &kubeconfig);
         let has_controllers = controllers.is_some();
-        let processes = [Some(etcd), Some(api), controllers].into_iter().flatten().collect();
-        Self { janitor, authority, kubeconfig, kubectl, has_controllers, _processes: processes }
+        let processes = [Some(etcd), controllers].into_iter().flatten().collect();
+        let (assets, api) = (assets.to_owned(), Mutex::new(api));
+        Self {
+            janitor,
+            authority,
+            kubeconfig,
+            kubectl,
+            has_controllers,
+            assets,
+            etcd_port,
+            api_port,
+            api,
+            _processes: processes,
+        }
+    }
+
+    /// Ends the API server, and returns when it has ended. What it knows stays in etcd.
+    pub fn stop_api_server(&self) {
+        let api = self.api.lock().unwrap_or_else(PoisonError::into_inner);
+        api.kill();
+        api.wait_for_end(START_LIMIT);
+        self.janitor.forget(&api);
+    }
+
+    /// Starts the API server again, where it was, and returns when it is ready.
+    pub fn start_api_server(&self) {
+        let mut api = self.api.lock().unwrap_or_else(PoisonError::into_inner);
+        *api = start_api_server(&self.janitor, &self.assets, self.etcd_port, self.api_port);
+        api.wait_until(START_LIMIT, || is_ready(&self.kubectl, &self.kubeconfig));
     }
 }
 
@@ -114,6 +146,10 @@ fn start_api_server(janitor: &Janitor, assets: &Path, etcd_port: u16, port: u16)
     api.arg(file("service-account-signing-key-file", "accounts.key"));
     api.arg(file("tracing-config-file", "tracing.json"));
     api.arg("--service-account-issuer=https://kubernetes.default.svc");
+    // There is no kube-proxy, so Services are called at their endpoints, as many providers do; and never through a proxy of
+    // this machine.
+    api.arg("--enable-aggregator-routing=true");
+    api.env_remove("HTTPS_PROXY").env_remove("https_proxy");
     janitor.spawn("kube-apiserver", &mut api)
 }
 

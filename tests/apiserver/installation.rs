@@ -1,7 +1,8 @@
-//! What an installation brings besides the program: a namespace with the empty objects, and an account with no more rights than the
-//! design gives it. Whatever the tests do as this account shows that the rights are enough.
+//! What an installation brings besides the program: a namespace with the empty objects, and an account with the rights that
+//! `manifests/base` gives it and no others. Whatever the program does in these tests shows that the rights are enough.
 //!
-//! Nothing here runs. Invariant: each installation is by itself, down to the name of its webhook configuration.
+//! Nothing here runs. Invariant: each installation is by itself, down to the name of its webhook configuration; but for names its
+//! objects are those of the manifests.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,13 +26,10 @@ pub struct Installation {
 impl Installation {
     pub fn apply(cluster: &'static Cluster, name: &str) -> Self {
         let namespace = cluster.namespace(name, "none");
-        for secret in [CA_SECRET, SERVING_SECRET] {
-            apply_secret(&namespace, secret);
-        }
-        let lease = json!({"metadata": {"name": LEASE}});
-        cluster.send_object("POST", &leases(&namespace), &lease).expect_success();
         namespace.ensure_service_account("outrigger");
-        grant(&namespace);
+        for file in ["secrets.yaml", "lease.yaml", "rbac.yaml"] {
+            manifest(file).into_iter().for_each(|object| create(&namespace, object));
+        }
         let path = namespace.path("serviceaccounts/outrigger/token");
         let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
         let answer = cluster.send_object("POST", &path, &request).expect_success();
@@ -57,6 +55,14 @@ impl Installation {
         path
     }
 
+    /// A kubeconfig with the rights of the program, for somebody who passes on what it asks in plain HTTP.
+    pub fn plain_kubeconfig(&self, directory: &Path, server: SocketAddr) -> PathBuf {
+        let path = self.kubeconfig(directory, server);
+        let text = std::fs::read_to_string(&path).expect("it was written");
+        std::fs::write(&path, text.replace("https://", "http://")).expect("a file");
+        path
+    }
+
     /// A Secret as it is now.
     pub fn secret(&self, name: &str) -> Value {
         self.namespace.cluster.get(&self.namespace.path(&format!("secrets/{name}"))).body
@@ -67,8 +73,30 @@ impl Installation {
         self.namespace.cluster.send("DELETE", &path, "application/json", Vec::new()).expect_success();
     }
 
+    /// Puts these texts into a Secret, beside what is there already.
+    pub fn write_secret(&self, name: &str, fields: &[(&str, &str)]) {
+        let fields: serde_json::Map<String, Value> =
+            fields.iter().map(|(key, text)| ((*key).to_owned(), json!(text))).collect();
+        let patch = json!({"stringData": fields}).to_string().into_bytes();
+        let path = self.namespace.path(&format!("secrets/{name}"));
+        self.namespace.cluster.send("PATCH", &path, "application/merge-patch+json", patch).expect_success();
+    }
+
+    pub fn delete_lease(&self) {
+        let path = format!("{}/{LEASE}", leases(&self.namespace));
+        self.namespace.cluster.send("DELETE", &path, "application/json", Vec::new()).expect_success();
+    }
+
+    /// Applies the Lease of the manifests again.
+    pub fn apply_lease(&self) {
+        manifest("lease.yaml").into_iter().for_each(|lease| create(&self.namespace, lease));
+    }
+
+    /// Applies the empty Secret of the manifests again.
     pub fn apply_secret(&self, name: &str) {
-        apply_secret(&self.namespace, name);
+        let mut secrets = manifest("secrets.yaml").into_iter();
+        let secret = secrets.find(|secret| secret["metadata"]["name"] == name).expect("a Secret of the manifests");
+        create(&self.namespace, secret);
     }
 
     /// Who holds the lease.
@@ -78,49 +106,43 @@ impl Installation {
     }
 }
 
-fn apply_secret(namespace: &Namespace, name: &str) {
-    let secret = json!({"metadata": {"name": name}, "type": "Opaque"});
-    namespace.cluster.send_object("POST", &namespace.path("secrets"), &secret).expect_success();
-}
-
 fn leases(namespace: &Namespace) -> String {
     format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", namespace.name)
 }
 
-/// Exactly the design's rights, as far as they concern what is tested here.
-fn grant(namespace: &Namespace) {
-    let name = &namespace.name;
-    let rule = |group: &str, resource: &str, names: &[&str], verbs: &[&str]| json!({"apiGroups": [group], "resources": [resource], "resourceNames": names, "verbs": verbs});
-    let cluster_rules = [
-        rule(
-            "admissionregistration.k8s.io",
-            "mutatingwebhookconfigurations",
-            &[name],
-            &["get", "list", "watch", "patch"],
-        ),
-        rule("", "namespaces", &[], &["get", "list", "watch"]),
-    ];
-    let rules = [
-        rule("", "secrets", &[CA_SECRET, SERVING_SECRET], &["get", "list", "watch", "update", "patch"]),
-        rule("coordination.k8s.io", "leases", &[LEASE], &["get", "update", "patch"]),
-    ];
-    let rbac = "/apis/rbac.authorization.k8s.io/v1";
-    let in_namespace = format!("{rbac}/namespaces/{name}");
-    let of = |kind: &str, rules: &[Value]| json!({"kind": kind, "metadata": {"name": name}, "rules": rules});
-    let bound = |kind: &str| {
-        json!({
-            "kind": format!("{kind}Binding"), "metadata": {"name": name},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
-            "subjects": [{"kind": "ServiceAccount", "name": "outrigger", "namespace": name}],
-        })
+/// The objects of a file of `manifests/base`.
+fn manifest(file: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/base").join(file);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Creates an object of the manifests in this namespace; what belongs to none is named after it.
+fn create(namespace: &Namespace, mut object: Value) {
+    let (name, rbac) = (&namespace.name, "/apis/rbac.authorization.k8s.io/v1");
+    let path = match object["kind"].as_str().expect("a kind") {
+        "Secret" => namespace.path("secrets"),
+        "Lease" => leases(namespace),
+        "Role" => format!("{rbac}/namespaces/{name}/roles"),
+        "RoleBinding" => format!("{rbac}/namespaces/{name}/rolebindings"),
+        "ClusterRole" => format!("{rbac}/clusterroles"),
+        "ClusterRoleBinding" => format!("{rbac}/clusterrolebindings"),
+        kind => panic!("{kind}: where do such objects go?"),
     };
-    let objects = [
-        (format!("{rbac}/clusterroles"), of("ClusterRole", &cluster_rules)),
-        (format!("{rbac}/clusterrolebindings"), bound("ClusterRole")),
-        (format!("{in_namespace}/roles"), of("Role", &rules)),
-        (format!("{in_namespace}/rolebindings"), bound("Role")),
-    ];
-    for (path, object) in objects {
-        namespace.cluster.send_object("POST", &path, &object).expect_success();
+    match object["metadata"]["namespace"].is_null() {
+        true => object["metadata"]["name"] = json!(name),
+        false => object["metadata"]["namespace"] = json!(name),
     }
+    if object["roleRef"]["kind"] == "ClusterRole" {
+        object["roleRef"]["name"] = json!(name);
+    }
+    for subject in object["subjects"].as_array_mut().into_iter().flatten() {
+        subject["namespace"] = json!(name);
+    }
+    for rule in object["rules"].as_array_mut().into_iter().flatten() {
+        if rule["resources"] == json!(["mutatingwebhookconfigurations"]) {
+            rule["resourceNames"] = json!([name]);
+        }
+    }
+    namespace.cluster.send_object("POST", &path, &object).expect_success();
 }

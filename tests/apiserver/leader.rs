@@ -142,3 +142,18 @@ fn somebody_who_takes_the_lease_by_hand_leads_alone() {
         candidates.push(next);
     });
 }
+
+#[test]
+fn a_lease_that_is_deleted_is_not_made_anew_but_taken_when_it_is_applied_again() {
+    with_candidates("leader-deleted", &["a", "b"], |_, installation, candidates| {
+        let before = leader(candidates);
+        installation.delete_lease();
+        eventually("nobody leads without a lease", LIMIT, || (!before.leads()).then_some(()));
+        candidates.push(before);
+        assert!(!candidates.iter().any(Running::leads));
+        installation.apply_lease();
+        let next = leader(candidates);
+        assert_eq!(installation.holder(), next.name);
+        candidates.push(next);
+    });
+}

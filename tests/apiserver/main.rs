@@ -10,12 +10,15 @@ mod cluster;
 #[path = "../it/support/collector.rs"]
 mod collector;
 mod control_plane;
+mod faults;
 mod installation;
 mod outrigger;
 mod process;
 mod registration;
+mod replicas;
 mod test_webhook;
 
+mod api_server;
 mod certificates;
 mod check;
 mod deployments;

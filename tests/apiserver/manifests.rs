@@ -3,6 +3,8 @@
 //! No pod runs here, so nobody answers the webhook. Invariant: it has a control plane of its own, since a webhook
 //! configuration without a webhook would refuse the pods of all other tests.
 
+mod rights;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -352,6 +354,9 @@ fn kustomize_installs_again_and_removes() {
     let account = Account::of(&installation.cluster);
     what_is_needed_is_allowed(&installation, &account);
     all_else_is_refused(&account);
+    rights::let_it_watch(&account);
+    rights::are_those_and_no_others(&account);
+    rights::are_of_no_use_to_a_thief(&account);
 
     installation.cluster.send("DELETE", CONFIGURATION, JSON, Vec::new()).expect_success();
     installation.kubectl(&["delete", "--ignore-not-found", "--wait=false", "-k"], "manifests");

@@ -18,6 +18,11 @@ pub fn create(cluster: &Cluster, configuration: &Value) {
     cluster.send_object("POST", PATH, configuration).expect_success();
 }
 
+/// Deletes the configuration of this name.
+pub fn delete(cluster: &Cluster, name: &str) {
+    cluster.send("DELETE", &format!("{PATH}/{name}"), "application/json", Vec::new()).expect_success();
+}
+
 /// Sends pods that the API server forgets, until one has reached the webhook.
 pub fn wait_until_called(namespace: &Namespace, was_called: impl Fn() -> bool) {
     eventually("the API server calls the webhook", LIMIT, || {

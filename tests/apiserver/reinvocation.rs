@@ -6,6 +6,22 @@ use crate::cluster::{Namespace, names, pod};
 use crate::outrigger::{Outrigger, with_custom};
 use crate::test_webhook::{Mutation, TestWebhook};
 
+/// What in-tree admission would change afterwards is there already.
+#[test]
+fn an_ordinary_pod_costs_one_call() {
+    with_custom("alone", |namespace, outrigger| {
+        let stored = namespace.accepts(&pod("web", &json!({"outrigger.dev/inject": "agent"})));
+        assert_eq!(names(&stored, "/spec/initContainers"), ["agent", "agent-init"]);
+        for container in containers(&stored) {
+            let mounts = container["volumeMounts"].as_array().cloned().unwrap_or_default();
+            let is_token =
+                |mount: &&Value| mount["name"].as_str().is_some_and(|name| name.starts_with("kube-api-access-"));
+            assert_eq!(mounts.iter().filter(is_token).count(), 1, "{container}");
+        }
+        assert_eq!(results(namespace, outrigger), ["injected"]);
+    });
+}
+
 #[test]
 fn a_webhook_after_ours_adds_a_container() {
     with_custom("adds-after", |namespace, outrigger| {

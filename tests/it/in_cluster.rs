@@ -3,9 +3,10 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::time::Duration;
 
-use crate::support::eventually;
 use crate::support::process::Process;
+use crate::support::{eventually, pause};
 
 const ARGUMENTS: [&str; 7] = [
     "serve",
@@ -62,4 +63,28 @@ fn without_an_api_server_it_lives_and_is_not_ready_and_ends_when_told() {
     eventually("it says why", || process.stderr().contains("cannot take part in the election"));
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(0), "{}", process.stderr());
+}
+
+/// Namespaces are waited for, but not for ever: whoever asks by an annotation of the pod needs none of it.
+#[test]
+fn without_an_api_server_who_has_a_certificate_is_ready_after_a_while() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let kubeconfig = unreachable(directory.path());
+    let dev =
+        ["serve", "--cluster=on", "--dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--log-format=text"];
+    let process = Process::start_with(directory.path(), &dev, &[("KUBECONFIG", &kubeconfig)]);
+    process.wait_for_log("ready");
+    let admin = process.address("admin");
+    let ready = || {
+        let mut stream = TcpStream::connect(admin).expect("a connection");
+        write!(stream, "GET /readyz?verbose HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    };
+    assert!(ready().contains("[-]namespaces"), "{}", ready());
+    pause(Duration::from_secs(28));
+    process.wait_for_log("namespaces are not known yet");
+    eventually("it is ready", || ready().starts_with("HTTP/1.1 200"));
 }

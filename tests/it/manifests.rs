@@ -5,10 +5,12 @@
 
 mod certs;
 mod chart;
+mod guides;
 mod image;
 mod monitoring;
 mod objects;
 mod render;
+mod trust;
 mod values;
 mod webhook;
 

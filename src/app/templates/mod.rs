@@ -7,6 +7,7 @@ mod report;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{anyhow, bail};
@@ -29,6 +30,8 @@ pub struct Templates {
     directories: Directories,
     store: Arc<InjectorStore>,
     settings: Settings,
+    /// Settings that take the place of these.
+    changed: Option<Receiver<Settings>>,
     metrics: Arc<Metrics>,
     notes: Notes,
     report: Report,
@@ -57,11 +60,45 @@ impl Templates {
         metrics.templates_loaded(SystemTime::now());
         let store = Arc::new(InjectorStore::new(Injector::new(loaded.templates, settings.clone())));
         let (trouble, budget) = (Trouble::default(), Budget::default());
-        let (retired, said) = (None, None);
-        let templates =
-            Self { built_in, directories, store, settings, metrics, notes, report, retired, said, trouble, budget };
+        let (changed, retired, said) = (None, None, None);
+        let templates = Self {
+            built_in,
+            directories,
+            store,
+            settings,
+            changed,
+            metrics,
+            notes,
+            report,
+            retired,
+            said,
+            trouble,
+            budget,
+        };
         templates.note();
         Ok(templates)
+    }
+
+    /// From now on settings may change: whoever has this says so.
+    pub fn settings_changed(&mut self) -> Sender<Settings> {
+        let (sender, changed) = channel();
+        self.changed = Some(changed);
+        sender
+    }
+
+    /// The same templates under other settings, if there are any.
+    fn take_settings(&mut self) {
+        let Some(settings) = self.changed.as_ref().and_then(|changed| changed.try_iter().last()) else { return };
+        self.settings = settings;
+        let sources = self.sources();
+        let last = self.store.current();
+        let loaded = TemplateSet::assemble(&sources, last.templates());
+        self.store.replace(Injector::new(loaded.templates, self.settings.clone()));
+        self.retired = Some(last);
+    }
+
+    fn sources(&self) -> Vec<Arc<ParsedSource>> {
+        [self.built_in.clone(), self.directories.sources()].concat()
     }
 
     /// The snapshots that requests see.
@@ -130,11 +167,12 @@ impl Templates {
 impl Watched for Templates {
     fn look(&mut self, look: Look) -> Duration {
         self.retired = None;
+        self.take_settings();
         let now = Instant::now();
         let seen = self.directories.look(look, now);
         let (troubles, had_trouble) = (self.directories.troubles(), self.trouble.problem().is_some());
         if seen == Seen::Changed {
-            let sources = [self.built_in.clone(), self.directories.sources()].concat();
+            let sources = self.sources();
             self.reload(&sources, troubles.is_empty());
         }
         let patience = if look == Look::Thorough { Patience::Asked } else { Patience::AtOnce };

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::plan::{self, Authorities, CHECK, Change, Observed, Policy, Step, Trusted};
-use super::repairs::Repairs;
+use super::repairs::{Pace, Repairs};
 use super::secrets::{self, Material};
 use crate::cluster::complaint::Complaint;
 use crate::cluster::jitter::Backoff;
@@ -31,8 +31,10 @@ use crate::pki::{Authority, Fingerprint, Subject};
 
 /// The owner of `caBundle`, as the API server records it.
 pub const FIELD_MANAGER: &str = "outrigger-ca-bundle";
-/// An answer that takes longer is none.
-const LIMIT: Duration = Duration::from_secs(10);
+/// An answer that takes longer is none. API servers under load take seconds, and there are several calls to a step.
+const LIMIT: Duration = Duration::from_secs(15);
+/// How often the wall clock is looked at while nothing is to be done: it may have been set, or the machine may have slept.
+const GLANCE: Duration = Duration::from_secs(2);
 /// Between two steps: somebody who undoes each of ours must not keep us and the API server busy.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -61,6 +63,7 @@ struct Memory {
     /// What `caBundle` was set to last.
     set: Option<BTreeSet<Fingerprint>>,
     repairs: Repairs,
+    pace: Pace,
 }
 
 /// What was read, and which versions of it.
@@ -126,7 +129,7 @@ impl Keeper {
                     backoff.succeeded();
                     rest
                 }
-                Err(error) if error.is_conflict() => PAUSE,
+                Err(error) if error.is_conflict() => backoff.failed(),
                 Err(error) => {
                     let problem = error.to_string();
                     complaints
@@ -137,7 +140,7 @@ impl Keeper {
                 }
             };
             tokio::select! {
-                () = sleep(rest) => {}
+                () = sleep_by(SystemTime::now, rest) => {}
                 () = changed(&mut wake.configuration) => {}
                 () = changed(&mut wake.serving) => {}
                 () = changed(&mut authorities) => {}
@@ -147,7 +150,7 @@ impl Keeper {
 
     /// Looks, and takes the next step. How long to rest afterwards.
     async fn step(&self, memory: &mut Memory, complaints: &mut Complaints) -> Result<Duration, StepError> {
-        let look = timeout(LIMIT, self.look(&mut memory.trusted)).await.map_err(|_| StepError::Timeout)??;
+        let look = self.look(&mut memory.trusted).await?;
         complaints.about(&look.observed, &self.objects);
         let step = plan::next(&look.observed, &self.policy, SystemTime::now());
         if let Step::Rest(rest) = step {
@@ -155,13 +158,21 @@ impl Keeper {
         }
         let set = if let Step::Trust(trusted) = &step { Some(trusted) } else { None };
         let is_repair = set.is_some() && set == memory.set.as_ref();
-        let wait = if is_repair { memory.repairs.wait(Instant::now()) } else { Duration::ZERO };
+        let of_repairs = if is_repair { memory.repairs.wait(Instant::now()) } else { Duration::ZERO };
+        let wait = memory.pace.wait(Instant::now());
+        if !wait.is_zero() {
+            complaints.undone.is("again and again", || {
+                tracing::warn!("certificates change again and again; somebody may undo what is written, let them leave the Secrets alone");
+            });
+        }
+        let wait = wait.max(of_repairs);
         if !wait.is_zero() {
             // Then to look again: it may have changed once more.
             sleep(wait).await;
             return Ok(Duration::ZERO);
         }
-        timeout(LIMIT, self.take(&step, look)).await.map_err(|_| StepError::Timeout)??;
+        memory.pace.begun(Instant::now());
+        self.take(&step, look).await?;
         if is_repair && memory.repairs.made(Instant::now()) {
             complaints.fight.is("again and again", || {
                 tracing::warn!("somebody else sets caBundle again and again; let them leave that field alone");
@@ -172,11 +183,11 @@ impl Keeper {
     }
 
     /// Reads the three objects. The order counts: see above.
-    async fn look(&self, trusted: &mut Trusted<Instant>) -> kube::Result<Look> {
-        let configuration = self.configurations.get_opt(&self.objects.webhook_configuration).await?;
+    async fn look(&self, trusted: &mut Trusted<Instant>) -> Result<Look, StepError> {
+        let configuration = answer(self.configurations.get_opt(&self.objects.webhook_configuration)).await?;
         let read = Instant::now();
-        let serving = self.secrets.get_opt(&self.objects.serving_secret).await?;
-        let authorities = self.secrets.get_opt(&self.objects.ca_secret).await?;
+        let serving = answer(self.secrets.get_opt(&self.objects.serving_secret)).await?;
+        let authorities = answer(self.secrets.get_opt(&self.objects.ca_secret)).await?;
 
         let mut material = Material::default();
         let mut observed = Observed {
@@ -246,7 +257,7 @@ impl Keeper {
             "webhooks": webhooks,
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        self.configurations.patch(name, &params, &Patch::Apply(object)).await?;
+        answer(self.configurations.patch(name, &params, &Patch::Apply(object))).await?;
         tracing::info!(configuration = name, certificates = trusted.len(), "caBundle is set");
         Ok(())
     }
@@ -262,9 +273,14 @@ impl Keeper {
     }
 
     /// Changes fields of a Secret if nobody has changed it since `version`.
-    async fn write_secret(&self, name: &str, version: Option<String>, data: Map<String, Value>) -> kube::Result<()> {
-        let patch = json!({"metadata": {"resourceVersion": version}, "data": data});
-        self.secrets.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
+    async fn write_secret(
+        &self,
+        name: &str,
+        version: Option<String>,
+        data: Map<String, Value>,
+    ) -> Result<(), StepError> {
+        let patch = Patch::Merge(json!({"metadata": {"resourceVersion": version}, "data": data}));
+        answer(self.secrets.patch(name, &PatchParams::default(), &patch)).await.map(drop)
     }
 }
 
@@ -276,6 +292,22 @@ fn step_name(change: &Change) -> &'static str {
         Change::Adopt(_) => "adopt",
         Change::Limit(_) => "limit retired",
         Change::Forget(_) => "forget retired",
+    }
+}
+
+/// What the API server answers, if it does so in time.
+async fn answer<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, StepError> {
+    Ok(timeout(LIMIT, call).await.map_err(|_| StepError::Timeout)??)
+}
+
+/// Waits for so long by a clock that goes on while the machine sleeps, and not at all once that clock was set back.
+async fn sleep_by(clock: impl Fn() -> SystemTime, duration: Duration) {
+    let begun = clock();
+    while let Some(left) = clock().duration_since(begun).ok().and_then(|passed| duration.checked_sub(passed)) {
+        if left.is_zero() {
+            return;
+        }
+        sleep(left.min(GLANCE)).await;
     }
 }
 
@@ -291,6 +323,7 @@ async fn changed<T>(receiver: &mut watch::Receiver<T>) {
 struct Complaints {
     error: Complaint,
     fight: Complaint,
+    undone: Complaint,
     absent: [Complaint; 3],
 }
 
@@ -323,5 +356,33 @@ pub async fn keep_while_leading(keeper: Arc<Keeper>, mut leadership: crate::clus
             () = keeper.keep() => {}
             () = leadership.lost() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    /// How long a wait of `duration` takes when the clock shows these seconds, one after the other.
+    async fn waited(duration: Duration, seconds: &[u64]) -> Duration {
+        let (index, begun) = (AtomicU64::new(0), Instant::now());
+        let clock = || {
+            let index = usize::try_from(index.fetch_add(1, Ordering::SeqCst)).expect("few");
+            SystemTime::UNIX_EPOCH + Duration::from_secs(seconds[index.min(seconds.len() - 1)])
+        };
+        timeout(Duration::from_secs(60), sleep_by(clock, duration)).await.expect("it ends");
+        begun.elapsed()
+    }
+
+    #[tokio::test]
+    async fn who_wakes_up_or_is_given_another_time_looks_at_once() {
+        let hour = Duration::from_secs(3600);
+        let slept = waited(hour, &[1000, 1000, 5000]).await;
+        assert!(slept >= GLANCE && slept < 10 * GLANCE, "{slept:?}");
+        let set_back = waited(hour, &[1000, 1000, 900]).await;
+        assert!(set_back < 10 * GLANCE, "{set_back:?}");
+        assert!(waited(Duration::ZERO, &[1000]).await < GLANCE);
     }
 }

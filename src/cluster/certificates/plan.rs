@@ -41,6 +41,9 @@ pub struct Retired {
     pub until: Option<SystemTime>,
 }
 
+/// More are trusted on at a time only where something goes very wrong: in regular use there is one.
+const MOST_RETIRED: usize = 32;
+
 /// What the Secret of the authorities holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Authorities {
@@ -118,10 +121,12 @@ pub enum Step {
 /// The next step.
 pub fn next(observed: &Observed, policy: &Policy, now: SystemTime) -> Step {
     let Some(authorities) = &observed.authorities else { return without_authorities(observed) };
-    if !observed.stray.is_empty() {
-        return Step::Authorities(Change::Adopt(observed.stray.clone()));
+    let excess = authorities.excess(&observed.stray, observed.leaf.flatten());
+    let stray: Vec<Ca> = observed.stray.iter().filter(|ca| !excess.contains(&ca.id)).copied().collect();
+    if !stray.is_empty() {
+        return Step::Authorities(Change::Adopt(stray));
     }
-    let trusted = authorities.trusted(observed.leaf.flatten(), now);
+    let trusted = &authorities.trusted(observed.leaf.flatten(), now) - &excess;
     if let Some(change) = missing_authority(authorities, policy, now) {
         return Step::Authorities(change);
     }
@@ -139,14 +144,16 @@ pub fn next(observed: &Observed, policy: &Policy, now: SystemTime) -> Step {
     let is_due = |leaf: &Leaf| leaf.validity.is_due(now, policy.leaf_renewal);
     let is_good = |leaf: &Leaf| leaf.issuer == signing.id && leaf.names_us && !is_due(leaf);
     let leaf = observed.leaf.flatten().filter(is_good);
+    // One that is about to expire leaves it to the next one: what it signed now would have to be replaced at once, again and again.
+    let can_sign = now + policy.propagation < signing.validity.not_after;
     match (leaf, observed.untrusted_for(signing.id, policy)) {
         (Some(leaf), _) => rest.until(leaf.validity.renewal(policy.leaf_renewal)),
         // There is no Secret to write it into.
-        (None, _) if observed.leaf.is_none() => {}
+        (None, _) if observed.leaf.is_none() || !can_sign => {}
         (None, Duration::ZERO) => return Step::Issue,
         (None, wait) => rest.at_most(wait),
     }
-    if let Some(change) = tidy(authorities, observed, leaf.is_some(), policy, now) {
+    if let Some(change) = tidy(authorities, observed, &excess, leaf.is_some(), policy, now) {
         return Step::Authorities(change);
     }
     rest.until(signing.validity.renewal(policy.ca_renewal));
@@ -181,6 +188,7 @@ fn missing_authority(authorities: &Authorities, policy: &Policy, now: SystemTime
 fn tidy(
     authorities: &Authorities,
     observed: &Observed,
+    excess: &BTreeSet<Fingerprint>,
     new_leaf_is_there: bool,
     policy: &Policy,
     now: SystemTime,
@@ -191,7 +199,8 @@ fn tidy(
         return Some(Change::Limit(now + policy.leaf_life + policy.leaf_life / 4));
     }
     let trusted = |id: &Fingerprint| observed.bundles.iter().flatten().any(|bundle| bundle.trusts.contains(id));
-    let over = retired.iter().filter(|retired| retired.is_over(now)).map(|retired| retired.ca.id);
+    let over = retired.iter().filter(|retired| retired.is_over(now) || excess.contains(&retired.ca.id));
+    let over = over.map(|retired| retired.ca.id);
     let over: BTreeSet<Fingerprint> = over.filter(|id| !trusted(id)).collect();
     (!over.is_empty()).then_some(Change::Forget(over))
 }
@@ -230,6 +239,16 @@ impl Retired {
 }
 
 impl Authorities {
+    /// Those that give way although their time is not over, the oldest ones, where somebody makes us lose our authority again
+    /// and again: each is trusted on when it is found, and `caBundle` and the Secret would grow until nothing could be written.
+    fn excess(&self, stray: &[Ca], leaf: Option<Leaf>) -> BTreeSet<Fingerprint> {
+        let is_in_use = |ca: &&Ca| leaf.is_some_and(|leaf| leaf.issuer == ca.id);
+        let retired = self.retired.iter().map(|retired| &retired.ca);
+        let mut all: Vec<&Ca> = retired.chain(stray).filter(|ca| !is_in_use(ca)).collect();
+        all.sort_by_key(|ca| std::cmp::Reverse((ca.validity.not_before, ca.id)));
+        all.into_iter().skip(MOST_RETIRED).map(|ca| ca.id).collect()
+    }
+
     /// What API servers have to trust: whoever signs, will sign, or has signed what may still be served.
     fn trusted(&self, leaf: Option<Leaf>, now: SystemTime) -> BTreeSet<Fingerprint> {
         // A clock that jumps ahead must not take the issuer of what is served now.

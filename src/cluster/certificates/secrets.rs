@@ -82,7 +82,7 @@ pub fn read_authorities(secret: &Secret, material: &mut Material) -> Authorities
         let (certificate, key) = (field(secret, certificate), field(secret, key));
         let authority = Authority::from_pem(certificate, key);
         if authority.is_none() {
-            without_key.extend(read_bundle(certificate).0);
+            without_key.extend(read_bundle(certificate).0.into_iter().filter(|certificate| certificate.is_authority));
         }
         authority.map(|authority| material.add_authority(authority))
     };

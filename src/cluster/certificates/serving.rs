@@ -16,7 +16,7 @@ use super::plan::CHECK;
 use super::secrets::{read_issuer, read_pair};
 use crate::cluster::complaint::Complaint;
 use crate::cluster::watching::Seen;
-use crate::pki::{Pair, PairError, covers, read_bundle};
+use crate::pki::{Pair, PairError, covers, is_for, read_bundle};
 use crate::telemetry::metrics::{Certificate, ClusterMetrics, Metrics, Reload};
 use crate::telemetry::trouble::Patience;
 
@@ -29,8 +29,10 @@ pub type Current = watch::Receiver<Option<Arc<Pair>>>;
 /// Why the Secret's certificate is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum Refusal {
-    #[error("nothing was heard of it yet")]
-    Unknown,
+    #[error("the API server has not told of the secret yet")]
+    UnknownSecret,
+    #[error("the API server has not told of the webhook configuration yet")]
+    UnknownConfiguration,
     #[error("the secret is not there; apply it again: it is not ours to create")]
     NoSecret,
     #[error("{0}")]
@@ -39,13 +41,18 @@ enum Refusal {
     Expired,
     #[error("the API server does not trust the certificate yet: caBundle does not cover it")]
     NotTrusted,
+    #[error("the certificate is for other hosts than ours")]
+    Elsewhere,
 }
 
 /// Follows the Secret and publishes every certificate that can be served.
+#[derive(Clone)]
 pub struct Follower {
     pub secret_name: String,
     pub secret: watch::Receiver<Seen<Secret>>,
     pub configuration: watch::Receiver<Seen<MutatingWebhookConfiguration>>,
+    /// By which names API servers call us.
+    pub hosts: Vec<String>,
     pub metrics: Arc<Metrics>,
     pub cluster_metrics: ClusterMetrics,
 }
@@ -57,7 +64,10 @@ impl Follower {
         loop {
             let secret = self.secret.borrow_and_update().clone();
             let configuration = self.configuration.borrow_and_update().clone();
-            match acceptable(&secret, &configuration, SystemTime::now()) {
+            let served = publish.borrow().clone();
+            let better =
+                |pair: Pair| self.is_better(&pair, served.as_deref()).then_some(pair).ok_or(Refusal::Elsewhere);
+            match acceptable(&secret, &configuration, SystemTime::now()).and_then(better) {
                 Ok(pair) => {
                     refused = None;
                     let name = self.secret_name.as_str();
@@ -76,6 +86,12 @@ impl Follower {
                 () = publish.closed() => return,
             }
         }
+    }
+
+    /// One that is for other hosts is better than none, for example while we are given another name; but not than one that is for us.
+    fn is_better(&self, pair: &Pair, served: Option<&Pair>) -> bool {
+        let is_for_us = |pair: &Pair| is_for(&pair.certificate.der, &self.hosts);
+        is_for_us(pair) || !served.is_some_and(is_for_us)
     }
 
     fn take(&self, pair: Pair, secret: &Seen<Secret>, publish: &watch::Sender<Option<Arc<Pair>>>) {
@@ -128,7 +144,7 @@ fn acceptable(
     now: SystemTime,
 ) -> Result<Pair, Refusal> {
     let secret = match secret {
-        Seen::Unknown => return Err(Refusal::Unknown),
+        Seen::Unknown => return Err(Refusal::UnknownSecret),
         Seen::Absent => return Err(Refusal::NoSecret),
         Seen::Present(secret) => secret,
     };
@@ -137,7 +153,7 @@ fn acceptable(
         return Err(Refusal::Expired);
     }
     match configuration {
-        Seen::Unknown => Err(Refusal::Unknown),
+        Seen::Unknown => Err(Refusal::UnknownConfiguration),
         _ if is_trusted(&pair, configuration) => Ok(pair),
         _ => Err(Refusal::NotTrusted),
     }
@@ -174,7 +190,11 @@ mod tests {
     }
 
     fn secret(authority: &Authority, now: SystemTime) -> Secret {
-        let leaf = authority.issue(&["a.b.svc".to_owned()], now, LIFE).expect("a leaf");
+        secret_for("a.b.svc", authority, now)
+    }
+
+    fn secret_for(host: &str, authority: &Authority, now: SystemTime) -> Secret {
+        let leaf = authority.issue(&[host.to_owned()], now, LIFE).expect("a leaf");
         let fields = write_leaf(leaf, authority.certificate());
         let data = fields.into_iter().map(|(key, value)| (key, serde_json::from_value(value).expect("bytes")));
         Secret { data: Some(data.collect()), ..Secret::default() }
@@ -217,7 +237,7 @@ mod tests {
             (Seen::Absent, None),
             (trusting(&[&[&ours], &[&other]]), Some(Refusal::NotTrusted)),
             (trusting(&[&[&ours], &[]]), Some(Refusal::NotTrusted)),
-            (Seen::Unknown, Some(Refusal::Unknown)),
+            (Seen::Unknown, Some(Refusal::UnknownConfiguration)),
         ];
         for (configuration, expected) in cases {
             assert_eq!(refusal(&secret, &configuration, now), expected);
@@ -230,7 +250,7 @@ mod tests {
         let ours = authority(now);
         let trusting = trusting(&[&[&ours]]);
         let good = secret(&ours, now);
-        assert_eq!(refusal(&Seen::Unknown, &trusting, now), Some(Refusal::Unknown));
+        assert_eq!(refusal(&Seen::Unknown, &trusting, now), Some(Refusal::UnknownSecret));
         assert_eq!(refusal(&Seen::Absent, &trusting, now), Some(Refusal::NoSecret));
         assert_eq!(refusal(&seen(Secret::default()), &trusting, now), Some(Refusal::Bad(PairError::NoCertificate)));
         assert_eq!(refusal(&seen(good.clone()), &trusting, now + 2 * LIFE), Some(Refusal::Expired));
@@ -239,6 +259,10 @@ mod tests {
         let refusal = refusal(&seen(garbage), &trusting, now).expect("a refusal");
         assert_eq!(refusal, Refusal::Bad(PairError::NoKey));
         assert!(!refusal.to_string().contains("secret garbage"));
+    }
+
+    fn rendered(metrics: &Metrics) -> String {
+        String::from_utf8(metrics.render().expect("a text")).expect("UTF-8")
     }
 
     #[tokio::test]
@@ -252,23 +276,58 @@ mod tests {
             secret_name: "outrigger-serving".to_owned(),
             secret: secret_seen,
             configuration,
+            hosts: vec!["a.b.svc".to_owned()],
             cluster_metrics: metrics.in_cluster().expect("unique names"),
             metrics: Arc::clone(&metrics),
         };
         let (publish, mut current) = watch::channel(None);
         tokio::spawn(follower.run(publish));
+        let mut refused = 0;
         current.changed().await.expect("a certificate");
         let first = current.borrow_and_update().clone().expect("a certificate").certificate.fingerprint;
-        for bad in [Seen::Absent, seen(Secret::default())] {
+        for bad in [Seen::Absent, seen(Secret::default()), seen(secret_for("c.d.svc", &ours, now))] {
             of_secret.send_replace(bad);
-            tokio::task::yield_now().await;
+            // Nothing tells that a certificate was not taken, but the metrics.
+            let refusals = format!("rotations_total{{result=\"error\"}} {}", {
+                refused += 1;
+                refused
+            });
+            while !rendered(&metrics).contains(&refusals) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
         }
         of_secret.send_replace(seen(secret(&ours, now)));
         current.changed().await.expect("a certificate");
         let second = current.borrow_and_update().clone().expect("a certificate").certificate.fingerprint;
         assert_ne!(first, second);
-        let text = String::from_utf8(metrics.render().expect("a text")).expect("UTF-8");
+        let text = rendered(&metrics);
         assert!(text.contains("outrigger_certificate_rotations_total{result=\"success\"} 1"), "{text}");
         assert!(text.contains("outrigger_ca_bundle_in_sync 1"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn one_for_other_hosts_is_better_than_none() {
+        let now = SystemTime::now();
+        let ours = authority(now);
+        let metrics = Arc::new(Metrics::new().expect("unique names"));
+        let (of_secret, secret_seen) = watch::channel(seen(secret_for("old.b.svc", &ours, now)));
+        let (_of_configuration, configuration) = watch::channel(trusting(&[&[&ours]]));
+        let follower = Follower {
+            secret_name: "outrigger-serving".to_owned(),
+            secret: secret_seen,
+            configuration,
+            hosts: vec!["a.b.svc".to_owned()],
+            cluster_metrics: metrics.in_cluster().expect("unique names"),
+            metrics,
+        };
+        let (publish, mut current) = watch::channel(None);
+        tokio::spawn(follower.run(publish));
+        for next in [secret_for("old.b.svc", &ours, now), secret_for("a.b.svc", &ours, now)] {
+            current.changed().await.expect("a certificate");
+            assert!(current.borrow_and_update().is_some());
+            of_secret.send_replace(seen(next));
+        }
+        current.changed().await.expect("a certificate");
+        assert!(current.borrow().as_ref().is_some_and(|pair| is_for(&pair.certificate.der, &["a.b.svc".to_owned()])));
     }
 }

@@ -52,11 +52,13 @@ pub struct Election {
     seen: Option<(Record, Instant)>,
     /// When the last write that succeeded was begun.
     renewed: Option<Instant>,
+    /// Whether a write of ours may have succeeded, told or not, and nobody else has been seen since.
+    may_hold: bool,
 }
 
 impl Election {
     pub fn new(identity: String, timing: Timing) -> Self {
-        Self { identity, timing, seen: None, renewed: None }
+        Self { identity, timing, seen: None, renewed: None, may_hold: false }
     }
 
     /// The record as it is, and what to do about it.
@@ -64,6 +66,7 @@ impl Election {
         let is_ours = record.holder == self.identity;
         if !is_ours {
             self.renewed = None;
+            self.may_hold = false;
         }
         if self.seen.as_ref().is_none_or(|(seen, _)| *seen != record) {
             self.seen = Some((record, now));
@@ -77,6 +80,16 @@ impl Election {
         }
         let is_over = now.saturating_duration_since(since) >= self.timing.duration;
         if record.holder.is_empty() || is_over { Move::Take } else { Move::Wait }
+    }
+
+    /// A write of ours is about to begin: whatever becomes of it, we may hold the lease from here on.
+    pub fn begin_write(&mut self) {
+        self.may_hold = true;
+    }
+
+    /// Whether the lease may be ours, to be released at the end.
+    pub fn may_hold(&self) -> bool {
+        self.may_hold
     }
 
     /// Our write, begun at `begun`, succeeded; from then on we lead.
@@ -172,6 +185,19 @@ mod tests {
         leader.written(record("a", 1), start);
         assert_eq!(leader.observe(record("", 2), start + seconds(1)), Move::Take);
         assert!(!leader.is_leader(start + seconds(1)));
+    }
+
+    #[test]
+    fn a_lease_may_be_ours_from_the_first_write_until_another_holder_is_seen() {
+        let (mut candidate, start) = (election("a"), Instant::now());
+        assert!(!candidate.may_hold());
+        candidate.observe(record("", 1), start);
+        candidate.begin_write();
+        assert!(candidate.may_hold() && !candidate.is_leader(start), "the answer was lost");
+        candidate.observe(record("a", 2), start);
+        assert!(candidate.may_hold());
+        candidate.observe(record("b", 3), start);
+        assert!(!candidate.may_hold());
     }
 
     #[test]

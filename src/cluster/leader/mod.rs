@@ -20,6 +20,9 @@ use self::election::{Election, Move, Record, Timing};
 use super::complaint::Complaint;
 use super::jitter::jittered;
 
+/// Nobody waits for longer at the end of the process.
+const RELEASE: Duration = Duration::from_secs(5);
+
 /// Who wants to lead, and by which Lease.
 pub struct Candidate {
     pub leases: Api<Lease>,
@@ -73,20 +76,26 @@ impl Candidate {
         }
         // First we stop to lead, then others may.
         announce.send_replace(None);
-        if election.is_leader(Instant::now()) {
+        if election.may_hold() {
             self.release().await;
         }
     }
 
     async fn campaign(&self, election: &mut Election, announce: &watch::Sender<Option<Instant>>) {
-        let mut complaint = Complaint::default();
+        let (mut complaint, mut held) = (Complaint::default(), None);
         let lease = self.name.as_str();
         loop {
-            let was_leader = election.is_leader(Instant::now());
-            let problem = match timeout(self.timing.deadline / 2, self.attempt(election)).await {
+            let begun = Instant::now();
+            let was_leader = election.is_leader(begun);
+            // A leader has to have the time for a second try.
+            let limit = if was_leader { self.timing.deadline / 2 } else { self.timing.deadline };
+            let problem = match timeout(limit, self.attempt(election, &mut held)).await {
                 Ok(Ok(())) => None,
                 // Another candidate was quicker.
-                Ok(Err(kube::Error::Api(status))) if status.code == 409 => None,
+                Ok(Err(error)) if is_status(&error, 409) => None,
+                Ok(Err(error)) if is_status(&error, 404) => {
+                    Some("the lease is not there; apply it again: it is not ours to create".to_owned())
+                }
                 Ok(Err(error)) => Some(super::explain(&error)),
                 Err(_) => Some("the API server does not answer in time".to_owned()),
             };
@@ -101,33 +110,52 @@ impl Candidate {
             if is_leader != was_leader {
                 tracing::info!(lease = self.name, identity = self.identity, leads = is_leader, "leader");
             }
-            sleep(jittered(self.timing.retry)).await;
+            sleep(self.pause(begun.elapsed())).await;
         }
     }
 
-    /// Reads the Lease and, where it is ours to do, writes it.
-    async fn attempt(&self, election: &mut Election) -> kube::Result<()> {
+    /// Until the next try: what answers took is a part of the interval, or slow ones would cost a leader its time.
+    fn pause(&self, taken: Duration) -> Duration {
+        jittered(self.timing.retry).saturating_sub(taken).max(jittered(self.timing.retry / 4))
+    }
+
+    /// Renews the Lease that we hold. Where that is not so, reads it and, where it is ours to do, writes it.
+    async fn attempt(&self, election: &mut Election, held: &mut Option<Lease>) -> kube::Result<()> {
+        // As we wrote it last. Only where that is what it still is, one call is enough.
+        if let Some(lease) = held.take().filter(|_| election.is_leader(Instant::now())) {
+            match self.hold(election, lease, Move::Renew).await {
+                Err(error) if is_status(&error, 409) => {}
+                written => return written.map(|lease| *held = Some(lease)),
+            }
+        }
         let lease = self.leases.get(&self.name).await?;
-        let old = record(lease.spec.as_ref());
-        let (transition, begun) = match election.observe(old.clone(), Instant::now()) {
-            Move::Wait => return Ok(()),
-            Move::Take => (1, Instant::now()),
-            Move::Renew => (0, Instant::now()),
-        };
-        let now = MicroTime(Timestamp::now());
+        let next = election.observe(record(lease.spec.as_ref()), Instant::now());
+        if next != Move::Wait {
+            *held = Some(self.hold(election, lease, next).await?);
+        }
+        Ok(())
+    }
+
+    /// Writes us into the Lease.
+    async fn hold(&self, election: &mut Election, lease: Lease, next: Move) -> kube::Result<Lease> {
+        let (begun, now) = (Instant::now(), MicroTime(Timestamp::now()));
         let spec = lease.spec.clone().unwrap_or_default();
-        let acquired = if transition == 0 { spec.acquire_time.clone() } else { None };
+        let (transition, acquired) = match next {
+            Move::Renew => (0, spec.acquire_time.clone()),
+            Move::Take | Move::Wait => (1, None),
+        };
         let spec = LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: Some(whole_seconds(self.timing.duration)),
             acquire_time: acquired.or_else(|| Some(now.clone())),
             renew_time: Some(now),
-            lease_transitions: Some(old.transitions.saturating_add(transition)),
+            lease_transitions: Some(spec.lease_transitions.unwrap_or(0).saturating_add(transition)),
             ..spec
         };
+        election.begin_write();
         let written = self.write(lease, spec).await?;
         election.written(record(written.spec.as_ref()), begun);
-        Ok(())
+        Ok(written)
     }
 
     /// Writes the spec if nobody has written since `lease` was read: its `resourceVersion` goes with it.
@@ -139,19 +167,15 @@ impl Candidate {
     /// Clears the holder, so that the next leader need not wait. Only while it is still us.
     async fn release(&self) {
         let release = async {
-            let lease = self.leases.get(&self.name).await?;
-            if record(lease.spec.as_ref()).holder != self.identity {
-                return Ok(());
+            loop {
+                match self.clear().await {
+                    // A renewal of ours was still under way.
+                    Err(error) if is_status(&error, 409) => {}
+                    done => return done,
+                }
             }
-            let spec = LeaseSpec {
-                holder_identity: Some(String::new()),
-                lease_duration_seconds: Some(1),
-                renew_time: Some(MicroTime(Timestamp::now())),
-                ..lease.spec.clone().unwrap_or_default()
-            };
-            self.write(lease, spec).await.map(drop)
         };
-        let error = match timeout(Duration::from_secs(2), release).await {
+        let error = match timeout(RELEASE, release).await {
             Ok(Ok(())) => return tracing::info!(lease = self.name, "leader no more, the lease is released"),
             Ok(Err(error)) => super::explain(&error),
             Err(_) => "the API server does not answer in time".to_owned(),
@@ -162,6 +186,24 @@ impl Candidate {
             "the lease could not be released; the next leader waits until it is over"
         );
     }
+
+    async fn clear(&self) -> kube::Result<()> {
+        let lease = self.leases.get(&self.name).await?;
+        if record(lease.spec.as_ref()).holder != self.identity {
+            return Ok(());
+        }
+        let spec = LeaseSpec {
+            holder_identity: Some(String::new()),
+            lease_duration_seconds: Some(1),
+            renew_time: Some(MicroTime(Timestamp::now())),
+            ..lease.spec.clone().unwrap_or_default()
+        };
+        self.write(lease, spec).await.map(drop)
+    }
+}
+
+fn is_status(error: &kube::Error, code: u16) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == code)
 }
 
 /// Who leads, from now on: the candidate runs until `end` completes.

@@ -69,6 +69,11 @@ impl<'a> Placement<'a> {
         lists.flat_map(|arrangement| arrangement.new_containers().map(|container| (arrangement.list, container)))
     }
 
+    pub fn new_containers_mut(&mut self) -> impl Iterator<Item = &mut Value> {
+        let lists = [&mut self.init_containers, &mut self.containers].into_iter();
+        lists.flat_map(Arrangement::new_containers_mut)
+    }
+
     /// Insertions in the order in which they are to be carried out.
     pub fn arrange(&mut self) -> Vec<Edit> {
         let mut edits = self.init_containers.arrange();
@@ -89,6 +94,14 @@ impl<'a> Arrangement<'a> {
             Slot::New { container, .. } => Some(container),
         });
         self.first.iter().chain(middle).chain(&self.last)
+    }
+
+    fn new_containers_mut(&mut self) -> impl Iterator<Item = &mut Value> {
+        let middle = self.middle.iter_mut().filter_map(|slot| match slot {
+            Slot::Own(_) => None,
+            Slot::New { container, .. } => Some(container),
+        });
+        self.first.iter_mut().chain(middle).chain(&mut self.last)
     }
 
     fn own(&self, name: &str) -> Option<usize> {

@@ -13,6 +13,7 @@ mod harden;
 mod operations;
 mod pod_fields;
 mod ports;
+mod token;
 
 use super::NativeSidecars;
 use super::overlay::Overlay;
@@ -290,6 +291,9 @@ impl<'a> Planner<'a> {
 
     fn finish(mut self) -> Plan {
         self.check_ports();
+        if let Some(mount) = token::mount(self.pod, self.candidates) {
+            self.placement.new_containers_mut().for_each(|container| token::add(container, &mount));
+        }
         let inserts = self.placement.arrange();
         self.plan.edits.extend(inserts);
         self.plan

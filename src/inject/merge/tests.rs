@@ -11,6 +11,7 @@ mod merge_keys;
 mod overrides;
 mod placement;
 mod port_conflicts;
+mod token;
 mod union;
 
 /// Names of the items of a list of the spec.

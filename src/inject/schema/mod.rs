@@ -6,15 +6,14 @@
 
 mod build;
 mod check;
+mod recorded;
 
 use std::sync::LazyLock;
 
-use k8s_openapi::api::core::v1::PodSpec;
+#[cfg(test)]
 use schemars::JsonSchema;
 
 pub use check::{Expressions, Findings, check};
-
-use crate::inject::template::spec::TemplateDocument;
 
 /// What a value has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,13 +77,15 @@ pub struct SchemaRef<'a> {
 
 impl Schema {
     /// The schema of a type.
+    #[cfg(test)]
     pub fn of<T: JsonSchema>() -> Self {
-        Self::new(&schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>())
+        build::build(&recorded::root_schema_of::<T>())
     }
 
-    /// A root schema; its references point into its own `$defs`.
-    pub fn new(schema: &schemars::Schema) -> Self {
-        build::build(schema.as_value())
+    /// A root schema as JSON; its references point into its own `$defs`. What is no JSON would refuse nothing: a test reads each
+    /// text that is given here.
+    fn read(text: &str) -> Self {
+        build::build(&serde_json::from_str(text).unwrap_or_default())
     }
 
     pub fn root(&self) -> SchemaRef<'_> {
@@ -138,14 +139,14 @@ impl<'a> SchemaRef<'a> {
     }
 }
 
-static TEMPLATE: LazyLock<Schema> = LazyLock::new(Schema::of::<TemplateDocument>);
+static TEMPLATE: LazyLock<Schema> = LazyLock::new(|| Schema::read(recorded::TEMPLATE));
 
 /// A template document.
 pub fn template() -> SchemaRef<'static> {
     TEMPLATE.root()
 }
 
-static POD_SPEC: LazyLock<Schema> = LazyLock::new(Schema::of::<PodSpec>);
+static POD_SPEC: LazyLock<Schema> = LazyLock::new(|| Schema::read(recorded::POD_SPEC));
 
 /// `spec` of a core/v1 Pod.
 pub fn pod_spec() -> SchemaRef<'static> {

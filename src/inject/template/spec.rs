@@ -1,10 +1,11 @@
 //! The template format `outrigger.dev/v1alpha1` as written: shapes and defaults, nothing compiled.
 //!
-//! The JSON schema derived here is what documents are checked against, so field and documentation cannot drift. Fields of
-//! core/v1 are kept as JSON: what is newer than this build passes through.
+//! The JSON schema derived here, and recorded by a test in `inject/schema`, is what documents are checked against, so field and
+//! documentation cannot drift. Fields of core/v1 are kept as JSON: what is newer than this build passes through.
 
-use k8s_openapi::api::core::v1;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+#[cfg(test)]
+use k8s_openapi::{api::core::v1, apimachinery::pkg::apis::meta::v1::LabelSelector};
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -18,7 +19,8 @@ pub const CLUSTER_KIND: &str = "ClusterInjectionTemplate";
 pub const NAMESPACED_KIND: &str = "InjectionTemplate";
 
 /// A template document.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TemplateDocument {
     /// Always `outrigger.dev/v1alpha1`.
@@ -31,7 +33,8 @@ pub struct TemplateDocument {
 }
 
 /// Metadata of a template. What the API server and tools add beyond these is taken and ignored.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct TemplateMetadata {
     /// DNS label of at most 63 characters: annotations and labels carry it.
@@ -46,7 +49,8 @@ pub struct TemplateMetadata {
 }
 
 /// What a template gives, to whom, and how.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TemplateSpec {
     /// One sentence for people who choose a template.
@@ -58,13 +62,13 @@ pub struct TemplateSpec {
     /// What a pod may set by annotation.
     pub parameters: Vec<ParameterSpec>,
     /// Long-running helpers.
-    #[schemars(with = "Vec<v1::Container>")]
+    #[cfg_attr(test, schemars(with = "Vec<v1::Container>"))]
     pub sidecars: Vec<Value>,
     /// Run-once helpers.
-    #[schemars(with = "Vec<v1::Container>")]
+    #[cfg_attr(test, schemars(with = "Vec<v1::Container>"))]
     pub init_containers: Vec<Value>,
     /// Volumes of the pod.
-    #[schemars(with = "Vec<v1::Volume>")]
+    #[cfg_attr(test, schemars(with = "Vec<v1::Volume>"))]
     pub volumes: Vec<Value>,
     /// What the app's own containers get.
     pub app: AppSpec,
@@ -90,7 +94,8 @@ fn yes() -> Hardened {
 }
 
 /// `hardened`; true unless said otherwise.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub struct Hardened(pub bool);
 
 impl Default for Hardened {
@@ -100,7 +105,8 @@ impl Default for Hardened {
 }
 
 /// Who gets a template.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub enum InjectionMode {
     /// Pods that name it.
     #[default]
@@ -110,16 +116,17 @@ pub enum InjectionMode {
 }
 
 /// Which pods may have a template.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct MatchSpec {
     /// Operating systems; default `[linux]`.
     pub os: Vec<OperatingSystem>,
     /// Labels of the namespace.
-    #[schemars(with = "LabelSelector")]
+    #[cfg_attr(test, schemars(with = "LabelSelector"))]
     pub namespace_selector: Value,
     /// Labels of the pod.
-    #[schemars(with = "LabelSelector")]
+    #[cfg_attr(test, schemars(with = "LabelSelector"))]
     pub pod_selector: Value,
     /// CEL expressions, each of which must be true.
     pub conditions: Vec<ConditionSpec>,
@@ -138,7 +145,8 @@ impl Default for MatchSpec {
 }
 
 /// Operating system of a pod, by `spec.os.name` or the node selector `kubernetes.io/os`; Linux when it says neither.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OperatingSystem {
     Linux,
@@ -155,7 +163,8 @@ impl OperatingSystem {
 }
 
 /// One condition of `match`.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConditionSpec {
     /// CEL expression that gives a boolean.
@@ -166,7 +175,8 @@ pub struct ConditionSpec {
 }
 
 /// A parameter that a pod may set by the annotation `<template>.outrigger.dev/<name>`.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ParameterSpec {
     /// Letters, digits and `_`, not a digit first: expressions read `params.<name>`.
@@ -174,7 +184,7 @@ pub struct ParameterSpec {
     pub r#type: ParameterType,
     /// Value of pods that say nothing. Without one the parameter is required.
     #[serde(default)]
-    #[schemars(with = "Option<Scalar>")]
+    #[cfg_attr(test, schemars(with = "Option<Scalar>"))]
     pub default: Option<Value>,
     /// Regular expression (RE2 syntax) that the text must match somewhere; anchor it with `^` and `$`.
     #[serde(default)]
@@ -184,23 +194,25 @@ pub struct ParameterSpec {
     pub values: Vec<String>,
     /// Least value, for integer, number, port, quantity and duration.
     #[serde(default)]
-    #[schemars(with = "Option<Scalar>")]
+    #[cfg_attr(test, schemars(with = "Option<Scalar>"))]
     pub minimum: Option<Value>,
     /// Greatest value, likewise.
     #[serde(default)]
-    #[schemars(with = "Option<Scalar>")]
+    #[cfg_attr(test, schemars(with = "Option<Scalar>"))]
     pub maximum: Option<Value>,
     #[serde(default)]
     pub description: String,
 }
 
 /// A string, number or boolean.
+#[cfg(test)]
 #[derive(JsonSchema)]
 #[schemars(transparent)]
 pub struct Scalar(#[expect(dead_code, reason = "stands for its schema only")] Value);
 
 /// Type of a parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ParameterType {
     String,
@@ -217,23 +229,25 @@ pub enum ParameterType {
 }
 
 /// What the app's own containers get.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct AppSpec {
     /// `All` (default), `First`, or names; the pod may narrow it by annotation.
     pub containers: ContainerSelection,
     /// Whether the app's init containers get it too. Default false.
     pub init_containers: bool,
-    #[schemars(with = "Vec<v1::EnvVar>")]
+    #[cfg_attr(test, schemars(with = "Vec<v1::EnvVar>"))]
     pub env: Vec<Value>,
-    #[schemars(with = "Vec<v1::EnvFromSource>")]
+    #[cfg_attr(test, schemars(with = "Vec<v1::EnvFromSource>"))]
     pub env_from: Vec<Value>,
-    #[schemars(with = "Vec<v1::VolumeMount>")]
+    #[cfg_attr(test, schemars(with = "Vec<v1::VolumeMount>"))]
     pub volume_mounts: Vec<Value>,
 }
 
 /// Which of the app's containers.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(untagged)]
 pub enum ContainerSelection {
     Keyword(SelectionKeyword),
@@ -247,14 +261,16 @@ impl Default for ContainerSelection {
 }
 
 /// `All` or `First`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub enum SelectionKeyword {
     All,
     First,
 }
 
 /// What the sidecars take from the app's first selected container.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FromAppSpec {
     /// All of its volume mounts, but for the service account's token. Default false.
@@ -264,7 +280,8 @@ pub struct FromAppSpec {
 }
 
 /// Where containers go.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct PlacementSpec {
     /// `Native` (default): init containers with `restartPolicy: Always` (KEP-753) where the cluster has them. `Plain`: containers.
@@ -276,7 +293,8 @@ pub struct PlacementSpec {
 }
 
 /// What a sidecar becomes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub enum SidecarKind {
     #[default]
     Native,
@@ -284,7 +302,8 @@ pub enum SidecarKind {
 }
 
 /// A place in a list of containers.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub enum Order {
     First,
     Last,
@@ -297,57 +316,60 @@ pub enum Order {
 }
 
 /// Labels and annotations for the pod.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct MetadataSpec {
-    #[schemars(with = "BTreeMap<String, String>")]
+    #[cfg_attr(test, schemars(with = "BTreeMap<String, String>"))]
     pub labels: Map<String, Value>,
-    #[schemars(with = "BTreeMap<String, String>")]
+    #[cfg_attr(test, schemars(with = "BTreeMap<String, String>"))]
     pub annotations: Map<String, Value>,
 }
 
 /// The fields of a pod that a template may set: a closed list.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct PodSpec {
-    #[schemars(with = "Option<Vec<v1::LocalObjectReference>>")]
+    #[cfg_attr(test, schemars(with = "Option<Vec<v1::LocalObjectReference>>"))]
     pub image_pull_secrets: Option<Value>,
-    #[schemars(with = "Option<Vec<v1::HostAlias>>")]
+    #[cfg_attr(test, schemars(with = "Option<Vec<v1::HostAlias>>"))]
     pub host_aliases: Option<Value>,
-    #[schemars(with = "Option<bool>")]
+    #[cfg_attr(test, schemars(with = "Option<bool>"))]
     pub share_process_namespace: Option<Value>,
-    #[schemars(with = "Option<String>")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub service_account_name: Option<Value>,
-    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    #[cfg_attr(test, schemars(with = "Option<BTreeMap<String, String>>"))]
     pub node_selector: Option<Value>,
-    #[schemars(with = "Option<Vec<v1::Toleration>>")]
+    #[cfg_attr(test, schemars(with = "Option<Vec<v1::Toleration>>"))]
     pub tolerations: Option<Value>,
-    #[schemars(with = "Option<Vec<v1::TopologySpreadConstraint>>")]
+    #[cfg_attr(test, schemars(with = "Option<Vec<v1::TopologySpreadConstraint>>"))]
     pub topology_spread_constraints: Option<Value>,
-    #[schemars(with = "Option<v1::Affinity>")]
+    #[cfg_attr(test, schemars(with = "Option<v1::Affinity>"))]
     pub affinity: Option<Value>,
-    #[schemars(with = "Option<String>")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub priority_class_name: Option<Value>,
-    #[schemars(with = "Option<String>")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub runtime_class_name: Option<Value>,
-    #[schemars(with = "Option<v1::PodDNSConfig>")]
+    #[cfg_attr(test, schemars(with = "Option<v1::PodDNSConfig>"))]
     pub dns_config: Option<Value>,
-    #[schemars(with = "Option<String>")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub dns_policy: Option<Value>,
-    #[schemars(with = "Option<i64>")]
+    #[cfg_attr(test, schemars(with = "Option<i64>"))]
     pub termination_grace_period_seconds: Option<Value>,
-    #[schemars(with = "Option<v1::PodSecurityContext>")]
+    #[cfg_attr(test, schemars(with = "Option<v1::PodSecurityContext>"))]
     pub security_context: Option<Value>,
-    #[schemars(with = "Option<Vec<v1::PodReadinessGate>>")]
+    #[cfg_attr(test, schemars(with = "Option<Vec<v1::PodReadinessGate>>"))]
     pub readiness_gates: Option<Value>,
-    #[schemars(with = "Option<String>")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub scheduler_name: Option<Value>,
-    #[schemars(with = "Option<bool>")]
+    #[cfg_attr(test, schemars(with = "Option<bool>"))]
     pub automount_service_account_token: Option<Value>,
 }
 
 /// What to do when pod and template say different things under one key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub enum OnConflict {
     /// The pod is refused, with every conflict listed.
     #[default]
@@ -357,7 +379,8 @@ pub enum OnConflict {
 }
 
 /// What a pod gets that asked for a template and cannot have it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub enum OnError {
     /// It is refused.
     #[default]

@@ -4,7 +4,7 @@
 //! leaves it as it found it.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -145,6 +145,31 @@ impl World {
         self.register(&configuration);
         test();
         self.register(&self.server.configuration());
+    }
+
+    /// A kubeconfig of an account that may do nothing yet.
+    pub fn kubeconfig_of(&self, account: &str) -> PathBuf {
+        self.shop.ensure_service_account(account);
+        let path = self.shop.path(&format!("serviceaccounts/{account}/token"));
+        let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+        let token = self.cluster.send_object("POST", &path, &request).expect_success()["status"]["token"].clone();
+        let kubeconfig = self.cluster.control_plane.janitor.directory().join(format!("kubeconfig-{account}"));
+        let text = self.cluster.kubeconfig_of(token.as_str().expect("a token"));
+        std::fs::write(&kubeconfig, text).expect("a file");
+        kubeconfig
+    }
+
+    /// From now on the account may do this, everywhere.
+    pub fn grant(&self, account: &str, rules: &[Value]) {
+        let role = json!({"metadata": {"name": account}, "rules": rules});
+        let binding = json!({
+            "metadata": {"name": account},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": account},
+            "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": self.shop.name}],
+        });
+        let rbac = "/apis/rbac.authorization.k8s.io/v1";
+        self.cluster.ensure(&format!("{rbac}/clusterroles"), &role);
+        self.cluster.ensure(&format!("{rbac}/clusterrolebindings"), &binding);
     }
 
     pub fn patch(&self, path: &str, patch: &Value) {

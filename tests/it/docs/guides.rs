@@ -7,7 +7,7 @@ use outrigger::inject::{ErrorCode, SkipReason};
 use super::{files_in, read};
 
 /// Texts of the program by which the guide to troubles is searched, and the file that makes each.
-const TEXTS: [(&str, &str); 15] = [
+const TEXTS: [(&str, &str); 19] = [
     ("does not exist", "src/inject"),
     ("is not for this pod", "src/inject"),
     ("has no parameter", "src/inject"),
@@ -23,6 +23,10 @@ const TEXTS: [(&str, &str); 15] = [
     ("a fault of outrigger", "src/admission"),
     ("unknown setting", "src/config"),
     ("registry.example", "manifests/base"),
+    ("neither of the two is taken", "src/inject/template"),
+    ("the secret is not there; apply it again", "src/cluster/certificates"),
+    ("waiting for a certificate", "src/cluster/certificates"),
+    ("the API server does not trust the certificate", "src/cluster/certificates"),
 ];
 
 #[test]
@@ -47,9 +51,8 @@ fn texts_by_which_troubles_are_found_are_the_programs() {
 #[test]
 fn every_row_of_the_threat_table_has_its_test() {
     let text = read("docs/security.md");
-    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| can")).collect();
-    let rows: Vec<&&str> = rows.iter().filter(|row| !row.ends_with("| test |")).collect();
-    assert!(rows.len() > 15, "{}", rows.len());
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ") && !line.ends_with("| test |")).collect();
+    assert!(rows.len() > 40, "{}", rows.len());
     for row in rows {
         let tests = row.trim_end_matches([' ', '|']).rsplit(" | ").next().unwrap_or_default();
         let mut count = 0;
@@ -59,6 +62,32 @@ fn every_row_of_the_threat_table_has_its_test() {
         }
         assert!(count > 0, "no test is named: {row}");
     }
+}
+
+/// Lines of shell that call the program: its command and flags are there. What they do is shown where each is tested.
+#[test]
+fn commands_of_the_guides_exist() {
+    let mut seen = 0;
+    for path in [files_in("docs", ".md"), vec!["README.md".to_owned()]].concat() {
+        let text = read(&path);
+        let commands = text.lines().map(|line| line.split(" #").next().unwrap_or_default());
+        for line in commands.filter_map(|line| line.trim().strip_prefix("outrigger ")) {
+            let call = line.split(['|', '>']).next().unwrap_or_default();
+            let command = call.split_whitespace().next().unwrap_or_default();
+            let output = std::process::Command::new(env!("CARGO_BIN_EXE_outrigger")).args([command, "--help"]).output();
+            let help = String::from_utf8(output.expect("the program runs").stdout).expect("text");
+            let flags = call.split_whitespace().filter(|word| word.starts_with('-') && word.len() > 1);
+            for flag in flags.filter_map(|flag| flag.split('=').next()) {
+                assert!(
+                    help.contains(&format!("{flag} ")) || help.contains(&format!("{flag},")),
+                    "{path}: {line}: {flag}"
+                );
+            }
+            assert!(help.contains("Usage: outrigger"), "{path}: there is no command {command}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 8, "{seen}");
 }
 
 /// Anchors of the links from one guide to another are headings there.

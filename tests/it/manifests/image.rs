@@ -12,6 +12,56 @@ fn instructions(dockerfile: &str, word: &str) -> Vec<String> {
     lines.lines().filter_map(|line| line.strip_prefix(word).map(|rest| rest.trim().to_owned())).collect()
 }
 
+/// The stage that becomes the image.
+fn last_stage(dockerfile: &str) -> &str {
+    let (_, stage) = dockerfile.rsplit_once("\nFROM ").expect("a Dockerfile has a stage");
+    stage
+}
+
+/// Without a shell nobody who breaks in finds one; as a plain user nobody is root; what Kubernetes does not read is not there.
+#[test]
+fn the_image_is_one_program_for_a_plain_user() {
+    let dockerfile = read("Dockerfile");
+    assert!(dockerfile.lines().any(|line| line == "ARG BASE=scratch"), "nothing but the program is in the image");
+    let stage = last_stage(&dockerfile);
+    assert!(stage.starts_with("${BASE}\n"), "{stage}");
+    assert_eq!(instructions(stage, "COPY "), ["--from=build /out/outrigger /outrigger"]);
+    assert_eq!(instructions(stage, "ENTRYPOINT "), ["[\"/outrigger\"]"], "the exec form: there is no shell");
+    assert!(instructions(stage, "CMD ")[0].starts_with("[\"serve\", "), "the exec form: there is no shell");
+    for absent in ["RUN ", "ADD ", "SHELL ", "HEALTHCHECK", "VOLUME ", "ENV ", "ONBUILD "] {
+        assert_eq!(instructions(stage, absent), Vec::<String>::new(), "{absent}");
+    }
+    let deployment = object("manifests/base/deployment.yaml");
+    let context = &deployment["spec"]["template"]["spec"]["securityContext"];
+    let user = format!("{}:{}", context["runAsUser"], context["runAsGroup"]);
+    assert_eq!(user, "65532:65532");
+    assert_eq!(
+        instructions(stage, "USER "),
+        [user],
+        "the user of the manifests, by number: runAsNonRoot can be checked"
+    );
+}
+
+#[test]
+fn the_image_says_what_it_is() {
+    let label = instructions(last_stage(&read("Dockerfile")), "LABEL ").concat();
+    for name in ["title", "description", "licenses", "version", "revision", "created", "source"] {
+        assert!(label.contains(&format!("org.opencontainers.image.{name}=")), "{name}: {label}");
+    }
+    assert!(label.contains(&format!("licenses=\"{}\"", env!("CARGO_PKG_LICENSE"))), "{label}");
+    assert!(label.contains(env!("CARGO_PKG_DESCRIPTION")), "{label}");
+}
+
+/// What is released is what was tested: one version of the compiler, and one name of it.
+#[test]
+fn the_builder_is_the_toolchain() {
+    let toolchain = read("rust-toolchain.toml");
+    let channel =
+        toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).expect("a channel").trim_matches('"');
+    let builder = instructions(&read("Dockerfile"), "ARG BUILDER=");
+    assert_eq!(builder, [format!("rust:{channel}-bookworm")]);
+}
+
 /// Only what the Dockerfile copies is there: Cargo must still accept what is left of Cargo.toml, with every target in its place.
 #[test]
 fn every_target_that_is_left_is_copied() {
@@ -72,6 +122,11 @@ fn workflows_name_actions_by_their_versions() {
         let path = format!(".github/workflows/{name}.yaml");
         let workflow = object(&path);
         let jobs = workflow["jobs"].as_object().expect("jobs by name");
+        assert_eq!(
+            workflow["permissions"],
+            serde_json::json!({ "contents": "read" }),
+            "{path}: jobs ask for more by themselves"
+        );
         for step in jobs.values().flat_map(|job| list(job, "/steps")) {
             if let Some(action) = step.get("uses").and_then(Value::as_str) {
                 let version = action.split_once('@').map_or("", |(_, version)| version);

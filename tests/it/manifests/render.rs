@@ -47,14 +47,18 @@ pub fn fails(mut command: Command) -> String {
 
 /// Objects of `kubectl kustomize`, with these components over the base.
 pub fn kustomize(components: &[&str]) -> Option<Vec<Value>> {
+    let components: String =
+        components.iter().map(|component| format!("- manifests/components/{component}\n")).collect();
+    let components = if components.is_empty() { components } else { format!("components:\n{components}") };
+    kustomization(&format!("resources:\n- manifests/base\n{components}"))
+}
+
+/// Objects of a kustomization beside `manifests`.
+pub fn kustomization(text: &str) -> Option<Vec<Value>> {
     let mut kubectl = program("kubectl")?;
     let folder = tempfile::tempdir().expect("a temporary directory");
     // kustomize takes no absolute paths, so what a user writes in a kustomization of their own is written with a link.
     std::os::unix::fs::symlink(repository("manifests"), folder.path().join("manifests")).expect("a link");
-    let components: String =
-        components.iter().map(|component| format!("- manifests/components/{component}\n")).collect();
-    let components = if components.is_empty() { components } else { format!("components:\n{components}") };
-    let text = format!("resources:\n- manifests/base\n{components}");
     fs::write(folder.path().join("kustomization.yaml"), text).expect("a file in a temporary directory");
     kubectl.arg("kustomize").arg(folder.path());
     Some(documents("kubectl kustomize", &succeeds(kubectl)))
@@ -75,6 +79,15 @@ pub fn helm_template(namespace: &str, values: &[&str]) -> Option<Command> {
 /// Objects of the chart in `outrigger-system`, those of `helm test` among them.
 pub fn helm(values: &[&str]) -> Option<Vec<Value>> {
     helm_template("outrigger-system", values).map(|helm| documents("helm template", &succeeds(helm)))
+}
+
+/// Objects of the chart with a file of values.
+pub fn helm_with_values(values: &str) -> Option<Vec<Value>> {
+    let mut helm = helm_template("outrigger-system", &[])?;
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    fs::write(file.path(), values).expect("a temporary file");
+    helm.arg("--values").arg(file.path());
+    Some(documents("helm template", &succeeds(helm)))
 }
 
 /// Runs `helm lint --strict` with these values.

@@ -93,7 +93,8 @@ fn settings_of_the_user_stand_beside_those_of_the_chart() {
 #[test]
 fn rights_go_with_the_work() {
     for mode in ["certManager", "files"] {
-        let files = ["certificates.files.secretName=x", "certificates.files.caBundle= "];
+        let bundle = "certificates.files.caBundle=-----BEGIN CERTIFICATE-----YQ==-----END CERTIFICATE-----";
+        let files = ["certificates.files.secretName=x", bundle];
         let mode = format!("certificates.mode={mode}");
         let Some(objects) = render::helm(&[&[mode.as_str()], &files[..]].concat()) else { return };
         let objects = render::by_key(objects);

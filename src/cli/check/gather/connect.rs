@@ -23,6 +23,7 @@ pub async fn connect(origin: &Origin, limit: Duration) -> anyhow::Result<(Client
     config.write_timeout = Some(limit);
     // An answer of 503 is a finding.
     config.default_retry = false;
+    config.headers.push(crate::cluster::client::user_agent());
     if is_loopback(config.cluster_url.host()) {
         // As kubectl does: the proxy of the environment is elsewhere, and loopback is here.
         config.proxy_url = None;

@@ -158,12 +158,18 @@ async fn ask_replicas(caller: &Caller, facts: &mut Facts, namespace: &str, host:
     };
     // One that is going is still called for a while, and says nothing of what comes.
     let staying = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none() && !has_ended(pod));
-    let service = facts.service.found();
+    let service = (facts.service.found(), called_port(facts));
     let asked = staying.map(|pod| replica::ask(caller, namespace, host, service, pod));
     let answers: Vec<(Replica, Option<Served>)> = futures::stream::iter(asked).buffered(AT_A_TIME).collect().await;
     let (replicas, served): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
     facts.replicas = Look::Found(replicas);
     facts.served = served.into_iter().flatten().collect();
+}
+
+/// Port of the Service that the API server calls.
+fn called_port(facts: &Facts) -> i32 {
+    let service = facts.pods_entry().and_then(|entry| entry.client_config.service.as_ref());
+    service.and_then(|service| service.port).unwrap_or(443)
 }
 
 /// An evicted pod stays until somebody deletes it.

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::FutureExt;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, Service, ServicePort};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, Service};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::Api;
 use kube::api::Portforwarder;
@@ -24,7 +24,7 @@ pub async fn ask(
     caller: &Caller,
     namespace: &str,
     host: &str,
-    service: Option<&Service>,
+    (service, called): (Option<&Service>, i32),
     pod: &Pod,
 ) -> (Replica, Option<Served>) {
     let name = pod.metadata.name.clone().unwrap_or_default();
@@ -37,7 +37,7 @@ pub async fn ask(
     if !is_running(pod) {
         return (replica, None);
     }
-    let ports = Ports::of(pod, service);
+    let ports = Ports::of(pod, service, called);
     let way = Way { caller, namespace, pod: &name };
     // A connection each: what becomes of one port is nothing to the other.
     let (chain, admin) = tokio::join!(
@@ -62,20 +62,17 @@ struct Ports {
 }
 
 impl Ports {
-    /// The port behind the Service, and the one that the pod calls `admin`.
-    fn of(pod: &Pod, service: Option<&Service>) -> Self {
-        let target = service.and_then(|service| service.spec.as_ref()?.ports.as_ref()?.first()).and_then(target);
-        let webhook = match target {
+    /// The port behind the one of the Service that is called, and the one that the pod calls `admin`.
+    fn of(pod: &Pod, service: Option<&Service>, called: i32) -> Self {
+        let ports = service.and_then(|service| service.spec.as_ref()?.ports.as_deref()).unwrap_or_default();
+        let port = ports.iter().find(|port| port.port == called);
+        let webhook = match port.and_then(|port| port.target_port.clone()) {
             Some(IntOrString::Int(port)) => u16::try_from(port).ok(),
             Some(IntOrString::String(name)) => named(pod, &name),
             None => None,
         };
         Self { webhook: webhook.unwrap_or(WEBHOOK_PORT), admin: named(pod, ADMIN_PORT_NAME).unwrap_or(ADMIN_PORT) }
     }
-}
-
-fn target(port: &ServicePort) -> Option<IntOrString> {
-    port.target_port.clone()
 }
 
 fn named(pod: &Pod, name: &str) -> Option<u16> {

@@ -148,6 +148,44 @@ fn an_authority_that_was_lost_from_its_secret_is_trusted_on() {
 }
 
 #[test]
+fn whoever_makes_us_lose_our_authority_for_ever_does_not_make_the_bundle_grow_for_ever() {
+    let cas: Vec<Ca> = (1..=100).map(|id| ca(id, now() + Duration::from_secs(60) * u32::from(id))).collect();
+    // The oldest one of all has signed what is in use.
+    let mut observed = Observed { authorities: Some(Authorities::default()), ..trusting(&cas) };
+    (observed.stray, observed.leaf) = (cas.clone(), leaf(cas[0], now()));
+    let Step::Authorities(Change::Adopt(adopted)) = next_step(&observed) else { panic!("{:?}", next_step(&observed)) };
+    let expected: BTreeSet<Fingerprint> = &ids(&cas[..1]) | &ids(&cas[100 - MOST_RETIRED..]);
+    assert_eq!(ids(&adopted), expected);
+    let signing = ca(200, now());
+    let authorities =
+        Authorities::default().changed(&Change::Begin, Some(signing)).changed(&Change::Adopt(adopted), None);
+    // What is left in the bundle is not taken back again.
+    observed.stray.retain(|ca| !expected.contains(&ca.id));
+    observed.authorities = Some(authorities);
+    assert_eq!(next_step(&observed), Step::Trust(&expected | &ids(&[signing])));
+    // A Secret that was filled with all of them is emptied as well.
+    let all = Authorities::default().changed(&Change::Begin, Some(signing)).changed(&Change::Adopt(cas.clone()), None);
+    let all = all.changed(&Change::Limit(now() + HOUR), None);
+    let trusted: Vec<Ca> = cas.iter().copied().filter(|ca| expected.contains(&ca.id)).chain([signing]).collect();
+    let mut observed = Observed { authorities: Some(all), leaf: leaf(cas[0], now()), ..trusting(&trusted) };
+    observed.trusted_for.insert(signing.id, Duration::ZERO);
+    let over = &ids(&cas) - &expected;
+    assert_eq!(next_step(&observed), Step::Authorities(Change::Forget(over)));
+}
+
+#[test]
+fn an_authority_that_has_expired_signs_nothing_while_the_next_one_becomes_trusted() {
+    let (old, new) = (ca(1, now() - POLICY.ca_life - HOUR), ca(2, now()));
+    let authorities = Authorities { signing: Some(old), next: Some(new), retired: Vec::new() };
+    let mut observed = Observed { leaf: Some(None), ..trusting(&[old, new]) };
+    observed.authorities = Some(authorities);
+    observed.trusted_for.insert(new.id, Duration::from_secs(4));
+    assert_eq!(next_step(&observed), Step::Rest(Duration::from_secs(6)));
+    observed.trusted_for.insert(new.id, POLICY.propagation);
+    assert_eq!(next_step(&observed), Step::Authorities(Change::Promote));
+}
+
+#[test]
 fn without_the_secret_of_the_authorities_the_leaf_is_kept_trusted() {
     let a = ca(1, now());
     let mut observed = Observed { authorities: None, leaf: leaf(a, now()), stray: vec![a], ..trusting(&[a]) };

@@ -1,0 +1,121 @@
+//! Which Kubernetes it is: asked at the start, and again and again, since a cluster is upgraded while we run.
+//!
+//! Invariant: an API server that does not say keeps nobody from serving; what it said last is good until it says something else.
+
+use std::time::Duration;
+
+use kube::Client;
+use tokio::time::{sleep, timeout};
+
+use crate::cluster;
+use crate::cluster::jitter::{Backoff, jittered};
+
+/// The first minor version whose every supported kubelet has native sidecars.
+const NATIVE_SIDECARS_SINCE: u32 = 32;
+/// For one answer; at the start everything waits for it.
+const LIMIT: Duration = Duration::from_secs(3);
+/// An upgrade takes longer, and pods of before and after stand side by side in any case.
+const AGAIN: Duration = Duration::from_secs(600);
+
+/// What the API server says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Such as `1.36.3`.
+    pub text: String,
+    minor: u32,
+}
+
+impl Version {
+    /// From what the API server says, such as `v1.36.3-gke.1`.
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.strip_prefix('v').unwrap_or(text);
+        let text = text.split(['-', '+']).next().unwrap_or_default();
+        let minor = text.strip_prefix("1.")?.split('.').next()?.parse().ok()?;
+        Some(Self { text: text.to_owned(), minor })
+    }
+
+    pub fn has_native_sidecars(&self) -> bool {
+        self.minor >= NATIVE_SIDECARS_SINCE
+    }
+}
+
+/// The version with which to begin; `None` when it is not told in time.
+pub async fn at_start(client: &Client) -> Option<Version> {
+    let told = ask(client).await;
+    if let Err(problem) = &told {
+        tracing::warn!(problem, "the API server does not tell its version; until it does it is taken for a new one");
+    }
+    told.ok()
+}
+
+async fn ask(client: &Client) -> Result<Version, String> {
+    let answer = timeout(LIMIT, client.apiserver_version()).await;
+    let info =
+        answer.map_err(|_| "it does not answer in time".to_owned())?.map_err(|error| cluster::explain(&error))?;
+    let parsed = Version::parse(&info.git_version);
+    parsed.ok_or_else(|| format!("it says {:?}, expected a version such as \"v1.36.3\"", info.git_version))
+}
+
+/// Asks again for as long as the process lives: soon while nothing is known, now and then afterwards.
+pub async fn follow(client: Client, mut known: Option<Version>, told: impl Fn(&Version)) {
+    let mut backoff = Backoff::default();
+    loop {
+        sleep(if known.is_some() { jittered(AGAIN) } else { backoff.failed() }).await;
+        let Ok(version) = ask(&client).await else { continue };
+        if known.as_ref() != Some(&version) {
+            let before = known.as_ref().map(|known| known.text.as_str());
+            tracing::info!(before, version = version.text, "the API server has another version");
+            told(&version);
+            known = Some(version);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn versions_as_api_servers_say_them() {
+        let cases = [
+            ("v1.36.3", Some(("1.36.3", true))),
+            ("v1.32.0-gke.100", Some(("1.32.0", true))),
+            ("v1.31.9+k3s1", Some(("1.31.9", false))),
+            ("1.30.1", Some(("1.30.1", false))),
+            ("v2.0.0", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            let version = Version::parse(text);
+            let found = version.as_ref().map(|version| (version.text.as_str(), version.has_native_sidecars()));
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_starts_without_an_answer_learns_of_the_version_soon() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url: http::Uri = format!("http://{}", listener.local_addr().expect("bound")).parse().expect("a URL");
+        tokio::spawn(async move {
+            // The first two are turned away.
+            for request in 0.. {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                if request > 1 {
+                    let body = r#"{"major":"1","minor":"31","gitVersion":"v1.31.4","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#;
+                    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                    _ = stream.read(&mut [0; 4096]).await;
+                    _ = stream.write_all(answer.as_bytes()).await;
+                }
+            }
+        });
+        let client = Client::try_from(kube::Config::new(url)).expect("a client");
+        assert_eq!(at_start(&client).await, None);
+        let (sender, mut told) = mpsc::unbounded_channel();
+        tokio::spawn(follow(client, None, move |version: &Version| drop(sender.send(version.text.clone()))));
+        let version = timeout(Duration::from_secs(60), told.recv()).await.expect("in time");
+        assert_eq!(version.as_deref(), Some("1.31.4"));
+    }
+}

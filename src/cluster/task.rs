@@ -1,0 +1,93 @@
+//! Work that goes on for as long as the process lives, whatever happens to it.
+//!
+//! Invariant: a fault in one place ends no more than one round of that work.
+
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::sleep;
+
+use super::jitter::Backoff;
+
+/// Begins `work` and, where it panics, begins it anew after a while. It ends when `work` ends by itself.
+pub fn persist<F>(what: &'static str, work: impl Fn() -> F + Send + 'static) -> Task
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    Task(tokio::spawn(async move {
+        let mut backoff = Backoff::default();
+        while let Err(error) = Task(tokio::spawn(work())).ended().await {
+            if error.is_cancelled() {
+                return;
+            }
+            // The panic hook has said where it was.
+            tracing::error!(what, "beginning anew after a panic");
+            sleep(backoff.failed()).await;
+        }
+    }))
+}
+
+/// Work under way. Unlike a bare handle it can be ended with whoever waits for it: see [`Task::ended`].
+pub struct Task(JoinHandle<()>);
+
+impl Task {
+    /// Waits for the end of the work; whoever stops to wait ends it.
+    pub async fn ended(self) -> Result<(), JoinError> {
+        struct Ending(JoinHandle<()>);
+        impl Drop for Ending {
+            fn drop(&mut self) {
+                self.0.abort();
+            }
+        }
+        let mut ending = Ending(self.0);
+        (&mut ending.0).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    struct Counted(Arc<AtomicU32>);
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_begun_anew() {
+        let rounds = Arc::new(AtomicU32::new(0));
+        let seen = Arc::clone(&rounds);
+        let task = persist("test", move || {
+            let round = seen.fetch_add(1, Ordering::SeqCst);
+            async move { assert!(round == 2, "round {round} goes wrong") }
+        });
+        task.ended().await.expect("the third round ends");
+        assert_eq!(rounds.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn work_ends_with_whoever_waits_for_it() {
+        let ends = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&ends);
+        let task = persist("test", move || {
+            let counted = Counted(Arc::clone(&counted));
+            async move {
+                let _counted = counted;
+                std::future::pending::<()>().await;
+            }
+        });
+        assert!(tokio::time::timeout(Duration::from_millis(100), task.ended()).await.is_err());
+        for _ in 0..1000 {
+            if ends.load(Ordering::SeqCst) == 1 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("it goes on");
+    }
+}

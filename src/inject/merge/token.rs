@@ -1,0 +1,52 @@
+//! The service account's token, mounted into new containers as in-tree admission would do it a moment later.
+//!
+//! The `ServiceAccount` plugin of the API server mounts the token into every container that lacks it: before webhooks are called, and
+//! again after one has changed the pod. What it changes then makes the API server call every webhook with
+//! `reinvocationPolicy: IfNeeded` once more. Where the new containers have the mount already there is nothing to change, and an
+//! ordinary pod costs one call.
+//! Invariant: a new container gets what every container of the pod has from the plugin, or nothing.
+
+use super::Candidate;
+use super::equal::{TOKEN_PATH, is_token_mount};
+use crate::inject::overlay::{items, text};
+use crate::inject::pod::{ContainerList, PodDocument};
+use serde_json::{Value, json};
+
+/// The plugin's name for its volume, before five random characters.
+const VOLUME_PREFIX: &str = "kube-api-access-";
+/// What decides whether the plugin mounts anything, at its second look.
+const DECIDES: [&str; 2] = ["automountServiceAccountToken", "serviceAccountName"];
+
+/// The mount that the plugin would give to a new container of the pod; `None` where it is not certain that it would.
+pub(super) fn mount(pod: &PodDocument, candidates: &[Candidate<'_>]) -> Option<Value> {
+    let is_off = pod.spec_field(DECIDES[0]) == Some(&Value::Bool(false));
+    let is_decided_anew =
+        |candidate: &Candidate<'_>| DECIDES.iter().any(|key| candidate.overlay.pod.contains_key(*key));
+    if is_off || candidates.iter().any(is_decided_anew) {
+        return None;
+    }
+    let volumes = pod.spec_items("volumes").iter().map(|volume| text(volume, "name"));
+    let volume = volumes.into_iter().find(|name| name.starts_with(VOLUME_PREFIX))?;
+    let lists = [ContainerList::Containers, ContainerList::InitContainers];
+    let has_it = |container: &Value| {
+        items(container, "volumeMounts").iter().any(|mount| is_token_mount(mount) && text(mount, "name") == volume)
+    };
+    let everywhere = lists.into_iter().all(|list| pod.containers(list).iter().all(has_it));
+    let mount = || json!({"name": volume, "readOnly": true, "mountPath": TOKEN_PATH});
+    everywhere.then(mount)
+}
+
+/// Adds the mount to a new container, unless it mounts something of its own there.
+pub(super) fn add(container: &mut Value, mount: &Value) {
+    if items(container, "volumeMounts").iter().any(is_token_mount) {
+        return;
+    }
+    let Some(container) = container.as_object_mut() else { return };
+    match container.get_mut("volumeMounts") {
+        Some(Value::Array(mounts)) => mounts.push(mount.clone()),
+        Some(Value::Null) | None => {
+            container.insert("volumeMounts".to_owned(), Value::Array(vec![mount.clone()]));
+        }
+        Some(_) => {}
+    }
+}

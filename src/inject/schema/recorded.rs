@@ -1,0 +1,91 @@
+//! The schemas of templates and pods as files beside this one, made of the types by a test.
+//!
+//! The code by which the types write their schemas would be a twentieth of the program. Left out is what is not checked:
+//! descriptions, enumerated values, patterns. Invariant: what is read of a file is what its type says.
+
+/// Of [`TemplateDocument`](crate::inject::template::spec::TemplateDocument).
+pub(super) const TEMPLATE: &str = include_str!("template.json");
+/// Of [`PodSpec`](k8s_openapi::api::core::v1::PodSpec).
+pub(super) const POD_SPEC: &str = include_str!("pod_spec.json");
+
+#[cfg(test)]
+pub(super) use tests::root_schema_of;
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+    use std::path::Path;
+
+    use k8s_openapi::api::core::v1::PodSpec;
+    use schemars::JsonSchema;
+    use schemars::generate::SchemaSettings;
+    use serde_json::{Map, Value};
+
+    use super::*;
+    use crate::inject::schema::Schema;
+    use crate::inject::template::spec::TemplateDocument;
+
+    /// As the type writes it.
+    pub fn root_schema_of<T: JsonSchema>() -> Value {
+        SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
+    }
+
+    #[test]
+    fn the_files_are_what_the_types_say() {
+        assert_recorded::<TemplateDocument>("template.json", TEMPLATE);
+        assert_recorded::<PodSpec>("pod_spec.json", POD_SPEC);
+    }
+
+    /// With OUTRIGGER_RECORD_SCHEMAS=1 in the environment the file is written instead.
+    fn assert_recorded<T: JsonSchema>(name: &str, recorded: &str) {
+        let expected = one_line_a_definition(&checked_parts(&root_schema_of::<T>()));
+        if std::env::var_os("OUTRIGGER_RECORD_SCHEMAS").is_some() {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/inject/schema");
+            return std::fs::write(folder.join(name), expected).expect("the file can be written");
+        }
+        assert!(
+            recorded == expected,
+            "src/inject/schema/{name} is not what the type says; write it anew with \
+             `OUTRIGGER_RECORD_SCHEMAS=1 cargo test --lib inject::schema::recorded`"
+        );
+        assert_eq!(format!("{:?}", Schema::read(recorded)), format!("{:?}", Schema::of::<T>()), "{name}");
+    }
+
+    /// A schema without what nobody looks at.
+    fn checked_parts(schema: &Value) -> Value {
+        let Value::Object(members) = schema else { return schema.clone() };
+        let by_name = |schemas: &Value| -> Value {
+            let schemas = schemas.as_object().expect("schemas by name");
+            schemas.iter().map(|(name, schema)| (name.clone(), checked_parts(schema))).collect::<Map<_, _>>().into()
+        };
+        let kept = members.iter().filter_map(|(key, value)| {
+            let value = match key.as_str() {
+                "$defs" | "properties" => by_name(value),
+                "items" | "additionalProperties" => checked_parts(value),
+                "anyOf" | "oneOf" | "allOf" => value.as_array().expect("schemas").iter().map(checked_parts).collect(),
+                "$ref" | "type" | "format" | "minimum" | "maximum" | "required" | "x-kubernetes-int-or-string" => {
+                    value.clone()
+                }
+                _ => return None,
+            };
+            Some((key.clone(), value))
+        });
+        Value::Object(kept.collect())
+    }
+
+    /// A change of one type is a change of one line.
+    fn one_line_a_definition(schema: &Value) -> String {
+        let mut members = schema.as_object().expect("a root schema").clone();
+        let definitions = members.remove("$defs").expect("definitions");
+        let mut text = "{\"$defs\":{\n".to_owned();
+        for (index, (name, definition)) in definitions.as_object().expect("by name").iter().enumerate() {
+            let comma = if index > 0 { ",\n" } else { "" };
+            write!(text, "{comma}{}:{definition}", Value::from(name.as_str())).expect("a String takes everything");
+        }
+        text += "\n}";
+        for (key, value) in &members {
+            write!(text, ",\n{}:{value}", Value::from(key.as_str())).expect("a String takes everything");
+        }
+        text + "}\n"
+    }
+}

@@ -1,0 +1,223 @@
+//! Replicas in a cluster whose API server is slow, answers with errors, loses answers, or is not there: pods go on being created with
+//! their sidecar, and everything is looked after again as soon as it can be.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::cluster::{Cluster, names, pod, say_skipped, shared};
+use crate::control_plane::ASSETS;
+use crate::faults::{Fault, FaultyApiServer};
+use crate::installation::{CA_SECRET, SERVING_SECRET};
+use crate::process::{eventually, pause};
+use crate::replicas::{Clients, LIMIT, Running};
+
+/// Rotated all the time, and good for long enough that a few failures in a row are no end.
+const OFTEN: [&str; 5] = [
+    "--certificate-duration=60s",
+    "--certificate-renewal=3s",
+    "--ca-duration=180s",
+    "--ca-renewal=12s",
+    "--ca-propagation=1s",
+];
+const LONG: [&str; 1] = ["--ca-propagation=1s"];
+/// As in an installation that nobody has changed.
+const DEFAULT: [&str; 0] = [];
+
+/// One request of four meets with something; which ones and what follows no pattern, and is the same each time.
+fn any_fault(number: usize, _: &str) -> Fault {
+    let faults = [
+        Fault::Status(500),
+        Fault::Lost,
+        Fault::Status(409),
+        Fault::Garbage,
+        Fault::Status(429),
+        Fault::Slow(Duration::from_secs(1)),
+        Fault::Status(403),
+        Fault::Lost,
+        Fault::Status(410),
+        Fault::Status(503),
+    ];
+    // Fibonacci hashing: neighbours end up far from each other.
+    let dice = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+    if dice.is_multiple_of(4) { faults[dice as usize / 4 % faults.len()] } else { Fault::None }
+}
+
+#[test]
+fn rotations_go_on_though_one_call_of_four_fails() {
+    let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
+    let mut running = Running::prepare(cluster, "faults", &OFTEN);
+    let faulty = FaultyApiServer::start(cluster, running.installation.client(), any_fault);
+    running.ask(faulty.address);
+    (0..2).for_each(|_| running.add());
+    running.wait_until_called();
+
+    let clients = Clients::start(&running.pods);
+    let (mut authorities, mut leaves, begun) = (BTreeSet::new(), BTreeSet::new(), Instant::now());
+    while authorities.len() < 3 || leaves.len() < 8 {
+        assert!(begun.elapsed() < 3 * LIMIT, "{} authorities, {} leaves", authorities.len(), leaves.len());
+        authorities.insert(running.field(CA_SECRET, "ca.crt"));
+        leaves.insert(running.field(SERVING_SECRET, "tls.crt"));
+        pause(Duration::from_millis(200));
+    }
+    let pods = clients.expect_no_failure();
+    eprintln!("{} authorities, {} leaves, {pods} pods, {} calls", authorities.len(), leaves.len(), faulty.asked());
+    assert!(pods > 50);
+    running.assert_no_key_is_logged();
+}
+
+#[test]
+fn an_api_server_that_takes_four_seconds_for_each_call_is_waited_for() {
+    let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
+    let mut running = Running::prepare(cluster, "slow", &LONG);
+    let slow = |_, _: &str| Fault::Slow(Duration::from_secs(4));
+    let faulty = FaultyApiServer::start(cluster, running.installation.client(), slow);
+    running.ask(faulty.address);
+    let (replica, begun) = (running.start_replica(), Instant::now());
+    replica.process.wait_until(4 * LIMIT, || replica.is_ready());
+    eprintln!("ready after {:?} and {} calls", begun.elapsed(), faulty.asked());
+    assert_eq!(replica.metric("outrigger_leader"), Some(1.0));
+    // And it leads on.
+    for _ in 0..20 {
+        pause(Duration::from_secs(1));
+        assert_eq!(replica.metric("outrigger_leader"), Some(1.0), "{}", replica.process.log());
+    }
+    running.balancer.add(replica.address);
+    running.replicas.push(replica);
+    running.wait_until_called();
+}
+
+/// A replica that starts while others serve finds a certificate at once, and is to get no requests before it knows more than that.
+#[test]
+fn a_replica_is_ready_only_when_it_knows_what_namespaces_say() {
+    let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
+    let mut running = Running::start(cluster, "unknown", 1, &LONG);
+    let takes_part = json!({"metadata": {
+        "labels": {"outrigger.dev/injection": "enabled"}, "annotations": {"outrigger.dev/inject": "agent"},
+    }});
+    let path = format!("/api/v1/namespaces/{}", running.pods.name);
+    cluster.send("PATCH", &path, "application/merge-patch+json", takes_part.to_string().into_bytes()).expect_success();
+    let slow = |_, path: &str| match path {
+        "/api/v1/namespaces" => Fault::Slow(Duration::from_secs(8)),
+        _ => Fault::None,
+    };
+    let faulty = FaultyApiServer::start(cluster, running.installation.client(), slow);
+    running.ask(faulty.address);
+    running.add();
+    let first = running.replicas.remove(0);
+    running.balancer.remove(first.address);
+    // The API server has connections to it, which end with it.
+    first.process.kill();
+    eventually("the other one is called", LIMIT, || {
+        let answer = running.pods.create_pod(&pod("web", &json!({})), "&dryRun=All");
+        answer.is_success().then_some(())
+    });
+    // Where it did not know the namespace, it would have left this pod alone.
+    let stored = running.pods.would_accept(&pod("web", &json!({})));
+    assert!(!names(&stored, "/spec/initContainers").is_empty(), "{}", stored["metadata"]);
+}
+
+/// As after an upgrade, only that it comes sooner: what is told later takes the place of what was known at the start.
+#[test]
+fn the_version_that_is_told_later_decides_from_then_on() {
+    const OLD: &str = r#"{"major": "1", "minor": "30", "gitVersion": "v1.30.4", "gitCommit": "", "gitTreeState": "",
+        "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}"#;
+    let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
+    let mut running = Running::prepare(cluster, "version", &LONG);
+    let asked = AtomicUsize::new(0);
+    let later = move |_, path: &str| match path {
+        "/version" if asked.fetch_add(1, Ordering::SeqCst) == 0 => Fault::Status(500),
+        "/version" => Fault::Says(OLD),
+        _ => Fault::None,
+    };
+    let faulty = FaultyApiServer::start(cluster, running.installation.client(), later);
+    running.ask(faulty.address);
+    running.add();
+    let asking = pod("web", &json!({"outrigger.dev/inject": "agent"}));
+    let stored = eventually("the sidecar is a plain one", LIMIT, || {
+        let answer = running.pods.create_pod(&asking, "&dryRun=All");
+        let is_plain = answer.is_success() && names(&answer.body, "/spec/containers").contains(&"agent");
+        is_plain.then_some(answer.body)
+    });
+    assert!(!names(&stored, "/spec/initContainers").contains(&"agent"), "{}", stored["spec"]);
+    let log = running.replicas[0].process.log();
+    assert!(log.contains("taken for a new one") && log.contains("\"version\":\"1.30.4\""), "{log}");
+}
+
+#[test]
+fn an_installation_is_ready_and_trusted_well_within_half_a_minute() {
+    let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
+    let mut running = Running::prepare(cluster, "first", &DEFAULT);
+    let begun = Instant::now();
+    let (first, second) = (running.start_replica(), running.start_replica());
+    let bundle =
+        eventually("caBundle is set", LIMIT, || running.bundles().into_iter().find(|bundle| !bundle.is_empty()));
+    let set = begun.elapsed();
+    assert!(bundle.contains("BEGIN CERTIFICATE"));
+    for replica in [first, second] {
+        replica.process.wait_until(LIMIT, || replica.is_ready());
+        running.balancer.add(replica.address);
+        running.replicas.push(replica);
+    }
+    eprintln!("caBundle is set after {set:?}, all replicas are ready after {:?}", begun.elapsed());
+    running.wait_until_called();
+    eprintln!("pods have their sidecar after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < LIMIT);
+}
+
+/// An API server of its own, since it is ended in the middle.
+#[test]
+fn an_api_server_that_restarts_is_served_and_followed_again() {
+    let Some(assets) = std::env::var_os(ASSETS) else { return say_skipped(&format!("{ASSETS} is not set")) };
+    // It ends with the test binary, as the one that all other tests share.
+    let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(Path::new(&assets))));
+    let mut running = Running::start(cluster, "restarted", 2, &OFTEN);
+    let takes_part = json!({"metadata": {
+        "labels": {"outrigger.dev/injection": "enabled"}, "annotations": {"outrigger.dev/inject": "agent"},
+    }});
+
+    cluster.control_plane.stop_api_server();
+    // One that comes up now has nothing to serve, and says what it waits for.
+    let late = running.start_replica();
+    pause(Duration::from_secs(15));
+    for replica in &running.replicas {
+        assert!(replica.is_ready(), "{}", replica.process.log());
+    }
+    assert!(!late.is_ready());
+    let log = late.process.log();
+    let says = ["does not tell its version", "waiting for a certificate", "cannot take part in the election"];
+    says.iter().for_each(|text| assert!(log.contains(text), "{text}: {log}"));
+    // However often it is tried, and however the reason changes, there are no more than six lines a minute for each of three watches.
+    let lines = log.lines().filter(|line| line.contains("the watch broke")).count();
+    assert!((3..=18).contains(&lines), "{lines} lines\n{log}");
+
+    cluster.control_plane.start_api_server();
+    let back = Instant::now();
+    // The namespace is changed right away, before anybody may have taken up the watch.
+    let path = format!("/api/v1/namespaces/{}", running.pods.name);
+    let patch = takes_part.to_string().into_bytes();
+    cluster.send("PATCH", &path, "application/merge-patch+json", patch).expect_success();
+    eventually("a pod gets what its namespace has said since", LIMIT, || {
+        let answer = running.pods.create_pod(&pod("web", &json!({})), "&dryRun=All");
+        (answer.is_success() && !names(&answer.body, "/spec/initContainers").is_empty()).then_some(())
+    });
+    eprintln!("the namespace is followed {:?} after the API server was back", back.elapsed());
+    late.process.wait_until(LIMIT, || late.is_ready());
+    running.balancer.add(late.address);
+    running.replicas.push(late);
+    eprintln!("the late replica is ready {:?} after the API server was back", back.elapsed());
+
+    let clients = Clients::start(&running.pods);
+    let before = running.field(SERVING_SECRET, "tls.crt");
+    eventually("certificates are renewed again", LIMIT, || {
+        let now = running.field(SERVING_SECRET, "tls.crt");
+        (!now.is_empty() && now != before).then_some(())
+    });
+    pause(Duration::from_secs(3));
+    assert!(clients.expect_no_failure() > 20);
+    running.leader();
+    running.assert_no_key_is_logged();
+}

@@ -1,0 +1,176 @@
+//! What our account may do, by the API server's own word: everything that it may, and a list of what a stolen token would be tried for.
+//!
+//! It asks and does nothing, so that what must be refused can be as destructive as it likes. Invariant: a right that is added to
+//! the manifests fails a test until it is written down here.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{Account, OURS};
+
+const REVIEWS: &str = "/apis/authorization.k8s.io/v1";
+
+/// `GROUP/RESOURCE[:NAME] VERBS`, in every namespace.
+const EVERYWHERE: [&str; 7] = [
+    "admissionregistration.k8s.io/mutatingwebhookconfigurations:outrigger get,list,watch,patch",
+    "/namespaces get,list,watch",
+    "outrigger.dev/clusterinjectiontemplates get,list,watch",
+    "outrigger.dev/injectiontemplates get,list,watch",
+    "outrigger.dev/clusterinjectiontemplates/status patch",
+    "outrigger.dev/injectiontemplates/status patch",
+    "events.k8s.io/events create",
+];
+/// In ours besides.
+const IN_OURS: [&str; 3] = [
+    "/secrets:outrigger-ca get,list,watch,update,patch",
+    "/secrets:outrigger-serving get,list,watch,update,patch",
+    "coordination.k8s.io/leases:outrigger get,update,patch",
+];
+/// What everybody may: ask what they may, and who they are.
+const EVERYBODY: [&str; 3] = [
+    "authorization.k8s.io/selfsubjectaccessreviews create",
+    "authorization.k8s.io/selfsubjectrulesreviews create",
+    "authentication.k8s.io/selfsubjectreviews create",
+];
+
+/// Namespace, verb, group, resource with its subresource, name. An empty namespace is all of them, an empty name any.
+const NEVER: [(&str, &str, &str, &str, &str); 52] = [
+    (OURS, "create", "", "secrets", ""),
+    (OURS, "delete", "", "secrets", "outrigger-ca"),
+    (OURS, "delete", "", "secrets", "outrigger-serving"),
+    (OURS, "deletecollection", "", "secrets", ""),
+    (OURS, "list", "", "secrets", ""),
+    (OURS, "watch", "", "secrets", ""),
+    (OURS, "get", "", "secrets", "another"),
+    (OURS, "update", "", "secrets", "another"),
+    ("kube-system", "get", "", "secrets", "outrigger-ca"),
+    ("default", "update", "", "secrets", "outrigger-serving"),
+    ("", "get", "", "secrets", "outrigger-ca"),
+    (OURS, "create", "coordination.k8s.io", "leases", ""),
+    (OURS, "delete", "coordination.k8s.io", "leases", "outrigger"),
+    (OURS, "update", "coordination.k8s.io", "leases", "another"),
+    ("kube-node-lease", "update", "coordination.k8s.io", "leases", "outrigger"),
+    ("kube-system", "update", "coordination.k8s.io", "leases", "kube-scheduler"),
+    ("", "create", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", ""),
+    ("", "update", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "outrigger"),
+    ("", "delete", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "outrigger"),
+    ("", "patch", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "another"),
+    ("", "create", "admissionregistration.k8s.io", "validatingwebhookconfigurations", ""),
+    ("", "patch", "admissionregistration.k8s.io", "validatingwebhookconfigurations", "outrigger"),
+    ("", "create", "admissionregistration.k8s.io", "mutatingadmissionpolicies", ""),
+    ("", "escalate", "rbac.authorization.k8s.io", "clusterroles", "outrigger"),
+    ("", "bind", "rbac.authorization.k8s.io", "clusterroles", "cluster-admin"),
+    ("", "update", "rbac.authorization.k8s.io", "clusterroles", "outrigger"),
+    ("", "create", "rbac.authorization.k8s.io", "clusterrolebindings", ""),
+    (OURS, "escalate", "rbac.authorization.k8s.io", "roles", "outrigger"),
+    (OURS, "bind", "rbac.authorization.k8s.io", "roles", "outrigger"),
+    (OURS, "create", "rbac.authorization.k8s.io", "rolebindings", ""),
+    ("", "impersonate", "", "users", "admin"),
+    ("", "impersonate", "", "groups", "system:masters"),
+    (OURS, "impersonate", "", "serviceaccounts", "outrigger"),
+    (OURS, "create", "", "serviceaccounts/token", "outrigger"),
+    ("kube-system", "create", "", "serviceaccounts/token", "default"),
+    ("", "create", "", "namespaces", ""),
+    ("", "patch", "", "namespaces", "default"),
+    ("", "delete", "", "namespaces", OURS),
+    ("default", "get", "", "pods", ""),
+    ("default", "list", "", "pods", ""),
+    ("default", "create", "", "pods", ""),
+    ("default", "create", "", "pods/exec", ""),
+    ("default", "patch", "", "pods/ephemeralcontainers", ""),
+    (OURS, "patch", "apps", "deployments", "outrigger"),
+    (OURS, "get", "", "configmaps", ""),
+    ("", "get", "", "nodes/proxy", ""),
+    ("default", "update", "outrigger.dev", "injectiontemplates", ""),
+    ("", "create", "outrigger.dev", "clusterinjectiontemplates", ""),
+    ("", "create", "certificates.k8s.io", "certificatesigningrequests", ""),
+    ("", "approve", "certificates.k8s.io", "signers", "kubernetes.io/kubelet-serving"),
+    ("default", "delete", "events.k8s.io", "events", ""),
+    ("", "*", "*", "*", ""),
+];
+
+/// One line a verb: `GROUP/RESOURCE[:NAME] VERB`.
+fn flat(rights: &[&str]) -> BTreeSet<String> {
+    let each = |right: &&str| {
+        let (what, verbs) = right.split_once(' ').expect("what, then verbs");
+        verbs.split(',').map(|verb| format!("{what} {verb}")).collect::<Vec<_>>()
+    };
+    rights.iter().flat_map(each).collect()
+}
+
+fn texts(value: &Value) -> Vec<&str> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// What the account may in a namespace, in the same form.
+fn granted(account: &Account<'_>, namespace: &str) -> BTreeSet<String> {
+    let review = json!({"spec": {"namespace": namespace}});
+    let status =
+        account.send("POST", &format!("{REVIEWS}/selfsubjectrulesreviews"), &review).expect_success()["status"].clone();
+    assert_eq!(status["incomplete"], false, "{status}");
+    let mut granted = BTreeSet::new();
+    for rule in status["resourceRules"].as_array().expect("rules") {
+        let names = texts(&rule["resourceNames"]).into_iter().map(|name| format!(":{name}")).collect::<Vec<_>>();
+        let names = if names.is_empty() { vec![String::new()] } else { names };
+        for (group, resource) in texts(&rule["apiGroups"])
+            .into_iter()
+            .flat_map(|group| texts(&rule["resources"]).into_iter().map(move |resource| (group, resource)))
+        {
+            for (name, verb) in
+                names.iter().flat_map(|name| texts(&rule["verbs"]).into_iter().map(move |verb| (name, verb)))
+            {
+                granted.insert(format!("{group}/{resource}{name} {verb}"));
+            }
+        }
+    }
+    granted
+}
+
+/// In no namespace are there other rights than those that are written down.
+pub fn are_those_and_no_others(account: &Account<'_>) {
+    let everywhere = &flat(&EVERYWHERE) | &flat(&EVERYBODY);
+    for namespace in ["default", "kube-system"] {
+        assert_eq!(granted(account, namespace), everywhere, "in {namespace}");
+    }
+    assert_eq!(granted(account, OURS), &everywhere | &flat(&IN_OURS));
+}
+
+/// Whether the account may do something.
+fn is_allowed(account: &Account<'_>, (namespace, verb, group, resource, name): (&str, &str, &str, &str, &str)) -> bool {
+    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    let review = json!({"spec": {"resourceAttributes": {
+        "namespace": namespace, "verb": verb, "group": group, "resource": resource, "subresource": subresource, "name": name,
+    }}});
+    let answer = account.send("POST", &format!("{REVIEWS}/selfsubjectaccessreviews"), &review).expect_success();
+    answer["status"]["allowed"].as_bool().expect("a verdict")
+}
+
+/// What would do harm is refused, whatever the words of the rules.
+pub fn are_of_no_use_to_a_thief(account: &Account<'_>) {
+    // Otherwise nothing would be shown by what is refused.
+    assert!(is_allowed(account, (OURS, "update", "coordination.k8s.io", "leases", "outrigger")));
+    assert!(is_allowed(
+        account,
+        ("", "patch", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "outrigger")
+    ));
+    let allowed: Vec<_> = NEVER.iter().filter(|attempt| is_allowed(account, **attempt)).collect();
+    assert!(allowed.is_empty(), "{allowed:?}");
+}
+
+/// The watches of the program, which are no mere reads: each ends by itself after a second.
+pub fn let_it_watch(account: &Account<'_>) {
+    let ours = format!("/api/v1/namespaces/{OURS}/secrets");
+    let watches = [
+        (super::CONFIGURATIONS, Some("outrigger")),
+        (ours.as_str(), Some("outrigger-ca")),
+        (ours.as_str(), Some("outrigger-serving")),
+        ("/api/v1/namespaces", None),
+    ];
+    for (path, name) in watches {
+        let only = name.map(|name| format!("&fieldSelector=metadata.name%3D{name}")).unwrap_or_default();
+        account.may("GET", &format!("{path}?watch=true&timeoutSeconds=1{only}"), &Value::Null);
+    }
+    account.may_not("GET", &format!("{ours}?watch=true&timeoutSeconds=1"), &Value::Null);
+    account.may("GET", "/version", &Value::Null);
+}
