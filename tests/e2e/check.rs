@@ -4,10 +4,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, LIMIT, eventually, within};
+use crate::cluster::{Cluster, LIMIT, eventually, pause, within};
 use crate::installation::{Installation, NAMESPACE, REPLICAS, SELECTOR};
 use crate::{node, pods};
 
@@ -123,7 +124,7 @@ fn wrong_bundle(installation: &Installation<'_>) {
     // A right that was taken is known everywhere only a moment later.
     eventually("the other authority stays", LIMIT, || {
         cluster.kubectl(&["patch", "mutatingwebhookconfiguration", "outrigger", "--type=json", "--patch", &patch]);
-        crate::cluster::pause(std::time::Duration::from_secs(3));
+        pause(Duration::from_secs(3));
         installation.bundles().iter().all(|bundle| *bundle == other).then_some(())
     });
 }
@@ -135,13 +136,17 @@ fn base64(text: &str) -> String {
 
 /// Certificates are short, and nobody may write a new one.
 fn expired_leaf(installation: &Installation<'_>) {
-    installation.set(&["OUTRIGGER_CERTIFICATE_DURATION=20s"]);
+    let certificate = || installation.secret("outrigger-serving")["tls.crt"].to_string();
+    let long = certificate();
+    // The one that is served now is for days; it is replaced by its age.
+    installation.set(&["OUTRIGGER_CERTIFICATE_DURATION=20s", "OUTRIGGER_CERTIFICATE_RENEWAL=10s"]);
+    eventually("there is a short certificate", LIMIT, || (certificate() != long).then_some(()));
     installation.cluster.kubectl(&["--namespace", NAMESPACE, "delete", "rolebinding", "outrigger"]);
 }
 
 fn long_leaf(installation: &Installation<'_>) {
     installation.apply();
-    installation.set(&["OUTRIGGER_CERTIFICATE_DURATION-"]);
+    installation.set(&["OUTRIGGER_CERTIFICATE_DURATION-", "OUTRIGGER_CERTIFICATE_RENEWAL-"]);
 }
 
 fn no_endpoints(installation: &Installation<'_>) {
@@ -159,9 +164,9 @@ fn let_packets_through(installation: &Installation<'_>) {
 }
 
 fn change_rules(installation: &Installation<'_>, verb: &str) {
-    let rule = |chain: &str| format!("$inside iptables -w {verb} {chain} -p tcp --dport 9443 -j DROP");
+    let rule = |chain: &str| format!("chroot /node iptables -w {verb} {chain} -p tcp --dport 9443 -j DROP");
     // The API server may be on this node or on another one.
-    let script = format!("set -e; inside='nsenter -t 1 -m -n --'; {}; {}", rule("OUTPUT"), rule("FORWARD"));
+    let script = format!("PATH=$PATH:/usr/sbin:/sbin; {} && {}", rule("OUTPUT"), rule("FORWARD"));
     for node in nodes(installation) {
         node::run(installation.cluster, TOOLS, &node, &script);
     }
@@ -194,12 +199,25 @@ fn wrong_label(installation: &Installation<'_>) {
     installation.cluster.make_namespace(PODS, &json!({"outrigger.dev/injection": "enable"}));
 }
 
-/// There is no image of another version to be had: a pod stands in for a replica of it, which says on the admin port what that would
-/// say, and never becomes ready.
+/// What a replica of another version would say on its admin port: one connection, request by request.
+const OTHER_VERSION: &str = r#"
+cat > /tmp/answers <<'END'
+while read -r method path rest; do
+  while read -r header && [ "${#header}" -gt 1 ]; do :; done
+  case $path in
+    /version) body='{"version":"0.0.1"}' ;;
+    /templates) body='{"templates":[]}' ;;
+    *) body='not ready' ;;
+  esac
+  printf 'HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n%s' "${#body}" "$body"
+done
+END
+exec nc -ll -p 8080 -e sh /tmp/answers
+"#;
+
+/// There is no image of another version to be had: a pod stands in for a replica of it, and never becomes ready.
 fn other_version(installation: &Installation<'_>) {
-    let script = "mkdir -p /tmp/www && cd /tmp/www && echo '{\"version\":\"0.0.1\"}' > version && echo '[]' > templates && \
-                  touch readyz && exec httpd -f -p 8080";
-    let mut spec = pods::spec(&installation.cluster.settings.busybox, script);
+    let mut spec = pods::spec(&installation.cluster.settings.busybox, OTHER_VERSION);
     spec["containers"][0]["readinessProbe"] = json!({"exec": {"command": ["false"]}});
     spec["containers"][0]["ports"] = json!([{"name": "admin", "containerPort": 8080}]);
     let mut pod = pods::pod("outrigger-other", &json!({}), &spec);

@@ -8,16 +8,19 @@ use crate::cluster::{Cluster, LIMIT, eventually};
 
 const NAME: &str = "on-the-node";
 
-/// Runs a script of busybox beside all processes of the node, as root: what it printed. It has to succeed.
+/// Runs a script of busybox as root beside all processes of the node, in its network, and with its files below `/node`: what it
+/// printed. It has to succeed.
 pub fn run(cluster: &Cluster, namespace: &str, node: &Value, script: &str) -> String {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": NAME},
         "spec": {
-            "nodeName": node, "hostPID": true, "restartPolicy": "Never",
+            "nodeName": node, "hostPID": true, "hostNetwork": true, "restartPolicy": "Never",
             "containers": [{
                 "name": NAME, "image": cluster.settings.busybox, "command": ["sh", "-c", script],
                 "securityContext": {"privileged": true},
+                "volumeMounts": [{"name": "node", "mountPath": "/node"}],
             }],
+            "volumes": [{"name": "node", "hostPath": {"path": "/"}}],
         },
     });
     cluster.kubectl_with(&["--namespace", namespace, "create", "--filename=-"], &pod);
