@@ -208,7 +208,7 @@ fn escape_character(character: char) -> String {
 }
 
 /// Characters without a shape that separate lines, join, or turn the reading direction.
-const fn is_format_control(character: char) -> bool {
+pub const fn is_format_control(character: char) -> bool {
     matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 

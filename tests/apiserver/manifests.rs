@@ -356,7 +356,8 @@ fn kustomize_installs_again_and_removes() {
     all_else_is_refused(&account);
     rights::let_it_watch(&account);
     rights::are_those_and_no_others(&account);
-    rights::are_of_no_use_to_a_thief(&account);
+    rights::on_our_configuration_are_for_all_of_it(&account);
+    rights::are_of_no_other_use_to_a_thief(&account);
 
     installation.cluster.send("DELETE", CONFIGURATION, JSON, Vec::new()).expect_success();
     installation.kubectl(&["delete", "--ignore-not-found", "--wait=false", "-k"], "manifests");

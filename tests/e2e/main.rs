@@ -102,6 +102,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if chosen.is_empty() {
+        eprintln!("error: no test is called like one of {arguments:?}; --list names them all");
+        return ExitCode::FAILURE;
+    }
     let cluster = Cluster::connect(settings);
     cluster.load_images();
     let mut results = Results::default();

@@ -1,6 +1,7 @@
 //! The findings as text and as JSON.
 //!
-//! It finds nothing. Invariant: whatever an object of the cluster is called or says, a finding is one line, and its hint another.
+//! It finds nothing. Invariant: whatever an object of the cluster is called or says, a finding is one line of a length that can be
+//! read, its hint another, and a terminal only shows them.
 
 use std::fmt::Write;
 
@@ -8,6 +9,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::finding::{Finding, Severity};
+use crate::inject::field::is_format_control;
 
 /// How the result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -38,7 +40,21 @@ struct Report<'f> {
 
 pub fn json(findings: &[Finding]) -> serde_json::Result<String> {
     let report = Report { healthy: is_healthy(findings), findings };
-    serde_json::to_string_pretty(&report).map(|text| text + "\n")
+    serde_json::to_string_pretty(&report).map(|text| visible(&text) + "\n")
+}
+
+/// JSON may have all but the first control characters as they are; a terminal obeys more of them.
+fn visible(json: &str) -> String {
+    let mut visible = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character != '\n' && is_invisible(character) {
+            // Outside of texts there is none, and none of them needs two.
+            _ = write!(visible, "\\u{:04x}", u32::from(character));
+        } else {
+            visible.push(character);
+        }
+    }
+    visible
 }
 
 pub fn text(findings: &[Finding], colours: Colours) -> String {
@@ -74,9 +90,19 @@ pub fn summary(findings: &[Finding]) -> String {
     format!("{verdict}: {failed} failed, {warning} warning, {ok} ok")
 }
 
-/// Control characters would move the cursor of a terminal, or make one line two.
+/// The longest line. Messages of the API server are the longest, and quote what others wrote.
+const LONGEST: usize = 4096;
+
+/// Control characters would move the cursor of a terminal, or make one line two; others would turn the reading direction.
 pub fn one_line(text: &str) -> String {
-    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let mut characters = text.trim().chars().map(|c| if is_invisible(c) { ' ' } else { c });
+    let mut line: String = characters.by_ref().take(LONGEST).collect();
+    line.extend(characters.next().map(|_| '…'));
+    line
+}
+
+fn is_invisible(character: char) -> bool {
+    character.is_control() || is_format_control(character)
 }
 
 #[cfg(test)]
@@ -95,6 +121,20 @@ mod tests {
                         not healthy: 1 failed, 0 warning, 1 ok\n";
         assert_eq!(text(&findings(), Colours::Hidden), expected);
         assert!(text(&findings(), Colours::Shown).contains("\x1b[31mfailed  \x1b[0m webhook_deleted"));
+    }
+
+    #[test]
+    fn a_terminal_obeys_nothing_of_it() {
+        let hostile = format!("a\u{9b}31mb\u{202e}c\u{2028}d\u{7f}{}", "x".repeat(1 << 20));
+        let findings = [Code::Drift.found(&hostile, &hostile)];
+        let text = text(&findings, Colours::Hidden);
+        assert!(text.len() < 20_000 && text.lines().count() == 3, "{}", text.len());
+        let json = json(&findings).expect("JSON");
+        for shown in [text, json.clone()] {
+            assert!(!shown.chars().any(|c| c != '\n' && is_invisible(c)));
+        }
+        let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(value["findings"][0]["message"], hostile);
     }
 
     #[test]

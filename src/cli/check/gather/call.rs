@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::api::ListParams;
+use kube::core::ObjectList;
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -119,7 +120,7 @@ impl Caller {
         page: impl Fn(ListParams) -> F,
     ) -> Look<Vec<K>>
     where
-        F: Future<Output = kube::Result<kube::core::ObjectList<K>>>,
+        F: Future<Output = kube::Result<ObjectList<K>>>,
     {
         params.limit = Some(PAGE);
         let mut all = Vec::new();
@@ -136,11 +137,17 @@ impl Caller {
                 return Look::Found(all);
             }
         }
-        self.fail_with(wanted, format!("there are more than {}, and only so many were looked at", all.len()));
+        let most = MAX_PAGES * usize::try_from(PAGE).unwrap_or(usize::MAX);
+        self.fail_with(wanted, format!("there are more than {most}, and only so many were looked at"));
         Look::Found(all)
     }
 
     pub fn silence(&self) -> String {
         format!("no answer within {:?}", self.limit)
     }
+}
+
+/// What is needed of the objects of a page. The rest is dropped with the page: a cluster has many of them, and they may be large.
+pub fn kept<O: Clone, K: Clone>(page: ObjectList<O>, keep: impl FnMut(O) -> Option<K>) -> ObjectList<K> {
+    ObjectList { types: page.types, metadata: page.metadata, items: page.items.into_iter().filter_map(keep).collect() }
 }

@@ -20,6 +20,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{self as core, Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
+use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -28,8 +29,8 @@ use tokio::time::timeout;
 use super::facts::{Facts, From, Look, Replica, Served, Target};
 use super::judge::host_of;
 use crate::cluster::explain;
-use crate::inject::Namespace;
-use call::{Caller, Wanted};
+use crate::inject::{Namespace, annotations};
+use call::{Caller, Wanted, kept};
 
 pub use connect::{Origin, connect};
 pub use trial::Wish;
@@ -63,7 +64,7 @@ pub async fn gather(client: &Client, address: &str, examination: &Examination) -
             Some(&target.namespace),
             ours
         ),
-        namespaces(&caller),
+        namespaces(&caller, &target.domain),
         asks::all(&caller, &target.domain),
     );
     facts = Facts { configuration, deployments, namespaces, asks, ..facts };
@@ -95,25 +96,25 @@ async fn configuration(caller: &Caller, name: &str) -> Look<MutatingWebhookConfi
     caller.get(api, "mutatingwebhookconfigurations", None, name).await
 }
 
-async fn namespaces(caller: &Caller) -> Look<Vec<Namespace>> {
+async fn namespaces(caller: &Caller, domain: &str) -> Look<Vec<Namespace>> {
     let api: Api<core::Namespace> = Api::all(caller.client.clone());
     let wanted = Wanted { verb: "list", resource: "namespaces", namespace: None };
-    let found = caller
-        .pages(&wanted, ListParams::default(), |params| {
-            let api = api.clone();
-            async move { api.list_metadata(&params).await }
-        })
-        .await;
-    // One that is going takes no more pods.
-    found.map(|all| {
-        let staying = all.into_iter().map(|one| one.metadata).filter(|metadata| metadata.deletion_timestamp.is_none());
-        let namespace = |metadata: kube::core::ObjectMeta| Namespace {
+    let list = annotations::Keys::new(domain).inject;
+    let keep = |found: PartialObjectMeta<core::Namespace>| {
+        let metadata = found.metadata;
+        // One that is going takes no more pods.
+        metadata.deletion_timestamp.is_none().then(|| Namespace {
             name: metadata.name.unwrap_or_default(),
             labels: metadata.labels.unwrap_or_default(),
-            annotations: metadata.annotations.unwrap_or_default(),
-        };
-        staying.map(namespace).collect()
-    })
+            annotations: metadata.annotations.unwrap_or_default().into_iter().filter(|(key, _)| *key == list).collect(),
+        })
+    };
+    caller
+        .pages(&wanted, ListParams::default(), |params| {
+            let api = api.clone();
+            async move { Ok(kept(api.list_metadata(&params).await?, keep)) }
+        })
+        .await
 }
 
 /// Whom the configuration calls: a Service with its pods, or a URL.

@@ -27,8 +27,10 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
         )],
         Look::Found(_) => {
             let mut findings = missing(facts);
+            findings.extend(strangers(facts));
             for entry in ours(facts) {
                 findings.extend(wrong_target(entry, target));
+                findings.extend(elsewhere(facts, entry));
                 findings.extend(drift::judge(entry, target));
             }
             if findings.is_empty() {
@@ -75,6 +77,41 @@ fn wrong_target(entry: &MutatingWebhook, target: &Target) -> Option<Finding> {
         ),
         format!("{APPLY_AGAIN}; if Outrigger is in another namespace, give --namespace {}", service.namespace),
     ))
+}
+
+/// Who may write our configuration can have more called by it than us.
+fn strangers(facts: &Facts) -> Vec<Finding> {
+    let names = ENTRIES.map(|what| facts.target.entry(what));
+    let strangers = facts.entries().iter().filter(|entry| !names.contains(&entry.name));
+    let finding = |entry: &MutatingWebhook| {
+        Code::Drift.found(
+            format!(
+                "MutatingWebhookConfiguration {:?} has an entry {:?}, which is not ours and calls {}",
+                facts.target.configuration,
+                entry.name,
+                called(entry)
+            ),
+            format!("find out who added it: what it is sent can be read and changed there; then {APPLY_AGAIN}"),
+        )
+    };
+    strangers.map(finding).collect()
+}
+
+/// Replicas are here, and somebody else is called.
+fn elsewhere(facts: &Facts, entry: &MutatingWebhook) -> Option<Finding> {
+    let url = entry.client_config.url.as_ref()?;
+    let is_here = facts.deployments.found().is_some_and(|deployments| !deployments.is_empty());
+    is_here.then(|| {
+        Code::Drift.found(
+            format!(
+                "entry {:?} calls {url}, expected a Service of namespace {:?}, which has a Deployment of Outrigger",
+                entry.name, facts.target.namespace
+            ),
+            format!(
+                "unless you did so, find out who did: what is sent there can be read and changed; then {APPLY_AGAIN}"
+            ),
+        )
+    })
 }
 
 fn good(facts: &Facts) -> Finding {

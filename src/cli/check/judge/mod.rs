@@ -17,8 +17,10 @@ mod trial;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use super::facts::Facts;
-use super::finding::Finding;
+use super::finding::{Finding, Severity};
 
 pub use certificates::host_of;
 pub use trial::{choose_namespace, choose_templates};
@@ -28,6 +30,9 @@ const MAX_NAMES: usize = 10;
 /// What brings everything back that belongs to an installation.
 const APPLY_AGAIN: &str =
     "apply the manifests again (`kubectl apply -k manifests`) or run `helm upgrade` with your values";
+
+/// Most findings of one code. What tenants write may be wrong ten thousand times, and must not hide everything else.
+const MAX_ALIKE: usize = 20;
 
 /// Everything that is found, from the configuration to the pods.
 pub fn judge(facts: &Facts) -> Vec<Finding> {
@@ -42,7 +47,26 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
         asks::judge,
         failures::judge,
     ];
-    subjects.iter().flat_map(|judge| judge(facts)).collect()
+    subjects.iter().flat_map(|judge| first_of_each(judge(facts))).collect()
+}
+
+/// The first findings of each code, and one for how many more there are. A code belongs to one subject.
+fn first_of_each(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut counts: BTreeMap<&str, (Severity, usize)> = BTreeMap::new();
+    let mut first = Vec::new();
+    for finding in findings {
+        let (_, count) = counts.entry(finding.code).or_insert((finding.severity, 0));
+        *count += 1;
+        if *count <= MAX_ALIKE {
+            first.push(finding);
+        }
+    }
+    for (code, (severity, count)) in counts.into_iter().filter(|(_, (_, count))| *count > MAX_ALIKE) {
+        let message = format!("and {} more such findings", count - MAX_ALIKE);
+        let hint = Some("mend those above, and look again".to_owned());
+        first.push(Finding { code, severity, message, hint });
+    }
+    first
 }
 
 /// The first names, and how many more there are.

@@ -8,6 +8,7 @@ use super::configuration::covers;
 use super::{counted, listed};
 use crate::inject::Namespace;
 use crate::inject::annotations::{self, Keys, Request};
+use crate::inject::field::quote;
 
 pub fn judge(facts: &Facts) -> Vec<Finding> {
     let Some(namespaces) = facts.namespaces.found() else { return Vec::new() };
@@ -50,7 +51,7 @@ fn of_label(namespace: &Namespace, keys: &Keys) -> Option<Finding> {
             let wants = matches!(annotations::parse_request(list), Ok(Request::Templates(names)) if !names.is_empty());
             wants.then(|| {
                 Code::DefaultListWithoutLabel.found(
-                    format!("namespace {name:?} has the default list {list:?} and not the label {key}=enabled: its pods get nothing by it"),
+                    format!("namespace {name:?} has the default list {} and not the label {key}=enabled: its pods get nothing by it", quote(list)),
                     enable,
                 )
             })
@@ -60,18 +61,20 @@ fn of_label(namespace: &Namespace, keys: &Keys) -> Option<Finding> {
 
 fn of_askers(facts: &Facts, namespace: &Namespace, keys: &Keys, askers: &[&Ask]) -> Option<Finding> {
     let (name, key) = (&namespace.name, &keys.injection);
-    let titles: Vec<String> = askers.iter().map(|ask| ask.title()).collect();
-    let titles = listed(titles.iter().map(String::as_str));
+    let titles = || {
+        let titles: Vec<String> = askers.iter().map(|ask| ask.title()).collect();
+        listed(titles.iter().map(String::as_str))
+    };
     if label(namespace, keys) == Some("disabled") {
         return Some(Code::NamespaceDisabled.found(
-            format!("namespace {name:?} has the label {key}=disabled, and templates are asked for there by {titles}: nothing is injected"),
+            format!("namespace {name:?} has the label {key}=disabled, and templates are asked for there by {}: nothing is injected", titles()),
             format!("`kubectl label namespace {name} {key}=enabled --overwrite`, or take the annotation {:?} off what asks", keys.inject),
         ));
     }
     let entry = facts.pods_entry()?;
     (!covers(entry, &labels(namespace))).then(|| {
         Code::NamespaceExcluded.found(
-            format!("templates are asked for in namespace {name:?} by {titles}, and the webhook leaves this namespace alone: nothing is injected"),
+            format!("templates are asked for in namespace {name:?} by {}, and the webhook leaves this namespace alone: nothing is injected", titles()),
             format!("run what asks in another namespace, or change the namespaceSelector of entry {:?}", entry.name),
         )
     })

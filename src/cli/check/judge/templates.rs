@@ -1,11 +1,13 @@
 //! The templates of the replicas: whether they are good, the same everywhere, and all that is asked for.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::facts::Facts;
+use super::super::facts::{Ask, Facts};
 use super::super::finding::{Code, Finding};
-use super::{counted, listed, replicas};
+use super::{MAX_NAMES, counted, listed, replicas};
 use crate::inject::annotations::{self, Keys, Request};
+use crate::inject::field::quote;
 
 pub fn judge(facts: &Facts) -> Vec<Finding> {
     if facts.answers().next().is_none() {
@@ -85,27 +87,30 @@ fn skew(facts: &Facts) -> Vec<Finding> {
 /// What pods, workloads and namespaces ask for and nobody has.
 fn missing(facts: &Facts, served: &BTreeSet<&str>) -> Vec<Finding> {
     let known: BTreeSet<&str> = facts.templates().map(|(_, template)| &*template.name).collect();
-    let mut asked: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut asked: BTreeMap<Cow<'_, str>, Vec<Asker<'_>>> = BTreeMap::new();
     for ask in facts.asks.found().into_iter().flatten() {
-        for name in &ask.templates {
-            asked.entry(name.clone()).or_default().push(ask.title());
+        for name in ask.templates.iter().filter(|name| !known.contains(name.as_str())) {
+            asked.entry(Cow::Borrowed(name)).or_default().push(Asker::Object(ask));
         }
     }
     let keys = Keys::new(&facts.target.domain);
     for namespace in facts.namespaces.found().into_iter().flatten() {
         let list = namespace.annotations.get(&keys.inject).map(|value| annotations::parse_request(value));
         let Some(Ok(Request::Templates(names))) = list else { continue };
-        for name in names {
-            asked.entry(name).or_default().push(format!("Namespace {}", namespace.name));
+        for name in names.into_iter().filter(|name| !known.contains(name.as_str())) {
+            asked.entry(Cow::Owned(name)).or_default().push(Asker::Namespace(&namespace.name));
         }
     }
-    asked.retain(|name, _| !known.contains(name.as_str()));
-    let finding = |(name, askers): (String, Vec<String>)| {
-        let has = if served.is_empty() { "none".to_owned() } else { listed(served.iter().copied()) };
+    let has = if served.is_empty() { "none".to_owned() } else { listed(served.iter().copied()) };
+    let finding = |(name, askers): (Cow<'_, str>, Vec<Asker<'_>>)| {
+        let shown: Vec<String> = askers.iter().take(MAX_NAMES).map(Asker::title).collect();
+        let more = askers.len() - shown.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         Code::TemplateMissing.found(
             format!(
-                "template {name:?} is asked for by {}, and no replica has it (loaded: {has})",
-                listed(askers.iter().map(String::as_str))
+                "template {} is asked for by {}{more}, and no replica has it (loaded: {has})",
+                quote(&name),
+                shown.join(", ")
             ),
             format!(
                 "add it to the ConfigMap {}/outrigger-templates (it takes a minute or two to arrive), or correct the annotation {:?}",
@@ -114,4 +119,19 @@ fn missing(facts: &Facts, served: &BTreeSet<&str>) -> Vec<Finding> {
         )
     };
     asked.into_iter().map(finding).collect()
+}
+
+/// Who names a template. There may be very many, of which few are shown.
+enum Asker<'f> {
+    Object(&'f Ask),
+    Namespace(&'f str),
+}
+
+impl Asker<'_> {
+    fn title(&self) -> String {
+        match self {
+            Self::Object(ask) => ask.title(),
+            Self::Namespace(name) => format!("Namespace {name}"),
+        }
+    }
 }

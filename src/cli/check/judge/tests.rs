@@ -5,11 +5,13 @@ mod world;
 
 use std::collections::BTreeSet;
 
-use super::super::facts::{Answer, Facts, Trial};
+use super::super::facts::{Answer, Facts, Look, PodState, Trial};
 use super::super::finding::{Code, Finding, Severity};
+use super::super::report::Colours;
 use super::{choose_namespace, choose_templates, host_of, judge};
+use crate::inject::Namespace;
 use table::TABLE;
-use world::healthy;
+use world::{ask, asks, healthy, set_bundle};
 
 /// Codes of what is not good, each once.
 fn troubles(findings: &[Finding]) -> BTreeSet<&'static str> {
@@ -59,6 +61,43 @@ fn every_code_is_found_somewhere() {
     found.extend(TABLE.iter().flat_map(|(_, _, codes, _)| codes.iter().map(|code| code.code())));
     let missing: Vec<&str> = Code::ALL.iter().map(|code| code.code()).filter(|code| !found.contains(code)).collect();
     assert!(missing.is_empty(), "no row finds {missing:?}");
+}
+
+/// One tenant with much that is wrong hides nothing: what is said stays short, and tells how much more there is.
+#[test]
+fn whatever_tenants_write_the_result_can_be_read() {
+    let mut facts = healthy();
+    let names: Vec<String> = (0..200).map(|number| format!("a-template-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for number in 0..2000 {
+        let namespace = format!("tenant-{number}");
+        let annotations = [("outrigger.dev/inject".to_owned(), format!("{}-{number}", "a".repeat(200_000)))];
+        let labels = [("outrigger.dev/injection".to_owned(), "no".to_owned())].into_iter().take(number % 2).collect();
+        let Look::Found(namespaces) = &mut facts.namespaces else { panic!("namespaces") };
+        namespaces.push(Namespace { name: namespace.clone(), labels, annotations: annotations.into() });
+        asks(&mut facts).push(ask("CronJob", &namespace, &names, PodState::NoPod));
+        asks(&mut facts).push(ask("Pod", &namespace, &["log-collector"], PodState::WithoutStatus));
+    }
+    set_bundle(&mut facts, None);
+    let findings = judge(&facts);
+    let text = super::super::report::text(&findings, Colours::Hidden);
+    assert!(text.lines().count() < 200 && text.len() < 100_000, "{} bytes", text.len());
+    let expected: BTreeSet<&str> = [
+        Code::BundleEmpty,
+        Code::DefaultListWithoutLabel,
+        Code::LabelUnknown,
+        Code::SidecarMissing,
+        Code::TemplateMissing,
+    ]
+    .map(Code::code)
+    .into();
+    assert_eq!(troubles(&findings), expected);
+    let mut lists = findings.iter().filter(|finding| finding.code == Code::DefaultListWithoutLabel.code());
+    assert_eq!(lists.clone().count(), 21);
+    let last = lists.next_back().map(|finding| (finding.severity, finding.message.as_str()));
+    assert_eq!(last, Some((Severity::Failed, "and 980 more such findings")));
+    let askers = "template \"a-template-0\" is asked for by CronJob tenant-0/web, ";
+    assert!(text.contains(askers) && text.contains(" and 1990 more, and no replica has it"), "{text}");
 }
 
 /// Every message that an API server was seen to give when it cannot call a webhook.

@@ -56,8 +56,13 @@ fn what_a_template_mounts_there_itself_stays() {
 #[test]
 fn where_the_plugin_might_not_mount_it_nothing_is_mounted() {
     type Change = fn(&mut Value);
-    let changes: [(&str, Change); 5] = [
+    let changes: [(&str, Change); 7] = [
         ("the pod wants none", |pod| pod["spec"]["automountServiceAccountToken"] = json!(false)),
+        ("it is no projection", |pod| pod["spec"]["volumes"][0] = json!({"name": VOLUME, "emptyDir": {}})),
+        ("another comes first", |pod| {
+            let own = json!({"name": "kube-api-access-mine", "projected": {"sources": []}});
+            pod["spec"]["volumes"].as_array_mut().expect("a list").insert(0, own);
+        }),
         ("there is no such volume", |pod| pod["spec"]["volumes"][0]["name"] = json!("other")),
         ("a container has none", |pod| pod["spec"]["containers"][0]["volumeMounts"] = json!([])),
         ("a container has another", |pod| pod["spec"]["containers"][0]["volumeMounts"] = json!([mount("other")])),

@@ -226,9 +226,26 @@ pub const TABLE: &[Row] = &[
         "no caBundle in entries \"pods.inject.outrigger.dev\", \"namespaces.inject.outrigger.dev\"",
     ),
     (
+        "a URL beside a Deployment",
+        by_url,
+        &[Code::Drift],
+        "calls https://outrigger.outrigger-system.svc:9443/mutate, expected a Service",
+    ),
+    (
+        "an entry of somebody else",
+        |facts| {
+            let mut entry = entries(facts)[0].clone();
+            entry.name = "pods.elsewhere.example".into();
+            entries(facts).push(entry);
+        },
+        &[Code::Drift],
+        "has an entry \"pods.elsewhere.example\", which is not ours and calls Service outrigger-system/outrigger:443/mutate",
+    ),
+    (
         "by a URL the system's certificates are trusted",
         |facts| {
             by_url(facts);
+            facts.deployments = Look::Found(Vec::new());
             set_bundle(facts, None);
         },
         &[],
