@@ -15,8 +15,7 @@ use crate::cluster::webhook_configuration::MUTATE_PATH;
 const ENTRIES: [&str; 2] = ["pods", "namespaces"];
 
 /// What brings everything back that belongs to an installation.
-pub(super) const APPLY_AGAIN: &str =
-    "apply the manifests again (`kubectl apply -k manifests`) or run `helm upgrade` with your values";
+pub(super) const APPLY_AGAIN: &str = "apply the manifests again as it was done before: `kubectl apply -k` with your kustomization, or `helm upgrade` with your values";
 
 pub fn judge(facts: &Facts) -> Vec<Finding> {
     let target = &facts.target;
