@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use kube::Client;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::confirm::SelfCall;
+use super::notes::{Notes, Topic};
 use super::version::{self, Version};
 use crate::cluster::certificates::plan::Policy;
 use crate::cluster::certificates::serving::Current;
@@ -103,6 +104,13 @@ pub async fn until_known(namespaces: Namespaces, promise: Promise) {
         tracing::warn!("namespaces are not known yet: what they say does not apply");
     }
     drop(promise);
+}
+
+/// Shows which of our objects are not there, for as long as they are not.
+pub async fn note_absent(mut absent: watch::Receiver<Vec<String>>, notes: Notes) {
+    while absent.changed().await.is_ok() {
+        notes.replace(Topic::Certificate, absent.borrow_and_update().clone());
+    }
 }
 
 /// What requests are told of namespaces.

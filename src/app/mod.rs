@@ -136,6 +136,7 @@ impl Parts {
                 let running = connected.start(&self.metrics, lifecycle.clone(), upgraded)?;
                 let promise = self.readiness.promise("namespaces");
                 tokio::spawn(cluster::until_known(running.namespaces.clone(), promise));
+                tokio::spawn(cluster::note_absent(running.absent.clone(), self.notes.clone()));
                 Some(running)
             }
             None => {

@@ -35,6 +35,8 @@ pub struct Running {
     pub namespaces: Namespaces,
     /// Where certificates are ours to make.
     pub certificate: Option<Current>,
+    /// What the leader misses of our objects, in sentences; nothing on all others.
+    pub absent: watch::Receiver<Vec<String>>,
     leader: Option<JoinHandle<()>>,
 }
 
@@ -58,8 +60,9 @@ pub fn start(
     let namespaces = Namespaces::default();
     let (known, from) = (namespaces.clone(), client.clone());
     persist("namespaces", move || known.clone().follow(from.clone()));
+    let (tell_absent, absent) = watch::channel(Vec::new());
     let Some((hosts, policy)) = settings.certificates.clone() else {
-        return Ok(Running { namespaces, certificate: None, leader: None });
+        return Ok(Running { namespaces, certificate: None, absent, leader: None });
     };
     let cluster_metrics = metrics.in_cluster()?;
     let wake = watch_certificates(client, &settings.objects);
@@ -76,9 +79,9 @@ pub fn start(
 
     let (leadership, leader) = stand(candidate(client, &settings), end);
     tokio::spawn(show(leadership.clone(), cluster_metrics));
-    let keeper = Arc::new(Keeper::new(client, settings.objects, hosts, policy, wake));
+    let keeper = Arc::new(Keeper::new(client, settings.objects, hosts, policy, wake, tell_absent));
     persist("certificates", move || keep_while_leading(Arc::clone(&keeper), leadership.clone()));
-    Ok(Running { namespaces, certificate: Some(certificate), leader: Some(leader) })
+    Ok(Running { namespaces, certificate: Some(certificate), absent, leader: Some(leader) })
 }
 
 fn watch_certificates(client: &Client, objects: &Objects) -> Wake {

@@ -37,7 +37,7 @@ words! {
 
 words! {
     /// Whether to read from a cluster.
-    pub enum ClusterMode, "auto, on or off" {
+    pub enum ClusterMode, "auto, on or off (in a file in quotes: YAML takes them for true and false)" {
         Auto = "auto",
         On = "on",
         Off = "off",

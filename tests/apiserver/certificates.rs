@@ -156,12 +156,15 @@ fn a_deleted_secret_is_survived_and_filled_again() {
                     .any(|line| line.contains("is not there") && line.contains(secret))
             };
             eventually("the leader says so", LIMIT, || says_so().then_some(()));
+            let words = format!("the secret {secret} is not there; apply it again");
+            eventually("the leader notes it", LIMIT, || running.replicas[leader].notes(&words).then_some(()));
             pause(Duration::from_secs(2));
             running.installation.apply_secret(secret);
             eventually("there is a new certificate", LIMIT, || {
                 let now = running.field(SERVING_SECRET, "tls.crt");
                 (!now.is_empty() && now != before).then_some(())
             });
+            eventually("the note goes", LIMIT, || (!running.replicas[leader].notes(&words)).then_some(()));
             pause(Duration::from_secs(2));
             assert!(clients.expect_no_failure() > 20);
         }

@@ -52,6 +52,11 @@ impl Replica {
         admin_answer(self.admin, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
     }
 
+    /// Whether `/readyz?verbose` has a note with these words.
+    pub fn notes(&self, words: &str) -> bool {
+        admin_answer(self.admin, "/readyz?verbose").is_some_and(|answer| answer.contains(words))
+    }
+
     pub fn metric(&self, name: &str) -> Option<f64> {
         let text = admin_answer(self.admin, "/metrics")?;
         text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())

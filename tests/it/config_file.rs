@@ -197,7 +197,7 @@ fn all_problems_are_listed_with_their_sources() {
         "--strict: \"maybe\": expected true or false",
         "--listen: \":9443\": expected ADDRESS:PORT, such as 127.0.0.1:9443 or [::]:9443",
         "OUTRIGGER_ADMIN_LISTEN: \"localhost\": expected ADDRESS:PORT, such as 127.0.0.1:9443 or [::]:9443",
-        "OUTRIGGER_CLUSTER: \"maybe\": expected auto, on or off",
+        "OUTRIGGER_CLUSTER: \"maybe\": expected auto, on or off (in a file in quotes: YAML takes them for true and false)",
         "--tls-key: a key needs its certificate: give --tls-cert as well",
         "config.yaml:3: domain \"Not.A.Name\": expected a DNS name of lower case letters, digits, '-' and '.', at most 189 characters: names of templates stand before it",
         "--exclude-namespaces: \"Bad\": expected a DNS name of lower case letters, digits, '-' and '.', at most 253 characters",

@@ -129,7 +129,7 @@ fn the_examples_name_metrics_that_exist() {
             count += 1;
         }
     }
-    assert!(count > 10);
+    assert!(count > 8, "{count}");
     let selector = regex::Regex::new(r#"(outrigger_\w+)\{(\w+)="(\w+)"\}"#).expect("a pattern");
     for found in examples.iter().flat_map(|example| selector.captures_iter(example)) {
         assert!(registered[&found[1]].labels[&found[2]].contains(&found[3]), "{}", &found[0]);

@@ -121,6 +121,11 @@ fn failures(findings: &[Finding]) -> String {
     format!("the installation is not healthy: {}", codes.join(", "))
 }
 
+/// Whether replicas are on their way: healthy so far, and perhaps not when they are all there.
+fn is_settling(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.code == Code::ReplicasNotReady.code())
+}
+
 /// Once, or until it is healthy or the time is over.
 async fn look(args: &CheckArgs) -> anyhow::Result<Vec<Finding>> {
     let origin = Origin { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
@@ -134,7 +139,8 @@ async fn look(args: &CheckArgs) -> anyhow::Result<Vec<Finding>> {
     loop {
         let result = gather::gather(&client, &address, &examination).await.map(|facts| judge::judge(&facts));
         let trouble = match &result {
-            Ok(findings) if report::is_healthy(findings) => return result,
+            Ok(findings) if report::is_healthy(findings) && !is_settling(findings) => return result,
+            Ok(findings) if report::is_healthy(findings) => "not all replicas are ready".to_owned(),
             Ok(findings) => failures(findings),
             Err(error) => error.to_string(),
         };

@@ -47,7 +47,11 @@ pub struct Keeper {
     hosts: Vec<String>,
     policy: Policy,
     wake: Wake,
+    absent: Absent,
 }
+
+/// Where it is told which of our objects are not there.
+pub type Absent = watch::Sender<Vec<String>>;
 
 /// Tells that something has changed.
 #[derive(Clone)]
@@ -102,7 +106,14 @@ impl StepError {
 }
 
 impl Keeper {
-    pub fn new(client: &Client, objects: Objects, hosts: Vec<String>, policy: Policy, wake: Wake) -> Self {
+    pub fn new(
+        client: &Client,
+        objects: Objects,
+        hosts: Vec<String>,
+        policy: Policy,
+        wake: Wake,
+        absent: Absent,
+    ) -> Self {
         Self {
             configurations: Api::all(client.clone()),
             secrets: Api::namespaced(client.clone(), &objects.namespace),
@@ -111,6 +122,7 @@ impl Keeper {
             hosts,
             policy,
             wake,
+            absent,
         }
     }
 
@@ -151,7 +163,7 @@ impl Keeper {
     /// Looks, and takes the next step. How long to rest afterwards.
     async fn step(&self, memory: &mut Memory, complaints: &mut Complaints) -> Result<Duration, StepError> {
         let look = self.look(&mut memory.trusted).await?;
-        complaints.about(&look.observed, &self.objects);
+        complaints.about(&look.observed, &self.objects, &self.absent);
         let step = plan::next(&look.observed, &self.policy, SystemTime::now());
         if let Step::Rest(rest) = step {
             return Ok(rest.min(CHECK));
@@ -329,13 +341,16 @@ struct Complaints {
 
 impl Complaints {
     /// They could be read: which of them are not there.
-    fn about(&mut self, observed: &Observed, objects: &Objects) {
+    fn about(&mut self, observed: &Observed, objects: &Objects, told: &Absent) {
         self.error.is_over(|| tracing::info!("the certificates are looked after again"));
         let absent = [
             (observed.bundles.is_none(), "webhook configuration", objects.webhook_configuration.as_str()),
             (observed.authorities.is_none(), "secret", objects.ca_secret.as_str()),
             (observed.leaf.is_none(), "secret", objects.serving_secret.as_str()),
         ];
+        let sentences = absent.iter().filter(|(is_absent, ..)| *is_absent);
+        let sentences = sentences.map(|(_, kind, name)| format!("the {kind} {name} is not there; apply it again"));
+        told.send_replace(sentences.collect());
         for (complaint, (is_absent, kind, name)) in self.absent.iter_mut().zip(absent) {
             if is_absent {
                 complaint.is("is not there", || {
@@ -356,6 +371,8 @@ pub async fn keep_while_leading(keeper: Arc<Keeper>, mut leadership: crate::clus
             () = keeper.keep() => {}
             () = leadership.lost() => {}
         }
+        // Who does not look knows nothing of them.
+        keeper.absent.send_replace(Vec::new());
     }
 }
 

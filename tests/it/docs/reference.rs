@@ -9,8 +9,15 @@ use outrigger::inject::{Blame, ErrorCode, SkipReason};
 
 use super::markdown;
 
-const DOCUMENTS: [&str; 6] =
-    ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "certs/README.md", "manifests/README.md"];
+const DOCUMENTS: [&str; 7] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "certs/README.md",
+    "manifests/README.md",
+    "tests/e2e/README.md",
+];
 
 fn documents() -> Vec<String> {
     let mut paths: Vec<String> = DOCUMENTS.iter().map(|&path| path.to_owned()).collect();

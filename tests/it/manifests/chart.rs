@@ -87,7 +87,10 @@ fn values_that_mean_nothing_are_refused() {
         ("webhook.pods.failurePolicy=fail", "'Fail', 'Ignore'"),
         ("certificates.mode=selfSigned", "'self', 'certManager', 'files'"),
         ("certificates.mode=files", "/certificates/files/secretName"),
-        ("templates.redis.kind=x", "redis"),
+        ("templates.redis.kind=x", "'/templates': additional properties 'redis' not allowed"),
+        ("templates.outrigger-test\\.yaml=x", "'/templates/outrigger-test.yaml'"),
+        ("config.logLvel=debug", "'/config': additional properties 'logLvel' not allowed"),
+        ("podLabels.app\\.kubernetes\\.io/name=x", "'/podLabels/app.kubernetes.io~1name'"),
         ("network=node", "/network"),
     ];
     for (value, expected) in table {

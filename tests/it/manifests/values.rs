@@ -1,5 +1,7 @@
 //! The values of the chart: each documented, each with its rule, and no way around what the chart decides by itself.
 
+use std::collections::BTreeSet;
+
 use outrigger::config::settings;
 use serde_json::Value;
 
@@ -52,6 +54,9 @@ fn every_value_has_its_rule() {
     let mut schema = schema();
     // What a user writes whole, such as the reference to an issuer, has no default to compare.
     schema["properties"]["certificates"]["properties"]["certManager"]["properties"]["issuerRef"] = Value::Null;
+    for whole in ["config", "templates", "podLabels"] {
+        schema["properties"][whole] = Value::Null;
+    }
     differences("", &object("manifests/chart/values.yaml"), &schema, &mut found);
     assert!(found.is_empty(), "{found:#?}");
 }
@@ -68,10 +73,17 @@ fn every_value_is_explained() {
 #[test]
 fn settings_of_the_program_are_known_to_the_chart() {
     let schema = schema();
-    let known = list(&schema, "/properties/config/propertyNames/enum");
-    let expected: Vec<&str> =
+    let config = &schema["properties"]["config"];
+    let known: BTreeSet<&str> = config["properties"].as_object().into_iter().flatten().map(|(key, _)| &**key).collect();
+    let expected: BTreeSet<&str> =
         settings::ALL.iter().map(|setting| setting.key).filter(|key| !DECIDED.contains(key)).collect();
-    assert_eq!(known.iter().filter_map(Value::as_str).collect::<Vec<_>>(), expected);
+    assert_eq!((known, &config["additionalProperties"]), (expected, &Value::Bool(false)));
+}
+
+/// Helm tells a wrong place for a name that `propertyNames` refuses: `config.logLvel` as `/podLabels`.
+#[test]
+fn names_are_refused_with_their_place() {
+    assert!(!read("manifests/chart/values.schema.json").contains("propertyNames"));
 }
 
 /// What a user sets beats what the chart says, and the rest of it stays.

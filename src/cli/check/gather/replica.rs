@@ -158,8 +158,36 @@ fn of_container(status: &ContainerStatus) -> Option<String> {
     let waiting = status.state.as_ref()?.waiting.as_ref()?;
     let reason =
         waiting.reason.as_deref().filter(|reason| !matches!(*reason, "ContainerCreating" | "PodInitializing"))?;
-    Some(match &waiting.message {
-        Some(message) => format!("{reason}: {message}"),
+    // Of a container that ends again and again the kubelet only says that it waits; its last words say why.
+    let last_words = status.last_state.as_ref().and_then(|state| state.terminated.as_ref()?.message.as_deref());
+    Some(match last_words.or(waiting.message.as_deref()).map(str::trim) {
+        Some(message) => format!("{reason}: {}", message.replace('\n', "; ")),
         None => reason.to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn told(state: Value, last_state: Value) -> Vec<String> {
+        let status = json!({
+            "name": "outrigger", "image": "", "imageID": "", "ready": false, "restartCount": 1,
+            "state": {"waiting": state}, "lastState": last_state,
+        });
+        let pod = json!({"metadata": {}, "status": {"containerStatuses": [status]}});
+        waiting(&serde_json::from_value(pod).expect("a pod"))
+    }
+
+    #[test]
+    fn the_last_words_of_a_container_say_why_it_waits() {
+        let back_off = json!({"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container"});
+        let ended = json!({"terminated": {"exitCode": 1, "message": "error: one\nerror: two\n"}});
+        assert_eq!(told(back_off.clone(), ended), ["CrashLoopBackOff: error: one; error: two"]);
+        assert_eq!(told(back_off, json!({})), ["CrashLoopBackOff: back-off 10s restarting failed container"]);
+        assert_eq!(told(json!({"reason": "InvalidImageName"}), json!({})), ["InvalidImageName"]);
+        assert_eq!(told(json!({"reason": "ContainerCreating"}), json!({})), [""; 0]);
+    }
 }

@@ -75,7 +75,7 @@ fn wrong_target(entry: &MutatingWebhook, target: &Target) -> Option<Finding> {
             called(entry),
             target.namespace
         ),
-        format!("{APPLY_AGAIN}; if Outrigger is in another namespace, give --namespace {}", service.namespace),
+        format!("if Outrigger is in namespace {0:?}, give --namespace {0}; else {APPLY_AGAIN}", service.namespace),
     ))
 }
 

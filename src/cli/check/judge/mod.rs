@@ -28,8 +28,7 @@ pub use trial::{choose_namespace, choose_templates};
 /// Most names that one line lists.
 const MAX_NAMES: usize = 10;
 /// What brings everything back that belongs to an installation.
-const APPLY_AGAIN: &str =
-    "apply the manifests again (`kubectl apply -k manifests`) or run `helm upgrade` with your values";
+const APPLY_AGAIN: &str = "apply the manifests again as it was done before: `kubectl apply -k` with your kustomization, or `helm upgrade` with your values";
 
 /// Most findings of one code. What tenants write may be wrong ten thousand times, and must not hide everything else.
 const MAX_ALIKE: usize = 20;

@@ -26,6 +26,15 @@ fn wanted(deployment: &Deployment) -> (i32, i32) {
     (wanted, ready)
 }
 
+/// Whether pods of an older revision are still there, or those of the newest are not: while an old replica serves, the new one
+/// may never come.
+fn is_rolling_out(deployment: &Deployment) -> bool {
+    let Some(status) = &deployment.status else { return true };
+    let updated = status.updated_replicas.unwrap_or(0);
+    let is_unseen = status.observed_generation.zip(deployment.metadata.generation).is_some_and(|(seen, is)| seen < is);
+    is_unseen || updated < wanted(deployment).0 || updated < status.replicas.unwrap_or(0)
+}
+
 fn of_deployments(facts: &Facts) -> Vec<Finding> {
     let namespace = &facts.target.namespace;
     let Some(deployments) = facts.deployments.found() else { return Vec::new() };
@@ -46,10 +55,13 @@ fn of_deployments(facts: &Facts) -> Vec<Finding> {
                 format!("Deployment {namespace}/{name} is scaled to 0 replicas"),
                 format!("`kubectl -n {namespace} scale deployment/{name} --replicas=1`, or more for high availability"),
             )),
-            (wanted, ready) if ready < wanted => findings.push(Code::ReplicasNotReady.found(
-                format!("Deployment {namespace}/{name} has {ready} of {wanted} replicas ready{}", why(facts, deployment)),
-                format!("`kubectl -n {namespace} describe deployment/{name}` and `kubectl -n {namespace} get events`; a rollout may be under way, which --wait waits for"),
-            )),
+            (wanted, ready) if ready < wanted || is_rolling_out(deployment) => {
+                let old = if ready < wanted { "" } else { ", and they are not all of the newest revision" };
+                findings.push(Code::ReplicasNotReady.found(
+                    format!("Deployment {namespace}/{name} has {ready} of {wanted} replicas ready{old}{}", why(facts, deployment)),
+                    format!("`kubectl -n {namespace} describe deployment/{name}` and `kubectl -n {namespace} get events`; a rollout may be under way, which --wait waits for"),
+                ));
+            }
             (_, ready) => findings.push(Code::Replicas.good(format!(
                 "Deployment {namespace}/{name} has {} ready",
                 counted(usize::try_from(ready).unwrap_or_default(), "replica")

@@ -136,11 +136,10 @@ fn messages_of_the_api_server_are_told_apart() {
 /// When the way is closed although the replicas answer, it is between them and the API server.
 #[test]
 fn a_closed_way_is_told_from_a_replica_that_is_down() {
-    let refused = |answers: bool| {
+    let refused = |is_ready: bool| {
         let mut facts = healthy();
-        if !answers {
-            facts.replicas = super::super::facts::Look::Found(Vec::new());
-        }
+        // One that is not ready may answer us, and gets no call of the API server.
+        world::replicas(&mut facts).iter_mut().for_each(|replica| replica.is_ready = is_ready);
         let message = "failed calling webhook \"pods.inject.outrigger.dev\": context deadline exceeded".to_owned();
         facts.trial =
             Trial::Made { namespace: "default".into(), template: "a".into(), answer: Answer::Refused { message } };
@@ -149,7 +148,7 @@ fn a_closed_way_is_told_from_a_replica_that_is_down() {
         finding.hint.clone().expect("a hint")
     };
     assert!(refused(true).contains("NetworkPolicy or a firewall"), "{}", refused(true));
-    assert!(refused(false).contains("no replica answers"), "{}", refused(false));
+    assert!(refused(false).contains("no replica is ready"), "{}", refused(false));
 }
 
 #[test]

@@ -123,8 +123,11 @@ impl Sent<'_> {
             Code::CallNoEndpoints => format!(
                 "bring a replica up (see the lines on endpoints and replicas); `kubectl -n {namespace} get endpointslices,pods` shows who is there"
             ),
-            Code::CallUntrusted | Code::CallExpired | Code::CallWrongName => {
+            Code::CallUntrusted | Code::CallExpired => {
                 "see the lines on certificates: the caBundle of the configuration and what the replicas serve have to fit together".to_owned()
+            }
+            Code::CallWrongName => {
+                "see the lines on certificates; names that are not ours belong to something in between, such as a proxy: NO_PROXY of the API server has to name .svc".to_owned()
             }
             Code::CallRefused | Code::CallTimeout => self.unreachable(),
             _ => format!("`kubectl -n {namespace} logs deployment/outrigger` says whether the call arrived, and the API server's log why it failed"),
@@ -135,9 +138,11 @@ impl Sent<'_> {
     /// Somebody stands in between, or nobody is there.
     fn unreachable(&self) -> String {
         let namespace = &self.facts.target.namespace;
-        let count = self.facts.answers().count();
-        if count == 0 {
-            return format!("no replica answers: see the lines on replicas, and `kubectl -n {namespace} get pods`");
+        let is_anybody_ready = self.facts.answers().any(|(replica, _)| replica.is_ready);
+        if !is_anybody_ready {
+            return format!(
+                "no replica is ready: see the lines on endpoints and replicas, and `kubectl -n {namespace} get pods`"
+            );
         }
         format!(
             "the replicas answer through port-forward and the API server does not reach them: look for a NetworkPolicy or a firewall that keeps it from TCP 9443 of the pods (`kubectl -n {namespace} get networkpolicy`; docs/operations.md, Private clusters and firewalls), and whether the Service's targetPort is the port that they listen on"

@@ -183,6 +183,21 @@ pub const TABLE: &[Row] = &[
         "1 of 2 replicas ready (pod b: ImagePullBackOff: not found)",
     ),
     (
+        "an old replica that serves in place of a new one",
+        |facts| {
+            let mut deployment = deployment(2, 2);
+            deployment.status.as_mut().expect("a status").replicas = Some(3);
+            facts.deployments = Look::Found(vec![deployment]);
+            let mut replica = replicas(facts)[1].clone();
+            (replica.pod, replica.is_ready) = ("c".into(), false);
+            replica.waiting = vec!["ImagePullBackOff: not found".into()];
+            replica.admin = Err("it does not run".into());
+            replicas(facts).push(replica);
+        },
+        &[Code::ReplicasNotReady],
+        "2 of 2 replicas ready, and they are not all of the newest revision (pod c: ImagePullBackOff: not found)",
+    ),
+    (
         "a replica that cannot be asked",
         |facts| replicas(facts)[1].admin = Err("no answer within 10s".into()),
         &[Code::ReplicaSilent],

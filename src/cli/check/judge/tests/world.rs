@@ -83,7 +83,7 @@ pub fn deployment(wanted: i32, ready: i32) -> Deployment {
     object(json!({
         "metadata": {"name": "outrigger"},
         "spec": {"replicas": wanted, "selector": {}, "template": {}},
-        "status": {"readyReplicas": ready},
+        "status": {"readyReplicas": ready, "replicas": wanted, "updatedReplicas": wanted},
     }))
 }
 
