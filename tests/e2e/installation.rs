@@ -127,11 +127,19 @@ impl<'a> Installation<'a> {
                 cluster.try_helm(&["uninstall", "outrigger", "--namespace", NAMESPACE, "--wait", "--ignore-not-found"])
             }
         };
-        let namespaces = cluster.try_kubectl(&["get", "namespaces", "--output=name"]).output;
-        let is_ours =
-            |name: &&str| *name == NAMESPACE || name.starts_with("outrigger-e2e-") || *name == "outrigger-test";
-        for name in namespaces.lines().filter_map(|line| line.strip_prefix("namespace/")).filter(is_ours) {
-            cluster.try_kubectl(&["delete", "namespace", name, "--ignore-not-found", "--timeout=180s"]);
+        self.delete_namespaces(|name| name == NAMESPACE || name == "outrigger-test");
+    }
+
+    /// What a test that failed has left.
+    pub fn clean_up_after_test(&self) {
+        self.delete_namespaces(|name| name.starts_with("outrigger-e2e-"));
+    }
+
+    fn delete_namespaces(&self, is_meant: impl Fn(&str) -> bool) {
+        let namespaces = self.cluster.try_kubectl(&["get", "namespaces", "--output=name"]).output;
+        let names = namespaces.lines().filter_map(|line| line.strip_prefix("namespace/"));
+        for name in names.filter(|name| is_meant(name)) {
+            self.cluster.try_kubectl(&["delete", "namespace", name, "--ignore-not-found", "--timeout=180s"]);
         }
     }
 

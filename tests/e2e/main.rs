@@ -129,17 +129,23 @@ fn test_installation(cluster: &Cluster, method: Method, chosen: &[String], resul
     assert!(ours.is_empty(), "the cluster has an Outrigger already, or what is left of one: {ours:?}");
     let named = |name: &str| format!("{}::{name}", method.name());
 
-    let mut is_well = results.run(&named("installs"), || installation.install());
-    if is_well {
-        for test in
-            TESTS.iter().filter(|test| chosen.contains(&named(test.name)) && test.installed_by.contains(&method))
-        {
-            is_well &= results.run(&named(test.name), || (test.run)(&installation));
+    let run = |name: &str, results: &mut Results, test: &dyn Fn()| {
+        let has_passed = results.run(&named(name), test);
+        if !has_passed {
+            installation.show();
+            installation.clean_up_after_test();
         }
-        is_well &= results.run(&named("removal_leaves_nothing"), || removal::leaves_nothing(&installation, &before));
+        has_passed
+    };
+    let mut is_well = run("installs", results, &|| installation.install());
+    if is_well {
+        let is_chosen = |test: &&Test| test.installed_by.contains(&method) && chosen.contains(&named(test.name));
+        for test in TESTS.iter().filter(is_chosen) {
+            is_well &= run(test.name, results, &|| (test.run)(&installation));
+        }
+        is_well &= run("removal_leaves_nothing", results, &|| removal::leaves_nothing(&installation, &before));
     }
     if !is_well {
-        installation.show();
         installation.clean_up();
     }
 }

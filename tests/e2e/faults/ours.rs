@@ -12,6 +12,8 @@ use crate::{node, pods};
 
 /// Between two strikes: a replica has to be back, and a container that was killed is started again at once only now and then.
 const REPLICA: Duration = Duration::from_secs(30);
+/// For so long a cluster may go on calling a process that was killed: until its kubelet and every proxy have noticed.
+const UNNOTICED: Duration = Duration::from_secs(15);
 const SERVING: &str = "outrigger-serving";
 const AUTHORITY: &str = "outrigger-ca";
 
@@ -68,7 +70,7 @@ pub fn leader_killed(ground: &Ground<'_>) -> Vec<Excuse> {
         println!("    another leader {:.1} s after the first was killed", replaced.elapsed().as_secs_f32());
         ground.installation.wait_until_healthy();
         let what = Excused::Refusals(&["connection refused", "connection reset", "broken pipe", "EOF"]);
-        excuses.push(Excuse { from, to: Instant::now(), what });
+        excuses.push(Excuse { from, to: replaced + UNNOTICED, what });
     });
     excuses
 }
