@@ -231,7 +231,7 @@ fn a_template_that_nobody_has() {
             }},
         });
         world.cluster.send_object("POST", path, &deployment).expect_success();
-        let result = world.expect_failed(&["template_missing"]);
+        let result = world.expect_warning("template_missing");
         let (message, hint) = result.find("template_missing").expect("found");
         let expected = "template \"none-such\" is asked for by Deployment shop/web, and no replica has it (loaded: log-collector, proxy)";
         assert_eq!(message, expected);
@@ -247,18 +247,18 @@ fn labels_of_namespaces() {
         let shop = "/api/v1/namespaces/shop";
         let label = |value: Value| json!({"metadata": {"labels": {"outrigger.dev/injection": value}}});
         world.patch(shop, &label(json!("true")));
-        world.expect_failed(&["label_unknown"]);
+        world.expect_warning("label_unknown");
 
         world.patch(shop, &label(Value::Null));
         world.patch(shop, &json!({"metadata": {"annotations": asking("proxy")}}));
         let (_, hint) =
-            world.expect_failed(&["default_list_without_label"]).find("default_list_without_label").expect("found");
+            world.expect_warning("default_list_without_label").find("default_list_without_label").expect("found");
         assert!(hint.contains("kubectl label namespace shop outrigger.dev/injection=enabled"), "{hint}");
 
         world.patch(shop, &json!({"metadata": {"annotations": {"outrigger.dev/inject": null}}}));
         world.shop.accepts(&pod("asks", &asking("proxy")));
         world.patch(shop, &label(json!("disabled")));
-        world.expect_failed(&["namespace_disabled"]);
+        world.expect_warning("namespace_disabled");
 
         world.patch(shop, &label(Value::Null));
         world.delete(&world.shop.path("pods/asks?gracePeriodSeconds=0"));

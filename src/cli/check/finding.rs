@@ -10,7 +10,7 @@ use serde::Serialize;
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     Ok,
-    /// Works, and asks to be looked at.
+    /// The installation works, and something asks to be looked at; also what any tenant of the cluster can do wrong by himself.
     Warning,
     /// Pods that ask do not get what they ask for, or soon will not.
     Failed,
@@ -99,12 +99,12 @@ codes! {
     NoTemplates Warning "no_templates" "no template is loaded: every pod that asks is refused",
     TemplateInvalid Warning "template_invalid" "a template is broken",
     TemplateSkew Warning "template_skew" "the replicas have different templates, or revisions of them",
-    TemplateMissing Failed "template_missing" "a template is asked for that no replica has",
+    TemplateMissing Warning "template_missing" "a template is asked for that no replica has",
     Namespaces Ok "namespaces" "labels and annotations of namespaces fit together",
-    LabelUnknown Failed "label_unknown" "the label of a namespace is neither enabled nor disabled",
-    DefaultListWithoutLabel Failed "default_list_without_label" "a namespace has a default list without the label that it needs",
-    NamespaceDisabled Failed "namespace_disabled" "pods ask in a namespace whose label disables injection",
-    NamespaceExcluded Failed "namespace_excluded" "pods ask in a namespace that the webhook leaves alone",
+    LabelUnknown Warning "label_unknown" "the label of a namespace is neither enabled nor disabled",
+    DefaultListWithoutLabel Warning "default_list_without_label" "a namespace has a default list without the label that it needs",
+    NamespaceDisabled Warning "namespace_disabled" "pods ask in a namespace whose label disables injection",
+    NamespaceExcluded Warning "namespace_excluded" "pods ask in a namespace that the webhook leaves alone",
     Injection Ok "injection" "a dry-run pod came back injected",
     CallNoEndpoints Failed "call_no_endpoints" "the API server finds nobody behind the Service",
     CallRefused Failed "call_refused" "the API server's connection is refused",
@@ -113,7 +113,7 @@ codes! {
     CallWrongName Failed "call_wrong_name" "the API server finds the certificate made for another name",
     CallTimeout Failed "call_timeout" "the API server gets no answer in time",
     CallFailed Failed "call_failed" "the API server's call fails otherwise",
-    Denied Failed "denied" "the webhook is called and refuses the dry-run pod",
+    Denied Warning "denied" "the webhook is called and refuses the dry-run pod",
     NotInjected Failed "not_injected" "the dry-run pod came back as it was",
     TrialRefused Warning "trial_refused" "somebody else refuses the dry-run pod",
     TrialImpossible Warning "trial_impossible" "no dry-run pod could be sent",

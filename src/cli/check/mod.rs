@@ -52,6 +52,10 @@ pub struct CheckArgs {
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     wait: Option<Duration>,
 
+    /// Take warnings for failures
+    #[arg(long)]
+    strict: bool,
+
     /// How long to wait for one answer
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration)]
     timeout: Duration,
@@ -84,6 +88,8 @@ Examples:
     outrigger check --wait 60s
   For a script:
     outrigger check -o json
+  Where pods that cannot get what they ask for are a failure as well:
+    outrigger check --strict
 
 Nothing is changed: the pod that is sent is a dry run, which the API server forgets. Exit code 0 is healthy (warnings \
 allowed), 1 is not. What may not be looked at is said, with the right that is missing; docs/reference/check.md lists all \
@@ -121,6 +127,14 @@ fn failures(findings: &[Finding]) -> String {
     format!("the installation is not healthy: {}", codes.join(", "))
 }
 
+/// Under `--strict`.
+fn strictly(mut findings: Vec<Finding>) -> Vec<Finding> {
+    for finding in findings.iter_mut().filter(|finding| finding.severity == Severity::Warning) {
+        finding.severity = Severity::Failed;
+    }
+    findings
+}
+
 /// Whether replicas are on their way: healthy so far, and perhaps not when they are all there.
 fn is_settling(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| finding.code == Code::ReplicasNotReady.code())
@@ -137,7 +151,8 @@ async fn look(args: &CheckArgs) -> anyhow::Result<Vec<Finding>> {
     let (client, address) = gather::connect(&origin, args.timeout).await?;
     let mut said = String::new();
     loop {
-        let result = gather::gather(&client, &address, &examination).await.map(|facts| judge::judge(&facts));
+        let judge = |facts| if args.strict { strictly(judge::judge(&facts)) } else { judge::judge(&facts) };
+        let result = gather::gather(&client, &address, &examination).await.map(judge);
         let trouble = match &result {
             Ok(findings) if report::is_healthy(findings) && !is_settling(findings) => return result,
             Ok(findings) if report::is_healthy(findings) => "not all replicas are ready".to_owned(),

@@ -214,7 +214,8 @@ impl Keeper {
         });
         observed.leaf = serving.as_ref().map(|secret| secrets::read_leaf(secret, &self.hosts, &mut material));
         trusted.note(observed.bundles.as_deref(), read);
-        trusted.tell(&mut observed, |since| since.elapsed());
+        // Up to when it was read: what has changed since is not known.
+        trusted.tell(&mut observed, |since| read.saturating_duration_since(since));
 
         let listed: BTreeSet<Fingerprint> = observed.authorities.iter().flat_map(Authorities::ids).collect();
         let in_bundles = observed.bundles.iter().flatten().flat_map(|bundle| bundle.trusts.iter().copied());

@@ -212,10 +212,19 @@ impl World {
         result
     }
 
+    /// As [`World::expect`], where the installation itself is healthy: only `--strict` ends with exit code 1.
+    pub fn expect_warning(&self, code: &str) -> Result {
+        let result = self.expect(&[code], &[]);
+        assert_eq!(result.code, Some(0), "{result:?}");
+        let strict = self.check(&["--strict"]);
+        assert!(strict.code == Some(1) && strict.stderr.contains(code), "{strict:?}");
+        result
+    }
+
     /// Nothing of what a test did is left.
     pub fn expect_healthy(&self) -> Result {
         eventually(&format!("healthy, found {}", self.check(&[]).stdout), LIMIT, || {
-            Some(self.check(&[])).filter(|result| result.code == Some(0))
+            Some(self.check(&["--strict"])).filter(|result| result.code == Some(0))
         })
     }
 }
