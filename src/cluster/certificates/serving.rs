@@ -77,7 +77,7 @@ impl Follower {
                 Err(refusal) => self.refuse(refusal, &mut refused, &mut complaint, publish.borrow().is_some()),
             }
             let served = publish.borrow().clone();
-            self.cluster_metrics.ca_bundle_in_sync(served.is_some_and(|pair| is_trusted(&pair, &configuration)));
+            self.cluster_metrics.ca_bundle_in_sync(served.is_some_and(|pair| is_in_sync(&pair, &configuration)));
             tokio::select! {
                 changed = self.secret.changed() => if changed.is_err() { return },
                 changed = self.configuration.changed() => if changed.is_err() { return },
@@ -172,6 +172,11 @@ fn is_trusted(pair: &Pair, configuration: &Seen<MutatingWebhookConfiguration>) -
         let bundle = webhook.client_config.ca_bundle.as_ref().map_or(&[][..], |bundle| &bundle.0);
         covers(&read_bundle(bundle).0, &pair.key.cert, at)
     })
+}
+
+/// What is told to those who watch: where the configuration is gone nobody is called, and somebody should know.
+fn is_in_sync(pair: &Pair, configuration: &Seen<MutatingWebhookConfiguration>) -> bool {
+    matches!(configuration, Seen::Present(_)) && is_trusted(pair, configuration)
 }
 
 #[cfg(test)]
@@ -271,7 +276,7 @@ mod tests {
         let ours = authority(now);
         let metrics = Arc::new(Metrics::new().expect("unique names"));
         let (of_secret, secret_seen) = watch::channel(seen(secret(&ours, now)));
-        let (_of_configuration, configuration) = watch::channel(trusting(&[&[&ours]]));
+        let (of_configuration, configuration) = watch::channel(trusting(&[&[&ours]]));
         let follower = Follower {
             secret_name: "outrigger-serving".to_owned(),
             secret: secret_seen,
@@ -303,6 +308,10 @@ mod tests {
         let text = rendered(&metrics);
         assert!(text.contains("outrigger_certificate_rotations_total{result=\"success\"} 1"), "{text}");
         assert!(text.contains("outrigger_ca_bundle_in_sync 1"), "{text}");
+        of_configuration.send_replace(Seen::Absent);
+        while !rendered(&metrics).contains("outrigger_ca_bundle_in_sync 0") {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     #[tokio::test]

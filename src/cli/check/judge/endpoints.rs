@@ -83,8 +83,10 @@ fn nobody(facts: &Facts, slices: &[EndpointSlice], title: &str) -> Finding {
             ),
         ),
     };
+    let is_ignored = facts.pods_entry().is_some_and(|entry| entry.failure_policy.as_deref() == Some("Ignore"));
+    let outcome = if is_ignored { "created without their sidecars" } else { "refused" };
     Code::NoEndpoints.found(
-        format!("{title} has no ready endpoint ({why}): the API server's calls fail, and pods that ask are refused"),
+        format!("{title} has no ready endpoint ({why}): the API server's calls fail, and pods that ask are {outcome}"),
         hint,
     )
 }

@@ -149,6 +149,15 @@ pub const TABLE: &[Row] = &[
         "2 endpoints known and none is ready",
     ),
     (
+        "nobody is there, and the failure is ignored",
+        |facts| {
+            entries(facts)[0].failure_policy = Some("Ignore".into());
+            facts.slices = Look::Found(Vec::new());
+        },
+        &[Code::NoEndpoints],
+        "pods that ask are created without their sidecars",
+    ),
+    (
         "labels that do not fit",
         |facts| facts.slices = Look::Found(Vec::new()),
         &[Code::NoEndpoints],
