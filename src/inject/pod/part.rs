@@ -31,7 +31,7 @@ enum Level {
     Containers,
     Container,
     Volumes,
-    /// Its name alone.
+    /// Its name, and whether it is a projection.
     Volume,
     Whole,
     /// A list of objects out of reach: that it is one is all that is looked at.
@@ -61,6 +61,8 @@ impl Part<'_> {
             (Level::Container, "env") => Level::NamedObjects,
             (Level::Container, "envFrom" | "volumeMounts" | "volumeDevices") => Level::Objects,
             (Level::Volume, "name") => Level::Whole,
+            // That it is one is how the service account's token is told from what only has its name.
+            (Level::Volume, "projected") => Level::Unnamed,
             _ => Level::Nothing,
         }
     }

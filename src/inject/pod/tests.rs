@@ -220,7 +220,7 @@ fn a_part_has_what_is_in_reach_in_its_place() {
                 "volumeMounts": [{"name": "data", "mountPath": "/data"}], "ports": [{"containerPort": 80}],
             }],
             "initContainers": null,
-            "volumes": [{"name": "data", "emptyDir": {}}],
+            "volumes": [{"name": "data", "emptyDir": {}}, {"name": "token", "projected": {"sources": [{}]}}],
             "hostNetwork": false, "dnsPolicy": "ClusterFirst", "tolerations": [{"key": "a"}],
         },
         "status": {},
@@ -235,7 +235,7 @@ fn a_part_has_what_is_in_reach_in_its_place() {
                 "volumeMounts": [{"name": "data", "mountPath": "/data"}], "ports": [{"containerPort": 80}],
             }],
             "initContainers": null,
-            "volumes": [{"name": "data"}],
+            "volumes": [{"name": "data"}, {"name": "token", "projected": {}}],
             "hostNetwork": false, "dnsPolicy": "ClusterFirst",
         },
     });
