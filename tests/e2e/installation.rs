@@ -145,7 +145,7 @@ impl<'a> Installation<'a> {
 
     /// Prints what a reader will want to see when something has failed.
     pub fn show(&self) {
-        let ours = ["logs", "--namespace", NAMESPACE, "--selector", SELECTOR, "--tail=60", "--prefix"];
+        let ours = ["logs", "--namespace", NAMESPACE, "--selector", SELECTOR, "--tail=1000", "--prefix"];
         let commands: [&[&str]; 4] = [
             &["get", "pods", "--all-namespaces", "--output=wide"],
             &["get", "events", "--all-namespaces", "--sort-by=.lastTimestamp"],
@@ -154,7 +154,10 @@ impl<'a> Installation<'a> {
         ];
         for command in commands {
             let ended = self.cluster.try_kubectl(command);
-            eprintln!("--- kubectl {}\n{}{}", command.join(" "), ended.output, ended.said);
+            eprintln!("--- kubectl {}\n{}", command.join(" "), ended.said);
+            // One line for each pod would hide all others.
+            let lines = ended.output.lines().filter(|line| !line.contains(r#""message":"decision""#));
+            lines.for_each(|line| eprintln!("{line}"));
         }
     }
 
