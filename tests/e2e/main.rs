@@ -87,10 +87,6 @@ fn main() -> ExitCode {
         chosen.iter().for_each(|name| println!("{name}: test"));
         return ExitCode::SUCCESS;
     }
-    if chosen.is_empty() {
-        println!("test result: no test of e2e has a name with one of {arguments:?}");
-        return ExitCode::SUCCESS;
-    }
     let settings = match Settings::from_environment() {
         Ok(settings) => settings,
         Err(Absence::NotAsked) => {
