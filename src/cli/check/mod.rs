@@ -7,6 +7,7 @@ mod facts;
 mod finding;
 mod gather;
 mod judge;
+mod objects;
 mod report;
 
 use std::path::PathBuf;

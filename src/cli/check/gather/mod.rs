@@ -16,8 +16,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{anyhow, bail};
 use futures::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{self as core, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{self as core, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
@@ -28,6 +27,7 @@ use tokio::time::timeout;
 
 use super::facts::{Facts, From, Look, Replica, Served, Target};
 use super::judge::host_of;
+use super::objects::{self, Deployment, Pod};
 use crate::cluster::explain;
 use crate::inject::{Namespace, annotations};
 use call::{Caller, Wanted, kept};
@@ -59,7 +59,7 @@ pub async fn gather(client: &Client, address: &str, examination: &Examination) -
     let (configuration, deployments, namespaces, asks) = tokio::join!(
         configuration(&caller, &target.configuration),
         caller.list(
-            Api::<Deployment>::namespaced(client.clone(), &target.namespace),
+            Api::<Deployment>::namespaced_with(client.clone(), &target.namespace, &objects::deployments()),
             "deployments",
             Some(&target.namespace),
             ours
@@ -147,7 +147,7 @@ async fn behind_the_configuration(caller: &Caller, facts: &mut Facts) {
 }
 
 async fn ask_replicas(caller: &Caller, facts: &mut Facts, namespace: &str, host: &str) {
-    let pods: Api<Pod> = Api::namespaced(caller.client.clone(), namespace);
+    let pods: Api<Pod> = Api::namespaced_with(caller.client.clone(), namespace, &objects::pods());
     let selector = facts.service.found().and_then(|service| service.spec.as_ref()?.selector.clone());
     let selector = selector.filter(|selector| !selector.is_empty()).map_or_else(
         || OURS.to_owned(),

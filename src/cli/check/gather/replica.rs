@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::FutureExt;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, Service};
+use k8s_openapi::api::core::v1::{self as core, Service};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::Api;
 use kube::api::Portforwarder;
@@ -12,6 +12,7 @@ use tokio::io::DuplexStream;
 use tokio::time::timeout;
 
 use super::super::facts::{From, Replica, Served};
+use super::super::objects::{ContainerStatus, Pod};
 use super::call::{Caller, Wanted};
 use super::{handshake, http};
 
@@ -76,7 +77,7 @@ impl Ports {
 }
 
 fn named(pod: &Pod, name: &str) -> Option<u16> {
-    let containers = pod.spec.as_ref()?.containers.iter();
+    let containers = pod.spec.containers.iter().flatten();
     let mut ports = containers.flat_map(|container| container.ports.iter().flatten());
     let port = ports.find(|port| port.name.as_deref() == Some(name))?;
     u16::try_from(port.container_port).ok()
@@ -104,7 +105,7 @@ impl Way<'_> {
 
     async fn forward(&self, port: u16) -> Result<Portforwarder, String> {
         let Self { caller, namespace, pod } = *self;
-        let pods: Api<Pod> = Api::namespaced(caller.client.clone(), namespace);
+        let pods: Api<core::Pod> = Api::namespaced(caller.client.clone(), namespace);
         let wanted = Wanted { verb: "get and create", resource: "pods/portforward", namespace: Some(namespace) };
         match timeout(caller.limit, pods.portforward(pod, &[port])).await {
             Ok(Ok(forwarder)) => Ok(forwarder),
@@ -177,7 +178,7 @@ mod tests {
             "name": "outrigger", "image": "", "imageID": "", "ready": false, "restartCount": 1,
             "state": {"waiting": state}, "lastState": last_state,
         });
-        let pod = json!({"metadata": {}, "status": {"containerStatuses": [status]}});
+        let pod = json!({"metadata": {}, "spec": {}, "status": {"containerStatuses": [status]}});
         waiting(&serde_json::from_value(pod).expect("a pod"))
     }
 

@@ -1,13 +1,13 @@
 //! The dry-run pod: what it looks like, and how it is sent. The API server stores nothing of it.
 
-use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{DynamicObject, PostParams};
 use serde_json::json;
 use tokio::time::timeout;
 
 use super::super::facts::{Answer, Facts, Trial};
 use super::super::judge::{choose_namespace, choose_templates};
+use super::super::objects;
 use super::call::{Caller, Wanted};
 use crate::inject::annotations::Keys;
 use crate::inject::status::Status;
@@ -47,11 +47,11 @@ pub async fn make(caller: &Caller, facts: &Facts, wish: &Wish) -> Trial {
 
 async fn send(caller: &Caller, facts: &Facts, namespace: &str, template: &str) -> Answer {
     let keys = Keys::new(&facts.target.domain);
-    let pod: Pod = match serde_json::from_value(pod(&keys, template, image(facts).unwrap_or(IMAGE))) {
+    let pod: DynamicObject = match serde_json::from_value(pod(&keys, template, image(facts).unwrap_or(IMAGE))) {
         Ok(pod) => pod,
         Err(error) => return Answer::Failed(error.to_string()),
     };
-    let api: Api<Pod> = Api::namespaced(caller.client.clone(), namespace);
+    let api: Api<DynamicObject> = Api::namespaced_with(caller.client.clone(), namespace, &objects::pods());
     let params = PostParams { dry_run: true, field_manager: Some("outrigger-check".to_owned()) };
     // The API server may wait for the webhook as long as its entry says, and has to tell of it.
     let patience = facts.pods_entry().and_then(|entry| entry.timeout_seconds).unwrap_or(10);
@@ -76,13 +76,15 @@ async fn send(caller: &Caller, facts: &Facts, namespace: &str, template: &str) -
 
 fn image(facts: &Facts) -> Option<&str> {
     let deployment = facts.deployments.found()?.first()?;
-    let containers = &deployment.spec.template.spec.as_ref()?.containers;
+    let containers = deployment.spec.template.spec.as_ref()?.containers.as_ref()?;
     containers.first()?.image.as_deref()
 }
 
 /// A pod that the strictest rules of a cluster allow, with requests and limits for namespaces that have a quota.
 fn pod(keys: &Keys, template: &str, image: &str) -> serde_json::Value {
     json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
         "metadata": {
             "generateName": "outrigger-check-",
             "labels": {"app.kubernetes.io/name": "outrigger-check"},

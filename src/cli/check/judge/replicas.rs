@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::apps::v1::Deployment;
-
 use super::super::facts::{Facts, Replica, Version};
 use super::super::finding::{Code, Finding};
+use super::super::objects::Deployment;
 use super::APPLY_AGAIN;
 use super::{counted, listed};
 use crate::telemetry::build;

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
-use k8s_openapi::api::apps::v1::Deployment;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::de::DeserializeOwned;
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 use super::super::super::facts::{
     Admin, Answer, Ask, Facts, From, Look, PodState, Replica, Served, Target, Template, Trial, Version,
 };
+use super::super::super::objects::Deployment;
 use crate::cluster::webhook_configuration::{Endpoint, WebhookConfiguration};
 use crate::inject::Namespace;
 use crate::pki::{Authority, Subject};

@@ -1,0 +1,99 @@
+//! Deployments and pods, as far as they are looked at: reading all that a pod can hold would be a tenth of the program.
+//!
+//! The names are those of the Kubernetes API. Invariant: a field that is not there, or null, is no error.
+
+use k8s_openapi::api::apps::v1::DeploymentStatus;
+use kube::api::ApiResource;
+use kube::core::Object;
+use serde::{Deserialize, Serialize};
+
+pub type Deployment = Object<DeploymentSpec, DeploymentStatus>;
+pub type Pod = Object<PodSpec, PodStatus>;
+
+/// What the API server calls Deployments.
+pub fn deployments() -> ApiResource {
+    ApiResource::erase::<k8s_openapi::api::apps::v1::Deployment>(&())
+}
+
+/// What the API server calls pods.
+pub fn pods() -> ApiResource {
+    ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&())
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct DeploymentSpec {
+    pub replicas: Option<i32>,
+    #[serde(default)]
+    pub template: PodTemplate,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct PodTemplate {
+    pub spec: Option<PodSpec>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct PodSpec {
+    pub containers: Option<Vec<Container>>,
+    pub volumes: Option<Vec<Volume>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Container {
+    pub image: Option<String>,
+    pub ports: Option<Vec<ContainerPort>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerPort {
+    pub name: Option<String>,
+    pub container_port: i32,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Volume {
+    pub secret: Option<SecretVolume>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretVolume {
+    pub secret_name: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodStatus {
+    pub phase: Option<String>,
+    pub conditions: Option<Vec<Condition>>,
+    pub init_container_statuses: Option<Vec<ContainerStatus>>,
+    pub container_statuses: Option<Vec<ContainerStatus>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Condition {
+    #[serde(rename = "type")]
+    pub type_: String,
+    pub status: String,
+    pub message: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerStatus {
+    pub state: Option<ContainerState>,
+    pub last_state: Option<ContainerState>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct ContainerState {
+    pub waiting: Option<Reason>,
+    pub terminated: Option<Reason>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Reason {
+    pub reason: Option<String>,
+    pub message: Option<String>,
+}
