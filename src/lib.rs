@@ -11,6 +11,8 @@ pub mod admission;
 pub mod inject;
 
 #[cfg(feature = "runtime")]
+pub mod api;
+#[cfg(feature = "runtime")]
 pub mod app;
 #[cfg(feature = "runtime")]
 pub mod cli;
@@ -19,22 +21,16 @@ pub mod cluster;
 #[cfg(feature = "runtime")]
 pub mod config;
 #[cfg(feature = "runtime")]
-pub mod health;
-#[cfg(feature = "runtime")]
 pub mod pki;
 #[cfg(feature = "runtime")]
-pub mod processor_time;
+pub mod process;
 #[cfg(feature = "runtime")]
-pub mod regular_file;
+pub mod reload;
 #[cfg(feature = "runtime")]
 pub mod server;
-#[cfg(feature = "runtime")]
-pub mod shutdown;
 #[cfg(feature = "runtime")]
 pub mod source;
 #[cfg(feature = "runtime")]
 pub mod telemetry;
 #[cfg(feature = "runtime")]
 pub mod tls;
-#[cfg(feature = "runtime")]
-pub mod watch;

@@ -3,7 +3,6 @@
 //! It knows neither HTTP connections nor clocks; what is to be logged and counted leaves as a [`Record`].
 //! Invariant: whatever the bytes, there is an [`Answer`], and its [`Record`] holds no value of the object.
 
-mod depth;
 mod protocol_error;
 mod record;
 mod respond;

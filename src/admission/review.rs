@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use super::depth;
 use super::respond::{self, Answer};
 use super::text::one_line;
 use super::wire::{self, API_VERSION, AdmissionRequest, AdmissionReview, KIND};
 use super::{ProtocolError, Record};
+use crate::inject::pod::depth;
 use crate::inject::{InjectError, Injector, Namespace, Outcome, PatchText, Problem, Request};
 
 /// Longest name that is recorded: that of a Kubernetes object, and the `*`.

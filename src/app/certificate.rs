@@ -7,13 +7,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 
-use super::notes::{Notes, Topic};
+use super::readiness_details::{Notes, Topic};
+use crate::reload::watch;
+use crate::reload::watch::{Look, Watched};
 use crate::telemetry::metrics::{self, Metrics, Reload};
 use crate::telemetry::trouble::{Notice, Patience, Trouble};
 use crate::tls::resolver::Resolver;
 use crate::tls::watched::{Seen, WatchedCertificate};
 use crate::tls::{CertificateError, CertificateSource, ServingCertificate};
-use crate::watch::{self, Look, Watched};
 
 /// Those who write a certificate and its key one after the other need a moment, in which the two do not belong together.
 const BETWEEN_TWO_FILES: Duration = Duration::from_secs(10);

@@ -6,12 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::notes::{Notes, Topic};
+use super::readiness_details::{Notes, Topic};
+use crate::reload::watch;
+use crate::reload::watch::{Look, Watched};
 use crate::telemetry::trouble::{Notice, Patience, Trouble};
 use crate::tls::CertificateError;
 use crate::tls::client_auth::ClientCheck;
 use crate::tls::watched::{Seen, WatchedAuthorities};
-use crate::watch::{self, Look, Watched};
 
 /// The check in use, and the file behind it.
 pub struct Clients {

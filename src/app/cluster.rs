@@ -10,19 +10,19 @@ use kube::Client;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use super::confirm::SelfCall;
-use super::notes::{Notes, Topic};
+use super::readiness_details::{Notes, Topic};
+use super::self_test::SelfCall;
 use super::version::{self, Version};
 use crate::cluster::certificates::plan::Policy;
-use crate::cluster::certificates::serving::Current;
+use crate::cluster::certificates::serving_secret::Current;
 use crate::cluster::client::{self, Origin};
 use crate::cluster::leader::election::Timing;
 use crate::cluster::namespaces::Namespaces;
 use crate::cluster::{self, Objects, Running};
 use crate::config::{CertificateSettings, ClusterSettings, Config, Connection};
-use crate::health::Promise;
+use crate::process::health::Promise;
+use crate::process::shutdown::{Lifecycle, Phase};
 use crate::server::NamespaceLookup;
-use crate::shutdown::{Lifecycle, Phase};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::resolver::Resolver;
 

@@ -6,10 +6,10 @@
 mod certificate;
 mod clients;
 mod cluster;
-mod confirm;
 mod dev;
 mod memory;
-mod notes;
+mod readiness_details;
+mod self_test;
 mod templates;
 mod version;
 
@@ -21,22 +21,23 @@ use anyhow::{Context, anyhow};
 use self::certificate::Certificate;
 use self::clients::Clients;
 use self::cluster::{Connected, Given};
-use self::confirm::SelfCall;
-use self::notes::Notes;
+use self::readiness_details::Notes;
+use self::self_test::SelfCall;
 use self::templates::Templates;
 use self::version::Version;
-use crate::cluster::certificates::serving::Current;
+use crate::cluster::certificates::serving_secret::Current;
 use crate::config::{CertificateSettings, ClientSettings, Config, OtlpEndpoint, ServeArgs};
-use crate::health::Readiness;
 use crate::inject::{NativeSidecars, Settings};
-use crate::processor_time;
+use crate::process::health::Readiness;
+use crate::process::processor_time;
+use crate::process::shutdown;
+use crate::process::shutdown::{Hangups, Signals};
+use crate::reload::watch;
 use crate::server::{Admin, BindError, BoundServer, Limits, Listener, NamespaceLookup, Server, Snapshot, Webhook};
-use crate::shutdown::{self, Hangups, Signals};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{logging, traces};
 use crate::tls::resolver::Resolver;
 use crate::tls::{self, CertificateSource, HandshakePolicy};
-use crate::watch;
 
 /// Runs `outrigger serve` to the end of the process.
 pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
@@ -286,6 +287,6 @@ mod tests {
 
     #[test]
     fn the_webhook_configuration_names_the_path_that_is_served() {
-        assert_eq!(crate::cluster::webhook_configuration::MUTATE_PATH, crate::server::MUTATE_PATH);
+        assert_eq!(crate::api::webhook_configuration::MUTATE_PATH, crate::server::MUTATE_PATH);
     }
 }

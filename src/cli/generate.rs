@@ -13,7 +13,7 @@ use super::output;
 use super::problems::Problems;
 use super::stdio;
 use super::values;
-use crate::cluster::webhook_configuration::{Endpoint, FailurePolicy, WebhookConfiguration, WebhookUrl};
+use crate::api::webhook_configuration::{Endpoint, FailurePolicy, WebhookConfiguration, WebhookUrl};
 use crate::config::settings;
 
 /// Port of the Service; what the API server calls when a configuration names no other.

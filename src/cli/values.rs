@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::config::{Domain, duration};
-use crate::inject::names;
+use crate::inject::text::names;
 
 /// `--domain`.
 pub fn domain(text: &str) -> Result<String, String> {

@@ -5,20 +5,19 @@
 //! Invariant: nothing is ever created, and nothing is written but three objects that are there by name: the Lease, the two Secrets;
 //! and `caBundle` of one webhook configuration.
 
+mod background;
 pub mod certificates;
 pub mod client;
 mod complaint;
 pub mod jitter;
 pub mod leader;
 pub mod namespaces;
-mod running;
 mod task;
 mod watching;
-pub mod webhook_configuration;
 
 use kube::client::AuthError;
 
-pub use running::{Running, Settings, start};
+pub use background::{Running, Settings, start};
 
 /// What we own in the cluster, by name; all of it is there before we are.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ const MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Reads a duration; `None` when the text is none, negative, or longer than a year.
 pub fn parse(text: &str) -> Option<Duration> {
-    let nanoseconds = inject::duration::Duration::parse(text).ok()?.nanoseconds();
+    let nanoseconds = inject::text::duration::Duration::parse(text).ok()?.nanoseconds();
     let duration = Duration::from_nanos(u64::try_from(nanoseconds).ok()?);
     (duration <= MAX).then_some(duration)
 }

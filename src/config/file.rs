@@ -11,7 +11,7 @@ use serde_saphyr::Spanned;
 use super::layers::Given;
 use super::problem::{Problem, Source};
 use super::settings::{ALL, Arity, Setting};
-use crate::regular_file;
+use crate::reload::regular_file;
 
 /// What the file says, by key, and what is wrong with it.
 #[derive(Default)]

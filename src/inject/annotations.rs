@@ -1,6 +1,6 @@
 //! Every annotation and label key that is read or written, in one table; and lists in their values.
 
-use super::field::quote;
+use super::text::field::quote;
 use std::collections::HashSet;
 
 /// Most items of a list: more than any pod has a use for, few enough to answer for each.

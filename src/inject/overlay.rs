@@ -4,10 +4,11 @@
 //! unique, and every mount has its volume. What it means beside a pod is the merge's business.
 
 use super::annotations::{DEFAULT_DOMAIN, Keys};
-use super::field::{FieldError, FieldPath, did_you_mean, quote};
-use super::merge::keys::{self, MergeKey};
-use super::names;
+use super::schema::merge_keys::{self, MergeKey};
 use super::template::tree::UNKNOWN;
+use super::text::field::{FieldError, FieldPath, did_you_mean, quote};
+use super::text::json::{items, text};
+use super::text::names;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,16 +25,6 @@ pub struct Overlay {
     pub annotations: Map<String, Value>,
     /// Fields of the pod's spec.
     pub pod: Map<String, Value>,
-}
-
-/// Text of a field of an object, empty when absent.
-pub fn text<'a>(object: &'a Value, field: &str) -> &'a str {
-    object.get(field).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// Items of a list field, none when absent or null.
-pub fn items<'a>(object: &'a Value, field: &str) -> &'a [Value] {
-    object.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 impl Overlay {
@@ -191,7 +182,7 @@ impl<'a> Checker<'a> {
                     path.child("mountPath"),
                     format!("{} is no mount path: expected a path without \":\"", quote(mount_path)),
                 );
-            } else if !seen.insert(keys::clean_path(mount_path)) {
+            } else if !seen.insert(merge_keys::clean_path(mount_path)) {
                 self.add(path.child("mountPath"), format!("duplicate mount path {}", quote(mount_path)));
             }
             self.volume_of(mount, &path.child("name"));
@@ -223,7 +214,7 @@ impl<'a> Checker<'a> {
     fn pod(&mut self, fields: &Map<String, Value>, path: &FieldPath) {
         for (field, value) in fields {
             let path = path.child(field.as_str());
-            match (value, keys::of(field)) {
+            match (value, merge_keys::of(field)) {
                 (Value::Object(fields), _) => self.pod(fields, &path),
                 (Value::Array(entries), Some(key)) if key != MergeKey::Whole => {
                     let mut seen = BTreeSet::new();

@@ -1,7 +1,7 @@
 //! The injection from start to end: one step a function, in the order in which they happen.
 //!
-//! 1. [`decide::of_request`]: is it the creation of a pod at all?
-//! 2. [`decide::Standing::asked`]: what stands against it, and what is asked for?
+//! 1. [`decision::of_request`]: is it the creation of a pod at all?
+//! 2. [`decision::Standing::asked`]: what stands against it, and what is asked for?
 //! 3. [`Run::choose`]: what is there already; which templates can this pod have?
 //! 4. [`Run::plan`]: what would they change, and where does that conflict?
 //! 5. [`Writing::carry_out`]: change the tree, write the status, check the result.
@@ -9,20 +9,22 @@
 //! Nothing is written before all conflicts are found.
 
 use super::annotations::{self, DEFAULT_CONTAINER};
-use super::burden;
-use super::decide::{self, Asked, Standing, Verdict};
+use super::commit::operations::Operations;
+use super::commit::{Form, Writing, internal};
+use super::decision;
+use super::decision::report::Notes;
+use super::decision::{Asked, Standing, Verdict};
 use super::error::{Blame, ErrorCode, InjectError, Problem};
-use super::field::{listed, nearest, one_line, quote};
-use super::merge::{self, Candidate, Form, Operations, Owner, Parties, Plan, Surroundings};
-use super::notes::Notes;
-use super::overlay::text;
+use super::merge::memory_limit;
+use super::merge::{self, Candidate, Owner, Parties, Plan, Surroundings};
 use super::pod::{ContainerList, PodDocument, PodHead};
 use super::prepare::{Preparation, Refusal};
 use super::status::{Status, TemplateStatus};
 use super::template::spec::OnError;
 use super::template::{Found, Template};
-use super::writing::{Writing, internal};
+use super::text::field::{listed, nearest, one_line, quote};
 use super::{Injection, Injector, Outcome, PatchText, Request, Skip, SkipReason};
+use crate::inject::text::json::text;
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -59,7 +61,7 @@ struct Written {
 }
 
 fn run(injector: &Injector, request: &Request<'_>, form: Form) -> Result<Outcome<Written>, InjectError> {
-    let reasons = decide::of_request(request);
+    let reasons = decision::of_request(request);
     if !reasons.is_empty() {
         return Ok(skipped(reasons));
     }
@@ -209,7 +211,7 @@ impl<'a> Run<'a> {
             candidates.extend(self.accept(template, origin, prepared, &mut problems));
         }
         problems.extend(self.unclaimed(&candidates));
-        problems.extend(burden::check(&candidates));
+        problems.extend(memory_limit::check(&candidates));
         if problems.is_empty() { Ok(candidates) } else { Err(InjectError::from(problems)) }
     }
 

@@ -3,14 +3,16 @@
 use super::annotations::{self, Keys};
 use super::error::{ErrorCode, Problem};
 use super::expression::{EvaluationError, Root, Scope};
-use super::field::{listed, nearest, quote};
 use super::merge::{self, Candidate};
-use super::overlay::{Overlay, items, text};
+use super::overlay::Overlay;
 use super::pod::{ContainerList, PodDocument, PodHead};
+use super::schema::merge_keys;
 use super::template::spec::{ContainerSelection, SelectionKeyword};
 use super::template::tree::{RenderCause, RenderError};
 use super::template::{Condition, Template};
+use super::text::field::{listed, nearest, quote};
 use super::{Request, Settings};
+use crate::inject::text::json::{items, text};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -273,7 +275,7 @@ impl<'a> Preparation<'a, '_> {
 
 /// Adds those items that the container does not have by key.
 fn add_missing(container: &mut Value, field: &str, wanted: &[&Value]) {
-    let (Some(key), Some(container)) = (merge::keys::of(field), container.as_object_mut()) else { return };
+    let (Some(key), Some(container)) = (merge_keys::of(field), container.as_object_mut()) else { return };
     if wanted.is_empty() {
         return;
     }
@@ -284,7 +286,7 @@ fn add_missing(container: &mut Value, field: &str, wanted: &[&Value]) {
 }
 
 fn unknown(template: &Template, name: &str) -> String {
-    let known: Vec<&str> = template.parameters.iter().map(super::parameters::Parameter::name).collect();
+    let known: Vec<&str> = template.parameters.iter().map(super::template::parameters::Parameter::name).collect();
     let hint = match nearest(name, known.iter().copied()) {
         Some(near) => format!("; did you mean {}?", quote(near)),
         None if known.is_empty() => "; it has none".to_owned(),
@@ -335,7 +337,7 @@ fn check_overlay(template: &Template, overlay: Overlay) -> Result<Overlay, Refus
     if errors.is_empty() {
         return Ok(overlay);
     }
-    let problem = |error: super::field::FieldError| Problem {
+    let problem = |error: super::text::field::FieldError| Problem {
         code: ErrorCode::ResultInvalid,
         template: Some(template.name.clone()),
         annotation: None,

@@ -1,8 +1,8 @@
 //! The status annotation: what was put into a pod, so that a second pass knows it and `uninject` can take it out.
 
-use super::merge::escape;
-use super::overlay::text;
 use super::pod::{ContainerList, PodDocument};
+use super::text::pointer::escape;
+use crate::inject::text::json::text;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::HashSet;

@@ -4,10 +4,13 @@
 
 use super::annotations::Keys;
 use super::error::{ErrorCode, InjectError, Problem};
-use super::field::quote;
-use super::merge::{self, keys, unescape};
+use super::merge;
+use super::pod::AUTO;
 use super::schema;
+use super::schema::merge_keys;
 use super::status::{Status, TemplateStatus};
+use super::text::field::quote;
+use super::text::pointer::unescape;
 use serde_json::{Map, Value};
 
 /// Takes out of a pod what its status annotation says was put in. `Ok(None)`: the pod carries nothing of ours.
@@ -70,7 +73,7 @@ fn is_replaced(segments: &[String], value: &Value) -> bool {
                     "metadata" | "labels" | "annotations" | "containers" | "initContainers" | "volumes"
                 )
         }
-        [list, _, image] if image == "image" && list.ends_with("ontainers") => value == merge::AUTO,
+        [list, _, image] if image == "image" && list.ends_with("ontainers") => value == AUTO,
         [spec, field] if spec == "spec" && matches!(field.as_str(), "priority" | "preemptionPolicy") => true,
         [spec, field] if spec == "spec" && merge::is_filled_in(field, value) => is_pod_field(field),
         _ => empty && is_added(segments),
@@ -155,7 +158,7 @@ fn remove_below(value: &mut Value, segments: &[&str], list: &str) -> bool {
 }
 
 fn position(items: &[Value], list: &str, key: &str) -> Option<usize> {
-    let merge_key = keys::of(list)?;
+    let merge_key = merge_keys::of(list)?;
     items.iter().position(|item| merge_key.value(item) == key)
 }
 
@@ -180,7 +183,7 @@ fn put(pod: &mut Value, segments: &[&str], old: &Value) {
 fn below<'v>(at: &'v mut Value, list: &str, segment: &str) -> Option<&'v mut Value> {
     match at {
         Value::Object(fields) => {
-            let may_be = keys::of(segment).is_none() || fields.contains_key(segment);
+            let may_be = merge_keys::of(segment).is_none() || fields.contains_key(segment);
             may_be.then(|| fields.entry(segment).or_insert_with(|| Value::Object(Map::new())))
         }
         Value::Array(items) => position(items, list, segment).map(|position| &mut items[position]),

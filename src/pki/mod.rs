@@ -6,7 +6,7 @@
 mod authority;
 mod certificate;
 mod pair;
-mod shown;
+mod presented;
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub use authority::Authority;
 pub use certificate::{BACKDATE, Certificate, Fingerprint, Subject, Validity, covers, is_for, read_bundle};
 pub(crate) use pair::certified_key;
 pub use pair::{Pair, PairError, PemPair};
-pub use shown::Shown;
+pub use presented::Shown;
 
 /// Named at every use: a process-wide default could be set by anybody.
 pub(crate) fn provider() -> Arc<CryptoProvider> {

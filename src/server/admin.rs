@@ -13,10 +13,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 
-use super::webhook::Snapshot;
-use crate::health::Readiness;
+use super::admission::webhook::Snapshot;
 use crate::inject::{TemplateSet, redacted};
-use crate::shutdown::{Lifecycle, Phase};
+use crate::process::health::Readiness;
+use crate::process::shutdown::{Lifecycle, Phase};
 use crate::telemetry::build;
 use crate::telemetry::metrics::Metrics;
 

@@ -4,23 +4,9 @@
 //! It knows nothing of files, certificates' sources or clusters: snapshots and facts come through [`Webhook`].
 //! Invariants: accept never stalls; no peer holds anything for longer than its limit; what is in flight at the end is finished.
 
-mod accept;
 mod admin;
-mod body;
-mod budget;
-mod clock;
-mod clocked;
-mod connection;
-mod drive;
-mod files;
-mod http2;
-mod in_flight;
-mod linger;
-mod partial;
-mod table;
-mod watched;
-mod webhook;
-mod workplaces;
+mod admission;
+mod http;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,11 +19,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 pub use admin::Admin;
-pub use webhook::{MUTATE_PATH, NamespaceLookup, Snapshot, Webhook};
+pub use admission::webhook::{MUTATE_PATH, NamespaceLookup, Snapshot, Webhook};
 
-use crate::shutdown::Lifecycle;
-use connection::Connections;
-use in_flight::InFlight;
+use crate::process::shutdown::Lifecycle;
+use http::connection::Connections;
+use http::in_flight::InFlight;
 
 /// How long and how much a peer may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +123,7 @@ pub struct BindError {
 
 impl Server {
     pub async fn bind(mut self) -> Result<BoundServer, BindError> {
-        self.limits.connections = files::make_room(self.limits.connections, self.limits.admin_connections);
+        self.limits.connections = http::fd_limit::make_room(self.limits.connections, self.limits.admin_connections);
         Ok(BoundServer {
             webhook: bind(Listener::Webhook, self.webhook).await?,
             admin: bind(Listener::Admin, self.admin).await?,
@@ -163,7 +149,7 @@ impl BoundServer {
 
     /// Serves until the process is to end, and returns when everything in flight is answered or its time is over.
     pub async fn run(self, tls: ServerConfig, webhook: Webhook, admin: Admin, lifecycle: Lifecycle) {
-        let routes = webhook::router(webhook, &self.limits, lifecycle.clone());
+        let routes = admission::webhook::router(webhook, &self.limits, lifecycle.clone());
         self.run_routes(tls, routes, admin, lifecycle).await;
     }
 
@@ -188,14 +174,14 @@ impl BoundServer {
         // Probes and metrics are answered to the very end, and nobody waits for them.
         tokio::select! {
             () = serve_reviews(self.webhook, &reviews) => {}
-            () = accept::for_ever(&self.admin, &admin) => {}
+            () = http::accept::for_ever(&self.admin, &admin) => {}
         }
     }
 }
 
 /// Serves reviews, and finishes what is in flight at the end.
 async fn serve_reviews(listener: TcpListener, reviews: &Connections) {
-    let connections = accept::until_closing(listener, reviews.lifecycle.clone(), reviews).await;
+    let connections = http::accept::until_closing(listener, reviews.lifecycle.clone(), reviews).await;
     if timeout(reviews.limits.closing, reviews.in_flight.none()).await.is_err() {
         tracing::warn!("requests are still in flight, ending all the same");
     }

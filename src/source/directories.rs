@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::directory::{Listing, TemplateFile, unreadable};
 use crate::inject::{ParsedSource, SourceText};
-use crate::watch::Look;
+use crate::reload::watch::Look;
 
 /// Everything is read so often, however unchanged it looks: with the pauses between looks no change goes unseen for 15 s.
 const FULL: Duration = Duration::from_secs(12);

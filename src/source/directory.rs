@@ -12,7 +12,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::inject::{LoadProblem, SourceText};
-use crate::regular_file::{self, Stamp};
+use crate::reload::regular_file;
+use crate::reload::regular_file::Stamp;
 
 /// A file holds many templates of at most 256 KiB, but a template file is no heap of data.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;

@@ -4,10 +4,10 @@
 pub mod build;
 pub mod logging;
 pub mod metrics;
-pub mod seldom;
-#[cfg(feature = "otel")]
-pub mod traces;
+pub mod throttle;
 #[cfg(not(feature = "otel"))]
 #[path = "traces/absent.rs"]
+pub mod traces;
+#[cfg(feature = "otel")]
 pub mod traces;
 pub mod trouble;

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{CertificateError, ServingCertificate, expiry};
 use crate::pki::certified_key;
-use crate::regular_file;
+use crate::reload::regular_file;
 
 pub(super) const CERTIFICATE: &str = "certificate";
 pub(super) const KEY: &str = "key";

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::client_auth::Authorities;
 use super::files::{self, CERTIFICATE, Pair};
 use super::{CertificateError, CertificateSource, ServingCertificate, self_signed};
-use crate::watch::Look;
+use crate::reload::watch::Look;
 
 /// A certificate of our own is looked at so often whether it is about to expire, which does not show in its file.
 const RENEWAL: Duration = Duration::from_secs(60);

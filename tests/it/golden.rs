@@ -44,7 +44,7 @@ fn golden_cases_through_https() {
 #[test]
 fn every_list_that_merges_has_its_case() {
     let cases = case::names();
-    for (list, _) in outrigger::inject::merge::keys::TABLE {
+    for (list, _) in outrigger::inject::schema::merge_keys::TABLE {
         let case = format!("merge-{}", kebab_case(list));
         let detailed = format!("{case}-by-");
         let name = cases.iter().find(|name| **name == case || name.starts_with(&detailed));

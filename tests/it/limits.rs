@@ -249,7 +249,7 @@ fn a_draining_server_lets_the_last_answer_arrive() {
     let mut client = server.connect();
     client.send(b"POST /mutate HTTP/1.1\r\nHost: x\r\n").expect("sent");
     pause(Duration::from_millis(100));
-    server.advance(outrigger::shutdown::Phase::Closing);
+    server.advance(outrigger::process::shutdown::Phase::Closing);
     eventually("the end of listening", || tcp(server.webhook).is_err());
     let rest =
         [b"Content-Type: application/json\r\nContent-Length: 3000000\r\n\r\n".as_slice(), &[b' '; 3_000_000]].concat();

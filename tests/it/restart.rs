@@ -7,8 +7,8 @@ mod rolling;
 use std::time::{Duration, Instant};
 
 use outrigger::config::settings;
+use outrigger::process::shutdown::Phase;
 use outrigger::server::Limits;
-use outrigger::shutdown::Phase;
 use pretty_assertions::assert_eq;
 use serde_json::json;
 

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use outrigger::config::TlsVersion;
 use outrigger::inject::{Namespace, Settings};
-use outrigger::shutdown::Phase;
+use outrigger::process::shutdown::Phase;
 use pretty_assertions::assert_eq;
 use rustls::version::{TLS12, TLS13};
 use serde_json::{Value, json};

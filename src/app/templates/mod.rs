@@ -13,15 +13,16 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{anyhow, bail};
 
 use self::report::Report;
-use super::notes::{Notes, Topic};
+use super::readiness_details::{Notes, Topic};
 use crate::config::{Config, TemplateSource};
 use crate::inject::{Injector, LoadProblem, ParsedSource, Settings, TemplateSet};
+use crate::reload::watch;
+use crate::reload::watch::{Look, Watched};
 use crate::source::built_in;
 use crate::source::directories::{Directories, Seen};
 use crate::source::store::InjectorStore;
 use crate::telemetry::metrics::{Metrics, Reload};
 use crate::telemetry::trouble::{Budget, Notice, Patience, Trouble};
-use crate::watch::{self, Look, Watched};
 
 /// Where templates come from, what was found there last, and who is to know.
 pub struct Templates {

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::finding::{Finding, Severity};
-use crate::inject::field::is_format_control;
+use crate::inject::text::field::is_format_control;
 
 /// How the result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -3,8 +3,8 @@
 //! `plan` says what to do next, `keeper` does it where we lead, `secrets` is the form in which it is kept, `serving` is what
 //! every replica makes of it. See docs/decisions/0011-trust-before-use.md.
 
-pub mod keeper;
 pub mod plan;
-mod repairs;
+pub mod reconciler;
 mod secrets;
-pub mod serving;
+pub mod serving_secret;
+mod write_throttle;

@@ -2,8 +2,8 @@
 //!
 //! No environment, file, clock, random number or network.
 
-use super::{bound, replaced, rewrite};
-use crate::inject::quantity::Quantity;
+use super::{limits, overrides, rewrite};
+use crate::inject::text::quantity::Quantity;
 use cel::common::types::{CelOptional, MAP_TYPE, NULL_TYPE};
 use cel::extractors::{Arguments, This};
 use cel::{Context, ExecutionError, FunctionContext, ResolveResult, Value};
@@ -14,16 +14,16 @@ use std::sync::Arc;
 pub fn library() -> Context<'static> {
     let mut context = Context::default();
     context.register_all();
-    replaced::register(&mut context);
+    overrides::register(&mut context);
     context.add_function("mul", mul);
     context.add_function("min", min);
     context.add_function("max", max);
-    context.add_function(rewrite::RANGE, bound::range);
-    context.add_function(rewrite::STEP, bound::step);
+    context.add_function(rewrite::RANGE, limits::range);
+    context.add_function(rewrite::STEP, limits::step);
     context.add_function(rewrite::HAS, has);
-    context.add_function(rewrite::BEGIN, bound::begin);
-    context.add_function(rewrite::PUSH, bound::push);
-    context.add_function(rewrite::END, bound::end);
+    context.add_function(rewrite::BEGIN, limits::begin);
+    context.add_function(rewrite::PUSH, limits::push);
+    context.add_function(rewrite::END, limits::end);
     context
 }
 

@@ -6,25 +6,25 @@
 //! Invariant: an [`Expression`] that exists reads declared names only, calls known functions only, nests comprehensions at
 //! most [`MAX_COMPREHENSIONS`] deep, and is shallow enough to be evaluated on any thread's stack.
 
-pub mod bound;
 pub mod convert;
 pub mod functions;
 pub mod scope;
 pub mod text;
 
-mod replaced;
+mod analysis;
+pub mod limits;
+mod overrides;
 mod rewrite;
-mod survey;
 
-use crate::inject::field::{one_line, quote};
+use crate::inject::text::field::{one_line, quote};
 use cel::common::ast::IdedExpr;
 use cel::parser::Parser;
 use cel::{ExecutionError, Value};
 use std::cell::Cell;
 use std::panic::catch_unwind;
 
+pub use analysis::Reads;
 pub use scope::{Root, Scope};
-pub use survey::Reads;
 
 /// Longest source of one expression, in bytes. Long flat chains are parsed recursively, so this bounds the parser's stack.
 pub const MAX_SOURCE_BYTES: usize = 1024;
@@ -74,7 +74,7 @@ impl Expression {
             Some(name) => (Reads::parameter(name), Form::Parameter(name.to_owned())),
             None => {
                 let tree = parse(source)?;
-                let reads = survey::survey(&tree, parameters)?;
+                let reads = analysis::survey(&tree, parameters)?;
                 let form = reads.only_parameter(&tree).map_or_else(|| Form::Tree(tree), Form::Parameter);
                 (reads, form)
             }
@@ -96,7 +96,7 @@ impl Expression {
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
         match &self.form {
             Form::Parameter(name) => scope.parameter(name).cloned().ok_or_else(|| self.missing(name)),
-            Form::Tree(tree) => bound::guarded(scope.clock(), || Value::resolve(tree, scope.context()))
+            Form::Tree(tree) => limits::guarded(scope.clock(), || Value::resolve(tree, scope.context()))
                 .map_err(|error| self.explain(&error)),
         }
     }
@@ -174,7 +174,7 @@ fn of_function(function: &str, message: &str) -> String {
         .iter()
         .any(|start| message.starts_with(start));
     let message = if of_value { "cannot take this value" } else { before_quote(message) };
-    if function == bound::NAME {
+    if function == limits::NAME {
         return one_line(message, MAX_MESSAGE);
     }
     format!("{}: {}", function.trim_start_matches('@'), one_line(message, MAX_MESSAGE))
@@ -217,11 +217,11 @@ fn parse_here(source: &str) -> Result<IdedExpr, String> {
     let mut tree =
         Parser::new().enable_optional_syntax(true).parse(source).map_err(|errors| describe(source, &errors))?;
     rewrite::rewrite(&mut tree);
-    let depth = survey::depth(&tree);
+    let depth = analysis::depth(&tree);
     if depth > MAX_DEPTH {
         return Err(format!("the expression is nested {depth} levels deep; at most {MAX_DEPTH} are allowed"));
     }
-    let nested = survey::comprehension_depth(&tree);
+    let nested = analysis::comprehension_depth(&tree);
     if nested > MAX_COMPREHENSIONS {
         return Err(format!("comprehensions are nested {nested} deep; at most {MAX_COMPREHENSIONS} are allowed"));
     }

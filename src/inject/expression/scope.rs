@@ -1,6 +1,6 @@
 //! The variables that expressions see, converted no further than they are read.
 
-use super::survey::Reads;
+use super::analysis::Reads;
 use super::{convert, functions};
 use cel::{Context, Value};
 use serde_json::Value as Json;

@@ -70,7 +70,7 @@ fn join(mut segments: Vec<Segment>, tail: String) -> Text {
 }
 
 fn unterminated(body: &str) -> String {
-    let shown = super::super::field::quote(body);
+    let shown = crate::inject::text::field::quote(body);
     format!("the expression {shown} has no closing \"}}\"; write \"$${{\" for a literal \"${{\"")
 }
 

@@ -1,18 +1,18 @@
 //! Sidecars and init containers: whether the pod has them, where they go, and `image: auto` overrides.
 
-use super::claims::{escape, shown_place};
-use super::{Edit, Owner, Parties, Planner, Record, harden, keys};
+use super::conflicts::shown_place;
+use super::{Edit, Owner, Parties, Planner, Record, harden};
 use crate::inject::NativeSidecars;
-use crate::inject::field::quote;
-use crate::inject::overlay::text;
+use crate::inject::pod::AUTO;
 use crate::inject::pod::{ContainerList, PodDocument};
+use crate::inject::schema::merge_keys;
 use crate::inject::template::spec::{OnConflict, Order, SidecarKind};
+use crate::inject::text::field::quote;
+use crate::inject::text::json::text;
+use crate::inject::text::pointer::escape;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::HashSet;
-
-/// `image` of a container by which a pod overrides fields of a sidecar.
-pub const AUTO: &str = "auto";
 
 /// Where each container of the pod stands, and where new ones go.
 pub(super) struct Placement<'a> {
@@ -338,7 +338,7 @@ impl<'a> Planner<'a> {
             let (place, pointer_of_key) = (format!("{place}/{}", escape(key)), format!("{pointer}/{}", escape(key)));
             match (found.get(key), value) {
                 (Some(own), value) if own == value => {}
-                (None | Some(Value::Null | Value::Array(_)), Value::Array(items)) if keys::of(key).is_some() => {
+                (None | Some(Value::Null | Value::Array(_)), Value::Array(items)) if merge_keys::of(key).is_some() => {
                     let new = missing(key, items, found.get(key));
                     if !new.is_empty() {
                         self.touch(owner, &place, found.get(key));
@@ -354,7 +354,7 @@ impl<'a> Planner<'a> {
                         value: value.clone(),
                     });
                 }
-                (Some(Value::Object(inner)), Value::Object(value)) if !keys::is_atomic(key) => {
+                (Some(Value::Object(inner)), Value::Object(value)) if !merge_keys::is_atomic(key) => {
                     self.touching(owner, &place, found.get(key), |planner| {
                         planner.fill_object(owner, &place, &pointer_of_key, value, inner);
                     });
@@ -367,7 +367,7 @@ impl<'a> Planner<'a> {
 
 /// The items that a list lacks.
 fn missing(list: &str, wanted: &[Value], found: Option<&Value>) -> Vec<Value> {
-    let Some(key) = keys::of(list) else { return Vec::new() };
+    let Some(key) = merge_keys::of(list) else { return Vec::new() };
     let own: HashSet<Cow<'_, str>> =
         found.and_then(Value::as_array).into_iter().flatten().map(|item| key.value(item)).collect();
     wanted.iter().filter(|item| !own.contains(&key.value(item))).cloned().collect()
@@ -390,12 +390,12 @@ fn with_restart_policy(sidecar: &Value, native: bool) -> Value {
 fn overridden(wanted: &mut Value, found: &Value) {
     match (wanted, found) {
         (Value::Object(wanted), Value::Object(found)) => {
-            if keys::HANDLERS.iter().any(|handler| found.contains_key(*handler)) {
-                wanted.retain(|key, _| !keys::HANDLERS.contains(&key.as_str()));
+            if merge_keys::HANDLERS.iter().any(|handler| found.contains_key(*handler)) {
+                wanted.retain(|key, _| !merge_keys::HANDLERS.contains(&key.as_str()));
             }
             for (key, value) in found.iter().filter(|(_, value)| !value.is_null()) {
                 match wanted.get_mut(key) {
-                    Some(own) if !keys::is_atomic(key) => overridden(own, value),
+                    Some(own) if !merge_keys::is_atomic(key) => overridden(own, value),
                     _ => drop(wanted.insert(key.clone(), value.clone())),
                 }
             }

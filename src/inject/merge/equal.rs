@@ -2,8 +2,8 @@
 //!
 //! Equal means: the same fields and values, but for what the API server fills in, what in-tree admission adds, and spelling.
 
-use super::keys;
-use crate::inject::quantity;
+use crate::inject::schema::merge_keys;
+use crate::inject::text::quantity;
 use serde_json::{Map, Value};
 
 /// Where the service account's token is mounted by admission.
@@ -98,7 +98,7 @@ fn is_absent(parent: &str, key: &str, value: &Value) -> bool {
 fn same_path(field: &str, wanted: &Value, found: &Value) -> bool {
     matches!(field, "mountPath" | "devicePath")
         && match (wanted.as_str(), found.as_str()) {
-            (Some(wanted), Some(found)) => keys::clean_path(wanted) == keys::clean_path(found),
+            (Some(wanted), Some(found)) => merge_keys::clean_path(wanted) == merge_keys::clean_path(found),
             _ => false,
         }
 }
@@ -154,5 +154,5 @@ fn default_pull_policy(container: &Map<String, Value>) -> &'static str {
 
 /// Whether a mount is the service account's token, which belongs to each container by itself.
 pub fn is_token_mount(mount: &Value) -> bool {
-    mount.get("mountPath").and_then(Value::as_str).is_some_and(|path| keys::clean_path(path) == TOKEN_PATH)
+    mount.get("mountPath").and_then(Value::as_str).is_some_and(|path| merge_keys::clean_path(path) == TOKEN_PATH)
 }

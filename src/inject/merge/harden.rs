@@ -3,8 +3,8 @@
 //! See <https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>. Not filled in is what the API server or
 //! the kubelet would refuse beside what the container says.
 
-use crate::inject::overlay::items;
-use crate::inject::template::spec::OperatingSystem;
+use crate::inject::pod::OperatingSystem;
+use crate::inject::text::json::items;
 use serde_json::{Map, Value, json};
 
 /// Fills in what the container leaves out.

@@ -4,13 +4,11 @@
 //! counts as unset. A plan with conflicts is not carried out.
 
 pub mod equal;
-pub mod keys;
 
-mod apply;
-mod claims;
+pub(super) mod conflicts;
 mod containers;
 mod harden;
-mod operations;
+pub(super) mod memory_limit;
 mod pod_fields;
 mod ports;
 mod token;
@@ -18,18 +16,19 @@ mod token;
 use super::NativeSidecars;
 use super::overlay::Overlay;
 use super::pod::{ContainerList, PodDocument};
+use super::schema::merge_keys;
 use super::status::TemplateStatus;
 use super::template::Template;
-use super::template::spec::OperatingSystem;
+use super::text::json::text;
+use super::text::pointer::escape;
+use crate::inject::pod::OperatingSystem;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-pub use apply::{Editor, Misfit};
-use claims::Claims;
-pub use claims::{Conflict, Parties, escape, unescape};
-pub use containers::AUTO;
-pub use operations::{Form, Operations};
+use conflicts::Claims;
+pub use conflicts::{Conflict, Parties};
+
 pub use pod_fields::is_filled_in;
 
 /// A template that is to be put in, rendered for this pod.
@@ -65,7 +64,7 @@ impl Record {
 
 /// One change of the tree.
 #[derive(Debug)]
-enum Edit {
+pub(super) enum Edit {
     /// Items at the end of the list at this pointer; the list may be absent.
     Append { list: String, items: Vec<Value> },
     /// An item of the list at this pointer, at this position of the finished list.
@@ -79,7 +78,7 @@ enum Edit {
 /// What is to be done, or why it cannot be.
 #[derive(Default)]
 pub struct Plan {
-    edits: Vec<Edit>,
+    pub(super) edits: Vec<Edit>,
     /// One a candidate, in their order.
     pub records: Vec<Record>,
     pub conflicts: Vec<Conflict>,
@@ -169,7 +168,7 @@ impl<'a> Planner<'a> {
     fn volumes(&mut self, owner: usize) {
         let new =
             self.merge_list(owner, "volumes", "volumes", self.pod.spec_field("volumes"), &self.overlay(owner).volumes);
-        let names = new.iter().map(|volume| super::overlay::text(volume, "name").to_owned());
+        let names = new.iter().map(|volume| text(volume, "name").to_owned());
         self.plan.records[owner].volumes.extend(names);
         self.append("/spec/volumes", new);
     }
@@ -179,10 +178,10 @@ impl<'a> Planner<'a> {
         let lists = [("env", &overlay.env), ("envFrom", &overlay.env_from), ("volumeMounts", &overlay.volume_mounts)];
         for &(list, index) in &self.candidates[owner].selected {
             let container = &self.pod.containers(list)[index];
-            let name = super::overlay::text(container, "name");
+            let name = text(container, "name");
             for (field, wanted) in lists {
                 if !wanted.is_empty() {
-                    let key = format!("{}/{}/{field}", list.field(), claims::escape(name));
+                    let key = format!("{}/{}/{field}", list.field(), escape(name));
                     let new = self.merge_list(owner, &key, field, container.get(field), wanted);
                     self.add_keys(owner, &key, field, &new);
                     self.append(&format!("/spec/{}/{index}/{field}", list.field()), new);
@@ -200,7 +199,7 @@ impl<'a> Planner<'a> {
                 if found.and_then(|map| map.get(key)).is_some_and(|value| !value.is_null()) {
                     continue;
                 }
-                let place = format!("{field}/{}", claims::escape(key));
+                let place = format!("{field}/{}", escape(key));
                 if self.claim(owner, &place, value, None) {
                     self.touch(owner, field, found);
                     self.record_set(owner, place, found.and_then(|map| map.get(key)));
@@ -219,12 +218,12 @@ impl<'a> Planner<'a> {
         found: Option<&'a Value>,
         wanted: &'a [Value],
     ) -> Vec<Value> {
-        let Some(key) = keys::of(field) else { return Vec::new() };
+        let Some(key) = merge_keys::of(field) else { return Vec::new() };
         let mut new = Vec::new();
         for item in wanted {
             let item_key = key.value(item);
             let existing = self.claims.find(place, key, found, &item_key);
-            if self.claim(owner, &format!("{place}/{}", claims::escape(&item_key)), item, existing) {
+            if self.claim(owner, &format!("{place}/{}", escape(&item_key)), item, existing) {
                 new.push(item.clone());
             }
         }
@@ -235,8 +234,8 @@ impl<'a> Planner<'a> {
     }
 
     fn add_keys(&mut self, owner: usize, place: &str, field: &str, items: &[Value]) {
-        if let Some(key) = keys::of(field) {
-            let added = items.iter().map(|item| format!("{place}/{}", claims::escape(&key.value(item))));
+        if let Some(key) = merge_keys::of(field) {
+            let added = items.iter().map(|item| format!("{place}/{}", escape(&key.value(item))));
             self.plan.records[owner].added.extend(added);
         }
     }

@@ -1,7 +1,8 @@
 //! The `pod:` fields of a template: lists by their keys, maps recursively, one value for each scalar.
 
-use super::claims::escape;
-use super::{Edit, Planner, keys};
+use super::{Edit, Planner};
+use crate::inject::schema::merge_keys;
+use crate::inject::text::pointer::escape;
 use serde_json::{Map, Value};
 
 /// Place of the fields themselves. A place is a JSON Pointer without its first slash.
@@ -23,14 +24,14 @@ impl<'a> Planner<'a> {
             let mixes = existing.is_none_or(|existing| existing.is_object() || existing.is_null());
             match value {
                 Value::Array(items)
-                    if keys::of(key).is_some()
+                    if merge_keys::of(key).is_some()
                         && existing.is_none_or(|existing| existing.is_array() || existing.is_null()) =>
                 {
                     let new = self.merge_list(owner, &below, key, existing, items);
                     self.add_keys(owner, &below, key, &new);
                     self.append(&format!("/{below}"), new);
                 }
-                Value::Object(fields) if mixes && !keys::is_atomic(key) => {
+                Value::Object(fields) if mixes && !merge_keys::is_atomic(key) => {
                     self.touching(owner, &below, existing, |planner| {
                         planner.merge_object(owner, &below, fields, existing);
                     });

@@ -1,10 +1,10 @@
 //! Ports: the containers of a pod share one network, so numbers and names are unique among those that run at the same time.
 
-use super::claims::Parties;
+use super::conflicts::Parties;
 use super::{Edit, Planner};
-use crate::inject::field::quote;
-use crate::inject::overlay::{items, text};
 use crate::inject::pod::ContainerList;
+use crate::inject::text::field::quote;
+use crate::inject::text::json::{items, text};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 

@@ -9,8 +9,8 @@
 
 use super::Candidate;
 use super::equal::{TOKEN_PATH, is_token_mount};
-use crate::inject::overlay::{items, text};
 use crate::inject::pod::{ContainerList, PodDocument};
+use crate::inject::text::json::{items, text};
 use serde_json::{Value, json};
 
 /// The plugin's name for its volume, before the random characters.

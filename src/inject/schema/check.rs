@@ -5,10 +5,8 @@
 use serde_json::{Map, Value};
 
 use super::{Kind, SchemaRef};
-use crate::inject::{
-    field::{FieldError, FieldPath, listed, quote},
-    quantity::Quantity,
-};
+use crate::inject::text::field::{FieldError, FieldPath, listed, quote};
+use crate::inject::text::quantity::Quantity;
 
 /// Whether `${…}` may stand in for values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,8 @@
 //! open. Invariants: `null` means absent, as in Kubernetes; references are resolved once, so that walking costs no string
 //! work; every problem of a value is listed.
 
+pub mod merge_keys;
+
 mod build;
 mod check;
 mod recorded;

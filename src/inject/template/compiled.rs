@@ -2,18 +2,19 @@
 //!
 //! Invariant: [`Template::compile`] gives a template or problems, never both; what exists can be rendered.
 
-use super::spec::{
-    ContainerSelection, InjectionMode, OnConflict, OnError, OperatingSystem, ParameterSpec, PlacementSpec, TemplateSpec,
-};
+use super::spec::{ContainerSelection, InjectionMode, OnConflict, OnError, ParameterSpec, PlacementSpec, TemplateSpec};
 use super::tree::{Known, Node, RenderError, Renderer};
 use crate::inject::expression::{EvaluationError, Expression, Reads, Root, Scope};
-use crate::inject::field::{FieldError, FieldPath, quote};
-use crate::inject::names;
-use crate::inject::overlay::{Overlay, items, text};
-use crate::inject::parameters::{self, Parameter};
-use crate::inject::reach::Reach;
+use crate::inject::overlay::Overlay;
+use crate::inject::pod::OperatingSystem;
+use crate::inject::pod::read_set::Reach;
 use crate::inject::schema::{self, SchemaRef};
+use crate::inject::template::parameters;
+use crate::inject::template::parameters::Parameter;
 use crate::inject::template::selector::LabelSelector;
+use crate::inject::text::field::{FieldError, FieldPath, quote};
+use crate::inject::text::json::{items, text};
+use crate::inject::text::names;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};

@@ -3,7 +3,7 @@
 //! The schema walker knows shapes only; this table names the values, so that each wrong one is listed in its place.
 
 use super::spec::PlacementSpec;
-use crate::inject::field::{FieldError, FieldPath, quote};
+use crate::inject::text::field::{FieldError, FieldPath, quote};
 use serde_json::Value;
 
 const TYPES: &[&str] = &["string", "integer", "boolean", "number", "quantity", "duration", "port", "enum"];

@@ -5,7 +5,7 @@
 
 use super::parsed::{ParsedDocument, ParsedSource, without_place};
 use super::{Broken, Entry, LoadProblem, Loaded, TemplateSet};
-use crate::inject::field::quote;
+use crate::inject::text::field::quote;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -9,6 +9,7 @@ pub mod tree;
 
 mod enumerated;
 mod load;
+pub mod parameters;
 mod parsed;
 
 use std::collections::BTreeMap;

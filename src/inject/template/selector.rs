@@ -5,10 +5,8 @@
 
 use serde_json::Value;
 
-use crate::inject::{
-    field::{FieldError, FieldPath, quote},
-    names::{check_label_value, check_qualified_name},
-};
+use crate::inject::text::field::{FieldError, FieldPath, quote};
+use crate::inject::text::names::{check_label_value, check_qualified_name};
 
 const OPERATORS: [&str; 4] = ["In", "NotIn", "Exists", "DoesNotExist"];
 

@@ -3,6 +3,7 @@
 //! The JSON schema derived here, and recorded by a test in `inject/schema`, is what documents are checked against, so field and
 //! documentation cannot drift. Fields of core/v1 are kept as JSON: what is newer than this build passes through.
 
+use crate::inject::pod::OperatingSystem;
 #[cfg(test)]
 use k8s_openapi::{api::core::v1, apimachinery::pkg::apis::meta::v1::LabelSelector};
 #[cfg(test)]
@@ -140,24 +141,6 @@ impl Default for MatchSpec {
             namespace_selector: all(),
             pod_selector: all(),
             conditions: Vec::new(),
-        }
-    }
-}
-
-/// Operating system of a pod, by `spec.os.name` or the node selector `kubernetes.io/os`; Linux when it says neither.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(test, derive(JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum OperatingSystem {
-    Linux,
-    Windows,
-}
-
-impl OperatingSystem {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Linux => "linux",
-            Self::Windows => "windows",
         }
     }
 }

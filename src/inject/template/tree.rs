@@ -6,9 +6,9 @@
 use crate::inject::expression::convert;
 use crate::inject::expression::text::{self, Segment, Text};
 use crate::inject::expression::{EvaluationError, Expression, Reads, Scope};
-use crate::inject::field::{FieldError, FieldPath, quote};
-use crate::inject::quantity::Quantity;
 use crate::inject::schema::{self, Kind, SchemaRef};
+use crate::inject::text::field::{FieldError, FieldPath, quote};
+use crate::inject::text::quantity::Quantity;
 use serde_json::{Map, Value};
 
 /// All text that one rendering may produce, in bytes.

@@ -17,7 +17,7 @@ use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter as _, SpanProcessor}
 use prometheus::IntCounter;
 use tokio::sync::{Notify, mpsc as queue};
 
-use crate::telemetry::seldom::Seldom;
+use crate::telemetry::throttle::Seldom;
 
 const MAX_WAITING: usize = 2048;
 const MAX_BATCH: usize = 512;

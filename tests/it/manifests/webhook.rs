@@ -1,6 +1,6 @@
 //! The webhook configuration of the manifests is the one of the program.
 
-use outrigger::cluster::webhook_configuration::{Endpoint, WebhookConfiguration};
+use outrigger::api::webhook_configuration::{Endpoint, WebhookConfiguration};
 use serde_json::{Value, json};
 
 use super::{list, object, render};

@@ -7,10 +7,11 @@ use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use outrigger::config::TlsVersion;
-use outrigger::health::{Promise, Readiness};
 use outrigger::inject::{Injector, Loaded, Namespace, Settings, SourceText, TemplateSet};
+use outrigger::process::health::{Promise, Readiness};
+use outrigger::process::shutdown;
+use outrigger::process::shutdown::{Phase, Shutdown};
 use outrigger::server::{Admin, Limits, Server, Snapshot, Webhook};
-use outrigger::shutdown::{self, Phase, Shutdown};
 use outrigger::telemetry::metrics::Metrics;
 use outrigger::tls::client_auth::ClientCheck;
 use outrigger::tls::resolver::Resolver;

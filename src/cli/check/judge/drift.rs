@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::super::facts::Target;
 use super::super::finding::{Code, Finding};
 use super::APPLY_AGAIN;
-use crate::cluster::webhook_configuration::{Endpoint, WebhookConfiguration};
+use crate::api::webhook_configuration::{Endpoint, WebhookConfiguration};
 
 pub fn judge(entry: &MutatingWebhook, target: &Target) -> Vec<Finding> {
     let Some(expected) = expected(entry, target) else { return Vec::new() };

@@ -1,6 +1,7 @@
 //! The functions: each name is registered, no call panics through, and what is added keeps quantities' rules.
 
 use super::*;
+use crate::inject::expression::limits;
 
 /// Values of every type that there is.
 fn samples() -> Vec<Value> {
@@ -79,7 +80,7 @@ fn wrong_arguments_are_errors_whatever_the_function() {
 
 #[test]
 fn panics_of_the_interpreter_become_errors() {
-    let result = bound::guarded(None, || panic!("a fault of the interpreter"));
+    let result = limits::guarded(None, || panic!("a fault of the interpreter"));
     assert_eq!(
         result.map_err(|error| compile("1").explain(&error)),
         Err(EvaluationError::Failed("the expression cannot be evaluated".to_owned()))

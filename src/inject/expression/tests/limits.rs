@@ -1,6 +1,7 @@
 //! The bounds of one evaluation: source, nesting, steps, time, and size of what comes out.
 
 use super::*;
+use crate::inject::expression::limits;
 use std::cell::Cell;
 
 #[test]
@@ -26,7 +27,7 @@ fn comprehensions_in_a_row_are_not_nested() {
 
 #[test]
 fn a_loop_goes_over_a_bounded_range() {
-    assert_eq!(value("lists.range(10000).map(x, 0).size()"), json!(bound::MAX_RANGE));
+    assert_eq!(value("lists.range(10000).map(x, 0).size()"), json!(limits::MAX_RANGE));
     let message = failure("(lists.range(10000) + [1]).map(x, 0)");
     assert_eq!(message, "a loop goes over 10001 items; at most 10000 are allowed");
 }

@@ -1,10 +1,11 @@
 //! The merge-key table, one test a row.
 
 use super::*;
+use crate::inject::schema::merge_keys;
 
 /// The list goes by the key that both of the first two items have, and the third has not.
 fn row(list: &str, key: &str, one: &Value, same: &Value, other: &Value) {
-    let merge_key = keys::of(list).unwrap_or_else(|| panic!("{list} is atomic"));
+    let merge_key = merge_keys::of(list).unwrap_or_else(|| panic!("{list} is atomic"));
     assert_eq!(merge_key.value(one), key, "{one}");
     assert_eq!(merge_key.value(same), key, "{same}");
     assert_ne!(merge_key.value(other), key, "{other}");
@@ -22,7 +23,7 @@ macro_rules! rows {
         #[test]
         fn every_row_of_the_table_has_its_test() {
             let tested = [$($list),*];
-            for (list, _) in keys::TABLE {
+            for (list, _) in merge_keys::TABLE {
                 assert!(tested.contains(&list), "{list}");
             }
         }
@@ -54,20 +55,23 @@ rows! {
 #[test]
 fn other_lists_are_atomic() {
     for list in ["args", "command", "hostnames", "add", "drop", "items", "matchExpressions", "sources", ""] {
-        assert_eq!(keys::of(list), None, "{list}");
+        assert_eq!(merge_keys::of(list), None, "{list}");
     }
 }
 
 #[test]
 fn a_path_is_clean_without_slashes_at_its_end() {
     for (path, clean) in [("/a", "/a"), ("/a/", "/a"), ("/a//", "/a"), ("/", "/"), ("//", "/"), ("", ""), ("a/", "a")] {
-        assert_eq!(keys::clean_path(path), clean, "{path}");
+        assert_eq!(merge_keys::clean_path(path), clean, "{path}");
     }
 }
 
 #[test]
 fn an_item_without_its_key_has_an_empty_one() {
-    assert_eq!(keys::MergeKey::Field("name").value(&json!({})), "");
-    assert_eq!(keys::MergeKey::Field("name").value(&json!("text")), "");
-    assert_eq!(keys::MergeKey::Fields("containerPort", "protocol", "TCP").value(&json!({"protocol": null})), "/TCP");
+    assert_eq!(merge_keys::MergeKey::Field("name").value(&json!({})), "");
+    assert_eq!(merge_keys::MergeKey::Field("name").value(&json!("text")), "");
+    assert_eq!(
+        merge_keys::MergeKey::Fields("containerPort", "protocol", "TCP").value(&json!({"protocol": null})),
+        "/TCP"
+    );
 }

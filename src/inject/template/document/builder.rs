@@ -10,7 +10,7 @@ use super::{
     Document, ParseProblem, Place, Places,
     reader::{Content, Node},
 };
-use crate::inject::field::{FieldPath, quote};
+use crate::inject::text::field::{FieldPath, quote};
 
 pub(super) fn document(node: Node, source: &Source<'_>) -> Document {
     let place = node.place;

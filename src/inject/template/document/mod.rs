@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, value::RawValue};
 
-use crate::inject::field::{FieldPath, Step};
+use crate::inject::text::field::{FieldPath, Step};
 use builder::Source;
 use reader::Limits;
 

@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 use serde_saphyr::{DuplicateKeyPolicy, Error, MergeKeyPolicy, Options, Spanned, budget::BudgetBreach};
 
-use crate::inject::field::FieldPath;
+use crate::inject::text::field::FieldPath;
 
 use super::{ParseProblem, Place};
 

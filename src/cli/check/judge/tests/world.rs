@@ -15,7 +15,7 @@ use super::super::super::facts::{
     Admin, Answer, Ask, Facts, From, Look, PodState, Replica, Served, Target, Template, Trial, Version,
 };
 use super::super::super::objects::Deployment;
-use crate::cluster::webhook_configuration::{Endpoint, WebhookConfiguration};
+use crate::api::webhook_configuration::{Endpoint, WebhookConfiguration};
 use crate::inject::Namespace;
 use crate::pki::{Authority, Subject};
 use crate::telemetry::build;

@@ -1,0 +1,111 @@
+//! The call to ourselves, at the start and after each change of the certificate: it is what readiness waits for.
+//!
+//! Invariant: a server that answers to itself stays ready while its certificate changes; one that does not is not ready.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use super::dev;
+use crate::process::health::{Promise, Readiness};
+use crate::telemetry::trouble::{Notice, Patience, Trouble};
+use crate::tls::resolver::Resolver;
+use crate::tls::self_call::self_call;
+
+const CHECK: &str = "tls-self-call";
+const LIMIT: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(1);
+/// The certificate may change between the two moments in which both sides look at it.
+const ATTEMPTS: usize = 3;
+
+/// Who calls, and whom.
+pub struct SelfCall {
+    address: SocketAddr,
+    resolver: Arc<Resolver>,
+    readiness: Readiness,
+    promise: Option<Promise>,
+    trouble: Trouble,
+}
+
+impl SelfCall {
+    /// From here on nobody is ready before we have answered.
+    pub fn new(address: SocketAddr, resolver: Arc<Resolver>, readiness: Readiness) -> Self {
+        let promise = Some(readiness.promise(CHECK));
+        Self { address, resolver, readiness, promise, trouble: Trouble::default() }
+    }
+
+    /// Calls until we answer, then tells the user, and calls again after each change.
+    pub async fn run(mut self, replaced: Arc<Notify>, announcement: Option<String>) {
+        self.until_answered().await;
+        tracing::info!("ready");
+        if let Some(text) = announcement {
+            // On a thread of its own: standard output may be a pipe that nobody reads.
+            std::thread::spawn(move || dev::print(&text));
+        }
+        loop {
+            replaced.notified().await;
+            self.until_answered().await;
+        }
+    }
+
+    async fn until_answered(&mut self) {
+        while let Err(error) = self.attempt().await {
+            // A promise that is outstanding already stays so.
+            let (readiness, promise) = (&self.readiness, &mut self.promise);
+            promise.get_or_insert_with(|| readiness.promise(CHECK));
+            let notice = self.trouble.observe(Some(error.to_string()), Patience::AtOnce, Instant::now());
+            if notice == Some(Notice::Trouble) {
+                tracing::warn!(%error, "the webhook does not answer to itself yet");
+            }
+            sleep(PAUSE).await;
+        }
+        self.promise = None;
+        if self.trouble.observe(None, Patience::AtOnce, Instant::now()) == Some(Notice::Over) {
+            tracing::info!("the webhook answers to itself");
+        }
+    }
+
+    async fn attempt(&self) -> io::Result<()> {
+        for _ in 1..ATTEMPTS {
+            if self.call().await.is_ok() {
+                return Ok(());
+            }
+        }
+        self.call().await
+    }
+
+    async fn call(&self) -> io::Result<()> {
+        let leaf = self.resolver.leaf().ok_or_else(|| io::Error::other("there is no certificate"))?;
+        timeout(LIMIT, self_call(self.address, leaf)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::CertificateSource;
+    use std::time::SystemTime;
+
+    #[tokio::test]
+    async fn who_does_not_answer_is_not_ready() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let hosts = vec!["localhost".to_owned()];
+        let source = CertificateSource::SelfSigned { directory: directory.path().to_owned(), hosts };
+        let certificate = source.load(SystemTime::now()).expect("a certificate");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        // Nobody listens there from now on.
+        drop(listener);
+        let readiness = Readiness::default();
+        let mut call = SelfCall::new(address, Arc::new(Resolver::new(certificate.key)), readiness.clone());
+        assert!(!readiness.is_ready(), "before the first answer");
+        call.promise = None;
+        assert!(readiness.is_ready(), "answered once");
+        let answered = timeout(Duration::from_millis(500), call.until_answered()).await;
+        assert!(answered.is_err() && !readiness.is_ready(), "after a change nobody answers");
+    }
+}

@@ -1,0 +1,409 @@
+//! Carries out the plan, where we lead: looks, takes one step, looks again.
+//!
+//! It looks by reading the three objects, the authorities last: what is written on the strength of an older version of the others
+//! is then refused for its version, and what is written at all was signed or trusted by the authorities as they were when the
+//! object that it replaces was already there. Watches only say when to look.
+//! Invariant: every write carries the version that was read, so that a leader who has been deposed without knowing changes nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams};
+use kube::core::PartialObjectMeta;
+use kube::{Api, Client};
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::plan;
+use super::plan::{Authorities, CHECK, Change, Observed, Policy, Step, Trusted};
+use super::secrets;
+use super::secrets::Material;
+use super::write_throttle::{Pace, Repairs};
+use crate::cluster::complaint::Complaint;
+use crate::cluster::jitter::Backoff;
+use crate::cluster::watching;
+use crate::cluster::watching::Seen;
+use crate::cluster::{Objects, explain};
+use crate::pki::{Authority, Fingerprint, Subject};
+
+/// The owner of `caBundle`, as the API server records it.
+pub const FIELD_MANAGER: &str = "outrigger-ca-bundle";
+/// An answer that takes longer is none. API servers under load take seconds, and there are several calls to a step.
+const LIMIT: Duration = Duration::from_secs(15);
+/// How often the wall clock is looked at while nothing is to be done: it may have been set, or the machine may have slept.
+const GLANCE: Duration = Duration::from_secs(2);
+/// Between two steps: somebody who undoes each of ours must not keep us and the API server busy.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Keeps the certificates, as long as it is let.
+pub struct Keeper {
+    configurations: Api<MutatingWebhookConfiguration>,
+    secrets: Api<Secret>,
+    metadata: Api<PartialObjectMeta<Secret>>,
+    objects: Objects,
+    hosts: Vec<String>,
+    policy: Policy,
+    wake: Wake,
+    absent: Absent,
+}
+
+/// Where it is told which of our objects are not there.
+pub type Absent = watch::Sender<Vec<String>>;
+
+/// Tells that something has changed.
+#[derive(Clone)]
+pub struct Wake {
+    pub configuration: watch::Receiver<Seen<MutatingWebhookConfiguration>>,
+    pub serving: watch::Receiver<Seen<Secret>>,
+}
+
+/// What is known beyond what can be read.
+#[derive(Default)]
+struct Memory {
+    trusted: Trusted<Instant>,
+    /// What `caBundle` was set to last.
+    set: Option<BTreeSet<Fingerprint>>,
+    repairs: Repairs,
+    pace: Pace,
+}
+
+/// What was read, and which versions of it.
+struct Look {
+    observed: Observed,
+    material: Material,
+    entries: Vec<String>,
+    versions: Versions,
+}
+
+#[derive(Default)]
+struct Versions {
+    configuration: Option<String>,
+    serving: Option<String>,
+    authorities: Option<String>,
+}
+
+/// Why a step was not taken.
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error("{}", explain(.0))]
+    Api(#[from] kube::Error),
+    #[error("cannot make a certificate: {0}")]
+    Make(#[from] rcgen::Error),
+    #[error("the API server does not answer in time")]
+    Timeout,
+    #[error("the authority that is to sign has no key")]
+    NoKey,
+}
+
+impl StepError {
+    /// Somebody else was quicker: nothing is wrong, and there is something new to look at.
+    fn is_conflict(&self) -> bool {
+        matches!(self, Self::Api(kube::Error::Api(status)) if status.code == 409)
+    }
+}
+
+impl Keeper {
+    pub fn new(
+        client: &Client,
+        objects: Objects,
+        hosts: Vec<String>,
+        policy: Policy,
+        wake: Wake,
+        absent: Absent,
+    ) -> Self {
+        Self {
+            configurations: Api::all(client.clone()),
+            secrets: Api::namespaced(client.clone(), &objects.namespace),
+            metadata: Api::namespaced(client.clone(), &objects.namespace),
+            objects,
+            hosts,
+            policy,
+            wake,
+            absent,
+        }
+    }
+
+    /// Takes one step after the other; never ends by itself. May be dropped at any time.
+    pub async fn keep(&self) {
+        let mut wake = self.wake.clone();
+        let mut authorities = watching::changes(self.metadata.clone(), &self.objects.ca_secret);
+        let (mut memory, mut backoff) = (Memory::default(), Backoff::default());
+        let mut complaints = Complaints::default();
+        loop {
+            wake.configuration.mark_unchanged();
+            wake.serving.mark_unchanged();
+            authorities.mark_unchanged();
+            let rest = match self.step(&mut memory, &mut complaints).await {
+                Ok(rest) => {
+                    backoff.succeeded();
+                    rest
+                }
+                Err(error) if error.is_conflict() => backoff.failed(),
+                Err(error) => {
+                    let problem = error.to_string();
+                    complaints
+                        .error
+                        .is(&problem, || tracing::error!(problem, "the certificates cannot be looked after"));
+                    sleep(backoff.failed()).await;
+                    continue;
+                }
+            };
+            tokio::select! {
+                () = sleep_by(SystemTime::now, rest) => {}
+                () = changed(&mut wake.configuration) => {}
+                () = changed(&mut wake.serving) => {}
+                () = changed(&mut authorities) => {}
+            }
+        }
+    }
+
+    /// Looks, and takes the next step. How long to rest afterwards.
+    async fn step(&self, memory: &mut Memory, complaints: &mut Complaints) -> Result<Duration, StepError> {
+        let look = self.look(&mut memory.trusted).await?;
+        complaints.about(&look.observed, &self.objects, &self.absent);
+        let step = plan::next(&look.observed, &self.policy, SystemTime::now());
+        if let Step::Rest(rest) = step {
+            return Ok(rest.min(CHECK));
+        }
+        let set = if let Step::Trust(trusted) = &step { Some(trusted) } else { None };
+        let is_repair = set.is_some() && set == memory.set.as_ref();
+        let of_repairs = if is_repair { memory.repairs.wait(Instant::now()) } else { Duration::ZERO };
+        let wait = memory.pace.wait(Instant::now());
+        if !wait.is_zero() {
+            complaints.undone.is("again and again", || {
+                tracing::warn!("certificates change again and again; somebody may undo what is written, let them leave the Secrets alone");
+            });
+        }
+        let wait = wait.max(of_repairs);
+        if !wait.is_zero() {
+            // Then to look again: it may have changed once more.
+            sleep(wait).await;
+            return Ok(Duration::ZERO);
+        }
+        memory.pace.begun(Instant::now());
+        self.take(&step, look).await?;
+        if is_repair && memory.repairs.made(Instant::now()) {
+            complaints.fight.is("again and again", || {
+                tracing::warn!("somebody else sets caBundle again and again; let them leave that field alone");
+            });
+        }
+        memory.set = set.cloned().or(memory.set.take());
+        Ok(PAUSE)
+    }
+
+    /// Reads the three objects. The order counts: see above.
+    async fn look(&self, trusted: &mut Trusted<Instant>) -> Result<Look, StepError> {
+        let configuration = answer(self.configurations.get_opt(&self.objects.webhook_configuration)).await?;
+        let read = Instant::now();
+        let serving = answer(self.secrets.get_opt(&self.objects.serving_secret)).await?;
+        let authorities = answer(self.secrets.get_opt(&self.objects.ca_secret)).await?;
+
+        let mut material = Material::default();
+        let mut observed = Observed {
+            authorities: authorities.as_ref().map(|secret| secrets::read_authorities(secret, &mut material)),
+            ..Observed::default()
+        };
+        let webhooks =
+            configuration.as_ref().map(|configuration| configuration.webhooks.as_deref().unwrap_or_default());
+        observed.bundles = webhooks.map(|webhooks| {
+            let pem = webhooks.iter().map(|webhook| webhook.client_config.ca_bundle.as_ref());
+            pem.map(|pem| material.read_bundle(pem.map_or(&[], |pem| &pem.0))).collect()
+        });
+        observed.leaf = serving.as_ref().map(|secret| secrets::read_leaf(secret, &self.hosts, &mut material));
+        trusted.note(observed.bundles.as_deref(), read);
+        // Up to when it was read: what has changed since is not known.
+        trusted.tell(&mut observed, |since| read.saturating_duration_since(since));
+
+        let listed: BTreeSet<Fingerprint> = observed.authorities.iter().flat_map(Authorities::ids).collect();
+        let in_bundles = observed.bundles.iter().flatten().flat_map(|bundle| bundle.trusts.iter().copied());
+        let found: BTreeSet<Fingerprint> = in_bundles.chain(observed.leaf.flatten().map(|leaf| leaf.issuer)).collect();
+        observed.stray = material.stray(&found, &listed, SystemTime::now());
+
+        let entries = webhooks.unwrap_or_default().iter().map(|webhook| webhook.name.clone()).collect();
+        let versions = Versions {
+            configuration: configuration.and_then(|object| object.metadata.resource_version),
+            serving: serving.and_then(|object| object.metadata.resource_version),
+            authorities: authorities.and_then(|object| object.metadata.resource_version),
+        };
+        Ok(Look { observed, material, entries, versions })
+    }
+
+    async fn take(&self, step: &Step, look: Look) -> Result<(), StepError> {
+        match step {
+            Step::Rest(_) => Ok(()),
+            Step::Authorities(change) => self.change_authorities(change, look).await,
+            Step::Trust(trusted) => self.trust(trusted, look).await,
+            Step::Issue => self.issue(look).await,
+        }
+    }
+
+    async fn change_authorities(&self, change: &Change, look: Look) -> Result<(), StepError> {
+        let Look { observed, mut material, versions, .. } = look;
+        let new = match change.needs_new() {
+            true => Some(Authority::make(Subject::ClusterAuthority, SystemTime::now(), self.policy.ca_life)?),
+            false => None,
+        };
+        let new = new.map(|authority| material.add_authority(authority));
+        let authorities = observed.authorities.unwrap_or_default().changed(change, new);
+        let data = secrets::write_authorities(&authorities, &material);
+        self.write_secret(&self.objects.ca_secret, versions.authorities, data).await?;
+        tracing::info!(
+            step = step_name(change),
+            authorities = authorities.ids().count(),
+            "certificate authorities changed"
+        );
+        Ok(())
+    }
+
+    /// Sets `caBundle` of every entry, and nothing else, as the owner of that field alone.
+    async fn trust(&self, trusted: &BTreeSet<Fingerprint>, look: Look) -> Result<(), StepError> {
+        let bundle = BASE64.encode(look.material.bundle(trusted));
+        let webhooks: Vec<Value> =
+            look.entries.iter().map(|name| json!({"name": name, "clientConfig": {"caBundle": bundle}})).collect();
+        let name = &self.objects.webhook_configuration;
+        let object = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+            "metadata": {"name": name, "resourceVersion": look.versions.configuration},
+            "webhooks": webhooks,
+        });
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        answer(self.configurations.patch(name, &params, &Patch::Apply(object))).await?;
+        tracing::info!(configuration = name, certificates = trusted.len(), "caBundle is set");
+        Ok(())
+    }
+
+    async fn issue(&self, look: Look) -> Result<(), StepError> {
+        let signing = look.observed.authorities.and_then(|authorities| authorities.signing);
+        let authority = signing.and_then(|ca| look.material.authority(ca.id)).ok_or(StepError::NoKey)?;
+        let leaf = authority.issue(&self.hosts, SystemTime::now(), self.policy.leaf_life)?;
+        let data = secrets::write_leaf(leaf, authority.certificate());
+        self.write_secret(&self.objects.serving_secret, look.versions.serving, data).await?;
+        tracing::info!(secret = self.objects.serving_secret, issuer = %authority.certificate().fingerprint, "a new serving certificate");
+        Ok(())
+    }
+
+    /// Changes fields of a Secret if nobody has changed it since `version`.
+    async fn write_secret(
+        &self,
+        name: &str,
+        version: Option<String>,
+        data: Map<String, Value>,
+    ) -> Result<(), StepError> {
+        let patch = Patch::Merge(json!({"metadata": {"resourceVersion": version}, "data": data}));
+        answer(self.secrets.patch(name, &PatchParams::default(), &patch)).await.map(drop)
+    }
+}
+
+fn step_name(change: &Change) -> &'static str {
+    match change {
+        Change::Begin => "begin",
+        Change::MakeNext => "make next",
+        Change::Promote => "promote next",
+        Change::Adopt(_) => "adopt",
+        Change::Limit(_) => "limit retired",
+        Change::Forget(_) => "forget retired",
+    }
+}
+
+/// What the API server answers, if it does so in time.
+async fn answer<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, StepError> {
+    Ok(timeout(LIMIT, call).await.map_err(|_| StepError::Timeout)??)
+}
+
+/// Waits for so long by a clock that goes on while the machine sleeps, and not at all once that clock was set back.
+async fn sleep_by(clock: impl Fn() -> SystemTime, duration: Duration) {
+    let begun = clock();
+    while let Some(left) = clock().duration_since(begun).ok().and_then(|passed| duration.checked_sub(passed)) {
+        if left.is_zero() {
+            return;
+        }
+        sleep(left.min(GLANCE)).await;
+    }
+}
+
+/// Waits for news. Where there will be none, the clock has to do.
+async fn changed<T>(receiver: &mut watch::Receiver<T>) {
+    if receiver.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// What may be wrong.
+#[derive(Default)]
+struct Complaints {
+    error: Complaint,
+    fight: Complaint,
+    undone: Complaint,
+    absent: [Complaint; 3],
+}
+
+impl Complaints {
+    /// They could be read: which of them are not there.
+    fn about(&mut self, observed: &Observed, objects: &Objects, told: &Absent) {
+        self.error.is_over(|| tracing::info!("the certificates are looked after again"));
+        let absent = [
+            (observed.bundles.is_none(), "webhook configuration", objects.webhook_configuration.as_str()),
+            (observed.authorities.is_none(), "secret", objects.ca_secret.as_str()),
+            (observed.leaf.is_none(), "secret", objects.serving_secret.as_str()),
+        ];
+        let sentences = absent.iter().filter(|(is_absent, ..)| *is_absent);
+        let sentences = sentences.map(|(_, kind, name)| format!("the {kind} {name} is not there; apply it again"));
+        told.send_replace(sentences.collect());
+        for (complaint, (is_absent, kind, name)) in self.absent.iter_mut().zip(absent) {
+            if is_absent {
+                complaint.is("is not there", || {
+                    tracing::error!(kind, name, "is not there; apply it again: it is not ours to create");
+                });
+            } else {
+                complaint.is_over(|| tracing::info!(kind, name, "is there again"));
+            }
+        }
+    }
+}
+
+/// The keeper runs while we lead.
+pub async fn keep_while_leading(keeper: Arc<Keeper>, mut leadership: crate::cluster::leader::Leadership) {
+    loop {
+        leadership.gained().await;
+        tokio::select! {
+            () = keeper.keep() => {}
+            () = leadership.lost() => {}
+        }
+        // Who does not look knows nothing of them.
+        keeper.absent.send_replace(Vec::new());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    /// How long a wait of `duration` takes when the clock shows these seconds, one after the other.
+    async fn waited(duration: Duration, seconds: &[u64]) -> Duration {
+        let (index, begun) = (AtomicU64::new(0), Instant::now());
+        let clock = || {
+            let index = usize::try_from(index.fetch_add(1, Ordering::SeqCst)).expect("few");
+            SystemTime::UNIX_EPOCH + Duration::from_secs(seconds[index.min(seconds.len() - 1)])
+        };
+        timeout(Duration::from_secs(60), sleep_by(clock, duration)).await.expect("it ends");
+        begun.elapsed()
+    }
+
+    #[tokio::test]
+    async fn who_wakes_up_or_is_given_another_time_looks_at_once() {
+        let hour = Duration::from_secs(3600);
+        let slept = waited(hour, &[1000, 1000, 5000]).await;
+        assert!(slept >= GLANCE && slept < 10 * GLANCE, "{slept:?}");
+        let set_back = waited(hour, &[1000, 1000, 900]).await;
+        assert!(set_back < 10 * GLANCE, "{set_back:?}");
+        assert!(waited(Duration::ZERO, &[1000]).await < GLANCE);
+    }
+}

@@ -1,0 +1,59 @@
+//! The last look: is the result a pod that the API server takes, as far as what was put in is concerned.
+//!
+//! Overlays were checked before the merge and conflicts found in it, so a fault here is one of ours, but for limits that
+//! count what the pod brings as well.
+
+use crate::inject::error::{ErrorCode, Problem};
+use crate::inject::status::TemplateStatus;
+use crate::inject::text::field::quote;
+use crate::inject::text::json::{items, text};
+use serde_json::Value;
+use std::collections::HashSet;
+
+/// Most bytes of all annotations, keys and values (`TotalAnnotationSizeLimitB` of Kubernetes).
+const MAX_ANNOTATION_BYTES: usize = 256 << 10;
+
+/// What is wrong with the result.
+pub(super) fn check(tree: &Value, put_in: &[TemplateStatus]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut add = |code, message: String| problems.push(Problem { code, template: None, annotation: None, message });
+    let bytes = annotation_bytes(tree);
+    if bytes > MAX_ANNOTATION_BYTES {
+        let message = format!(
+            "metadata.annotations: with the status the annotations have {bytes} bytes; at most {MAX_ANNOTATION_BYTES} are allowed"
+        );
+        add(ErrorCode::ResultInvalid, message);
+    }
+    let Some(spec) = tree.get("spec") else { return problems };
+    let volumes: HashSet<&str> = items(spec, "volumes").iter().map(|volume| text(volume, "name")).collect();
+    let ours: HashSet<&str> = put_in.iter().flat_map(TemplateStatus::container_names).collect();
+    let mut seen = HashSet::new();
+    for list in ["containers", "initContainers", "ephemeralContainers"] {
+        for container in items(spec, list) {
+            let name = text(container, "name");
+            if !seen.insert(name) && ours.contains(name) {
+                // A container that was only filled stood twice before.
+                let filled = put_in.iter().any(|entry| entry.has_filled(list, name));
+                let code = if filled { ErrorCode::ResultInvalid } else { ErrorCode::Internal };
+                add(code, format!("spec.{list}: the name {} stands twice", quote(name)));
+            }
+            let loose = |mount: &&Value| !volumes.contains(text(mount, "name"));
+            if ours.contains(name)
+                && let Some(mount) = items(container, "volumeMounts").iter().find(loose)
+            {
+                let message = format!(
+                    "spec.{list}: container {} mounts {}, a volume that the pod does not have",
+                    quote(name),
+                    quote(text(mount, "name"))
+                );
+                add(ErrorCode::ResultInvalid, message);
+            }
+        }
+    }
+    problems
+}
+
+fn annotation_bytes(tree: &Value) -> usize {
+    let annotations = tree.pointer("/metadata/annotations").and_then(Value::as_object);
+    annotations.into_iter().flatten().map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum()
+}

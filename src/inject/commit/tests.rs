@@ -1,0 +1,117 @@
+//! The operations that edit the tree are those that are sent: parents first, keys escaped.
+
+use super::*;
+use crate::inject::merge::Edit;
+use crate::inject::text::pointer::{escape, unescape};
+use serde_json::json;
+
+/// The tree after the edits, and the operations as JSON; both ways give one pod.
+fn edited(tree: Value, edits: Vec<Edit>) -> (Value, Value) {
+    let mut editor = Editor::new(tree.clone(), Form::List);
+    editor.apply(Plan { edits, ..Plan::default() }).expect("the edits fit");
+    let (edited, operations) = editor.finish();
+    let patch = operations.into_patch().expect("a patch");
+    let mut patched = tree;
+    json_patch::patch(&mut patched, &patch).expect("the patch applies");
+    assert_eq!(patched, edited);
+    (edited, serde_json::to_value(&patch).expect("JSON"))
+}
+
+fn set(object: &str, key: &str, value: Value) -> Edit {
+    Edit::Set { object: object.to_owned(), key: key.to_owned(), value }
+}
+
+fn append(list: &str, items: &[Value]) -> Edit {
+    Edit::Append { list: list.to_owned(), items: items.to_vec() }
+}
+
+#[test]
+fn missing_parents_are_added_first() {
+    let (tree, patch) = edited(json!({}), vec![set("/metadata/labels", "a", json!("b"))]);
+    assert_eq!(tree, json!({"metadata": {"labels": {"a": "b"}}}));
+    let expected = json!([
+        {"op": "add", "path": "/metadata", "value": {}},
+        {"op": "add", "path": "/metadata/labels", "value": {}},
+        {"op": "add", "path": "/metadata/labels/a", "value": "b"},
+    ]);
+    assert_eq!(patch, expected);
+}
+
+#[test]
+fn null_parents_are_replaced() {
+    let (tree, patch) = edited(json!({"metadata": {"labels": null}}), vec![set("/metadata/labels", "a", json!("b"))]);
+    assert_eq!(tree, json!({"metadata": {"labels": {"a": "b"}}}));
+    assert_eq!(patch[0], json!({"op": "replace", "path": "/metadata/labels", "value": {}}));
+}
+
+#[test]
+fn a_member_that_is_there_is_replaced() {
+    let (_, patch) = edited(json!({"spec": {"a": 1}}), vec![set("/spec", "a", json!(2)), set("/spec", "b", json!(3))]);
+    assert_eq!(
+        patch,
+        json!([{"op": "replace", "path": "/spec/a", "value": 2}, {"op": "add", "path": "/spec/b", "value": 3}])
+    );
+}
+
+#[test]
+fn keys_are_escaped() {
+    let (tree, patch) =
+        edited(json!({}), vec![set("/labels", "a/b~c~1", json!("x")), set("/labels/a~1b~0c", "d", json!(1))]);
+    assert_eq!(patch[1]["path"], "/labels/a~1b~0c~01");
+    assert_eq!(tree, json!({"labels": {"a/b~c~1": "x", "a/b~c": {"d": 1}}}));
+}
+
+#[test]
+fn items_go_to_the_end_of_a_list_or_make_one() {
+    let (tree, patch) = edited(json!({"a": [1]}), vec![append("/a", &[json!(2), json!(3)])]);
+    assert_eq!(tree, json!({"a": [1, 2, 3]}));
+    assert_eq!(patch, json!([{"op": "add", "path": "/a/-", "value": 2}, {"op": "add", "path": "/a/-", "value": 3}]));
+    for tree in [json!({}), json!({"a": null})] {
+        let (tree, patch) = edited(tree, vec![append("/a", &[json!(1), json!(2)])]);
+        assert_eq!(tree, json!({"a": [1, 2]}));
+        assert_eq!(patch.as_array().map(Vec::len), Some(1), "a list is made at once");
+    }
+}
+
+#[test]
+fn items_are_inserted_at_their_place() {
+    let insert = |index, item| Edit::Insert { list: "/a".to_owned(), index, item };
+    let (tree, _) = edited(json!({"a": [1]}), vec![insert(0, json!(0)), insert(2, json!(2))]);
+    assert_eq!(tree, json!({"a": [0, 1, 2]}));
+}
+
+#[test]
+fn a_computed_member_is_removed() {
+    let (tree, patch) = edited(
+        json!({"spec": {"priority": 0}}),
+        vec![Edit::Remove { object: "/spec".to_owned(), key: "priority".to_owned() }],
+    );
+    assert_eq!(tree, json!({"spec": {}}));
+    assert_eq!(patch, json!([{"op": "remove", "path": "/spec/priority"}]));
+}
+
+#[test]
+fn what_does_not_fit_is_an_error_and_no_panic() {
+    let misfit = |tree: Value, edit: Edit| {
+        Editor::new(tree, Form::List)
+            .apply(Plan { edits: vec![edit], ..Plan::default() })
+            .expect_err("does not fit")
+            .to_string()
+    };
+    assert_eq!(misfit(json!({"a": 1}), set("/a", "b", json!(1))), "the patch does not fit the pod at \"/a\"");
+    misfit(json!({"a": 1}), append("/a", &[json!(1)]));
+    misfit(json!({"a": {}}), append("/a", &[json!(1)]));
+    misfit(json!({"a": [1]}), Edit::Insert { list: "/a".to_owned(), index: 2, item: json!(1) });
+    misfit(json!({}), Edit::Insert { list: "/a".to_owned(), index: 0, item: json!(1) });
+    misfit(json!({"a": {}}), Edit::Remove { object: "/a".to_owned(), key: "b".to_owned() });
+    misfit(json!([]), set("/a", "b", json!(1)));
+    misfit(json!({}), set("no-slash", "b", json!(1)));
+}
+
+#[test]
+fn escapes_can_be_undone() {
+    for text in ["", "a", "a/b", "a~b", "~1", "~0", "~01", "/~/~", "a~1b/c~0"] {
+        assert_eq!(unescape(&escape(text)), text);
+        assert!(!escape(text).contains('/'), "{text}");
+    }
+}

@@ -1,0 +1,224 @@
+//! What a parsed expression contains: depth, names it reads, functions it calls.
+
+use super::scope::Root;
+use super::{functions, rewrite};
+use crate::inject::text::field::{listed, nearest};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
+use std::collections::BTreeSet;
+
+/// What an expression reads: per variable, the paths of map keys below it (an empty path is the whole variable).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reads(BTreeSet<(Root, Vec<String>)>);
+
+impl Reads {
+    /// What `params.name` reads.
+    pub(super) fn parameter(name: &str) -> Self {
+        Self(BTreeSet::from([(Root::Params, vec![name.to_owned()])]))
+    }
+
+    /// Which real object is read, in words, if one is: a key that is missing is its own.
+    pub fn owner(&self) -> Option<&'static str> {
+        let reads = |root: Root| self.of(root).next().is_some();
+        let owners = [
+            (reads(Root::App) || reads(Root::Apps), "the app container"),
+            (reads(Root::Namespace), "the namespace"),
+            (reads(Root::Pod), "the pod"),
+        ];
+        let mut read = owners.iter().filter(|(reads, _)| *reads).map(|(_, owner)| *owner);
+        match (read.next(), read.next()) {
+            (Some(_), Some(_)) => Some("the pod"),
+            (only, _) => only,
+        }
+    }
+
+    /// Paths read below `root`.
+    pub fn of(&self, root: Root) -> impl Iterator<Item = &[String]> {
+        self.0.iter().filter(move |(one, _)| *one == root).map(|(_, path)| path.as_slice())
+    }
+
+    /// Whether one of these parameters is read, or possibly read.
+    pub fn reads_parameter(&self, name: &str) -> bool {
+        self.of(Root::Params).any(|path| path.first().is_none_or(|first| first == name))
+    }
+
+    /// Adds what another expression reads.
+    pub fn extend(&mut self, other: &Self) {
+        self.0.extend(other.0.iter().cloned());
+    }
+
+    /// The parameter that the whole expression is, for `params.name`.
+    pub(super) fn only_parameter(&self, tree: &IdedExpr) -> Option<String> {
+        let Expr::Call(call) = &tree.expr else { return None };
+        match (call.func_name.as_str(), chain(tree)?) {
+            (operators::INDEX, (name, path)) if name == Root::Params.name() && path.len() == 1 => {
+                path.into_iter().next()
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Number of levels of the tree.
+pub(super) fn depth(node: &IdedExpr) -> usize {
+    let mut deepest = 0;
+    children(node, &mut |child| deepest = deepest.max(depth(child)));
+    deepest + 1
+}
+
+/// How deep comprehensions are nested in one another. What one goes over is evaluated once, before it.
+pub(super) fn comprehension_depth(node: &IdedExpr) -> usize {
+    if let Expr::Comprehension(comprehension) = &node.expr {
+        let inside =
+            [&comprehension.accu_init, &comprehension.loop_cond, &comprehension.loop_step, &comprehension.result];
+        let deepest = inside.into_iter().map(comprehension_depth).max().unwrap_or_default();
+        return (deepest + 1).max(comprehension_depth(&comprehension.iter_range));
+    }
+    let mut deepest = 0;
+    children(node, &mut |child| deepest = deepest.max(comprehension_depth(child)));
+    deepest
+}
+
+/// Checks every name, and collects what is read.
+pub(super) fn survey(tree: &IdedExpr, parameters: &[&str]) -> Result<Reads, String> {
+    let mut surveyor = Surveyor { parameters, local: Vec::new(), reads: Reads::default() };
+    surveyor.visit(tree)?;
+    Ok(surveyor.reads)
+}
+
+struct Surveyor<'a> {
+    parameters: &'a [&'a str],
+    /// Variables of the comprehensions around.
+    local: Vec<&'a str>,
+    reads: Reads,
+}
+
+impl<'a> Surveyor<'a> {
+    fn visit(&mut self, node: &'a IdedExpr) -> Result<(), String> {
+        if let Some((name, path)) = chain(node) {
+            return self.variable(name, path);
+        }
+        match &node.expr {
+            Expr::Call(call) => self.call(call),
+            Expr::Struct(object) => Err(format!("unknown type {:?}; messages cannot be made here", object.type_name)),
+            Expr::Comprehension(comprehension) => {
+                self.visit(&comprehension.iter_range)?;
+                let outer = self.local.len();
+                self.local.extend([comprehension.iter_var.as_str(), comprehension.accu_var.as_str()]);
+                for part in [
+                    &comprehension.accu_init,
+                    &comprehension.loop_cond,
+                    &comprehension.loop_step,
+                    &comprehension.result,
+                ] {
+                    self.visit(part)?;
+                }
+                self.local.truncate(outer);
+                Ok(())
+            }
+            _ => self.visit_children(node),
+        }
+    }
+
+    fn visit_children(&mut self, node: &'a IdedExpr) -> Result<(), String> {
+        let mut result = Ok(());
+        children(node, &mut |child| {
+            if result.is_ok() {
+                result = self.visit(child);
+            }
+        });
+        result
+    }
+
+    fn call(&mut self, call: &'a CallExpr) -> Result<(), String> {
+        let qualifier = call.target.as_deref().and_then(|target| match &target.expr {
+            Expr::Ident(prefix) => Some(prefix.as_str()),
+            _ => None,
+        });
+        let qualified = qualifier.is_some_and(|prefix| functions::is_known(&format!("{prefix}.{}", call.func_name)));
+        if !qualified {
+            if !functions::is_known(&call.func_name) {
+                return Err(unknown("function", &call.func_name, functions::names()));
+            }
+            if let Some(target) = &call.target {
+                self.visit(target)?;
+            }
+        }
+        call.args.iter().try_for_each(|argument| self.visit(argument))
+    }
+
+    fn variable(&mut self, name: &'a str, path: Vec<String>) -> Result<(), String> {
+        if self.local.contains(&name) {
+            return Ok(());
+        }
+        let Some(root) = Root::from_name(name) else {
+            return Err(unknown("variable", name, Root::ALL.iter().map(|root| root.name())));
+        };
+        if let (Root::Params, Some(parameter)) = (root, path.first())
+            && !self.is_declared(parameter)
+        {
+            return Err(unknown_parameter(parameter, self.parameters));
+        }
+        self.reads.0.insert((root, path));
+        Ok(())
+    }
+
+    /// A declaration without a name that can be read is reported itself, and may be the one that is meant.
+    fn is_declared(&self, parameter: &str) -> bool {
+        self.parameters.iter().any(|name| name.is_empty() || *name == parameter)
+    }
+}
+
+fn unknown_parameter(name: &str, declared: &[&str]) -> String {
+    let message = unknown("parameter", name, declared.iter().copied());
+    match declared {
+        [] => format!("{message}; the template declares none"),
+        _ if nearest(name, declared.iter().copied()).is_some() => message,
+        _ => format!("{message}; the template declares {}", listed(declared)),
+    }
+}
+
+fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let hint = nearest(name, known).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+    format!("unknown {kind} {name:?}{hint}")
+}
+
+/// `pod.metadata["labels"]` as (`pod`, [`metadata`, `labels`]); nothing for anything but constant keys below a variable.
+fn chain(node: &IdedExpr) -> Option<(&str, Vec<String>)> {
+    match &node.expr {
+        Expr::Ident(name) => Some((name, Vec::new())),
+        Expr::Call(call)
+            if matches!(call.func_name.as_str(), operators::INDEX | operators::OPT_INDEX | rewrite::HAS) =>
+        {
+            let [operand, key] = call.args.as_slice() else { return None };
+            let Expr::Literal(LiteralValue::String(key)) = &key.expr else { return None };
+            let (name, mut path) = chain(operand)?;
+            path.push(key.inner().to_owned());
+            Some((name, path))
+        }
+        _ => None,
+    }
+}
+
+fn children<'a>(node: &'a IdedExpr, visit: &mut dyn FnMut(&'a IdedExpr)) {
+    match &node.expr {
+        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).for_each(visit),
+        Expr::Comprehension(c) => {
+            [&c.iter_range, &c.accu_init, &c.loop_cond, &c.loop_step, &c.result].into_iter().for_each(visit);
+        }
+        Expr::List(list) => list.elements.iter().for_each(visit),
+        Expr::Map(map) => map.entries.iter().for_each(|entry| entry_children(&entry.expr, visit)),
+        Expr::Struct(object) => object.entries.iter().for_each(|entry| entry_children(&entry.expr, visit)),
+        Expr::Select(select) => visit(&select.operand),
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+    }
+}
+
+fn entry_children<'a>(entry: &'a EntryExpr, visit: &mut dyn FnMut(&'a IdedExpr)) {
+    match entry {
+        EntryExpr::StructField(field) => visit(&field.value),
+        EntryExpr::MapEntry(pair) => {
+            visit(&pair.key);
+            visit(&pair.value);
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The merge, one rule a test: keys, equality, claims, placement, overrides, ports, and the operations that are sent.
+
+use super::*;
+use crate::inject::tests::{agent, inject, injected, injector, pod, refused, template};
+use crate::inject::{Blame, ErrorCode, Injection, Outcome};
+use serde_json::json;
+
+mod equality;
+mod merge_keys;
+mod overrides;
+mod placement;
+mod port_conflicts;
+mod token;
+mod union;
+
+/// Names of the items of a list of the spec.
+fn names(pod: &Value, list: &str) -> Vec<String> {
+    let items = pod["spec"][list].as_array().map(Vec::as_slice).unwrap_or_default();
+    items.iter().map(|item| item["name"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// What the one template does to a pod that asks for it.
+fn merged(spec: Value, change: impl FnOnce(&mut Value)) -> Injection {
+    let mut pod = pod("agent", json!({}));
+    change(&mut pod);
+    injected(&injector(&[template("agent", spec)]), &pod)
+}
+
+/// The conflicts of the one template with a pod that asks for it.
+fn conflicts(spec: Value, change: impl FnOnce(&mut Value)) -> Vec<String> {
+    let mut pod = pod("agent", json!({}));
+    change(&mut pod);
+    let error = refused(&injector(&[template("agent", spec)]), &pod);
+    assert_eq!((error.codes().as_slice(), error.blame()), ([ErrorCode::Conflict].as_slice(), Blame::Pod));
+    error.problems().iter().map(|problem| problem.message.clone()).collect()
+}

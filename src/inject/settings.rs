@@ -1,0 +1,35 @@
+//! What the operator sets for all pods.
+
+/// What the operator decides for all pods.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether containers with `restartPolicy: Always` among the init containers work in this cluster.
+    pub native_sidecars: NativeSidecars,
+    /// Kubernetes version of the cluster as `MAJOR.MINOR.PATCH`, seen by expressions as `cluster.version`.
+    pub cluster_version: String,
+    /// Namespaces in which nothing is ever injected.
+    pub excluded_namespaces: Vec<String>,
+    /// Domain of all annotations and labels, by default `outrigger.dev`.
+    pub domain: String,
+    /// Milliseconds that the calling thread has worked, or those of any monotonic clock. The core has no clock of its own; without one only the step budget bounds an expression.
+    pub clock: Option<fn() -> u64>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            native_sidecars: NativeSidecars::Supported,
+            cluster_version: "1.37.0".to_owned(),
+            excluded_namespaces: Vec::new(),
+            domain: "outrigger.dev".to_owned(),
+            clock: None,
+        }
+    }
+}
+
+/// KEP-753: native sidecars are init containers with `restartPolicy: Always`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NativeSidecars {
+    Supported,
+    Unsupported,
+}

@@ -1,0 +1,243 @@
+//! Parameters of templates: declared rules, and typed values from an annotation's text.
+
+use super::spec::{ParameterSpec, ParameterType};
+use crate::inject::expression::convert;
+use crate::inject::text::duration;
+use crate::inject::text::duration::Duration;
+use crate::inject::text::field::{FieldError, FieldPath, quote};
+use crate::inject::text::quantity;
+use crate::inject::text::quantity::Quantity;
+use cel::Value;
+use regex::Regex;
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A parameter whose rules are compiled and whose default keeps them.
+#[derive(Debug)]
+pub struct Parameter {
+    name: String,
+    kind: ParameterType,
+    default: Option<Value>,
+    pattern: Option<Regex>,
+    values: Vec<String>,
+    minimum: Option<Limit>,
+    maximum: Option<Limit>,
+}
+
+/// A bound, with its text for messages.
+#[derive(Debug)]
+struct Limit {
+    text: String,
+    magnitude: Magnitude,
+}
+
+/// What values of a type are compared by.
+#[derive(Clone, Debug, PartialEq, PartialOrd)]
+enum Magnitude {
+    Integer(i64),
+    Number(f64),
+    Quantity(Quantity),
+    Duration(Duration),
+}
+
+impl Parameter {
+    /// Compiles a declaration; all that is wrong with it goes into `errors`.
+    pub fn compile(spec: &ParameterSpec, path: &FieldPath, errors: &mut Vec<FieldError>) -> Self {
+        check_name(&spec.name, &path.child("name"), errors);
+        let mut parameter = Self {
+            name: spec.name.clone(),
+            kind: spec.r#type,
+            default: None,
+            pattern: spec.pattern.as_deref().and_then(|text| compile_pattern(text, &path.child("pattern"), errors)),
+            values: spec.values.clone(),
+            minimum: None,
+            maximum: None,
+        };
+        parameter.check_values(path, errors);
+        if spec.pattern.is_some() && spec.r#type != ParameterType::String {
+            errors.push(FieldError::new(path.child("pattern"), "only the type string has a pattern"));
+        }
+        parameter.minimum = parameter.limit(spec.minimum.as_ref(), &path.child("minimum"), errors);
+        parameter.maximum = parameter.limit(spec.maximum.as_ref(), &path.child("maximum"), errors);
+        if let (Some(least), Some(greatest)) = (&parameter.minimum, &parameter.maximum)
+            && least.magnitude > greatest.magnitude
+        {
+            let message = format!("{} is greater than the maximum {}", quote(&least.text), quote(&greatest.text));
+            errors.push(FieldError::new(path.child("minimum"), message));
+        }
+        if let Some(default) = &spec.default {
+            match parameter.check_native(default).and_then(|()| parameter.parse(&text_of(default))) {
+                Ok(value) => parameter.default = Some(value),
+                Err(message) => errors.push(FieldError::new(path.child("default"), message)),
+            }
+        }
+        parameter
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The value of a pod that says nothing; `None` for a required parameter.
+    pub fn default(&self) -> Option<&Value> {
+        self.default.as_ref()
+    }
+
+    /// The value that `text` stands for, or what is expected instead.
+    pub fn parse(&self, text: &str) -> Result<Value, String> {
+        if let Some(pattern) = &self.pattern
+            && !pattern.is_match(text)
+        {
+            return Err(format!("{} does not match the pattern {}", quote(text), quote(pattern.as_str())));
+        }
+        let value = self.typed(text).ok_or_else(|| format!("{} {}", quote(text), self.expected()))?;
+        self.check_limits(text)?;
+        Ok(value)
+    }
+
+    fn typed(&self, text: &str) -> Option<Value> {
+        let string = || Value::String(Arc::new(text.to_owned()));
+        match self.kind {
+            ParameterType::String => Some(string()),
+            ParameterType::Integer => integer(text).map(Value::Int),
+            ParameterType::Boolean => match text {
+                "true" => Some(Value::Bool(true)),
+                "false" => Some(Value::Bool(false)),
+                _ => None,
+            },
+            ParameterType::Number => number(text).map(Value::Float),
+            ParameterType::Quantity => Quantity::parse(text).ok().map(|_| string()),
+            ParameterType::Duration => Duration::parse(text).ok().map(|_| string()),
+            ParameterType::Port => integer(text).filter(|port| (1..=65_535).contains(port)).map(Value::Int),
+            ParameterType::Enum => self.values.iter().any(|value| value == text).then(string),
+        }
+    }
+
+    /// What a text that is no value of the type should have been.
+    fn expected(&self) -> String {
+        let expected = match self.kind {
+            ParameterType::String => "must be a string",
+            ParameterType::Integer => "must be a 64-bit integer, such as \"42\"",
+            ParameterType::Boolean => "must be a boolean: \"true\" or \"false\"",
+            ParameterType::Number => "must be a number, such as \"1.5\"",
+            ParameterType::Quantity => quantity::EXPECTED,
+            ParameterType::Duration => duration::EXPECTED,
+            ParameterType::Port => "must be a port from 1 to 65535",
+            ParameterType::Enum => {
+                let values: Vec<String> = self.values.iter().map(|value| quote(value)).collect();
+                return format!("must be one of {}", values.join(", "));
+            }
+        };
+        expected.to_owned()
+    }
+
+    fn magnitude(&self, text: &str) -> Option<Magnitude> {
+        match self.kind {
+            ParameterType::Integer | ParameterType::Port => integer(text).map(Magnitude::Integer),
+            ParameterType::Number => number(text).map(Magnitude::Number),
+            ParameterType::Quantity => Quantity::parse(text).ok().map(Magnitude::Quantity),
+            ParameterType::Duration => Duration::parse(text).ok().map(Magnitude::Duration),
+            ParameterType::String | ParameterType::Boolean | ParameterType::Enum => None,
+        }
+    }
+
+    fn limit(&self, value: Option<&Json>, path: &FieldPath, errors: &mut Vec<FieldError>) -> Option<Limit> {
+        let text = text_of(value?);
+        if matches!(self.kind, ParameterType::String | ParameterType::Boolean | ParameterType::Enum) {
+            let message = "only an integer, number, port, quantity or duration has a minimum and a maximum";
+            errors.push(FieldError::new(path.clone(), message));
+            return None;
+        }
+        let magnitude = self.magnitude(&text);
+        if magnitude.is_none() {
+            errors.push(FieldError::new(path.clone(), format!("{} {}", quote(&text), self.expected())));
+        }
+        magnitude.map(|magnitude| Limit { text, magnitude })
+    }
+
+    /// In the template a default is written as what it is: `5`, not `"5"`, for an integer.
+    fn check_native(&self, default: &Json) -> Result<(), String> {
+        let (right, expected) = match self.kind {
+            ParameterType::Integer | ParameterType::Port => (default.is_i64() || default.is_u64(), "an integer"),
+            ParameterType::Number => (default.is_number(), "a number"),
+            ParameterType::Boolean => (default.is_boolean(), "a boolean"),
+            ParameterType::Quantity => (default.is_string() || default.is_number(), "a quantity"),
+            ParameterType::String | ParameterType::Duration | ParameterType::Enum => (default.is_string(), "a string"),
+        };
+        if right { Ok(()) } else { Err(format!("expected {expected}, found {default}")) }
+    }
+
+    fn check_limits(&self, text: &str) -> Result<(), String> {
+        let Some(magnitude) = self.magnitude(text) else { return Ok(()) };
+        match (&self.minimum, &self.maximum) {
+            (Some(least), _) if magnitude < least.magnitude => {
+                Err(format!("{} is less than the minimum {}", quote(text), quote(&least.text)))
+            }
+            (_, Some(greatest)) if magnitude > greatest.magnitude => {
+                Err(format!("{} is greater than the maximum {}", quote(text), quote(&greatest.text)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_values(&self, path: &FieldPath, errors: &mut Vec<FieldError>) {
+        let path = path.child("values");
+        if self.kind == ParameterType::Enum && self.values.is_empty() {
+            errors.push(FieldError::new(path, "an enum lists its values here"));
+        } else if self.kind != ParameterType::Enum && !self.values.is_empty() {
+            errors.push(FieldError::new(path, "only the type enum has values"));
+        }
+    }
+}
+
+/// The defaults of all parameters that have one.
+pub fn defaults(parameters: &[Parameter]) -> BTreeMap<String, Value> {
+    parameters.iter().filter_map(|one| Some((one.name.clone(), one.default.clone()?))).collect()
+}
+
+fn check_name(name: &str, path: &FieldPath, errors: &mut Vec<FieldError>) {
+    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    let rest = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if !first || !rest || name.len() > 63 {
+        let rule = "a parameter's name has at most 63 letters, digits and \"_\", not a digit first: expressions read params.<name>";
+        errors.push(FieldError::new(path.clone(), format!("{} cannot be a name; {rule}", quote(name))));
+    } else if name.ends_with('_') || name.starts_with('_') {
+        let rule = "an annotation key begins and ends with a letter or digit";
+        errors.push(FieldError::new(path.clone(), format!("{} cannot be a name; {rule}", quote(name))));
+    }
+}
+
+fn compile_pattern(text: &str, path: &FieldPath, errors: &mut Vec<FieldError>) -> Option<Regex> {
+    match regex::RegexBuilder::new(text).size_limit(1 << 20).build() {
+        Ok(pattern) => Some(pattern),
+        Err(error) => {
+            let reason = error.to_string();
+            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            errors
+                .push(FieldError::new(path.clone(), format!("{} is not a regular expression: {reason}", quote(text))));
+            None
+        }
+    }
+}
+
+/// `+5` parses in Rust but is no number in JSON.
+fn integer(text: &str) -> Option<i64> {
+    if text.starts_with('+') { None } else { text.parse().ok() }
+}
+
+fn number(text: &str) -> Option<f64> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    if plain && !text.starts_with('+') { text.parse().ok().filter(|value: &f64| value.is_finite()) } else { None }
+}
+
+/// A default or limit of the template as the text that a pod would write.
+fn text_of(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        other => convert::to_text(&convert::to_cel(other)).unwrap_or_else(|| other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

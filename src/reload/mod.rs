@@ -1,0 +1,4 @@
+//! Reads files again and again, and reports what changed.
+
+pub mod regular_file;
+pub mod watch;

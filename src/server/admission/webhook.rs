@@ -1,0 +1,370 @@
+//! `POST /mutate`: from an HTTP request to an HTTP response, and what is logged and counted of it.
+//!
+//! What is answered is [`crate::admission`]'s. Nothing here can block: ordinary reviews are answered where they are read, a
+//! longer one on a thread of its own, so that it holds up nobody else.
+//! Invariants: a body holds its part of the budget until its review has ended, whoever still waits for that; each request that
+//! gets here is counted once and logged once, whatever becomes of it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::routing::post;
+use tokio::time::timeout_at;
+
+use super::body;
+use super::body_buffer::{Received, Receiving};
+use super::budget::Budgets;
+use super::review_pool::Workplaces;
+use crate::admission;
+use crate::admission::{Answer, Content, ProtocolError, Record};
+use crate::config::duration;
+use crate::inject::{Injector, Namespace};
+use crate::process::shutdown::{Lifecycle, Phase};
+use crate::server::Limits;
+use crate::telemetry::logging;
+use crate::telemetry::metrics::{Held, Metrics};
+use crate::telemetry::traces;
+use crate::telemetry::traces::ReviewSpan;
+
+/// Gives the snapshot that one request is answered with.
+pub type Snapshot = Arc<dyn Fn() -> Arc<Injector> + Send + Sync>;
+/// Tells what is known of a namespace, from memory.
+pub type NamespaceLookup = Arc<dyn Fn(&str) -> Option<Arc<Namespace>> + Send + Sync>;
+
+/// How long a client waits that does not say so.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// No API server waits longer.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Path of the webhook; the webhook configuration names the same (a test compares them).
+pub const MUTATE_PATH: &str = "/mutate";
+
+/// What the webhook needs of the rest of the program.
+pub struct Webhook {
+    pub snapshot: Snapshot,
+    pub namespaces: NamespaceLookup,
+    pub metrics: Arc<Metrics>,
+}
+
+struct Service {
+    webhook: Webhook,
+    body_bytes: usize,
+    body_time: Duration,
+    lifecycle: Lifecycle,
+    receiving: Receiving,
+    workplaces: Arc<Workplaces>,
+}
+
+/// The routes of the webhook; unknown paths are 404, other methods 405.
+pub fn router(webhook: Webhook, limits: &Limits, lifecycle: Lifecycle) -> Router {
+    let gauge = webhook.metrics.in_flight_bytes();
+    let budgets = Budgets::new(limits.in_flight_bytes, limits.in_flight_large_bytes, gauge);
+    let service = Service {
+        webhook,
+        body_bytes: limits.body_bytes,
+        body_time: limits.body,
+        lifecycle,
+        receiving: Receiving::new(budgets),
+        workplaces: Arc::new(Workplaces::new()),
+    };
+    Router::new().route(MUTATE_PATH, post(mutate)).with_state(Arc::new(service))
+}
+
+async fn mutate(State(service): State<Arc<Service>>, request: Request) -> Response<Body> {
+    let observed = Observed::begin(&service, request.headers());
+    let answer = service.answer(request, observed.start).await;
+    observed.end(&answer.record, answer.status);
+    respond(answer)
+}
+
+/// One request on its way to being counted and logged. A client that goes away ends it wherever it waits, so dropping counts.
+struct Observed<'s> {
+    service: &'s Service,
+    start: Instant,
+    is_counted: bool,
+    span: Option<ReviewSpan>,
+    _in_flight: Held,
+}
+
+impl<'s> Observed<'s> {
+    fn begin(service: &'s Service, headers: &HeaderMap) -> Self {
+        let span = traces::begin(|| headers.get("traceparent").map(HeaderValue::as_bytes));
+        Self { service, start: Instant::now(), is_counted: false, span, _in_flight: service.webhook.metrics.enter() }
+    }
+
+    fn end(mut self, record: &Record, status: u16) {
+        self.count(record, Some(status));
+    }
+
+    fn count(&mut self, record: &Record, status: Option<u16>) {
+        self.is_counted = true;
+        let duration = self.start.elapsed();
+        let metrics = &self.service.webhook.metrics;
+        metrics.observe(record, duration);
+        if record.errors == [ProtocolError::Overloaded.code()] {
+            metrics.shed();
+        }
+        logging::decision(record, duration);
+        if let Some(span) = self.span.take() {
+            span.end(record, status);
+        }
+    }
+}
+
+impl Drop for Observed<'_> {
+    fn drop(&mut self) {
+        if !self.is_counted {
+            self.count(&Record::failed(ProtocolError::ClientGone), None);
+        }
+    }
+}
+
+impl Service {
+    async fn answer(self: &Arc<Self>, request: Request, start: Instant) -> Answer {
+        let (head, mut body) = request.into_parts();
+        let timeout = timeout(head.uri.query());
+        match self.receive(&head.headers, &mut body, timeout).await {
+            Ok(received) => {
+                let patience = timeout.unwrap_or(DEFAULT_TIMEOUT).min(LONGEST_TIMEOUT);
+                self.answer_whole(received, start + patience).await
+            }
+            Err(error) => {
+                // Who waits to be asked for the body has not sent it.
+                if !head.headers.contains_key(header::EXPECT) {
+                    body::discard(body);
+                }
+                error.into()
+            }
+        }
+    }
+
+    /// The body of a request that may be answered.
+    async fn receive(
+        &self,
+        headers: &HeaderMap,
+        body: &mut Body,
+        timeout: Option<Duration>,
+    ) -> Result<Received, ProtocolError> {
+        if self.lifecycle.phase() == Phase::Closing {
+            return Err(ProtocolError::Draining);
+        }
+        if !is_json(headers) {
+            return Err(ProtocolError::MediaTypeUnsupported);
+        }
+        let time = timeout.map_or(self.body_time, |timeout| timeout.min(self.body_time));
+        body::read(body, self.body_bytes, time, &self.receiving).await
+    }
+
+    async fn answer_whole(self: &Arc<Self>, body: Received, deadline: Instant) -> Answer {
+        let service = Arc::clone(self);
+        let work = self.workplaces.work(body, move |body| service.review(body));
+        // Nobody waits for the answer after the deadline.
+        match timeout_at(deadline.into(), work).await {
+            Ok(answer) => answer.unwrap_or_else(|_| ProtocolError::Panic.into()),
+            Err(_) => ProtocolError::Overloaded.into(),
+        }
+    }
+
+    /// One request sees one snapshot. A panic is the end of this request alone: nothing it could leave half done is shared.
+    fn review(&self, body: &[u8]) -> Answer {
+        let review = || {
+            let injector = (self.webhook.snapshot)();
+            admission::review(&injector, |name| (self.webhook.namespaces)(name), body)
+        };
+        std::panic::catch_unwind(AssertUnwindSafe(review)).unwrap_or_else(|_| ProtocolError::Panic.into())
+    }
+}
+
+/// `application/json`, with or without parameters.
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default();
+    media_type.trim().eq_ignore_ascii_case("application/json")
+}
+
+/// What the API server says that it waits; one that cannot be read is as if it were not there.
+fn timeout(query: Option<&str>) -> Option<Duration> {
+    let value = query?.split('&').find_map(|pair| pair.strip_prefix("timeout="))?;
+    duration::parse(value).filter(|timeout| !timeout.is_zero())
+}
+
+fn respond(answer: Answer) -> Response<Body> {
+    let content_type = match answer.content {
+        Content::Json => "application/json",
+        Content::Text => "text/plain; charset=utf-8",
+    };
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = Response::new(Body::from(answer.body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        // With it the API server tries again within its own time limit; without, the pod fails.
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if leaves_body_unread(status) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// After these the rest of the body may still be on its way, and would be taken for the next request.
+fn leaves_body_unread(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::REQUEST_TIMEOUT
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE
+            | StatusCode::SERVICE_UNAVAILABLE
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::inject::{Settings, TemplateSet};
+    use crate::process::shutdown;
+    use crate::server::admission::budget::Size;
+    use crate::server::admission::review_pool::AT_A_TIME;
+
+    fn with_lookup(
+        metrics: &Arc<Metrics>,
+        lookup: impl Fn(&str) -> Option<Arc<Namespace>> + Send + Sync + 'static,
+    ) -> Router {
+        let injector = Arc::new(Injector::new(TemplateSet::default(), Settings::default()));
+        let webhook = Webhook {
+            snapshot: Arc::new(move || Arc::clone(&injector)),
+            namespaces: Arc::new(lookup),
+            metrics: Arc::clone(metrics),
+        };
+        router(webhook, &Limits::default(), shutdown::lifecycle().1)
+    }
+
+    fn request(namespace: &str, padding: usize) -> Request {
+        let body = format!(
+            r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u","operation":"CREATE",
+            "resource":{{"group":"","version":"v1","resource":"pods"}},"namespace":"{namespace}",
+            "object":{{"metadata":{{"name":"web"}},"spec":{{"containers":[{{"name":"web"}}]}}}}}}}}{}"#,
+            " ".repeat(padding)
+        );
+        let path = format!("{MUTATE_PATH}?timeout=60s");
+        let request = axum::http::Request::post(path).header(header::CONTENT_TYPE, "application/json");
+        request.body(Body::from(body)).expect("a request")
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_the_end_of_one_request_alone() {
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        let router = with_lookup(&metrics, |name| if name == "bad" { panic!("about {name}") } else { None });
+        for padding in [0, 2 * Size::SMALL] {
+            for (namespace, status) in [("good", 200), ("bad", 500), ("good", 200)] {
+                let response = router.clone().oneshot(request(namespace, padding)).await.expect("an answer");
+                assert_eq!(response.status(), status, "{namespace} {padding}");
+            }
+        }
+        let text = String::from_utf8(metrics.render().expect("text")).expect("UTF-8");
+        assert!(text.contains("outrigger_admission_errors_total{code=\"panic\"} 2\n"), "{text}");
+        assert!(text.contains("outrigger_admission_in_flight 0\n"), "{text}");
+    }
+
+    /// A server whose reviews cannot end before the sender is dropped, and how many have begun.
+    fn gated(metrics: &Arc<Metrics>) -> (Router, Arc<AtomicUsize>, std::sync::mpsc::Sender<()>) {
+        let working = Arc::new(AtomicUsize::new(0));
+        let (closed, gate) = std::sync::mpsc::channel::<()>();
+        let gate = Mutex::new(gate);
+        let lookup = {
+            let working = Arc::clone(&working);
+            move |_: &str| {
+                working.fetch_add(1, Ordering::SeqCst);
+                // Waits until the other end is gone.
+                _ = gate.lock().map(|gate| gate.recv());
+                None
+            }
+        };
+        (with_lookup(metrics, lookup), working, closed)
+    }
+
+    async fn expect_no_bytes(metrics: &Metrics) {
+        let start = Instant::now();
+        while metrics.in_flight_bytes().get() != 0 {
+            assert!(start.elapsed() < Duration::from_secs(10), "bytes are never given back");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Reviews that cannot end before the gate opens, all given up by their clients.
+    #[tokio::test]
+    async fn a_client_that_is_gone_is_counted_and_frees_no_place_before_the_work_ends() {
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        let (router, working, closed) = gated(&metrics);
+        for _ in 0..AT_A_TIME + 2 {
+            let given_up = router.clone().oneshot(request("demo", 2 * Size::SMALL));
+            assert!(tokio::time::timeout(Duration::from_millis(100), given_up).await.is_err());
+        }
+        let text = String::from_utf8(metrics.render().expect("text")).expect("UTF-8");
+        assert!(text.contains("outrigger_admission_errors_total{code=\"client_gone\"} 4\n"), "{text}");
+        assert!(text.contains("outrigger_admission_in_flight 0\n"), "{text}");
+        assert!(working.load(Ordering::SeqCst) <= AT_A_TIME);
+        assert!(metrics.in_flight_bytes().get() >= 2 * Size::SMALL as i64, "what is worked at is still in memory");
+        drop(closed);
+        assert_eq!(router.oneshot(request("demo", 2 * Size::SMALL)).await.expect("an answer").status(), 200);
+        expect_no_bytes(&metrics).await;
+    }
+
+    #[tokio::test]
+    async fn who_waits_longer_for_a_place_than_the_client_does_is_asked_to_come_again() {
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        for padding in [Size::SMALL / 2, 2 * Size::SMALL] {
+            let (router, working, closed) = gated(&metrics);
+            let working_at: Vec<_> =
+                (0..AT_A_TIME).map(|_| tokio::spawn(router.clone().oneshot(request("demo", padding)))).collect();
+            while working.load(Ordering::SeqCst) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let mut impatient = request("demo", padding);
+            *impatient.uri_mut() = "/mutate?timeout=300ms".parse().expect("a path");
+            let response = router.clone().oneshot(impatient).await.expect("an answer");
+            assert_eq!(response.status(), 503);
+            assert!(response.headers()["retry-after"] == "1" && response.headers()["connection"] == "close");
+            drop(closed);
+            for one in working_at {
+                assert_eq!(one.await.expect("no panic").expect("an answer").status(), 200);
+            }
+            expect_no_bytes(&metrics).await;
+        }
+        let text = String::from_utf8(metrics.render().expect("text")).expect("UTF-8");
+        assert!(text.contains("outrigger_admission_shed_total 2\n"), "{text}");
+        assert!(text.contains("outrigger_admission_errors_total{code=\"overloaded\"} 2\n"), "{text}");
+    }
+
+    #[test]
+    fn content_types() {
+        let is = |value: &str| {
+            let value = HeaderValue::from_str(value).expect("a header's value");
+            is_json(&HeaderMap::from_iter([(header::CONTENT_TYPE, value)]))
+        };
+        assert!(is("application/json") && is("Application/JSON; charset=utf-8") && is(" application/json ;x"));
+        assert!(!is("text/plain") && !is("application/jsonp") && !is("") && !is_json(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn timeouts_of_the_query() {
+        assert_eq!(timeout(Some("timeout=5s")), Some(Duration::from_secs(5)));
+        assert_eq!(timeout(Some("a=b&timeout=300ms")), Some(Duration::from_millis(300)));
+        for unreadable in
+            [None, Some(""), Some("timeout="), Some("timeout=abc"), Some("timeout=0s"), Some("xtimeout=5s")]
+        {
+            assert_eq!(timeout(unreadable), None, "{unreadable:?}");
+        }
+    }
+}
