@@ -238,7 +238,7 @@ mod tests {
         let line = captured(|| _ = std::panic::catch_unwind(|| panic!("s3cr3t-canary")));
         std::panic::set_hook(before);
         let place = line["place"].as_str().expect("a place");
-        assert!(place.contains("logging.rs:") && !line.to_string().contains("s3cr3t"), "{line}");
+        assert!(place.contains("logging/mod.rs:") && !line.to_string().contains("s3cr3t"), "{line}");
     }
 
     #[test]
