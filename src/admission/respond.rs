@@ -228,7 +228,7 @@ mod tests {
     }
 
     fn failed(code: ErrorCode, message: &str) -> Result<Outcome<PatchText>, InjectError> {
-        let problem = Problem { code, template: None, annotation: None, message: message.to_owned() };
+        let problem = Problem { code, template: None, annotation: None, message: message.to_owned().into() };
         Err(InjectError::from(vec![problem]))
     }
 
@@ -274,8 +274,12 @@ mod tests {
 
     #[test]
     fn an_answer_without_a_verdict_keeps_what_the_pod_says_to_itself() {
-        let problem =
-            |code, message: &str| Problem { code, template: None, annotation: None, message: message.to_owned() };
+        let problem = |code, message: &str| Problem {
+            code,
+            template: None,
+            annotation: None,
+            message: message.to_owned().into(),
+        };
         let problems = vec![
             problem(ErrorCode::ParameterInvalid, "annotation x: \"s3cr3t\""),
             problem(ErrorCode::ExpressionFailed, "why"),

@@ -1,5 +1,6 @@
 //! What can go wrong, who must act, and every text of it.
 
+use super::text::message::Message;
 use std::fmt;
 
 /// Who must act.
@@ -119,7 +120,7 @@ pub struct Problem {
     pub annotation: Option<String>,
     /// One line that names the object, the value in quotes and what is expected. It may quote values of the pod, so it goes
     /// into the answer alone, never into a log.
-    pub message: String,
+    pub message: Message,
 }
 
 /// Why a pod is refused, or no verdict can be given: all problems at once, at least one.

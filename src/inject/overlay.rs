@@ -8,6 +8,7 @@ use super::schema::merge_keys::{self, MergeKey};
 use super::template::tree::UNKNOWN;
 use super::text::field::{FieldError, FieldPath, did_you_mean, quote};
 use super::text::json::{items, text};
+use super::text::message::Message;
 use super::text::names;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,7 +76,7 @@ impl<'a> Checker<'a> {
         self.pod(&overlay.pod, &spec.child("pod"));
     }
 
-    fn add(&mut self, path: FieldPath, message: impl Into<String>) {
+    fn add(&mut self, path: FieldPath, message: impl Into<Message>) {
         self.errors.push(FieldError::new(path, message));
     }
 
@@ -197,7 +198,7 @@ impl<'a> Checker<'a> {
         }
         let message = format!("no volume {} in spec.volumes; a mount needs its volume", quote(name));
         let hint = did_you_mean(name, self.volumes.iter().copied());
-        self.errors.push(FieldError { path: path.clone(), message, hint });
+        self.errors.push(FieldError { path: path.clone(), message: message.into(), hint });
     }
 
     fn volume(&mut self, volume: &Value, path: &FieldPath) {

@@ -168,7 +168,12 @@ fn unreadable(object: &str, of_head: &str) -> InjectError {
 fn pod_invalid(message: &str) -> InjectError {
     const LONGEST: usize = 200;
     let message = format!("the object is no valid pod: {}", one_line(message, LONGEST));
-    InjectError::from(vec![Problem { code: ErrorCode::PodInvalid, template: None, annotation: None, message }])
+    InjectError::from(vec![Problem {
+        code: ErrorCode::PodInvalid,
+        template: None,
+        annotation: None,
+        message: message.into(),
+    }])
 }
 
 /// Unknown names for which it is said what is known: a near name is looked up long among thousands.
@@ -263,7 +268,7 @@ impl<'a> Run<'a> {
     fn problem(&self, code: ErrorCode, name: &str, message: String) -> Problem {
         // An unknown name is the pod's text, not a template: it stays out of logs.
         let template = (code != ErrorCode::TemplateNotFound).then(|| name.to_owned());
-        Problem { code, template, annotation: Some(self.injector.keys.inject.clone()), message }
+        Problem { code, template, annotation: Some(self.injector.keys.inject.clone()), message: message.into() }
     }
 
     fn not_found(&self, name: &str, asked: &Asked, problems_before: usize) -> String {
@@ -291,7 +296,12 @@ impl<'a> Run<'a> {
         let value = self.head.annotation(key)?;
         let mut add = |code, message: String| {
             let (template, annotation) = (None, Some(key.clone()));
-            problems.push(Problem { code, template, annotation, message: format!("annotation {key}: {message}") });
+            problems.push(Problem {
+                code,
+                template,
+                annotation,
+                message: format!("annotation {key}: {message}").into(),
+            });
         };
         let names = match annotations::parse_list(value) {
             Ok(names) => names,
@@ -391,7 +401,12 @@ impl<'a> Run<'a> {
                     "container {} has \"image: auto\", but no template that the pod gets has a container of this name",
                     quote(name)
                 );
-                Problem { code: ErrorCode::AutoContainerUnclaimed, template: None, annotation: None, message }
+                Problem {
+                    code: ErrorCode::AutoContainerUnclaimed,
+                    template: None,
+                    annotation: None,
+                    message: message.into(),
+                }
             })
             .collect()
     }

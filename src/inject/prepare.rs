@@ -154,7 +154,7 @@ impl<'a> Preparation<'a, '_> {
         let annotation = self.keys.parameter(&template.name, name);
         let shown = quote(&annotation);
         let message = format!("annotation {}: {message}", shown.trim_matches('"'));
-        Problem { code, template: Some(template.name.clone()), annotation: Some(annotation), message }
+        Problem { code, template: Some(template.name.clone()), annotation: Some(annotation), message: message.into() }
     }
 
     /// A condition that reads a parameter whose value is wrong says nothing: the wrong value is reported instead.
@@ -313,7 +313,12 @@ fn check_condition(template: &Template, condition: &Condition, scope: &Scope<'_>
         Err(EvaluationError::Failed(cause)) => (ErrorCode::ExpressionFailed, cause),
     };
     let message = format!("template {}: condition {shown}: {fault}", quote(&template.name));
-    Err(Refusal::Problems(vec![Problem { code, template: Some(template.name.clone()), annotation: None, message }]))
+    Err(Refusal::Problems(vec![Problem {
+        code,
+        template: Some(template.name.clone()),
+        annotation: None,
+        message: message.into(),
+    }]))
 }
 
 fn render_problems(template: &Template, errors: &[RenderError]) -> Vec<Problem> {
@@ -326,7 +331,7 @@ fn render_problems(template: &Template, errors: &[RenderError]) -> Vec<Problem> 
         },
         template: Some(template.name.clone()),
         annotation: None,
-        message: format!("template {}: {}", quote(&template.name), error.sentence()),
+        message: format!("template {}: {}", quote(&template.name), error.sentence()).into(),
     };
     errors.iter().map(problem).collect()
 }
@@ -341,7 +346,7 @@ fn check_overlay(template: &Template, overlay: Overlay) -> Result<Overlay, Refus
         code: ErrorCode::ResultInvalid,
         template: Some(template.name.clone()),
         annotation: None,
-        message: format!("template {}: with this pod's values, {error}", quote(&template.name)),
+        message: format!("template {}: with this pod's values, {error}", quote(&template.name)).into(),
     };
     Err(Refusal::Problems(errors.into_iter().map(problem).collect()))
 }

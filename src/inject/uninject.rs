@@ -42,7 +42,12 @@ fn unreadable(keys: &Keys, value: &Value) -> InjectError {
         quote(&shown)
     );
     let annotation = Some(keys.status.clone());
-    InjectError::from(vec![Problem { code: ErrorCode::AnnotationInvalid, template: None, annotation, message }])
+    InjectError::from(vec![Problem {
+        code: ErrorCode::AnnotationInvalid,
+        template: None,
+        annotation,
+        message: message.into(),
+    }])
 }
 
 /// A key that the injector never writes: such a status is not ours, and could take out anything.

@@ -180,7 +180,7 @@ pub fn unreadable(origin: String, error: &io::Error) -> LoadProblem {
         column: 0,
         template: None,
         path: String::new(),
-        message: format!("cannot read the file: {error}"),
+        message: format!("cannot read the file: {error}").into(),
         hint: None,
     }
 }
@@ -284,6 +284,6 @@ mod tests {
         let file = File::create(directory.path().join("large.yaml")).expect("a file");
         file.set_len(MAX_FILE_BYTES + 1).expect("a sparse file");
         let texts = read(directory.path()).expect("the directory can be read");
-        assert!(texts.texts.is_empty() && texts.problems[0].message.contains("larger than"), "{texts:?}");
+        assert!(texts.texts.is_empty() && texts.problems[0].message.to_string().contains("larger than"), "{texts:?}");
     }
 }

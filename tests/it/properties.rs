@@ -54,7 +54,7 @@ proptest! {
             Err(error) => {
                 prop_assert!(is_one_line(&error.to_string()), "{error:?}");
                 prop_assert!(error.blame() != Blame::Injector, "a fault of ours: {error}");
-                prop_assert!(error.problems().iter().all(|problem| !problem.message.is_empty()), "{error:?}");
+                prop_assert!(error.problems().iter().all(|problem| !problem.message.to_string().is_empty()), "{error:?}");
             }
         }
     }

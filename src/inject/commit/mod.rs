@@ -133,7 +133,12 @@ fn check_with_second_engine(mut original: Value, patch: &Patch, tree: &Value) ->
 
 pub(super) fn internal(fault: &dyn std::fmt::Display) -> InjectError {
     let message = fault.to_string();
-    InjectError::from(vec![Problem { code: ErrorCode::Internal, template: None, annotation: None, message }])
+    InjectError::from(vec![Problem {
+        code: ErrorCode::Internal,
+        template: None,
+        annotation: None,
+        message: message.into(),
+    }])
 }
 
 #[cfg(test)]

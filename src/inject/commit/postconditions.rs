@@ -16,7 +16,9 @@ const MAX_ANNOTATION_BYTES: usize = 256 << 10;
 /// What is wrong with the result.
 pub(super) fn check(tree: &Value, put_in: &[TemplateStatus]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut add = |code, message: String| problems.push(Problem { code, template: None, annotation: None, message });
+    let mut add = |code, message: String| {
+        problems.push(Problem { code, template: None, annotation: None, message: message.into() })
+    };
     let bytes = annotation_bytes(tree);
     if bytes > MAX_ANNOTATION_BYTES {
         let message = format!(

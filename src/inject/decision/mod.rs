@@ -136,7 +136,7 @@ impl Standing<'_> {
             code: ErrorCode::AnnotationInvalid,
             template: None,
             annotation: Some(self.keys.inject.clone()),
-            message: format!("annotation {}{of}: {message}", self.keys.inject),
+            message: format!("annotation {}{of}: {message}", self.keys.inject).into(),
         }
     }
 }

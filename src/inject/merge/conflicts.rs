@@ -5,6 +5,7 @@ use crate::inject::schema::merge_keys;
 use crate::inject::schema::merge_keys::MergeKey;
 use crate::inject::template::spec::OnConflict;
 use crate::inject::text::field::{one_line, quote};
+use crate::inject::text::message::Message;
 use crate::inject::text::pointer::unescape;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -14,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 pub struct Conflict {
     pub parties: Parties,
     /// One line that names the key and both contents.
-    pub message: String,
+    pub message: Message,
 }
 
 /// Who disagrees; positions among the candidates.
@@ -89,7 +90,7 @@ impl Planner<'_> {
             quote(b),
             shown(other)
         );
-        self.plan.conflicts.push(Conflict { parties: Parties::Templates(first, second), message });
+        self.plan.conflicts.push(Conflict { parties: Parties::Templates(first, second), message: message.into() });
     }
 
     pub(super) fn conflict_with_pod(&mut self, owner: usize, place: &str, wanted: &Value, existing: &Value) {
@@ -105,10 +106,10 @@ impl Planner<'_> {
             shown_or_nothing(existing),
             shown_or_nothing(wanted)
         );
-        self.plan.conflicts.push(Conflict { parties: Parties::TemplateAndPod(owner), message });
+        self.plan.conflicts.push(Conflict { parties: Parties::TemplateAndPod(owner), message: message.into() });
     }
 
-    pub(super) fn conflict(&mut self, parties: Parties, message: String) {
+    pub(super) fn conflict(&mut self, parties: Parties, message: Message) {
         self.plan.conflicts.push(Conflict { parties, message });
     }
 }

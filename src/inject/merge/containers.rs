@@ -202,7 +202,7 @@ impl<'a> Planner<'a> {
                     quote(&self.candidates[owner].template.name),
                     list.field()
                 );
-                self.conflict(Parties::TemplateAndPod(owner), message);
+                self.conflict(Parties::TemplateAndPod(owner), message.into());
             }
         }
     }
@@ -225,7 +225,7 @@ impl<'a> Planner<'a> {
         } else {
             let message =
                 format!("{place}: the pod has a container of this name, template {name} wants one in {}", list.field());
-            self.conflict(Parties::TemplateAndPod(owner), message);
+            self.conflict(Parties::TemplateAndPod(owner), message.into());
         }
     }
 
@@ -260,7 +260,7 @@ impl<'a> Planner<'a> {
             template(second),
             second_list.field()
         );
-        self.conflict(Parties::Templates(first, second), message);
+        self.conflict(Parties::Templates(first, second), message.into());
     }
 
     fn record(&mut self, owner: usize, list: ContainerList, name: String) {

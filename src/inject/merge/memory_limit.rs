@@ -28,7 +28,7 @@ pub(in crate::inject) fn check(candidates: &[Candidate<'_>]) -> Option<Problem> 
         bytes / 1024,
         MAX_BYTES / 1024,
     );
-    Some(Problem { code: ErrorCode::PodInvalid, template: None, annotation: None, message })
+    Some(Problem { code: ErrorCode::PodInvalid, template: None, annotation: None, message: message.into() })
 }
 
 fn weigh(candidate: &Candidate<'_>) -> usize {

@@ -49,7 +49,7 @@ impl Planner<'_> {
         let host_network = self.pod.spec_field("hostNetwork") == Some(&Value::Bool(true));
         let templates: Vec<&str> = self.candidates.iter().map(|candidate| candidate.template.name.as_str()).collect();
         for (parties, message) in find(&ports, &templates, host_network) {
-            self.conflict(parties, message);
+            self.conflict(parties, message.into());
         }
     }
 

@@ -106,7 +106,7 @@ impl Checker {
         let finding = FieldError::new(trail.path(), "unknown field").near(name, schema.field_names());
         if schema.is_strict() {
             let fields = || format!("expected {}", listed(&schema.field_names().collect::<Vec<_>>()));
-            let hint = finding.hint.or_else(|| Some(fields()));
+            let hint = finding.hint.or_else(|| Some(fields().into()));
             self.findings.errors.push(FieldError { hint, ..finding });
         } else {
             self.findings.warnings.push(finding);

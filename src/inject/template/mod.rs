@@ -12,6 +12,7 @@ mod load;
 pub mod parameters;
 mod parsed;
 
+use crate::inject::text::message::Message;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -41,9 +42,9 @@ pub struct LoadProblem {
     pub template: Option<String>,
     /// Path of the field, such as `spec.sidecars[0].image`; empty for the document itself.
     pub path: String,
-    pub message: String,
+    pub message: Message,
     /// What may have been meant, such as `did you mean "volumeMounts"?`.
-    pub hint: Option<String>,
+    pub hint: Option<Message>,
 }
 
 impl fmt::Display for LoadProblem {

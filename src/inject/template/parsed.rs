@@ -13,6 +13,7 @@ use super::spec::{API_VERSION, CLUSTER_KIND, NAMESPACED_KIND, TemplateDocument};
 use crate::inject::expression;
 use crate::inject::schema;
 use crate::inject::text::field::{FieldError, FieldPath, quote};
+use crate::inject::text::message::Message;
 use crate::inject::text::names;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -186,13 +187,13 @@ impl ParsedDocument {
     }
 
     /// A problem with the name, found when the source met others.
-    pub fn name_problem(&self, origin: &str, message: String, hint: String) -> LoadProblem {
+    pub fn name_problem(&self, origin: &str, message: impl Into<Message>, hint: impl Into<Message>) -> LoadProblem {
         LoadProblem {
             line: self.place.line,
             column: self.place.column,
             template: Some(self.name.clone()),
             path: name_path().to_string(),
-            hint: Some(hint),
+            hint: Some(hint.into()),
             ..without_place(origin, message)
         }
     }
@@ -315,14 +316,14 @@ fn unreadable(origin: &str, problem: &ParseProblem) -> LoadProblem {
     LoadProblem { line, column, path: problem.path.to_string(), ..without_place(origin, problem.message.clone()) }
 }
 
-pub(super) fn without_place(origin: &str, message: String) -> LoadProblem {
+pub(super) fn without_place(origin: &str, message: impl Into<Message>) -> LoadProblem {
     LoadProblem {
         origin: origin.to_owned(),
         line: 0,
         column: 0,
         template: None,
         path: String::new(),
-        message,
+        message: message.into(),
         hint: None,
     }
 }

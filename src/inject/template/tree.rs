@@ -218,7 +218,7 @@ impl<'a> Renderer<'a> {
         })?;
         match leaf.schema.map(|schema| schema::check(schema, &json, &leaf.path, schema::Expressions::Rendered)) {
             Some(findings) if !findings.errors.is_empty() => {
-                let messages: Vec<&str> = findings.errors.iter().map(|error| error.message.as_str()).collect();
+                let messages: Vec<String> = findings.errors.iter().map(|error| error.message.to_string()).collect();
                 Err(failed(RenderCause::Type(messages.join(", "))))
             }
             _ => Ok(json),

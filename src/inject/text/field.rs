@@ -4,6 +4,8 @@
 
 use std::{fmt, sync::Arc};
 
+use super::message::{Message, message, words};
+
 /// Longest part of a value that a message quotes, in characters.
 const QUOTED_MAX: usize = 80;
 
@@ -122,13 +124,13 @@ fn is_plain(name: &str) -> bool {
 pub struct FieldError {
     pub path: FieldPath,
     /// One line: the value in quotes and what is expected.
-    pub message: String,
+    pub message: Message,
     /// What may have been meant, such as `did you mean "volumeMounts"?`.
-    pub hint: Option<String>,
+    pub hint: Option<Message>,
 }
 
 impl FieldError {
-    pub fn new(path: FieldPath, message: impl Into<String>) -> Self {
+    pub fn new(path: FieldPath, message: impl Into<Message>) -> Self {
         Self { path, message: message.into(), hint: None }
     }
 
@@ -145,14 +147,14 @@ impl fmt::Display for FieldError {
         if !self.path.is_root() {
             write!(f, "{}: ", self.path)?;
         }
-        f.write_str(&self.message)?;
+        write!(f, "{}", self.message)?;
         self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "; {hint}"))
     }
 }
 
 /// `did you mean "…"?` for the candidate that is close to the word, if one is.
-pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    nearest(word, candidates).map(|name| format!("did you mean {}?", quote(name)))
+pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<Message> {
+    nearest(word, candidates).map(|name| message!["did you mean ", words(quote(name)), "?"])
 }
 
 /// The first of the names, so that a message stays short.

@@ -171,10 +171,9 @@ fn skipped(codes: &[&str], verdict: &Verdict) -> Vec<String> {
 
 fn refused(error: &outrigger::inject::InjectError, verdict: &Verdict) -> Vec<String> {
     let matches = |refusal: &Refusal| {
-        error
-            .problems()
-            .iter()
-            .any(|problem| problem.code.code() == refusal.code && problem.message.contains(&refusal.message))
+        error.problems().iter().any(|problem| {
+            problem.code.code() == refusal.code && problem.message.to_string().contains(&refusal.message)
+        })
     };
     match verdict {
         Verdict::Refused(refusal) if matches(refusal) => Vec::new(),

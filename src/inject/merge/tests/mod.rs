@@ -32,5 +32,5 @@ fn conflicts(spec: Value, change: impl FnOnce(&mut Value)) -> Vec<String> {
     change(&mut pod);
     let error = refused(&injector(&[template("agent", spec)]), &pod);
     assert_eq!((error.codes().as_slice(), error.blame()), ([ErrorCode::Conflict].as_slice(), Blame::Pod));
-    error.problems().iter().map(|problem| problem.message.clone()).collect()
+    error.problems().iter().map(|problem| problem.message.to_string()).collect()
 }

@@ -69,7 +69,7 @@ impl Builder<'_> {
     }
 
     fn problem(&mut self, place: Place, path: FieldPath, message: String) {
-        self.problems.push(ParseProblem { place, path, message });
+        self.problems.push(ParseProblem { place, path, message: message.into() });
     }
 
     /// A number with a fraction or an exponent. An integer that 64 bits do not hold would lose digits: it is refused.

@@ -7,6 +7,7 @@
 mod builder;
 mod reader;
 
+use crate::inject::text::message::Message;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, value::RawValue};
@@ -37,7 +38,7 @@ pub struct ParseProblem {
     /// The field concerned; the root where the text cannot be read at all.
     pub path: FieldPath,
     /// One line.
-    pub message: String,
+    pub message: Message,
 }
 
 /// A document and the places of its parts.
@@ -102,7 +103,7 @@ fn unread() -> ParseProblem {
     ParseProblem {
         path: FieldPath::root(),
         place: Place::default(),
-        message: "the text could not be read: no thread could be started".to_owned(),
+        message: "the text could not be read: no thread could be started".to_owned().into(),
     }
 }
 
@@ -322,9 +323,12 @@ spec:
             let found = parse(text);
             let problem =
                 found.iter().find_map(|document| document.as_ref().err()).unwrap_or_else(|| panic!("{text:?}"));
-            assert!(!problem.message.is_empty() && !problem.message.contains('\n'), "{problem:?}");
+            assert!(
+                !problem.message.to_string().is_empty() && !problem.message.to_string().contains('\n'),
+                "{problem:?}"
+            );
             assert!(problem.place.line >= 1 && problem.place.line <= line, "{text:?}: {problem:?}");
-            assert!(!problem.message.contains("at line"), "{problem:?}");
+            assert!(!problem.message.to_string().contains("at line"), "{problem:?}");
         }
     }
 

@@ -74,7 +74,7 @@ fn nul(text: &str) -> Option<ParseProblem> {
     Some(ParseProblem {
         place: Place { line, column },
         path: FieldPath::root(),
-        message: "a NUL character is not allowed".to_owned(),
+        message: "a NUL character is not allowed".to_owned().into(),
     })
 }
 
@@ -114,7 +114,7 @@ fn workload_options() -> Options {
 /// The reader's error as one line and its place.
 fn problem(error: &Error, limits: Limits) -> ParseProblem {
     let place = error.location().map_or_else(Place::default, |location| place_of(&location));
-    ParseProblem { place, path: FieldPath::root(), message: message(error, place, limits) }
+    ParseProblem { place, path: FieldPath::root(), message: message(error, place, limits).into() }
 }
 
 /// Limits in the project's own words, as the reader shows its internals there; everything else in the reader's.
