@@ -15,6 +15,9 @@ mod cluster;
 #[allow(dead_code)]
 #[path = "../../tests/apiserver/control_plane.rs"]
 mod control_plane;
+#[allow(dead_code, unused_macros)]
+#[path = "../../tests/harness/mod.rs"]
+mod harness;
 #[allow(dead_code)]
 #[path = "../../tests/apiserver/outrigger.rs"]
 mod outrigger;
@@ -44,10 +47,13 @@ const TEMPLATE: &str = "tail";
 const ANNOTATION: &str = "outrigger.dev/inject";
 
 fn main() {
-    let Some(cluster) = cluster::shared() else {
-        eprintln!("SKIPPED: {} is not set, so there is no kube-apiserver to measure", control_plane::ASSETS);
-        return;
-    };
+    if let Some(reason) = harness::reason_not_run(measure) {
+        println!("NOT RUN: {reason}");
+    }
+}
+
+fn measure() {
+    let cluster = cluster::shared();
     let outrigger = Outrigger::start(cluster, "bench", &["--templates", TEMPLATES]);
     let seconds = argument("--seconds", 120);
     if seconds > 0 {

@@ -8,12 +8,21 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::cluster::{Cluster, names, pod, say_skipped, shared};
-use crate::control_plane::ASSETS;
+use crate::cluster::{Cluster, names, pod, shared};
+use crate::control_plane::assets;
 use crate::faults::{Fault, FaultyApiServer};
 use crate::installation::{CA_SECRET, SERVING_SECRET};
 use crate::process::{eventually, pause};
 use crate::replicas::{Clients, LIMIT, Running};
+
+tests! {
+    rotations_go_on_though_one_call_of_four_fails,
+    an_api_server_that_takes_four_seconds_for_each_call_is_waited_for,
+    a_replica_is_ready_only_when_it_knows_what_namespaces_say,
+    the_version_that_is_told_later_decides_from_then_on,
+    an_installation_is_ready_and_trusted_well_within_half_a_minute,
+    an_api_server_that_restarts_is_served_and_followed_again,
+}
 
 /// Rotated all the time, and good for long enough that a few failures in a row are no end.
 const OFTEN: [&str; 5] = [
@@ -46,9 +55,8 @@ fn any_fault(number: usize, _: &str) -> Fault {
     if dice.is_multiple_of(4) { faults[dice as usize / 4 % faults.len()] } else { Fault::None }
 }
 
-#[test]
 fn rotations_go_on_though_one_call_of_four_fails() {
-    let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
+    let cluster = shared();
     let mut running = Running::prepare(cluster, "faults", &OFTEN);
     let faulty = FaultyApiServer::start(cluster, running.installation.client(), any_fault);
     running.ask(faulty.address);
@@ -69,9 +77,8 @@ fn rotations_go_on_though_one_call_of_four_fails() {
     running.assert_no_key_is_logged();
 }
 
-#[test]
 fn an_api_server_that_takes_four_seconds_for_each_call_is_waited_for() {
-    let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
+    let cluster = shared();
     let mut running = Running::prepare(cluster, "slow", &LONG);
     let slow = |_, _: &str| Fault::Slow(Duration::from_secs(4));
     let faulty = FaultyApiServer::start(cluster, running.installation.client(), slow);
@@ -91,9 +98,8 @@ fn an_api_server_that_takes_four_seconds_for_each_call_is_waited_for() {
 }
 
 /// A replica that starts while others serve finds a certificate at once, and is to get no requests before it knows more than that.
-#[test]
 fn a_replica_is_ready_only_when_it_knows_what_namespaces_say() {
-    let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
+    let cluster = shared();
     let mut running = Running::start(cluster, "unknown", 1, &LONG);
     let takes_part = json!({"metadata": {
         "labels": {"outrigger.dev/injection": "enabled"}, "annotations": {"outrigger.dev/inject": "agent"},
@@ -121,11 +127,10 @@ fn a_replica_is_ready_only_when_it_knows_what_namespaces_say() {
 }
 
 /// As after an upgrade, only that it comes sooner: what is told later takes the place of what was known at the start.
-#[test]
 fn the_version_that_is_told_later_decides_from_then_on() {
     const OLD: &str = r#"{"major": "1", "minor": "30", "gitVersion": "v1.30.4", "gitCommit": "", "gitTreeState": "",
         "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}"#;
-    let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
+    let cluster = shared();
     let mut running = Running::prepare(cluster, "version", &LONG);
     let asked = AtomicUsize::new(0);
     let later = move |_, path: &str| match path {
@@ -147,9 +152,8 @@ fn the_version_that_is_told_later_decides_from_then_on() {
     assert!(log.contains("taken for a new one") && log.contains("\"version\":\"1.30.4\""), "{log}");
 }
 
-#[test]
 fn an_installation_is_ready_and_trusted_well_within_half_a_minute() {
-    let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
+    let cluster = shared();
     let mut running = Running::prepare(cluster, "first", &DEFAULT);
     let begun = Instant::now();
     let (first, second) = (running.start_replica(), running.start_replica());
@@ -169,9 +173,8 @@ fn an_installation_is_ready_and_trusted_well_within_half_a_minute() {
 }
 
 /// An API server of its own, since it is ended in the middle.
-#[test]
 fn an_api_server_that_restarts_is_served_and_followed_again() {
-    let Some(assets) = std::env::var_os(ASSETS) else { return say_skipped(&format!("{ASSETS} is not set")) };
+    let assets = assets();
     // It ends with the test binary, as the one that all other tests share.
     let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(Path::new(&assets))));
     let mut running = Running::start(cluster, "restarted", 2, &OFTEN);

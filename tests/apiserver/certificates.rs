@@ -9,13 +9,23 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use outrigger::pki::{Authority, Subject};
 use serde_json::json;
 
-use crate::cluster::{names, pod, say_skipped, shared};
-use crate::control_plane::ASSETS;
+use crate::cluster::{names, pod, shared};
 use crate::installation::{CA_SECRET, SERVING_SECRET};
 use crate::outrigger::admin_answer;
 use crate::process::{eventually, pause};
 use crate::registration;
 use crate::replicas::{Clients, LIMIT, Running, register};
+
+tests! {
+    rotations_fail_no_pod,
+    a_killed_leader_is_replaced_and_nothing_else_notices,
+    replicas_without_an_api_server_serve_on,
+    what_somebody_does_to_the_bundle_is_repaired,
+    a_deleted_secret_is_survived_and_filled_again,
+    what_somebody_puts_into_the_secrets_is_replaced_and_never_served,
+    a_webhook_configuration_that_is_applied_again_is_trusted_at_once,
+    a_namespace_says_what_its_pods_get,
+}
 
 /// Rotated all the time: a leaf every two seconds, an authority every ten.
 const SHORT: [&str; 5] = [
@@ -29,13 +39,11 @@ const SHORT: [&str; 5] = [
 const LONG: [&str; 1] = ["--ca-propagation=1s"];
 
 fn in_installation(name: &str, replicas: usize, settings: &'static [&'static str], test: impl FnOnce(&mut Running)) {
-    let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
-    let mut running = Running::start(cluster, name, replicas, settings);
+    let mut running = Running::start(shared(), name, replicas, settings);
     test(&mut running);
     running.assert_no_key_is_logged();
 }
 
-#[test]
 fn rotations_fail_no_pod() {
     in_installation("rotations", 2, &SHORT, |running| {
         let clients = Clients::start(&running.pods);
@@ -71,7 +79,6 @@ fn rotations_fail_no_pod() {
     });
 }
 
-#[test]
 fn a_killed_leader_is_replaced_and_nothing_else_notices() {
     in_installation("killed", 2, &LONG, |running| {
         let killed = running.leader();
@@ -93,7 +100,6 @@ fn a_killed_leader_is_replaced_and_nothing_else_notices() {
     });
 }
 
-#[test]
 fn replicas_without_an_api_server_serve_on() {
     in_installation("partition", 2, &LONG, |running| {
         let clients = Clients::start(&running.pods);
@@ -118,7 +124,6 @@ fn replicas_without_an_api_server_serve_on() {
     });
 }
 
-#[test]
 fn what_somebody_does_to_the_bundle_is_repaired() {
     in_installation("repair", 1, &LONG, |running| {
         let good = running.bundles();
@@ -140,7 +145,6 @@ fn what_somebody_does_to_the_bundle_is_repaired() {
     });
 }
 
-#[test]
 fn a_deleted_secret_is_survived_and_filled_again() {
     in_installation("deleted", 2, &LONG, |running| {
         for secret in [SERVING_SECRET, CA_SECRET] {
@@ -178,7 +182,6 @@ fn a_deleted_secret_is_survived_and_filled_again() {
     });
 }
 
-#[test]
 fn what_somebody_puts_into_the_secrets_is_replaced_and_never_served() {
     in_installation("foreign", 2, &LONG, |running| {
         let hour = Duration::from_secs(3600);
@@ -222,7 +225,6 @@ fn what_somebody_puts_into_the_secrets_is_replaced_and_never_served() {
     });
 }
 
-#[test]
 fn a_webhook_configuration_that_is_applied_again_is_trusted_at_once() {
     in_installation("recreated", 2, &LONG, |running| {
         let good = running.bundles();
@@ -239,7 +241,6 @@ fn a_webhook_configuration_that_is_applied_again_is_trusted_at_once() {
     });
 }
 
-#[test]
 fn a_namespace_says_what_its_pods_get() {
     in_installation("namespaces", 1, &LONG, |running| {
         let patch = json!({"metadata": {

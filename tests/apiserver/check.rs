@@ -21,6 +21,23 @@ use tokio_rustls::TlsAcceptor;
 use crate::cluster::pod;
 use world::{CONFIGURATION, OURS, World, closed, with_world};
 
+tests! {
+    a_healthy_installation_is_healthy,
+    a_webhook_that_was_deleted,
+    a_bundle_of_another_authority,
+    a_leaf_that_has_expired,
+    nobody_listens,
+    a_firewall_that_swallows_what_the_api_server_sends,
+    a_service_without_anybody,
+    a_template_that_nobody_has,
+    labels_of_namespaces,
+    pods_that_lack_their_sidecar,
+    a_replica_of_another_version,
+    a_replica_that_cannot_be_asked,
+    rights_that_are_missing_are_named_and_the_rest_goes_on,
+    without_an_api_server_there_is_one_clear_error,
+}
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Every entry calls this address.
@@ -39,7 +56,6 @@ fn asking(template: &str) -> Value {
     json!({"outrigger.dev/inject": template})
 }
 
-#[test]
 fn a_healthy_installation_is_healthy() {
     with_world(|world| {
         let result = world.expect_healthy();
@@ -60,7 +76,6 @@ fn a_healthy_installation_is_healthy() {
     });
 }
 
-#[test]
 fn a_webhook_that_was_deleted() {
     with_world(|world| {
         world.delete(CONFIGURATION);
@@ -74,7 +89,6 @@ fn a_webhook_that_was_deleted() {
     });
 }
 
-#[test]
 fn a_bundle_of_another_authority() {
     with_world(|world| {
         let other = world.cluster.control_plane.authority.pem().to_owned();
@@ -89,7 +103,6 @@ fn a_bundle_of_another_authority() {
     });
 }
 
-#[test]
 fn a_leaf_that_has_expired() {
     with_world(|world| {
         let authority = Authority::make(Subject::ClusterAuthority, SystemTime::now() - 30 * DAY, 365 * DAY);
@@ -131,7 +144,6 @@ fn serve_expired(world: &World, authority: &Authority) -> SocketAddr {
     address
 }
 
-#[test]
 fn nobody_listens() {
     with_world(|world| {
         world.with_entries(url(closed()), || {
@@ -143,7 +155,6 @@ fn nobody_listens() {
     });
 }
 
-#[test]
 fn a_firewall_that_swallows_what_the_api_server_sends() {
     with_world(|world| {
         // Connections are taken up by the kernel, and nobody ever answers.
@@ -160,7 +171,6 @@ fn a_firewall_that_swallows_what_the_api_server_sends() {
     });
 }
 
-#[test]
 fn a_service_without_anybody() {
     with_world(|world| {
         let by_service = |entry: &mut Value| {
@@ -219,7 +229,6 @@ fn without_the_right_to_forward_the_secret_is_read(world: &World) {
     assert!(result.stdout.contains("get and create pods/portforward in namespace"), "{}", result.stdout);
 }
 
-#[test]
 fn a_template_that_nobody_has() {
     with_world(|world| {
         let path = "/apis/apps/v1/namespaces/shop/deployments";
@@ -241,7 +250,6 @@ fn a_template_that_nobody_has() {
     });
 }
 
-#[test]
 fn labels_of_namespaces() {
     with_world(|world| {
         let shop = "/api/v1/namespaces/shop";
@@ -266,7 +274,6 @@ fn labels_of_namespaces() {
     });
 }
 
-#[test]
 fn pods_that_lack_their_sidecar() {
     with_world(|world| {
         world.delete(CONFIGURATION);
@@ -283,7 +290,6 @@ fn pods_that_lack_their_sidecar() {
     });
 }
 
-#[test]
 fn a_replica_of_another_version() {
     with_world(|world| {
         let [webhook, _] = world.server.addresses();
@@ -324,7 +330,6 @@ fn say(version: &str, templates: &Value) -> SocketAddr {
     address
 }
 
-#[test]
 fn a_replica_that_cannot_be_asked() {
     with_world(|world| {
         let [webhook, _] = world.server.addresses();
@@ -339,7 +344,6 @@ fn a_replica_that_cannot_be_asked() {
     });
 }
 
-#[test]
 fn rights_that_are_missing_are_named_and_the_rest_goes_on() {
     with_world(|world| {
         let kubeconfig = world.kubeconfig_of("nobody");
@@ -369,7 +373,6 @@ fn rights_that_are_missing_are_named_and_the_rest_goes_on() {
     });
 }
 
-#[test]
 fn without_an_api_server_there_is_one_clear_error() {
     with_world(|world| {
         let kubeconfig = &world.cluster.control_plane.kubeconfig;

@@ -18,7 +18,7 @@ use kube::{Client, Config};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::control_plane::{ASSETS, ControlPlane};
+use crate::control_plane::{ControlPlane, assets};
 use crate::process::eventually;
 
 /// Label of a namespace that says which webhook configurations of the tests cover it.
@@ -48,27 +48,16 @@ pub struct Namespace {
     pub name: String,
 }
 
-/// The cluster that all tests share, or `None` where there are no programs to start one.
-pub fn shared() -> Option<&'static Cluster> {
-    static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
-    CLUSTER.get_or_init(|| std::env::var_os(ASSETS).map(|assets| Cluster::start(Path::new(&assets)))).as_ref()
+/// The cluster that all tests share. Where there are no programs to start one, the running test is ignored.
+pub fn shared() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    let assets = assets();
+    CLUSTER.get_or_init(|| Cluster::start(&assets))
 }
 
-/// Runs a test in a namespace that the webhooks with this label cover; says loudly that it is skipped where there is
-/// no cluster.
+/// Runs a test in a namespace that the webhooks with this label cover.
 pub fn in_namespace(name: &str, webhook: &str, test: impl FnOnce(&Namespace)) {
-    match shared() {
-        Some(cluster) => test(&cluster.namespace(name, webhook)),
-        None => say_skipped(&format!("{ASSETS} is not set: no kube-apiserver to test against")),
-    }
-}
-
-/// Prints why the running test does not run, past the capture of the test harness.
-pub fn say_skipped(why: &str) {
-    let thread = std::thread::current();
-    let line = format!("SKIPPED apiserver::{}: {why}\n", thread.name().unwrap_or("?"));
-    // Without standard error there is nobody to tell.
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    test(&shared().namespace(name, webhook));
 }
 
 impl Cluster {

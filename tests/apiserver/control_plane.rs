@@ -13,16 +13,23 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::authority::{self, Authority};
+use crate::harness;
 use crate::process::{Janitor, Process};
 
 /// Name of the variable that says where the programs are.
-pub const ASSETS: &str = "KUBEBUILDER_ASSETS";
+const ASSETS: &str = "KUBEBUILDER_ASSETS";
 
 const TOKEN: &str = "outrigger-tests";
 const START_LIMIT: Duration = Duration::from_secs(120);
 
 /// The controllers that the tests need: Deployments become pods, namespaces get their service account.
 const CONTROLLERS: &str = "deployment-controller,replicaset-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,job-controller";
+
+/// The folder of the programs. Without one the running test is ignored.
+pub fn assets() -> PathBuf {
+    let reason = || harness::ignore(format!("{ASSETS} is not set, so there is no kube-apiserver"));
+    std::env::var_os(ASSETS).map_or_else(reason, PathBuf::from)
+}
 
 /// Running programs; they end with the janitor.
 pub struct ControlPlane {

@@ -2,11 +2,16 @@
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Namespace, names, say_skipped};
+use crate::cluster::{Namespace, names};
+use crate::harness;
 use crate::outrigger::with_built_in;
 use crate::process::eventually;
 
-#[test]
+tests! {
+    both_pods_of_a_deployment_get_the_sidecar_and_the_volume,
+    the_replica_set_of_a_refused_pod_says_why,
+}
+
 fn both_pods_of_a_deployment_get_the_sidecar_and_the_volume() {
     with_controllers("deployment", |namespace| {
         create(namespace, &deployment("web", "log-collector"));
@@ -17,7 +22,6 @@ fn both_pods_of_a_deployment_get_the_sidecar_and_the_volume() {
     });
 }
 
-#[test]
 fn the_replica_set_of_a_refused_pod_says_why() {
     with_controllers("deployment-refused", |namespace| {
         create(namespace, &deployment("web", "log-colector"));
@@ -35,9 +39,11 @@ fn the_replica_set_of_a_refused_pod_says_why() {
 
 /// Runs a test where Deployments become pods.
 fn with_controllers(name: &str, test: impl FnOnce(&Namespace)) {
-    with_built_in(name, |namespace, _| match namespace.cluster.control_plane.has_controllers {
-        true => test(namespace),
-        false => say_skipped("the assets have no kube-controller-manager: no Deployment gets a pod"),
+    with_built_in(name, |namespace, _| {
+        if !namespace.cluster.control_plane.has_controllers {
+            harness::ignore("KUBEBUILDER_ASSETS has no kube-controller-manager, so no Deployment gets a pod");
+        }
+        test(namespace);
     });
 }
 

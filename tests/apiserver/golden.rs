@@ -19,11 +19,15 @@ mod case;
 #[path = "../it/golden/way.rs"]
 mod way;
 
+tests! {
+    every_golden_result_is_accepted,
+    every_built_in_template_is_accepted,
+}
+
 /// Cases whose pod holds what no API server takes strictly, unknown fields and nulls among labels: `apiServer: false`. They
 /// are sent without field validation, and their number is fixed so that none slips in.
 const WITHOUT_VALIDATION: usize = 3;
 
-#[test]
 fn every_golden_result_is_accepted() {
     in_namespace("golden", "none", |namespace| {
         let (mut sent, mut lenient, mut failures) = (0, 0, Vec::new());
@@ -44,7 +48,6 @@ fn every_golden_result_is_accepted() {
     });
 }
 
-#[test]
 fn every_built_in_template_is_accepted() {
     with_built_in("built-in-templates", |namespace, _| {
         let names = built_in_names();

@@ -11,10 +11,16 @@ use outrigger::cluster::leader::{Candidate, Leadership, stand};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::cluster::{Cluster, say_skipped, shared};
-use crate::control_plane::ASSETS;
+use crate::cluster::{Cluster, shared};
 use crate::installation::{Installation, LEASE};
 use crate::process::eventually;
+
+tests! {
+    one_of_three_leads_and_a_clean_end_makes_room_at_once,
+    a_leader_that_is_lost_is_replaced_when_its_time_is_over_and_not_before,
+    somebody_who_takes_the_lease_by_hand_leads_alone,
+    a_lease_that_is_deleted_is_not_made_anew_but_taken_when_it_is_applied_again,
+}
 
 /// Shorter than in earnest, but long beside a slow answer.
 const TIMING: Timing =
@@ -83,7 +89,7 @@ fn with_candidates(
     names: &[&'static str],
     test: impl FnOnce(&'static Cluster, &Installation, &mut Vec<Running>),
 ) {
-    let Some(cluster) = shared() else { return say_skipped(&format!("{ASSETS} is not set")) };
+    let cluster = shared();
     let installation = Installation::apply(cluster, name);
     let mut candidates: Vec<Running> = names.iter().map(|name| Running::start(cluster, &installation, name)).collect();
     let observer = Observer::start(cluster, &candidates);
@@ -97,7 +103,6 @@ fn leader(candidates: &mut Vec<Running>) -> Running {
     candidates.remove(index)
 }
 
-#[test]
 fn one_of_three_leads_and_a_clean_end_makes_room_at_once() {
     with_candidates("leader-release", &["a", "b", "c"], |cluster, installation, candidates| {
         let mut before = leader(candidates);
@@ -113,7 +118,6 @@ fn one_of_three_leads_and_a_clean_end_makes_room_at_once() {
     });
 }
 
-#[test]
 fn a_leader_that_is_lost_is_replaced_when_its_time_is_over_and_not_before() {
     with_candidates("leader-lost", &["a", "b"], |_, installation, candidates| {
         let lost = leader(candidates);
@@ -127,7 +131,6 @@ fn a_leader_that_is_lost_is_replaced_when_its_time_is_over_and_not_before() {
     });
 }
 
-#[test]
 fn somebody_who_takes_the_lease_by_hand_leads_alone() {
     with_candidates("leader-by-hand", &["a", "b"], |cluster, installation, candidates| {
         let before = leader(candidates);
@@ -143,7 +146,6 @@ fn somebody_who_takes_the_lease_by_hand_leads_alone() {
     });
 }
 
-#[test]
 fn a_lease_that_is_deleted_is_not_made_anew_but_taken_when_it_is_applied_again() {
     with_candidates("leader-deleted", &["a", "b"], |_, installation, candidates| {
         let before = leader(candidates);

@@ -1,8 +1,13 @@
 //! Outrigger against a real kube-apiserver, etcd and kube-controller-manager.
 //!
-//! The programs come from the folder in `KUBEBUILDER_ASSETS`; without that variable every test says on standard error
-//! that it is skipped. One control plane serves all tests. What only a node could show (a sidecar that runs) is not
-//! shown here. Invariant: each test has its own namespace, and nothing is left running.
+//! The programs come from the folder in `KUBEBUILDER_ASSETS`; without that variable every test is
+//! ignored, which the end of the output says. One control plane serves all tests. What only a node
+//! could show (a sidecar that runs) is not shown here. Invariant: each test has its own namespace,
+//! and nothing is left running.
+
+#[macro_use]
+#[path = "../harness/mod.rs"]
+mod harness;
 
 mod authority;
 mod balancer;
@@ -33,3 +38,23 @@ mod restarts;
 mod traces;
 mod troubles;
 mod untouched;
+
+fn main() -> std::process::ExitCode {
+    harness::run(&[
+        api_server::TESTS,
+        certificates::TESTS,
+        check::TESTS,
+        deployments::TESTS,
+        golden::TESTS,
+        leader::TESTS,
+        manifests::TESTS,
+        outage::TESTS,
+        refusals::TESTS,
+        reinvocation::TESTS,
+        requests::TESTS,
+        restarts::TESTS,
+        traces::TESTS,
+        troubles::TESTS,
+        untouched::TESTS,
+    ])
+}

@@ -14,9 +14,15 @@ use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
-use crate::cluster::{Answer, Cluster, pod, say_skipped};
-use crate::control_plane::ASSETS;
+use crate::cluster::{Answer, Cluster, pod};
+use crate::control_plane::assets;
+use crate::harness;
 use crate::process::eventually;
+
+tests! {
+    kustomize_installs_again_and_removes,
+    helm_installs_upgrades_and_removes_the_webhook_first,
+}
 
 const OURS: &str = "outrigger-system";
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
@@ -41,12 +47,9 @@ fn repository(path: &str) -> PathBuf {
 }
 
 impl Installation {
-    fn start() -> Option<Self> {
-        let Some(assets) = std::env::var_os(ASSETS).map(PathBuf::from) else {
-            say_skipped(&format!("{ASSETS} is not set: no kube-apiserver to test against"));
-            return None;
-        };
-        Some(Self { cluster: Cluster::start(&assets), assets })
+    fn start() -> Self {
+        let assets = assets();
+        Self { cluster: Cluster::start(&assets), assets }
     }
 
     fn kubectl(&self, arguments: &[&str], path: &str) -> String {
@@ -55,17 +58,17 @@ impl Installation {
         self.succeeds(&mut kubectl)
     }
 
-    /// `None` where there is no Helm.
-    fn helm(&self, arguments: &[&OsStr]) -> Option<String> {
+    /// Runs Helm. Without it the running test is ignored.
+    fn helm(&self, arguments: &[&OsStr]) -> String {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::iter::once(self.assets.clone()).chain(std::env::split_paths(&path));
-        let program = folders.map(|folder| folder.join("helm")).find(|program| program.is_file())?;
-        let mut helm = Command::new(program);
+        let program = folders.map(|folder| folder.join("helm")).find(|program| program.is_file());
+        let mut helm = Command::new(program.unwrap_or_else(|| harness::ignore("helm was not found")));
         for (variable, folder) in [("HELM_CACHE_HOME", "c"), ("HELM_CONFIG_HOME", "f"), ("HELM_DATA_HOME", "d")] {
             helm.env(variable, self.cluster.control_plane.janitor.directory().join(folder));
         }
         helm.args(arguments).args(["--namespace", OURS]);
-        Some(self.succeeds(&mut helm))
+        self.succeeds(&mut helm)
     }
 
     fn succeeds(&self, command: &mut Command) -> String {
@@ -335,9 +338,8 @@ fn all_else_is_refused(account: &Account<'_>) {
     }
 }
 
-#[test]
 fn kustomize_installs_again_and_removes() {
-    let Some(installation) = Installation::start() else { return };
+    let installation = Installation::start();
     installation.kubectl(&["apply", "--validate=strict", "-k"], "manifests");
     installation.our_pod_is_admitted();
     without_a_replica_only_pods_that_ask_are_refused(&installation);
@@ -374,14 +376,11 @@ fn arguments(words: &[&'static str]) -> Vec<&'static OsStr> {
     words.iter().copied().map(OsStr::new).collect()
 }
 
-#[test]
 fn helm_installs_upgrades_and_removes_the_webhook_first() {
-    let Some(installation) = Installation::start() else { return };
+    let installation = Installation::start();
     let chart = repository("manifests/chart");
     let install = [arguments(&["install", "outrigger"]), vec![chart.as_os_str()], arguments(&["--create-namespace"])];
-    if installation.helm(&install.concat()).is_none() {
-        return say_skipped("helm was not found");
-    }
+    installation.helm(&install.concat());
     let label = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
     let namespace = format!("/api/v1/namespaces/{OURS}");
     installation.cluster.send("PATCH", &namespace, MERGE_PATCH, label.to_string().into_bytes()).expect_success();

@@ -5,9 +5,16 @@ use serde_json::{Value, json};
 use crate::cluster::{Namespace, pod};
 use crate::outrigger::{with_built_in, with_custom};
 
+tests! {
+    a_misspelt_template_is_one_readable_line,
+    a_bad_parameter_is_one_readable_line,
+    a_long_value_is_cut,
+    all_problems_come_at_once,
+    a_conflict_with_the_pod_changes_nothing,
+}
+
 const DENIED: &str = "admission webhook \"pods.inject.outrigger.dev\" denied the request: ";
 
-#[test]
 fn a_misspelt_template_is_one_readable_line() {
     with_built_in("refused-template", |namespace, _| {
         let line = refusal(namespace, &json!({"outrigger.dev/inject": "log-colector"}));
@@ -15,7 +22,6 @@ fn a_misspelt_template_is_one_readable_line() {
     });
 }
 
-#[test]
 fn a_bad_parameter_is_one_readable_line() {
     with_custom("refused-parameter", |namespace, _| {
         let annotations =
@@ -26,7 +32,6 @@ fn a_bad_parameter_is_one_readable_line() {
     });
 }
 
-#[test]
 fn a_long_value_is_cut() {
     with_custom("refused-length", |namespace, _| {
         let annotations =
@@ -36,7 +41,6 @@ fn a_long_value_is_cut() {
     });
 }
 
-#[test]
 fn all_problems_come_at_once() {
     with_custom("refused-twice", |namespace, _| {
         let annotations = json!({
@@ -47,7 +51,6 @@ fn all_problems_come_at_once() {
     });
 }
 
-#[test]
 fn a_conflict_with_the_pod_changes_nothing() {
     with_custom("refused-conflict", |namespace, _| {
         let mut asking = pod("web", &json!({"outrigger.dev/inject": "agent"}));

@@ -6,8 +6,15 @@ use crate::cluster::{Namespace, names, pod};
 use crate::outrigger::{Outrigger, with_custom};
 use crate::test_webhook::{Mutation, TestWebhook};
 
+tests! {
+    an_ordinary_pod_costs_one_call,
+    a_webhook_after_ours_adds_a_container,
+    a_webhook_before_ours_adds_a_container,
+    a_webhook_after_ours_rewrites_every_image,
+    a_webhook_before_ours_rewrites_every_image,
+}
+
 /// What in-tree admission would change afterwards is there already.
-#[test]
 fn an_ordinary_pod_costs_one_call() {
     with_custom("alone", |namespace, outrigger| {
         let stored = namespace.accepts(&pod("web", &json!({"outrigger.dev/inject": "agent"})));
@@ -22,7 +29,6 @@ fn an_ordinary_pod_costs_one_call() {
     });
 }
 
-#[test]
 fn a_webhook_after_ours_adds_a_container() {
     with_custom("adds-after", |namespace, outrigger| {
         let stored = create_beside(namespace, outrigger, "zz-adds", add_container);
@@ -30,7 +36,6 @@ fn a_webhook_after_ours_adds_a_container() {
     });
 }
 
-#[test]
 fn a_webhook_before_ours_adds_a_container() {
     with_custom("adds-before", |namespace, outrigger| {
         let stored = create_beside(namespace, outrigger, "aa-adds", add_container);
@@ -38,7 +43,6 @@ fn a_webhook_before_ours_adds_a_container() {
     });
 }
 
-#[test]
 fn a_webhook_after_ours_rewrites_every_image() {
     with_custom("rewrites-after", |namespace, outrigger| {
         let stored = create_beside(namespace, outrigger, "zz-rewrites", rewrite_images);
@@ -52,7 +56,6 @@ fn a_webhook_after_ours_rewrites_every_image() {
     });
 }
 
-#[test]
 fn a_webhook_before_ours_rewrites_every_image() {
     with_custom("rewrites-before", |namespace, outrigger| {
         let stored = create_beside(namespace, outrigger, "aa-rewrites", rewrite_images);

@@ -5,7 +5,16 @@ use serde_json::{Value, json};
 use crate::cluster::{Namespace, names, pod};
 use crate::outrigger::with_custom;
 
-#[test]
+tests! {
+    a_dry_run_shows_the_sidecar_and_stores_nothing,
+    a_generated_name_is_injected,
+    a_server_side_apply_is_injected_and_can_be_repeated,
+    kubectl_can_apply_and_delete_an_injected_pod,
+    pod_fields_replace_what_the_api_server_filled_in,
+    pod_fields_that_the_author_set_are_a_conflict,
+    a_pod_of_1400_kib_full_of_angle_brackets_is_injected,
+}
+
 fn a_dry_run_shows_the_sidecar_and_stores_nothing() {
     with_custom("dry-run", |namespace, _| {
         assert_has_agent(&namespace.would_accept(&asking("web")));
@@ -13,7 +22,6 @@ fn a_dry_run_shows_the_sidecar_and_stores_nothing() {
     });
 }
 
-#[test]
 fn a_generated_name_is_injected() {
     with_custom("generate-name", |namespace, _| {
         let mut asking = asking("web");
@@ -28,7 +36,6 @@ fn a_generated_name_is_injected() {
     });
 }
 
-#[test]
 fn a_server_side_apply_is_injected_and_can_be_repeated() {
     with_custom("apply", |namespace, _| {
         let created = apply(namespace, &asking("web"));
@@ -39,7 +46,6 @@ fn a_server_side_apply_is_injected_and_can_be_repeated() {
     });
 }
 
-#[test]
 fn kubectl_can_apply_and_delete_an_injected_pod() {
     with_custom("kubectl", |namespace, _| {
         for (arguments, expected) in [
@@ -53,7 +59,6 @@ fn kubectl_can_apply_and_delete_an_injected_pod() {
     });
 }
 
-#[test]
 fn pod_fields_replace_what_the_api_server_filled_in() {
     with_custom("scheduling", |namespace, _| {
         namespace.ensure_priority_class("tests-high", 1000);
@@ -67,7 +72,6 @@ fn pod_fields_replace_what_the_api_server_filled_in() {
     });
 }
 
-#[test]
 fn pod_fields_that_the_author_set_are_a_conflict() {
     with_custom("scheduling-conflict", |namespace, _| {
         namespace.ensure_service_account("collector");
@@ -80,7 +84,6 @@ fn pod_fields_that_the_author_set_are_a_conflict() {
 }
 
 /// The API server writes each of these characters as six when it calls the webhook: 1.4 MiB become 8.4 MiB.
-#[test]
 fn a_pod_of_1400_kib_full_of_angle_brackets_is_injected() {
     with_custom("large", |namespace, _| {
         let value = "<&>".repeat(70 * 1024 / 3);

@@ -15,6 +15,8 @@ use crate::control_plane::free_port;
 use crate::outrigger::{PROGRAM, admin_answer, configuration, register};
 use crate::process::{Process, pause};
 
+tests! { rolling_restarts_fail_no_pod }
+
 const RESTARTS: usize = 20;
 const INSTANCES: usize = 2;
 /// Clients that create pods, one after the other each.
@@ -30,7 +32,6 @@ struct Instance {
     address: SocketAddr,
 }
 
-#[test]
 fn rolling_restarts_fail_no_pod() {
     in_namespace("restarts", "restarts", |namespace| {
         let cluster = namespace.cluster;

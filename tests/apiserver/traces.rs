@@ -8,10 +8,11 @@ use crate::cluster::{in_namespace, pod};
 use crate::collector::{Collector, attribute, hex};
 use crate::outrigger::Outrigger;
 
+tests! { the_span_of_a_review_is_below_that_of_the_api_server }
+
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CLIENT: &str = "00f067aa0ba902b7";
 
-#[test]
 fn the_span_of_a_review_is_below_that_of_the_api_server() {
     in_namespace("traced", "traced", |namespace| {
         let collector = Collector::start();

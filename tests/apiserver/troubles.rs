@@ -20,6 +20,13 @@ use crate::outrigger::Outrigger;
 use crate::process::eventually;
 use crate::registration;
 
+tests! {
+    whatever_keeps_a_verdict_away_is_found_by_its_text,
+    a_condition_that_fails_is_found_by_its_text,
+    a_broken_template_is_found_by_its_text,
+    what_the_namespace_forbids_no_template_brings,
+}
+
 const GUIDE: &str = include_str!("../../docs/troubleshooting.md");
 
 /// A port on which every connection is treated like this, for as long as the tests run.
@@ -107,7 +114,6 @@ fn is_said_and_explained(name: &str, said: &str, texts: &[&str]) {
     }
 }
 
-#[test]
 fn whatever_keeps_a_verdict_away_is_found_by_its_text() {
     in_namespace("troubles", "troubles", |home| {
         let cluster = home.cluster;
@@ -150,7 +156,6 @@ fn whatever_keeps_a_verdict_away_is_found_by_its_text() {
 }
 
 /// A condition of the operator's own that fails for a pod refuses it as well, and nobody is called.
-#[test]
 fn a_condition_that_fails_is_found_by_its_text() {
     in_namespace("troubles-condition", "troubles-condition", |namespace| {
         let authority = &namespace.cluster.control_plane.authority;
@@ -179,7 +184,6 @@ fn with_templates(namespace: &Namespace, name: &str, templates: &[(&str, &str)])
 }
 
 /// What the webhook says of a template that nobody can use reaches the author of the pod, who cannot mend it.
-#[test]
 fn a_broken_template_is_found_by_its_text() {
     in_namespace("troubles-template", "troubles-template", |namespace| {
         let outrigger = with_templates(namespace, "troubles-template", &[("broken", "{sidecar: []}")]);
@@ -194,7 +198,6 @@ fn a_broken_template_is_found_by_its_text() {
 }
 
 /// Pod Security looks at the pod after us: no template goes beyond what the namespace allows.
-#[test]
 fn what_the_namespace_forbids_no_template_brings() {
     in_namespace("troubles-restricted", "troubles-restricted", |namespace| {
         let privileged = "{hardened: false, sidecars: [{name: s, image: 'x:1', securityContext: {privileged: true}}]}";

@@ -6,7 +6,14 @@ use serde_json::{Value, json};
 use crate::cluster::{Namespace, pod};
 use crate::outrigger::{Outrigger, with_custom};
 
-#[test]
+tests! {
+    a_pod_that_does_not_ask_is_byte_equal_to_one_without_the_webhook,
+    sub_resources_updates_and_deletion_are_unaffected,
+    sub_resources_updates_and_deletion_are_left_alone_when_they_are_sent,
+    a_field_that_this_build_does_not_know_survives,
+    a_field_that_the_api_server_does_not_know_does_not_hinder_injection,
+}
+
 fn a_pod_that_does_not_ask_is_byte_equal_to_one_without_the_webhook() {
     with_custom("not-asking", |namespace, outrigger| {
         let elsewhere = namespace.cluster.namespace("not-asking-without-webhook", "none");
@@ -23,13 +30,11 @@ fn a_pod_that_does_not_ask_is_byte_equal_to_one_without_the_webhook() {
     });
 }
 
-#[test]
 fn sub_resources_updates_and_deletion_are_unaffected() {
     with_custom("sub-resources", |namespace, _| work_on_a_pod(namespace));
 }
 
 /// As above, but the API server really sends all of it: the server itself has to leave it alone.
-#[test]
 fn sub_resources_updates_and_deletion_are_left_alone_when_they_are_sent() {
     crate::cluster::in_namespace("everything-sent", "everything", |namespace| {
         let outrigger =
@@ -49,7 +54,6 @@ fn sub_resources_updates_and_deletion_are_left_alone_when_they_are_sent() {
 
 /// The API server drops fields that no version of it knows before it calls the webhook, so the review is sent as it
 /// would be by a newer one.
-#[test]
 fn a_field_that_this_build_does_not_know_survives() {
     with_custom("unknown-field", |namespace, outrigger| {
         let mut asking = pod("web", &json!({"outrigger.dev/inject": "agent"}));
@@ -68,7 +72,6 @@ fn a_field_that_this_build_does_not_know_survives() {
     });
 }
 
-#[test]
 fn a_field_that_the_api_server_does_not_know_does_not_hinder_injection() {
     with_custom("unknown-to-all", |namespace, _| {
         let mut asking = pod("web", &json!({"outrigger.dev/inject": "agent"}));

@@ -1,8 +1,18 @@
-//! Outrigger in a cluster whose pods run: kind, a node of one's own, any other made for the purpose.
+//! Outrigger in a cluster whose pods run: kind, a node of one's own, any other made for the
+//! purpose.
 //!
-//! The cluster and the images come from the environment (README.md); without them the tests say on standard error that they are skipped.
-//! All share the one cluster, so this runs them itself, one after the other: installed by kustomize, then by the chart.
-//! Invariant: the cluster is found without Outrigger and left so, whatever fails.
+//! The cluster and the images come from the environment (README.md); without them all tests are
+//! ignored, which the end of the output says. They share the one cluster, so this runs them itself,
+//! one after the other: installed by kustomize, then by the chart. Invariant: the cluster is found
+//! without Outrigger and left so, whatever fails.
+
+#[allow(
+    dead_code,
+    unused_macros,
+    reason = "here the tests are run one after the other, between installation and removal"
+)]
+#[path = "../harness/mod.rs"]
+mod harness;
 
 mod check;
 mod cluster;
@@ -23,6 +33,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use cluster::Cluster;
+use harness::NotRun;
 use installation::{Installation, Method};
 use settings::{Absence, Settings};
 
@@ -33,7 +44,7 @@ struct Test {
     run: fn(&Installation<'_>),
 }
 
-const TESTS: [Test; 5] = [
+const TESTS: [Test; 6] = [
     Test { name: "sidecars_run_beside_the_app", installed_by: &Method::ALL, run: sidecars::run_beside_the_app },
     Test { name: "helm_test_passes", installed_by: &[Method::Chart], run: helm_test::passes_and_cleans_up },
     Test {
@@ -43,6 +54,11 @@ const TESTS: [Test; 5] = [
     },
     Test { name: "check_says_what_is_wrong", installed_by: &Method::ALL, run: check::says_what_is_wrong },
     Test { name: "faults_fail_no_pod", installed_by: &Method::ALL, run: faults::fail_no_pod },
+    Test {
+        name: "a_stopped_api_server_fails_no_other_pod",
+        installed_by: &Method::ALL,
+        run: faults::a_stopped_api_server_fails_no_other_pod,
+    },
 ];
 
 /// What has been shown so far.
@@ -50,34 +66,72 @@ const TESTS: [Test; 5] = [
 struct Results {
     passed: usize,
     failed: Vec<String>,
+    not_run: NotRun,
 }
 
 impl Results {
-    /// Runs one test; whether it passed. Its own words and those of a panic are printed as they come.
+    /// Runs one test; whether it did not fail. Its own words and those of a panic are printed as
+    /// they come.
     fn run(&mut self, name: &str, test: impl FnOnce()) -> bool {
         println!("test {name} ...");
         let start = Instant::now();
-        let has_passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
-        let result = if has_passed { "ok" } else { "FAILED" };
-        println!("test {name} ... {result} ({:.0} s)", start.elapsed().as_secs_f32());
-        if has_passed {
-            self.passed += 1;
-        } else {
-            self.failed.push(name.to_owned());
+        let outcome = catch_unwind(AssertUnwindSafe(|| harness::reason_not_run(test)));
+        let seconds = start.elapsed().as_secs_f32();
+        match outcome {
+            Ok(None) => {
+                println!("test {name} ... ok ({seconds:.0} s)");
+                self.passed += 1;
+                true
+            }
+            Ok(Some(reason)) => {
+                self.ignore(name, reason);
+                true
+            }
+            Err(_) => {
+                println!("test {name} ... FAILED ({seconds:.0} s)");
+                self.failed.push(name.to_owned());
+                false
+            }
         }
-        has_passed
+    }
+
+    fn ignore(&mut self, name: &str, reason: String) {
+        println!("test {name} ... ignored, {reason}");
+        *self.not_run.entry(reason).or_default() += 1;
+    }
+
+    /// The last lines, as every test program has them, and the exit code.
+    fn conclude(&self, filtered_out: usize, start: Instant) -> ExitCode {
+        let (passed, failed) = (self.passed, self.failed.len());
+        let ignored: usize = self.not_run.values().sum();
+        if failed > 0 {
+            println!("\nfailures:\n    {}", self.failed.join("\n    "));
+        }
+        let result = if failed == 0 { "ok" } else { "FAILED" };
+        println!(
+            "\ntest result: {result}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; \
+             {filtered_out} filtered out; finished in {:.2}s\n",
+            start.elapsed().as_secs_f32()
+        );
+        harness::report(&self.not_run);
+        if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
 
-/// Words of the command line, as those of every test binary: parts of names, one of which has to match.
-fn chosen_names(arguments: &[String]) -> Vec<String> {
-    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+fn all_names() -> Vec<String> {
     let named = |test: &Test| {
         let name = test.name;
         test.installed_by.iter().map(move |method| format!("{}::{name}", method.name())).collect::<Vec<_>>()
     };
+    TESTS.iter().flat_map(named).collect()
+}
+
+/// Words of the command line, as those of every test binary: parts of names, one of which has to
+/// match.
+fn chosen_names(arguments: &[String]) -> Vec<String> {
+    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let is_chosen = |name: &String| filters.is_empty() || filters.iter().any(|filter| name.contains(*filter));
-    TESTS.iter().flat_map(named).filter(is_chosen).collect()
+    all_names().into_iter().filter(is_chosen).collect()
 }
 
 fn main() -> ExitCode {
@@ -87,11 +141,14 @@ fn main() -> ExitCode {
         chosen.iter().for_each(|name| println!("{name}: test"));
         return ExitCode::SUCCESS;
     }
+    let (start, mut results) = (Instant::now(), Results::default());
+    let filtered_out = all_names().len() - chosen.len();
     let settings = match Settings::from_environment() {
         Ok(settings) => settings,
         Err(Absence::NotAsked) => {
-            eprintln!("SKIPPED e2e: all {} tests: OUTRIGGER_E2E_KUBECONFIG is not set: no cluster", chosen.len());
-            return ExitCode::SUCCESS;
+            let reason = "OUTRIGGER_E2E_KUBECONFIG is not set, so there is no cluster";
+            chosen.iter().for_each(|name| results.ignore(name, reason.to_owned()));
+            return results.conclude(filtered_out, start);
         }
         Err(Absence::Wrong(problem)) => {
             eprintln!("error: {problem}");
@@ -104,17 +161,13 @@ fn main() -> ExitCode {
     }
     let cluster = Cluster::connect(settings);
     cluster.load_images();
-    let mut results = Results::default();
     for method in Method::ALL {
         let prefix = format!("{}::", method.name());
         if chosen.iter().any(|name| name.starts_with(&prefix)) {
             test_installation(&cluster, method, &chosen, &mut results);
         }
     }
-    let failed = results.failed.len();
-    println!("\ntest result: {} passed; {failed} failed", results.passed);
-    results.failed.iter().for_each(|name| println!("    {name}"));
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    results.conclude(filtered_out, start)
 }
 
 /// Installs, runs what was chosen, and removes.

@@ -90,6 +90,11 @@ fn nothing_is_left_to_be_written() {
 }
 
 #[test]
+fn tests_that_have_a_runner_of_their_own_are_listed() {
+    holds(rules::listed_tests, &rust_files(&["tests"]));
+}
+
+#[test]
 fn the_program_does_not_panic() {
     holds(rules::panics, &rust_files(&["src"]));
 }

@@ -15,7 +15,6 @@ mod in_cluster;
 mod limits;
 mod load;
 mod logs;
-mod manifests;
 mod metrics;
 mod overload;
 mod properties;

@@ -7,13 +7,10 @@ mod many;
 mod template_trouble;
 pub mod world;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use pretty_assertions::assert_eq;
 
-use crate::support::client::tcp;
 use crate::support::{Client, Process, eventually, pause};
 use authority::Authority;
 use world::{ConfigMap, Plain, World, asking, templates};
@@ -164,31 +161,4 @@ fn a_hangup_under_dev_ends_nothing() {
     assert!(directory.path().join(".outrigger/ca.crt").exists());
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(0), "{}", process.stderr());
-}
-
-/// `script` runs the server in a terminal of its own, which is gone when `script` is.
-#[test]
-fn a_terminal_that_is_closed_ends_the_server() {
-    if Command::new("script").arg("--version").output().is_err() {
-        eprintln!("SKIPPED a_terminal_that_is_closed_ends_the_server: there is no script(1)");
-        return;
-    }
-    let directory = tempfile::tempdir().expect("a directory");
-    let server = env!("CARGO_BIN_EXE_outrigger");
-    let server = format!("'{server}' serve --dev --listen=127.0.0.1:0 --admin-listen=127.0.0.1:0");
-    let mut terminal = Command::new("script")
-        .args(["--quiet", "--command", &server, "/dev/null"])
-        .current_dir(directory.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("script(1) runs");
-    let mut shown = BufReader::new(terminal.stdout.take().expect("a pipe")).lines().map(|line| line.expect("a line"));
-    let line = shown.find(|line| line.contains("https://")).expect("what --dev prints");
-    let address = line.split("https://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
-    let address = address.parse().expect("an address");
-    assert!(tcp(address).is_ok());
-    terminal.kill().expect("it runs");
-    terminal.wait().expect("a child");
-    eventually("the end of the server", || tcp(address).is_err());
 }

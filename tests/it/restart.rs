@@ -4,6 +4,7 @@ mod balancer;
 mod pool;
 mod rolling;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use outrigger::config::settings;
@@ -17,9 +18,6 @@ use crate::support::client::tcp;
 use crate::support::{Client, ServerBuilder, eventually, pause, pod, review};
 
 const DELAY: Duration = Duration::from_secs(4);
-/// How long the server waits at most for what is in flight.
-const CLOSING: Duration = Duration::from_secs(15);
-
 fn world(delay: &str) -> World {
     let world = World::start_with(&["t"], &[&format!("--shutdown-delay={delay}")]);
     Plain::at(&world.path("t")).write("a.yaml", &templates(1, &["one"]));
@@ -76,10 +74,23 @@ fn the_end_comes_in_its_order() {
     assert_eq!(world.process.wait().code(), Some(0), "{}", world.process.stderr());
 }
 
-/// 25 s at the latest, unless the operator has said otherwise.
+/// The kubelet kills a pod of the manifests or of the chart after its grace period. By then the
+/// program has ended by itself.
 #[test]
 fn the_longest_end_is_shorter_than_the_grace_period_of_a_pod() {
-    assert_eq!((settings::SHUTDOWN_DELAY.default, Limits::default().closing), ("10s", CLOSING));
+    let read = |path: &str| -> serde_json::Value {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests").join(path);
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
+    let delay = settings::SHUTDOWN_DELAY.default.strip_suffix('s').and_then(|seconds| seconds.parse().ok());
+    let longest = Duration::from_secs(delay.expect("a number of seconds")) + Limits::default().closing;
+    let (deployment, values) = (read("base/deployment.yaml"), read("chart/values.yaml"));
+    for (origin, pod) in [("kustomize", &deployment["spec"]["template"]["spec"]), ("chart", &values)] {
+        let grace = pod["terminationGracePeriodSeconds"].as_u64().map(Duration::from_secs);
+        assert!(grace > Some(longest), "{origin}: {grace:?}, but the program may take {longest:?} to end");
+    }
+    assert!(!read("base/config.yaml").to_string().contains("shutdownDelay"), "the delay is the default");
 }
 
 /// Somebody who never takes his answer has his time like anybody else, and no more.
@@ -104,7 +115,7 @@ fn whoever_takes_no_answer_holds_up_the_end_for_a_limited_time() {
     assert!(world.process.is_running(), "{}", world.process.stderr());
     let start = Instant::now();
     while world.process.is_running() {
-        assert!(start.elapsed() < CLOSING + Duration::from_secs(15), "it does not end");
+        assert!(start.elapsed() < Limits::default().closing + Duration::from_secs(15), "it does not end");
         pause(Duration::from_millis(50));
     }
     assert_eq!(world.process.wait().code(), Some(0), "{}", world.process.stderr());

@@ -113,31 +113,6 @@ fn it_says_what_it_serves() {
     );
 }
 
-/// What `--dev` prints is pasted into a shell as it stands.
-#[test]
-fn the_printed_line_works_when_pasted() {
-    if Command::new("curl").arg("--version").output().is_err() {
-        eprintln!("SKIPPED the_printed_line_works_when_pasted: there is no curl");
-        return;
-    }
-    let directory = tempfile::tempdir().expect("a directory");
-    let process = dev(directory.path(), &["--dev-dir", "it's a directory"]);
-    eventually("the line", || process.stdout().contains("/mutate'\n"));
-    let output =
-        Command::new("sh").args(["-c", &process.stdout()]).current_dir(directory.path()).output().expect("sh(1) runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let answer: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
-    assert_eq!(answer["response"]["allowed"], true);
-    assert_eq!(answer["response"]["auditAnnotations"]["templates"], "log-collector");
-    assert!(answer["response"]["patch"].is_string());
-    process.wait_for_log("injected");
-    let line = process.stderr().lines().find(|line| line.contains("injected")).expect("a line").to_owned();
-    for part in ["namespace=\"demo\"", "web-6f7d8c9b5d-*", "log-collector", "dry_run=false", "duration_us="] {
-        assert!(line.contains(part), "{part} is missing in {line}");
-    }
-}
-
 /// A full disk, or a log collector that died, costs the log and nothing else.
 #[test]
 fn a_log_that_cannot_be_written_ends_nothing() {

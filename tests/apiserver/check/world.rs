@@ -12,8 +12,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::kubelet::Kubelet;
-use crate::cluster::{Cluster, Namespace, pod, say_skipped};
-use crate::control_plane::{ASSETS, free_port};
+use crate::cluster::{Cluster, Namespace, pod};
+use crate::control_plane::{assets, free_port};
 use crate::outrigger::{Outrigger, PROGRAM};
 use crate::process::eventually;
 
@@ -60,9 +60,9 @@ impl Result {
 
 /// Runs a test on the installation, alone.
 pub fn with_world(test: impl FnOnce(&World)) {
-    static WORLD: OnceLock<Option<World>> = OnceLock::new();
-    let world = WORLD.get_or_init(|| std::env::var_os(ASSETS).map(|assets| World::make(Path::new(&assets))));
-    let Some(world) = world else { return say_skipped(&format!("{ASSETS} is not set")) };
+    static WORLD: OnceLock<World> = OnceLock::new();
+    let assets = assets();
+    let world = WORLD.get_or_init(|| World::make(&assets));
     let _turn = world.turn.lock().unwrap_or_else(PoisonError::into_inner);
     world.restore();
     test(world);

@@ -61,6 +61,9 @@ const ALLOWED: [(&str, &str, &str); 2] = [
     ),
 ];
 
+/// Directories whose tests are run by `tests/harness`.
+const RUN_BY_HARNESS: [&str; 3] = ["tests/apiserver/", "tests/e2e/", "tests/tools/"];
+
 const MAX_FILE_LINES: usize = 500;
 const MAX_FUNCTION_LINES: usize = 60;
 
@@ -161,6 +164,19 @@ pub fn unfinished(file: &SourceFile) -> Vec<Fault> {
         what: format!("`{}`", found.as_str()),
     };
     OPEN.find_iter(&code).map(fault).collect()
+}
+
+/// No test has `#[test]` where Rust's runner is not used: it would silently not be compiled.
+pub fn listed_tests(file: &SourceFile) -> Vec<Fault> {
+    if !RUN_BY_HARNESS.iter().any(|directory| file.path.starts_with(directory)) {
+        return Vec::new();
+    }
+    let code = source::without_text(&file.text);
+    let fault = |(offset, _)| Fault {
+        line: source::line_of(&code, offset),
+        what: "`#[test]`, which tests/harness does not see; name the function in `tests!`".to_owned(),
+    };
+    code.match_indices("#[test]").map(fault).collect()
 }
 
 /// No code of the program gives up where it could answer.
@@ -266,6 +282,13 @@ mod tests {
         assert_eq!(faults(unfinished, "src/a.rs", "fn a() { todo!() }"), ["`todo!`"]);
         assert_eq!(faults(unfinished, "tests/a.rs", "#[ignore = \"slow\"]\nfn a() {}"), ["`#[ignore`"]);
         assert_eq!(faults(unfinished, "src/a.rs", "// todo!()\nfn a() { \"unimplemented!\" }"), [""; 0]);
+    }
+
+    #[test]
+    fn unlisted_tests_break() {
+        assert_eq!(faults(listed_tests, "tests/apiserver/a.rs", "#[test]\nfn a() {}").len(), 1);
+        assert_eq!(faults(listed_tests, "tests/it/a.rs", "#[test]\nfn a() {}"), [""; 0]);
+        assert_eq!(faults(listed_tests, "tests/tools/a.rs", "// #[test]\ntests! { a }\nfn a() {}"), [""; 0]);
     }
 
     #[test]

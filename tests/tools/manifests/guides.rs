@@ -7,6 +7,13 @@ use serde_json::{Value, json};
 use super::render::{self, by_key};
 use super::{list, object, read};
 
+tests! {
+    kustomizations_of_the_guides_change_the_base,
+    the_webhook_is_changed_as_the_guide_says,
+    values_of_the_guides_are_taken_by_the_chart,
+    values_that_the_guides_name_exist,
+}
+
 const GUIDES: [&str; 4] = ["docs/install.md", "docs/operations.md", "docs/troubleshooting.md", "README.md"];
 
 /// The texts of the blocks of this language.
@@ -38,23 +45,21 @@ fn yaml_blocks() -> Vec<(Block, String)> {
     guides.iter().flat_map(|text| blocks(text, "yaml")).map(|block| (kind(block), format!("{block}\n"))).collect()
 }
 
-#[test]
 fn kustomizations_of_the_guides_change_the_base() {
-    let Some(base) = render::kustomize(&[]).map(by_key) else { return };
+    let base = by_key(render::kustomize(&[]));
     let blocks: Vec<String> =
         yaml_blocks().into_iter().filter(|(kind, _)| *kind == Block::Kustomization).map(|(_, block)| block).collect();
     assert!(blocks.len() >= 3, "{}", blocks.len());
     for block in blocks {
-        let objects = render::kustomization(&block).map(by_key).expect("kubectl is there");
+        let objects = by_key(render::kustomization(&block));
         assert_ne!(objects, base, "it changes nothing:\n{block}");
     }
 }
 
 /// The example shows each of the choices that are values of the chart.
-#[test]
 fn the_webhook_is_changed_as_the_guide_says() {
     let block = yaml_blocks().into_iter().find(|(_, block)| block.contains("matchConditions")).expect("an example").1;
-    let Some(objects) = render::kustomization(&block).map(by_key) else { return };
+    let objects = by_key(render::kustomization(&block));
     let configuration = &objects[&("MutatingWebhookConfiguration".to_owned(), "outrigger".to_owned())];
     let webhooks = list(configuration, "/webhooks");
     assert_eq!((&webhooks[0]["failurePolicy"], &webhooks[0]["timeoutSeconds"]), (&json!("Ignore"), &json!(3)));
@@ -67,17 +72,15 @@ fn the_webhook_is_changed_as_the_guide_says() {
     }
 }
 
-#[test]
 fn values_of_the_guides_are_taken_by_the_chart() {
     for (_, block) in yaml_blocks().into_iter().filter(|(kind, _)| *kind == Block::Values) {
-        let Some(objects) = render::helm_with_values(&block).map(by_key) else { return };
+        let objects = by_key(render::helm_with_values(&block));
         let policy = &objects[&("NetworkPolicy".to_owned(), "outrigger".to_owned())];
         assert_eq!(list(policy, "/spec/egress").len(), 3, "{policy}");
     }
 }
 
 /// Values that are named in text or set in a command.
-#[test]
 fn values_that_the_guides_name_exist() {
     let values = object("manifests/chart/values.yaml");
     let top: Vec<&String> = values.as_object().expect("a map").keys().collect();

@@ -8,6 +8,17 @@ use serde_json::{Value, json};
 use super::render::{self, Key};
 use super::{list, text};
 
+tests! {
+    the_chart_makes_the_objects_of_the_kustomization,
+    lint_finds_nothing,
+    values_that_mean_nothing_are_refused,
+    another_namespace_is_used_throughout,
+    files_of_yours_are_mounted_and_trusted,
+    the_test_of_the_chart_is_passed_by_an_injected_pod,
+    the_chart_brings_the_templates_of_its_values,
+    what_makes_the_webhook_go_first_is_for_helm_alone,
+}
+
 /// What only Helm says of an object.
 const LABELS: [&str; 4] =
     ["app.kubernetes.io/instance", "app.kubernetes.io/managed-by", "app.kubernetes.io/version", "helm.sh/chart"];
@@ -56,11 +67,10 @@ fn comparable(objects: Vec<Value>, left_out: &[(&str, &str)]) -> BTreeMap<Key, V
     objects
 }
 
-#[test]
 fn the_chart_makes_the_objects_of_the_kustomization() {
     for (values, components) in SAME {
-        let (Some(chart), Some(kustomize)) = (render::helm(values), render::kustomize(components)) else { return };
-        let (chart, kustomize) = (comparable(chart, &CHART_ALONE), comparable(kustomize, &KUSTOMIZE_ALONE));
+        let chart = comparable(render::helm(values), &CHART_ALONE);
+        let kustomize = comparable(render::kustomize(components), &KUSTOMIZE_ALONE);
         assert_eq!(chart.keys().collect::<Vec<_>>(), kustomize.keys().collect::<Vec<_>>(), "{components:?}");
         for (key, object) in &kustomize {
             pretty_assertions::assert_eq!(&chart[key], object, "{key:?} with {components:?}");
@@ -68,15 +78,13 @@ fn the_chart_makes_the_objects_of_the_kustomization() {
     }
 }
 
-#[test]
 fn lint_finds_nothing() {
     for (values, _) in SAME {
-        let Some(report) = render::helm_lint(values) else { return };
+        let report = render::helm_lint(values);
         assert!(!report.contains("WARNING") && !report.contains("ERROR"), "{report}");
     }
 }
 
-#[test]
 fn values_that_mean_nothing_are_refused() {
     let table = [
         ("replica=3", "additional properties 'replica' not allowed"),
@@ -94,19 +102,13 @@ fn values_that_mean_nothing_are_refused() {
         ("network=node", "/network"),
     ];
     for (value, expected) in table {
-        let Some(helm) = render::helm_template("outrigger-system", &[value]) else { return };
-        let said = render::fails(helm);
+        let said = render::fails(render::helm_template("outrigger-system", &[value]));
         assert!(said.contains(expected), "{value}: {said}");
     }
 }
 
-#[test]
 fn another_namespace_is_used_throughout() {
-    let Some(helm) = render::helm_template("sidecars", &["certificates.mode=certManager", "monitoring.enabled=true"])
-    else {
-        return;
-    };
-    let mut helm = helm;
+    let mut helm = render::helm_template("sidecars", &["certificates.mode=certManager", "monitoring.enabled=true"]);
     let output = helm.output().expect("helm runs");
     let printed = String::from_utf8(output.stdout).expect("YAML is text");
     assert!(output.status.success() && printed.contains("outrigger.sidecars.svc"), "{printed}");
@@ -114,18 +116,13 @@ fn another_namespace_is_used_throughout() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-#[test]
 fn files_of_yours_are_mounted_and_trusted() {
-    let Some(helm) =
-        render::helm_template("outrigger-system", &["certificates.mode=files", "certificates.files.secretName=mine"])
-    else {
-        return;
-    };
+    let mut helm =
+        render::helm_template("outrigger-system", &["certificates.mode=files", "certificates.files.secretName=mine"]);
     let folder = tempfile::tempdir().expect("a temporary directory");
     let bundle = folder.path().join("ca.pem");
     let certificate = "-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n";
     std::fs::write(&bundle, certificate).expect("a file in a temporary directory");
-    let mut helm = helm;
     helm.arg("--set-file").arg(format!("certificates.files.caBundle={}", bundle.display()));
     let output = helm.output().expect("helm runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -156,9 +153,8 @@ fn test_template(objects: &[Value]) -> SourceText {
 }
 
 /// The pod of `helm test` comes back with its sidecar, within Pod Security "restricted"; no other pod gets that template.
-#[test]
 fn the_test_of_the_chart_is_passed_by_an_injected_pod() {
-    let Some(objects) = render::helm(&[]) else { return };
+    let objects = render::helm(&[]);
     let mut pods: Vec<&Value> = objects.iter().filter(|object| object["kind"] == "Pod").collect();
     let pod = pods.pop().expect("the chart has a pod for its test");
     assert!(pods.is_empty() && render::is_hook(pod));
@@ -186,23 +182,20 @@ fn the_test_of_the_chart_is_passed_by_an_injected_pod() {
     assert!(inject(&other).is_err_and(|error| error.to_string().contains("template_not_allowed")));
 }
 
-#[test]
 fn the_chart_brings_the_templates_of_its_values() {
     let values = ["templates.a\\.yaml.kind=X", "templates.b\\.yaml=text: 1", "test.enabled=false"];
-    let Some(objects) = render::helm(&values) else { return };
-    let objects = render::by_key(objects);
+    let objects = render::by_key(render::helm(&values));
     let data = &objects[&("ConfigMap".to_owned(), "outrigger-templates".to_owned())]["data"];
     let keys: Vec<&String> = data.as_object().expect("a map").keys().collect();
     assert_eq!(keys, ["a.yaml", "b.yaml"]);
     assert_eq!((text(data, "/a.yaml").trim(), text(data, "/b.yaml").trim()), ("kind: X", "text: 1"));
-    let none = render::helm(&["test.enabled=false"]).map(render::by_key).expect("helm is there");
+    let none = render::by_key(render::helm(&["test.enabled=false"]));
     assert!(!none.contains_key(&("ConfigMap".to_owned(), "outrigger-templates".to_owned())));
 }
 
 /// Applied as an ordinary object, the hook that stands in for the webhook configuration would switch it off.
-#[test]
 fn what_makes_the_webhook_go_first_is_for_helm_alone() {
-    let Some(objects) = render::helm(&[]) else { return };
+    let objects = render::helm(&[]);
     let configurations = objects.iter().filter(|object| object["kind"] == "MutatingWebhookConfiguration");
     assert_eq!(configurations.filter(|object| !list(object, "/webhooks").is_empty()).count(), 1);
     assert!(super::read("manifests/chart/templates/webhook-goes-first.yaml").contains("helm.sh/hook: pre-delete"));

@@ -19,6 +19,21 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::harness::Test;
+
+/// The tests of all parts.
+pub const TESTS: &[&[Test]] = &[
+    certs::TESTS,
+    chart::TESTS,
+    guides::TESTS,
+    image::TESTS,
+    monitoring::TESTS,
+    objects::TESTS,
+    trust::TESTS,
+    values::TESTS,
+    webhook::TESTS,
+];
+
 /// A path from the root of the repository.
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

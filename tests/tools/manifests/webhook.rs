@@ -5,18 +5,23 @@ use serde_json::{Value, json};
 
 use super::{list, object, render};
 
+tests! {
+    the_manifest_is_what_the_program_generates,
+    the_command_prints_the_manifest,
+    each_choice_says_why,
+    the_chart_hands_its_values_on,
+}
+
 /// The configuration that the program makes for the Service of the manifests.
 fn generated() -> Value {
     let endpoint = Endpoint::Service { namespace: "outrigger-system".into(), name: "outrigger".into(), port: 443 };
     WebhookConfiguration::new(endpoint).to_value().expect("it is plain data")
 }
 
-#[test]
 fn the_manifest_is_what_the_program_generates() {
     assert_eq!(object("manifests/base/webhook.yaml"), generated());
 }
 
-#[test]
 fn the_command_prints_the_manifest() {
     let mut outrigger = std::process::Command::new(env!("CARGO_BIN_EXE_outrigger"));
     outrigger.args(["generate", "webhook", "--service", "outrigger-system/outrigger"]);
@@ -27,7 +32,6 @@ fn the_command_prints_the_manifest() {
 }
 
 /// Every choice of the first entry has a comment above it that says why; the second entry repeats it.
-#[test]
 fn each_choice_says_why() {
     let text = super::read("manifests/base/webhook.yaml");
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -54,7 +58,6 @@ fn each_choice_says_why() {
 }
 
 /// The choices that are values of the chart, each seen to arrive.
-#[test]
 fn the_chart_hands_its_values_on() {
     let condition = |name: &str| {
         format!("webhook.{name}.matchConditions[0].name=x,webhook.{name}.matchConditions[0].expression=1==1")
@@ -68,8 +71,7 @@ fn the_chart_hands_its_values_on() {
         &condition("pods"),
         &condition("namespaces"),
     ];
-    let Some(objects) = render::helm(&values) else { return };
-    let objects = render::by_key(objects);
+    let objects = render::by_key(render::helm(&values));
     let configuration = &objects[&("MutatingWebhookConfiguration".to_owned(), "outrigger".to_owned())];
     let webhooks = list(configuration, "/webhooks");
     for (webhook, name, policy) in [(&webhooks[0], "pods", "Ignore"), (&webhooks[1], "namespaces", "Fail")] {

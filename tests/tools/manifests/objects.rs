@@ -3,16 +3,26 @@
 //! Invariant: rights are listed here once more, word by word, so that one more of them is a decision and not an accident.
 
 use outrigger::config::{TemplateSource, settings};
+use outrigger::server::Limits;
 use serde_json::{Value, json};
 
 use super::{file, list, object, read, text};
+
+tests! {
+    rights_are_the_least,
+    what_the_program_writes_is_not_said_here,
+    the_pod_meets_pod_security_restricted,
+    the_kubelet_waits_longer_than_a_drain_takes,
+    what_refers_to_the_pods_finds_them,
+    settings_are_the_programs_and_name_what_is_mounted,
+    the_component_for_cert_manager_keeps_the_settings_of_the_base,
+}
 
 /// The settings in a ConfigMap of ours.
 pub fn settings(config_map: &Value) -> Value {
     super::documents("injector.yaml", text(config_map, "/data/injector.yaml")).remove(0)
 }
 
-#[test]
 fn rights_are_the_least() {
     let rule = |groups: Value, resources: Value, names: Value, verbs: Value| {
         let mut rule = json!({"apiGroups": groups, "resources": resources, "verbs": verbs});
@@ -70,7 +80,6 @@ fn rights_are_the_least() {
     assert_eq!(objects.len(), 4);
 }
 
-#[test]
 fn what_the_program_writes_is_not_said_here() {
     for secret in file("manifests/base/secrets.yaml") {
         assert!(secret.get("data").is_none() && secret.get("stringData").is_none(), "{secret}");
@@ -79,7 +88,6 @@ fn what_the_program_writes_is_not_said_here() {
     assert!(!read("manifests/base/webhook.yaml").contains("caBundle:"));
 }
 
-#[test]
 fn the_pod_meets_pod_security_restricted() {
     let namespace = object("manifests/base/namespace.yaml");
     assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
@@ -102,13 +110,14 @@ fn the_pod_meets_pod_security_restricted() {
     assert_eq!((list(pod, "/containers").len(), pod.get("initContainers")), (1, None));
 }
 
-/// The program ends 15 s after its delay at the latest; the kubelet must not be faster, and nothing may have to sleep before.
-#[test]
+/// After its delay the program closes for a limited time; the kubelet must not be faster, and nothing may have to sleep before.
 fn the_kubelet_waits_longer_than_a_drain_takes() {
     let deployment = object("manifests/base/deployment.yaml");
     let pod = &deployment["spec"]["template"]["spec"];
     let delay = settings::SHUTDOWN_DELAY.default.trim_end_matches('s').parse::<u64>().expect("seconds");
-    assert!(pod["terminationGracePeriodSeconds"].as_u64() > Some(delay + 15));
+    let longest = delay + Limits::default().closing.as_secs();
+    assert!(pod["terminationGracePeriodSeconds"].as_u64() > Some(longest), "the program may take {longest} s");
+    assert!(object("manifests/chart/values.yaml")["terminationGracePeriodSeconds"].as_u64() > Some(longest));
     let container = &list(pod, "/containers")[0];
     assert!(container.get("lifecycle").is_none());
     // A flag would beat the setting in the ConfigMap.
@@ -119,7 +128,6 @@ fn the_kubelet_waits_longer_than_a_drain_takes() {
 }
 
 /// Port names and labels are what ties Service, policy, disruption budget and Deployment together.
-#[test]
 fn what_refers_to_the_pods_finds_them() {
     let deployment = object("manifests/base/deployment.yaml");
     let template = &deployment["spec"]["template"];
@@ -144,7 +152,6 @@ fn what_refers_to_the_pods_finds_them() {
     }
 }
 
-#[test]
 fn settings_are_the_programs_and_name_what_is_mounted() {
     let deployment = object("manifests/base/deployment.yaml");
     let mounts: Vec<&str> = list(&deployment, "/spec/template/spec/containers/0/volumeMounts")
@@ -171,7 +178,6 @@ fn settings_are_the_programs_and_name_what_is_mounted() {
 }
 
 /// A component repeats the settings of the base: kustomize replaces a text as a whole.
-#[test]
 fn the_component_for_cert_manager_keeps_the_settings_of_the_base() {
     let base = text(&object("manifests/base/config.yaml"), "/data/injector.yaml").to_owned();
     let component = object("manifests/components/cert-manager/config.yaml");

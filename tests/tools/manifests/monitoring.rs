@@ -8,6 +8,13 @@ use outrigger::telemetry::metrics::Metrics;
 
 use super::{list, object, read, text};
 
+tests! {
+    every_metric_exists,
+    every_label_that_is_selected_exists,
+    every_code_and_label_value_exists,
+    documents_that_alerts_name_exist,
+}
+
 /// What `/metrics` gives in a cluster, at the start.
 fn exposition() -> String {
     let metrics = Metrics::new().expect("the metrics register");
@@ -36,7 +43,6 @@ fn expressions() -> Vec<String> {
     rules.iter().chain(targets).map(|rule| text(rule, "/expr").to_owned()).collect()
 }
 
-#[test]
 fn every_metric_exists() {
     let exposition = exposition();
     let known = names(&exposition);
@@ -48,7 +54,6 @@ fn every_metric_exists() {
 }
 
 /// Closed sets of labels are there from the start, at 0: what an expression selects has to be among them.
-#[test]
 fn every_label_that_is_selected_exists() {
     let (exposition, selector) = (exposition(), regex::Regex::new(r#"(outrigger_\w+)\{([^}]+)\}"#).expect("a regex"));
     let label = regex::Regex::new(r#"(\w+)=~?"([^"]+)""#).expect("a regex");
@@ -68,7 +73,6 @@ fn every_label_that_is_selected_exists() {
     assert!(seen > 8, "{seen}");
 }
 
-#[test]
 fn every_code_and_label_value_exists() {
     let mut codes: BTreeSet<&str> = ErrorCode::ALL.iter().map(|code| code.code()).collect();
     codes.extend(ProtocolError::ALL.iter().map(|error| error.code()));
@@ -84,7 +88,6 @@ fn every_code_and_label_value_exists() {
     assert!(seen >= 4);
 }
 
-#[test]
 fn documents_that_alerts_name_exist() {
     let alerts = read("manifests/components/monitoring/alerts.yaml");
     let named = alerts.split_whitespace().filter(|word| word.starts_with("docs/"));

@@ -7,6 +7,15 @@ use serde_json::Value;
 
 use super::{list, object, read, render};
 
+tests! {
+    every_value_has_its_rule,
+    every_value_is_explained,
+    settings_of_the_program_are_known_to_the_chart,
+    names_are_refused_with_their_place,
+    settings_of_the_user_stand_beside_those_of_the_chart,
+    rights_go_with_the_work,
+}
+
 /// Settings that other values of the chart decide: set twice, they would not agree.
 const DECIDED: [&str; 15] = [
     "dev",
@@ -48,7 +57,6 @@ fn differences(path: &str, values: &Value, schema: &Value, found: &mut Vec<Strin
     }
 }
 
-#[test]
 fn every_value_has_its_rule() {
     let mut found = Vec::new();
     let mut schema = schema();
@@ -61,7 +69,6 @@ fn every_value_has_its_rule() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
-#[test]
 fn every_value_is_explained() {
     let text = read("manifests/chart/values.yaml");
     for paragraph in text.split("\n\n") {
@@ -70,7 +77,6 @@ fn every_value_is_explained() {
 }
 
 /// A name that is misspelt is refused when the chart is installed, and not by a replica that does not start.
-#[test]
 fn settings_of_the_program_are_known_to_the_chart() {
     let schema = schema();
     let config = &schema["properties"]["config"];
@@ -81,17 +87,14 @@ fn settings_of_the_program_are_known_to_the_chart() {
 }
 
 /// Helm tells a wrong place for a name that `propertyNames` refuses: `config.logLvel` as `/podLabels`.
-#[test]
 fn names_are_refused_with_their_place() {
     assert!(!read("manifests/chart/values.schema.json").contains("propertyNames"));
 }
 
 /// What a user sets beats what the chart says, and the rest of it stays.
-#[test]
 fn settings_of_the_user_stand_beside_those_of_the_chart() {
     let values = ["config.logLevel=debug", "config.templates={/etc/outrigger/templates}", "config.shutdownDelay=20s"];
-    let Some(objects) = render::helm(&[&values[..], &["terminationGracePeriodSeconds=40"]].concat()) else { return };
-    let objects = render::by_key(objects);
+    let objects = render::by_key(render::helm(&[&values[..], &["terminationGracePeriodSeconds=40"]].concat()));
     let settings = super::objects::settings(&objects[&("ConfigMap".to_owned(), "outrigger".to_owned())]);
     assert_eq!((&settings["logLevel"], &settings["cluster"]), (&"debug".into(), &"on".into()));
     assert_eq!(settings["templates"], serde_json::json!(["/etc/outrigger/templates"]));
@@ -102,14 +105,12 @@ fn settings_of_the_user_stand_beside_those_of_the_chart() {
 }
 
 /// Where somebody else makes the certificate, the program may not change who is trusted.
-#[test]
 fn rights_go_with_the_work() {
     for mode in ["certManager", "files"] {
         let bundle = "certificates.files.caBundle=-----BEGIN CERTIFICATE-----YQ==-----END CERTIFICATE-----";
         let files = ["certificates.files.secretName=x", bundle];
         let mode = format!("certificates.mode={mode}");
-        let Some(objects) = render::helm(&[&[mode.as_str()], &files[..]].concat()) else { return };
-        let objects = render::by_key(objects);
+        let objects = render::by_key(render::helm(&[&[mode.as_str()], &files[..]].concat()));
         for kind in ["ClusterRole", "Role"] {
             let rules = objects[&(kind.to_owned(), "outrigger".to_owned())]["rules"].to_string();
             assert!(!rules.contains("mutatingwebhookconfigurations") && !rules.contains("secrets"), "{mode}: {rules}");

@@ -6,12 +6,19 @@ use serde_json::{Value, json};
 
 use super::{list, object, read, render, text};
 
+tests! {
+    keys_that_we_make_are_mounted_nowhere,
+    the_token_goes_to_our_pods_alone,
+    only_the_webhook_is_open_unless_monitoring_asks,
+    an_image_is_named_by_its_digest,
+    the_image_is_built_of_what_is_locked,
+}
+
 fn pod() -> Value {
     object("manifests/base/deployment.yaml")["spec"]["template"]["spec"].clone()
 }
 
 /// A kubelet may read the Secrets that pods of its node mount; the program reads its own from the API server.
-#[test]
 fn keys_that_we_make_are_mounted_nowhere() {
     let pod = pod();
     for volume in list(&pod, "/volumes") {
@@ -21,13 +28,11 @@ fn keys_that_we_make_are_mounted_nowhere() {
     assert!(!pod.to_string().contains("secretKeyRef") && !pod.to_string().contains("secretRef"));
 }
 
-#[test]
 fn the_token_goes_to_our_pods_alone() {
     assert_eq!(object("manifests/base/service-account.yaml")["automountServiceAccountToken"], false);
     assert_eq!(pod()["automountServiceAccountToken"], true);
 }
 
-#[test]
 fn only_the_webhook_is_open_unless_monitoring_asks() {
     let policy = object("manifests/base/network-policy.yaml");
     assert_eq!(policy["spec"]["policyTypes"], json!(["Ingress", "Egress"]));
@@ -36,17 +41,16 @@ fn only_the_webhook_is_open_unless_monitoring_asks() {
     let ports: Vec<u64> = list(egress, "/ports").iter().filter_map(|port| port["port"].as_u64()).collect();
     assert_eq!(ports, [443, 6443, 8443, 16443], "what API servers listen on");
 
-    let Some(objects) = render::kustomize(&["monitoring"]).map(render::by_key) else { return };
+    let objects = render::by_key(render::kustomize(&["monitoring"]));
     let rules = &objects[&("NetworkPolicy".to_owned(), "outrigger".to_owned())]["spec"]["ingress"];
     let open: Vec<&Value> = rules.as_array().expect("rules").iter().filter(|rule| rule.get("from").is_none()).collect();
     assert_eq!(open, [&policy["spec"]["ingress"][0]], "the admin port is for those who are named");
 }
 
-#[test]
 fn an_image_is_named_by_its_digest() {
     let digest = format!("sha256:{}", "0".repeat(64));
     let value = format!("image.digest={digest}");
-    let Some(objects) = render::helm(&["image.tag=v1", &value]).map(render::by_key) else { return };
+    let objects = render::by_key(render::helm(&["image.tag=v1", &value]));
     let image = |objects: &std::collections::BTreeMap<render::Key, Value>| {
         let deployment = &objects[&("Deployment".to_owned(), "outrigger".to_owned())];
         text(deployment, "/spec/template/spec/containers/0/image").to_owned()
@@ -56,11 +60,10 @@ fn an_image_is_named_by_its_digest() {
     let kustomization = format!(
         "resources:\n- manifests/base\nimages:\n- {{name: registry.example/outrigger, newName: registry.example/outrigger, digest: \"{digest}\"}}\n"
     );
-    let objects = render::kustomization(&kustomization).map(render::by_key).expect("kubectl is there");
+    let objects = render::by_key(render::kustomization(&kustomization));
     assert_eq!(image(&objects), expected);
 }
 
-#[test]
 fn the_image_is_built_of_what_is_locked() {
     let dockerfile = read("Dockerfile");
     for line in dockerfile.lines().filter(|line| line.contains("cargo build")) {

@@ -1,0 +1,76 @@
+//! The test runner of the test programs whose tests need other programs, or a cluster, that a
+//! machine may not have.
+//!
+//! Rust's own runner knows before it starts which tests are ignored. Here a test finds that out
+//! itself, by [`ignore`]: it is counted as ignored, and the last lines of the output say how many
+//! tests were not run and why. Options and output are those of Rust's runner, except that output is
+//! never captured and that there is at most one filter. Invariant: a test that calls [`ignore`] is
+//! never reported as `ok`.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libtest_mimic::{Arguments, Completion, Trial};
+
+/// The path of a test, which begins with the name of its program, and the test.
+pub type Test = (&'static str, fn());
+
+/// How many tests were not run, by reason.
+pub type NotRun = BTreeMap<String, usize>;
+
+/// What [`ignore`] unwinds with.
+struct Ignored(String);
+
+/// Lists the tests of a module, for `main.rs` to collect. A function that the list forgets is never
+/// used, which the compiler reports.
+macro_rules! tests {
+    ($($test:ident),+ $(,)?) => {
+        pub const TESTS: &[$crate::harness::Test] = &[$((concat!(module_path!(), "::", stringify!($test)), $test)),+];
+    };
+}
+
+/// Ends the running test, which is then reported as ignored for this reason.
+pub fn ignore(reason: impl Into<String>) -> ! {
+    // Unlike a panic this prints nothing.
+    resume_unwind(Box::new(Ignored(reason.into())))
+}
+
+/// Runs a test to its end: the reason why it was not run, if it was not. A panic goes on.
+pub fn reason_not_run(test: impl FnOnce()) -> Option<String> {
+    let panic = catch_unwind(AssertUnwindSafe(test)).err()?;
+    match panic.downcast::<Ignored>() {
+        Ok(ignored) => Some(ignored.0),
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+/// Runs the tests that the command line selects; the exit code of the program.
+pub fn run(modules: &[&[Test]]) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    let variable = std::env::var("RUST_TEST_THREADS").ok().and_then(|text| text.parse().ok());
+    arguments.test_threads = arguments.test_threads.or(variable);
+    let not_run = Arc::new(Mutex::new(NotRun::new()));
+    let trials = modules.concat().into_iter().map(|test| trial(test, &not_run)).collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    report(&not_run.lock().unwrap_or_else(PoisonError::into_inner));
+    conclusion.exit_code()
+}
+
+fn trial((path, test): Test, not_run: &Arc<Mutex<NotRun>>) -> Trial {
+    let not_run = Arc::clone(not_run);
+    let name = path.split_once("::").map_or(path, |(_, name)| name);
+    Trial::ignorable_test(name, move || {
+        let Some(reason) = reason_not_run(test) else { return Ok(Completion::Completed) };
+        *not_run.lock().unwrap_or_else(PoisonError::into_inner).entry(reason.clone()).or_default() += 1;
+        Ok(Completion::ignored_with(reason))
+    })
+}
+
+/// Says at the very end what was not tested, where a reader of the output looks.
+pub fn report(not_run: &NotRun) {
+    for (reason, count) in not_run {
+        println!("NOT RUN ({reason}): {count}");
+    }
+}
