@@ -111,3 +111,24 @@ fn links_between_the_guides_lead_to_headings() {
     }
     assert!(seen > 5);
 }
+
+/// Contributors are sent to files that exist, and each verb of the table is a recipe of the justfile.
+#[test]
+fn paths_and_verbs_for_contributors_exist() {
+    let guide = read("CONTRIBUTING.md");
+    let directories = ["src/", "tests/", "docs/", "config/", "manifests/", ".ci/", ".github/"];
+    let is_path = |span: &&str| directories.iter().any(|directory| span.starts_with(directory));
+    let paths = guide.split('`').skip(1).step_by(2).filter(is_path).filter(|path| !path.contains("NAME"));
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let missing: Vec<&str> = paths.clone().filter(|path| !root.join(path).exists()).collect();
+    assert!(missing.is_empty() && paths.count() > 20, "CONTRIBUTING.md names {missing:?}");
+
+    let recipes = read("justfile");
+    let rows = guide.lines().filter_map(|line| line.strip_prefix("| `")?.split(['`', ' ']).next());
+    let verbs: Vec<&str> = rows.filter(|verb| *verb != "just" && !verb.contains('/')).collect();
+    let is_recipe = |verb: &str| {
+        recipes.lines().any(|line| line.strip_prefix(verb).is_some_and(|rest| rest.starts_with([':', ' '])))
+    };
+    let missing: Vec<&&str> = verbs.iter().filter(|verb| !is_recipe(verb)).collect();
+    assert!(missing.is_empty() && verbs.len() > 10, "the justfile lacks {missing:?} of {verbs:?}");
+}

@@ -19,7 +19,7 @@ fn agree(source: &str) {
 const TEXTS: [&str; 9] = ["", "a", "b", "aa", "ab", "aba", "aaa", "éaé", "abab"];
 
 #[test]
-fn positions_in_texts_are_the_librarys() {
+fn positions_in_texts_are_those_of_the_library() {
     for text in TEXTS {
         for part in TEXTS {
             agree(&format!("'{text}'.indexOf('{part}')"));
