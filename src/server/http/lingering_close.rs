@@ -63,23 +63,69 @@ pub async fn linger<S: AsyncRead + Unpin>(stream: &mut S, limits: &Limits) {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncWriteExt, duplex, repeat};
+    use std::io;
+
+    use tokio::io::{AsyncWriteExt, duplex};
+    use tokio::time::timeout;
 
     use super::*;
+
+    /// Longer than any of the limits here, on a slow machine too.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A peer that is never silent, and how many bytes were read of it.
+    struct Endless {
+        since: Instant,
+        bytes: usize,
+    }
+
+    impl AsyncRead for Endless {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            // A timer could not end a future that always finds something to read.
+            assert!(self.since.elapsed() < PATIENCE, "{} bytes were read", self.bytes);
+            self.bytes += buffer.remaining();
+            buffer.initialize_unfilled();
+            buffer.set_filled(buffer.capacity());
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// How long it lingers.
+    async fn time<S: AsyncRead + Unpin>(stream: &mut S, limits: Limits) -> Duration {
+        let start = Instant::now();
+        timeout(PATIENCE, linger(stream, &limits)).await.expect("it ends");
+        start.elapsed()
+    }
 
     #[tokio::test]
     async fn all_is_read_until_the_peer_closes() {
         let (mut peer, mut stream) = duplex(1024);
         let sent = tokio::spawn(async move { peer.write_all(&[0; 100_000]).await });
-        linger(&mut stream, &Limits::default()).await;
+        time(&mut stream, Limits::default()).await;
         assert!(sent.await.expect("no panic").is_ok());
     }
 
     #[tokio::test]
     async fn a_peer_that_never_ends_is_left() {
-        linger(&mut repeat(0), &Limits::default()).await;
-        linger(&mut repeat(0), &Limits { linger_bytes: usize::MAX, linger: SILENCE / 100, ..Limits::default() }).await;
+        let mut endless = Endless { since: Instant::now(), bytes: 0 };
+        let limits = Limits { linger_bytes: 10 * PIECE + 1, linger: 2 * PATIENCE, ..Limits::default() };
+        time(&mut endless, limits).await;
+        assert_eq!(endless.bytes, 11 * PIECE, "what is begun is read");
+
+        let limit = SILENCE / 100;
+        let time_of_endless =
+            time(&mut endless, Limits { linger_bytes: usize::MAX, linger: limit, ..Limits::default() }).await;
         let (_peer, mut silent) = duplex(1024);
-        linger(&mut silent, &Limits { linger: Duration::from_millis(10), ..Limits::default() }).await;
+        let time_of_silent = time(&mut silent, Limits { linger: limit, ..Limits::default() }).await;
+        for time in [time_of_endless, time_of_silent] {
+            assert!(time >= limit && time < PATIENCE, "{time:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_silent_peer_is_left_before_its_time() {
+        let (_peer, mut silent) = duplex(1024);
+        let time = time(&mut silent, Limits { linger: 2 * PATIENCE, ..Limits::default() }).await;
+        assert!(time >= SILENCE, "{time:?}");
     }
 }
