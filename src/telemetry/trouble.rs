@@ -1,7 +1,7 @@
 //! Trouble that lasts: said at once, then once a minute, and once when it is over.
 //!
 //! Decides what to say and when; whoever asks says it. Invariant: however often a state is looked at, and however it changes,
-//! no more than [`LINES`] lines a minute come of it.
+//! no more than `LINES` lines a minute come of it.
 
 use std::time::{Duration, Instant};
 

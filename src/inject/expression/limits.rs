@@ -1,6 +1,6 @@
 //! The bound under which one expression is evaluated: turns of its loops, and time where the caller lends a clock.
 //!
-//! The interpreter knows neither, so [`super::rewrite`] makes every loop call [`step`] and [`range`].
+//! The interpreter knows neither, so `super::rewrite` makes every loop call [`step`] and [`range`].
 
 use super::convert;
 use cel::objects::{Key, Value};
