@@ -1,4 +1,4 @@
-{{- /* Objects have fixed names: two installations with one domain would inject twice, so the second is refused. */ -}}
+{{- /* Objects have fixed names: two installations with the same domain would inject twice, so Helm refuses the second. */ -}}
 
 {{- define "outrigger.labels" -}}
 app.kubernetes.io/name: outrigger
@@ -16,7 +16,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end }}
 
-{{- /* Settings of the program: what the chart decides, and over it what the user says. */ -}}
+{{- /* Settings of the program: the chart's settings, overridden by the user's. */ -}}
 {{- define "outrigger.config" -}}
 {{- $config := dict "listen" "0.0.0.0:9443" "adminListen" "0.0.0.0:8080" "cluster" "on" "templates" (list "built-in" "/etc/outrigger/templates") -}}
 {{- if ne .Values.domain "outrigger.dev" -}}
@@ -31,7 +31,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- toYaml (mergeOverwrite $config (deepCopy .Values.config)) -}}
 {{- end }}
 
-{{- /* The Secret with the serving certificate where the program does not make it. */ -}}
+{{- /* The Secret with the serving certificate if the program does not create it. */ -}}
 {{- define "outrigger.tlsSecret" -}}
 {{- if eq .Values.certificates.mode "certManager" -}}
 outrigger-tls
@@ -40,7 +40,7 @@ outrigger-tls
 {{- end -}}
 {{- end }}
 
-{{- /* CEL: the pod has the annotation, whatever its value. */ -}}
+{{- /* CEL: the pod has the annotation, with any value. */ -}}
 {{- define "outrigger.asks" -}}
 has(object.metadata.annotations) && '{{ .Values.domain }}/inject' in object.metadata.annotations
 {{- end }}

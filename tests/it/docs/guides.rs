@@ -2,11 +2,14 @@
 //!
 //! Invariant: a code, a reason or a text of the program that changes is changed in the guides as well, or this fails.
 
+use std::fs;
+use std::path::Path;
+
 use outrigger::inject::{ErrorCode, SkipReason};
 
 use super::{files_in, read};
 
-/// Texts of the program by which the guide to troubles is searched, and the file that makes each.
+/// Texts of the program by which the guide to troubles is searched, and the directory of the file that makes each.
 const TEXTS: [(&str, &str); 19] = [
     ("does not exist", "src/inject"),
     ("is not for this pod", "src/inject"),
@@ -42,9 +45,17 @@ fn texts_by_which_troubles_are_found_are_the_programs() {
     let guide = read("docs/troubleshooting.md");
     for (text, directory) in TEXTS {
         assert!(guide.contains(text), "docs/troubleshooting.md does not have {text:?} any more");
-        let files = [files_in(directory, ".rs"), files_in(directory, ".yaml")].concat();
-        assert!(files.iter().any(|file| read(file).contains(text)), "nothing in {directory} says {text:?}");
+        assert!(says(&super::repository(directory), text), "nothing in {directory} says {text:?}");
     }
+}
+
+/// Whether a file of this directory, or of one below it, contains the text.
+fn says(directory: &Path, text: &str) -> bool {
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    entries.map(|entry| entry.expect("an entry of the directory").path()).any(|path| match path.is_dir() {
+        true => says(&path, text),
+        false => fs::read_to_string(&path).is_ok_and(|content| content.contains(text)),
+    })
 }
 
 /// Every row of the threat table ends with the tests that show it.
