@@ -9,7 +9,7 @@ use outrigger::inject::{ErrorCode, SkipReason};
 
 use super::{files_in, read};
 
-/// Texts of the program by which the guide to troubles is searched, and the directory of the file that makes each.
+/// Texts of the program that the troubleshooting guide lists, each with the folder of its source.
 const TEXTS: [(&str, &str); 19] = [
     ("does not exist", "src/inject"),
     ("is not for this pod", "src/inject"),
@@ -52,9 +52,12 @@ fn texts_by_which_troubles_are_found_are_the_programs() {
 /// Whether a file of this directory, or of one below it, contains the text.
 fn says(directory: &Path, text: &str) -> bool {
     let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
-    entries.map(|entry| entry.expect("an entry of the directory").path()).any(|path| match path.is_dir() {
-        true => says(&path, text),
-        false => fs::read_to_string(&path).is_ok_and(|content| content.contains(text)),
+    entries.map(|entry| entry.expect("an entry of the directory").path()).any(|path| {
+        if path.is_dir() {
+            says(&path, text)
+        } else {
+            fs::read_to_string(&path).is_ok_and(|content| content.contains(text))
+        }
     })
 }
 
@@ -130,7 +133,7 @@ fn paths_and_verbs_for_contributors_exist() {
     let directories = ["src/", "tests/", "docs/", "config/", "manifests/", ".ci/", ".github/"];
     let is_path = |span: &&str| directories.iter().any(|directory| span.starts_with(directory));
     let paths = guide.split('`').skip(1).step_by(2).filter(is_path).filter(|path| !path.contains("NAME"));
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let missing: Vec<&str> = paths.clone().filter(|path| !root.join(path).exists()).collect();
     assert!(missing.is_empty() && paths.count() > 20, "CONTRIBUTING.md names {missing:?}");
 
