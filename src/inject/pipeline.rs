@@ -16,10 +16,10 @@ use super::decision::report::Notes;
 use super::decision::{Asked, Standing, Verdict};
 use super::error::{Blame, ErrorCode, InjectError, Problem};
 use super::merge::memory_limit;
-use super::merge::{self, Candidate, Owner, Parties, Plan, Surroundings};
+use super::merge::{self, Controller, MergeContext, Parties, Plan, RenderedTemplate};
 use super::pod::{ContainerList, PodDocument, PodHead};
 use super::prepare::{Preparation, Refusal};
-use super::status::{Status, TemplateStatus};
+use super::status::{Status, StatusEntry};
 use super::template::spec::OnError;
 use super::template::{Found, Template};
 use super::text::field::{listed, nearest, one_line, quote};
@@ -184,13 +184,13 @@ struct Run<'a> {
     request: &'a Request<'a>,
     head: &'a PodHead<'a>,
     pod: &'a PodDocument,
-    status: &'a [TemplateStatus],
+    status: &'a [StatusEntry],
     notes: Notes,
 }
 
 impl<'a> Run<'a> {
     /// Templates that are to be put in, rendered. All problems of all templates are collected.
-    fn choose(&mut self, asked: &Asked) -> Result<Vec<Candidate<'a>>, InjectError> {
+    fn choose(&mut self, asked: &Asked) -> Result<Vec<RenderedTemplate<'a>>, InjectError> {
         let mut problems = Vec::new();
         let mut templates = Vec::new();
         for name in &asked.named {
@@ -325,8 +325,8 @@ impl<'a> Run<'a> {
 
     /// Containers that are not the app's: put in earlier, or overriding a sidecar, or a sidecar already.
     fn foreign(&self, templates: &[(&'a Template, Origin)]) -> HashSet<&'a str> {
-        let status: &'a [TemplateStatus] = self.status;
-        let mut names: HashSet<&str> = status.iter().flat_map(TemplateStatus::container_names).collect();
+        let status: &'a [StatusEntry] = self.status;
+        let mut names: HashSet<&str> = status.iter().flat_map(StatusEntry::container_names).collect();
         names.extend(self.auto_containers());
         let done = self.notes.done.iter().filter_map(|name| match self.injector.templates.get(name)? {
             Found::Ready(template) => Some(template),
@@ -347,9 +347,9 @@ impl<'a> Run<'a> {
         &mut self,
         template: &'a Template,
         origin: Origin,
-        prepared: Result<Candidate<'a>, Refusal>,
+        prepared: Result<RenderedTemplate<'a>, Refusal>,
         problems: &mut Vec<Problem>,
-    ) -> Option<Candidate<'a>> {
+    ) -> Option<RenderedTemplate<'a>> {
         let found = match (prepared, origin) {
             (Ok(candidate), _) => return Some(candidate),
             (Err(Refusal::NotAllowed(_)), Origin::Automatic) => return None,
@@ -392,7 +392,7 @@ impl<'a> Run<'a> {
     }
 
     /// Containers that wait for a template nobody brings.
-    fn unclaimed(&self, candidates: &[Candidate<'_>]) -> Vec<Problem> {
+    fn unclaimed(&self, candidates: &[RenderedTemplate<'_>]) -> Vec<Problem> {
         let claimed: HashSet<&str> = container_names(candidates).collect();
         let loose = self.auto_containers().filter(|name| !claimed.contains(*name));
         loose
@@ -412,16 +412,19 @@ impl<'a> Run<'a> {
     }
 
     /// Plans the merge; templates that may be skipped give way, and conflicts are counted anew.
-    fn plan(&mut self, mut candidates: Vec<Candidate<'a>>) -> Result<(Vec<Candidate<'a>>, Plan), InjectError> {
-        let owner = if self.request.owner_kind == Some("Job") || self.pod.is_owned_by_job() {
-            Owner::Job
+    fn plan(
+        &mut self,
+        mut candidates: Vec<RenderedTemplate<'a>>,
+    ) -> Result<(Vec<RenderedTemplate<'a>>, Plan), InjectError> {
+        let controller = if self.request.owner_kind == Some("Job") || self.pod.is_owned_by_job() {
+            Controller::Job
         } else {
-            Owner::Other
+            Controller::Other
         };
         let native_sidecars = self.injector.settings.native_sidecars;
-        let surroundings = Surroundings { native_sidecars, os: self.head.operating_system(), owner };
+        let context = MergeContext { native_sidecars, os: self.head.operating_system(), controller };
         loop {
-            let plan = merge::plan(self.pod, self.status, &candidates, surroundings);
+            let plan = merge::plan(self.pod, self.status, &candidates, context);
             if plan.conflicts.is_empty() {
                 // A template that gave way may have been the one that a container waits for.
                 let unclaimed = self.unclaimed(&candidates);
@@ -447,25 +450,25 @@ impl<'a> Run<'a> {
     }
 
     /// What is to be written, or nothing when the pod has everything already.
-    fn conclude(mut self, candidates: &[Candidate<'_>], mut plan: Plan) -> (Option<Writing>, Notes) {
-        self.notes.warnings.append(&mut plan.warnings);
-        let already = candidates.iter().zip(&plan.records).filter(|(_, record)| record.is_nothing());
-        self.notes.done.extend(already.map(|(candidate, _)| candidate.template.name.clone()));
+    fn conclude(mut self, candidates: &[RenderedTemplate<'_>], plan: Plan) -> (Option<Writing>, Notes) {
+        self.notes.warnings.extend(plan.warnings.iter().map(ToString::to_string));
+        let already = plan.entries.iter().filter(|entry| entry.is_nothing());
+        self.notes.done.extend(already.map(|entry| entry.name.clone()));
         let default_container = self.default_container(candidates).map(str::to_owned);
         let writing = Writing::new(self.pod, self.status, candidates, plan, default_container);
         (writing, self.notes)
     }
 
     /// The app's first container, unless the pod names one itself.
-    fn default_container(&self, candidates: &[Candidate<'_>]) -> Option<&'a str> {
+    fn default_container(&self, candidates: &[RenderedTemplate<'_>]) -> Option<&'a str> {
         let named = candidates.iter().any(|candidate| candidate.overlay.annotations.contains_key(DEFAULT_CONTAINER));
         if named || self.pod.annotation(DEFAULT_CONTAINER).is_some() {
             return None;
         }
-        let status: &'a [TemplateStatus] = self.status;
+        let status: &'a [StatusEntry] = self.status;
         let pod: &'a PodDocument = self.pod;
         let mut foreign: HashSet<&str> =
-            status.iter().flat_map(TemplateStatus::container_names).chain(self.auto_containers()).collect();
+            status.iter().flat_map(StatusEntry::container_names).chain(self.auto_containers()).collect();
         foreign.extend(container_names(candidates));
         let mut own = pod.containers(ContainerList::Containers).iter().map(|container| text(container, "name"));
         own.find(|name| !foreign.contains(*name))
@@ -481,15 +484,15 @@ enum Origin {
     Automatic,
 }
 
-fn conflict_problem(conflict: &merge::Conflict, candidates: &[Candidate<'_>]) -> Problem {
-    let owner = match conflict.parties {
-        Parties::TemplateAndPod(owner) | Parties::Templates(_, owner) => owner,
+fn conflict_problem(conflict: &merge::Conflict, candidates: &[RenderedTemplate<'_>]) -> Problem {
+    let index = match conflict.parties {
+        Parties::TemplateAndPod(index) | Parties::Templates(_, index) => index,
     };
-    let template = candidates.get(owner).map(|candidate| candidate.template.name.clone());
+    let template = candidates.get(index).map(|candidate| candidate.template.name.clone());
     Problem { code: ErrorCode::Conflict, template, annotation: None, message: conflict.message.clone() }
 }
 
-fn container_names<'c>(candidates: &'c [Candidate<'_>]) -> impl Iterator<Item = &'c str> {
+fn container_names<'c>(candidates: &'c [RenderedTemplate<'_>]) -> impl Iterator<Item = &'c str> {
     candidates.iter().flat_map(|candidate| candidate.overlay.container_names())
 }
 

@@ -3,7 +3,7 @@
 use super::annotations::{self, Keys};
 use super::error::{ErrorCode, Problem};
 use super::expression::{EvaluationError, Root, Scope};
-use super::merge::{self, Candidate};
+use super::merge::{self, RenderedTemplate};
 use super::overlay::Overlay;
 use super::pod::{ContainerList, PodDocument, PodHead};
 use super::schema::merge_keys;
@@ -53,7 +53,11 @@ type Params = BTreeMap<String, cel::Value>;
 
 impl<'a> Preparation<'a, '_> {
     /// The template rendered for this pod, with warnings.
-    pub fn candidate(&self, template: &'a Template, warnings: &mut Vec<String>) -> Result<Candidate<'a>, Refusal> {
+    pub fn candidate(
+        &self,
+        template: &'a Template,
+        warnings: &mut Vec<String>,
+    ) -> Result<RenderedTemplate<'a>, Refusal> {
         self.check_selectors(template).map_err(Refusal::NotAllowed)?;
         let selected = self.select(template);
         let (params, state, problems) = match self.parameters(template) {
@@ -72,7 +76,7 @@ impl<'a> Preparation<'a, '_> {
         if template.take_volume_mounts || !template.take_env.is_empty() {
             self.take_from_app(template, &selected, &mut overlay, warnings);
         }
-        Ok(Candidate { template, overlay, selected })
+        Ok(RenderedTemplate { template, overlay, selected })
     }
 
     fn check_selectors(&self, template: &Template) -> Result<(), String> {

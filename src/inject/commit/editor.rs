@@ -4,7 +4,7 @@
 
 use super::operations::{Form, Operation, Operations};
 use crate::inject::merge::{Edit, Plan};
-use crate::inject::text::pointer::{escape, unescape};
+use crate::inject::text::pointer::Pointer;
 use serde_json::{Map, Value};
 
 /// A tree under change, and what was changed.
@@ -43,9 +43,10 @@ impl Editor {
     }
 
     /// Sets a member of the object at `object`, which is made when absent.
-    pub fn set(&mut self, object: &str, key: &str, value: Value) -> Result<(), Misfit> {
+    pub fn set(&mut self, object: &Pointer, key: &str, value: Value) -> Result<(), Misfit> {
         self.ensure_object(object)?;
-        let path = &member(object, key);
+        let path = object.child(key);
+        let path = path.as_str();
         let fields = fields(&mut self.tree, object)?;
         self.operations.push(&match fields.contains_key(key) {
             true => Operation::Replace { path, value: &value },
@@ -55,68 +56,57 @@ impl Editor {
         Ok(())
     }
 
-    fn append(&mut self, list: &str, items: Vec<Value>) -> Result<(), Misfit> {
-        match find(&mut self.tree, list) {
+    fn append(&mut self, list: &Pointer, items: Vec<Value>) -> Result<(), Misfit> {
+        match list.find_mut(&mut self.tree) {
             Some(Value::Array(own)) => {
-                let path = &format!("{list}/-");
+                let path = list.child("-");
+                let path = path.as_str();
                 items.iter().try_for_each(|value| self.operations.push(&Operation::Add { path, value }))?;
                 own.extend(items);
                 Ok(())
             }
             Some(Value::Null) | None => {
-                let (object, field) = list.rsplit_once('/').ok_or_else(|| Misfit(list.to_owned()))?;
-                self.set(object, field, Value::Array(items))
+                let (object, field) = list.split_last().ok_or_else(|| misfit(list))?;
+                self.set(&object, &field, Value::Array(items))
             }
-            Some(_) => Err(Misfit(list.to_owned())),
+            Some(_) => Err(misfit(list)),
         }
     }
 
-    fn insert(&mut self, list: &str, index: usize, item: Value) -> Result<(), Misfit> {
-        match find(&mut self.tree, list) {
+    fn insert(&mut self, list: &Pointer, index: usize, item: Value) -> Result<(), Misfit> {
+        match list.find_mut(&mut self.tree) {
             Some(Value::Array(own)) if index <= own.len() => {
-                self.operations.push(&Operation::Add { path: &format!("{list}/{index}"), value: &item })?;
+                self.operations
+                    .push(&Operation::Add { path: list.child(&index.to_string()).as_str(), value: &item })?;
                 own.insert(index, item);
                 Ok(())
             }
-            _ => Err(Misfit(list.to_owned())),
+            _ => Err(misfit(list)),
         }
     }
 
-    fn remove(&mut self, object: &str, key: &str) -> Result<(), Misfit> {
-        fields(&mut self.tree, object)?.remove(key).ok_or_else(|| Misfit(object.to_owned()))?;
-        self.operations.push(&Operation::Remove { path: &member(object, key) })
+    fn remove(&mut self, object: &Pointer, key: &str) -> Result<(), Misfit> {
+        fields(&mut self.tree, object)?.remove(key).ok_or_else(|| misfit(object))?;
+        self.operations.push(&Operation::Remove { path: object.child(key).as_str() })
     }
 
     /// Parents first: every missing object on the way is added.
-    fn ensure_object(&mut self, object: &str) -> Result<(), Misfit> {
-        match find(&mut self.tree, object) {
+    fn ensure_object(&mut self, object: &Pointer) -> Result<(), Misfit> {
+        match object.find_mut(&mut self.tree) {
             Some(Value::Object(_)) => Ok(()),
             Some(Value::Null) | None => {
-                let (parent, key) = object.rsplit_once('/').ok_or_else(|| Misfit(object.to_owned()))?;
-                self.ensure_object(parent)?;
-                self.set(parent, &unescape(key), Value::Object(Map::new()))
+                let (parent, key) = object.split_last().ok_or_else(|| misfit(object))?;
+                self.set(&parent, &key, Value::Object(Map::new()))
             }
-            Some(_) => Err(Misfit(object.to_owned())),
+            Some(_) => Err(misfit(object)),
         }
     }
 }
 
-fn member(object: &str, key: &str) -> String {
-    format!("{object}/{}", escape(key))
+fn misfit(pointer: &Pointer) -> Misfit {
+    Misfit(pointer.to_string())
 }
 
-fn fields<'t>(tree: &'t mut Value, object: &str) -> Result<&'t mut Map<String, Value>, Misfit> {
-    find(tree, object).and_then(Value::as_object_mut).ok_or_else(|| Misfit(object.to_owned()))
-}
-
-/// What a pointer points to. `Value::pointer_mut` copies each segment twice to unescape it.
-fn find<'t>(tree: &'t mut Value, pointer: &str) -> Option<&'t mut Value> {
-    pointer.split('/').skip(1).try_fold(tree, |value, segment| match value {
-        Value::Object(fields) => match segment.contains('~') {
-            true => fields.get_mut(&unescape(segment)),
-            false => fields.get_mut(segment),
-        },
-        Value::Array(items) => items.get_mut(segment.parse::<usize>().ok()?),
-        _ => None,
-    })
+fn fields<'t>(tree: &'t mut Value, object: &Pointer) -> Result<&'t mut Map<String, Value>, Misfit> {
+    object.find_mut(tree).and_then(Value::as_object_mut).ok_or_else(|| misfit(object))
 }

@@ -11,10 +11,11 @@ pub(super) use self::operations::Form;
 use self::operations::Operations;
 use super::annotations::{DEFAULT_CONTAINER, Keys};
 use super::error::{ErrorCode, InjectError, Problem};
-use super::merge::{Candidate, Plan, Record};
+use super::merge::{Plan, RenderedTemplate};
 use super::pod::PodDocument;
-use super::status::{Status, TemplateStatus};
-use super::text::pointer::escape;
+use super::schema::merge_path::MergePath;
+use super::status::{Status, StatusEntry};
+use super::text::pointer::Pointer;
 use json_patch::Patch;
 use serde_json::{Map, Value};
 
@@ -22,9 +23,9 @@ use serde_json::{Map, Value};
 pub(super) struct Writing {
     plan: Plan,
     /// Entries of earlier passes.
-    kept: Vec<TemplateStatus>,
+    kept: Vec<StatusEntry>,
     /// Entries of this pass, in the order of the templates; those of templates that the pod had already list nothing.
-    new: Vec<TemplateStatus>,
+    new: Vec<StatusEntry>,
     default_container: Option<String>,
 }
 
@@ -32,25 +33,24 @@ impl Writing {
     /// `None` when the plan changes nothing.
     pub fn new(
         pod: &PodDocument,
-        status: &[TemplateStatus],
-        candidates: &[Candidate<'_>],
+        status: &[StatusEntry],
+        candidates: &[RenderedTemplate<'_>],
         mut plan: Plan,
         default_container: Option<String>,
     ) -> Option<Self> {
-        let mut records = std::mem::take(&mut plan.records);
-        let first = records.iter_mut().find(|record| !record.is_nothing())?;
+        // What the pod had already is listed too, with nothing put in: a later webhook may rewrite it, and a second pass
+        // must not take that for a conflict.
+        let mut new = std::mem::take(&mut plan.entries);
+        let first = new.iter_mut().find(|entry| !entry.is_nothing())?;
         note_empty_metadata(pod, first);
         if default_container.is_some() {
-            let place = format!("annotations/{}", escape(DEFAULT_CONTAINER));
+            let path = MergePath::of(["annotations", DEFAULT_CONTAINER]);
             let null = pod.metadata_field("annotations").and_then(|map| map.get(DEFAULT_CONTAINER));
-            first.replaced.extend(null.map(|null| (place.clone(), null.clone())));
-            first.added.push(place);
+            first.replaced.extend(null.map(|null| (path.clone(), null.clone())));
+            first.added.push(path);
         }
         let renewed = |name: &str| candidates.iter().any(|candidate| candidate.template.name == name);
         let kept = status.iter().filter(|entry| !renewed(&entry.name)).cloned().collect();
-        // What the pod had already is listed too, with nothing put in: a later webhook may rewrite it, and a second pass
-        // must not take that for a conflict.
-        let new = candidates.iter().zip(records).map(|(candidate, record)| entry(candidate, record)).collect();
         Some(Self { plan, kept, new, default_container })
     }
 
@@ -59,7 +59,7 @@ impl Writing {
         self.put_in().map(|entry| entry.name.clone()).collect()
     }
 
-    fn put_in(&self) -> impl Iterator<Item = &TemplateStatus> {
+    fn put_in(&self) -> impl Iterator<Item = &StatusEntry> {
         self.new.iter().filter(|entry| !entry.is_nothing())
     }
 
@@ -83,41 +83,31 @@ impl Writing {
     }
 
     fn write_metadata(&self, editor: &mut Editor, keys: &Keys) -> Result<(), Misfit> {
+        let labels = Pointer::of(["metadata", "labels"]);
+        let annotations = Pointer::of(["metadata", "annotations"]);
         for entry in self.put_in() {
-            editor.set("/metadata/labels", &keys.revision(&entry.name), Value::from(entry.revision.as_str()))?;
+            editor.set(&labels, &keys.revision(&entry.name), Value::from(entry.revision.as_str()))?;
         }
         if let Some(name) = &self.default_container {
-            editor.set("/metadata/annotations", DEFAULT_CONTAINER, Value::from(name.as_str()))?;
+            editor.set(&annotations, DEFAULT_CONTAINER, Value::from(name.as_str()))?;
         }
         let status = Status::to_annotation(self.kept.iter().chain(&self.new));
-        editor.set("/metadata/annotations", &keys.status, Value::from(status))
-    }
-}
-
-fn entry(candidate: &Candidate<'_>, record: Record) -> TemplateStatus {
-    TemplateStatus {
-        name: candidate.template.name.clone(),
-        revision: candidate.template.revision.clone(),
-        containers: record.containers,
-        init_containers: record.init_containers,
-        volumes: record.volumes,
-        added: record.added,
-        replaced: record.replaced,
+        editor.set(&annotations, &keys.status, Value::from(status))
     }
 }
 
 /// Metadata that was there but empty, so that `uninject` leaves it as it was.
-fn note_empty_metadata(pod: &PodDocument, record: &mut Record) {
+fn note_empty_metadata(pod: &PodDocument, entry: &mut StatusEntry) {
     let fields = [
         ("metadata", pod.tree().get("metadata")),
         ("labels", pod.metadata_field("labels")),
         ("annotations", pod.metadata_field("annotations")),
     ];
-    for (place, value) in fields {
+    for (field, value) in fields {
         if let Some(value) = value
             && (value.is_null() || value.as_object().is_some_and(Map::is_empty))
         {
-            record.replaced.insert(place.to_owned(), value.clone());
+            entry.replaced.insert(MergePath::of([field]), value.clone());
         }
     }
 }

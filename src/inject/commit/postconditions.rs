@@ -4,7 +4,7 @@
 //! count what the pod brings as well.
 
 use crate::inject::error::{ErrorCode, Problem};
-use crate::inject::status::TemplateStatus;
+use crate::inject::status::StatusEntry;
 use crate::inject::text::field::quote;
 use crate::inject::text::json::{items, text};
 use serde_json::Value;
@@ -14,7 +14,7 @@ use std::collections::HashSet;
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;
 
 /// What is wrong with the result.
-pub(super) fn check(tree: &Value, put_in: &[TemplateStatus]) -> Vec<Problem> {
+pub(super) fn check(tree: &Value, put_in: &[StatusEntry]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut add = |code, message: String| {
         problems.push(Problem { code, template: None, annotation: None, message: message.into() })
@@ -28,7 +28,7 @@ pub(super) fn check(tree: &Value, put_in: &[TemplateStatus]) -> Vec<Problem> {
     }
     let Some(spec) = tree.get("spec") else { return problems };
     let volumes: HashSet<&str> = items(spec, "volumes").iter().map(|volume| text(volume, "name")).collect();
-    let ours: HashSet<&str> = put_in.iter().flat_map(TemplateStatus::container_names).collect();
+    let ours: HashSet<&str> = put_in.iter().flat_map(StatusEntry::container_names).collect();
     let mut seen = HashSet::new();
     for list in ["containers", "initContainers", "ephemeralContainers"] {
         for container in items(spec, list) {

@@ -7,10 +7,10 @@ use crate::inject::text::quantity;
 use serde_json::{Map, Value};
 
 /// Where the service account's token is mounted by admission.
-pub const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+pub(crate) const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Whether `found` in the pod is `wanted` of the template.
-pub fn same(wanted: &Value, found: &Value) -> bool {
+pub(crate) fn same(wanted: &Value, found: &Value) -> bool {
     same_field("", wanted, found)
 }
 
@@ -153,6 +153,6 @@ fn default_pull_policy(container: &Map<String, Value>) -> &'static str {
 }
 
 /// Whether a mount is the service account's token, which belongs to each container by itself.
-pub fn is_token_mount(mount: &Value) -> bool {
+pub(crate) fn is_token_mount(mount: &Value) -> bool {
     mount.get("mountPath").and_then(Value::as_str).is_some_and(|path| merge_keys::clean_path(path) == TOKEN_PATH)
 }

@@ -4,9 +4,10 @@
 
 use serde_json::Value;
 
-use super::Candidate;
+use super::RenderedTemplate;
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::pod::memory_estimate;
+use crate::inject::text::message::message;
 
 /// Memory for all of it together.
 const MAX_BYTES: usize = 2 * 1024 * 1024;
@@ -14,7 +15,7 @@ const MAX_BYTES: usize = 2 * 1024 * 1024;
 const FEW_CONTAINERS: usize = 32;
 
 /// What is wrong, if it is too much.
-pub(in crate::inject) fn check(candidates: &[Candidate<'_>]) -> Option<Problem> {
+pub(in crate::inject) fn check(candidates: &[RenderedTemplate<'_>]) -> Option<Problem> {
     let containers: usize = candidates.iter().map(|candidate| candidate.selected.len()).sum();
     if containers <= FEW_CONTAINERS {
         return None;
@@ -23,15 +24,19 @@ pub(in crate::inject) fn check(candidates: &[Candidate<'_>]) -> Option<Problem> 
     if bytes <= MAX_BYTES {
         return None;
     }
-    let message = format!(
-        "the pod's templates would put {} KiB into its containers, counting {containers}; at most {} KiB are allowed",
+    let message = message![
+        "the pod's templates would put ",
         bytes / 1024,
+        " KiB into its containers, counting ",
+        containers,
+        "; at most ",
         MAX_BYTES / 1024,
-    );
-    Some(Problem { code: ErrorCode::PodInvalid, template: None, annotation: None, message: message.into() })
+        " KiB are allowed",
+    ];
+    Some(Problem { code: ErrorCode::PodInvalid, template: None, annotation: None, message })
 }
 
-fn weigh(candidate: &Candidate<'_>) -> usize {
+fn weigh(candidate: &RenderedTemplate<'_>) -> usize {
     let overlay = &candidate.overlay;
     let lists = [&overlay.env, &overlay.env_from, &overlay.volume_mounts];
     let weight = |items: &Vec<Value>| serde_json::to_vec(items).map_or(0, |text| memory_estimate::of(&text));

@@ -1,126 +1,106 @@
-//! The merge: what the overlays would change in a pod, and every conflict, before anything is written.
+//! The merge: which edits the rendered templates need in a pod, and every conflict, before anything is written.
 //!
 //! Invariant: a [`Plan`] only adds. Nothing of the user's is replaced, reordered or removed; what the API server has filled in
 //! counts as unset. A plan with conflicts is not carried out.
 
-pub mod equal;
+pub(crate) mod equal;
+pub(super) mod memory_limit;
 
-pub(super) mod conflicts;
+mod auto_container;
+mod conflicts;
 mod containers;
 mod harden;
-pub(super) mod memory_limit;
+mod placement;
 mod pod_fields;
 mod ports;
 mod token;
 
-use super::NativeSidecars;
 use super::overlay::Overlay;
-use super::pod::{ContainerList, PodDocument};
+use super::pod::{ContainerList, OperatingSystem, PodDocument};
 use super::schema::merge_keys;
-use super::status::TemplateStatus;
+use super::schema::merge_path::MergePath;
+use super::settings::NativeSidecars;
+use super::status::StatusEntry;
 use super::template::Template;
 use super::text::json::text;
-use super::text::pointer::escape;
-use crate::inject::pod::OperatingSystem;
-use serde_json::{Map, Value};
+use super::text::message::Message;
+use super::text::pointer::Pointer;
+use serde_json::Value;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use conflicts::Claims;
-pub use conflicts::{Conflict, Parties};
-
-pub use pod_fields::is_filled_in;
+use auto_container::FilledContainer;
+pub(crate) use conflicts::{Conflict, Parties};
+use placement::Placement;
+pub(crate) use pod_fields::is_filled_in;
 
 /// A template that is to be put in, rendered for this pod.
-pub struct Candidate<'a> {
-    pub template: &'a Template,
-    pub overlay: Cow<'a, Overlay>,
+pub(crate) struct RenderedTemplate<'a> {
+    pub(crate) template: &'a Template,
+    pub(crate) overlay: Cow<'a, Overlay>,
     /// The app containers that it touches, by list and position.
-    pub selected: Vec<(ContainerList, usize)>,
+    pub(crate) selected: Vec<(ContainerList, usize)>,
 }
 
-/// What a template puts into the pod; the status annotation is made of it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Record {
-    pub containers: Vec<String>,
-    pub init_containers: Vec<String>,
-    pub volumes: Vec<String>,
-    /// Everything else, by key.
-    pub added: Vec<String>,
-    /// Values that were filled in by the API server, or empty, and had to give way, by key.
-    pub replaced: Map<String, Value>,
-}
-
-impl Record {
-    /// Whether the pod has all of the template already.
-    pub fn is_nothing(&self) -> bool {
-        self.containers.is_empty()
-            && self.init_containers.is_empty()
-            && self.volumes.is_empty()
-            && self.added.is_empty()
-            && self.replaced.is_empty()
-    }
-}
-
-/// One change of the tree.
+/// One change of the pod's tree.
 #[derive(Debug)]
-pub(super) enum Edit {
-    /// Items at the end of the list at this pointer; the list may be absent.
-    Append { list: String, items: Vec<Value> },
-    /// An item of the list at this pointer, at this position of the finished list.
-    Insert { list: String, index: usize, item: Value },
-    /// A member of the object at this pointer; the object may be absent.
-    Set { object: String, key: String, value: Value },
-    /// A member that the API server computed and that no longer holds.
-    Remove { object: String, key: String },
+pub(crate) enum Edit {
+    /// Adds items to the end of the list, which may be absent.
+    Append { list: Pointer, items: Vec<Value> },
+    /// Inserts an item at this position of the list, counting the items that were inserted before.
+    Insert { list: Pointer, index: usize, item: Value },
+    /// Sets a member of the object, which may be absent.
+    Set { object: Pointer, key: String, value: Value },
+    /// Removes a member that the API server computed and that no longer holds.
+    Remove { object: Pointer, key: String },
 }
 
 /// What is to be done, or why it cannot be.
 #[derive(Default)]
-pub struct Plan {
-    pub(super) edits: Vec<Edit>,
-    /// One a candidate, in their order.
-    pub records: Vec<Record>,
-    pub conflicts: Vec<Conflict>,
-    pub warnings: Vec<String>,
+pub(crate) struct Plan {
+    pub(crate) edits: Vec<Edit>,
+    /// What each candidate puts in, in the order of the candidates.
+    pub(crate) entries: Vec<StatusEntry>,
+    pub(crate) conflicts: Vec<Conflict>,
+    pub(crate) warnings: Vec<Message>,
 }
 
-/// What decides about placement and hardening besides the pod's lists.
+/// What placement and hardening depend on besides the pod's lists.
 #[derive(Clone, Copy, Debug)]
-pub struct Surroundings {
-    pub native_sidecars: NativeSidecars,
-    pub os: OperatingSystem,
-    pub owner: Owner,
+pub(crate) struct MergeContext {
+    pub(crate) native_sidecars: NativeSidecars,
+    pub(crate) os: OperatingSystem,
+    pub(crate) controller: Controller,
 }
 
-/// What a pod belongs to, as far as it matters.
+/// The controller that the pod belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
+pub(crate) enum Controller {
     /// Its pods are to complete.
     Job,
     Other,
 }
 
-/// Plans the merge of all candidates into the pod, which may have had templates put in already.
-pub fn plan(
+/// Plans the merge of all candidates into the pod. `status` lists the templates that were put in by an earlier pass.
+pub(crate) fn plan(
     pod: &PodDocument,
-    status: &[TemplateStatus],
-    candidates: &[Candidate<'_>],
-    surroundings: Surroundings,
+    status: &[StatusEntry],
+    candidates: &[RenderedTemplate<'_>],
+    context: MergeContext,
 ) -> Plan {
-    let mut planner = Planner::new(pod, status, candidates, surroundings);
-    for owner in 0..candidates.len() {
-        planner.volumes(owner);
-        planner.app(owner);
-        planner.containers(owner);
-        planner.pod_fields(owner);
-        planner.metadata(owner);
+    let mut planner = Planner::new(pod, status, candidates, context);
+    for candidate in 0..candidates.len() {
+        planner.volumes(candidate);
+        planner.app(candidate);
+        planner.containers(candidate);
+        planner.pod_fields(candidate);
+        planner.metadata(candidate);
     }
     planner.finish()
 }
 
 /// Whether a value is null, an empty list or an empty map.
-pub fn holds_nothing(value: &Value) -> bool {
+pub(crate) fn holds_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Array(items) => items.is_empty(),
@@ -129,163 +109,218 @@ pub fn holds_nothing(value: &Value) -> bool {
     }
 }
 
+/// A place in the pod: by merge keys for the status and messages, by position for the patch.
+struct Location {
+    path: MergePath,
+    pointer: Pointer,
+}
+
+impl Location {
+    /// Fields below the pod's spec.
+    fn in_spec(field: &str) -> Self {
+        Self { path: MergePath::of([field]), pointer: Pointer::of(["spec", field]) }
+    }
+
+    /// The container at this position of the pod's list.
+    fn container(list: ContainerList, index: usize, name: &str) -> Self {
+        Self {
+            path: MergePath::of([list.field(), name]),
+            pointer: Pointer::of(["spec", list.field(), &index.to_string()]),
+        }
+    }
+
+    fn child(&self, field: &str) -> Self {
+        Self { path: self.path.child(field), pointer: self.pointer.child(field) }
+    }
+}
+
+/// The plan under construction. A candidate is named by its position among the candidates.
 struct Planner<'a> {
     pod: &'a PodDocument,
-    status: &'a [TemplateStatus],
-    candidates: &'a [Candidate<'a>],
-    surroundings: Surroundings,
-    claims: Claims<'a>,
+    status: &'a [StatusEntry],
+    candidates: &'a [RenderedTemplate<'a>],
+    context: MergeContext,
     plan: Plan,
+    placement: Placement<'a>,
+    /// Containers of the pod with `image: auto` that a template fills and that run along with the app.
+    filled: Vec<FilledContainer>,
+    /// By path the candidate that was the first to want something there, and what it wants.
+    wanted: HashMap<MergePath, (usize, Value)>,
+    /// The pod's lists by path, and their items by merge key.
+    indexes: HashMap<MergePath, HashMap<String, &'a Value>>,
+    /// Lists and maps that were there but empty, and that an entry lists as replaced.
+    noted: HashSet<MergePath>,
     /// Positions of the edits that append, by list.
-    appends: HashMap<String, usize>,
-    placement: containers::Placement<'a>,
+    appends: HashMap<Pointer, usize>,
 }
 
 impl<'a> Planner<'a> {
     fn new(
         pod: &'a PodDocument,
-        status: &'a [TemplateStatus],
-        candidates: &'a [Candidate<'a>],
-        surroundings: Surroundings,
+        status: &'a [StatusEntry],
+        candidates: &'a [RenderedTemplate<'a>],
+        context: MergeContext,
     ) -> Self {
-        let plan = Plan { records: vec![Record::default(); candidates.len()], ..Plan::default() };
+        let entry = |candidate: &RenderedTemplate<'_>| StatusEntry {
+            name: candidate.template.name.clone(),
+            revision: candidate.template.revision.clone(),
+            ..StatusEntry::default()
+        };
         Self {
             pod,
             status,
             candidates,
-            surroundings,
-            claims: Claims::default(),
-            plan,
+            context,
+            plan: Plan { entries: candidates.iter().map(entry).collect(), ..Plan::default() },
+            placement: Placement::new(pod),
+            filled: Vec::new(),
+            wanted: HashMap::new(),
+            indexes: HashMap::new(),
+            noted: HashSet::new(),
             appends: HashMap::new(),
-            placement: containers::Placement::new(pod),
         }
     }
 
-    fn overlay(&self, owner: usize) -> &'a Overlay {
-        &self.candidates[owner].overlay
+    fn overlay(&self, candidate: usize) -> &'a Overlay {
+        &self.candidates[candidate].overlay
     }
 
-    fn volumes(&mut self, owner: usize) {
-        let new =
-            self.merge_list(owner, "volumes", "volumes", self.pod.spec_field("volumes"), &self.overlay(owner).volumes);
+    fn entry(&mut self, candidate: usize) -> &mut StatusEntry {
+        &mut self.plan.entries[candidate]
+    }
+
+    fn volumes(&mut self, candidate: usize) {
+        let location = Location::in_spec("volumes");
+        let (found, wanted) = (self.pod.spec_field("volumes"), &self.overlay(candidate).volumes);
+        let new = self.merge_list(candidate, &location.path, "volumes", found, wanted);
         let names = new.iter().map(|volume| text(volume, "name").to_owned());
-        self.plan.records[owner].volumes.extend(names);
-        self.append("/spec/volumes", new);
+        self.entry(candidate).volumes.extend(names);
+        self.append(location.pointer, new);
     }
 
-    fn app(&mut self, owner: usize) {
-        let overlay = self.overlay(owner);
+    fn app(&mut self, candidate: usize) {
+        let overlay = self.overlay(candidate);
         let lists = [("env", &overlay.env), ("envFrom", &overlay.env_from), ("volumeMounts", &overlay.volume_mounts)];
-        for &(list, index) in &self.candidates[owner].selected {
+        let lists: Vec<_> = lists.into_iter().filter(|(_, wanted)| !wanted.is_empty()).collect();
+        if lists.is_empty() {
+            return;
+        }
+        for &(list, index) in &self.candidates[candidate].selected {
             let container = &self.pod.containers(list)[index];
-            let name = text(container, "name");
-            for (field, wanted) in lists {
-                if !wanted.is_empty() {
-                    let key = format!("{}/{}/{field}", list.field(), escape(name));
-                    let new = self.merge_list(owner, &key, field, container.get(field), wanted);
-                    self.add_keys(owner, &key, field, &new);
-                    self.append(&format!("/spec/{}/{index}/{field}", list.field()), new);
-                }
+            let location = Location::container(list, index, text(container, "name"));
+            for (field, wanted) in &lists {
+                let location = location.child(field);
+                let new = self.merge_list(candidate, &location.path, field, container.get(field), wanted);
+                self.add_items(candidate, location, field, new);
             }
         }
     }
 
-    fn metadata(&mut self, owner: usize) {
-        let overlay = self.overlay(owner);
+    fn metadata(&mut self, candidate: usize) {
+        let overlay = self.overlay(candidate);
         for (field, wanted) in [("labels", &overlay.labels), ("annotations", &overlay.annotations)] {
             let found = self.pod.metadata_field(field);
+            let map = MergePath::of([field]);
             for (key, value) in wanted {
+                let existing = found.and_then(|map| map.get(key));
                 // A key that the pod has keeps the pod's value, without conflict.
-                if found.and_then(|map| map.get(key)).is_some_and(|value| !value.is_null()) {
+                if existing.is_some_and(|value| !value.is_null()) {
                     continue;
                 }
-                let place = format!("{field}/{}", escape(key));
-                if self.claim(owner, &place, value, None) {
-                    self.touch(owner, field, found);
-                    self.record_set(owner, place, found.and_then(|map| map.get(key)));
-                    self.set("/metadata", field, key, value.clone());
+                let path = map.child(key);
+                if self.must_add(candidate, &path, value, None) {
+                    self.note_empty(candidate, &map, found);
+                    self.note_value(candidate, path, existing);
+                    self.set(Pointer::of(["metadata", field]), key, value.clone());
                 }
             }
         }
     }
 
-    /// The items of `wanted` that the pod does not have yet; conflicts are noted.
+    /// The items of `wanted` that the pod does not have yet. Conflicts are noted.
     fn merge_list(
         &mut self,
-        owner: usize,
-        place: &str,
+        candidate: usize,
+        path: &MergePath,
         field: &str,
         found: Option<&'a Value>,
-        wanted: &'a [Value],
+        wanted: &[Value],
     ) -> Vec<Value> {
         let Some(key) = merge_keys::of(field) else { return Vec::new() };
         let mut new = Vec::new();
         for item in wanted {
             let item_key = key.value(item);
-            let existing = self.claims.find(place, key, found, &item_key);
-            if self.claim(owner, &format!("{place}/{}", escape(&item_key)), item, existing) {
+            let existing = self.existing_item(path, key, found, &item_key);
+            if self.must_add(candidate, &path.child(&item_key), item, existing) {
                 new.push(item.clone());
             }
         }
         if !new.is_empty() {
-            self.touch(owner, place, found);
+            self.note_empty(candidate, path, found);
         }
         new
     }
 
-    fn add_keys(&mut self, owner: usize, place: &str, field: &str, items: &[Value]) {
+    /// Appends items to a list and notes each by its merge key.
+    fn add_items(&mut self, candidate: usize, list: Location, field: &str, items: Vec<Value>) {
         if let Some(key) = merge_keys::of(field) {
-            let added = items.iter().map(|item| format!("{place}/{}", escape(&key.value(item))));
-            self.plan.records[owner].added.extend(added);
+            let added = items.iter().map(|item| list.path.child(&key.value(item)));
+            self.entry(candidate).added.extend(added);
         }
+        self.append(list.pointer, items);
     }
 
-    /// Remembers a list or map that was there but empty, so that taking things out again leaves it as it was.
-    fn touch(&mut self, owner: usize, place: &str, found: Option<&Value>) {
+    /// Notes a list or map that was there but empty, so that taking things out again leaves it as it was.
+    fn note_empty(&mut self, candidate: usize, path: &MergePath, found: Option<&Value>) {
         if let Some(value) = found.filter(|value| holds_nothing(value))
-            && self.claims.touch(place)
+            && self.noted.insert(path.clone())
         {
-            self.plan.records[owner].replaced.insert(place.to_owned(), value.clone());
+            self.entry(candidate).replaced.insert(path.clone(), value.clone());
         }
     }
 
-    /// Does something below a map, and remembers the map if it was there but empty, and if anything was done.
-    fn touching(&mut self, owner: usize, place: &str, found: Option<&Value>, change: impl FnOnce(&mut Self)) {
-        let size =
-            |planner: &Self| planner.plan.records[owner].added.len() + planner.plan.records[owner].replaced.len();
-        let before = size(self);
+    /// Changes something below a map, and notes the map if it was there but empty and anything was changed.
+    fn change_below(
+        &mut self,
+        candidate: usize,
+        path: &MergePath,
+        found: Option<&Value>,
+        change: impl FnOnce(&mut Self),
+    ) {
+        let size = |entry: &mut StatusEntry| entry.added.len() + entry.replaced.len();
+        let before = size(self.entry(candidate));
         change(self);
-        if size(self) > before {
-            self.touch(owner, place, found);
+        if size(self.entry(candidate)) > before {
+            self.note_empty(candidate, path, found);
         }
     }
 
-    /// Remembers a value that is set, and what gives way to it. Null is taken out like what was not there, and put back after.
-    fn record_set(&mut self, owner: usize, place: String, old: Option<&Value>) {
-        let record = &mut self.plan.records[owner];
+    /// Notes a value that is set, and the value that it replaces. Null is taken out like an absent value, then put back.
+    fn note_value(&mut self, candidate: usize, path: MergePath, old: Option<&Value>) {
+        let entry = self.entry(candidate);
         if old.is_none_or(Value::is_null) {
-            record.added.push(place.clone());
+            entry.added.push(path.clone());
         }
         if let Some(old) = old {
-            record.replaced.insert(place, old.clone());
+            entry.replaced.insert(path, old.clone());
         }
     }
 
-    fn append(&mut self, list: &str, items: Vec<Value>) {
+    fn append(&mut self, list: Pointer, items: Vec<Value>) {
         if items.is_empty() {
             return;
         }
-        match self.appends.get(list).and_then(|position| self.plan.edits.get_mut(*position)) {
+        match self.appends.get(&list).and_then(|position| self.plan.edits.get_mut(*position)) {
             Some(Edit::Append { items: earlier, .. }) => earlier.extend(items),
             _ => {
-                self.appends.insert(list.to_owned(), self.plan.edits.len());
-                self.plan.edits.push(Edit::Append { list: list.to_owned(), items });
+                self.appends.insert(list.clone(), self.plan.edits.len());
+                self.plan.edits.push(Edit::Append { list, items });
             }
         }
     }
 
-    fn set(&mut self, parent: &str, field: &str, key: &str, value: Value) {
-        self.plan.edits.push(Edit::Set { object: format!("{parent}/{field}"), key: key.to_owned(), value });
+    fn set(&mut self, object: Pointer, key: &str, value: Value) {
+        self.plan.edits.push(Edit::Set { object, key: key.to_owned(), value });
     }
 
     fn finish(mut self) -> Plan {

@@ -1,10 +1,12 @@
 //! Ports: the containers of a pod share one network, so numbers and names are unique among those that run at the same time.
 
-use super::conflicts::Parties;
-use super::{Edit, Planner};
+use super::Planner;
+use super::conflicts::{Conflict, Parties};
+use super::placement::NewContainer;
 use crate::inject::pod::ContainerList;
 use crate::inject::text::field::quote;
 use crate::inject::text::json::{items, text};
+use crate::inject::text::message::{Message, message, value, words};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 struct Port<'v> {
     container: &'v str,
     /// The candidate that brings it; none for the pod's own.
-    owner: Option<usize>,
+    candidate: Option<usize>,
     number: i64,
     protocol: &'v str,
     name: &'v str,
@@ -22,167 +24,118 @@ struct Port<'v> {
 
 impl Planner<'_> {
     pub(super) fn check_ports(&mut self) {
-        let brought = self.placement.new_containers().filter(|(list, container)| runs_along(container, *list));
-        let brought: Vec<&Value> = brought.map(|(_, container)| container).collect();
-        let filled = self.filled_ports();
-        if brought.iter().all(|container| items(container, "ports").is_empty()) && filled.is_empty() {
+        let new = self.placement.new_containers().filter(|(list, new)| runs_along(&new.container, *list));
+        let new: Vec<&NewContainer> = new.map(|(_, new)| new).collect();
+        let adds_none = new.iter().all(|new| items(&new.container, "ports").is_empty())
+            && self.filled.iter().all(|filled| filled.ports.is_empty());
+        if adds_none {
             return;
         }
         let mut ports: Vec<Port<'_>> = Vec::new();
-        let native = self.made_native();
+        let filled: HashSet<_> = self.filled.iter().map(|filled| (filled.list, filled.index)).collect();
         for list in [ContainerList::Containers, ContainerList::InitContainers] {
             let own = self.pod.containers(list).iter().enumerate();
-            let running = own.filter(|(index, one)| runs_along(one, list) || native.contains(&pointer(list, *index)));
-            for (_, container) in running {
-                ports.extend(
-                    items(container, "ports").iter().map(|port| Port::new(text(container, "name"), port, None)),
-                );
-            }
+            let running = own.filter(|(index, own)| runs_along(own, list) || filled.contains(&(list, *index)));
+            ports.extend(running.flat_map(|(_, own)| Port::all(own, items(own, "ports"), None)));
         }
-        for (container, owner, port) in &filled {
-            ports.push(Port::new(container, port, Some(*owner)));
+        for filled in &self.filled {
+            let container = &self.pod.containers(filled.list)[filled.index];
+            ports.extend(Port::all(container, &filled.ports, Some(filled.candidate)));
         }
-        for container in brought {
-            let owner = self.owner_of(text(container, "name"));
-            ports.extend(items(container, "ports").iter().map(|port| Port::new(text(container, "name"), port, owner)));
+        for NewContainer { candidate, container } in new {
+            ports.extend(Port::all(container, items(container, "ports"), Some(*candidate)));
         }
         let host_network = self.pod.spec_field("hostNetwork") == Some(&Value::Bool(true));
         let templates: Vec<&str> = self.candidates.iter().map(|candidate| candidate.template.name.as_str()).collect();
-        for (parties, message) in find(&ports, &templates, host_network) {
-            self.conflict(parties, message.into());
-        }
-    }
-
-    /// Pointers of the pod's init containers that a template makes native sidecars.
-    fn made_native(&self) -> HashSet<String> {
-        let native = |edit: &Edit| match edit {
-            Edit::Set { object, key, value } if key == "restartPolicy" && value == "Always" => Some(object.clone()),
-            _ => None,
-        };
-        self.plan.edits.iter().filter_map(native).collect()
-    }
-
-    /// Ports that `image: auto` containers take from their templates: container, owner, port.
-    fn filled_ports(&self) -> Vec<(String, usize, Value)> {
-        let mut filled = Vec::new();
-        let native = self.made_native();
-        for edit in &self.plan.edits {
-            let (pointer, ports): (&str, &[Value]) = match edit {
-                Edit::Append { list, items } => match list.strip_suffix("/ports") {
-                    Some(container) => (container, items),
-                    None => continue,
-                },
-                Edit::Set { object, key, value } if key == "ports" => {
-                    (object, value.as_array().map_or(&[], Vec::as_slice))
-                }
-                _ => continue,
-            };
-            let Some(container) = self.pod.tree().pointer(pointer) else { continue };
-            let list = match pointer.starts_with("/spec/containers/") {
-                true => ContainerList::Containers,
-                false => ContainerList::InitContainers,
-            };
-            if !runs_along(container, list) && !native.contains(pointer) {
-                continue;
-            }
-            let name = text(container, "name").to_owned();
-            let Some(owner) = self.owner_of(&name) else { continue };
-            filled.extend(ports.iter().map(|port| (name.clone(), owner, port.clone())));
-        }
-        filled
-    }
-
-    fn owner_of(&self, container: &str) -> Option<usize> {
-        self.plan
-            .records
-            .iter()
-            .position(|record| record.containers.iter().chain(&record.init_containers).any(|name| name == container))
+        self.plan.conflicts.extend(conflicts(&ports, &templates, host_network));
     }
 }
 
 impl<'v> Port<'v> {
-    fn new(container: &'v str, port: &'v Value, owner: Option<usize>) -> Self {
-        Self {
+    /// These ports of a container.
+    fn all(container: &'v Value, ports: &'v [Value], candidate: Option<usize>) -> impl Iterator<Item = Self> {
+        let container = text(container, "name");
+        ports.iter().map(move |port| Self {
             container,
-            owner,
+            candidate,
             number: port.get("containerPort").and_then(Value::as_i64).unwrap_or_default(),
             protocol: port.get("protocol").and_then(Value::as_str).unwrap_or("TCP"),
             name: text(port, "name"),
             host: port.get("hostPort").and_then(Value::as_i64).filter(|port| *port != 0),
             host_ip: text(port, "hostIP"),
+        })
+    }
+
+    fn described(&self, templates: &[&str]) -> Message {
+        let container = value(quote(self.container));
+        match self.candidate.and_then(|candidate| templates.get(candidate)) {
+            Some(template) => message!["container ", container, " of template ", words(quote(template))],
+            None => message!["the pod's container ", container],
         }
     }
-}
-
-impl Port<'_> {
-    fn described(&self, templates: &[&str]) -> String {
-        match self.owner.and_then(|owner| templates.get(owner)) {
-            Some(template) => format!("container {} of template {}", quote(self.container), quote(template)),
-            None => format!("the pod's container {}", quote(self.container)),
-        }
-    }
-}
-
-fn pointer(list: ContainerList, index: usize) -> String {
-    format!("/spec/{}/{index}", list.field())
 }
 
 /// Run-once init containers are gone when the others run.
-fn runs_along(container: &Value, list: ContainerList) -> bool {
+pub(super) fn runs_along(container: &Value, list: ContainerList) -> bool {
     list == ContainerList::Containers || text(container, "restartPolicy") == "Always"
 }
 
-fn find(ports: &[Port<'_>], templates: &[&str], host_network: bool) -> Vec<(Parties, String)> {
+fn conflicts(ports: &[Port<'_>], templates: &[&str], host_network: bool) -> Vec<Conflict> {
     let mut conflicts = Vec::new();
     let mut numbers: HashMap<(i64, &str), &Port<'_>> = HashMap::new();
     let mut names: HashMap<&str, &Port<'_>> = HashMap::new();
     let mut hosts: HashMap<(i64, &str, &str), &Port<'_>> = HashMap::new();
     for port in ports {
         if let Some(host) = port.host {
-            match hosts.get(&(host, port.protocol, port.host_ip)) {
-                Some(other) if other.container != port.container => {
-                    let what = format!("hostPort {host}/{}", port.protocol);
-                    conflicts.extend(between(&what, other, port, templates));
-                }
-                Some(_) => {}
-                None => drop(hosts.insert((host, port.protocol, port.host_ip), port)),
+            let other = *hosts.entry((host, port.protocol, port.host_ip)).or_insert(port);
+            if other.container != port.container {
+                let what = message!["hostPort ", value(host), "/", value(port.protocol)];
+                conflicts.extend(between(what, other, port, templates));
             }
         }
-        match numbers.get(&(port.number, port.protocol)) {
-            Some(other) if other.container != port.container => {
-                let what = format!("port {}/{}", port.number, port.protocol);
-                conflicts.extend(between(&what, other, port, templates));
-            }
-            Some(_) => {}
-            None => drop(numbers.insert((port.number, port.protocol), port)),
+        let other = *numbers.entry((port.number, port.protocol)).or_insert(port);
+        if other.container != port.container {
+            let what = message!["port ", value(port.number), "/", value(port.protocol)];
+            conflicts.extend(between(what, other, port, templates));
         }
-        match names.get(port.name) {
-            Some(other) if other.container != port.container || other.number != port.number => {
-                conflicts.extend(between(&format!("port name {}", quote(port.name)), other, port, templates));
+        if !port.name.is_empty() {
+            let other = *names.entry(port.name).or_insert(port);
+            if other.container != port.container || other.number != port.number {
+                conflicts.extend(between(message!["port name ", value(quote(port.name))], other, port, templates));
             }
-            Some(_) => {}
-            None if port.name.is_empty() => {}
-            None => drop(names.insert(port.name, port)),
         }
-        if let (true, Some(host), Some(owner)) = (host_network, port.host, port.owner)
+        if let (true, Some(host), Some(candidate)) = (host_network, port.host, port.candidate)
             && host != port.number
         {
-            let who = port.described(templates);
-            let message =
-                format!("{who}: hostPort {host} must be the containerPort {} in a host-network pod", port.number);
-            conflicts.push((Parties::TemplateAndPod(owner), message));
+            let message = message![
+                port.described(templates),
+                ": hostPort ",
+                value(host),
+                " must be the containerPort ",
+                value(port.number),
+                " in a host-network pod",
+            ];
+            conflicts.push(Conflict { parties: Parties::TemplateAndPod(candidate), message });
         }
     }
     conflicts
 }
 
-fn between(what: &str, one: &Port<'_>, other: &Port<'_>, templates: &[&str]) -> Option<(Parties, String)> {
-    let parties = match (one.owner, other.owner) {
+/// The conflict of two ports, unless both are the pod's own.
+fn between(what: Message, one: &Port<'_>, other: &Port<'_>, templates: &[&str]) -> Option<Conflict> {
+    let parties = match (one.candidate, other.candidate) {
         (None, None) => return None,
-        (Some(owner), None) | (None, Some(owner)) => Parties::TemplateAndPod(owner),
+        (Some(candidate), None) | (None, Some(candidate)) => Parties::TemplateAndPod(candidate),
         (Some(a), Some(b)) if a == b => Parties::TemplateAndPod(a),
         (Some(a), Some(b)) => Parties::Templates(a, b),
     };
-    let (one, other) = (one.described(templates), other.described(templates));
-    Some((parties, format!("{what} is declared by {one} and by {other}; the containers of a pod share one network")))
+    let message = message![
+        what,
+        " is declared by ",
+        one.described(templates),
+        " and by ",
+        other.described(templates),
+        "; the containers of a pod share one network",
+    ];
+    Some(Conflict { parties, message })
 }

@@ -7,7 +7,7 @@
 //! Invariant: a new container gets what every container of the pod has at the plugin's path, by a volume that looks like the
 //! plugin's, or nothing.
 
-use super::Candidate;
+use super::RenderedTemplate;
 use super::equal::{TOKEN_PATH, is_token_mount};
 use crate::inject::pod::{ContainerList, PodDocument};
 use crate::inject::text::json::{items, text};
@@ -20,10 +20,10 @@ const RANDOM: usize = 5;
 const DECIDES: [&str; 2] = ["automountServiceAccountToken", "serviceAccountName"];
 
 /// The mount that the plugin would give to a new container of the pod; `None` where it is not certain that it would.
-pub(super) fn mount(pod: &PodDocument, candidates: &[Candidate<'_>]) -> Option<Value> {
+pub(super) fn mount(pod: &PodDocument, candidates: &[RenderedTemplate<'_>]) -> Option<Value> {
     let is_off = pod.spec_field(DECIDES[0]) == Some(&Value::Bool(false));
     let is_decided_anew =
-        |candidate: &Candidate<'_>| DECIDES.iter().any(|key| candidate.overlay.pod.contains_key(*key));
+        |candidate: &RenderedTemplate<'_>| DECIDES.iter().any(|key| candidate.overlay.pod.contains_key(*key));
     if is_off || candidates.iter().any(is_decided_anew) {
         return None;
     }

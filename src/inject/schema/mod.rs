@@ -5,6 +5,7 @@
 //! work; every problem of a value is listed.
 
 pub mod merge_keys;
+pub(crate) mod merge_path;
 
 mod build;
 mod check;

@@ -8,6 +8,7 @@ use serde_json::json;
 mod equality;
 mod merge_keys;
 mod overrides;
+mod paths;
 mod placement;
 mod port_conflicts;
 mod token;

@@ -1,0 +1,112 @@
+//! `image: auto`: a container of the pod that overrides fields of a sidecar, and takes the rest from the template.
+
+use super::ports::runs_along;
+use super::{Location, Planner};
+use crate::inject::pod::{AUTO, ContainerList};
+use crate::inject::schema::merge_keys;
+use crate::inject::text::json::{items, text};
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+/// A container of the pod that a template fills.
+pub(super) struct FilledContainer {
+    pub(super) candidate: usize,
+    pub(super) list: ContainerList,
+    pub(super) index: usize,
+    /// The ports that it takes from the template.
+    pub(super) ports: Vec<Value>,
+}
+
+impl<'a> Planner<'a> {
+    /// The pod's fields and place win; the rest comes from the template.
+    pub(super) fn fill(
+        &mut self,
+        candidate: usize,
+        wanted: &Value,
+        existing: &'a Value,
+        list: ContainerList,
+        index: usize,
+    ) {
+        let Some(found) = existing.as_object() else { return };
+        let location = Location::container(list, index, text(existing, "name"));
+        // What hardening may fill in depends on the whole container.
+        let mut whole = wanted.clone();
+        overlay_fields(&mut whole, existing);
+        let whole = self.hardened(candidate, whole);
+        if runs_along(&whole, list) {
+            let ports = missing("ports", items(&whole, "ports"), found.get("ports"));
+            self.filled.push(FilledContainer { candidate, list, index, ports });
+        }
+        let Value::Object(mut rest) = whole else { return };
+        if list == ContainerList::Containers {
+            // The place wins: among the containers it is no native sidecar.
+            rest.remove("restartPolicy");
+        }
+        rest.remove("image");
+        self.entry(candidate).replaced.insert(location.path.child("image"), Value::from(AUTO));
+        self.set(location.pointer.clone(), "image", wanted["image"].clone());
+        self.fill_object(candidate, &location, &rest, found);
+    }
+
+    fn fill_object(
+        &mut self,
+        candidate: usize,
+        object: &Location,
+        wanted: &Map<String, Value>,
+        found: &'a Map<String, Value>,
+    ) {
+        for (key, value) in wanted {
+            let existing = found.get(key);
+            match (existing, value) {
+                (Some(own), value) if own == value => {}
+                (None | Some(Value::Null | Value::Array(_)), Value::Array(items)) if merge_keys::of(key).is_some() => {
+                    let new = missing(key, items, existing);
+                    if !new.is_empty() {
+                        let list = object.child(key);
+                        self.note_empty(candidate, &list.path, existing);
+                        self.add_items(candidate, list, key, new);
+                    }
+                }
+                (None | Some(Value::Null), _) => {
+                    self.note_value(candidate, object.path.child(key), existing);
+                    self.set(object.pointer.clone(), key, value.clone());
+                }
+                (Some(Value::Object(inner)), Value::Object(value)) if !merge_keys::is_atomic(key) => {
+                    let below = object.child(key);
+                    self.change_below(candidate, &below.path, existing, |planner| {
+                        planner.fill_object(candidate, &below, value, inner);
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The items that a list lacks.
+fn missing(list: &str, wanted: &[Value], found: Option<&Value>) -> Vec<Value> {
+    let Some(key) = merge_keys::of(list) else { return Vec::new() };
+    let own: HashSet<Cow<'_, str>> =
+        found.and_then(Value::as_array).into_iter().flatten().map(|item| key.value(item)).collect();
+    wanted.iter().filter(|item| !own.contains(&key.value(item))).cloned().collect()
+}
+
+/// Lays the pod's fields over the template's container; lists keep the template's items too.
+fn overlay_fields(wanted: &mut Value, found: &Value) {
+    match (wanted, found) {
+        (Value::Object(wanted), Value::Object(found)) => {
+            if merge_keys::HANDLERS.iter().any(|handler| found.contains_key(*handler)) {
+                wanted.retain(|key, _| !merge_keys::HANDLERS.contains(&key.as_str()));
+            }
+            for (key, value) in found.iter().filter(|(_, value)| !value.is_null()) {
+                match wanted.get_mut(key) {
+                    Some(own) if !merge_keys::is_atomic(key) => overlay_fields(own, value),
+                    _ => drop(wanted.insert(key.clone(), value.clone())),
+                }
+            }
+        }
+        (Value::Array(_), Value::Array(_)) => {}
+        (wanted, found) => *wanted = found.clone(),
+    }
+}
