@@ -416,11 +416,8 @@ impl<'a> Run<'a> {
         &mut self,
         mut candidates: Vec<RenderedTemplate<'a>>,
     ) -> Result<(Vec<RenderedTemplate<'a>>, Plan), InjectError> {
-        let controller = if self.request.owner_kind == Some("Job") || self.pod.is_owned_by_job() {
-            Controller::Job
-        } else {
-            Controller::Other
-        };
+        let is_of_job = self.request.owner_kind == Some("Job") || self.pod.is_owned_by_job();
+        let controller = if is_of_job { Controller::Job } else { Controller::Other };
         let native_sidecars = self.injector.settings.native_sidecars;
         let context = MergeContext { native_sidecars, os: self.head.operating_system(), controller };
         loop {

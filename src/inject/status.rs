@@ -1,4 +1,6 @@
-//! The status annotation: what was put into a pod, so that a second pass knows it and `uninject` can take it out.
+//! The status annotation, which lists what each template put into a pod.
+//!
+//! A second pass reads it to know what is there, and `uninject` to take that out.
 
 use super::pod::{ContainerList, PodDocument};
 use super::schema::merge_path::MergePath;
@@ -28,7 +30,8 @@ pub(crate) struct StatusEntry {
     pub(crate) volumes: Vec<String>,
     /// Everything else: `containers/web/volumeMounts/~1logs`, `labels/x`, `spec/priorityClassName`.
     pub(crate) added: Vec<MergePath>,
-    /// Values that were replaced: those that the API server had filled in, and lists and maps that were empty.
+    /// Values that were replaced: those that the API server had filled in, and lists and maps that
+    /// were empty.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) replaced: BTreeMap<MergePath, Value>,
 }
@@ -39,7 +42,8 @@ impl Status {
         serde_json::from_str::<Self>(value).ok().filter(|status| status.version == VERSION)
     }
 
-    /// The entries of the pod's status that are true: an entry that lists what is not in the pod is ignored.
+    /// The entries of the pod's status that are true: an entry that lists what is not in the pod is
+    /// ignored.
     pub(crate) fn of(pod: &PodDocument, annotation: &str) -> Vec<StatusEntry> {
         let status = pod.annotation(annotation).and_then(Self::parse);
         let entries = status.map(|status| status.templates).unwrap_or_default();

@@ -1,6 +1,7 @@
-//! Takes out of a pod what its status annotation says was put in.
+//! Takes out of a pod everything that its status annotation lists.
 //!
-//! Invariant: `uninject(inject(pod)) == pod`. Only what the status lists is touched; what is no longer there is passed over.
+//! Invariant: `uninject(inject(pod)) == pod`. Only content that the status lists is changed; listed
+//! content that is no longer there is ignored.
 
 use super::annotations::Keys;
 use super::error::{ErrorCode, InjectError, Problem};
@@ -13,7 +14,8 @@ use super::text::field::quote;
 use super::text::message::{message, value, words};
 use serde_json::{Map, Value};
 
-/// Takes out of a pod what its status annotation says was put in. `Ok(None)`: the pod has no status annotation.
+/// Takes out of a pod everything that its status annotation lists. `Ok(None)`: the pod has no
+/// status annotation.
 ///
 /// `uninject(inject(pod)) == pod` for every pod.
 pub fn uninject(pod: &Value, domain: &str) -> Result<Option<Value>, InjectError> {
@@ -51,7 +53,8 @@ fn unreadable(keys: &Keys, shown: &str) -> InjectError {
     InjectError::from(vec![Problem { code: ErrorCode::AnnotationInvalid, template: None, annotation, message }])
 }
 
-/// A path that the injector never writes: such a status was not written by it, and could take out anything.
+/// A path that the injector never writes: such a status was not written by it, and could take out
+/// anything.
 fn foreign_path(entry: &StatusEntry) -> Option<&MergePath> {
     let added = entry.added.iter().find(|path| !with_segments(path, is_added));
     let replaced = entry.replaced.iter();
@@ -74,7 +77,8 @@ fn is_added(segments: &[&str]) -> bool {
     }
 }
 
-/// Whether the injector replaces this value at this path: an empty one, `auto`, or one that the API server had filled in.
+/// Whether the injector replaces this value at this path: an empty one, `auto`, or one that the API
+/// server had filled in.
 fn is_replaced(segments: &[&str], value: &Value) -> bool {
     let empty = merge::holds_nothing(value);
     match segments {
@@ -122,7 +126,8 @@ fn remove(pod: &mut Value, path: &MergePath) {
     }
 }
 
-/// Puts a value back, unless others have put something where nothing was: that stays. Maps on the way are made again.
+/// Puts a value back, unless others have put something where nothing was: that stays. Maps on the
+/// way are made again.
 fn put_back(pod: &mut Value, path: &MergePath, old: &Value) {
     let Some((parent, last)) = path.to_pointer(pod).and_then(|pointer| pointer.split_last()) else { return };
     let parent = parent.segments().try_fold(pod, |value, segment| match value {

@@ -1,4 +1,6 @@
-//! `image: auto`: a container of the pod that overrides fields of a sidecar, and takes the rest from the template.
+//! Fills a container of the pod that has `image: auto` with the fields that it leaves out.
+//!
+//! The pod's own fields and its place win; lists are merged by key.
 
 use super::ports::runs_along;
 use super::{Location, Planner};
@@ -14,7 +16,7 @@ pub(super) struct FilledContainer {
     pub(super) candidate: usize,
     pub(super) list: ContainerList,
     pub(super) index: usize,
-    /// The ports that it takes from the template.
+    /// The ports that the template adds.
     pub(super) ports: Vec<Value>,
 }
 

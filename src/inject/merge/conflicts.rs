@@ -30,7 +30,8 @@ pub(crate) enum Parties {
 }
 
 impl<'a> Planner<'a> {
-    /// The item of the pod's list with this merge key: by an index, so that a long list costs O(1) for each item.
+    /// The item of the pod's list with this merge key: by an index, so that a long list costs O(1)
+    /// for each item.
     pub(super) fn existing_item(
         &mut self,
         list: &MergePath,
@@ -50,7 +51,8 @@ impl<'a> Planner<'a> {
         self.indexes.get(list)?.get(item_key).copied()
     }
 
-    /// Whether `wanted` is to be added at `path`: not when it is there already, or when that is a conflict, which is noted.
+    /// Whether `wanted` is to be added at `path`. It is not when the pod or another template has it
+    /// there already, or when the two differ; that conflict is noted.
     pub(super) fn must_add(
         &mut self,
         candidate: usize,
@@ -72,7 +74,7 @@ impl<'a> Planner<'a> {
             self.wanted.insert(path.clone(), (candidate, wanted.clone()));
         }
         let Some(existing) = existing else { return is_first };
-        // Templates that agree may still differ in what becomes of the pod's own value.
+        // Templates that agree may still have different `onConflict` for the pod's own value.
         if !equal::same(wanted, existing) {
             self.conflict_with_pod(candidate, path, wanted, existing);
         }
@@ -129,7 +131,8 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// The parts of two objects that differ, so that a message about two containers shows what it is about.
+/// The parts of two objects that differ: a message about two containers shows their difference
+/// alone.
 fn difference<'v>(wanted: &'v Value, existing: &'v Value) -> (Option<&'v Value>, Option<&'v Value>) {
     let (Value::Object(a), Value::Object(b)) = (wanted, existing) else { return (Some(wanted), Some(existing)) };
     let mut keys = a.keys().chain(b.keys()).filter(|key| match (a.get(*key), b.get(*key)) {

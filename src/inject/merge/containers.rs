@@ -1,4 +1,4 @@
-//! Sidecars and init containers: whether the pod has them already, and in which list new ones go.
+//! Merges sidecars and init containers, or finds out why they conflict with the pod's.
 
 use super::placement::NewContainer;
 use super::{Controller, Parties, Planner, harden};
@@ -43,7 +43,8 @@ impl Planner<'_> {
 
     fn container(&mut self, candidate: usize, wanted: Value, list: ContainerList, order: &Order) {
         let name = text(&wanted, "name").to_owned();
-        // Names of all lists form one set, so two templates meet at the name, whatever lists they want it in.
+        // Names of all lists form one set, so two templates meet at the name, whatever lists they
+        // want it in.
         let path = MergePath::of([format!("container {name}")]);
         match self.placement.find(&name) {
             None => {
@@ -91,7 +92,8 @@ impl Planner<'_> {
         container
     }
 
-    /// The name is taken in another list, where the template's container would not do its work.
+    /// The pod has a container of this name in another list, where the template's container would
+    /// not do its work.
     fn conflict_with_list_of_pod(&mut self, candidate: usize, path: &MergePath, list: ContainerList) {
         let template = self.template_name(candidate);
         if self.keeps_pod(candidate) {

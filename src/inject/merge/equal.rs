@@ -1,15 +1,16 @@
-//! Whether the pod already has what a template would put in.
+//! Whether the pod already has the content that a template wants.
 //!
-//! Equal means: the same fields and values, but for what the API server fills in, what in-tree admission adds, and spelling.
+//! Two values are equal when they have the same fields and values. Defaults of the API server,
+//! fields that in-tree admission adds, and different spellings of one value make no difference.
 
 use crate::inject::schema::merge_keys;
 use crate::inject::text::quantity;
 use serde_json::{Map, Value};
 
-/// Where the service account's token is mounted by admission.
+/// The path at which admission mounts the service account's token.
 pub(crate) const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Whether `found` in the pod is `wanted` of the template.
+/// Whether `found`, of the pod, is equal to `wanted`, of the template.
 pub(crate) fn same(wanted: &Value, found: &Value) -> bool {
     same_field("", wanted, found)
 }
@@ -62,7 +63,7 @@ fn same_list(field: &str, wanted: &[Value], found: &[Value]) -> bool {
     all && found.next().is_none()
 }
 
-/// Whether all that a container mounts is the token that admission gave it.
+/// Whether a container mounts nothing but the token that admission mounted.
 fn is_only_token(field: &str, value: &Value) -> bool {
     field == "volumeMounts" && value.as_array().is_some_and(|mounts| mounts.iter().all(is_token_mount))
 }
@@ -72,8 +73,9 @@ fn same_quantity(field: &str, wanted: &Value, found: &Value) -> bool {
     matches!(field, "quantity" | "sizeLimit" | "divisor") && quantity::same(wanted, found)
 }
 
-/// Fields for which false and 0 are said, not left out: pointers in Kubernetes' Go types. So is all of a securityContext.
-const SAID: [&str; 7] = [
+/// Fields in which false and 0 differ from an absent field: Kubernetes' Go types have pointers for
+/// them, as for all fields of a securityContext.
+const OPTIONAL: [&str; 7] = [
     "defaultMode",
     "mode",
     "tolerationSeconds",
@@ -83,11 +85,11 @@ const SAID: [&str; 7] = [
     "optional",
 ];
 
-/// Whether the field might as well not be there.
+/// Whether a field with this value means the same as an absent one.
 fn is_absent(parent: &str, key: &str, value: &Value) -> bool {
-    let said = parent == "securityContext" || SAID.contains(&key);
+    let is_optional = parent == "securityContext" || OPTIONAL.contains(&key);
     match value {
-        Value::Bool(_) | Value::Number(_) if said => false,
+        Value::Bool(_) | Value::Number(_) if is_optional => false,
         // An empty selector selects everything, an absent one nothing.
         Value::Object(_) if matches!(key, "labelSelector" | "namespaceSelector") => false,
         _ => is_empty(value),
@@ -103,7 +105,7 @@ fn same_path(field: &str, wanted: &Value, found: &Value) -> bool {
         }
 }
 
-/// What Go leaves out when it writes JSON.
+/// Whether Go leaves the value out when it writes JSON (`omitempty`).
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -115,7 +117,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Whether the API server fills in just this value (`pkg/apis/core/v1/defaults.go` of Kubernetes).
+/// Whether the API server fills in this value (`pkg/apis/core/v1/defaults.go` of Kubernetes).
 fn is_default(parent: &str, key: &str, value: &Value, beside: &Map<String, Value>) -> bool {
     let probe = matches!(parent, "livenessProbe" | "readinessProbe" | "startupProbe");
     let file_source = matches!(parent, "configMap" | "secret" | "downwardAPI" | "projected");

@@ -1,13 +1,14 @@
-//! `hardened`: the fields that Pod Security "restricted" asks of a container, where the container leaves them out.
+//! `hardened`: adds the fields that Pod Security "restricted" requires to a container.
 //!
-//! See <https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>. Not filled in is what the API server or
-//! the kubelet would refuse beside what the container says.
+//! See <https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>. A field
+//! is not added where the API server or the kubelet would refuse it beside the container's own
+//! fields.
 
 use crate::inject::pod::OperatingSystem;
 use crate::inject::text::json::items;
 use serde_json::{Map, Value, json};
 
-/// Fills in what the container leaves out.
+/// Adds the fields that the container leaves out.
 pub(super) fn harden(container: &mut Value, os: OperatingSystem) {
     let Some(container) = container.as_object_mut() else { return };
     let context = container.entry("securityContext").or_insert_with(|| Value::Object(Map::new()));
@@ -16,7 +17,7 @@ pub(super) fn harden(container: &mut Value, os: OperatingSystem) {
     if context.get("runAsUser").and_then(Value::as_i64) != Some(0) {
         context.entry("runAsNonRoot").or_insert(Value::Bool(true));
     }
-    // The others are Linux's own: the API server refuses them in a Windows pod.
+    // The API server refuses the other fields in a Windows pod.
     if os == OperatingSystem::Windows {
         return;
     }

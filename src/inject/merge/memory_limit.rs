@@ -1,6 +1,7 @@
-//! What templates put into the app's containers of one pod, weighed before any of it is made.
+//! Limits the memory that additions to the app's containers of one pod may take.
 //!
-//! A template is small and so is its part for one container, but a pod may have thousands of containers and name many templates.
+//! The addition of one template to one container is small, but a pod may have thousands of
+//! containers and name many templates.
 
 use serde_json::Value;
 
@@ -9,18 +10,18 @@ use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::pod::memory_estimate;
 use crate::inject::text::message::message;
 
-/// Memory for all of it together.
+/// Most memory of all additions together.
 const MAX_BYTES: usize = 2 * 1024 * 1024;
-/// With so few containers, each counted once for each template, nothing is worth a thought.
+/// Up to so many containers, each counted once for each template, nothing is estimated.
 const FEW_CONTAINERS: usize = 32;
 
-/// What is wrong, if it is too much.
+/// The problem, where the additions would take more than the limit.
 pub(in crate::inject) fn check(candidates: &[RenderedTemplate<'_>]) -> Option<Problem> {
     let containers: usize = candidates.iter().map(|candidate| candidate.selected.len()).sum();
     if containers <= FEW_CONTAINERS {
         return None;
     }
-    let bytes = candidates.iter().map(weigh).fold(0, usize::saturating_add);
+    let bytes = candidates.iter().map(estimate).fold(0, usize::saturating_add);
     if bytes <= MAX_BYTES {
         return None;
     }
@@ -36,7 +37,7 @@ pub(in crate::inject) fn check(candidates: &[RenderedTemplate<'_>]) -> Option<Pr
     Some(Problem { code: ErrorCode::PodInvalid, template: None, annotation: None, message })
 }
 
-fn weigh(candidate: &RenderedTemplate<'_>) -> usize {
+fn estimate(candidate: &RenderedTemplate<'_>) -> usize {
     let overlay = &candidate.overlay;
     let lists = [&overlay.env, &overlay.env_from, &overlay.volume_mounts];
     let weight = |items: &Vec<Value>| serde_json::to_vec(items).map_or(0, |text| memory_estimate::of(&text));

@@ -1,7 +1,7 @@
-//! The merge: which edits the rendered templates need in a pod, and every conflict, before anything is written.
+//! Plans the edits that put rendered templates into a pod, and finds every conflict.
 //!
-//! Invariant: a [`Plan`] only adds. Nothing of the user's is replaced, reordered or removed; what the API server has filled in
-//! counts as unset. A plan with conflicts is not carried out.
+//! Invariant: a [`Plan`] only adds. Nothing of the user's is replaced, reordered or removed; what
+//! the API server has filled in counts as unset. A plan with conflicts is not carried out.
 
 pub(crate) mod equal;
 pub(super) mod memory_limit;
@@ -81,7 +81,8 @@ pub(crate) enum Controller {
     Other,
 }
 
-/// Plans the merge of all candidates into the pod. `status` lists the templates that were put in by an earlier pass.
+/// Plans the merge of all candidates into the pod. `status` lists the templates that were put in by
+/// an earlier pass.
 pub(crate) fn plan(
     pod: &PodDocument,
     status: &[StatusEntry],
@@ -142,7 +143,8 @@ struct Planner<'a> {
     context: MergeContext,
     plan: Plan,
     placement: Placement<'a>,
-    /// Containers of the pod with `image: auto` that a template fills and that run along with the app.
+    /// Containers of the pod with `image: auto` that a template fills and that run along with the
+    /// app.
     filled: Vec<FilledContainer>,
     /// By path the candidate that was the first to want something there, and what it wants.
     wanted: HashMap<MergePath, (usize, Value)>,
@@ -270,7 +272,8 @@ impl<'a> Planner<'a> {
         self.append(list.pointer, items);
     }
 
-    /// Notes a list or map that was there but empty, so that taking things out again leaves it as it was.
+    /// Notes a list or map that was there but empty, so that taking things out again leaves it as
+    /// it was.
     fn note_empty(&mut self, candidate: usize, path: &MergePath, found: Option<&Value>) {
         if let Some(value) = found.filter(|value| holds_nothing(value))
             && self.noted.insert(path.clone())
@@ -279,7 +282,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Changes something below a map, and notes the map if it was there but empty and anything was changed.
+    /// Changes something below a map, and notes the map if it was there but empty and anything was
+    /// changed.
     fn change_below(
         &mut self,
         candidate: usize,
@@ -295,7 +299,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Notes a value that is set, and the value that it replaces. Null is taken out like an absent value, then put back.
+    /// Notes a value that is set, and the value that it replaces. Null is taken out like an absent
+    /// value, then put back.
     fn note_value(&mut self, candidate: usize, path: MergePath, old: Option<&Value>) {
         let entry = self.entry(candidate);
         if old.is_none_or(Value::is_null) {

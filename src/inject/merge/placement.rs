@@ -1,4 +1,4 @@
-//! Where new containers go among those of the pod.
+//! Places new containers among those of the pod.
 //!
 //! Invariant: the pod's own containers keep their order.
 
@@ -11,7 +11,8 @@ use serde_json::Value;
 
 /// Where each container of the pod stands, and where new ones go.
 pub(super) struct Placement<'a> {
-    /// Name, list and position; ephemeral containers have none. Searched once for each container that a template brings.
+    /// Name, list and position; ephemeral containers have none. Searched once for each container
+    /// that a template brings.
     names: Vec<(&'a str, Option<(ContainerList, usize)>)>,
     init_containers: Arrangement<'a>,
     containers: Arrangement<'a>,
@@ -55,13 +56,14 @@ impl<'a> Placement<'a> {
         }
     }
 
-    /// The pod's container of this name: its list and position, which an ephemeral container does not have.
+    /// The pod's container of this name: its list and position, which an ephemeral container does
+    /// not have.
     pub(super) fn find(&self, name: &str) -> Option<Option<(ContainerList, usize)>> {
         self.names.iter().rev().find(|(own, _)| *own == name).map(|(_, position)| *position)
     }
 
-    /// Gives a new container its place. Where the pod lacks the container that the order names, the new one goes where a
-    /// template without an order puts it, and that name is returned.
+    /// Gives a new container its place. Where the pod lacks the container that the order names, the
+    /// new one goes where a template without an order puts it, and that name is returned.
     pub(super) fn add<'o>(&mut self, list: ContainerList, order: &'o Order, new: NewContainer) -> Option<&'o str> {
         let arrangement = match list {
             ContainerList::Containers => &mut self.containers,

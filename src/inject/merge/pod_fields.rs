@@ -1,4 +1,6 @@
-//! The `pod:` fields of a template: lists by their keys, maps recursively, one value for each scalar.
+//! Merges the `pod:` fields of a template into the pod's spec.
+//!
+//! Lists are merged by key, maps recursively; a scalar has one value.
 
 use super::{Edit, Location, Planner};
 use crate::inject::schema::merge_keys;
@@ -60,7 +62,8 @@ impl<'a> Planner<'a> {
         let is_of_spec = object.path.to_status_key() == SPEC;
         let filled_in = |value| is_of_spec && is_filled_in(key, value) && !self.was_put_in(&path);
         let unset = existing.is_none_or(|value| value.is_null() || filled_in(value));
-        // A value that was filled in and is wanted just so is compared all the same: another template may want otherwise.
+        // A value that was filled in and is wanted just so is compared all the same: another
+        // template may want otherwise.
         let there = existing.filter(|existing| !unset || *existing == wanted);
         if !self.must_add(candidate, &path, wanted, there) {
             return;
@@ -72,12 +75,14 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether a template put this value in by an earlier pass: then it only looks like one that the API server fills in.
+    /// Whether a template put this value in by an earlier pass: then it only looks like one that
+    /// the API server fills in.
     fn was_put_in(&self, path: &MergePath) -> bool {
         self.status.iter().any(|entry| entry.replaced.contains_key(path) || entry.added.contains(path))
     }
 
-    /// The Priority plugin computed these for a pod without a class, and refuses a class that they contradict.
+    /// The Priority plugin computed these for a pod without a class, and refuses a class that they
+    /// contradict.
     fn drop_computed_priority(&mut self, candidate: usize) {
         if self.pod.spec_field("priority").is_some_and(|priority| *priority != 0) {
             return;
@@ -93,7 +98,7 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// What the API server has filled in before admission: it counts as unset.
+/// Whether the API server fills in this value before admission: then it counts as unset.
 pub(crate) fn is_filled_in(field: &str, value: &Value) -> bool {
     match field {
         "terminationGracePeriodSeconds" => *value == 30,

@@ -1,4 +1,6 @@
-//! Ports: the containers of a pod share one network, so numbers and names are unique among those that run at the same time.
+//! Finds conflicts between the ports of containers that run at the same time.
+//!
+//! The containers of a pod share one network, so port numbers and names are unique among them.
 
 use super::Planner;
 use super::conflicts::{Conflict, Parties};

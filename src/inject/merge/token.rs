@@ -1,11 +1,12 @@
-//! The service account's token, mounted into new containers as in-tree admission would do it a moment later.
+//! Mounts the service account's token into new containers, as in-tree admission would.
 //!
-//! The `ServiceAccount` plugin of the API server mounts the token into every container that lacks it: before webhooks are called, and
-//! again after one has changed the pod. What it changes then makes the API server call every webhook with
-//! `reinvocationPolicy: IfNeeded` once more. Where the new containers have the mount already there is nothing to change, and an
-//! ordinary pod costs one call.
-//! Invariant: a new container gets what every container of the pod has at the plugin's path, by a volume that looks like the
-//! plugin's, or nothing.
+//! The `ServiceAccount` plugin of the API server mounts the token into every container that lacks
+//! it: before webhooks are called, and again after one has changed the pod. That second change
+//! makes the API server call every webhook with `reinvocationPolicy: IfNeeded` once more. When the
+//! new containers have the mount already, the plugin changes nothing, and an ordinary pod costs one
+//! call.
+//! Invariant: a new container gets the mount that every container of the pod has at the plugin's
+//! path, of a volume that looks like the plugin's, or no mount.
 
 use super::RenderedTemplate;
 use super::equal::{TOKEN_PATH, is_token_mount};
@@ -16,18 +17,19 @@ use serde_json::{Value, json};
 /// The plugin's name for its volume, before the random characters.
 const VOLUME_PREFIX: &str = "kube-api-access-";
 const RANDOM: usize = 5;
-/// What decides whether the plugin mounts anything, at its second look.
-const DECIDES: [&str; 2] = ["automountServiceAccountToken", "serviceAccountName"];
+/// Fields that decide whether the plugin mounts anything when it runs again.
+const DECISIVE: [&str; 2] = ["automountServiceAccountToken", "serviceAccountName"];
 
-/// The mount that the plugin would give to a new container of the pod; `None` where it is not certain that it would.
+/// The mount that the plugin would add to a new container of the pod; `None` where that is not
+/// certain.
 pub(super) fn mount(pod: &PodDocument, candidates: &[RenderedTemplate<'_>]) -> Option<Value> {
-    let is_off = pod.spec_field(DECIDES[0]) == Some(&Value::Bool(false));
+    let is_off = pod.spec_field(DECISIVE[0]) == Some(&Value::Bool(false));
     let is_decided_anew =
-        |candidate: &RenderedTemplate<'_>| DECIDES.iter().any(|key| candidate.overlay.pod.contains_key(*key));
+        |candidate: &RenderedTemplate<'_>| DECISIVE.iter().any(|key| candidate.overlay.pod.contains_key(*key));
     if is_off || candidates.iter().any(is_decided_anew) {
         return None;
     }
-    // The plugin as well takes the first one whose name begins so.
+    // The plugin, too, takes the first volume whose name begins so.
     let volumes = pod.spec_items("volumes").iter();
     let volume = volumes.into_iter().find(|volume| text(volume, "name").starts_with(VOLUME_PREFIX))?;
     let volume = looks_like_the_plugins(volume).then(|| text(volume, "name"))?;
@@ -40,7 +42,8 @@ pub(super) fn mount(pod: &PodDocument, candidates: &[RenderedTemplate<'_>]) -> O
     everywhere.then(mount)
 }
 
-/// An author may give any volume such a name; whether the plugin would then mount it depends on the account, which is not seen here.
+/// An author may give any volume such a name; whether the plugin would then mount it depends on the
+/// service account, which is not known here.
 fn looks_like_the_plugins(volume: &Value) -> bool {
     text(volume, "name").len() == VOLUME_PREFIX.len() + RANDOM && volume.get("projected").is_some_and(Value::is_object)
 }

@@ -1,14 +1,15 @@
-//! The merge-key table: by what items of each list are one and the same.
+//! The merge-key table: which fields identify an item of each list.
 //!
-//! Kubernetes' own keys (`x-kubernetes-patch-merge-key`), but for the two lists whose documented key is too coarse: ports and
-//! topologySpreadConstraints go by two fields, as server-side apply has them.
+//! These are Kubernetes' own keys (`x-kubernetes-patch-merge-key`), except for two lists whose
+//! documented key is too coarse: ports and topologySpreadConstraints have two fields as their key,
+//! as in server-side apply.
 
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// By what two items of a list are the same.
+/// What identifies an item of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MergeKey {
+pub(crate) enum MergeKey {
     /// One field.
     Field(&'static str),
     /// A path, with or without a slash at its end.
@@ -20,7 +21,7 @@ pub enum MergeKey {
 }
 
 /// Every list that is merged; lists that are not here are atomic.
-pub const TABLE: [(&str, MergeKey); 17] = [
+pub(crate) const TABLE: [(&str, MergeKey); 17] = [
     ("containers", MergeKey::Field("name")),
     ("initContainers", MergeKey::Field("name")),
     ("volumes", MergeKey::Field("name")),
@@ -41,21 +42,21 @@ pub const TABLE: [(&str, MergeKey); 17] = [
 ];
 
 /// The key of a list field; `None` for an atomic list.
-pub fn of(list: &str) -> Option<MergeKey> {
+pub(crate) fn of(list: &str) -> Option<MergeKey> {
     TABLE.iter().find(|(name, _)| *name == list).map(|(_, key)| *key)
 }
 
-/// Whether a map is one choice with its details, so that two of them cannot be mixed.
-pub fn is_atomic(map: &str) -> bool {
+/// Whether a map holds one choice with its details, so that two such maps cannot be mixed.
+pub(crate) fn is_atomic(map: &str) -> bool {
     matches!(map, "seccompProfile" | "appArmorProfile")
 }
 
-/// What a probe or a lifecycle hook does: one of these.
-pub const HANDLERS: [&str; 5] = ["exec", "httpGet", "tcpSocket", "grpc", "sleep"];
+/// The handlers of probes and lifecycle hooks, which have one of these each.
+pub(crate) const HANDLERS: [&str; 5] = ["exec", "httpGet", "tcpSocket", "grpc", "sleep"];
 
 impl MergeKey {
     /// The key of one item, as text.
-    pub fn value<'a>(&self, item: &'a Value) -> Cow<'a, str> {
+    pub(crate) fn value<'a>(&self, item: &'a Value) -> Cow<'a, str> {
         match self {
             Self::Field(field) => text(item, field),
             Self::Path(field) => match text(item, field) {
@@ -83,7 +84,7 @@ fn text_of(value: &Value) -> Cow<'_, str> {
 }
 
 /// A mount path without a slash at its end: `/logs/` and `/logs` are one place.
-pub fn clean_path(path: &str) -> &str {
+pub(crate) fn clean_path(path: &str) -> &str {
     match path.trim_end_matches('/') {
         "" if !path.is_empty() => "/",
         clean => clean,

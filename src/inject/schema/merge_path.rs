@@ -1,7 +1,8 @@
 //! Paths through a pod by merge keys: the container `web`, its variable `MODE`, the label `app`.
 //!
-//! A position in a list changes when something is inserted before it, a merge key does not. So the status annotation and
-//! messages name places by merge keys, and a patch, which is applied at once, by a [`Pointer`].
+//! A position in a list changes when something is inserted before it, a merge key does not. So the
+//! status annotation and messages name places by merge keys, and a patch, which is applied at once,
+//! by a [`Pointer`].
 //! Invariant: a path is read back from its status key as it was, whatever names its segments are.
 
 use super::merge_keys;
@@ -17,8 +18,9 @@ const LONGEST: usize = 80;
 
 /// Fields of a list or map, each followed by the key of one entry, then fields of that entry.
 ///
-/// The first segment is `labels`, `annotations`, `spec`, `metadata`, or else a field of the pod's spec. The status has a path
-/// as its key, `containers/web/env/MODE`, and any text is one; [`fmt::Display`] is for people: `containers[web].env[MODE]`.
+/// The first segment is `labels`, `annotations`, `spec`, `metadata`, or else a field of the pod's
+/// spec. The status has a path as its key, `containers/web/env/MODE`, and any text is one;
+/// [`fmt::Display`] is for people: `containers[web].env[MODE]`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct MergePath(String);
@@ -26,7 +28,7 @@ pub(crate) struct MergePath(String);
 impl MergePath {
     /// The path with these segments, of which there is at least one.
     pub(crate) fn of<S: AsRef<str>>(segments: impl IntoIterator<Item = S>) -> Self {
-        let mut path = String::new();
+        let mut path = String::with_capacity(32);
         for (position, segment) in segments.into_iter().enumerate() {
             if position > 0 {
                 path.push('/');
@@ -46,7 +48,8 @@ impl MergePath {
         Self(path)
     }
 
-    /// As the status annotation has it: the segments, escaped as those of a JSON Pointer, with slashes between them.
+    /// As the status annotation has it: the segments, escaped as those of a JSON Pointer, with
+    /// slashes between them.
     pub(crate) fn to_status_key(&self) -> &str {
         &self.0
     }
@@ -55,7 +58,8 @@ impl MergePath {
         self.0.split('/').map(unescape)
     }
 
-    /// Where the path leads in this pod. Fields on the way may be absent; `None` where an item of a list is.
+    /// Where the path leads in this pod. Fields on the way may be absent; `None` where an item of a
+    /// list is.
     pub(crate) fn to_pointer(&self, pod: &Value) -> Option<Pointer> {
         let (mut pointer, mut value) = self.start(pod);
         let mut list = Cow::Borrowed("");

@@ -1,7 +1,7 @@
 //! JSON Pointers (RFC 6901): where in a document a value is, by field names and positions.
 //!
-//! Invariant: a pointer is built by adding segments, and each segment is escaped here, so that no field name can be taken
-//! for two.
+//! Invariant: a pointer is built by adding segments, and each segment is escaped here, so that no
+//! field name can be taken for two.
 
 use serde_json::Value;
 use std::borrow::Cow;
@@ -14,7 +14,7 @@ pub(crate) struct Pointer(String);
 impl Pointer {
     /// The pointer with these segments.
     pub(crate) fn of<'s>(segments: impl IntoIterator<Item = &'s str>) -> Self {
-        let mut pointer = Self::default();
+        let mut pointer = Self(String::with_capacity(32));
         segments.into_iter().for_each(|segment| pointer.push(segment));
         pointer
     }

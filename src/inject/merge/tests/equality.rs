@@ -1,4 +1,4 @@
-//! When a pod has what a template wants: each default and each spelling, both ways, and what only looks alike.
+//! Equality of a pod's content and a template's: defaults, spellings and look-alikes.
 
 use super::*;
 
@@ -40,7 +40,7 @@ fn other_values_differ() {
 }
 
 #[test]
-fn what_go_leaves_out_is_absent() {
+fn values_that_go_omits_count_as_absent() {
     let container = json!({"name": "a"});
     for (field, empty) in [
         ("args", json!([])),
@@ -63,7 +63,7 @@ fn what_go_leaves_out_is_absent() {
 }
 
 #[test]
-fn false_and_zero_are_said_where_their_absence_means_something_else() {
+fn false_and_zero_of_optional_fields_differ_from_absent_ones() {
     for (parent, field, value) in [
         ("securityContext", "allowPrivilegeEscalation", json!(false)),
         ("securityContext", "runAsNonRoot", json!(false)),
@@ -196,14 +196,14 @@ fn defaults_of_env_and_ports_count_as_absent() {
 }
 
 #[test]
-fn a_default_of_one_place_is_none_elsewhere() {
+fn a_default_of_one_field_is_no_default_of_another() {
     different(&json!({"lifecycle": {"periodSeconds": 10}}), &json!({"lifecycle": {}}));
     different(&json!({"hostPath": {"path": "/"}}), &json!({"hostPath": {}}));
     different(&json!({"emptyDir": {"defaultMode": 420}}), &json!({"emptyDir": {}}));
 }
 
 #[test]
-fn quantities_are_the_same_by_value_where_quantities_stand() {
+fn quantities_in_quantity_fields_are_compared_by_value() {
     let resources = |kind: &str, text: Value| json!({"resources": {kind: {"cpu": text}}});
     for kind in ["limits", "requests"] {
         same(&resources(kind, json!("1000m")), &resources(kind, json!("1")));
@@ -233,14 +233,14 @@ fn a_limit_without_a_request_is_its_request() {
 }
 
 #[test]
-fn numbers_are_the_same_whatever_their_spelling_and_exact() {
+fn numbers_are_compared_exactly_in_any_spelling() {
     same(&json!({"x": 1}), &serde_json::from_str(r#"{"x":1.0}"#).expect("JSON"));
     different(&json!({"x": 9_007_199_254_740_993_i64}), &json!({"x": 9_007_199_254_740_992_i64}));
     different(&json!({"x": 1}), &json!({"x": "1"}));
 }
 
 #[test]
-fn the_token_that_admission_mounts_is_passed_over() {
+fn the_token_mount_of_admission_is_ignored() {
     let own = json!({"name": "data", "mountPath": "/data"});
     let token = json!({"name": "kube-api-access-x", "mountPath": equal::TOKEN_PATH, "readOnly": true});
     assert!(equal::same(&json!({"volumeMounts": [own]}), &json!({"volumeMounts": [own, token]})));

@@ -1,9 +1,9 @@
-//! The merge-key table, one test a row.
+//! The merge-key table, one test for each row.
 
 use super::*;
 use crate::inject::schema::merge_keys;
 
-/// The list goes by the key that both of the first two items have, and the third has not.
+/// The first two items have this merge key, the third has another.
 fn row(list: &str, key: &str, one: &Value, same: &Value, other: &Value) {
     let merge_key = merge_keys::of(list).unwrap_or_else(|| panic!("{list} is atomic"));
     assert_eq!(merge_key.value(one), key, "{one}");

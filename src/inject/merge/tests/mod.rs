@@ -1,4 +1,4 @@
-//! The merge, one rule a test: keys, equality, claims, placement, overrides, ports, and the operations that are sent.
+//! The rules of the merge, one test each.
 
 use super::*;
 use crate::inject::tests::{agent, inject, injected, injector, pod, refused, template};
@@ -20,7 +20,7 @@ fn names(pod: &Value, list: &str) -> Vec<String> {
     items.iter().map(|item| item["name"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// What the one template does to a pod that asks for it.
+/// A pod that asks for the one template, after injection.
 fn merged(spec: Value, change: impl FnOnce(&mut Value)) -> Injection {
     let mut pod = pod("agent", json!({}));
     change(&mut pod);

@@ -23,7 +23,7 @@ fn filled(own: Value) -> Value {
 }
 
 #[test]
-fn what_the_pod_leaves_out_comes_from_the_template() {
+fn fields_that_the_pod_leaves_out_come_from_the_template() {
     let mut expected = sidecar()["sidecars"][0].clone();
     expected["restartPolicy"] = json!("Always");
     assert_eq!(filled(json!({})), expected);
@@ -49,7 +49,7 @@ fn empty_lists_and_maps_of_the_pod_are_filled() {
 }
 
 #[test]
-fn among_the_containers_it_is_no_native_sidecar() {
+fn an_override_among_the_containers_is_no_native_sidecar() {
     let injection = merged(sidecar(), |pod| {
         pod["spec"]["containers"] = json!([{"name": "agent", "image": "auto"}, {"name": "web", "image": "x"}]);
     });

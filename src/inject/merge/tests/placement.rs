@@ -1,4 +1,4 @@
-//! Where containers go.
+//! The places of new containers.
 
 use super::*;
 use crate::inject::Settings;
@@ -75,7 +75,7 @@ fn before_and_after_a_container_of_the_pod() {
 }
 
 #[test]
-fn a_place_that_the_pod_lacks_is_none_with_one_warning() {
+fn an_order_that_names_an_absent_container_is_ignored_with_one_warning() {
     let injection = in_pod(brings(&["s1", "s2"], &[], json!({"order": {"after": "nope"}})));
     assert_eq!(lists(&injection).0, ["s1", "s2", "i1", "i2"]);
     assert_eq!(injection.warnings.len(), 1);

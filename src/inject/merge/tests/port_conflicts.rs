@@ -1,4 +1,4 @@
-//! Ports: the containers of a pod share one network.
+//! Conflicts of ports: the containers of a pod share one network.
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn one_number_on_one_protocol_is_a_conflict() {
 }
 
 #[test]
-fn one_number_on_two_protocols_is_none() {
+fn one_number_on_two_protocols_is_no_conflict() {
     assert!(against(json!([{"containerPort": 53}]), json!([{"containerPort": 53, "protocol": "UDP"}])).is_ok());
     assert!(against(json!([{"containerPort": 53}]), json!([{"containerPort": 54}])).is_ok());
 }
@@ -40,7 +40,7 @@ fn one_name_is_a_conflict_whatever_the_number() {
 }
 
 #[test]
-fn conflicts_among_the_pods_own_are_its_own_affair() {
+fn conflicts_among_the_pods_own_ports_are_ignored() {
     let mut pod = pod("agent", json!({}));
     pod["spec"]["containers"] = json!([
         {"name": "a", "image": "x", "ports": [{"containerPort": 80, "name": "http"}]},
@@ -50,7 +50,7 @@ fn conflicts_among_the_pods_own_are_its_own_affair() {
 }
 
 #[test]
-fn run_once_init_containers_are_gone_when_the_others_run() {
+fn ports_of_run_once_init_containers_do_not_conflict() {
     let with = |restart: Value| {
         let mut pod = pod("agent", json!({}));
         pod["spec"]["initContainers"] =

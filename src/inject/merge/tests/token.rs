@@ -8,7 +8,7 @@ fn mount(name: &str) -> Value {
     json!({"name": name, "readOnly": true, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"})
 }
 
-/// As the plugin leaves a pod that it saw first.
+/// Changes the pod as the plugin does before webhooks are called.
 fn with_token(pod: &mut Value) {
     pod["spec"]["volumes"] = json!([{"name": VOLUME, "projected": {"sources": []}}]);
     pod["spec"]["initContainers"] = json!([{"name": "i", "image": "x", "volumeMounts": [mount(VOLUME)]}]);
@@ -26,14 +26,14 @@ fn mounts(injection: &Injection) -> Vec<Value> {
 }
 
 #[test]
-fn new_containers_have_it_where_all_have_it() {
+fn new_containers_mount_the_token_when_all_others_do() {
     let injection = merged(spec(), with_token);
     assert_eq!(names(&injection.pod, "initContainers"), ["s", "n", "i"]);
     assert_eq!(mounts(&injection), [json!([mount(VOLUME)]), json!([mount(VOLUME)])]);
 }
 
 #[test]
-fn a_plain_sidecar_has_it_after_its_own_mounts() {
+fn a_plain_sidecar_mounts_the_token_after_its_own_mounts() {
     let own = json!({"name": "data", "mountPath": "/data"});
     let spec = json!({
         "sidecars": [{"name": "s", "image": "x", "volumeMounts": [own]}],
@@ -45,7 +45,7 @@ fn a_plain_sidecar_has_it_after_its_own_mounts() {
 }
 
 #[test]
-fn what_a_template_mounts_there_itself_stays() {
+fn a_templates_own_mount_at_the_tokens_path_stays() {
     let own = json!({"name": "empty", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount/"});
     let mut spec = spec();
     spec["volumes"] = json!([{"name": "empty", "emptyDir": {}}]);
@@ -54,7 +54,7 @@ fn what_a_template_mounts_there_itself_stays() {
 }
 
 #[test]
-fn where_the_plugin_might_not_mount_it_nothing_is_mounted() {
+fn the_token_is_not_mounted_when_the_plugin_might_not_mount_it() {
     type Change = fn(&mut Value);
     let changes: [(&str, Change); 7] = [
         ("the pod wants none", |pod| pod["spec"]["automountServiceAccountToken"] = json!(false)),
@@ -79,7 +79,7 @@ fn where_the_plugin_might_not_mount_it_nothing_is_mounted() {
 }
 
 #[test]
-fn where_a_template_decides_about_it_nothing_is_mounted() {
+fn the_token_is_not_mounted_when_a_template_sets_a_decisive_field() {
     for field in [json!({"automountServiceAccountToken": false}), json!({"serviceAccountName": "other"})] {
         let mut spec = spec();
         spec["pod"] = field;
@@ -88,7 +88,7 @@ fn where_a_template_decides_about_it_nothing_is_mounted() {
 }
 
 #[test]
-fn once_more_changes_nothing_and_it_goes_with_its_container() {
+fn a_second_pass_changes_nothing_and_uninject_removes_the_mount() {
     let injector = injector(&[template("agent", spec())]);
     let mut before = pod("agent", json!({}));
     with_token(&mut before);

@@ -1,4 +1,4 @@
-//! Lists, maps and scalars of the pod beside those of templates: what is united, what is there already, what conflicts.
+//! Lists, maps and scalars of a pod and of templates: united, equal or in conflict.
 
 use super::*;
 
@@ -71,7 +71,7 @@ fn wants(name: &str, value: &str, policy: &str) -> Value {
 }
 
 #[test]
-fn each_template_decides_for_itself_what_a_conflict_with_the_pod_is() {
+fn on_conflict_of_each_template_holds_for_its_own_conflicts() {
     let mut pod = pod("keeps, rejects", json!({}));
     pod["spec"]["containers"][0]["env"] = json!([{"name": "A", "value": "own"}]);
     for asked in ["keeps, rejects", "rejects, keeps"] {
@@ -100,7 +100,7 @@ fn two_templates_that_want_the_same_share_it() {
 }
 
 #[test]
-fn a_label_or_annotation_of_the_pod_stays_without_a_word() {
+fn a_label_or_annotation_of_the_pod_stays_without_a_warning() {
     let spec = json!({"metadata": {"labels": {"a": "template", "b": "template"}, "annotations": {"x": "template"}}});
     let injection = merged(spec, |pod| {
         pod["metadata"]["labels"] = json!({"a": "own"});
@@ -115,7 +115,7 @@ fn a_label_or_annotation_of_the_pod_stays_without_a_word() {
 }
 
 #[test]
-fn what_the_api_server_fills_in_counts_as_unset() {
+fn values_that_the_api_server_fills_in_count_as_unset() {
     for (field, filled_in, wanted) in [
         ("terminationGracePeriodSeconds", json!(30), json!(60)),
         ("dnsPolicy", json!("ClusterFirst"), json!("None")),
@@ -132,7 +132,7 @@ fn what_the_api_server_fills_in_counts_as_unset() {
 }
 
 #[test]
-fn what_the_pods_author_set_is_a_conflict() {
+fn a_value_that_the_pods_author_set_is_a_conflict() {
     for (field, set, wanted) in [
         ("terminationGracePeriodSeconds", json!(31), json!(60)),
         ("dnsPolicy", json!("Default"), json!("None")),
@@ -184,7 +184,7 @@ fn the_computed_priority_goes_with_the_class() {
 }
 
 #[test]
-fn a_container_of_the_sidecars_name_is_done_or_in_the_way() {
+fn an_equal_container_of_the_sidecars_name_is_kept_and_another_is_a_conflict() {
     let spec = json!({"hardened": false, "sidecars": [{"name": "agent", "image": "agent:1"}], "metadata": {"labels": {"a": "b"}}});
     let done = merged(spec.clone(), |pod| {
         pod["spec"]["initContainers"] = json!([{"name": "agent", "image": "agent:1", "restartPolicy": "Always", "imagePullPolicy": "IfNotPresent"}]);
