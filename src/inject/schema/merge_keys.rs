@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 /// What identifies an item of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MergeKey {
+pub enum MergeKey {
     /// One field.
     Field(&'static str),
     /// A path, with or without a slash at its end.
@@ -21,7 +21,7 @@ pub(crate) enum MergeKey {
 }
 
 /// Every list that is merged; lists that are not here are atomic.
-pub(crate) const TABLE: [(&str, MergeKey); 17] = [
+pub const TABLE: [(&str, MergeKey); 17] = [
     ("containers", MergeKey::Field("name")),
     ("initContainers", MergeKey::Field("name")),
     ("volumes", MergeKey::Field("name")),
