@@ -41,6 +41,23 @@ fn another_value_under_one_key_is_a_conflict() {
 }
 
 #[test]
+fn a_conflict_without_its_values_names_the_template_alone() {
+    let spec = json!({"app": {"env": [{"name": "A", "value": "one"}]}, "sidecars": [{"name": "agent", "image": "x", "ports": [{"containerPort": 80}]}]});
+    let mut pod = pod("agent", json!({}));
+    own("env", json!([{"name": "A", "value": "two"}]))(&mut pod);
+    own("ports", json!([{"containerPort": 80}]))(&mut pod);
+    let error = refused(&injector(&[template("agent", spec)]), &pod);
+    let redacted: Vec<String> = error.problems().iter().map(|problem| problem.message.redacted()).collect();
+    assert_eq!(
+        redacted,
+        [
+            "…: the pod has …, template \"agent\" wants …",
+            "port …/… is declared by the pod's container … and by container … of template \"agent\"; the containers of a pod share one network"
+        ]
+    );
+}
+
+#[test]
 fn all_conflicts_are_listed_and_nothing_is_applied() {
     let spec = json!({"app": {"env": [{"name": "A", "value": "1"}, {"name": "B", "value": "1"}]}, "pod": {"dnsPolicy": "None", "schedulerName": "mine"}});
     let messages = conflicts(spec, |pod| {
