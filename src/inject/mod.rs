@@ -6,11 +6,11 @@
 pub mod annotations;
 pub mod error;
 pub mod expression;
-pub mod merge;
+mod merge;
 pub mod overlay;
 pub mod pod;
 pub mod schema;
-pub mod status;
+pub(crate) mod status;
 pub mod template;
 pub mod text;
 

@@ -1,6 +1,6 @@
 //! Plans the edits that put rendered templates into a pod, and finds every conflict.
 //!
-//! Invariant: a [`Plan`] only adds. Nothing of the user's is replaced, reordered or removed; what
+//! Invariant: a plan only adds. Nothing of the user's is replaced, reordered or removed; what
 //! the API server has filled in counts as unset. A plan with conflicts is not carried out.
 
 pub(crate) mod equal;
