@@ -9,11 +9,12 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Response, header};
 use axum::routing::post;
+use outrigger::admission::MUTATE_PATH;
 use outrigger::config::TlsVersion;
 use outrigger::inject::{Injector, Settings, TemplateSet};
 use outrigger::process::health::Readiness;
 use outrigger::process::shutdown;
-use outrigger::server::{Admin, Limits, MUTATE_PATH, Server, Snapshot};
+use outrigger::server::{Admin, Limits, Server, Snapshot};
 use outrigger::telemetry::metrics::Metrics;
 use outrigger::tls::resolver::Resolver;
 use outrigger::tls::{self, CertificateSource, HandshakePolicy};
@@ -24,12 +25,12 @@ const ANSWER: &[u8] = br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionR
 pub fn serve(directory: &Path) {
     let source = CertificateSource::SelfSigned { directory: directory.to_owned(), hosts: vec!["localhost".to_owned()] };
     let certificate = source.load(SystemTime::now()).expect("a certificate");
-    let policy = HandshakePolicy { oldest: TlsVersion::V1_3, http2: false, clients: None };
+    let policy = HandshakePolicy { oldest: TlsVersion::V1_3, clients: None };
     let tls = tls::server_config(Arc::new(Resolver::new(certificate.key)), &policy).expect("TLS");
     let metrics = Arc::new(Metrics::new().expect("metrics"));
     let injector = Arc::new(Injector::new(TemplateSet::default(), Settings::default()));
     let snapshot: Snapshot = Arc::new(move || Arc::clone(&injector));
-    let admin = Admin { readiness: Readiness::default(), metrics, snapshot, notes: Arc::new(Vec::new) };
+    let admin = Admin { readiness: Readiness::default(), metrics, snapshot, details: Arc::new(Vec::new) };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = Server { webhook: any, admin: any, limits: Limits::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");

@@ -3,6 +3,9 @@
 //! It knows neither HTTP connections nor clocks; what is to be logged and counted leaves as a [`Record`].
 //! Invariant: whatever the bytes, there is an [`Answer`], and its [`Record`] holds no value of the object.
 
+/// Path of the webhook, as the server serves it and the webhook configuration names it.
+pub const MUTATE_PATH: &str = "/mutate";
+
 mod protocol_error;
 mod record;
 mod respond;

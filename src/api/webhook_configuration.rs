@@ -12,8 +12,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta};
 
-/// Path of the webhook on its server.
-pub const MUTATE_PATH: &str = "/mutate";
+use crate::admission::MUTATE_PATH;
 
 /// Namespaces that a cluster needs to come up: a webhook in their way can lock the cluster out of its own repair.
 const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-node-lease", "kube-public"];

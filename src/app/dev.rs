@@ -9,8 +9,8 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::shell_word;
+use crate::admission::MUTATE_PATH;
 use crate::config::{CertificateSettings, Config, Host};
-use crate::server::MUTATE_PATH;
 use crate::tls::self_signed::{CA_CERTIFICATE, SAMPLE};
 
 /// A review of a pod that asks for the built-in `log-collector`.

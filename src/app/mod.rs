@@ -147,7 +147,7 @@ impl Parts {
         };
         tokio::spawn(signals.conduct(shutdown, config.shutdown_delay));
         let clients = self.clients.as_ref().map(Clients::check);
-        let policy = HandshakePolicy { oldest: config.tls_min_version, http2: config.http2, clients };
+        let policy = HandshakePolicy { oldest: config.tls_min_version, clients };
         let tls = tls::server_config(self.certificate.resolver(), &policy).context("cannot set up TLS")?;
         let (webhook, admin) = self.services(cluster::namespaces(running.as_ref()));
         let announcement = dev::announcement(config, webhook_address)?;
@@ -197,7 +197,7 @@ impl Parts {
             readiness: self.readiness.clone(),
             metrics: Arc::clone(&self.metrics),
             snapshot,
-            notes: Arc::new(move || notes.all()),
+            details: Arc::new(move || notes.all()),
         };
         (webhook, admin)
     }
@@ -283,10 +283,5 @@ mod tests {
     fn paths_are_quoted_for_a_shell() {
         assert_eq!(shell_word(Path::new(".outrigger/ca.crt")), ".outrigger/ca.crt");
         assert_eq!(shell_word(Path::new("/a b/it's")), r"'/a b/it'\''s'");
-    }
-
-    #[test]
-    fn the_webhook_configuration_names_the_path_that_is_served() {
-        assert_eq!(crate::api::webhook_configuration::MUTATE_PATH, crate::server::MUTATE_PATH);
     }
 }

@@ -45,7 +45,6 @@ pub struct Config {
     pub certificate: CertificateSettings,
     pub tls_min_version: TlsVersion,
     pub clients: ClientSettings,
-    pub http2: bool,
     pub max_connections: ConnectionLimit,
     /// `None` works without a cluster.
     pub cluster: Option<ClusterSettings>,
@@ -121,7 +120,6 @@ fn read(reader: &mut Reader, pod: &Pod) -> Option<Config> {
     let certificate = certificate(reader, dev == Some(true), in_cluster);
     let tls_min_version = reader.get(&settings::TLS_MIN_VERSION);
     let clients = clients(reader);
-    let http2 = reader.get(&settings::HTTP2);
     let max_connections = reader.get(&settings::MAX_CONNECTIONS);
     let templates = templates(reader);
     let domain = reader.get(&settings::DOMAIN);
@@ -139,7 +137,6 @@ fn read(reader: &mut Reader, pod: &Pod) -> Option<Config> {
         certificate: certificate?,
         tls_min_version: tls_min_version?,
         clients,
-        http2: http2?,
         max_connections: max_connections?,
         cluster: if in_cluster { Some(cluster?) } else { None },
         templates,

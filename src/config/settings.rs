@@ -69,8 +69,6 @@ settings! {
         "Certificate authorities in PEM: only clients with a certificate of theirs may call the webhook";
     CLIENT_NAME: Many, "clientName", "client-name", "OUTRIGGER_CLIENT_NAME", "NAME", "",
         "Names of clients that may call the webhook: the common name of their certificate, or one of its DNS names or URIs. Needs --client-ca; none means all its clients";
-    HTTP2: Switch, "http2", "http2", "OUTRIGGER_HTTP2", "BOOL", "false",
-        "Speak HTTP/2 as well, to clients that offer it";
     MAX_CONNECTIONS: One, "maxConnections", "max-connections", "OUTRIGGER_MAX_CONNECTIONS", "NUMBER", "4096",
         "Connections of the webhook at a time; beyond them the one that has been silent longest makes room";
     CLUSTER: One, "cluster", "cluster", "OUTRIGGER_CLUSTER", "MODE", "auto",

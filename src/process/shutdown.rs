@@ -1,7 +1,7 @@
-//! The signals of a process: those that end it in phases, and the one that asks for what has changed.
+//! Signals: SIGTERM and SIGINT shut the process down in phases, SIGHUP reloads files.
 //!
-//! What each phase means for connections is the server's business.
-//! Invariant: phases only ever advance.
+//! The server decides what each phase means for connections.
+//! Invariant: the phase only ever advances.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -13,32 +13,32 @@ use tokio::time::{Instant, sleep};
 
 use crate::telemetry::logging;
 
-/// How far the end has come.
+/// The phase of shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Ordinary service.
+    /// Ready, and serving.
     Serving,
-    /// Not ready any more, but serving: whoever routes to us has not yet heard of it.
+    /// No longer ready, but still serving: endpoints and API servers learn of it with a delay.
     Draining,
-    /// Nothing new is taken; what is in flight is finished.
+    /// No new connections; requests in flight are finished.
     Closing,
 }
 
-/// Starts the phases.
+/// Advances the phase.
 pub struct Shutdown(watch::Sender<Phase>);
 
-/// Tells the phase.
+/// Observes the phase.
 #[derive(Clone)]
 pub struct Lifecycle(watch::Receiver<Phase>);
 
-/// A process that serves, and the means to end it.
+/// The phase [`Phase::Serving`], with the handle that advances it.
 pub fn lifecycle() -> (Shutdown, Lifecycle) {
     let (sender, receiver) = watch::channel(Phase::Serving);
     (Shutdown(sender), Lifecycle(receiver))
 }
 
 impl Shutdown {
-    /// Goes on to `phase`, never back.
+    /// Advances to `phase`; never goes back.
     pub fn advance(&self, phase: Phase) {
         self.0.send_if_modified(|current| {
             let advances = phase > *current;
@@ -53,7 +53,7 @@ impl Lifecycle {
         *self.0.borrow()
     }
 
-    /// Waits for `phase` or a later one. Once nobody is left who could end the process, it never comes.
+    /// Waits for `phase` or a later one; for ever when the [`Shutdown`] is gone.
     pub async fn reached(&mut self, phase: Phase) {
         if self.0.wait_for(|current| *current >= phase).await.is_err() {
             std::future::pending::<()>().await;
@@ -61,10 +61,10 @@ impl Lifecycle {
     }
 }
 
-/// Signals that come so soon after the first are the same one: `timeout(1)`, for one, signals a process and then its group.
-const SAME_SIGNAL: Duration = Duration::from_millis(50);
+/// A signal this soon after the first is a repetition: `timeout(1)`, for example, signals a process and then its group.
+const REPETITION: Duration = Duration::from_millis(50);
 
-/// The signals that end the process.
+/// The signals that shut the process down.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -72,7 +72,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// From here on the signals no longer kill the process by themselves.
+    /// Installs the handlers: from here on the signals no longer kill the process by themselves.
     pub fn listen(hangups: &Hangups) -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -90,8 +90,8 @@ impl Signals {
         }
     }
 
-    /// Turns the first signal into the phases, `delay` apart. A second one ends the process at once, with the exit code
-    /// that a shell gives a process killed by it.
+    /// Drains at the first signal, and closes after `delay`. A second signal ends the process at once, with the exit code
+    /// that a shell gives a process killed by that signal.
     pub async fn conduct(mut self, shutdown: Shutdown, delay: Duration) {
         let (name, _) = self.next().await;
         let first = Instant::now();
@@ -105,19 +105,19 @@ impl Signals {
         exit_at_once(name, number);
     }
 
-    /// The next signal that is not the echo of the first.
+    /// The next signal that is no repetition of the first.
     async fn second(&mut self, first: Instant) -> (&'static str, i32) {
         loop {
             let signal = self.next().await;
-            if first.elapsed() > SAME_SIGNAL {
+            if first.elapsed() > REPETITION {
                 return signal;
             }
         }
     }
 }
 
-/// SIGHUP, which by custom asks a server to read its files again. A terminal that is closed sends it as well: then it means
-/// what it says, or a server that was started by hand would be left behind.
+/// SIGHUP: reloads files. A terminal that is closed sends it too; then it shuts down a server that was started by hand,
+/// which would be left behind otherwise.
 pub struct Hangups {
     signal: Signal,
     started_in_terminal: bool,
@@ -125,7 +125,7 @@ pub struct Hangups {
 }
 
 impl Hangups {
-    /// From here on the signal no longer kills the process by itself.
+    /// Installs the handler: from here on the signal no longer kills the process by itself.
     pub fn listen() -> std::io::Result<Self> {
         Ok(Self {
             signal: signal(SignalKind::hangup())?,
@@ -137,19 +137,19 @@ impl Hangups {
     /// Calls `reload` for each signal.
     pub async fn conduct(mut self, reload: impl Fn()) {
         while self.signal.recv().await.is_some() {
-            // A terminal that is gone is none any more.
+            // After the terminal was closed, stderr is no terminal any more.
             if self.started_in_terminal && !std::io::stderr().is_terminal() {
                 self.terminal_closed.notify_one();
                 continue;
             }
-            tracing::info!(signal = "SIGHUP", "reading templates and certificate again");
+            tracing::info!(signal = "SIGHUP", "reloading templates and certificate");
             reload();
         }
     }
 }
 
 fn exit_at_once(name: &str, number: i32) -> ! {
-    tracing::warn!(signal = name, "second signal, ending at once");
+    tracing::warn!(signal = name, "second signal, exiting at once");
     logging::flush();
     std::process::exit(128 + number)
 }

@@ -1,7 +1,7 @@
 //! `/livez`, `/readyz`, `/metrics`, `/version` and `/templates`, for the kubelet, Prometheus and people.
 //!
-//! Invariants: alive means that the process answers, to the very end; ready never depends on anybody else being reachable now;
-//! no value of a template is shown, since nobody has to prove who they are here.
+//! Invariants: `/livez` succeeds as long as the process responds; readiness never depends on another server being reachable
+//! now; no value of a template is shown, since clients are not authenticated here.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -24,29 +24,29 @@ use crate::telemetry::metrics::Metrics;
 pub struct Admin {
     pub readiness: Readiness,
     pub metrics: Arc<Metrics>,
-    /// Gives what `/templates` shows.
+    /// The templates that `/templates` shows.
     pub snapshot: Snapshot,
-    /// What `/readyz?verbose` says besides, a line each: templates that are broken, for one.
-    pub notes: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// Further lines of `/readyz?verbose`, such as broken templates.
+    pub details: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
 }
 
-struct Service {
+struct AdminService {
     admin: Admin,
     lifecycle: Lifecycle,
 }
 
 /// The routes of the admin listener.
-pub fn router(admin: Admin, lifecycle: Lifecycle) -> Router {
+pub(super) fn router(admin: Admin, lifecycle: Lifecycle) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/version", get(version))
         .route("/templates", get(templates))
-        .with_state(Arc::new(Service { admin, lifecycle }))
+        .with_state(Arc::new(AdminService { admin, lifecycle }))
 }
 
-async fn readyz(State(service): State<Arc<Service>>, RawQuery(query): RawQuery) -> (StatusCode, String) {
+async fn readyz(State(service): State<Arc<AdminService>>, RawQuery(query): RawQuery) -> (StatusCode, String) {
     let is_draining = service.lifecycle.phase() > Phase::Serving;
     let is_ready = service.admin.readiness.is_ready() && !is_draining;
     let verbose =
@@ -56,7 +56,7 @@ async fn readyz(State(service): State<Arc<Service>>, RawQuery(query): RawQuery) 
     (if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
 }
 
-impl Service {
+impl AdminService {
     /// A line for each check, in the form of Kubernetes' own components.
     fn checks(&self, is_draining: bool) -> String {
         let mut text = String::new();
@@ -71,14 +71,14 @@ impl Service {
                 if is_ready { "ok" } else { "not ready" }
             );
         }
-        for note in (self.admin.notes)() {
-            _ = writeln!(text, "[!]{note}");
+        for detail in (self.admin.details)() {
+            _ = writeln!(text, "[!]{detail}");
         }
         text
     }
 }
 
-async fn metrics(State(service): State<Arc<Service>>) -> Response {
+async fn metrics(State(service): State<Arc<AdminService>>) -> Response {
     match service.admin.metrics.render() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => {
@@ -88,7 +88,7 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
 }
 
 async fn version() -> Response {
-    json(&Version {
+    json(&VersionBody {
         version: build::VERSION,
         revision: build::REVISION,
         features: build::FEATURES,
@@ -96,8 +96,8 @@ async fn version() -> Response {
     })
 }
 
-async fn templates(State(service): State<Arc<Service>>) -> Response {
-    json(&Templates { templates: shown((service.admin.snapshot)().templates()) })
+async fn templates(State(service): State<Arc<AdminService>>) -> Response {
+    json(&TemplatesBody { templates: shown((service.admin.snapshot)().templates()) })
 }
 
 fn json(value: &impl Serialize) -> Response {
@@ -111,7 +111,7 @@ fn json(value: &impl Serialize) -> Response {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Version {
+struct VersionBody {
     version: &'static str,
     revision: Option<&'static str>,
     features: &'static [&'static str],
@@ -119,16 +119,16 @@ struct Version {
 }
 
 #[derive(Serialize)]
-struct Templates<'t> {
-    templates: Vec<Template<'t>>,
+struct TemplatesBody<'t> {
+    templates: Vec<TemplateBody<'t>>,
 }
 
-/// What may be shown of a template: nothing of its content.
+/// The state of one template, without its content.
 #[derive(Serialize)]
-struct Template<'t> {
+struct TemplateBody<'t> {
     name: &'t str,
     state: &'static str,
-    /// What is served; absent when nothing is.
+    /// The served revision; absent when none is served.
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<&'t str>,
     source: &'t str,
@@ -137,8 +137,8 @@ struct Template<'t> {
     problem: Option<String>,
 }
 
-fn shown(templates: &TemplateSet) -> Vec<Template<'_>> {
-    let shown = templates.all().map(|template| Template {
+fn shown(templates: &TemplateSet) -> Vec<TemplateBody<'_>> {
+    let shown = templates.all().map(|template| TemplateBody {
         name: template.name,
         state: template.state.code(),
         revision: template.revision,

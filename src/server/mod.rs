@@ -1,8 +1,10 @@
-//! The server: states as types, so that nothing is served before everything could be bound.
+//! The server: the webhook (HTTPS) and the admin listener (HTTP).
 //!
-//! [`Server`] is settings, [`BoundServer`] has its sockets, [`BoundServer::run`] serves to the end of the process.
-//! It knows nothing of files, certificates' sources or clusters: snapshots and facts come through [`Webhook`].
-//! Invariants: accept never stalls; no peer holds anything for longer than its limit; what is in flight at the end is finished.
+//! States are types, so that nothing is served before both sockets are bound: [`Server`] has the settings,
+//! [`BoundServer`] the sockets, and [`BoundServer::run`] serves until the process ends. The server knows no files,
+//! certificate sources or clusters; snapshots come through [`Webhook`].
+//! Invariants: accept never stalls; no peer holds a resource past its deadline; requests in flight are finished at
+//! shutdown.
 
 mod admin;
 mod admission;
@@ -19,41 +21,39 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 pub use admin::Admin;
-pub use admission::webhook::{MUTATE_PATH, NamespaceLookup, Snapshot, Webhook};
+pub use admission::webhook::{NamespaceLookup, Snapshot, Webhook};
 
 use crate::process::shutdown::Lifecycle;
-use http::connection::Connections;
+use http::connection::ConnectionServer;
 use http::in_flight::InFlight;
 
-/// How long and how much a peer may take.
+/// Limits on time and memory for each peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at a time, those that shake hands included. The one that has been silent longest makes room for another.
+    /// Most connections at a time, TLS handshakes included. At the limit the longest idle one is closed.
     pub connections: usize,
-    /// The same of the admin listener, so that nobody takes the webhook's files there.
+    /// The same for the admin listener, which must not use up the file descriptors of the webhook.
     pub admin_connections: usize,
     pub handshake: Duration,
-    /// From the end of the handshake, or of the last answer, to the first byte of a request. More than the 90 s for which an
-    /// API server keeps a connection: it never repeats a POST that meets a closing one.
+    /// From the end of the handshake, or of the last response, to the first byte of a request. Longer than the 90 s for
+    /// which an API server keeps an idle connection: it never retries a POST that races with a close.
     pub idle: Duration,
     /// From the first byte of a request to the end of its head.
     pub head: Duration,
-    /// For a body; the request's own `?timeout=` where that is shorter.
+    /// For a body; the request's own `?timeout=` if that is shorter.
     pub body: Duration,
-    /// For a peer to take some of its answer. For all of it, it has as long as it may be idle.
+    /// For a peer to read some bytes of a response. For all of a response the limit is `idle`.
     pub write: Duration,
-    /// HTTP/2: from the head of a request to the end of its answer. No API server waits for longer.
-    pub stream: Duration,
-    /// After the last answer, for what the peer still sends, and so many bytes of it.
+    /// For the lingering close after the last response: its time, and the bytes that it discards.
     pub linger: Duration,
     pub linger_bytes: usize,
     pub head_bytes: usize,
     pub body_bytes: usize,
-    /// For all bodies up to 1 MiB together, while they are received and answered.
+    /// Memory for all bodies up to 1 MiB together, until they are answered.
     pub in_flight_bytes: usize,
-    /// For all bodies over 1 MiB together.
+    /// Memory for all bodies over 1 MiB together.
     pub in_flight_large_bytes: usize,
-    /// After the last connection is taken, for what is in flight.
+    /// At shutdown, after the last connection was accepted: for the requests in flight.
     pub closing: Duration,
 }
 
@@ -69,7 +69,6 @@ impl Default for Limits {
             head: Duration::from_secs(10),
             body: Duration::from_secs(10),
             write: Duration::from_secs(10),
-            stream: Duration::from_secs(30),
             linger: Duration::from_secs(5),
             linger_bytes: 32 * 1024 * 1024,
             head_bytes: 64 * 1024,
@@ -81,7 +80,7 @@ impl Default for Limits {
     }
 }
 
-/// Where to listen, and what peers may take.
+/// The addresses to listen on, and the limits.
 #[derive(Clone, Debug)]
 pub struct Server {
     pub webhook: SocketAddr,
@@ -89,7 +88,7 @@ pub struct Server {
     pub limits: Limits,
 }
 
-/// A server whose sockets are bound: connections already queue.
+/// A server whose sockets are bound; connections already queue.
 pub struct BoundServer {
     webhook: TcpListener,
     admin: TcpListener,
@@ -137,7 +136,7 @@ async fn bind(listener: Listener, address: SocketAddr) -> Result<TcpListener, Bi
 }
 
 impl BoundServer {
-    /// The address of the webhook, with the port that the system chose where it was asked to.
+    /// The address of the webhook, with the real port when port 0 was requested.
     pub fn webhook_address(&self) -> std::io::Result<SocketAddr> {
         self.webhook.local_addr()
     }
@@ -147,18 +146,18 @@ impl BoundServer {
         self.admin.local_addr()
     }
 
-    /// Serves until the process is to end, and returns when everything in flight is answered or its time is over.
+    /// Serves until shutdown, and returns when the requests in flight are answered or out of time.
     pub async fn run(self, tls: ServerConfig, webhook: Webhook, admin: Admin, lifecycle: Lifecycle) {
         let routes = admission::webhook::router(webhook, &self.limits, lifecycle.clone());
         self.run_routes(tls, routes, admin, lifecycle).await;
     }
 
-    /// The same with other routes in the webhook's place: so a benchmark sees what connections cost by themselves.
+    /// The same with other routes: a benchmark measures what connections cost by themselves.
     pub async fn run_routes(self, tls: ServerConfig, routes: Router, admin: Admin, lifecycle: Lifecycle) {
         let metrics = Arc::clone(&admin.metrics);
-        let of = |listener, router, tls| Connections {
+        let connections = |listener, router, tls| ConnectionServer {
             listener,
-            most: match listener {
+            max_connections: match listener {
                 Listener::Webhook => self.limits.connections,
                 Listener::Admin => self.limits.admin_connections,
             },
@@ -169,9 +168,9 @@ impl BoundServer {
             in_flight: InFlight::default(),
             metrics: Arc::clone(&metrics),
         };
-        let reviews = of(Listener::Webhook, routes, Some(TlsAcceptor::from(Arc::new(tls))));
-        let admin = of(Listener::Admin, admin::router(admin, lifecycle.clone()), None);
-        // Probes and metrics are answered to the very end, and nobody waits for them.
+        let reviews = connections(Listener::Webhook, routes, Some(TlsAcceptor::from(Arc::new(tls))));
+        let admin = connections(Listener::Admin, admin::router(admin, lifecycle.clone()), None);
+        // Probes and scrapes are answered to the very end; shutdown does not wait for them.
         tokio::select! {
             () = serve_reviews(self.webhook, &reviews) => {}
             () = http::accept::for_ever(&self.admin, &admin) => {}
@@ -179,11 +178,11 @@ impl BoundServer {
     }
 }
 
-/// Serves reviews, and finishes what is in flight at the end.
-async fn serve_reviews(listener: TcpListener, reviews: &Connections) {
+/// Serves reviews, and finishes those in flight at shutdown.
+async fn serve_reviews(listener: TcpListener, reviews: &ConnectionServer) {
     let connections = http::accept::until_closing(listener, reviews.lifecycle.clone(), reviews).await;
-    if timeout(reviews.limits.closing, reviews.in_flight.none()).await.is_err() {
-        tracing::warn!("requests are still in flight, ending all the same");
+    if timeout(reviews.limits.closing, reviews.in_flight.wait_until_none()).await.is_err() {
+        tracing::warn!("shutdown: requests are still in flight, exiting anyway");
     }
     drop(connections);
 }

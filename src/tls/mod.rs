@@ -70,8 +70,6 @@ impl CertificateSource {
 #[derive(Clone, Debug)]
 pub struct HandshakePolicy {
     pub oldest: TlsVersion,
-    /// Whether HTTP/2 is offered beside HTTP/1.1, which is what API servers speak to Services.
-    pub http2: bool,
     /// `None` lets in whoever comes.
     pub clients: Option<Arc<ClientCheck>>,
 }
@@ -94,8 +92,8 @@ pub fn server_config(resolver: Arc<Resolver>, policy: &HandshakePolicy) -> Resul
             config
         }
     };
-    let protocols: &[&[u8]] = if policy.http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
-    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    // API servers call Services by HTTP/1.1.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
 

@@ -239,18 +239,20 @@ fn clients_need_a_certificate_only_when_told() {
 }
 
 #[test]
-fn connections_and_protocols() {
+fn the_number_of_connections_is_set_and_checked() {
     let config = resolve(&["--dev"], &[], None).expect("a configuration");
-    assert_eq!((config.max_connections.get(), config.http2), (4096, false));
-    let flags = ["--dev", "--http2", "--max-connections=8"];
-    let config = resolve(&flags, &[("OUTRIGGER_MAX_CONNECTIONS", "9")], None).expect("a configuration");
-    assert_eq!((config.max_connections.get(), config.http2), (8, true));
-    let problems = resolve(&["--dev"], &[], Some("maxConnections: 0\nhttp2: maybe\n")).expect_err("problems");
-    let expected = [
-        "config.yaml:2: http2 \"maybe\": expected true or false",
-        "config.yaml:1: maxConnections \"0\": expected a number from 1 to 1000000",
-    ];
-    assert_eq!(problems, expected);
+    assert_eq!(config.max_connections.get(), 4096);
+    let variable = [("OUTRIGGER_MAX_CONNECTIONS", "9")];
+    let config = resolve(&["--dev", "--max-connections=8"], &variable, None).expect("a configuration");
+    assert_eq!(config.max_connections.get(), 8);
+    let problems = resolve(&["--dev"], &[], Some("maxConnections: 0\n")).expect_err("problems");
+    assert_eq!(problems, ["config.yaml:1: maxConnections \"0\": expected a number from 1 to 1000000"]);
+}
+
+#[test]
+fn http2_is_an_unknown_setting() {
+    let problems = resolve(&["--dev"], &[], Some("http2: true\n")).expect_err("problems");
+    assert_eq!(problems, ["config.yaml:1: unknown setting \"http2\""]);
 }
 
 #[test]

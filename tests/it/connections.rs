@@ -159,14 +159,14 @@ fn without_files_it_goes_on_and_says_so_once() {
     let files = open_files(&process) + 5;
     limit_files(&process, files);
     let silent: Vec<TcpStream> = (0..50).filter_map(|_| tcp(webhook).ok()).collect();
-    process.wait_for_log("cannot take a connection");
+    process.wait_for_log("cannot accept a connection");
     // Whoever speaks is served, all the while.
     for _ in 0..5 {
         let answer = connect().map(|mut client| client.post(&body).status);
         assert_eq!(answer.expect("a connection"), 200);
     }
     assert!(process.is_running());
-    assert_eq!(process.stderr().matches("cannot take a connection").count(), 1, "{}", process.stderr());
+    assert_eq!(process.stderr().matches("cannot accept a connection").count(), 1, "{}", process.stderr());
     drop(silent);
     limit_files(&process, 1024);
     assert_eq!(connect().expect("a connection").post(&body).status, 200, "as if nothing had been");
@@ -208,6 +208,6 @@ fn fewer_files_mean_fewer_connections() {
     let ca = std::fs::read(directory.path().join(".outrigger/ca.crt")).expect("an authority");
     let mut client = Client::connect(webhook, std::sync::Arc::new(client_config(&ca))).expect("a connection");
     assert_eq!(client.post(&body()).status, 200);
-    assert!(!process.stderr().contains("cannot take a connection"), "{}", process.stderr());
+    assert!(!process.stderr().contains("cannot accept a connection"), "{}", process.stderr());
     drop(silent);
 }

@@ -10,7 +10,6 @@ mod config_file;
 mod connections;
 mod docs;
 mod golden;
-mod http2;
 mod in_cluster;
 mod limits;
 mod load;

@@ -1,9 +1,10 @@
-//! Bodies on their way in: what they hold of the budgets, and who makes room when there is none.
+//! The bodies that are being received: their bytes, the memory that they reserve, and which of them are dropped when
+//! memory runs out.
 //!
-//! A small body holds what has arrived of it, so that a promise costs nothing; a large one all that it declares, so that what
-//! is begun can be finished. Where that is more than there is, bodies that arrive slowly make room, the oldest first: any
-//! client could otherwise keep all others out by sending nothing.
-//! Has no clock of its own. Invariant: no bytes are kept that are not reserved.
+//! A small body reserves memory as its bytes arrive, so that announcing a length costs nothing. A large body reserves
+//! all that it declares, so that a body that has begun can be finished. When memory runs out, bodies that arrive slowly
+//! are dropped, the oldest first: otherwise a client that sends nothing could crowd out all others.
+//! The module has no clock of its own. Invariant: no bytes are kept that are not reserved.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,77 +18,77 @@ use tokio::time::Instant;
 
 use super::budget::{Budgets, Pool, Reservation, Size};
 
-/// So long a body may take however small it is; API servers need milliseconds.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// And a second more for so many bytes that have come.
-const BYTES_A_SECOND: u64 = 1024 * 1024;
-/// Small bodies take from the budget in such steps.
+/// Time that a body may take, however small; API servers need milliseconds.
+const GRACE: Duration = Duration::from_secs(1);
+/// A body has one second more for every so many bytes received.
+const BYTES_PER_SECOND: u64 = 1024 * 1024;
+/// Step in which small bodies reserve memory.
 const STEP: usize = 16 * 1024;
 
-/// There is no room for a body, or there is no longer.
+/// There is no memory for a body, or the body was dropped to make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRoom;
 
-/// A whole body, and what it holds of the budget until it is dropped.
-pub struct Received {
+/// A complete body, and its reservation until it is dropped.
+pub(super) struct ReceivedBody {
     pub bytes: Bytes,
     _reservation: Reservation,
 }
 
 /// All bodies that are being received.
-pub struct Receiving {
+pub(super) struct BodyBuffer {
     budgets: Budgets,
     /// The oldest first.
-    slots: Mutex<BTreeMap<u64, Arc<Slot>>>,
+    bodies: Mutex<BTreeMap<u64, Arc<SharedBody>>>,
     next: AtomicU64,
 }
 
-/// One body on its way in. Its bytes are here, and not with who reads them, so that taking them away frees them at once.
-struct Slot {
+/// One body that is being received. Its bytes are here and not with its reader, so that dropping them frees them at once.
+struct SharedBody {
     began: Instant,
-    /// `None` once it has had to make room.
-    content: Mutex<Option<Content>>,
-    gone: Notify,
+    /// `None` once the body was dropped to make room.
+    content: Mutex<Option<BodyContent>>,
+    dropped: Notify,
 }
 
-/// Bytes that have come; never more than are reserved.
-struct Content {
+/// Bytes received; never more than are reserved.
+struct BodyContent {
     buffer: BytesMut,
     reservation: Option<Reservation>,
 }
 
-impl Receiving {
+impl BodyBuffer {
     pub fn new(budgets: Budgets) -> Self {
-        Self { budgets, slots: Mutex::default(), next: AtomicU64::new(0) }
+        Self { budgets, bodies: Mutex::default(), next: AtomicU64::new(0) }
     }
 
-    /// A body that is here already.
-    pub fn whole(&self, bytes: Bytes, now: Instant) -> Result<Received, NoRoom> {
+    /// A body that has arrived in one piece.
+    pub fn complete(&self, bytes: Bytes, now: Instant) -> Result<ReceivedBody, NoRoom> {
         let reservation = self.reserve(bytes.len(), Size::of(bytes.len()), now)?;
-        Ok(Received { bytes, _reservation: reservation })
+        Ok(ReceivedBody { bytes, _reservation: reservation })
     }
 
-    /// A body that is yet to come, and its length where it says so.
-    pub fn begin(&self, declared: Option<usize>, now: Instant) -> Result<Partial<'_>, NoRoom> {
+    /// A body that is yet to arrive, with its length if the client declares one.
+    pub fn begin(&self, declared: Option<usize>, now: Instant) -> Result<IncompleteBody<'_>, NoRoom> {
         let reservation = match declared.filter(|length| Size::of(*length) == Size::Large) {
             Some(length) => Some(self.reserve(length, Size::Large, now)?),
             None => None,
         };
-        let content = Content { buffer: BytesMut::new(), reservation };
-        let slot = Slot { began: now, content: Mutex::new(Some(content)), gone: Notify::new() };
-        let (number, slot) = (self.next.fetch_add(1, Ordering::Relaxed), Arc::new(slot));
-        lock(&self.slots).insert(number, Arc::clone(&slot));
-        Ok(Partial { receiving: self, number, slot, declared })
+        let content = BodyContent { buffer: BytesMut::new(), reservation };
+        let body = SharedBody { began: now, content: Mutex::new(Some(content)), dropped: Notify::new() };
+        let (number, body) = (self.next.fetch_add(1, Ordering::Relaxed), Arc::new(body));
+        lock(&self.bodies).insert(number, Arc::clone(&body));
+        Ok(IncompleteBody { buffer: self, number, body, declared })
     }
 
-    /// Takes from the budget; slow bodies make room where there is none.
+    /// Reserves memory; when there is none, slow bodies are dropped.
     fn reserve(&self, bytes: usize, size: Size, now: Instant) -> Result<Reservation, NoRoom> {
         if let Some(reservation) = self.budgets.reserve(bytes, size) {
             return Ok(reservation);
         }
-        // All after the first young one are younger still.
-        for slot in lock(&self.slots).values().take_while(|slot| slot.age(now) > PATIENCE) {
-            if slot.make_room(size.pool(), now)
+        // Every body after the first young one is younger still.
+        for body in lock(&self.bodies).values().take_while(|body| body.age(now) > GRACE) {
+            if body.drop_if_slow(size.pool(), now)
                 && let Some(reservation) = self.budgets.reserve(bytes, size)
             {
                 return Ok(reservation);
@@ -97,49 +98,49 @@ impl Receiving {
     }
 }
 
-impl Slot {
+impl SharedBody {
     fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.began)
     }
 
-    /// Frees all that is held of this pool if the body is slow; whether it was.
-    fn make_room(&self, pool: Pool, now: Instant) -> bool {
+    /// Drops the body if it is slow and holds memory of this pool; returns whether it did.
+    fn drop_if_slow(&self, pool: Pool, now: Instant) -> bool {
         let mut content = lock(&self.content);
-        let is_meant = content.as_ref().is_some_and(|content| {
+        let is_slow = content.as_ref().is_some_and(|content| {
             let holds = content.reservation.as_ref().is_some_and(|reservation| reservation.pool() == pool);
-            holds && self.age(now) > allowed(content.buffer.len())
+            holds && self.age(now) > longest(content.buffer.len())
         });
-        if is_meant {
+        if is_slow {
             *content = None;
-            self.gone.notify_one();
+            self.dropped.notify_one();
         }
-        is_meant
+        is_slow
     }
 }
 
-/// How long a body may have taken when so much of it has come, before others are more important.
-fn allowed(bytes: usize) -> Duration {
-    PATIENCE + Duration::from_millis(bytes as u64 * 1000 / BYTES_A_SECOND)
+/// How long a body of which so many bytes have arrived may take before it counts as slow.
+fn longest(bytes: usize) -> Duration {
+    GRACE + Duration::from_millis(bytes as u64 * 1000 / BYTES_PER_SECOND)
 }
 
-/// One body on its way in, as its reader has it.
-pub struct Partial<'r> {
-    receiving: &'r Receiving,
+/// The reader's handle of a body that is being received.
+pub(super) struct IncompleteBody<'r> {
+    buffer: &'r BodyBuffer,
     number: u64,
-    slot: Arc<Slot>,
+    body: Arc<SharedBody>,
     declared: Option<usize>,
 }
 
-impl Partial<'_> {
+impl IncompleteBody<'_> {
     /// Adds a piece. `limit` is the longest body.
     pub fn push(&self, piece: &[u8], limit: usize, now: Instant) -> Result<(), NoRoom> {
-        let (length, held) = match lock(&self.slot.content).as_ref() {
+        let (length, held) = match lock(&self.body.content).as_ref() {
             Some(content) => (content.buffer.len() + piece.len(), content.held()),
             None => return Err(NoRoom),
         };
-        // Not while the slot is locked: others are looked through for room.
+        // Not while this body is locked: `reserve` locks the others.
         let growth = if length > held { self.grow(length, held, limit, now)? } else { Growth::None };
-        match lock(&self.slot.content).as_mut() {
+        match lock(&self.body.content).as_mut() {
             Some(content) => content.push(piece, growth, self.declared),
             None => return Err(NoRoom),
         }
@@ -150,44 +151,44 @@ impl Partial<'_> {
         match self.declared {
             Some(declared) => {
                 let total = length.next_multiple_of(STEP).min(declared).max(length);
-                self.receiving.reserve(total - held, Size::of(declared), now).map(Growth::More)
+                self.buffer.reserve(total - held, Size::of(declared), now).map(Growth::More)
             }
             None => {
-                // What may end as a small one is not moved to the large ones by doubling.
+                // Doubling must not make a large body of one that may end as a small one.
                 let most = if length <= Size::SMALL { Size::SMALL } else { limit };
                 let total = (2 * length).clamp(STEP, most).max(length);
-                self.receiving.reserve(total, Size::of(total), now).map(Growth::Anew)
+                self.buffer.reserve(total, Size::of(total), now).map(Growth::Replace)
             }
         }
     }
 
-    /// So much has come.
+    /// Bytes received.
     pub fn received(&self) -> usize {
-        lock(&self.slot.content).as_ref().map_or(0, |content| content.buffer.len())
+        lock(&self.body.content).as_ref().map_or(0, |content| content.buffer.len())
     }
 
-    /// Waits until the body has had to make room.
-    pub async fn gone(&self) {
-        self.slot.gone.notified().await;
+    /// Waits until the body is dropped to make room.
+    pub async fn dropped(&self) {
+        self.body.dropped.notified().await;
     }
 
-    /// The body, with nothing more to come.
-    pub fn finish(self, now: Instant) -> Result<Received, NoRoom> {
-        let content = lock(&self.slot.content).take().ok_or(NoRoom)?;
+    /// The complete body.
+    pub fn finish(self, now: Instant) -> Result<ReceivedBody, NoRoom> {
+        let content = lock(&self.body.content).take().ok_or(NoRoom)?;
         match content.reservation {
-            Some(reservation) => Ok(Received { bytes: content.buffer.freeze(), _reservation: reservation }),
-            None => self.receiving.whole(content.buffer.freeze(), now),
+            Some(reservation) => Ok(ReceivedBody { bytes: content.buffer.freeze(), _reservation: reservation }),
+            None => self.buffer.complete(content.buffer.freeze(), now),
         }
     }
 }
 
-impl Drop for Partial<'_> {
+impl Drop for IncompleteBody<'_> {
     fn drop(&mut self) {
-        lock(&self.receiving.slots).remove(&self.number);
+        lock(&self.buffer.bodies).remove(&self.number);
     }
 }
 
-impl Content {
+impl BodyContent {
     fn held(&self) -> usize {
         self.reservation.as_ref().map_or(0, Reservation::bytes)
     }
@@ -196,21 +197,21 @@ impl Content {
         if self.buffer.capacity() == 0
             && let Some(declared) = declared
         {
-            // What is not written to takes no memory yet.
+            // Memory is taken only when it is written to.
             self.buffer.reserve(declared);
         }
         match growth {
             Growth::None => {}
             Growth::More(more) => {
                 self.reservation = Some(match self.reservation.take() {
-                    Some(held) => held.and(more),
+                    Some(held) => held.merge(more),
                     None => more,
                 });
             }
-            Growth::Anew(total) => {
+            Growth::Replace(total) => {
                 let mut buffer = BytesMut::with_capacity(total.bytes());
                 buffer.extend_from_slice(&self.buffer);
-                // The old buffer and what was reserved for it have lived until now.
+                // The old buffer and its reservation are freed here.
                 self.buffer = buffer;
                 self.reservation = Some(total);
             }
@@ -219,16 +220,16 @@ impl Content {
     }
 }
 
-/// What a body takes from the budget for its next piece.
+/// What a body reserves for its next piece.
 enum Growth {
     None,
-    /// Beside what it holds: its buffer is as long as it declares.
+    /// In addition to its reservation: the buffer is as long as declared.
     More(Reservation),
-    /// Instead of what it holds: it did not say how long it is, and moves to a longer buffer.
-    Anew(Reservation),
+    /// In place of its reservation: the length is not declared, and the bytes move to a longer buffer.
+    Replace(Reservation),
 }
 
-/// Nothing is left half done under these locks: they are held for copying and counting.
+/// No panic can leave these locks poisoned half-way: they are held for copying and counting only.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -250,9 +251,9 @@ mod tests {
         *START.get_or_init(Instant::now)
     }
 
-    fn receiving() -> (Receiving, IntGauge) {
+    fn buffer() -> (BodyBuffer, IntGauge) {
         let gauge = IntGauge::new("bytes", "bytes").expect("a gauge");
-        (Receiving::new(Budgets::new(16 * MIB, 48 * MIB, gauge.clone())), gauge)
+        (BodyBuffer::new(Budgets::new(16 * MIB, 48 * MIB, gauge.clone())), gauge)
     }
 
     fn held(gauge: &IntGauge) -> usize {
@@ -260,15 +261,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_small_body_holds_what_has_come_and_a_large_one_what_it_declares() {
-        let (receiving, gauge) = receiving();
-        let small = receiving.begin(Some(MIB), start()).expect("room");
-        assert_eq!(held(&gauge), 0, "a promise costs nothing");
+    async fn a_small_body_reserves_what_has_arrived_and_a_large_one_what_it_declares() {
+        let (buffer, gauge) = buffer();
+        let small = buffer.begin(Some(MIB), start()).expect("room");
+        assert_eq!(held(&gauge), 0, "a declared length costs nothing");
         small.push(b"a", LIMIT, start()).expect("room");
         assert_eq!(held(&gauge), STEP);
         small.push(&[b'b'; 600 * KIB], LIMIT, start()).expect("room");
         assert_eq!(held(&gauge), 608 * KIB);
-        let large = receiving.begin(Some(9 * MIB), start()).expect("room");
+        let large = buffer.begin(Some(9 * MIB), start()).expect("room");
         assert_eq!(held(&gauge), 9 * MIB + 608 * KIB);
         drop(large);
         let received = small.finish(start()).expect("it is here");
@@ -278,49 +279,49 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_of_unknown_length_moves_to_the_large_ones() {
-        let (receiving, gauge) = receiving();
-        let _filled: Vec<_> = (0..10).map(|_| receiving.reserve(MIB, Size::Medium, start()).expect("room")).collect();
-        let body = receiving.begin(None, start()).expect("room");
+    async fn a_body_of_unknown_length_becomes_a_large_one_when_it_grows() {
+        let (buffer, gauge) = buffer();
+        let _filled: Vec<_> = (0..10).map(|_| buffer.reserve(MIB, Size::Medium, start()).expect("room")).collect();
+        let body = buffer.begin(None, start()).expect("room");
         for _ in 0..8 {
             body.push(&[b'a'; 64 * KIB], LIMIT, start()).expect("room");
         }
         assert_eq!(body.push(&[b'a'; 600 * KIB], LIMIT, start()), Ok(()), "as a large one");
         assert_eq!(held(&gauge), 10 * MIB + 2 * (8 * 64 + 600) * KIB);
-        let _others: Vec<_> = (0..4).map(|_| receiving.begin(Some(10 * MIB), start()).expect("room")).collect();
+        let _others: Vec<_> = (0..4).map(|_| buffer.begin(Some(10 * MIB), start()).expect("room")).collect();
         assert_eq!(body.push(&[b'a'; 8 * MIB], LIMIT, start()), Err(NoRoom));
         assert!(body.push(&[b'a'; MIB], LIMIT, start()).is_ok(), "what it holds already");
     }
 
     #[tokio::test]
-    async fn slow_bodies_make_room_the_oldest_first_and_no_more_than_is_needed() {
-        let (receiving, gauge) = receiving();
-        let slow: Vec<_> = (0..5).map(|_| receiving.begin(Some(9 * MIB), start()).expect("room")).collect();
+    async fn slow_bodies_are_dropped_oldest_first_and_no_more_than_needed() {
+        let (buffer, gauge) = buffer();
+        let slow: Vec<_> = (0..5).map(|_| buffer.begin(Some(9 * MIB), start()).expect("room")).collect();
         slow[1].push(&[b'a'; 2 * MIB], LIMIT, start()).expect("room");
-        assert!(receiving.begin(Some(9 * MIB), start()).is_err(), "all have just begun");
-        let later = start() + PATIENCE + Duration::from_millis(1);
-        let (next, after) = (receiving.begin(Some(9 * MIB), later), receiving.begin(Some(9 * MIB), later));
+        assert!(buffer.begin(Some(9 * MIB), start()).is_err(), "all have just begun");
+        let later = start() + GRACE + Duration::from_millis(1);
+        let (next, after) = (buffer.begin(Some(9 * MIB), later), buffer.begin(Some(9 * MIB), later));
         assert!(next.is_ok() && after.is_ok());
-        for (number, is_gone) in [true, false, true, false, false].into_iter().enumerate() {
+        for (number, is_dropped) in [true, false, true, false, false].into_iter().enumerate() {
             let pushed = slow[number].push(b"a", LIMIT, start());
-            assert_eq!(pushed.is_err(), is_gone, "{number}: the second one has sent enough to be let be");
+            assert_eq!(pushed.is_err(), is_dropped, "{number}: the second body has sent enough");
         }
         assert_eq!(held(&gauge), 45 * MIB);
         // Returns at once.
-        slow[0].gone().await;
+        slow[0].dropped().await;
     }
 
     #[tokio::test]
-    async fn slow_large_bodies_make_no_room_for_small_ones() {
-        let (receiving, _) = receiving();
-        let large = receiving.begin(Some(9 * MIB), start()).expect("room");
-        let _filled: Vec<_> = (0..12).map(|_| receiving.reserve(MIB, Size::Medium, start()).expect("room")).collect();
+    async fn slow_large_bodies_are_not_dropped_for_small_ones() {
+        let (buffer, _) = buffer();
+        let large = buffer.begin(Some(9 * MIB), start()).expect("room");
+        let _filled: Vec<_> = (0..12).map(|_| buffer.reserve(MIB, Size::Medium, start()).expect("room")).collect();
         let later = start() + Duration::from_secs(5);
-        assert_eq!(receiving.whole(Bytes::from(vec![0; MIB]), later).err(), Some(NoRoom));
+        assert_eq!(buffer.complete(Bytes::from(vec![0; MIB]), later).err(), Some(NoRoom));
         assert_eq!(large.push(b"a", LIMIT, start()), Ok(()));
     }
 
-    /// What a body at hand is to do: begin with such a length, add so much, or end.
+    /// One step: a body begins, receives bytes or ends, or time passes.
     #[derive(Clone, Debug)]
     enum Step {
         Begin(Option<usize>),
@@ -342,15 +343,15 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Whatever bodies do: what is kept of them is reserved, within the budgets, and all is given back.
+        /// In any sequence of steps, all bytes kept are reserved, within the budgets, and all is released at the end.
         #[test]
-        fn nothing_is_kept_that_is_not_reserved_and_nothing_leaks(steps in steps()) {
-            let (receiving, gauge) = receiving();
-            let (mut bodies, mut now): (Vec<Partial<'_>>, _) = (Vec::new(), start());
+        fn kept_bytes_are_reserved_and_reservations_do_not_leak(steps in steps()) {
+            let (buffer, gauge) = buffer();
+            let (mut bodies, mut now): (Vec<IncompleteBody<'_>>, _) = (Vec::new(), start());
             let piece = vec![b'a'; 3 * MIB];
             for step in steps {
                 match step {
-                    Step::Begin(declared) => bodies.extend(receiving.begin(declared, now)),
+                    Step::Begin(declared) => bodies.extend(buffer.begin(declared, now)),
                     Step::Push(which, bytes) if which < bodies.len() => {
                         let body = &bodies[which];
                         let most = body.declared.unwrap_or(LIMIT).saturating_sub(body.received());
@@ -360,12 +361,12 @@ mod tests {
                     Step::Wait(milliseconds) => now += Duration::from_millis(milliseconds),
                     Step::Push(..) | Step::End(_) => {}
                 }
-                let kept: usize = bodies.iter().map(Partial::received).sum();
+                let kept: usize = bodies.iter().map(IncompleteBody::received).sum();
                 prop_assert!(kept <= held(&gauge) && held(&gauge) <= 64 * MIB);
             }
             drop(bodies);
             prop_assert_eq!(held(&gauge), 0);
-            prop_assert!(lock(&receiving.slots).is_empty());
+            prop_assert!(lock(&buffer.bodies).is_empty());
         }
     }
 }

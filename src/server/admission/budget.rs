@@ -1,22 +1,22 @@
-//! How many bytes of bodies may be in flight. Counts only; what is done with the bytes is [`super::body_buffer`]'s.
+//! Budgets for the bytes of bodies in flight. This module only counts; [`super::body_buffer`] keeps the bytes.
 //!
-//! There are two budgets, so that large bodies never keep out small ones, and the last part of the one for small bodies is for
-//! ordinary ones alone.
-//! Invariants: a budget is never exceeded, and what is reserved is given back exactly once, when its [`Reservation`] is dropped.
+//! There are two budgets, so that large bodies never crowd out small ones. The last part of the budget for small bodies
+//! is for ordinary ones alone.
+//! Invariants: a budget is never exceeded; a reservation is released exactly once, when its [`Reservation`] is dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use prometheus::IntGauge;
 
-/// How large a body is, as far as it matters.
+/// The size class of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Size {
-    /// Nearly every review. It is answered where it is read.
+pub(super) enum Size {
+    /// Nearly every review.
     Ordinary,
-    /// Answered on a thread of its own, since that can take as long as hundreds of ordinary ones.
+    /// Can take as long as hundreds of ordinary reviews.
     Medium,
-    /// A legal pod of 1.49 MiB can be one: the API server escapes `<`, `>` and `&` sixfold.
+    /// Up to 9 MiB for a legal pod of 1.49 MiB: the API server escapes `<`, `>` and `&` sixfold.
     Large,
 }
 
@@ -43,36 +43,36 @@ impl Size {
     }
 }
 
-/// Which of the two budgets a body takes from.
+/// The budget that a body reserves from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pool {
+pub(super) enum Pool {
     Small,
     Large,
 }
 
-/// Both budgets; clones are the same ones.
+/// Both budgets. Clones share them.
 #[derive(Clone)]
-pub struct Budgets(Arc<Inner>);
+pub(super) struct Budgets(Arc<SharedBudgets>);
 
-struct Inner {
-    small: Budget,
-    large: Budget,
+struct SharedBudgets {
+    small: ByteBudget,
+    large: ByteBudget,
     gauge: IntGauge,
 }
 
-struct Budget {
+struct ByteBudget {
     limit: usize,
     used: AtomicUsize,
 }
 
 impl Budgets {
-    /// `gauge` shows what is reserved of both.
+    /// `gauge` shows the sum of all reservations.
     pub fn new(small: usize, large: usize, gauge: IntGauge) -> Self {
-        let budget = |limit| Budget { limit, used: AtomicUsize::new(0) };
-        Self(Arc::new(Inner { small: budget(small), large: budget(large), gauge }))
+        let budget = |limit| ByteBudget { limit, used: AtomicUsize::new(0) };
+        Self(Arc::new(SharedBudgets { small: budget(small), large: budget(large), gauge }))
     }
 
-    /// Takes `bytes` for a body, or a part of one, that is of this size as a whole; if they are there.
+    /// Reserves `bytes` for a body, or for a part of one, whose size class is `size`; `None` when the budget is exhausted.
     pub fn reserve(&self, bytes: usize, size: Size) -> Option<Reservation> {
         let pool = size.pool();
         let budget = self.budget(pool);
@@ -81,7 +81,7 @@ impl Budgets {
         Some(Reservation { budgets: self.clone(), pool, bytes })
     }
 
-    fn budget(&self, pool: Pool) -> &Budget {
+    fn budget(&self, pool: Pool) -> &ByteBudget {
         match pool {
             Pool::Small => &self.0.small,
             Pool::Large => &self.0.large,
@@ -89,9 +89,9 @@ impl Budgets {
     }
 }
 
-impl Budget {
-    /// Medium bodies wait for threads while they hold their bytes: without a part that they cannot take, a few of them could
-    /// keep out all ordinary ones.
+impl ByteBudget {
+    /// Medium bodies keep their bytes while they wait for a thread: without a part that they cannot take, a few of them
+    /// could crowd out all ordinary ones.
     fn limit_for(&self, size: Size) -> usize {
         match size {
             Size::Ordinary | Size::Large => self.limit,
@@ -105,8 +105,8 @@ impl Budget {
     }
 }
 
-/// Bytes that are taken from a budget, until the value is dropped.
-pub struct Reservation {
+/// Bytes reserved from a budget until the value is dropped.
+pub(super) struct Reservation {
     budgets: Budgets,
     pool: Pool,
     bytes: usize,
@@ -121,8 +121,8 @@ impl Reservation {
         self.pool
     }
 
-    /// Both as one, where they are of one pool; otherwise this one is given back.
-    pub fn and(mut self, mut more: Self) -> Self {
+    /// Both reservations as one if they are of one pool; otherwise this one is released.
+    pub fn merge(mut self, mut more: Self) -> Self {
         if self.pool == more.pool {
             more.bytes += std::mem::take(&mut self.bytes);
         }
@@ -163,13 +163,13 @@ mod tests {
     }
 
     #[test]
-    fn sizes() {
+    fn size_classes() {
         let sizes = [0, 64 * KIB, 64 * KIB + 1, MIB, MIB + 1].map(Size::of);
         assert_eq!(sizes, [Size::Ordinary, Size::Ordinary, Size::Medium, Size::Medium, Size::Large]);
     }
 
     #[test]
-    fn large_bodies_keep_out_no_small_ones() {
+    fn large_bodies_do_not_crowd_out_small_ones() {
         let budgets = budgets();
         let large: Vec<_> = std::iter::from_fn(|| reserve(&budgets, 9 * MIB)).collect();
         assert_eq!(large.len(), 5);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn medium_bodies_keep_out_no_ordinary_ones() {
+    fn medium_bodies_do_not_crowd_out_ordinary_ones() {
         let budgets = budgets();
         let medium: Vec<_> = std::iter::from_fn(|| reserve(&budgets, MIB)).collect();
         assert_eq!(medium.len(), 12);
@@ -190,18 +190,18 @@ mod tests {
     }
 
     #[test]
-    fn reservations_are_put_together() {
+    fn reservations_of_one_pool_are_merged() {
         let budgets = budgets();
-        let both = reserve(&budgets, KIB).expect("room").and(reserve(&budgets, MIB).expect("room"));
+        let both = reserve(&budgets, KIB).expect("room").merge(reserve(&budgets, MIB).expect("room"));
         assert_eq!((both.bytes(), used(&budgets)), (MIB + KIB, [MIB + KIB, 0]));
-        let moved = both.and(reserve(&budgets, 2 * MIB).expect("room"));
+        let moved = both.merge(reserve(&budgets, 2 * MIB).expect("room"));
         assert_eq!((moved.bytes(), used(&budgets)), (2 * MIB, [0, 2 * MIB]));
         drop(moved);
         assert_eq!((used(&budgets), budgets.0.gauge.get()), ([0, 0], 0));
     }
 
     #[test]
-    fn what_cannot_be_counted_is_not_there() {
+    fn a_reservation_that_overflows_is_refused() {
         let budgets = budgets();
         let _one = reserve(&budgets, 2 * MIB).expect("room");
         assert!(reserve(&budgets, usize::MAX).is_none());
@@ -209,7 +209,7 @@ mod tests {
     }
 
     proptest! {
-        /// `Some` reserves so many bytes, `None` gives back the oldest.
+        /// `Some` reserves bytes, `None` releases the oldest reservation.
         #[test]
         fn a_budget_is_never_exceeded_and_never_leaks(
             steps in proptest::collection::vec(proptest::option::weighted(0.7, 0..12 * MIB), 1..200)

@@ -1,9 +1,10 @@
-//! Where a review is worked at: where its body was read, or on a thread of its own.
+//! Runs reviews: inline, or on threads of their own.
 //!
-//! Nearly all take less than handing them over would. What takes long must not hold up those, so it is handed over: bodies over
-//! the ordinary, those that would become large trees, and, for a while, all, when one has taken long for another reason.
-//! Invariants: few bodies over the ordinary are worked at at a time; trees that are made apart fit into budgets by their
-//! size, so that lighter ones never wait for heavier ones.
+//! Most reviews take less time than a hand-over to another thread. A review that takes long must not delay those, so it
+//! is handed over: bodies over the ordinary size, bodies whose tree would be large, and, for a while, all reviews after
+//! one has taken long for another reason.
+//! Invariants: few bodies over the ordinary size are reviewed at a time; trees that are parsed on other threads fit into
+//! memory limits by their size, so that lighter trees never wait for heavier ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,116 +13,155 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, spawn_blocking};
 
-use super::body_buffer::Received;
+use super::body_buffer::ReceivedBody;
 use super::budget::Size;
 use crate::inject::pod::memory_estimate;
 use crate::process::processor_time;
 
-/// So many bodies of each size over the ordinary are worked at at a time.
-pub const AT_A_TIME: usize = 2;
-/// A body of at most so many bytes becomes no tree that would be worth a thought.
+/// Medium bodies that are reviewed at a time, and as many large ones.
+pub(super) const MAX_CONCURRENT: usize = 2;
+/// A body of at most this size cannot become a large tree.
 const SURELY_LIGHT: usize = 8 * 1024;
-/// Trees of this size are made where they are read.
-const LIGHT: usize = 1024 * 1024;
-/// Nearly all reviews become trees of less than this.
-const USUAL: usize = 128 * 1024;
-/// Memory for trees of ordinary bodies that are made apart: for hundreds of usual ones at a time, and once more for heavier ones.
+/// Bodies whose tree is at most this large are reviewed inline.
+const LIGHT_TREE: usize = 1024 * 1024;
+/// Nearly all reviews become smaller trees than this.
+const USUAL_TREE: usize = 128 * 1024;
+/// Memory for the trees of ordinary bodies on other threads: for hundreds of usual trees at a time, and the same again
+/// for heavier ones.
 const ORDINARY_TREES: usize = 16 * 1024 * 1024;
-/// The unit in which memory for trees is handed out.
+/// The unit in which memory for trees is reserved.
 const UNIT: usize = 1024;
-/// Processor time, hundreds of times what an ordinary review takes. Expressions of a template can: they may work for 100 ms.
+/// Processor time of a review that counts as long: hundreds of times that of an ordinary one. The expressions of a
+/// template can take up to 100 ms.
 const LONG_MILLISECONDS: u64 = 20;
-/// How long after such a one all reviews have threads of their own, among which the system divides the time.
-const WATCHFUL: Duration = Duration::from_secs(10);
+/// After a long review, all reviews are handed over for this time, and the system divides the processor among them.
+const CAUTIOUS: Duration = Duration::from_secs(10);
 
-/// The places of one server.
-pub struct Workplaces {
-    medium: Arc<Semaphore>,
-    large: Arc<Semaphore>,
-    /// Memory for the trees of medium and large ones together: a body can become many times its own length.
-    trees: Arc<Semaphore>,
-    usual_trees: Arc<Semaphore>,
-    ordinary_trees: Arc<Semaphore>,
-    start: Instant,
-    /// Until when all are handed over, in milliseconds from the start.
-    watchful_until: AtomicU64,
+/// How a review is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    /// On the thread that has read the body.
+    Inline,
+    /// On a thread of its own, with a usual tree.
+    Ordinary,
+    /// On a thread of its own, with a heavier tree.
+    Heavy,
+    /// One of few at a time: a medium body, or an ordinary one that becomes a large tree.
+    Medium,
+    /// One of few at a time: a large body.
+    Large,
 }
 
-impl Workplaces {
+impl Lane {
+    /// The lane of a body. `tree` estimates the size of its tree, and matters for ordinary bodies alone.
+    const fn choose(size: Size, tree: usize, is_cautious: bool) -> Self {
+        match size {
+            Size::Large => Self::Large,
+            Size::Medium => Self::Medium,
+            Size::Ordinary if tree > LIGHT_TREE => Self::Medium,
+            Size::Ordinary if !is_cautious => Self::Inline,
+            Size::Ordinary if tree / UNIT <= USUAL_TREE / UNIT => Self::Ordinary,
+            Size::Ordinary => Self::Heavy,
+        }
+    }
+}
+
+/// The limits that the reviews of one server share.
+pub(super) struct ReviewPool {
+    medium: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+    /// Memory for the trees of medium and large bodies together: a tree can be many times as large as its body.
+    trees: Arc<Semaphore>,
+    usual_trees: Arc<Semaphore>,
+    heavy_trees: Arc<Semaphore>,
+    start: Instant,
+    /// Until when all reviews are handed over, in milliseconds from the start.
+    cautious_until: AtomicU64,
+}
+
+impl ReviewPool {
     pub fn new() -> Self {
         Self {
-            medium: Arc::new(Semaphore::new(AT_A_TIME)),
-            large: Arc::new(Semaphore::new(AT_A_TIME)),
+            medium: Arc::new(Semaphore::new(MAX_CONCURRENT)),
+            large: Arc::new(Semaphore::new(MAX_CONCURRENT)),
             trees: Arc::new(Semaphore::new(memory_estimate::MAX_BYTES / UNIT)),
             usual_trees: Arc::new(Semaphore::new(ORDINARY_TREES / UNIT)),
-            ordinary_trees: Arc::new(Semaphore::new(ORDINARY_TREES / UNIT)),
+            heavy_trees: Arc::new(Semaphore::new(ORDINARY_TREES / UNIT)),
             start: Instant::now(),
-            watchful_until: AtomicU64::new(0),
+            cautious_until: AtomicU64::new(0),
         }
     }
 
-    /// Does the work, when there is a place for it. Work that has begun is finished, and its body kept until then, whoever still
-    /// waits for it.
-    pub async fn work<T: Send + 'static>(
+    /// Runs a review as soon as its lane has room. A review that has begun is finished, and its body kept until then,
+    /// even when its client has gone.
+    pub async fn run<T: Send + 'static>(
         self: &Arc<Self>,
-        body: Received,
-        work: impl FnOnce(&[u8]) -> T + Send + 'static,
+        body: ReceivedBody,
+        review: impl FnOnce(&[u8]) -> T + Send + 'static,
     ) -> Result<T, JoinError> {
-        let is_ordinary = is_ordinary(&body.bytes);
-        if is_ordinary && !self.is_watchful() {
-            return Ok(self.timed(|| work(&body.bytes)));
-        }
-        let (place, (body, units)) = match is_ordinary {
-            true => (None, weighed(body)),
-            false => (self.place(&body).await, spawn_blocking(move || weighed(body)).await?),
+        let is_cautious = self.is_cautious();
+        let tree = estimate(&body.bytes, is_cautious);
+        let lane = Lane::choose(Size::of(body.bytes.len()), tree, is_cautious);
+        let (place, units, trees) = match lane {
+            Lane::Inline => return Ok(self.timed(|| review(&body.bytes))),
+            Lane::Ordinary => (None, units(tree), &self.usual_trees),
+            Lane::Heavy => (None, units(tree), &self.heavy_trees),
+            Lane::Medium | Lane::Large => {
+                let place = acquire(if lane == Lane::Large { &self.large } else { &self.medium }, 1).await;
+                let bytes = body.bytes.clone();
+                (place, spawn_blocking(move || units(memory_estimate::of(&bytes))).await?, &self.trees)
+            }
         };
-        let trees = match is_ordinary {
-            true if units as usize <= USUAL / UNIT => &self.usual_trees,
-            true => &self.ordinary_trees,
-            false => &self.trees,
-        };
-        // The semaphores are never closed.
-        let tree = Arc::clone(trees).acquire_many_owned(units).await.ok();
-        let places = Arc::clone(self);
+        let tree = acquire(trees, units).await;
+        let pool = Arc::clone(self);
         spawn_blocking(move || {
             let (_place, _tree, body) = (place, tree, body);
-            if is_ordinary { places.timed(|| work(&body.bytes)) } else { work(&body.bytes) }
+            match lane {
+                Lane::Medium | Lane::Large => review(&body.bytes),
+                _ => pool.timed(|| review(&body.bytes)),
+            }
         })
         .await
     }
 
-    async fn place(&self, body: &Received) -> Option<OwnedSemaphorePermit> {
-        let places = if Size::of(body.bytes.len()) == Size::Large { &self.large } else { &self.medium };
-        Arc::clone(places).acquire_owned().await.ok()
-    }
-
-    fn is_watchful(&self) -> bool {
-        let until = self.watchful_until.load(Ordering::Relaxed);
+    fn is_cautious(&self) -> bool {
+        let until = self.cautious_until.load(Ordering::Relaxed);
         until > 0 && self.start.elapsed() < Duration::from_millis(until)
     }
 
-    fn timed<T>(&self, work: impl FnOnce() -> T) -> T {
+    fn timed<T>(&self, review: impl FnOnce() -> T) -> T {
         let start = processor_time::milliseconds();
-        let result = work();
+        let result = review();
         if processor_time::milliseconds().saturating_sub(start) >= LONG_MILLISECONDS {
-            let until = (self.start.elapsed() + WATCHFUL).as_millis();
-            self.watchful_until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
+            let until = (self.start.elapsed() + CAUTIOUS).as_millis();
+            self.cautious_until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
         result
     }
 }
 
-/// Whether a body is, as far as can be seen, answered as fast as it could be handed over.
-fn is_ordinary(body: &[u8]) -> bool {
-    Size::of(body.len()) == Size::Ordinary
-        && (body.len() <= SURELY_LIGHT || memory_estimate::at_most(body) <= LIGHT || memory_estimate::of(body) <= LIGHT)
+/// Waits for room. `None` never happens: the semaphores are never closed.
+async fn acquire(semaphore: &Arc<Semaphore>, units: u32) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(semaphore).acquire_many_owned(units).await.ok()
 }
 
-/// The body, and how many units of memory its review takes for its tree. One that is too heavy never becomes one, but what is
-/// read of it can take as much.
-fn weighed(body: Received) -> (Received, u32) {
-    let weight = memory_estimate::of(&body.bytes);
-    (body, u32::try_from(weight.min(memory_estimate::MAX_BYTES) / UNIT).unwrap_or(u32::MAX))
+/// An upper bound for the tree of an ordinary body, no more exact than its lane needs; 0 for other bodies, whose lane
+/// does not depend on it.
+fn estimate(body: &[u8], is_cautious: bool) -> usize {
+    match Size::of(body.len()) {
+        Size::Medium | Size::Large => 0,
+        Size::Ordinary if is_cautious => memory_estimate::of(body),
+        Size::Ordinary if body.len() <= SURELY_LIGHT => 0,
+        Size::Ordinary => match memory_estimate::at_most(body) {
+            light if light <= LIGHT_TREE => light,
+            _ => memory_estimate::of(body),
+        },
+    }
+}
+
+/// Units of memory for a tree. A pod with too heavy a tree is refused without one, but reading it can take as much.
+fn units(tree: usize) -> u32 {
+    u32::try_from(tree.min(memory_estimate::MAX_BYTES) / UNIT).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -130,76 +170,97 @@ mod tests {
     use prometheus::IntGauge;
 
     use super::*;
-    use crate::server::admission::body_buffer::Receiving;
+    use crate::server::admission::body_buffer::BodyBuffer;
     use crate::server::admission::budget::Budgets;
 
-    fn received(body: impl Into<Bytes>) -> Received {
+    fn received(body: impl Into<Bytes>) -> ReceivedBody {
         let gauge = IntGauge::new("bytes", "bytes").expect("a gauge");
-        let receiving = Receiving::new(Budgets::new(4 * Size::SMALL, 9 * Size::SMALL, gauge));
-        receiving.whole(body.into(), tokio::time::Instant::now()).unwrap_or_else(|_| panic!("room"))
-    }
-
-    /// One that would become a hundred times as large is not parsed where others wait behind it.
-    #[test]
-    fn only_what_is_soon_done_is_answered_where_it_is_read() {
-        assert!(is_ordinary(&b"{\"name\":\"A\",\"value\":\"a\"},".repeat(1_000)));
-        assert!(!is_ordinary(&b"{\"\":1},".repeat(9_000)));
-        assert!(!is_ordinary(&[b'a'; 65 * 1024]));
-        assert!(is_ordinary(&[b'a'; 64 * 1024]));
+        let buffer = BodyBuffer::new(Budgets::new(4 * Size::SMALL, 9 * Size::SMALL, gauge));
+        buffer.complete(body.into(), tokio::time::Instant::now()).unwrap_or_else(|_| panic!("room"))
     }
 
     #[test]
-    fn what_is_too_heavy_for_a_tree_is_read_alone() {
-        let units = |body: Vec<u8>| weighed(received(body)).1 as usize * UNIT;
-        assert_eq!(units(b"1,".repeat(2 * Size::SMALL)), memory_estimate::MAX_BYTES);
-        let heavy = units(b"1,".repeat(100_000));
-        assert!((LIGHT..=memory_estimate::MAX_BYTES).contains(&heavy), "{heavy}");
-        assert!(units(vec![b'a'; 1000]) <= 2 * UNIT);
+    fn the_lane_follows_from_size_tree_and_caution() {
+        for (size, tree, is_cautious, expected) in [
+            (Size::Ordinary, 0, false, Lane::Inline),
+            (Size::Ordinary, LIGHT_TREE, false, Lane::Inline),
+            (Size::Ordinary, LIGHT_TREE + 1, false, Lane::Medium),
+            (Size::Ordinary, 0, true, Lane::Ordinary),
+            (Size::Ordinary, USUAL_TREE, true, Lane::Ordinary),
+            (Size::Ordinary, USUAL_TREE + UNIT, true, Lane::Heavy),
+            (Size::Ordinary, LIGHT_TREE, true, Lane::Heavy),
+            (Size::Ordinary, LIGHT_TREE + 1, true, Lane::Medium),
+            (Size::Medium, 0, false, Lane::Medium),
+            (Size::Medium, 0, true, Lane::Medium),
+            (Size::Large, 0, false, Lane::Large),
+            (Size::Large, 0, true, Lane::Large),
+        ] {
+            assert_eq!(Lane::choose(size, tree, is_cautious), expected, "{size:?} {tree} {is_cautious}");
+        }
+    }
+
+    /// A body that would become a hundred times as large is not parsed where others wait behind it.
+    #[test]
+    fn only_light_bodies_are_reviewed_inline() {
+        let lane = |body: &[u8]| Lane::choose(Size::of(body.len()), estimate(body, false), false);
+        assert_eq!(lane(&b"{\"name\":\"A\",\"value\":\"a\"},".repeat(1_000)), Lane::Inline);
+        assert_eq!(lane(&b"{\"\":1},".repeat(9_000)), Lane::Medium);
+        assert_eq!(lane(&[b'a'; 65 * 1024]), Lane::Medium);
+        assert_eq!(lane(&[b'a'; 64 * 1024]), Lane::Inline);
+    }
+
+    #[test]
+    fn a_tree_takes_units_up_to_the_largest_that_is_parsed() {
+        let bytes = |body: Vec<u8>| units(memory_estimate::of(&body)) as usize * UNIT;
+        assert_eq!(bytes(b"1,".repeat(2 * Size::SMALL)), memory_estimate::MAX_BYTES);
+        let heavy = bytes(b"1,".repeat(100_000));
+        assert!((LIGHT_TREE..=memory_estimate::MAX_BYTES).contains(&heavy), "{heavy}");
+        assert!(bytes(vec![b'a'; 1000]) <= 2 * UNIT);
     }
 
     #[tokio::test]
-    async fn after_long_work_all_work_has_threads_of_its_own() {
-        let places = Arc::new(Workplaces::new());
+    async fn after_a_long_review_all_reviews_are_handed_over() {
+        let pool = Arc::new(ReviewPool::new());
         let here = std::thread::current().id();
         let thread = |_: &[u8]| std::thread::current().id();
-        assert_eq!(places.work(received("a"), thread).await.ok(), Some(here));
+        assert_eq!(pool.run(received("a"), thread).await.ok(), Some(here));
         let long = |_: &[u8]| {
             let start = processor_time::milliseconds();
             while processor_time::milliseconds() <= start + LONG_MILLISECONDS {}
         };
-        assert!(places.work(received("a"), long).await.is_ok());
+        assert!(pool.run(received("a"), long).await.is_ok());
         let all = |trees: &Arc<Semaphore>, bytes: usize| Arc::clone(trees).acquire_many_owned((bytes / UNIT) as u32);
-        let large = all(&places.trees, memory_estimate::MAX_BYTES).await;
-        let heavier = all(&places.ordinary_trees, ORDINARY_TREES).await;
+        let large = all(&pool.trees, memory_estimate::MAX_BYTES).await;
+        let heavier = all(&pool.heavy_trees, ORDINARY_TREES).await;
         assert!(
-            places.work(received("a"), thread).await.is_ok_and(|thread| thread != here),
+            pool.run(received("a"), thread).await.is_ok_and(|thread| thread != here),
             "and waits for no heavier tree"
         );
         drop((large, heavier));
-        places.watchful_until.store(1, Ordering::Relaxed);
-        assert_eq!(places.work(received("a"), thread).await.ok(), Some(here));
+        pool.cautious_until.store(1, Ordering::Relaxed);
+        assert_eq!(pool.run(received("a"), thread).await.ok(), Some(here));
     }
 
-    /// Two trees that together are too large are not made at the same time, though there are places.
+    /// Two trees that together exceed the memory are not parsed at the same time, though both reviews have a place.
     #[tokio::test]
-    async fn trees_wait_for_memory() {
-        let places = Arc::new(Workplaces::new());
+    async fn heavy_trees_wait_for_memory() {
+        let pool = Arc::new(ReviewPool::new());
         let heavy = || received(b"{\"\":1},".repeat(9_500));
         let (open, gate) = std::sync::mpsc::channel::<()>();
         let first = tokio::spawn({
-            let places = Arc::clone(&places);
-            async move { places.work(heavy(), move |_| gate.recv().is_ok()).await }
+            let pool = Arc::clone(&pool);
+            async move { pool.run(heavy(), move |_| gate.recv().is_ok()).await }
         });
-        while places.trees.available_permits() == memory_estimate::MAX_BYTES / UNIT {
+        while pool.trees.available_permits() == memory_estimate::MAX_BYTES / UNIT {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let second = places.work(heavy(), |_| ());
+        let second = pool.run(heavy(), |_| ());
         assert!(tokio::time::timeout(Duration::from_millis(100), second).await.is_err());
-        let light = places.work(received(vec![b'a'; 100_000]), |_| ());
+        let light = pool.run(received(vec![b'a'; 100_000]), |_| ());
         assert!(tokio::time::timeout(Duration::from_secs(10), light).await.is_ok_and(|done| done.is_ok()));
         open.send(()).expect("it waits");
         assert_eq!(first.await.expect("no panic").ok(), Some(true));
-        assert!(places.work(heavy(), |_| ()).await.is_ok());
-        assert_eq!(places.trees.available_permits(), memory_estimate::MAX_BYTES / UNIT);
+        assert!(pool.run(heavy(), |_| ()).await.is_ok());
+        assert_eq!(pool.trees.available_permits(), memory_estimate::MAX_BYTES / UNIT);
     }
 }

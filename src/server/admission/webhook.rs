@@ -1,9 +1,9 @@
-//! `POST /mutate`: from an HTTP request to an HTTP response, and what is logged and counted of it.
+//! `POST /mutate`: turns an HTTP request into an HTTP response, and logs and counts it.
 //!
-//! What is answered is [`crate::admission`]'s. Nothing here can block: ordinary reviews are answered where they are read, a
-//! longer one on a thread of its own, so that it holds up nobody else.
-//! Invariants: a body holds its part of the budget until its review has ended, whoever still waits for that; each request that
-//! gets here is counted once and logged once, whatever becomes of it.
+//! [`crate::admission`] decides on the review. Nothing here blocks: [`super::review_pool`] runs long reviews on threads of
+//! their own.
+//! Invariants: a body keeps its reservation until its review has ended, even when its client has gone; each request is
+//! counted once and logged once, however it ends.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -17,32 +17,27 @@ use axum::routing::post;
 use tokio::time::timeout_at;
 
 use super::body;
-use super::body_buffer::{Received, Receiving};
+use super::body_buffer::{BodyBuffer, ReceivedBody};
 use super::budget::Budgets;
-use super::review_pool::Workplaces;
-use crate::admission;
-use crate::admission::{Answer, Content, ProtocolError, Record};
+use super::review_pool::ReviewPool;
+use crate::admission::{self, Answer, Content, MUTATE_PATH, ProtocolError, Record};
 use crate::config::duration;
 use crate::inject::{Injector, Namespace};
 use crate::process::shutdown::{Lifecycle, Phase};
 use crate::server::Limits;
 use crate::telemetry::logging;
 use crate::telemetry::metrics::{Held, Metrics};
-use crate::telemetry::traces;
-use crate::telemetry::traces::ReviewSpan;
+use crate::telemetry::traces::{self, ReviewSpan};
 
-/// Gives the snapshot that one request is answered with.
+/// Returns the snapshot for one request.
 pub type Snapshot = Arc<dyn Fn() -> Arc<Injector> + Send + Sync>;
-/// Tells what is known of a namespace, from memory.
+/// Returns what is known of a namespace, from memory.
 pub type NamespaceLookup = Arc<dyn Fn(&str) -> Option<Arc<Namespace>> + Send + Sync>;
 
-/// How long a client waits that does not say so.
+/// How long a client waits that sends no `?timeout=`.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// No API server waits longer.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Path of the webhook; the webhook configuration names the same (a test compares them).
-pub const MUTATE_PATH: &str = "/mutate";
 
 /// What the webhook needs of the rest of the program.
 pub struct Webhook {
@@ -51,48 +46,48 @@ pub struct Webhook {
     pub metrics: Arc<Metrics>,
 }
 
-struct Service {
+struct WebhookService {
     webhook: Webhook,
     body_bytes: usize,
     body_time: Duration,
     lifecycle: Lifecycle,
-    receiving: Receiving,
-    workplaces: Arc<Workplaces>,
+    buffer: BodyBuffer,
+    pool: Arc<ReviewPool>,
 }
 
-/// The routes of the webhook; unknown paths are 404, other methods 405.
-pub fn router(webhook: Webhook, limits: &Limits, lifecycle: Lifecycle) -> Router {
+/// The routes of the webhook. Unknown paths get 404, other methods 405.
+pub(in crate::server) fn router(webhook: Webhook, limits: &Limits, lifecycle: Lifecycle) -> Router {
     let gauge = webhook.metrics.in_flight_bytes();
     let budgets = Budgets::new(limits.in_flight_bytes, limits.in_flight_large_bytes, gauge);
-    let service = Service {
+    let service = WebhookService {
         webhook,
         body_bytes: limits.body_bytes,
         body_time: limits.body,
         lifecycle,
-        receiving: Receiving::new(budgets),
-        workplaces: Arc::new(Workplaces::new()),
+        buffer: BodyBuffer::new(budgets),
+        pool: Arc::new(ReviewPool::new()),
     };
     Router::new().route(MUTATE_PATH, post(mutate)).with_state(Arc::new(service))
 }
 
-async fn mutate(State(service): State<Arc<Service>>, request: Request) -> Response<Body> {
-    let observed = Observed::begin(&service, request.headers());
-    let answer = service.answer(request, observed.start).await;
-    observed.end(&answer.record, answer.status);
+async fn mutate(State(service): State<Arc<WebhookService>>, request: Request) -> Response<Body> {
+    let observer = RequestObserver::begin(&service, request.headers());
+    let answer = service.answer(request, observer.start).await;
+    observer.end(&answer.record, answer.status);
     respond(answer)
 }
 
-/// One request on its way to being counted and logged. A client that goes away ends it wherever it waits, so dropping counts.
-struct Observed<'s> {
-    service: &'s Service,
+/// Counts and logs one request. A client that goes away drops the request wherever it waits, so dropping counts too.
+struct RequestObserver<'s> {
+    service: &'s WebhookService,
     start: Instant,
     is_counted: bool,
     span: Option<ReviewSpan>,
     _in_flight: Held,
 }
 
-impl<'s> Observed<'s> {
-    fn begin(service: &'s Service, headers: &HeaderMap) -> Self {
+impl<'s> RequestObserver<'s> {
+    fn begin(service: &'s WebhookService, headers: &HeaderMap) -> Self {
         let span = traces::begin(|| headers.get("traceparent").map(HeaderValue::as_bytes));
         Self { service, start: Instant::now(), is_counted: false, span, _in_flight: service.webhook.metrics.enter() }
     }
@@ -116,7 +111,7 @@ impl<'s> Observed<'s> {
     }
 }
 
-impl Drop for Observed<'_> {
+impl Drop for RequestObserver<'_> {
     fn drop(&mut self) {
         if !self.is_counted {
             self.count(&Record::failed(ProtocolError::ClientGone), None);
@@ -124,17 +119,17 @@ impl Drop for Observed<'_> {
     }
 }
 
-impl Service {
+impl WebhookService {
     async fn answer(self: &Arc<Self>, request: Request, start: Instant) -> Answer {
         let (head, mut body) = request.into_parts();
         let timeout = timeout(head.uri.query());
         match self.receive(&head.headers, &mut body, timeout).await {
             Ok(received) => {
-                let patience = timeout.unwrap_or(DEFAULT_TIMEOUT).min(LONGEST_TIMEOUT);
-                self.answer_whole(received, start + patience).await
+                let longest = timeout.unwrap_or(DEFAULT_TIMEOUT).min(LONGEST_TIMEOUT);
+                self.answer_whole(received, start + longest).await
             }
             Err(error) => {
-                // Who waits to be asked for the body has not sent it.
+                // A client that waits for `100 Continue` has not sent its body.
                 if !head.headers.contains_key(header::EXPECT) {
                     body::discard(body);
                 }
@@ -143,13 +138,13 @@ impl Service {
         }
     }
 
-    /// The body of a request that may be answered.
+    /// Reads the body of a request that may be reviewed.
     async fn receive(
         &self,
         headers: &HeaderMap,
         body: &mut Body,
         timeout: Option<Duration>,
-    ) -> Result<Received, ProtocolError> {
+    ) -> Result<ReceivedBody, ProtocolError> {
         if self.lifecycle.phase() == Phase::Closing {
             return Err(ProtocolError::Draining);
         }
@@ -157,20 +152,20 @@ impl Service {
             return Err(ProtocolError::MediaTypeUnsupported);
         }
         let time = timeout.map_or(self.body_time, |timeout| timeout.min(self.body_time));
-        body::read(body, self.body_bytes, time, &self.receiving).await
+        body::read(body, self.body_bytes, time, &self.buffer).await
     }
 
-    async fn answer_whole(self: &Arc<Self>, body: Received, deadline: Instant) -> Answer {
+    async fn answer_whole(self: &Arc<Self>, body: ReceivedBody, deadline: Instant) -> Answer {
         let service = Arc::clone(self);
-        let work = self.workplaces.work(body, move |body| service.review(body));
-        // Nobody waits for the answer after the deadline.
-        match timeout_at(deadline.into(), work).await {
+        let review = self.pool.run(body, move |body| service.review(body));
+        // After the deadline the API server no longer waits for the response.
+        match timeout_at(deadline.into(), review).await {
             Ok(answer) => answer.unwrap_or_else(|_| ProtocolError::Panic.into()),
             Err(_) => ProtocolError::Overloaded.into(),
         }
     }
 
-    /// One request sees one snapshot. A panic is the end of this request alone: nothing it could leave half done is shared.
+    /// One request sees one snapshot. A panic ends this request alone: no state that it could leave half changed is shared.
     fn review(&self, body: &[u8]) -> Answer {
         let review = || {
             let injector = (self.webhook.snapshot)();
@@ -187,7 +182,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     media_type.trim().eq_ignore_ascii_case("application/json")
 }
 
-/// What the API server says that it waits; one that cannot be read is as if it were not there.
+/// How long the API server waits; a timeout that cannot be read is ignored.
 fn timeout(query: Option<&str>) -> Option<Duration> {
     let value = query?.split('&').find_map(|pair| pair.strip_prefix("timeout="))?;
     duration::parse(value).filter(|timeout| !timeout.is_zero())
@@ -204,7 +199,7 @@ fn respond(answer: Answer) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        // With it the API server tries again within its own time limit; without, the pod fails.
+        // With this header the API server retries within its own timeout; without it the pod fails.
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     if leaves_body_unread(status) {
@@ -213,7 +208,7 @@ fn respond(answer: Answer) -> Response<Body> {
     response
 }
 
-/// After these the rest of the body may still be on its way, and would be taken for the next request.
+/// After these the rest of the body may still arrive, and would be read as the next request.
 fn leaves_body_unread(status: StatusCode) -> bool {
     matches!(
         status,
@@ -235,7 +230,7 @@ mod tests {
     use crate::inject::{Settings, TemplateSet};
     use crate::process::shutdown;
     use crate::server::admission::budget::Size;
-    use crate::server::admission::review_pool::AT_A_TIME;
+    use crate::server::admission::review_pool::MAX_CONCURRENT;
 
     fn with_lookup(
         metrics: &Arc<Metrics>,
@@ -263,7 +258,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_the_end_of_one_request_alone() {
+    async fn a_panic_ends_one_request_alone() {
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let router = with_lookup(&metrics, |name| if name == "bad" { panic!("about {name}") } else { None });
         for padding in [0, 2 * Size::SMALL] {
@@ -294,40 +289,40 @@ mod tests {
         (with_lookup(metrics, lookup), working, closed)
     }
 
-    async fn expect_no_bytes(metrics: &Metrics) {
+    async fn wait_for_no_reservation(metrics: &Metrics) {
         let start = Instant::now();
         while metrics.in_flight_bytes().get() != 0 {
-            assert!(start.elapsed() < Duration::from_secs(10), "bytes are never given back");
+            assert!(start.elapsed() < Duration::from_secs(10), "reservations are never released");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
     /// Reviews that cannot end before the gate opens, all given up by their clients.
     #[tokio::test]
-    async fn a_client_that_is_gone_is_counted_and_frees_no_place_before_the_work_ends() {
+    async fn a_client_that_has_gone_is_counted_and_frees_its_place_only_when_the_review_ends() {
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let (router, working, closed) = gated(&metrics);
-        for _ in 0..AT_A_TIME + 2 {
+        for _ in 0..MAX_CONCURRENT + 2 {
             let given_up = router.clone().oneshot(request("demo", 2 * Size::SMALL));
             assert!(tokio::time::timeout(Duration::from_millis(100), given_up).await.is_err());
         }
         let text = String::from_utf8(metrics.render().expect("text")).expect("UTF-8");
         assert!(text.contains("outrigger_admission_errors_total{code=\"client_gone\"} 4\n"), "{text}");
         assert!(text.contains("outrigger_admission_in_flight 0\n"), "{text}");
-        assert!(working.load(Ordering::SeqCst) <= AT_A_TIME);
-        assert!(metrics.in_flight_bytes().get() >= 2 * Size::SMALL as i64, "what is worked at is still in memory");
+        assert!(working.load(Ordering::SeqCst) <= MAX_CONCURRENT);
+        assert!(metrics.in_flight_bytes().get() >= 2 * Size::SMALL as i64, "bodies under review are still in memory");
         drop(closed);
         assert_eq!(router.oneshot(request("demo", 2 * Size::SMALL)).await.expect("an answer").status(), 200);
-        expect_no_bytes(&metrics).await;
+        wait_for_no_reservation(&metrics).await;
     }
 
     #[tokio::test]
-    async fn who_waits_longer_for_a_place_than_the_client_does_is_asked_to_come_again() {
+    async fn a_review_that_waits_past_its_timeout_gets_503_with_retry_after() {
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         for padding in [Size::SMALL / 2, 2 * Size::SMALL] {
             let (router, working, closed) = gated(&metrics);
-            let working_at: Vec<_> =
-                (0..AT_A_TIME).map(|_| tokio::spawn(router.clone().oneshot(request("demo", padding)))).collect();
+            let running: Vec<_> =
+                (0..MAX_CONCURRENT).map(|_| tokio::spawn(router.clone().oneshot(request("demo", padding)))).collect();
             while working.load(Ordering::SeqCst) == 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -337,10 +332,10 @@ mod tests {
             assert_eq!(response.status(), 503);
             assert!(response.headers()["retry-after"] == "1" && response.headers()["connection"] == "close");
             drop(closed);
-            for one in working_at {
+            for one in running {
                 assert_eq!(one.await.expect("no panic").expect("an answer").status(), 200);
             }
-            expect_no_bytes(&metrics).await;
+            wait_for_no_reservation(&metrics).await;
         }
         let text = String::from_utf8(metrics.render().expect("text")).expect("UTF-8");
         assert!(text.contains("outrigger_admission_shed_total 2\n"), "{text}");
@@ -348,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn content_types() {
+    fn only_json_is_accepted() {
         let is = |value: &str| {
             let value = HeaderValue::from_str(value).expect("a header's value");
             is_json(&HeaderMap::from_iter([(header::CONTENT_TYPE, value)]))
@@ -358,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn timeouts_of_the_query() {
+    fn the_timeout_is_read_from_the_query() {
         assert_eq!(timeout(Some("timeout=5s")), Some(Duration::from_secs(5)));
         assert_eq!(timeout(Some("a=b&timeout=300ms")), Some(Duration::from_millis(300)));
         for unreadable in

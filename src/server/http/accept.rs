@@ -1,7 +1,7 @@
-//! Takes connections. Each is a task of its own; what it does is [`super::connection`]'s.
+//! Accepts connections; each is a task of its own, which [`super::connection`] runs.
 //!
-//! Invariants: no error of the listener is fatal, none stalls it for longer than a moment, and a flood of peers is no flood in
-//! the log.
+//! Invariants: no error of the listener is fatal or stalls it for longer than a moment; a flood of connections does not
+//! flood the log.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -9,102 +9,107 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
-use super::connection::Connections;
-use super::connection_table::Table;
+use super::connection::ConnectionServer;
+use super::connection_table::ConnectionTable;
 use crate::process::shutdown::{Lifecycle, Phase};
 use crate::telemetry::metrics::ConnectionEnd;
 use crate::telemetry::throttle::Seldom;
 
-/// Where nothing can be closed, nothing helps but waiting.
+/// Pause after an error, when no connection can be evicted.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Takes connections until the process closes; returns those that are open. Dropping them ends them. The listener is gone
-/// then, so that whoever comes late is refused at once instead of waiting in its queue.
-pub async fn until_closing(listener: TcpListener, mut lifecycle: Lifecycle, connections: &Connections) -> Table {
-    let mut table = Table::new(connections.most);
+/// Accepts connections until the process closes, and returns the open ones; dropping them ends them. The listener is
+/// closed by then, so that a late client is refused at once instead of waiting in its queue.
+pub(in crate::server) async fn until_closing(
+    listener: TcpListener,
+    mut lifecycle: Lifecycle,
+    server: &ConnectionServer,
+) -> ConnectionTable {
+    let mut table = ConnectionTable::new(server.max_connections);
     tokio::select! {
         () = lifecycle.reached(Phase::Closing) => {}
-        () = accept(&listener, &mut table, connections) => {}
+        () = accept(&listener, &mut table, server) => {}
     }
     table
 }
 
-/// Takes connections and never returns.
-pub async fn for_ever(listener: &TcpListener, connections: &Connections) {
-    accept(listener, &mut Table::new(connections.most), connections).await;
+/// Accepts connections and never returns.
+pub(in crate::server) async fn for_ever(listener: &TcpListener, server: &ConnectionServer) {
+    accept(listener, &mut ConnectionTable::new(server.max_connections), server).await;
 }
 
-async fn accept(listener: &TcpListener, table: &mut Table, connections: &Connections) {
-    let says = Says::default();
+async fn accept(listener: &TcpListener, table: &mut ConnectionTable, server: &ConnectionServer) {
+    let logs = Logs::default();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    if table.is_full() && !make_room(table, connections, &says).await {
+                    if table.is_full() && !make_room(table, server, &logs).await {
                         continue;
                     }
-                    // Answers are written at once; waiting to fill a packet would only add latency. It works without.
+                    // Responses are written at once; waiting to fill a packet would only add latency. Errors do not matter.
                     _ = stream.set_nodelay(true);
-                    let clock = connections.clock();
-                    table.add(clock.clone(), connections.serve(stream, clock));
+                    let state = server.new_state();
+                    table.add(state.clone(), server.serve(stream, state));
                 }
-                Err(error) => wait_out(&error, table, connections, &says).await,
+                Err(error) => recover(&error, table, server, &logs).await,
             },
-            () = table.one_ended() => {}
+            () = table.next_ended() => {}
         }
     }
 }
 
-/// What is said once a minute.
+/// One throttle for each recurring message.
 #[derive(Default)]
-struct Says {
-    made_room: Seldom,
-    no_room: Seldom,
+struct Logs {
+    evicted: Seldom,
+    refused: Seldom,
     error: Seldom,
 }
 
-async fn make_room(table: &mut Table, connections: &Connections, says: &Says) -> bool {
-    let made = dismiss_one(table).await;
-    let (end, seldom) =
-        if made { (ConnectionEnd::MadeRoom, &says.made_room) } else { (ConnectionEnd::Refused, &says.no_room) };
-    connections.count(end);
-    if let Some(count) = seldom.due() {
-        let (listener, most) = (connections.listener, connections.most);
+async fn make_room(table: &mut ConnectionTable, server: &ConnectionServer, logs: &Logs) -> bool {
+    let is_evicted = evict_one(table).await;
+    let (end, throttle) =
+        if is_evicted { (ConnectionEnd::MadeRoom, &logs.evicted) } else { (ConnectionEnd::Refused, &logs.refused) };
+    server.count(end);
+    if let Some(count) = throttle.due() {
+        let (listener, limit) = (server.listener, server.max_connections);
         match end {
             ConnectionEnd::MadeRoom => {
-                tracing::warn!(%listener, most, count, "at the most connections, the longest silent ones are closed");
+                tracing::warn!(%listener, limit, count, "connection limit reached; closing the connections that have been idle longest");
             }
-            _ => tracing::warn!(%listener, most, count, "at the most connections, all busy; new ones are closed"),
+            _ => {
+                tracing::warn!(%listener, limit, count, "connection limit reached and all connections are busy; closing new ones")
+            }
         }
     }
-    made
+    is_evicted
 }
 
-/// A peer that went away is nothing. Without file descriptors, the longest silent connection gives its own; anything else
+/// A peer that went away is no error. Without file descriptors, the longest idle connection is evicted; any other error
 /// needs a pause.
-async fn wait_out(error: &io::Error, table: &mut Table, connections: &Connections, says: &Says) {
+async fn recover(error: &io::Error, table: &mut ConnectionTable, server: &ConnectionServer, logs: &Logs) {
     if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused)
     {
         return;
     }
-    if let Some(count) = says.error.due() {
-        tracing::warn!(%error, listener = %connections.listener, count, "cannot take a connection, trying again");
+    if let Some(count) = logs.error.due() {
+        tracing::warn!(%error, listener = %server.listener, count, "cannot accept a connection; trying again");
     }
-    if is_out_of_files(error) && dismiss_one(table).await {
-        connections.count(ConnectionEnd::MadeRoom);
+    if is_out_of_files(error) && evict_one(table).await {
+        server.count(ConnectionEnd::MadeRoom);
     } else {
         sleep(PAUSE).await;
     }
 }
 
-/// Closes the longest silent connection. Its file is free when its task has ended, which takes as long as a task waits for
-/// its turn; where that is longer than a moment, the new connection does not wait for it.
-async fn dismiss_one(table: &mut Table) -> bool {
-    let is_dismissed = table.make_room();
-    if is_dismissed {
-        _ = timeout(PAUSE, table.one_ended()).await;
+/// Evicts the longest idle connection, and waits up to [`PAUSE`] for its task to end, which frees its file descriptor.
+async fn evict_one(table: &mut ConnectionTable) -> bool {
+    let is_evicted = table.evict_idle();
+    if is_evicted {
+        _ = timeout(PAUSE, table.next_ended()).await;
     }
-    is_dismissed
+    is_evicted
 }
 
 /// `EMFILE` of the process, `ENFILE` of the machine.

@@ -1,10 +1,7 @@
-//! One connection: TLS handshake, HTTP, and the limits of both.
-//!
-//! Which HTTP is chosen by us from what TLS agreed on: hyper's automatic choice has no limit before the first byte.
-//! HTTP/1.1 is here, HTTP/2 in [`super::http2`].
+//! One connection: TLS handshake, HTTP/1.1 requests, and the deadlines of both.
 
 use std::convert::Infallible;
-use std::future::{Future, pending};
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,12 +21,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
-use super::deadline::{Clock, Http, Then};
-use super::deadline_io::Clocked;
-use super::drive::{End, drive};
+use super::deadline::{AfterResponse, ConnectionState};
+use super::deadline_body;
+use super::deadline_io::DeadlineIo;
+use super::drive::{ConnectionOutcome, drive};
 use super::in_flight::InFlight;
-use super::lingering_close::linger;
-use super::{deadline_body, http2};
+use super::lingering_close::lingering_close;
 use crate::process::shutdown::{Lifecycle, Phase};
 use crate::server::{Limits, Listener};
 use crate::telemetry::metrics::{ConnectionEnd, Held, Metrics};
@@ -40,10 +37,10 @@ const LEAST_BUFFER: usize = 8192;
 
 /// What all connections of one listener share.
 #[derive(Clone)]
-pub struct Connections {
+pub(in crate::server) struct ConnectionServer {
     pub listener: Listener,
-    /// At a time.
-    pub most: usize,
+    /// Most connections that are open at a time.
+    pub max_connections: usize,
     pub router: Router,
     pub tls: Option<TlsAcceptor>,
     pub limits: Arc<Limits>,
@@ -52,130 +49,115 @@ pub struct Connections {
     pub metrics: Arc<Metrics>,
 }
 
-impl Connections {
-    /// The clock of a new connection.
-    pub fn clock(&self) -> Clock {
-        Clock::new(self.in_flight.clone())
+impl ConnectionServer {
+    /// The state of a new connection.
+    pub(super) fn new_state(&self) -> ConnectionState {
+        ConnectionState::new(self.in_flight.clone())
     }
 
     /// Serves a connection to its end.
-    pub fn serve(&self, stream: TcpStream, clock: Clock) -> impl Future<Output = ()> + Send + 'static {
-        let open = Open { clock: clock.clone(), _held: self.is_counted().then(|| self.metrics.connect()) };
-        let connections = self.clone();
+    pub(super) fn serve(&self, stream: TcpStream, state: ConnectionState) -> impl Future<Output = ()> + Send + 'static {
+        let open = OpenConnection { state: state.clone(), _gauge: self.is_counted().then(|| self.metrics.connect()) };
+        let server = self.clone();
         async move {
-            match connections.tls.clone() {
-                Some(acceptor) => connections.serve_tls(acceptor, stream, clock).await,
-                None => Box::pin(connections.serve_http1(stream, clock)).await,
+            match server.tls.clone() {
+                Some(acceptor) => server.serve_tls(acceptor, stream, state).await,
+                None => Box::pin(server.serve_http1(stream, state)).await,
             }
             drop(open);
         }
     }
 
-    /// What a connection does is boxed step by step, so that a silent one holds no room for what others do later.
-    async fn serve_tls(self, acceptor: TlsAcceptor, stream: TcpStream, clock: Clock) {
-        let Some(stream) = Box::pin(self.shake_hands(acceptor, stream)).await else { return };
-        match agreed(&stream) {
-            Http::One => Box::pin(self.serve_http1(stream, clock)).await,
-            Http::Two => Box::pin(http2::serve(self, stream, clock)).await,
-        }
+    /// Each step is boxed, so that an idle connection holds no memory for later steps.
+    async fn serve_tls(self, acceptor: TlsAcceptor, stream: TcpStream, state: ConnectionState) {
+        let Some(stream) = Box::pin(self.handshake(acceptor, stream)).await else { return };
+        Box::pin(self.serve_http1(stream, state)).await;
     }
 
-    async fn shake_hands(&self, acceptor: TlsAcceptor, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+    async fn handshake(&self, acceptor: TlsAcceptor, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
         match timeout(self.limits.handshake, acceptor.accept(stream).into_fallible()).await {
             Ok(Ok(stream)) => return Some(stream),
             Ok(Err((error, mut stream))) => {
-                if tell_of_failure(&error, &stream) {
+                if log_failed_handshake(&error, &stream) {
                     self.count(ConnectionEnd::HandshakeFailed);
                 }
-                // The alert says why; a reset would overtake it.
+                // The TLS alert tells the peer why; a reset would overtake the alert.
                 if stream.shutdown().await.is_ok() {
-                    linger(&mut stream, &self.limits).await;
+                    lingering_close(&mut stream, &self.limits).await;
                 }
             }
             Err(_) => {
                 self.count(ConnectionEnd::TookTooLong);
-                tracing::debug!("TLS handshake took too long");
+                tracing::debug!("TLS handshake exceeded its deadline");
             }
         }
         None
     }
 
-    async fn serve_http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(self, stream: S, clock: Clock) {
-        clock.begin(Http::One);
-        let mut stream = Clocked::new(stream, clock.clone(), Arc::clone(&self.limits));
-        // hyper's buffers are for those who speak: thousands may be silent at a time.
-        if timeout(self.limits.idle, stream.speaks()).await != Ok(true) {
-            clock.takes_leave();
+    async fn serve_http1<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(self, stream: S, state: ConnectionState) {
+        state.handshake_done();
+        let mut stream = DeadlineIo::new(stream, state.clone(), Arc::clone(&self.limits));
+        // Buffers are made with the first byte: thousands of connections may be idle at a time.
+        if timeout(self.limits.idle, stream.wait_for_first_byte()).await != Ok(true) {
+            state.begin_graceful_close();
             _ = timeout(self.limits.write + self.limits.linger, stream.shutdown()).await;
             return;
         }
-        Box::pin(self.serve_requests(TokioIo::new(stream), clock)).await;
+        Box::pin(self.serve_requests(TokioIo::new(stream), state)).await;
     }
 
-    async fn serve_requests<S>(self, io: TokioIo<Clocked<S>>, clock: Clock)
+    async fn serve_requests<S>(self, io: TokioIo<DeadlineIo<S>>, state: ConnectionState)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let service = service_fn({
-            let (clock, router, lifecycle) = (clock.clone(), self.router.clone(), self.lifecycle.clone());
-            move |request| answer(request, router.clone(), clock.clone(), lifecycle.clone())
+            let (state, router, lifecycle) = (state.clone(), self.router.clone(), self.lifecycle.clone());
+            move |request| respond(request, router.clone(), state.clone(), lifecycle.clone())
         });
         let mut connection = http1::Builder::new()
-            // The clock has limits for idleness and for heads apart.
+            // `ConnectionState` has separate deadlines for idle connections and for heads.
             .header_read_timeout(None)
             .max_header_size(self.limits.head_bytes)
             .max_buf_size(self.limits.head_bytes.max(LEAST_BUFFER))
-            // A client that has said all it has to say still wants its answer.
+            // A client that closes its sending side still wants its response.
             .half_close(true)
             .serve_connection(io, service);
-        // The last answer of a connection that is to end says so itself.
-        let part = http1::Connection::graceful_shutdown;
-        if drive(Pin::new(&mut connection), part, pending(), &clock, &self.limits).await == End::TookTooLong {
-            self.took_too_long();
+        let graceful_shutdown = http1::Connection::graceful_shutdown;
+        let outcome = drive(Pin::new(&mut connection), graceful_shutdown, &state, &self.limits).await;
+        if outcome == ConnectionOutcome::DeadlineExceeded {
+            self.count(ConnectionEnd::TookTooLong);
+            tracing::debug!("closing a connection that exceeded a deadline");
         }
     }
 
-    /// Probes and scrapes are counted nowhere.
+    /// Only connections of the webhook are counted, not those of probes and scrapes.
     fn is_counted(&self) -> bool {
         self.listener == Listener::Webhook
     }
 
-    /// Counts a connection that was closed before its peer was done.
-    pub fn count(&self, end: ConnectionEnd) {
+    /// Counts a connection that the server closed before its peer was done.
+    pub(super) fn count(&self, end: ConnectionEnd) {
         if self.is_counted() {
             self.metrics.connection_closed(end);
         }
     }
-
-    pub(super) fn took_too_long(&self) {
-        self.count(ConnectionEnd::TookTooLong);
-        tracing::debug!("closing a connection that took too long");
-    }
 }
 
-/// A connection until its end, however that comes.
-struct Open {
-    clock: Clock,
-    _held: Option<Held>,
+/// Marks a connection as closed however it ends, also when its task is aborted.
+struct OpenConnection {
+    state: ConnectionState,
+    _gauge: Option<Held>,
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.clock.end();
+        self.state.closed();
     }
 }
 
-/// The HTTP that client and server agreed on; who says nothing speaks HTTP/1.1.
-fn agreed(stream: &TlsStream<TcpStream>) -> Http {
-    match stream.get_ref().1.alpn_protocol() {
-        Some(b"h2") => Http::Two,
-        _ => Http::One,
-    }
-}
-
-/// Says why TLS could not agree, and whether it was TLS at all: port scans and probes end without a word of it. A wrong
-/// `caBundle` is seen here and nowhere else.
-fn tell_of_failure(error: &io::Error, stream: &TcpStream) -> bool {
+/// Logs why a handshake failed. Returns whether the peer spoke TLS at all: port scans and TCP probes are not logged.
+/// A wrong `caBundle` shows here and nowhere else.
+fn log_failed_handshake(error: &io::Error, stream: &TcpStream) -> bool {
     static REFUSED: Seldom = Seldom::new();
     static FAILED: Seldom = Seldom::new();
     match error.get_ref().and_then(|cause| cause.downcast_ref()) {
@@ -189,8 +171,8 @@ fn tell_of_failure(error: &io::Error, stream: &TcpStream) -> bool {
             }
             true
         }
-        // Our own call to ourselves has none.
-        Some(rustls::Error::NoCertificatesPresented) if is_from_here(stream) => false,
+        // The self-test has no client certificate.
+        Some(rustls::Error::NoCertificatesPresented) if is_local_peer(stream) => false,
         Some(error) => {
             if let Some(count) = FAILED.due() {
                 tracing::warn!(reason = %error, count, "TLS handshakes fail");
@@ -204,28 +186,28 @@ fn tell_of_failure(error: &io::Error, stream: &TcpStream) -> bool {
     }
 }
 
-fn is_from_here(stream: &TcpStream) -> bool {
+fn is_local_peer(stream: &TcpStream) -> bool {
     let ip = |address: io::Result<std::net::SocketAddr>| address.ok().map(|address| address.ip());
     ip(stream.peer_addr()) == ip(stream.local_addr())
 }
 
-/// Passes one request on. Once the process is to end, each answer asks the client to open a new connection next time,
-/// which the network then leads elsewhere.
-fn answer(
+/// Passes one request to the router. While the server drains, each response asks the client to open a new connection
+/// for its next request, which the network then routes to another replica.
+fn respond(
     request: Request<Incoming>,
     router: Router,
-    clock: Clock,
+    state: ConnectionState,
     lifecycle: Lifecycle,
 ) -> impl Future<Output = Result<Response<Body>, Infallible>> {
-    clock.busy();
+    state.head_received();
     async move {
-        let request = request.map(|body| deadline_body::body(body, &clock));
+        let request = request.map(|body| deadline_body::body(body, &state));
         let mut response = router.oneshot(request).await?;
         if lifecycle.phase() > Phase::Serving {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let is_last = response.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
-        clock.answered(if is_last { Then::Close } else { Then::NextRequest });
+        state.response_begins(if is_last { AfterResponse::Close } else { AfterResponse::KeepAlive });
         Ok(response)
     }
 }
@@ -235,12 +217,12 @@ mod tests {
     use super::*;
     use crate::process::shutdown;
 
-    /// Thousands may be silent at a time.
+    /// Thousands of connections may be idle at a time.
     #[tokio::test]
-    async fn a_silent_connection_holds_little() {
-        let connections = Connections {
+    async fn an_idle_connection_takes_little_memory() {
+        let server = ConnectionServer {
             listener: Listener::Webhook,
-            most: 1,
+            max_connections: 1,
             router: Router::new(),
             tls: None,
             limits: Arc::new(Limits::default()),
@@ -250,7 +232,7 @@ mod tests {
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let stream = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection");
-        let task = connections.serve(stream, connections.clock());
+        let task = server.serve(stream, server.new_state());
         assert!(size_of_val(&task) <= 2048, "{} bytes", size_of_val(&task));
     }
 }

@@ -1,8 +1,9 @@
-//! The open connections of one listener, and room for one more: at the limit the one that has been silent longest is closed.
+//! The open connections of one listener. At the limit, the connection that has been idle longest is evicted.
 //!
-//! Silence is [`super::deadline`]'s. Only the task that takes connections uses the table, so nothing here is shared or locked; a
-//! look at all connections is paid for by [`AT_ONCE`] new ones.
-//! Invariants: never more connections than the limit; none with a request in flight is closed; finished ones leave nothing.
+//! [`super::deadline`] says which connections are idle. Only the task that accepts connections uses the table, so
+//! nothing here is shared or locked. One search through all connections serves [`CANDIDATES`] new ones.
+//! Invariants: there are never more connections than the limit; none with a request in flight is evicted; finished
+//! connections leave nothing behind.
 
 use std::collections::HashMap;
 use std::future::{Future, pending};
@@ -11,87 +12,88 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::Instant;
 
-use super::deadline::Clock;
+use super::deadline::ConnectionState;
 
-/// So many of the longest silent ones are remembered. What stays silent has been so for longer than whoever fell silent since.
-const AT_ONCE: usize = 64;
-/// Longer than this the memory is not used: a slow head counts as silence only after a while.
-const FRESH: Duration = Duration::from_secs(1);
+/// Most connections that one search remembers for eviction. A remembered connection that is still idle has been idle
+/// for longer than any that became idle since.
+const CANDIDATES: usize = 64;
+/// How long the result of a search is used: a slow head counts as idle only after a while.
+const SEARCH_LIFETIME: Duration = Duration::from_secs(1);
 
-/// See the module.
-pub struct Table {
+/// The connections, each a task of its own.
+pub(in crate::server) struct ConnectionTable {
     limit: usize,
     tasks: JoinSet<()>,
-    open: HashMap<Id, Connection>,
-    /// Silent ones, the longest silent last, and when they were looked for.
-    silent: Vec<(Instant, Id)>,
-    looked: Instant,
+    open: HashMap<Id, TableEntry>,
+    /// Idle connections, the longest idle last.
+    idle: Vec<(Instant, Id)>,
+    searched_at: Instant,
 }
 
-struct Connection {
-    clock: Clock,
+struct TableEntry {
+    state: ConnectionState,
     task: AbortHandle,
 }
 
-impl Table {
+impl ConnectionTable {
     pub fn new(limit: usize) -> Self {
-        Self { limit, tasks: JoinSet::new(), open: HashMap::new(), silent: Vec::new(), looked: Instant::now() }
+        Self { limit, tasks: JoinSet::new(), open: HashMap::new(), idle: Vec::new(), searched_at: Instant::now() }
     }
 
     pub fn is_full(&self) -> bool {
         self.open.len() >= self.limit
     }
 
-    /// Adds a connection, whose task is `serve`.
-    pub fn add(&mut self, clock: Clock, serve: impl Future<Output = ()> + Send + 'static) {
+    /// Adds a connection and spawns its task.
+    pub fn add(&mut self, state: ConnectionState, serve: impl Future<Output = ()> + Send + 'static) {
         let task = self.tasks.spawn(serve);
-        self.open.insert(task.id(), Connection { clock, task });
+        self.open.insert(task.id(), TableEntry { state, task });
     }
 
-    /// Closes the longest silent connection; `false` where each has a request in flight.
-    pub fn make_room(&mut self) -> bool {
-        if self.looked.elapsed() > FRESH {
-            self.silent.clear();
+    /// Evicts the connection that has been idle longest; `false` when every connection has a request in flight.
+    pub fn evict_idle(&mut self) -> bool {
+        if self.searched_at.elapsed() > SEARCH_LIFETIME {
+            self.idle.clear();
         }
-        let was_fresh = self.silent.is_empty();
-        if was_fresh {
-            self.look();
+        let is_new_search = self.idle.is_empty();
+        if is_new_search {
+            self.search_idle();
         }
-        if self.dismiss_one() {
+        if self.evict_candidate() {
             return true;
         }
-        // What was remembered is all gone or busy again.
-        !was_fresh && {
-            self.look();
-            self.dismiss_one()
+        // All remembered connections have ended or are busy again.
+        !is_new_search && {
+            self.search_idle();
+            self.evict_candidate()
         }
     }
 
-    fn look(&mut self) {
-        self.looked = Instant::now();
-        self.silent.clear();
-        let silent = self.open.iter().filter_map(|(id, connection)| Some((connection.clock.silent_since()?, *id)));
-        self.silent.extend(silent);
-        if self.silent.len() > AT_ONCE {
-            self.silent.select_nth_unstable_by_key(AT_ONCE, |(since, _)| *since);
-            self.silent.truncate(AT_ONCE);
+    fn search_idle(&mut self) {
+        self.searched_at = Instant::now();
+        self.idle.clear();
+        let idle = self.open.iter().filter_map(|(id, entry)| Some((entry.state.idle_since()?, *id)));
+        self.idle.extend(idle);
+        if self.idle.len() > CANDIDATES {
+            self.idle.select_nth_unstable_by_key(CANDIDATES, |(since, _)| *since);
+            self.idle.truncate(CANDIDATES);
         }
-        self.silent.sort_unstable_by_key(|(since, _)| std::cmp::Reverse(*since));
+        self.idle.sort_unstable_by_key(|(since, _)| std::cmp::Reverse(*since));
     }
 
-    fn dismiss_one(&mut self) -> bool {
-        while let Some((since, id)) = self.silent.pop() {
-            let is_dismissed = self.open.get(&id).is_some_and(|connection| connection.clock.dismiss(since));
-            if is_dismissed && let Some(connection) = self.open.remove(&id) {
-                connection.task.abort();
+    fn evict_candidate(&mut self) -> bool {
+        while let Some((since, id)) = self.idle.pop() {
+            let is_evicted = self.open.get(&id).is_some_and(|entry| entry.state.evict(since));
+            if is_evicted && let Some(entry) = self.open.remove(&id) {
+                entry.task.abort();
                 return true;
             }
         }
         false
     }
 
-    /// Waits until a connection has ended; for ever where there is none.
-    pub async fn one_ended(&mut self) {
+    /// Waits until a connection has ended; for ever when there is none.
+    pub async fn next_ended(&mut self) {
         let id = match self.tasks.join_next_with_id().await {
             Some(Ok((id, ()))) => id,
             Some(Err(error)) => error.id(),
@@ -104,81 +106,80 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::http::deadline::Http;
     use crate::server::http::in_flight::InFlight;
 
     /// A table of connections that never end by themselves.
-    async fn table(limit: usize, count: usize) -> (Table, Vec<Clock>) {
-        let mut table = Table::new(limit);
-        let mut clocks = Vec::new();
+    async fn table(limit: usize, count: usize) -> (ConnectionTable, Vec<ConnectionState>) {
+        let mut table = ConnectionTable::new(limit);
+        let mut states = Vec::new();
         for _ in 0..count {
-            let clock = Clock::new(InFlight::default());
-            clock.begin(Http::One);
-            table.add(clock.clone(), pending());
-            clocks.push(clock);
-            // Clocks are not so fine everywhere that each of these has another time.
+            let state = ConnectionState::new(InFlight::default());
+            state.handshake_done();
+            table.add(state.clone(), pending());
+            states.push(state);
+            // Not every clock is fine enough to give each connection another time.
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        (table, clocks)
+        (table, states)
     }
 
-    fn gone(clocks: &[Clock]) -> Vec<usize> {
-        (0..clocks.len()).filter(|index| !clocks[*index].received(1)).collect()
+    fn gone(states: &[ConnectionState]) -> Vec<usize> {
+        (0..states.len()).filter(|index| !states[*index].received(1)).collect()
     }
 
     #[tokio::test]
-    async fn the_longest_silent_goes_first_and_the_busy_never() {
-        let (mut table, clocks) = table(4, 4).await;
+    async fn the_longest_idle_connection_is_evicted_first_and_a_busy_one_never() {
+        let (mut table, states) = table(4, 4).await;
         assert!(table.is_full());
-        clocks[0].busy();
-        clocks[0].whole();
-        assert!(table.make_room() && !table.is_full());
-        assert!(table.make_room());
-        // Remembered as silent, and not so any more.
-        clocks[3].busy();
-        clocks[3].whole();
-        assert!(!table.make_room());
-        assert_eq!(gone(&clocks), [1, 2]);
+        states[0].head_received();
+        states[0].body_received();
+        assert!(table.evict_idle() && !table.is_full());
+        assert!(table.evict_idle());
+        // Remembered as idle, but no longer idle.
+        states[3].head_received();
+        states[3].body_received();
+        assert!(!table.evict_idle());
+        assert_eq!(gone(&states), [1, 2]);
         assert_eq!(table.open.len(), 2);
     }
 
     #[tokio::test]
-    async fn whoever_fell_silent_later_goes_later() {
-        let (mut table, clocks) = table(3, 3).await;
-        clocks[0].busy();
-        clocks[0].answered(crate::server::http::deadline::Then::NextRequest);
-        clocks[0].flushed();
+    async fn connections_are_evicted_in_the_order_in_which_they_became_idle() {
+        let (mut table, states) = table(3, 3).await;
+        states[0].head_received();
+        states[0].response_begins(crate::server::http::deadline::AfterResponse::KeepAlive);
+        states[0].flushed();
         for _ in 0..2 {
-            assert!(table.make_room());
+            assert!(table.evict_idle());
         }
-        assert_eq!(gone(&clocks), [1, 2]);
-        assert!(clocks[0].silent_since().is_none(), "it has just been asked for a byte");
+        assert_eq!(gone(&states), [1, 2]);
+        assert!(states[0].idle_since().is_none(), "it has just been asked for a byte");
     }
 
     #[tokio::test]
-    async fn more_than_are_remembered_at_once_can_go() {
-        let mut table = Table::new(1_000);
-        for _ in 0..3 * AT_ONCE {
-            let clock = Clock::new(InFlight::default());
-            table.add(clock, pending());
+    async fn more_connections_can_be_evicted_than_one_search_remembers() {
+        let mut table = ConnectionTable::new(1_000);
+        for _ in 0..3 * CANDIDATES {
+            let state = ConnectionState::new(InFlight::default());
+            table.add(state, pending());
         }
-        for left in (0..3 * AT_ONCE).rev() {
-            assert!(table.make_room());
+        for left in (0..3 * CANDIDATES).rev() {
+            assert!(table.evict_idle());
             assert_eq!(table.open.len(), left);
         }
-        assert!(!table.make_room());
+        assert!(!table.evict_idle());
     }
 
     #[tokio::test]
-    async fn what_ends_leaves_nothing() {
-        let mut table = Table::new(10);
-        table.add(Clock::new(InFlight::default()), pending());
-        assert!(table.make_room());
+    async fn finished_connections_leave_nothing_behind() {
+        let mut table = ConnectionTable::new(10);
+        table.add(ConnectionState::new(InFlight::default()), pending());
+        assert!(table.evict_idle());
         for _ in 0..5 {
-            table.add(Clock::new(InFlight::default()), async {});
+            table.add(ConnectionState::new(InFlight::default()), async {});
         }
         for _ in 0..6 {
-            table.one_ended().await;
+            table.next_ended().await;
         }
         assert!(table.open.is_empty() && table.tasks.is_empty());
     }

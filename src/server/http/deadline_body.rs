@@ -1,6 +1,4 @@
-//! A body that tells its connection's clock when all of it has come.
-//!
-//! It changes nothing of what passes through it.
+//! A request body that reports to its connection's state when it is complete. It passes the body through unchanged.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,23 +6,23 @@ use std::task::{Context, Poll};
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, Incoming, SizeHint};
 
-use super::deadline::Clock;
+use super::deadline::ConnectionState;
 
-/// The body of a request of this clock's connection.
-pub fn body(body: Incoming, clock: &Clock) -> Body {
+/// The body of a request on the connection of `state`.
+pub(super) fn body(body: Incoming, state: &ConnectionState) -> Body {
     if body.is_end_stream() {
-        clock.whole();
+        state.body_received();
         return Body::empty();
     }
-    Body::new(Watched { body, clock: clock.clone() })
+    Body::new(DeadlineBody { body, state: state.clone() })
 }
 
-struct Watched {
+struct DeadlineBody {
     body: Incoming,
-    clock: Clock,
+    state: ConnectionState,
 }
 
-impl HttpBody for Watched {
+impl HttpBody for DeadlineBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -35,7 +33,7 @@ impl HttpBody for Watched {
         let frame = Pin::new(&mut self.body).poll_frame(context);
         let is_last = matches!(frame, Poll::Ready(None)) || frame.is_ready() && self.body.is_end_stream();
         if is_last {
-            self.clock.whole();
+            self.state.body_received();
         }
         frame
     }

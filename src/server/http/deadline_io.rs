@@ -1,7 +1,7 @@
-//! A stream that tells its clock when bytes come in, and when they all have gone out.
+//! A stream that reports to its connection's state when bytes arrive and when all bytes have left.
 //!
-//! It changes nothing of what passes through it, but lets a connection that was dismissed read nothing any more, and ends one in
-//! order: what the peer still sends is thrown away for a moment, so that no reset overtakes the last answer.
+//! It passes bytes through unchanged. An evicted connection reads nothing more. A connection is shut down in order: what
+//! the peer still sends is discarded for a moment, so that no reset overtakes the last response.
 
 use std::io;
 use std::pin::Pin;
@@ -10,28 +10,28 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::deadline::Clock;
-use super::lingering_close::Linger;
+use super::deadline::ConnectionState;
+use super::lingering_close::LingeringClose;
 use crate::server::Limits;
 
-/// See the module.
-pub struct Clocked<S> {
+/// The stream of one connection.
+pub(super) struct DeadlineIo<S> {
     stream: S,
-    clock: Clock,
+    state: ConnectionState,
     limits: Arc<Limits>,
-    /// Read to see whether the peer speaks, and not yet handed on.
+    /// The first byte, read by [`Self::wait_for_first_byte`] and not yet passed on.
     first: Option<u8>,
-    /// Once everything is said.
-    linger: Option<Linger>,
+    /// Set once everything is written.
+    lingering: Option<LingeringClose>,
 }
 
-impl<S> Clocked<S> {
-    pub fn new(stream: S, clock: Clock, limits: Arc<Limits>) -> Self {
-        Self { stream, clock, limits, first: None, linger: None }
+impl<S> DeadlineIo<S> {
+    pub fn new(stream: S, state: ConnectionState, limits: Arc<Limits>) -> Self {
+        Self { stream, state, limits, first: None, lingering: None }
     }
 
-    /// Waits for the first byte; `false` where the peer ends without one.
-    pub async fn speaks(&mut self) -> bool
+    /// Waits for the first byte; `false` when the peer closes without sending one.
+    pub async fn wait_for_first_byte(&mut self) -> bool
     where
         S: AsyncRead + Unpin,
     {
@@ -39,14 +39,14 @@ impl<S> Clocked<S> {
         self.first.is_some()
     }
 
-    fn count(&self, written: &Poll<io::Result<usize>>) {
+    fn report(&self, written: &Poll<io::Result<usize>>) {
         if matches!(written, Poll::Ready(Ok(1..))) {
-            self.clock.wrote();
+            self.state.bytes_written();
         }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Clocked<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for DeadlineIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -61,37 +61,37 @@ impl<S: AsyncRead + Unpin> AsyncRead for Clocked<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         let count = buffer.filled().len() - before;
-        if count > 0 && !self.clock.received(count) {
+        if count > 0 && !self.state.received(count) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         read
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Clocked<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for DeadlineIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.count(&written);
+        self.report(&written);
         written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flush = Pin::new(&mut self.stream).poll_flush(context);
         if matches!(flush, Poll::Ready(Ok(()))) {
-            self.clock.flushed();
+            self.state.flushed();
         }
         flush
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if let Some(linger) = &mut this.linger {
-            return linger.poll(&mut this.stream, context).map(Ok);
+        if let Some(lingering) = &mut this.lingering {
+            return lingering.poll(&mut this.stream, context).map(Ok);
         }
         ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
-        this.clock.linger();
-        let linger = this.linger.insert(Linger::new(&this.limits));
-        linger.poll(&mut this.stream, context).map(Ok)
+        this.state.lingers();
+        let lingering = this.lingering.insert(LingeringClose::new(&this.limits));
+        lingering.poll(&mut this.stream, context).map(Ok)
     }
 
     fn poll_write_vectored(
@@ -100,7 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Clocked<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.count(&written);
+        self.report(&written);
         written
     }
 

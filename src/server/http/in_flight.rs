@@ -1,89 +1,90 @@
-//! How many requests are in flight, and the wait for there to be none.
+//! Counts the requests in flight, and waits until there are none.
 //!
-//! What counts as in flight is [`super::deadline`]'s. Invariant: what has entered leaves when it is dropped, however that comes.
+//! [`super::deadline`] says when a request is in flight.
+//! Invariant: a request is no longer in flight once its [`RequestInFlight`] is dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// What all unfinished heads together may take beyond [`FREE_HEAD`] each: they are in no other budget, and four thousand
+/// Memory for all unfinished heads together, beyond [`FREE_HEAD`] each: no other budget counts them, and four thousand
 /// connections could each hold one of 64 KiB.
 const HEAD_BYTES: usize = 16 * 1024 * 1024;
-/// Many times what the head of an API server takes, with what comes of the body in one piece with it.
+/// Many times the head of an API server's request, with the part of the body that arrives with it.
 const FREE_HEAD: usize = 16 * 1024;
 
-/// The number of requests in flight, and who waits for there to be none.
+/// The requests in flight of one listener.
 #[derive(Clone, Default)]
-pub struct InFlight(Arc<Inner>);
+pub(in crate::server) struct InFlight(Arc<Counters>);
 
 #[derive(Default)]
-struct Inner {
-    count: AtomicUsize,
-    left: Notify,
+struct Counters {
+    requests: AtomicUsize,
+    none_left: Notify,
     head_bytes: AtomicUsize,
 }
 
 /// One request in flight.
-pub struct Entered {
+pub(super) struct RequestInFlight {
     in_flight: InFlight,
     head: usize,
-    /// What of the head is taken from the budget.
-    taken: usize,
+    /// Bytes of the head that are reserved from the budget.
+    reserved: usize,
 }
 
 impl InFlight {
-    pub fn enter(&self) -> Entered {
-        self.0.count.fetch_add(1, Ordering::SeqCst);
-        Entered { in_flight: self.clone(), head: 0, taken: 0 }
+    pub(super) fn enter(&self) -> RequestInFlight {
+        self.0.requests.fetch_add(1, Ordering::SeqCst);
+        RequestInFlight { in_flight: self.clone(), head: 0, reserved: 0 }
     }
 
-    pub fn count(&self) -> usize {
-        self.0.count.load(Ordering::SeqCst)
+    pub(super) fn count(&self) -> usize {
+        self.0.requests.load(Ordering::SeqCst)
     }
 
-    /// Waits until nothing is in flight.
-    pub async fn none(&self) {
+    /// Waits until no request is in flight.
+    pub async fn wait_until_none(&self) {
         loop {
-            let left = self.0.left.notified();
-            tokio::pin!(left);
-            // From here on no notification is missed, so the count may be looked at.
-            left.as_mut().enable();
+            let none_left = self.0.none_left.notified();
+            tokio::pin!(none_left);
+            // From here on no notification is missed, so the count may be read.
+            none_left.as_mut().enable();
             if self.count() == 0 {
                 return;
             }
-            left.await;
+            none_left.await;
         }
     }
 }
 
-impl Entered {
-    /// More of an unfinished head has come; whether there is room for it.
+impl RequestInFlight {
+    /// Reserves memory for more of an unfinished head; `false` when the budget is exhausted.
     pub fn head_grows(&mut self, count: usize) -> bool {
         self.head += count;
-        let wanted = self.head.saturating_sub(FREE_HEAD) - self.taken;
+        let wanted = self.head.saturating_sub(FREE_HEAD) - self.reserved;
         if wanted == 0 {
             return true;
         }
-        self.taken += wanted;
+        self.reserved += wanted;
         self.in_flight.0.head_bytes.fetch_add(wanted, Ordering::SeqCst) + wanted <= HEAD_BYTES
     }
 
-    /// The head is complete, or given up.
+    /// The head is complete, or given up: its memory is released.
     pub fn head_ends(&mut self) {
         self.head = 0;
-        let taken = std::mem::take(&mut self.taken);
-        if taken > 0 {
-            self.in_flight.0.head_bytes.fetch_sub(taken, Ordering::SeqCst);
+        let reserved = std::mem::take(&mut self.reserved);
+        if reserved > 0 {
+            self.in_flight.0.head_bytes.fetch_sub(reserved, Ordering::SeqCst);
         }
     }
 }
 
-impl Drop for Entered {
+impl Drop for RequestInFlight {
     fn drop(&mut self) {
         self.head_ends();
-        if self.in_flight.0.count.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.in_flight.0.left.notify_waiters();
+        if self.in_flight.0.requests.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.in_flight.0.none_left.notify_waiters();
         }
     }
 }
@@ -93,12 +94,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_wait_ends_when_the_last_one_leaves() {
+    async fn the_wait_ends_with_the_last_request() {
         let in_flight = InFlight::default();
         let (first, second) = (in_flight.enter(), in_flight.enter());
         let waiting = tokio::spawn({
             let in_flight = in_flight.clone();
-            async move { in_flight.none().await }
+            async move { in_flight.wait_until_none().await }
         });
         drop(first);
         tokio::task::yield_now().await;
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn long_unfinished_heads_share_a_budget_and_short_ones_need_none() {
+    fn long_unfinished_heads_share_a_budget_and_short_heads_need_none() {
         let in_flight = InFlight::default();
         let (mut first, mut second) = (in_flight.enter(), in_flight.enter());
         assert!(first.head_grows(FREE_HEAD + HEAD_BYTES));

@@ -1,8 +1,8 @@
-//! The end of a connection whose peer may still be sending: what comes is read and thrown away for a moment.
+//! Lingering close: reads and discards what a peer still sends after the last response (RFC 9112, section 9.6).
 //!
-//! A socket that is closed with unread bytes in it resets the connection, and the reset can overtake the answer: a client that
-//! sends a body which is refused would see a broken connection instead of the refusal.
-//! Invariant: bounded in time and in bytes, whatever the peer does.
+//! Closing a socket with unread bytes resets the connection, and the reset can overtake the response: a client whose
+//! body is refused would see a broken connection instead of the refusal.
+//! Invariant: it is bounded in time and in bytes, whatever the peer does.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -14,27 +14,27 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::server::Limits;
 
-/// A peer that has been silent for so long has read its answer, or never will.
+/// A peer that sends nothing for this long has read the response, or never will.
 const SILENCE: Duration = Duration::from_secs(1);
-/// Bytes that are thrown away at a time.
+/// Bytes that are discarded at a time.
 const PIECE: usize = 16 * 1024;
 
-/// What may still be read of a connection.
-pub struct Linger {
+/// The state of one lingering close.
+pub(super) struct LingeringClose {
     end: Instant,
     bytes: usize,
     alarm: Pin<Box<Sleep>>,
     piece: Vec<u8>,
 }
 
-impl Linger {
+impl LingeringClose {
     pub fn new(limits: &Limits) -> Self {
         let end = Instant::now() + limits.linger;
         let alarm = Box::pin(sleep_until(end.min(Instant::now() + SILENCE)));
         Self { end, bytes: limits.linger_bytes, alarm, piece: vec![0; PIECE] }
     }
 
-    /// Reads until the peer closes, or has taken enough.
+    /// Reads until the peer closes, is silent, or has used up its time or bytes.
     pub fn poll<S: AsyncRead + Unpin>(&mut self, stream: &mut S, context: &mut Context<'_>) -> Poll<()> {
         while self.bytes > 0 {
             let mut piece = ReadBuf::new(&mut self.piece);
@@ -46,7 +46,7 @@ impl Linger {
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => return self.alarm.as_mut().poll(context),
             }
-            // A peer that is never silent is not waited for either.
+            // A peer that is never silent gets no more time either.
             if Instant::now() >= self.end {
                 break;
             }
@@ -55,10 +55,10 @@ impl Linger {
     }
 }
 
-/// Lingers to the end.
-pub async fn linger<S: AsyncRead + Unpin>(stream: &mut S, limits: &Limits) {
-    let mut linger = Linger::new(limits);
-    poll_fn(|context| linger.poll(stream, context)).await;
+/// Runs a lingering close to its end.
+pub(super) async fn lingering_close<S: AsyncRead + Unpin>(stream: &mut S, limits: &Limits) {
+    let mut lingering = LingeringClose::new(limits);
+    poll_fn(|context| lingering.poll(stream, context)).await;
 }
 
 #[cfg(test)]
@@ -93,12 +93,12 @@ mod tests {
     /// How long it lingers.
     async fn time<S: AsyncRead + Unpin>(stream: &mut S, limits: Limits) -> Duration {
         let start = Instant::now();
-        timeout(PATIENCE, linger(stream, &limits)).await.expect("it ends");
+        timeout(PATIENCE, lingering_close(stream, &limits)).await.expect("it ends");
         start.elapsed()
     }
 
     #[tokio::test]
-    async fn all_is_read_until_the_peer_closes() {
+    async fn everything_is_read_until_the_peer_closes() {
         let (mut peer, mut stream) = duplex(1024);
         let sent = tokio::spawn(async move { peer.write_all(&[0; 100_000]).await });
         time(&mut stream, Limits::default()).await;
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_that_never_ends_is_left() {
+    async fn a_peer_that_sends_without_end_is_cut_off() {
         let mut endless = Endless { since: Instant::now(), bytes: 0 };
         let limits = Limits { linger_bytes: 10 * PIECE + 1, linger: 2 * PATIENCE, ..Limits::default() };
         time(&mut endless, limits).await;
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_silent_peer_is_left_before_its_time() {
+    async fn a_silent_peer_is_cut_off_early() {
         let (_peer, mut silent) = duplex(1024);
         let time = time(&mut silent, Limits { linger: 2 * PATIENCE, ..Limits::default() }).await;
         assert!(time >= SILENCE, "{time:?}");

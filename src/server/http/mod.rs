@@ -8,6 +8,5 @@ pub(super) mod deadline_body;
 pub(super) mod deadline_io;
 pub(super) mod drive;
 pub(super) mod fd_limit;
-pub(super) mod http2;
 pub(super) mod in_flight;
 pub(super) mod lingering_close;

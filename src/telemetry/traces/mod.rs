@@ -19,7 +19,7 @@ use prometheus::IntCounter;
 
 use self::export::{Exporting, Queue};
 use super::build;
-use crate::admission::{Record, ReviewResult};
+use crate::admission::{MUTATE_PATH, Record, ReviewResult};
 
 const SERVICE: &str = "outrigger";
 
@@ -71,8 +71,8 @@ pub fn begin<'h>(traceparent: impl FnOnce() -> Option<&'h [u8]>) -> Option<Revie
     let parent = parent::context(traceparent());
     let attributes = [
         KeyValue::new("http.request.method", "POST"),
-        KeyValue::new("http.route", "/mutate"),
-        KeyValue::new("url.path", "/mutate"),
+        KeyValue::new("http.route", MUTATE_PATH),
+        KeyValue::new("url.path", MUTATE_PATH),
         KeyValue::new("url.scheme", "https"),
     ];
     let builder = tracer.span_builder("POST /mutate").with_kind(SpanKind::Server).with_attributes(attributes);

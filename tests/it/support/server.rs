@@ -53,7 +53,7 @@ impl Default for ServerBuilder {
             injector: None,
             namespaces: Vec::new(),
             limits: Limits::default(),
-            policy: HandshakePolicy { oldest: TlsVersion::V1_3, http2: false, clients: None },
+            policy: HandshakePolicy { oldest: TlsVersion::V1_3, clients: None },
         }
     }
 }
@@ -96,12 +96,6 @@ impl ServerBuilder {
         self
     }
 
-    /// Offers HTTP/2 as well.
-    pub fn http2(mut self) -> Self {
-        self.policy.http2 = true;
-        self
-    }
-
     /// Lets in only clients that pass this check.
     pub fn clients(mut self, check: Arc<ClientCheck>) -> Self {
         self.policy.clients = Some(check);
@@ -131,7 +125,7 @@ impl ServerBuilder {
             namespaces: Arc::new(move |name| namespaces.iter().find(|namespace| namespace.name == name).cloned()),
             metrics: Arc::clone(&metrics),
         };
-        let admin = Admin { readiness, metrics, snapshot, notes: Arc::new(|| vec!["a note".to_owned()]) };
+        let admin = Admin { readiness, metrics, snapshot, details: Arc::new(|| vec!["a note".to_owned()]) };
         let (shutdown, lifecycle) = shutdown::lifecycle();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server { webhook: any, admin: any, limits: self.limits };

@@ -9,7 +9,7 @@ use kube::core::{Selector, SelectorExt};
 use super::super::facts::{Facts, Look, Target};
 use super::super::finding::{Code, Finding};
 use super::{APPLY_AGAIN, drift};
-use crate::api::webhook_configuration::MUTATE_PATH;
+use crate::admission::MUTATE_PATH;
 
 /// Names of both entries, without what follows.
 const ENTRIES: [&str; 2] = ["pods", "namespaces"];
