@@ -237,7 +237,7 @@ impl<'a> Run<'a> {
                 let shown = quote(name);
                 let message = format!(
                     "template {shown}: the pod carries revision {}, the current one is {}",
-                    quote(&done.revision),
+                    quote(done.revision.as_str()),
                     template.revision
                 );
                 self.notes.warnings.push(message);

@@ -4,6 +4,7 @@
 
 use super::pod::{ContainerList, PodDocument};
 use super::schema::merge_path::MergePath;
+use super::template::Revision;
 use super::text::json::text;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -24,7 +25,8 @@ pub(crate) struct Status<E = StatusEntry> {
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct StatusEntry {
     pub(crate) name: String,
-    pub(crate) revision: String,
+    /// Any text in a status that somebody else wrote.
+    pub(crate) revision: Revision,
     pub(crate) containers: Vec<String>,
     pub(crate) init_containers: Vec<String>,
     pub(crate) volumes: Vec<String>,

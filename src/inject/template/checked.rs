@@ -4,6 +4,7 @@
 //! Invariant: what is here has been compiled without a problem, so it compiles again.
 
 use super::compiled::Template;
+use super::revision::Revision;
 use super::spec::{InjectionMode, TemplateSpec};
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,7 +17,7 @@ const MAX_TEXT_BYTES: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct CheckedTemplate {
     pub name: String,
-    pub revision: String,
+    pub revision: Revision,
     pub origin: String,
     pub description: String,
     pub mode: InjectionMode,

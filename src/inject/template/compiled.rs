@@ -11,22 +11,20 @@ use crate::inject::pod::read_set::Reach;
 use crate::inject::schema::{self, SchemaRef};
 use crate::inject::template::parameters;
 use crate::inject::template::parameters::Parameter;
+use crate::inject::template::revision::Revision;
 use crate::inject::template::selector::LabelSelector;
 use crate::inject::text::field::{FieldError, FieldPath, quote};
 use crate::inject::text::json::{items, text};
 use crate::inject::text::names;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
 /// A compiled, checked template.
 #[derive(Debug)]
 pub struct Template {
     pub name: String,
-    /// First 10 hex digits of SHA-256 over the canonical JSON of the spec.
-    pub revision: String,
+    pub revision: Revision,
     pub origin: String,
     pub description: String,
     pub mode: InjectionMode,
@@ -108,7 +106,7 @@ impl Template {
         parts.body.collect_reads(&mut reads);
         let mut template = Self {
             name: name.to_owned(),
-            revision: revision(raw),
+            revision: Revision::of(raw),
             origin: origin.to_owned(),
             description: spec.description,
             mode: spec.injection,
@@ -345,15 +343,6 @@ fn map(value: Option<Value>) -> Map<String, Value> {
         Some(Value::Object(fields)) => fields,
         _ => Map::new(),
     }
-}
-
-/// Revision of a spec: everything of it counts.
-fn revision(spec: &Value) -> String {
-    let digest = Sha256::digest(spec.to_string().as_bytes());
-    digest.iter().take(5).fold(String::with_capacity(10), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn compile_parameters(raw: &Value, path: &FieldPath, errors: &mut Vec<FieldError>) -> Vec<Parameter> {

@@ -11,6 +11,7 @@ mod enumerated;
 mod load;
 pub mod parameters;
 mod parsed;
+mod revision;
 
 use crate::inject::text::message::Message;
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ pub use checked::CheckedTemplate;
 pub use compiled::{Condition, Template};
 pub use load::MAX_TEMPLATES;
 pub use parsed::ParsedSource;
+pub use revision::Revision;
 
 /// Text that holds template documents, and where it comes from.
 #[derive(Clone, Debug)]
@@ -142,7 +144,7 @@ impl TemplateSet {
     pub fn iter(&self) -> impl Iterator<Item = TemplateInfo<'_>> {
         self.ready().map(|template| TemplateInfo {
             name: &template.name,
-            revision: &template.revision,
+            revision: template.revision.as_str(),
             origin: &template.origin,
             description: &template.description,
         })
@@ -180,7 +182,7 @@ impl TemplateSet {
             match entry {
                 Entry::Ready(template) => TemplateStatus {
                     name,
-                    revision: Some(&template.revision),
+                    revision: Some(template.revision.as_str()),
                     origin: &template.origin,
                     state: stale.map_or(TemplateState::Active, |_| TemplateState::Stale),
                     problem: stale,
