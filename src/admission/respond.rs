@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::text::one_line;
 use super::wire::{API_VERSION, KIND};
 use super::{ProtocolError, Record, ReviewResult};
-use crate::inject::{Blame, ErrorCode, InjectError, Outcome, PatchText, SkipReason, redacted};
+use crate::inject::{Blame, ErrorCode, InjectError, Outcome, SkipReason, redacted};
 
 const MAX_WARNINGS: usize = 32;
 const MAX_WARNING: usize = 120;
@@ -54,7 +54,7 @@ impl From<ProtocolError> for Answer {
 }
 
 /// How a decision counts.
-pub fn result(outcome: &Result<Outcome<PatchText>, InjectError>) -> ReviewResult {
+pub fn result(outcome: &Result<Outcome, InjectError>) -> ReviewResult {
     match outcome {
         Ok(Outcome::Injected(_)) => ReviewResult::Injected,
         Ok(Outcome::Skipped(skip)) => result_of_skip(&skip.reasons),
@@ -71,9 +71,9 @@ fn result_of_skip(reasons: &[SkipReason]) -> ReviewResult {
 }
 
 /// The answer to a review.
-pub fn verdict(uid: &str, outcome: Result<Outcome<PatchText>, InjectError>, record: Record) -> Answer {
+pub fn verdict(uid: &str, outcome: Result<Outcome, InjectError>, record: Record) -> Answer {
     let (patch, warnings, message) = match outcome {
-        Ok(Outcome::Injected(injection)) => (Some(injection.json), injection.warnings, None),
+        Ok(Outcome::Injected(injection)) => (Some(injection.patch_json), injection.warnings, None),
         Ok(Outcome::Skipped(skip)) => (None, skip.warnings, None),
         Err(error) => match error.blame() {
             Blame::Pod => (None, Vec::new(), Some(error.to_string())),
@@ -207,13 +207,13 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::inject::{Problem, Skip};
+    use crate::inject::{Injection, Problem, Skip};
 
-    fn record_of(outcome: &Result<Outcome<PatchText>, InjectError>) -> Record {
+    fn record_of(outcome: &Result<Outcome, InjectError>) -> Record {
         Record { result: result(outcome), errors: Vec::new(), ..Record::failed(ProtocolError::Panic) }
     }
 
-    fn answer(outcome: Result<Outcome<PatchText>, InjectError>) -> Answer {
+    fn answer(outcome: Result<Outcome, InjectError>) -> Answer {
         let record = record_of(&outcome);
         verdict("u\"1", outcome, record)
     }
@@ -223,11 +223,11 @@ mod tests {
         serde_json::from_slice(&answer.body).expect("the answer is JSON")
     }
 
-    fn skipped(reasons: &[SkipReason], warnings: Vec<String>) -> Result<Outcome<PatchText>, InjectError> {
+    fn skipped(reasons: &[SkipReason], warnings: Vec<String>) -> Result<Outcome, InjectError> {
         Ok(Outcome::Skipped(Skip { reasons: reasons.to_vec(), warnings, ..Skip::default() }))
     }
 
-    fn failed(code: ErrorCode, message: &str) -> Result<Outcome<PatchText>, InjectError> {
+    fn failed(code: ErrorCode, message: &str) -> Result<Outcome, InjectError> {
         let problem = Problem { code, template: None, annotation: None, message: message.to_owned().into() };
         Err(InjectError::from(vec![problem]))
     }
@@ -247,8 +247,8 @@ mod tests {
         // Three lengths, so that each padding occurs.
         for value in ["a", "ab", "abc"] {
             let operations = json!([{"op": "add", "path": "/metadata/labels/x", "value": value}]);
-            let injection = PatchText {
-                json: operations.to_string().into_bytes(),
+            let injection = Injection {
+                patch_json: operations.to_string().into_bytes(),
                 templates: vec!["proxy".to_owned()],
                 reasons: Vec::new(),
                 warnings: Vec::new(),

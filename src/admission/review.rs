@@ -10,7 +10,7 @@ use super::text::one_line;
 use super::wire::{self, API_VERSION, AdmissionRequest, AdmissionReview, KIND};
 use super::{ProtocolError, Record};
 use crate::inject::pod::depth;
-use crate::inject::{InjectError, Injector, Namespace, Outcome, PatchText, Problem, Request};
+use crate::inject::{InjectError, Injector, Namespace, Outcome, Problem, Request};
 
 /// Longest name that is recorded: that of a Kubernetes object, and the `*`.
 const MAX_NAME: usize = 254;
@@ -62,7 +62,7 @@ fn decide(
     request: &AdmissionRequest<'_>,
 ) -> Answer {
     let namespace = namespaces(&request.namespace);
-    let outcome = injector.patch(&Request {
+    let outcome = injector.inject(&Request {
         group: &request.resource.group,
         version: &request.resource.version,
         resource: &request.resource.resource,
@@ -77,11 +77,7 @@ fn decide(
     respond::verdict(&request.uid, outcome, record)
 }
 
-fn record(
-    injector: &Injector,
-    request: &AdmissionRequest<'_>,
-    outcome: &Result<Outcome<PatchText>, InjectError>,
-) -> Record {
+fn record(injector: &Injector, request: &AdmissionRequest<'_>, outcome: &Result<Outcome, InjectError>) -> Record {
     let mut record = Record {
         uid: one_line(&request.uid, MAX_NAME),
         namespace: one_line(&request.namespace, MAX_NAME),

@@ -101,7 +101,9 @@ fn inject_site(engine: &Engine, document: &Value, site: &PodSite) -> Result<Vec<
     match engine.inject(site, &site.pod(document)) {
         Ok(Outcome::Injected(injection)) => {
             say_all(site, &injection.reasons, &injection.warnings);
-            Ok(injection.patch.0.into_iter().map(|operation| below(&site.pointer, operation)).collect())
+            let patch =
+                injection.patch().map_err(|error| format!("{}: the patch is not readable: {error}", site.owner))?;
+            Ok(patch.0.into_iter().map(|operation| below(&site.pointer, operation)).collect())
         }
         Ok(Outcome::Skipped(Skip { reasons, warnings, .. })) => {
             say_all(site, &reasons, &warnings);

@@ -123,6 +123,13 @@ pub struct Problem {
     pub message: Message,
 }
 
+impl Problem {
+    /// One that concerns no template and no annotation.
+    pub(super) fn new(code: ErrorCode, message: impl Into<Message>) -> Self {
+        Self { code, template: None, annotation: None, message: message.into() }
+    }
+}
+
 /// Why a pod is refused, or no verdict can be given: all problems at once, at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InjectError {

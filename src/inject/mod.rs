@@ -1,7 +1,7 @@
 //! The injection engine: a pod and a set of templates in, a JSON Patch out.
 //!
 //! Pure and synchronous: no I/O, clock, environment or randomness. Every way to run Outrigger calls
-//! [`Injector::inject`], or [`Injector::patch`] where the pod itself is not wanted: the same steps.
+//! [`Injector::inject`].
 
 pub mod annotations;
 pub mod error;
@@ -24,9 +24,8 @@ mod request;
 mod settings;
 mod uninject;
 
-pub use decision::reason::SkipReason;
 pub use error::{Blame, ErrorCode, InjectError, Problem};
-pub use outcome::{Injection, Outcome, PatchText, Skip};
+pub use outcome::{Injection, Outcome, Skip, SkipReason};
 pub use pod::find::find;
 pub use redacted::redacted;
 pub use request::{Namespace, Request};
@@ -55,17 +54,9 @@ impl Injector {
         &self.settings
     }
 
-    /// Decides what the pod gets and puts it in.
-    ///
-    /// The steps are those of `pipeline`: what stands against it, what is asked for, what is there already, which templates
-    /// can be had, what they would change and where that conflicts, the change itself, and a check of the result.
+    /// Decides which templates the pod gets, and makes the patch that puts them in.
     pub fn inject(&self, request: &Request<'_>) -> Result<Outcome, InjectError> {
-        pipeline::pod(self, request)
-    }
-
-    /// The same decision and patch without the pod: no more of it is read than the templates look at.
-    pub fn patch(&self, request: &Request<'_>) -> Result<Outcome<PatchText>, InjectError> {
-        pipeline::patch(self, request)
+        pipeline::run(self, request)
     }
 }
 

@@ -14,6 +14,7 @@ mod pieces;
 mod pods;
 mod templates;
 
+use crate::support::injected_pod;
 use case::{Case, INJECT, STATUS, annotate, cases, yaml};
 use laws::{Injected, LAWS};
 use outrigger::inject::{Blame, Outcome, SkipReason};
@@ -67,7 +68,7 @@ proptest! {
         annotate(&mut first.pod, INJECT, asked_first.to_owned());
         first.pod["metadata"]["annotations"].as_object_mut().expect("annotations").remove(STATUS);
         let Ok(Outcome::Injected(injection)) = case.inject(&injector, &first.pod) else { return Ok(()) };
-        let mut second = Case { pod: injection.pod, ..case.clone() };
+        let mut second = Case { pod: injected_pod(&first.pod, &injection), ..case.clone() };
         let asked = case.templates.iter().filter_map(|template| template["metadata"]["name"].as_str());
         annotate(&mut second.pod, INJECT, asked.collect::<Vec<_>>().join(","));
         if let Ok(Outcome::Injected(injection)) = second.inject(&injector, &second.pod) {
@@ -103,7 +104,7 @@ proptest! {
             let mut pod = laws::without_managed_fields(&case.pod);
             annotate(&mut pod, Case::PARAMETER, text.to_owned());
             match case.inject(&injector, &pod) {
-                Ok(Outcome::Injected(injection)) => Ok(Some(injection.pod)),
+                Ok(Outcome::Injected(injection)) => Ok(Some(injected_pod(&pod, &injection))),
                 Ok(Outcome::Skipped(skip)) if skip.reasons == [SkipReason::WindowsPod] => Ok(None),
                 other => Err(TestCaseError::fail(format!("with {text:?}: {other:?}\n{case:?}"))),
             }

@@ -1,35 +1,37 @@
-//! Carries out a plan: the operations that edit the tree are the operations that are sent, so pod and patch cannot differ.
+//! Carries out a plan. Each operation edits the tree and is written to the patch, so that the two
+//! agree.
 //!
-//! Invariant: parents come first; no `test`; `remove` and `replace` only for what the API server had filled in.
+//! Invariant: parents are added first. There is no `test`. Only values that the API server had
+//! filled in are removed or replaced.
 
-use super::operations::{Form, Operation, Operations};
+use super::operations::{Operation, Operations};
 use crate::inject::merge::{Edit, Plan};
 use crate::inject::text::pointer::Pointer;
 use serde_json::{Map, Value};
 
-/// A tree under change, and what was changed.
+/// A tree that is being changed, and the operations so far.
 pub struct Editor {
     tree: Value,
     operations: Operations,
 }
 
-/// A pointer that does not fit the tree: the plan was made for another one. A fault of ours.
+/// A pointer that does not fit the tree: a fault of Outrigger, which made the plan for this tree.
 #[derive(Debug, thiserror::Error)]
 #[error("the patch does not fit the pod at {0:?}")]
 pub struct Misfit(pub(super) String);
 
 impl Editor {
-    pub fn new(tree: Value, form: Form) -> Self {
-        Self { tree, operations: Operations::new(form) }
+    pub fn new(tree: Value) -> Self {
+        Self { tree, operations: Operations::new() }
     }
 
     pub fn tree(&self) -> &Value {
         &self.tree
     }
 
-    /// The changed tree and the operations.
-    pub fn finish(self) -> (Value, Operations) {
-        (self.tree, self.operations)
+    /// The changed tree, and the JSON Patch that changes it.
+    pub fn finish(self) -> (Value, Vec<u8>) {
+        (self.tree, self.operations.into_json())
     }
 
     /// Carries out all edits in their order.

@@ -1,88 +1,95 @@
-//! The last step: change the tree, write the status, check the result.
+//! The last step: changes the tree, writes the patch and the status, and checks the result.
 //!
-//! Invariant: the status lists exactly what is put in, so that a second pass knows it and `uninject` can take it out.
+//! Invariant: the status lists exactly what is put in, so that a second pass recognises it and
+//! `uninject` can remove it.
 
-pub(super) mod editor;
-pub(super) mod operations;
+mod editor;
+mod operations;
 mod postconditions;
 
 use self::editor::{Editor, Misfit};
-pub(super) use self::operations::Form;
-use self::operations::Operations;
 use super::annotations::{DEFAULT_CONTAINER, Keys};
+use super::decision::report::Report;
 use super::error::{ErrorCode, InjectError, Problem};
 use super::merge::{Plan, RenderedTemplate};
+use super::outcome::{Injection, Outcome};
 use super::pod::PodDocument;
 use super::schema::merge_path::MergePath;
 use super::status::{Status, StatusEntry};
+use super::text::message::{Message, message, value};
 use super::text::pointer::Pointer;
 use json_patch::Patch;
 use serde_json::{Map, Value};
 
-/// What is to be written into a pod.
-pub(super) struct Writing {
-    plan: Plan,
+/// The templates that are put into a pod, and how, without conflicts.
+pub(super) struct Planned<'t> {
+    pub candidates: Vec<RenderedTemplate<'t>>,
+    pub plan: Plan,
+    /// The container that a new annotation names for `kubectl logs` and `exec`.
+    pub default_container: Option<String>,
+}
+
+/// Carries out the plan. The pod is skipped if the plan changes nothing.
+pub(super) fn commit(
+    pod: PodDocument,
+    status: &[StatusEntry],
+    planned: Planned<'_>,
+    keys: &Keys,
+    report: Report,
+) -> Result<Outcome, InjectError> {
+    let Some((entries, plan)) = entries(&pod, status, planned) else { return Ok(Outcome::Skipped(report.skip())) };
+    // Debug builds compare the result with that of a second engine. They return the same as release
+    // builds.
+    let original = if cfg!(debug_assertions) { Some(pod.tree().clone()) } else { None };
+    let mut editor = Editor::new(pod.into_tree());
+    editor.apply(plan).and_then(|()| entries.write(&mut editor, keys)).map_err(misfit)?;
+    let problems = postconditions::check(editor.tree(), &entries.new);
+    if !problems.is_empty() {
+        return Err(InjectError::from(problems));
+    }
+    let (tree, patch_json) = editor.finish();
+    if let Some(original) = original {
+        check_with_second_engine(original, &patch_json, &tree)?;
+    }
+    let templates = entries.put_in().map(|entry| entry.name.clone()).collect();
+    Ok(Outcome::Injected(Injection { patch_json, templates, reasons: report.reasons(), warnings: report.warnings }))
+}
+
+/// What the pod's metadata will say about the templates.
+struct Entries {
     /// Entries of earlier passes.
     kept: Vec<StatusEntry>,
-    /// Entries of this pass, in the order of the templates; those of templates that the pod had already list nothing.
+    /// Entries of this pass in the order of the templates, also of templates that add nothing.
     new: Vec<StatusEntry>,
     default_container: Option<String>,
 }
 
-impl Writing {
-    /// `None` when the plan changes nothing.
-    pub fn new(
-        pod: &PodDocument,
-        status: &[StatusEntry],
-        candidates: &[RenderedTemplate<'_>],
-        mut plan: Plan,
-        default_container: Option<String>,
-    ) -> Option<Self> {
-        // What the pod had already is listed too, with nothing put in: a later webhook may rewrite it, and a second pass
-        // must not take that for a conflict.
-        let mut new = std::mem::take(&mut plan.entries);
-        let first = new.iter_mut().find(|entry| !entry.is_nothing())?;
-        note_empty_metadata(pod, first);
-        if default_container.is_some() {
-            let path = MergePath::of(["annotations", DEFAULT_CONTAINER]);
-            let null = pod.metadata_field("annotations").and_then(|map| map.get(DEFAULT_CONTAINER));
-            first.replaced.extend(null.map(|null| (path.clone(), null.clone())));
-            first.added.push(path);
-        }
-        let renewed = |name: &str| candidates.iter().any(|candidate| candidate.template.name == name);
-        let kept = status.iter().filter(|entry| !renewed(&entry.name)).cloned().collect();
-        Some(Self { plan, kept, new, default_container })
+/// The entries, and the plan without them. `None` if the plan changes nothing.
+fn entries(pod: &PodDocument, status: &[StatusEntry], planned: Planned<'_>) -> Option<(Entries, Plan)> {
+    let Planned { candidates, mut plan, default_container } = planned;
+    // A template that adds nothing has an entry too: a later webhook may rewrite what the pod had,
+    // and a second pass must not take that for a conflict.
+    let mut new = std::mem::take(&mut plan.entries);
+    let first = new.iter_mut().find(|entry| !entry.is_nothing())?;
+    note_empty_metadata(pod, first);
+    if default_container.is_some() {
+        let path = MergePath::of(["annotations", DEFAULT_CONTAINER]);
+        let null = pod.metadata_field("annotations").and_then(|map| map.get(DEFAULT_CONTAINER));
+        first.replaced.extend(null.map(|null| (path.clone(), null.clone())));
+        first.added.push(path);
     }
+    let renewed = |name: &str| candidates.iter().any(|candidate| candidate.template.name == name);
+    let kept = status.iter().filter(|entry| !renewed(&entry.name)).cloned().collect();
+    Some((Entries { kept, new, default_container }, plan))
+}
 
-    /// Names of the templates that are put in.
-    pub fn templates(&self) -> Vec<String> {
-        self.put_in().map(|entry| entry.name.clone()).collect()
-    }
-
+impl Entries {
+    /// Entries of the templates that add something.
     fn put_in(&self) -> impl Iterator<Item = &StatusEntry> {
         self.new.iter().filter(|entry| !entry.is_nothing())
     }
 
-    /// The changed tree and the operations that changed it.
-    pub fn carry_out(mut self, pod: PodDocument, keys: &Keys, form: Form) -> Result<(Value, Operations), InjectError> {
-        let original = if cfg!(debug_assertions) { Some(pod.tree().clone()) } else { None };
-        let mut editor = Editor::new(pod.into_tree(), form);
-        let plan = std::mem::take(&mut self.plan);
-        editor.apply(plan).and_then(|()| self.write_metadata(&mut editor, keys)).map_err(|misfit| internal(&misfit))?;
-        let problems = postconditions::check(editor.tree(), &self.new);
-        if !problems.is_empty() {
-            return Err(InjectError::from(problems));
-        }
-        let (tree, mut operations) = editor.finish();
-        if let Some(original) = original {
-            let patch = operations.into_patch().map_err(|error| internal(&error))?;
-            check_with_second_engine(original, &patch, &tree)?;
-            operations = Operations::List(patch.0);
-        }
-        Ok((tree, operations))
-    }
-
-    fn write_metadata(&self, editor: &mut Editor, keys: &Keys) -> Result<(), Misfit> {
+    fn write(&self, editor: &mut Editor, keys: &Keys) -> Result<(), Misfit> {
         let labels = Pointer::of(["metadata", "labels"]);
         let annotations = Pointer::of(["metadata", "annotations"]);
         for entry in self.put_in() {
@@ -96,7 +103,7 @@ impl Writing {
     }
 }
 
-/// Metadata that was there but empty, so that `uninject` leaves it as it was.
+/// Records metadata that was empty, so that `uninject` restores it.
 fn note_empty_metadata(pod: &PodDocument, entry: &mut StatusEntry) {
     let fields = [
         ("metadata", pod.tree().get("metadata")),
@@ -112,23 +119,21 @@ fn note_empty_metadata(pod: &PodDocument, entry: &mut StatusEntry) {
     }
 }
 
-/// Debug builds apply the patch to the original with another engine as well: the pod must be the same.
-fn check_with_second_engine(mut original: Value, patch: &Patch, tree: &Value) -> Result<(), InjectError> {
-    match json_patch::patch(&mut original, patch) {
-        Ok(()) if original == *tree => Ok(()),
-        Ok(()) => Err(internal(&"the patch gives another pod than the one that was edited")),
-        Err(error) => Err(internal(&error)),
-    }
+/// Applies the patch, as it is sent, to the original pod with another engine. Both pods must be
+/// equal.
+fn check_with_second_engine(mut original: Value, patch_json: &[u8], tree: &Value) -> Result<(), InjectError> {
+    let unusable = |error: &dyn std::fmt::Display| internal(message!["the patch does not apply: ", value(error)]);
+    let patch: Patch = serde_json::from_slice(patch_json).map_err(|error| unusable(&error))?;
+    json_patch::patch(&mut original, &patch).map_err(|error| unusable(&error))?;
+    if original == *tree { Ok(()) } else { Err(internal("the patch gives another pod than the one that was edited")) }
 }
 
-pub(super) fn internal(fault: &dyn std::fmt::Display) -> InjectError {
-    let message = fault.to_string();
-    InjectError::from(vec![Problem {
-        code: ErrorCode::Internal,
-        template: None,
-        annotation: None,
-        message: message.into(),
-    }])
+fn misfit(Misfit(pointer): Misfit) -> InjectError {
+    internal(message!["the patch does not fit the pod at ", value(format_args!("{pointer:?}"))])
+}
+
+fn internal(message: impl Into<Message>) -> InjectError {
+    InjectError::from(vec![Problem::new(ErrorCode::Internal, message)])
 }
 
 #[cfg(test)]

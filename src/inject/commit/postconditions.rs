@@ -1,12 +1,13 @@
-//! The last look: is the result a pod that the API server takes, as far as what was put in is concerned.
+//! Checks the result: whether the API server will accept what was put in.
 //!
-//! Overlays were checked before the merge and conflicts found in it, so a fault here is one of ours, but for limits that
-//! count what the pod brings as well.
+//! Overlays are checked before the merge, and the merge finds conflicts. So a problem here is a
+//! fault of Outrigger, except for limits that include what the pod has itself.
 
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::status::StatusEntry;
 use crate::inject::text::field::quote;
 use crate::inject::text::json::{items, text};
+use crate::inject::text::message::{Message, message, value};
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -16,14 +17,16 @@ const MAX_ANNOTATION_BYTES: usize = 256 << 10;
 /// What is wrong with the result.
 pub(super) fn check(tree: &Value, put_in: &[StatusEntry]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut add = |code, message: String| {
-        problems.push(Problem { code, template: None, annotation: None, message: message.into() })
-    };
+    let mut add = |code, message: Message| problems.push(Problem::new(code, message));
     let bytes = annotation_bytes(tree);
     if bytes > MAX_ANNOTATION_BYTES {
-        let message = format!(
-            "metadata.annotations: with the status the annotations have {bytes} bytes; at most {MAX_ANNOTATION_BYTES} are allowed"
-        );
+        let message = message![
+            "metadata.annotations: with the status the annotations have ",
+            bytes,
+            " bytes; at most ",
+            MAX_ANNOTATION_BYTES,
+            " are allowed",
+        ];
         add(ErrorCode::ResultInvalid, message);
     }
     let Some(spec) = tree.get("spec") else { return problems };
@@ -37,17 +40,21 @@ pub(super) fn check(tree: &Value, put_in: &[StatusEntry]) -> Vec<Problem> {
                 // A container that was only filled stood twice before.
                 let filled = put_in.iter().any(|entry| entry.has_filled(list, name));
                 let code = if filled { ErrorCode::ResultInvalid } else { ErrorCode::Internal };
-                add(code, format!("spec.{list}: the name {} stands twice", quote(name)));
+                add(code, message!["spec.", list, ": the name ", value(quote(name)), " stands twice"]);
             }
             let loose = |mount: &&Value| !volumes.contains(text(mount, "name"));
             if ours.contains(name)
                 && let Some(mount) = items(container, "volumeMounts").iter().find(loose)
             {
-                let message = format!(
-                    "spec.{list}: container {} mounts {}, a volume that the pod does not have",
-                    quote(name),
-                    quote(text(mount, "name"))
-                );
+                let message = message![
+                    "spec.",
+                    list,
+                    ": container ",
+                    value(quote(name)),
+                    " mounts ",
+                    value(quote(text(mount, "name"))),
+                    ", a volume that the pod does not have",
+                ];
                 add(ErrorCode::ResultInvalid, message);
             }
         }

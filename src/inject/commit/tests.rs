@@ -7,10 +7,10 @@ use serde_json::json;
 
 /// The tree after the edits, and the operations as JSON; both ways give one pod.
 fn edited(tree: Value, edits: Vec<Edit>) -> (Value, Value) {
-    let mut editor = Editor::new(tree.clone(), Form::List);
+    let mut editor = Editor::new(tree.clone());
     editor.apply(Plan { edits, ..Plan::default() }).expect("the edits fit");
-    let (edited, operations) = editor.finish();
-    let patch = operations.into_patch().expect("a patch");
+    let (edited, patch) = editor.finish();
+    let patch: Patch = serde_json::from_slice(&patch).expect("a patch");
     let mut patched = tree;
     json_patch::patch(&mut patched, &patch).expect("the patch applies");
     assert_eq!(patched, edited);
@@ -98,10 +98,7 @@ fn a_computed_member_is_removed() {
 #[test]
 fn what_does_not_fit_is_an_error_and_no_panic() {
     let misfit = |tree: Value, edit: Edit| {
-        Editor::new(tree, Form::List)
-            .apply(Plan { edits: vec![edit], ..Plan::default() })
-            .expect_err("does not fit")
-            .to_string()
+        Editor::new(tree).apply(Plan { edits: vec![edit], ..Plan::default() }).expect_err("does not fit").to_string()
     };
     assert_eq!(misfit(json!({"a": 1}), set("/a", "b", json!(1))), "the patch does not fit the pod at \"/a\"");
     misfit(json!({"a": 1}), append("/a", &[json!(1)]));

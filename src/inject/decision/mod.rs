@@ -1,36 +1,51 @@
-//! The first steps of the decision: what stands against any injection, and what is asked for.
+//! Decides from the head of a pod which templates are requested for it, or why it gets none.
 //!
-//! Not here: whether a template can be had (`prepare`). All reasons that hold are collected, not just the first.
+//! Not here: whether a template's `match` selects the pod (`prepare`).
+//! Invariant: all reasons that hold are collected, not just the first.
 
-pub mod reason;
 pub mod report;
 
-use super::annotations;
-use super::annotations::Keys;
-use super::error::{ErrorCode, Problem};
-use super::pod::PodHead;
+use super::annotations::{self, Keys};
+use super::error::{ErrorCode, InjectError, Problem};
+use super::outcome::SkipReason;
+use super::pod::read_set::ReadSet;
+use super::pod::{OperatingSystem, PodHead};
+use super::request::{Namespace, Request};
 use super::template::{Found, TemplateSet};
-use super::{Namespace, Request, SkipReason};
-use crate::inject::pod::OperatingSystem;
+use super::text::field::quote;
+use super::text::message::{Message, message, value, words};
 
-/// What a pod is to get, before the templates are asked whether it may.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Asked {
-    /// Templates that the pod or its namespace names, in order.
-    pub named: Vec<String>,
-    /// Whether the namespace names them for the pod.
-    pub by_namespace: bool,
-    /// Templates that choose their pods themselves.
-    pub automatic: Vec<String>,
+/// Which templates are requested for a pod, if any.
+pub(super) enum Decision<'t> {
+    Inject {
+        /// At least one, each once, in the order in which they are put in.
+        requested: Vec<RequestedTemplate<'t>>,
+        /// What these templates can read of the pod; `None` if they can read all of it.
+        read_sets: Option<Vec<&'t ReadSet>>,
+    },
+    /// None, for at least one reason.
+    Skip(Vec<SkipReason>),
 }
 
-impl Asked {
-    pub fn is_nothing(&self) -> bool {
-        self.named.is_empty() && self.automatic.is_empty()
-    }
+/// A template that is requested for a pod, whether it exists or not.
+pub(super) struct RequestedTemplate<'t> {
+    pub name: String,
+    pub by: RequestedBy,
+    /// The template of this name, if there is one.
+    pub found: Option<Found<'t>>,
 }
 
-/// Step 1, before any look at the object: only the creation of a pod is of interest.
+/// Who requests a template for a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RequestedBy {
+    Pod,
+    /// The pod's namespace, in its default list.
+    Namespace,
+    /// The template itself: its injection is `Automatic`.
+    Template,
+}
+
+/// Reasons in the request itself, without a look at its object: only new pods are injected.
 pub(super) fn of_request(request: &Request<'_>) -> Vec<SkipReason> {
     let mut reasons = Vec::new();
     if !request.group.is_empty() || request.resource != "pods" || !request.sub_resource.is_empty() {
@@ -42,51 +57,54 @@ pub(super) fn of_request(request: &Request<'_>) -> Vec<SkipReason> {
     reasons
 }
 
-/// Everything that decides without the templates' own conditions.
-pub(super) struct Standing<'a> {
+/// What a decision depends on besides the pod.
+pub(super) struct Decider<'a> {
     pub keys: &'a Keys,
-    pub head: &'a PodHead<'a>,
     pub request: &'a Request<'a>,
-    pub excluded: &'a [String],
+    pub excluded_namespaces: &'a [String],
     pub templates: &'a TemplateSet,
 }
 
-impl Standing<'_> {
-    /// Steps 2 to 5: what is asked for, or all reasons against it.
-    pub fn asked(&self) -> Result<Asked, Verdict> {
-        let mut reasons = self.against();
-        let own = self.head.annotation(&self.keys.inject).map(annotations::parse_request).transpose();
+impl<'a> Decider<'a> {
+    /// Decides about the pod with this head. It is an error if a list of templates cannot be read.
+    pub fn decide(&self, head: &PodHead<'_>) -> Result<Decision<'a>, InjectError> {
+        let mut reasons = self.reasons_against(head);
+        let own = head.annotation(&self.keys.inject).map(annotations::parse_request).transpose();
         if own == Ok(Some(annotations::Request::OptOut)) {
             reasons.push(SkipReason::OptedOut);
         }
-        let asked = own.map_err(|message| self.bad_annotation(&message, None)).and_then(|own| self.collect(own));
-        let asked = match asked {
-            Ok(asked) => asked,
-            // Where nothing is injected anyway, a list that cannot be read is nobody's concern.
-            Err(_) if !reasons.is_empty() => return Err(Verdict::Skip(reasons)),
-            Err(problem) => return Err(Verdict::Refuse(problem)),
+        let requested = own.map_err(|why| self.bad_annotation(why, None)).and_then(|own| self.requested(own));
+        let requested = match requested {
+            Ok(requested) => requested,
+            // Nothing is injected anyway, so the list does not matter.
+            Err(_) if !reasons.is_empty() => return Ok(Decision::Skip(reasons)),
+            Err(problem) => return Err(InjectError::from(vec![problem])),
         };
-        if reasons.is_empty() && asked.is_nothing() {
+        if reasons.is_empty() && requested.is_empty() {
             reasons.push(SkipReason::NotRequested);
         }
-        if self.is_windows_without_template(&asked) {
+        if head.operating_system() == OperatingSystem::Windows && !requested.iter().any(is_for_windows) {
             reasons.insert(usize::from(reasons.first() == Some(&SkipReason::MirrorPod)), SkipReason::WindowsPod);
         }
-        if reasons.is_empty() { Ok(asked) } else { Err(Verdict::Skip(reasons)) }
+        if !reasons.is_empty() {
+            return Ok(Decision::Skip(reasons));
+        }
+        let read_sets = self.read_sets(head, &requested);
+        Ok(Decision::Inject { requested, read_sets })
     }
 
-    fn against(&self) -> Vec<SkipReason> {
-        let excluded = self.excluded.iter().any(|name| name == self.request.namespace);
+    fn reasons_against(&self, head: &PodHead<'_>) -> Vec<SkipReason> {
+        let excluded = self.excluded_namespaces.iter().any(|name| name == self.request.namespace);
         let rows = [
-            (self.head.annotation(annotations::MIRROR_POD).is_some(), SkipReason::MirrorPod),
+            (head.annotation(annotations::MIRROR_POD).is_some(), SkipReason::MirrorPod),
             (excluded, SkipReason::NamespaceExcluded),
-            (self.takes_part() == Some(false), SkipReason::NamespaceDisabled),
+            (self.namespace_enabled() == Some(false), SkipReason::NamespaceDisabled),
         ];
         rows.into_iter().filter(|(holds, _)| *holds).map(|(_, reason)| reason).collect()
     }
 
-    /// What the namespace's label says.
-    fn takes_part(&self) -> Option<bool> {
+    /// Whether the namespace's label enables or disables injection.
+    fn namespace_enabled(&self) -> Option<bool> {
         match self.request.namespace_object?.labels.get(&self.keys.injection)?.as_str() {
             "enabled" => Some(true),
             "disabled" => Some(false),
@@ -94,55 +112,52 @@ impl Standing<'_> {
         }
     }
 
-    /// The pod's list, else that of a namespace that takes part, plus what chooses by itself.
-    fn collect(&self, own: Option<annotations::Request>) -> Result<Asked, Problem> {
-        let takes_part = self.takes_part() == Some(true);
-        let default = || match self.request.namespace_object.filter(|_| takes_part) {
-            Some(namespace) => self.default_list(namespace),
-            None => Ok(Vec::new()),
+    /// The pod's list, or else that of an enabled namespace, and the Automatic templates there.
+    fn requested(&self, own: Option<annotations::Request>) -> Result<Vec<RequestedTemplate<'a>>, Problem> {
+        let enabled = self.namespace_enabled() == Some(true);
+        let (names, by) = match (own, self.request.namespace_object.filter(|_| enabled)) {
+            (Some(annotations::Request::OptOut), _) => return Ok(Vec::new()),
+            (Some(annotations::Request::Templates(names)), _) => (names, RequestedBy::Pod),
+            (None, Some(namespace)) => (self.default_list(namespace)?, RequestedBy::Namespace),
+            (None, None) => (Vec::new(), RequestedBy::Namespace),
         };
-        let (named, by_namespace) = match own {
-            Some(annotations::Request::OptOut) => return Ok(Asked::default()),
-            Some(annotations::Request::Templates(names)) => (names, false),
-            None => (default()?, true),
-        };
-        let automatic: &[String] = if takes_part { self.templates.automatic() } else { &[] };
-        let automatic = automatic.iter().filter(|name| !named.contains(name)).cloned().collect();
-        Ok(Asked { named, by_namespace, automatic })
+        let automatic: &[String] = if enabled { self.templates.automatic() } else { &[] };
+        let automatic: Vec<String> = automatic.iter().filter(|name| !names.contains(name)).cloned().collect();
+        let look_up = |by| move |name: String| RequestedTemplate { found: self.templates.get(&name), name, by };
+        Ok(names
+            .into_iter()
+            .map(look_up(by))
+            .chain(automatic.into_iter().map(look_up(RequestedBy::Template)))
+            .collect())
     }
 
     fn default_list(&self, namespace: &Namespace) -> Result<Vec<String>, Problem> {
-        let Some(value) = namespace.annotations.get(&self.keys.inject) else { return Ok(Vec::new()) };
-        match annotations::parse_request(value) {
+        let Some(list) = namespace.annotations.get(&self.keys.inject) else { return Ok(Vec::new()) };
+        match annotations::parse_request(list) {
             Ok(annotations::Request::Templates(names)) => Ok(names),
             Ok(annotations::Request::OptOut) => Ok(Vec::new()),
-            Err(message) => Err(self.bad_annotation(&message, Some(&namespace.name))),
+            Err(why) => Err(self.bad_annotation(why, Some(&namespace.name))),
         }
     }
 
-    /// A Windows pod is left alone unless a template that it may have says Windows.
-    fn is_windows_without_template(&self, asked: &Asked) -> bool {
-        let mut names = asked.named.iter().chain(&asked.automatic);
-        self.head.operating_system() == OperatingSystem::Windows
-            && !names.any(|name| match self.templates.get(name) {
-                Some(Found::Ready(template)) => template.runs_on(OperatingSystem::Windows),
-                Some(Found::Broken(_)) | None => false,
-            })
+    /// The read sets are known only if no template is rendered anew with the pod's parameters.
+    fn read_sets(&self, head: &PodHead<'_>, requested: &[RequestedTemplate<'a>]) -> Option<Vec<&'a ReadSet>> {
+        let read_set = |requested: &RequestedTemplate<'a>| {
+            let Some(Found::Ready(template)) = requested.found else { return None };
+            let sets_parameter = |key: &str| self.keys.parameter_of(&requested.name, key).is_some();
+            if head.annotation_keys().any(sets_parameter) { None } else { template.read_set() }
+        };
+        requested.iter().map(read_set).collect()
     }
 
-    fn bad_annotation(&self, message: &str, namespace: Option<&str>) -> Problem {
-        let of = namespace.map(|name| format!(" of namespace {}", super::text::field::quote(name))).unwrap_or_default();
-        Problem {
-            code: ErrorCode::AnnotationInvalid,
-            template: None,
-            annotation: Some(self.keys.inject.clone()),
-            message: format!("annotation {}{of}: {message}", self.keys.inject).into(),
-        }
+    fn bad_annotation(&self, why: String, namespace: Option<&str>) -> Problem {
+        let of = namespace.map_or_else(Message::default, |name| message![" of namespace ", value(quote(name))]);
+        let message = message!["annotation ", words(&self.keys.inject), of, ": ", value(why)];
+        Problem { annotation: Some(self.keys.inject.clone()), ..Problem::new(ErrorCode::AnnotationInvalid, message) }
     }
 }
 
-/// Why nothing is put in.
-pub(super) enum Verdict {
-    Skip(Vec<SkipReason>),
-    Refuse(Problem),
+/// Whether the template is for Windows pods.
+fn is_for_windows(requested: &RequestedTemplate<'_>) -> bool {
+    matches!(requested.found, Some(Found::Ready(template)) if template.runs_on(OperatingSystem::Windows))
 }

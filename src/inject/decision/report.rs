@@ -1,22 +1,26 @@
-//! What is said about a pod besides the patch.
+//! The report about a pod besides the patch: warnings, and the templates that it already had.
 //!
-//! Invariant: the reasons follow from what was noted, so that a skip always has one, unless errors stand for it.
+//! Invariant: a skip has a reason, or an error that became a warning.
 
 use crate::inject::error::ErrorCode;
-use crate::inject::{Skip, SkipReason};
+use crate::inject::outcome::{Skip, SkipReason};
+use crate::inject::text::field::quote;
+use crate::inject::text::message::Message;
 
-/// What was noted on the way.
+/// Warnings, errors and templates that the steps report.
 #[derive(Default)]
-pub(in crate::inject) struct Notes {
+pub(in crate::inject) struct Report {
     pub warnings: Vec<String>,
     /// Errors that `onError: Skip` turned into warnings, each once.
-    pub errors: Vec<ErrorCode>,
-    /// Templates that the pod carries already.
+    errors: Vec<ErrorCode>,
+    /// Templates that the pod already has.
     pub done: Vec<String>,
 }
 
-impl Notes {
-    pub fn add_error(&mut self, code: ErrorCode) {
+impl Report {
+    /// Reports that a template is left out: its `onError: Skip` turns this error into a warning.
+    pub fn leave_out(&mut self, template: &str, code: ErrorCode, why: &Message) {
+        self.warnings.push(format!("template {} is left out: {}: {why}", quote(template), code.code()));
         if !self.errors.contains(&code) {
             self.errors.push(code);
         }
@@ -26,6 +30,7 @@ impl Notes {
         if self.done.is_empty() { Vec::new() } else { vec![SkipReason::AlreadyInjected] }
     }
 
+    /// The report about a pod that is not changed.
     pub fn skip(self) -> Skip {
         let reasons = match self.reasons() {
             none if none.is_empty() && self.errors.is_empty() => vec![SkipReason::NotRequested],

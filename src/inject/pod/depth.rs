@@ -1,15 +1,20 @@
-//! How deeply a JSON text nests. Looks at brackets alone; whether the text is JSON is for the parser to say.
+//! Measures how deeply a JSON text nests. Only brackets count; the parser checks whether it is
+//! JSON.
 //!
-//! Invariant: constant stack and memory, whatever the text. The parser's own limit does not hold for text that is kept raw.
+//! Invariant: stack and memory are constant for any text. The parser's own limit does not apply to
+//! text that is kept raw.
+
+use super::json_string::end_of_string;
 
 /// Deepest nesting that is read.
 pub const MAX_DEPTH: usize = 128;
 
 /// Whether arrays and objects of a JSON text nest deeper than [`MAX_DEPTH`].
 ///
-/// No place is deeper than the opening brackets before it, nor, in a text that is JSON, than the closing ones after it; and of
-/// empty arrays and objects, which managed fields are full of, only one can be around a place. Counting runs at many bytes an
-/// instruction, and says of an ordinary review all that there is to say.
+/// No place is deeper than the opening brackets before it, nor, in a text that is JSON, than the
+/// closing ones after it; and of empty arrays and objects, which managed fields are full of, only
+/// one can be around a place. Counting runs at many bytes an instruction, and says of an ordinary
+/// review all that there is to say.
 pub fn is_too_deep(json: &[u8]) -> bool {
     may_be_deep(json, brackets) && may_be_deep(json, brackets_around_something) && nests_too_deeply(json)
 }
@@ -49,7 +54,7 @@ pub fn nests_too_deeply(text: &[u8]) -> bool {
     while let Some(byte) = text.get(at) {
         at += 1;
         match byte {
-            b'"' => at = behind_string(text, at),
+            b'"' => at = end_of_string(text, at) + 1,
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
@@ -59,43 +64,6 @@ pub fn nests_too_deeply(text: &[u8]) -> bool {
         }
     }
     false
-}
-
-/// Position behind the closing quote of the string that begins here.
-fn behind_string(text: &[u8], mut at: usize) -> usize {
-    while let Some(byte) = text.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += plain_bytes(&text[at..]).max(1),
-        }
-    }
-    text.len()
-}
-
-/// How many of the next bytes certainly neither end the string nor escape: most of a review is text in strings, so eight at a time.
-fn plain_bytes(text: &[u8]) -> usize {
-    let chunks = text.chunks_exact(8);
-    let mut plain = 0;
-    for chunk in chunks {
-        let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
-        let special = zero_bytes(word ^ QUOTES) | zero_bytes(word ^ BACKSLASHES);
-        if special != 0 {
-            return plain + special.trailing_zeros() as usize / 8;
-        }
-        plain += 8;
-    }
-    plain
-}
-
-const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
-const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
-
-/// The high bit of each byte that is zero; above the first such byte the answer may be wrong, which nobody asks.
-const fn zero_bytes(word: u64) -> u64 {
-    const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    word.wrapping_sub(LOW) & !word & HIGH
 }
 
 #[cfg(test)]
@@ -161,7 +129,8 @@ mod tests {
         assert_eq!((around(text, b'{'), around(text, b'}')), (3, 2));
     }
 
-    /// The counts agree with the walk wherever the limit is met: beside empty objects, and whatever a chunk cuts in two.
+    /// The counts agree with the walk wherever the limit is met: beside empty objects, and whatever
+    /// a chunk cuts in two.
     #[test]
     fn counts_hide_nothing() {
         for depth in [MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1] {

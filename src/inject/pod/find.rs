@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use std::fmt;
 
-/// The value at a path of keys. `None` when the path is not there, or when the text is none that it could be in.
+/// The value at a path of keys. `None` when the path is not there, or when the text is none that it
+/// could be in.
 ///
 /// The text is expected to be JSON already; what follows the value is not looked at.
 pub fn find<'a, T: Deserialize<'a>>(text: &'a str, path: &[&str]) -> Option<T> {

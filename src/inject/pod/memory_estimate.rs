@@ -1,15 +1,19 @@
-//! What a pod's text would take of memory as a tree, found out before the tree is made.
+//! Estimates the memory of a pod's tree from its text, before the tree is made.
 //!
-//! A few bytes of JSON can become hundreds: `{"":1}` is a node of a map. Looks at structure alone; whether the text is JSON is for
-//! the parser to say.
-//! Invariant: constant memory, whatever the text.
+//! A few bytes of JSON can become hundreds: `{"":1}` is a node of a map. Only the structure counts;
+//! the parser checks whether the text is JSON.
+//! Invariant: the estimate takes constant memory for any text.
 
+use super::PodError;
+use super::json_string::end_of_string;
 use serde_json::Value;
 use std::mem::size_of;
 
-/// What the tree of a pod may take: text of any length that etcd can store, or some 9,000 environment variables.
+/// What the tree of a pod may take: text of any length that etcd can store, or some 9,000
+/// environment variables.
 pub const MAX_BYTES: usize = 8 * 1024 * 1024;
-/// A text this short is never too heavy: the heaviest is `{"":{"":{"":…`, a map for each five bytes.
+/// A text this short is never too heavy: the heaviest is `{"":{"":{"":…`, a map for each five
+/// bytes.
 const SURELY_LIGHT: usize = MAX_BYTES / (MAP_NODE / 4);
 
 /// A node of a map has room for eleven members.
@@ -23,22 +27,23 @@ const LIST: usize = 4 * size_of::<Value>();
 /// What an allocation takes beside the text of a string.
 const STRING: usize = 8;
 
-/// An error when the object would be too large as a tree, with the words that complete "the object is no valid pod: ".
-pub(super) fn check(object: &str) -> Result<(), String> {
+/// An error when the object would be too large as a tree.
+pub(super) fn check(object: &str) -> Result<(), PodError> {
     let text = object.as_bytes();
     if text.len() <= SURELY_LIGHT || at_most(text) <= MAX_BYTES || weigh(text, MAX_BYTES) <= MAX_BYTES {
         return Ok(());
     }
-    const MIB: usize = 1024 * 1024;
-    Err(format!("it has so many values that they would take more than {} MiB of memory", MAX_BYTES / MIB))
+    Err(PodError::TooLarge)
 }
 
-/// What the tree of a JSON text would take, rather too many bytes than too few. Above [`MAX_BYTES`] it says no more than that.
+/// What the tree of a JSON text would take, rather too many bytes than too few. Above [`MAX_BYTES`]
+/// it says no more than that.
 pub fn of(text: &[u8]) -> usize {
     weigh(text, MAX_BYTES)
 }
 
-/// No tree of this text takes more. Counting runs at many bytes an instruction, and an ordinary pod is light even so.
+/// No tree of this text takes more. Counting runs at many bytes an instruction, and an ordinary pod
+/// is light even so.
 pub fn at_most(text: &[u8]) -> usize {
     let count = |byte| memchr::memchr_iter(byte, text).count();
     (count(b'{') + count(b'[')) * MAP_NODE + count(b',') * MEMBER + count(b'"') * STRING + text.len()
@@ -73,7 +78,8 @@ fn weigh(text: &[u8], limit: usize) -> usize {
 struct Scale {
     bytes: usize,
     depth: usize,
-    /// A bit for each open list or map, the innermost lowest: whether it is a map. As many as may nest.
+    /// A bit for each open list or map, the innermost lowest: whether it is a map. As many as may
+    /// nest.
     maps: u128,
     is_key_next: bool,
     /// Whether the member of the whole object that is being read is its metadata.
@@ -130,18 +136,6 @@ impl Scale {
         }
         self.add(unescaped(raw) + STRING);
     }
-}
-
-/// Position of the quote that ends the string that begins here.
-fn end_of_string(text: &[u8], mut at: usize) -> usize {
-    while let Some(found) = text.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if text[at] == b'"' {
-            return at;
-        }
-        at += 2;
-    }
-    text.len()
 }
 
 /// Length of a string without its escapes, in bytes; of those beyond U+007F a little more.
@@ -217,8 +211,8 @@ mod tests {
     fn tiny_values_are_what_makes_a_pod_heavy() {
         let pod = |item: &str| format!(r#"{{"spec":{{"x":[{item}]}}}}"#, item = format!("{item},").repeat(400_000));
         for item in ["1", "{}", r#"{"":1}"#, "[1]"] {
-            let message = check(&pod(item)).expect_err(item);
-            assert_eq!(message, "it has so many values that they would take more than 8 MiB of memory");
+            let error = check(&pod(item)).expect_err(item);
+            assert_eq!(error.to_string(), "it has so many values that they would take more than 8 MiB of memory");
         }
     }
 
@@ -226,16 +220,16 @@ mod tests {
     #[test]
     fn what_etcd_can_store_is_light_however_it_is_escaped() {
         let escaped = r#"\u003c\u0026\u003e"#.repeat(520_000);
-        assert_eq!(check(&format!(r#"{{"spec":{{"containers":[{{"args":["{escaped}"]}}]}}}}"#)), Ok(()));
+        assert!(check(&format!(r#"{{"spec":{{"containers":[{{"args":["{escaped}"]}}]}}}}"#)).is_ok());
         let variables =
             r#"{"name":"SOME_VARIABLE_OF_A_POD","value":"a value of usual length for an environment variable"},"#;
-        assert_eq!(check(&format!(r#"{{"spec":{{"containers":[{{"env":[{}]}}]}}}}"#, variables.repeat(9_000))), Ok(()));
+        assert!(check(&format!(r#"{{"spec":{{"containers":[{{"env":[{}]}}]}}}}"#, variables.repeat(9_000))).is_ok());
     }
 
     #[test]
     fn managed_fields_of_the_metadata_weigh_nothing_and_others_do() {
         let fields = format!(r#"[{}]"#, r#"{"f:a":{}},"#.repeat(100_000));
-        assert_eq!(check(&format!(r#"{{"metadata":{{"name":"a","managedFields":{fields}}},"spec":{{}}}}"#)), Ok(()));
+        assert!(check(&format!(r#"{{"metadata":{{"name":"a","managedFields":{fields}}},"spec":{{}}}}"#)).is_ok());
         for elsewhere in [
             format!(r#"{{"spec":{{"managedFields":{fields}}}}}"#),
             format!(r#"{{"metadata":{{"managedFields":[],"x":{fields}}}}}"#),

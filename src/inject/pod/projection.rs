@@ -1,25 +1,27 @@
-//! Reads of a pod's text what some templates can look at.
+//! Parses the text of a pod into a tree: all of it, or the fields of some read sets.
 //!
-//! Invariant: what is read is as in the whole tree, in its place; anything that is not as expected is an error, after which
-//! the whole tree has to be made, so that messages have one source.
+//! Invariant: every field of a part is as in the whole pod, in its place. A field of a part that
+//! has an unexpected type or that is repeated is an error. The caller then parses the whole pod,
+//! whose messages are the only ones that users see.
 
-use crate::inject::pod::read_set::Reach;
-use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use super::json_string::JsonString;
+use super::read_set::ReadSet;
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// The part of the object that is in reach of these templates; `None` when it is no ordinary pod.
-pub(super) fn parse(object: &str, reaches: &[&Reach]) -> Option<Value> {
+/// The object without `metadata.managedFields`: the fields of these read sets, or all fields.
+pub(super) fn parse(object: &str, read_sets: Option<&[&ReadSet]>) -> serde_json::Result<Value> {
     let mut deserializer = serde_json::Deserializer::from_str(object);
-    let tree = Part { reaches, level: Level::Object }.deserialize(&mut deserializer).ok()?;
-    deserializer.end().ok()?;
-    Some(tree)
+    let tree = Projection { read_sets, level: Level::Object }.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(tree)
 }
 
-/// One value, and what of it is read.
+/// One value, and how much of it is kept.
 #[derive(Clone, Copy)]
-struct Part<'r> {
-    reaches: &'r [&'r Reach],
+struct Projection<'r> {
+    read_sets: Option<&'r [&'r ReadSet]>,
     level: Level,
 }
 
@@ -31,29 +33,33 @@ enum Level {
     Containers,
     Container,
     Volumes,
-    /// Its name, and whether it is a projection.
+    /// Its name, and whether its source is `projected`.
     Volume,
     Whole,
-    /// A list of objects out of reach: that it is one is all that is looked at.
+    /// A list of objects of which nothing is kept. Its type is checked.
     Objects,
-    /// The same of objects with names.
+    /// A list of objects with names of which nothing is kept.
     NamedObjects,
     Nothing,
-    /// An object with a name; nothing of it is kept.
+    /// An object with a name, of which nothing is kept.
     Named,
     Unnamed,
 }
 
-impl Part<'_> {
-    /// What is read of a member.
+impl Projection<'_> {
+    /// How much of a member is kept.
     fn of_member(&self, key: &str) -> Level {
-        let in_spec = || self.reaches.iter().any(|reach| reach.has_spec_field(key));
-        let in_container = || self.reaches.iter().any(|reach| reach.has_container_field(key));
         match (self.level, key) {
-            (Level::Object, "metadata") => Level::Metadata,
+            (Level::Object, "metadata") => return Level::Metadata,
+            (Level::Metadata, "managedFields") => return Level::Nothing,
+            (Level::Metadata, _) => return Level::Whole,
+            _ => {}
+        }
+        let Some(read_sets) = self.read_sets else { return Level::Whole };
+        let in_spec = || read_sets.iter().any(|read_set| read_set.has_spec_field(key));
+        let in_container = || read_sets.iter().any(|read_set| read_set.has_container_field(key));
+        match (self.level, key) {
             (Level::Object, "spec") => Level::Spec,
-            (Level::Metadata, "managedFields") => Level::Nothing,
-            (Level::Metadata, _) => Level::Whole,
             (Level::Spec, "containers" | "initContainers" | "ephemeralContainers") => Level::Containers,
             (Level::Spec, "volumes") => Level::Volumes,
             (Level::Spec, _) if in_spec() => Level::Whole,
@@ -61,13 +67,13 @@ impl Part<'_> {
             (Level::Container, "env") => Level::NamedObjects,
             (Level::Container, "envFrom" | "volumeMounts" | "volumeDevices") => Level::Objects,
             (Level::Volume, "name") => Level::Whole,
-            // That it is one is how the service account's token is told from what only has its name.
+            // The volume of the service account's token is told by it from others of that name.
             (Level::Volume, "projected") => Level::Unnamed,
             _ => Level::Nothing,
         }
     }
 
-    /// What is read of an element.
+    /// How much of an element of this list is kept; `None` for no list.
     const fn of_element(&self) -> Option<Level> {
         match self.level {
             Level::Containers => Some(Level::Container),
@@ -77,22 +83,9 @@ impl Part<'_> {
             _ => None,
         }
     }
-
-    const fn is_object(&self) -> bool {
-        matches!(
-            self.level,
-            Level::Object
-                | Level::Metadata
-                | Level::Spec
-                | Level::Container
-                | Level::Volume
-                | Level::Named
-                | Level::Unnamed
-        )
-    }
 }
 
-impl<'de> DeserializeSeed<'de> for Part<'_> {
+impl<'de> DeserializeSeed<'de> for Projection<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -107,11 +100,15 @@ impl<'de> DeserializeSeed<'de> for Part<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Part<'_> {
+impl<'de> Visitor<'de> for Projection<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a pod")
+        f.write_str(match self.level {
+            Level::Metadata => "an object as metadata",
+            _ if self.of_element().is_some() => "a list",
+            _ => "an object",
+        })
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
@@ -119,9 +116,9 @@ impl<'de> Visitor<'de> for Part<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let Some(level) = self.of_element() else { return Err(de::Error::custom("a list")) };
+        let level = self.of_element().ok_or_else(|| de::Error::invalid_type(Unexpected::Seq, &self))?;
         let mut items = Vec::new();
-        while let Some(item) = access.next_element_seed(Part { level, ..self })? {
+        while let Some(item) = access.next_element_seed(Projection { level, ..self })? {
             if item.is_null() {
                 return Err(de::Error::custom("a null in a list"));
             }
@@ -131,20 +128,21 @@ impl<'de> Visitor<'de> for Part<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        if !self.is_object() {
-            return Err(de::Error::custom("an object"));
+        if self.of_element().is_some() {
+            return Err(de::Error::invalid_type(Unexpected::Map, &self));
         }
         let mut fields = Map::new();
         let mut has_name = false;
-        while let Some(Key(key)) = access.next_key()? {
+        while let Some(JsonString(key)) = access.next_key()? {
             if key == "name" && matches!(self.level, Level::Named | Level::Unnamed) {
-                has_name = access.next_value::<Option<Key<'de>>>()?.is_some();
+                has_name = access.next_value::<Option<JsonString<'de>>>()?.is_some();
                 continue;
             }
             let level = self.of_member(&key);
-            let value = access.next_value_seed(Part { level, ..self })?;
-            if !matches!(level, Level::Nothing | Level::Objects | Level::NamedObjects) {
-                fields.insert(key.into_owned(), value);
+            let value = access.next_value_seed(Projection { level, ..self })?;
+            let is_kept = !matches!(level, Level::Nothing | Level::Objects | Level::NamedObjects);
+            if is_kept && fields.insert(key.into_owned(), value).is_some() && self.read_sets.is_some() {
+                return Err(de::Error::custom("a repeated key"));
             }
         }
         if matches!(self.level, Level::Named) && !has_name {
@@ -153,8 +151,3 @@ impl<'de> Visitor<'de> for Part<'_> {
         Ok(Value::Object(fields))
     }
 }
-
-/// A string that borrows where the text has no escape.
-#[derive(serde::Deserialize)]
-#[serde(transparent)]
-struct Key<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);

@@ -1,6 +1,8 @@
-//! The shape of a pod as far as the engine walks it: lists of objects where lists of objects belong.
+//! The shape of a pod as far as the engine walks it: lists of objects where lists of objects
+//! belong.
 //!
-//! What has another shape is no pod. The API server would say so as well, less clearly; all problems are listed at once.
+//! What has another shape is no pod. The API server would say so as well, less clearly; all
+//! problems are listed at once.
 
 use crate::inject::text::field::one_line;
 use serde_json::{Map, Value};

@@ -1,33 +1,23 @@
 //! What is read of a pod's text, in whatever spelling, and what is no pod.
 
 use super::*;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 fn head(text: &str) -> PodHead<'_> {
-    PodHead::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    PodHead::read(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 fn error(pod: &Value) -> String {
     match PodDocument::parse(&pod.to_string()) {
         Ok(_) => panic!("{pod} is taken for a pod"),
-        Err(error) => error,
+        Err(error) => error.to_string(),
     }
 }
 
 /// A pod whose spec is this, with a container.
 fn with_spec(field: &str, value: Value) -> Value {
     json!({"spec": {"containers": [{"name": "web"}], field: value}})
-}
-
-#[test]
-fn annotations_borrow_from_the_text_where_it_has_no_escapes() {
-    let text = r#"{"metadata":{"annotations":{"plain":"value","esc\u0061ped":"a\nb"}}}"#;
-    let head = head(text);
-    assert_eq!(head.annotation("plain"), Some("value"));
-    assert_eq!(head.annotation("escaped"), Some("a\nb"));
-    assert_eq!(head.annotation("other"), None);
-    let borrowed: Vec<bool> = head.annotations.iter().map(|(key, _)| matches!(key, Cow::Borrowed(_))).collect();
-    assert_eq!(borrowed, [true, false]);
 }
 
 #[test]
@@ -46,7 +36,7 @@ fn absent_and_null_parts_of_the_head_are_empty() {
         r#"{"spec":{"os":null,"nodeSelector":null},"x":"windows"}"#,
     ] {
         let head = head(text);
-        assert_eq!((head.annotations.len(), head.operating_system()), (0, OperatingSystem::Linux), "{text}");
+        assert_eq!((head.annotation_keys().count(), head.operating_system()), (0, OperatingSystem::Linux), "{text}");
     }
 }
 
@@ -165,7 +155,7 @@ fn null_and_absent_lists_are_empty() {
 #[test]
 fn what_is_no_json_object_is_refused() {
     let heavy = json!({"spec": {"containers": [{"name": "web"}], "x": vec![json!({}); 400_000]}}).to_string();
-    assert!(PodDocument::parse(&heavy).is_err() && PodDocument::parse_part(&heavy, &[&reach()]).is_none());
+    assert!(PodDocument::parse(&heavy).is_err() && read(&heavy).is_err());
     for text in ["", "null", "[]", "5", "\"pod\"", "{", "{} {}", r#"{"spec":{"containers":[{"name":"a"}]}} x"#] {
         assert!(PodDocument::parse(text).is_err(), "{text}");
     }
@@ -179,7 +169,7 @@ fn a_text_that_is_too_deep_is_refused() {
     assert!(PodDocument::parse(&deep(100)).is_ok());
     assert!(PodDocument::parse(&deep(100_000)).is_err());
     // The head passes over what it does not read, however deep, without a stack.
-    assert!(PodHead::parse(&deep(100_000)).is_ok());
+    assert!(PodHead::read(&deep(100_000)).is_ok());
 }
 
 #[test]
@@ -198,15 +188,19 @@ fn a_job_owns_a_pod_by_its_kind() {
     );
 }
 
-/// A template that looks at the app's mounts and at one field of the spec.
-fn reach() -> Reach {
-    let overlay = crate::inject::overlay::Overlay {
-        volumes: vec![json!({"name": "logs"})],
-        volume_mounts: vec![json!({"name": "logs", "mountPath": "/logs"})],
-        pod: Map::from_iter([("dnsPolicy".to_owned(), json!("None"))]),
-        ..Default::default()
-    };
-    Reach::new(&overlay, std::iter::empty()).expect("no expression")
+/// Of a template that looks at the app's mounts and at one field of the spec.
+fn read_set() -> ReadSet {
+    ReadSet {
+        spec_fields: BTreeSet::from(["dnsPolicy".to_owned()]),
+        container_fields: BTreeSet::from(["volumeMounts"]),
+        volumes: BTreeSet::from(["logs".to_owned()]),
+        ..ReadSet::default()
+    }
+}
+
+/// What is made of a text for [`read_set`], if not the whole.
+fn part(text: &str) -> Option<PodDocument> {
+    PodDocument::part(text, &[&read_set()])
 }
 
 #[test]
@@ -226,7 +220,7 @@ fn a_part_has_what_is_in_reach_in_its_place() {
         "status": {},
     })
     .to_string();
-    let part = PodDocument::parse_part(&text, &[&reach()]).expect("an ordinary pod");
+    let part = part(&text).expect("an ordinary pod");
     let expected = json!({
         "metadata": {"name": "web", "labels": {"a": "b"}},
         "spec": {
@@ -261,11 +255,66 @@ fn a_pod_that_is_out_of_shape_has_no_part() {
     ] {
         let text = json!({"spec": {"containers": [container]}}).to_string();
         assert!(PodDocument::parse(&text).is_err(), "{text}");
-        assert!(PodDocument::parse_part(&text, &[&reach()]).is_none(), "{text}");
+        assert!(part(&text).is_none(), "{text}");
     }
     let heavy = json!({"spec": {"containers": [{"name": "web"}], "x": vec![json!({}); 400_000]}}).to_string();
-    assert!(PodDocument::parse(&heavy).is_err() && PodDocument::parse_part(&heavy, &[&reach()]).is_none());
+    assert!(PodDocument::parse(&heavy).is_err() && read(&heavy).is_err());
     for text in ["", "null", "[]", "{}", r#"{"spec":{"containers":[{"name":"web"}]}} x"#] {
-        assert!(PodDocument::parse_part(text, &[&reach()]).is_none(), "{text}");
+        assert!(part(text).is_none(), "{text}");
+    }
+}
+
+const INJECT: &str = "outrigger.dev/inject";
+
+fn open(text: &str) -> Pod<'_> {
+    Pod::open(text, INJECT).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// What becomes of a text whose templates have [`read_set`].
+fn read(text: &str) -> Result<Value, PodError> {
+    Pod::open(text, INJECT)?.read(Some(&[&read_set()])).map(PodDocument::into_tree)
+}
+
+/// The API server never repeats a key, but whoever does must not be able to say one thing to the
+/// head and another to the tree.
+#[test]
+fn head_and_tree_agree_on_a_text_that_repeats_keys() {
+    let asking = |value: &str| format!(r#"{{"annotations":{{"{INJECT}":"{value}"}}}}"#);
+    let spec = r#""spec":{"containers":[{"name":"web"}]}"#;
+    for text in [
+        format!(r#"{{"metadata":{},{spec},"metadata":{}}}"#, asking("a"), asking("b")),
+        format!(r#"{{"metadata":{{}},{spec},"metadata":{}}}"#, asking("b")),
+        format!(r#"{{"metadata":{},{spec},"metad\u0061ta":{}}}"#, asking("a"), asking("b")),
+        format!(r#"{{"metadata":{{"annotations":{{"{INJECT}":"a"}},"annotations":{{"{INJECT}":"b"}}}},{spec}}}"#),
+        format!(r#"{{"metadata":{{"annotations":{{"{INJECT}":"a"}},"\u0061nnotations":{{"{INJECT}":"b"}}}},{spec}}}"#),
+    ] {
+        assert_eq!(open(&text).head().annotation(INJECT), Some("b"), "{text}");
+        assert_eq!(read(&text).expect("a pod")["metadata"]["annotations"][INJECT], "b", "{text}");
+    }
+    let plain = format!(r#"{{"metadata":{},{spec}}}"#, asking("a"));
+    assert!(open(&plain).document.is_none(), "an ordinary text is not made into a tree to decide");
+}
+
+#[test]
+fn a_part_with_a_key_that_stands_twice_is_read_as_a_whole() {
+    let containers = r#""containers":[{"name":"web"}]"#;
+    for text in [
+        format!(r#"{{"metadata":{{}},"metadata":{{}},"spec":{{{containers}}}}}"#),
+        format!(r#"{{"spec":{{{containers},{containers}}}}}"#),
+        format!(r#"{{"spec":{{{containers},"dnsPolicy":"None","dnsPolicy":"Default"}}}}"#),
+    ] {
+        assert!(part(&text).is_none(), "{text}");
+        let whole: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(read(&text).expect("a pod"), whole, "{text}");
+    }
+}
+
+/// A pod that asks for nothing is not refused because of what nobody reads.
+#[test]
+fn the_head_of_a_pod_that_is_too_large_can_be_read() {
+    let heavy = json!({"metadata": {"annotations": {INJECT: "false"}}, "spec": {"x": vec![json!({}); 400_000]}});
+    for text in [heavy.to_string(), heavy.to_string().replace("\"spec\"", "\"metadata\":{},\"spec\"")] {
+        assert_eq!(open(&text).head().annotation(INJECT), Some("false"));
+        assert_eq!(open(&text).read(None).expect_err("too large").to_string(), PodError::TooLarge.to_string());
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! Invariant: [`Template::compile`] gives a template or problems, never both; what exists can be rendered.
 
+use super::read_set;
 use super::spec::{ContainerSelection, InjectionMode, OnConflict, OnError, ParameterSpec, PlacementSpec, TemplateSpec};
 use super::tree::{Known, Node, RenderError, Renderer};
 use crate::inject::expression::{EvaluationError, Expression, Reads, Root, Scope};
 use crate::inject::overlay::Overlay;
 use crate::inject::pod::OperatingSystem;
-use crate::inject::pod::read_set::Reach;
+use crate::inject::pod::read_set::ReadSet;
 use crate::inject::schema::{self, SchemaRef};
 use crate::inject::template::parameters;
 use crate::inject::template::parameters::Parameter;
@@ -47,7 +48,7 @@ pub struct Template {
     /// The rendering with all defaults, when nothing but parameters is read: most pods set none.
     rendered: Option<Overlay>,
     /// What that rendering looks at in a pod.
-    reach: Option<Reach>,
+    read_set: Option<ReadSet>,
     /// Names of all containers, as far as no pod has a say in them.
     container_names: Vec<String>,
 }
@@ -124,7 +125,7 @@ impl Template {
             body: parts.body,
             reads,
             rendered: None,
-            reach: None,
+            read_set: None,
             container_names: Vec::new(),
         };
         template.render_with_defaults(&mut errors);
@@ -142,8 +143,8 @@ impl Template {
     }
 
     /// What the template looks at in pods that set no parameter of it, where that is known.
-    pub(crate) fn reach(&self) -> Option<&Reach> {
-        self.reach.as_ref()
+    pub(crate) fn read_set(&self) -> Option<&ReadSet> {
+        self.read_set.as_ref()
     }
 
     /// Names of the containers that the template brings.
@@ -186,8 +187,10 @@ impl Template {
             let conditions = self.matching.conditions.iter().map(|condition| condition.expression.reads());
             let mounts = self.take_volume_mounts.then_some("volumeMounts");
             let env = (!self.take_env.is_empty()).then_some("env");
-            self.reach = Reach::new(&overlay, conditions)
-                .map(|reach| reach.with_container_fields(mounts.into_iter().chain(env)));
+            self.read_set = read_set::of(&overlay, conditions).map(|mut read_set| {
+                read_set.container_fields.extend(mounts.into_iter().chain(env));
+                read_set
+            });
             self.rendered = Some(overlay);
         }
     }

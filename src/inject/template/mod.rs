@@ -11,6 +11,7 @@ mod enumerated;
 mod load;
 pub mod parameters;
 mod parsed;
+mod read_set;
 mod revision;
 
 use crate::inject::text::message::Message;

@@ -43,9 +43,29 @@ pub(super) fn inject(injector: &Injector, pod: &Value) -> Result<Outcome, Inject
     injector.inject(&Request::create_pod("demo", &pod.to_string()))
 }
 
-pub(super) fn injected(injector: &Injector, pod: &Value) -> Injection {
+/// The pod after the patch.
+pub(super) fn patched(pod: &Value, injection: &Injection) -> Value {
+    let mut pod = pod.clone();
+    json_patch::patch(&mut pod, &injection.patch().expect("a patch")).expect("the patch applies");
+    pod
+}
+
+/// A pod that got something.
+pub(super) struct Injected {
+    /// The pod after the patch.
+    pub pod: Value,
+    pub templates: Vec<String>,
+    pub reasons: Vec<SkipReason>,
+    pub warnings: Vec<String>,
+}
+
+pub(super) fn injected(injector: &Injector, pod: &Value) -> Injected {
     match inject(injector, pod) {
-        Ok(Outcome::Injected(injection)) => injection,
+        Ok(Outcome::Injected(injection)) => {
+            let pod = patched(pod, &injection);
+            let Injection { templates, reasons, warnings, .. } = injection;
+            Injected { pod, templates, reasons, warnings }
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -7,6 +7,8 @@ use std::process::Command;
 use outrigger::inject::Outcome;
 use serde_json::{Value, json};
 
+use crate::support::injected_pod;
+
 /// The pod that an app without any wish but this template gets.
 fn injected(template: &str) -> Value {
     let pod = json!({
@@ -15,7 +17,7 @@ fn injected(template: &str) -> Value {
         "spec": {"containers": [{"name": "web", "image": "registry.example/web:1"}]}
     });
     match super::inject(&super::built_in(), None, &pod) {
-        Ok(Outcome::Injected(injection)) => injection.pod,
+        Ok(Outcome::Injected(injection)) => injected_pod(&pod, &injection),
         Ok(Outcome::Skipped(skip)) => panic!("{template}: skipped: {:?}", skip.reasons),
         Err(error) => panic!("{template}: {error}"),
     }

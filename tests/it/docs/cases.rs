@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::includes::differences;
+use crate::support::injected_pod;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -127,7 +128,8 @@ fn run(path: &str, templates: &[String], case: &Case) -> Vec<String> {
     match outcome {
         Ok(Outcome::Injected(injection)) => {
             let mut faults = warnings(&injection.warnings, &case.expect.warnings);
-            faults.extend(injected(super::without_revisions(injection.pod), &case.expect.verdict));
+            faults
+                .extend(injected(super::without_revisions(injected_pod(&case.pod, &injection)), &case.expect.verdict));
             faults
         }
         Ok(Outcome::Skipped(skip)) => {

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::includes::differences;
 use super::markdown::{self, Block};
+use crate::support::injected_pod;
 
 const CHECKED: [&str; 3] = ["README.md", "docs/reference/templates.md", "docs/reference/annotations.md"];
 
@@ -20,6 +21,8 @@ const CHECKED: [&str; 3] = ["README.md", "docs/reference/templates.md", "docs/re
 struct Example {
     sources: Vec<SourceText>,
     namespace: Option<Namespace>,
+    /// The last pod.
+    pod: Value,
     outcome: Option<Result<Outcome, InjectError>>,
     /// Whether the last pod or the last broken template has been looked at.
     unchecked: bool,
@@ -36,7 +39,10 @@ impl Example {
                 Vec::new()
             }
             ("yaml", "pod") => self.pod(&super::yaml("pod", &block.text)),
-            ("yaml", "result") => self.check(|outcome| result(outcome, &super::yaml("result", &block.text))),
+            ("yaml", "result") => {
+                let pod = self.pod.clone();
+                self.check(|outcome| result(&pod, outcome, &super::yaml("result", &block.text)))
+            }
             ("text", "refused") => self.check(|outcome| refused(outcome, &block.text)),
             ("text", "skipped") => self.check(|outcome| skipped(outcome, &block.text)),
             ("text", "warnings") => self.check(|outcome| warnings(outcome, &block.text)),
@@ -68,6 +74,7 @@ impl Example {
         } else {
             Injector::new(loaded.templates, Settings::default())
         };
+        self.pod = pod.clone();
         self.outcome = Some(super::inject(&injector, self.namespace.as_ref(), pod));
         self.unchecked = true;
         faults
@@ -110,9 +117,9 @@ fn namespace(object: &Value) -> Namespace {
     Namespace { name, labels: strings("labels"), annotations: strings("annotations") }
 }
 
-fn result(outcome: &Result<Outcome, InjectError>, excerpt: &Value) -> Vec<String> {
+fn result(pod: &Value, outcome: &Result<Outcome, InjectError>, excerpt: &Value) -> Vec<String> {
     match outcome {
-        Ok(Outcome::Injected(injection)) => differences(&injection.pod, excerpt),
+        Ok(Outcome::Injected(injection)) => differences(&injected_pod(pod, injection), excerpt),
         Ok(Outcome::Skipped(skip)) => vec![format!("skipped: {:?}", skip.reasons)],
         Err(error) => vec![format!("refused: {error}")],
     }

@@ -37,10 +37,10 @@ pub trait Way {
 pub struct Offline;
 
 impl Way for Offline {
-    fn run(&self, case: &Case, object: &Value) -> Result<CaseResult, Vec<String>> {
+    fn run(&self, case: &Case, pod: &Value) -> Result<CaseResult, Vec<String>> {
         let injector = injector(case)?;
         let namespace = case.settings.namespace_object();
-        let object = object.to_string();
+        let object = pod.to_string();
         let request = Request {
             group: &case.settings.group,
             version: "v1",
@@ -53,7 +53,7 @@ impl Way for Offline {
             object: &object,
         };
         Ok(match injector.inject(&request) {
-            Ok(Outcome::Injected(injection)) => injected(injection),
+            Ok(Outcome::Injected(injection)) => injected(pod, injection).map_err(|why| vec![why])?,
             Ok(Outcome::Skipped(skip)) => skipped(skip),
             Err(error) => refused(&error),
         })
@@ -90,16 +90,21 @@ fn milliseconds() -> u64 {
     u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-fn injected(injection: Injection) -> CaseResult {
-    CaseResult {
+fn injected(pod: &Value, injection: Injection) -> Result<CaseResult, String> {
+    let patch = injection.patch().map_err(|error| format!("no patch: {error}"))?;
+    // The engine does not read managed fields.
+    let mut pod = pod.clone();
+    pod.pointer_mut("/metadata").and_then(Value::as_object_mut).map(|metadata| metadata.remove("managedFields"));
+    json_patch::patch(&mut pod, &patch).map_err(|error| format!("the patch does not apply: {error}"))?;
+    Ok(CaseResult {
         verdict: Verdict::Injected,
         reasons: injection.reasons.iter().map(|reason| reason.code().to_owned()).collect(),
+        patch: serde_json::to_value(&patch).ok(),
+        pod: Some(pod),
         warnings: injection.warnings,
         templates: injection.templates,
-        patch: serde_json::to_value(&injection.patch).ok(),
-        pod: Some(injection.pod),
         ..CaseResult::default()
-    }
+    })
 }
 
 fn skipped(skip: Skip) -> CaseResult {

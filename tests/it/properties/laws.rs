@@ -6,7 +6,7 @@
 use super::case::{Case, DOMAIN, STATUS, yaml};
 use super::pieces::{port_keys, text_of};
 use super::{model, passes, paths};
-use crate::support::strict_patch;
+use crate::support::{injected_pod, strict_patch};
 use outrigger::inject::{Injection, Injector, Outcome};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,9 +60,16 @@ pub const HOLD_FOR_ANY_JSON: [&str; 6] = [
 
 impl<'c> Injected<'c> {
     pub fn new(case: &'c Case, injector: &'c Injector, injection: Injection) -> Self {
-        let patch = serde_json::to_value(&injection.patch).expect("a patch is JSON");
+        let patch = serde_json::from_slice(&injection.patch_json).expect("a patch is JSON");
         let before = without_managed_fields(&case.pod);
-        Self { case, injector, before, after: injection.pod, patch, templates: injection.templates }
+        Self {
+            case,
+            injector,
+            before,
+            after: injected_pod(&case.pod, &injection),
+            patch,
+            templates: injection.templates,
+        }
     }
 
     /// The operations, one a line.
@@ -218,7 +225,7 @@ fn status_is_true(injected: &Injected<'_>) -> Result<(), String> {
 /// Again, on another thread, and with the templates loaded anew in another order.
 fn same_input_same_bytes(injected: &Injected<'_>) -> Result<(), String> {
     let bytes = |injector: &Injector| match injected.case.inject(injector, &injected.case.pod) {
-        Ok(Outcome::Injected(injection)) => serde_json::to_string(&injection.patch).map_err(|error| error.to_string()),
+        Ok(Outcome::Injected(injection)) => String::from_utf8(injection.patch_json).map_err(|error| error.to_string()),
         other => Err(format!("decided otherwise: {other:?}")),
     };
     let mut reversed = injected.case.clone();

@@ -5,6 +5,7 @@
 use super::case::{DOMAIN, STATUS, yaml};
 use super::laws::{Injected, names, names_in, same, status_of, without_marks};
 use super::pieces::text_of;
+use crate::support::injected_pod;
 use outrigger::inject::{Outcome, SkipReason, uninject};
 use serde_json::{Value, json};
 
@@ -68,7 +69,9 @@ pub fn what_was_taken_out_comes_back(injected: &Injected<'_>) -> Result<(), Stri
         list.retain(|container| container["name"] != name);
     }
     match injected.case.inject(injected.injector, &pod) {
-        Ok(Outcome::Injected(more)) if names(&more.pod["spec"]["initContainers"]).contains(&name) => Ok(()),
+        Ok(Outcome::Injected(more)) if names(&injected_pod(&pod, &more)["spec"]["initContainers"]).contains(&name) => {
+            Ok(())
+        }
         other => Err(format!("without container {name:?}: {other:?}")),
     }
 }

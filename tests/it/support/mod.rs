@@ -1,6 +1,8 @@
-//! What several tests share: a server in this process, clients that speak to it, and the real binary.
+//! What several tests share: a server in this process, clients that speak to it, and the real
+//! binary.
 //!
-//! Everything here is bounded in time: a server that does not answer fails the test instead of hanging it.
+//! Everything here is bounded in time: a server that does not answer fails the test instead of
+//! hanging it.
 
 #![allow(dead_code, unused_imports, reason = "each test uses its part")]
 
@@ -18,7 +20,7 @@ pub use serving::Serving;
 
 use std::time::{Duration, Instant};
 
-use outrigger::inject::SourceText;
+use outrigger::inject::{Injection, SourceText};
 use serde_json::{Value, json};
 
 /// Longest wait for anything that is expected to happen at once.
@@ -55,6 +57,16 @@ pub fn pod(annotations: &Value) -> Value {
         "metadata": {"generateName": "web-", "annotations": annotations},
         "spec": {"containers": [{"name": "web", "image": "registry.example/web:1.0"}]},
     })
+}
+
+/// The pod after an injection, without managed fields: the engine does not read them.
+pub fn injected_pod(pod: &Value, injection: &Injection) -> Value {
+    let patch = serde_json::from_slice(&injection.patch_json).expect("the patch is JSON");
+    let mut injected = strict_patch::apply(pod, &patch).expect("the patch applies");
+    if let Some(metadata) = injected.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+    }
+    injected
 }
 
 /// A review of the creation of `object` as a pod.

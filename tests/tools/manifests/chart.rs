@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::render::{self, Key};
 use super::{list, text};
+use crate::support::injected_pod;
 
 tests! {
     the_chart_makes_the_objects_of_the_kustomization,
@@ -167,7 +168,7 @@ fn the_test_of_the_chart_is_passed_by_an_injected_pod() {
     let injector = Injector::new(templates, Settings::default());
     let inject = |pod: &Value| injector.inject(&Request::create_pod("outrigger-test", &pod.to_string()));
     let injected = match inject(pod) {
-        Ok(Outcome::Injected(injection)) => injection.pod,
+        Ok(Outcome::Injected(injection)) => injected_pod(pod, &injection),
         other => panic!("{other:?}"),
     };
     for container in list(&injected, "/spec/initContainers").iter().chain(list(&injected, "/spec/containers")) {

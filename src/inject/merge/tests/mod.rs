@@ -1,8 +1,8 @@
 //! The rules of the merge, one test each.
 
 use super::*;
-use crate::inject::tests::{agent, inject, injected, injector, pod, refused, template};
-use crate::inject::{Blame, ErrorCode, Injection, Outcome};
+use crate::inject::tests::{Injected, agent, inject, injected, injector, patched, pod, refused, template};
+use crate::inject::{Blame, ErrorCode, Outcome};
 use serde_json::json;
 
 mod equality;
@@ -21,7 +21,7 @@ fn names(pod: &Value, list: &str) -> Vec<String> {
 }
 
 /// A pod that asks for the one template, after injection.
-fn merged(spec: Value, change: impl FnOnce(&mut Value)) -> Injection {
+fn merged(spec: Value, change: impl FnOnce(&mut Value)) -> Injected {
     let mut pod = pod("agent", json!({}));
     change(&mut pod);
     injected(&injector(&[template("agent", spec)]), &pod)

@@ -14,7 +14,7 @@ fn pods_of(case: &Path) -> Vec<Value> {
     let sources = [SourceText { origin: "templates.yaml".to_owned(), text: read("templates.yaml") }];
     let injector = Injector::new(TemplateSet::load(&sources).templates, Settings::default());
     match injector.inject(&Request::create_pod("demo", &pod.to_string())) {
-        Ok(Outcome::Injected(injection)) => vec![pod, injection.pod],
+        Ok(Outcome::Injected(injection)) => vec![patched(&pod, &injection), pod],
         _ => vec![pod],
     }
 }

@@ -13,11 +13,11 @@ fn brings(sidecars: &[&str], init_containers: &[&str], placement: Value) -> Valu
     json!({"sidecars": containers(sidecars), "initContainers": containers(init_containers), "placement": placement})
 }
 
-fn lists(injection: &Injection) -> (Vec<String>, Vec<String>) {
+fn lists(injection: &Injected) -> (Vec<String>, Vec<String>) {
     (names(&injection.pod, "initContainers"), names(&injection.pod, "containers"))
 }
 
-fn in_pod(spec: Value) -> Injection {
+fn in_pod(spec: Value) -> Injected {
     merged(spec, |pod| {
         pod["spec"]["initContainers"] = containers(&["i1", "i2"]);
         pod["spec"]["containers"] = containers(&["c1", "c2"]);

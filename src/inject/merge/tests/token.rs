@@ -20,7 +20,7 @@ fn spec() -> Value {
 }
 
 /// What the new containers mount.
-fn mounts(injection: &Injection) -> Vec<Value> {
+fn mounts(injection: &Injected) -> Vec<Value> {
     let containers = injection.pod["spec"]["initContainers"].as_array().expect("a list");
     containers[..2].iter().map(|container| container["volumeMounts"].clone()).collect()
 }

@@ -1,8 +1,8 @@
-//! Why a pod gets nothing: a closed list of reasons, each with one code for machines and one sentence for people.
+//! The reasons to skip a pod: each has one code for machines and one sentence for people.
 
 use std::fmt;
 
-/// Why a pod, or one template of it, is left alone.
+/// Why a pod, or one template for it, is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SkipReason {
     /// `unsupported_resource`
@@ -43,7 +43,7 @@ impl SkipReason {
         self.row().0
     }
 
-    /// One sentence for people. Keys stand in it without their domain, which an operator may change.
+    /// One sentence for people. It names keys without their domain, which an operator can change.
     pub const fn sentence(self) -> &'static str {
         self.row().1
     }

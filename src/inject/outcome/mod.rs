@@ -1,0 +1,53 @@
+//! The outcome of the injection for one pod.
+
+mod skip_reason;
+
+use super::error::ErrorCode;
+pub use skip_reason::SkipReason;
+
+/// The outcome for a pod that is admitted.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    Injected(Injection),
+    Skipped(Skip),
+}
+
+impl Outcome {
+    /// A pod that is not changed, for these reasons.
+    pub(super) fn skipped(reasons: Vec<SkipReason>) -> Self {
+        Self::Skipped(Skip { reasons, ..Skip::default() })
+    }
+}
+
+/// A pod into which templates are put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Injection {
+    /// The JSON Patch (RFC 6902) as it is sent: a JSON array of at least one operation.
+    pub patch_json: Vec<u8>,
+    /// Names of the templates that are put in, in the order of the request.
+    pub templates: Vec<String>,
+    /// Reasons why other requested templates are not put in.
+    pub reasons: Vec<SkipReason>,
+    /// Sentences for the pod's author, unbounded in length and number.
+    pub warnings: Vec<String>,
+}
+
+impl Injection {
+    /// The operations of [`Self::patch_json`], parsed.
+    pub fn patch(&self) -> Result<json_patch::Patch, serde_json::Error> {
+        serde_json::from_slice(&self.patch_json)
+    }
+}
+
+/// A pod that is not changed.
+#[derive(Clone, Debug, Default)]
+pub struct Skip {
+    /// All reasons that apply. Empty only if a template's `onError: Skip` turned errors into
+    /// warnings.
+    pub reasons: Vec<SkipReason>,
+    /// Codes of errors that a template's `onError: Skip` turned into warnings.
+    pub errors: Vec<ErrorCode>,
+    /// Templates that the pod already has.
+    pub templates: Vec<String>,
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,100 @@
+//! Finds the app's containers in a pod, and those of them that a template changes.
+
+use super::Preparation;
+use crate::inject::annotations;
+use crate::inject::decision::RequestedTemplate;
+use crate::inject::error::{ErrorCode, Problem};
+use crate::inject::pod::{ContainerList, PodDocument};
+use crate::inject::status::StatusEntry;
+use crate::inject::template::spec::{ContainerSelection, SelectionKeyword};
+use crate::inject::template::{Found, Template};
+use crate::inject::text::field::{listed, quote};
+use crate::inject::text::json::text;
+use crate::inject::text::message::{Message, message, value, words};
+use serde_json::Value;
+use std::collections::HashSet;
+
+/// The app's containers among those of a pod.
+pub(super) struct AppContainers<'p> {
+    pod: &'p PodDocument,
+    /// Names of other containers: put in by an earlier pass, `image: auto`, or named like a
+    /// sidecar.
+    foreign: HashSet<&'p str>,
+    /// Names in the pod's annotation, if it has one: then only these are selected.
+    named: Option<Vec<String>>,
+}
+
+impl<'p> AppContainers<'p> {
+    pub fn new<'t: 'p>(
+        preparation: &'p Preparation<'t, '_>,
+        requested: &[RequestedTemplate<'t>],
+        problems: &mut Vec<Problem>,
+    ) -> Self {
+        let mut foreign: HashSet<&str> = preparation.status.iter().flat_map(StatusEntry::container_names).collect();
+        foreign.extend(preparation.auto_containers());
+        for requested in requested {
+            if let Some(Found::Ready(template)) = requested.found {
+                foreign.extend(template.container_names());
+            }
+        }
+        Self { pod: preparation.pod, foreign, named: named(preparation, problems) }
+    }
+
+    /// The containers that the template changes, by list and position.
+    pub fn selected_by(&self, template: &Template) -> Vec<(ContainerList, usize)> {
+        let own = |list: ContainerList| {
+            let all = self.pod.containers(list).iter().enumerate();
+            all.map(move |(index, container)| ((list, index), text(container, "name")))
+                .filter(|(_, name)| !self.foreign.contains(*name))
+        };
+        let is_named = |name: &str| self.named.as_ref().is_none_or(|names| names.iter().any(|one| one == name));
+        let containers = own(ContainerList::Containers).filter(|(_, name)| is_named(name));
+        let mut selected: Vec<_> = match &template.selection {
+            ContainerSelection::Keyword(SelectionKeyword::All) => containers.map(|(place, _)| place).collect(),
+            ContainerSelection::Keyword(SelectionKeyword::First) => {
+                containers.map(|(place, _)| place).take(1).collect()
+            }
+            ContainerSelection::Names(names) => {
+                containers.filter(|(_, name)| names.iter().any(|one| one == name)).map(|(place, _)| place).collect()
+            }
+        };
+        if template.select_init_containers {
+            selected.extend(own(ContainerList::InitContainers).map(|(place, _)| place));
+        }
+        selected
+    }
+}
+
+/// The app's containers that the pod's annotation names. Each must exist.
+fn named(preparation: &Preparation<'_, '_>, problems: &mut Vec<Problem>) -> Option<Vec<String>> {
+    let key = &preparation.keys.containers;
+    let (_, list) = preparation.pod.annotations().find(|(one, _)| one == key)?;
+    let mut add = |code, message: Message| {
+        let message = message!["annotation ", words(key), ": ", message];
+        problems.push(Problem { annotation: Some(key.clone()), ..Problem::new(code, message) });
+    };
+    let names = match annotations::parse_list(list) {
+        Ok(names) => names,
+        Err(why) => {
+            add(ErrorCode::AnnotationInvalid, value(why));
+            return Some(Vec::new());
+        }
+    };
+    let containers = preparation.pod.containers(ContainerList::Containers);
+    let has = names_of(containers);
+    if names.is_empty() {
+        add(ErrorCode::ContainerNotFound, message!["it names no container; the pod has ", value(&has)]);
+    }
+    let known: HashSet<&str> = containers.iter().map(|container| text(container, "name")).collect();
+    for name in names.iter().filter(|name| !known.contains(name.as_str())) {
+        let message = message!["the pod has no container ", value(quote(name)), "; it has ", value(&has)];
+        add(ErrorCode::ContainerNotFound, message);
+    }
+    Some(names)
+}
+
+/// Names of containers, as messages list them.
+fn names_of(containers: &[Value]) -> String {
+    let names: Vec<String> = containers.iter().map(|container| quote(text(container, "name"))).collect();
+    listed(&names.iter().map(String::as_str).collect::<Vec<_>>())
+}

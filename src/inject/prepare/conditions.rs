@@ -1,0 +1,93 @@
+//! Checks whether a template's `match` selects the pod: operating system, labels, conditions.
+
+use super::parameters::Params;
+use super::{Preparation, Unprepared};
+use crate::inject::annotations::NAMESPACE_NAME;
+use crate::inject::error::{ErrorCode, Problem};
+use crate::inject::expression::{EvaluationError, Root, Scope};
+use crate::inject::pod::ContainerList;
+use crate::inject::template::{Condition, Template};
+use crate::inject::text::field::quote;
+use crate::inject::text::message::{Message, message, value, words};
+
+/// How the pod sets the template's parameters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ParameterState {
+    /// It sets none.
+    Default,
+    Set,
+    /// It sets one to a wrong value, or not at all though it has no default.
+    Wrong,
+}
+
+impl Preparation<'_, '_> {
+    /// Checks everything but the conditions. The error says why the pod is not selected.
+    pub(super) fn check_selectors(&self, template: &Template) -> Result<(), Message> {
+        let os = self.pod.operating_system();
+        if !template.runs_on(os) {
+            let listed: Vec<&str> = template.matching.os.iter().map(|os| os.name()).collect();
+            return Err(words(format_args!("match.os lists {}, the pod runs on {}", listed.join(", "), os.name())));
+        }
+        if !template.matching.pod_selector.matches(|key| self.pod.label(key)) {
+            return Err("match.podSelector does not select the pod's labels".into());
+        }
+        let selector = &template.matching.namespace_selector;
+        let name = self.request.namespace;
+        match self.request.namespace_object {
+            _ if selector.is_empty() => Ok(()),
+            None => Err(message![
+                "match.namespaceSelector needs the labels of namespace ",
+                value(quote(name)),
+                ", which are not known here",
+            ]),
+            Some(namespace) => {
+                let of_label = |key: &str| namespace.labels.get(key).map(String::as_str);
+                let is_selected = selector.matches(|key| of_label(key).or((key == NAMESPACE_NAME).then_some(name)));
+                let unselected = "match.namespaceSelector does not select the labels of namespace ";
+                if is_selected { Ok(()) } else { Err(message![unselected, value(quote(name))]) }
+            }
+        }
+    }
+
+    /// Checks the conditions. If a parameter is wrong that is reported instead of the conditions
+    /// that read parameters.
+    pub(super) fn check_conditions(
+        &self,
+        template: &Template,
+        params: &Params,
+        state: ParameterState,
+        selected: &[(ContainerList, usize)],
+    ) -> Result<(), Unprepared> {
+        let mut conditions = template.matching.conditions.iter().filter(|condition| match state {
+            ParameterState::Default => !condition.holds_by_default,
+            ParameterState::Set => true,
+            ParameterState::Wrong => condition.expression.reads().of(Root::Params).next().is_none(),
+        });
+        conditions.try_for_each(|condition| {
+            let object = |root| self.object(root, selected);
+            let check = |scope: &Scope<'_>| check_condition(template, condition, scope);
+            Scope::with(params, condition.expression.reads(), self.settings.clock, object, check)
+        })
+    }
+}
+
+fn check_condition(template: &Template, condition: &Condition, scope: &Scope<'_>) -> Result<(), Unprepared> {
+    let shown = || value(quote(condition.expression.source()));
+    let (code, fault) = match condition.expression.evaluate(scope) {
+        Ok(cel::Value::Bool(true)) => return Ok(()),
+        Ok(cel::Value::Bool(false)) if condition.message.is_empty() => {
+            return Err(Unprepared::NotAllowed(message!["condition ", shown(), " is false"]));
+        }
+        Ok(cel::Value::Bool(false)) => return Err(Unprepared::NotAllowed(value(&condition.message))),
+        Ok(other) => {
+            (ErrorCode::ExpressionFailed, words(format_args!("expected true or false, found a {}", other.type_of())))
+        }
+        Err(EvaluationError::MissingKey { owner, key }) => {
+            (ErrorCode::ExpressionMissingKey, message![words(owner), " lacks ", value(quote(&key))])
+        }
+        Err(EvaluationError::Failed(cause)) => (ErrorCode::ExpressionFailed, value(cause)),
+    };
+    let message = message!["template ", words(quote(&template.name)), ": condition ", shown(), ": ", fault];
+    let template = Some(template.name.clone());
+    Err(Unprepared::Problems(vec![Problem { template, ..Problem::new(code, message) }]))
+}

@@ -1,0 +1,210 @@
+//! Prepares the requested templates: checks which of them the pod can have, and renders those.
+//!
+//! Invariant: all problems of all templates are collected before the pod is refused.
+
+mod app_containers;
+mod candidate;
+mod conditions;
+mod from_app;
+mod parameters;
+mod plan;
+
+use self::app_containers::AppContainers;
+use super::annotations::Keys;
+use super::decision::report::Report;
+use super::decision::{RequestedBy, RequestedTemplate};
+use super::error::{Blame, ErrorCode, InjectError, Problem};
+use super::merge::{RenderedTemplate, memory_limit};
+use super::pod::{AUTO, ContainerList, PodDocument};
+use super::request::Request;
+use super::settings::Settings;
+use super::status::StatusEntry;
+use super::template::spec::OnError;
+use super::template::{Found, Template, TemplateSet};
+use super::text::field::{listed, nearest, quote};
+use super::text::json::text;
+use super::text::message::{Message, message, value, words};
+use std::collections::HashSet;
+
+/// Unknown templates for which a message lists the known ones: among thousands the search for a
+/// similar name takes long.
+const MAX_HINTS: usize = 8;
+
+/// What templates are prepared with: the pod, the request and the injector's settings.
+pub(super) struct Preparation<'t, 'p> {
+    pub settings: &'t Settings,
+    pub keys: &'t Keys,
+    pub templates: &'t TemplateSet,
+    pub request: &'p Request<'p>,
+    pub pod: &'p PodDocument,
+    pub status: &'p [StatusEntry],
+}
+
+/// Why a requested template cannot be put in.
+enum Unprepared {
+    /// The template's `match` does not select the pod, for this reason.
+    NotAllowed(Message),
+    Problems(Vec<Problem>),
+}
+
+impl<'t> Preparation<'t, '_> {
+    /// Renders the templates that are to be put in.
+    pub fn prepare(
+        &self,
+        requested: &[RequestedTemplate<'t>],
+        report: &mut Report,
+    ) -> Result<Vec<RenderedTemplate<'t>>, InjectError> {
+        let mut problems = Vec::new();
+        let mut templates = Vec::new();
+        for requested in requested {
+            let resolved = self.resolve(requested, report, &mut problems);
+            templates.extend(resolved.map(|template| (template, requested.by)));
+        }
+        let app = AppContainers::new(self, requested, &mut problems);
+        let mut candidates = Vec::new();
+        for (template, by) in templates {
+            match self.candidate(template, &app, &mut report.warnings) {
+                Ok(candidate) => candidates.push(candidate),
+                Err(unprepared) => {
+                    let found = self.problems_of(template, by, unprepared);
+                    leave_out_or_report(template, found, report, &mut problems);
+                }
+            }
+        }
+        problems.extend(self.unclaimed(&candidates));
+        problems.extend(memory_limit::check(&candidates));
+        if problems.is_empty() { Ok(candidates) } else { Err(InjectError::from(problems)) }
+    }
+
+    /// The template of this name, unless the pod already has it.
+    fn resolve(
+        &self,
+        requested: &RequestedTemplate<'t>,
+        report: &mut Report,
+        problems: &mut Vec<Problem>,
+    ) -> Option<&'t Template> {
+        let name = &requested.name;
+        if let Some(done) = self.status.iter().find(|entry| entry.name == *name) {
+            if let Some(Found::Ready(template)) = requested.found
+                && template.revision != done.revision
+            {
+                report.warnings.push(format!(
+                    "template {}: the pod carries revision {}, the current one is {}",
+                    quote(name),
+                    quote(done.revision.as_str()),
+                    template.revision
+                ));
+            }
+            report.done.push(name.clone());
+            return None;
+        }
+        match requested.found {
+            Some(Found::Ready(template)) => return Some(template),
+            Some(Found::Broken(why)) => {
+                let message = message!["template ", words(quote(name)), " cannot be used: ", value(why)];
+                problems.push(self.problem(ErrorCode::TemplateBroken, name, message));
+            }
+            None => {
+                let problem = self.not_found(requested, problems.len());
+                problems.push(problem);
+            }
+        }
+        None
+    }
+
+    /// A problem of a requested template, which names the annotation that requests it.
+    fn problem(&self, code: ErrorCode, template: &str, message: Message) -> Problem {
+        let annotation = Some(self.keys.inject.clone());
+        Problem { template: Some(template.to_owned()), annotation, ..Problem::new(code, message) }
+    }
+
+    /// The problem has no template, since logs show that: an unknown name is text of the pod.
+    fn not_found(&self, requested: &RequestedTemplate<'t>, problems_before: usize) -> Problem {
+        let name = &requested.name;
+        let of = match requested.by {
+            RequestedBy::Namespace => message![" of namespace ", value(quote(self.request.namespace))],
+            RequestedBy::Pod | RequestedBy::Template => Message::default(),
+        };
+        let known = if problems_before < MAX_HINTS { self.known(name) } else { String::new() };
+        let key = words(&self.keys.inject);
+        let message =
+            message!["annotation ", key, of, ": template ", value(quote(name)), " does not exist", words(known)];
+        let (code, message) = match self.templates.unread() {
+            // The template may exist there, so it is not the pod's author who has to act.
+            Some(unread) => {
+                let message = message.with("; it may stand in what cannot be read: ").with(value(unread));
+                (ErrorCode::TemplateBroken, message)
+            }
+            None => (ErrorCode::TemplateNotFound, message),
+        };
+        Problem { template: None, ..self.problem(code, name, message) }
+    }
+
+    /// A list of the known templates: the most similar name first, the others sorted.
+    fn known(&self, name: &str) -> String {
+        let mut known = self.templates.names();
+        if known.is_empty() {
+            return " (no template is loaded)".to_owned();
+        }
+        let near = nearest(name, known.iter().copied()).map(str::to_owned);
+        let hint = near.as_ref().map(|near| format!("; did you mean {}?", quote(near))).unwrap_or_default();
+        known.sort_by_key(|known| near.as_deref() != Some(*known));
+        format!("{hint} (known: {})", listed(&known))
+    }
+
+    /// Containers that are filled from a template's container of the same name.
+    fn auto_containers(&self) -> impl Iterator<Item = &str> {
+        let all = [ContainerList::Containers, ContainerList::InitContainers].map(|list| self.pod.containers(list));
+        let auto = all.into_iter().flatten().filter(|container| text(container, "image") == AUTO);
+        auto.map(|container| text(container, "name"))
+    }
+
+    /// Problems to report; none if an Automatic template only does not match.
+    fn problems_of(&self, template: &Template, by: RequestedBy, unprepared: Unprepared) -> Vec<Problem> {
+        let is_automatic = by == RequestedBy::Template;
+        match unprepared {
+            Unprepared::NotAllowed(_) if is_automatic => Vec::new(),
+            Unprepared::NotAllowed(why) => {
+                let message = message!["template ", words(quote(&template.name)), " is not for this pod: ", why];
+                vec![self.problem(ErrorCode::TemplateNotAllowed, &template.name, message)]
+            }
+            // A condition that reads a missing key of the pod does not match.
+            Unprepared::Problems(found)
+                if is_automatic && found.iter().all(|one| one.code == ErrorCode::ExpressionMissingKey) =>
+            {
+                Vec::new()
+            }
+            Unprepared::Problems(found) => found,
+        }
+    }
+
+    /// Problems of containers with `image: auto` that no template fills.
+    fn unclaimed(&self, candidates: &[RenderedTemplate<'_>]) -> Vec<Problem> {
+        let claimed: HashSet<&str> = container_names(candidates).collect();
+        let unclaimed = self.auto_containers().filter(|name| !claimed.contains(*name));
+        unclaimed
+            .map(|name| {
+                let name = value(quote(name));
+                let why = " has \"image: auto\", but no template that the pod gets has a container of this name";
+                Problem::new(ErrorCode::AutoContainerUnclaimed, message!["container ", name, why])
+            })
+            .collect()
+    }
+}
+
+/// Reports the problems, or as warnings if all are the pod's and the template's `onError` is
+/// `Skip`.
+fn leave_out_or_report(template: &Template, found: Vec<Problem>, report: &mut Report, problems: &mut Vec<Problem>) {
+    let mendable = found.iter().all(|problem| problem.code.blame() == Blame::Pod);
+    if template.on_error == OnError::Skip && mendable {
+        for problem in found {
+            report.leave_out(&template.name, problem.code, &problem.message);
+        }
+    } else {
+        problems.extend(found);
+    }
+}
+
+fn container_names<'c>(candidates: &'c [RenderedTemplate<'_>]) -> impl Iterator<Item = &'c str> {
+    candidates.iter().flat_map(|candidate| candidate.overlay.container_names())
+}

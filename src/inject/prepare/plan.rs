@@ -1,0 +1,82 @@
+//! Plans the merge of all templates into the pod, without those that conflict and may be skipped.
+
+use super::{Preparation, container_names};
+use crate::inject::annotations::DEFAULT_CONTAINER;
+use crate::inject::commit::Planned;
+use crate::inject::decision::report::Report;
+use crate::inject::error::{ErrorCode, InjectError, Problem};
+use crate::inject::merge::{self, Conflict, Controller, MergeContext, Parties, Plan, RenderedTemplate};
+use crate::inject::pod::ContainerList;
+use crate::inject::status::StatusEntry;
+use crate::inject::template::spec::OnError;
+use crate::inject::text::json::text;
+use std::collections::HashSet;
+
+impl<'t> Preparation<'t, '_> {
+    /// Plans the merge. Conflicts that no template may be skipped for are an error.
+    pub fn plan(&self, candidates: Vec<RenderedTemplate<'t>>, report: &mut Report) -> Result<Planned<'t>, InjectError> {
+        let (candidates, plan) = self.without_conflicts(candidates, report)?;
+        report.warnings.extend(plan.warnings.iter().map(ToString::to_string));
+        let already = plan.entries.iter().filter(|entry| entry.is_nothing());
+        report.done.extend(already.map(|entry| entry.name.clone()));
+        let default_container = self.default_container(&candidates).map(str::to_owned);
+        Ok(Planned { candidates, plan, default_container })
+    }
+
+    /// Plans the merge, and plans again without a template that conflicts and may be skipped.
+    fn without_conflicts(
+        &self,
+        mut candidates: Vec<RenderedTemplate<'t>>,
+        report: &mut Report,
+    ) -> Result<(Vec<RenderedTemplate<'t>>, Plan), InjectError> {
+        let is_job = self.request.owner_kind == Some("Job") || self.pod.is_owned_by_job();
+        let context = MergeContext {
+            native_sidecars: self.settings.native_sidecars,
+            os: self.pod.operating_system(),
+            controller: if is_job { Controller::Job } else { Controller::Other },
+        };
+        loop {
+            let plan = merge::plan(self.pod, self.status, &candidates, context);
+            if plan.conflicts.is_empty() {
+                // The template that fills a container with `image: auto` may have been skipped.
+                let unclaimed = self.unclaimed(&candidates);
+                return if unclaimed.is_empty() { Ok((candidates, plan)) } else { Err(InjectError::from(unclaimed)) };
+            }
+            let with_pod = |index: usize| {
+                plan.conflicts.iter().filter(move |conflict| conflict.parties == Parties::TemplateAndPod(index))
+            };
+            let gives_way = |index: &usize| {
+                candidates[*index].template.on_error == OnError::Skip && with_pod(*index).next().is_some()
+            };
+            let Some(index) = (0..candidates.len()).find(gives_way) else {
+                let problems = plan.conflicts.iter().map(|conflict| conflict_problem(conflict, &candidates));
+                return Err(InjectError::from(problems.collect::<Vec<_>>()));
+            };
+            for conflict in with_pod(index) {
+                report.leave_out(&candidates[index].template.name, ErrorCode::Conflict, &conflict.message);
+            }
+            candidates.remove(index);
+        }
+    }
+
+    /// The app's first container, unless the pod or a template already names one.
+    fn default_container(&self, candidates: &[RenderedTemplate<'_>]) -> Option<&str> {
+        let named = candidates.iter().any(|candidate| candidate.overlay.annotations.contains_key(DEFAULT_CONTAINER));
+        if named || self.pod.annotation(DEFAULT_CONTAINER).is_some() {
+            return None;
+        }
+        let mut foreign: HashSet<&str> = self.status.iter().flat_map(StatusEntry::container_names).collect();
+        foreign.extend(self.auto_containers());
+        foreign.extend(container_names(candidates));
+        let mut own = self.pod.containers(ContainerList::Containers).iter().map(|container| text(container, "name"));
+        own.find(|name| !foreign.contains(*name))
+    }
+}
+
+fn conflict_problem(conflict: &Conflict, candidates: &[RenderedTemplate<'_>]) -> Problem {
+    let index = match conflict.parties {
+        Parties::TemplateAndPod(index) | Parties::Templates(_, index) => index,
+    };
+    let template = candidates.get(index).map(|candidate| candidate.template.name.clone());
+    Problem { template, ..Problem::new(ErrorCode::Conflict, conflict.message.clone()) }
+}

@@ -1,0 +1,78 @@
+//! The read set of a template: the fields that it merges, and those that its conditions read.
+
+use crate::inject::expression::{Reads, Root};
+use crate::inject::overlay::Overlay;
+use crate::inject::pod::read_set::{LISTS_READ_IN_PART, ReadSet};
+use crate::inject::text::json::text;
+use serde_json::Value;
+
+/// The read set of a template with this overlay. `None` if a condition can read more than metadata
+/// and single fields of the spec.
+pub(super) fn of<'r>(overlay: &Overlay, conditions: impl Iterator<Item = &'r Reads>) -> Option<ReadSet> {
+    let names = |items: &[Value]| items.iter().map(|item| text(item, "name").to_owned()).collect();
+    let mut read_set = ReadSet {
+        spec_fields: overlay.pod.keys().cloned().collect(),
+        volumes: names(&overlay.volumes),
+        containers: overlay.container_names().map(str::to_owned).collect(),
+        ..ReadSet::default()
+    };
+    if read_set.spec_fields.contains("priorityClassName") {
+        read_set.spec_fields.extend(["priority", "preemptionPolicy"].map(str::to_owned));
+    }
+    let lists = [("env", &overlay.env), ("envFrom", &overlay.env_from), ("volumeMounts", &overlay.volume_mounts)];
+    read_set.container_fields.extend(lists.iter().filter(|(_, items)| !items.is_empty()).map(|(field, _)| *field));
+    for reads in conditions {
+        add(&mut read_set, reads)?;
+    }
+    let is_single = |field: &String| !LISTS_READ_IN_PART.contains(&field.as_str());
+    read_set.spec_fields.iter().all(is_single).then_some(read_set)
+}
+
+fn add(read_set: &mut ReadSet, reads: &Reads) -> Option<()> {
+    if reads.of(Root::App).chain(reads.of(Root::Apps)).next().is_some() {
+        return None;
+    }
+    for path in reads.of(Root::Pod) {
+        match path {
+            [spec, field, ..] if spec == "spec" => {
+                read_set.spec_fields.insert(field.clone());
+            }
+            [metadata, ..] if metadata == "metadata" => {}
+            _ => return None,
+        }
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inject::expression::Expression;
+    use serde_json::json;
+
+    fn read_set(condition: &str) -> Option<ReadSet> {
+        let condition = Expression::compile(condition, &[]).expect("an expression");
+        let overlay = Overlay {
+            sidecars: vec![json!({"name": "log"})],
+            volumes: vec![json!({"name": "logs"})],
+            volume_mounts: vec![json!({"name": "logs", "mountPath": "/logs"})],
+            ..Overlay::default()
+        };
+        of(&overlay, [condition.reads()].into_iter())
+    }
+
+    #[test]
+    fn it_holds_what_is_merged_and_what_conditions_read() {
+        let read_set = read_set("pod.spec.priority == 0 && 'a' in pod.metadata.labels").expect("single fields");
+        assert!(read_set.spec_fields.iter().eq(["priority"]));
+        assert!(read_set.container_fields.iter().eq(&["volumeMounts"]));
+        assert!(read_set.containers.iter().eq(["log"]) && read_set.volumes.iter().eq(["logs"]));
+    }
+
+    #[test]
+    fn a_condition_on_containers_needs_the_whole_pod() {
+        for condition in ["size(pod.spec.containers) == 1", "has(app.image)", "size(apps) > 0", "size(pod.spec) > 3"] {
+            assert_eq!(read_set(condition), None, "{condition}");
+        }
+    }
+}
