@@ -217,9 +217,9 @@ fn settings(config: &Config, version: Option<&Version>) -> Settings {
 fn native_sidecars(config: &Config, version: Option<&Version>) -> NativeSidecars {
     use crate::config::NativeSidecarsMode as Mode;
     match config.native_sidecars {
-        Mode::Auto if version.is_some_and(|version| !version.has_native_sidecars()) => NativeSidecars::Unsupported,
         // Every Kubernetes version in support has them.
-        Mode::Auto | Mode::Always => NativeSidecars::Supported,
+        Mode::Auto => version.map_or(NativeSidecars::Supported, Version::native_sidecars),
+        Mode::Always => NativeSidecars::Supported,
         Mode::Never => NativeSidecars::Unsupported,
     }
 }

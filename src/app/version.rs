@@ -9,9 +9,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::cluster;
 use crate::cluster::jitter::{Backoff, jittered};
+use crate::inject::NativeSidecars;
 
-/// The first minor version whose every supported kubelet has native sidecars.
-const NATIVE_SIDECARS_SINCE: u32 = 32;
 /// For one answer; at the start everything waits for it.
 const LIMIT: Duration = Duration::from_secs(3);
 /// An upgrade takes longer, and pods of before and after stand side by side in any case.
@@ -34,8 +33,8 @@ impl Version {
         Some(Self { text: text.to_owned(), minor })
     }
 
-    pub fn has_native_sidecars(&self) -> bool {
-        self.minor >= NATIVE_SIDECARS_SINCE
+    pub fn native_sidecars(&self) -> NativeSidecars {
+        NativeSidecars::in_version(1, self.minor)
     }
 }
 
@@ -81,16 +80,16 @@ mod tests {
     #[test]
     fn versions_as_api_servers_say_them() {
         let cases = [
-            ("v1.36.3", Some(("1.36.3", true))),
-            ("v1.32.0-gke.100", Some(("1.32.0", true))),
-            ("v1.31.9+k3s1", Some(("1.31.9", false))),
-            ("1.30.1", Some(("1.30.1", false))),
+            ("v1.36.3", Some(("1.36.3", NativeSidecars::Supported))),
+            ("v1.32.0-gke.100", Some(("1.32.0", NativeSidecars::Supported))),
+            ("v1.31.9+k3s1", Some(("1.31.9", NativeSidecars::Unsupported))),
+            ("1.30.1", Some(("1.30.1", NativeSidecars::Unsupported))),
             ("v2.0.0", None),
             ("", None),
         ];
         for (text, expected) in cases {
             let version = Version::parse(text);
-            let found = version.as_ref().map(|version| (version.text.as_str(), version.has_native_sidecars()));
+            let found = version.as_ref().map(|version| (version.text.as_str(), version.native_sidecars()));
             assert_eq!(found, expected, "{text}");
         }
     }

@@ -113,14 +113,14 @@ fn engine_settings(args: &EngineArgs) -> Settings {
     }
 }
 
-/// `auto`: every kubelet that an API server of version 1.32 supports runs them. The newest version is assumed when none is named.
+/// `auto` follows the version; the newest version is assumed when none is named.
 fn native_sidecars(when: NativeSidecarsWhen, version: Option<&ClusterVersion>) -> NativeSidecars {
-    let supported = match when {
-        NativeSidecarsWhen::Always => true,
-        NativeSidecarsWhen::Never => false,
-        NativeSidecarsWhen::Auto => version.is_none_or(|version| (version.major, version.minor) >= (1, 32)),
-    };
-    if supported { NativeSidecars::Supported } else { NativeSidecars::Unsupported }
+    let of_version = |version: &ClusterVersion| NativeSidecars::in_version(version.major, version.minor);
+    match when {
+        NativeSidecarsWhen::Always => NativeSidecars::Supported,
+        NativeSidecarsWhen::Never => NativeSidecars::Unsupported,
+        NativeSidecarsWhen::Auto => version.map_or(NativeSidecars::Supported, of_version),
+    }
 }
 
 /// Milliseconds since the first call.

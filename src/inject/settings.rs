@@ -33,3 +33,11 @@ pub enum NativeSidecars {
     Supported,
     Unsupported,
 }
+
+impl NativeSidecars {
+    /// What holds in a cluster whose API server has this version of Kubernetes. From 1.32 on, every
+    /// kubelet that the API server supports runs native sidecars.
+    pub fn in_version(major: u32, minor: u32) -> Self {
+        if (major, minor) >= (1, 32) { Self::Supported } else { Self::Unsupported }
+    }
+}
