@@ -19,7 +19,7 @@ use super::workload::PodSite;
 use crate::config::{TemplateSource, settings};
 use crate::inject::annotations::Keys;
 use crate::inject::{
-    InjectError, Injector, NativeSidecars, Outcome, ParsedSource, Request, Settings, SourceText, TemplateSet,
+    CompiledSource, InjectError, Injector, NativeSidecars, Outcome, Request, Settings, SourceText, TemplateSet,
 };
 use crate::source::{built_in, directory};
 
@@ -133,7 +133,7 @@ fn load_templates(from: &[TemplateSource]) -> Result<TemplateSet, Problems> {
     let mut problems = Problems::default();
     let built_in = if from.contains(&TemplateSource::BuiltIn) { built_in::sources() } else { Vec::new() };
     let texts = problems.keep(template_texts(from)).unwrap_or_default();
-    let sources = [built_in, ParsedSource::parse_all(&texts)].concat();
+    let sources = [built_in, CompiledSource::compile_all(&texts)].concat();
     let loaded = TemplateSet::assemble(&sources, &TemplateSet::default());
     for warning in &loaded.warnings {
         stdio::say(&format!("warning: {warning}"));

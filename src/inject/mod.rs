@@ -30,7 +30,7 @@ pub use pod::find::find;
 pub use redacted::redacted;
 pub use request::{Namespace, Request};
 pub use settings::{NativeSidecars, Settings};
-pub use template::{LoadProblem, Loaded, ParsedSource, SourceText, TemplateSet, TemplateState, TemplateStatus};
+pub use template::{CompiledSource, LoadProblem, Loaded, SourceText, TemplateSet, TemplateState, TemplateStatus};
 pub use uninject::uninject;
 
 /// One immutable snapshot: the templates and the settings that a request sees from start to end.

@@ -143,7 +143,7 @@ fn shown(templates: &TemplateSet) -> Vec<TemplateBody<'_>> {
         state: template.state.code(),
         revision: template.revision,
         source: template.origin,
-        problem: template.problem.map(redacted),
+        problem: template.problem.map(|problem| redacted(&problem.to_string())),
     });
     shown.collect()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::inject::{ParsedSource, SourceText};
+use crate::inject::{CompiledSource, SourceText};
 
 /// Names and texts of `config/templates/`.
 const TEMPLATES: [(&str, &str); 2] = [
@@ -14,9 +14,9 @@ const TEMPLATES: [(&str, &str); 2] = [
 const REMEDY: &str = "leave built-in out of the templates";
 
 /// The built-in templates, parsed and compiled.
-pub fn sources() -> Vec<Arc<ParsedSource>> {
+pub fn sources() -> Vec<Arc<CompiledSource>> {
     let text =
         |(name, text): &(&str, &str)| SourceText { origin: format!("built-in {name}"), text: (*text).to_owned() };
-    let source = |template| Arc::new(ParsedSource::parse(&text(template)).with_remedy(REMEDY));
-    ParsedSource::together(|| TEMPLATES.iter().map(source).collect())
+    let source = |template| Arc::new(CompiledSource::compile(&text(template)).with_remedy(REMEDY));
+    CompiledSource::together(|| TEMPLATES.iter().map(source).collect())
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::directory::{Listing, TemplateFile, unreadable};
-use crate::inject::{ParsedSource, SourceText};
+use crate::inject::{CompiledSource, SourceText};
 use crate::reload::watch::Look;
 
 /// Everything is read so often, however unchanged it looks: with the pauses between looks no change goes unseen for 15 s.
@@ -36,7 +36,7 @@ pub struct Directories(Vec<WatchedDirectory>);
 
 struct WatchedDirectory {
     path: PathBuf,
-    parsed: Vec<Arc<ParsedSource>>,
+    parsed: Vec<Arc<CompiledSource>>,
     /// What `parsed` was read from; `None` when the next look is to read.
     fingerprint: Option<u64>,
     read_at: Instant,
@@ -45,7 +45,7 @@ struct WatchedDirectory {
 }
 
 /// What was read last, by origin.
-type Known<'s> = HashMap<&'s str, &'s Arc<ParsedSource>>;
+type Known<'s> = HashMap<&'s str, &'s Arc<CompiledSource>>;
 
 /// A change that is under way.
 struct Unrest {
@@ -67,7 +67,7 @@ impl Directories {
     }
 
     /// All sources as they were last read.
-    pub fn sources(&self) -> Vec<Arc<ParsedSource>> {
+    pub fn sources(&self) -> Vec<Arc<CompiledSource>> {
         self.0.iter().flat_map(|directory| directory.parsed.iter().cloned()).collect()
     }
 
@@ -164,7 +164,7 @@ impl WatchedDirectory {
         self.take(parsed)
     }
 
-    fn take(&mut self, parsed: Vec<Arc<ParsedSource>>) -> Seen {
+    fn take(&mut self, parsed: Vec<Arc<CompiledSource>>) -> Seen {
         let is_same = parsed.len() == self.parsed.len()
             && parsed.iter().zip(&self.parsed).all(|(new, old)| Arc::ptr_eq(new, old));
         self.parsed = parsed;
@@ -173,7 +173,7 @@ impl WatchedDirectory {
 
     /// Reads one file after the other, so that no more than one text is in memory, and compiles those that are new. Of the
     /// `restless` only half might be there.
-    fn parse(&self, listing: &Listing, restless: &[String]) -> Vec<Arc<ParsedSource>> {
+    fn parse(&self, listing: &Listing, restless: &[String]) -> Vec<Arc<CompiledSource>> {
         let known: Known<'_> = self.parsed.iter().map(|source| (source.origin(), source)).collect();
         let restless: HashSet<&str> = restless.iter().map(String::as_str).collect();
         let of_file = |file: TemplateFile<'_>| {
@@ -188,40 +188,40 @@ impl WatchedDirectory {
                 (None, Ok(SourceText { origin, .. })) if is_restless => known_or_new(&known, at_unrest(origin)),
                 (None, Err(problem)) if is_restless => known_or_new(&known, at_unrest(problem.origin)),
                 (None, Ok(text)) => known_or_new(&known, parse_or_report(&text)),
-                (None, Err(problem)) => known_or_new(&known, ParsedSource::unreadable(*problem)),
+                (None, Err(problem)) => known_or_new(&known, CompiledSource::unreadable(*problem)),
             }
         };
-        ParsedSource::together(|| {
+        CompiledSource::together(|| {
             let replaced = self.replaced(listing).map(|source| known_or_new(&known, source));
             listing.files().map(of_file).chain(replaced).collect()
         })
     }
 
     /// Files that have become directories: what stood in them goes on, since nobody removes templates like that.
-    fn replaced(&self, listing: &Listing) -> impl Iterator<Item = ParsedSource> {
+    fn replaced(&self, listing: &Listing) -> impl Iterator<Item = CompiledSource> {
         let known: HashSet<&str> = self.parsed.iter().map(|source| source.origin()).collect();
         listing.directories().filter(move |origin| known.contains(origin.as_str())).map(|origin| {
             let error = io::Error::new(ErrorKind::IsADirectory, "it is a directory now");
-            ParsedSource::unreadable(unreadable(origin, &error))
+            CompiledSource::unreadable(unreadable(origin, &error))
         })
     }
 }
 
 /// Said alike however it is read, so that it is said once.
-fn at_unrest(origin: String) -> ParsedSource {
+fn at_unrest(origin: String) -> CompiledSource {
     let error = io::Error::new(ErrorKind::ResourceBusy, "it does not come to rest");
-    ParsedSource::unreadable(unreadable(origin, &error))
+    CompiledSource::unreadable(unreadable(origin, &error))
 }
 
 /// A fault of ours that one text brings to light takes no other with it.
-fn parse_or_report(text: &SourceText) -> ParsedSource {
-    catch_unwind(|| ParsedSource::parse(text)).unwrap_or_else(|_| {
+fn parse_or_report(text: &SourceText) -> CompiledSource {
+    catch_unwind(|| CompiledSource::compile(text)).unwrap_or_else(|_| {
         let error = io::Error::other("compiling it failed, which is a fault of outrigger");
-        ParsedSource::unreadable(unreadable(text.origin.clone(), &error))
+        CompiledSource::unreadable(unreadable(text.origin.clone(), &error))
     })
 }
 
-fn known_or_new(known: &Known<'_>, source: ParsedSource) -> Arc<ParsedSource> {
+fn known_or_new(known: &Known<'_>, source: CompiledSource) -> Arc<CompiledSource> {
     match known.get(source.origin()) {
         Some(known) if known.is_same(&source) => Arc::clone(known),
         _ => Arc::new(source),

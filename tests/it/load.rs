@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use std::sync::Arc;
 
-use outrigger::inject::{LoadProblem, Loaded, ParsedSource, SourceText, TemplateSet, TemplateState};
+use outrigger::inject::{CompiledSource, LoadProblem, Loaded, SourceText, TemplateSet, TemplateState};
 
 /// Fewer cases than these mean that the folder was not found.
 const AT_LEAST: usize = 25;
@@ -140,8 +140,8 @@ fn one_broken_document_takes_no_other_with_it() {
 /// The files of a directory, each state after the one before; `None` for a file that cannot be read.
 fn reloaded(states: &[&[(&str, Option<String>)]]) -> Loaded {
     let parsed = |(origin, text): &(&str, Option<String>)| match text {
-        Some(text) => ParsedSource::parse(&SourceText { origin: (*origin).to_owned(), text: text.clone() }),
-        None => ParsedSource::unreadable(LoadProblem {
+        Some(text) => CompiledSource::compile(&SourceText { origin: (*origin).to_owned(), text: text.clone() }),
+        None => CompiledSource::unreadable(LoadProblem {
             origin: (*origin).to_owned(),
             line: 0,
             column: 0,
@@ -153,7 +153,7 @@ fn reloaded(states: &[&[(&str, Option<String>)]]) -> Loaded {
     };
     let mut loaded = TemplateSet::load(&[]);
     for state in states {
-        let sources: Vec<Arc<ParsedSource>> = state.iter().map(|file| Arc::new(parsed(file))).collect();
+        let sources: Vec<Arc<CompiledSource>> = state.iter().map(|file| Arc::new(parsed(file))).collect();
         loaded = TemplateSet::assemble(&sources, &loaded.templates);
     }
     loaded

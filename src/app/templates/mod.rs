@@ -15,7 +15,7 @@ use anyhow::{anyhow, bail};
 use self::report::Report;
 use super::readiness_details::{Notes, Topic};
 use crate::config::{Config, TemplateSource};
-use crate::inject::{Injector, LoadProblem, ParsedSource, Settings, TemplateSet};
+use crate::inject::{CompiledSource, Injector, LoadProblem, Settings, TemplateSet};
 use crate::reload::watch;
 use crate::reload::watch::{Look, Watched};
 use crate::source::built_in;
@@ -27,7 +27,7 @@ use crate::telemetry::trouble::{Budget, Notice, Patience, Trouble};
 /// Where templates come from, what was found there last, and who is to know.
 pub struct Templates {
     /// The templates of the program where they are wanted; they never change.
-    built_in: Vec<Arc<ParsedSource>>,
+    built_in: Vec<Arc<CompiledSource>>,
     directories: Directories,
     store: Arc<InjectorStore>,
     settings: Settings,
@@ -98,7 +98,7 @@ impl Templates {
         self.retired = Some(last);
     }
 
-    fn sources(&self) -> Vec<Arc<ParsedSource>> {
+    fn sources(&self) -> Vec<Arc<CompiledSource>> {
         [self.built_in.clone(), self.directories.sources()].concat()
     }
 
@@ -113,7 +113,7 @@ impl Templates {
     }
 
     /// Puts what was read in the place of what is served.
-    fn reload(&mut self, sources: &[Arc<ParsedSource>], is_complete: bool) {
+    fn reload(&mut self, sources: &[Arc<CompiledSource>], is_complete: bool) {
         let last = self.store.current();
         let loaded = TemplateSet::assemble(sources, last.templates());
         let report = Report::new(&loaded.templates, &loaded.problems, &loaded.warnings);

@@ -11,7 +11,7 @@ use super::outcome::SkipReason;
 use super::pod::read_set::ReadSet;
 use super::pod::{OperatingSystem, PodHead};
 use super::request::{Namespace, Request};
-use super::template::{Found, TemplateSet};
+use super::template::{Template, TemplateSet};
 use super::text::field::quote;
 use super::text::message::{Message, message, value, words};
 
@@ -32,7 +32,7 @@ pub(super) struct RequestedTemplate<'t> {
     pub name: String,
     pub by: RequestedBy,
     /// The template of this name, if there is one.
-    pub found: Option<Found<'t>>,
+    pub found: Option<Result<&'t Template, Message>>,
 }
 
 /// Who requests a template for a pod.
@@ -143,7 +143,7 @@ impl<'a> Decider<'a> {
     /// The read sets are known only if no template is rendered anew with the pod's parameters.
     fn read_sets(&self, head: &PodHead<'_>, requested: &[RequestedTemplate<'a>]) -> Option<Vec<&'a ReadSet>> {
         let read_set = |requested: &RequestedTemplate<'a>| {
-            let Some(Found::Ready(template)) = requested.found else { return None };
+            let Some(Ok(template)) = requested.found else { return None };
             let sets_parameter = |key: &str| self.keys.parameter_of(&requested.name, key).is_some();
             if head.annotation_keys().any(sets_parameter) { None } else { template.read_set() }
         };
@@ -159,5 +159,5 @@ impl<'a> Decider<'a> {
 
 /// Whether the template is for Windows pods.
 fn is_for_windows(requested: &RequestedTemplate<'_>) -> bool {
-    matches!(requested.found, Some(Found::Ready(template)) if template.runs_on(OperatingSystem::Windows))
+    matches!(requested.found, Some(Ok(template)) if template.runs_on(OperatingSystem::Windows))
 }

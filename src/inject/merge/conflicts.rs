@@ -122,7 +122,7 @@ impl<'a> Planner<'a> {
 
     /// Whether the pod's own value stays where the two differ.
     pub(super) fn keeps_pod(&self, candidate: usize) -> bool {
-        self.candidates[candidate].template.on_conflict == OnConflict::KeepPod
+        self.candidates[candidate].template.spec.on_conflict == OnConflict::KeepPod
     }
 
     /// Name of the candidate's template as messages show it.

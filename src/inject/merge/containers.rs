@@ -15,7 +15,7 @@ use serde_json::Value;
 impl Planner<'_> {
     pub(super) fn containers(&mut self, candidate: usize) {
         let overlay = self.overlay(candidate);
-        let placement = &self.candidates[candidate].template.placement;
+        let placement = &self.candidates[candidate].template.spec.placement;
         let native =
             placement.sidecars == SidecarKind::Native && self.context.native_sidecars == NativeSidecars::Supported;
         let (list, default) = if native {
@@ -23,7 +23,7 @@ impl Planner<'_> {
         } else {
             (ContainerList::Containers, Order::Last)
         };
-        if !native && !overlay.sidecars.is_empty() && self.context.controller == Controller::Job {
+        if !native && !overlay.sidecars().is_empty() && self.context.controller == Controller::Job {
             let template = self.template_name(candidate);
             self.plan.warnings.push(message![
                 "a Job owns the pod, and beside the plain sidecars of template ",
@@ -31,11 +31,11 @@ impl Planner<'_> {
                 " it never completes",
             ]);
         }
-        for sidecar in &overlay.sidecars {
+        for sidecar in overlay.sidecars() {
             let sidecar = with_restart_policy(sidecar, native);
             self.container(candidate, sidecar, list, placement.order.as_ref().unwrap_or(&default));
         }
-        for container in &overlay.init_containers {
+        for container in overlay.init_containers() {
             let order = placement.init_container_order.as_ref().unwrap_or(&Order::First);
             self.container(candidate, container.clone(), ContainerList::InitContainers, order);
         }
@@ -86,7 +86,7 @@ impl Planner<'_> {
     }
 
     pub(super) fn hardened(&self, candidate: usize, mut container: Value) -> Value {
-        if self.candidates[candidate].template.hardened {
+        if self.candidates[candidate].template.spec.hardened.0 {
             harden::harden(&mut container, self.context.os);
         }
         container

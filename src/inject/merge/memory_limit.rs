@@ -39,8 +39,8 @@ pub(in crate::inject) fn check(candidates: &[RenderedTemplate<'_>]) -> Option<Pr
 
 fn estimate(candidate: &RenderedTemplate<'_>) -> usize {
     let overlay = &candidate.overlay;
-    let lists = [&overlay.env, &overlay.env_from, &overlay.volume_mounts];
-    let weight = |items: &Vec<Value>| serde_json::to_vec(items).map_or(0, |text| memory_estimate::of(&text));
-    let each: usize = lists.into_iter().filter(|items| !items.is_empty()).map(weight).sum();
+    let weight = |items: &[Value]| serde_json::to_vec(items).map_or(0, |text| memory_estimate::of(&text));
+    let lists = overlay.app_lists().map(|(_, items)| items);
+    let each: usize = lists.filter(|items| !items.is_empty()).map(weight).sum();
     each.saturating_mul(candidate.selected.len())
 }

@@ -193,7 +193,7 @@ impl<'a> Planner<'a> {
 
     fn volumes(&mut self, candidate: usize) {
         let location = Location::in_spec("volumes");
-        let (found, wanted) = (self.pod.spec_field("volumes"), &self.overlay(candidate).volumes);
+        let (found, wanted) = (self.pod.spec_field("volumes"), self.overlay(candidate).volumes());
         let new = self.merge_list(candidate, &location.path, "volumes", found, wanted);
         let names = new.iter().map(|volume| text(volume, "name").to_owned());
         self.entry(candidate).volumes.extend(names);
@@ -201,9 +201,7 @@ impl<'a> Planner<'a> {
     }
 
     fn app(&mut self, candidate: usize) {
-        let overlay = self.overlay(candidate);
-        let lists = [("env", &overlay.env), ("envFrom", &overlay.env_from), ("volumeMounts", &overlay.volume_mounts)];
-        let lists: Vec<_> = lists.into_iter().filter(|(_, wanted)| !wanted.is_empty()).collect();
+        let lists: Vec<_> = self.overlay(candidate).app_lists().filter(|(_, wanted)| !wanted.is_empty()).collect();
         if lists.is_empty() {
             return;
         }
@@ -219,8 +217,7 @@ impl<'a> Planner<'a> {
     }
 
     fn metadata(&mut self, candidate: usize) {
-        let overlay = self.overlay(candidate);
-        for (field, wanted) in [("labels", &overlay.labels), ("annotations", &overlay.annotations)] {
+        for (field, wanted) in self.overlay(candidate).metadata_maps() {
             let found = self.pod.metadata_field(field);
             let map = MergePath::of([field]);
             for (key, value) in wanted {

@@ -13,7 +13,7 @@ const SPEC: &str = "spec";
 
 impl<'a> Planner<'a> {
     pub(super) fn pod_fields(&mut self, candidate: usize) {
-        let wanted = &self.overlay(candidate).pod;
+        let wanted = self.overlay(candidate).pod_fields();
         if !wanted.is_empty() {
             let spec = Location { path: MergePath::of([SPEC]), pointer: Pointer::of([SPEC]) };
             self.merge_object(candidate, &spec, wanted, self.pod.tree().get(SPEC));

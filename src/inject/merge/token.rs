@@ -25,7 +25,7 @@ const DECISIVE: [&str; 2] = ["automountServiceAccountToken", "serviceAccountName
 pub(super) fn mount(pod: &PodDocument, candidates: &[RenderedTemplate<'_>]) -> Option<Value> {
     let is_off = pod.spec_field(DECISIVE[0]) == Some(&Value::Bool(false));
     let is_decided_anew =
-        |candidate: &RenderedTemplate<'_>| DECISIVE.iter().any(|key| candidate.overlay.pod.contains_key(*key));
+        |candidate: &RenderedTemplate<'_>| DECISIVE.iter().any(|key| candidate.overlay.pod_fields().contains_key(*key));
     if is_off || candidates.iter().any(is_decided_anew) {
         return None;
     }

@@ -6,8 +6,8 @@ use crate::inject::decision::RequestedTemplate;
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::pod::{ContainerList, PodDocument};
 use crate::inject::status::StatusEntry;
+use crate::inject::template::Template;
 use crate::inject::template::spec::{ContainerSelection, SelectionKeyword};
-use crate::inject::template::{Found, Template};
 use crate::inject::text::field::{listed, quote};
 use crate::inject::text::json::text;
 use crate::inject::text::message::{Message, message, value, words};
@@ -33,7 +33,7 @@ impl<'p> AppContainers<'p> {
         let mut foreign: HashSet<&str> = preparation.status.iter().flat_map(StatusEntry::container_names).collect();
         foreign.extend(preparation.auto_containers());
         for requested in requested {
-            if let Some(Found::Ready(template)) = requested.found {
+            if let Some(Ok(template)) = requested.found {
                 foreign.extend(template.container_names());
             }
         }
@@ -49,7 +49,7 @@ impl<'p> AppContainers<'p> {
         };
         let is_named = |name: &str| self.named.as_ref().is_none_or(|names| names.iter().any(|one| one == name));
         let containers = own(ContainerList::Containers).filter(|(_, name)| is_named(name));
-        let mut selected: Vec<_> = match &template.selection {
+        let mut selected: Vec<_> = match &template.spec.app.containers {
             ContainerSelection::Keyword(SelectionKeyword::All) => containers.map(|(place, _)| place).collect(),
             ContainerSelection::Keyword(SelectionKeyword::First) => {
                 containers.map(|(place, _)| place).take(1).collect()
@@ -58,7 +58,7 @@ impl<'p> AppContainers<'p> {
                 containers.filter(|(_, name)| names.iter().any(|one| one == name)).map(|(place, _)| place).collect()
             }
         };
-        if template.select_init_containers {
+        if template.spec.app.init_containers {
             selected.extend(own(ContainerList::InitContainers).map(|(place, _)| place));
         }
         selected

@@ -1,19 +1,18 @@
 //! Checks and renders one template for the pod.
 
 use super::app_containers::AppContainers;
-use super::conditions::ParameterState;
+use super::conditions::{ParameterState, check_conditions};
 use super::parameters::Params;
 use super::{Preparation, Unprepared, from_app};
 use crate::inject::error::{ErrorCode, Problem};
-use crate::inject::expression::{EvaluationError, Root, Scope};
+use crate::inject::expression::EvaluationError;
 use crate::inject::merge::RenderedTemplate;
 use crate::inject::overlay::Overlay;
 use crate::inject::pod::ContainerList;
-use crate::inject::template::Template;
-use crate::inject::template::tree::{RenderCause, RenderError};
+use crate::inject::template::{RenderCause, RenderContext, RenderError, Template};
 use crate::inject::text::field::{FieldError, quote};
 use crate::inject::text::message::{Message, message, value, words};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::borrow::Cow;
 
 impl<'t, 'p> Preparation<'t, 'p> {
@@ -31,15 +30,16 @@ impl<'t, 'p> Preparation<'t, 'p> {
             Ok(Some(params)) => (Cow::Owned(params), ParameterState::Set, Vec::new()),
             Err(problems) => (Cow::Borrowed(&template.defaults), ParameterState::Wrong, problems),
         };
-        self.check_conditions(template, &params, state, &selected)?;
+        let context = self.context(&params, &selected);
+        check_conditions(template, &context, state)?;
         if !problems.is_empty() {
             return Err(Unprepared::Problems(problems));
         }
         let mut overlay = match template.rendered().filter(|_| state == ParameterState::Default) {
             Some(overlay) => Cow::Borrowed(overlay),
-            None => Cow::Owned(self.render(template, &params, &selected)?),
+            None => Cow::Owned(render(template, &context)?),
         };
-        if (template.take_volume_mounts || !template.take_env.is_empty())
+        if (template.spec.from_app.volume_mounts || !template.spec.from_app.env.is_empty())
             && let Some(first) = selected.first()
         {
             from_app::take(template, self.container(first), overlay.to_mut(), warnings);
@@ -47,44 +47,33 @@ impl<'t, 'p> Preparation<'t, 'p> {
         Ok(RenderedTemplate { template, overlay, selected })
     }
 
-    fn render(
-        &self,
-        template: &Template,
-        params: &Params,
-        selected: &[(ContainerList, usize)],
-    ) -> Result<Overlay, Unprepared> {
-        let object = |root| self.object(root, selected);
-        let render = |scope: &Scope<'_>| template.render(scope);
-        let rendered = Scope::with(params, template.reads(), self.settings.clock, object, render);
-        let overlay = rendered.map_err(|errors| Unprepared::Problems(render_problems(template, &errors)))?;
-        // The template was valid with its defaults, so the values of this pod cause these errors.
-        let errors = overlay.check();
-        if errors.is_empty() { Ok(overlay) } else { Err(Unprepared::Problems(overlay_problems(template, errors))) }
-    }
-
-    /// Values of the variables in expressions.
-    pub(super) fn object(&self, root: Root, selected: &[(ContainerList, usize)]) -> Option<Cow<'p, Value>> {
-        match root {
-            Root::Params => None,
-            Root::Pod => Some(Cow::Borrowed(self.pod.tree())),
-            Root::App => Some(match selected.first() {
-                Some(first) => Cow::Borrowed(self.container(first)),
-                None => Cow::Owned(json!({})),
-            }),
-            Root::Apps => Some(Cow::Owned(selected.iter().map(|one| self.container(one).clone()).collect())),
-            Root::Namespace => Some(Cow::Owned(match self.request.namespace_object {
-                Some(known) => {
-                    json!({"name": self.request.namespace, "labels": known.labels, "annotations": known.annotations})
-                }
-                None => json!({"name": self.request.namespace}),
-            })),
-            Root::Cluster => Some(Cow::Owned(json!({"version": self.settings.cluster_version}))),
+    fn context<'c>(&self, params: &'c Params, selected: &'c [(ContainerList, usize)]) -> RenderContext<'c>
+    where
+        'p: 'c,
+        't: 'c,
+    {
+        RenderContext {
+            params,
+            pod: self.pod,
+            apps: selected,
+            namespace: self.request.namespace,
+            namespace_object: self.request.namespace_object,
+            cluster_version: &self.settings.cluster_version,
+            clock: self.settings.clock,
         }
     }
 
     fn container(&self, (list, index): &(ContainerList, usize)) -> &'p Value {
         &self.pod.containers(*list)[*index]
     }
+}
+
+fn render(template: &Template, context: &RenderContext<'_>) -> Result<Overlay, Unprepared> {
+    let rendered = template.render(context);
+    let overlay = rendered.map_err(|errors| Unprepared::Problems(render_problems(template, &errors)))?;
+    // The template was valid with its defaults, so the values of this pod cause these errors.
+    let errors = overlay.check();
+    if errors.is_empty() { Ok(overlay) } else { Err(Unprepared::Problems(overlay_problems(template, errors))) }
 }
 
 fn render_problems(template: &Template, errors: &[RenderError]) -> Vec<Problem> {

@@ -1,12 +1,10 @@
 //! Checks whether a template's `match` selects the pod: operating system, labels, conditions.
 
-use super::parameters::Params;
 use super::{Preparation, Unprepared};
 use crate::inject::annotations::NAMESPACE_NAME;
 use crate::inject::error::{ErrorCode, Problem};
-use crate::inject::expression::{EvaluationError, Root, Scope};
-use crate::inject::pod::ContainerList;
-use crate::inject::template::{Condition, Template};
+use crate::inject::expression::{EvaluationError, Root};
+use crate::inject::template::{CompiledCondition, RenderContext, Template};
 use crate::inject::text::field::quote;
 use crate::inject::text::message::{Message, message, value, words};
 
@@ -48,32 +46,30 @@ impl Preparation<'_, '_> {
             }
         }
     }
-
-    /// Checks the conditions. If a parameter is wrong that is reported instead of the conditions
-    /// that read parameters.
-    pub(super) fn check_conditions(
-        &self,
-        template: &Template,
-        params: &Params,
-        state: ParameterState,
-        selected: &[(ContainerList, usize)],
-    ) -> Result<(), Unprepared> {
-        let mut conditions = template.matching.conditions.iter().filter(|condition| match state {
-            ParameterState::Default => !condition.holds_by_default,
-            ParameterState::Set => true,
-            ParameterState::Wrong => condition.expression.reads().of(Root::Params).next().is_none(),
-        });
-        conditions.try_for_each(|condition| {
-            let object = |root| self.object(root, selected);
-            let check = |scope: &Scope<'_>| check_condition(template, condition, scope);
-            Scope::with(params, condition.expression.reads(), self.settings.clock, object, check)
-        })
-    }
 }
 
-fn check_condition(template: &Template, condition: &Condition, scope: &Scope<'_>) -> Result<(), Unprepared> {
-    let shown = || value(quote(condition.expression.source()));
-    let (code, fault) = match condition.expression.evaluate(scope) {
+/// Checks the conditions. A wrong parameter is reported instead of the conditions that read parameters.
+pub(super) fn check_conditions(
+    template: &Template,
+    context: &RenderContext<'_>,
+    state: ParameterState,
+) -> Result<(), Unprepared> {
+    let mut conditions = template.matching.conditions.iter().filter(|condition| match state {
+        ParameterState::Default => !condition.holds_by_default,
+        ParameterState::Set => true,
+        ParameterState::Wrong => condition.expression.reads().of(Root::Params).next().is_none(),
+    });
+    conditions.try_for_each(|condition| check_condition(template, condition, context))
+}
+
+fn check_condition(
+    template: &Template,
+    condition: &CompiledCondition,
+    context: &RenderContext<'_>,
+) -> Result<(), Unprepared> {
+    let expression = &condition.expression;
+    let shown = || value(quote(expression.source()));
+    let (code, fault) = match context.with_scope(expression.reads(), |scope| expression.evaluate(scope)) {
         Ok(cel::Value::Bool(true)) => return Ok(()),
         Ok(cel::Value::Bool(false)) if condition.message.is_empty() => {
             return Err(Unprepared::NotAllowed(message!["condition ", shown(), " is false"]));

@@ -13,12 +13,12 @@ use std::collections::HashSet;
 
 /// Adds what the template takes from the container `app` to all sidecars.
 pub(super) fn take(template: &Template, app: &Value, overlay: &mut Overlay, warnings: &mut Vec<String>) {
-    let mounts: Vec<&Value> = match template.take_volume_mounts {
+    let mounts: Vec<&Value> = match template.spec.from_app.volume_mounts {
         true => items(app, "volumeMounts").iter().filter(|mount| !is_token_mount(mount)).collect(),
         false => Vec::new(),
     };
     let mut env = Vec::new();
-    for name in &template.take_env {
+    for name in &template.spec.from_app.env {
         match items(app, "env").iter().rev().find(|variable| text(variable, "name") == name) {
             Some(variable) => env.push(variable),
             None => warnings.push(format!(
@@ -29,7 +29,7 @@ pub(super) fn take(template: &Template, app: &Value, overlay: &mut Overlay, warn
             )),
         }
     }
-    for sidecar in &mut overlay.sidecars {
+    for sidecar in overlay.sidecars_mut() {
         add_missing(sidecar, "volumeMounts", &mounts);
         add_missing(sidecar, "env", &env);
     }

@@ -20,7 +20,7 @@ use super::request::Request;
 use super::settings::Settings;
 use super::status::StatusEntry;
 use super::template::spec::OnError;
-use super::template::{Found, Template, TemplateSet};
+use super::template::{Template, TemplateSet};
 use super::text::field::{listed, nearest, quote};
 use super::text::json::text;
 use super::text::message::{Message, message, value, words};
@@ -85,7 +85,7 @@ impl<'t> Preparation<'t, '_> {
     ) -> Option<&'t Template> {
         let name = &requested.name;
         if let Some(done) = self.status.iter().find(|entry| entry.name == *name) {
-            if let Some(Found::Ready(template)) = requested.found
+            if let Some(Ok(template)) = requested.found
                 && template.revision != done.revision
             {
                 report.warnings.push(format!(
@@ -98,10 +98,10 @@ impl<'t> Preparation<'t, '_> {
             report.done.push(name.clone());
             return None;
         }
-        match requested.found {
-            Some(Found::Ready(template)) => return Some(template),
-            Some(Found::Broken(why)) => {
-                let message = message!["template ", words(quote(name)), " cannot be used: ", value(why)];
+        match &requested.found {
+            Some(Ok(template)) => return Some(template),
+            Some(Err(why)) => {
+                let message = message!["template ", words(quote(name)), " cannot be used: ", why.clone()];
                 problems.push(self.problem(ErrorCode::TemplateBroken, name, message));
             }
             None => {
@@ -132,7 +132,7 @@ impl<'t> Preparation<'t, '_> {
         let (code, message) = match self.templates.unread() {
             // The template may exist there, so it is not the pod's author who has to act.
             Some(unread) => {
-                let message = message.with("; it may stand in what cannot be read: ").with(value(unread));
+                let message = message.with("; it may stand in what cannot be read: ").with(unread);
                 (ErrorCode::TemplateBroken, message)
             }
             None => (ErrorCode::TemplateNotFound, message),
@@ -196,7 +196,7 @@ impl<'t> Preparation<'t, '_> {
 /// `Skip`.
 fn leave_out_or_report(template: &Template, found: Vec<Problem>, report: &mut Report, problems: &mut Vec<Problem>) {
     let mendable = found.iter().all(|problem| problem.code.blame() == Blame::Pod);
-    if template.on_error == OnError::Skip && mendable {
+    if template.spec.on_error == OnError::Skip && mendable {
         for problem in found {
             report.leave_out(&template.name, problem.code, &problem.message);
         }

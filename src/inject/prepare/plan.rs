@@ -46,7 +46,7 @@ impl<'t> Preparation<'t, '_> {
                 plan.conflicts.iter().filter(move |conflict| conflict.parties == Parties::TemplateAndPod(index))
             };
             let gives_way = |index: &usize| {
-                candidates[*index].template.on_error == OnError::Skip && with_pod(*index).next().is_some()
+                candidates[*index].template.spec.on_error == OnError::Skip && with_pod(*index).next().is_some()
             };
             let Some(index) = (0..candidates.len()).find(gives_way) else {
                 let problems = plan.conflicts.iter().map(|conflict| conflict_problem(conflict, &candidates));
@@ -61,7 +61,7 @@ impl<'t> Preparation<'t, '_> {
 
     /// The app's first container, unless the pod or a template already names one.
     fn default_container(&self, candidates: &[RenderedTemplate<'_>]) -> Option<&str> {
-        let named = candidates.iter().any(|candidate| candidate.overlay.annotations.contains_key(DEFAULT_CONTAINER));
+        let named = candidates.iter().any(|candidate| candidate.overlay.annotations().contains_key(DEFAULT_CONTAINER));
         if named || self.pod.annotation(DEFAULT_CONTAINER).is_some() {
             return None;
         }

@@ -11,16 +11,16 @@ use serde_json::Value;
 pub(super) fn of<'r>(overlay: &Overlay, conditions: impl Iterator<Item = &'r Reads>) -> Option<ReadSet> {
     let names = |items: &[Value]| items.iter().map(|item| text(item, "name").to_owned()).collect();
     let mut read_set = ReadSet {
-        spec_fields: overlay.pod.keys().cloned().collect(),
-        volumes: names(&overlay.volumes),
+        spec_fields: overlay.pod_fields().keys().cloned().collect(),
+        volumes: names(overlay.volumes()),
         containers: overlay.container_names().map(str::to_owned).collect(),
         ..ReadSet::default()
     };
     if read_set.spec_fields.contains("priorityClassName") {
         read_set.spec_fields.extend(["priority", "preemptionPolicy"].map(str::to_owned));
     }
-    let lists = [("env", &overlay.env), ("envFrom", &overlay.env_from), ("volumeMounts", &overlay.volume_mounts)];
-    read_set.container_fields.extend(lists.iter().filter(|(_, items)| !items.is_empty()).map(|(field, _)| *field));
+    let lists = overlay.app_lists().filter(|(_, items)| !items.is_empty());
+    read_set.container_fields.extend(lists.map(|(field, _)| field));
     for reads in conditions {
         add(&mut read_set, reads)?;
     }
@@ -48,16 +48,15 @@ fn add(read_set: &mut ReadSet, reads: &Reads) -> Option<()> {
 mod tests {
     use super::*;
     use crate::inject::expression::Expression;
+    use crate::inject::overlay::OverlayPart;
     use serde_json::json;
 
     fn read_set(condition: &str) -> Option<ReadSet> {
         let condition = Expression::compile(condition, &[]).expect("an expression");
-        let overlay = Overlay {
-            sidecars: vec![json!({"name": "log"})],
-            volumes: vec![json!({"name": "logs"})],
-            volume_mounts: vec![json!({"name": "logs", "mountPath": "/logs"})],
-            ..Overlay::default()
-        };
+        let overlay = Overlay::default()
+            .with(OverlayPart::Sidecars, json!([{"name": "log"}]))
+            .with(OverlayPart::Volumes, json!([{"name": "logs"}]))
+            .with(OverlayPart::AppVolumeMounts, json!([{"name": "logs", "mountPath": "/logs"}]));
         of(&overlay, [condition.reads()].into_iter())
     }
 

@@ -1,7 +1,9 @@
 //! The template format `outrigger.dev/v1alpha1` as written: shapes and defaults, nothing compiled.
 //!
 //! The JSON schema derived here, and recorded by a test in `inject/schema`, is what documents are checked against, so field and
-//! documentation cannot drift. Fields of core/v1 are kept as JSON: what is newer than this build passes through.
+//! documentation cannot drift. Parts that are rendered ([`OverlayPart`](crate::inject::overlay::OverlayPart)) are declared
+//! here for their schema only: they are compiled from the document's JSON, so that core/v1 fields that are newer than this
+//! build pass through.
 
 use crate::inject::pod::OperatingSystem;
 #[cfg(test)]
@@ -9,6 +11,7 @@ use k8s_openapi::{api::core::v1, apimachinery::pkg::apis::meta::v1::LabelSelecto
 #[cfg(test)]
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -64,13 +67,13 @@ pub struct TemplateSpec {
     pub parameters: Vec<ParameterSpec>,
     /// Long-running helpers.
     #[cfg_attr(test, schemars(with = "Vec<v1::Container>"))]
-    pub sidecars: Vec<Value>,
+    pub sidecars: Vec<IgnoredAny>,
     /// Run-once helpers.
     #[cfg_attr(test, schemars(with = "Vec<v1::Container>"))]
-    pub init_containers: Vec<Value>,
+    pub init_containers: Vec<IgnoredAny>,
     /// Volumes of the pod.
     #[cfg_attr(test, schemars(with = "Vec<v1::Volume>"))]
-    pub volumes: Vec<Value>,
+    pub volumes: Vec<IgnoredAny>,
     /// What the app's own containers get.
     pub app: AppSpec,
     /// What the sidecars take from the app's first selected container.
@@ -80,7 +83,7 @@ pub struct TemplateSpec {
     /// Labels and annotations of the pod; existing keys are never changed.
     pub metadata: MetadataSpec,
     /// Other fields of the pod.
-    pub pod: PodSpec,
+    pub pod: PodFieldsSpec,
     /// What to do when pod and template say different things. Default `Reject`.
     pub on_conflict: OnConflict,
     /// What a pod gets that asked for the template and cannot have it. Default `Reject`.
@@ -221,11 +224,11 @@ pub struct AppSpec {
     /// Whether the app's init containers get it too. Default false.
     pub init_containers: bool,
     #[cfg_attr(test, schemars(with = "Vec<v1::EnvVar>"))]
-    pub env: Vec<Value>,
+    pub env: Vec<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Vec<v1::EnvFromSource>"))]
-    pub env_from: Vec<Value>,
+    pub env_from: Vec<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Vec<v1::VolumeMount>"))]
-    pub volume_mounts: Vec<Value>,
+    pub volume_mounts: Vec<IgnoredAny>,
 }
 
 /// Which of the app's containers.
@@ -304,50 +307,50 @@ pub enum Order {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct MetadataSpec {
     #[cfg_attr(test, schemars(with = "BTreeMap<String, String>"))]
-    pub labels: Map<String, Value>,
+    pub labels: BTreeMap<String, IgnoredAny>,
     #[cfg_attr(test, schemars(with = "BTreeMap<String, String>"))]
-    pub annotations: Map<String, Value>,
+    pub annotations: BTreeMap<String, IgnoredAny>,
 }
 
 /// The fields of a pod that a template may set: a closed list.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct PodSpec {
+pub struct PodFieldsSpec {
     #[cfg_attr(test, schemars(with = "Option<Vec<v1::LocalObjectReference>>"))]
-    pub image_pull_secrets: Option<Value>,
+    pub image_pull_secrets: Option<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Option<Vec<v1::HostAlias>>"))]
-    pub host_aliases: Option<Value>,
+    pub host_aliases: Option<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Option<bool>"))]
-    pub share_process_namespace: Option<Value>,
+    pub share_process_namespace: Option<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Option<String>"))]
-    pub service_account_name: Option<Value>,
+    pub service_account_name: Option<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Option<BTreeMap<String, String>>"))]
-    pub node_selector: Option<Value>,
+    pub node_selector: Option<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Option<Vec<v1::Toleration>>"))]
-    pub tolerations: Option<Value>,
+    pub tolerations: Option<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Option<Vec<v1::TopologySpreadConstraint>>"))]
-    pub topology_spread_constraints: Option<Value>,
+    pub topology_spread_constraints: Option<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Option<v1::Affinity>"))]
-    pub affinity: Option<Value>,
+    pub affinity: Option<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Option<String>"))]
-    pub priority_class_name: Option<Value>,
+    pub priority_class_name: Option<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Option<String>"))]
-    pub runtime_class_name: Option<Value>,
+    pub runtime_class_name: Option<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Option<v1::PodDNSConfig>"))]
-    pub dns_config: Option<Value>,
+    pub dns_config: Option<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Option<String>"))]
-    pub dns_policy: Option<Value>,
+    pub dns_policy: Option<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Option<i64>"))]
-    pub termination_grace_period_seconds: Option<Value>,
+    pub termination_grace_period_seconds: Option<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Option<v1::PodSecurityContext>"))]
-    pub security_context: Option<Value>,
+    pub security_context: Option<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Option<Vec<v1::PodReadinessGate>>"))]
-    pub readiness_gates: Option<Value>,
+    pub readiness_gates: Option<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Option<String>"))]
-    pub scheduler_name: Option<Value>,
+    pub scheduler_name: Option<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Option<bool>"))]
-    pub automount_service_account_token: Option<Value>,
+    pub automount_service_account_token: Option<IgnoredAny>,
 }
 
 /// What to do when pod and template say different things under one key.

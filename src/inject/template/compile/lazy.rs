@@ -3,9 +3,9 @@
 //! A compiled template takes some twenty times the memory of its text, and of thousands that are loaded a cluster uses few.
 //! Invariant: what is here has been compiled without a problem, so it compiles again.
 
-use super::compiled::Template;
-use super::revision::Revision;
-use super::spec::{InjectionMode, TemplateSpec};
+use super::Template;
+use crate::inject::template::Revision;
+use crate::inject::template::spec::{InjectionMode, TemplateSpec};
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::OnceLock;
@@ -15,7 +15,7 @@ const MAX_TEXT_BYTES: usize = 16 * 1024;
 
 /// A template that works.
 #[derive(Debug)]
-pub struct CheckedTemplate {
+pub struct LazyTemplate {
     pub name: String,
     pub revision: Revision,
     pub origin: String,
@@ -26,13 +26,13 @@ pub struct CheckedTemplate {
     compiled: OnceLock<Option<Box<Template>>>,
 }
 
-impl CheckedTemplate {
+impl LazyTemplate {
     /// Keeps what is needed of `template`, which was compiled from `spec`.
     pub fn new(template: Template, spec: &Value) -> Self {
         let spec = spec.to_string().into_boxed_str();
         let (name, revision) = (template.name.clone(), template.revision.clone());
-        let (origin, description) = (template.origin.clone(), template.description.clone());
-        let mode = template.mode;
+        let (origin, description) = (template.origin.clone(), template.spec.description.clone());
+        let mode = template.spec.injection;
         let compiled = OnceLock::new();
         if spec.len() > MAX_TEXT_BYTES {
             compiled.get_or_init(|| Some(Box::new(template)));
@@ -48,7 +48,7 @@ impl CheckedTemplate {
     fn compile(&self) -> Option<Template> {
         let raw: Value = serde_json::from_str(&self.spec).ok()?;
         let spec = TemplateSpec::deserialize(&raw).ok()?;
-        Template::compile(&self.name, &self.origin, Some(spec), &raw).ok()?
+        Template::compile(&self.name, &self.origin, spec, &raw).ok()
     }
 }
 
@@ -59,7 +59,7 @@ mod tests {
 
     fn compile(spec: &Value) -> Template {
         let parsed = TemplateSpec::deserialize(spec).expect("a spec");
-        Template::compile("log", "log.yaml", Some(parsed), spec).expect("no problem").expect("a template")
+        Template::compile("log", "log.yaml", parsed, spec).expect("no problem")
     }
 
     #[test]
@@ -70,7 +70,7 @@ mod tests {
             "sidecars": [{"name": "log", "image": "${params.image}", "env": [{"name": "POD", "value": "${pod.metadata.name}"}]}],
         });
         let expected = format!("{:?}", compile(&spec));
-        let checked = CheckedTemplate::new(compile(&spec), &spec);
+        let checked = LazyTemplate::new(compile(&spec), &spec);
         assert!(checked.compiled.get().is_none());
         assert_eq!(checked.template().map(|template| format!("{template:?}")), Some(expected));
         assert_eq!(checked.template().map(|template| &template.revision), Some(&checked.revision));
@@ -79,6 +79,6 @@ mod tests {
     #[test]
     fn a_long_one_stays_compiled() {
         let spec = json!({"description": "x".repeat(MAX_TEXT_BYTES), "sidecars": [{"name": "log", "image": "a:1"}]});
-        assert!(CheckedTemplate::new(compile(&spec), &spec).compiled.get().is_some());
+        assert!(LazyTemplate::new(compile(&spec), &spec).compiled.get().is_some());
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! The schema walker knows shapes only; this table names the values, so that each wrong one is listed in its place.
 
-use super::spec::PlacementSpec;
+use crate::inject::template::spec::PlacementSpec;
 use crate::inject::text::field::{FieldError, FieldPath, quote};
+use crate::inject::text::message::{Message, message, value, words};
 use serde_json::Value;
 
 const TYPES: &[&str] = &["string", "integer", "boolean", "number", "quantity", "duration", "port", "enum"];
@@ -50,14 +51,14 @@ fn list<'v>(spec: &'v Value, fields: &[&str]) -> &'v [Value] {
     at(spec, &FieldPath::root(), fields).0.and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn check_value(value: &Value, path: &FieldPath, values: &[&str]) -> Option<FieldError> {
-    let text = value.as_str()?;
+fn check_value(found: &Value, path: &FieldPath, values: &[&str]) -> Option<FieldError> {
+    let text = found.as_str()?;
     if values.contains(&text) {
         return None;
     }
     let expected: Vec<String> = values.iter().map(|value| quote(value)).collect();
-    let message = format!("unknown value {}; expected {}", quote(text), expected.join(" or "));
-    Some(FieldError::new(path.clone(), message))
+    let sentence = message!["unknown value ", value(quote(text)), "; expected ", words(expected.join(" or "))];
+    Some(FieldError::new(path.clone(), sentence))
 }
 
 fn check_scalar(value: &Value, path: &FieldPath) -> Option<FieldError> {
@@ -69,9 +70,8 @@ fn check_order(value: &Value, path: &FieldPath) -> Option<FieldError> {
     if serde_json::from_value::<PlacementSpec>(serde_json::json!({"order": value})).is_ok() {
         return None;
     }
-    let message =
-        format!("unknown place {}; expected \"First\", \"Last\", {{before: NAME}} or {{after: NAME}}", shown(value));
-    Some(FieldError::new(path.clone(), message))
+    let expected = "; expected \"First\", \"Last\", {before: NAME} or {after: NAME}";
+    Some(FieldError::new(path.clone(), message!["unknown place ", shown(value), expected]))
 }
 
 fn check_selection(value: &Value, path: &FieldPath) -> Option<FieldError> {
@@ -79,11 +79,10 @@ fn check_selection(value: &Value, path: &FieldPath) -> Option<FieldError> {
     if names || matches!(value.as_str(), Some("All" | "First")) {
         return None;
     }
-    let message =
-        format!("unknown selection {}; expected \"All\", \"First\" or a list of container names", shown(value));
-    Some(FieldError::new(path.clone(), message))
+    let expected = "; expected \"All\", \"First\" or a list of container names";
+    Some(FieldError::new(path.clone(), message!["unknown selection ", shown(value), expected]))
 }
 
-fn shown(value: &Value) -> String {
-    value.as_str().map_or_else(|| quote(&value.to_string()), quote)
+fn shown(found: &Value) -> Message {
+    value(found.as_str().map_or_else(|| quote(&found.to_string()), quote))
 }

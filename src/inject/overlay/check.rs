@@ -1,0 +1,259 @@
+//! What is wrong with an overlay by itself: names, references, duplicates.
+//!
+//! Not here: types and unknown fields, which the schema has checked in the template and rendering in each value.
+
+use super::{Overlay, OverlayPart, PartTarget, SamplePaths};
+use crate::inject::annotations::{DEFAULT_DOMAIN, Keys};
+use crate::inject::schema::merge_keys::{self, MergeKey};
+use crate::inject::text::field::{FieldError, FieldPath, did_you_mean, quote};
+use crate::inject::text::json::{items, text};
+use crate::inject::text::message::{Message, message, value, words};
+use crate::inject::text::names;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Lists of a container that are looked into.
+const LISTS_OF_CONTAINERS: [&str; 3] = ["env", "volumeMounts", "ports"];
+
+impl Overlay {
+    /// Everything that is wrong with the overlay of a pod by itself; paths are those of the template.
+    pub fn check(&self) -> Vec<FieldError> {
+        self.check_beside(&SamplePaths::default())
+    }
+
+    /// The same at load. A sample is neither a duplicate of another value nor the name of something that is missing.
+    pub fn check_beside(&self, samples: &SamplePaths) -> Vec<FieldError> {
+        let volumes = self.volumes().iter().map(|volume| text(volume, "name")).collect();
+        let path = OverlayPart::Volumes.path();
+        let knows_volumes = !(0..self.volumes().len()).any(|index| samples.touch(&path.index(index).child("name")));
+        let mut checker = OverlayChecker { overlay: self, samples, volumes, knows_volumes, errors: Vec::new() };
+        checker.run();
+        checker.errors
+    }
+}
+
+struct OverlayChecker<'a> {
+    overlay: &'a Overlay,
+    samples: &'a SamplePaths,
+    /// Names of the volumes, for thousands of mounts.
+    volumes: BTreeSet<&'a str>,
+    /// Whether all names of volumes are what they will be.
+    knows_volumes: bool,
+    errors: Vec<FieldError>,
+}
+
+impl<'a> OverlayChecker<'a> {
+    fn run(&mut self) {
+        let mut containers = BTreeSet::new();
+        for part in OverlayPart::ALL {
+            let path = part.path();
+            match part.target() {
+                PartTarget::Containers => self.containers(self.overlay.list(part), &path, &mut containers),
+                PartTarget::Volumes => self.volumes(self.overlay.list(part), &path),
+                PartTarget::AppList(field) => self.list(field, self.overlay.list(part), &path),
+                PartTarget::MetadataMap(field) => self.metadata(field, self.overlay.map(part), &path),
+                PartTarget::SpecFields => self.pod(self.overlay.map(part), &path),
+            }
+        }
+        self.shared_ports(&OverlayPart::Sidecars.path());
+    }
+
+    fn add(&mut self, path: FieldPath, message: impl Into<Message>) {
+        self.errors.push(FieldError::new(path, message));
+    }
+
+    /// Whether the key at this path stands for the first time, as far as that is known.
+    fn is_new<K: Ord>(&self, key: K, path: &FieldPath, seen: &mut BTreeSet<K>) -> bool {
+        self.samples.touch(path) || seen.insert(key)
+    }
+
+    fn name(&mut self, object: &'a Value, path: &FieldPath, seen: &mut BTreeSet<&'a str>) {
+        let name = text(object, "name");
+        let path = path.child("name");
+        if let Err(rule) = names::check_dns_label(name) {
+            self.add(path, message![value(quote(name)), " is no valid name: ", rule]);
+        } else if !self.is_new(name, &path, seen) {
+            self.add(path, message!["duplicate name ", value(quote(name))]);
+        }
+    }
+
+    fn containers(&mut self, containers: &'a [Value], path: &FieldPath, seen: &mut BTreeSet<&'a str>) {
+        for (index, container) in containers.iter().enumerate() {
+            let path = path.index(index);
+            self.name(container, &path, seen);
+            if text(container, "image").trim().is_empty() {
+                self.add(path.child("image"), "an image is required");
+            }
+            for field in LISTS_OF_CONTAINERS {
+                self.list(field, items(container, field), &path.child(field));
+            }
+        }
+    }
+
+    /// A list of a container: the app's get the same rules as new ones.
+    fn list(&mut self, field: &str, items: &'a [Value], path: &FieldPath) {
+        match field {
+            "env" => self.env(items, path),
+            "volumeMounts" => self.mounts(items, path),
+            "ports" => self.ports(items, path),
+            _ => {}
+        }
+    }
+
+    fn volumes(&mut self, volumes: &'a [Value], path: &FieldPath) {
+        let mut seen = BTreeSet::new();
+        for (index, volume) in volumes.iter().enumerate() {
+            let path = path.index(index);
+            self.name(volume, &path, &mut seen);
+            let sources = volume.as_object().map_or(0, |fields| fields.keys().filter(|key| *key != "name").count());
+            if sources > 1 {
+                let name = value(quote(text(volume, "name")));
+                self.add(path, message!["volume ", name, " has ", sources, " sources; expected one"]);
+            }
+        }
+    }
+
+    fn ports(&mut self, ports: &'a [Value], path: &FieldPath) {
+        let (mut seen, mut seen_names) = (BTreeSet::new(), BTreeSet::new());
+        for (index, port) in ports.iter().enumerate() {
+            let path = path.index(index);
+            for field in ["containerPort", "hostPort"] {
+                match port.get(field).and_then(Value::as_i64) {
+                    Some(number) if !(1..=65_535).contains(&number) => {
+                        self.add(path.child(field), message![value(number), " is no port; expected 1 to 65535"]);
+                    }
+                    _ => {}
+                }
+            }
+            let number = port.get("containerPort").and_then(Value::as_i64).unwrap_or_default();
+            if !self.is_sampled_port(&path) && !seen.insert((number, protocol(port))) {
+                self.add(path.child("containerPort"), message!["duplicate port ", shown_port(number, port)]);
+            }
+            let (name, path) = (text(port, "name"), path.child("name"));
+            if name.is_empty() {
+                continue;
+            }
+            if let Err(rule) = names::check_port_name(name) {
+                self.add(path, message![value(quote(name)), " is no valid port name: ", rule]);
+            } else if !self.is_new(name, &path, &mut seen_names) {
+                self.add(path, message!["duplicate port name ", value(quote(name))]);
+            }
+        }
+    }
+
+    fn is_sampled_port(&self, port: &FieldPath) -> bool {
+        self.samples.touch(&port.child("containerPort")) || self.samples.touch(&port.child("protocol"))
+    }
+
+    /// Sidecars run at the same time and share one network.
+    fn shared_ports(&mut self, path: &FieldPath) {
+        let mut seen: BTreeMap<(i64, &str), &str> = BTreeMap::new();
+        for (index, container) in self.overlay.sidecars().iter().enumerate() {
+            let (name, path) = (text(container, "name"), path.index(index));
+            for (index, port) in items(container, "ports").iter().enumerate() {
+                let path = path.child("ports").index(index);
+                let Some(number) = port.get("containerPort").and_then(Value::as_i64) else { continue };
+                if self.is_sampled_port(&path) {
+                    continue;
+                }
+                let first = *seen.entry((number, protocol(port))).or_insert(name);
+                if first != name {
+                    let (port, first) = (shown_port(number, port), value(quote(first)));
+                    let sentence =
+                        message!["port ", port, " is that of container ", first, " already; they share one network"];
+                    self.add(path.child("containerPort"), sentence);
+                }
+            }
+        }
+    }
+
+    fn env(&mut self, env: &'a [Value], path: &FieldPath) {
+        let mut seen = BTreeSet::new();
+        for (index, variable) in env.iter().enumerate() {
+            let path = path.index(index);
+            let (name, name_path) = (text(variable, "name"), path.child("name"));
+            if let Err(rule) = names::check_env_var_name(name) {
+                self.add(name_path, message![value(quote(name)), " is no valid name: ", rule]);
+            } else if !self.is_new(name, &name_path, &mut seen) {
+                self.add(name_path, message!["duplicate name ", value(quote(name))]);
+            }
+            if !text(variable, "value").is_empty() && variable.get("valueFrom").is_some() {
+                self.add(path, "value and valueFrom cannot stand together");
+            }
+        }
+    }
+
+    fn mounts(&mut self, mounts: &'a [Value], path: &FieldPath) {
+        let mut seen = BTreeSet::new();
+        for (index, mount) in mounts.iter().enumerate() {
+            let path = path.index(index);
+            let (mount_path, at) = (text(mount, "mountPath"), path.child("mountPath"));
+            if mount_path.is_empty() || mount_path.contains(':') {
+                let sentence = message![value(quote(mount_path)), " is no mount path: expected a path without \":\""];
+                self.add(at, sentence);
+            } else if !self.is_new(merge_keys::clean_path(mount_path), &at, &mut seen) {
+                self.add(at, message!["duplicate mount path ", value(quote(mount_path))]);
+            }
+            self.volume_of(mount, &path.child("name"));
+        }
+    }
+
+    fn volume_of(&mut self, mount: &Value, path: &FieldPath) {
+        let name = text(mount, "name");
+        if self.volumes.contains(name) || !self.knows_volumes || self.samples.touch(path) {
+            return;
+        }
+        let sentence = message!["no volume ", value(quote(name)), " in spec.volumes; a mount needs its volume"];
+        let hint = did_you_mean(name, self.volumes.iter().copied());
+        self.errors.push(FieldError { path: path.clone(), message: sentence, hint });
+    }
+
+    /// Two entries under one key would be in conflict with each other.
+    fn pod(&mut self, fields: &Map<String, Value>, path: &FieldPath) {
+        for (field, content) in fields {
+            let path = path.child(field.as_str());
+            match (content, merge_keys::of(field)) {
+                (Value::Object(fields), _) => self.pod(fields, &path),
+                (Value::Array(entries), Some(key)) if key != MergeKey::Whole => {
+                    let mut seen = BTreeSet::new();
+                    for (index, key) in entries.iter().map(|entry| key.value(entry)).enumerate() {
+                        let path = path.index(index);
+                        if !self.is_new(key.clone(), &path, &mut seen) {
+                            self.add(path, message!["duplicate entry ", value(quote(&key))]);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn metadata(&mut self, field: &'static str, map: &Map<String, Value>, path: &FieldPath) {
+        let keys = Keys::new(DEFAULT_DOMAIN);
+        let kind = field.trim_end_matches('s');
+        for (key, content) in map {
+            let path = path.key(key.as_str());
+            if keys.owns(key) {
+                let sentence = message!["keys of ", words(DEFAULT_DOMAIN), " are written by the injector alone"];
+                self.add(path.clone(), sentence);
+            }
+            if let Err(rule) = names::check_qualified_name(key) {
+                self.add(path.clone(), message![value(quote(key)), " is no valid ", kind, " key: ", rule]);
+            }
+            let content = content.as_str().unwrap_or_default();
+            if field == "labels"
+                && let Err(rule) = names::check_label_value(content)
+            {
+                self.add(path, message![value(quote(content)), " is no valid label value: ", rule]);
+            }
+        }
+    }
+}
+
+fn protocol(port: &Value) -> &str {
+    port.get("protocol").and_then(Value::as_str).unwrap_or("TCP")
+}
+
+fn shown_port(number: i64, port: &Value) -> Message {
+    value(format_args!("{number}/{}", protocol(port)))
+}

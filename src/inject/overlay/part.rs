@@ -1,0 +1,107 @@
+//! The parts of a template that are rendered: where each stands in the template's spec, and where it goes in the pod.
+//!
+//! One table for all steps: compiling, rendering, checking, merging and reading pods go over [`OverlayPart::ALL`], so that a
+//! new part is a variant and its row here.
+
+use crate::inject::text::field::FieldPath;
+
+/// A part of a template that is rendered and put into the pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OverlayPart {
+    Sidecars,
+    InitContainers,
+    Volumes,
+    AppEnv,
+    AppEnvFrom,
+    AppVolumeMounts,
+    Labels,
+    Annotations,
+    PodFields,
+}
+
+/// Where a part goes in the pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartTarget {
+    /// New containers.
+    Containers,
+    /// Volumes of the pod.
+    Volumes,
+    /// Items of this list of each container of the app that is selected.
+    AppList(&'static str),
+    /// Entries of this map of the pod's metadata.
+    MetadataMap(&'static str),
+    /// Fields of the pod's spec.
+    SpecFields,
+}
+
+impl OverlayPart {
+    /// All parts, in the order in which they are rendered and checked.
+    pub const ALL: [Self; 9] = [
+        Self::Sidecars,
+        Self::InitContainers,
+        Self::Volumes,
+        Self::AppEnv,
+        Self::AppEnvFrom,
+        Self::AppVolumeMounts,
+        Self::Labels,
+        Self::Annotations,
+        Self::PodFields,
+    ];
+
+    /// The fields below `spec` of the template that lead to the part, and where it goes in the pod.
+    const fn row(self) -> (&'static [&'static str], PartTarget) {
+        match self {
+            Self::Sidecars => (&["sidecars"], PartTarget::Containers),
+            Self::InitContainers => (&["initContainers"], PartTarget::Containers),
+            Self::Volumes => (&["volumes"], PartTarget::Volumes),
+            Self::AppEnv => (&["app", "env"], PartTarget::AppList("env")),
+            Self::AppEnvFrom => (&["app", "envFrom"], PartTarget::AppList("envFrom")),
+            Self::AppVolumeMounts => (&["app", "volumeMounts"], PartTarget::AppList("volumeMounts")),
+            Self::Labels => (&["metadata", "labels"], PartTarget::MetadataMap("labels")),
+            Self::Annotations => (&["metadata", "annotations"], PartTarget::MetadataMap("annotations")),
+            Self::PodFields => (&["pod"], PartTarget::SpecFields),
+        }
+    }
+
+    /// The fields below `spec` of the template that lead to the part.
+    pub const fn spec_fields(self) -> &'static [&'static str] {
+        self.row().0
+    }
+
+    pub const fn target(self) -> PartTarget {
+        self.row().1
+    }
+
+    /// The part's place in a template document, such as `spec.app.env`.
+    pub fn path(self) -> FieldPath {
+        self.spec_fields().iter().fold(FieldPath::root().child("spec"), |path, field| path.child(*field))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inject::schema::{self, Kind, SchemaRef};
+
+    /// The schema of a part is that of its place in a template; a part without one would be rendered without any check.
+    #[test]
+    fn every_part_has_a_schema_of_its_shape() {
+        for (position, part) in OverlayPart::ALL.into_iter().enumerate() {
+            assert_eq!(part as usize, position);
+            let spec = schema::template().child("spec");
+            let schema = part.spec_fields().iter().fold(spec, |schema, field| schema?.child(field));
+            let expected = match part.target() {
+                PartTarget::Containers | PartTarget::Volumes | PartTarget::AppList(_) => Kind::Array,
+                PartTarget::MetadataMap(_) => Kind::Map,
+                PartTarget::SpecFields => Kind::Object,
+            };
+            assert_eq!(schema.map(SchemaRef::kind), Some(expected), "{part:?}");
+        }
+    }
+
+    #[test]
+    fn paths_are_those_of_the_template() {
+        assert_eq!(OverlayPart::AppVolumeMounts.path().to_string(), "spec.app.volumeMounts");
+        assert_eq!(OverlayPart::Sidecars.path().to_string(), "spec.sidecars");
+    }
+}

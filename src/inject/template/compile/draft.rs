@@ -1,0 +1,117 @@
+//! What is compiled of a spec, each piece by itself, so that all problems are found at once.
+
+use super::part_trees::PartTrees;
+use crate::inject::expression::{Expression, Reads, Scope};
+use crate::inject::pod::OperatingSystem;
+use crate::inject::template::parameters::Parameter;
+use crate::inject::template::render::{KnownInputs, Renderer};
+use crate::inject::template::selector::LabelSelector;
+use crate::inject::template::spec::ParameterSpec;
+use crate::inject::text::field::{FieldError, FieldPath, quote};
+use crate::inject::text::json::{items, text};
+use crate::inject::text::message::{message, value};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The compiled pieces of a spec. Whether they make a template is not known yet.
+pub(super) struct Draft {
+    pub parameters: Vec<Parameter>,
+    pub matching: CompiledMatch,
+    pub parts: PartTrees,
+}
+
+/// Which pods may have the template.
+#[derive(Debug)]
+pub struct CompiledMatch {
+    pub os: Vec<OperatingSystem>,
+    pub namespace_selector: LabelSelector,
+    pub pod_selector: LabelSelector,
+    pub conditions: Vec<CompiledCondition>,
+}
+
+/// A CEL condition.
+#[derive(Debug)]
+pub struct CompiledCondition {
+    pub expression: Expression,
+    pub message: String,
+    /// Whether it holds for every pod that sets no parameter.
+    pub holds_by_default: bool,
+}
+
+impl Draft {
+    /// Compiles a spec, and lists everything that does not compile. Its structure may be wrong: that is listed elsewhere.
+    pub fn compile(spec: &Value) -> (Self, Vec<FieldError>) {
+        let path = FieldPath::root().child("spec");
+        let mut errors = Vec::new();
+        let names: Vec<&str> = items(spec, "parameters").iter().map(|parameter| text(parameter, "name")).collect();
+        let parameters = compile_parameters(spec, &path.child("parameters"), &mut errors);
+        let matching = CompiledMatch::compile(&spec["match"], &path.child("match"), &names, &mut errors);
+        let parts = PartTrees::compile(spec, &names, &mut errors);
+        (Self { parameters, matching, parts }, errors)
+    }
+
+    /// Everything that is wrong with a spec whose structure is wrong, beside that.
+    pub fn problems(spec: &Value) -> Vec<FieldError> {
+        let (draft, mut errors) = Self::compile(spec);
+        errors.extend(draft.check_with_samples());
+        errors
+    }
+
+    /// What is wrong with names and mounts, whatever the expressions would give.
+    pub fn check_with_samples(&self) -> Vec<FieldError> {
+        let check = |scope: &Scope<'_>| {
+            let mut renderer = Renderer::new(scope, KnownInputs::Nothing);
+            let overlay = self.parts.render(&mut renderer);
+            overlay.check_beside(&renderer.samples)
+        };
+        Scope::with(&BTreeMap::new(), &Reads::default(), None, |_| None, check)
+    }
+}
+
+impl CompiledMatch {
+    fn compile(spec: &Value, path: &FieldPath, parameters: &[&str], errors: &mut Vec<FieldError>) -> Self {
+        let mut selector = |field: &str| {
+            LabelSelector::parse(&spec[field], &path.child(field)).unwrap_or_else(|problems| {
+                errors.extend(problems);
+                LabelSelector::default()
+            })
+        };
+        let namespace_selector = selector("namespaceSelector");
+        let pod_selector = selector("podSelector");
+        let os = Vec::<OperatingSystem>::deserialize(&spec["os"]).unwrap_or_else(|_| vec![OperatingSystem::Linux]);
+        if os.is_empty() {
+            errors.push(FieldError::new(path.child("os"), "expected at least one of \"linux\" and \"windows\""));
+        }
+        let mut conditions = Vec::new();
+        for (index, condition) in items(spec, "conditions").iter().enumerate() {
+            let Some(source) = condition.get("expression").and_then(Value::as_str) else { continue };
+            let path = path.child("conditions").index(index).child("expression");
+            match Expression::compile(source, parameters) {
+                Ok(expression) => {
+                    let message = text(condition, "message").to_owned();
+                    conditions.push(CompiledCondition { expression, message, holds_by_default: false });
+                }
+                Err(message) => errors.push(FieldError::new(path, message)),
+            }
+        }
+        Self { os, namespace_selector, pod_selector, conditions }
+    }
+}
+
+fn compile_parameters(spec: &Value, path: &FieldPath, errors: &mut Vec<FieldError>) -> Vec<Parameter> {
+    let mut seen = BTreeSet::new();
+    let mut compiled = Vec::new();
+    for (index, parameter) in items(spec, "parameters").iter().enumerate() {
+        let path = path.index(index);
+        let name = text(parameter, "name");
+        if !name.is_empty() && !seen.insert(name) {
+            errors.push(FieldError::new(path.child("name"), message!["duplicate name ", value(quote(name))]));
+        }
+        // A declaration of the wrong shape is listed by the schema.
+        if let Ok(spec) = ParameterSpec::deserialize(parameter) {
+            compiled.push(Parameter::compile(&spec, &path, errors));
+        }
+    }
+    compiled
+}

@@ -1,0 +1,65 @@
+//! From the text of a source to templates, in stages; each stage is a type that is made of the one before.
+//!
+//! 1. [`SourceText`](super::SourceText): a text, and where it comes from.
+//! 2. [`Document`](super::document::Document): one document of it as JSON that knows the place of each field.
+//! 3. [`TemplateSpec`]: the spec of a document whose header, fields, types and enumerated values are right (`structure`,
+//!    `enum_check`).
+//! 4. `Draft`: its parameters, `match` and expressions, compiled (`draft`, `part_trees`).
+//! 5. [`Template`]: a draft that gives a valid overlay when it is rendered with its defaults (`template`).
+//! 6. [`LazyTemplate`]: a template that is kept as text until a pod asks for it (`lazy`).
+//!
+//! [`CompiledSource`] has all documents of one text at the last stage, or what is wrong with them (`source`). `load` puts
+//! sources together into a set.
+//!
+//! Invariant: a stage that finds something wrong does not keep the later ones from finding what is wrong by itself, so all
+//! problems of a document are listed at once.
+
+mod draft;
+mod enum_check;
+mod lazy;
+mod part_trees;
+mod source;
+mod structure;
+mod template;
+
+use super::document::Document;
+use super::spec::TemplateSpec;
+use crate::inject::schema::Findings;
+use crate::inject::text::field::FieldError;
+use draft::Draft;
+
+pub use draft::CompiledCondition;
+pub use lazy::LazyTemplate;
+pub use source::CompiledSource;
+pub use template::Template;
+
+pub(super) use source::CompiledDocument;
+
+/// What became of one document.
+#[derive(Default)]
+struct Compiled {
+    /// Only where there are no errors.
+    template: Option<LazyTemplate>,
+    errors: Vec<FieldError>,
+    warnings: Vec<FieldError>,
+}
+
+/// Takes a document through the stages 3 to 6.
+fn compile(name: &str, origin: &str, document: &Document) -> Compiled {
+    let errors = structure::check_header(&document.value);
+    if !errors.is_empty() {
+        return Compiled { errors, ..Compiled::default() };
+    }
+    let Findings { errors, warnings } = structure::check(name, &document.value);
+    let value = structure::without_nulls(&document.value);
+    let raw = value.get("spec").cloned().unwrap_or_default();
+    let template = match structure::read(value, &errors) {
+        Ok(Some(spec)) => Template::compile(name, origin, spec, &raw),
+        Ok(None) => Err(Draft::problems(&raw)),
+        Err(error) => Err(vec![error]),
+    };
+    match template {
+        Ok(template) => Compiled { template: Some(LazyTemplate::new(template, &raw)), errors, warnings },
+        Err(more) => Compiled { template: None, errors: structure::with_more(errors, more), warnings },
+    }
+}

@@ -1,0 +1,39 @@
+//! The parts of a template that are rendered, compiled: a tree for each row of [`OverlayPart`].
+
+use crate::inject::expression::Reads;
+use crate::inject::overlay::{Overlay, OverlayPart};
+use crate::inject::schema;
+use crate::inject::template::render::Renderer;
+use crate::inject::template::tree::{ExpressionTree, TreeCompiler};
+use crate::inject::text::field::FieldError;
+use serde_json::Value;
+
+/// A compiled tree for each part.
+#[derive(Debug)]
+pub(super) struct PartTrees([ExpressionTree; OverlayPart::ALL.len()]);
+
+impl PartTrees {
+    /// Compiles all parts of a spec; what is wrong with their expressions goes into `errors`.
+    pub fn compile(spec: &Value, parameters: &[&str], errors: &mut Vec<FieldError>) -> Self {
+        let mut compiler = TreeCompiler { parameters, errors: Vec::new() };
+        let trees = OverlayPart::ALL.map(|part| {
+            let fields = part.spec_fields().iter();
+            let value = fields.clone().try_fold(spec, |value, field| value.get(*field));
+            let schema = fields.fold(schema::template().child("spec"), |schema, field| schema?.child(field));
+            compiler.compile(value.unwrap_or(&Value::Null), schema, &part.path())
+        });
+        errors.append(&mut compiler.errors);
+        Self(trees)
+    }
+
+    /// Everything that the parts' expressions read.
+    pub fn reads(&self) -> Reads {
+        let mut reads = Reads::default();
+        self.0.iter().for_each(|tree| tree.collect_reads(&mut reads));
+        reads
+    }
+
+    pub fn render(&self, renderer: &mut Renderer<'_>) -> Overlay {
+        Overlay::new(|part| renderer.render(&self.0[part as usize]))
+    }
+}

@@ -1,0 +1,192 @@
+//! One source's text as compiled documents, before it meets other sources.
+//!
+//! Invariants: a broken document takes no other with it; what is here depends on origin and text alone, so that a text that
+//! has not changed need not be compiled again.
+
+use super::{Compiled, LazyTemplate, compile, structure};
+use crate::inject::expression;
+use crate::inject::template::document::{self, Document, MAX_TEMPLATE_BYTES, ParseProblem, Place};
+use crate::inject::template::{LoadProblem, SourceText};
+use crate::inject::text::field::FieldError;
+use crate::inject::text::message::{Message, message};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// All documents of one source.
+#[derive(Debug)]
+pub struct CompiledSource {
+    pub(in crate::inject::template) origin: String,
+    /// Of the text; `None` where none could be had.
+    digest: Option<[u8; 32]>,
+    pub(in crate::inject::template) is_blank: bool,
+    /// What can be done, beside renaming, about a name of this source that stands in another as well.
+    pub(in crate::inject::template) remedy: Option<&'static str>,
+    pub(in crate::inject::template) documents: Vec<CompiledDocument>,
+}
+
+/// One document: a template or problems, never both.
+#[derive(Debug)]
+pub(in crate::inject::template) struct CompiledDocument {
+    /// Empty where there is none, or it cannot be read.
+    pub name: String,
+    /// Whether the text could be read at all, right or wrong; otherwise any template may be behind it.
+    pub is_read: bool,
+    /// Where the name stands.
+    place: Place,
+    pub template: Option<Arc<LazyTemplate>>,
+    pub problems: Vec<LoadProblem>,
+    pub warnings: Vec<LoadProblem>,
+}
+
+impl CompiledSource {
+    /// Parses, checks and compiles all documents of a text. Never fails as a whole.
+    pub fn compile(source: &SourceText) -> Self {
+        Self {
+            origin: source.origin.clone(),
+            digest: Some(digest(&source.text)),
+            is_blank: source.text.trim().is_empty(),
+            remedy: None,
+            // Without a thread to do it on each expression says for itself that it cannot be compiled.
+            documents: expression::with_large_stack(|| documents(source)).unwrap_or_else(|_| documents(source)),
+        }
+    }
+
+    /// A source that can be done without where one of its names stands elsewhere as well: `remedy` says how.
+    #[must_use]
+    pub fn with_remedy(self, remedy: &'static str) -> Self {
+        Self { remedy: Some(remedy), ..self }
+    }
+
+    /// The same of many texts, which is much less work together.
+    pub fn compile_all(sources: &[SourceText]) -> Vec<Arc<Self>> {
+        Self::together(|| sources.iter().map(|source| Arc::new(Self::compile(source))).collect())
+    }
+
+    /// Does work in which many texts are compiled: each by itself would need a thread of its own.
+    pub fn together<T: Send>(work: impl Fn() -> T + Send + Sync) -> T {
+        expression::with_large_stack(&work).unwrap_or_else(|_| work())
+    }
+
+    /// A source whose text could not be had at all.
+    pub fn unreadable(problem: LoadProblem) -> Self {
+        let origin = problem.origin.clone();
+        Self {
+            origin,
+            digest: None,
+            is_blank: false,
+            remedy: None,
+            documents: vec![CompiledDocument::unreadable(problem)],
+        }
+    }
+
+    /// Whether this is what [`Self::compile`] would make of `source`.
+    pub fn is_of(&self, source: &SourceText) -> bool {
+        self.origin == source.origin && self.digest == Some(digest(&source.text))
+    }
+
+    /// Whether `other` says the same about the same source.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let problems = |source: &Self| -> Vec<LoadProblem> {
+            source.documents.iter().flat_map(|document| document.problems.clone()).collect()
+        };
+        self.origin == other.origin && self.digest == other.digest && problems(self) == problems(other)
+    }
+
+    /// File name, ConfigMap key or object name, as problems name it.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Why its text could not be had.
+    pub fn unreadable_because(&self) -> Option<String> {
+        let problem = self.documents.iter().find_map(|document| document.problems.first());
+        problem.filter(|_| self.digest.is_none()).map(ToString::to_string)
+    }
+}
+
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+fn documents(source: &SourceText) -> Vec<CompiledDocument> {
+    const KIB: usize = 1024;
+    let limit = MAX_TEMPLATE_BYTES * count_documents(&source.text);
+    if source.text.len() > limit {
+        let (found, most) = (source.text.len() / KIB + 1, MAX_TEMPLATE_BYTES / KIB);
+        let sentence = message![found, " KiB are more than the ", most, " KiB that a template may have"];
+        let problem = LoadProblem { line: 1, column: 1, ..LoadProblem::of_source(&source.origin, sentence) };
+        return vec![CompiledDocument::unreadable(problem)];
+    }
+    let parsed = document::parse(&source.text).into_iter();
+    let mut documents: Vec<CompiledDocument> = parsed
+        .map(|parsed| match parsed {
+            Ok(document) => CompiledDocument::compile(&source.origin, &document),
+            Err(problem) => CompiledDocument::unreadable(unreadable(&source.origin, &problem)),
+        })
+        .collect();
+    // The room is that of the parsed texts, which are far larger.
+    documents.shrink_to_fit();
+    documents
+}
+
+/// How many documents the text seems to hold: enough to bound it before it is read.
+fn count_documents(text: &str) -> usize {
+    1 + text.lines().filter(|line| line.starts_with("---")).count()
+}
+
+impl CompiledDocument {
+    fn unreadable(problem: LoadProblem) -> Self {
+        Self {
+            name: String::new(),
+            is_read: false,
+            place: Place::default(),
+            template: None,
+            problems: vec![problem],
+            warnings: Vec::new(),
+        }
+    }
+
+    fn compile(origin: &str, document: &Document) -> Self {
+        let name = document.value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        let Compiled { template, errors, warnings } = compile(name, origin, document);
+        let of_template = (!name.is_empty()).then(|| name.to_owned());
+        let of_field = |error: &FieldError| {
+            let Place { line, column } = document.place(&error.path);
+            let (path, hint) = (error.path.to_string(), error.hint.clone());
+            let template = of_template.clone();
+            LoadProblem { line, column, template, path, hint, ..LoadProblem::of_source(origin, error.message.clone()) }
+        };
+        let of_text = document.problems.iter();
+        let of_text =
+            of_text.map(|problem| LoadProblem { template: of_template.clone(), ..unreadable(origin, problem) });
+        let problems: Vec<LoadProblem> = of_text.chain(errors.iter().map(of_field)).collect();
+        let warnings = warnings.iter().map(of_field).collect();
+        let template = template.filter(|_| problems.is_empty()).map(Arc::new);
+        let place = document.place(&structure::name_path());
+        Self { name: name.to_owned(), is_read: true, place, template, problems, warnings }
+    }
+
+    /// Where the template stands, such as `log.yaml:4:3`.
+    pub fn shown_place(&self, origin: &str) -> String {
+        format!("{origin}:{}:{}", self.place.line, self.place.column)
+    }
+
+    /// A problem with the name, found when the source met others.
+    pub fn name_problem(&self, origin: &str, message: impl Into<Message>, hint: impl Into<Message>) -> LoadProblem {
+        LoadProblem {
+            line: self.place.line,
+            column: self.place.column,
+            template: Some(self.name.clone()),
+            path: structure::name_path().to_string(),
+            hint: Some(hint.into()),
+            ..LoadProblem::of_source(origin, message)
+        }
+    }
+}
+
+fn unreadable(origin: &str, problem: &ParseProblem) -> LoadProblem {
+    let Place { line, column } = problem.place;
+    let message = problem.message.clone();
+    LoadProblem { line, column, path: problem.path.to_string(), ..LoadProblem::of_source(origin, message) }
+}

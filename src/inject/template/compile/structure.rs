@@ -1,0 +1,103 @@
+//! Whether a document is a template at all: its header, its fields and their types, its name.
+//!
+//! Not here: enumerated values (`enum_check`) and everything that has to be compiled (`draft`).
+
+use super::{TemplateSpec, enum_check};
+use crate::inject::schema::{self, Expressions, Findings};
+use crate::inject::template::document::MAX_TEMPLATE_BYTES;
+use crate::inject::template::spec::{API_VERSION, CLUSTER_KIND, NAMESPACED_KIND, TemplateDocument};
+use crate::inject::text::field::{FieldError, FieldPath, quote};
+use crate::inject::text::message::{message, value, words};
+use crate::inject::text::names;
+use serde_json::Value;
+
+/// What is wrong with `apiVersion`, `kind` and size: of another object nothing more is said.
+pub(super) fn check_header(document: &Value) -> Vec<FieldError> {
+    let root = FieldPath::root();
+    if !document.is_object() {
+        return vec![FieldError::new(root, "expected a template document with apiVersion, kind, metadata and spec")];
+    }
+    let mut errors = Vec::new();
+    let bytes = document.to_string().len();
+    if bytes > MAX_TEMPLATE_BYTES {
+        let sentence = message!["the template has ", bytes, " bytes as JSON, more than 256 KiB"];
+        errors.push(FieldError::new(root.clone(), sentence));
+    }
+    let text = |field: &str| document.get(field).and_then(Value::as_str).unwrap_or_default();
+    let version = text("apiVersion");
+    if version != API_VERSION {
+        let expected = words(quote(API_VERSION));
+        let sentence = message!["unsupported apiVersion ", value(quote(version)), "; expected ", expected];
+        errors.push(FieldError::new(root.child("apiVersion"), sentence));
+    }
+    let kind = text("kind");
+    let expected = words(quote(CLUSTER_KIND));
+    if kind == NAMESPACED_KIND {
+        let sentence = message![value(quote(kind)), " is not taken from files; expected ", expected];
+        errors.push(FieldError::new(root.child("kind"), sentence));
+    } else if kind != CLUSTER_KIND {
+        let sentence = message!["unknown kind ", value(quote(kind)), "; expected ", expected];
+        errors.push(FieldError::new(root.child("kind"), sentence));
+    }
+    errors
+}
+
+/// What is wrong with fields, types, enumerated values and the name.
+pub(super) fn check(name: &str, document: &Value) -> Findings {
+    let Findings { mut errors, warnings } =
+        schema::check(schema::template(), document, &FieldPath::root(), Expressions::Allowed);
+    errors.extend(document.get("spec").map(enum_check::check).unwrap_or_default());
+    errors = with_more(errors, check_name(name).into_iter().collect());
+    Findings { errors, warnings }
+}
+
+/// The spec of a document whose structure is right; nothing where something is known to be wrong.
+pub(super) fn read(document: Value, errors: &[FieldError]) -> Result<Option<TemplateSpec>, FieldError> {
+    if !errors.is_empty() {
+        return Ok(None);
+    }
+    match serde_json::from_value::<TemplateDocument>(document) {
+        Ok(document) => Ok(Some(document.spec)),
+        Err(error) => Err(FieldError::new(FieldPath::root(), value(error))),
+    }
+}
+
+fn check_name(name: &str) -> Option<FieldError> {
+    if name == "false" {
+        return Some(FieldError::new(name_path(), "\"false\" opts out in annotations and cannot name a template"));
+    }
+    let rule = names::check_dns_label(name).err()?;
+    Some(FieldError::new(name_path(), message![value(quote(name)), " is no valid name: ", rule]))
+}
+
+pub(super) fn name_path() -> FieldPath {
+    FieldPath::root().child("metadata").child("name")
+}
+
+/// What follows from a problem that is listed already would only be noise.
+pub(super) fn with_more(mut errors: Vec<FieldError>, more: Vec<FieldError>) -> Vec<FieldError> {
+    let listed: Vec<String> = errors.iter().map(|error| error.path.to_string()).collect();
+    errors.extend(more.into_iter().filter(|error| {
+        let path = error.path.to_string();
+        !listed.iter().any(|known| path == *known || path.starts_with(&format!("{known}.")))
+    }));
+    errors
+}
+
+/// A null means absent, as everywhere in Kubernetes.
+pub(super) fn without_nulls(document: &Value) -> Value {
+    let mut document = document.clone();
+    drop_nulls(&mut document);
+    document
+}
+
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}

@@ -1,0 +1,194 @@
+//! A template that compiles and renders with its defaults.
+//!
+//! Invariant: [`Template::compile`] gives a template or problems, never both; what exists can be rendered.
+
+use super::draft::{CompiledMatch, Draft};
+use super::part_trees::PartTrees;
+use crate::inject::expression::{EvaluationError, Reads, Scope};
+use crate::inject::overlay::{Overlay, OverlayPart, SamplePaths};
+use crate::inject::pod::OperatingSystem;
+use crate::inject::pod::read_set::ReadSet;
+use crate::inject::template::parameters::{self, Parameter};
+use crate::inject::template::read_set;
+use crate::inject::template::render::{KnownInputs, RenderError, Renderer};
+use crate::inject::template::spec::{ContainerSelection, Order, TemplateSpec};
+use crate::inject::template::{RenderContext, Revision};
+use crate::inject::text::field::{FieldError, FieldPath, quote};
+use crate::inject::text::json::text;
+use crate::inject::text::message::{message, value, words};
+use crate::inject::text::names;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A compiled, checked template.
+#[derive(Debug)]
+pub struct Template {
+    pub name: String,
+    pub revision: Revision,
+    pub origin: String,
+    /// The spec as written: settings that nothing has to be compiled of are read from it.
+    pub spec: TemplateSpec,
+    pub matching: CompiledMatch,
+    pub parameters: Vec<Parameter>,
+    /// The parameters of pods that set none.
+    pub defaults: BTreeMap<String, cel::Value>,
+    parts: PartTrees,
+    /// What the parts read.
+    reads: Reads,
+    /// The rendering with all defaults, when nothing but parameters is read: most pods set none.
+    rendered: Option<Overlay>,
+    /// The fields of a pod that this rendering and the conditions read.
+    read_set: Option<ReadSet>,
+    /// Names of all containers, as far as no pod has a say in them.
+    container_names: Vec<String>,
+}
+
+impl Template {
+    /// Compiles a spec whose structure is right. `raw` is the same as JSON.
+    pub fn compile(name: &str, origin: &str, spec: TemplateSpec, raw: &Value) -> Result<Self, Vec<FieldError>> {
+        let (draft, mut errors) = Draft::compile(raw);
+        check_settings(&spec, &mut errors);
+        if !errors.is_empty() {
+            errors.extend(draft.check_with_samples());
+            return Err(errors);
+        }
+        let Draft { parameters, matching, parts } = draft;
+        let mut template = Self {
+            name: name.to_owned(),
+            revision: Revision::of(raw),
+            origin: origin.to_owned(),
+            spec,
+            matching,
+            defaults: parameters::defaults(&parameters),
+            parameters,
+            reads: parts.reads(),
+            parts,
+            rendered: None,
+            read_set: None,
+            container_names: Vec::new(),
+        };
+        let errors = template.render_with_defaults();
+        if errors.is_empty() { Ok(template) } else { Err(errors) }
+    }
+
+    /// The rendering of pods that set no parameter, where it is the same for all of them.
+    pub fn rendered(&self) -> Option<&Overlay> {
+        self.rendered.as_ref()
+    }
+
+    /// The fields that the template reads of a pod that sets no parameter of it; `None` if it can read any.
+    pub(crate) fn read_set(&self) -> Option<&ReadSet> {
+        self.read_set.as_ref()
+    }
+
+    /// Names of the containers that the template brings.
+    pub fn container_names(&self) -> impl Iterator<Item = &str> {
+        self.container_names.iter().map(String::as_str)
+    }
+
+    /// Renders the template for one pod.
+    pub fn render(&self, context: &RenderContext<'_>) -> Result<Overlay, Vec<RenderError>> {
+        context.with_scope(&self.reads, |scope| {
+            let mut renderer = Renderer::new(scope, KnownInputs::All);
+            let overlay = self.parts.render(&mut renderer);
+            if renderer.errors.is_empty() { Ok(overlay) } else { Err(renderer.errors) }
+        })
+    }
+
+    /// Whether the template is meant for pods of this operating system.
+    pub fn runs_on(&self, os: OperatingSystem) -> bool {
+        self.matching.os.contains(&os)
+    }
+
+    /// Renders with the defaults, and keeps what that gives for all pods. What only a pod can give is a sample, and is not
+    /// judged.
+    fn render_with_defaults(&mut self) -> Vec<FieldError> {
+        let required = self.parameters.iter().filter(|one| one.default().is_none());
+        let required: BTreeSet<String> = required.map(|one| one.name().to_owned()).collect();
+        let known = KnownInputs::Defaults { required: &required };
+        let mut errors = self.judge_conditions(known);
+        let render = |scope: &Scope<'_>| {
+            let mut renderer = Renderer::new(scope, known);
+            let overlay = self.parts.render(&mut renderer);
+            (overlay, renderer.samples, renderer.errors)
+        };
+        let (overlay, samples, problems) = Scope::with(&self.defaults, &self.reads, None, |_| None, render);
+        errors.extend(problems.iter().map(|problem| FieldError::new(problem.path.clone(), problem.fault())));
+        errors.extend(overlay.check_beside(&samples));
+        self.container_names = known_container_names(&overlay, &samples);
+        if known.cover(&self.reads) {
+            let conditions = self.matching.conditions.iter().map(|condition| condition.expression.reads());
+            let mounts = self.spec.from_app.volume_mounts.then_some("volumeMounts");
+            let env = (!self.spec.from_app.env.is_empty()).then_some("env");
+            self.read_set = read_set::of(&overlay, conditions).map(|mut read_set| {
+                read_set.container_fields.extend(mounts.into_iter().chain(env));
+                read_set
+            });
+            self.rendered = Some(overlay);
+        }
+        errors
+    }
+
+    /// Judges the conditions that read nothing but parameters.
+    fn judge_conditions(&mut self, known: KnownInputs<'_>) -> Vec<FieldError> {
+        let path = FieldPath::root().child("spec").child("match").child("conditions");
+        let mut errors = Vec::new();
+        for (index, condition) in self.matching.conditions.iter_mut().enumerate() {
+            let expression = &condition.expression;
+            if !known.cover(expression.reads()) {
+                continue;
+            }
+            let evaluate = |scope: &Scope<'_>| expression.evaluate(scope);
+            let fault = match Scope::with(&self.defaults, expression.reads(), None, |_| None, evaluate) {
+                Ok(cel::Value::Bool(holds)) => {
+                    condition.holds_by_default = holds;
+                    continue;
+                }
+                Ok(other) => message!["expected a boolean, found a ", words(other.type_of())],
+                Err(EvaluationError::MissingKey { key, .. }) => value(key),
+                Err(EvaluationError::Failed(message)) => message.into(),
+            };
+            errors.push(FieldError::new(path.index(index).child("expression"), fault));
+        }
+        errors
+    }
+}
+
+fn known_container_names(overlay: &Overlay, samples: &SamplePaths) -> Vec<String> {
+    let mut names = Vec::new();
+    for part in [OverlayPart::Sidecars, OverlayPart::InitContainers] {
+        for (index, container) in overlay.list(part).iter().enumerate() {
+            if !samples.touch(&part.path().index(index).child("name")) {
+                names.push(text(container, "name").to_owned());
+            }
+        }
+    }
+    names
+}
+
+/// Names in settings that are not compiled.
+fn check_settings(spec: &TemplateSpec, errors: &mut Vec<FieldError>) {
+    let path = FieldPath::root().child("spec");
+    let mut check = |name: &str, path: FieldPath, rule: Result<(), &'static str>, what: &'static str| {
+        if let Err(rule) = rule {
+            errors.push(FieldError::new(path, message![value(quote(name)), " is no ", what, ": ", rule]));
+        }
+    };
+    if let ContainerSelection::Names(names) = &spec.app.containers {
+        for (index, name) in names.iter().enumerate() {
+            let path = path.child("app").child("containers").index(index);
+            check(name, path, names::check_dns_label(name), "container name");
+        }
+    }
+    let orders = [(&spec.placement.order, "order"), (&spec.placement.init_container_order, "initContainerOrder")];
+    for (order, field) in orders {
+        if let Some(Order::Before(name) | Order::After(name)) = order {
+            let path = path.child("placement").child(field);
+            check(name, path, names::check_dns_label(name), "container name");
+        }
+    }
+    for (index, name) in spec.from_app.env.iter().enumerate() {
+        let path = path.child("fromApp").child("env").index(index);
+        check(name, path, names::check_env_var_name(name), "valid name");
+    }
+}

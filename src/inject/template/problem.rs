@@ -1,0 +1,58 @@
+//! One thing that is wrong with a template's text, and where.
+
+use crate::inject::text::message::{Message, message, words};
+use std::fmt;
+
+/// One thing that is wrong with a template's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadProblem {
+    pub origin: String,
+    /// 1-based; 0 when the problem has no place in the text.
+    pub line: usize,
+    /// 1-based, in characters; 0 when the problem has no place in the text.
+    pub column: usize,
+    /// Name of the template, where it is known.
+    pub template: Option<String>,
+    /// Path of the field, such as `spec.sidecars[0].image`; empty for the document itself.
+    pub path: String,
+    pub message: Message,
+    /// What may have been meant, such as `did you mean "volumeMounts"?`.
+    pub hint: Option<Message>,
+}
+
+impl LoadProblem {
+    /// A problem of a whole source.
+    pub fn of_source(origin: &str, message: impl Into<Message>) -> Self {
+        Self {
+            origin: origin.to_owned(),
+            line: 0,
+            column: 0,
+            template: None,
+            path: String::new(),
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// `log.yaml:12:7: spec.sidecars[0].volumMounts: unknown field; did you mean "volumeMounts"?`
+    pub fn sentence(&self) -> Message {
+        let mut sentence = message![words(&self.origin)];
+        if self.line > 0 {
+            sentence = message![sentence, ":", self.line, ":", self.column];
+        }
+        if !self.path.is_empty() {
+            sentence = message![sentence, ": ", words(&self.path)];
+        }
+        sentence = message![sentence, ": ", self.message.clone()];
+        match &self.hint {
+            Some(hint) => message![sentence, "; ", hint.clone()],
+            None => sentence,
+        }
+    }
+}
+
+impl fmt::Display for LoadProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.sentence().fmt(f)
+    }
+}

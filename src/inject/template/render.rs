@@ -1,0 +1,251 @@
+//! Renders the trees of a template: for a pod, or at load with what is known without one.
+//!
+//! At load an expression that reads what only a pod has gives a sample of the right type, and the sample's path is noted
+//! beside the rendering: no text in the rendering itself has a meaning of its own.
+
+use super::tree::{ExpressionTree, TemplateString};
+use crate::inject::expression::convert;
+use crate::inject::expression::text::{Segment, Text};
+use crate::inject::expression::{EvaluationError, Expression, Reads, Root, Scope};
+use crate::inject::overlay::SamplePaths;
+use crate::inject::schema::{self, Kind, SchemaRef};
+use crate::inject::text::field::{FieldPath, Step, quote};
+use crate::inject::text::message::{Message, message, value, words};
+use crate::inject::text::quantity::Quantity;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+/// All text that one rendering may produce, in bytes.
+const MAX_OUTPUT_BYTES: usize = 1 << 20;
+/// A text that keeps every rule for names.
+const SAMPLE_TEXT: &str = "sample";
+
+/// Why a tree could not be rendered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenderError {
+    /// Place of the expression in the template.
+    pub path: FieldPath,
+    /// Source of the expression; empty where none is to blame alone.
+    pub source: String,
+    pub cause: RenderCause,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RenderCause {
+    Evaluation(EvaluationError),
+    /// The value has a type that cannot stand there.
+    Type(Message),
+    /// The result would be larger than the limit.
+    TooLarge,
+}
+
+/// The source of an expression, and what is wrong with it.
+type RenderFailure = (String, RenderCause);
+
+/// What is known when a template is rendered.
+#[derive(Clone, Copy)]
+pub(super) enum KnownInputs<'a> {
+    /// A pod.
+    All,
+    /// The parameters, but for those without a default.
+    Defaults { required: &'a BTreeSet<String> },
+    /// Nothing: not even the parameters' declarations are right.
+    Nothing,
+}
+
+impl KnownInputs<'_> {
+    /// Whether everything is known that an expression reads.
+    pub fn cover(self, reads: &Reads) -> bool {
+        match self {
+            Self::All => true,
+            Self::Nothing => false,
+            Self::Defaults { required } => {
+                let objects = Root::ALL.iter().any(|root| *root != Root::Params && reads.of(*root).next().is_some());
+                !objects && !required.iter().any(|name| reads.reads_parameter(name))
+            }
+        }
+    }
+}
+
+/// Renders the trees of one template, and lists all that goes wrong.
+pub(super) struct Renderer<'a> {
+    scope: &'a Scope<'a>,
+    known: KnownInputs<'a>,
+    bytes: usize,
+    /// Positions in the rendered lists around what is being rendered: items that are left out do not count.
+    indices: Vec<usize>,
+    pub samples: SamplePaths,
+    pub errors: Vec<RenderError>,
+}
+
+impl<'a> Renderer<'a> {
+    pub fn new(scope: &'a Scope<'a>, known: KnownInputs<'a>) -> Self {
+        let (samples, errors) = (SamplePaths::default(), Vec::new());
+        Self { scope, known, bytes: 0, indices: Vec::new(), samples, errors }
+    }
+
+    /// The rendered value; nothing for a null, which means absent.
+    pub fn render(&mut self, tree: &ExpressionTree) -> Option<Value> {
+        match tree {
+            ExpressionTree::Constant(Value::Null) => None,
+            ExpressionTree::Constant(value) => Some(value.clone()),
+            ExpressionTree::Template(string) => self.string(string),
+            ExpressionTree::List(trees) => Some(Value::Array(self.list(trees))),
+            ExpressionTree::Map(trees) => {
+                let fields = trees.iter().filter_map(|(key, tree)| Some((key.clone(), self.render(tree)?)));
+                Some(Value::Object(fields.collect()))
+            }
+        }
+    }
+
+    fn list(&mut self, trees: &[ExpressionTree]) -> Vec<Value> {
+        let mut items = Vec::with_capacity(trees.len());
+        for tree in trees {
+            self.indices.push(items.len());
+            items.extend(self.render(tree));
+            self.indices.pop();
+        }
+        items
+    }
+
+    fn string(&mut self, string: &TemplateString) -> Option<Value> {
+        let result = match &string.text {
+            None => Ok(self.sample(string)),
+            Some(Text::Constant(text)) => Ok(Value::String(text.clone())),
+            Some(Text::Whole(expression)) if !self.known.cover(expression.reads()) => Ok(self.sample(string)),
+            Some(Text::Whole(expression)) => self.whole(string, expression),
+            Some(Text::Mixed(segments)) => self.mixed(string, segments),
+        };
+        match result {
+            Ok(Value::Null) => None,
+            Ok(value) => Some(value),
+            Err((source, cause)) => {
+                self.errors.push(RenderError { path: string.path.clone(), source, cause });
+                None
+            }
+        }
+    }
+
+    fn whole(&mut self, string: &TemplateString, expression: &Expression) -> Result<Value, RenderFailure> {
+        let failed = |cause| (expression.source().to_owned(), cause);
+        let result = expression.evaluate(self.scope).map_err(|error| failed(RenderCause::Evaluation(error)))?;
+        self.count(convert::size(&result)).map_err(failed)?;
+        if string.schema.is_some_and(SchemaRef::expects_string) {
+            let text = text_of(&result).map_err(|message| failed(RenderCause::Type(message)))?;
+            return check_quantity(string.schema, text);
+        }
+        let json = convert::to_json(&result).map_err(|kind| {
+            failed(RenderCause::Type(message![words(kind), " cannot stand in a pod; make it a string or a number"]))
+        })?;
+        match string.schema.map(|schema| schema::check(schema, &json, &string.path, schema::Expressions::Rendered)) {
+            Some(findings) if !findings.errors.is_empty() => {
+                let messages = findings.errors.into_iter().map(|error| error.message);
+                Err(failed(RenderCause::Type(Message::join(messages, ", "))))
+            }
+            _ => Ok(json),
+        }
+    }
+
+    fn mixed(&mut self, string: &TemplateString, segments: &[Segment]) -> Result<Value, RenderFailure> {
+        let (mut text, mut sampled) = (String::new(), false);
+        for segment in segments {
+            match segment {
+                Segment::Literal(literal) => text.push_str(literal),
+                Segment::Expression(expression) if self.known.cover(expression.reads()) => {
+                    text.push_str(&self.piece(expression)?);
+                }
+                Segment::Expression(_) => {
+                    text.push_str(SAMPLE_TEXT);
+                    sampled = true;
+                }
+            }
+        }
+        if sampled {
+            self.note_sample(string);
+            return Ok(Value::String(text));
+        }
+        check_quantity(string.schema, Value::String(text))
+    }
+
+    /// The text of an expression inside longer text.
+    fn piece(&mut self, expression: &Expression) -> Result<String, RenderFailure> {
+        let failed = |cause| (expression.source().to_owned(), cause);
+        let result = expression.evaluate(self.scope).map_err(|error| failed(RenderCause::Evaluation(error)))?;
+        let piece = convert::to_text(&result).ok_or_else(|| {
+            let found = words(result.type_of());
+            let expected = " cannot stand inside text; expected a string, integer or boolean";
+            failed(RenderCause::Type(message!["a ", found, expected]))
+        })?;
+        self.count(piece.len()).map_err(failed)?;
+        Ok(piece)
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), RenderCause> {
+        self.bytes += bytes;
+        if self.bytes > MAX_OUTPUT_BYTES { Err(RenderCause::TooLarge) } else { Ok(()) }
+    }
+
+    /// A value of the right type in place of one that is not known.
+    fn sample(&mut self, string: &TemplateString) -> Value {
+        self.note_sample(string);
+        match string.schema.map_or(Kind::Any, SchemaRef::kind) {
+            Kind::Object | Kind::Map => Value::Object(Map::new()),
+            Kind::Array => Value::Array(Vec::new()),
+            Kind::Integer | Kind::Number | Kind::IntOrString => Value::from(1),
+            Kind::Boolean => Value::Bool(true),
+            Kind::Quantity => Value::from("1"),
+            Kind::String | Kind::Any => Value::from(SAMPLE_TEXT),
+        }
+    }
+
+    fn note_sample(&mut self, string: &TemplateString) {
+        let mut indices = self.indices.iter();
+        let path = string.path.steps().into_iter().fold(FieldPath::root(), |path, step| match step {
+            Step::Index(written) => path.index(*indices.next().unwrap_or(written)),
+            Step::Child(_) | Step::Key(_) => path.step(step.clone()),
+        });
+        self.samples.insert(&path);
+    }
+}
+
+/// Quantities are strings to the schema's eye, but not any string is one.
+fn check_quantity(schema: Option<SchemaRef<'static>>, value: Value) -> Result<Value, RenderFailure> {
+    match (schema.map(SchemaRef::kind), &value) {
+        (Some(Kind::Quantity), Value::String(text)) => match Quantity::parse(text) {
+            Ok(_) => Ok(value),
+            Err(expected) => Err((text.clone(), RenderCause::Type(expected.into()))),
+        },
+        _ => Ok(value),
+    }
+}
+
+/// Where the schema says string, integers, numbers and booleans are written as text.
+fn text_of(result: &cel::Value) -> Result<Value, Message> {
+    match result {
+        cel::Value::Null => Ok(Value::Null),
+        cel::Value::Float(number) if number.is_finite() => Ok(Value::String(number.to_string())),
+        other => convert::to_text(other)
+            .map(Value::String)
+            .ok_or_else(|| message!["expected a string, found a ", words(other.type_of())]),
+    }
+}
+
+impl RenderError {
+    /// One line: the place in the template, the expression, what is wrong.
+    pub fn sentence(&self) -> Message {
+        message![words(&self.path), ": ", self.fault()]
+    }
+
+    /// The expression and what is wrong with it, without the place.
+    pub fn fault(&self) -> Message {
+        let cause = match &self.cause {
+            RenderCause::Evaluation(EvaluationError::MissingKey { owner, key }) => {
+                message![*owner, " lacks ", value(quote(key))]
+            }
+            RenderCause::Evaluation(EvaluationError::Failed(message)) => message.clone().into(),
+            RenderCause::Type(message) => message.clone(),
+            RenderCause::TooLarge => message!["the result has more than ", MAX_OUTPUT_BYTES, " bytes"],
+        };
+        message!["expression ", value(quote(&self.source)), ": ", cause]
+    }
+}

@@ -1,0 +1,52 @@
+//! What a template is rendered with: the pod's values of its parameters, and the objects that expressions may read.
+
+use crate::inject::expression::{Reads, Root, Scope};
+use crate::inject::pod::{ContainerList, PodDocument};
+use crate::inject::request::Namespace;
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// One pod as one template sees it.
+#[derive(Clone, Copy)]
+pub struct RenderContext<'a> {
+    /// Values of the template's parameters.
+    pub params: &'a BTreeMap<String, cel::Value>,
+    pub pod: &'a PodDocument,
+    /// The app's containers that the template touches, by list and position; the first is `app`, all are `apps`.
+    pub apps: &'a [(ContainerList, usize)],
+    /// Name of the namespace.
+    pub namespace: &'a str,
+    /// Labels and annotations of the namespace, where they are known.
+    pub namespace_object: Option<&'a Namespace>,
+    pub cluster_version: &'a str,
+    /// Milliseconds, to bound the time of an evaluation.
+    pub clock: Option<fn() -> u64>,
+}
+
+impl<'a> RenderContext<'a> {
+    /// Runs `work` with the variables of expressions, as far as `reads` needs them.
+    pub fn with_scope<T>(&self, reads: &Reads, work: impl FnOnce(&Scope<'_>) -> T) -> T {
+        Scope::with(self.params, reads, self.clock, |root| self.object(root), work)
+    }
+
+    fn object(&self, root: Root) -> Option<Cow<'a, Value>> {
+        let container = |(list, index): &(ContainerList, usize)| self.pod.containers(*list).get(*index);
+        match root {
+            Root::Params => None,
+            Root::Pod => Some(Cow::Borrowed(self.pod.tree())),
+            Root::App => Some(match self.apps.first().and_then(container) {
+                Some(first) => Cow::Borrowed(first),
+                None => Cow::Owned(json!({})),
+            }),
+            Root::Apps => Some(Cow::Owned(self.apps.iter().filter_map(container).cloned().collect())),
+            Root::Namespace => Some(Cow::Owned(match self.namespace_object {
+                Some(known) => {
+                    json!({"name": self.namespace, "labels": known.labels, "annotations": known.annotations})
+                }
+                None => json!({"name": self.namespace}),
+            })),
+            Root::Cluster => Some(Cow::Owned(json!({"version": self.cluster_version}))),
+        }
+    }
+}
