@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::reader::FromText;
+use super::from_text::FromText;
 
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::DnsName;
-use super::reader::FromText;
+use super::from_text::FromText;
+use super::values::DnsName;
 
 /// A DNS name that leaves room for what is written before it: Kubernetes allows 253 characters for the prefix of a key, and
 /// `TEMPLATE.` is up to 64 of them.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-use super::layers::Given;
+use super::given::Given;
 use super::problem::{Problem, Source};
 use super::settings::{ALL, Arity, Setting};
 use crate::reload::regular_file;

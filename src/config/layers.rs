@@ -5,16 +5,10 @@ use std::path::PathBuf;
 
 use super::args::{CONFIG_VARIABLE, ServeArgs};
 use super::file::{self, FileLayer};
+use super::given::Given;
 use super::otlp;
 use super::problem::{Problem, Source};
 use super::settings::{ALL, Arity, OTLP_ENDPOINT, Setting};
-
-/// The texts of one setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Given {
-    pub values: Vec<String>,
-    pub source: Source,
-}
 
 /// What holds for each setting that somebody spoke of.
 pub struct Layers {

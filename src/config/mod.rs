@@ -10,6 +10,8 @@ mod cluster;
 mod domain;
 pub mod duration;
 mod file;
+mod from_text;
+mod given;
 mod layers;
 mod otlp;
 mod print;

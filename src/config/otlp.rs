@@ -4,9 +4,9 @@ use std::fmt;
 
 use axum::http::Uri;
 
-use super::layers::Given;
+use super::from_text::FromText;
+use super::given::Given;
 use super::problem::Source;
-use super::reader::FromText;
 
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";

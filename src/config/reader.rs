@@ -1,9 +1,6 @@
 //! Texts become values; what does not is collected with its source.
 
-use std::net::SocketAddr;
-use std::time::Duration;
-
-use super::duration;
+use super::from_text::FromText;
 use super::layers::{Layers, split};
 use super::problem::{Problem, Source};
 use super::settings::{Arity, Setting};
@@ -13,13 +10,6 @@ use super::settings::{Arity, Setting};
 pub struct Reader {
     layers: Layers,
     problems: Vec<Problem>,
-}
-
-/// A value that one text stands for.
-pub trait FromText: Sized {
-    /// What is expected, to end the sentence `expected …`.
-    const EXPECTED: &'static str;
-    fn from_text(text: &str) -> Option<Self>;
 }
 
 impl Reader {
@@ -106,37 +96,5 @@ fn shortened(text: &str) -> String {
     match text.char_indices().nth(80) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
-    }
-}
-
-impl FromText for bool {
-    const EXPECTED: &'static str = "true or false";
-
-    fn from_text(text: &str) -> Option<Self> {
-        text.parse().ok()
-    }
-}
-
-impl FromText for SocketAddr {
-    const EXPECTED: &'static str = "ADDRESS:PORT, such as 127.0.0.1:9443 or [::]:9443";
-
-    fn from_text(text: &str) -> Option<Self> {
-        text.parse().ok()
-    }
-}
-
-impl FromText for Duration {
-    const EXPECTED: &'static str = "a duration, such as 10s or 1m30s";
-
-    fn from_text(text: &str) -> Option<Self> {
-        duration::parse(text)
-    }
-}
-
-impl FromText for std::path::PathBuf {
-    const EXPECTED: &'static str = "a path";
-
-    fn from_text(text: &str) -> Option<Self> {
-        (!text.is_empty()).then(|| text.into())
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::reader::FromText;
+use super::from_text::FromText;
 
 /// Declares an enum of words.
 macro_rules! words {

@@ -1,0 +1,46 @@
+//! From the text of a setting to a value, for the types that are not our own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::duration;
+
+/// A value that one text stands for.
+pub trait FromText: Sized {
+    /// What is expected, to end the sentence `expected …`.
+    const EXPECTED: &'static str;
+    fn from_text(text: &str) -> Option<Self>;
+}
+
+impl FromText for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl FromText for SocketAddr {
+    const EXPECTED: &'static str = "ADDRESS:PORT, such as 127.0.0.1:9443 or [::]:9443";
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl FromText for Duration {
+    const EXPECTED: &'static str = "a duration, such as 10s or 1m30s";
+
+    fn from_text(text: &str) -> Option<Self> {
+        duration::parse(text)
+    }
+}
+
+impl FromText for PathBuf {
+    const EXPECTED: &'static str = "a path";
+
+    fn from_text(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| text.into())
+    }
+}
