@@ -10,7 +10,6 @@ mod protocol_error;
 mod record;
 mod respond;
 mod review;
-mod text;
 mod wire;
 
 pub use protocol_error::ProtocolError;

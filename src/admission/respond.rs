@@ -7,10 +7,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use super::text::one_line;
 use super::wire::{API_VERSION, KIND};
 use super::{ProtocolError, Record, ReviewResult};
-use crate::inject::{Blame, ErrorCode, InjectError, Outcome, SkipReason, redacted};
+use crate::inject::text::message::{Message, message, value};
+use crate::inject::text::quote::one_line;
+use crate::inject::{Blame, ErrorCode, InjectError, Outcome, Problem, SkipReason};
 
 const MAX_WARNINGS: usize = 32;
 const MAX_WARNING: usize = 120;
@@ -38,13 +39,13 @@ pub enum Content {
     Text,
 }
 
-/// The answer to a request that is no review; `detail` goes to the client alone.
-pub fn protocol_error(error: ProtocolError, detail: Option<&str>) -> Answer {
-    let text = match detail {
-        Some(detail) => format!("{}: {detail}", error.sentence()),
-        None => error.sentence().to_owned(),
+/// The answer to a request that is no review.
+pub fn protocol_error(error: ProtocolError, detail: Option<Message>) -> Answer {
+    let sentence = match detail {
+        Some(detail) => message![error.sentence(), ": ", detail],
+        None => error.sentence().into(),
     };
-    no_verdict(error.status(), &text, Record::failed(error))
+    no_verdict(error.status(), &sentence, Record::failed(error))
 }
 
 impl From<ProtocolError> for Answer {
@@ -89,14 +90,14 @@ pub fn verdict(uid: &str, outcome: Result<Outcome, InjectError>, record: Record)
 }
 
 /// What is wrong but for the pod's own problems, which are for its author.
-fn of_operators(error: &InjectError) -> String {
+fn of_operators(error: &InjectError) -> Message {
     let problems = error.problems().iter().filter(|problem| problem.code.blame() != Blame::Pod);
-    problems.map(|problem| format!("{}: {}", problem.code.code(), problem.message)).collect::<Vec<_>>().join("; ")
+    Message::join(problems.map(Problem::sentence), "; ")
 }
 
-/// Without the values that the text quotes: an answer without a verdict ends up in the logs of API servers.
-fn no_verdict(status: u16, text: &str, record: Record) -> Answer {
-    let mut body = one_line(&redacted(text), MAX_PLAIN).into_bytes();
+/// Without the values that the sentence quotes: an answer without a verdict ends up in the logs of API servers.
+fn no_verdict(status: u16, sentence: &Message, record: Record) -> Answer {
+    let mut body = one_line(&sentence.redacted(), MAX_PLAIN).into_bytes();
     body.push(b'\n');
     Answer { status, content: Content::Text, body, record }
 }
@@ -104,7 +105,7 @@ fn no_verdict(status: u16, text: &str, record: Record) -> Answer {
 fn unserialisable(error: &serde_json::Error, mut record: Record) -> Answer {
     record.result = ReviewResult::Error;
     record.errors.push(ErrorCode::Internal.code());
-    no_verdict(500, &format!("the answer cannot be written: {error}"), record)
+    no_verdict(500, &message!["the answer cannot be written: ", value(error)], record)
 }
 
 /// `AdmissionResponse` and the review around it, about to be written.
@@ -207,7 +208,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::inject::{Injection, Problem, Skip};
+    use crate::inject::{Injection, Skip};
+    use crate::inject::text::message::words;
 
     fn record_of(outcome: &Result<Outcome, InjectError>) -> Record {
         Record { result: result(outcome), errors: Vec::new(), ..Record::failed(ProtocolError::Panic) }
@@ -228,7 +230,7 @@ mod tests {
     }
 
     fn failed(code: ErrorCode, message: &str) -> Result<Outcome, InjectError> {
-        let problem = Problem { code, template: None, annotation: None, message: message.to_owned().into() };
+        let problem = Problem { code, template: None, annotation: None, message: words(message) };
         Err(InjectError::from(vec![problem]))
     }
 
@@ -274,12 +276,7 @@ mod tests {
 
     #[test]
     fn an_answer_without_a_verdict_keeps_what_the_pod_says_to_itself() {
-        let problem = |code, message: &str| Problem {
-            code,
-            template: None,
-            annotation: None,
-            message: message.to_owned().into(),
-        };
+        let problem = |code, message: &str| Problem { code, template: None, annotation: None, message: words(message) };
         let problems = vec![
             problem(ErrorCode::ParameterInvalid, "annotation x: \"s3cr3t\""),
             problem(ErrorCode::ExpressionFailed, "why"),
@@ -325,9 +322,9 @@ mod tests {
 
     #[test]
     fn protocol_errors_are_one_line_of_text() {
-        let answer = protocol_error(ProtocolError::ReviewInvalid, Some("line 1\nline 2"));
+        let answer = protocol_error(ProtocolError::ReviewInvalid, Some(message!["line 1\nline 2 ", value("s3cr3t")]));
         assert_eq!((answer.status, answer.content), (400, Content::Text));
-        assert_eq!(answer.body, b"the body is no AdmissionReview: line 1\\nline 2\n");
+        assert_eq!(answer.body, "the body is no AdmissionReview: line 1\\nline 2 …\n".as_bytes());
         assert_eq!(answer.record.errors, ["review_invalid"]);
     }
 }

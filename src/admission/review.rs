@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use super::respond::{self, Answer};
-use super::text::one_line;
 use super::wire::{self, API_VERSION, AdmissionRequest, AdmissionReview, KIND};
 use super::{ProtocolError, Record};
 use crate::inject::pod::depth;
+use crate::inject::text::message::{Message, message, value, words};
+use crate::inject::text::quote::one_line;
 use crate::inject::{InjectError, Injector, Namespace, Outcome, Problem, Request};
 
 /// Longest name that is recorded: that of a Kubernetes object, and the `*`.
@@ -21,7 +22,7 @@ const MAX_ANNOTATIONS: usize = 16;
 pub fn review(injector: &Injector, namespaces: impl Fn(&str) -> Option<Arc<Namespace>>, body: &[u8]) -> Answer {
     let review = match parse(body) {
         Ok(review) => review,
-        Err((error, detail)) => return respond::protocol_error(error, detail.as_deref()),
+        Err((error, detail)) => return respond::protocol_error(error, detail),
     };
     match checked_request(&review) {
         Ok(request) => decide(injector, namespaces, request),
@@ -29,7 +30,7 @@ pub fn review(injector: &Injector, namespaces: impl Fn(&str) -> Option<Arc<Names
     }
 }
 
-fn parse(body: &[u8]) -> Result<AdmissionReview<'_>, (ProtocolError, Option<String>)> {
+fn parse(body: &[u8]) -> Result<AdmissionReview<'_>, (ProtocolError, Option<Message>)> {
     if body.is_empty() {
         return Err((ProtocolError::BodyEmpty, None));
     }
@@ -38,8 +39,18 @@ fn parse(body: &[u8]) -> Result<AdmissionReview<'_>, (ProtocolError, Option<Stri
         Ok(_) if depth::is_too_deep(body) => Err((ProtocolError::ReviewTooDeep, None)),
         Ok(review) => Ok(review),
         Err(_) if depth::nests_too_deeply(body) => Err((ProtocolError::ReviewTooDeep, None)),
-        Err(error) => Err((ProtocolError::ReviewInvalid, Some(error.to_string()))),
+        Err(error) => Err((ProtocolError::ReviewInvalid, Some(described(&error)))),
     }
+}
+
+/// What the parser says. Of a wrong type it quotes what it found.
+fn described(error: &serde_json::Error) -> Message {
+    if !error.is_data() {
+        return words(error);
+    }
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    message![value(text.strip_suffix(&place).unwrap_or(&text)), words(place)]
 }
 
 fn checked_request<'r, 'a>(review: &'r AdmissionReview<'a>) -> Result<&'r AdmissionRequest<'a>, ProtocolError> {

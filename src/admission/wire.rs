@@ -20,9 +20,9 @@ pub const KIND: &str = "AdmissionReview";
 #[serde(rename_all = "camelCase", expecting = "an AdmissionReview")]
 pub struct AdmissionReview<'a> {
     #[serde(borrow, default)]
-    pub api_version: Text<'a>,
+    pub api_version: WireText<'a>,
     #[serde(borrow, default)]
-    pub kind: Text<'a>,
+    pub kind: WireText<'a>,
     #[serde(borrow, default)]
     pub request: Option<AdmissionRequest<'a>>,
 }
@@ -32,17 +32,17 @@ pub struct AdmissionReview<'a> {
 #[serde(rename_all = "camelCase", expecting = "an AdmissionRequest")]
 pub struct AdmissionRequest<'a> {
     #[serde(borrow, default)]
-    pub uid: Text<'a>,
+    pub uid: WireText<'a>,
     #[serde(borrow, default)]
     pub resource: GroupVersionResource<'a>,
     #[serde(borrow, default)]
-    pub sub_resource: Text<'a>,
+    pub sub_resource: WireText<'a>,
     #[serde(borrow, default)]
-    pub name: Text<'a>,
+    pub name: WireText<'a>,
     #[serde(borrow, default)]
-    pub namespace: Text<'a>,
+    pub namespace: WireText<'a>,
     #[serde(borrow, default)]
-    pub operation: Text<'a>,
+    pub operation: WireText<'a>,
     #[serde(borrow, default)]
     pub object: Option<&'a RawValue>,
     #[serde(default)]
@@ -65,11 +65,11 @@ impl<'a> AdmissionRequest<'a> {
 #[serde(expecting = "a resource with group and version")]
 pub struct GroupVersionResource<'a> {
     #[serde(borrow, default)]
-    pub group: Text<'a>,
+    pub group: WireText<'a>,
     #[serde(borrow, default)]
-    pub version: Text<'a>,
+    pub version: WireText<'a>,
     #[serde(borrow, default)]
-    pub resource: Text<'a>,
+    pub resource: WireText<'a>,
 }
 
 impl GroupVersionResource<'_> {
@@ -80,9 +80,9 @@ impl GroupVersionResource<'_> {
 
 /// A string, borrowed where it has no escapes; `null` is the empty one, as for the API server.
 #[derive(Debug, Default)]
-pub struct Text<'a>(Cow<'a, str>);
+pub struct WireText<'a>(Cow<'a, str>);
 
-impl std::ops::Deref for Text<'_> {
+impl std::ops::Deref for WireText<'_> {
     type Target = str;
 
     fn deref(&self) -> &str {
@@ -90,15 +90,15 @@ impl std::ops::Deref for Text<'_> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for WireText<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextVisitor).map(Self)
+        deserializer.deserialize_any(WireTextVisitor).map(Self)
     }
 }
 
-struct TextVisitor;
+struct WireTextVisitor;
 
-impl<'de> Visitor<'de> for TextVisitor {
+impl<'de> Visitor<'de> for WireTextVisitor {
     type Value = Cow<'de, str>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -120,7 +120,7 @@ impl<'de> Visitor<'de> for TextVisitor {
 
 /// `metadata.generateName` of an object's text; `None` when it has none.
 pub fn generate_name(object: &str) -> Option<String> {
-    let name: Text<'_> = find(object, &["metadata", "generateName"])?;
+    let name: WireText<'_> = find(object, &["metadata", "generateName"])?;
     if name.is_empty() { None } else { Some(name.to_string()) }
 }
 

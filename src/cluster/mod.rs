@@ -17,6 +17,8 @@ mod watching;
 
 use kube::client::AuthError;
 
+use crate::inject::text::quote;
+
 pub use background::{Running, Settings, start};
 
 /// What we own in the cluster, by name; all of it is there before we are.
@@ -43,15 +45,12 @@ pub fn explain(error: &kube::Error) -> String {
     }
 }
 
-/// Whoever stands in the way of an API server may answer with a page of its own.
+/// Longest explanation of an error, in characters.
+const MAX_EXPLANATION: usize = 300;
+
+/// A proxy in front of an API server may respond with an HTML page of its own, whose line breaks mean nothing.
 fn one_line(text: &str) -> String {
-    const LENGTH: usize = 300;
-    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((end, _)) = line.char_indices().nth(LENGTH) {
-        line.truncate(end);
-        line.push('…');
-    }
-    line
+    quote::one_line(&text.split_whitespace().collect::<Vec<_>>().join(" "), MAX_EXPLANATION)
 }
 
 /// An error and its causes, each said once.
@@ -86,7 +85,7 @@ mod tests {
         let status = kube::core::Status::failure(&page, "No").with_code(502).boxed();
         let said = explain(&kube::Error::Api(status));
         assert!(said.starts_with("<html> <body> gateway timeout") && said.ends_with('…'), "{said}");
-        assert!(said.chars().count() == 301 && !said.contains(char::is_control), "{said}");
+        assert!(said.chars().count() == 300 && !said.contains(char::is_control), "{said}");
         let out = std::process::Command::new("sh").args(["-c", "echo canary; exit 3"]).output().expect("a shell");
         let said = explain(&kube::Error::Auth(AuthError::AuthExecRun { cmd: "aws".to_owned(), out: Box::new(out) }));
         assert!(said.contains("\"aws\"") && said.contains('3') && !said.contains("canary"), "{said}");

@@ -1,6 +1,6 @@
 //! What can go wrong, who must act, and every text of it.
 
-use super::text::message::Message;
+use super::text::message::{Message, message};
 use std::fmt;
 
 /// Who must act.
@@ -118,8 +118,8 @@ pub struct Problem {
     pub template: Option<String>,
     /// The annotation key concerned, if it is one: what logs may show instead of the sentence.
     pub annotation: Option<String>,
-    /// One line that names the object, the value in quotes and what is expected. It may quote values of the pod, so it goes
-    /// into the answer alone, never into a log.
+    /// One line that names the object, the value in quotes and what is expected. Shown whole to the pod's author, and
+    /// redacted to everybody else.
     pub message: Message,
 }
 
@@ -127,6 +127,11 @@ impl Problem {
     /// One that concerns no template and no annotation.
     pub(super) fn new(code: ErrorCode, message: impl Into<Message>) -> Self {
         Self { code, template: None, annotation: None, message: message.into() }
+    }
+
+    /// Code and message.
+    pub fn sentence(&self) -> Message {
+        message![self.code.code(), ": ", self.message.clone()]
     }
 }
 
@@ -175,13 +180,7 @@ impl From<Vec<Problem>> for InjectError {
 impl fmt::Display for InjectError {
     /// All problems on one line, joined by `; `.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
-            if index > 0 {
-                f.write_str("; ")?;
-            }
-            write!(f, "{}: {}", problem.code.code(), problem.message)?;
-        }
-        Ok(())
+        Message::join(self.problems.iter().map(Problem::sentence), "; ").fmt(f)
     }
 }
 

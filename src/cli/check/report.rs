@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::finding::{Finding, Severity};
-use crate::inject::text::field::is_format_control;
+use crate::inject::text::quote::{self, is_unprintable};
 
 /// How the result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -47,9 +47,11 @@ pub fn json(findings: &[Finding]) -> serde_json::Result<String> {
 fn visible(json: &str) -> String {
     let mut visible = String::with_capacity(json.len());
     for character in json.chars() {
-        if character != '\n' && is_invisible(character) {
-            // Outside of texts there is none, and none of them needs two.
-            _ = write!(visible, "\\u{:04x}", u32::from(character));
+        if character != '\n' && is_unprintable(character) {
+            // Outside of texts there is none. Writing to a String cannot fail.
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                _ = write!(visible, "\\u{unit:04x}");
+            }
         } else {
             visible.push(character);
         }
@@ -93,16 +95,9 @@ pub fn summary(findings: &[Finding]) -> String {
 /// The longest line. Messages of the API server are the longest, and quote what others wrote.
 const LONGEST: usize = 4096;
 
-/// Control characters would move the cursor of a terminal, or make one line two; others would turn the reading direction.
+/// The text on one line of bounded length.
 pub fn one_line(text: &str) -> String {
-    let mut characters = text.trim().chars().map(|c| if is_invisible(c) { ' ' } else { c });
-    let mut line: String = characters.by_ref().take(LONGEST).collect();
-    line.extend(characters.next().map(|_| '…'));
-    line
-}
-
-fn is_invisible(character: char) -> bool {
-    character.is_control() || is_format_control(character)
+    quote::one_line(text.trim(), LONGEST)
 }
 
 #[cfg(test)]
@@ -117,7 +112,7 @@ mod tests {
     #[test]
     fn a_finding_is_one_line_and_its_hint_another() {
         let expected = "ok       endpoints: 2 ready\n\
-                        failed   webhook_deleted: none  [2J here\n         hint: apply it\n\
+                        failed   webhook_deleted: none\\n\\u{1b}[2J here\n         hint: apply\\nit\n\
                         not healthy: 1 failed, 0 warning, 1 ok\n";
         assert_eq!(text(&findings(), Colours::Hidden), expected);
         assert!(text(&findings(), Colours::Shown).contains("\x1b[31mfailed  \x1b[0m webhook_deleted"));
@@ -125,13 +120,13 @@ mod tests {
 
     #[test]
     fn a_terminal_obeys_nothing_of_it() {
-        let hostile = format!("a\u{9b}31mb\u{202e}c\u{2028}d\u{7f}{}", "x".repeat(1 << 20));
+        let hostile = format!("a\u{9b}31mb\u{202e}c\u{2028}d\u{7f}\u{e0041}{}", "x".repeat(1 << 20));
         let findings = [Code::Drift.found(&hostile, &hostile)];
         let text = text(&findings, Colours::Hidden);
         assert!(text.len() < 20_000 && text.lines().count() == 3, "{}", text.len());
         let json = json(&findings).expect("JSON");
         for shown in [text, json.clone()] {
-            assert!(!shown.chars().any(|c| c != '\n' && is_invisible(c)));
+            assert!(!shown.chars().any(|c| c != '\n' && is_unprintable(c)));
         }
         let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!(value["findings"][0]["message"], hostile);

@@ -1,26 +1,19 @@
-//! Where a field stands, what is wrong with it, and how values and near names are shown in messages.
+//! Where a field stands, and what is wrong with it.
 //!
-//! What it does not do: decide what is right. Every text made here is one line, whatever the input holds.
+//! What it does not do: decide what is right. Every path is shown on one line, whatever its keys hold.
 
 use std::{fmt, sync::Arc};
 
-use super::message::{Message, message, words};
-
-/// Longest part of a value that a message quotes, in characters.
-const QUOTED_MAX: usize = 80;
-
-/// Most names that a message lists.
-const LISTED_MAX: usize = 20;
-
-/// Words longer than this have no near names: the comparison is quadratic and the word may come from a pod.
-const NEAREST_MAX: usize = 64;
+use super::message::{Message, message, value, words};
+use super::quote::{QUOTED_MAX, escaped};
+use super::suggest::did_you_mean;
 
 /// Path of a field, such as `spec.sidecars[0].image`. Cloning copies a pointer.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct FieldPath(Option<Arc<Node>>);
+pub struct FieldPath(Option<Arc<PathNode>>);
 
 #[derive(PartialEq, Eq)]
-struct Node {
+struct PathNode {
     parent: FieldPath,
     step: Step,
 }
@@ -63,7 +56,7 @@ impl FieldPath {
     /// This path and one more step.
     #[must_use]
     pub fn step(&self, step: Step) -> Self {
-        Self(Some(Arc::new(Node { parent: self.clone(), step })))
+        Self(Some(Arc::new(PathNode { parent: self.clone(), step })))
     }
 
     /// Whether this is the path of the whole document.
@@ -88,21 +81,26 @@ impl FieldPath {
         steps.reverse();
         steps
     }
+
+    /// The path as part of a sentence: a free key is a value, such as a label's, that may come from a pod.
+    pub fn sentence(&self) -> Message {
+        let mut sentence = Message::default();
+        for (position, step) in self.steps().into_iter().enumerate() {
+            sentence = match step {
+                Step::Index(index) => message![sentence, "[", *index, "]"],
+                Step::Child(name) if is_plain(name) => {
+                    message![sentence, if position == 0 { "" } else { "." }, words(name)]
+                }
+                Step::Child(key) | Step::Key(key) => message![sentence, "[", value(escaped(key)), "]"],
+            };
+        }
+        sentence
+    }
 }
 
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, step) in self.steps().into_iter().enumerate() {
-            match step {
-                Step::Index(index) => write!(f, "[{index}]")?,
-                Step::Child(name) if is_plain(name) => {
-                    f.write_str(if position == 0 { "" } else { "." })?;
-                    f.write_str(name)?;
-                }
-                Step::Child(key) | Step::Key(key) => write!(f, "[{}]", escape(key, QUOTED_MAX))?,
-            }
-        }
-        Ok(())
+        self.sentence().fmt(f)
     }
 }
 
@@ -140,119 +138,22 @@ impl FieldError {
         self.hint = did_you_mean(word, candidates);
         self
     }
+
+    /// Path, message and hint as one sentence.
+    pub fn sentence(&self) -> Message {
+        let path = if self.path.is_root() { Message::default() } else { message![self.path.sentence(), ": "] };
+        let sentence = message![path, self.message.clone()];
+        match &self.hint {
+            Some(hint) => message![sentence, "; ", hint.clone()],
+            None => sentence,
+        }
+    }
 }
 
 impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.path.is_root() {
-            write!(f, "{}: ", self.path)?;
-        }
-        write!(f, "{}", self.message)?;
-        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "; {hint}"))
+        self.sentence().fmt(f)
     }
-}
-
-/// `did you mean "…"?` for the candidate that is close to the word, if one is.
-pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<Message> {
-    nearest(word, candidates).map(|name| message!["did you mean ", words(quote(name)), "?"])
-}
-
-/// The first of the names, so that a message stays short.
-pub fn listed(names: &[&str]) -> String {
-    match names.len().saturating_sub(LISTED_MAX) {
-        0 => names.join(", "),
-        more => format!("{} and {more} more", names[..LISTED_MAX].join(", ")),
-    }
-}
-
-/// The value in double quotes as messages show it: one line, cut to 80 characters with `…`, control characters escaped.
-pub fn quote(value: &str) -> String {
-    format!("\"{}\"", escape(value, QUOTED_MAX))
-}
-
-/// The text on one line of at most `max` characters, cut with `…`. Quotes are left alone: this is for whole messages.
-pub fn one_line(text: &str, max: usize) -> String {
-    cut(text, max, |character| match character {
-        '"' | '\\' => character.to_string(),
-        other => escape_character(other),
-    })
-}
-
-/// The text with everything escaped that could break a line, a quotation or the reading direction, cut with `…`.
-fn escape(text: &str, max: usize) -> String {
-    cut(text, max, escape_character)
-}
-
-fn cut(text: &str, max: usize, escape: impl Fn(char) -> String) -> String {
-    let mut escaped = String::new();
-    let mut length = 0;
-    for character in text.chars() {
-        let piece = escape(character);
-        length += piece.chars().count();
-        if length > max {
-            escaped.push('…');
-            break;
-        }
-        escaped.push_str(&piece);
-    }
-    escaped
-}
-
-fn escape_character(character: char) -> String {
-    match character {
-        '"' | '\\' => format!("\\{character}"),
-        '\n' => "\\n".to_owned(),
-        '\r' => "\\r".to_owned(),
-        '\t' => "\\t".to_owned(),
-        invisible if invisible.is_control() || is_format_control(invisible) => invisible.escape_unicode().to_string(),
-        visible => visible.to_string(),
-    }
-}
-
-/// Characters without a shape that separate lines, join, or turn the reading direction.
-pub const fn is_format_control(character: char) -> bool {
-    matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
-/// The candidate that a misspelt word most likely means: equal but for upper and lower case, else the fewest edits away
-/// and not too many. Of equals the first wins.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let letters = letters(word)?;
-    let tolerance = (letters.len() / 3).max(1);
-    candidates
-        .into_iter()
-        .filter_map(|candidate| Some((self::letters(candidate)?, candidate)))
-        // Each letter too many or too few is an edit.
-        .filter(|(other, _)| other.len().abs_diff(letters.len()) <= tolerance)
-        .map(|(other, candidate)| (distance(&letters, &other), candidate))
-        .filter(|&(edits, _)| edits <= tolerance && edits < letters.len())
-        .min_by_key(|&(edits, _)| edits)
-        .map(|(_, candidate)| candidate)
-}
-
-fn letters(word: &str) -> Option<Vec<char>> {
-    let letters: Vec<char> = word.chars().take(NEAREST_MAX + 1).flat_map(char::to_lowercase).collect();
-    (!letters.is_empty() && letters.len() <= NEAREST_MAX).then_some(letters)
-}
-
-/// Edits from one word to the other: a letter inserted, removed, replaced, or swapped with its neighbour.
-fn distance(from: &[char], to: &[char]) -> usize {
-    let mut before: Vec<usize> = Vec::new();
-    let mut above: Vec<usize> = (0..=to.len()).collect();
-    for row in 1..=from.len() {
-        let mut current = vec![row];
-        for column in 1..=to.len() {
-            let replaced = above[column - 1] + usize::from(from[row - 1] != to[column - 1]);
-            let mut edits = replaced.min(above[column] + 1).min(current[column - 1] + 1);
-            let swapped = row > 1 && column > 1 && from[row - 1] == to[column - 2] && from[row - 2] == to[column - 1];
-            if swapped {
-                edits = edits.min(before[column - 2] + 1);
-            }
-            current.push(edits);
-        }
-        before = std::mem::replace(&mut above, current);
-    }
-    above[to.len()]
 }
 
 #[cfg(test)]
@@ -279,7 +180,7 @@ mod tests {
     #[test]
     fn paths_never_break_a_line() {
         assert_eq!(FieldPath::root().child("a\nb").to_string(), "[a\\nb]");
-        assert_eq!(FieldPath::root().key("k".repeat(500)).to_string().chars().count(), 83);
+        assert_eq!(FieldPath::root().key("k".repeat(500)).to_string().chars().count(), 82);
     }
 
     #[test]
@@ -292,66 +193,17 @@ mod tests {
     }
 
     #[test]
-    fn quotes_are_cut_and_escaped() {
-        assert_eq!(quote("web"), "\"web\"");
-        assert_eq!(quote(""), "\"\"");
-        assert_eq!(quote("a\nb\t\"c\"\\ \u{7}\u{0}"), r#""a\nb\t\"c\"\\ \u{7}\u{0}""#);
-        assert_eq!(quote("\u{202e}txt\u{2028}"), r#""\u{202e}txt\u{2028}""#);
-        assert_eq!(quote(&"ü".repeat(80)), format!("\"{}\"", "ü".repeat(80)));
-        assert_eq!(quote(&"x".repeat(81)), format!("\"{}…\"", "x".repeat(80)));
-        assert_eq!(quote(&"\n".repeat(200)), format!("\"{}…\"", "\\n".repeat(40)));
-    }
-
-    #[test]
-    fn a_message_keeps_its_quotes_on_one_line() {
-        assert_eq!(one_line("\"a\" is\nno \u{1b}\u{202e}name", 80), r#""a" is\nno \u{1b}\u{202e}name"#);
-        assert_eq!(one_line(&"ü".repeat(9), 8), format!("{}…", "ü".repeat(8)));
-    }
-
-    #[test]
-    fn near_names_are_found() {
-        let fields = ["volumeMounts", "volumes", "image", "env", "envFrom", "ports"];
-        for (word, expected) in [
-            ("volumMounts", Some("volumeMounts")),
-            ("volumemounts", Some("volumeMounts")),
-            ("imagee", Some("image")),
-            ("iamge", Some("image")),
-            ("envfrom", Some("envFrom")),
-            ("prots", Some("ports")),
-            ("evn", Some("env")),
-            ("x", None),
-            ("securityContext", None),
-            ("", None),
-        ] {
-            assert_eq!(nearest(word, fields), expected, "{word}");
-        }
-    }
-
-    #[test]
-    fn equal_but_for_case_beats_fewer_letters() {
-        assert_eq!(nearest("ENV", ["en", "env"]), Some("env"));
-    }
-
-    #[test]
-    fn a_huge_word_is_not_compared() {
-        assert_eq!(nearest(&"a".repeat(200_000), ["a"]), None);
-        assert_eq!(nearest("a", [&*"a".repeat(200_000)]), None);
-    }
-
-    #[test]
-    fn swapped_neighbours_are_one_edit() {
-        let edits = |a: &str, b: &str| distance(&letters(a).unwrap(), &letters(b).unwrap());
-        assert_eq!(edits("ab", "ba"), 1);
-        assert_eq!(edits("kitten", "sitting"), 3);
-        assert_eq!(edits("abc", "abc"), 0);
-        assert_eq!(edits("a", "abc"), 2);
-    }
-
-    #[test]
     fn errors_show_path_message_and_hint() {
         let path = FieldPath::root().child("spec").child("volums");
         let error = FieldError::new(path, "unknown field").near("volums", ["volumes"]);
         assert_eq!(error.to_string(), r#"spec.volums: unknown field; did you mean "volumes"?"#);
         assert_eq!(FieldError::new(FieldPath::root(), "no object").to_string(), "no object");
+    }
+
+    #[test]
+    fn a_free_key_is_redacted_and_a_field_is_not() {
+        let error = FieldError::new(FieldPath::root().child("metadata").child("labels").key("s3cr3t"), "too long");
+        assert_eq!(error.to_string(), "metadata.labels[s3cr3t]: too long");
+        assert_eq!(error.sentence().redacted(), "metadata.labels[…]: too long");
     }
 }

@@ -1,9 +1,18 @@
-//! Text of every kind: names, quantities, durations, field paths, and how values are shown in messages.
+//! Text of every kind: names, quantities, durations, field paths, sentences, and how values are shown in them.
 
 pub mod duration;
-pub mod field;
+pub mod field_path;
 pub mod json;
 pub mod message;
 pub mod names;
 pub mod pointer;
 pub mod quantity;
+pub mod quote;
+pub mod suggest;
+
+/// The names by their former file, until every import has moved.
+pub mod field {
+    pub use super::field_path::*;
+    pub use super::quote::*;
+    pub use super::suggest::*;
+}

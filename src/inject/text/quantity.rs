@@ -23,7 +23,7 @@ const MAX_POWER: usize = 38;
 
 /// The family of suffixes a quantity was written with, which its canonical text keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+enum QuantityFormat {
     /// `n u m k M G T P E`
     DecimalSi,
     /// `Ki Mi Gi Ti Pi Ei`
@@ -36,7 +36,7 @@ enum Format {
 #[derive(Clone, Copy, Debug)]
 pub struct Quantity {
     nanos: i128,
-    format: Format,
+    format: QuantityFormat,
 }
 
 impl PartialEq for Quantity {
@@ -74,7 +74,7 @@ impl Quantity {
         }
     }
 
-    fn new(negative: bool, nanos: u128, format: Format) -> Self {
+    fn new(negative: bool, nanos: u128, format: QuantityFormat) -> Self {
         let amount = i128::try_from(nanos.min(MAX_NANOS)).unwrap_or(i128::MAX);
         Self { nanos: if negative { -amount } else { amount }, format }
     }
@@ -99,7 +99,7 @@ impl Quantity {
     /// decimal below 1000: `mul("250m", 0.333)` is `84m` and `mul("1Gi", 0.1)` is no fraction of a byte.
     fn times(self, negative: bool, digits: u128, places: usize) -> Option<Self> {
         let product = multiply_divide(self.nanos.unsigned_abs(), digits, power_of_ten(places))?;
-        let unit = if self.format == Format::BinarySi || product > WHOLE_FROM { NANOS } else { NANOS / 1000 };
+        let unit = if self.format == QuantityFormat::BinarySi || product > WHOLE_FROM { NANOS } else { NANOS / 1000 };
         let rounded = product.div_ceil(unit).checked_mul(unit)?;
         (rounded <= MAX_NANOS).then(|| Self::new((self.nanos < 0) != negative, rounded, self.format))
     }
@@ -110,10 +110,14 @@ impl Quantity {
     }
 
     /// The format that shows the value without loss.
-    fn shown_format(self) -> Format {
+    fn shown_format(self) -> QuantityFormat {
         let whole = self.nanos % NANOS as i128 == 0;
         let small = self.nanos.unsigned_abs() < 1024 * NANOS;
-        if self.format == Format::BinarySi && (small || !whole) { Format::DecimalSi } else { self.format }
+        if self.format == QuantityFormat::BinarySi && (small || !whole) {
+            QuantityFormat::DecimalSi
+        } else {
+            self.format
+        }
     }
 }
 
@@ -130,16 +134,16 @@ impl fmt::Display for Quantity {
         }
         f.write_str(if self.nanos < 0 { "-" } else { "" })?;
         let nanos = self.nanos.unsigned_abs();
-        if self.shown_format() == Format::BinarySi {
+        if self.shown_format() == QuantityFormat::BinarySi {
             let (amount, power) = strip(nanos / NANOS, 1024, 6);
             return write!(f, "{amount}{}", ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"][power]);
         }
         let (amount, power) = strip(nanos, 1000, 9);
         match self.shown_format() {
-            Format::DecimalExponent if power != 3 => {
+            QuantityFormat::DecimalExponent if power != 3 => {
                 write!(f, "{amount}e{}", 3 * i32::try_from(power).unwrap_or(0) - 9)
             }
-            Format::DecimalExponent => write!(f, "{amount}"),
+            QuantityFormat::DecimalExponent => write!(f, "{amount}"),
             _ => write!(f, "{amount}{}", ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"][power]),
         }
     }
@@ -156,7 +160,7 @@ fn strip(mut amount: u128, base: u128, max: usize) -> (u128, usize) {
 }
 
 /// What a suffix multiplies with.
-enum Scale {
+enum Multiplier {
     Ten(i64),
     Two(u32),
 }
@@ -174,16 +178,16 @@ fn read(text: &str) -> Option<Quantity> {
     }
     let (format, scale) = suffix_scale(suffix)?;
     let nanos = match scale {
-        Scale::Ten(exponent) => decimal_nanos(whole, fraction, exponent),
-        Scale::Two(bits) => binary_nanos(whole, fraction, bits),
+        Multiplier::Ten(exponent) => decimal_nanos(whole, fraction, exponent),
+        Multiplier::Two(bits) => binary_nanos(whole, fraction, bits),
     };
-    let format = if format == Format::BinarySi && nanos < NANOS { Format::DecimalSi } else { format };
+    let format = if format == QuantityFormat::BinarySi && nanos < NANOS { QuantityFormat::DecimalSi } else { format };
     Some(Quantity::new(negative, nanos, format))
 }
 
-fn suffix_scale(suffix: &str) -> Option<(Format, Scale)> {
-    let decimal = |exponent| Some((Format::DecimalSi, Scale::Ten(exponent)));
-    let binary = |bits| Some((Format::BinarySi, Scale::Two(bits)));
+fn suffix_scale(suffix: &str) -> Option<(QuantityFormat, Multiplier)> {
+    let decimal = |exponent| Some((QuantityFormat::DecimalSi, Multiplier::Ten(exponent)));
+    let binary = |bits| Some((QuantityFormat::BinarySi, Multiplier::Two(bits)));
     match suffix {
         "n" => decimal(-9),
         "u" => decimal(-6),
@@ -203,7 +207,7 @@ fn suffix_scale(suffix: &str) -> Option<(Format, Scale)> {
         "Ei" => binary(60),
         _ => {
             let exponent = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
-            Some((Format::DecimalExponent, Scale::Ten(exponent)))
+            Some((QuantityFormat::DecimalExponent, Multiplier::Ten(exponent)))
         }
     }
 }

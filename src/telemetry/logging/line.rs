@@ -10,6 +10,8 @@ use time::OffsetDateTime;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
+use crate::inject::text::quote::{is_unprintable, push_printable};
+
 /// Longest text of one field, in bytes as written.
 const MAX_VALUE: usize = 4 * 1024;
 /// Lines of this crate need not say where they come from.
@@ -250,14 +252,12 @@ impl<'l> Escaped<'l> {
         match (self.escapes, character) {
             (Escapes::Json | Escapes::Text, '"') => self.text.push_str("\\\""),
             (Escapes::Json | Escapes::Text, '\\') => self.text.push_str("\\\\"),
-            (_, '"' | '\\' | '\'') => self.text.push(character),
-            (_, '\n') => self.text.push_str("\\n"),
-            (_, '\r') => self.text.push_str("\\r"),
-            (_, '\t') => self.text.push_str("\\t"),
-            (Escapes::Json, _) if character.is_control() => _ = write!(self.text, "\\u{:04x}", u32::from(character)),
-            (Escapes::Json, _) => self.text.push(character),
-            // Unprintable ones as well: a terminal may do anything with them.
-            _ => self.text.extend(character.escape_debug()),
+            (Escapes::Json, _) if is_unprintable(character) && !matches!(character, '\n' | '\r' | '\t') => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    _ = write!(self.text, "\\u{unit:04x}");
+                }
+            }
+            _ => push_printable(self.text, character),
         }
     }
 }

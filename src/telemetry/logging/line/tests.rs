@@ -107,14 +107,16 @@ fn lines_of_libraries_say_so() {
 
 #[test]
 fn no_value_can_forge_a_line_or_drive_a_terminal() {
-    let hostile = "a\n2026 ERROR b\r\t\u{1b}[2J\u{9b}31m\u{202e}\0\"\\";
+    let hostile = "a\n2026 ERROR b\r\t\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\u{e0041}\0\"\\";
     let log = || tracing::warn!(text = hostile, shown = %hostile, "{hostile}");
     let found = as_json(log);
     for field in ["text", "shown", "message"] {
         assert_eq!(found[field], hostile);
     }
-    let text = line(Style::Text, log);
-    assert!(text.chars().all(|c| !c.is_control() && c != '\u{202e}'), "{text}");
+    for style in [Style::Json, Style::Text] {
+        let line = line(style, log);
+        assert!(!line.chars().any(is_unprintable), "{line}");
+    }
 }
 
 #[test]
