@@ -1,6 +1,7 @@
 //! Every annotation and label key that is read or written, in one table; and lists in their values.
 
-use super::text::field::quote;
+use super::text::message::{Message, message, value};
+use super::text::quote::quote;
 use std::collections::HashSet;
 
 /// Most items of a list: more than any pod has a use for, few enough to answer for each.
@@ -78,27 +79,31 @@ pub enum Request {
 }
 
 /// Reads a value of `inject`. `false` beside names contradicts itself.
-pub fn parse_request(value: &str) -> Result<Request, String> {
-    let names = parse_list(value)?;
+pub fn parse_request(text: &str) -> Result<Request, Message> {
+    let names = parse_list(text)?;
     match (names.iter().any(|name| name == "false"), names.len()) {
         (true, 1) => Ok(Request::OptOut),
         (true, _) => {
-            Err(format!("{}: \"false\" opts out of everything and cannot stand beside template names", quote(value)))
+            let rule = ": \"false\" opts out of everything and cannot stand beside template names";
+            Err(message![value(quote(text)), rule])
         }
         (false, _) => Ok(Request::Templates(names)),
     }
 }
 
 /// Splits at commas, trims, drops empty items and repetitions.
-pub fn parse_list(value: &str) -> Result<Vec<String>, String> {
-    if value.len() > MAX_LIST {
-        return Err(format!("{}: a list of {} bytes; at most {MAX_LIST} are allowed", quote(value), value.len()));
+pub fn parse_list(text: &str) -> Result<Vec<String>, Message> {
+    let too_long = |length: usize, unit: &'static str, most: usize| {
+        message![value(quote(text)), ": a list of ", length, unit, "; at most ", most, " are allowed"]
+    };
+    if text.len() > MAX_LIST {
+        return Err(too_long(text.len(), " bytes", MAX_LIST));
     }
     let mut seen = HashSet::new();
-    let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     let items: Vec<String> = items.filter(|item| seen.insert(*item)).map(str::to_owned).collect();
     if items.len() > MAX_ITEMS {
-        return Err(format!("{}: a list of {} items; at most {MAX_ITEMS} are allowed", quote(value), items.len()));
+        return Err(too_long(items.len(), " items", MAX_ITEMS));
     }
     Ok(items)
 }
@@ -116,7 +121,9 @@ mod tests {
     #[test]
     fn a_list_is_no_longer_than_annotations_can_be() {
         assert_eq!(parse_list(&" ".repeat(MAX_LIST)), Ok(Vec::new()));
-        assert!(parse_list(&"a,".repeat(MAX_LIST)).is_err_and(|error| error.contains("a list of 524288 bytes")));
+        assert!(
+            parse_list(&"a,".repeat(MAX_LIST)).is_err_and(|error| error.to_string().contains("a list of 524288 bytes"))
+        );
     }
 
     #[test]
@@ -124,7 +131,8 @@ mod tests {
         let list = |count: usize| (0..count).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
         assert_eq!(parse_list(&list(MAX_ITEMS)).map(|items| items.len()), Ok(MAX_ITEMS));
         assert!(
-            parse_list(&list(MAX_ITEMS + 1)).is_err_and(|error| error.ends_with("257 items; at most 256 are allowed"))
+            parse_list(&list(MAX_ITEMS + 1))
+                .is_err_and(|error| error.to_string().ends_with("257 items; at most 256 are allowed"))
         );
         assert_eq!(parse_list(&"a,".repeat(100_000)), Ok(vec!["a".to_owned()]));
     }

@@ -11,6 +11,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use crate::inject::text::message::{message, words};
 use crate::inject::{LoadProblem, SourceText};
 use crate::reload::regular_file;
 use crate::reload::regular_file::Stamp;
@@ -180,7 +181,7 @@ pub fn unreadable(origin: String, error: &io::Error) -> LoadProblem {
         column: 0,
         template: None,
         path: String::new(),
-        message: format!("cannot read the file: {error}").into(),
+        message: message!["cannot read the file: ", words(error)],
         hint: None,
     }
 }

@@ -1,60 +1,17 @@
 //! What a parsed expression contains: depth, names it reads, functions it calls.
 
-use super::scope::Root;
+use super::reads::{Reads, Root};
 use super::{functions, rewrite};
-use crate::inject::text::field::{listed, nearest};
+use crate::inject::text::message::{Message, message, value, words};
+use crate::inject::text::suggest::{listed, nearest};
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
-use std::collections::BTreeSet;
 
-/// What an expression reads: per variable, the paths of map keys below it (an empty path is the whole variable).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reads(BTreeSet<(Root, Vec<String>)>);
-
-impl Reads {
-    /// What `params.name` reads.
-    pub(super) fn parameter(name: &str) -> Self {
-        Self(BTreeSet::from([(Root::Params, vec![name.to_owned()])]))
-    }
-
-    /// Which real object is read, in words, if one is: a key that is missing is its own.
-    pub fn owner(&self) -> Option<&'static str> {
-        let reads = |root: Root| self.of(root).next().is_some();
-        let owners = [
-            (reads(Root::App) || reads(Root::Apps), "the app container"),
-            (reads(Root::Namespace), "the namespace"),
-            (reads(Root::Pod), "the pod"),
-        ];
-        let mut read = owners.iter().filter(|(reads, _)| *reads).map(|(_, owner)| *owner);
-        match (read.next(), read.next()) {
-            (Some(_), Some(_)) => Some("the pod"),
-            (only, _) => only,
-        }
-    }
-
-    /// Paths read below `root`.
-    pub fn of(&self, root: Root) -> impl Iterator<Item = &[String]> {
-        self.0.iter().filter(move |(one, _)| *one == root).map(|(_, path)| path.as_slice())
-    }
-
-    /// Whether one of these parameters is read, or possibly read.
-    pub fn reads_parameter(&self, name: &str) -> bool {
-        self.of(Root::Params).any(|path| path.first().is_none_or(|first| first == name))
-    }
-
-    /// Adds what another expression reads.
-    pub fn extend(&mut self, other: &Self) {
-        self.0.extend(other.0.iter().cloned());
-    }
-
-    /// The parameter that the whole expression is, for `params.name`.
-    pub(super) fn only_parameter(&self, tree: &IdedExpr) -> Option<String> {
-        let Expr::Call(call) = &tree.expr else { return None };
-        match (call.func_name.as_str(), chain(tree)?) {
-            (operators::INDEX, (name, path)) if name == Root::Params.name() && path.len() == 1 => {
-                path.into_iter().next()
-            }
-            _ => None,
-        }
+/// The parameter that the whole expression is, for `params.name`.
+pub(super) fn only_parameter(tree: &IdedExpr) -> Option<String> {
+    let Expr::Call(call) = &tree.expr else { return None };
+    match (call.func_name.as_str(), chain(tree)?) {
+        (operators::INDEX, (name, path)) if name == Root::Params.name() && path.len() == 1 => path.into_iter().next(),
+        _ => None,
     }
 }
 
@@ -79,27 +36,30 @@ pub(super) fn comprehension_depth(node: &IdedExpr) -> usize {
 }
 
 /// Checks every name, and collects what is read.
-pub(super) fn survey(tree: &IdedExpr, parameters: &[&str]) -> Result<Reads, String> {
-    let mut surveyor = Surveyor { parameters, local: Vec::new(), reads: Reads::default() };
-    surveyor.visit(tree)?;
-    Ok(surveyor.reads)
+pub(super) fn reads(tree: &IdedExpr, parameters: &[&str]) -> Result<Reads, Message> {
+    let mut collector = ReadsCollector { parameters, local: Vec::new(), reads: Reads::default() };
+    collector.visit(tree)?;
+    Ok(collector.reads)
 }
 
-struct Surveyor<'a> {
+struct ReadsCollector<'a> {
     parameters: &'a [&'a str],
     /// Variables of the comprehensions around.
     local: Vec<&'a str>,
     reads: Reads,
 }
 
-impl<'a> Surveyor<'a> {
-    fn visit(&mut self, node: &'a IdedExpr) -> Result<(), String> {
+impl<'a> ReadsCollector<'a> {
+    fn visit(&mut self, node: &'a IdedExpr) -> Result<(), Message> {
         if let Some((name, path)) = chain(node) {
             return self.variable(name, path);
         }
         match &node.expr {
             Expr::Call(call) => self.call(call),
-            Expr::Struct(object) => Err(format!("unknown type {:?}; messages cannot be made here", object.type_name)),
+            Expr::Struct(object) => {
+                let name = value(format!("{:?}", object.type_name));
+                Err(message!["unknown type ", name, "; messages cannot be made here"])
+            }
             Expr::Comprehension(comprehension) => {
                 self.visit(&comprehension.iter_range)?;
                 let outer = self.local.len();
@@ -119,7 +79,7 @@ impl<'a> Surveyor<'a> {
         }
     }
 
-    fn visit_children(&mut self, node: &'a IdedExpr) -> Result<(), String> {
+    fn visit_children(&mut self, node: &'a IdedExpr) -> Result<(), Message> {
         let mut result = Ok(());
         children(node, &mut |child| {
             if result.is_ok() {
@@ -129,7 +89,7 @@ impl<'a> Surveyor<'a> {
         result
     }
 
-    fn call(&mut self, call: &'a CallExpr) -> Result<(), String> {
+    fn call(&mut self, call: &'a CallExpr) -> Result<(), Message> {
         let qualifier = call.target.as_deref().and_then(|target| match &target.expr {
             Expr::Ident(prefix) => Some(prefix.as_str()),
             _ => None,
@@ -137,7 +97,7 @@ impl<'a> Surveyor<'a> {
         let qualified = qualifier.is_some_and(|prefix| functions::is_known(&format!("{prefix}.{}", call.func_name)));
         if !qualified {
             if !functions::is_known(&call.func_name) {
-                return Err(unknown("function", &call.func_name, functions::names()));
+                return Err(unknown("function", &call.func_name, functions::names(), words));
             }
             if let Some(target) = &call.target {
                 self.visit(target)?;
@@ -146,19 +106,19 @@ impl<'a> Surveyor<'a> {
         call.args.iter().try_for_each(|argument| self.visit(argument))
     }
 
-    fn variable(&mut self, name: &'a str, path: Vec<String>) -> Result<(), String> {
+    fn variable(&mut self, name: &'a str, path: Vec<String>) -> Result<(), Message> {
         if self.local.contains(&name) {
             return Ok(());
         }
         let Some(root) = Root::from_name(name) else {
-            return Err(unknown("variable", name, Root::ALL.iter().map(|root| root.name())));
+            return Err(unknown("variable", name, Root::ALL.iter().map(|root| root.name()), words));
         };
         if let (Root::Params, Some(parameter)) = (root, path.first())
             && !self.is_declared(parameter)
         {
             return Err(unknown_parameter(parameter, self.parameters));
         }
-        self.reads.0.insert((root, path));
+        self.reads.insert(root, path);
         Ok(())
     }
 
@@ -168,18 +128,27 @@ impl<'a> Surveyor<'a> {
     }
 }
 
-fn unknown_parameter(name: &str, declared: &[&str]) -> String {
-    let message = unknown("parameter", name, declared.iter().copied());
+/// Names of parameters are the template's own text.
+fn unknown_parameter(name: &str, declared: &[&str]) -> Message {
+    let message = unknown("parameter", name, declared.iter().copied(), value);
     match declared {
-        [] => format!("{message}; the template declares none"),
+        [] => message.with("; the template declares none"),
         _ if nearest(name, declared.iter().copied()).is_some() => message,
-        _ => format!("{message}; the template declares {}", listed(declared)),
+        _ => message![message, "; the template declares ", value(listed(declared))],
     }
 }
 
-fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let hint = nearest(name, known).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
-    format!("unknown {kind} {name:?}{hint}")
+fn unknown<'a>(
+    kind: &'static str,
+    name: &str,
+    known: impl Iterator<Item = &'a str>,
+    shown: fn(String) -> Message,
+) -> Message {
+    let sentence = message!["unknown ", kind, " ", value(format!("{name:?}"))];
+    match nearest(name, known) {
+        Some(near) => message![sentence, "; did you mean ", shown(format!("{near:?}")), "?"],
+        None => sentence,
+    }
 }
 
 /// `pod.metadata["labels"]` as (`pod`, [`metadata`, `labels`]); nothing for anything but constant keys below a variable.

@@ -2,7 +2,7 @@
 //!
 //! No environment, file, clock, random number or network.
 
-use super::{limits, overrides, rewrite};
+use super::{fault, limits, overrides, rewrite};
 use crate::inject::text::quantity::Quantity;
 use cel::common::types::{CelOptional, MAP_TYPE, NULL_TYPE};
 use cel::extractors::{Arguments, This};
@@ -63,21 +63,21 @@ fn mul(quantity: Arc<String>, factor: Value) -> ResolveResult {
         Value::Int(factor) => quantity.times_integer(factor),
         Value::UInt(factor) => i64::try_from(factor).ok().and_then(|factor| quantity.times_integer(factor)),
         Value::Float(factor) => quantity.times_float(factor),
-        _ => return Err(ExecutionError::function_error("mul", "expected a quantity and a number")),
+        _ => return Err(fault::own("mul", "expected a quantity and a number")),
     };
-    let text = product.ok_or_else(|| ExecutionError::function_error("mul", "the product is no quantity"))?;
+    let text = product.ok_or_else(|| fault::own("mul", "the product is no quantity"))?;
     Ok(Value::String(Arc::new(text.to_string())))
 }
 
 fn parse(function: &str, text: &str) -> Result<Quantity, ExecutionError> {
-    Quantity::parse(text).map_err(|expected| ExecutionError::function_error(function, format!("the text {expected}")))
+    Quantity::parse(text).map_err(|expected| fault::own(function, format!("the text {expected}")))
 }
 
 /// `min(a, b)`: of quantities as text, else as CEL has it for numbers and lists.
 fn min(this: This<Value>, arguments: Arguments) -> ResolveResult {
     let values = operands(this, &arguments);
     if values.is_empty() {
-        return Err(ExecutionError::function_error("min", "expected at least one value"));
+        return Err(fault::own("min", "expected at least one value"));
     }
     match quantities("min", &values) {
         Some(quantities) => Ok(text_of(quantities?.into_iter().min())),
@@ -89,7 +89,7 @@ fn min(this: This<Value>, arguments: Arguments) -> ResolveResult {
 fn max(this: This<Value>, arguments: Arguments) -> ResolveResult {
     let values = operands(this, &arguments);
     if values.is_empty() {
-        return Err(ExecutionError::function_error("max", "expected at least one value"));
+        return Err(fault::own("max", "expected at least one value"));
     }
     match quantities("max", &values) {
         Some(quantities) => Ok(text_of(quantities?.into_iter().max())),

@@ -2,15 +2,13 @@
 //!
 //! The interpreter knows neither, so `super::rewrite` makes every loop call [`step`] and [`range`].
 
-use super::convert;
+use super::{convert, fault};
 use cel::objects::{Key, Value};
 use cel::{ExecutionError, FunctionContext, ResolveResult};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// Function in whose name a bound is reported; the message says all.
-pub(super) const NAME: &str = "@bound";
 /// Turns of all loops of one evaluation.
 pub const MAX_STEPS: u32 = 100_000;
 /// Items that one loop may go over.
@@ -21,19 +19,19 @@ pub const MAX_RANGE_BYTES: usize = 8 << 20;
 pub const MAX_MILLISECONDS: u64 = 100;
 
 #[derive(Clone, Copy)]
-struct Budget {
+struct EvaluationBudget {
     steps: u32,
     deadline: Option<(fn() -> u64, u64)>,
 }
 
 thread_local! {
-    static BUDGET: Cell<Budget> = const { Cell::new(Budget { steps: 0, deadline: None }) };
+    static BUDGET: Cell<EvaluationBudget> = const { Cell::new(EvaluationBudget { steps: 0, deadline: None }) };
 }
 
 /// Runs one evaluation with a full budget. A panic of the interpreter becomes an error of the expression.
 pub fn guarded(clock: Option<fn() -> u64>, evaluate: impl FnOnce() -> ResolveResult) -> ResolveResult {
     let deadline = clock.map(|now| (now, now().saturating_add(MAX_MILLISECONDS)));
-    BUDGET.set(Budget { steps: MAX_STEPS, deadline });
+    BUDGET.set(EvaluationBudget { steps: MAX_STEPS, deadline });
     LISTS.with_borrow_mut(Vec::clear);
     catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| Err(error("the expression cannot be evaluated")))
 }
@@ -117,5 +115,5 @@ fn key_value(key: &Key) -> Value {
 }
 
 fn error(message: &str) -> ExecutionError {
-    ExecutionError::function_error(NAME, message)
+    fault::of_expression(message)
 }

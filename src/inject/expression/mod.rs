@@ -12,19 +12,22 @@ pub mod scope;
 pub mod text;
 
 mod analysis;
+mod fault;
 pub mod limits;
 mod overrides;
+mod reads;
 mod rewrite;
 
-use crate::inject::text::field::{one_line, quote};
+use crate::inject::text::message::{Message, message, value, words};
+use crate::inject::text::quote::{one_line, quote};
 use cel::common::ast::IdedExpr;
 use cel::parser::Parser;
 use cel::{ExecutionError, Value};
 use std::cell::Cell;
 use std::panic::catch_unwind;
 
-pub use analysis::Reads;
-pub use scope::{Root, Scope};
+pub use reads::{Reads, Root};
+pub use scope::Scope;
 
 /// Longest source of one expression, in bytes. Long flat chains are parsed recursively, so this bounds the parser's stack.
 pub const MAX_SOURCE_BYTES: usize = 1024;
@@ -32,8 +35,6 @@ pub const MAX_SOURCE_BYTES: usize = 1024;
 pub const MAX_COMPREHENSIONS: usize = 2;
 /// Deepest tree of one expression: evaluation recurses once a level, on the stack of whoever asks.
 const MAX_DEPTH: usize = 64;
-/// Longest part of a message of the interpreter that is passed on, in characters.
-const MAX_MESSAGE: usize = 120;
 /// Stack of the thread that parses: generous against the parser's own recursion, which debug builds make deeper.
 const COMPILE_STACK_BYTES: usize = 64 << 20;
 
@@ -42,11 +43,11 @@ const COMPILE_STACK_BYTES: usize = 64 << 20;
 pub struct Expression {
     source: String,
     reads: Reads,
-    form: Form,
+    program: Program,
 }
 
 #[derive(Debug)]
-enum Form {
+enum Program {
     /// Exactly `params.name`, the expression that most templates hold most: it needs no evaluation.
     Parameter(String),
     Tree(IdedExpr),
@@ -58,28 +59,29 @@ pub enum EvaluationError {
     /// The pod, its app container or its namespace lacks a key.
     MissingKey { owner: &'static str, key: String },
     /// Anything else, in one line.
-    Failed(String),
+    Failed(Message),
 }
 
 impl Expression {
     /// Parses and checks `source` against the declared parameters.
-    pub fn compile(source: &str, parameters: &[&str]) -> Result<Self, String> {
+    pub fn compile(source: &str, parameters: &[&str]) -> Result<Self, Message> {
         if source.len() > MAX_SOURCE_BYTES {
-            return Err(format!("the expression has {} bytes; at most {MAX_SOURCE_BYTES} are allowed", source.len()));
+            let bytes = source.len();
+            return Err(message!["the expression has ", bytes, " bytes; at most ", MAX_SOURCE_BYTES, " are allowed"]);
         }
         if source.trim().is_empty() {
-            return Err("the expression is empty".to_owned());
+            return Err("the expression is empty".into());
         }
-        let (reads, form) = match plain_parameter(source).filter(|name| parameters.contains(name)) {
-            Some(name) => (Reads::parameter(name), Form::Parameter(name.to_owned())),
+        let (reads, program) = match plain_parameter(source).filter(|name| parameters.contains(name)) {
+            Some(name) => (Reads::parameter(name), Program::Parameter(name.to_owned())),
             None => {
                 let tree = parse(source)?;
-                let reads = analysis::survey(&tree, parameters)?;
-                let form = reads.only_parameter(&tree).map_or_else(|| Form::Tree(tree), Form::Parameter);
-                (reads, form)
+                let reads = analysis::reads(&tree, parameters)?;
+                let only = analysis::only_parameter(&tree);
+                (reads, only.map_or_else(|| Program::Tree(tree), Program::Parameter))
             }
         };
-        Ok(Self { source: source.to_owned(), reads, form })
+        Ok(Self { source: source.to_owned(), reads, program })
     }
 
     /// The text between `${` and `}`.
@@ -94,9 +96,9 @@ impl Expression {
 
     /// Evaluates in a scope that holds at least what [`Self::reads`] names.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
-        match &self.form {
-            Form::Parameter(name) => scope.parameter(name).cloned().ok_or_else(|| self.missing(name)),
-            Form::Tree(tree) => limits::guarded(scope.clock(), || Value::resolve(tree, scope.context()))
+        match &self.program {
+            Program::Parameter(name) => scope.parameter(name).cloned().ok_or_else(|| self.missing(name)),
+            Program::Tree(tree) => limits::guarded(scope.clock(), || Value::resolve(tree, scope.context()))
                 .map_err(|error| self.explain(&error)),
         }
     }
@@ -104,33 +106,31 @@ impl Expression {
     fn missing(&self, key: &str) -> EvaluationError {
         match self.reads.owner() {
             Some(owner) => EvaluationError::MissingKey { owner, key: key.to_owned() },
-            None => EvaluationError::Failed(format!("no such key {key:?}")),
+            None => EvaluationError::Failed(message!["no such key ", value(format!("{key:?}"))]),
         }
     }
 
     fn explain(&self, error: &ExecutionError) -> EvaluationError {
-        match error {
-            ExecutionError::NoSuchKey(key) => self.missing(key),
-            ExecutionError::DivisionByZero(_) => EvaluationError::Failed("division by zero".to_owned()),
-            ExecutionError::RemainderByZero(_) => EvaluationError::Failed("remainder by zero".to_owned()),
-            ExecutionError::Overflow(..) => EvaluationError::Failed("the number does not fit in 64 bits".to_owned()),
-            ExecutionError::IndexOutOfBounds(_) => EvaluationError::Failed("index out of bounds".to_owned()),
+        EvaluationError::Failed(match error {
+            ExecutionError::NoSuchKey(key) => return self.missing(key),
+            ExecutionError::DivisionByZero(_) => "division by zero".into(),
+            ExecutionError::RemainderByZero(_) => "remainder by zero".into(),
+            ExecutionError::Overflow(..) => "the number does not fit in 64 bits".into(),
+            ExecutionError::IndexOutOfBounds(_) => "index out of bounds".into(),
             ExecutionError::NoSuchOverload
             | ExecutionError::UnsupportedBinaryOperator(..)
             | ExecutionError::UnsupportedUnaryOperator(..)
             | ExecutionError::ValuesNotComparable(..) => {
-                EvaluationError::Failed("an operator or function does not take values of these types".to_owned())
+                "an operator or function does not take values of these types".into()
             }
-            ExecutionError::UndeclaredReference(name) => EvaluationError::Failed(format!("unknown name {name:?}")),
+            ExecutionError::UndeclaredReference(name) => message!["unknown name ", value(format!("{name:?}"))],
             ExecutionError::InvalidArgumentCount { .. } | ExecutionError::MissingArgumentOrTarget => {
-                EvaluationError::Failed("a function is called with the wrong number of arguments".to_owned())
+                "a function is called with the wrong number of arguments".into()
             }
-            ExecutionError::FunctionError { function, message } => {
-                EvaluationError::Failed(of_function(function, message))
-            }
+            ExecutionError::FunctionError { function, message } => fault::sentence(function, message),
             // The remaining errors print whole values of the pod; their kind is enough.
-            _ => EvaluationError::Failed("a value has a type that the expression does not expect".to_owned()),
-        }
+            _ => "a value has a type that the expression does not expect".into(),
+        })
     }
 }
 
@@ -167,23 +167,6 @@ const RESERVED: [&str; 21] = [
     "while",
 ];
 
-/// What a function says of its arguments, without the values of the pod that the libraries' functions print, whole or in
-/// single quotes: an expression that fails is the template's fault, and such an answer ends up in the logs of API servers.
-fn of_function(function: &str, message: &str) -> String {
-    let of_value = ["cannot convert ", "cannot determine the size of ", "Parsing Error"]
-        .iter()
-        .any(|start| message.starts_with(start));
-    let message = if of_value { "cannot take this value" } else { before_quote(message) };
-    if function == limits::NAME {
-        return one_line(message, MAX_MESSAGE);
-    }
-    format!("{}: {}", function.trim_start_matches('@'), one_line(message, MAX_MESSAGE))
-}
-
-fn before_quote(message: &str) -> &str {
-    message.split_once('\'').map_or(message, |(before, _)| before.trim_end())
-}
-
 thread_local! {
     /// Whether this thread's stack is large enough to parse on.
     static HAS_LARGE_STACK: Cell<bool> = const { Cell::new(false) };
@@ -191,7 +174,7 @@ thread_local! {
 
 /// Runs `work` on a thread with a large stack, so that the expressions compiled in it need none of their own: a thread is by
 /// far the most costly part of an expression, in time and, with the allocator's pages that belong to it, in memory.
-pub fn with_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
+pub fn with_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Message> {
     if HAS_LARGE_STACK.get() {
         return Ok(work());
     }
@@ -201,36 +184,43 @@ pub fn with_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, S
     };
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(COMPILE_STACK_BYTES).spawn_scoped(scope, on_thread);
-        let thread = thread.map_err(|error| format!("no thread to parse expressions on: {error}"))?;
-        thread.join().map_err(|_| "the parser failed".to_owned())
+        let thread = thread.map_err(|error| message!["no thread to parse expressions on: ", words(error)])?;
+        thread.join().map_err(|_| "the parser failed".into())
     })
 }
 
 /// Parses on a large stack and gives back only trees that are safe to walk on a small one.
-fn parse(source: &str) -> Result<IdedExpr, String> {
+fn parse(source: &str) -> Result<IdedExpr, Message> {
     // A fault of the parser is this expression's alone.
     let parse = || catch_unwind(|| parse_here(source));
-    with_large_stack(parse)?.unwrap_or_else(|_| Err("the expression cannot be parsed".to_owned()))
+    with_large_stack(parse)?.unwrap_or_else(|_| Err("the expression cannot be parsed".into()))
 }
 
-fn parse_here(source: &str) -> Result<IdedExpr, String> {
+fn parse_here(source: &str) -> Result<IdedExpr, Message> {
     let mut tree =
         Parser::new().enable_optional_syntax(true).parse(source).map_err(|errors| describe(source, &errors))?;
     rewrite::rewrite(&mut tree);
     let depth = analysis::depth(&tree);
     if depth > MAX_DEPTH {
-        return Err(format!("the expression is nested {depth} levels deep; at most {MAX_DEPTH} are allowed"));
+        return Err(message!["the expression is nested ", depth, " levels deep; at most ", MAX_DEPTH, " are allowed"]);
     }
     let nested = analysis::comprehension_depth(&tree);
     if nested > MAX_COMPREHENSIONS {
-        return Err(format!("comprehensions are nested {nested} deep; at most {MAX_COMPREHENSIONS} are allowed"));
+        return Err(message![
+            "comprehensions are nested ",
+            nested,
+            " deep; at most ",
+            MAX_COMPREHENSIONS,
+            " are allowed"
+        ]);
     }
     Ok(tree)
 }
 
-fn describe(source: &str, errors: &cel::ParseErrors) -> String {
+fn describe(source: &str, errors: &cel::ParseErrors) -> Message {
     let first = errors.errors.first().map_or("syntax error", |error| error.msg.as_str());
-    format!("{} is not a CEL expression: {}", quote(source), one_line(&in_words(first), MAX_MESSAGE))
+    let detail = one_line(&in_words(first), fault::MAX_MESSAGE);
+    message![value(quote(source)), " is not a CEL expression: ", value(detail)]
 }
 
 /// The parser's message without the names of its tokens: what it found says more than all that could have stood there.

@@ -4,7 +4,7 @@
 //! Not here: what is added (`functions`). Invariant: no call compares more than [`MAX_COMPARED`] items each with each or makes more
 //! text than [`MAX_TEXT_BYTES`], whatever a pod says.
 
-use super::{limits, rewrite};
+use super::{fault, limits, rewrite};
 use crate::inject::text::quantity::Quantity;
 use cel::extractors::{Arguments, This};
 use cel::{Context, ExecutionError, ResolveResult, Value};
@@ -18,8 +18,8 @@ pub const MAX_COMPARED: usize = 2_000;
 /// Largest compiled regular expression, in bytes.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
 
-type List = Arc<Vec<Value>>;
-type Text = Arc<String>;
+type CelList = Arc<Vec<Value>>;
+type CelText = Arc<String>;
 
 /// Registers all of them over those of the libraries.
 pub fn register(context: &mut Context<'_>) {
@@ -42,7 +42,7 @@ pub fn register(context: &mut Context<'_>) {
 }
 
 /// `text.replace(old, new)` and `text.replace(old, new, count)`.
-fn replace(This(text): This<Text>, Arguments(arguments): Arguments) -> ResolveResult {
+fn replace(This(text): This<CelText>, Arguments(arguments): Arguments) -> ResolveResult {
     let (old, new, count) = match arguments.as_slice() {
         [Value::String(old), Value::String(new)] => (old, new, usize::MAX),
         // A negative count replaces all.
@@ -57,14 +57,14 @@ fn replace(This(text): This<Text>, Arguments(arguments): Arguments) -> ResolveRe
 }
 
 /// `list.join()` and `list.join(separator)`, of texts.
-fn join(This(list): This<List>, Arguments(arguments): Arguments) -> ResolveResult {
+fn join(This(list): This<CelList>, Arguments(arguments): Arguments) -> ResolveResult {
     let separator = match arguments.as_slice() {
         [] => "",
         [Value::String(separator)] => separator.as_str(),
         _ => return Err(ExecutionError::NoSuchOverload),
     };
     let texts: Option<Vec<&str>> = list.iter().map(text_of).collect();
-    let texts = texts.ok_or_else(|| ExecutionError::function_error("join", "expected a list of strings"))?;
+    let texts = texts.ok_or_else(|| fault::own("join", "expected a list of strings"))?;
     let bytes: usize = texts.iter().map(|text| text.len()).sum();
     check_bytes("join", bytes.saturating_add(separator.len().saturating_mul(texts.len())))?;
     Ok(string(texts.join(separator)))
@@ -100,8 +100,7 @@ fn last_index_of(This(this): This<Value>, Arguments(arguments): Arguments) -> Re
 
 /// Position of a character as a position of its first byte.
 fn byte_of(text: &str, character: i64) -> Result<usize, ExecutionError> {
-    let character =
-        usize::try_from(character).map_err(|_| ExecutionError::function_error("indexOf", "a negative index"))?;
+    let character = usize::try_from(character).map_err(|_| fault::own("indexOf", "a negative index"))?;
     Ok(text.char_indices().nth(character).map_or(text.len(), |(byte, _)| byte))
 }
 
@@ -117,7 +116,7 @@ fn position(index: Option<usize>) -> Value {
 fn range(count: i64) -> ResolveResult {
     match usize::try_from(count) {
         Ok(items) if items <= limits::MAX_RANGE => Ok(Value::List(Arc::new((0..count).map(Value::Int).collect()))),
-        _ => Err(ExecutionError::function_error(
+        _ => Err(fault::own(
             "lists.range",
             format!("{count} items; at least 0 and at most {} are allowed", limits::MAX_RANGE),
         )),
@@ -125,7 +124,7 @@ fn range(count: i64) -> ResolveResult {
 }
 
 /// `list.distinct()`
-fn distinct(This(list): This<List>) -> ResolveResult {
+fn distinct(This(list): This<CelList>) -> ResolveResult {
     check_items("distinct", &list)?;
     let mut distinct: Vec<Value> = Vec::new();
     for item in list.iter() {
@@ -137,7 +136,7 @@ fn distinct(This(list): This<List>) -> ResolveResult {
 }
 
 /// `list.sum()`, of numbers and durations.
-fn sum(This(list): This<List>) -> ResolveResult {
+fn sum(This(list): This<CelList>) -> ResolveResult {
     match list.split_first() {
         None => Ok(Value::Int(0)),
         Some((first @ (Value::Int(_) | Value::UInt(_) | Value::Float(_) | Value::Duration(_)), rest)) => {
@@ -148,39 +147,39 @@ fn sum(This(list): This<List>) -> ResolveResult {
 }
 
 /// `sets.contains(all, some)`
-fn contains(all: List, some: List) -> ResolveResult {
+fn contains(all: CelList, some: CelList) -> ResolveResult {
     check_items("sets.contains", &all)?;
     check_items("sets.contains", &some)?;
     Ok(Value::Bool(some.iter().all(|item| all.contains(item))))
 }
 
 /// `sets.equivalent(a, b)`
-fn equivalent(a: List, b: List) -> ResolveResult {
+fn equivalent(a: CelList, b: CelList) -> ResolveResult {
     check_items("sets.equivalent", &a)?;
     check_items("sets.equivalent", &b)?;
     Ok(Value::Bool(a.iter().all(|item| b.contains(item)) && b.iter().all(|item| a.contains(item))))
 }
 
 /// `sets.intersects(a, b)`
-fn intersects(a: List, b: List) -> ResolveResult {
+fn intersects(a: CelList, b: CelList) -> ResolveResult {
     check_items("sets.intersects", &a)?;
     check_items("sets.intersects", &b)?;
     Ok(Value::Bool(a.iter().any(|item| b.contains(item))))
 }
 
 /// `text.matches(pattern)`
-fn matches(This(text): This<Text>, pattern: Text) -> ResolveResult {
+fn matches(This(text): This<CelText>, pattern: CelText) -> ResolveResult {
     Ok(Value::Bool(compile("matches", &pattern)?.is_match(&text)))
 }
 
 /// `text.find(pattern)`: empty when nothing matches.
-fn find(This(text): This<Text>, pattern: Text) -> ResolveResult {
+fn find(This(text): This<CelText>, pattern: CelText) -> ResolveResult {
     let found = compile("find", &pattern)?.find(&text).map_or("", |found| found.as_str()).to_owned();
     Ok(string(found))
 }
 
 /// `text.findAll(pattern)` and `text.findAll(pattern, count)`.
-fn find_all(This(text): This<Text>, Arguments(arguments): Arguments) -> ResolveResult {
+fn find_all(This(text): This<CelText>, Arguments(arguments): Arguments) -> ResolveResult {
     let (pattern, count) = match arguments.as_slice() {
         [Value::String(pattern)] => (pattern, usize::MAX),
         [Value::String(pattern), Value::Int(count)] => (pattern, usize::try_from(*count).unwrap_or(usize::MAX)),
@@ -197,27 +196,26 @@ fn compile(function: &str, pattern: &str) -> Result<Regex, ExecutionError> {
             regex::Error::CompiledTooBig(_) => "is too large a regular expression",
             _ => "is no regular expression",
         };
-        ExecutionError::function_error(function, format!("the pattern {reason}"))
+        fault::own(function, format!("the pattern {reason}"))
     })
 }
 
 /// `isQuantity(text)`
-fn is_quantity(text: Text) -> ResolveResult {
+fn is_quantity(text: CelText) -> ResolveResult {
     Ok(Value::Bool(Quantity::parse(&text).is_ok()))
 }
 
 /// The argument of `quantity(text)` as canonical text, so that the library's arithmetic has numbers that cannot overflow.
-fn quantity(text: Text) -> ResolveResult {
+fn quantity(text: CelText) -> ResolveResult {
     match Quantity::parse(&text) {
         Ok(quantity) => Ok(string(quantity.to_string())),
-        Err(expected) => Err(ExecutionError::function_error("quantity", format!("the text {expected}"))),
+        Err(expected) => Err(fault::own("quantity", format!("the text {expected}"))),
     }
 }
 
 /// The arguments of `text.format(arguments)`, when they have one text and not too long a one.
 fn printable(arguments: Value) -> ResolveResult {
-    let bytes = printed_bytes(&arguments)
-        .ok_or_else(|| ExecutionError::function_error("format", "a map has no order and so no text"))?;
+    let bytes = printed_bytes(&arguments).ok_or_else(|| fault::own("format", "a map has no order and so no text"))?;
     check_bytes("format", bytes)?;
     Ok(arguments)
 }
@@ -238,7 +236,7 @@ fn check_bytes(function: &str, bytes: usize) -> Result<(), ExecutionError> {
         return Ok(());
     }
     let message = format!("the text would have {bytes} bytes; at most {MAX_TEXT_BYTES} are allowed");
-    Err(ExecutionError::function_error(function, message))
+    Err(fault::own(function, message))
 }
 
 fn check_items(function: &str, list: &[Value]) -> Result<(), ExecutionError> {
@@ -246,7 +244,7 @@ fn check_items(function: &str, list: &[Value]) -> Result<(), ExecutionError> {
         return Ok(());
     }
     let message = format!("a list of {} items; at most {MAX_COMPARED} are allowed", list.len());
-    Err(ExecutionError::function_error(function, message))
+    Err(fault::own(function, message))
 }
 
 fn text_of(value: &Value) -> Option<&str> {

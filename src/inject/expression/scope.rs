@@ -1,47 +1,11 @@
 //! The variables that expressions see, converted no further than they are read.
 
-use super::analysis::Reads;
+use super::reads::{Reads, Root};
 use super::{convert, functions};
 use cel::{Context, Value};
 use serde_json::Value as Json;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-
-/// A variable of expressions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Root {
-    /// The pod's values of the template's parameters.
-    Params,
-    /// The pod as admitted, without managedFields.
-    Pod,
-    /// The first selected container of the app.
-    App,
-    /// All selected containers of the app.
-    Apps,
-    /// Name, labels and annotations of the namespace.
-    Namespace,
-    /// `version` of the cluster.
-    Cluster,
-}
-
-impl Root {
-    pub const ALL: [Self; 6] = [Self::Params, Self::Pod, Self::App, Self::Apps, Self::Namespace, Self::Cluster];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Params => "params",
-            Self::Pod => "pod",
-            Self::App => "app",
-            Self::Apps => "apps",
-            Self::Namespace => "namespace",
-            Self::Cluster => "cluster",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|root| root.name() == name)
-    }
-}
 
 /// Values of the variables for one pod and one template.
 pub struct Scope<'a> {

@@ -1,6 +1,8 @@
 //! `${…}` inside strings: where expressions begin and end. `$${` is a literal `${`; `$(VAR)` is Kubernetes' own and left alone.
 
 use super::{Expression, MAX_SOURCE_BYTES};
+use crate::inject::text::message::{Message, message, value};
+use crate::inject::text::quote::quote;
 
 /// A string of a template.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ pub fn is_dynamic(text: &str) -> bool {
 }
 
 /// Splits and compiles a string. The error is one line about the first expression that is wrong.
-pub fn compile(text: &str, parameters: &[&str]) -> Result<Text, String> {
+pub fn compile(text: &str, parameters: &[&str]) -> Result<Text, Message> {
     if !is_dynamic(text) {
         return Ok(Text::Constant(text.to_owned()));
     }
@@ -69,9 +71,9 @@ fn join(mut segments: Vec<Segment>, tail: String) -> Text {
     }
 }
 
-fn unterminated(body: &str) -> String {
-    let shown = crate::inject::text::field::quote(body);
-    format!("the expression {shown} has no closing \"}}\"; write \"$${{\" for a literal \"${{\"")
+fn unterminated(body: &str) -> Message {
+    let advice = " has no closing \"}\"; write \"$${\" for a literal \"${\"";
+    message!["the expression ", value(quote(body)), advice]
 }
 
 /// Position of the brace that closes an expression: braces of map literals and quotes inside it are CEL's own.

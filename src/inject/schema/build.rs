@@ -7,24 +7,24 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::{Kind, Node, Schema};
+use super::{Kind, Schema, SchemaNode};
 
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 
 pub(super) fn build(schema: &Value) -> Schema {
     let definitions = schema.get("$defs").and_then(Value::as_object);
-    let mut builder = Builder { definitions, nodes: Vec::new(), by_name: HashMap::new() };
+    let mut builder = SchemaBuilder { definitions, nodes: Vec::new(), by_name: HashMap::new() };
     let root = builder.add(schema);
     Schema { nodes: builder.nodes, root }
 }
 
-struct Builder<'a> {
+struct SchemaBuilder<'a> {
     definitions: Option<&'a Map<String, Value>>,
-    nodes: Vec<Node>,
+    nodes: Vec<SchemaNode>,
     by_name: HashMap<&'a str, usize>,
 }
 
-impl<'a> Builder<'a> {
+impl<'a> SchemaBuilder<'a> {
     fn add(&mut self, schema: &'a Value) -> usize {
         let schema = only(schema);
         match schema.get("$ref").and_then(Value::as_str) {
@@ -40,7 +40,7 @@ impl<'a> Builder<'a> {
 
     /// Its number is known before its content, so that a type may contain itself.
     fn push(&mut self) -> usize {
-        self.nodes.push(Node::of(Kind::Any));
+        self.nodes.push(SchemaNode::of(Kind::Any));
         self.nodes.len() - 1
     }
 
@@ -62,44 +62,46 @@ impl<'a> Builder<'a> {
                 other
             }
             None => {
-                self.nodes[index] = if name == QUANTITY { Node::of(Kind::Quantity) } else { self.node(schema) };
+                self.nodes[index] = if name == QUANTITY { SchemaNode::of(Kind::Quantity) } else { self.node(schema) };
                 index
             }
         }
     }
 
-    fn node(&mut self, schema: &'a Value) -> Node {
+    fn node(&mut self, schema: &'a Value) -> SchemaNode {
         if schema.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true)) {
-            return Node { bounds: bounds_of("int32"), ..Node::of(Kind::IntOrString) };
+            return SchemaNode { bounds: bounds_of("int32"), ..SchemaNode::of(Kind::IntOrString) };
         }
         if let Some(alternatives) = alternatives(schema) {
             let names = alternatives.iter().all(|schema| type_name(schema) == Some("string"));
-            return Node::of(if names { Kind::String } else { Kind::Any });
+            return SchemaNode::of(if names { Kind::String } else { Kind::Any });
         }
         match type_name(schema) {
             Some("object") => self.object(schema),
-            Some("array") => Node { item: schema.get("items").map(|items| self.add(items)), ..Node::of(Kind::Array) },
-            Some("string") => Node::of(Kind::String),
-            Some("integer") => Node { bounds: bounds(schema), ..Node::of(Kind::Integer) },
-            Some("number") => Node::of(Kind::Number),
-            Some("boolean") => Node::of(Kind::Boolean),
-            _ => Node::of(Kind::Any),
+            Some("array") => {
+                SchemaNode { item: schema.get("items").map(|items| self.add(items)), ..SchemaNode::of(Kind::Array) }
+            }
+            Some("string") => SchemaNode::of(Kind::String),
+            Some("integer") => SchemaNode { bounds: bounds(schema), ..SchemaNode::of(Kind::Integer) },
+            Some("number") => SchemaNode::of(Kind::Number),
+            Some("boolean") => SchemaNode::of(Kind::Boolean),
+            _ => SchemaNode::of(Kind::Any),
         }
     }
 
-    fn object(&mut self, schema: &'a Value) -> Node {
+    fn object(&mut self, schema: &'a Value) -> SchemaNode {
         let strict = schema.get("additionalProperties") == Some(&Value::Bool(false));
         let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
             let values = schema.get("additionalProperties").filter(|values| values.is_object());
             let item = values.map(|values| self.add(values));
-            return Node { strict, item, ..Node::of(if strict { Kind::Object } else { Kind::Map }) };
+            return SchemaNode { strict, item, ..SchemaNode::of(if strict { Kind::Object } else { Kind::Map }) };
         };
         let mut fields: Vec<(Box<str>, usize)> =
             properties.iter().map(|(name, schema)| (name.as_str().into(), self.add(schema))).collect();
         fields.sort();
         let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
         let required = required.filter_map(Value::as_str).map(Into::into).collect();
-        Node { strict, fields, required, ..Node::of(Kind::Object) }
+        SchemaNode { strict, fields, required, ..SchemaNode::of(Kind::Object) }
     }
 }
 

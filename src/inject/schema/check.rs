@@ -5,8 +5,11 @@
 use serde_json::{Map, Value};
 
 use super::{Kind, SchemaRef};
-use crate::inject::text::field::{FieldError, FieldPath, listed, quote};
+use crate::inject::text::field_path::{FieldError, FieldPath};
+use crate::inject::text::message::{Message, message, value, words};
 use crate::inject::text::quantity::Quantity;
+use crate::inject::text::quote::quote;
+use crate::inject::text::suggest::listed;
 
 /// Whether `${…}` may stand in for values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub struct Findings {
 
 /// Lists everything in which the value differs from the schema; the path is that of the value.
 pub fn check(root: SchemaRef<'_>, value: &Value, path: &FieldPath, expressions: Expressions) -> Findings {
-    let mut checker = Checker { expressions, findings: Findings::default() };
+    let mut checker = SchemaChecker { expressions, findings: Findings::default() };
     checker.value(root, value, &Trail::Root(path));
     checker.findings
 }
@@ -56,12 +59,12 @@ impl Trail<'_> {
     }
 }
 
-struct Checker {
+struct SchemaChecker {
     expressions: Expressions,
     findings: Findings,
 }
 
-impl Checker {
+impl SchemaChecker {
     fn value(&mut self, schema: SchemaRef<'_>, value: &Value, trail: &Trail<'_>) {
         if self.stands_for_anything(value) {
             return;
@@ -98,15 +101,15 @@ impl Checker {
             }
         }
         for name in schema.required().filter(|name| members.get(*name).is_none_or(Value::is_null)) {
-            self.error(&Trail::Child(trail, name), "required field is missing".to_owned());
+            self.error(&Trail::Child(trail, name), "required field is missing".into());
         }
     }
 
     fn unknown(&mut self, schema: SchemaRef<'_>, name: &str, trail: &Trail<'_>) {
         let finding = FieldError::new(trail.path(), "unknown field").near(name, schema.field_names());
         if schema.is_strict() {
-            let fields = || format!("expected {}", listed(&schema.field_names().collect::<Vec<_>>()));
-            let hint = finding.hint.or_else(|| Some(fields().into()));
+            let fields = || message!["expected ", words(listed(&schema.field_names().collect::<Vec<_>>()))];
+            let hint = finding.hint.or_else(|| Some(fields()));
             self.findings.errors.push(FieldError { hint, ..finding });
         } else {
             self.findings.warnings.push(finding);
@@ -127,27 +130,28 @@ impl Checker {
         }
     }
 
-    fn integer(&mut self, schema: SchemaRef<'_>, value: &Value, trail: &Trail<'_>) {
+    fn integer(&mut self, schema: SchemaRef<'_>, found: &Value, trail: &Trail<'_>) {
         let (least, most) = schema.node.bounds;
-        let number = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));
+        let number = found.as_i64().map(i128::from).or_else(|| found.as_u64().map(i128::from));
         if number.is_some_and(|number| !(least..=most).contains(&number)) {
-            self.error(trail, format!("expected an integer from {least} to {most}, found {value}"));
+            let bounds = words(format_args!("expected an integer from {least} to {most}"));
+            self.error(trail, message![bounds, ", found ", value(found)]);
         }
     }
 
-    fn quantity(&mut self, value: &Value, trail: &Trail<'_>) {
-        if let Err(expected) = Quantity::from_json(value) {
-            let text = value.as_str().map_or_else(|| value.to_string(), quote);
-            self.error(trail, format!("{text} {expected}"));
+    fn quantity(&mut self, found: &Value, trail: &Trail<'_>) {
+        if let Err(expected) = Quantity::from_json(found) {
+            let text = found.as_str().map_or_else(|| found.to_string(), quote);
+            self.error(trail, message![value(text), " ", expected]);
         }
     }
 
-    fn error(&mut self, trail: &Trail<'_>, message: String) {
+    fn error(&mut self, trail: &Trail<'_>, message: Message) {
         self.findings.errors.push(FieldError::new(trail.path(), message));
     }
 }
 
-fn wrong_type(kind: Kind, value: &Value) -> String {
+fn wrong_type(kind: Kind, found: &Value) -> Message {
     let expected = match kind {
         Kind::Object | Kind::Map => "a map",
         Kind::Array => "a list",
@@ -159,13 +163,13 @@ fn wrong_type(kind: Kind, value: &Value) -> String {
         Kind::Quantity => "a quantity",
         Kind::Any => "anything",
     };
-    let advice = match value {
+    let advice = match found {
         // What stands in the text may be spelt otherwise (`1.10`, `0644`, `y`), so no spelling is proposed.
-        Value::Number(_) | Value::Bool(_) if kind == Kind::String => "; put it in quotes".to_owned(),
-        Value::String(text) if takes_unquoted(kind, text) => format!("; write {text} without quotes"),
-        _ => String::new(),
+        Value::Number(_) | Value::Bool(_) if kind == Kind::String => "; put it in quotes".into(),
+        Value::String(text) if takes_unquoted(kind, text) => message!["; write ", value(text), " without quotes"],
+        _ => Message::default(),
     };
-    format!("expected {expected}, found {}{advice}", found(value))
+    message!["expected ", expected, ", found ", described(found), advice]
 }
 
 /// Whether the text is right but for its quotes, and means the same without them: `0644` would be octal.
@@ -178,15 +182,15 @@ fn takes_unquoted(kind: Kind, text: &str) -> bool {
     }
 }
 
-fn found(value: &Value) -> String {
-    match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(flag) => format!("the boolean {flag}"),
-        Value::Number(number) if number.is_f64() => format!("the number {number}"),
-        Value::Number(number) => format!("the integer {number}"),
-        Value::String(text) => format!("the string {}", quote(text)),
-        Value::Array(_) => "a list".to_owned(),
-        Value::Object(_) => "a map".to_owned(),
+fn described(found: &Value) -> Message {
+    match found {
+        Value::Null => "null".into(),
+        Value::Bool(flag) => message!["the boolean ", value(flag)],
+        Value::Number(number) if number.is_f64() => message!["the number ", value(number)],
+        Value::Number(number) => message!["the integer ", value(number)],
+        Value::String(text) => message!["the string ", value(quote(text))],
+        Value::Array(_) => "a list".into(),
+        Value::Object(_) => "a map".into(),
     }
 }
 

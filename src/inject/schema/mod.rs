@@ -40,12 +40,12 @@ pub enum Kind {
 /// A schema with all its references resolved.
 #[derive(Debug)]
 pub struct Schema {
-    nodes: Vec<Node>,
+    nodes: Vec<SchemaNode>,
     root: usize,
 }
 
 #[derive(Clone, Debug)]
-struct Node {
+struct SchemaNode {
     kind: Kind,
     /// Whether other fields than the named ones are errors.
     strict: bool,
@@ -58,7 +58,7 @@ struct Node {
     bounds: (i128, i128),
 }
 
-impl Node {
+impl SchemaNode {
     const fn of(kind: Kind) -> Self {
         Self {
             kind,
@@ -75,7 +75,7 @@ impl Node {
 #[derive(Clone, Copy, Debug)]
 pub struct SchemaRef<'a> {
     schema: &'a Schema,
-    node: &'a Node,
+    node: &'a SchemaNode,
 }
 
 impl Schema {
@@ -186,7 +186,7 @@ fn element(parent: SchemaRef<'static>, list: &str) -> SchemaRef<'static> {
     parent.child(list).and_then(SchemaRef::item).unwrap_or_else(|| ANY.root())
 }
 
-static ANY: LazyLock<Schema> = LazyLock::new(|| Schema { nodes: vec![Node::of(Kind::Any)], root: 0 });
+static ANY: LazyLock<Schema> = LazyLock::new(|| Schema { nodes: vec![SchemaNode::of(Kind::Any)], root: 0 });
 
 #[cfg(test)]
 mod tests {

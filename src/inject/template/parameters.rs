@@ -4,9 +4,11 @@ use super::spec::{ParameterSpec, ParameterType};
 use crate::inject::expression::convert;
 use crate::inject::text::duration;
 use crate::inject::text::duration::Duration;
-use crate::inject::text::field::{FieldError, FieldPath, quote};
+use crate::inject::text::field_path::{FieldError, FieldPath};
+use crate::inject::text::message::{Message, message, value};
 use crate::inject::text::quantity;
 use crate::inject::text::quantity::Quantity;
+use crate::inject::text::quote::quote;
 use cel::Value;
 use regex::Regex;
 use serde_json::Value as Json;
@@ -63,7 +65,7 @@ impl Parameter {
         if let (Some(least), Some(greatest)) = (&parameter.minimum, &parameter.maximum)
             && least.magnitude > greatest.magnitude
         {
-            let message = format!("{} is greater than the maximum {}", quote(&least.text), quote(&greatest.text));
+            let message = out_of_bounds(&least.text, " is greater than the maximum ", &greatest.text);
             errors.push(FieldError::new(path.child("minimum"), message));
         }
         if let Some(default) = &spec.default {
@@ -85,15 +87,16 @@ impl Parameter {
     }
 
     /// The value that `text` stands for, or what is expected instead.
-    pub fn parse(&self, text: &str) -> Result<Value, String> {
+    pub fn parse(&self, text: &str) -> Result<Value, Message> {
         if let Some(pattern) = &self.pattern
             && !pattern.is_match(text)
         {
-            return Err(format!("{} does not match the pattern {}", quote(text), quote(pattern.as_str())));
+            let pattern = value(quote(pattern.as_str()));
+            return Err(message![value(quote(text)), " does not match the pattern ", pattern]);
         }
-        let value = self.typed(text).ok_or_else(|| format!("{} {}", quote(text), self.expected()))?;
+        let typed = self.typed(text).ok_or_else(|| self.unexpected(text))?;
         self.check_limits(text)?;
-        Ok(value)
+        Ok(typed)
     }
 
     fn typed(&self, text: &str) -> Option<Value> {
@@ -114,8 +117,8 @@ impl Parameter {
         }
     }
 
-    /// What a text that is no value of the type should have been.
-    fn expected(&self) -> String {
+    /// A text that is no value of the type, and what it should have been.
+    fn unexpected(&self, text: &str) -> Message {
         let expected = match self.kind {
             ParameterType::String => "must be a string",
             ParameterType::Integer => "must be a 64-bit integer, such as \"42\"",
@@ -126,10 +129,10 @@ impl Parameter {
             ParameterType::Port => "must be a port from 1 to 65535",
             ParameterType::Enum => {
                 let values: Vec<String> = self.values.iter().map(|value| quote(value)).collect();
-                return format!("must be one of {}", values.join(", "));
+                return message![value(quote(text)), " must be one of ", value(values.join(", "))];
             }
         };
-        expected.to_owned()
+        message![value(quote(text)), " ", expected]
     }
 
     fn magnitude(&self, text: &str) -> Option<Magnitude> {
@@ -151,13 +154,13 @@ impl Parameter {
         }
         let magnitude = self.magnitude(&text);
         if magnitude.is_none() {
-            errors.push(FieldError::new(path.clone(), format!("{} {}", quote(&text), self.expected())));
+            errors.push(FieldError::new(path.clone(), self.unexpected(&text)));
         }
         magnitude.map(|magnitude| Limit { text, magnitude })
     }
 
     /// In the template a default is written as what it is: `5`, not `"5"`, for an integer.
-    fn check_native(&self, default: &Json) -> Result<(), String> {
+    fn check_native(&self, default: &Json) -> Result<(), Message> {
         let (right, expected) = match self.kind {
             ParameterType::Integer | ParameterType::Port => (default.is_i64() || default.is_u64(), "an integer"),
             ParameterType::Number => (default.is_number(), "a number"),
@@ -165,17 +168,17 @@ impl Parameter {
             ParameterType::Quantity => (default.is_string() || default.is_number(), "a quantity"),
             ParameterType::String | ParameterType::Duration | ParameterType::Enum => (default.is_string(), "a string"),
         };
-        if right { Ok(()) } else { Err(format!("expected {expected}, found {default}")) }
+        if right { Ok(()) } else { Err(message!["expected ", expected, ", found ", value(default)]) }
     }
 
-    fn check_limits(&self, text: &str) -> Result<(), String> {
+    fn check_limits(&self, text: &str) -> Result<(), Message> {
         let Some(magnitude) = self.magnitude(text) else { return Ok(()) };
         match (&self.minimum, &self.maximum) {
             (Some(least), _) if magnitude < least.magnitude => {
-                Err(format!("{} is less than the minimum {}", quote(text), quote(&least.text)))
+                Err(out_of_bounds(text, " is less than the minimum ", &least.text))
             }
             (_, Some(greatest)) if magnitude > greatest.magnitude => {
-                Err(format!("{} is greater than the maximum {}", quote(text), quote(&greatest.text)))
+                Err(out_of_bounds(text, " is greater than the maximum ", &greatest.text))
             }
             _ => Ok(()),
         }
@@ -191,6 +194,10 @@ impl Parameter {
     }
 }
 
+fn out_of_bounds(text: &str, relation: &'static str, bound: &str) -> Message {
+    message![value(quote(text)), relation, value(quote(bound))]
+}
+
 /// The defaults of all parameters that have one.
 pub fn defaults(parameters: &[Parameter]) -> BTreeMap<String, Value> {
     parameters.iter().filter_map(|one| Some((one.name.clone(), one.default.clone()?))).collect()
@@ -201,10 +208,10 @@ fn check_name(name: &str, path: &FieldPath, errors: &mut Vec<FieldError>) {
     let rest = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if !first || !rest || name.len() > 63 {
         let rule = "a parameter's name has at most 63 letters, digits and \"_\", not a digit first: expressions read params.<name>";
-        errors.push(FieldError::new(path.clone(), format!("{} cannot be a name; {rule}", quote(name))));
+        errors.push(FieldError::new(path.clone(), message![value(quote(name)), " cannot be a name; ", rule]));
     } else if name.ends_with('_') || name.starts_with('_') {
         let rule = "an annotation key begins and ends with a letter or digit";
-        errors.push(FieldError::new(path.clone(), format!("{} cannot be a name; {rule}", quote(name))));
+        errors.push(FieldError::new(path.clone(), message![value(quote(name)), " cannot be a name; ", rule]));
     }
 }
 
@@ -214,8 +221,8 @@ fn compile_pattern(text: &str, path: &FieldPath, errors: &mut Vec<FieldError>) -
         Err(error) => {
             let reason = error.to_string();
             let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            errors
-                .push(FieldError::new(path.clone(), format!("{} is not a regular expression: {reason}", quote(text))));
+            let message = message![value(quote(text)), " is not a regular expression: ", value(reason)];
+            errors.push(FieldError::new(path.clone(), message));
             None
         }
     }

@@ -5,8 +5,10 @@
 
 use serde_json::Value;
 
-use crate::inject::text::field::{FieldError, FieldPath, quote};
+use crate::inject::text::field_path::{FieldError, FieldPath};
+use crate::inject::text::message::{message, value};
 use crate::inject::text::names::{check_label_value, check_qualified_name};
+use crate::inject::text::quote::quote;
 
 const OPERATORS: [&str; 4] = ["In", "NotIn", "Exists", "DoesNotExist"];
 
@@ -33,10 +35,10 @@ enum Operator {
 impl LabelSelector {
     /// Reads a `LabelSelector` object, or lists everything that is wrong with it. `null` is the empty selector.
     pub fn parse(value: &Value, path: &FieldPath) -> Result<Self, Vec<FieldError>> {
-        let mut reader = Reader::default();
-        reader.match_labels(&value["matchLabels"], &path.child("matchLabels"));
-        reader.match_expressions(&value["matchExpressions"], &path.child("matchExpressions"));
-        if reader.errors.is_empty() { Ok(Self { requirements: reader.requirements }) } else { Err(reader.errors) }
+        let mut parser = SelectorParser::default();
+        parser.match_labels(&value["matchLabels"], &path.child("matchLabels"));
+        parser.match_expressions(&value["matchExpressions"], &path.child("matchExpressions"));
+        if parser.errors.is_empty() { Ok(Self { requirements: parser.requirements }) } else { Err(parser.errors) }
     }
 
     /// Whether labels, given as a lookup, satisfy every requirement.
@@ -64,12 +66,12 @@ impl Operator {
 }
 
 #[derive(Default)]
-struct Reader {
+struct SelectorParser {
     requirements: Vec<Requirement>,
     errors: Vec<FieldError>,
 }
 
-impl Reader {
+impl SelectorParser {
     fn match_labels(&mut self, labels: &Value, path: &FieldPath) {
         for (key, value) in labels.as_object().into_iter().flatten() {
             let path = path.key(key.as_str());
@@ -115,7 +117,7 @@ impl Reader {
     }
 
     fn unknown_operator(&mut self, operator: &str, path: &FieldPath) {
-        let message = format!("{} must be one of In, NotIn, Exists, DoesNotExist", quote(operator));
+        let message = message![value(quote(operator)), " must be one of In, NotIn, Exists, DoesNotExist"];
         self.errors.push(FieldError::new(path.child("operator"), message).near(operator, OPERATORS));
     }
 
@@ -134,13 +136,13 @@ impl Reader {
 
     fn check_key(&mut self, key: &str, path: &FieldPath) {
         if let Err(expected) = check_qualified_name(key) {
-            self.errors.push(FieldError::new(path.clone(), format!("the key {} {expected}", quote(key))));
+            self.errors.push(FieldError::new(path.clone(), message!["the key ", value(quote(key)), " ", expected]));
         }
     }
 
-    fn check_value(&mut self, value: &str, path: &FieldPath) {
-        if let Err(expected) = check_label_value(value) {
-            self.errors.push(FieldError::new(path.clone(), format!("{} {expected}", quote(value))));
+    fn check_value(&mut self, text: &str, path: &FieldPath) {
+        if let Err(expected) = check_label_value(text) {
+            self.errors.push(FieldError::new(path.clone(), message![value(quote(text)), " ", expected]));
         }
     }
 }

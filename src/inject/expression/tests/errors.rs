@@ -161,7 +161,7 @@ fn the_rewritten_functions_cannot_be_called_by_name() {
 fn a_syntax_error_is_one_line() {
     for source in ["1 +", "(", "pod.", "'a", "a b", "{", "1 ? 2", "\n\n)", "\"\\q\""] {
         let message = refusal(source);
-        let shown = crate::inject::text::field::quote(source);
+        let shown = crate::inject::text::quote::quote(source);
         assert!(message.starts_with(&format!("{shown} is not a CEL expression: ")), "{source}: {message}");
         assert!(!message.contains('\n') && !message.contains("expecting"), "{source}: {message}");
     }

@@ -60,7 +60,7 @@ fn compile(source: &str) -> Expression {
 fn refusal(source: &str) -> String {
     match Expression::compile(source, PARAMETERS) {
         Ok(_) => panic!("{source} compiles"),
-        Err(message) => message,
+        Err(message) => message.to_string(),
     }
 }
 
@@ -90,7 +90,7 @@ fn value(source: &str) -> Json {
 
 fn failure(source: &str) -> String {
     match evaluate(source) {
-        Err(EvaluationError::Failed(message)) => message,
+        Err(EvaluationError::Failed(message)) => message.to_string(),
         other => panic!("{source}: {other:?}"),
     }
 }
@@ -116,7 +116,10 @@ fn a_plain_parameter_needs_no_parser() {
     for source in ["params.image", " params.image\n"] {
         let short = Expression::compile(source, &["image"]).expect("an expression");
         let parsed = Expression::compile("params['image']", &["image"]).expect("an expression");
-        assert_eq!(format!("{:?} {:?}", short.form, short.reads), format!("{:?} {:?}", parsed.form, parsed.reads));
+        assert_eq!(
+            format!("{:?} {:?}", short.program, short.reads),
+            format!("{:?} {:?}", parsed.program, parsed.reads)
+        );
     }
     for source in ["params.in", "params.a.b", "params.1", "params.", "params.a-b", "paramsx", "params . a", "params.ä"]
     {

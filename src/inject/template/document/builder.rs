@@ -8,25 +8,27 @@ use serde_json::{Map, Number, Value};
 
 use super::{
     Document, ParseProblem, Place, Places,
-    reader::{Content, Node},
+    reader::{YamlContent, YamlNode},
 };
-use crate::inject::text::field::{FieldPath, quote};
+use crate::inject::text::field_path::FieldPath;
+use crate::inject::text::message::{Message, message, value};
+use crate::inject::text::quote::quote;
 
-pub(super) fn document(node: Node, source: &Source<'_>) -> Document {
+pub(super) fn document(node: YamlNode, source: &CharacterIndex<'_>) -> Document {
     let place = node.place;
-    let mut builder = Builder { source, path: FieldPath::root(), problems: Vec::new() };
+    let mut builder = DocumentBuilder { source, path: FieldPath::root(), problems: Vec::new() };
     let (value, places) = builder.build(node);
     Document { value, problems: builder.problems, place, places }
 }
 
 /// The text, for the few questions that the parsed nodes do not answer.
-pub(super) struct Source<'a> {
+pub(super) struct CharacterIndex<'a> {
     text: &'a str,
     /// Byte offset of each character.
     offsets: OnceCell<Vec<usize>>,
 }
 
-impl<'a> Source<'a> {
+impl<'a> CharacterIndex<'a> {
     pub(super) const fn new(text: &'a str) -> Self {
         Self { text, offsets: OnceCell::new() }
     }
@@ -41,49 +43,49 @@ impl<'a> Source<'a> {
 }
 
 /// Turns nodes into values and places, collecting what is wrong.
-struct Builder<'a> {
-    source: &'a Source<'a>,
+struct DocumentBuilder<'a> {
+    source: &'a CharacterIndex<'a>,
     /// Where the node that is being built stands.
     path: FieldPath,
     problems: Vec<ParseProblem>,
 }
 
-impl Builder<'_> {
-    fn build(&mut self, node: Node) -> (Value, Places) {
+impl DocumentBuilder<'_> {
+    fn build(&mut self, node: YamlNode) -> (Value, Places) {
         match node.content {
-            Content::Null => (Value::Null, Places::Scalar),
-            Content::Bool(value) => (Value::Bool(value), Places::Scalar),
-            Content::Number(number) => (Value::Number(number), Places::Scalar),
-            Content::Float(value) => (self.float(value, node.place, node.span), Places::Scalar),
-            Content::String(text) => (Value::String(text), Places::Scalar),
-            Content::List(items) => self.list(items),
-            Content::Map(members) => self.map(members),
+            YamlContent::Null => (Value::Null, Places::Scalar),
+            YamlContent::Bool(value) => (Value::Bool(value), Places::Scalar),
+            YamlContent::Number(number) => (Value::Number(number), Places::Scalar),
+            YamlContent::Float(value) => (self.float(value, node.place, node.span), Places::Scalar),
+            YamlContent::String(text) => (Value::String(text), Places::Scalar),
+            YamlContent::List(items) => self.list(items),
+            YamlContent::Map(members) => self.map(members),
         }
     }
 
-    fn build_at(&mut self, path: FieldPath, node: Node) -> (Value, Places) {
+    fn build_at(&mut self, path: FieldPath, node: YamlNode) -> (Value, Places) {
         let outer = std::mem::replace(&mut self.path, path);
         let built = self.build(node);
         self.path = outer;
         built
     }
 
-    fn problem(&mut self, place: Place, path: FieldPath, message: String) {
+    fn problem(&mut self, place: Place, path: FieldPath, message: impl Into<Message>) {
         self.problems.push(ParseProblem { place, path, message: message.into() });
     }
 
     /// A number with a fraction or an exponent. An integer that 64 bits do not hold would lose digits: it is refused.
-    fn float(&mut self, value: f64, place: Place, span: (u64, u64)) -> Value {
+    fn float(&mut self, number: f64, place: Place, span: (u64, u64)) -> Value {
         let text = self.source.slice(span).unwrap_or_default().trim();
         let digits = text.trim_start_matches(['-', '+']);
         if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_') {
-            let message = format!("the integer {} does not fit into 64 bits", quote(text));
+            let message = message!["the integer ", value(quote(text)), " does not fit into 64 bits"];
             self.problem(place, self.path.clone(), message);
         }
-        Number::from_f64(value).map_or(Value::Null, Value::Number)
+        Number::from_f64(number).map_or(Value::Null, Value::Number)
     }
 
-    fn list(&mut self, items: Vec<Node>) -> (Value, Places) {
+    fn list(&mut self, items: Vec<YamlNode>) -> (Value, Places) {
         let mut values = Vec::with_capacity(items.len());
         let mut places = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
@@ -96,7 +98,7 @@ impl Builder<'_> {
         (Value::Array(values), Places::List(places))
     }
 
-    fn map(&mut self, members: Vec<(Node, Node)>) -> (Value, Places) {
+    fn map(&mut self, members: Vec<(YamlNode, YamlNode)>) -> (Value, Places) {
         let (mut values, mut places) = (Map::new(), BTreeMap::new());
         let mut merged = Vec::new();
         for (key, member) in members {
@@ -105,7 +107,7 @@ impl Builder<'_> {
             if name == "<<" {
                 merged.push((place, member));
             } else if values.contains_key(&name) {
-                self.problem(place, below(&self.path, &name), format!("duplicate key {}", quote(&name)));
+                self.problem(place, below(&self.path, &name), message!["duplicate key ", value(quote(&name))]);
             } else {
                 let (value, inner) = self.build_at(below(&self.path, &name), member);
                 values.insert(name.clone(), value);
@@ -119,21 +121,21 @@ impl Builder<'_> {
     }
 
     /// The key as a string; every other kind of key is a problem, since JSON has none.
-    fn name(&mut self, key: Node) -> Option<String> {
+    fn name(&mut self, key: YamlNode) -> Option<String> {
         let found = match key.content {
-            Content::String(name) => return Some(name),
-            Content::Null => "null",
-            Content::Bool(_) => "a boolean",
-            Content::Number(_) | Content::Float(_) => "a number",
-            Content::List(_) => "a list",
-            Content::Map(_) => "a map",
+            YamlContent::String(name) => return Some(name),
+            YamlContent::Null => "null",
+            YamlContent::Bool(_) => "a boolean",
+            YamlContent::Number(_) | YamlContent::Float(_) => "a number",
+            YamlContent::List(_) => "a list",
+            YamlContent::Map(_) => "a map",
         };
         let text = self.source.slice(key.span).unwrap_or_default().trim();
         let message = match found {
             "a list" | "a map" => {
-                format!("a key must be a string, not {found}; put text with brackets or braces in quotes")
+                message!["a key must be a string, not ", found, "; put text with brackets or braces in quotes"]
             }
-            _ => format!("the key {} is read as {found}; put it in quotes", quote(text)),
+            _ => message!["the key ", value(quote(text)), " is read as ", found, "; put it in quotes"],
         };
         self.problem(key.place, self.path.clone(), message);
         None
@@ -143,18 +145,17 @@ impl Builder<'_> {
     fn merge(
         &mut self,
         place: Place,
-        member: Node,
+        member: YamlNode,
         values: &mut Map<String, Value>,
         places: &mut BTreeMap<String, (Place, Places)>,
     ) {
         let sources = match member.content {
-            Content::List(items) => items,
+            YamlContent::List(items) => items,
             _ => vec![member],
         };
         for source in sources {
             let (Value::Object(from), Places::Map(mut from_places)) = self.build(source) else {
-                let message = "\"<<\" takes a map or a list of maps".to_owned();
-                self.problem(place, self.path.clone(), message);
+                self.problem(place, self.path.clone(), "\"<<\" takes a map or a list of maps");
                 continue;
             };
             for (name, value) in from {

@@ -7,14 +7,14 @@
 mod builder;
 mod reader;
 
-use crate::inject::text::message::Message;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, value::RawValue};
 
-use crate::inject::text::field::{FieldPath, Step};
-use builder::Source;
-use reader::Limits;
+use crate::inject::text::field_path::{FieldPath, Step};
+use crate::inject::text::message::Message;
+use builder::CharacterIndex;
+use reader::YamlLimits;
 
 /// Longest template text, in bytes, that [`parse`] should be asked to read.
 pub const MAX_TEMPLATE_BYTES: usize = 256 * 1024;
@@ -82,7 +82,7 @@ impl Document {
 ///
 /// A document with a wrong value does not hide the others. After a broken syntax nothing more can be read.
 pub fn parse(text: &str) -> Vec<Result<Document, ParseProblem>> {
-    read(text, Limits::Template)
+    read(text, YamlLimits::Template)
 }
 
 /// Reads all objects of a workload file in their order, without places; empty documents are left out.
@@ -91,7 +91,7 @@ pub fn parse(text: &str) -> Vec<Result<Document, ParseProblem>> {
 pub fn values(text: &str) -> Result<Vec<Value>, Vec<ParseProblem>> {
     let read_values = || {
         let objects = json_objects(text).unwrap_or_else(|| vec![text]);
-        settle(objects.into_iter().flat_map(|object| read(object, Limits::Workload)).collect())
+        settle(objects.into_iter().flat_map(|object| read(object, YamlLimits::Workload)).collect())
     };
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(WORKLOAD_STACK_BYTES).spawn_scoped(scope, read_values);
@@ -103,7 +103,7 @@ fn unread() -> ParseProblem {
     ParseProblem {
         path: FieldPath::root(),
         place: Place::default(),
-        message: "the text could not be read: no thread could be started".to_owned().into(),
+        message: "the text could not be read: no thread could be started".into(),
     }
 }
 
@@ -133,9 +133,9 @@ fn json_objects(text: &str) -> Option<Vec<&str>> {
     (objects.len() > 1).then_some(objects)
 }
 
-fn read(text: &str, limits: Limits) -> Vec<Result<Document, ParseProblem>> {
+fn read(text: &str, limits: YamlLimits) -> Vec<Result<Document, ParseProblem>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let source = Source::new(text);
+    let source = CharacterIndex::new(text);
     reader::nodes(text, limits).into_iter().map(|node| node.map(|node| builder::document(node, &source))).collect()
 }
 

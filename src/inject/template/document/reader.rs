@@ -9,20 +9,22 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 use serde_saphyr::{DuplicateKeyPolicy, Error, MergeKeyPolicy, Options, Spanned, budget::BudgetBreach};
 
-use crate::inject::text::field::FieldPath;
+use crate::inject::text::field_path::FieldPath;
+use crate::inject::text::message::{Message, message, value};
+use crate::inject::text::quote::one_line;
 
 use super::{ParseProblem, Place};
 
 /// What is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Limits {
+pub(super) enum YamlLimits {
     /// A template source: few documents of bounded size, strict tags.
     Template,
     /// A workload file: only the depth is bounded.
     Workload,
 }
 
-impl Limits {
+impl YamlLimits {
     const fn depth(self) -> usize {
         match self {
             Self::Template => MAX_DEPTH,
@@ -50,19 +52,19 @@ const MAX_EXPANDED_EVENTS: usize = 20_000;
 const MESSAGE_MAX: usize = 200;
 
 /// The nodes of all documents; empty documents are left out.
-pub(super) fn nodes(text: &str, limits: Limits) -> Vec<Result<Node, ParseProblem>> {
+pub(super) fn nodes(text: &str, limits: YamlLimits) -> Vec<Result<YamlNode, ParseProblem>> {
     if let Some(problem) = nul(text) {
         return vec![Err(problem)];
     }
     let options = match limits {
-        Limits::Template => template_options(),
-        Limits::Workload => workload_options(),
+        YamlLimits::Template => template_options(),
+        YamlLimits::Workload => workload_options(),
     };
     // From a string is quicker, but of a text with an error it gives nothing else.
     if let Ok(nodes) = serde_saphyr::from_multiple_with_options(text, options.clone()) {
         return nodes.into_iter().map(Ok).collect();
     }
-    serde_saphyr::read_with_options::<_, Node>(&mut Cursor::new(text), options)
+    serde_saphyr::read_with_options::<_, YamlNode>(&mut Cursor::new(text), options)
         .map(|node| node.map_err(|error| problem(&error, limits)))
         .collect()
 }
@@ -74,7 +76,7 @@ fn nul(text: &str) -> Option<ParseProblem> {
     Some(ParseProblem {
         place: Place { line, column },
         path: FieldPath::root(),
-        message: "a NUL character is not allowed".to_owned().into(),
+        message: "a NUL character is not allowed".into(),
     })
 }
 
@@ -112,40 +114,42 @@ fn workload_options() -> Options {
 }
 
 /// The reader's error as one line and its place.
-fn problem(error: &Error, limits: Limits) -> ParseProblem {
+fn problem(error: &Error, limits: YamlLimits) -> ParseProblem {
     let place = error.location().map_or_else(Place::default, |location| place_of(&location));
-    ParseProblem { place, path: FieldPath::root(), message: message(error, place, limits).into() }
+    ParseProblem { place, path: FieldPath::root(), message: sentence(error, place, limits) }
 }
 
-/// Limits in the project's own words, as the reader shows its internals there; everything else in the reader's.
-fn message(error: &Error, place: Place, limits: Limits) -> String {
+/// Limits in the project's own words, as the reader shows its internals there. Everything else is the reader's, which quotes
+/// tags and scalars whole.
+fn sentence(error: &Error, place: Place, limits: YamlLimits) -> Message {
     match error {
-        Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => message(error, place, limits),
+        Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => sentence(error, place, limits),
         Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
-            format!("lists and maps are nested more than {} levels deep", limits.depth())
+            message!["lists and maps are nested more than ", limits.depth(), " levels deep"]
         }
-        Error::Budget { breach: BudgetBreach::Nodes { .. }, .. } => format!("more than {MAX_NODES} keys and values"),
+        Error::Budget { breach: BudgetBreach::Nodes { .. }, .. } => {
+            message!["more than ", MAX_NODES, " keys and values"]
+        }
         Error::Budget { breach: BudgetBreach::Aliases { .. } | BudgetBreach::Anchors { .. }, .. } => {
-            format!("more than {MAX_ALIASES} anchors or aliases")
+            message!["more than ", MAX_ALIASES, " anchors or aliases"]
         }
         Error::AliasReplayLimitExceeded { .. } => {
-            format!("the aliases expand to more than {MAX_EXPANDED_EVENTS} keys, values and brackets")
+            message!["the aliases expand to more than ", MAX_EXPANDED_EVENTS, " keys, values and brackets"]
         }
-        Error::RecursiveReferencesRequireWeakTypes { .. } => "an anchor may not contain itself".to_owned(),
-        Error::UnknownAnchor { .. } => "the alias names no anchor before it".to_owned(),
-        Error::NonFiniteFloat { .. } => "expected a finite number".to_owned(),
-        _ => one_line(&error.to_string(), place),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => "an anchor may not contain itself".into(),
+        Error::UnknownAnchor { .. } => "the alias names no anchor before it".into(),
+        Error::NonFiniteFloat { .. } => "expected a finite number".into(),
+        _ => of_reader(&error.to_string(), place),
     }
 }
 
-fn one_line(text: &str, place: Place) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let line = line.replace(&format!(" at line {}, column {}", place.line, place.column), "");
-    if line.starts_with("tabs disallowed") || line.ends_with("found a tab") {
-        return "a tab does not indent YAML; use spaces".to_owned();
+fn of_reader(text: &str, place: Place) -> Message {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = text.replace(&format!(" at line {}, column {}", place.line, place.column), "");
+    if text.starts_with("tabs disallowed") || text.ends_with("found a tab") {
+        return "a tab does not indent YAML; use spaces".into();
     }
-    // The reader quotes tags and scalars whole.
-    if line.chars().count() > MESSAGE_MAX { line.chars().take(MESSAGE_MAX).chain(['…']).collect() } else { line }
+    value(one_line(&text, MESSAGE_MAX))
 }
 
 fn place_of(location: &serde_saphyr::Location) -> Place {
@@ -155,90 +159,90 @@ fn place_of(location: &serde_saphyr::Location) -> Place {
 
 /// A parsed node as the reader hands it over.
 #[derive(Clone)]
-pub(super) struct Node {
+pub(super) struct YamlNode {
     pub(super) place: Place,
     /// Offset and length in characters.
     pub(super) span: (u64, u64),
-    pub(super) content: Content,
+    pub(super) content: YamlContent,
 }
 
 #[derive(Clone)]
-pub(super) enum Content {
+pub(super) enum YamlContent {
     Null,
     Bool(bool),
     Number(Number),
     /// Written as a number that 64 bits do not hold, or as a fraction.
     Float(f64),
     String(String),
-    List(Vec<Node>),
-    Map(Vec<(Node, Node)>),
+    List(Vec<YamlNode>),
+    Map(Vec<(YamlNode, YamlNode)>),
 }
 
-impl<'de> Deserialize<'de> for Node {
+impl<'de> Deserialize<'de> for YamlNode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // `defined` and not `referenced`: behind an alias the text to mend is the anchor's.
-        let spanned = Spanned::<Content>::deserialize(deserializer)?;
+        let spanned = Spanned::<YamlContent>::deserialize(deserializer)?;
         let span = spanned.defined.span();
         Ok(Self { place: place_of(&spanned.defined), span: (span.offset(), span.len()), content: spanned.value })
     }
 }
 
-impl<'de> Deserialize<'de> for Content {
+impl<'de> Deserialize<'de> for YamlContent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ContentVisitor)
+        deserializer.deserialize_any(YamlContentVisitor)
     }
 }
 
-struct ContentVisitor;
+struct YamlContentVisitor;
 
-impl<'de> Visitor<'de> for ContentVisitor {
-    type Value = Content;
+impl<'de> Visitor<'de> for YamlContentVisitor {
+    type Value = YamlContent;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_unit<E>(self) -> Result<Content, E> {
-        Ok(Content::Null)
+    fn visit_unit<E>(self) -> Result<YamlContent, E> {
+        Ok(YamlContent::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Content, E> {
-        Ok(Content::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<YamlContent, E> {
+        Ok(YamlContent::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Content, E> {
-        Ok(Content::Number(value.into()))
+    fn visit_i64<E>(self, value: i64) -> Result<YamlContent, E> {
+        Ok(YamlContent::Number(value.into()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Content, E> {
-        Ok(Content::Number(value.into()))
+    fn visit_u64<E>(self, value: u64) -> Result<YamlContent, E> {
+        Ok(YamlContent::Number(value.into()))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Content, E> {
-        Ok(Content::Float(value))
+    fn visit_f64<E>(self, value: f64) -> Result<YamlContent, E> {
+        Ok(YamlContent::Float(value))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Content, E> {
-        Ok(Content::String(value.to_owned()))
+    fn visit_str<E>(self, value: &str) -> Result<YamlContent, E> {
+        Ok(YamlContent::String(value.to_owned()))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Content, E> {
-        Ok(Content::String(value))
+    fn visit_string<E>(self, value: String) -> Result<YamlContent, E> {
+        Ok(YamlContent::String(value))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Content, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<YamlContent, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = list.next_element()? {
             items.push(item);
         }
-        Ok(Content::List(items))
+        Ok(YamlContent::List(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Content, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<YamlContent, A::Error> {
         let mut members = Vec::new();
         while let Some(member) = map.next_entry()? {
             members.push(member);
         }
-        Ok(Content::Map(members))
+        Ok(YamlContent::Map(members))
     }
 }

@@ -1,0 +1,85 @@
+//! The variables of expressions, and what an expression reads of them.
+
+use std::collections::BTreeSet;
+
+/// A variable of expressions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Root {
+    /// The pod's values of the template's parameters.
+    Params,
+    /// The pod as admitted, without managedFields.
+    Pod,
+    /// The first selected container of the app.
+    App,
+    /// All selected containers of the app.
+    Apps,
+    /// Name, labels and annotations of the namespace.
+    Namespace,
+    /// `version` of the cluster.
+    Cluster,
+}
+
+impl Root {
+    pub const ALL: [Self; 6] = [Self::Params, Self::Pod, Self::App, Self::Apps, Self::Namespace, Self::Cluster];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Params => "params",
+            Self::Pod => "pod",
+            Self::App => "app",
+            Self::Apps => "apps",
+            Self::Namespace => "namespace",
+            Self::Cluster => "cluster",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|root| root.name() == name)
+    }
+}
+
+/// What an expression reads: per variable, the paths of map keys below it (an empty path is the whole variable).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reads(BTreeSet<(Root, Vec<String>)>);
+
+impl Reads {
+    /// What `params.name` reads.
+    pub(super) fn parameter(name: &str) -> Self {
+        Self(BTreeSet::from([(Root::Params, vec![name.to_owned()])]))
+    }
+
+    /// Which real object is read, in words, if one is: a key that is missing is its own.
+    pub fn owner(&self) -> Option<&'static str> {
+        let reads = |root: Root| self.of(root).next().is_some();
+        let owners = [
+            (reads(Root::App) || reads(Root::Apps), "the app container"),
+            (reads(Root::Namespace), "the namespace"),
+            (reads(Root::Pod), "the pod"),
+        ];
+        let mut read = owners.iter().filter(|(reads, _)| *reads).map(|(_, owner)| *owner);
+        match (read.next(), read.next()) {
+            (Some(_), Some(_)) => Some("the pod"),
+            (only, _) => only,
+        }
+    }
+
+    /// Paths read below `root`.
+    pub fn of(&self, root: Root) -> impl Iterator<Item = &[String]> {
+        self.0.iter().filter(move |(one, _)| *one == root).map(|(_, path)| path.as_slice())
+    }
+
+    /// Whether one of these parameters is read, or possibly read.
+    pub fn reads_parameter(&self, name: &str) -> bool {
+        self.of(Root::Params).any(|path| path.first().is_none_or(|first| first == name))
+    }
+
+    /// Adds one path below a variable.
+    pub(super) fn insert(&mut self, root: Root, path: Vec<String>) {
+        self.0.insert((root, path));
+    }
+
+    /// Adds what another expression reads.
+    pub fn extend(&mut self, other: &Self) {
+        self.0.extend(other.0.iter().cloned());
+    }
+}
