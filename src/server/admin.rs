@@ -14,7 +14,7 @@ use axum::routing::get;
 use serde::Serialize;
 
 use super::admission::webhook::Snapshot;
-use crate::inject::{TemplateSet, redacted};
+use crate::inject::TemplateSet;
 use crate::process::health::Readiness;
 use crate::process::shutdown::{Lifecycle, Phase};
 use crate::telemetry::build;
@@ -143,7 +143,7 @@ fn shown(templates: &TemplateSet) -> Vec<TemplateBody<'_>> {
         state: template.state.code(),
         revision: template.revision,
         source: template.origin,
-        problem: template.problem.map(|problem| redacted(&problem.to_string())),
+        problem: template.problem.map(|problem| problem.sentence().redacted()),
     });
     shown.collect()
 }

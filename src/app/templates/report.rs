@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::inject::{LoadProblem, TemplateSet, redacted};
+use crate::inject::{LoadProblem, TemplateSet};
 
 /// Most names that one line of the log lists.
 const MAX_NAMES: usize = 50;
@@ -25,7 +25,7 @@ pub struct Report {
 
 impl Report {
     pub fn new(templates: &TemplateSet, problems: &[LoadProblem], warnings: &[LoadProblem]) -> Self {
-        let texts = |problems: &[LoadProblem]| problems.iter().map(|problem| redacted(&problem.to_string())).collect();
+        let texts = |problems: &[LoadProblem]| problems.iter().map(|problem| problem.sentence().redacted()).collect();
         let revision = |served: (&str, &str)| (served.0.to_owned(), served.1.to_owned());
         let stale = |template: crate::inject::TemplateStatus<'_>| {
             let revision = template.revision.filter(|_| template.problem.is_some())?;

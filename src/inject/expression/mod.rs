@@ -1,6 +1,6 @@
 //! CEL expressions in templates: compiled and checked at load, evaluated per pod under a bound.
 //!
-//! The language is that of Kubernetes' `matchConditions`. Not here: `${…}` inside longer strings (`text`), the functions
+//! The language is that of Kubernetes' `matchConditions`. Not here: `${…}` inside longer strings (`interpolation`), the functions
 //! that we add (`functions`), conversion between JSON and CEL values (`convert`).
 //!
 //! Invariant: an [`Expression`] that exists reads declared names only, calls known functions only, nests comprehensions at
@@ -8,8 +8,8 @@
 
 pub mod convert;
 pub mod functions;
+pub mod interpolation;
 pub mod scope;
-pub mod text;
 
 mod analysis;
 mod fault;

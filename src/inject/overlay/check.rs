@@ -5,10 +5,12 @@
 use super::{Overlay, OverlayPart, PartTarget, SamplePaths};
 use crate::inject::annotations::{DEFAULT_DOMAIN, Keys};
 use crate::inject::schema::merge_keys::{self, MergeKey};
-use crate::inject::text::field::{FieldError, FieldPath, did_you_mean, quote};
+use crate::inject::text::field_path::{FieldError, FieldPath};
 use crate::inject::text::json::{items, text};
 use crate::inject::text::message::{Message, message, value, words};
 use crate::inject::text::names;
+use crate::inject::text::quote::quote;
+use crate::inject::text::suggest::nearest;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -204,7 +206,8 @@ impl<'a> OverlayChecker<'a> {
             return;
         }
         let sentence = message!["no volume ", value(quote(name)), " in spec.volumes; a mount needs its volume"];
-        let hint = did_you_mean(name, self.volumes.iter().copied());
+        let near = nearest(name, self.volumes.iter().copied());
+        let hint = near.map(|near| message!["did you mean ", value(quote(near)), "?"]);
         self.errors.push(FieldError { path: path.clone(), message: sentence, hint });
     }
 

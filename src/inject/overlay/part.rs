@@ -81,7 +81,7 @@ impl OverlayPart {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inject::schema::{self, Kind, SchemaRef};
+    use crate::inject::schema::{self, SchemaRef, SchemaType};
 
     /// The schema of a part is that of its place in a template; a part without one would be rendered without any check.
     #[test]
@@ -91,9 +91,9 @@ mod tests {
             let spec = schema::template().child("spec");
             let schema = part.spec_fields().iter().fold(spec, |schema, field| schema?.child(field));
             let expected = match part.target() {
-                PartTarget::Containers | PartTarget::Volumes | PartTarget::AppList(_) => Kind::Array,
-                PartTarget::MetadataMap(_) => Kind::Map,
-                PartTarget::SpecFields => Kind::Object,
+                PartTarget::Containers | PartTarget::Volumes | PartTarget::AppList(_) => SchemaType::Array,
+                PartTarget::MetadataMap(_) => SchemaType::Map,
+                PartTarget::SpecFields => SchemaType::Object,
             };
             assert_eq!(schema.map(SchemaRef::kind), Some(expected), "{part:?}");
         }

@@ -1,13 +1,13 @@
 //! From a JSON Schema document to the resolved tree.
 //!
 //! What it understands is what `schemars` writes for plain types: objects, maps, lists, scalars, `$ref`, `Option` as a
-//! union with null. Whatever else it meets becomes [`Kind::Any`], which refuses nothing. Recursive types are cycles.
+//! union with null. Whatever else it meets becomes [`SchemaType::Any`], which refuses nothing. Recursive types are cycles.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::{Kind, Schema, SchemaNode};
+use super::{Schema, SchemaNode, SchemaType};
 
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 
@@ -40,7 +40,7 @@ impl<'a> SchemaBuilder<'a> {
 
     /// Its number is known before its content, so that a type may contain itself.
     fn push(&mut self) -> usize {
-        self.nodes.push(SchemaNode::of(Kind::Any));
+        self.nodes.push(SchemaNode::of(SchemaType::Any));
         self.nodes.len() - 1
     }
 
@@ -62,7 +62,8 @@ impl<'a> SchemaBuilder<'a> {
                 other
             }
             None => {
-                self.nodes[index] = if name == QUANTITY { SchemaNode::of(Kind::Quantity) } else { self.node(schema) };
+                self.nodes[index] =
+                    if name == QUANTITY { SchemaNode::of(SchemaType::Quantity) } else { self.node(schema) };
                 index
             }
         }
@@ -70,22 +71,23 @@ impl<'a> SchemaBuilder<'a> {
 
     fn node(&mut self, schema: &'a Value) -> SchemaNode {
         if schema.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true)) {
-            return SchemaNode { bounds: bounds_of("int32"), ..SchemaNode::of(Kind::IntOrString) };
+            return SchemaNode { bounds: bounds_of("int32"), ..SchemaNode::of(SchemaType::IntOrString) };
         }
         if let Some(alternatives) = alternatives(schema) {
             let names = alternatives.iter().all(|schema| type_name(schema) == Some("string"));
-            return SchemaNode::of(if names { Kind::String } else { Kind::Any });
+            return SchemaNode::of(if names { SchemaType::String } else { SchemaType::Any });
         }
         match type_name(schema) {
             Some("object") => self.object(schema),
-            Some("array") => {
-                SchemaNode { item: schema.get("items").map(|items| self.add(items)), ..SchemaNode::of(Kind::Array) }
-            }
-            Some("string") => SchemaNode::of(Kind::String),
-            Some("integer") => SchemaNode { bounds: bounds(schema), ..SchemaNode::of(Kind::Integer) },
-            Some("number") => SchemaNode::of(Kind::Number),
-            Some("boolean") => SchemaNode::of(Kind::Boolean),
-            _ => SchemaNode::of(Kind::Any),
+            Some("array") => SchemaNode {
+                item: schema.get("items").map(|items| self.add(items)),
+                ..SchemaNode::of(SchemaType::Array)
+            },
+            Some("string") => SchemaNode::of(SchemaType::String),
+            Some("integer") => SchemaNode { bounds: bounds(schema), ..SchemaNode::of(SchemaType::Integer) },
+            Some("number") => SchemaNode::of(SchemaType::Number),
+            Some("boolean") => SchemaNode::of(SchemaType::Boolean),
+            _ => SchemaNode::of(SchemaType::Any),
         }
     }
 
@@ -94,14 +96,18 @@ impl<'a> SchemaBuilder<'a> {
         let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
             let values = schema.get("additionalProperties").filter(|values| values.is_object());
             let item = values.map(|values| self.add(values));
-            return SchemaNode { strict, item, ..SchemaNode::of(if strict { Kind::Object } else { Kind::Map }) };
+            return SchemaNode {
+                strict,
+                item,
+                ..SchemaNode::of(if strict { SchemaType::Object } else { SchemaType::Map })
+            };
         };
         let mut fields: Vec<(Box<str>, usize)> =
             properties.iter().map(|(name, schema)| (name.as_str().into(), self.add(schema))).collect();
         fields.sort();
         let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
         let required = required.filter_map(Value::as_str).map(Into::into).collect();
-        SchemaNode { strict, fields, required, ..SchemaNode::of(Kind::Object) }
+        SchemaNode { strict, fields, required, ..SchemaNode::of(SchemaType::Object) }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Kind, SchemaRef};
+use super::{SchemaRef, SchemaType};
 use crate::inject::text::field_path::{FieldError, FieldPath};
 use crate::inject::text::message::{Message, message, value, words};
 use crate::inject::text::quantity::Quantity;
@@ -70,15 +70,15 @@ impl SchemaChecker {
             return;
         }
         match (schema.kind(), value) {
-            (Kind::Any, _) | (Kind::String | Kind::IntOrString, Value::String(_)) => {}
-            (Kind::Boolean, Value::Bool(_)) | (Kind::Number, Value::Number(_)) => {}
-            (Kind::Object, Value::Object(members)) => self.object(schema, members, trail),
-            (Kind::Map, Value::Object(members)) => self.map(schema, members, trail),
-            (Kind::Array, Value::Array(items)) => self.array(schema, items, trail),
-            (Kind::Integer | Kind::IntOrString, Value::Number(number)) if !number.is_f64() => {
+            (SchemaType::Any, _) | (SchemaType::String | SchemaType::IntOrString, Value::String(_)) => {}
+            (SchemaType::Boolean, Value::Bool(_)) | (SchemaType::Number, Value::Number(_)) => {}
+            (SchemaType::Object, Value::Object(members)) => self.object(schema, members, trail),
+            (SchemaType::Map, Value::Object(members)) => self.map(schema, members, trail),
+            (SchemaType::Array, Value::Array(items)) => self.array(schema, items, trail),
+            (SchemaType::Integer | SchemaType::IntOrString, Value::Number(number)) if !number.is_f64() => {
                 self.integer(schema, value, trail)
             }
-            (Kind::Quantity, Value::String(_) | Value::Number(_)) => self.quantity(value, trail),
+            (SchemaType::Quantity, Value::String(_) | Value::Number(_)) => self.quantity(value, trail),
             (kind, _) => self.error(trail, wrong_type(kind, value)),
         }
     }
@@ -151,21 +151,21 @@ impl SchemaChecker {
     }
 }
 
-fn wrong_type(kind: Kind, found: &Value) -> Message {
+fn wrong_type(kind: SchemaType, found: &Value) -> Message {
     let expected = match kind {
-        Kind::Object | Kind::Map => "a map",
-        Kind::Array => "a list",
-        Kind::String => "a string",
-        Kind::Integer => "an integer",
-        Kind::Number => "a number",
-        Kind::Boolean => "a boolean",
-        Kind::IntOrString => "an integer or a string",
-        Kind::Quantity => "a quantity",
-        Kind::Any => "anything",
+        SchemaType::Object | SchemaType::Map => "a map",
+        SchemaType::Array => "a list",
+        SchemaType::String => "a string",
+        SchemaType::Integer => "an integer",
+        SchemaType::Number => "a number",
+        SchemaType::Boolean => "a boolean",
+        SchemaType::IntOrString => "an integer or a string",
+        SchemaType::Quantity => "a quantity",
+        SchemaType::Any => "anything",
     };
     let advice = match found {
         // What stands in the text may be spelt otherwise (`1.10`, `0644`, `y`), so no spelling is proposed.
-        Value::Number(_) | Value::Bool(_) if kind == Kind::String => "; put it in quotes".into(),
+        Value::Number(_) | Value::Bool(_) if kind == SchemaType::String => "; put it in quotes".into(),
         Value::String(text) if takes_unquoted(kind, text) => message!["; write ", value(text), " without quotes"],
         _ => Message::default(),
     };
@@ -173,11 +173,11 @@ fn wrong_type(kind: Kind, found: &Value) -> Message {
 }
 
 /// Whether the text is right but for its quotes, and means the same without them: `0644` would be octal.
-fn takes_unquoted(kind: Kind, text: &str) -> bool {
+fn takes_unquoted(kind: SchemaType, text: &str) -> bool {
     match kind {
-        Kind::Integer => text.parse().is_ok_and(|number: i64| number.to_string() == text),
-        Kind::Number => text.parse().is_ok_and(|number: f64| number.to_string() == text),
-        Kind::Boolean => matches!(text, "true" | "false"),
+        SchemaType::Integer => text.parse().is_ok_and(|number: i64| number.to_string() == text),
+        SchemaType::Number => text.parse().is_ok_and(|number: f64| number.to_string() == text),
+        SchemaType::Boolean => matches!(text, "true" | "false"),
         _ => false,
     }
 }

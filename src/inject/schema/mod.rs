@@ -20,7 +20,7 @@ pub use check::{Expressions, Findings, check};
 
 /// What a value has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SchemaType {
     /// Named fields.
     Object,
     /// Free keys with values of one kind.
@@ -46,7 +46,7 @@ pub struct Schema {
 
 #[derive(Clone, Debug)]
 struct SchemaNode {
-    kind: Kind,
+    kind: SchemaType,
     /// Whether other fields than the named ones are errors.
     strict: bool,
     /// Sorted by name.
@@ -59,7 +59,7 @@ struct SchemaNode {
 }
 
 impl SchemaNode {
-    const fn of(kind: Kind) -> Self {
+    const fn of(kind: SchemaType) -> Self {
         Self {
             kind,
             strict: false,
@@ -101,7 +101,7 @@ impl Schema {
 }
 
 impl<'a> SchemaRef<'a> {
-    pub const fn kind(self) -> Kind {
+    pub const fn kind(self) -> SchemaType {
         self.node.kind
     }
 
@@ -110,7 +110,7 @@ impl<'a> SchemaRef<'a> {
         let fields = &self.node.fields;
         match fields.binary_search_by(|(name, _)| (**name).cmp(key)) {
             Ok(found) => Some(self.schema.at(fields[found].1)),
-            Err(_) if self.node.kind == Kind::Map => self.item(),
+            Err(_) if self.node.kind == SchemaType::Map => self.item(),
             Err(_) => None,
         }
     }
@@ -133,7 +133,7 @@ impl<'a> SchemaRef<'a> {
     /// Whether integers, numbers and booleans have to be written as text here: environment values, arguments, labels,
     /// quantities. Not where the schema takes an integer too or says nothing.
     pub const fn expects_string(self) -> bool {
-        matches!(self.node.kind, Kind::String | Kind::Quantity)
+        matches!(self.node.kind, SchemaType::String | SchemaType::Quantity)
     }
 
     /// Whether a field that the schema does not name is an error, and not merely unknown to this build.
@@ -186,7 +186,7 @@ fn element(parent: SchemaRef<'static>, list: &str) -> SchemaRef<'static> {
     parent.child(list).and_then(SchemaRef::item).unwrap_or_else(|| ANY.root())
 }
 
-static ANY: LazyLock<Schema> = LazyLock::new(|| Schema { nodes: vec![SchemaNode::of(Kind::Any)], root: 0 });
+static ANY: LazyLock<Schema> = LazyLock::new(|| Schema { nodes: vec![SchemaNode::of(SchemaType::Any)], root: 0 });
 
 #[cfg(test)]
 mod tests {
@@ -202,24 +202,24 @@ mod tests {
     #[test]
     fn the_pods_fields_have_their_kinds() {
         for (path, kind) in [
-            ("containers", Kind::Array),
-            ("containers.[]", Kind::Object),
-            ("containers.[].name", Kind::String),
-            ("containers.[].args.[]", Kind::String),
-            ("containers.[].env.[].value", Kind::String),
-            ("containers.[].resources.limits", Kind::Map),
-            ("containers.[].resources.limits.cpu", Kind::Quantity),
-            ("containers.[].livenessProbe.httpGet.port", Kind::IntOrString),
-            ("containers.[].livenessProbe.periodSeconds", Kind::Integer),
-            ("containers.[].ports.[].containerPort", Kind::Integer),
-            ("containers.[].securityContext.privileged", Kind::Boolean),
-            ("initContainers.[].restartPolicy", Kind::String),
-            ("volumes.[].emptyDir.sizeLimit", Kind::Quantity),
-            ("volumes.[].secret.defaultMode", Kind::Integer),
-            ("volumes.[].ephemeral.volumeClaimTemplate.metadata.labels.x", Kind::String),
-            ("nodeSelector", Kind::Map),
-            ("nodeSelector.kubernetes.io/os", Kind::String),
-            ("affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution.[].weight", Kind::Integer),
+            ("containers", SchemaType::Array),
+            ("containers.[]", SchemaType::Object),
+            ("containers.[].name", SchemaType::String),
+            ("containers.[].args.[]", SchemaType::String),
+            ("containers.[].env.[].value", SchemaType::String),
+            ("containers.[].resources.limits", SchemaType::Map),
+            ("containers.[].resources.limits.cpu", SchemaType::Quantity),
+            ("containers.[].livenessProbe.httpGet.port", SchemaType::IntOrString),
+            ("containers.[].livenessProbe.periodSeconds", SchemaType::Integer),
+            ("containers.[].ports.[].containerPort", SchemaType::Integer),
+            ("containers.[].securityContext.privileged", SchemaType::Boolean),
+            ("initContainers.[].restartPolicy", SchemaType::String),
+            ("volumes.[].emptyDir.sizeLimit", SchemaType::Quantity),
+            ("volumes.[].secret.defaultMode", SchemaType::Integer),
+            ("volumes.[].ephemeral.volumeClaimTemplate.metadata.labels.x", SchemaType::String),
+            ("nodeSelector", SchemaType::Map),
+            ("nodeSelector.kubernetes.io/os", SchemaType::String),
+            ("affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution.[].weight", SchemaType::Integer),
         ] {
             assert_eq!(at(pod_spec(), &path.replace("kubernetes.io/os", "os")).kind(), kind, "{path}");
         }
@@ -294,16 +294,16 @@ mod tests {
         let root = schema.root();
         assert!(root.is_strict());
         let kind = |name: &str| root.child(name).unwrap().kind();
-        assert_eq!(kind("name"), Kind::String);
-        assert_eq!(kind("count"), Kind::Integer);
+        assert_eq!(kind("name"), SchemaType::String);
+        assert_eq!(kind("count"), SchemaType::Integer);
         assert_eq!(root.child("count").unwrap().node.bounds, (0, 65535));
-        assert_eq!(kind("onError"), Kind::String);
-        assert_eq!(kind("order"), Kind::Any);
-        assert_eq!(kind("open"), Kind::Any);
-        assert_eq!(kind("labels"), Kind::Map);
+        assert_eq!(kind("onError"), SchemaType::String);
+        assert_eq!(kind("order"), SchemaType::Any);
+        assert_eq!(kind("open"), SchemaType::Any);
+        assert_eq!(kind("labels"), SchemaType::Map);
         assert_eq!(
             root.child("nested").unwrap().child("nested").unwrap().child("sidecars").unwrap().kind(),
-            Kind::Array
+            SchemaType::Array
         );
         let container = root.child("sidecars").unwrap().item().unwrap();
         assert!(!container.is_strict());

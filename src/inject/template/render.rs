@@ -5,10 +5,10 @@
 
 use super::tree::{ExpressionTree, TemplateString};
 use crate::inject::expression::convert;
-use crate::inject::expression::text::{Segment, Text};
+use crate::inject::expression::interpolation::{Interpolation, Segment};
 use crate::inject::expression::{EvaluationError, Expression, Reads, Root, Scope};
 use crate::inject::overlay::SamplePaths;
-use crate::inject::schema::{self, Kind, SchemaRef};
+use crate::inject::schema::{self, SchemaRef, SchemaType};
 use crate::inject::text::field::{FieldPath, Step, quote};
 use crate::inject::text::message::{Message, message, value, words};
 use crate::inject::text::quantity::Quantity;
@@ -111,10 +111,10 @@ impl<'a> Renderer<'a> {
     fn string(&mut self, string: &TemplateString) -> Option<Value> {
         let result = match &string.text {
             None => Ok(self.sample(string)),
-            Some(Text::Constant(text)) => Ok(Value::String(text.clone())),
-            Some(Text::Whole(expression)) if !self.known.cover(expression.reads()) => Ok(self.sample(string)),
-            Some(Text::Whole(expression)) => self.whole(string, expression),
-            Some(Text::Mixed(segments)) => self.mixed(string, segments),
+            Some(Interpolation::Constant(text)) => Ok(Value::String(text.clone())),
+            Some(Interpolation::Whole(expression)) if !self.known.cover(expression.reads()) => Ok(self.sample(string)),
+            Some(Interpolation::Whole(expression)) => self.whole(string, expression),
+            Some(Interpolation::Mixed(segments)) => self.mixed(string, segments),
         };
         match result {
             Ok(Value::Null) => None,
@@ -188,13 +188,13 @@ impl<'a> Renderer<'a> {
     /// A value of the right type in place of one that is not known.
     fn sample(&mut self, string: &TemplateString) -> Value {
         self.note_sample(string);
-        match string.schema.map_or(Kind::Any, SchemaRef::kind) {
-            Kind::Object | Kind::Map => Value::Object(Map::new()),
-            Kind::Array => Value::Array(Vec::new()),
-            Kind::Integer | Kind::Number | Kind::IntOrString => Value::from(1),
-            Kind::Boolean => Value::Bool(true),
-            Kind::Quantity => Value::from("1"),
-            Kind::String | Kind::Any => Value::from(SAMPLE_TEXT),
+        match string.schema.map_or(SchemaType::Any, SchemaRef::kind) {
+            SchemaType::Object | SchemaType::Map => Value::Object(Map::new()),
+            SchemaType::Array => Value::Array(Vec::new()),
+            SchemaType::Integer | SchemaType::Number | SchemaType::IntOrString => Value::from(1),
+            SchemaType::Boolean => Value::Bool(true),
+            SchemaType::Quantity => Value::from("1"),
+            SchemaType::String | SchemaType::Any => Value::from(SAMPLE_TEXT),
         }
     }
 
@@ -211,7 +211,7 @@ impl<'a> Renderer<'a> {
 /// Quantities are strings to the schema's eye, but not any string is one.
 fn check_quantity(schema: Option<SchemaRef<'static>>, value: Value) -> Result<Value, RenderFailure> {
     match (schema.map(SchemaRef::kind), &value) {
-        (Some(Kind::Quantity), Value::String(text)) => match Quantity::parse(text) {
+        (Some(SchemaType::Quantity), Value::String(text)) => match Quantity::parse(text) {
             Ok(_) => Ok(value),
             Err(expected) => Err((text.clone(), RenderCause::Type(expected.into()))),
         },
@@ -242,8 +242,7 @@ impl RenderError {
             RenderCause::Evaluation(EvaluationError::MissingKey { owner, key }) => {
                 message![*owner, " lacks ", value(quote(key))]
             }
-            RenderCause::Evaluation(EvaluationError::Failed(message)) => message.clone().into(),
-            RenderCause::Type(message) => message.clone(),
+            RenderCause::Evaluation(EvaluationError::Failed(message)) | RenderCause::Type(message) => message.clone(),
             RenderCause::TooLarge => message!["the result has more than ", MAX_OUTPUT_BYTES, " bytes"],
         };
         message!["expression ", value(quote(&self.source)), ": ", cause]

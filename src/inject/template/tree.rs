@@ -4,9 +4,9 @@
 //! Invariant: values are put into leaves of the parsed tree, never into text that is parsed again. No annotation's value can
 //! add a key, a container or a flag.
 
-use crate::inject::expression::text::{self, Segment, Text};
+use crate::inject::expression::interpolation::{self, Interpolation, Segment};
 use crate::inject::expression::{Expression, Reads};
-use crate::inject::schema::{Kind, SchemaRef};
+use crate::inject::schema::{SchemaRef, SchemaType};
 use crate::inject::text::field::{FieldError, FieldPath};
 use serde_json::{Map, Value};
 
@@ -23,7 +23,7 @@ pub(super) enum ExpressionTree {
 #[derive(Debug)]
 pub(super) struct TemplateString {
     /// Nothing where it does not compile: something stands there, and that it is wrong is reported once.
-    pub text: Option<Text>,
+    pub text: Option<Interpolation>,
     pub path: FieldPath,
     pub schema: Option<SchemaRef<'static>>,
 }
@@ -39,7 +39,7 @@ impl TreeCompiler<'_> {
     /// Compiles a tree that was checked against `schema`.
     pub fn compile(&mut self, value: &Value, schema: Option<SchemaRef<'static>>, path: &FieldPath) -> ExpressionTree {
         match value {
-            Value::String(source) if text::is_dynamic(source) => self.string(source, schema, path),
+            Value::String(source) if interpolation::is_dynamic(source) => self.string(source, schema, path),
             Value::Array(items) => {
                 let item = schema.and_then(SchemaRef::item);
                 let compile = |(index, one)| self.compile(one, item, &path.index(index));
@@ -51,8 +51,8 @@ impl TreeCompiler<'_> {
     }
 
     fn string(&mut self, source: &str, schema: Option<SchemaRef<'static>>, path: &FieldPath) -> ExpressionTree {
-        let text = match text::compile(source, self.parameters) {
-            Ok(Text::Constant(plain)) => return ExpressionTree::Constant(Value::String(plain)),
+        let text = match interpolation::compile(source, self.parameters) {
+            Ok(Interpolation::Constant(plain)) => return ExpressionTree::Constant(Value::String(plain)),
             Ok(text) => Some(text),
             Err(message) => {
                 self.errors.push(FieldError::new(path.clone(), message));
@@ -71,9 +71,9 @@ impl TreeCompiler<'_> {
         let mut trees = Vec::with_capacity(fields.len());
         for (key, field) in fields {
             // Named fields are written with a dot, free keys in brackets.
-            let free = schema.is_some_and(|schema| schema.kind() == Kind::Map);
+            let free = schema.is_some_and(|schema| schema.kind() == SchemaType::Map);
             let path = if free { path.key(key.as_str()) } else { path.child(key.as_str()) };
-            if text::is_dynamic(key) {
+            if interpolation::is_dynamic(key) {
                 self.errors.push(FieldError::new(path.clone(), "expressions stand in values, not in keys"));
             }
             let schema = schema.and_then(|schema| schema.child(key));
@@ -117,9 +117,9 @@ impl ExpressionTree {
 impl TemplateString {
     fn expressions(&self) -> impl Iterator<Item = &Expression> {
         let (whole, segments): (Option<&Expression>, &[Segment]) = match &self.text {
-            None | Some(Text::Constant(_)) => (None, &[]),
-            Some(Text::Whole(expression)) => (Some(expression), &[]),
-            Some(Text::Mixed(segments)) => (None, segments),
+            None | Some(Interpolation::Constant(_)) => (None, &[]),
+            Some(Interpolation::Whole(expression)) => (Some(expression), &[]),
+            Some(Interpolation::Mixed(segments)) => (None, segments),
         };
         let mixed = segments.iter().filter_map(|segment| match segment {
             Segment::Expression(expression) => Some(expression),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 mod decide;
 mod hostile;
+mod redaction;
 mod rendering;
 mod status;
 

@@ -1,14 +1,14 @@
 //! `${…}` inside strings: where an expression begins and ends.
 
 use super::*;
-use crate::inject::expression::text::{Segment, Text, compile as compile_text};
+use crate::inject::expression::interpolation::{Interpolation, Segment, compile as compile_text};
 
 /// The parts of a string: sources of expressions in brackets.
 fn parts(text: &str) -> String {
     match compile_text(text, PARAMETERS).unwrap_or_else(|error| panic!("{text}: {error}")) {
-        Text::Constant(text) => text,
-        Text::Whole(expression) => format!("«{}»", expression.source()),
-        Text::Mixed(segments) => segments
+        Interpolation::Constant(text) => text,
+        Interpolation::Whole(expression) => format!("«{}»", expression.source()),
+        Interpolation::Mixed(segments) => segments
             .iter()
             .map(|segment| match segment {
                 Segment::Literal(text) => text.clone(),

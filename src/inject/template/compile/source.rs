@@ -101,7 +101,7 @@ impl CompiledSource {
     /// Why its text could not be had.
     pub fn unreadable_because(&self) -> Option<String> {
         let problem = self.documents.iter().find_map(|document| document.problems.first());
-        problem.filter(|_| self.digest.is_none()).map(ToString::to_string)
+        problem.filter(|_| self.digest.is_none()).map(|problem| problem.sentence().redacted())
     }
 }
 

@@ -146,7 +146,7 @@ impl Template {
                 }
                 Ok(other) => message!["expected a boolean, found a ", words(other.type_of())],
                 Err(EvaluationError::MissingKey { key, .. }) => value(key),
-                Err(EvaluationError::Failed(message)) => message.into(),
+                Err(EvaluationError::Failed(message)) => message,
             };
             errors.push(FieldError::new(path.index(index).child("expression"), fault));
         }

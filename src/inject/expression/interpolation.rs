@@ -6,7 +6,7 @@ use crate::inject::text::quote::quote;
 
 /// A string of a template.
 #[derive(Debug)]
-pub enum Text {
+pub enum Interpolation {
     /// No expression in it; escapes are resolved.
     Constant(String),
     /// Exactly one expression: it takes the value's type.
@@ -28,9 +28,9 @@ pub fn is_dynamic(text: &str) -> bool {
 }
 
 /// Splits and compiles a string. The error is one line about the first expression that is wrong.
-pub fn compile(text: &str, parameters: &[&str]) -> Result<Text, Message> {
+pub fn compile(text: &str, parameters: &[&str]) -> Result<Interpolation, Message> {
     if !is_dynamic(text) {
-        return Ok(Text::Constant(text.to_owned()));
+        return Ok(Interpolation::Constant(text.to_owned()));
     }
     let mut segments = Vec::new();
     let mut literal = String::new();
@@ -55,18 +55,18 @@ pub fn compile(text: &str, parameters: &[&str]) -> Result<Text, Message> {
     Ok(join(segments, literal))
 }
 
-fn join(mut segments: Vec<Segment>, tail: String) -> Text {
+fn join(mut segments: Vec<Segment>, tail: String) -> Interpolation {
     if segments.is_empty() {
-        return Text::Constant(tail);
+        return Interpolation::Constant(tail);
     }
     if !tail.is_empty() {
         segments.push(Segment::Literal(tail));
     }
     match segments.pop() {
-        Some(Segment::Expression(only)) if segments.is_empty() => Text::Whole(only),
+        Some(Segment::Expression(only)) if segments.is_empty() => Interpolation::Whole(only),
         last => {
             segments.extend(last);
-            Text::Mixed(segments)
+            Interpolation::Mixed(segments)
         }
     }
 }
