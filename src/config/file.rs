@@ -11,6 +11,8 @@ use serde_saphyr::Spanned;
 use super::given::Given;
 use super::problem::{Problem, Source};
 use super::settings::{ALL, Arity, Setting};
+use crate::inject::text::quote::quote;
+use crate::inject::text::suggest::nearest;
 use crate::reload::regular_file;
 
 /// What the file says, by key, and what is wrong with it.
@@ -116,25 +118,9 @@ fn texts(setting: &Setting, shape: Shape) -> Result<Option<Vec<String>>, String>
 }
 
 fn unknown(key: &str) -> String {
-    let near =
-        ALL.iter().map(|setting| (distance(&setting.key.to_lowercase(), &key.to_lowercase()), setting.key)).min();
-    let hint = near.filter(|(distance, _)| *distance <= 2).map(|(_, near)| format!("; did you mean {near:?}?"));
-    format!("unknown setting {key:?}{}", hint.unwrap_or_default())
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, right) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(left != *right);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
+    let near = nearest(key, ALL.iter().map(|setting| setting.key));
+    let hint = near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+    format!("unknown setting {}{hint}", quote(key))
 }
 
 /// A document's entries, in their order, with the duplicates.
@@ -287,12 +273,5 @@ mod tests {
     #[test]
     fn what_is_no_map_is_told_what_is_expected() {
         assert_eq!(parsed("- a\n").1, ["f.yaml:1: expected settings as KEY: VALUE"]);
-    }
-
-    #[test]
-    fn distances() {
-        assert_eq!(distance("listen", "lisen"), 1);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("abc", "abc"), 0);
     }
 }

@@ -4,6 +4,7 @@ use super::from_text::FromText;
 use super::layers::{Layers, split};
 use super::problem::{Problem, Source};
 use super::settings::{Arity, Setting};
+use crate::inject::text::quote::quote;
 
 /// Reads settings one after the other. Never stops at a problem: the value that then stands in is never seen, since no
 /// configuration is made where there are problems.
@@ -87,14 +88,6 @@ impl Reader {
             Source::File { .. } | Source::Default => format!("{} ", setting.key),
             Source::Flag(_) | Source::Environment(_) => String::new(),
         };
-        self.refuse(setting, format!("{name}{:?}: expected {expected}", shortened(text)));
-    }
-}
-
-/// Long values are cut where they are quoted.
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(80) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+        self.refuse(setting, format!("{name}{}: expected {expected}", quote(text)));
     }
 }
