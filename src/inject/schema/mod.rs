@@ -9,7 +9,7 @@ pub(crate) mod merge_path;
 
 mod build;
 mod check;
-mod recorded;
+pub(super) mod recorded;
 
 use std::sync::LazyLock;
 

@@ -3,13 +3,13 @@
 //! The code by which the types write their schemas would be a twentieth of the program. Left out is what is not checked:
 //! descriptions, enumerated values, patterns. Invariant: what is read of a file is what its type says.
 
-/// Of [`TemplateDocument`](crate::inject::template::spec::TemplateDocument).
-pub(super) const TEMPLATE: &str = include_str!("template.json");
+/// Of the type `TemplateDocument` of the templates, whose own test compares the two.
+pub(in crate::inject) const TEMPLATE: &str = include_str!("template.json");
 /// Of [`PodSpec`](k8s_openapi::api::core::v1::PodSpec).
 pub(super) const POD_SPEC: &str = include_str!("pod_spec.json");
 
 #[cfg(test)]
-pub(super) use tests::root_schema_of;
+pub(in crate::inject) use tests::{assert_recorded, root_schema_of};
 
 #[cfg(test)]
 mod tests {
@@ -23,7 +23,6 @@ mod tests {
 
     use super::*;
     use crate::inject::schema::Schema;
-    use crate::inject::template::spec::TemplateDocument;
 
     /// As the type writes it.
     pub fn root_schema_of<T: JsonSchema>() -> Value {
@@ -31,13 +30,12 @@ mod tests {
     }
 
     #[test]
-    fn the_files_are_what_the_types_say() {
-        assert_recorded::<TemplateDocument>("template.json", TEMPLATE);
+    fn the_recorded_schema_of_pods_is_that_of_their_type() {
         assert_recorded::<PodSpec>("pod_spec.json", POD_SPEC);
     }
 
     /// With OUTRIGGER_RECORD_SCHEMAS=1 in the environment the file is written instead.
-    fn assert_recorded<T: JsonSchema>(name: &str, recorded: &str) {
+    pub fn assert_recorded<T: JsonSchema>(name: &str, recorded: &str) {
         let expected = one_line_a_definition(&checked_parts(&root_schema_of::<T>()));
         if std::env::var_os("OUTRIGGER_RECORD_SCHEMAS").is_some() {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/inject/schema");
@@ -46,7 +44,7 @@ mod tests {
         assert!(
             recorded == expected,
             "src/inject/schema/{name} is not what the type says; write it anew with \
-             `OUTRIGGER_RECORD_SCHEMAS=1 cargo test --lib inject::schema::recorded`"
+             `OUTRIGGER_RECORD_SCHEMAS=1 cargo test --lib the_recorded_schema`"
         );
         assert_eq!(format!("{:?}", Schema::read(recorded)), format!("{:?}", Schema::of::<T>()), "{name}");
     }

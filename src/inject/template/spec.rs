@@ -374,3 +374,14 @@ pub enum OnError {
     /// It is admitted without the template, with a warning.
     Skip,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::TemplateDocument;
+    use crate::inject::schema::recorded;
+
+    #[test]
+    fn the_recorded_schema_of_templates_is_that_of_their_type() {
+        recorded::assert_recorded::<TemplateDocument>("template.json", recorded::TEMPLATE);
+    }
+}
