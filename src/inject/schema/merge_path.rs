@@ -154,7 +154,7 @@ mod tests {
     fn a_long_name_is_cut_in_messages_alone() {
         let name = "x".repeat(LONGEST + 1);
         let path = MergePath::of(["containers", &name]);
-        assert_eq!(path.to_string(), format!("containers[{}…]", &name[1..]));
+        assert_eq!(path.to_string(), format!("containers[{}…]", &name[2..]));
         assert_eq!(path.to_status_key(), format!("containers/{name}"));
     }
 
