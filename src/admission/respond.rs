@@ -208,8 +208,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::inject::{Injection, Skip};
     use crate::inject::text::message::words;
+    use crate::inject::{Injection, Skip};
 
     fn record_of(outcome: &Result<Outcome, InjectError>) -> Record {
         Record { result: result(outcome), errors: Vec::new(), ..Record::failed(ProtocolError::Panic) }

@@ -10,8 +10,8 @@ use super::pod::AUTO;
 use super::schema;
 use super::schema::merge_path::MergePath;
 use super::status::{Status, StatusEntry};
-use super::text::field::quote;
 use super::text::message::{message, value, words};
+use super::text::quote::quote;
 use serde_json::{Map, Value};
 
 /// Takes out of a pod everything that its status annotation lists. `Ok(None)`: the pod has no

@@ -5,9 +5,9 @@
 
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::status::StatusEntry;
-use crate::inject::text::field::quote;
 use crate::inject::text::json::{items, text};
 use crate::inject::text::message::{Message, message, value};
+use crate::inject::text::quote::quote;
 use serde_json::Value;
 use std::collections::HashSet;
 

@@ -12,8 +12,8 @@ use super::pod::read_set::ReadSet;
 use super::pod::{OperatingSystem, PodHead};
 use super::request::{Namespace, Request};
 use super::template::{Template, TemplateSet};
-use super::text::field::quote;
 use super::text::message::{Message, message, value, words};
+use super::text::quote::quote;
 
 /// Which templates are requested for a pod, if any.
 pub(super) enum Decision<'t> {
@@ -150,9 +150,9 @@ impl<'a> Decider<'a> {
         requested.iter().map(read_set).collect()
     }
 
-    fn bad_annotation(&self, why: String, namespace: Option<&str>) -> Problem {
+    fn bad_annotation(&self, why: Message, namespace: Option<&str>) -> Problem {
         let of = namespace.map_or_else(Message::default, |name| message![" of namespace ", value(quote(name))]);
-        let message = message!["annotation ", words(&self.keys.inject), of, ": ", value(why)];
+        let message = message!["annotation ", words(&self.keys.inject), of, ": ", why];
         Problem { annotation: Some(self.keys.inject.clone()), ..Problem::new(ErrorCode::AnnotationInvalid, message) }
     }
 }

@@ -4,8 +4,8 @@
 
 use crate::inject::error::ErrorCode;
 use crate::inject::outcome::{Skip, SkipReason};
-use crate::inject::text::field::quote;
 use crate::inject::text::message::Message;
+use crate::inject::text::quote::quote;
 
 /// Warnings, errors and templates that the steps report.
 #[derive(Default)]

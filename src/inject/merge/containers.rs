@@ -7,9 +7,9 @@ use crate::inject::schema::merge_path::MergePath;
 use crate::inject::settings::NativeSidecars;
 use crate::inject::status::StatusEntry;
 use crate::inject::template::spec::{Order, SidecarKind};
-use crate::inject::text::field::quote;
 use crate::inject::text::json::text;
 use crate::inject::text::message::{message, value};
+use crate::inject::text::quote::quote;
 use serde_json::Value;
 
 impl Planner<'_> {

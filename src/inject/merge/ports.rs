@@ -6,9 +6,9 @@ use super::Planner;
 use super::conflicts::{Conflict, Parties};
 use super::placement::NewContainer;
 use crate::inject::pod::ContainerList;
-use crate::inject::text::field::quote;
 use crate::inject::text::json::{items, text};
 use crate::inject::text::message::{Message, message, value, words};
+use crate::inject::text::quote::quote;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 

@@ -3,7 +3,7 @@
 //! One table for all steps: compiling, rendering, checking, merging and reading pods go over [`OverlayPart::ALL`], so that a
 //! new part is a variant and its row here.
 
-use crate::inject::text::field::FieldPath;
+use crate::inject::text::field_path::FieldPath;
 
 /// A part of a template that is rendered and put into the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

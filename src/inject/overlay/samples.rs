@@ -3,7 +3,7 @@
 //! At load some expressions cannot be evaluated. What is rendered for them is a sample of the right type: whether it is
 //! unique, or names something that exists, says nothing.
 
-use crate::inject::text::field::FieldPath;
+use crate::inject::text::field_path::FieldPath;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 

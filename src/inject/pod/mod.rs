@@ -23,8 +23,8 @@ pub use document::PodDocument;
 pub use head::PodHead;
 
 use super::error::{ErrorCode, InjectError, Problem};
-use super::text::field::one_line;
 use super::text::message::{message, value};
+use super::text::quote::one_line;
 use memchr::memmem;
 use read_set::ReadSet;
 use serde::Deserialize;

@@ -4,7 +4,7 @@
 //! What has another shape is no pod. The API server would say so as well, less clearly; all
 //! problems are listed at once.
 
-use crate::inject::text::field::one_line;
+use crate::inject::text::quote::one_line;
 use serde_json::{Map, Value};
 
 /// Problems that are listed; a body of garbage has thousands.

@@ -8,9 +8,10 @@ use crate::inject::pod::{ContainerList, PodDocument};
 use crate::inject::status::StatusEntry;
 use crate::inject::template::Template;
 use crate::inject::template::spec::{ContainerSelection, SelectionKeyword};
-use crate::inject::text::field::{listed, quote};
 use crate::inject::text::json::text;
 use crate::inject::text::message::{Message, message, value, words};
+use crate::inject::text::quote::quote;
+use crate::inject::text::suggest::listed;
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -76,7 +77,7 @@ fn named(preparation: &Preparation<'_, '_>, problems: &mut Vec<Problem>) -> Opti
     let names = match annotations::parse_list(list) {
         Ok(names) => names,
         Err(why) => {
-            add(ErrorCode::AnnotationInvalid, value(why));
+            add(ErrorCode::AnnotationInvalid, why);
             return Some(Vec::new());
         }
     };

@@ -10,8 +10,9 @@ use crate::inject::merge::RenderedTemplate;
 use crate::inject::overlay::Overlay;
 use crate::inject::pod::ContainerList;
 use crate::inject::template::{RenderCause, RenderContext, RenderError, Template};
-use crate::inject::text::field::{FieldError, quote};
-use crate::inject::text::message::{Message, message, value, words};
+use crate::inject::text::field_path::FieldError;
+use crate::inject::text::message::{Message, message, words};
+use crate::inject::text::quote::quote;
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -83,11 +84,13 @@ fn render_problems(template: &Template, errors: &[RenderError]) -> Vec<Problem> 
             ErrorCode::ExpressionFailed
         }
     };
-    errors.iter().map(|error| problem(template, code(error), value(error.sentence()))).collect()
+    errors.iter().map(|error| problem(template, code(error), error.sentence())).collect()
 }
 
 fn overlay_problems(template: &Template, errors: Vec<FieldError>) -> Vec<Problem> {
-    let of = |error| problem(template, ErrorCode::ResultInvalid, message!["with this pod's values, ", value(error)]);
+    let of = |error: FieldError| {
+        problem(template, ErrorCode::ResultInvalid, message!["with this pod's values, ", error.sentence()])
+    };
     errors.into_iter().map(of).collect()
 }
 

@@ -5,8 +5,8 @@ use crate::inject::annotations::NAMESPACE_NAME;
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::expression::{EvaluationError, Root};
 use crate::inject::template::{CompiledCondition, RenderContext, Template};
-use crate::inject::text::field::quote;
 use crate::inject::text::message::{Message, message, value, words};
+use crate::inject::text::quote::quote;
 
 /// How the pod sets the template's parameters.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,7 +81,7 @@ fn check_condition(
         Err(EvaluationError::MissingKey { owner, key }) => {
             (ErrorCode::ExpressionMissingKey, message![words(owner), " lacks ", value(quote(&key))])
         }
-        Err(EvaluationError::Failed(cause)) => (ErrorCode::ExpressionFailed, value(cause)),
+        Err(EvaluationError::Failed(cause)) => (ErrorCode::ExpressionFailed, cause),
     };
     let message = message!["template ", words(quote(&template.name)), ": condition ", shown(), ": ", fault];
     let template = Some(template.name.clone());

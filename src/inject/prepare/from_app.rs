@@ -6,8 +6,8 @@ use crate::inject::merge::equal::is_token_mount;
 use crate::inject::overlay::Overlay;
 use crate::inject::schema::merge_keys;
 use crate::inject::template::Template;
-use crate::inject::text::field::quote;
 use crate::inject::text::json::{items, text};
+use crate::inject::text::quote::quote;
 use serde_json::Value;
 use std::collections::HashSet;
 

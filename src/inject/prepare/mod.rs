@@ -21,9 +21,10 @@ use super::settings::Settings;
 use super::status::StatusEntry;
 use super::template::spec::OnError;
 use super::template::{Template, TemplateSet};
-use super::text::field::{listed, nearest, quote};
 use super::text::json::text;
 use super::text::message::{Message, message, value, words};
+use super::text::quote::quote;
+use super::text::suggest::{listed, nearest};
 use std::collections::HashSet;
 
 /// Unknown templates for which a message lists the known ones: among thousands the search for a

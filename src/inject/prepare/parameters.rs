@@ -4,8 +4,9 @@ use super::Preparation;
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::template::Template;
 use crate::inject::template::parameters::Parameter;
-use crate::inject::text::field::{listed, nearest, quote};
 use crate::inject::text::message::{Message, message, value, words};
+use crate::inject::text::quote::quote;
+use crate::inject::text::suggest::{listed, nearest};
 use std::collections::BTreeMap;
 
 /// Most wrong parameters of one template that are reported: a pod can have thousands.
@@ -29,7 +30,7 @@ impl Preparation<'_, '_> {
                 Some(Ok(parsed)) => {
                     values.get_or_insert_with(|| template.defaults.clone()).insert(name.to_owned(), parsed);
                 }
-                Some(Err(why)) => add(ErrorCode::ParameterInvalid, value(why)),
+                Some(Err(why)) => add(ErrorCode::ParameterInvalid, why),
                 None => add(ErrorCode::ParameterUnknown, unknown(template, name)),
             }
         }
@@ -65,5 +66,5 @@ fn unknown(template: &Template, name: &str) -> Message {
         None if known.is_empty() => "; it has none".to_owned(),
         None => format!("; it has {}", listed(&known)),
     };
-    message!["template ", words(quote(&template.name)), " has no parameter ", value(quote(name)), words(hint)]
+    message!["template ", words(quote(&template.name)), " has no parameter ", value(quote(name)), value(hint)]
 }

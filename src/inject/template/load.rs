@@ -6,8 +6,8 @@
 use super::compile::{CompiledDocument, CompiledSource};
 use super::set::TemplateEntry;
 use super::{LoadProblem, SourceText, TemplateSet};
-use crate::inject::text::field::quote;
 use crate::inject::text::message::{message, value, words};
+use crate::inject::text::quote::quote;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

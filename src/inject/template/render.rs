@@ -9,9 +9,10 @@ use crate::inject::expression::interpolation::{Interpolation, Segment};
 use crate::inject::expression::{EvaluationError, Expression, Reads, Root, Scope};
 use crate::inject::overlay::SamplePaths;
 use crate::inject::schema::{self, SchemaRef, SchemaType};
-use crate::inject::text::field::{FieldPath, Step, quote};
+use crate::inject::text::field_path::{FieldPath, Step};
 use crate::inject::text::message::{Message, message, value, words};
 use crate::inject::text::quantity::Quantity;
+use crate::inject::text::quote::quote;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 

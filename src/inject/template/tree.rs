@@ -7,7 +7,7 @@
 use crate::inject::expression::interpolation::{self, Interpolation, Segment};
 use crate::inject::expression::{Expression, Reads};
 use crate::inject::schema::{SchemaRef, SchemaType};
-use crate::inject::text::field::{FieldError, FieldPath};
+use crate::inject::text::field_path::{FieldError, FieldPath};
 use serde_json::{Map, Value};
 
 /// A compiled tree.

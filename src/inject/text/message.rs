@@ -68,13 +68,6 @@ impl From<&'static str> for Message {
     }
 }
 
-/// Temporary, until every sentence is made of parts.
-impl From<String> for Message {
-    fn from(words: String) -> Self {
-        Part::Words(Cow::Owned(words)).into()
-    }
-}
-
 impl From<usize> for Message {
     fn from(number: usize) -> Self {
         words(number)

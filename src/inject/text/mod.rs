@@ -9,10 +9,3 @@ pub mod pointer;
 pub mod quantity;
 pub mod quote;
 pub mod suggest;
-
-/// The names by their former file, until every import has moved.
-pub mod field {
-    pub use super::field_path::*;
-    pub use super::quote::*;
-    pub use super::suggest::*;
-}

@@ -8,7 +8,7 @@ use super::configuration::covers;
 use super::{counted, listed};
 use crate::inject::Namespace;
 use crate::inject::annotations::{self, Keys, Request};
-use crate::inject::text::field::quote;
+use crate::inject::text::quote::quote;
 
 pub fn judge(facts: &Facts) -> Vec<Finding> {
     let Some(namespaces) = facts.namespaces.found() else { return Vec::new() };

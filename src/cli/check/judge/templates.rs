@@ -7,7 +7,7 @@ use super::super::facts::{Ask, Facts};
 use super::super::finding::{Code, Finding};
 use super::{MAX_NAMES, counted, listed, replicas};
 use crate::inject::annotations::{self, Keys, Request};
-use crate::inject::text::field::quote;
+use crate::inject::text::quote::quote;
 
 pub fn judge(facts: &Facts) -> Vec<Finding> {
     if facts.answers().next().is_none() {

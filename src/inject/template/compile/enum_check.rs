@@ -3,8 +3,9 @@
 //! The schema walker knows shapes only; this table names the values, so that each wrong one is listed in its place.
 
 use crate::inject::template::spec::PlacementSpec;
-use crate::inject::text::field::{FieldError, FieldPath, quote};
+use crate::inject::text::field_path::{FieldError, FieldPath};
 use crate::inject::text::message::{Message, message, value, words};
+use crate::inject::text::quote::quote;
 use serde_json::Value;
 
 const TYPES: &[&str] = &["string", "integer", "boolean", "number", "quantity", "duration", "port", "enum"];

@@ -25,7 +25,7 @@ mod template;
 use super::document::Document;
 use super::spec::TemplateSpec;
 use crate::inject::schema::Findings;
-use crate::inject::text::field::FieldError;
+use crate::inject::text::field_path::FieldError;
 use draft::Draft;
 
 pub use draft::CompiledCondition;

@@ -5,7 +5,7 @@ use crate::inject::overlay::{Overlay, OverlayPart};
 use crate::inject::schema;
 use crate::inject::template::render::Renderer;
 use crate::inject::template::tree::{ExpressionTree, TreeCompiler};
-use crate::inject::text::field::FieldError;
+use crate::inject::text::field_path::FieldError;
 use serde_json::Value;
 
 /// A compiled tree for each part.

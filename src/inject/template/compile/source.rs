@@ -7,7 +7,7 @@ use super::{Compiled, LazyTemplate, compile, structure};
 use crate::inject::expression;
 use crate::inject::template::document::{self, Document, MAX_TEMPLATE_BYTES, ParseProblem, Place};
 use crate::inject::template::{LoadProblem, SourceText};
-use crate::inject::text::field::FieldError;
+use crate::inject::text::field_path::FieldError;
 use crate::inject::text::message::{Message, message};
 use serde_json::Value;
 use sha2::{Digest, Sha256};

@@ -6,9 +6,10 @@ use super::{TemplateSpec, enum_check};
 use crate::inject::schema::{self, Expressions, Findings};
 use crate::inject::template::document::MAX_TEMPLATE_BYTES;
 use crate::inject::template::spec::{API_VERSION, CLUSTER_KIND, NAMESPACED_KIND, TemplateDocument};
-use crate::inject::text::field::{FieldError, FieldPath, quote};
+use crate::inject::text::field_path::{FieldError, FieldPath};
 use crate::inject::text::message::{message, value, words};
 use crate::inject::text::names;
+use crate::inject::text::quote::quote;
 use serde_json::Value;
 
 /// What is wrong with `apiVersion`, `kind` and size: of another object nothing more is said.

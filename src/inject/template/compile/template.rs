@@ -13,10 +13,11 @@ use crate::inject::template::read_set;
 use crate::inject::template::render::{KnownInputs, RenderError, Renderer};
 use crate::inject::template::spec::{ContainerSelection, Order, TemplateSpec};
 use crate::inject::template::{RenderContext, Revision};
-use crate::inject::text::field::{FieldError, FieldPath, quote};
+use crate::inject::text::field_path::{FieldError, FieldPath};
 use crate::inject::text::json::text;
 use crate::inject::text::message::{message, value, words};
 use crate::inject::text::names;
+use crate::inject::text::quote::quote;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
