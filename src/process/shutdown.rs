@@ -61,7 +61,8 @@ impl Lifecycle {
     }
 }
 
-/// A signal this soon after the first is a repetition: `timeout(1)`, for example, signals a process and then its group.
+/// A signal this soon after the first is a repetition: `timeout(1)`, for example, signals a process
+/// and then its group.
 const REPETITION: Duration = Duration::from_millis(50);
 
 /// The signals that shut the process down.
@@ -90,8 +91,8 @@ impl Signals {
         }
     }
 
-    /// Drains at the first signal, and closes after `delay`. A second signal ends the process at once, with the exit code
-    /// that a shell gives a process killed by that signal.
+    /// Drains at the first signal, and closes after `delay`. A second signal ends the process at
+    /// once, with the exit code that a shell gives a process killed by that signal.
     pub async fn conduct(mut self, shutdown: Shutdown, delay: Duration) {
         let (name, _) = self.next().await;
         let first = Instant::now();
@@ -116,8 +117,8 @@ impl Signals {
     }
 }
 
-/// SIGHUP: reloads files. A terminal that is closed sends it too; then it shuts down a server that was started by hand,
-/// which would be left behind otherwise.
+/// SIGHUP: reloads files. A terminal that is closed sends it too; then it shuts down a server that
+/// was started by hand, which would be left behind otherwise.
 pub struct Hangups {
     signal: Signal,
     started_in_terminal: bool,

@@ -1,7 +1,9 @@
-//! `/livez`, `/readyz`, `/metrics`, `/version` and `/templates`, for the kubelet, Prometheus and people.
+//! `/livez`, `/readyz`, `/metrics`, `/version` and `/templates`, for the kubelet, Prometheus and
+//! people.
 //!
-//! Invariants: `/livez` succeeds as long as the process responds; readiness never depends on another server being reachable
-//! now; no value of a template is shown, since clients are not authenticated here.
+//! Invariants: `/livez` succeeds as long as the process responds; readiness never depends on
+//! another server being reachable now; no value of a template is shown, since clients are not
+//! authenticated here.
 
 use std::fmt::Write;
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! The server: the webhook (HTTPS) and the admin listener (HTTP).
 //!
-//! States are types, so that nothing is served before both sockets are bound: [`Server`] has the settings,
-//! [`BoundServer`] the sockets, and [`BoundServer::run`] serves until the process ends. The server knows no files,
-//! certificate sources or clusters; snapshots come through [`Webhook`].
-//! Invariants: accept never stalls; no peer holds a resource past its deadline; requests in flight are finished at
-//! shutdown.
+//! States are types, so that nothing is served before both sockets are bound: [`Server`] has the
+//! settings, [`BoundServer`] the sockets, and [`BoundServer::run`] serves until the process ends.
+//! The server knows no files, certificate sources or clusters; snapshots come through [`Webhook`].
+//! Invariants: accept never stalls; no peer holds a resource past its deadline; requests in flight
+//! are finished at shutdown.
 
 mod admin;
 mod admission;
@@ -30,13 +30,15 @@ use http::in_flight::InFlight;
 /// Limits on time and memory for each peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most connections at a time, TLS handshakes included. At the limit the longest idle one is closed.
+    /// Most connections at a time, TLS handshakes included. At the limit the longest idle one is
+    /// closed.
     pub connections: usize,
     /// The same for the admin listener, which must not use up the file descriptors of the webhook.
     pub admin_connections: usize,
     pub handshake: Duration,
-    /// From the end of the handshake, or of the last response, to the first byte of a request. Longer than the 90 s for
-    /// which an API server keeps an idle connection: it never retries a POST that races with a close.
+    /// From the end of the handshake, or of the last response, to the first byte of a request.
+    /// Longer than the 90 s for which an API server keeps an idle connection: it never retries a
+    /// POST that races with a close.
     pub idle: Duration,
     /// From the first byte of a request to the end of its head.
     pub head: Duration,

@@ -1,4 +1,4 @@
-//! The admin listener of the real binary: what it answers, and to which methods.
+//! The admin listener of the real binary: its paths, their content, and their methods.
 
 use outrigger::telemetry::build;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{Serving, pod, review};
 
 #[test]
-fn versions_templates_and_methods() {
+fn the_admin_listener_serves_version_and_templates_and_rejects_other_methods() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut serving = Serving::start(directory.path(), &[]);
     let version = serving.admin("/version");

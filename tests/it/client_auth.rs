@@ -1,4 +1,5 @@
-//! Who may call: clients with a certificate of given authorities, and with a given name.
+//! Client authentication: only clients with a certificate of given authorities, and a given name,
+//! can connect.
 
 use std::io;
 use std::sync::Arc;
@@ -105,7 +106,7 @@ fn refusal(server: &TestServer, config: Arc<ClientConfig>) -> String {
 }
 
 #[test]
-fn only_clients_of_the_authority_get_in() {
+fn only_clients_with_a_certificate_of_the_authority_can_connect() {
     let (ours, theirs) = (Authority::new(), Authority::new());
     let server = ServerBuilder::default().oldest_tls(TlsVersion::V1_2).clients(ours.check(&[])).start();
     for version in [&TLS13, &TLS12] {
@@ -126,12 +127,12 @@ fn only_clients_of_the_authority_get_in() {
         });
         assert!(call(&server, config(Some(serving))).is_err(), "a server's certificate is no client's");
     }
-    assert_eq!(server.metric("outrigger_admission_request_duration_seconds_count"), 2, "nobody else was heard");
+    assert_eq!(server.metric("outrigger_admission_request_duration_seconds_count"), 2, "no other client was served");
     server.expect_nothing_left();
 }
 
 #[test]
-fn a_name_may_be_asked_for() {
+fn only_clients_with_a_listed_name_can_connect() {
     let authority = Authority::new();
     let check = authority.check(&["kube-apiserver", "spiffe://cluster.local/apiserver"]);
     let server = ServerBuilder::default().clients(check).start();
@@ -163,9 +164,9 @@ fn a_name_may_be_asked_for() {
     }
 }
 
-/// Neither an open door nor a remembered session outlives its authority.
+/// A resumed session does not outlive its authority; open connections stay open.
 #[test]
-fn authorities_can_be_replaced() {
+fn replaced_authorities_hold_for_new_connections_and_resumed_sessions() {
     let (old, new) = (Authority::new(), Authority::new());
     let check = old.check(&[]);
     let server = ServerBuilder::default().clients(Arc::clone(&check)).start();
@@ -185,7 +186,7 @@ fn authorities_can_be_replaced() {
 }
 
 #[test]
-fn the_program_is_ready_and_says_whom_it_refuses() {
+fn refused_clients_are_logged_once_with_the_reason() {
     let authority = Authority::new();
     let (directory, _) = authority.file();
     for version in ["1.3", "1.2"] {
@@ -215,7 +216,7 @@ fn the_program_is_ready_and_says_whom_it_refuses() {
 }
 
 #[test]
-fn the_program_follows_the_file_and_keeps_the_last_good_authorities() {
+fn client_authorities_are_reloaded_and_the_last_good_ones_are_kept() {
     let (old, new) = (Authority::new(), Authority::new());
     let (directory, path) = old.file();
     let arguments = ["serve", "--dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];
@@ -239,7 +240,7 @@ fn the_program_follows_the_file_and_keeps_the_last_good_authorities() {
 }
 
 #[test]
-fn a_file_that_is_no_authority_is_named() {
+fn an_invalid_client_ca_file_is_an_error_that_names_the_file() {
     let authority = Authority::new();
     let (directory, _) = authority.file();
     let path = directory.path().join("leaf.crt");

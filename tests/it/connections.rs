@@ -1,4 +1,4 @@
-//! Many connections at a time: how many there may be, who makes room, and that nothing is left of them.
+//! Many connections at a time: the limit, which one is closed at the limit, and that none leaks.
 
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream};
@@ -34,7 +34,7 @@ fn is_closed(stream: &mut TcpStream) -> bool {
 }
 
 #[test]
-fn the_longest_silent_makes_room_and_whoever_is_served_stays() {
+fn at_the_limit_the_connection_that_was_idle_longest_is_closed() {
     let server = ServerBuilder::default().limits(|limits| limits.connections = 8).start();
     let body = body();
     let mut used = server.connect();
@@ -44,7 +44,7 @@ fn the_longest_silent_makes_room_and_whoever_is_served_stays() {
         pause(Duration::from_millis(20));
     }
     eventually("8 connections", || open(&server) == 8);
-    // Not silent any more, so that the first of the silent ones has been so for longest.
+    // This one is no longer idle, so the first of the silent ones has been idle longest.
     assert_eq!(used.post(&body).status, 200);
 
     assert_eq!(server.connect().post(&body).status, 200, "a ninth is taken");
@@ -57,9 +57,9 @@ fn the_longest_silent_makes_room_and_whoever_is_served_stays() {
     assert!(silent.iter_mut().skip(3).all(|stream| !is_closed(stream)), "no more were closed than had to be");
 }
 
-/// Peers that promise a body and do not send it cost the others nothing but a second.
+/// Clients that announce a body and do not send it delay others by at most a second.
 #[test]
-fn slow_bodies_make_room_as_silence_does() {
+fn connections_with_slow_bodies_are_closed_at_the_limit() {
     let server = ServerBuilder::default().limits(|limits| limits.connections = 4).start();
     let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{";
     let mut slow = [(); 4].map(|()| server.connect());
@@ -76,9 +76,9 @@ fn slow_bodies_make_room_as_silence_does() {
     server.expect_nothing_left();
 }
 
-/// As an API server does whose `caBundle` is another one.
+/// So does an API server whose `caBundle` is wrong.
 #[test]
-fn a_client_that_does_not_trust_us_is_counted() {
+fn a_handshake_that_the_client_rejects_is_counted() {
     let server = TestServer::start([]);
     let other = TestServer::start([]);
     let failed = "outrigger_connections_closed_total{reason=\"handshake_failed\"}";
@@ -86,11 +86,11 @@ fn a_client_that_does_not_trust_us_is_counted() {
     eventually("the handshake is counted", || server.metric(failed) == 1);
     drop(tcp(server.webhook).expect("a connection"));
     assert_eq!(server.post(&body()).status, 200);
-    assert_eq!(server.metric(failed), 1, "whoever says nothing fails in nothing");
+    assert_eq!(server.metric(failed), 1, "a client that sends nothing is no failed handshake");
 }
 
 #[test]
-fn where_all_are_busy_a_new_one_is_closed() {
+fn a_new_connection_is_closed_when_all_others_are_busy() {
     let server = ServerBuilder::default().limits(|limits| limits.connections = 2).start();
     let body = body();
     let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ";
@@ -98,7 +98,7 @@ fn where_all_are_busy_a_new_one_is_closed() {
     for client in &mut busy {
         client.send(format!("{head}{}\r\n\r\n", body.len()).as_bytes()).expect("sent");
     }
-    // Until their heads have come in, both are silent.
+    // Until their heads have arrived, both count as idle.
     eventually("two requests in flight", || server.metric("outrigger_admission_in_flight") == 2);
     let mut third = tcp(server.webhook).expect("the system takes it");
     eventually("the third is closed", || is_closed(&mut third));
@@ -111,9 +111,9 @@ fn where_all_are_busy_a_new_one_is_closed() {
     assert_eq!(server.connect().post(&body).status, 200, "now there is room again");
 }
 
-/// Peers that come and go in every way, then nobody.
+/// Clients that connect and leave in every way; then nothing is open.
 #[test]
-fn a_thousand_connections_leave_nothing() {
+fn a_thousand_connections_leave_nothing_open() {
     let server = ServerBuilder::default().limits(|limits| limits.connections = 100).start();
     let body = body();
     let mut held = Vec::new();
@@ -141,9 +141,9 @@ fn the_admin_listener_has_a_limit_of_its_own() {
     assert_eq!(made_room(&server), 0, "the webhook's are counted");
 }
 
-/// The real program, whose files run out while it serves.
+/// The real program runs out of file descriptors while it serves.
 #[test]
-fn without_files_it_goes_on_and_says_so_once() {
+fn the_server_survives_running_out_of_file_descriptors_and_logs_it_once() {
     let directory = tempfile::tempdir().expect("a directory");
     let arguments = ["serve", "--dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];
     let mut process = Process::start(directory.path(), &arguments);
@@ -160,7 +160,7 @@ fn without_files_it_goes_on_and_says_so_once() {
     limit_files(&process, files);
     let silent: Vec<TcpStream> = (0..50).filter_map(|_| tcp(webhook).ok()).collect();
     process.wait_for_log("cannot accept a connection");
-    // Whoever speaks is served, all the while.
+    // Clients that send a request are served meanwhile.
     for _ in 0..5 {
         let answer = connect().map(|mut client| client.post(&body).status);
         assert_eq!(answer.expect("a connection"), 200);
@@ -169,7 +169,7 @@ fn without_files_it_goes_on_and_says_so_once() {
     assert_eq!(process.stderr().matches("cannot accept a connection").count(), 1, "{}", process.stderr());
     drop(silent);
     limit_files(&process, 1024);
-    assert_eq!(connect().expect("a connection").post(&body).status, 200, "as if nothing had been");
+    assert_eq!(connect().expect("a connection").post(&body).status, 200, "the server has recovered");
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(0), "{}", process.stderr());
 }
@@ -188,9 +188,9 @@ fn limit_files(process: &Process, files: u64) {
     .expect("the limit of a child can be lowered");
 }
 
-/// A low limit at the start means fewer connections, and the operator is told.
+/// A low limit at the start lowers the connection limit, and the log says so.
 #[test]
-fn fewer_files_mean_fewer_connections() {
+fn a_low_limit_of_open_files_lowers_the_connection_limit() {
     let directory = tempfile::tempdir().expect("a directory");
     let script = format!(
         "ulimit -n 200; exec {} serve --dev --listen=127.0.0.1:0 --admin-listen=127.0.0.1:0",

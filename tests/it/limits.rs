@@ -1,4 +1,4 @@
-//! What one peer can do over time, and what it cannot: every limit, shortened, over real sockets.
+//! The deadlines and limits of one connection, each shortened, over real sockets.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -37,7 +37,7 @@ fn has_ended(result: &io::Result<usize>) -> bool {
 }
 
 #[test]
-fn a_handshake_has_its_limit_however_busy_it_looks() {
+fn a_handshake_that_keeps_sending_reaches_its_deadline() {
     let server = server(|limits| limits.handshake = SHORT);
     let mut silent = tcp(server.webhook).expect("a connection");
     assert!(has_ended(&silent.read(&mut [0])));
@@ -53,9 +53,9 @@ fn a_handshake_has_its_limit_however_busy_it_looks() {
     assert!(server.metric("outrigger_connections_closed_total{reason=\"took_too_long\"}") >= 2);
 }
 
-/// A handshake whose bytes come one by one is as good as any, within its limit.
+/// A handshake may arrive byte by byte, within its deadline.
 #[test]
-fn a_handshake_in_single_bytes() {
+fn a_handshake_in_single_bytes_succeeds() {
     struct Single(TcpStream);
 
     impl Read for Single {
@@ -85,7 +85,7 @@ fn a_handshake_in_single_bytes() {
 }
 
 #[test]
-fn what_is_no_handshake_is_told_so() {
+fn bytes_that_are_no_handshake_get_a_tls_alert() {
     let server = TestServer::start([]);
     // HTTP; SSL 2; a record of an unknown type; an alert; one that is too long.
     let attempts: [&[u8]; 5] = [
@@ -107,9 +107,9 @@ fn what_is_no_handshake_is_told_so() {
     server.expect_nothing_left();
 }
 
-/// TLS has messages of its own that ask for nothing; they are no life sign.
+/// TLS has messages of its own that carry no data; they do not extend the deadline.
 #[test]
-fn new_keys_without_end() {
+fn endless_key_updates_do_not_keep_a_connection_open() {
     let server = server(|limits| limits.idle = SHORT);
     let mut stream = tls(server.webhook, server.client()).expect("a connection");
     let start = Instant::now();
@@ -121,7 +121,7 @@ fn new_keys_without_end() {
 }
 
 #[test]
-fn an_idle_connection_is_closed_with_a_word() {
+fn an_idle_connection_is_closed_with_close_notify() {
     let server = server(|limits| limits.idle = SHORT);
     let mut unused = server.connect();
     let mut used = server.connect();
@@ -132,12 +132,12 @@ fn an_idle_connection_is_closed_with_a_word() {
     assert_eq!(
         server.metric("outrigger_connections_closed_total{reason=\"took_too_long\"}"),
         0,
-        "idleness is no fault"
+        "an idle connection is not counted as slow"
     );
 }
 
 #[test]
-fn a_head_has_its_limit_however_busy_it_looks() {
+fn a_head_that_keeps_arriving_reaches_its_deadline() {
     let server = server(|limits| limits.head = SHORT);
     let mut slow = server.connect();
     let start = Instant::now();
@@ -151,7 +151,7 @@ fn a_head_has_its_limit_however_busy_it_looks() {
 }
 
 #[test]
-fn a_body_has_its_limit_however_busy_it_looks() {
+fn a_body_that_keeps_arriving_reaches_its_deadline() {
     let server = server(|limits| limits.body = SHORT);
     let mut slow = server.connect();
     slow.send(b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n")
@@ -165,9 +165,10 @@ fn a_body_has_its_limit_however_busy_it_looks() {
     server.expect_nothing_left();
 }
 
-/// Many requests, and not one answer is read: the server stops reading, then gives the peer up.
+/// The client sends many requests and reads no response: the server stops reading, then cuts it
+/// off.
 #[test]
-fn a_peer_that_does_not_read_its_answers_is_given_up() {
+fn a_peer_that_does_not_read_its_responses_is_cut_off() {
     let server = server(|limits| limits.write = SHORT);
     let mut stream = tls(server.webhook, server.client()).expect("a connection");
     let pod = pod(&json!({"outrigger.dev/inject": "proxy"}));
@@ -189,7 +190,7 @@ fn large_review() -> Vec<u8> {
 }
 
 #[test]
-fn a_peer_that_only_reads_any_more_gets_its_answer() {
+fn a_half_closed_connection_gets_its_response() {
     let server = server(|_| {});
     for body in [body(), large_review()] {
         for says_so in [true, false] {
@@ -202,7 +203,7 @@ fn a_peer_that_only_reads_any_more_gets_its_answer() {
             stream.sock.shutdown(Shutdown::Write).expect("a socket");
             pause(Duration::from_millis(100));
             let mut answer = Vec::new();
-            // How it ends depends on how we did.
+            // The end of the stream depends on how this side closed it.
             _ = stream.read_to_end(&mut answer);
             let text = String::from_utf8_lossy(&answer);
             assert!(text.starts_with("HTTP/1.1 200 OK") && text.ends_with('}'), "{says_so}: {text:.300}");
@@ -211,9 +212,9 @@ fn a_peer_that_only_reads_any_more_gets_its_answer() {
     server.expect_nothing_left();
 }
 
-/// While the body is still on its way, the answer is there; the server reads on for a while, but not for ever.
+/// The response is sent while the body is still arriving; the server reads on for a bounded time.
 #[test]
-fn a_refusal_comes_at_once_and_what_follows_is_bounded() {
+fn a_refusal_is_sent_at_once_and_reading_on_is_bounded() {
     let server = server(|limits| (limits.linger, limits.linger_bytes) = (Duration::from_secs(2), 4 * 1024 * 1024));
     let mut client = server.connect();
     client
@@ -232,7 +233,7 @@ fn a_refusal_comes_at_once_and_what_follows_is_bounded() {
 }
 
 #[test]
-fn whoever_goes_away_leaves_nothing() {
+fn requests_that_break_off_leave_nothing_open() {
     let server = server(|_| {});
     let request = request(&body());
     for end in 0..request.len() {
@@ -242,9 +243,9 @@ fn whoever_goes_away_leaves_nothing() {
     server.expect_nothing_left();
 }
 
-/// A process that ends waits for whoever still has an answer to read, but not for whoever never will.
+/// Shutdown waits for clients that still read a response, but not for those that never do.
 #[test]
-fn a_draining_server_lets_the_last_answer_arrive() {
+fn shutdown_waits_for_the_last_response_to_arrive() {
     let server = server(|_| {});
     let mut client = server.connect();
     client.send(b"POST /mutate HTTP/1.1\r\nHost: x\r\n").expect("sent");
@@ -259,7 +260,7 @@ fn a_draining_server_lets_the_last_answer_arrive() {
 }
 
 #[test]
-fn connections_with_and_without_tls_are_the_same() {
+fn the_admin_listener_closes_idle_connections_too() {
     let server = server(|limits| limits.idle = SHORT);
     let mut admin = Client::connect_plain(server.admin).expect("a connection");
     assert_eq!(admin.get("/livez").status, 200);

@@ -1,4 +1,4 @@
-//! Who gets room when there is little: over TLS, with small budgets.
+//! Which bodies are accepted when memory is short: over TLS, with small budgets.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ fn assert_asked_to_come_again(response: &Response) {
 }
 
 #[test]
-fn a_large_body_without_room_is_told_so_without_being_read() {
+fn a_large_body_without_room_gets_503_unread() {
     let server =
         ServerBuilder::default().template(template("proxy")).limits(|limits| limits.in_flight_large_bytes = 10 * MIB);
     let server = server.start();
@@ -61,9 +61,9 @@ fn a_large_body_without_room_is_told_so_without_being_read() {
     assert!(server.metrics().contains("outrigger_admission_shed_total 1\n"), "{}", server.metrics());
 }
 
-/// It writes all before it reads anything, and still finds its answer.
+/// The client writes everything before it reads, and still gets its response.
 #[test]
-fn who_sends_a_large_body_at_once_sees_the_refusal() {
+fn a_client_that_sends_a_large_body_at_once_reads_the_refusal() {
     let server = ServerBuilder::default().limits(|limits| limits.in_flight_large_bytes = 10 * MIB).start();
     let _half = half_sent(&server, 9 * MIB, 5 * MIB);
     eventually("the reservation", || bytes_in_flight(&server) == 9 * MIB);
@@ -75,7 +75,7 @@ fn who_sends_a_large_body_at_once_sees_the_refusal() {
 }
 
 #[test]
-fn promises_cost_nothing() {
+fn clients_that_send_nothing_cannot_crowd_out_others() {
     let server = TestServer::start([template("proxy")]);
     let idle: Vec<Client> = (0..60).map(|_| half_sent(&server, MIB, 0)).collect();
     eventually("the promises", || server.metrics().contains("outrigger_admission_in_flight 60\n"));
@@ -85,21 +85,22 @@ fn promises_cost_nothing() {
     eventually("the end of all", || server.metrics().contains("outrigger_admission_in_flight 0\n"));
 }
 
-/// All room for medium bodies and all for ordinary ones is taken by bodies that lack their last byte.
+/// All room for medium bodies and all for ordinary ones is taken by bodies that lack their last
+/// byte.
 #[test]
-fn bodies_that_stay_half_sent_make_room_for_others() {
+fn half_sent_bodies_are_dropped_for_others() {
     let server = ServerBuilder::default().template(template("proxy")).limits(|limits| limits.in_flight_bytes = 3 * MIB);
     let server = server.start();
     let mut medium: Vec<Client> = (0..4).map(|_| half_sent(&server, 500 * KIB, 500 * KIB - 1)).collect();
     let mut ordinary: Vec<Client> = (0..17).map(|_| half_sent(&server, 60 * KIB, 60 * KIB - 1)).collect();
     eventually("the half-sent bodies", || bytes_in_flight(&server) == 4 * 500 * KIB + 17 * 60 * KIB);
-    // Over a second, and what they have sent is worth another half.
+    // Over a second, and half a second more for the bytes that they have sent.
     pause(Duration::from_millis(1_700));
     assert_eq!(server.post(&body(55 * KIB)).status, 200);
     assert_eq!(server.post(&body(400 * KIB)).status, 200);
-    // The oldest had to go, and are told.
+    // The oldest are dropped, and get a 503.
     assert_asked_to_come_again(&medium.remove(0).receive().expect("an answer"));
-    // The youngest are left alone: with their last byte they are answered.
+    // The youngest are kept: with their last byte they get a response.
     let mut last = ordinary.pop().expect("a client");
     last.send(b" ").expect("sent");
     assert_eq!(last.receive().expect("an answer").status, 400, "it is no review");
@@ -108,7 +109,7 @@ fn bodies_that_stay_half_sent_make_room_for_others() {
 }
 
 #[test]
-fn a_body_of_unknown_length_is_counted_as_it_comes() {
+fn a_body_of_unknown_length_reserves_memory_as_it_arrives() {
     let server = TestServer::start([template("proxy")]);
     let mut client = server.connect();
     client

@@ -1,6 +1,8 @@
-//! The protocol checklist: every row of `tests/testdata/protocol/*.yaml`, over real TLS. A row is added without writing Rust.
+//! The protocol checklist: every row of `tests/testdata/protocol/*.yaml`, over real TLS. A row is
+//! added without writing Rust.
 //!
-//! The notation is explained beside the rows. Not here: what takes time, or more than one connection.
+//! The notation is explained beside the rows. Not here: what takes time, or more than one
+//! connection.
 //! Invariant: all failing rows are reported.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,7 +69,7 @@ enum Then {
 }
 
 #[test]
-fn every_row_holds() {
+fn every_row_gets_its_expected_responses() {
     let server = TestServer::start([template("proxy")]);
     let rows = rows();
     assert!(rows.len() >= AT_LEAST, "only {} rows found", rows.len());
@@ -114,7 +116,7 @@ fn check(row: &Row, client: &mut Client) -> Result<(), String> {
         }
         Then::Closed => match client.end() {
             Ok(()) => Ok(()),
-            // A peer that ends without a word of TLS has still ended in order.
+            // An end without close_notify is still an end in order.
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(()),
             Err(error) => Err(format!("not closed in order: {error}")),
         },

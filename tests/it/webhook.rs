@@ -1,4 +1,5 @@
-//! The webhook over real sockets and TLS: verdicts, metrics, readiness, the end. What is only HTTP is in `protocol.rs`.
+//! The webhook over real sockets and TLS: verdicts, metrics, readiness, shutdown. HTTP rules are in
+//! `protocol.rs`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -97,7 +98,7 @@ fn a_refused_pod_is_told_why_on_one_line() {
 }
 
 #[test]
-fn what_is_known_of_the_namespace_counts() {
+fn labels_and_annotations_of_the_namespace_are_used() {
     let namespace = Namespace {
         name: "demo".to_owned(),
         labels: [("outrigger.dev/injection".to_owned(), "enabled".to_owned())].into(),
@@ -119,9 +120,9 @@ fn excluded_namespaces_are_left_alone() {
     assert_eq!(response["auditAnnotations"]["reasons"], "namespace_excluded");
 }
 
-/// What is no pod, or no creation, is allowed whatever the object is.
+/// A request that does not create a pod is allowed whatever its object is.
 #[test]
-fn other_resources_and_operations_are_allowed_unseen() {
+fn other_resources_and_operations_are_allowed_unread() {
     let server = TestServer::start([template("proxy")]);
     let cases = [
         ("/request/operation", json!("UPDATE"), "unsupported_operation"),
@@ -147,7 +148,7 @@ fn other_resources_and_operations_are_allowed_unseen() {
 }
 
 #[test]
-fn reviews_that_cannot_be_answered() {
+fn malformed_reviews_get_400_with_the_reason() {
     let server = TestServer::start([]);
     let mut client = server.connect();
     let deep = "[".repeat(100_000);
@@ -199,7 +200,7 @@ fn reviews_that_cannot_be_answered() {
 }
 
 #[test]
-fn fields_that_are_not_known_do_not_matter() {
+fn unknown_fields_of_a_review_are_ignored() {
     let server = TestServer::start([template("proxy")]);
     let mut request = review(&asks("proxy"));
     request["request"]["fromTheFuture"] = json!({"deep": [1, 2, 3]});
@@ -229,9 +230,10 @@ fn requests_share_a_connection_and_may_be_pipelined() {
     }
 }
 
-/// The API server writes `<`, `>` and `&` as six characters each, so a legal pod of 1.49 MiB comes as 8.93 MiB.
+/// The API server writes `<`, `>` and `&` as six characters each, so a legal pod of 1.49 MiB comes
+/// as 8.93 MiB.
 #[test]
-fn large_reviews_are_answered_and_larger_ones_refused() {
+fn reviews_up_to_the_limit_are_accepted_and_larger_ones_refused() {
     let server = TestServer::start([template("proxy")]);
     let text = "<".repeat(3 * LIMIT / 20);
     let mut object = asks("proxy");
@@ -253,7 +255,7 @@ fn large_reviews_are_answered_and_larger_ones_refused() {
 }
 
 #[test]
-fn chunks_beyond_the_limit_are_refused_on_the_way() {
+fn a_chunked_body_is_refused_when_it_passes_the_limit() {
     let server = ServerBuilder::default().limits(|limits| limits.body_bytes = 1000).start();
     let mut client = server.connect();
     client
@@ -266,7 +268,7 @@ fn chunks_beyond_the_limit_are_refused_on_the_way() {
 }
 
 #[test]
-fn a_body_that_comes_too_slowly_is_given_up() {
+fn a_body_that_misses_its_deadline_gets_408() {
     let server = TestServer::start([]);
     let mut client = server.connect();
     let start = Instant::now();
@@ -279,7 +281,7 @@ fn a_body_that_comes_too_slowly_is_given_up() {
 }
 
 #[test]
-fn silent_and_slow_peers_are_closed_and_hold_up_nobody() {
+fn silent_and_slow_peers_are_closed_and_do_not_delay_others() {
     let server = ServerBuilder::default()
         .limits(|limits| {
             limits.handshake = Duration::from_millis(300);
@@ -307,7 +309,7 @@ fn silent_and_slow_peers_are_closed_and_hold_up_nobody() {
 }
 
 #[test]
-fn tls_1_2_only_by_setting() {
+fn tls_1_2_is_accepted_only_by_setting() {
     let connects = |server: &TestServer, versions: &[&'static rustls::SupportedProtocolVersion]| {
         Client::connect(server.webhook, Arc::new(client_config_with(&server.ca_pem, versions))).is_ok()
     };
@@ -318,7 +320,7 @@ fn tls_1_2_only_by_setting() {
 }
 
 #[test]
-fn http_1_1_is_agreed_by_alpn() {
+fn alpn_offers_http_1_1_alone() {
     let server = TestServer::start([]);
     let with = |protocols: &[&[u8]]| {
         let mut config = client_config_with(&server.ca_pem, &[&TLS13]);
@@ -358,7 +360,7 @@ fn requests_are_counted_by_result_reason_and_code() {
 }
 
 #[test]
-fn the_admin_listener_tells_life_and_readiness() {
+fn the_admin_listener_reports_liveness_and_readiness() {
     let mut server = TestServer::start([]);
     let mut admin = server.connect_admin();
     assert_eq!((admin.get("/livez").status, admin.get("/readyz").status), (200, 503));
@@ -374,7 +376,7 @@ fn the_admin_listener_tells_life_and_readiness() {
 }
 
 #[test]
-fn a_draining_server_answers_and_asks_for_a_new_connection() {
+fn a_draining_server_responds_and_asks_for_a_new_connection() {
     let server = TestServer::start([]);
     let body = bytes(&review(&pod(&json!({}))));
     let (mut kept, mut busy) = (server.connect(), server.connect());

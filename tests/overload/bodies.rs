@@ -1,4 +1,5 @@
-//! Bodies of 8.9 MiB, about the largest that a legal pod can have: what an API server may send, and what only an enemy does.
+//! Bodies of 8.9 MiB, about the largest that a legal pod can have: what an API server may send, and
+//! what only a hostile client sends.
 
 use serde_json::{Value, json};
 

@@ -1,7 +1,8 @@
-//! Hostile load against the real binary: what good clients notice of it, and what it costs.
+//! Hostile load against the real binary: its effect on ordinary clients, and its memory.
 //!
-//! A program of its own, so that it has the machine for itself and spoils no other test's time; its tests take turns.
-//! With `OUTRIGGER_TEST_BINARY` another build is measured, such as a release; `--nocapture` shows the figures.
+//! A separate test binary, so that it does not disturb the timing of other tests; its tests run one
+//! by one. With `OUTRIGGER_TEST_BINARY` another build is measured, such as a release; `--nocapture`
+//! shows the figures.
 
 mod bodies;
 mod peers;
@@ -22,7 +23,8 @@ use crate::support::client::client_config;
 use crate::support::{Client, Process, eventually, pause, pod, review};
 
 const MIB: usize = 1024 * 1024;
-/// A template that reads the whole pod, so that it becomes a value of the expression language as well.
+/// A template that reads the whole pod, so that it becomes a value of the expression language as
+/// well.
 const TEMPLATE: &str = "\
 apiVersion: outrigger.dev/v1alpha1
 kind: ClusterInjectionTemplate
@@ -92,12 +94,13 @@ impl Server {
         value.unwrap_or_else(|| panic!("no {name} in {text}"))
     }
 
-    /// What it took at most, and 16 MiB for the program itself: the pages of a build for tests are many more than those of an image.
+    /// Peak memory: 16 MiB for the code, whose pages are many more in a test build, and the peak of
+    /// the rest.
     fn peak_beside_code(&self) -> usize {
         16 * MIB + self.process.memory("VmHWM").saturating_sub(self.process.memory("RssFile"))
     }
 
-    /// Nothing is left of what came: no connection, no request, no byte.
+    /// No connection, request or reserved byte is left.
     fn expect_rest(&self, open_files: usize) {
         eventually("the end of all requests", || self.metric("outrigger_admission_in_flight") == 0);
         eventually("all bytes given back", || self.metric("outrigger_admission_in_flight_bytes") == 0);
@@ -179,7 +182,7 @@ fn spawn_slow(peer: &Peer) -> Vec<JoinHandle<Report>> {
 }
 
 #[test]
-fn good_requests_do_not_fail_under_a_hostile_load_and_memory_is_bounded() {
+fn ordinary_requests_do_not_fail_under_hostile_load_and_memory_is_bounded() {
     allow_open_files();
     let server = Server::start();
     // What is opened once and kept, such as the runtime's own, may still come.
@@ -226,9 +229,9 @@ fn every_hostile_body_gets_the_verdict_of_its_pod() {
     assert!(peak <= 100 * MIB, "{} MiB", peak / MIB);
 }
 
-/// Thirty clients keep the processor busy with reviews that take as long as any can.
+/// Thirty clients send reviews that take as long as the limits allow.
 #[test]
-fn reviews_that_take_long_hold_up_no_others() {
+fn long_reviews_do_not_delay_others() {
     let server = Server::start();
     let mut object = pod(&json!({"outrigger.dev/inject": "slow"}));
     object["spec"]["containers"][0]["args"] = (0..2_500).map(|number| json!(number.to_string())).collect();

@@ -1,4 +1,4 @@
-//! Peers: an API server that wants its pods reviewed, and those who want to keep it from that.
+//! The clients of a load test: an API server, and hostile clients.
 
 use std::fmt;
 use std::io;
@@ -70,8 +70,9 @@ impl Peer {
         Client::connect(self.address, Arc::clone(&self.tls))
     }
 
-    /// Does as an API server does: keeps its connection, never repeats a request that met a closed one, and comes again after
-    /// a 503 that says when, within its time. A request a `pace`, none of which may fail.
+    /// Does as an API server does: keeps its connection, never repeats a request that met a closed
+    /// one, and comes again after a 503 that says when, within its time. A request a `pace`, none
+    /// of which may fail.
     pub fn api_server(&self, bodies: &[Vec<u8>], pace: Duration) -> Report {
         let (mut report, mut connection) = (Report::default(), None);
         let mut due = Instant::now();
@@ -117,8 +118,8 @@ impl Peer {
         self.connect().and_then(|mut client| post(&mut client, body)).expect("an answer")
     }
 
-    /// Sends one body after the other, each over a connection of its own, whatever becomes of them. Only answers that say that
-    /// the server is at fault are failures.
+    /// Sends one body after the other, each over a connection of its own, whatever becomes of them.
+    /// Only answers that say that the server is at fault are failures.
     pub fn send_for_ever<'b>(&self, bodies: impl Iterator<Item = &'b Vec<u8>> + Clone) -> Report {
         let mut report = Report::default();
         for body in bodies.cycle() {
@@ -134,19 +135,20 @@ impl Peer {
                     report.failures.push(response.text());
                 }
                 Ok(_) => {}
-                // Whoever sends so much without end may be cut off.
+                // A client that floods the server may be cut off.
                 Err(_) => report.cut_off += 1,
             }
         }
         report
     }
 
-    /// Connections that say nothing at all.
+    /// Connections that send nothing.
     pub fn silent(&self, count: usize) -> Vec<TcpStream> {
         (0..count).map(|_| tcp(self.address).expect("a connection")).collect()
     }
 
-    /// Clients that send one byte of their text every now and then, and begin anew when they are cut off.
+    /// Clients that send one byte of their text every now and then, and begin anew when they are
+    /// cut off.
     pub fn slow(&self, count: usize, text: &[u8]) {
         let mut clients: Vec<Option<(Client, usize)>> = (0..count).map(|_| None).collect();
         while !self.is_over() {

@@ -10,8 +10,8 @@ use super::body_buffer::{BodyBuffer, IncompleteBody, NoRoom, ReceivedBody};
 use super::budget::Size;
 use crate::admission::ProtocolError;
 
-/// How long a refused client may go on sending while it reads the response. A client that writes to a closed connection
-/// may never see the response.
+/// How long a refused client may go on sending while it reads the response. A client that writes to
+/// a closed connection may never see the response.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// Reads a whole body. Most bodies arrive in one piece and are not copied.

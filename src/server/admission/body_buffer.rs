@@ -1,10 +1,11 @@
-//! The bodies that are being received: their bytes, the memory that they reserve, and which of them are dropped when
-//! memory runs out.
+//! The bodies that are being received: their bytes, the memory that they reserve, and which of them
+//! are dropped when memory runs out.
 //!
-//! A small body reserves memory as its bytes arrive, so that announcing a length costs nothing. A large body reserves
-//! all that it declares, so that a body that has begun can be finished. When memory runs out, bodies that arrive slowly
-//! are dropped, the oldest first: otherwise a client that sends nothing could crowd out all others.
-//! The module has no clock of its own. Invariant: no bytes are kept that are not reserved.
+//! A small body reserves memory as its bytes arrive, so that announcing a length costs nothing. A
+//! large body reserves all that it declares, so that a body that has begun can be finished. When
+//! memory runs out, bodies that arrive slowly are dropped, the oldest first: otherwise a client
+//! that sends nothing could crowd out all others. The module has no clock of its own. Invariant: no
+//! bytes are kept that are not reserved.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,7 +44,8 @@ pub(super) struct BodyBuffer {
     next: AtomicU64,
 }
 
-/// One body that is being received. Its bytes are here and not with its reader, so that dropping them frees them at once.
+/// One body that is being received. Its bytes are here and not with its reader, so that dropping
+/// them frees them at once.
 struct SharedBody {
     began: Instant,
     /// `None` once the body was dropped to make room.
@@ -225,7 +227,8 @@ enum Growth {
     None,
     /// In addition to its reservation: the buffer is as long as declared.
     More(Reservation),
-    /// In place of its reservation: the length is not declared, and the bytes move to a longer buffer.
+    /// In place of its reservation: the length is not declared, and the bytes move to a longer
+    /// buffer.
     Replace(Reservation),
 }
 
@@ -343,7 +346,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// In any sequence of steps, all bytes kept are reserved, within the budgets, and all is released at the end.
+        /// In any sequence of steps, all bytes kept are reserved, within the budgets, and all is
+        /// released at the end.
         #[test]
         fn kept_bytes_are_reserved_and_reservations_do_not_leak(steps in steps()) {
             let (buffer, gauge) = buffer();

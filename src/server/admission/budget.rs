@@ -1,8 +1,10 @@
-//! Budgets for the bytes of bodies in flight. This module only counts; [`super::body_buffer`] keeps the bytes.
+//! Budgets for the bytes of bodies in flight. This module only counts; [`super::body_buffer`] keeps
+//! the bytes.
 //!
-//! There are two budgets, so that large bodies never crowd out small ones. The last part of the budget for small bodies
-//! is for ordinary ones alone.
-//! Invariants: a budget is never exceeded; a reservation is released exactly once, when its [`Reservation`] is dropped.
+//! There are two budgets, so that large bodies never crowd out small ones. The last part of the
+//! budget for small bodies is for ordinary ones alone.
+//! Invariants: a budget is never exceeded; a reservation is released exactly once, when its
+//! [`Reservation`] is dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -72,7 +74,8 @@ impl Budgets {
         Self(Arc::new(SharedBudgets { small: budget(small), large: budget(large), gauge }))
     }
 
-    /// Reserves `bytes` for a body, or for a part of one, whose size class is `size`; `None` when the budget is exhausted.
+    /// Reserves `bytes` for a body, or for a part of one, whose size class is `size`; `None` when
+    /// the budget is exhausted.
     pub fn reserve(&self, bytes: usize, size: Size) -> Option<Reservation> {
         let pool = size.pool();
         let budget = self.budget(pool);
@@ -90,8 +93,8 @@ impl Budgets {
 }
 
 impl ByteBudget {
-    /// Medium bodies keep their bytes while they wait for a thread: without a part that they cannot take, a few of them
-    /// could crowd out all ordinary ones.
+    /// Medium bodies keep their bytes while they wait for a thread: without a part that they cannot
+    /// take, a few of them could crowd out all ordinary ones.
     fn limit_for(&self, size: Size) -> usize {
         match size {
             Size::Ordinary | Size::Large => self.limit,

@@ -1,4 +1,6 @@
-//! The webhook: bodies, the memory and threads that reviews get, and their responses.
+//! The webhook: `webhook` handles `POST /mutate`; `body` reads its body into a `body_buffer`, which
+//! reserves memory of a `budget` as bytes arrive; `review_pool` runs the review inline or on a
+//! thread.
 
 pub(super) mod body;
 pub(super) mod body_buffer;

@@ -1,10 +1,11 @@
 //! Runs reviews: inline, or on threads of their own.
 //!
-//! Most reviews take less time than a hand-over to another thread. A review that takes long must not delay those, so it
-//! is handed over: bodies over the ordinary size, bodies whose tree would be large, and, for a while, all reviews after
-//! one has taken long for another reason.
-//! Invariants: few bodies over the ordinary size are reviewed at a time; trees that are parsed on other threads fit into
-//! memory limits by their size, so that lighter trees never wait for heavier ones.
+//! Most reviews take less time than a hand-over to another thread. A review that takes long must
+//! not delay those, so it is handed over: bodies over the ordinary size, bodies whose tree would be
+//! large, and, for a while, all reviews after one has taken long for another reason.
+//! Invariants: few bodies over the ordinary size are reviewed at a time; trees that are parsed on
+//! other threads fit into memory limits by their size, so that lighter trees never wait for heavier
+//! ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,15 +27,16 @@ const SURELY_LIGHT: usize = 8 * 1024;
 const LIGHT_TREE: usize = 1024 * 1024;
 /// Nearly all reviews become smaller trees than this.
 const USUAL_TREE: usize = 128 * 1024;
-/// Memory for the trees of ordinary bodies on other threads: for hundreds of usual trees at a time, and the same again
-/// for heavier ones.
+/// Memory for the trees of ordinary bodies on other threads: for hundreds of usual trees at a time,
+/// and the same again for heavier ones.
 const ORDINARY_TREES: usize = 16 * 1024 * 1024;
 /// The unit in which memory for trees is reserved.
 const UNIT: usize = 1024;
-/// Processor time of a review that counts as long: hundreds of times that of an ordinary one. The expressions of a
-/// template can take up to 100 ms.
+/// Processor time of a review that counts as long: hundreds of times that of an ordinary one. The
+/// expressions of a template can take up to 100 ms.
 const LONG_MILLISECONDS: u64 = 20;
-/// After a long review, all reviews are handed over for this time, and the system divides the processor among them.
+/// After a long review, all reviews are handed over for this time, and the system divides the
+/// processor among them.
 const CAUTIOUS: Duration = Duration::from_secs(10);
 
 /// How a review is run.
@@ -53,7 +55,8 @@ enum Lane {
 }
 
 impl Lane {
-    /// The lane of a body. `tree` estimates the size of its tree, and matters for ordinary bodies alone.
+    /// The lane of a body. `tree` estimates the size of its tree, and matters for ordinary bodies
+    /// alone.
     const fn choose(size: Size, tree: usize, is_cautious: bool) -> Self {
         match size {
             Size::Large => Self::Large,
@@ -70,7 +73,8 @@ impl Lane {
 pub(super) struct ReviewPool {
     medium: Arc<Semaphore>,
     large: Arc<Semaphore>,
-    /// Memory for the trees of medium and large bodies together: a tree can be many times as large as its body.
+    /// Memory for the trees of medium and large bodies together: a tree can be many times as large
+    /// as its body.
     trees: Arc<Semaphore>,
     usual_trees: Arc<Semaphore>,
     heavy_trees: Arc<Semaphore>,
@@ -92,8 +96,8 @@ impl ReviewPool {
         }
     }
 
-    /// Runs a review as soon as its lane has room. A review that has begun is finished, and its body kept until then,
-    /// even when its client has gone.
+    /// Runs a review as soon as its lane has room. A review that has begun is finished, and its
+    /// body kept until then, even when its client has gone.
     pub async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         body: ReceivedBody,
@@ -145,8 +149,8 @@ async fn acquire(semaphore: &Arc<Semaphore>, units: u32) -> Option<OwnedSemaphor
     Arc::clone(semaphore).acquire_many_owned(units).await.ok()
 }
 
-/// An upper bound for the tree of an ordinary body, no more exact than its lane needs; 0 for other bodies, whose lane
-/// does not depend on it.
+/// An upper bound for the tree of an ordinary body, no more exact than its lane needs; 0 for other
+/// bodies, whose lane does not depend on it.
 fn estimate(body: &[u8], is_cautious: bool) -> usize {
     match Size::of(body.len()) {
         Size::Medium | Size::Large => 0,
@@ -159,7 +163,8 @@ fn estimate(body: &[u8], is_cautious: bool) -> usize {
     }
 }
 
-/// Units of memory for a tree. A pod with too heavy a tree is refused without one, but reading it can take as much.
+/// Units of memory for a tree. A pod with too heavy a tree is refused without one, but reading it
+/// can take as much.
 fn units(tree: usize) -> u32 {
     u32::try_from(tree.min(memory_estimate::MAX_BYTES) / UNIT).unwrap_or(u32::MAX)
 }
@@ -241,7 +246,8 @@ mod tests {
         assert_eq!(pool.run(received("a"), thread).await.ok(), Some(here));
     }
 
-    /// Two trees that together exceed the memory are not parsed at the same time, though both reviews have a place.
+    /// Two trees that together exceed the memory are not parsed at the same time, though both
+    /// reviews have a place.
     #[tokio::test]
     async fn heavy_trees_wait_for_memory() {
         let pool = Arc::new(ReviewPool::new());

@@ -1,9 +1,9 @@
 //! `POST /mutate`: turns an HTTP request into an HTTP response, and logs and counts it.
 //!
-//! [`crate::admission`] decides on the review. Nothing here blocks: [`super::review_pool`] runs long reviews on threads of
-//! their own.
-//! Invariants: a body keeps its reservation until its review has ended, even when its client has gone; each request is
-//! counted once and logged once, however it ends.
+//! [`crate::admission`] decides on the review. Nothing here blocks: [`super::review_pool`] runs
+//! long reviews on threads of their own.
+//! Invariants: a body keeps its reservation until its review has ended, even when its client has
+//! gone; each request is counted once and logged once, however it ends.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -77,7 +77,8 @@ async fn mutate(State(service): State<Arc<WebhookService>>, request: Request) ->
     respond(answer)
 }
 
-/// Counts and logs one request. A client that goes away drops the request wherever it waits, so dropping counts too.
+/// Counts and logs one request. A client that goes away drops the request wherever it waits, so
+/// dropping counts too.
 struct RequestObserver<'s> {
     service: &'s WebhookService,
     start: Instant,
@@ -165,7 +166,8 @@ impl WebhookService {
         }
     }
 
-    /// One request sees one snapshot. A panic ends this request alone: no state that it could leave half changed is shared.
+    /// One request sees one snapshot. A panic ends this request alone: no state that it could leave
+    /// half changed is shared.
     fn review(&self, body: &[u8]) -> Answer {
         let review = || {
             let injector = (self.webhook.snapshot)();

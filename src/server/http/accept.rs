@@ -1,7 +1,7 @@
 //! Accepts connections; each is a task of its own, which [`super::connection`] runs.
 //!
-//! Invariants: no error of the listener is fatal or stalls it for longer than a moment; a flood of connections does not
-//! flood the log.
+//! Invariants: no error of the listener is fatal or stalls it for longer than a moment; a flood of
+//! connections does not flood the log.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -18,8 +18,9 @@ use crate::telemetry::throttle::Seldom;
 /// Pause after an error, when no connection can be evicted.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Accepts connections until the process closes, and returns the open ones; dropping them ends them. The listener is
-/// closed by then, so that a late client is refused at once instead of waiting in its queue.
+/// Accepts connections until the process closes, and returns the open ones; dropping them ends
+/// them. The listener is closed by then, so that a late client is refused at once instead of
+/// waiting in its queue.
 pub(in crate::server) async fn until_closing(
     listener: TcpListener,
     mut lifecycle: Lifecycle,
@@ -47,7 +48,8 @@ async fn accept(listener: &TcpListener, table: &mut ConnectionTable, server: &Co
                     if table.is_full() && !make_room(table, server, &logs).await {
                         continue;
                     }
-                    // Responses are written at once; waiting to fill a packet would only add latency. Errors do not matter.
+                    // Responses are written at once; waiting to fill a packet would only add
+                    // latency. Errors do not matter.
                     _ = stream.set_nodelay(true);
                     let state = server.new_state();
                     table.add(state.clone(), server.serve(stream, state));
@@ -86,8 +88,8 @@ async fn make_room(table: &mut ConnectionTable, server: &ConnectionServer, logs:
     is_evicted
 }
 
-/// A peer that went away is no error. Without file descriptors, the longest idle connection is evicted; any other error
-/// needs a pause.
+/// A peer that went away is no error. Without file descriptors, the longest idle connection is
+/// evicted; any other error needs a pause.
 async fn recover(error: &io::Error, table: &mut ConnectionTable, server: &ConnectionServer, logs: &Logs) {
     if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused)
     {
@@ -103,7 +105,8 @@ async fn recover(error: &io::Error, table: &mut ConnectionTable, server: &Connec
     }
 }
 
-/// Evicts the longest idle connection, and waits up to [`PAUSE`] for its task to end, which frees its file descriptor.
+/// Evicts the longest idle connection, and waits up to [`PAUSE`] for its task to end, which frees
+/// its file descriptor.
 async fn evict_one(table: &mut ConnectionTable) -> bool {
     let is_evicted = table.evict_idle();
     if is_evicted {

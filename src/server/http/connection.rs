@@ -155,8 +155,8 @@ impl Drop for OpenConnection {
     }
 }
 
-/// Logs why a handshake failed. Returns whether the peer spoke TLS at all: port scans and TCP probes are not logged.
-/// A wrong `caBundle` shows here and nowhere else.
+/// Logs why a handshake failed. Returns whether the peer spoke TLS at all: port scans and TCP
+/// probes are not logged. A wrong `caBundle` shows here and nowhere else.
 fn log_failed_handshake(error: &io::Error, stream: &TcpStream) -> bool {
     static REFUSED: Seldom = Seldom::new();
     static FAILED: Seldom = Seldom::new();
@@ -191,8 +191,8 @@ fn is_local_peer(stream: &TcpStream) -> bool {
     ip(stream.peer_addr()) == ip(stream.local_addr())
 }
 
-/// Passes one request to the router. While the server drains, each response asks the client to open a new connection
-/// for its next request, which the network then routes to another replica.
+/// Passes one request to the router. While the server drains, each response asks the client to open
+/// a new connection for its next request, which the network then routes to another replica.
 fn respond(
     request: Request<Incoming>,
     router: Router,

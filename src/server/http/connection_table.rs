@@ -1,9 +1,11 @@
-//! The open connections of one listener. At the limit, the connection that has been idle longest is evicted.
+//! The open connections of one listener. At the limit, the connection that has been idle longest is
+//! evicted.
 //!
-//! [`super::deadline`] says which connections are idle. Only the task that accepts connections uses the table, so
-//! nothing here is shared or locked. One search through all connections serves [`CANDIDATES`] new ones.
-//! Invariants: there are never more connections than the limit; none with a request in flight is evicted; finished
-//! connections leave nothing behind.
+//! [`super::deadline`] says which connections are idle. Only the task that accepts connections uses
+//! the table, so nothing here is shared or locked. One search through all connections serves
+//! [`CANDIDATES`] new ones.
+//! Invariants: there are never more connections than the limit; none with a request in flight is
+//! evicted; finished connections leave nothing behind.
 
 use std::collections::HashMap;
 use std::future::{Future, pending};
@@ -14,8 +16,8 @@ use tokio::time::Instant;
 
 use super::deadline::ConnectionState;
 
-/// Most connections that one search remembers for eviction. A remembered connection that is still idle has been idle
-/// for longer than any that became idle since.
+/// Most connections that one search remembers for eviction. A remembered connection that is still
+/// idle has been idle for longer than any that became idle since.
 const CANDIDATES: usize = 64;
 /// How long the result of a search is used: a slow head counts as idle only after a while.
 const SEARCH_LIFETIME: Duration = Duration::from_secs(1);
@@ -50,7 +52,8 @@ impl ConnectionTable {
         self.open.insert(task.id(), TableEntry { state, task });
     }
 
-    /// Evicts the connection that has been idle longest; `false` when every connection has a request in flight.
+    /// Evicts the connection that has been idle longest; `false` when every connection has a
+    /// request in flight.
     pub fn evict_idle(&mut self) -> bool {
         if self.searched_at.elapsed() > SEARCH_LIFETIME {
             self.idle.clear();

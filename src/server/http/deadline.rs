@@ -1,10 +1,11 @@
 //! The state of one connection, and the deadline that follows from it.
 //!
-//! hyper has one time limit for idle connections and slow heads alike, and none for much else. API servers need a long
-//! one for the first, and slow clients need short ones for the others, so bytes are watched as they come and go
-//! ([`super::deadline_io`]).
-//! Invariants: a request counts as in flight from its first byte until its response is written; a connection that has
-//! ended counts no more; an evicted connection was idle, and does nothing any more.
+//! hyper has one time limit for idle connections and slow heads alike, and none for much else. API
+//! servers need a long one for the first, and slow clients need short ones for the others, so bytes
+//! are watched as they come and go ([`super::deadline_io`]).
+//! Invariants: a request counts as in flight from its first byte until its response is written; a
+//! connection that has ended counts no more; an evicted connection was idle, and does nothing any
+//! more.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,10 +15,12 @@ use tokio::time::Instant;
 use super::in_flight::{InFlight, RequestInFlight};
 use crate::server::Limits;
 
-/// A client that takes longer for the head of a request counts as idle: an honest client sends the head in one piece.
+/// A client that takes longer for the head of a request counts as idle: an honest client sends the
+/// head in one piece.
 const SLOW_HEAD: Duration = Duration::from_secs(1);
 
-/// Beside [`SLOW_HEAD`], the time that a client may take for each MiB of a body before it counts as idle.
+/// Beside [`SLOW_HEAD`], the time that a client may take for each MiB of a body before it counts as
+/// idle.
 const SLOW_MEBIBYTE: Duration = Duration::from_secs(1);
 
 /// Why the server waits for the peer.
@@ -37,7 +40,8 @@ enum Stage {
     Waiting { since: Instant, wait: Wait },
     /// The head of a request is being received.
     Head { since: Instant, request: RequestInFlight },
-    /// The body is being received, or the request is being handled. Other parts of the server limit both.
+    /// The body is being received, or the request is being handled. Other parts of the server limit
+    /// both.
     Request { since: Instant, body: BodyProgress, request: RequestInFlight },
     /// The response is being written. A peer that does not read holds it up.
     Response { begun: Instant, progress: Instant, after: AfterResponse, request: RequestInFlight },
@@ -61,8 +65,8 @@ pub(super) enum AfterResponse {
     Close,
 }
 
-/// The state of one connection, shared by all that see a part of it: the stream, the service, the driver and the table
-/// of connections.
+/// The state of one connection, shared by all that see a part of it: the stream, the service, the
+/// driver and the table of connections.
 #[derive(Clone)]
 pub(in crate::server) struct ConnectionState {
     stage: Arc<Mutex<Stage>>,
@@ -179,8 +183,8 @@ impl ConnectionState {
         }
     }
 
-    /// Whether a connection past its deadline can be closed gracefully, because it was only idle. From now on the
-    /// connection has the time that this takes.
+    /// Whether a connection past its deadline can be closed gracefully, because it was only idle.
+    /// From now on the connection has the time that this takes.
     pub(super) fn begin_graceful_close(&self) -> bool {
         match &mut *self.lock() {
             Stage::Waiting { since, wait: wait @ Wait::Request } => {
@@ -198,7 +202,8 @@ impl ConnectionState {
         *stage = next(std::mem::replace(&mut *stage, stand_in), &self.in_flight);
     }
 
-    /// The lock is held for moments: by the tasks of the connection, and by the search for one to evict.
+    /// The lock is held for moments: by the tasks of the connection, and by the search for one to
+    /// evict.
     fn lock(&self) -> MutexGuard<'_, Stage> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -215,7 +220,8 @@ const fn longest(wait: Wait, limits: &Limits) -> Duration {
 
 /// For the table of connections.
 impl ConnectionState {
-    /// Since when the peer has been idle, or slow with a request; `None` while the server works on a request.
+    /// Since when the peer has been idle, or slow with a request; `None` while the server works on
+    /// a request.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         idle_since(&self.lock())
     }

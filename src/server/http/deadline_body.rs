@@ -1,4 +1,5 @@
-//! A request body that reports to its connection's state when it is complete. It passes the body through unchanged.
+//! A request body that reports to its connection's state when it is complete. It passes the body
+//! through unchanged.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

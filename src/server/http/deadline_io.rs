@@ -1,7 +1,8 @@
 //! A stream that reports to its connection's state when bytes arrive and when all bytes have left.
 //!
-//! It passes bytes through unchanged. An evicted connection reads nothing more. A connection is shut down in order: what
-//! the peer still sends is discarded for a moment, so that no reset overtakes the last response.
+//! It passes bytes through unchanged. An evicted connection reads nothing more. A connection is
+//! shut down in order: what the peer still sends is discarded for a moment, so that no reset
+//! overtakes the last response.
 
 use std::io;
 use std::pin::Pin;

@@ -1,8 +1,8 @@
 //! Runs one connection to its end, or until its peer exceeds a deadline.
 //!
 //! The deadlines come from [`super::deadline`].
-//! Invariant: an idle connection is closed gracefully, so that the client sees the end and no error; a connection that
-//! exceeds any other deadline is cut.
+//! Invariant: an idle connection is closed gracefully, so that the client sees the end and no
+//! error; a connection that exceeds any other deadline is cut.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -42,7 +42,8 @@ pub(super) async fn drive<C: Future>(
                 }
                 return Poll::Ready(ConnectionOutcome::DeadlineExceeded);
             }
-            // The alarm is moved only when it would come too late, or has come: most requests leave it alone.
+            // The alarm is moved only when it would come too late, or has come: most requests leave
+            // it alone.
             if deadline < alarm.deadline() || alarm.is_elapsed() {
                 alarm.as_mut().reset(deadline);
             }

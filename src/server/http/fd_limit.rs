@@ -1,15 +1,17 @@
-//! The process's limit of open files: raised for the connections that there may be, or fewer of them.
+//! Raises the process's limit of open files to fit the connection limit, or lowers the connection
+//! limit to fit.
 //!
-//! Container runtimes start programs with a low limit that they may raise themselves, for the sake of old programs alone.
-//! Invariant: whatever the limit, some files are left for what is no connection: reading templates and certificates.
+//! Container runtimes start programs with a low soft limit, for the sake of old programs; a program
+//! may raise it.
+//! Invariant: whatever the limit, some files are left to read templates and certificates.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Files that are neither of the webhook's nor of the admin listener's connections.
+/// Files that are not connections.
 const OTHERS: usize = 64;
 
-/// How many of `connections` there may be.
-pub fn make_room(connections: usize, admin_connections: usize) -> usize {
+/// The number of connections that the limit allows, at most `connections`.
+pub(in crate::server) fn make_room(connections: usize, admin_connections: usize) -> usize {
     let others = admin_connections + OTHERS;
     let Some(files) = raise(connections + others) else { return connections };
     let room = room(files, connections, others);
@@ -24,7 +26,8 @@ pub fn make_room(connections: usize, admin_connections: usize) -> usize {
     room
 }
 
-/// Raises the limit to `wanted`, where that is allowed; gives what it is then, `None` where there is none.
+/// Raises the limit to `wanted` where that is allowed, and returns the new limit; `None` when there
+/// is none.
 fn raise(wanted: usize) -> Option<usize> {
     let limit = getrlimit(Resource::Nofile);
     let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
@@ -37,7 +40,7 @@ fn raise(wanted: usize) -> Option<usize> {
     usize::try_from(if is_raised { raised } else { current }).ok()
 }
 
-/// At least half of the files are for connections, however few there are.
+/// At least half of the files are for connections, however low the limit.
 fn room(files: usize, connections: usize, others: usize) -> usize {
     connections.min(files.saturating_sub(others).max(files / 2))
 }
@@ -47,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_files_for_others() {
+    fn the_connection_limit_leaves_files_for_templates_and_certificates() {
         assert_eq!(room(100_000, 4096, 320), 4096);
         assert_eq!(room(4416, 4096, 320), 4096);
         assert_eq!(room(1024, 4096, 320), 704);
@@ -55,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_enough_is_left_alone() {
+    fn a_limit_that_is_high_enough_is_kept() {
         assert!(raise(1).is_none_or(|files| files > 1));
     }
 }

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// Memory for all unfinished heads together, beyond [`FREE_HEAD`] each: no other budget counts them, and four thousand
-/// connections could each hold one of 64 KiB.
+/// Memory for all unfinished heads together, beyond [`FREE_HEAD`] each: no other budget counts
+/// them, and four thousand connections could each hold one of 64 KiB.
 const HEAD_BYTES: usize = 16 * 1024 * 1024;
 /// Many times the head of an API server's request, with the part of the body that arrives with it.
 const FREE_HEAD: usize = 16 * 1024;

@@ -1,7 +1,8 @@
-//! Lingering close: reads and discards what a peer still sends after the last response (RFC 9112, section 9.6).
+//! Lingering close: reads and discards what a peer still sends after the last response (RFC 9112,
+//! section 9.6).
 //!
-//! Closing a socket with unread bytes resets the connection, and the reset can overtake the response: a client whose
-//! body is refused would see a broken connection instead of the refusal.
+//! Closing a socket with unread bytes resets the connection, and the reset can overtake the
+//! response: a client whose body is refused would see a broken connection instead of the refusal.
 //! Invariant: it is bounded in time and in bytes, whatever the peer does.
 
 use std::future::{Future, poll_fn};

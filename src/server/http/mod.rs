@@ -1,4 +1,8 @@
-//! HTTP over TLS: connections, their states and their deadlines.
+//! HTTP/1.1 over TLS, and plain HTTP for the admin listener. `accept` takes connections into the
+//! `connection_table`, and `connection` serves each: `deadline` holds its state, which
+//! `deadline_io` and `deadline_body` update as bytes pass, and `drive` ends it when a deadline
+//! passes. `in_flight` counts requests for shutdown, `lingering_close` ends a connection without a
+//! reset, and `fd_limit` makes file descriptors available.
 
 pub(super) mod accept;
 pub(super) mod connection;
