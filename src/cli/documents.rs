@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::Value;
 
-use super::problems::Problems;
+use super::errors::ErrorList;
 use super::stdio;
-use super::workload::{self, PodSite};
+use super::workload::{self, PodLocation};
 use crate::inject::template::document::{self, ParseProblem, Place};
 
 /// Which files a command reads.
@@ -23,13 +23,13 @@ pub struct InputArgs {
 
 /// One object of the input.
 #[derive(Debug)]
-pub struct Document {
+pub struct InputDocument {
     pub value: Value,
     /// The pods and pod templates that it carries.
-    pub sites: Vec<PodSite>,
+    pub pods: Vec<PodLocation>,
 }
 
-impl Document {
+impl InputDocument {
     /// `Deployment/web`, for headings.
     pub fn title(&self) -> String {
         let kind = self.value.get("kind").and_then(Value::as_str).unwrap_or_default();
@@ -41,8 +41,8 @@ impl Document {
 }
 
 /// Reads all objects of all files, in order.
-pub fn read(input: &InputArgs) -> Result<Vec<Document>, Problems> {
-    let mut problems = Problems::default();
+pub fn read(input: &InputArgs) -> Result<Vec<InputDocument>, ErrorList> {
+    let mut problems = ErrorList::default();
     if input.files.iter().filter(|path| is_stdin(path)).count() > 1 {
         problems.push("stdin (-) is named twice, and can be read once");
         return problems.or(Vec::new());
@@ -51,28 +51,28 @@ pub fn read(input: &InputArgs) -> Result<Vec<Document>, Problems> {
     let documents: Vec<_> = read.collect::<Vec<_>>().into_iter().flatten().collect();
     let documents = problems.or(documents)?;
     if documents.is_empty() {
-        return Err(Problems::from("the input holds no object, expected YAML or JSON".to_owned()));
+        return Err(ErrorList::from("the input holds no object, expected YAML or JSON".to_owned()));
     }
     Ok(documents)
 }
 
-fn read_file(path: &Path) -> Result<Vec<Document>, Problems> {
+fn read_file(path: &Path) -> Result<Vec<InputDocument>, ErrorList> {
     let origin = origin(path);
-    let mut problems = Problems::default();
+    let mut problems = ErrorList::default();
     let mut documents = Vec::new();
     let values = values(path)?;
     let several = values.len() > 1;
     for (index, value) in values.into_iter().enumerate() {
         let place = if several { format!("{origin}: document {}", index + 1) } else { origin.clone() };
-        if let Some(sites) = problems.keep(workload::pod_sites(&place, &value)) {
-            documents.push(Document { value, sites });
+        if let Some(pods) = problems.keep(workload::pod_locations(&place, &value)) {
+            documents.push(InputDocument { value, pods });
         }
     }
     problems.or(documents)
 }
 
 /// The documents of a file, empty ones left out.
-pub fn values(path: &Path) -> Result<Vec<Value>, Problems> {
+pub fn values(path: &Path) -> Result<Vec<Value>, ErrorList> {
     parse(&origin(path), &text(path)?)
 }
 
@@ -85,13 +85,13 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-fn text(path: &Path) -> Result<String, Problems> {
+fn text(path: &Path) -> Result<String, ErrorList> {
     let origin = origin(path);
-    let bytes = if is_stdin(path) { stdio::read() } else { read_regular(path) };
+    let bytes = if is_stdin(path) { stdio::read_stdin() } else { read_regular(path) };
     let bytes = bytes.map_err(|error| format!("{origin}: cannot be read: {error}"))?;
     String::from_utf8(bytes).map_err(|error| {
         let place = error.utf8_error().valid_up_to();
-        Problems::from(format!("{origin}: byte {place} is not UTF-8, expected YAML or JSON as text"))
+        ErrorList::from(format!("{origin}: byte {place} is not UTF-8, expected YAML or JSON as text"))
     })
 }
 
@@ -102,7 +102,7 @@ fn read_regular(path: &Path) -> std::io::Result<Vec<u8>> {
     std::fs::read(path)
 }
 
-fn parse(origin: &str, text: &str) -> Result<Vec<Value>, Problems> {
+fn parse(origin: &str, text: &str) -> Result<Vec<Value>, ErrorList> {
     document::values(text).map_err(|problems| problems.iter().map(|problem| located(origin, problem)).collect())
 }
 

@@ -10,12 +10,12 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::documents::Document;
-use super::namespaces::{self, Namespaces};
-use super::problems::Problems;
+use super::documents::InputDocument;
+use super::errors::ErrorList;
+use super::namespaces::{self, NamespaceMap};
 use super::stdio;
 use super::values::{self, ClusterVersion};
-use super::workload::PodSite;
+use super::workload::PodLocation;
 use crate::config::{TemplateSource, settings};
 use crate::inject::annotations::Keys;
 use crate::inject::{
@@ -65,19 +65,19 @@ enum NativeSidecarsWhen {
 pub struct Engine {
     injector: Injector,
     default_namespace: String,
-    namespaces: Namespaces,
+    namespaces: NamespaceMap,
 }
 
 impl Engine {
-    pub fn load(args: &EngineArgs) -> Result<Self, Problems> {
-        let (templates, namespaces) = Problems::both(load_templates(&args.templates), namespaces_of(args))?;
+    pub fn load(args: &EngineArgs) -> Result<Self, ErrorList> {
+        let (templates, namespaces) = ErrorList::both(load_templates(&args.templates), namespaces_of(args))?;
         let only = namespaces.keys().next().filter(|_| namespaces.len() == 1);
         let default_namespace = args.namespace.as_ref().or(only).map_or("default", String::as_str).to_owned();
         Ok(Self { injector: Injector::new(templates, engine_settings(args)), default_namespace, namespaces })
     }
 
     /// Takes over the Namespace objects that stand beside the workloads; those of `--namespace-file` win.
-    pub fn learn_namespaces(&mut self, documents: &[Document]) -> Result<(), Problems> {
+    pub fn add_namespaces(&mut self, documents: &[InputDocument]) -> Result<(), ErrorList> {
         let values = documents.iter().map(|document| &document.value);
         for (name, namespace) in namespaces::of_values(values)? {
             self.namespaces.entry(name).or_insert(namespace);
@@ -86,17 +86,17 @@ impl Engine {
     }
 
     /// Annotations of ours that stand where nobody reads them.
-    pub fn misplaced_annotations<'a>(&self, site: &PodSite, document: &'a Value) -> Vec<&'a str> {
+    pub fn misplaced_annotations<'a>(&self, location: &PodLocation, document: &'a Value) -> Vec<&'a str> {
         let keys = Keys::new(&self.injector.settings().domain);
-        site.misplaced_annotations(document, |key| keys.owns(key))
+        location.misplaced_annotations(document, |key| keys.owns(key))
     }
 
     /// What the webhook would decide about this pod.
-    pub fn inject(&self, site: &PodSite, pod: &Value) -> Result<Outcome, InjectError> {
-        let namespace = site.namespace.as_ref().unwrap_or(&self.default_namespace);
+    pub fn inject(&self, location: &PodLocation, pod: &Value) -> Result<Outcome, InjectError> {
+        let namespace = location.namespace.as_ref().unwrap_or(&self.default_namespace);
         let text = pod.to_string();
         let request = Request::create_pod(namespace, &text);
-        let (namespace_object, owner_kind) = (self.namespaces.get(namespace), site.owner_kind());
+        let (namespace_object, owner_kind) = (self.namespaces.get(namespace), location.owner_kind());
         self.injector.inject(&Request { namespace_object, owner_kind, ..request })
     }
 }
@@ -129,22 +129,22 @@ fn milliseconds() -> u64 {
     u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-fn load_templates(from: &[TemplateSource]) -> Result<TemplateSet, Problems> {
-    let mut problems = Problems::default();
+fn load_templates(from: &[TemplateSource]) -> Result<TemplateSet, ErrorList> {
+    let mut problems = ErrorList::default();
     let built_in = if from.contains(&TemplateSource::BuiltIn) { built_in::sources() } else { Vec::new() };
     let texts = problems.keep(template_texts(from)).unwrap_or_default();
     let sources = [built_in, CompiledSource::compile_all(&texts)].concat();
     let loaded = TemplateSet::assemble(&sources, &TemplateSet::default());
     for warning in &loaded.warnings {
-        stdio::say(&format!("warning: {warning}"));
+        stdio::print_message(&format!("warning: {warning}"));
     }
     problems.extend(loaded.problems.iter().map(ToString::to_string));
     problems.or(loaded.templates)
 }
 
 /// The texts of all directories.
-fn template_texts(from: &[TemplateSource]) -> Result<Vec<SourceText>, Problems> {
-    let mut problems = Problems::default();
+fn template_texts(from: &[TemplateSource]) -> Result<Vec<SourceText>, ErrorList> {
+    let mut problems = ErrorList::default();
     let mut texts = Vec::new();
     for source in from {
         let TemplateSource::Directory(path) = source else { continue };
@@ -159,8 +159,8 @@ fn template_texts(from: &[TemplateSource]) -> Result<Vec<SourceText>, Problems> 
     problems.or(texts)
 }
 
-fn namespaces_of(args: &EngineArgs) -> Result<Namespaces, Problems> {
-    args.namespace_file.as_deref().map_or_else(|| Ok(Namespaces::new()), namespaces::of_file)
+fn namespaces_of(args: &EngineArgs) -> Result<NamespaceMap, ErrorList> {
+    args.namespace_file.as_deref().map_or_else(|| Ok(NamespaceMap::new()), namespaces::of_file)
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use clap::{Args, Subcommand};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::errors::ErrorList;
 use super::output;
-use super::problems::Problems;
 use super::stdio;
 use super::values;
 use crate::api::webhook_configuration::{Endpoint, FailurePolicy, WebhookConfiguration, WebhookUrl};
@@ -43,7 +43,7 @@ struct WebhookArgs {
 
     /// Service of the cluster in front of the webhook, such as outrigger-system/outrigger
     #[arg(long, value_name = "NAMESPACE/NAME", group = "endpoint", value_parser = values::service)]
-    service: Option<values::Service>,
+    service: Option<values::ServiceName>,
 
     /// What becomes of pods that ask by annotation while the webhook does not answer: Fail or Ignore
     #[arg(long, value_name = "POLICY", default_value_t = FailurePolicy::Fail)]
@@ -117,9 +117,9 @@ impl WebhookArgs {
 }
 
 /// The certificates of all files in one bundle; nothing else of the files gets into it, least of all a key.
-fn ca_bundle(files: &[PathBuf]) -> Result<Option<Vec<u8>>, Problems> {
-    let mut problems = Problems::default();
-    let bundles = files.iter().filter_map(|file| problems.keep(certificates(file).map_err(Problems::from)));
+fn ca_bundle(files: &[PathBuf]) -> Result<Option<Vec<u8>>, ErrorList> {
+    let mut problems = ErrorList::default();
+    let bundles = files.iter().filter_map(|file| problems.keep(certificates(file).map_err(ErrorList::from)));
     let bundle = bundles.collect::<Vec<_>>().concat();
     problems.or(Some(bundle.into_bytes()).filter(|_| !files.is_empty()))
 }

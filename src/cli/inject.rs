@@ -8,12 +8,12 @@ use json_patch::PatchOperation;
 use json_patch::jsonptr::Pointer;
 use serde_json::Value;
 
-use super::documents::{self, Document, InputArgs};
+use super::documents::{self, InputArgs, InputDocument};
 use super::engine::{Engine, EngineArgs};
-use super::output::{self, Change, Format};
-use super::problems::Problems;
+use super::errors::ErrorList;
+use super::output::{self, Change, InjectFormat};
 use super::stdio;
-use super::workload::PodSite;
+use super::workload::PodLocation;
 use crate::inject::{Blame, InjectError, Outcome, Skip, SkipReason};
 
 /// Inject sidecars into the pods and workloads of files
@@ -28,7 +28,7 @@ pub struct InjectArgs {
 
     /// What is printed
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
-    output: Format,
+    output: InjectFormat,
 }
 
 const LONG_ABOUT: &str = "\
@@ -53,15 +53,15 @@ nothing is printed and the exit code is 1.";
 
 /// Reads, injects, prints.
 pub fn run(args: &InjectArgs) -> anyhow::Result<()> {
-    let (documents, mut engine) = Problems::both(documents::read(&args.input), Engine::load(&args.engine))?;
-    engine.learn_namespaces(&documents)?;
+    let (documents, mut engine) = ErrorList::both(documents::read(&args.input), Engine::load(&args.engine))?;
+    engine.add_namespaces(&documents)?;
     one_document_for_a_patch(args.output, &documents)?;
     let injected = inject_all(&engine, documents)?;
     stdio::print(&render(args.output, injected)?)
 }
 
-fn one_document_for_a_patch(format: Format, documents: &[Document]) -> Result<(), Problems> {
-    if format == Format::Patch && documents.len() > 1 {
+fn one_document_for_a_patch(format: InjectFormat, documents: &[InputDocument]) -> Result<(), ErrorList> {
+    if format == InjectFormat::Patch && documents.len() > 1 {
         return Err(format!("-o patch takes one object, found {}; use -o yaml, json or diff", documents.len()).into());
     }
     Ok(())
@@ -73,16 +73,17 @@ struct Injected {
     operations: Vec<PatchOperation>,
 }
 
-fn inject_all(engine: &Engine, documents: Vec<Document>) -> Result<Vec<Injected>, Problems> {
-    let mut problems = Problems::default();
+fn inject_all(engine: &Engine, documents: Vec<InputDocument>) -> Result<Vec<Injected>, ErrorList> {
+    let mut problems = ErrorList::default();
     let results = documents.into_iter().filter_map(|document| problems.keep(inject_document(engine, document)));
     let injected = results.collect();
     problems.or(injected)
 }
 
-fn inject_document(engine: &Engine, document: Document) -> Result<Injected, Problems> {
-    let mut problems = Problems::default();
-    let operations = document.sites.iter().filter_map(|site| problems.keep(inject_site(engine, &document.value, site)));
+fn inject_document(engine: &Engine, document: InputDocument) -> Result<Injected, ErrorList> {
+    let mut problems = ErrorList::default();
+    let operations =
+        document.pods.iter().filter_map(|location| problems.keep(inject_pod(engine, &document.value, location)));
     let operations: Vec<_> = operations.flatten().collect();
     let operations = problems.or(operations)?;
     let title = document.title();
@@ -93,23 +94,23 @@ fn inject_document(engine: &Engine, document: Document) -> Result<Injected, Prob
 }
 
 /// The operations for one pod, with paths of the document.
-fn inject_site(engine: &Engine, document: &Value, site: &PodSite) -> Result<Vec<PatchOperation>, Problems> {
-    for key in engine.misplaced_annotations(site, document) {
-        let message = format!("annotation {key} has no effect here; it belongs into {}", site.place_of_annotations());
-        stdio::say(&format!("warning: {}: {message}", site.owner));
+fn inject_pod(engine: &Engine, document: &Value, location: &PodLocation) -> Result<Vec<PatchOperation>, ErrorList> {
+    for key in engine.misplaced_annotations(location, document) {
+        let message = format!("annotation {key} has no effect here; it belongs into {}", location.annotations_path());
+        stdio::print_message(&format!("warning: {}: {message}", location.owner));
     }
-    match engine.inject(site, &site.pod(document)) {
+    match engine.inject(location, &location.pod(document)) {
         Ok(Outcome::Injected(injection)) => {
-            say_all(site, &injection.reasons, &injection.warnings);
+            print_messages(location, &injection.reasons, &injection.warnings);
             let patch =
-                injection.patch().map_err(|error| format!("{}: the patch is not readable: {error}", site.owner))?;
-            Ok(patch.0.into_iter().map(|operation| below(&site.pointer, operation)).collect())
+                injection.patch().map_err(|error| format!("{}: the patch is not readable: {error}", location.owner))?;
+            Ok(patch.0.into_iter().map(|operation| below(&location.pointer, operation)).collect())
         }
         Ok(Outcome::Skipped(Skip { reasons, warnings, .. })) => {
-            say_all(site, &reasons, &warnings);
+            print_messages(location, &reasons, &warnings);
             Ok(Vec::new())
         }
-        Err(error) => Err(answer(site, &error).into()),
+        Err(error) => Err(answer(location, &error).into()),
     }
 }
 
@@ -133,31 +134,31 @@ fn below(prefix: &Pointer, mut operation: PatchOperation) -> PatchOperation {
     operation
 }
 
-fn say_all(site: &PodSite, reasons: &[SkipReason], warnings: &[String]) {
+fn print_messages(location: &PodLocation, reasons: &[SkipReason], warnings: &[String]) {
     for reason in reasons {
-        stdio::say(&format!("{}: {reason}", site.owner));
+        stdio::print_message(&format!("{}: {reason}", location.owner));
     }
     for warning in warnings {
-        stdio::say(&format!("warning: {}: {warning}", site.owner));
+        stdio::print_message(&format!("warning: {}: {warning}", location.owner));
     }
 }
 
 /// What the webhook would answer.
-fn answer(site: &PodSite, error: &InjectError) -> String {
+fn answer(location: &PodLocation, error: &InjectError) -> String {
     let verdict = match error.blame() {
         Blame::Pod => "refused with code 422",
         Blame::Template | Blame::Injector => "no verdict, HTTP 500",
     };
-    format!("{}: {verdict}: {error}", site.owner)
+    format!("{}: {verdict}: {error}", location.owner)
 }
 
-fn render(format: Format, injected: Vec<Injected>) -> anyhow::Result<String> {
+fn render(format: InjectFormat, injected: Vec<Injected>) -> anyhow::Result<String> {
     let (changes, operations): (Vec<_>, Vec<_>) =
         injected.into_iter().map(|injected| (injected.change, injected.operations)).unzip();
     match format {
-        Format::Yaml => output::yaml(&output::after(&changes)),
-        Format::Json => output::json(&output::after(&changes)),
-        Format::Patch => output::patch(&operations.concat()),
-        Format::Diff => output::diff(&changes, stdio::shows_colours()),
+        InjectFormat::Yaml => output::yaml(&output::after(&changes)),
+        InjectFormat::Json => output::json(&output::after(&changes)),
+        InjectFormat::Patch => output::patch(&operations.concat()),
+        InjectFormat::Diff => output::diff(&changes, stdio::shows_colours()),
     }
 }

@@ -7,12 +7,12 @@
 pub mod check;
 mod documents;
 mod engine;
+mod errors;
 mod generate;
 mod inject;
 mod key_order;
 mod namespaces;
 mod output;
-mod problems;
 mod serve;
 mod stdio;
 mod uninject;
@@ -49,7 +49,7 @@ Examples:
 enum Command {
     Inject(inject::InjectArgs),
     Uninject(uninject::UninjectArgs),
-    Serve(serve::ServeArgs),
+    Serve(serve::ServeCommand),
     Check(check::CheckArgs),
     Generate(generate::GenerateArgs),
 }
@@ -89,7 +89,7 @@ fn exit_code(result: anyhow::Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             for line in format!("{error:#}").lines() {
-                stdio::say(&format!("error: {line}"));
+                stdio::print_message(&format!("error: {line}"));
             }
             ExitCode::FAILURE
         }

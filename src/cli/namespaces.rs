@@ -8,15 +8,15 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::documents;
-use super::problems::Problems;
+use super::errors::ErrorList;
 use super::workload;
 use crate::inject::Namespace;
 
 /// By name.
-pub type Namespaces = BTreeMap<String, Namespace>;
+pub type NamespaceMap = BTreeMap<String, Namespace>;
 
 /// All namespaces of a file, which has at least one.
-pub fn of_file(path: &Path) -> Result<Namespaces, Problems> {
+pub fn of_file(path: &Path) -> Result<NamespaceMap, ErrorList> {
     let values = documents::values(path)?;
     let found = of_values(&values)?;
     if found.is_empty() {
@@ -26,9 +26,9 @@ pub fn of_file(path: &Path) -> Result<Namespaces, Problems> {
 }
 
 /// All namespaces among objects of any kind; lists are looked into.
-pub fn of_values<'a>(values: impl IntoIterator<Item = &'a Value>) -> Result<Namespaces, Problems> {
-    let mut problems = Problems::default();
-    let mut namespaces = Namespaces::new();
+pub fn of_values<'a>(values: impl IntoIterator<Item = &'a Value>) -> Result<NamespaceMap, ErrorList> {
+    let mut problems = ErrorList::default();
+    let mut namespaces = NamespaceMap::new();
     for value in values.into_iter().flat_map(objects).filter(|value| is_namespace(value)) {
         if let Some(namespace) = problems.keep(namespace(value)) {
             namespaces.insert(namespace.name.clone(), namespace);
@@ -51,24 +51,24 @@ fn is_namespace(value: &Value) -> bool {
         && value.get("apiVersion").is_some_and(|version| version == "v1")
 }
 
-fn namespace(value: &Value) -> Result<Namespace, Problems> {
+fn namespace(value: &Value) -> Result<Namespace, ErrorList> {
     let Some(name) = value.pointer("/metadata/name").and_then(Value::as_str) else {
         return Err("Namespace: metadata.name is absent, expected the namespace's name".to_owned().into());
     };
     let (mut labels, annotations) =
-        Problems::both(string_map(name, value, "labels"), string_map(name, value, "annotations"))?;
+        ErrorList::both(string_map(name, value, "labels"), string_map(name, value, "annotations"))?;
     // The API server sets this label on every namespace.
     labels.insert("kubernetes.io/metadata.name".to_owned(), name.to_owned());
     Ok(Namespace { name: name.to_owned(), labels, annotations })
 }
 
-fn string_map(namespace: &str, value: &Value, member: &str) -> Result<BTreeMap<String, String>, Problems> {
+fn string_map(namespace: &str, value: &Value, member: &str) -> Result<BTreeMap<String, String>, ErrorList> {
     let entries = match value.pointer(&format!("/metadata/{member}")) {
         None | Some(Value::Null) => return Ok(BTreeMap::new()),
         Some(Value::Object(entries)) => entries,
         Some(other) => return Err(wrong(namespace, member, other, "an object")),
     };
-    let mut problems = Problems::default();
+    let mut problems = ErrorList::default();
     let texts = entries.iter().filter_map(|(key, value)| match value.as_str() {
         Some(text) => Some((key.clone(), text.to_owned())),
         None => {
@@ -79,7 +79,7 @@ fn string_map(namespace: &str, value: &Value, member: &str) -> Result<BTreeMap<S
     problems.or(texts)
 }
 
-fn wrong(namespace: &str, member: &str, found: &Value, expected: &str) -> Problems {
+fn wrong(namespace: &str, member: &str, found: &Value, expected: &str) -> ErrorList {
     let found = workload::describe(found);
     format!("Namespace/{namespace}: metadata.{member} is {found}, expected {expected}").into()
 }

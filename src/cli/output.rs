@@ -15,7 +15,7 @@ use super::key_order::KeyOrder;
 
 /// How `inject` prints its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum InjectFormat {
     /// All objects in the input's order; keys in a fixed order, comments not kept
     Yaml,
     /// The object; several become the items of a List
@@ -28,7 +28,7 @@ pub enum Format {
 
 /// How `uninject` prints its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PlainFormat {
+pub enum UninjectFormat {
     /// All objects in the input's order; keys in a fixed order, comments not kept
     Yaml,
     /// The object; several become the items of a List

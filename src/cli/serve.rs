@@ -9,7 +9,7 @@ use crate::config;
 /// Serve the webhook
 #[derive(Args, Debug)]
 #[command(long_about = LONG_ABOUT)]
-pub struct ServeArgs {
+pub struct ServeCommand {
     #[command(flatten)]
     settings: config::ServeArgs,
 
@@ -32,7 +32,7 @@ Examples:
     outrigger serve --config injector.yaml --print-config";
 
 /// Serves until the process is told to end, or prints with which configuration it would.
-pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
+pub fn run(args: &ServeCommand) -> anyhow::Result<()> {
     if args.print_config {
         return stdio::print(&app::print_config(&args.settings)?);
     }

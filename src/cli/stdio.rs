@@ -16,12 +16,12 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// Writes one message line to stderr; nobody is left to be told when that fails.
-pub fn say(line: &str) {
+pub fn print_message(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 /// Everything that stdin holds.
-pub fn read() -> io::Result<Vec<u8>> {
+pub fn read_stdin() -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     io::stdin().lock().read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -5,12 +5,12 @@
 use clap::Args;
 use serde_json::Value;
 
-use super::documents::{self, Document, InputArgs};
-use super::output::{self, Change, PlainFormat};
-use super::problems::Problems;
+use super::documents::{self, InputArgs, InputDocument};
+use super::errors::ErrorList;
+use super::output::{self, Change, UninjectFormat};
 use super::stdio;
 use super::values;
-use super::workload::PodSite;
+use super::workload::PodLocation;
 use crate::config::settings;
 use crate::inject;
 
@@ -27,7 +27,7 @@ pub struct UninjectArgs {
 
     /// What is printed
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
-    output: PlainFormat,
+    output: UninjectFormat,
 }
 
 const LONG_ABOUT: &str = "\
@@ -44,7 +44,7 @@ order; keys are printed in a fixed order and comments are not kept.";
 
 /// Reads, takes out, prints.
 pub fn run(args: &UninjectArgs) -> anyhow::Result<()> {
-    let mut problems = Problems::default();
+    let mut problems = ErrorList::default();
     let documents = documents::read(&args.input)?.into_iter();
     let changes = documents.filter_map(|document| problems.keep(uninject_document(document, &args.domain)));
     let changes: Vec<_> = changes.collect();
@@ -52,28 +52,28 @@ pub fn run(args: &UninjectArgs) -> anyhow::Result<()> {
     stdio::print(&render(args.output, &changes)?)
 }
 
-fn uninject_document(document: Document, domain: &str) -> Result<Change, Problems> {
-    let mut problems = Problems::default();
+fn uninject_document(document: InputDocument, domain: &str) -> Result<Change, ErrorList> {
+    let mut problems = ErrorList::default();
     let mut after = document.value.clone();
-    for site in &document.sites {
-        problems.keep(uninject_site(&mut after, site, domain));
+    for location in &document.pods {
+        problems.keep(uninject_pod(&mut after, location, domain));
     }
     problems.or(Change { title: document.title(), before: document.value, after })
 }
 
-fn uninject_site(document: &mut Value, site: &PodSite, domain: &str) -> Result<(), Problems> {
-    let result = inject::uninject(&site.pod(document), domain);
-    match result.map_err(|error| format!("{}: {error}", site.owner))? {
-        Some(pod) => site.put(document, pod),
-        None => stdio::say(&format!("{}: carries nothing that was injected", site.owner)),
+fn uninject_pod(document: &mut Value, location: &PodLocation, domain: &str) -> Result<(), ErrorList> {
+    let result = inject::uninject(&location.pod(document), domain);
+    match result.map_err(|error| format!("{}: {error}", location.owner))? {
+        Some(pod) => location.put(document, pod),
+        None => stdio::print_message(&format!("{}: carries nothing that was injected", location.owner)),
     }
     Ok(())
 }
 
-fn render(format: PlainFormat, changes: &[Change]) -> anyhow::Result<String> {
+fn render(format: UninjectFormat, changes: &[Change]) -> anyhow::Result<String> {
     match format {
-        PlainFormat::Yaml => output::yaml(&output::after(changes)),
-        PlainFormat::Json => output::json(&output::after(changes)),
-        PlainFormat::Diff => output::diff(changes, stdio::shows_colours()),
+        UninjectFormat::Yaml => output::yaml(&output::after(changes)),
+        UninjectFormat::Json => output::json(&output::after(changes)),
+        UninjectFormat::Diff => output::diff(changes, stdio::shows_colours()),
     }
 }

@@ -24,18 +24,18 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 
 /// `--service`: a Service of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Service {
+pub struct ServiceName {
     pub namespace: String,
     pub name: String,
 }
 
 /// `NAMESPACE/NAME`.
-pub fn service(text: &str) -> Result<Service, String> {
+pub fn service(text: &str) -> Result<ServiceName, String> {
     let (namespace, name) = text.split_once('/').ok_or("expected NAMESPACE/NAME")?;
     let label = |what: &str, text: &str| {
         checked(text, names::check_dns_label).map_err(|expected| format!("{what} {text:?}: {expected}"))
     };
-    Ok(Service { namespace: label("namespace", namespace)?, name: label("name", name)? })
+    Ok(ServiceName { namespace: label("namespace", namespace)?, name: label("name", name)? })
 }
 
 fn checked(text: &str, check: fn(&str) -> Result<(), names::Expected>) -> Result<String, String> {
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn services_have_a_namespace_and_a_name() {
-        let expected = Service { namespace: "a".to_owned(), name: "b".to_owned() };
+        let expected = ServiceName { namespace: "a".to_owned(), name: "b".to_owned() };
         assert_eq!(service("a/b"), Ok(expected));
         for text in ["", "a", "/", "a/", "/b", "a/b/c", "A/b", "a.b/c"] {
             assert!(service(text).is_err(), "{text:?}");

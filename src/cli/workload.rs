@@ -1,12 +1,12 @@
 //! Where pods stand inside the objects that carry them.
 //!
-//! It reads objects and changes none. Invariant: a [`PodSite`] points at an object with a `spec` that is an object, so that
+//! It reads objects and changes none. Invariant: a [`PodLocation`] points at an object with a `spec` that is an object, so that
 //! the engine can take it as a pod.
 
 use json_patch::jsonptr::{Pointer, PointerBuf};
 use serde_json::{Map, Value};
 
-use super::problems::Problems;
+use super::errors::ErrorList;
 
 /// The kinds that carry pods: API group, kind, the members on the way to the pod or pod template.
 ///
@@ -28,19 +28,19 @@ const TEMPLATE: &[&str] = &["spec", "template"];
 
 /// One pod or pod template of a document.
 #[derive(Debug)]
-pub struct PodSite {
+pub struct PodLocation {
     /// Where in the document it stands.
     pub pointer: PointerBuf,
     /// Where the object that carries it stands, and the members on the way from there to the pod.
-    carrier: PointerBuf,
-    way: &'static [&'static str],
+    object_pointer: PointerBuf,
+    path: &'static [&'static str],
     /// `Deployment/web`: the object that carries it.
     pub owner: String,
     /// The namespace that the object names.
     pub namespace: Option<String>,
 }
 
-impl PodSite {
+impl PodLocation {
     /// The pod as the API server would be asked to create it.
     ///
     /// This is the one place where a pod template becomes a pod. Of what a controller would add (a name, an owner) nothing is.
@@ -75,13 +75,13 @@ impl PodSite {
         let annotations =
             |pointer: &Pointer| pointer.resolve(document).ok()?.pointer("/metadata/annotations")?.as_object();
         let of_pod = |key: &str| annotations(&self.pointer).is_some_and(|annotations| annotations.contains_key(key));
-        let of_carrier = annotations(&self.carrier).into_iter().flat_map(Map::keys).map(String::as_str);
-        of_carrier.filter(|key| is_ours(key) && !of_pod(key)).collect()
+        let of_object = annotations(&self.object_pointer).into_iter().flat_map(Map::keys).map(String::as_str);
+        of_object.filter(|key| is_ours(key) && !of_pod(key)).collect()
     }
 
     /// `spec.template.metadata.annotations`, as seen from the object that carries the pod.
-    pub fn place_of_annotations(&self) -> String {
-        self.way.iter().chain(&["metadata", "annotations"]).copied().collect::<Vec<_>>().join(".")
+    pub fn annotations_path(&self) -> String {
+        self.path.iter().chain(&["metadata", "annotations"]).copied().collect::<Vec<_>>().join(".")
     }
 
     fn object<'a>(&self, document: &'a Value) -> Option<&'a Map<String, Value>> {
@@ -90,10 +90,10 @@ impl PodSite {
 }
 
 /// All pods of a document, in its order; lists are looked into. `origin` names the document in problems.
-pub fn pod_sites(origin: &str, document: &Value) -> Result<Vec<PodSite>, Problems> {
+pub fn pod_locations(origin: &str, document: &Value) -> Result<Vec<PodLocation>, ErrorList> {
     let mut search = Search::default();
     search.object(origin, PointerBuf::root(), document, None);
-    search.problems.or(search.sites)
+    search.problems.or(search.pods)
 }
 
 /// What an object says it is.
@@ -105,46 +105,46 @@ struct TypeMeta<'a> {
 
 #[derive(Default)]
 struct Search {
-    sites: Vec<PodSite>,
-    problems: Problems,
+    pods: Vec<PodLocation>,
+    problems: ErrorList,
 }
 
 impl Search {
-    /// `of_list` is the type that the items of a typed list have when they do not say it themselves.
-    fn object(&mut self, place: &str, pointer: PointerBuf, value: &Value, of_list: Option<TypeMeta<'_>>) {
+    /// `item_type` is the type that the items of a typed list have when they do not say it themselves.
+    fn object(&mut self, place: &str, pointer: PointerBuf, value: &Value, item_type: Option<TypeMeta<'_>>) {
         let Value::Object(object) = value else {
             return self.problems.push(format!("{place}: expected a Kubernetes object, found {}", describe(value)));
         };
-        let Some(type_meta) = type_meta(object).or(of_list) else {
+        let Some(type_meta) = type_meta(object).or(item_type) else {
             return self.problems.push(format!("{place}: {}, expected a Kubernetes object", lacking(object)));
         };
         if let Some(item_kind) = list_of(type_meta) {
             self.items(place, &pointer, object, item_kind.map(|kind| TypeMeta { kind, ..type_meta }));
-        } else if let Some(way) = way_to_pod(type_meta) {
-            self.pod(place, pointer, value, type_meta.kind, way);
+        } else if let Some(path) = path_to_pod(type_meta) {
+            self.pod(place, pointer, value, type_meta.kind, path);
         }
     }
 
-    fn items(&mut self, place: &str, pointer: &Pointer, list: &Map<String, Value>, of_list: Option<TypeMeta<'_>>) {
+    fn items(&mut self, place: &str, pointer: &Pointer, list: &Map<String, Value>, item_type: Option<TypeMeta<'_>>) {
         match list.get("items") {
             None | Some(Value::Null) => {}
             Some(Value::Array(items)) => {
                 for (index, item) in items.iter().enumerate() {
                     let pointer = pointer.concat(&PointerBuf::from_tokens(["items".into(), index.to_string()]));
-                    self.object(&format!("{place}: items[{index}]"), pointer, item, of_list);
+                    self.object(&format!("{place}: items[{index}]"), pointer, item, item_type);
                 }
             }
             Some(other) => self.problems.push(format!("{place}: items is {}, expected a list", describe(other))),
         }
     }
 
-    fn pod(&mut self, place: &str, pointer: PointerBuf, object: &Value, kind: &str, way: &'static [&'static str]) {
+    fn pod(&mut self, place: &str, pointer: PointerBuf, object: &Value, kind: &str, path: &'static [&'static str]) {
         let owner = format!("{kind}/{}", name(object));
-        match check(object, way) {
-            Ok(()) => self.sites.push(PodSite {
-                pointer: pointer.concat(&PointerBuf::from_tokens(way.iter().copied())),
-                carrier: pointer,
-                way,
+        match check(object, path) {
+            Ok(()) => self.pods.push(PodLocation {
+                pointer: pointer.concat(&PointerBuf::from_tokens(path.iter().copied())),
+                object_pointer: pointer,
+                path,
                 owner,
                 namespace: text(object, "/metadata/namespace").map(str::to_owned),
             }),
@@ -175,10 +175,10 @@ fn list_of(type_meta: TypeMeta<'_>) -> Option<Option<&str>> {
     if item_kind.is_empty() {
         return group(type_meta).is_empty().then_some(None);
     }
-    way_to_pod(TypeMeta { kind: item_kind, ..type_meta }).map(|_| Some(item_kind))
+    path_to_pod(TypeMeta { kind: item_kind, ..type_meta }).map(|_| Some(item_kind))
 }
 
-fn way_to_pod(type_meta: TypeMeta<'_>) -> Option<&'static [&'static str]> {
+fn path_to_pod(type_meta: TypeMeta<'_>) -> Option<&'static [&'static str]> {
     let row = KINDS.iter().find(|row| (row.0, row.1) == (group(type_meta), type_meta.kind));
     row.map(|row| row.2)
 }
@@ -188,10 +188,10 @@ fn group(type_meta: TypeMeta<'_>) -> &str {
 }
 
 /// Checks that everything on the way to the pod's spec is an object, and the pod's metadata one or left out.
-fn check(object: &Value, way: &[&str]) -> Result<(), String> {
+fn check(object: &Value, members: &[&str]) -> Result<(), String> {
     let mut pod = object;
     let mut path = String::new();
-    for member in way {
+    for member in members {
         pod = member_object(pod, &mut path, member)?;
     }
     match pod.get("metadata") {
@@ -244,18 +244,18 @@ mod tests {
     use super::*;
 
     fn found(document: &Value) -> Vec<(String, String)> {
-        let sites = pod_sites("app.yaml", document).expect("the document is well formed");
-        sites.into_iter().map(|site| (site.owner, site.pointer.to_string())).collect()
+        let pods = pod_locations("app.yaml", document).expect("the document is well formed");
+        pods.into_iter().map(|location| (location.owner, location.pointer.to_string())).collect()
     }
 
     fn problems(document: &Value) -> String {
-        pod_sites("app.yaml", document).expect_err("the document has a problem").to_string()
+        pod_locations("app.yaml", document).expect_err("the document has a problem").to_string()
     }
 
     /// An object whose pod stands at the end of `way`.
-    fn workload(api_version: &str, kind: &str, way: &[&str]) -> Value {
+    fn workload(api_version: &str, kind: &str, path: &[&str]) -> Value {
         let pod = json!({"spec": {"containers": []}});
-        let mut object = way.iter().rev().fold(pod, |inner, member| json!({ *member: inner }));
+        let mut object = path.iter().rev().fold(pod, |inner, member| json!({ *member: inner }));
         object["apiVersion"] = api_version.into();
         object["kind"] = kind.into();
         object["metadata"] = json!({"name": "web"});
@@ -264,10 +264,10 @@ mod tests {
 
     #[test]
     fn every_kind_that_carries_a_pod() {
-        for (group, kind, way) in KINDS {
+        for (group, kind, path) in KINDS {
             let api_version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
-            let pointer: String = way.iter().map(|member| format!("/{member}")).collect();
-            assert_eq!(found(&workload(&api_version, kind, way)), [(format!("{kind}/web"), pointer)], "{kind}");
+            let pointer: String = path.iter().map(|member| format!("/{member}")).collect();
+            assert_eq!(found(&workload(&api_version, kind, path)), [(format!("{kind}/web"), pointer)], "{kind}");
         }
     }
 
@@ -337,23 +337,23 @@ mod tests {
     #[test]
     fn annotations_of_the_object_around_a_pod_are_misplaced() {
         let found = |document: &Value| -> Vec<String> {
-            let sites = pod_sites("app.yaml", document).expect("the document is well formed");
-            sites[0].misplaced_annotations(document, |key| key != "b").into_iter().map(str::to_owned).collect()
+            let pods = pod_locations("app.yaml", document).expect("the document is well formed");
+            pods[0].misplaced_annotations(document, |key| key != "b").into_iter().map(str::to_owned).collect()
         };
-        for (group, kind, way) in KINDS {
+        for (group, kind, path) in KINDS {
             let api_version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
-            let mut object = workload(&api_version, kind, way);
+            let mut object = workload(&api_version, kind, path);
             object["metadata"]["annotations"] = json!({"a": "x", "b": "x", "c": "x"});
-            let misplaced = if way.is_empty() { vec![] } else { vec!["a".to_owned(), "c".to_owned()] };
+            let misplaced = if path.is_empty() { vec![] } else { vec!["a".to_owned(), "c".to_owned()] };
             assert_eq!(found(&object), misplaced, "{kind}");
-            let pod = way.iter().fold(&mut object, |inner, member| &mut inner[*member]);
+            let pod = path.iter().fold(&mut object, |inner, member| &mut inner[*member]);
             pod["metadata"]["annotations"] = json!({"a": "y", "c": "y"});
             assert_eq!(found(&object), [""; 0], "{kind}");
         }
         let list = json!({"apiVersion": "v1", "kind": "List", "items": [workload("batch/v1", "Job", TEMPLATE)]});
-        let sites = pod_sites("app.yaml", &list).expect("the document is well formed");
-        assert_eq!(sites[0].place_of_annotations(), "spec.template.metadata.annotations");
-        assert_eq!(sites[0].misplaced_annotations(&list, |_| true), [""; 0]);
+        let pods = pod_locations("app.yaml", &list).expect("the document is well formed");
+        assert_eq!(pods[0].annotations_path(), "spec.template.metadata.annotations");
+        assert_eq!(pods[0].misplaced_annotations(&list, |_| true), [""; 0]);
     }
 
     #[test]
@@ -362,14 +362,14 @@ mod tests {
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "demo"},
             "spec": {"template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}},
         });
-        let sites = pod_sites("app.yaml", &document).expect("the document is well formed");
-        let pod = sites[0].pod(&document);
+        let pods = pod_locations("app.yaml", &document).expect("the document is well formed");
+        let pod = pods[0].pod(&document);
         let expected =
             json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}});
         assert_eq!(pod, expected);
-        assert_eq!(sites[0].namespace.as_deref(), Some("demo"));
+        assert_eq!(pods[0].namespace.as_deref(), Some("demo"));
         let mut written = document.clone();
-        sites[0].put(&mut written, pod);
+        pods[0].put(&mut written, pod);
         assert_eq!(written, document);
     }
 }

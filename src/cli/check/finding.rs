@@ -10,7 +10,7 @@ use serde::Serialize;
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     Ok,
-    /// The installation works, and something asks to be looked at; also what any tenant of the cluster can do wrong by himself.
+    /// The installation works, and something requesters to be looked at; also what any tenant of the cluster can do wrong by himself.
     Warning,
     /// Pods that ask do not get what they ask for, or soon will not.
     Failed,
@@ -96,7 +96,7 @@ codes! {
     FromSecret Warning "from_secret" "the certificate was read from its Secret instead of from a replica",
     NoCertificate Warning "no_certificate" "the certificate that is served could not be seen",
     Templates Ok "templates" "all templates are good, and the same on all replicas",
-    NoTemplates Warning "no_templates" "no template is loaded: every pod that asks is refused",
+    NoTemplates Warning "no_templates" "no template is loaded: every pod that requesters is refused",
     TemplateInvalid Warning "template_invalid" "a template is broken",
     TemplateSkew Warning "template_skew" "the replicas have different templates, or revisions of them",
     TemplateMissing Warning "template_missing" "a template is asked for that no replica has",
@@ -117,7 +117,7 @@ codes! {
     NotInjected Failed "not_injected" "the dry-run pod came back as it was",
     TrialRefused Warning "trial_refused" "somebody else refuses the dry-run pod",
     TrialImpossible Warning "trial_impossible" "no dry-run pod could be sent",
-    Sidecars Ok "sidecars" "every pod that asks has its sidecar",
+    Sidecars Ok "sidecars" "every pod that requesters has its sidecar",
     SidecarMissing Warning "sidecar_missing" "pods that ask were created without their sidecar",
     Forbidden Warning "forbidden" "a right is missing to look at something",
     NotExamined Warning "not_examined" "something could not be looked at",

@@ -1,13 +1,13 @@
 //! `outrigger check`: looks at an installation and says what is wrong with it, and what to do.
 //!
-//! What is looked at (`gather`) and what it means (`judge`) are apart: the second is pure. Invariant: exit code 0 is healthy; 1 is not,
+//! What is looked at (`gather`) and what it means (`evaluate`) are apart: the second is pure. Invariant: exit code 0 is healthy; 1 is not,
 //! and every finding was printed.
 
-mod facts;
+mod collect;
+mod evaluate;
 mod finding;
-mod gather;
-mod judge;
 mod objects;
+mod observations;
 mod report;
 
 use std::path::PathBuf;
@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Args;
 
-use self::facts::Target;
+use self::collect::{Check, ClusterSelection, DryRunOptions};
 use self::finding::{Finding, Severity};
-use self::gather::{Examination, Origin, Wish};
-use self::report::{Colours, Format};
+use self::observations::Target;
+use self::report::{Colours, ReportFormat};
 use super::stdio;
 use super::values;
 use crate::config::settings;
@@ -49,7 +49,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 
-    /// Look again until it is healthy, at most this long, such as 60s
+    /// Lookup again until it is healthy, at most this long, such as 60s
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     wait: Option<Duration>,
 
@@ -65,7 +65,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "NAMESPACE", value_parser = values::namespace)]
     test_namespace: Option<String>,
 
-    /// Template that the dry-run pod asks for, instead of one that is loaded
+    /// ReplicaTemplate that the dry-run pod requesters for, instead of one that is loaded
     #[arg(long, value_name = "TEMPLATE")]
     template: Option<String>,
 
@@ -75,7 +75,7 @@ pub struct CheckArgs {
 
     /// How the result is printed
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
+    output: ReportFormat,
 }
 
 const LONG_ABOUT: &str = "\
@@ -93,7 +93,7 @@ Examples:
     outrigger check --strict
 
 Nothing is changed: the pod that is sent is a dry run, which the API server forgets. Exit code 0 is healthy (warnings \
-allowed), 1 is not. What may not be looked at is said, with the right that is missing; docs/reference/check.md lists all \
+allowed), 1 is not. What may not be looked at is printed, with the right that is missing; docs/reference/check.md lists all \
 findings by their codes.";
 
 /// The result was printed, and it is not good.
@@ -105,13 +105,13 @@ struct NotHealthy(String);
 pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
-    let result = runtime.block_on(look(args));
+    let result = runtime.block_on(observe_and_wait(args));
     // Connections may still be closing; nobody waits for them.
     runtime.shutdown_background();
     let findings = result?;
     stdio::print(&match args.output {
-        Format::Text => report::text(&findings, colours()),
-        Format::Json => report::json(&findings).context("cannot write JSON")?,
+        ReportFormat::Text => report::text(&findings, colours()),
+        ReportFormat::Json => report::json(&findings).context("cannot write JSON")?,
     })?;
     if report::is_healthy(&findings) { Ok(()) } else { Err(NotHealthy(failures(&findings)).into()) }
 }
@@ -129,33 +129,39 @@ fn failures(findings: &[Finding]) -> String {
 }
 
 /// Under `--strict`.
-fn strictly(mut findings: Vec<Finding>) -> Vec<Finding> {
+fn warnings_as_failures(mut findings: Vec<Finding>) -> Vec<Finding> {
     for finding in findings.iter_mut().filter(|finding| finding.severity == Severity::Warning) {
         finding.severity = Severity::Failed;
     }
     findings
 }
 
-/// Whether replicas are on their way: healthy so far, and perhaps not when they are all there.
-fn is_settling(findings: &[Finding]) -> bool {
+/// Whether replicas are on their path: healthy so far, and perhaps not when they are all there.
+fn is_rolling_out(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| finding.code == Code::ReplicasNotReady.code())
 }
 
 /// Once, or until it is healthy or the time is over.
-async fn look(args: &CheckArgs) -> anyhow::Result<Vec<Finding>> {
-    let origin = Origin { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
+async fn observe_and_wait(args: &CheckArgs) -> anyhow::Result<Vec<Finding>> {
+    let origin = ClusterSelection { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
     let target =
         Target { namespace: args.namespace.clone(), configuration: args.name.clone(), domain: args.domain.clone() };
-    let wish = Wish { namespace: args.test_namespace.clone(), template: args.template.clone() };
-    let examination = Examination { target, wish, limit: args.timeout };
+    let options = DryRunOptions { namespace: args.test_namespace.clone(), template: args.template.clone() };
+    let check = Check { target, options, limit: args.timeout };
     let end = args.wait.map(|wait| Instant::now() + wait);
-    let (client, address) = gather::connect(&origin, args.timeout).await?;
-    let mut said = String::new();
+    let (client, address) = collect::connect(&origin, args.timeout).await?;
+    let mut printed = String::new();
     loop {
-        let judge = |facts| if args.strict { strictly(judge::judge(&facts)) } else { judge::judge(&facts) };
-        let result = gather::gather(&client, &address, &examination).await.map(judge);
-        let trouble = match &result {
-            Ok(findings) if report::is_healthy(findings) && !is_settling(findings) => return result,
+        let evaluate = |observations| {
+            if args.strict {
+                warnings_as_failures(evaluate::evaluate(&observations))
+            } else {
+                evaluate::evaluate(&observations)
+            }
+        };
+        let result = collect::collect(&client, &address, &check).await.map(evaluate);
+        let problem = match &result {
+            Ok(findings) if report::is_healthy(findings) && !is_rolling_out(findings) => return result,
             Ok(findings) if report::is_healthy(findings) => "not all replicas are ready".to_owned(),
             Ok(findings) => failures(findings),
             Err(error) => error.to_string(),
@@ -163,9 +169,9 @@ async fn look(args: &CheckArgs) -> anyhow::Result<Vec<Finding>> {
         if end.is_none_or(|end| Instant::now() + PAUSE > end) {
             return result;
         }
-        if trouble != said {
-            stdio::say(&format!("waiting: {}", report::one_line(&trouble)));
-            said = trouble;
+        if problem != printed {
+            stdio::print_message(&format!("waiting: {}", report::one_line(&problem)));
+            printed = problem;
         }
         tokio::time::sleep(PAUSE).await;
     }

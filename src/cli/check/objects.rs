@@ -7,8 +7,8 @@ use kube::api::ApiResource;
 use kube::core::Object;
 use serde::{Deserialize, Serialize};
 
-pub type Deployment = Object<DeploymentSpec, DeploymentStatus>;
-pub type Pod = Object<PodSpec, PodStatus>;
+pub type PartialDeployment = Object<PartialDeploymentSpec, DeploymentStatus>;
+pub type PartialPod = Object<PartialPodSpec, PodStatus>;
 
 /// What the API server calls Deployments.
 pub fn deployments() -> ApiResource {
@@ -21,19 +21,19 @@ pub fn pods() -> ApiResource {
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct DeploymentSpec {
+pub struct PartialDeploymentSpec {
     pub replicas: Option<i32>,
     #[serde(default)]
-    pub template: PodTemplate,
+    pub template: PartialPodTemplate,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct PodTemplate {
-    pub spec: Option<PodSpec>,
+pub struct PartialPodTemplate {
+    pub spec: Option<PartialPodSpec>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct PodSpec {
+pub struct PartialPodSpec {
     pub containers: Option<Vec<Container>>,
     pub volumes: Option<Vec<Volume>>,
 }
@@ -66,13 +66,13 @@ pub struct SecretVolume {
 #[serde(rename_all = "camelCase")]
 pub struct PodStatus {
     pub phase: Option<String>,
-    pub conditions: Option<Vec<Condition>>,
+    pub conditions: Option<Vec<PodCondition>>,
     pub init_container_statuses: Option<Vec<ContainerStatus>>,
     pub container_statuses: Option<Vec<ContainerStatus>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct Condition {
+pub struct PodCondition {
     #[serde(rename = "type")]
     pub type_: String,
     pub status: String,

@@ -13,7 +13,7 @@ use crate::inject::text::quote::{self, is_unprintable};
 
 /// How the result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum ReportFormat {
     /// A line for each finding, with what to do below it
     Text,
     /// One object
@@ -33,13 +33,13 @@ pub fn is_healthy(findings: &[Finding]) -> bool {
 }
 
 #[derive(Serialize)]
-struct Report<'f> {
+struct JsonReport<'f> {
     healthy: bool,
     findings: &'f [Finding],
 }
 
 pub fn json(findings: &[Finding]) -> serde_json::Result<String> {
-    let report = Report { healthy: is_healthy(findings), findings };
+    let report = JsonReport { healthy: is_healthy(findings), findings };
     serde_json::to_string_pretty(&report).map(|text| visible(&text) + "\n")
 }
 

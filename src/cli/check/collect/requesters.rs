@@ -8,8 +8,8 @@ use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::core::{GroupVersionKind, ObjectMeta, PartialObjectMeta};
 use serde_json::Value;
 
-use super::super::facts::{Ask, Look, PodState};
-use super::call::{Caller, Wanted, kept};
+use super::super::observations::{Lookup, PodState, Requester};
+use super::caller::{ApiRequest, Caller, filter_page};
 use crate::inject::annotations::{self, Keys, MIRROR_POD, Request};
 
 /// Kind, its API group, its plural, and where the metadata of its pods stand.
@@ -22,28 +22,28 @@ const WORKLOADS: [(&str, &str, &str, &str); 5] = [
 ];
 
 /// Known when the pods are; workloads that cannot be seen are only missing.
-pub async fn all(caller: &Caller, domain: &str) -> Look<Vec<Ask>> {
+pub async fn all(caller: &Caller, domain: &str) -> Lookup<Vec<Requester>> {
     let keys = Keys::new(domain);
     let keys = &keys;
-    let workloads = WORKLOADS.map(|workload| async move { of_workloads(caller, keys, workload).await });
-    let (pods, workloads) = tokio::join!(of_pods(caller, keys), futures::future::join_all(workloads));
+    let workloads = WORKLOADS.map(|workload| async move { requesting_workloads(caller, keys, workload).await });
+    let (pods, workloads) = tokio::join!(requesting_pods(caller, keys), futures::future::join_all(workloads));
     pods.map(|pods| pods.into_iter().chain(workloads.into_iter().flatten()).collect())
 }
 
-async fn of_pods(caller: &Caller, keys: &Keys) -> Look<Vec<Ask>> {
+async fn requesting_pods(caller: &Caller, keys: &Keys) -> Lookup<Vec<Requester>> {
     let api: Api<Pod> = Api::all(caller.client.clone());
     // What has ended can be mended no more.
     let params = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed");
-    let wanted = Wanted { verb: "list", resource: "pods", namespace: None };
+    let request = ApiRequest { verb: "list", resource: "pods", namespace: None };
     caller
-        .pages(&wanted, params, |params| {
+        .pages(&request, params, |params| {
             let api = api.clone();
-            async move { Ok(kept(api.list_metadata(&params).await?, |pod| of_pod(&pod, keys))) }
+            async move { Ok(filter_page(api.list_metadata(&params).await?, |pod| from_pod(&pod, keys))) }
         })
         .await
 }
 
-fn of_pod(pod: &PartialObjectMeta<Pod>, keys: &Keys) -> Option<Ask> {
+fn from_pod(pod: &PartialObjectMeta<Pod>, keys: &Keys) -> Option<Requester> {
     let metadata = &pod.metadata;
     let annotations = metadata.annotations.as_ref()?;
     if metadata.deletion_timestamp.is_some() || annotations.contains_key(MIRROR_POD) {
@@ -51,24 +51,28 @@ fn of_pod(pod: &PartialObjectMeta<Pod>, keys: &Keys) -> Option<Ask> {
     }
     let templates = templates(annotations.get(&keys.inject)?)?;
     let state = if annotations.contains_key(&keys.status) { PodState::WithStatus } else { PodState::WithoutStatus };
-    Some(ask("Pod", metadata, metadata.labels.clone().unwrap_or_default(), templates, state))
+    Some(requester("Pod", metadata, metadata.labels.clone().unwrap_or_default(), templates, state))
 }
 
-async fn of_workloads(caller: &Caller, keys: &Keys, workload: (&'static str, &str, &str, &str)) -> Vec<Ask> {
+async fn requesting_workloads(
+    caller: &Caller,
+    keys: &Keys,
+    workload: (&'static str, &str, &str, &str),
+) -> Vec<Requester> {
     let (kind, group, plural, path) = workload;
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural);
     let api: Api<DynamicObject> = Api::all_with(caller.client.clone(), &resource);
-    let wanted = Wanted { verb: "list", resource: plural, namespace: None };
+    let request = ApiRequest { verb: "list", resource: plural, namespace: None };
     let found = caller
-        .pages(&wanted, ListParams::default(), |params| {
+        .pages(&request, ListParams::default(), |params| {
             let api = api.clone();
-            async move { Ok(kept(api.list(&params).await?, |object| of_workload(kind, &object, path, keys))) }
+            async move { Ok(filter_page(api.list(&params).await?, |object| from_workload(kind, &object, path, keys))) }
         })
         .await;
     found.found().cloned().unwrap_or_default()
 }
 
-fn of_workload(kind: &'static str, object: &DynamicObject, path: &str, keys: &Keys) -> Option<Ask> {
+fn from_workload(kind: &'static str, object: &DynamicObject, path: &str, keys: &Keys) -> Option<Requester> {
     let is_owned = object.metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true));
     if is_owned || object.metadata.deletion_timestamp.is_some() {
         return None;
@@ -77,18 +81,18 @@ fn of_workload(kind: &'static str, object: &DynamicObject, path: &str, keys: &Ke
     let templates = templates(metadata.get("annotations")?.get(&keys.inject)?.as_str()?)?;
     let labels = metadata.get("labels").and_then(Value::as_object).into_iter().flatten();
     let labels = labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect();
-    Some(ask(kind, &object.metadata, labels, templates, PodState::NoPod))
+    Some(requester(kind, &object.metadata, labels, templates, PodState::NoPod))
 }
 
-fn ask(
+fn requester(
     kind: &'static str,
     metadata: &ObjectMeta,
     labels: BTreeMap<String, String>,
     templates: Vec<String>,
     pod: PodState,
-) -> Ask {
+) -> Requester {
     let (namespace, name) = (metadata.namespace.clone(), metadata.name.clone());
-    Ask { kind, namespace: namespace.unwrap_or_default(), name: name.unwrap_or_default(), labels, templates, pod }
+    Requester { kind, namespace: namespace.unwrap_or_default(), name: name.unwrap_or_default(), labels, templates, pod }
 }
 
 /// `None` where nothing is asked for; what contradicts itself is refused by the webhook, which says so.

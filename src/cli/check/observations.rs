@@ -12,7 +12,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
 
-use super::objects::Deployment;
+use super::objects::PartialDeployment;
 use crate::inject::Namespace;
 
 /// Which installation it is about.
@@ -33,14 +33,14 @@ impl Target {
 
 /// The result of looking at something.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Look<T> {
+pub enum Lookup<T> {
     Found(T),
     Absent,
     #[default]
     Unknown,
 }
 
-impl<T> Look<T> {
+impl<T> Lookup<T> {
     pub const fn found(&self) -> Option<&T> {
         match self {
             Self::Found(found) => Some(found),
@@ -48,11 +48,11 @@ impl<T> Look<T> {
         }
     }
 
-    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Look<U> {
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Lookup<U> {
         match self {
-            Self::Found(found) => Look::Found(f(found)),
-            Self::Absent => Look::Absent,
-            Self::Unknown => Look::Unknown,
+            Self::Found(found) => Lookup::Found(f(found)),
+            Self::Absent => Lookup::Absent,
+            Self::Unknown => Lookup::Unknown,
         }
     }
 
@@ -76,39 +76,39 @@ pub enum Failure {
 
 /// Everything that was seen.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct Observations {
     pub target: Target,
     pub now: SystemTime,
     pub failures: Vec<Failure>,
-    pub configuration: Look<MutatingWebhookConfiguration>,
+    pub configuration: Lookup<MutatingWebhookConfiguration>,
     /// The Service that the configuration calls, or ours.
-    pub service: Look<Service>,
-    pub slices: Look<Vec<EndpointSlice>>,
-    pub deployments: Look<Vec<Deployment>>,
-    pub replicas: Look<Vec<Replica>>,
+    pub service: Lookup<Service>,
+    pub slices: Lookup<Vec<EndpointSlice>>,
+    pub deployments: Lookup<Vec<PartialDeployment>>,
+    pub replicas: Lookup<Vec<Replica>>,
     /// What is served, by whom.
-    pub served: Vec<Served>,
-    pub namespaces: Look<Vec<Namespace>>,
-    pub asks: Look<Vec<Ask>>,
-    pub trial: Trial,
+    pub served: Vec<ServedCertificate>,
+    pub namespaces: Lookup<Vec<Namespace>>,
+    pub requesters: Lookup<Vec<Requester>>,
+    pub dry_run: DryRun,
 }
 
-impl Facts {
+impl Observations {
     /// Before anything was looked at.
     pub fn unknown(target: Target, now: SystemTime) -> Self {
         Self {
             target,
             now,
             failures: Vec::new(),
-            configuration: Look::Unknown,
-            service: Look::Unknown,
-            slices: Look::Unknown,
-            deployments: Look::Unknown,
-            replicas: Look::Unknown,
+            configuration: Lookup::Unknown,
+            service: Lookup::Unknown,
+            slices: Lookup::Unknown,
+            deployments: Lookup::Unknown,
+            replicas: Lookup::Unknown,
             served: Vec::new(),
-            namespaces: Look::Unknown,
-            asks: Look::Unknown,
-            trial: Trial::NotMade("nothing was looked at yet".to_owned()),
+            namespaces: Lookup::Unknown,
+            requesters: Lookup::Unknown,
+            dry_run: DryRun::NotSent("nothing was looked at yet".to_owned()),
         }
     }
 
@@ -123,14 +123,14 @@ impl Facts {
     }
 
     /// Replicas that told of themselves.
-    pub fn answers(&self) -> impl Iterator<Item = (&Replica, &Admin)> {
+    pub fn responding(&self) -> impl Iterator<Item = (&Replica, &AdminReport)> {
         let replicas = self.replicas.found().into_iter().flatten();
         replicas.filter_map(|replica| replica.admin.as_ref().ok().map(|admin| (replica, admin)))
     }
 
     /// The state of each template on each replica that told of it.
-    pub fn templates(&self) -> impl Iterator<Item = (&Replica, &Template)> {
-        self.answers().flat_map(|(replica, admin)| admin.templates.iter().map(move |template| (replica, template)))
+    pub fn templates(&self) -> impl Iterator<Item = (&Replica, &ReplicaTemplate)> {
+        self.responding().flat_map(|(replica, admin)| admin.templates.iter().map(move |template| (replica, template)))
     }
 }
 
@@ -143,29 +143,29 @@ pub struct Replica {
     /// Why containers do not run, such as `ImagePullBackOff: …`.
     pub waiting: Vec<String>,
     /// What the admin listener says, or why it could not be asked.
-    pub admin: Result<Admin, String>,
+    pub admin: Result<AdminReport, String>,
 }
 
 /// What the admin listener of a replica says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Admin {
-    pub version: Version,
+pub struct AdminReport {
+    pub version: ReplicaVersion,
     /// Checks of `/readyz?verbose` that do not hold.
     pub not_ready: Vec<String>,
     /// What it says besides.
     pub notes: Vec<String>,
-    pub templates: Vec<Template>,
+    pub templates: Vec<ReplicaTemplate>,
 }
 
 /// `/version`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-pub struct Version {
+pub struct ReplicaVersion {
     pub version: String,
     #[serde(default)]
     pub revision: Option<String>,
 }
 
-impl std::fmt::Display for Version {
+impl std::fmt::Display for ReplicaVersion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.revision {
             Some(revision) => write!(f, "{} ({revision})", self.version),
@@ -176,7 +176,7 @@ impl std::fmt::Display for Version {
 
 /// One of `/templates`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct Template {
+pub struct ReplicaTemplate {
     pub name: String,
     #[serde(default)]
     pub revision: Option<String>,
@@ -188,23 +188,23 @@ pub struct Template {
 
 /// A chain of certificates, the leaf first.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Served {
+pub struct ServedCertificate {
     /// Such as `pod outrigger-1`.
     pub by: String,
     pub chain: Result<Vec<CertificateDer<'static>>, String>,
-    pub from: From,
+    pub from: CertificateOrigin,
 }
 
 /// Where a certificate was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum CertificateOrigin {
     Handshake,
     Secret,
 }
 
 /// Something that names templates.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub struct Requester {
     pub kind: &'static str,
     pub namespace: String,
     pub name: String,
@@ -213,14 +213,14 @@ pub struct Ask {
     pub pod: PodState,
 }
 
-impl Ask {
+impl Requester {
     /// `Deployment shop/web`
     pub fn title(&self) -> String {
         format!("{} {}/{}", self.kind, self.namespace, self.name)
     }
 }
 
-/// Whether what asks is a pod, and whether it was served.
+/// Whether what requesters is a pod, and whether it was served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PodState {
     NoPod,
@@ -230,26 +230,26 @@ pub enum PodState {
 
 /// The pod that was sent to be forgotten.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trial {
+pub enum DryRun {
     /// Why none was sent.
-    NotMade(String),
-    Made {
+    NotSent(String),
+    Sent {
         namespace: String,
         template: String,
-        answer: Answer,
+        outcome: DryRunOutcome,
     },
 }
 
 /// What the API server said to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum DryRunOutcome {
     /// It came back with these templates in it.
-    Pod {
+    Admitted {
         templates: Vec<String>,
     },
     Refused {
         message: String,
     },
     /// There was no answer.
-    Failed(String),
+    NoResponse(String),
 }

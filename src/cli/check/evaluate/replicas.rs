@@ -2,24 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::facts::{Facts, Replica, Version};
 use super::super::finding::{Code, Finding};
-use super::super::objects::Deployment;
+use super::super::objects::PartialDeployment;
+use super::super::observations::{Observations, Replica, ReplicaVersion};
 use super::APPLY_AGAIN;
 use super::{counted, listed};
 use crate::telemetry::build;
 
-pub fn judge(facts: &Facts) -> Vec<Finding> {
-    let mut findings = of_deployments(facts);
-    for replica in facts.replicas.found().into_iter().flatten() {
-        findings.extend(of_replica(facts, replica));
+pub fn evaluate(observations: &Observations) -> Vec<Finding> {
+    let mut findings = of_deployments(observations);
+    for replica in observations.replicas.found().into_iter().flatten() {
+        findings.extend(of_replica(observations, replica));
     }
-    findings.extend(versions(facts));
+    findings.extend(versions(observations));
     findings
 }
 
 /// How many are wanted, and ready.
-fn wanted(deployment: &Deployment) -> (i32, i32) {
+fn wanted(deployment: &PartialDeployment) -> (i32, i32) {
     let wanted = deployment.spec.replicas.unwrap_or(1);
     let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
     (wanted, ready)
@@ -27,19 +27,19 @@ fn wanted(deployment: &Deployment) -> (i32, i32) {
 
 /// Whether pods of an older revision are still there, or those of the newest are not: while an old replica serves, the new one
 /// may never come.
-fn is_rolling_out(deployment: &Deployment) -> bool {
+fn is_rolling_out(deployment: &PartialDeployment) -> bool {
     let Some(status) = &deployment.status else { return true };
     let updated = status.updated_replicas.unwrap_or(0);
     let is_unseen = status.observed_generation.zip(deployment.metadata.generation).is_some_and(|(seen, is)| seen < is);
     is_unseen || updated < wanted(deployment).0 || updated < status.replicas.unwrap_or(0)
 }
 
-fn of_deployments(facts: &Facts) -> Vec<Finding> {
-    let namespace = &facts.target.namespace;
-    let Some(deployments) = facts.deployments.found() else { return Vec::new() };
+fn of_deployments(observations: &Observations) -> Vec<Finding> {
+    let namespace = &observations.target.namespace;
+    let Some(deployments) = observations.deployments.found() else { return Vec::new() };
     if deployments.is_empty() {
         // Behind a URL a server may run anywhere.
-        let is_elsewhere = facts.pods_entry().is_some_and(|entry| entry.client_config.url.is_some());
+        let is_elsewhere = observations.pods_entry().is_some_and(|entry| entry.client_config.url.is_some());
         let finding = Code::DeploymentMissing.found(
             format!("namespace {namespace:?} has no Deployment with the label app.kubernetes.io/name=outrigger"),
             format!("give the namespace of the installation with --namespace, or {APPLY_AGAIN}"),
@@ -57,7 +57,7 @@ fn of_deployments(facts: &Facts) -> Vec<Finding> {
             (wanted, ready) if ready < wanted || is_rolling_out(deployment) => {
                 let old = if ready < wanted { "" } else { ", and they are not all of the newest revision" };
                 findings.push(Code::ReplicasNotReady.found(
-                    format!("Deployment {namespace}/{name} has {ready} of {wanted} replicas ready{old}{}", why(facts, deployment)),
+                    format!("Deployment {namespace}/{name} has {ready} of {wanted} replicas ready{old}{}", why(observations, deployment)),
                     format!("`kubectl -n {namespace} describe deployment/{name}` and `kubectl -n {namespace} get events`; a rollout may be under way, which --wait waits for"),
                 ));
             }
@@ -71,8 +71,8 @@ fn of_deployments(facts: &Facts) -> Vec<Finding> {
 }
 
 /// What the cluster says of replicas that do not come.
-fn why(facts: &Facts, deployment: &Deployment) -> String {
-    let waiting = facts.replicas.found().into_iter().flatten();
+fn why(observations: &Observations, deployment: &PartialDeployment) -> String {
+    let waiting = observations.replicas.found().into_iter().flatten();
     let waiting =
         waiting.flat_map(|replica| replica.waiting.iter().map(move |reason| format!("pod {}: {reason}", replica.pod)));
     let conditions = deployment.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
@@ -89,8 +89,8 @@ fn is_so(text: &Option<String>, expected: &str) -> bool {
     text.as_deref() == Some(expected)
 }
 
-fn of_replica(facts: &Facts, replica: &Replica) -> Vec<Finding> {
-    let (namespace, pod) = (&facts.target.namespace, &replica.pod);
+fn of_replica(observations: &Observations, replica: &Replica) -> Vec<Finding> {
+    let (namespace, pod) = (&observations.target.namespace, &replica.pod);
     let logs = format!("`kubectl -n {namespace} logs {pod}` says more");
     let admin = match &replica.admin {
         Ok(admin) => admin,
@@ -117,13 +117,13 @@ fn of_replica(facts: &Facts, replica: &Replica) -> Vec<Finding> {
     findings
 }
 
-fn versions(facts: &Facts) -> Vec<Finding> {
-    let mut pods: BTreeMap<&Version, Vec<&str>> = BTreeMap::new();
-    for (replica, admin) in facts.answers() {
+fn versions(observations: &Observations) -> Vec<Finding> {
+    let mut pods: BTreeMap<&ReplicaVersion, Vec<&str>> = BTreeMap::new();
+    for (replica, admin) in observations.responding() {
         pods.entry(&admin.version).or_default().push(&replica.pod);
     }
-    let namespace = &facts.target.namespace;
-    let known: Vec<&Version> = pods.keys().copied().collect();
+    let namespace = &observations.target.namespace;
+    let known: Vec<&ReplicaVersion> = pods.keys().copied().collect();
     match known.as_slice() {
         [] => Vec::new(),
         [version] => vec![one_version(version, pods.values().map(Vec::len).sum())],
@@ -138,7 +138,7 @@ fn versions(facts: &Facts) -> Vec<Finding> {
     }
 }
 
-fn one_version(version: &Version, count: usize) -> Finding {
+fn one_version(version: &ReplicaVersion, count: usize) -> Finding {
     if version.version == build::VERSION {
         return Code::Versions.good(format!("{} of version {version}, as this program", counted(count, "replica")));
     }
@@ -149,6 +149,6 @@ fn one_version(version: &Version, count: usize) -> Finding {
 }
 
 /// Names of the pods that serve.
-pub(super) fn names(facts: &Facts) -> BTreeSet<&str> {
-    facts.answers().map(|(replica, _)| replica.pod.as_str()).collect()
+pub(super) fn names(observations: &Observations) -> BTreeSet<&str> {
+    observations.responding().map(|(replica, _)| replica.pod.as_str()).collect()
 }

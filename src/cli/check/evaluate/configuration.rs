@@ -6,35 +6,35 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
 
-use super::super::facts::{Facts, Look, Target};
 use super::super::finding::{Code, Finding};
+use super::super::observations::{Lookup, Observations, Target};
 use super::{APPLY_AGAIN, drift};
 use crate::admission::MUTATE_PATH;
 
 /// Names of both entries, without what follows.
 const ENTRIES: [&str; 2] = ["pods", "namespaces"];
 
-pub fn judge(facts: &Facts) -> Vec<Finding> {
-    let target = &facts.target;
-    match &facts.configuration {
-        Look::Unknown => Vec::new(),
-        Look::Absent => vec![Code::WebhookDeleted.found(
+pub fn evaluate(observations: &Observations) -> Vec<Finding> {
+    let target = &observations.target;
+    match &observations.configuration {
+        Lookup::Unknown => Vec::new(),
+        Lookup::Absent => vec![Code::WebhookDeleted.found(
             format!(
                 "there is no MutatingWebhookConfiguration {:?}: the API server calls nobody, and pods are created without their sidecars",
                 target.configuration
             ),
             format!("{APPLY_AGAIN}; if it has another name, give --name"),
         )],
-        Look::Found(_) => {
-            let mut findings = missing(facts);
-            findings.extend(strangers(facts));
-            for entry in ours(facts) {
+        Lookup::Found(_) => {
+            let mut findings = missing(observations);
+            findings.extend(strangers(observations));
+            for entry in ours(observations) {
                 findings.extend(wrong_target(entry, target));
-                findings.extend(elsewhere(facts, entry));
-                findings.extend(drift::judge(entry, target));
+                findings.extend(elsewhere(observations, entry));
+                findings.extend(drift::evaluate(entry, target));
             }
             if findings.is_empty() {
-                findings.push(good(facts));
+                findings.push(good(observations));
             }
             findings
         }
@@ -42,17 +42,17 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
 }
 
 /// The entries that are ours by their names.
-pub(super) fn ours(facts: &Facts) -> impl Iterator<Item = &MutatingWebhook> {
-    let names = ENTRIES.map(|what| facts.target.entry(what));
-    facts.entries().iter().filter(move |entry| names.contains(&entry.name))
+pub(super) fn ours(observations: &Observations) -> impl Iterator<Item = &MutatingWebhook> {
+    let names = ENTRIES.map(|what| observations.target.entry(what));
+    observations.entries().iter().filter(move |entry| names.contains(&entry.name))
 }
 
-fn missing(facts: &Facts) -> Vec<Finding> {
-    let names = ENTRIES.map(|what| facts.target.entry(what));
-    let missing = names.into_iter().filter(|name| facts.entries().iter().all(|entry| entry.name != *name));
+fn missing(observations: &Observations) -> Vec<Finding> {
+    let names = ENTRIES.map(|what| observations.target.entry(what));
+    let missing = names.into_iter().filter(|name| observations.entries().iter().all(|entry| entry.name != *name));
     let finding = |name: String| {
         Code::EntryMissing.found(
-            format!("MutatingWebhookConfiguration {:?} has no entry {name:?}", facts.target.configuration),
+            format!("MutatingWebhookConfiguration {:?} has no entry {name:?}", observations.target.configuration),
             format!("{APPLY_AGAIN}; for annotations of another domain, give --domain"),
         )
     };
@@ -80,14 +80,14 @@ fn wrong_target(entry: &MutatingWebhook, target: &Target) -> Option<Finding> {
 }
 
 /// Who may write our configuration can have more called by it than us.
-fn strangers(facts: &Facts) -> Vec<Finding> {
-    let names = ENTRIES.map(|what| facts.target.entry(what));
-    let strangers = facts.entries().iter().filter(|entry| !names.contains(&entry.name));
+fn strangers(observations: &Observations) -> Vec<Finding> {
+    let names = ENTRIES.map(|what| observations.target.entry(what));
+    let strangers = observations.entries().iter().filter(|entry| !names.contains(&entry.name));
     let finding = |entry: &MutatingWebhook| {
         Code::Drift.found(
             format!(
                 "MutatingWebhookConfiguration {:?} has an entry {:?}, which is not ours and calls {}",
-                facts.target.configuration,
+                observations.target.configuration,
                 entry.name,
                 called(entry)
             ),
@@ -98,14 +98,14 @@ fn strangers(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Replicas are here, and somebody else is called.
-fn elsewhere(facts: &Facts, entry: &MutatingWebhook) -> Option<Finding> {
+fn elsewhere(observations: &Observations, entry: &MutatingWebhook) -> Option<Finding> {
     let url = entry.client_config.url.as_ref()?;
-    let is_here = facts.deployments.found().is_some_and(|deployments| !deployments.is_empty());
+    let is_here = observations.deployments.found().is_some_and(|deployments| !deployments.is_empty());
     is_here.then(|| {
         Code::Drift.found(
             format!(
                 "entry {:?} calls {url}, expected a Service of namespace {:?}, which has a Deployment of Outrigger",
-                entry.name, facts.target.namespace
+                entry.name, observations.target.namespace
             ),
             format!(
                 "unless you did so, find out who did: what is sent there can be read and changed; then {APPLY_AGAIN}"
@@ -114,16 +114,16 @@ fn elsewhere(facts: &Facts, entry: &MutatingWebhook) -> Option<Finding> {
     })
 }
 
-fn good(facts: &Facts) -> Finding {
+fn good(observations: &Observations) -> Finding {
     let policy = |what: &str| {
-        let name = facts.target.entry(what);
-        let entry = ours(facts).find(|entry| entry.name == name);
+        let name = observations.target.entry(what);
+        let entry = ours(observations).find(|entry| entry.name == name);
         entry.and_then(|entry| entry.failure_policy.as_deref()).unwrap_or("Fail")
     };
-    let calls = facts.pods_entry().map(called).unwrap_or_default();
+    let calls = observations.pods_entry().map(called).unwrap_or_default();
     Code::Configuration.good(format!(
         "MutatingWebhookConfiguration {:?} calls {calls} (failurePolicy {} for pods that ask, {} for other pods of namespaces)",
-        facts.target.configuration,
+        observations.target.configuration,
         policy("pods"),
         policy("namespaces"),
     ))

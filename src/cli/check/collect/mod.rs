@@ -3,13 +3,13 @@
 //! It judges nothing. Invariants: every call has a limit and nothing is written, the dry-run pod included; what a call may not do
 //! takes nothing from the others.
 
-mod asks;
-mod call;
+mod admin;
+mod caller;
 mod connect;
+mod dry_run;
 mod handshake;
-mod http;
 mod replica;
-mod trial;
+mod requesters;
 
 use std::time::{Duration, SystemTime};
 
@@ -25,57 +25,57 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::time::timeout;
 
-use super::facts::{Facts, From, Look, Replica, Served, Target};
-use super::judge::host_of;
-use super::objects::{self, Deployment, Pod};
+use super::evaluate::host_of;
+use super::objects::{self, PartialDeployment, PartialPod};
+use super::observations::{CertificateOrigin, Lookup, Observations, Replica, ServedCertificate, Target};
 use crate::cluster::explain;
 use crate::inject::{Namespace, annotations};
-use call::{Caller, Wanted, kept};
+use caller::{ApiRequest, Caller, filter_page};
 
-pub use connect::{Origin, connect};
-pub use trial::Wish;
+pub use connect::{ClusterSelection, connect};
+pub use dry_run::DryRunOptions;
 
 /// Replicas that are asked at a time.
-const AT_A_TIME: usize = 4;
+const CONCURRENT_REPLICAS: usize = 4;
 const OURS: &str = "app.kubernetes.io/name=outrigger";
 /// Where the program keeps its own certificate.
 const SERVING_SECRET: &str = "outrigger-serving";
 const NAME: &str = "outrigger";
 
 /// What to look at, and how long to wait for each answer.
-pub struct Examination {
+pub struct Check {
     pub target: Target,
-    pub wish: Wish,
+    pub options: DryRunOptions,
     pub limit: Duration,
 }
 
 /// Looks at everything once. An error is that the API server does not answer at all.
-pub async fn gather(client: &Client, address: &str, examination: &Examination) -> anyhow::Result<Facts> {
-    let Examination { target, wish, limit } = examination;
-    reach(client, address, *limit).await?;
+pub async fn collect(client: &Client, address: &str, check: &Check) -> anyhow::Result<Observations> {
+    let Check { target, options, limit } = check;
+    ensure_reachable(client, address, *limit).await?;
     let caller = Caller::new(client.clone(), *limit);
-    let mut facts = Facts::unknown(target.clone(), SystemTime::now());
+    let mut observations = Observations::unknown(target.clone(), SystemTime::now());
     let ours = ListParams::default().labels(OURS);
-    let (configuration, deployments, namespaces, asks) = tokio::join!(
+    let (configuration, deployments, namespaces, requesters) = tokio::join!(
         configuration(&caller, &target.configuration),
         caller.list(
-            Api::<Deployment>::namespaced_with(client.clone(), &target.namespace, &objects::deployments()),
+            Api::<PartialDeployment>::namespaced_with(client.clone(), &target.namespace, &objects::deployments()),
             "deployments",
             Some(&target.namespace),
             ours
         ),
         namespaces(&caller, &target.domain),
-        asks::all(&caller, &target.domain),
+        requesters::all(&caller, &target.domain),
     );
-    facts = Facts { configuration, deployments, namespaces, asks, ..facts };
-    behind_the_configuration(&caller, &mut facts).await;
-    facts.trial = trial::make(&caller, &facts, wish).await;
-    facts.failures = caller.failures();
-    Ok(facts)
+    observations = Observations { configuration, deployments, namespaces, requesters, ..observations };
+    observe_target(&caller, &mut observations).await;
+    observations.dry_run = dry_run::make(&caller, &observations, options).await;
+    observations.failures = caller.failures();
+    Ok(observations)
 }
 
 /// Whether there is an API server that knows us; without one there is nothing to say of anything.
-async fn reach(client: &Client, address: &str, limit: Duration) -> anyhow::Result<()> {
+async fn ensure_reachable(client: &Client, address: &str, limit: Duration) -> anyhow::Result<()> {
     const HINT: &str = "is it the right cluster (--context, --kubeconfig), and can it be reached from here?";
     match timeout(limit, client.apiserver_version()).await {
         Ok(Ok(_)) => Ok(()),
@@ -91,14 +91,14 @@ async fn reach(client: &Client, address: &str, limit: Duration) -> anyhow::Resul
     }
 }
 
-async fn configuration(caller: &Caller, name: &str) -> Look<MutatingWebhookConfiguration> {
+async fn configuration(caller: &Caller, name: &str) -> Lookup<MutatingWebhookConfiguration> {
     let api: Api<MutatingWebhookConfiguration> = Api::all(caller.client.clone());
     caller.get(api, "mutatingwebhookconfigurations", None, name).await
 }
 
-async fn namespaces(caller: &Caller, domain: &str) -> Look<Vec<Namespace>> {
+async fn namespaces(caller: &Caller, domain: &str) -> Lookup<Vec<Namespace>> {
     let api: Api<core::Namespace> = Api::all(caller.client.clone());
-    let wanted = Wanted { verb: "list", resource: "namespaces", namespace: None };
+    let request = ApiRequest { verb: "list", resource: "namespaces", namespace: None };
     let list = annotations::Keys::new(domain).inject;
     let keep = |found: PartialObjectMeta<core::Namespace>| {
         let metadata = found.metadata;
@@ -110,20 +110,20 @@ async fn namespaces(caller: &Caller, domain: &str) -> Look<Vec<Namespace>> {
         })
     };
     caller
-        .pages(&wanted, ListParams::default(), |params| {
+        .pages(&request, ListParams::default(), |params| {
             let api = api.clone();
-            async move { Ok(kept(api.list_metadata(&params).await?, keep)) }
+            async move { Ok(filter_page(api.list_metadata(&params).await?, keep)) }
         })
         .await
 }
 
 /// Whom the configuration calls: a Service with its pods, or a URL.
-async fn behind_the_configuration(caller: &Caller, facts: &mut Facts) {
-    let config = facts.pods_entry().or(facts.entries().first()).map(|entry| entry.client_config.clone());
+async fn observe_target(caller: &Caller, observations: &mut Observations) {
+    let config = observations.pods_entry().or(observations.entries().first()).map(|entry| entry.client_config.clone());
     let config = config.unwrap_or_default();
     let (namespace, name) = match &config.service {
         Some(service) => (service.namespace.clone(), service.name.clone()),
-        None => (facts.target.namespace.clone(), NAME.to_owned()),
+        None => (observations.target.namespace.clone(), NAME.to_owned()),
     };
     let (services, slices): (Api<Service>, Api<EndpointSlice>) =
         (Api::namespaced(caller.client.clone(), &namespace), Api::namespaced(caller.client.clone(), &namespace));
@@ -132,72 +132,74 @@ async fn behind_the_configuration(caller: &Caller, facts: &mut Facts) {
         caller.get(services, "services", Some(&namespace), &name),
         caller.list(slices, "endpointslices", Some(&namespace), of_service),
     );
-    facts.service = service;
-    facts.slices = slices;
+    observations.service = service;
+    observations.slices = slices;
     let host = format!("{name}.{namespace}.svc");
-    ask_replicas(caller, facts, &namespace, &host).await;
+    query_replicas(caller, observations, &namespace, &host).await;
     match &config.url {
         Some(url) => {
             let (host, port) = host_of(url);
             let chain = handshake::at(&host, port, caller.limit).await;
-            facts.served = vec![Served { by: url.clone(), chain, from: From::Handshake }];
+            observations.served =
+                vec![ServedCertificate { by: url.clone(), chain, from: CertificateOrigin::Handshake }];
         }
-        None => fall_back_to_the_secret(caller, facts, &namespace).await,
+        None => read_certificate_from_secret(caller, observations, &namespace).await,
     }
 }
 
-async fn ask_replicas(caller: &Caller, facts: &mut Facts, namespace: &str, host: &str) {
-    let pods: Api<Pod> = Api::namespaced_with(caller.client.clone(), namespace, &objects::pods());
-    let selector = facts.service.found().and_then(|service| service.spec.as_ref()?.selector.clone());
+async fn query_replicas(caller: &Caller, observations: &mut Observations, namespace: &str, host: &str) {
+    let pods: Api<PartialPod> = Api::namespaced_with(caller.client.clone(), namespace, &objects::pods());
+    let selector = observations.service.found().and_then(|service| service.spec.as_ref()?.selector.clone());
     let selector = selector.filter(|selector| !selector.is_empty()).map_or_else(
         || OURS.to_owned(),
         |selector| selector.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(","),
     );
-    let Look::Found(pods) = caller.list(pods, "pods", Some(namespace), ListParams::default().labels(&selector)).await
+    let Lookup::Found(pods) = caller.list(pods, "pods", Some(namespace), ListParams::default().labels(&selector)).await
     else {
         return;
     };
     // One that is going is still called for a while, and says nothing of what comes.
     let staying = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none() && !has_ended(pod));
-    let service = (facts.service.found(), called_port(facts));
-    let asked = staying.map(|pod| replica::ask(caller, namespace, host, service, pod));
-    let answers: Vec<(Replica, Option<Served>)> = futures::stream::iter(asked).buffered(AT_A_TIME).collect().await;
-    let (replicas, served): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
-    facts.replicas = Look::Found(replicas);
-    facts.served = served.into_iter().flatten().collect();
+    let service = (observations.service.found(), called_port(observations));
+    let queries = staying.map(|pod| replica::query(caller, namespace, host, service, pod));
+    let results: Vec<(Replica, Option<ServedCertificate>)> =
+        futures::stream::iter(queries).buffered(CONCURRENT_REPLICAS).collect().await;
+    let (replicas, served): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+    observations.replicas = Lookup::Found(replicas);
+    observations.served = served.into_iter().flatten().collect();
 }
 
 /// Port of the Service that the API server calls.
-fn called_port(facts: &Facts) -> i32 {
-    let service = facts.pods_entry().and_then(|entry| entry.client_config.service.as_ref());
+fn called_port(observations: &Observations) -> i32 {
+    let service = observations.pods_entry().and_then(|entry| entry.client_config.service.as_ref());
     service.and_then(|service| service.port).unwrap_or(443)
 }
 
 /// An evicted pod stays until somebody deletes it.
-fn has_ended(pod: &Pod) -> bool {
+fn has_ended(pod: &PartialPod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Failed" | "Succeeded"))
 }
 
 /// Where no replica shows its certificate, what it most probably serves.
-async fn fall_back_to_the_secret(caller: &Caller, facts: &mut Facts, namespace: &str) {
-    if facts.served.is_empty() || facts.served.iter().any(|served| served.chain.is_ok()) {
+async fn read_certificate_from_secret(caller: &Caller, observations: &mut Observations, namespace: &str) {
+    if observations.served.is_empty() || observations.served.iter().any(|served| served.chain.is_ok()) {
         return;
     }
-    let name = mounted_secret(facts).unwrap_or_else(|| SERVING_SECRET.to_owned());
+    let name = mounted_secret(observations).unwrap_or_else(|| SERVING_SECRET.to_owned());
     let secrets: Api<Secret> = Api::namespaced(caller.client.clone(), namespace);
-    let Look::Found(secret) = caller.get(secrets, "secrets", Some(namespace), &name).await else { return };
+    let Lookup::Found(secret) = caller.get(secrets, "secrets", Some(namespace), &name).await else { return };
     let pem = secret.data.unwrap_or_default().remove("tls.crt").unwrap_or_default();
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem.0).filter_map(Result::ok).collect();
     if !chain.is_empty() {
         let by = format!("Secret {namespace}/{name}");
-        facts.served = vec![Served { by, chain: Ok(chain), from: From::Secret }];
+        observations.served = vec![ServedCertificate { by, chain: Ok(chain), from: CertificateOrigin::Secret }];
     }
 }
 
 /// The Secret with a certificate that the program does not make itself.
-fn mounted_secret(facts: &Facts) -> Option<String> {
-    let deployment = facts.deployments.found()?.first()?;
+fn mounted_secret(observations: &Observations) -> Option<String> {
+    let deployment = observations.deployments.found()?.first()?;
     let volumes = deployment.spec.template.spec.as_ref()?.volumes.as_ref()?;
     volumes.iter().find_map(|volume| volume.secret.as_ref()?.secret_name.clone())
 }

@@ -8,12 +8,12 @@ use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, RuleWithOpera
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use serde::Serialize;
 
-use super::super::facts::Target;
 use super::super::finding::{Code, Finding};
+use super::super::observations::Target;
 use super::APPLY_AGAIN;
 use crate::api::webhook_configuration::{Endpoint, WebhookConfiguration};
 
-pub fn judge(entry: &MutatingWebhook, target: &Target) -> Vec<Finding> {
+pub fn evaluate(entry: &MutatingWebhook, target: &Target) -> Vec<Finding> {
     let Some(expected) = expected(entry, target) else { return Vec::new() };
     let differences = differences(entry, &expected);
     let finding = |(field, found, expected): (&str, String, String)| {

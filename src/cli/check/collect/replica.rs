@@ -11,23 +11,23 @@ use kube::api::Portforwarder;
 use tokio::io::DuplexStream;
 use tokio::time::timeout;
 
-use super::super::facts::{From, Replica, Served};
-use super::super::objects::{ContainerStatus, Pod};
-use super::call::{Caller, Wanted};
-use super::{handshake, http};
+use super::super::objects::{ContainerStatus, PartialPod};
+use super::super::observations::{CertificateOrigin, Replica, ServedCertificate};
+use super::caller::{ApiRequest, Caller};
+use super::{admin, handshake};
 
 const WEBHOOK_PORT: u16 = 9443;
 const ADMIN_PORT: u16 = 8080;
 const ADMIN_PORT_NAME: &str = "admin";
 
 /// What there is to know of a pod: the replica, and the certificate unless nobody can be asked for it.
-pub async fn ask(
+pub async fn query(
     caller: &Caller,
     namespace: &str,
     host: &str,
     (service, called): (Option<&Service>, i32),
-    pod: &Pod,
-) -> (Replica, Option<Served>) {
+    pod: &PartialPod,
+) -> (Replica, Option<ServedCertificate>) {
     let name = pod.metadata.name.clone().unwrap_or_default();
     let mut replica = Replica {
         pod: name.clone(),
@@ -39,20 +39,20 @@ pub async fn ask(
         return (replica, None);
     }
     let ports = Ports::of(pod, service, called);
-    let way = Way { caller, namespace, pod: &name };
+    let forward = PortForward { caller, namespace, pod: &name };
     // A connection each: what becomes of one port is nothing to the other.
     let (chain, admin) = tokio::join!(
-        way.over(ports.webhook, async |stream| handshake::over(stream, host, caller.limit).await),
-        way.over(ports.admin, async |stream| http::over(stream, caller.limit).await),
+        forward.over(ports.webhook, async |stream| handshake::over(stream, host, caller.limit).await),
+        forward.over(ports.admin, async |stream| admin::over(stream, caller.limit).await),
     );
     replica.admin = match admin {
         Ok(admin) => Ok(admin),
         Err(problem) => {
-            let proxied = http::through_proxy(&caller.client, namespace, &name, ports.admin, caller.limit).await;
+            let proxied = admin::through_proxy(&caller.client, namespace, &name, ports.admin, caller.limit).await;
             proxied.map_err(|proxy| format!("{problem}; through the API server's proxy: {proxy}"))
         }
     };
-    let served = Served { by: format!("pod {name}"), chain, from: From::Handshake };
+    let served = ServedCertificate { by: format!("pod {name}"), chain, from: CertificateOrigin::Handshake };
     (replica, Some(served))
 }
 
@@ -64,7 +64,7 @@ struct Ports {
 
 impl Ports {
     /// The port behind the one of the Service that is called, and the one that the pod calls `admin`.
-    fn of(pod: &Pod, service: Option<&Service>, called: i32) -> Self {
+    fn of(pod: &PartialPod, service: Option<&Service>, called: i32) -> Self {
         let ports = service.and_then(|service| service.spec.as_ref()?.ports.as_deref()).unwrap_or_default();
         let port = ports.iter().find(|port| port.port == called);
         let webhook = match port.and_then(|port| port.target_port.clone()) {
@@ -76,27 +76,31 @@ impl Ports {
     }
 }
 
-fn named(pod: &Pod, name: &str) -> Option<u16> {
+fn named(pod: &PartialPod, name: &str) -> Option<u16> {
     let containers = pod.spec.containers.iter().flatten();
     let mut ports = containers.flat_map(|container| container.ports.iter().flatten());
     let port = ports.find(|port| port.name.as_deref() == Some(name))?;
     u16::try_from(port.container_port).ok()
 }
 
-/// The way to a pod.
-struct Way<'w> {
+/// The forward to a pod.
+struct PortForward<'w> {
     caller: &'w Caller,
     namespace: &'w str,
     pod: &'w str,
 }
 
-impl Way<'_> {
-    /// What `ask` learns over a connection to the port.
-    async fn over<T>(&self, port: u16, ask: impl AsyncFnOnce(DuplexStream) -> Result<T, String>) -> Result<T, String> {
+impl PortForward<'_> {
+    /// What `query` learns over a connection to the port.
+    async fn over<T>(
+        &self,
+        port: u16,
+        query: impl AsyncFnOnce(DuplexStream) -> Result<T, String>,
+    ) -> Result<T, String> {
         let mut forwarder = self.forward(port).await?;
         let (stream, refusal) = (forwarder.take_stream(port), forwarder.take_error(port));
         let answer = match (stream, refusal) {
-            (Some(stream), Some(refusal)) => unless_refused(ask(stream), refusal).await,
+            (Some(stream), Some(refusal)) => unless_refused(query(stream), refusal).await,
             _ => Err(format!("port {port} was not forwarded")),
         };
         forwarder.abort();
@@ -106,15 +110,15 @@ impl Way<'_> {
     async fn forward(&self, port: u16) -> Result<Portforwarder, String> {
         let Self { caller, namespace, pod } = *self;
         let pods: Api<core::Pod> = Api::namespaced(caller.client.clone(), namespace);
-        let wanted = Wanted { verb: "get and create", resource: "pods/portforward", namespace: Some(namespace) };
+        let request = ApiRequest { verb: "get and create", resource: "pods/portforward", namespace: Some(namespace) };
         match timeout(caller.limit, pods.portforward(pod, &[port])).await {
             Ok(Ok(forwarder)) => Ok(forwarder),
             Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
-                caller.forbid(&wanted);
+                caller.forbid(&request);
                 Err("you may not forward its ports".to_owned())
             }
             Ok(Err(error)) => Err(format!("port {port} cannot be forwarded: {}", crate::cluster::explain(&error))),
-            Err(_) => Err(format!("port {port} cannot be forwarded: {}", caller.silence())),
+            Err(_) => Err(format!("port {port} cannot be forwarded: {}", caller.timeout_message())),
         }
     }
 }
@@ -136,17 +140,17 @@ async fn unless_refused<T>(
     }
 }
 
-fn is_running(pod: &Pod) -> bool {
+fn is_running(pod: &PartialPod) -> bool {
     pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
 }
 
-fn is_ready(pod: &Pod) -> bool {
+fn is_ready(pod: &PartialPod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// Why the pod or its containers do not run.
-fn waiting(pod: &Pod) -> Vec<String> {
+fn waiting(pod: &PartialPod) -> Vec<String> {
     let Some(status) = &pod.status else { return Vec::new() };
     let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
     let unscheduled = status.conditions.iter().flatten();
@@ -173,7 +177,7 @@ mod tests {
 
     use super::*;
 
-    fn told(state: Value, last_state: Value) -> Vec<String> {
+    fn waiting_reasons(state: Value, last_state: Value) -> Vec<String> {
         let status = json!({
             "name": "outrigger", "image": "", "imageID": "", "ready": false, "restartCount": 1,
             "state": {"waiting": state}, "lastState": last_state,
@@ -186,9 +190,12 @@ mod tests {
     fn the_last_words_of_a_container_say_why_it_waits() {
         let back_off = json!({"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container"});
         let ended = json!({"terminated": {"exitCode": 1, "message": "error: one\nerror: two\n"}});
-        assert_eq!(told(back_off.clone(), ended), ["CrashLoopBackOff: error: one; error: two"]);
-        assert_eq!(told(back_off, json!({})), ["CrashLoopBackOff: back-off 10s restarting failed container"]);
-        assert_eq!(told(json!({"reason": "InvalidImageName"}), json!({})), ["InvalidImageName"]);
-        assert_eq!(told(json!({"reason": "ContainerCreating"}), json!({})), [""; 0]);
+        assert_eq!(waiting_reasons(back_off.clone(), ended), ["CrashLoopBackOff: error: one; error: two"]);
+        assert_eq!(
+            waiting_reasons(back_off, json!({})),
+            ["CrashLoopBackOff: back-off 10s restarting failed container"]
+        );
+        assert_eq!(waiting_reasons(json!({"reason": "InvalidImageName"}), json!({})), ["InvalidImageName"]);
+        assert_eq!(waiting_reasons(json!({"reason": "ContainerCreating"}), json!({})), [""; 0]);
     }
 }

@@ -5,30 +5,30 @@ use std::time::{Duration, SystemTime};
 use k8s_openapi::api::admissionregistration::v1::WebhookClientConfig;
 use rustls::pki_types::CertificateDer;
 
-use super::super::facts::{Facts, From, Served};
 use super::super::finding::{Code, Finding};
+use super::super::observations::{CertificateOrigin, Observations, ServedCertificate};
 use super::configuration::ours;
 use crate::pki::{self, Certificate, Validity};
 
-pub fn judge(facts: &Facts) -> Vec<Finding> {
+pub fn evaluate(observations: &Observations) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut trusts = Vec::new();
-    for bundle in bundles(facts) {
-        match bundle.certificates(facts) {
-            Ok(Some(certificates)) => trusts.push(Trust { bundle, certificates }),
+    for bundle in bundles(observations) {
+        match bundle.certificates(observations) {
+            Ok(Some(certificates)) => trusts.push(ParsedBundle { bundle, certificates }),
             Ok(None) => {}
             Err(finding) => findings.push(finding),
         }
     }
     let mut good: Vec<String> = Vec::new();
-    for served in alike(&facts.served) {
-        match Seen::of(facts, &served) {
-            Err(problem) => findings.push(unseen(facts, &served, &problem)),
-            Ok(seen) => {
-                findings.extend((served.from == From::Secret).then(|| seen.of_a_secret()));
-                let found = seen.judge(&trusts);
+    for served in grouped(&observations.served) {
+        match PresentedCertificate::of(observations, &served) {
+            Err(problem) => findings.push(unreadable(observations, &served, &problem)),
+            Ok(certificate) => {
+                findings.extend((served.from == CertificateOrigin::Secret).then(|| certificate.from_secret()));
+                let found = certificate.evaluate(&trusts);
                 if found.is_empty() && !trusts.is_empty() {
-                    good.push(format!("{} (until {})", served.by, date(seen.leaf.validity.not_after)));
+                    good.push(format!("{} (until {})", served.by, date(certificate.leaf.validity.not_after)));
                 }
                 findings.extend(found);
             }
@@ -42,8 +42,8 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
 }
 
 /// What is served by several is told of once.
-fn alike(all: &[Served]) -> Vec<Served> {
-    let mut alike: Vec<Served> = Vec::new();
+fn grouped(all: &[ServedCertificate]) -> Vec<ServedCertificate> {
+    let mut alike: Vec<ServedCertificate> = Vec::new();
     for served in all {
         match alike.iter_mut().find(|other| other.chain == served.chain && other.from == served.from) {
             Some(other) => other.by = format!("{}, {}", other.by, served.by),
@@ -61,14 +61,14 @@ struct Bundle {
 }
 
 /// A bundle that can be read.
-struct Trust {
+struct ParsedBundle {
     bundle: Bundle,
     certificates: Vec<Certificate>,
 }
 
-fn bundles(facts: &Facts) -> Vec<Bundle> {
+fn bundles(observations: &Observations) -> Vec<Bundle> {
     let mut groups: Vec<(Vec<String>, WebhookClientConfig)> = Vec::new();
-    for entry in ours(facts) {
+    for entry in ours(observations) {
         let name = format!("{:?}", entry.name);
         match groups.iter_mut().find(|(_, config)| *config == entry.client_config) {
             Some((names, _)) => names.push(name),
@@ -84,17 +84,17 @@ fn bundles(facts: &Facts) -> Vec<Bundle> {
 
 impl Bundle {
     /// What is trusted; `None` where the API server trusts its system's certificates.
-    fn certificates(&self, facts: &Facts) -> Result<Option<Vec<Certificate>>, Finding> {
+    fn certificates(&self, observations: &Observations) -> Result<Option<Vec<Certificate>>, Finding> {
         let pem = self.config.ca_bundle.as_ref().map(|bundle| bundle.0.as_slice()).unwrap_or_default();
         if pem.is_empty() {
             let message = format!("no caBundle in {}: the API server trusts no certificate of a Service", self.title);
             let is_by_url = self.config.url.is_some();
-            return if is_by_url { Ok(None) } else { Err(Code::BundleEmpty.found(message, keeper(facts))) };
+            return if is_by_url { Ok(None) } else { Err(Code::BundleEmpty.found(message, bundle_hint(observations))) };
         }
         let (certificates, _) = pki::read_bundle(pem);
         if certificates.is_empty() {
             let message = format!("the caBundle of {} holds no certificate that can be read", self.title);
-            return Err(Code::BundleInvalid.found(message, keeper(facts)));
+            return Err(Code::BundleInvalid.found(message, bundle_hint(observations)));
         }
         Ok(Some(certificates))
     }
@@ -110,42 +110,42 @@ impl Bundle {
 }
 
 /// Who writes the bundle, and what keeps it from being right.
-fn keeper(facts: &Facts) -> String {
-    let namespace = &facts.target.namespace;
+fn bundle_hint(observations: &Observations) -> String {
+    let namespace = &observations.target.namespace;
     format!(
         "the leading replica sets it within seconds, cert-manager's CA injector or you with other certificates: look for `caBundle` in `kubectl -n {namespace} logs deployment/outrigger`, at who else writes it (`kubectl get mutatingwebhookconfiguration {} -o yaml --show-managed-fields`), and for tools such as Argo CD that write it back",
-        facts.target.configuration
+        observations.target.configuration
     )
 }
 
-fn unseen(facts: &Facts, served: &Served, problem: &str) -> Finding {
+fn unreadable(observations: &Observations, served: &ServedCertificate, problem: &str) -> Finding {
     Code::NoCertificate.found(
         format!("the certificate of {} could not be seen: {problem}", served.by),
         format!(
             "look at the log with `kubectl -n {} logs deployment/outrigger`; the dry-run pod below shows whether the API server gets through",
-            facts.target.namespace
+            observations.target.namespace
         ),
     )
 }
 
 /// A certificate that is served.
-struct Seen<'f> {
-    facts: &'f Facts,
-    served: &'f Served,
+struct PresentedCertificate<'f> {
+    observations: &'f Observations,
+    served: &'f ServedCertificate,
     chain: &'f [CertificateDer<'static>],
     leaf: Certificate,
 }
 
-impl<'f> Seen<'f> {
-    fn of(facts: &'f Facts, served: &'f Served) -> Result<Self, String> {
+impl<'f> PresentedCertificate<'f> {
+    fn of(observations: &'f Observations, served: &'f ServedCertificate) -> Result<Self, String> {
         let chain = served.chain.as_ref().map_err(Clone::clone)?;
         let leaf = chain.first().cloned().and_then(Certificate::from_der);
-        Ok(Self { facts, served, chain, leaf: leaf.ok_or("its certificate cannot be parsed")? })
+        Ok(Self { observations, served, chain, leaf: leaf.ok_or("its certificate cannot be parsed")? })
     }
 
-    fn judge(&self, trusts: &[Trust]) -> Vec<Finding> {
+    fn evaluate(&self, trusts: &[ParsedBundle]) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let (by, now, validity) = (&self.served.by, self.facts.now, self.leaf.validity);
+        let (by, now, validity) = (&self.served.by, self.observations.now, self.leaf.validity);
         let restart = self.renew();
         if now > validity.not_after {
             let message = format!("the certificate of {by} has expired on {}", date(validity.not_after));
@@ -174,8 +174,8 @@ impl<'f> Seen<'f> {
     }
 
     /// What the bundle of an entry has against it.
-    fn against(&self, trust: &Trust) -> Vec<Finding> {
-        let (by, now) = (&self.served.by, self.facts.now);
+    fn against(&self, trust: &ParsedBundle) -> Vec<Finding> {
+        let (by, now) = (&self.served.by, self.observations.now);
         let mut findings = Vec::new();
         let host = trust.bundle.host();
         if !host.is_empty() && !pki::is_for(&self.chain[0], std::slice::from_ref(&host)) {
@@ -192,7 +192,7 @@ impl<'f> Seen<'f> {
                     "the caBundle of {} does not cover the certificate of {by}: the API server will say \"certificate signed by unknown authority\"",
                     trust.bundle.title
                 ),
-                keeper(self.facts),
+                bundle_hint(self.observations),
             ));
             return findings;
         };
@@ -217,19 +217,19 @@ impl<'f> Seen<'f> {
     }
 
     /// Whether it is ours is told by who signed it.
-    fn share(&self, trusts: &[Trust]) -> u32 {
+    fn share(&self, trusts: &[ParsedBundle]) -> u32 {
         let mut authorities = trusts.iter().flat_map(|trust| &trust.certificates);
         authorities.find(|authority| self.is_signed_by(authority)).map_or(OTHERS, share)
     }
 
     fn renew(&self) -> String {
-        let namespace = &self.facts.target.namespace;
+        let namespace = &self.observations.target.namespace;
         format!(
             "the leading replica renews it by itself: look for `certificate` in `kubectl -n {namespace} logs deployment/outrigger` and whether `kubectl -n {namespace} get lease outrigger` is held; cert-manager's and your own certificates are renewed by cert-manager and by you"
         )
     }
 
-    fn of_a_secret(&self) -> Finding {
+    fn from_secret(&self) -> Finding {
         Code::FromSecret.found(
             format!(
                 "no replica could be asked: what follows is of {}, which may not be what is served",

@@ -1,32 +1,32 @@
 //! A healthy installation, and what is found when one thing of it is wrong.
 
+mod healthy;
 mod table;
-mod world;
 
 use std::collections::BTreeSet;
 
-use super::super::facts::{Answer, Facts, Look, PodState, Trial};
 use super::super::finding::{Code, Finding, Severity};
+use super::super::observations::{DryRun, DryRunOutcome, Lookup, Observations, PodState};
 use super::super::report::Colours;
-use super::{choose_namespace, choose_templates, host_of, judge};
+use super::{choose_namespace, choose_templates, evaluate, host_of};
 use crate::inject::Namespace;
+use healthy::{healthy, requester, requesters, set_bundle};
 use table::table;
-use world::{ask, asks, healthy, set_bundle};
 
 /// Codes of what is not good, each once.
 fn troubles(findings: &[Finding]) -> BTreeSet<&'static str> {
     findings.iter().filter(|finding| finding.severity != Severity::Ok).map(|finding| finding.code).collect()
 }
 
-fn changed(change: fn(&mut Facts)) -> Vec<Finding> {
-    let mut facts = healthy();
-    change(&mut facts);
-    judge(&facts)
+fn changed(change: fn(&mut Observations)) -> Vec<Finding> {
+    let mut observations = healthy();
+    change(&mut observations);
+    evaluate(&observations)
 }
 
 #[test]
 fn a_healthy_installation_is_good_in_every_respect() {
-    let findings = judge(&healthy());
+    let findings = evaluate(&healthy());
     assert_eq!(troubles(&findings), BTreeSet::new(), "{findings:#?}");
     let good: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
     let all = Code::ALL.iter().filter(|code| code.severity() == Severity::Ok).map(|code| code.code());
@@ -56,8 +56,8 @@ fn whatever_is_not_good_has_a_hint() {
 
 #[test]
 fn every_code_is_found_somewhere() {
-    let mut found = troubles(&judge(&healthy()));
-    found.extend(judge(&healthy()).iter().map(|finding| finding.code));
+    let mut found = troubles(&evaluate(&healthy()));
+    found.extend(evaluate(&healthy()).iter().map(|finding| finding.code));
     found.extend(table().flat_map(|(_, _, codes, _)| codes.iter().map(|code| code.code())));
     let missing: Vec<&str> = Code::ALL.iter().map(|code| code.code()).filter(|code| !found.contains(code)).collect();
     assert!(missing.is_empty(), "no row finds {missing:?}");
@@ -66,20 +66,20 @@ fn every_code_is_found_somewhere() {
 /// One tenant with much that is wrong hides nothing: what is said stays short, and tells how much more there is.
 #[test]
 fn whatever_tenants_write_the_result_can_be_read() {
-    let mut facts = healthy();
+    let mut observations = healthy();
     let names: Vec<String> = (0..200).map(|number| format!("a-template-{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     for number in 0..2000 {
         let namespace = format!("tenant-{number}");
         let annotations = [("outrigger.dev/inject".to_owned(), format!("{}-{number}", "a".repeat(200_000)))];
         let labels = [("outrigger.dev/injection".to_owned(), "no".to_owned())].into_iter().take(number % 2).collect();
-        let Look::Found(namespaces) = &mut facts.namespaces else { panic!("namespaces") };
+        let Lookup::Found(namespaces) = &mut observations.namespaces else { panic!("namespaces") };
         namespaces.push(Namespace { name: namespace.clone(), labels, annotations: annotations.into() });
-        asks(&mut facts).push(ask("CronJob", &namespace, &names, PodState::NoPod));
-        asks(&mut facts).push(ask("Pod", &namespace, &["log-collector"], PodState::WithoutStatus));
+        requesters(&mut observations).push(requester("CronJob", &namespace, &names, PodState::NoPod));
+        requesters(&mut observations).push(requester("Pod", &namespace, &["log-collector"], PodState::WithoutStatus));
     }
-    set_bundle(&mut facts, None);
-    let findings = judge(&facts);
+    set_bundle(&mut observations, None);
+    let findings = evaluate(&observations);
     let text = super::super::report::text(&findings, Colours::Hidden);
     assert!(text.lines().count() < 200 && text.len() < 100_000, "{} bytes", text.len());
     let expected: BTreeSet<&str> = [
@@ -123,13 +123,16 @@ fn messages_of_the_api_server_are_told_apart() {
         ("the server could not find the requested resource: 500", Code::CallFailed),
     ];
     for (cause, code) in table {
-        let mut facts = healthy();
+        let mut observations = healthy();
         let message = format!(
             "Internal error occurred: failed calling webhook \"pods.inject.outrigger.dev\": failed to call webhook: Post \"https://outrigger.outrigger-system.svc:443/mutate?timeout=5s\": {cause}"
         );
-        facts.trial =
-            Trial::Made { namespace: "default".into(), template: "a".into(), answer: Answer::Refused { message } };
-        assert_eq!(troubles(&judge(&facts)), [code.code()].into(), "{cause}");
+        observations.dry_run = DryRun::Sent {
+            namespace: "default".into(),
+            template: "a".into(),
+            outcome: DryRunOutcome::Refused { message },
+        };
+        assert_eq!(troubles(&evaluate(&observations)), [code.code()].into(), "{cause}");
     }
 }
 
@@ -137,13 +140,16 @@ fn messages_of_the_api_server_are_told_apart() {
 #[test]
 fn a_closed_way_is_told_from_a_replica_that_is_down() {
     let refused = |is_ready: bool| {
-        let mut facts = healthy();
+        let mut observations = healthy();
         // One that is not ready may answer us, and gets no call of the API server.
-        world::replicas(&mut facts).iter_mut().for_each(|replica| replica.is_ready = is_ready);
+        healthy::replicas(&mut observations).iter_mut().for_each(|replica| replica.is_ready = is_ready);
         let message = "failed calling webhook \"pods.inject.outrigger.dev\": context deadline exceeded".to_owned();
-        facts.trial =
-            Trial::Made { namespace: "default".into(), template: "a".into(), answer: Answer::Refused { message } };
-        let findings = judge(&facts);
+        observations.dry_run = DryRun::Sent {
+            namespace: "default".into(),
+            template: "a".into(),
+            outcome: DryRunOutcome::Refused { message },
+        };
+        let findings = evaluate(&observations);
         let finding = findings.iter().find(|finding| finding.code == Code::CallTimeout.code()).expect("found");
         finding.hint.clone().expect("a hint")
     };
@@ -153,17 +159,17 @@ fn a_closed_way_is_told_from_a_replica_that_is_down() {
 
 #[test]
 fn the_dry_run_goes_where_it_can_succeed() {
-    let mut facts = healthy();
-    assert_eq!(choose_namespace(&facts).as_deref(), Some("default"));
-    world::label(&mut facts, "default", "disabled");
-    assert_eq!(choose_namespace(&facts).as_deref(), Some("shop"));
-    world::label(&mut facts, "shop", "disabled");
-    assert_eq!(choose_namespace(&facts), None, "system namespaces and ours are left alone");
-    facts.namespaces = super::super::facts::Look::Unknown;
-    assert_eq!(choose_namespace(&facts).as_deref(), Some("default"));
-    assert_eq!(choose_templates(&facts), ["log-collector", "proxy"]);
-    facts.replicas = super::super::facts::Look::Unknown;
-    assert_eq!(choose_templates(&facts), ["log-collector"]);
+    let mut observations = healthy();
+    assert_eq!(choose_namespace(&observations).as_deref(), Some("default"));
+    healthy::label(&mut observations, "default", "disabled");
+    assert_eq!(choose_namespace(&observations).as_deref(), Some("shop"));
+    healthy::label(&mut observations, "shop", "disabled");
+    assert_eq!(choose_namespace(&observations), None, "system namespaces and ours are left alone");
+    observations.namespaces = super::super::observations::Lookup::Unknown;
+    assert_eq!(choose_namespace(&observations).as_deref(), Some("default"));
+    assert_eq!(choose_templates(&observations), ["log-collector", "proxy"]);
+    observations.replicas = super::super::observations::Lookup::Unknown;
+    assert_eq!(choose_templates(&observations), ["log-collector"]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::super::facts::{Failure, Look};
+use super::super::observations::{Failure, Lookup};
 use crate::cluster::explain;
 
 /// Objects of one page.
@@ -28,14 +28,14 @@ pub struct Caller {
 
 /// What is asked for, such as `get` `services` `in namespace "x"`.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'w> {
+pub struct ApiRequest<'w> {
     pub verb: &'w str,
     pub resource: &'w str,
     /// `None` for all namespaces, and for what is in none.
     pub namespace: Option<&'w str>,
 }
 
-impl Wanted<'_> {
+impl ApiRequest<'_> {
     fn text(&self) -> String {
         match self.namespace {
             Some(namespace) => format!("{} {} in namespace {namespace:?}", self.verb, self.resource),
@@ -53,12 +53,12 @@ impl Caller {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
     }
 
-    pub fn fail_with(&self, wanted: &Wanted<'_>, problem: impl Into<String>) {
-        self.fail(Failure::Other { what: wanted.text(), problem: problem.into() });
+    pub fn fail_with(&self, request: &ApiRequest<'_>, problem: impl Into<String>) {
+        self.fail(Failure::Other { what: request.text(), problem: problem.into() });
     }
 
-    pub fn forbid(&self, wanted: &Wanted<'_>) {
-        self.fail(Failure::Forbidden { right: wanted.text() });
+    pub fn forbid(&self, request: &ApiRequest<'_>) {
+        self.fail(Failure::Forbidden { right: request.text() });
     }
 
     /// All failures so far.
@@ -67,30 +67,30 @@ impl Caller {
     }
 
     /// The value of a call; its failure is kept, but that something is not there is none.
-    pub async fn look<T>(&self, wanted: &Wanted<'_>, call: impl Future<Output = kube::Result<T>>) -> Look<T> {
+    pub async fn observe<T>(&self, request: &ApiRequest<'_>, call: impl Future<Output = kube::Result<T>>) -> Lookup<T> {
         match timeout(self.limit, call).await {
-            Ok(Ok(found)) => Look::Found(found),
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Look::Absent,
+            Ok(Ok(found)) => Lookup::Found(found),
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Lookup::Absent,
             Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
-                self.forbid(wanted);
-                Look::Unknown
+                self.forbid(request);
+                Lookup::Unknown
             }
             Ok(Err(error)) => {
-                self.fail_with(wanted, explain(&error));
-                Look::Unknown
+                self.fail_with(request, explain(&error));
+                Lookup::Unknown
             }
             Err(_) => {
-                self.fail_with(wanted, self.silence());
-                Look::Unknown
+                self.fail_with(request, self.timeout_message());
+                Lookup::Unknown
             }
         }
     }
 
-    pub async fn get<K>(&self, api: Api<K>, resource: &str, namespace: Option<&str>, name: &str) -> Look<K>
+    pub async fn get<K>(&self, api: Api<K>, resource: &str, namespace: Option<&str>, name: &str) -> Lookup<K>
     where
         K: Clone + DeserializeOwned + std::fmt::Debug,
     {
-        self.look(&Wanted { verb: "get", resource, namespace }, api.get(name)).await
+        self.observe(&ApiRequest { verb: "get", resource, namespace }, api.get(name)).await
     }
 
     /// A list in pages. What came before a failure is given up: half a list is none.
@@ -100,12 +100,12 @@ impl Caller {
         resource: &str,
         namespace: Option<&str>,
         params: ListParams,
-    ) -> Look<Vec<K>>
+    ) -> Lookup<Vec<K>>
     where
         K: Clone + DeserializeOwned + std::fmt::Debug,
     {
-        let wanted = Wanted { verb: "list", resource, namespace };
-        self.pages(&wanted, params, |params| {
+        let request = ApiRequest { verb: "list", resource, namespace };
+        self.pages(&request, params, |params| {
             let api = api.clone();
             async move { api.list(&params).await }
         })
@@ -115,39 +115,39 @@ impl Caller {
     /// As [`Caller::list`], for any way to get a page.
     pub async fn pages<K: Clone, F>(
         &self,
-        wanted: &Wanted<'_>,
+        request: &ApiRequest<'_>,
         mut params: ListParams,
         page: impl Fn(ListParams) -> F,
-    ) -> Look<Vec<K>>
+    ) -> Lookup<Vec<K>>
     where
         F: Future<Output = kube::Result<ObjectList<K>>>,
     {
         params.limit = Some(PAGE);
         let mut all = Vec::new();
         for _ in 0..MAX_PAGES {
-            match self.look(wanted, page(params.clone())).await {
-                Look::Found(list) => {
+            match self.observe(request, page(params.clone())).await {
+                Lookup::Found(list) => {
                     all.extend(list.items);
                     params.continue_token = list.metadata.continue_.filter(|token| !token.is_empty());
                 }
-                Look::Absent => return Look::Absent,
-                Look::Unknown => return Look::Unknown,
+                Lookup::Absent => return Lookup::Absent,
+                Lookup::Unknown => return Lookup::Unknown,
             }
             if params.continue_token.is_none() {
-                return Look::Found(all);
+                return Lookup::Found(all);
             }
         }
         let most = MAX_PAGES * usize::try_from(PAGE).unwrap_or(usize::MAX);
-        self.fail_with(wanted, format!("there are more than {most}, and only so many were looked at"));
-        Look::Found(all)
+        self.fail_with(request, format!("there are more than {most}, and only so many were looked at"));
+        Lookup::Found(all)
     }
 
-    pub fn silence(&self) -> String {
+    pub fn timeout_message(&self) -> String {
         format!("no answer within {:?}", self.limit)
     }
 }
 
 /// What is needed of the objects of a page. The rest is dropped with the page: a cluster has many of them, and they may be large.
-pub fn kept<O: Clone, K: Clone>(page: ObjectList<O>, keep: impl FnMut(O) -> Option<K>) -> ObjectList<K> {
+pub fn filter_page<O: Clone, K: Clone>(page: ObjectList<O>, keep: impl FnMut(O) -> Option<K>) -> ObjectList<K> {
     ObjectList { types: page.types, metadata: page.metadata, items: page.items.into_iter().filter_map(keep).collect() }
 }

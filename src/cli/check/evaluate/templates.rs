@@ -3,24 +3,24 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::facts::{Ask, Facts};
 use super::super::finding::{Code, Finding};
+use super::super::observations::{Observations, Requester};
 use super::{MAX_NAMES, counted, listed, replicas};
 use crate::inject::annotations::{self, Keys, Request};
 use crate::inject::text::quote::quote;
 
-pub fn judge(facts: &Facts) -> Vec<Finding> {
-    if facts.answers().next().is_none() {
+pub fn evaluate(observations: &Observations) -> Vec<Finding> {
+    if observations.responding().next().is_none() {
         return Vec::new();
     }
-    let namespace = &facts.target.namespace;
-    let served: BTreeSet<&str> = served(facts);
-    let mut findings = invalid(facts);
-    findings.extend(skew(facts));
-    findings.extend(missing(facts, &served));
+    let namespace = &observations.target.namespace;
+    let served: BTreeSet<&str> = served(observations);
+    let mut findings = invalid(observations);
+    findings.extend(skew(observations));
+    findings.extend(missing(observations, &served));
     if served.is_empty() {
         findings.push(Code::NoTemplates.found(
-            "no replica has a template: every pod that asks is refused",
+            "no replica has a template: every pod that requesters is refused",
             format!("put templates into the ConfigMap {namespace}/outrigger-templates, or leave `built-in` among the setting `templates`"),
         ));
     }
@@ -32,14 +32,18 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Names of what can be had from at least one replica.
-fn served(facts: &Facts) -> BTreeSet<&str> {
-    facts.templates().filter(|(_, template)| template.revision.is_some()).map(|(_, template)| &*template.name).collect()
+fn served(observations: &Observations) -> BTreeSet<&str> {
+    observations
+        .templates()
+        .filter(|(_, template)| template.revision.is_some())
+        .map(|(_, template)| &*template.name)
+        .collect()
 }
 
-fn invalid(facts: &Facts) -> Vec<Finding> {
+fn invalid(observations: &Observations) -> Vec<Finding> {
     let mut seen = BTreeSet::new();
     let mut findings = Vec::new();
-    for (_, template) in facts.templates() {
+    for (_, template) in observations.templates() {
         let Some(problem) = &template.problem else { continue };
         if !seen.insert((&template.name, problem)) {
             continue;
@@ -57,10 +61,10 @@ fn invalid(facts: &Facts) -> Vec<Finding> {
 }
 
 /// What one replica has and another has not.
-fn skew(facts: &Facts) -> Vec<Finding> {
-    let pods = replicas::names(facts);
+fn skew(observations: &Observations) -> Vec<Finding> {
+    let pods = replicas::names(observations);
     let mut revisions: BTreeMap<&str, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
-    for (replica, template) in facts.templates() {
+    for (replica, template) in observations.templates() {
         let revision = template.revision.as_deref().unwrap_or("none");
         revisions.entry(&template.name).or_default().entry(revision).or_default().push(&replica.pod);
     }
@@ -85,26 +89,26 @@ fn skew(facts: &Facts) -> Vec<Finding> {
 }
 
 /// What pods, workloads and namespaces ask for and nobody has.
-fn missing(facts: &Facts, served: &BTreeSet<&str>) -> Vec<Finding> {
-    let known: BTreeSet<&str> = facts.templates().map(|(_, template)| &*template.name).collect();
-    let mut asked: BTreeMap<Cow<'_, str>, Vec<Asker<'_>>> = BTreeMap::new();
-    for ask in facts.asks.found().into_iter().flatten() {
-        for name in ask.templates.iter().filter(|name| !known.contains(name.as_str())) {
-            asked.entry(Cow::Borrowed(name)).or_default().push(Asker::Object(ask));
+fn missing(observations: &Observations, served: &BTreeSet<&str>) -> Vec<Finding> {
+    let known: BTreeSet<&str> = observations.templates().map(|(_, template)| &*template.name).collect();
+    let mut requested: BTreeMap<Cow<'_, str>, Vec<RequestedBy<'_>>> = BTreeMap::new();
+    for requester in observations.requesters.found().into_iter().flatten() {
+        for name in requester.templates.iter().filter(|name| !known.contains(name.as_str())) {
+            requested.entry(Cow::Borrowed(name)).or_default().push(RequestedBy::Object(requester));
         }
     }
-    let keys = Keys::new(&facts.target.domain);
-    for namespace in facts.namespaces.found().into_iter().flatten() {
+    let keys = Keys::new(&observations.target.domain);
+    for namespace in observations.namespaces.found().into_iter().flatten() {
         let list = namespace.annotations.get(&keys.inject).map(|value| annotations::parse_request(value));
         let Some(Ok(Request::Templates(names))) = list else { continue };
         for name in names.into_iter().filter(|name| !known.contains(name.as_str())) {
-            asked.entry(Cow::Owned(name)).or_default().push(Asker::Namespace(&namespace.name));
+            requested.entry(Cow::Owned(name)).or_default().push(RequestedBy::Namespace(&namespace.name));
         }
     }
     let has = if served.is_empty() { "none".to_owned() } else { listed(served.iter().copied()) };
-    let finding = |(name, askers): (Cow<'_, str>, Vec<Asker<'_>>)| {
-        let shown: Vec<String> = askers.iter().take(MAX_NAMES).map(Asker::title).collect();
-        let more = askers.len() - shown.len();
+    let finding = |(name, requesters): (Cow<'_, str>, Vec<RequestedBy<'_>>)| {
+        let shown: Vec<String> = requesters.iter().take(MAX_NAMES).map(RequestedBy::title).collect();
+        let more = requesters.len() - shown.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         Code::TemplateMissing.found(
             format!(
@@ -114,23 +118,23 @@ fn missing(facts: &Facts, served: &BTreeSet<&str>) -> Vec<Finding> {
             ),
             format!(
                 "add it to the ConfigMap {}/outrigger-templates (it takes a minute or two to arrive), or correct the annotation {:?}",
-                facts.target.namespace, keys.inject
+                observations.target.namespace, keys.inject
             ),
         )
     };
-    asked.into_iter().map(finding).collect()
+    requested.into_iter().map(finding).collect()
 }
 
 /// Who names a template. There may be very many, of which few are shown.
-enum Asker<'f> {
-    Object(&'f Ask),
+enum RequestedBy<'f> {
+    Object(&'f Requester),
     Namespace(&'f str),
 }
 
-impl Asker<'_> {
+impl RequestedBy<'_> {
     fn title(&self) -> String {
         match self {
-            Self::Object(ask) => ask.title(),
+            Self::Object(requester) => requester.title(),
             Self::Namespace(name) => format!("Namespace {name}"),
         }
     }

@@ -2,29 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use super::super::facts::{Ask, Facts, PodState};
 use super::super::finding::{Code, Finding};
+use super::super::observations::{Observations, PodState, Requester};
 use super::configuration::{covers, covers_pod};
 use super::namespaces::labels;
 use super::{counted, listed};
 use crate::inject::Namespace;
 use crate::inject::annotations::Keys;
 
-pub fn judge(facts: &Facts) -> Vec<Finding> {
-    let Some(asks) = facts.asks.found() else { return Vec::new() };
-    let keys = Keys::new(&facts.target.domain);
-    let namespaces = facts.namespaces.found().into_iter().flatten();
+pub fn evaluate(observations: &Observations) -> Vec<Finding> {
+    let Some(requesters) = observations.requesters.found() else { return Vec::new() };
+    let keys = Keys::new(&observations.target.domain);
+    let namespaces = observations.namespaces.found().into_iter().flatten();
     let namespaces: BTreeMap<&str, &Namespace> = namespaces.map(|one| (one.name.as_str(), one)).collect();
     // Where nothing is injected, more than pods has to change; that is told by the namespaces.
-    let is_told = |ask: &Ask| {
-        let Some(namespace) = namespaces.get(ask.namespace.as_str()) else { return false };
+    let is_told = |requester: &Requester| {
+        let Some(namespace) = namespaces.get(requester.namespace.as_str()) else { return false };
         let is_disabled = namespace.labels.get(&keys.injection).is_some_and(|label| label == "disabled");
-        let is_left_out = facts
+        let is_left_out = observations
             .pods_entry()
-            .is_some_and(|entry| !covers(entry, &labels(namespace)) || !covers_pod(entry, &ask.labels));
+            .is_some_and(|entry| !covers(entry, &labels(namespace)) || !covers_pod(entry, &requester.labels));
         is_disabled || is_left_out
     };
-    let pods = asks.iter().filter(|ask| ask.pod != PodState::NoPod && !ask.templates.is_empty());
+    let pods =
+        requesters.iter().filter(|requester| requester.pod != PodState::NoPod && !requester.templates.is_empty());
     let (mut with, mut without) = (0, Vec::new());
     for pod in pods {
         match pod.pod {

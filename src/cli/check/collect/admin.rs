@@ -13,22 +13,22 @@ use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use super::super::facts::{Admin, Template, Version};
+use super::super::observations::{AdminReport, ReplicaTemplate, ReplicaVersion};
 
 /// Five thousand templates take about one MiB.
-const MAX_ANSWER: usize = 16 * 1024 * 1024;
+const MAX_RESPONSE: usize = 16 * 1024 * 1024;
 
 /// Status and text of an answer.
-type Page = (StatusCode, String);
+type AdminResponse = (StatusCode, String);
 
 #[derive(Deserialize)]
-struct Status {
+struct ApiStatus {
     message: String,
 }
 
 #[derive(Deserialize)]
-struct Templates {
-    templates: Vec<Template>,
+struct TemplateList {
+    templates: Vec<ReplicaTemplate>,
 }
 
 const PATHS: [&str; 3] = ["/readyz?verbose", "/version", "/templates"];
@@ -37,7 +37,7 @@ const PATHS: [&str; 3] = ["/readyz?verbose", "/version", "/templates"];
 pub async fn over(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     limit: Duration,
-) -> Result<Admin, String> {
+) -> Result<AdminReport, String> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     // It ends when the sender does; what goes wrong with it is seen by the requests.
     let driver = tokio::spawn(connection);
@@ -48,11 +48,11 @@ pub async fn over(
         let page = timeout(limit, async {
             // The connection has to have taken note that the answer before was read.
             sender.ready().await.map_err(|error| error.to_string())?;
-            let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
-            let status = answer.status();
+            let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+            let status = response.status();
             let body =
-                Limited::new(answer.into_body(), MAX_ANSWER).collect().await.map_err(|error| error.to_string())?;
-            Ok::<Page, String>((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
+                Limited::new(response.into_body(), MAX_RESPONSE).collect().await.map_err(|error| error.to_string())?;
+            Ok::<AdminResponse, String>((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
         });
         pages.push(page.await.map_err(|_| format!("GET {path}: no answer within {limit:?}"))??);
     }
@@ -67,43 +67,43 @@ pub async fn through_proxy(
     pod: &str,
     port: u16,
     limit: Duration,
-) -> Result<Admin, String> {
+) -> Result<AdminReport, String> {
     let mut pages = Vec::new();
     for path in PATHS {
         let uri = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{path}");
         let request = Request::get(uri).body(Body::empty()).map_err(|error| error.to_string())?;
         let page = timeout(limit, async {
-            let answer = client.send(request).await.map_err(|error| crate::cluster::explain(&error))?;
-            let status = answer.status();
+            let response = client.send(request).await.map_err(|error| crate::cluster::explain(&error))?;
+            let status = response.status();
             let body =
-                Limited::new(answer.into_body(), MAX_ANSWER).collect().await.map_err(|error| error.to_string())?;
-            Ok::<Page, String>((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
+                Limited::new(response.into_body(), MAX_RESPONSE).collect().await.map_err(|error| error.to_string())?;
+            Ok::<AdminResponse, String>((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
         });
         pages.push(page.await.map_err(|_| format!("GET {path}: no answer within {limit:?}"))??);
     }
     read(&pages)
 }
 
-fn read(pages: &[Page]) -> Result<Admin, String> {
+fn read(pages: &[AdminResponse]) -> Result<AdminReport, String> {
     let [(status, ready), version, templates] = pages else { return Err("it does not answer".to_owned()) };
     let is_readiness = matches!(ready.lines().last(), Some("ok" | "not ready"));
     if !is_readiness {
         return Err(format!("expected the admin listener of Outrigger, found status {status}: {}", first_line(ready)));
     }
-    let version: Version = parse(version, "/version")?;
-    let Templates { templates } = parse(templates, "/templates")?;
+    let version: ReplicaVersion = parse(version, "/version")?;
+    let TemplateList { templates } = parse(templates, "/templates")?;
     let lines = |prefix: &str| ready.lines().filter_map(|line| line.strip_prefix(prefix)).map(str::to_owned).collect();
-    Ok(Admin { version, not_ready: lines("[-]"), notes: lines("[!]"), templates })
+    Ok(AdminReport { version, not_ready: lines("[-]"), notes: lines("[!]"), templates })
 }
 
-fn parse<'p, T: Deserialize<'p>>((status, text): &'p Page, path: &str) -> Result<T, String> {
+fn parse<'p, T: Deserialize<'p>>((status, text): &'p AdminResponse, path: &str) -> Result<T, String> {
     serde_json::from_str(text)
         .map_err(|_| format!("GET {path}: expected JSON, found status {status}: {}", first_line(text)))
 }
 
 /// The message of a Status, or the first line of whatever else it is.
 fn first_line(text: &str) -> String {
-    let status = serde_json::from_str::<Status>(text).map(|status| status.message);
+    let status = serde_json::from_str::<ApiStatus>(text).map(|status| status.message);
     let text = status.as_deref().unwrap_or(text);
     text.lines().next().unwrap_or_default().chars().take(200).collect()
 }
@@ -112,7 +112,7 @@ fn first_line(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn page(text: &str) -> Page {
+    fn page(text: &str) -> AdminResponse {
         (StatusCode::OK, text.to_owned())
     }
 

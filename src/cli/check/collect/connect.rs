@@ -10,13 +10,13 @@ use kube::{Client, Config};
 
 /// Which cluster.
 #[derive(Clone, Debug, Default)]
-pub struct Origin {
+pub struct ClusterSelection {
     pub kubeconfig: Option<PathBuf>,
     pub context: Option<String>,
 }
 
 /// A client that waits no longer than `limit` for anything, and the address that it calls.
-pub async fn connect(origin: &Origin, limit: Duration) -> anyhow::Result<(Client, String)> {
+pub async fn connect(origin: &ClusterSelection, limit: Duration) -> anyhow::Result<(Client, String)> {
     let mut config = config(origin).await?;
     config.connect_timeout = Some(limit);
     config.read_timeout = None;
@@ -39,7 +39,7 @@ fn is_loopback(host: Option<&str>) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-async fn config(origin: &Origin) -> anyhow::Result<Config> {
+async fn config(origin: &ClusterSelection) -> anyhow::Result<Config> {
     let options = KubeConfigOptions { context: origin.context.clone(), ..KubeConfigOptions::default() };
     let is_in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
     let kubeconfig = match &origin.kubeconfig {

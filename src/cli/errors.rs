@@ -6,9 +6,9 @@ use std::fmt;
 
 /// Everything that is wrong with one input.
 #[derive(Debug, Default)]
-pub struct Problems(Vec<String>);
+pub struct ErrorList(Vec<String>);
 
-impl Problems {
+impl ErrorList {
     pub fn push(&mut self, problem: impl Into<String>) {
         self.0.push(problem.into());
     }
@@ -47,22 +47,22 @@ impl Problems {
     }
 }
 
-impl From<String> for Problems {
+impl From<String> for ErrorList {
     fn from(problem: String) -> Self {
         Self(vec![problem])
     }
 }
 
-impl FromIterator<String> for Problems {
+impl FromIterator<String> for ErrorList {
     fn from_iter<I: IntoIterator<Item = String>>(problems: I) -> Self {
         Self(problems.into_iter().collect())
     }
 }
 
-impl fmt::Display for Problems {
+impl fmt::Display for ErrorList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("\n"))
     }
 }
 
-impl std::error::Error for Problems {}
+impl std::error::Error for ErrorList {}

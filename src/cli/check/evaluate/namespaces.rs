@@ -2,28 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use super::super::facts::{Ask, Facts};
 use super::super::finding::{Code, Finding};
+use super::super::observations::{Observations, Requester};
 use super::configuration::covers;
 use super::{counted, listed};
 use crate::inject::Namespace;
 use crate::inject::annotations::{self, Keys, Request};
 use crate::inject::text::quote::quote;
 
-pub fn judge(facts: &Facts) -> Vec<Finding> {
-    let Some(namespaces) = facts.namespaces.found() else { return Vec::new() };
-    let keys = Keys::new(&facts.target.domain);
-    let mut askers: BTreeMap<&str, Vec<&Ask>> = BTreeMap::new();
-    for ask in facts.asks.found().into_iter().flatten().filter(|ask| !ask.templates.is_empty()) {
-        askers.entry(&ask.namespace).or_default().push(ask);
+pub fn evaluate(observations: &Observations) -> Vec<Finding> {
+    let Some(namespaces) = observations.namespaces.found() else { return Vec::new() };
+    let keys = Keys::new(&observations.target.domain);
+    let mut by_namespace: BTreeMap<&str, Vec<&Requester>> = BTreeMap::new();
+    for requester in
+        observations.requesters.found().into_iter().flatten().filter(|requester| !requester.templates.is_empty())
+    {
+        by_namespace.entry(&requester.namespace).or_default().push(requester);
     }
     let mut findings = Vec::new();
     let mut enabled = 0;
     for namespace in namespaces {
         enabled += usize::from(label(namespace, &keys) == Some("enabled"));
         findings.extend(of_label(namespace, &keys));
-        if let Some(askers) = askers.get(namespace.name.as_str()) {
-            findings.extend(of_askers(facts, namespace, &keys, askers));
+        if let Some(requesters) = by_namespace.get(namespace.name.as_str()) {
+            findings.extend(in_requesting_namespace(observations, namespace, &keys, requesters));
         }
     }
     if findings.is_empty() {
@@ -59,23 +61,28 @@ fn of_label(namespace: &Namespace, keys: &Keys) -> Option<Finding> {
     }
 }
 
-fn of_askers(facts: &Facts, namespace: &Namespace, keys: &Keys, askers: &[&Ask]) -> Option<Finding> {
+fn in_requesting_namespace(
+    observations: &Observations,
+    namespace: &Namespace,
+    keys: &Keys,
+    requesters: &[&Requester],
+) -> Option<Finding> {
     let (name, key) = (&namespace.name, &keys.injection);
     let titles = || {
-        let titles: Vec<String> = askers.iter().map(|ask| ask.title()).collect();
+        let titles: Vec<String> = requesters.iter().map(|requester| requester.title()).collect();
         listed(titles.iter().map(String::as_str))
     };
     if label(namespace, keys) == Some("disabled") {
         return Some(Code::NamespaceDisabled.found(
             format!("namespace {name:?} has the label {key}=disabled, and templates are asked for there by {}: nothing is injected", titles()),
-            format!("`kubectl label namespace {name} {key}=enabled --overwrite`, or take the annotation {:?} off what asks", keys.inject),
+            format!("`kubectl label namespace {name} {key}=enabled --overwrite`, or take the annotation {:?} off what requesters", keys.inject),
         ));
     }
-    let entry = facts.pods_entry()?;
+    let entry = observations.pods_entry()?;
     (!covers(entry, &labels(namespace))).then(|| {
         Code::NamespaceExcluded.found(
             format!("templates are asked for in namespace {name:?} by {}, and the webhook leaves this namespace alone: nothing is injected", titles()),
-            format!("run what asks in another namespace, or change the namespaceSelector of entry {:?}", entry.name),
+            format!("run what requesters in another namespace, or change the namespaceSelector of entry {:?}", entry.name),
         )
     })
 }

@@ -6,59 +6,63 @@ pub const ROWS: &[Row] = &[
     // The webhook configuration.
     (
         "webhook deleted",
-        |facts| {
-            facts.configuration = Look::Absent;
-            untouched(facts);
+        |observations| {
+            observations.configuration = Lookup::Absent;
+            untouched(observations);
         },
         &[Code::WebhookDeleted, Code::NotInjected],
         "there is no MutatingWebhookConfiguration \"outrigger\"",
     ),
     (
         "no entry for namespaces",
-        |facts| drop(entries(facts).remove(1)),
+        |observations| drop(entries(observations).remove(1)),
         &[Code::EntryMissing],
         "no entry \"namespaces.inject.outrigger.dev\"",
     ),
     (
         "another namespace is called",
-        |facts| entries(facts)[0].client_config.service.as_mut().expect("a Service").namespace = "elsewhere".into(),
+        |observations| {
+            entries(observations)[0].client_config.service.as_mut().expect("a Service").namespace = "elsewhere".into()
+        },
         &[Code::WrongTarget, Code::WrongName],
         "calls Service elsewhere/outrigger:443/mutate",
     ),
     (
         "another path is called",
-        |facts| entries(facts)[1].client_config.service.as_mut().expect("a Service").path = Some("/".into()),
+        |observations| {
+            entries(observations)[1].client_config.service.as_mut().expect("a Service").path = Some("/".into())
+        },
         &[Code::WrongTarget],
         "expected a Service of namespace \"outrigger-system\" with the path \"/mutate\"",
     ),
     (
         "another scope",
-        |facts| entries(facts)[0].rules.as_mut().expect("rules")[0].scope = Some("*".into()),
+        |observations| entries(observations)[0].rules.as_mut().expect("rules")[0].scope = Some("*".into()),
         &[Code::Drift],
         "has rules [{",
     ),
     (
         "no second look",
-        |facts| entries(facts)[0].reinvocation_policy = Some("Never".into()),
+        |observations| entries(observations)[0].reinvocation_policy = Some("Never".into()),
         &[Code::Drift],
         "has reinvocationPolicy \"Never\", expected \"IfNeeded\"",
     ),
     (
         "a condition is gone",
-        |facts| entries(facts)[0].match_conditions = None,
+        |observations| entries(observations)[0].match_conditions = None,
         &[Code::Drift],
         "has matchConditions [], expected in it",
     ),
     (
         "our own pods are not left out",
-        |facts| entries(facts)[0].object_selector = None,
+        |observations| entries(observations)[0].object_selector = None,
         &[Code::Drift],
         "has objectSelector null, expected in it {\"key\":\"app.kubernetes.io/name\"",
     ),
     (
         "fewer namespaces are left out",
-        |facts| {
-            let selector = entries(facts)[0].namespace_selector.as_mut().expect("a selector");
+        |observations| {
+            let selector = entries(observations)[0].namespace_selector.as_mut().expect("a selector");
             let values = selector.match_expressions.as_mut().expect("expressions")[0].values.as_mut().expect("values");
             values.retain(|value| value != "kube-system");
         },
@@ -67,8 +71,8 @@ pub const ROWS: &[Row] = &[
     ),
     (
         "what an operator may choose",
-        |facts| {
-            for entry in entries(facts) {
+        |observations| {
+            for entry in entries(observations) {
                 entry.failure_policy = Some("Ignore".into());
                 entry.timeout_seconds = Some(7);
                 let selector = entry.namespace_selector.as_mut().expect("a selector");
@@ -88,14 +92,14 @@ pub const ROWS: &[Row] = &[
     // The Service and its endpoints.
     (
         "no Service",
-        |facts| facts.service = Look::Absent,
+        |observations| observations.service = Lookup::Absent,
         &[Code::ServiceMissing],
         "Service outrigger-system/outrigger does not exist",
     ),
     (
         "another port",
-        |facts| {
-            entries(facts)
+        |observations| {
+            entries(observations)
                 .iter_mut()
                 .for_each(|entry| entry.client_config.service.as_mut().expect("a Service").port = Some(8443))
         },
@@ -104,20 +108,20 @@ pub const ROWS: &[Row] = &[
     ),
     (
         "no endpoints",
-        |facts| {
-            facts.slices = Look::Found(Vec::new());
-            facts.replicas = Look::Found(Vec::new());
-            facts.served.clear();
-            facts.deployments = Look::Found(vec![deployment(0, 0)]);
-            refusal(facts, &failed("no endpoints available for service \"outrigger\""));
+        |observations| {
+            observations.slices = Lookup::Found(Vec::new());
+            observations.replicas = Lookup::Found(Vec::new());
+            observations.served.clear();
+            observations.deployments = Lookup::Found(vec![deployment(0, 0)]);
+            refusal(observations, &failed("no endpoints available for service \"outrigger\""));
         },
         &[Code::NoEndpoints, Code::NoReplicas, Code::CallNoEndpoints],
         "has no ready endpoint (no pod is behind it)",
     ),
     (
         "endpoints that are not ready",
-        |facts| {
-            let Look::Found(slices) = &mut facts.slices else { panic!("slices") };
+        |observations| {
+            let Lookup::Found(slices) = &mut observations.slices else { panic!("slices") };
             for endpoint in slices[0].endpoints.as_mut().expect("endpoints") {
                 endpoint.conditions.get_or_insert_default().ready = Some(false);
             }
@@ -127,40 +131,40 @@ pub const ROWS: &[Row] = &[
     ),
     (
         "nobody is there, and the failure is ignored",
-        |facts| {
-            entries(facts)[0].failure_policy = Some("Ignore".into());
-            facts.slices = Look::Found(Vec::new());
+        |observations| {
+            entries(observations)[0].failure_policy = Some("Ignore".into());
+            observations.slices = Lookup::Found(Vec::new());
         },
         &[Code::NoEndpoints],
         "pods that ask are created without their sidecars",
     ),
     (
         "labels that do not fit",
-        |facts| facts.slices = Look::Found(Vec::new()),
+        |observations| observations.slices = Lookup::Found(Vec::new()),
         &[Code::NoEndpoints],
         "no endpoint is known",
     ),
     // The replicas.
     (
         "no Deployment",
-        |facts| facts.deployments = Look::Found(Vec::new()),
+        |observations| observations.deployments = Lookup::Found(Vec::new()),
         &[Code::DeploymentMissing],
         "no Deployment with the label",
     ),
     (
         "by a URL a Deployment may be elsewhere",
-        |facts| {
-            by_url(facts);
-            facts.deployments = Look::Found(Vec::new());
+        |observations| {
+            by_url(observations);
+            observations.deployments = Lookup::Found(Vec::new());
         },
         &[],
         "calls https://outrigger.outrigger-system.svc:9443/mutate",
     ),
     (
         "an image that does not come",
-        |facts| {
-            facts.deployments = Look::Found(vec![deployment(2, 1)]);
-            let replica = &mut replicas(facts)[1];
+        |observations| {
+            observations.deployments = Lookup::Found(vec![deployment(2, 1)]);
+            let replica = &mut replicas(observations)[1];
             replica.is_ready = false;
             replica.waiting = vec!["ImagePullBackOff: not found".into()];
             replica.admin = Err("it does not run".into());
@@ -170,52 +174,54 @@ pub const ROWS: &[Row] = &[
     ),
     (
         "an old replica that serves in place of a new one",
-        |facts| {
+        |observations| {
             let mut deployment = deployment(2, 2);
             deployment.status.as_mut().expect("a status").replicas = Some(3);
-            facts.deployments = Look::Found(vec![deployment]);
-            let mut replica = replicas(facts)[1].clone();
+            observations.deployments = Lookup::Found(vec![deployment]);
+            let mut replica = replicas(observations)[1].clone();
             (replica.pod, replica.is_ready) = ("c".into(), false);
             replica.waiting = vec!["ImagePullBackOff: not found".into()];
             replica.admin = Err("it does not run".into());
-            replicas(facts).push(replica);
+            replicas(observations).push(replica);
         },
         &[Code::ReplicasNotReady],
         "2 of 2 replicas ready, and they are not all of the newest revision (pod c: ImagePullBackOff: not found)",
     ),
     (
         "a replica that cannot be asked",
-        |facts| replicas(facts)[1].admin = Err("no answer within 10s".into()),
+        |observations| replicas(observations)[1].admin = Err("no answer within 10s".into()),
         &[Code::ReplicaSilent],
         "pod outrigger-system/b is ready and cannot be asked: no answer within 10s",
     ),
     (
         "a replica that is not ready",
-        |facts| admin(facts, 0).not_ready = vec!["tls-self-call not ready".into()],
+        |observations| admin(observations, 0).not_ready = vec!["tls-self-call not ready".into()],
         &[Code::ReplicaNote],
         "is not ready because of: tls-self-call not ready",
     ),
     (
         "a replica that has something to say",
-        |facts| admin(facts, 1).notes = vec!["certificate: cannot be read".into(), "template \"x\": broken".into()],
+        |observations| {
+            admin(observations, 1).notes = vec!["certificate: cannot be read".into(), "template \"x\": broken".into()]
+        },
         &[Code::ReplicaNote],
         "pod outrigger-system/b says: certificate: cannot be read",
     ),
     (
         "two versions",
-        |facts| admin(facts, 1).version.version = "9.9.9".into(),
+        |observations| admin(observations, 1).version.version = "9.9.9".into(),
         &[Code::VersionSkew],
         "the replicas run different versions: 0.1.0 on a; 9.9.9 on b",
     ),
     (
         "two revisions of the source",
-        |facts| admin(facts, 1).version.revision = Some("abc".into()),
+        |observations| admin(observations, 1).version.revision = Some("abc".into()),
         &[Code::VersionSkew],
         "0.1.0 (abc) on b",
     ),
     (
         "another version than this program",
-        |facts| (0..2).for_each(|index| admin(facts, index).version.version = "9.9.9".into()),
+        |observations| (0..2).for_each(|index| admin(observations, index).version.version = "9.9.9".into()),
         &[Code::ProgramDiffers],
         "2 replicas of version 9.9.9; this program is 0.1.0",
     ),

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use k8s_openapi::api::admissionregistration::v1::MatchCondition;
 
-use super::super::super::facts::{Answer, Facts, Failure, From, Look, PodState, Trial};
 use super::super::super::finding::Code;
-use super::world::*;
+use super::super::super::observations::{
+    CertificateOrigin, DryRun, DryRunOutcome, Failure, Lookup, Observations, PodState,
+};
+use super::healthy::*;
 use crate::pki::{Authority, Subject};
 
 /// What is wrong, how, which codes tell of it, and a part of what is said.
-pub type Row = (&'static str, fn(&mut Facts), &'static [Code], &'static str);
+pub type Row = (&'static str, fn(&mut Observations), &'static [Code], &'static str);
 
 fn failed(cause: &str) -> String {
     format!("failed calling webhook \"pods.inject.outrigger.dev\": failed to call webhook: {cause}")
@@ -24,9 +26,9 @@ fn other_authority(subject: Subject) -> Authority {
     Authority::make(subject, CERTIFICATES.now, 365 * DAY).expect("an authority")
 }
 
-fn expect_in_bundle(facts: &mut Facts, index: usize, authority: &Authority) {
+fn expect_in_bundle(observations: &mut Observations, index: usize, authority: &Authority) {
     let bundle = authority.certificate().pem().into_bytes();
-    entries(facts)[index].client_config.ca_bundle = Some(k8s_openapi::ByteString(bundle));
+    entries(observations)[index].client_config.ca_bundle = Some(k8s_openapi::ByteString(bundle));
 }
 
 /// All rows.

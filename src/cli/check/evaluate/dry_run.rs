@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::facts::{Answer, Facts, Look, Trial};
 use super::super::finding::{Code, Finding, Severity};
+use super::super::observations::{DryRun, DryRunOutcome, Lookup, Observations};
 use super::APPLY_AGAIN;
 use super::configuration::{self, covers};
 use super::namespaces::labels;
@@ -14,15 +14,15 @@ const USUAL_TEMPLATE: &str = "log-collector";
 /// Templates may be for some pods alone; after so many that refuse ours no more are tried.
 const MAX_TEMPLATES: usize = 3;
 
-/// A namespace in which a pod that asks would be injected.
-pub fn choose_namespace(facts: &Facts) -> Option<String> {
-    let Some(namespaces) = facts.namespaces.found() else { return Some("default".to_owned()) };
-    let keys = Keys::new(&facts.target.domain);
-    let entry = facts.pods_entry();
+/// A namespace in which a pod that requesters would be injected.
+pub fn choose_namespace(observations: &Observations) -> Option<String> {
+    let Some(namespaces) = observations.namespaces.found() else { return Some("default".to_owned()) };
+    let keys = Keys::new(&observations.target.domain);
+    let entry = observations.pods_entry();
     let mut fit = namespaces.iter().filter(|namespace| {
         let is_disabled = namespace.labels.get(&keys.injection).is_some_and(|label| label == "disabled");
         let is_left_out = entry.is_some_and(|entry| !covers(entry, &labels(namespace)));
-        let is_system = namespace.name.starts_with("kube-") || namespace.name == facts.target.namespace;
+        let is_system = namespace.name.starts_with("kube-") || namespace.name == observations.target.namespace;
         !is_disabled && !is_left_out && !is_system
     });
     let first = fit.clone().next();
@@ -30,31 +30,32 @@ pub fn choose_namespace(facts: &Facts) -> Option<String> {
 }
 
 /// Templates to try, in this order.
-pub fn choose_templates(facts: &Facts) -> Vec<String> {
-    if facts.answers().next().is_none() {
+pub fn choose_templates(observations: &Observations) -> Vec<String> {
+    if observations.responding().next().is_none() {
         return vec![USUAL_TEMPLATE.to_owned()];
     }
-    let loaded = facts.templates().filter(|(_, template)| template.revision.is_some() && template.problem.is_none());
+    let loaded =
+        observations.templates().filter(|(_, template)| template.revision.is_some() && template.problem.is_none());
     let loaded: BTreeSet<&str> = loaded.map(|(_, template)| &*template.name).collect();
     let usual = loaded.get(USUAL_TEMPLATE).copied().into_iter();
     let others = loaded.iter().copied().filter(|name| *name != USUAL_TEMPLATE);
     usual.chain(others).take(MAX_TEMPLATES).map(str::to_owned).collect()
 }
 
-pub fn judge(facts: &Facts) -> Vec<Finding> {
-    let finding = match &facts.trial {
-        Trial::NotMade(why) => Code::TrialImpossible.found(
+pub fn evaluate(observations: &Observations) -> Vec<Finding> {
+    let finding = match &observations.dry_run {
+        DryRun::NotSent(why) => Code::TrialImpossible.found(
             format!("no dry-run pod was sent: {why}"),
             "name a namespace with --test-namespace and a template with --template",
         ),
-        Trial::Made { namespace, template, answer } => {
-            let sent = Sent { facts, namespace, template };
-            match answer {
-                Answer::Pod { templates } if templates.contains(template) => Code::Injection
+        DryRun::Sent { namespace, template, outcome } => {
+            let sent = SentPod { observations, namespace, template };
+            match outcome {
+                DryRunOutcome::Admitted { templates } if templates.contains(template) => Code::Injection
                     .good(format!("a dry-run pod in namespace {namespace:?} came back with template {template:?}")),
-                Answer::Pod { .. } => sent.untouched(),
-                Answer::Refused { message, .. } => sent.refused(message),
-                Answer::Failed(problem) => Code::TrialImpossible.found(
+                DryRunOutcome::Admitted { .. } => sent.untouched(),
+                DryRunOutcome::Refused { message, .. } => sent.refused(message),
+                DryRunOutcome::NoResponse(problem) => Code::TrialImpossible.found(
                     format!("the dry-run pod in namespace {namespace:?} got no answer: {problem}"),
                     "try again, with a longer --timeout: the API server may be waiting for a webhook",
                 ),
@@ -70,8 +71,8 @@ pub(super) fn is_of_ours(message: &str, domain: &str) -> bool {
 }
 
 /// What was sent.
-struct Sent<'f> {
-    facts: &'f Facts,
+struct SentPod<'f> {
+    observations: &'f Observations,
     namespace: &'f str,
     template: &'f str,
 }
@@ -96,10 +97,10 @@ const CALLS: [(&[&str], Code); 6] = [
     ),
 ];
 
-impl Sent<'_> {
+impl SentPod<'_> {
     fn refused(&self, message: &str) -> Finding {
         let namespace = self.namespace;
-        let is_ours = is_of_ours(message, &self.facts.target.domain);
+        let is_ours = is_of_ours(message, &self.observations.target.domain);
         if is_ours && message.contains("failed calling webhook") {
             return self.failed_call(message);
         }
@@ -118,7 +119,7 @@ impl Sent<'_> {
     fn failed_call(&self, message: &str) -> Finding {
         let found = CALLS.iter().find(|(parts, _)| parts.iter().any(|part| message.contains(part)));
         let code = found.map_or(Code::CallFailed, |(_, code)| *code);
-        let namespace = &self.facts.target.namespace;
+        let namespace = &self.observations.target.namespace;
         let hint = match code {
             Code::CallNoEndpoints => format!(
                 "bring a replica up (see the lines on endpoints and replicas); `kubectl -n {namespace} get endpointslices,pods` shows who is there"
@@ -137,8 +138,8 @@ impl Sent<'_> {
 
     /// Somebody stands in between, or nobody is there.
     fn unreachable(&self) -> String {
-        let namespace = &self.facts.target.namespace;
-        let is_anybody_ready = self.facts.answers().any(|(replica, _)| replica.is_ready);
+        let namespace = &self.observations.target.namespace;
+        let is_anybody_ready = self.observations.responding().any(|(replica, _)| replica.is_ready);
         if !is_anybody_ready {
             return format!(
                 "no replica is ready: see the lines on endpoints and replicas, and `kubectl -n {namespace} get pods`"
@@ -154,7 +155,7 @@ impl Sent<'_> {
         let (why, hint) = self.why_untouched();
         Code::NotInjected.found(
             format!(
-                "a dry-run pod that asks for template {:?} came back from namespace {:?} as it was: {why}",
+                "a dry-run pod that requesters for template {:?} came back from namespace {:?} as it was: {why}",
                 self.template, self.namespace
             ),
             hint,
@@ -162,10 +163,10 @@ impl Sent<'_> {
     }
 
     fn why_untouched(&self) -> (String, String) {
-        let (facts, name) = (self.facts, self.namespace);
-        let keys = Keys::new(&facts.target.domain);
-        let namespace = facts.namespaces.found().and_then(|all| all.iter().find(|one| one.name == name));
-        if matches!(facts.configuration, Look::Absent) {
+        let (observations, name) = (self.observations, self.namespace);
+        let keys = Keys::new(&observations.target.domain);
+        let namespace = observations.namespaces.found().and_then(|all| all.iter().find(|one| one.name == name));
+        if matches!(observations.configuration, Lookup::Absent) {
             return ("there is no webhook configuration".to_owned(), APPLY_AGAIN.to_owned());
         }
         if let Some(namespace) = namespace {
@@ -177,32 +178,35 @@ impl Sent<'_> {
                 );
                 return (format!("the namespace has the label {}=disabled", keys.injection), hint);
             }
-            if facts.pods_entry().is_some_and(|entry| !covers(entry, &labels(namespace))) {
+            if observations.pods_entry().is_some_and(|entry| !covers(entry, &labels(namespace))) {
                 let why = "the namespaceSelector of the webhook configuration leaves this namespace out".to_owned();
                 return (why, "choose another --test-namespace".to_owned());
             }
         }
-        let Some(entry) = facts.pods_entry() else {
+        let Some(entry) = observations.pods_entry() else {
             return ("the webhook is not called, or does nothing".to_owned(), APPLY_AGAIN.to_owned());
         };
         if entry.failure_policy.as_deref() == Some("Ignore") && self.has_failures() {
             let why = "the call failed, and failurePolicy Ignore admits the pod all the same".to_owned();
             return (why, "see the failed lines above for why".to_owned());
         }
-        if !super::drift::judge(entry, &facts.target).is_empty() {
+        if !super::drift::evaluate(entry, &observations.target).is_empty() {
             let why =
                 "the webhook configuration differs from what is expected, and does not match such pods".to_owned();
             return (why, format!("see the lines on drift; {APPLY_AGAIN}"));
         }
         (
             "the webhook is not called (more conditions in the configuration?), its call fails and failurePolicy is Ignore, or the setting excludeNamespaces names the namespace".to_owned(),
-            format!("`kubectl -n {} logs deployment/outrigger` has a line for each call that arrives, with its reasons", facts.target.namespace),
+            format!("`kubectl -n {} logs deployment/outrigger` has a line for each call that arrives, with its reasons", observations.target.namespace),
         )
     }
 
     /// Whether anything else has failed that the call needs.
     fn has_failures(&self) -> bool {
-        let subjects = [configuration::judge, super::endpoints::judge, super::certificates::judge];
-        subjects.iter().flat_map(|judge| judge(self.facts)).any(|finding| finding.severity == Severity::Failed)
+        let subjects = [configuration::evaluate, super::endpoints::evaluate, super::certificates::evaluate];
+        subjects
+            .iter()
+            .flat_map(|evaluate| evaluate(self.observations))
+            .any(|finding| finding.severity == Severity::Failed)
     }
 }

@@ -4,27 +4,29 @@ use k8s_openapi::api::admissionregistration::v1::ServiceReference;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
-use super::super::facts::{Facts, Look};
 use super::super::finding::{Code, Finding};
+use super::super::observations::{Lookup, Observations};
 use super::APPLY_AGAIN;
 use super::configuration::ours;
 use super::counted;
 
-pub fn judge(facts: &Facts) -> Vec<Finding> {
+pub fn evaluate(observations: &Observations) -> Vec<Finding> {
     // By a URL no Service is called.
-    let Some(called) = ours(facts).find_map(|entry| entry.client_config.service.as_ref()) else { return Vec::new() };
+    let Some(called) = ours(observations).find_map(|entry| entry.client_config.service.as_ref()) else {
+        return Vec::new();
+    };
     let title = format!("Service {}/{}", called.namespace, called.name);
-    match &facts.service {
-        Look::Unknown => Vec::new(),
-        Look::Absent => vec![Code::ServiceMissing.found(
+    match &observations.service {
+        Lookup::Unknown => Vec::new(),
+        Lookup::Absent => vec![Code::ServiceMissing.found(
             format!("{title} does not exist, and the webhook configuration calls it"),
             format!("{APPLY_AGAIN}; if Outrigger was removed, delete the webhook configuration: pods that ask are refused as long as it is there"),
         )],
-        Look::Found(service) => of_service(facts, service, called, &title),
+        Lookup::Found(service) => of_service(observations, service, called, &title),
     }
 }
 
-fn of_service(facts: &Facts, service: &Service, called: &ServiceReference, title: &str) -> Vec<Finding> {
+fn of_service(observations: &Observations, service: &Service, called: &ServiceReference, title: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     let port = called.port.unwrap_or(443);
     let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
@@ -35,9 +37,9 @@ fn of_service(facts: &Facts, service: &Service, called: &ServiceReference, title
             APPLY_AGAIN,
         ));
     }
-    let Some(slices) = facts.slices.found() else { return findings };
+    let Some(slices) = observations.slices.found() else { return findings };
     match ready(slices) {
-        0 => findings.push(nobody(facts, slices, title)),
+        0 => findings.push(nobody(observations, slices, title)),
         count if findings.is_empty() => {
             findings.push(Code::Endpoints.good(format!("{title} has {}", counted(count, "ready endpoint"))));
         }
@@ -60,10 +62,10 @@ fn describe(namespace: &str) -> String {
     )
 }
 
-fn nobody(facts: &Facts, slices: &[EndpointSlice], title: &str) -> Finding {
-    let namespace = &facts.target.namespace;
+fn nobody(observations: &Observations, slices: &[EndpointSlice], title: &str) -> Finding {
+    let namespace = &observations.target.namespace;
     let known: usize = slices.iter().map(|slice| slice.endpoints.iter().flatten().count()).sum();
-    let (why, hint) = match facts.replicas.found().map(Vec::len) {
+    let (why, hint) = match observations.replicas.found().map(Vec::len) {
         _ if known > 0 => (format!("{} known and none is ready", counted(known, "endpoint")), describe(namespace)),
         Some(0) => (
             "no pod is behind it".to_owned(),
@@ -72,7 +74,10 @@ fn nobody(facts: &Facts, slices: &[EndpointSlice], title: &str) -> Finding {
             ),
         ),
         Some(count)
-            if facts.replicas.found().is_some_and(|replicas| replicas.iter().all(|replica| !replica.is_ready)) =>
+            if observations
+                .replicas
+                .found()
+                .is_some_and(|replicas| replicas.iter().all(|replica| !replica.is_ready)) =>
         {
             (format!("{} and none is ready", counted(count, "pod")), describe(namespace))
         }
@@ -83,7 +88,7 @@ fn nobody(facts: &Facts, slices: &[EndpointSlice], title: &str) -> Finding {
             ),
         ),
     };
-    let is_ignored = facts.pods_entry().is_some_and(|entry| entry.failure_policy.as_deref() == Some("Ignore"));
+    let is_ignored = observations.pods_entry().is_some_and(|entry| entry.failure_policy.as_deref() == Some("Ignore"));
     let outcome = if is_ignored { "created without their sidecars" } else { "refused" };
     Code::NoEndpoints.found(
         format!("{title} has no ready endpoint ({why}): the API server's calls fail, and pods that ask are {outcome}"),

@@ -5,16 +5,16 @@ use kube::api::{DynamicObject, PostParams};
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::super::facts::{Answer, Facts, Trial};
-use super::super::judge::{choose_namespace, choose_templates};
+use super::super::evaluate::{choose_namespace, choose_templates};
 use super::super::objects;
-use super::call::{Caller, Wanted};
+use super::super::observations::{DryRun, DryRunOutcome, Observations};
+use super::caller::{ApiRequest, Caller};
 use crate::inject::annotations::Keys;
 use crate::inject::status::Status;
 
 /// What the user has chosen.
 #[derive(Clone, Debug, Default)]
-pub struct Wish {
+pub struct DryRunOptions {
     pub namespace: Option<String>,
     pub template: Option<String>,
 }
@@ -22,60 +22,60 @@ pub struct Wish {
 /// Any image will do, since nothing runs; that of the installation passes where images are restricted.
 const IMAGE: &str = "registry.example/outrigger-check:1";
 
-pub async fn make(caller: &Caller, facts: &Facts, wish: &Wish) -> Trial {
-    let Some(namespace) = wish.namespace.clone().or_else(|| choose_namespace(facts)) else {
-        return Trial::NotMade("there is no namespace in which a pod would be injected".to_owned());
+pub async fn make(caller: &Caller, observations: &Observations, options: &DryRunOptions) -> DryRun {
+    let Some(namespace) = options.namespace.clone().or_else(|| choose_namespace(observations)) else {
+        return DryRun::NotSent("there is no namespace in which a pod would be injected".to_owned());
     };
-    let templates = wish.template.clone().map_or_else(|| choose_templates(facts), |template| vec![template]);
+    let templates = options.template.clone().map_or_else(|| choose_templates(observations), |template| vec![template]);
     let mut first = None;
     for template in templates {
-        let answer = send(caller, facts, &namespace, &template).await;
-        let is_good = matches!(&answer, Answer::Pod { templates } if templates.contains(&template));
-        let trial = Trial::Made { namespace: namespace.clone(), template, answer };
-        let is_denied = matches!(&trial, Trial::Made { answer: Answer::Refused { message, .. }, .. } if message.contains("denied the request"));
+        let outcome = send(caller, observations, &namespace, &template).await;
+        let is_good = matches!(&outcome, DryRunOutcome::Admitted { templates } if templates.contains(&template));
+        let dry_run = DryRun::Sent { namespace: namespace.clone(), template, outcome };
+        let is_denied = matches!(&dry_run, DryRun::Sent { outcome: DryRunOutcome::Refused { message, .. }, .. } if message.contains("denied the request"));
         if is_good {
-            return trial;
+            return dry_run;
         }
-        first.get_or_insert(trial);
+        first.get_or_insert(dry_run);
         // Another template may fit a plain pod; nothing else changes with it.
         if !is_denied {
             break;
         }
     }
-    first.unwrap_or_else(|| Trial::NotMade("no replica has a template that could be asked for".to_owned()))
+    first.unwrap_or_else(|| DryRun::NotSent("no replica has a template that could be asked for".to_owned()))
 }
 
-async fn send(caller: &Caller, facts: &Facts, namespace: &str, template: &str) -> Answer {
-    let keys = Keys::new(&facts.target.domain);
-    let pod: DynamicObject = match serde_json::from_value(pod(&keys, template, image(facts).unwrap_or(IMAGE))) {
+async fn send(caller: &Caller, observations: &Observations, namespace: &str, template: &str) -> DryRunOutcome {
+    let keys = Keys::new(&observations.target.domain);
+    let pod: DynamicObject = match serde_json::from_value(pod(&keys, template, image(observations).unwrap_or(IMAGE))) {
         Ok(pod) => pod,
-        Err(error) => return Answer::Failed(error.to_string()),
+        Err(error) => return DryRunOutcome::NoResponse(error.to_string()),
     };
     let api: Api<DynamicObject> = Api::namespaced_with(caller.client.clone(), namespace, &objects::pods());
     let params = PostParams { dry_run: true, field_manager: Some("outrigger-check".to_owned()) };
     // The API server may wait for the webhook as long as its entry says, and has to tell of it.
-    let patience = facts.pods_entry().and_then(|entry| entry.timeout_seconds).unwrap_or(10);
+    let patience = observations.pods_entry().and_then(|entry| entry.timeout_seconds).unwrap_or(10);
     let patience = std::time::Duration::from_secs(u64::try_from(patience).unwrap_or(10) + 5);
     match timeout(caller.limit.max(patience), api.create(&params, &pod)).await {
         Ok(Ok(pod)) => {
             let status = pod.metadata.annotations.as_ref().and_then(|annotations| annotations.get(&keys.status));
             let status = status.and_then(|status| Status::parse(status));
             let templates = status.map(|status| status.templates).unwrap_or_default();
-            Answer::Pod { templates: templates.into_iter().map(|template| template.name).collect() }
+            DryRunOutcome::Admitted { templates: templates.into_iter().map(|template| template.name).collect() }
         }
         Ok(Err(kube::Error::Api(status))) => {
             if status.code == 403 && status.message.contains("cannot create resource") {
-                caller.forbid(&Wanted { verb: "create", resource: "pods", namespace: Some(namespace) });
+                caller.forbid(&ApiRequest { verb: "create", resource: "pods", namespace: Some(namespace) });
             }
-            Answer::Refused { message: status.message }
+            DryRunOutcome::Refused { message: status.message }
         }
-        Ok(Err(error)) => Answer::Failed(crate::cluster::explain(&error)),
-        Err(_) => Answer::Failed(caller.silence()),
+        Ok(Err(error)) => DryRunOutcome::NoResponse(crate::cluster::explain(&error)),
+        Err(_) => DryRunOutcome::NoResponse(caller.timeout_message()),
     }
 }
 
-fn image(facts: &Facts) -> Option<&str> {
-    let deployment = facts.deployments.found()?.first()?;
+fn image(observations: &Observations) -> Option<&str> {
+    let deployment = observations.deployments.found()?.first()?;
     let containers = deployment.spec.template.spec.as_ref()?.containers.as_ref()?;
     containers.first()?.image.as_deref()
 }

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::super::facts::{Answer, Facts, Failure, Trial};
 use super::super::finding::{Code, Finding};
+use super::super::observations::{DryRun, DryRunOutcome, Failure, Observations};
 
-pub fn judge(facts: &Facts) -> Vec<Finding> {
-    let failures: BTreeSet<&Failure> = facts.failures.iter().collect();
+pub fn evaluate(observations: &Observations) -> Vec<Finding> {
+    let failures: BTreeSet<&Failure> = observations.failures.iter().collect();
     let mut findings: Vec<Finding> = failures.into_iter().map(finding).collect();
     // A configuration that is good by itself shows nobody who answers.
-    let is_seen = !facts.configuration.is_unknown() && facts.answers().next().is_some();
-    if !is_seen && !tells_something(facts) {
+    let is_seen = !observations.configuration.is_unknown() && observations.responding().next().is_some();
+    if !is_seen && !tells_something(observations) {
         findings.push(Code::NothingKnown.found(
             "no dry-run pod reached the webhook, and no replica could be asked: too little was seen to call this installation healthy",
             "use an account with the rights that the lines above name",
@@ -20,12 +20,12 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Whether the fate of the dry-run pod says anything of this webhook.
-fn tells_something(facts: &Facts) -> bool {
-    let Trial::Made { answer, .. } = &facts.trial else { return false };
-    match answer {
-        Answer::Pod { .. } => true,
-        Answer::Refused { message } => super::trial::is_of_ours(message, &facts.target.domain),
-        Answer::Failed(_) => false,
+fn tells_something(observations: &Observations) -> bool {
+    let DryRun::Sent { outcome, .. } = &observations.dry_run else { return false };
+    match outcome {
+        DryRunOutcome::Admitted { .. } => true,
+        DryRunOutcome::Refused { message } => super::dry_run::is_of_ours(message, &observations.target.domain),
+        DryRunOutcome::NoResponse(_) => false,
     }
 }
 

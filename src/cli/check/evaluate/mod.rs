@@ -3,27 +3,27 @@
 //! It calls nobody and has no clock. Invariant: whatever was seen, each subject says that it is good or what is wrong, and stays silent
 //! only where nothing could be seen, which the failures then say.
 
-mod asks;
 mod certificates;
 mod configuration;
 mod drift;
+mod dry_run;
 mod endpoints;
 mod failures;
 mod namespaces;
 mod replicas;
+mod sidecars;
 mod templates;
-mod trial;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
-use super::facts::Facts;
 use super::finding::{Finding, Severity};
+use super::observations::Observations;
 
 pub use certificates::host_of;
-pub use trial::{choose_namespace, choose_templates};
+pub use dry_run::{choose_namespace, choose_templates};
 
 /// Most names that one line lists.
 const MAX_NAMES: usize = 10;
@@ -34,19 +34,19 @@ const APPLY_AGAIN: &str = "apply the manifests again as it was done before: `kub
 const MAX_ALIKE: usize = 20;
 
 /// Everything that is found, from the configuration to the pods.
-pub fn judge(facts: &Facts) -> Vec<Finding> {
+pub fn evaluate(observations: &Observations) -> Vec<Finding> {
     let subjects = [
-        configuration::judge,
-        endpoints::judge,
-        replicas::judge,
-        certificates::judge,
-        templates::judge,
-        namespaces::judge,
-        trial::judge,
-        asks::judge,
-        failures::judge,
+        configuration::evaluate,
+        endpoints::evaluate,
+        replicas::evaluate,
+        certificates::evaluate,
+        templates::evaluate,
+        namespaces::evaluate,
+        dry_run::evaluate,
+        sidecars::evaluate,
+        failures::evaluate,
     ];
-    subjects.iter().flat_map(|judge| first_of_each(judge(facts))).collect()
+    subjects.iter().flat_map(|evaluate| first_of_each(evaluate(observations))).collect()
 }
 
 /// The first findings of each code, and one for how many more there are. A code belongs to one subject.

@@ -11,10 +11,11 @@ use rustls::pki_types::pem::PemObject;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::super::super::facts::{
-    Admin, Answer, Ask, Facts, From, Look, PodState, Replica, Served, Target, Template, Trial, Version,
+use super::super::super::objects::PartialDeployment;
+use super::super::super::observations::{
+    AdminReport, CertificateOrigin, DryRun, DryRunOutcome, Lookup, Observations, PodState, Replica, ReplicaTemplate,
+    ReplicaVersion, Requester, ServedCertificate, Target,
 };
-use super::super::super::objects::Deployment;
 use crate::api::webhook_configuration::{Endpoint, WebhookConfiguration};
 use crate::inject::Namespace;
 use crate::pki::{Authority, Subject};
@@ -46,40 +47,40 @@ fn object<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).expect("an object")
 }
 
-pub fn healthy() -> Facts {
+pub fn healthy() -> Observations {
     let target = Target { namespace: OURS.into(), configuration: "outrigger".into(), domain: "outrigger.dev".into() };
     let certificates = &CERTIFICATES;
     let service = Endpoint::Service { namespace: OURS.into(), name: "outrigger".into(), port: 443 };
     let bundle = certificates.authority.certificate().pem().into_bytes();
     let configuration = WebhookConfiguration { ca_bundle: Some(bundle), ..WebhookConfiguration::new(service) };
-    Facts {
-        configuration: Look::Found(configuration.to_object()),
-        service: Look::Found(object(json!({"spec": {"ports": [{"port": 443}]}}))),
-        slices: Look::Found(vec![object(json!({
+    Observations {
+        configuration: Lookup::Found(configuration.to_object()),
+        service: Lookup::Found(object(json!({"spec": {"ports": [{"port": 443}]}}))),
+        slices: Lookup::Found(vec![object(json!({
             "addressType": "IPv4",
             "endpoints": [
                 {"addresses": ["10.1.0.1"], "conditions": {"ready": true}},
                 {"addresses": ["10.1.0.2"]},
             ],
         }))]),
-        deployments: Look::Found(vec![deployment(2, 2)]),
-        replicas: Look::Found(vec![replica("a"), replica("b")]),
+        deployments: Lookup::Found(vec![deployment(2, 2)]),
+        replicas: Lookup::Found(vec![replica("a"), replica("b")]),
         served: vec![served("a"), served("b")],
-        namespaces: Look::Found(["default", "kube-system", OURS, "shop"].map(namespace).into()),
-        asks: Look::Found(vec![
-            ask("Deployment", "shop", &["log-collector"], PodState::NoPod),
-            ask("Pod", "shop", &["log-collector"], PodState::WithStatus),
+        namespaces: Lookup::Found(["default", "kube-system", OURS, "shop"].map(namespace).into()),
+        requesters: Lookup::Found(vec![
+            requester("Deployment", "shop", &["log-collector"], PodState::NoPod),
+            requester("Pod", "shop", &["log-collector"], PodState::WithStatus),
         ]),
-        trial: Trial::Made {
+        dry_run: DryRun::Sent {
             namespace: "default".into(),
             template: "log-collector".into(),
-            answer: Answer::Pod { templates: vec!["log-collector".into()] },
+            outcome: DryRunOutcome::Admitted { templates: vec!["log-collector".into()] },
         },
-        ..Facts::unknown(target, certificates.now)
+        ..Observations::unknown(target, certificates.now)
     }
 }
 
-pub fn deployment(wanted: i32, ready: i32) -> Deployment {
+pub fn deployment(wanted: i32, ready: i32) -> PartialDeployment {
     object(json!({
         "metadata": {"name": "outrigger"},
         "spec": {"replicas": wanted, "selector": {}, "template": {}},
@@ -88,19 +89,24 @@ pub fn deployment(wanted: i32, ready: i32) -> Deployment {
 }
 
 fn replica(pod: &str) -> Replica {
-    let template = |name: &str| Template {
+    let template = |name: &str| ReplicaTemplate {
         name: name.into(),
         revision: Some("0123456789".into()),
         source: format!("{name}.yaml"),
         problem: None,
     };
-    let version = Version { version: build::VERSION.into(), revision: None };
-    let admin = Admin { version, templates: ["log-collector", "proxy"].map(template).into(), ..Admin::default() };
+    let version = ReplicaVersion { version: build::VERSION.into(), revision: None };
+    let admin =
+        AdminReport { version, templates: ["log-collector", "proxy"].map(template).into(), ..AdminReport::default() };
     Replica { pod: pod.into(), is_ready: true, waiting: Vec::new(), admin: Ok(admin) }
 }
 
-fn served(pod: &str) -> Served {
-    Served { by: format!("pod {pod}"), chain: Ok(CERTIFICATES.leaf.clone()), from: From::Handshake }
+fn served(pod: &str) -> ServedCertificate {
+    ServedCertificate {
+        by: format!("pod {pod}"),
+        chain: Ok(CERTIFICATES.leaf.clone()),
+        from: CertificateOrigin::Handshake,
+    }
 }
 
 fn namespace(name: &str) -> Namespace {
@@ -108,67 +114,67 @@ fn namespace(name: &str) -> Namespace {
     Namespace { name: name.into(), labels, annotations: BTreeMap::new() }
 }
 
-pub fn ask(kind: &'static str, namespace: &str, templates: &[&str], pod: PodState) -> Ask {
+pub fn requester(kind: &'static str, namespace: &str, templates: &[&str], pod: PodState) -> Requester {
     let templates = templates.iter().map(ToString::to_string).collect();
-    Ask { kind, namespace: namespace.into(), name: "web".into(), labels: BTreeMap::new(), templates, pod }
+    Requester { kind, namespace: namespace.into(), name: "web".into(), labels: BTreeMap::new(), templates, pod }
 }
 
 /// The entries of the configuration.
-pub fn entries(facts: &mut Facts) -> &mut Vec<MutatingWebhook> {
-    let Look::Found(configuration) = &mut facts.configuration else { panic!("a configuration") };
+pub fn entries(observations: &mut Observations) -> &mut Vec<MutatingWebhook> {
+    let Lookup::Found(configuration) = &mut observations.configuration else { panic!("a configuration") };
     configuration.webhooks.as_mut().expect("entries")
 }
 
-pub fn set_bundle(facts: &mut Facts, bundle: Option<&[u8]>) {
-    for entry in entries(facts) {
+pub fn set_bundle(observations: &mut Observations, bundle: Option<&[u8]>) {
+    for entry in entries(observations) {
         entry.client_config.ca_bundle = bundle.map(|bundle| ByteString(bundle.to_vec()));
     }
 }
 
-pub fn by_url(facts: &mut Facts) {
-    for entry in entries(facts) {
+pub fn by_url(observations: &mut Observations) {
+    for entry in entries(observations) {
         entry.client_config.service = None;
         entry.client_config.url = Some("https://outrigger.outrigger-system.svc:9443/mutate".into());
     }
 }
 
-pub fn replicas(facts: &mut Facts) -> &mut Vec<Replica> {
-    let Look::Found(replicas) = &mut facts.replicas else { panic!("replicas") };
+pub fn replicas(observations: &mut Observations) -> &mut Vec<Replica> {
+    let Lookup::Found(replicas) = &mut observations.replicas else { panic!("replicas") };
     replicas
 }
 
-pub fn admin(facts: &mut Facts, index: usize) -> &mut Admin {
-    replicas(facts)[index].admin.as_mut().expect("it answers")
+pub fn admin(observations: &mut Observations, index: usize) -> &mut AdminReport {
+    replicas(observations)[index].admin.as_mut().expect("it answers")
 }
 
-pub fn asks(facts: &mut Facts) -> &mut Vec<Ask> {
-    let Look::Found(asks) = &mut facts.asks else { panic!("asks") };
-    asks
+pub fn requesters(observations: &mut Observations) -> &mut Vec<Requester> {
+    let Lookup::Found(requesters) = &mut observations.requesters else { panic!("requesters") };
+    requesters
 }
 
-pub fn namespace_of<'f>(facts: &'f mut Facts, name: &str) -> &'f mut Namespace {
-    let Look::Found(namespaces) = &mut facts.namespaces else { panic!("namespaces") };
+pub fn namespace_of<'f>(observations: &'f mut Observations, name: &str) -> &'f mut Namespace {
+    let Lookup::Found(namespaces) = &mut observations.namespaces else { panic!("namespaces") };
     namespaces.iter_mut().find(|namespace| namespace.name == name).expect("the namespace")
 }
 
-pub fn label(facts: &mut Facts, namespace: &str, value: &str) {
-    namespace_of(facts, namespace).labels.insert("outrigger.dev/injection".into(), value.into());
+pub fn label(observations: &mut Observations, namespace: &str, value: &str) {
+    namespace_of(observations, namespace).labels.insert("outrigger.dev/injection".into(), value.into());
 }
 
-pub fn serve(facts: &mut Facts, chain: Vec<CertificateDer<'static>>) {
-    for served in &mut facts.served {
+pub fn serve(observations: &mut Observations, chain: Vec<CertificateDer<'static>>) {
+    for served in &mut observations.served {
         served.chain = Ok(chain.clone());
     }
 }
 
-pub fn answer(facts: &mut Facts, answer: Answer) {
-    facts.trial = Trial::Made { namespace: "default".into(), template: "log-collector".into(), answer };
+pub fn dry_run_outcome(observations: &mut Observations, outcome: DryRunOutcome) {
+    observations.dry_run = DryRun::Sent { namespace: "default".into(), template: "log-collector".into(), outcome };
 }
 
-pub fn refusal(facts: &mut Facts, message: &str) {
-    answer(facts, Answer::Refused { message: message.into() });
+pub fn refusal(observations: &mut Observations, message: &str) {
+    dry_run_outcome(observations, DryRunOutcome::Refused { message: message.into() });
 }
 
-pub fn untouched(facts: &mut Facts) {
-    answer(facts, Answer::Pod { templates: Vec::new() });
+pub fn untouched(observations: &mut Observations) {
+    dry_run_outcome(observations, DryRunOutcome::Admitted { templates: Vec::new() });
 }
