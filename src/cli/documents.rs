@@ -1,6 +1,6 @@
-//! Objects from files and stdin.
+//! Reads Kubernetes objects from files and stdin.
 //!
-//! It parses and finds the pods; it decides nothing about them. Invariant: either every document of every file was read, or
+//! Invariant: either every document of every file was read, or
 //! all problems of all files are reported.
 
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::stdio;
 use super::workload::{self, PodLocation};
 use crate::inject::template::document::{self, ParseProblem, Place};
 
-/// Which files a command reads.
+/// The files that a command reads.
 #[derive(Args, Debug)]
 pub struct InputArgs {
     /// File with one or more objects in YAML or JSON; `-` is stdin
@@ -25,7 +25,7 @@ pub struct InputArgs {
 #[derive(Debug)]
 pub struct InputDocument {
     pub value: Value,
-    /// The pods and pod templates that it carries.
+    /// The pods and pod templates in the object.
     pub pods: Vec<PodLocation>,
 }
 
@@ -44,14 +44,14 @@ impl InputDocument {
 pub fn read(input: &InputArgs) -> Result<Vec<InputDocument>, ErrorList> {
     let mut problems = ErrorList::default();
     if input.files.iter().filter(|path| is_stdin(path)).count() > 1 {
-        problems.push("stdin (-) is named twice, and can be read once");
+        problems.push("stdin (-) is named twice, but can be read only once");
         return problems.or(Vec::new());
     }
     let read = input.files.iter().filter_map(|path| problems.keep(read_file(path)));
     let documents: Vec<_> = read.collect::<Vec<_>>().into_iter().flatten().collect();
     let documents = problems.or(documents)?;
     if documents.is_empty() {
-        return Err(ErrorList::from("the input holds no object, expected YAML or JSON".to_owned()));
+        return Err(ErrorList::from("the input contains no object, expected YAML or JSON".to_owned()));
     }
     Ok(documents)
 }
@@ -71,12 +71,12 @@ fn read_file(path: &Path) -> Result<Vec<InputDocument>, ErrorList> {
     problems.or(documents)
 }
 
-/// The documents of a file, empty ones left out.
+/// The documents of a file, except empty ones.
 pub fn values(path: &Path) -> Result<Vec<Value>, ErrorList> {
     parse(&origin(path), &text(path)?)
 }
 
-/// How messages name a file.
+/// The name of a file in messages.
 pub fn origin(path: &Path) -> String {
     if is_stdin(path) { "stdin".to_owned() } else { path.display().to_string() }
 }

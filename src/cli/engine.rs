@@ -1,7 +1,7 @@
-//! The engine as the offline commands run it: templates, settings and namespaces from flags and files.
+//! Builds the engine of the offline commands from flags and files.
 //!
-//! It applies no rule of injection itself. Invariant: an [`Engine`] exists only when every template and every namespace was
-//! read without a problem.
+//! Invariant: an [`Engine`] exists only if every template and every namespace was
+//! read without an error.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -23,11 +23,11 @@ use crate::inject::{
 };
 use crate::source::{built_in, directory};
 
-/// What every command that runs the engine can be told.
+/// The flags of every command that runs the engine.
 #[derive(Args, Debug)]
 pub struct EngineArgs {
-    /// Directory with templates (*.yaml, *.yml, *.json), or built-in for those that come with the program; a directory of that
-    /// name is ./built-in
+    /// Directory with templates (*.yaml, *.yml, *.json), or built-in for the built-in templates; a
+    /// directory of that name is ./built-in
     #[arg(long, value_name = "DIR", default_value = settings::TEMPLATES.default)]
     templates: Vec<TemplateSource>,
 
@@ -61,7 +61,7 @@ enum NativeSidecarsWhen {
     Never,
 }
 
-/// The injector, and what the command line knows of namespaces.
+/// The injector, and the namespaces that the command line knows.
 pub struct Engine {
     injector: Injector,
     default_namespace: String,
@@ -76,7 +76,7 @@ impl Engine {
         Ok(Self { injector: Injector::new(templates, engine_settings(args)), default_namespace, namespaces })
     }
 
-    /// Takes over the Namespace objects that stand beside the workloads; those of `--namespace-file` win.
+    /// Adds the Namespace objects of the input; those of `--namespace-file` take precedence.
     pub fn add_namespaces(&mut self, documents: &[InputDocument]) -> Result<(), ErrorList> {
         let values = documents.iter().map(|document| &document.value);
         for (name, namespace) in namespaces::of_values(values)? {
@@ -85,7 +85,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Annotations of ours that stand where nobody reads them.
+    /// Annotations of our domain that are on the workload instead of its pod template.
     pub fn misplaced_annotations<'a>(&self, location: &PodLocation, document: &'a Value) -> Vec<&'a str> {
         let keys = Keys::new(&self.injector.settings().domain);
         location.misplaced_annotations(document, |key| keys.owns(key))
@@ -106,14 +106,14 @@ fn engine_settings(args: &EngineArgs) -> Settings {
     Settings {
         native_sidecars: native_sidecars(args.native_sidecars, version),
         cluster_version: version.map_or_else(|| Settings::default().cluster_version, ToString::to_string),
-        // What the server does unless it is told otherwise.
+        // The server's default.
         excluded_namespaces: settings::EXCLUDE_NAMESPACES.default.split(',').map(str::to_owned).collect(),
         domain: args.domain.clone(),
         clock: Some(milliseconds),
     }
 }
 
-/// `auto` follows the version; the newest version is assumed when none is named.
+/// `auto` depends on the version; without one the newest version is assumed.
 fn native_sidecars(when: NativeSidecarsWhen, version: Option<&ClusterVersion>) -> NativeSidecars {
     let of_version = |version: &ClusterVersion| NativeSidecars::in_version(version.major, version.minor);
     match when {

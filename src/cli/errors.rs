@@ -1,6 +1,6 @@
-//! A list of problems that are said together, a line each.
+//! A list of errors that are reported together, one a line.
 //!
-//! It does not decide what is a problem. Invariant: as an error it holds at least one.
+//! Invariant: a list that is returned as an error is not empty.
 
 use std::fmt;
 

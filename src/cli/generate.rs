@@ -16,7 +16,7 @@ use super::values;
 use crate::api::webhook_configuration::{Endpoint, FailurePolicy, WebhookConfiguration, WebhookUrl};
 use crate::config::settings;
 
-/// Port of the Service; what the API server calls when a configuration names no other.
+/// Port of the Service: the default of the API server.
 const SERVICE_PORT: u16 = 443;
 
 /// Print what an installation needs
@@ -45,15 +45,15 @@ struct WebhookArgs {
     #[arg(long, value_name = "NAMESPACE/NAME", group = "endpoint", value_parser = values::service)]
     service: Option<values::ServiceName>,
 
-    /// What becomes of pods that ask by annotation while the webhook does not answer: Fail or Ignore
+    /// Failure policy for pods that request templates by annotation: Fail or Ignore
     #[arg(long, value_name = "POLICY", default_value_t = FailurePolicy::Fail)]
     pods_failure_policy: FailurePolicy,
 
-    /// What becomes of all other pods of namespaces that take part: Fail or Ignore
+    /// Failure policy for all other pods of namespaces with injection enabled: Fail or Ignore
     #[arg(long, value_name = "POLICY", default_value_t = FailurePolicy::Ignore)]
     namespaces_failure_policy: FailurePolicy,
 
-    /// File with the certificates (PEM) that the API server is to trust; may be given again
+    /// File with the certificates (PEM) that the API server trusts; may be repeated
     #[arg(long, value_name = "FILE")]
     ca_file: Vec<PathBuf>,
 
@@ -84,7 +84,7 @@ Examples:
 
 Without --ca-file the field caBundle is left out: with --url the API server then trusts its system's certificates.";
 
-/// Prints what was asked for.
+/// Prints the requested object.
 pub fn run(args: &GenerateArgs) -> anyhow::Result<()> {
     match &args.what {
         What::Webhook(args) => webhook(args),
@@ -116,7 +116,7 @@ impl WebhookArgs {
     }
 }
 
-/// The certificates of all files in one bundle; nothing else of the files gets into it, least of all a key.
+/// The certificates of all files in one bundle, without any other content such as a key.
 fn ca_bundle(files: &[PathBuf]) -> Result<Option<Vec<u8>>, ErrorList> {
     let mut problems = ErrorList::default();
     let bundles = files.iter().filter_map(|file| problems.keep(certificates(file).map_err(ErrorList::from)));
@@ -124,17 +124,17 @@ fn ca_bundle(files: &[PathBuf]) -> Result<Option<Vec<u8>>, ErrorList> {
     problems.or(Some(bundle.into_bytes()).filter(|_| !files.is_empty()))
 }
 
-/// The certificates of a file; whatever text stands around them is left out.
+/// The certificates of a file, without the text around them.
 fn certificates(file: &Path) -> Result<String, String> {
     let path = file.display();
     let text = std::fs::read_to_string(file).map_err(|error| format!("{path}: cannot be read: {error}"))?;
     if text.contains("PRIVATE KEY-----") {
-        return Err(format!("{path}: holds a private key, expected certificates alone"));
+        return Err(format!("{path}: contains a private key, expected certificates alone"));
     }
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     let certificates = certificates.map_err(|error| format!("{path}: no valid PEM: {error}"))?;
     if certificates.is_empty() {
-        return Err(format!("{path}: holds no certificate, expected at least one in PEM"));
+        return Err(format!("{path}: contains no certificate, expected at least one in PEM"));
     }
     for certificate in certificates {
         x509_parser::parse_x509_certificate(&certificate)
@@ -143,7 +143,7 @@ fn certificates(file: &Path) -> Result<String, String> {
     Ok(blocks(&text))
 }
 
-/// Every certificate of a PEM text, with its first and its last line.
+/// The certificate blocks of a PEM text.
 fn blocks(text: &str) -> String {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
     const END: &str = "-----END CERTIFICATE-----";

@@ -1,6 +1,6 @@
 //! `outrigger inject`: injects into every pod and pod template of the input.
 //!
-//! It decides nothing itself: the engine does, as it does for the webhook. Invariant: when one object is refused nothing is
+//! The engine decides, as for the webhook. Invariant: if one object is refused nothing is
 //! printed, so that a pipe into `kubectl apply` never applies half.
 
 use clap::Args;
@@ -26,7 +26,7 @@ pub struct InjectArgs {
     #[command(flatten)]
     engine: EngineArgs,
 
-    /// What is printed
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
     output: InjectFormat,
 }
@@ -41,17 +41,17 @@ Examples:
     outrigger inject -f app.yaml -o diff
   Use your own templates:
     outrigger inject -f app.yaml --templates ./templates
-  Heed the labels and the default list of the namespace:
+  Apply the labels and the default list of the namespace:
     outrigger inject -f app.yaml --namespace-file namespace.yaml
   Inject into what another tool prints:
     helm template web ./chart | outrigger inject -f - -n web
 
 Takes Pods and the pod templates of Deployments, StatefulSets, DaemonSets, ReplicaSets, ReplicationControllers, Jobs, \
 CronJobs and Lists of them; all other objects are printed as they are. Objects keep their order; keys are printed in a \
-fixed order and comments are not kept. What is skipped is said on stderr with the reason. When one object is refused, \
+fixed order and comments are not kept. The reason for each skipped object is printed on stderr. When one object is refused, \
 nothing is printed and the exit code is 1.";
 
-/// Reads, injects, prints.
+/// Reads the input, injects and prints.
 pub fn run(args: &InjectArgs) -> anyhow::Result<()> {
     let (documents, mut engine) = ErrorList::both(documents::read(&args.input), Engine::load(&args.engine))?;
     engine.add_namespaces(&documents)?;
@@ -67,7 +67,7 @@ fn one_document_for_a_patch(format: InjectFormat, documents: &[InputDocument]) -
     Ok(())
 }
 
-/// A document, and what makes of it the document with its sidecars.
+/// A document before and after, with the patch operations between them.
 struct Injected {
     change: Change,
     operations: Vec<PatchOperation>,
@@ -93,10 +93,10 @@ fn inject_document(engine: &Engine, document: InputDocument) -> Result<Injected,
     Ok(Injected { change: Change { title, before: document.value, after }, operations })
 }
 
-/// The operations for one pod, with paths of the document.
+/// The patch operations for one pod, with paths from the root of the document.
 fn inject_pod(engine: &Engine, document: &Value, location: &PodLocation) -> Result<Vec<PatchOperation>, ErrorList> {
     for key in engine.misplaced_annotations(location, document) {
-        let message = format!("annotation {key} has no effect here; it belongs into {}", location.annotations_path());
+        let message = format!("annotation {key} has no effect here; move it to {}", location.annotations_path());
         stdio::print_message(&format!("warning: {}: {message}", location.owner));
     }
     match engine.inject(location, &location.pod(document)) {
@@ -110,11 +110,11 @@ fn inject_pod(engine: &Engine, document: &Value, location: &PodLocation) -> Resu
             print_messages(location, &reasons, &warnings);
             Ok(Vec::new())
         }
-        Err(error) => Err(answer(location, &error).into()),
+        Err(error) => Err(error_message(location, &error).into()),
     }
 }
 
-/// The same operation on a pod that stands inside a document.
+/// Prefixes the paths of an operation.
 fn below(prefix: &Pointer, mut operation: PatchOperation) -> PatchOperation {
     use PatchOperation::{Add, Copy, Move, Remove, Replace, Test};
     match &mut operation {
@@ -143,13 +143,13 @@ fn print_messages(location: &PodLocation, reasons: &[SkipReason], warnings: &[St
     }
 }
 
-/// What the webhook would answer.
-fn answer(location: &PodLocation, error: &InjectError) -> String {
-    let verdict = match error.blame() {
-        Blame::Pod => "refused with code 422",
-        Blame::Template | Blame::Injector => "no verdict, HTTP 500",
+/// The error message of a pod that is not injected.
+fn error_message(location: &PodLocation, error: &InjectError) -> String {
+    let outcome = match error.blame() {
+        Blame::Pod => "refused",
+        Blame::Template | Blame::Injector => "cannot be injected",
     };
-    format!("{}: {verdict}: {error}", location.owner)
+    format!("{}: {outcome}: {error}", location.owner)
 }
 
 fn render(format: InjectFormat, injected: Vec<Injected>) -> anyhow::Result<String> {

@@ -1,6 +1,6 @@
-//! Objects written with their keys in the order in which people expect them.
+//! Serializes objects with their keys in the customary order.
 //!
-//! It changes no value. Invariant: what is written reads back as the value that was given.
+//! Invariant: the output reads back as the value that was given.
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value};
@@ -53,7 +53,7 @@ impl Serialize for KeyOrder<'_> {
                 }
                 seq.end()
             }
-            // Readable as it was written, without a backslash before every quote.
+            // Single quotes keep JSON readable, without a backslash before every quote.
             (Value::String(text), Language::Yaml) if is_json(text) => SingleQuoted(text).serialize(serializer),
             (Value::String(text), Language::Yaml) if starts_with_tab(text) => DoubleQuoted(text).serialize(serializer),
             (scalar, _) => scalar.serialize(serializer),
@@ -66,13 +66,13 @@ fn ordered(object: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value
     first.chain(object.iter().filter(|(key, _)| !FIRST.contains(&key.as_str())))
 }
 
-/// One line of JSON in which nothing needs an escape; anything else is left to the format's own rules.
+/// Whether a text is one line of JSON without characters that need an escape.
 fn is_json(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_graphic() && c != '\'' || c == ' ' || c.is_alphanumeric();
     text.starts_with(['{', '[']) && text.contains('"') && text.chars().all(plain)
 }
 
-/// As a block such a text would be right, but kubectl's parser takes the tab for wrong indentation.
+/// kubectl's parser takes a leading tab in a block for wrong indentation.
 fn starts_with_tab(text: &str) -> bool {
     text.trim_start_matches(['\n', ' ']).starts_with('\t')
 }

@@ -1,8 +1,8 @@
-//! The command line: what can be typed, which command does it, and the exit code.
+//! The command line: parses arguments, runs a command, and sets the exit code.
 //!
-//! It holds no rule of injection: every command reads, calls the engine and prints. Data goes to stdout, messages to stderr.
-//! Invariant: exit code 0 is done, 1 refused or invalid with every problem said, 2 wrong usage; a command that fails has
-//! written nothing to stdout.
+//! Commands read input, call the engine and print: data to stdout, messages to stderr.
+//! Invariant: exit code 0 is success, 1 refused or invalid with every error printed, 2 wrong usage;
+//! a command that fails has written nothing to stdout.
 
 pub mod check;
 mod documents;
@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-/// Puts sidecars into Kubernetes pods.
+/// Injects sidecars into Kubernetes pods.
 #[derive(Debug, Parser)]
 #[command(name = "outrigger", version, long_about = LONG_ABOUT, arg_required_else_help = true)]
 struct Cli {
@@ -34,11 +34,11 @@ struct Cli {
 }
 
 const LONG_ABOUT: &str = "\
-Puts sidecars into Kubernetes pods. A pod asks for an injection template by annotation; the template's containers, \
+Injects sidecars into Kubernetes pods. A pod requests an injection template by annotation; the template's containers, \
 volumes, mounts and environment are added to it, offline or by a webhook.
 
 Examples:
-  Put the sidecars into a workload and apply it:
+  Inject the sidecars into a workload and apply it:
     outrigger inject -f app.yaml | kubectl apply -f -
   Show what would change:
     outrigger inject -f app.yaml -o diff
@@ -54,19 +54,19 @@ enum Command {
     Generate(generate::GenerateArgs),
 }
 
-/// Reads the arguments of the process, does what they say and reports the exit code.
+/// Runs the command that the process arguments name, and returns its exit code.
 pub fn run() -> ExitCode {
     match parse(&std::env::args_os().collect::<Vec<_>>()) {
         Ok(cli) => exit_code(dispatch(cli.command)),
         Err(usage) => {
-            // A closed stdout or stderr is no reason for another exit code.
+            // A closed stdout or stderr does not change the exit code.
             let _ = usage.print();
             u8::try_from(usage.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
         }
     }
 }
 
-/// As `kubectl-outrigger` it is `kubectl outrigger` to its users, and says so.
+/// As `kubectl-outrigger` it is a kubectl plugin, and help texts say `kubectl outrigger`.
 fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     let name = arguments.first().map(Path::new);
     let is_plugin = name.and_then(Path::file_stem).is_some_and(|name| name == "kubectl-outrigger");

@@ -1,6 +1,6 @@
-//! What the command line knows of namespaces: their labels and annotations, from Namespace objects in files.
+//! Reads labels and annotations of namespaces from Namespace objects in files.
 //!
-//! It judges none of them. Invariant: every namespace has the label with its name, as in a cluster.
+//! Invariant: every namespace has the label with its name, as in a cluster.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,10 +12,10 @@ use super::errors::ErrorList;
 use super::workload;
 use crate::inject::Namespace;
 
-/// By name.
+/// Namespaces by name.
 pub type NamespaceMap = BTreeMap<String, Namespace>;
 
-/// All namespaces of a file, which has at least one.
+/// All namespaces of a file; a file without one is an error.
 pub fn of_file(path: &Path) -> Result<NamespaceMap, ErrorList> {
     let values = documents::values(path)?;
     let found = of_values(&values)?;
@@ -25,7 +25,7 @@ pub fn of_file(path: &Path) -> Result<NamespaceMap, ErrorList> {
     Ok(found)
 }
 
-/// All namespaces among objects of any kind; lists are looked into.
+/// All namespaces among objects of any kind, also in lists.
 pub fn of_values<'a>(values: impl IntoIterator<Item = &'a Value>) -> Result<NamespaceMap, ErrorList> {
     let mut problems = ErrorList::default();
     let mut namespaces = NamespaceMap::new();

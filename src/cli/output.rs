@@ -1,6 +1,6 @@
-//! The forms in which objects are printed: YAML, JSON, JSON Patch, unified diff.
+//! Renders objects as YAML, JSON, JSON Patch or unified diff.
 //!
-//! It makes text and writes none. Invariant: YAML and JSON read back as exactly the values that were given.
+//! Invariant: YAML and JSON read back as exactly the values that were given.
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -45,7 +45,7 @@ pub struct Change {
     pub after: Value,
 }
 
-/// The objects as they have become.
+/// The objects after the change.
 pub fn after(changes: &[Change]) -> Vec<&Value> {
     changes.iter().map(|change| &change.after).collect()
 }
@@ -110,7 +110,7 @@ fn diff_object(text: &mut String, change: &Change, coloured: bool) -> anyhow::Re
 /// Lines around a change.
 const CONTEXT: usize = 3;
 
-/// `TextDiff` would find the same, and bring all algorithms for all kinds of text into the program: half a megabyte.
+/// `TextDiff` gives the same result but adds half a megabyte of algorithms to the program.
 fn changed_lines(before: &[&str], after: &[&str]) -> Vec<DiffOp> {
     let mut found = Compact::new(Replace::new(Capture::new()), before, after);
     let Ok(()) = myers::diff_deadline_raw(&mut found, before, 0..before.len(), after, 0..after.len(), None);
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_stand_in_their_customary_order() {
+    fn keys_are_printed_in_their_customary_order() {
         let pod = json!({
             "spec": {"containers": [{"image": "a", "args": [], "name": "web"}]}, "metadata": {"labels": {}, "namespace": "shop", "name": "p"},
             "kind": "Pod", "apiVersion": "v1",

@@ -1,4 +1,4 @@
-//! `outrigger serve`: hands the flags over to the server.
+//! `outrigger serve`: starts the server.
 
 use clap::Args;
 
@@ -13,7 +13,7 @@ pub struct ServeCommand {
     #[command(flatten)]
     settings: config::ServeArgs,
 
-    /// Print the resulting configuration, each value with where it was written, and end
+    /// Print the effective configuration with the origin of each value, and exit
     #[arg(long)]
     print_config: bool,
 }
@@ -28,10 +28,10 @@ Examples:
     outrigger serve --templates ./templates --tls-cert tls.crt --tls-key tls.key
   Read the settings from a file:
     outrigger serve --config injector.yaml
-  Show what holds after file, environment and flags, and where each value was written:
+  Show the effective configuration and the origin of each value:
     outrigger serve --config injector.yaml --print-config";
 
-/// Serves until the process is told to end, or prints with which configuration it would.
+/// Serves until a signal ends the process, or prints the effective configuration.
 pub fn run(args: &ServeCommand) -> anyhow::Result<()> {
     if args.print_config {
         return stdio::print(&app::print_config(&args.settings)?);

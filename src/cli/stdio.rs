@@ -1,6 +1,6 @@
-//! The three standard streams.
+//! Reads and writes the standard streams.
 //!
-//! It formats nothing. Invariant: a reader that goes away (`| head`) is never an error, and never a panic.
+//! Invariant: a reader that closes stdout (`| head`) causes neither an error nor a panic.
 
 use std::io::{self, IsTerminal, Read, Write};
 
@@ -15,19 +15,19 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Writes one message line to stderr; nobody is left to be told when that fails.
+/// Writes one message line to stderr. An error is ignored: it could be reported only to stderr.
 pub fn print_message(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Everything that stdin holds.
+/// Reads stdin to its end.
 pub fn read_stdin() -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     io::stdin().lock().read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Whether stdout shows colours: a terminal, and nobody who asked for none (<https://no-color.org>).
+/// Whether to colour stdout: on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
 pub fn shows_colours() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");

@@ -1,6 +1,6 @@
-//! `outrigger uninject`: takes out of every pod and pod template what the status annotation says was put in.
+//! `outrigger uninject`: removes what the status annotation of each pod lists as injected.
 //!
-//! It knows nothing of templates. Invariant: a pod without a status annotation is printed as it was read.
+//! It needs no templates. Invariant: a pod without a status annotation is printed as it was read.
 
 use clap::Args;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use super::workload::PodLocation;
 use crate::config::settings;
 use crate::inject;
 
-/// Take injected sidecars out of the pods and workloads of files
+/// Remove injected sidecars from the pods and workloads of files
 #[derive(Args, Debug)]
 #[command(long_about = LONG_ABOUT)]
 pub struct UninjectArgs {
@@ -25,13 +25,13 @@ pub struct UninjectArgs {
     #[arg(long, value_name = "DOMAIN", default_value = settings::DOMAIN.default, value_parser = values::domain)]
     domain: String,
 
-    /// What is printed
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
     output: UninjectFormat,
 }
 
 const LONG_ABOUT: &str = "\
-Takes injected sidecars out of the pods and workloads of files, with all that came with them.
+Removes injected sidecars from the pods and workloads of files, with all that came with them.
 
 Examples:
   Give back the file as it was before the injection:
@@ -39,10 +39,10 @@ Examples:
   Show what a workload carries:
     kubectl get deployment web -o yaml | outrigger uninject -f - -o diff
 
-What was put in stands in the annotation outrigger.dev/status of each pod; exactly that is taken out. Objects keep their \
+The annotation outrigger.dev/status of each pod lists what was injected; exactly that is removed. Objects keep their \
 order; keys are printed in a fixed order and comments are not kept.";
 
-/// Reads, takes out, prints.
+/// Reads the input, removes sidecars and prints.
 pub fn run(args: &UninjectArgs) -> anyhow::Result<()> {
     let mut problems = ErrorList::default();
     let documents = documents::read(&args.input)?.into_iter();
@@ -65,7 +65,7 @@ fn uninject_pod(document: &mut Value, location: &PodLocation, domain: &str) -> R
     let result = inject::uninject(&location.pod(document), domain);
     match result.map_err(|error| format!("{}: {error}", location.owner))? {
         Some(pod) => location.put(document, pod),
-        None => stdio::print_message(&format!("{}: carries nothing that was injected", location.owner)),
+        None => stdio::print_message(&format!("{}: contains nothing that was injected", location.owner)),
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! The values of flags that have a rule of their own, each parsed once.
+//! Parses flag values that have a rule of their own.
 //!
-//! It knows no command. Invariant: a value that breaks its rule is wrong usage, and the message says what is expected.
+//! Invariant: an invalid value is wrong usage, and the message says what is expected.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ fn checked(text: &str, check: fn(&str) -> Result<(), names::Expected>) -> Result
     check(text).map(|()| text.to_owned()).map_err(str::to_owned)
 }
 
-/// Version of a cluster: what expressions see, and what decides about native sidecars.
+/// Kubernetes version of a cluster, for expressions and for native sidecars.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterVersion {
     pub major: u32,

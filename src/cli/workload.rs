@@ -1,6 +1,6 @@
-//! Where pods stand inside the objects that carry them.
+//! Finds pods and pod templates inside Kubernetes objects.
 //!
-//! It reads objects and changes none. Invariant: a [`PodLocation`] points at an object with a `spec` that is an object, so that
+//! Invariant: a [`PodLocation`] points at an object with a `spec` that is an object, so that
 //! the engine can take it as a pod.
 
 use json_patch::jsonptr::{Pointer, PointerBuf};
@@ -8,9 +8,10 @@ use serde_json::{Map, Value};
 
 use super::errors::ErrorList;
 
-/// The kinds that carry pods: API group, kind, the members on the way to the pod or pod template.
+/// The kinds with a pod: API group, kind, and path to the pod or pod template.
 ///
-/// The version does not matter. A kind of the same name in another group, such as a `Job` of a batch scheduler, is not ours.
+/// The version does not matter. A kind of the same name in another group, such as a `Job` of a
+/// batch scheduler, is not ours.
 const KINDS: [(&str, &str, &[&str]); 9] = [
     ("", "Pod", &[]),
     ("apps", "Deployment", TEMPLATE),
@@ -20,7 +21,7 @@ const KINDS: [(&str, &str, &[&str]); 9] = [
     ("", "ReplicationController", TEMPLATE),
     ("batch", "Job", TEMPLATE),
     ("batch", "CronJob", &["spec", "jobTemplate", "spec", "template"]),
-    // Served until Kubernetes 1.16; such files are still about.
+    // Served until Kubernetes 1.16; such files still exist.
     ("extensions", "Deployment", TEMPLATE),
 ];
 
@@ -29,12 +30,12 @@ const TEMPLATE: &[&str] = &["spec", "template"];
 /// One pod or pod template of a document.
 #[derive(Debug)]
 pub struct PodLocation {
-    /// Where in the document it stands.
+    /// Path of the pod in the document.
     pub pointer: PointerBuf,
-    /// Where the object that carries it stands, and the members on the way from there to the pod.
+    /// Path of the object around the pod, and from that object to the pod.
     object_pointer: PointerBuf,
     path: &'static [&'static str],
-    /// `Deployment/web`: the object that carries it.
+    /// `Deployment/web`: the object around the pod.
     pub owner: String,
     /// The namespace that the object names.
     pub namespace: Option<String>,
@@ -43,7 +44,8 @@ pub struct PodLocation {
 impl PodLocation {
     /// The pod as the API server would be asked to create it.
     ///
-    /// This is the one place where a pod template becomes a pod. Of what a controller would add (a name, an owner) nothing is.
+    /// Only this function makes a pod of a pod template. It adds no name or owner, unlike a
+    /// controller.
     pub fn pod(&self, document: &Value) -> Value {
         let mut pod = self.object(document).cloned().unwrap_or_default();
         pod.entry("apiVersion").or_insert_with(|| "v1".into());
@@ -51,13 +53,13 @@ impl PodLocation {
         Value::Object(pod)
     }
 
-    /// Kind of the object that makes the pods, where it matters: a Job's are to complete.
+    /// The owner's kind if the engine needs it: pods of a Job must complete.
     pub fn owner_kind(&self) -> Option<&'static str> {
         let kind = self.owner.split('/').next();
         matches!(kind, Some("Job" | "CronJob")).then_some("Job")
     }
 
-    /// Writes back what was made of [`Self::pod`].
+    /// Replaces the pod by a changed [`Self::pod`].
     pub fn put(&self, document: &mut Value, mut pod: Value) {
         let Some(place) = document.pointer_mut(self.pointer.as_str()) else { return };
         for key in ["apiVersion", "kind"] {
@@ -70,7 +72,7 @@ impl PodLocation {
         *place = pod;
     }
 
-    /// Those annotations that stand on the object around the pod and not on the pod, where alone they count.
+    /// Annotations on the object around the pod, where they have no effect, and not on the pod.
     pub fn misplaced_annotations<'a>(&self, document: &'a Value, is_ours: impl Fn(&str) -> bool) -> Vec<&'a str> {
         let annotations =
             |pointer: &Pointer| pointer.resolve(document).ok()?.pointer("/metadata/annotations")?.as_object();
@@ -79,7 +81,7 @@ impl PodLocation {
         of_object.filter(|key| is_ours(key) && !of_pod(key)).collect()
     }
 
-    /// `spec.template.metadata.annotations`, as seen from the object that carries the pod.
+    /// `spec.template.metadata.annotations`, relative to the object around the pod.
     pub fn annotations_path(&self) -> String {
         self.path.iter().chain(&["metadata", "annotations"]).copied().collect::<Vec<_>>().join(".")
     }
@@ -89,14 +91,14 @@ impl PodLocation {
     }
 }
 
-/// All pods of a document, in its order; lists are looked into. `origin` names the document in problems.
+/// All pods of a document in order, also in lists. `origin` names the document in errors.
 pub fn pod_locations(origin: &str, document: &Value) -> Result<Vec<PodLocation>, ErrorList> {
     let mut search = Search::default();
     search.object(origin, PointerBuf::root(), document, None);
     search.problems.or(search.pods)
 }
 
-/// What an object says it is.
+/// API version and kind of an object.
 #[derive(Clone, Copy)]
 struct TypeMeta<'a> {
     api_version: &'a str,
@@ -110,7 +112,7 @@ struct Search {
 }
 
 impl Search {
-    /// `item_type` is the type that the items of a typed list have when they do not say it themselves.
+    /// `item_type` is the type of items in a typed list, which may omit their own.
     fn object(&mut self, place: &str, pointer: PointerBuf, value: &Value, item_type: Option<TypeMeta<'_>>) {
         let Value::Object(object) = value else {
             return self.problems.push(format!("{place}: expected a Kubernetes object, found {}", describe(value)));
@@ -158,7 +160,7 @@ fn type_meta(object: &Map<String, Value>) -> Option<TypeMeta<'_>> {
     Some(TypeMeta { api_version: text("apiVersion")?, kind: text("kind")? })
 }
 
-/// Says which of the two members that every object has is not there.
+/// Describes which of `apiVersion` and `kind` is missing.
 fn lacking(object: &Map<String, Value>) -> String {
     let state = |key| match object.get(key) {
         None | Some(Value::Null) => Some(format!("no {key}")),
@@ -169,7 +171,8 @@ fn lacking(object: &Map<String, Value>) -> String {
     ["apiVersion", "kind"].into_iter().filter_map(state).collect::<Vec<_>>().join(" and ")
 }
 
-/// `None`: no list. `Some(None)`: a `List` of anything. `Some(Some(kind))`: a list of that kind, such as `PodList`.
+/// `None`: no list. `Some(None)`: a `List` of anything. `Some(Some(kind))`: a list of that kind,
+/// such as `PodList`.
 fn list_of(type_meta: TypeMeta<'_>) -> Option<Option<&str>> {
     let item_kind = type_meta.kind.strip_suffix("List")?;
     if item_kind.is_empty() {
@@ -187,7 +190,7 @@ fn group(type_meta: TypeMeta<'_>) -> &str {
     type_meta.api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
-/// Checks that everything on the way to the pod's spec is an object, and the pod's metadata one or left out.
+/// Checks that the path to the pod's spec consists of objects, and that metadata is one or absent.
 fn check(object: &Value, members: &[&str]) -> Result<(), String> {
     let mut pod = object;
     let mut path = String::new();
@@ -213,7 +216,7 @@ fn member_object<'a>(object: &'a Value, path: &mut String, member: &str) -> Resu
     Err(format!("{path}{member} is {found}, expected an object"))
 }
 
-/// The object's name, or what the API server would make one from.
+/// The object's name, or its `generateName` with `*`.
 pub fn name(object: &Value) -> String {
     text(object, "/metadata/name")
         .map(str::to_owned)
@@ -225,7 +228,7 @@ fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
     object.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
-/// The type of a value, as a sentence has it.
+/// The type of a value, for messages.
 pub const fn describe(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -252,7 +255,7 @@ mod tests {
         pod_locations("app.yaml", document).expect_err("the document has a problem").to_string()
     }
 
-    /// An object whose pod stands at the end of `way`.
+    /// An object whose pod is at the end of `way`.
     fn workload(api_version: &str, kind: &str, path: &[&str]) -> Value {
         let pod = json!({"spec": {"containers": []}});
         let mut object = path.iter().rev().fold(pod, |inner, member| json!({ *member: inner }));
@@ -316,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_to_the_pod_is_checked() {
+    fn the_path_to_the_pod_is_checked() {
         let deployment =
             |spec| json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec});
         for (spec, problem) in [

@@ -1,7 +1,7 @@
-//! `outrigger check` on an installation that is whole, and on it with one thing broken at a time.
+//! Tests `outrigger check` on a healthy installation, and with one part broken at a time.
 //!
-//! What needs a real node (images, kube-proxy, a NetworkPolicy) is shown by `tests/e2e`. Invariant: after each test the installation
-//! is whole again, and `check` says so.
+//! `tests/e2e` covers what needs a real node (images, kube-proxy, NetworkPolicy).
+//! Invariant: after each test the installation is healthy again according to `check`.
 
 mod kubelet;
 mod world;
@@ -23,18 +23,18 @@ use world::{CONFIGURATION, OURS, World, closed, with_world};
 
 tests! {
     a_healthy_installation_is_healthy,
-    a_webhook_that_was_deleted,
-    a_bundle_of_another_authority,
-    a_leaf_that_has_expired,
-    nobody_listens,
-    a_firewall_that_swallows_what_the_api_server_sends,
-    a_service_without_anybody,
-    a_template_that_nobody_has,
-    labels_of_namespaces,
-    pods_that_lack_their_sidecar,
-    a_replica_of_another_version,
-    a_replica_that_cannot_be_asked,
-    rights_that_are_missing_are_named_and_the_rest_goes_on,
+    a_deleted_webhook_configuration_is_reported,
+    a_bundle_of_another_authority_is_reported,
+    an_expired_leaf_certificate_is_reported,
+    a_refused_connection_is_reported,
+    dropped_packets_are_reported_as_a_firewall,
+    a_service_without_endpoints_is_reported,
+    a_missing_template_is_reported,
+    wrong_namespace_labels_are_reported,
+    pods_without_their_sidecar_are_reported,
+    a_replica_of_another_version_is_reported,
+    an_unresponsive_replica_is_reported,
+    missing_permissions_are_named_and_the_other_checks_run,
     without_an_api_server_there_is_one_clear_error,
 }
 
@@ -76,20 +76,20 @@ fn a_healthy_installation_is_healthy() {
     });
 }
 
-fn a_webhook_that_was_deleted() {
+fn a_deleted_webhook_configuration_is_reported() {
     with_world(|world| {
         world.delete(CONFIGURATION);
         let result = world.expect_failed(&["webhook_deleted", "not_injected"]);
         assert!(result.stderr.contains("not healthy: webhook_deleted, not_injected"), "{}", result.stderr);
         assert!(result.find("not_injected").expect("found").0.contains("there is no webhook configuration"));
-        // Somebody puts it back while we wait.
+        // The configuration is restored before `check --wait` starts.
         world.register(&world.server.configuration());
         assert_eq!(world.check(&["--wait=60s"]).code, Some(0));
         world.expect_healthy();
     });
 }
 
-fn a_bundle_of_another_authority() {
+fn a_bundle_of_another_authority_is_reported() {
     with_world(|world| {
         let other = world.cluster.control_plane.authority.pem().to_owned();
         world.with_entries(
@@ -103,7 +103,7 @@ fn a_bundle_of_another_authority() {
     });
 }
 
-fn a_leaf_that_has_expired() {
+fn an_expired_leaf_certificate_is_reported() {
     with_world(|world| {
         let authority = Authority::make(Subject::ClusterAuthority, SystemTime::now() - 30 * DAY, 365 * DAY);
         let authority = authority.expect("an authority");
@@ -120,7 +120,7 @@ fn a_leaf_that_has_expired() {
     });
 }
 
-/// Who makes handshakes with a certificate of ten days ago, and nothing else.
+/// A TLS server with an expired certificate that closes each connection after the handshake.
 fn serve_expired(world: &World, authority: &Authority) -> SocketAddr {
     let pair = authority.issue(&["127.0.0.1".to_owned()], SystemTime::now() - 10 * DAY, DAY).expect("a leaf");
     let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).expect("a certificate");
@@ -144,7 +144,7 @@ fn serve_expired(world: &World, authority: &Authority) -> SocketAddr {
     address
 }
 
-fn nobody_listens() {
+fn a_refused_connection_is_reported() {
     with_world(|world| {
         world.with_entries(url(closed()), || {
             let result = world.expect_failed(&["call_refused", "no_certificate"]);
@@ -155,9 +155,9 @@ fn nobody_listens() {
     });
 }
 
-fn a_firewall_that_swallows_what_the_api_server_sends() {
+fn dropped_packets_are_reported_as_a_firewall() {
     with_world(|world| {
-        // Connections are taken up by the kernel, and nobody ever answers.
+        // The kernel accepts connections, and no process responds.
         let silent = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         world.with_entries(url(silent.local_addr().expect("bound")), || {
             let result = world.check(&["--timeout=3s"]);
@@ -171,7 +171,7 @@ fn a_firewall_that_swallows_what_the_api_server_sends() {
     });
 }
 
-fn a_service_without_anybody() {
+fn a_service_without_endpoints_is_reported() {
     with_world(|world| {
         let by_service = |entry: &mut Value| {
             let service = json!({"namespace": OURS, "name": "outrigger", "path": "/mutate", "port": 443});
@@ -210,7 +210,7 @@ fn a_service_without_anybody() {
     });
 }
 
-/// What the Secret holds is better than nothing, and is said to be no more than that.
+/// Without port-forward the certificate is read from the Secret, which `from_secret` reports.
 fn without_the_right_to_forward_the_secret_is_read(world: &World) {
     let kubeconfig = world.kubeconfig_of("reader");
     let groups = ["", "admissionregistration.k8s.io", "apps", "discovery.k8s.io"];
@@ -229,7 +229,7 @@ fn without_the_right_to_forward_the_secret_is_read(world: &World) {
     assert!(result.stdout.contains("get and create pods/portforward in namespace"), "{}", result.stdout);
 }
 
-fn a_template_that_nobody_has() {
+fn a_missing_template_is_reported() {
     with_world(|world| {
         let path = "/apis/apps/v1/namespaces/shop/deployments";
         let labels = json!({"app": "web"});
@@ -242,7 +242,7 @@ fn a_template_that_nobody_has() {
         world.cluster.send_object("POST", path, &deployment).expect_success();
         let result = world.expect_warning("template_missing");
         let (message, hint) = result.find("template_missing").expect("found");
-        let expected = "template \"none-such\" is asked for by Deployment shop/web, and no replica has it (loaded: log-collector, proxy)";
+        let expected = "template \"none-such\" is requested by Deployment shop/web, and no replica has it (loaded: log-collector, proxy)";
         assert_eq!(message, expected);
         assert!(hint.contains("outrigger-templates"), "{hint}");
         world.delete(&format!("{path}/web"));
@@ -250,7 +250,7 @@ fn a_template_that_nobody_has() {
     });
 }
 
-fn labels_of_namespaces() {
+fn wrong_namespace_labels_are_reported() {
     with_world(|world| {
         let shop = "/api/v1/namespaces/shop";
         let label = |value: Value| json!({"metadata": {"labels": {"outrigger.dev/injection": value}}});
@@ -274,7 +274,7 @@ fn labels_of_namespaces() {
     });
 }
 
-fn pods_that_lack_their_sidecar() {
+fn pods_without_their_sidecar_are_reported() {
     with_world(|world| {
         world.delete(CONFIGURATION);
         world.expect_failed(&["webhook_deleted", "not_injected"]);
@@ -283,14 +283,14 @@ fn pods_that_lack_their_sidecar() {
         let result = world.expect(&["sidecar_missing", "injection"], &[]);
         assert_eq!(result.code, Some(0), "the installation is good: {}", result.stdout);
         let (message, hint) = result.find("sidecar_missing").expect("found");
-        assert_eq!(message, "1 pod asked and run without their sidecar: shop/too-early");
+        assert_eq!(message, "1 pod requested a sidecar and run without it: shop/too-early");
         assert!(hint.contains("rollout restart"), "{hint}");
         world.delete(&world.shop.path("pods/too-early?gracePeriodSeconds=0"));
         assert!(!world.expect_healthy().has(&["sidecar_missing"]));
     });
 }
 
-fn a_replica_of_another_version() {
+fn a_replica_of_another_version_is_reported() {
     with_world(|world| {
         let [webhook, _] = world.server.addresses();
         let other = say("9.9.9", &json!([{"name": "proxy", "state": "active", "revision": "x", "source": "f"}]));
@@ -303,7 +303,7 @@ fn a_replica_of_another_version() {
     });
 }
 
-/// Who answers as the admin listener of this version.
+/// A server that responds as the admin listener of this version.
 fn say(version: &str, templates: &Value) -> SocketAddr {
     let pages = [
         ("/readyz", "ok\n".to_owned()),
@@ -321,7 +321,7 @@ fn say(version: &str, templates: &Value) -> SocketAddr {
                     let text = String::from_utf8_lossy(&request[..count]).into_owned();
                     let page = pages.iter().find(|(path, _)| text.starts_with(&format!("GET {path}"))).expect("a page");
                     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", page.1.len(), page.1);
-                    // Who has gone needs no answer.
+                    // The client may have closed the connection.
                     let _ = stream.write_all(answer.as_bytes());
                 }
             });
@@ -330,7 +330,7 @@ fn say(version: &str, templates: &Value) -> SocketAddr {
     address
 }
 
-fn a_replica_that_cannot_be_asked() {
+fn an_unresponsive_replica_is_reported() {
     with_world(|world| {
         let [webhook, _] = world.server.addresses();
         let name = "outrigger-silent";
@@ -344,7 +344,7 @@ fn a_replica_that_cannot_be_asked() {
     });
 }
 
-fn rights_that_are_missing_are_named_and_the_rest_goes_on() {
+fn missing_permissions_are_named_and_the_other_checks_run() {
     with_world(|world| {
         let kubeconfig = world.kubeconfig_of("nobody");
         let result = world.check_as(&kubeconfig, &["-o", "json"]);
@@ -358,7 +358,7 @@ fn rights_that_are_missing_are_named_and_the_rest_goes_on() {
             "create pods in namespace \\\"default\\\"",
         ] {
             assert!(
-                result.stdout.contains(&format!("you may not {right}, so nothing is said of it")),
+                result.stdout.contains(&format!("you may not {right}, so it was not checked")),
                 "{right}: {}",
                 result.stdout
             );

@@ -248,7 +248,7 @@ fn the_diff_shows_what_was_added_and_nothing_else() {
 }
 
 #[test]
-fn what_is_skipped_is_said_with_its_reason() {
+fn skipped_objects_are_reported_with_their_reason() {
     let mut silent = asking();
     silent["metadata"] = json!({});
     let object = deployment("web", silent);
@@ -259,20 +259,20 @@ fn what_is_skipped_is_said_with_its_reason() {
 }
 
 #[test]
-fn an_annotation_on_the_workload_itself_is_warned_of() {
+fn an_annotation_on_the_workload_itself_gives_a_warning() {
     let mut object = deployment("web", asking());
     let annotations = object["spec"]["template"]["metadata"]["annotations"].take();
     object["metadata"]["annotations"] = annotations;
     let ran = Workspace::new().inject(&["-f", "-"], &object.to_string());
     let warning = "warning: Deployment/web: annotation outrigger.dev/inject has no effect here; \
-                   it belongs into spec.template.metadata.annotations";
+                   move it to spec.template.metadata.annotations";
     assert_eq!(ran.stderr.lines().next(), Some(warning));
     assert!(ran.stderr.contains("\nDeployment/web: not_requested: "), "{}", ran.stderr);
     assert_eq!(documents(&ran.stdout), [object]);
 }
 
 #[test]
-fn nothing_is_printed_when_one_object_is_refused_and_all_refusals_are_said() {
+fn if_one_object_is_refused_nothing_is_printed_and_all_refusals_are_reported() {
     let mut unknown = asking();
     unknown["metadata"]["annotations"]["outrigger.dev/inject"] = "helpr".into();
     let mut parameter = asking();
@@ -282,14 +282,8 @@ fn nothing_is_printed_when_one_object_is_refused_and_all_refusals_are_said() {
     for format in ["yaml", "json", "diff"] {
         let lines = Workspace::new().inject(&["-f", "-", "-o", format], &objects).failed();
         assert_eq!(lines.len(), 2, "{lines:?}");
-        assert!(
-            lines[0].starts_with("error: Deployment/unknown: refused with code 422: template_not_found: "),
-            "{lines:?}"
-        );
-        assert!(
-            lines[1].starts_with("error: Deployment/parameter: refused with code 422: parameter_invalid: "),
-            "{lines:?}"
-        );
+        assert!(lines[0].starts_with("error: Deployment/unknown: refused: template_not_found: "), "{lines:?}");
+        assert!(lines[1].starts_with("error: Deployment/parameter: refused: parameter_invalid: "), "{lines:?}");
     }
 }
 
@@ -412,10 +406,10 @@ fn uninject_gives_back_the_input() {
 }
 
 #[test]
-fn uninject_says_what_carried_nothing() {
+fn uninject_reports_pods_without_injected_sidecars() {
     let ran = Workspace::new().run_with(&["uninject", "-f", "-"], &pod("web").to_string());
     assert_eq!((ran.code, documents(&ran.stdout)), (0, vec![pod("web")]));
-    assert_eq!(ran.stderr, "Pod/web: carries nothing that was injected\n");
+    assert_eq!(ran.stderr, "Pod/web: contains nothing that was injected\n");
 }
 
 // --- bad input
@@ -427,7 +421,7 @@ fn problems_of(content: impl AsRef<[u8]>) -> Vec<String> {
     workspace.inject(&["-f", "bad.yaml"], "").failed()
 }
 
-/// `built-in` is a source like a directory; a name that stands in both is an error that says what can be done.
+/// `built-in` is a source like a directory; a name in both is an error that says what to do.
 #[test]
 fn built_in_templates_stand_beside_those_of_directories() {
     let workspace = Workspace::new();
@@ -469,7 +463,7 @@ fn files_that_cannot_be_read_are_all_named() {
 #[test]
 fn stdin_can_be_named_once() {
     let lines = Workspace::new().inject(&["-f", "-", "-f", "-"], &pod("web").to_string()).failed();
-    assert_eq!(lines, ["error: stdin (-) is named twice, and can be read once"]);
+    assert_eq!(lines, ["error: stdin (-) is named twice, but can be read only once"]);
 }
 
 #[test]
@@ -500,7 +494,7 @@ fn objects_that_are_none_are_all_named() {
 #[test]
 fn an_input_without_objects_is_an_error() {
     for empty in ["", "\n", "# nothing\n", "---\n---\n"] {
-        assert_eq!(problems_of(empty), ["error: the input holds no object, expected YAML or JSON"]);
+        assert_eq!(problems_of(empty), ["error: the input contains no object, expected YAML or JSON"]);
     }
 }
 
@@ -603,8 +597,8 @@ fn files_without_certificates_are_all_refused() {
     assert_eq!(
         workspace.run(&[&url[..], &files].concat()).failed(),
         [
-            "error: empty.pem: holds no certificate, expected at least one in PEM",
-            "error: key.pem: holds a private key, expected certificates alone",
+            "error: empty.pem: contains no certificate, expected at least one in PEM",
+            "error: key.pem: contains a private key, expected certificates alone",
             "error: missing.pem: cannot be read: No such file or directory (os error 2)",
         ]
     );

@@ -1,18 +1,19 @@
-//! What can be found, each with a stable code, how bad it is, and what it means.
+//! The codes of all findings of `outrigger check`, each with its severity and meaning.
 //!
-//! It examines nothing. Invariant: a code never changes its name or meaning, since scripts read it; docs/reference/check.md lists
-//! them in this order.
+//! Invariant: a code never changes its name or meaning, since scripts read it;
+//! docs/reference/check.md lists the codes in this order.
 
 use serde::Serialize;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     Ok,
-    /// The installation works, and something requesters to be looked at; also what any tenant of the cluster can do wrong by himself.
+    /// The installation works, but something needs attention. Mistakes that a tenant can make alone
+    /// too.
     Warning,
-    /// Pods that ask do not get what they ask for, or soon will not.
+    /// Pods that request templates do not get them, or soon will not.
     Failed,
 }
 
@@ -32,20 +33,20 @@ pub struct Finding {
     pub code: &'static str,
     pub severity: Severity,
     pub message: String,
-    /// What to do; absent where all is well.
+    /// What to do; absent if the severity is ok.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
-/// Declares the codes with all that is said of each, so that no table can forget one.
+/// Declares each code once with its severity and meaning, so that no table can lack one.
 macro_rules! codes {
     ($($variant:ident $severity:ident $code:literal $meaning:literal,)+) => {
-        /// What can be found.
+        /// The code of a finding.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Code { $($variant,)+ }
 
         impl Code {
-            /// All of them, in the order of the reference.
+            /// All codes, in the order of the reference.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
             pub const fn code(self) -> &'static str {
@@ -56,7 +57,7 @@ macro_rules! codes {
                 match self { $(Self::$variant => Severity::$severity,)+ }
             }
 
-            /// What it means, as a sentence of the reference.
+            /// The meaning, as docs/reference/check.md prints it.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => $meaning,)+ }
             }
@@ -65,72 +66,72 @@ macro_rules! codes {
 }
 
 codes! {
-    Configuration Ok "webhook_configuration" "the webhook configuration is there and calls this installation",
-    WebhookDeleted Failed "webhook_deleted" "there is no webhook configuration: the API server calls nobody",
+    Configuration Ok "webhook_configuration" "the webhook configuration exists and calls this installation",
+    WebhookDeleted Failed "webhook_deleted" "there is no webhook configuration: the API server does not call Outrigger",
     EntryMissing Failed "entry_missing" "the webhook configuration lacks one of its two entries",
-    WrongTarget Failed "wrong_target" "an entry calls something else than this installation",
+    WrongTarget Failed "wrong_target" "an entry calls another target than this installation",
     Drift Warning "drift" "an entry differs from what this program generates",
     Endpoints Ok "endpoints" "the Service has ready endpoints",
     ServiceMissing Failed "service_missing" "the Service that the entries call does not exist",
     ServicePortMissing Failed "service_port_missing" "the Service lacks the port that the entries call",
-    NoEndpoints Failed "no_endpoints" "nobody is behind the Service",
-    Replicas Ok "replicas" "all replicas that are wanted are ready",
+    NoEndpoints Failed "no_endpoints" "the Service has no ready endpoint",
+    Replicas Ok "replicas" "all desired replicas are ready",
     DeploymentMissing Warning "deployment_missing" "no Deployment of Outrigger is in the namespace",
-    NoReplicas Failed "no_replicas" "the Deployment is scaled to nothing",
-    ReplicasNotReady Warning "replicas_not_ready" "not all replicas that are wanted are ready",
-    ReplicaSilent Warning "replica_silent" "a replica cannot be asked",
-    ReplicaNote Warning "replica_note" "a replica says that something is wrong with it",
-    Versions Ok "versions" "all replicas run one version",
+    NoReplicas Failed "no_replicas" "the Deployment is scaled to zero",
+    ReplicasNotReady Warning "replicas_not_ready" "not all desired replicas are ready",
+    ReplicaSilent Warning "replica_silent" "a ready replica does not respond",
+    ReplicaNote Warning "replica_note" "a replica reports a problem",
+    Versions Ok "versions" "all replicas run the same version",
     VersionSkew Failed "version_skew" "the replicas run different versions",
-    ProgramDiffers Warning "program_differs" "this program has another version than the replicas",
-    Certificates Ok "certificates" "the API server trusts the certificate that is served",
+    ProgramDiffers Warning "program_differs" "this program and the replicas have different versions",
+    Certificates Ok "certificates" "the API server trusts the serving certificate",
     BundleEmpty Failed "bundle_empty" "an entry has no caBundle",
-    BundleInvalid Failed "bundle_invalid" "the caBundle of an entry holds no certificate",
-    WrongBundle Failed "wrong_bundle" "the caBundle does not cover the certificate that is served",
-    WrongName Failed "wrong_name" "the certificate that is served is for another name",
-    LeafExpired Failed "leaf_expired" "the certificate that is served has expired",
-    LeafNotYetValid Failed "leaf_not_yet_valid" "the certificate that is served holds only later",
-    CaExpired Failed "ca_expired" "the authority of the certificate that is served has expired",
-    LeafOverdue Warning "leaf_overdue" "the certificate that is served should have been renewed by now",
-    CaOverdue Warning "ca_overdue" "the authority of the certificate should have been renewed by now",
+    BundleInvalid Failed "bundle_invalid" "the caBundle of an entry contains no certificate",
+    WrongBundle Failed "wrong_bundle" "the caBundle does not cover the serving certificate",
+    WrongName Failed "wrong_name" "the serving certificate is for another name",
+    LeafExpired Failed "leaf_expired" "the serving certificate has expired",
+    LeafNotYetValid Failed "leaf_not_yet_valid" "the serving certificate is not valid yet",
+    CaExpired Failed "ca_expired" "the authority of the serving certificate has expired",
+    LeafOverdue Warning "leaf_overdue" "the serving certificate should have been renewed by now",
+    CaOverdue Warning "ca_overdue" "the authority of the serving certificate should have been renewed by now",
     FromSecret Warning "from_secret" "the certificate was read from its Secret instead of from a replica",
-    NoCertificate Warning "no_certificate" "the certificate that is served could not be seen",
-    Templates Ok "templates" "all templates are good, and the same on all replicas",
-    NoTemplates Warning "no_templates" "no template is loaded: every pod that requesters is refused",
+    NoCertificate Warning "no_certificate" "the serving certificate could not be read",
+    Templates Ok "templates" "all templates are valid, and the same on all replicas",
+    NoTemplates Warning "no_templates" "no template is loaded: every pod that requests one is refused",
     TemplateInvalid Warning "template_invalid" "a template is broken",
     TemplateSkew Warning "template_skew" "the replicas have different templates, or revisions of them",
-    TemplateMissing Warning "template_missing" "a template is asked for that no replica has",
-    Namespaces Ok "namespaces" "labels and annotations of namespaces fit together",
+    TemplateMissing Warning "template_missing" "a requested template is on no replica",
+    Namespaces Ok "namespaces" "labels and annotations of namespaces are consistent",
     LabelUnknown Warning "label_unknown" "the label of a namespace is neither enabled nor disabled",
     DefaultListWithoutLabel Warning "default_list_without_label" "a namespace has a default list without the label that it needs",
-    NamespaceDisabled Warning "namespace_disabled" "pods ask in a namespace whose label disables injection",
-    NamespaceExcluded Warning "namespace_excluded" "pods ask in a namespace that the webhook leaves alone",
-    Injection Ok "injection" "a dry-run pod came back injected",
-    CallNoEndpoints Failed "call_no_endpoints" "the API server finds nobody behind the Service",
+    NamespaceDisabled Warning "namespace_disabled" "pods request templates in a namespace whose label disables injection",
+    NamespaceExcluded Warning "namespace_excluded" "pods request templates in a namespace that the webhook excludes",
+    Injection Ok "injection" "a dry-run pod was injected",
+    CallNoEndpoints Failed "call_no_endpoints" "the API server finds no endpoint of the Service",
     CallRefused Failed "call_refused" "the API server's connection is refused",
     CallUntrusted Failed "call_untrusted" "the API server does not trust the certificate",
-    CallExpired Failed "call_expired" "the API server finds the certificate expired, or not valid yet",
-    CallWrongName Failed "call_wrong_name" "the API server finds the certificate made for another name",
-    CallTimeout Failed "call_timeout" "the API server gets no answer in time",
-    CallFailed Failed "call_failed" "the API server's call fails otherwise",
-    Denied Warning "denied" "the webhook is called and refuses the dry-run pod",
-    NotInjected Failed "not_injected" "the dry-run pod came back as it was",
-    TrialRefused Warning "trial_refused" "somebody else refuses the dry-run pod",
+    CallExpired Failed "call_expired" "for the API server, the certificate has expired or is not valid yet",
+    CallWrongName Failed "call_wrong_name" "for the API server, the certificate is for another name",
+    CallTimeout Failed "call_timeout" "the API server gets no response in time",
+    CallFailed Failed "call_failed" "the API server's call fails for another reason",
+    Denied Warning "denied" "the webhook is called and denies the dry-run pod",
+    NotInjected Failed "not_injected" "the dry-run pod was admitted without injection",
+    TrialRefused Warning "trial_refused" "the API server or another webhook refuses the dry-run pod",
     TrialImpossible Warning "trial_impossible" "no dry-run pod could be sent",
-    Sidecars Ok "sidecars" "every pod that requesters has its sidecar",
-    SidecarMissing Warning "sidecar_missing" "pods that ask were created without their sidecar",
-    Forbidden Warning "forbidden" "a right is missing to look at something",
-    NotExamined Warning "not_examined" "something could not be looked at",
-    NothingKnown Failed "nothing_known" "too little could be looked at to call it healthy",
+    Sidecars Ok "sidecars" "every pod that requests a sidecar has it",
+    SidecarMissing Warning "sidecar_missing" "pods that request a sidecar were created without it",
+    Forbidden Warning "forbidden" "a permission to read something is missing",
+    NotExamined Warning "not_examined" "something could not be read",
+    NothingKnown Failed "nothing_known" "too little could be read for a verdict",
 }
 
 impl Code {
-    /// A finding where all is well.
+    /// A finding without a hint, for a healthy subject.
     pub fn good(self, message: impl Into<String>) -> Finding {
         Finding { code: self.code(), severity: self.severity(), message: message.into(), hint: None }
     }
 
-    /// A finding with what to do about it.
+    /// A finding with a hint that says what to do.
     pub fn found(self, message: impl Into<String>, hint: impl Into<String>) -> Finding {
         Finding { code: self.code(), severity: self.severity(), message: message.into(), hint: Some(hint.into()) }
     }

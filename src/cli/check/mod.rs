@@ -1,7 +1,7 @@
-//! `outrigger check`: looks at an installation and says what is wrong with it, and what to do.
+//! `outrigger check`: reports the problems of an installation, and what to do about each.
 //!
-//! What is looked at (`gather`) and what it means (`evaluate`) are apart: the second is pure. Invariant: exit code 0 is healthy; 1 is not,
-//! and every finding was printed.
+//! `collect` reads the cluster; `evaluate` turns the observations into findings, and is pure.
+//! Invariant: exit code 0 means healthy; 1 means not healthy, with every finding printed.
 
 mod collect;
 mod evaluate;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Args;
 
-use self::collect::{Check, ClusterSelection, DryRunOptions};
+use self::collect::{ClusterSelection, CollectOptions, DryRunOptions};
 use self::finding::{Finding, Severity};
 use self::observations::Target;
 use self::report::{Colours, ReportFormat};
@@ -26,10 +26,11 @@ use crate::config::settings;
 
 pub use finding::Code;
 
-/// Between two looks under `--wait`.
+/// The pause between two checks with `--wait`.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Check an installation: configuration, certificates, replicas, templates, namespaces, a dry-run pod
+/// Check an installation: configuration, certificates, replicas, templates, namespaces, a dry-run
+/// pod
 #[derive(Args, Debug)]
 #[command(long_about = LONG_ABOUT)]
 pub struct CheckArgs {
@@ -49,23 +50,23 @@ pub struct CheckArgs {
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 
-    /// Lookup again until it is healthy, at most this long, such as 60s
+    /// Check again until it is healthy, at most this long, such as 60s
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     wait: Option<Duration>,
 
-    /// Take warnings for failures
+    /// Treat warnings as failures
     #[arg(long)]
     strict: bool,
 
-    /// How long to wait for one answer
+    /// Timeout of each call
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration)]
     timeout: Duration,
 
-    /// Namespace of the dry-run pod, instead of one that is fit for it
+    /// Namespace of the dry-run pod, instead of a suitable one
     #[arg(long, value_name = "NAMESPACE", value_parser = values::namespace)]
     test_namespace: Option<String>,
 
-    /// ReplicaTemplate that the dry-run pod requesters for, instead of one that is loaded
+    /// Template that the dry-run pod requests, instead of one that is loaded
     #[arg(long, value_name = "TEMPLATE")]
     template: Option<String>,
 
@@ -89,24 +90,24 @@ Examples:
     outrigger check --wait 60s
   For a script:
     outrigger check -o json
-  Where pods that cannot get what they ask for are a failure as well:
+  Treat warnings, such as a misspelt template, as failures:
     outrigger check --strict
 
 Nothing is changed: the pod that is sent is a dry run, which the API server forgets. Exit code 0 is healthy (warnings \
-allowed), 1 is not. What may not be looked at is printed, with the right that is missing; docs/reference/check.md lists all \
+allowed), 1 is not. If a permission is missing, the result names it; docs/reference/check.md lists all \
 findings by their codes.";
 
-/// The result was printed, and it is not good.
+/// The findings were printed, and at least one has failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct NotHealthy(String);
 
-/// Looks, prints, and fails where the installation is not healthy.
+/// Checks the installation, prints the findings, and fails if one has failed.
 pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     let result = runtime.block_on(observe_and_wait(args));
-    // Connections may still be closing; nobody waits for them.
+    // Connections may still be closing; the exit need not wait for them.
     runtime.shutdown_background();
     let findings = result?;
     stdio::print(&match args.output {
@@ -120,7 +121,7 @@ fn colours() -> Colours {
     if stdio::shows_colours() { Colours::Shown } else { Colours::Hidden }
 }
 
-/// What is wrong, by its codes.
+/// The error message: the codes of all failed findings.
 fn failures(findings: &[Finding]) -> String {
     let failed = findings.iter().filter(|finding| finding.severity == Severity::Failed);
     let mut codes: Vec<&str> = failed.map(|finding| finding.code).collect();
@@ -128,7 +129,7 @@ fn failures(findings: &[Finding]) -> String {
     format!("the installation is not healthy: {}", codes.join(", "))
 }
 
-/// Under `--strict`.
+/// Applies `--strict`.
 fn warnings_as_failures(mut findings: Vec<Finding>) -> Vec<Finding> {
     for finding in findings.iter_mut().filter(|finding| finding.severity == Severity::Warning) {
         finding.severity = Severity::Failed;
@@ -136,18 +137,18 @@ fn warnings_as_failures(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings
 }
 
-/// Whether replicas are on their path: healthy so far, and perhaps not when they are all there.
+/// Whether replicas are still starting: the installation may become unhealthy when all of them run.
 fn is_rolling_out(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| finding.code == Code::ReplicasNotReady.code())
 }
 
-/// Once, or until it is healthy or the time is over.
+/// Checks once, or with `--wait` until the installation is healthy or the time has passed.
 async fn observe_and_wait(args: &CheckArgs) -> anyhow::Result<Vec<Finding>> {
     let origin = ClusterSelection { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
     let target =
         Target { namespace: args.namespace.clone(), configuration: args.name.clone(), domain: args.domain.clone() };
     let options = DryRunOptions { namespace: args.test_namespace.clone(), template: args.template.clone() };
-    let check = Check { target, options, limit: args.timeout };
+    let check = CollectOptions { target, options, limit: args.timeout };
     let end = args.wait.map(|wait| Instant::now() + wait);
     let (client, address) = collect::connect(&origin, args.timeout).await?;
     let mut printed = String::new();

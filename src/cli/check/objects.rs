@@ -1,6 +1,8 @@
-//! Deployments and pods, as far as they are looked at: reading all that a pod can hold would be a tenth of the program.
+//! The fields of Deployments and pods that `check` reads: the full types are a tenth of the
+//! program.
 //!
-//! The names are those of the Kubernetes API. Invariant: a field that is not there, or null, is no error.
+//! The names are those of the Kubernetes API.
+//! Invariant: a field that is not there, or null, is no error.
 
 use k8s_openapi::api::apps::v1::DeploymentStatus;
 use kube::api::ApiResource;

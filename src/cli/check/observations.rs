@@ -1,7 +1,7 @@
-//! What was seen of an installation, as far as anything is judged by it.
+//! The observations of an installation that findings are derived from.
 //!
-//! Nothing here calls anybody or judges. Invariant: what could not be seen is `Unknown`, and the reason stands among the failures;
-//! `Absent` was looked for and is not there.
+//! Invariant: an object that could not be read is `Unknown`, and `failures` has the reason; an
+//! object that does not exist is `Absent`.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::objects::PartialDeployment;
 use crate::inject::Namespace;
 
-/// Which installation it is about.
+/// The installation to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub namespace: String,
@@ -31,7 +31,7 @@ impl Target {
     }
 }
 
-/// The result of looking at something.
+/// The result of reading something.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Lookup<T> {
     Found(T),
@@ -61,10 +61,10 @@ impl<T> Lookup<T> {
     }
 }
 
-/// Why something could not be seen.
+/// Why something could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Failure {
-    /// The caller lacks a right, such as `list pods in all namespaces`.
+    /// The caller lacks a permission, such as `list pods in the whole cluster`.
     Forbidden {
         right: String,
     },
@@ -74,19 +74,19 @@ pub enum Failure {
     },
 }
 
-/// Everything that was seen.
+/// All observations of one check.
 #[derive(Clone, Debug)]
 pub struct Observations {
     pub target: Target,
     pub now: SystemTime,
     pub failures: Vec<Failure>,
     pub configuration: Lookup<MutatingWebhookConfiguration>,
-    /// The Service that the configuration calls, or ours.
+    /// The Service that the configuration calls; without a configuration the default one.
     pub service: Lookup<Service>,
     pub slices: Lookup<Vec<EndpointSlice>>,
     pub deployments: Lookup<Vec<PartialDeployment>>,
     pub replicas: Lookup<Vec<Replica>>,
-    /// What is served, by whom.
+    /// The certificates that the replicas serve.
     pub served: Vec<ServedCertificate>,
     pub namespaces: Lookup<Vec<Namespace>>,
     pub requesters: Lookup<Vec<Requester>>,
@@ -94,7 +94,7 @@ pub struct Observations {
 }
 
 impl Observations {
-    /// Before anything was looked at.
+    /// The state before anything was read.
     pub fn unknown(target: Target, now: SystemTime) -> Self {
         Self {
             target,
@@ -116,43 +116,43 @@ impl Observations {
         self.configuration.found().and_then(|found| found.webhooks.as_deref()).unwrap_or_default()
     }
 
-    /// The entry for pods that ask.
+    /// The entry for pods that request templates.
     pub fn pods_entry(&self) -> Option<&MutatingWebhook> {
         let name = self.target.entry("pods");
         self.entries().iter().find(|entry| entry.name == name)
     }
 
-    /// Replicas that told of themselves.
+    /// The replicas whose admin listener responded.
     pub fn responding(&self) -> impl Iterator<Item = (&Replica, &AdminReport)> {
         let replicas = self.replicas.found().into_iter().flatten();
         replicas.filter_map(|replica| replica.admin.as_ref().ok().map(|admin| (replica, admin)))
     }
 
-    /// The state of each template on each replica that told of it.
+    /// The state of each template on each replica that responded.
     pub fn templates(&self) -> impl Iterator<Item = (&Replica, &ReplicaTemplate)> {
         self.responding().flat_map(|(replica, admin)| admin.templates.iter().map(move |template| (replica, template)))
     }
 }
 
-/// A pod of ours.
+/// A pod of this installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replica {
     pub pod: String,
-    /// Whether the kubelet says so.
+    /// The pod's condition `Ready`.
     pub is_ready: bool,
     /// Why containers do not run, such as `ImagePullBackOff: …`.
     pub waiting: Vec<String>,
-    /// What the admin listener says, or why it could not be asked.
+    /// The state that the admin listener reports, or why it could not be read.
     pub admin: Result<AdminReport, String>,
 }
 
-/// What the admin listener of a replica says.
+/// The state that the admin listener of a replica reports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AdminReport {
     pub version: ReplicaVersion,
-    /// Checks of `/readyz?verbose` that do not hold.
+    /// Failing checks of `/readyz?verbose`.
     pub not_ready: Vec<String>,
-    /// What it says besides.
+    /// Warnings of `/readyz?verbose`.
     pub notes: Vec<String>,
     pub templates: Vec<ReplicaTemplate>,
 }
@@ -174,7 +174,7 @@ impl std::fmt::Display for ReplicaVersion {
     }
 }
 
-/// One of `/templates`.
+/// One item of `/templates`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct ReplicaTemplate {
     pub name: String,
@@ -195,14 +195,14 @@ pub struct ServedCertificate {
     pub from: CertificateOrigin,
 }
 
-/// Where a certificate was seen.
+/// How a certificate was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateOrigin {
     Handshake,
     Secret,
 }
 
-/// Something that names templates.
+/// An object whose annotation requests templates: a pod, or a workload with a pod template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requester {
     pub kind: &'static str,
@@ -220,7 +220,7 @@ impl Requester {
     }
 }
 
-/// Whether what requesters is a pod, and whether it was served.
+/// Whether the requester is a pod, and whether it was injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PodState {
     NoPod,
@@ -228,7 +228,7 @@ pub enum PodState {
     WithoutStatus,
 }
 
-/// The pod that was sent to be forgotten.
+/// The dry-run pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DryRun {
     /// Why none was sent.
@@ -240,16 +240,16 @@ pub enum DryRun {
     },
 }
 
-/// What the API server said to it.
+/// How the API server responded to the dry-run pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DryRunOutcome {
-    /// It came back with these templates in it.
+    /// It was admitted; its status annotation lists these templates.
     Admitted {
         templates: Vec<String>,
     },
     Refused {
         message: String,
     },
-    /// There was no answer.
+    /// The API server did not respond.
     NoResponse(String),
 }

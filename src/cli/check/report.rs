@@ -1,7 +1,7 @@
-//! The findings as text and as JSON.
+//! Prints findings as text and as JSON.
 //!
-//! It finds nothing. Invariant: whatever an object of the cluster is called or says, a finding is one line of a length that can be
-//! read, its hint another, and a terminal only shows them.
+//! Invariant: a finding is one line of limited length and its hint another, without characters that
+//! control a terminal, whatever text the objects of the cluster contain.
 
 use std::fmt::Write;
 
@@ -43,12 +43,12 @@ pub fn json(findings: &[Finding]) -> serde_json::Result<String> {
     serde_json::to_string_pretty(&report).map(|text| visible(&text) + "\n")
 }
 
-/// JSON may have all but the first control characters as they are; a terminal obeys more of them.
+/// Escapes the control characters that JSON allows in strings: a terminal would obey them.
 fn visible(json: &str) -> String {
     let mut visible = String::with_capacity(json.len());
     for character in json.chars() {
         if character != '\n' && is_unprintable(character) {
-            // Outside of texts there is none. Writing to a String cannot fail.
+            // They occur in strings only. Writing to a String cannot fail.
             for unit in character.encode_utf16(&mut [0; 2]) {
                 _ = write!(visible, "\\u{unit:04x}");
             }
@@ -73,7 +73,7 @@ pub fn text(findings: &[Finding], colours: Colours) -> String {
     text
 }
 
-/// The first word of a line, as wide as the longest.
+/// The severity, padded to the width of the longest one.
 fn coloured(severity: Severity, colours: Colours) -> String {
     let word = format!("{:<8}", severity.as_str());
     let colour = match severity {
@@ -84,7 +84,7 @@ fn coloured(severity: Severity, colours: Colours) -> String {
     if colours == Colours::Shown { format!("\x1b[{colour}m{word}\x1b[0m") } else { word }
 }
 
-/// What there is to say of all findings together.
+/// The last line: the verdict and the counts.
 pub fn summary(findings: &[Finding]) -> String {
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let verdict = if is_healthy(findings) { "healthy" } else { "not healthy" };
@@ -92,7 +92,7 @@ pub fn summary(findings: &[Finding]) -> String {
     format!("{verdict}: {failed} failed, {warning} warning, {ok} ok")
 }
 
-/// The longest line. Messages of the API server are the longest, and quote what others wrote.
+/// Maximum length of a line. Messages of the API server are long, and quote texts of tenants.
 const LONGEST: usize = 4096;
 
 /// The text on one line of bounded length.
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_obeys_nothing_of_it() {
+    fn control_characters_never_reach_the_terminal() {
         let hostile = format!("a\u{9b}31mb\u{202e}c\u{2028}d\u{7f}\u{e0041}{}", "x".repeat(1 << 20));
         let findings = [Code::Drift.found(&hostile, &hostile)];
         let text = text(&findings, Colours::Hidden);

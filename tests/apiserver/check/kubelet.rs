@@ -1,6 +1,6 @@
-//! As much of a kubelet as `kubectl port-forward` needs: it joins ports of pods with addresses of this machine.
+//! A kubelet for `kubectl port-forward`: it forwards ports of pods to addresses of this machine.
 //!
-//! It runs no pods. Invariant: a port that nobody has opened is refused by the kubelet's own words, on the channel for errors.
+//! It runs no pods. Invariant: an unopened port is refused on the error channel, as by a kubelet.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use crate::cluster::Cluster;
 
 const PROTOCOL: &str = "v4.channel.k8s.io";
 
-/// Pod and port → who answers.
+/// The address for each pod and port.
 type Ports = Arc<Mutex<HashMap<(String, u16), SocketAddr>>>;
 
 pub struct Kubelet {
@@ -47,7 +47,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, ports: Ports) {
     while let Ok((stream, _)) = listener.accept().await {
         let (acceptor, ports) = (acceptor.clone(), Arc::clone(&ports));
         tokio::spawn(async move {
-            // Who breaks off has seen what it wanted.
+            // Clients may close the connection early.
             if let Ok(stream) = acceptor.accept(stream).await {
                 forward(stream, &ports).await;
             }
@@ -108,7 +108,7 @@ async fn forward(stream: TlsStream<TcpStream>, ports: &Ports) {
     sending.abort();
 }
 
-/// Everything that the address says goes out on the channel.
+/// Sends all bytes from the address on the channel.
 async fn join(address: SocketAddr, channel: u8, outgoing: mpsc::Sender<Vec<u8>>) -> tokio::net::tcp::OwnedWriteHalf {
     let (mut reader, writer) = TcpStream::connect(address).await.expect("somebody listens").into_split();
     tokio::spawn(async move {

@@ -1,7 +1,7 @@
-//! An installation that is whole, in a cluster of its own: `check` looks at all namespaces, so nobody else may be in it.
+//! A healthy installation in a cluster of its own, because `check` reads all namespaces.
 //!
-//! The webhook is called by its URL, and a kubelet of the tests forwards ports to it. Invariant: a test has the cluster for itself and
-//! leaves it as it found it.
+//! The webhook is called by its URL, and a test kubelet forwards ports to it.
+//! Invariant: a test has the cluster for itself and leaves it as it found it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -84,7 +84,7 @@ impl World {
         world
     }
 
-    /// Takes away what a test has left that failed, so that it takes no other with it.
+    /// Removes what a failed test left, so that it does not fail others.
     fn restore(&self) {
         let (ours, shop) = (self.ours(), &self.shop);
         for path in [
@@ -97,7 +97,7 @@ impl World {
             shop.path("pods/asks?gracePeriodSeconds=0"),
             shop.path("pods/too-early?gracePeriodSeconds=0"),
         ] {
-            // Mostly there is nothing.
+            // Usually there is nothing to delete.
             self.cluster.send("DELETE", &path, JSON, Vec::new());
         }
         let metadata =
@@ -106,7 +106,8 @@ impl World {
         self.register(&self.server.configuration());
     }
 
-    /// A pod of ours on the node, whose ports lead to these addresses; without the second its admin port is closed.
+    /// A replica on the node whose ports lead to these addresses; without the second its admin port
+    /// is closed.
     fn add_replica(&self, ours: &Namespace, name: &str, webhook: SocketAddr, admin: Option<SocketAddr>) {
         let mut object = pod(name, &json!({}));
         object["metadata"]["labels"] = json!({"app.kubernetes.io/name": "outrigger"});
@@ -132,7 +133,7 @@ impl World {
         self.delete(&self.ours().path(&format!("pods/{name}?gracePeriodSeconds=0")));
     }
 
-    /// Puts a configuration in the place of the one there is.
+    /// Replaces the configuration.
     pub fn register(&self, configuration: &Value) {
         self.cluster.send("DELETE", CONFIGURATION, JSON, Vec::new());
         self.cluster.send_object("POST", CONFIGURATIONS, configuration).expect_success();
@@ -147,7 +148,7 @@ impl World {
         self.register(&self.server.configuration());
     }
 
-    /// A kubeconfig of an account that may do nothing yet.
+    /// A kubeconfig of an account without permissions.
     pub fn kubeconfig_of(&self, account: &str) -> PathBuf {
         self.shop.ensure_service_account(account);
         let path = self.shop.path(&format!("serviceaccounts/{account}/token"));
@@ -159,7 +160,7 @@ impl World {
         kubeconfig
     }
 
-    /// From now on the account may do this, everywhere.
+    /// Grants the account these rules in the whole cluster.
     pub fn grant(&self, account: &str, rules: &[Value]) {
         let role = json!({"metadata": {"name": account}, "rules": rules});
         let binding = json!({
@@ -180,7 +181,7 @@ impl World {
         self.cluster.send("DELETE", path, JSON, Vec::new()).expect_success();
     }
 
-    /// Runs `outrigger check` with these arguments besides, and a kubeconfig.
+    /// Runs `outrigger check` with a kubeconfig and these arguments.
     pub fn check_as(&self, kubeconfig: &Path, arguments: &[&str]) -> Result {
         let output = Command::new(PROGRAM)
             .args(["check", "--kubeconfig"])
@@ -198,7 +199,8 @@ impl World {
         self.check_as(&self.cluster.control_plane.kubeconfig, &[&["-o", "json"], arguments].concat())
     }
 
-    /// Checks until these codes are among the findings: the API server learns of a change a moment later.
+    /// Checks until these codes are among the findings: the API server learns of a change a moment
+    /// later.
     pub fn expect(&self, codes: &[&str], arguments: &[&str]) -> Result {
         eventually(&format!("{codes:?} after {}", self.check(arguments).stdout), LIMIT, || {
             Some(self.check(arguments)).filter(|result| result.has(codes))
@@ -212,7 +214,8 @@ impl World {
         result
     }
 
-    /// As [`World::expect`], where the installation itself is healthy: only `--strict` ends with exit code 1.
+    /// As [`World::expect`], where the installation itself is healthy: only `--strict` ends with
+    /// exit code 1.
     pub fn expect_warning(&self, code: &str) -> Result {
         let result = self.expect(&[code], &[]);
         assert_eq!(result.code, Some(0), "{result:?}");
@@ -221,7 +224,7 @@ impl World {
         result
     }
 
-    /// Nothing of what a test did is left.
+    /// Waits until `check --strict` succeeds again.
     pub fn expect_healthy(&self) -> Result {
         eventually(&format!("healthy, found {}", self.check(&[]).stdout), LIMIT, || {
             Some(self.check(&["--strict"])).filter(|result| result.code == Some(0))
@@ -229,7 +232,7 @@ impl World {
     }
 }
 
-/// A node that is nothing but the address of its kubelet.
+/// A Node object with the address of the test kubelet.
 fn add_node(cluster: &Cluster, port: u16) {
     let node = json!({"metadata": {"name": "tests"}});
     cluster.send_object("POST", "/api/v1/nodes", &node).expect_success();

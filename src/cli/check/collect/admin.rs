@@ -1,4 +1,4 @@
-//! What a replica's admin listener says, over a connection that is there already, or through the API server's proxy.
+//! Reads the state of a replica from its admin listener, over a connection or the pod proxy.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::super::observations::{AdminReport, ReplicaTemplate, ReplicaVersion};
 /// Five thousand templates take about one MiB.
 const MAX_RESPONSE: usize = 16 * 1024 * 1024;
 
-/// Status and text of an answer.
+/// Status and body of a response.
 type AdminResponse = (StatusCode, String);
 
 #[derive(Deserialize)]
@@ -33,20 +33,20 @@ struct TemplateList {
 
 const PATHS: [&str; 3] = ["/readyz?verbose", "/version", "/templates"];
 
-/// Asks over a connection to the listener.
+/// Reads the state over a connection to the listener.
 pub async fn over(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     limit: Duration,
 ) -> Result<AdminReport, String> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-    // It ends when the sender does; what goes wrong with it is seen by the requests.
+    // It ends with the sender; its errors appear in the requests.
     let driver = tokio::spawn(connection);
     let mut pages = Vec::new();
     for path in PATHS {
         let request = Request::get(path).header("host", "localhost").body(Empty::<Bytes>::new());
         let request = request.map_err(|error| error.to_string())?;
         let page = timeout(limit, async {
-            // The connection has to have taken note that the answer before was read.
+            // The connection must first have finished the previous response.
             sender.ready().await.map_err(|error| error.to_string())?;
             let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
             let status = response.status();
@@ -54,13 +54,13 @@ pub async fn over(
                 Limited::new(response.into_body(), MAX_RESPONSE).collect().await.map_err(|error| error.to_string())?;
             Ok::<AdminResponse, String>((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
         });
-        pages.push(page.await.map_err(|_| format!("GET {path}: no answer within {limit:?}"))??);
+        pages.push(page.await.map_err(|_| format!("GET {path}: no response within {limit:?}"))??);
     }
     driver.abort();
     read(&pages)
 }
 
-/// Asks through the API server, which calls the pod's address.
+/// Reads the state through the API server, which calls the pod's address.
 pub async fn through_proxy(
     client: &Client,
     namespace: &str,
@@ -79,13 +79,13 @@ pub async fn through_proxy(
                 Limited::new(response.into_body(), MAX_RESPONSE).collect().await.map_err(|error| error.to_string())?;
             Ok::<AdminResponse, String>((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
         });
-        pages.push(page.await.map_err(|_| format!("GET {path}: no answer within {limit:?}"))??);
+        pages.push(page.await.map_err(|_| format!("GET {path}: no response within {limit:?}"))??);
     }
     read(&pages)
 }
 
 fn read(pages: &[AdminResponse]) -> Result<AdminReport, String> {
-    let [(status, ready), version, templates] = pages else { return Err("it does not answer".to_owned()) };
+    let [(status, ready), version, templates] = pages else { return Err("it does not respond".to_owned()) };
     let is_readiness = matches!(ready.lines().last(), Some("ok" | "not ready"));
     if !is_readiness {
         return Err(format!("expected the admin listener of Outrigger, found status {status}: {}", first_line(ready)));
@@ -101,7 +101,7 @@ fn parse<'p, T: Deserialize<'p>>((status, text): &'p AdminResponse, path: &str) 
         .map_err(|_| format!("GET {path}: expected JSON, found status {status}: {}", first_line(text)))
 }
 
-/// The message of a Status, or the first line of whatever else it is.
+/// The message of a Status object, or the first line of any other text.
 fn first_line(text: &str) -> String {
     let status = serde_json::from_str::<ApiStatus>(text).map(|status| status.message);
     let text = status.as_deref().unwrap_or(text);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_replica_says_is_read() {
+    fn the_state_of_a_replica_is_read() {
         let pages = [
             page("[+]templates ok\n[-]tls-self-call not ready\n[!]certificate: late\nnot ready\n"),
             page(r#"{"version": "0.1.0", "revision": null, "features": []}"#),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_replica_is_said() {
+    fn other_servers_are_reported() {
         let status = page(r#"{"kind": "Status", "message": "error trying to reach service"}"#);
         let problem = read(&[status.clone(), status.clone(), status]).expect_err("no replica");
         let expected = "expected the admin listener of Outrigger, found status 200 OK: error trying to reach service";

@@ -1,6 +1,7 @@
-//! One call of the API server: bounded in time, and with a name for what goes wrong.
+//! Calls the API server with a timeout, and records each failure.
 //!
-//! Invariant: a call that fails leaves a failure, so that nothing that was not seen goes unsaid.
+//! Invariant: a failed call records a failure, so that every object that could not be read is
+//! reported.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,24 +15,24 @@ use tokio::time::timeout;
 use super::super::observations::{Failure, Lookup};
 use crate::cluster::explain;
 
-/// Objects of one page.
+/// Number of objects of one page.
 const PAGE: u32 = 500;
-/// So many pages are read of one kind; more objects than that tell nothing new.
+/// Maximum number of pages of one kind; more objects tell nothing new.
 const MAX_PAGES: usize = 200;
 
-/// Who calls, and what went wrong so far.
+/// The client, and the failures so far.
 pub struct Caller {
     pub client: Client,
     pub limit: Duration,
     failures: Mutex<Vec<Failure>>,
 }
 
-/// What is asked for, such as `get` `services` `in namespace "x"`.
+/// The request, such as `get` `services` `in namespace "x"`.
 #[derive(Clone, Copy, Debug)]
 pub struct ApiRequest<'w> {
     pub verb: &'w str,
     pub resource: &'w str,
-    /// `None` for all namespaces, and for what is in none.
+    /// `None` for all namespaces, and for cluster-scoped objects.
     pub namespace: Option<&'w str>,
 }
 
@@ -66,7 +67,7 @@ impl Caller {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The value of a call; its failure is kept, but that something is not there is none.
+    /// The result of a call. A failure is recorded; an absent object is no failure.
     pub async fn observe<T>(&self, request: &ApiRequest<'_>, call: impl Future<Output = kube::Result<T>>) -> Lookup<T> {
         match timeout(self.limit, call).await {
             Ok(Ok(found)) => Lookup::Found(found),
@@ -93,7 +94,7 @@ impl Caller {
         self.observe(&ApiRequest { verb: "get", resource, namespace }, api.get(name)).await
     }
 
-    /// A list in pages. What came before a failure is given up: half a list is none.
+    /// A list, read in pages. After a failure the whole list is `Unknown`.
     pub async fn list<K>(
         &self,
         api: Api<K>,
@@ -112,7 +113,7 @@ impl Caller {
         .await
     }
 
-    /// As [`Caller::list`], for any way to get a page.
+    /// As [`Caller::list`], with a function that reads a page.
     pub async fn pages<K: Clone, F>(
         &self,
         request: &ApiRequest<'_>,
@@ -138,16 +139,16 @@ impl Caller {
             }
         }
         let most = MAX_PAGES * usize::try_from(PAGE).unwrap_or(usize::MAX);
-        self.fail_with(request, format!("there are more than {most}, and only so many were looked at"));
+        self.fail_with(request, format!("there are more than {most}, and only so many were read"));
         Lookup::Found(all)
     }
 
     pub fn timeout_message(&self) -> String {
-        format!("no answer within {:?}", self.limit)
+        format!("no response within {:?}", self.limit)
     }
 }
 
-/// What is needed of the objects of a page. The rest is dropped with the page: a cluster has many of them, and they may be large.
+/// Keeps only the needed part of each object: a cluster has many, and they may be large.
 pub fn filter_page<O: Clone, K: Clone>(page: ObjectList<O>, keep: impl FnMut(O) -> Option<K>) -> ObjectList<K> {
     ObjectList { types: page.types, metadata: page.metadata, items: page.items.into_iter().filter_map(keep).collect() }
 }

@@ -1,4 +1,5 @@
-//! The connection to the API server, as kubectl would make it: flags, `$KUBECONFIG`, `~/.kube/config`, or the pod that we are in.
+//! Connects to the API server as kubectl does: flags, `$KUBECONFIG`, `~/.kube/config`, service
+//! account.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -8,24 +9,24 @@ use anyhow::{Context, anyhow};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
-/// Which cluster.
+/// The flags that select a cluster.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterSelection {
     pub kubeconfig: Option<PathBuf>,
     pub context: Option<String>,
 }
 
-/// A client that waits no longer than `limit` for anything, and the address that it calls.
+/// A client with `limit` as its connection timeout, and the address that it calls.
 pub async fn connect(origin: &ClusterSelection, limit: Duration) -> anyhow::Result<(Client, String)> {
     let mut config = config(origin).await?;
     config.connect_timeout = Some(limit);
     config.read_timeout = None;
     config.write_timeout = Some(limit);
-    // An answer of 503 is a finding.
+    // A retry would hide a 503, which is a finding.
     config.default_retry = false;
     config.headers.push(crate::cluster::client::user_agent());
     if is_loopback(config.cluster_url.host()) {
-        // As kubectl does: the proxy of the environment is elsewhere, and loopback is here.
+        // As kubectl does: a proxy elsewhere cannot reach this machine's loopback.
         config.proxy_url = None;
     }
     let address = config.cluster_url.to_string();

@@ -1,4 +1,4 @@
-//! The dry-run pod: what it looks like, and how it is sent. The API server stores nothing of it.
+//! Builds and sends the dry-run pod, which the API server does not store.
 
 use kube::Api;
 use kube::api::{DynamicObject, PostParams};
@@ -12,14 +12,14 @@ use super::caller::{ApiRequest, Caller};
 use crate::inject::annotations::Keys;
 use crate::inject::status::Status;
 
-/// What the user has chosen.
+/// Namespace and template of the dry-run pod, if the user has chosen them.
 #[derive(Clone, Debug, Default)]
 pub struct DryRunOptions {
     pub namespace: Option<String>,
     pub template: Option<String>,
 }
 
-/// Any image will do, since nothing runs; that of the installation passes where images are restricted.
+/// Used only if the installation's own image is unknown; clusters may restrict images.
 const IMAGE: &str = "registry.example/outrigger-check:1";
 
 pub async fn make(caller: &Caller, observations: &Observations, options: &DryRunOptions) -> DryRun {
@@ -37,12 +37,12 @@ pub async fn make(caller: &Caller, observations: &Observations, options: &DryRun
             return dry_run;
         }
         first.get_or_insert(dry_run);
-        // Another template may fit a plain pod; nothing else changes with it.
+        // Only a denial depends on the template; the next one may fit a plain pod.
         if !is_denied {
             break;
         }
     }
-    first.unwrap_or_else(|| DryRun::NotSent("no replica has a template that could be asked for".to_owned()))
+    first.unwrap_or_else(|| DryRun::NotSent("no replica has a template that could be requested".to_owned()))
 }
 
 async fn send(caller: &Caller, observations: &Observations, namespace: &str, template: &str) -> DryRunOutcome {
@@ -53,7 +53,7 @@ async fn send(caller: &Caller, observations: &Observations, namespace: &str, tem
     };
     let api: Api<DynamicObject> = Api::namespaced_with(caller.client.clone(), namespace, &objects::pods());
     let params = PostParams { dry_run: true, field_manager: Some("outrigger-check".to_owned()) };
-    // The API server may wait for the webhook as long as its entry says, and has to tell of it.
+    // The API server reports a webhook's timeout only after the entry's `timeoutSeconds`.
     let patience = observations.pods_entry().and_then(|entry| entry.timeout_seconds).unwrap_or(10);
     let patience = std::time::Duration::from_secs(u64::try_from(patience).unwrap_or(10) + 5);
     match timeout(caller.limit.max(patience), api.create(&params, &pod)).await {
@@ -80,7 +80,8 @@ fn image(observations: &Observations) -> Option<&str> {
     containers.first()?.image.as_deref()
 }
 
-/// A pod that the strictest rules of a cluster allow, with requests and limits for namespaces that have a quota.
+/// A pod that Pod Security `restricted` admits, with requests and limits for namespaces with a
+/// quota.
 fn pod(keys: &Keys, template: &str, image: &str) -> serde_json::Value {
     json!({
         "apiVersion": "v1",

@@ -1,7 +1,8 @@
-//! The certificate that a server shows: a TLS handshake that accepts whatever comes, since judging it is the point.
+//! Reads the certificate that a server presents, by a TLS handshake that accepts every certificate.
 //!
-//! Nothing is ever sent over the connection. Invariant: what is given back was shown by whoever holds the key, or the handshake failed
-//! after it was shown, as it does where clients need a certificate.
+//! No request is sent over the connection.
+//! Invariant: the chain was presented by the key's owner, or the handshake failed after the server
+//! presented it, for example because it requires a client certificate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +17,9 @@ use crate::pki::Shown;
 
 type Chain = Vec<CertificateDer<'static>>;
 
-/// What the server behind a stream shows for this name.
+/// The chain that the server behind a stream presents for this name.
 pub async fn over(stream: impl AsyncRead + AsyncWrite + Unpin, host: &str, limit: Duration) -> Result<Chain, String> {
-    let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("{host:?} is no name of a server"))?;
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("{host:?} is not a valid host name"))?;
     let (mut config, shown) = Shown::client().map_err(|error| error.to_string())?;
     // As the API server does.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -26,13 +27,13 @@ pub async fn over(stream: impl AsyncRead + AsyncWrite + Unpin, host: &str, limit
     let chain = shown.chain();
     match result {
         _ if !chain.is_empty() => Ok(chain),
-        Ok(Ok(_)) => Err("it shows none".to_owned()),
+        Ok(Ok(_)) => Err("the server presents none".to_owned()),
         Ok(Err(error)) => Err(format!("the TLS handshake failed: {error}")),
-        Err(_) => Err(format!("the TLS handshake was not over within {limit:?}")),
+        Err(_) => Err(format!("the TLS handshake did not finish within {limit:?}")),
     }
 }
 
-/// What the server at an address shows.
+/// The chain that the server at an address presents.
 pub async fn at(host: &str, port: u16, limit: Duration) -> Result<Chain, String> {
     let stream = timeout(limit, TcpStream::connect((host, port))).await;
     let stream = stream.map_err(|_| format!("no connection within {limit:?}"))?;

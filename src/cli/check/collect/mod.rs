@@ -1,7 +1,7 @@
-//! Looks at an installation through the API server.
+//! Reads an installation through the API server.
 //!
-//! It judges nothing. Invariants: every call has a limit and nothing is written, the dry-run pod included; what a call may not do
-//! takes nothing from the others.
+//! Invariant: every call has a timeout, nothing is written (the pod is a dry run), and a forbidden
+//! call does not affect the others.
 
 mod admin;
 mod caller;
@@ -35,23 +35,23 @@ use caller::{ApiRequest, Caller, filter_page};
 pub use connect::{ClusterSelection, connect};
 pub use dry_run::DryRunOptions;
 
-/// Replicas that are asked at a time.
+/// Number of replicas that are queried concurrently.
 const CONCURRENT_REPLICAS: usize = 4;
 const OURS: &str = "app.kubernetes.io/name=outrigger";
-/// Where the program keeps its own certificate.
+/// The Secret in which the program keeps its own certificate.
 const SERVING_SECRET: &str = "outrigger-serving";
 const NAME: &str = "outrigger";
 
-/// What to look at, and how long to wait for each answer.
-pub struct Check {
+/// The installation to read, and the timeout of each call.
+pub struct CollectOptions {
     pub target: Target,
     pub options: DryRunOptions,
     pub limit: Duration,
 }
 
-/// Looks at everything once. An error is that the API server does not answer at all.
-pub async fn collect(client: &Client, address: &str, check: &Check) -> anyhow::Result<Observations> {
-    let Check { target, options, limit } = check;
+/// Reads everything once. Fails only if the API server cannot be reached.
+pub async fn collect(client: &Client, address: &str, check: &CollectOptions) -> anyhow::Result<Observations> {
+    let CollectOptions { target, options, limit } = check;
     ensure_reachable(client, address, *limit).await?;
     let caller = Caller::new(client.clone(), *limit);
     let mut observations = Observations::unknown(target.clone(), SystemTime::now());
@@ -74,7 +74,7 @@ pub async fn collect(client: &Client, address: &str, check: &Check) -> anyhow::R
     Ok(observations)
 }
 
-/// Whether there is an API server that knows us; without one there is nothing to say of anything.
+/// Fails if the API server does not respond or rejects the credentials.
 async fn ensure_reachable(client: &Client, address: &str, limit: Duration) -> anyhow::Result<()> {
     const HINT: &str = "is it the right cluster (--context, --kubeconfig), and can it be reached from here?";
     match timeout(limit, client.apiserver_version()).await {
@@ -84,10 +84,10 @@ async fn ensure_reachable(client: &Client, address: &str, limit: Duration) -> an
                 "the API server at {address} does not accept your credentials: renew them, or choose others with --context"
             )
         }
-        // It is there, whatever it thinks of this question.
+        // The API server responds, even if it refuses this request.
         Ok(Err(kube::Error::Api(_))) => Ok(()),
         Ok(Err(error)) => Err(anyhow!("cannot reach the API server at {address}: {}; {HINT}", explain(&error))),
-        Err(_) => Err(anyhow!("the API server at {address} does not answer within {limit:?}; {HINT}")),
+        Err(_) => Err(anyhow!("the API server at {address} does not respond within {limit:?}; {HINT}")),
     }
 }
 
@@ -102,7 +102,7 @@ async fn namespaces(caller: &Caller, domain: &str) -> Lookup<Vec<Namespace>> {
     let list = annotations::Keys::new(domain).inject;
     let keep = |found: PartialObjectMeta<core::Namespace>| {
         let metadata = found.metadata;
-        // One that is going takes no more pods.
+        // A namespace that is being deleted admits no more pods.
         metadata.deletion_timestamp.is_none().then(|| Namespace {
             name: metadata.name.unwrap_or_default(),
             labels: metadata.labels.unwrap_or_default(),
@@ -117,7 +117,7 @@ async fn namespaces(caller: &Caller, domain: &str) -> Lookup<Vec<Namespace>> {
         .await
 }
 
-/// Whom the configuration calls: a Service with its pods, or a URL.
+/// Reads the target that the configuration calls: a Service with its pods, or a URL.
 async fn observe_target(caller: &Caller, observations: &mut Observations) {
     let config = observations.pods_entry().or(observations.entries().first()).map(|entry| entry.client_config.clone());
     let config = config.unwrap_or_default();
@@ -158,7 +158,7 @@ async fn query_replicas(caller: &Caller, observations: &mut Observations, namesp
     else {
         return;
     };
-    // One that is going is still called for a while, and says nothing of what comes.
+    // A pod that is being deleted says nothing about the future state.
     let staying = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none() && !has_ended(pod));
     let service = (observations.service.found(), called_port(observations));
     let queries = staying.map(|pod| replica::query(caller, namespace, host, service, pod));
@@ -181,7 +181,7 @@ fn has_ended(pod: &PartialPod) -> bool {
     matches!(phase, Some("Failed" | "Succeeded"))
 }
 
-/// Where no replica shows its certificate, what it most probably serves.
+/// If no replica presents a certificate, reads the Secret that they most probably serve.
 async fn read_certificate_from_secret(caller: &Caller, observations: &mut Observations, namespace: &str) {
     if observations.served.is_empty() || observations.served.iter().any(|served| served.chain.is_ok()) {
         return;
@@ -197,7 +197,7 @@ async fn read_certificate_from_secret(caller: &Caller, observations: &mut Observ
     }
 }
 
-/// The Secret with a certificate that the program does not make itself.
+/// The mounted Secret of a certificate that Outrigger does not issue itself.
 fn mounted_secret(observations: &Observations) -> Option<String> {
     let deployment = observations.deployments.found()?.first()?;
     let volumes = deployment.spec.template.spec.as_ref()?.volumes.as_ref()?;

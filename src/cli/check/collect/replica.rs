@@ -1,4 +1,4 @@
-//! One replica, asked over a port-forward: what it serves and what it says. Where that is not possible, the API server's proxy is asked.
+//! Reads a replica's certificate and state over a port-forward, or its state through the pod proxy.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const WEBHOOK_PORT: u16 = 9443;
 const ADMIN_PORT: u16 = 8080;
 const ADMIN_PORT_NAME: &str = "admin";
 
-/// What there is to know of a pod: the replica, and the certificate unless nobody can be asked for it.
+/// The replica of a pod, with its certificate if the pod runs.
 pub async fn query(
     caller: &Caller,
     namespace: &str,
@@ -33,14 +33,14 @@ pub async fn query(
         pod: name.clone(),
         is_ready: is_ready(pod),
         waiting: waiting(pod),
-        admin: Err("it does not run".to_owned()),
+        admin: Err("the pod is not running".to_owned()),
     };
     if !is_running(pod) {
         return (replica, None);
     }
     let ports = Ports::of(pod, service, called);
     let forward = PortForward { caller, namespace, pod: &name };
-    // A connection each: what becomes of one port is nothing to the other.
+    // One connection for each port, so that a failure of one does not affect the other.
     let (chain, admin) = tokio::join!(
         forward.over(ports.webhook, async |stream| handshake::over(stream, host, caller.limit).await),
         forward.over(ports.admin, async |stream| admin::over(stream, caller.limit).await),
@@ -63,7 +63,7 @@ struct Ports {
 }
 
 impl Ports {
-    /// The port behind the one of the Service that is called, and the one that the pod calls `admin`.
+    /// The target port of the Service's port that is called, and the container port named `admin`.
     fn of(pod: &PartialPod, service: Option<&Service>, called: i32) -> Self {
         let ports = service.and_then(|service| service.spec.as_ref()?.ports.as_deref()).unwrap_or_default();
         let port = ports.iter().find(|port| port.port == called);
@@ -83,7 +83,7 @@ fn named(pod: &PartialPod, name: &str) -> Option<u16> {
     u16::try_from(port.container_port).ok()
 }
 
-/// The forward to a pod.
+/// Forwards ports of one pod.
 struct PortForward<'w> {
     caller: &'w Caller,
     namespace: &'w str,
@@ -91,7 +91,7 @@ struct PortForward<'w> {
 }
 
 impl PortForward<'_> {
-    /// What `query` learns over a connection to the port.
+    /// The result of `query` over a connection to the port.
     async fn over<T>(
         &self,
         port: u16,
@@ -123,7 +123,7 @@ impl PortForward<'_> {
     }
 }
 
-/// What the kubelet says of a port that cannot be used is better than that the stream ended, or that nothing comes.
+/// Prefers the kubelet's error for a port to the error of a stream that ended or stays silent.
 async fn unless_refused<T>(
     answer: impl Future<Output = Result<T, String>>,
     refusal: impl Future<Output = Option<String>>,
@@ -163,7 +163,8 @@ fn of_container(status: &ContainerStatus) -> Option<String> {
     let waiting = status.state.as_ref()?.waiting.as_ref()?;
     let reason =
         waiting.reason.as_deref().filter(|reason| !matches!(*reason, "ContainerCreating" | "PodInitializing"))?;
-    // Of a container that ends again and again the kubelet only says that it waits; its last words say why.
+    // For a crash loop the kubelet reports only the back-off; the termination message has the
+    // cause.
     let last_words = status.last_state.as_ref().and_then(|state| state.terminated.as_ref()?.message.as_deref());
     Some(match last_words.or(waiting.message.as_deref()).map(str::trim) {
         Some(message) => format!("{reason}: {}", message.replace('\n', "; ")),
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_words_of_a_container_say_why_it_waits() {
+    fn the_termination_message_says_why_a_container_waits() {
         let back_off = json!({"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container"});
         let ended = json!({"terminated": {"exitCode": 1, "message": "error: one\nerror: two\n"}});
         assert_eq!(waiting_reasons(back_off.clone(), ended), ["CrashLoopBackOff: error: one; error: two"]);

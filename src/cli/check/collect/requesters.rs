@@ -1,4 +1,5 @@
-//! Everything that names templates: pods, and the workloads whose pods would. A pod that is refused never exists, its workload does.
+//! Lists pods and workloads that request templates; the workload of a refused pod exists, the pod
+//! never.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use super::super::observations::{Lookup, PodState, Requester};
 use super::caller::{ApiRequest, Caller, filter_page};
 use crate::inject::annotations::{self, Keys, MIRROR_POD, Request};
 
-/// Kind, its API group, its plural, and where the metadata of its pods stand.
+/// Kind, API group, plural, and pointer to the metadata of the pod template.
 const WORKLOADS: [(&str, &str, &str, &str); 5] = [
     ("Deployment", "apps", "deployments", "/spec/template/metadata"),
     ("StatefulSet", "apps", "statefulsets", "/spec/template/metadata"),
@@ -21,7 +22,7 @@ const WORKLOADS: [(&str, &str, &str, &str); 5] = [
     ("CronJob", "batch", "cronjobs", "/spec/jobTemplate/spec/template/metadata"),
 ];
 
-/// Known when the pods are; workloads that cannot be seen are only missing.
+/// `Found` if the pods could be listed; workloads that could not be listed are left out.
 pub async fn all(caller: &Caller, domain: &str) -> Lookup<Vec<Requester>> {
     let keys = Keys::new(domain);
     let keys = &keys;
@@ -32,7 +33,7 @@ pub async fn all(caller: &Caller, domain: &str) -> Lookup<Vec<Requester>> {
 
 async fn requesting_pods(caller: &Caller, keys: &Keys) -> Lookup<Vec<Requester>> {
     let api: Api<Pod> = Api::all(caller.client.clone());
-    // What has ended can be mended no more.
+    // Pods that have ended cannot be repaired.
     let params = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed");
     let request = ApiRequest { verb: "list", resource: "pods", namespace: None };
     caller
@@ -95,7 +96,7 @@ fn requester(
     Requester { kind, namespace: namespace.unwrap_or_default(), name: name.unwrap_or_default(), labels, templates, pod }
 }
 
-/// `None` where nothing is asked for; what contradicts itself is refused by the webhook, which says so.
+/// `None` if no template is requested; the webhook itself reports an invalid value.
 fn templates(value: &str) -> Option<Vec<String>> {
     match annotations::parse_request(value) {
         Ok(Request::Templates(names)) if !names.is_empty() => Some(names),

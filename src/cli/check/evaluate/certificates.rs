@@ -1,4 +1,5 @@
-//! Whether the API server trusts what is served: `caBundle`, the chain of each replica, the name, and how long all of it holds.
+//! Checks whether the API server trusts the served certificates: `caBundle`, chain, name and
+//! expiry.
 
 use std::time::{Duration, SystemTime};
 
@@ -36,12 +37,12 @@ pub fn evaluate(observations: &Observations) -> Vec<Finding> {
     }
     if !good.is_empty() {
         let certificates = super::listed(good.iter().map(String::as_str));
-        findings.push(Code::Certificates.good(format!("caBundle covers what is served by {certificates}")));
+        findings.push(Code::Certificates.good(format!("caBundle covers the certificates of {certificates}")));
     }
     findings
 }
 
-/// What is served by several is told of once.
+/// Groups the servers of one certificate, so that each certificate is reported once.
 fn grouped(all: &[ServedCertificate]) -> Vec<ServedCertificate> {
     let mut alike: Vec<ServedCertificate> = Vec::new();
     for served in all {
@@ -53,14 +54,14 @@ fn grouped(all: &[ServedCertificate]) -> Vec<ServedCertificate> {
     alike
 }
 
-/// Entries that call alike and trust alike.
+/// The entries with one client configuration.
 struct Bundle {
     /// `entry "a"`, or `entries "a", "b"`.
     title: String,
     config: WebhookClientConfig,
 }
 
-/// A bundle that can be read.
+/// A bundle with its parsed certificates.
 struct ParsedBundle {
     bundle: Bundle,
     certificates: Vec<Certificate>,
@@ -83,7 +84,7 @@ fn bundles(observations: &Observations) -> Vec<Bundle> {
 }
 
 impl Bundle {
-    /// What is trusted; `None` where the API server trusts its system's certificates.
+    /// The trusted certificates; `None` if the API server trusts those of its system.
     fn certificates(&self, observations: &Observations) -> Result<Option<Vec<Certificate>>, Finding> {
         let pem = self.config.ca_bundle.as_ref().map(|bundle| bundle.0.as_slice()).unwrap_or_default();
         if pem.is_empty() {
@@ -93,13 +94,13 @@ impl Bundle {
         }
         let (certificates, _) = pki::read_bundle(pem);
         if certificates.is_empty() {
-            let message = format!("the caBundle of {} holds no certificate that can be read", self.title);
+            let message = format!("the caBundle of {} contains no certificate that can be read", self.title);
             return Err(Code::BundleInvalid.found(message, bundle_hint(observations)));
         }
         Ok(Some(certificates))
     }
 
-    /// By which name the API server calls.
+    /// The host name that the API server expects.
     fn host(&self) -> String {
         match (&self.config.service, &self.config.url) {
             (Some(service), _) => format!("{}.{}.svc", service.name, service.namespace),
@@ -109,7 +110,7 @@ impl Bundle {
     }
 }
 
-/// Who writes the bundle, and what keeps it from being right.
+/// The hint for a wrong bundle: who writes it, and who may overwrite it.
 fn bundle_hint(observations: &Observations) -> String {
     let namespace = &observations.target.namespace;
     format!(
@@ -120,15 +121,15 @@ fn bundle_hint(observations: &Observations) -> String {
 
 fn unreadable(observations: &Observations, served: &ServedCertificate, problem: &str) -> Finding {
     Code::NoCertificate.found(
-        format!("the certificate of {} could not be seen: {problem}", served.by),
+        format!("the certificate of {} could not be read: {problem}", served.by),
         format!(
-            "look at the log with `kubectl -n {} logs deployment/outrigger`; the dry-run pod below shows whether the API server gets through",
+            "look at the log with `kubectl -n {} logs deployment/outrigger`; the dry-run pod below shows whether the API server reaches the webhook",
             observations.target.namespace
         ),
     )
 }
 
-/// A certificate that is served.
+/// A certificate that a server presented.
 struct PresentedCertificate<'f> {
     observations: &'f Observations,
     served: &'f ServedCertificate,
@@ -153,7 +154,7 @@ impl<'f> PresentedCertificate<'f> {
         } else if now < validity.not_before {
             findings.push(Code::LeafNotYetValid.found(
                 format!(
-                    "the certificate of {by} holds from {} on, and it is {} here",
+                    "the certificate of {by} is valid from {}, and this machine's clock says {}",
                     date(validity.not_before),
                     date(now)
                 ),
@@ -173,7 +174,7 @@ impl<'f> PresentedCertificate<'f> {
         findings
     }
 
-    /// What the bundle of an entry has against it.
+    /// The findings that compare the certificate with the bundle of an entry.
     fn against(&self, trust: &ParsedBundle) -> Vec<Finding> {
         let (by, now) = (&self.served.by, self.observations.now);
         let mut findings = Vec::new();
@@ -210,13 +211,13 @@ impl<'f> PresentedCertificate<'f> {
         findings
     }
 
-    /// At whatever time.
+    /// Checks the signature only, ignoring expiry.
     fn is_signed_by(&self, authority: &Certificate) -> bool {
         let at = authority.validity.not_before.max(self.leaf.validity.not_before);
         pki::covers([authority], self.chain, at)
     }
 
-    /// Whether it is ours is told by who signed it.
+    /// The renewal limit, which depends on the issuer.
     fn share(&self, trusts: &[ParsedBundle]) -> u32 {
         let mut authorities = trusts.iter().flat_map(|trust| &trust.certificates);
         authorities.find(|authority| self.is_signed_by(authority)).map_or(OTHERS, share)
@@ -232,10 +233,10 @@ impl<'f> PresentedCertificate<'f> {
     fn from_secret(&self) -> Finding {
         Code::FromSecret.found(
             format!(
-                "no replica could be asked: what follows is of {}, which may not be what is served",
+                "no replica responded: what follows is about {}, which may differ from the certificate that is served",
                 self.served.by
             ),
-            "the rights `get` and `create` on pods/portforward let it be seen",
+            "the rights `get` and `create` on pods/portforward let `check` read it from a replica",
         )
     }
 }
@@ -250,9 +251,9 @@ pub fn host_of(url: &str) -> (String, u16) {
     (host.trim_matches(['[', ']']).to_owned(), port)
 }
 
-/// Our own are renewed after two thirds of their life: less than a quarter of it is never left.
+/// Outrigger renews after two thirds of the lifetime: less than a quarter should never be left.
 const OURS: u32 = 4;
-/// When others renew is their choice; with less than a tenth nobody is easy.
+/// Other issuers choose their renewal time; less than a tenth is suspicious.
 const OTHERS: u32 = 10;
 
 fn share(authority: &Certificate) -> u32 {

@@ -1,4 +1,4 @@
-//! The webhook configuration: whether it is there, has both entries, and whom they call.
+//! Checks whether the webhook configuration exists, has both entries, and calls this installation.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::super::observations::{Lookup, Observations, Target};
 use super::{APPLY_AGAIN, drift};
 use crate::admission::MUTATE_PATH;
 
-/// Names of both entries, without what follows.
+/// The first label of the names of both entries.
 const ENTRIES: [&str; 2] = ["pods", "namespaces"];
 
 pub fn evaluate(observations: &Observations) -> Vec<Finding> {
@@ -20,7 +20,7 @@ pub fn evaluate(observations: &Observations) -> Vec<Finding> {
         Lookup::Unknown => Vec::new(),
         Lookup::Absent => vec![Code::WebhookDeleted.found(
             format!(
-                "there is no MutatingWebhookConfiguration {:?}: the API server calls nobody, and pods are created without their sidecars",
+                "there is no MutatingWebhookConfiguration {:?}: the API server does not call Outrigger, and pods are created without their sidecars",
                 target.configuration
             ),
             format!("{APPLY_AGAIN}; if it has another name, give --name"),
@@ -41,7 +41,7 @@ pub fn evaluate(observations: &Observations) -> Vec<Finding> {
     }
 }
 
-/// The entries that are ours by their names.
+/// The entries with the names of this installation.
 pub(super) fn ours(observations: &Observations) -> impl Iterator<Item = &MutatingWebhook> {
     let names = ENTRIES.map(|what| observations.target.entry(what));
     observations.entries().iter().filter(move |entry| names.contains(&entry.name))
@@ -61,7 +61,7 @@ fn missing(observations: &Observations) -> Vec<Finding> {
 
 fn wrong_target(entry: &MutatingWebhook, target: &Target) -> Option<Finding> {
     let Some(service) = &entry.client_config.service else {
-        // Whoever chose a URL did it by hand; whether it is the right one is seen by calling it.
+        // A URL was chosen by hand; the dry-run pod shows whether it is right.
         return None;
     };
     let path = service.path.as_deref().unwrap_or_default();
@@ -79,7 +79,7 @@ fn wrong_target(entry: &MutatingWebhook, target: &Target) -> Option<Finding> {
     ))
 }
 
-/// Who may write our configuration can have more called by it than us.
+/// An account that may write the configuration can add entries that call other servers.
 fn strangers(observations: &Observations) -> Vec<Finding> {
     let names = ENTRIES.map(|what| observations.target.entry(what));
     let strangers = observations.entries().iter().filter(|entry| !names.contains(&entry.name));
@@ -91,13 +91,15 @@ fn strangers(observations: &Observations) -> Vec<Finding> {
                 entry.name,
                 called(entry)
             ),
-            format!("find out who added it: what it is sent can be read and changed there; then {APPLY_AGAIN}"),
+            format!(
+                "find out who added it: its server can read and change all pods that it is sent; then {APPLY_AGAIN}"
+            ),
         )
     };
     strangers.map(finding).collect()
 }
 
-/// Replicas are here, and somebody else is called.
+/// Reports a URL if this namespace has a Deployment of Outrigger.
 fn elsewhere(observations: &Observations, entry: &MutatingWebhook) -> Option<Finding> {
     let url = entry.client_config.url.as_ref()?;
     let is_here = observations.deployments.found().is_some_and(|deployments| !deployments.is_empty());
@@ -108,7 +110,7 @@ fn elsewhere(observations: &Observations, entry: &MutatingWebhook) -> Option<Fin
                 entry.name, observations.target.namespace
             ),
             format!(
-                "unless you did so, find out who did: what is sent there can be read and changed; then {APPLY_AGAIN}"
+                "unless you did so, find out who did: the URL's server can read and change all pods that it is sent; then {APPLY_AGAIN}"
             ),
         )
     })
@@ -122,14 +124,14 @@ fn good(observations: &Observations) -> Finding {
     };
     let calls = observations.pods_entry().map(called).unwrap_or_default();
     Code::Configuration.good(format!(
-        "MutatingWebhookConfiguration {:?} calls {calls} (failurePolicy {} for pods that ask, {} for other pods of namespaces)",
+        "MutatingWebhookConfiguration {:?} calls {calls} (failurePolicy {} for pods that request templates, {} for other pods of namespaces)",
         observations.target.configuration,
         policy("pods"),
         policy("namespaces"),
     ))
 }
 
-/// Whom an entry calls.
+/// The target that an entry calls.
 pub(super) fn called(entry: &MutatingWebhook) -> String {
     let config = &entry.client_config;
     match (&config.service, &config.url) {
@@ -145,7 +147,7 @@ pub(super) fn called(entry: &MutatingWebhook) -> String {
     }
 }
 
-/// Whether an entry is for this namespace. The API server has checked its selector, so it can be read.
+/// Whether an entry selects this namespace. The API server has already validated the selector.
 pub(super) fn covers(entry: &MutatingWebhook, labels: &BTreeMap<String, String>) -> bool {
     selects(entry.namespace_selector.as_ref(), labels)
 }

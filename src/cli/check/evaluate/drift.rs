@@ -1,6 +1,7 @@
-//! Whether an entry of the webhook configuration is what this program generates.
+//! Compares an entry of the webhook configuration with the one that this program generates.
 //!
-//! What an operator may choose is no drift: failure policies, the timeout, more namespaces or pods left out, more conditions.
+//! Settings of the operator are no drift: failure policies, timeout, more exclusions, more
+//! conditions.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +26,7 @@ pub fn evaluate(entry: &MutatingWebhook, target: &Target) -> Vec<Finding> {
     differences.into_iter().map(finding).collect()
 }
 
-/// What would be generated for whom the entry calls.
+/// The entry that this program would generate for the same target.
 fn expected(entry: &MutatingWebhook, target: &Target) -> Option<MutatingWebhook> {
     let endpoint = match (&entry.client_config.service, &entry.client_config.url) {
         (Some(service), _) => Endpoint::Service {
@@ -79,7 +80,7 @@ fn differences(found: &MutatingWebhook, expected: &MutatingWebhook) -> Vec<Diffe
     differences
 }
 
-/// The order of a rule's lists means nothing.
+/// Compares rules without regard to the order of their lists.
 fn same_rules(found: Option<&[RuleWithOperations]>, expected: Option<&[RuleWithOperations]>) -> bool {
     let set = |list: &Option<Vec<String>>| list.iter().flatten().cloned().collect::<BTreeSet<String>>();
     let key = |rule: &RuleWithOperations| {
@@ -97,7 +98,7 @@ fn unmet<'e>(found: Option<&LabelSelector>, expected: Option<&'e LabelSelector>)
     expected.iter().filter(|expected| !found.iter().any(|found| implies(found, expected))).collect()
 }
 
-/// Whether who meets `found` meets `expected` as well; whoever leaves out more is no drift.
+/// Whether `found` implies `expected`: additional exclusions are no drift.
 fn implies(found: &LabelSelectorRequirement, expected: &LabelSelectorRequirement) -> bool {
     let values = |requirement: &LabelSelectorRequirement| {
         requirement.values.iter().flatten().cloned().collect::<BTreeSet<String>>()

@@ -1,4 +1,4 @@
-//! The pod that is sent to be forgotten: which one, and what its fate says of the way from the API server to a replica.
+//! Chooses the dry-run pod, and derives from its outcome whether the API server can call a replica.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use crate::inject::annotations::Keys;
 
 /// The built-in template that any pod can have.
 const USUAL_TEMPLATE: &str = "log-collector";
-/// Templates may be for some pods alone; after so many that refuse ours no more are tried.
+/// Maximum number of templates to try: some are for certain pods only, and deny others.
 const MAX_TEMPLATES: usize = 3;
 
-/// A namespace in which a pod that requesters would be injected.
+/// A namespace in which a requesting pod would be injected.
 pub fn choose_namespace(observations: &Observations) -> Option<String> {
     let Some(namespaces) = observations.namespaces.found() else { return Some("default".to_owned()) };
     let keys = Keys::new(&observations.target.domain);
@@ -52,11 +52,11 @@ pub fn evaluate(observations: &Observations) -> Vec<Finding> {
             let sent = SentPod { observations, namespace, template };
             match outcome {
                 DryRunOutcome::Admitted { templates } if templates.contains(template) => Code::Injection
-                    .good(format!("a dry-run pod in namespace {namespace:?} came back with template {template:?}")),
+                    .good(format!("a dry-run pod in namespace {namespace:?} was injected with template {template:?}")),
                 DryRunOutcome::Admitted { .. } => sent.untouched(),
                 DryRunOutcome::Refused { message, .. } => sent.refused(message),
                 DryRunOutcome::NoResponse(problem) => Code::TrialImpossible.found(
-                    format!("the dry-run pod in namespace {namespace:?} got no answer: {problem}"),
+                    format!("the dry-run pod in namespace {namespace:?} got no response: {problem}"),
                     "try again, with a longer --timeout: the API server may be waiting for a webhook",
                 ),
             }
@@ -65,19 +65,19 @@ pub fn evaluate(observations: &Observations) -> Vec<Finding> {
     vec![finding]
 }
 
-/// Whether a message of the API server is about an entry of ours.
+/// Whether a message of the API server names an entry of this installation.
 pub(super) fn is_of_ours(message: &str, domain: &str) -> bool {
     message.contains(&format!(".inject.{domain}\""))
 }
 
-/// What was sent.
+/// The dry-run pod that was sent.
 struct SentPod<'f> {
     observations: &'f Observations,
     namespace: &'f str,
     template: &'f str,
 }
 
-/// A part of the API server's message, and what it tells. The first that is found counts.
+/// Parts of API server messages and their code. The first match counts.
 const CALLS: [(&[&str], Code); 6] = [
     (&["no endpoints available", "not found"], Code::CallNoEndpoints),
     (&["expired or is not yet valid"], Code::CallExpired),
@@ -106,8 +106,8 @@ impl SentPod<'_> {
         }
         if is_ours && message.contains("denied the request") {
             return Code::Denied.found(
-                format!("the webhook is called and refuses the dry-run pod for template {:?} in namespace {namespace:?}: {message}", self.template),
-                "the sentence says what the template wants; name one that fits a plain pod with --template, or a namespace with --test-namespace",
+                format!("the webhook is called and denies the dry-run pod for template {:?} in namespace {namespace:?}: {message}", self.template),
+                "the message says what the template requires; name one that fits a plain pod with --template, or a namespace with --test-namespace",
             );
         }
         Code::TrialRefused.found(
@@ -125,10 +125,10 @@ impl SentPod<'_> {
                 "bring a replica up (see the lines on endpoints and replicas); `kubectl -n {namespace} get endpointslices,pods` shows who is there"
             ),
             Code::CallUntrusted | Code::CallExpired => {
-                "see the lines on certificates: the caBundle of the configuration and what the replicas serve have to fit together".to_owned()
+                "see the lines on certificates: the caBundle of the configuration and the certificates of the replicas have to match".to_owned()
             }
             Code::CallWrongName => {
-                "see the lines on certificates; names that are not ours belong to something in between, such as a proxy: NO_PROXY of the API server has to name .svc".to_owned()
+                "see the lines on certificates; a foreign name belongs to something in between, such as a proxy: add .svc to NO_PROXY of the API server".to_owned()
             }
             Code::CallRefused | Code::CallTimeout => self.unreachable(),
             _ => format!("`kubectl -n {namespace} logs deployment/outrigger` says whether the call arrived, and the API server's log why it failed"),
@@ -136,7 +136,7 @@ impl SentPod<'_> {
         code.found(format!("the API server cannot call the webhook: {message}"), hint)
     }
 
-    /// Somebody stands in between, or nobody is there.
+    /// The hint for a refused connection or a timeout.
     fn unreachable(&self) -> String {
         let namespace = &self.observations.target.namespace;
         let is_anybody_ready = self.observations.responding().any(|(replica, _)| replica.is_ready);
@@ -146,16 +146,16 @@ impl SentPod<'_> {
             );
         }
         format!(
-            "the replicas answer through port-forward and the API server does not reach them: look for a NetworkPolicy or a firewall that keeps it from TCP 9443 of the pods (`kubectl -n {namespace} get networkpolicy`; docs/operations.md, Private clusters and firewalls), and whether the Service's targetPort is the port that they listen on"
+            "the replicas respond through port-forward, but the API server does not reach them: look for a NetworkPolicy or a firewall that keeps it from TCP 9443 of the pods (`kubectl -n {namespace} get networkpolicy`; docs/operations.md, Private clusters and firewalls), and whether the Service's targetPort is the port that they listen on"
         )
     }
 
-    /// It came back as it was: nobody was called, or what came of it was ignored.
+    /// The pod was admitted unchanged: the webhook was not called, or its failure was ignored.
     fn untouched(&self) -> Finding {
         let (why, hint) = self.why_untouched();
         Code::NotInjected.found(
             format!(
-                "a dry-run pod that requesters for template {:?} came back from namespace {:?} as it was: {why}",
+                "a dry-run pod that requests template {:?} was admitted without injection in namespace {:?}: {why}",
                 self.template, self.namespace
             ),
             hint,
@@ -179,7 +179,7 @@ impl SentPod<'_> {
                 return (format!("the namespace has the label {}=disabled", keys.injection), hint);
             }
             if observations.pods_entry().is_some_and(|entry| !covers(entry, &labels(namespace))) {
-                let why = "the namespaceSelector of the webhook configuration leaves this namespace out".to_owned();
+                let why = "the namespaceSelector of the webhook configuration excludes this namespace".to_owned();
                 return (why, "choose another --test-namespace".to_owned());
             }
         }
@@ -187,7 +187,7 @@ impl SentPod<'_> {
             return ("the webhook is not called, or does nothing".to_owned(), APPLY_AGAIN.to_owned());
         };
         if entry.failure_policy.as_deref() == Some("Ignore") && self.has_failures() {
-            let why = "the call failed, and failurePolicy Ignore admits the pod all the same".to_owned();
+            let why = "the call failed, and failurePolicy Ignore admits the pod anyway".to_owned();
             return (why, "see the failed lines above for why".to_owned());
         }
         if !super::drift::evaluate(entry, &observations.target).is_empty() {
@@ -201,7 +201,7 @@ impl SentPod<'_> {
         )
     }
 
-    /// Whether anything else has failed that the call needs.
+    /// Whether another finding explains why the call fails.
     fn has_failures(&self) -> bool {
         let subjects = [configuration::evaluate, super::endpoints::evaluate, super::certificates::evaluate];
         subjects

@@ -1,4 +1,4 @@
-//! The Service that is called, and whether anybody is behind it.
+//! Checks whether the Service that the entries call exists and has ready endpoints.
 
 use k8s_openapi::api::admissionregistration::v1::ServiceReference;
 use k8s_openapi::api::core::v1::Service;
@@ -11,7 +11,7 @@ use super::configuration::ours;
 use super::counted;
 
 pub fn evaluate(observations: &Observations) -> Vec<Finding> {
-    // By a URL no Service is called.
+    // With a URL no Service is called.
     let Some(called) = ours(observations).find_map(|entry| entry.client_config.service.as_ref()) else {
         return Vec::new();
     };
@@ -20,7 +20,7 @@ pub fn evaluate(observations: &Observations) -> Vec<Finding> {
         Lookup::Unknown => Vec::new(),
         Lookup::Absent => vec![Code::ServiceMissing.found(
             format!("{title} does not exist, and the webhook configuration calls it"),
-            format!("{APPLY_AGAIN}; if Outrigger was removed, delete the webhook configuration: pods that ask are refused as long as it is there"),
+            format!("{APPLY_AGAIN}; if Outrigger was removed, delete the webhook configuration: pods that request templates are refused while it exists"),
         )],
         Lookup::Found(service) => of_service(observations, service, called, &title),
     }
@@ -50,7 +50,7 @@ fn of_service(observations: &Observations, service: &Service, called: &ServiceRe
 
 fn ready(slices: &[EndpointSlice]) -> usize {
     let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
-    // A condition that is not there counts as one that holds.
+    // An absent condition counts as ready.
     let is_ready =
         |endpoint: &&Endpoint| endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true);
     endpoints.filter(is_ready).map(|endpoint| endpoint.addresses.len().min(1)).sum()
@@ -91,7 +91,7 @@ fn nobody(observations: &Observations, slices: &[EndpointSlice], title: &str) ->
     let is_ignored = observations.pods_entry().is_some_and(|entry| entry.failure_policy.as_deref() == Some("Ignore"));
     let outcome = if is_ignored { "created without their sidecars" } else { "refused" };
     Code::NoEndpoints.found(
-        format!("{title} has no ready endpoint ({why}): the API server's calls fail, and pods that ask are {outcome}"),
+        format!("{title} has no ready endpoint ({why}): the API server's calls fail, and pods that request templates are {outcome}"),
         hint,
     )
 }

@@ -1,7 +1,7 @@
-//! From what was seen to what is found: pure, one file for each subject.
+//! Derives findings from observations: pure, one file for each subject.
 //!
-//! It calls nobody and has no clock. Invariant: whatever was seen, each subject says that it is good or what is wrong, and stays silent
-//! only where nothing could be seen, which the failures then say.
+//! Invariant: each subject reports that it is healthy or what is wrong, and is silent only if
+//! nothing could be read, which the failures report.
 
 mod certificates;
 mod configuration;
@@ -25,15 +25,15 @@ use super::observations::Observations;
 pub use certificates::host_of;
 pub use dry_run::{choose_namespace, choose_templates};
 
-/// Most names that one line lists.
+/// Maximum number of names in one line.
 const MAX_NAMES: usize = 10;
-/// What brings everything back that belongs to an installation.
+/// The hint that restores all objects of an installation.
 const APPLY_AGAIN: &str = "apply the manifests again as it was done before: `kubectl apply -k` with your kustomization, or `helm upgrade` with your values";
 
-/// Most findings of one code. What tenants write may be wrong ten thousand times, and must not hide everything else.
+/// Maximum number of findings of one code: mistakes of tenants must not hide everything else.
 const MAX_ALIKE: usize = 20;
 
-/// Everything that is found, from the configuration to the pods.
+/// All findings, from the configuration to the pods.
 pub fn evaluate(observations: &Observations) -> Vec<Finding> {
     let subjects = [
         configuration::evaluate,
@@ -49,7 +49,7 @@ pub fn evaluate(observations: &Observations) -> Vec<Finding> {
     subjects.iter().flat_map(|evaluate| first_of_each(evaluate(observations))).collect()
 }
 
-/// The first findings of each code, and one for how many more there are. A code belongs to one subject.
+/// The first findings of each code, and one with the number of the others.
 fn first_of_each(findings: Vec<Finding>) -> Vec<Finding> {
     let mut counts: BTreeMap<&str, (Severity, usize)> = BTreeMap::new();
     let mut first = Vec::new();
@@ -62,7 +62,7 @@ fn first_of_each(findings: Vec<Finding>) -> Vec<Finding> {
     }
     for (code, (severity, count)) in counts.into_iter().filter(|(_, (_, count))| *count > MAX_ALIKE) {
         let message = format!("and {} more such findings", count - MAX_ALIKE);
-        let hint = Some("mend those above, and look again".to_owned());
+        let hint = Some("fix those above, and check again".to_owned());
         first.push(Finding { code, severity, message, hint });
     }
     first

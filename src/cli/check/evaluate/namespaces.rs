@@ -1,4 +1,4 @@
-//! What namespaces say: labels that mean nothing, lists without their label, and pods that ask where nothing is injected.
+//! Checks labels and default lists of namespaces, and requests in namespaces without injection.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ fn of_label(namespace: &Namespace, keys: &Keys) -> Option<Finding> {
     match label(namespace, keys) {
         Some("enabled" | "disabled") => None,
         Some(value) => Some(Code::LabelUnknown.found(
-            format!("namespace {name:?} has the label {key}={value:?}, expected \"enabled\" or \"disabled\": it counts as none"),
+            format!("namespace {name:?} has the label {key}={value:?}, expected \"enabled\" or \"disabled\": the webhook treats it as absent"),
             format!("{enable}, or {key}=disabled"),
         )),
         None => {
@@ -53,7 +53,7 @@ fn of_label(namespace: &Namespace, keys: &Keys) -> Option<Finding> {
             let wants = matches!(annotations::parse_request(list), Ok(Request::Templates(names)) if !names.is_empty());
             wants.then(|| {
                 Code::DefaultListWithoutLabel.found(
-                    format!("namespace {name:?} has the default list {} and not the label {key}=enabled: its pods get nothing by it", quote(list)),
+                    format!("namespace {name:?} has the default list {} and not the label {key}=enabled: its pods are not injected", quote(list)),
                     enable,
                 )
             })
@@ -74,15 +74,15 @@ fn in_requesting_namespace(
     };
     if label(namespace, keys) == Some("disabled") {
         return Some(Code::NamespaceDisabled.found(
-            format!("namespace {name:?} has the label {key}=disabled, and templates are asked for there by {}: nothing is injected", titles()),
-            format!("`kubectl label namespace {name} {key}=enabled --overwrite`, or take the annotation {:?} off what requesters", keys.inject),
+            format!("namespace {name:?} has the label {key}=disabled, and templates are requested there by {}: nothing is injected", titles()),
+            format!("`kubectl label namespace {name} {key}=enabled --overwrite`, or take the annotation {:?} off the objects that request templates", keys.inject),
         ));
     }
     let entry = observations.pods_entry()?;
     (!covers(entry, &labels(namespace))).then(|| {
         Code::NamespaceExcluded.found(
-            format!("templates are asked for in namespace {name:?} by {}, and the webhook leaves this namespace alone: nothing is injected", titles()),
-            format!("run what requesters in another namespace, or change the namespaceSelector of entry {:?}", entry.name),
+            format!("templates are requested in namespace {name:?} by {}, and the webhook excludes this namespace: nothing is injected", titles()),
+            format!("run these pods in another namespace, or change the namespaceSelector of entry {:?}", entry.name),
         )
     })
 }

@@ -1,4 +1,4 @@
-//! The replicas: how many there are, what they say of themselves, and whether they are of one version.
+//! Checks the replicas: their number, the problems that they report, and their versions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,15 +18,15 @@ pub fn evaluate(observations: &Observations) -> Vec<Finding> {
     findings
 }
 
-/// How many are wanted, and ready.
+/// The numbers of desired and of ready replicas.
 fn wanted(deployment: &PartialDeployment) -> (i32, i32) {
     let wanted = deployment.spec.replicas.unwrap_or(1);
     let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
     (wanted, ready)
 }
 
-/// Whether pods of an older revision are still there, or those of the newest are not: while an old replica serves, the new one
-/// may never come.
+/// Whether pods of an older revision exist, or some of the newest do not: while an old replica
+/// serves, the new one may never start.
 fn is_rolling_out(deployment: &PartialDeployment) -> bool {
     let Some(status) = &deployment.status else { return true };
     let updated = status.updated_replicas.unwrap_or(0);
@@ -70,7 +70,7 @@ fn of_deployments(observations: &Observations) -> Vec<Finding> {
     findings
 }
 
-/// What the cluster says of replicas that do not come.
+/// Why replicas do not start, according to the cluster.
 fn why(observations: &Observations, deployment: &PartialDeployment) -> String {
     let waiting = observations.replicas.found().into_iter().flatten();
     let waiting =
@@ -94,11 +94,11 @@ fn of_replica(observations: &Observations, replica: &Replica) -> Vec<Finding> {
     let logs = format!("`kubectl -n {namespace} logs {pod}` says more");
     let admin = match &replica.admin {
         Ok(admin) => admin,
-        // Who is not ready yet was said above.
+        // Replicas that are not ready are reported above.
         Err(_) if !replica.is_ready => return Vec::new(),
         Err(problem) => {
             return vec![Code::ReplicaSilent.found(
-                format!("pod {namespace}/{pod} is ready and cannot be asked: {problem}"),
+                format!("pod {namespace}/{pod} is ready and does not respond to `check`: {problem}"),
                 "its version, templates and certificate stay unknown; the rights `get` and `create` on pods/portforward are needed, and an API server that reaches the node",
             )];
         }
@@ -110,9 +110,9 @@ fn of_replica(observations: &Observations, replica: &Replica) -> Vec<Finding> {
             Code::ReplicaNote.found(format!("pod {namespace}/{pod} is not ready because of: {checks}"), logs.clone()),
         );
     }
-    // Templates are told of by themselves.
+    // Templates have findings of their own.
     for note in admin.notes.iter().filter(|note| !note.starts_with("template ")) {
-        findings.push(Code::ReplicaNote.found(format!("pod {namespace}/{pod} says: {note}"), logs.clone()));
+        findings.push(Code::ReplicaNote.found(format!("pod {namespace}/{pod} reports: {note}"), logs.clone()));
     }
     findings
 }
@@ -132,7 +132,7 @@ fn versions(observations: &Observations) -> Vec<Finding> {
             let each: Vec<String> = each.collect();
             vec![Code::VersionSkew.found(
                 format!("the replicas run different versions: {}", each.join("; ")),
-                format!("wait for a rollout that is under way (`kubectl -n {namespace} rollout status deployment/outrigger`), resume one that is paused, or delete what is left of another version"),
+                format!("wait for a rollout that is under way (`kubectl -n {namespace} rollout status deployment/outrigger`), resume one that is paused, or delete the remaining pods of another version"),
             )]
         }
     }
@@ -144,7 +144,10 @@ fn one_version(version: &ReplicaVersion, count: usize) -> Finding {
     }
     Code::ProgramDiffers.found(
         format!("{} of version {version}; this program is {}", counted(count, "replica"), build::VERSION),
-        format!("what is expected of the webhook configuration may differ: use `outrigger` {}", version.version),
+        format!(
+            "its expected webhook configuration may differ from that of the replicas: use `outrigger` {}",
+            version.version
+        ),
     )
 }
 

@@ -1,4 +1,4 @@
-//! Pods that asked for templates and run without them.
+//! Reports pods that requested templates and run without them.
 
 use std::collections::BTreeMap;
 
@@ -39,10 +39,10 @@ pub fn evaluate(observations: &Observations) -> Vec<Finding> {
     }
     vec![Code::SidecarMissing.found(
         format!(
-            "{} asked and run without their sidecar: {}",
+            "{} requested a sidecar and run without it: {}",
             counted(without.len(), "pod"),
             listed(without.iter().map(String::as_str))
         ),
-        "they were created while the webhook was not called; create them anew: `kubectl -n NAMESPACE rollout restart deployment/NAME`, or delete a pod that a controller makes again",
+        "they were created while the webhook was not called; recreate them: `kubectl -n NAMESPACE rollout restart deployment/NAME`, or delete a pod that a controller recreates",
     )]
 }

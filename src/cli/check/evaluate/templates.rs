@@ -1,4 +1,5 @@
-//! The templates of the replicas: whether they are good, the same everywhere, and all that is asked for.
+//! Checks whether the templates are valid, the same on all replicas, and include all requested
+//! ones.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +21,7 @@ pub fn evaluate(observations: &Observations) -> Vec<Finding> {
     findings.extend(missing(observations, &served));
     if served.is_empty() {
         findings.push(Code::NoTemplates.found(
-            "no replica has a template: every pod that requesters is refused",
+            "no replica has a template: every pod that requests one is refused",
             format!("put templates into the ConfigMap {namespace}/outrigger-templates, or leave `built-in` among the setting `templates`"),
         ));
     }
@@ -50,11 +51,11 @@ fn invalid(observations: &Observations) -> Vec<Finding> {
         }
         let served = match &template.revision {
             Some(revision) => format!("its last good revision {revision} is served"),
-            None => "pods that ask for it are refused".to_owned(),
+            None => "pods that request it are refused".to_owned(),
         };
         findings.push(Code::TemplateInvalid.found(
-            format!("template {:?} is broken, and {served}: {problem}", template.name),
-            format!("mend it in {}", template.source),
+            format!("template {:?} is invalid, and {served}: {problem}", template.name),
+            format!("fix it in {}", template.source),
         ));
     }
     findings
@@ -88,7 +89,7 @@ fn skew(observations: &Observations) -> Vec<Finding> {
     findings
 }
 
-/// What pods, workloads and namespaces ask for and nobody has.
+/// Templates that are requested and that no replica has.
 fn missing(observations: &Observations, served: &BTreeSet<&str>) -> Vec<Finding> {
     let known: BTreeSet<&str> = observations.templates().map(|(_, template)| &*template.name).collect();
     let mut requested: BTreeMap<Cow<'_, str>, Vec<RequestedBy<'_>>> = BTreeMap::new();
@@ -112,7 +113,7 @@ fn missing(observations: &Observations, served: &BTreeSet<&str>) -> Vec<Finding>
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         Code::TemplateMissing.found(
             format!(
-                "template {} is asked for by {}{more}, and no replica has it (loaded: {has})",
+                "template {} is requested by {}{more}, and no replica has it (loaded: {has})",
                 quote(&name),
                 shown.join(", ")
             ),
@@ -125,7 +126,7 @@ fn missing(observations: &Observations, served: &BTreeSet<&str>) -> Vec<Finding>
     requested.into_iter().map(finding).collect()
 }
 
-/// Who names a template. There may be very many, of which few are shown.
+/// A requester of a template. Titles are made only for the few that are printed.
 enum RequestedBy<'f> {
     Object(&'f Requester),
     Namespace(&'f str),

@@ -1,4 +1,4 @@
-//! What is seen of an installation of which everything is good, and the means to spoil it.
+//! The observations of a healthy installation, and functions that break parts of it.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! A healthy installation, and what is found when one thing of it is wrong.
+//! Tests the findings of a healthy installation, and of one with a single problem.
 
 mod healthy;
 mod table;
@@ -13,7 +13,7 @@ use crate::inject::Namespace;
 use healthy::{healthy, requester, requesters, set_bundle};
 use table::table;
 
-/// Codes of what is not good, each once.
+/// The distinct codes of all findings that are not ok.
 fn troubles(findings: &[Finding]) -> BTreeSet<&'static str> {
     findings.iter().filter(|finding| finding.severity != Severity::Ok).map(|finding| finding.code).collect()
 }
@@ -33,9 +33,9 @@ fn a_healthy_installation_is_good_in_every_respect() {
     assert_eq!(good, all.collect::<Vec<_>>());
 }
 
-/// One row of the table at a time: exactly these codes, and a sentence with this part.
+/// Each row of the table gives exactly its codes, and a message that contains its text.
 #[test]
-fn whatever_is_wrong_is_found_with_its_sentence() {
+fn every_problem_is_reported_with_its_message() {
     for (name, change, codes, part) in table() {
         let findings = changed(*change);
         assert_eq!(troubles(&findings), codes.iter().map(|code| code.code()).collect(), "{name}: {findings:#?}");
@@ -45,7 +45,7 @@ fn whatever_is_wrong_is_found_with_its_sentence() {
 }
 
 #[test]
-fn whatever_is_not_good_has_a_hint() {
+fn every_problem_has_a_hint() {
     for (name, change, ..) in table() {
         for finding in changed(*change) {
             assert_eq!(finding.hint.is_some(), finding.severity != Severity::Ok, "{name}: {finding:?}");
@@ -55,7 +55,7 @@ fn whatever_is_not_good_has_a_hint() {
 }
 
 #[test]
-fn every_code_is_found_somewhere() {
+fn every_code_is_reported_by_some_row() {
     let mut found = troubles(&evaluate(&healthy()));
     found.extend(evaluate(&healthy()).iter().map(|finding| finding.code));
     found.extend(table().flat_map(|(_, _, codes, _)| codes.iter().map(|code| code.code())));
@@ -63,9 +63,10 @@ fn every_code_is_found_somewhere() {
     assert!(missing.is_empty(), "no row finds {missing:?}");
 }
 
-/// One tenant with much that is wrong hides nothing: what is said stays short, and tells how much more there is.
+/// Many mistakes of one tenant hide no other finding: the result stays short and gives their
+/// number.
 #[test]
-fn whatever_tenants_write_the_result_can_be_read() {
+fn mistakes_of_many_tenants_keep_the_result_short() {
     let mut observations = healthy();
     let names: Vec<String> = (0..200).map(|number| format!("a-template-{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -96,13 +97,13 @@ fn whatever_tenants_write_the_result_can_be_read() {
     assert_eq!(lists.clone().count(), 21);
     let last = lists.next_back().map(|finding| (finding.severity, finding.message.as_str()));
     assert_eq!(last, Some((Severity::Warning, "and 980 more such findings")));
-    let askers = "template \"a-template-0\" is asked for by CronJob tenant-0/web, ";
+    let askers = "template \"a-template-0\" is requested by CronJob tenant-0/web, ";
     assert!(text.contains(askers) && text.contains(" and 1990 more, and no replica has it"), "{text}");
 }
 
-/// Every message that an API server was seen to give when it cannot call a webhook.
+/// Messages of real API servers that could not call a webhook.
 #[test]
-fn messages_of_the_api_server_are_told_apart() {
+fn messages_of_the_api_server_are_distinguished() {
     let table = [
         ("no endpoints available for service \"outrigger\"", Code::CallNoEndpoints),
         ("service \"outrigger\" not found", Code::CallNoEndpoints),
@@ -136,12 +137,12 @@ fn messages_of_the_api_server_are_told_apart() {
     }
 }
 
-/// When the way is closed although the replicas answer, it is between them and the API server.
+/// If replicas respond but the API server's calls fail, the network in between is the cause.
 #[test]
-fn a_closed_way_is_told_from_a_replica_that_is_down() {
+fn a_blocked_connection_is_distinguished_from_a_replica_that_is_down() {
     let refused = |is_ready: bool| {
         let mut observations = healthy();
-        // One that is not ready may answer us, and gets no call of the API server.
+        // A replica that is not ready may respond to us, but gets no calls of the API server.
         healthy::replicas(&mut observations).iter_mut().for_each(|replica| replica.is_ready = is_ready);
         let message = "failed calling webhook \"pods.inject.outrigger.dev\": context deadline exceeded".to_owned();
         observations.dry_run = DryRun::Sent {
@@ -158,7 +159,7 @@ fn a_closed_way_is_told_from_a_replica_that_is_down() {
 }
 
 #[test]
-fn the_dry_run_goes_where_it_can_succeed() {
+fn the_dry_run_uses_a_namespace_and_templates_that_can_succeed() {
     let mut observations = healthy();
     assert_eq!(choose_namespace(&observations).as_deref(), Some("default"));
     healthy::label(&mut observations, "default", "disabled");

@@ -40,7 +40,7 @@ pub const ROWS: &[Row] = &[
         "no certificate in the bundle",
         |observations| set_bundle(observations, Some(b"garbage")),
         &[Code::BundleInvalid],
-        "holds no certificate that can be read",
+        "contains no certificate that can be read",
     ),
     (
         "wrong bundle",
@@ -69,7 +69,7 @@ pub const ROWS: &[Row] = &[
             set_bundle(observations, Some(both.as_bytes()));
         },
         &[],
-        "caBundle covers what is served by pod a, pod b (until ",
+        "caBundle covers the certificates of pod a, pod b (until ",
     ),
     (
         "one replica serves what nobody trusts",
@@ -99,7 +99,7 @@ pub const ROWS: &[Row] = &[
         "a clock that is behind",
         |observations| observations.now = CERTIFICATES.now - DAY,
         &[Code::LeafNotYetValid],
-        "holds from 2",
+        "is valid from 2",
     ),
     (
         "a leaf that nobody renews",
@@ -144,7 +144,7 @@ pub const ROWS: &[Row] = &[
         "a handshake that fails",
         |observations| observations.served[0].chain = Err("connection refused".into()),
         &[Code::NoCertificate],
-        "the certificate of pod a could not be seen: connection refused",
+        "the certificate of pod a could not be read: connection refused",
     ),
     (
         "what is no certificate",
@@ -160,6 +160,6 @@ pub const ROWS: &[Row] = &[
             observations.served[0].by = "Secret outrigger-system/outrigger-serving".into();
         },
         &[Code::FromSecret],
-        "no replica could be asked: what follows is of Secret outrigger-system/outrigger-serving",
+        "no replica responded: what follows is about Secret outrigger-system/outrigger-serving",
     ),
 ];

@@ -87,7 +87,7 @@ pub const ROWS: &[Row] = &[
             }
         },
         &[],
-        "failurePolicy Ignore for pods that ask, Ignore for other pods",
+        "failurePolicy Ignore for pods that request templates, Ignore for other pods",
     ),
     // The Service and its endpoints.
     (
@@ -136,7 +136,7 @@ pub const ROWS: &[Row] = &[
             observations.slices = Lookup::Found(Vec::new());
         },
         &[Code::NoEndpoints],
-        "pods that ask are created without their sidecars",
+        "pods that request templates are created without their sidecars",
     ),
     (
         "labels that do not fit",
@@ -167,7 +167,7 @@ pub const ROWS: &[Row] = &[
             let replica = &mut replicas(observations)[1];
             replica.is_ready = false;
             replica.waiting = vec!["ImagePullBackOff: not found".into()];
-            replica.admin = Err("it does not run".into());
+            replica.admin = Err("the pod is not running".into());
         },
         &[Code::ReplicasNotReady],
         "1 of 2 replicas ready (pod b: ImagePullBackOff: not found)",
@@ -181,7 +181,7 @@ pub const ROWS: &[Row] = &[
             let mut replica = replicas(observations)[1].clone();
             (replica.pod, replica.is_ready) = ("c".into(), false);
             replica.waiting = vec!["ImagePullBackOff: not found".into()];
-            replica.admin = Err("it does not run".into());
+            replica.admin = Err("the pod is not running".into());
             replicas(observations).push(replica);
         },
         &[Code::ReplicasNotReady],
@@ -189,9 +189,9 @@ pub const ROWS: &[Row] = &[
     ),
     (
         "a replica that cannot be asked",
-        |observations| replicas(observations)[1].admin = Err("no answer within 10s".into()),
+        |observations| replicas(observations)[1].admin = Err("no response within 10s".into()),
         &[Code::ReplicaSilent],
-        "pod outrigger-system/b is ready and cannot be asked: no answer within 10s",
+        "pod outrigger-system/b is ready and does not respond to `check`: no response within 10s",
     ),
     (
         "a replica that is not ready",
@@ -205,7 +205,7 @@ pub const ROWS: &[Row] = &[
             admin(observations, 1).notes = vec!["certificate: cannot be read".into(), "template \"x\": broken".into()]
         },
         &[Code::ReplicaNote],
-        "pod outrigger-system/b says: certificate: cannot be read",
+        "pod outrigger-system/b reports: certificate: cannot be read",
     ),
     (
         "two versions",

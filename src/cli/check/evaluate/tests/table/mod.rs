@@ -1,4 +1,4 @@
-//! One thing wrong with an installation, a row each.
+//! A table of problems of an installation, one a row.
 
 mod certificates;
 mod installation;
@@ -15,7 +15,7 @@ use super::super::super::observations::{
 use super::healthy::*;
 use crate::pki::{Authority, Subject};
 
-/// What is wrong, how, which codes tell of it, and a part of what is said.
+/// Name of the problem, the change that causes it, the expected codes, and a part of a message.
 pub type Row = (&'static str, fn(&mut Observations), &'static [Code], &'static str);
 
 fn failed(cause: &str) -> String {

@@ -1,4 +1,4 @@
-//! What is asked for and what becomes of a pod: templates, namespaces, the dry run, what could not be seen.
+//! Problems with templates, namespaces, the dry run, and objects that cannot be read.
 
 use super::*;
 
@@ -23,7 +23,7 @@ pub const ROWS: &[Row] = &[
             }
         },
         &[Code::TemplateInvalid],
-        "template \"proxy\" is broken, and pods that ask for it are refused: spec.sidecar: unknown field",
+        "template \"proxy\" is invalid, and pods that request it are refused: spec.sidecar: unknown field",
     ),
     (
         "a broken template that was good once",
@@ -49,7 +49,7 @@ pub const ROWS: &[Row] = &[
             requesters(observations).push(requester("Deployment", "shop", &["metrics-agent"], PodState::NoPod))
         },
         &[Code::TemplateMissing],
-        "template \"metrics-agent\" is asked for by Deployment shop/web, and no replica has it (loaded: log-collector, proxy)",
+        "template \"metrics-agent\" is requested by Deployment shop/web, and no replica has it (loaded: log-collector, proxy)",
     ),
     (
         "missing template of a namespace",
@@ -58,7 +58,7 @@ pub const ROWS: &[Row] = &[
             namespace_of(observations, "shop").annotations.insert("outrigger.dev/inject".into(), "none-such".into());
         },
         &[Code::TemplateMissing],
-        "is asked for by Namespace shop",
+        "is requested by Namespace shop",
     ),
     // Namespaces.
     (
@@ -76,7 +76,7 @@ pub const ROWS: &[Row] = &[
         "namespace \"shop\" has the default list \"proxy\" and not the label outrigger.dev/injection=enabled",
     ),
     (
-        "a list that requesters for nothing",
+        "a list that requests nothing",
         |observations| {
             drop(namespace_of(observations, "shop").annotations.insert("outrigger.dev/inject".into(), "false".into()))
         },
@@ -87,7 +87,7 @@ pub const ROWS: &[Row] = &[
         "pods that ask where nothing is injected",
         |observations| label(observations, "shop", "disabled"),
         &[Code::NamespaceDisabled],
-        "templates are asked for there by Deployment shop/web, Pod shop/web",
+        "templates are requested there by Deployment shop/web, Pod shop/web",
     ),
     (
         "pods that ask where the webhook is not called",
@@ -160,7 +160,7 @@ pub const ROWS: &[Row] = &[
             untouched(observations);
         },
         &[Code::ServiceMissing, Code::NotInjected],
-        "failurePolicy Ignore admits the pod all the same",
+        "failurePolicy Ignore admits the pod anyway",
     ),
     (
         "a namespace that is disabled was chosen",
@@ -179,7 +179,7 @@ pub const ROWS: &[Row] = &[
             *namespace = "kube-system".into();
         },
         &[Code::NotInjected],
-        "leaves this namespace out",
+        "excludes this namespace",
     ),
     (
         "no namespace for it",
@@ -189,9 +189,9 @@ pub const ROWS: &[Row] = &[
     ),
     (
         "no answer to it",
-        |observations| dry_run_outcome(observations, DryRunOutcome::NoResponse("no answer within 10s".into())),
+        |observations| dry_run_outcome(observations, DryRunOutcome::NoResponse("no response within 10s".into())),
         &[Code::TrialImpossible],
-        "got no answer: no answer within 10s",
+        "got no response: no response within 10s",
     ),
     // Pods that lack their sidecar.
     (
@@ -201,9 +201,9 @@ pub const ROWS: &[Row] = &[
                 .extend((0..12).map(|_| requester("Pod", "shop", &["proxy"], PodState::WithoutStatus)))
         },
         &[Code::SidecarMissing],
-        "12 pods asked and run without their sidecar: shop/web",
+        "12 pods requested a sidecar and run without it: shop/web",
     ),
-    // What could not be seen.
+    // Objects that cannot be read.
     (
         "a right is missing",
         |observations| {
@@ -212,16 +212,16 @@ pub const ROWS: &[Row] = &[
             observations.failures = vec![Failure::Forbidden { right: right.clone() }, Failure::Forbidden { right }];
         },
         &[Code::Forbidden],
-        "you may not list pods in the whole cluster, so nothing is said of it",
+        "you may not list pods in the whole cluster, so it was not checked",
     ),
     (
         "no answer",
         |observations| {
             observations.failures =
-                vec![Failure::Other { what: "list namespaces".into(), problem: "no answer within 10s".into() }]
+                vec![Failure::Other { what: "list namespaces".into(), problem: "no response within 10s".into() }]
         },
         &[Code::NotExamined],
-        "cannot list namespaces: no answer within 10s",
+        "cannot list namespaces: no response within 10s",
     ),
     (
         "nothing may be seen",
@@ -229,12 +229,12 @@ pub const ROWS: &[Row] = &[
             *observations = Observations::unknown(observations.target.clone(), observations.now + Duration::ZERO)
         },
         &[Code::TrialImpossible, Code::NothingKnown],
-        "too little was seen to call this installation healthy",
+        "too little was read to call this installation healthy",
     ),
     (
         "the configuration may not be seen, and a pod is injected",
         |observations| observations.configuration = Lookup::Unknown,
         &[],
-        "came back with template \"log-collector\"",
+        "was injected with template \"log-collector\"",
     ),
 ];
