@@ -92,10 +92,10 @@ fn skew(observations: &Observations) -> Vec<Finding> {
 /// Templates that are requested and that no replica has.
 fn missing(observations: &Observations, served: &BTreeSet<&str>) -> Vec<Finding> {
     let known: BTreeSet<&str> = observations.templates().map(|(_, template)| &*template.name).collect();
-    let mut requested: BTreeMap<Cow<'_, str>, Vec<RequestedBy<'_>>> = BTreeMap::new();
+    let mut requested: BTreeMap<Cow<'_, str>, Vec<TemplateRequester<'_>>> = BTreeMap::new();
     for requester in observations.requesters.found().into_iter().flatten() {
         for name in requester.templates.iter().filter(|name| !known.contains(name.as_str())) {
-            requested.entry(Cow::Borrowed(name)).or_default().push(RequestedBy::Object(requester));
+            requested.entry(Cow::Borrowed(name)).or_default().push(TemplateRequester::Object(requester));
         }
     }
     let keys = Keys::new(&observations.target.domain);
@@ -103,12 +103,12 @@ fn missing(observations: &Observations, served: &BTreeSet<&str>) -> Vec<Finding>
         let list = namespace.annotations.get(&keys.inject).map(|value| annotations::parse_request(value));
         let Some(Ok(Request::Templates(names))) = list else { continue };
         for name in names.into_iter().filter(|name| !known.contains(name.as_str())) {
-            requested.entry(Cow::Owned(name)).or_default().push(RequestedBy::Namespace(&namespace.name));
+            requested.entry(Cow::Owned(name)).or_default().push(TemplateRequester::Namespace(&namespace.name));
         }
     }
     let has = if served.is_empty() { "none".to_owned() } else { listed(served.iter().copied()) };
-    let finding = |(name, requesters): (Cow<'_, str>, Vec<RequestedBy<'_>>)| {
-        let shown: Vec<String> = requesters.iter().take(MAX_NAMES).map(RequestedBy::title).collect();
+    let finding = |(name, requesters): (Cow<'_, str>, Vec<TemplateRequester<'_>>)| {
+        let shown: Vec<String> = requesters.iter().take(MAX_NAMES).map(TemplateRequester::title).collect();
         let more = requesters.len() - shown.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         Code::TemplateMissing.found(
@@ -127,12 +127,12 @@ fn missing(observations: &Observations, served: &BTreeSet<&str>) -> Vec<Finding>
 }
 
 /// A requester of a template. Titles are made only for the few that are printed.
-enum RequestedBy<'f> {
+enum TemplateRequester<'f> {
     Object(&'f Requester),
     Namespace(&'f str),
 }
 
-impl RequestedBy<'_> {
+impl TemplateRequester<'_> {
     fn title(&self) -> String {
         match self {
             Self::Object(requester) => requester.title(),
