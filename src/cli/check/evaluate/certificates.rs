@@ -26,7 +26,7 @@ pub fn evaluate(observations: &Observations) -> Vec<Finding> {
         match PresentedCertificate::of(observations, &served) {
             Err(problem) => findings.push(unreadable(observations, &served, &problem)),
             Ok(certificate) => {
-                findings.extend((served.from == CertificateOrigin::Secret).then(|| certificate.from_secret()));
+                findings.extend((served.from == CertificateOrigin::Secret).then(|| certificate.secret_finding()));
                 let found = certificate.evaluate(&trusts);
                 if found.is_empty() && !trusts.is_empty() {
                     good.push(format!("{} (until {})", served.by, date(certificate.leaf.validity.not_after)));
@@ -230,7 +230,7 @@ impl<'f> PresentedCertificate<'f> {
         )
     }
 
-    fn from_secret(&self) -> Finding {
+    fn secret_finding(&self) -> Finding {
         Code::FromSecret.found(
             format!(
                 "no replica responded: what follows is about {}, which may differ from the certificate that is served",
