@@ -11,7 +11,7 @@ use super::readiness_details::{Notes, Topic};
 use crate::reload::watch;
 use crate::reload::watch::{Look, Watched};
 use crate::telemetry::metrics::{self, Metrics, Reload};
-use crate::telemetry::trouble::{Notice, Patience, Trouble};
+use crate::telemetry::throttle::{Notice, ProblemThrottle, Urgency};
 use crate::tls::resolver::Resolver;
 use crate::tls::watched::{Seen, WatchedCertificate};
 use crate::tls::{CertificateError, CertificateSource, ServingCertificate};
@@ -26,8 +26,8 @@ pub struct Certificate {
     replaced: Arc<Notify>,
     metrics: Arc<Metrics>,
     notes: Notes,
-    trouble: Trouble,
-    expiry: Trouble,
+    trouble: ProblemThrottle,
+    expiry: ProblemThrottle,
 }
 
 impl Certificate {
@@ -35,7 +35,7 @@ impl Certificate {
         let watched = WatchedCertificate::open(source, SystemTime::now())?;
         observe(&metrics, watched.served());
         let resolver = Arc::new(Resolver::new(Arc::clone(&watched.served().key)));
-        let (trouble, expiry, replaced) = (Trouble::default(), Trouble::default(), Arc::default());
+        let (trouble, expiry, replaced) = (ProblemThrottle::default(), ProblemThrottle::default(), Arc::default());
         Ok(Self { watched, resolver, replaced, metrics, notes, trouble, expiry })
     }
 
@@ -53,7 +53,7 @@ impl Certificate {
     pub fn warn_of_expiry(&mut self) {
         let has_expired = self.watched.served().expires <= SystemTime::now();
         let problem = has_expired.then(|| "the certificate has expired; API servers will refuse it".to_owned());
-        if self.expiry.observe(problem, Patience::AtOnce, Instant::now()) == Some(Notice::Trouble) {
+        if self.expiry.observe(problem, Urgency::Immediate, Instant::now()) == Some(Notice::Problem) {
             let problem = self.expiry.problem();
             tracing::error!("{}", problem.unwrap_or_default());
         }
@@ -68,15 +68,15 @@ impl Certificate {
         self.replaced.notify_one();
     }
 
-    fn tell_of_trouble(&mut self, problem: Option<String>, patience: Patience) {
+    fn log_problem(&mut self, problem: Option<String>, urgency: Urgency) {
         let had_trouble = self.trouble.problem().is_some();
-        match self.trouble.observe(problem, patience, Instant::now()) {
-            Some(Notice::Trouble) => {
+        match self.trouble.observe(problem, urgency, Instant::now()) {
+            Some(Notice::Problem) => {
                 self.metrics.certificate_rotated(Reload::Error);
                 let problem = self.trouble.problem();
                 tracing::error!(problem, "the certificate cannot be reloaded; the one loaded before is served");
             }
-            Some(Notice::Over) => tracing::info!("the certificate can be loaded again"),
+            Some(Notice::Cleared) => tracing::info!("the certificate can be loaded again"),
             None => {}
         }
         if had_trouble || self.trouble.problem().is_some() {
@@ -98,9 +98,9 @@ impl Watched for Certificate {
             }
             Seen::Refused(error) => (Some(error.to_string()), watch::CALM),
         };
-        let patience = if look == Look::Thorough { Patience::Asked } else { Patience::For(BETWEEN_TWO_FILES) };
+        let urgency = if look == Look::Thorough { Urgency::Requested } else { Urgency::After(BETWEEN_TWO_FILES) };
         self.warn_of_expiry();
-        self.tell_of_trouble(problem, patience);
+        self.log_problem(problem, urgency);
         wait
     }
 }

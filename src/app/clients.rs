@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::readiness_details::{Notes, Topic};
 use crate::reload::watch;
 use crate::reload::watch::{Look, Watched};
-use crate::telemetry::trouble::{Notice, Patience, Trouble};
+use crate::telemetry::throttle::{Notice, ProblemThrottle, Urgency};
 use crate::tls::CertificateError;
 use crate::tls::client_auth::ClientCheck;
 use crate::tls::watched::{Seen, WatchedAuthorities};
@@ -19,14 +19,14 @@ pub struct Clients {
     watched: WatchedAuthorities,
     check: Arc<ClientCheck>,
     notes: Notes,
-    trouble: Trouble,
+    trouble: ProblemThrottle,
 }
 
 impl Clients {
     pub fn load(authorities: &Path, names: Vec<String>, notes: Notes) -> Result<Self, CertificateError> {
         let (watched, authorities) = WatchedAuthorities::open(authorities.to_owned())?;
         let check = Arc::new(ClientCheck::new(authorities, names));
-        Ok(Self { watched, check, notes, trouble: Trouble::default() })
+        Ok(Self { watched, check, notes, trouble: ProblemThrottle::default() })
     }
 
     /// What handshakes ask.
@@ -34,13 +34,13 @@ impl Clients {
         Arc::clone(&self.check)
     }
 
-    fn tell_of_trouble(&mut self, problem: Option<String>, patience: Patience) {
-        match self.trouble.observe(problem, patience, Instant::now()) {
-            Some(Notice::Trouble) => {
+    fn log_problem(&mut self, problem: Option<String>, urgency: Urgency) {
+        match self.trouble.observe(problem, urgency, Instant::now()) {
+            Some(Notice::Problem) => {
                 let problem = self.trouble.problem();
                 tracing::error!(problem, "the client CA cannot be reloaded; the one loaded before decides");
             }
-            Some(Notice::Over) => tracing::info!("the client CA can be loaded again"),
+            Some(Notice::Cleared) => tracing::info!("the client CA can be loaded again"),
             None => {}
         }
         self.notes.replace(Topic::Clients, self.trouble.problem().map(str::to_owned).into_iter().collect());
@@ -59,7 +59,7 @@ impl Watched for Clients {
             }
             Seen::Refused(error) => Some(error.to_string()),
         };
-        self.tell_of_trouble(problem, if look == Look::Thorough { Patience::Asked } else { Patience::AtOnce });
+        self.log_problem(problem, if look == Look::Thorough { Urgency::Requested } else { Urgency::Immediate });
         watch::CALM
     }
 }

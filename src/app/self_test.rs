@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::dev;
 use crate::process::health::{Promise, Readiness};
-use crate::telemetry::trouble::{Notice, Patience, Trouble};
+use crate::telemetry::throttle::{Notice, ProblemThrottle, Urgency};
 use crate::tls::resolver::Resolver;
 use crate::tls::self_call::self_call;
 
@@ -28,14 +28,14 @@ pub struct SelfCall {
     resolver: Arc<Resolver>,
     readiness: Readiness,
     promise: Option<Promise>,
-    trouble: Trouble,
+    trouble: ProblemThrottle,
 }
 
 impl SelfCall {
     /// From here on nobody is ready before we have answered.
     pub fn new(address: SocketAddr, resolver: Arc<Resolver>, readiness: Readiness) -> Self {
         let promise = Some(readiness.promise(CHECK));
-        Self { address, resolver, readiness, promise, trouble: Trouble::default() }
+        Self { address, resolver, readiness, promise, trouble: ProblemThrottle::default() }
     }
 
     /// Calls until we answer, then tells the user, and calls again after each change.
@@ -57,14 +57,14 @@ impl SelfCall {
             // A promise that is outstanding already stays so.
             let (readiness, promise) = (&self.readiness, &mut self.promise);
             promise.get_or_insert_with(|| readiness.promise(CHECK));
-            let notice = self.trouble.observe(Some(error.to_string()), Patience::AtOnce, Instant::now());
-            if notice == Some(Notice::Trouble) {
+            let notice = self.trouble.observe(Some(error.to_string()), Urgency::Immediate, Instant::now());
+            if notice == Some(Notice::Problem) {
                 tracing::warn!(%error, "the webhook does not answer to itself yet");
             }
             sleep(PAUSE).await;
         }
         self.promise = None;
-        if self.trouble.observe(None, Patience::AtOnce, Instant::now()) == Some(Notice::Over) {
+        if self.trouble.observe(None, Urgency::Immediate, Instant::now()) == Some(Notice::Cleared) {
             tracing::info!("the webhook answers to itself");
         }
     }

@@ -8,7 +8,6 @@
 mod background;
 pub mod certificates;
 pub mod client;
-mod complaint;
 pub mod jitter;
 pub mod leader;
 pub mod namespaces;

@@ -14,9 +14,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::complaint::Complaint;
 use super::jitter::{Backoff, jittered};
 use super::task::persist;
+use crate::telemetry::throttle::{ProblemThrottle, Urgency};
 
 /// What is known of an object. It may be a Secret, so it cannot be printed.
 pub enum Seen<K> {
@@ -123,7 +123,7 @@ pub async fn follow<K, S>(what: &str, watch: impl Fn() -> S, mut take: impl FnMu
 where
     S: Stream<Item = Result<Event<K>, Error>>,
 {
-    let (mut backoff, mut complaint) = (Backoff::default(), Complaint::default());
+    let (mut backoff, mut throttle) = (Backoff::default(), ProblemThrottle::default());
     loop {
         let mut stream = std::pin::pin!(watch());
         let mut anew = std::pin::pin!(sleep(jittered(ANEW)));
@@ -137,25 +137,25 @@ where
                     // That a list begins says nothing of how it will end.
                     if !matches!(event, Event::Init | Event::InitApply(_)) {
                         backoff.succeeded();
-                        complaint.is_over(|| tracing::info!(what, "the watch is taken up again"));
+                        throttle.clear(|| tracing::info!(what, "the watch is taken up again"));
                     }
                     take(event);
                 }
                 Some(Err(error)) if is_outdated(&error) => break Some(error),
-                Some(Err(error)) => broken(&error, what, &mut backoff, &mut complaint).await,
+                Some(Err(error)) => broken(&error, what, &mut backoff, &mut throttle).await,
                 None => break None,
             }
         };
         if let Some(error) = error {
-            broken(&error, what, &mut backoff, &mut complaint).await;
+            broken(&error, what, &mut backoff, &mut throttle).await;
         }
     }
 }
 
 /// Says so, and waits until it is time to try again.
-async fn broken(error: &Error, what: &str, backoff: &mut Backoff, complaint: &mut Complaint) {
+async fn broken(error: &Error, what: &str, backoff: &mut Backoff, throttle: &mut ProblemThrottle) {
     let problem = explain(error);
-    complaint.is(&problem, || {
+    throttle.report(&problem, Urgency::Immediate, || {
         tracing::warn!(what, problem, "the watch broke; what is known stays until it is taken up again");
     });
     sleep(backoff.failed()).await;

@@ -10,4 +10,3 @@ pub mod throttle;
 pub mod traces;
 #[cfg(feature = "otel")]
 pub mod traces;
-pub mod trouble;

@@ -22,7 +22,7 @@ use crate::source::built_in;
 use crate::source::directories::{Directories, Seen};
 use crate::source::store::InjectorStore;
 use crate::telemetry::metrics::{Metrics, Reload};
-use crate::telemetry::trouble::{Budget, Notice, Patience, Trouble};
+use crate::telemetry::throttle::{LineLimit, Notice, ProblemThrottle, Urgency};
 
 /// Where templates come from, what was found there last, and who is to know.
 pub struct Templates {
@@ -40,8 +40,8 @@ pub struct Templates {
     retired: Option<Arc<Injector>>,
     /// What the log has said last, where it has not yet said what `report` says.
     said: Option<Report>,
-    trouble: Trouble,
-    budget: Budget,
+    trouble: ProblemThrottle,
+    line_limit: LineLimit,
 }
 
 impl Templates {
@@ -60,7 +60,7 @@ impl Templates {
         metrics.templates_served(&loaded.templates);
         metrics.templates_loaded(SystemTime::now());
         let store = Arc::new(InjectorStore::new(Injector::new(loaded.templates, settings.clone())));
-        let (trouble, budget) = (Trouble::default(), Budget::default());
+        let (trouble, line_limit) = (ProblemThrottle::default(), LineLimit::default());
         let (changed, retired, said) = (None, None, None);
         let templates = Self {
             built_in,
@@ -74,7 +74,7 @@ impl Templates {
             retired,
             said,
             trouble,
-            budget,
+            line_limit,
         };
         templates.note();
         Ok(templates)
@@ -131,13 +131,13 @@ impl Templates {
     }
 
     /// Says what has changed since it was said last. Sources that flap are no reason for a flood: it may have to wait.
-    fn tell_of_changes(&mut self, now: Instant) {
+    fn log_changes_if_due(&mut self, now: Instant) {
         if self.said.as_ref().is_some_and(|said| self.report.says_the_same_as(said)) {
             self.said = None;
         }
         if let Some(said) = &self.said
             // Every pod that asks is refused from now on, which cannot wait.
-            && (self.budget.take(now) || self.report.has_become_empty_since(said))
+            && (self.line_limit.allow(now) || self.report.has_become_empty_since(said))
         {
             self.report.log_changes(said);
             self.said = None;
@@ -145,15 +145,15 @@ impl Templates {
     }
 
     /// Says that something cannot be read, or can again.
-    fn tell_of_trouble(&mut self, troubles: &[String], patience: Patience, now: Instant) -> Option<Notice> {
+    fn log_problem(&mut self, troubles: &[String], urgency: Urgency, now: Instant) -> Option<Notice> {
         let problem = (!troubles.is_empty()).then(|| troubles.join("; "));
-        let notice = self.trouble.observe(problem, patience, now);
+        let notice = self.trouble.observe(problem, urgency, now);
         match notice {
-            Some(Notice::Trouble) => {
+            Some(Notice::Problem) => {
                 let problem = self.trouble.problem();
                 tracing::error!(problem, "not all templates can be read; those read before are served");
             }
-            Some(Notice::Over) => tracing::info!("all templates can be read again"),
+            Some(Notice::Cleared) => tracing::info!("all templates can be read again"),
             None => {}
         }
         notice
@@ -176,12 +176,12 @@ impl Watched for Templates {
             let sources = self.sources();
             self.reload(&sources, troubles.is_empty());
         }
-        let patience = if look == Look::Thorough { Patience::Asked } else { Patience::AtOnce };
-        let notice = self.tell_of_trouble(&troubles, patience, now);
-        if notice == Some(Notice::Trouble) && seen != Seen::Changed {
+        let urgency = if look == Look::Thorough { Urgency::Requested } else { Urgency::Immediate };
+        let notice = self.log_problem(&troubles, urgency, now);
+        if notice == Some(Notice::Problem) && seen != Seen::Changed {
             self.metrics.templates_reloaded(Reload::Error);
         }
-        self.tell_of_changes(now);
+        self.log_changes_if_due(now);
         if seen == Seen::Changed || had_trouble || !troubles.is_empty() {
             self.note();
         }

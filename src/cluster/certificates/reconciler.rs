@@ -25,12 +25,12 @@ use super::plan::{Authorities, CHECK, Change, Observed, Policy, Step, Trusted};
 use super::secrets;
 use super::secrets::Material;
 use super::write_throttle::{Pace, Repairs};
-use crate::cluster::complaint::Complaint;
 use crate::cluster::jitter::Backoff;
 use crate::cluster::watching;
 use crate::cluster::watching::Seen;
 use crate::cluster::{Objects, explain};
 use crate::pki::{Authority, Fingerprint, Subject};
+use crate::telemetry::throttle::{ProblemThrottle, Urgency};
 
 /// The owner of `caBundle`, as the API server records it.
 pub const FIELD_MANAGER: &str = "outrigger-ca-bundle";
@@ -134,12 +134,12 @@ impl Keeper {
         let mut wake = self.wake.clone();
         let mut authorities = watching::changes(self.metadata.clone(), &self.objects.ca_secret);
         let (mut memory, mut backoff) = (Memory::default(), Backoff::default());
-        let mut complaints = Complaints::default();
+        let mut problems = Problems::default();
         loop {
             wake.configuration.mark_unchanged();
             wake.serving.mark_unchanged();
             authorities.mark_unchanged();
-            let rest = match self.step(&mut memory, &mut complaints).await {
+            let rest = match self.step(&mut memory, &mut problems).await {
                 Ok(rest) => {
                     backoff.succeeded();
                     rest
@@ -147,9 +147,9 @@ impl Keeper {
                 Err(error) if error.is_conflict() => backoff.failed(),
                 Err(error) => {
                     let problem = error.to_string();
-                    complaints
-                        .error
-                        .is(&problem, || tracing::error!(problem, "the certificates cannot be looked after"));
+                    problems.error.report(&problem, Urgency::Immediate, || {
+                        tracing::error!(problem, "the certificates cannot be looked after")
+                    });
                     sleep(backoff.failed()).await;
                     continue;
                 }
@@ -164,9 +164,9 @@ impl Keeper {
     }
 
     /// Looks, and takes the next step. How long to rest afterwards.
-    async fn step(&self, memory: &mut Memory, complaints: &mut Complaints) -> Result<Duration, StepError> {
+    async fn step(&self, memory: &mut Memory, problems: &mut Problems) -> Result<Duration, StepError> {
         let look = self.look(&mut memory.trusted).await?;
-        complaints.about(&look.observed, &self.objects, &self.absent);
+        problems.about(&look.observed, &self.objects, &self.absent);
         let step = plan::next(&look.observed, &self.policy, SystemTime::now());
         if let Step::Rest(rest) = step {
             return Ok(rest.min(CHECK));
@@ -176,7 +176,7 @@ impl Keeper {
         let of_repairs = if is_repair { memory.repairs.wait(Instant::now()) } else { Duration::ZERO };
         let wait = memory.pace.wait(Instant::now());
         if !wait.is_zero() {
-            complaints.undone.is("again and again", || {
+            problems.undone.report("again and again", Urgency::Immediate, || {
                 tracing::warn!("certificates change again and again; somebody may undo what is written, let them leave the Secrets alone");
             });
         }
@@ -189,7 +189,7 @@ impl Keeper {
         memory.pace.begun(Instant::now());
         self.take(&step, look).await?;
         if is_repair && memory.repairs.made(Instant::now()) {
-            complaints.fight.is("again and again", || {
+            problems.fight.report("again and again", Urgency::Immediate, || {
                 tracing::warn!("somebody else sets caBundle again and again; let them leave that field alone");
             });
         }
@@ -336,17 +336,17 @@ async fn changed<T>(receiver: &mut watch::Receiver<T>) {
 
 /// What may be wrong.
 #[derive(Default)]
-struct Complaints {
-    error: Complaint,
-    fight: Complaint,
-    undone: Complaint,
-    absent: [Complaint; 3],
+struct Problems {
+    error: ProblemThrottle,
+    fight: ProblemThrottle,
+    undone: ProblemThrottle,
+    absent: [ProblemThrottle; 3],
 }
 
-impl Complaints {
+impl Problems {
     /// They could be read: which of them are not there.
     fn about(&mut self, observed: &Observed, objects: &Objects, told: &Absent) {
-        self.error.is_over(|| tracing::info!("the certificates are looked after again"));
+        self.error.clear(|| tracing::info!("the certificates are looked after again"));
         let absent = [
             (observed.bundles.is_none(), "webhook configuration", objects.webhook_configuration.as_str()),
             (observed.authorities.is_none(), "secret", objects.ca_secret.as_str()),
@@ -355,13 +355,13 @@ impl Complaints {
         let sentences = absent.iter().filter(|(is_absent, ..)| *is_absent);
         let sentences = sentences.map(|(_, kind, name)| format!("the {kind} {name} is not there; apply it again"));
         told.send_replace(sentences.collect());
-        for (complaint, (is_absent, kind, name)) in self.absent.iter_mut().zip(absent) {
+        for (throttle, (is_absent, kind, name)) in self.absent.iter_mut().zip(absent) {
             if is_absent {
-                complaint.is("is not there", || {
+                throttle.report("is not there", Urgency::Immediate, || {
                     tracing::error!(kind, name, "is not there; apply it again: it is not ours to create");
                 });
             } else {
-                complaint.is_over(|| tracing::info!(kind, name, "is there again"));
+                throttle.clear(|| tracing::info!(kind, name, "is there again"));
             }
         }
     }

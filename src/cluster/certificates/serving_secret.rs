@@ -14,11 +14,10 @@ use tokio::time::sleep;
 
 use super::plan::CHECK;
 use super::secrets::{read_issuer, read_pair};
-use crate::cluster::complaint::Complaint;
 use crate::cluster::watching::Seen;
 use crate::pki::{Pair, PairError, covers, is_for, read_bundle};
 use crate::telemetry::metrics::{Certificate, ClusterMetrics, Metrics, Reload};
-use crate::telemetry::trouble::Patience;
+use crate::telemetry::throttle::{ProblemThrottle, Urgency};
 
 /// How long the first certificate may take.
 const STARTING: Duration = Duration::from_secs(5);
@@ -60,7 +59,7 @@ pub struct Follower {
 impl Follower {
     /// Runs for as long as anybody serves what is published.
     pub async fn run(mut self, publish: watch::Sender<Option<Arc<Pair>>>) {
-        let (mut complaint, mut refused) = (Complaint::default(), None);
+        let (mut throttle, mut refused) = (ProblemThrottle::default(), None);
         loop {
             let secret = self.secret.borrow_and_update().clone();
             let configuration = self.configuration.borrow_and_update().clone();
@@ -71,10 +70,10 @@ impl Follower {
                 Ok(pair) => {
                     refused = None;
                     let name = self.secret_name.as_str();
-                    complaint.is_over(|| tracing::info!(secret = name, "the secret has a good certificate"));
+                    throttle.clear(|| tracing::info!(secret = name, "the secret has a good certificate"));
                     self.take(pair, &secret, &publish);
                 }
-                Err(refusal) => self.refuse(refusal, &mut refused, &mut complaint, publish.borrow().is_some()),
+                Err(refusal) => self.refuse(refusal, &mut refused, &mut throttle, publish.borrow().is_some()),
             }
             let served = publish.borrow().clone();
             self.cluster_metrics.ca_bundle_in_sync(served.is_some_and(|pair| is_in_sync(&pair, &configuration)));
@@ -113,15 +112,15 @@ impl Follower {
         publish.send_replace(Some(Arc::new(pair)));
     }
 
-    fn refuse(&self, refusal: Refusal, before: &mut Option<Refusal>, complaint: &mut Complaint, is_serving: bool) {
+    fn refuse(&self, refusal: Refusal, before: &mut Option<Refusal>, throttle: &mut ProblemThrottle, is_serving: bool) {
         let is_new = before.replace(refusal) != Some(refusal);
         if is_new && is_serving {
             self.metrics.certificate_rotated(Reload::Error);
         }
         let (secret, problem) = (self.secret_name.as_str(), refusal.to_string());
         // At the start nothing is there yet, which is no trouble unless it lasts.
-        let patience = if is_serving { Patience::AtOnce } else { Patience::For(STARTING) };
-        complaint.is_for(&problem, patience, || match is_serving {
+        let urgency = if is_serving { Urgency::Immediate } else { Urgency::After(STARTING) };
+        throttle.report(&problem, urgency, || match is_serving {
             true => tracing::error!(
                 secret,
                 problem,

@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use self::election::{Election, Move, Record, Timing};
-use super::complaint::Complaint;
 use super::jitter::jittered;
+use crate::telemetry::throttle::{ProblemThrottle, Urgency};
 
 /// Nobody waits for longer at the end of the process.
 const RELEASE: Duration = Duration::from_secs(5);
@@ -82,7 +82,7 @@ impl Candidate {
     }
 
     async fn campaign(&self, election: &mut Election, announce: &watch::Sender<Option<Instant>>) {
-        let (mut complaint, mut held) = (Complaint::default(), None);
+        let (mut throttle, mut held) = (ProblemThrottle::default(), None);
         let lease = self.name.as_str();
         loop {
             let begun = Instant::now();
@@ -100,10 +100,10 @@ impl Candidate {
                 Err(_) => Some("the API server does not answer in time".to_owned()),
             };
             match problem {
-                Some(problem) => complaint.is(&problem, || {
+                Some(problem) => throttle.report(&problem, Urgency::Immediate, || {
                     tracing::warn!(lease, problem, "cannot take part in the election of the leader");
                 }),
-                None => complaint.is_over(|| tracing::info!(lease, "taking part in the election of the leader again")),
+                None => throttle.clear(|| tracing::info!(lease, "taking part in the election of the leader again")),
             }
             announce.send_replace(election.leads_until());
             let is_leader = election.is_leader(Instant::now());

@@ -13,7 +13,7 @@ use super::connection::ConnectionServer;
 use super::connection_table::ConnectionTable;
 use crate::process::shutdown::{Lifecycle, Phase};
 use crate::telemetry::metrics::ConnectionEnd;
-use crate::telemetry::throttle::Seldom;
+use crate::telemetry::throttle::EventThrottle;
 
 /// Pause after an error, when no connection can be evicted.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -64,9 +64,9 @@ async fn accept(listener: &TcpListener, table: &mut ConnectionTable, server: &Co
 /// One throttle for each recurring message.
 #[derive(Default)]
 struct Logs {
-    evicted: Seldom,
-    refused: Seldom,
-    error: Seldom,
+    evicted: EventThrottle,
+    refused: EventThrottle,
+    error: EventThrottle,
 }
 
 async fn make_room(table: &mut ConnectionTable, server: &ConnectionServer, logs: &Logs) -> bool {

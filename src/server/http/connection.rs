@@ -30,7 +30,7 @@ use super::lingering_close::lingering_close;
 use crate::process::shutdown::{Lifecycle, Phase};
 use crate::server::{Limits, Listener};
 use crate::telemetry::metrics::{ConnectionEnd, Held, Metrics};
-use crate::telemetry::throttle::Seldom;
+use crate::telemetry::throttle::EventThrottle;
 
 /// hyper takes no smaller buffer.
 const LEAST_BUFFER: usize = 8192;
@@ -158,8 +158,8 @@ impl Drop for OpenConnection {
 /// Logs why a handshake failed. Returns whether the peer spoke TLS at all: port scans and TCP
 /// probes are not logged. A wrong `caBundle` shows here and nowhere else.
 fn log_failed_handshake(error: &io::Error, stream: &TcpStream) -> bool {
-    static REFUSED: Seldom = Seldom::new();
-    static FAILED: Seldom = Seldom::new();
+    static REFUSED: EventThrottle = EventThrottle::new();
+    static FAILED: EventThrottle = EventThrottle::new();
     match error.get_ref().and_then(|cause| cause.downcast_ref()) {
         Some(rustls::Error::InvalidCertificate(reason)) => {
             if let Some(count) = REFUSED.due() {

@@ -17,7 +17,7 @@ use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter as _, SpanProcessor}
 use prometheus::IntCounter;
 use tokio::sync::{Notify, mpsc as queue};
 
-use crate::telemetry::throttle::Seldom;
+use crate::telemetry::throttle::EventThrottle;
 
 const MAX_WAITING: usize = 2048;
 const MAX_BATCH: usize = 512;
@@ -73,8 +73,13 @@ impl Exporting {
         exporter.set_resource(resource);
         let (spans, waiting) = queue::channel(MAX_WAITING);
         let closing = Arc::new(Notify::new());
-        let sender =
-            Sender { exporter, waiting, endpoint: endpoint.to_owned(), lost: lost.clone(), trouble: Seldom::new() };
+        let sender = Sender {
+            exporter,
+            waiting,
+            endpoint: endpoint.to_owned(),
+            lost: lost.clone(),
+            failures: EventThrottle::new(),
+        };
         let (alive, ended) = mpsc::channel::<()>();
         let closed = Arc::clone(&closing);
         let work = move || {
@@ -101,7 +106,7 @@ struct Sender {
     waiting: queue::Receiver<SpanData>,
     endpoint: String,
     lost: IntCounter,
-    trouble: Seldom,
+    failures: EventThrottle,
 }
 
 impl Sender {
@@ -145,7 +150,7 @@ impl Sender {
         let count = batch.len();
         if let Err(error) = self.exporter.export(batch).await {
             self.lost.inc_by(count as u64);
-            if let Some(failures) = self.trouble.due() {
+            if let Some(failures) = self.failures.due() {
                 tracing::warn!(endpoint = self.endpoint, %error, failures, "traces cannot be sent, and are lost");
             }
         }
