@@ -44,7 +44,7 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     let config = Config::resolve(args, environment)?;
     memory::settle();
     let metrics = Arc::new(Metrics::new()?);
-    let _log = logging::init(config.log_format, config.log_level, metrics.log_lines_dropped().clone())
+    let _log = logging::init(config.log_format, &config.log_filter, metrics.log_lines_dropped().clone())
         .context("cannot start the log")?;
     let endpoint = config.otlp_endpoint.as_ref().map(OtlpEndpoint::as_str);
     let _traces = endpoint.map(|url| traces::init(url, metrics.trace_spans_lost().clone())).transpose()?;

@@ -31,8 +31,8 @@ pub use domain::Domain;
 pub use otlp::OtlpEndpoint;
 pub use problem::{Problem, Problems, Source};
 pub use values::{
-    CertificateMode, ClientName, ClusterMode, ConnectionLimit, DnsName, Host, LogFormat, LogLevel, NativeSidecarsMode,
-    TemplateSource, TlsVersion,
+    CertificateMode, ClientName, ClusterMode, ConnectionLimit, DnsName, Host, LogFilter, LogFormat, LogLevel,
+    NativeSidecarsMode, TemplateSource, TlsVersion,
 };
 
 use cluster::Pod;
@@ -63,7 +63,7 @@ pub struct Config {
     pub in_flight_large_bytes: ByteSize,
     pub shutdown_delay: Duration,
     pub log_format: LogFormat,
-    pub log_level: LogLevel,
+    pub log_filter: LogFilter,
     /// Where traces are sent; none are made without it.
     pub otlp_endpoint: Option<OtlpEndpoint>,
 }
@@ -131,7 +131,7 @@ fn read(reader: &mut Reader, pod: &Pod) -> Option<Config> {
     let in_flight_large_bytes = at_least(reader, &settings::IN_FLIGHT_LARGE_BYTES, LEAST_IN_FLIGHT_LARGE);
     let shutdown_delay = shutdown_delay(reader, dev == Some(true));
     let log_format = log_format(reader, pod.in_cluster);
-    let log_level = reader.get(&settings::LOG_LEVEL);
+    let log_filter = reader.get(&settings::LOG_LEVEL);
     let otlp_endpoint = otlp_endpoint(reader);
     Some(Config {
         listen: listen?,
@@ -150,7 +150,7 @@ fn read(reader: &mut Reader, pod: &Pod) -> Option<Config> {
         in_flight_large_bytes: in_flight_large_bytes?,
         shutdown_delay: shutdown_delay?,
         log_format: log_format?,
-        log_level: log_level?,
+        log_filter: log_filter?,
         otlp_endpoint,
     })
 }

@@ -114,7 +114,7 @@ settings! {
     LOG_FORMAT: One, "logFormat", "log-format", "OUTRIGGER_LOG_FORMAT", "FORMAT", "auto",
         "Form of the log on standard error: json, text, or auto: json in a cluster, text elsewhere";
     LOG_LEVEL: One, "logLevel", "log-level", "OUTRIGGER_LOG_LEVEL", "LEVEL", "info",
-        "What is logged: error, warn, info, debug or trace";
+        "Lowest level that is logged: error, warn, info, debug or trace; with levels for modules, such as outrigger::tls=debug,info";
     OTLP_ENDPOINT: One, "otlpEndpoint", "otlp-endpoint", "OUTRIGGER_OTLP_ENDPOINT", "URL", "",
         "Collector of OpenTelemetry traces (OTLP over HTTP), such as http://collector:4318; without it no traces are made";
 }

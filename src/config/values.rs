@@ -84,6 +84,40 @@ words! {
     }
 }
 
+/// Which lines are logged: a level for all of Outrigger, and levels for some of its modules.
+///
+/// Invariant: modules are ours. Libraries log what peers sent, so no setting lowers their level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFilter {
+    pub level: LogLevel,
+    /// Paths such as `outrigger::tls`; the longest one that fits a line decides.
+    pub modules: Vec<(String, LogLevel)>,
+}
+
+impl FromText for LogFilter {
+    const EXPECTED: &'static str = "error, warn, info, debug or trace, or with modules of outrigger, such as \
+                                    outrigger::tls=debug,info";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let (mut level, mut modules) = (None, Vec::new());
+        for directive in text.split(',').map(str::trim) {
+            match directive.split_once('=') {
+                Some((module, level)) if is_our_module(module) => {
+                    modules.push((module.to_owned(), LogLevel::from_text(level)?));
+                }
+                None if level.is_none() => level = Some(LogLevel::from_text(directive)?),
+                _ => return None,
+            }
+        }
+        Some(Self { level: level.unwrap_or(LogLevel::Info), modules })
+    }
+}
+
+fn is_our_module(path: &str) -> bool {
+    let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    path.split("::").next() == Some(env!("CARGO_CRATE_NAME")) && path.split("::").all(is_name)
+}
+
 words! {
     /// Form of the log as the operator says it.
     pub(super) enum LogFormatChoice, "auto, json or text" {
@@ -247,6 +281,21 @@ impl FromText for Host {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn log_filters_name_levels_and_modules_of_ours() {
+        let filter = LogFilter::from_text("outrigger::tls=debug,warn").expect("a filter");
+        assert_eq!(
+            filter,
+            LogFilter { level: LogLevel::Warn, modules: vec![("outrigger::tls".into(), LogLevel::Debug)] }
+        );
+        assert_eq!(LogFilter::from_text("outrigger=trace").expect("a filter").level, LogLevel::Info);
+        for wrong in
+            ["", "loud", "info,warn", "outrigger::tls", "outrigger::tls=loud", "outrigger:tls=debug", "hyper=debug"]
+        {
+            assert_eq!(LogFilter::from_text(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn dns_names() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Command, FromArgMatches};
 use outrigger::config::settings::{ALL, Arity};
 use outrigger::config::{
-    CertificateSettings, ClientName, ClientSettings, Config, Connection, LogFormat, LogLevel, ServeArgs,
+    CertificateSettings, ClientName, ClientSettings, Config, Connection, LogFilter, LogFormat, LogLevel, ServeArgs,
     TemplateSource, TlsVersion,
 };
 use pretty_assertions::assert_eq;
@@ -49,8 +49,8 @@ fn dev_needs_nothing_else() {
     assert!(config.strict);
     assert_eq!(config.templates, [TemplateSource::BuiltIn]);
     assert_eq!(
-        (config.tls_min_version, config.log_format, config.log_level),
-        (TlsVersion::V1_3, LogFormat::Text, LogLevel::Info)
+        (config.tls_min_version, config.log_format, &config.log_filter),
+        (TlsVersion::V1_3, LogFormat::Text, &LogFilter { level: LogLevel::Info, modules: Vec::new() })
     );
     let excluded: Vec<String> = config.excluded_namespaces.iter().map(ToString::to_string).collect();
     assert_eq!(excluded, ["kube-system", "kube-node-lease", "kube-public"]);
@@ -63,7 +63,7 @@ fn flags_beat_the_environment_which_beats_the_file() {
         [("OUTRIGGER_LISTEN", "127.0.0.1:2"), ("OUTRIGGER_ADMIN_LISTEN", "127.0.0.1:2"), ("OUTRIGGER_LOG_FORMAT", "")];
     let config = resolve(&["--listen", "127.0.0.1:3"], &environment, Some(file)).expect("a configuration");
     assert_eq!((config.listen.port(), config.admin_listen.port()), (3, 2));
-    assert_eq!(config.log_level, LogLevel::Error);
+    assert_eq!(config.log_filter.level, LogLevel::Error);
     assert_eq!(config.templates, [directory("from-file")]);
     assert_eq!(config.log_format, LogFormat::Text, "an empty variable says nothing");
 }
@@ -202,7 +202,7 @@ fn all_problems_are_listed_with_their_sources() {
         "config.yaml:3: domain \"Not.A.Name\": expected a DNS name of lower case letters, digits, '-' and '.', at most 189 characters: names of templates stand before it",
         "--exclude-namespaces: \"Bad\": expected a DNS name of lower case letters, digits, '-' and '.', at most 253 characters",
         "--shutdown-delay: \"10\": expected a duration, such as 10s or 1m30s",
-        "config.yaml:2: logLevel \"loud\": expected error, warn, info, debug or trace",
+        "config.yaml:2: logLevel \"loud\": expected error, warn, info, debug or trace, or with modules of outrigger, such as outrigger::tls=debug,info",
     ];
     assert_eq!(problems, expected);
 }

@@ -70,9 +70,9 @@ impl Line {
         if !is_ours(metadata.target()) {
             _ = write!(self.text, " {}:", metadata.target());
         }
-        let mut message = Message { text: &mut self.text };
+        let mut message = MessageField { text: &mut self.text };
         event.record(&mut message);
-        event.record(&mut Text { text: &mut self.text });
+        event.record(&mut OtherFields { text: &mut self.text });
         self.text.push('\n');
     }
 
@@ -169,11 +169,11 @@ impl Visit for Json<'_> {
 const MESSAGE: &str = "message";
 
 /// The message alone.
-struct Message<'l> {
+struct MessageField<'l> {
     text: &'l mut String,
 }
 
-impl Visit for Message<'_> {
+impl Visit for MessageField<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == MESSAGE {
             self.text.push(' ');
@@ -183,11 +183,11 @@ impl Visit for Message<'_> {
 }
 
 /// Every field but the message, as ` key=value`.
-struct Text<'l> {
+struct OtherFields<'l> {
     text: &'l mut String,
 }
 
-impl Text<'_> {
+impl OtherFields<'_> {
     fn key(&mut self, key: &str) {
         self.text.push(' ');
         self.text.push_str(key);
@@ -207,7 +207,7 @@ impl Text<'_> {
     }
 }
 
-impl Visit for Text<'_> {
+impl Visit for OtherFields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() != MESSAGE {
             self.value(field.name(), format_args!("{value:?}"));

@@ -1,11 +1,11 @@
-//! Logs on standard error: one line a decision, as JSON or text.
+//! The log on stderr: one line for each decision, as JSON or text.
 //!
-//! Lines are written by a thread of their own; where nobody takes them they are lost and counted, and nobody waits.
+//! A separate thread writes the lines. If nothing reads them, they are dropped and counted; no request waits.
 //! Invariant: what is logged of a request is its [`Record`] and its duration; never an object, a patch or a value.
 
+mod layer;
 mod line;
 mod queue;
-mod subscriber;
 
 use std::fmt;
 use std::fs::File;
@@ -17,21 +17,20 @@ use std::time::Duration;
 
 use prometheus::IntCounter;
 use tracing::Level;
-use tracing::metadata::LevelFilter;
 
+use self::layer::DECISION;
 use self::line::Style;
-use self::queue::Queue;
-use self::subscriber::{DECISION, Filter, LogSubscriber};
+use self::queue::LineQueue;
 use crate::admission::{Record, ReviewResult};
-use crate::config::{LogFormat, LogLevel};
+use crate::config::{LogFilter, LogFormat};
 
-/// How long the end of the process waits for whoever reads the log.
+/// How long shutdown waits for a slow reader of the log.
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// The queue of the process's log.
-static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
+static QUEUE: OnceLock<Arc<LineQueue>> = OnceLock::new();
 
-/// Writes what is left when it is dropped.
+/// Flushes the log when it is dropped.
 #[must_use = "lines that are not yet written when the process ends are lost"]
 pub struct Log(());
 
@@ -41,11 +40,10 @@ impl Drop for Log {
     }
 }
 
-/// Installs the log for the process; `dropped` counts the lines that are lost. A second call changes nothing: the first one
-/// holds.
-pub fn init(format: LogFormat, level: LogLevel, dropped: IntCounter) -> io::Result<Log> {
-    let queue = Queue::start(stderr(), dropped)?;
-    let subscriber = LogSubscriber { style: style(format), filter: filter(level), queue: Arc::clone(&queue) };
+/// Installs the log of the process; `dropped` counts dropped lines. Only the first call has an effect.
+pub fn init(format: LogFormat, filter: &LogFilter, dropped: IntCounter) -> io::Result<Log> {
+    let queue = LineQueue::start(stderr(), dropped)?;
+    let subscriber = layer::subscriber(style(format), filter, Arc::clone(&queue));
     // The only way to fail is that a log is installed already.
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
         _ = QUEUE.set(queue);
@@ -54,14 +52,14 @@ pub fn init(format: LogFormat, level: LogLevel, dropped: IntCounter) -> io::Resu
     Ok(Log(()))
 }
 
-/// Waits until what is logged is written, but not for a reader that is not there.
+/// Waits until all lines are written, at most for [`FLUSH`].
 pub fn flush() {
     if let Some(queue) = QUEUE.get() {
         queue.flush(FLUSH);
     }
 }
 
-/// Standard error without the lock that everybody else who writes to it takes: the writer may hang in it.
+/// Stderr without the lock of `io::stderr()`, since the writer may block for long while it holds it.
 fn stderr() -> Box<dyn Write + Send> {
     match io::stderr().as_fd().try_clone_to_owned() {
         Ok(descriptor) => Box::new(File::from(descriptor)),
@@ -76,18 +74,6 @@ fn style(format: LogFormat) -> Style {
         LogFormat::Text if io::stderr().is_terminal() && wants_colour() => Style::Coloured,
         LogFormat::Text => Style::Text,
     }
-}
-
-/// Our own lines at `level`. Of the libraries below only what went wrong: at a finer level they write what peers sent.
-fn filter(level: LogLevel) -> Filter {
-    let ours = match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
-    Filter { ours, libraries: ours.min(LevelFilter::WARN) }
 }
 
 /// Where a panic was, without its message: that may quote what was being worked on.
@@ -164,6 +150,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::config::LogLevel;
     use crate::inject::SkipReason;
 
     #[derive(Clone, Default)]
@@ -188,9 +175,9 @@ mod tests {
     fn captured(log: impl FnOnce()) -> serde_json::Value {
         let captured = Captured::default();
         let dropped = IntCounter::new("dropped", "lines").expect("a name");
-        let queue = Queue::start(captured.clone(), dropped).expect("a thread");
-        let subscriber =
-            LogSubscriber { style: Style::Json, filter: filter(LogLevel::Info), queue: Arc::clone(&queue) };
+        let queue = LineQueue::start(captured.clone(), dropped).expect("a thread");
+        let filter = LogFilter { level: LogLevel::Info, modules: Vec::new() };
+        let subscriber = layer::subscriber(Style::Json, &filter, Arc::clone(&queue));
         tracing::subscriber::with_default(subscriber, log);
         queue.flush(Duration::from_secs(30));
         let bytes = captured.0.lock().expect("no panic while writing").clone();

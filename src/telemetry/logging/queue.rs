@@ -1,7 +1,8 @@
-//! Lines on their way to standard error, written by a thread of their own in batches.
+//! A bounded queue of log lines, and the thread that writes them to stderr in batches.
 //!
-//! Whoever logs copies a line into memory and goes on. Invariants: at most [`MAX_BYTES`] wait, and a line beyond them is lost
-//! and counted (those that are no decision may take [`RESERVED_BYTES`] more); nobody ever waits for whoever reads the log, but for [`Queue::flush`], which says for how long.
+//! Logging copies a line into memory and returns. Invariants: at most [`MAX_BYTES`] are queued, and further lines are dropped
+//! and counted (lines that are no decision may use [`RESERVED_BYTES`] more); nothing waits for the reader of the log but
+//! [`LineQueue::flush`], for a limited time.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -23,16 +24,16 @@ const FULL_BATCH: usize = 256 * 1024;
 /// For a standard error that was made non-blocking by somebody else and is full.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// What a line is about.
+/// Which lines are dropped first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
+pub enum LineClass {
     /// One request of many.
     Decision,
     /// The process itself.
     Process,
 }
 
-impl Subject {
+impl LineClass {
     const fn max_bytes(self) -> usize {
         match self {
             Self::Decision => MAX_BYTES,
@@ -42,8 +43,8 @@ impl Subject {
 }
 
 /// Takes lines and has them written.
-pub struct Queue {
-    state: Mutex<State>,
+pub struct LineQueue {
+    state: Mutex<Pending>,
     /// There is something for the writer to do.
     work: Condvar,
     /// A batch has been written, or is lost.
@@ -52,7 +53,7 @@ pub struct Queue {
 }
 
 #[derive(Default)]
-struct State {
+struct Pending {
     pending: Vec<u8>,
     lines: u64,
     /// The writer waits for a first line, and has to be woken.
@@ -64,7 +65,7 @@ struct State {
     is_urgent: bool,
 }
 
-impl Queue {
+impl LineQueue {
     /// Starts the thread that writes to `sink`; `dropped` counts the lines that are lost.
     pub fn start(sink: impl Write + Send + 'static, dropped: IntCounter) -> io::Result<Arc<Self>> {
         let queue = Arc::new(Self { state: Mutex::default(), work: Condvar::new(), done: Condvar::new(), dropped });
@@ -74,9 +75,9 @@ impl Queue {
     }
 
     /// Takes a line with its end, or loses it.
-    pub fn push(&self, line: &[u8], subject: Subject) {
+    pub fn push(&self, line: &[u8], class: LineClass) {
         let mut state = self.lock();
-        if state.pending.len() + line.len() > subject.max_bytes() {
+        if state.pending.len() + line.len() > class.max_bytes() {
             drop(state);
             self.dropped.inc();
             return;
@@ -96,7 +97,7 @@ impl Queue {
         let mut state = self.lock();
         state.is_urgent = true;
         self.work.notify_one();
-        let is_left = |state: &mut State| state.is_writing || !state.pending.is_empty();
+        let is_left = |state: &mut Pending| state.is_writing || !state.pending.is_empty();
         let waited = self.done.wait_timeout_while(state, limit, is_left);
         waited.unwrap_or_else(PoisonError::into_inner).0.is_urgent = false;
     }
@@ -127,7 +128,7 @@ impl Queue {
         }
         state.is_idle = false;
         state.is_lingering = state.pending.len() < FULL_BATCH;
-        let lingers = |state: &mut State| state.is_lingering && !state.is_urgent;
+        let lingers = |state: &mut Pending| state.is_lingering && !state.is_urgent;
         let waited = self.work.wait_timeout_while(state, LINGER, lingers);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
         state.is_lingering = false;
@@ -137,7 +138,7 @@ impl Queue {
     }
 
     /// Nothing here can panic half way through a change.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -198,14 +199,14 @@ mod tests {
         let (opens, gate) = mpsc::channel();
         let written = Arc::new(Mutex::new(Vec::new()));
         let dropped = counter();
-        let queue = Queue::start(Gated { gate, written: Arc::clone(&written) }, dropped.clone()).expect("a thread");
+        let queue = LineQueue::start(Gated { gate, written: Arc::clone(&written) }, dropped.clone()).expect("a thread");
         let line = [b'x'; 1024];
         let count = 3 * MAX_BYTES / line.len();
         for _ in 0..count {
-            queue.push(&line, Subject::Decision);
+            queue.push(&line, LineClass::Decision);
         }
         let lost = dropped.get();
-        queue.push(&line, Subject::Process);
+        queue.push(&line, LineClass::Process);
         assert_eq!(dropped.get(), lost, "there is room left for what is no decision");
         queue.flush(Duration::from_millis(10));
         // One batch may be with the writer, another waits.
@@ -221,10 +222,10 @@ mod tests {
         let (opens, gate) = mpsc::channel();
         drop(opens);
         let written = Arc::new(Mutex::new(Vec::new()));
-        let queue = Queue::start(Gated { gate, written: Arc::clone(&written) }, counter()).expect("a thread");
+        let queue = LineQueue::start(Gated { gate, written: Arc::clone(&written) }, counter()).expect("a thread");
         let lines: Vec<String> = (0..1_000).map(|number| format!("{number}\n")).collect();
         for (number, line) in lines.iter().enumerate() {
-            queue.push(line.as_bytes(), Subject::Decision);
+            queue.push(line.as_bytes(), LineClass::Decision);
             if number % 250 == 0 {
                 queue.flush(Duration::from_secs(30));
             }
@@ -248,9 +249,9 @@ mod tests {
     #[test]
     fn lines_that_cannot_be_written_are_counted() {
         let dropped = counter();
-        let queue = Queue::start(Broken, dropped.clone()).expect("a thread");
+        let queue = LineQueue::start(Broken, dropped.clone()).expect("a thread");
         for _ in 0..7 {
-            queue.push(b"line\n", Subject::Process);
+            queue.push(b"line\n", LineClass::Process);
         }
         queue.flush(Duration::from_secs(30));
         assert_eq!(dropped.get(), 7);

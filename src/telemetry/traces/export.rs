@@ -28,12 +28,12 @@ const LAST_WAIT: Duration = Duration::from_millis(1500);
 
 /// Takes the spans that have ended.
 #[derive(Debug)]
-pub struct Queue {
+pub struct SpanQueue {
     spans: queue::Sender<SpanData>,
     lost: IntCounter,
 }
 
-impl SpanProcessor for Queue {
+impl SpanProcessor for SpanQueue {
     fn on_start(&self, _: &mut Span, _: &Context) {}
 
     fn on_end(&self, span: SpanData) {
@@ -65,7 +65,7 @@ impl Exporting {
         resource: &Resource,
         endpoint: &str,
         lost: IntCounter,
-    ) -> anyhow::Result<(Queue, Self)> {
+    ) -> anyhow::Result<(SpanQueue, Self)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
         let mut exporter = exporter()?;
@@ -87,7 +87,7 @@ impl Exporting {
             drop(alive);
         };
         thread::Builder::new().name("traces".to_owned()).spawn(work).context("cannot start a thread")?;
-        Ok((Queue { spans, lost }, Self { closing, ended }))
+        Ok((SpanQueue { spans, lost }, Self { closing, ended }))
     }
 }
 

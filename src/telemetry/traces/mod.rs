@@ -17,7 +17,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use prometheus::IntCounter;
 
-use self::export::{Exporting, Queue};
+use self::export::{Exporting, SpanQueue};
 use super::build;
 use crate::admission::{MUTATE_PATH, Record, ReviewResult};
 
@@ -48,7 +48,7 @@ pub fn init(endpoint: &str, lost: IntCounter) -> anyhow::Result<Traces> {
     Ok(Traces { _exporting: exporting, _provider: provider })
 }
 
-fn provider(queue: Queue, resource: Resource) -> SdkTracerProvider {
+fn provider(queue: SpanQueue, resource: Resource) -> SdkTracerProvider {
     SdkTracerProvider::builder().with_resource(resource).with_span_processor(queue).build()
 }
 
