@@ -8,12 +8,13 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 
 use super::readiness_details::{Notes, Topic};
+use crate::reload::settled::Reloaded;
 use crate::reload::watch;
-use crate::reload::watch::{Look, Watched};
+use crate::reload::watch::{Scan, Watch};
 use crate::telemetry::metrics::{self, Metrics, Reload};
 use crate::telemetry::throttle::{Notice, ProblemThrottle, Urgency};
 use crate::tls::resolver::Resolver;
-use crate::tls::watched::{Seen, WatchedCertificate};
+use crate::tls::watcher::CertificateWatcher;
 use crate::tls::{CertificateError, CertificateSource, ServingCertificate};
 
 /// Those who write a certificate and its key one after the other need a moment, in which the two do not belong together.
@@ -21,7 +22,7 @@ const BETWEEN_TWO_FILES: Duration = Duration::from_secs(10);
 
 /// The certificate in use, and who is to know when it is another one.
 pub struct Certificate {
-    watched: WatchedCertificate,
+    watched: CertificateWatcher,
     resolver: Arc<Resolver>,
     replaced: Arc<Notify>,
     metrics: Arc<Metrics>,
@@ -32,7 +33,7 @@ pub struct Certificate {
 
 impl Certificate {
     pub fn load(source: CertificateSource, metrics: Arc<Metrics>, notes: Notes) -> Result<Self, CertificateError> {
-        let watched = WatchedCertificate::open(source, SystemTime::now())?;
+        let watched = CertificateWatcher::open(source, SystemTime::now())?;
         observe(&metrics, watched.served());
         let resolver = Arc::new(Resolver::new(Arc::clone(&watched.served().key)));
         let (trouble, expiry, replaced) = (ProblemThrottle::default(), ProblemThrottle::default(), Arc::default());
@@ -86,19 +87,19 @@ impl Certificate {
     }
 }
 
-impl Watched for Certificate {
-    fn look(&mut self, look: Look) -> Duration {
-        let (problem, wait) = match self.watched.look(look, SystemTime::now()) {
-            // What was said of it holds until the look that settles it.
-            Seen::Unsettled => return watch::SOON,
-            Seen::Unchanged => (None, watch::CALM),
-            Seen::Replaced(certificate) => {
+impl Watch for Certificate {
+    fn scan(&mut self, scan: Scan) -> Duration {
+        let (problem, wait) = match self.watched.scan(scan, SystemTime::now()) {
+            // What was logged of it holds until the certificate has settled.
+            Ok(Reloaded::Unsettled) => return watch::SOON,
+            Ok(Reloaded::Unchanged) => (None, watch::CALM),
+            Ok(Reloaded::Replaced(certificate)) => {
                 self.replace(&certificate);
                 (None, watch::CALM)
             }
-            Seen::Refused(error) => (Some(error.to_string()), watch::CALM),
+            Err(error) => (Some(error.to_string()), watch::CALM),
         };
-        let urgency = if look == Look::Thorough { Urgency::Requested } else { Urgency::After(BETWEEN_TWO_FILES) };
+        let urgency = if scan == Scan::Full { Urgency::Requested } else { Urgency::After(BETWEEN_TWO_FILES) };
         self.warn_of_expiry();
         self.log_problem(problem, urgency);
         wait

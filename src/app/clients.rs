@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::readiness_details::{Notes, Topic};
+use crate::reload::settled::Reloaded;
 use crate::reload::watch;
-use crate::reload::watch::{Look, Watched};
+use crate::reload::watch::{Scan, Watch};
 use crate::telemetry::throttle::{Notice, ProblemThrottle, Urgency};
 use crate::tls::CertificateError;
 use crate::tls::client_auth::ClientCheck;
-use crate::tls::watched::{Seen, WatchedAuthorities};
+use crate::tls::watcher::AuthoritiesWatcher;
 
 /// The check in use, and the file behind it.
 pub struct Clients {
-    watched: WatchedAuthorities,
+    watched: AuthoritiesWatcher,
     check: Arc<ClientCheck>,
     notes: Notes,
     trouble: ProblemThrottle,
@@ -24,7 +25,7 @@ pub struct Clients {
 
 impl Clients {
     pub fn load(authorities: &Path, names: Vec<String>, notes: Notes) -> Result<Self, CertificateError> {
-        let (watched, authorities) = WatchedAuthorities::open(authorities.to_owned())?;
+        let (watched, authorities) = AuthoritiesWatcher::open(authorities.to_owned())?;
         let check = Arc::new(ClientCheck::new(authorities, names));
         Ok(Self { watched, check, notes, trouble: ProblemThrottle::default() })
     }
@@ -47,19 +48,19 @@ impl Clients {
     }
 }
 
-impl Watched for Clients {
-    fn look(&mut self, look: Look) -> Duration {
-        let problem = match self.watched.look(look) {
-            Seen::Unsettled => return watch::SOON,
-            Seen::Unchanged => None,
-            Seen::Replaced(authorities) => {
+impl Watch for Clients {
+    fn scan(&mut self, scan: Scan) -> Duration {
+        let problem = match self.watched.scan(scan) {
+            Ok(Reloaded::Unsettled) => return watch::SOON,
+            Ok(Reloaded::Unchanged) => None,
+            Ok(Reloaded::Replaced(authorities)) => {
                 self.check.replace(authorities);
                 tracing::info!("the client CA has been replaced");
                 None
             }
-            Seen::Refused(error) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
         };
-        self.log_problem(problem, if look == Look::Thorough { Urgency::Requested } else { Urgency::Immediate });
+        self.log_problem(problem, if scan == Scan::Full { Urgency::Requested } else { Urgency::Immediate });
         watch::CALM
     }
 }

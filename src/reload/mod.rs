@@ -1,4 +1,5 @@
 //! Reads files again and again, and reports what changed.
 
 pub mod regular_file;
+pub mod settled;
 pub mod watch;

@@ -1,59 +1,59 @@
-//! A thread that looks at something again and again, and at once when it is asked to.
+//! A thread that checks files periodically, and immediately on request.
 //!
-//! Files change without saying so, and reading them may block: so neither a worker of the runtime nor a request has a part in it.
-//! Invariant: whatever a look does, the next one follows.
+//! Reading files may block, so no worker of the runtime and no request does it.
+//! Invariant: the thread goes on after a scan that panics.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-/// Between two looks at what is at rest.
+/// Between two scans of files that do not change.
 pub const CALM: Duration = Duration::from_millis(1_250);
-/// Until the next look at what is changing. A writer that pauses for longer may be seen half way.
+/// Until the next scan of files that are changing. A file whose writer pauses for longer may be read incomplete.
 pub const SOON: Duration = Duration::from_millis(500);
 
-/// How closely to look.
+/// How much a scan reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// What differs at a glance, once it has come to rest.
-    Glance,
-    /// Everything, now, at rest or not: somebody has asked.
-    Thorough,
+pub enum Scan {
+    /// Files that seem to have changed, once they have settled.
+    Quick,
+    /// All files, settled or not: an operator has requested it.
+    Full,
 }
 
-/// Something that is looked at.
-pub trait Watched: Send + 'static {
-    /// Looks once, acts on what has changed, and says when to look again.
-    fn look(&mut self, look: Look) -> Duration;
+/// Something that is scanned periodically.
+pub trait Watch: Send + 'static {
+    /// Scans once, acts on changes, and returns the time until the next scan.
+    fn scan(&mut self, scan: Scan) -> Duration;
 }
 
-/// Asks for a thorough look.
+/// Requests a full scan.
 #[derive(Clone, Debug)]
 pub struct Trigger(Sender<()>);
 
 impl Trigger {
-    /// Returns at once. Nothing comes of it when nobody watches any more.
+    /// Returns immediately. Has no effect once the thread has ended.
     pub fn pull(&self) {
         _ = self.0.send(());
     }
 }
 
-/// Watches on a thread of this name for as long as the process lives or a trigger is held.
-pub fn spawn(name: &str, mut watched: impl Watched) -> io::Result<Trigger> {
+/// Starts a thread of this name, which runs until all its triggers are dropped.
+pub fn spawn(name: &str, mut watched: impl Watch) -> io::Result<Trigger> {
     let (sender, requests) = channel();
     let watch = move || {
         let mut wait = CALM;
         loop {
-            let look = match requests.recv_timeout(wait) {
-                Ok(()) => Look::Thorough,
-                Err(RecvTimeoutError::Timeout) => Look::Glance,
+            let scan = match requests.recv_timeout(wait) {
+                Ok(()) => Scan::Full,
+                Err(RecvTimeoutError::Timeout) => Scan::Quick,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            // Requests that came meanwhile are answered by this look.
+            // This scan serves all requests that have arrived so far.
             while requests.try_recv().is_ok() {}
-            // The panic hook has said where it was; what is served stays as it is.
-            wait = catch_unwind(AssertUnwindSafe(|| watched.look(look))).unwrap_or(CALM);
+            // The panic hook has logged the place; the last good state stays in use.
+            wait = catch_unwind(AssertUnwindSafe(|| watched.scan(scan))).unwrap_or(CALM);
         }
     };
     std::thread::Builder::new().name(name.to_owned()).spawn(watch)?;
@@ -65,30 +65,30 @@ mod tests {
     use super::*;
     use std::sync::mpsc::Receiver;
 
-    struct Recorded(Sender<Look>);
+    struct Recorded(Sender<Scan>);
 
-    impl Watched for Recorded {
-        fn look(&mut self, look: Look) -> Duration {
-            self.0.send(look).expect("the test listens");
-            assert!(look == Look::Glance, "a look that goes wrong");
+    impl Watch for Recorded {
+        fn scan(&mut self, scan: Scan) -> Duration {
+            self.0.send(scan).expect("the test listens");
+            assert!(scan == Scan::Quick, "a full scan panics");
             Duration::from_secs(3600)
         }
     }
 
-    fn next(looks: &Receiver<Look>) -> Look {
-        looks.recv_timeout(Duration::from_secs(20)).expect("a look")
+    fn next(scans: &Receiver<Scan>) -> Scan {
+        scans.recv_timeout(Duration::from_secs(20)).expect("a scan")
     }
 
     #[test]
     fn it_looks_by_itself_and_when_asked_and_survives_a_panic() {
-        let (sender, looks) = channel();
+        let (sender, scans) = channel();
         let trigger = spawn("test", Recorded(sender)).expect("a thread");
         trigger.pull();
-        assert_eq!(next(&looks), Look::Thorough);
-        assert_eq!(next(&looks), Look::Glance);
+        assert_eq!(next(&scans), Scan::Full);
+        assert_eq!(next(&scans), Scan::Quick);
         trigger.pull();
-        assert_eq!(next(&looks), Look::Thorough, "an hour is not waited for");
+        assert_eq!(next(&scans), Scan::Full, "an hour is not waited for");
         drop(trigger);
-        while looks.recv_timeout(Duration::from_secs(20)).is_ok() {}
+        while scans.recv_timeout(Duration::from_secs(20)).is_ok() {}
     }
 }

@@ -1,8 +1,8 @@
-//! All template directories over time: whether anything in them has changed, told by content.
+//! Detects changes in all template directories by content.
 //!
-//! A cheap look compares names, sizes, times and inodes; what differs, and now and then everything, is read and compared. What
-//! has not changed is not compiled again. It watches nothing by itself: somebody calls [`Directories::look`].
-//! Invariants: a directory that cannot be read keeps what it had; half a change is waited out, but not for ever.
+//! A quick scan compares names, sizes, times and inodes, and reads the files that differ; from time to time it reads all of
+//! them. Templates that have not changed are not compiled again. The caller decides when to call [`Directories::scan`].
+//! Invariants: the templates of a directory that cannot be read stay; a change in progress is waited for, but not for ever.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, ErrorKind};
@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use super::directory::{Listing, TemplateFile, unreadable};
 use crate::inject::{CompiledSource, SourceText};
-use crate::reload::watch::Look;
+use crate::reload::settled::{Reloaded, Settled, Settling};
+use crate::reload::watch::Scan;
 
 /// Everything is read so often, however unchanged it looks: with the pauses between looks no change goes unseen for 15 s.
 const FULL: Duration = Duration::from_secs(12);
@@ -22,37 +23,21 @@ const UNREST: Duration = Duration::from_secs(10);
 /// So many files of one directory are named when they cannot be read.
 const MAX_TROUBLES: usize = 3;
 
-/// What a look has shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Seen {
-    Unchanged,
-    /// Something is changing: look again soon.
-    Unsettled,
-    Changed,
-}
-
 /// The directories, in the order of the operator.
 pub struct Directories(Vec<WatchedDirectory>);
 
 struct WatchedDirectory {
     path: PathBuf,
     parsed: Vec<Arc<CompiledSource>>,
-    /// What `parsed` was read from; `None` when the next look is to read.
+    /// What `parsed` was read from; `None` if the next scan has to read.
     fingerprint: Option<u64>,
     read_at: Instant,
-    unrest: Option<Unrest>,
+    settled: Settled<Listing>,
     trouble: Option<String>,
 }
 
 /// What was read last, by origin.
-type Known<'s> = HashMap<&'s str, &'s Arc<CompiledSource>>;
-
-/// A change that is under way.
-struct Unrest {
-    since: Instant,
-    /// What the last look has found.
-    listing: Listing,
-}
+type ByOrigin<'s> = HashMap<&'s str, &'s Arc<CompiledSource>>;
 
 impl Directories {
     /// Reads and compiles everything. Fails when a directory cannot be read: at the start that is the operator's mistake.
@@ -62,8 +47,8 @@ impl Directories {
     }
 
     /// Looks at all of them; afterwards [`Self::sources`] and [`Self::troubles`] are as of now.
-    pub fn look(&mut self, look: Look, now: Instant) -> Seen {
-        self.0.iter_mut().map(|directory| directory.look(look, now)).max().unwrap_or(Seen::Unchanged)
+    pub fn scan(&mut self, scan: Scan, now: Instant) -> Reloaded {
+        self.0.iter_mut().map(|directory| directory.scan(scan, now)).max().unwrap_or(Reloaded::Unchanged)
     }
 
     /// All sources as they were last read.
@@ -84,7 +69,7 @@ impl WatchedDirectory {
             parsed: Vec::new(),
             fingerprint: None,
             read_at: now,
-            unrest: None,
+            settled: Settled::default(),
             trouble: None,
         };
         let listing = Listing::of(path)?;
@@ -106,75 +91,71 @@ impl WatchedDirectory {
         troubles
     }
 
-    fn look(&mut self, look: Look, now: Instant) -> Seen {
+    fn scan(&mut self, scan: Scan, now: Instant) -> Reloaded {
         match Listing::of(&self.path) {
             Ok(listing) => {
                 self.trouble = None;
-                self.look_into(listing, look, now)
+                self.scan_listing(listing, scan, now)
             }
             Err(error) => {
                 self.trouble = Some(format!("cannot read the template directory {:?}: {error}", self.path));
                 // It may come back with anything in it.
                 self.fingerprint = None;
-                Seen::Unchanged
+                Reloaded::Unchanged
             }
         }
     }
 
-    fn look_into(&mut self, listing: Listing, look: Look, now: Instant) -> Seen {
+    fn scan_listing(&mut self, listing: Listing, scan: Scan, now: Instant) -> Reloaded {
         let fingerprint = listing.fingerprint();
         let is_same = self.fingerprint == Some(fingerprint);
-        if look == Look::Thorough || is_same {
-            self.unrest = None;
-            let is_due = look == Look::Thorough || now.duration_since(self.read_at) >= FULL;
-            return if is_due { self.read(&listing, now) } else { Seen::Unchanged };
+        if scan == Scan::Full || is_same {
+            self.settled.reset();
+            let is_due = scan == Scan::Full || now.duration_since(self.read_at) >= FULL;
+            return if is_due { self.read(&listing, now) } else { Reloaded::Unchanged };
         }
-        let before = self.unrest.take();
-        let since = before.as_ref().map_or(now, |unrest| unrest.since);
-        match before {
-            Some(before) if before.listing == listing => self.read_at_rest(listing, since, now),
-            Some(before) if now.duration_since(since) >= UNREST => {
-                let parsed = self.parse(&listing, &listing.changed_since(&before.listing));
-                // Not all that was listed has been read, so the next look begins anew.
+        match self.settled.observe(&listing, now) {
+            Settling::Settled => self.read_settled(&listing, now),
+            Settling::Changing { previous: Some(previous), since } if now.duration_since(since) >= UNREST => {
+                let parsed = self.parse(&listing, &listing.changed_since(&previous));
+                // Files that still change were not read, so the next scan begins anew.
+                self.settled.reset();
                 (self.fingerprint, self.read_at) = (None, now);
                 self.take(parsed)
             }
-            _ => {
-                self.unrest = Some(Unrest { since, listing });
-                Seen::Unsettled
-            }
+            Settling::Changing { .. } => Reloaded::Unsettled,
         }
     }
 
-    /// Reads what has come to rest, unless it changes at that very moment.
-    fn read_at_rest(&mut self, listing: Listing, since: Instant, now: Instant) -> Seen {
-        let parsed = self.parse(&listing, &[]);
-        if Listing::of(&self.path).ok().as_ref() != Some(&listing) {
-            self.unrest = Some(Unrest { since, listing });
-            return Seen::Unsettled;
-        }
-        (self.fingerprint, self.read_at) = (Some(listing.fingerprint()), now);
-        self.take(parsed)
-    }
-
-    fn read(&mut self, listing: &Listing, now: Instant) -> Seen {
+    /// Reads files that have settled, unless they change again meanwhile.
+    fn read_settled(&mut self, listing: &Listing, now: Instant) -> Reloaded {
         let parsed = self.parse(listing, &[]);
-        // Of the listing from before: what has changed since differs from it at the next look.
+        if Listing::of(&self.path).ok().as_ref() != Some(listing) {
+            return Reloaded::Unsettled;
+        }
+        self.settled.reset();
         (self.fingerprint, self.read_at) = (Some(listing.fingerprint()), now);
         self.take(parsed)
     }
 
-    fn take(&mut self, parsed: Vec<Arc<CompiledSource>>) -> Seen {
+    fn read(&mut self, listing: &Listing, now: Instant) -> Reloaded {
+        let parsed = self.parse(listing, &[]);
+        // This listing is older than the texts: the next scan finds changes made since.
+        (self.fingerprint, self.read_at) = (Some(listing.fingerprint()), now);
+        self.take(parsed)
+    }
+
+    fn take(&mut self, parsed: Vec<Arc<CompiledSource>>) -> Reloaded {
         let is_same = parsed.len() == self.parsed.len()
             && parsed.iter().zip(&self.parsed).all(|(new, old)| Arc::ptr_eq(new, old));
         self.parsed = parsed;
-        if is_same { Seen::Unchanged } else { Seen::Changed }
+        if is_same { Reloaded::Unchanged } else { Reloaded::Replaced(()) }
     }
 
     /// Reads one file after the other, so that no more than one text is in memory, and compiles those that are new. Of the
     /// `restless` only half might be there.
     fn parse(&self, listing: &Listing, restless: &[String]) -> Vec<Arc<CompiledSource>> {
-        let known: Known<'_> = self.parsed.iter().map(|source| (source.origin(), source)).collect();
+        let known: ByOrigin<'_> = self.parsed.iter().map(|source| (source.origin(), source)).collect();
         let restless: HashSet<&str> = restless.iter().map(String::as_str).collect();
         let of_file = |file: TemplateFile<'_>| {
             let is_restless = restless.contains(file.origin());
@@ -221,7 +202,7 @@ fn parse_or_report(text: &SourceText) -> CompiledSource {
     })
 }
 
-fn known_or_new(known: &Known<'_>, source: CompiledSource) -> Arc<CompiledSource> {
+fn known_or_new(known: &ByOrigin<'_>, source: CompiledSource) -> Arc<CompiledSource> {
     match known.get(source.origin()) {
         Some(known) if known.is_same(&source) => Arc::clone(known),
         _ => Arc::new(source),
@@ -258,25 +239,25 @@ mod tests {
         write(directory.path(), "a", "one");
         let now = Instant::now();
         let mut directories = open(directory.path(), now);
-        assert_eq!(directories.look(Look::Glance, now), Seen::Unchanged);
+        assert_eq!(directories.scan(Scan::Quick, now), Reloaded::Unchanged);
         write(directory.path(), "b", "one");
-        assert_eq!(directories.look(Look::Glance, now), Seen::Unsettled);
+        assert_eq!(directories.scan(Scan::Quick, now), Reloaded::Unsettled);
         write(directory.path(), "c", "one");
-        assert_eq!(directories.look(Look::Glance, now), Seen::Unsettled);
+        assert_eq!(directories.scan(Scan::Quick, now), Reloaded::Unsettled);
         assert_eq!(names(&directories), ["a"]);
-        assert_eq!(directories.look(Look::Glance, now), Seen::Changed);
+        assert_eq!(directories.scan(Scan::Quick, now), Reloaded::Replaced(()));
         assert_eq!(names(&directories), ["a", "b", "c"]);
-        assert_eq!(directories.look(Look::Glance, now), Seen::Unchanged);
+        assert_eq!(directories.scan(Scan::Quick, now), Reloaded::Unchanged);
         write(directory.path(), "d", "one");
-        assert_eq!(directories.look(Look::Thorough, now), Seen::Changed, "no waiting when it is asked for");
+        assert_eq!(directories.scan(Scan::Full, now), Reloaded::Replaced(()), "no waiting when it is asked for");
         // An editor that moves the old file away before it writes the new one.
         write(directory.path(), "a", "two");
-        assert_eq!(directories.look(Look::Glance, now), Seen::Unsettled);
+        assert_eq!(directories.scan(Scan::Quick, now), Reloaded::Unsettled);
         std::fs::remove_file(directory.path().join("a.yaml")).expect("removed");
-        assert_eq!(directories.look(Look::Glance, now), Seen::Unsettled);
+        assert_eq!(directories.scan(Scan::Quick, now), Reloaded::Unsettled);
         write(directory.path(), "a", "three");
-        assert_eq!(directories.look(Look::Glance, now), Seen::Unsettled);
-        assert_eq!(directories.look(Look::Glance, now), Seen::Changed);
+        assert_eq!(directories.scan(Scan::Quick, now), Reloaded::Unsettled);
+        assert_eq!(directories.scan(Scan::Quick, now), Reloaded::Replaced(()));
         assert_eq!(names(&directories), ["a", "b", "c", "d"]);
     }
 
@@ -292,16 +273,16 @@ mod tests {
         for second in 0..30 {
             let text = std::fs::read_to_string(&path).expect("a file");
             std::fs::write(&path, text + "# more\n").expect("a file");
-            let look = directories.look(Look::Glance, now + SECOND * second);
-            if look != Seen::Unsettled {
-                seen.push((second, look));
+            let change = directories.scan(Scan::Quick, now + SECOND * second);
+            if change != Reloaded::Unsettled {
+                seen.push((second, change));
             }
         }
         // The growing file is a trouble now, and always the same one: nothing has changed the second time.
-        assert_eq!(seen, [(10, Seen::Changed), (21, Seen::Unchanged)]);
+        assert_eq!(seen, [(10, Reloaded::Replaced(())), (21, Reloaded::Unchanged)]);
         assert_eq!(names(&directories), ["good"]);
         assert!(directories.troubles()[0].contains("growing.yaml: cannot read the file: it does not come to rest"));
-        assert_eq!(directories.look(Look::Glance, now + SECOND * 30), Seen::Changed, "it has come to rest");
+        assert_eq!(directories.scan(Scan::Quick, now + SECOND * 30), Reloaded::Replaced(()), "it has come to rest");
         assert!(directories.troubles().is_empty());
     }
 
@@ -314,12 +295,12 @@ mod tests {
         let mut directories = open(directory.path(), now);
         let before = directories.sources();
         write(directory.path(), "b", "two");
-        assert_eq!(directories.look(Look::Thorough, now), Seen::Changed);
+        assert_eq!(directories.scan(Scan::Full, now), Reloaded::Replaced(()));
         let after = directories.sources();
         assert!(Arc::ptr_eq(&before[0], &after[0]) && !Arc::ptr_eq(&before[1], &after[1]));
         // Another time, the same text.
         write(directory.path(), "b", "two");
-        assert_eq!(directories.look(Look::Thorough, now), Seen::Unchanged);
+        assert_eq!(directories.scan(Scan::Full, now), Reloaded::Unchanged);
         assert!(Arc::ptr_eq(&after[1], &directories.sources()[1]));
     }
 
@@ -332,20 +313,20 @@ mod tests {
         let now = Instant::now();
         let mut directories = open(&path, now);
         std::fs::rename(&path, &away).expect("moved");
-        for look in [Look::Glance, Look::Thorough] {
-            assert_eq!(directories.look(look, now), Seen::Unchanged);
+        for scan in [Scan::Quick, Scan::Full] {
+            assert_eq!(directories.scan(scan, now), Reloaded::Unchanged);
             assert!(directories.troubles()[0].contains("No such file"), "{:?}", directories.troubles());
         }
         std::os::unix::fs::symlink(&path, &path).expect("a link to itself");
-        directories.look(Look::Thorough, now);
+        directories.scan(Scan::Full, now);
         assert_eq!((directories.troubles().len(), names(&directories).len()), (1, 1), "a loop of links");
         std::fs::remove_file(&path).expect("removed");
         std::fs::rename(&away, &path).expect("moved back");
-        assert_eq!(directories.look(Look::Glance, now), Seen::Unsettled);
-        assert_eq!(directories.look(Look::Glance, now), Seen::Unchanged);
+        assert_eq!(directories.scan(Scan::Quick, now), Reloaded::Unsettled);
+        assert_eq!(directories.scan(Scan::Quick, now), Reloaded::Unchanged);
         assert!(directories.troubles().is_empty());
         std::fs::remove_file(path.join("a.yaml")).expect("removed");
-        assert_eq!(directories.look(Look::Thorough, now), Seen::Changed);
+        assert_eq!(directories.scan(Scan::Full, now), Reloaded::Replaced(()));
         assert!(names(&directories).is_empty(), "an empty directory has no templates");
     }
 
@@ -361,12 +342,12 @@ mod tests {
         };
         std::fs::remove_file(&path).expect("removed");
         std::fs::create_dir(&path).expect("a directory");
-        assert_eq!(directories.look(Look::Thorough, now), Seen::Changed);
+        assert_eq!(directories.scan(Scan::Full, now), Reloaded::Replaced(()));
         assert_eq!(sources_readable(&directories), [false]);
-        assert_eq!(directories.look(Look::Thorough, now), Seen::Unchanged, "said once");
+        assert_eq!(directories.scan(Scan::Full, now), Reloaded::Unchanged, "said once");
         std::fs::remove_dir(&path).expect("removed");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo(1) runs").success());
-        assert_eq!(directories.look(Look::Thorough, now), Seen::Changed);
+        assert_eq!(directories.scan(Scan::Full, now), Reloaded::Replaced(()));
         assert_eq!(sources_readable(&directories), [false]);
     }
 }

@@ -48,19 +48,19 @@ pub fn read(directory: &Path) -> io::Result<Texts> {
 }
 
 /// The template files of a directory at one moment, unread.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Listing(BTreeMap<PathBuf, Found>);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing(BTreeMap<PathBuf, Entry>);
 
 /// What stands under the name of a template file.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Found {
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Entry {
     /// Where it really is, links to a generation resolved.
     path: PathBuf,
-    kind: Kind,
+    kind: EntryKind,
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-enum Kind {
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum EntryKind {
     Directory,
     /// Whatever else it may be: reading it tells.
     File(Result<Stamp, ErrorKind>),
@@ -81,13 +81,13 @@ impl Listing {
         let generation = generation.is_symlink().then(|| generation.canonicalize()).transpose()?;
         if let Some(generation) = &generation {
             for name in template_names(generation)? {
-                found.insert(directory.join(&name), Found::at(generation.join(&name)));
+                found.insert(directory.join(&name), Entry::at(generation.join(&name)));
             }
         }
         for name in template_names(&real)? {
             let path = real.join(&name);
             if generation.is_none() || !leads_into_generation(&path) {
-                found.insert(directory.join(&name), Found::at(path));
+                found.insert(directory.join(&name), Entry::at(path));
             }
         }
         Ok(Self(found))
@@ -95,19 +95,19 @@ impl Listing {
 
     /// The names whose files are not what they were in `before`.
     pub fn changed_since(&self, before: &Self) -> Vec<String> {
-        let is_changed = |(shown, found): &(&PathBuf, &Found)| before.0.get(*shown) != Some(*found);
+        let is_changed = |(shown, found): &(&PathBuf, &Entry)| before.0.get(*shown) != Some(*found);
         self.0.iter().filter(is_changed).map(|(shown, _)| shown.display().to_string()).collect()
     }
 
     /// By name; the order of a directory differs from machine to machine.
     pub fn files(&self) -> impl Iterator<Item = TemplateFile<'_>> {
-        let files = self.0.iter().filter(|(_, found)| found.kind != Kind::Directory);
+        let files = self.0.iter().filter(|(_, found)| found.kind != EntryKind::Directory);
         files.map(|(shown, found)| TemplateFile { origin: shown.display().to_string(), path: &found.path })
     }
 
     /// Directories that are called like files. A container runtime makes them in place of a mount that is missing.
     pub fn directories(&self) -> impl Iterator<Item = String> {
-        let directories = self.0.iter().filter(|(_, found)| found.kind == Kind::Directory);
+        let directories = self.0.iter().filter(|(_, found)| found.kind == EntryKind::Directory);
         directories.map(|(shown, _)| shown.display().to_string())
     }
 
@@ -121,13 +121,13 @@ impl Listing {
     }
 }
 
-impl Found {
+impl Entry {
     fn at(path: PathBuf) -> Self {
         // Links are followed. One that leads nowhere is kept, to be reported.
         let kind = match path.metadata() {
-            Ok(metadata) if metadata.is_dir() => Kind::Directory,
-            Ok(metadata) => Kind::File(Ok(Stamp::of(&metadata))),
-            Err(error) => Kind::File(Err(error.kind())),
+            Ok(metadata) if metadata.is_dir() => EntryKind::Directory,
+            Ok(metadata) => EntryKind::File(Ok(Stamp::of(&metadata))),
+            Err(error) => EntryKind::File(Err(error.kind())),
         };
         Self { path, kind }
     }

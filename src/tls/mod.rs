@@ -7,7 +7,7 @@ pub mod files;
 pub mod resolver;
 pub mod self_call;
 pub mod self_signed;
-pub mod watched;
+pub mod watcher;
 
 use std::path::PathBuf;
 use std::sync::Arc;

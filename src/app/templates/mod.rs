@@ -16,10 +16,11 @@ use self::report::Report;
 use super::readiness_details::{Notes, Topic};
 use crate::config::{Config, TemplateSource};
 use crate::inject::{CompiledSource, Injector, LoadProblem, Settings, TemplateSet};
+use crate::reload::settled::Reloaded;
 use crate::reload::watch;
-use crate::reload::watch::{Look, Watched};
+use crate::reload::watch::{Scan, Watch};
 use crate::source::built_in;
-use crate::source::directories::{Directories, Seen};
+use crate::source::directories::Directories;
 use crate::source::store::InjectorStore;
 use crate::telemetry::metrics::{Metrics, Reload};
 use crate::telemetry::throttle::{LineLimit, Notice, ProblemThrottle, Urgency};
@@ -165,28 +166,28 @@ impl Templates {
     }
 }
 
-impl Watched for Templates {
-    fn look(&mut self, look: Look) -> Duration {
+impl Watch for Templates {
+    fn scan(&mut self, scan: Scan) -> Duration {
         self.retired = None;
         self.take_settings();
         let now = Instant::now();
-        let seen = self.directories.look(look, now);
+        let change = self.directories.scan(scan, now);
         let (troubles, had_trouble) = (self.directories.troubles(), self.trouble.problem().is_some());
-        if seen == Seen::Changed {
+        if change == Reloaded::Replaced(()) {
             let sources = self.sources();
             self.reload(&sources, troubles.is_empty());
         }
-        let urgency = if look == Look::Thorough { Urgency::Requested } else { Urgency::Immediate };
+        let urgency = if scan == Scan::Full { Urgency::Requested } else { Urgency::Immediate };
         let notice = self.log_problem(&troubles, urgency, now);
-        if notice == Some(Notice::Problem) && seen != Seen::Changed {
+        if notice == Some(Notice::Problem) && change != Reloaded::Replaced(()) {
             self.metrics.templates_reloaded(Reload::Error);
         }
         self.log_changes_if_due(now);
-        if seen == Seen::Changed || had_trouble || !troubles.is_empty() {
+        if change == Reloaded::Replaced(()) || had_trouble || !troubles.is_empty() {
             self.note();
         }
         // Where one directory has changed, another may be about to.
-        if seen == Seen::Unchanged { watch::CALM } else { watch::SOON }
+        if change == Reloaded::Unchanged { watch::CALM } else { watch::SOON }
     }
 }
 

@@ -1,8 +1,8 @@
-//! A certificate, and the authorities of clients, over time: whether their files hold others now, told by content.
+//! Detects changes of the serving certificate and of the client CA by content.
 //!
-//! It watches nothing by itself: somebody calls [`WatchedCertificate::look`] and [`WatchedAuthorities::look`].
-//! Invariants: what is not a pair, or has expired, never takes the place of a good one; a change is taken only when two looks
-//! in a row have found the same, so that a file that is being written is not taken for a whole one.
+//! The caller decides when to call [`CertificateWatcher::scan`] and [`AuthoritiesWatcher::scan`].
+//! Invariants: a pair that does not match or has expired never replaces a good one; a change is taken only when two scans in
+//! a row have found the same content, so that no incomplete file is taken.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
@@ -10,41 +10,30 @@ use std::time::{Duration, Instant, SystemTime};
 use super::client_auth::Authorities;
 use super::files::{self, CERTIFICATE, Pair};
 use super::{CertificateError, CertificateSource, ServingCertificate, self_signed};
-use crate::reload::watch::Look;
+use crate::reload::settled::{Reloaded, Settled};
+use crate::reload::watch::Scan;
 
 /// A certificate of our own is looked at so often whether it is about to expire, which does not show in its file.
 const RENEWAL: Duration = Duration::from_secs(60);
 
 /// The source of the certificate that is served, and what is known of it.
-pub struct WatchedCertificate {
+pub struct CertificateWatcher {
     source: CertificateSource,
     served: ServingCertificate,
     /// Of the files that `served` was read from; `None` when that is not known.
     digest: Option<[u8; 32]>,
-    /// What the last look has found, if it was another pair.
-    found: Option<[u8; 32]>,
+    settled: Settled<[u8; 32]>,
     checked: Instant,
 }
 
-/// What a look has shown.
-#[derive(Debug)]
-pub enum Seen<T> {
-    Unchanged,
-    /// Something is changing: look again soon.
-    Unsettled,
-    Replaced(T),
-    /// What the files hold now cannot be used; what was used before goes on.
-    Refused(CertificateError),
-}
-
-impl WatchedCertificate {
+impl CertificateWatcher {
     /// The certificate as it is now; makes it where that is ours to do.
     pub fn open(source: CertificateSource, now: SystemTime) -> Result<Self, CertificateError> {
-        // Read before the certificate is: what changes in between is found at the next look.
+        // Read before the certificate, so that the next scan finds a change in between.
         let before = digest(&source).ok();
         let served = source.load(now)?;
         let digest = digest(&source).ok().filter(|after| before.is_none_or(|before| before == *after));
-        Ok(Self { source, served, digest, found: None, checked: Instant::now() })
+        Ok(Self { source, served, digest, settled: Settled::default(), checked: Instant::now() })
     }
 
     /// What is to be served now.
@@ -52,22 +41,21 @@ impl WatchedCertificate {
         &self.served
     }
 
-    pub fn look(&mut self, look: Look, now: SystemTime) -> Seen<ServingCertificate> {
+    pub fn scan(&mut self, scan: Scan, now: SystemTime) -> Result<Reloaded<ServingCertificate>, CertificateError> {
         let read = digest(&self.source);
         let is_same = read.as_ref().ok().is_some_and(|found| self.digest == Some(*found));
         let is_renewal_due = self.is_ours() && self.checked.elapsed() >= RENEWAL;
         if is_same && !is_renewal_due {
-            self.found = None;
-            return Seen::Unchanged;
+            self.settled.reset();
+            return Ok(Reloaded::Unchanged);
         }
         match read {
             Err(error) if !self.is_ours() => {
-                self.found = None;
-                Seen::Refused(error)
+                self.settled.reset();
+                Err(error)
             }
-            Ok(found) if !is_same && look == Look::Glance && self.found != Some(found) => {
-                self.found = Some(found);
-                Seen::Unsettled
+            Ok(found) if !is_same && scan == Scan::Quick && !self.settled.has_settled(&found) => {
+                Ok(Reloaded::Unsettled)
             }
             _ => self.load(now),
         }
@@ -77,14 +65,10 @@ impl WatchedCertificate {
         matches!(self.source, CertificateSource::SelfSigned { .. })
     }
 
-    fn load(&mut self, now: SystemTime) -> Seen<ServingCertificate> {
-        match self.load_checked(now) {
-            Ok((certificate, digest)) => {
-                self.checked = Instant::now();
-                self.take(certificate, digest)
-            }
-            Err(error) => Seen::Refused(error),
-        }
+    fn load(&mut self, now: SystemTime) -> Result<Reloaded<ServingCertificate>, CertificateError> {
+        let (certificate, digest) = self.load_checked(now)?;
+        self.checked = Instant::now();
+        Ok(self.take(certificate, digest))
     }
 
     fn load_checked(&self, now: SystemTime) -> Result<(ServingCertificate, Option<[u8; 32]>), CertificateError> {
@@ -102,53 +86,46 @@ impl WatchedCertificate {
         Ok((certificate, digest))
     }
 
-    fn take(&mut self, certificate: ServingCertificate, digest: Option<[u8; 32]>) -> Seen<ServingCertificate> {
+    fn take(&mut self, certificate: ServingCertificate, digest: Option<[u8; 32]>) -> Reloaded<ServingCertificate> {
         let is_same_leaf = certificate.key.cert == self.served.key.cert;
-        (self.digest, self.found) = (digest, None);
+        self.digest = digest;
+        self.settled.reset();
         // Our own is read again now and then; of somebody else's, a replaced file is a rotation whatever it holds.
         if self.is_ours() && is_same_leaf {
-            return Seen::Unchanged;
+            return Reloaded::Unchanged;
         }
         self.served = certificate.clone();
-        Seen::Replaced(certificate)
+        Reloaded::Replaced(certificate)
     }
 }
 
 /// The file of the authorities that decide, and what is known of it.
-pub struct WatchedAuthorities {
+pub struct AuthoritiesWatcher {
     path: PathBuf,
     text: Vec<u8>,
-    /// What the last look has found, if it was another text.
-    found: Option<Vec<u8>>,
+    settled: Settled<Vec<u8>>,
 }
 
-impl WatchedAuthorities {
+impl AuthoritiesWatcher {
     pub fn open(path: PathBuf) -> Result<(Self, Authorities), CertificateError> {
         let text = Authorities::read(&path)?;
         let authorities = Authorities::parse(&path, &text)?;
-        Ok((Self { path, text, found: None }, authorities))
+        Ok((Self { path, text, settled: Settled::default() }, authorities))
     }
 
-    pub fn look(&mut self, look: Look) -> Seen<Authorities> {
-        let text = match Authorities::read(&self.path) {
-            Ok(text) => text,
-            Err(error) => return Seen::Refused(error),
-        };
+    pub fn scan(&mut self, scan: Scan) -> Result<Reloaded<Authorities>, CertificateError> {
+        let text = Authorities::read(&self.path)?;
         if text == self.text {
-            self.found = None;
-            return Seen::Unchanged;
+            self.settled.reset();
+            return Ok(Reloaded::Unchanged);
         }
-        if look == Look::Glance && self.found.as_ref() != Some(&text) {
-            self.found = Some(text);
-            return Seen::Unsettled;
+        if scan == Scan::Quick && !self.settled.has_settled(&text) {
+            return Ok(Reloaded::Unsettled);
         }
-        match Authorities::parse(&self.path, &text) {
-            Ok(authorities) => {
-                (self.text, self.found) = (text, None);
-                Seen::Replaced(authorities)
-            }
-            Err(error) => Seen::Refused(error),
-        }
+        let authorities = Authorities::parse(&self.path, &text)?;
+        self.text = text;
+        self.settled.reset();
+        Ok(Reloaded::Replaced(authorities))
     }
 }
 
@@ -185,11 +162,8 @@ mod tests {
         CertificateSource::Files { certificate, key }
     }
 
-    fn refused<T: std::fmt::Debug>(seen: Seen<T>) -> String {
-        match seen {
-            Seen::Refused(error) => error.to_string(),
-            seen => panic!("expected a refusal, got {seen:?}"),
-        }
+    fn refused<T: std::fmt::Debug>(result: Result<Reloaded<T>, CertificateError>) -> String {
+        result.expect_err("refused").to_string()
     }
 
     #[test]
@@ -198,29 +172,29 @@ mod tests {
         let path = |name: &str| directory.path().join(name);
         let now = SystemTime::now();
         put_pair(directory.path(), now);
-        let mut watched = WatchedCertificate::open(files(directory.path()), now).expect("a pair");
+        let mut watched = CertificateWatcher::open(files(directory.path()), now).expect("a pair");
         let first = watched.served().key.cert.clone();
-        assert!(matches!(watched.look(Look::Glance, now), Seen::Unchanged));
+        assert!(matches!(watched.scan(Scan::Quick, now), Ok(Reloaded::Unchanged)));
         let old_key = std::fs::read(path("tls.key")).expect("a key");
         put_pair(directory.path(), now);
         let new_key = std::fs::read(path("tls.key")).expect("a key");
 
         std::fs::write(path("tls.key"), old_key).expect("written later than its certificate");
-        assert!(matches!(watched.look(Look::Glance, now), Seen::Unsettled));
+        assert!(matches!(watched.scan(Scan::Quick, now), Ok(Reloaded::Unsettled)));
         for _ in 0..2 {
-            assert!(refused(watched.look(Look::Glance, now)).contains("do not belong together"));
+            assert!(refused(watched.scan(Scan::Quick, now)).contains("do not belong together"));
         }
         std::fs::remove_file(path("tls.key")).expect("removed");
-        assert!(refused(watched.look(Look::Glance, now)).contains("tls.key\": No such file"));
+        assert!(refused(watched.scan(Scan::Quick, now)).contains("tls.key\": No such file"));
         assert_eq!(watched.served().key.cert, first);
 
         std::fs::write(path("tls.key"), new_key).expect("a file");
-        assert!(matches!(watched.look(Look::Glance, now), Seen::Unsettled));
-        assert!(matches!(watched.look(Look::Glance, now), Seen::Replaced(_)));
+        assert!(matches!(watched.scan(Scan::Quick, now), Ok(Reloaded::Unsettled)));
+        assert!(matches!(watched.scan(Scan::Quick, now), Ok(Reloaded::Replaced(_))));
         assert_ne!(watched.served().key.cert, first);
-        assert!(matches!(watched.look(Look::Thorough, now), Seen::Unchanged));
+        assert!(matches!(watched.scan(Scan::Full, now), Ok(Reloaded::Unchanged)));
         put_pair(directory.path(), now);
-        assert!(matches!(watched.look(Look::Thorough, now), Seen::Replaced(_)), "no waiting when it is asked for");
+        assert!(matches!(watched.scan(Scan::Full, now), Ok(Reloaded::Replaced(_))), "no waiting when it is asked for");
     }
 
     #[test]
@@ -228,10 +202,13 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let now = SystemTime::now();
         put_pair(directory.path(), now);
-        let mut watched = WatchedCertificate::open(files(directory.path()), now).expect("a pair");
+        let mut watched = CertificateWatcher::open(files(directory.path()), now).expect("a pair");
         put_pair(directory.path(), now - 60 * DAY);
-        assert!(refused(watched.look(Look::Thorough, now)).contains("tls.crt\": has expired already"));
-        assert!(matches!(watched.look(Look::Thorough, now + 40 * DAY), Seen::Replaced(_)), "the old one has as well");
+        assert!(refused(watched.scan(Scan::Full, now)).contains("tls.crt\": has expired already"));
+        assert!(
+            matches!(watched.scan(Scan::Full, now + 40 * DAY), Ok(Reloaded::Replaced(_))),
+            "the old one has as well"
+        );
     }
 
     #[test]
@@ -245,20 +222,20 @@ mod tests {
         };
         let (first, second) = (ca("first"), ca("second"));
         std::fs::write(&path, &first).expect("a file");
-        let (mut watched, _) = WatchedAuthorities::open(path.clone()).expect("authorities");
-        assert!(matches!(watched.look(Look::Glance), Seen::Unchanged));
+        let (mut watched, _) = AuthoritiesWatcher::open(path.clone()).expect("authorities");
+        assert!(matches!(watched.scan(Scan::Quick), Ok(Reloaded::Unchanged)));
         std::fs::write(&path, [&first[..], &second].concat()).expect("a file");
-        assert!(matches!(watched.look(Look::Glance), Seen::Unsettled));
-        assert!(matches!(watched.look(Look::Glance), Seen::Replaced(_)));
+        assert!(matches!(watched.scan(Scan::Quick), Ok(Reloaded::Unsettled)));
+        assert!(matches!(watched.scan(Scan::Quick), Ok(Reloaded::Replaced(_))));
         std::fs::write(&path, &first[..first.len() / 2]).expect("half a file");
-        assert!(matches!(watched.look(Look::Glance), Seen::Unsettled));
+        assert!(matches!(watched.scan(Scan::Quick), Ok(Reloaded::Unsettled)));
         for _ in 0..2 {
-            assert!(refused(watched.look(Look::Glance)).contains("ca.crt"));
+            assert!(refused(watched.scan(Scan::Quick)).contains("ca.crt"));
         }
         std::fs::remove_file(&path).expect("removed");
-        assert!(refused(watched.look(Look::Thorough)).contains("No such file"));
+        assert!(refused(watched.scan(Scan::Full)).contains("No such file"));
         std::fs::write(&path, second).expect("a file");
-        assert!(matches!(watched.look(Look::Thorough), Seen::Replaced(_)));
+        assert!(matches!(watched.scan(Scan::Full), Ok(Reloaded::Replaced(_))));
     }
 
     #[test]
@@ -269,21 +246,21 @@ mod tests {
             hosts: vec!["localhost".to_owned()],
         };
         let now = SystemTime::now();
-        let mut watched = WatchedCertificate::open(source, now).expect("a certificate");
-        assert!(matches!(watched.look(Look::Glance, now), Seen::Unchanged));
+        let mut watched = CertificateWatcher::open(source, now).expect("a certificate");
+        assert!(matches!(watched.scan(Scan::Quick, now), Ok(Reloaded::Unchanged)));
         watched.checked -= RENEWAL;
-        assert!(matches!(watched.look(Look::Glance, now), Seen::Unchanged), "still good");
+        assert!(matches!(watched.scan(Scan::Quick, now), Ok(Reloaded::Unchanged)), "still good");
         watched.checked -= RENEWAL;
         std::fs::rename(directory.path().join("d"), directory.path().join("away")).expect("moved");
         std::fs::write(directory.path().join("d"), "in the way").expect("a file");
         for _ in 0..2 {
-            assert!(refused(watched.look(Look::Glance, now)).contains("d\": "), "for as long as it lasts");
+            assert!(refused(watched.scan(Scan::Quick, now)).contains("d\": "), "for as long as it lasts");
         }
         std::fs::remove_file(directory.path().join("d")).expect("removed");
         std::fs::rename(directory.path().join("away"), directory.path().join("d")).expect("moved back");
-        assert!(matches!(watched.look(Look::Glance, now + 30 * DAY), Seen::Replaced(_)), "about to expire");
+        assert!(matches!(watched.scan(Scan::Quick, now + 30 * DAY), Ok(Reloaded::Replaced(_))), "about to expire");
         std::fs::remove_dir_all(directory.path().join("d")).expect("removed");
-        assert!(matches!(watched.look(Look::Glance, now), Seen::Replaced(_)));
-        assert!(matches!(watched.look(Look::Glance, now), Seen::Unchanged));
+        assert!(matches!(watched.scan(Scan::Quick, now), Ok(Reloaded::Replaced(_))));
+        assert!(matches!(watched.scan(Scan::Quick, now), Ok(Reloaded::Unchanged)));
     }
 }
