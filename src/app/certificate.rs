@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 
-use super::readiness_details::{Notes, Topic};
+use super::readiness_details::{ReadinessDetails, Topic};
 use crate::reload::settled::Reloaded;
 use crate::reload::watch;
 use crate::reload::watch::{Scan, Watch};
@@ -21,23 +21,27 @@ use crate::tls::{CertificateError, CertificateSource, ServingCertificate};
 const BETWEEN_TWO_FILES: Duration = Duration::from_secs(10);
 
 /// The certificate in use, and who is to know when it is another one.
-pub struct Certificate {
+pub struct CertificateFiles {
     watched: CertificateWatcher,
     resolver: Arc<Resolver>,
     replaced: Arc<Notify>,
     metrics: Arc<Metrics>,
-    notes: Notes,
+    details: ReadinessDetails,
     trouble: ProblemThrottle,
     expiry: ProblemThrottle,
 }
 
-impl Certificate {
-    pub fn load(source: CertificateSource, metrics: Arc<Metrics>, notes: Notes) -> Result<Self, CertificateError> {
+impl CertificateFiles {
+    pub fn load(
+        source: CertificateSource,
+        metrics: Arc<Metrics>,
+        details: ReadinessDetails,
+    ) -> Result<Self, CertificateError> {
         let watched = CertificateWatcher::open(source, SystemTime::now())?;
         observe(&metrics, watched.served());
         let resolver = Arc::new(Resolver::new(Arc::clone(&watched.served().key)));
         let (trouble, expiry, replaced) = (ProblemThrottle::default(), ProblemThrottle::default(), Arc::default());
-        Ok(Self { watched, resolver, replaced, metrics, notes, trouble, expiry })
+        Ok(Self { watched, resolver, replaced, metrics, details, trouble, expiry })
     }
 
     /// What handshakes get their certificate from.
@@ -82,12 +86,12 @@ impl Certificate {
         }
         if had_trouble || self.trouble.problem().is_some() {
             let problem = self.trouble.problem().into_iter().chain(self.expiry.problem());
-            self.notes.replace(Topic::Certificate, problem.map(str::to_owned).collect());
+            self.details.replace(Topic::Certificate, problem.map(str::to_owned).collect());
         }
     }
 }
 
-impl Watch for Certificate {
+impl Watch for CertificateFiles {
     fn scan(&mut self, scan: Scan) -> Duration {
         let (problem, wait) = match self.watched.scan(scan, SystemTime::now()) {
             // What was logged of it holds until the certificate has settled.

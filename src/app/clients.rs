@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::readiness_details::{Notes, Topic};
+use super::readiness_details::{ReadinessDetails, Topic};
 use crate::reload::settled::Reloaded;
 use crate::reload::watch;
 use crate::reload::watch::{Scan, Watch};
@@ -19,15 +19,15 @@ use crate::tls::watcher::AuthoritiesWatcher;
 pub struct Clients {
     watched: AuthoritiesWatcher,
     check: Arc<ClientCheck>,
-    notes: Notes,
+    details: ReadinessDetails,
     trouble: ProblemThrottle,
 }
 
 impl Clients {
-    pub fn load(authorities: &Path, names: Vec<String>, notes: Notes) -> Result<Self, CertificateError> {
+    pub fn load(authorities: &Path, names: Vec<String>, details: ReadinessDetails) -> Result<Self, CertificateError> {
         let (watched, authorities) = AuthoritiesWatcher::open(authorities.to_owned())?;
         let check = Arc::new(ClientCheck::new(authorities, names));
-        Ok(Self { watched, check, notes, trouble: ProblemThrottle::default() })
+        Ok(Self { watched, check, details, trouble: ProblemThrottle::default() })
     }
 
     /// What handshakes ask.
@@ -44,7 +44,7 @@ impl Clients {
             Some(Notice::Cleared) => tracing::info!("the client CA can be loaded again"),
             None => {}
         }
-        self.notes.replace(Topic::Clients, self.trouble.problem().map(str::to_owned).into_iter().collect());
+        self.details.replace(Topic::Clients, self.trouble.problem().map(str::to_owned).into_iter().collect());
     }
 }
 

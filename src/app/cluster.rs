@@ -10,8 +10,8 @@ use kube::Client;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use super::readiness_details::{Notes, Topic};
-use super::self_test::SelfCall;
+use super::readiness_details::{ReadinessDetails, Topic};
+use super::self_test::SelfTest;
 use super::version::{self, Version};
 use crate::cluster::certificates::plan::Policy;
 use crate::cluster::certificates::serving_secret::Current;
@@ -107,9 +107,9 @@ pub async fn until_known(namespaces: Namespaces, promise: Promise) {
 }
 
 /// Shows which of our objects are not there, for as long as they are not.
-pub async fn note_absent(mut absent: watch::Receiver<Vec<String>>, notes: Notes) {
+pub async fn note_absent(mut absent: watch::Receiver<Vec<String>>, details: ReadinessDetails) {
     while absent.changed().await.is_ok() {
-        notes.replace(Topic::Certificate, absent.borrow_and_update().clone());
+        details.replace(Topic::Certificate, absent.borrow_and_update().clone());
     }
 }
 
@@ -123,25 +123,25 @@ pub fn namespaces(running: Option<&Running>) -> NamespaceLookup {
 }
 
 /// The certificate that the cluster gives.
-pub struct Given {
+pub struct ClusterCertificate {
     pub resolver: Arc<Resolver>,
     /// Told of each certificate, the first one included.
     replaced: Arc<Notify>,
     promise: Promise,
 }
 
-impl Given {
+impl ClusterCertificate {
     /// From here on nobody is ready before there is a certificate.
     pub fn new(promise: Promise) -> Self {
         Self { resolver: Arc::new(Resolver::default()), replaced: Arc::default(), promise }
     }
 
     /// Takes over every certificate that comes, and calls ourselves from the first one on.
-    pub fn serve(self, current: Current, self_call: SelfCall) {
+    pub fn serve(self, current: Current, self_test: SelfTest) {
         let replaced = Arc::clone(&self.replaced);
         tokio::spawn(async move {
             replaced.notified().await;
-            self_call.run(replaced, None).await;
+            self_test.run(replaced, None).await;
         });
         tokio::spawn(self.follow(current));
     }

@@ -18,11 +18,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 
-use self::certificate::Certificate;
+use self::certificate::CertificateFiles;
 use self::clients::Clients;
-use self::cluster::{Connected, Given};
-use self::readiness_details::Notes;
-use self::self_test::SelfCall;
+use self::cluster::{ClusterCertificate, Connected};
+use self::readiness_details::ReadinessDetails;
+use self::self_test::SelfTest;
 use self::templates::Templates;
 use self::version::Version;
 use crate::cluster::certificates::serving_secret::Current;
@@ -53,8 +53,8 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     // Before anything is loaded: from here on a SIGHUP is a request and does not end the process.
     let hangups = runtime.block_on(async { Hangups::listen() }).context("cannot listen for signals")?;
     let connected = runtime.block_on(cluster::connect(&config))?;
-    let parts = Parts::prepare(&config, metrics, connected)?;
-    let result = runtime.block_on(parts.run(&config, hangups));
+    let prepared = Prepared::prepare(&config, metrics, connected)?;
+    let result = runtime.block_on(prepared.run(&config, hangups));
     // Nobody waits for a review that is still being parsed after its time.
     runtime.shutdown_background();
     result
@@ -71,51 +71,51 @@ fn environment(variable: &str) -> Option<String> {
 }
 
 /// Everything that is there before the first socket.
-struct Parts {
+struct Prepared {
     readiness: Readiness,
     metrics: Arc<Metrics>,
-    notes: Notes,
+    details: ReadinessDetails,
     templates: Templates,
-    certificate: Source,
+    certificate: CertificateProvider,
     clients: Option<Clients>,
     connected: Option<Connected>,
 }
 
 /// Who gives the certificate.
-enum Source {
-    Watched(Box<Certificate>),
-    Cluster(Given),
+enum CertificateProvider {
+    Watched(Box<CertificateFiles>),
+    Cluster(ClusterCertificate),
 }
 
-impl Source {
+impl CertificateProvider {
     fn resolver(&self) -> Arc<Resolver> {
         match self {
             Self::Watched(certificate) => certificate.resolver(),
-            Self::Cluster(given) => Arc::clone(&given.resolver),
+            Self::Cluster(certificate) => Arc::clone(&certificate.resolver),
         }
     }
 }
 
-impl Parts {
+impl Prepared {
     fn prepare(config: &Config, metrics: Arc<Metrics>, connected: Option<Connected>) -> anyhow::Result<Self> {
-        let (readiness, notes) = (Readiness::default(), Notes::default());
+        let (readiness, details) = (Readiness::default(), ReadinessDetails::default());
         let (of_templates, of_certificate) = (readiness.promise("templates"), readiness.promise("certificate"));
 
         let settings = settings(config, connected.as_ref().and_then(|connected| connected.version.as_ref()));
-        let templates = Templates::load(config, settings, Arc::clone(&metrics), notes.clone())?;
+        let templates = Templates::load(config, settings, Arc::clone(&metrics), details.clone())?;
         drop(of_templates);
 
-        let clients = clients(config, notes.clone())?;
+        let clients = clients(config, details.clone())?;
         let certificate = match certificate_source(config) {
             Some(source) => {
-                let certificate = Certificate::load(source, Arc::clone(&metrics), notes.clone())?;
+                let certificate = CertificateFiles::load(source, Arc::clone(&metrics), details.clone())?;
                 drop(of_certificate);
-                Source::Watched(Box::new(certificate))
+                CertificateProvider::Watched(Box::new(certificate))
             }
-            None => Source::Cluster(Given::new(of_certificate)),
+            None => CertificateProvider::Cluster(ClusterCertificate::new(of_certificate)),
         };
 
-        Ok(Self { readiness, metrics, notes, templates, certificate, clients, connected })
+        Ok(Self { readiness, metrics, details, templates, certificate, clients, connected })
     }
 
     async fn run(mut self, config: &Config, hangups: Hangups) -> anyhow::Result<()> {
@@ -137,7 +137,7 @@ impl Parts {
                 let running = connected.start(&self.metrics, lifecycle.clone(), upgraded)?;
                 let promise = self.readiness.promise("namespaces");
                 tokio::spawn(cluster::until_known(running.namespaces.clone(), promise));
-                tokio::spawn(cluster::note_absent(running.absent.clone(), self.notes.clone()));
+                tokio::spawn(cluster::note_absent(running.absent.clone(), self.details.clone()));
                 Some(running)
             }
             None => {
@@ -151,9 +151,9 @@ impl Parts {
         let tls = tls::server_config(self.certificate.resolver(), &policy).context("cannot set up TLS")?;
         let (webhook, admin) = self.services(cluster::namespaces(running.as_ref()));
         let announcement = dev::announcement(config, webhook_address)?;
-        let self_call = SelfCall::new(webhook_address, self.certificate.resolver(), self.readiness.clone());
+        let self_test = SelfTest::new(webhook_address, self.certificate.resolver(), self.readiness.clone());
         let current = running.as_ref().and_then(|running| running.certificate.clone());
-        self.watch(self_call, announcement, current, hangups)?;
+        self.watch(self_test, announcement, current, hangups)?;
         server.run(tls, webhook, admin, lifecycle).await;
         if let Some(running) = running {
             running.ended().await;
@@ -166,20 +166,20 @@ impl Parts {
     /// cluster gives.
     fn watch(
         self,
-        self_call: SelfCall,
+        self_test: SelfTest,
         announcement: Option<String>,
         current: Option<Current>,
         hangups: Hangups,
     ) -> anyhow::Result<()> {
         let mut triggers = vec![watch::spawn("templates", self.templates).context("cannot start a thread")?];
         match self.certificate {
-            Source::Watched(mut certificate) => {
+            CertificateProvider::Watched(mut certificate) => {
                 certificate.warn_of_expiry();
-                tokio::spawn(self_call.run(certificate.replaced(), announcement));
+                tokio::spawn(self_test.run(certificate.replaced(), announcement));
                 triggers.push(watch::spawn("certificate", *certificate).context("cannot start a thread")?);
             }
-            Source::Cluster(given) => {
-                given.serve(current.context("certificates are made in a cluster, and there is none")?, self_call);
+            CertificateProvider::Cluster(certificate) => {
+                certificate.serve(current.context("certificates are made in a cluster, and there is none")?, self_test);
             }
         }
         if let Some(clients) = self.clients {
@@ -190,14 +190,14 @@ impl Parts {
     }
 
     fn services(&self, namespaces: NamespaceLookup) -> (Webhook, Admin) {
-        let (store, notes) = (self.templates.store(), self.notes.clone());
+        let (store, details) = (self.templates.store(), self.details.clone());
         let snapshot: Snapshot = Arc::new(move || store.current());
         let webhook = Webhook { snapshot: Arc::clone(&snapshot), namespaces, metrics: Arc::clone(&self.metrics) };
         let admin = Admin {
             readiness: self.readiness.clone(),
             metrics: Arc::clone(&self.metrics),
             snapshot,
-            details: Arc::new(move || notes.all()),
+            details: Arc::new(move || details.all()),
         };
         (webhook, admin)
     }
@@ -245,10 +245,10 @@ fn certificate_source(config: &Config) -> Option<CertificateSource> {
     }
 }
 
-fn clients(config: &Config, notes: Notes) -> anyhow::Result<Option<Clients>> {
+fn clients(config: &Config, details: ReadinessDetails) -> anyhow::Result<Option<Clients>> {
     let ClientSettings::Certified { authorities, names } = &config.clients else { return Ok(None) };
     let names = names.iter().map(|name| name.clone().into_string()).collect();
-    Ok(Some(Clients::load(authorities, names, notes)?))
+    Ok(Some(Clients::load(authorities, names, details)?))
 }
 
 async fn bind(config: &Config) -> anyhow::Result<BoundServer> {

@@ -1,36 +1,35 @@
-//! What `/readyz?verbose` says besides its checks: the problems that whoever looks has found last.
+//! The problems that `/readyz?verbose` lists below its checks.
 //!
-//! Invariant: a note is true now. Each topic replaces its own notes and no others.
+//! Invariant: every problem listed is current. Each topic replaces its own problems and no others.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// So many notes of one topic are shown.
-const MAX_NOTES: usize = 100;
+const MAX_PER_TOPIC: usize = 100;
 
-/// Whose notes they are.
+/// What the problems concern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Topic {
+pub(super) enum Topic {
     Templates,
     Certificate,
     Clients,
 }
 
-/// Shared by those who find problems and the one who shows them.
+/// The current problems, shared by the parts that find them and the admin listener that shows them.
 #[derive(Clone, Default)]
-pub struct Notes(Arc<Mutex<BTreeMap<Topic, Vec<String>>>>);
+pub(super) struct ReadinessDetails(Arc<Mutex<BTreeMap<Topic, Vec<String>>>>);
 
-impl Notes {
-    pub fn replace(&self, topic: Topic, mut notes: Vec<String>) {
-        if notes.len() > MAX_NOTES {
-            let more = notes.len() - MAX_NOTES;
-            notes.truncate(MAX_NOTES);
-            notes.push(format!("and {more} more"));
+impl ReadinessDetails {
+    pub(super) fn replace(&self, topic: Topic, mut problems: Vec<String>) {
+        if problems.len() > MAX_PER_TOPIC {
+            let more = problems.len() - MAX_PER_TOPIC;
+            problems.truncate(MAX_PER_TOPIC);
+            problems.push(format!("and {more} more"));
         }
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(topic, notes);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(topic, problems);
     }
 
-    pub fn all(&self) -> Vec<String> {
+    pub(super) fn all(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().flatten().cloned().collect()
     }
 }

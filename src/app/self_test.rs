@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const ATTEMPTS: usize = 3;
 
 /// Who calls, and whom.
-pub struct SelfCall {
+pub struct SelfTest {
     address: SocketAddr,
     resolver: Arc<Resolver>,
     readiness: Readiness,
@@ -31,7 +31,7 @@ pub struct SelfCall {
     trouble: ProblemThrottle,
 }
 
-impl SelfCall {
+impl SelfTest {
     /// From here on nobody is ready before we have answered.
     pub fn new(address: SocketAddr, resolver: Arc<Resolver>, readiness: Readiness) -> Self {
         let promise = Some(readiness.promise(CHECK));
@@ -101,7 +101,7 @@ mod tests {
         // Nobody listens there from now on.
         drop(listener);
         let readiness = Readiness::default();
-        let mut call = SelfCall::new(address, Arc::new(Resolver::new(certificate.key)), readiness.clone());
+        let mut call = SelfTest::new(address, Arc::new(Resolver::new(certificate.key)), readiness.clone());
         assert!(!readiness.is_ready(), "before the first answer");
         call.promise = None;
         assert!(readiness.is_ready(), "answered once");

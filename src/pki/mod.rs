@@ -16,7 +16,7 @@ pub use authority::Authority;
 pub use certificate::{BACKDATE, Certificate, Fingerprint, Subject, Validity, covers, is_for, read_bundle};
 pub(crate) use pair::certified_key;
 pub use pair::{Pair, PairError, PemPair};
-pub use presented::Shown;
+pub use presented::Presented;
 
 /// Named at every use: a process-wide default could be set by anybody.
 pub(crate) fn provider() -> Arc<CryptoProvider> {

@@ -1,6 +1,6 @@
 //! What the other side of a TLS handshake shows: accepted whatever it is and kept, since judging it comes afterwards.
 //!
-//! It is for clients that send nothing of value. Invariant: [`Shown::proven`] tells a certificate only where the other side has its key.
+//! It is for clients that send nothing of value. Invariant: [`Presented::proven`] tells a certificate only where the other side has its key.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,27 +12,28 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
 use super::provider;
 
-/// Keeps what it is shown.
+/// Keeps what it is presented.
 #[derive(Debug)]
-pub struct Shown {
+pub struct Presented {
     chain: Mutex<Vec<CertificateDer<'static>>>,
     is_proven: AtomicBool,
     provider: Arc<CryptoProvider>,
 }
 
-impl Shown {
-    /// A client without a certificate of its own, and where to see what it is shown.
+impl Presented {
+    /// A client without a certificate of its own, and where to see what it is presented.
     pub fn client() -> Result<(ClientConfig, Arc<Self>), Error> {
-        let shown = Arc::new(Self { chain: Mutex::default(), is_proven: AtomicBool::new(false), provider: provider() });
+        let presented =
+            Arc::new(Self { chain: Mutex::default(), is_proven: AtomicBool::new(false), provider: provider() });
         let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::clone(&shown) as Arc<dyn ServerCertVerifier>)
+            .with_custom_certificate_verifier(Arc::clone(&presented) as Arc<dyn ServerCertVerifier>)
             .with_no_client_auth();
-        Ok((config, shown))
+        Ok((config, presented))
     }
 
-    /// The chain, its leaf first; empty when none was shown.
+    /// The chain, its leaf first; empty when none was presented.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         self.chain.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -48,7 +49,7 @@ impl Shown {
     }
 }
 
-impl ServerCertVerifier for Shown {
+impl ServerCertVerifier for Presented {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,

@@ -17,12 +17,12 @@ pub(super) const KEY: &str = "key";
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// The texts of a certificate and its key as they were read.
-pub struct Pair<'p> {
+pub struct PairFiles<'p> {
     certificate: (&'p Path, Vec<u8>),
     key: (&'p Path, Vec<u8>),
 }
 
-impl<'p> Pair<'p> {
+impl<'p> PairFiles<'p> {
     /// Reads both files; what they say is not looked at.
     pub fn read(certificate: &'p Path, key: &'p Path) -> Result<Self, CertificateError> {
         let (of_certificate, of_key) = (read(CERTIFICATE, certificate)?, read(KEY, key)?);
@@ -61,7 +61,7 @@ impl<'p> Pair<'p> {
 
 /// Loads the pair; each error names the file.
 pub fn load(certificate: &Path, key: &Path) -> Result<ServingCertificate, CertificateError> {
-    Pair::read(certificate, key)?.parse()
+    PairFiles::read(certificate, key)?.parse()
 }
 
 /// All certificates of a file, in their order; at least one.

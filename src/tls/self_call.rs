@@ -1,8 +1,8 @@
 //! A call to ourselves: the last check before readiness, that what clients will reach is us, with our certificate.
 //!
-//! Any answer counts, an alert too: under a client CA we refuse ourselves, but not before we have shown our certificate. It is
+//! Any answer counts, an alert too: under a client CA we refuse ourselves, but not before we have presented our certificate. It is
 //! neither logged nor counted as a request.
-//! Invariant: only the very certificate that we serve counts, shown by whoever has its key: nobody else on the port is taken for us.
+//! Invariant: only the very certificate that we serve counts, presented by whoever has its key: nobody else on the port is taken for us.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,16 +14,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::pki::Shown;
+use crate::pki::Presented;
 
 /// Something that the server answers without a look at any pod.
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 /// Calls the server that listens on `address` and expects it to have the certificate `leaf`.
 pub async fn self_call(address: SocketAddr, leaf: CertificateDer<'static>) -> io::Result<()> {
-    let (config, shown) = Shown::client().map_err(io::Error::other)?;
+    let (config, presented) = Presented::client().map_err(io::Error::other)?;
     let result = call(address, config).await;
-    let is_ours = shown.proven().is_some_and(|proven| proven == leaf);
+    let is_ours = presented.proven().is_some_and(|proven| proven == leaf);
     match result {
         Ok(()) if !is_ours => Err(io::Error::other("the port answers with another certificate than ours")),
         Err(error) if is_alert(&error) && is_ours => Ok(()),

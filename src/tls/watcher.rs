@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::client_auth::Authorities;
-use super::files::{self, CERTIFICATE, Pair};
+use super::files::{self, CERTIFICATE, PairFiles};
 use super::{CertificateError, CertificateSource, ServingCertificate, self_signed};
 use crate::reload::settled::{Reloaded, Settled};
 use crate::reload::watch::Scan;
@@ -74,7 +74,7 @@ impl CertificateWatcher {
     fn load_checked(&self, now: SystemTime) -> Result<(ServingCertificate, Option<[u8; 32]>), CertificateError> {
         let (certificate, digest) = match &self.source {
             CertificateSource::Files { certificate, key } => {
-                let pair = Pair::read(certificate, key)?;
+                let pair = PairFiles::read(certificate, key)?;
                 (pair.parse()?, Some(pair.digest()))
             }
             source @ CertificateSource::SelfSigned { .. } => (source.load(now)?, digest(source).ok()),
@@ -138,7 +138,7 @@ fn paths(source: &CertificateSource) -> (PathBuf, PathBuf) {
 
 fn digest(source: &CertificateSource) -> Result<[u8; 32], CertificateError> {
     let (certificate, key) = paths(source);
-    Ok(Pair::read(&certificate, &key)?.digest())
+    Ok(PairFiles::read(&certificate, &key)?.digest())
 }
 
 #[cfg(test)]

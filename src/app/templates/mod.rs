@@ -12,8 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{anyhow, bail};
 
-use self::report::Report;
-use super::readiness_details::{Notes, Topic};
+use self::report::LoadReport;
+use super::readiness_details::{ReadinessDetails, Topic};
 use crate::config::{Config, TemplateSource};
 use crate::inject::{CompiledSource, Injector, LoadProblem, Settings, TemplateSet};
 use crate::reload::settled::Reloaded;
@@ -35,19 +35,24 @@ pub struct Templates {
     /// Settings that take the place of these.
     changed: Option<Receiver<Settings>>,
     metrics: Arc<Metrics>,
-    notes: Notes,
-    report: Report,
+    details: ReadinessDetails,
+    report: LoadReport,
     /// The snapshot before this one, kept until no request can be the last to let go of it and have the work of freeing it.
     retired: Option<Arc<Injector>>,
     /// What the log has said last, where it has not yet said what `report` says.
-    said: Option<Report>,
+    said: Option<LoadReport>,
     trouble: ProblemThrottle,
     line_limit: LineLimit,
 }
 
 impl Templates {
     /// Loads the templates of all sources that the operator names.
-    pub fn load(config: &Config, settings: Settings, metrics: Arc<Metrics>, notes: Notes) -> anyhow::Result<Self> {
+    pub fn load(
+        config: &Config,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+        details: ReadinessDetails,
+    ) -> anyhow::Result<Self> {
         let directories = Directories::open(&directories(config), Instant::now())
             .map_err(|(path, error)| anyhow!(error).context(format!("cannot read the template directory {path:?}")))?;
         let has_built_in = config.templates.contains(&TemplateSource::BuiltIn);
@@ -57,7 +62,7 @@ impl Templates {
         if config.strict && !loaded.problems.is_empty() {
             bail!("{}", listed(&loaded.problems));
         }
-        let report = Report::new(&loaded.templates, &loaded.problems, &loaded.warnings);
+        let report = LoadReport::new(&loaded.templates, &loaded.problems, &loaded.warnings);
         metrics.templates_served(&loaded.templates);
         metrics.templates_loaded(SystemTime::now());
         let store = Arc::new(InjectorStore::new(Injector::new(loaded.templates, settings.clone())));
@@ -70,7 +75,7 @@ impl Templates {
             settings,
             changed,
             metrics,
-            notes,
+            details,
             report,
             retired,
             said,
@@ -117,7 +122,7 @@ impl Templates {
     fn reload(&mut self, sources: &[Arc<CompiledSource>], is_complete: bool) {
         let last = self.store.current();
         let loaded = TemplateSet::assemble(sources, last.templates());
-        let report = Report::new(&loaded.templates, &loaded.problems, &loaded.warnings);
+        let report = LoadReport::new(&loaded.templates, &loaded.problems, &loaded.warnings);
         self.metrics.templates_served(&loaded.templates);
         self.store.replace(Injector::new(loaded.templates, self.settings.clone()));
         if is_complete && !report.has_problems() {
@@ -162,7 +167,7 @@ impl Templates {
 
     fn note(&self) {
         let trouble = self.trouble.problem().map(str::to_owned);
-        self.notes.replace(Topic::Templates, trouble.into_iter().chain(self.report.notes()).collect());
+        self.details.replace(Topic::Templates, trouble.into_iter().chain(self.report.details()).collect());
     }
 }
 

@@ -13,7 +13,7 @@ const MAX_LINES: usize = 20;
 
 /// Kept until nothing can fail any more, so that a start that fails says why and nothing else.
 #[derive(Default, PartialEq)]
-pub struct Report {
+pub struct LoadReport {
     count: usize,
     invalid: usize,
     problems: Vec<String>,
@@ -23,7 +23,7 @@ pub struct Report {
     stale: Vec<String>,
 }
 
-impl Report {
+impl LoadReport {
     pub fn new(templates: &TemplateSet, problems: &[LoadProblem], warnings: &[LoadProblem]) -> Self {
         let texts = |problems: &[LoadProblem]| problems.iter().map(|problem| problem.sentence().redacted()).collect();
         let revision = |served: (&str, &str)| (served.0.to_owned(), served.1.to_owned());
@@ -96,7 +96,7 @@ impl Report {
         }
     }
 
-    pub fn notes(&self) -> Vec<String> {
+    pub fn details(&self) -> Vec<String> {
         let problems = self.problems.iter().map(|problem| format!("template {problem}"));
         problems.chain(self.stale.iter().cloned()).collect()
     }
