@@ -1,6 +1,8 @@
-//! What the other side of a TLS handshake shows: accepted whatever it is and kept, since judging it comes afterwards.
+//! What the other side of a TLS handshake shows: accepted whatever it is and kept, since judging it
+//! comes afterwards.
 //!
-//! It is for clients that send nothing of value. Invariant: [`Presented::proven`] tells a certificate only where the other side has its key.
+//! It is for clients that send nothing of value. Invariant: [`Presented::proven`] tells a
+//! certificate only where the other side has its key.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,7 +1,8 @@
 //! Reads files that others may replace, lengthen or turn into something else at any moment.
 //!
-//! Invariants: nothing is waited for, no matter what stands under the name (a FIFO without a writer would hold its reader for
-//! ever); what is read is bounded; a file that changes meanwhile is an error and not half a text.
+//! Invariants: nothing is waited for, no matter what stands under the name (a FIFO without a writer
+//! would hold its reader for ever); what is read is bounded; a file that changes meanwhile is an
+//! error and not half a text.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -10,8 +11,9 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// What tells one state of a file from another without reading it. The time of the last change of the inode is part of it:
-/// whoever sets the other time back leaves a trace there. The inode's number is not: some network file systems make it up anew.
+/// What tells one state of a file from another without reading it. The time of the last change of
+/// the inode is part of it: whoever sets the other time back leaves a trace there. The inode's
+/// number is not: some network file systems make it up anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stamp {
     bytes: u64,

@@ -11,7 +11,8 @@ pub enum Reloaded<T = ()> {
     Replaced(T),
 }
 
-/// The last value that differs from the one in use. Invariant: a value is taken only if two checks in a row have found it.
+/// The last value that differs from the one in use. Invariant: a value is taken only if two checks
+/// in a row have found it.
 #[derive(Debug)]
 pub struct Settled<T> {
     last: Option<T>,

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 /// Between two scans of files that do not change.
 pub const CALM: Duration = Duration::from_millis(1_250);
-/// Until the next scan of files that are changing. A file whose writer pauses for longer may be read incomplete.
+/// Until the next scan of files that are changing. A file whose writer pauses for longer may be
+/// read incomplete.
 pub const SOON: Duration = Duration::from_millis(500);
 
 /// How much a scan reads.

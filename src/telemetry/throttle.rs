@@ -1,8 +1,10 @@
-//! Limits how often the log repeats itself: one line a minute for the same problem or the same kind of event.
+//! Limits how often the log repeats itself: one line a minute for the same problem or the same kind
+//! of event.
 //!
-//! [`ProblemThrottle`] is for problems that last: it reports a persistent error immediately, then once a minute, then once when
-//! it clears. [`EventThrottle`] is for single events, which it counts between two lines. Both decide when to log and leave the
-//! logging to the caller. Invariant: no state or event, however often it changes, leads to more than [`MAX_LINES`] lines a minute.
+//! [`ProblemThrottle`] is for problems that last: it reports a persistent error immediately, then
+//! once a minute, then once when it clears. [`EventThrottle`] is for single events, which it counts
+//! between two lines. Both decide when to log and leave the logging to the caller. Invariant: no
+//! state or event, however often it changes, leads to more than [`MAX_LINES`] lines a minute.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,7 +37,8 @@ pub enum Urgency {
     Immediate,
     /// Once it has lasted this long, since it may clear by itself.
     After(Duration),
-    /// Immediately, even if it was logged less than a minute ago: an operator has requested the check.
+    /// Immediately, even if it was logged less than a minute ago: an operator has requested the
+    /// check.
     Requested,
 }
 
@@ -125,7 +128,8 @@ impl EventThrottle {
         Self(Mutex::new(Events { last_line: None, count: 0 }))
     }
 
-    /// Counts an event. If a line is due, returns the number of events since the last line, this one included.
+    /// Counts an event. If a line is due, returns the number of events since the last line, this
+    /// one included.
     pub fn due(&self) -> Option<u64> {
         self.due_at(Instant::now())
     }

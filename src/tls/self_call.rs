@@ -1,8 +1,10 @@
-//! A call to ourselves: the last check before readiness, that what clients will reach is us, with our certificate.
+//! A call to ourselves: the last check before readiness, that what clients will reach is us, with
+//! our certificate.
 //!
-//! Any answer counts, an alert too: under a client CA we refuse ourselves, but not before we have presented our certificate. It is
-//! neither logged nor counted as a request.
-//! Invariant: only the very certificate that we serve counts, presented by whoever has its key: nobody else on the port is taken for us.
+//! Any answer counts, an alert too: under a client CA we refuse ourselves, but not before we have
+//! presented our certificate. It is neither logged nor counted as a request. Invariant: only the
+//! very certificate that we serve counts, presented by whoever has its key: nobody else on the port
+//! is taken for us.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -1,8 +1,9 @@
 //! Detects changes of the serving certificate and of the client CA by content.
 //!
 //! The caller decides when to call [`CertificateWatcher::scan`] and [`AuthoritiesWatcher::scan`].
-//! Invariants: a pair that does not match or has expired never replaces a good one; a change is taken only when two scans in
-//! a row have found the same content, so that no incomplete file is taken.
+//! Invariants: a pair that does not match or has expired never replaces a good one; a change is
+//! taken only when two scans in a row have found the same content, so that no incomplete file is
+//! taken.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,7 +14,8 @@ use super::{CertificateError, CertificateSource, ServingCertificate, self_signed
 use crate::reload::settled::{Reloaded, Settled};
 use crate::reload::watch::Scan;
 
-/// A certificate of our own is looked at so often whether it is about to expire, which does not show in its file.
+/// A certificate of our own is looked at so often whether it is about to expire, which does not
+/// show in its file.
 const RENEWAL: Duration = Duration::from_secs(60);
 
 /// The source of the certificate that is served, and what is known of it.
@@ -90,7 +92,8 @@ impl CertificateWatcher {
         let is_same_leaf = certificate.key.cert == self.served.key.cert;
         self.digest = digest;
         self.settled.reset();
-        // Our own is read again now and then; of somebody else's, a replaced file is a rotation whatever it holds.
+        // Our own is read again now and then; of somebody else's, a replaced file is a rotation
+        // whatever it holds.
         if self.is_ours() && is_same_leaf {
             return Reloaded::Unchanged;
         }

@@ -1,7 +1,7 @@
 //! Turns `tracing` events into log lines and passes them to the queue.
 //!
-//! Spans are ignored: one line has all the fields of a decision.
-//! Invariant: no line of `kube` is logged at any level, since it writes out responses, and a response may be a Secret.
+//! Spans are ignored: one line has all the fields of a decision. Invariant: no line of `kube` is
+//! logged at any level, since it writes out responses, and a response may be a Secret.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -35,8 +35,8 @@ pub(super) fn subscriber(style: Style, filter: &LogFilter, queue: Arc<LineQueue>
     registry().with(targets(filter)).with(LogLayer { style, queue })
 }
 
-/// Libraries log only warnings and errors: at finer levels they write what peers sent. Errors of `kube` reach Outrigger as
-/// values, which it logs itself.
+/// Libraries log only warnings and errors: at finer levels they write what peers sent. Errors of
+/// `kube` reach Outrigger as values, which it logs itself.
 fn targets(filter: &LogFilter) -> Targets {
     let modules = filter.modules.iter().map(|(module, level)| (module.clone(), level_filter(*level)));
     Targets::new()

@@ -1,7 +1,7 @@
 //! One event as one line, JSON or text.
 //!
-//! Invariants: a line has no other line in it and no control character, whatever the values are; a value longer than
-//! [`MAX_VALUE`] is cut, so that a line is bounded and, as JSON, still complete.
+//! Invariants: a line has no other line in it and no control character, whatever the values are; a
+//! value longer than [`MAX_VALUE`] is cut, so that a line is bounded and, as JSON, still complete.
 
 use std::fmt::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,7 +1,8 @@
 //! The log on stderr: one line for each decision, as JSON or text.
 //!
-//! A separate thread writes the lines. If nothing reads them, they are dropped and counted; no request waits.
-//! Invariant: what is logged of a request is its [`Record`] and its duration; never an object, a patch or a value.
+//! A separate thread writes the lines. If nothing reads them, they are dropped and counted; no
+//! request waits. Invariant: what is logged of a request is its [`Record`] and its duration; never
+//! an object, a patch or a value.
 
 mod layer;
 mod line;
@@ -40,7 +41,8 @@ impl Drop for Log {
     }
 }
 
-/// Installs the log of the process; `dropped` counts dropped lines. Only the first call has an effect.
+/// Installs the log of the process; `dropped` counts dropped lines. Only the first call has an
+/// effect.
 pub fn init(format: LogFormat, filter: &LogFilter, dropped: IntCounter) -> io::Result<Log> {
     let queue = LineQueue::start(stderr(), dropped)?;
     let subscriber = layer::subscriber(style(format), filter, Arc::clone(&queue));
@@ -59,7 +61,8 @@ pub fn flush() {
     }
 }
 
-/// Stderr without the lock of `io::stderr()`, since the writer may block for long while it holds it.
+/// Stderr without the lock of `io::stderr()`, since the writer may block for long while it holds
+/// it.
 fn stderr() -> Box<dyn Write + Send> {
     match io::stderr().as_fd().try_clone_to_owned() {
         Ok(descriptor) => Box::new(File::from(descriptor)),

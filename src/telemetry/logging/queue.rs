@@ -1,8 +1,8 @@
 //! A bounded queue of log lines, and the thread that writes them to stderr in batches.
 //!
-//! Logging copies a line into memory and returns. Invariants: at most [`MAX_BYTES`] are queued, and further lines are dropped
-//! and counted (lines that are no decision may use [`RESERVED_BYTES`] more); nothing waits for the reader of the log but
-//! [`LineQueue::flush`], for a limited time.
+//! Logging copies a line into memory and returns. Invariants: at most [`MAX_BYTES`] are queued, and
+//! further lines are dropped and counted (lines that are no decision may use [`RESERVED_BYTES`]
+//! more); nothing waits for the reader of the log but [`LineQueue::flush`], for a limited time.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,8 @@ const MAX_BYTES: usize = 2 * 1024 * 1024;
 const RESERVED_BYTES: usize = 64 * 1024;
 /// What a batch may leave reserved for the next one.
 const KEPT_BYTES: usize = 64 * 1024;
-/// After the first line of a batch, others get so long to come along: one write and one wake-up serve them all.
+/// After the first line of a batch, others get so long to come along: one write and one wake-up
+/// serve them all.
 const LINGER: Duration = Duration::from_millis(5);
 /// So many bytes are a batch by themselves.
 const FULL_BATCH: usize = 256 * 1024;
