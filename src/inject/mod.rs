@@ -54,7 +54,7 @@ impl Injector {
 
     /// Decides which templates the pod gets, and makes the patch that puts them in.
     pub fn inject(&self, request: &Request<'_>) -> Result<Outcome, InjectError> {
-        pipeline::run(self, request)
+        pipeline::run(&self.templates, &self.settings, &self.keys, request)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The injection from start to end: open, decide, read, prepare, plan, commit, each once for a pod.
 
-use super::Injector;
+use super::annotations::Keys;
 use super::commit;
 use super::decision::report::Report;
 use super::decision::{self, Decider, Decision};
@@ -9,11 +9,17 @@ use super::outcome::Outcome;
 use super::pod::Pod;
 use super::prepare::Preparation;
 use super::request::Request;
+use super::settings::Settings;
 use super::status::Status;
+use super::template::TemplateSet;
 
 /// Runs all steps. Nothing is written before all conflicts are found.
-pub(super) fn run(injector: &Injector, request: &Request<'_>) -> Result<Outcome, InjectError> {
-    let Injector { templates, settings, keys } = injector;
+pub(super) fn run(
+    templates: &TemplateSet,
+    settings: &Settings,
+    keys: &Keys,
+    request: &Request<'_>,
+) -> Result<Outcome, InjectError> {
     let reasons = decision::of_request(request);
     if !reasons.is_empty() {
         return Ok(Outcome::skipped(reasons));

@@ -3,6 +3,7 @@
 //! It does not compile or run anything. Invariant: each rule has a test that shows it a small bad snippet and sees it break, so
 //! that a rule cannot pass by looking at nothing.
 
+mod imports;
 mod rules;
 mod source;
 
@@ -62,6 +63,20 @@ const WRITTEN: [&str; 4] = ["src", "tests", "benches", "fuzz"];
 #[test]
 fn layers_import_only_what_they_may() {
     holds(rules::layers, &rust_files(&["src"]));
+}
+
+#[test]
+fn floors_of_the_core_import_downwards_only() {
+    let faults = imports::floors(&rust_files(&["src"]));
+    let lines: Vec<String> =
+        faults.iter().map(|(path, fault)| format!("{path}:{}: {}", fault.line, fault.what)).collect();
+    assert!(lines.is_empty(), "{} faults\n{}", lines.len(), lines.join("\n"));
+}
+
+#[test]
+fn files_import_each_other_in_no_circle() {
+    let circles = imports::circles(&rust_files(&["src"]));
+    assert!(circles.is_empty(), "{} circles\n{}", circles.len(), circles.join("\n"));
 }
 
 #[test]

@@ -20,6 +20,12 @@ pub struct Editor {
 #[error("the patch does not fit the pod at {0:?}")]
 pub struct Misfit(pub(super) String);
 
+impl From<serde_json::Error> for Misfit {
+    fn from(error: serde_json::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 impl Editor {
     pub fn new(tree: Value) -> Self {
         Self { tree, operations: Operations::new() }
@@ -89,7 +95,7 @@ impl Editor {
 
     fn remove(&mut self, object: &Pointer, key: &str) -> Result<(), Misfit> {
         fields(&mut self.tree, object)?.remove(key).ok_or_else(|| misfit(object))?;
-        self.operations.push(&Operation::Remove { path: object.child(key).as_str() })
+        Ok(self.operations.push(&Operation::Remove { path: object.child(key).as_str() })?)
     }
 
     /// Parents first: every missing object on the way is added.

@@ -1,6 +1,5 @@
 //! The operations of a JSON Patch, written as text while they are carried out.
 
-use super::editor::Misfit;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -22,9 +21,9 @@ impl Operations {
         Self(Vec::with_capacity(4096))
     }
 
-    pub(super) fn push(&mut self, operation: &Operation<'_>) -> Result<(), Misfit> {
+    pub(super) fn push(&mut self, operation: &Operation<'_>) -> serde_json::Result<()> {
         self.0.push(if self.0.is_empty() { b'[' } else { b',' });
-        serde_json::to_writer(&mut self.0, operation).map_err(|error| Misfit(error.to_string()))
+        serde_json::to_writer(&mut self.0, operation)
     }
 
     pub(super) fn into_json(mut self) -> Vec<u8> {
