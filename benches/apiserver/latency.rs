@@ -1,4 +1,4 @@
-//! What each way to inject adds to the creation of a pod, in paired rounds of one run.
+//! What each variant to inject adds to the creation of a pod, in paired rounds of one run.
 //!
 //! Each round asks for the same pod, by server-side dry run, in one namespace after the other; what is compared are the
 //! differences within a round, so that a slow minute of the machine is in all of them. Invariant: a pod that comes back
@@ -16,71 +16,71 @@ use crate::{TEMPLATE, asking_pod, policy, registration};
 
 const WARM_UP: usize = 50;
 
-/// One way to have a pod created.
-struct Way {
+/// One variant to have a pod created.
+struct Variant {
     what: &'static str,
     namespace: Namespace,
     injects: bool,
     rounds: Vec<Vec<Duration>>,
 }
 
-/// Measures all ways and prints a table.
+/// Measures all variants and prints a table.
 pub fn run(cluster: &'static Cluster, outrigger: &Outrigger, rounds: usize, per_round: usize) {
-    let mut ways = ways(cluster, outrigger);
-    check_equal(&ways);
-    for way in &mut ways {
-        measure(way, WARM_UP);
-        way.rounds.clear();
+    let mut variants = variants(cluster, outrigger);
+    check_equal(&variants);
+    for variant in &mut variants {
+        measure(variant, WARM_UP);
+        variant.rounds.clear();
     }
     for round in 0..rounds {
-        for index in 0..ways.len() {
+        for index in 0..variants.len() {
             // Nobody is always the first.
-            let index = (index + round) % ways.len();
-            measure(&mut ways[index], per_round);
+            let index = (index + round) % variants.len();
+            measure(&mut variants[index], per_round);
         }
     }
     println!(
         "A constant patch is asked for twice: the API server's own plugins mount the token into its sidecar, and it asks again. Outrigger mounts it at once."
     );
-    println!("## Creation of a pod by server-side dry run, {rounds} rounds of {per_round} for each way");
+    println!("## Creation of a pod by server-side dry run, {rounds} rounds of {per_round} for each variant");
     println!("{:<44} {:>9} {:>9} {:>9} {:>9}", "", "p50", "added", "p99", "added");
-    let nothing = medians(&ways[0]);
+    let nothing = medians(&variants[0]);
     let mut figures = Vec::new();
-    for way in &ways {
-        let all = all(way);
+    for variant in &variants {
+        let all = all(variant);
         let ms = |share: f64| percentile(&all, share).as_secs_f64() * 1e3;
-        let (p50, p99) = (added(way, &nothing), ms(0.99) - p99_of(&ways[0]));
-        println!("{:<44} {:>6.3} ms {p50:>+6.3} ms {:>6.3} ms {p99:>+6.3} ms", way.what, ms(0.5), ms(0.99));
-        figures.push((way.what, p50));
+        let (p50, p99) = (added(variant, &nothing), ms(0.99) - p99_of(&variants[0]));
+        println!("{:<44} {:>6.3} ms {p50:>+6.3} ms {:>6.3} ms {p99:>+6.3} ms", variant.what, ms(0.5), ms(0.99));
+        figures.push((variant.what, p50));
     }
     compare(&figures);
 }
 
 /// The median of each round, in milliseconds.
-fn medians(way: &Way) -> Vec<f64> {
+fn medians(variant: &Variant) -> Vec<f64> {
     let median = |round: &Vec<Duration>| {
         let mut round = round.clone();
         round.sort();
         percentile(&round, 0.5).as_secs_f64() * 1e3
     };
-    way.rounds.iter().map(median).collect()
+    variant.rounds.iter().map(median).collect()
 }
 
-/// The median over the rounds of what `way` takes more than `nothing`.
-fn added(way: &Way, nothing: &[f64]) -> f64 {
-    let mut differences: Vec<f64> = medians(way).iter().zip(nothing).map(|(own, none)| own - none).collect();
+/// The median over the rounds of what `variant` takes more than `nothing`.
+fn added(variant: &Variant, nothing: &[f64]) -> f64 {
+    let mut differences: Vec<f64> = medians(variant).iter().zip(nothing).map(|(own, none)| own - none).collect();
     differences.sort_by(f64::total_cmp);
     differences[differences.len() / 2]
 }
 
-fn all(way: &Way) -> Vec<Duration> {
-    let mut all: Vec<Duration> = way.rounds.concat();
+fn all(variant: &Variant) -> Vec<Duration> {
+    let mut all: Vec<Duration> = variant.rounds.concat();
     all.sort();
     all
 }
 
-fn p99_of(way: &Way) -> f64 {
-    percentile(&all(way), 0.99).as_secs_f64() * 1e3
+fn p99_of(variant: &Variant) -> f64 {
+    percentile(&all(variant), 0.99).as_secs_f64() * 1e3
 }
 
 /// The value that this share of a sorted list does not exceed.
@@ -98,12 +98,12 @@ fn compare(added: &[(&str, f64)]) {
 }
 
 /// No webhook first, Outrigger last.
-fn ways(cluster: &'static Cluster, outrigger: &Outrigger) -> Vec<Way> {
-    let way =
-        |what, name: &str, injects| Way { what, namespace: cluster.namespace(name, name), injects, rounds: Vec::new() };
-    let none = way("no webhook", "none", false);
+fn variants(cluster: &'static Cluster, outrigger: &Outrigger) -> Vec<Variant> {
+    let variant =
+        |what, name: &str, injects| Variant { what, namespace: cluster.namespace(name, name), injects, rounds: Vec::new() };
+    let none = variant("no webhook", "none", false);
 
-    let plain = way("a webhook that answers \"allowed\"", "constant-allowed", false);
+    let plain = variant("a webhook that answers \"allowed\"", "constant-allowed", false);
     let allowed = Constant::start(cluster, &json!({}));
     register_constant(&allowed, outrigger, &plain.namespace);
     registration::wait_until_called(&plain.namespace, || {
@@ -111,15 +111,15 @@ fn ways(cluster: &'static Cluster, outrigger: &Outrigger) -> Vec<Way> {
         !allowed.seen().is_empty()
     });
 
-    let patching = way("a webhook that answers a constant patch", "constant-patch", true);
+    let patching = variant("a webhook that answers a constant patch", "constant-patch", true);
     let answer = outrigger.answer(cluster, without_token(&allowed.seen()));
     let same = Constant::start(cluster, &answer["response"]);
     register_constant(&same, outrigger, &patching.namespace);
 
-    let policy = way("an equal MutatingAdmissionPolicy", "policy", true);
+    let policy = variant("an equal MutatingAdmissionPolicy", "policy", true);
     policy::register(cluster, &policy.namespace.name);
 
-    let ours = way("Outrigger", "outrigger", true);
+    let ours = variant("Outrigger", "outrigger", true);
     outrigger.register(&ours.namespace, "outrigger", TEMPLATE, |_| {});
     vec![none, plain, patching, policy, ours]
 }
@@ -139,29 +139,29 @@ fn register_constant(constant: &Constant, outrigger: &Outrigger, namespace: &Nam
     });
 }
 
-/// All ways that inject make the same pod, annotations apart.
-fn check_equal(ways: &[Way]) {
-    let spec = |way: &Way| {
+/// All variants that inject make the same pod, annotations apart.
+fn check_equal(variants: &[Variant]) {
+    let spec = |variant: &Variant| {
         let has_sidecar = |pod: &Value| names(pod, "/spec/initContainers") == ["tail"];
-        let pod = eventually(way.what, Duration::from_secs(30), || {
-            Some(way.namespace.would_accept(&asking_pod())).filter(|pod| has_sidecar(pod) == way.injects)
+        let pod = eventually(variant.what, Duration::from_secs(30), || {
+            Some(variant.namespace.would_accept(&asking_pod())).filter(|pod| has_sidecar(pod) == variant.injects)
         });
         // The name of the token's volume is made up for each pod.
         let text = pod["spec"].to_string();
         let token = text.split("kube-api-access-").nth(1).map(|rest| rest[..5].to_owned()).unwrap_or_default();
         serde_json::from_str::<Value>(&text.replace(&format!("kube-api-access-{token}"), "token")).expect("JSON")
     };
-    let specs: Vec<(&str, Value)> = ways.iter().filter(|way| way.injects).map(|way| (way.what, spec(way))).collect();
+    let specs: Vec<(&str, Value)> = variants.iter().filter(|variant| variant.injects).map(|variant| (variant.what, spec(variant))).collect();
     for pair in specs.windows(2) {
         assert_eq!(pair[0].1, pair[1].1, "{} and {} make different pods", pair[0].0, pair[1].0);
     }
 }
 
-fn measure(way: &mut Way, count: usize) {
-    let cluster = way.namespace.cluster;
-    let (client, path) = (cluster.client(), way.namespace.path("pods?dryRun=All"));
+fn measure(variant: &mut Variant, count: usize) {
+    let cluster = variant.namespace.cluster;
+    let (client, path) = (cluster.client(), variant.namespace.path("pods?dryRun=All"));
     let body = asking_pod().to_string().into_bytes();
-    let injects = way.injects;
+    let injects = variant.injects;
     let round = cluster.runtime.block_on(async {
         let mut round = Vec::with_capacity(count);
         for _ in 0..count {
@@ -173,5 +173,5 @@ fn measure(way: &mut Way, count: usize) {
         }
         round
     });
-    way.rounds.push(round);
+    variant.rounds.push(round);
 }

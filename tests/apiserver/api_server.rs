@@ -16,12 +16,12 @@ use crate::process::{eventually, pause};
 use crate::replicas::{Clients, LIMIT, Running};
 
 tests! {
-    rotations_go_on_though_one_call_of_four_fails,
-    an_api_server_that_takes_four_seconds_for_each_call_is_waited_for,
-    a_replica_is_ready_only_when_it_knows_what_namespaces_say,
-    the_version_that_is_told_later_decides_from_then_on,
-    an_installation_is_ready_and_trusted_well_within_half_a_minute,
-    an_api_server_that_restarts_is_served_and_followed_again,
+    certificates_rotate_although_one_api_call_in_four_fails,
+    a_replica_becomes_ready_and_leads_with_an_api_server_that_takes_four_seconds_per_call,
+    a_replica_is_ready_only_after_it_has_listed_the_namespaces,
+    a_cluster_version_read_later_replaces_the_assumed_one,
+    a_new_installation_is_ready_and_trusted_within_half_a_minute,
+    replicas_serve_and_watch_a_restarted_api_server,
 }
 
 /// Rotated all the time, and good for long enough that a few failures in a row are no end.
@@ -55,7 +55,7 @@ fn any_fault(number: usize, _: &str) -> Fault {
     if dice.is_multiple_of(4) { faults[dice as usize / 4 % faults.len()] } else { Fault::None }
 }
 
-fn rotations_go_on_though_one_call_of_four_fails() {
+fn certificates_rotate_although_one_api_call_in_four_fails() {
     let cluster = shared();
     let mut running = Running::prepare(cluster, "faults", &OFTEN);
     let faulty = FaultyApiServer::start(cluster, running.installation.client(), any_fault);
@@ -77,7 +77,7 @@ fn rotations_go_on_though_one_call_of_four_fails() {
     running.assert_no_key_is_logged();
 }
 
-fn an_api_server_that_takes_four_seconds_for_each_call_is_waited_for() {
+fn a_replica_becomes_ready_and_leads_with_an_api_server_that_takes_four_seconds_per_call() {
     let cluster = shared();
     let mut running = Running::prepare(cluster, "slow", &LONG);
     let slow = |_, _: &str| Fault::Slow(Duration::from_secs(4));
@@ -98,7 +98,7 @@ fn an_api_server_that_takes_four_seconds_for_each_call_is_waited_for() {
 }
 
 /// A replica that starts while others serve finds a certificate at once, and is to get no requests before it knows more than that.
-fn a_replica_is_ready_only_when_it_knows_what_namespaces_say() {
+fn a_replica_is_ready_only_after_it_has_listed_the_namespaces() {
     let cluster = shared();
     let mut running = Running::start(cluster, "unknown", 1, &LONG);
     let takes_part = json!({"metadata": {
@@ -127,7 +127,7 @@ fn a_replica_is_ready_only_when_it_knows_what_namespaces_say() {
 }
 
 /// As after an upgrade, only that it comes sooner: what is told later takes the place of what was known at the start.
-fn the_version_that_is_told_later_decides_from_then_on() {
+fn a_cluster_version_read_later_replaces_the_assumed_one() {
     const OLD: &str = r#"{"major": "1", "minor": "30", "gitVersion": "v1.30.4", "gitCommit": "", "gitTreeState": "",
         "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}"#;
     let cluster = shared();
@@ -152,7 +152,7 @@ fn the_version_that_is_told_later_decides_from_then_on() {
     assert!(log.contains("taken for a new one") && log.contains("\"version\":\"1.30.4\""), "{log}");
 }
 
-fn an_installation_is_ready_and_trusted_well_within_half_a_minute() {
+fn a_new_installation_is_ready_and_trusted_within_half_a_minute() {
     let cluster = shared();
     let mut running = Running::prepare(cluster, "first", &DEFAULT);
     let begun = Instant::now();
@@ -173,7 +173,7 @@ fn an_installation_is_ready_and_trusted_well_within_half_a_minute() {
 }
 
 /// An API server of its own, since it is ended in the middle.
-fn an_api_server_that_restarts_is_served_and_followed_again() {
+fn replicas_serve_and_watch_a_restarted_api_server() {
     let assets = assets();
     // It ends with the test binary, as the one that all other tests share.
     let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(Path::new(&assets))));

@@ -17,14 +17,14 @@ use crate::registration;
 use crate::replicas::{Clients, LIMIT, Running, register};
 
 tests! {
-    rotations_fail_no_pod,
-    a_killed_leader_is_replaced_and_nothing_else_notices,
-    replicas_without_an_api_server_serve_on,
-    what_somebody_does_to_the_bundle_is_repaired,
-    a_deleted_secret_is_survived_and_filled_again,
-    what_somebody_puts_into_the_secrets_is_replaced_and_never_served,
-    a_webhook_configuration_that_is_applied_again_is_trusted_at_once,
-    a_namespace_says_what_its_pods_get,
+    certificate_rotations_fail_no_pod,
+    a_killed_leader_is_replaced_and_no_pod_fails,
+    replicas_serve_without_an_api_server,
+    a_changed_ca_bundle_is_repaired,
+    replicas_survive_a_deleted_secret_and_fill_it_when_it_is_applied_again,
+    foreign_content_of_the_secrets_is_replaced_and_never_served,
+    a_webhook_configuration_that_is_applied_again_gets_its_bundle_at_once,
+    pods_get_the_templates_that_their_namespace_requests,
 }
 
 /// Rotated all the time: a leaf every two seconds, an authority every ten.
@@ -44,7 +44,7 @@ fn in_installation(name: &str, replicas: usize, settings: &'static [&'static str
     running.assert_no_key_is_logged();
 }
 
-fn rotations_fail_no_pod() {
+fn certificate_rotations_fail_no_pod() {
     in_installation("rotations", 2, &SHORT, |running| {
         let clients = Clients::start(&running.pods);
         let (mut authorities, mut leaves) = (BTreeSet::new(), BTreeSet::new());
@@ -79,7 +79,7 @@ fn rotations_fail_no_pod() {
     });
 }
 
-fn a_killed_leader_is_replaced_and_nothing_else_notices() {
+fn a_killed_leader_is_replaced_and_no_pod_fails() {
     in_installation("killed", 2, &LONG, |running| {
         let killed = running.leader();
         let killed = running.replicas.remove(killed);
@@ -100,7 +100,7 @@ fn a_killed_leader_is_replaced_and_nothing_else_notices() {
     });
 }
 
-fn replicas_without_an_api_server_serve_on() {
+fn replicas_serve_without_an_api_server() {
     in_installation("partition", 2, &LONG, |running| {
         let clients = Clients::start(&running.pods);
         let leaders = |running: &Running| {
@@ -124,7 +124,7 @@ fn replicas_without_an_api_server_serve_on() {
     });
 }
 
-fn what_somebody_does_to_the_bundle_is_repaired() {
+fn a_changed_ca_bundle_is_repaired() {
     in_installation("repair", 1, &LONG, |running| {
         let good = running.bundles();
         assert!(good.len() == 2 && good[0] == good[1] && good[0].matches("BEGIN").count() == 1);
@@ -145,7 +145,7 @@ fn what_somebody_does_to_the_bundle_is_repaired() {
     });
 }
 
-fn a_deleted_secret_is_survived_and_filled_again() {
+fn replicas_survive_a_deleted_secret_and_fill_it_when_it_is_applied_again() {
     in_installation("deleted", 2, &LONG, |running| {
         for secret in [SERVING_SECRET, CA_SECRET] {
             let clients = Clients::start(&running.pods);
@@ -182,7 +182,7 @@ fn a_deleted_secret_is_survived_and_filled_again() {
     });
 }
 
-fn what_somebody_puts_into_the_secrets_is_replaced_and_never_served() {
+fn foreign_content_of_the_secrets_is_replaced_and_never_served() {
     in_installation("foreign", 2, &LONG, |running| {
         let hour = Duration::from_secs(3600);
         let make = |subject| Authority::make(subject, SystemTime::now(), 24 * hour).expect("an authority");
@@ -225,7 +225,7 @@ fn what_somebody_puts_into_the_secrets_is_replaced_and_never_served() {
     });
 }
 
-fn a_webhook_configuration_that_is_applied_again_is_trusted_at_once() {
+fn a_webhook_configuration_that_is_applied_again_gets_its_bundle_at_once() {
     in_installation("recreated", 2, &LONG, |running| {
         let good = running.bundles();
         for _ in 0..3 {
@@ -241,7 +241,7 @@ fn a_webhook_configuration_that_is_applied_again_is_trusted_at_once() {
     });
 }
 
-fn a_namespace_says_what_its_pods_get() {
+fn pods_get_the_templates_that_their_namespace_requests() {
     in_installation("namespaces", 1, &LONG, |running| {
         let patch = json!({"metadata": {
             "labels": {"outrigger.dev/injection": "enabled"},

@@ -9,7 +9,7 @@ use crate::process::eventually;
 
 tests! {
     both_pods_of_a_deployment_get_the_sidecar_and_the_volume,
-    the_replica_set_of_a_refused_pod_says_why,
+    the_replica_set_of_a_refused_pod_reports_the_reason,
 }
 
 fn both_pods_of_a_deployment_get_the_sidecar_and_the_volume() {
@@ -22,7 +22,7 @@ fn both_pods_of_a_deployment_get_the_sidecar_and_the_volume() {
     });
 }
 
-fn the_replica_set_of_a_refused_pod_says_why() {
+fn the_replica_set_of_a_refused_pod_reports_the_reason() {
     with_controllers("deployment-refused", |namespace| {
         create(namespace, &deployment("web", "log-colector"));
         let path = format!("/apis/apps/v1/namespaces/{}/replicasets", namespace.name);

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use crate::cluster::{Answer, Namespace, in_namespace, pod};
 use crate::outrigger::with_built_in;
 use case::{Case, Verdict};
-use way::{Offline, Way};
+use runner::{Offline, Runner};
 
 #[allow(dead_code, reason = "shared with tests/it, which uses all of it")]
 #[path = "../it/golden/case.rs"]
 mod case;
 #[allow(dead_code, reason = "shared with tests/it, which uses all of it")]
-#[path = "../it/golden/way.rs"]
-mod way;
+#[path = "../it/golden/runner.rs"]
+mod runner;
 
 tests! {
     every_golden_result_is_accepted,

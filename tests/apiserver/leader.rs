@@ -16,10 +16,10 @@ use crate::installation::{Installation, LEASE};
 use crate::process::eventually;
 
 tests! {
-    one_of_three_leads_and_a_clean_end_makes_room_at_once,
-    a_leader_that_is_lost_is_replaced_when_its_time_is_over_and_not_before,
-    somebody_who_takes_the_lease_by_hand_leads_alone,
-    a_lease_that_is_deleted_is_not_made_anew_but_taken_when_it_is_applied_again,
+    one_of_three_candidates_leads_and_releases_the_lease_on_shutdown,
+    a_lost_leader_is_replaced_only_after_its_lease_expires,
+    a_lease_that_is_taken_by_hand_makes_the_leader_step_down,
+    candidates_do_not_recreate_a_deleted_lease_and_lead_again_when_it_is_applied,
 }
 
 /// Shorter than in earnest, but long beside a slow answer.
@@ -103,7 +103,7 @@ fn leader(candidates: &mut Vec<Running>) -> Running {
     candidates.remove(index)
 }
 
-fn one_of_three_leads_and_a_clean_end_makes_room_at_once() {
+fn one_of_three_candidates_leads_and_releases_the_lease_on_shutdown() {
     with_candidates("leader-release", &["a", "b", "c"], |cluster, installation, candidates| {
         let mut before = leader(candidates);
         assert_eq!(installation.holder(), before.name);
@@ -118,7 +118,7 @@ fn one_of_three_leads_and_a_clean_end_makes_room_at_once() {
     });
 }
 
-fn a_leader_that_is_lost_is_replaced_when_its_time_is_over_and_not_before() {
+fn a_lost_leader_is_replaced_only_after_its_lease_expires() {
     with_candidates("leader-lost", &["a", "b"], |_, installation, candidates| {
         let lost = leader(candidates);
         lost.task.abort();
@@ -131,7 +131,7 @@ fn a_leader_that_is_lost_is_replaced_when_its_time_is_over_and_not_before() {
     });
 }
 
-fn somebody_who_takes_the_lease_by_hand_leads_alone() {
+fn a_lease_that_is_taken_by_hand_makes_the_leader_step_down() {
     with_candidates("leader-by-hand", &["a", "b"], |cluster, installation, candidates| {
         let before = leader(candidates);
         let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/{LEASE}", installation.name());
@@ -146,7 +146,7 @@ fn somebody_who_takes_the_lease_by_hand_leads_alone() {
     });
 }
 
-fn a_lease_that_is_deleted_is_not_made_anew_but_taken_when_it_is_applied_again() {
+fn candidates_do_not_recreate_a_deleted_lease_and_lead_again_when_it_is_applied() {
     with_candidates("leader-deleted", &["a", "b"], |_, installation, candidates| {
         let before = leader(candidates);
         installation.delete_lease();

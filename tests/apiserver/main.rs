@@ -36,7 +36,7 @@ mod reinvocation;
 mod requests;
 mod restarts;
 mod traces;
-mod troubles;
+mod webhook_failures;
 mod untouched;
 
 fn main() -> std::process::ExitCode {
@@ -54,7 +54,7 @@ fn main() -> std::process::ExitCode {
         requests::TESTS,
         restarts::TESTS,
         traces::TESTS,
-        troubles::TESTS,
+        webhook_failures::TESTS,
         untouched::TESTS,
     ])
 }

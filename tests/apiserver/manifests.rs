@@ -134,7 +134,7 @@ impl Installation {
     }
 
     /// Kinds and names of what is ours, in our namespace or in none.
-    fn what_is_left(&self) -> Vec<String> {
+    fn remaining_objects(&self) -> Vec<String> {
         let paths = [
             CONFIGURATIONS.to_owned(),
             "/apis/rbac.authorization.k8s.io/v1/clusterroles".to_owned(),
@@ -172,7 +172,7 @@ impl Installation {
 
 /// Nobody answers: what becomes of a pod that asks, of one in a namespace that takes part, and of all others; and the API
 /// server counts it under the names and labels that our alerts read.
-fn without_a_replica_only_pods_that_ask_are_refused(installation: &Installation) {
+fn without_a_replica_only_pods_that_request_injection_are_refused(installation: &Installation) {
     let cluster = &installation.cluster;
     for (name, label) in [("takes-part", json!({"outrigger.dev/injection": "enabled"})), ("does-not", json!({}))] {
         let namespace = json!({"metadata": {"name": name, "labels": label}});
@@ -256,7 +256,7 @@ impl<'a> Account<'a> {
 }
 
 /// Every call that the program makes.
-fn what_is_needed_is_allowed(installation: &Installation, account: &Account<'_>) {
+fn assert_needed_calls_are_allowed(installation: &Installation, account: &Account<'_>) {
     let secrets = format!("/api/v1/namespaces/{OURS}/secrets");
     account.may("GET", CONFIGURATION, &Value::Null);
     account.may("GET", &format!("{CONFIGURATIONS}?fieldSelector=metadata.name%3Doutrigger"), &Value::Null);
@@ -342,7 +342,7 @@ fn kustomize_installs_again_and_removes() {
     let installation = Installation::start();
     installation.kubectl(&["apply", "--validate=strict", "-k"], "manifests");
     installation.our_pod_is_admitted();
-    without_a_replica_only_pods_that_ask_are_refused(&installation);
+    without_a_replica_only_pods_that_request_injection_are_refused(&installation);
 
     installation.write_as_the_program_would();
     let said = installation.kubectl(&["apply", "-k"], "manifests");
@@ -354,7 +354,7 @@ fn kustomize_installs_again_and_removes() {
     installation.has_what_the_program_wrote("kubectl apply --server-side");
 
     let account = Account::of(&installation.cluster);
-    what_is_needed_is_allowed(&installation, &account);
+    assert_needed_calls_are_allowed(&installation, &account);
     all_else_is_refused(&account);
     rights::let_it_watch(&account);
     rights::are_those_and_no_others(&account);
@@ -363,7 +363,7 @@ fn kustomize_installs_again_and_removes() {
 
     installation.cluster.send("DELETE", CONFIGURATION, JSON, Vec::new()).expect_success();
     installation.kubectl(&["delete", "--ignore-not-found", "--wait=false", "-k"], "manifests");
-    let left: Vec<String> = installation.what_is_left();
+    let left: Vec<String> = installation.remaining_objects();
     assert!(left.is_empty(), "{left:?}");
     let asks = pod("web", &json!({"outrigger.dev/inject": "log-collector"}));
     eventually("pods are created as before", Duration::from_secs(20), || {
@@ -403,10 +403,10 @@ fn helm_installs_upgrades_and_removes_the_webhook_first() {
     for path in [DEPLOYMENTS.to_owned(), format!("/api/v1/namespaces/{OURS}/services")] {
         assert!(webhook < installation.deleted_at(&path, since), "{path} went before the webhook configuration");
     }
-    let left = installation.what_is_left();
+    let left = installation.remaining_objects();
     assert!(left.is_empty(), "{left:?}");
     // The namespace is there from before; one of the user's own is no different.
     let again = [arguments(&["install", "outrigger"]), vec![chart.as_os_str()]];
     installation.helm(&again.concat());
-    assert!(!installation.what_is_left().is_empty());
+    assert!(!installation.remaining_objects().is_empty());
 }

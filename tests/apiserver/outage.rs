@@ -5,9 +5,9 @@ use serde_json::json;
 use crate::cluster::{Namespace, WEBHOOK_LABEL, in_namespace, names, pod};
 use crate::outrigger::Outrigger;
 
-tests! { without_the_webhook_pods_that_do_not_ask_are_still_created }
+tests! { during_an_outage_pods_that_request_nothing_are_still_created }
 
-fn without_the_webhook_pods_that_do_not_ask_are_still_created() {
+fn during_an_outage_pods_that_request_nothing_are_still_created() {
     in_namespace("outage", "outage", |namespace| {
         let outrigger = Outrigger::start(namespace.cluster, "outage", &[]);
         outrigger.register(namespace, "outage", "log-collector", |_| {});

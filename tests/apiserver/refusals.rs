@@ -6,23 +6,23 @@ use crate::cluster::{Namespace, pod};
 use crate::outrigger::{with_built_in, with_custom};
 
 tests! {
-    a_misspelt_template_is_one_readable_line,
-    a_bad_parameter_is_one_readable_line,
-    a_long_value_is_cut,
-    all_problems_come_at_once,
+    a_misspelt_template_is_refused_in_one_line,
+    a_bad_parameter_is_refused_in_one_line,
+    a_long_value_is_shortened_in_the_message,
+    all_problems_of_a_pod_are_reported_together,
     a_conflict_with_the_pod_changes_nothing,
 }
 
 const DENIED: &str = "admission webhook \"pods.inject.outrigger.dev\" denied the request: ";
 
-fn a_misspelt_template_is_one_readable_line() {
+fn a_misspelt_template_is_refused_in_one_line() {
     with_built_in("refused-template", |namespace, _| {
         let line = refusal(namespace, &json!({"outrigger.dev/inject": "log-colector"}));
         assert!(line.contains("\"log-colector\"") && line.contains("log-collector"), "{line}");
     });
 }
 
-fn a_bad_parameter_is_one_readable_line() {
+fn a_bad_parameter_is_refused_in_one_line() {
     with_custom("refused-parameter", |namespace, _| {
         let annotations =
             json!({"outrigger.dev/inject": "agent", "agent.outrigger.dev/dataDir": "a \"quoted\"\nline\u{7}"});
@@ -32,7 +32,7 @@ fn a_bad_parameter_is_one_readable_line() {
     });
 }
 
-fn a_long_value_is_cut() {
+fn a_long_value_is_shortened_in_the_message() {
     with_custom("refused-length", |namespace, _| {
         let annotations =
             json!({"outrigger.dev/inject": "agent", "agent.outrigger.dev/dataDir": "x".repeat(200 * 1024)});
@@ -41,7 +41,7 @@ fn a_long_value_is_cut() {
     });
 }
 
-fn all_problems_come_at_once() {
+fn all_problems_of_a_pod_are_reported_together() {
     with_custom("refused-twice", |namespace, _| {
         let annotations = json!({
             "outrigger.dev/inject": "agent", "agent.outrigger.dev/datadir": "/x", "outrigger.dev/containers": "wep",

@@ -7,15 +7,15 @@ use crate::outrigger::{Outrigger, with_custom};
 use crate::test_webhook::{Mutation, TestWebhook};
 
 tests! {
-    an_ordinary_pod_costs_one_call,
-    a_webhook_after_ours_adds_a_container,
-    a_webhook_before_ours_adds_a_container,
-    a_webhook_after_ours_rewrites_every_image,
-    a_webhook_before_ours_rewrites_every_image,
+    the_api_server_calls_the_webhook_once_for_an_ordinary_pod,
+    a_container_that_a_later_webhook_adds_is_injected_into,
+    a_container_that_an_earlier_webhook_adds_is_injected_into,
+    images_that_a_later_webhook_rewrites_stay_rewritten,
+    images_that_an_earlier_webhook_rewrites_stay_rewritten,
 }
 
 /// What in-tree admission would change afterwards is there already.
-fn an_ordinary_pod_costs_one_call() {
+fn the_api_server_calls_the_webhook_once_for_an_ordinary_pod() {
     with_custom("alone", |namespace, outrigger| {
         let stored = namespace.accepts(&pod("web", &json!({"outrigger.dev/inject": "agent"})));
         assert_eq!(names(&stored, "/spec/initContainers"), ["agent", "agent-init"]);
@@ -29,21 +29,21 @@ fn an_ordinary_pod_costs_one_call() {
     });
 }
 
-fn a_webhook_after_ours_adds_a_container() {
+fn a_container_that_a_later_webhook_adds_is_injected_into() {
     with_custom("adds-after", |namespace, outrigger| {
         let stored = create_beside(namespace, outrigger, "zz-adds", add_container);
         assert_eq!(names(&stored, "/spec/containers"), ["web", "other"]);
     });
 }
 
-fn a_webhook_before_ours_adds_a_container() {
+fn a_container_that_an_earlier_webhook_adds_is_injected_into() {
     with_custom("adds-before", |namespace, outrigger| {
         let stored = create_beside(namespace, outrigger, "aa-adds", add_container);
         assert_eq!(names(&stored, "/spec/containers"), ["web", "other"]);
     });
 }
 
-fn a_webhook_after_ours_rewrites_every_image() {
+fn images_that_a_later_webhook_rewrites_stay_rewritten() {
     with_custom("rewrites-after", |namespace, outrigger| {
         let stored = create_beside(namespace, outrigger, "zz-rewrites", rewrite_images);
         for container in containers(&stored) {
@@ -56,7 +56,7 @@ fn a_webhook_after_ours_rewrites_every_image() {
     });
 }
 
-fn a_webhook_before_ours_rewrites_every_image() {
+fn images_that_an_earlier_webhook_rewrites_stay_rewritten() {
     with_custom("rewrites-before", |namespace, outrigger| {
         let stored = create_beside(namespace, outrigger, "aa-rewrites", rewrite_images);
         for container in containers(&stored) {

@@ -7,10 +7,10 @@ use crate::outrigger::with_custom;
 
 tests! {
     a_dry_run_shows_the_sidecar_and_stores_nothing,
-    a_generated_name_is_injected,
+    a_pod_with_a_generated_name_is_injected,
     a_server_side_apply_is_injected_and_can_be_repeated,
     kubectl_can_apply_and_delete_an_injected_pod,
-    pod_fields_replace_what_the_api_server_filled_in,
+    pod_fields_replace_defaults_of_the_api_server,
     pod_fields_that_the_author_set_are_a_conflict,
     a_pod_of_1400_kib_full_of_angle_brackets_is_injected,
 }
@@ -22,7 +22,7 @@ fn a_dry_run_shows_the_sidecar_and_stores_nothing() {
     });
 }
 
-fn a_generated_name_is_injected() {
+fn a_pod_with_a_generated_name_is_injected() {
     with_custom("generate-name", |namespace, _| {
         let mut asking = asking("web");
         asking["metadata"] = json!({"generateName": "web-", "annotations": asking["metadata"]["annotations"]});
@@ -59,7 +59,7 @@ fn kubectl_can_apply_and_delete_an_injected_pod() {
     });
 }
 
-fn pod_fields_replace_what_the_api_server_filled_in() {
+fn pod_fields_replace_defaults_of_the_api_server() {
     with_custom("scheduling", |namespace, _| {
         namespace.ensure_priority_class("tests-high", 1000);
         namespace.ensure_service_account("collector");

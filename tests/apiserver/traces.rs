@@ -8,12 +8,12 @@ use crate::cluster::{in_namespace, pod};
 use crate::collector::{Collector, attribute, hex};
 use crate::outrigger::Outrigger;
 
-tests! { the_span_of_a_review_is_below_that_of_the_api_server }
+tests! { the_span_of_a_review_is_a_child_of_the_api_servers_span }
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CLIENT: &str = "00f067aa0ba902b7";
 
-fn the_span_of_a_review_is_below_that_of_the_api_server() {
+fn the_span_of_a_review_is_a_child_of_the_api_servers_span() {
     in_namespace("traced", "traced", |namespace| {
         let collector = Collector::start();
         let endpoint = format!("http://{}", collector.address);

@@ -7,14 +7,14 @@ use crate::cluster::{Namespace, pod};
 use crate::outrigger::{Outrigger, with_custom};
 
 tests! {
-    a_pod_that_does_not_ask_is_byte_equal_to_one_without_the_webhook,
+    a_pod_that_requests_nothing_is_byte_equal_to_one_without_the_webhook,
     sub_resources_updates_and_deletion_are_unaffected,
-    sub_resources_updates_and_deletion_are_left_alone_when_they_are_sent,
-    a_field_that_this_build_does_not_know_survives,
-    a_field_that_the_api_server_does_not_know_does_not_hinder_injection,
+    sub_resources_updates_and_deletion_are_not_patched_when_they_are_sent,
+    a_field_that_the_program_does_not_know_survives,
+    a_pod_with_a_field_that_the_api_server_does_not_know_is_injected,
 }
 
-fn a_pod_that_does_not_ask_is_byte_equal_to_one_without_the_webhook() {
+fn a_pod_that_requests_nothing_is_byte_equal_to_one_without_the_webhook() {
     with_custom("not-asking", |namespace, outrigger| {
         let elsewhere = namespace.cluster.namespace("not-asking-without-webhook", "none");
         for (name, annotations, is_called) in [
@@ -35,7 +35,7 @@ fn sub_resources_updates_and_deletion_are_unaffected() {
 }
 
 /// As above, but the API server really sends all of it: the server itself has to leave it alone.
-fn sub_resources_updates_and_deletion_are_left_alone_when_they_are_sent() {
+fn sub_resources_updates_and_deletion_are_not_patched_when_they_are_sent() {
     crate::cluster::in_namespace("everything-sent", "everything", |namespace| {
         let outrigger =
             Outrigger::start(namespace.cluster, "everything", &["--templates", crate::outrigger::TEMPLATES]);
@@ -54,7 +54,7 @@ fn sub_resources_updates_and_deletion_are_left_alone_when_they_are_sent() {
 
 /// The API server drops fields that no version of it knows before it calls the webhook, so the review is sent as it
 /// would be by a newer one.
-fn a_field_that_this_build_does_not_know_survives() {
+fn a_field_that_the_program_does_not_know_survives() {
     with_custom("unknown-field", |namespace, outrigger| {
         let mut asking = pod("web", &json!({"outrigger.dev/inject": "agent"}));
         let unknown = json!({"weight": 18446744073709551615_u64, "list": [null, {"~/": "<&>"}], "text": "\u{1f980}\n"});
@@ -72,7 +72,7 @@ fn a_field_that_this_build_does_not_know_survives() {
     });
 }
 
-fn a_field_that_the_api_server_does_not_know_does_not_hinder_injection() {
+fn a_pod_with_a_field_that_the_api_server_does_not_know_is_injected() {
     with_custom("unknown-to-all", |namespace, _| {
         let mut asking = pod("web", &json!({"outrigger.dev/inject": "agent"}));
         let known = namespace.would_accept(&asking);

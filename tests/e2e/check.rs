@@ -51,7 +51,7 @@ const BREAKAGES: [Breakage; 8] = [
     Breakage { name: "version skew", codes: &["version_skew"], damage: other_version, mend: no_other_version },
 ];
 
-pub fn says_what_is_wrong(installation: &Installation<'_>) {
+pub fn reports_each_fault(installation: &Installation<'_>) {
     let cluster = installation.cluster;
     cluster.make_namespace(TOOLS, &json!({}));
     let is_healthy = check(cluster, &["--wait", "60s"]);

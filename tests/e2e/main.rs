@@ -48,11 +48,11 @@ const TESTS: [Test; 6] = [
     Test { name: "sidecars_run_beside_the_app", installed_by: &Method::ALL, run: sidecars::run_beside_the_app },
     Test { name: "helm_test_passes", installed_by: &[Method::Chart], run: helm_test::passes_and_cleans_up },
     Test {
-        name: "without_replicas_only_pods_that_ask_wait",
+        name: "without_replicas_only_pods_that_request_injection_are_refused",
         installed_by: &Method::ALL,
-        run: outage::only_pods_that_ask_wait_for_us,
+        run: outage::only_pods_that_request_injection_are_refused,
     },
-    Test { name: "check_says_what_is_wrong", installed_by: &Method::ALL, run: check::says_what_is_wrong },
+    Test { name: "check_reports_each_fault", installed_by: &Method::ALL, run: check::reports_each_fault },
     Test { name: "faults_fail_no_pod", installed_by: &Method::ALL, run: faults::fail_no_pod },
     Test {
         name: "a_stopped_api_server_fails_no_other_pod",

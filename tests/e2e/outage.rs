@@ -16,7 +16,7 @@ const TAKES_PART: &str = "outrigger-e2e-takes-part";
 const AT_ONCE: Duration = Duration::from_millis(2500);
 const OUR_NAME: &str = r#"failed calling webhook "pods.inject.outrigger.dev""#;
 
-pub fn only_pods_that_ask_wait_for_us(installation: &Installation<'_>) {
+pub fn only_pods_that_request_injection_are_refused(installation: &Installation<'_>) {
     let cluster = installation.cluster;
     cluster.make_namespace(NAMESPACE, &json!({}));
     cluster.make_namespace(TAKES_PART, &json!({"outrigger.dev/injection": "enabled"}));

@@ -61,7 +61,7 @@ fn holds(rule: Rule, files: &[SourceFile]) {
 const WRITTEN: [&str; 4] = ["src", "tests", "benches", "fuzz"];
 
 #[test]
-fn layers_import_only_what_they_may() {
+fn modules_import_only_from_lower_layers() {
     holds(rules::layers, &rust_files(&["src"]));
 }
 
@@ -80,32 +80,32 @@ fn files_import_each_other_in_no_circle() {
 }
 
 #[test]
-fn the_core_does_no_io() {
+fn the_engine_does_no_io() {
     holds(rules::purity, &rust_files(&["src"]));
 }
 
 #[test]
-fn every_file_says_what_it_is() {
+fn every_file_begins_with_a_description() {
     holds(rules::header, &rust_files(&WRITTEN));
 }
 
 #[test]
-fn files_are_short() {
+fn files_have_at_most_500_lines() {
     holds(rules::file_length, &rust_files(&["src"]));
 }
 
 #[test]
-fn functions_are_short() {
+fn functions_have_at_most_60_lines() {
     holds(rules::function_length, &rust_files(&["src"]));
 }
 
 #[test]
-fn nothing_is_left_to_be_written() {
+fn no_code_is_unfinished_and_no_test_is_skipped() {
     holds(rules::unfinished, &rust_files(&WRITTEN));
 }
 
 #[test]
-fn tests_that_have_a_runner_of_their_own_are_listed() {
+fn tests_with_their_own_runner_are_listed() {
     holds(rules::listed_tests, &rust_files(&["tests"]));
 }
 
@@ -115,6 +115,6 @@ fn the_program_does_not_panic() {
 }
 
 #[test]
-fn no_path_of_a_machine_is_written_down() {
+fn no_file_names_a_path_of_the_developers_machine() {
     holds(rules::machine_path, &files_below("."));
 }

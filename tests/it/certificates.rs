@@ -24,13 +24,13 @@ fn load(certificate: &Path, key: &Path) -> Result<(), String> {
 }
 
 #[test]
-fn a_pair_that_belongs_together_is_served() {
+fn a_matching_certificate_and_key_are_served() {
     let made = made();
     assert_eq!(load(&made.path().join("tls.crt"), &made.path().join("tls.key")), Ok(()));
 }
 
 #[test]
-fn every_bad_pair_is_refused_with_the_file_that_is_wrong() {
+fn a_bad_certificate_or_key_is_refused_with_the_name_of_its_file() {
     let (made, other) = (made(), made());
     let path = |name: &str| made.path().join(name);
     let (certificate, key) = (path("tls.crt"), path("tls.key"));
@@ -55,7 +55,7 @@ fn every_bad_pair_is_refused_with_the_file_that_is_wrong() {
 }
 
 #[test]
-fn a_key_never_shows_in_an_error() {
+fn errors_never_contain_a_key() {
     let made = made();
     let path = made.path().join("secret.key");
     std::fs::write(&path, "-----BEGIN PRIVATE KEY-----\nc2VjcmV0LXZhbHVl\n-----END PRIVATE KEY-----\n")
@@ -65,7 +65,7 @@ fn a_key_never_shows_in_an_error() {
 }
 
 #[test]
-fn dev_uses_its_authority_and_certificate_again() {
+fn dev_mode_reuses_its_authority_and_certificate() {
     let directory = tempfile::tempdir().expect("a directory");
     let start = |arguments: &[&str]| {
         let common = ["serve", "--dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];

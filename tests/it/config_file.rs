@@ -37,7 +37,7 @@ fn parsed(flags: &[&str]) -> ServeArgs {
 }
 
 #[test]
-fn dev_needs_nothing_else() {
+fn dev_mode_needs_no_other_setting() {
     let config = resolve(&["--dev"], &[], None).expect("a configuration");
     let directory = PathBuf::from(".outrigger");
     assert_eq!(config.certificate, CertificateSettings::Dev { directory, hosts: Vec::new() });
@@ -57,7 +57,7 @@ fn dev_needs_nothing_else() {
 }
 
 #[test]
-fn flags_beat_the_environment_which_beats_the_file() {
+fn flags_override_the_environment_and_the_environment_overrides_the_file() {
     let file = "dev: true\nlisten: 127.0.0.1:1\nadminListen: 127.0.0.1:1\nlogLevel: error\ntemplates: [from-file]\n";
     let environment =
         [("OUTRIGGER_LISTEN", "127.0.0.1:2"), ("OUTRIGGER_ADMIN_LISTEN", "127.0.0.1:2"), ("OUTRIGGER_LOG_FORMAT", "")];
@@ -69,7 +69,7 @@ fn flags_beat_the_environment_which_beats_the_file() {
 }
 
 #[test]
-fn the_file_can_be_named_in_the_environment() {
+fn the_environment_can_name_the_file() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("c.yaml");
     std::fs::write(&path, "dev: true\nshutdownDelay: 3s\n").expect("a file");
@@ -84,7 +84,7 @@ fn directory(path: &str) -> TemplateSource {
 
 /// The word stands in each of the three places where a list of sources can, and alone where nobody says anything.
 #[test]
-fn built_in_templates_are_a_source_beside_directories() {
+fn built_in_templates_can_be_combined_with_directories() {
     let both = [TemplateSource::BuiltIn, directory("t")];
     let files = ["--tls-cert=c", "--tls-key=k"];
     let templates = |flags: &[&str], environment: &[(&str, &str)], file: Option<&str>| {
@@ -100,7 +100,7 @@ fn built_in_templates_are_a_source_beside_directories() {
 }
 
 #[test]
-fn lists_are_split_and_repeated() {
+fn lists_accept_commas_and_repeated_flags() {
     let config = resolve(&["--dev", "--templates", "a,b", "--templates", "c", "--dev-host=x.local, ::2"], &[], None);
     let config = config.expect("a configuration");
     assert_eq!(config.templates, ["a", "b", "c"].map(directory));
@@ -127,7 +127,7 @@ const IN_POD: [(&str, &str); 3] =
     [("KUBERNETES_SERVICE_HOST", "10.0.0.1"), ("POD_NAME", "outrigger-5"), ("POD_NAMESPACE", "outrigger-system")];
 
 #[test]
-fn in_a_pod_the_certificate_is_made_in_the_cluster() {
+fn in_a_pod_the_cluster_provides_the_certificate() {
     let config = resolve(&["--templates=t"], &IN_POD, None).expect("a configuration");
     let cluster = config.cluster.expect("a cluster");
     assert_eq!((cluster.connection, cluster.name.as_str()), (Connection::Pod, "outrigger-5"));
@@ -142,7 +142,7 @@ fn in_a_pod_the_certificate_is_made_in_the_cluster() {
 }
 
 #[test]
-fn a_cluster_is_looked_for_in_a_pod_or_when_asked_for() {
+fn the_cluster_is_used_in_a_pod_or_on_request() {
     let cluster = |flags: &[&str], environment: &[(&str, &str)]| {
         let flags = [&["--templates=t"], flags].concat();
         resolve(&flags, environment, None).expect("a configuration").cluster.map(|cluster| cluster.connection)
@@ -157,7 +157,7 @@ fn a_cluster_is_looked_for_in_a_pod_or_when_asked_for() {
 }
 
 #[test]
-fn certificates_come_from_where_the_operator_says() {
+fn the_certificates_setting_selects_the_source() {
     let files = CertificateSettings::Files { certificate: "c".into(), key: "k".into() };
     for mode in ["--certificates=files", "--certificates=certManager", "--strict=false"] {
         let config = resolve(&["--templates=t", "--tls-cert=c", "--tls-key=k", mode], &IN_POD, None);
@@ -186,7 +186,7 @@ fn certificates_come_from_where_the_operator_says() {
 }
 
 #[test]
-fn all_problems_are_listed_with_their_sources() {
+fn every_problem_is_listed_with_its_source() {
     let file = "lissten: x\nlogLevel: loud\ndomain: Not.A.Name\n";
     let environment = [("OUTRIGGER_ADMIN_LISTEN", "localhost"), ("OUTRIGGER_CLUSTER", "maybe")];
     let flags =
@@ -208,20 +208,20 @@ fn all_problems_are_listed_with_their_sources() {
 }
 
 #[test]
-fn nothing_at_all_says_what_is_missing() {
+fn without_settings_the_missing_ones_are_listed() {
     let problems = resolve(&[], &[], None).expect_err("problems");
     assert_eq!(problems.len(), 1);
     assert!(problems[0].contains("--tls-cert") && problems[0].contains("--dev"), "{problems:?}");
 }
 
 #[test]
-fn dev_and_a_certificate_exclude_each_other() {
+fn dev_mode_and_a_certificate_exclude_each_other() {
     let problems = resolve(&["--dev", "--tls-cert=c", "--tls-key=k"], &[], None).expect_err("problems");
     assert_eq!(problems, ["--tls-cert: cannot be used with --dev, which makes its own certificate"]);
 }
 
 #[test]
-fn clients_need_a_certificate_only_when_told() {
+fn clients_need_a_certificate_only_when_client_auth_is_configured() {
     let clients = |flags: &[&str]| {
         resolve(&[&["--dev"], flags].concat(), &[], None).map(|config| match config.clients {
             ClientSettings::Anybody => None,
@@ -256,7 +256,7 @@ fn http2_is_an_unknown_setting() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_named() {
+fn the_error_names_an_unreadable_file() {
     let args = parsed(&["--dev", "--config", "no/such/file.yaml"]);
     let problems = Config::resolve(&args, |_| None).expect_err("a problem").to_string();
     assert!(problems.starts_with("no/such/file.yaml: cannot read the configuration file: "), "{problems}");
@@ -264,7 +264,7 @@ fn a_file_that_cannot_be_read_is_named() {
 
 /// What may stand in a file of which nothing is known is not called missing; what is wrong elsewhere is still said.
 #[test]
-fn a_file_that_cannot_be_read_hides_no_problem_and_invents_none() {
+fn an_unreadable_file_neither_hides_nor_adds_other_problems() {
     for flags in [&["--config", "no/such.yaml"][..], &["--config", "no/such.yaml", "--tls-key=k"]] {
         let problems = Config::resolve(&parsed(flags), |_| None).expect_err("a problem");
         assert_eq!(problems.iter().count(), 1, "{problems}");
@@ -275,7 +275,7 @@ fn a_file_that_cannot_be_read_hides_no_problem_and_invents_none() {
 }
 
 #[test]
-fn a_file_that_never_ends_is_not_read() {
+fn an_endless_file_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let fifo = directory.path().join("fifo");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo(1) runs").success());
@@ -295,7 +295,7 @@ fn a_file_that_never_ends_is_not_read() {
 
 /// The longest names are those of templates before the domain.
 #[test]
-fn a_domain_leaves_room_for_names() {
+fn a_domain_has_at_most_189_characters() {
     let domain = |length: usize| format!("--domain={}a", "a.".repeat(length / 2));
     assert!(resolve(&["--dev", &domain(189)], &[], None).is_ok());
     let problems = resolve(&["--dev", &domain(191)], &[], None).expect_err("a problem");
@@ -303,7 +303,7 @@ fn a_domain_leaves_room_for_names() {
 }
 
 #[test]
-fn the_standard_variables_of_open_telemetry_count() {
+fn the_standard_open_telemetry_variables_are_read() {
     let collector = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318");
     let endpoint = |flags: &[&str], environment: &[(&str, &str)], file: Option<&str>| {
         let config = resolve(&[&["--dev"], flags].concat(), environment, file).expect("a configuration");
@@ -338,7 +338,7 @@ const FLAGS: [&str; 2] = ["--listen=[::1]:9443", "--exclude-namespaces=a,b"];
 const ENVIRONMENT: [(&str, &str); 2] = [("OUTRIGGER_LOG_FORMAT", "json"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c")];
 
 #[test]
-fn what_is_printed_says_where_each_value_was_written() {
+fn the_printed_configuration_names_the_source_of_each_value() {
     let text = printed(&FLAGS, &ENVIRONMENT, FILE);
     for line in [
         "dev: true  # config.yaml:1",
@@ -360,7 +360,7 @@ fn what_is_printed_says_where_each_value_was_written() {
 }
 
 #[test]
-fn what_is_printed_is_a_file_that_says_the_same() {
+fn the_printed_configuration_is_an_equivalent_file() {
     for (flags, environment, file) in [
         (&FLAGS[..], &ENVIRONMENT[..], FILE),
         (&["--dev"], &[], ""),
@@ -373,7 +373,7 @@ fn what_is_printed_is_a_file_that_says_the_same() {
 }
 
 #[test]
-fn long_values_are_cut_where_they_are_quoted() {
+fn long_values_are_shortened_in_messages() {
     let problems = resolve(&["--dev", &format!("--listen={}", "x".repeat(5_000))], &[], None).expect_err("a problem");
     assert!(problems[0].len() < 250 && problems[0].contains('…'), "{problems:?}");
 }
@@ -390,7 +390,7 @@ fn documented_settings() -> Vec<(&'static str, &'static str)> {
 }
 
 #[test]
-fn the_documented_file_has_every_setting_and_no_other() {
+fn the_documented_file_has_exactly_the_existing_settings() {
     let keys: Vec<&str> = documented_settings().into_iter().map(|(key, _)| key).collect();
     assert_eq!(keys, ALL.iter().map(|setting| setting.key).collect::<Vec<_>>());
 }
@@ -412,7 +412,7 @@ fn the_documented_values_are_the_defaults() {
 }
 
 #[test]
-fn the_documented_file_is_accepted_with_every_setting_uncommented() {
+fn the_documented_file_is_valid_with_every_setting_uncommented() {
     let text: String = documented_settings().into_iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
     let config = resolve(&[], &[], Some(&text)).expect("a configuration");
     assert_eq!(config.templates, [TemplateSource::BuiltIn]);
@@ -434,7 +434,7 @@ fn help_names_every_flag_with_its_variable() {
 }
 
 #[test]
-fn dev_is_strict_unless_somebody_says_otherwise() {
+fn dev_mode_is_strict_by_default() {
     let strict = |flags: &[&str]| resolve(flags, &[], None).expect("a configuration").strict;
     assert!(strict(&["--dev"]) && strict(&["--dev", "--strict"]));
     assert!(!strict(&["--dev", "--strict=false"]));

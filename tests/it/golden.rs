@@ -16,7 +16,7 @@
 mod case;
 mod https;
 mod laws;
-mod way;
+mod runner;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -25,24 +25,24 @@ use serde_json::Value;
 
 use case::{Case, Verdict};
 use https::Https;
-use way::{CaseResult, Offline, Way};
+use runner::{CaseResult, Offline, Runner};
 
 /// Fewer cases than these mean that the folder was not found or half of it is gone.
 const AT_LEAST: usize = 60;
 
 #[test]
-fn golden_cases_offline() {
+fn golden_cases_pass_offline() {
     run_all(|case| run_case(case, &Offline, |result| laws::check(case, result, &Offline)));
 }
 
 #[test]
-fn golden_cases_through_https() {
+fn golden_cases_pass_over_https() {
     run_all(|case| run_case(case, &Https, |result| same_as_offline(case, result)));
 }
 
 /// The merge-key table, a row at a time: `merge-` and the list's name, and how it merges where that is no matter of course.
 #[test]
-fn every_list_that_merges_has_its_case() {
+fn every_merged_list_has_a_case() {
     let cases = case::names();
     for (list, _) in outrigger::inject::schema::merge_keys::TABLE {
         let case = format!("merge-{}", kebab_case(list));
@@ -73,7 +73,7 @@ fn has_merged(list: &str, value: &Value) -> bool {
 
 /// 200 KiB in one annotation: more than a file should hold, so it is grown from a case of 4,000 characters.
 #[test]
-fn a_value_of_200_kib_is_put_in_whole() {
+fn a_value_of_200_kib_is_injected_whole() {
     let mut case = case::read("long-parameter-value").expect("the case is there");
     case.pod = grow(&case.pod);
     case.expected = case.expected.as_ref().map(grow);
@@ -115,9 +115,9 @@ fn run_all(run: impl Fn(&Case) -> Result<(), Vec<String>>) {
 }
 
 /// Runs one case one way and holds the result to what the case says, and an injected pod to `more`.
-fn run_case(case: &Case, way: &dyn Way, more: impl Fn(&CaseResult) -> Vec<String>) -> Result<(), Vec<String>> {
+fn run_case(case: &Case, runner: &dyn Runner, more: impl Fn(&CaseResult) -> Vec<String>) -> Result<(), Vec<String>> {
     let run = catch_unwind(AssertUnwindSafe(|| {
-        let result = way.run(case, &case.pod)?;
+        let result = runner.run(case, &case.pod)?;
         let mut failures = compare(case, &result);
         if failures.is_empty() && case.verdict == Verdict::Injected {
             failures.extend(more(&result));
@@ -136,10 +136,10 @@ fn same_as_offline(case: &Case, result: &CaseResult) -> Vec<String> {
     let text = |result: &CaseResult| result.patch.as_ref().map(Value::to_string);
     let mut failures = Vec::new();
     if text(&offline) != text(result) {
-        failures.push(format!("the patch is not that of the offline way:\n{:?}\n{:?}", text(&offline), text(result)));
+        failures.push(format!("the patch is not that of the offline run:\n{:?}\n{:?}", text(&offline), text(result)));
     }
     if let (Some(offline), Some(pod)) = (&offline.pod, &result.pod) {
-        failures.extend(compare_pods("the pod is not that of the offline way", offline, pod));
+        failures.extend(compare_pods("the pod is not that of the offline run", offline, pod));
     }
     failures
 }

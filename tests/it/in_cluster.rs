@@ -29,7 +29,7 @@ fn unreachable(directory: &Path) -> String {
 }
 
 #[test]
-fn a_kubeconfig_that_is_not_there_is_said_in_one_line() {
+fn a_missing_kubeconfig_is_reported_in_one_line() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut process = Process::start_with(directory.path(), &ARGUMENTS, &[("KUBECONFIG", "missing")]);
     assert_eq!(process.wait().code(), Some(1));
@@ -39,7 +39,7 @@ fn a_kubeconfig_that_is_not_there_is_said_in_one_line() {
 }
 
 #[test]
-fn without_an_api_server_it_lives_and_is_not_ready_and_ends_when_told() {
+fn without_an_api_server_it_runs_unready_and_shuts_down_on_a_signal() {
     let directory = tempfile::tempdir().expect("a directory");
     let kubeconfig = unreachable(directory.path());
     let mut process = Process::start_with(directory.path(), &ARGUMENTS, &[("KUBECONFIG", &kubeconfig)]);
@@ -67,7 +67,7 @@ fn without_an_api_server_it_lives_and_is_not_ready_and_ends_when_told() {
 
 /// Namespaces are waited for, but not for ever: whoever asks by an annotation of the pod needs none of it.
 #[test]
-fn without_an_api_server_who_has_a_certificate_is_ready_after_a_while() {
+fn without_an_api_server_it_becomes_ready_if_it_has_a_certificate() {
     let directory = tempfile::tempdir().expect("a directory");
     let kubeconfig = unreachable(directory.path());
     let dev =

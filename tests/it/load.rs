@@ -19,7 +19,7 @@ use outrigger::inject::{CompiledSource, LoadProblem, Loaded, SourceText, Templat
 const AT_LEAST: usize = 25;
 
 #[test]
-fn problems_are_all_found_in_their_places() {
+fn every_problem_is_reported_at_its_position() {
     let mut failing = String::new();
     let cases = cases();
     assert!(cases.len() >= AT_LEAST, "only {} cases found", cases.len());
@@ -68,7 +68,7 @@ fn a_template_over_256_kib_is_refused() {
 
 /// Flat chains nest in the parsed tree; a parser that recurses would end the process.
 #[test]
-fn long_chains_end_neither_the_process_nor_the_other_templates() {
+fn long_chains_neither_crash_the_process_nor_break_other_templates() {
     let chains = [
         format!("1{}", "+1".repeat(500)),
         format!("{}1", "-".repeat(1_000)),
@@ -103,7 +103,7 @@ fn deep_nesting_is_refused() {
 }
 
 #[test]
-fn one_name_in_two_files_is_a_problem_that_names_both() {
+fn a_name_in_two_files_is_a_problem_that_names_both_files() {
     let file = |origin: &str| SourceText { origin: origin.to_owned(), text: template("log", "  hardened: true\n") };
     let loaded = TemplateSet::load(&[file("a.yaml"), file("b.yaml")]);
     let [problem] = loaded.problems.as_slice() else { panic!("{:?}", loaded.problems) };
@@ -112,7 +112,7 @@ fn one_name_in_two_files_is_a_problem_that_names_both() {
 }
 
 #[test]
-fn json_is_a_template_too() {
+fn a_template_may_be_json() {
     let text = r#"{"apiVersion": "outrigger.dev/v1alpha1", "kind": "ClusterInjectionTemplate", "metadata": {"name": "log"}, "spec": {"sidecars": [{"name": "agent", "image": "agent:1"}]}}"#;
     let loaded = load(text);
     assert_eq!((loaded.templates.names(), loaded.problems.len()), (vec!["log"], 0));
@@ -120,7 +120,7 @@ fn json_is_a_template_too() {
 
 /// The revision counts everything of the spec and nothing else.
 #[test]
-fn the_revision_is_that_of_the_spec() {
+fn the_revision_depends_on_the_spec_only() {
     let revision = |text: &str| load(text).templates.iter().next().expect("a template").revision.to_owned();
     let first = revision(&template("log", "  hardened: true\n  description: some\n"));
     assert!(first.len() == 10 && first.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{first}");
@@ -130,7 +130,7 @@ fn the_revision_is_that_of_the_spec() {
 }
 
 #[test]
-fn one_broken_document_takes_no_other_with_it() {
+fn a_broken_document_does_not_affect_others() {
     let text = format!("{}---\n{}", template("bad", "  hardened: 7\n"), template("good", "  hardened: true\n"));
     let loaded = load(&text);
     assert_eq!((loaded.templates.names(), loaded.templates.len(), loaded.templates.broken()), (vec!["good"], 1, 1));
@@ -164,7 +164,7 @@ fn states(loaded: &Loaded) -> Vec<(&str, TemplateState)> {
 }
 
 #[test]
-fn what_was_good_once_goes_on_until_it_is_removed() {
+fn the_last_good_revision_is_served_until_its_template_is_removed() {
     use TemplateState::{Active, Invalid, Stale};
     let good = |name: &str| template(name, "  hardened: true\n");
     let bad = |name: &str| template(name, "  hardened: 7\n");

@@ -73,7 +73,7 @@ impl Unread {
 
 /// The pipe holds 64 KiB, the process some more; after that lines are lost, and nothing else.
 #[test]
-fn a_log_that_nobody_reads_delays_neither_answers_nor_the_end() {
+fn an_unread_log_delays_neither_responses_nor_shutdown() {
     let mut unread = unread();
     let start = Instant::now();
     (0..500).for_each(|_| unread.post());
@@ -86,7 +86,7 @@ fn a_log_that_nobody_reads_delays_neither_answers_nor_the_end() {
 
 /// Whoever reads on sees that there is a gap, and how large it is.
 #[test]
-fn a_log_that_is_read_again_says_what_was_lost() {
+fn a_log_that_is_read_again_reports_the_number_of_lost_lines() {
     let mut unread = unread();
     let lost = unread.post_until_lines_are_lost();
     let mut log = unread.log;

@@ -95,7 +95,7 @@ fn open_values(label: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_metric_is_documented_as_it_is() {
+fn every_metric_is_documented_with_its_type_and_labels() {
     let registered = registered();
     let rows = rows(&read("docs/reference/metrics.md"), 4);
     let documented: BTreeSet<&str> = rows.iter().map(|row| unquoted(&row[0])).collect();
@@ -116,7 +116,7 @@ fn every_metric_is_documented_as_it_is() {
 
 /// The examples ask for metrics and labels that there are.
 #[test]
-fn the_examples_name_metrics_that_exist() {
+fn the_example_queries_name_existing_metrics() {
     let registered = registered();
     let text = read("docs/reference/metrics.md");
     let examples: Vec<&str> = text.split("```").skip(1).step_by(2).collect();
@@ -137,7 +137,7 @@ fn the_examples_name_metrics_that_exist() {
 }
 
 #[test]
-fn what_is_no_review_is_documented_with_status_and_sentence() {
+fn responses_to_invalid_requests_are_documented_with_status_and_text() {
     let documented: Vec<Vec<String>> =
         rows(&read("docs/reference/reasons.md"), 4).into_iter().map(|row| row[..3].to_vec()).collect();
     let actual: Vec<Vec<String>> = ProtocolError::ALL
@@ -148,7 +148,7 @@ fn what_is_no_review_is_documented_with_status_and_sentence() {
 }
 
 #[test]
-fn every_setting_is_documented_as_it_is() {
+fn every_setting_is_documented_with_its_default() {
     let documented = rows(&read("docs/reference/configuration.md"), 6);
     let code = |text: &str| format!("`{text}`");
     let actual: Vec<Vec<String>> = ALL
@@ -169,7 +169,7 @@ fn every_setting_is_documented_as_it_is() {
 
 /// Whoever looks for a line of the log finds it as it is written.
 #[test]
-fn the_messages_that_are_explained_exist() {
+fn the_documented_log_messages_exist() {
     let mut sources = String::new();
     let mut pending = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
     while let Some(directory) = pending.pop() {

@@ -44,7 +44,7 @@ proptest! {
 
     /// What is not injected has reasons; what is refused has one line that anybody's terminal may show.
     #[test]
-    fn every_other_verdict_says_why(case in cases()) {
+    fn every_refusal_and_skip_has_a_reason(case in cases()) {
         match case.inject(&case.injector(), &case.pod) {
             Ok(Outcome::Injected(injection)) => prop_assert!(injection.warnings.iter().all(|text| is_one_line(text))),
             Ok(Outcome::Skipped(skip)) => {
@@ -62,7 +62,7 @@ proptest! {
 
     /// A pod that asks for more templates later: the laws hold for what is added, and all of it can be taken out again.
     #[test]
-    fn every_law_holds_for_what_is_asked_for_later(case in cases(), asked_first in select(&["alpha", "beta", "gamma"][..])) {
+    fn every_law_holds_for_templates_added_in_a_second_pass(case in cases(), asked_first in select(&["alpha", "beta", "gamma"][..])) {
         let injector = case.injector();
         let mut first = case.clone();
         annotate(&mut first.pod, INJECT, asked_first.to_owned());

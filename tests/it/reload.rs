@@ -4,7 +4,7 @@
 
 pub mod authority;
 mod many;
-mod template_trouble;
+mod broken_templates;
 pub mod world;
 
 use std::time::Duration;
@@ -17,7 +17,7 @@ use world::{ConfigMap, Plain, World, asking, templates};
 
 /// By itself it looks more than once in 2 s; the limit of [`crate::support::eventually`] is that of a slow machine.
 #[test]
-fn a_config_map_and_a_directory_are_followed() {
+fn changes_of_a_config_map_and_a_directory_are_loaded() {
     let world = World::start(&["config", "plain"]);
     let (config, plain) = (ConfigMap::at(&world.path("config")), Plain::at(&world.path("plain")));
     let mut client = world.connect();
@@ -46,7 +46,7 @@ fn a_config_map_and_a_directory_are_followed() {
 
 /// The ConfigMap of a new installation is not there yet, so the kubelet mounts an empty directory beside the built-in templates.
 #[test]
-fn a_config_map_that_comes_later_stands_beside_the_built_in_templates() {
+fn a_config_map_mounted_later_adds_to_the_built_in_templates() {
     let world = World::start_with(&["config"], &["--shutdown-delay=0s", "--templates=built-in"]);
     let config = ConfigMap::at(&world.path("config"));
     let mut client = world.connect();
@@ -73,7 +73,7 @@ fn a_config_map_that_comes_later_stands_beside_the_built_in_templates() {
 }
 
 #[test]
-fn a_mounted_certificate_is_followed_and_connections_stay() {
+fn a_renewed_certificate_is_served_and_connections_stay_open() {
     let world = World::start(&["plain"]);
     Plain::at(&world.path("plain")).write("a.yaml", &templates(1, &["one"]));
     let mut kept = world.connect();
@@ -89,7 +89,7 @@ fn a_mounted_certificate_is_followed_and_connections_stay() {
 }
 
 #[test]
-fn a_pair_that_cannot_be_served_keeps_the_old_one() {
+fn an_invalid_certificate_pair_leaves_the_old_one_in_service() {
     let world = World::start(&["plain"]);
     let (old, other) = (world.certificate(), Authority::new());
     for (certificate, key, expected) in [
@@ -133,7 +133,7 @@ fn a_certificate_and_its_key_may_come_one_after_the_other() {
 }
 
 #[test]
-fn a_hangup_reads_everything_again_and_says_so_once() {
+fn sighup_reloads_everything_and_is_logged_once() {
     let world = World::start(&["plain"]);
     let plain = Plain::at(&world.path("plain"));
     let before = world.process.stderr().lines().count();
@@ -150,7 +150,7 @@ fn a_hangup_reads_everything_again_and_says_so_once() {
 
 /// Built-in templates do not change; the certificate of `--dev` is ours to make again.
 #[test]
-fn a_hangup_under_dev_ends_nothing() {
+fn sighup_does_not_end_dev_mode() {
     let directory = tempfile::tempdir().expect("a directory");
     let arguments = ["serve", "--dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];
     let mut process = Process::start(directory.path(), &arguments);

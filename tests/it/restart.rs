@@ -45,7 +45,7 @@ fn assert_is_answered_for_the_last_time(client: &mut Client, what: &str) {
 }
 
 #[test]
-fn the_end_comes_in_its_order() {
+fn shutdown_follows_the_documented_order() {
     let mut world = world("4s");
     let (mut idle, mut used, mut late, mut busy) = (world.connect(), world.connect(), world.connect(), world.connect());
     assert_eq!(used.post(&asking("one")).header("connection"), None);
@@ -77,7 +77,7 @@ fn the_end_comes_in_its_order() {
 /// The kubelet kills a pod of the manifests or of the chart after its grace period. By then the
 /// program has ended by itself.
 #[test]
-fn the_longest_end_is_shorter_than_the_grace_period_of_a_pod() {
+fn the_longest_shutdown_is_shorter_than_the_grace_period_of_the_pod() {
     let read = |path: &str| -> serde_json::Value {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests").join(path);
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -95,7 +95,7 @@ fn the_longest_end_is_shorter_than_the_grace_period_of_a_pod() {
 
 /// Somebody who never takes his answer has his time like anybody else, and no more.
 #[test]
-fn whoever_takes_no_answer_holds_up_the_end_for_a_limited_time() {
+fn a_client_that_does_not_read_its_response_delays_shutdown_by_a_limited_time() {
     let mut world = world("0s");
     let value = "x".repeat(200_000);
     let large = templates(2, &["large"]).replace("generation-2\n", &format!("generation-2\n    args: [{value}]\n"));
@@ -123,7 +123,7 @@ fn whoever_takes_no_answer_holds_up_the_end_for_a_limited_time() {
 
 /// Whatever is in flight, and whatever limits of its own it has.
 #[test]
-fn the_end_comes_at_the_latest_when_its_time_is_over() {
+fn shutdown_ends_by_its_deadline() {
     let server = ServerBuilder::default().limits(|limits| limits.closing = Duration::from_millis(500)).start();
     let mut busy = server.connect();
     begin(&mut busy, &asking("one"));

@@ -35,7 +35,7 @@ fn refused(directory: &Path, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn both_signals_end_it_cleanly() {
+fn sigterm_and_sigint_shut_down_cleanly() {
     for signal in ["TERM", "INT"] {
         let directory = tempfile::tempdir().expect("a directory");
         let mut process = dev(directory.path(), &[]);
@@ -47,7 +47,7 @@ fn both_signals_end_it_cleanly() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_the_process_at_once() {
     for (signal, code) in [("TERM", 143), ("INT", 130)] {
         let directory = tempfile::tempdir().expect("a directory");
         let mut process = dev(directory.path(), &["--shutdown-delay=1m"]);
@@ -66,7 +66,7 @@ fn a_second_signal_ends_it_at_once() {
 
 /// `timeout(1)` signals a process and then its group.
 #[test]
-fn the_echo_of_a_signal_is_no_second_one() {
+fn a_signal_sent_twice_at_once_counts_once() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut process = dev(directory.path(), &["--shutdown-delay=300ms"]);
     let twice = format!("kill -TERM {0}; kill -TERM {0}", process.id());
@@ -75,7 +75,7 @@ fn the_echo_of_a_signal_is_no_second_one() {
 }
 
 #[test]
-fn the_delay_is_kept() {
+fn shutdown_waits_for_the_configured_delay() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut process = dev(directory.path(), &["--shutdown-delay=700ms"]);
     let start = Instant::now();
@@ -85,7 +85,7 @@ fn the_delay_is_kept() {
 }
 
 #[test]
-fn it_says_what_it_serves() {
+fn log_and_readyz_report_what_is_served() {
     let directory = tempfile::tempdir().expect("a directory");
     let process = dev(directory.path(), &[]);
     let log = process.stderr();
@@ -115,7 +115,7 @@ fn it_says_what_it_serves() {
 
 /// A full disk, or a log collector that died, costs the log and nothing else.
 #[test]
-fn a_log_that_cannot_be_written_ends_nothing() {
+fn the_server_runs_although_its_log_cannot_be_written() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut process = Process::start_without_log(directory.path(), &[&["serve", "--dev"], &ANY_PORTS[..]].concat());
     eventually("the line", || process.stdout().contains("/mutate'\n"));
@@ -134,7 +134,7 @@ fn a_log_that_cannot_be_written_ends_nothing() {
 
 /// An answer that is larger than what sockets hold is in flight until its reader has it.
 #[test]
-fn an_answer_that_is_being_read_is_finished() {
+fn a_response_in_flight_is_finished_before_shutdown() {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::create_dir(directory.path().join("t")).expect("a directory");
     let value = "x".repeat(200_000);
@@ -162,7 +162,7 @@ fn an_answer_that_is_being_read_is_finished() {
 }
 
 #[test]
-fn a_port_in_use_is_one_clear_line() {
+fn a_port_in_use_is_reported_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("bound").to_string();
     let directory = tempfile::tempdir().expect("a directory");
@@ -178,7 +178,7 @@ fn a_port_in_use_is_one_clear_line() {
 }
 
 #[test]
-fn an_unreadable_certificate_or_key_is_one_clear_line() {
+fn an_unreadable_certificate_or_key_is_reported_in_one_line() {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::create_dir(directory.path().join("templates")).expect("a directory");
     let arguments = ["--tls-cert=no.crt", "--tls-key=no.key", "--templates=templates"];
@@ -190,7 +190,7 @@ fn an_unreadable_certificate_or_key_is_one_clear_line() {
 }
 
 #[test]
-fn a_directory_of_templates_that_cannot_be_read_is_one_clear_line() {
+fn an_unreadable_template_directory_is_reported_in_one_line() {
     let directory = tempfile::tempdir().expect("a directory");
     let stderr = refused(directory.path(), &["--dev", "--templates=no/such"]);
     assert!(stderr.lines().last().is_some_and(|line| line.contains("\"no/such\": No such file")), "{stderr}");
@@ -199,7 +199,7 @@ fn a_directory_of_templates_that_cannot_be_read_is_one_clear_line() {
 const GOOD: &str = "apiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {name: good}\nspec:\n  sidecars: [{name: good, image: \"registry.example/good:1\"}]\n";
 
 #[test]
-fn broken_templates_are_all_listed_where_the_operator_is_strict() {
+fn strict_mode_lists_every_broken_template() {
     let directory = tempfile::tempdir().expect("a directory");
     let templates = directory.path().join("t");
     std::fs::create_dir(&templates).expect("a directory");
@@ -215,7 +215,7 @@ fn broken_templates_are_all_listed_where_the_operator_is_strict() {
 }
 
 #[test]
-fn a_broken_template_takes_no_other_with_it() {
+fn a_broken_template_does_not_affect_others() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = |name: &str| directory.path().join(name);
     std::fs::create_dir(path("t")).expect("a directory");
@@ -253,7 +253,7 @@ fn a_broken_template_takes_no_other_with_it() {
 }
 
 #[test]
-fn an_unknown_flag_is_wrong_usage() {
+fn an_unknown_flag_is_a_usage_error() {
     let directory = tempfile::tempdir().expect("a directory");
     let (code, stdout, stderr) = Process::run(directory.path(), &["serve", "--dev", "--lissten=127.0.0.1:1"]);
     assert_eq!((code, stdout.as_str()), (Some(2), ""));
@@ -261,7 +261,7 @@ fn an_unknown_flag_is_wrong_usage() {
 }
 
 #[test]
-fn every_wrong_setting_is_listed() {
+fn every_invalid_setting_is_listed() {
     let directory = tempfile::tempdir().expect("a directory");
     let stderr = refused(directory.path(), &["--dev", "--listen=x", "--log-level=loud"]);
     assert!(
@@ -271,7 +271,7 @@ fn every_wrong_setting_is_listed() {
 }
 
 #[test]
-fn a_variable_that_is_no_text_is_not_passed_over() {
+fn a_variable_that_is_not_unicode_is_an_error() {
     use std::os::unix::ffi::OsStrExt;
     let directory = tempfile::tempdir().expect("a directory");
     let output = Command::new(env!("CARGO_BIN_EXE_outrigger"))
@@ -287,7 +287,7 @@ fn a_variable_that_is_no_text_is_not_passed_over() {
 
 /// A file that says what the command line and the environment said as well, and nothing is started.
 #[test]
-fn the_configuration_is_printed_and_can_be_used() {
+fn the_printed_configuration_can_be_used_as_a_file() {
     let directory = tempfile::tempdir().expect("a directory");
     let print = ["serve", "--dev", "--log-level=debug", "--print-config"];
     let (code, stdout, stderr) = Process::run(directory.path(), &print);

@@ -24,7 +24,7 @@ fn post(client: &mut Client, traceparent: &str, body: &serde_json::Value) {
 }
 
 #[test]
-fn a_review_is_a_span_below_that_of_the_api_server() {
+fn a_review_is_a_child_of_the_api_servers_span() {
     let collector = Collector::start();
     let directory = tempfile::tempdir().expect("a directory");
     let mut serving = serving(directory.path(), &format!("http://{}", collector.address));
@@ -57,7 +57,7 @@ fn a_review_is_a_span_below_that_of_the_api_server() {
 }
 
 #[test]
-fn what_the_api_server_does_not_record_is_not_recorded() {
+fn a_trace_that_the_api_server_does_not_sample_is_not_exported() {
     let collector = Collector::start();
     let directory = tempfile::tempdir().expect("a directory");
     let mut serving = serving(directory.path(), &format!("http://{}/other/path", collector.address));
@@ -82,7 +82,7 @@ fn what_the_api_server_does_not_record_is_not_recorded() {
 
 /// A collector that is away, and one that takes connections and says nothing.
 #[test]
-fn a_collector_that_is_away_delays_nothing() {
+fn an_unreachable_collector_delays_neither_responses_nor_shutdown() {
     let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     for address in [closed, silent.local_addr().expect("bound")] {
@@ -106,7 +106,7 @@ fn a_collector_that_is_away_delays_nothing() {
 }
 
 #[test]
-fn an_endpoint_that_cannot_be_used_is_refused_at_the_start() {
+fn an_invalid_endpoint_is_refused_at_start() {
     let directory = tempfile::tempdir().expect("a directory");
     for endpoint in ["https://collector:4318", "http://user:pass@collector:4318", "collector"] {
         let (code, _, stderr) = Process::run(directory.path(), &["serve", "--dev", "--otlp-endpoint", endpoint]);

@@ -11,7 +11,7 @@ use crate::harness;
 use crate::support::client::tcp;
 use crate::support::{Process, eventually};
 
-tests! { the_printed_line_works_when_pasted, a_terminal_that_is_closed_ends_the_server }
+tests! { the_printed_export_line_works_in_a_shell, closing_the_terminal_ends_the_server }
 
 const SERVE: [&str; 4] = ["serve", "--dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];
 
@@ -23,7 +23,7 @@ fn needs(program: &str) {
 }
 
 /// What `--dev` prints is pasted into a shell as it stands.
-fn the_printed_line_works_when_pasted() {
+fn the_printed_export_line_works_in_a_shell() {
     needs("curl");
     let directory = tempfile::tempdir().expect("a directory");
     let process = Process::start(directory.path(), &[&SERVE[..], &["--dev-dir", "it's a directory"]].concat());
@@ -45,7 +45,7 @@ fn the_printed_line_works_when_pasted() {
 }
 
 /// `script` runs the server in a terminal of its own, which is gone when `script` is.
-fn a_terminal_that_is_closed_ends_the_server() {
+fn closing_the_terminal_ends_the_server() {
     needs("script");
     let directory = tempfile::tempdir().expect("a directory");
     let server = env!("CARGO_BIN_EXE_outrigger");

@@ -3,8 +3,8 @@
 //! A refusal counts against us unless the design says that it cannot be otherwise, at that moment and with that message; such an
 //! [`Excuse`] is shown in the table as well. Invariant: before each fault the installation is healthy.
 
-mod ours;
-mod surroundings;
+mod internal;
+mod external;
 mod table;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,21 +35,21 @@ impl Fault {
 }
 
 const ROTATIONS: Fault = Fault {
-    prepare: ours::rotate_all_the_time,
-    restore: ours::rotate_as_usual,
-    ..Fault::new("leaf every 2 s, CA every 10 s", ours::rotations)
+    prepare: internal::rotate_all_the_time,
+    restore: internal::rotate_as_usual,
+    ..Fault::new("leaf every 2 s, CA every 10 s", internal::rotations)
 };
 
 const FAULTS: [Fault; 7] = [
-    Fault::new("none", ours::nothing),
+    Fault::new("none", internal::nothing),
     ROTATIONS,
-    Fault::new("leader killed", ours::leader_killed),
-    Fault::new("pod of a replica deleted", ours::pod_deleted),
-    Fault::new("rolling restart", ours::rolling_restart),
-    Fault::new("caBundle emptied by hand", surroundings::bundle_emptied),
-    Fault::new("Secrets deleted, applied again", surroundings::secrets_deleted),
+    Fault::new("leader killed", internal::leader_killed),
+    Fault::new("pod of a replica deleted", internal::pod_deleted),
+    Fault::new("rolling restart", internal::rolling_restart),
+    Fault::new("caBundle emptied by hand", external::bundle_emptied),
+    Fault::new("Secrets deleted, applied again", external::secrets_deleted),
 ];
-const API_SERVER: Fault = Fault::new("API server stopped and started", surroundings::api_server_away);
+const API_SERVER: Fault = Fault::new("API server stopped and started", external::api_server_away);
 
 /// Where a fault strikes.
 struct Ground<'a> {

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_break() {
+    fn the_layer_rule_finds_imports_from_higher_layers() {
         let table = [
             ("src/inject/pod.rs", "use crate::admission::review;", 1),
             ("src/inject/pod.rs", "fn a() { crate::config::read() }", 1),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn purity_breaks() {
+    fn the_purity_rule_finds_io() {
         let table = [
             ("src/inject/pod.rs", "use std::{collections::BTreeMap, fs};", 1),
             ("src/inject/pod.rs", "fn a() { std::env::var(k); }", 1),
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_break() {
+    fn the_header_rule_finds_missing_descriptions() {
         assert_eq!(faults(header, "src/a.rs", "//! What this file does.\n"), [""; 0]);
         assert_eq!(faults(header, "src/a.rs", "#![no_main]\n//! What this file does.\n"), [""; 0]);
         assert_eq!(faults(header, "src/a.rs", "use std::fmt;\n").len(), 1);
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_break() {
+    fn the_length_rules_find_long_files_and_functions() {
         let long = "\n".repeat(501);
         assert_eq!(faults(file_length, "src/a.rs", &long).len(), 1);
         assert_eq!(
@@ -278,21 +278,21 @@ mod tests {
     }
 
     #[test]
-    fn open_ends_break() {
+    fn the_unfinished_rule_finds_todo_and_ignored_tests() {
         assert_eq!(faults(unfinished, "src/a.rs", "fn a() { todo!() }"), ["`todo!`"]);
         assert_eq!(faults(unfinished, "tests/a.rs", "#[ignore = \"slow\"]\nfn a() {}"), ["`#[ignore`"]);
         assert_eq!(faults(unfinished, "src/a.rs", "// todo!()\nfn a() { \"unimplemented!\" }"), [""; 0]);
     }
 
     #[test]
-    fn unlisted_tests_break() {
+    fn the_listing_rule_finds_unlisted_tests() {
         assert_eq!(faults(listed_tests, "tests/apiserver/a.rs", "#[test]\nfn a() {}").len(), 1);
         assert_eq!(faults(listed_tests, "tests/it/a.rs", "#[test]\nfn a() {}"), [""; 0]);
         assert_eq!(faults(listed_tests, "tests/tools/a.rs", "// #[test]\ntests! { a }\nfn a() {}"), [""; 0]);
     }
 
     #[test]
-    fn panics_break() {
+    fn the_panic_rule_finds_panics_outside_tests() {
         assert_eq!(faults(panics, "src/a.rs", "fn a() { b.unwrap(); c.expect(d); panic!(e) }").len(), 3);
         assert_eq!(
             faults(panics, "src/a.rs", "fn a() { b.unwrap_or(c) }\n#[cfg(test)]\nmod tests { fn d() { e.unwrap() } }"),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn machine_paths_break() {
+    fn the_machine_path_rule_finds_paths_of_this_machine() {
         let line = format!("see {}/docs", env!("CARGO_MANIFEST_DIR"));
         assert_eq!(faults(machine_path, "README.md", &line).len(), 1);
         assert_eq!(faults(machine_path, "README.md", "see docs/architecture.md"), [""; 0]);

@@ -76,7 +76,7 @@ fn containers_meet_pod_security_restricted() {
 }
 
 #[test]
-fn volumes_are_bounded_and_need_nothing_of_the_namespace() {
+fn volumes_are_bounded_and_need_no_object_of_the_namespace() {
     for template in super::built_in().templates().names() {
         for volume in injected(template).pointer("/spec/volumes").and_then(Value::as_array).into_iter().flatten() {
             assert!(volume.pointer("/emptyDir/sizeLimit").is_some(), "{template}: {volume}");

@@ -177,7 +177,7 @@ fn faults_of(path: &str, text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_documents_examples_are_true() {
+fn examples_in_the_documents_give_the_documented_result() {
     let faults: Vec<String> = CHECKED.iter().flat_map(|path| faults_of(path, &super::read(path))).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
 }

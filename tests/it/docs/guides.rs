@@ -33,7 +33,7 @@ const TEXTS: [(&str, &str); 19] = [
 ];
 
 #[test]
-fn every_code_can_be_looked_up_among_the_troubles() {
+fn every_code_has_an_entry_in_the_troubleshooting_guide() {
     let text = read("docs/troubleshooting.md");
     let codes = ErrorCode::ALL.iter().map(|code| code.code()).chain(SkipReason::ALL.iter().map(|reason| reason.code()));
     let missing: Vec<&str> = codes.filter(|code| !text.contains(&format!("`{code}`"))).collect();
@@ -41,7 +41,7 @@ fn every_code_can_be_looked_up_among_the_troubles() {
 }
 
 #[test]
-fn texts_by_which_troubles_are_found_are_the_programs() {
+fn texts_in_the_troubleshooting_guide_are_printed_by_the_program() {
     let guide = read("docs/troubleshooting.md");
     for (text, directory) in TEXTS {
         assert!(guide.contains(text), "docs/troubleshooting.md does not have {text:?} any more");
@@ -63,7 +63,7 @@ fn says(directory: &Path, text: &str) -> bool {
 
 /// Every row of the threat table ends with the tests that show it.
 #[test]
-fn every_row_of_the_threat_table_has_its_test() {
+fn every_row_of_the_threat_table_names_an_existing_test() {
     let text = read("docs/security.md");
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ") && !line.ends_with("| test |")).collect();
     assert!(rows.len() > 40, "{}", rows.len());
@@ -80,7 +80,7 @@ fn every_row_of_the_threat_table_has_its_test() {
 
 /// Lines of shell that call the program: its command and flags are there. What they do is shown where each is tested.
 #[test]
-fn commands_of_the_guides_exist() {
+fn commands_in_the_guides_exist() {
     let mut seen = 0;
     for path in [files_in("docs", ".md"), vec!["README.md".to_owned()]].concat() {
         let text = read(&path);
@@ -106,7 +106,7 @@ fn commands_of_the_guides_exist() {
 
 /// Anchors of the links from one guide to another are headings there.
 #[test]
-fn links_between_the_guides_lead_to_headings() {
+fn links_between_the_guides_point_to_headings() {
     let anchor = |heading: &str| {
         let words = heading.to_lowercase().replace(' ', "-");
         words.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect::<String>()

@@ -50,7 +50,7 @@ fn compare_elements(path: &str, actual: &[Value], excerpt: &[Value], found: &mut
 }
 
 #[test]
-fn an_excerpt_is_found_in_the_whole() {
+fn an_excerpt_matches_the_whole() {
     let whole = serde_json::json!({"a": 1, "b": [{"name": "x", "c": 2}, {"name": "y"}], "d": ["e"]});
     for excerpt in ["{}", r#"{"a":1}"#, r#"{"b":[{"name":"y"}]}"#, r#"{"b":[{"name":"x"},{"name":"y"}],"d":["e"]}"#] {
         assert_eq!(differences(&whole, &serde_json::from_str(excerpt).expect("JSON")), [""; 0], "{excerpt}");

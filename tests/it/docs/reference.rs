@@ -28,7 +28,7 @@ fn documents() -> Vec<String> {
 }
 
 #[test]
-fn the_reasons_are_listed_with_their_sentences() {
+fn the_reasons_are_documented_with_their_messages() {
     let rows = markdown::code_rows(&super::read("docs/reference/reasons.md"));
     let listed: Vec<(&str, &str)> = rows.iter().filter(|row| row.len() == 2).map(|row| (&*row[0], &*row[1])).collect();
     let actual: Vec<(&str, &str)> = SkipReason::ALL.iter().map(|reason| (reason.code(), reason.sentence())).collect();
@@ -36,7 +36,7 @@ fn the_reasons_are_listed_with_their_sentences() {
 }
 
 #[test]
-fn the_error_codes_are_listed_with_who_must_act() {
+fn the_error_codes_are_documented_with_who_must_act() {
     let rows = markdown::code_rows(&super::read("docs/reference/reasons.md"));
     let listed: Vec<(&str, &str)> = rows.iter().filter(|row| row.len() == 3).map(|row| (&*row[0], &*row[1])).collect();
     let blame = |code: &ErrorCode| match code.blame() {
@@ -49,7 +49,7 @@ fn the_error_codes_are_listed_with_who_must_act() {
 }
 
 #[test]
-fn the_findings_of_check_are_listed_with_their_severity_and_meaning() {
+fn the_findings_of_check_are_documented_with_severity_and_meaning() {
     let rows = markdown::code_rows(&super::read("docs/reference/check.md"));
     let rows = rows.iter().filter(|row| row.len() == 4);
     let listed: Vec<(&str, &str, &str)> = rows.map(|row| (&*row[0], &*row[1], &*row[2])).collect();
@@ -84,7 +84,7 @@ fn every_field_of_a_template_is_described() {
 }
 
 #[test]
-fn links_lead_to_files() {
+fn links_point_to_existing_files() {
     for path in documents() {
         let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
         for (line, target) in markdown::file_links(&super::read(&path)) {
@@ -95,7 +95,7 @@ fn links_lead_to_files() {
 
 /// In `docs/architecture.md` a check is written as `tests/it/file.rs: name_of_the_test` or as a command.
 #[test]
-fn the_checks_of_the_invariants_exist() {
+fn the_tests_of_the_invariants_exist() {
     let text = super::read("docs/architecture.md");
     let mut checks = BTreeSet::new();
     for span in text.split('`').skip(1).step_by(2) {

@@ -9,13 +9,13 @@ use outrigger::inject::{ErrorCode, SkipReason};
 use serde_json::{Value, json};
 
 use super::case::{Case, Verdict};
-use super::way::{CaseResult, Way, injector};
+use super::runner::{CaseResult, Runner, injector};
 use crate::support::{self, ServerBuilder};
 
 /// The webhook, each time with a server of its own.
 pub struct Https;
 
-impl Way for Https {
+impl Runner for Https {
     fn run(&self, case: &Case, object: &Value) -> Result<CaseResult, Vec<String>> {
         let builder = ServerBuilder::default().injector(injector(case)?);
         let server = case.settings.namespace_object().into_iter().fold(builder, ServerBuilder::namespace).start();

@@ -8,7 +8,7 @@ use outrigger::inject::uninject;
 use serde_json::{Map, Value, json};
 
 use super::case::{Case, Verdict, documents};
-use super::way::{CaseResult, Way};
+use super::runner::{CaseResult, Runner};
 use super::{compare_pods, without_managed_fields};
 use crate::support::strict_patch;
 
@@ -18,16 +18,16 @@ const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 const REVISION: &str = ".outrigger.dev/revision";
 
 /// What is broken; nothing when all laws hold.
-pub fn check(case: &Case, result: &CaseResult, way: &dyn Way) -> Vec<String> {
+pub fn check(case: &Case, result: &CaseResult, runner: &dyn Runner) -> Vec<String> {
     let original = without_managed_fields(&case.pod);
     let (Some(pod), Some(patch)) = (&result.pod, &result.patch) else { return vec!["no pod or no patch".to_owned()] };
     let laws = [
         status_is_true(pod, result),
         patch_applies(case, pod, patch),
         patch_applies_strictly(case, pod, patch),
-        same_input_gives_same_bytes(case, patch, way),
-        second_pass_gives_nothing(case, result, pod, way),
-        unknown_fields_survive(case, way),
+        same_input_gives_same_bytes(case, patch, runner),
+        second_pass_gives_nothing(case, result, pod, runner),
+        unknown_fields_survive(case, runner),
         nothing_of_the_users_is_lost(&original, pod),
         only_named_paths_change(case, &original, result, pod),
         uninject_gives_back(&case.pod, pod),
@@ -99,14 +99,14 @@ fn patch_applies_strictly(case: &Case, pod: &Value, patch: &Value) -> Result<(),
     compare_pods("law 6: the strictly patched pod is not the merged pod", pod, &patched).map_or(Ok(()), Err)
 }
 
-fn same_input_gives_same_bytes(case: &Case, patch: &Value, way: &dyn Way) -> Result<(), String> {
-    let again = way.run(case, &case.pod).map_err(|why| why.join("; "))?.patch.unwrap_or_default();
+fn same_input_gives_same_bytes(case: &Case, patch: &Value, runner: &dyn Runner) -> Result<(), String> {
+    let again = runner.run(case, &case.pod).map_err(|why| why.join("; "))?.patch.unwrap_or_default();
     let (patch, again) = (patch.to_string(), again.to_string());
     if patch == again { Ok(()) } else { Err(format!("two runs differ:\n{patch}\n{again}")) }
 }
 
 /// Law 3: injecting the result again gives no patch, also when a later webhook has rewritten images or added a container.
-fn second_pass_gives_nothing(case: &Case, first: &CaseResult, pod: &Value, way: &dyn Way) -> Result<(), String> {
+fn second_pass_gives_nothing(case: &Case, first: &CaseResult, pod: &Value, runner: &dyn Runner) -> Result<(), String> {
     let mut rewritten = pod.clone();
     for container in containers_mut(&mut rewritten) {
         container["image"] = json!(format!("mirror.example.com/{}", container["image"].as_str().unwrap_or_default()));
@@ -116,7 +116,7 @@ fn second_pass_gives_nothing(case: &Case, first: &CaseResult, pod: &Value, way: 
         containers.push(json!({"name": "from-another-webhook", "image": "other:1"}));
     }
     for (what, pod) in [("the result", pod), ("rewritten images", &rewritten), ("an added container", &extended)] {
-        let again = way.run(case, pod).map_err(|why| why.join("; "))?;
+        let again = runner.run(case, pod).map_err(|why| why.join("; "))?;
         let quiet = again.warnings.is_empty() || !first.warnings.is_empty();
         if again.verdict != Verdict::Skipped || !again.reasons.contains(&"already_injected".to_owned()) || !quiet {
             return Err(format!("law 3: a second pass over {what} gives {again:#?}"));
@@ -126,13 +126,13 @@ fn second_pass_gives_nothing(case: &Case, first: &CaseResult, pod: &Value, way: 
 }
 
 /// Law 4: fields that nobody knows survive, at every level of what is the user's own.
-fn unknown_fields_survive(case: &Case, way: &dyn Way) -> Result<(), String> {
+fn unknown_fields_survive(case: &Case, runner: &dyn Runner) -> Result<(), String> {
     let own = own_names(case);
     let mut changed = case.clone();
     add_unknown_fields(&mut changed.pod, &own);
     let mut expected = case.expected.clone().unwrap_or_default();
     add_unknown_fields(&mut expected, &own);
-    let result = way.run(&changed, &changed.pod).map_err(|why| why.join("; "))?;
+    let result = runner.run(&changed, &changed.pod).map_err(|why| why.join("; "))?;
     let got =
         result.pod.as_ref().map(without_our_marks).ok_or_else(|| format!("law 4: with unknown fields: {result:#?}"))?;
     compare_pods("law 4: an unknown field did not survive", &expected, &got).map_or(Ok(()), Err)

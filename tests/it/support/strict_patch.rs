@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_a_lenient_engine_lets_through() {
+    fn refuses_operations_that_a_lenient_engine_accepts() {
         let document = json!({"list": [1], "map": {"key": 1}});
         for (path, op) in [
             ("/list/01", "replace"),

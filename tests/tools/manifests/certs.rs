@@ -10,13 +10,13 @@ use outrigger::tls::CertificateSource;
 use super::{read, render, repository};
 
 tests! {
-    the_script_makes_a_pair_that_is_served,
-    without_a_name_it_says_how_it_is_used,
-    what_is_no_name_is_refused,
+    the_script_creates_a_certificate_that_the_server_accepts,
+    without_a_name_the_script_prints_its_usage,
+    the_script_refuses_an_invalid_name,
     no_key_is_committed,
 }
 
-fn the_script_makes_a_pair_that_is_served() {
+fn the_script_creates_a_certificate_that_the_server_accepts() {
     // The script calls it.
     render::program("openssl");
     let folder = tempfile::tempdir().expect("a temporary directory");
@@ -49,14 +49,14 @@ fn the_script_makes_a_pair_that_is_served() {
     assert!(names[0].contains("outrigger.outrigger-system.svc"), "{names:?}");
 }
 
-fn without_a_name_it_says_how_it_is_used() {
+fn without_a_name_the_script_prints_its_usage() {
     let output = Command::new("sh").arg(repository("certs/dev.sh")).arg("x").output().expect("sh runs");
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).starts_with("usage: certs/dev.sh DIRECTORY NAME"));
 }
 
 /// A name goes into a line of openssl's own language, where a comma would begin another name.
-fn what_is_no_name_is_refused() {
+fn the_script_refuses_an_invalid_name() {
     for name in ["a b", "a,IP:192.0.2.1", ""] {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let mut script = Command::new("sh");

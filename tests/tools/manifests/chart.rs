@@ -10,14 +10,14 @@ use super::{list, text};
 use crate::support::injected_pod;
 
 tests! {
-    the_chart_makes_the_objects_of_the_kustomization,
-    lint_finds_nothing,
-    values_that_mean_nothing_are_refused,
-    another_namespace_is_used_throughout,
-    files_of_yours_are_mounted_and_trusted,
-    the_test_of_the_chart_is_passed_by_an_injected_pod,
-    the_chart_brings_the_templates_of_its_values,
-    what_makes_the_webhook_go_first_is_for_helm_alone,
+    the_chart_renders_the_same_objects_as_the_kustomization,
+    helm_lint_reports_nothing,
+    invalid_values_are_refused,
+    a_custom_namespace_is_used_in_every_object,
+    user_provided_certificate_files_are_mounted_and_trusted,
+    an_injected_pod_passes_the_helm_test,
+    the_chart_renders_the_templates_of_its_values,
+    only_the_chart_deletes_the_webhook_by_a_pre_delete_hook,
 }
 
 /// What only Helm says of an object.
@@ -68,7 +68,7 @@ fn comparable(objects: Vec<Value>, left_out: &[(&str, &str)]) -> BTreeMap<Key, V
     objects
 }
 
-fn the_chart_makes_the_objects_of_the_kustomization() {
+fn the_chart_renders_the_same_objects_as_the_kustomization() {
     for (values, components) in SAME {
         let chart = comparable(render::helm(values), &CHART_ALONE);
         let kustomize = comparable(render::kustomize(components), &KUSTOMIZE_ALONE);
@@ -79,14 +79,14 @@ fn the_chart_makes_the_objects_of_the_kustomization() {
     }
 }
 
-fn lint_finds_nothing() {
+fn helm_lint_reports_nothing() {
     for (values, _) in SAME {
         let report = render::helm_lint(values);
         assert!(!report.contains("WARNING") && !report.contains("ERROR"), "{report}");
     }
 }
 
-fn values_that_mean_nothing_are_refused() {
+fn invalid_values_are_refused() {
     let table = [
         ("replica=3", "additional properties 'replica' not allowed"),
         ("replicas=0", "/replicas"),
@@ -108,7 +108,7 @@ fn values_that_mean_nothing_are_refused() {
     }
 }
 
-fn another_namespace_is_used_throughout() {
+fn a_custom_namespace_is_used_in_every_object() {
     let mut helm = render::helm_template("sidecars", &["certificates.mode=certManager", "monitoring.enabled=true"]);
     let output = helm.output().expect("helm runs");
     let printed = String::from_utf8(output.stdout).expect("YAML is text");
@@ -117,7 +117,7 @@ fn another_namespace_is_used_throughout() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-fn files_of_yours_are_mounted_and_trusted() {
+fn user_provided_certificate_files_are_mounted_and_trusted() {
     let mut helm =
         render::helm_template("outrigger-system", &["certificates.mode=files", "certificates.files.secretName=mine"]);
     let folder = tempfile::tempdir().expect("a temporary directory");
@@ -154,7 +154,7 @@ fn test_template(objects: &[Value]) -> SourceText {
 }
 
 /// The pod of `helm test` comes back with its sidecar, within Pod Security "restricted"; no other pod gets that template.
-fn the_test_of_the_chart_is_passed_by_an_injected_pod() {
+fn an_injected_pod_passes_the_helm_test() {
     let objects = render::helm(&[]);
     let mut pods: Vec<&Value> = objects.iter().filter(|object| object["kind"] == "Pod").collect();
     let pod = pods.pop().expect("the chart has a pod for its test");
@@ -183,7 +183,7 @@ fn the_test_of_the_chart_is_passed_by_an_injected_pod() {
     assert!(inject(&other).is_err_and(|error| error.to_string().contains("template_not_allowed")));
 }
 
-fn the_chart_brings_the_templates_of_its_values() {
+fn the_chart_renders_the_templates_of_its_values() {
     let values = ["templates.a\\.yaml.kind=X", "templates.b\\.yaml=text: 1", "test.enabled=false"];
     let objects = render::by_key(render::helm(&values));
     let data = &objects[&("ConfigMap".to_owned(), "outrigger-templates".to_owned())]["data"];
@@ -195,7 +195,7 @@ fn the_chart_brings_the_templates_of_its_values() {
 }
 
 /// Applied as an ordinary object, the hook that stands in for the webhook configuration would switch it off.
-fn what_makes_the_webhook_go_first_is_for_helm_alone() {
+fn only_the_chart_deletes_the_webhook_by_a_pre_delete_hook() {
     let objects = render::helm(&[]);
     let configurations = objects.iter().filter(|object| object["kind"] == "MutatingWebhookConfiguration");
     assert_eq!(configurations.filter(|object| !list(object, "/webhooks").is_empty()).count(), 1);

@@ -8,10 +8,10 @@ use super::render::{self, by_key};
 use super::{list, object, read};
 
 tests! {
-    kustomizations_of_the_guides_change_the_base,
-    the_webhook_is_changed_as_the_guide_says,
-    values_of_the_guides_are_taken_by_the_chart,
-    values_that_the_guides_name_exist,
+    kustomizations_in_the_guides_change_the_base,
+    the_patch_in_the_guide_changes_the_webhook,
+    the_chart_accepts_the_values_in_the_guides,
+    values_named_in_the_guides_exist,
 }
 
 const GUIDES: [&str; 4] = ["docs/install.md", "docs/operations.md", "docs/troubleshooting.md", "README.md"];
@@ -45,7 +45,7 @@ fn yaml_blocks() -> Vec<(Block, String)> {
     guides.iter().flat_map(|text| blocks(text, "yaml")).map(|block| (kind(block), format!("{block}\n"))).collect()
 }
 
-fn kustomizations_of_the_guides_change_the_base() {
+fn kustomizations_in_the_guides_change_the_base() {
     let base = by_key(render::kustomize(&[]));
     let blocks: Vec<String> =
         yaml_blocks().into_iter().filter(|(kind, _)| *kind == Block::Kustomization).map(|(_, block)| block).collect();
@@ -57,7 +57,7 @@ fn kustomizations_of_the_guides_change_the_base() {
 }
 
 /// The example shows each of the choices that are values of the chart.
-fn the_webhook_is_changed_as_the_guide_says() {
+fn the_patch_in_the_guide_changes_the_webhook() {
     let block = yaml_blocks().into_iter().find(|(_, block)| block.contains("matchConditions")).expect("an example").1;
     let objects = by_key(render::kustomization(&block));
     let configuration = &objects[&("MutatingWebhookConfiguration".to_owned(), "outrigger".to_owned())];
@@ -72,7 +72,7 @@ fn the_webhook_is_changed_as_the_guide_says() {
     }
 }
 
-fn values_of_the_guides_are_taken_by_the_chart() {
+fn the_chart_accepts_the_values_in_the_guides() {
     for (_, block) in yaml_blocks().into_iter().filter(|(kind, _)| *kind == Block::Values) {
         let objects = by_key(render::helm_with_values(&block));
         let policy = &objects[&("NetworkPolicy".to_owned(), "outrigger".to_owned())];
@@ -81,7 +81,7 @@ fn values_of_the_guides_are_taken_by_the_chart() {
 }
 
 /// Values that are named in text or set in a command.
-fn values_that_the_guides_name_exist() {
+fn values_named_in_the_guides_exist() {
     let values = object("manifests/chart/values.yaml");
     let top: Vec<&String> = values.as_object().expect("a map").keys().collect();
     let mut seen = 0;

@@ -7,13 +7,13 @@ use serde_json::Value;
 use super::{list, object, read, repository, text};
 
 tests! {
-    the_image_is_one_program_for_a_plain_user,
-    the_image_says_what_it_is,
-    the_builder_is_the_toolchain,
-    every_target_that_is_left_is_copied,
-    what_is_copied_is_sent_to_the_builder,
-    everything_names_one_version,
-    workflows_name_actions_by_their_versions,
+    the_image_contains_one_program_and_runs_as_an_unprivileged_user,
+    the_image_has_its_labels,
+    the_image_is_built_with_the_pinned_toolchain,
+    cargo_accepts_the_files_that_the_dockerfile_copies,
+    files_copied_by_the_dockerfile_are_in_the_build_context,
+    every_file_names_the_same_version,
+    workflows_pin_actions_to_versions,
 }
 
 /// The commands of the Dockerfile that begin with this word, each on one line.
@@ -29,7 +29,7 @@ fn last_stage(dockerfile: &str) -> &str {
 }
 
 /// Without a shell nobody who breaks in finds one; as a plain user nobody is root; what Kubernetes does not read is not there.
-fn the_image_is_one_program_for_a_plain_user() {
+fn the_image_contains_one_program_and_runs_as_an_unprivileged_user() {
     let dockerfile = read("Dockerfile");
     assert!(dockerfile.lines().any(|line| line == "ARG BASE=scratch"), "nothing but the program is in the image");
     let stage = last_stage(&dockerfile);
@@ -51,7 +51,7 @@ fn the_image_is_one_program_for_a_plain_user() {
     );
 }
 
-fn the_image_says_what_it_is() {
+fn the_image_has_its_labels() {
     let label = instructions(last_stage(&read("Dockerfile")), "LABEL ").concat();
     for name in ["title", "description", "licenses", "version", "revision", "created", "source"] {
         assert!(label.contains(&format!("org.opencontainers.image.{name}=")), "{name}: {label}");
@@ -61,7 +61,7 @@ fn the_image_says_what_it_is() {
 }
 
 /// What is released is what was tested: one version of the compiler, and one name of it.
-fn the_builder_is_the_toolchain() {
+fn the_image_is_built_with_the_pinned_toolchain() {
     let toolchain = read("rust-toolchain.toml");
     let channel =
         toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).expect("a channel").trim_matches('"');
@@ -70,7 +70,7 @@ fn the_builder_is_the_toolchain() {
 }
 
 /// Only what the Dockerfile copies is there: Cargo must still accept what is left of Cargo.toml, with every target in its place.
-fn every_target_that_is_left_is_copied() {
+fn cargo_accepts_the_files_that_the_dockerfile_copies() {
     let dockerfile = read("Dockerfile");
     let folder = tempfile::tempdir().expect("a temporary directory");
     for instruction in instructions(&dockerfile, "COPY ").iter().filter(|instruction| !instruction.starts_with("--")) {
@@ -98,7 +98,7 @@ fn every_target_that_is_left_is_copied() {
     assert_eq!(kinds, ["lib", "bin"], "the program and its library, and nothing else");
 }
 
-fn what_is_copied_is_sent_to_the_builder() {
+fn files_copied_by_the_dockerfile_are_in_the_build_context() {
     let ignored = read(".dockerignore");
     let sent: Vec<&str> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
     for instruction in instructions(&read("Dockerfile"), "COPY ").iter().filter(|copy| !copy.starts_with("--")) {
@@ -108,7 +108,7 @@ fn what_is_copied_is_sent_to_the_builder() {
     }
 }
 
-fn everything_names_one_version() {
+fn every_file_names_the_same_version() {
     let version = env!("CARGO_PKG_VERSION");
     let chart = object("manifests/chart/Chart.yaml");
     assert_eq!((text(&chart, "/version"), text(&chart, "/appVersion")), (version, version));
@@ -120,7 +120,7 @@ fn everything_names_one_version() {
 }
 
 /// A workflow is only run elsewhere: here it is at least YAML, and every action has its version.
-fn workflows_name_actions_by_their_versions() {
+fn workflows_pin_actions_to_versions() {
     for name in ["ci", "release", "audit"] {
         let path = format!(".github/workflows/{name}.yaml");
         let workflow = object(&path);

@@ -9,10 +9,10 @@ use outrigger::telemetry::metrics::Metrics;
 use super::{list, object, read, text};
 
 tests! {
-    every_metric_exists,
-    every_label_that_is_selected_exists,
+    every_metric_in_alerts_and_dashboards_exists,
+    every_selected_label_exists,
     every_code_and_label_value_exists,
-    documents_that_alerts_name_exist,
+    documents_named_in_alerts_exist,
 }
 
 /// What `/metrics` gives in a cluster, at the start.
@@ -43,7 +43,7 @@ fn expressions() -> Vec<String> {
     rules.iter().chain(targets).map(|rule| text(rule, "/expr").to_owned()).collect()
 }
 
-fn every_metric_exists() {
+fn every_metric_in_alerts_and_dashboards_exists() {
     let exposition = exposition();
     let known = names(&exposition);
     for expression in expressions() {
@@ -54,7 +54,7 @@ fn every_metric_exists() {
 }
 
 /// Closed sets of labels are there from the start, at 0: what an expression selects has to be among them.
-fn every_label_that_is_selected_exists() {
+fn every_selected_label_exists() {
     let (exposition, selector) = (exposition(), regex::Regex::new(r#"(outrigger_\w+)\{([^}]+)\}"#).expect("a regex"));
     let label = regex::Regex::new(r#"(\w+)=~?"([^"]+)""#).expect("a regex");
     let mut seen = 0;
@@ -88,7 +88,7 @@ fn every_code_and_label_value_exists() {
     assert!(seen >= 4);
 }
 
-fn documents_that_alerts_name_exist() {
+fn documents_named_in_alerts_exist() {
     let alerts = read("manifests/components/monitoring/alerts.yaml");
     let named = alerts.split_whitespace().filter(|word| word.starts_with("docs/"));
     let named: BTreeSet<&str> = named.map(|word| word.trim_matches(['.', ',', ';', ')'])).collect();

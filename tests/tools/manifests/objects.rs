@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use super::{file, list, object, read, text};
 
 tests! {
-    rights_are_the_least,
-    what_the_program_writes_is_not_said_here,
+    the_roles_grant_the_least_rights,
+    the_manifests_leave_out_fields_that_the_program_writes,
     the_pod_meets_pod_security_restricted,
     the_kubelet_waits_longer_than_a_drain_takes,
-    what_refers_to_the_pods_finds_them,
-    settings_are_the_programs_and_name_what_is_mounted,
+    selectors_match_the_pods,
+    settings_exist_and_their_paths_are_mounted,
     the_component_for_cert_manager_keeps_the_settings_of_the_base,
 }
 
@@ -23,7 +23,7 @@ pub fn settings(config_map: &Value) -> Value {
     super::documents("injector.yaml", text(config_map, "/data/injector.yaml")).remove(0)
 }
 
-fn rights_are_the_least() {
+fn the_roles_grant_the_least_rights() {
     let rule = |groups: Value, resources: Value, names: Value, verbs: Value| {
         let mut rule = json!({"apiGroups": groups, "resources": resources, "verbs": verbs});
         if !names.is_null() {
@@ -80,7 +80,7 @@ fn rights_are_the_least() {
     assert_eq!(objects.len(), 4);
 }
 
-fn what_the_program_writes_is_not_said_here() {
+fn the_manifests_leave_out_fields_that_the_program_writes() {
     for secret in file("manifests/base/secrets.yaml") {
         assert!(secret.get("data").is_none() && secret.get("stringData").is_none(), "{secret}");
     }
@@ -128,7 +128,7 @@ fn the_kubelet_waits_longer_than_a_drain_takes() {
 }
 
 /// Port names and labels are what ties Service, policy, disruption budget and Deployment together.
-fn what_refers_to_the_pods_finds_them() {
+fn selectors_match_the_pods() {
     let deployment = object("manifests/base/deployment.yaml");
     let template = &deployment["spec"]["template"];
     let labels = &template["metadata"]["labels"];
@@ -152,7 +152,7 @@ fn what_refers_to_the_pods_finds_them() {
     }
 }
 
-fn settings_are_the_programs_and_name_what_is_mounted() {
+fn settings_exist_and_their_paths_are_mounted() {
     let deployment = object("manifests/base/deployment.yaml");
     let mounts: Vec<&str> = list(&deployment, "/spec/template/spec/containers/0/volumeMounts")
         .iter()

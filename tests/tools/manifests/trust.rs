@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::{list, object, read, render, text};
 
 tests! {
-    keys_that_we_make_are_mounted_nowhere,
-    the_token_goes_to_our_pods_alone,
-    only_the_webhook_is_open_unless_monitoring_asks,
-    an_image_is_named_by_its_digest,
-    the_image_is_built_of_what_is_locked,
+    no_volume_mounts_a_generated_key,
+    only_outrigger_pods_mount_the_service_account_token,
+    the_network_policy_opens_only_the_webhook_port_without_monitoring,
+    an_image_can_be_pinned_by_digest,
+    the_image_is_built_from_locked_dependencies,
 }
 
 fn pod() -> Value {
@@ -19,7 +19,7 @@ fn pod() -> Value {
 }
 
 /// A kubelet may read the Secrets that pods of its node mount; the program reads its own from the API server.
-fn keys_that_we_make_are_mounted_nowhere() {
+fn no_volume_mounts_a_generated_key() {
     let pod = pod();
     for volume in list(&pod, "/volumes") {
         assert!(volume.get("secret").is_none() && volume.get("projected").is_none(), "{volume}");
@@ -28,12 +28,12 @@ fn keys_that_we_make_are_mounted_nowhere() {
     assert!(!pod.to_string().contains("secretKeyRef") && !pod.to_string().contains("secretRef"));
 }
 
-fn the_token_goes_to_our_pods_alone() {
+fn only_outrigger_pods_mount_the_service_account_token() {
     assert_eq!(object("manifests/base/service-account.yaml")["automountServiceAccountToken"], false);
     assert_eq!(pod()["automountServiceAccountToken"], true);
 }
 
-fn only_the_webhook_is_open_unless_monitoring_asks() {
+fn the_network_policy_opens_only_the_webhook_port_without_monitoring() {
     let policy = object("manifests/base/network-policy.yaml");
     assert_eq!(policy["spec"]["policyTypes"], json!(["Ingress", "Egress"]));
     assert_eq!(policy["spec"]["ingress"], json!([{"ports": [{"port": "https", "protocol": "TCP"}]}]));
@@ -47,7 +47,7 @@ fn only_the_webhook_is_open_unless_monitoring_asks() {
     assert_eq!(open, [&policy["spec"]["ingress"][0]], "the admin port is for those who are named");
 }
 
-fn an_image_is_named_by_its_digest() {
+fn an_image_can_be_pinned_by_digest() {
     let digest = format!("sha256:{}", "0".repeat(64));
     let value = format!("image.digest={digest}");
     let objects = render::by_key(render::helm(&["image.tag=v1", &value]));
@@ -64,7 +64,7 @@ fn an_image_is_named_by_its_digest() {
     assert_eq!(image(&objects), expected);
 }
 
-fn the_image_is_built_of_what_is_locked() {
+fn the_image_is_built_from_locked_dependencies() {
     let dockerfile = read("Dockerfile");
     for line in dockerfile.lines().filter(|line| line.contains("cargo build")) {
         assert!(line.contains("--locked"), "{line}");

@@ -8,12 +8,12 @@ use serde_json::Value;
 use super::{list, object, read, render};
 
 tests! {
-    every_value_has_its_rule,
-    every_value_is_explained,
-    settings_of_the_program_are_known_to_the_chart,
-    names_are_refused_with_their_place,
-    settings_of_the_user_stand_beside_those_of_the_chart,
-    rights_go_with_the_work,
+    every_value_has_a_schema,
+    every_value_has_a_comment,
+    the_chart_accepts_exactly_the_settings_of_the_program,
+    errors_about_unknown_values_name_their_path,
+    user_settings_are_added_to_those_of_the_chart,
+    the_roles_lack_rights_that_the_certificate_mode_does_not_need,
 }
 
 /// Settings that other values of the chart decide: set twice, they would not agree.
@@ -57,7 +57,7 @@ fn differences(path: &str, values: &Value, schema: &Value, found: &mut Vec<Strin
     }
 }
 
-fn every_value_has_its_rule() {
+fn every_value_has_a_schema() {
     let mut found = Vec::new();
     let mut schema = schema();
     // What a user writes whole, such as the reference to an issuer, has no default to compare.
@@ -69,7 +69,7 @@ fn every_value_has_its_rule() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
-fn every_value_is_explained() {
+fn every_value_has_a_comment() {
     let text = read("manifests/chart/values.yaml");
     for paragraph in text.split("\n\n") {
         assert!(paragraph.trim_start().starts_with('#'), "no comment above\n{paragraph}");
@@ -77,7 +77,7 @@ fn every_value_is_explained() {
 }
 
 /// A name that is misspelt is refused when the chart is installed, and not by a replica that does not start.
-fn settings_of_the_program_are_known_to_the_chart() {
+fn the_chart_accepts_exactly_the_settings_of_the_program() {
     let schema = schema();
     let config = &schema["properties"]["config"];
     let known: BTreeSet<&str> = config["properties"].as_object().into_iter().flatten().map(|(key, _)| &**key).collect();
@@ -87,12 +87,12 @@ fn settings_of_the_program_are_known_to_the_chart() {
 }
 
 /// Helm tells a wrong place for a name that `propertyNames` refuses: `config.logLvel` as `/podLabels`.
-fn names_are_refused_with_their_place() {
+fn errors_about_unknown_values_name_their_path() {
     assert!(!read("manifests/chart/values.schema.json").contains("propertyNames"));
 }
 
 /// What a user sets beats what the chart says, and the rest of it stays.
-fn settings_of_the_user_stand_beside_those_of_the_chart() {
+fn user_settings_are_added_to_those_of_the_chart() {
     let values = ["config.logLevel=debug", "config.templates={/etc/outrigger/templates}", "config.shutdownDelay=20s"];
     let objects = render::by_key(render::helm(&[&values[..], &["terminationGracePeriodSeconds=40"]].concat()));
     let settings = super::objects::settings(&objects[&("ConfigMap".to_owned(), "outrigger".to_owned())]);
@@ -105,7 +105,7 @@ fn settings_of_the_user_stand_beside_those_of_the_chart() {
 }
 
 /// Where somebody else makes the certificate, the program may not change who is trusted.
-fn rights_go_with_the_work() {
+fn the_roles_lack_rights_that_the_certificate_mode_does_not_need() {
     for mode in ["certManager", "files"] {
         let bundle = "certificates.files.caBundle=-----BEGIN CERTIFICATE-----YQ==-----END CERTIFICATE-----";
         let files = ["certificates.files.secretName=x", bundle];

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use super::{list, object, render};
 
 tests! {
-    the_manifest_is_what_the_program_generates,
+    the_manifest_equals_the_generated_webhook_configuration,
     the_command_prints_the_manifest,
-    each_choice_says_why,
-    the_chart_hands_its_values_on,
+    every_choice_has_a_comment,
+    the_chart_passes_its_values_to_the_webhook_configuration,
 }
 
 /// The configuration that the program makes for the Service of the manifests.
@@ -18,7 +18,7 @@ fn generated() -> Value {
     WebhookConfiguration::new(endpoint).to_value().expect("it is plain data")
 }
 
-fn the_manifest_is_what_the_program_generates() {
+fn the_manifest_equals_the_generated_webhook_configuration() {
     assert_eq!(object("manifests/base/webhook.yaml"), generated());
 }
 
@@ -32,7 +32,7 @@ fn the_command_prints_the_manifest() {
 }
 
 /// Every choice of the first entry has a comment above it that says why; the second entry repeats it.
-fn each_choice_says_why() {
+fn every_choice_has_a_comment() {
     let text = super::read("manifests/base/webhook.yaml");
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     for choice in [
@@ -58,7 +58,7 @@ fn each_choice_says_why() {
 }
 
 /// The choices that are values of the chart, each seen to arrive.
-fn the_chart_hands_its_values_on() {
+fn the_chart_passes_its_values_to_the_webhook_configuration() {
     let condition = |name: &str| {
         format!("webhook.{name}.matchConditions[0].name=x,webhook.{name}.matchConditions[0].expression=1==1")
     };

@@ -21,10 +21,10 @@ use crate::process::eventually;
 use crate::registration;
 
 tests! {
-    whatever_keeps_a_verdict_away_is_found_by_its_text,
-    a_condition_that_fails_is_found_by_its_text,
-    a_broken_template_is_found_by_its_text,
-    what_the_namespace_forbids_no_template_brings,
+    each_failure_of_a_webhook_call_matches_its_text_in_the_guide,
+    a_failing_match_condition_matches_its_text_in_the_guide,
+    a_broken_template_matches_its_text_in_the_guide,
+    no_template_exceeds_the_pod_security_of_its_namespace,
 }
 
 const GUIDE: &str = include_str!("../../docs/troubleshooting.md");
@@ -114,7 +114,7 @@ fn is_said_and_explained(name: &str, said: &str, texts: &[&str]) {
     }
 }
 
-fn whatever_keeps_a_verdict_away_is_found_by_its_text() {
+fn each_failure_of_a_webhook_call_matches_its_text_in_the_guide() {
     in_namespace("troubles", "troubles", |home| {
         let cluster = home.cluster;
         let (ours, another) = (&cluster.control_plane.authority, Authority::new());
@@ -156,7 +156,7 @@ fn whatever_keeps_a_verdict_away_is_found_by_its_text() {
 }
 
 /// A condition of the operator's own that fails for a pod refuses it as well, and nobody is called.
-fn a_condition_that_fails_is_found_by_its_text() {
+fn a_failing_match_condition_matches_its_text_in_the_guide() {
     in_namespace("troubles-condition", "troubles-condition", |namespace| {
         let authority = &namespace.cluster.control_plane.authority;
         let conditions = json!([{"name": "x", "expression": "object.metadata.labels['app'] == 'web'"}]);
@@ -184,7 +184,7 @@ fn with_templates(namespace: &Namespace, name: &str, templates: &[(&str, &str)])
 }
 
 /// What the webhook says of a template that nobody can use reaches the author of the pod, who cannot mend it.
-fn a_broken_template_is_found_by_its_text() {
+fn a_broken_template_matches_its_text_in_the_guide() {
     in_namespace("troubles-template", "troubles-template", |namespace| {
         let outrigger = with_templates(namespace, "troubles-template", &[("broken", "{sidecar: []}")]);
         let said = namespace.rejects(&pod("asking", &json!({"outrigger.dev/inject": "broken"})));
@@ -198,7 +198,7 @@ fn a_broken_template_is_found_by_its_text() {
 }
 
 /// Pod Security looks at the pod after us: no template goes beyond what the namespace allows.
-fn what_the_namespace_forbids_no_template_brings() {
+fn no_template_exceeds_the_pod_security_of_its_namespace() {
     in_namespace("troubles-restricted", "troubles-restricted", |namespace| {
         let privileged = "{hardened: false, sidecars: [{name: s, image: 'x:1', securityContext: {privileged: true}}]}";
         let outrigger = with_templates(namespace, "troubles-restricted", &[("privileged", privileged)]);

@@ -18,7 +18,7 @@ fn mkfifo(path: &Path) {
 
 /// Each is done to the file or its directory while generation 1 is served, and undone afterwards.
 #[test]
-fn whatever_becomes_of_the_files_the_last_good_templates_are_served() {
+fn damaged_files_leave_the_last_good_templates_in_service() {
     type Spoil = fn(&Path);
     let cases: [(&str, Spoil); 6] = [
         ("the directory is removed", |t| std::fs::remove_dir_all(t).expect("removed")),
@@ -75,7 +75,7 @@ fn whatever_becomes_of_the_files_the_last_good_templates_are_served() {
 }
 
 #[test]
-fn a_broken_template_is_served_in_its_last_good_revision_and_takes_no_other_with_it() {
+fn a_broken_template_keeps_its_last_good_revision_and_does_not_affect_others() {
     let world = World::start(&["t", "u"]);
     let (t, u) = (Plain::at(&world.path("t")), Plain::at(&world.path("u")));
     let mut client = world.connect();
@@ -120,7 +120,7 @@ fn a_broken_template_is_served_in_its_last_good_revision_and_takes_no_other_with
 }
 
 #[test]
-fn what_editors_and_copies_leave_behind_is_no_template() {
+fn temporary_files_of_editors_are_not_templates() {
     let world = World::start(&["t"]);
     let t = Plain::at(&world.path("t"));
     t.write("a.yaml", &templates(1, &["one"]));

@@ -28,7 +28,7 @@ pub struct CaseResult {
 }
 
 /// One way to have a pod injected.
-pub trait Way {
+pub trait Runner {
     /// Runs the case's templates and settings on this object; an error is a fault of the case or of the way itself.
     fn run(&self, case: &Case, object: &Value) -> Result<CaseResult, Vec<String>>;
 }
@@ -36,7 +36,7 @@ pub trait Way {
 /// The engine's function itself, as the command line calls it.
 pub struct Offline;
 
-impl Way for Offline {
+impl Runner for Offline {
     fn run(&self, case: &Case, pod: &Value) -> Result<CaseResult, Vec<String>> {
         let injector = injector(case)?;
         let namespace = case.settings.namespace_object();
