@@ -1,7 +1,10 @@
-//! Time of one review, from the bytes that arrive to the bytes that leave: parse, decide, merge, patch, answer.
+//! Time of one review from request body to response body: parse, decide, merge, patch, respond.
 //!
-//! No connection, no TLS, no log. Invariant: each input is checked once for the verdict that its name promises, so that no
-//! figure is that of an error. `cargo bench --bench engine`; the figures stand in `docs/performance.md`.
+//! There is no connection, TLS or log. Run it with `cargo bench --bench engine`; the figures are in
+//! `docs/performance.md`.
+//!
+//! Invariant: each input is checked once for the verdict that its name promises, so that no figure
+//! measures an error.
 
 mod reviews;
 
@@ -22,32 +25,32 @@ fn main() {
     divan::main();
 }
 
-/// The bar is 30 µs.
+/// The limit is 30 µs.
 #[divan::bench]
 fn ordinary_pod(bencher: Bencher<'_, '_>) {
     measure(bencher, &injector(1), &review(&ordinary(true)), Verdict::Injected);
 }
 
-/// The bar is 8 µs.
+/// The limit is 8 µs.
 #[divan::bench]
 fn pod_that_does_not_ask(bencher: Bencher<'_, '_>) {
     measure(bencher, &injector(1), &review(&ordinary(false)), Verdict::Untouched);
 }
 
-/// Doubling the pod is to double the time.
+/// The time must grow linearly with the size of the pod.
 #[divan::bench(args = [25, 50, 100])]
 fn pod_of_kib(bencher: Bencher<'_, '_>, kib: usize) {
     measure(bencher, &injector(1), &review(&of_size(kib * 1024)), Verdict::Injected);
 }
 
-/// The bar for 2,000 is 2 ms.
+/// The limit for 2,000 is 2 ms.
 #[divan::bench(args = [1000, 2000])]
 fn pod_with_env_vars(bencher: Bencher<'_, '_>, count: usize) {
     let pod = asking(pod(vec![container("web", count)]));
     measure(bencher, &injector(1), &review(&with_managed_fields(pod)), Verdict::Injected);
 }
 
-/// Templates that are not asked for are to cost nothing.
+/// Templates that no pod requests must cost nothing.
 #[divan::bench(args = [1, 1000])]
 fn ordinary_pod_with_templates(bencher: Bencher<'_, '_>, count: usize) {
     measure(bencher, &injector(count), &review(&ordinary(true)), Verdict::Injected);
@@ -81,7 +84,8 @@ fn injector(count: usize) -> Injector {
     Injector::new(loaded.templates, Settings::default())
 }
 
-/// A pod that asks, grown container by container to at least this size without its managed fields.
+/// A pod that requests injection, with containers added until it has at least this size without its
+/// managed fields.
 fn of_size(bytes: usize) -> Value {
     let mut containers = vec![container("web", 20)];
     while containers.iter().map(|container| container.to_string().len()).sum::<usize>() < bytes {

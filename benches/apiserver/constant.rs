@@ -1,8 +1,10 @@
-//! A webhook that answers a constant: the least that any webhook costs.
+//! A webhook that returns a constant response: the lower bound for the cost of any webhook.
 //!
-//! It reads the body, finds the uid, and writes an answer that was made beforehand; a pod that has had it is let pass, since
-//! the API server asks again after its own plugins have changed what was put in. It knows no limits and trusts its caller.
-//! Invariant: it runs on a thread of its own, so that it shares no scheduler with the client that measures.
+//! It reads the body, finds the uid and writes a prepared response. It allows a pod that is
+//! injected already, because the API server calls it again after its own plugins have changed the
+//! injected containers. It has no limits and trusts its caller.
+//!
+//! Invariant: it runs on its own thread, so that it shares no scheduler with the measuring client.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::cluster::Cluster;
 
-/// What a pod carries that has been injected.
+/// The annotation that an injected pod carries.
 const MARK: &str = "outrigger.dev/status";
 
 /// A running webhook; its thread ends with the program.
@@ -30,16 +32,16 @@ pub struct Constant {
 }
 
 struct State {
-    /// The answer before and after the uid.
+    /// The response, split before and after the uid.
     answer: (String, String),
-    /// The answer for a pod that comes a second time.
+    /// The response for a pod that is injected already.
     again: (String, String),
-    /// The last review that came in.
+    /// The body of the last review.
     seen: Mutex<Bytes>,
 }
 
 impl Constant {
-    /// Answers with these members of the `response` beside `uid` and `allowed`.
+    /// Returns these members of the `response` in addition to `uid` and `allowed`.
     pub fn start(cluster: &Cluster, response: &Value) -> Self {
         let acceptor = cluster.control_plane.authority.issue().acceptor();
         let state = Arc::new(State { answer: answer(response), again: answer(&json!({})), seen: Mutex::default() });
@@ -62,7 +64,7 @@ impl Constant {
         Self { url: format!("https://127.0.0.1:{port}/mutate"), ca_bundle, state }
     }
 
-    /// The last review that came in.
+    /// The body of the last review.
     pub fn seen(&self) -> Bytes {
         self.state.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -92,7 +94,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, state: Arc<State>) {
             Ok::<_, hyper::Error>(response.body(Full::new(Bytes::from(text))).expect("a valid response"))
         }
     });
-    // A connection that breaks is seen by the API server, which fails the request.
+    // The API server notices a broken connection and fails the request.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 

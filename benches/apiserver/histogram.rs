@@ -6,14 +6,14 @@ use crate::cluster::Cluster;
 
 const NAME: &str = "apiserver_admission_webhook_admission_duration_seconds";
 
-/// Calls of one webhook by the time they took, from the start of the API server.
+/// Cumulative durations of the calls to one webhook since the API server started.
 pub struct Histogram {
     /// Upper bound in seconds and the calls up to it.
     buckets: Vec<(f64, u64)>,
 }
 
 impl Histogram {
-    /// Reads it from the API server's metrics.
+    /// Reads the histogram from the API server's metrics.
     pub fn read(cluster: &Cluster, webhook: &str) -> Self {
         let text = match cluster.get("/metrics").expect_success() {
             Value::String(text) => text,
@@ -33,7 +33,7 @@ impl Histogram {
         Self { buckets }
     }
 
-    /// What came in since `earlier`.
+    /// The calls since `earlier`.
     pub fn since(&self, earlier: &Self) -> Self {
         let before =
             |bound: f64| earlier.buckets.iter().find(|(known, _)| *known == bound).map_or(0, |(_, count)| *count);

@@ -1,8 +1,11 @@
-//! What each variant to inject adds to the creation of a pod, in paired rounds of one run.
+//! How much each method of injection adds to the creation of a pod, measured in paired rounds of
+//! one run.
 //!
-//! Each round asks for the same pod, by server-side dry run, in one namespace after the other; what is compared are the
-//! differences within a round, so that a slow minute of the machine is in all of them. Invariant: a pod that comes back
-//! without what was to be put in ends the run.
+//! Each round creates the same pod by server-side dry run in one namespace after the other. Only
+//! differences within a round are compared, so that a slow minute of the machine affects all
+//! methods alike.
+//!
+//! Invariant: a pod without the expected sidecar ends the run.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +19,7 @@ use crate::{TEMPLATE, asking_pod, policy, registration};
 
 const WARM_UP: usize = 50;
 
-/// One variant to have a pod created.
+/// One method of injection.
 struct Variant {
     what: &'static str,
     namespace: Namespace,
@@ -24,7 +27,7 @@ struct Variant {
     rounds: Vec<Vec<Duration>>,
 }
 
-/// Measures all variants and prints a table.
+/// Measures all methods and prints a table.
 pub fn run(cluster: &'static Cluster, outrigger: &Outrigger, rounds: usize, per_round: usize) {
     let mut variants = variants(cluster, outrigger);
     check_equal(&variants);
@@ -34,7 +37,7 @@ pub fn run(cluster: &'static Cluster, outrigger: &Outrigger, rounds: usize, per_
     }
     for round in 0..rounds {
         for index in 0..variants.len() {
-            // Nobody is always the first.
+            // The order rotates, so that no method is always first.
             let index = (index + round) % variants.len();
             measure(&mut variants[index], per_round);
         }
@@ -66,7 +69,7 @@ fn medians(variant: &Variant) -> Vec<f64> {
     variant.rounds.iter().map(median).collect()
 }
 
-/// The median over the rounds of what `variant` takes more than `nothing`.
+/// The median over the rounds of the time that `variant` takes in addition to `nothing`.
 fn added(variant: &Variant, nothing: &[f64]) -> f64 {
     let mut differences: Vec<f64> = medians(variant).iter().zip(nothing).map(|(own, none)| own - none).collect();
     differences.sort_by(f64::total_cmp);
@@ -99,8 +102,12 @@ fn compare(added: &[(&str, f64)]) {
 
 /// No webhook first, Outrigger last.
 fn variants(cluster: &'static Cluster, outrigger: &Outrigger) -> Vec<Variant> {
-    let variant =
-        |what, name: &str, injects| Variant { what, namespace: cluster.namespace(name, name), injects, rounds: Vec::new() };
+    let variant = |what, name: &str, injects| Variant {
+        what,
+        namespace: cluster.namespace(name, name),
+        injects,
+        rounds: Vec::new(),
+    };
     let none = variant("no webhook", "none", false);
 
     let plain = variant("a webhook that answers \"allowed\"", "constant-allowed", false);
@@ -124,34 +131,36 @@ fn variants(cluster: &'static Cluster, outrigger: &Outrigger) -> Vec<Variant> {
     vec![none, plain, patching, policy, ours]
 }
 
-/// The review of a pod that wants no service account's token: the token's volume has another name in each pod, which no constant
-/// can know. The API server mounts it, and therefore calls a constant a second time.
+/// The review of a pod without a service account token. The token volume has a different name in
+/// each pod, which a constant patch cannot know. The API server mounts the token itself and
+/// therefore calls the constant webhook a second time.
 fn without_token(review: &[u8]) -> Vec<u8> {
     let mut review: Value = serde_json::from_slice(review).expect("a review");
     review["request"]["object"]["spec"]["automountServiceAccountToken"] = json!(false);
     review.to_string().into_bytes()
 }
 
-/// Registers it exactly as Outrigger is, at its own address.
+/// Registers the constant webhook exactly like Outrigger, at its own address.
 fn register_constant(constant: &Constant, outrigger: &Outrigger, namespace: &Namespace) {
     register_as(&outrigger.configuration(), namespace, &namespace.name, |webhook| {
         webhook["clientConfig"] = json!({"url": constant.url, "caBundle": constant.ca_bundle});
     });
 }
 
-/// All variants that inject make the same pod, annotations apart.
+/// All methods that inject create the same pod, apart from annotations.
 fn check_equal(variants: &[Variant]) {
     let spec = |variant: &Variant| {
         let has_sidecar = |pod: &Value| names(pod, "/spec/initContainers") == ["tail"];
         let pod = eventually(variant.what, Duration::from_secs(30), || {
             Some(variant.namespace.would_accept(&asking_pod())).filter(|pod| has_sidecar(pod) == variant.injects)
         });
-        // The name of the token's volume is made up for each pod.
+        // The name of the token volume is random for each pod.
         let text = pod["spec"].to_string();
         let token = text.split("kube-api-access-").nth(1).map(|rest| rest[..5].to_owned()).unwrap_or_default();
         serde_json::from_str::<Value>(&text.replace(&format!("kube-api-access-{token}"), "token")).expect("JSON")
     };
-    let specs: Vec<(&str, Value)> = variants.iter().filter(|variant| variant.injects).map(|variant| (variant.what, spec(variant))).collect();
+    let specs: Vec<(&str, Value)> =
+        variants.iter().filter(|variant| variant.injects).map(|variant| (variant.what, spec(variant))).collect();
     for pair in specs.windows(2) {
         assert_eq!(pair[0].1, pair[1].1, "{} and {} make different pods", pair[0].0, pair[1].0);
     }

@@ -1,11 +1,14 @@
-//! Outrigger as the API server sees it: 100 pods a second, and what each way to inject adds to the creation of a pod.
+//! Outrigger as the API server sees it: 100 pods a second, and the time that each method of
+//! injection adds to the creation of a pod.
 //!
 //!     KUBEBUILDER_ASSETS=DIR cargo bench --bench apiserver -- [--seconds 120] [--rounds 40] [--per-round 25]
 //!
-//! A control plane of its own is started on loopback, as in `tests/apiserver`, whose language this program shares. The
-//! figures stand in `docs/performance.md`. Invariant: what is compared does the same to the same pod, which is checked first.
+//! The bench starts its own control plane on loopback with the helpers of `tests/apiserver`. The
+//! figures are in `docs/performance.md`.
+//!
+//! Invariant: all compared methods inject the same into the same pod, which is checked first.
 
-// The language of the API-server tests, of which a bench needs a part.
+// The helpers of the API-server tests; a bench needs only some of them.
 #[allow(dead_code)]
 #[path = "../../tests/apiserver/authority.rs"]
 mod authority;
@@ -39,11 +42,11 @@ use serde_json::{Value, json};
 use cluster::pod;
 use outrigger::Outrigger;
 
-/// Directory of the one template that is put in.
+/// Directory of the one template that is injected.
 const TEMPLATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/apiserver/templates");
-/// Its name.
+/// The name of the template.
 const TEMPLATE: &str = "tail";
-/// What pods ask with.
+/// The annotation of a pod that requests the template.
 const ANNOTATION: &str = "outrigger.dev/inject";
 
 fn main() {
@@ -65,7 +68,7 @@ fn measure() {
     }
 }
 
-/// The number behind a flag; the flags that cargo adds are passed over.
+/// The value of a flag; flags that cargo adds are skipped.
 fn argument(flag: &str, default: usize) -> usize {
     let mut arguments = std::env::args().skip_while(|argument| argument != flag);
     match arguments.nth(1) {
@@ -74,7 +77,7 @@ fn argument(flag: &str, default: usize) -> usize {
     }
 }
 
-/// A pod as a small app has it, which asks for the template.
+/// A pod of a small app that requests the template.
 fn asking_pod() -> Value {
     let mut pod = pod("web", &json!({ANNOTATION: TEMPLATE, "prometheus.io/scrape": "true"}));
     pod["metadata"]["labels"] = json!({"app": "web", "team": "shop"});

@@ -1,14 +1,16 @@
-//! A MutatingAdmissionPolicy that does to the pod of the bench what Outrigger's template does.
+//! A MutatingAdmissionPolicy that injects the same into the pod of the bench as Outrigger's
+//! template.
 //!
-//! It runs inside of the API server: no connection, no JSON. It knows no parameters, conflicts or status.
+//! It runs inside the API server, without a connection or JSON. It has no parameters, conflicts or
+//! status.
 
 use serde_json::{Value, json};
 
 use crate::ANNOTATION;
 use crate::cluster::Cluster;
 
-/// The change, as a list of JSON Patch operations. The tests of what is there already are those without which it
-/// would refuse other pods than that of the bench.
+/// The change as a list of JSON Patch operations. It tests for existing lists only where it would
+/// otherwise refuse pods other than that of the bench.
 const EXPRESSION: &str = r#"
     (has(object.spec.initContainers) ? [] : [JSONPatch{op: "add", path: "/spec/initContainers", value: []}]) +
     (has(object.spec.volumes) ? [] : [JSONPatch{op: "add", path: "/spec/volumes", value: []}]) +
@@ -36,7 +38,7 @@ const EXPRESSION: &str = r#"
     ]
 "#;
 
-/// The annotation that the policy leaves on what it has changed.
+/// The annotation that the policy adds to a changed pod.
 const MARK: &str = "bench.example/status";
 const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
 

@@ -1,4 +1,5 @@
-//! 100 pods a second that really are created, for minutes: does any fail, and how long does the API server wait for us?
+//! Creates and stores 100 pods a second for minutes, and measures failures and the API server's
+//! wait for the webhook.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +12,10 @@ use crate::outrigger::Outrigger;
 use crate::{TEMPLATE, asking_pod};
 
 const A_SECOND: usize = 100;
-/// Entry of the webhook configuration for pods that ask.
+/// The webhook in the configuration for pods that request injection.
 const WEBHOOK: &str = "pods.inject.outrigger.dev";
 
-/// Creates the pods and prints what became of them.
+/// Creates the pods and prints the results.
 pub fn run(cluster: &'static Cluster, outrigger: &Outrigger, seconds: usize) {
     let namespace = cluster.namespace("sustained", "sustained");
     outrigger.register(&namespace, "sustained", TEMPLATE, |_| {});
@@ -41,7 +42,7 @@ pub fn run(cluster: &'static Cluster, outrigger: &Outrigger, seconds: usize) {
     println!();
 }
 
-/// Sends requests at their time, whether or not those before have been answered.
+/// Sends requests on schedule, whether or not earlier ones have a response.
 async fn create(namespace: &Namespace, count: usize) -> Vec<Result<Duration, String>> {
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / A_SECOND as u32);
     let mut sent = Vec::with_capacity(count);

@@ -1,10 +1,11 @@
-//! What the API server sends for new pods: defaulted, with managed fields, of any size. The input of all benches.
+//! The input of all benches: reviews as the API server sends them for new pods, with defaults and
+//! managed fields.
 //!
-//! Not here: what is expected of it. Invariant: two calls give the same bytes.
+//! Invariant: two calls give the same bytes.
 
 use serde_json::{Map, Value, json};
 
-/// What the API server sends for a new pod.
+/// The review that the API server sends for a new pod.
 pub fn review(pod: &Value) -> Vec<u8> {
     let review = json!({
         "kind": "AdmissionReview",
@@ -31,7 +32,8 @@ pub fn review(pod: &Value) -> Vec<u8> {
     serde_json::to_vec(&review).expect("a value is JSON")
 }
 
-/// A pod of a Deployment as it arrives: defaulted, with its token volume and with managed fields.
+/// A pod of a Deployment as the webhook receives it: with defaults, token volume and managed
+/// fields.
 pub fn ordinary(asks: bool) -> Value {
     let pod = pod(vec![container("web", 6)]);
     with_managed_fields(if asks { asking(pod) } else { pod })

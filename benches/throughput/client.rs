@@ -17,19 +17,19 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// How often requests are sent.
+/// The rate of requests.
 #[derive(Clone, Copy, Debug)]
 pub enum Pace {
-    /// Each connection sends the next request when it has its answer.
+    /// Each connection sends the next request when it has its response.
     Saturating,
-    /// So many requests a second on all connections together, whether or not answers come.
+    /// This many requests a second on all connections together, whether or not responses arrive.
     PerSecond(u32),
 }
 
-/// What one round gave.
+/// The result of one round.
 pub struct Round {
     pub elapsed: Duration,
-    /// Of each request, sorted.
+    /// The latency of each request, sorted.
     pub latencies: Vec<Duration>,
 }
 
@@ -38,7 +38,7 @@ impl Round {
         self.latencies.len() as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// The latency that this part of the requests does not exceed.
+    /// The latency that this share of the requests does not exceed.
     pub fn percentile(&self, part: f64) -> Duration {
         let last = self.latencies.len() - 1;
         self.latencies[((last as f64) * part).round() as usize]
@@ -54,7 +54,7 @@ struct Connection {
 }
 
 impl Connections {
-    /// Shakes hands `count` times with the server whose authority this is.
+    /// Opens `count` connections to the server that this authority has certified.
     pub async fn open(address: SocketAddr, authority: &[u8], count: usize) -> io::Result<Self> {
         let connector = TlsConnector::from(Arc::new(config(authority)));
         let mut connections = Vec::with_capacity(count);
@@ -68,14 +68,14 @@ impl Connections {
         Ok(Self(connections))
     }
 
-    /// The body of the answer to one request.
+    /// The body of the response to one request.
     pub async fn post(&mut self, request: &[u8]) -> io::Result<Vec<u8>> {
         let connection = self.0.first_mut().ok_or(io::ErrorKind::NotConnected)?;
         let (start, end) = connection.exchange(request).await?;
         Ok(connection.buffer[start..end].to_vec())
     }
 
-    /// Sends one request over and over on all connections at once.
+    /// Sends one request repeatedly on all connections at once.
     pub async fn load(&mut self, request: &Arc<[u8]>, pace: Pace, duration: Duration) -> io::Result<Round> {
         let start = Instant::now();
         let count = u32::try_from(self.0.len()).map_err(io::Error::other)?;
@@ -99,10 +99,11 @@ impl Connections {
     }
 }
 
-/// When one connection sends.
+/// The schedule of one connection.
 struct Schedule {
     end: Instant,
-    /// First request, and the time between two; none for "as soon as the answer is there".
+    /// The time of the first request and the interval; no interval means: as soon as the response
+    /// arrives.
     fixed: Option<(Instant, Duration)>,
 }
 
@@ -126,7 +127,8 @@ impl Connection {
             let start = match &mut schedule.fixed {
                 None => Instant::now(),
                 Some((due, period)) => {
-                    // What is late because the answer before it was late counts from when it was due.
+                    // The latency counts from the time when the request was due, even if the
+                    // previous response was late.
                     let start = if *due > Instant::now() { wait(*due).await } else { *due };
                     *due += *period;
                     start
@@ -140,7 +142,7 @@ impl Connection {
         }
     }
 
-    /// Sends a request and reads its answer; where in the buffer the body stands.
+    /// Sends a request and reads its response; returns the offset of the body in the buffer.
     async fn exchange(&mut self, request: &[u8]) -> io::Result<(usize, usize)> {
         self.stream.write_all(request).await?;
         self.stream.flush().await?;
@@ -158,7 +160,7 @@ impl Connection {
     }
 }
 
-/// Waits until then, and says when it really was.
+/// Waits until then and returns the actual time.
 async fn wait(due: Instant) -> Instant {
     tokio::time::sleep_until(due.into()).await;
     Instant::now()

@@ -1,4 +1,5 @@
-//! The measure of all others: the same listener, TLS and HTTP, and a handler that reads the body and answers a constant.
+//! The baseline: the same listener, TLS and HTTP, with a handler that reads the body and returns a
+//! constant.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -39,7 +40,7 @@ pub fn serve(directory: &Path) {
         let address = server.webhook_address().expect("bound");
         eprintln!(r#"{{"webhook":"{address}","message":"ready"}}"#);
         let routes = Router::new().route(MUTATE_PATH, post(answer));
-        // The sender keeps the server from ending.
+        // The server runs as long as the sender exists.
         let (_shutdown, lifecycle) = shutdown::lifecycle();
         server.run_routes(tls, routes, admin, lifecycle).await;
     });

@@ -2,8 +2,9 @@
 //!
 //!     cargo bench --bench throughput [-- --rounds N --seconds N --connections N --only load|idle]
 //!
-//! Three cases take turns, so that whatever else the machine does meets all of them: a constant answer by the same listener,
-//! pods that do not ask, and injected pods. Ratios are those of each turn; their median counts. Needs Linux and `taskset`.
+//! Three cases alternate, so that other load on the machine affects all of them: a constant
+//! response by the same listener, pods that request nothing, and injected pods. Ratios are computed
+//! for each turn; the median is reported. Needs Linux and `taskset`.
 
 #[path = "../reviews/mod.rs"]
 mod reviews;
@@ -23,23 +24,23 @@ use outrigger::tls::self_signed::CA_CERTIFICATE;
 use process::{Cores, Process};
 use tempfile::TempDir;
 
-/// The allocator of the program, for the constant answer as well.
+/// The allocator of the program, also for the constant response.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Templates: name and text.
 type Texts = &'static [(&'static str, &'static str)];
 
-/// They are larger than most.
+/// Larger than most templates.
 const BUILT_IN: Texts = &[
     ("log-collector", include_str!("../../config/templates/log-collector.yaml")),
     ("proxy", include_str!("../../config/templates/proxy.yaml")),
 ];
 
-/// What thousands of templates are like.
+/// Typical of an installation with thousands of templates.
 const OF_TEAMS: Texts = &[("shipper", include_str!("template.yaml"))];
 
-/// The first argument of the process that answers a constant.
+/// The first argument of the process that returns a constant.
 const CONSTANT: &str = "--constant";
 
 fn main() -> ExitCode {
@@ -74,7 +75,7 @@ impl Plan {
             let wrong = || io::Error::other(format!("{argument}: expected a number, or load or idle after --only"));
             let mut number = || arguments.next().and_then(|text| text.parse().ok()).filter(|number| *number > 0);
             match argument {
-                // Cargo says so.
+                // cargo passes this flag.
                 "--bench" => {}
                 "--rounds" => plan.rounds = number().ok_or_else(wrong)?,
                 "--seconds" => plan.round = Duration::from_secs(number().ok_or_else(wrong)? as u64),
@@ -171,14 +172,14 @@ struct Case<'a> {
     process: &'a Process,
     request: &'a Arc<[u8]>,
     is_patched: bool,
-    /// Part of the constant answer's throughput.
+    /// Throughput relative to the constant response.
     bar: Option<f64>,
 }
 
 /// One round of one case.
 struct Measured {
     round: Round,
-    /// Time on a processor: the server's, and this process's.
+    /// CPU time of the server and of this process.
     server: Duration,
     load: Duration,
 }
@@ -190,7 +191,7 @@ impl Measured {
 }
 
 impl Case<'_> {
-    /// The verdict is the one that the name promises.
+    /// Checks that the verdict is the one that the name promises.
     async fn check(&self, connections: &mut Connections) -> io::Result<()> {
         let body = connections.post(self.request).await?;
         let review: serde_json::Value = serde_json::from_slice(&body)?;
@@ -247,20 +248,20 @@ fn mebibytes(kibibytes: u64) -> f64 {
     kibibytes as f64 / 1024.0
 }
 
-/// What an idle server may take.
+/// Limits for an idle server.
 struct Bars {
     start: Duration,
     mebibytes: f64,
 }
 
-/// Where servers are started from.
+/// The working directory of the servers.
 struct Bench {
     cores: Cores,
     directory: TempDir,
 }
 
 impl Bench {
-    /// A directory with so many templates, copies of these.
+    /// A directory with this many templates, copies of these.
     fn templates(&self, texts: Texts, count: usize) -> io::Result<PathBuf> {
         let directory = self.directory.path().join(format!("templates-{count}"));
         std::fs::create_dir_all(&directory)?;
@@ -304,11 +305,11 @@ impl Bench {
         std::fs::read(Path::new(&self.certificates()).join(CA_CERTIFICATE))
     }
 
-    /// Time from start to ready, and memory of a server that has been asked nothing.
+    /// Time from start to ready, and the memory of a server that has had no request.
     async fn measure_idle(&self, texts: Texts, count: usize, starts: usize, bars: Bars) -> io::Result<()> {
         let templates = self.templates(texts, count)?;
         let kibibytes = texts.iter().map(|(_, text)| text.len()).sum::<usize>() as f64 / texts.len() as f64 / 1024.0;
-        // Makes the certificate, where there is none yet, and warms the file cache.
+        // Creates the certificate if there is none, and warms the file cache.
         drop(self.program(&templates)?);
         let mut times = Vec::new();
         let mut cpu = Vec::new();

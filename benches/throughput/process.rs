@@ -1,7 +1,9 @@
-//! The server under load as a process of its own, on one core: the program itself, or this bench answering a constant.
+//! The server under load as a separate process on one core: the program itself, or this bench
+//! returning a constant.
 //!
-//! Its log goes through a pipe that is read and thrown away, as a container's runtime would read it. Invariant: the process
-//! ends with the value.
+//! A thread reads and discards its log through a pipe, as a container runtime would.
+//!
+//! Invariant: the process ends when the value is dropped.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
@@ -18,13 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Process {
     child: Child,
     pub address: SocketAddr,
-    /// From the start of the process to the log line that says that it is ready.
+    /// From the start of the process to the log line that reports readiness.
     pub start: Duration,
-    /// Time on a processor until then, of threads that are gone as well; to hundredths of a second.
+    /// CPU time until then, including that of ended threads, in hundredths of a second.
     pub start_cpu: Duration,
 }
 
-/// The cores that this process may use: the server gets the first, the load the second.
+/// The cores that this process may use: the server gets the first, the load generator the second.
 #[derive(Clone, Debug)]
 pub struct Cores {
     pub server: String,
@@ -32,7 +34,7 @@ pub struct Cores {
 }
 
 impl Cores {
-    /// Two of those that are allowed; `None` where there are not two.
+    /// Two of the allowed cores; `None` if there are fewer.
     pub fn find() -> Option<Self> {
         let status = fs::read_to_string("/proc/self/status").ok()?;
         let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
@@ -44,7 +46,7 @@ impl Cores {
     }
 }
 
-/// Keeps this process, and threads that it starts from now on, on one core.
+/// Pins this process, and threads that it starts from now on, to one core.
 pub fn stay_on(core: &str) -> io::Result<()> {
     let id = std::process::id().to_string();
     let output = Command::new("taskset").args(["-c", "-p", core, &id]).output()?;
@@ -52,7 +54,7 @@ pub fn stay_on(core: &str) -> io::Result<()> {
 }
 
 impl Process {
-    /// Starts a program on a core and waits until it says that it is ready.
+    /// Starts a program on a core and waits until it reports readiness.
     pub fn start(core: &str, program: &Path, arguments: &[&str]) -> io::Result<Self> {
         let begin = Instant::now();
         let mut command = Command::new("taskset");
@@ -79,7 +81,7 @@ impl Process {
         Err(io::Error::other(format!("the server does not start: {said}")))
     }
 
-    /// Time on a processor so far, of all threads.
+    /// CPU time so far, of all threads.
     pub fn cpu(&self) -> io::Result<Duration> {
         cpu_of(&format!("/proc/{}/task", self.child.id()))
     }
@@ -104,7 +106,7 @@ impl Drop for Process {
     }
 }
 
-/// Time on a processor so far, of all threads of this process.
+/// CPU time so far, of all threads of this process.
 pub fn own_cpu() -> io::Result<Duration> {
     cpu_of("/proc/self/task")
 }
@@ -128,7 +130,7 @@ fn cpu_of(tasks: &str) -> io::Result<Duration> {
     Ok(Duration::from_nanos(nanoseconds))
 }
 
-/// Hands on the lines up to readiness, and reads the rest away.
+/// Passes on the lines up to readiness, and discards the rest.
 fn drain(pipe: impl Read + Send + 'static) -> Receiver<(String, Instant)> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
@@ -145,7 +147,7 @@ fn drain(pipe: impl Read + Send + 'static) -> Receiver<(String, Instant)> {
     receiver
 }
 
-/// `"webhook":"127.0.0.1:40001"` of the log line that says so.
+/// The address in the log line that contains `"webhook":"127.0.0.1:40001"`.
 fn address_in(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once(r#""webhook":""#)?;
     rest.split_once('"')?.0.parse().ok()

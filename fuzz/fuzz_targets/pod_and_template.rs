@@ -1,4 +1,4 @@
-//! Generated templates and a generated pod: whatever is injected keeps the laws of the patch.
+//! Fuzzes generated templates and a generated pod: every injection must keep the laws of the patch.
 
 #![no_main]
 
@@ -15,7 +15,7 @@ fuzz_target!(|case: Case| {
     match injector.inject(&Request::create_pod("demo", &text)) {
         Ok(Outcome::Injected(injection)) => laws::hold(&injector, &pod, &injection),
         Ok(Outcome::Skipped(_)) => {}
-        // A refusal is the pod's or the template's; a fault of the injector's own is what is searched for.
+        // A pod or a template may be refused; only an internal error of the injector is a bug.
         Err(error) => assert_ne!(error.blame(), Blame::Injector, "{error}\n{pod:#}\n{templates:#?}"),
     }
 });

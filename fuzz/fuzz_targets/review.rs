@@ -1,4 +1,4 @@
-//! Any bytes as the body of a request: there is an answer, and it keeps the protocol.
+//! Fuzzes the request body: any bytes get a response that follows the protocol.
 
 #![no_main]
 
@@ -35,7 +35,7 @@ fn check_verdict(body: &[u8], answer: &[u8]) {
     let response = &answer["response"];
     assert!(response["allowed"].is_boolean());
     assert_eq!(response.get("patch").is_some(), response.get("patchType").is_some());
-    // Fields that nobody reads are skipped, so a lone surrogate or the like may hide there.
+    // The server skips fields that it does not read, so they may contain a lone surrogate.
     let Ok(request) = serde_json::from_slice::<Value>(body) else { return };
     assert_eq!(response["uid"], request["request"]["uid"]);
     if let Some(patch) = response["patch"].as_str() {

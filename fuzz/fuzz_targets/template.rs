@@ -1,4 +1,4 @@
-//! Any text as a file of templates: it loads, or every problem says where it is.
+//! Fuzzes a template file: any text loads, or every problem reports its position.
 
 #![no_main]
 
@@ -21,7 +21,7 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// A place, where there is one, lies in the text or just behind it.
+/// A reported position is in the text or just behind it.
 fn check_place(text: &str, line: usize, column: usize) {
     assert_eq!(line == 0, column == 0, "a line and a column, or neither");
     // YAML also breaks lines at a lone carriage return.
@@ -30,7 +30,7 @@ fn check_place(text: &str, line: usize, column: usize) {
     assert!(column <= text.chars().count() + 2, "column {column}");
 }
 
-/// What has loaded renders: on this plain pod nothing is the injector's own fault.
+/// Loaded templates render: this plain pod causes no internal error.
 fn inject(injector: &Injector, name: &str) {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",

@@ -1,7 +1,7 @@
-//! Generated input: one or two templates and a pod that asks for them.
+//! Generated input for the fuzz targets: one or two templates and a pod that requests them.
 //!
-//! Names come from a few, so that the two sides meet often: in conflict, or in agreement. Most templates made here
-//! load.
+//! Names come from a small pool, so that pod and templates often conflict or agree. Most of the
+//! generated templates load.
 
 use arbitrary::Arbitrary;
 use serde_json::{Map, Value, json};
@@ -51,7 +51,7 @@ enum Text {
     Pointer,
     Json,
     Reference,
-    /// Evaluated in a template, and nothing but text in a pod.
+    /// An expression in a template, and plain text in a pod.
     Expression,
     Number(i64),
     Any(char),
@@ -119,13 +119,13 @@ struct Pod {
 }
 
 impl Case {
-    /// The documents of the templates `first` and, perhaps, `second`.
+    /// The documents of the template `first` and, if present, `second`.
     pub fn templates(&self) -> Vec<Value> {
         let first = self.first.document("first");
         std::iter::once(first).chain(self.second.as_ref().map(|second| second.document("second"))).collect()
     }
 
-    /// The pod; it asks for all templates.
+    /// The pod, which requests all templates.
     pub fn pod(&self) -> Value {
         let asked = if self.second.is_some() { "first, second" } else { "first" };
         self.pod.object(asked)
@@ -321,7 +321,7 @@ impl Pod {
     }
 }
 
-/// What the API server has filled in when it calls a webhook.
+/// Defaults that the API server sets before it calls a webhook.
 fn fill_in_defaults(pod: &mut Value) {
     let defaults = json!({
         "dnsPolicy": "ClusterFirst", "enableServiceLinks": true, "preemptionPolicy": "PreemptLowerPriority", "priority": 0,
@@ -346,7 +346,7 @@ fn containers(list: &[Container], taken: &mut Vec<Name>, may_be_auto: bool, volu
     objects
 }
 
-/// A template that is in conflict with itself fits no pod at all.
+/// A template that conflicts with itself fits no pod at all.
 fn declare_each_port_once<'a>(containers: impl Iterator<Item = &'a mut Value>) {
     let mut seen = Vec::new();
     for container in containers.filter_map(Value::as_object_mut) {

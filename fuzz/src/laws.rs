@@ -1,10 +1,10 @@
-//! The laws of the patch, checked by means that the engine does not use itself.
+//! The laws of the patch, checked with code that the engine does not use itself.
 
 use json_patch::{Patch, PatchOperation};
 use outrigger::inject::{Injection, Injector, Outcome, Request, uninject};
 use serde_json::Value;
 
-/// All laws for one injected pod; each failure shows the pod and the patch.
+/// Checks all laws for one injected pod; each failure prints the pod and the patch.
 pub fn hold(injector: &Injector, pod: &Value, injection: &Injection) {
     let shown = || format!("pod: {pod:#}\npatch: {}", String::from_utf8_lossy(&injection.patch_json));
     let patch = injection.patch().unwrap_or_else(|error| panic!("no patch: {error}\n{}", shown()));
@@ -18,7 +18,7 @@ pub fn hold(injector: &Injector, pod: &Value, injection: &Injection) {
     assert_eq!(restored, Ok(Some(pod.clone())), "uninject gives the pod back\n{}", shown());
 }
 
-/// The patch applies: the pod that comes of it.
+/// Applies the patch and returns the resulting pod.
 pub fn applies(pod: &Value, patch: &Patch) -> Value {
     let mut patched = pod.clone();
     json_patch::patch(&mut patched, patch).unwrap_or_else(|error| panic!("the patch does not apply: {error}\n{pod:#}"));
@@ -40,9 +40,9 @@ fn repeated(injector: &Injector, pod: &Value) -> Vec<u8> {
     }
 }
 
-/// Nothing of the pod is gone or changed: objects keep their keys, lists their elements in their order. Exempt are
-/// values that the API server fills in, which may be replaced, and containers that say `image: auto`, which are
-/// filled from the template.
+/// Checks that no field of the pod is lost or changed: objects keep their keys, and lists keep
+/// their elements in order. Exceptions are defaults of the API server, which may be replaced, and
+/// containers with `image: auto`, which the template completes.
 fn assert_keeps(path: &str, before: &Value, after: &Value, shown: &impl Fn() -> String) {
     const REPLACEABLE: [&str; 9] = [
         "/spec/terminationGracePeriodSeconds",
@@ -69,13 +69,14 @@ fn assert_keeps(path: &str, before: &Value, after: &Value, shown: &impl Fn() -> 
             }
         }
         (Value::Array(before), Value::Array(after)) => assert_keeps_elements(path, before, after, shown),
-        // A list or map that was null may be made.
+        // A list or map that was null may be created.
         (Value::Null, _) => {}
         _ => assert_eq!(before, after, "{path} has changed\n{}", shown()),
     }
 }
 
-/// Elements with a name are compared with the one of that name, the others must be there as they were; the order stays.
+/// Compares elements with a name to the element of that name; all others must be present unchanged.
+/// The order must stay.
 fn assert_keeps_elements(path: &str, before: &[Value], after: &[Value], shown: &impl Fn() -> String) {
     let mut position = 0;
     for element in before {
@@ -90,7 +91,7 @@ fn assert_keeps_elements(path: &str, before: &[Value], after: &[Value], shown: &
     }
 }
 
-/// RFC 6902 once more, as strictly as it can be read, for the operations that a merge may use.
+/// A second, strict implementation of RFC 6902 for the operations that a merge may use.
 fn second_engine(pod: &Value, patch: &Patch) -> Result<Value, String> {
     let mut pod = pod.clone();
     for operation in &patch.0 {

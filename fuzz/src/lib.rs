@@ -1,4 +1,5 @@
-//! What the fuzz targets share: the injector under test, generated pods and templates, and the laws.
+//! Code shared by the fuzz targets: the injector under test, generated pods and templates, and the
+//! laws.
 
 mod case;
 pub mod laws;

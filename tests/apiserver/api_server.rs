@@ -1,5 +1,5 @@
-//! Replicas in a cluster whose API server is slow, answers with errors, loses answers, or is not there: pods go on being created with
-//! their sidecar, and everything is looked after again as soon as it can be.
+//! Replicas in a cluster whose API server is slow, returns errors, loses responses or is
+//! unreachable: pods still get their sidecar, and reconciling resumes when the API server recovers.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -24,7 +24,7 @@ tests! {
     replicas_serve_and_watch_a_restarted_api_server,
 }
 
-/// Rotated all the time, and good for long enough that a few failures in a row are no end.
+/// Certificates rotate frequently, but live long enough to survive a few failures in a row.
 const OFTEN: [&str; 5] = [
     "--certificate-duration=60s",
     "--certificate-renewal=3s",
@@ -33,10 +33,10 @@ const OFTEN: [&str; 5] = [
     "--ca-propagation=1s",
 ];
 const LONG: [&str; 1] = ["--ca-propagation=1s"];
-/// As in an installation that nobody has changed.
+/// The defaults of an unchanged installation.
 const DEFAULT: [&str; 0] = [];
 
-/// One request of four meets with something; which ones and what follows no pattern, and is the same each time.
+/// Injects a fault into about one request in four, in a pseudo-random but reproducible order.
 fn any_fault(number: usize, _: &str) -> Fault {
     let faults = [
         Fault::Status(500),
@@ -87,7 +87,7 @@ fn a_replica_becomes_ready_and_leads_with_an_api_server_that_takes_four_seconds_
     replica.process.wait_until(4 * LIMIT, || replica.is_ready());
     eprintln!("ready after {:?} and {} calls", begun.elapsed(), faulty.asked());
     assert_eq!(replica.metric("outrigger_leader"), Some(1.0));
-    // And it leads on.
+    // The replica must also remain the leader.
     for _ in 0..20 {
         pause(Duration::from_secs(1));
         assert_eq!(replica.metric("outrigger_leader"), Some(1.0), "{}", replica.process.log());
@@ -97,7 +97,8 @@ fn a_replica_becomes_ready_and_leads_with_an_api_server_that_takes_four_seconds_
     running.wait_until_called();
 }
 
-/// A replica that starts while others serve finds a certificate at once, and is to get no requests before it knows more than that.
+/// A replica that starts later finds a certificate at once; it must not get requests before it has
+/// listed the namespaces.
 fn a_replica_is_ready_only_after_it_has_listed_the_namespaces() {
     let cluster = shared();
     let mut running = Running::start(cluster, "unknown", 1, &LONG);
@@ -115,18 +116,18 @@ fn a_replica_is_ready_only_after_it_has_listed_the_namespaces() {
     running.add();
     let first = running.replicas.remove(0);
     running.balancer.remove(first.address);
-    // The API server has connections to it, which end with it.
+    // The API server's connections to this replica end with it.
     first.process.kill();
     eventually("the other one is called", LIMIT, || {
         let answer = running.pods.create_pod(&pod("web", &json!({})), "&dryRun=All");
         answer.is_success().then_some(())
     });
-    // Where it did not know the namespace, it would have left this pod alone.
+    // Without knowing the namespace, the replica would not inject into this pod.
     let stored = running.pods.would_accept(&pod("web", &json!({})));
     assert!(!names(&stored, "/spec/initContainers").is_empty(), "{}", stored["metadata"]);
 }
 
-/// As after an upgrade, only that it comes sooner: what is told later takes the place of what was known at the start.
+/// Simulates an upgrade: a cluster version read later replaces the version assumed at start.
 fn a_cluster_version_read_later_replaces_the_assumed_one() {
     const OLD: &str = r#"{"major": "1", "minor": "30", "gitVersion": "v1.30.4", "gitCommit": "", "gitTreeState": "",
         "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}"#;
@@ -172,10 +173,10 @@ fn a_new_installation_is_ready_and_trusted_within_half_a_minute() {
     assert!(begun.elapsed() < LIMIT);
 }
 
-/// An API server of its own, since it is ended in the middle.
+/// The test stops the API server, so it has its own.
 fn replicas_serve_and_watch_a_restarted_api_server() {
     let assets = assets();
-    // It ends with the test binary, as the one that all other tests share.
+    // This cluster ends with the test binary, like the shared one.
     let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(Path::new(&assets))));
     let mut running = Running::start(cluster, "restarted", 2, &OFTEN);
     let takes_part = json!({"metadata": {
@@ -183,7 +184,7 @@ fn replicas_serve_and_watch_a_restarted_api_server() {
     }});
 
     cluster.control_plane.stop_api_server();
-    // One that comes up now has nothing to serve, and says what it waits for.
+    // A replica that starts now has nothing to serve, and logs what it waits for.
     let late = running.start_replica();
     pause(Duration::from_secs(15));
     for replica in &running.replicas {
@@ -193,13 +194,14 @@ fn replicas_serve_and_watch_a_restarted_api_server() {
     let log = late.process.log();
     let says = ["does not tell its version", "waiting for a certificate", "cannot take part in the election"];
     says.iter().for_each(|text| assert!(log.contains(text), "{text}: {log}"));
-    // However often it is tried, and however the reason changes, there are no more than six lines a minute for each of three watches.
+    // The limit is six lines a minute for each of three watches, whatever the number of attempts
+    // and errors.
     let lines = log.lines().filter(|line| line.contains("the watch broke")).count();
     assert!((3..=18).contains(&lines), "{lines} lines\n{log}");
 
     cluster.control_plane.start_api_server();
     let back = Instant::now();
-    // The namespace is changed right away, before anybody may have taken up the watch.
+    // The namespace changes at once, possibly before the replicas watch again.
     let path = format!("/api/v1/namespaces/{}", running.pods.name);
     let patch = takes_part.to_string().into_bytes();
     cluster.send("PATCH", &path, "application/merge-patch+json", patch).expect_success();

@@ -1,7 +1,10 @@
-//! A certificate authority for loopback, for the API server and for the webhooks that the tests play themselves.
+//! A certificate authority for loopback, for the API server and for the webhooks that tests
+//! simulate.
 //!
-//! Outrigger's own certificates are not made here: it brings them. Invariant: every certificate is valid for
-//! `127.0.0.1` and for a day, unless its name says otherwise.
+//! Outrigger issues its own certificates.
+//!
+//! Invariant: every certificate is valid for `127.0.0.1` and for a day, unless the method's name
+//! says otherwise.
 
 use std::sync::Arc;
 
@@ -47,7 +50,7 @@ impl Authority {
         self.sign(&parameters("elsewhere", vec![name.to_owned()]))
     }
 
-    /// A certificate for a server on loopback that was good yesterday.
+    /// A certificate for a server on loopback that has expired.
     pub fn issue_expired(&self) -> Identity {
         let mut params = parameters("loopback", vec!["127.0.0.1".to_owned(), "localhost".to_owned()]);
         params.not_before -= Duration::days(3);
@@ -63,7 +66,7 @@ impl Authority {
 }
 
 impl Identity {
-    /// What takes TLS connections with it.
+    /// Accepts TLS connections with this certificate.
     pub fn acceptor(&self) -> TlsAcceptor {
         let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("a certificate");
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("a key");
@@ -77,7 +80,7 @@ impl Identity {
     }
 }
 
-/// A fresh pair of ECDSA keys as PEM, private and public, such as service account tokens are signed and checked with.
+/// A new ECDSA key pair as PEM, private and public, to sign and verify service account tokens.
 pub fn key_pair() -> (String, String) {
     let key = new_key();
     (key.serialize_pem(), key.public_key_pem())

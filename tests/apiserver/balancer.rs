@@ -1,7 +1,9 @@
-//! One address in front of several servers, as kube-proxy makes of a Service: a new connection goes to one of the servers that
-//! are known then, in turn, and stays with it until one side closes it, whatever becomes of the list meanwhile.
+//! A TCP load balancer in front of several servers, like kube-proxy for a Service: a new connection
+//! goes to the next server in turn and stays there until one side closes it.
 //!
-//! It passes bytes on and looks at none. Invariant: an end of one side reaches the other at once.
+//! It forwards bytes without reading them.
+//!
+//! Invariant: when one side closes, the other side is closed at once.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -17,7 +19,7 @@ pub struct Balancer {
 #[derive(Clone, Default)]
 struct Servers(Arc<Mutex<Vec<SocketAddr>>>);
 
-/// One side of each connection that was ever joined.
+/// One side of each forwarded connection.
 #[derive(Clone, Default)]
 struct Joined(Arc<Mutex<Vec<TcpStream>>>);
 
@@ -30,7 +32,8 @@ impl Balancer {
         let open = joined.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // Without a server the client finds its connection closed, as behind a Service without endpoints.
+                // Without a server the client's connection is closed, as with a Service without
+                // endpoints.
                 if let Some(server) = known.next().and_then(|server| TcpStream::connect(server).ok()) {
                     open.0.lock().unwrap_or_else(PoisonError::into_inner).extend(server.try_clone());
                     join(stream, server);
@@ -54,7 +57,7 @@ impl Balancer {
         self.servers.lock().retain(|known| *known != server);
     }
 
-    /// Closes all connections, and takes none until a server is added, as a network that breaks.
+    /// Closes all connections and accepts none until a server is added, like a broken network.
     pub fn cut(&self) {
         self.servers.lock().clear();
         for stream in self.joined.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
@@ -89,7 +92,7 @@ fn join(client: TcpStream, server: TcpStream) {
         std::thread::spawn(move || copy(from_server, to_client));
         Ok(())
     };
-    // A peer that is gone already is seen by the other one, whose connection is dropped here.
+    // If one peer is gone, the other one sees its connection dropped here.
     _ = both(&client, &server);
 }
 
@@ -97,7 +100,7 @@ fn copy(mut from: TcpStream, mut to: TcpStream) {
     let mut buffer = [0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         if to.write_all(&buffer[..count]).is_err() {
-            // Nobody takes what comes; the sender has to know.
+            // Nobody reads the bytes any more; the sender must notice.
             _ = from.shutdown(Shutdown::Both);
             return;
         }

@@ -1,5 +1,5 @@
-//! Certificates that the program makes for itself in a cluster: an API server goes on creating pods while certificates are rotated,
-//! replicas end, and somebody changes what is ours.
+//! Certificates that the program creates for itself in a cluster: the API server still creates pods
+//! while certificates rotate, replicas end, and somebody changes Outrigger's objects.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
@@ -27,7 +27,7 @@ tests! {
     pods_get_the_templates_that_their_namespace_requests,
 }
 
-/// Rotated all the time: a leaf every two seconds, an authority every ten.
+/// Rotates frequently: a leaf every two seconds, an authority every ten.
 const SHORT: [&str; 5] = [
     "--certificate-duration=20s",
     "--certificate-renewal=2s",
@@ -35,7 +35,7 @@ const SHORT: [&str; 5] = [
     "--ca-renewal=10s",
     "--ca-propagation=1s",
 ];
-/// Rotated never, as far as a test is concerned.
+/// Does not rotate during a test.
 const LONG: [&str; 1] = ["--ca-propagation=1s"];
 
 fn in_installation(name: &str, replicas: usize, settings: &'static [&'static str], test: impl FnOnce(&mut Running)) {
@@ -67,7 +67,8 @@ fn certificate_rotations_fail_no_pod() {
         }
         let pods = clients.expect_no_failure();
         assert!(pods > 100 && has_handed_over, "only {pods} pods were created");
-        // The one that signs, the next one, and those of the last 25 s, whose leaves have not expired: nothing piles up.
+        // The signing authority, the next one, and those of the last 25 s, whose leaves have not
+        // expired; no more may accumulate.
         assert!((3..=7).contains(&most_trusted), "{most_trusted} certificates");
         eprintln!("{} authorities, {} leaves, {pods} pods, 0 failed", authorities.len(), leaves.len());
         for replica in &running.replicas {
@@ -84,7 +85,8 @@ fn a_killed_leader_is_replaced_and_no_pod_fails() {
         let killed = running.leader();
         let killed = running.replicas.remove(killed);
         running.balancer.remove(killed.address);
-        // The API server keeps connections; those of the killed one break, and are no matter of the leader's.
+        // The API server keeps connections alive; those of the killed replica break, which is
+        // independent of the leader.
         killed.process.kill();
         running.wait_until_called();
         let (clients, since) = (Clients::start(&running.pods), Instant::now());
@@ -95,7 +97,7 @@ fn a_killed_leader_is_replaced_and_no_pod_fails() {
         running.set_bundles("");
         eventually("the bundle is as it was", LIMIT, || (running.bundles() == good).then_some(()));
         let failed = clients.failures();
-        // Only while the bundle was empty may a pod have been refused, and then for that reason.
+        // A pod may have been refused only while the bundle was empty, and only for that reason.
         assert!(failed.iter().all(|failure| failure.contains("x509") || failure.contains("certificate")), "{failed:?}");
     });
 }
@@ -108,7 +110,7 @@ fn replicas_serve_without_an_api_server() {
         };
         running.api.cut();
         eventually("nobody leads", LIMIT, || (leaders(running) == 0).then_some(()));
-        // Longer than the lease, and than what anybody waits for an answer.
+        // Longer than the lease, and longer than any client waits for a response.
         pause(Duration::from_secs(10));
         for replica in &running.replicas {
             let ready = admin_answer(replica.admin, "/readyz").unwrap_or_default();
@@ -117,7 +119,7 @@ fn replicas_serve_without_an_api_server() {
         running.api.add(running.cluster().address());
         eventually("somebody leads", LIMIT, || (leaders(running) == 1).then_some(()));
         assert!(clients.expect_no_failure() > 50);
-        // And looks after the certificates again.
+        // The replicas reconcile the certificates again.
         let good = running.bundles();
         running.set_bundles("");
         eventually("the bundle is as it was", LIMIT, || (running.bundles() == good).then_some(()));
@@ -172,7 +174,7 @@ fn replicas_survive_a_deleted_secret_and_fill_it_when_it_is_applied_again() {
             pause(Duration::from_secs(2));
             assert!(clients.expect_no_failure() > 20);
         }
-        // The lost authority is trusted until its leaves have expired.
+        // The lost authority stays trusted until its leaves have expired.
         assert!(running.bundles().iter().all(|bundle| bundle.matches("BEGIN").count() == 2));
         for replica in &running.replicas {
             eventually("the replica is in sync", LIMIT, || {
@@ -186,7 +188,7 @@ fn foreign_content_of_the_secrets_is_replaced_and_never_served() {
     in_installation("foreign", 2, &LONG, |running| {
         let hour = Duration::from_secs(3600);
         let make = |subject| Authority::make(subject, SystemTime::now(), 24 * hour).expect("an authority");
-        // Of another installation, by its name one of ours, and for another Service.
+        // A pair of another installation: it has the same names but is for another Service.
         let other = make(Subject::ClusterAuthority);
         let leaf = other.issue(&["outrigger.elsewhere.svc".to_owned()], SystemTime::now(), hour).expect("a leaf");
         let not_ours = make(Subject::DevelopmentAuthority).to_pem();
@@ -197,7 +199,7 @@ fn foreign_content_of_the_secrets_is_replaced_and_never_served() {
             (SERVING_SECRET, &[("tls.crt", &leaf.certificate), ("tls.key", &leaf.key), ("ca.crt", &beside)]),
             (SERVING_SECRET, &[("tls.key", &not_ours.key)]),
             (CA_SECRET, &[("ca.key", "garbage")]),
-            // It belongs together, and may sign nothing.
+            // The pair matches, but its certificate must not sign.
             (CA_SECRET, &[("ca.crt", &leaf.certificate), ("ca.key", &leaf.key)]),
             (CA_SECRET, &[("ca.crt", &garbage), ("retired.crt", &garbage), ("retired.json", "[]"), ("next.crt", "x")]),
         ];
@@ -213,7 +215,7 @@ fn foreign_content_of_the_secrets_is_replaced_and_never_served() {
                     fields.iter().all(|(key, text)| running.field(secret, key) != *text || *key == "retired.json");
                 (changed && is_ours).then_some(())
             });
-            // Long enough for whatever would be wrong now to be served.
+            // Long enough for a wrong certificate to be served.
             pause(Duration::from_secs(3));
         }
         assert!(clients.expect_no_failure() > 100);

@@ -1,8 +1,11 @@
-//! The language of the tests: a cluster, a namespace of one's own, and the verbs `accepts` and `rejects`.
+//! The helpers of the API-server tests: a cluster, a namespace for each test, and the verbs
+//! `accepts` and `rejects`.
 //!
-//! Objects are JSON values and never typed structs, so that nothing is lost between the test and the API server.
-//! Invariant: a test sees only its own namespace; what all share (the control plane, the webhooks) is started once
-//! and never changed.
+//! Objects are JSON values and never typed structs, so that no field is lost between the test and
+//! the API server.
+//!
+//! Invariant: a test sees only its own namespace; shared parts (the control plane, the webhooks)
+//! are started once and never changed.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -21,18 +24,18 @@ use tokio::runtime::Runtime;
 use crate::control_plane::{ControlPlane, assets};
 use crate::process::eventually;
 
-/// Label of a namespace that says which webhook configurations of the tests cover it.
+/// Label of a namespace that selects the webhook configurations that cover it.
 pub const WEBHOOK_LABEL: &str = "tests/webhook";
 
 /// The control plane and a client of it.
 pub struct Cluster {
     pub control_plane: ControlPlane,
-    /// Drives the client and the webhooks that tests play themselves.
+    /// Runs the client and the simulated webhooks.
     pub runtime: Runtime,
     client: Client,
 }
 
-/// What the API server answered.
+/// A response of the API server.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -48,7 +51,7 @@ pub struct Namespace {
     pub name: String,
 }
 
-/// The cluster that all tests share. Where there are no programs to start one, the running test is ignored.
+/// The cluster that all tests share. If the programs for it are missing, the test is ignored.
 pub fn shared() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     let assets = assets();
@@ -61,7 +64,7 @@ pub fn in_namespace(name: &str, webhook: &str, test: impl FnOnce(&Namespace)) {
 }
 
 impl Cluster {
-    /// A cluster of its own, for a test that changes what all others would see.
+    /// A cluster of its own, for a test whose changes would affect others.
     pub fn start(assets: &Path) -> Self {
         let control_plane = ControlPlane::start(assets);
         let runtime = Runtime::new().expect("a tokio runtime");
@@ -70,12 +73,12 @@ impl Cluster {
         Self { control_plane, runtime, client }
     }
 
-    /// Sends one request to the API server. Never fails on an HTTP status.
+    /// Sends one request to the API server. Does not fail on an HTTP error status.
     pub fn send(&self, method: &str, path: &str, content_type: &str, body: Vec<u8>) -> Answer {
         self.send_with(&self.client, method, path, content_type, body)
     }
 
-    /// A client of another server, which has a certificate of this authority.
+    /// A client of another server, whose certificate this authority has issued.
     pub fn client_of(&self, url: &str, ca_file: &Path) -> Client {
         let kubeconfig = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "c", "users": [],
@@ -92,7 +95,7 @@ impl Cluster {
         self.runtime.block_on(connect(kubeconfig))
     }
 
-    /// Where the API server listens.
+    /// The address of the API server.
     pub fn address(&self) -> SocketAddr {
         let text = std::fs::read_to_string(&self.control_plane.kubeconfig).expect("a kubeconfig");
         let kubeconfig: Value = serde_json::from_str(&text).expect("JSON");
@@ -108,7 +111,7 @@ impl Cluster {
         kubeconfig.to_string()
     }
 
-    /// As [`Cluster::send`], to another server.
+    /// Like [`Cluster::send`], to another server.
     pub fn send_with(&self, client: &Client, method: &str, path: &str, content_type: &str, body: Vec<u8>) -> Answer {
         let answer = self.runtime.block_on(request(client, method, path, content_type, body));
         answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
@@ -128,7 +131,7 @@ impl Cluster {
         self.send("GET", path, "application/json", Vec::new())
     }
 
-    /// Creates an object that may be there already.
+    /// Creates an object that may exist already.
     pub fn ensure(&self, path: &str, object: &Value) {
         let answer = self.send_object("POST", path, object);
         assert!(answer.is_success() || answer.status == 409, "{path}: {answer:?}");
@@ -151,7 +154,7 @@ async fn connect(kubeconfig: Kubeconfig) -> Client {
     Client::try_from(config).expect("a client")
 }
 
-/// Sends one request. Fails when there is no answer, never on an HTTP status.
+/// Sends one request. Fails without a response, but not on an HTTP error status.
 pub async fn request(
     client: &Client,
     method: &str,
@@ -179,7 +182,7 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// The object; fails the test when the API server refused.
+    /// The object; fails the test if the API server refused the request.
     #[track_caller]
     pub fn expect_success(self) -> Value {
         assert!(self.is_success(), "the API server answered {}: {}", self.status, self.body["message"]);
@@ -193,26 +196,26 @@ impl Namespace {
         format!("/api/v1/namespaces/{}/{resource}", self.name)
     }
 
-    /// Creates the pod with strict field validation; gives the answer as it is. `query` begins with `&` where there
-    /// is one.
+    /// Creates the pod with strict field validation and returns the response. `query` is empty or
+    /// begins with `&`.
     pub fn create_pod(&self, pod: &Value, query: &str) -> Answer {
         let path = self.path(&format!("pods?fieldValidation=Strict{query}"));
         self.cluster.send_object("POST", &path, pod)
     }
 
-    /// The API server takes the pod: what it has stored.
+    /// Asserts that the API server accepts the pod; returns the stored pod.
     #[track_caller]
     pub fn accepts(&self, pod: &Value) -> Value {
         self.create_pod(pod, "").expect_success()
     }
 
-    /// The API server would take the pod: what it would store.
+    /// Asserts that the API server would accept the pod; returns the pod that it would store.
     #[track_caller]
     pub fn would_accept(&self, pod: &Value) -> Value {
         self.create_pod(pod, "&dryRun=All").expect_success()
     }
 
-    /// The API server refuses the pod: its message.
+    /// Asserts that the API server refuses the pod; returns its message.
     #[track_caller]
     pub fn rejects(&self, pod: &Value) -> String {
         let answer = self.create_pod(pod, "");
@@ -220,7 +223,7 @@ impl Namespace {
         answer.body["message"].as_str().expect("a Status with a message").to_owned()
     }
 
-    /// Waits until the namespace has this many pods with the label `app`, and gives them.
+    /// Waits until the namespace has this many pods with the label `app`, and returns them.
     pub fn wait_for_pods(&self, app: &str, count: usize) -> Vec<Value> {
         let path = self.path(&format!("pods?labelSelector=app%3D{app}"));
         eventually(&format!("{count} pods of {app}"), Duration::from_secs(30), || {
@@ -229,12 +232,12 @@ impl Namespace {
         })
     }
 
-    /// Pods refer to service accounts, and those have to be there; the controller may be quicker than we are.
+    /// Pods refer to service accounts, so they must exist; the controller may create them first.
     pub fn ensure_service_account(&self, name: &str) {
         self.cluster.ensure(&self.path("serviceaccounts"), &json!({"metadata": {"name": name}}));
     }
 
-    /// A priority class that pods may name from now on: admission learns of it by a watch.
+    /// Creates a priority class and waits until admission knows it.
     pub fn ensure_priority_class(&self, name: &str, value: i64) {
         let class = json!({"metadata": {"name": name}, "value": value});
         self.cluster.ensure("/apis/scheduling.k8s.io/v1/priorityclasses", &class);
@@ -245,7 +248,8 @@ impl Namespace {
         });
     }
 
-    /// Runs kubectl in this namespace with the object as its input: whether it succeeded, and what its user reads.
+    /// Runs kubectl in this namespace with the object as its input; returns whether it succeeded,
+    /// and its output.
     pub fn kubectl(&self, arguments: &[&str], object: &Value) -> (bool, String) {
         let control_plane = &self.cluster.control_plane;
         let mut kubectl = Command::new(&control_plane.kubectl);
@@ -261,7 +265,7 @@ impl Namespace {
     }
 }
 
-/// A pod with one container `web`, the annotations given and nothing else.
+/// A pod with one container `web` and these annotations.
 pub fn pod(name: &str, annotations: &Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",

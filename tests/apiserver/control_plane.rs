@@ -1,8 +1,10 @@
 //! A Kubernetes control plane on loopback: etcd, kube-apiserver and, where the assets have it, kube-controller-manager.
 //!
-//! There is no node: pods are admitted and stored, and never run. The programs come from the folder that
-//! `KUBEBUILDER_ASSETS` names, either a full set or that of envtest, which lacks the controller manager. Invariant:
-//! all of it listens on 127.0.0.1, on ports that were free.
+//! There is no node: pods are admitted and stored, but never run. The programs come from the folder
+//! in `KUBEBUILDER_ASSETS`, either a full set or that of envtest, which lacks the controller
+//! manager.
+//!
+//! Invariant: all programs listen on 127.0.0.1, on free ports.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -16,7 +18,7 @@ use crate::authority::{self, Authority};
 use crate::harness;
 use crate::process::{Janitor, Process};
 
-/// Name of the variable that says where the programs are.
+/// The variable with the folder of the programs.
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
 
 const TOKEN: &str = "outrigger-tests";
@@ -25,7 +27,7 @@ const START_LIMIT: Duration = Duration::from_secs(120);
 /// The controllers that the tests need: Deployments become pods, namespaces get their service account.
 const CONTROLLERS: &str = "deployment-controller,replicaset-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,job-controller";
 
-/// The folder of the programs. Without one the running test is ignored.
+/// The folder of the programs. Without it the test is ignored.
 pub fn assets() -> PathBuf {
     let reason = || harness::ignore(format!("{ASSETS} is not set, so there is no kube-apiserver"));
     std::env::var_os(ASSETS).map_or_else(reason, PathBuf::from)
@@ -37,7 +39,7 @@ pub struct ControlPlane {
     pub authority: Authority,
     pub kubeconfig: PathBuf,
     pub kubectl: PathBuf,
-    /// Without it no Deployment ever gets a pod.
+    /// Without the controller manager no Deployment gets a pod.
     pub has_controllers: bool,
     assets: PathBuf,
     etcd_port: u16,
@@ -47,7 +49,7 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts everything and returns when the API server is ready.
+    /// Starts all programs and returns when the API server is ready.
     pub fn start(assets: &Path) -> Self {
         let janitor = Janitor::start();
         let authority = Authority::new();
@@ -76,7 +78,7 @@ impl ControlPlane {
         }
     }
 
-    /// Ends the API server, and returns when it has ended. What it knows stays in etcd.
+    /// Stops the API server. Its objects stay in etcd.
     pub fn stop_api_server(&self) {
         let api = self.api.lock().unwrap_or_else(PoisonError::into_inner);
         api.kill();
@@ -84,7 +86,7 @@ impl ControlPlane {
         self.janitor.forget(&api);
     }
 
-    /// Starts the API server again, where it was, and returns when it is ready.
+    /// Starts the API server again at the same address, and returns when it is ready.
     pub fn start_api_server(&self) {
         let mut api = self.api.lock().unwrap_or_else(PoisonError::into_inner);
         *api = start_api_server(&self.janitor, &self.assets, self.etcd_port, self.api_port);
@@ -92,7 +94,7 @@ impl ControlPlane {
     }
 }
 
-/// A port that nothing listens on now. Another program may take it before it is used; on loopback that is rare enough.
+/// A free port. Another program may take it before it is used, which is rare on loopback.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port on loopback");
     listener.local_addr().expect("a bound listener has an address").port()
@@ -108,15 +110,15 @@ fn write_files(directory: &Path, authority: &Authority, port: u16) {
     let (private, public) = authority::key_pair();
     write("accounts.key", &private);
     write("accounts.pub", &public);
-    // Nothing is sampled but what a client asks for, and nobody takes the API server's own spans: what matters is what it
-    // tells webhooks.
+    // Only traces that a client samples are recorded, and the API server's own spans are discarded:
+    // the tests need the header that it sends to webhooks.
     let tracing = json!({
         "apiVersion": "apiserver.config.k8s.io/v1beta1", "kind": "TracingConfiguration",
         "endpoint": format!("127.0.0.1:{}", free_port()), "samplingRatePerMillion": 0,
     });
     write("tracing.json", &tracing.to_string());
     write("tokens.csv", &format!("{TOKEN},admin,admin,\"system:masters\"\n"));
-    // kubectl and kube both read YAML, of which JSON is a part.
+    // kubectl and kube both read YAML, which includes JSON.
     let kubeconfig = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "tests",
         "clusters": [{"name": "tests", "cluster": {
@@ -153,8 +155,8 @@ fn start_api_server(janitor: &Janitor, assets: &Path, etcd_port: u16, port: u16)
     api.arg(file("service-account-signing-key-file", "accounts.key"));
     api.arg(file("tracing-config-file", "tracing.json"));
     api.arg("--service-account-issuer=https://kubernetes.default.svc");
-    // There is no kube-proxy, so Services are called at their endpoints, as many providers do; and never through a proxy of
-    // this machine.
+    // There is no kube-proxy, so the API server calls Services at their endpoints, as with many
+    // providers, and never through a proxy of this machine.
     api.arg("--enable-aggregator-routing=true");
     api.env_remove("HTTPS_PROXY").env_remove("https_proxy");
     janitor.spawn("kube-apiserver", &mut api)

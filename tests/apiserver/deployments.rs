@@ -1,4 +1,5 @@
-//! Workloads whose pods a controller makes: the main job, and what a refusal looks like from there.
+//! Injection into pods that a controller creates, and how a refusal appears in the controller's
+//! status.
 
 use serde_json::{Value, json};
 
@@ -37,7 +38,7 @@ fn the_replica_set_of_a_refused_pod_reports_the_reason() {
     });
 }
 
-/// Runs a test where Deployments become pods.
+/// Runs a test in a cluster with the controller manager.
 fn with_controllers(name: &str, test: impl FnOnce(&Namespace)) {
     with_built_in(name, |namespace, _| {
         if !namespace.cluster.control_plane.has_controllers {

@@ -1,7 +1,10 @@
-//! An API server that misbehaves: it stands before the real one and, for each request, passes it on or does something else.
+//! A proxy in front of the API server that injects a fault into chosen requests and forwards all
+//! others.
 //!
-//! It speaks plain HTTP, so that it can look at requests, and asks the real one as the account of the program. Invariant: what it
-//! passes on is not changed.
+//! It speaks plain HTTP, so that it can inspect requests, and calls the real API server with the
+//! account of the program.
+//!
+//! Invariant: forwarded requests are not changed.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,26 +25,26 @@ use tokio::net::TcpListener;
 
 use crate::cluster::Cluster;
 
-/// What becomes of a request.
+/// The fault of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     None,
-    /// It is answered after so long.
+    /// Delays the response.
     Slow(Duration),
-    /// It is refused with this status.
+    /// Refuses the request with this status.
     Status(u16),
-    /// The answer is of a proxy that knows nothing of Kubernetes.
+    /// Returns the response of a proxy that knows nothing of Kubernetes.
     Garbage,
-    /// It is carried out, and the answer is lost.
+    /// Forwards the request and loses the response.
     Lost,
-    /// It is answered with this JSON, whatever it asks.
+    /// Returns this JSON for any request.
     Says(&'static str),
 }
 
-/// Chooses by the number of the request, and its path.
+/// Chooses the fault by the number of the request and its path.
 type Choice = Arc<dyn Fn(usize, &str) -> Fault + Send + Sync>;
 
-/// A misbehaving API server that runs.
+/// A running proxy that injects faults.
 pub struct FaultyApiServer {
     pub address: SocketAddr,
     asked: Arc<AtomicUsize>,
@@ -60,7 +63,7 @@ impl FaultyApiServer {
         Self { address, asked }
     }
 
-    /// How many requests have come so far.
+    /// The number of requests so far.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
@@ -74,7 +77,7 @@ async fn accept(listener: TcpListener, client: Client, asked: Arc<AtomicUsize>, 
                 let fault = fault(asked.fetch_add(1, Ordering::SeqCst), request.uri().path());
                 answer(client.clone(), request, fault)
             });
-            // A connection that breaks is what this is all about.
+            // Broken connections are the purpose of this proxy.
             _ = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
         });
     }

@@ -1,7 +1,10 @@
-//! Every golden result and every built-in template: a real API server takes the pod, with strict field validation.
+//! Sends every golden result and every built-in template to a real API server with strict field
+//! validation.
 //!
-//! The golden cases are those of `tests/it`, run in process; here their results are sent in a dry run. Whether a result is
-//! the right one is not asked here. Invariant: all cases that fail are listed, not only the first.
+//! The golden cases are those of `tests/it`, run in process; their results are sent as a dry run.
+//! `tests/it` checks whether a result is right.
+//!
+//! Invariant: all failing cases are listed, not only the first.
 
 use std::path::Path;
 
@@ -24,8 +27,9 @@ tests! {
     every_built_in_template_is_accepted,
 }
 
-/// Cases whose pod holds what no API server takes strictly, unknown fields and nulls among labels: `apiServer: false`. They
-/// are sent without field validation, and their number is fixed so that none slips in.
+/// Cases whose pod no API server accepts strictly, because of unknown fields or null labels:
+/// `apiServer: false`. They are sent without field validation, and their number is fixed so that no
+/// case is added by accident.
 const WITHOUT_VALIDATION: usize = 3;
 
 fn every_golden_result_is_accepted() {
@@ -60,7 +64,7 @@ fn every_built_in_template_is_accepted() {
     });
 }
 
-/// The pod that a case gives, if it gives one.
+/// The resulting pod of a case, if there is one.
 fn injected(name: &str, case: &Case) -> Option<Value> {
     let result = Offline.run(case, &case.pod).unwrap_or_else(|problems| panic!("{name}: {}", problems.join("; ")));
     assert_eq!(result.verdict, case.verdict, "{name}: {:?}", result.message);
@@ -93,7 +97,7 @@ fn has_unknown_fields(name: &str) -> bool {
     case["apiServer"] == false
 }
 
-/// Names of the templates in `config/templates`; their tests lie beside them.
+/// Names of the templates in `config/templates`, without their tests.
 fn built_in_names() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/templates");
     let entries = std::fs::read_dir(folder).expect("the built-in templates");

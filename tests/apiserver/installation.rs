@@ -1,8 +1,10 @@
-//! What an installation brings besides the program: a namespace with the empty objects, and an account with the rights that
-//! `manifests/base` gives it and no others. Whatever the program does in these tests shows that the rights are enough.
+//! The objects of an installation: a namespace, the empty Secrets and Lease, and an account with
+//! exactly the rights of `manifests/base`. The tests therefore show that these rights suffice.
 //!
-//! Nothing here runs. Invariant: each installation is by itself, down to the name of its webhook configuration; but for names its
-//! objects are those of the manifests.
+//! No program runs here.
+//!
+//! Invariant: installations are independent, including the name of the webhook configuration; apart
+//! from names their objects are those of the manifests.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Namespace};
 
-/// Name of the objects in the namespace, as the manifests have them.
+/// Names of the objects in the namespace, as in the manifests.
 pub const CA_SECRET: &str = "outrigger-ca";
 pub const SERVING_SECRET: &str = "outrigger-serving";
 pub const LEASE: &str = "outrigger";
@@ -46,7 +48,7 @@ impl Installation {
         self.namespace.cluster.client_as(&self.token)
     }
 
-    /// A kubeconfig with the rights of the program, and another way to the API server.
+    /// A kubeconfig with the rights of the program, for another address of the API server.
     pub fn kubeconfig(&self, directory: &Path, server: SocketAddr) -> PathBuf {
         let path = directory.join(format!("kubeconfig-{}", self.name()));
         let text = self.namespace.cluster.kubeconfig_of(&self.token);
@@ -55,7 +57,7 @@ impl Installation {
         path
     }
 
-    /// A kubeconfig with the rights of the program, for somebody who passes on what it asks in plain HTTP.
+    /// A kubeconfig with the rights of the program, for a proxy that speaks plain HTTP.
     pub fn plain_kubeconfig(&self, directory: &Path, server: SocketAddr) -> PathBuf {
         let path = self.kubeconfig(directory, server);
         let text = std::fs::read_to_string(&path).expect("it was written");
@@ -63,7 +65,7 @@ impl Installation {
         path
     }
 
-    /// A Secret as it is now.
+    /// The current Secret.
     pub fn secret(&self, name: &str) -> Value {
         self.namespace.cluster.get(&self.namespace.path(&format!("secrets/{name}"))).body
     }
@@ -73,7 +75,7 @@ impl Installation {
         self.namespace.cluster.send("DELETE", &path, "application/json", Vec::new()).expect_success();
     }
 
-    /// Puts these texts into a Secret, beside what is there already.
+    /// Adds these fields to a Secret.
     pub fn write_secret(&self, name: &str, fields: &[(&str, &str)]) {
         let fields: serde_json::Map<String, Value> =
             fields.iter().map(|(key, text)| ((*key).to_owned(), json!(text))).collect();
@@ -99,7 +101,7 @@ impl Installation {
         create(&self.namespace, secret);
     }
 
-    /// Who holds the lease.
+    /// The holder of the lease.
     pub fn holder(&self) -> String {
         let lease = self.namespace.cluster.get(&format!("{}/{LEASE}", leases(&self.namespace))).expect_success();
         lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
@@ -117,7 +119,8 @@ fn manifest(file: &str) -> Vec<Value> {
     serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Creates an object of the manifests in this namespace; what belongs to none is named after it.
+/// Creates an object of the manifests in this namespace; an object without a namespace is named
+/// after it.
 fn create(namespace: &Namespace, mut object: Value) {
     let (name, rbac) = (&namespace.name, "/apis/rbac.authorization.k8s.io/v1");
     let path = match object["kind"].as_str().expect("a kind") {

@@ -1,4 +1,5 @@
-//! Candidates for one Lease, with the rights of the program: one leads, never two, and a lost one is replaced.
+//! Leader election with the rights of the program: one candidate leads, never two, and a lost
+//! leader is replaced.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,12 +23,12 @@ tests! {
     candidates_do_not_recreate_a_deleted_lease_and_lead_again_when_it_is_applied,
 }
 
-/// Shorter than in earnest, but long beside a slow answer.
+/// Shorter than the default, but long compared to a slow response.
 const TIMING: Timing =
     Timing { duration: Duration::from_secs(6), deadline: Duration::from_secs(4), retry: Duration::from_millis(250) };
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A candidate that runs.
+/// A running candidate.
 struct Running {
     name: &'static str,
     leadership: Leadership,
@@ -55,7 +56,7 @@ impl Running {
     }
 }
 
-/// Looks all the time whether more than one leads.
+/// Counts continuously how many candidates lead.
 struct Observer {
     most: Arc<AtomicUsize>,
     is_over: Arc<AtomicBool>,
@@ -76,7 +77,7 @@ impl Observer {
         Self { most, is_over, task }
     }
 
-    /// How many led at most at a time.
+    /// The largest number of leaders at the same time.
     fn most(self, cluster: &Cluster) -> usize {
         self.is_over.store(true, Ordering::SeqCst);
         cluster.runtime.block_on(self.task).expect("no panic");
@@ -97,7 +98,7 @@ fn with_candidates(
     assert_eq!(observer.most(cluster), 1, "leaders at a time");
 }
 
-/// Takes the one that leads out of the others.
+/// Removes the leader from the candidates.
 fn leader(candidates: &mut Vec<Running>) -> Running {
     let index = eventually("somebody leads", LIMIT, || candidates.iter().position(Running::leads));
     candidates.remove(index)
@@ -112,7 +113,7 @@ fn one_of_three_candidates_leads_and_releases_the_lease_on_shutdown() {
         assert_ne!(installation.holder(), before.name, "the lease is released");
         let ended = Instant::now();
         let next = leader(candidates);
-        // Two tries, and not until the lease is over; the limit is that of a slow machine.
+        // Two attempts are enough; the limit allows for a slow machine.
         assert!(ended.elapsed() < TIMING.duration, "{:?}", ended.elapsed());
         eventually("the lease says so", LIMIT, || (installation.holder() == next.name).then_some(()));
     });
@@ -124,7 +125,7 @@ fn a_lost_leader_is_replaced_only_after_its_lease_expires() {
         lost.task.abort();
         let since = Instant::now();
         let next = leader(candidates);
-        // It may have renewed up to one try before.
+        // The last renewal may be up to one attempt older.
         assert!(since.elapsed() > TIMING.duration - 2 * TIMING.retry, "{:?}", since.elapsed());
         assert!(!lost.leads(), "it knows itself that it leads no more");
         assert_eq!(installation.holder(), next.name);
@@ -139,7 +140,7 @@ fn a_lease_that_is_taken_by_hand_makes_the_leader_step_down() {
         cluster.send("PATCH", &path, "application/merge-patch+json", patch).expect_success();
         eventually("it steps down", LIMIT, || (!before.leads()).then_some(()));
         candidates.push(before);
-        // Nobody renews for somebody, so after a while it is one of ours again.
+        // Nobody renews the lease for "somebody", so a candidate leads again later.
         let next = leader(candidates);
         assert!(["a", "b"].contains(&next.name));
         candidates.push(next);

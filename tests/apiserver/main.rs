@@ -1,9 +1,10 @@
 //! Outrigger against a real kube-apiserver, etcd and kube-controller-manager.
 //!
 //! The programs come from the folder in `KUBEBUILDER_ASSETS`; without that variable every test is
-//! ignored, which the end of the output says. One control plane serves all tests. What only a node
-//! could show (a sidecar that runs) is not shown here. Invariant: each test has its own namespace,
-//! and nothing is left running.
+//! ignored, which the end of the output reports. One control plane serves all tests. Tests that
+//! need a node, such as a running sidecar, are in `tests/e2e`.
+//!
+//! Invariant: each test has its own namespace, and no process is left running.
 
 #[macro_use]
 #[path = "../harness/mod.rs"]
@@ -36,8 +37,8 @@ mod reinvocation;
 mod requests;
 mod restarts;
 mod traces;
-mod webhook_failures;
 mod untouched;
+mod webhook_failures;
 
 fn main() -> std::process::ExitCode {
     harness::run(&[

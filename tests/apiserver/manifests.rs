@@ -1,7 +1,10 @@
-//! The manifests and the chart, applied to an API server: what it makes of them, what our account may do, and what is left.
+//! The manifests and the chart, applied to an API server: the stored objects, the rights of the
+//! account, and the objects left after removal.
 //!
-//! No pod runs here, so nobody answers the webhook. Invariant: it has a control plane of its own, since a webhook
-//! configuration without a webhook would refuse the pods of all other tests.
+//! No pod runs here, so no webhook responds.
+//!
+//! Invariant: the test has its own control plane, since a webhook configuration without a webhook
+//! would refuse the pods of all other tests.
 
 mod rights;
 
@@ -36,7 +39,7 @@ const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
-/// A cluster and the programs that install something there.
+/// A cluster and the programs that install into it.
 struct Installation {
     cluster: Cluster,
     assets: PathBuf,
@@ -58,7 +61,7 @@ impl Installation {
         self.succeeds(&mut kubectl)
     }
 
-    /// Runs Helm. Without it the running test is ignored.
+    /// Runs Helm. Without Helm the test is ignored.
     fn helm(&self, arguments: &[&OsStr]) -> String {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::iter::once(self.assets.clone()).chain(std::env::split_paths(&path));
@@ -84,7 +87,8 @@ impl Installation {
         self.cluster.get(path).expect_success()
     }
 
-    /// What the program would write: certificates, the lease, the bundle by server-side apply with its own field manager.
+    /// Writes like the program: certificates, the lease, and the bundle by server-side apply with
+    /// its own field manager.
     fn write_as_the_program_would(&self) {
         let patch = |path: &str, content: &str, patch: &Value| {
             self.cluster.send("PATCH", path, content, patch.to_string().into_bytes()).expect_success();
@@ -118,7 +122,7 @@ impl Installation {
         }
     }
 
-    /// Pod Security "restricted", which the namespace enforces, lets our pod in.
+    /// Asserts that Pod Security "restricted" admits Outrigger's pod.
     fn our_pod_is_admitted(&self) {
         let deployment = self.get(&format!("{DEPLOYMENTS}/outrigger"));
         let template = &deployment["spec"]["template"];
@@ -133,7 +137,7 @@ impl Installation {
         assert!(refused.body.to_string().contains("violates PodSecurity"), "{}", refused.body);
     }
 
-    /// Kinds and names of what is ours, in our namespace or in none.
+    /// Kinds and names of Outrigger's objects, cluster-wide and in its namespace.
     fn remaining_objects(&self) -> Vec<String> {
         let paths = [
             CONFIGURATIONS.to_owned(),
@@ -155,12 +159,12 @@ impl Installation {
         names.filter(|name| name.contains(": outrigger")).collect()
     }
 
-    /// When an object of this kind was deleted first, after `since`, as the revision of the whole store.
+    /// The etcd revision at which an object of this kind was first deleted after `since`.
     fn deleted_at(&self, path: &str, since: &str) -> u64 {
         let path = format!("{path}?watch=true&resourceVersion={since}&timeoutSeconds=1");
         let answer = self.cluster.get(&path);
         assert!(answer.is_success(), "{answer:?}");
-        // One event is read as JSON, several are text, one a line.
+        // A single event is parsed as JSON; several events are text, one per line.
         let text = answer.body.as_str().map_or_else(|| answer.body.to_string(), str::to_owned);
         let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let mut deleted = events.filter(|event| event["type"] == "DELETED");
@@ -170,8 +174,9 @@ impl Installation {
     }
 }
 
-/// Nobody answers: what becomes of a pod that asks, of one in a namespace that takes part, and of all others; and the API
-/// server counts it under the names and labels that our alerts read.
+/// Without a replica: pods that request injection are refused, pods in a participating namespace
+/// and all others are created, and the API server counts both under the names and labels of our
+/// alerts.
 fn without_a_replica_only_pods_that_request_injection_are_refused(installation: &Installation) {
     let cluster = &installation.cluster;
     for (name, label) in [("takes-part", json!({"outrigger.dev/injection": "enabled"})), ("does-not", json!({}))] {
@@ -207,7 +212,7 @@ fn without_a_replica_only_pods_that_request_injection_are_refused(installation: 
     assert!(is_counted("apiserver_admission_webhook_fail_open_count", &[namespaces, "type=\"admit\""]));
 }
 
-/// The account of our pods, by its own token.
+/// The account of Outrigger's pods, used with its own token.
 struct Account<'a> {
     cluster: &'a Cluster,
     client: Client,
@@ -280,7 +285,7 @@ fn assert_needed_calls_are_allowed(installation: &Installation, account: &Accoun
     account.may("PUT", LEASE, &lease);
     account.may("PATCH", LEASE, &json!({"spec": {"leaseTransitions": 1}}));
     for resource in ["clusterinjectiontemplates", "injectiontemplates"] {
-        // The kinds need not be there: who is allowed to ask is told so.
+        // The kinds need not exist: an allowed request gets 404 and not 403.
         let answer = account.send("GET", &format!("/apis/outrigger.dev/v1alpha1/{resource}"), &Value::Null);
         assert!(answer.is_success() || answer.status == 404, "{resource}: {}", answer.body);
     }
@@ -293,7 +298,7 @@ fn assert_needed_calls_are_allowed(installation: &Installation, account: &Accoun
     account.may("POST", "/apis/events.k8s.io/v1/namespaces/default/events", &event);
 }
 
-/// What a stolen token would be tried for.
+/// Calls that an attacker would try with a stolen token.
 fn all_else_is_refused(account: &Account<'_>) {
     let none = Value::Null;
     let secret = json!({"metadata": {"name": "x"}});
@@ -349,7 +354,7 @@ fn kustomize_installs_again_and_removes() {
     let changed: Vec<&str> = said.lines().filter(|line| !line.ends_with(" unchanged")).collect();
     assert!(changed.is_empty(), "{changed:?}");
     installation.has_what_the_program_wrote("kubectl apply");
-    // Without --force-conflicts: nobody else manages a field that the manifests have.
+    // Without --force-conflicts: nobody else manages a field of the manifests.
     installation.kubectl(&["apply", "--server-side", "-k"], "manifests");
     installation.has_what_the_program_wrote("kubectl apply --server-side");
 
@@ -405,7 +410,7 @@ fn helm_installs_upgrades_and_removes_the_webhook_first() {
     }
     let left = installation.remaining_objects();
     assert!(left.is_empty(), "{left:?}");
-    // The namespace is there from before; one of the user's own is no different.
+    // The namespace exists from the earlier test, like a namespace that the user has created.
     let again = [arguments(&["install", "outrigger"]), vec![chart.as_os_str()]];
     installation.helm(&again.concat());
     assert!(!installation.remaining_objects().is_empty());

@@ -1,4 +1,4 @@
-//! The webhook is down: only pods that ask for something may notice.
+//! While the webhook is down, only pods that request injection are refused.
 
 use serde_json::json;
 
@@ -23,7 +23,7 @@ fn during_an_outage_pods_that_request_nothing_are_still_created() {
     });
 }
 
-/// Its pods are sent without an annotation, too; there the policy is to go on without us.
+/// Pods in this namespace are also sent without an annotation; its failure policy lets them pass.
 fn namespace_that_takes_part(of: &Namespace) -> Namespace {
     let namespace = of.cluster.namespace("outage-takes-part", "outage");
     let labels = json!({"metadata": {"labels": {"outrigger.dev/injection": "enabled", WEBHOOK_LABEL: "outage"}}});

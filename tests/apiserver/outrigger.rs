@@ -1,9 +1,10 @@
-//! The program under test: `outrigger serve`, started as its users start it and registered by what `outrigger
-//! generate webhook` prints.
+//! The program under test: `outrigger serve`, started like a user would, and registered with the
+//! output of `outrigger generate webhook`.
 //!
-//! The printed configuration is changed in two places only, so that several servers can stand side by side: its name,
-//! and one more label in its namespace selectors. Invariant: a server that [`Outrigger::register`] has returned from
-//! is called by the API server.
+//! The generated configuration is changed in two fields only, so that several servers can coexist:
+//! its name, and one more label in its namespace selectors.
+//!
+//! Invariant: after [`Outrigger::register`] returns, the API server calls the server.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -23,7 +24,7 @@ use crate::registration;
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_outrigger");
-/// Templates that the tests bring.
+/// Templates of the tests.
 pub const TEMPLATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apiserver/templates");
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -36,7 +37,8 @@ pub struct Outrigger {
     admin_port: u16,
 }
 
-/// `serve --dev` as it stands: the built-in templates. Covers the namespaces labelled `built-in`.
+/// `serve --dev` without further options: the built-in templates. Covers the namespaces labelled
+/// `built-in`.
 pub fn built_in() -> &'static Outrigger {
     static SERVER: OnceLock<Outrigger> = OnceLock::new();
     SERVER.get_or_init(|| Outrigger::start_shared("built-in", &[], "log-collector"))
@@ -59,7 +61,7 @@ pub fn with_custom(name: &str, test: impl FnOnce(&Namespace, &Outrigger)) {
 }
 
 impl Outrigger {
-    /// Starts a server and returns when it says that it is ready.
+    /// Starts a server and returns when it is ready.
     pub fn start(cluster: &Cluster, name: &str, arguments: &[&str]) -> Self {
         let janitor = &cluster.control_plane.janitor;
         let directory = janitor.directory().join(format!("outrigger-{name}"));
@@ -82,29 +84,30 @@ impl Outrigger {
         server
     }
 
-    /// What `outrigger generate webhook` prints for this server.
+    /// The output of `outrigger generate webhook` for this server.
     pub fn configuration(&self) -> Value {
         configuration(&format!("https://127.0.0.1:{}/mutate", self.port), &self.directory)
     }
 
-    /// Where it answers: the webhook, and the admin listener.
+    /// The addresses of the webhook and of the admin listener.
     pub fn addresses(&self) -> [SocketAddr; 2] {
         [self.port, self.admin_port].map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
     }
 
-    /// As [`register`], for this server.
+    /// Like [`register`], for this server.
     pub fn register(&self, probe: &Namespace, label: &str, template: &str, edit: impl Fn(&mut Value)) {
         register(&self.configuration(), probe, label, template, edit);
     }
 
-    /// Lines of the log that tell of a decision in this namespace.
+    /// Log lines about decisions in this namespace.
     pub fn decisions_in(&self, namespace: &str) -> Vec<Value> {
         let lines = self.complete_log();
         let records = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         records.filter(|record| record["namespace"] == namespace).collect()
     }
 
-    /// The log once it has a line for each request that is counted by now: it is written a few milliseconds later.
+    /// The log once it has a line for each counted request; lines are written a few milliseconds
+    /// later.
     fn complete_log(&self) -> String {
         let metrics = self.admin("/metrics").expect("the admin listener answers");
         let samples = metrics.lines().filter(|line| line.starts_with("outrigger_admission_requests_total{"));
@@ -115,13 +118,13 @@ impl Outrigger {
         })
     }
 
-    /// Ends the server at once, as a lost node would.
+    /// Kills the server without a shutdown, like a lost node.
     pub fn kill(&self) {
         self.process.kill();
         eventually("the port is closed", LIMIT, || TcpStream::connect(("127.0.0.1", self.port)).err());
     }
 
-    /// Sends a review of a new pod past the API server: the patch that comes back.
+    /// Sends a review of a new pod directly to the server; returns the patch.
     pub fn review(&self, namespace: &Namespace, pod: &Value) -> Value {
         let review = json!({
             "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
@@ -138,7 +141,7 @@ impl Outrigger {
         serde_json::from_slice(&patch).expect("the patch is JSON")
     }
 
-    /// Sends a review as it is, past the API server: the answer.
+    /// Sends a review directly to the server; returns the response.
     pub fn answer(&self, cluster: &Cluster, review: Vec<u8>) -> Value {
         let client = cluster.client_of(&format!("https://127.0.0.1:{}", self.port), &self.ca_file());
         cluster.send_with(&client, "POST", "/mutate", "application/json", review).expect_success()
@@ -153,7 +156,7 @@ impl Outrigger {
     }
 }
 
-/// What the admin listener answers, head and all.
+/// The full response of the admin listener, including its head.
 pub fn admin_answer(address: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
@@ -162,7 +165,8 @@ pub fn admin_answer(address: SocketAddr, path: &str) -> Option<String> {
     Some(answer)
 }
 
-/// What `outrigger generate webhook` prints for a server at this URL that keeps its certificates in this directory.
+/// The output of `outrigger generate webhook` for a server at this URL with its certificates in
+/// this directory.
 pub fn configuration(url: &str, directory: &Path) -> Value {
     let output = Command::new(PROGRAM)
         .args(["generate", "webhook", "--url", url, "--ca-file"])
@@ -174,8 +178,8 @@ pub fn configuration(url: &str, directory: &Path) -> Value {
     serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("generate webhook prints no YAML: {error}\n{text}"))
 }
 
-/// Registers a configuration for the namespaces with this label, changed by `edit`, and waits in one of them until a pod
-/// that asks for the template has it.
+/// Registers a configuration for the namespaces with this label, changed by `edit`, and waits until
+/// a pod that requests the template is injected.
 pub fn register(configuration: &Value, probe: &Namespace, label: &str, template: &str, edit: impl Fn(&mut Value)) {
     register_as(configuration, probe, label, edit);
     let asking = pod("probe", &json!({"outrigger.dev/inject": template}));
@@ -185,7 +189,8 @@ pub fn register(configuration: &Value, probe: &Namespace, label: &str, template:
     });
 }
 
-/// Creates the configuration for the namespaces with this label, changed by `edit`. Waits for nothing.
+/// Creates the configuration for the namespaces with this label, changed by `edit`, without
+/// waiting.
 pub fn register_as(configuration: &Value, probe: &Namespace, label: &str, edit: impl Fn(&mut Value)) {
     let mut configuration = configuration.clone();
     configuration["metadata"]["name"] = json!(format!("outrigger-{label}"));

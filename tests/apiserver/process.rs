@@ -1,9 +1,10 @@
-//! Programs that the tests start, and the certainty that they end.
+//! Starts the programs of the tests and guarantees that they end.
 //!
-//! A [`Janitor`] is a small shell that outlives the test binary by a moment: it learns the process ids over a pipe,
-//! and when that pipe closes, because the binary ended, panicked or was killed, it kills the programs and removes the
-//! directory in which they worked. It does not restart anything. Invariant: nothing is started but through
-//! [`Janitor::spawn`].
+//! A [`Janitor`] is a small shell that outlives the test binary by a moment: it receives process
+//! ids over a pipe. When the pipe closes, because the binary ended, panicked or was killed, it
+//! kills the programs and removes their working directory.
+//!
+//! Invariant: only [`Janitor::spawn`] starts programs.
 
 #![allow(clippy::disallowed_methods, reason = "the tests are synchronous and wait for other programs")]
 
@@ -14,14 +15,15 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What the janitor runs; `$1` is the working directory. It reads process ids, and with a minus those that have ended. A terminal's interrupt reaches it as well and must not end
-/// it before its work is done.
+/// The script of the janitor; `$1` is the working directory. It reads ids of started processes, and
+/// with a minus sign those of ended ones. It ignores a terminal's interrupt, which also reaches it,
+/// until its work is done.
 const SCRIPT: &str = r#"trap '' INT HUP; pids=' '; while read -r pid; do case $pid in
     -*) pids="${pids%% ${pid#-} *} ${pids#* ${pid#-} }" ;;
     *) pids="$pids$pid " ;;
 esac; done; kill -9 $pids 2>/dev/null; sleep 0.3; rm -rf -- "$1""#;
 
-/// Ends all programs with the test binary, however that ends.
+/// Ends all programs when the test binary ends, for whatever reason.
 pub struct Janitor {
     pipe: Mutex<ChildStdin>,
     directory: PathBuf,
@@ -35,7 +37,7 @@ pub struct Process {
 }
 
 impl Janitor {
-    /// Makes the working directory and starts to watch over it.
+    /// Creates the working directory and starts the janitor.
     pub fn start() -> Self {
         let directory =
             tempfile::Builder::new().prefix("outrigger-apiserver-").tempdir().expect("a temporary directory").keep();
@@ -50,7 +52,7 @@ impl Janitor {
         Self { pipe: Mutex::new(pipe), directory }
     }
 
-    /// Where the programs keep what they write; removed at the end.
+    /// The directory for the files of the programs; removed at the end.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
@@ -70,7 +72,7 @@ impl Janitor {
         Process { name: name.to_owned(), log, child: Mutex::new(child) }
     }
 
-    /// From here on the janitor leaves the process alone: it has ended, and its id may be given to another program.
+    /// Makes the janitor forget a process that has ended, because its id may be reused.
     pub fn forget(&self, process: &Process) {
         let id = process.child.lock().unwrap_or_else(PoisonError::into_inner).id();
         writeln!(self.pipe.lock().unwrap_or_else(PoisonError::into_inner), "-{id}").expect("the janitor listens");
@@ -78,13 +80,13 @@ impl Janitor {
 }
 
 impl Process {
-    /// Everything the program has written so far.
+    /// The log of the program so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Waits until `ready` holds; a program that ends before, or is not ready in time, fails the test with the end of
-    /// its log.
+    /// Waits until `ready` is true; fails the test with the end of the log if the program ends or
+    /// the time is over.
     pub fn wait_until(&self, limit: Duration, ready: impl Fn() -> bool) {
         let start = Instant::now();
         while !ready() {
@@ -95,7 +97,7 @@ impl Process {
         }
     }
 
-    /// Asks the program to end.
+    /// Sends SIGTERM to the program.
     pub fn terminate(&self) {
         let id = self.child.lock().unwrap_or_else(PoisonError::into_inner).id();
         let status = Command::new("kill").args(["-TERM", &id.to_string()]).status().expect("kill(1) runs");
@@ -109,8 +111,8 @@ impl Process {
         })
     }
 
-    /// Kills the program. It is not waited for, so that its id is not given to another program which the janitor
-    /// would then kill.
+    /// Kills the program without waiting for it, so that its id is not reused while the janitor
+    /// still knows it.
     pub fn kill(&self) {
         // An error means that it has ended already.
         let _ = self.child.lock().unwrap_or_else(PoisonError::into_inner).kill();
@@ -129,12 +131,12 @@ impl Drop for Process {
     }
 }
 
-/// Lets time pass.
+/// Sleeps.
 pub fn pause(duration: Duration) {
     std::thread::sleep(duration);
 }
 
-/// Calls `probe` until it gives a value, and fails the test with `what` when it has given none within `limit`.
+/// Calls `probe` until it returns a value; fails the test with `what` after `limit`.
 pub fn eventually<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! What the author of a pod reads in the terminal when the pod is refused.
+//! The message that the author of a pod reads in the terminal when the pod is refused.
 
 use serde_json::{Value, json};
 
@@ -61,7 +61,7 @@ fn a_conflict_with_the_pod_changes_nothing() {
     });
 }
 
-/// The line that kubectl prints for a pod with these annotations, from the webhook's words on.
+/// The line that kubectl prints for a pod with these annotations, from the webhook's message on.
 fn refusal(namespace: &Namespace, annotations: &Value) -> String {
     let (succeeded, text) = namespace.kubectl(&["create", "-f", "-"], &pod("web", annotations));
     assert!(!succeeded, "kubectl created the pod: {text}");

@@ -1,7 +1,8 @@
-//! Makes webhook configurations known to the API server, and waits until it acts on them.
+//! Registers webhook configurations and waits until the API server uses them.
 //!
-//! The API server learns of a configuration through a watch, a moment after it was created. Invariant: what returns
-//! from here is in force.
+//! The API server learns of a configuration through a watch, a moment after it was created.
+//!
+//! Invariant: when a function returns, the configuration is in use.
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ pub fn delete(cluster: &Cluster, name: &str) {
     cluster.send("DELETE", &format!("{PATH}/{name}"), "application/json", Vec::new()).expect_success();
 }
 
-/// Sends pods that the API server forgets, until one has reached the webhook.
+/// Sends dry-run pods until one has reached the webhook.
 pub fn wait_until_called(namespace: &Namespace, was_called: impl Fn() -> bool) {
     eventually("the API server calls the webhook", LIMIT, || {
         namespace.would_accept(&pod("probe", &json!({})));

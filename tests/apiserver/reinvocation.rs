@@ -1,4 +1,5 @@
-//! Other mutating webhooks beside ours: they change the pod, the API server calls ours again, and nothing comes twice.
+//! Other mutating webhooks beside Outrigger: after they change the pod, the API server calls
+//! Outrigger again, and nothing is injected twice.
 
 use serde_json::{Value, json};
 
@@ -14,7 +15,7 @@ tests! {
     images_that_an_earlier_webhook_rewrites_stay_rewritten,
 }
 
-/// What in-tree admission would change afterwards is there already.
+/// In-tree admission would add this later, so the pod has it already.
 fn the_api_server_calls_the_webhook_once_for_an_ordinary_pod() {
     with_custom("alone", |namespace, outrigger| {
         let stored = namespace.accepts(&pod("web", &json!({"outrigger.dev/inject": "agent"})));
@@ -68,8 +69,8 @@ fn images_that_an_earlier_webhook_rewrites_stay_rewritten() {
     });
 }
 
-/// Creates a pod that asks for `agent` in a namespace where the other webhook stands too; it has to carry everything
-/// exactly once.
+/// Creates a pod that requests `agent` in a namespace with the other webhook; the pod must have
+/// everything exactly once.
 fn create_beside(namespace: &Namespace, outrigger: &Outrigger, configuration: &str, mutation: Mutation) -> Value {
     assert!(results(namespace, outrigger).is_empty(), "the namespace is new");
     let webhook = TestWebhook::start(namespace.cluster, mutation);
@@ -81,13 +82,13 @@ fn create_beside(namespace: &Namespace, outrigger: &Outrigger, configuration: &s
     let mounts = stored["spec"]["containers"][0]["volumeMounts"].as_array().cloned().unwrap_or_default();
     assert_eq!(mounts.iter().filter(|mount| mount["name"] == "agent-data").count(), 1, "{mounts:?}");
     assert_eq!(stored["spec"]["containers"][0]["env"].as_array().map(Vec::len), Some(1));
-    // Also when the other webhook comes first: then the API server itself changes the pod after ours, by mounting the
-    // service account's token into the new containers.
+    // Also if the other webhook runs first: then the API server itself changes the pod after
+    // Outrigger, by mounting the service account token into the new containers.
     assert_eq!(results(namespace, outrigger), ["injected", "unchanged"]);
     stored
 }
 
-/// What Outrigger decided for the pod `web`, call by call.
+/// Outrigger's decisions for the pod `web`, one per call.
 fn results(namespace: &Namespace, outrigger: &Outrigger) -> Vec<String> {
     let decisions = outrigger.decisions_in(&namespace.name);
     let of_web = decisions.iter().filter(|decision| decision["name"] == "web");

@@ -1,7 +1,7 @@
-//! Replicas of the program as in a cluster: with the rights of the manifests, behind one address, their certificates made by
-//! themselves; and clients that have the API server create pods all the time.
+//! Replicas of the program as in a cluster: with the rights of the manifests, behind one address,
+//! with certificates that they create themselves; and clients that create pods continuously.
 //!
-//! Invariant: a replica has no share of the requests before it is ready.
+//! Invariant: a replica gets no requests before it is ready.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,19 +24,19 @@ use crate::registration;
 
 pub const LIMIT: Duration = Duration::from_secs(90);
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
-/// For so long after it was told to end, a replica still gets new connections: nobody has heard of it yet.
+/// A terminating replica still gets new connections for this long, until endpoints are updated.
 const NEWS: Duration = Duration::from_millis(500);
 
 /// An installation with its replicas behind one address.
 pub struct Running {
     pub installation: Installation,
     pub balancer: Balancer,
-    /// Stands between the replicas and the API server.
+    /// The proxy between the replicas and the API server.
     pub api: Balancer,
     pub replicas: Vec<Replica>,
     kubeconfig: PathBuf,
     settings: &'static [&'static str],
-    /// Whose pods are sent.
+    /// The installation whose pods are sent.
     pub pods: Namespace,
 }
 
@@ -52,7 +52,7 @@ impl Replica {
         admin_answer(self.admin, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
     }
 
-    /// Whether `/readyz?verbose` has a note with these words.
+    /// Whether `/readyz?verbose` contains these words.
     pub fn notes(&self, words: &str) -> bool {
         admin_answer(self.admin, "/readyz?verbose").is_some_and(|answer| answer.contains(words))
     }
@@ -71,7 +71,7 @@ impl Running {
         running
     }
 
-    /// Everything but the replicas.
+    /// Prepares everything except the replicas.
     pub fn prepare(cluster: &'static Cluster, name: &str, settings: &'static [&'static str]) -> Self {
         let installation = Installation::apply(cluster, name);
         let pods = cluster.namespace(&format!("{name}-pods"), name);
@@ -83,13 +83,13 @@ impl Running {
         Self { installation, balancer, api, replicas: Vec::new(), kubeconfig, settings, pods }
     }
 
-    /// From now on replicas are started that ask this server instead of the API server.
+    /// Replicas started from now on use this server instead of the API server.
     pub fn ask(&mut self, server: SocketAddr) {
         let directory = self.cluster().control_plane.janitor.directory();
         self.kubeconfig = self.installation.plain_kubeconfig(directory, server);
     }
 
-    /// Starts one more replica, waits until it is ready, and lets it have its share.
+    /// Starts one more replica, waits until it is ready, and adds it to the balancer.
     pub fn add(&mut self) {
         let replica = self.start_replica();
         replica.process.wait_until(LIMIT, || replica.is_ready());
@@ -97,7 +97,7 @@ impl Running {
         self.replicas.push(replica);
     }
 
-    /// Starts a replica, and waits for nothing.
+    /// Starts a replica without waiting.
     pub fn start_replica(&self) -> Replica {
         let cluster = self.cluster();
         let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
@@ -168,7 +168,7 @@ impl Running {
         })
     }
 
-    /// Tells a replica to end, as a rolling update does.
+    /// Sends SIGTERM to a replica, as a rolling update does.
     pub fn end(&mut self, index: usize) {
         let replica = self.replicas.remove(index);
         replica.process.terminate();
@@ -178,7 +178,7 @@ impl Running {
         self.cluster().control_plane.janitor.forget(&replica.process);
     }
 
-    /// No key in any log, in whatever form a Secret might get there.
+    /// No log contains a key, in any encoding of a Secret.
     pub fn assert_no_key_is_logged(&self) {
         for replica in &self.replicas {
             let log = replica.process.log();
@@ -202,7 +202,7 @@ pub fn register(installation: &Installation, url: &str) {
     registration::create(installation.namespace.cluster, &configuration);
 }
 
-/// Clients that create pods, one after the other each, until they are asked what became of them.
+/// Clients that create pods continuously until they are stopped.
 pub struct Clients {
     is_over: Arc<AtomicBool>,
     tasks: Vec<tokio::task::JoinHandle<Vec<Result<(), String>>>>,
@@ -217,18 +217,18 @@ impl Clients {
         Self { is_over, tasks, cluster }
     }
 
-    /// What became of all pods.
+    /// The results of all pods.
     fn outcomes(self) -> Vec<Result<(), String>> {
         self.is_over.store(true, Ordering::SeqCst);
         self.tasks.into_iter().flat_map(|task| self.cluster.runtime.block_on(task).expect("no panic")).collect()
     }
 
-    /// Why pods were not created, or came without their sidecar.
+    /// Why pods were not created, or were created without their sidecar.
     pub fn failures(self) -> Vec<String> {
         self.outcomes().into_iter().filter_map(Result::err).collect()
     }
 
-    /// Every pod was created with its sidecar; how many there were.
+    /// Asserts that every pod was created with its sidecar; returns their number.
     #[track_caller]
     pub fn expect_no_failure(self) -> usize {
         let outcomes = self.outcomes();

@@ -1,4 +1,5 @@
-//! The ways in which a pod reaches the API server, and the fields that it has filled in before it calls the webhook.
+//! The kinds of request that create a pod, and the fields that the API server sets before it calls
+//! the webhook.
 
 use serde_json::{Value, json};
 
@@ -83,7 +84,8 @@ fn pod_fields_that_the_author_set_are_a_conflict() {
     });
 }
 
-/// The API server writes each of these characters as six when it calls the webhook: 1.4 MiB become 8.4 MiB.
+/// The API server escapes each of these characters to six bytes when it calls the webhook: 1.4 MiB
+/// become 8.4 MiB.
 fn a_pod_of_1400_kib_full_of_angle_brackets_is_injected() {
     with_custom("large", |namespace, _| {
         let value = "<&>".repeat(70 * 1024 / 3);

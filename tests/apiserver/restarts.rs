@@ -1,4 +1,4 @@
-//! Rolling restarts behind one address, while the API server goes on calling: no pod may notice.
+//! Rolling restarts behind one address while the API server keeps calling: no pod may fail.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,9 +19,9 @@ tests! { rolling_restarts_fail_no_pod }
 
 const RESTARTS: usize = 20;
 const INSTANCES: usize = 2;
-/// Clients that create pods, one after the other each.
+/// Clients that create pods continuously.
 const CLIENTS: usize = 4;
-/// For so long after it was told to end, an instance still gets new connections: nobody has heard of it yet.
+/// A terminating instance still gets new connections for this long, until endpoints are updated.
 const NEWS: Duration = Duration::from_millis(500);
 const SHUTDOWN_DELAY: &str = "1500ms";
 const LIMIT: Duration = Duration::from_secs(60);
@@ -49,7 +49,8 @@ fn rolling_restarts_fail_no_pod() {
         let mut ending = Vec::new();
         for restart in 0..RESTARTS {
             for (index, instance) in running.iter_mut().enumerate() {
-                // As a Deployment does it: the new one is ready before the old one is told, and nobody waits for the old one.
+                // Like a Deployment: the new instance is ready before the old one is terminated,
+                // and nobody waits for the old one.
                 let new = start(cluster, &directory, &format!("{restart}-{index}"));
                 balancer.add(new.address);
                 let old = std::mem::replace(instance, new);
@@ -82,7 +83,7 @@ fn rolling_restarts_fail_no_pod() {
     });
 }
 
-/// Starts an instance and returns when it is ready. All of them share one certificate.
+/// Starts an instance and returns when it is ready. All instances share one certificate.
 fn start(cluster: &Cluster, directory: &Path, name: &str) -> Instance {
     let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
     let (address, admin) = (address(free_port()), address(free_port()));
@@ -107,7 +108,7 @@ impl Client {
     }
 }
 
-/// Creates pods until it is over: each has its sidecar, or there is a reason why not.
+/// Creates pods until it is stopped: each has its sidecar, or its error is recorded.
 async fn create(client: Client, is_over: Arc<AtomicBool>) -> Vec<Result<(), String>> {
     let pod = pod("web", &json!({"outrigger.dev/inject": "log-collector"})).to_string();
     let mut outcomes = Vec::new();

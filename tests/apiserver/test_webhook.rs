@@ -1,7 +1,10 @@
-//! A mutating webhook that the tests play themselves: HTTPS on loopback, one function from pod to JSON Patch.
+//! A mutating webhook that the tests simulate: HTTPS on loopback, one function from pod to JSON
+//! Patch.
 //!
-//! It stands for the other injectors of a cluster. It is no model of a good webhook: it knows no limits and trusts
-//! its caller. Invariant: it counts every call it answers.
+//! It simulates the other injectors of a cluster. It has no limits and trusts its caller, so it is
+//! no model for a real webhook.
+//!
+//! Invariant: it counts every call that it answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::cluster::{Cluster, Namespace};
 use crate::registration;
 
-/// What the webhook does to a pod: the operations of a JSON Patch.
+/// The change of the webhook to a pod: the operations of a JSON Patch.
 pub type Mutation = fn(&Value) -> Vec<Value>;
 
 /// A running webhook; it ends with the cluster's runtime.
@@ -39,7 +42,7 @@ impl TestWebhook {
         Self { url: format!("https://127.0.0.1:{port}/"), calls }
     }
 
-    /// How often it was called.
+    /// The number of calls.
     pub fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
@@ -80,7 +83,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, mutation: Mutation, cal
             Ok::<_, hyper::Error>(Response::new(Full::new(Bytes::from(review(&body, mutation)))))
         }
     });
-    // A connection that breaks is seen by the API server, which fails the test's request.
+    // The API server notices a broken connection and fails the test's request.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
 }
 

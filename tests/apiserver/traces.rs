@@ -1,4 +1,4 @@
-//! A trace that begins before the API server goes on in Outrigger.
+//! A trace that begins before the API server continues in Outrigger.
 
 use hyper::Request;
 use kube::client::Body;
@@ -18,7 +18,7 @@ fn the_span_of_a_review_is_a_child_of_the_api_servers_span() {
         let collector = Collector::start();
         let endpoint = format!("http://{}", collector.address);
         let outrigger = Outrigger::start(namespace.cluster, "traced", &["--otlp-endpoint", &endpoint]);
-        // What is asked until the API server calls Outrigger is not sampled, so it is not sent.
+        // Requests are not sampled, and so not exported, until the API server calls Outrigger.
         outrigger.register(namespace, "traced", "log-collector", |_| {});
         let asking = pod("web", &json!({"outrigger.dev/inject": "log-collector"}));
         let request = Request::post(namespace.path("pods"))

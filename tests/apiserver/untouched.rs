@@ -1,5 +1,5 @@
-//! What Outrigger must not touch: pods that do not ask, requests that are no new pods, and fields that it does not
-//! know.
+//! What Outrigger must not change: pods that request nothing, requests that create no pod, and
+//! unknown fields.
 
 use serde_json::{Value, json};
 
@@ -34,7 +34,8 @@ fn sub_resources_updates_and_deletion_are_unaffected() {
     with_custom("sub-resources", |namespace, _| work_on_a_pod(namespace));
 }
 
-/// As above, but the API server really sends all of it: the server itself has to leave it alone.
+/// Like the test above, but the API server sends all these requests: the server itself must allow
+/// them without a patch.
 fn sub_resources_updates_and_deletion_are_not_patched_when_they_are_sent() {
     crate::cluster::in_namespace("everything-sent", "everything", |namespace| {
         let outrigger =
@@ -52,8 +53,8 @@ fn sub_resources_updates_and_deletion_are_not_patched_when_they_are_sent() {
     });
 }
 
-/// The API server drops fields that no version of it knows before it calls the webhook, so the review is sent as it
-/// would be by a newer one.
+/// The API server drops unknown fields before it calls the webhook, so the test sends the review as
+/// a newer API server would.
 fn a_field_that_the_program_does_not_know_survives() {
     with_custom("unknown-field", |namespace, outrigger| {
         let mut asking = pod("web", &json!({"outrigger.dev/inject": "agent"}));
@@ -84,7 +85,7 @@ fn a_pod_with_a_field_that_the_api_server_does_not_know_is_injected() {
     });
 }
 
-/// What a pod goes through in its life, as far as that needs no node.
+/// The requests in the life of a pod, as far as they need no node.
 fn work_on_a_pod(namespace: &Namespace) {
     let cluster = namespace.cluster;
     let stored = namespace.accepts(&pod("web", &json!({"outrigger.dev/inject": "agent"})));
@@ -118,7 +119,7 @@ fn work_on_a_pod(namespace: &Namespace) {
     assert_eq!(cluster.get(&web).status, 404);
 }
 
-/// A pod with something in most lists that an injection would change.
+/// A pod with an entry in most lists that an injection would change.
 fn detailed(name: &str, annotations: &Value) -> Value {
     let mut pod = pod(name, annotations);
     pod["metadata"]["labels"] = json!({"app": name, "example.com/slash": "x"});
@@ -130,8 +131,8 @@ fn detailed(name: &str, annotations: &Value) -> Value {
     pod
 }
 
-/// The pod as text, without what differs between any two pods: uid, times, versions, the namespace, the suffix of the
-/// token's volume.
+/// The pod as text without the parts that differ between any two pods: uid, times, versions,
+/// namespace, and the suffix of the token volume.
 fn comparable(mut pod: Value) -> String {
     let metadata = pod["metadata"].as_object_mut().expect("metadata");
     for key in ["uid", "creationTimestamp", "resourceVersion", "namespace"] {

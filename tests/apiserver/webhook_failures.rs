@@ -1,7 +1,10 @@
-//! What the API server says when it cannot have a verdict: the texts by which the guide to troubles is searched.
+//! The API server's messages for a failed webhook call, by which users search the troubleshooting
+//! guide.
 //!
-//! Where no Outrigger runs, each peer is wrong in one way. Invariant: a text is looked for in the API server's own message and
-//! in the guide, so neither can change alone.
+//! Where no Outrigger runs, a simulated server fails in one way.
+//!
+//! Invariant: each text is searched in the API server's message and in the guide, so that neither
+//! can change alone.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -29,7 +32,7 @@ tests! {
 
 const GUIDE: &str = include_str!("../../docs/troubleshooting.md");
 
-/// A port on which every connection is treated like this, for as long as the tests run.
+/// A port that handles every connection like this for as long as the tests run.
 fn peer(treat: fn(TcpStream)) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     let port = listener.local_addr().expect("an address").port();
@@ -52,7 +55,7 @@ fn server(cluster: &'static Cluster, identity: &Identity) -> u16 {
 
 async fn not_found(acceptor: TlsAcceptor, stream: tokio::net::TcpStream) {
     let Ok(mut stream) = acceptor.accept(stream).await else { return };
-    // The head is enough to answer; a client that is still sending takes the answer all the same.
+    // It responds after the head; a client that is still sending accepts this.
     let mut head = [0; 65_536];
     let _ = stream.read(&mut head).await;
     let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
@@ -98,7 +101,7 @@ fn configuration(name: &str, mut client: Value, conditions: &Value, authority: &
     })
 }
 
-/// What a user reads who creates a pod in the namespace, once the configuration is in force.
+/// The message for a user who creates a pod in the namespace, once the configuration is in use.
 fn message(namespace: &Namespace) -> String {
     eventually("the API server refuses", Duration::from_secs(20), || {
         let answer = namespace.create_pod(&pod("asking", &json!({})), "&dryRun=All");
@@ -155,7 +158,7 @@ fn each_failure_of_a_webhook_call_matches_its_text_in_the_guide() {
     });
 }
 
-/// A condition of the operator's own that fails for a pod refuses it as well, and nobody is called.
+/// A failing match condition of the operator also refuses the pod, without a call.
 fn a_failing_match_condition_matches_its_text_in_the_guide() {
     in_namespace("troubles-condition", "troubles-condition", |namespace| {
         let authority = &namespace.cluster.control_plane.authority;
@@ -183,7 +186,8 @@ fn with_templates(namespace: &Namespace, name: &str, templates: &[(&str, &str)])
     outrigger
 }
 
-/// What the webhook says of a template that nobody can use reaches the author of the pod, who cannot mend it.
+/// The refusal for a broken template names the template, because the author of the pod cannot fix
+/// it.
 fn a_broken_template_matches_its_text_in_the_guide() {
     in_namespace("troubles-template", "troubles-template", |namespace| {
         let outrigger = with_templates(namespace, "troubles-template", &[("broken", "{sidecar: []}")]);
@@ -197,7 +201,7 @@ fn a_broken_template_matches_its_text_in_the_guide() {
     });
 }
 
-/// Pod Security looks at the pod after us: no template goes beyond what the namespace allows.
+/// Pod Security checks the pod after Outrigger, so no template exceeds what the namespace allows.
 fn no_template_exceeds_the_pod_security_of_its_namespace() {
     in_namespace("troubles-restricted", "troubles-restricted", |namespace| {
         let privileged = "{hardened: false, sidecars: [{name: s, image: 'x:1', securityContext: {privileged: true}}]}";

@@ -3,8 +3,8 @@
 //! Files are changed as kubelets and operators change them. Not here: what a template means, and how one file is read.
 
 pub mod authority;
-mod many;
 mod broken_templates;
+mod many;
 pub mod world;
 
 use std::time::Duration;

@@ -1,7 +1,9 @@
-//! What our account may do, by the API server's own word: everything that it may, and a list of what a stolen token would be tried for.
+//! The rights of the account as the API server reports them: the complete list, and calls that an
+//! attacker would try with a stolen token.
 //!
-//! It asks and does nothing, so that what must be refused can be as destructive as it likes. Invariant: a right that is added to
-//! the manifests fails a test until it is written down here.
+//! The test only asks for permission and changes nothing, so that it can include destructive calls.
+//!
+//! Invariant: a new right in the manifests fails a test until it is listed here.
 
 use std::collections::BTreeSet;
 
@@ -21,13 +23,13 @@ const EVERYWHERE: [&str; 7] = [
     "outrigger.dev/injectiontemplates/status patch",
     "events.k8s.io/events create",
 ];
-/// In ours besides.
+/// Additional rights in Outrigger's namespace.
 const IN_OURS: [&str; 3] = [
     "/secrets:outrigger-ca get,list,watch,update,patch",
     "/secrets:outrigger-serving get,list,watch,update,patch",
     "coordination.k8s.io/leases:outrigger get,update,patch",
 ];
-/// What everybody may: ask what they may, and who they are.
+/// Rights of every account: to query its own rights and identity.
 const EVERYBODY: [&str; 3] = [
     "authorization.k8s.io/selfsubjectaccessreviews create",
     "authorization.k8s.io/selfsubjectrulesreviews create",
@@ -103,7 +105,7 @@ fn texts(value: &Value) -> Vec<&str> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-/// What the account may in a namespace, in the same form.
+/// The rights of the account in a namespace, in the same form.
 fn granted(account: &Account<'_>, namespace: &str) -> BTreeSet<String> {
     let review = json!({"spec": {"namespace": namespace}});
     let status =
@@ -127,7 +129,7 @@ fn granted(account: &Account<'_>, namespace: &str) -> BTreeSet<String> {
     granted
 }
 
-/// In no namespace are there other rights than those that are written down.
+/// No other namespace grants rights beyond the listed ones.
 pub fn are_those_and_no_others(account: &Account<'_>) {
     let everywhere = &flat(&EVERYWHERE) | &flat(&EVERYBODY);
     for namespace in ["default", "kube-system"] {
@@ -146,8 +148,8 @@ fn is_allowed(account: &Account<'_>, (namespace, verb, group, resource, name): (
     answer["status"]["allowed"].as_bool().expect("a verdict")
 }
 
-/// A right is for a whole object: who may set `caBundle` may send everything that is changed in the cluster to another server.
-/// The threat table says so; this holds it to that.
+/// A right covers a whole object: an account that may set `caBundle` may also redirect every change
+/// in the cluster to another server. The threat table says so; this test confirms it.
 pub fn on_our_configuration_are_for_all_of_it(account: &Account<'_>) {
     let everything = json!({"webhooks": [{
         "name": "pods.inject.outrigger.dev", "admissionReviewVersions": ["v1"], "sideEffects": "None",
@@ -158,9 +160,10 @@ pub fn on_our_configuration_are_for_all_of_it(account: &Account<'_>) {
     account.may_not("PATCH", &format!("{}/another?dryRun=All", super::CONFIGURATIONS), &everything);
 }
 
-/// What would do harm is refused, whatever the words of the rules; but for the one right that is told of above.
+/// Harmful calls are refused, whatever the wording of the rules, except for the one right described
+/// above.
 pub fn are_of_no_other_use_to_a_thief(account: &Account<'_>) {
-    // Otherwise nothing would be shown by what is refused.
+    // Otherwise the refusals below would prove nothing.
     assert!(is_allowed(account, (OURS, "update", "coordination.k8s.io", "leases", "outrigger")));
     assert!(is_allowed(
         account,
@@ -170,7 +173,7 @@ pub fn are_of_no_other_use_to_a_thief(account: &Account<'_>) {
     assert!(allowed.is_empty(), "{allowed:?}");
 }
 
-/// The watches of the program, which are no mere reads: each ends by itself after a second.
+/// The watches of the program; each ends after a second.
 pub fn let_it_watch(account: &Account<'_>) {
     let ours = format!("/api/v1/namespaces/{OURS}/secrets");
     let watches = [

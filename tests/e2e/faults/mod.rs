@@ -3,8 +3,8 @@
 //! A refusal counts against us unless the design says that it cannot be otherwise, at that moment and with that message; such an
 //! [`Excuse`] is shown in the table as well. Invariant: before each fault the installation is healthy.
 
-mod internal;
 mod external;
+mod internal;
 mod table;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
