@@ -1,7 +1,11 @@
-//! The load: kept-alive TLS connections that post one review over and over, with as little work a request as possible.
+//! The load generator: keep-alive TLS connections that post one review repeatedly, with as little
+//! work per request as possible.
 //!
-//! No HTTP library: the request is bytes made once, of the answer the length and the status are read. Invariant: an answer
-//! that is no 200 or has not the verdict that was promised fails the bench, so that no figure is that of an error.
+//! It uses no HTTP library: it builds the request bytes once, and reads only the length and the
+//! status of a response.
+//!
+//! Invariant: a response other than 200, or without the expected verdict, fails the bench, so that
+//! no figure measures an error.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,6 +1,9 @@
-//! `outrigger check`: passes on a healthy installation, and says of each broken one what is wrong and what to do.
+//! `outrigger check` in a real cluster: it passes on a healthy installation, and reports each fault
+//! with its fix.
 //!
-//! It runs where its user is, outside of the cluster. Invariant: each installation is broken in one way, and healthy again before the next.
+//! The command runs outside the cluster, like that of a user.
+//!
+//! Invariant: each installation has one fault, and is healthy again before the next.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
@@ -14,10 +17,10 @@ use crate::{node, pods};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_outrigger");
 const PODS: &str = "outrigger-e2e-check";
-/// Where a privileged pod may be.
+/// The namespace for privileged pods.
 const TOOLS: &str = "outrigger-e2e-tools";
 
-/// One way to break it, and what is said of it: one of these codes.
+/// One fault and its cure; `check` must report one of these codes.
 struct Breakage {
     name: &'static str,
     codes: &'static [&'static str],
@@ -77,7 +80,7 @@ fn breaks(installation: &Installation<'_>, breakage: &Breakage) {
     (breakage.damage)(installation);
     let mut last = Checked::default();
     let found = within(LIMIT, || {
-        // Some of it is what a tenant does, and no fault of the installation.
+        // Mistakes of a tenant are warnings, which only --strict makes failures.
         last = check(installation.cluster, &["--strict"]);
         last.failed.iter().find(|finding| breakage.codes.iter().any(|code| finding["code"] == *code)).cloned()
     });
@@ -90,7 +93,7 @@ fn breaks(installation: &Installation<'_>, breakage: &Breakage) {
     assert!(!text("message").is_empty() && !text("hint").is_empty(), "{found}");
 }
 
-/// What the command found.
+/// The report of the command.
 #[derive(Debug, Default)]
 struct Checked {
     is_success: bool,
@@ -113,7 +116,7 @@ fn check(cluster: &Cluster, arguments: &[&str]) -> Checked {
     Checked { is_success: ended.is_success, codes, failed, said: ended.said }
 }
 
-/// Somebody sets another authority, and took from us the right to mend it.
+/// Somebody sets another authority, and the program has lost the right to repair it.
 fn wrong_bundle(installation: &Installation<'_>) {
     let cluster = installation.cluster;
     cluster.kubectl(&["delete", "clusterrolebinding", "outrigger"]);
@@ -122,7 +125,7 @@ fn wrong_bundle(installation: &Installation<'_>) {
     let replace =
         |index| json!({"op": "replace", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": other});
     let patch = json!([replace(0), replace(1)]).to_string();
-    // A right that was taken is known everywhere only a moment later.
+    // The API server applies a removed right with a delay.
     eventually("the other authority stays", LIMIT, || {
         cluster.kubectl(&["patch", "mutatingwebhookconfiguration", "outrigger", "--type=json", "--patch", &patch]);
         pause(Duration::from_secs(3));
@@ -135,11 +138,11 @@ fn base64(text: &str) -> String {
     ::base64::engine::general_purpose::STANDARD.encode(text)
 }
 
-/// Certificates are short, and nobody may write a new one.
+/// Certificates are short-lived, and the program may not write new ones.
 fn expired_leaf(installation: &Installation<'_>) {
     let certificate = || installation.secret("outrigger-serving")["tls.crt"].to_string();
     let long = certificate();
-    // The one that is served now is for days; it is replaced by its age.
+    // The current certificate lasts for days; the shorter setting replaces it because of its age.
     installation.set(&["OUTRIGGER_CERTIFICATE_DURATION=20s", "OUTRIGGER_CERTIFICATE_RENEWAL=10s"]);
     eventually("there is a short certificate", LIMIT, || (certificate() != long).then_some(()));
     installation.cluster.kubectl(&["--namespace", NAMESPACE, "delete", "rolebinding", "outrigger"]);
@@ -155,7 +158,7 @@ fn no_endpoints(installation: &Installation<'_>) {
     installation.cluster.kubectl(&["--namespace", NAMESPACE, "patch", "service", "outrigger", "--patch", &patch]);
 }
 
-/// As a NetworkPolicy or a firewall between the API server and the pods does.
+/// Simulates a NetworkPolicy or a firewall between the API server and the pods.
 fn drop_packets(installation: &Installation<'_>) {
     change_rules(installation, "-I");
 }
@@ -200,7 +203,7 @@ fn wrong_label(installation: &Installation<'_>) {
     installation.cluster.make_namespace(PODS, &json!({"outrigger.dev/injection": "enable"}));
 }
 
-/// What a replica of another version would say on its admin port: one connection, request by request.
+/// The admin port of a replica of another version: one connection, request by request.
 const OTHER_VERSION: &str = r#"
 cat > /tmp/answers <<'END'
 while read -r method path rest; do
@@ -216,7 +219,7 @@ END
 exec nc -ll -p 8080 -e sh /tmp/answers
 "#;
 
-/// There is no image of another version to be had: a pod stands in for a replica of it, and never becomes ready.
+/// There is no image of another version, so a pod simulates such a replica and never becomes ready.
 fn other_version(installation: &Installation<'_>) {
     let mut spec = pods::spec(&installation.cluster.settings.busybox, OTHER_VERSION);
     spec["containers"][0]["readinessProbe"] = json!({"exec": {"command": ["false"]}});

@@ -1,6 +1,9 @@
-//! The cluster as its user has it: kubectl, helm, and single requests where an answer's details matter.
+//! The cluster as a user sees it: kubectl, helm, and single requests for tests that need a
+//! response's details.
 //!
-//! It knows nothing of Outrigger. Invariant: whatever waits has a limit, and says what it waited for.
+//! It knows nothing of Outrigger.
+//!
+//! Invariant: every wait has a limit, and its failure names the awaited condition.
 
 #![allow(clippy::disallowed_methods, reason = "the tests are synchronous and wait for a cluster")]
 
@@ -19,9 +22,9 @@ use tokio::runtime::Runtime;
 
 use crate::settings::Settings;
 
-/// For what takes seconds where nothing is wrong; the machine may be slow.
+/// For operations that take seconds in a healthy cluster; the machine may be slow.
 pub const LIMIT: Duration = Duration::from_secs(180);
-/// For one answer. The API server itself gives up on a webhook after seconds.
+/// For one response. The API server itself gives up on a webhook after seconds.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
 pub struct Cluster {
@@ -34,7 +37,7 @@ pub struct Cluster {
     helm: PathBuf,
 }
 
-/// What the API server answered.
+/// A response of the API server.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -42,7 +45,7 @@ pub struct Answer {
     pub body: Value,
 }
 
-/// What a program did.
+/// The result of a program.
 pub struct Ended {
     pub is_success: bool,
     pub output: String,
@@ -64,7 +67,7 @@ impl Cluster {
         Self { settings, runtime, client, directory, kubectl, helm }
     }
 
-    /// Gives the nodes the images, where there is a command for it.
+    /// Loads the images onto the nodes, if there is a command for it.
     pub fn load_images(&self) {
         let Some(command) = &self.settings.load else { return };
         let program = self.settings.image.to_string();
@@ -84,14 +87,15 @@ impl Cluster {
         minor.parse().unwrap_or_else(|_| panic!("the API server has no version: {version}"))
     }
 
-    /// Runs kubectl with the object as its input: what it printed. It has to succeed.
+    /// Runs kubectl with the object as its input; returns its output. Fails the test if kubectl
+    /// fails.
     #[track_caller]
     pub fn kubectl_with(&self, arguments: &[&str], input: &Value) -> String {
         self.run(Command::new(&self.kubectl).args(arguments), Some(input))
             .expect_success(&format!("kubectl {arguments:?}"))
     }
 
-    /// Runs kubectl, which has to succeed: what it printed.
+    /// Runs kubectl; returns its output. Fails the test if kubectl fails.
     #[track_caller]
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         self.try_kubectl(arguments).expect_success(&format!("kubectl {arguments:?}"))
@@ -101,7 +105,7 @@ impl Cluster {
         self.run(Command::new(&self.kubectl).args(arguments), None)
     }
 
-    /// Runs helm, which has to succeed: what it printed.
+    /// Runs helm; returns its output. Fails the test if helm fails.
     #[track_caller]
     pub fn helm(&self, arguments: &[&str]) -> String {
         self.try_helm(arguments).expect_success(&format!("helm {arguments:?}"))
@@ -115,7 +119,7 @@ impl Cluster {
         self.run(helm.args(arguments), None)
     }
 
-    /// Runs a program with this cluster as its cluster.
+    /// Runs a program with this cluster's kubeconfig.
     pub fn run(&self, command: &mut Command, input: Option<&Value>) -> Ended {
         command.env("KUBECONFIG", &self.settings.kubeconfig);
         command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
@@ -132,7 +136,7 @@ impl Cluster {
         }
     }
 
-    /// An object, or a list of them; it has to be there.
+    /// An object or a list of objects; it must exist.
     #[track_caller]
     pub fn get(&self, path: &str) -> Value {
         let answer = self.send("GET", path, &Value::Null);
@@ -140,20 +144,20 @@ impl Cluster {
         answer.body
     }
 
-    /// Sends one request; there has to be an answer, whatever it says.
+    /// Sends one request; fails the test without a response, but not on an error status.
     #[track_caller]
     pub fn send(&self, method: &str, path: &str, object: &Value) -> Answer {
         let answer = self.runtime.block_on(request(&self.client, method, path, object));
         answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
-    /// An object, where it is there and the API server as well.
+    /// An object, if it exists and the API server is reachable.
     pub fn look(&self, path: &str) -> Option<Value> {
         let answer = self.runtime.block_on(request(&self.client, "GET", path, &Value::Null)).ok()?;
         answer.is_success().then_some(answer.body)
     }
 
-    /// Makes a namespace, in which pods can be created from now on.
+    /// Creates a namespace and waits until pods can be created in it.
     pub fn make_namespace(&self, name: &str, labels: &Value) {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
         self.kubectl_with(&["create", "--filename=-"], &namespace);
@@ -161,12 +165,12 @@ impl Cluster {
         eventually(&format!("the account of namespace {name}"), LIMIT, || self.look(&account));
     }
 
-    /// Deletes a namespace with all that is in it, if it is there.
+    /// Deletes a namespace and its objects, if it exists.
     pub fn delete_namespace(&self, name: &str) {
         self.kubectl(&["delete", "namespace", name, "--ignore-not-found", "--wait", "--timeout=180s"]);
     }
 
-    /// What the API server would store of this pod.
+    /// The pod that the API server would store.
     pub fn would_create(&self, namespace: &str, pod: &Value) -> Answer {
         self.send("POST", &format!("/api/v1/namespaces/{namespace}/pods?dryRun=All"), pod)
     }
@@ -178,13 +182,13 @@ impl Cluster {
         pods["items"].as_array().cloned().unwrap_or_default()
     }
 
-    /// The log of a pod's container so far; empty where there is none yet.
+    /// The log of a pod's container; empty if there is none yet.
     pub fn log(&self, namespace: &str, pod: &str, container: &str) -> String {
         self.try_kubectl(&["logs", "--namespace", namespace, pod, "--container", container]).output
     }
 }
 
-/// Sends one request. Fails when there is no answer, never on an HTTP status.
+/// Sends one request. Fails without a response, but not on an HTTP error status.
 pub async fn request(client: &Client, method: &str, path: &str, object: &Value) -> Result<Answer, String> {
     let body = if object.is_null() { Vec::new() } else { object.to_string().into_bytes() };
     let content_type = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
@@ -213,7 +217,7 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// What a refusal says.
+    /// The message of a refusal.
     pub fn message(&self) -> String {
         self.body["message"].as_str().map_or_else(|| self.body.to_string(), str::to_owned)
     }
@@ -234,18 +238,18 @@ fn find(program: &str, assets: Option<&Path>) -> PathBuf {
     found.unwrap_or_else(|| panic!("{program} is needed and was found neither in KUBEBUILDER_ASSETS nor in PATH"))
 }
 
-/// Lets time pass.
+/// Sleeps.
 pub fn pause(duration: Duration) {
     std::thread::sleep(duration);
 }
 
-/// Calls `probe` until it gives a value, and fails the test with `what` when it has given none within `limit`.
+/// Calls `probe` until it returns a value; fails the test with `what` after `limit`.
 #[track_caller]
 pub fn eventually<T>(what: &str, limit: Duration, probe: impl FnMut() -> Option<T>) -> T {
     within(limit, probe).unwrap_or_else(|| panic!("not within {limit:?}: {what}"))
 }
 
-/// Calls `probe` until it gives a value, or the time is over.
+/// Calls `probe` until it returns a value or the time is over.
 pub fn within<T>(limit: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! `helm test`: what the chart brings to prove itself.
+//! `helm test`: the test that the chart brings.
 
 use crate::installation::{Installation, NAMESPACE};
 use crate::inventory;

@@ -1,7 +1,9 @@
-//! Outrigger in the cluster, put there and removed as a user would, by kustomize or by the chart.
+//! Installs Outrigger into the cluster and removes it as a user would, by kustomize or by the
+//! chart.
 //!
-//! It waits for what it did and looks into nothing else. Invariant: [`Installation::clean_up`] copes with every
-//! state in which a failed test may have left it.
+//! It waits for its own changes and inspects nothing else.
+//!
+//! Invariant: [`Installation::clean_up`] works in every state that a failed test may leave.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,9 +18,10 @@ pub const CONFIGURATION: &str = "/apis/admissionregistration.k8s.io/v1/mutatingw
 pub const SELECTOR: &str = "app.kubernetes.io/name=outrigger";
 const DEPLOYMENT: &str = "deployment/outrigger";
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/outrigger-system/leases/outrigger";
-/// From this minor version on Outrigger relies on native sidecars by itself; before it wants to be told that all nodes have them.
+/// From this minor version on, Outrigger uses native sidecars by default; on older clusters a
+/// setting must say that all nodes support them.
 const NATIVE_SIDECARS_SINCE: u32 = 32;
-/// The setting that tells it so.
+/// The setting for native sidecars.
 const ALWAYS_NATIVE: &str = "OUTRIGGER_NATIVE_SIDECARS";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub enum Method {
     Chart,
 }
 
-/// How many replicas there are after a step.
+/// The number of replicas after a step.
 pub const REPLICAS: usize = 2;
 
 pub struct Installation<'a> {
@@ -47,7 +50,7 @@ impl Method {
 }
 
 impl<'a> Installation<'a> {
-    /// Nothing is installed by this.
+    /// Creates the value without installing anything.
     pub fn new(cluster: &'a Cluster, method: Method) -> Self {
         if method == Method::Kustomize {
             write_kustomization(cluster);
@@ -55,7 +58,7 @@ impl<'a> Installation<'a> {
         Self { cluster, method }
     }
 
-    /// Installs, and returns when a pod that asks would be created with its sidecar.
+    /// Installs, and waits until a pod that requests injection would get its sidecar.
     pub fn install(&self) {
         let start = Instant::now();
         match self.method {
@@ -78,7 +81,7 @@ impl<'a> Installation<'a> {
         }
     }
 
-    /// Applies everything, also a second time.
+    /// Applies all objects, also repeatedly.
     pub fn apply(&self) {
         match self.method {
             Method::Kustomize => drop(self.cluster.kubectl(&["apply", "--kustomize", &self.kustomization()])),
@@ -102,7 +105,7 @@ impl<'a> Installation<'a> {
         cluster.helm(&arguments);
     }
 
-    /// Removes it as the documents say; what is left by design as well.
+    /// Removes the installation as documented, including the objects that an uninstall keeps.
     pub fn remove(&self) {
         match self.method {
             Method::Kustomize => {
@@ -115,7 +118,7 @@ impl<'a> Installation<'a> {
         }
     }
 
-    /// Removes whatever is there, however little that is.
+    /// Removes all remaining objects.
     pub fn clean_up(&self) {
         let cluster = self.cluster;
         cluster.try_kubectl(&["delete", "mutatingwebhookconfiguration", "outrigger", "--ignore-not-found"]);
@@ -130,7 +133,7 @@ impl<'a> Installation<'a> {
         self.delete_namespaces(|name| name == NAMESPACE || name == "outrigger-test");
     }
 
-    /// What a test that failed has left.
+    /// Cleans up after a failed test.
     pub fn clean_up_after_test(&self) {
         self.delete_namespaces(|name| name.starts_with("outrigger-e2e-"));
     }
@@ -143,7 +146,7 @@ impl<'a> Installation<'a> {
         }
     }
 
-    /// Prints what a reader will want to see when something has failed.
+    /// Prints what helps to diagnose a failure.
     pub fn show(&self) {
         let ours = ["logs", "--namespace", NAMESPACE, "--selector", SELECTOR, "--tail=1000", "--prefix"];
         let commands: [&[&str]; 4] = [
@@ -155,7 +158,7 @@ impl<'a> Installation<'a> {
         for command in commands {
             let ended = self.cluster.try_kubectl(command);
             eprintln!("--- kubectl {}\n{}", command.join(" "), ended.said);
-            // One line for each pod would hide all others.
+            // A line for each pod would hide all others.
             let lines = ended.output.lines().filter(|line| !line.contains(r#""message":"decision""#));
             lines.for_each(|line| eprintln!("{line}"));
         }
@@ -165,13 +168,13 @@ impl<'a> Installation<'a> {
         self.cluster.directory.path().to_string_lossy().into_owned()
     }
 
-    /// The Deployment has all its replicas, of its newest revision alone.
+    /// The Deployment has all its replicas, and only of its newest revision.
     pub fn wait_until_rolled_out(&self) {
         self.cluster.kubectl(&["--namespace", NAMESPACE, "rollout", "status", DEPLOYMENT, "--timeout=180s"]);
         eventually("old replicas are gone", LIMIT, || (self.replicas().len() == REPLICAS).then_some(()));
     }
 
-    /// All replicas are ready, and a pod that asks would be created with its sidecar.
+    /// All replicas are ready, and a pod that requests injection would get its sidecar.
     pub fn wait_until_healthy(&self) {
         eventually("all replicas are ready", LIMIT, || {
             let replicas = self.replicas();
@@ -187,7 +190,7 @@ impl<'a> Installation<'a> {
         assert!(is_injected.is_some(), "after {LIMIT:?} no pod that asks would be created with its sidecar: {last}");
     }
 
-    /// Its pods, those that are about to end included.
+    /// The pods of the installation, including terminating ones.
     pub fn replicas(&self) -> Vec<Value> {
         self.cluster.pods(NAMESPACE, SELECTOR)
     }
@@ -196,12 +199,13 @@ impl<'a> Installation<'a> {
         self.cluster.kubectl(&["--namespace", NAMESPACE, "scale", DEPLOYMENT, &format!("--replicas={replicas}")]);
     }
 
-    /// Begins to replace all replicas.
+    /// Starts a rolling restart.
     pub fn restart(&self) {
         self.cluster.kubectl(&["--namespace", NAMESPACE, "rollout", "restart", DEPLOYMENT]);
     }
 
-    /// Changes settings by their variables, `NAME=VALUE`, or `NAME-` for the default again, and waits for the replicas that have them.
+    /// Changes settings by their variables, `NAME=VALUE` or `NAME-` for the default, and waits for
+    /// replicas that have them.
     pub fn set(&self, variables: &[&str]) {
         self.cluster.kubectl(&[&["--namespace", NAMESPACE, "set", "env", DEPLOYMENT], variables].concat());
         self.wait_until_rolled_out();
@@ -217,26 +221,26 @@ impl<'a> Installation<'a> {
         })
     }
 
-    /// Who holds the lease: different for each process.
+    /// The holder of the lease, different for each process.
     pub fn holder(&self) -> Option<String> {
         let lease = self.cluster.look(LEASE)?;
         lease["spec"]["holderIdentity"].as_str().filter(|holder| !holder.is_empty()).map(str::to_owned)
     }
 
-    /// Fields of one of our Secrets; nothing where it is not there.
+    /// Fields of one of Outrigger's Secrets; empty if it does not exist.
     pub fn secret(&self, name: &str) -> Value {
         let secret = self.cluster.look(&format!("/api/v1/namespaces/{NAMESPACE}/secrets/{name}"));
         secret.map_or(Value::Null, |secret| secret["data"].clone())
     }
 
-    /// `caBundle` of both entries.
+    /// `caBundle` of both webhooks.
     pub fn bundles(&self) -> Vec<String> {
         let configuration = self.cluster.look(CONFIGURATION).unwrap_or_default();
         let webhooks = configuration["webhooks"].as_array().into_iter().flatten();
         webhooks.map(|webhook| webhook["clientConfig"]["caBundle"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// What all replicas have logged in the last seconds.
+    /// The log of all replicas in the last seconds.
     pub fn log(&self, since: Duration) -> String {
         let since = format!("--since={}s", since.as_secs() + 1);
         let arguments = ["--namespace", NAMESPACE, "logs", "--selector", SELECTOR, "--tail=-1", &since];
@@ -248,7 +252,8 @@ fn repository(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path).to_string_lossy().into_owned()
 }
 
-/// A kustomization of our own, as a user would write it. It names the manifests by a link, since kustomize takes no absolute paths.
+/// A user's kustomization. It refers to the manifests by a link, since kustomize takes no absolute
+/// paths.
 fn write_kustomization(cluster: &Cluster) {
     let directory = cluster.directory.path();
     std::os::unix::fs::symlink(repository("manifests"), directory.join("manifests")).expect("a link");

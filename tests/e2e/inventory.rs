@@ -1,15 +1,15 @@
-//! What there is in a cluster, of every kind: to see what an installation leaves behind.
+//! Lists the objects of every kind in a cluster, to find what an installation leaves behind.
 //!
-//! Invariant: what comes and goes by itself is left out by its kind and place, never by its name.
+//! Invariant: short-lived objects are excluded by kind and namespace, never by name.
 
 use std::collections::BTreeSet;
 
 use crate::cluster::Cluster;
 
-/// Kinds that a cluster makes and forgets by itself.
+/// Kinds whose objects a cluster creates and deletes by itself.
 const PASSING: [&str; 4] = ["events", "events.events.k8s.io", "componentstatuses", "ipaddresses.networking.k8s.io"];
 
-/// By which nodes and components of the cluster say that they live.
+/// The namespace of the leases with which nodes and components report that they are alive.
 const PULSES: [&str; 2] = ["kube-node-lease/Lease/", "kube-system/Lease/"];
 
 /// Names such as `namespace/configmap/name`.
@@ -23,7 +23,7 @@ pub fn take(cluster: &Cluster) -> BTreeSet<String> {
     objects.filter(|object| !PULSES.iter().any(|pulse| object.starts_with(pulse))).collect()
 }
 
-/// Figures and no objects.
+/// Metrics, not objects.
 fn is_measured(kind: &str) -> bool {
     kind.ends_with(".metrics.k8s.io")
 }

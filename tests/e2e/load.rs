@@ -1,7 +1,10 @@
-//! Pods that ask, created at a steady rate while something else happens, and what became of each.
+//! Creates pods that request injection at a steady rate while a fault is injected, and records the
+//! result of each.
 //!
-//! Most are dry runs, which admission treats as any other; every tenth is stored and deleted again. None is scheduled, since only the
-//! way into the cluster is looked at. Invariant: every pod that was sent has its outcome.
+//! Most are dry runs, which admission treats like any other; every tenth is stored and deleted
+//! again. None is scheduled, since only admission is tested.
+//!
+//! Invariant: every sent pod has its outcome.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,19 +18,19 @@ use tokio::time::MissedTickBehavior;
 use crate::cluster::{Answer, Cluster, request};
 use crate::pods;
 
-/// Between two pods: 20 in a second.
+/// The interval between two pods: 20 a second.
 const INTERVAL: Duration = Duration::from_millis(50);
-/// One pod of so many is stored.
+/// One pod in this many is stored.
 const STORED: u64 = 10;
 
-/// What became of a pod.
+/// The result of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Injected,
     WithoutSidecar,
-    /// Because of us, by the API server's message.
+    /// Failed because of Outrigger, according to the API server's message.
     Refused(String),
-    /// The API server did not get as far as asking us.
+    /// The API server did not call the webhook.
     Unreachable(String),
 }
 
@@ -46,7 +49,7 @@ pub struct Load<'a> {
 }
 
 impl<'a> Load<'a> {
-    /// Begins to create pods in a namespace.
+    /// Starts to create pods in a namespace.
     pub fn start(cluster: &'a Cluster, namespace: &str) -> Self {
         let (is_over, samples) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let sender = Sender {
@@ -58,7 +61,7 @@ impl<'a> Load<'a> {
         Self { cluster, is_over, task: Some(task), samples }
     }
 
-    /// Creates no more pods, and waits for the answers that are still to come.
+    /// Stops creating pods, and waits for the outstanding responses.
     pub fn end(mut self) -> Vec<Sample> {
         self.is_over.store(true, Ordering::SeqCst);
         if let Some(task) = self.task.take() {
@@ -69,7 +72,7 @@ impl<'a> Load<'a> {
 }
 
 impl Drop for Load<'_> {
-    /// Also when what should have happened meanwhile has failed.
+    /// Also stops if the test has failed meanwhile.
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::SeqCst);
     }
@@ -116,7 +119,8 @@ impl Sender {
         };
         self.samples.lock().unwrap_or_else(PoisonError::into_inner).push(Sample { sent, took, outcome });
         if is_stored {
-            // What is left when the API server is away goes with the namespace.
+            // Pods that cannot be deleted while the API server is unreachable go with the
+            // namespace.
             let _ = request(&self.client, "DELETE", &format!("{}/{name}", self.path), &at_once()).await;
         }
     }

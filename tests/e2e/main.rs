@@ -1,10 +1,10 @@
-//! Outrigger in a cluster whose pods run: kind, a node of one's own, any other made for the
-//! purpose.
+//! Outrigger in a cluster with a real kubelet: kind, or any other cluster created for the tests.
 //!
 //! The cluster and the images come from the environment (README.md); without them all tests are
-//! ignored, which the end of the output says. They share the one cluster, so this runs them itself,
-//! one after the other: installed by kustomize, then by the chart. Invariant: the cluster is found
-//! without Outrigger and left so, whatever fails.
+//! ignored, which the end of the output reports. The tests share one cluster, so this program runs
+//! them one after the other: first installed by kustomize, then by the chart.
+//!
+//! Invariant: the cluster has no Outrigger before and after the tests, even after a failure.
 
 #[allow(
     dead_code,
@@ -37,7 +37,7 @@ use harness::NotRun;
 use installation::{Installation, Method};
 use settings::{Absence, Settings};
 
-/// One thing that is shown of an installation.
+/// One test of an installation.
 struct Test {
     name: &'static str,
     installed_by: &'static [Method],
@@ -61,7 +61,7 @@ const TESTS: [Test; 6] = [
     },
 ];
 
-/// What has been shown so far.
+/// The results so far.
 #[derive(Default)]
 struct Results {
     passed: usize,
@@ -70,8 +70,8 @@ struct Results {
 }
 
 impl Results {
-    /// Runs one test; whether it did not fail. Its own words and those of a panic are printed as
-    /// they come.
+    /// Runs one test; returns whether it did not fail. Output and panic messages are printed
+    /// directly.
     fn run(&mut self, name: &str, test: impl FnOnce()) -> bool {
         println!("test {name} ...");
         let start = Instant::now();
@@ -100,7 +100,7 @@ impl Results {
         *self.not_run.entry(reason).or_default() += 1;
     }
 
-    /// The last lines, as every test program has them, and the exit code.
+    /// Prints the summary in the format of every test program; returns the exit code.
     fn conclude(&self, filtered_out: usize, start: Instant) -> ExitCode {
         let (passed, failed) = (self.passed, self.failed.len());
         let ignored: usize = self.not_run.values().sum();
@@ -126,7 +126,7 @@ fn all_names() -> Vec<String> {
     TESTS.iter().flat_map(named).collect()
 }
 
-/// Words of the command line, as those of every test binary: parts of names, one of which has to
+/// Tests selected by the words of the command line: each word is a part of a name, and one must
 /// match.
 fn chosen_names(arguments: &[String]) -> Vec<String> {
     let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
@@ -170,7 +170,7 @@ fn main() -> ExitCode {
     results.conclude(filtered_out, start)
 }
 
-/// Installs, runs what was chosen, and removes.
+/// Installs, runs the chosen tests, and removes the installation.
 fn test_installation(cluster: &Cluster, method: Method, chosen: &[String], results: &mut Results) {
     let installation = Installation::new(cluster, method);
     let before = inventory::take(cluster);

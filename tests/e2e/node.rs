@@ -1,6 +1,8 @@
-//! What only the machine of a node can do: kill a process without a warning, drop packets.
+//! Actions that need the machine of a node: kill a process without a warning, drop packets.
 //!
-//! A privileged pod does it there, so that it works on any cluster. Invariant: the pod is gone afterwards.
+//! A privileged pod performs them, so that they work on any cluster.
+//!
+//! Invariant: the pod is deleted afterwards.
 
 use serde_json::{Value, json};
 
@@ -8,8 +10,8 @@ use crate::cluster::{Cluster, LIMIT, eventually};
 
 const NAME: &str = "on-the-node";
 
-/// Runs a script of busybox as root beside all processes of the node, in its network, and with its files below `/node`: what it
-/// printed. It has to succeed.
+/// Runs a busybox script as root in the node's process and network namespaces, with its files below
+/// `/node`; returns the output. Fails the test if the script fails.
 pub fn run(cluster: &Cluster, namespace: &str, node: &Value, script: &str) -> String {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": NAME},

@@ -1,6 +1,8 @@
-//! All replicas are down: who notices, what they are told, and that it mends itself.
+//! While all replicas are down, only pods that request injection are refused, and workloads recover
+//! afterwards.
 //!
-//! Invariant: the outage is short, since the ReplicaSet waits the longer for its next attempt the longer it lasted.
+//! Invariant: the outage is short, since the ReplicaSet waits longer for its next attempt after a
+//! longer outage.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +14,8 @@ use crate::pods;
 
 const NAMESPACE: &str = "outrigger-e2e-outage";
 const TAKES_PART: &str = "outrigger-e2e-takes-part";
-/// Nobody is asked, or nobody answers at once: far below the time that the API server would wait for an answer.
+/// Far below the webhook timeout: the API server does not call the webhook, or the call fails at
+/// once.
 const AT_ONCE: Duration = Duration::from_millis(2500);
 const OUR_NAME: &str = r#"failed calling webhook "pods.inject.outrigger.dev""#;
 
@@ -48,7 +51,7 @@ pub fn only_pods_that_request_injection_are_refused(installation: &Installation<
     cluster.kubectl_with(&["--namespace", NAMESPACE, "create", "--filename=-"], &deployment);
     let told = eventually("the ReplicaSet says why it has no pod", LIMIT, || failure(cluster));
     assert!(told.contains(OUR_NAME), "{told}");
-    // A few attempts fail before we are back.
+    // Some attempts fail before the replicas are ready again.
     pause(Duration::from_secs(3));
     assert!(cluster.pods(NAMESPACE, "app=web").is_empty());
 
@@ -64,7 +67,7 @@ pub fn only_pods_that_request_injection_are_refused(installation: &Installation<
     cluster.delete_namespace(TAKES_PART);
 }
 
-/// Sends a pod that asks: why it was refused.
+/// Creates a pod that requests injection; returns the message of the refusal.
 fn asks(cluster: &Cluster) -> Result<(), String> {
     let answer = cluster.would_create(NAMESPACE, &pods::idle("asks", &pods::asking(None)));
     if answer.is_success() { Ok(()) } else { Err(answer.message()) }

@@ -1,15 +1,18 @@
-//! Pods and workloads that the tests create, and how to read what became of them.
+//! Pods and workloads that the tests create, and functions that read their status.
 //!
-//! Nothing is sent from here. Invariant: every pod meets Pod Security "restricted", so that a sidecar that did not would be seen.
+//! Nothing is sent from here.
+//!
+//! Invariant: every pod meets Pod Security "restricted", so that a sidecar that does not is
+//! detected.
 
 use serde_json::{Value, json};
 
-/// The built-in template that all tests ask for, and its sidecar.
+/// The built-in template that all tests request, and its sidecar.
 pub const TEMPLATE: &str = "log-collector";
 pub const SIDECAR: &str = "fluent-bit";
 const DOMAIN: &str = "outrigger.dev";
 
-/// What a pod says to get the template.
+/// The annotation that requests the template.
 pub fn asking(log_collector: Option<&str>) -> Value {
     let mut annotations = json!({format!("{DOMAIN}/inject"): TEMPLATE});
     if let Some(image) = log_collector {
@@ -38,7 +41,7 @@ pub fn pod(name: &str, annotations: &Value, spec: &Value) -> Value {
     })
 }
 
-/// A pod that is never run: only what becomes of it on its way into the cluster matters.
+/// A pod that never runs: only its admission matters.
 pub fn idle(name: &str, annotations: &Value) -> Value {
     pod(name, annotations, &spec("registry.example/web:1", "sleep 1"))
 }
@@ -75,12 +78,12 @@ pub fn name_of(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
-/// Whether the pod carries the sidecar.
+/// Whether the pod has the sidecar.
 pub fn is_injected(pod: &Value) -> bool {
     names(pod, "/spec/initContainers").contains(&SIDECAR)
 }
 
-/// Whether all containers of the pod run, or did, and it is to be counted on.
+/// Whether all containers of the pod run or have run, and the pod counts as ready.
 pub fn is_ready(pod: &Value) -> bool {
     let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
     pod["metadata"]["deletionTimestamp"].is_null()

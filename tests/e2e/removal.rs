@@ -1,4 +1,4 @@
-//! Removal: pods are created as before while and after it, and nothing is left but what the documents name.
+//! Removal: pods are created during and after it, and only the documented objects remain.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::{inventory, pods};
 
 const PODS: &str = "outrigger-e2e-removal";
 
-/// Compares with what there was before the installation.
+/// Compares with the objects before the installation.
 pub fn leaves_nothing(installation: &Installation<'_>, before: &BTreeSet<String>) {
     let cluster = installation.cluster;
     cluster.make_namespace(PODS, &json!({}));
@@ -31,7 +31,7 @@ pub fn leaves_nothing(installation: &Installation<'_>, before: &BTreeSet<String>
     assert!(answer.is_success() && !pods::is_injected(&answer.body), "{}", answer.body);
     cluster.delete_namespace(PODS);
     if installation.method == Method::Chart {
-        // Helm leaves the namespace, as the documents say, with what every namespace has.
+        // Helm leaves the namespace, as documented, with the default objects of a namespace.
         let everybodys = [
             format!("<none>/Namespace/{NAMESPACE}"),
             format!("{NAMESPACE}/ConfigMap/kube-root-ca.crt"),
@@ -43,7 +43,7 @@ pub fn leaves_nothing(installation: &Installation<'_>, before: &BTreeSet<String>
     comes_to(cluster, before, &BTreeSet::new());
 }
 
-/// What ends takes its time; then there is this and nothing else beside what there was before.
+/// Deletion takes time; then only these objects may exist in addition to the earlier ones.
 fn comes_to(cluster: &Cluster, before: &BTreeSet<String>, expected: &BTreeSet<String>) {
     let mut left = BTreeSet::new();
     let is_so = within(LIMIT, || {

@@ -1,6 +1,7 @@
-//! What the tests are told by their environment: the cluster, the images, how long a fault lasts.
+//! The settings of the tests from the environment: the cluster, the images, the duration of a
+//! fault.
 //!
-//! It starts nothing. Invariant: what is wrong with a variable is said before anything in the cluster is touched.
+//! Invariant: a wrong variable is reported before the cluster is changed.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,26 +15,26 @@ const LOAD: &str = "OUTRIGGER_E2E_LOAD";
 const STOP_API_SERVER: &str = "OUTRIGGER_E2E_STOP_API_SERVER";
 const START_API_SERVER: &str = "OUTRIGGER_E2E_START_API_SERVER";
 const FAULT_SECONDS: &str = "OUTRIGGER_E2E_FAULT_SECONDS";
-/// Where kubectl and helm are, before the search path.
+/// The folder with kubectl and helm, searched before the PATH.
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
 
-/// Long enough for each fault to strike and to be mended once.
+/// Long enough to inject and repair each fault once.
 const SHORT: Duration = Duration::from_secs(12);
 
 pub struct Settings {
     pub kubeconfig: PathBuf,
     pub image: Image,
     pub busybox: String,
-    /// For the parameter `image` of the template `log-collector`; its default where this is `None`.
+    /// The parameter `image` of the template `log-collector`; the default if `None`.
     pub log_collector: Option<String>,
-    /// A command that gives an image to the nodes, called with the image's name.
+    /// A command that loads an image onto the nodes, called with the image's name.
     pub load: Option<String>,
     pub api_server: Option<ApiServer>,
     pub fault_duration: Duration,
     pub assets: Option<PathBuf>,
 }
 
-/// Commands that end the API server and start it again.
+/// Commands that stop the API server and start it again.
 pub struct ApiServer {
     pub stop: String,
     pub start: String,
@@ -46,9 +47,9 @@ pub struct Image {
     pub tag: String,
 }
 
-/// Why there is nothing to test against.
+/// Why the tests cannot run.
 pub enum Absence {
-    /// Nobody asked for these tests.
+    /// The tests were not requested.
     NotAsked,
     Wrong(String),
 }
@@ -94,7 +95,7 @@ impl Settings {
 
 impl Image {
     fn parse(text: &str) -> Option<Self> {
-        // A colon may also belong to the port of a registry.
+        // A colon may also precede the port of a registry.
         let (name, tag) = text.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'))?;
         let is_usable = !name.is_empty() && !tag.is_empty() && tag != "latest";
         is_usable.then(|| Self { name: name.to_owned(), tag: tag.to_owned() })

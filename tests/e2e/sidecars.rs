@@ -1,6 +1,9 @@
-//! Sidecars that really run: beside the pods of a Deployment, through a rolling update, in a Job, and not where nobody asked.
+//! Sidecars that run: in the pods of a Deployment, during a rolling update, in a Job, and not in
+//! pods that request nothing.
 //!
-//! The template is the built-in `log-collector`; its image may be any that tails `/logs` as Fluent Bit does.
+//! The template is the built-in `log-collector`; its image may be any that tails `/logs` like
+//! Fluent Bit.
+//!
 //! Invariant: the namespace enforces Pod Security "restricted", for the sidecar as well.
 
 use serde_json::{Value, json};
@@ -10,13 +13,13 @@ use crate::installation::Installation;
 use crate::pods::{self, SIDECAR};
 
 const NAMESPACE: &str = "outrigger-e2e-sidecars";
-/// Writes a line a second into a file, as an app with log files does, for as long as it runs.
+/// Writes a line a second to a file until it is stopped, like an app with log files.
 const WRITES: &str = r#"trap 'exit 0' TERM; n=0; while :; do n=$((n+1)); echo "from the app, line $n" >> /var/log/app/web.log; sleep 1 & wait $!; done"#;
-/// Writes three lines and ends.
+/// Writes three lines and exits.
 const WRITES_AND_ENDS: &str =
     r#"for n in 1 2 3; do echo "from the job, line $n" >> /var/log/app/job.log; sleep 1; done; echo done"#;
 
-/// Everything in one namespace, in the order in which a user would meet it.
+/// Runs all cases in one namespace, in the order in which a user would meet them.
 pub fn run_beside_the_app(installation: &Installation<'_>) {
     let cluster = installation.cluster;
     cluster.make_namespace(NAMESPACE, &json!({"pod-security.kubernetes.io/enforce": "restricted"}));
@@ -24,7 +27,7 @@ pub fn run_beside_the_app(installation: &Installation<'_>) {
     let asking = pods::asking(cluster.settings.log_collector.as_deref());
     let app = pods::spec(image, WRITES);
 
-    // None of them needs the others, so they start side by side.
+    // The workloads are independent, so they start together.
     let kinds = [
         pods::deployment("web", 2, &asking, &app),
         pods::job("job", &asking, &pods::spec(image, WRITES_AND_ENDS)),
@@ -50,7 +53,7 @@ fn wait_for_rollout(cluster: &Cluster) {
     cluster.kubectl(&["--namespace", NAMESPACE, "rollout", "status", "deployment/web", "--timeout=180s"]);
 }
 
-/// Names of the two pods of the Deployment, which run with their sidecar.
+/// Names of the two running pods of the Deployment, with their sidecar.
 fn both_pods_collect_what_the_app_writes(cluster: &Cluster) -> Vec<String> {
     let running = eventually("two pods of the Deployment and no others", LIMIT, || {
         let pods = cluster.pods(NAMESPACE, "app=web");
@@ -67,7 +70,7 @@ fn both_pods_collect_what_the_app_writes(cluster: &Cluster) -> Vec<String> {
     running.iter().map(|pod| pods::name_of(pod).to_owned()).collect()
 }
 
-/// The sidecar is a native one, and ran before the app.
+/// Asserts that the sidecar is native and started before the app.
 fn started_first(pod: &Value) {
     let sidecar = &pod["spec"]["initContainers"][0];
     assert_eq!((&sidecar["name"], &sidecar["restartPolicy"]), (&json!(SIDECAR), &json!("Always")), "{}", pod["spec"]);
@@ -76,7 +79,7 @@ fn started_first(pod: &Value) {
     let started = |status: &Value| status["state"]["running"]["startedAt"].as_str().map(str::to_owned);
     let sidecar = started(status).expect("the sidecar runs");
     let app = started(&pod["status"]["containerStatuses"][0]).expect("the app runs");
-    // Times as RFC 3339 in UTC compare as text.
+    // RFC 3339 times in UTC compare as text.
     assert!(sidecar <= app, "the sidecar started at {sidecar}, the app at {app}");
 }
 
@@ -104,7 +107,7 @@ fn a_pod_that_does_not_ask_is_untouched(cluster: &Cluster, image: &str) {
     assert!(pod["spec"]["initContainers"].is_null());
     assert_eq!(pods::names(&pod, "/spec/containers"), ["web"]);
     assert_eq!(pod["spec"]["containers"][0]["image"], json!(image));
-    // The service account's token is everybody's.
+    // Every pod has the token volume.
     let ours = pods::names(&pod, "/spec/volumes").into_iter().filter(|name| !name.starts_with("kube-api-access-"));
     assert_eq!(ours.count(), 0, "{}", pod["spec"]["volumes"]);
 }

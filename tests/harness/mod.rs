@@ -1,11 +1,11 @@
-//! The test runner of the test programs whose tests need other programs, or a cluster, that a
-//! machine may not have.
+//! The test runner for tests that need a cluster or programs that a machine may not have.
 //!
-//! Rust's own runner knows before it starts which tests are ignored. Here a test finds that out
-//! itself, by [`ignore`]: it is counted as ignored, and the last lines of the output say how many
-//! tests were not run and why. Options and output are those of Rust's runner, except that output is
-//! never captured and that there is at most one filter. Invariant: a test that calls [`ignore`] is
-//! never reported as `ok`.
+//! Rust's own runner knows the ignored tests before it starts. Here a test decides while it runs,
+//! by [`ignore`]: it is counted as ignored, and the last lines of the output report how many tests
+//! were not run and why. Options and output are those of Rust's runner, except that output is never
+//! captured and that there is at most one filter.
+//!
+//! Invariant: a test that calls [`ignore`] is never reported as `ok`.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -14,30 +14,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
-/// The path of a test, which begins with the name of its program, and the test.
+/// The path of a test, beginning with the name of its program, and its function.
 pub type Test = (&'static str, fn());
 
-/// How many tests were not run, by reason.
+/// The number of tests that were not run, by reason.
 pub type NotRun = BTreeMap<String, usize>;
 
-/// What [`ignore`] unwinds with.
+/// The panic payload of [`ignore`].
 struct Ignored(String);
 
-/// Lists the tests of a module, for `main.rs` to collect. A function that the list forgets is never
-/// used, which the compiler reports.
+/// Lists the tests of a module for `main.rs`. The compiler reports an unlisted function as unused.
 macro_rules! tests {
     ($($test:ident),+ $(,)?) => {
         pub const TESTS: &[$crate::harness::Test] = &[$((concat!(module_path!(), "::", stringify!($test)), $test)),+];
     };
 }
 
-/// Ends the running test, which is then reported as ignored for this reason.
+/// Ends the running test and reports it as ignored for this reason.
 pub fn ignore(reason: impl Into<String>) -> ! {
-    // Unlike a panic this prints nothing.
+    // Unlike a panic, this prints nothing.
     resume_unwind(Box::new(Ignored(reason.into())))
 }
 
-/// Runs a test to its end: the reason why it was not run, if it was not. A panic goes on.
+/// Runs a test; returns the reason if it was ignored. Panics propagate.
 pub fn reason_not_run(test: impl FnOnce()) -> Option<String> {
     let panic = catch_unwind(AssertUnwindSafe(test)).err()?;
     match panic.downcast::<Ignored>() {
@@ -46,7 +45,7 @@ pub fn reason_not_run(test: impl FnOnce()) -> Option<String> {
     }
 }
 
-/// Runs the tests that the command line selects; the exit code of the program.
+/// Runs the tests that the command line selects; returns the exit code.
 pub fn run(modules: &[&[Test]]) -> ExitCode {
     let mut arguments = Arguments::from_args();
     let variable = std::env::var("RUST_TEST_THREADS").ok().and_then(|text| text.parse().ok());
@@ -68,7 +67,7 @@ fn trial((path, test): Test, not_run: &Arc<Mutex<NotRun>>) -> Trial {
     })
 }
 
-/// Says at the very end what was not tested, where a reader of the output looks.
+/// Prints last what was not tested, so that a reader notices it.
 pub fn report(not_run: &NotRun) {
     for (reason, count) in not_run {
         println!("NOT RUN ({reason}): {count}");

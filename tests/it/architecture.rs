@@ -1,7 +1,9 @@
-//! The architecture's rules, checked by reading the source tree.
+//! Checks the architecture rules by reading the source tree.
 //!
-//! It does not compile or run anything. Invariant: each rule has a test that shows it a small bad snippet and sees it break, so
-//! that a rule cannot pass by looking at nothing.
+//! It does not compile or run anything.
+//!
+//! Invariant: each rule has a test with a small bad snippet that breaks it, so that no rule passes
+//! by checking nothing.
 
 mod imports;
 mod rules;
@@ -12,7 +14,7 @@ use std::path::Path;
 use rules::Rule;
 use source::SourceFile;
 
-/// Directories that hold what was made or fetched, not what was written.
+/// Directories with generated or downloaded files.
 const NOT_OURS: [&str; 6] = ["target", ".git", ".outrigger", "corpus", "artifacts", "proptest-regressions"];
 
 /// Files of the repository below `directory`, by their path from its root.
@@ -46,7 +48,7 @@ fn rust_files(directories: &[&str]) -> Vec<SourceFile> {
     present.flat_map(|directory| files_below(directory)).filter(|file| file.path.ends_with(".rs")).collect()
 }
 
-/// Fails with every place where the rule is broken.
+/// Fails with every violation of the rule.
 fn holds(rule: Rule, files: &[SourceFile]) {
     assert!(!files.is_empty(), "the rule looks at no file");
     let broken: Vec<String> = files

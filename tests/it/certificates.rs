@@ -1,4 +1,4 @@
-//! Certificates: what `--dev` makes and uses again, and pairs that cannot be served.
+//! Certificates: `--dev` creates and reuses a certificate, and invalid pairs are refused.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -9,7 +9,7 @@ use pretty_assertions::assert_eq;
 
 use crate::support::Process;
 
-/// Makes a pair as `--dev` does, and gives the directory.
+/// Creates a pair like `--dev`; returns its directory.
 fn made() -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     let source =

@@ -1,4 +1,4 @@
-//! The configuration as an operator writes it: layers, problems, and the documented file.
+//! The configuration that an operator writes: its layers, its problems, and the documented file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use pretty_assertions::assert_eq;
 
 const DOCUMENTED: &str = include_str!("../../config/injector.yaml");
 
-/// Resolves flags, environment and, where there is text for it, a file.
+/// Resolves flags, environment and, if given, a file.
 fn resolve(flags: &[&str], environment: &[(&str, &str)], file: Option<&str>) -> Result<Config, Vec<String>> {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("config.yaml");
@@ -82,7 +82,7 @@ fn directory(path: &str) -> TemplateSource {
     TemplateSource::Directory(path.into())
 }
 
-/// The word stands in each of the three places where a list of sources can, and alone where nobody says anything.
+/// "built-in" is allowed in each of the three sources of a list, and is the default.
 #[test]
 fn built_in_templates_can_be_combined_with_directories() {
     let both = [TemplateSource::BuiltIn, directory("t")];
@@ -262,7 +262,8 @@ fn the_error_names_an_unreadable_file() {
     assert!(problems.starts_with("no/such/file.yaml: cannot read the configuration file: "), "{problems}");
 }
 
-/// What may stand in a file of which nothing is known is not called missing; what is wrong elsewhere is still said.
+/// A setting that an unreadable file might contain is not reported as missing; other problems are
+/// still reported.
 #[test]
 fn an_unreadable_file_neither_hides_nor_adds_other_problems() {
     for flags in [&["--config", "no/such.yaml"][..], &["--config", "no/such.yaml", "--tls-key=k"]] {
@@ -293,7 +294,7 @@ fn an_endless_file_is_refused() {
     }
 }
 
-/// The longest names are those of templates before the domain.
+/// Template names before the domain are the longest names.
 #[test]
 fn a_domain_has_at_most_189_characters() {
     let domain = |length: usize| format!("--domain={}a", "a.".repeat(length / 2));
@@ -321,7 +322,7 @@ fn the_standard_open_telemetry_variables_are_read() {
     assert!(problems[0].starts_with("OTEL_EXPORTER_OTLP_ENDPOINT: \"https://a/v1/traces\": expected"), "{problems:?}");
 }
 
-/// Prints with these, as [`resolve`] reads them.
+/// Prints the configuration that [`resolve`] reads from the same arguments.
 fn printed(flags: &[&str], environment: &[(&str, &str)], file: &str) -> String {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("config.yaml");
@@ -378,7 +379,7 @@ fn long_values_are_shortened_in_messages() {
     assert!(problems[0].len() < 250 && problems[0].contains('…'), "{problems:?}");
 }
 
-/// `key: value` out of the comments of the documented file.
+/// `key: value` lines from the comments of the documented file.
 fn documented_settings() -> Vec<(&'static str, &'static str)> {
     let entry = |line: &'static str| {
         let (key, value) = line.strip_prefix("# ")?.split_once(": ")?;
@@ -399,7 +400,7 @@ fn the_documented_file_has_exactly_the_existing_settings() {
 fn the_documented_values_are_the_defaults() {
     for (key, value) in documented_settings() {
         let setting = ALL.iter().find(|setting| setting.key == key).expect("a setting");
-        // What has no default is shown by an example.
+        // A setting without a default has an example.
         let is_example = setting.arity == Arity::One && setting.default.is_empty();
         if !is_example {
             let default = match setting.arity {

@@ -1,6 +1,7 @@
-//! The documents, the built-in templates and the example workloads, held against the program.
+//! Compares the documents, the built-in templates and the example workloads with the program.
 //!
-//! Invariant: what a reader can copy out of a document works, and what a document says a pod gets is what it gets.
+//! Invariant: every example that a reader can copy works, and every documented result is the actual
+//! one.
 
 mod built_in;
 mod cases;
@@ -42,7 +43,7 @@ fn yaml(origin: &str, text: &str) -> Value {
     serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{origin}: {error}"))
 }
 
-/// The templates of these texts, all of which must load.
+/// The templates of these texts; all must load.
 fn load(sources: &[SourceText]) -> TemplateSet {
     let Loaded { templates, problems, .. } = TemplateSet::load(sources);
     assert!(problems.is_empty(), "{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
@@ -56,7 +57,7 @@ fn inject(injector: &Injector, namespace: Option<&Namespace>, pod: &Value) -> Re
     injector.inject(&Request { namespace_object: namespace, ..Request::create_pod(name, &object) })
 }
 
-/// Takes off what carries a revision: the status annotation and the revision labels.
+/// Removes what contains a revision: the status annotation and the revision labels.
 fn without_revisions(mut pod: Value) -> Value {
     if let Some(annotations) = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
         annotations.remove("outrigger.dev/status");

@@ -1,4 +1,4 @@
-//! Work in a cluster, as far as it can be seen without one: what is wrong with the connection, and an API server that is away.
+//! Cluster mode without a cluster: connection errors, and an unreachable API server.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -18,7 +18,7 @@ const ARGUMENTS: [&str; 7] = [
     "--log-format=text",
 ];
 
-/// A kubeconfig of an API server that nobody answers for.
+/// A kubeconfig for an API server that does not respond.
 fn unreachable(directory: &Path) -> String {
     let path = directory.join("kubeconfig");
     let text = r#"{"apiVersion": "v1", "kind": "Config", "current-context": "c", "users": [{"name": "u", "user": {"token": "t"}}],
@@ -65,7 +65,8 @@ fn without_an_api_server_it_runs_unready_and_shuts_down_on_a_signal() {
     assert_eq!(process.wait().code(), Some(0), "{}", process.stderr());
 }
 
-/// Namespaces are waited for, but not for ever: whoever asks by an annotation of the pod needs none of it.
+/// Readiness waits for the namespaces for a limited time only: pods that request a template by
+/// annotation do not need them.
 #[test]
 fn without_an_api_server_it_becomes_ready_if_it_has_a_certificate() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -33,7 +33,7 @@ fn every_problem_is_reported_at_its_position() {
     assert!(failing.is_empty(), "\n{failing}");
 }
 
-/// Files whose names mean nothing would silently check less.
+/// Files with unknown names would silently check less.
 #[test]
 fn every_file_belongs_to_a_case() {
     for entry in std::fs::read_dir(root()).expect("the folder of templates") {
@@ -66,7 +66,7 @@ fn a_template_over_256_kib_is_refused() {
     assert!(problem.to_string().starts_with("log.yaml:1:1: 258 KiB are more than the 256 KiB"), "{problem}");
 }
 
-/// Flat chains nest in the parsed tree; a parser that recurses would end the process.
+/// Flat chains nest in the parsed tree; a recursive parser would crash the process.
 #[test]
 fn long_chains_neither_crash_the_process_nor_break_other_templates() {
     let chains = [
@@ -118,7 +118,7 @@ fn a_template_may_be_json() {
     assert_eq!((loaded.templates.names(), loaded.problems.len()), (vec!["log"], 0));
 }
 
-/// The revision counts everything of the spec and nothing else.
+/// The revision depends on the whole spec and nothing else.
 #[test]
 fn the_revision_depends_on_the_spec_only() {
     let revision = |text: &str| load(text).templates.iter().next().expect("a template").revision.to_owned();
@@ -137,7 +137,7 @@ fn a_broken_document_does_not_affect_others() {
     assert_eq!(loaded.problems.iter().map(|problem| problem.template.as_deref()).collect::<Vec<_>>(), [Some("bad")]);
 }
 
-/// The files of a directory, each state after the one before; `None` for a file that cannot be read.
+/// The files of a directory in successive states; `None` is an unreadable file.
 fn reloaded(states: &[&[(&str, Option<String>)]]) -> Loaded {
     let parsed = |(origin, text): &(&str, Option<String>)| match text {
         Some(text) => CompiledSource::compile(&SourceText { origin: (*origin).to_owned(), text: text.clone() }),
@@ -243,7 +243,7 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
-/// What does not agree, one line each; empty when all does.
+/// The differences, one per line; empty if there are none.
 fn check(path: &Path) -> String {
     let loaded = load(&std::fs::read_to_string(path).expect("the case is readable"));
     let mut failures = compare("problem", &expected(&path.with_extension("problems.txt")), &loaded.problems);
@@ -256,7 +256,7 @@ fn expected(path: &Path) -> Vec<String> {
     text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
 }
 
-/// Each expected line takes one problem away; what is left on either side is a failure.
+/// Matches each expected line with one problem; unmatched lines and problems are failures.
 fn compare(what: &str, expected: &[String], problems: &[LoadProblem]) -> String {
     let mut rest: Vec<&LoadProblem> = problems.iter().collect();
     let mut failures = String::new();

@@ -1,4 +1,5 @@
-//! The log of the real binary: a reader that is slow or gone costs lines, never an answer and never the end of the process.
+//! The log of the real binary: a slow or absent reader loses lines, but delays neither responses
+//! nor shutdown.
 
 use std::io::{PipeReader, Read};
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use crate::support::{Client, Process, eventually, pod, review};
 const ARGUMENTS: [&str; 5] =
     ["serve", "--dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--log-format=json"];
 
-/// A process whose log nobody reads any more, and its two addresses.
+/// A process whose log is not read any more, and its two addresses.
 struct Unread {
     process: Process,
     log: PipeReader,
@@ -41,7 +42,7 @@ fn unread() -> Unread {
 }
 
 impl Unread {
-    /// Posts a pod whose line in the log is long.
+    /// Posts a pod with a long log line.
     fn post(&mut self) {
         let annotations: serde_json::Map<_, _> = (0..16)
             .map(|number| (format!("log-collector.outrigger.dev/{}{number}", "x".repeat(60)), json!("1")))
@@ -71,7 +72,7 @@ impl Unread {
     }
 }
 
-/// The pipe holds 64 KiB, the process some more; after that lines are lost, and nothing else.
+/// The pipe holds 64 KiB, the process some more; after that only log lines are lost.
 #[test]
 fn an_unread_log_delays_neither_responses_nor_shutdown() {
     let mut unread = unread();
@@ -84,7 +85,7 @@ fn an_unread_log_delays_neither_responses_nor_shutdown() {
     drop(unread.directory);
 }
 
-/// Whoever reads on sees that there is a gap, and how large it is.
+/// A reader that continues sees the gap and its size.
 #[test]
 fn a_log_that_is_read_again_reports_the_number_of_lost_lines() {
     let mut unread = unread();
@@ -95,7 +96,7 @@ fn a_log_that_is_read_again_reports_the_number_of_lost_lines() {
         log.read_to_end(&mut text).expect("the log");
         String::from_utf8(text).expect("UTF-8")
     });
-    // What waited is written in one batch, and then the notice.
+    // Queued lines are written in one batch, followed by the notice.
     let (admin, mut client) = (unread.admin, unread.client);
     client.post(b"{}");
     eventually("an answer of the admin listener", || {
@@ -113,7 +114,7 @@ fn a_log_that_is_read_again_reports_the_number_of_lost_lines() {
         })
         .map(|line| line["lines"].as_u64().expect("a count"))
         .sum();
-    // The first line after the pause may still have found no room.
+    // The first line after the pause may still have been dropped.
     assert!((lost..=lost + 1).contains(&told), "{told} told, {lost} lost");
     assert!(lines.iter().any(|line| line["message"] == "ended"), "{:?}", lines.last());
 }

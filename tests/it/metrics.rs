@@ -1,4 +1,4 @@
-//! The metrics, settings and messages of the program, compared with their references.
+//! Compares metrics, settings and log messages of the program with the reference documents.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,7 +18,7 @@ struct Family {
     labels: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// What `/metrics` gives at the start.
+/// The output of `/metrics` at start.
 fn registered() -> BTreeMap<String, Family> {
     let metrics = Metrics::new().expect("metrics");
     metrics.in_cluster().expect("metrics");
@@ -41,7 +41,7 @@ fn registered() -> BTreeMap<String, Family> {
 
 fn add_labels(families: &mut BTreeMap<String, Family>, sample: &str) {
     let Some((name, rest)) = sample.split_once('{') else { return };
-    // A histogram's buckets are no label of ours.
+    // A histogram's `le` label belongs to Prometheus.
     let Some(family) = families.get_mut(name) else { return };
     let labels = rest.rsplit_once('}').expect("labels end").0;
     for label in labels.split(',') {
@@ -55,7 +55,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Cells of the table rows whose first cell is `code`, and that have so many.
+/// Cells of the table rows with `code` in their first cell and this many cells.
 fn rows(markdown: &str, columns: usize) -> Vec<Vec<String>> {
     let rows = markdown.lines().filter(|line| line.starts_with("| `"));
     let cells = |line: &str| {
@@ -80,7 +80,7 @@ fn documented_labels(cell: &str) -> BTreeMap<String, Option<BTreeSet<String>>> {
     labels.map(label).collect()
 }
 
-/// The values that a label starts with which are too many to be written out.
+/// Initial values of labels that have too many values to list.
 fn open_values(label: &str) -> BTreeSet<String> {
     let codes: Vec<&str> = match label {
         "reason" => SkipReason::ALL.map(SkipReason::code).to_vec(),
@@ -114,7 +114,7 @@ fn every_metric_is_documented_with_its_type_and_labels() {
     }
 }
 
-/// The examples ask for metrics and labels that there are.
+/// The example queries use existing metrics and labels.
 #[test]
 fn the_example_queries_name_existing_metrics() {
     let registered = registered();
@@ -167,7 +167,7 @@ fn every_setting_is_documented_with_its_default() {
     assert_eq!(documented, actual);
 }
 
-/// Whoever looks for a line of the log finds it as it is written.
+/// Documented log messages occur verbatim in the source.
 #[test]
 fn the_documented_log_messages_exist() {
     let mut sources = String::new();

@@ -1,6 +1,7 @@
-//! Faults around us: somebody changes or deletes what is ours, and the API server is away.
+//! Faults outside Outrigger: somebody changes or deletes its objects, or the API server is stopped.
 //!
-//! Invariant: each ends when it is mended, by us where the design says so, else by applying the manifests again.
+//! Invariant: each fault lasts until it is repaired, by Outrigger if the design says so, otherwise
+//! by applying the manifests again.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -14,16 +15,16 @@ use crate::cluster::{LIMIT, eventually, pause, within};
 use crate::installation::{Installation, NAMESPACE};
 use crate::pods;
 
-/// Between two strikes on `caBundle`.
+/// The interval between changes of `caBundle`.
 const BUNDLE: Duration = Duration::from_secs(10);
-/// An API server hears of a bundle that is good again.
+/// The time until the API server uses a repaired bundle.
 const NEWS: Duration = Duration::from_secs(3);
-/// The longest that the API server is away.
+/// The longest outage of the API server.
 const AWAY: Duration = Duration::from_secs(60);
-/// The design says 2 s; the machine may be slow.
+/// The design promises 2 s; the machine may be slow.
 const REPAIR_LIMIT: Duration = Duration::from_secs(20);
 
-/// Until it is good again the API server trusts nobody whom it has to call anew.
+/// Until the bundle is repaired, new connections of the API server fail.
 pub fn bundle_emptied(ground: &Ground<'_>) -> Vec<Excuse> {
     let mut excuses = Vec::new();
     ground.again_and_again(BUNDLE, || excuses.push(empty_bundle(ground.installation)));
@@ -38,7 +39,7 @@ fn empty_bundle(installation: &Installation<'_>) -> Excuse {
     let patch = ["patch", "mutatingwebhookconfiguration", "outrigger", "--type=json", "--patch", &patch];
     installation.cluster.kubectl(&patch);
     let emptied = Instant::now();
-    // An authority that has expired may be left out at the same time.
+    // An authority that has expired may be removed at the same time.
     let good: Vec<Vec<String>> = good.iter().map(|bundle| certificates(bundle)).collect();
     eventually("caBundle is good again", REPAIR_LIMIT, || {
         let now: Vec<Vec<String>> = installation.bundles().iter().map(|bundle| certificates(bundle)).collect();
@@ -54,7 +55,7 @@ fn empty_bundle(installation: &Installation<'_>) -> Excuse {
     }
 }
 
-/// The certificates of a bundle, each as its text.
+/// The certificates of a bundle, each as text.
 fn certificates(bundle: &str) -> Vec<String> {
     let text = BASE64.decode(bundle).expect("base64");
     let text = String::from_utf8(text).expect("PEM");
@@ -62,7 +63,7 @@ fn certificates(bundle: &str) -> Vec<String> {
     certificates.filter(|one| one.starts_with("-----BEGIN")).collect()
 }
 
-/// Served from memory, which is said, until they are applied again.
+/// Until the Secrets are applied again, replicas serve from memory and log that.
 pub fn secrets_deleted(ground: &Ground<'_>) -> Vec<Excuse> {
     let installation = ground.installation;
     for name in ["outrigger-serving", "outrigger-ca"] {
@@ -81,7 +82,8 @@ pub fn secrets_deleted(ground: &Ground<'_>) -> Vec<Excuse> {
     Vec::new()
 }
 
-/// Nobody can create a pod meanwhile. Afterwards pods get their sidecar, and what has to be mended is mended.
+/// Nobody can create a pod meanwhile. Afterwards pods get their sidecar, and objects are reconciled
+/// again.
 pub fn api_server_away(ground: &Ground<'_>) -> Vec<Excuse> {
     let cluster = ground.cluster;
     let commands = cluster.settings.api_server.as_ref().expect("commands");
@@ -90,14 +92,14 @@ pub fn api_server_away(ground: &Ground<'_>) -> Vec<Excuse> {
     run(&commands.stop);
     let is_away = within(LIMIT, || cluster.look("/readyz").is_none().then_some(()));
     pause(AWAY.min(ground.duration / 2));
-    // Before anything can fail: all that follows needs it.
+    // Resolved before any failure, because all later steps need it.
     run(&commands.start);
     assert!(is_away.is_some(), "{}: the API server answers still", commands.stop);
     eventually("the API server is back", LIMIT, || cluster.look("/readyz").filter(|answer| *answer == json!("ok")));
     let away = Excuse { from, to: Instant::now(), what: Excused::NoApiServer };
     println!("    no API server for {:.0} s", from.elapsed().as_secs_f32());
     ground.wait_for_end();
-    // So that there are pods afterwards as well.
+    // Creates some pods after the fault.
     pause(Duration::from_secs(3));
     let holder = ground.installation.leader();
     assert!(replicas.contains(&holder), "{holder} leads, of {replicas:?}");

@@ -1,6 +1,7 @@
-//! Faults of our own parts: certificates that change all the time, replicas that end or are killed.
+//! Faults of Outrigger's own parts: frequent rotations, and replicas that are terminated or killed.
 //!
-//! Invariant: each ends when all replicas are there again, so that the time in which they come back counts as well.
+//! Invariant: each fault lasts until all replicas are ready again, so that their recovery is
+//! included.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -10,9 +11,11 @@ use crate::cluster::{LIMIT, eventually, pause};
 use crate::installation::Installation;
 use crate::{node, pods};
 
-/// Between two strikes: a replica has to be back, and a container that was killed is started again at once only now and then.
+/// The interval: a replica must be ready again, and a kubelet delays the restart of a container
+/// that is killed too often.
 const REPLICA: Duration = Duration::from_secs(30);
-/// For so long a cluster may go on calling a process that was killed: until its kubelet and every proxy have noticed.
+/// A cluster may call a killed process for this long, until its kubelet and every proxy have
+/// noticed.
 const UNNOTICED: Duration = Duration::from_secs(15);
 const SERVING: &str = "outrigger-serving";
 const AUTHORITY: &str = "outrigger-ca";
@@ -42,7 +45,7 @@ pub fn rotate_as_usual(installation: &Installation<'_>) {
     ]);
 }
 
-/// As often as it was told, but for a machine that is far too slow.
+/// As often as configured, with an allowance for a slow machine.
 pub fn rotations(ground: &Ground<'_>) -> Vec<Excuse> {
     let (mut leaves, mut authorities) = (BTreeSet::new(), BTreeSet::new());
     while ground.start.elapsed() < ground.duration || leaves.len() < 4 || authorities.len() < 2 {
@@ -56,7 +59,8 @@ pub fn rotations(ground: &Ground<'_>) -> Vec<Excuse> {
     Vec::new()
 }
 
-/// Without a word, as when a machine goes: its connections break, and until the cluster has noticed, new ones are refused.
+/// Kills without a warning, like a lost machine: connections break, and new ones are refused until
+/// the cluster has noticed.
 pub fn leader_killed(ground: &Ground<'_>) -> Vec<Excuse> {
     let mut excuses = Vec::new();
     ground.again_and_again(REPLICA, || {
@@ -75,11 +79,11 @@ pub fn leader_killed(ground: &Ground<'_>) -> Vec<Excuse> {
     excuses
 }
 
-/// Ends the processes of a replica, which its cluster does not do for anybody without a warning.
+/// Kills the processes of a replica directly; the cluster itself always warns first.
 fn kill(ground: &Ground<'_>, replica: &str) {
     let cluster = ground.cluster;
     let pod = ground.installation.replicas().into_iter().find(|pod| pods::name_of(pod) == replica).expect("the leader");
-    // Every process tells by its environment which pod it belongs to.
+    // The environment of each process names its pod.
     let script = format!(
         "for process in /proc/[0-9]*; do \
              if tr '\\0' '\\n' < $process/environ 2>/dev/null | grep -qx POD_NAME={replica}; then \
@@ -91,7 +95,7 @@ fn kill(ground: &Ground<'_>, replica: &str) {
     assert!(log.contains("killed"), "{replica} was not killed: {log}");
 }
 
-/// In turn the leader and another one; each is told to end, and has time for it.
+/// Deletes the leader and another replica alternately, with time to shut down.
 pub fn pod_deleted(ground: &Ground<'_>) -> Vec<Excuse> {
     let mut takes_the_leader = true;
     ground.again_and_again(REPLICA, || {

@@ -1,7 +1,10 @@
-//! Pods that ask go on being created while something breaks: one fault at a time, and a table of what became of the pods.
+//! Creates pods that request injection while faults are injected one at a time, and prints a table
+//! of the results.
 //!
-//! A refusal counts against us unless the design says that it cannot be otherwise, at that moment and with that message; such an
-//! [`Excuse`] is shown in the table as well. Invariant: before each fault the installation is healthy.
+//! A refusal counts as a failure unless the design allows it at that moment with that message; such
+//! an [`Excuse`] is in the table as well.
+//!
+//! Invariant: the installation is healthy before each fault.
 
 mod external;
 mod internal;
@@ -20,7 +23,7 @@ use table::{Row, Table};
 
 const NAMESPACE: &str = "outrigger-e2e-faults";
 
-/// What goes wrong while pods are created, and what has to be done before and after.
+/// A fault that is injected while pods are created, with its preparation and restoration.
 struct Fault {
     name: &'static str,
     prepare: fn(&Installation<'_>),
@@ -51,7 +54,7 @@ const FAULTS: [Fault; 7] = [
 ];
 const API_SERVER: Fault = Fault::new("API server stopped and started", external::api_server_away);
 
-/// Where a fault strikes.
+/// The installation and the namespace in which a fault is injected.
 struct Ground<'a> {
     installation: &'a Installation<'a>,
     cluster: &'a Cluster,
@@ -60,12 +63,12 @@ struct Ground<'a> {
 }
 
 impl Ground<'_> {
-    /// Lets the rest of the time pass.
+    /// Sleeps for the rest of the time.
     fn wait_for_end(&self) {
         pause(self.duration.saturating_sub(self.start.elapsed()));
     }
 
-    /// Strikes now and again, with so long in between, at least once.
+    /// Repeats the fault with this interval, at least once.
     fn again_and_again(&self, between: Duration, mut strike: impl FnMut()) {
         loop {
             let start = Instant::now();
@@ -79,7 +82,7 @@ impl Ground<'_> {
     }
 }
 
-/// What is no failure of ours, though a pod was not created.
+/// A reason why a refused pod does not count as a failure.
 struct Excuse {
     from: Instant,
     to: Instant,
@@ -87,9 +90,9 @@ struct Excuse {
 }
 
 enum Excused {
-    /// The design allows that a pod is refused with one of these texts in the message.
+    /// The design allows a refusal whose message contains one of these texts.
     Refusals(&'static [&'static str]),
-    /// There is no API server that anybody could ask.
+    /// No API server is reachable.
     NoApiServer,
 }
 
@@ -113,7 +116,7 @@ pub fn fail_no_pod(installation: &Installation<'_>) {
     strike_all(installation, &FAULTS);
 }
 
-/// Nobody can create pods without an API server; those of before and after fail no more than under any other fault.
+/// Without an API server nobody can create pods; pods before and after the outage must not fail.
 pub fn a_stopped_api_server_fails_no_other_pod(installation: &Installation<'_>) {
     if installation.cluster.settings.api_server.is_none() {
         harness::ignore("OUTRIGGER_E2E_STOP_API_SERVER is not set");
@@ -131,7 +134,8 @@ fn strike_all(installation: &Installation<'_>, faults: &[Fault]) {
     table.assert_no_pod_failed();
 }
 
-/// One row. What goes wrong with the fault itself is part of it, so that the others have their turn.
+/// One row of the table. A failure of the fault itself is recorded in it, so that the other faults
+/// still run.
 fn strike(installation: &Installation<'_>, fault: &Fault) -> Row {
     let start = Instant::now();
     let row = catch_unwind(AssertUnwindSafe(|| {
@@ -139,7 +143,7 @@ fn strike(installation: &Installation<'_>, fault: &Fault) -> Row {
         installation.wait_until_healthy();
         let cluster = installation.cluster;
         let load = Load::start(cluster, NAMESPACE);
-        // So that there are pods before as well.
+        // Creates some pods before the fault.
         pause(Duration::from_secs(1));
         let ground = Ground { installation, cluster, start: Instant::now(), duration: cluster.settings.fault_duration };
         let excuses = (fault.strike)(&ground);

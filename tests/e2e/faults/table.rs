@@ -1,6 +1,6 @@
-//! What became of the pods of each fault, as a table and as a verdict.
+//! The results of the pods under each fault, as a table and as a verdict.
 //!
-//! Invariant: every pod that was sent is in exactly one column.
+//! Invariant: every created pod is counted in exactly one column.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,13 +14,14 @@ pub struct Table(Vec<Row>);
 pub struct Row {
     fault: &'static str,
     pods: usize,
-    /// Against the design, with why; no API server where there should have been one is among them.
+    /// Refusals that the design does not allow, with their messages, including an unexpectedly
+    /// unreachable API server.
     refused: Vec<String>,
     refused_as_designed: Vec<String>,
     without_sidecar: usize,
     no_api_server: usize,
     longest: Duration,
-    /// The fault itself did not go as it should.
+    /// The fault itself failed.
     is_broken: bool,
 }
 
@@ -60,7 +61,7 @@ impl Row {
         }
     }
 
-    /// What speaks against us.
+    /// The failures of the row.
     fn failure(&self) -> Option<String> {
         if self.is_broken {
             return Some(format!("{}: it did not go as it should, see above", self.fault));
@@ -117,7 +118,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// The last part of a message, which says why.
+/// The last part of a message, which is the reason.
 fn ending(message: &str) -> &str {
     message.rsplit_once("\": ").map_or(message, |(_, why)| why)
 }

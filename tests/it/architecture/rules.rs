@@ -1,6 +1,8 @@
-//! The rules, each a function from one file to the places where it breaks the rule.
+//! The architecture rules, each a function from one file to its violations.
 //!
-//! Nothing here reads a file. Invariant: the tests below break every rule.
+//! Nothing here reads a file.
+//!
+//! Invariant: the tests below break every rule.
 
 use std::env;
 use std::sync::LazyLock;
@@ -11,7 +13,7 @@ use super::source::{self, SourceFile};
 
 pub type Rule = fn(&SourceFile) -> Vec<Fault>;
 
-/// One place where a rule is broken.
+/// One violation of a rule.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault {
     pub line: usize,
@@ -21,13 +23,13 @@ pub struct Fault {
 /// Modules that are pure.
 const CORE: [&str; 2] = ["inject", "admission"];
 
-/// Modules that touch the outside, each without knowing of the others; they meet in `app`.
+/// Modules that do I/O, each independent of the others; `app` connects them.
 const ADAPTERS: [&str; 4] = ["source", "cluster", "tls", "server"];
 
-/// Modules that put the others together: only they may import an adapter from outside of it.
+/// Modules that connect the others: only they may import an adapter from outside.
 const COMPOSITION: [&str; 3] = ["app", "cli", "main"];
 
-/// What does I/O, or gives another result tomorrow.
+/// Names that do I/O or whose results change over time.
 const IMPURE: [&str; 16] = [
     "std::fs",
     "std::net",
@@ -77,7 +79,7 @@ pub fn layers(file: &SourceFile) -> Vec<Fault> {
     forbidden.map(|(layer, line)| Fault { line, what: format!("`{own}` must not import `{layer}`") }).collect()
 }
 
-/// The module of the crate's root that a path leads to, if it leaves its own.
+/// The top-level module that a path refers to, if it leaves its own.
 fn layer(module: &[&str], path: &str) -> Option<String> {
     let mut segments = path.split("::").peekable();
     let mut ups = 0;
@@ -101,7 +103,7 @@ fn may_import(own: &str, layer: &str) -> bool {
     }
 }
 
-/// The core does no I/O and has no clock, environment or randomness.
+/// The engine does no I/O and uses no clock, environment or randomness.
 pub fn purity(file: &SourceFile) -> Vec<Fault> {
     let core = file.module().is_some_and(|module| module.first().is_some_and(|first| CORE.contains(first)));
     if !core || file.is_test() {
@@ -123,7 +125,7 @@ fn is_within(path: &str, ancestor: &str) -> bool {
     path.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
-/// Every file starts with what it does.
+/// Every file begins with a description.
 pub fn header(file: &SourceFile) -> Vec<Fault> {
     let first = file.text.lines().find(|line| !line.starts_with("#!["));
     if first.is_some_and(|line| line.starts_with("//! ") && line.len() > 12 && !line.contains("to be written")) {
@@ -154,7 +156,7 @@ pub fn function_length(file: &SourceFile) -> Vec<Fault> {
     long.map(fault).collect()
 }
 
-/// Nothing is left open, and no test is switched off.
+/// No code is unfinished, and no test is disabled.
 pub fn unfinished(file: &SourceFile) -> Vec<Fault> {
     static OPEN: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"\b(?:todo|unimplemented|dbg)!|#\[ignore\b").expect("the pattern is valid"));
@@ -179,7 +181,7 @@ pub fn listed_tests(file: &SourceFile) -> Vec<Fault> {
     code.match_indices("#[test]").map(fault).collect()
 }
 
-/// No code of the program gives up where it could answer.
+/// The program does not panic where it could return an error.
 pub fn panics(file: &SourceFile) -> Vec<Fault> {
     static PANIC: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"\.unwrap\(\)|\.expect\(|\b(?:panic|unreachable|assert|assert_eq|assert_ne)!")
@@ -193,7 +195,7 @@ pub fn panics(file: &SourceFile) -> Vec<Fault> {
     if file.is_test() { Vec::new() } else { PANIC.find_iter(&code).map(fault).collect() }
 }
 
-/// No file names a directory of the machine it was written on.
+/// No file names a directory of the developer's machine.
 pub fn machine_path(file: &SourceFile) -> Vec<Fault> {
     let home =
         env::var("HOME").ok().filter(|home| home.len() > 1).map(|home| format!("{}/", home.trim_end_matches('/')));

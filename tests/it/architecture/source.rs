@@ -1,6 +1,9 @@
-//! Rust text, read just well enough for the rules: code without comments and literals, its paths, its functions.
+//! A minimal reader of Rust text for the rules: code without comments and literals, its paths and
+//! its functions.
 //!
-//! It is no parser. Invariant: what is taken out is replaced by spaces, so that every offset and line number stays.
+//! It is not a parser.
+//!
+//! Invariant: removed text is replaced by spaces, so that every offset and line number stays.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -22,7 +25,7 @@ pub struct Function {
     pub lines: usize,
 }
 
-/// A path such as `crate::inject::Injector`, and the line on which it stands.
+/// A path such as `crate::inject::Injector`, and its line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PathUse {
     pub path: String,
@@ -30,7 +33,7 @@ pub struct PathUse {
 }
 
 impl SourceFile {
-    /// Whether the whole file is a test module of its own.
+    /// Whether the whole file is a test module.
     pub fn is_test(&self) -> bool {
         self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
     }
@@ -53,7 +56,7 @@ pub fn line_of(text: &str, offset: usize) -> usize {
     text[..offset].matches('\n').count() + 1
 }
 
-/// Blanks comments, strings and characters.
+/// Blanks comments, strings and character literals.
 pub fn without_text(source: &str) -> String {
     static TEXT: LazyLock<Regex> = LazyLock::new(|| {
         // In this order: line comment, string, character (a lifetime has no closing quote).
@@ -73,7 +76,7 @@ pub fn without_text(source: &str) -> String {
     }
 }
 
-/// Blanks the modules that are only there for tests.
+/// Blanks modules that are only compiled for tests.
 fn without_tests(mut code: String) -> String {
     static MODULE: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"#\[cfg\(test\)\]\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([a-z]+\))? )?mod \w+\s*\{")
@@ -157,7 +160,7 @@ fn body(code: &str, from: usize) -> Option<usize> {
     None
 }
 
-/// All paths of the code, with the trees of `use` declarations spread out.
+/// All paths of the code, with `use` trees expanded.
 pub fn paths(code: &str) -> Vec<PathUse> {
     static INLINE: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"[A-Za-z_]\w*(?:::[A-Za-z_]\w*)+").expect("the pattern is valid"));

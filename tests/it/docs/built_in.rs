@@ -1,6 +1,7 @@
-//! What every built-in template and every example workload keeps: it works as it stands, within Pod Security "restricted".
+//! Rules for every built-in template and example workload: it works unchanged, within Pod Security
+//! "restricted".
 //!
-//! Invariant: a template that is added to the directory is held to all of it without a line here.
+//! Invariant: the rules apply to a template that is added to the directory without a change here.
 
 use std::process::Command;
 
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::injected_pod;
 
-/// The pod that an app without any wish but this template gets.
+/// The pod of an app that requests only this template.
 fn injected(template: &str) -> Value {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -23,7 +24,7 @@ fn injected(template: &str) -> Value {
     }
 }
 
-/// The containers that the template brought, each with its template's name.
+/// The containers that a template adds, each with the template's name.
 fn brought() -> Vec<(String, Value)> {
     let injector = super::built_in();
     let names: Vec<String> = injector.templates().iter().map(|template| template.name.to_owned()).collect();
@@ -144,7 +145,7 @@ fn the_example_namespace_gives_its_pods_the_collector() {
     assert!(output.contains("name: fluent-bit"), "{output}");
 }
 
-/// Runs the program in the repository's root and gives what it prints; it must end well.
+/// Runs the program in the repository's root and returns its output; it must succeed.
 pub fn outrigger(arguments: &[&str]) -> String {
     let root = super::repository("");
     let output = Command::new(env!("CARGO_BIN_EXE_outrigger"))

@@ -1,6 +1,7 @@
-//! Runs `*.test.yaml`: templates and a pod, and what must come of them.
+//! Runs `*.test.yaml`: templates, a pod and the expected result.
 //!
-//! Invariant: a case states exactly one verdict, and an unknown key is an error, so that no case passes by a misspelling.
+//! Invariant: a case states exactly one verdict, and an unknown key is an error, so that no case
+//! passes because of a misspelling.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use crate::support::injected_pod;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CaseFile {
-    /// Files beside this one.
+    /// Files in the same directory.
     templates: Vec<String>,
     tests: Vec<Case>,
 }
@@ -23,7 +24,7 @@ struct CaseFile {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Case {
     name: String,
-    /// Further templates, for this case alone.
+    /// Further templates, only for this case.
     #[serde(default)]
     templates: Vec<String>,
     namespace: Option<NamespaceObject>,
@@ -53,12 +54,12 @@ enum When {
 #[serde(try_from = "ExpectFields")]
 struct Expect {
     verdict: Verdict,
-    /// Parts of the warnings, one each; left out, there must be none.
+    /// Substrings of the warnings, one for each; if omitted, there must be no warning.
     warnings: Vec<String>,
 }
 
 enum Verdict {
-    /// The whole pod, but for the status annotation and the revision labels.
+    /// The whole pod, without the status annotation and the revision labels.
     Injected(Value),
     /// An excerpt of the pod.
     Includes(Value),
@@ -100,7 +101,7 @@ struct Refusal {
     message: String,
 }
 
-/// What is wrong with a file's cases, each named.
+/// The failures of a file's cases, with their names.
 fn failures(path: &str) -> Vec<String> {
     let file: CaseFile = serde_saphyr::from_str(&super::read(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     assert!(!file.tests.is_empty(), "{path}: no test");

@@ -1,9 +1,12 @@
-//! The examples in the documents, run.
+//! Runs the examples in the documents.
 //!
-//! A fenced block's second word is its role: `yaml template` (a document) or `yaml spec` (the `spec` of a template called
-//! `example`) says what is loaded, `yaml namespace` where the pod is created, `yaml pod` what is created; then `yaml result` is an
-//! excerpt of the pod, `text refused` the whole message, `text skipped` the reasons, `text warnings` the warnings, and
-//! `text problems` what loading complains about. Invariant: every YAML block of the checked documents has a role.
+//! The second word of a fenced block's info string is its role: `yaml template` (a document) or
+//! `yaml spec` (the `spec` of a template called `example`) are loaded, `yaml namespace` is the
+//! namespace of the pod, `yaml pod` is created; then `yaml result` is an excerpt of the pod, `text
+//! refused` the whole message, `text skipped` the reasons, `text warnings` the warnings, and `text
+//! problems` the problems found while loading.
+//!
+//! Invariant: every YAML block of the checked documents has a role.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +19,7 @@ use crate::support::injected_pod;
 
 const CHECKED: [&str; 3] = ["README.md", "docs/reference/templates.md", "docs/reference/annotations.md"];
 
-/// What the blocks read so far have set up.
+/// The state after the blocks read so far.
 #[derive(Default)]
 struct Example {
     sources: Vec<SourceText>,
@@ -24,12 +27,12 @@ struct Example {
     /// The last pod.
     pod: Value,
     outcome: Option<Result<Outcome, InjectError>>,
-    /// Whether the last pod or the last broken template has been looked at.
+    /// Whether a block has checked the last pod or the last broken template.
     unchecked: bool,
 }
 
 impl Example {
-    /// Takes one block in; the faults it shows.
+    /// Adds one block; returns its faults.
     fn read(&mut self, block: &Block) -> Vec<String> {
         match (block.language.as_str(), block.role.as_str()) {
             ("yaml", "template") => self.template(block.text.clone()),
@@ -91,7 +94,7 @@ impl Example {
         same_lines(&problems.iter().map(ToString::to_string).collect::<Vec<_>>(), text)
     }
 
-    /// What nobody looked at may as well load: a template alone is an example of a template that loads.
+    /// A template that no block checks must load.
     fn end(&self) -> Vec<String> {
         match (&self.outcome, self.unchecked) {
             (Some(_), true) => vec!["the pod before it has no result".to_owned()],
@@ -150,7 +153,7 @@ fn warnings(outcome: &Result<Outcome, InjectError>, expected: &str) -> Vec<Strin
     }
 }
 
-/// Long lines are wrapped in a document; a line that goes on is indented.
+/// Documents wrap long lines; continuation lines are indented.
 fn same_lines(actual: &[String], shown: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for line in shown.lines() {

@@ -1,6 +1,7 @@
-//! The guides for those who operate Outrigger: what they name exists, and nothing that a user can be told is left out.
+//! The operator guides: whatever they name exists, and every code that a user can see is explained.
 //!
-//! Invariant: a code, a reason or a text of the program that changes is changed in the guides as well, or this fails.
+//! Invariant: if a code, a reason or a text of the program changes without the guides, a test
+//! fails.
 
 use std::fs;
 use std::path::Path;
@@ -61,7 +62,7 @@ fn says(directory: &Path, text: &str) -> bool {
     })
 }
 
-/// Every row of the threat table ends with the tests that show it.
+/// Every row of the threat table ends with the tests that prove it.
 #[test]
 fn every_row_of_the_threat_table_names_an_existing_test() {
     let text = read("docs/security.md");
@@ -78,7 +79,8 @@ fn every_row_of_the_threat_table_names_an_existing_test() {
     }
 }
 
-/// Lines of shell that call the program: its command and flags are there. What they do is shown where each is tested.
+/// Shell lines that call the program use existing commands and flags. Other tests check what they
+/// do.
 #[test]
 fn commands_in_the_guides_exist() {
     let mut seen = 0;
@@ -104,7 +106,7 @@ fn commands_in_the_guides_exist() {
     assert!(seen >= 8, "{seen}");
 }
 
-/// Anchors of the links from one guide to another are headings there.
+/// Anchors in links between the guides are existing headings.
 #[test]
 fn links_between_the_guides_point_to_headings() {
     let anchor = |heading: &str| {
@@ -126,7 +128,7 @@ fn links_between_the_guides_point_to_headings() {
     assert!(seen > 5);
 }
 
-/// Contributors are sent to files that exist, and each verb of the table is a recipe of the justfile.
+/// Files named for contributors exist, and each verb of the table is a recipe of the justfile.
 #[test]
 fn paths_and_verbs_for_contributors_exist() {
     let guide = read("CONTRIBUTING.md");

@@ -1,11 +1,13 @@
-//! Comparison with an excerpt: what is written must be there, what is not written may be.
+//! Comparison with an excerpt: everything in the excerpt must be present; more is allowed.
 //!
-//! Maps may have further keys, lists of maps further elements; the written ones must stand in the written order. Everything
-//! else must be equal. Invariant: an excerpt that equals the whole passes, one with another value anywhere does not.
+//! Maps may have further keys, and lists of maps further elements; those of the excerpt must be in
+//! the same order. Everything else must be equal.
+//!
+//! Invariant: an excerpt equal to the whole matches, and one with any other value does not.
 
 use serde_json::Value;
 
-/// Where `actual` lacks what `excerpt` shows; empty when it has all of it.
+/// The parts of `excerpt` that `actual` lacks; empty if it has all.
 pub fn differences(actual: &Value, excerpt: &Value) -> Vec<String> {
     let mut found = Vec::new();
     compare("", actual, excerpt, &mut found);

@@ -1,6 +1,6 @@
-//! Markdown, read just well enough: fenced blocks, tables and links.
+//! A minimal reader of Markdown: fenced blocks, tables and links.
 //!
-//! Invariant: every block and link comes with the line on which it starts, so that a failing test names the place.
+//! Invariant: every block and link has its line number, so that a failing test can name it.
 
 /// A fenced block. Of the info string "yaml pod" the first word is the language, the rest the role.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,14 +34,14 @@ pub fn blocks(markdown: &str) -> Vec<Block> {
     blocks
 }
 
-/// Cells of every table row whose first cell is one `code`.
+/// The cells of every table row whose first cell is a single `code`.
 pub fn code_rows(markdown: &str) -> Vec<Vec<String>> {
     let rows = markdown.lines().filter(|line| line.starts_with("| `"));
     rows.map(|line| line.trim_matches('|').split(" | ").map(|cell| cell.trim().trim_matches('`').to_owned()).collect())
         .collect()
 }
 
-/// Targets of the links to files of the repository, with their lines; fragments are cut off.
+/// Targets of the links to files of the repository, with their lines and without fragments.
 pub fn file_links(markdown: &str) -> Vec<(usize, String)> {
     let mut links = Vec::new();
     for (index, line) in markdown.lines().enumerate() {

@@ -1,6 +1,7 @@
-//! Lists in the documents, compared with the program's own: codes, fields, commands, links, named checks.
+//! Compares lists in the documents with the program: codes, fields, commands, links and named
+//! tests.
 //!
-//! Invariant: a code, a field or a check that is added, renamed or removed on one side alone fails here.
+//! Invariant: a code, a field or a test that changes on one side only fails here.
 
 use std::collections::BTreeSet;
 
@@ -59,7 +60,7 @@ fn the_findings_of_check_are_documented_with_severity_and_meaning() {
     assert_eq!(listed, actual);
 }
 
-/// Names of the fields of the template format, read from the types that it is read into.
+/// Names of the fields of the template format, read from its Rust types.
 fn template_fields() -> BTreeSet<String> {
     let source = super::read("src/inject/template/spec.rs");
     let declared = source.lines().filter_map(|line| line.strip_prefix("    pub ")?.split_once(": "));
@@ -93,7 +94,7 @@ fn links_point_to_existing_files() {
     }
 }
 
-/// In `docs/architecture.md` a check is written as `tests/it/file.rs: name_of_the_test` or as a command.
+/// `docs/architecture.md` names a check as `tests/it/file.rs: name_of_the_test` or as a command.
 #[test]
 fn the_tests_of_the_invariants_exist() {
     let text = super::read("docs/architecture.md");

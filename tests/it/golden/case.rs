@@ -1,6 +1,8 @@
-//! A golden case as it lies on the disk.
+//! Reads a golden case from its files.
 //!
-//! Not here: running it. Invariant: what is not understood (an unknown key, a file too many) fails the case.
+//! Running it is not done here.
+//!
+//! Invariant: an unknown key or file fails the case.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +11,7 @@ use outrigger::inject::Namespace;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What is to become of the pod.
+/// The expected verdict of the pod.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
@@ -57,12 +59,12 @@ struct CaseFile {
     warnings: Vec<String>,
     #[serde(default)]
     broken_templates: usize,
-    /// Read by the tests against a real API server alone.
+    /// Only for the tests against a real API server.
     #[serde(default, rename = "apiServer")]
     _api_server: Option<bool>,
 }
 
-/// What surrounds the pod; the request is the CREATE of a pod unless it says otherwise.
+/// The context of the pod; the request creates a pod unless stated otherwise.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct Settings {
@@ -77,7 +79,7 @@ pub struct Settings {
     pub operation: String,
 }
 
-/// Whether the cluster has native sidecars.
+/// Whether the cluster supports native sidecars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Native {
@@ -109,14 +111,14 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What is known of the pod's namespace.
+    /// The pod's namespace.
     pub fn namespace_object(&self) -> Option<Namespace> {
         let known = self.namespace_object.clone()?;
         Some(Namespace { name: self.namespace.clone(), labels: known.labels, annotations: known.annotations })
     }
 }
 
-/// All cases by name, sorted; one that cannot be read is there as its problem. `GOLDEN` narrows them.
+/// All cases by name, sorted; an unreadable case is listed as its problem. `GOLDEN` selects some.
 pub fn read_all() -> Vec<(String, Result<Case, Vec<String>>)> {
     let only = std::env::var("GOLDEN").unwrap_or_default();
     let names = names().into_iter().filter(|name| name.contains(&only));

@@ -1,7 +1,10 @@
-//! The way of a golden case through the webhook: a review over TLS, and its answer in the words of a case.
+//! Runs a golden case through the webhook over TLS and translates the response into the terms of a
+//! case.
 //!
-//! Not here: what the answer should be. Invariant: the patch is taken from the bytes on the wire and applied to the object
-//! that was sent, as the API server would.
+//! The expected response is not checked here.
+//!
+//! Invariant: the patch is taken from the bytes on the wire and applied to the sent object, like
+//! the API server does.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +15,7 @@ use super::case::{Case, Verdict};
 use super::runner::{CaseResult, Runner, injector};
 use crate::support::{self, ServerBuilder};
 
-/// The webhook, each time with a server of its own.
+/// Runs cases over HTTPS, each with a new server.
 pub struct Https;
 
 impl Runner for Https {
@@ -66,7 +69,7 @@ fn answered(object: &Value, response: &Value) -> Result<CaseResult, String> {
     Ok(result)
 }
 
-/// HTTP 500 carries the error's text, in which each problem begins with its code.
+/// A failed review has the error's text, in which each problem begins with its code.
 fn without_verdict(message: &str) -> CaseResult {
     let begins = |code: &str| message.starts_with(&format!("{code}: ")) || message.contains(&format!("; {code}: "));
     let codes = ErrorCode::ALL.iter().map(|code| code.code()).filter(|code| begins(code)).map(str::to_owned);

@@ -1,6 +1,9 @@
-//! The laws that every injected case is held to: the six of the patch, and that `uninject` takes out exactly what was put in.
+//! The laws of every injected golden case: the six of the patch, and that `uninject` removes
+//! exactly what was injected.
 //!
-//! Not here: what a single case says. Invariant: each law is checked from the outside, by the pods before and after alone.
+//! Each law uses only the pods before and after.
+//!
+//! Invariant: no law trusts what the engine reports about itself.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +20,7 @@ const STATUS: &str = "outrigger.dev/status";
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 const REVISION: &str = ".outrigger.dev/revision";
 
-/// What is broken; nothing when all laws hold.
+/// The broken laws; empty if all hold.
 pub fn check(case: &Case, result: &CaseResult, runner: &dyn Runner) -> Vec<String> {
     let original = without_managed_fields(&case.pod);
     let (Some(pod), Some(patch)) = (&result.pod, &result.patch) else { return vec!["no pod or no patch".to_owned()] };
@@ -54,8 +57,8 @@ fn strip(metadata: &mut Map<String, Value>, field: &str, ours: impl Fn(&str) -> 
     }
 }
 
-/// The status is JSON of version 1 and lists the templates that were put in; the labels give the revisions of those, and no
-/// other than the status.
+/// The status is JSON of version 1 and lists the injected templates; the labels have the same
+/// revisions, and no others.
 fn status_is_true(pod: &Value, result: &CaseResult) -> Result<(), String> {
     let text = pod["metadata"]["annotations"][STATUS].as_str().ok_or("status: the annotation is missing")?;
     let status: Value = serde_json::from_str(text).map_err(|error| format!("status: {error}: {text}"))?;
@@ -105,7 +108,8 @@ fn same_input_gives_same_bytes(case: &Case, patch: &Value, runner: &dyn Runner) 
     if patch == again { Ok(()) } else { Err(format!("two runs differ:\n{patch}\n{again}")) }
 }
 
-/// Law 3: injecting the result again gives no patch, also when a later webhook has rewritten images or added a container.
+/// Law 3: injecting the result again gives no patch, even after a later webhook has rewritten
+/// images or added a container.
 fn second_pass_gives_nothing(case: &Case, first: &CaseResult, pod: &Value, runner: &dyn Runner) -> Result<(), String> {
     let mut rewritten = pod.clone();
     for container in containers_mut(&mut rewritten) {
@@ -125,7 +129,7 @@ fn second_pass_gives_nothing(case: &Case, first: &CaseResult, pod: &Value, runne
     Ok(())
 }
 
-/// Law 4: fields that nobody knows survive, at every level of what is the user's own.
+/// Law 4: unknown fields survive at every level of the user's own objects.
 fn unknown_fields_survive(case: &Case, runner: &dyn Runner) -> Result<(), String> {
     let own = own_names(case);
     let mut changed = case.clone();
@@ -138,7 +142,8 @@ fn unknown_fields_survive(case: &Case, runner: &dyn Runner) -> Result<(), String
     compare_pods("law 4: an unknown field did not survive", &expected, &got).map_or(Ok(()), Err)
 }
 
-/// Names of containers and volumes that the pod alone has: under another's name an unknown field is another content.
+/// Names of containers and volumes that only the pod has: under a template's name an unknown field
+/// would be a difference.
 fn own_names(case: &Case) -> BTreeSet<String> {
     let brought: BTreeSet<String> = documents(&case.templates)
         .iter()
@@ -166,7 +171,8 @@ fn add_unknown_fields(pod: &mut Value, own: &BTreeSet<String>) {
     }
 }
 
-/// Law 5, first half: all that the user had is there, in its order; but for what the API server had filled in.
+/// Law 5, first half: everything of the user stays in its order, except for defaults of the API
+/// server.
 fn nothing_of_the_users_is_lost(before: &Value, after: &Value) -> Result<(), String> {
     lost("", before, after).map_or(Ok(()), |path| Err(format!("law 5: {path} was lost, changed or reordered")))
 }
@@ -192,7 +198,7 @@ fn lost(path: &str, before: &Value, after: &Value) -> Option<String> {
     }
 }
 
-/// What the API server fills in before admission.
+/// Defaults that the API server sets before admission.
 fn is_filled_in(path: &str, value: &Value) -> bool {
     match path {
         "/spec/terminationGracePeriodSeconds" => *value == 30,
@@ -205,7 +211,7 @@ fn is_filled_in(path: &str, value: &Value) -> bool {
     }
 }
 
-/// Law 5, second half: what changed is what the templates name.
+/// Law 5, second half: only paths that the templates name have changed.
 fn only_named_paths_change(case: &Case, before: &Value, result: &CaseResult, after: &Value) -> Result<(), String> {
     let templates = documents(&case.templates);
     let chosen = || {
@@ -246,7 +252,7 @@ fn only_named_paths_change(case: &Case, before: &Value, result: &CaseResult, aft
         .map_or(Ok(()), |path| Err(format!("law 5: {path} changed, which no template names")))
 }
 
-/// Keys of the map at this place that were added, removed or changed.
+/// Keys of the map at this path that were added, removed or changed.
 fn changed(place: &str, before: &Value, after: &Value) -> impl Iterator<Item = String> {
     let map = |pod: &Value| pod.pointer(place).and_then(Value::as_object).cloned().unwrap_or_default();
     let (before, after) = (map(before), map(after));
@@ -254,7 +260,7 @@ fn changed(place: &str, before: &Value, after: &Value) -> impl Iterator<Item = S
     keys.into_iter().filter(move |key| before.get(key) != after.get(key))
 }
 
-/// `uninject(inject(p)) = p`. A pod that carried a status before comes back without what that status lists.
+/// `uninject(inject(p)) = p`. A pod that already had a status loses what that status lists.
 fn uninject_gives_back(before: &Value, after: &Value) -> Result<(), String> {
     let out = |pod: &Value| uninject(pod, DOMAIN).map_err(|error| format!("uninject: {error}"));
     let original = if before["metadata"]["annotations"].get(STATUS).is_some() {

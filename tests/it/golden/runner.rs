@@ -1,6 +1,8 @@
-//! The ways in which a golden case can be run: a pod goes in, a verdict comes out.
+//! The runners of a golden case: each takes a pod and returns a verdict.
 //!
-//! Not here: what the verdict should be. Invariant: every way fills the same [`CaseResult`], so that a case cannot tell them apart.
+//! The expected verdict is not checked here.
+//!
+//! Invariant: every runner fills the same [`CaseResult`], so that a case cannot tell them apart.
 
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -12,7 +14,7 @@ use serde_json::Value;
 
 use super::case::{Case, Native, Verdict};
 
-/// What came out, in the words of a case.
+/// The result of a run in the terms of a case.
 #[derive(Clone, Debug, Default)]
 pub struct CaseResult {
     pub verdict: Verdict,
@@ -20,20 +22,21 @@ pub struct CaseResult {
     pub codes: Vec<String>,
     pub message: Option<String>,
     pub warnings: Vec<String>,
-    /// Templates that were put in.
+    /// The injected templates.
     pub templates: Vec<String>,
     pub patch: Option<Value>,
     /// The pod after the patch.
     pub pod: Option<Value>,
 }
 
-/// One way to have a pod injected.
+/// A method to run a case.
 pub trait Runner {
-    /// Runs the case's templates and settings on this object; an error is a fault of the case or of the way itself.
+    /// Runs the case's templates and settings on this object; an error is a fault of the case or of
+    /// the runner.
     fn run(&self, case: &Case, object: &Value) -> Result<CaseResult, Vec<String>>;
 }
 
-/// The engine's function itself, as the command line calls it.
+/// Calls the engine directly, like the command line.
 pub struct Offline;
 
 impl Runner for Offline {
@@ -60,7 +63,8 @@ impl Runner for Offline {
     }
 }
 
-/// The case's templates and settings, loaded; as many documents are broken as the case says.
+/// The case's templates and settings, loaded; the number of broken documents must be that of the
+/// case.
 pub fn injector(case: &Case) -> Result<Injector, Vec<String>> {
     let loaded = TemplateSet::load(&[SourceText { origin: "templates.yaml".to_owned(), text: case.templates.clone() }]);
     if loaded.templates.broken() != case.broken_templates || (case.broken_templates == 0 && !loaded.problems.is_empty())
@@ -84,7 +88,7 @@ fn settings(case: &Case) -> Settings {
     }
 }
 
-/// A monotonic clock for the bound on expressions.
+/// A monotonic clock for the time limit of expressions.
 fn milliseconds() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
