@@ -1,17 +1,21 @@
-//! Golden cases: every folder of `tests/testdata/inject/` is one rule of the engine, shown by templates, a pod and what comes out.
+//! Golden cases: each folder of `tests/testdata/inject/` shows one rule of the engine by templates, a
+//! pod and the result.
 //!
-//! A case is added without writing Rust. Its files:
-//! - `case.yaml`: `comment`, the rule in one sentence; `verdict`: `injected`, `skipped`, `refused` (Blame Pod) or `failed`
-//!   (Blame Template or Injector); exact lists of `reasons` and error `codes`; `message`, substrings of the error's text;
-//!   `warnings`, one substring each, exact number and order. Optional: `settings` (see [`case::Settings`]), `messageMaxLength`,
-//!   `brokenTemplates` (how many documents do not load; else none), `apiServer: false` (a real API server would refuse the pod).
+//! Adding a case needs no Rust code. Its files:
+//! - `case.yaml`: `comment`, the rule in one sentence; `verdict`: `injected`, `skipped`, `refused`
+//!   (Blame Pod) or `failed` (Blame Template or Injector); exact lists of `reasons` and error
+//!   `codes`; `message`, substrings of the error's text; `warnings`, one substring each, exact number
+//!   and order. Optional: `settings` (see [`case::Settings`]), `messageMaxLength`, `brokenTemplates`
+//!   (the number of documents that do not load; default 0), `apiServer: false` (a real API server
+//!   would refuse the pod).
 //! - `templates.yaml`, and `pod.yaml` as the API server would send it.
-//! - `expected.yaml` (verdict `injected` alone): the whole pod, without the status annotation and the revision labels.
+//! - `expected.yaml` (only for the verdict `injected`): the whole pod, without the status annotation
+//!   and the revision labels.
 //!
 //! `GOLDEN=text cargo test golden` runs the cases whose names contain the text.
 //!
-//! Not here: the laws every injected case is held to (`laws`), and the ways a case can be run (`way`, `https`).
-//! Invariant: all failing cases are reported, not only the first, and a case file that cannot be read fails.
+//! The laws of every injected case are in `laws`, the runners of a case in `runner` and `https`.
+//! Invariant: all failing cases are reported, and an unreadable case file fails.
 
 mod case;
 mod https;
@@ -27,7 +31,7 @@ use case::{Case, Verdict};
 use https::Https;
 use runner::{CaseResult, Offline, Runner};
 
-/// Fewer cases than these mean that the folder was not found or half of it is gone.
+/// Fewer cases than this mean that the folder is missing or incomplete.
 const AT_LEAST: usize = 60;
 
 #[test]
@@ -40,7 +44,8 @@ fn golden_cases_pass_over_https() {
     run_all(|case| run_case(case, &Https, |result| same_as_offline(case, result)));
 }
 
-/// The merge-key table, a row at a time: `merge-` and the list's name, and how it merges where that is no matter of course.
+/// The rows of the merge-key table: the case `merge-` plus the list's name, and how the list merges
+/// if that is special.
 #[test]
 fn every_merged_list_has_a_case() {
     let cases = case::names();
@@ -71,7 +76,8 @@ fn has_merged(list: &str, value: &Value) -> bool {
     }
 }
 
-/// 200 KiB in one annotation: more than a file should hold, so it is grown from a case of 4,000 characters.
+/// 200 KiB in one annotation: too much for a file, so it is generated from a case of 4,000
+/// characters.
 #[test]
 fn a_value_of_200_kib_is_injected_whole() {
     let mut case = case::read("long-parameter-value").expect("the case is there");
@@ -106,7 +112,7 @@ fn three_hundred_containers_keep_their_order() {
         .unwrap_or_else(|failures| panic!("{}", failures.join("\n")));
 }
 
-/// Runs all cases and fails with all failing ones by name.
+/// Runs all cases and fails with the names of all failing ones.
 fn run_all(run: impl Fn(&Case) -> Result<(), Vec<String>>) {
     let cases = case::read_all();
     let found = cases.len();
@@ -114,7 +120,8 @@ fn run_all(run: impl Fn(&Case) -> Result<(), Vec<String>>) {
     assert!(found >= AT_LEAST || std::env::var_os("GOLDEN").is_some(), "only {found} golden cases found");
 }
 
-/// Runs one case one way and holds the result to what the case says, and an injected pod to `more`.
+/// Runs one case with one runner, and compares the result with the case, and an injected pod with
+/// `more`.
 fn run_case(case: &Case, runner: &dyn Runner, more: impl Fn(&CaseResult) -> Vec<String>) -> Result<(), Vec<String>> {
     let run = catch_unwind(AssertUnwindSafe(|| {
         let result = runner.run(case, &case.pod)?;
@@ -127,7 +134,7 @@ fn run_case(case: &Case, runner: &dyn Runner, more: impl Fn(&CaseResult) -> Vec<
     run.unwrap_or_else(|panic| Err(vec![format!("panicked: {}", panic_text(panic.as_ref()))]))
 }
 
-/// The other way gives the same pod, byte for byte of patch and status.
+/// The HTTPS run gives the same pod, with byte-equal patch and status.
 fn same_as_offline(case: &Case, result: &CaseResult) -> Vec<String> {
     let offline = match Offline.run(case, &case.pod) {
         Ok(offline) => offline,
@@ -144,7 +151,7 @@ fn same_as_offline(case: &Case, result: &CaseResult) -> Vec<String> {
     failures
 }
 
-/// What the case says against what came out.
+/// Compares the result with the expectations of the case.
 fn compare(case: &Case, result: &CaseResult) -> Vec<String> {
     let mut failures = Vec::new();
     if case.verdict != result.verdict {
@@ -192,7 +199,8 @@ fn differ(what: &str, expected: &[String], got: &[String]) -> Option<String> {
     (expected != got).then(|| format!("{what}: expected {expected:?}, got {got:?}"))
 }
 
-/// A readable difference of two pods, where there is one; managedFields aside, which the engine does not read.
+/// A readable difference of two pods, if any; it ignores managedFields, which the engine does not
+/// read.
 fn compare_pods(what: &str, expected: &Value, got: &Value) -> Option<String> {
     let (expected, got) = (without_managed_fields(expected), without_managed_fields(got));
     (expected != got).then(|| {
@@ -220,7 +228,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no text".to_owned())
 }
 
-/// Fails with all failing cases by name.
+/// Fails with the names of all failing cases.
 fn report(found: usize, results: impl Iterator<Item = (String, Result<(), Vec<String>>)>) {
     let failing: Vec<(String, Vec<String>)> =
         results.filter_map(|(name, result)| result.err().map(|failures| (name, failures))).collect();

@@ -1,12 +1,17 @@
-//! Loading templates: what is wrong with a text, and where, held against `tests/testdata/templates/`.
+//! Loading templates: the problems of each text and their positions, compared with
+//! `tests/testdata/templates/`.
 //!
-//! A case is `<case>.yaml` and `<case>.problems.txt`, added without writing Rust. Lines of the second that begin with `#` are
-//! comments; every other one is a problem, `LINE:COLUMN PATH TEXT`. The place is that of the field's key, or of the list's
-//! element; `?` is any number, where a reader of YAML cannot foretell it. The path is `-` for the document itself. The text
-//! must occur in the message or its hint (`-`: any). There are exactly as many problems as lines. `<case>.warnings.txt`, where it exists, says the same of the warnings; else there are none.
+//! A case is `<case>.yaml` and `<case>.problems.txt`; it needs no Rust code. Lines of the second
+//! file that begin with `#` are comments; every other line is a problem, `LINE:COLUMN PATH TEXT`.
+//! The position is that of the field's key, or of the list's element; `?` is any number, for
+//! positions that depend on the YAML parser. The path `-` is the document itself. The text must
+//! occur in the message or its hint (`-`: any). There are exactly as many problems as lines.
+//! `<case>.warnings.txt` lists warnings in the same format; without it there must be none.
 //!
-//! Not here: what templates do to pods. Invariant: all failing cases are reported, and texts that would be too large or too
-//! strange for a file are made here.
+//! What templates do to pods is not tested here. Texts that are too large or too strange for a file
+//! are created in code.
+//!
+//! Invariant: all failing cases are reported.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +20,7 @@ use std::sync::Arc;
 
 use outrigger::inject::{CompiledSource, LoadProblem, Loaded, SourceText, TemplateSet, TemplateState};
 
-/// Fewer cases than these mean that the folder was not found.
+/// Fewer cases than this mean that the folder was not found.
 const AT_LEAST: usize = 25;
 
 #[test]

@@ -1,9 +1,10 @@
-//! The laws of the engine, held to generated pods and templates.
+//! Property tests: the laws of the engine hold for generated pods and templates.
 //!
-//! `PROPTEST_CASES=100000 cargo test --test it properties` looks longer. A failing case is shrunk and printed as YAML: with the
-//! fault mended it becomes a golden case.
+//! `PROPTEST_CASES=100000 cargo test --test it properties` runs more cases. A failing case is
+//! shrunk and printed as YAML; after the fix it becomes a golden case.
 //!
-//! Invariant: nothing is compared with what the engine says of itself, but the pods before and after, and the patch.
+//! Invariant: the laws use only the pods before and after and the patch, never what the engine
+//! reports about itself.
 
 mod case;
 mod laws;
@@ -25,7 +26,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// Shrunk cases are kept as golden cases, not as seeds.
+/// Shrunk cases become golden cases, not seeds.
 fn config() -> Config {
     Config { failure_persistence: None, ..Config::default() }
 }
@@ -33,7 +34,7 @@ fn config() -> Config {
 proptest! {
     #![proptest_config(config())]
 
-    /// Whatever is injected is injected by all laws.
+    /// Every injection obeys every law.
     #[test]
     fn every_law_holds_for_every_injection(case in cases()) {
         let injector = case.injector();
@@ -42,7 +43,7 @@ proptest! {
         }
     }
 
-    /// What is not injected has reasons; what is refused has one line that anybody's terminal may show.
+    /// A skip has reasons, and a refusal has one line that is safe to print in a terminal.
     #[test]
     fn every_refusal_and_skip_has_a_reason(case in cases()) {
         match case.inject(&case.injector(), &case.pod) {
@@ -60,7 +61,8 @@ proptest! {
         }
     }
 
-    /// A pod that asks for more templates later: the laws hold for what is added, and all of it can be taken out again.
+    /// A pod that requests more templates later: the laws hold for the added ones, and all can be
+    /// removed again.
     #[test]
     fn every_law_holds_for_templates_added_in_a_second_pass(case in cases(), asked_first in select(&["alpha", "beta", "gamma"][..])) {
         let injector = case.injector();
@@ -80,7 +82,7 @@ proptest! {
         }
     }
 
-    /// Whatever JSON comes as a pod: a verdict, never a panic, and a patch that is never empty and always applies.
+    /// Any JSON as a pod gets a verdict without a panic; a patch is never empty and always applies.
     #[test]
     fn any_json_gets_a_verdict(case in cases(), place in any::<prop::sample::Index>(), value in unknown()) {
         let injector = case.injector();
@@ -94,7 +96,8 @@ proptest! {
         }
     }
 
-    /// Text from an annotation goes into the strings that mention it, as it is, and nowhere else.
+    /// Text from an annotation is inserted unchanged into the strings that mention it, and nowhere
+    /// else.
     #[test]
     fn a_parameter_changes_only_the_leaves_that_mention_it(pod in pods::pod(), text in prop_oneof![any_text(), any::<String>()]) {
         const MARK: &str = "mark-0f9c";
@@ -156,7 +159,8 @@ fn substitute(value: Value, from: &str, to: &str) -> Value {
     }
 }
 
-/// The generator reaches every verdict often enough for the laws to mean something. The seed is fixed.
+/// The generator produces every verdict often enough for the laws to mean something. The seed is
+/// fixed.
 #[test]
 fn the_generator_is_not_degenerate() {
     const CASES: u32 = 500;

@@ -1,6 +1,7 @@
-//! Templates and certificates that change while the real binary serves: nothing of it fails a pod.
+//! Reloading templates and certificates while the real binary serves: no pod fails.
 //!
-//! Files are changed as kubelets and operators change them. Not here: what a template means, and how one file is read.
+//! Files are changed like kubelets and operators change them. Template semantics and reading a
+//! single file are not tested here.
 
 pub mod authority;
 mod broken_templates;
@@ -15,7 +16,8 @@ use crate::support::{Client, Process, eventually, pause};
 use authority::Authority;
 use world::{ConfigMap, Plain, World, asking, templates};
 
-/// By itself it looks more than once in 2 s; the limit of [`crate::support::eventually`] is that of a slow machine.
+/// The program polls several times in 2 s; [`crate::support::eventually`] allows for a slow
+/// machine.
 #[test]
 fn changes_of_a_config_map_and_a_directory_are_loaded() {
     let world = World::start(&["config", "plain"]);
@@ -32,7 +34,7 @@ fn changes_of_a_config_map_and_a_directory_are_loaded() {
 
     let (reloads, log) = (world.metric("template_reloads_total{result=\"success\"}"), world.process.stderr());
     assert_eq!(log.matches("templates reloaded").count() as u64, reloads, "{log}");
-    // Everything is written again, and nothing of it has changed.
+    // Everything is written again, without a change.
     config.publish(&[("a.yaml", &templates(2, &["one", "two"]))]);
     plain.write("c.yaml", &templates(3, &["three"]));
     pause(Duration::from_secs(4));
@@ -44,7 +46,8 @@ fn changes_of_a_config_map_and_a_directory_are_loaded() {
     assert!(world.process.stderr().contains("removed=\"three\""), "{}", world.process.stderr());
 }
 
-/// The ConfigMap of a new installation is not there yet, so the kubelet mounts an empty directory beside the built-in templates.
+/// The ConfigMap of a new installation does not exist yet, so the kubelet mounts an empty directory
+/// beside the built-in templates.
 #[test]
 fn a_config_map_mounted_later_adds_to_the_built_in_templates() {
     let world = World::start_with(&["config"], &["--shutdown-delay=0s", "--templates=built-in"]);
@@ -54,7 +57,7 @@ fn a_config_map_mounted_later_adds_to_the_built_in_templates() {
     let patch = |client: &mut Client| client.post(&asking("log-collector")).json()["response"]["patch"].clone();
     let built_in = patch(&mut client);
     assert!(built_in.is_string(), "{built_in}");
-    // What a kubelet leaves of a ConfigMap that is optional and not there.
+    // The mount of an optional ConfigMap that does not exist.
     config.publish(&[]);
     config.publish(&[("a.yaml", &templates(1, &["one"]))]);
     world.eventually_served(&mut client, "one", 1);
@@ -117,7 +120,7 @@ fn an_invalid_certificate_pair_leaves_the_old_one_in_service() {
     assert!(!world.readyz_verbose().contains("[!]"), "{}", world.readyz_verbose());
 }
 
-/// Not everybody moves a link: in between, the two do not belong together, which is nothing to complain of yet.
+/// Some tools replace the files one by one; a temporary mismatch is not reported.
 #[test]
 fn a_certificate_and_its_key_may_come_one_after_the_other() {
     let world = World::start(&["plain"]);
@@ -148,7 +151,7 @@ fn sighup_reloads_everything_and_is_logged_once() {
     world.eventually_served(&mut world.connect(), "one", 1);
 }
 
-/// Built-in templates do not change; the certificate of `--dev` is ours to make again.
+/// Built-in templates do not change, and the server creates the certificate of `--dev` itself.
 #[test]
 fn sighup_does_not_end_dev_mode() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -1,4 +1,4 @@
-//! How the real binary ends, step by step, and that replacing one instance after the other fails no pod.
+//! Shutdown of the real binary step by step, and rolling restarts that fail no pod.
 
 mod balancer;
 mod pool;
@@ -29,14 +29,14 @@ fn status(world: &World, path: &str) -> u16 {
     Client::connect_plain(world.admin).expect("a connection").get(path).status
 }
 
-/// Sends a request up to the last byte of its body.
+/// Sends a request except the last byte of its body.
 fn begin(client: &mut Client, body: &[u8]) {
     let head = "POST /mutate?timeout=5s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
     let head = format!("{head}Content-Length: {}\r\n\r\n", body.len());
     client.send(&[head.as_bytes(), &body[..body.len() - 1]].concat()).expect("sent");
 }
 
-/// An ordinary answer that asks the client to open another connection next time.
+/// A normal response that asks the client to open another connection next time.
 fn assert_is_answered_for_the_last_time(client: &mut Client, what: &str) {
     let response = client.post(&asking("one"));
     assert_eq!((response.status, response.header("connection")), (200, Some("close")), "{what}");
@@ -75,7 +75,7 @@ fn shutdown_follows_the_documented_order() {
 }
 
 /// The kubelet kills a pod of the manifests or of the chart after its grace period. By then the
-/// program has ended by itself.
+/// program has ended.
 #[test]
 fn the_longest_shutdown_is_shorter_than_the_grace_period_of_the_pod() {
     let read = |path: &str| -> serde_json::Value {
@@ -93,7 +93,7 @@ fn the_longest_shutdown_is_shorter_than_the_grace_period_of_the_pod() {
     assert!(!read("base/config.yaml").to_string().contains("shutdownDelay"), "the delay is the default");
 }
 
-/// Somebody who never takes his answer has his time like anybody else, and no more.
+/// A client that never reads its response gets the same limited time as any other.
 #[test]
 fn a_client_that_does_not_read_its_response_delays_shutdown_by_a_limited_time() {
     let mut world = world("0s");
@@ -121,7 +121,7 @@ fn a_client_that_does_not_read_its_response_delays_shutdown_by_a_limited_time() 
     assert_eq!(world.process.wait().code(), Some(0), "{}", world.process.stderr());
 }
 
-/// Whatever is in flight, and whatever limits of its own it has.
+/// Whatever requests are in flight, and whatever limits they have.
 #[test]
 fn shutdown_ends_by_its_deadline() {
     let server = ServerBuilder::default().limits(|limits| limits.closing = Duration::from_millis(500)).start();

@@ -1,4 +1,4 @@
-//! The real binary: how it starts, what it says, and how it ends.
+//! Start, log output and shutdown of the real binary.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -20,14 +20,15 @@ fn dev(directory: &Path, arguments: &[&str]) -> Process {
     process
 }
 
-/// The address that the log gives for a listener.
+/// The address of a listener in the log.
 fn address(process: &Process, listener: &str) -> std::net::SocketAddr {
     let log = process.stderr();
     let found = log.split(&format!("{listener}=")).nth(1).and_then(|rest| rest.split_whitespace().next());
     found.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address of {listener} in {log}"))
 }
 
-/// Starts `serve` expecting it to fail: exit code 1, nothing on standard output, and these lines at the end of standard error.
+/// Starts `serve` and expects failure: exit code 1, no standard output, and these lines at the end
+/// of standard error.
 fn refused(directory: &Path, arguments: &[&str]) -> String {
     let (code, stdout, stderr) = Process::run(directory, &[&["serve"], arguments].concat());
     assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
@@ -56,7 +57,7 @@ fn a_second_signal_ends_the_process_at_once() {
         process.wait_for_log("shutting down");
         let status = |path: &str| Client::connect_plain(admin).expect("a connection").get(path).status;
         assert_eq!((status("/livez"), status("/readyz")), (200, 503));
-        // Two signals in one moment count as one.
+        // Two signals at the same moment count as one.
         pause(Duration::from_millis(100));
         assert!(process.is_running());
         process.signal(signal);
@@ -113,7 +114,7 @@ fn log_and_readyz_report_what_is_served() {
     );
 }
 
-/// A full disk, or a log collector that died, costs the log and nothing else.
+/// A full disk or a dead log collector loses the log and nothing else.
 #[test]
 fn the_server_runs_although_its_log_cannot_be_written() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -132,7 +133,7 @@ fn the_server_runs_although_its_log_cannot_be_written() {
     assert_eq!(process.wait().code(), Some(0));
 }
 
-/// An answer that is larger than what sockets hold is in flight until its reader has it.
+/// A response larger than the socket buffers is in flight until the client has read it.
 #[test]
 fn a_response_in_flight_is_finished_before_shutdown() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -285,7 +286,7 @@ fn a_variable_that_is_not_unicode_is_an_error() {
     assert!(stderr.contains("OUTRIGGER_LISTEN: \"127.0.0.1:9443\u{fffd}\": expected ADDRESS:PORT"), "{stderr}");
 }
 
-/// A file that says what the command line and the environment said as well, and nothing is started.
+/// The printed file has the settings of the command line and the environment, and no server starts.
 #[test]
 fn the_printed_configuration_can_be_used_as_a_file() {
     let directory = tempfile::tempdir().expect("a directory");

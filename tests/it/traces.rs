@@ -63,10 +63,10 @@ fn a_trace_that_the_api_server_does_not_sample_is_not_exported() {
     let mut serving = serving(directory.path(), &format!("http://{}/other/path", collector.address));
     let skipped = review(&pod(&json!({})));
     post(&mut serving.client, &format!("traceparent: 00-{TRACE}-{PARENT}-00"), &skipped);
-    // Without a parent a trace begins here.
+    // Without a parent span a new trace begins.
     post(&mut serving.client, "", &skipped);
     post(&mut serving.client, "", &json!({}));
-    // The end sends what is left, without waiting for the next batch.
+    // Shutdown exports the remaining spans without waiting for the next batch.
     serving.process.signal("TERM");
     assert_eq!(serving.process.wait().code(), Some(0));
     let (path, _, spans) = collector.next();
@@ -80,7 +80,7 @@ fn a_trace_that_the_api_server_does_not_sample_is_not_exported() {
     assert!(collector.rest().is_empty());
 }
 
-/// A collector that is away, and one that takes connections and says nothing.
+/// An unreachable collector, and one that accepts connections but does not respond.
 #[test]
 fn an_unreachable_collector_delays_neither_responses_nor_shutdown() {
     let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");

@@ -1,7 +1,8 @@
 //! Tests that run other programs beside the real binary: kubectl, helm, openssl, curl and
 //! script(1).
 //!
-//! kubectl and helm come from the folder in `KUBEBUILDER_ASSETS`, else from the search path.
+//! kubectl and helm come from the folder in `KUBEBUILDER_ASSETS`, otherwise from the PATH.
+//!
 //! Invariant: a test whose program is missing is ignored, and the end of the output names the
 //! program.
 

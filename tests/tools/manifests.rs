@@ -1,7 +1,9 @@
-//! The manifests, the chart and the image, held against the program, and against one another.
+//! Compares the manifests, the chart and the image with the program and with one another.
 //!
-//! What an API server makes of them is shown in `tests/apiserver/`. Invariant: manifests, chart and code cannot drift; an object
-//! that is added to one of them alone fails here.
+//! Tests with an API server are in `tests/apiserver/`.
+//!
+//! Invariant: manifests, chart and code cannot drift; an object that is added to only one of them
+//! fails here.
 
 mod certs;
 mod chart;

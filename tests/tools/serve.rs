@@ -1,6 +1,6 @@
-//! `outrigger serve --dev` together with the programs beside which it is used: curl and a terminal.
+//! `outrigger serve --dev` together with curl and a terminal.
 //!
-//! How it starts and ends otherwise is shown in `tests/it/shutdown.rs`.
+//! Other tests of start and shutdown are in `tests/it/shutdown.rs`.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -15,14 +15,14 @@ tests! { the_printed_export_line_works_in_a_shell, closing_the_terminal_ends_the
 
 const SERVE: [&str; 4] = ["serve", "--dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];
 
-/// Ignores the running test where this program is missing.
+/// Ignores the test if this program is missing.
 fn needs(program: &str) {
     if Command::new(program).arg("--version").output().is_err() {
         harness::ignore(format!("{program} was not found"));
     }
 }
 
-/// What `--dev` prints is pasted into a shell as it stands.
+/// The printed lines must work in a shell unchanged.
 fn the_printed_export_line_works_in_a_shell() {
     needs("curl");
     let directory = tempfile::tempdir().expect("a directory");
@@ -44,7 +44,7 @@ fn the_printed_export_line_works_in_a_shell() {
     }
 }
 
-/// `script` runs the server in a terminal of its own, which is gone when `script` is.
+/// `script` runs the server in its own terminal, which closes with `script`.
 fn closing_the_terminal_ends_the_server() {
     needs("script");
     let directory = tempfile::tempdir().expect("a directory");

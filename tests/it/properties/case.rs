@@ -1,8 +1,8 @@
-//! One generated run: templates, a pod that asks for them in one way or another, its namespace and
-//! the cluster.
+//! One generated run: templates, a pod that requests them, its namespace and the cluster.
 //!
-//! Not here: what must come out (`laws`). Invariant: a failing case prints as YAML that can be
-//! saved as a golden case.
+//! The expected result is not computed here (`laws`).
+//!
+//! Invariant: a failing case prints as YAML that can be saved as a golden case.
 
 use super::laws::names;
 use super::pieces::{any_text, text_of};
@@ -21,7 +21,7 @@ pub const DOMAIN: &str = "outrigger.dev";
 pub const INJECT: &str = "outrigger.dev/inject";
 pub const STATUS: &str = "outrigger.dev/status";
 
-/// Everything that goes into one decision.
+/// All input of one decision.
 #[derive(Clone)]
 pub struct Case {
     pub templates: Vec<Value>,
@@ -47,7 +47,7 @@ impl Case {
     /// The annotation that sets the parameter of [`Self::with_parameter_everywhere`].
     pub const PARAMETER: &str = "helper.outrigger.dev/text";
 
-    /// A pod that asks for a template which puts one string parameter wherever any text may stand.
+    /// A pod that requests a template with one string parameter in every field that allows text.
     pub fn with_parameter_everywhere(mut pod: Value) -> Self {
         annotate(&mut pod, INJECT, "helper".to_owned());
         containers_mut(&mut pod).for_each(|container| container["image"] = json!("app:1"));
@@ -75,7 +75,7 @@ impl Case {
         Self { templates: vec![template], pod, namespace: None, native: NativeSidecars::Supported }
     }
 
-    /// The engine with these templates, each of which must load.
+    /// The engine with these templates; all must load.
     pub fn injector(&self) -> Injector {
         let loaded = TemplateSet::load(&[SourceText { origin: "generated".to_owned(), text: self.template_text() }]);
         let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
@@ -88,8 +88,8 @@ impl Case {
         self.templates.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n")
     }
 
-    /// What becomes of this pod in the case's namespace: the same whether the engine reads as much
-    /// of it as it needs or all.
+    /// The result for this pod in the case's namespace, which must not depend on how much of the
+    /// pod the engine reads.
     pub fn inject(&self, injector: &Injector, pod: &Value) -> Result<Outcome, InjectError> {
         let object = pod.to_string();
         let request = Request { namespace_object: self.namespace.as_ref(), ..Request::create_pod("demo", &object) };
@@ -143,8 +143,7 @@ pub fn cases() -> BoxedStrategy<Case> {
         .boxed()
 }
 
-/// A container that waits for a template which nobody has is refused; here it gets an image of its
-/// own.
+/// A container that waits for an unknown template would be refused; here it gets its own image.
 fn drop_vain_overrides(pod: &mut Value, templates: &[Value]) {
     let lists =
         templates.iter().flat_map(|template| ["sidecars", "initContainers"].map(|list| &template["spec"][list]));
@@ -162,12 +161,12 @@ fn containers_mut(pod: &mut Value) -> impl Iterator<Item = &mut Value> {
     lists.filter_map(|(_, list)| list.as_array_mut()).flatten()
 }
 
-/// Sets an annotation, whatever the metadata is like.
+/// Sets an annotation, whatever the type of the metadata.
 pub fn annotate(pod: &mut Value, key: &str, value: String) {
     pod["metadata"]["annotations"][key] = json!(value);
 }
 
-/// What the pod says to Outrigger.
+/// The annotations for Outrigger on the pod.
 #[derive(Clone, Debug)]
 struct Says {
     ask: Ask,
@@ -215,7 +214,7 @@ fn says() -> BoxedStrategy<Says> {
         .boxed()
 }
 
-/// A text that the parameter takes, mostly.
+/// A text that the parameter usually accepts.
 fn fitting(name: &str, text: String) -> String {
     match name {
         "level" => "debug".to_owned(),

@@ -1,7 +1,9 @@
-//! What holds for every pod that was injected. Each law says in its name what it asks, and in its error what broke it.
+//! Laws for every injected pod. The name of a law states it, and its error names what broke it.
 //!
-//! Not here: which paths may change (`paths`), what belongs where (`model`), what a second pass and `uninject` do (`passes`).
-//! Invariant: a law looks at the pods before and after, the patch and the templates' text, never at the engine's own types.
+//! Changed paths are in `paths`, placement in `model`, a second pass and `uninject` in `passes`.
+//!
+//! Invariant: a law uses the pods before and after, the patch and the templates' text, never the
+//! engine's own types.
 
 use super::case::{Case, DOMAIN, STATUS, yaml};
 use super::pieces::{port_keys, text_of};
@@ -11,21 +13,21 @@ use outrigger::inject::{Injection, Injector, Outcome};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A pod that was injected, and how.
+/// An injected pod and its input.
 pub struct Injected<'c> {
     pub case: &'c Case,
     pub injector: &'c Injector,
-    /// The pod as asked for, but for managedFields, which no injection keeps.
+    /// The requested pod without managedFields, which no injection keeps.
     pub before: Value,
     pub after: Value,
     pub patch: Value,
-    /// Names of the templates that were put in.
+    /// Names of the injected templates.
     pub templates: Vec<String>,
 }
 
 type Law = fn(&Injected<'_>) -> Result<(), String>;
 
-/// Of a pod that was injected before, `uninject` takes out what both passes put in.
+/// For a pod that was injected before, `uninject` removes what both passes injected.
 pub const UNINJECT: &str = "uninject gives the pod back";
 
 /// All laws, cheap ones first.
@@ -48,7 +50,7 @@ pub const LAWS: [(&str, Law); 16] = [
     ("uninject takes out of what others have changed", passes::uninject_after_others),
 ];
 
-/// Those that hold even for what the API server would never send.
+/// Laws that hold even for input that the API server would never send.
 pub const HOLD_FOR_ANY_JSON: [&str; 6] = [
     "the patch applies and gives the pod",
     "a strict second engine gives the same pod",
@@ -72,18 +74,19 @@ impl<'c> Injected<'c> {
         }
     }
 
-    /// The operations, one a line.
+    /// The operations, one per line.
     pub fn shown_patch(&self) -> String {
         self.patch.as_array().into_iter().flatten().map(|operation| format!("{operation}\n")).collect()
     }
 
-    /// Documents of the templates that were put in, in the order asked for.
+    /// Documents of the injected templates, in the requested order.
     pub fn documents(&self) -> impl Iterator<Item = &Value> {
         let named = |name: &String| self.case.templates.iter().find(|template| template["metadata"]["name"] == *name);
         self.templates.iter().filter_map(named)
     }
 
-    /// Whether what is put in depends on more of the pod than its names: an override, an expression, an earlier pass.
+    /// Whether the injection depends on more of the pod than its names: an override, an expression
+    /// or an earlier pass.
     pub fn depends_on_the_pod(&self) -> bool {
         let reads_the_pod = |template: &Value| {
             let spec = &template["spec"];
@@ -94,7 +97,7 @@ impl<'c> Injected<'c> {
         earlier || overridden || self.case.templates.iter().any(reads_the_pod)
     }
 
-    /// Whether all templates of the case are in the status: nobody waits for another chance.
+    /// Whether all requested templates are in the status, so that none is left for a later pass.
     pub fn nothing_was_left_out(&self) -> bool {
         let listed = status_names(&self.after);
         self.case.templates.iter().all(|template| listed.contains(&text_of(&template["metadata"], "name")))
@@ -123,7 +126,7 @@ fn users_values_stay(injected: &Injected<'_>) -> Result<(), String> {
     }
 }
 
-/// Path of the first value of `before` that is not in `after`. Nothing, null, may become something.
+/// Path of the first value of `before` that is not in `after`. A null may become something.
 fn lost(path: &str, before: &Value, after: &Value) -> Option<String> {
     match (before, after) {
         (Value::Null, _) => None,
@@ -146,7 +149,8 @@ fn lost(path: &str, before: &Value, after: &Value) -> Option<String> {
     }
 }
 
-/// Names are unique, mounts have volumes and places of their own, ports are not shared, and nothing waits for a template.
+/// Names are unique, mounts have volumes and distinct paths, ports are unique, and no container
+/// waits for a template.
 fn result_is_a_pod(injected: &Injected<'_>) -> Result<(), String> {
     let spec = &injected.after["spec"];
     let volumes = names(&spec["volumes"]);
@@ -170,11 +174,12 @@ fn result_is_a_pod(injected: &Injected<'_>) -> Result<(), String> {
     }
 }
 
-/// Ports, by number and by name, that two of the containers that run side by side declare; they share one network.
+/// Ports, by number and by name, that two containers running at the same time declare; they share
+/// one network.
 fn shared_ports(pod: &Value) -> BTreeSet<(String, [String; 2])> {
     let mut declared: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let list = |field: &str| pod["spec"][field].as_array().into_iter().flatten();
-    // An override runs on when its template does; its own ports are the pod's all the same.
+    // An override runs as long as its template's container, but its own ports belong to the pod.
     let runs_on = |container: &&Value| container["restartPolicy"] == "Always" || container["image"] == "auto";
     let native = list("initContainers").filter(runs_on);
     for container in list("containers").chain(native) {
@@ -198,7 +203,7 @@ fn distinct<T: Ord + std::fmt::Debug>(what: &str, mut items: impl Iterator<Item 
     }
 }
 
-/// The status lists what is there, one entry a template, with the revision that the label shows.
+/// The status lists what is present, one entry per template, with the revision of the label.
 fn status_is_true(injected: &Injected<'_>) -> Result<(), String> {
     let status = status_of(&injected.after);
     let (spec, labels) = (&injected.after["spec"], &injected.after["metadata"]["labels"]);
@@ -222,7 +227,7 @@ fn status_is_true(injected: &Injected<'_>) -> Result<(), String> {
     }
 }
 
-/// Again, on another thread, and with the templates loaded anew in another order.
+/// Runs again, on another thread, and with the templates loaded in another order.
 fn same_input_same_bytes(injected: &Injected<'_>) -> Result<(), String> {
     let bytes = |injector: &Injector| match injected.case.inject(injector, &injected.case.pod) {
         Ok(Outcome::Injected(injection)) => String::from_utf8(injection.patch_json).map_err(|error| error.to_string()),
@@ -233,13 +238,14 @@ fn same_input_same_bytes(injected: &Injected<'_>) -> Result<(), String> {
     let elsewhere = std::thread::scope(|scope| scope.spawn(|| bytes(&reversed.injector())).join());
     let elsewhere = elsewhere.map_err(|_| "it panicked".to_owned())??;
     let (first, again) = (injected.patch.to_string(), bytes(injected.injector)?);
-    // The order of keys within an operation is the library's, so the texts are compared among the engine's own.
+    // The library decides the order of keys in an operation, so only texts of the engine are
+    // compared.
     let parsed: Value = serde_json::from_str(&again).map_err(|error| error.to_string())?;
     let bytes = parsed.to_string();
     if again == elsewhere && bytes == first { Ok(()) } else { Err(format!("{again}\n{elsewhere}\n{first}")) }
 }
 
-/// The pod without the status and the revision labels, and without the maps that this leaves empty.
+/// The pod without the status, the revision labels, and maps that are empty without them.
 pub fn without_marks(pod: &Value) -> Value {
     let mut pod = pod.clone();
     if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -258,7 +264,7 @@ pub fn without_marks(pod: &Value) -> Value {
     pod
 }
 
-/// The pod as injections give it.
+/// The pod in the form that injections return.
 pub fn without_managed_fields(pod: &Value) -> Value {
     let mut pod = pod.clone();
     if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {

@@ -1,6 +1,8 @@
-//! What the design says of places, contents and the app's containers, written once more and as simply as can be.
+//! A second, simple implementation of the design: order, contents, and the containers of the app.
 //!
-//! Not here: who is in conflict. Invariant: nothing of this is shared with the engine; the two must agree on every generated pod.
+//! Conflicts are not modelled.
+//!
+//! Invariant: it shares no code with the engine; both must agree on every generated pod.
 
 use super::case::{DOMAIN, INJECT, STATUS};
 use super::laws::{Injected, names};
@@ -9,7 +11,7 @@ use outrigger::inject::{Namespace, NativeSidecars};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// The order of both lists of containers is what placement says.
+/// Both lists of containers have the order that placement defines.
 pub fn containers_stand_where_placement_says(injected: &Injected<'_>) -> Result<(), String> {
     for list in ["containers", "initContainers"] {
         let (expected, got) = (expected_order(injected, list), names(&injected.after["spec"][list]));
@@ -20,7 +22,7 @@ pub fn containers_stand_where_placement_says(injected: &Injected<'_>) -> Result<
     Ok(())
 }
 
-/// What is brought, template by template in the order asked for, around the pod's own.
+/// The injected containers, template by template in the requested order, around the pod's own.
 fn expected_order(injected: &Injected<'_>, list: &str) -> Vec<String> {
     let own = names(&injected.before["spec"][list]);
     let mut placed: BTreeSet<String> =
@@ -35,7 +37,7 @@ fn expected_order(injected: &Injected<'_>, list: &str) -> Vec<String> {
         match (anchor("before"), anchor("after")) {
             (Some(index), _) => beside[index].0.push(name),
             (_, Some(index)) => beside[index].1.push(name),
-            // A name that the pod lacks is as if nothing was said.
+            // A name that the pod lacks is ignored.
             _ if order == "Last" || (order != "First" && list == "containers") => last.push(name),
             _ => first.push(name),
         }
@@ -45,7 +47,7 @@ fn expected_order(injected: &Injected<'_>, list: &str) -> Vec<String> {
     first.into_iter().chain(middle).chain(last).collect()
 }
 
-/// Names that the template brings to this list, with what it says of their place.
+/// Names that the template adds to this list, with their placement.
 fn brought(template: &Value, list: &str, native: NativeSidecars) -> Vec<(String, Value)> {
     let placement = &template["spec"]["placement"];
     let is_native = native == NativeSidecars::Supported && placement["sidecars"] != "Plain";
@@ -63,7 +65,7 @@ fn brought(template: &Value, list: &str, native: NativeSidecars) -> Vec<(String,
     all
 }
 
-/// `app` reaches the containers that it selects, all of them, and no other of the pod's own changes.
+/// `app` changes all containers that it selects, and no other container of the pod.
 pub fn app_reaches_what_it_selects(injected: &Injected<'_>) -> Result<(), String> {
     for list in ["containers", "initContainers"] {
         for before in injected.before["spec"][list].as_array().into_iter().flatten() {
@@ -97,7 +99,7 @@ fn reaches(injected: &Injected<'_>, list: &str, before: &Value, after: &Value) -
     if unchanged { Ok(()) } else { Err(format!("no template selects it, and it has become {after}")) }
 }
 
-/// The app's containers among the pod's own that the template's `app` means.
+/// The containers of the pod that the template's `app` selects.
 fn selected(injected: &Injected<'_>, template: &Value, list: &str) -> Vec<String> {
     let annotation = |key: &str| injected.before["metadata"]["annotations"][key].as_str();
     let mut own = names(&injected.before["spec"][list]);
@@ -118,7 +120,7 @@ fn selected(injected: &Injected<'_>, template: &Value, list: &str) -> Vec<String
     own
 }
 
-/// Sidecars of any template that was asked for, put in earlier or now or not at all, are not the app.
+/// Sidecars of any requested template, whether injected earlier, now or never, are not the app.
 fn foreign(injected: &Injected<'_>, status: &str) -> Vec<String> {
     let status: Value = serde_json::from_str(status).unwrap_or_default();
     let earlier = status["templates"].as_array().into_iter().flatten();
@@ -130,7 +132,7 @@ fn foreign(injected: &Injected<'_>, status: &str) -> Vec<String> {
     earlier.chain(brought).chain(overriding.map(|container| text_of(container, "name"))).collect()
 }
 
-/// What the pod asks for, or its namespace for it, and what chooses by itself.
+/// The templates that the pod or its namespace requests, and the automatic ones.
 fn asked<'a>(injected: &'a Injected<'_>) -> impl Iterator<Item = &'a Value> {
     let enabled =
         |namespace: &&Namespace| namespace.labels.get("outrigger.dev/injection").is_some_and(|it| it == "enabled");
@@ -143,8 +145,8 @@ fn asked<'a>(injected: &'a Injected<'_>) -> impl Iterator<Item = &'a Value> {
     })
 }
 
-/// All or nothing: whatever a template names is in the result as the template has it, or the pod would have been refused. The
-/// pod wins over a template that says `KeepPod`, by labels and annotations, and in a container that overrides.
+/// A template is injected completely or the pod is refused. The pod wins over a template with
+/// `KeepPod`, in labels and annotations, and in a container that overrides.
 pub fn template_is_put_in_whole(injected: &Injected<'_>) -> Result<(), String> {
     for template in injected.documents() {
         let spec = &template["spec"];
@@ -184,12 +186,13 @@ pub fn template_is_put_in_whole(injected: &Injected<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether all of `wanted` is in `found`, but for what Kubernetes leaves out, spelling, and what an expression would give.
+/// Whether `found` contains all of `wanted`, apart from defaults of Kubernetes, spelling, and
+/// values of expressions.
 fn holds(place: &str, wanted: &Value, found: &Value) -> Result<(), String> {
     match (wanted, found) {
         (Value::Object(wanted), found) => wanted
             .iter()
-            // Where a sidecar runs decides on its restart policy.
+            // The placement of a sidecar decides on its restart policy.
             .filter(|(key, _)| *key != "restartPolicy")
             .try_for_each(|(key, value)| holds(&format!("{place}.{key}"), value, &found[key])),
         (Value::Array(items), found) => {
@@ -212,7 +215,7 @@ fn is_left_out(value: &Value) -> bool {
     *value == "" || *value == "TCP" || *value == false
 }
 
-/// One spelling of the generator's quantities and paths.
+/// A normal form for the generator's quantities and paths.
 fn spelled(value: &Value) -> Value {
     match value.as_str() {
         Some("1000m") => json!("1"),

@@ -1,6 +1,6 @@
-//! What happens to a pod after it was injected: a second pass, other webhooks, and taking everything out again.
+//! Laws for an injected pod: a second pass, changes by other webhooks, and `uninject`.
 //!
-//! Invariant: only `uninject` and the second verdict are asked, never the engine's own types.
+//! Invariant: only `uninject` and the second verdict are used, never the engine's own types.
 
 use super::case::{DOMAIN, STATUS, yaml};
 use super::laws::{Injected, names, names_in, same, status_of, without_marks};
@@ -9,7 +9,8 @@ use crate::support::injected_pod;
 use outrigger::inject::{Outcome, SkipReason, uninject};
 use serde_json::{Value, json};
 
-/// A pod that says it was injected before comes back without our marks: what such a status says is ours.
+/// A pod with an earlier status comes back without it: everything in such a status belongs to
+/// Outrigger.
 pub fn uninject_gives_back(injected: &Injected<'_>) -> Result<(), String> {
     let back = taken_out(&injected.after)?;
     if uninject(&back, DOMAIN) != Ok(None) {
@@ -21,7 +22,8 @@ pub fn uninject_gives_back(injected: &Injected<'_>) -> Result<(), String> {
     }
 }
 
-/// The live pod has managed fields, a node, defaults and another webhook's work; all of that stays.
+/// A live pod has managed fields, a node, defaults and changes of another webhook; all of these
+/// stay.
 pub fn uninject_after_others(injected: &Injected<'_>) -> Result<(), String> {
     if injected.before["metadata"]["annotations"].get(STATUS).is_some() {
         return Ok(());
@@ -49,7 +51,7 @@ pub fn uninject_after_others(injected: &Injected<'_>) -> Result<(), String> {
     uninject_gives(&expected, &live)
 }
 
-/// What `uninject` makes of the pod is this one.
+/// `uninject` must return this pod.
 pub fn uninject_gives(expected: &Value, pod: &Value) -> Result<(), String> {
     same(expected, &taken_out(pod)?)
 }
@@ -58,7 +60,7 @@ fn taken_out(pod: &Value) -> Result<Value, String> {
     uninject(pod, DOMAIN).map_err(|error| error.to_string())?.ok_or_else(|| "it carries nothing of ours".to_owned())
 }
 
-/// A sidecar that somebody has taken out comes back.
+/// A removed sidecar is injected again.
 pub fn what_was_taken_out_comes_back(injected: &Injected<'_>) -> Result<(), String> {
     let status = status_of(&injected.after);
     let brought =
@@ -80,7 +82,7 @@ pub fn second_pass_gives_nothing(injected: &Injected<'_>) -> Result<(), String> 
     nothing_more(injected, &injected.after)
 }
 
-/// Between the passes images are rewritten, defaults filled in, and other webhooks add what is theirs.
+/// Between the passes images are rewritten, defaults set, and other webhooks add containers.
 pub fn second_pass_after_others_gives_nothing(injected: &Injected<'_>) -> Result<(), String> {
     let mut pod = injected.after.clone();
     for list in ["containers", "initContainers"] {
@@ -110,7 +112,8 @@ fn add_to_list(object: &mut Value, field: &str, item: Value) {
     }
 }
 
-/// The pod is skipped as done. A template that was left out may still find its chance, but takes nothing else along.
+/// The pod is skipped as injected. A template that was left out may be injected now, but adds
+/// nothing else.
 fn nothing_more(injected: &Injected<'_>, pod: &Value) -> Result<(), String> {
     let again = injected.case.inject(injected.injector, pod).map_err(|error| format!("refused: {error}"))?;
     match again {
@@ -124,7 +127,8 @@ fn nothing_more(injected: &Injected<'_>, pod: &Value) -> Result<(), String> {
     }
 }
 
-/// Without the status the content alone tells; but not of an overridden sidecar, nor where the template reads the pod.
+/// Without the status the engine recognises injected content, except an overridden sidecar and
+/// templates that read the pod.
 pub fn what_is_there_is_not_put_in_again(injected: &Injected<'_>) -> Result<(), String> {
     if injected.depends_on_the_pod() || !injected.nothing_was_left_out() {
         return Ok(());

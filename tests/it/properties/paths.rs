@@ -1,12 +1,13 @@
-//! The law of named paths: an operation may touch only what the templates that were put in name.
+//! The law of named paths: an operation may change only what the injected templates name.
 //!
-//! - An object on the way may be made where it is absent or null.
-//! - Added are: the templates' containers and volumes; to containers of the app what `app` lists; to a container with
-//!   `image: auto` what the template's container has; labels and annotations that the pod lacks; the fields of `pod`; our marks.
-//! - Replaced are: null, what the API server has filled in, `image: auto`, and our own marks.
-//! - Removed are: `priority` and `preemptionPolicy`, with a template that sets a priority class.
+//! - An object above the path may be created if it is absent or null.
+//! - Added may be: the templates' containers and volumes; to containers of the app the fields of
+//!   `app`; to a container with `image: auto` the fields of the template's container; labels and
+//!   annotations that the pod lacks; the fields of `pod`; the status and the revision labels.
+//! - Replaced may be: null, defaults of the API server, `image: auto`, the status and the labels.
+//! - Removed may be: `priority` and `preemptionPolicy`, by a template with a priority class.
 //!
-//! Invariant: each operation is judged by the tree that it meets, with the strict engine in between.
+//! Invariant: each operation is checked against the pod in the state before that operation.
 
 use super::case::{DOMAIN, STATUS};
 use super::laws::{Injected, containers, names};
@@ -14,7 +15,7 @@ use super::pieces::text_of;
 use crate::support::strict_patch;
 use serde_json::Value;
 
-/// Names the first operation that nothing of the templates accounts for.
+/// Returns the first operation that no template explains.
 pub fn only_named_paths_change(injected: &Injected<'_>) -> Result<(), String> {
     let mut tree = injected.case.pod.clone();
     for operation in injected.patch.as_array().into_iter().flatten() {
@@ -30,7 +31,7 @@ pub fn only_named_paths_change(injected: &Injected<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether what stands there may be replaced or removed.
+/// Whether the value at the path may be replaced or removed.
 fn is_right_kind(injected: &Injected<'_>, tree: &Value, path: &str, tokens: &[&str], kind: &str) -> bool {
     let old = || tree.pointer(path).unwrap_or(&Value::Null);
     let is_mark = || match tokens {
@@ -79,7 +80,7 @@ fn is_revision(injected: &Injected<'_>, key: &str) -> bool {
     injected.templates.iter().any(|name| key == format!("{name}.{DOMAIN}/revision"))
 }
 
-/// What an operation adds: items of a list when it makes the list, else the one item.
+/// The items that an operation adds: those of a new list, otherwise the one item.
 fn items<'v>(rest: &[&str], value: &'v Value) -> Vec<&'v Value> {
     match value {
         Value::Array(items) if rest.is_empty() => items.iter().collect(),
@@ -95,7 +96,7 @@ fn brings_all(injected: &Injected<'_>, lists: &[&str], items: Vec<&Value>) -> bo
     items.iter().all(|item| brought.contains(&text_of(item, "name")))
 }
 
-/// Either the template's container fills the pod's, or `app` adds to one of the app's.
+/// Either the template's container completes the pod's, or `app` adds to a container of the app.
 fn is_of_container(injected: &Injected<'_>, container: &Value, rest: &[&str], value: &Value) -> bool {
     let name = text_of(container, "name");
     let overrides = containers(&injected.before).any(|own| own["name"] == *name && own["image"] == "auto");
@@ -106,7 +107,8 @@ fn is_of_container(injected: &Injected<'_>, container: &Value, rest: &[&str], va
         .flatten()
         .filter(|brought| brought["name"] == *name);
     if overrides {
-        // Hardening and a native sidecar's restart policy are the engine's; what is taken from the app is the app's.
+        // The engine adds hardening and a native sidecar's restart policy; `fromApp` copies from
+        // the app.
         let own = ["securityContext", "restartPolicy", "env", "volumeMounts"];
         return brought
             .any(|brought| rest.first().is_some_and(|field| brought.get(field).is_some() || own.contains(field)));
@@ -135,7 +137,7 @@ fn is_expression(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.contains("${"))
 }
 
-/// Whether a template's `pod` leads the same way, at least as far as its objects go.
+/// Whether a template's `pod` contains this path, or an object above it.
 fn sets_pod_field(injected: &Injected<'_>, path: &[&str]) -> bool {
     let leads = |template: &Value| {
         let mut at = &template["spec"]["pod"];
@@ -151,7 +153,7 @@ fn sets_pod_field(injected: &Injected<'_>, path: &[&str]) -> bool {
     !path.is_empty() && injected.documents().any(leads)
 }
 
-/// What the API server fills in before admission.
+/// Defaults that the API server sets before admission.
 pub fn is_filled_in(path: &str, value: &Value) -> bool {
     match path {
         "/spec/terminationGracePeriodSeconds" => *value == 30,

@@ -1,13 +1,16 @@
-//! What pods and templates are made of: names from small pools, so that the two sides meet often, and values from edge to edge.
+//! Generators for the parts of pods and templates: names from small pools, so that both sides often
+//! meet, and edge cases of values.
 //!
-//! Not here: which piece goes where. Invariant: every strategy shrinks towards the plain and the absent.
+//! Which part goes where is not decided here.
+//!
+//! Invariant: every strategy shrinks towards plain and absent values.
 
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
-/// Volumes that mounts may name; [`volume`] says what each usually is.
+/// Volumes that mounts may name; [`volume`] defines the usual source of each.
 pub const VOLUMES: [&str; 4] = ["data", "logs", "conf", "odd"];
 const PATHS: [&str; 6] = ["/data", "/logs", "/logs/", "/a~b/~1", "/ü ö", "/"];
 const VARIABLES: [&str; 5] = ["MODE", "LEVEL", "a.b-c", "~1/x", "HOME"];
@@ -16,7 +19,7 @@ const PORTS: [u16; 5] = [53, 8080, 9090, 9091, 65535];
 /// A field that may be absent: its name and, perhaps, its value.
 pub type Field = (&'static str, BoxedStrategy<Option<Value>>);
 
-/// A field that is there in so many of a hundred objects.
+/// A field that is present in this percentage of objects.
 pub fn field(name: &'static str, percent: u32, value: impl Strategy<Value = Value> + 'static) -> Field {
     (name, prop::option::weighted(f64::from(percent) / 100.0, value).boxed())
 }
@@ -31,13 +34,13 @@ pub fn object(fields: Vec<Field>) -> BoxedStrategy<Value> {
     values.prop_map(build).boxed()
 }
 
-/// A list, or one of the ways to say that there is none.
+/// A list, or one of the spellings of an absent list.
 pub fn list(item: impl Strategy<Value = Value> + 'static, most: usize) -> BoxedStrategy<Value> {
     let items = prop::collection::vec(item, 1..=most).prop_map(Value::Array);
     prop_oneof![1 => Just(json!([])), 1 => Just(Value::Null), 8 => items].boxed()
 }
 
-/// A map of strings, or one of the ways to say that there is none.
+/// A map of strings, or one of the spellings of an absent map.
 pub fn string_map(
     keys: &'static [&'static str],
     value: impl Strategy<Value = String> + 'static,
@@ -54,12 +57,12 @@ pub fn unique_by(list: &mut Value, key: impl Fn(&Value) -> String) {
     }
 }
 
-/// Text of a field, empty when it is not there.
+/// Text of a field, empty if it is absent.
 pub fn text_of(object: &Value, field: &str) -> String {
     object[field].as_str().unwrap_or_default().to_owned()
 }
 
-/// Any text that annotations and environment variables may hold.
+/// Any text that annotations and environment variables allow.
 pub fn any_text() -> BoxedStrategy<String> {
     let shapes = vec![
         "",
@@ -81,7 +84,7 @@ pub fn any_text() -> BoxedStrategy<String> {
     prop_oneof![6 => select(shapes).prop_map(str::to_owned), 1 => ".{0,12}"].boxed()
 }
 
-/// What a field newer than the build may hold: all of JSON, with the ends of its numbers.
+/// The value of a field newer than the program: any JSON, with extreme numbers.
 pub fn unknown() -> BoxedStrategy<Value> {
     let number = prop_oneof![
         Just(json!(i64::MIN)),
@@ -106,7 +109,7 @@ pub fn unknown() -> BoxedStrategy<Value> {
     leaf.prop_recursive(2, 6, 3, below).boxed()
 }
 
-/// The field that no version of Kubernetes has.
+/// A field that no version of Kubernetes has.
 pub fn unknown_field(percent: u32) -> Field {
     field("zzFuture", percent, unknown())
 }
@@ -121,7 +124,7 @@ pub fn env(value: impl Strategy<Value = Value> + Clone + 'static) -> BoxedStrate
     list(variable, 4).boxed()
 }
 
-/// Mostly the same value for the same name, so that two sides may agree.
+/// Mostly the same value for the same name, so that both sides may agree.
 pub fn env_value() -> BoxedStrategy<Value> {
     prop_oneof![
         6 => Just(json!("x")),
@@ -132,7 +135,7 @@ pub fn env_value() -> BoxedStrategy<Value> {
     .boxed()
 }
 
-/// `envFrom`: no key but the whole value.
+/// `envFrom`: merged by its whole value, without a key.
 pub fn env_from() -> BoxedStrategy<Value> {
     let source = prop_oneof![
         Just(json!({"configMapRef": {"name": "settings"}})),
@@ -141,7 +144,7 @@ pub fn env_from() -> BoxedStrategy<Value> {
     list(source, 2)
 }
 
-/// Mounts; `path` gives further places.
+/// Mounts; `path` generates further paths.
 pub fn mounts(
     further: impl Strategy<Value = String> + 'static,
     volumes: &'static [&'static str],
@@ -192,7 +195,7 @@ pub fn ports(further: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<V
         .boxed()
 }
 
-/// What no two ports of one network may share.
+/// The keys that no two ports of one network may share.
 pub fn port_keys(port: &Value) -> Vec<String> {
     let protocol = port["protocol"].as_str().unwrap_or("TCP");
     let number = |field: &str| port.get(field).map(|number| format!("{field} {number}/{protocol}"));
@@ -207,7 +210,7 @@ pub fn resources() -> BoxedStrategy<Value> {
         .boxed()
 }
 
-/// What the volume of this name is wherever nobody wants another.
+/// The usual source of the volume of this name.
 pub fn volume(name: &str) -> Value {
     match name {
         "conf" => json!({"name": name, "configMap": {"name": "settings"}}),
@@ -239,7 +242,7 @@ pub fn complete_volumes<'m>(volumes: &mut Value, containers: impl Iterator<Item 
     }
 }
 
-/// The members of `further` that `object` lacks are added.
+/// Adds the members of `further` that `object` lacks.
 pub fn fill_in(object: &mut Map<String, Value>, further: &Value) {
     for (key, value) in further.as_object().into_iter().flatten() {
         object.entry(key.clone()).or_insert_with(|| value.clone());

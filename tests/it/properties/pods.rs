@@ -1,7 +1,9 @@
-//! Generated pods: what a user may write and what the API server makes of it, with fields that nobody knows.
+//! Generated pods: any valid input of a user with defaults of the API server and unknown fields.
 //!
-//! Not here: what the pod asks for (`case`). Invariant: names of containers are unique in the whole pod, and mounts have their
-//! volumes, for the API server would refuse it otherwise; all else may be absent, null, empty or odd.
+//! The requested templates are not set here (`case`).
+//!
+//! Invariant: container names are unique in the pod, and mounts have volumes, because the API
+//! server would refuse the pod otherwise; everything else may be absent, null, empty or unusual.
 
 use super::pieces::{
     any_text, any_volume, complete_volumes, env, env_from, env_value, field, fill_in, list, mounts, object, ports,
@@ -13,14 +15,14 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Containers of the user's own.
+/// The user's own containers.
 pub const OWN: [&str; 5] = ["app", "web", "worker", "w-2", "main"];
 const VOLUMES: [&str; 4] = ["data", "logs", "own", "p~v/c"];
 const LABELS: [&str; 5] = ["app", "tier", "example.com/team", "a~b/c~1", "ü"];
 const ANNOTATIONS: [&str; 4] =
     ["note", "example.com/n~1", "example.com/checksum", "kubectl.kubernetes.io/default-container"];
 
-/// A pod that asks for nothing yet.
+/// A pod that requests nothing yet.
 pub fn pod() -> BoxedStrategy<Value> {
     let parts = (metadata(), spec(), prop::option::weighted(0.2, unknown()));
     parts
@@ -78,7 +80,7 @@ fn spec() -> BoxedStrategy<Value> {
         .boxed()
 }
 
-/// What the API server has filled in when it asks a webhook.
+/// Defaults that the API server sets before it calls a webhook.
 fn api_filled() -> Value {
     json!({
         "dnsPolicy": "ClusterFirst", "enableServiceLinks": true, "preemptionPolicy": "PreemptLowerPriority", "priority": 0,
@@ -149,7 +151,7 @@ fn ephemeral_container() -> BoxedStrategy<Value> {
     name.prop_map(|name| json!({"name": name, "image": "busybox"})).boxed()
 }
 
-/// A container under a name that templates use: it overrides, it is the same already, or it is in the way.
+/// A container with a name that templates use: it overrides, is equal, or conflicts.
 fn of_a_template() -> BoxedStrategy<Value> {
     let overriding = own_fields().prop_map(|fields| ("auto", fields));
     let same = Just(("", json!({"imagePullPolicy": "IfNotPresent", "terminationMessagePath": "/dev/termination-log"})));

@@ -1,7 +1,9 @@
-//! Generated templates: every section of the format, over the names that pods use as well.
+//! Generated templates: every section of the format, with names that pods use as well.
 //!
-//! Not here: how a template is loaded. Invariant: every document loads without a problem; what would make one invalid is mended
-//! here (a mount gets its volume, a parameter that is read is declared).
+//! Loading is not tested here.
+//!
+//! Invariant: every document loads without a problem; the generator repairs invalid ones (a mount
+//! gets its volume, a parameter is declared).
 
 use super::pieces::{
     VOLUMES, any_volume, complete_volumes, env, env_from, env_value, field, list, mounts, object, port_keys, ports,
@@ -14,7 +16,7 @@ use std::collections::BTreeSet;
 
 /// Names of templates, in the order in which a case uses them.
 pub const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
-/// Containers that templates bring.
+/// Containers that templates add.
 pub const CONTAINERS: [&str; 3] = ["side", "log", "setup"];
 /// Every parameter that an expression may read.
 pub const PARAMETERS: [&str; 10] = ["text", "dir", "level", "count", "flag", "ratio", "size", "wait", "port", "must"];
@@ -219,7 +221,7 @@ fn variable_value() -> BoxedStrategy<Value> {
     prop_oneof![3 => value(), 4 => env_value().prop_map(without_expressions)].boxed()
 }
 
-/// Text that happens to look like an expression is made literal.
+/// Text that looks like an expression by accident is made literal.
 fn without_expressions(value: Value) -> Value {
     match value {
         Value::String(text) => Value::String(printable(&text).replace("${", "$(")),
@@ -231,7 +233,7 @@ fn without_expressions(value: Value) -> Value {
     }
 }
 
-/// YAML takes fewer characters than JSON.
+/// YAML allows fewer characters than JSON.
 fn printable(text: &str) -> String {
     let plain = |character: char| character.is_alphanumeric() || character == ' ' || character.is_ascii_graphic();
     text.chars().map(|character| if plain(character) { character } else { '?' }).collect()
@@ -271,7 +273,8 @@ fn make_container_valid(container: &mut Value) {
     }
 }
 
-/// Declares what the expressions read. A parameter that nobody reads stays away: a pod that sets it is refused.
+/// Declares the parameters that expressions read. Unread parameters stay undeclared; a pod that
+/// sets one is refused.
 fn declare_parameters(spec: &mut Value) {
     let text = spec.to_string();
     let read: Vec<Value> = PARAMETERS

@@ -1,4 +1,4 @@
-//! A certificate authority of a test, which issues one pair after the other.
+//! A test certificate authority that issues certificates for `localhost`.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,5 @@
-//! What happens to directories and files at three in the morning: the last good templates are served, and it is said once.
+//! Damaged files and directories: the last good templates are served, and the problem is logged
+//! once.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -16,7 +17,8 @@ fn mkfifo(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo(1) runs").success());
 }
 
-/// Each is done to the file or its directory while generation 1 is served, and undone afterwards.
+/// Each kind of damage is done to the file or its directory while generation 1 is served, and
+/// undone afterwards.
 #[test]
 fn damaged_files_leave_the_last_good_templates_in_service() {
     type Spoil = fn(&Path);
@@ -54,7 +56,7 @@ fn damaged_files_leave_the_last_good_templates_in_service() {
         eventually(what, || world.process.stderr().contains(SAID));
         assert!(world.metric("template_reloads_total{result=\"error\"}") > 0, "{what}");
     }
-    // Several looks later nothing has been added.
+    // Later polls log nothing more.
     pause(Duration::from_secs(5));
     for (world, (what, _)) in worlds.iter().zip(&cases) {
         let (log, minutes) = (world.process.stderr(), start.elapsed().as_secs() as usize / 60);
@@ -62,7 +64,7 @@ fn damaged_files_leave_the_last_good_templates_in_service() {
         assert_eq!(world.served(&mut world.connect(), "one"), [1], "{what}");
         assert!(world.readyz_verbose().contains("[!]"), "{what}: {}", world.readyz_verbose());
         assert_eq!(world.readyz().status, 200, "{what}");
-        // Somebody puts a good directory in the place of whatever is there.
+        // Somebody replaces whatever is there by a good directory.
         let path = world.path("t");
         _ = std::fs::remove_file(&path);
         _ = std::fs::remove_dir_all(&path);
@@ -91,13 +93,13 @@ fn a_broken_template_keeps_its_last_good_revision_and_does_not_affect_others() {
     assert_eq!(world.metric("templates{state=\"active\"}"), 2);
     assert!(world.metric("template_reloads_total{result=\"error\"}") > 0);
     let verbose = world.readyz_verbose();
-    // On a line of text, quotes within a value are escaped.
+    // The text format escapes quotes within a value.
     let log = world.process.stderr().replace("\\\"", "\"");
     for part in ["a.yaml:", "did you mean \"sidecars\"?", "template \"one\": the last good revision"] {
         assert!(verbose.contains(part) && log.contains(part), "{part}: {verbose}");
     }
 
-    // Half a file, no file at all in it, and a second template of the name.
+    // Half a file, a file without a template, and a second template of the name.
     for (name, text) in [("a.yaml", "apiVersion: ["), ("a.yaml", ""), ("c.yaml", templates(7, &["one"]).as_str())] {
         if name == "c.yaml" {
             t.write("a.yaml", &templates(1, &["one"]));
@@ -114,7 +116,7 @@ fn a_broken_template_keeps_its_last_good_revision_and_does_not_affect_others() {
     let success = world.metric("template_last_reload_success_timestamp_seconds");
     assert!(success > 1_700_000_000, "{success}");
 
-    // What was never good is refused, with what is wrong.
+    // A template that was never valid is refused, with its problem.
     u.write("b.yaml", &templates(3, &["three"]).replace("sidecars", "sidecar"));
     eventually("the cause", || client.post(&asking("three")).status == 500);
 }

@@ -1,4 +1,5 @@
-//! 1,000 changes of templates and 200 of the certificate while pods keep coming: none fails, none sees half a change.
+//! 1,000 reloads of templates and 200 of the certificate under load: no pod fails, and none sees a
+//! mixed state.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,14 +11,15 @@ use crate::support::{Client, pause};
 
 const RELOADS: u64 = 1_000;
 const SWAPS: u64 = 200;
-/// When memory is looked at for the first time: everything that is kept has been used by then.
+/// When memory is first measured: all caches have been used by then.
 const WARM: u64 = 100;
-/// Far more than the test takes; it is to fail rather than hang.
+/// Far longer than the test takes, so that it fails instead of hanging.
 const LIMIT: Duration = Duration::from_secs(400);
-/// An allocator keeps some of what it is given back. Leaking one set of templates a reload would be more.
+/// An allocator keeps some freed memory. Leaking one set of templates per reload would exceed this.
 const GROWTH_KIB: u64 = 12 * 1024;
 
-/// Clients that post until they are told to stop; each counts its answers and panics at the first that is wrong.
+/// Clients that post until they are stopped; each counts its responses and panics at the first
+/// wrong one.
 struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
@@ -57,7 +59,7 @@ impl Load {
     }
 }
 
-/// Three templates, two of them of one file, write their generation into two places each.
+/// Three templates, two of them in one file, write their generation into two fields each.
 fn assert_one_generation(client: &mut Client, body: &[u8]) {
     let response = client.post(body);
     assert_eq!(generations(&response).len(), 1, "a mixed snapshot: {}", response.text());

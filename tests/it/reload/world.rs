@@ -1,4 +1,5 @@
-//! The real binary with template directories and a certificate in files, and those who change them.
+//! The test environment of the reload tests: the real binary, template directories, and a
+//! certificate in files.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -20,7 +21,7 @@ use super::authority::Authority;
 use crate::support::client::{client_config, tcp};
 use crate::support::{Client, Process, Response, eventually, pod, review};
 
-/// A server and everything it reads.
+/// A server and all its files.
 pub struct World {
     pub process: Process,
     pub authority: Authority,
@@ -33,12 +34,12 @@ pub struct World {
 }
 
 impl World {
-    /// Starts with these directories, each empty, and waits until it is ready.
+    /// Starts with these empty directories, and waits until it is ready.
     pub fn start(directories: &[&str]) -> Self {
         Self::start_with(directories, &["--shutdown-delay=0s"])
     }
 
-    /// The same, with more arguments.
+    /// Like [`Self::start`], with more arguments.
     pub fn start_with(directories: &[&str], more: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         for name in directories {
@@ -57,7 +58,7 @@ impl World {
         let process = Process::start(directory.path(), &arguments);
         process.wait_for_log(" ready");
         let mut client = client_config(authority.pem.as_bytes());
-        // A resumed session would keep the certificate that it began with.
+        // A resumed session would keep its first certificate.
         client.resumption = Resumption::disabled();
         let client = Arc::new(client);
         let (webhook, admin) = (process.address("webhook"), process.address("admin"));
@@ -72,13 +73,13 @@ impl World {
         Client::connect(self.webhook, Arc::clone(&self.client)).expect("a TLS connection")
     }
 
-    /// What a thread needs to connect by itself.
+    /// The data that a thread needs for its own connection.
     pub fn dial(&self) -> impl Fn() -> std::io::Result<Client> + Send + 'static {
         let (webhook, client) = (self.webhook, Arc::clone(&self.client));
         move || Client::connect(webhook, Arc::clone(&client))
     }
 
-    /// The generations that an answer to a pod with these templates speaks of, each once.
+    /// The distinct generations in a response to a pod with these templates.
     pub fn served(&self, client: &mut Client, asked: &str) -> Vec<u64> {
         generations(&client.post(&asking(asked)))
     }
@@ -91,7 +92,7 @@ impl World {
         eventually("the refusal", || client.post(&asking(asked)).json()["response"]["allowed"] == false);
     }
 
-    /// Replaces the pair as a kubelet does, and gives the new certificate.
+    /// Replaces the pair like a kubelet, and returns the new certificate.
     pub fn swap_certificate(&self) -> CertificateDer<'static> {
         self.issued.set(self.issued.get() + 1);
         let life = Duration::from_secs(24 * 3600 + 60 * u64::from(self.issued.get()));
@@ -100,7 +101,7 @@ impl World {
         CertificateDer::from_pem_slice(pair.certificate.as_bytes()).expect("a certificate")
     }
 
-    /// Writes into the files that are there, as those do who know nothing of links.
+    /// Overwrites the files in place, as tools without symbolic links do.
     pub fn write_certificate(&self, certificate: Option<&str>, key: Option<&str>) {
         for (name, text) in [("tls/tls.crt", certificate), ("tls/tls.key", key)] {
             text.into_iter().for_each(|text| std::fs::write(self.path(name), text).expect("a file"));
@@ -130,7 +131,7 @@ impl World {
         Client::connect_plain(self.admin).expect("a connection").get("/readyz?verbose").text()
     }
 
-    /// A metric by its name without our prefix and its labels.
+    /// A metric by its name, without the prefix and with its labels.
     pub fn metric(&self, name: &str) -> u64 {
         let text = Client::connect_plain(self.admin).expect("a connection").get("/metrics").text();
         let value = text.lines().find_map(|line| line.strip_prefix(&format!("outrigger_{name} ")));
@@ -138,12 +139,12 @@ impl World {
     }
 }
 
-/// A review of a pod that asks for these templates.
+/// A review of a pod that requests these templates.
 pub fn asking(names: &str) -> Vec<u8> {
     review(&pod(&json!({"outrigger.dev/inject": names}))).to_string().into_bytes()
 }
 
-/// Templates of one generation in one file. Each writes it into two places of the pod.
+/// Templates of one generation in one file. Each writes it into two fields of the pod.
 pub fn templates(generation: u64, names: &[&str]) -> String {
     let one = |name: &&str| {
         format!(
@@ -153,7 +154,7 @@ pub fn templates(generation: u64, names: &[&str]) -> String {
     names.iter().map(one).collect::<Vec<_>>().join("---\n")
 }
 
-/// All generations in the patch of an answer, each once; none where there is no patch.
+/// The distinct generations in the patch of a response; none without a patch.
 pub fn generations(response: &Response) -> Vec<u64> {
     assert_eq!(response.status, 200, "{}", response.text());
     let answer: Value = response.json();
@@ -177,7 +178,7 @@ impl ConfigMap {
         Self { path: path.to_owned(), generation: Cell::new(0) }
     }
 
-    /// The steps of the kubelet's atomic writer, in its order.
+    /// The steps of the kubelet's atomic writer, in order.
     pub fn publish(&self, files: &[(&str, &str)]) {
         let before = std::fs::read_link(self.path.join("..data")).ok();
         self.generation.set(self.generation.get() + 1);

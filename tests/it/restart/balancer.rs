@@ -1,6 +1,8 @@
-//! One address in front of several instances, as kube-proxy is one: it moves bytes and knows nothing of HTTP.
+//! A TCP load balancer in front of several instances, like kube-proxy: it forwards bytes and knows
+//! nothing of HTTP.
 //!
-//! A new connection goes to an instance that is ready, which is learned late; one that is there stays where it is.
+//! A new connection goes to a ready instance, according to delayed probes; an open one stays with
+//! its instance.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -12,11 +14,12 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Client, pause};
 
-/// From a change of readiness until connections follow it: a probe's turn, and the way through the API server.
+/// The delay from a change of readiness until new connections follow it: probe interval and
+/// propagation.
 const LEARNED_AFTER: Duration = Duration::from_secs(1);
 const PROBED_EVERY: Duration = Duration::from_millis(200);
 
-/// Forwards to whoever was ready a moment ago.
+/// Forwards to an instance that was ready a moment ago.
 pub struct Balancer {
     pub address: SocketAddr,
     endpoints: Arc<Mutex<Vec<Endpoint>>>,
@@ -27,7 +30,7 @@ pub struct Balancer {
 struct Endpoint {
     webhook: SocketAddr,
     admin: SocketAddr,
-    /// What probes have said and when, the oldest first.
+    /// The results of the probes with their times, oldest first.
     probed: VecDeque<(Instant, bool)>,
     is_ready: bool,
 }
@@ -62,7 +65,7 @@ impl Balancer {
         self.endpoints.lock().expect("no panic").retain(|endpoint| endpoint.webhook != webhook);
     }
 
-    /// Whether new connections go to this instance.
+    /// Whether this instance gets new connections.
     pub fn leads_to(&self, webhook: SocketAddr) -> bool {
         ready(&self.endpoints).contains(&webhook)
     }
@@ -71,7 +74,7 @@ impl Balancer {
 impl Drop for Balancer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // The listener waits for one more.
+        // Unblocks the listener, which waits for one more connection.
         drop(TcpStream::connect(self.address));
         for thread in self.threads.drain(..) {
             _ = thread.join();
@@ -108,7 +111,8 @@ fn forward(listener: &TcpListener, endpoints: &Mutex<Vec<Endpoint>>, stop: &Atom
             return;
         }
         let ready = ready(endpoints);
-        // Nobody is ready, or the one chosen refuses: the client sees a connection that ends, which is a pod that fails.
+        // No instance is ready, or the chosen one refuses: the client's connection ends, which
+        // fails a pod.
         let Some(chosen) = ready.get(turn.fetch_add(1, Ordering::Relaxed) % ready.len().max(1)) else { continue };
         if let Ok(server) = TcpStream::connect(chosen) {
             splice(&client, &server).expect("two sockets");
@@ -134,6 +138,6 @@ fn copy(mut from: TcpStream, mut to: TcpStream) {
             break;
         }
     }
-    // The end of one side is passed on to the other.
+    // When one side closes, the other side is closed as well.
     _ = to.shutdown(Shutdown::Write);
 }

@@ -1,4 +1,5 @@
-//! A client with the manners of the API server's: it keeps connections and never sends a POST again that met a closing one.
+//! A client that behaves like the API server's: it keeps connections and never repeats a POST that
+//! met a closing one.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,12 +9,12 @@ use rustls::ClientConfig;
 
 use crate::support::{Client, Response, pause};
 
-/// For so long a connection is kept that nobody uses.
+/// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(90);
-/// For one review, repetitions that the server has asked for included.
+/// The limit for one review, including retries that the server has requested.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connections that are kept for the next request.
+/// Idle keep-alive connections.
 pub struct Pool {
     address: SocketAddr,
     config: Arc<ClientConfig>,
@@ -26,7 +27,7 @@ impl Pool {
         Self { address, config, idle: Vec::new(), dialled: 0 }
     }
 
-    /// Posts a review; an error is a pod that fails.
+    /// Posts a review; an error is a failed pod.
     pub fn post(&mut self, body: &[u8]) -> Result<Response, String> {
         let start = Instant::now();
         loop {
@@ -46,7 +47,7 @@ impl Pool {
         }
     }
 
-    /// A kept connection of which nobody has heard that it has ended, the latest first; otherwise a new one.
+    /// The most recent idle connection that is not known to be closed; otherwise a new one.
     fn connection(&mut self) -> Result<Client, String> {
         while let Some((since, client)) = self.idle.pop() {
             if since.elapsed() < IDLE && !client.has_ended() {

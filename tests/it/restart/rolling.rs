@@ -1,6 +1,7 @@
-//! Two instances behind one address, replaced one after the other while pods keep coming.
+//! Replaces two instances behind one address one after the other while pods are created.
 //!
-//! `OUTRIGGER_RESTARTS` is how often; a run of all tests makes do with a few, since each takes as long as a drain.
+//! `OUTRIGGER_RESTARTS` sets the number of restarts; the default is small, since each takes as long
+//! as a drain.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::support::{Process, eventually, pause};
 
 const FEW: usize = 6;
 const ALL: usize = 20;
-/// Longer than it takes until new connections go elsewhere.
+/// Longer than it takes until new connections go to the other instance.
 const DELAY: &str = "--shutdown-delay=3s";
 
 fn restarts() -> usize {
@@ -35,7 +36,7 @@ fn instance(directory: &Path) -> Process {
     process
 }
 
-/// Clients of different temper: some always at it, some that leave their connections alone for longer than a drain.
+/// Different clients: some post continuously, some leave connections idle for longer than a drain.
 struct Clients {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
@@ -64,7 +65,7 @@ impl Clients {
                     Ok(response) => failed.push(format!("{}: {}", response.status, response.text())),
                     Err(error) => failed.push(error),
                 }
-                // So that the end is not waited for.
+                // Ends the process at once instead of draining.
                 let next = Instant::now() + wait;
                 while Instant::now() < next && !stop.load(Ordering::Relaxed) {
                     pause(wait.min(Duration::from_millis(50)));

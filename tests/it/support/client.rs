@@ -1,4 +1,5 @@
-//! A small HTTPS client: requests as bytes, so that tests can send what no library would.
+//! A small HTTPS client that sends requests as raw bytes, so that tests can send what no library
+//! would.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,21 +12,21 @@ use serde_json::Value;
 
 use super::PATIENCE;
 
-/// What the API server sends.
+/// The headers that the API server sends.
 const POST: &str = "POST /mutate?timeout=5s HTTP/1.1\r\nContent-Type: application/json";
 
-/// One connection, kept alive for as long as the server likes.
+/// One connection, kept alive as long as the server allows.
 pub struct Client {
     stream: Box<dyn Stream>,
     tcp: TcpStream,
-    /// What was read beyond the last answer.
+    /// Bytes read beyond the last response.
     rest: Vec<u8>,
 }
 
 trait Stream: Read + Write + Send {}
 impl<T: Read + Write + Send> Stream for T {}
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,
@@ -48,12 +49,12 @@ impl Response {
     }
 }
 
-/// Trusts the authority in this PEM, and speaks all versions of TLS that there are.
+/// Trusts the authority in this PEM, with all TLS versions.
 pub fn client_config(ca_pem: &[u8]) -> ClientConfig {
     client_config_with(ca_pem, rustls::ALL_VERSIONS)
 }
 
-/// Trusts the authority in this PEM, and speaks these versions of TLS.
+/// Trusts the authority in this PEM, with these TLS versions.
 pub fn client_config_with(ca_pem: &[u8], versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ca_pem).expect("a certificate")).expect("an authority");
@@ -65,7 +66,7 @@ pub fn client_config_with(ca_pem: &[u8], versions: &[&'static rustls::SupportedP
         .with_no_client_auth()
 }
 
-/// A TCP connection that fails instead of waiting for ever.
+/// A TCP connection with timeouts.
 pub fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -74,7 +75,8 @@ pub fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// A TLS connection, by the name that is in the server's certificate; the handshake is done when this returns.
+/// A TLS connection by the name in the server's certificate; the handshake is complete when this
+/// returns.
 pub fn tls(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
     let name = ServerName::try_from("localhost").expect("a name");
     let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
@@ -86,7 +88,7 @@ pub fn tls(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<StreamO
 }
 
 impl Client {
-    /// Connects with TLS; the handshake is done when this returns.
+    /// Connects with TLS; the handshake is complete when this returns.
     pub fn connect(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
         let stream = tls(address, config)?;
         Ok(Self { tcp: stream.sock.try_clone()?, stream: Box::new(stream), rest: Vec::new() })
@@ -98,7 +100,8 @@ impl Client {
         Ok(Self { tcp: stream.try_clone()?, stream: Box::new(stream), rest: Vec::new() })
     }
 
-    /// Whether the server has ended the connection, or said anything unasked, which between two requests is its end.
+    /// Whether the server has closed the connection, or sent unexpected bytes, which counts as
+    /// closed.
     pub fn has_ended(&self) -> bool {
         self.tcp.set_nonblocking(true).expect("a socket");
         let peeked = self.tcp.peek(&mut [0]);
@@ -111,7 +114,7 @@ impl Client {
         self.stream.flush()
     }
 
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads its response.
     pub fn request(&mut self, head: &str, body: &[u8]) -> Response {
         self.try_request(head, body).unwrap_or_else(|error| panic!("{error}"))
     }
@@ -122,12 +125,12 @@ impl Client {
         self.receive().map_err(|error| io::Error::new(error.kind(), format!("no answer: {error}; sending: {sent:?}")))
     }
 
-    /// As [`Self::post`], for tests in which the connection may fail.
+    /// Like [`Self::post`], for tests in which the connection may fail.
     pub fn try_post(&mut self, body: &[u8]) -> io::Result<Response> {
         self.try_request(POST, body)
     }
 
-    /// Posts a review as the API server does.
+    /// Posts a review like the API server.
     pub fn post(&mut self, body: &[u8]) -> Response {
         self.request(POST, body)
     }
@@ -136,7 +139,7 @@ impl Client {
         self.request(&format!("GET {path} HTTP/1.1"), b"")
     }
 
-    /// Reads one answer; interim ones (`100 Continue`) are passed over.
+    /// Reads one response and skips interim ones (`100 Continue`).
     pub fn receive(&mut self) -> io::Result<Response> {
         loop {
             let response = self.receive_any()?;
@@ -146,13 +149,13 @@ impl Client {
         }
     }
 
-    /// Reads an answer as far as that to HEAD goes; the connection is of no use afterwards.
+    /// Reads a response to HEAD; the connection cannot be used afterwards.
     pub fn receive_head(&mut self) -> io::Result<Response> {
         let (status, headers) = self.head()?;
         Ok(Response { status, headers, body: Vec::new() })
     }
 
-    /// Reads one answer, which may be an interim one.
+    /// Reads one response, which may be an interim one.
     pub fn receive_any(&mut self) -> io::Result<Response> {
         let (status, headers) = self.head()?;
         let length =
@@ -193,7 +196,7 @@ impl Client {
         }
     }
 
-    /// Waits for the end of the connection: an error where it does not end in order, or more is said.
+    /// Waits until the connection is closed; an unclean close or more bytes are an error.
     pub fn end(&mut self) -> io::Result<()> {
         let mut buffer = [0; 16 * 1024];
         match (self.rest.len(), self.stream.read(&mut buffer)?) {
@@ -202,7 +205,7 @@ impl Client {
         }
     }
 
-    /// Waits until the server closes the connection, and fails if it does not, or says anything more.
+    /// Waits until the server closes the connection; fails if it does not, or sends more bytes.
     pub fn expect_closed(&mut self) {
         match self.read_more() {
             Ok(()) => panic!("expected the end of the connection, got {:?}", String::from_utf8_lossy(&self.rest)),

@@ -1,4 +1,4 @@
-//! A collector of traces in this process: OTLP over HTTP, decoded.
+//! A trace collector inside the test process: it decodes OTLP over HTTP.
 
 #![allow(dead_code, reason = "each test uses its part")]
 
@@ -16,7 +16,7 @@ use prost::Message;
 /// Longest wait for a batch of spans.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Takes what is sent to it, and nothing else.
+/// A collector that records what it receives.
 pub struct Collector {
     pub address: SocketAddr,
     requests: Receiver<(String, ExportTraceServiceRequest)>,
@@ -32,7 +32,7 @@ impl Collector {
                 let sender = sender.clone();
                 std::thread::spawn(move || {
                     let mut stream = BufReader::new(stream);
-                    // Ends with the connection, or with the test.
+                    // The thread ends with the connection or with the test.
                     while receive(&mut stream).is_some_and(|request| sender.send(request).is_ok()) {}
                 });
             }
@@ -49,7 +49,7 @@ impl Collector {
         (path, resource, spans)
     }
 
-    /// What was sent but not yet taken.
+    /// Requests that were received but not yet read.
     pub fn rest(&self) -> Vec<ExportTraceServiceRequest> {
         self.requests.try_iter().map(|(_, request)| request).collect()
     }
@@ -87,7 +87,7 @@ fn texts(value: Option<&Any>) -> Vec<String> {
     }
 }
 
-/// The value of an attribute as text, items of a list with commas between them.
+/// The value of an attribute as text; list items are separated by commas.
 pub fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
     let found = attributes.iter().find(|attribute| attribute.key == key)?;
     Some(texts(found.value.as_ref()).join(","))

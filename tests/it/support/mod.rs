@@ -1,7 +1,7 @@
-//! What several tests share: a server in this process, clients that speak to it, and the real
+//! Helpers that several tests share: a server in the test process, its clients, and the real
 //! binary.
 //!
-//! Everything here is bounded in time: a server that does not answer fails the test instead of
+//! Invariant: every wait is limited, so that a server without a response fails the test instead of
 //! hanging it.
 
 #![allow(dead_code, unused_imports, reason = "each test uses its part")]
@@ -23,10 +23,10 @@ use std::time::{Duration, Instant};
 use outrigger::inject::{Injection, SourceText};
 use serde_json::{Value, json};
 
-/// Longest wait for anything that is expected to happen at once.
+/// The longest wait for anything that should happen at once.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Waits until `condition` holds.
+/// Waits until `condition` is true.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
@@ -35,13 +35,13 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Lets time pass. Tests have threads of their own, so nobody else waits.
+/// Sleeps. Tests have their own threads, so nothing else is blocked.
 #[allow(clippy::disallowed_methods, reason = "no runtime runs on the thread of a test")]
 pub fn pause(duration: Duration) {
     std::thread::sleep(duration);
 }
 
-/// A template that puts one sidecar in, as the text of a file.
+/// A template file with one sidecar.
 pub fn template(name: &str) -> SourceText {
     let text = format!(
         "apiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata:\n  name: {name}\nspec:\n  sidecars:\n  - name: {name}\n    image: registry.example/{name}:1.0\n"

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{eventually, pause};
 
-/// A running `outrigger`, and what it has said so far.
+/// A running `outrigger`, and its output so far.
 pub struct Process {
     child: Child,
     stdout: Output,
@@ -23,17 +23,17 @@ struct Output {
 }
 
 impl Process {
-    /// Starts the program in `directory`, with an environment that says nothing about Outrigger or OpenTelemetry.
+    /// Starts the program in `directory`, without variables for Outrigger or OpenTelemetry.
     pub fn start(directory: &Path, arguments: &[&str]) -> Self {
         Self::start_with(directory, arguments, &[])
     }
 
-    /// As [`Self::start`], with these variables.
+    /// Like [`Self::start`], with these variables.
     pub fn start_with(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         Self::spawn(command(directory, arguments).envs(environment.iter().copied()))
     }
 
-    /// Starts a line of shell that ends in the program, with an environment that says nothing about Outrigger.
+    /// Starts a shell line that ends in the program, without variables for Outrigger.
     pub fn start_shell(directory: &Path, script: &str) -> Self {
         Self::spawn(
             without_settings(Command::new("sh")).args(["-c", script]).current_dir(directory).stdin(Stdio::null()),
@@ -46,7 +46,7 @@ impl Process {
         Self { child, stdout: Output::of(stdout), stderr: Output::of(stderr) }
     }
 
-    /// Starts the program with a standard error that is a pipe, to be read by the test or by nobody.
+    /// Starts the program with a pipe as standard error, which the test may read or ignore.
     pub fn start_with_pipe(directory: &Path, arguments: &[&str]) -> (Self, std::io::PipeReader) {
         let (reader, log) = std::io::pipe().expect("a pipe");
         let mut child =
@@ -55,12 +55,12 @@ impl Process {
         (Self { child, stdout: Output::of(stdout), stderr: Output::of(std::io::empty()) }, reader)
     }
 
-    /// Starts the program with a standard error that takes nothing: whoever read the log is gone.
+    /// Starts the program with a broken standard error, as if the log reader had gone.
     pub fn start_without_log(directory: &Path, arguments: &[&str]) -> Self {
         Self::start_with_pipe(directory, arguments).0
     }
 
-    /// Runs the program to its end: exit code, standard output, standard error.
+    /// Runs the program until it ends: exit code, standard output, standard error.
     pub fn run(directory: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
         let mut process = Self::start(directory, arguments);
         let status = process.wait();
@@ -79,7 +79,7 @@ impl Process {
         kibibytes.unwrap_or_else(|| panic!("no {field} in {status}")) * 1024
     }
 
-    /// How many files and sockets are open.
+    /// The number of open files and sockets.
     pub fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.id())).expect("the process runs").count()
     }
@@ -89,21 +89,21 @@ impl Process {
         assert!(status.expect("kill(1) runs").success());
     }
 
-    /// The address that the log gives for a listener, `webhook` or `admin`.
+    /// The address of a listener in the log, `webhook` or `admin`.
     pub fn address(&self, listener: &str) -> SocketAddr {
         let log = self.stderr();
         let found = log.split(&format!("{listener}=")).nth(1).and_then(|rest| rest.split_whitespace().next());
         found.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address of {listener} in {log}"))
     }
 
-    /// Memory that it has in use, in KiB.
+    /// Memory in use, in KiB.
     pub fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("Linux tells of processes");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("a size")
     }
 
-    /// Waits for the end, within bounds.
+    /// Waits for the end, for a limited time.
     pub fn wait(&mut self) -> ExitStatus {
         let mut status = None;
         eventually("the end of the process", || {
@@ -119,21 +119,21 @@ impl Process {
         self.child.try_wait().expect("a child").is_none()
     }
 
-    /// What standard output has had so far; all of it after [`Self::wait`].
+    /// The standard output so far; complete after [`Self::wait`].
     pub fn stdout(&self) -> String {
         self.stdout.text()
     }
 
-    /// What standard error has had so far; all of it after [`Self::wait`].
+    /// The standard error so far; complete after [`Self::wait`].
     pub fn stderr(&self) -> String {
         if self.stderr.reader.is_some() {
-            // The log is written a few milliseconds after what it tells of.
+            // The log is written a few milliseconds after the event.
             pause(Duration::from_millis(50));
         }
         self.stderr.text()
     }
 
-    /// Waits until standard error has this text.
+    /// Waits until standard error contains this text.
     pub fn wait_for_log(&self, text: &str) {
         eventually(&format!("the log line {text:?}"), || self.stderr.text().contains(text));
     }

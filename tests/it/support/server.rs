@@ -1,4 +1,4 @@
-//! The server in this process, on ports that the system chooses, with the parts that the program itself puts together.
+//! The server in the test process, on free ports, assembled from the same parts as the program.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use super::client::{self, Client, Response};
 use super::eventually;
 
-/// How a [`TestServer`] is to be.
+/// Options of a [`TestServer`].
 pub struct ServerBuilder {
     templates: Vec<SourceText>,
     settings: Settings,
@@ -32,13 +32,13 @@ pub struct ServerBuilder {
     policy: HandshakePolicy,
 }
 
-/// A running server; it ends when the value is dropped.
+/// A running server; it shuts down when the value is dropped.
 pub struct TestServer {
     pub webhook: SocketAddr,
     pub admin: SocketAddr,
     pub ca_pem: Vec<u8>,
     client: Arc<ClientConfig>,
-    /// Keeps the server from being ready, until it is taken and dropped.
+    /// Keeps the server unready until the value is taken and dropped.
     pub unready: Option<Promise>,
     shutdown: Shutdown,
     thread: Option<JoinHandle<()>>,
@@ -74,13 +74,13 @@ impl ServerBuilder {
         self
     }
 
-    /// Serves this injector, whatever templates and settings say: it may have broken templates.
+    /// Serves this injector and ignores the templates and settings; it may have broken templates.
     pub fn injector(mut self, injector: Injector) -> Self {
         self.injector = Some(injector);
         self
     }
 
-    /// Makes the server know a namespace.
+    /// Adds a namespace that the server knows.
     pub fn namespace(mut self, namespace: Namespace) -> Self {
         self.namespaces.push(namespace);
         self
@@ -96,14 +96,14 @@ impl ServerBuilder {
         self
     }
 
-    /// Lets in only clients that pass this check.
+    /// Accepts only clients that pass this check.
     pub fn clients(mut self, check: Arc<ClientCheck>) -> Self {
         self.policy.clients = Some(check);
         self
     }
 
     pub fn start(self) -> TestServer {
-        // No templates need no loading.
+        // Without templates there is nothing to load.
         let templates = if self.templates.is_empty() { TemplateSet::default() } else { load(&self.templates) };
         let injector = Arc::new(self.injector.unwrap_or_else(|| Injector::new(templates, self.settings)));
         let namespaces: Vec<Arc<Namespace>> = self.namespaces.into_iter().map(Arc::new).collect();
@@ -168,19 +168,19 @@ impl TestServer {
         ServerBuilder::default().templates(templates).start()
     }
 
-    /// What a client needs to trust the server.
+    /// The authority that a client must trust.
     pub fn client(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.client)
     }
 
-    /// The value of a metric, with its labels as they are written.
+    /// The value of a metric, with its labels as written in the output.
     pub fn metric(&self, name: &str) -> u64 {
         let metrics = self.metrics();
         let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
         value.unwrap_or_else(|| panic!("{name} is missing in\n{metrics}"))
     }
 
-    /// Waits until no connection and no request is left of all that came.
+    /// Waits until all connections and requests have ended.
     pub fn expect_nothing_left(&self) {
         let open = "outrigger_connections";
         eventually("the end of all connections", || self.metric(open) == 0);
@@ -197,7 +197,7 @@ impl TestServer {
         Client::connect_plain(self.admin).expect("a connection")
     }
 
-    /// Posts a review over a connection of its own.
+    /// Posts a review over a new connection.
     pub fn post(&self, body: &[u8]) -> Response {
         self.connect().post(body)
     }
@@ -210,7 +210,7 @@ impl TestServer {
         self.shutdown.advance(phase);
     }
 
-    /// Whether the server has ended by itself.
+    /// Whether the server has ended without being asked to.
     pub fn has_ended(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }

@@ -21,12 +21,14 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Starts it with these arguments as well, in `directory`, which keeps its certificate.
+    /// Starts the server with these additional arguments in `directory`, which keeps its
+    /// certificate.
     pub fn start(directory: &Path, arguments: &[&str]) -> Self {
         Self::start_as(directory, &[&["--dev"], arguments].concat())
     }
 
-    /// Starts it without `--dev`, with the certificate that an earlier one made in `directory`.
+    /// Starts the server without `--dev`, with the certificate that an earlier one created in
+    /// `directory`.
     pub fn with_certificate(directory: &Path, arguments: &[&str]) -> Self {
         let certificate = ["--tls-cert=.outrigger/tls.crt", "--tls-key=.outrigger/tls.key"];
         Self::start_as(directory, &[&certificate, arguments].concat())
@@ -49,12 +51,12 @@ impl Serving {
         Client::connect(self.webhook, Arc::clone(&self.config)).expect("a connection")
     }
 
-    /// Asks the admin listener.
+    /// Sends a GET to the admin listener.
     pub fn admin(&self, path: &str) -> Response {
         Client::connect_plain(self.admin).expect("a connection").get(path)
     }
 
-    /// The status that the admin listener answers another method with.
+    /// The status with which the admin listener responds to another method.
     pub fn admin_method(&self, method: &str, path: &str) -> u16 {
         let mut client = Client::connect_plain(self.admin).expect("a connection");
         client.send(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).expect("sent");
@@ -62,7 +64,7 @@ impl Serving {
     }
 }
 
-/// The address that a log, JSON or text, gives for a listener.
+/// The address of a listener in a JSON or text log.
 fn address(log: &str, listener: &str) -> SocketAddr {
     let line = log.lines().find(|line| line.contains("listening")).unwrap_or_else(|| panic!("nothing listens: {log}"));
     let text = match serde_json::from_str::<Value>(line) {

@@ -1,11 +1,13 @@
-//! A second JSON Patch engine (RFC 6902), stricter than most, to hold the first one's patches to the letter.
+//! A second JSON Patch engine (RFC 6902), stricter than most, to verify the patches of the program.
 //!
-//! Knows `add`, `remove` and `replace`; the other operations are errors, because a patch of ours must not contain them.
-//! Invariant: nothing is created but the one value that an operation names.
+//! It supports `add`, `remove` and `replace`; the other operations are errors, because the program
+//! must not use them.
+//!
+//! Invariant: an operation creates nothing but the one value that it names.
 
 use serde_json::Value;
 
-/// Applies the patch, or says which operation is wrong.
+/// Applies the patch; an error names the failing operation.
 pub fn apply(document: &Value, patch: &Value) -> Result<Value, String> {
     let mut document = document.clone();
     let operations = patch.as_array().ok_or("the patch is no array")?;
@@ -15,7 +17,7 @@ pub fn apply(document: &Value, patch: &Value) -> Result<Value, String> {
     Ok(document)
 }
 
-/// Carries out one operation.
+/// Applies one operation.
 pub fn step(document: &mut Value, operation: &Value) -> Result<(), String> {
     let member = |key: &str| operation.get(key).ok_or_else(|| format!("lacks {key:?}"));
     let name = member("op")?.as_str().ok_or("op is no text")?;
@@ -28,7 +30,8 @@ pub fn step(document: &mut Value, operation: &Value) -> Result<(), String> {
     }
 }
 
-/// The parent of the place, which must exist, and the last token. The root itself cannot be named: we never replace a whole pod.
+/// The parent of the path, which must exist, and the last token. The root cannot be named: the
+/// program never replaces a whole pod.
 fn locate<'a>(document: &'a mut Value, pointer: &str) -> Result<(&'a mut Value, String), String> {
     let rest = pointer.strip_prefix('/').ok_or("the path does not begin with a slash")?;
     let mut tokens: Vec<String> = rest.split('/').map(unescape).collect::<Result<_, _>>()?;
@@ -68,7 +71,7 @@ fn existing<'a>(parent: &'a mut Value, token: &str) -> Result<&'a mut Value, Str
 fn add(parent: &mut Value, last: &str, value: Value) -> Result<(), String> {
     match parent {
         Value::Object(map) => {
-            // The RFC lets `add` overwrite; a patch of ours says `replace` when it replaces.
+            // The RFC lets `add` overwrite; the program must use `replace` for that.
             if map.insert(last.to_owned(), value).is_some() {
                 return Err("add would replace a value".to_owned());
             }

@@ -1,4 +1,5 @@
-//! The development script of `certs/` makes what the program serves, and keys that nobody else can read.
+//! The development script in `certs/` creates a certificate that the program serves, and keys that
+//! nobody else can read.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -17,11 +18,11 @@ tests! {
 }
 
 fn the_script_creates_a_certificate_that_the_server_accepts() {
-    // The script calls it.
+    // The script calls openssl.
     render::program("openssl");
     let folder = tempfile::tempdir().expect("a temporary directory");
     let folder = folder.path().join("certs");
-    // A key that is there already, and readable by all, does not hand its mode on.
+    // An existing key with mode 0644 must not pass its mode on.
     std::fs::create_dir(&folder).expect("a directory");
     std::fs::write(folder.join("tls.key"), "").expect("a file");
     std::fs::set_permissions(folder.join("tls.key"), Permissions::from_mode(0o644)).expect("a file's mode");
@@ -55,7 +56,7 @@ fn without_a_name_the_script_prints_its_usage() {
     assert!(String::from_utf8_lossy(&output.stderr).starts_with("usage: certs/dev.sh DIRECTORY NAME"));
 }
 
-/// A name goes into a line of openssl's own language, where a comma would begin another name.
+/// A name becomes part of openssl's configuration syntax, in which a comma begins another name.
 fn the_script_refuses_an_invalid_name() {
     for name in ["a b", "a,IP:192.0.2.1", ""] {
         let folder = tempfile::tempdir().expect("a temporary directory");
@@ -67,7 +68,7 @@ fn the_script_refuses_an_invalid_name() {
     }
 }
 
-/// Neither what the script writes nor what `serve --dev` keeps can be committed by accident.
+/// Files of the script and of `serve --dev` cannot be committed by accident.
 fn no_key_is_committed() {
     let ignored = read(".gitignore");
     for pattern in ["*.key", "*.pem", ".outrigger/"] {

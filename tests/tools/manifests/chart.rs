@@ -1,4 +1,5 @@
-//! The chart makes the objects of the kustomization, refuses what it does not know, and its own test is one that pods pass.
+//! The chart renders the objects of the kustomization, refuses unknown values, and has a test that
+//! injected pods pass.
 
 use std::collections::BTreeMap;
 
@@ -20,16 +21,17 @@ tests! {
     only_the_chart_deletes_the_webhook_by_a_pre_delete_hook,
 }
 
-/// What only Helm says of an object.
+/// Labels and annotations that only Helm sets.
 const LABELS: [&str; 4] =
     ["app.kubernetes.io/instance", "app.kubernetes.io/managed-by", "app.kubernetes.io/version", "helm.sh/chart"];
 
-/// What the chart has alone: the templates of its values, with the one of `helm test`.
+/// Objects that only the chart has: the templates of its values, and that of `helm test`.
 const CHART_ALONE: [(&str, &str); 1] = [("ConfigMap", "outrigger-templates")];
-/// What kustomize has alone: Helm makes the namespace by `--create-namespace`, or finds it.
+/// Objects that only kustomize has: Helm creates the namespace with `--create-namespace`, or uses
+/// an existing one.
 const KUSTOMIZE_ALONE: [(&str, &str); 1] = [("Namespace", "outrigger-system")];
 
-/// Values of the chart, and the components that stand for them.
+/// Values of the chart, and the equivalent components.
 const SAME: [(&[&str], &[&str]); 5] = [
     (&[], &[]),
     (&["highAvailability.enabled=true"], &["high-availability"]),
@@ -41,7 +43,7 @@ const SAME: [(&[&str], &[&str]); 5] = [
     ),
 ];
 
-/// The object without what only Helm says, its settings as values and not as text.
+/// The object without Helm's labels, and with its settings parsed.
 fn plain(mut object: Value) -> Value {
     if let Some(labels) = object.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
         labels.retain(|key, _| !LABELS.contains(&key.as_str()));
@@ -153,13 +155,14 @@ fn test_template(objects: &[Value]) -> SourceText {
     SourceText { origin: "outrigger-test.yaml".to_owned(), text }
 }
 
-/// The pod of `helm test` comes back with its sidecar, within Pod Security "restricted"; no other pod gets that template.
+/// The pod of `helm test` is injected within Pod Security "restricted"; no other pod gets that
+/// template.
 fn an_injected_pod_passes_the_helm_test() {
     let objects = render::helm(&[]);
     let mut pods: Vec<&Value> = objects.iter().filter(|object| object["kind"] == "Pod").collect();
     let pod = pods.pop().expect("the chart has a pod for its test");
     assert!(pods.is_empty() && render::is_hook(pod));
-    // The webhook leaves alone what carries our name, and our namespace.
+    // The webhook skips pods with Outrigger's name label and pods in its namespace.
     assert_ne!(pod["metadata"]["labels"]["app.kubernetes.io/name"], "outrigger");
     assert_ne!(pod["metadata"]["namespace"], "outrigger-system");
 
@@ -194,7 +197,8 @@ fn the_chart_renders_the_templates_of_its_values() {
     assert!(!none.contains_key(&("ConfigMap".to_owned(), "outrigger-templates".to_owned())));
 }
 
-/// Applied as an ordinary object, the hook that stands in for the webhook configuration would switch it off.
+/// Applied as an ordinary object, the hook that replaces the webhook configuration would disable
+/// it.
 fn only_the_chart_deletes_the_webhook_by_a_pre_delete_hook() {
     let objects = render::helm(&[]);
     let configurations = objects.iter().filter(|object| object["kind"] == "MutatingWebhookConfiguration");

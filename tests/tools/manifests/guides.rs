@@ -1,6 +1,9 @@
-//! What the guides say of manifests and chart, done: kustomizations build, values are accepted, patches change what they should.
+//! Runs the guides' examples for manifests and chart: kustomizations build, values are accepted,
+//! and patches change the right objects.
 //!
-//! Not here: what a cluster makes of it. Invariant: a block of YAML in these guides is run or is named as one that is not ours.
+//! How a cluster handles them is not tested here.
+//!
+//! Invariant: a YAML block in these guides is either run or listed as belonging to another program.
 
 use serde_json::{Value, json};
 
@@ -16,18 +19,18 @@ tests! {
 
 const GUIDES: [&str; 4] = ["docs/install.md", "docs/operations.md", "docs/troubleshooting.md", "README.md"];
 
-/// The texts of the blocks of this language.
+/// The contents of the blocks of this language.
 fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
     let opening = format!("```{language}\n");
     text.split(&opening).skip(1).filter_map(|rest| rest.split("\n```").next()).collect()
 }
 
-/// What a block of YAML is, by its first key.
+/// The kind of a YAML block, by its first key.
 #[derive(Debug, PartialEq, Eq)]
 enum Block {
     Kustomization,
     Values,
-    /// Of another program.
+    /// Configuration of another program.
     ArgoCd,
 }
 
@@ -56,7 +59,7 @@ fn kustomizations_in_the_guides_change_the_base() {
     }
 }
 
-/// The example shows each of the choices that are values of the chart.
+/// The example shows each choice that is a value of the chart.
 fn the_patch_in_the_guide_changes_the_webhook() {
     let block = yaml_blocks().into_iter().find(|(_, block)| block.contains("matchConditions")).expect("an example").1;
     let objects = by_key(render::kustomization(&block));
@@ -80,7 +83,7 @@ fn the_chart_accepts_the_values_in_the_guides() {
     }
 }
 
-/// Values that are named in text or set in a command.
+/// Values that are named in the text or set in a command.
 fn values_named_in_the_guides_exist() {
     let values = object("manifests/chart/values.yaml");
     let top: Vec<&String> = values.as_object().expect("a map").keys().collect();
@@ -92,7 +95,7 @@ fn values_named_in_the_guides_exist() {
         for word in named.chain(set) {
             let path = word.split(['=', ':']).next().unwrap_or_default();
             let is_value = path.contains('.') && top.iter().any(|top| path.split('.').next() == Some(top));
-            // Below these, keys are the user's own.
+            // Keys below these are defined by the user.
             if !is_value || path.starts_with("config.") || path.starts_with("templates.") {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! The image: what its build leaves out and takes along, and the version that everything names.
+//! The image: what its build excludes and includes, and the version that all files name.
 
 use std::process::Command;
 
@@ -28,7 +28,8 @@ fn last_stage(dockerfile: &str) -> &str {
     stage
 }
 
-/// Without a shell nobody who breaks in finds one; as a plain user nobody is root; what Kubernetes does not read is not there.
+/// There is no shell for an intruder, the user is not root, and instructions that Kubernetes
+/// ignores are absent.
 fn the_image_contains_one_program_and_runs_as_an_unprivileged_user() {
     let dockerfile = read("Dockerfile");
     assert!(dockerfile.lines().any(|line| line == "ARG BASE=scratch"), "nothing but the program is in the image");
@@ -60,7 +61,7 @@ fn the_image_has_its_labels() {
     assert!(label.contains(env!("CARGO_PKG_DESCRIPTION")), "{label}");
 }
 
-/// What is released is what was tested: one version of the compiler, and one name of it.
+/// The release is built with the tested compiler: every file names the same version.
 fn the_image_is_built_with_the_pinned_toolchain() {
     let toolchain = read("rust-toolchain.toml");
     let channel =
@@ -69,7 +70,8 @@ fn the_image_is_built_with_the_pinned_toolchain() {
     assert_eq!(builder, [format!("rust:{channel}-bookworm")]);
 }
 
-/// Only what the Dockerfile copies is there: Cargo must still accept what is left of Cargo.toml, with every target in its place.
+/// The build context has only what the Dockerfile copies: Cargo must still accept the reduced
+/// Cargo.toml, with every target present.
 fn cargo_accepts_the_files_that_the_dockerfile_copies() {
     let dockerfile = read("Dockerfile");
     let folder = tempfile::tempdir().expect("a temporary directory");
@@ -119,7 +121,8 @@ fn every_file_names_the_same_version() {
     assert_eq!(text(&values, "/image/repository"), "registry.example/outrigger");
 }
 
-/// A workflow is only run elsewhere: here it is at least YAML, and every action has its version.
+/// Workflows only run elsewhere; here they must be valid YAML, and every action must have a
+/// version.
 fn workflows_pin_actions_to_versions() {
     for name in ["ci", "release", "audit"] {
         let path = format!(".github/workflows/{name}.yaml");

@@ -1,4 +1,4 @@
-//! Alerts and dashboard ask for metrics that exist, with labels that exist.
+//! Alerts and the dashboard use metrics and labels that exist.
 
 use std::collections::BTreeSet;
 
@@ -15,14 +15,14 @@ tests! {
     documents_named_in_alerts_exist,
 }
 
-/// What `/metrics` gives in a cluster, at the start.
+/// The output of `/metrics` in a cluster, at start.
 fn exposition() -> String {
     let metrics = Metrics::new().expect("the metrics register");
     metrics.in_cluster().expect("those of a cluster register");
     String::from_utf8(metrics.render().expect("they are written")).expect("it is text")
 }
 
-/// Names of ours in a text.
+/// Outrigger's metric names in a text.
 fn names(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.filter(|word| word.starts_with("outrigger_")).collect()
@@ -53,7 +53,8 @@ fn every_metric_in_alerts_and_dashboards_exists() {
     }
 }
 
-/// Closed sets of labels are there from the start, at 0: what an expression selects has to be among them.
+/// Labels with a fixed set of values are present from the start, at 0, so every selected value must
+/// be among them.
 fn every_selected_label_exists() {
     let (exposition, selector) = (exposition(), regex::Regex::new(r#"(outrigger_\w+)\{([^}]+)\}"#).expect("a regex"));
     let label = regex::Regex::new(r#"(\w+)=~?"([^"]+)""#).expect("a regex");

@@ -1,6 +1,7 @@
-//! The objects of the base, each held to what it has to be.
+//! Requirements for the objects of the base.
 //!
-//! Invariant: rights are listed here once more, word by word, so that one more of them is a decision and not an accident.
+//! Invariant: rights are listed here again, word by word, so that an additional right is a decision
+//! and not an accident.
 
 use outrigger::config::{TemplateSource, settings};
 use outrigger::server::Limits;
@@ -18,7 +19,7 @@ tests! {
     the_component_for_cert_manager_keeps_the_settings_of_the_base,
 }
 
-/// The settings in a ConfigMap of ours.
+/// The settings in Outrigger's ConfigMap.
 pub fn settings(config_map: &Value) -> Value {
     super::documents("injector.yaml", text(config_map, "/data/injector.yaml")).remove(0)
 }
@@ -110,7 +111,8 @@ fn the_pod_meets_pod_security_restricted() {
     assert_eq!((list(pod, "/containers").len(), pod.get("initContainers")), (1, None));
 }
 
-/// After its delay the program closes for a limited time; the kubelet must not be faster, and nothing may have to sleep before.
+/// After its delay the program drains for a limited time; the kubelet must wait longer, and no
+/// preStop sleep may be needed.
 fn the_kubelet_waits_longer_than_a_drain_takes() {
     let deployment = object("manifests/base/deployment.yaml");
     let pod = &deployment["spec"]["template"]["spec"];
@@ -120,14 +122,14 @@ fn the_kubelet_waits_longer_than_a_drain_takes() {
     assert!(object("manifests/chart/values.yaml")["terminationGracePeriodSeconds"].as_u64() > Some(longest));
     let container = &list(pod, "/containers")[0];
     assert!(container.get("lifecycle").is_none());
-    // A flag would beat the setting in the ConfigMap.
+    // A flag would override the setting in the ConfigMap.
     assert_eq!(*list(container, "/args"), ["serve", "--config=/etc/outrigger/config/injector.yaml"]);
     for (probe, path) in [("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
         assert_eq!(container[probe]["httpGet"], json!({"path": path, "port": "admin"}));
     }
 }
 
-/// Port names and labels are what ties Service, policy, disruption budget and Deployment together.
+/// Port names and labels connect Service, policy, disruption budget and Deployment.
 fn selectors_match_the_pods() {
     let deployment = object("manifests/base/deployment.yaml");
     let template = &deployment["spec"]["template"];
@@ -177,7 +179,7 @@ fn settings_exist_and_their_paths_are_mounted() {
     }
 }
 
-/// A component repeats the settings of the base: kustomize replaces a text as a whole.
+/// A component repeats the settings of the base, because kustomize replaces a text as a whole.
 fn the_component_for_cert_manager_keeps_the_settings_of_the_base() {
     let base = text(&object("manifests/base/config.yaml"), "/data/injector.yaml").to_owned();
     let component = object("manifests/components/cert-manager/config.yaml");

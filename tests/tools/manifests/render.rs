@@ -1,7 +1,8 @@
-//! What kustomize and Helm make of the manifests, by running them.
+//! Runs kustomize and Helm on the manifests and parses the result.
 //!
-//! The programs come from the folder that `KUBEBUILDER_ASSETS` names, else from the search path. Invariant: where a program is
-//! missing, the test is ignored.
+//! The programs come from the folder in `KUBEBUILDER_ASSETS`, otherwise from the PATH.
+//!
+//! Invariant: if a program is missing, the test is ignored.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,10 +14,10 @@ use serde_json::Value;
 use super::{documents, repository};
 use crate::harness;
 
-/// Kind and name of an object. No two objects here differ in their namespaces alone.
+/// Kind and name of an object. No two objects here differ only in their namespace.
 pub type Key = (String, String);
 
-/// A program. Where it is missing, the running test is ignored.
+/// A program. If it is missing, the test is ignored.
 pub fn program(name: &str) -> Command {
     let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -25,21 +26,21 @@ pub fn program(name: &str) -> Command {
     Command::new(found.unwrap_or_else(|| harness::ignore(format!("{name} was not found"))))
 }
 
-/// What the program printed; it must end well.
+/// The output of the program, which must succeed.
 fn succeeds(mut command: Command) -> String {
     let Output { status, stdout, stderr } = command.output().expect("the program runs");
     assert!(status.success(), "{command:?}: {}", String::from_utf8_lossy(&stderr));
     String::from_utf8(stdout).expect("its output is text")
 }
 
-/// What the program said on standard error; it must end badly.
+/// The standard error of the program, which must fail.
 pub fn fails(mut command: Command) -> String {
     let Output { status, stdout, stderr } = command.output().expect("the program runs");
     assert!(!status.success(), "{command:?} succeeded: {}", String::from_utf8_lossy(&stdout));
     String::from_utf8(stderr).expect("its output is text")
 }
 
-/// Objects of `kubectl kustomize`, with these components over the base.
+/// Objects of `kubectl kustomize`, with these components on top of the base.
 pub fn kustomize(components: &[&str]) -> Vec<Value> {
     let components: String =
         components.iter().map(|component| format!("- manifests/components/{component}\n")).collect();
@@ -51,7 +52,7 @@ pub fn kustomize(components: &[&str]) -> Vec<Value> {
 pub fn kustomization(text: &str) -> Vec<Value> {
     let mut kubectl = program("kubectl");
     let folder = tempfile::tempdir().expect("a temporary directory");
-    // kustomize takes no absolute paths, so what a user writes in a kustomization of their own is written with a link.
+    // kustomize takes no absolute paths, so the kustomization refers to the manifests by a link.
     std::os::unix::fs::symlink(repository("manifests"), folder.path().join("manifests")).expect("a link");
     fs::write(folder.path().join("kustomization.yaml"), text).expect("a file in a temporary directory");
     kubectl.arg("kustomize").arg(folder.path());
@@ -62,7 +63,7 @@ pub fn kustomization(text: &str) -> Vec<Value> {
 pub fn helm_template(namespace: &str, values: &[&str]) -> Command {
     let mut helm = program("helm");
     let chart = repository("manifests/chart");
-    // A helm that was built without release flags believes in Kubernetes 1.20.
+    // A helm that was built without release flags assumes Kubernetes 1.20.
     helm.args(["template", "outrigger"]).arg(chart).args(["--namespace", namespace, "--kube-version", "1.36.0"]);
     for value in values {
         helm.args(["--set", value]);
@@ -70,7 +71,7 @@ pub fn helm_template(namespace: &str, values: &[&str]) -> Command {
     helm
 }
 
-/// Objects of the chart in `outrigger-system`, those of `helm test` among them.
+/// Objects of the chart in `outrigger-system`, including those of `helm test`.
 pub fn helm(values: &[&str]) -> Vec<Value> {
     documents("helm template", &succeeds(helm_template("outrigger-system", values)))
 }
@@ -94,12 +95,12 @@ pub fn helm_lint(values: &[&str]) -> String {
     succeeds(helm)
 }
 
-/// Whether Helm makes the object for a moment only, such as for `helm test`.
+/// Whether Helm creates the object only temporarily, such as for `helm test`.
 pub fn is_hook(object: &Value) -> bool {
     object.pointer("/metadata/annotations/helm.sh~1hook").is_some()
 }
 
-/// Objects by kind and name; those of hooks are no part of an installation.
+/// Objects by kind and name, without those of hooks, which are not part of an installation.
 pub fn by_key(objects: Vec<Value>) -> BTreeMap<Key, Value> {
     let objects: Vec<Value> = objects.into_iter().filter(|object| !is_hook(object)).collect();
     let count = objects.len();

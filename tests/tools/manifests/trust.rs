@@ -1,6 +1,7 @@
-//! What the threat table says of manifests, chart and image: where keys and tokens go, which ports are open, what is built of what.
+//! Checks the threat table's statements about manifests, chart and image: where keys and tokens are
+//! mounted, which ports are open, and what the image is built from.
 //!
-//! What an API server makes of rights and Pod Security is shown in `tests/apiserver/`.
+//! Tests of rights and Pod Security with an API server are in `tests/apiserver/`.
 
 use serde_json::{Value, json};
 
@@ -18,7 +19,8 @@ fn pod() -> Value {
     object("manifests/base/deployment.yaml")["spec"]["template"]["spec"].clone()
 }
 
-/// A kubelet may read the Secrets that pods of its node mount; the program reads its own from the API server.
+/// A kubelet may read the Secrets that pods of its node mount; the program reads its Secrets from
+/// the API server instead.
 fn no_volume_mounts_a_generated_key() {
     let pod = pod();
     for volume in list(&pod, "/volumes") {

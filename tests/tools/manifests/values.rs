@@ -1,4 +1,5 @@
-//! The values of the chart: each documented, each with its rule, and no way around what the chart decides by itself.
+//! The values of the chart: each has a comment and a schema, and none can override what the chart
+//! decides itself.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ tests! {
     the_roles_lack_rights_that_the_certificate_mode_does_not_need,
 }
 
-/// Settings that other values of the chart decide: set twice, they would not agree.
+/// Settings that other values of the chart decide; setting them twice could contradict.
 const DECIDED: [&str; 15] = [
     "dev",
     "devDir",
@@ -39,7 +40,8 @@ fn schema() -> Value {
     object("manifests/chart/values.schema.json")
 }
 
-/// Where `values` and `schema` differ in their keys. A map whose keys are the user's has no properties in the schema.
+/// The differences between the keys of `values` and `schema`. A map with user-defined keys has no
+/// properties in the schema.
 fn differences(path: &str, values: &Value, schema: &Value, found: &mut Vec<String>) {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
     if schema["additionalProperties"] != false {
@@ -60,7 +62,8 @@ fn differences(path: &str, values: &Value, schema: &Value, found: &mut Vec<Strin
 fn every_value_has_a_schema() {
     let mut found = Vec::new();
     let mut schema = schema();
-    // What a user writes whole, such as the reference to an issuer, has no default to compare.
+    // Values that a user writes completely, such as the reference to an issuer, have no default to
+    // compare.
     schema["properties"]["certificates"]["properties"]["certManager"]["properties"]["issuerRef"] = Value::Null;
     for whole in ["config", "templates", "podLabels"] {
         schema["properties"][whole] = Value::Null;
@@ -76,7 +79,8 @@ fn every_value_has_a_comment() {
     }
 }
 
-/// A name that is misspelt is refused when the chart is installed, and not by a replica that does not start.
+/// A misspelt setting is refused when the chart is installed, instead of by a replica that does not
+/// start.
 fn the_chart_accepts_exactly_the_settings_of_the_program() {
     let schema = schema();
     let config = &schema["properties"]["config"];
@@ -86,12 +90,13 @@ fn the_chart_accepts_exactly_the_settings_of_the_program() {
     assert_eq!((known, &config["additionalProperties"]), (expected, &Value::Bool(false)));
 }
 
-/// Helm tells a wrong place for a name that `propertyNames` refuses: `config.logLvel` as `/podLabels`.
+/// Helm reports a wrong path for a name that `propertyNames` refuses: `config.logLvel` as
+/// `/podLabels`.
 fn errors_about_unknown_values_name_their_path() {
     assert!(!read("manifests/chart/values.schema.json").contains("propertyNames"));
 }
 
-/// What a user sets beats what the chart says, and the rest of it stays.
+/// A user's setting overrides that of the chart, and the other settings stay.
 fn user_settings_are_added_to_those_of_the_chart() {
     let values = ["config.logLevel=debug", "config.templates={/etc/outrigger/templates}", "config.shutdownDelay=20s"];
     let objects = render::by_key(render::helm(&[&values[..], &["terminationGracePeriodSeconds=40"]].concat()));
@@ -104,7 +109,7 @@ fn user_settings_are_added_to_those_of_the_chart() {
     assert_eq!(arguments.len(), 2, "a flag would beat the setting of the user: {arguments:?}");
 }
 
-/// Where somebody else makes the certificate, the program may not change who is trusted.
+/// If another program issues the certificate, Outrigger may not change whom the API server trusts.
 fn the_roles_lack_rights_that_the_certificate_mode_does_not_need() {
     for mode in ["certManager", "files"] {
         let bundle = "certificates.files.caBundle=-----BEGIN CERTIFICATE-----YQ==-----END CERTIFICATE-----";

@@ -1,4 +1,4 @@
-//! The webhook configuration of the manifests is the one of the program.
+//! The webhook configuration of the manifests equals that of the program.
 
 use outrigger::api::webhook_configuration::{Endpoint, WebhookConfiguration};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ tests! {
     the_chart_passes_its_values_to_the_webhook_configuration,
 }
 
-/// The configuration that the program makes for the Service of the manifests.
+/// The configuration that the program generates for the Service of the manifests.
 fn generated() -> Value {
     let endpoint = Endpoint::Service { namespace: "outrigger-system".into(), name: "outrigger".into(), port: 443 };
     WebhookConfiguration::new(endpoint).to_value().expect("it is plain data")
@@ -31,7 +31,8 @@ fn the_command_prints_the_manifest() {
     assert_eq!(printed, [object("manifests/base/webhook.yaml")]);
 }
 
-/// Every choice of the first entry has a comment above it that says why; the second entry repeats it.
+/// Every choice in the first webhook has a comment above it that gives the reason; the second
+/// webhook repeats it.
 fn every_choice_has_a_comment() {
     let text = super::read("manifests/base/webhook.yaml");
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -57,7 +58,7 @@ fn every_choice_has_a_comment() {
     }
 }
 
-/// The choices that are values of the chart, each seen to arrive.
+/// Each choice that is a value of the chart changes the configuration.
 fn the_chart_passes_its_values_to_the_webhook_configuration() {
     let condition = |name: &str| {
         format!("webhook.{name}.matchConditions[0].name=x,webhook.{name}.matchConditions[0].expression=1==1")
