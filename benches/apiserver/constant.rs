@@ -37,14 +37,15 @@ struct State {
     /// The response for a pod that is injected already.
     again: (String, String),
     /// The body of the last review.
-    seen: Mutex<Bytes>,
+    last_review: Mutex<Bytes>,
 }
 
 impl Constant {
     /// Returns these members of the `response` in addition to `uid` and `allowed`.
     pub fn start(cluster: &Cluster, response: &Value) -> Self {
         let acceptor = cluster.control_plane.authority.issue().acceptor();
-        let state = Arc::new(State { answer: answer(response), again: answer(&json!({})), seen: Mutex::default() });
+        let state =
+            Arc::new(State { answer: answer(response), again: answer(&json!({})), last_review: Mutex::default() });
         let (sender, receiver) = std::sync::mpsc::channel();
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
@@ -65,8 +66,8 @@ impl Constant {
     }
 
     /// The body of the last review.
-    pub fn seen(&self) -> Bytes {
-        self.state.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn last_review(&self) -> Bytes {
+        self.state.last_review.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -77,7 +78,7 @@ fn answer(response: &Value) -> (String, String) {
     response["allowed"] = json!(true);
     let review =
         json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}).to_string();
-    let (before, after) = review.split_once(&format!("\"{UID}\"")).expect("the uid that was put in");
+    let (before, after) = review.split_once(&format!("\"{UID}\"")).expect("the inserted uid");
     (format!("{before}\""), format!("\"{after}"))
 }
 
@@ -89,7 +90,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, state: Arc<State>) {
         async move {
             let body = request.into_body().collect().await?.to_bytes();
             let text = state.respond(&body);
-            *state.seen.lock().unwrap_or_else(PoisonError::into_inner) = body;
+            *state.last_review.lock().unwrap_or_else(PoisonError::into_inner) = body;
             let response = Response::builder().header("content-type", "application/json");
             Ok::<_, hyper::Error>(response.body(Full::new(Bytes::from(text))).expect("a valid response"))
         }

@@ -43,9 +43,9 @@ pub fn run(cluster: &'static Cluster, outrigger: &Outrigger, rounds: usize, per_
         }
     }
     println!(
-        "A constant patch is asked for twice: the API server's own plugins mount the token into its sidecar, and it asks again. Outrigger mounts it at once."
+        "The API server calls the constant patch twice: its own plugins mount the token into the sidecar, and it calls the webhook again. Outrigger mounts the token at once."
     );
-    println!("## Creation of a pod by server-side dry run, {rounds} rounds of {per_round} for each variant");
+    println!("## Creation of a pod by server-side dry run, {rounds} rounds of {per_round} for each method");
     println!("{:<44} {:>9} {:>9} {:>9} {:>9}", "", "p50", "added", "p99", "added");
     let nothing = medians(&variants[0]);
     let mut figures = Vec::new();
@@ -115,11 +115,11 @@ fn variants(cluster: &'static Cluster, outrigger: &Outrigger) -> Vec<Variant> {
     register_constant(&allowed, outrigger, &plain.namespace);
     registration::wait_until_called(&plain.namespace, || {
         plain.namespace.would_accept(&asking_pod());
-        !allowed.seen().is_empty()
+        !allowed.last_review().is_empty()
     });
 
     let patching = variant("a webhook that answers a constant patch", "constant-patch", true);
-    let answer = outrigger.answer(cluster, without_token(&allowed.seen()));
+    let answer = outrigger.answer(cluster, without_token(&allowed.last_review()));
     let same = Constant::start(cluster, &answer["response"]);
     register_constant(&same, outrigger, &patching.namespace);
 

@@ -1,4 +1,5 @@
-//! Throughput, latency, memory and start of the real server on one core, loaded over TLS keep-alive from another.
+//! Throughput, latency, memory and start time of the real server on one core, loaded over TLS
+//! keep-alive from another core.
 //!
 //!     cargo bench --bench throughput [-- --rounds N --seconds N --connections N --only load|idle]
 //!
@@ -121,7 +122,7 @@ impl Plan {
         };
         let asking = client::request(&reviews::review(&reviews::ordinary(true)));
         let plain = client::request(&reviews::review(&reviews::ordinary(false)));
-        println!("{} bytes a request that asks, {} one that does not", asking.len(), plain.len());
+        println!("{} bytes per request with injection, {} without", asking.len(), plain.len());
         let cases = [
             Case { name: "constant answer", process: &constant, request: &plain, is_patched: false, bar: None },
             Case {

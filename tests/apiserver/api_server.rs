@@ -118,7 +118,7 @@ fn a_replica_is_ready_only_after_it_has_listed_the_namespaces() {
     running.balancer.remove(first.address);
     // The API server's connections to this replica end with it.
     first.process.kill();
-    eventually("the other one is called", LIMIT, || {
+    eventually("the other replica is called", LIMIT, || {
         let answer = running.pods.create_pod(&pod("web", &json!({})), "&dryRun=All");
         answer.is_success().then_some(())
     });
@@ -143,7 +143,7 @@ fn a_cluster_version_read_later_replaces_the_assumed_one() {
     running.ask(faulty.address);
     running.add();
     let asking = pod("web", &json!({"outrigger.dev/inject": "agent"}));
-    let stored = eventually("the sidecar is a plain one", LIMIT, || {
+    let stored = eventually("the sidecar is a plain container", LIMIT, || {
         let answer = running.pods.create_pod(&asking, "&dryRun=All");
         let is_plain = answer.is_success() && names(&answer.body, "/spec/containers").contains(&"agent");
         is_plain.then_some(answer.body)
@@ -205,7 +205,7 @@ fn replicas_serve_and_watch_a_restarted_api_server() {
     let path = format!("/api/v1/namespaces/{}", running.pods.name);
     let patch = takes_part.to_string().into_bytes();
     cluster.send("PATCH", &path, "application/merge-patch+json", patch).expect_success();
-    eventually("a pod gets what its namespace has said since", LIMIT, || {
+    eventually("a pod gets the sidecar that its namespace requests", LIMIT, || {
         let answer = running.pods.create_pod(&pod("web", &json!({})), "&dryRun=All");
         (answer.is_success() && !names(&answer.body, "/spec/initContainers").is_empty()).then_some(())
     });

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::cluster::{names, pod, shared};
 use crate::installation::{CA_SECRET, SERVING_SECRET};
-use crate::outrigger::admin_answer;
+use crate::outrigger::admin_response;
 use crate::process::{eventually, pause};
 use crate::registration;
 use crate::replicas::{Clients, LIMIT, Running, register};
@@ -113,11 +113,11 @@ fn replicas_serve_without_an_api_server() {
         // Longer than the lease, and longer than any client waits for a response.
         pause(Duration::from_secs(10));
         for replica in &running.replicas {
-            let ready = admin_answer(replica.admin, "/readyz").unwrap_or_default();
+            let ready = admin_response(replica.admin, "/readyz").unwrap_or_default();
             assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
         }
         running.api.add(running.cluster().address());
-        eventually("somebody leads", LIMIT, || (leaders(running) == 1).then_some(()));
+        eventually("a candidate leads", LIMIT, || (leaders(running) == 1).then_some(()));
         assert!(clients.expect_no_failure() > 50);
         // The replicas reconcile the certificates again.
         let good = running.bundles();
@@ -252,7 +252,7 @@ fn pods_get_the_templates_that_their_namespace_requests() {
         let path = format!("/api/v1/namespaces/{}", running.pods.name);
         let patch = patch.to_string().into_bytes();
         running.cluster().send("PATCH", &path, "application/merge-patch+json", patch).expect_success();
-        eventually("a pod that says nothing gets what its namespace says", LIMIT, || {
+        eventually("a pod gets the sidecar that its namespace requests", LIMIT, || {
             let stored = running.pods.would_accept(&pod("web", &json!({})));
             (!names(&stored, "/spec/initContainers").is_empty()).then_some(())
         });

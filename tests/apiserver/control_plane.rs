@@ -1,4 +1,5 @@
-//! A Kubernetes control plane on loopback: etcd, kube-apiserver and, where the assets have it, kube-controller-manager.
+//! A Kubernetes control plane on loopback: etcd, kube-apiserver and, if available,
+//! kube-controller-manager.
 //!
 //! There is no node: pods are admitted and stored, but never run. The programs come from the folder
 //! in `KUBEBUILDER_ASSETS`, either a full set or that of envtest, which lacks the controller
@@ -24,7 +25,8 @@ const ASSETS: &str = "KUBEBUILDER_ASSETS";
 const TOKEN: &str = "outrigger-tests";
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// The controllers that the tests need: Deployments become pods, namespaces get their service account.
+/// The controllers that the tests need: they create pods for Deployments and a service account for
+/// each namespace.
 const CONTROLLERS: &str = "deployment-controller,replicaset-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,job-controller";
 
 /// The folder of the programs. Without it the test is ignored.

@@ -17,7 +17,7 @@ fn both_pods_of_a_deployment_get_the_sidecar_and_the_volume() {
     with_controllers("deployment", |namespace| {
         create(namespace, &deployment("web", "log-collector"));
         for pod in namespace.wait_for_pods("web", 2) {
-            assert_carries_what_its_status_says(&pod);
+            assert_matches_its_status(&pod);
             assert_shares_a_volume(&pod);
         }
     });
@@ -66,7 +66,7 @@ fn deployment(app: &str, template: &str) -> Value {
     })
 }
 
-fn assert_carries_what_its_status_says(pod: &Value) {
+fn assert_matches_its_status(pod: &Value) {
     let status = pod["metadata"]["annotations"]["outrigger.dev/status"].as_str().expect("a status annotation");
     let status: Value = serde_json::from_str(status).expect("the status is JSON");
     let template = &status["templates"][0];

@@ -100,7 +100,7 @@ fn with_candidates(
 
 /// Removes the leader from the candidates.
 fn leader(candidates: &mut Vec<Running>) -> Running {
-    let index = eventually("somebody leads", LIMIT, || candidates.iter().position(Running::leads));
+    let index = eventually("a candidate leads", LIMIT, || candidates.iter().position(Running::leads));
     candidates.remove(index)
 }
 
@@ -115,7 +115,7 @@ fn one_of_three_candidates_leads_and_releases_the_lease_on_shutdown() {
         let next = leader(candidates);
         // Two attempts are enough; the limit allows for a slow machine.
         assert!(ended.elapsed() < TIMING.duration, "{:?}", ended.elapsed());
-        eventually("the lease says so", LIMIT, || (installation.holder() == next.name).then_some(()));
+        eventually("the lease names the new leader", LIMIT, || (installation.holder() == next.name).then_some(()));
     });
 }
 
@@ -138,7 +138,7 @@ fn a_lease_that_is_taken_by_hand_makes_the_leader_step_down() {
         let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/{LEASE}", installation.name());
         let patch = br#"{"spec": {"holderIdentity": "somebody"}}"#.to_vec();
         cluster.send("PATCH", &path, "application/merge-patch+json", patch).expect_success();
-        eventually("it steps down", LIMIT, || (!before.leads()).then_some(()));
+        eventually("the leader steps down", LIMIT, || (!before.leads()).then_some(()));
         candidates.push(before);
         // Nobody renews the lease for "somebody", so a candidate leads again later.
         let next = leader(candidates);

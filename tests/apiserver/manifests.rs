@@ -89,7 +89,7 @@ impl Installation {
 
     /// Writes like the program: certificates, the lease, and the bundle by server-side apply with
     /// its own field manager.
-    fn write_as_the_program_would(&self) {
+    fn write_like_the_program(&self) {
         let patch = |path: &str, content: &str, patch: &Value| {
             self.cluster.send("PATCH", path, content, patch.to_string().into_bytes()).expect_success();
         };
@@ -111,7 +111,7 @@ impl Installation {
         })
     }
 
-    fn has_what_the_program_wrote(&self, after: &str) {
+    fn assert_program_fields_are_kept(&self, after: &str) {
         assert_eq!(self.get(AUTHORITY)["data"], json!({"ca.crt": "YQ=="}), "after {after}");
         assert_eq!(self.get(SERVING)["data"], json!({"tls.crt": "YQ=="}), "after {after}");
         assert_eq!(self.get(LEASE)["spec"]["holderIdentity"], "outrigger-1", "after {after}");
@@ -123,7 +123,7 @@ impl Installation {
     }
 
     /// Asserts that Pod Security "restricted" admits Outrigger's pod.
-    fn our_pod_is_admitted(&self) {
+    fn assert_pod_is_admitted(&self) {
         let deployment = self.get(&format!("{DEPLOYMENTS}/outrigger"));
         let template = &deployment["spec"]["template"];
         let mut pod = json!({"metadata": template["metadata"], "spec": template["spec"]});
@@ -346,25 +346,25 @@ fn all_else_is_refused(account: &Account<'_>) {
 fn kustomize_installs_again_and_removes() {
     let installation = Installation::start();
     installation.kubectl(&["apply", "--validate=strict", "-k"], "manifests");
-    installation.our_pod_is_admitted();
+    installation.assert_pod_is_admitted();
     without_a_replica_only_pods_that_request_injection_are_refused(&installation);
 
-    installation.write_as_the_program_would();
+    installation.write_like_the_program();
     let said = installation.kubectl(&["apply", "-k"], "manifests");
     let changed: Vec<&str> = said.lines().filter(|line| !line.ends_with(" unchanged")).collect();
     assert!(changed.is_empty(), "{changed:?}");
-    installation.has_what_the_program_wrote("kubectl apply");
+    installation.assert_program_fields_are_kept("kubectl apply");
     // Without --force-conflicts: nobody else manages a field of the manifests.
     installation.kubectl(&["apply", "--server-side", "-k"], "manifests");
-    installation.has_what_the_program_wrote("kubectl apply --server-side");
+    installation.assert_program_fields_are_kept("kubectl apply --server-side");
 
     let account = Account::of(&installation.cluster);
     assert_needed_calls_are_allowed(&installation, &account);
     all_else_is_refused(&account);
     rights::let_it_watch(&account);
-    rights::are_those_and_no_others(&account);
+    rights::assert_exact_rights(&account);
     rights::on_our_configuration_are_for_all_of_it(&account);
-    rights::are_of_no_other_use_to_a_thief(&account);
+    rights::assert_harmful_calls_are_refused(&account);
 
     installation.cluster.send("DELETE", CONFIGURATION, JSON, Vec::new()).expect_success();
     installation.kubectl(&["delete", "--ignore-not-found", "--wait=false", "-k"], "manifests");
@@ -389,16 +389,16 @@ fn helm_installs_upgrades_and_removes_the_webhook_first() {
     let label = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
     let namespace = format!("/api/v1/namespaces/{OURS}");
     installation.cluster.send("PATCH", &namespace, MERGE_PATCH, label.to_string().into_bytes()).expect_success();
-    installation.our_pod_is_admitted();
+    installation.assert_pod_is_admitted();
 
-    installation.write_as_the_program_would();
+    installation.write_like_the_program();
     let values = arguments(&["--set", "webhook.timeoutSeconds=7,highAvailability.enabled=true"]);
     let upgrade = [arguments(&["upgrade", "outrigger"]), vec![chart.as_os_str()], values];
     installation.helm(&upgrade.concat());
-    installation.has_what_the_program_wrote("helm upgrade");
+    installation.assert_program_fields_are_kept("helm upgrade");
     assert_eq!(installation.get(CONFIGURATION)["webhooks"][0]["timeoutSeconds"], 7);
     installation.helm(&arguments(&["rollback", "outrigger", "1"]));
-    installation.has_what_the_program_wrote("helm rollback");
+    installation.assert_program_fields_are_kept("helm rollback");
     assert_eq!(installation.get(CONFIGURATION)["webhooks"][0]["timeoutSeconds"], 5);
 
     let since = installation.get(CONFIGURATIONS)["metadata"]["resourceVersion"].clone();

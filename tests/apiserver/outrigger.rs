@@ -152,12 +152,12 @@ impl Outrigger {
     }
 
     fn admin(&self, path: &str) -> Option<String> {
-        admin_answer(SocketAddr::from(([127, 0, 0, 1], self.admin_port)), path)
+        admin_response(SocketAddr::from(([127, 0, 0, 1], self.admin_port)), path)
     }
 }
 
 /// The full response of the admin listener, including its head.
-pub fn admin_answer(address: SocketAddr, path: &str) -> Option<String> {
+pub fn admin_response(address: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = String::new();

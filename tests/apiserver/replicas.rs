@@ -18,7 +18,7 @@ use crate::balancer::Balancer;
 use crate::cluster::{Cluster, Namespace, WEBHOOK_LABEL, names, pod, request};
 use crate::control_plane::free_port;
 use crate::installation::Installation;
-use crate::outrigger::{PROGRAM, TEMPLATES, admin_answer};
+use crate::outrigger::{PROGRAM, TEMPLATES, admin_response};
 use crate::process::{Process, eventually, pause};
 use crate::registration;
 
@@ -49,16 +49,16 @@ pub struct Replica {
 
 impl Replica {
     pub fn is_ready(&self) -> bool {
-        admin_answer(self.admin, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+        admin_response(self.admin, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
     }
 
     /// Whether `/readyz?verbose` contains these words.
     pub fn notes(&self, words: &str) -> bool {
-        admin_answer(self.admin, "/readyz?verbose").is_some_and(|answer| answer.contains(words))
+        admin_response(self.admin, "/readyz?verbose").is_some_and(|answer| answer.contains(words))
     }
 
     pub fn metric(&self, name: &str) -> Option<f64> {
-        let text = admin_answer(self.admin, "/metrics")?;
+        let text = admin_response(self.admin, "/metrics")?;
         text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     }
 }
@@ -162,7 +162,7 @@ impl Running {
 
     /// The index of the replica that holds the lease.
     pub fn leader(&self) -> usize {
-        eventually("somebody leads", LIMIT, || {
+        eventually("a candidate leads", LIMIT, || {
             let holder = self.installation.holder();
             self.replicas.iter().position(|replica| holder.starts_with(&replica.name))
         })

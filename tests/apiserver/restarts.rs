@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::balancer::Balancer;
 use crate::cluster::{Cluster, Namespace, in_namespace, names, pod, request};
 use crate::control_plane::free_port;
-use crate::outrigger::{PROGRAM, admin_answer, configuration, register};
+use crate::outrigger::{PROGRAM, admin_response, configuration, register};
 use crate::process::{Process, pause};
 
 tests! { rolling_restarts_fail_no_pod }
@@ -92,8 +92,9 @@ fn start(cluster: &Cluster, directory: &Path, name: &str) -> Instance {
     serve.arg("--dev-dir").arg(directory);
     serve.args([format!("--listen={address}"), format!("--admin-listen={admin}")]);
     let process = cluster.control_plane.janitor.spawn(&format!("outrigger-restarts-{name}"), &mut serve);
-    process
-        .wait_until(LIMIT, || admin_answer(admin, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")));
+    process.wait_until(LIMIT, || {
+        admin_response(admin, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    });
     Instance { process, address }
 }
 

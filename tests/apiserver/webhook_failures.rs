@@ -110,7 +110,7 @@ fn message(namespace: &Namespace) -> String {
 }
 
 #[track_caller]
-fn is_said_and_explained(name: &str, said: &str, texts: &[&str]) {
+fn assert_message_is_in_the_guide(name: &str, said: &str, texts: &[&str]) {
     assert!(texts.iter().any(|text| said.contains(text)), "{name}: {said}");
     for text in texts {
         assert!(GUIDE.contains(text), "docs/troubleshooting.md says nothing of {text:?}");
@@ -153,7 +153,7 @@ fn each_failure_of_a_webhook_call_matches_its_text_in_the_guide() {
             registration::create(cluster, &configuration(&name, client, &json!([]), authority));
             let said = message(&namespace);
             assert!(said.starts_with("Internal error occurred: failed calling webhook"), "{case}: {said}");
-            is_said_and_explained(case, &said, texts);
+            assert_message_is_in_the_guide(case, &said, texts);
         }
     });
 }
@@ -165,7 +165,7 @@ fn a_failing_match_condition_matches_its_text_in_the_guide() {
         let conditions = json!([{"name": "x", "expression": "object.metadata.labels['app'] == 'web'"}]);
         let configuration = configuration("troubles-condition", at("127.0.0.1", nobody()), &conditions, authority);
         registration::create(namespace.cluster, &configuration);
-        is_said_and_explained("condition", &message(namespace), &["resulted in error"]);
+        assert_message_is_in_the_guide("condition", &message(namespace), &["resulted in error"]);
     });
 }
 
@@ -194,7 +194,7 @@ fn a_broken_template_matches_its_text_in_the_guide() {
         let said = namespace.rejects(&pod("asking", &json!({"outrigger.dev/inject": "broken"})));
         let texts = ["an error on the server (\"", "template_broken", "has prevented the request from succeeding"];
         for text in texts {
-            is_said_and_explained("template", &said, &[text]);
+            assert_message_is_in_the_guide("template", &said, &[text]);
         }
         namespace.would_accept(&pod("asking", &json!({"outrigger.dev/inject": "log-collector"})));
         outrigger.kill();
@@ -218,11 +218,11 @@ fn no_template_exceeds_the_pod_security_of_its_namespace() {
                 json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
             pod
         };
-        let said = eventually("Pod Security holds", Duration::from_secs(20), || {
+        let said = eventually("Pod Security is enforced", Duration::from_secs(20), || {
             let answer = namespace.create_pod(&asking("privileged"), "&dryRun=All");
             (!answer.is_success()).then(|| answer.body["message"].as_str().expect("a message").to_owned())
         });
-        is_said_and_explained("restricted", &said, &["violates PodSecurity \"restricted"]);
+        assert_message_is_in_the_guide("restricted", &said, &["violates PodSecurity \"restricted"]);
         assert!(said.contains("privileged (container \"s\""), "{said}");
         namespace.would_accept(&asking("log-collector"));
         outrigger.kill();

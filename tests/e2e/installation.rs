@@ -187,7 +187,10 @@ impl<'a> Installation<'a> {
             last = answer.message();
             (answer.is_success() && pods::is_injected(&answer.body)).then_some(())
         });
-        assert!(is_injected.is_some(), "after {LIMIT:?} no pod that asks would be created with its sidecar: {last}");
+        assert!(
+            is_injected.is_some(),
+            "after {LIMIT:?} no pod that requests injection would be created with its sidecar: {last}"
+        );
     }
 
     /// The pods of the installation, including terminating ones.

@@ -156,7 +156,7 @@ fn main() -> ExitCode {
         }
     };
     if chosen.is_empty() {
-        eprintln!("error: no test is called like one of {arguments:?}; --list names them all");
+        eprintln!("error: no test name matches {arguments:?}; --list prints all names");
         return ExitCode::FAILURE;
     }
     let cluster = Cluster::connect(settings);
@@ -175,7 +175,7 @@ fn test_installation(cluster: &Cluster, method: Method, chosen: &[String], resul
     let installation = Installation::new(cluster, method);
     let before = inventory::take(cluster);
     let ours: Vec<&String> = before.iter().filter(|name| name.contains("outrigger")).collect();
-    assert!(ours.is_empty(), "the cluster has an Outrigger already, or what is left of one: {ours:?}");
+    assert!(ours.is_empty(), "the cluster already has objects of Outrigger: {ours:?}");
     let named = |name: &str| format!("{}::{name}", method.name());
 
     let run = |name: &str, results: &mut Results, test: &dyn Fn()| {

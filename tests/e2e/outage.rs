@@ -35,9 +35,9 @@ pub fn only_pods_that_request_injection_are_refused(installation: &Installation<
         println!("    without a replica, a pod that does not ask in {namespace}: {} after {took:.0?}", answer.status);
         assert!(answer.is_success() && took < AT_ONCE, "{namespace}: {took:?}: {}", answer.body);
     }
-    let message = asks(cluster).expect_err("a pod that asks was created");
+    let message = asks(cluster).expect_err("a pod that requests injection was created");
     assert!(message.contains(OUR_NAME), "{message}");
-    println!("    a pod that asks: {message}");
+    println!("    refused: {message}");
 
     let deployment = {
         let asking = pods::asking(cluster.settings.log_collector.as_deref());
@@ -58,7 +58,7 @@ pub fn only_pods_that_request_injection_are_refused(installation: &Installation<
     installation.scale(REPLICAS);
     installation.wait_until_healthy();
     let back = Instant::now();
-    eventually("the ReplicaSet's own retry makes the pod, and it runs", LIMIT, || {
+    eventually("the pod that the ReplicaSet retried runs", LIMIT, || {
         let pods = cluster.pods(NAMESPACE, "app=web");
         pods.iter().any(|pod| pods::is_injected(pod) && pods::is_ready(pod)).then_some(())
     });

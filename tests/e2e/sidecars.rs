@@ -41,7 +41,7 @@ pub fn run_beside_the_app(installation: &Installation<'_>) {
     let before = both_pods_collect_what_the_app_writes(cluster);
     a_rolling_update_keeps_the_sidecar(cluster, &before);
     a_job_completes(cluster);
-    a_pod_that_does_not_ask_is_untouched(cluster, image);
+    assert_pod_without_request_is_unchanged(cluster, image);
     cluster.delete_namespace(NAMESPACE);
 }
 
@@ -99,9 +99,10 @@ fn a_job_completes(cluster: &Cluster) {
     assert!((1..=3).all(|line| log.contains(&format!("from the job, line {line}"))), "{log}");
 }
 
-fn a_pod_that_does_not_ask_is_untouched(cluster: &Cluster, image: &str) {
+fn assert_pod_without_request_is_unchanged(cluster: &Cluster, image: &str) {
     let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/silent");
-    let pod = eventually("the pod that does not ask runs", LIMIT, || Some(cluster.get(&path)).filter(pods::is_ready));
+    let pod =
+        eventually("the pod that requests nothing runs", LIMIT, || Some(cluster.get(&path)).filter(pods::is_ready));
     assert_eq!(pod["metadata"]["annotations"], json!({"example.com/team": "a"}));
     assert_eq!(pod["metadata"]["labels"], json!({"app": "silent"}));
     assert!(pod["spec"]["initContainers"].is_null());

@@ -100,7 +100,7 @@ fn every_metric_is_documented_with_its_type_and_labels() {
     let rows = rows(&read("docs/reference/metrics.md"), 4);
     let documented: BTreeSet<&str> = rows.iter().map(|row| unquoted(&row[0])).collect();
     assert_eq!(documented, registered.keys().map(String::as_str).collect());
-    assert_eq!(documented.len(), rows.len(), "no metric stands twice");
+    assert_eq!(documented.len(), rows.len(), "a metric is documented twice");
     for row in &rows {
         let (name, family) = (unquoted(&row[0]), &registered[unquoted(&row[0])]);
         assert_eq!(row[1], family.kind, "{name}");

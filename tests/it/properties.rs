@@ -87,7 +87,7 @@ proptest! {
     fn any_json_gets_a_verdict(case in cases(), place in any::<prop::sample::Index>(), value in unknown()) {
         let injector = case.injector();
         let mut pod = case.pod.clone();
-        let mut places = places_of(&pod, String::new());
+        let mut places = paths_to(&pod, String::new());
         let place = places.swap_remove(place.index(places.len()));
         *pod.pointer_mut(&place).expect("one of its places") = value;
         let case = Case { pod, ..case };
@@ -135,7 +135,7 @@ fn failure(law: &str, why: &str, injected: &Injected<'_>) -> TestCaseError {
 }
 
 /// Pointers to every value within.
-fn places_of(value: &Value, here: String) -> Vec<String> {
+fn paths_to(value: &Value, here: String) -> Vec<String> {
     let below: Vec<(String, &Value)> = match value {
         Value::Object(fields) => {
             fields.iter().map(|(key, value)| (key.replace('~', "~0").replace('/', "~1"), value)).collect()
@@ -143,7 +143,7 @@ fn places_of(value: &Value, here: String) -> Vec<String> {
         Value::Array(items) => items.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect(),
         _ => Vec::new(),
     };
-    let below = below.into_iter().flat_map(|(key, value)| places_of(value, format!("{here}/{key}")));
+    let below = below.into_iter().flat_map(|(key, value)| paths_to(value, format!("{here}/{key}")));
     std::iter::once(here.clone()).chain(below).collect()
 }
 

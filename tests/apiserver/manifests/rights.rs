@@ -36,7 +36,8 @@ const EVERYBODY: [&str; 3] = [
     "authentication.k8s.io/selfsubjectreviews create",
 ];
 
-/// Namespace, verb, group, resource with its subresource, name. An empty namespace is all of them, an empty name any.
+/// Namespace, verb, group, resource with its subresource, name. An empty namespace means all, and
+/// an empty name any.
 const NEVER: [(&str, &str, &str, &str, &str); 52] = [
     (OURS, "create", "", "secrets", ""),
     (OURS, "delete", "", "secrets", "outrigger-ca"),
@@ -130,7 +131,7 @@ fn granted(account: &Account<'_>, namespace: &str) -> BTreeSet<String> {
 }
 
 /// No other namespace grants rights beyond the listed ones.
-pub fn are_those_and_no_others(account: &Account<'_>) {
+pub fn assert_exact_rights(account: &Account<'_>) {
     let everywhere = &flat(&EVERYWHERE) | &flat(&EVERYBODY);
     for namespace in ["default", "kube-system"] {
         assert_eq!(granted(account, namespace), everywhere, "in {namespace}");
@@ -162,7 +163,7 @@ pub fn on_our_configuration_are_for_all_of_it(account: &Account<'_>) {
 
 /// Harmful calls are refused, whatever the wording of the rules, except for the one right described
 /// above.
-pub fn are_of_no_other_use_to_a_thief(account: &Account<'_>) {
+pub fn assert_harmful_calls_are_refused(account: &Account<'_>) {
     // Otherwise the refusals below would prove nothing.
     assert!(is_allowed(account, (OURS, "update", "coordination.k8s.io", "leases", "outrigger")));
     assert!(is_allowed(

@@ -27,7 +27,7 @@ const REPAIR_LIMIT: Duration = Duration::from_secs(20);
 /// Until the bundle is repaired, new connections of the API server fail.
 pub fn bundle_emptied(ground: &Ground<'_>) -> Vec<Excuse> {
     let mut excuses = Vec::new();
-    ground.again_and_again(BUNDLE, || excuses.push(empty_bundle(ground.installation)));
+    ground.repeat(BUNDLE, || excuses.push(empty_bundle(ground.installation)));
     excuses
 }
 
@@ -84,7 +84,7 @@ pub fn secrets_deleted(ground: &Ground<'_>) -> Vec<Excuse> {
 
 /// Nobody can create a pod meanwhile. Afterwards pods get their sidecar, and objects are reconciled
 /// again.
-pub fn api_server_away(ground: &Ground<'_>) -> Vec<Excuse> {
+pub fn api_server_stopped(ground: &Ground<'_>) -> Vec<Excuse> {
     let cluster = ground.cluster;
     let commands = cluster.settings.api_server.as_ref().expect("commands");
     let replicas = names(ground.installation);

@@ -63,12 +63,12 @@ pub fn rotations(ground: &Ground<'_>) -> Vec<Excuse> {
 /// the cluster has noticed.
 pub fn leader_killed(ground: &Ground<'_>) -> Vec<Excuse> {
     let mut excuses = Vec::new();
-    ground.again_and_again(REPLICA, || {
+    ground.repeat(REPLICA, || {
         let (leader, holder) = (ground.installation.leader(), ground.installation.holder());
         let from = Instant::now();
         kill(ground, &leader);
         let replaced = Instant::now();
-        eventually("somebody else leads", LIMIT, || {
+        eventually("another replica leads", LIMIT, || {
             ground.installation.holder().filter(|now| Some(now) != holder.as_ref())
         });
         println!("    another leader {:.1} s after the first was killed", replaced.elapsed().as_secs_f32());
@@ -98,7 +98,7 @@ fn kill(ground: &Ground<'_>, replica: &str) {
 /// Deletes the leader and another replica alternately, with time to shut down.
 pub fn pod_deleted(ground: &Ground<'_>) -> Vec<Excuse> {
     let mut takes_the_leader = true;
-    ground.again_and_again(REPLICA, || {
+    ground.repeat(REPLICA, || {
         let leader = ground.installation.leader();
         let replicas = ground.installation.replicas();
         let mut names = replicas.iter().map(pods::name_of);
@@ -118,7 +118,7 @@ pub fn pod_deleted(ground: &Ground<'_>) -> Vec<Excuse> {
 }
 
 pub fn rolling_restart(ground: &Ground<'_>) -> Vec<Excuse> {
-    ground.again_and_again(REPLICA, || {
+    ground.repeat(REPLICA, || {
         ground.installation.restart();
         ground.installation.wait_until_rolled_out();
     });

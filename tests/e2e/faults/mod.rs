@@ -52,7 +52,7 @@ const FAULTS: [Fault; 7] = [
     Fault::new("caBundle emptied by hand", external::bundle_emptied),
     Fault::new("Secrets deleted, applied again", external::secrets_deleted),
 ];
-const API_SERVER: Fault = Fault::new("API server stopped and started", external::api_server_away);
+const API_SERVER: Fault = Fault::new("API server stopped and started", external::api_server_stopped);
 
 /// The installation and the namespace in which a fault is injected.
 struct Ground<'a> {
@@ -69,7 +69,7 @@ impl Ground<'_> {
     }
 
     /// Repeats the fault with this interval, at least once.
-    fn again_and_again(&self, between: Duration, mut strike: impl FnMut()) {
+    fn repeat(&self, between: Duration, mut strike: impl FnMut()) {
         loop {
             let start = Instant::now();
             strike();

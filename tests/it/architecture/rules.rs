@@ -69,7 +69,8 @@ const RUN_BY_HARNESS: [&str; 3] = ["tests/apiserver/", "tests/e2e/", "tests/tool
 const MAX_FILE_LINES: usize = 500;
 const MAX_FUNCTION_LINES: usize = 60;
 
-/// `inject` imports nothing of the crate, `admission` only `inject`, adapters never each other, and only the composition them.
+/// `inject` imports nothing else of the crate, `admission` only `inject`; adapters import no other
+/// adapter, and only composition modules import adapters.
 pub fn layers(file: &SourceFile) -> Vec<Fault> {
     let Some(module) = file.module() else { return Vec::new() };
     let Some(&own) = module.first() else { return Vec::new() };
@@ -131,7 +132,7 @@ pub fn header(file: &SourceFile) -> Vec<Fault> {
     if first.is_some_and(|line| line.starts_with("//! ") && line.len() > 12 && !line.contains("to be written")) {
         return Vec::new();
     }
-    vec![Fault { line: 1, what: "the file does not start with a `//!` line that says what it does".to_owned() }]
+    vec![Fault { line: 1, what: "the file does not begin with a `//!` line that describes it".to_owned() }]
 }
 
 /// No file is over 500 lines without its tests.

@@ -155,7 +155,7 @@ fn injected(pod: Value, verdict: &Verdict) -> Vec<String> {
         Verdict::Injected(expected) if pod == *expected => Vec::new(),
         Verdict::Injected(expected) => {
             let mut faults = differences(&pod, expected);
-            faults.extend(differences(expected, &pod).into_iter().map(|fault| format!("the other way round: {fault}")));
+            faults.extend(differences(expected, &pod).into_iter().map(|fault| format!("compared in reverse: {fault}")));
             faults
         }
         Verdict::Includes(excerpt) => differences(&pod, excerpt),

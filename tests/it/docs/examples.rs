@@ -165,7 +165,7 @@ fn same_lines(actual: &[String], shown: &str) -> Vec<String> {
     if actual == lines {
         Vec::new()
     } else {
-        vec![format!("the program says\n{}\nthe document says\n{}", actual.join("\n"), lines.join("\n"))]
+        vec![format!("the program prints\n{}\nthe document expects\n{}", actual.join("\n"), lines.join("\n"))]
     }
 }
 

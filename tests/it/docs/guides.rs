@@ -38,7 +38,7 @@ fn every_code_has_an_entry_in_the_troubleshooting_guide() {
     let text = read("docs/troubleshooting.md");
     let codes = ErrorCode::ALL.iter().map(|code| code.code()).chain(SkipReason::ALL.iter().map(|reason| reason.code()));
     let missing: Vec<&str> = codes.filter(|code| !text.contains(&format!("`{code}`"))).collect();
-    assert!(missing.is_empty(), "docs/troubleshooting.md says nothing of {missing:?}");
+    assert!(missing.is_empty(), "docs/troubleshooting.md does not explain {missing:?}");
 }
 
 #[test]
@@ -46,16 +46,16 @@ fn texts_in_the_troubleshooting_guide_are_printed_by_the_program() {
     let guide = read("docs/troubleshooting.md");
     for (text, directory) in TEXTS {
         assert!(guide.contains(text), "docs/troubleshooting.md does not have {text:?} any more");
-        assert!(says(&super::repository(directory), text), "nothing in {directory} says {text:?}");
+        assert!(contains_text(&super::repository(directory), text), "no file in {directory} contains {text:?}");
     }
 }
 
 /// Whether a file of this directory, or of one below it, contains the text.
-fn says(directory: &Path, text: &str) -> bool {
+fn contains_text(directory: &Path, text: &str) -> bool {
     let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     entries.map(|entry| entry.expect("an entry of the directory").path()).any(|path| {
         if path.is_dir() {
-            says(&path, text)
+            contains_text(&path, text)
         } else {
             fs::read_to_string(&path).is_ok_and(|content| content.contains(text))
         }

@@ -44,7 +44,7 @@ fn compare_elements(path: &str, actual: &[Value], excerpt: &[Value], found: &mut
         );
         match actual.iter().find(|value| value.get("name").is_some() && value.get("name") == wanted.get("name")) {
             Some(namesake) if !differences(namesake, wanted).is_empty() => compare(&place, namesake, wanted, found),
-            Some(_) => found.push(format!("{place}: stands before the one that the excerpt shows before it")),
+            Some(_) => found.push(format!("{place}: is out of order")),
             None => found.push(format!("{place}: missing, expected {wanted}")),
         }
         return;
@@ -61,7 +61,7 @@ fn an_excerpt_matches_the_whole() {
         (r#"{"a":2}"#, "/a: 1, expected 2"),
         (r#"{"z":0}"#, "/z: missing, expected 0"),
         (r#"{"b":[{"name":"x","c":3}]}"#, "/b/x/c: 2, expected 3"),
-        (r#"{"b":[{"name":"y"},{"name":"x"}]}"#, "/b/x: stands before the one that the excerpt shows before it"),
+        (r#"{"b":[{"name":"y"},{"name":"x"}]}"#, "/b/x: is out of order"),
         (r#"{"b":[{"name":"z"}]}"#, "/b/z: missing, expected {\"name\":\"z\"}"),
         (r#"{"d":["e","f"]}"#, "/d: [\"e\"], expected [\"e\",\"f\"]"),
     ];

@@ -81,7 +81,7 @@ fn every_field_of_a_template_is_described() {
     let fields = template_fields();
     assert!(fields.len() > 40, "{fields:?}");
     let missing: Vec<&String> = fields.iter().filter(|field| !spans.contains(field.as_str())).collect();
-    assert!(missing.is_empty(), "docs/reference/templates.md says nothing of {missing:?}");
+    assert!(missing.is_empty(), "docs/reference/templates.md does not describe {missing:?}");
 }
 
 #[test]

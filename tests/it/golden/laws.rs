@@ -25,15 +25,15 @@ pub fn check(case: &Case, result: &CaseResult, runner: &dyn Runner) -> Vec<Strin
     let original = without_managed_fields(&case.pod);
     let (Some(pod), Some(patch)) = (&result.pod, &result.patch) else { return vec!["no pod or no patch".to_owned()] };
     let laws = [
-        status_is_true(pod, result),
+        status_is_correct(pod, result),
         patch_applies(case, pod, patch),
         patch_applies_strictly(case, pod, patch),
         same_input_gives_same_bytes(case, patch, runner),
-        second_pass_gives_nothing(case, result, pod, runner),
+        second_pass_changes_nothing(case, result, pod, runner),
         unknown_fields_survive(case, runner),
         nothing_of_the_users_is_lost(&original, pod),
         only_named_paths_change(case, &original, result, pod),
-        uninject_gives_back(&case.pod, pod),
+        uninject_restores_the_pod(&case.pod, pod),
     ];
     laws.into_iter().filter_map(Result::err).collect()
 }
@@ -59,7 +59,7 @@ fn strip(metadata: &mut Map<String, Value>, field: &str, ours: impl Fn(&str) -> 
 
 /// The status is JSON of version 1 and lists the injected templates; the labels have the same
 /// revisions, and no others.
-fn status_is_true(pod: &Value, result: &CaseResult) -> Result<(), String> {
+fn status_is_correct(pod: &Value, result: &CaseResult) -> Result<(), String> {
     let text = pod["metadata"]["annotations"][STATUS].as_str().ok_or("status: the annotation is missing")?;
     let status: Value = serde_json::from_str(text).map_err(|error| format!("status: {error}: {text}"))?;
     let listed =
@@ -78,7 +78,7 @@ fn status_is_true(pod: &Value, result: &CaseResult) -> Result<(), String> {
     let strayed = labels.iter().find(|(key, label)| {
         key.strip_suffix(REVISION).is_some_and(|name| revision(name).is_none_or(|revision| *label != revision))
     });
-    strayed.map_or(Ok(()), |(key, label)| Err(format!("status: label {key:?} says {label}: {text}")))
+    strayed.map_or(Ok(()), |(key, label)| Err(format!("status: label {key:?} is {label}: {text}")))
 }
 
 /// Laws 1 and 2: the patch applies, and gives exactly the merged pod.
@@ -110,7 +110,12 @@ fn same_input_gives_same_bytes(case: &Case, patch: &Value, runner: &dyn Runner) 
 
 /// Law 3: injecting the result again gives no patch, even after a later webhook has rewritten
 /// images or added a container.
-fn second_pass_gives_nothing(case: &Case, first: &CaseResult, pod: &Value, runner: &dyn Runner) -> Result<(), String> {
+fn second_pass_changes_nothing(
+    case: &Case,
+    first: &CaseResult,
+    pod: &Value,
+    runner: &dyn Runner,
+) -> Result<(), String> {
     let mut rewritten = pod.clone();
     for container in containers_mut(&mut rewritten) {
         container["image"] = json!(format!("mirror.example.com/{}", container["image"].as_str().unwrap_or_default()));
@@ -261,14 +266,14 @@ fn changed(place: &str, before: &Value, after: &Value) -> impl Iterator<Item = S
 }
 
 /// `uninject(inject(p)) = p`. A pod that already had a status loses what that status lists.
-fn uninject_gives_back(before: &Value, after: &Value) -> Result<(), String> {
+fn uninject_restores_the_pod(before: &Value, after: &Value) -> Result<(), String> {
     let out = |pod: &Value| uninject(pod, DOMAIN).map_err(|error| format!("uninject: {error}"));
     let original = if before["metadata"]["annotations"].get(STATUS).is_some() {
         without_our_marks(&out(before).ok().flatten().unwrap_or_else(|| before.clone()))
     } else {
         before.clone()
     };
-    let back = out(after)?.ok_or("uninject: the pod carries nothing of ours")?;
+    let back = out(after)?.ok_or("uninject: the pod has no injected content")?;
     compare_pods("uninject does not give back the pod", &original, &back).map_or(Ok(()), Err)
 }
 

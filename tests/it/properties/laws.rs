@@ -36,18 +36,18 @@ pub const LAWS: [(&str, Law); 16] = [
     ("a strict second engine gives the same pod", strict_engine_agrees),
     ("only paths that the templates name change", paths::only_named_paths_change),
     ("the user's values stay, in their order", users_values_stay),
-    (UNINJECT, passes::uninject_gives_back),
+    (UNINJECT, passes::uninject_restores_the_pod),
     ("the result is a pod", result_is_a_pod),
-    ("the status is true", status_is_true),
-    ("a template is put in whole", model::template_is_put_in_whole),
-    ("containers stand where placement says", model::containers_stand_where_placement_says),
-    ("app reaches what it selects and nothing else", model::app_reaches_what_it_selects),
+    ("the status is correct", status_is_correct),
+    ("a template is injected completely", model::template_is_injected_completely),
+    ("containers are ordered by placement", model::containers_are_ordered_by_placement),
+    ("app changes only the containers that it selects", model::app_changes_only_selected_containers),
     ("same input, same bytes", same_input_same_bytes),
-    ("a second pass gives nothing", passes::second_pass_gives_nothing),
-    ("a second pass after others gives nothing", passes::second_pass_after_others_gives_nothing),
-    ("what is there is not put in again, status or not", passes::what_is_there_is_not_put_in_again),
-    ("what was taken out comes back", passes::what_was_taken_out_comes_back),
-    ("uninject takes out of what others have changed", passes::uninject_after_others),
+    ("a second pass changes nothing", passes::second_pass_changes_nothing),
+    ("a second pass after changes by others changes nothing", passes::second_pass_after_others_changes_nothing),
+    ("present content is not injected again, with or without a status", passes::present_content_is_not_injected_again),
+    ("a removed sidecar is injected again", passes::removed_sidecar_is_injected_again),
+    ("uninject works after changes by others", passes::uninject_works_after_changes_by_others),
 ];
 
 /// Laws that hold even for input that the API server would never send.
@@ -204,7 +204,7 @@ fn distinct<T: Ord + std::fmt::Debug>(what: &str, mut items: impl Iterator<Item 
 }
 
 /// The status lists what is present, one entry per template, with the revision of the label.
-fn status_is_true(injected: &Injected<'_>) -> Result<(), String> {
+fn status_is_correct(injected: &Injected<'_>) -> Result<(), String> {
     let status = status_of(&injected.after);
     let (spec, labels) = (&injected.after["spec"], &injected.after["metadata"]["labels"]);
     distinct("status entry", status_names(&injected.after).into_iter())?;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Both lists of containers have the order that placement defines.
-pub fn containers_stand_where_placement_says(injected: &Injected<'_>) -> Result<(), String> {
+pub fn containers_are_ordered_by_placement(injected: &Injected<'_>) -> Result<(), String> {
     for list in ["containers", "initContainers"] {
         let (expected, got) = (expected_order(injected, list), names(&injected.after["spec"][list]));
         if expected != got {
@@ -66,7 +66,7 @@ fn brought(template: &Value, list: &str, native: NativeSidecars) -> Vec<(String,
 }
 
 /// `app` changes all containers that it selects, and no other container of the pod.
-pub fn app_reaches_what_it_selects(injected: &Injected<'_>) -> Result<(), String> {
+pub fn app_changes_only_selected_containers(injected: &Injected<'_>) -> Result<(), String> {
     for list in ["containers", "initContainers"] {
         for before in injected.before["spec"][list].as_array().into_iter().flatten() {
             let name = text_of(before, "name");
@@ -147,7 +147,7 @@ fn asked<'a>(injected: &'a Injected<'_>) -> impl Iterator<Item = &'a Value> {
 
 /// A template is injected completely or the pod is refused. The pod wins over a template with
 /// `KeepPod`, in labels and annotations, and in a container that overrides.
-pub fn template_is_put_in_whole(injected: &Injected<'_>) -> Result<(), String> {
+pub fn template_is_injected_completely(injected: &Injected<'_>) -> Result<(), String> {
     for template in injected.documents() {
         let spec = &template["spec"];
         let metadata = ["labels", "annotations"].map(|field| (field, spec["metadata"][field].as_object()));
@@ -205,13 +205,13 @@ fn holds(place: &str, wanted: &Value, found: &Value) -> Result<(), String> {
         }
         (Value::String(text), _) if text.contains("${") => Ok(()),
         (Value::Null, _) => Ok(()),
-        (wanted, Value::Null) if is_left_out(wanted) => Ok(()),
+        (wanted, Value::Null) if is_omitted(wanted) => Ok(()),
         (wanted, found) if spelled(wanted) == spelled(found) => Ok(()),
         _ => Err(format!("{place}: the template wants {wanted}, the pod has {found}")),
     }
 }
 
-fn is_left_out(value: &Value) -> bool {
+fn is_omitted(value: &Value) -> bool {
     *value == "" || *value == "TCP" || *value == false
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// A pod with an earlier status comes back without it: everything in such a status belongs to
 /// Outrigger.
-pub fn uninject_gives_back(injected: &Injected<'_>) -> Result<(), String> {
+pub fn uninject_restores_the_pod(injected: &Injected<'_>) -> Result<(), String> {
     let back = taken_out(&injected.after)?;
     if uninject(&back, DOMAIN) != Ok(None) {
         return Err(format!("marks are left\n{}", yaml(&back)));
@@ -24,7 +24,7 @@ pub fn uninject_gives_back(injected: &Injected<'_>) -> Result<(), String> {
 
 /// A live pod has managed fields, a node, defaults and changes of another webhook; all of these
 /// stay.
-pub fn uninject_after_others(injected: &Injected<'_>) -> Result<(), String> {
+pub fn uninject_works_after_changes_by_others(injected: &Injected<'_>) -> Result<(), String> {
     if injected.before["metadata"]["annotations"].get(STATUS).is_some() {
         return Ok(());
     }
@@ -57,11 +57,13 @@ pub fn uninject_gives(expected: &Value, pod: &Value) -> Result<(), String> {
 }
 
 fn taken_out(pod: &Value) -> Result<Value, String> {
-    uninject(pod, DOMAIN).map_err(|error| error.to_string())?.ok_or_else(|| "it carries nothing of ours".to_owned())
+    uninject(pod, DOMAIN)
+        .map_err(|error| error.to_string())?
+        .ok_or_else(|| "the pod has no injected content".to_owned())
 }
 
 /// A removed sidecar is injected again.
-pub fn what_was_taken_out_comes_back(injected: &Injected<'_>) -> Result<(), String> {
+pub fn removed_sidecar_is_injected_again(injected: &Injected<'_>) -> Result<(), String> {
     let status = status_of(&injected.after);
     let brought =
         status["templates"].as_array().into_iter().flatten().flat_map(|entry| names_in(&entry["initContainers"]));
@@ -78,12 +80,12 @@ pub fn what_was_taken_out_comes_back(injected: &Injected<'_>) -> Result<(), Stri
     }
 }
 
-pub fn second_pass_gives_nothing(injected: &Injected<'_>) -> Result<(), String> {
+pub fn second_pass_changes_nothing(injected: &Injected<'_>) -> Result<(), String> {
     nothing_more(injected, &injected.after)
 }
 
 /// Between the passes images are rewritten, defaults set, and other webhooks add containers.
-pub fn second_pass_after_others_gives_nothing(injected: &Injected<'_>) -> Result<(), String> {
+pub fn second_pass_after_others_changes_nothing(injected: &Injected<'_>) -> Result<(), String> {
     let mut pod = injected.after.clone();
     for list in ["containers", "initContainers"] {
         for container in pod["spec"].get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
@@ -121,7 +123,7 @@ fn nothing_more(injected: &Injected<'_>, pod: &Value) -> Result<(), String> {
         Outcome::Skipped(skip) => Err(format!("skipped, but not as done: {skip:?}")),
         Outcome::Injected(_) if injected.nothing_was_left_out() => Err("injected again".to_owned()),
         Outcome::Injected(more) => match more.templates.iter().find(|name| injected.templates.contains(name)) {
-            Some(twice) => Err(format!("template {twice:?} was put in twice")),
+            Some(twice) => Err(format!("template {twice:?} was injected twice")),
             None => Ok(()),
         },
     }
@@ -129,7 +131,7 @@ fn nothing_more(injected: &Injected<'_>, pod: &Value) -> Result<(), String> {
 
 /// Without the status the engine recognises injected content, except an overridden sidecar and
 /// templates that read the pod.
-pub fn what_is_there_is_not_put_in_again(injected: &Injected<'_>) -> Result<(), String> {
+pub fn present_content_is_not_injected_again(injected: &Injected<'_>) -> Result<(), String> {
     if injected.depends_on_the_pod() || !injected.nothing_was_left_out() {
         return Ok(());
     }

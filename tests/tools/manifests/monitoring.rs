@@ -35,7 +35,7 @@ fn expressions() -> Vec<String> {
     for rule in rules {
         let name = text(rule, "/alert");
         assert!(matches!(text(rule, "/labels/severity"), "critical" | "warning" | "info"), "{name}");
-        assert!(text(rule, "/annotations/description").ends_with(['.', '`']), "{name} does not say what to do");
+        assert!(text(rule, "/annotations/description").ends_with(['.', '`']), "{name} has no sentence with an action");
         assert!(rule.get("for").is_some(), "{name} has no `for`");
     }
     let dashboard = object("manifests/components/monitoring/dashboard.json");
