@@ -59,7 +59,7 @@ fn certificates_rotate_although_one_api_call_in_four_fails() {
     let cluster = shared();
     let mut running = Running::prepare(cluster, "faults", &OFTEN);
     let faulty = FaultyApiServer::start(cluster, running.installation.client(), any_fault);
-    running.ask(faulty.address);
+    running.use_api_server(faulty.address);
     (0..2).for_each(|_| running.add());
     running.wait_until_called();
 
@@ -72,7 +72,7 @@ fn certificates_rotate_although_one_api_call_in_four_fails() {
         pause(Duration::from_millis(200));
     }
     let pods = clients.expect_no_failure();
-    eprintln!("{} authorities, {} leaves, {pods} pods, {} calls", authorities.len(), leaves.len(), faulty.asked());
+    eprintln!("{} authorities, {} leaves, {pods} pods, {} calls", authorities.len(), leaves.len(), faulty.requests());
     assert!(pods > 50);
     running.assert_no_key_is_logged();
 }
@@ -82,10 +82,10 @@ fn a_replica_becomes_ready_and_leads_with_an_api_server_that_takes_four_seconds_
     let mut running = Running::prepare(cluster, "slow", &LONG);
     let slow = |_, _: &str| Fault::Slow(Duration::from_secs(4));
     let faulty = FaultyApiServer::start(cluster, running.installation.client(), slow);
-    running.ask(faulty.address);
+    running.use_api_server(faulty.address);
     let (replica, begun) = (running.start_replica(), Instant::now());
     replica.process.wait_until(4 * LIMIT, || replica.is_ready());
-    eprintln!("ready after {:?} and {} calls", begun.elapsed(), faulty.asked());
+    eprintln!("ready after {:?} and {} calls", begun.elapsed(), faulty.requests());
     assert_eq!(replica.metric("outrigger_leader"), Some(1.0));
     // The replica must also remain the leader.
     for _ in 0..20 {
@@ -112,7 +112,7 @@ fn a_replica_is_ready_only_after_it_has_listed_the_namespaces() {
         _ => Fault::None,
     };
     let faulty = FaultyApiServer::start(cluster, running.installation.client(), slow);
-    running.ask(faulty.address);
+    running.use_api_server(faulty.address);
     running.add();
     let first = running.replicas.remove(0);
     running.balancer.remove(first.address);
@@ -136,11 +136,11 @@ fn a_cluster_version_read_later_replaces_the_assumed_one() {
     let asked = AtomicUsize::new(0);
     let later = move |_, path: &str| match path {
         "/version" if asked.fetch_add(1, Ordering::SeqCst) == 0 => Fault::Status(500),
-        "/version" => Fault::Says(OLD),
+        "/version" => Fault::Body(OLD),
         _ => Fault::None,
     };
     let faulty = FaultyApiServer::start(cluster, running.installation.client(), later);
-    running.ask(faulty.address);
+    running.use_api_server(faulty.address);
     running.add();
     let asking = pod("web", &json!({"outrigger.dev/inject": "agent"}));
     let stored = eventually("the sidecar is a plain container", LIMIT, || {

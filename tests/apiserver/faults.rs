@@ -38,7 +38,7 @@ pub enum Fault {
     /// Forwards the request and loses the response.
     Lost,
     /// Returns this JSON for any request.
-    Says(&'static str),
+    Body(&'static str),
 }
 
 /// Chooses the fault by the number of the request and its path.
@@ -64,7 +64,7 @@ impl FaultyApiServer {
     }
 
     /// The number of requests so far.
-    pub fn asked(&self) -> usize {
+    pub fn requests(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 }
@@ -88,7 +88,7 @@ async fn answer(client: Client, request: Request<Incoming>, fault: Fault) -> io:
         Fault::None => {}
         Fault::Slow(time) => tokio::time::sleep(time).await,
         Fault::Status(code) => return Ok(refused(code)),
-        Fault::Says(text) => return Ok(Response::new(Body::from(text.as_bytes().to_vec()))),
+        Fault::Body(text) => return Ok(Response::new(Body::from(text.as_bytes().to_vec()))),
         Fault::Garbage => return Ok(Response::new(Body::from(b"<html>nothing to see here</html>".to_vec()))),
         Fault::Lost => {
             passed_on(client, request).await?;

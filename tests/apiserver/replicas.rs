@@ -84,7 +84,7 @@ impl Running {
     }
 
     /// Replicas started from now on use this server instead of the API server.
-    pub fn ask(&mut self, server: SocketAddr) {
+    pub fn use_api_server(&mut self, server: SocketAddr) {
         let directory = self.cluster().control_plane.janitor.directory();
         self.kubeconfig = self.installation.plain_kubeconfig(directory, server);
     }

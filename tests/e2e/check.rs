@@ -62,14 +62,14 @@ pub fn reports_each_fault(installation: &Installation<'_>) {
     assert!(is_healthy.codes.iter().any(|code| code == "injection"), "{is_healthy:?}");
 
     let unreported = BREAKAGES.iter().filter(|breakage| {
-        let said = catch_unwind(AssertUnwindSafe(|| breaks(installation, breakage)));
+        let reported = catch_unwind(AssertUnwindSafe(|| breaks(installation, breakage)));
         let mended = catch_unwind(AssertUnwindSafe(|| {
             (breakage.mend)(installation);
             installation.wait_until_healthy();
             let after = check(cluster, &["--wait", "120s"]);
             assert!(after.is_success, "after {}: {after:?}", breakage.name);
         }));
-        said.is_err() || mended.is_err()
+        reported.is_err() || mended.is_err()
     });
     let unreported: Vec<&str> = unreported.map(|breakage| breakage.name).collect();
     assert!(unreported.is_empty(), "not reported or not repaired: {unreported:?}");
@@ -101,19 +101,19 @@ struct Checked {
     /// Findings of the severity `failed`.
     failed: Vec<Value>,
     #[allow(dead_code, reason = "shown when a test fails")]
-    said: String,
+    stderr: String,
 }
 
 fn check(cluster: &Cluster, arguments: &[&str]) -> Checked {
     let mut command = Command::new(PROGRAM);
     let ended = cluster.run(command.args(["check", "--output=json"]).args(arguments), None);
     let Ok(report) = serde_json::from_str::<Value>(&ended.output) else {
-        panic!("outrigger check prints no JSON: {}{}", ended.said, ended.output)
+        panic!("outrigger check prints no JSON: {}{}", ended.stderr, ended.output)
     };
     let findings = report["findings"].as_array().cloned().unwrap_or_default();
     let codes = findings.iter().map(|finding| finding["code"].as_str().unwrap_or_default().to_owned()).collect();
     let failed = findings.into_iter().filter(|finding| finding["severity"] == "failed").collect();
-    Checked { is_success: ended.is_success, codes, failed, said: ended.said }
+    Checked { is_success: ended.is_success, codes, failed, stderr: ended.stderr }
 }
 
 /// Somebody sets another authority, and the program has lost the right to repair it.

@@ -49,7 +49,7 @@ pub struct Answer {
 pub struct Ended {
     pub is_success: bool,
     pub output: String,
-    pub said: String,
+    pub stderr: String,
 }
 
 impl Cluster {
@@ -132,7 +132,7 @@ impl Cluster {
         Ended {
             is_success: output.status.success(),
             output: String::from_utf8_lossy(&output.stdout).into_owned(),
-            said: String::from_utf8_lossy(&output.stderr).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
 
@@ -226,7 +226,7 @@ impl Answer {
 impl Ended {
     #[track_caller]
     fn expect_success(self, what: &str) -> String {
-        assert!(self.is_success, "{what}: {}{}", self.said, self.output);
+        assert!(self.is_success, "{what}: {}{}", self.stderr, self.output);
         self.output
     }
 }

@@ -157,7 +157,7 @@ impl<'a> Installation<'a> {
         ];
         for command in commands {
             let ended = self.cluster.try_kubectl(command);
-            eprintln!("--- kubectl {}\n{}", command.join(" "), ended.said);
+            eprintln!("--- kubectl {}\n{}", command.join(" "), ended.stderr);
             // A line for each pod would hide all others.
             let lines = ended.output.lines().filter(|line| !line.contains(r#""message":"decision""#));
             lines.for_each(|line| eprintln!("{line}"));

@@ -129,7 +129,7 @@ pub fn cases() -> BoxedStrategy<Case> {
     let further = |template| prop::option::weighted(0.4, template);
     let waits_in_vain = prop::bool::weighted(0.1);
     let native = prop_oneof![3 => Just(NativeSidecars::Supported), 1 => Just(NativeSidecars::Unsupported)];
-    (alpha, further(beta), further(gamma), pods::pod(), says(), namespace(), (native, waits_in_vain))
+    (alpha, further(beta), further(gamma), pods::pod(), pod_annotations(), namespace(), (native, waits_in_vain))
         .prop_map(|(alpha, beta, gamma, mut pod, says, namespace, (native, waits_in_vain))| {
             let templates: Vec<Value> = [Some(alpha), beta, gamma].into_iter().flatten().collect();
             if !waits_in_vain {
@@ -168,16 +168,16 @@ pub fn annotate(pod: &mut Value, key: &str, value: String) {
 
 /// The annotations for Outrigger on the pod.
 #[derive(Clone, Debug)]
-struct Says {
-    ask: Ask,
+struct PodAnnotations {
+    requested: RequestedTemplates,
     containers: Option<&'static str>,
     parameters: BTreeMap<&'static str, String>,
-    leaves_out_what_is_required: bool,
+    omits_required_parameter: bool,
     status: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Ask {
+enum RequestedTemplates {
     All,
     Reversed,
     One,
@@ -185,13 +185,14 @@ enum Ask {
     Text(&'static str),
 }
 
-fn says() -> BoxedStrategy<Says> {
-    let texts = select(vec!["", "false", "alpha, nowhere", " ,alpha,,alpha", "false, alpha"]).prop_map(Ask::Text);
-    let ask = prop_oneof![
-        20 => Just(Ask::All),
-        3 => Just(Ask::Reversed),
-        3 => Just(Ask::One),
-        2 => Just(Ask::Nothing),
+fn pod_annotations() -> BoxedStrategy<PodAnnotations> {
+    let texts = select(vec!["", "false", "alpha, nowhere", " ,alpha,,alpha", "false, alpha"])
+        .prop_map(RequestedTemplates::Text);
+    let requested = prop_oneof![
+        20 => Just(RequestedTemplates::All),
+        3 => Just(RequestedTemplates::Reversed),
+        3 => Just(RequestedTemplates::One),
+        2 => Just(RequestedTemplates::Nothing),
         2 => texts,
     ];
     let status = prop_oneof![
@@ -200,16 +201,16 @@ fn says() -> BoxedStrategy<Says> {
         Just(r#"{"version":2,"templates":[{"name":"alpha"}]}"#.to_owned()),
     ];
     let parts = (
-        ask,
+        requested,
         prop::option::weighted(0.08, select(vec!["app", "web, app", "nobody"])),
         prop::collection::btree_map(select(&templates::PARAMETERS[..]), any_text(), 0..2),
         prop::bool::weighted(0.1),
         prop::option::weighted(0.05, status),
     );
     parts
-        .prop_map(|(ask, containers, any, leaves_out_what_is_required, status)| {
+        .prop_map(|(requested, containers, any, omits_required_parameter, status)| {
             let parameters = any.into_iter().map(|(name, text)| (name, fitting(name, text))).collect();
-            Says { ask, containers, parameters, leaves_out_what_is_required, status }
+            PodAnnotations { requested, containers, parameters, omits_required_parameter, status }
         })
         .boxed()
 }
@@ -229,7 +230,7 @@ fn fitting(name: &str, text: String) -> String {
     }
 }
 
-impl Says {
+impl PodAnnotations {
     fn annotations(&self, templates: &[Value]) -> Vec<(String, String)> {
         let mut all: Vec<(String, String)> =
             self.asked(templates).map(|value| (INJECT.to_owned(), value)).into_iter().collect();
@@ -239,7 +240,7 @@ impl Says {
             let declared = template["spec"]["parameters"].as_array().into_iter().flatten();
             for name in declared.filter_map(|parameter| parameter["name"].as_str()) {
                 let key = format!("{}.{DOMAIN}/{name}", template["metadata"]["name"].as_str().unwrap_or_default());
-                let needed = name == "must" && !self.leaves_out_what_is_required;
+                let needed = name == "must" && !self.omits_required_parameter;
                 let value = self.parameters.get(name).cloned().or_else(|| needed.then(|| "given".to_owned()));
                 all.extend(value.map(|value| (key, value)));
             }
@@ -250,15 +251,15 @@ impl Says {
     fn asked(&self, templates: &[Value]) -> Option<String> {
         let mut names: Vec<&str> =
             templates.iter().filter_map(|template| template["metadata"]["name"].as_str()).collect();
-        match self.ask {
-            Ask::All => Some(names.join(",")),
-            Ask::Reversed => {
+        match self.requested {
+            RequestedTemplates::All => Some(names.join(",")),
+            RequestedTemplates::Reversed => {
                 names.reverse();
                 Some(names.join(" , "))
             }
-            Ask::One => names.pop().map(str::to_owned),
-            Ask::Nothing => None,
-            Ask::Text(text) => Some(text.to_owned()),
+            RequestedTemplates::One => names.pop().map(str::to_owned),
+            RequestedTemplates::Nothing => None,
+            RequestedTemplates::Text(text) => Some(text.to_owned()),
         }
     }
 }
