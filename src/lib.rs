@@ -13,7 +13,7 @@ pub mod inject;
 #[cfg(feature = "runtime")]
 pub mod api;
 #[cfg(feature = "runtime")]
-pub mod app;
+mod app;
 #[cfg(feature = "runtime")]
 pub mod cli;
 #[cfg(feature = "runtime")]
@@ -25,11 +25,11 @@ pub mod pki;
 #[cfg(feature = "runtime")]
 pub mod process;
 #[cfg(feature = "runtime")]
-pub mod reload;
+mod reload;
 #[cfg(feature = "runtime")]
 pub mod server;
 #[cfg(feature = "runtime")]
-pub mod source;
+mod source;
 #[cfg(feature = "runtime")]
 pub mod telemetry;
 #[cfg(feature = "runtime")]

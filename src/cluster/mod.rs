@@ -6,11 +6,11 @@
 //! and `caBundle` of one webhook configuration.
 
 mod background;
-pub mod certificates;
-pub mod client;
-pub mod jitter;
+pub(crate) mod certificates;
+pub(crate) mod client;
+pub(crate) mod jitter;
 pub mod leader;
-pub mod namespaces;
+pub(crate) mod namespaces;
 mod task;
 mod watching;
 

@@ -8,7 +8,7 @@ mod args;
 mod bytes;
 mod cluster;
 mod domain;
-pub mod duration;
+pub(crate) mod duration;
 mod file;
 mod from_text;
 mod given;

@@ -3,16 +3,16 @@
 //! Pure and synchronous: no I/O, clock, environment or randomness. Every way to run Outrigger calls
 //! [`Injector::inject`].
 
-pub mod annotations;
-pub mod error;
-pub mod expression;
+pub(crate) mod annotations;
+pub(crate) mod error;
+pub(crate) mod expression;
 mod merge;
-pub mod overlay;
-pub mod pod;
-pub mod schema;
+pub(crate) mod overlay;
+pub(crate) mod pod;
+pub(crate) mod schema;
 pub(crate) mod status;
-pub mod template;
-pub mod text;
+pub(crate) mod template;
+pub(crate) mod text;
 
 mod commit;
 mod decision;
@@ -29,6 +29,7 @@ pub use pod::find::find;
 pub use request::{Namespace, Request};
 pub use settings::{NativeSidecars, Settings};
 pub use template::{CompiledSource, LoadProblem, Loaded, SourceText, TemplateSet, TemplateState, TemplateStatus};
+pub use schema::merge_keys::TABLE as MERGE_KEYS;
 pub use uninject::uninject;
 
 /// One immutable snapshot: the templates and the settings that a request sees from start to end.

@@ -1,5 +1,5 @@
 //! The process itself: health, shutdown and processor time.
 
 pub mod health;
-pub mod processor_time;
+pub(crate) mod processor_time;
 pub mod shutdown;

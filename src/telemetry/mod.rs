@@ -2,11 +2,11 @@
 //! [`crate::admission::Record`]s, which hold no value of a pod.
 
 pub mod build;
-pub mod logging;
+pub(crate) mod logging;
 pub mod metrics;
-pub mod throttle;
+pub(crate) mod throttle;
 #[cfg(not(feature = "otel"))]
 #[path = "traces/absent.rs"]
-pub mod traces;
+pub(crate) mod traces;
 #[cfg(feature = "otel")]
-pub mod traces;
+pub(crate) mod traces;

@@ -5,9 +5,9 @@
 pub mod client_auth;
 pub mod files;
 pub mod resolver;
-pub mod self_call;
+pub(crate) mod self_call;
 pub mod self_signed;
-pub mod watcher;
+pub(crate) mod watcher;
 
 use std::path::PathBuf;
 use std::sync::Arc;

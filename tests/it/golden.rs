@@ -49,7 +49,7 @@ fn golden_cases_pass_over_https() {
 #[test]
 fn every_merged_list_has_a_case() {
     let cases = case::names();
-    for (list, _) in outrigger::inject::schema::merge_keys::TABLE {
+    for (list, _) in outrigger::inject::MERGE_KEYS {
         let case = format!("merge-{}", kebab_case(list));
         let detailed = format!("{case}-by-");
         let name = cases.iter().find(|name| **name == case || name.starts_with(&detailed));
