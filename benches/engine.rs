@@ -6,6 +6,14 @@
 //! Invariant: each input is checked once for the verdict that its name promises, so that no figure
 //! measures an error.
 
+#![allow(
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test or benchmark that cannot go on ends, and nobody imports it"
+)]
+
 mod reviews;
 
 use divan::Bencher;

@@ -8,6 +8,14 @@
 //!
 //! Invariant: all compared methods inject the same into the same pod, which is checked first.
 
+#![allow(
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test or benchmark that cannot go on ends, and nobody imports it"
+)]
+
 // The helpers of the API-server tests; a bench needs only some of them.
 #[allow(dead_code)]
 #[path = "../../tests/apiserver/authority.rs"]

@@ -7,6 +7,14 @@
 //! response by the same listener, pods that request nothing, and injected pods. Ratios are computed
 //! for each turn; the median is reported. Needs Linux and `taskset`.
 
+#![allow(
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test or benchmark that cannot go on ends, and nobody imports it"
+)]
+
 #[path = "../reviews/mod.rs"]
 mod reviews;
 

@@ -2,6 +2,8 @@
 //!
 //! The figures are in docs/decisions/0009.
 
+#![allow(unsafe_code, reason = "options of the allocator and of the process have no safe wrapper")]
+
 use libmimalloc_sys::{mi_option_set, mi_option_t, mi_option_use_numa_nodes};
 
 /// `mi_option_purge_delay`, which the crate does not name; a test knows it by its default.

@@ -146,6 +146,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table")]
     fn strings_that_look_like_something_else_stay_strings() {
         let nasty = [
             "",

@@ -27,9 +27,9 @@ pub use error::{Blame, ErrorCode, InjectError, Problem};
 pub use outcome::{Injection, Outcome, Skip, SkipReason};
 pub use pod::find::find;
 pub use request::{Namespace, Request};
+pub use schema::merge_keys::TABLE as MERGE_KEYS;
 pub use settings::{NativeSidecars, Settings};
 pub use template::{CompiledSource, LoadProblem, Loaded, SourceText, TemplateSet, TemplateState, TemplateStatus};
-pub use schema::merge_keys::TABLE as MERGE_KEYS;
 pub use uninject::uninject;
 
 /// One immutable snapshot: the templates and the settings that a request sees from start to end.

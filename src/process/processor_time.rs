@@ -30,6 +30,7 @@ pub fn milliseconds() -> u64 {
 }
 
 #[cfg(unix)]
+#[allow(unsafe_code, reason = "the system call has no safe wrapper among our crates")]
 fn thread_time() -> Option<Duration> {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a value of ours that outlives the call.

@@ -149,7 +149,7 @@ fn a_refused_connection_is_reported() {
         world.with_entries(url(closed()), || {
             let result = world.expect_failed(&["call_refused", "no_certificate"]);
             let (_, hint) = result.find("call_refused").expect("found");
-            assert!(hint.contains("the replicas answer") && hint.contains("NetworkPolicy"), "{hint}");
+            assert!(hint.contains("the replicas respond") && hint.contains("NetworkPolicy"), "{hint}");
         });
         world.expect_healthy();
     });

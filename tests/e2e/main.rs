@@ -6,6 +6,14 @@
 //!
 //! Invariant: the cluster has no Outrigger before and after the tests, even after a failure.
 
+#![allow(
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test or benchmark that cannot go on ends, and nobody imports it"
+)]
+
 #[allow(
     dead_code,
     unused_macros,

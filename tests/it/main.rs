@@ -1,5 +1,13 @@
 //! Integration tests: one binary, so that it links once.
 
+#![allow(
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test or benchmark that cannot go on ends, and nobody imports it"
+)]
+
 mod admin;
 mod architecture;
 mod canary;

@@ -4,6 +4,14 @@
 //! by one. With `OUTRIGGER_TEST_BINARY` another build is measured, such as a release; `--nocapture`
 //! shows the figures.
 
+#![allow(
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test or benchmark that cannot go on ends, and nobody imports it"
+)]
+
 mod bodies;
 mod peers;
 #[path = "../it/support/mod.rs"]
@@ -120,6 +128,7 @@ fn good_bodies() -> Vec<Vec<u8>> {
 }
 
 /// As many open files as the system allows, for this process and those that it starts.
+#[allow(unsafe_code, reason = "the system calls have no safe wrapper among our crates")]
 fn allow_open_files() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls are given a pointer to a value of ours that outlives them.

@@ -6,6 +6,14 @@
 //! Invariant: a test whose program is missing is ignored, and the end of the output names the
 //! program.
 
+#![allow(
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test or benchmark that cannot go on ends, and nobody imports it"
+)]
+
 #[macro_use]
 #[path = "../harness/mod.rs"]
 mod harness;
