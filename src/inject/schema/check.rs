@@ -199,10 +199,9 @@ mod tests {
     use schemars::JsonSchema;
     use serde_json::json;
 
-    use super::{
-        super::{Schema, container, pod_spec, volume},
-        *,
-    };
+    use super::super::Schema;
+    use super::super::tests::{container, pod_spec, volume};
+    use super::*;
 
     fn findings(schema: SchemaRef<'_>, value: &Value, expressions: Expressions) -> (Vec<String>, Vec<String>) {
         let found = check(schema, value, &FieldPath::root().child("spec").child("sidecars").index(0), expressions);

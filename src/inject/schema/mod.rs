@@ -149,48 +149,48 @@ pub fn template() -> SchemaRef<'static> {
     TEMPLATE.root()
 }
 
-static POD_SPEC: LazyLock<Schema> = LazyLock::new(|| Schema::read(recorded::POD_SPEC));
-
-/// `spec` of a core/v1 Pod.
-pub fn pod_spec() -> SchemaRef<'static> {
-    POD_SPEC.root()
-}
-
-/// A core/v1 Container.
-pub fn container() -> SchemaRef<'static> {
-    element(pod_spec(), "containers")
-}
-
-/// A core/v1 Volume.
-pub fn volume() -> SchemaRef<'static> {
-    element(pod_spec(), "volumes")
-}
-
-/// A core/v1 EnvVar.
-pub fn env_var() -> SchemaRef<'static> {
-    element(container(), "env")
-}
-
-/// A core/v1 EnvFromSource.
-pub fn env_from_source() -> SchemaRef<'static> {
-    element(container(), "envFrom")
-}
-
-/// A core/v1 VolumeMount.
-pub fn volume_mount() -> SchemaRef<'static> {
-    element(container(), "volumeMounts")
-}
-
-/// Elements of a list of the pod's schema. A test walks each of them; if the field went away, nothing would be checked.
-fn element(parent: SchemaRef<'static>, list: &str) -> SchemaRef<'static> {
-    parent.child(list).and_then(SchemaRef::item).unwrap_or_else(|| ANY.root())
-}
-
-static ANY: LazyLock<Schema> = LazyLock::new(|| Schema { nodes: vec![SchemaNode::of(SchemaType::Any)], root: 0 });
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    static POD_SPEC: LazyLock<Schema> = LazyLock::new(|| Schema::read(recorded::POD_SPEC));
+
+    /// `spec` of a core/v1 Pod.
+    pub(super) fn pod_spec() -> SchemaRef<'static> {
+        POD_SPEC.root()
+    }
+
+    /// A core/v1 Container.
+    pub(super) fn container() -> SchemaRef<'static> {
+        element(pod_spec(), "containers")
+    }
+
+    /// A core/v1 Volume.
+    pub(super) fn volume() -> SchemaRef<'static> {
+        element(pod_spec(), "volumes")
+    }
+
+    /// A core/v1 EnvVar.
+    fn env_var() -> SchemaRef<'static> {
+        element(container(), "env")
+    }
+
+    /// A core/v1 EnvFromSource.
+    fn env_from_source() -> SchemaRef<'static> {
+        element(container(), "envFrom")
+    }
+
+    /// A core/v1 VolumeMount.
+    fn volume_mount() -> SchemaRef<'static> {
+        element(container(), "volumeMounts")
+    }
+
+    /// Elements of a list of the pod's schema. A test walks each of them; if the field went away, nothing would be checked.
+    fn element(parent: SchemaRef<'static>, list: &str) -> SchemaRef<'static> {
+        parent.child(list).and_then(SchemaRef::item).unwrap_or_else(|| ANY.root())
+    }
+
+    static ANY: LazyLock<Schema> = LazyLock::new(|| Schema { nodes: vec![SchemaNode::of(SchemaType::Any)], root: 0 });
 
     fn at(root: SchemaRef<'static>, path: &str) -> SchemaRef<'static> {
         path.split('.').fold(root, |schema, step| match step {

@@ -5,7 +5,8 @@
 
 /// Of the type `TemplateDocument` of the templates, whose own test compares the two.
 pub(in crate::inject) const TEMPLATE: &str = include_str!("template.json");
-/// Of [`PodSpec`](k8s_openapi::api::core::v1::PodSpec).
+/// Of [`PodSpec`](k8s_openapi::api::core::v1::PodSpec): tests look into it.
+#[cfg(test)]
 pub(super) const POD_SPEC: &str = include_str!("pod_spec.json");
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub use problem::LoadProblem;
 pub use render::{RenderCause, RenderError};
 pub use render_context::RenderContext;
 pub use revision::Revision;
-pub use set::{TemplateInfo, TemplateSet, TemplateState, TemplateStatus};
+pub use set::{TemplateSet, TemplateState, TemplateStatus};
 
 /// Text that holds template documents, and where it comes from.
 #[derive(Clone, Debug)]

@@ -24,6 +24,7 @@ pub const NAMESPACED_KIND: &str = "InjectionTemplate";
 
 /// A template document.
 #[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "the structure is checked by reading it; the values are read as JSON")]
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TemplateDocument {
@@ -38,6 +39,7 @@ pub struct TemplateDocument {
 
 /// Metadata of a template. What the API server and tools add beyond these is taken and ignored.
 #[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "the structure is checked by reading it; the values are read as JSON")]
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct TemplateMetadata {
@@ -150,6 +152,7 @@ impl Default for MatchSpec {
 
 /// One condition of `match`.
 #[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "the structure is checked by reading it; the values are read as JSON")]
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConditionSpec {
@@ -162,6 +165,7 @@ pub struct ConditionSpec {
 
 /// A parameter that a pod may set by the annotation `<template>.outrigger.dev/<name>`.
 #[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "the structure is checked by reading it; the values are read as JSON")]
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ParameterSpec {

@@ -64,12 +64,6 @@ impl FieldPath {
         self.0.is_none()
     }
 
-    /// The path without its last step; the root's parent is the root.
-    #[must_use]
-    pub fn parent(&self) -> Self {
-        self.0.as_ref().map_or_else(Self::root, |node| node.parent.clone())
-    }
-
     /// All steps, from the root on.
     pub fn steps(&self) -> Vec<&Step> {
         let mut steps = Vec::new();
@@ -181,15 +175,6 @@ mod tests {
     fn paths_never_break_a_line() {
         assert_eq!(FieldPath::root().child("a\nb").to_string(), "[a\\nb]");
         assert_eq!(FieldPath::root().key("k".repeat(500)).to_string().chars().count(), 82);
-    }
-
-    #[test]
-    fn the_parent_is_one_step_up() {
-        let path = FieldPath::root().child("spec").index(3);
-        assert_eq!(path.parent(), FieldPath::root().child("spec"));
-        assert!(path.parent().parent().is_root());
-        assert!(FieldPath::root().parent().is_root());
-        assert_eq!(path.steps(), [&Step::Child("spec".into()), &Step::Index(3)]);
     }
 
     #[test]

@@ -26,9 +26,6 @@ const ENV_VAR_NAME: Expected = "must be the name of an environment variable: pri
 const PORT_NAME: Expected = "must be a port name: lower case alphanumeric characters or '-', at least one letter, no '-' at \
     an end and no two in a row, such as \"http\"";
 const PORT_NAME_LENGTH: Expected = "must be a port name of no more than 15 characters";
-const CONFIG_KEY: Expected = "must be a key of a ConfigMap or Secret: alphanumeric characters, '-', '_' or '.', and not \".\" \
-    or starting with \"..\"";
-const CONFIG_KEY_LENGTH: Expected = "must be a key of a ConfigMap or Secret of no more than 253 characters";
 
 /// A lowercase RFC 1123 label: names of containers, volumes, namespaces, templates.
 pub fn check_dns_label(name: &str) -> Result<(), Expected> {
@@ -67,13 +64,6 @@ pub fn check_port_name(name: &str) -> Result<(), Expected> {
     let letter = name.bytes().any(|byte| byte.is_ascii_lowercase());
     expect(is_dns_label(name) && letter && !name.contains("--"), PORT_NAME)?;
     expect(name.len() <= PORT_NAME_MAX, PORT_NAME_LENGTH)
-}
-
-/// A key in the data of a ConfigMap or Secret.
-pub fn check_config_key(key: &str) -> Result<(), Expected> {
-    let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-    expect(!key.is_empty() && plain && key != "." && !key.starts_with(".."), CONFIG_KEY)?;
-    expect(key.len() <= DNS_SUBDOMAIN_MAX, CONFIG_KEY_LENGTH)
 }
 
 const fn expect(holds: bool, expected: Expected) -> Result<(), Expected> {
@@ -167,12 +157,5 @@ mod tests {
         accepts(check_port_name, &["http", "h2c-1", "1a", "a", &long(15)]);
         refuses(check_port_name, PORT_NAME, &["", "80", "1-2", "HTTP", "a--b", "-a", "a-", "a_b"]);
         refuses(check_port_name, PORT_NAME_LENGTH, &[&long(16)]);
-    }
-
-    #[test]
-    fn config_keys() {
-        accepts(check_config_key, &["a", "ca.crt", ".hidden", "A_B-1", &long(253)]);
-        refuses(check_config_key, CONFIG_KEY, &["", ".", "..", "..a", "a/b", "ä"]);
-        refuses(check_config_key, CONFIG_KEY_LENGTH, &[&long(254)]);
     }
 }

@@ -104,11 +104,6 @@ impl Quantity {
         (rounded <= MAX_NANOS).then(|| Self::new((self.nanos < 0) != negative, rounded, self.format))
     }
 
-    /// Whether the amount is below zero.
-    pub const fn is_negative(self) -> bool {
-        self.nanos < 0
-    }
-
     /// The format that shows the value without loss.
     fn shown_format(self) -> QuantityFormat {
         let whole = self.nanos % NANOS as i128 == 0;
@@ -496,6 +491,5 @@ mod tests {
         let (left, right) = (quantity("1Gi"), quantity("1000Mi"));
         assert_eq!(left.min(right).to_string(), "1000Mi");
         assert_eq!(left.max(right).to_string(), "1Gi");
-        assert!(quantity("-1").is_negative() && !quantity("0").is_negative());
     }
 }
