@@ -13,7 +13,9 @@ pub struct Readiness(Arc<Mutex<Vec<Check>>>);
 /// One part of the program that has to be ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check {
+    /// Name of the check, as `/readyz?verbose` lists it.
     pub name: &'static str,
+    /// Whether the check holds.
     pub is_ready: bool,
 }
 
@@ -36,6 +38,7 @@ impl Readiness {
         Promise { readiness: self.clone(), index }
     }
 
+    /// Whether all checks hold.
     pub fn is_ready(&self) -> bool {
         self.lock().iter().all(|check| check.is_ready)
     }

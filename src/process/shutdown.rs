@@ -49,6 +49,7 @@ impl Shutdown {
 }
 
 impl Lifecycle {
+    /// The current phase.
     pub fn phase(&self) -> Phase {
         *self.0.borrow()
     }

@@ -24,7 +24,9 @@ use crate::telemetry::metrics::Metrics;
 
 /// What the admin listener needs of the rest of the program.
 pub struct Admin {
+    /// The checks of `/readyz`.
     pub readiness: Readiness,
+    /// What `/metrics` shows.
     pub metrics: Arc<Metrics>,
     /// The templates that `/templates` shows.
     pub snapshot: Snapshot,

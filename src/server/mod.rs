@@ -35,6 +35,7 @@ pub struct Limits {
     pub connections: usize,
     /// The same for the admin listener, which must not use up the file descriptors of the webhook.
     pub admin_connections: usize,
+    /// For the TLS handshake.
     pub handshake: Duration,
     /// From the end of the handshake, or of the last response, to the first byte of a request.
     /// Longer than the 90 s for which an API server keeps an idle connection: it never retries a
@@ -48,8 +49,11 @@ pub struct Limits {
     pub write: Duration,
     /// For the lingering close after the last response: its time, and the bytes that it discards.
     pub linger: Duration,
+    /// Bytes that the lingering close discards.
     pub linger_bytes: usize,
+    /// Longest head of a request.
     pub head_bytes: usize,
+    /// Longest body of a request.
     pub body_bytes: usize,
     /// Memory for all bodies up to 1 MiB together, until they are answered.
     pub in_flight_bytes: usize,
@@ -85,8 +89,11 @@ impl Default for Limits {
 /// The addresses to listen on, and the limits.
 #[derive(Clone, Debug)]
 pub struct Server {
+    /// Address of the webhook (HTTPS).
     pub webhook: SocketAddr,
+    /// Address of the admin listener (HTTP).
     pub admin: SocketAddr,
+    /// Limits on every peer.
     pub limits: Limits,
 }
 
@@ -100,7 +107,9 @@ pub struct BoundServer {
 /// One of the two listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listener {
+    /// `/mutate`, over TLS.
     Webhook,
+    /// Probes, metrics and information, without TLS.
     Admin,
 }
 
@@ -117,12 +126,16 @@ impl std::fmt::Display for Listener {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address} ({listener}): {source}")]
 pub struct BindError {
+    /// The listener that cannot be bound.
     pub listener: Listener,
+    /// Its address.
     pub address: SocketAddr,
+    /// Why.
     pub source: std::io::Error,
 }
 
 impl Server {
+    /// Binds both sockets. Fails with the first address that cannot be bound.
     pub async fn bind(mut self) -> Result<BoundServer, BindError> {
         self.limits.connections = http::fd_limit::make_room(self.limits.connections, self.limits.admin_connections);
         Ok(BoundServer {

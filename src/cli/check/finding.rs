@@ -43,16 +43,18 @@ macro_rules! codes {
     ($($variant:ident $severity:ident $code:literal $meaning:literal,)+) => {
         /// The code of a finding.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Code { $($variant,)+ }
+        pub enum Code { $(#[doc = $meaning] $variant,)+ }
 
         impl Code {
             /// All codes, in the order of the reference.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
+            /// The stable code, as scripts read it.
             pub const fn code(self) -> &'static str {
                 match self { $(Self::$variant => $code,)+ }
             }
 
+            /// How bad a finding with this code is.
             pub const fn severity(self) -> Severity {
                 match self { $(Self::$variant => Severity::$severity,)+ }
             }

@@ -41,8 +41,11 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the webhook needs of the rest of the program.
 pub struct Webhook {
+    /// The templates and settings for one request.
     pub snapshot: Snapshot,
+    /// Labels and annotations of namespaces.
     pub namespaces: NamespaceLookup,
+    /// Counts each request.
     pub metrics: Arc<Metrics>,
 }
 

@@ -14,18 +14,20 @@ pub struct ClusterMetrics {
 impl ClusterMetrics {
     pub(super) fn register(register: &Register) -> prometheus::Result<Self> {
         Ok(Self {
-            leader: register.gauge("leader", "1 where this replica looks after the certificates")?,
+            leader: register.gauge("leader", "1 if this replica is the leader, which maintains the certificates")?,
             ca_bundle_in_sync: register.gauge(
                 "ca_bundle_in_sync",
-                "1 where the webhook configuration's caBundle covers the certificate that this replica serves",
+                "1 if the webhook configuration's caBundle covers the certificate that this replica serves",
             )?,
         })
     }
 
+    /// Sets `outrigger_leader`.
     pub fn leader(&self, leads: bool) {
         self.leader.set(i64::from(leads));
     }
 
+    /// Sets `outrigger_ca_bundle_in_sync`.
     pub fn ca_bundle_in_sync(&self, is_in_sync: bool) {
         self.ca_bundle_in_sync.set(i64::from(is_in_sync));
     }

@@ -23,7 +23,9 @@ use crate::inject::{ErrorCode, SkipReason, TemplateSet};
 /// Which certificate a metric speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certificate {
+    /// The certificate that the webhook serves.
     Serving,
+    /// The certificate authority that signs it.
     Ca,
 }
 
@@ -67,6 +69,7 @@ impl ConnectionEnd {
 /// How it went to take over templates or a certificate that had changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
+    /// It was taken.
     Success,
     /// What was served before is served on.
     Error,
@@ -116,35 +119,36 @@ impl Metrics {
         Ok(Self {
             requests: requests(&register)?,
             duration: register
-                .histogram("admission_request_duration_seconds", "Time from the head of a request to its answer")?,
+                .histogram("admission_request_duration_seconds", "Time from the head of a request to its response")?,
             skips: skips(&register)?,
             errors: errors(&register)?,
             injections: injections(&register)?,
-            in_flight: register.gauge("admission_in_flight", "Requests that are being answered")?,
-            in_flight_bytes: register.gauge(
-                "admission_in_flight_bytes",
-                "Bytes reserved for the bodies of requests that are being answered",
-            )?,
-            shed: register.counter("admission_shed_total", "Requests turned away for want of room")?,
+            in_flight: register.gauge("admission_in_flight", "Requests in flight")?,
+            in_flight_bytes: register
+                .gauge("admission_in_flight_bytes", "Bytes reserved for the bodies of requests in flight")?,
+            shed: register
+                .counter("admission_shed_total", "Requests shed with 503 because the server was out of capacity")?,
             connections: register.gauge("connections", "Open connections to the webhook")?,
             connections_closed: connections_closed(&register)?,
             active_templates: templates.with_label_values(&["active"]),
             invalid_templates: templates.with_label_values(&["invalid"]),
-            template_reloads: reloads(&register, "template_reloads_total", "Templates that had changed, loaded anew")?,
+            template_reloads: reloads(&register, "template_reloads_total", "Reloads of changed templates")?,
             reload_success: register.gauge(
                 "template_last_reload_success_timestamp_seconds",
-                "When the templates were last loaded, in seconds since 1970",
+                "Time of the last successful load of templates, in seconds since 1970",
             )?,
             certificate_expiry: certificate_expiry(&register)?,
             certificate_rotations: reloads(
                 &register,
                 "certificate_rotations_total",
-                "Serving certificates that were replaced",
+                "Rotations of the serving certificate",
             )?,
-            log_lines_dropped: register
-                .counter("log_lines_dropped_total", "Lines of the log that were lost because nobody took them")?,
+            log_lines_dropped: register.counter(
+                "log_lines_dropped_total",
+                "Log lines dropped because the reader of standard error was too slow",
+            )?,
             trace_spans_lost: register
-                .counter("trace_spans_lost_total", "Spans of traces that the collector did not get")?,
+                .counter("trace_spans_lost_total", "Spans that were not delivered to the trace collector")?,
             registry: register.0,
         })
     }
@@ -206,6 +210,7 @@ impl Metrics {
         self.template_reloads[result as usize].inc();
     }
 
+    /// Sets `outrigger_certificate_expiry_timestamp_seconds`.
     pub fn certificate_expires(&self, certificate: Certificate, at: SystemTime) {
         self.certificate_expiry[certificate as usize].set(unix_seconds(at));
     }
@@ -255,13 +260,14 @@ impl Drop for Held {
 }
 
 fn build_info(register: &Register) -> prometheus::Result<()> {
-    let info = register.gauges("build_info", "1, labelled with what this is", &["version", "revision"])?;
+    let info =
+        register.gauges("build_info", "Always 1, with the version and revision as labels", &["version", "revision"])?;
     info.with_label_values(&[build::VERSION, build::REVISION.unwrap_or_default()]).set(1);
     Ok(())
 }
 
 fn connections_closed(register: &Register) -> prometheus::Result<[IntCounter; ConnectionEnd::ALL.len()]> {
-    let help = "Connections closed before their peers were done, by reason";
+    let help = "Connections closed by the server before the peer was done, by reason";
     let closed = register.counters("connections_closed_total", help, &["reason"])?;
     Ok(ConnectionEnd::ALL.map(|end| closed.with_label_values(&[end.code()])))
 }
@@ -273,7 +279,7 @@ fn requests(register: &Register) -> prometheus::Result<[[IntCounter; 2]; ReviewR
 }
 
 fn skips(register: &Register) -> prometheus::Result<[IntCounter; SkipReason::ALL.len()]> {
-    let help = "Reasons for which pods got nothing, or not all they asked for";
+    let help = "Reasons why pods were not injected, or not with all requested templates";
     let skips = register.counters("admission_skips_total", help, &["reason"])?;
     Ok(SkipReason::ALL.map(|reason| skips.with_label_values(&[reason.code()])))
 }
@@ -285,7 +291,7 @@ fn errors(register: &Register) -> prometheus::Result<HashMap<&'static str, IntCo
 }
 
 fn injections(register: &Register) -> prometheus::Result<Injections> {
-    let help = "Templates put into pods, dry runs left out";
+    let help = "Templates injected into pods, without dry runs";
     Ok(Injections::new(register.counters("injections_total", help, &["template"])?))
 }
 
@@ -295,7 +301,7 @@ fn reloads(register: &Register, name: &str, help: &str) -> prometheus::Result<[I
 }
 
 fn certificate_expiry(register: &Register) -> prometheus::Result<[IntGauge; Certificate::ALL.len()]> {
-    let help = "When a certificate expires, in seconds since 1970; 0 where there is none";
+    let help = "Time at which a certificate expires, in seconds since 1970; 0 if there is none";
     let expiry: IntGaugeVec = register.gauges("certificate_expiry_timestamp_seconds", help, &["certificate"])?;
     Ok(Certificate::ALL.map(|certificate| expiry.with_label_values(&[certificate.code()])))
 }
