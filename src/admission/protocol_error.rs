@@ -76,22 +76,22 @@ impl ProtocolError {
         match self {
             Self::MediaTypeUnsupported => (415, "media_type_unsupported", "expected Content-Type application/json"),
             Self::BodyEmpty => (400, "body_empty", "the body is empty, expected an AdmissionReview"),
-            Self::BodyTooLarge => (413, "body_too_large", "the body is larger than a review can be"),
+            Self::BodyTooLarge => (413, "body_too_large", "the body is larger than 10 MiB"),
             Self::BodyTooSlow => (408, "body_too_slow", "the body did not arrive in time"),
-            Self::BodyIncomplete => (400, "body_incomplete", "the body ended before its end"),
+            Self::BodyIncomplete => (400, "body_incomplete", "the body is incomplete"),
             // Nobody sees the status.
-            Self::ClientGone => (408, "client_gone", "the client went away before the answer"),
-            Self::ReviewInvalid => (400, "review_invalid", "the body is no AdmissionReview"),
+            Self::ClientGone => (408, "client_gone", "the client disconnected before the response"),
+            Self::ReviewInvalid => (400, "review_invalid", "the body is not an AdmissionReview"),
             Self::ReviewTooDeep => (400, "review_too_deep", "the body nests deeper than 128 levels"),
             Self::ReviewVersionUnsupported => {
                 (400, "review_version_unsupported", "expected apiVersion admission.k8s.io/v1, kind AdmissionReview")
             }
             Self::RequestMissing => (400, "request_missing", "the AdmissionReview has no request"),
             Self::UidMissing => (400, "uid_missing", "the request has no uid"),
-            Self::ObjectMissing => (400, "object_missing", "the request creates a pod and has no object"),
-            Self::Overloaded => (503, "overloaded", "too much is in flight, try again"),
+            Self::ObjectMissing => (400, "object_missing", "the request creates a pod but has no object"),
+            Self::Overloaded => (503, "overloaded", "the server is overloaded, try again"),
             Self::Draining => (503, "draining", "this server is shutting down, try again"),
-            Self::Panic => (500, "panic", "a fault of outrigger, no verdict"),
+            Self::Panic => (500, "panic", "this is a bug in outrigger, no verdict"),
         }
     }
 }

@@ -22,17 +22,17 @@ const MAX_MESSAGE: usize = 64 * 1024;
 
 /// What goes back to the API server, and what is logged and counted of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct ReviewResponse {
     /// HTTP status.
     pub status: u16,
-    pub content: Content,
+    pub media_type: MediaType,
     pub body: Vec<u8>,
     pub record: Record,
 }
 
 /// Media type of an answer's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum MediaType {
     /// An `AdmissionReview`.
     Json,
     /// One line of text.
@@ -40,7 +40,7 @@ pub enum Content {
 }
 
 /// The answer to a request that is no review.
-pub fn protocol_error(error: ProtocolError, detail: Option<Message>) -> Answer {
+pub fn protocol_error(error: ProtocolError, detail: Option<Message>) -> ReviewResponse {
     let sentence = match detail {
         Some(detail) => message![error.sentence(), ": ", detail],
         None => error.sentence().into(),
@@ -48,7 +48,7 @@ pub fn protocol_error(error: ProtocolError, detail: Option<Message>) -> Answer {
     no_verdict(error.status(), &sentence, Record::failed(error))
 }
 
-impl From<ProtocolError> for Answer {
+impl From<ProtocolError> for ReviewResponse {
     fn from(error: ProtocolError) -> Self {
         protocol_error(error, None)
     }
@@ -72,7 +72,7 @@ fn result_of_skip(reasons: &[SkipReason]) -> ReviewResult {
 }
 
 /// The answer to a review.
-pub fn verdict(uid: &str, outcome: Result<Outcome, InjectError>, record: Record) -> Answer {
+pub fn verdict(uid: &str, outcome: Result<Outcome, InjectError>, record: Record) -> ReviewResponse {
     let (patch, warnings, message) = match outcome {
         Ok(Outcome::Injected(injection)) => (Some(injection.patch_json), injection.warnings, None),
         Ok(Outcome::Skipped(skip)) => (None, skip.warnings, None),
@@ -81,10 +81,15 @@ pub fn verdict(uid: &str, outcome: Result<Outcome, InjectError>, record: Record)
             Blame::Template | Blame::Injector => return no_verdict(500, &of_operators(&error), record),
         },
     };
-    let response =
-        Response { uid, patch: patch.as_deref(), message: message.as_deref(), warnings: &warnings, record: &record };
+    let response = AdmissionResponse {
+        uid,
+        patch: patch.as_deref(),
+        message: message.as_deref(),
+        warnings: &warnings,
+        record: &record,
+    };
     match response.to_json() {
-        Ok(body) => Answer { status: 200, content: Content::Json, body, record },
+        Ok(body) => ReviewResponse { status: 200, media_type: MediaType::Json, body, record },
         Err(error) => unserialisable(&error, record),
     }
 }
@@ -96,20 +101,20 @@ fn of_operators(error: &InjectError) -> Message {
 }
 
 /// Without the values that the sentence quotes: an answer without a verdict ends up in the logs of API servers.
-fn no_verdict(status: u16, sentence: &Message, record: Record) -> Answer {
+fn no_verdict(status: u16, sentence: &Message, record: Record) -> ReviewResponse {
     let mut body = one_line(&sentence.redacted(), MAX_PLAIN).into_bytes();
     body.push(b'\n');
-    Answer { status, content: Content::Text, body, record }
+    ReviewResponse { status, media_type: MediaType::Text, body, record }
 }
 
-fn unserialisable(error: &serde_json::Error, mut record: Record) -> Answer {
+fn unserialisable(error: &serde_json::Error, mut record: Record) -> ReviewResponse {
     record.result = ReviewResult::Error;
     record.errors.push(ErrorCode::Internal.code());
     no_verdict(500, &message!["the answer cannot be written: ", value(error)], record)
 }
 
 /// `AdmissionResponse` and the review around it, about to be written.
-struct Response<'a> {
+struct AdmissionResponse<'a> {
     uid: &'a str,
     /// JSON.
     patch: Option<&'a [u8]>,
@@ -119,7 +124,7 @@ struct Response<'a> {
     record: &'a Record,
 }
 
-impl Response<'_> {
+impl AdmissionResponse<'_> {
     /// Written by hand into one buffer: the patch is by far the larger part.
     fn to_json(&self) -> serde_json::Result<Vec<u8>> {
         let patch = self.patch.map_or(0, |patch| patch.len().div_ceil(3) * 4);
@@ -215,13 +220,13 @@ mod tests {
         Record { result: result(outcome), errors: Vec::new(), ..Record::failed(ProtocolError::Panic) }
     }
 
-    fn answer(outcome: Result<Outcome, InjectError>) -> Answer {
+    fn answer(outcome: Result<Outcome, InjectError>) -> ReviewResponse {
         let record = record_of(&outcome);
         verdict("u\"1", outcome, record)
     }
 
-    fn json_of(answer: &Answer) -> Value {
-        assert_eq!((answer.status, answer.content), (200, Content::Json));
+    fn json_of(answer: &ReviewResponse) -> Value {
+        assert_eq!((answer.status, answer.media_type), (200, MediaType::Json));
         serde_json::from_slice(&answer.body).expect("the answer is JSON")
     }
 
@@ -290,7 +295,7 @@ mod tests {
     fn other_faults_give_no_verdict() {
         for code in ErrorCode::ALL.into_iter().filter(|code| code.blame() != Blame::Pod) {
             let answer = answer(failed(code, "why"));
-            assert_eq!((answer.status, answer.content), (500, Content::Text));
+            assert_eq!((answer.status, answer.media_type), (500, MediaType::Text));
             assert_eq!(answer.body, format!("{}: why\n", code.code()).into_bytes());
             assert_eq!(answer.record.result, ReviewResult::Error);
         }
@@ -323,8 +328,8 @@ mod tests {
     #[test]
     fn protocol_errors_are_one_line_of_text() {
         let answer = protocol_error(ProtocolError::ReviewInvalid, Some(message!["line 1\nline 2 ", value("s3cr3t")]));
-        assert_eq!((answer.status, answer.content), (400, Content::Text));
-        assert_eq!(answer.body, "the body is no AdmissionReview: line 1\\nline 2 …\n".as_bytes());
+        assert_eq!((answer.status, answer.media_type), (400, MediaType::Text));
+        assert_eq!(answer.body, "the body is not an AdmissionReview: line 1\\nline 2 …\n".as_bytes());
         assert_eq!(answer.record.errors, ["review_invalid"]);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::respond::{self, Answer};
+use super::respond::{self, ReviewResponse};
 use super::wire::{self, API_VERSION, AdmissionRequest, AdmissionReview, KIND};
 use super::{ProtocolError, Record};
 use crate::inject::pod::depth;
@@ -19,7 +19,7 @@ const MAX_NAME: usize = 254;
 const MAX_ANNOTATIONS: usize = 16;
 
 /// Answers one review. `namespaces` tells what is known of a namespace, from memory.
-pub fn review(injector: &Injector, namespaces: impl Fn(&str) -> Option<Arc<Namespace>>, body: &[u8]) -> Answer {
+pub fn review(injector: &Injector, namespaces: impl Fn(&str) -> Option<Arc<Namespace>>, body: &[u8]) -> ReviewResponse {
     let review = match parse(body) {
         Ok(review) => review,
         Err((error, detail)) => return respond::protocol_error(error, detail),
@@ -71,7 +71,7 @@ fn decide(
     injector: &Injector,
     namespaces: impl Fn(&str) -> Option<Arc<Namespace>>,
     request: &AdmissionRequest<'_>,
-) -> Answer {
+) -> ReviewResponse {
     let namespace = namespaces(&request.namespace);
     let outcome = injector.inject(&Request {
         group: &request.resource.group,

@@ -19,7 +19,7 @@ use crate::cluster::client::{self, Origin};
 use crate::cluster::leader::election::Timing;
 use crate::cluster::namespaces::Namespaces;
 use crate::cluster::{self, Objects, Running};
-use crate::config::{CertificateSettings, ClusterSettings, Config, Connection};
+use crate::config::{CertificateSettings, ClusterAccess, ClusterSettings, Config};
 use crate::process::health::Promise;
 use crate::process::shutdown::{Lifecycle, Phase};
 use crate::server::NamespaceLookup;
@@ -39,9 +39,9 @@ pub struct Connected {
 /// The connection, where the configuration wants one.
 pub async fn connect(config: &Config) -> anyhow::Result<Option<Connected>> {
     let Some(cluster) = &config.cluster else { return Ok(None) };
-    let origin = match cluster.connection {
-        Connection::Pod => Origin::Pod,
-        Connection::Kubeconfig => Origin::Kubeconfig,
+    let origin = match cluster.access {
+        ClusterAccess::Pod => Origin::Pod,
+        ClusterAccess::Kubeconfig => Origin::Kubeconfig,
     };
     let client = client::connect(origin).await.context("cannot work in a cluster")?;
     let version = version::at_start(&client).await;

@@ -26,7 +26,7 @@ use self::self_test::SelfTest;
 use self::templates::Templates;
 use self::version::Version;
 use crate::cluster::certificates::serving_secret::Current;
-use crate::config::{CertificateSettings, ClientSettings, Config, OtlpEndpoint, ServeArgs};
+use crate::config::{CertificateSettings, ClientSettings, Config, OtlpEndpoint, SettingsArgs};
 use crate::inject::{NativeSidecars, Settings};
 use crate::process::health::Readiness;
 use crate::process::processor_time;
@@ -40,7 +40,7 @@ use crate::tls::resolver::Resolver;
 use crate::tls::{self, CertificateSource, HandshakePolicy};
 
 /// Runs `outrigger serve` to the end of the process.
-pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
+pub fn serve(args: &SettingsArgs) -> anyhow::Result<()> {
     let config = Config::resolve(args, environment)?;
     memory::settle();
     let metrics = Arc::new(Metrics::new()?);
@@ -61,7 +61,7 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
 }
 
 /// The configuration with which `outrigger serve` would start, as a file.
-pub fn print_config(args: &ServeArgs) -> anyhow::Result<String> {
+pub fn print_config(args: &SettingsArgs) -> anyhow::Result<String> {
     Ok(Config::print(args, environment)?)
 }
 
@@ -246,7 +246,7 @@ fn certificate_source(config: &Config) -> Option<CertificateSource> {
 }
 
 fn clients(config: &Config, details: ReadinessDetails) -> anyhow::Result<Option<Clients>> {
-    let ClientSettings::Certified { authorities, names } = &config.clients else { return Ok(None) };
+    let ClientSettings::WithCertificate { authorities, names } = &config.clients else { return Ok(None) };
     let names = names.iter().map(|name| name.clone().into_string()).collect();
     Ok(Some(Clients::load(authorities, names, details)?))
 }

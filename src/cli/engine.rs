@@ -17,7 +17,7 @@ use super::stdio;
 use super::values::{self, ClusterVersion};
 use super::workload::PodLocation;
 use crate::config::{TemplateSource, settings};
-use crate::inject::annotations::Keys;
+use crate::inject::annotations::AnnotationKeys;
 use crate::inject::{
     CompiledSource, InjectError, Injector, NativeSidecars, Outcome, Request, Settings, SourceText, TemplateSet,
 };
@@ -87,7 +87,7 @@ impl Engine {
 
     /// Annotations of our domain that are on the workload instead of its pod template.
     pub fn misplaced_annotations<'a>(&self, location: &PodLocation, document: &'a Value) -> Vec<&'a str> {
-        let keys = Keys::new(&self.injector.settings().domain);
+        let keys = AnnotationKeys::new(&self.injector.settings().domain);
         location.misplaced_annotations(document, |key| keys.owns(key))
     }
 

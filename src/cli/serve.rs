@@ -11,7 +11,7 @@ use crate::config;
 #[command(long_about = LONG_ABOUT)]
 pub struct ServeCommand {
     #[command(flatten)]
-    settings: config::ServeArgs,
+    settings: config::SettingsArgs,
 
     /// Print the effective configuration with the origin of each value, and exit
     #[arg(long)]

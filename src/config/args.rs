@@ -15,13 +15,13 @@ pub const CONFIG_VARIABLE: &str = "OUTRIGGER_CONFIG";
 ///
 /// The fields of a clap derive would repeat the table of settings, so the two traits are implemented over the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ServeArgs {
+pub struct SettingsArgs {
     /// `--config FILE`.
     pub config: Option<PathBuf>,
     given: Vec<(&'static str, Vec<String>)>,
 }
 
-impl ServeArgs {
+impl SettingsArgs {
     /// These arguments and one more, as if the flag of `setting` had been written.
     #[must_use]
     pub fn with(mut self, setting: &Setting, value: impl Into<String>) -> Self {
@@ -39,13 +39,13 @@ impl ServeArgs {
     }
 }
 
-impl clap::Args for ServeArgs {
+impl clap::Args for SettingsArgs {
     fn augment_args(command: Command) -> Command {
         let config = Arg::new(CONFIG)
             .long(CONFIG)
             .value_name("FILE")
             .value_parser(ValueParser::path_buf())
-            .help(format!("Configuration file (YAML): the settings below, their names in camelCase. Flags beat environment variables, which beat the file [env: {CONFIG_VARIABLE}]"));
+            .help(format!("Configuration file (YAML) with the settings below, named in camelCase. Flags take precedence over environment variables, and those over the file [env: {CONFIG_VARIABLE}]"));
         ALL.iter().map(flag).fold(command.arg(config), Command::arg)
     }
 
@@ -54,7 +54,7 @@ impl clap::Args for ServeArgs {
     }
 }
 
-impl clap::FromArgMatches for ServeArgs {
+impl clap::FromArgMatches for SettingsArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let given = |setting: &Setting| Some((setting.key, matches.get_many(setting.key)?.cloned().collect()));
         Ok(Self { config: matches.get_one::<PathBuf>(CONFIG).cloned(), given: ALL.iter().filter_map(given).collect() })

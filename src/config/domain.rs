@@ -14,7 +14,7 @@ pub struct Domain(DnsName);
 const MAX_LENGTH: usize = 189;
 
 impl FromText for Domain {
-    const EXPECTED: &'static str = "a DNS name of lower case letters, digits, '-' and '.', at most 189 characters: names of templates stand before it";
+    const EXPECTED: &'static str = "a DNS name of lower case letters, digits, '-' and '.', at most 189 characters (annotation keys put a template's name before it)";
 
     fn from_text(text: &str) -> Option<Self> {
         DnsName::from_text(text).filter(|name| name.as_str().len() <= MAX_LENGTH).map(Self)

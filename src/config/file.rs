@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-use super::given::Given;
-use super::problem::{Problem, Source};
+use super::given::GivenTexts;
+use super::problem::{ConfigProblem, SettingSource};
 use super::settings::{ALL, Arity, Setting};
 use crate::inject::text::quote::quote;
 use crate::inject::text::suggest::nearest;
@@ -18,8 +18,8 @@ use crate::reload::regular_file;
 /// What the file says, by key, and what is wrong with it.
 #[derive(Default)]
 pub struct FileLayer {
-    pub given: BTreeMap<&'static str, Given>,
-    pub problems: Vec<Problem>,
+    pub given: BTreeMap<&'static str, GivenTexts>,
+    pub problems: Vec<ConfigProblem>,
     /// Whether there is a file of which nothing is known.
     pub is_unread: bool,
 }
@@ -60,7 +60,7 @@ fn document(text: &str) -> Result<Vec<(Spanned<String>, Shape)>, serde_saphyr::E
     // What stands twice is for us to complain about, beside everything else.
     let options =
         serde_saphyr::options! { with_snippet: false, duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins };
-    let documents: Vec<Document> = serde_saphyr::from_multiple_with_options(text, options)?;
+    let documents: Vec<ConfigDocument> = serde_saphyr::from_multiple_with_options(text, options)?;
     Ok(documents.into_iter().flat_map(|document| document.0).collect())
 }
 
@@ -77,8 +77,8 @@ fn in_words(message: &str) -> String {
     }
 }
 
-fn problem(path: &Path, line: u64, message: String) -> Problem {
-    Problem { source: Source::File { path: path.to_owned(), line }, message }
+fn problem(path: &Path, line: u64, message: String) -> ConfigProblem {
+    ConfigProblem { source: SettingSource::File { path: path.to_owned(), line }, message }
 }
 
 impl FileLayer {
@@ -91,9 +91,9 @@ impl FileLayer {
         match texts(setting, shape) {
             Ok(None) => {}
             Ok(Some(values)) => {
-                let source = Source::File { path: path.to_owned(), line };
-                if self.given.insert(setting.key, Given { values, source }).is_some() {
-                    self.problems.push(problem(path, line, format!("{:?} stands twice", setting.key)));
+                let source = SettingSource::File { path: path.to_owned(), line };
+                if self.given.insert(setting.key, GivenTexts { values, source }).is_some() {
+                    self.problems.push(problem(path, line, format!("{:?} occurs twice", setting.key)));
                 }
             }
             Err(message) => self.problems.push(problem(path, line, message)),
@@ -109,9 +109,9 @@ fn texts(setting: &Setting, shape: Shape) -> Result<Option<Vec<String>>, String>
         (Arity::Many, Shape::List(items)) => {
             let scalar = |item| if let Shape::Scalar(text) = item { Some(text) } else { None };
             let values: Option<Vec<String>> = items.into_iter().map(scalar).collect();
-            values.map(Some).ok_or_else(|| format!("{:?}: expected a list of texts", setting.key))
+            values.map(Some).ok_or_else(|| format!("{:?}: expected a list of strings", setting.key))
         }
-        (Arity::Many, Shape::Map) => Err(format!("{:?}: expected a list of texts, found a map", setting.key)),
+        (Arity::Many, Shape::Map) => Err(format!("{:?}: expected a list of strings, found a map", setting.key)),
         (_, Shape::List(_)) => Err(format!("{:?}: expected one value, found a list", setting.key)),
         (_, Shape::Map) => Err(format!("{:?}: expected one value, found a map", setting.key)),
     }
@@ -124,29 +124,29 @@ fn unknown(key: &str) -> String {
 }
 
 /// A document's entries, in their order, with the duplicates.
-struct Document(Vec<(Spanned<String>, Shape)>);
+struct ConfigDocument(Vec<(Spanned<String>, Shape)>);
 
-impl<'de> Deserialize<'de> for Document {
+impl<'de> Deserialize<'de> for ConfigDocument {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(DocumentVisitor)
+        deserializer.deserialize_map(ConfigDocumentVisitor)
     }
 }
 
-struct DocumentVisitor;
+struct ConfigDocumentVisitor;
 
-impl<'de> Visitor<'de> for DocumentVisitor {
-    type Value = Document;
+impl<'de> Visitor<'de> for ConfigDocumentVisitor {
+    type Value = ConfigDocument;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("settings as KEY: VALUE")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ConfigDocument, A::Error> {
         let mut entries = Vec::new();
         while let Some(entry) = map.next_entry()? {
             entries.push(entry);
         }
-        Ok(Document(entries))
+        Ok(ConfigDocument(entries))
     }
 }
 
@@ -250,16 +250,16 @@ mod tests {
             [
                 "f.yaml:1: unknown setting \"lisen\"; did you mean \"listen\"?",
                 "f.yaml:2: \"listen\": expected one value, found a list",
-                "f.yaml:3: \"templates\": expected a list of texts, found a map",
+                "f.yaml:3: \"templates\": expected a list of strings, found a map",
                 "f.yaml:4: unknown setting \"foo\"",
-                "f.yaml:6: \"adminListen\" stands twice",
+                "f.yaml:6: \"adminListen\" occurs twice",
             ]
         );
     }
 
     #[test]
     fn a_list_holds_texts_only() {
-        assert_eq!(parsed("templates: [[a]]\n").1, ["f.yaml:1: \"templates\": expected a list of texts"]);
+        assert_eq!(parsed("templates: [[a]]\n").1, ["f.yaml:1: \"templates\": expected a list of strings"]);
     }
 
     #[test]

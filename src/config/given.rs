@@ -1,10 +1,10 @@
 //! What was written for one setting, and where.
 
-use super::problem::Source;
+use super::problem::SettingSource;
 
 /// The texts of one setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Given {
+pub struct GivenTexts {
     pub values: Vec<String>,
-    pub source: Source,
+    pub source: SettingSource,
 }

@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::args::{CONFIG_VARIABLE, ServeArgs};
+use super::args::{CONFIG_VARIABLE, SettingsArgs};
 use super::file::{self, FileLayer};
-use super::given::Given;
+use super::given::GivenTexts;
 use super::otlp;
-use super::problem::{Problem, Source};
+use super::problem::{ConfigProblem, SettingSource};
 use super::settings::{ALL, Arity, OTLP_ENDPOINT, Setting};
 
 /// What holds for each setting that somebody spoke of.
 pub struct Layers {
-    given: BTreeMap<&'static str, Given>,
+    given: BTreeMap<&'static str, GivenTexts>,
     are_complete: bool,
 }
 
 impl Layers {
     /// Also returns what is wrong with the file.
-    pub fn gather(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> (Self, Vec<Problem>) {
+    pub fn gather(args: &SettingsArgs, environment: impl Fn(&str) -> Option<String>) -> (Self, Vec<ConfigProblem>) {
         let path = args
             .config
             .clone()
@@ -38,20 +38,22 @@ impl Layers {
     }
 
     /// What was said of a setting, `None` when nobody spoke of it.
-    pub fn get(&self, setting: &Setting) -> Option<&Given> {
+    pub fn get(&self, setting: &Setting) -> Option<&GivenTexts> {
         self.given.get(setting.key)
     }
 }
 
-fn from_flag(args: &ServeArgs, setting: &Setting) -> Option<Given> {
+fn from_flag(args: &SettingsArgs, setting: &Setting) -> Option<GivenTexts> {
     let values = args.values(setting)?.iter().flat_map(|value| split(setting, value)).collect();
-    Some(Given { values, source: Source::Flag(setting.flag) })
+    Some(GivenTexts { values, source: SettingSource::Flag(setting.flag) })
 }
 
 /// An empty variable says nothing.
-fn from_environment(environment: &impl Fn(&str) -> Option<String>, setting: &Setting) -> Option<Given> {
+fn from_environment(environment: &impl Fn(&str) -> Option<String>, setting: &Setting) -> Option<GivenTexts> {
     match environment(setting.variable).filter(|value| !value.is_empty()) {
-        Some(value) => Some(Given { values: split(setting, &value), source: Source::Environment(setting.variable) }),
+        Some(value) => {
+            Some(GivenTexts { values: split(setting, &value), source: SettingSource::Environment(setting.variable) })
+        }
         None if *setting == OTLP_ENDPOINT => otlp::from_standard_variables(environment),
         None => None,
     }

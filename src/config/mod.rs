@@ -1,6 +1,6 @@
 //! The configuration of `serve`: flags, environment and file in, a [`Config`] or **all** problems out.
 //!
-//! What the operator wrote is text ([`ServeArgs`], the environment, the file); what the program needs is [`Config`]. This
+//! What the operator wrote is text ([`SettingsArgs`], the environment, the file); what the program needs is [`Config`]. This
 //! module reads the configuration file and nothing else: whether a certificate or a directory can be read is seen where it is used.
 //! Invariant: flag beats environment beats file beats default, for each setting by itself.
 
@@ -24,20 +24,20 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use args::{CONFIG_VARIABLE, ServeArgs};
+pub use args::{CONFIG_VARIABLE, SettingsArgs};
 pub use bytes::ByteSize;
-pub use cluster::{ClusterSettings, Connection, SelfMade};
+pub use cluster::{ClusterAccess, ClusterSettings, SelfIssued};
 pub use domain::Domain;
 pub use otlp::OtlpEndpoint;
-pub use problem::{Problem, Problems, Source};
+pub use problem::{ConfigProblem, ConfigProblems, SettingSource};
 pub use values::{
     CertificateMode, ClientName, ClusterMode, ConnectionLimit, DnsName, Host, LogFilter, LogFormat, LogLevel,
     NativeSidecarsMode, TemplateSource, TlsVersion,
 };
 
-use cluster::Pod;
+use cluster::PodEnvironment;
 use layers::Layers;
-use reader::Reader;
+use reader::SettingsReader;
 
 /// What `serve` does, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,9 +72,9 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientSettings {
     /// Whoever reaches it.
-    Anybody,
+    Any,
     /// Clients with a certificate of these authorities, and with one of these names where there are any.
-    Certified { authorities: PathBuf, names: Vec<ClientName> },
+    WithCertificate { authorities: PathBuf, names: Vec<ClientName> },
 }
 
 /// Where the webhook's certificate comes from.
@@ -85,39 +85,42 @@ pub enum CertificateSettings {
     /// Made by somebody else.
     Files { certificate: PathBuf, key: PathBuf },
     /// Made by us and kept in the cluster.
-    Cluster(SelfMade),
+    Cluster(SelfIssued),
 }
 
 impl Config {
     /// Puts the layers together. `environment` gives the value of a variable.
-    pub fn resolve(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+    pub fn resolve(args: &SettingsArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigProblems> {
         resolve(args, environment).map(|(config, _)| config)
     }
 
     /// The configuration that the layers result in, as a file, with where each value was written.
-    pub fn print(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<String, Problems> {
+    pub fn print(args: &SettingsArgs, environment: impl Fn(&str) -> Option<String>) -> Result<String, ConfigProblems> {
         resolve(args, environment).map(|(_, layers)| print::print(&layers))
     }
 }
 
-fn resolve(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<(Config, Layers), Problems> {
-    let pod = Pod::of(&environment);
+fn resolve(
+    args: &SettingsArgs,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<(Config, Layers), ConfigProblems> {
+    let pod = PodEnvironment::of(&environment);
     let (layers, problems) = Layers::gather(args, environment);
-    let mut reader = Reader::new(layers, problems);
+    let mut reader = SettingsReader::new(layers, problems);
     let config = read(&mut reader, &pod);
     match (config, reader.into_parts()) {
         (Some(config), (layers, problems)) if problems.is_empty() => Ok((config, layers)),
-        (_, (_, problems)) => Err(Problems(problems)),
+        (_, (_, problems)) => Err(ConfigProblems(problems)),
     }
 }
 
 /// Every setting is read before the first `?`, so that one that is wrong hides no other.
-fn read(reader: &mut Reader, pod: &Pod) -> Option<Config> {
+fn read(reader: &mut SettingsReader, pod: &PodEnvironment) -> Option<Config> {
     let dev = reader.get(&settings::DEV);
     let strict = strict(reader, dev == Some(true));
     let listen = reader.get(&settings::LISTEN);
     let admin_listen = reader.get(&settings::ADMIN_LISTEN);
-    let in_cluster = cluster::is_wanted(reader, pod, dev == Some(true));
+    let in_cluster = cluster::is_enabled(reader, pod, dev == Some(true));
     let cluster = cluster::read(reader, pod);
     let certificate = certificate(reader, dev == Some(true), in_cluster);
     let tls_min_version = reader.get(&settings::TLS_MIN_VERSION);
@@ -155,62 +158,64 @@ fn read(reader: &mut Reader, pod: &Pod) -> Option<Config> {
     })
 }
 
-fn certificate(reader: &mut Reader, dev: bool, in_cluster: bool) -> Option<CertificateSettings> {
-    let self_made = cluster::self_made(reader);
+fn certificate(reader: &mut SettingsReader, dev: bool, in_cluster: bool) -> Option<CertificateSettings> {
+    let self_issued = cluster::self_issued(reader);
     let mode = cluster::certificate_mode(reader, in_cluster, dev);
     let directory = reader.get(&settings::DEV_DIR);
     let hosts = reader.list(&settings::DEV_HOST);
     let certificate = reader.get(&settings::TLS_CERT);
     let key = reader.get(&settings::TLS_KEY);
-    if mode? == CertificateMode::SelfMade {
-        return self_made.map(CertificateSettings::Cluster);
+    if mode? == CertificateMode::SelfIssued {
+        return self_issued.map(CertificateSettings::Cluster);
     }
     match (dev, certificate, key) {
         (true, None, None) => Some(CertificateSettings::Dev { directory: directory?, hosts }),
         (true, ..) => {
             let setting = if reader.is_given(&settings::TLS_CERT) { &settings::TLS_CERT } else { &settings::TLS_KEY };
-            reader.refuse(setting, "cannot be used with --dev, which makes its own certificate");
+            reader.add_problem(setting, "cannot be used with --dev, which creates its own certificate");
             None
         }
         (false, Some(certificate), Some(key)) => Some(CertificateSettings::Files { certificate, key }),
         (false, Some(_), None) => {
-            reader.miss(&settings::TLS_CERT, "a certificate needs its key: give --tls-key as well");
+            reader.report_missing(&settings::TLS_CERT, "a certificate requires its key: set --tls-key too");
             None
         }
         (false, None, Some(_)) => {
-            reader.miss(&settings::TLS_KEY, "a key needs its certificate: give --tls-cert as well");
+            reader.report_missing(&settings::TLS_KEY, "a key requires its certificate: set --tls-cert too");
             None
         }
         (false, None, None) => {
-            reader
-                .miss(&settings::TLS_CERT, "no certificate: give --tls-cert and --tls-key, or --dev to have one made");
+            reader.report_missing(
+                &settings::TLS_CERT,
+                "no certificate is set: set --tls-cert and --tls-key, or use --dev, which creates one",
+            );
             None
         }
     }
 }
 
-fn clients(reader: &mut Reader) -> ClientSettings {
+fn clients(reader: &mut SettingsReader) -> ClientSettings {
     let authorities = reader.get(&settings::CLIENT_CA);
     let names: Vec<ClientName> = reader.list(&settings::CLIENT_NAME);
     match authorities {
-        Some(authorities) => ClientSettings::Certified { authorities, names },
+        Some(authorities) => ClientSettings::WithCertificate { authorities, names },
         None => {
             if !names.is_empty() {
-                reader.refuse(
+                reader.add_problem(
                     &settings::CLIENT_NAME,
-                    "clientName says nothing without an authority: give --client-ca (clientCa) as well",
+                    "clientName requires a certificate authority: set --client-ca (clientCa) too",
                 );
             }
-            ClientSettings::Anybody
+            ClientSettings::Any
         }
     }
 }
 
 /// Whoever writes an empty list has forgotten something: with no template at all there is nothing to serve.
-fn templates(reader: &mut Reader) -> Vec<TemplateSource> {
+fn templates(reader: &mut SettingsReader) -> Vec<TemplateSource> {
     let is_empty = reader.values(&settings::TEMPLATES).is_empty();
     if is_empty {
-        reader.refuse(&settings::TEMPLATES, "templates: an empty list; name directories, or built-in");
+        reader.add_problem(&settings::TEMPLATES, "templates: the list is empty; expected directories, or built-in");
     }
     reader.list(&settings::TEMPLATES)
 }
@@ -219,17 +224,17 @@ fn templates(reader: &mut Reader) -> Vec<TemplateSource> {
 const LEAST_IN_FLIGHT: ByteSize = ByteSize::mebibytes(2);
 const LEAST_IN_FLIGHT_LARGE: ByteSize = ByteSize::mebibytes(10);
 
-fn at_least(reader: &mut Reader, setting: &settings::Setting, least: ByteSize) -> Option<ByteSize> {
+fn at_least(reader: &mut SettingsReader, setting: &settings::Setting, least: ByteSize) -> Option<ByteSize> {
     let size: ByteSize = reader.get(setting)?;
     if size < least {
-        reader.refuse(setting, format!("{:?}: expected at least {:?}", size.to_string(), least.to_string()));
+        reader.add_problem(setting, format!("{:?}: expected at least {:?}", size.to_string(), least.to_string()));
         return None;
     }
     Some(size)
 }
 
 /// Whoever works on a template wants to see what is wrong with it.
-fn strict(reader: &mut Reader, dev: bool) -> Option<bool> {
+fn strict(reader: &mut SettingsReader, dev: bool) -> Option<bool> {
     if dev && !reader.is_given(&settings::STRICT) {
         return Some(true);
     }
@@ -237,7 +242,7 @@ fn strict(reader: &mut Reader, dev: bool) -> Option<bool> {
 }
 
 /// Somebody who presses Ctrl-C on a desk does not want to wait.
-fn shutdown_delay(reader: &mut Reader, dev: bool) -> Option<Duration> {
+fn shutdown_delay(reader: &mut SettingsReader, dev: bool) -> Option<Duration> {
     if dev && !reader.is_given(&settings::SHUTDOWN_DELAY) {
         return Some(Duration::ZERO);
     }
@@ -245,15 +250,18 @@ fn shutdown_delay(reader: &mut Reader, dev: bool) -> Option<Duration> {
 }
 
 /// Machines read the log in a cluster, people elsewhere.
-fn log_format(reader: &mut Reader, in_cluster: bool) -> Option<LogFormat> {
+fn log_format(reader: &mut SettingsReader, in_cluster: bool) -> Option<LogFormat> {
     let chosen: values::LogFormatChoice = reader.get(&settings::LOG_FORMAT)?;
     Some(chosen.resolve(in_cluster))
 }
 
-fn otlp_endpoint(reader: &mut Reader) -> Option<OtlpEndpoint> {
+fn otlp_endpoint(reader: &mut SettingsReader) -> Option<OtlpEndpoint> {
     let endpoint = reader.get(&settings::OTLP_ENDPOINT);
     if endpoint.is_some() && !cfg!(feature = "otel") {
-        reader.refuse(&settings::OTLP_ENDPOINT, "this build cannot send traces: it lacks the feature otel");
+        reader.add_problem(
+            &settings::OTLP_ENDPOINT,
+            "this build cannot send traces: it was built without the feature otel",
+        );
     }
     endpoint
 }

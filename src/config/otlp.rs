@@ -5,8 +5,8 @@ use std::fmt;
 use axum::http::Uri;
 
 use super::from_text::FromText;
-use super::given::Given;
-use super::problem::Source;
+use super::given::GivenTexts;
+use super::problem::SettingSource;
 
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -29,8 +29,8 @@ impl fmt::Display for OtlpEndpoint {
 }
 
 impl FromText for OtlpEndpoint {
-    const EXPECTED: &'static str = "an http:// URL without credentials, such as http://collector:4318; https:// is not spoken, so \
-                                    use a collector that is near";
+    const EXPECTED: &'static str = "an http:// URL without credentials, such as http://collector:4318; https:// is not \
+                                    supported: use a collector in the same trusted network";
 
     /// A URL without a path gets that of OTLP.
     fn from_text(text: &str) -> Option<Self> {
@@ -46,14 +46,14 @@ impl FromText for OtlpEndpoint {
 }
 
 /// What OpenTelemetry's own variables say, unless they switch traces off.
-pub fn from_standard_variables(environment: &impl Fn(&str) -> Option<String>) -> Option<Given> {
+pub fn from_standard_variables(environment: &impl Fn(&str) -> Option<String>) -> Option<GivenTexts> {
     let says = |variable: &'static str| environment(variable).filter(|value| !value.is_empty());
     let is_off = says("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
         || says("OTEL_TRACES_EXPORTER").is_some_and(|value| value == "none");
     if is_off {
         return None;
     }
-    let given = |variable, value| Given { values: vec![value], source: Source::Environment(variable) };
+    let given = |variable, value| GivenTexts { values: vec![value], source: SettingSource::Environment(variable) };
     // The one for traces is taken as it stands, the one for everything is where all paths begin.
     let of_traces = says(TRACES_ENDPOINT).map(|value| given(TRACES_ENDPOINT, value));
     of_traces.or_else(|| says(ENDPOINT).map(|value| given(ENDPOINT, format!("{}{PATH}", value.trim_end_matches('/')))))

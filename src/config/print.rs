@@ -5,13 +5,13 @@
 use std::fmt::Write;
 
 use super::layers::{Layers, split};
-use super::problem::Source;
+use super::problem::SettingSource;
 use super::settings::{self, ALL, Arity, Setting};
 
 /// The configuration file that says what these layers say.
 pub fn print(layers: &Layers) -> String {
     let mut text =
-        "# The configuration of `outrigger serve`: behind each value stands where it was written.\n".to_owned();
+        "# The configuration of `outrigger serve`. The comment after each value names its source.\n".to_owned();
     for setting in ALL {
         let (values, source) = value(layers, setting);
         // Writing to a String cannot fail.
@@ -33,7 +33,7 @@ fn value(layers: &Layers, setting: &Setting) -> (Vec<String>, String) {
 }
 
 /// What `--dev` brings with it, where nobody says otherwise.
-fn implied(layers: &Layers, setting: &Setting) -> Option<(&'static str, Source)> {
+fn implied(layers: &Layers, setting: &Setting) -> Option<(&'static str, SettingSource)> {
     let dev = layers.get(&settings::DEV).filter(|given| given.values.last().is_some_and(|value| value == "true"))?;
     let is = |other: &Setting| other.key == setting.key;
     let value = if is(&settings::STRICT) {

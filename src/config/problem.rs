@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum SettingSource {
     /// A flag, without its dashes.
     Flag(&'static str),
     /// An environment variable.
@@ -18,7 +18,7 @@ pub enum Source {
     Default,
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for SettingSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(flag) => write!(f, "--{flag}"),
@@ -32,12 +32,12 @@ impl fmt::Display for Source {
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    pub source: Source,
+pub struct ConfigProblem {
+    pub source: SettingSource,
     pub message: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.source, self.message)
     }
@@ -45,15 +45,15 @@ impl fmt::Display for Problem {
 
 /// Everything that is wrong, one problem a line.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub struct Problems(pub(super) Vec<Problem>);
+pub struct ConfigProblems(pub(super) Vec<ConfigProblem>);
 
-impl Problems {
-    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+impl ConfigProblems {
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigProblem> {
         self.0.iter()
     }
 }
 
-impl fmt::Display for Problems {
+impl fmt::Display for ConfigProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, problem) in self.0.iter().enumerate() {
             if index > 0 {

@@ -2,40 +2,40 @@
 
 use super::from_text::FromText;
 use super::layers::{Layers, split};
-use super::problem::{Problem, Source};
+use super::problem::{ConfigProblem, SettingSource};
 use super::settings::{Arity, Setting};
 use crate::inject::text::quote::quote;
 
 /// Reads settings one after the other. Never stops at a problem: the value that then stands in is never seen, since no
 /// configuration is made where there are problems.
-pub struct Reader {
+pub struct SettingsReader {
     layers: Layers,
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
 }
 
-impl Reader {
-    pub fn new(layers: Layers, problems: Vec<Problem>) -> Self {
+impl SettingsReader {
+    pub fn new(layers: Layers, problems: Vec<ConfigProblem>) -> Self {
         Self { layers, problems }
     }
 
     /// What was said, and everything that was wrong.
-    pub fn into_parts(self) -> (Layers, Vec<Problem>) {
+    pub fn into_parts(self) -> (Layers, Vec<ConfigProblem>) {
         (self.layers, self.problems)
     }
 
-    pub fn source(&self, setting: &Setting) -> Source {
-        self.layers.get(setting).map_or(Source::Default, |given| given.source.clone())
+    pub fn source(&self, setting: &Setting) -> SettingSource {
+        self.layers.get(setting).map_or(SettingSource::Default, |given| given.source.clone())
     }
 
-    pub fn refuse(&mut self, setting: &Setting, message: impl Into<String>) {
+    pub fn add_problem(&mut self, setting: &Setting, message: impl Into<String>) {
         let source = self.source(setting);
-        self.problems.push(Problem { source, message: message.into() });
+        self.problems.push(ConfigProblem { source, message: message.into() });
     }
 
     /// Something is missing, unless it stands in the file that cannot be read.
-    pub fn miss(&mut self, setting: &Setting, message: impl Into<String>) {
+    pub fn report_missing(&mut self, setting: &Setting, message: impl Into<String>) {
         if self.layers.are_complete() {
-            self.refuse(setting, message);
+            self.add_problem(setting, message);
         }
     }
 
@@ -44,7 +44,7 @@ impl Reader {
         let text = self.text(setting)?;
         let value = T::from_text(&text);
         if value.is_none() {
-            self.refuse_text(setting, &text, T::EXPECTED);
+            self.add_text_problem(setting, &text, T::EXPECTED);
         }
         value
     }
@@ -56,7 +56,7 @@ impl Reader {
         for text in texts {
             match T::from_text(&text) {
                 Some(value) => values.push(value),
-                None => self.refuse_text(setting, &text, T::EXPECTED),
+                None => self.add_text_problem(setting, &text, T::EXPECTED),
             }
         }
         values
@@ -83,11 +83,11 @@ impl Reader {
         }
     }
 
-    fn refuse_text(&mut self, setting: &Setting, text: &str, expected: &str) {
+    fn add_text_problem(&mut self, setting: &Setting, text: &str, expected: &str) {
         let name = match self.source(setting) {
-            Source::File { .. } | Source::Default => format!("{} ", setting.key),
-            Source::Flag(_) | Source::Environment(_) => String::new(),
+            SettingSource::File { .. } | SettingSource::Default => format!("{} ", setting.key),
+            SettingSource::Flag(_) | SettingSource::Environment(_) => String::new(),
         };
-        self.refuse(setting, format!("{name}{}: expected {expected}", quote(text)));
+        self.add_problem(setting, format!("{name}{}: expected {expected}", quote(text)));
     }
 }

@@ -37,7 +37,7 @@ words! {
 
 words! {
     /// Whether to read from a cluster.
-    pub enum ClusterMode, "auto, on or off (in a file in quotes: YAML takes them for true and false)" {
+    pub enum ClusterMode, "auto, on or off (quote on and off in a file: unquoted, YAML reads them as booleans)" {
         Auto = "auto",
         On = "on",
         Off = "off",
@@ -47,7 +47,7 @@ words! {
 words! {
     /// Where the webhook's certificate comes from.
     pub enum CertificateMode, "self, certManager or files" {
-        SelfMade = "self",
+        SelfIssued = "self",
         /// Files of a Secret that cert-manager fills.
         CertManager = "certManager",
         Files = "files",
@@ -57,7 +57,7 @@ words! {
 impl CertificateMode {
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::SelfMade => "self",
+            Self::SelfIssued => "self",
             Self::CertManager => "certManager",
             Self::Files => "files",
         }
@@ -246,7 +246,7 @@ impl ClientName {
 }
 
 impl FromText for ClientName {
-    const EXPECTED: &'static str = "a name of a certificate, without spaces around it";
+    const EXPECTED: &'static str = "a name in a certificate, without leading or trailing spaces";
 
     fn from_text(text: &str) -> Option<Self> {
         (!text.is_empty() && text.trim() == text && !text.contains(char::is_control)).then(|| Self(text.to_owned()))

@@ -23,7 +23,7 @@ pub const NODE_OS: &str = "kubernetes.io/os";
 
 /// The keys under one domain.
 #[derive(Clone, Debug)]
-pub struct Keys {
+pub struct AnnotationKeys {
     domain: String,
     /// Annotation of a pod or namespace: templates asked for.
     pub inject: String,
@@ -35,7 +35,7 @@ pub struct Keys {
     pub injection: String,
 }
 
-impl Keys {
+impl AnnotationKeys {
     pub fn new(domain: &str) -> Self {
         let key = |name: &str| format!("{domain}/{name}");
         Self {
@@ -71,7 +71,7 @@ impl Keys {
 
 /// What a value of `inject` asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
+pub enum TemplateList {
     /// `false`: nothing, Automatic templates neither.
     OptOut,
     /// These templates, in this order, each once; none at all for an empty value.
@@ -79,15 +79,15 @@ pub enum Request {
 }
 
 /// Reads a value of `inject`. `false` beside names contradicts itself.
-pub fn parse_request(text: &str) -> Result<Request, Message> {
+pub fn parse_template_list(text: &str) -> Result<TemplateList, Message> {
     let names = parse_list(text)?;
     match (names.iter().any(|name| name == "false"), names.len()) {
-        (true, 1) => Ok(Request::OptOut),
+        (true, 1) => Ok(TemplateList::OptOut),
         (true, _) => {
             let rule = ": \"false\" opts out of everything and cannot stand beside template names";
             Err(message![value(quote(text)), rule])
         }
-        (false, _) => Ok(Request::Templates(names)),
+        (false, _) => Ok(TemplateList::Templates(names)),
     }
 }
 
@@ -139,14 +139,14 @@ mod tests {
 
     #[test]
     fn false_stands_alone() {
-        assert_eq!(parse_request(" false ,false"), Ok(Request::OptOut));
-        assert_eq!(parse_request(""), Ok(Request::Templates(Vec::new())));
-        assert!(parse_request("a,false").is_err());
+        assert_eq!(parse_template_list(" false ,false"), Ok(TemplateList::OptOut));
+        assert_eq!(parse_template_list(""), Ok(TemplateList::Templates(Vec::new())));
+        assert!(parse_template_list("a,false").is_err());
     }
 
     #[test]
     fn parameters_belong_to_one_template() {
-        let keys = Keys::new("example.org");
+        let keys = AnnotationKeys::new("example.org");
         assert_eq!(keys.parameter("log", "dir"), "log.example.org/dir");
         assert_eq!(keys.parameter_of("log", "log.example.org/dir"), Some("dir"));
         assert_eq!(keys.parameter_of("log", "log.outrigger.dev/dir"), None);

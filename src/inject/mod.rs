@@ -36,12 +36,12 @@ pub use uninject::uninject;
 pub struct Injector {
     templates: TemplateSet,
     settings: Settings,
-    keys: annotations::Keys,
+    keys: annotations::AnnotationKeys,
 }
 
 impl Injector {
     pub fn new(templates: TemplateSet, settings: Settings) -> Self {
-        let keys = annotations::Keys::new(&settings.domain);
+        let keys = annotations::AnnotationKeys::new(&settings.domain);
         Self { templates, settings, keys }
     }
 

@@ -1,8 +1,8 @@
 //! The injection from start to end: open, decide, read, prepare, plan, commit, each once for a pod.
 
-use super::annotations::Keys;
+use super::annotations::AnnotationKeys;
 use super::commit;
-use super::decision::report::Report;
+use super::decision::report::InjectionReport;
 use super::decision::{self, Decider, Decision};
 use super::error::InjectError;
 use super::outcome::Outcome;
@@ -17,7 +17,7 @@ use super::template::TemplateSet;
 pub(super) fn run(
     templates: &TemplateSet,
     settings: &Settings,
-    keys: &Keys,
+    keys: &AnnotationKeys,
     request: &Request<'_>,
 ) -> Result<Outcome, InjectError> {
     let reasons = decision::of_request(request);
@@ -32,7 +32,7 @@ pub(super) fn run(
     };
     let pod = pod.read(read_sets.as_deref())?;
     let status = Status::of(&pod, &keys.status);
-    let mut report = Report::default();
+    let mut report = InjectionReport::default();
     let preparation = Preparation { settings, keys, templates, request, pod: &pod, status: &status };
     let candidates = preparation.prepare(&requested, &mut report)?;
     let planned = preparation.plan(candidates, &mut report)?;

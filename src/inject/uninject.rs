@@ -3,7 +3,7 @@
 //! Invariant: `uninject(inject(pod)) == pod`. Only content that the status lists is changed; listed
 //! content that is no longer there is ignored.
 
-use super::annotations::Keys;
+use super::annotations::AnnotationKeys;
 use super::error::{ErrorCode, InjectError, Problem};
 use super::merge;
 use super::pod::AUTO;
@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 ///
 /// `uninject(inject(pod)) == pod` for every pod.
 pub fn uninject(pod: &Value, domain: &str) -> Result<Option<Value>, InjectError> {
-    let keys = Keys::new(domain);
+    let keys = AnnotationKeys::new(domain);
     let annotation = pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(&keys.status));
     let Some(annotation) = annotation else { return Ok(None) };
     let status = annotation.as_str().and_then(Status::parse).ok_or_else(|| {
@@ -41,7 +41,7 @@ pub fn uninject(pod: &Value, domain: &str) -> Result<Option<Value>, InjectError>
     Ok(Some(pod))
 }
 
-fn unreadable(keys: &Keys, shown: &str) -> InjectError {
+fn unreadable(keys: &AnnotationKeys, shown: &str) -> InjectError {
     let message = message![
         "annotation ",
         words(&keys.status),
@@ -95,7 +95,7 @@ fn is_pod_field(field: &str) -> bool {
     schema::template().child("spec").and_then(|spec| spec.child("pod")?.child(field)).is_some()
 }
 
-fn take_out(pod: &mut Value, entry: &StatusEntry, keys: &Keys) {
+fn take_out(pod: &mut Value, entry: &StatusEntry, keys: &AnnotationKeys) {
     for path in entry.added.iter().rev() {
         remove(pod, path);
     }

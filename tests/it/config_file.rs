@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, Command, FromArgMatches};
 use outrigger::config::settings::{ALL, Arity};
 use outrigger::config::{
-    CertificateSettings, ClientName, ClientSettings, Config, Connection, LogFilter, LogFormat, LogLevel, ServeArgs,
-    TemplateSource, TlsVersion,
+    CertificateSettings, ClientName, ClientSettings, ClusterAccess, Config, LogFilter, LogFormat, LogLevel,
+    SettingsArgs, TemplateSource, TlsVersion,
 };
 use pretty_assertions::assert_eq;
 
@@ -30,10 +30,10 @@ fn resolve(flags: &[&str], environment: &[(&str, &str)], file: Option<&str>) -> 
     })
 }
 
-fn parsed(flags: &[&str]) -> ServeArgs {
-    let command = ServeArgs::augment_args(Command::new("serve").no_binary_name(true));
+fn parsed(flags: &[&str]) -> SettingsArgs {
+    let command = SettingsArgs::augment_args(Command::new("serve").no_binary_name(true));
     let matches = command.try_get_matches_from(flags).expect("flags that exist");
-    ServeArgs::from_arg_matches(&matches).expect("the matches of these flags")
+    SettingsArgs::from_arg_matches(&matches).expect("the matches of these flags")
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn the_environment_can_name_the_file() {
     let path = directory.path().join("c.yaml");
     std::fs::write(&path, "dev: true\nshutdownDelay: 3s\n").expect("a file");
     let path = path.display().to_string();
-    let config = Config::resolve(&ServeArgs::default(), |name| (name == "OUTRIGGER_CONFIG").then(|| path.clone()));
+    let config = Config::resolve(&SettingsArgs::default(), |name| (name == "OUTRIGGER_CONFIG").then(|| path.clone()));
     assert_eq!(config.expect("a configuration").shutdown_delay, Duration::from_secs(3));
 }
 
@@ -95,7 +95,7 @@ fn built_in_templates_can_be_combined_with_directories() {
     assert_eq!(templates(&[], &[], Some("templates: [built-in, t]\n")), Ok(both.to_vec()));
     assert_eq!(templates(&["--templates=./built-in"], &[], None), Ok(vec![directory("./built-in")]));
     assert_eq!(templates(&[], &[], None), Ok(vec![TemplateSource::BuiltIn]));
-    let empty = Err(vec!["config.yaml:1: templates: an empty list; name directories, or built-in".to_owned()]);
+    let empty = Err(vec!["config.yaml:1: templates: the list is empty; expected directories, or built-in".to_owned()]);
     assert_eq!(templates(&[], &[], Some("templates: []\n")), empty);
 }
 
@@ -130,7 +130,7 @@ const IN_POD: [(&str, &str); 3] =
 fn in_a_pod_the_cluster_provides_the_certificate() {
     let config = resolve(&["--templates=t"], &IN_POD, None).expect("a configuration");
     let cluster = config.cluster.expect("a cluster");
-    assert_eq!((cluster.connection, cluster.name.as_str()), (Connection::Pod, "outrigger-5"));
+    assert_eq!((cluster.access, cluster.name.as_str()), (ClusterAccess::Pod, "outrigger-5"));
     assert_eq!(cluster.namespace.map(|name| name.to_string()).as_deref(), Some("outrigger-system"));
     let objects = [cluster.webhook_configuration, cluster.ca_secret, cluster.serving_secret, cluster.lease];
     let objects = objects.map(|name| name.to_string());
@@ -145,15 +145,15 @@ fn in_a_pod_the_cluster_provides_the_certificate() {
 fn the_cluster_is_used_in_a_pod_or_on_request() {
     let cluster = |flags: &[&str], environment: &[(&str, &str)]| {
         let flags = [&["--templates=t"], flags].concat();
-        resolve(&flags, environment, None).expect("a configuration").cluster.map(|cluster| cluster.connection)
+        resolve(&flags, environment, None).expect("a configuration").cluster.map(|cluster| cluster.access)
     };
     let files = ["--tls-cert=c", "--tls-key=k"];
     assert_eq!(cluster(&files, &[]), None);
     assert_eq!(cluster(&["--dev"], &IN_POD), None);
     assert_eq!(cluster(&[&files[..], &["--cluster=off"]].concat(), &IN_POD), None);
-    assert_eq!(cluster(&files, &IN_POD), Some(Connection::Pod));
-    assert_eq!(cluster(&["--cluster=on"], &[]), Some(Connection::Kubeconfig));
-    assert_eq!(cluster(&["--cluster=on", "--dev"], &[]), Some(Connection::Kubeconfig));
+    assert_eq!(cluster(&files, &IN_POD), Some(ClusterAccess::Pod));
+    assert_eq!(cluster(&["--cluster=on"], &[]), Some(ClusterAccess::Kubeconfig));
+    assert_eq!(cluster(&["--cluster=on", "--dev"], &[]), Some(ClusterAccess::Kubeconfig));
 }
 
 #[test]
@@ -164,19 +164,19 @@ fn the_certificates_setting_selects_the_source() {
         assert_eq!(config.expect("a configuration").certificate, files, "{mode}");
     }
     let problems = [
-        (&["--certificates=self"][..], "--certificates: \"self\" needs a cluster"),
+        (&["--certificates=self"][..], "--certificates: \"self\" requires a cluster"),
         (
             &["--certificates=self", "--cluster=on", "--tls-cert=c", "--tls-key=k"],
             "--certificates: \"self\" cannot be used with --tls-cert",
         ),
-        (&["--certificates=files", "--cluster=on"], "configuration: no certificate: give --tls-cert and --tls-key"),
+        (
+            &["--certificates=files", "--cluster=on"],
+            "configuration: no certificate is set: set --tls-cert and --tls-key",
+        ),
         (&["--certificates=self", "--dev"], "--certificates: \"self\" cannot be used with --dev"),
         (&["--certificates=other", "--cluster=on"], "--certificates: \"other\": expected self, certManager or files"),
-        (&["--cluster=on", "--ca-duration=500h"], "--ca-duration: an authority is to last at least 3 times"),
-        (
-            &["--cluster=on", "--certificate-duration=2s"],
-            "--certificate-duration: a certificate is to last 3s at least",
-        ),
+        (&["--cluster=on", "--ca-duration=500h"], "--ca-duration: a certificate authority must last at least 3 times"),
+        (&["--cluster=on", "--certificate-duration=2s"], "--certificate-duration: a certificate must last at least 3s"),
         (&["--cluster=on", "--lease=No"], "--lease: \"No\": expected a DNS name"),
     ];
     for (flags, expected) in problems {
@@ -197,9 +197,9 @@ fn every_problem_is_listed_with_its_source() {
         "--strict: \"maybe\": expected true or false",
         "--listen: \":9443\": expected ADDRESS:PORT, such as 127.0.0.1:9443 or [::]:9443",
         "OUTRIGGER_ADMIN_LISTEN: \"localhost\": expected ADDRESS:PORT, such as 127.0.0.1:9443 or [::]:9443",
-        "OUTRIGGER_CLUSTER: \"maybe\": expected auto, on or off (in a file in quotes: YAML takes them for true and false)",
-        "--tls-key: a key needs its certificate: give --tls-cert as well",
-        "config.yaml:3: domain \"Not.A.Name\": expected a DNS name of lower case letters, digits, '-' and '.', at most 189 characters: names of templates stand before it",
+        "OUTRIGGER_CLUSTER: \"maybe\": expected auto, on or off (quote on and off in a file: unquoted, YAML reads them as booleans)",
+        "--tls-key: a key requires its certificate: set --tls-cert too",
+        "config.yaml:3: domain \"Not.A.Name\": expected a DNS name of lower case letters, digits, '-' and '.', at most 189 characters (annotation keys put a template's name before it)",
         "--exclude-namespaces: \"Bad\": expected a DNS name of lower case letters, digits, '-' and '.', at most 253 characters",
         "--shutdown-delay: \"10\": expected a duration, such as 10s or 1m30s",
         "config.yaml:2: logLevel \"loud\": expected error, warn, info, debug or trace, or with modules of outrigger, such as outrigger::tls=debug,info",
@@ -217,15 +217,15 @@ fn without_settings_the_missing_ones_are_listed() {
 #[test]
 fn dev_mode_and_a_certificate_exclude_each_other() {
     let problems = resolve(&["--dev", "--tls-cert=c", "--tls-key=k"], &[], None).expect_err("problems");
-    assert_eq!(problems, ["--tls-cert: cannot be used with --dev, which makes its own certificate"]);
+    assert_eq!(problems, ["--tls-cert: cannot be used with --dev, which creates its own certificate"]);
 }
 
 #[test]
 fn clients_need_a_certificate_only_when_client_auth_is_configured() {
     let clients = |flags: &[&str]| {
         resolve(&[&["--dev"], flags].concat(), &[], None).map(|config| match config.clients {
-            ClientSettings::Anybody => None,
-            ClientSettings::Certified { authorities, names } => {
+            ClientSettings::Any => None,
+            ClientSettings::WithCertificate { authorities, names } => {
                 Some((authorities, names.into_iter().map(ClientName::into_string).collect::<Vec<_>>()))
             }
         })
@@ -234,7 +234,7 @@ fn clients_need_a_certificate_only_when_client_auth_is_configured() {
     assert_eq!(clients(&["--client-ca=ca"]), Ok(Some(("ca".into(), Vec::new()))));
     let names = ["--client-ca=ca", "--client-name=a,system:b", "--client-name=c"];
     assert_eq!(clients(&names), Ok(Some(("ca".into(), ["a", "system:b", "c"].map(str::to_owned).into()))));
-    let problem = "--client-name: clientName says nothing without an authority: give --client-ca (clientCa) as well";
+    let problem = "--client-name: clientName requires a certificate authority: set --client-ca (clientCa) too";
     assert_eq!(clients(&["--client-name=a"]), Err(vec![problem.to_owned()]));
 }
 
@@ -426,7 +426,7 @@ fn the_documented_file_is_valid_with_every_setting_uncommented() {
 
 #[test]
 fn help_names_every_flag_with_its_variable() {
-    let help = ServeArgs::augment_args(Command::new("serve")).render_long_help().to_string();
+    let help = SettingsArgs::augment_args(Command::new("serve")).render_long_help().to_string();
     let flat = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for setting in ALL {
         assert!(flat.contains(&format!("--{}", setting.flag)), "{} is missing", setting.flag);

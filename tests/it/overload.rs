@@ -41,7 +41,7 @@ fn assert_asked_to_come_again(response: &Response) {
     let headers = ["retry-after", "connection", "content-type"].map(|name| response.header(name));
     assert_eq!(
         (response.status, headers, response.text().as_str()),
-        (503, [Some("1"), Some("close"), Some("text/plain; charset=utf-8")], "too much is in flight, try again\n")
+        (503, [Some("1"), Some("close"), Some("text/plain; charset=utf-8")], "the server is overloaded, try again\n")
     );
 }
 

@@ -156,17 +156,17 @@ fn malformed_reviews_get_400_with_the_reason() {
     let good = review(&pod(&json!({}))).to_string();
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         ("empty", Vec::new(), "the body is empty"),
-        ("no JSON", b"{".to_vec(), "the body is no AdmissionReview: "),
-        ("another shape", b"5".to_vec(), "the body is no AdmissionReview: "),
+        ("no JSON", b"{".to_vec(), "the body is not an AdmissionReview: "),
+        ("another shape", b"5".to_vec(), "the body is not an AdmissionReview: "),
         ("a list", b"[]".to_vec(), "expected apiVersion admission.k8s.io/v1"),
-        ("NUL", b"\0".to_vec(), "the body is no AdmissionReview: "),
-        ("no UTF-8", [good.as_bytes(), b"\xff"].concat(), "the body is no AdmissionReview: "),
-        ("no UTF-8 within", good.replace("somebody", "\u{1}").into_bytes(), "the body is no AdmissionReview: "),
-        ("two reviews", format!("{good}{good}").into_bytes(), "the body is no AdmissionReview: "),
+        ("NUL", b"\0".to_vec(), "the body is not an AdmissionReview: "),
+        ("no UTF-8", [good.as_bytes(), b"\xff"].concat(), "the body is not an AdmissionReview: "),
+        ("no UTF-8 within", good.replace("somebody", "\u{1}").into_bytes(), "the body is not an AdmissionReview: "),
+        ("two reviews", format!("{good}{good}").into_bytes(), "the body is not an AdmissionReview: "),
         (
             "a key twice",
             good.replacen("\"uid\"", "\"uid\":\"x\",\"uid\"", 1).into_bytes(),
-            "the body is no AdmissionReview: ",
+            "the body is not an AdmissionReview: ",
         ),
         ("deep", deep.clone().into_bytes(), "the body nests deeper than 128 levels"),
         (
@@ -182,7 +182,7 @@ fn malformed_reviews_get_400_with_the_reason() {
         ("another kind", changed("/kind", json!("Pod")), "expected apiVersion admission.k8s.io/v1"),
         ("no request", changed("/request", json!(null)), "the AdmissionReview has no request"),
         ("no uid", changed("/request/uid", json!("")), "the request has no uid"),
-        ("no object", changed("/request/object", json!(null)), "the request creates a pod and has no object"),
+        ("no object", changed("/request/object", json!(null)), "the request creates a pod but has no object"),
     ];
     let count = cases.len();
     for (name, body, expected) in cases {

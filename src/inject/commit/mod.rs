@@ -8,8 +8,8 @@ mod operations;
 mod postconditions;
 
 use self::editor::{Editor, Misfit};
-use super::annotations::{DEFAULT_CONTAINER, Keys};
-use super::decision::report::Report;
+use super::annotations::{AnnotationKeys, DEFAULT_CONTAINER};
+use super::decision::report::InjectionReport;
 use super::error::{ErrorCode, InjectError, Problem};
 use super::merge::{Plan, RenderedTemplate};
 use super::outcome::{Injection, Outcome};
@@ -34,8 +34,8 @@ pub(super) fn commit(
     pod: PodDocument,
     status: &[StatusEntry],
     planned: Planned<'_>,
-    keys: &Keys,
-    report: Report,
+    keys: &AnnotationKeys,
+    report: InjectionReport,
 ) -> Result<Outcome, InjectError> {
     let Some((entries, plan)) = entries(&pod, status, planned) else { return Ok(Outcome::Skipped(report.skip())) };
     // Debug builds compare the result with that of a second engine. They return the same as release
@@ -89,7 +89,7 @@ impl Entries {
         self.new.iter().filter(|entry| !entry.is_nothing())
     }
 
-    fn write(&self, editor: &mut Editor, keys: &Keys) -> Result<(), Misfit> {
+    fn write(&self, editor: &mut Editor, keys: &AnnotationKeys) -> Result<(), Misfit> {
         let labels = Pointer::of(["metadata", "labels"]);
         let annotations = Pointer::of(["metadata", "annotations"]);
         for entry in self.put_in() {

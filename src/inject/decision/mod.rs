@@ -5,7 +5,7 @@
 
 pub mod report;
 
-use super::annotations::{self, Keys};
+use super::annotations::{self, AnnotationKeys};
 use super::error::{ErrorCode, InjectError, Problem};
 use super::outcome::SkipReason;
 use super::pod::read_set::ReadSet;
@@ -59,7 +59,7 @@ pub(super) fn of_request(request: &Request<'_>) -> Vec<SkipReason> {
 
 /// What a decision depends on besides the pod.
 pub(super) struct Decider<'a> {
-    pub keys: &'a Keys,
+    pub keys: &'a AnnotationKeys,
     pub request: &'a Request<'a>,
     pub excluded_namespaces: &'a [String],
     pub templates: &'a TemplateSet,
@@ -69,8 +69,8 @@ impl<'a> Decider<'a> {
     /// Decides about the pod with this head. It is an error if a list of templates cannot be read.
     pub fn decide(&self, head: &PodHead<'_>) -> Result<Decision<'a>, InjectError> {
         let mut reasons = self.reasons_against(head);
-        let own = head.annotation(&self.keys.inject).map(annotations::parse_request).transpose();
-        if own == Ok(Some(annotations::Request::OptOut)) {
+        let own = head.annotation(&self.keys.inject).map(annotations::parse_template_list).transpose();
+        if own == Ok(Some(annotations::TemplateList::OptOut)) {
             reasons.push(SkipReason::OptedOut);
         }
         let requested = own.map_err(|why| self.bad_annotation(why, None)).and_then(|own| self.requested(own));
@@ -113,11 +113,11 @@ impl<'a> Decider<'a> {
     }
 
     /// The pod's list, or else that of an enabled namespace, and the Automatic templates there.
-    fn requested(&self, own: Option<annotations::Request>) -> Result<Vec<RequestedTemplate<'a>>, Problem> {
+    fn requested(&self, own: Option<annotations::TemplateList>) -> Result<Vec<RequestedTemplate<'a>>, Problem> {
         let enabled = self.namespace_enabled() == Some(true);
         let (names, by) = match (own, self.request.namespace_object.filter(|_| enabled)) {
-            (Some(annotations::Request::OptOut), _) => return Ok(Vec::new()),
-            (Some(annotations::Request::Templates(names)), _) => (names, RequestedBy::Pod),
+            (Some(annotations::TemplateList::OptOut), _) => return Ok(Vec::new()),
+            (Some(annotations::TemplateList::Templates(names)), _) => (names, RequestedBy::Pod),
             (None, Some(namespace)) => (self.default_list(namespace)?, RequestedBy::Namespace),
             (None, None) => (Vec::new(), RequestedBy::Namespace),
         };
@@ -133,9 +133,9 @@ impl<'a> Decider<'a> {
 
     fn default_list(&self, namespace: &Namespace) -> Result<Vec<String>, Problem> {
         let Some(list) = namespace.annotations.get(&self.keys.inject) else { return Ok(Vec::new()) };
-        match annotations::parse_request(list) {
-            Ok(annotations::Request::Templates(names)) => Ok(names),
-            Ok(annotations::Request::OptOut) => Ok(Vec::new()),
+        match annotations::parse_template_list(list) {
+            Ok(annotations::TemplateList::Templates(names)) => Ok(names),
+            Ok(annotations::TemplateList::OptOut) => Ok(Vec::new()),
             Err(why) => Err(self.bad_annotation(why, Some(&namespace.name))),
         }
     }

@@ -9,7 +9,7 @@ use crate::inject::text::quote::quote;
 
 /// Warnings, errors and templates that the steps report.
 #[derive(Default)]
-pub(in crate::inject) struct Report {
+pub(in crate::inject) struct InjectionReport {
     pub warnings: Vec<String>,
     /// Errors that `onError: Skip` turned into warnings, each once.
     errors: Vec<ErrorCode>,
@@ -17,7 +17,7 @@ pub(in crate::inject) struct Report {
     pub done: Vec<String>,
 }
 
-impl Report {
+impl InjectionReport {
     /// Reports that a template is left out: its `onError: Skip` turns this error into a warning.
     pub fn leave_out(&mut self, template: &str, code: ErrorCode, why: &Message) {
         self.warnings.push(format!("template {} is left out: {}: {why}", quote(template), code.code()));

@@ -51,21 +51,23 @@ impl SkipReason {
     const fn row(self) -> (&'static str, &'static str) {
         match self {
             Self::UnsupportedResource => {
-                ("unsupported_resource", "only pods are injected, no other resource and no subresource")
+                ("unsupported_resource", "only pods are injected, not other resources or subresources")
             }
             Self::UnsupportedOperation => ("unsupported_operation", "pods are injected only when they are created"),
-            Self::MirrorPod => ("mirror_pod", "a mirror pod shows a static pod of a kubelet and cannot be changed"),
+            Self::MirrorPod => {
+                ("mirror_pod", "a mirror pod represents a static pod of a kubelet and cannot be changed")
+            }
             Self::WindowsPod => {
-                ("windows_pod", "the pod runs on Windows and no template that it may have says so in match.os")
+                ("windows_pod", "the pod runs on Windows, and no requested template has windows in match.os")
             }
             Self::NamespaceExcluded => ("namespace_excluded", "the configuration excludes the pod's namespace"),
-            Self::NamespaceDisabled => ("namespace_disabled", "the namespace's label \"injection\" says disabled"),
-            Self::OptedOut => ("opted_out", "the pod's annotation \"inject\" says false"),
+            Self::NamespaceDisabled => ("namespace_disabled", "the namespace's label \"injection\" is \"disabled\""),
+            Self::OptedOut => ("opted_out", "the pod's annotation \"inject\" is \"false\""),
             Self::NotRequested => (
                 "not_requested",
-                "neither the pod nor its namespace asks for a template, and no Automatic template matches",
+                "neither the pod nor its namespace requests a template, and no Automatic template matches",
             ),
-            Self::AlreadyInjected => ("already_injected", "the pod carries the template already"),
+            Self::AlreadyInjected => ("already_injected", "the pod already has the template"),
         }
     }
 }

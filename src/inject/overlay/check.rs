@@ -3,7 +3,7 @@
 //! Not here: types and unknown fields, which the schema has checked in the template and rendering in each value.
 
 use super::{Overlay, OverlayPart, PartTarget, SamplePaths};
-use crate::inject::annotations::{DEFAULT_DOMAIN, Keys};
+use crate::inject::annotations::{AnnotationKeys, DEFAULT_DOMAIN};
 use crate::inject::schema::merge_keys::{self, MergeKey};
 use crate::inject::text::field_path::{FieldError, FieldPath};
 use crate::inject::text::json::{items, text};
@@ -232,7 +232,7 @@ impl<'a> OverlayChecker<'a> {
     }
 
     fn metadata(&mut self, field: &'static str, map: &Map<String, Value>, path: &FieldPath) {
-        let keys = Keys::new(DEFAULT_DOMAIN);
+        let keys = AnnotationKeys::new(DEFAULT_DOMAIN);
         let kind = field.trim_end_matches('s');
         for (key, content) in map {
             let path = path.key(key.as_str());

@@ -11,17 +11,17 @@ use std::fmt;
 pub fn find<'a, T: Deserialize<'a>>(text: &'a str, path: &[&str]) -> Option<T> {
     let mut found = None;
     // What is found is in `found`; reading stops there with an error, which is no failure.
-    let _ = serde_json::Deserializer::from_str(text).deserialize_map(Keys { path, found: &mut found });
+    let _ = serde_json::Deserializer::from_str(text).deserialize_map(PathReader { path, found: &mut found });
     found
 }
 
 /// Reads objects along a path of keys, and stops at its end.
-struct Keys<'p, T> {
+struct PathReader<'p, T> {
     path: &'p [&'p str],
     found: &'p mut Option<T>,
 }
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Keys<'_, T> {
+impl<'de, T: Deserialize<'de>> Visitor<'de> for PathReader<'_, T> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,7 +31,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Keys<'_, T> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(is_next) = map.next_key_seed(IsKey(self.path.first().copied()))? {
             if is_next {
-                map.next_value_seed(Keys { path: &self.path[1..], found: &mut *self.found })?;
+                map.next_value_seed(PathReader { path: &self.path[1..], found: &mut *self.found })?;
                 return Err(A::Error::custom("the end of the path is reached"));
             }
             map.next_value::<IgnoredAny>()?;
@@ -40,7 +40,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Keys<'_, T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Keys<'_, T> {
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for PathReader<'_, T> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {

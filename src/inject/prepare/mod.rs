@@ -10,8 +10,8 @@ mod parameters;
 mod plan;
 
 use self::app_containers::AppContainers;
-use super::annotations::Keys;
-use super::decision::report::Report;
+use super::annotations::AnnotationKeys;
+use super::decision::report::InjectionReport;
 use super::decision::{RequestedBy, RequestedTemplate};
 use super::error::{Blame, ErrorCode, InjectError, Problem};
 use super::merge::{RenderedTemplate, memory_limit};
@@ -34,7 +34,7 @@ const MAX_HINTS: usize = 8;
 /// What templates are prepared with: the pod, the request and the injector's settings.
 pub(super) struct Preparation<'t, 'p> {
     pub settings: &'t Settings,
-    pub keys: &'t Keys,
+    pub keys: &'t AnnotationKeys,
     pub templates: &'t TemplateSet,
     pub request: &'p Request<'p>,
     pub pod: &'p PodDocument,
@@ -53,7 +53,7 @@ impl<'t> Preparation<'t, '_> {
     pub fn prepare(
         &self,
         requested: &[RequestedTemplate<'t>],
-        report: &mut Report,
+        report: &mut InjectionReport,
     ) -> Result<Vec<RenderedTemplate<'t>>, InjectError> {
         let mut problems = Vec::new();
         let mut templates = Vec::new();
@@ -81,7 +81,7 @@ impl<'t> Preparation<'t, '_> {
     fn resolve(
         &self,
         requested: &RequestedTemplate<'t>,
-        report: &mut Report,
+        report: &mut InjectionReport,
         problems: &mut Vec<Problem>,
     ) -> Option<&'t Template> {
         let name = &requested.name;
@@ -195,7 +195,12 @@ impl<'t> Preparation<'t, '_> {
 
 /// Reports the problems, or as warnings if all are the pod's and the template's `onError` is
 /// `Skip`.
-fn leave_out_or_report(template: &Template, found: Vec<Problem>, report: &mut Report, problems: &mut Vec<Problem>) {
+fn leave_out_or_report(
+    template: &Template,
+    found: Vec<Problem>,
+    report: &mut InjectionReport,
+    problems: &mut Vec<Problem>,
+) {
     let mendable = found.iter().all(|problem| problem.code.blame() == Blame::Pod);
     if template.spec.on_error == OnError::Skip && mendable {
         for problem in found {

@@ -3,7 +3,7 @@
 use super::{Preparation, container_names};
 use crate::inject::annotations::DEFAULT_CONTAINER;
 use crate::inject::commit::Planned;
-use crate::inject::decision::report::Report;
+use crate::inject::decision::report::InjectionReport;
 use crate::inject::error::{ErrorCode, InjectError, Problem};
 use crate::inject::merge::{self, Conflict, Controller, MergeContext, Parties, Plan, RenderedTemplate};
 use crate::inject::pod::ContainerList;
@@ -14,7 +14,11 @@ use std::collections::HashSet;
 
 impl<'t> Preparation<'t, '_> {
     /// Plans the merge. Conflicts that no template may be skipped for are an error.
-    pub fn plan(&self, candidates: Vec<RenderedTemplate<'t>>, report: &mut Report) -> Result<Planned<'t>, InjectError> {
+    pub fn plan(
+        &self,
+        candidates: Vec<RenderedTemplate<'t>>,
+        report: &mut InjectionReport,
+    ) -> Result<Planned<'t>, InjectError> {
         let (candidates, plan) = self.without_conflicts(candidates, report)?;
         report.warnings.extend(plan.warnings.iter().map(ToString::to_string));
         let already = plan.entries.iter().filter(|entry| entry.is_nothing());
@@ -27,7 +31,7 @@ impl<'t> Preparation<'t, '_> {
     fn without_conflicts(
         &self,
         mut candidates: Vec<RenderedTemplate<'t>>,
-        report: &mut Report,
+        report: &mut InjectionReport,
     ) -> Result<(Vec<RenderedTemplate<'t>>, Plan), InjectError> {
         let is_job = self.request.owner_kind == Some("Job") || self.pod.is_owned_by_job();
         let context = MergeContext {

@@ -20,7 +20,7 @@ use super::body;
 use super::body_buffer::{BodyBuffer, ReceivedBody};
 use super::budget::Budgets;
 use super::review_pool::ReviewPool;
-use crate::admission::{self, Answer, Content, MUTATE_PATH, ProtocolError, Record};
+use crate::admission::{self, MUTATE_PATH, MediaType, ProtocolError, Record, ReviewResponse};
 use crate::config::duration;
 use crate::inject::{Injector, Namespace};
 use crate::process::shutdown::{Lifecycle, Phase};
@@ -75,9 +75,9 @@ pub(in crate::server) fn router(webhook: Webhook, limits: &Limits, lifecycle: Li
 
 async fn mutate(State(service): State<Arc<WebhookService>>, request: Request) -> Response<Body> {
     let observer = RequestObserver::begin(&service, request.headers());
-    let answer = service.answer(request, observer.start).await;
-    observer.end(&answer.record, answer.status);
-    respond(answer)
+    let review = service.respond_to(request, observer.start).await;
+    observer.end(&review.record, review.status);
+    respond(review)
 }
 
 /// Counts and logs one request. A client that goes away drops the request wherever it waits, so
@@ -124,13 +124,13 @@ impl Drop for RequestObserver<'_> {
 }
 
 impl WebhookService {
-    async fn answer(self: &Arc<Self>, request: Request, start: Instant) -> Answer {
+    async fn respond_to(self: &Arc<Self>, request: Request, start: Instant) -> ReviewResponse {
         let (head, mut body) = request.into_parts();
         let timeout = timeout(head.uri.query());
         match self.receive(&head.headers, &mut body, timeout).await {
             Ok(received) => {
                 let longest = timeout.unwrap_or(DEFAULT_TIMEOUT).min(LONGEST_TIMEOUT);
-                self.answer_whole(received, start + longest).await
+                self.review_body(received, start + longest).await
             }
             Err(error) => {
                 // A client that waits for `100 Continue` has not sent its body.
@@ -159,19 +159,19 @@ impl WebhookService {
         body::read(body, self.body_bytes, time, &self.buffer).await
     }
 
-    async fn answer_whole(self: &Arc<Self>, body: ReceivedBody, deadline: Instant) -> Answer {
+    async fn review_body(self: &Arc<Self>, body: ReceivedBody, deadline: Instant) -> ReviewResponse {
         let service = Arc::clone(self);
         let review = self.pool.run(body, move |body| service.review(body));
         // After the deadline the API server no longer waits for the response.
         match timeout_at(deadline.into(), review).await {
-            Ok(answer) => answer.unwrap_or_else(|_| ProtocolError::Panic.into()),
+            Ok(response) => response.unwrap_or_else(|_| ProtocolError::Panic.into()),
             Err(_) => ProtocolError::Overloaded.into(),
         }
     }
 
     /// One request sees one snapshot. A panic ends this request alone: no state that it could leave
     /// half changed is shared.
-    fn review(&self, body: &[u8]) -> Answer {
+    fn review(&self, body: &[u8]) -> ReviewResponse {
         let review = || {
             let injector = (self.webhook.snapshot)();
             admission::review(&injector, |name| (self.webhook.namespaces)(name), body)
@@ -193,13 +193,13 @@ fn timeout(query: Option<&str>) -> Option<Duration> {
     duration::parse(value).filter(|timeout| !timeout.is_zero())
 }
 
-fn respond(answer: Answer) -> Response<Body> {
-    let content_type = match answer.content {
-        Content::Json => "application/json",
-        Content::Text => "text/plain; charset=utf-8",
+fn respond(review: ReviewResponse) -> Response<Body> {
+    let content_type = match review.media_type {
+        MediaType::Json => "application/json",
+        MediaType::Text => "text/plain; charset=utf-8",
     };
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = Response::new(Body::from(answer.body));
+    let status = StatusCode::from_u16(review.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = Response::new(Body::from(review.body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -268,7 +268,7 @@ mod tests {
         let router = with_lookup(&metrics, |name| if name == "bad" { panic!("about {name}") } else { None });
         for padding in [0, 2 * Size::SMALL] {
             for (namespace, status) in [("good", 200), ("bad", 500), ("good", 200)] {
-                let response = router.clone().oneshot(request(namespace, padding)).await.expect("an answer");
+                let response = router.clone().oneshot(request(namespace, padding)).await.expect("a response");
                 assert_eq!(response.status(), status, "{namespace} {padding}");
             }
         }
@@ -317,7 +317,7 @@ mod tests {
         assert!(working.load(Ordering::SeqCst) <= MAX_CONCURRENT);
         assert!(metrics.in_flight_bytes().get() >= 2 * Size::SMALL as i64, "bodies under review are still in memory");
         drop(closed);
-        assert_eq!(router.oneshot(request("demo", 2 * Size::SMALL)).await.expect("an answer").status(), 200);
+        assert_eq!(router.oneshot(request("demo", 2 * Size::SMALL)).await.expect("a response").status(), 200);
         wait_for_no_reservation(&metrics).await;
     }
 
@@ -333,12 +333,12 @@ mod tests {
             }
             let mut impatient = request("demo", padding);
             *impatient.uri_mut() = "/mutate?timeout=300ms".parse().expect("a path");
-            let response = router.clone().oneshot(impatient).await.expect("an answer");
+            let response = router.clone().oneshot(impatient).await.expect("a response");
             assert_eq!(response.status(), 503);
             assert!(response.headers()["retry-after"] == "1" && response.headers()["connection"] == "close");
             drop(closed);
             for one in running {
-                assert_eq!(one.await.expect("no panic").expect("an answer").status(), 200);
+                assert_eq!(one.await.expect("no panic").expect("a response").status(), 200);
             }
             wait_for_no_reservation(&metrics).await;
         }

@@ -9,7 +9,7 @@ use super::super::evaluate::{choose_namespace, choose_templates};
 use super::super::objects;
 use super::super::observations::{DryRun, DryRunOutcome, Observations};
 use super::caller::{ApiRequest, Caller};
-use crate::inject::annotations::Keys;
+use crate::inject::annotations::AnnotationKeys;
 use crate::inject::status::Status;
 
 /// Namespace and template of the dry-run pod, if the user has chosen them.
@@ -46,7 +46,7 @@ pub async fn make(caller: &Caller, observations: &Observations, options: &DryRun
 }
 
 async fn send(caller: &Caller, observations: &Observations, namespace: &str, template: &str) -> DryRunOutcome {
-    let keys = Keys::new(&observations.target.domain);
+    let keys = AnnotationKeys::new(&observations.target.domain);
     let pod: DynamicObject = match serde_json::from_value(pod(&keys, template, image(observations).unwrap_or(IMAGE))) {
         Ok(pod) => pod,
         Err(error) => return DryRunOutcome::NoResponse(error.to_string()),
@@ -82,7 +82,7 @@ fn image(observations: &Observations) -> Option<&str> {
 
 /// A pod that Pod Security `restricted` admits, with requests and limits for namespaces with a
 /// quota.
-fn pod(keys: &Keys, template: &str, image: &str) -> serde_json::Value {
+fn pod(keys: &AnnotationKeys, template: &str, image: &str) -> serde_json::Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",

@@ -99,7 +99,7 @@ async fn configuration(caller: &Caller, name: &str) -> Lookup<MutatingWebhookCon
 async fn namespaces(caller: &Caller, domain: &str) -> Lookup<Vec<Namespace>> {
     let api: Api<core::Namespace> = Api::all(caller.client.clone());
     let request = ApiRequest { verb: "list", resource: "namespaces", namespace: None };
-    let list = annotations::Keys::new(domain).inject;
+    let list = annotations::AnnotationKeys::new(domain).inject;
     let keep = |found: PartialObjectMeta<core::Namespace>| {
         let metadata = found.metadata;
         // A namespace that is being deleted admits no more pods.

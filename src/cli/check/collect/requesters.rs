@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::super::observations::{Lookup, PodState, Requester};
 use super::caller::{ApiRequest, Caller, filter_page};
-use crate::inject::annotations::{self, Keys, MIRROR_POD, Request};
+use crate::inject::annotations::{self, AnnotationKeys, MIRROR_POD, TemplateList};
 
 /// Kind, API group, plural, and pointer to the metadata of the pod template.
 const WORKLOADS: [(&str, &str, &str, &str); 5] = [
@@ -24,14 +24,14 @@ const WORKLOADS: [(&str, &str, &str, &str); 5] = [
 
 /// `Found` if the pods could be listed; workloads that could not be listed are left out.
 pub async fn all(caller: &Caller, domain: &str) -> Lookup<Vec<Requester>> {
-    let keys = Keys::new(domain);
+    let keys = AnnotationKeys::new(domain);
     let keys = &keys;
     let workloads = WORKLOADS.map(|workload| async move { requesting_workloads(caller, keys, workload).await });
     let (pods, workloads) = tokio::join!(requesting_pods(caller, keys), futures::future::join_all(workloads));
     pods.map(|pods| pods.into_iter().chain(workloads.into_iter().flatten()).collect())
 }
 
-async fn requesting_pods(caller: &Caller, keys: &Keys) -> Lookup<Vec<Requester>> {
+async fn requesting_pods(caller: &Caller, keys: &AnnotationKeys) -> Lookup<Vec<Requester>> {
     let api: Api<Pod> = Api::all(caller.client.clone());
     // Pods that have ended cannot be repaired.
     let params = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed");
@@ -44,7 +44,7 @@ async fn requesting_pods(caller: &Caller, keys: &Keys) -> Lookup<Vec<Requester>>
         .await
 }
 
-fn from_pod(pod: &PartialObjectMeta<Pod>, keys: &Keys) -> Option<Requester> {
+fn from_pod(pod: &PartialObjectMeta<Pod>, keys: &AnnotationKeys) -> Option<Requester> {
     let metadata = &pod.metadata;
     let annotations = metadata.annotations.as_ref()?;
     if metadata.deletion_timestamp.is_some() || annotations.contains_key(MIRROR_POD) {
@@ -57,7 +57,7 @@ fn from_pod(pod: &PartialObjectMeta<Pod>, keys: &Keys) -> Option<Requester> {
 
 async fn requesting_workloads(
     caller: &Caller,
-    keys: &Keys,
+    keys: &AnnotationKeys,
     workload: (&'static str, &str, &str, &str),
 ) -> Vec<Requester> {
     let (kind, group, plural, path) = workload;
@@ -73,7 +73,7 @@ async fn requesting_workloads(
     found.found().cloned().unwrap_or_default()
 }
 
-fn from_workload(kind: &'static str, object: &DynamicObject, path: &str, keys: &Keys) -> Option<Requester> {
+fn from_workload(kind: &'static str, object: &DynamicObject, path: &str, keys: &AnnotationKeys) -> Option<Requester> {
     let is_owned = object.metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true));
     if is_owned || object.metadata.deletion_timestamp.is_some() {
         return None;
@@ -98,8 +98,8 @@ fn requester(
 
 /// `None` if no template is requested; the webhook itself reports an invalid value.
 fn templates(value: &str) -> Option<Vec<String>> {
-    match annotations::parse_request(value) {
-        Ok(Request::Templates(names)) if !names.is_empty() => Some(names),
+    match annotations::parse_template_list(value) {
+        Ok(TemplateList::Templates(names)) if !names.is_empty() => Some(names),
         _ => None,
     }
 }

@@ -7,7 +7,7 @@ use super::super::observations::{DryRun, DryRunOutcome, Lookup, Observations};
 use super::APPLY_AGAIN;
 use super::configuration::{self, covers};
 use super::namespaces::labels;
-use crate::inject::annotations::Keys;
+use crate::inject::annotations::AnnotationKeys;
 
 /// The built-in template that any pod can have.
 const USUAL_TEMPLATE: &str = "log-collector";
@@ -17,7 +17,7 @@ const MAX_TEMPLATES: usize = 3;
 /// A namespace in which a requesting pod would be injected.
 pub fn choose_namespace(observations: &Observations) -> Option<String> {
     let Some(namespaces) = observations.namespaces.found() else { return Some("default".to_owned()) };
-    let keys = Keys::new(&observations.target.domain);
+    let keys = AnnotationKeys::new(&observations.target.domain);
     let entry = observations.pods_entry();
     let mut fit = namespaces.iter().filter(|namespace| {
         let is_disabled = namespace.labels.get(&keys.injection).is_some_and(|label| label == "disabled");
@@ -164,7 +164,7 @@ impl SentPod<'_> {
 
     fn why_untouched(&self) -> (String, String) {
         let (observations, name) = (self.observations, self.namespace);
-        let keys = Keys::new(&observations.target.domain);
+        let keys = AnnotationKeys::new(&observations.target.domain);
         let namespace = observations.namespaces.found().and_then(|all| all.iter().find(|one| one.name == name));
         if matches!(observations.configuration, Lookup::Absent) {
             return ("there is no webhook configuration".to_owned(), APPLY_AGAIN.to_owned());

@@ -7,12 +7,12 @@ use super::super::observations::{Observations, Requester};
 use super::configuration::covers;
 use super::{counted, listed};
 use crate::inject::Namespace;
-use crate::inject::annotations::{self, Keys, Request};
+use crate::inject::annotations::{self, AnnotationKeys, TemplateList};
 use crate::inject::text::quote::quote;
 
 pub fn evaluate(observations: &Observations) -> Vec<Finding> {
     let Some(namespaces) = observations.namespaces.found() else { return Vec::new() };
-    let keys = Keys::new(&observations.target.domain);
+    let keys = AnnotationKeys::new(&observations.target.domain);
     let mut by_namespace: BTreeMap<&str, Vec<&Requester>> = BTreeMap::new();
     for requester in
         observations.requesters.found().into_iter().flatten().filter(|requester| !requester.templates.is_empty())
@@ -35,11 +35,11 @@ pub fn evaluate(observations: &Observations) -> Vec<Finding> {
     findings
 }
 
-fn label<'n>(namespace: &'n Namespace, keys: &Keys) -> Option<&'n str> {
+fn label<'n>(namespace: &'n Namespace, keys: &AnnotationKeys) -> Option<&'n str> {
     namespace.labels.get(&keys.injection).map(String::as_str)
 }
 
-fn of_label(namespace: &Namespace, keys: &Keys) -> Option<Finding> {
+fn of_label(namespace: &Namespace, keys: &AnnotationKeys) -> Option<Finding> {
     let (name, key) = (&namespace.name, &keys.injection);
     let enable = format!("`kubectl label namespace {name} {key}=enabled --overwrite`");
     match label(namespace, keys) {
@@ -50,7 +50,7 @@ fn of_label(namespace: &Namespace, keys: &Keys) -> Option<Finding> {
         )),
         None => {
             let list = namespace.annotations.get(&keys.inject)?;
-            let wants = matches!(annotations::parse_request(list), Ok(Request::Templates(names)) if !names.is_empty());
+            let wants = matches!(annotations::parse_template_list(list), Ok(TemplateList::Templates(names)) if !names.is_empty());
             wants.then(|| {
                 Code::DefaultListWithoutLabel.found(
                     format!("namespace {name:?} has the default list {} and not the label {key}=enabled: its pods are not injected", quote(list)),
@@ -64,7 +64,7 @@ fn of_label(namespace: &Namespace, keys: &Keys) -> Option<Finding> {
 fn in_requesting_namespace(
     observations: &Observations,
     namespace: &Namespace,
-    keys: &Keys,
+    keys: &AnnotationKeys,
     requesters: &[&Requester],
 ) -> Option<Finding> {
     let (name, key) = (&namespace.name, &keys.injection);

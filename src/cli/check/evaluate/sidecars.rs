@@ -8,11 +8,11 @@ use super::configuration::{covers, covers_pod};
 use super::namespaces::labels;
 use super::{counted, listed};
 use crate::inject::Namespace;
-use crate::inject::annotations::Keys;
+use crate::inject::annotations::AnnotationKeys;
 
 pub fn evaluate(observations: &Observations) -> Vec<Finding> {
     let Some(requesters) = observations.requesters.found() else { return Vec::new() };
-    let keys = Keys::new(&observations.target.domain);
+    let keys = AnnotationKeys::new(&observations.target.domain);
     let namespaces = observations.namespaces.found().into_iter().flatten();
     let namespaces: BTreeMap<&str, &Namespace> = namespaces.map(|one| (one.name.as_str(), one)).collect();
     // Where nothing is injected, more than pods has to change; that is told by the namespaces.

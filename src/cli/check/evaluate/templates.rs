@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::finding::{Code, Finding};
 use super::super::observations::{Observations, Requester};
 use super::{MAX_NAMES, counted, listed, replicas};
-use crate::inject::annotations::{self, Keys, Request};
+use crate::inject::annotations::{self, AnnotationKeys, TemplateList};
 use crate::inject::text::quote::quote;
 
 pub fn evaluate(observations: &Observations) -> Vec<Finding> {
@@ -98,10 +98,10 @@ fn missing(observations: &Observations, served: &BTreeSet<&str>) -> Vec<Finding>
             requested.entry(Cow::Borrowed(name)).or_default().push(TemplateRequester::Object(requester));
         }
     }
-    let keys = Keys::new(&observations.target.domain);
+    let keys = AnnotationKeys::new(&observations.target.domain);
     for namespace in observations.namespaces.found().into_iter().flatten() {
-        let list = namespace.annotations.get(&keys.inject).map(|value| annotations::parse_request(value));
-        let Some(Ok(Request::Templates(names))) = list else { continue };
+        let list = namespace.annotations.get(&keys.inject).map(|value| annotations::parse_template_list(value));
+        let Some(Ok(TemplateList::Templates(names))) = list else { continue };
         for name in names.into_iter().filter(|name| !known.contains(name.as_str())) {
             requested.entry(Cow::Owned(name)).or_default().push(TemplateRequester::Namespace(&namespace.name));
         }

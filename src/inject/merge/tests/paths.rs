@@ -1,7 +1,7 @@
 //! The paths in the statuses of the golden cases.
 
 use super::*;
-use crate::inject::annotations::{DEFAULT_DOMAIN, Keys};
+use crate::inject::annotations::{AnnotationKeys, DEFAULT_DOMAIN};
 use crate::inject::status::Status;
 use crate::inject::{Injector, Request, Settings, SourceText, TemplateSet};
 use std::fs;
@@ -23,7 +23,7 @@ fn pods_of(case: &Path) -> Vec<Value> {
 fn every_path_of_a_golden_status_is_read_back_and_leads_into_the_pod() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testdata/inject");
     let cases = fs::read_dir(cases).expect("the golden cases").map(|case| case.expect("a case").path());
-    let keys = Keys::new(DEFAULT_DOMAIN);
+    let keys = AnnotationKeys::new(DEFAULT_DOMAIN);
     let mut seen = HashSet::new();
     for pod in cases.flat_map(|case| pods_of(&case)) {
         let status = pod["metadata"]["annotations"][&keys.status].as_str().and_then(Status::parse);
