@@ -1,11 +1,11 @@
 //! Outrigger, a Kubernetes sidecar injector.
 //!
-//! A pod asks for an injection template by annotation; the answer is a JSON Patch that adds the template's containers,
-//! volumes, mounts and environment. The same pure function ([`inject::Injector::inject`], or [`inject::Injector::patch`] without the pod) serves the command line and
-//! the webhook.
+//! A pod requests an injection template by annotation. The response is a JSON Patch that adds the
+//! template's containers, volumes, mounts and environment. The command line and the webhook call
+//! the same pure function, [`inject::Injector::inject`].
 //!
-//! What is here: the core ([`inject`], [`admission`]), which does no I/O and builds without the feature `runtime`, and the
-//! adapters around it, which meet only in `app`.
+//! The core ([`inject`], [`admission`]) does no I/O and builds without the feature `runtime`. The
+//! other modules are adapters around it, which only `app` connects.
 
 pub mod admission;
 pub mod inject;

@@ -1,7 +1,8 @@
-//! The admission protocol: bytes of an `AdmissionReview` in, bytes of an `AdmissionReview` out. Pure.
+//! The admission protocol: takes the bytes of an `AdmissionReview`, returns those of the response.
 //!
-//! It knows neither HTTP connections nor clocks; what is to be logged and counted leaves as a [`Record`].
-//! Invariant: whatever the bytes, there is an [`ReviewResponse`], and its [`Record`] holds no value of the object.
+//! This module is pure: it has no HTTP connections and no clock. Its caller logs and counts the
+//! [`Record`] that comes with each response.
+//! Invariant: any bytes get a [`ReviewResponse`]; its [`Record`] contains no value of the object.
 
 /// Path of the webhook, as the server serves it and the webhook configuration names it.
 pub const MUTATE_PATH: &str = "/mutate";

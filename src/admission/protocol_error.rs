@@ -1,9 +1,9 @@
-//! What keeps a request from being a review that can be answered: each with HTTP status, code and sentence.
+//! The errors of requests that cannot be reviewed, each with HTTP status, code and sentence.
 //!
-//! The pod's and the templates' own problems are no protocol errors; they are [`crate::inject::ErrorCode`]s.
-//! Invariant: never HTTP 200, so that the API server's `failurePolicy` decides.
+//! Problems of the pod or of a template are [`crate::inject::ErrorCode`]s instead.
+//! Invariant: the status is never 200, so that the API server's `failurePolicy` decides.
 
-/// Why a request gets no review as its answer.
+/// Why a request gets an error instead of a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProtocolError {
     /// `media_type_unsupported`
@@ -14,11 +14,11 @@ pub enum ProtocolError {
     BodyTooLarge,
     /// `body_too_slow`
     BodyTooSlow,
-    /// `body_incomplete`: the client went away.
+    /// `body_incomplete`: the client disconnected.
     BodyIncomplete,
-    /// `client_gone`: nobody waits for the answer any more.
+    /// `client_gone`: the client no longer waits for the response.
     ClientGone,
-    /// `review_invalid`: no JSON, or not of an AdmissionReview's shape.
+    /// `review_invalid`: not JSON, or not the structure of an AdmissionReview.
     ReviewInvalid,
     /// `review_too_deep`
     ReviewTooDeep,
@@ -30,11 +30,11 @@ pub enum ProtocolError {
     UidMissing,
     /// `object_missing`
     ObjectMissing,
-    /// `overloaded`: there is no room for the request; the API server tries again.
+    /// `overloaded`: no memory or time is left for the request; the API server retries.
     Overloaded,
-    /// `draining`: the server is about to end; the API server tries again, elsewhere.
+    /// `draining`: the server is shutting down; the API server retries with another replica.
     Draining,
-    /// `panic`: a fault of Outrigger.
+    /// `panic`: a bug in Outrigger.
     Panic,
 }
 
@@ -57,7 +57,7 @@ impl ProtocolError {
         Self::Panic,
     ];
 
-    /// HTTP status of the answer.
+    /// HTTP status of the response.
     pub const fn status(self) -> u16 {
         self.row().0
     }
@@ -79,7 +79,7 @@ impl ProtocolError {
             Self::BodyTooLarge => (413, "body_too_large", "the body is larger than 10 MiB"),
             Self::BodyTooSlow => (408, "body_too_slow", "the body did not arrive in time"),
             Self::BodyIncomplete => (400, "body_incomplete", "the body is incomplete"),
-            // Nobody sees the status.
+            // The client is gone, so only logs and metrics show this status.
             Self::ClientGone => (408, "client_gone", "the client disconnected before the response"),
             Self::ReviewInvalid => (400, "review_invalid", "the body is not an AdmissionReview"),
             Self::ReviewTooDeep => (400, "review_too_deep", "the body nests deeper than 128 levels"),
@@ -102,7 +102,7 @@ mod tests {
     use crate::inject::ErrorCode;
 
     #[test]
-    fn codes_are_unique_beside_those_of_the_engine() {
+    fn codes_are_unique_among_all_error_codes() {
         let mut codes: Vec<&str> = ProtocolError::ALL.iter().map(|error| error.code()).collect();
         codes.extend(ErrorCode::ALL.iter().map(|code| code.code()));
         codes.sort_unstable();
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn none_is_a_success() {
+    fn every_status_is_an_error() {
         assert!(ProtocolError::ALL.iter().all(|error| error.status() >= 400));
     }
 }

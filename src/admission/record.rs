@@ -1,19 +1,21 @@
-//! What may be logged and counted of one request.
+//! The record of one request, for logs and metrics.
 //!
-//! Invariant: names, codes and annotation keys only. No value of an annotation or of the environment, no object, no patch.
+//! Invariant: a record has names, codes and annotation keys only: no value of an annotation or of
+//! the environment, no object, no patch.
 
 use crate::inject::SkipReason;
 
-/// How a request ended: the closed set of the metric label, the log field and the audit annotation `result`.
+/// The result of a request: the value of the metric label, the log field and the audit annotation
+/// `result`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReviewResult {
     /// `injected`
     Injected,
-    /// `unchanged`: the pod carries all that it asks for.
+    /// `unchanged`: the pod already has all that it requests.
     Unchanged,
     /// `skipped`
     Skipped,
-    /// `denied`: the pod's author can mend it.
+    /// `denied`: the pod's author can fix it.
     Denied,
     /// `error`: no verdict.
     Error,
@@ -34,26 +36,27 @@ impl ReviewResult {
     }
 }
 
-/// One request, as logs and metrics see it.
+/// The facts about one request that logs and metrics show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub uid: String,
     pub namespace: String,
     /// Name of the object, or its `generateName` and a `*`.
     pub name: String,
-    /// Names of loaded templates that were put in, are there already, or are what went wrong.
+    /// Names of loaded templates that were injected, that the pod already has, or that caused an
+    /// error.
     pub templates: Vec<String>,
     pub result: ReviewResult,
     pub reasons: Vec<SkipReason>,
     /// Codes of [`crate::inject::ErrorCode`] and [`super::ProtocolError`].
     pub errors: Vec<&'static str>,
-    /// Keys of the annotations that are wrong.
+    /// Keys of the annotations with errors.
     pub annotations: Vec<String>,
     pub dry_run: bool,
 }
 
 impl Record {
-    /// A request of which nothing is known but that it failed.
+    /// The record of a request that failed before anything else was known about it.
     pub fn failed(error: super::ProtocolError) -> Self {
         Self {
             uid: String::new(),

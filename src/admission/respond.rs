@@ -1,7 +1,8 @@
-//! The one table from a result to the response of the webhook.
+//! Turns each outcome into the response of the webhook.
 //!
-//! Invariants: `patch` and `patchType` stand together or not at all, the answer has no `request`, and only what the pod's author
-//! can mend says `allowed: false`, because that refuses the pod even under `failurePolicy: Ignore`.
+//! Invariant: a response has both `patch` and `patchType` or neither, and no `request`. Only an
+//! error that the pod's author can fix sets `allowed: false`, because that refuses the pod even
+//! under `failurePolicy: Ignore`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,12 +16,12 @@ use crate::inject::{Blame, ErrorCode, InjectError, Outcome, Problem, SkipReason}
 
 const MAX_WARNINGS: usize = 32;
 const MAX_WARNING: usize = 120;
-/// Longest text of an answer without a verdict.
+/// Longest text of a response without a verdict.
 const MAX_PLAIN: usize = 1024;
-/// Longest refusal: room for several hundred conflicts.
+/// Longest message of a refusal: long enough for several hundred conflicts.
 const MAX_MESSAGE: usize = 64 * 1024;
 
-/// What goes back to the API server, and what is logged and counted of it.
+/// The response to the API server, and its record for logs and metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReviewResponse {
     /// HTTP status.
@@ -30,7 +31,7 @@ pub struct ReviewResponse {
     pub record: Record,
 }
 
-/// Media type of an answer's body.
+/// Media type of a response's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MediaType {
     /// An `AdmissionReview`.
@@ -39,7 +40,7 @@ pub enum MediaType {
     Text,
 }
 
-/// The answer to a request that is no review.
+/// The response to a request that cannot be reviewed.
 pub fn protocol_error(error: ProtocolError, detail: Option<Message>) -> ReviewResponse {
     let sentence = match detail {
         Some(detail) => message![error.sentence(), ": ", detail],
@@ -54,7 +55,7 @@ impl From<ProtocolError> for ReviewResponse {
     }
 }
 
-/// How a decision counts.
+/// The result under which an outcome is counted.
 pub fn result(outcome: &Result<Outcome, InjectError>) -> ReviewResult {
     match outcome {
         Ok(Outcome::Injected(_)) => ReviewResult::Injected,
@@ -66,19 +67,20 @@ pub fn result(outcome: &Result<Outcome, InjectError>) -> ReviewResult {
     }
 }
 
-/// A pod that carries all it asks for is `unchanged`, one that gets nothing for any other reason is `skipped`.
+/// A pod that already has all that it requests is `unchanged`; with any other reason it is
+/// `skipped`.
 fn result_of_skip(reasons: &[SkipReason]) -> ReviewResult {
     if reasons.contains(&SkipReason::AlreadyInjected) { ReviewResult::Unchanged } else { ReviewResult::Skipped }
 }
 
-/// The answer to a review.
+/// The response to a review.
 pub fn verdict(uid: &str, outcome: Result<Outcome, InjectError>, record: Record) -> ReviewResponse {
     let (patch, warnings, message) = match outcome {
         Ok(Outcome::Injected(injection)) => (Some(injection.patch_json), injection.warnings, None),
         Ok(Outcome::Skipped(skip)) => (None, skip.warnings, None),
         Err(error) => match error.blame() {
             Blame::Pod => (None, Vec::new(), Some(error.to_string())),
-            Blame::Template | Blame::Injector => return no_verdict(500, &of_operators(&error), record),
+            Blame::Template | Blame::Injector => return no_verdict(500, &problems_for_operators(&error), record),
         },
     };
     let response = AdmissionResponse {
@@ -90,42 +92,43 @@ pub fn verdict(uid: &str, outcome: Result<Outcome, InjectError>, record: Record)
     };
     match response.to_json() {
         Ok(body) => ReviewResponse { status: 200, media_type: MediaType::Json, body, record },
-        Err(error) => unserialisable(&error, record),
+        Err(error) => serialization_error(&error, record),
     }
 }
 
-/// What is wrong but for the pod's own problems, which are for its author.
-fn of_operators(error: &InjectError) -> Message {
+/// All problems except the pod's own, which only its author should see.
+fn problems_for_operators(error: &InjectError) -> Message {
     let problems = error.problems().iter().filter(|problem| problem.code.blame() != Blame::Pod);
     Message::join(problems.map(Problem::sentence), "; ")
 }
 
-/// Without the values that the sentence quotes: an answer without a verdict ends up in the logs of API servers.
+/// A response without a verdict. The values that the sentence quotes are left out, because API
+/// servers log such responses.
 fn no_verdict(status: u16, sentence: &Message, record: Record) -> ReviewResponse {
     let mut body = one_line(&sentence.redacted(), MAX_PLAIN).into_bytes();
     body.push(b'\n');
     ReviewResponse { status, media_type: MediaType::Text, body, record }
 }
 
-fn unserialisable(error: &serde_json::Error, mut record: Record) -> ReviewResponse {
+fn serialization_error(error: &serde_json::Error, mut record: Record) -> ReviewResponse {
     record.result = ReviewResult::Error;
     record.errors.push(ErrorCode::Internal.code());
-    no_verdict(500, &message!["the answer cannot be written: ", value(error)], record)
+    no_verdict(500, &message!["the response cannot be written as JSON: ", value(error)], record)
 }
 
-/// `AdmissionResponse` and the review around it, about to be written.
+/// The parts of an `AdmissionResponse` and of the review around it.
 struct AdmissionResponse<'a> {
     uid: &'a str,
     /// JSON.
     patch: Option<&'a [u8]>,
-    /// Set for a refusal.
+    /// Set if the pod is refused.
     message: Option<&'a str>,
     warnings: &'a [String],
     record: &'a Record,
 }
 
 impl AdmissionResponse<'_> {
-    /// Written by hand into one buffer: the patch is by far the larger part.
+    /// Writes everything into one buffer, because the patch is by far the largest part.
     fn to_json(&self) -> serde_json::Result<Vec<u8>> {
         let patch = self.patch.map_or(0, |patch| patch.len().div_ceil(3) * 4);
         let mut out = Vec::with_capacity(patch + 512);
@@ -152,7 +155,7 @@ impl AdmissionResponse<'_> {
         Ok(())
     }
 
-    /// The API server puts the webhook's name before each key.
+    /// The API server prefixes each key with the webhook's name.
     fn push_audit_annotations(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
         push(out, &format_args!(r#","auditAnnotations":{{"result":"{}""#, self.record.result.code()));
         let reasons: Vec<&str> = self
@@ -181,7 +184,7 @@ impl AdmissionResponse<'_> {
     }
 }
 
-/// The warnings, each a short line, the last saying how many more there are.
+/// The warnings as short lines. If there are too many, the last line counts the others.
 fn bounded(warnings: &[String]) -> Vec<String> {
     let shown = if warnings.len() > MAX_WARNINGS { MAX_WARNINGS - 1 } else { warnings.len() };
     let mut lines: Vec<String> = warnings[..shown].iter().map(|warning| one_line(warning, MAX_WARNING)).collect();
@@ -202,7 +205,7 @@ fn push_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> serde_json:
 
 fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
     let start = out.len();
-    // Four characters for every three bytes begun.
+    // Base64 has four characters for every three bytes, rounded up.
     out.resize(start + bytes.len().div_ceil(3) * 4, 0);
     let written = STANDARD.encode_slice(bytes, &mut out[start..]);
     debug_assert_eq!(written.ok(), Some(out.len() - start));
@@ -220,14 +223,14 @@ mod tests {
         Record { result: result(outcome), errors: Vec::new(), ..Record::failed(ProtocolError::Panic) }
     }
 
-    fn answer(outcome: Result<Outcome, InjectError>) -> ReviewResponse {
+    fn respond(outcome: Result<Outcome, InjectError>) -> ReviewResponse {
         let record = record_of(&outcome);
         verdict("u\"1", outcome, record)
     }
 
-    fn json_of(answer: &ReviewResponse) -> Value {
-        assert_eq!((answer.status, answer.media_type), (200, MediaType::Json));
-        serde_json::from_slice(&answer.body).expect("the answer is JSON")
+    fn json_of(response: &ReviewResponse) -> Value {
+        assert_eq!((response.status, response.media_type), (200, MediaType::Json));
+        serde_json::from_slice(&response.body).expect("the response is JSON")
     }
 
     fn skipped(reasons: &[SkipReason], warnings: Vec<String>) -> Result<Outcome, InjectError> {
@@ -241,12 +244,12 @@ mod tests {
 
     #[test]
     fn a_skip_is_allowed_and_has_neither_patch_nor_patch_type() {
-        let answer = answer(skipped(&[SkipReason::NotRequested], Vec::new()));
+        let response = respond(skipped(&[SkipReason::NotRequested], Vec::new()));
         let expected = json!({
             "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
             "response": {"uid": "u\"1", "allowed": true, "auditAnnotations": {"result": "skipped"}},
         });
-        assert_eq!(json_of(&answer), expected);
+        assert_eq!(json_of(&response), expected);
     }
 
     #[test]
@@ -260,7 +263,7 @@ mod tests {
                 reasons: Vec::new(),
                 warnings: Vec::new(),
             };
-            let response = &json_of(&answer(Ok(Outcome::Injected(injection))))["response"];
+            let response = &json_of(&respond(Ok(Outcome::Injected(injection))))["response"];
             assert_eq!(response["patchType"], "JSONPatch");
             let bytes = STANDARD.decode(response["patch"].as_str().expect("text")).expect("base64");
             assert_eq!(serde_json::from_slice::<Value>(&bytes).expect("JSON"), operations);
@@ -268,9 +271,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_author_can_mend_is_denied_on_one_line() {
-        let answer = answer(failed(ErrorCode::ParameterInvalid, "a\nb"));
-        let response = &json_of(&answer)["response"];
+    fn an_error_that_the_author_can_fix_is_denied_with_one_line() {
+        let response = respond(failed(ErrorCode::ParameterInvalid, "a\nb"));
+        let response = &json_of(&response)["response"];
         assert_eq!(response["allowed"], json!(false));
         let status =
             json!({"status": "Failure", "code": 422, "reason": "Invalid", "message": "parameter_invalid: a\\nb"});
@@ -280,32 +283,32 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_a_verdict_keeps_what_the_pod_says_to_itself() {
+    fn a_response_without_a_verdict_leaves_out_the_pods_own_problems() {
         let problem = |code, message: &str| Problem { code, template: None, annotation: None, message: words(message) };
         let problems = vec![
             problem(ErrorCode::ParameterInvalid, "annotation x: \"s3cr3t\""),
             problem(ErrorCode::ExpressionFailed, "why"),
             problem(ErrorCode::Internal, "how"),
         ];
-        let answer = answer(Err(InjectError::from(problems)));
-        assert_eq!((answer.status, answer.body), (500, b"expression_failed: why; internal: how\n".to_vec()));
+        let response = respond(Err(InjectError::from(problems)));
+        assert_eq!((response.status, response.body), (500, b"expression_failed: why; internal: how\n".to_vec()));
     }
 
     #[test]
-    fn other_faults_give_no_verdict() {
+    fn errors_of_templates_and_the_injector_give_no_verdict() {
         for code in ErrorCode::ALL.into_iter().filter(|code| code.blame() != Blame::Pod) {
-            let answer = answer(failed(code, "why"));
-            assert_eq!((answer.status, answer.media_type), (500, MediaType::Text));
-            assert_eq!(answer.body, format!("{}: why\n", code.code()).into_bytes());
-            assert_eq!(answer.record.result, ReviewResult::Error);
+            let response = respond(failed(code, "why"));
+            assert_eq!((response.status, response.media_type), (500, MediaType::Text));
+            assert_eq!(response.body, format!("{}: why\n", code.code()).into_bytes());
+            assert_eq!(response.record.result, ReviewResult::Error);
         }
     }
 
     #[test]
-    fn warnings_are_short_few_and_counted() {
+    fn warnings_beyond_the_limit_are_counted_and_long_ones_are_cut() {
         let warnings: Vec<String> = (0..40).map(|n| format!("{n}\n{}", "x".repeat(200))).collect();
-        let answer = answer(skipped(&[], warnings));
-        let json = json_of(&answer);
+        let response = respond(skipped(&[], warnings));
+        let json = json_of(&response);
         let shown = json["response"]["warnings"].as_array().expect("a list");
         assert_eq!(shown.len(), 32);
         assert!(shown.iter().filter_map(Value::as_str).all(|line| line.chars().count() <= 120 && !line.contains('\n')));
@@ -314,22 +317,22 @@ mod tests {
 
     #[test]
     fn thirty_two_warnings_are_all_shown() {
-        let answer = answer(skipped(&[], vec!["w".to_owned(); 32]));
-        assert_eq!(json_of(&answer)["response"]["warnings"], json!(vec!["w"; 32]));
+        let response = respond(skipped(&[], vec!["w".to_owned(); 32]));
+        assert_eq!(json_of(&response)["response"]["warnings"], json!(vec!["w"; 32]));
     }
 
     #[test]
     fn already_injected_counts_as_unchanged() {
-        let answer = answer(skipped(&[SkipReason::AlreadyInjected], Vec::new()));
-        assert_eq!(answer.record.result, ReviewResult::Unchanged);
-        assert_eq!(json_of(&answer)["response"]["auditAnnotations"]["result"], "unchanged");
+        let response = respond(skipped(&[SkipReason::AlreadyInjected], Vec::new()));
+        assert_eq!(response.record.result, ReviewResult::Unchanged);
+        assert_eq!(json_of(&response)["response"]["auditAnnotations"]["result"], "unchanged");
     }
 
     #[test]
     fn protocol_errors_are_one_line_of_text() {
-        let answer = protocol_error(ProtocolError::ReviewInvalid, Some(message!["line 1\nline 2 ", value("s3cr3t")]));
-        assert_eq!((answer.status, answer.media_type), (400, MediaType::Text));
-        assert_eq!(answer.body, "the body is not an AdmissionReview: line 1\\nline 2 …\n".as_bytes());
-        assert_eq!(answer.record.errors, ["review_invalid"]);
+        let response = protocol_error(ProtocolError::ReviewInvalid, Some(message!["line 1\nline 2 ", value("s3cr3t")]));
+        assert_eq!((response.status, response.media_type), (400, MediaType::Text));
+        assert_eq!(response.body, "the body is not an AdmissionReview: line 1\\nline 2 …\n".as_bytes());
+        assert_eq!(response.record.errors, ["review_invalid"]);
     }
 }

@@ -1,7 +1,7 @@
-//! From the bytes of a request to an answer.
+//! Parses a review, passes its pod to the engine, and records the outcome.
 //!
-//! Decides nothing about pods, that is the engine's; and nothing about the form of the answer, that is [`super::respond`]'s.
-//! Invariant: the uid of the answer is the uid of the request, or there is no verdict.
+//! The engine ([`crate::inject`]) decides about pods; [`super::respond`] writes the response.
+//! Invariant: the response has the request's uid, or it has no verdict.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use crate::inject::text::message::{Message, message, value, words};
 use crate::inject::text::quote::one_line;
 use crate::inject::{InjectError, Injector, Namespace, Outcome, Problem, Request};
 
-/// Longest name that is recorded: that of a Kubernetes object, and the `*`.
+/// Longest name that is recorded: a Kubernetes object's name and a `*`.
 const MAX_NAME: usize = 254;
-/// Most keys of annotations that are recorded.
+/// The number of annotation keys that are recorded.
 const MAX_ANNOTATIONS: usize = 16;
 
-/// Answers one review. `namespaces` tells what is known of a namespace, from memory.
+/// Responds to one review. `namespaces` looks up a namespace in memory.
 pub fn review(injector: &Injector, namespaces: impl Fn(&str) -> Option<Arc<Namespace>>, body: &[u8]) -> ReviewResponse {
     let review = match parse(body) {
         Ok(review) => review,
@@ -34,23 +34,23 @@ fn parse(body: &[u8]) -> Result<AdmissionReview<'_>, (ProtocolError, Option<Mess
     if body.is_empty() {
         return Err((ProtocolError::BodyEmpty, None));
     }
-    // Nothing of the envelope is parsed recursively, so a deep text can be read before it is refused.
+    // The parser does not recurse into the object, so it can read deep text before it is refused.
     match serde_json::from_slice(body) {
         Ok(_) if depth::is_too_deep(body) => Err((ProtocolError::ReviewTooDeep, None)),
         Ok(review) => Ok(review),
         Err(_) if depth::nests_too_deeply(body) => Err((ProtocolError::ReviewTooDeep, None)),
-        Err(error) => Err((ProtocolError::ReviewInvalid, Some(described(&error)))),
+        Err(error) => Err((ProtocolError::ReviewInvalid, Some(describe(&error)))),
     }
 }
 
-/// What the parser says. Of a wrong type it quotes what it found.
-fn described(error: &serde_json::Error) -> Message {
+/// The parser's message. For a wrong type it quotes the value that it found.
+fn describe(error: &serde_json::Error) -> Message {
     if !error.is_data() {
         return words(error);
     }
     let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    message![value(text.strip_suffix(&place).unwrap_or(&text)), words(place)]
+    let location = format!(" at line {} column {}", error.line(), error.column());
+    message![value(text.strip_suffix(&location).unwrap_or(&text)), words(location)]
 }
 
 fn checked_request<'r, 'a>(review: &'r AdmissionReview<'a>) -> Result<&'r AdmissionRequest<'a>, ProtocolError> {
@@ -120,7 +120,7 @@ fn record(injector: &Injector, request: &AdmissionRequest<'_>, outcome: &Result<
     record
 }
 
-/// A pod of a ReplicaSet has no name yet when it is reviewed.
+/// The pod's name for the record. A pod of a ReplicaSet has only a `generateName` at admission.
 fn name(request: &AdmissionRequest<'_>) -> String {
     if !request.name.is_empty() {
         return one_line(&request.name, MAX_NAME);
@@ -129,7 +129,8 @@ fn name(request: &AdmissionRequest<'_>) -> String {
     one_line(&generated.unwrap_or_default(), MAX_NAME)
 }
 
-/// Those of the names that are loaded templates: any other name is text out of an annotation and none of the log's business.
+/// The names that are loaded templates. Any other name is text of an annotation, which must not be
+/// logged.
 fn loaded<'n>(injector: &Injector, names: impl IntoIterator<Item = &'n String>) -> Vec<String> {
     let mut loaded: Vec<String> = Vec::new();
     for name in names {
@@ -140,7 +141,7 @@ fn loaded<'n>(injector: &Injector, names: impl IntoIterator<Item = &'n String>) 
     loaded
 }
 
-/// The first distinct ones: a pod may have thousands that are wrong.
+/// The first distinct annotation keys with errors: a pod can have thousands.
 fn annotations(problems: &[Problem]) -> Vec<String> {
     let mut keys: Vec<String> = Vec::new();
     for key in problems.iter().filter_map(|problem| problem.annotation.as_deref()) {

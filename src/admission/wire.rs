@@ -1,6 +1,6 @@
-//! The wire types of `admission.k8s.io/v1`: what we read of a review, borrowed from its bytes. Judges no content.
+//! The wire types of `admission.k8s.io/v1`: the fields of a review that are read, without checks.
 //!
-//! Invariant: the object is kept as raw text. Only the engine decides how much of it is to be read.
+//! Invariant: the object is kept as raw text. Only the engine decides how much of it is parsed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::inject::find;
 
-/// What an `AdmissionReview` says it is.
+/// `apiVersion` of an `AdmissionReview`.
 pub const API_VERSION: &str = "admission.k8s.io/v1";
 pub const KIND: &str = "AdmissionReview";
 
@@ -50,7 +50,7 @@ pub struct AdmissionRequest<'a> {
 }
 
 impl<'a> AdmissionRequest<'a> {
-    /// The object's text; empty when there is none.
+    /// The object's text; empty if there is no object.
     pub fn object(&self) -> &'a str {
         self.object.map_or("", RawValue::get)
     }
@@ -78,7 +78,7 @@ impl GroupVersionResource<'_> {
     }
 }
 
-/// A string, borrowed where it has no escapes; `null` is the empty one, as for the API server.
+/// A string, borrowed if it has no escapes. `null` is the empty string, as in the API server.
 #[derive(Debug, Default)]
 pub struct WireText<'a>(Cow<'a, str>);
 
@@ -118,7 +118,7 @@ impl<'de> Visitor<'de> for WireTextVisitor {
     }
 }
 
-/// `metadata.generateName` of an object's text; `None` when it has none.
+/// `metadata.generateName` of an object's text, unless it is absent or empty.
 pub fn generate_name(object: &str) -> Option<String> {
     let name: WireText<'_> = find(object, &["metadata", "generateName"])?;
     if name.is_empty() { None } else { Some(name.to_string()) }
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn generate_name_is_found_wherever_it_stands() {
+    fn generate_name_is_found_only_in_the_objects_metadata() {
         let cases = [
             (r#"{"metadata":{"generateName":"web-"},"x": not read"#, Some("web-")),
             (
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_the_empty_text() {
+    fn null_is_the_empty_string() {
         let review: AdmissionReview<'_> = serde_json::from_str(
             r#"{"apiVersion":null,"kind":"A\u0042","request":{"uid":"u","subResource":null,"object":null}}"#,
         )

@@ -1,4 +1,4 @@
-//! The flags of `outrigger serve`, made from the table of settings. Keeps what was written, as text; judges nothing.
+//! The flags of `outrigger serve`, generated from the table of settings, with their values as text.
 
 use std::path::PathBuf;
 
@@ -8,12 +8,13 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::settings::{ALL, Arity, Setting};
 
 const CONFIG: &str = "config";
-/// Names the configuration file when `--config` does not.
+/// The variable that names the configuration file if `--config` does not.
 pub const CONFIG_VARIABLE: &str = "OUTRIGGER_CONFIG";
 
-/// What was written on the command line of `serve`.
+/// The settings on the command line of `serve`, not yet checked.
 ///
-/// The fields of a clap derive would repeat the table of settings, so the two traits are implemented over the table.
+/// It implements clap's traits from the table of settings, which the fields of a clap derive would
+/// repeat.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SettingsArgs {
     /// `--config FILE`.
@@ -22,7 +23,7 @@ pub struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    /// These arguments and one more, as if the flag of `setting` had been written.
+    /// Adds an argument, as if the command line had the flag of `setting`.
     #[must_use]
     pub fn with(mut self, setting: &Setting, value: impl Into<String>) -> Self {
         let value = value.into();
@@ -33,7 +34,7 @@ impl SettingsArgs {
         self
     }
 
-    /// The values written for a setting, `None` when its flag is absent.
+    /// The values of a setting's flag, or `None` if the flag is absent.
     pub(super) fn values(&self, setting: &Setting) -> Option<&[String]> {
         self.given.iter().find(|(key, _)| *key == setting.key).map(|(_, values)| values.as_slice())
     }

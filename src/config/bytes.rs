@@ -1,4 +1,4 @@
-//! Numbers of bytes as Kubernetes writes quantities: `16Mi`, `1Gi`, `500k`, `1048576`.
+//! Numbers of bytes in the format of Kubernetes quantities: `16Mi`, `1Gi`, `500k`, `1048576`.
 
 use std::fmt;
 
@@ -40,7 +40,7 @@ impl FromText for ByteSize {
     }
 }
 
-/// In the largest unit that needs no fraction.
+/// Prints the number in the largest unit that needs no fraction.
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fits = |unit: &&(&str, usize)| self.0 != 0 && self.0.is_multiple_of(unit.1);
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantities_of_bytes() {
+    fn only_whole_numbers_with_a_known_unit_are_sizes() {
         let cases = [
             ("0", Some(0)),
             ("1048576", Some(1_048_576)),
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_reads_as_the_same() {
+    fn a_printed_size_parses_to_the_same_size() {
         for (bytes, shown) in [(0, "0"), (16 << 20, "16Mi"), (3 << 30, "3Gi"), (1_500, "1500"), (2_000_000, "2M")] {
             assert_eq!(ByteSize(bytes).to_string(), shown);
             assert_eq!(ByteSize::from_text(shown), Some(ByteSize(bytes)));

@@ -1,6 +1,6 @@
-//! The settings of work in a cluster.
+//! The settings for use in a cluster.
 //!
-//! Invariant: outside of a pod nothing of a cluster is looked for unless the operator says so.
+//! Invariant: outside a pod, no cluster is used unless the operator enables it.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::reader::SettingsReader;
 use super::settings;
 use super::values::{CertificateMode, ClusterMode, DnsName, Host};
 
-/// What the environment tells of the pod that we may be in.
+/// The environment variables that describe the pod in which the program runs, if any.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PodEnvironment {
     pub in_cluster: bool,
@@ -26,13 +26,14 @@ impl PodEnvironment {
     }
 }
 
-/// Work in a cluster.
+/// The objects and the connection that the program uses in a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterSettings {
     pub access: ClusterAccess,
-    /// Of the pod; what names us among the replicas.
+    /// Name of the pod, which identifies this replica.
     pub name: String,
-    /// Of our objects; `None` leaves it to the service account or the kubeconfig.
+    /// Namespace of the Service, the Secrets and the Lease. By default that of the service account
+    /// or the kubeconfig.
     pub namespace: Option<DnsName>,
     pub service: DnsName,
     pub webhook_configuration: DnsName,
@@ -41,7 +42,7 @@ pub struct ClusterSettings {
     pub lease: DnsName,
 }
 
-/// Where to learn of the API server.
+/// The source of the API server's address and credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClusterAccess {
     /// The environment and the service account of a pod.
@@ -50,20 +51,20 @@ pub enum ClusterAccess {
     Kubeconfig,
 }
 
-/// Certificates that are made in the cluster.
+/// The settings of certificates that the program issues in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelfIssued {
-    /// Beside the Service's own name.
+    /// More names, besides the Service's own.
     pub hosts: Vec<Host>,
     pub certificate_duration: Duration,
-    /// Where that is to be sooner than after two thirds of its life.
+    /// Age at which to replace a certificate, if less than two thirds of its lifetime.
     pub certificate_renewal: Option<Duration>,
     pub ca_duration: Duration,
     pub ca_renewal: Option<Duration>,
     pub ca_propagation: Duration,
 }
 
-/// Whether to work in a cluster at all.
+/// Whether to use a cluster.
 pub(super) fn is_enabled(reader: &mut SettingsReader, pod: &PodEnvironment, dev: bool) -> bool {
     match reader.get(&settings::CLUSTER) {
         Some(ClusterMode::On) => true,
@@ -72,7 +73,7 @@ pub(super) fn is_enabled(reader: &mut SettingsReader, pod: &PodEnvironment, dev:
     }
 }
 
-/// Everything is read before anything is decided, so that one problem hides no other.
+/// Reads all settings before it returns, so that one problem does not hide another.
 pub(super) fn read(reader: &mut SettingsReader, pod: &PodEnvironment) -> Option<ClusterSettings> {
     let namespace: Option<DnsName> = reader.get(&settings::NAMESPACE);
     let service = reader.get(&settings::SERVICE);
@@ -94,7 +95,7 @@ pub(super) fn read(reader: &mut SettingsReader, pod: &PodEnvironment) -> Option<
     })
 }
 
-/// The settings of certificates that are made in the cluster.
+/// Reads the settings of certificates that the program issues in the cluster.
 pub(super) fn self_issued(reader: &mut SettingsReader) -> Option<SelfIssued> {
     let hosts = reader.list(&settings::CERTIFICATE_HOSTS);
     let certificate_duration: Option<Duration> = reader.get(&settings::CERTIFICATE_DURATION);
@@ -110,7 +111,8 @@ pub(super) fn self_issued(reader: &mut SettingsReader) -> Option<SelfIssued> {
             "a certificate must last at least 3s, because its dates are whole seconds",
         );
     }
-    // It is replaced after two thirds of its life; the rest has to be enough for a last leaf, and for trust in the next one.
+    // A CA is replaced after two thirds of its lifetime. The last third must suffice for the last
+    // certificate that it signs, and for API servers to trust the next CA.
     if ca_duration < 3 * certificate_duration || ca_duration < 6 * ca_propagation {
         reader.add_problem(
             &settings::CA_DURATION,
@@ -127,7 +129,8 @@ pub(super) fn self_issued(reader: &mut SettingsReader) -> Option<SelfIssued> {
     Some(SelfIssued { hosts, certificate_duration, certificate_renewal, ca_duration, ca_renewal, ca_propagation })
 }
 
-/// Where certificates come from, as the operator says it; in a cluster they are made by us unless files are named.
+/// The origin of the certificate. By default the program issues certificates in a cluster, unless
+/// the operator names files.
 pub(super) fn certificate_mode(reader: &mut SettingsReader, in_cluster: bool, dev: bool) -> Option<CertificateMode> {
     let chosen: Option<CertificateMode> = reader.get(&settings::CERTIFICATES);
     let names_files = reader.is_given(&settings::TLS_CERT) || reader.is_given(&settings::TLS_KEY);

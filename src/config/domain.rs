@@ -6,8 +6,8 @@ use std::str::FromStr;
 use super::from_text::FromText;
 use super::values::DnsName;
 
-/// A DNS name that leaves room for what is written before it: Kubernetes allows 253 characters for the prefix of a key, and
-/// `TEMPLATE.` is up to 64 of them.
+/// A DNS name that is short enough to follow a template's name in an annotation key: Kubernetes
+/// allows 253 characters before the slash, and `TEMPLATE.` has up to 64 of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain(DnsName);
 
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_a_template_before_it() {
+    fn the_longest_domain_fits_behind_the_longest_template_name() {
         assert!(Domain::from_text("outrigger.dev").is_some() && Domain::from_text(&name(MAX_LENGTH)).is_some());
         assert!(Domain::from_text(&name(MAX_LENGTH + 1)).is_none() && DnsName::from_text(&name(253)).is_some());
         assert!(Domain::EXPECTED.contains(&format!("at most {MAX_LENGTH} characters")));

@@ -1,15 +1,15 @@
-//! Durations as Go writes them: `10s`, `1m30s`, `1.5h`, `300ms`, `0`.
+//! Durations in Go's format: `10s`, `1m30s`, `1.5h`, `300ms`, `0`.
 //!
-//! That is the form of the API server's `?timeout=` and of Kubernetes' own settings. Negative ones are refused.
+//! The API server's `?timeout=` and Kubernetes' own settings have this format.
 
 use std::time::Duration;
 
 use crate::inject;
 
-/// Longest duration that is read: nothing here waits for longer, and clocks overflow later than this.
+/// Longest duration that is accepted. No setting needs more, and clocks do not overflow with it.
 const MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// Reads a duration; `None` when the text is none, negative, or longer than a year.
+/// Parses a duration. `None` if the text is not a duration, is negative, or exceeds one year.
 pub fn parse(text: &str) -> Option<Duration> {
     let nanoseconds = inject::text::duration::Duration::parse(text).ok()?.nanoseconds();
     let duration = Duration::from_nanos(u64::try_from(nanoseconds).ok()?);
@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_of_go() {
+    fn durations_in_gos_format_are_parsed() {
         let cases = [
             ("0", 0),
             ("0s", 0),
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration() {
+    fn other_texts_are_not_durations() {
         for text in
             ["", "10", "s", ".s", "1..2s", "-1s", "1 s", "1d", "1s ", "1s1", "99999999h", "18446744073709551616s", "ä"]
         {

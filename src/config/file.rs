@@ -1,4 +1,6 @@
-//! The configuration file: YAML with the settings' keys, as texts with their lines. Judges keys and shapes, not values.
+//! Reads the configuration file, a YAML map of settings, into texts with their line numbers.
+//!
+//! It checks keys and the types of values; [`super::Config`] checks the values.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,19 +17,19 @@ use crate::inject::text::quote::quote;
 use crate::inject::text::suggest::nearest;
 use crate::reload::regular_file;
 
-/// What the file says, by key, and what is wrong with it.
+/// The settings in the file by key, and the problems of the file.
 #[derive(Default)]
 pub struct FileLayer {
     pub given: BTreeMap<&'static str, GivenTexts>,
     pub problems: Vec<ConfigProblem>,
-    /// Whether there is a file of which nothing is known.
+    /// Whether a file exists that could not be read or parsed.
     pub is_unread: bool,
 }
 
-/// Far more than every setting with a comment.
+/// Largest file that is read: far larger than a file with every setting and a comment for each.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Reads and takes apart the file at `path`.
+/// Reads and parses the file at `path`.
 pub fn read(path: &Path) -> FileLayer {
     match regular_file::read_text(path, MAX_BYTES) {
         Ok(text) => parse(path, &text),
@@ -49,7 +51,7 @@ fn parse(path: &Path, text: &str) -> FileLayer {
         }
         Err(error) => {
             layer.is_unread = true;
-            layer.problems.push(problem(path, line_of(&error), in_words(&error.to_string())));
+            layer.problems.push(problem(path, line_of(&error), without_location(&error.to_string())));
         }
     }
     layer
@@ -57,7 +59,7 @@ fn parse(path: &Path, text: &str) -> FileLayer {
 
 /// The top-level entries of the only document; none in a file of comments alone.
 fn document(text: &str) -> Result<Vec<(Spanned<String>, Shape)>, serde_saphyr::Error> {
-    // What stands twice is for us to complain about, beside everything else.
+    // Repeated keys are reported in `FileLayer::add`, together with all other problems.
     let options =
         serde_saphyr::options! { with_snippet: false, duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins };
     let documents: Vec<ConfigDocument> = serde_saphyr::from_multiple_with_options(text, options)?;
@@ -68,8 +70,8 @@ fn line_of(error: &serde_saphyr::Error) -> u64 {
     error.location().map_or(0, |location| location.line())
 }
 
-/// The reader's message without the place, which stands before it.
-fn in_words(message: &str) -> String {
+/// The parser's message without its location, which [`ConfigProblem`] prints already.
+fn without_location(message: &str) -> String {
     let message = message.lines().next().unwrap_or_default();
     match message.split(" at line ").next().unwrap_or_default() {
         "expected mapping start" => "expected settings as KEY: VALUE".to_owned(),
@@ -101,7 +103,7 @@ impl FileLayer {
     }
 }
 
-/// The texts of one setting; `None` for an entry that says nothing.
+/// The texts of one setting; `None` if the entry has no value.
 fn texts(setting: &Setting, shape: Shape) -> Result<Option<Vec<String>>, String> {
     match (setting.arity, shape) {
         (_, Shape::Null) => Ok(None),
@@ -123,7 +125,7 @@ fn unknown(key: &str) -> String {
     format!("unknown setting {}{hint}", quote(key))
 }
 
-/// A document's entries, in their order, with the duplicates.
+/// The entries of a document in their order, including repeated keys.
 struct ConfigDocument(Vec<(Spanned<String>, Shape)>);
 
 impl<'de> Deserialize<'de> for ConfigDocument {
@@ -150,7 +152,7 @@ impl<'de> Visitor<'de> for ConfigDocumentVisitor {
     }
 }
 
-/// A value as far as it matters here: scalars are text, whatever YAML would make of them.
+/// A value of the file. Scalars are kept as text, whatever their YAML type.
 enum Shape {
     Null,
     Scalar(String),
@@ -222,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_every_shape() {
+    fn scalars_lists_and_nulls_are_read() {
         let text = "# a comment\nlisten: 0.0.0.0:9443\nstrict: true\ntlsMinVersion: 1.2\ntemplates: [a, b]\ndevHost:\n- x\nlogLevel:\n";
         let (given, problems) = parsed(text);
         assert_eq!(problems, [""; 0]);
@@ -236,13 +238,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_comments_says_nothing() {
+    fn a_file_of_comments_has_no_settings() {
         assert_eq!(parsed("# nothing\n"), (Vec::new(), Vec::new()));
         assert_eq!(parsed(""), (Vec::new(), Vec::new()));
     }
 
     #[test]
-    fn all_wrong_keys_and_shapes_are_listed_with_their_lines() {
+    fn all_wrong_keys_and_types_are_listed_with_their_lines() {
         let (_, problems) =
             parsed("lisen: x\nlisten: [a]\ntemplates: {a: b}\nfoo: 1\nadminListen: a\nadminListen: b\n");
         assert_eq!(
@@ -258,12 +260,12 @@ mod tests {
     }
 
     #[test]
-    fn a_list_holds_texts_only() {
+    fn a_list_of_lists_is_refused() {
         assert_eq!(parsed("templates: [[a]]\n").1, ["f.yaml:1: \"templates\": expected a list of strings"]);
     }
 
     #[test]
-    fn what_is_no_map_or_no_yaml_is_one_problem() {
+    fn a_file_that_is_not_a_yaml_map_is_one_problem() {
         for text in ["- a\n", "listen: [\n", "listen: a\n\tb: c\n"] {
             let (given, problems) = parsed(text);
             assert!(given.is_empty() && problems.len() == 1 && problems[0].starts_with("f.yaml"), "{problems:?}");
@@ -271,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_map_is_told_what_is_expected() {
+    fn a_file_that_is_a_list_gets_the_expected_format_as_message() {
         assert_eq!(parsed("- a\n").1, ["f.yaml:1: expected settings as KEY: VALUE"]);
     }
 }

@@ -1,4 +1,4 @@
-//! From the text of a setting to a value, for the types that are not our own.
+//! Parses the text of a setting into a value; implemented here for types of other crates.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::duration;
 
-/// A value that one text stands for.
+/// A value that can be parsed from the text of a setting.
 pub trait FromText: Sized {
-    /// What is expected, to end the sentence `expected …`.
+    /// The end of the sentence `expected …` in an error message.
     const EXPECTED: &'static str;
     fn from_text(text: &str) -> Option<Self>;
 }

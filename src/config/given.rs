@@ -1,8 +1,8 @@
-//! What was written for one setting, and where.
+//! The texts that flags, environment or file give for one setting, with their source.
 
 use super::problem::SettingSource;
 
-/// The texts of one setting.
+/// The texts of one setting, and their source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenTexts {
     pub values: Vec<String>,

@@ -1,4 +1,4 @@
-//! Flags over environment over file: which text holds for a setting, and where it was written.
+//! Combines flags, environment and file: finds the text that applies to a setting, and its source.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,14 +10,14 @@ use super::otlp;
 use super::problem::{ConfigProblem, SettingSource};
 use super::settings::{ALL, Arity, OTLP_ENDPOINT, Setting};
 
-/// What holds for each setting that somebody spoke of.
+/// The text that applies to each setting that is set.
 pub struct Layers {
     given: BTreeMap<&'static str, GivenTexts>,
     are_complete: bool,
 }
 
 impl Layers {
-    /// Also returns what is wrong with the file.
+    /// Reads all layers. Also returns the problems of the file.
     pub fn gather(args: &SettingsArgs, environment: impl Fn(&str) -> Option<String>) -> (Self, Vec<ConfigProblem>) {
         let path = args
             .config
@@ -25,19 +25,19 @@ impl Layers {
             .or_else(|| environment(CONFIG_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from));
         let FileLayer { mut given, problems, is_unread } = path.map(|path| file::read(&path)).unwrap_or_default();
         for setting in ALL {
-            if let Some(stronger) = from_flag(args, setting).or_else(|| from_environment(&environment, setting)) {
-                given.insert(setting.key, stronger);
+            if let Some(given_here) = from_flag(args, setting).or_else(|| from_environment(&environment, setting)) {
+                given.insert(setting.key, given_here);
             }
         }
         (Self { given, are_complete: !is_unread }, problems)
     }
 
-    /// Whether everything that was said is known: not so when there is a file that cannot be read.
+    /// Whether all layers could be read; false if the file could not.
     pub fn are_complete(&self) -> bool {
         self.are_complete
     }
 
-    /// What was said of a setting, `None` when nobody spoke of it.
+    /// The texts of a setting, or `None` if it is not set.
     pub fn get(&self, setting: &Setting) -> Option<&GivenTexts> {
         self.given.get(setting.key)
     }
@@ -48,7 +48,7 @@ fn from_flag(args: &SettingsArgs, setting: &Setting) -> Option<GivenTexts> {
     Some(GivenTexts { values, source: SettingSource::Flag(setting.flag) })
 }
 
-/// An empty variable says nothing.
+/// The texts of a setting's variable. An empty variable counts as unset.
 fn from_environment(environment: &impl Fn(&str) -> Option<String>, setting: &Setting) -> Option<GivenTexts> {
     match environment(setting.variable).filter(|value| !value.is_empty()) {
         Some(value) => {
@@ -59,7 +59,7 @@ fn from_environment(environment: &impl Fn(&str) -> Option<String>, setting: &Set
     }
 }
 
-/// One text holds a list, where the setting is one.
+/// Splits the text of a list at commas.
 pub fn split(setting: &Setting, value: &str) -> Vec<String> {
     match setting.arity {
         Arity::Switch | Arity::One => vec![value.to_owned()],

@@ -1,8 +1,10 @@
-//! The configuration of `serve`: flags, environment and file in, a [`Config`] or **all** problems out.
+//! The configuration of `serve`: turns flags, environment and file into a [`Config`], or reports
+//! **all** problems.
 //!
-//! What the operator wrote is text ([`SettingsArgs`], the environment, the file); what the program needs is [`Config`]. This
-//! module reads the configuration file and nothing else: whether a certificate or a directory can be read is seen where it is used.
-//! Invariant: flag beats environment beats file beats default, for each setting by itself.
+//! This module reads no file but the configuration file. Code that uses a certificate or a
+//! directory checks whether it can be read.
+//! Invariant: for each setting, a flag takes precedence over the environment, the environment over
+//! the file, and the file over the default.
 
 mod args;
 mod bytes;
@@ -39,7 +41,7 @@ use cluster::PodEnvironment;
 use layers::Layers;
 use reader::SettingsReader;
 
-/// What `serve` does, checked.
+/// The checked configuration of `serve`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     pub listen: SocketAddr,
@@ -48,53 +50,54 @@ pub struct Config {
     pub tls_min_version: TlsVersion,
     pub clients: ClientSettings,
     pub max_connections: ConnectionLimit,
-    /// `None` works without a cluster.
+    /// `None` if no cluster is used.
     pub cluster: Option<ClusterSettings>,
     /// Never empty.
     pub templates: Vec<TemplateSource>,
-    /// Whether a broken template keeps the server from starting.
+    /// Whether the server refuses to start with a broken template.
     pub strict: bool,
     pub domain: Domain,
     pub native_sidecars: NativeSidecarsMode,
     pub excluded_namespaces: Vec<DnsName>,
-    /// For requests of up to 1 MiB together.
+    /// Memory for all requests of up to 1 MiB together.
     pub in_flight_bytes: ByteSize,
-    /// For larger ones together.
+    /// Memory for all larger requests together.
     pub in_flight_large_bytes: ByteSize,
     pub shutdown_delay: Duration,
     pub log_format: LogFormat,
     pub log_filter: LogFilter,
-    /// Where traces are sent; none are made without it.
+    /// The collector of traces; without it, there are no traces.
     pub otlp_endpoint: Option<OtlpEndpoint>,
 }
 
-/// Who may call the webhook.
+/// The clients that may call the webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientSettings {
-    /// Whoever reaches it.
+    /// All clients that can reach the port.
     Any,
-    /// Clients with a certificate of these authorities, and with one of these names where there are any.
+    /// Clients with a certificate from one of these authorities and, if names are listed, with one
+    /// of these names.
     WithCertificate { authorities: PathBuf, names: Vec<ClientName> },
 }
 
-/// Where the webhook's certificate comes from.
+/// The origin of the webhook's certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CertificateSettings {
-    /// `--dev`: made by us and kept in a directory.
+    /// `--dev`: the program creates the certificate and stores it in a directory.
     Dev { directory: PathBuf, hosts: Vec<Host> },
-    /// Made by somebody else.
+    /// The operator provides the certificate in files.
     Files { certificate: PathBuf, key: PathBuf },
-    /// Made by us and kept in the cluster.
+    /// The program issues the certificate and stores it in the cluster.
     Cluster(SelfIssued),
 }
 
 impl Config {
-    /// Puts the layers together. `environment` gives the value of a variable.
+    /// Combines and checks the layers. `environment` returns the value of a variable.
     pub fn resolve(args: &SettingsArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigProblems> {
         resolve(args, environment).map(|(config, _)| config)
     }
 
-    /// The configuration that the layers result in, as a file, with where each value was written.
+    /// The effective configuration as a file, with the source of each value.
     pub fn print(args: &SettingsArgs, environment: impl Fn(&str) -> Option<String>) -> Result<String, ConfigProblems> {
         resolve(args, environment).map(|(_, layers)| print::print(&layers))
     }
@@ -114,7 +117,7 @@ fn resolve(
     }
 }
 
-/// Every setting is read before the first `?`, so that one that is wrong hides no other.
+/// Reads every setting before the first `?`, so that one problem does not hide another.
 fn read(reader: &mut SettingsReader, pod: &PodEnvironment) -> Option<Config> {
     let dev = reader.get(&settings::DEV);
     let strict = strict(reader, dev == Some(true));
@@ -211,7 +214,8 @@ fn clients(reader: &mut SettingsReader) -> ClientSettings {
     }
 }
 
-/// Whoever writes an empty list has forgotten something: with no template at all there is nothing to serve.
+/// The sources of templates. An empty list is an error: without a template there is nothing to
+/// serve.
 fn templates(reader: &mut SettingsReader) -> Vec<TemplateSource> {
     let is_empty = reader.values(&settings::TEMPLATES).is_empty();
     if is_empty {
@@ -220,7 +224,7 @@ fn templates(reader: &mut SettingsReader) -> Vec<TemplateSource> {
     reader.list(&settings::TEMPLATES)
 }
 
-/// With less there would be requests for which there is never any room.
+/// With less memory, the largest requests could never be accepted.
 const LEAST_IN_FLIGHT: ByteSize = ByteSize::mebibytes(2);
 const LEAST_IN_FLIGHT_LARGE: ByteSize = ByteSize::mebibytes(10);
 
@@ -233,7 +237,7 @@ fn at_least(reader: &mut SettingsReader, setting: &settings::Setting, least: Byt
     Some(size)
 }
 
-/// Whoever works on a template wants to see what is wrong with it.
+/// Under `--dev` the default is true: an author of templates wants to see every error.
 fn strict(reader: &mut SettingsReader, dev: bool) -> Option<bool> {
     if dev && !reader.is_given(&settings::STRICT) {
         return Some(true);
@@ -241,7 +245,7 @@ fn strict(reader: &mut SettingsReader, dev: bool) -> Option<bool> {
     reader.get(&settings::STRICT)
 }
 
-/// Somebody who presses Ctrl-C on a desk does not want to wait.
+/// Under `--dev` the default is zero, so that Ctrl-C ends the program at once.
 fn shutdown_delay(reader: &mut SettingsReader, dev: bool) -> Option<Duration> {
     if dev && !reader.is_given(&settings::SHUTDOWN_DELAY) {
         return Some(Duration::ZERO);
@@ -249,7 +253,7 @@ fn shutdown_delay(reader: &mut SettingsReader, dev: bool) -> Option<Duration> {
     reader.get(&settings::SHUTDOWN_DELAY)
 }
 
-/// Machines read the log in a cluster, people elsewhere.
+/// In a cluster the default is JSON for log collectors, elsewhere text for people.
 fn log_format(reader: &mut SettingsReader, in_cluster: bool) -> Option<LogFormat> {
     let chosen: values::LogFormatChoice = reader.get(&settings::LOG_FORMAT)?;
     Some(chosen.resolve(in_cluster))

@@ -1,4 +1,4 @@
-//! Where traces are sent, in our words and in OpenTelemetry's.
+//! The collector of traces, set by `--otlp-endpoint` or by OpenTelemetry's own variables.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const PATH: &str = "/v1/traces";
 
-/// URL of a collector that takes OTLP over HTTP, with its path.
+/// URL, with path, of a collector that accepts OTLP over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtlpEndpoint(String);
 
@@ -32,7 +32,7 @@ impl FromText for OtlpEndpoint {
     const EXPECTED: &'static str = "an http:// URL without credentials, such as http://collector:4318; https:// is not \
                                     supported: use a collector in the same trusted network";
 
-    /// A URL without a path gets that of OTLP.
+    /// Parses a URL. Without a path it gets OTLP's default path.
     fn from_text(text: &str) -> Option<Self> {
         let url: Uri = text.parse().ok()?;
         let authority = url.authority()?;
@@ -45,7 +45,7 @@ impl FromText for OtlpEndpoint {
     }
 }
 
-/// What OpenTelemetry's own variables say, unless they switch traces off.
+/// The endpoint that OpenTelemetry's own variables set, unless they disable traces.
 pub fn from_standard_variables(environment: &impl Fn(&str) -> Option<String>) -> Option<GivenTexts> {
     let says = |variable: &'static str| environment(variable).filter(|value| !value.is_empty());
     let is_off = says("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
@@ -54,7 +54,7 @@ pub fn from_standard_variables(environment: &impl Fn(&str) -> Option<String>) ->
         return None;
     }
     let given = |variable, value| GivenTexts { values: vec![value], source: SettingSource::Environment(variable) };
-    // The one for traces is taken as it stands, the one for everything is where all paths begin.
+    // The variable for traces is a complete URL. The general one is a base URL without the path.
     let of_traces = says(TRACES_ENDPOINT).map(|value| given(TRACES_ENDPOINT, value));
     of_traces.or_else(|| says(ENDPOINT).map(|value| given(ENDPOINT, format!("{}{PATH}", value.trim_end_matches('/')))))
 }
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_of_collectors() {
+    fn only_http_urls_without_credentials_are_endpoints() {
         let url = |text: &str| OtlpEndpoint::from_text(text).map(|endpoint| endpoint.to_string());
         assert_eq!(url("http://collector:4318").as_deref(), Some("http://collector:4318/v1/traces"));
         assert_eq!(url("http://[::1]:4318/").as_deref(), Some("http://[::1]:4318/v1/traces"));
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_standard_variables_in_their_order() {
+    fn the_variable_for_traces_takes_precedence_over_the_general_one() {
         let said = |variables: &[(&str, &str)]| {
             let of =
                 |name: &str| variables.iter().find(|(found, _)| *found == name).map(|(_, value)| (*value).to_owned());

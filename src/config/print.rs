@@ -1,6 +1,7 @@
-//! The resulting configuration as a file, each line with where its value was written.
+//! Prints the effective configuration as a file, with the source of each value.
 //!
-//! Invariant: what is printed is a configuration file that says the same. There are no secrets in it, since no setting is one.
+//! Invariant: the output is a configuration file with the same effect. It contains no secrets,
+//! because no setting is a secret.
 
 use std::fmt::Write;
 
@@ -8,7 +9,7 @@ use super::layers::{Layers, split};
 use super::problem::SettingSource;
 use super::settings::{self, ALL, Arity, Setting};
 
-/// The configuration file that says what these layers say.
+/// The configuration file with the same effect as these layers.
 pub fn print(layers: &Layers) -> String {
     let mut text =
         "# The configuration of `outrigger serve`. The comment after each value names its source.\n".to_owned();
@@ -20,7 +21,7 @@ pub fn print(layers: &Layers) -> String {
     text
 }
 
-/// The texts of a setting, and where they were written.
+/// The texts of a setting, and their source.
 fn value(layers: &Layers, setting: &Setting) -> (Vec<String>, String) {
     if let Some(given) = layers.get(setting) {
         return (given.values.clone(), given.source.to_string());
@@ -32,7 +33,7 @@ fn value(layers: &Layers, setting: &Setting) -> (Vec<String>, String) {
     (default, "default".to_owned())
 }
 
-/// What `--dev` brings with it, where nobody says otherwise.
+/// The value that `--dev` implies for a setting that is not set.
 fn implied(layers: &Layers, setting: &Setting) -> Option<(&'static str, SettingSource)> {
     let dev = layers.get(&settings::DEV).filter(|given| given.values.last().is_some_and(|value| value == "true"))?;
     let is = |other: &Setting| other.key == setting.key;
@@ -55,7 +56,7 @@ fn yaml(setting: &Setting, values: &[String]) -> String {
     }
 }
 
-/// A text as YAML reads it back: in quotes where it could be taken for anything else.
+/// The text as a YAML string, quoted if YAML could read it as another type.
 fn scalar(text: &str) -> String {
     const WORDS: [&str; 10] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan"];
     let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_that_could_be_something_else_stand_in_quotes() {
+    fn texts_that_yaml_could_read_as_another_type_are_quoted() {
         for (text, expected) in [
             ("info", "info"),
             ("/etc/outrigger/tls.crt", "/etc/outrigger/tls.crt"),

@@ -1,20 +1,21 @@
-//! What is wrong with a configuration, and where it was written.
+//! The problems of a configuration, each with its source.
 //!
-//! Invariant: a list of problems is never empty and always complete, so that an operator mends a configuration in one round.
+//! Invariant: the list is never empty and always complete, so that the operator can fix a
+//! configuration in one go.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a value was written.
+/// The source of a setting's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SettingSource {
     /// A flag, without its dashes.
     Flag(&'static str),
     /// An environment variable.
     Environment(&'static str),
-    /// A place in the configuration file; line 0 is the file as a whole.
+    /// A line of the configuration file; line 0 means the whole file.
     File { path: PathBuf, line: u64 },
-    /// Nobody said anything.
+    /// The setting is not set.
     Default,
 }
 
@@ -30,7 +31,7 @@ impl fmt::Display for SettingSource {
     }
 }
 
-/// One thing that is wrong.
+/// One problem of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigProblem {
     pub source: SettingSource,
@@ -43,7 +44,7 @@ impl fmt::Display for ConfigProblem {
     }
 }
 
-/// Everything that is wrong, one problem a line.
+/// All problems of the configuration, printed one per line.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigProblems(pub(super) Vec<ConfigProblem>);
 

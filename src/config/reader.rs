@@ -1,4 +1,4 @@
-//! Texts become values; what does not is collected with its source.
+//! Parses the texts of settings into values, and collects the problems with their sources.
 
 use super::from_text::FromText;
 use super::layers::{Layers, split};
@@ -6,8 +6,7 @@ use super::problem::{ConfigProblem, SettingSource};
 use super::settings::{Arity, Setting};
 use crate::inject::text::quote::quote;
 
-/// Reads settings one after the other. Never stops at a problem: the value that then stands in is never seen, since no
-/// configuration is made where there are problems.
+/// Reads settings one after the other, and does not stop at a problem.
 pub struct SettingsReader {
     layers: Layers,
     problems: Vec<ConfigProblem>,
@@ -18,7 +17,7 @@ impl SettingsReader {
         Self { layers, problems }
     }
 
-    /// What was said, and everything that was wrong.
+    /// The layers, and all problems.
     pub fn into_parts(self) -> (Layers, Vec<ConfigProblem>) {
         (self.layers, self.problems)
     }
@@ -32,14 +31,15 @@ impl SettingsReader {
         self.problems.push(ConfigProblem { source, message: message.into() });
     }
 
-    /// Something is missing, unless it stands in the file that cannot be read.
+    /// Adds a problem about a missing setting, unless the file cannot be read, which may set it.
     pub fn report_missing(&mut self, setting: &Setting, message: impl Into<String>) {
         if self.layers.are_complete() {
             self.add_problem(setting, message);
         }
     }
 
-    /// The value of a setting, its default when nobody said anything; `None` when it has no default, or its text is refused.
+    /// The value of a setting, or its default. `None` if the setting has neither, or if its text is
+    /// not valid.
     pub fn get<T: FromText>(&mut self, setting: &Setting) -> Option<T> {
         let text = self.text(setting)?;
         let value = T::from_text(&text);
@@ -49,7 +49,7 @@ impl SettingsReader {
         value
     }
 
-    /// The values of a list; those of its default when nobody said anything.
+    /// The valid values of a list, or of its default.
     pub fn list<T: FromText>(&mut self, setting: &Setting) -> Vec<T> {
         let texts = self.values(setting);
         let mut values = Vec::with_capacity(texts.len());
@@ -62,7 +62,7 @@ impl SettingsReader {
         values
     }
 
-    /// The texts of a list; those of its default when nobody said anything.
+    /// The texts of a list, or of its default.
     pub fn values(&self, setting: &Setting) -> Vec<String> {
         match self.layers.get(setting) {
             Some(given) => given.values.clone(),
@@ -70,7 +70,7 @@ impl SettingsReader {
         }
     }
 
-    /// Whether somebody spoke of the setting.
+    /// Whether the setting is set.
     pub fn is_given(&self, setting: &Setting) -> bool {
         self.layers.get(setting).is_some()
     }

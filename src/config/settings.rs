@@ -1,8 +1,8 @@
-//! The one table of settings: what can be set, under which names, and what holds when nothing is said.
+//! The table of all settings of `serve`, with their names, defaults and help texts.
 //!
-//! Flags, environment variables, keys of the configuration file, `--help` and the reference all come from here. What a
-//! text means is not decided here but in [`super::Config`].
-//! Invariant: the three names of a setting are the same words (a test derives them from one another).
+//! Flags, environment variables, keys of the configuration file, `--help` and the reference are
+//! generated from this table or compared with it. [`super::Config`] parses and checks the values.
+//! Invariant: the three names of a setting consist of the same words.
 
 /// One setting of `outrigger serve`.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,9 +14,9 @@ pub struct Setting {
     /// Environment variable.
     pub variable: &'static str,
     pub arity: Arity,
-    /// What stands for the value in `--help`.
+    /// Placeholder for the value in `--help`.
     pub value_name: &'static str,
-    /// What holds when nobody says anything, as text; empty when the setting is then absent.
+    /// The default as text; empty if the setting has none.
     pub default: &'static str,
     pub help: &'static str,
 }
@@ -24,10 +24,10 @@ pub struct Setting {
 /// How many values a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arity {
-    /// `true` or `false`; as a flag the bare name means `true`.
+    /// `true` or `false`; a flag without a value means `true`.
     Switch,
     One,
-    /// A flag may be repeated; flags and variables are split at commas, the file has a list.
+    /// A list. The flag can be repeated; flags and variables are split at commas.
     Many,
 }
 
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn flag_and_variable_are_the_words_of_the_key() {
+    fn flag_and_variable_have_the_words_of_the_key() {
         for setting in ALL {
             let words = words(setting.key);
             assert_eq!(setting.flag, words.join("-"));
@@ -146,9 +146,9 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_unique_and_every_setting_is_explained() {
+    fn keys_are_unique_and_every_setting_has_help() {
         for (index, setting) in ALL.iter().enumerate() {
-            assert!(ALL[..index].iter().all(|other| other.key != setting.key), "{} stands twice", setting.key);
+            assert!(ALL[..index].iter().all(|other| other.key != setting.key), "{} occurs twice", setting.key);
             assert!(setting.help.len() > 20, "{} needs a sentence of help", setting.key);
         }
     }

@@ -1,4 +1,4 @@
-//! The values that settings can have, each parsed once; afterwards the type is the proof.
+//! The types of settings' values. A value of such a type is valid: only parsing creates it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use super::from_text::FromText;
 
-/// Declares an enum of words.
+/// Declares an enum whose variants are parsed from fixed words.
 macro_rules! words {
     ($(#[$doc:meta])* $visibility:vis enum $name:ident, $expected:literal { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),* $(,)? }) => {
         $(#[$doc])*
@@ -28,7 +28,7 @@ macro_rules! words {
 }
 
 words! {
-    /// Oldest version of TLS that clients may speak.
+    /// Oldest TLS version that clients may use.
     pub enum TlsVersion, "1.2 or 1.3" {
         V1_2 = "1.2",
         V1_3 = "1.3",
@@ -36,7 +36,7 @@ words! {
 }
 
 words! {
-    /// Whether to read from a cluster.
+    /// Whether to use a cluster.
     pub enum ClusterMode, "auto, on or off (quote on and off in a file: unquoted, YAML reads them as booleans)" {
         Auto = "auto",
         On = "on",
@@ -45,7 +45,7 @@ words! {
 }
 
 words! {
-    /// Where the webhook's certificate comes from.
+    /// The origin of the webhook's certificate.
     pub enum CertificateMode, "self, certManager or files" {
         SelfIssued = "self",
         /// Files of a Secret that cert-manager fills.
@@ -74,7 +74,7 @@ words! {
 }
 
 words! {
-    /// What is logged: everything at least as important.
+    /// The lowest level that is logged.
     pub enum LogLevel, "error, warn, info, debug or trace" {
         Error = "error",
         Warn = "warn",
@@ -84,13 +84,14 @@ words! {
     }
 }
 
-/// Which lines are logged: a level for all of Outrigger, and levels for some of its modules.
+/// The lowest levels that are logged: one for the program, and others for some of its modules.
 ///
-/// Invariant: modules are ours. Libraries log what peers sent, so no setting lowers their level.
+/// Invariant: modules belong to Outrigger. Libraries log text from peers, so no setting lowers
+/// their level.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter {
     pub level: LogLevel,
-    /// Paths such as `outrigger::tls`; the longest one that fits a line decides.
+    /// Module paths such as `outrigger::tls`; for each line, the longest path that matches applies.
     pub modules: Vec<(String, LogLevel)>,
 }
 
@@ -102,7 +103,7 @@ impl FromText for LogFilter {
         let (mut level, mut modules) = (None, Vec::new());
         for directive in text.split(',').map(str::trim) {
             match directive.split_once('=') {
-                Some((module, level)) if is_our_module(module) => {
+                Some((module, level)) if is_module_of_outrigger(module) => {
                     modules.push((module.to_owned(), LogLevel::from_text(level)?));
                 }
                 None if level.is_none() => level = Some(LogLevel::from_text(directive)?),
@@ -113,13 +114,13 @@ impl FromText for LogFilter {
     }
 }
 
-fn is_our_module(path: &str) -> bool {
+fn is_module_of_outrigger(path: &str) -> bool {
     let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     path.split("::").next() == Some(env!("CARGO_CRATE_NAME")) && path.split("::").all(is_name)
 }
 
 words! {
-    /// Form of the log as the operator says it.
+    /// Format of the log as set by the operator.
     pub(super) enum LogFormatChoice, "auto, json or text" {
         Auto = "auto",
         Json = "json",
@@ -127,7 +128,7 @@ words! {
     }
 }
 
-/// Form of the log.
+/// Format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     Json,
@@ -143,12 +144,13 @@ impl LogFormatChoice {
     }
 }
 
-/// A DNS name as Kubernetes has it ([RFC 1123](https://www.rfc-editor.org/rfc/rfc1123) subdomain): a namespace, a domain of annotations.
+/// A DNS name that Kubernetes accepts, such as a namespace or a domain of annotations: an
+/// [RFC 1123](https://www.rfc-editor.org/rfc/rfc1123) subdomain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnsName(String);
 
 impl DnsName {
-    /// `None` when it is no such name.
+    /// `None` if the text is not a DNS name.
     pub(super) fn parse(text: &str) -> Option<Self> {
         Self::from_text(text)
     }
@@ -181,10 +183,10 @@ fn is_label(label: &str) -> bool {
         && bytes.iter().all(|byte| inner(*byte) || *byte == b'-')
 }
 
-/// Where templates come from. A directory that is called `built-in` is `./built-in`.
+/// A source of templates. A directory with the name `built-in` is written `./built-in`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TemplateSource {
-    /// The templates that come with the program.
+    /// The templates of the program.
     BuiltIn,
     Directory(PathBuf),
 }
@@ -214,13 +216,13 @@ impl FromStr for TemplateSource {
     }
 }
 
-/// How many connections there may be at a time.
+/// Maximum number of open connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimit(usize);
 
 impl ConnectionLimit {
-    /// More than one process can have files.
-    const MOST: usize = 1_000_000;
+    /// More files than one process can open.
+    const MAX: usize = 1_000_000;
 
     pub fn get(self) -> usize {
         self.0
@@ -231,11 +233,11 @@ impl FromText for ConnectionLimit {
     const EXPECTED: &'static str = "a number from 1 to 1000000";
 
     fn from_text(text: &str) -> Option<Self> {
-        text.parse().ok().filter(|count| (1..=Self::MOST).contains(count)).map(Self)
+        text.parse().ok().filter(|count| (1..=Self::MAX).contains(count)).map(Self)
     }
 }
 
-/// A name in a client's certificate: compared, never taken apart.
+/// A name in a client's certificate. It is compared as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientName(String);
 
@@ -253,7 +255,7 @@ impl FromText for ClientName {
     }
 }
 
-/// A host that a certificate is for.
+/// A host name or address in a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Host {
     Name(String),
@@ -283,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn log_filters_name_levels_and_modules_of_ours() {
+    fn a_log_filter_accepts_only_levels_and_modules_of_outrigger() {
         let filter = LogFilter::from_text("outrigger::tls=debug,warn").expect("a filter");
         assert_eq!(
             filter,
@@ -298,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn dns_names() {
+    fn only_rfc_1123_subdomains_are_dns_names() {
         for good in ["a", "outrigger.dev", "a-b.c1", &"a".repeat(63)] {
             assert!(DnsName::from_text(good).is_some(), "{good}");
         }
@@ -315,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn templates_come_from_directories_or_with_the_program() {
+    fn only_the_word_built_in_is_not_a_directory() {
         assert_eq!(TemplateSource::from_text("built-in"), Some(TemplateSource::BuiltIn));
         for path in ["./built-in", "built-in/", "built-ins", "/etc/outrigger/templates"] {
             assert_eq!(TemplateSource::from_text(path), Some(TemplateSource::Directory(path.into())), "{path}");
@@ -324,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_of_connections() {
+    fn a_connection_limit_is_a_number_from_one_to_a_million() {
         let read = |text: &str| ConnectionLimit::from_text(text).map(ConnectionLimit::get);
         assert_eq!([read("1"), read("4096"), read("1000000")], [Some(1), Some(4096), Some(1_000_000)]);
         for bad in ["", "0", "-1", "1000001", "4k", "1.5", " 1"] {
@@ -333,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_clients() {
+    fn client_names_have_no_outer_spaces_and_no_control_characters() {
         for good in ["kube-apiserver", "system:node:a b", "spiffe://cluster.local/ns/a", "Ä"] {
             assert!(ClientName::from_text(good).is_some(), "{good:?}");
         }
@@ -343,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn auto_is_json_in_a_cluster_only() {
+    fn the_log_format_auto_is_json_only_in_a_cluster() {
         assert_eq!(LogFormatChoice::Auto.resolve(true), LogFormat::Json);
         assert_eq!(LogFormatChoice::Auto.resolve(false), LogFormat::Text);
         assert_eq!(LogFormatChoice::Text.resolve(true), LogFormat::Text);
