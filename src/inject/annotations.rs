@@ -84,7 +84,7 @@ pub fn parse_template_list(text: &str) -> Result<TemplateList, Message> {
     match (names.iter().any(|name| name == "false"), names.len()) {
         (true, 1) => Ok(TemplateList::OptOut),
         (true, _) => {
-            let rule = ": \"false\" opts out of everything and cannot stand beside template names";
+            let rule = ": \"false\" opts out of all templates and cannot be combined with template names";
             Err(message![value(quote(text)), rule])
         }
         (false, _) => Ok(TemplateList::Templates(names)),

@@ -77,7 +77,7 @@ impl StatusEntry {
     }
 
     /// Whether nothing was put in: the pod had it all.
-    pub(crate) fn is_nothing(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.container_names().next().is_none()
             && self.volumes.is_empty()
             && self.added.is_empty()

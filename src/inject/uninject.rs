@@ -33,9 +33,9 @@ pub fn uninject(pod: &Value, domain: &str) -> Result<Option<Value>, InjectError>
     remove(&mut pod, &MergePath::of(["annotations", &keys.status]));
     // The last goes first: what it replaced may be what an earlier one had put in.
     for entry in status.templates.iter().rev() {
-        take_out(&mut pod, entry, &keys);
+        remove_entry(&mut pod, entry, &keys);
         for (path, old) in &entry.replaced {
-            put_back(&mut pod, path, old);
+            restore(&mut pod, path, old);
         }
     }
     Ok(Some(pod))
@@ -47,7 +47,7 @@ fn unreadable(keys: &AnnotationKeys, shown: &str) -> InjectError {
         words(&keys.status),
         ": ",
         value(quote(shown)),
-        " is no status that outrigger wrote; expected JSON of version 1",
+        " is not a status that outrigger wrote; expected JSON with version 1",
     ];
     let annotation = Some(keys.status.clone());
     InjectError::from(vec![Problem { code: ErrorCode::AnnotationInvalid, template: None, annotation, message }])
@@ -80,7 +80,7 @@ fn is_added(segments: &[&str]) -> bool {
 /// Whether the injector replaces this value at this path: an empty one, `auto`, or one that the API
 /// server had filled in.
 fn is_replaced(segments: &[&str], value: &Value) -> bool {
-    let empty = merge::holds_nothing(value);
+    let empty = merge::is_empty_value(value);
     match segments {
         ["metadata" | "labels" | "annotations" | "containers" | "initContainers" | "volumes"] => empty,
         [list, _, "image"] if list.ends_with("ontainers") => value == AUTO,
@@ -95,7 +95,7 @@ fn is_pod_field(field: &str) -> bool {
     schema::template().child("spec").and_then(|spec| spec.child("pod")?.child(field)).is_some()
 }
 
-fn take_out(pod: &mut Value, entry: &StatusEntry, keys: &AnnotationKeys) {
+fn remove_entry(pod: &mut Value, entry: &StatusEntry, keys: &AnnotationKeys) {
     for path in entry.added.iter().rev() {
         remove(pod, path);
     }
@@ -128,7 +128,7 @@ fn remove(pod: &mut Value, path: &MergePath) {
 
 /// Puts a value back, unless others have put something where nothing was: that stays. Maps on the
 /// way are made again.
-fn put_back(pod: &mut Value, path: &MergePath, old: &Value) {
+fn restore(pod: &mut Value, path: &MergePath, old: &Value) {
     let Some((parent, last)) = path.to_pointer(pod).and_then(|pointer| pointer.split_last()) else { return };
     let parent = parent.segments().try_fold(pod, |value, segment| match value {
         Value::Object(fields) => Some(fields.entry(segment).or_insert_with(|| Value::Object(Map::new()))),
@@ -136,7 +136,7 @@ fn put_back(pod: &mut Value, path: &MergePath, old: &Value) {
         _ => None,
     });
     if let Some(Value::Object(fields)) = parent
-        && (!merge::holds_nothing(old) || !fields.contains_key(&last))
+        && (!merge::is_empty_value(old) || !fields.contains_key(&last))
     {
         fields.insert(last, old.clone());
     }

@@ -18,9 +18,9 @@ pub struct Editor {
 /// A pointer that does not fit the tree: a fault of Outrigger, which made the plan for this tree.
 #[derive(Debug, thiserror::Error)]
 #[error("the patch does not fit the pod at {0:?}")]
-pub struct Misfit(pub(super) String);
+pub struct InvalidPointer(pub(super) String);
 
-impl From<serde_json::Error> for Misfit {
+impl From<serde_json::Error> for InvalidPointer {
     fn from(error: serde_json::Error) -> Self {
         Self(error.to_string())
     }
@@ -41,7 +41,7 @@ impl Editor {
     }
 
     /// Carries out all edits in their order.
-    pub fn apply(&mut self, plan: Plan) -> Result<(), Misfit> {
+    pub fn apply(&mut self, plan: Plan) -> Result<(), InvalidPointer> {
         plan.edits.into_iter().try_for_each(|edit| match edit {
             Edit::Append { list, items } => self.append(&list, items),
             Edit::Insert { list, index, item } => self.insert(&list, index, item),
@@ -51,7 +51,7 @@ impl Editor {
     }
 
     /// Sets a member of the object at `object`, which is made when absent.
-    pub fn set(&mut self, object: &Pointer, key: &str, value: Value) -> Result<(), Misfit> {
+    pub fn set(&mut self, object: &Pointer, key: &str, value: Value) -> Result<(), InvalidPointer> {
         self.ensure_object(object)?;
         let path = object.child(key);
         let path = path.as_str();
@@ -64,7 +64,7 @@ impl Editor {
         Ok(())
     }
 
-    fn append(&mut self, list: &Pointer, items: Vec<Value>) -> Result<(), Misfit> {
+    fn append(&mut self, list: &Pointer, items: Vec<Value>) -> Result<(), InvalidPointer> {
         match list.find_mut(&mut self.tree) {
             Some(Value::Array(own)) => {
                 let path = list.child("-");
@@ -74,14 +74,14 @@ impl Editor {
                 Ok(())
             }
             Some(Value::Null) | None => {
-                let (object, field) = list.split_last().ok_or_else(|| misfit(list))?;
+                let (object, field) = list.split_last().ok_or_else(|| invalid_pointer(list))?;
                 self.set(&object, &field, Value::Array(items))
             }
-            Some(_) => Err(misfit(list)),
+            Some(_) => Err(invalid_pointer(list)),
         }
     }
 
-    fn insert(&mut self, list: &Pointer, index: usize, item: Value) -> Result<(), Misfit> {
+    fn insert(&mut self, list: &Pointer, index: usize, item: Value) -> Result<(), InvalidPointer> {
         match list.find_mut(&mut self.tree) {
             Some(Value::Array(own)) if index <= own.len() => {
                 self.operations
@@ -89,32 +89,32 @@ impl Editor {
                 own.insert(index, item);
                 Ok(())
             }
-            _ => Err(misfit(list)),
+            _ => Err(invalid_pointer(list)),
         }
     }
 
-    fn remove(&mut self, object: &Pointer, key: &str) -> Result<(), Misfit> {
-        fields(&mut self.tree, object)?.remove(key).ok_or_else(|| misfit(object))?;
+    fn remove(&mut self, object: &Pointer, key: &str) -> Result<(), InvalidPointer> {
+        fields(&mut self.tree, object)?.remove(key).ok_or_else(|| invalid_pointer(object))?;
         Ok(self.operations.push(&Operation::Remove { path: object.child(key).as_str() })?)
     }
 
     /// Parents first: every missing object on the way is added.
-    fn ensure_object(&mut self, object: &Pointer) -> Result<(), Misfit> {
+    fn ensure_object(&mut self, object: &Pointer) -> Result<(), InvalidPointer> {
         match object.find_mut(&mut self.tree) {
             Some(Value::Object(_)) => Ok(()),
             Some(Value::Null) | None => {
-                let (parent, key) = object.split_last().ok_or_else(|| misfit(object))?;
+                let (parent, key) = object.split_last().ok_or_else(|| invalid_pointer(object))?;
                 self.set(&parent, &key, Value::Object(Map::new()))
             }
-            Some(_) => Err(misfit(object)),
+            Some(_) => Err(invalid_pointer(object)),
         }
     }
 }
 
-fn misfit(pointer: &Pointer) -> Misfit {
-    Misfit(pointer.to_string())
+fn invalid_pointer(pointer: &Pointer) -> InvalidPointer {
+    InvalidPointer(pointer.to_string())
 }
 
-fn fields<'t>(tree: &'t mut Value, object: &Pointer) -> Result<&'t mut Map<String, Value>, Misfit> {
-    object.find_mut(tree).and_then(Value::as_object_mut).ok_or_else(|| misfit(object))
+fn fields<'t>(tree: &'t mut Value, object: &Pointer) -> Result<&'t mut Map<String, Value>, InvalidPointer> {
+    object.find_mut(tree).and_then(Value::as_object_mut).ok_or_else(|| invalid_pointer(object))
 }

@@ -7,7 +7,7 @@ mod editor;
 mod operations;
 mod postconditions;
 
-use self::editor::{Editor, Misfit};
+use self::editor::{Editor, InvalidPointer};
 use super::annotations::{AnnotationKeys, DEFAULT_CONTAINER};
 use super::decision::report::InjectionReport;
 use super::error::{ErrorCode, InjectError, Problem};
@@ -22,7 +22,7 @@ use json_patch::Patch;
 use serde_json::{Map, Value};
 
 /// The templates that are put into a pod, and how, without conflicts.
-pub(super) struct Planned<'t> {
+pub(super) struct PlannedInjection<'t> {
     pub candidates: Vec<RenderedTemplate<'t>>,
     pub plan: Plan,
     /// The container that a new annotation names for `kubectl logs` and `exec`.
@@ -33,7 +33,7 @@ pub(super) struct Planned<'t> {
 pub(super) fn commit(
     pod: PodDocument,
     status: &[StatusEntry],
-    planned: Planned<'_>,
+    planned: PlannedInjection<'_>,
     keys: &AnnotationKeys,
     report: InjectionReport,
 ) -> Result<Outcome, InjectError> {
@@ -42,7 +42,7 @@ pub(super) fn commit(
     // builds.
     let original = if cfg!(debug_assertions) { Some(pod.tree().clone()) } else { None };
     let mut editor = Editor::new(pod.into_tree());
-    editor.apply(plan).and_then(|()| entries.write(&mut editor, keys)).map_err(misfit)?;
+    editor.apply(plan).and_then(|()| entries.write(&mut editor, keys)).map_err(invalid_pointer)?;
     let problems = postconditions::check(editor.tree(), &entries.new);
     if !problems.is_empty() {
         return Err(InjectError::from(problems));
@@ -51,7 +51,7 @@ pub(super) fn commit(
     if let Some(original) = original {
         check_with_second_engine(original, &patch_json, &tree)?;
     }
-    let templates = entries.put_in().map(|entry| entry.name.clone()).collect();
+    let templates = entries.changing().map(|entry| entry.name.clone()).collect();
     Ok(Outcome::Injected(Injection { patch_json, templates, reasons: report.reasons(), warnings: report.warnings }))
 }
 
@@ -65,13 +65,13 @@ struct Entries {
 }
 
 /// The entries, and the plan without them. `None` if the plan changes nothing.
-fn entries(pod: &PodDocument, status: &[StatusEntry], planned: Planned<'_>) -> Option<(Entries, Plan)> {
-    let Planned { candidates, mut plan, default_container } = planned;
+fn entries(pod: &PodDocument, status: &[StatusEntry], planned: PlannedInjection<'_>) -> Option<(Entries, Plan)> {
+    let PlannedInjection { candidates, mut plan, default_container } = planned;
     // A template that adds nothing has an entry too: a later webhook may rewrite what the pod had,
     // and a second pass must not take that for a conflict.
     let mut new = std::mem::take(&mut plan.entries);
-    let first = new.iter_mut().find(|entry| !entry.is_nothing())?;
-    note_empty_metadata(pod, first);
+    let first = new.iter_mut().find(|entry| !entry.is_empty())?;
+    record_empty_metadata(pod, first);
     if default_container.is_some() {
         let path = MergePath::of(["annotations", DEFAULT_CONTAINER]);
         let null = pod.metadata_field("annotations").and_then(|map| map.get(DEFAULT_CONTAINER));
@@ -85,14 +85,14 @@ fn entries(pod: &PodDocument, status: &[StatusEntry], planned: Planned<'_>) -> O
 
 impl Entries {
     /// Entries of the templates that add something.
-    fn put_in(&self) -> impl Iterator<Item = &StatusEntry> {
-        self.new.iter().filter(|entry| !entry.is_nothing())
+    fn changing(&self) -> impl Iterator<Item = &StatusEntry> {
+        self.new.iter().filter(|entry| !entry.is_empty())
     }
 
-    fn write(&self, editor: &mut Editor, keys: &AnnotationKeys) -> Result<(), Misfit> {
+    fn write(&self, editor: &mut Editor, keys: &AnnotationKeys) -> Result<(), InvalidPointer> {
         let labels = Pointer::of(["metadata", "labels"]);
         let annotations = Pointer::of(["metadata", "annotations"]);
-        for entry in self.put_in() {
+        for entry in self.changing() {
             editor.set(&labels, &keys.revision(&entry.name), Value::from(entry.revision.as_str()))?;
         }
         if let Some(name) = &self.default_container {
@@ -104,7 +104,7 @@ impl Entries {
 }
 
 /// Records metadata that was empty, so that `uninject` restores it.
-fn note_empty_metadata(pod: &PodDocument, entry: &mut StatusEntry) {
+fn record_empty_metadata(pod: &PodDocument, entry: &mut StatusEntry) {
     let fields = [
         ("metadata", pod.tree().get("metadata")),
         ("labels", pod.metadata_field("labels")),
@@ -125,10 +125,10 @@ fn check_with_second_engine(mut original: Value, patch_json: &[u8], tree: &Value
     let unusable = |error: &dyn std::fmt::Display| internal(message!["the patch does not apply: ", value(error)]);
     let patch: Patch = serde_json::from_slice(patch_json).map_err(|error| unusable(&error))?;
     json_patch::patch(&mut original, &patch).map_err(|error| unusable(&error))?;
-    if original == *tree { Ok(()) } else { Err(internal("the patch gives another pod than the one that was edited")) }
+    if original == *tree { Ok(()) } else { Err(internal("the patch results in a different pod than the edited one")) }
 }
 
-fn misfit(Misfit(pointer): Misfit) -> InjectError {
+fn invalid_pointer(InvalidPointer(pointer): InvalidPointer) -> InjectError {
     internal(message!["the patch does not fit the pod at ", value(format_args!("{pointer:?}"))])
 }
 

@@ -15,7 +15,7 @@ use std::collections::HashSet;
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;
 
 /// What is wrong with the result.
-pub(super) fn check(tree: &Value, put_in: &[StatusEntry]) -> Vec<Problem> {
+pub(super) fn check(tree: &Value, entries: &[StatusEntry]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut add = |code, message: Message| problems.push(Problem::new(code, message));
     let bytes = annotation_bytes(tree);
@@ -31,16 +31,16 @@ pub(super) fn check(tree: &Value, put_in: &[StatusEntry]) -> Vec<Problem> {
     }
     let Some(spec) = tree.get("spec") else { return problems };
     let volumes: HashSet<&str> = items(spec, "volumes").iter().map(|volume| text(volume, "name")).collect();
-    let ours: HashSet<&str> = put_in.iter().flat_map(StatusEntry::container_names).collect();
+    let ours: HashSet<&str> = entries.iter().flat_map(StatusEntry::container_names).collect();
     let mut seen = HashSet::new();
     for list in ["containers", "initContainers", "ephemeralContainers"] {
         for container in items(spec, list) {
             let name = text(container, "name");
             if !seen.insert(name) && ours.contains(name) {
                 // A container that was only filled stood twice before.
-                let filled = put_in.iter().any(|entry| entry.has_filled(list, name));
+                let filled = entries.iter().any(|entry| entry.has_filled(list, name));
                 let code = if filled { ErrorCode::ResultInvalid } else { ErrorCode::Internal };
-                add(code, message!["spec.", list, ": the name ", value(quote(name)), " stands twice"]);
+                add(code, message!["spec.", list, ": the name ", value(quote(name)), " occurs twice"]);
             }
             let loose = |mount: &&Value| !volumes.contains(text(mount, "name"));
             if ours.contains(name)

@@ -97,14 +97,14 @@ fn a_computed_member_is_removed() {
 
 #[test]
 fn what_does_not_fit_is_an_error_and_no_panic() {
-    let misfit = |tree: Value, edit: Edit| {
+    let invalid_pointer = |tree: Value, edit: Edit| {
         Editor::new(tree).apply(Plan { edits: vec![edit], ..Plan::default() }).expect_err("does not fit").to_string()
     };
-    assert_eq!(misfit(json!({"a": 1}), set("/a", "b", json!(1))), "the patch does not fit the pod at \"/a\"");
-    misfit(json!({"a": 1}), append("/a", &[json!(1)]));
-    misfit(json!({"a": {}}), append("/a", &[json!(1)]));
-    misfit(json!({"a": [1]}), Edit::Insert { list: pointer("/a"), index: 2, item: json!(1) });
-    misfit(json!({}), Edit::Insert { list: pointer("/a"), index: 0, item: json!(1) });
-    misfit(json!({"a": {}}), Edit::Remove { object: pointer("/a"), key: "b".to_owned() });
-    misfit(json!([]), set("/a", "b", json!(1)));
+    assert_eq!(invalid_pointer(json!({"a": 1}), set("/a", "b", json!(1))), "the patch does not fit the pod at \"/a\"");
+    invalid_pointer(json!({"a": 1}), append("/a", &[json!(1)]));
+    invalid_pointer(json!({"a": {}}), append("/a", &[json!(1)]));
+    invalid_pointer(json!({"a": [1]}), Edit::Insert { list: pointer("/a"), index: 2, item: json!(1) });
+    invalid_pointer(json!({}), Edit::Insert { list: pointer("/a"), index: 0, item: json!(1) });
+    invalid_pointer(json!({"a": {}}), Edit::Remove { object: pointer("/a"), key: "b".to_owned() });
+    invalid_pointer(json!([]), set("/a", "b", json!(1)));
 }

@@ -14,7 +14,7 @@ pub(in crate::inject) struct InjectionReport {
     /// Errors that `onError: Skip` turned into warnings, each once.
     errors: Vec<ErrorCode>,
     /// Templates that the pod already has.
-    pub done: Vec<String>,
+    pub already_injected: Vec<String>,
 }
 
 impl InjectionReport {
@@ -27,7 +27,7 @@ impl InjectionReport {
     }
 
     pub fn reasons(&self) -> Vec<SkipReason> {
-        if self.done.is_empty() { Vec::new() } else { vec![SkipReason::AlreadyInjected] }
+        if self.already_injected.is_empty() { Vec::new() } else { vec![SkipReason::AlreadyInjected] }
     }
 
     /// The report about a pod that is not changed.
@@ -36,6 +36,6 @@ impl InjectionReport {
             none if none.is_empty() && self.errors.is_empty() => vec![SkipReason::NotRequested],
             reasons => reasons,
         };
-        Skip { reasons, errors: self.errors, templates: self.done, warnings: self.warnings }
+        Skip { reasons, errors: self.errors, templates: self.already_injected, warnings: self.warnings }
     }
 }

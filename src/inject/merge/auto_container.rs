@@ -2,7 +2,7 @@
 //!
 //! The pod's own fields and its place win; lists are merged by key.
 
-use super::ports::runs_along;
+use super::ports::runs_alongside;
 use super::{Location, Planner};
 use crate::inject::pod::{AUTO, ContainerList};
 use crate::inject::schema::merge_keys;
@@ -36,7 +36,7 @@ impl<'a> Planner<'a> {
         let mut whole = wanted.clone();
         overlay_fields(&mut whole, existing);
         let whole = self.hardened(candidate, whole);
-        if runs_along(&whole, list) {
+        if runs_alongside(&whole, list) {
             let ports = missing("ports", items(&whole, "ports"), found.get("ports"));
             self.filled.push(FilledContainer { candidate, list, index, ports });
         }
@@ -66,12 +66,12 @@ impl<'a> Planner<'a> {
                     let new = missing(key, items, existing);
                     if !new.is_empty() {
                         let list = object.child(key);
-                        self.note_empty(candidate, &list.path, existing);
+                        self.record_empty(candidate, &list.path, existing);
                         self.add_items(candidate, list, key, new);
                     }
                 }
                 (None | Some(Value::Null), _) => {
-                    self.note_value(candidate, object.path.child(key), existing);
+                    self.record_value(candidate, object.path.child(key), existing);
                     self.set(object.pointer.clone(), key, value.clone());
                 }
                 (Some(Value::Object(inner)), Value::Object(value)) if !merge_keys::is_atomic(key) => {

@@ -26,7 +26,7 @@ impl Planner<'_> {
         if !native && !overlay.sidecars().is_empty() && self.context.controller == Controller::Job {
             let template = self.template_name(candidate);
             self.plan.warnings.push(message![
-                "a Job owns the pod, and beside the plain sidecars of template ",
+                "a Job owns the pod, and with the plain sidecars of template ",
                 template,
                 " it never completes",
             ]);
@@ -49,10 +49,10 @@ impl Planner<'_> {
         match self.placement.find(&name) {
             None => {
                 let wanted = self.hardened(candidate, wanted);
-                if let Some((first, other)) = self.brought(&name).filter(|(_, other)| *other != list) {
+                if let Some((first, other)) = self.added_container(&name).filter(|(_, other)| *other != list) {
                     self.conflict_of_lists((first, other), (candidate, list), &name);
                 } else if self.must_add(candidate, &path, &wanted, None) {
-                    self.note_container(candidate, list, name);
+                    self.record_container(candidate, list, name);
                     self.place(candidate, wanted, list, order);
                 }
             }
@@ -60,7 +60,7 @@ impl Planner<'_> {
                 let existing = &self.pod.containers(found_list)[index];
                 if text(existing, "image") == AUTO {
                     if self.must_add(candidate, &path, &wanted, None) {
-                        self.note_container(candidate, found_list, name);
+                        self.record_container(candidate, found_list, name);
                         self.fill(candidate, &wanted, existing, found_list, index);
                     }
                 } else if found_list == list {
@@ -117,7 +117,7 @@ impl Planner<'_> {
     }
 
     /// The candidate that brings a container of this name, and its list.
-    fn brought(&self, name: &str) -> Option<(usize, ContainerList)> {
+    fn added_container(&self, name: &str) -> Option<(usize, ContainerList)> {
         let list_of = |(candidate, entry): (usize, &StatusEntry)| {
             let has = |names: &[String]| names.iter().any(|one| one == name);
             let list = match (has(&entry.containers), has(&entry.init_containers)) {
@@ -147,7 +147,7 @@ impl Planner<'_> {
         self.conflict(Parties::Templates(first.0, second.0), message);
     }
 
-    fn note_container(&mut self, candidate: usize, list: ContainerList, name: String) {
+    fn record_container(&mut self, candidate: usize, list: ContainerList, name: String) {
         let entry = self.entry(candidate);
         match list {
             ContainerList::Containers => entry.containers.push(name),
@@ -157,7 +157,7 @@ impl Planner<'_> {
 
     fn place(&mut self, candidate: usize, container: Value, list: ContainerList, order: &Order) {
         let found = self.pod.spec_field(list.field());
-        self.note_empty(candidate, &MergePath::of([list.field()]), found);
+        self.record_empty(candidate, &MergePath::of([list.field()]), found);
         let Some(absent) = self.placement.add(list, order, NewContainer { candidate, container }) else { return };
         let warning = message![
             "template ",
@@ -166,7 +166,7 @@ impl Planner<'_> {
             value(quote(absent)),
             ", which is not among the pod's ",
             list.field(),
-            "; placed as if it said nothing",
+            "; placed as if no order were set",
         ];
         if !self.plan.warnings.contains(&warning) {
             self.plan.warnings.push(warning);

@@ -101,7 +101,7 @@ pub(crate) fn plan(
 }
 
 /// Whether a value is null, an empty list or an empty map.
-pub(crate) fn holds_nothing(value: &Value) -> bool {
+pub(crate) fn is_empty_value(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Array(items) => items.is_empty(),
@@ -151,7 +151,7 @@ struct Planner<'a> {
     /// The pod's lists by path, and their items by merge key.
     indexes: HashMap<MergePath, HashMap<String, &'a Value>>,
     /// Lists and maps that were there but empty, and that an entry lists as replaced.
-    noted: HashSet<MergePath>,
+    recorded: HashSet<MergePath>,
     /// Positions of the edits that append, by list.
     appends: HashMap<Pointer, usize>,
 }
@@ -178,7 +178,7 @@ impl<'a> Planner<'a> {
             filled: Vec::new(),
             wanted: HashMap::new(),
             indexes: HashMap::new(),
-            noted: HashSet::new(),
+            recorded: HashSet::new(),
             appends: HashMap::new(),
         }
     }
@@ -228,8 +228,8 @@ impl<'a> Planner<'a> {
                 }
                 let path = map.child(key);
                 if self.must_add(candidate, &path, value, None) {
-                    self.note_empty(candidate, &map, found);
-                    self.note_value(candidate, path, existing);
+                    self.record_empty(candidate, &map, found);
+                    self.record_value(candidate, path, existing);
                     self.set(Pointer::of(["metadata", field]), key, value.clone());
                 }
             }
@@ -255,7 +255,7 @@ impl<'a> Planner<'a> {
             }
         }
         if !new.is_empty() {
-            self.note_empty(candidate, path, found);
+            self.record_empty(candidate, path, found);
         }
         new
     }
@@ -271,9 +271,9 @@ impl<'a> Planner<'a> {
 
     /// Notes a list or map that was there but empty, so that taking things out again leaves it as
     /// it was.
-    fn note_empty(&mut self, candidate: usize, path: &MergePath, found: Option<&Value>) {
-        if let Some(value) = found.filter(|value| holds_nothing(value))
-            && self.noted.insert(path.clone())
+    fn record_empty(&mut self, candidate: usize, path: &MergePath, found: Option<&Value>) {
+        if let Some(value) = found.filter(|value| is_empty_value(value))
+            && self.recorded.insert(path.clone())
         {
             self.entry(candidate).replaced.insert(path.clone(), value.clone());
         }
@@ -292,13 +292,13 @@ impl<'a> Planner<'a> {
         let before = size(self.entry(candidate));
         change(self);
         if size(self.entry(candidate)) > before {
-            self.note_empty(candidate, path, found);
+            self.record_empty(candidate, path, found);
         }
     }
 
     /// Notes a value that is set, and the value that it replaces. Null is taken out like an absent
     /// value, then put back.
-    fn note_value(&mut self, candidate: usize, path: MergePath, old: Option<&Value>) {
+    fn record_value(&mut self, candidate: usize, path: MergePath, old: Option<&Value>) {
         let entry = self.entry(candidate);
         if old.is_none_or(Value::is_null) {
             entry.added.push(path.clone());

@@ -68,7 +68,7 @@ impl<'a> Planner<'a> {
         if !self.must_add(candidate, &path, wanted, there) {
             return;
         }
-        self.note_value(candidate, path, existing);
+        self.record_value(candidate, path, existing);
         self.set(object.pointer.clone(), key, wanted.clone());
         if is_of_spec && key == "priorityClassName" {
             self.drop_computed_priority(candidate);

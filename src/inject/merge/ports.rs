@@ -26,7 +26,7 @@ struct Port<'v> {
 
 impl Planner<'_> {
     pub(super) fn check_ports(&mut self) {
-        let new = self.placement.new_containers().filter(|(list, new)| runs_along(&new.container, *list));
+        let new = self.placement.new_containers().filter(|(list, new)| runs_alongside(&new.container, *list));
         let new: Vec<&NewContainer> = new.map(|(_, new)| new).collect();
         let adds_none = new.iter().all(|new| items(&new.container, "ports").is_empty())
             && self.filled.iter().all(|filled| filled.ports.is_empty());
@@ -37,7 +37,7 @@ impl Planner<'_> {
         let filled: HashSet<_> = self.filled.iter().map(|filled| (filled.list, filled.index)).collect();
         for list in [ContainerList::Containers, ContainerList::InitContainers] {
             let own = self.pod.containers(list).iter().enumerate();
-            let running = own.filter(|(index, own)| runs_along(own, list) || filled.contains(&(list, *index)));
+            let running = own.filter(|(index, own)| runs_alongside(own, list) || filled.contains(&(list, *index)));
             ports.extend(running.flat_map(|(_, own)| Port::all(own, items(own, "ports"), None)));
         }
         for filled in &self.filled {
@@ -68,7 +68,7 @@ impl<'v> Port<'v> {
         })
     }
 
-    fn described(&self, templates: &[&str]) -> Message {
+    fn describe(&self, templates: &[&str]) -> Message {
         let container = value(quote(self.container));
         match self.candidate.and_then(|candidate| templates.get(candidate)) {
             Some(template) => message!["container ", container, " of template ", words(quote(template))],
@@ -78,7 +78,7 @@ impl<'v> Port<'v> {
 }
 
 /// Run-once init containers are gone when the others run.
-pub(super) fn runs_along(container: &Value, list: ContainerList) -> bool {
+pub(super) fn runs_alongside(container: &Value, list: ContainerList) -> bool {
     list == ContainerList::Containers || text(container, "restartPolicy") == "Always"
 }
 
@@ -110,7 +110,7 @@ fn conflicts(ports: &[Port<'_>], templates: &[&str], host_network: bool) -> Vec<
             && host != port.number
         {
             let message = message![
-                port.described(templates),
+                port.describe(templates),
                 ": hostPort ",
                 value(host),
                 " must be the containerPort ",
@@ -134,9 +134,9 @@ fn between(what: Message, one: &Port<'_>, other: &Port<'_>, templates: &[&str]) 
     let message = message![
         what,
         " is declared by ",
-        one.described(templates),
+        one.describe(templates),
         " and by ",
-        other.described(templates),
+        other.describe(templates),
         "; the containers of a pod share one network",
     ];
     Some(Conflict { parties, message })

@@ -14,7 +14,7 @@ use std::mem::size_of;
 pub const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// A text this short is never too heavy: the heaviest is `{"":{"":{"":…`, a map for each five
 /// bytes.
-const SURELY_LIGHT: usize = MAX_BYTES / (MAP_NODE / 4);
+const ALWAYS_ACCEPTED: usize = MAX_BYTES / (MAP_NODE / 4);
 
 /// A node of a map has room for eleven members.
 const MAP_NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 24;
@@ -30,7 +30,7 @@ const STRING: usize = 8;
 /// An error when the object would be too large as a tree.
 pub(super) fn check(object: &str) -> Result<(), PodError> {
     let text = object.as_bytes();
-    if text.len() <= SURELY_LIGHT || at_most(text) <= MAX_BYTES || weigh(text, MAX_BYTES) <= MAX_BYTES {
+    if text.len() <= ALWAYS_ACCEPTED || upper_bound(text) <= MAX_BYTES || estimate(text, MAX_BYTES) <= MAX_BYTES {
         return Ok(());
     }
     Err(PodError::TooLarge)
@@ -39,43 +39,43 @@ pub(super) fn check(object: &str) -> Result<(), PodError> {
 /// What the tree of a JSON text would take, rather too many bytes than too few. Above [`MAX_BYTES`]
 /// it says no more than that.
 pub fn of(text: &[u8]) -> usize {
-    weigh(text, MAX_BYTES)
+    estimate(text, MAX_BYTES)
 }
 
 /// No tree of this text takes more. Counting runs at many bytes an instruction, and an ordinary pod
 /// is light even so.
-pub fn at_most(text: &[u8]) -> usize {
+pub fn upper_bound(text: &[u8]) -> usize {
     let count = |byte| memchr::memchr_iter(byte, text).count();
     (count(b'{') + count(b'[')) * MAP_NODE + count(b',') * MEMBER + count(b'"') * STRING + text.len()
 }
 
 /// Bytes of the tree, rather too many than too few. Above `limit` nothing is read any further.
-fn weigh(text: &[u8], limit: usize) -> usize {
-    let mut scale = Scale::default();
+fn estimate(text: &[u8], limit: usize) -> usize {
+    let mut estimator = Estimator::default();
     let mut at = 0;
     while let Some(byte) = text.get(at)
-        && scale.bytes <= limit
+        && estimator.bytes <= limit
     {
         at += 1;
         match byte {
             b'"' => {
                 let end = end_of_string(text, at);
-                scale.string(text.get(at..end).unwrap_or_default());
+                estimator.string(text.get(at..end).unwrap_or_default());
                 at = end + 1;
             }
-            b'{' => scale.open(true, text.get(at) == Some(&b'}')),
-            b'[' => scale.open(false, text.get(at) == Some(&b']')),
-            b'}' | b']' => scale.close(),
-            b',' => scale.comma(),
+            b'{' => estimator.open(true, text.get(at) == Some(&b'}')),
+            b'[' => estimator.open(false, text.get(at) == Some(&b']')),
+            b'}' | b']' => estimator.close(),
+            b',' => estimator.comma(),
             _ => {}
         }
     }
-    scale.bytes
+    estimator.bytes
 }
 
 /// Adds up what has been seen.
 #[derive(Default)]
-struct Scale {
+struct Estimator {
     bytes: usize,
     depth: usize,
     /// A bit for each open list or map, the innermost lowest: whether it is a map. As many as may
@@ -88,7 +88,7 @@ struct Scale {
     in_managed_fields: bool,
 }
 
-impl Scale {
+impl Estimator {
     fn add(&mut self, bytes: usize) {
         if !self.in_managed_fields {
             self.bytes += bytes;
@@ -173,8 +173,8 @@ mod tests {
         }
     }
 
-    fn weight(text: &str) -> usize {
-        weigh(text.as_bytes(), usize::MAX)
+    fn estimated(text: &str) -> usize {
+        estimate(text.as_bytes(), usize::MAX)
     }
 
     fn nested(value: impl Strategy<Value = Value> + 'static) -> impl Strategy<Value = Value> {
@@ -190,20 +190,20 @@ mod tests {
     proptest! {
         #[test]
         fn no_tree_is_heavier_than_its_text_says(value in nested(prop_oneof![Just(json!(1)), ".{0,20}".prop_map(Value::from)])) {
-            prop_assert!(weight(&value.to_string()) >= taken(&value), "{value}");
+            prop_assert!(estimated(&value.to_string()) >= taken(&value), "{value}");
         }
 
         #[test]
         fn no_text_is_heavier_than_a_glance_says(value in nested(prop_oneof![Just(json!(1)), ".{0,20}".prop_map(Value::from)])) {
             let text = value.to_string();
-            prop_assert!(weight(&text) <= at_most(text.as_bytes()), "{text}");
-            prop_assert!(weight(&text) <= text.len() * (MAP_NODE / 4), "{text}");
+            prop_assert!(estimated(&text) <= upper_bound(text.as_bytes()), "{text}");
+            prop_assert!(estimated(&text) <= text.len() * (MAP_NODE / 4), "{text}");
         }
 
         /// Whatever is no JSON is the parser's concern; here it only has to end.
         #[test]
         fn any_text_has_a_weight(text in r#"[\[\]{},:"\\ua0-9]{0,64}"#) {
-            weight(&text);
+            estimated(&text);
         }
     }
 
@@ -212,7 +212,7 @@ mod tests {
         let pod = |item: &str| format!(r#"{{"spec":{{"x":[{item}]}}}}"#, item = format!("{item},").repeat(400_000));
         for item in ["1", "{}", r#"{"":1}"#, "[1]"] {
             let error = check(&pod(item)).expect_err(item);
-            assert_eq!(error.to_string(), "it has so many values that they would take more than 8 MiB of memory");
+            assert_eq!(error.to_string(), "its values would take more than 8 MiB of memory");
         }
     }
 

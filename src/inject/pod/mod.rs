@@ -88,7 +88,7 @@ fn may_repeat_a_key(text: &str) -> bool {
 /// Why a text cannot be read as a pod.
 #[derive(Debug, thiserror::Error)]
 pub enum PodError {
-    #[error("it has so many values that they would take more than {} MiB of memory", memory_estimate::MAX_BYTES >> 20)]
+    #[error("its values would take more than {} MiB of memory", memory_estimate::MAX_BYTES >> 20)]
     TooLarge,
     #[error(transparent)]
     Json(#[from] serde_json::Error),
@@ -100,7 +100,7 @@ pub enum PodError {
 impl From<PodError> for InjectError {
     fn from(error: PodError) -> Self {
         const LONGEST: usize = 200;
-        let message = message!["the object is no valid pod: ", value(one_line(&error.to_string(), LONGEST))];
+        let message = message!["the object is not a valid pod: ", value(one_line(&error.to_string(), LONGEST))];
         Self::from(vec![Problem::new(ErrorCode::PodInvalid, message)])
     }
 }

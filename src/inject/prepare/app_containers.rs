@@ -84,7 +84,7 @@ fn named(preparation: &Preparation<'_, '_>, problems: &mut Vec<Problem>) -> Opti
     let containers = preparation.pod.containers(ContainerList::Containers);
     let has = names_of(containers);
     if names.is_empty() {
-        add(ErrorCode::ContainerNotFound, message!["it names no container; the pod has ", value(&has)]);
+        add(ErrorCode::ContainerNotFound, message!["the list of containers is empty; the pod has ", value(&has)]);
     }
     let known: HashSet<&str> = containers.iter().map(|container| text(container, "name")).collect();
     for name in names.iter().filter(|name| !known.contains(name.as_str())) {

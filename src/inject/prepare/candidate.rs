@@ -3,7 +3,7 @@
 use super::app_containers::AppContainers;
 use super::conditions::{ParameterState, check_conditions};
 use super::parameters::Params;
-use super::{Preparation, Unprepared, from_app};
+use super::{Preparation, PrepareError, from_app};
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::expression::EvaluationError;
 use crate::inject::merge::RenderedTemplate;
@@ -23,8 +23,8 @@ impl<'t, 'p> Preparation<'t, 'p> {
         template: &'t Template,
         app: &AppContainers<'_>,
         warnings: &mut Vec<String>,
-    ) -> Result<RenderedTemplate<'t>, Unprepared> {
-        self.check_selectors(template).map_err(Unprepared::NotAllowed)?;
+    ) -> Result<RenderedTemplate<'t>, PrepareError> {
+        self.check_selectors(template).map_err(PrepareError::NotAllowed)?;
         let selected = app.selected_by(template);
         let (params, state, problems) = match self.parameters(template) {
             Ok(None) => (Cow::Borrowed(&template.defaults), ParameterState::Default, Vec::new()),
@@ -34,7 +34,7 @@ impl<'t, 'p> Preparation<'t, 'p> {
         let context = self.context(&params, &selected);
         check_conditions(template, &context, state)?;
         if !problems.is_empty() {
-            return Err(Unprepared::Problems(problems));
+            return Err(PrepareError::Problems(problems));
         }
         let mut overlay = match template.rendered().filter(|_| state == ParameterState::Default) {
             Some(overlay) => Cow::Borrowed(overlay),
@@ -43,7 +43,7 @@ impl<'t, 'p> Preparation<'t, 'p> {
         if (template.spec.from_app.volume_mounts || !template.spec.from_app.env.is_empty())
             && let Some(first) = selected.first()
         {
-            from_app::take(template, self.container(first), overlay.to_mut(), warnings);
+            from_app::copy_to_sidecars(template, self.container(first), overlay.to_mut(), warnings);
         }
         Ok(RenderedTemplate { template, overlay, selected })
     }
@@ -69,12 +69,12 @@ impl<'t, 'p> Preparation<'t, 'p> {
     }
 }
 
-fn render(template: &Template, context: &RenderContext<'_>) -> Result<Overlay, Unprepared> {
+fn render(template: &Template, context: &RenderContext<'_>) -> Result<Overlay, PrepareError> {
     let rendered = template.render(context);
-    let overlay = rendered.map_err(|errors| Unprepared::Problems(render_problems(template, &errors)))?;
+    let overlay = rendered.map_err(|errors| PrepareError::Problems(render_problems(template, &errors)))?;
     // The template was valid with its defaults, so the values of this pod cause these errors.
     let errors = overlay.check();
-    if errors.is_empty() { Ok(overlay) } else { Err(Unprepared::Problems(overlay_problems(template, errors))) }
+    if errors.is_empty() { Ok(overlay) } else { Err(PrepareError::Problems(overlay_problems(template, errors))) }
 }
 
 fn render_problems(template: &Template, errors: &[RenderError]) -> Vec<Problem> {

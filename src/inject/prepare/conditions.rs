@@ -1,6 +1,6 @@
 //! Checks whether a template's `match` selects the pod: operating system, labels, conditions.
 
-use super::{Preparation, Unprepared};
+use super::{Preparation, PrepareError};
 use crate::inject::annotations::NAMESPACE_NAME;
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::expression::{EvaluationError, Root};
@@ -53,7 +53,7 @@ pub(super) fn check_conditions(
     template: &Template,
     context: &RenderContext<'_>,
     state: ParameterState,
-) -> Result<(), Unprepared> {
+) -> Result<(), PrepareError> {
     let mut conditions = template.matching.conditions.iter().filter(|condition| match state {
         ParameterState::Default => !condition.holds_by_default,
         ParameterState::Set => true,
@@ -66,15 +66,15 @@ fn check_condition(
     template: &Template,
     condition: &CompiledCondition,
     context: &RenderContext<'_>,
-) -> Result<(), Unprepared> {
+) -> Result<(), PrepareError> {
     let expression = &condition.expression;
     let shown = || value(quote(expression.source()));
     let (code, fault) = match context.with_scope(expression.reads(), |scope| expression.evaluate(scope)) {
         Ok(cel::Value::Bool(true)) => return Ok(()),
         Ok(cel::Value::Bool(false)) if condition.message.is_empty() => {
-            return Err(Unprepared::NotAllowed(message!["condition ", shown(), " is false"]));
+            return Err(PrepareError::NotAllowed(message!["condition ", shown(), " is false"]));
         }
-        Ok(cel::Value::Bool(false)) => return Err(Unprepared::NotAllowed(value(&condition.message))),
+        Ok(cel::Value::Bool(false)) => return Err(PrepareError::NotAllowed(value(&condition.message))),
         Ok(other) => {
             (ErrorCode::ExpressionFailed, words(format_args!("expected true or false, found a {}", other.type_of())))
         }
@@ -85,5 +85,5 @@ fn check_condition(
     };
     let message = message!["template ", words(quote(&template.name)), ": condition ", shown(), ": ", fault];
     let template = Some(template.name.clone());
-    Err(Unprepared::Problems(vec![Problem { template, ..Problem::new(code, message) }]))
+    Err(PrepareError::Problems(vec![Problem { template, ..Problem::new(code, message) }]))
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::collections::HashSet;
 
 /// Adds what the template takes from the container `app` to all sidecars.
-pub(super) fn take(template: &Template, app: &Value, overlay: &mut Overlay, warnings: &mut Vec<String>) {
+pub(super) fn copy_to_sidecars(template: &Template, app: &Value, overlay: &mut Overlay, warnings: &mut Vec<String>) {
     let mounts: Vec<&Value> = match template.spec.from_app.volume_mounts {
         true => items(app, "volumeMounts").iter().filter(|mount| !is_token_mount(mount)).collect(),
         false => Vec::new(),

@@ -42,7 +42,7 @@ pub(super) struct Preparation<'t, 'p> {
 }
 
 /// Why a requested template cannot be put in.
-enum Unprepared {
+enum PrepareError {
     /// The template's `match` does not select the pod, for this reason.
     NotAllowed(Message),
     Problems(Vec<Problem>),
@@ -66,8 +66,8 @@ impl<'t> Preparation<'t, '_> {
         for (template, by) in templates {
             match self.candidate(template, &app, &mut report.warnings) {
                 Ok(candidate) => candidates.push(candidate),
-                Err(unprepared) => {
-                    let found = self.problems_of(template, by, unprepared);
+                Err(error) => {
+                    let found = self.problems_of(template, by, error);
                     leave_out_or_report(template, found, report, &mut problems);
                 }
             }
@@ -90,13 +90,13 @@ impl<'t> Preparation<'t, '_> {
                 && template.revision != done.revision
             {
                 report.warnings.push(format!(
-                    "template {}: the pod carries revision {}, the current one is {}",
+                    "template {}: the pod has revision {}, the current one is {}",
                     quote(name),
                     quote(done.revision.as_str()),
                     template.revision
                 ));
             }
-            report.done.push(name.clone());
+            report.already_injected.push(name.clone());
             return None;
         }
         match &requested.found {
@@ -133,7 +133,7 @@ impl<'t> Preparation<'t, '_> {
         let (code, message) = match self.templates.unread() {
             // The template may exist there, so it is not the pod's author who has to act.
             Some(unread) => {
-                let message = message.with("; it may stand in what cannot be read: ").with(unread);
+                let message = message.with("; it may be defined in a source that cannot be read: ").with(unread);
                 (ErrorCode::TemplateBroken, message)
             }
             None => (ErrorCode::TemplateNotFound, message),
@@ -161,21 +161,21 @@ impl<'t> Preparation<'t, '_> {
     }
 
     /// Problems to report; none if an Automatic template only does not match.
-    fn problems_of(&self, template: &Template, by: RequestedBy, unprepared: Unprepared) -> Vec<Problem> {
+    fn problems_of(&self, template: &Template, by: RequestedBy, error: PrepareError) -> Vec<Problem> {
         let is_automatic = by == RequestedBy::Template;
-        match unprepared {
-            Unprepared::NotAllowed(_) if is_automatic => Vec::new(),
-            Unprepared::NotAllowed(why) => {
+        match error {
+            PrepareError::NotAllowed(_) if is_automatic => Vec::new(),
+            PrepareError::NotAllowed(why) => {
                 let message = message!["template ", words(quote(&template.name)), " is not for this pod: ", why];
                 vec![self.problem(ErrorCode::TemplateNotAllowed, &template.name, message)]
             }
             // A condition that reads a missing key of the pod does not match.
-            Unprepared::Problems(found)
+            PrepareError::Problems(found)
                 if is_automatic && found.iter().all(|one| one.code == ErrorCode::ExpressionMissingKey) =>
             {
                 Vec::new()
             }
-            Unprepared::Problems(found) => found,
+            PrepareError::Problems(found) => found,
         }
     }
 
@@ -201,8 +201,8 @@ fn leave_out_or_report(
     report: &mut InjectionReport,
     problems: &mut Vec<Problem>,
 ) {
-    let mendable = found.iter().all(|problem| problem.code.blame() == Blame::Pod);
-    if template.spec.on_error == OnError::Skip && mendable {
+    let is_fixable = found.iter().all(|problem| problem.code.blame() == Blame::Pod);
+    if template.spec.on_error == OnError::Skip && is_fixable {
         for problem in found {
             report.leave_out(&template.name, problem.code, &problem.message);
         }

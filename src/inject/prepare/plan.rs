@@ -2,7 +2,7 @@
 
 use super::{Preparation, container_names};
 use crate::inject::annotations::DEFAULT_CONTAINER;
-use crate::inject::commit::Planned;
+use crate::inject::commit::PlannedInjection;
 use crate::inject::decision::report::InjectionReport;
 use crate::inject::error::{ErrorCode, InjectError, Problem};
 use crate::inject::merge::{self, Conflict, Controller, MergeContext, Parties, Plan, RenderedTemplate};
@@ -18,13 +18,13 @@ impl<'t> Preparation<'t, '_> {
         &self,
         candidates: Vec<RenderedTemplate<'t>>,
         report: &mut InjectionReport,
-    ) -> Result<Planned<'t>, InjectError> {
+    ) -> Result<PlannedInjection<'t>, InjectError> {
         let (candidates, plan) = self.without_conflicts(candidates, report)?;
         report.warnings.extend(plan.warnings.iter().map(ToString::to_string));
-        let already = plan.entries.iter().filter(|entry| entry.is_nothing());
-        report.done.extend(already.map(|entry| entry.name.clone()));
+        let already = plan.entries.iter().filter(|entry| entry.is_empty());
+        report.already_injected.extend(already.map(|entry| entry.name.clone()));
         let default_container = self.default_container(&candidates).map(str::to_owned);
-        Ok(Planned { candidates, plan, default_container })
+        Ok(PlannedInjection { candidates, plan, default_container })
     }
 
     /// Plans the merge, and plans again without a template that conflicts and may be skipped.
@@ -49,10 +49,10 @@ impl<'t> Preparation<'t, '_> {
             let with_pod = |index: usize| {
                 plan.conflicts.iter().filter(move |conflict| conflict.parties == Parties::TemplateAndPod(index))
             };
-            let gives_way = |index: &usize| {
+            let may_be_skipped = |index: &usize| {
                 candidates[*index].template.spec.on_error == OnError::Skip && with_pod(*index).next().is_some()
             };
-            let Some(index) = (0..candidates.len()).find(gives_way) else {
+            let Some(index) = (0..candidates.len()).find(may_be_skipped) else {
                 let problems = plan.conflicts.iter().map(|conflict| conflict_problem(conflict, &candidates));
                 return Err(InjectError::from(problems.collect::<Vec<_>>()));
             };

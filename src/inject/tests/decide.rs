@@ -88,8 +88,8 @@ fn a_windows_pod_needs_a_template_for_windows() {
         agent(),
         template("both", json!({"match": {"os": ["linux", "windows"]}, "metadata": {"labels": {"a": "b"}}})),
     ]);
-    let windows = |asked: &str, field: &str| {
-        let mut pod = pod(asked, json!({}));
+    let windows = |requested: &str, field: &str| {
+        let mut pod = pod(requested, json!({}));
         match field {
             "os" => pod["spec"]["os"] = json!({"name": "windows"}),
             _ => pod["spec"]["nodeSelector"] = json!({"kubernetes.io/os": "windows"}),
@@ -99,7 +99,7 @@ fn a_windows_pod_needs_a_template_for_windows() {
     for field in ["os", "nodeSelector"] {
         assert_eq!(reasons_of(windows("agent", field)), [WindowsPod]);
         assert!(matches!(windows("both", field), Ok(Outcome::Injected(_))));
-        assert!(windows("agent, both", field).is_err(), "agent is asked for and cannot be had");
+        assert!(windows("agent, both", field).is_err(), "agent is requested for and cannot be had");
     }
 }
 
@@ -193,8 +193,8 @@ fn all_problems_of_all_templates_are_collected() {
         "port",
         json!({"parameters": [{"name": "port", "type": "port"}], "metadata": {"labels": {"a": "${params.port}"}}}),
     );
-    let asked = pod("nope, agnet, port", json!({"port.outrigger.dev/prot": "1", "outrigger.dev/containers": "db"}));
-    let error = refused(&injector(&[agent(), port]), &asked);
+    let requested = pod("nope, agnet, port", json!({"port.outrigger.dev/prot": "1", "outrigger.dev/containers": "db"}));
+    let error = refused(&injector(&[agent(), port]), &requested);
     let codes: Vec<&str> = error.problems().iter().map(|problem| problem.code.code()).collect();
     assert_eq!(
         codes,
@@ -222,7 +222,7 @@ fn a_second_pass_finds_everything_done() {
     }
 }
 
-/// At the start nothing is known of a file that cannot be parsed: the template that is asked for may be in it.
+/// At the start nothing is known of a file that cannot be parsed: the template that is requested for may be in it.
 #[test]
 fn a_name_that_may_stand_in_what_cannot_be_read_is_not_the_pods_mistake() {
     let load = |more: &str| {

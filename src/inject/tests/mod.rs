@@ -79,11 +79,11 @@ pub(super) fn refused(injector: &Injector, pod: &Value) -> InjectError {
 }
 
 /// A pod that asks, with annotations besides.
-pub(super) fn pod(asked: &str, annotations: Value) -> Value {
+pub(super) fn pod(requested: &str, annotations: Value) -> Value {
     let mut pod = json!({
         "metadata": {"name": "web", "annotations": annotations},
         "spec": {"containers": [{"name": "web", "image": "web:1"}]},
     });
-    pod["metadata"]["annotations"]["outrigger.dev/inject"] = json!(asked);
+    pod["metadata"]["annotations"]["outrigger.dev/inject"] = json!(requested);
     pod
 }

@@ -76,8 +76,7 @@ fn another_revision_is_done_too_with_a_warning() {
     let skip = skipped(inject(&injector(&[agent()]), &pod("agent", status(entry(json!({}))))));
     assert_eq!((skip.reasons.as_slice(), skip.warnings.len()), ([SkipReason::AlreadyInjected].as_slice(), 1));
     assert!(
-        skip.warnings[0]
-            .starts_with("template \"agent\": the pod carries revision \"0123456789\", the current one is ")
+        skip.warnings[0].starts_with("template \"agent\": the pod has revision \"0123456789\", the current one is ")
     );
 }
 
@@ -171,7 +170,7 @@ fn a_forged_status_cannot_take_out_what_no_template_puts_in() {
     ] {
         let forged = pod("agent", status(entry(json!({"added": [key]}))));
         let error = uninject(&forged, "outrigger.dev").expect_err(key);
-        assert!(error.to_string().contains("is no status that outrigger wrote"), "{key}: {error}");
+        assert!(error.to_string().contains("is not a status that outrigger wrote"), "{key}: {error}");
     }
 }
 

@@ -156,7 +156,7 @@ fn estimate(body: &[u8], is_cautious: bool) -> usize {
         Size::Medium | Size::Large => 0,
         Size::Ordinary if is_cautious => memory_estimate::of(body),
         Size::Ordinary if body.len() <= SURELY_LIGHT => 0,
-        Size::Ordinary => match memory_estimate::at_most(body) {
+        Size::Ordinary => match memory_estimate::upper_bound(body) {
             light if light <= LIGHT_TREE => light,
             _ => memory_estimate::of(body),
         },

@@ -9,7 +9,7 @@ fn containers(names: &[&str]) -> Value {
 }
 
 /// A template with these sidecars and init containers.
-fn brings(sidecars: &[&str], init_containers: &[&str], placement: Value) -> Value {
+fn template_with(sidecars: &[&str], init_containers: &[&str], placement: Value) -> Value {
     json!({"sidecars": containers(sidecars), "initContainers": containers(init_containers), "placement": placement})
 }
 
@@ -26,7 +26,7 @@ fn in_pod(spec: Value) -> Injected {
 
 #[test]
 fn native_sidecars_come_first_then_init_containers_then_the_pods_own() {
-    let injection = in_pod(brings(&["s1", "s2"], &["n1"], json!({})));
+    let injection = in_pod(template_with(&["s1", "s2"], &["n1"], json!({})));
     assert_eq!(lists(&injection).0, ["s1", "s2", "n1", "i1", "i2"]);
     assert_eq!(lists(&injection).1, ["c1", "c2"]);
     assert_eq!(injection.pod["spec"]["initContainers"][0]["restartPolicy"], "Always");
@@ -35,7 +35,7 @@ fn native_sidecars_come_first_then_init_containers_then_the_pods_own() {
 
 #[test]
 fn plain_sidecars_come_last() {
-    let injection = in_pod(brings(&["s1", "s2"], &["n1"], json!({"sidecars": "Plain"})));
+    let injection = in_pod(template_with(&["s1", "s2"], &["n1"], json!({"sidecars": "Plain"})));
     assert_eq!(lists(&injection).0, ["n1", "i1", "i2"]);
     assert_eq!(lists(&injection).1, ["c1", "c2", "s1", "s2"]);
     assert_eq!(injection.pod["spec"]["containers"][2].get("restartPolicy"), None);
@@ -44,7 +44,7 @@ fn plain_sidecars_come_last() {
 #[test]
 fn without_native_sidecars_in_the_cluster_all_are_plain() {
     let settings = Settings { native_sidecars: NativeSidecars::Unsupported, ..Settings::default() };
-    let injector = injector_with(&[template("agent", brings(&["s1"], &[], json!({})))], settings);
+    let injector = injector_with(&[template("agent", template_with(&["s1"], &[], json!({})))], settings);
     let mut pod = pod("agent", json!({}));
     assert_eq!(names(&injected(&injector, &pod).pod, "containers"), ["web", "s1"]);
     pod["metadata"]["ownerReferences"] = json!([{"kind": "Job", "name": "x"}]);
@@ -56,18 +56,18 @@ fn without_native_sidecars_in_the_cluster_all_are_plain() {
 #[test]
 fn first_and_last_are_the_ends_of_the_list() {
     let order = |order: &str| {
-        lists(&in_pod(brings(&["s1", "s2"], &["n1"], json!({"order": order, "initContainerOrder": order}))))
+        lists(&in_pod(template_with(&["s1", "s2"], &["n1"], json!({"order": order, "initContainerOrder": order}))))
     };
     assert_eq!(order("First").0, ["s1", "s2", "n1", "i1", "i2"]);
     assert_eq!(order("Last").0, ["i1", "i2", "s1", "s2", "n1"]);
-    let plain = |order: &str| lists(&in_pod(brings(&["s1"], &[], json!({"sidecars": "Plain", "order": order}))));
+    let plain = |order: &str| lists(&in_pod(template_with(&["s1"], &[], json!({"sidecars": "Plain", "order": order}))));
     assert_eq!(plain("First").1, ["s1", "c1", "c2"]);
     assert_eq!(plain("Last").1, ["c1", "c2", "s1"]);
 }
 
 #[test]
 fn before_and_after_a_container_of_the_pod() {
-    let order = |order: Value| lists(&in_pod(brings(&["s1", "s2"], &[], json!({"order": order}))));
+    let order = |order: Value| lists(&in_pod(template_with(&["s1", "s2"], &[], json!({"order": order}))));
     assert_eq!(order(json!({"before": "i2"})).0, ["i1", "s1", "s2", "i2"]);
     assert_eq!(order(json!({"after": "i1"})).0, ["i1", "s1", "s2", "i2"]);
     assert_eq!(order(json!({"after": "i2"})).0, ["i1", "i2", "s1", "s2"]);
@@ -76,30 +76,30 @@ fn before_and_after_a_container_of_the_pod() {
 
 #[test]
 fn an_order_that_names_an_absent_container_is_ignored_with_one_warning() {
-    let injection = in_pod(brings(&["s1", "s2"], &[], json!({"order": {"after": "nope"}})));
+    let injection = in_pod(template_with(&["s1", "s2"], &[], json!({"order": {"after": "nope"}})));
     assert_eq!(lists(&injection).0, ["s1", "s2", "i1", "i2"]);
     assert_eq!(injection.warnings.len(), 1);
     assert!(injection.warnings[0].contains("\"nope\""), "{:?}", injection.warnings);
-    let injection = in_pod(brings(&["s1"], &[], json!({"sidecars": "Plain", "order": {"before": "i1"}})));
+    let injection = in_pod(template_with(&["s1"], &[], json!({"sidecars": "Plain", "order": {"before": "i1"}})));
     assert_eq!(lists(&injection).1, ["c1", "c2", "s1"], "an init container is no place among the containers");
 }
 
 #[test]
 fn templates_stand_in_the_order_asked_for() {
-    let one = template("one", brings(&["s1"], &["n1"], json!({"sidecars": "Plain", "order": {"after": "web"}})));
-    let two = template("two", brings(&["s2"], &["n2"], json!({"sidecars": "Plain", "order": {"after": "web"}})));
+    let one = template("one", template_with(&["s1"], &["n1"], json!({"sidecars": "Plain", "order": {"after": "web"}})));
+    let two = template("two", template_with(&["s2"], &["n2"], json!({"sidecars": "Plain", "order": {"after": "web"}})));
     let injector = injector(&[one, two]);
-    let asked = |list: &str| injected(&injector, &pod(list, json!({}))).pod;
-    assert_eq!(names(&asked("one, two"), "containers"), ["web", "s1", "s2"]);
-    assert_eq!(names(&asked("two, one"), "containers"), ["web", "s2", "s1"]);
-    assert_eq!(names(&asked("two, one"), "initContainers"), ["n2", "n1"]);
+    let requested = |list: &str| injected(&injector, &pod(list, json!({}))).pod;
+    assert_eq!(names(&requested("one, two"), "containers"), ["web", "s1", "s2"]);
+    assert_eq!(names(&requested("two, one"), "containers"), ["web", "s2", "s1"]);
+    assert_eq!(names(&requested("two, one"), "initContainers"), ["n2", "n1"]);
 }
 
 #[test]
 fn the_first_container_of_the_app_is_the_default_one() {
-    let injection = merged(brings(&["s1"], &[], json!({"sidecars": "Plain", "order": "First"})), |_| {});
+    let injection = merged(template_with(&["s1"], &[], json!({"sidecars": "Plain", "order": "First"})), |_| {});
     assert_eq!(injection.pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"], "web");
-    let injection = merged(brings(&["s1"], &[], json!({})), |pod| {
+    let injection = merged(template_with(&["s1"], &[], json!({})), |pod| {
         pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] = json!("other");
     });
     assert_eq!(injection.pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"], "other");

@@ -91,11 +91,11 @@ fn wants(name: &str, value: &str, policy: &str) -> Value {
 fn on_conflict_of_each_template_holds_for_its_own_conflicts() {
     let mut pod = pod("keeps, rejects", json!({}));
     pod["spec"]["containers"][0]["env"] = json!([{"name": "A", "value": "own"}]);
-    for asked in ["keeps, rejects", "rejects, keeps"] {
-        pod["metadata"]["annotations"]["outrigger.dev/inject"] = json!(asked);
+    for requested in ["keeps, rejects", "rejects, keeps"] {
+        pod["metadata"]["annotations"]["outrigger.dev/inject"] = json!(requested);
         let error = refused(&injector(&[wants("keeps", "1", "KeepPod"), wants("rejects", "1", "Reject")]), &pod);
-        assert_eq!(error.problems().len(), 1, "{asked}");
-        assert_eq!(error.problems()[0].template.as_deref(), Some("rejects"), "{asked}");
+        assert_eq!(error.problems().len(), 1, "{requested}");
+        assert_eq!(error.problems()[0].template.as_deref(), Some("rejects"), "{requested}");
     }
 }
 
