@@ -1,35 +1,35 @@
-//! Every annotation and label key that is read or written, in one table; and lists in their values.
+//! The annotation and label keys that Outrigger reads or writes, and the lists in their values.
 
 use super::text::message::{Message, message, value};
 use super::text::quote::quote;
 use std::collections::HashSet;
 
-/// Most items of a list: more than any pod has a use for, few enough to answer for each.
+/// Most items of a list: more than any pod needs, and few enough to report a problem for each.
 const MAX_ITEMS: usize = 256;
 
-/// All annotations of a pod together have no more.
+/// Longest list, in bytes: the API server accepts no more for all annotations of a pod together.
 const MAX_LIST: usize = 256 * 1024;
 
-/// The domain of all keys unless the operator names another.
+/// The domain of all keys, unless the operator sets another.
 pub const DEFAULT_DOMAIN: &str = "outrigger.dev";
-/// Kubernetes' own: the container that `kubectl logs` and `exec` mean.
+/// Annotation of Kubernetes: the default container of `kubectl logs` and `exec`.
 pub const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
-/// Kubernetes' own: a pod that mirrors a static pod.
+/// Annotation of Kubernetes: marks the mirror pod of a static pod.
 pub const MIRROR_POD: &str = "kubernetes.io/config.mirror";
-/// Kubernetes' own: name of a namespace as its label.
+/// Label of Kubernetes: the name of a namespace.
 pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
-/// Kubernetes' own: operating system of a node.
+/// Label of Kubernetes: the operating system of a node.
 pub const NODE_OS: &str = "kubernetes.io/os";
 
 /// The keys under one domain.
 #[derive(Clone, Debug)]
 pub struct AnnotationKeys {
     domain: String,
-    /// Annotation of a pod or namespace: templates asked for.
+    /// Annotation of a pod or namespace: the requested templates.
     pub inject: String,
-    /// Annotation of a pod: app containers that `app` touches.
+    /// Annotation of a pod: the app containers that templates change.
     pub containers: String,
-    /// Annotation that Outrigger writes: what was put in.
+    /// Annotation that Outrigger writes: what each template added.
     pub status: String,
     /// Label of a namespace: `enabled` or `disabled`.
     pub injection: String,
@@ -52,12 +52,12 @@ impl AnnotationKeys {
         format!("{template}.{}/{parameter}", self.domain)
     }
 
-    /// Label that says which revision of a template the pod carries.
+    /// Label with the revision of a template in the pod.
     pub fn revision(&self, template: &str) -> String {
         self.parameter(template, "revision")
     }
 
-    /// Whether a key belongs to the domain: templates must not write such keys themselves.
+    /// Whether a key belongs to the domain. Templates must not set such keys.
     pub fn owns(&self, key: &str) -> bool {
         let prefix = key.split_once('/').map_or("", |(prefix, _)| prefix);
         prefix == self.domain || prefix.strip_suffix(self.domain.as_str()).is_some_and(|rest| rest.ends_with('.'))
@@ -69,16 +69,16 @@ impl AnnotationKeys {
     }
 }
 
-/// What a value of `inject` asks for.
+/// The parsed value of the annotation `inject`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TemplateList {
-    /// `false`: nothing, Automatic templates neither.
+    /// `false`: no template, not even an Automatic one.
     OptOut,
-    /// These templates, in this order, each once; none at all for an empty value.
+    /// The requested templates in their order, each once. An empty value requests none.
     Templates(Vec<String>),
 }
 
-/// Reads a value of `inject`. `false` beside names contradicts itself.
+/// Parses a value of `inject`. `false` together with names is an error.
 pub fn parse_template_list(text: &str) -> Result<TemplateList, Message> {
     let names = parse_list(text)?;
     match (names.iter().any(|name| name == "false"), names.len()) {
@@ -91,7 +91,7 @@ pub fn parse_template_list(text: &str) -> Result<TemplateList, Message> {
     }
 }
 
-/// Splits at commas, trims, drops empty items and repetitions.
+/// Splits a list at commas, trims its items, and drops empty and repeated items.
 pub fn parse_list(text: &str) -> Result<Vec<String>, Message> {
     let too_long = |length: usize, unit: &'static str, most: usize| {
         message![value(quote(text)), ": a list of ", length, unit, "; at most ", most, " are allowed"]
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_no_longer_than_annotations_can_be() {
+    fn a_list_longer_than_annotations_can_be_is_refused() {
         assert_eq!(parse_list(&" ".repeat(MAX_LIST)), Ok(Vec::new()));
         assert!(
             parse_list(&"a,".repeat(MAX_LIST)).is_err_and(|error| error.to_string().contains("a list of 524288 bytes"))
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_bounded_without_its_repetitions() {
+    fn the_limit_of_items_does_not_count_repetitions() {
         let list = |count: usize| (0..count).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
         assert_eq!(parse_list(&list(MAX_ITEMS)).map(|items| items.len()), Ok(MAX_ITEMS));
         assert!(
@@ -138,14 +138,14 @@ mod tests {
     }
 
     #[test]
-    fn false_stands_alone() {
+    fn false_cannot_be_combined_with_names() {
         assert_eq!(parse_template_list(" false ,false"), Ok(TemplateList::OptOut));
         assert_eq!(parse_template_list(""), Ok(TemplateList::Templates(Vec::new())));
         assert!(parse_template_list("a,false").is_err());
     }
 
     #[test]
-    fn parameters_belong_to_one_template() {
+    fn a_parameter_key_belongs_to_one_template() {
         let keys = AnnotationKeys::new("example.org");
         assert_eq!(keys.parameter("log", "dir"), "log.example.org/dir");
         assert_eq!(keys.parameter_of("log", "log.example.org/dir"), Some("dir"));

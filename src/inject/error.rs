@@ -1,29 +1,30 @@
-//! What can go wrong, who must act, and every text of it.
+//! The errors of an injection: their codes, their messages, and who must act.
 
 use super::text::message::{Message, message};
 use std::fmt;
 
-/// Who must act.
+/// The party that must fix an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
     /// The pod's author: HTTP 200 with `allowed: false`, code 422.
     Pod,
     /// The template's author: HTTP 500, so that the `failurePolicy` decides.
     Template,
-    /// A fault of Outrigger: HTTP 500, so that the `failurePolicy` decides.
+    /// The developers of Outrigger, because it is a bug: HTTP 500, so that the `failurePolicy`
+    /// decides.
     Injector,
 }
 
-/// Kind of a problem; the code is stable.
+/// The kind of a problem. Its code is stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ErrorCode {
-    /// `pod_invalid`: the object is no pod that the engine can read.
+    /// `pod_invalid`: the object cannot be read as a pod.
     PodInvalid,
-    /// `annotation_invalid`: an annotation's value breaks its rule.
+    /// `annotation_invalid`: an annotation's value is not valid.
     AnnotationInvalid,
     /// `template_not_found`
     TemplateNotFound,
-    /// `template_not_allowed`: the template's `match` refuses the pod.
+    /// `template_not_allowed`: the template's `match` does not select the pod.
     TemplateNotAllowed,
     /// `template_broken`: the template was never loaded successfully.
     TemplateBroken,
@@ -35,15 +36,17 @@ pub enum ErrorCode {
     ParameterInvalid,
     /// `container_not_found`: `outrigger.dev/containers` names no container of the pod.
     ContainerNotFound,
-    /// `auto_container_unclaimed`: a container with `image: auto` that no chosen template has.
+    /// `auto_container_unclaimed`: no injected template has a container of this name to fill
+    /// the pod's `image: auto` container.
     AutoContainerUnclaimed,
     /// `conflict`
     Conflict,
-    /// `expression_missing_key`: the pod, its app container or its namespace lacks a key that an expression reads.
+    /// `expression_missing_key`: the pod, its app container or its namespace lacks a key that an
+    /// expression reads.
     ExpressionMissingKey,
     /// `expression_failed`
     ExpressionFailed,
-    /// `result_invalid`: with this pod's values the result would be no valid pod.
+    /// `result_invalid`: with this pod's values, the result would not be a valid pod.
     ResultInvalid,
     /// `internal`
     Internal,
@@ -114,17 +117,18 @@ impl ErrorCode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub code: ErrorCode,
-    /// The template concerned, if it is one.
+    /// The template that the problem concerns, if any.
     pub template: Option<String>,
-    /// The annotation key concerned, if it is one: what logs may show instead of the sentence.
+    /// The key of the annotation that the problem concerns, if any. Logs show it instead of the
+    /// message.
     pub annotation: Option<String>,
-    /// One line that names the object, the value in quotes and what is expected. Shown whole to the pod's author, and
-    /// redacted to everybody else.
+    /// One line that names the object, quotes the value and says what is expected. The pod's author
+    /// sees the whole line, everybody else a redacted one.
     pub message: Message,
 }
 
 impl Problem {
-    /// One that concerns no template and no annotation.
+    /// A problem that concerns no template and no annotation.
     pub(super) fn new(code: ErrorCode, message: impl Into<Message>) -> Self {
         Self { code, template: None, annotation: None, message: message.into() }
     }
@@ -135,7 +139,7 @@ impl Problem {
     }
 }
 
-/// Why a pod is refused, or no verdict can be given: all problems at once, at least one.
+/// All problems because of which a pod is refused or gets no verdict; at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InjectError {
     problems: Vec<Problem>,
@@ -146,7 +150,8 @@ impl InjectError {
         &self.problems
     }
 
-    /// Who must act: the injector's faults hide the template's, which hide the pod's.
+    /// Who must act. A bug of the injector hides errors of templates, and those hide errors of the
+    /// pod.
     pub fn blame(&self) -> Blame {
         let of = |blame| self.problems.iter().any(|problem| problem.code.blame() == blame);
         if of(Blame::Injector) {

@@ -1,7 +1,7 @@
-//! The injection engine: a pod and a set of templates in, a JSON Patch out.
+//! The injection engine: computes the JSON Patch that injects templates into a pod.
 //!
-//! Pure and synchronous: no I/O, clock, environment or randomness. Every way to run Outrigger calls
-//! [`Injector::inject`].
+//! It is pure and synchronous: no I/O, clock, environment or randomness. The webhook and all
+//! commands call [`Injector::inject`].
 
 pub(crate) mod annotations;
 pub(crate) mod error;
@@ -32,7 +32,7 @@ pub use settings::{NativeSidecars, Settings};
 pub use template::{CompiledSource, LoadProblem, Loaded, SourceText, TemplateSet, TemplateState, TemplateStatus};
 pub use uninject::uninject;
 
-/// One immutable snapshot: the templates and the settings that a request sees from start to end.
+/// An immutable snapshot of templates and settings. One request uses one snapshot.
 pub struct Injector {
     templates: TemplateSet,
     settings: Settings,
@@ -53,7 +53,7 @@ impl Injector {
         &self.settings
     }
 
-    /// Decides which templates the pod gets, and makes the patch that puts them in.
+    /// Decides which templates the pod gets, and computes the patch that injects them.
     pub fn inject(&self, request: &Request<'_>) -> Result<Outcome, InjectError> {
         pipeline::run(&self.templates, &self.settings, &self.keys, request)
     }

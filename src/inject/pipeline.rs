@@ -1,4 +1,4 @@
-//! The injection from start to end: open, decide, read, prepare, plan, commit, each once for a pod.
+//! The steps of an injection: open, decide, read, prepare, plan, commit, each once for a pod.
 
 use super::annotations::AnnotationKeys;
 use super::commit;
@@ -13,7 +13,7 @@ use super::settings::Settings;
 use super::status::Status;
 use super::template::TemplateSet;
 
-/// Runs all steps. Nothing is written before all conflicts are found.
+/// Runs all steps. All conflicts are found before anything is written.
 pub(super) fn run(
     templates: &TemplateSet,
     settings: &Settings,

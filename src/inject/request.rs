@@ -1,4 +1,4 @@
-//! The question put to the engine: one object, and the request that brings it.
+//! The input of the engine: an object under admission, and the request that contains it.
 
 use std::collections::BTreeMap;
 
@@ -10,29 +10,30 @@ pub struct Namespace {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// What an admission request (or the command line) asks.
+/// An admission request, or its equivalent from the command line.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// API group, version and resource, such as `""`, `v1`, `pods`.
     pub group: &'a str,
     pub version: &'a str,
     pub resource: &'a str,
-    /// `""` for the object itself, else such as `ephemeralcontainers`.
+    /// `""` for the object itself, or a subresource such as `ephemeralcontainers`.
     pub sub_resource: &'a str,
     /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
     pub operation: &'a str,
-    /// Namespace of the request: a pod under admission often has none of its own.
+    /// Namespace of the request. A pod under admission often does not name its namespace.
     pub namespace: &'a str,
-    /// What is known of that namespace; `None` when nothing is.
+    /// That namespace's labels and annotations, if known.
     pub namespace_object: Option<&'a Namespace>,
-    /// Kind of the object that makes the pod, where the caller knows more than the pod's own `ownerReferences` say.
+    /// Kind of the controller that creates the pod, if the caller knows it. Otherwise the pod's
+    /// `ownerReferences` decide.
     pub owner_kind: Option<&'a str>,
-    /// The object as JSON text, `null` or empty when the request has none.
+    /// The object as JSON text; `null` or empty if the request has none.
     pub object: &'a str,
 }
 
 impl<'a> Request<'a> {
-    /// The request that the API server would make for this new pod.
+    /// The request that the API server would send for this new pod.
     pub fn create_pod(namespace: &'a str, object: &'a str) -> Self {
         Self {
             group: "",

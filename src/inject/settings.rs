@@ -1,17 +1,19 @@
-//! What the operator sets for all pods.
+//! The operator's settings for the injection, which apply to all pods.
 
-/// What the operator decides for all pods.
+/// The settings for all pods.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Whether containers with `restartPolicy: Always` among the init containers work in this cluster.
+    /// Whether the cluster supports init containers with `restartPolicy: Always`.
     pub native_sidecars: NativeSidecars,
-    /// Kubernetes version of the cluster as `MAJOR.MINOR.PATCH`, seen by expressions as `cluster.version`.
+    /// Kubernetes version of the cluster as `MAJOR.MINOR.PATCH`. Expressions read it as
+    /// `cluster.version`.
     pub cluster_version: String,
     /// Namespaces in which nothing is ever injected.
     pub excluded_namespaces: Vec<String>,
     /// Domain of all annotations and labels, by default `outrigger.dev`.
     pub domain: String,
-    /// Milliseconds that the calling thread has worked, or those of any monotonic clock. The core has no clock of its own; without one only the step budget bounds an expression.
+    /// CPU time of the calling thread in milliseconds, or the time of any monotonic clock. The
+    /// engine has no clock of its own. Without this one, only the step budget limits an expression.
     pub clock: Option<fn() -> u64>,
 }
 
@@ -35,8 +37,8 @@ pub enum NativeSidecars {
 }
 
 impl NativeSidecars {
-    /// What holds in a cluster whose API server has this version of Kubernetes. From 1.32 on, every
-    /// kubelet that the API server supports runs native sidecars.
+    /// The support in a cluster whose API server has this version of Kubernetes. From 1.32 on,
+    /// every kubelet that the API server supports runs native sidecars.
     pub fn in_version(major: u32, minor: u32) -> Self {
         if (major, minor) >= (1, 32) { Self::Supported } else { Self::Unsupported }
     }

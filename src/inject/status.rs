@@ -1,6 +1,6 @@
-//! The status annotation, which lists what each template put into a pod.
+//! The status annotation, which lists what each template added to a pod.
 //!
-//! A second pass reads it to know what is there, and `uninject` to take that out.
+//! A second pass skips the templates that it lists; `uninject` removes what it lists.
 
 use super::pod::{ContainerList, PodDocument};
 use super::schema::merge_path::MergePath;
@@ -10,22 +10,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 
-/// The only version there is.
+/// The only version of the format so far.
 const VERSION: u32 = 1;
 
-/// The annotation's value; of borrowed entries where it is written.
+/// The annotation's value. To write it, the entries are borrowed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Status<E = StatusEntry> {
     version: u32,
     pub(crate) templates: Vec<E>,
 }
 
-/// What one template put in.
+/// What one template added and replaced.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct StatusEntry {
     pub(crate) name: String,
-    /// Any text in a status that somebody else wrote.
+    /// In a forged status this can be any text.
     pub(crate) revision: Revision,
     pub(crate) containers: Vec<String>,
     pub(crate) init_containers: Vec<String>,
@@ -44,15 +44,15 @@ impl Status {
         serde_json::from_str::<Self>(value).ok().filter(|status| status.version == VERSION)
     }
 
-    /// The entries of the pod's status that are true: an entry that lists what is not in the pod is
-    /// ignored.
+    /// The entries of the pod's status. An entry is ignored if it lists a container or volume that
+    /// the pod does not have.
     pub(crate) fn of(pod: &PodDocument, annotation: &str) -> Vec<StatusEntry> {
         let status = pod.annotation(annotation).and_then(Self::parse);
         let entries = status.map(|status| status.templates).unwrap_or_default();
         entries.into_iter().filter(|entry| !entry.name.is_empty() && entry.is_present(pod)).collect()
     }
 
-    /// The annotation's value for these entries. Same entries, same bytes.
+    /// The annotation's value for these entries. The same entries give the same bytes.
     pub(crate) fn to_annotation<'a>(entries: impl Iterator<Item = &'a StatusEntry>) -> String {
         let status = Status { version: VERSION, templates: entries.collect() };
         serde_json::to_string(&status).unwrap_or_default()
@@ -71,12 +71,12 @@ impl StatusEntry {
             && has(pod.spec_items("volumes"), &self.volumes)
     }
 
-    /// Whether the container was in the pod with `image: auto`, and was filled.
+    /// Whether the container was in the pod with `image: auto`, and the template filled it.
     pub(crate) fn has_filled(&self, list: &str, name: &str) -> bool {
         self.replaced.contains_key(&MergePath::of([list, name, "image"]))
     }
 
-    /// Whether nothing was put in: the pod had it all.
+    /// Whether the template added nothing, because the pod had everything already.
     pub(crate) fn is_empty(&self) -> bool {
         self.container_names().next().is_none()
             && self.volumes.is_empty()
@@ -84,7 +84,7 @@ impl StatusEntry {
             && self.replaced.is_empty()
     }
 
-    /// Names of all containers that the template put in or filled.
+    /// Names of all containers that the template added or filled.
     pub(crate) fn container_names(&self) -> impl Iterator<Item = &str> {
         self.containers.iter().chain(&self.init_containers).map(String::as_str)
     }

@@ -1,4 +1,4 @@
-//! Takes out of a pod everything that its status annotation lists.
+//! Removes everything from a pod that its status annotation lists.
 //!
 //! Invariant: `uninject(inject(pod)) == pod`. Only content that the status lists is changed; listed
 //! content that is no longer there is ignored.
@@ -14,7 +14,7 @@ use super::text::message::{message, value, words};
 use super::text::quote::quote;
 use serde_json::{Map, Value};
 
-/// Takes out of a pod everything that its status annotation lists. `Ok(None)`: the pod has no
+/// Removes everything from a pod that its status annotation lists. `Ok(None)` if the pod has no
 /// status annotation.
 ///
 /// `uninject(inject(pod)) == pod` for every pod.
@@ -31,7 +31,7 @@ pub fn uninject(pod: &Value, domain: &str) -> Result<Option<Value>, InjectError>
     }
     let mut pod = pod.clone();
     remove(&mut pod, &MergePath::of(["annotations", &keys.status]));
-    // The last goes first: what it replaced may be what an earlier one had put in.
+    // The last template is removed first: it may have replaced what an earlier one had added.
     for entry in status.templates.iter().rev() {
         remove_entry(&mut pod, entry, &keys);
         for (path, old) in &entry.replaced {
@@ -53,7 +53,7 @@ fn unreadable(keys: &AnnotationKeys, shown: &str) -> InjectError {
     InjectError::from(vec![Problem { code: ErrorCode::AnnotationInvalid, template: None, annotation, message }])
 }
 
-/// A path that the injector never writes: such a status was not written by it, and could take out
+/// A path that the injector never writes. A status with such a path is forged, and could remove
 /// anything.
 fn foreign_path(entry: &StatusEntry) -> Option<&MergePath> {
     let added = entry.added.iter().find(|path| !with_segments(path, is_added));
@@ -102,7 +102,7 @@ fn remove_entry(pod: &mut Value, entry: &StatusEntry, keys: &AnnotationKeys) {
     let lists =
         [("containers", &entry.containers), ("initContainers", &entry.init_containers), ("volumes", &entry.volumes)];
     for (list, names) in lists {
-        // A container of the pod that was only filled keeps its place.
+        // A filled container belongs to the pod and keeps its position.
         for name in names.iter().filter(|name| !entry.has_filled(list, name)) {
             remove(pod, &MergePath::of([list, name]));
         }
@@ -126,8 +126,8 @@ fn remove(pod: &mut Value, path: &MergePath) {
     }
 }
 
-/// Puts a value back, unless others have put something where nothing was: that stays. Maps on the
-/// way are made again.
+/// Restores a value and the maps around it. An empty value is not restored over a value that others
+/// have set since.
 fn restore(pod: &mut Value, path: &MergePath, old: &Value) {
     let Some((parent, last)) = path.to_pointer(pod).and_then(|pointer| pointer.split_last()) else { return };
     let parent = parent.segments().try_fold(pod, |value, segment| match value {

@@ -1,21 +1,20 @@
-//! Carries out a plan. Each operation edits the tree and is written to the patch, so that the two
-//! agree.
+//! Applies a plan to the pod's tree, and writes each operation to the patch, so that both agree.
 //!
-//! Invariant: parents are added first. There is no `test`. Only values that the API server had
-//! filled in are removed or replaced.
+//! Invariant: the patch adds parents first and has no `test` operation. It removes or replaces only
+//! values that the API server had filled in.
 
 use super::operations::{Operation, Operations};
 use crate::inject::merge::{Edit, Plan};
 use crate::inject::text::pointer::Pointer;
 use serde_json::{Map, Value};
 
-/// A tree that is being changed, and the operations so far.
+/// The tree under change, and the operations so far.
 pub struct Editor {
     tree: Value,
     operations: Operations,
 }
 
-/// A pointer that does not fit the tree: a fault of Outrigger, which made the plan for this tree.
+/// A pointer that does not fit the tree. This is a bug, because the plan was made for this tree.
 #[derive(Debug, thiserror::Error)]
 #[error("the patch does not fit the pod at {0:?}")]
 pub struct InvalidPointer(pub(super) String);
@@ -40,7 +39,7 @@ impl Editor {
         (self.tree, self.operations.into_json())
     }
 
-    /// Carries out all edits in their order.
+    /// Applies all edits in their order.
     pub fn apply(&mut self, plan: Plan) -> Result<(), InvalidPointer> {
         plan.edits.into_iter().try_for_each(|edit| match edit {
             Edit::Append { list, items } => self.append(&list, items),
@@ -50,7 +49,7 @@ impl Editor {
         })
     }
 
-    /// Sets a member of the object at `object`, which is made when absent.
+    /// Sets a member of the object at `object`, and creates the object if it is absent.
     pub fn set(&mut self, object: &Pointer, key: &str, value: Value) -> Result<(), InvalidPointer> {
         self.ensure_object(object)?;
         let path = object.child(key);
@@ -98,7 +97,7 @@ impl Editor {
         Ok(self.operations.push(&Operation::Remove { path: object.child(key).as_str() })?)
     }
 
-    /// Parents first: every missing object on the way is added.
+    /// Adds the object and all its missing parents, parents first.
     fn ensure_object(&mut self, object: &Pointer) -> Result<(), InvalidPointer> {
         match object.find_mut(&mut self.tree) {
             Some(Value::Object(_)) => Ok(()),

@@ -1,7 +1,7 @@
 //! The last step: changes the tree, writes the patch and the status, and checks the result.
 //!
-//! Invariant: the status lists exactly what is put in, so that a second pass recognises it and
-//! `uninject` can remove it.
+//! Invariant: the status lists exactly what is added and replaced, so that a second pass
+//! recognises it and `uninject` can remove it.
 
 mod editor;
 mod operations;
@@ -21,15 +21,15 @@ use super::text::pointer::Pointer;
 use json_patch::Patch;
 use serde_json::{Map, Value};
 
-/// The templates that are put into a pod, and how, without conflicts.
+/// The templates to inject, and the plan for them, which has no conflicts.
 pub(super) struct PlannedInjection<'t> {
     pub candidates: Vec<RenderedTemplate<'t>>,
     pub plan: Plan,
-    /// The container that a new annotation names for `kubectl logs` and `exec`.
+    /// The default container for `kubectl logs` and `exec`, if an annotation must be added.
     pub default_container: Option<String>,
 }
 
-/// Carries out the plan. The pod is skipped if the plan changes nothing.
+/// Applies the plan. The pod is skipped if the plan changes nothing.
 pub(super) fn commit(
     pod: PodDocument,
     status: &[StatusEntry],
@@ -55,11 +55,11 @@ pub(super) fn commit(
     Ok(Outcome::Injected(Injection { patch_json, templates, reasons: report.reasons(), warnings: report.warnings }))
 }
 
-/// What the pod's metadata will say about the templates.
+/// The metadata about templates that the pod will have.
 struct Entries {
     /// Entries of earlier passes.
     kept: Vec<StatusEntry>,
-    /// Entries of this pass in the order of the templates, also of templates that add nothing.
+    /// Entries of this pass in the order of the templates, including templates that add nothing.
     new: Vec<StatusEntry>,
     default_container: Option<String>,
 }

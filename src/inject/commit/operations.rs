@@ -1,9 +1,9 @@
-//! The operations of a JSON Patch, written as text while they are carried out.
+//! The operations of a JSON Patch, written as JSON while they are applied.
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// One operation, about to be carried out.
+/// One operation of a JSON Patch.
 #[derive(Serialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
 pub(super) enum Operation<'a> {

@@ -1,7 +1,7 @@
-//! Checks the result: whether the API server will accept what was put in.
+//! Checks the changed pod: whether the API server will accept what was added.
 //!
-//! Overlays are checked before the merge, and the merge finds conflicts. So a problem here is a
-//! fault of Outrigger, except for limits that include what the pod has itself.
+//! Overlays are checked before the merge, and the merge finds conflicts. So a problem here is a bug
+//! of Outrigger, except for limits that include the pod's own content.
 
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::status::StatusEntry;
@@ -14,7 +14,7 @@ use std::collections::HashSet;
 /// Most bytes of all annotations, keys and values (`TotalAnnotationSizeLimitB` of Kubernetes).
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;
 
-/// What is wrong with the result.
+/// The problems of the changed pod; `entries` are those of the injected templates.
 pub(super) fn check(tree: &Value, entries: &[StatusEntry]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut add = |code, message: Message| problems.push(Problem::new(code, message));
@@ -37,7 +37,7 @@ pub(super) fn check(tree: &Value, entries: &[StatusEntry]) -> Vec<Problem> {
         for container in items(spec, list) {
             let name = text(container, "name");
             if !seen.insert(name) && ours.contains(name) {
-                // A container that was only filled stood twice before.
+                // A filled container's name occurred twice in the pod already.
                 let filled = entries.iter().any(|entry| entry.has_filled(list, name));
                 let code = if filled { ErrorCode::ResultInvalid } else { ErrorCode::Internal };
                 add(code, message!["spec.", list, ": the name ", value(quote(name)), " occurs twice"]);

@@ -1,11 +1,11 @@
-//! The operations that edit the tree are those that are sent: parents first, keys escaped.
+//! Tests that the patch has the same effect as the edits of the tree.
 
 use super::*;
 use crate::inject::merge::Edit;
 use crate::inject::text::pointer::Pointer;
 use serde_json::json;
 
-/// The tree after the edits, and the operations as JSON; both ways give one pod.
+/// The tree after the edits, and the operations as JSON. Asserts that they have the same effect.
 fn edited(tree: Value, edits: Vec<Edit>) -> (Value, Value) {
     let mut editor = Editor::new(tree.clone());
     editor.apply(Plan { edits, ..Plan::default() }).expect("the edits fit");
@@ -50,7 +50,7 @@ fn null_parents_are_replaced() {
 }
 
 #[test]
-fn a_member_that_is_there_is_replaced() {
+fn an_existing_member_is_replaced() {
     let (_, patch) = edited(json!({"spec": {"a": 1}}), vec![set("/spec", "a", json!(2)), set("/spec", "b", json!(3))]);
     assert_eq!(
         patch,
@@ -67,7 +67,7 @@ fn keys_are_escaped() {
 }
 
 #[test]
-fn items_go_to_the_end_of_a_list_or_make_one() {
+fn items_are_appended_to_a_list_or_create_it() {
     let (tree, patch) = edited(json!({"a": [1]}), vec![append("/a", &[json!(2), json!(3)])]);
     assert_eq!(tree, json!({"a": [1, 2, 3]}));
     assert_eq!(patch, json!([{"op": "add", "path": "/a/-", "value": 2}, {"op": "add", "path": "/a/-", "value": 3}]));
@@ -79,7 +79,7 @@ fn items_go_to_the_end_of_a_list_or_make_one() {
 }
 
 #[test]
-fn items_are_inserted_at_their_place() {
+fn items_are_inserted_at_their_position() {
     let insert = |index, item| Edit::Insert { list: pointer("/a"), index, item };
     let (tree, _) = edited(json!({"a": [1]}), vec![insert(0, json!(0)), insert(2, json!(2))]);
     assert_eq!(tree, json!({"a": [0, 1, 2]}));
@@ -96,7 +96,7 @@ fn a_computed_member_is_removed() {
 }
 
 #[test]
-fn what_does_not_fit_is_an_error_and_no_panic() {
+fn an_edit_that_does_not_fit_the_tree_is_an_error_not_a_panic() {
     let invalid_pointer = |tree: Value, edit: Edit| {
         Editor::new(tree).apply(Plan { edits: vec![edit], ..Plan::default() }).expect_err("does not fit").to_string()
     };

@@ -1,7 +1,7 @@
-//! Decides from the head of a pod which templates are requested for it, or why it gets none.
+//! Decides from the head of a pod which templates are requested for it, or why it is skipped.
 //!
-//! Not here: whether a template's `match` selects the pod (`prepare`).
-//! Invariant: all reasons that hold are collected, not just the first.
+//! `prepare` checks later whether a template's `match` selects the pod.
+//! Invariant: all reasons that apply are collected, not just the first.
 
 pub mod report;
 
@@ -18,16 +18,16 @@ use super::text::quote::quote;
 /// Which templates are requested for a pod, if any.
 pub(super) enum Decision<'t> {
     Inject {
-        /// At least one, each once, in the order in which they are put in.
+        /// At least one template, each once, in the order in which they are injected.
         requested: Vec<RequestedTemplate<'t>>,
-        /// What these templates can read of the pod; `None` if they can read all of it.
+        /// The fields of the pod that each template can read; `None` if one can read all fields.
         read_sets: Option<Vec<&'t ReadSet>>,
     },
-    /// None, for at least one reason.
+    /// No template, for at least one reason.
     Skip(Vec<SkipReason>),
 }
 
-/// A template that is requested for a pod, whether it exists or not.
+/// A template that is requested for a pod. It need not exist.
 pub(super) struct RequestedTemplate<'t> {
     pub name: String,
     pub by: RequestedBy,
@@ -35,7 +35,7 @@ pub(super) struct RequestedTemplate<'t> {
     pub found: Option<Result<&'t Template, Message>>,
 }
 
-/// Who requests a template for a pod.
+/// The party that requests a template for a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestedBy {
     Pod,
@@ -45,7 +45,8 @@ pub(super) enum RequestedBy {
     Template,
 }
 
-/// Reasons in the request itself, without a look at its object: only new pods are injected.
+/// The reasons to skip that the request alone gives, without its object: only new pods are
+/// injected.
 pub(super) fn of_request(request: &Request<'_>) -> Vec<SkipReason> {
     let mut reasons = Vec::new();
     if !request.group.is_empty() || request.resource != "pods" || !request.sub_resource.is_empty() {
@@ -57,7 +58,7 @@ pub(super) fn of_request(request: &Request<'_>) -> Vec<SkipReason> {
     reasons
 }
 
-/// What a decision depends on besides the pod.
+/// The inputs of a decision besides the pod.
 pub(super) struct Decider<'a> {
     pub keys: &'a AnnotationKeys,
     pub request: &'a Request<'a>,
@@ -66,7 +67,7 @@ pub(super) struct Decider<'a> {
 }
 
 impl<'a> Decider<'a> {
-    /// Decides about the pod with this head. It is an error if a list of templates cannot be read.
+    /// Decides about the pod with this head. A list of templates that cannot be parsed is an error.
     pub fn decide(&self, head: &PodHead<'_>) -> Result<Decision<'a>, InjectError> {
         let mut reasons = self.reasons_against(head);
         let own = head.annotation(&self.keys.inject).map(annotations::parse_template_list).transpose();

@@ -1,6 +1,6 @@
 //! Fills a container of the pod that has `image: auto` with the fields that it leaves out.
 //!
-//! The pod's own fields and its place win; lists are merged by key.
+//! The pod's own fields and its position take precedence; lists are merged by key.
 
 use super::ports::runs_alongside;
 use super::{Location, Planner};
@@ -21,7 +21,8 @@ pub(super) struct FilledContainer {
 }
 
 impl<'a> Planner<'a> {
-    /// The pod's fields and place win; the rest comes from the template.
+    /// Fills the container. It keeps its position and its own fields, and gets all other fields from
+    /// the template.
     pub(super) fn fill(
         &mut self,
         candidate: usize,
@@ -32,7 +33,7 @@ impl<'a> Planner<'a> {
     ) {
         let Some(found) = existing.as_object() else { return };
         let location = Location::container(list, index, text(existing, "name"));
-        // What hardening may fill in depends on the whole container.
+        // Hardening depends on the whole container, so it comes after the overlay.
         let mut whole = wanted.clone();
         overlay_fields(&mut whole, existing);
         let whole = self.hardened(candidate, whole);
@@ -42,7 +43,7 @@ impl<'a> Planner<'a> {
         }
         let Value::Object(mut rest) = whole else { return };
         if list == ContainerList::Containers {
-            // The place wins: among the containers it is no native sidecar.
+            // The container keeps its position, and among `containers` there is no native sidecar.
             rest.remove("restartPolicy");
         }
         rest.remove("image");
@@ -86,7 +87,7 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// The items that a list lacks.
+/// The wanted items that a list does not have.
 fn missing(list: &str, wanted: &[Value], found: Option<&Value>) -> Vec<Value> {
     let Some(key) = merge_keys::of(list) else { return Vec::new() };
     let own: HashSet<Cow<'_, str>> =
@@ -94,7 +95,7 @@ fn missing(list: &str, wanted: &[Value], found: Option<&Value>) -> Vec<Value> {
     wanted.iter().filter(|item| !own.contains(&key.value(item))).cloned().collect()
 }
 
-/// Lays the pod's fields over the template's container; lists keep the template's items too.
+/// Overrides the template's container with the pod's fields. Lists keep the template's items.
 fn overlay_fields(wanted: &mut Value, found: &Value) {
     match (wanted, found) {
         (Value::Object(wanted), Value::Object(found)) => {

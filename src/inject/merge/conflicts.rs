@@ -1,4 +1,4 @@
-//! Conflicts: two templates, or a template and the pod, want different content at one path.
+//! Detects conflicts: two templates, or a template and the pod, have different content at one path.
 
 use super::{Planner, equal};
 use crate::inject::schema::merge_keys::MergeKey;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// Longest value that a message shows, in characters.
 const LONGEST: usize = 80;
-/// Lists of at most so many items are searched as they are.
+/// Lists of at most this many items are searched without an index.
 const SHORT_LIST: usize = 4;
 
 /// Different content at one path.
@@ -21,17 +21,17 @@ pub(crate) struct Conflict {
     pub(crate) message: Message,
 }
 
-/// Who disagrees; templates by their positions among the candidates.
+/// The parties of a conflict; templates are named by their positions among the candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Parties {
     TemplateAndPod(usize),
-    /// Always rejected: neither has precedence.
+    /// Always rejected, because neither template takes precedence.
     Templates(usize, usize),
 }
 
 impl<'a> Planner<'a> {
-    /// The item of the pod's list with this merge key: by an index, so that a long list costs O(1)
-    /// for each item.
+    /// The item of the pod's list with this merge key. An index keeps the cost for each item of a
+    /// long list constant.
     pub(super) fn existing_item(
         &mut self,
         list: &MergePath,
@@ -51,8 +51,8 @@ impl<'a> Planner<'a> {
         self.indexes.get(list)?.get(item_key).copied()
     }
 
-    /// Whether `wanted` is to be added at `path`. It is not when the pod or another template has it
-    /// there already, or when the two differ; that conflict is noted.
+    /// Whether `wanted` must be added at `path`. If the pod or another template has something there
+    /// already, nothing is added; if that differs, a conflict is recorded.
     pub(super) fn must_add(
         &mut self,
         candidate: usize,
@@ -69,7 +69,7 @@ impl<'a> Planner<'a> {
             return false;
         }
         let is_first = earlier.is_none();
-        // A single template meets no other.
+        // A single template cannot conflict with another.
         if is_first && self.candidates.len() > 1 {
             self.wanted.insert(path.clone(), (candidate, wanted.clone()));
         }
@@ -120,19 +120,19 @@ impl<'a> Planner<'a> {
         self.plan.conflicts.push(Conflict { parties, message });
     }
 
-    /// Whether the pod's own value stays where the two differ.
+    /// Whether the template keeps the pod's own value in a conflict.
     pub(super) fn keeps_pod(&self, candidate: usize) -> bool {
         self.candidates[candidate].template.spec.on_conflict == OnConflict::KeepPod
     }
 
-    /// Name of the candidate's template as messages show it.
+    /// Quoted name of the candidate's template, for messages.
     pub(super) fn template_name(&self, candidate: usize) -> Message {
         words(quote(&self.candidates[candidate].template.name))
     }
 }
 
-/// The parts of two objects that differ: a message about two containers shows their difference
-/// alone.
+/// The parts of two objects that differ, so that a message about two containers shows only their
+/// difference.
 fn difference<'v>(wanted: &'v Value, existing: &'v Value) -> (Option<&'v Value>, Option<&'v Value>) {
     let (Value::Object(a), Value::Object(b)) = (wanted, existing) else { return (Some(wanted), Some(existing)) };
     let mut keys = a.keys().chain(b.keys()).filter(|key| match (a.get(*key), b.get(*key)) {

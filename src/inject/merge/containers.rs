@@ -1,4 +1,4 @@
-//! Merges sidecars and init containers, or finds out why they conflict with the pod's.
+//! Merges sidecars and init containers into the pod, or finds their conflicts with the pod's own.
 
 use super::placement::NewContainer;
 use super::{Controller, Parties, Planner, harden};
@@ -43,8 +43,7 @@ impl Planner<'_> {
 
     fn container(&mut self, candidate: usize, wanted: Value, list: ContainerList, order: &Order) {
         let name = text(&wanted, "name").to_owned();
-        // Names of all lists form one set, so two templates meet at the name, whatever lists they
-        // want it in.
+        // Container names are unique across all lists, so this path does not contain the list.
         let path = MergePath::of([format!("container {name}")]);
         match self.placement.find(&name) {
             None => {
@@ -93,7 +92,7 @@ impl Planner<'_> {
     }
 
     /// The pod has a container of this name in another list, where the template's container would
-    /// not do its work.
+    /// not work.
     fn conflict_with_list_of_pod(&mut self, candidate: usize, path: &MergePath, list: ContainerList) {
         let template = self.template_name(candidate);
         if self.keeps_pod(candidate) {
@@ -116,7 +115,7 @@ impl Planner<'_> {
         self.conflict(Parties::TemplateAndPod(candidate), message);
     }
 
-    /// The candidate that brings a container of this name, and its list.
+    /// The candidate that adds a container of this name, and the container's list.
     fn added_container(&self, name: &str) -> Option<(usize, ContainerList)> {
         let list_of = |(candidate, entry): (usize, &StatusEntry)| {
             let has = |names: &[String]| names.iter().any(|one| one == name);
@@ -130,7 +129,8 @@ impl Planner<'_> {
         self.plan.entries.iter().enumerate().find_map(list_of)
     }
 
-    /// Equal containers in two lists do different work.
+    /// Two templates want a container of this name in two lists. Even equal containers conflict,
+    /// because they would run at different times.
     fn conflict_of_lists(&mut self, first: (usize, ContainerList), second: (usize, ContainerList), name: &str) {
         let message = message![
             "container ",
@@ -174,7 +174,7 @@ impl Planner<'_> {
     }
 }
 
-/// A native sidecar restarts always; a plain container has no restart policy of its own.
+/// The sidecar with `restartPolicy: Always` if it is native; a plain container has no such field.
 fn with_restart_policy(sidecar: &Value, native: bool) -> Value {
     let mut sidecar = sidecar.clone();
     if let Some(fields) = sidecar.as_object_mut() {

@@ -63,12 +63,12 @@ fn same_list(field: &str, wanted: &[Value], found: &[Value]) -> bool {
     all && found.next().is_none()
 }
 
-/// Whether a container mounts nothing but the token that admission mounted.
+/// Whether the only mount of a container is the token that admission mounted.
 fn is_only_token(field: &str, value: &Value) -> bool {
     field == "volumeMounts" && value.as_array().is_some_and(|mounts| mounts.iter().all(is_token_mount))
 }
 
-/// Two spellings of one quantity, in the fields that hold quantities.
+/// Whether two values of a quantity field are spellings of the same quantity.
 fn same_quantity(field: &str, wanted: &Value, found: &Value) -> bool {
     matches!(field, "quantity" | "sizeLimit" | "divisor") && quantity::same(wanted, found)
 }
@@ -96,7 +96,7 @@ fn is_absent(parent: &str, key: &str, value: &Value) -> bool {
     }
 }
 
-/// A path with and without a slash at its end.
+/// Whether two paths differ only in a trailing slash.
 fn same_path(field: &str, wanted: &Value, found: &Value) -> bool {
     matches!(field, "mountPath" | "devicePath")
         && match (wanted.as_str(), found.as_str()) {
@@ -154,7 +154,7 @@ fn default_pull_policy(container: &Map<String, Value>) -> &'static str {
     }
 }
 
-/// Whether a mount is the service account's token, which belongs to each container by itself.
+/// Whether a mount is the service account's token, which admission adds to every container.
 pub(crate) fn is_token_mount(mount: &Value) -> bool {
     mount.get("mountPath").and_then(Value::as_str).is_some_and(|path| merge_keys::clean_path(path) == TOKEN_PATH)
 }

@@ -31,7 +31,8 @@ pub(super) fn harden(container: &mut Value, os: OperatingSystem) {
     }
 }
 
-/// A privileged container, or one that administers the system, cannot be told not to escalate.
+/// Whether the container may escalate privileges. The API server refuses
+/// `allowPrivilegeEscalation: false` for a privileged container or one with `SYS_ADMIN`.
 fn may_escalate(context: &Value) -> bool {
     let administers = |name: &Value| matches!(name.as_str(), Some("SYS_ADMIN" | "CAP_SYS_ADMIN"));
     let added =

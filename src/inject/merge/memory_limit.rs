@@ -12,10 +12,10 @@ use crate::inject::text::message::message;
 
 /// Most memory of all additions together.
 const MAX_BYTES: usize = 2 * 1024 * 1024;
-/// Up to so many containers, each counted once for each template, nothing is estimated.
+/// Up to this many containers, each counted once per template, the memory is not estimated.
 const FEW_CONTAINERS: usize = 32;
 
-/// The problem, where the additions would take more than the limit.
+/// A problem if the additions would take more than the limit.
 pub(in crate::inject) fn check(candidates: &[RenderedTemplate<'_>]) -> Option<Problem> {
     let containers: usize = candidates.iter().map(|candidate| candidate.selected.len()).sum();
     if containers <= FEW_CONTAINERS {
@@ -26,11 +26,11 @@ pub(in crate::inject) fn check(candidates: &[RenderedTemplate<'_>]) -> Option<Pr
         return None;
     }
     let message = message![
-        "the pod's templates would put ",
+        "the pod's templates would add ",
         bytes / 1024,
-        " KiB into its containers, counting ",
+        " KiB to its containers (",
         containers,
-        "; at most ",
+        ", counted once for each template); at most ",
         MAX_BYTES / 1024,
         " KiB are allowed",
     ];
@@ -39,8 +39,8 @@ pub(in crate::inject) fn check(candidates: &[RenderedTemplate<'_>]) -> Option<Pr
 
 fn estimate(candidate: &RenderedTemplate<'_>) -> usize {
     let overlay = &candidate.overlay;
-    let weight = |items: &[Value]| serde_json::to_vec(items).map_or(0, |text| memory_estimate::of(&text));
+    let list_bytes = |items: &[Value]| serde_json::to_vec(items).map_or(0, |text| memory_estimate::of(&text));
     let lists = overlay.app_lists().map(|(_, items)| items);
-    let each: usize = lists.filter(|items| !items.is_empty()).map(weight).sum();
+    let each: usize = lists.filter(|items| !items.is_empty()).map(list_bytes).sum();
     each.saturating_mul(candidate.selected.len())
 }

@@ -1,7 +1,7 @@
-//! Plans the edits that put rendered templates into a pod, and finds every conflict.
+//! Plans the edits that inject rendered templates into a pod, and finds every conflict.
 //!
-//! Invariant: a plan only adds. Nothing of the user's is replaced, reordered or removed; what
-//! the API server has filled in counts as unset. A plan with conflicts is not carried out.
+//! Invariant: a plan only adds. It does not replace, reorder or remove the user's own content;
+//! values that the API server has filled in count as unset. A plan with conflicts is not applied.
 
 pub(crate) mod equal;
 pub(super) mod memory_limit;
@@ -34,11 +34,11 @@ pub(crate) use conflicts::{Conflict, Parties};
 use placement::Placement;
 pub(crate) use pod_fields::is_filled_in;
 
-/// A template that is to be put in, rendered for this pod.
+/// A template to inject, rendered for this pod.
 pub(crate) struct RenderedTemplate<'a> {
     pub(crate) template: &'a Template,
     pub(crate) overlay: Cow<'a, Overlay>,
-    /// The app containers that it touches, by list and position.
+    /// The app containers that the template changes, by list and position.
     pub(crate) selected: Vec<(ContainerList, usize)>,
 }
 
@@ -55,17 +55,17 @@ pub(crate) enum Edit {
     Remove { object: Pointer, key: String },
 }
 
-/// What is to be done, or why it cannot be.
+/// The edits that inject all candidates, or the conflicts that prevent them.
 #[derive(Default)]
 pub(crate) struct Plan {
     pub(crate) edits: Vec<Edit>,
-    /// What each candidate puts in, in the order of the candidates.
+    /// The status entry of each candidate, in the order of the candidates.
     pub(crate) entries: Vec<StatusEntry>,
     pub(crate) conflicts: Vec<Conflict>,
     pub(crate) warnings: Vec<Message>,
 }
 
-/// What placement and hardening depend on besides the pod's lists.
+/// The inputs of placement and hardening besides the pod's lists.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MergeContext {
     pub(crate) native_sidecars: NativeSidecars,
@@ -76,13 +76,13 @@ pub(crate) struct MergeContext {
 /// The controller that the pod belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Controller {
-    /// Its pods are to complete.
+    /// A Job, whose pods must complete.
     Job,
     Other,
 }
 
-/// Plans the merge of all candidates into the pod. `status` lists the templates that were put in by
-/// an earlier pass.
+/// Plans the merge of all candidates into the pod. `status` lists the templates that an earlier
+/// pass injected.
 pub(crate) fn plan(
     pod: &PodDocument,
     status: &[StatusEntry],
@@ -110,7 +110,7 @@ pub(crate) fn is_empty_value(value: &Value) -> bool {
     }
 }
 
-/// A place in the pod: by merge keys for the status and messages, by position for the patch.
+/// A location in the pod: by merge keys for the status and messages, by position for the patch.
 struct Location {
     path: MergePath,
     pointer: Pointer,
@@ -146,11 +146,11 @@ struct Planner<'a> {
     /// Containers of the pod with `image: auto` that a template fills and that run along with the
     /// app.
     filled: Vec<FilledContainer>,
-    /// By path the candidate that was the first to want something there, and what it wants.
+    /// By path: the first candidate that wants content there, and the wanted content.
     wanted: HashMap<MergePath, (usize, Value)>,
     /// The pod's lists by path, and their items by merge key.
     indexes: HashMap<MergePath, HashMap<String, &'a Value>>,
-    /// Lists and maps that were there but empty, and that an entry lists as replaced.
+    /// Empty lists and maps of the pod that an entry lists as replaced.
     recorded: HashSet<MergePath>,
     /// Positions of the edits that append, by list.
     appends: HashMap<Pointer, usize>,
@@ -236,7 +236,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The items of `wanted` that the pod does not have yet. Conflicts are noted.
+    /// The items of `wanted` that the pod does not have yet. Conflicts are recorded.
     fn merge_list(
         &mut self,
         candidate: usize,
@@ -260,7 +260,7 @@ impl<'a> Planner<'a> {
         new
     }
 
-    /// Appends items to a list and notes each by its merge key.
+    /// Appends items to a list, and records each by its merge key.
     fn add_items(&mut self, candidate: usize, list: Location, field: &str, items: Vec<Value>) {
         if let Some(key) = merge_keys::of(field) {
             let added = items.iter().map(|item| list.path.child(&key.value(item)));
@@ -269,8 +269,7 @@ impl<'a> Planner<'a> {
         self.append(list.pointer, items);
     }
 
-    /// Notes a list or map that was there but empty, so that taking things out again leaves it as
-    /// it was.
+    /// Records a list or map of the pod that was empty, so that `uninject` restores it.
     fn record_empty(&mut self, candidate: usize, path: &MergePath, found: Option<&Value>) {
         if let Some(value) = found.filter(|value| is_empty_value(value))
             && self.recorded.insert(path.clone())
@@ -279,8 +278,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Changes something below a map, and notes the map if it was there but empty and anything was
-    /// changed.
+    /// Makes changes below a map. If there are any and the map was empty, records the map.
     fn change_below(
         &mut self,
         candidate: usize,
@@ -296,8 +294,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Notes a value that is set, and the value that it replaces. Null is taken out like an absent
-    /// value, then put back.
+    /// Records a value that is set, and the value that it replaces. For a null, `uninject` removes
+    /// the set value and then restores the null.
     fn record_value(&mut self, candidate: usize, path: MergePath, old: Option<&Value>) {
         let entry = self.entry(candidate);
         if old.is_none_or(Value::is_null) {

@@ -9,10 +9,10 @@ use crate::inject::text::json::text;
 use crate::inject::text::pointer::Pointer;
 use serde_json::Value;
 
-/// Where each container of the pod stands, and where new ones go.
+/// The positions of the pod's containers and of new ones.
 pub(super) struct Placement<'a> {
-    /// Name, list and position; ephemeral containers have none. Searched once for each container
-    /// that a template brings.
+    /// Name, list and position of each container; ephemeral containers have only a name. It is
+    /// searched once for each container that a template adds.
     names: Vec<(&'a str, Option<(ContainerList, usize)>)>,
     init_containers: Arrangement<'a>,
     containers: Arrangement<'a>,
@@ -22,18 +22,18 @@ pub(super) struct Placement<'a> {
 struct Arrangement<'a> {
     list: ContainerList,
     first: Vec<NewContainer>,
-    /// The pod's own by name, and new ones before and after them.
+    /// The pod's own containers by name, and new ones before and after them.
     middle: Vec<Placed<'a>>,
     last: Vec<NewContainer>,
 }
 
 enum Placed<'a> {
     Own(&'a str),
-    /// With the name of the container that it is placed after.
+    /// A new container after the pod's container of this name.
     New(Option<&'a str>, NewContainer),
 }
 
-/// A container that a template brings.
+/// A container that a template adds.
 pub(super) struct NewContainer {
     /// Position of the template among the candidates.
     pub(super) candidate: usize,
@@ -62,8 +62,8 @@ impl<'a> Placement<'a> {
         self.names.iter().rev().find(|(own, _)| *own == name).map(|(_, position)| *position)
     }
 
-    /// Gives a new container its place. Where the pod lacks the container that the order names, the
-    /// new one goes where a template without an order puts it, and that name is returned.
+    /// Places a new container. If the pod does not have the container that the order names, the new
+    /// one gets the default position, and that name is returned.
     pub(super) fn add<'o>(&mut self, list: ContainerList, order: &'o Order, new: NewContainer) -> Option<&'o str> {
         let arrangement = match list {
             ContainerList::Containers => &mut self.containers,
@@ -98,7 +98,7 @@ impl<'a> Placement<'a> {
         lists.flat_map(Arrangement::new_containers_mut)
     }
 
-    /// Insertions in the order in which they are to be carried out.
+    /// Insertions in the order in which they must be applied.
     pub(super) fn arrange(&mut self) -> Vec<Edit> {
         let mut edits = self.init_containers.arrange();
         edits.extend(self.containers.arrange());
@@ -136,7 +136,7 @@ impl<'a> Arrangement<'a> {
         self.middle.insert(position, Placed::New(None, new));
     }
 
-    /// Right after the named container and what earlier templates put there.
+    /// Places a new container after the named one and those that earlier templates placed there.
     fn after(&mut self, position: usize, new: NewContainer) {
         let Placed::Own(anchor) = self.middle[position] else { return };
         let follows = |placed: &&Placed<'_>| matches!(placed, Placed::New(Some(name), _) if *name == anchor);

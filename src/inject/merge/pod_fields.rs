@@ -1,6 +1,6 @@
 //! Merges the `pod:` fields of a template into the pod's spec.
 //!
-//! Lists are merged by key, maps recursively; a scalar has one value.
+//! Lists are merged by key, maps recursively; different scalars conflict.
 
 use super::{Edit, Location, Planner};
 use crate::inject::schema::merge_keys;
@@ -8,7 +8,7 @@ use crate::inject::schema::merge_path::MergePath;
 use crate::inject::text::pointer::Pointer;
 use serde_json::{Map, Value};
 
-/// The field of the pod that holds the fields of `pod:`.
+/// The field of the pod to which the fields of `pod:` belong.
 const SPEC: &str = "spec";
 
 impl<'a> Planner<'a> {
@@ -62,8 +62,8 @@ impl<'a> Planner<'a> {
         let is_of_spec = object.path.to_status_key() == SPEC;
         let filled_in = |value| is_of_spec && is_filled_in(key, value) && !self.was_put_in(&path);
         let unset = existing.is_none_or(|value| value.is_null() || filled_in(value));
-        // A value that was filled in and is wanted just so is compared all the same: another
-        // template may want otherwise.
+        // A value that the API server filled in is compared even if it equals the wanted one,
+        // because another template may want another value.
         let there = existing.filter(|existing| !unset || *existing == wanted);
         if !self.must_add(candidate, &path, wanted, there) {
             return;
@@ -75,19 +75,19 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether a template put this value in by an earlier pass: then it only looks like one that
-    /// the API server fills in.
+    /// Whether a template set this value in an earlier pass. Then the API server did not fill it
+    /// in, even if it looks so.
     fn was_put_in(&self, path: &MergePath) -> bool {
         self.status.iter().any(|entry| entry.replaced.contains_key(path) || entry.added.contains(path))
     }
 
-    /// The Priority plugin computed these for a pod without a class, and refuses a class that they
-    /// contradict.
+    /// Removes the fields that the Priority plugin computed for a pod without a class. The plugin
+    /// would refuse a class that contradicts them.
     fn drop_computed_priority(&mut self, candidate: usize) {
         if self.pod.spec_field("priority").is_some_and(|priority| *priority != 0) {
             return;
         }
-        // Another policy than the usual one is the author's own.
+        // Only the author sets a policy other than the default.
         let computed = |key: &str, value: &Value| key == "priority" || value == "PreemptLowerPriority";
         for key in ["priority", "preemptionPolicy"] {
             if let Some(old) = self.pod.spec_field(key).filter(|old| computed(key, old)) {
@@ -98,7 +98,7 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Whether the API server fills in this value before admission: then it counts as unset.
+/// Whether the API server fills in this value before admission. Such a value counts as unset.
 pub(crate) fn is_filled_in(field: &str, value: &Value) -> bool {
     match field {
         "terminationGracePeriodSeconds" => *value == 30,

@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 /// A port as declared by a container.
 struct Port<'v> {
     container: &'v str,
-    /// The candidate that brings it; none for the pod's own.
+    /// The candidate that adds the port; `None` for the pod's own.
     candidate: Option<usize>,
     number: i64,
     protocol: &'v str,
@@ -77,7 +77,7 @@ impl<'v> Port<'v> {
     }
 }
 
-/// Run-once init containers are gone when the others run.
+/// Whether a container runs at the same time as the app. A run-once init container ends before.
 pub(super) fn runs_alongside(container: &Value, list: ContainerList) -> bool {
     list == ContainerList::Containers || text(container, "restartPolicy") == "Always"
 }

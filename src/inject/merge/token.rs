@@ -29,7 +29,7 @@ pub(super) fn mount(pod: &PodDocument, candidates: &[RenderedTemplate<'_>]) -> O
     if is_off || candidates.iter().any(is_decided_anew) {
         return None;
     }
-    // The plugin, too, takes the first volume whose name begins so.
+    // The plugin, too, takes the first volume with this prefix.
     let volumes = pod.spec_items("volumes").iter();
     let volume = volumes.into_iter().find(|volume| text(volume, "name").starts_with(VOLUME_PREFIX))?;
     let volume = looks_like_the_plugins(volume).then(|| text(volume, "name"))?;
@@ -42,8 +42,8 @@ pub(super) fn mount(pod: &PodDocument, candidates: &[RenderedTemplate<'_>]) -> O
     everywhere.then(mount)
 }
 
-/// An author may give any volume such a name; whether the plugin would then mount it depends on the
-/// service account, which is not known here.
+/// Whether a volume is the plugin's. An author may give any volume such a name. Whether the plugin
+/// would then mount it depends on the service account, which is not known here.
 fn looks_like_the_plugins(volume: &Value) -> bool {
     text(volume, "name").len() == VOLUME_PREFIX.len() + RANDOM && volume.get("projected").is_some_and(Value::is_object)
 }

@@ -19,14 +19,14 @@ impl Outcome {
     }
 }
 
-/// A pod into which templates are put.
+/// The outcome for a pod that gets templates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Injection {
     /// The JSON Patch (RFC 6902) as it is sent: a JSON array of at least one operation.
     pub patch_json: Vec<u8>,
-    /// Names of the templates that are put in, in the order of the request.
+    /// Names of the injected templates, in the order of the request.
     pub templates: Vec<String>,
-    /// Reasons why other requested templates are not put in.
+    /// Reasons why other requested templates are not injected.
     pub reasons: Vec<SkipReason>,
     /// Sentences for the pod's author, unbounded in length and number.
     pub warnings: Vec<String>,

@@ -11,15 +11,15 @@ pub const MAX_DEPTH: usize = 128;
 
 /// Whether arrays and objects of a JSON text nest deeper than [`MAX_DEPTH`].
 ///
-/// No place is deeper than the opening brackets before it, nor, in a text that is JSON, than the
-/// closing ones after it; and of empty arrays and objects, which managed fields are full of, only
-/// one can be around a place. Counting runs at many bytes an instruction, and says of an ordinary
-/// review all that there is to say.
+/// Bracket counts come first, because they are fast and settle the question for an ordinary
+/// review. At any position, the depth is at most the number of opening brackets before it and, in
+/// valid JSON, the number of closing brackets after it. The second count leaves out empty arrays
+/// and objects, of which managed fields have many: at most one of them is around a position.
 pub fn is_too_deep(json: &[u8]) -> bool {
     may_be_deep(json, brackets) && may_be_deep(json, brackets_around_something) && nests_too_deeply(json)
 }
 
-/// Whether these counts leave room for too great a depth.
+/// Whether a text with these bracket counts could exceed [`MAX_DEPTH`].
 fn may_be_deep(json: &[u8], count: fn(&[u8], u8) -> usize) -> bool {
     let mut before = 0;
     let mut after: usize = json.chunks(CHUNK).map(|chunk| count(chunk, b'}')).sum();
@@ -31,23 +31,23 @@ fn may_be_deep(json: &[u8], count: fn(&[u8], u8) -> usize) -> bool {
     })
 }
 
-/// As many bytes as one byte can count.
+/// Length of a chunk, so that the count of its brackets fits in one byte.
 const CHUNK: usize = 255;
 
-/// How often a bracket occurs, be it a curly one or a square one, which differ in one bit.
+/// How often a bracket occurs, curly or square: the two differ in one bit.
 fn brackets(chunk: &[u8], bracket: u8) -> usize {
     usize::from(chunk.iter().map(|byte| u8::from(byte | 0x20 == bracket)).sum::<u8>())
 }
 
-/// The same without those of empty arrays and objects.
+/// How often a bracket occurs, without those of empty arrays and objects.
 fn brackets_around_something(chunk: &[u8], bracket: u8) -> usize {
     let followed = chunk.iter().zip(chunk.get(1..).unwrap_or_default());
-    // Each closing bracket is the second next character after its opening one.
+    // In ASCII, the code of a closing bracket is that of its opening bracket plus two.
     let is_empty = |(this, next): (&u8, &u8)| u8::from((this | 0x20 == b'{') & (*next == this.wrapping_add(2)));
     brackets(chunk, bracket) - usize::from(followed.map(is_empty).sum::<u8>())
 }
 
-/// The same of any text, for as far as it is JSON.
+/// Whether a text nests deeper than [`MAX_DEPTH`]. It need not be valid JSON.
 pub fn nests_too_deeply(text: &[u8]) -> bool {
     let mut depth = 0_usize;
     let mut at = 0;
@@ -109,7 +109,6 @@ mod tests {
         assert!(is_too_deep(nested(100_000).as_bytes()));
     }
 
-    /// Brackets in strings can hide nothing from the count.
     #[test]
     fn closing_brackets_within_strings_hide_no_depth() {
         let hiding = r#""]]]]]]]]]]]]]]]]""#;
@@ -129,10 +128,10 @@ mod tests {
         assert_eq!((around(text, b'{'), around(text, b'}')), (3, 2));
     }
 
-    /// The counts agree with the walk wherever the limit is met: beside empty objects, and whatever
-    /// a chunk cuts in two.
+    /// The counts agree with the walk around the limit, also with empty objects and with pairs of
+    /// brackets across the end of a chunk.
     #[test]
-    fn counts_hide_nothing() {
+    fn the_bracket_counts_miss_no_excess_of_depth() {
         for depth in [MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1] {
             for empty in 0..=CHUNK {
                 let text = format!("[{}{},{}0]", "{},".repeat(empty), nested(depth - 1), "[],".repeat(empty));

@@ -1,16 +1,14 @@
-//! One value of a JSON text, found by its path and read no further than to there.
+//! Finds one value in a JSON text by its path, without reading the text after it.
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use std::fmt;
 
-/// The value at a path of keys. `None` when the path is not there, or when the text is none that it
-/// could be in.
-///
-/// The text is expected to be JSON already; what follows the value is not looked at.
+/// The value at a path of keys. `None` if the path does not exist, or if the text before it is not
+/// JSON or has another structure.
 pub fn find<'a, T: Deserialize<'a>>(text: &'a str, path: &[&str]) -> Option<T> {
     let mut found = None;
-    // What is found is in `found`; reading stops there with an error, which is no failure.
+    // The value is in `found`. Reading stops after it with an error, which is expected.
     let _ = serde_json::Deserializer::from_str(text).deserialize_map(PathReader { path, found: &mut found });
     found
 }
@@ -52,7 +50,7 @@ impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for PathReader<'_, T> {
     }
 }
 
-/// Whether a key is the one that is looked for.
+/// Reads a key and compares it with the wanted one.
 struct IsKey<'p>(Option<&'p str>);
 
 impl<'de> DeserializeSeed<'de> for IsKey<'_> {
@@ -80,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_found_wherever_it_stands() {
+    fn a_value_is_found_only_at_its_path() {
         let cases = [
             (r#"{"metadata":{"generateName":"web-"},"x": not read"#, Some("web-")),
             (

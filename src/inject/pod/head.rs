@@ -9,7 +9,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 
-/// What the decision about a pod needs, borrowed from the text.
+/// The part of a pod that the decision needs, borrowed from the text.
 pub struct PodHead<'a> {
     annotations: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     operating_system: OperatingSystem,
@@ -77,8 +77,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
 impl<'a> PodHead<'a> {
     /// Reads the head without parsing the rest.
     ///
-    /// A text without the word `windows` is that of a Linux pod. Then only the annotations are
-    /// read, and they come before the larger part of a pod.
+    /// A text without the word `windows` describes a Linux pod. Then only the annotations are read,
+    /// which come before the largest part of a pod.
     pub(super) fn read(text: &'a str) -> Result<Self, PodError> {
         if memchr::memmem::find(text.as_bytes(), b"windows").is_none()
             && let Some(annotations) = find::<Option<Pairs<'a>>>(text, &["metadata", "annotations"])

@@ -1,7 +1,7 @@
-//! Estimates the memory of a pod's tree from its text, before the tree is made.
+//! Estimates the memory of a pod's tree from its text, before the text is parsed.
 //!
-//! A few bytes of JSON can become hundreds: `{"":1}` is a node of a map. Only the structure counts;
-//! the parser checks whether the text is JSON.
+//! A few bytes of JSON can take hundreds in memory: `{"":1}` is a node of a map. The estimate looks
+//! at the structure only; the parser checks whether the text is JSON.
 //! Invariant: the estimate takes constant memory for any text.
 
 use super::PodError;
@@ -9,25 +9,25 @@ use super::json_string::end_of_string;
 use serde_json::Value;
 use std::mem::size_of;
 
-/// What the tree of a pod may take: text of any length that etcd can store, or some 9,000
-/// environment variables.
+/// Most memory for the tree of a pod. It suffices for any text that etcd can store, and for about
+/// 9,000 environment variables.
 pub const MAX_BYTES: usize = 8 * 1024 * 1024;
-/// A text this short is never too heavy: the heaviest is `{"":{"":{"":…`, a map for each five
-/// bytes.
+/// Length up to which no text exceeds [`MAX_BYTES`]. The worst case is `{"":{"":{"":…`, with one
+/// map for five bytes.
 const ALWAYS_ACCEPTED: usize = MAX_BYTES / (MAP_NODE / 4);
 
-/// A node of a map has room for eleven members.
+/// Size of a map's node, which has eleven slots for members.
 const MAP_NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 24;
-/// In a map of many members the nodes are about half full.
+/// Estimate for a member of a map: with many members, the nodes are about half full.
 const MEMBER: usize = MAP_NODE / 6;
-/// A list grows by doubling.
+/// Estimate for an item of a list: its capacity grows by doubling.
 const ITEM: usize = 2 * size_of::<Value>();
-/// It begins with four places.
+/// Initial size of a list, which has a capacity of four items.
 const LIST: usize = 4 * size_of::<Value>();
-/// What an allocation takes beside the text of a string.
+/// Overhead of a string's allocation.
 const STRING: usize = 8;
 
-/// An error when the object would be too large as a tree.
+/// Refuses an object whose tree would take more than [`MAX_BYTES`].
 pub(super) fn check(object: &str) -> Result<(), PodError> {
     let text = object.as_bytes();
     if text.len() <= ALWAYS_ACCEPTED || upper_bound(text) <= MAX_BYTES || estimate(text, MAX_BYTES) <= MAX_BYTES {
@@ -36,20 +36,18 @@ pub(super) fn check(object: &str) -> Result<(), PodError> {
     Err(PodError::TooLarge)
 }
 
-/// What the tree of a JSON text would take, rather too many bytes than too few. Above [`MAX_BYTES`]
-/// it says no more than that.
+/// The estimated memory of a JSON text's tree, never too low. Above [`MAX_BYTES`] it is not exact.
 pub fn of(text: &[u8]) -> usize {
     estimate(text, MAX_BYTES)
 }
 
-/// No tree of this text takes more. Counting runs at many bytes an instruction, and an ordinary pod
-/// is light even so.
+/// An upper bound of the estimate. It is fast to compute, and low enough for an ordinary pod.
 pub fn upper_bound(text: &[u8]) -> usize {
     let count = |byte| memchr::memchr_iter(byte, text).count();
     (count(b'{') + count(b'[')) * MAP_NODE + count(b',') * MEMBER + count(b'"') * STRING + text.len()
 }
 
-/// Bytes of the tree, rather too many than too few. Above `limit` nothing is read any further.
+/// Estimates the bytes of the tree, never too low. Stops reading above `limit`.
 fn estimate(text: &[u8], limit: usize) -> usize {
     let mut estimator = Estimator::default();
     let mut at = 0;
@@ -73,18 +71,18 @@ fn estimate(text: &[u8], limit: usize) -> usize {
     estimator.bytes
 }
 
-/// Adds up what has been seen.
+/// The estimate for the text read so far.
 #[derive(Default)]
 struct Estimator {
     bytes: usize,
     depth: usize,
-    /// A bit for each open list or map, the innermost lowest: whether it is a map. As many as may
-    /// nest.
+    /// One bit for each open list or map, set for a map; the innermost has the lowest bit. The
+    /// number of bits is the nesting limit.
     maps: u128,
     is_key_next: bool,
-    /// Whether the member of the whole object that is being read is its metadata.
+    /// Whether the scan is in the member `metadata` of the object.
     in_metadata: bool,
-    /// Whether the metadata's managed fields are being read: they never become part of the tree.
+    /// Whether the scan is in the metadata's managed fields, which never become part of the tree.
     in_managed_fields: bool,
 }
 
@@ -138,7 +136,7 @@ impl Estimator {
     }
 }
 
-/// Length of a string without its escapes, in bytes; of those beyond U+007F a little more.
+/// Length of a string after unescaping, in bytes; an upper bound for escapes above U+007F.
 fn unescaped(raw: &[u8]) -> usize {
     let mut length = 0;
     let mut rest = raw;
@@ -160,7 +158,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    /// What the tree takes at least, allocations' own overhead left out.
+    /// The least memory that the tree takes, without the overhead of allocations.
     fn taken(value: &Value) -> usize {
         match value {
             Value::Null | Value::Bool(_) | Value::Number(_) => 0,
@@ -189,26 +187,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_tree_is_heavier_than_its_text_says(value in nested(prop_oneof![Just(json!(1)), ".{0,20}".prop_map(Value::from)])) {
+        fn no_tree_takes_more_memory_than_the_estimate(value in nested(prop_oneof![Just(json!(1)), ".{0,20}".prop_map(Value::from)])) {
             prop_assert!(estimated(&value.to_string()) >= taken(&value), "{value}");
         }
 
         #[test]
-        fn no_text_is_heavier_than_a_glance_says(value in nested(prop_oneof![Just(json!(1)), ".{0,20}".prop_map(Value::from)])) {
+        fn no_estimate_exceeds_its_upper_bound(value in nested(prop_oneof![Just(json!(1)), ".{0,20}".prop_map(Value::from)])) {
             let text = value.to_string();
             prop_assert!(estimated(&text) <= upper_bound(text.as_bytes()), "{text}");
             prop_assert!(estimated(&text) <= text.len() * (MAP_NODE / 4), "{text}");
         }
 
-        /// Whatever is no JSON is the parser's concern; here it only has to end.
+        /// The parser refuses text that is not JSON; the estimate must only terminate.
         #[test]
-        fn any_text_has_a_weight(text in r#"[\[\]{},:"\\ua0-9]{0,64}"#) {
+        fn any_text_gets_an_estimate(text in r#"[\[\]{},:"\\ua0-9]{0,64}"#) {
             estimated(&text);
         }
     }
 
     #[test]
-    fn tiny_values_are_what_makes_a_pod_heavy() {
+    fn many_tiny_values_make_a_pod_too_large() {
         let pod = |item: &str| format!(r#"{{"spec":{{"x":[{item}]}}}}"#, item = format!("{item},").repeat(400_000));
         for item in ["1", "{}", r#"{"":1}"#, "[1]"] {
             let error = check(&pod(item)).expect_err(item);
@@ -216,9 +214,9 @@ mod tests {
         }
     }
 
-    /// 1.49 MiB, which the API server sends as 8.9 MiB.
+    /// A text of 1.49 MiB, which the API server sends with escapes as 8.9 MiB.
     #[test]
-    fn what_etcd_can_store_is_light_however_it_is_escaped() {
+    fn any_pod_that_etcd_can_store_is_accepted_even_with_escapes() {
         let escaped = r#"\u003c\u0026\u003e"#.repeat(520_000);
         assert!(check(&format!(r#"{{"spec":{{"containers":[{{"args":["{escaped}"]}}]}}}}"#)).is_ok());
         let variables =
@@ -227,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn managed_fields_of_the_metadata_weigh_nothing_and_others_do() {
+    fn only_managed_fields_of_the_metadata_are_not_counted() {
         let fields = format!(r#"[{}]"#, r#"{"f:a":{}},"#.repeat(100_000));
         assert!(check(&format!(r#"{{"metadata":{{"name":"a","managedFields":{fields}}},"spec":{{}}}}"#)).is_ok());
         for elsewhere in [

@@ -1,7 +1,7 @@
 //! Reads the text of a pod: first its head, then as much of the rest as the injection needs.
 //!
-//! 1. [`Pod::open`] reads the head: annotations and operating system. A pod that asks for nothing
-//!    is read no further, so it is admitted however large it is.
+//! 1. [`Pod::open`] reads the head: annotations and operating system. A pod that requests no
+//!    template is not read further, so it is admitted at any size.
 //! 2. [`Pod::read`] checks the size and parses a tree: the whole pod, or the part that the
 //!    requested templates can read.
 //!
@@ -41,17 +41,17 @@ pub(super) struct Pod<'a> {
 }
 
 impl<'a> Pod<'a> {
-    /// Reads the head. `inject_key` is the annotation by which a pod asks for templates: only a
-    /// text that contains it is searched for repeated keys. In any other text the first annotations
-    /// count.
+    /// Reads the head. `inject_key` is the annotation with which a pod requests templates. Only a
+    /// text that contains it is searched for repeated keys; in any other text, the first
+    /// annotations count.
     pub fn open(text: &'a str, inject_key: &str) -> Result<Self, PodError> {
         let head = PodHead::read(text);
-        let asks = || memmem::find(text.as_bytes(), inject_key.as_bytes()).is_some();
-        let needs_whole = head.is_err() || (asks() && may_repeat_a_key(text));
+        let has_request = || memmem::find(text.as_bytes(), inject_key.as_bytes()).is_some();
+        let needs_whole = head.is_err() || (has_request() && may_repeat_a_key(text));
         let document = needs_whole.then(|| memory_estimate::check(text).and_then(|()| PodDocument::whole(text)));
         match (document, head) {
             (Some(Ok(document)), _) => Ok(Self { text, head: PodHead::of(&document), document: Some(document) }),
-            // A pod that asks for nothing is admitted even if the rest of it is invalid.
+            // A pod that requests no template is admitted even if the rest of it is invalid.
             (_, Ok(head)) => Ok(Self { text, head, document: None }),
             (Some(Err(error)), Err(_)) | (None, Err(error)) => Err(error),
         }
@@ -105,8 +105,8 @@ impl From<PodError> for InjectError {
     }
 }
 
-/// Operating system of a pod, by `spec.os.name` or the node selector `kubernetes.io/os`; Linux when
-/// it says neither.
+/// Operating system of a pod, from `spec.os.name` or else the node selector `kubernetes.io/os`. The
+/// default is Linux.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]

@@ -18,7 +18,7 @@ pub(super) fn parse(object: &str, read_sets: Option<&[&ReadSet]>) -> serde_json:
     Ok(tree)
 }
 
-/// One value, and how much of it is kept.
+/// Parses one value, and keeps as much of it as its level says.
 #[derive(Clone, Copy)]
 struct Projection<'r> {
     read_sets: Option<&'r [&'r ReadSet]>,
@@ -33,7 +33,7 @@ enum Level {
     Containers,
     Container,
     Volumes,
-    /// Its name, and whether its source is `projected`.
+    /// A volume: its name is kept, and whether its source is `projected`.
     Volume,
     Whole,
     /// A list of objects of which nothing is kept. Its type is checked.
@@ -67,7 +67,7 @@ impl Projection<'_> {
             (Level::Container, "env") => Level::NamedObjects,
             (Level::Container, "envFrom" | "volumeMounts" | "volumeDevices") => Level::Objects,
             (Level::Volume, "name") => Level::Whole,
-            // The volume of the service account's token is told by it from others of that name.
+            // It distinguishes the volume of the service account's token from others of that name.
             (Level::Volume, "projected") => Level::Unnamed,
             _ => Level::Nothing,
         }

@@ -15,15 +15,15 @@ const ALWAYS_OF_SPEC: [&str; 4] = ["hostNetwork", "os", "nodeSelector", "automou
 /// Lists of the spec whose items are read in part. No [`ReadSet`] may have them as fields.
 pub const LISTS_READ_IN_PART: [&str; 4] = ["containers", "initContainers", "ephemeralContainers", "volumes"];
 
-/// What one template can read of a pod, if its rendering is the same for all pods.
+/// The fields of a pod that one template can read, if its rendering is the same for all pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadSet {
     pub spec_fields: BTreeSet<String>,
     /// Fields of each container.
     pub container_fields: BTreeSet<&'static str>,
-    /// Names of the containers that the template brings.
+    /// Names of the containers that the template adds.
     pub containers: BTreeSet<String>,
-    /// Names of the volumes that it brings.
+    /// Names of the volumes that the template adds.
     pub volumes: BTreeSet<String>,
 }
 

@@ -1,16 +1,15 @@
-//! The shape of a pod as far as the engine walks it: lists of objects where lists of objects
-//! belong.
+//! Checks the types of the pod's fields that the engine reads, such as lists of containers.
 //!
-//! What has another shape is no pod. The API server would say so as well, less clearly; all
-//! problems are listed at once.
+//! An object with other types is not a pod. The API server would refuse it too, but less clearly;
+//! this check lists all problems at once.
 
 use crate::inject::text::quote::one_line;
 use serde_json::{Map, Value};
 
-/// Problems that are listed; a body of garbage has thousands.
+/// Most problems that are listed: an object of garbage can have thousands.
 const MAX_PROBLEMS: usize = 10;
 
-/// Bytes of all annotations together, keys and values.
+/// Most bytes of all annotations together, keys and values.
 const MAX_ANNOTATIONS: usize = 256 * 1024;
 
 /// Lists of a container, and whether their items must have a name.
@@ -28,7 +27,7 @@ enum Named {
     No,
 }
 
-/// Everything that is wrong with the shape, joined by `; `.
+/// Checks the structure. The error has all problems, joined by `; `.
 pub(super) fn check(pod: &Value) -> Result<(), String> {
     let mut checker = Checker { problems: Vec::new(), more: 0 };
     checker.pod(pod);
@@ -40,7 +39,7 @@ pub(super) fn check(pod: &Value) -> Result<(), String> {
 
 struct Checker {
     problems: Vec<String>,
-    /// How many are counted only.
+    /// The number of problems that are counted but not listed.
     more: usize,
 }
 
@@ -72,7 +71,7 @@ impl Checker {
 
     fn spec(&mut self, spec: &Map<String, Value>) {
         if self.objects(spec, "spec", "containers", Named::Yes) == Some(0) {
-            // Sidecars alone would make it one that the API server takes.
+            // With plain sidecars the API server would accept a pod without an app.
             self.add("spec.containers", "at least one container", None);
         }
         for field in ["initContainers", "ephemeralContainers", "volumes"] {
@@ -97,7 +96,7 @@ impl Checker {
         }
     }
 
-    /// Length of a list of objects; nothing when it is none.
+    /// Checks a list of objects, and returns its length; `None` if it is not a list.
     fn objects(&mut self, parent: &Map<String, Value>, path: &str, field: &str, named: Named) -> Option<usize> {
         let items = match present(parent.get(field)) {
             None => return Some(0),
@@ -120,7 +119,7 @@ impl Checker {
         Some(items.len())
     }
 
-    /// A null among strings is the empty one, as for the API server.
+    /// Checks a map of strings. A null value is the empty string, as in the API server.
     fn strings(&mut self, map: Option<&Value>, path: &str) {
         match present(map) {
             None => {}
@@ -133,7 +132,8 @@ impl Checker {
         }
     }
 
-    /// The API server refuses more, and what ours are read into can be many times as large.
+    /// Checks the length of all annotations. The API server refuses more, and parsed annotations
+    /// can take many times as much memory.
     fn length(&mut self, annotations: Option<&Value>) {
         let annotations = annotations.and_then(Value::as_object).into_iter().flatten();
         let length: usize = annotations.map(|(key, value)| key.len() + value.as_str().unwrap_or_default().len()).sum();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn annotations_may_be_as_long_as_the_api_server_takes_them() {
+    fn annotations_may_be_as_long_as_the_api_server_accepts() {
         let pod = |length: usize| json!({"metadata": {"annotations": {"key": "x".repeat(length - 3)}}, "spec": {"containers": [{"name": "a"}]}});
         assert_eq!(check(&pod(MAX_ANNOTATIONS)), Ok(()));
         let message = "metadata.annotations: expected at most 262144 bytes, found 262145";

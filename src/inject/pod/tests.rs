@@ -1,4 +1,4 @@
-//! What is read of a pod's text, in whatever spelling, and what is no pod.
+//! Tests of reading pods: heads, parts, whole pods, and texts that are not pods.
 
 use super::*;
 use serde_json::{Value, json};
@@ -15,13 +15,13 @@ fn error(pod: &Value) -> String {
     }
 }
 
-/// A pod whose spec is this, with a container.
+/// A pod with a container and this field in its spec.
 fn with_spec(field: &str, value: Value) -> Value {
     json!({"spec": {"containers": [{"name": "web"}], field: value}})
 }
 
 #[test]
-fn of_duplicate_annotations_the_last_counts() {
+fn the_last_of_duplicate_annotations_counts() {
     let text = r#"{"metadata":{"annotations":{"a":"first","a":"last"}},"spec":{"containers":[{"name":"web"}]}}"#;
     assert_eq!(head(text).annotation("a"), Some("last"));
     assert_eq!(PodDocument::parse(text).expect("a pod").annotation("a"), Some("last"));
@@ -41,7 +41,7 @@ fn absent_and_null_parts_of_the_head_are_empty() {
 }
 
 #[test]
-fn the_operating_system_is_said_by_os_or_by_the_node_selector() {
+fn the_operating_system_comes_from_os_or_else_the_node_selector() {
     let table = [
         (json!({"os": {"name": "windows"}}), OperatingSystem::Windows),
         (json!({"nodeSelector": {"kubernetes.io/os": "windows"}}), OperatingSystem::Windows),
@@ -60,7 +60,7 @@ fn the_operating_system_is_said_by_os_or_by_the_node_selector() {
 }
 
 #[test]
-fn managed_fields_of_the_pod_are_left_out_and_no_others() {
+fn only_the_managed_fields_of_the_pods_metadata_are_left_out() {
     let text = json!({
         "metadata": {"name": "web", "managedFields": [{"manager": "kubectl"}], "unknown": 1},
         "spec": {"containers": [{"name": "web"}], "managedFields": "kept", "metadata": {"managedFields": "kept"}},
@@ -86,7 +86,7 @@ fn numbers_of_unknown_fields_survive_exactly() {
 }
 
 #[test]
-fn a_shape_that_no_pod_has_is_refused_with_its_path() {
+fn a_structure_that_no_pod_has_is_refused_with_its_path() {
     for (pod, message) in [
         (json!({}), "spec: expected the pod's spec, found nothing"),
         (json!({"spec": []}), "spec: expected the pod's spec, found a list"),
@@ -138,7 +138,7 @@ fn a_shape_that_no_pod_has_is_refused_with_its_path() {
 }
 
 #[test]
-fn a_null_among_strings_is_the_empty_one() {
+fn a_null_in_a_map_of_strings_is_the_empty_string() {
     let text = r#"{"metadata":{"annotations":{"a":null}},"spec":{"containers":[{"name":"web"}]}}"#;
     assert_eq!(head(text).annotation("a"), Some(""));
     assert_eq!(PodHead::of(&PodDocument::parse(text).expect("a pod")).annotation("a"), Some(""));
@@ -153,7 +153,7 @@ fn null_and_absent_lists_are_empty() {
 }
 
 #[test]
-fn what_is_no_json_object_is_refused() {
+fn a_text_that_is_not_a_json_object_is_refused() {
     let heavy = json!({"spec": {"containers": [{"name": "web"}], "x": vec![json!({}); 400_000]}}).to_string();
     assert!(PodDocument::parse(&heavy).is_err() && read(&heavy).is_err());
     for text in ["", "null", "[]", "5", "\"pod\"", "{", "{} {}", r#"{"spec":{"containers":[{"name":"a"}]}} x"#] {
@@ -168,12 +168,12 @@ fn a_text_that_is_too_deep_is_refused() {
     };
     assert!(PodDocument::parse(&deep(100)).is_ok());
     assert!(PodDocument::parse(&deep(100_000)).is_err());
-    // The head passes over what it does not read, however deep, without a stack.
+    // The head skips fields that it does not read, at any depth, without recursion.
     assert!(PodHead::read(&deep(100_000)).is_ok());
 }
 
 #[test]
-fn a_job_owns_a_pod_by_its_kind() {
+fn a_pod_is_owned_by_a_job_if_an_owner_has_kind_job() {
     let owned = |owners: Value| {
         let mut pod = with_spec("volumes", json!([]));
         pod["metadata"] = json!({"ownerReferences": owners});
@@ -188,7 +188,7 @@ fn a_job_owns_a_pod_by_its_kind() {
     );
 }
 
-/// Of a template that looks at the app's mounts and at one field of the spec.
+/// The read set of a template that reads the app's mounts and one field of the spec.
 fn read_set() -> ReadSet {
     ReadSet {
         spec_fields: BTreeSet::from(["dnsPolicy".to_owned()]),
@@ -198,13 +198,13 @@ fn read_set() -> ReadSet {
     }
 }
 
-/// What is made of a text for [`read_set`], if not the whole.
+/// The part of a text for [`read_set`]; `None` if the whole pod has to be parsed.
 fn part(text: &str) -> Option<PodDocument> {
     PodDocument::part(text, &[&read_set()])
 }
 
 #[test]
-fn a_part_has_what_is_in_reach_in_its_place() {
+fn a_part_has_exactly_the_fields_of_the_read_set() {
     let text = json!({
         "kind": "Pod",
         "metadata": {"name": "web", "labels": {"a": "b"}, "managedFields": [{"manager": "kubectl"}]},
@@ -236,9 +236,10 @@ fn a_part_has_what_is_in_reach_in_its_place() {
     assert_eq!(*part.tree(), expected);
 }
 
-/// Whatever the whole would refuse, the part leaves to the whole, even where it is out of reach.
+/// A pod that is refused when parsed as a whole is not read in part, even if the error is outside
+/// the read set.
 #[test]
-fn a_pod_that_is_out_of_shape_has_no_part() {
+fn a_pod_with_a_wrong_structure_is_not_read_in_part() {
     let container = |field: &str, value: Value| json!({"name": "web", field: value});
     for container in [
         json!(null),
@@ -270,15 +271,15 @@ fn open(text: &str) -> Pod<'_> {
     Pod::open(text, INJECT).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// What becomes of a text whose templates have [`read_set`].
+/// The tree of a text whose templates have [`read_set`].
 fn read(text: &str) -> Result<Value, PodError> {
     Pod::open(text, INJECT)?.read(Some(&[&read_set()])).map(PodDocument::into_tree)
 }
 
-/// The API server never repeats a key, but whoever does must not be able to say one thing to the
-/// head and another to the tree.
+/// The API server never repeats a key. A client that does must not get a decision on other
+/// annotations than those in the tree.
 #[test]
-fn head_and_tree_agree_on_a_text_that_repeats_keys() {
+fn head_and_tree_agree_if_a_text_repeats_keys() {
     let asking = |value: &str| format!(r#"{{"annotations":{{"{INJECT}":"{value}"}}}}"#);
     let spec = r#""spec":{"containers":[{"name":"web"}]}"#;
     for text in [
@@ -296,7 +297,7 @@ fn head_and_tree_agree_on_a_text_that_repeats_keys() {
 }
 
 #[test]
-fn a_part_with_a_key_that_stands_twice_is_read_as_a_whole() {
+fn a_pod_with_a_repeated_key_is_read_as_a_whole() {
     let containers = r#""containers":[{"name":"web"}]"#;
     for text in [
         format!(r#"{{"metadata":{{}},"metadata":{{}},"spec":{{{containers}}}}}"#),
@@ -309,7 +310,7 @@ fn a_part_with_a_key_that_stands_twice_is_read_as_a_whole() {
     }
 }
 
-/// A pod that asks for nothing is not refused because of what nobody reads.
+/// A pod that requests no template is not refused because of fields that are not read.
 #[test]
 fn the_head_of_a_pod_that_is_too_large_can_be_read() {
     let heavy = json!({"metadata": {"annotations": {INJECT: "false"}}, "spec": {"x": vec![json!({}); 400_000]}});

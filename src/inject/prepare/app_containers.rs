@@ -18,8 +18,8 @@ use std::collections::HashSet;
 /// The app's containers among those of a pod.
 pub(super) struct AppContainers<'p> {
     pod: &'p PodDocument,
-    /// Names of other containers: put in by an earlier pass, `image: auto`, or named like a
-    /// sidecar.
+    /// Names of other containers: injected by an earlier pass, with `image: auto`, or with the name
+    /// of a sidecar.
     foreign: HashSet<&'p str>,
     /// Names in the pod's annotation, if it has one: then only these are selected.
     named: Option<Vec<String>>,

@@ -11,10 +11,10 @@ use crate::inject::text::quote::quote;
 /// How the pod sets the template's parameters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum ParameterState {
-    /// It sets none.
+    /// The pod sets no parameter.
     Default,
     Set,
-    /// It sets one to a wrong value, or not at all though it has no default.
+    /// It sets a parameter to a wrong value, or does not set one that has no default.
     Wrong,
 }
 
@@ -48,7 +48,8 @@ impl Preparation<'_, '_> {
     }
 }
 
-/// Checks the conditions. A wrong parameter is reported instead of the conditions that read parameters.
+/// Checks the conditions. If a parameter is wrong, that is reported instead, and conditions that
+/// read parameters are not checked.
 pub(super) fn check_conditions(
     template: &Template,
     context: &RenderContext<'_>,

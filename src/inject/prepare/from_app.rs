@@ -1,4 +1,4 @@
-//! Copies volume mounts and variables of the app's first container to sidecars, as `fromApp` says.
+//! Implements `fromApp`: copies mounts and variables of the app's first container to sidecars.
 //!
 //! Invariant: a sidecar keeps its own items.
 
@@ -11,7 +11,8 @@ use crate::inject::text::quote::quote;
 use serde_json::Value;
 use std::collections::HashSet;
 
-/// Adds what the template takes from the container `app` to all sidecars.
+/// Copies the volume mounts and variables that `fromApp` lists from the container `app` to all
+/// sidecars.
 pub(super) fn copy_to_sidecars(template: &Template, app: &Value, overlay: &mut Overlay, warnings: &mut Vec<String>) {
     let mounts: Vec<&Value> = match template.spec.from_app.volume_mounts {
         true => items(app, "volumeMounts").iter().filter(|mount| !is_token_mount(mount)).collect(),

@@ -1,4 +1,4 @@
-//! Prepares the requested templates: checks which of them the pod can have, and renders those.
+//! Checks which of the requested templates the pod can have, and renders those.
 //!
 //! Invariant: all problems of all templates are collected before the pod is refused.
 
@@ -27,11 +27,11 @@ use super::text::quote::quote;
 use super::text::suggest::{listed, nearest};
 use std::collections::HashSet;
 
-/// Unknown templates for which a message lists the known ones: among thousands the search for a
-/// similar name takes long.
+/// Most unknown templates whose message suggests a similar name: the search for one is slow if
+/// there are thousands of templates.
 const MAX_HINTS: usize = 8;
 
-/// What templates are prepared with: the pod, the request and the injector's settings.
+/// The inputs of the preparation: the pod, the request and the injector's settings.
 pub(super) struct Preparation<'t, 'p> {
     pub settings: &'t Settings,
     pub keys: &'t AnnotationKeys,
@@ -41,7 +41,7 @@ pub(super) struct Preparation<'t, 'p> {
     pub status: &'p [StatusEntry],
 }
 
-/// Why a requested template cannot be put in.
+/// Why a requested template cannot be injected.
 enum PrepareError {
     /// The template's `match` does not select the pod, for this reason.
     NotAllowed(Message),
@@ -49,7 +49,7 @@ enum PrepareError {
 }
 
 impl<'t> Preparation<'t, '_> {
-    /// Renders the templates that are to be put in.
+    /// Renders the templates to inject.
     pub fn prepare(
         &self,
         requested: &[RequestedTemplate<'t>],
@@ -119,7 +119,8 @@ impl<'t> Preparation<'t, '_> {
         Problem { template: Some(template.to_owned()), annotation, ..Problem::new(code, message) }
     }
 
-    /// The problem has no template, since logs show that: an unknown name is text of the pod.
+    /// The problem of an unknown template. Logs show a problem's template, so this one names none:
+    /// an unknown name is text of the pod.
     fn not_found(&self, requested: &RequestedTemplate<'t>, problems_before: usize) -> Problem {
         let name = &requested.name;
         let of = match requested.by {
@@ -131,7 +132,7 @@ impl<'t> Preparation<'t, '_> {
         let message =
             message!["annotation ", key, of, ": template ", value(quote(name)), " does not exist", words(known)];
         let (code, message) = match self.templates.unread() {
-            // The template may exist there, so it is not the pod's author who has to act.
+            // The template may exist there, so the pod's author need not act.
             Some(unread) => {
                 let message = message.with("; it may be defined in a source that cannot be read: ").with(unread);
                 (ErrorCode::TemplateBroken, message)
@@ -160,7 +161,7 @@ impl<'t> Preparation<'t, '_> {
         auto.map(|container| text(container, "name"))
     }
 
-    /// Problems to report; none if an Automatic template only does not match.
+    /// The problems to report. An Automatic template that does not match is not a problem.
     fn problems_of(&self, template: &Template, by: RequestedBy, error: PrepareError) -> Vec<Problem> {
         let is_automatic = by == RequestedBy::Template;
         match error {
@@ -169,7 +170,7 @@ impl<'t> Preparation<'t, '_> {
                 let message = message!["template ", words(quote(&template.name)), " is not for this pod: ", why];
                 vec![self.problem(ErrorCode::TemplateNotAllowed, &template.name, message)]
             }
-            // A condition that reads a missing key of the pod does not match.
+            // A condition that reads a key that the pod lacks does not match.
             PrepareError::Problems(found)
                 if is_automatic && found.iter().all(|one| one.code == ErrorCode::ExpressionMissingKey) =>
             {
@@ -193,8 +194,8 @@ impl<'t> Preparation<'t, '_> {
     }
 }
 
-/// Reports the problems, or as warnings if all are the pod's and the template's `onError` is
-/// `Skip`.
+/// Reports the problems. They become warnings if the template's `onError` is `Skip` and the pod's
+/// author can fix all of them.
 fn leave_out_or_report(
     template: &Template,
     found: Vec<Problem>,

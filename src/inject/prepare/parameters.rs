@@ -16,7 +16,7 @@ const MAX_PROBLEMS: usize = 100;
 pub(super) type Params = BTreeMap<String, cel::Value>;
 
 impl Preparation<'_, '_> {
-    /// The defaults with the pod's values in place. `None` if the pod sets no parameter.
+    /// The defaults, overridden by the pod's values. `None` if the pod sets no parameter.
     pub(super) fn parameters(&self, template: &Template) -> Result<Option<Params>, Vec<Problem>> {
         let mut values: Option<Params> = None;
         let mut problems = Vec::new();

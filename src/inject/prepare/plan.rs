@@ -1,4 +1,4 @@
-//! Plans the merge of all templates into the pod, without those that conflict and may be skipped.
+//! Plans the merge of all templates, and leaves out those that conflict and have `onError: Skip`.
 
 use super::{Preparation, container_names};
 use crate::inject::annotations::DEFAULT_CONTAINER;
@@ -13,7 +13,7 @@ use crate::inject::text::json::text;
 use std::collections::HashSet;
 
 impl<'t> Preparation<'t, '_> {
-    /// Plans the merge. Conflicts that no template may be skipped for are an error.
+    /// Plans the merge. A conflict is an error, unless one of its templates may be skipped.
     pub fn plan(
         &self,
         candidates: Vec<RenderedTemplate<'t>>,
@@ -27,7 +27,7 @@ impl<'t> Preparation<'t, '_> {
         Ok(PlannedInjection { candidates, plan, default_container })
     }
 
-    /// Plans the merge, and plans again without a template that conflicts and may be skipped.
+    /// Plans the merge. As long as a template conflicts and may be skipped, plans again without it.
     fn without_conflicts(
         &self,
         mut candidates: Vec<RenderedTemplate<'t>>,

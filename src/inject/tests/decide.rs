@@ -1,4 +1,4 @@
-//! The decision: each reason, all that hold at once, and in which order they count.
+//! Tests of the decision: each reason, several at once, and their order.
 
 use super::*;
 use SkipReason::*;
@@ -38,7 +38,7 @@ fn automatic(name: &str, os: &[&str]) -> Value {
 }
 
 #[test]
-fn only_the_creation_of_a_pod_is_of_interest_and_the_object_is_not_looked_at() {
+fn requests_that_do_not_create_a_pod_are_skipped_without_reading_the_object() {
     let injector = injector(&[agent()]);
     let request = Request::create_pod("demo", "this is no JSON");
     let other = |change: &dyn Fn(&mut Request<'_>)| {
@@ -56,7 +56,7 @@ fn only_the_creation_of_a_pod_is_of_interest_and_the_object_is_not_looked_at() {
 }
 
 #[test]
-fn a_pod_that_says_nothing_gets_nothing() {
+fn a_pod_without_annotations_gets_nothing() {
     let injector = injector(&[agent()]);
     assert_eq!(reasons_of(inject(&injector, &silent())), [NotRequested]);
     assert_eq!(reasons_of(inject(&injector, &pod("", json!({})))), [NotRequested]);
@@ -77,13 +77,13 @@ fn false_beside_a_name_is_refused() {
 }
 
 #[test]
-fn a_mirror_pod_is_left_alone() {
+fn a_mirror_pod_is_skipped() {
     let injector = injector(&[agent()]);
     assert_eq!(reasons_of(inject(&injector, &pod("agent", json!({"kubernetes.io/config.mirror": ""})))), [MirrorPod]);
 }
 
 #[test]
-fn a_windows_pod_needs_a_template_for_windows() {
+fn a_windows_pod_is_skipped_without_a_template_for_windows() {
     let injector = injector(&[
         agent(),
         template("both", json!({"match": {"os": ["linux", "windows"]}, "metadata": {"labels": {"a": "b"}}})),
@@ -99,12 +99,12 @@ fn a_windows_pod_needs_a_template_for_windows() {
     for field in ["os", "nodeSelector"] {
         assert_eq!(reasons_of(windows("agent", field)), [WindowsPod]);
         assert!(matches!(windows("both", field), Ok(Outcome::Injected(_))));
-        assert!(windows("agent, both", field).is_err(), "agent is requested for and cannot be had");
+        assert!(windows("agent, both", field).is_err(), "agent is requested and does not run on Windows");
     }
 }
 
 #[test]
-fn an_excluded_or_disabled_namespace_gets_nothing_whatever_a_pod_says() {
+fn pods_in_an_excluded_or_disabled_namespace_get_nothing_even_on_request() {
     let excluded = Settings { excluded_namespaces: vec!["demo".to_owned()], ..Settings::default() };
     let injector_excluding = injector_with(&[agent()], excluded);
     assert_eq!(reasons_of(inject(&injector_excluding, &pod("agent", json!({})))), [NamespaceExcluded]);
@@ -122,7 +122,7 @@ fn an_excluded_or_disabled_namespace_gets_nothing_whatever_a_pod_says() {
 }
 
 #[test]
-fn where_nothing_is_injected_a_bad_annotation_is_no_reason_to_refuse() {
+fn a_bad_annotation_does_not_refuse_a_pod_that_is_skipped_anyway() {
     let excluded = Settings { excluded_namespaces: vec!["demo".to_owned()], ..Settings::default() };
     let injector_excluding = injector_with(&[agent()], excluded);
     assert_eq!(reasons_of(inject(&injector_excluding, &pod("agent,false", json!({})))), [NamespaceExcluded]);
@@ -133,7 +133,7 @@ fn where_nothing_is_injected_a_bad_annotation_is_no_reason_to_refuse() {
 }
 
 #[test]
-fn a_namespace_that_takes_part_has_a_default_list() {
+fn the_default_list_applies_only_in_an_enabled_namespace() {
     let injector = injector(&[agent()]);
     let list = [("outrigger.dev/inject", "agent")];
     let by = |namespace: &Namespace, pod: &Value| in_namespace(&injector, namespace, pod);
@@ -149,7 +149,7 @@ fn a_namespace_that_takes_part_has_a_default_list() {
 }
 
 #[test]
-fn automatic_templates_choose_in_namespaces_that_take_part() {
+fn automatic_templates_are_injected_only_in_enabled_namespaces() {
     let injector = injector(&[automatic("auto", &["linux"]), agent()]);
     let enabled = namespace(&[ENABLED], &[]);
     let templates = |outcome: Result<Outcome, InjectError>| match outcome {
@@ -165,7 +165,7 @@ fn automatic_templates_choose_in_namespaces_that_take_part() {
 }
 
 #[test]
-fn an_automatic_template_that_does_not_match_is_just_not_chosen() {
+fn an_automatic_template_that_does_not_match_is_not_an_error() {
     let condition = |expression: &str| {
         let matching = json!({"conditions": [{"expression": expression}]});
         let auto =
@@ -180,7 +180,7 @@ fn an_automatic_template_that_does_not_match_is_just_not_chosen() {
 }
 
 #[test]
-fn a_named_template_that_does_not_match_is_refused_with_its_message() {
+fn a_pod_that_requests_a_template_that_does_not_match_is_refused() {
     let matching =
         json!({"conditions": [{"expression": "pod.metadata.name == 'db'", "message": "only for databases"}]});
     let error = refused(&injector(&[template("agent", json!({"match": matching}))]), &pod("agent", json!({})));
@@ -208,7 +208,7 @@ fn all_problems_of_all_templates_are_collected() {
 }
 
 #[test]
-fn a_second_pass_finds_everything_done() {
+fn a_second_pass_changes_nothing() {
     let injector = injector(&[agent()]);
     let first = injected(&injector, &pod("agent", json!({})));
     match inject(&injector, &first.pod) {
@@ -222,9 +222,9 @@ fn a_second_pass_finds_everything_done() {
     }
 }
 
-/// At the start nothing is known of a file that cannot be parsed: the template that is requested for may be in it.
+/// At startup, a file that cannot be parsed may contain the requested template.
 #[test]
-fn a_name_that_may_stand_in_what_cannot_be_read_is_not_the_pods_mistake() {
+fn an_unknown_template_is_not_the_pods_error_while_a_source_cannot_be_read() {
     let load = |more: &str| {
         let source = |origin: &str, text: String| SourceText { origin: origin.to_owned(), text };
         let loaded = TemplateSet::load(&[source("a.yaml", agent().to_string()), source("b.yaml", more.to_owned())]);

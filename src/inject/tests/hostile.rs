@@ -1,20 +1,22 @@
-//! Pods written to hurt: their cost stays linear, their refusals short, and what they say never becomes structure.
+//! Tests with hostile pods: their cost is linear, their refusals are short, and their texts never
+//! become structure.
 //!
-//! The sizes are such that work that is linear takes well under a second even unoptimised, and work that is quadratic minutes.
+//! At these sizes, linear work takes well under a second even in a debug build, and quadratic work
+//! takes minutes.
 
 use super::*;
 use std::time::{Duration, Instant};
 
-/// Linear work has tenfold room on a busy machine.
-const SOON: Duration = Duration::from_secs(15);
-/// As many small things, twice, as a pod may have.
+/// Time limit, ten times what linear work needs, for busy machines.
+const TIME_LIMIT: Duration = Duration::from_secs(15);
+/// A number of small items; a pod may have about twice as many.
 const MANY: usize = 4_500;
 
-fn soon<T>(what: &str, work: impl FnOnce() -> T) -> T {
+fn within_time_limit<T>(what: &str, work: impl FnOnce() -> T) -> T {
     let start = Instant::now();
     let result = work();
     let taken = start.elapsed();
-    assert!(taken < SOON, "{what} took {taken:?}");
+    assert!(taken < TIME_LIMIT, "{what} took {taken:?}");
     result
 }
 
@@ -22,7 +24,7 @@ fn numbered(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{prefix}{number}")).collect()
 }
 
-/// The error's text is one that a person can read.
+/// Asserts that a person can read the error's text.
 fn assert_readable(error: &InjectError) {
     let text = error.to_string();
     assert!(text.len() < 64 << 10, "{} bytes: {}", text.len(), &text[..500]);
@@ -34,50 +36,50 @@ fn assert_one_line(text: &str) {
     assert!(!text.chars().any(unsafe_character), "{text:?}");
 }
 
-/// A name that would break a line of a log, colour a terminal and hide what follows.
+/// A name that would break a line of a log, colour a terminal and hide the text after it.
 const EVIL: &str = "evil\n\r\u{1b}[31m\u{202e}\"}";
 
 #[test]
-fn a_list_of_many_templates_is_refused_soon() {
+fn a_list_of_many_templates_is_refused_quickly() {
     let injector = injector(&[agent()]);
     let pod = pod(&numbered("t", MANY).join(","), json!({}));
-    let error = soon("a list of templates", || refused(&injector, &pod));
+    let error = within_time_limit("a list of templates", || refused(&injector, &pod));
     assert_readable(&error);
     assert_eq!(error.codes(), [ErrorCode::AnnotationInvalid]);
 }
 
 #[test]
-fn many_unknown_templates_among_many_are_refused_soon() {
+fn many_unknown_templates_among_many_are_refused_quickly() {
     let names = numbered(&"n".repeat(30), 500);
     let injector = injector(&names.iter().map(|name| template(name, json!({}))).collect::<Vec<_>>());
     let pod = pod(&numbered(&"m".repeat(30), 100).join(","), json!({}));
-    let error = soon("unknown templates", || refused(&injector, &pod));
+    let error = within_time_limit("unknown templates", || refused(&injector, &pod));
     assert_readable(&error);
     assert_eq!(error.problems().len(), 100);
 }
 
 #[test]
-fn a_list_of_many_containers_is_refused_soon() {
+fn a_list_of_many_containers_is_refused_quickly() {
     let injector = injector(&[agent()]);
     let mut pod = pod("agent", json!({"outrigger.dev/containers": numbered("x", MANY).join(",")}));
     pod["spec"]["containers"] = numbered("c", MANY).iter().map(|name| json!({"name": name, "image": "x"})).collect();
-    let error = soon("a list of containers", || refused(&injector, &pod));
+    let error = within_time_limit("a list of containers", || refused(&injector, &pod));
     assert_readable(&error);
 }
 
 #[test]
-fn a_missing_container_is_said_without_a_list_of_all() {
+fn the_message_about_a_missing_container_does_not_list_all_containers() {
     let injector = injector(&[agent()]);
     let mut pod = pod("agent", json!({"outrigger.dev/containers": "a,b,c"}));
     pod["spec"]["containers"] = numbered("c", MANY).iter().map(|name| json!({"name": name, "image": "x"})).collect();
-    let error = soon("missing containers", || refused(&injector, &pod));
+    let error = within_time_limit("missing containers", || refused(&injector, &pod));
     assert_eq!(error.problems().len(), 3);
     assert_readable(&error);
 }
 
-/// Each of the two is small; what they would become together is not, and is never made.
+/// Template and pod are small, but the result would be large, so it is never created.
 #[test]
-fn many_containers_of_a_template_with_much_for_each_are_refused() {
+fn large_additions_to_many_containers_are_refused() {
     let variables: Vec<Value> = numbered("V", 40).iter().map(|name| json!({"name": name, "value": "x"})).collect();
     let injector = injector(&[template("agent", json!({"app": {"env": variables}}))]);
     let of = |containers: usize| {
@@ -86,16 +88,16 @@ fn many_containers_of_a_template_with_much_for_each_are_refused() {
             numbered("c", containers).iter().map(|name| json!({"name": name, "image": "x"})).collect();
         pod
     };
-    let error = soon("many containers", || refused(&injector, &of(MANY)));
+    let error = within_time_limit("many containers", || refused(&injector, &of(MANY)));
     assert_eq!(error.codes(), [ErrorCode::PodInvalid]);
     let text = error.to_string();
-    assert!(text.contains("would put") && text.contains("KiB into its containers, counting 4500"), "{text}");
+    assert!(text.contains("would add") && text.contains("KiB to its containers (4500, counted"), "{text}");
     assert_readable(&error);
     injected(&injector, &of(50));
 }
 
 #[test]
-fn many_templates_with_much_for_each_container_are_refused() {
+fn large_additions_of_many_templates_are_refused() {
     let variables =
         |of: &str| -> Vec<Value> { numbered(of, 40).iter().map(|name| json!({"name": name, "value": "x"})).collect() };
     let names = numbered("t", 20);
@@ -103,45 +105,47 @@ fn many_templates_with_much_for_each_container_are_refused() {
         names.iter().map(|name| template(name, json!({"app": {"env": variables(&name.to_uppercase())}}))).collect();
     let mut pod = pod(&names.join(","), json!({}));
     pod["spec"]["containers"] = numbered("c", 100).iter().map(|name| json!({"name": name, "image": "x"})).collect();
-    let error = soon("many templates", || refused(&injector(&templates), &pod));
+    let error = within_time_limit("many templates", || refused(&injector(&templates), &pod));
     assert_eq!(error.codes(), [ErrorCode::PodInvalid]);
 }
 
 #[test]
-fn many_unknown_parameters_are_refused_soon() {
+fn many_unknown_parameters_are_refused_quickly() {
     let injector = injector(&[template(
         "agent",
         json!({"parameters": [{"name": "directory", "type": "string", "default": "/x"}]}),
     )]);
     let annotations: serde_json::Map<String, Value> =
         numbered("agent.outrigger.dev/dirertory", 10_000).into_iter().map(|key| (key, json!("x"))).collect();
-    let error = soon("unknown parameters", || refused(&injector, &pod("agent", Value::Object(annotations.clone()))));
+    let error = within_time_limit("unknown parameters", || {
+        refused(&injector, &pod("agent", Value::Object(annotations.clone())))
+    });
     assert_readable(&error);
 }
 
 #[test]
-fn a_pod_of_many_containers_is_answered_soon() {
+fn a_pod_with_many_containers_is_injected_quickly() {
     let injector = injector(&[agent()]);
     let mut pod = pod("agent", json!({}));
     pod["spec"]["containers"] =
         numbered(&"c".repeat(55), MANY / 2).iter().map(|name| json!({"name": name, "image": "x"})).collect();
-    let error = soon("many containers", || refused(&injector, &pod));
+    let error = within_time_limit("many containers", || refused(&injector, &pod));
     assert_eq!(error.codes(), [ErrorCode::PodInvalid]);
 }
 
 #[test]
-fn many_conflicts_are_listed_soon() {
+fn many_conflicts_are_listed_quickly() {
     let injector = injector(&[agent()]);
     let mut pod = pod("agent", json!({}));
     let container = |name: &String| json!({"name": name, "image": "x", "env": [{"name": "AGENT", "value": "off"}]});
     pod["spec"]["containers"] = numbered("c", MANY / 8).iter().map(container).collect();
-    let error = soon("many conflicts", || refused(&injector, &pod));
+    let error = within_time_limit("many conflicts", || refused(&injector, &pod));
     assert_eq!(error.codes(), [ErrorCode::Conflict]);
     assert_eq!(error.problems().len(), MANY / 8);
 }
 
 #[test]
-fn a_container_of_many_items_is_merged_soon() {
+fn a_container_with_many_items_is_merged_quickly() {
     let spec = json!({
         "sidecars": [{"name": "agent", "image": "agent:1"}],
         "app": {"env": [{"name": "AGENT", "value": "on"}]},
@@ -155,38 +159,38 @@ fn a_container_of_many_items_is_merged_soon() {
     container["volumeMounts"] =
         numbered("/m", MANY).iter().map(|path| json!({"name": "v", "mountPath": path})).collect();
     pod["spec"]["volumes"] = json!([{"name": "v"}]);
-    let injection = soon("many items", || injected(&injector, &pod));
+    let injection = within_time_limit("many items", || injected(&injector, &pod));
     assert_eq!(injection.pod["spec"]["initContainers"][0]["volumeMounts"].as_array().map(Vec::len), Some(MANY));
 }
 
 #[test]
-fn an_override_of_many_items_is_filled_soon() {
+fn an_override_with_many_items_is_filled_quickly() {
     let env: Vec<Value> = numbered("V", 4_000).iter().map(|name| json!({"name": name, "value": "x"})).collect();
     let injector =
         injector(&[template("agent", json!({"sidecars": [{"name": "agent", "image": "agent:1", "env": env}]}))]);
     let mut pod = pod("agent", json!({}));
     let own: Vec<Value> = numbered("W", MANY).iter().map(|name| json!({"name": name, "value": "x"})).collect();
     pod["spec"]["initContainers"] = json!([{"name": "agent", "image": "auto", "env": own}]);
-    let injection = soon("an override", || injected(&injector, &pod));
+    let injection = within_time_limit("an override", || injected(&injector, &pod));
     assert_eq!(injection.pod["spec"]["initContainers"][0]["env"].as_array().map(Vec::len), Some(MANY + 4_000));
 }
 
 #[test]
-fn a_forged_status_of_many_names_costs_little() {
+fn a_forged_status_with_many_names_is_read_quickly() {
     let injector = injector(&[agent()]);
     let names = numbered("c", MANY);
     let status = json!({"version": 1, "templates": [{"name": "other", "containers": names, "volumes": []}]});
     let mut pod = pod("agent", json!({"outrigger.dev/status": status.to_string()}));
     pod["spec"]["containers"] = names.iter().map(|name| json!({"name": name, "image": "x"})).collect();
-    soon("a forged status", || inject(&injector, &pod)).expect("a verdict");
+    within_time_limit("a forged status", || inject(&injector, &pod)).expect("a verdict");
 }
 
 #[test]
-fn many_overrides_that_nobody_claims_are_refused_soon() {
+fn many_overrides_that_no_template_fills_are_refused_quickly() {
     let injector = injector(&[agent()]);
     let mut pod = pod("agent", json!({}));
     pod["spec"]["containers"] = numbered("c", MANY).iter().map(|name| json!({"name": name, "image": "auto"})).collect();
-    let error = soon("unclaimed overrides", || refused(&injector, &pod));
+    let error = within_time_limit("unclaimed overrides", || refused(&injector, &pod));
     assert_eq!(error.codes(), [ErrorCode::AutoContainerUnclaimed]);
 }
 
@@ -225,7 +229,7 @@ fn names_of_the_pod_are_escaped_in_every_message() {
 }
 
 #[test]
-fn warnings_are_one_line_whatever_the_pod_says() {
+fn every_warning_is_one_line() {
     let spec = json!({
         "sidecars": [{"name": "agent", "image": "agent:1"}],
         "app": {"env": [{"name": "AGENT", "value": "on"}]},
@@ -246,7 +250,7 @@ fn warnings_are_one_line_whatever_the_pod_says() {
 }
 
 #[test]
-fn a_shape_that_no_pod_has_is_the_pods_fault() {
+fn a_structure_that_no_pod_has_is_the_pods_error() {
     let pod_fields = json!({
         "tolerations": [{"key": "a"}], "hostAliases": [{"ip": "1.1.1.1", "hostnames": ["a"]}], "imagePullSecrets": [{"name": "a"}],
         "nodeSelector": {"a": "b"}, "dnsConfig": {"searches": ["a"]}, "securityContext": {"fsGroup": 1}, "affinity": {"nodeAffinity": {}},
@@ -284,45 +288,45 @@ fn a_shape_that_no_pod_has_is_the_pods_fault() {
 }
 
 #[test]
-fn a_template_that_reads_many_keys_is_rendered_soon() {
+fn a_template_that_reads_many_keys_is_rendered_quickly() {
     let keys = numbered("k", 5_000);
     let annotations: serde_json::Map<String, Value> =
         keys.iter().map(|key| (format!("x/{key}"), json!(format!("${{pod.metadata.labels.{key}}}")))).collect();
     let spec = json!({"hardened": false, "metadata": {"annotations": annotations}});
-    let injector = soon("a large template", || injector(&[template("agent", spec)]));
+    let injector = within_time_limit("a large template", || injector(&[template("agent", spec)]));
     let mut pod = pod("agent", json!({}));
     pod["metadata"]["labels"] =
         keys.iter().map(|key| (key.clone(), json!("v"))).collect::<serde_json::Map<_, _>>().into();
-    let injection = soon("many keys", || injected(&injector, &pod));
+    let injection = within_time_limit("many keys", || injected(&injector, &pod));
     assert_eq!(injection.pod["metadata"]["annotations"]["x/k4999"], "v");
 }
 
 #[test]
-fn a_template_of_many_mounts_and_volumes_is_checked_soon() {
+fn a_template_with_many_mounts_and_volumes_is_checked_quickly() {
     let volumes: Vec<Value> = numbered("v", 2_500).iter().map(|name| json!({"name": name, "emptyDir": {}})).collect();
     let mounts: Vec<Value> =
         numbered("v", 2_500).iter().map(|name| json!({"name": name, "mountPath": format!("/{name}")})).collect();
     let spec = json!({"volumes": volumes, "app": {"volumeMounts": mounts, "env": [{"name": "A", "value": "${pod.metadata.name}"}]}});
-    let injector = soon("a template of many volumes", || injector(&[template("agent", spec)]));
-    let injection = soon("many volumes", || injected(&injector, &pod("agent", json!({}))));
+    let injector = within_time_limit("a template of many volumes", || injector(&[template("agent", spec)]));
+    let injection = within_time_limit("many volumes", || injected(&injector, &pod("agent", json!({}))));
     assert_eq!(injection.pod["spec"]["volumes"].as_array().map(Vec::len), Some(2_500));
 }
 
 #[test]
-fn a_template_of_many_sidecars_is_merged_soon() {
+fn a_template_with_many_sidecars_is_merged_quickly() {
     let sidecars: Vec<Value> = numbered("s", 2_000).iter().map(|name| json!({"name": name, "image": "x"})).collect();
     let spec =
         json!({"sidecars": sidecars, "hardened": false, "placement": {"order": {"after": "c1"}, "sidecars": "Plain"}});
-    let injector = soon("a template of many sidecars", || injector(&[template("agent", spec)]));
+    let injector = within_time_limit("a template of many sidecars", || injector(&[template("agent", spec)]));
     let mut pod = pod("agent", json!({}));
     pod["spec"]["containers"] = numbered("c", 2_000).iter().map(|name| json!({"name": name, "image": "x"})).collect();
-    let injection = soon("many sidecars", || injected(&injector, &pod));
+    let injection = within_time_limit("many sidecars", || injected(&injector, &pod));
     assert_eq!(injection.pod["spec"]["containers"][2]["name"], "s0");
     assert_eq!(injection.pod["spec"]["containers"].as_array().map(Vec::len), Some(4_000));
 }
 
 #[test]
-fn what_stands_twice_in_a_pod_is_never_a_fault_of_ours() {
+fn a_name_that_occurs_twice_in_a_pod_is_never_an_internal_error() {
     let injector = injector(&[agent()]);
     for list in ["containers", "initContainers", "volumes", "ephemeralContainers"] {
         for image in ["auto", "agent:1", "x"] {
@@ -336,13 +340,13 @@ fn what_stands_twice_in_a_pod_is_never_a_fault_of_ours() {
     }
 }
 
-/// An object that is as deep as JSON of a review may be.
+/// An object with the deepest nesting that a review may have.
 fn deep() -> Value {
     (0..118).fold(json!("end"), |inner, level| if level % 2 == 0 { json!([inner]) } else { json!({"x": inner}) })
 }
 
 #[test]
-fn a_deep_pod_needs_no_large_stack() {
+fn a_deep_pod_does_not_overflow_the_stack() {
     let spec = json!({
         "sidecars": [{"name": "agent", "image": "agent:1", "newField": deep_template()}],
         "app": {"env": [{"name": "A", "value": "${string(pod.spec.containers.size())}"}]},
@@ -363,7 +367,7 @@ fn a_deep_pod_needs_no_large_stack() {
     });
 }
 
-/// As deep as a document of a template may be.
+/// A template with the deepest nesting that a document may have.
 fn deep_template() -> Value {
     (0..25).fold(json!("end"), |inner, _| json!({"x": inner}))
 }

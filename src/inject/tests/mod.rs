@@ -1,4 +1,4 @@
-//! The engine as a whole, beside the golden cases: what its authors and its enemies ask of it.
+//! Tests of the whole engine, besides the golden cases.
 
 use super::*;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ mod redaction;
 mod rendering;
 mod status;
 
-/// An injector of these templates, all of which load.
+/// An injector with these templates, all of which load.
 pub(super) fn injector(templates: &[Value]) -> Injector {
     injector_with(templates, Settings::default())
 }
@@ -51,7 +51,7 @@ pub(super) fn patched(pod: &Value, injection: &Injection) -> Value {
     pod
 }
 
-/// A pod that got something.
+/// The outcome of an injection, with the pod after it.
 pub(super) struct Injected {
     /// The pod after the patch.
     pub pod: Value,
@@ -78,7 +78,7 @@ pub(super) fn refused(injector: &Injector, pod: &Value) -> InjectError {
     }
 }
 
-/// A pod that asks, with annotations besides.
+/// A pod that requests these templates, with more annotations.
 pub(super) fn pod(requested: &str, annotations: Value) -> Value {
     let mut pod = json!({
         "metadata": {"name": "web", "annotations": annotations},

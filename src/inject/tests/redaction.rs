@@ -1,13 +1,13 @@
-//! A secret in everything that a pod or a template may say, and no sentence that shows it to others than its author.
+//! Tests that a secret in a pod or template appears in no redacted message.
 
 use super::*;
 use crate::inject::text::message::Message;
 use std::collections::BTreeSet;
 
-/// Fits wherever a name has to.
+/// The secret, which is also a valid name.
 const CANARY: &str = "s3cr3t";
 
-/// Some of the sentences quote the secret, and all are fit for logs.
+/// Asserts that some messages quote the secret, and no redacted message does.
 fn assert_redacted(what: &str, sentences: &[Message]) {
     let quoting = sentences.iter().filter(|sentence| sentence.to_string().contains(CANARY)).count();
     assert!(quoting > 0, "{what}: the secret is not in {sentences:?}");
@@ -20,7 +20,7 @@ fn load(text: String) -> Loaded {
     TemplateSet::load(&[SourceText { origin: "test.yaml".to_owned(), text }])
 }
 
-/// Specs that are wrong, each in one way.
+/// Invalid specs, each with one error.
 fn wrong_specs() -> Vec<Value> {
     let sidecar = |fields: Value| {
         let mut sidecar = json!({"name": "a", "image": "x"});
@@ -76,7 +76,7 @@ fn wrong_specs() -> Vec<Value> {
 }
 
 #[test]
-fn no_problem_of_a_template_shows_a_value_to_readers_of_logs() {
+fn no_redacted_problem_of_a_template_shows_a_value() {
     for spec in wrong_specs() {
         let loaded = load(template("t", spec.clone()).to_string());
         assert!(!loaded.problems.is_empty(), "{spec} loads");
@@ -91,7 +91,7 @@ fn no_problem_of_a_template_shows_a_value_to_readers_of_logs() {
     }
 }
 
-/// Templates and a pod for each code that a pod can provoke.
+/// For each code that a pod can cause: the template and the pod.
 fn refusals() -> Vec<(ErrorCode, Value, Value)> {
     let asking = |annotations: Value| pod("t", annotations);
     let plain = || template("t", json!({"sidecars": [{"name": "a", "image": "x"}]}));
@@ -150,7 +150,7 @@ fn refusals() -> Vec<(ErrorCode, Value, Value)> {
 }
 
 #[test]
-fn no_problem_of_a_pod_shows_a_value_to_readers_of_logs() {
+fn no_redacted_problem_of_a_pod_shows_a_value() {
     let mut codes = BTreeSet::from([ErrorCode::Internal, ErrorCode::TemplateBroken]);
     for (code, template, pod) in refusals() {
         let error = refused(&injector(&[template]), &pod);

@@ -1,8 +1,8 @@
-//! What a pod's texts become in a template: values in their places, and never structure.
+//! Tests that a pod's texts become values in a rendered template, never structure.
 
 use super::*;
 
-/// A template that puts one text parameter wherever a text can stand.
+/// A template that uses one text parameter wherever a text is allowed.
 fn echo() -> Injector {
     let spec = json!({
         "hardened": false,
@@ -17,7 +17,7 @@ fn echo() -> Injector {
 }
 
 #[test]
-fn a_text_of_the_pod_stays_one_text() {
+fn a_text_of_the_pod_never_becomes_structure() {
     let injector = echo();
     for text in [
         "\", \"privileged\": true, \"x\": \"",
@@ -56,7 +56,7 @@ fn with_limit(value: &str) -> Result<Outcome, InjectError> {
 }
 
 #[test]
-fn a_quantity_that_is_none_is_refused_even_if_it_looks_like_a_sample() {
+fn an_invalid_quantity_is_refused_even_if_it_looks_like_a_sample() {
     assert!(matches!(with_limit("2M"), Ok(Outcome::Injected(_))));
     for value in ["lots", "outrigger-unknown", "outrigger-unknown-1", "", "1 "] {
         let error = with_limit(value).expect_err(value);
@@ -65,7 +65,7 @@ fn a_quantity_that_is_none_is_refused_even_if_it_looks_like_a_sample() {
 }
 
 #[test]
-fn names_that_a_pod_gives_keep_kubernetes_rules() {
+fn names_from_a_pods_parameters_must_be_valid_kubernetes_names() {
     let spec = json!({
         "parameters": [{"name": "name", "type": "string", "default": "agent"}],
         "sidecars": [{"name": "${params.name}", "image": "agent:1", "volumeMounts": [{"name": "v-${params.name}", "mountPath": "/x"}]}],
@@ -82,7 +82,7 @@ fn names_that_a_pod_gives_keep_kubernetes_rules() {
 }
 
 #[test]
-fn a_whole_expression_takes_the_type_that_the_field_wants() {
+fn a_value_that_is_one_expression_gets_the_type_of_its_field() {
     let spec = json!({
         "hardened": false,
         "parameters": [{"name": "port", "type": "port", "default": 80}, {"name": "on", "type": "boolean", "default": true}],
@@ -102,7 +102,7 @@ fn a_whole_expression_takes_the_type_that_the_field_wants() {
 }
 
 #[test]
-fn what_a_template_makes_of_a_pod_is_bounded() {
+fn the_size_of_a_rendered_template_is_limited() {
     let spec = json!({"metadata": {"annotations": {
         "a": "${pod.metadata.labels.big}", "b": "${pod.metadata.labels.big}", "c": "${pod.metadata.labels.big}",
     }}});
@@ -114,7 +114,7 @@ fn what_a_template_makes_of_a_pod_is_bounded() {
 }
 
 #[test]
-fn a_key_that_the_pod_lacks_is_the_pods_fault_and_named() {
+fn a_missing_key_is_the_pods_error_and_is_named() {
     let spec = json!({"metadata": {"labels": {"team": "${pod.metadata.labels.team}"}}});
     let error = refused(&injector(&[template("agent", spec)]), &pod("agent", json!({})));
     assert_eq!((error.codes().as_slice(), error.blame()), ([ErrorCode::ExpressionMissingKey].as_slice(), Blame::Pod));

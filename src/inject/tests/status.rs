@@ -1,4 +1,4 @@
-//! The status annotation: what it makes of a second pass and of `uninject`, true or forged.
+//! Tests of second passes and `uninject` with genuine and forged status annotations.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn skipped(outcome: Result<Outcome, InjectError>) -> Skip {
 }
 
 #[test]
-fn the_status_lists_what_was_put_in() {
+fn the_status_lists_what_was_added() {
     let injection = injected(&injector(&[agent()]), &pod("agent", json!({})));
     let text = injection.pod["metadata"]["annotations"]["outrigger.dev/status"].as_str().expect("a status").to_owned();
     let status: Value = serde_json::from_str(&text).expect("JSON");
@@ -37,7 +37,7 @@ fn the_status_lists_what_was_put_in() {
 }
 
 #[test]
-fn a_status_that_lists_what_is_not_there_is_ignored() {
+fn a_status_that_lists_absent_content_is_ignored() {
     let injector = injector(&[agent()]);
     for missing in [
         json!({"containers": ["agent"]}),
@@ -52,7 +52,7 @@ fn a_status_that_lists_what_is_not_there_is_ignored() {
 }
 
 #[test]
-fn what_is_no_status_of_ours_is_ignored() {
+fn a_value_that_is_not_a_status_is_ignored() {
     let injector = injector(&[agent()]);
     for text in [
         "",
@@ -72,7 +72,7 @@ fn what_is_no_status_of_ours_is_ignored() {
 }
 
 #[test]
-fn another_revision_is_done_too_with_a_warning() {
+fn a_pod_with_another_revision_is_not_injected_again_and_gets_a_warning() {
     let skip = skipped(inject(&injector(&[agent()]), &pod("agent", status(entry(json!({}))))));
     assert_eq!((skip.reasons.as_slice(), skip.warnings.len()), ([SkipReason::AlreadyInjected].as_slice(), 1));
     assert!(
@@ -81,7 +81,7 @@ fn another_revision_is_done_too_with_a_warning() {
 }
 
 #[test]
-fn a_template_that_is_gone_or_would_no_longer_match_is_still_done() {
+fn a_template_in_the_status_counts_even_if_it_is_removed_or_no_longer_matches() {
     let skip = skipped(inject(&injector(&[]), &pod("agent", status(entry(json!({}))))));
     assert_eq!(skip.templates, ["agent"]);
     let picky = template("agent", json!({"match": {"conditions": [{"expression": "false"}]}}));
@@ -90,7 +90,7 @@ fn a_template_that_is_gone_or_would_no_longer_match_is_still_done() {
 }
 
 #[test]
-fn a_rewritten_image_is_no_conflict_in_a_second_pass() {
+fn a_rewritten_image_is_not_a_conflict_in_a_second_pass() {
     let injector = injector(&[agent()]);
     let mut again = injected(&injector, &pod("agent", json!({}))).pod;
     again["spec"]["initContainers"][0]["image"] = json!("mirror.example/agent@sha256:0");
@@ -121,21 +121,21 @@ fn another_template_is_added_beside_the_first() {
 }
 
 #[test]
-fn uninject_takes_out_what_was_put_in_and_no_more() {
+fn uninject_removes_exactly_what_was_added() {
     let original = pod("agent", json!({"example.org/kept": "yes"}));
     let injected = injected(&injector(&[agent()]), &original).pod;
     assert_eq!(uninject(&injected, "outrigger.dev"), Ok(Some(original)));
 }
 
 #[test]
-fn uninject_of_a_pod_without_status_is_nothing() {
+fn uninject_does_nothing_without_a_status() {
     assert_eq!(uninject(&pod("agent", json!({})), "outrigger.dev"), Ok(None));
     assert_eq!(uninject(&json!({}), "outrigger.dev"), Ok(None));
     assert_eq!(uninject(&json!(null), "outrigger.dev"), Ok(None));
 }
 
 #[test]
-fn uninject_refuses_what_is_no_status() {
+fn uninject_refuses_a_value_that_is_not_a_status() {
     for text in [json!("{}"), json!("x"), json!(5), json!(r#"{"version":2,"templates":[]}"#)] {
         let error =
             uninject(&pod("agent", json!({"outrigger.dev/status": text})), "outrigger.dev").expect_err("no status");
@@ -144,7 +144,7 @@ fn uninject_refuses_what_is_no_status() {
 }
 
 #[test]
-fn a_forged_status_cannot_take_out_what_no_template_puts_in() {
+fn a_forged_status_cannot_remove_what_no_template_adds() {
     for key in [
         "spec",
         "metadata",
@@ -175,7 +175,7 @@ fn a_forged_status_cannot_take_out_what_no_template_puts_in() {
 }
 
 #[test]
-fn a_forged_status_cannot_put_anything_in() {
+fn a_forged_status_cannot_add_anything() {
     for (key, value) in [
         ("spec/hostPID", json!(true)),
         ("spec/serviceAccountName", json!("admin")),
@@ -196,7 +196,7 @@ fn a_forged_status_cannot_put_anything_in() {
 }
 
 #[test]
-fn what_the_api_server_filled_in_is_put_back() {
+fn uninject_restores_values_that_the_api_server_had_filled_in() {
     let spec = json!({"pod": {"terminationGracePeriodSeconds": 60, "dnsPolicy": "None", "priorityClassName": "high", "securityContext": {"fsGroup": 5}}});
     let mut original = pod("agent", json!({}));
     let filled_in = json!({"terminationGracePeriodSeconds": 30, "dnsPolicy": "ClusterFirst", "securityContext": {}, "priority": 0, "preemptionPolicy": "PreemptLowerPriority"});
@@ -208,7 +208,7 @@ fn what_the_api_server_filled_in_is_put_back() {
 }
 
 #[test]
-fn an_override_is_put_back_as_it_was() {
+fn uninject_restores_a_filled_container() {
     let mut original = pod("agent", json!({}));
     original["spec"]["initContainers"] =
         json!([{"name": "agent", "image": "auto", "env": [], "resources": null, "securityContext": {"runAsUser": 5}}]);

@@ -1,8 +1,8 @@
-//! Equality of a pod's content and a template's: defaults, spellings and look-alikes.
+//! Tests which values of a pod and a template are equal: defaults, spellings and look-alikes.
 
 use super::*;
 
-/// The two are the same whichever of them is wanted and whichever is found.
+/// Asserts that the two are equal, whichever of them is the template's.
 fn same(one: &Value, other: &Value) {
     assert!(equal::same(one, other), "{one} is not {other}");
     assert!(equal::same(other, one), "{other} is not {one}");
@@ -22,7 +22,7 @@ fn equal_values_are_the_same() {
 }
 
 #[test]
-fn other_values_differ() {
+fn different_values_differ() {
     let container = json!({"name": "a", "image": "x:1", "args": ["a", "b"]});
     for (field, value) in [
         ("image", json!("x:2")),
@@ -83,12 +83,12 @@ fn false_and_zero_of_optional_fields_differ_from_absent_ones() {
 }
 
 #[test]
-fn an_empty_selector_selects_all_and_an_absent_one_none() {
+fn an_empty_selector_differs_from_an_absent_one() {
     different(&json!({"topologyKey": "a", "labelSelector": {}}), &json!({"topologyKey": "a"}));
     different(&json!({"topologyKey": "a", "namespaceSelector": {}}), &json!({"topologyKey": "a"}));
 }
 
-/// The field with this value is the same as without it, and not the same as with another.
+/// Asserts that an object with a default is equal to one without the field, and not to another.
 fn default(with: &Value, without: &Value, other: &Value) {
     same(with, without);
     different(other, without);
@@ -196,7 +196,7 @@ fn defaults_of_env_and_ports_count_as_absent() {
 }
 
 #[test]
-fn a_default_of_one_field_is_no_default_of_another() {
+fn a_default_of_one_field_is_not_a_default_of_another() {
     different(&json!({"lifecycle": {"periodSeconds": 10}}), &json!({"lifecycle": {}}));
     different(&json!({"hostPath": {"path": "/"}}), &json!({"hostPath": {}}));
     different(&json!({"emptyDir": {"defaultMode": 420}}), &json!({"emptyDir": {}}));
@@ -219,7 +219,7 @@ fn quantities_in_quantity_fields_are_compared_by_value() {
 }
 
 #[test]
-fn a_limit_without_a_request_is_its_request() {
+fn a_limit_without_a_request_is_also_the_request() {
     same(
         &json!({"resources": {"limits": {"cpu": "1"}}}),
         &json!({"resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "1000m"}}}),

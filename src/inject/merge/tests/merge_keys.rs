@@ -1,4 +1,4 @@
-//! The merge-key table, one test for each row.
+//! Tests the merge-key table, one test for each row.
 
 use super::*;
 use crate::inject::schema::merge_keys;
@@ -21,7 +21,7 @@ macro_rules! rows {
         )*
 
         #[test]
-        fn every_row_of_the_table_has_its_test() {
+        fn every_row_of_the_table_has_a_test() {
             let tested = [$($list),*];
             for (list, _) in merge_keys::TABLE {
                 assert!(tested.contains(&list), "{list}");
@@ -60,14 +60,14 @@ fn other_lists_are_atomic() {
 }
 
 #[test]
-fn a_path_is_clean_without_slashes_at_its_end() {
+fn trailing_slashes_of_a_path_do_not_matter() {
     for (path, clean) in [("/a", "/a"), ("/a/", "/a"), ("/a//", "/a"), ("/", "/"), ("//", "/"), ("", ""), ("a/", "a")] {
         assert_eq!(merge_keys::clean_path(path), clean, "{path}");
     }
 }
 
 #[test]
-fn an_item_without_its_key_has_an_empty_one() {
+fn an_item_without_its_merge_key_has_an_empty_key() {
     assert_eq!(merge_keys::MergeKey::Field("name").value(&json!({})), "");
     assert_eq!(merge_keys::MergeKey::Field("name").value(&json!("text")), "");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! The rules of the merge, one test each.
+//! Tests of the merge, one for each rule.
 
 use super::*;
 use crate::inject::tests::{Injected, agent, inject, injected, injector, patched, pod, refused, template};
@@ -20,14 +20,14 @@ fn names(pod: &Value, list: &str) -> Vec<String> {
     items.iter().map(|item| item["name"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// A pod that asks for the one template, after injection.
+/// A pod after injection of one template with this spec.
 fn merged(spec: Value, change: impl FnOnce(&mut Value)) -> Injected {
     let mut pod = pod("agent", json!({}));
     change(&mut pod);
     injected(&injector(&[template("agent", spec)]), &pod)
 }
 
-/// The conflicts of the one template with a pod that asks for it.
+/// The conflicts of one template with a pod that requests it.
 fn conflicts(spec: Value, change: impl FnOnce(&mut Value)) -> Vec<String> {
     let mut pod = pod("agent", json!({}));
     change(&mut pod);

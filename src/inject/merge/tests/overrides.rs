@@ -1,4 +1,4 @@
-//! `image: auto`: a container of the pod that overrides fields of a sidecar.
+//! Tests of `image: auto`, with which a container of the pod overrides fields of a sidecar.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn sidecar() -> Value {
     })
 }
 
-/// The container after the template has filled what this one leaves out.
+/// The container after the template has filled its absent fields.
 fn filled(own: Value) -> Value {
     let mut container = json!({"name": "agent", "image": "auto"});
     container.as_object_mut().expect("an object").extend(own.as_object().expect("an object").clone());
@@ -49,7 +49,7 @@ fn empty_lists_and_maps_of_the_pod_are_filled() {
 }
 
 #[test]
-fn an_override_among_the_containers_is_no_native_sidecar() {
+fn an_override_among_the_containers_is_not_a_native_sidecar() {
     let injection = merged(sidecar(), |pod| {
         pod["spec"]["containers"] = json!([{"name": "agent", "image": "auto"}, {"name": "web", "image": "x"}]);
     });
@@ -59,7 +59,7 @@ fn an_override_among_the_containers_is_no_native_sidecar() {
 }
 
 #[test]
-fn an_override_is_none_of_the_apps_containers() {
+fn an_override_is_not_one_of_the_apps_containers() {
     let mut spec = sidecar();
     spec["app"] = json!({"env": [{"name": "APP", "value": "1"}]});
     let injection = merged(spec, |pod| {
@@ -73,7 +73,7 @@ fn an_override_is_none_of_the_apps_containers() {
 }
 
 #[test]
-fn an_override_that_no_template_claims_is_refused() {
+fn an_override_that_no_template_fills_is_refused() {
     let mut pod = pod("agent", json!({}));
     pod["spec"]["containers"] = json!([{"name": "web", "image": "x"}, {"name": "agnet", "image": "auto"}]);
     let error = refused(&injector(&[template("agent", sidecar())]), &pod);
@@ -82,7 +82,7 @@ fn an_override_that_no_template_claims_is_refused() {
 }
 
 #[test]
-fn ports_that_an_override_takes_can_conflict() {
+fn ports_that_an_override_gets_can_conflict() {
     let messages = conflicts(sidecar(), |pod| {
         pod["spec"]["initContainers"] = json!([{"name": "agent", "image": "auto"}]);
         pod["spec"]["containers"][0]["ports"] = json!([{"containerPort": 80}]);

@@ -1,4 +1,4 @@
-//! The paths in the statuses of the golden cases.
+//! Tests of the paths in the statuses of the golden cases.
 
 use super::*;
 use crate::inject::annotations::{AnnotationKeys, DEFAULT_DOMAIN};
@@ -7,7 +7,7 @@ use crate::inject::{Injector, Request, Settings, SourceText, TemplateSet};
 use std::fs;
 use std::path::Path;
 
-/// The pod of a case and, where its templates are put in, the pod after that.
+/// The pod of a case and, if the case injects templates, the pod afterwards.
 fn pods_of(case: &Path) -> Vec<Value> {
     let read = |name: &str| fs::read_to_string(case.join(name)).unwrap_or_default();
     let Ok(pod) = serde_saphyr::from_str::<Value>(&read("pod.yaml")) else { return Vec::new() };
@@ -20,7 +20,7 @@ fn pods_of(case: &Path) -> Vec<Value> {
 }
 
 #[test]
-fn every_path_of_a_golden_status_is_read_back_and_leads_into_the_pod() {
+fn every_path_of_a_golden_status_resolves_in_the_pod() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testdata/inject");
     let cases = fs::read_dir(cases).expect("the golden cases").map(|case| case.expect("a case").path());
     let keys = AnnotationKeys::new(DEFAULT_DOMAIN);

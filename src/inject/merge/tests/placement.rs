@@ -1,4 +1,4 @@
-//! The places of new containers.
+//! Tests of the positions of new containers.
 
 use super::*;
 use crate::inject::Settings;
@@ -85,7 +85,7 @@ fn an_order_that_names_an_absent_container_is_ignored_with_one_warning() {
 }
 
 #[test]
-fn templates_stand_in_the_order_asked_for() {
+fn containers_are_placed_in_the_order_of_the_requested_templates() {
     let one = template("one", template_with(&["s1"], &["n1"], json!({"sidecars": "Plain", "order": {"after": "web"}})));
     let two = template("two", template_with(&["s2"], &["n2"], json!({"sidecars": "Plain", "order": {"after": "web"}})));
     let injector = injector(&[one, two]);
@@ -96,7 +96,7 @@ fn templates_stand_in_the_order_asked_for() {
 }
 
 #[test]
-fn the_first_container_of_the_app_is_the_default_one() {
+fn the_first_container_of_the_app_is_the_default_container() {
     let injection = merged(template_with(&["s1"], &[], json!({"sidecars": "Plain", "order": "First"})), |_| {});
     assert_eq!(injection.pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"], "web");
     let injection = merged(template_with(&["s1"], &[], json!({})), |pod| {
@@ -106,7 +106,7 @@ fn the_first_container_of_the_app_is_the_default_one() {
 }
 
 #[test]
-fn only_the_computed_preemption_policy_gives_way_to_a_class() {
+fn only_the_computed_preemption_policy_is_removed_for_a_class() {
     let class = || json!({"hardened": false, "pod": {"priorityClassName": "high"}});
     let left = |policy: &str| {
         let injection = merged(class(), |pod| {

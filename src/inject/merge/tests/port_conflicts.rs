@@ -1,4 +1,4 @@
-//! Conflicts of ports: the containers of a pod share one network.
+//! Tests of port conflicts: the containers of a pod share one network.
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn refusal(own: Value, ports: Value) -> String {
 }
 
 #[test]
-fn one_number_on_one_protocol_is_a_conflict() {
+fn the_same_port_and_protocol_twice_is_a_conflict() {
     let message = refusal(json!([{"containerPort": 80}]), json!([{"containerPort": 80, "protocol": "TCP"}]));
     assert_eq!(
         message,
@@ -26,13 +26,13 @@ fn one_number_on_one_protocol_is_a_conflict() {
 }
 
 #[test]
-fn one_number_on_two_protocols_is_no_conflict() {
+fn the_same_port_with_two_protocols_is_not_a_conflict() {
     assert!(against(json!([{"containerPort": 53}]), json!([{"containerPort": 53, "protocol": "UDP"}])).is_ok());
     assert!(against(json!([{"containerPort": 53}]), json!([{"containerPort": 54}])).is_ok());
 }
 
 #[test]
-fn one_name_is_a_conflict_whatever_the_number() {
+fn the_same_port_name_twice_is_a_conflict() {
     let message =
         refusal(json!([{"containerPort": 80, "name": "http"}]), json!([{"containerPort": 81, "name": "http"}]));
     assert!(message.contains("port name \"http\" is declared by"), "{message}");
@@ -74,7 +74,7 @@ fn a_host_port_is_the_container_port_in_a_host_network_pod() {
 }
 
 #[test]
-fn two_templates_with_one_port_are_both_named() {
+fn a_port_conflict_of_two_templates_names_both() {
     let sidecar = |name: &str| {
         template(
             name,

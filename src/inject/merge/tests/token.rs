@@ -1,4 +1,4 @@
-//! The service account's token in new containers.
+//! Tests of the service account's token in new containers.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn spec() -> Value {
     json!({"sidecars": [{"name": "s", "image": "x"}], "initContainers": [{"name": "n", "image": "x"}]})
 }
 
-/// What the new containers mount.
+/// The mounts of the new containers.
 fn mounts(injection: &Injected) -> Vec<Value> {
     let containers = injection.pod["spec"]["initContainers"].as_array().expect("a list");
     containers[..2].iter().map(|container| container["volumeMounts"].clone()).collect()
@@ -79,7 +79,7 @@ fn the_token_is_not_mounted_when_the_plugin_might_not_mount_it() {
 }
 
 #[test]
-fn the_token_is_not_mounted_when_a_template_sets_a_decisive_field() {
+fn the_token_is_not_mounted_if_a_template_sets_a_field_on_which_the_plugin_depends() {
     for field in [json!({"automountServiceAccountToken": false}), json!({"serviceAccountName": "other"})] {
         let mut spec = spec();
         spec["pod"] = field;

@@ -1,4 +1,4 @@
-//! Lists, maps and scalars of a pod and of templates: united, equal or in conflict.
+//! Tests the merge of lists, maps and scalars of a pod and of templates.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn new_items_follow_the_pods_own() {
 }
 
 #[test]
-fn an_item_that_is_there_is_not_added_again() {
+fn an_existing_item_is_not_added_again() {
     let injection =
         merged(app("env", json!([{"name": "A", "value": "1"}])), own("env", json!([{"name": "A", "value": "1"}])));
     assert_eq!(injection.pod["spec"]["containers"][0]["env"], json!([{"name": "A", "value": "1"}]));
@@ -88,7 +88,7 @@ fn wants(name: &str, value: &str, policy: &str) -> Value {
 }
 
 #[test]
-fn on_conflict_of_each_template_holds_for_its_own_conflicts() {
+fn on_conflict_of_a_template_applies_to_its_own_conflicts() {
     let mut pod = pod("keeps, rejects", json!({}));
     pod["spec"]["containers"][0]["env"] = json!([{"name": "A", "value": "own"}]);
     for requested in ["keeps, rejects", "rejects, keeps"] {
@@ -100,7 +100,7 @@ fn on_conflict_of_each_template_holds_for_its_own_conflicts() {
 }
 
 #[test]
-fn two_templates_that_want_different_things_are_always_rejected() {
+fn two_templates_with_different_content_are_always_rejected() {
     let injector = injector(&[wants("one", "1", "KeepPod"), wants("two", "2", "KeepPod")]);
     let error = refused(&injector, &pod("one, two", json!({})));
     assert_eq!(
@@ -110,7 +110,7 @@ fn two_templates_that_want_different_things_are_always_rejected() {
 }
 
 #[test]
-fn two_templates_that_want_the_same_share_it() {
+fn two_templates_with_equal_content_add_it_once() {
     let injector = injector(&[wants("one", "1", "Reject"), wants("two", "1", "Reject")]);
     let injection = injected(&injector, &pod("one, two", json!({})));
     assert_eq!(injection.pod["spec"]["containers"][0]["env"], json!([{"name": "A", "value": "1"}]));
@@ -149,7 +149,7 @@ fn values_that_the_api_server_fills_in_count_as_unset() {
 }
 
 #[test]
-fn a_value_that_the_pods_author_set_is_a_conflict() {
+fn a_different_value_that_the_pods_author_set_is_a_conflict() {
     for (field, set, wanted) in [
         ("terminationGracePeriodSeconds", json!(31), json!(60)),
         ("dnsPolicy", json!("Default"), json!("None")),
@@ -165,7 +165,7 @@ fn a_value_that_the_pods_author_set_is_a_conflict() {
 }
 
 #[test]
-fn maps_and_lists_of_the_pod_are_united() {
+fn maps_and_lists_of_pod_and_template_are_merged() {
     for (field, own, wanted, united) in [
         ("nodeSelector", json!({"a": "x"}), json!({"b": "y"}), json!({"a": "x", "b": "y"})),
         (
@@ -190,7 +190,7 @@ fn maps_and_lists_of_the_pod_are_united() {
 }
 
 #[test]
-fn the_computed_priority_goes_with_the_class() {
+fn the_computed_priority_is_removed_if_a_template_sets_a_class() {
     let spec = json!({"pod": {"priorityClassName": "high"}});
     let injection = merged(spec.clone(), |pod| {
         pod["spec"]["priority"] = json!(0);
@@ -201,7 +201,7 @@ fn the_computed_priority_goes_with_the_class() {
 }
 
 #[test]
-fn an_equal_container_of_the_sidecars_name_is_kept_and_another_is_a_conflict() {
+fn a_container_with_a_sidecars_name_is_kept_if_equal_and_a_conflict_otherwise() {
     let spec = json!({"hardened": false, "sidecars": [{"name": "agent", "image": "agent:1"}], "metadata": {"labels": {"a": "b"}}});
     let done = merged(spec.clone(), |pod| {
         pod["spec"]["initContainers"] = json!([{"name": "agent", "image": "agent:1", "restartPolicy": "Always", "imagePullPolicy": "IfNotPresent"}]);
@@ -225,7 +225,7 @@ fn an_equal_container_of_the_sidecars_name_is_kept_and_another_is_a_conflict() {
 }
 
 #[test]
-fn a_template_that_may_be_skipped_gives_way_to_the_pod() {
+fn a_template_that_conflicts_with_the_pod_is_left_out_if_it_may_be_skipped() {
     let skips = template("skips", json!({"onError": "Skip", "app": {"env": [{"name": "A", "value": "1"}]}}));
     let mut pod = pod("skips, agent", json!({}));
     pod["spec"]["containers"][0]["env"] = json!([{"name": "A", "value": "own"}]);
