@@ -71,7 +71,7 @@ impl AnnotationKeys {
 
 /// The parsed value of the annotation `inject`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TemplateList {
+pub enum TemplateRequest {
     /// `false`: no template, not even an Automatic one.
     OptOut,
     /// The requested templates in their order, each once. An empty value requests none.
@@ -79,15 +79,15 @@ pub enum TemplateList {
 }
 
 /// Parses a value of `inject`. `false` together with names is an error.
-pub fn parse_template_list(text: &str) -> Result<TemplateList, Message> {
+pub fn parse_template_request(text: &str) -> Result<TemplateRequest, Message> {
     let names = parse_list(text)?;
     match (names.iter().any(|name| name == "false"), names.len()) {
-        (true, 1) => Ok(TemplateList::OptOut),
+        (true, 1) => Ok(TemplateRequest::OptOut),
         (true, _) => {
             let rule = ": \"false\" opts out of all templates and cannot be combined with template names";
             Err(message![value(quote(text)), rule])
         }
-        (false, _) => Ok(TemplateList::Templates(names)),
+        (false, _) => Ok(TemplateRequest::Templates(names)),
     }
 }
 
@@ -139,9 +139,9 @@ mod tests {
 
     #[test]
     fn false_cannot_be_combined_with_names() {
-        assert_eq!(parse_template_list(" false ,false"), Ok(TemplateList::OptOut));
-        assert_eq!(parse_template_list(""), Ok(TemplateList::Templates(Vec::new())));
-        assert!(parse_template_list("a,false").is_err());
+        assert_eq!(parse_template_request(" false ,false"), Ok(TemplateRequest::OptOut));
+        assert_eq!(parse_template_request(""), Ok(TemplateRequest::Templates(Vec::new())));
+        assert!(parse_template_request("a,false").is_err());
     }
 
     #[test]

@@ -14,12 +14,12 @@ pub struct Editor {
     operations: Operations,
 }
 
-/// A pointer that does not fit the tree. This is a bug, because the plan was made for this tree.
+/// An edit that does not fit the tree. This is a bug, because the plan was made for this tree.
 #[derive(Debug, thiserror::Error)]
 #[error("the patch does not fit the pod at {0:?}")]
-pub struct InvalidPointer(pub(super) String);
+pub struct EditError(pub(super) String);
 
-impl From<serde_json::Error> for InvalidPointer {
+impl From<serde_json::Error> for EditError {
     fn from(error: serde_json::Error) -> Self {
         Self(error.to_string())
     }
@@ -40,7 +40,7 @@ impl Editor {
     }
 
     /// Applies all edits in their order.
-    pub fn apply(&mut self, plan: Plan) -> Result<(), InvalidPointer> {
+    pub fn apply(&mut self, plan: Plan) -> Result<(), EditError> {
         plan.edits.into_iter().try_for_each(|edit| match edit {
             Edit::Append { list, items } => self.append(&list, items),
             Edit::Insert { list, index, item } => self.insert(&list, index, item),
@@ -50,7 +50,7 @@ impl Editor {
     }
 
     /// Sets a member of the object at `object`, and creates the object if it is absent.
-    pub fn set(&mut self, object: &Pointer, key: &str, value: Value) -> Result<(), InvalidPointer> {
+    pub fn set(&mut self, object: &Pointer, key: &str, value: Value) -> Result<(), EditError> {
         self.ensure_object(object)?;
         let path = object.child(key);
         let path = path.as_str();
@@ -63,7 +63,7 @@ impl Editor {
         Ok(())
     }
 
-    fn append(&mut self, list: &Pointer, items: Vec<Value>) -> Result<(), InvalidPointer> {
+    fn append(&mut self, list: &Pointer, items: Vec<Value>) -> Result<(), EditError> {
         match list.find_mut(&mut self.tree) {
             Some(Value::Array(own)) => {
                 let path = list.child("-");
@@ -73,14 +73,14 @@ impl Editor {
                 Ok(())
             }
             Some(Value::Null) | None => {
-                let (object, field) = list.split_last().ok_or_else(|| invalid_pointer(list))?;
+                let (object, field) = list.split_last().ok_or_else(|| does_not_fit(list))?;
                 self.set(&object, &field, Value::Array(items))
             }
-            Some(_) => Err(invalid_pointer(list)),
+            Some(_) => Err(does_not_fit(list)),
         }
     }
 
-    fn insert(&mut self, list: &Pointer, index: usize, item: Value) -> Result<(), InvalidPointer> {
+    fn insert(&mut self, list: &Pointer, index: usize, item: Value) -> Result<(), EditError> {
         match list.find_mut(&mut self.tree) {
             Some(Value::Array(own)) if index <= own.len() => {
                 self.operations
@@ -88,32 +88,32 @@ impl Editor {
                 own.insert(index, item);
                 Ok(())
             }
-            _ => Err(invalid_pointer(list)),
+            _ => Err(does_not_fit(list)),
         }
     }
 
-    fn remove(&mut self, object: &Pointer, key: &str) -> Result<(), InvalidPointer> {
-        fields(&mut self.tree, object)?.remove(key).ok_or_else(|| invalid_pointer(object))?;
+    fn remove(&mut self, object: &Pointer, key: &str) -> Result<(), EditError> {
+        fields(&mut self.tree, object)?.remove(key).ok_or_else(|| does_not_fit(object))?;
         Ok(self.operations.push(&Operation::Remove { path: object.child(key).as_str() })?)
     }
 
     /// Adds the object and all its missing parents, parents first.
-    fn ensure_object(&mut self, object: &Pointer) -> Result<(), InvalidPointer> {
+    fn ensure_object(&mut self, object: &Pointer) -> Result<(), EditError> {
         match object.find_mut(&mut self.tree) {
             Some(Value::Object(_)) => Ok(()),
             Some(Value::Null) | None => {
-                let (parent, key) = object.split_last().ok_or_else(|| invalid_pointer(object))?;
+                let (parent, key) = object.split_last().ok_or_else(|| does_not_fit(object))?;
                 self.set(&parent, &key, Value::Object(Map::new()))
             }
-            Some(_) => Err(invalid_pointer(object)),
+            Some(_) => Err(does_not_fit(object)),
         }
     }
 }
 
-fn invalid_pointer(pointer: &Pointer) -> InvalidPointer {
-    InvalidPointer(pointer.to_string())
+fn does_not_fit(pointer: &Pointer) -> EditError {
+    EditError(pointer.to_string())
 }
 
-fn fields<'t>(tree: &'t mut Value, object: &Pointer) -> Result<&'t mut Map<String, Value>, InvalidPointer> {
-    object.find_mut(tree).and_then(Value::as_object_mut).ok_or_else(|| invalid_pointer(object))
+fn fields<'t>(tree: &'t mut Value, object: &Pointer) -> Result<&'t mut Map<String, Value>, EditError> {
+    object.find_mut(tree).and_then(Value::as_object_mut).ok_or_else(|| does_not_fit(object))
 }

@@ -7,7 +7,7 @@ mod editor;
 mod operations;
 mod postconditions;
 
-use self::editor::{Editor, InvalidPointer};
+use self::editor::{EditError, Editor};
 use super::annotations::{AnnotationKeys, DEFAULT_CONTAINER};
 use super::decision::report::InjectionReport;
 use super::error::{ErrorCode, InjectError, Problem};
@@ -42,7 +42,7 @@ pub(super) fn commit(
     // builds.
     let original = if cfg!(debug_assertions) { Some(pod.tree().clone()) } else { None };
     let mut editor = Editor::new(pod.into_tree());
-    editor.apply(plan).and_then(|()| entries.write(&mut editor, keys)).map_err(invalid_pointer)?;
+    editor.apply(plan).and_then(|()| entries.write(&mut editor, keys)).map_err(to_inject_error)?;
     let problems = postconditions::check(editor.tree(), &entries.new);
     if !problems.is_empty() {
         return Err(InjectError::from(problems));
@@ -89,7 +89,7 @@ impl Entries {
         self.new.iter().filter(|entry| !entry.is_empty())
     }
 
-    fn write(&self, editor: &mut Editor, keys: &AnnotationKeys) -> Result<(), InvalidPointer> {
+    fn write(&self, editor: &mut Editor, keys: &AnnotationKeys) -> Result<(), EditError> {
         let labels = Pointer::of(["metadata", "labels"]);
         let annotations = Pointer::of(["metadata", "annotations"]);
         for entry in self.changing() {
@@ -128,7 +128,7 @@ fn check_with_second_engine(mut original: Value, patch_json: &[u8], tree: &Value
     if original == *tree { Ok(()) } else { Err(internal("the patch results in a different pod than the edited one")) }
 }
 
-fn invalid_pointer(InvalidPointer(pointer): InvalidPointer) -> InjectError {
+fn to_inject_error(EditError(pointer): EditError) -> InjectError {
     internal(message!["the patch does not fit the pod at ", value(format_args!("{pointer:?}"))])
 }
 

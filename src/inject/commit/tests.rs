@@ -97,14 +97,14 @@ fn a_computed_member_is_removed() {
 
 #[test]
 fn an_edit_that_does_not_fit_the_tree_is_an_error_not_a_panic() {
-    let invalid_pointer = |tree: Value, edit: Edit| {
+    let error_message = |tree: Value, edit: Edit| {
         Editor::new(tree).apply(Plan { edits: vec![edit], ..Plan::default() }).expect_err("does not fit").to_string()
     };
-    assert_eq!(invalid_pointer(json!({"a": 1}), set("/a", "b", json!(1))), "the patch does not fit the pod at \"/a\"");
-    invalid_pointer(json!({"a": 1}), append("/a", &[json!(1)]));
-    invalid_pointer(json!({"a": {}}), append("/a", &[json!(1)]));
-    invalid_pointer(json!({"a": [1]}), Edit::Insert { list: pointer("/a"), index: 2, item: json!(1) });
-    invalid_pointer(json!({}), Edit::Insert { list: pointer("/a"), index: 0, item: json!(1) });
-    invalid_pointer(json!({"a": {}}), Edit::Remove { object: pointer("/a"), key: "b".to_owned() });
-    invalid_pointer(json!([]), set("/a", "b", json!(1)));
+    assert_eq!(error_message(json!({"a": 1}), set("/a", "b", json!(1))), "the patch does not fit the pod at \"/a\"");
+    error_message(json!({"a": 1}), append("/a", &[json!(1)]));
+    error_message(json!({"a": {}}), append("/a", &[json!(1)]));
+    error_message(json!({"a": [1]}), Edit::Insert { list: pointer("/a"), index: 2, item: json!(1) });
+    error_message(json!({}), Edit::Insert { list: pointer("/a"), index: 0, item: json!(1) });
+    error_message(json!({"a": {}}), Edit::Remove { object: pointer("/a"), key: "b".to_owned() });
+    error_message(json!([]), set("/a", "b", json!(1)));
 }

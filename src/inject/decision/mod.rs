@@ -70,8 +70,8 @@ impl<'a> Decider<'a> {
     /// Decides about the pod with this head. A list of templates that cannot be parsed is an error.
     pub fn decide(&self, head: &PodHead<'_>) -> Result<Decision<'a>, InjectError> {
         let mut reasons = self.reasons_against(head);
-        let own = head.annotation(&self.keys.inject).map(annotations::parse_template_list).transpose();
-        if own == Ok(Some(annotations::TemplateList::OptOut)) {
+        let own = head.annotation(&self.keys.inject).map(annotations::parse_template_request).transpose();
+        if own == Ok(Some(annotations::TemplateRequest::OptOut)) {
             reasons.push(SkipReason::OptedOut);
         }
         let requested = own.map_err(|why| self.bad_annotation(why, None)).and_then(|own| self.requested(own));
@@ -114,11 +114,11 @@ impl<'a> Decider<'a> {
     }
 
     /// The pod's list, or else that of an enabled namespace, and the Automatic templates there.
-    fn requested(&self, own: Option<annotations::TemplateList>) -> Result<Vec<RequestedTemplate<'a>>, Problem> {
+    fn requested(&self, own: Option<annotations::TemplateRequest>) -> Result<Vec<RequestedTemplate<'a>>, Problem> {
         let enabled = self.namespace_enabled() == Some(true);
         let (names, by) = match (own, self.request.namespace_object.filter(|_| enabled)) {
-            (Some(annotations::TemplateList::OptOut), _) => return Ok(Vec::new()),
-            (Some(annotations::TemplateList::Templates(names)), _) => (names, RequestedBy::Pod),
+            (Some(annotations::TemplateRequest::OptOut), _) => return Ok(Vec::new()),
+            (Some(annotations::TemplateRequest::Templates(names)), _) => (names, RequestedBy::Pod),
             (None, Some(namespace)) => (self.default_list(namespace)?, RequestedBy::Namespace),
             (None, None) => (Vec::new(), RequestedBy::Namespace),
         };
@@ -134,9 +134,9 @@ impl<'a> Decider<'a> {
 
     fn default_list(&self, namespace: &Namespace) -> Result<Vec<String>, Problem> {
         let Some(list) = namespace.annotations.get(&self.keys.inject) else { return Ok(Vec::new()) };
-        match annotations::parse_template_list(list) {
-            Ok(annotations::TemplateList::Templates(names)) => Ok(names),
-            Ok(annotations::TemplateList::OptOut) => Ok(Vec::new()),
+        match annotations::parse_template_request(list) {
+            Ok(annotations::TemplateRequest::Templates(names)) => Ok(names),
+            Ok(annotations::TemplateRequest::OptOut) => Ok(Vec::new()),
             Err(why) => Err(self.bad_annotation(why, Some(&namespace.name))),
         }
     }

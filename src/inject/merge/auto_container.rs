@@ -21,7 +21,7 @@ pub(super) struct FilledContainer {
 }
 
 impl<'a> Planner<'a> {
-    /// Fills the container. It keeps its position and its own fields, and gets all other fields from
+    /// Fills the container. It keeps its position and its own fields; all other fields come from
     /// the template.
     pub(super) fn fill(
         &mut self,

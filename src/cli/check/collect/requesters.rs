@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::super::observations::{Lookup, PodState, Requester};
 use super::caller::{ApiRequest, Caller, filter_page};
-use crate::inject::annotations::{self, AnnotationKeys, MIRROR_POD, TemplateList};
+use crate::inject::annotations::{self, AnnotationKeys, MIRROR_POD, TemplateRequest};
 
 /// Kind, API group, plural, and pointer to the metadata of the pod template.
 const WORKLOADS: [(&str, &str, &str, &str); 5] = [
@@ -98,8 +98,8 @@ fn requester(
 
 /// `None` if no template is requested; the webhook itself reports an invalid value.
 fn templates(value: &str) -> Option<Vec<String>> {
-    match annotations::parse_template_list(value) {
-        Ok(TemplateList::Templates(names)) if !names.is_empty() => Some(names),
+    match annotations::parse_template_request(value) {
+        Ok(TemplateRequest::Templates(names)) if !names.is_empty() => Some(names),
         _ => None,
     }
 }
