@@ -18,7 +18,7 @@ use crate::tls::watcher::CertificateWatcher;
 use crate::tls::{CertificateError, CertificateSource, ServingCertificate};
 
 /// Those who write a certificate and its key one after the other need a moment, in which the two do not belong together.
-const BETWEEN_TWO_FILES: Duration = Duration::from_secs(10);
+const FILE_PAIR_GRACE: Duration = Duration::from_secs(10);
 
 /// The certificate in use, and who is to know when it is another one.
 pub struct CertificateFiles {
@@ -27,7 +27,7 @@ pub struct CertificateFiles {
     replaced: Arc<Notify>,
     metrics: Arc<Metrics>,
     details: ReadinessDetails,
-    trouble: ProblemThrottle,
+    problem_throttle: ProblemThrottle,
     expiry: ProblemThrottle,
 }
 
@@ -40,8 +40,9 @@ impl CertificateFiles {
         let watched = CertificateWatcher::open(source, SystemTime::now())?;
         observe(&metrics, watched.served());
         let resolver = Arc::new(Resolver::new(Arc::clone(&watched.served().key)));
-        let (trouble, expiry, replaced) = (ProblemThrottle::default(), ProblemThrottle::default(), Arc::default());
-        Ok(Self { watched, resolver, replaced, metrics, details, trouble, expiry })
+        let (problem_throttle, expiry, replaced) =
+            (ProblemThrottle::default(), ProblemThrottle::default(), Arc::default());
+        Ok(Self { watched, resolver, replaced, metrics, details, problem_throttle, expiry })
     }
 
     /// What handshakes get their certificate from.
@@ -74,18 +75,18 @@ impl CertificateFiles {
     }
 
     fn log_problem(&mut self, problem: Option<String>, urgency: Urgency) {
-        let had_trouble = self.trouble.problem().is_some();
-        match self.trouble.observe(problem, urgency, Instant::now()) {
+        let had_problem = self.problem_throttle.problem().is_some();
+        match self.problem_throttle.observe(problem, urgency, Instant::now()) {
             Some(Notice::Problem) => {
                 self.metrics.certificate_rotated(Reload::Error);
-                let problem = self.trouble.problem();
+                let problem = self.problem_throttle.problem();
                 tracing::error!(problem, "the certificate cannot be reloaded; the one loaded before is served");
             }
             Some(Notice::Cleared) => tracing::info!("the certificate can be loaded again"),
             None => {}
         }
-        if had_trouble || self.trouble.problem().is_some() {
-            let problem = self.trouble.problem().into_iter().chain(self.expiry.problem());
+        if had_problem || self.problem_throttle.problem().is_some() {
+            let problem = self.problem_throttle.problem().into_iter().chain(self.expiry.problem());
             self.details.replace(Topic::Certificate, problem.map(str::to_owned).collect());
         }
     }
@@ -103,7 +104,7 @@ impl Watch for CertificateFiles {
             }
             Err(error) => (Some(error.to_string()), watch::CALM),
         };
-        let urgency = if scan == Scan::Full { Urgency::Requested } else { Urgency::After(BETWEEN_TWO_FILES) };
+        let urgency = if scan == Scan::Full { Urgency::Requested } else { Urgency::After(FILE_PAIR_GRACE) };
         self.warn_of_expiry();
         self.log_problem(problem, urgency);
         wait
@@ -111,8 +112,8 @@ impl Watch for CertificateFiles {
 }
 
 fn observe(metrics: &Metrics, certificate: &ServingCertificate) {
-    metrics.certificate_expires(metrics::Certificate::Serving, certificate.expires);
+    metrics.certificate_expires(metrics::CertificateKind::Serving, certificate.expires);
     if let Some(expires) = certificate.ca_expires {
-        metrics.certificate_expires(metrics::Certificate::Ca, expires);
+        metrics.certificate_expires(metrics::CertificateKind::Ca, expires);
     }
 }

@@ -16,18 +16,18 @@ use crate::tls::client_auth::ClientCheck;
 use crate::tls::watcher::AuthoritiesWatcher;
 
 /// The check in use, and the file behind it.
-pub struct Clients {
+pub struct ClientAuthorities {
     watched: AuthoritiesWatcher,
     check: Arc<ClientCheck>,
     details: ReadinessDetails,
-    trouble: ProblemThrottle,
+    problem_throttle: ProblemThrottle,
 }
 
-impl Clients {
+impl ClientAuthorities {
     pub fn load(authorities: &Path, names: Vec<String>, details: ReadinessDetails) -> Result<Self, CertificateError> {
         let (watched, authorities) = AuthoritiesWatcher::open(authorities.to_owned())?;
         let check = Arc::new(ClientCheck::new(authorities, names));
-        Ok(Self { watched, check, details, trouble: ProblemThrottle::default() })
+        Ok(Self { watched, check, details, problem_throttle: ProblemThrottle::default() })
     }
 
     /// What handshakes ask.
@@ -36,19 +36,19 @@ impl Clients {
     }
 
     fn log_problem(&mut self, problem: Option<String>, urgency: Urgency) {
-        match self.trouble.observe(problem, urgency, Instant::now()) {
+        match self.problem_throttle.observe(problem, urgency, Instant::now()) {
             Some(Notice::Problem) => {
-                let problem = self.trouble.problem();
+                let problem = self.problem_throttle.problem();
                 tracing::error!(problem, "the client CA cannot be reloaded; the one loaded before decides");
             }
             Some(Notice::Cleared) => tracing::info!("the client CA can be loaded again"),
             None => {}
         }
-        self.details.replace(Topic::Clients, self.trouble.problem().map(str::to_owned).into_iter().collect());
+        self.details.replace(Topic::Clients, self.problem_throttle.problem().map(str::to_owned).into_iter().collect());
     }
 }
 
-impl Watch for Clients {
+impl Watch for ClientAuthorities {
     fn scan(&mut self, scan: Scan) -> Duration {
         let problem = match self.watched.scan(scan) {
             Ok(Reloaded::Unsettled) => return watch::SOON,

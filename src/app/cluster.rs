@@ -12,13 +12,13 @@ use tokio::time::timeout;
 
 use super::readiness_details::{ReadinessDetails, Topic};
 use super::self_test::SelfTest;
-use super::version::{self, Version};
+use super::version::{self, ServerVersion};
 use crate::cluster::certificates::plan::Policy;
-use crate::cluster::certificates::serving_secret::Current;
-use crate::cluster::client::{self, Origin};
-use crate::cluster::leader::election::Timing;
+use crate::cluster::certificates::serving_secret::CurrentCertificate;
+use crate::cluster::client::{self, ConnectionSource};
+use crate::cluster::leader::election::LeaseTiming;
 use crate::cluster::namespaces::Namespaces;
-use crate::cluster::{self, Objects, Running};
+use crate::cluster::{self, BackgroundTasks, Objects};
 use crate::config::{CertificateSettings, ClusterAccess, ClusterSettings, Config};
 use crate::process::health::Promise;
 use crate::process::shutdown::{Lifecycle, Phase};
@@ -27,33 +27,33 @@ use crate::telemetry::metrics::Metrics;
 use crate::tls::resolver::Resolver;
 
 /// How long who has a certificate waits for the namespaces.
-const PATIENCE: Duration = Duration::from_secs(30);
+const NAMESPACES_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client, and what is to be done with it.
-pub struct Connected {
+pub struct ClusterConnection {
     client: Client,
-    settings: cluster::Settings,
-    pub version: Option<Version>,
+    settings: cluster::BackgroundSettings,
+    pub version: Option<ServerVersion>,
 }
 
 /// The connection, where the configuration wants one.
-pub async fn connect(config: &Config) -> anyhow::Result<Option<Connected>> {
+pub async fn connect(config: &Config) -> anyhow::Result<Option<ClusterConnection>> {
     let Some(cluster) = &config.cluster else { return Ok(None) };
-    let origin = match cluster.access {
-        ClusterAccess::Pod => Origin::Pod,
-        ClusterAccess::Kubeconfig => Origin::Kubeconfig,
+    let source = match cluster.access {
+        ClusterAccess::Pod => ConnectionSource::Pod,
+        ClusterAccess::Kubeconfig => ConnectionSource::Kubeconfig,
     };
-    let client = client::connect(origin).await.context("cannot work in a cluster")?;
+    let client = client::connect(source).await.context("cannot work in a cluster")?;
     let version = version::at_start(&client).await;
     let settings = settings(cluster, &config.certificate, client.default_namespace());
-    Ok(Some(Connected { client, settings, version }))
+    Ok(Some(ClusterConnection { client, settings, version }))
 }
 
 fn settings(
     cluster: &ClusterSettings,
     certificate: &CertificateSettings,
     default_namespace: &str,
-) -> cluster::Settings {
+) -> cluster::BackgroundSettings {
     let namespace = cluster.namespace.as_ref().map_or(default_namespace, |namespace| namespace.as_str()).to_owned();
     let certificates = match certificate {
         CertificateSettings::Cluster(made) => {
@@ -77,18 +77,18 @@ fn settings(
         serving_secret: cluster.serving_secret.to_string(),
         lease: cluster.lease.to_string(),
     };
-    cluster::Settings { objects, name: cluster.name.clone(), timing: Timing::default(), certificates }
+    cluster::BackgroundSettings { objects, name: cluster.name.clone(), timing: LeaseTiming::default(), certificates }
 }
 
-impl Connected {
+impl ClusterConnection {
     /// Begins everything that runs beside the requests. The lease is given up when the process begins to end. `upgraded` is told
     /// of each version that is not the one before.
     pub fn start(
         self,
         metrics: &Arc<Metrics>,
         mut lifecycle: Lifecycle,
-        upgraded: impl Fn(&Version) + Send + 'static,
-    ) -> anyhow::Result<Running> {
+        upgraded: impl Fn(&ServerVersion) + Send + 'static,
+    ) -> anyhow::Result<BackgroundTasks> {
         let version = self.version.as_ref().map(|version| version.text.as_str());
         tracing::info!(version, namespace = self.settings.objects.namespace, "working in a cluster");
         tokio::spawn(version::follow(self.client.clone(), self.version, upgraded));
@@ -99,23 +99,23 @@ impl Connected {
 
 /// Keeps the promise once the namespaces are known, so that no pod misses what its namespace says because a replica has just
 /// started; or after a while, since most pods ask for themselves.
-pub async fn until_known(namespaces: Namespaces, promise: Promise) {
-    if timeout(PATIENCE, namespaces.listed()).await.is_err() {
+pub async fn wait_for_namespaces(namespaces: Namespaces, promise: Promise) {
+    if timeout(NAMESPACES_TIMEOUT, namespaces.listed()).await.is_err() {
         tracing::warn!("namespaces are not known yet: what they say does not apply");
     }
     drop(promise);
 }
 
 /// Shows which of our objects are not there, for as long as they are not.
-pub async fn note_absent(mut absent: watch::Receiver<Vec<String>>, details: ReadinessDetails) {
-    while absent.changed().await.is_ok() {
-        details.replace(Topic::Certificate, absent.borrow_and_update().clone());
+pub async fn report_missing_objects(mut missing: watch::Receiver<Vec<String>>, details: ReadinessDetails) {
+    while missing.changed().await.is_ok() {
+        details.replace(Topic::Certificate, missing.borrow_and_update().clone());
     }
 }
 
 /// What requests are told of namespaces.
-pub fn namespaces(running: Option<&Running>) -> NamespaceLookup {
-    match running.map(|running| running.namespaces.clone()) {
+pub fn namespaces(background: Option<&BackgroundTasks>) -> NamespaceLookup {
+    match background.map(|background| background.namespaces.clone()) {
         Some(namespaces) => Arc::new(move |name| namespaces.get(name)),
         // Without a cluster nothing is known of any namespace.
         None => Arc::new(|_| None),
@@ -137,7 +137,7 @@ impl ClusterCertificate {
     }
 
     /// Takes over every certificate that comes, and calls ourselves from the first one on.
-    pub fn serve(self, current: Current, self_test: SelfTest) {
+    pub fn serve(self, current: CurrentCertificate, self_test: SelfTest) {
         let replaced = Arc::clone(&self.replaced);
         tokio::spawn(async move {
             replaced.notified().await;
@@ -146,7 +146,7 @@ impl ClusterCertificate {
         tokio::spawn(self.follow(current));
     }
 
-    async fn follow(self, mut current: Current) {
+    async fn follow(self, mut current: CurrentCertificate) {
         let mut promise = Some(self.promise);
         loop {
             let pair = current.borrow_and_update().clone();

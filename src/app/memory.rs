@@ -13,7 +13,7 @@ const PURGE_DELAY: mi_option_t = mi_option_use_numa_nodes - 1;
 const MILLISECONDS: std::ffi::c_long = 10;
 
 /// To be called before the first request.
-pub fn settle() {
+pub fn configure_allocator() {
     // SAFETY: sets a number that the allocator reads; no other thread is there yet to read it meanwhile.
     unsafe { mi_option_set(PURGE_DELAY, MILLISECONDS) };
     // With huge pages the first byte of each two megabytes takes all of them.
@@ -33,7 +33,7 @@ mod tests {
         // SAFETY: reads a number.
         let value = || unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) };
         assert_eq!(value(), 1000, "the default of the delay, in milliseconds");
-        settle();
+        configure_allocator();
         assert_eq!(value(), MILLISECONDS);
     }
 }

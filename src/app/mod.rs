@@ -19,13 +19,13 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 
 use self::certificate::CertificateFiles;
-use self::clients::Clients;
-use self::cluster::{ClusterCertificate, Connected};
+use self::clients::ClientAuthorities;
+use self::cluster::{ClusterCertificate, ClusterConnection};
 use self::readiness_details::ReadinessDetails;
 use self::self_test::SelfTest;
 use self::templates::Templates;
-use self::version::Version;
-use crate::cluster::certificates::serving_secret::Current;
+use self::version::ServerVersion;
+use crate::cluster::certificates::serving_secret::CurrentCertificate;
 use crate::config::{CertificateSettings, ClientSettings, Config, OtlpEndpoint, SettingsArgs};
 use crate::inject::{NativeSidecars, Settings};
 use crate::process::health::Readiness;
@@ -42,7 +42,7 @@ use crate::tls::{self, CertificateSource, HandshakePolicy};
 /// Runs `outrigger serve` to the end of the process.
 pub fn serve(args: &SettingsArgs) -> anyhow::Result<()> {
     let config = Config::resolve(args, environment)?;
-    memory::settle();
+    memory::configure_allocator();
     let metrics = Arc::new(Metrics::new()?);
     let _log = logging::init(config.log_format, &config.log_filter, metrics.log_lines_dropped().clone())
         .context("cannot start the log")?;
@@ -52,8 +52,8 @@ pub fn serve(args: &SettingsArgs) -> anyhow::Result<()> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     // Before anything is loaded: from here on a SIGHUP is a request and does not end the process.
     let hangups = runtime.block_on(async { Hangups::listen() }).context("cannot listen for signals")?;
-    let connected = runtime.block_on(cluster::connect(&config))?;
-    let prepared = Prepared::prepare(&config, metrics, connected)?;
+    let connection = runtime.block_on(cluster::connect(&config))?;
+    let prepared = PreparedServer::prepare(&config, metrics, connection)?;
     let result = runtime.block_on(prepared.run(&config, hangups));
     // Nobody waits for a review that is still being parsed after its time.
     runtime.shutdown_background();
@@ -71,14 +71,14 @@ fn environment(variable: &str) -> Option<String> {
 }
 
 /// Everything that is there before the first socket.
-struct Prepared {
+struct PreparedServer {
     readiness: Readiness,
     metrics: Arc<Metrics>,
     details: ReadinessDetails,
     templates: Templates,
     certificate: CertificateProvider,
-    clients: Option<Clients>,
-    connected: Option<Connected>,
+    clients: Option<ClientAuthorities>,
+    connection: Option<ClusterConnection>,
 }
 
 /// Who gives the certificate.
@@ -96,26 +96,27 @@ impl CertificateProvider {
     }
 }
 
-impl Prepared {
-    fn prepare(config: &Config, metrics: Arc<Metrics>, connected: Option<Connected>) -> anyhow::Result<Self> {
+impl PreparedServer {
+    fn prepare(config: &Config, metrics: Arc<Metrics>, connection: Option<ClusterConnection>) -> anyhow::Result<Self> {
         let (readiness, details) = (Readiness::default(), ReadinessDetails::default());
-        let (of_templates, of_certificate) = (readiness.promise("templates"), readiness.promise("certificate"));
+        let (templates_promise, certificate_promise) =
+            (readiness.promise("templates"), readiness.promise("certificate"));
 
-        let settings = settings(config, connected.as_ref().and_then(|connected| connected.version.as_ref()));
+        let settings = settings(config, connection.as_ref().and_then(|connection| connection.version.as_ref()));
         let templates = Templates::load(config, settings, Arc::clone(&metrics), details.clone())?;
-        drop(of_templates);
+        drop(templates_promise);
 
         let clients = clients(config, details.clone())?;
         let certificate = match certificate_source(config) {
             Some(source) => {
                 let certificate = CertificateFiles::load(source, Arc::clone(&metrics), details.clone())?;
-                drop(of_certificate);
+                drop(certificate_promise);
                 CertificateProvider::Watched(Box::new(certificate))
             }
-            None => CertificateProvider::Cluster(ClusterCertificate::new(of_certificate)),
+            None => CertificateProvider::Cluster(ClusterCertificate::new(certificate_promise)),
         };
 
-        Ok(Self { readiness, metrics, details, templates, certificate, clients, connected })
+        Ok(Self { readiness, metrics, details, templates, certificate, clients, connection })
     }
 
     async fn run(mut self, config: &Config, hangups: Hangups) -> anyhow::Result<()> {
@@ -129,16 +130,16 @@ impl Prepared {
         }
 
         let (shutdown, lifecycle) = shutdown::lifecycle();
-        let running = match self.connected.take() {
-            Some(connected) => {
+        let background = match self.connection.take() {
+            Some(connection) => {
                 let (config, changed) = (config.clone(), self.templates.settings_changed());
                 // Nobody takes them any more when the process ends.
-                let upgraded = move |version: &Version| _ = changed.send(settings(&config, Some(version)));
-                let running = connected.start(&self.metrics, lifecycle.clone(), upgraded)?;
+                let upgraded = move |version: &ServerVersion| _ = changed.send(settings(&config, Some(version)));
+                let background = connection.start(&self.metrics, lifecycle.clone(), upgraded)?;
                 let promise = self.readiness.promise("namespaces");
-                tokio::spawn(cluster::until_known(running.namespaces.clone(), promise));
-                tokio::spawn(cluster::note_absent(running.absent.clone(), self.details.clone()));
-                Some(running)
+                tokio::spawn(cluster::wait_for_namespaces(background.namespaces.clone(), promise));
+                tokio::spawn(cluster::report_missing_objects(background.missing.clone(), self.details.clone()));
+                Some(background)
             }
             None => {
                 log_mode(native_sidecars(config, None));
@@ -146,17 +147,17 @@ impl Prepared {
             }
         };
         tokio::spawn(signals.conduct(shutdown, config.shutdown_delay));
-        let clients = self.clients.as_ref().map(Clients::check);
+        let clients = self.clients.as_ref().map(ClientAuthorities::check);
         let policy = HandshakePolicy { oldest: config.tls_min_version, clients };
         let tls = tls::server_config(self.certificate.resolver(), &policy).context("cannot set up TLS")?;
-        let (webhook, admin) = self.services(cluster::namespaces(running.as_ref()));
+        let (webhook, admin) = self.services(cluster::namespaces(background.as_ref()));
         let announcement = dev::announcement(config, webhook_address)?;
         let self_test = SelfTest::new(webhook_address, self.certificate.resolver(), self.readiness.clone());
-        let current = running.as_ref().and_then(|running| running.certificate.clone());
+        let current = background.as_ref().and_then(|background| background.certificate.clone());
         self.watch(self_test, announcement, current, hangups)?;
         server.run(tls, webhook, admin, lifecycle).await;
-        if let Some(running) = running {
-            running.ended().await;
+        if let Some(background) = background {
+            background.lease_released().await;
         }
         tracing::info!("ended");
         Ok(())
@@ -168,7 +169,7 @@ impl Prepared {
         self,
         self_test: SelfTest,
         announcement: Option<String>,
-        current: Option<Current>,
+        current: Option<CurrentCertificate>,
         hangups: Hangups,
     ) -> anyhow::Result<()> {
         let mut triggers = vec![watch::spawn("templates", self.templates).context("cannot start a thread")?];
@@ -204,7 +205,7 @@ impl Prepared {
 }
 
 /// What the operator decided, as the engine takes it.
-fn settings(config: &Config, version: Option<&Version>) -> Settings {
+fn settings(config: &Config, version: Option<&ServerVersion>) -> Settings {
     Settings {
         native_sidecars: native_sidecars(config, version),
         cluster_version: version.map_or_else(|| Settings::default().cluster_version, |version| version.text.clone()),
@@ -214,11 +215,11 @@ fn settings(config: &Config, version: Option<&Version>) -> Settings {
     }
 }
 
-fn native_sidecars(config: &Config, version: Option<&Version>) -> NativeSidecars {
+fn native_sidecars(config: &Config, version: Option<&ServerVersion>) -> NativeSidecars {
     use crate::config::NativeSidecarsMode as Mode;
     match config.native_sidecars {
         // Every Kubernetes version in support has them.
-        Mode::Auto => version.map_or(NativeSidecars::Supported, Version::native_sidecars),
+        Mode::Auto => version.map_or(NativeSidecars::Supported, ServerVersion::native_sidecars),
         Mode::Always => NativeSidecars::Supported,
         Mode::Never => NativeSidecars::Unsupported,
     }
@@ -245,10 +246,10 @@ fn certificate_source(config: &Config) -> Option<CertificateSource> {
     }
 }
 
-fn clients(config: &Config, details: ReadinessDetails) -> anyhow::Result<Option<Clients>> {
+fn clients(config: &Config, details: ReadinessDetails) -> anyhow::Result<Option<ClientAuthorities>> {
     let ClientSettings::WithCertificate { authorities, names } = &config.clients else { return Ok(None) };
     let names = names.iter().map(|name| name.clone().into_string()).collect();
-    Ok(Some(Clients::load(authorities, names, details)?))
+    Ok(Some(ClientAuthorities::load(authorities, names, details)?))
 }
 
 async fn bind(config: &Config) -> anyhow::Result<BoundServer> {

@@ -3,18 +3,23 @@
 //! Invariant: a server that answers to itself stays ready while its certificate changes; one that does not is not ready.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::ClientConfig;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
 
 use super::dev;
+use crate::pki::PresentedChain;
 use crate::process::health::{Promise, Readiness};
 use crate::telemetry::throttle::{Notice, ProblemThrottle, Urgency};
 use crate::tls::resolver::Resolver;
-use crate::tls::self_call::self_call;
 
 const CHECK: &str = "tls-self-call";
 const LIMIT: Duration = Duration::from_secs(5);
@@ -28,19 +33,19 @@ pub struct SelfTest {
     resolver: Arc<Resolver>,
     readiness: Readiness,
     promise: Option<Promise>,
-    trouble: ProblemThrottle,
+    problem_throttle: ProblemThrottle,
 }
 
 impl SelfTest {
     /// From here on nobody is ready before we have answered.
     pub fn new(address: SocketAddr, resolver: Arc<Resolver>, readiness: Readiness) -> Self {
         let promise = Some(readiness.promise(CHECK));
-        Self { address, resolver, readiness, promise, trouble: ProblemThrottle::default() }
+        Self { address, resolver, readiness, promise, problem_throttle: ProblemThrottle::default() }
     }
 
     /// Calls until we answer, then tells the user, and calls again after each change.
     pub async fn run(mut self, replaced: Arc<Notify>, announcement: Option<String>) {
-        self.until_answered().await;
+        self.until_passed().await;
         tracing::info!("ready");
         if let Some(text) = announcement {
             // On a thread of its own: standard output may be a pipe that nobody reads.
@@ -48,23 +53,23 @@ impl SelfTest {
         }
         loop {
             replaced.notified().await;
-            self.until_answered().await;
+            self.until_passed().await;
         }
     }
 
-    async fn until_answered(&mut self) {
+    async fn until_passed(&mut self) {
         while let Err(error) = self.attempt().await {
             // A promise that is outstanding already stays so.
             let (readiness, promise) = (&self.readiness, &mut self.promise);
             promise.get_or_insert_with(|| readiness.promise(CHECK));
-            let notice = self.trouble.observe(Some(error.to_string()), Urgency::Immediate, Instant::now());
+            let notice = self.problem_throttle.observe(Some(error.to_string()), Urgency::Immediate, Instant::now());
             if notice == Some(Notice::Problem) {
                 tracing::warn!(%error, "the webhook does not answer to itself yet");
             }
             sleep(PAUSE).await;
         }
         self.promise = None;
-        if self.trouble.observe(None, Urgency::Immediate, Instant::now()) == Some(Notice::Cleared) {
+        if self.problem_throttle.observe(None, Urgency::Immediate, Instant::now()) == Some(Notice::Cleared) {
             tracing::info!("the webhook answers to itself");
         }
     }
@@ -80,8 +85,52 @@ impl SelfTest {
 
     async fn call(&self) -> io::Result<()> {
         let leaf = self.resolver.leaf().ok_or_else(|| io::Error::other("there is no certificate"))?;
-        timeout(LIMIT, self_call(self.address, leaf)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        timeout(LIMIT, connect_to_self(self.address, leaf))
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
+}
+
+/// Something that the server answers without a look at any pod.
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+/// Calls the server that listens on `address` and expects it to have the certificate `leaf`.
+async fn connect_to_self(address: SocketAddr, leaf: CertificateDer<'static>) -> io::Result<()> {
+    let (config, presented) = PresentedChain::client().map_err(io::Error::other)?;
+    let result = call(address, config).await;
+    let is_ours = presented.proven_leaf().is_some_and(|proven| proven == leaf);
+    match result {
+        Ok(()) if !is_ours => Err(io::Error::other("the port answers with another certificate than ours")),
+        Err(error) if is_alert(&error) && is_ours => Ok(()),
+        result => result,
+    }
+}
+
+async fn call(address: SocketAddr, config: ClientConfig) -> io::Result<()> {
+    let address = reachable(address);
+    let stream = TcpStream::connect(address).await?;
+    let name = ServerName::IpAddress(address.ip().into());
+    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    stream.write_all(REQUEST).await?;
+    stream.flush().await?;
+    stream.read_u8().await.map(drop)
+}
+
+/// Whether the other side has told us, by TLS, that it does not want us.
+fn is_alert(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::AlertReceived(_)))
+}
+
+/// One cannot call "any address".
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
 }
 
 #[cfg(test)]
@@ -105,7 +154,7 @@ mod tests {
         assert!(!readiness.is_ready(), "before the first answer");
         call.promise = None;
         assert!(readiness.is_ready(), "answered once");
-        let answered = timeout(Duration::from_millis(500), call.until_answered()).await;
+        let answered = timeout(Duration::from_millis(500), call.until_passed()).await;
         assert!(answered.is_err() && !readiness.is_ready(), "after a change nobody answers");
     }
 }

@@ -12,19 +12,19 @@ use crate::cluster::jitter::{Backoff, jittered};
 use crate::inject::NativeSidecars;
 
 /// For one answer; at the start everything waits for it.
-const LIMIT: Duration = Duration::from_secs(3);
+const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// An upgrade takes longer, and pods of before and after stand side by side in any case.
-const AGAIN: Duration = Duration::from_secs(600);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(600);
 
 /// What the API server says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version {
+pub struct ServerVersion {
     /// Such as `1.36.3`.
     pub text: String,
     minor: u32,
 }
 
-impl Version {
+impl ServerVersion {
     /// From what the API server says, such as `v1.36.3-gke.1`.
     fn parse(text: &str) -> Option<Self> {
         let text = text.strip_prefix('v').unwrap_or(text);
@@ -39,32 +39,32 @@ impl Version {
 }
 
 /// The version with which to begin; `None` when it is not told in time.
-pub async fn at_start(client: &Client) -> Option<Version> {
-    let told = ask(client).await;
-    if let Err(problem) = &told {
+pub async fn at_start(client: &Client) -> Option<ServerVersion> {
+    let version = fetch(client).await;
+    if let Err(problem) = &version {
         tracing::warn!(problem, "the API server does not tell its version; until it does it is taken for a new one");
     }
-    told.ok()
+    version.ok()
 }
 
-async fn ask(client: &Client) -> Result<Version, String> {
-    let answer = timeout(LIMIT, client.apiserver_version()).await;
+async fn fetch(client: &Client) -> Result<ServerVersion, String> {
+    let answer = timeout(CALL_TIMEOUT, client.apiserver_version()).await;
     let info =
         answer.map_err(|_| "it does not answer in time".to_owned())?.map_err(|error| cluster::explain(&error))?;
-    let parsed = Version::parse(&info.git_version);
+    let parsed = ServerVersion::parse(&info.git_version);
     parsed.ok_or_else(|| format!("it says {:?}, expected a version such as \"v1.36.3\"", info.git_version))
 }
 
 /// Asks again for as long as the process lives: soon while nothing is known, now and then afterwards.
-pub async fn follow(client: Client, mut known: Option<Version>, told: impl Fn(&Version)) {
+pub async fn follow(client: Client, mut known: Option<ServerVersion>, on_change: impl Fn(&ServerVersion)) {
     let mut backoff = Backoff::default();
     loop {
-        sleep(if known.is_some() { jittered(AGAIN) } else { backoff.failed() }).await;
-        let Ok(version) = ask(&client).await else { continue };
+        sleep(if known.is_some() { jittered(REFRESH_INTERVAL) } else { backoff.failed() }).await;
+        let Ok(version) = fetch(&client).await else { continue };
         if known.as_ref() != Some(&version) {
             let before = known.as_ref().map(|known| known.text.as_str());
             tracing::info!(before, version = version.text, "the API server has another version");
-            told(&version);
+            on_change(&version);
             known = Some(version);
         }
     }
@@ -88,7 +88,7 @@ mod tests {
             ("", None),
         ];
         for (text, expected) in cases {
-            let version = Version::parse(text);
+            let version = ServerVersion::parse(text);
             let found = version.as_ref().map(|version| (version.text.as_str(), version.native_sidecars()));
             assert_eq!(found, expected, "{text}");
         }
@@ -113,7 +113,7 @@ mod tests {
         let client = Client::try_from(kube::Config::new(url)).expect("a client");
         assert_eq!(at_start(&client).await, None);
         let (sender, mut told) = mpsc::unbounded_channel();
-        tokio::spawn(follow(client, None, move |version: &Version| drop(sender.send(version.text.clone()))));
+        tokio::spawn(follow(client, None, move |version: &ServerVersion| drop(sender.send(version.text.clone()))));
         let version = timeout(Duration::from_secs(60), told.recv()).await.expect("in time");
         assert_eq!(version.as_deref(), Some("1.31.4"));
     }

@@ -10,39 +10,39 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::certificates::plan::Policy;
-use super::certificates::reconciler::{Keeper, Wake, keep_while_leading};
-use super::certificates::serving_secret::{Current, Follower};
-use super::leader::election::Timing;
-use super::leader::{Candidate, Leadership, stand};
+use super::certificates::reconciler::{Reconciler, WatchedObjects, reconcile_while_leading};
+use super::certificates::serving_secret::{CurrentCertificate, ServingSecretFollower};
+use super::leader::election::LeaseTiming;
+use super::leader::{LeaderElector, Leadership, start_election};
 use super::namespaces::Namespaces;
-use super::task::persist;
+use super::task::supervise;
 use super::{Objects, watching};
 use crate::telemetry::metrics::{ClusterMetrics, Metrics};
 
 /// What runs, and on which objects.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct BackgroundSettings {
     pub objects: Objects,
     /// Of this process among the replicas; a suffix makes it unique.
     pub name: String,
-    pub timing: Timing,
+    pub timing: LeaseTiming,
     /// Where certificates are ours to make: for which hosts, and for how long.
     pub certificates: Option<(Vec<String>, Policy)>,
 }
 
 /// What runs.
-pub struct Running {
+pub struct BackgroundTasks {
     pub namespaces: Namespaces,
     /// Where certificates are ours to make.
-    pub certificate: Option<Current>,
+    pub certificate: Option<CurrentCertificate>,
     /// What the leader misses of our objects, in sentences; nothing on all others.
-    pub absent: watch::Receiver<Vec<String>>,
+    pub missing: watch::Receiver<Vec<String>>,
     leader: Option<JoinHandle<()>>,
 }
 
-impl Running {
+impl BackgroundTasks {
     /// Waits until the lease is released, after the `end` that [`start`] was given; not for long.
-    pub async fn ended(self) {
+    pub async fn lease_released(self) {
         if let Some(leader) = self.leader {
             // The lease then runs out by itself.
             _ = tokio::time::timeout(Duration::from_secs(6), leader).await;
@@ -53,48 +53,48 @@ impl Running {
 /// Starts all of it. Calls nobody before it returns: an API server that is away holds up nothing.
 pub fn start(
     client: &Client,
-    settings: Settings,
+    settings: BackgroundSettings,
     metrics: &Arc<Metrics>,
-    end: impl Future<Output = ()> + Send + 'static,
-) -> prometheus::Result<Running> {
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> prometheus::Result<BackgroundTasks> {
     let namespaces = Namespaces::default();
     let (known, from) = (namespaces.clone(), client.clone());
-    persist("namespaces", move || known.clone().follow(from.clone()));
-    let (tell_absent, absent) = watch::channel(Vec::new());
+    supervise("namespaces", move || known.clone().follow(from.clone()));
+    let (report_missing, missing) = watch::channel(Vec::new());
     let Some((hosts, policy)) = settings.certificates.clone() else {
-        return Ok(Running { namespaces, certificate: None, absent, leader: None });
+        return Ok(BackgroundTasks { namespaces, certificate: None, missing, leader: None });
     };
     let cluster_metrics = metrics.in_cluster()?;
-    let wake = watch_certificates(client, &settings.objects);
+    let watched = watch_certificates(client, &settings.objects);
     let (publish, certificate) = watch::channel(None);
-    let follower = Follower {
+    let follower = ServingSecretFollower {
         secret_name: settings.objects.serving_secret.clone(),
-        secret: wake.serving.clone(),
-        configuration: wake.configuration.clone(),
+        secret: watched.serving.clone(),
+        configuration: watched.configuration.clone(),
         hosts: hosts.clone(),
         metrics: Arc::clone(metrics),
         cluster_metrics: cluster_metrics.clone(),
     };
-    persist("certificate", move || follower.clone().run(publish.clone()));
+    supervise("certificate", move || follower.clone().run(publish.clone()));
 
-    let (leadership, leader) = stand(candidate(client, &settings), end);
-    tokio::spawn(show(leadership.clone(), cluster_metrics));
-    let keeper = Arc::new(Keeper::new(client, settings.objects, hosts, policy, wake, tell_absent));
-    persist("certificates", move || keep_while_leading(Arc::clone(&keeper), leadership.clone()));
-    Ok(Running { namespaces, certificate: Some(certificate), absent, leader: Some(leader) })
+    let (leadership, leader) = start_election(leader_elector(client, &settings), shutdown);
+    tokio::spawn(record_leadership(leadership.clone(), cluster_metrics));
+    let reconciler = Arc::new(Reconciler::new(client, settings.objects, hosts, policy, watched, report_missing));
+    supervise("certificates", move || reconcile_while_leading(Arc::clone(&reconciler), leadership.clone()));
+    Ok(BackgroundTasks { namespaces, certificate: Some(certificate), missing, leader: Some(leader) })
 }
 
-fn watch_certificates(client: &Client, objects: &Objects) -> Wake {
+fn watch_certificates(client: &Client, objects: &Objects) -> WatchedObjects {
     let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &objects.namespace);
-    Wake {
+    WatchedObjects {
         configuration: watching::object(configurations, &objects.webhook_configuration),
         serving: watching::object(secrets, &objects.serving_secret),
     }
 }
 
-fn candidate(client: &Client, settings: &Settings) -> Candidate {
-    Candidate {
+fn leader_elector(client: &Client, settings: &BackgroundSettings) -> LeaderElector {
+    LeaderElector {
         leases: Api::namespaced(client.clone(), &settings.objects.namespace),
         name: settings.objects.lease.clone(),
         identity: format!("{}_{:016x}", settings.name, super::jitter::random()),
@@ -103,7 +103,7 @@ fn candidate(client: &Client, settings: &Settings) -> Candidate {
 }
 
 /// Shows in the metrics who leads.
-async fn show(mut leadership: Leadership, metrics: ClusterMetrics) {
+async fn record_leadership(mut leadership: Leadership, metrics: ClusterMetrics) {
     loop {
         metrics.leader(false);
         leadership.gained().await;

@@ -11,12 +11,12 @@ use kube::{Client, Config};
 
 /// Longer than any API server that is there keeps silent: it ends each watch sooner (see `watching`). Without this, a list whose
 /// answer is lost would be waited for until the process ends.
-const SILENCE: Duration = Duration::from_secs(75);
-const CONNECT: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(75);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where to learn of the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum ConnectionSource {
     /// The environment and the service account of a pod.
     Pod,
     /// `$KUBECONFIG`, or `~/.kube/config`.
@@ -37,14 +37,16 @@ pub enum ConnectError {
 }
 
 /// A client of the API server. TLS and the account's token follow their files.
-pub async fn connect(origin: Origin) -> Result<Client, ConnectError> {
-    let config = match origin {
-        Origin::Pod => Config::incluster().map_err(|error: InClusterError| ConnectError::Pod(super::chain(&error)))?,
-        Origin::Kubeconfig => Config::from_kubeconfig(&KubeConfigOptions::default())
+pub async fn connect(source: ConnectionSource) -> Result<Client, ConnectError> {
+    let config = match source {
+        ConnectionSource::Pod => {
+            Config::incluster().map_err(|error: InClusterError| ConnectError::Pod(super::chain(&error)))?
+        }
+        ConnectionSource::Kubeconfig => Config::from_kubeconfig(&KubeConfigOptions::default())
             .await
             .map_err(|error| ConnectError::Kubeconfig(explain(&error)))?,
     };
-    client(config, SILENCE)
+    client(config, READ_TIMEOUT)
 }
 
 /// What is wrong with a kubeconfig. Where it is no YAML, the place has to do: what stands there may be a token.
@@ -63,9 +65,9 @@ pub fn user_agent() -> (HeaderName, HeaderValue) {
     (USER_AGENT, HeaderValue::from_static(concat!("outrigger/", env!("CARGO_PKG_VERSION"))))
 }
 
-fn client(mut config: Config, silence: Duration) -> Result<Client, ConnectError> {
-    config.connect_timeout = Some(CONNECT.min(silence));
-    config.read_timeout = Some(silence);
+fn client(mut config: Config, read_timeout: Duration) -> Result<Client, ConnectError> {
+    config.connect_timeout = Some(CONNECT_TIMEOUT.min(read_timeout));
+    config.read_timeout = Some(read_timeout);
     // Or the time for which a connection had nothing to do would count.
     config.reset_reader_on_write = true;
     // The library's own retries wait for minutes, and tell nobody: whoever calls knows better when to try again.

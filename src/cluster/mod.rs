@@ -18,7 +18,7 @@ use kube::client::AuthError;
 
 use crate::inject::text::quote;
 
-pub use background::{Running, Settings, start};
+pub use background::{BackgroundSettings, BackgroundTasks, start};
 
 /// What we own in the cluster, by name; all of it is there before we are.
 #[derive(Clone, Debug, PartialEq, Eq)]

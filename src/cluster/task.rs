@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::jitter::Backoff;
 
 /// Begins `work` and, where it panics, begins it anew after a while. It ends when `work` ends by itself.
-pub fn persist<F>(what: &'static str, work: impl Fn() -> F + Send + 'static) -> Task
+pub fn supervise<F>(what: &'static str, work: impl Fn() -> F + Send + 'static) -> Task
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -31,14 +31,14 @@ pub struct Task(JoinHandle<()>);
 impl Task {
     /// Waits for the end of the work; whoever stops to wait ends it.
     pub async fn ended(self) -> Result<(), JoinError> {
-        struct Ending(JoinHandle<()>);
-        impl Drop for Ending {
+        struct AbortOnDrop(JoinHandle<()>);
+        impl Drop for AbortOnDrop {
             fn drop(&mut self) {
                 self.0.abort();
             }
         }
-        let mut ending = Ending(self.0);
-        (&mut ending.0).await
+        let mut handle = AbortOnDrop(self.0);
+        (&mut handle.0).await
     }
 }
 
@@ -62,7 +62,7 @@ mod tests {
     async fn work_that_panics_is_begun_anew() {
         let rounds = Arc::new(AtomicU32::new(0));
         let seen = Arc::clone(&rounds);
-        let task = persist("test", move || {
+        let task = supervise("test", move || {
             let round = seen.fetch_add(1, Ordering::SeqCst);
             async move { assert!(round == 2, "round {round} goes wrong") }
         });
@@ -74,7 +74,7 @@ mod tests {
     async fn work_ends_with_whoever_waits_for_it() {
         let ends = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&ends);
-        let task = persist("test", move || {
+        let task = supervise("test", move || {
             let counted = Counted(Arc::clone(&counted));
             async move {
                 let _counted = counted;

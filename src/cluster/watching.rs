@@ -15,18 +15,18 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::jitter::{Backoff, jittered};
-use super::task::persist;
+use super::task::supervise;
 use crate::telemetry::throttle::{ProblemThrottle, Urgency};
 
 /// What is known of an object. It may be a Secret, so it cannot be printed.
-pub enum Seen<K> {
+pub enum ObjectState<K> {
     /// Nothing was heard yet.
     Unknown,
     Absent,
     Present(Arc<K>),
 }
 
-impl<K> Clone for Seen<K> {
+impl<K> Clone for ObjectState<K> {
     fn clone(&self) -> Self {
         match self {
             Self::Unknown => Self::Unknown,
@@ -40,14 +40,14 @@ impl<K> Clone for Seen<K> {
 /// after that the watch is taken up elsewhere.
 const WATCH_SECONDS: u32 = 60;
 /// A page of a list is in memory as a whole, and several times over while it is read.
-const PAGE: u32 = 100;
+const PAGE_SIZE: u32 = 100;
 /// After so long everything is read anew: what a watch has missed, for example because the API server's store was set back, is
 /// found then.
-const ANEW: Duration = Duration::from_secs(3600);
+const RELIST_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// What to watch: one object, or all.
 pub fn config(name: Option<&str>) -> Config {
-    let config = Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
+    let config = Config::default().timeout(WATCH_SECONDS).page_size(PAGE_SIZE);
     match name {
         Some(name) => config.fields(&format!("metadata.name={name}")),
         None => config,
@@ -55,23 +55,23 @@ pub fn config(name: Option<&str>) -> Config {
 }
 
 /// Watches one object until nobody wants to know any more.
-pub fn object<K>(api: Api<K>, name: &str) -> watch::Receiver<Seen<K>>
+pub fn object<K>(api: Api<K>, name: &str) -> watch::Receiver<ObjectState<K>>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    let (sender, receiver) = watch::channel(Seen::Unknown);
+    let (sender, receiver) = watch::channel(ObjectState::Unknown);
     let (name, config) = (name.to_owned(), config(Some(name)));
-    persist("watch", move || {
+    supervise("watch", move || {
         let (api, name, config, sender) = (api.clone(), name.clone(), config.clone(), sender.clone());
         async move {
             let mut listed = false;
-            let take = |event| {
-                if let Some(seen) = see(event, &mut listed) {
-                    sender.send_replace(seen);
+            let handle = |event| {
+                if let Some(state) = state_after(event, &mut listed) {
+                    sender.send_replace(state);
                 }
             };
             tokio::select! {
-                () = follow(&name, || watcher(api.clone(), config.clone()), take) => {}
+                () = follow(&name, || watcher(api.clone(), config.clone()), handle) => {}
                 () = sender.closed() => {}
             }
         }
@@ -80,7 +80,7 @@ where
 }
 
 /// What an event says of the one object; `listed` is whether the list that is being read has it.
-fn see<K>(event: Event<K>, listed: &mut bool) -> Option<Seen<K>> {
+fn state_after<K>(event: Event<K>, listed: &mut bool) -> Option<ObjectState<K>> {
     match event {
         Event::Init => {
             *listed = false;
@@ -88,15 +88,15 @@ fn see<K>(event: Event<K>, listed: &mut bool) -> Option<Seen<K>> {
         }
         Event::InitApply(object) => {
             *listed = true;
-            Some(Seen::Present(Arc::new(object)))
+            Some(ObjectState::Present(Arc::new(object)))
         }
         Event::InitDone if *listed => None,
-        Event::InitDone | Event::Delete(_) => Some(Seen::Absent),
-        Event::Apply(object) => Some(Seen::Present(Arc::new(object))),
+        Event::InitDone | Event::Delete(_) => Some(ObjectState::Absent),
+        Event::Apply(object) => Some(ObjectState::Present(Arc::new(object))),
     }
 }
 
-/// Tells that an object may have changed, without ever having its content: for a Secret that only its keeper reads.
+/// Tells that an object may have changed, without ever having its content: for a Secret that only its reconciler reads.
 pub fn changes<K>(api: Api<PartialObjectMeta<K>>, name: &str) -> watch::Receiver<()>
 where
     K: Clone + Debug + Send + Sync + 'static,
@@ -105,13 +105,13 @@ where
     let (sender, receiver) = watch::channel(());
     let (name, config) = (name.to_owned(), config(Some(name)));
     tokio::spawn(async move {
-        let take = |event| {
+        let handle = |event| {
             if !matches!(event, Event::Init) {
                 sender.send_replace(());
             }
         };
         tokio::select! {
-            () = follow(&name, || watcher(api.clone(), config.clone()), take) => {}
+            () = follow(&name, || watcher(api.clone(), config.clone()), handle) => {}
             () = sender.closed() => {}
         }
     });
@@ -119,18 +119,18 @@ where
 }
 
 /// Passes on what comes of a watch, and takes it up again whatever happens to it. Never ends.
-pub async fn follow<K, S>(what: &str, watch: impl Fn() -> S, mut take: impl FnMut(Event<K>))
+pub async fn follow<K, S>(what: &str, watch: impl Fn() -> S, mut handle: impl FnMut(Event<K>))
 where
     S: Stream<Item = Result<Event<K>, Error>>,
 {
     let (mut backoff, mut throttle) = (Backoff::default(), ProblemThrottle::default());
     loop {
         let mut stream = std::pin::pin!(watch());
-        let mut anew = std::pin::pin!(sleep(jittered(ANEW)));
+        let mut relist = std::pin::pin!(sleep(jittered(RELIST_INTERVAL)));
         let error = loop {
             let event = tokio::select! {
                 event = stream.next() => event,
-                () = &mut anew => break None,
+                () = &mut relist => break None,
             };
             match event {
                 Some(Ok(event)) => {
@@ -139,21 +139,21 @@ where
                         backoff.succeeded();
                         throttle.clear(|| tracing::info!(what, "the watch is taken up again"));
                     }
-                    take(event);
+                    handle(event);
                 }
-                Some(Err(error)) if is_outdated(&error) => break Some(error),
-                Some(Err(error)) => broken(&error, what, &mut backoff, &mut throttle).await,
+                Some(Err(error)) if is_expired_version(&error) => break Some(error),
+                Some(Err(error)) => report_and_back_off(&error, what, &mut backoff, &mut throttle).await,
                 None => break None,
             }
         };
         if let Some(error) = error {
-            broken(&error, what, &mut backoff, &mut throttle).await;
+            report_and_back_off(&error, what, &mut backoff, &mut throttle).await;
         }
     }
 }
 
 /// Says so, and waits until it is time to try again.
-async fn broken(error: &Error, what: &str, backoff: &mut Backoff, throttle: &mut ProblemThrottle) {
+async fn report_and_back_off(error: &Error, what: &str, backoff: &mut Backoff, throttle: &mut ProblemThrottle) {
     let problem = explain(error);
     throttle.report(&problem, Urgency::Immediate, || {
         tracing::warn!(what, problem, "the watch broke; what is known stays until it is taken up again");
@@ -162,7 +162,7 @@ async fn broken(error: &Error, what: &str, backoff: &mut Backoff, throttle: &mut
 }
 
 /// The API server remembers too little to go on from where we were, and says so instead of beginning a watch.
-fn is_outdated(error: &Error) -> bool {
+fn is_expired_version(error: &Error) -> bool {
     matches!(error, Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
 }
 
@@ -205,7 +205,7 @@ mod tests {
             watches.set(left);
             stream::iter(events).chain(stream::pending())
         };
-        let take = |event: Event<Secret>| {
+        let handle = |event: Event<Secret>| {
             names.push(match event {
                 Event::Init => "init",
                 Event::InitApply(_) => "listed",
@@ -214,7 +214,7 @@ mod tests {
                 Event::Delete(_) => "delete",
             });
         };
-        _ = timeout(limit, follow("test", watch, take)).await;
+        _ = timeout(limit, follow("test", watch, handle)).await;
         (begun.get(), names)
     }
 
@@ -225,7 +225,7 @@ mod tests {
         events.extend([Ok(Event::Init), Ok(Event::InitDone)]);
         let (begun, limit) = (Instant::now(), Duration::from_secs(60));
         let seen = std::sync::Mutex::new(None);
-        let take = |event: Event<Secret>| {
+        let handle = |event: Event<Secret>| {
             if matches!(event, Event::InitDone) {
                 *seen.lock().expect("no panic") = Some(begun.elapsed());
             }
@@ -233,7 +233,7 @@ mod tests {
         let events = Cell::new(events);
         let watch = || stream::iter(events.take()).chain(stream::pending());
         tokio::select! {
-            () = follow("test", watch, take) => {}
+            () = follow("test", watch, handle) => {}
             () = async { while seen.lock().expect("no panic").is_none() { sleep(Duration::from_millis(10)).await } } => {}
             () = sleep(limit) => {}
         }
@@ -254,11 +254,11 @@ mod tests {
     fn one_object_is_seen_when_it_is_listed_changed_or_gone() {
         let mut listed = false;
         let mut names = |events: Vec<Event<Secret>>| -> Vec<&'static str> {
-            let seen = events.into_iter().filter_map(|event| see(event, &mut listed));
+            let seen = events.into_iter().filter_map(|event| state_after(event, &mut listed));
             seen.map(|seen| match seen {
-                Seen::Unknown => "unknown",
-                Seen::Absent => "absent",
-                Seen::Present(_) => "present",
+                ObjectState::Unknown => "unknown",
+                ObjectState::Absent => "absent",
+                ObjectState::Present(_) => "present",
             })
             .collect()
         };

@@ -11,7 +11,7 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::certificate::{Certificate, Subject, Validity};
+use super::certificate::{AuthorityKind, Certificate, Validity};
 use super::pair::{PemPair, certified_key};
 
 /// An authority with its key.
@@ -22,10 +22,10 @@ pub struct Authority {
 
 impl Authority {
     /// A new one, ECDSA P-256.
-    pub fn make(subject: Subject, now: SystemTime, life: Duration) -> Result<Self, rcgen::Error> {
+    pub fn make(kind: AuthorityKind, now: SystemTime, life: Duration) -> Result<Self, rcgen::Error> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, subject.common_name());
+        params.distinguished_name.push(DnType::CommonName, kind.common_name());
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         set_validity(&mut params, Validity::starting(now, life));
@@ -76,7 +76,7 @@ fn set_validity(params: &mut CertificateParams, validity: Validity) {
 mod tests {
     use super::super::{BACKDATE, covers, is_for, read_bundle};
     use super::*;
-    use crate::pki::Pair;
+    use crate::pki::CertifiedPair;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -85,12 +85,12 @@ mod tests {
     }
 
     fn authority(now: SystemTime) -> Authority {
-        Authority::make(Subject::ClusterAuthority, now, 24 * HOUR).expect("an authority")
+        Authority::make(AuthorityKind::Cluster, now, 24 * HOUR).expect("an authority")
     }
 
-    fn leaf(authority: &Authority, now: SystemTime) -> Pair {
+    fn leaf(authority: &Authority, now: SystemTime) -> CertifiedPair {
         let pem = authority.issue(&hosts(&["a.b.svc", "127.0.0.1"]), now, HOUR).expect("a certificate");
-        Pair::from_pem(pem.certificate.as_bytes(), pem.key.as_bytes()).expect("a pair")
+        CertifiedPair::from_pem(pem.certificate.as_bytes(), pem.key.as_bytes()).expect("a pair")
     }
 
     #[test]
@@ -111,10 +111,10 @@ mod tests {
     #[test]
     fn no_certificate_outlives_its_authority_and_renewal_is_at_two_thirds() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
-        let authority = Authority::make(Subject::ClusterAuthority, now, 3 * HOUR).expect("an authority");
+        let authority = Authority::make(AuthorityKind::Cluster, now, 3 * HOUR).expect("an authority");
         assert_eq!(authority.certificate().validity.renewal(None), now + 2 * HOUR);
         let pem = authority.issue(&hosts(&["a"]), now + 2 * HOUR, 5 * HOUR).expect("a certificate");
-        let pair = Pair::from_pem(pem.certificate.as_bytes(), pem.key.as_bytes()).expect("a pair");
+        let pair = CertifiedPair::from_pem(pem.certificate.as_bytes(), pem.key.as_bytes()).expect("a pair");
         assert_eq!(pair.certificate.validity.not_after, authority.certificate().validity.not_after);
         let validity = authority.certificate().validity;
         assert!(
@@ -154,7 +154,7 @@ mod tests {
         let garbage = format!("{}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", a.pem());
         assert_eq!(read_bundle(garbage.as_bytes()), (vec![a], false));
         assert_eq!(read_bundle(b""), (Vec::new(), true));
-        let own = Authority::make(Subject::DevelopmentAuthority, now, HOUR).expect("an authority");
+        let own = Authority::make(AuthorityKind::Development, now, HOUR).expect("an authority");
         assert!(!own.certificate().is_cluster_authority);
     }
 }

@@ -22,16 +22,16 @@ pub const BACKDATE: Duration = Duration::from_secs(3600);
 
 /// What an authority is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
-    ClusterAuthority,
-    DevelopmentAuthority,
+pub enum AuthorityKind {
+    Cluster,
+    Development,
 }
 
-impl Subject {
+impl AuthorityKind {
     pub const fn common_name(self) -> &'static str {
         match self {
-            Self::ClusterAuthority => "outrigger cluster CA",
-            Self::DevelopmentAuthority => "outrigger development CA",
+            Self::Cluster => "outrigger cluster CA",
+            Self::Development => "outrigger development CA",
         }
     }
 }
@@ -71,15 +71,15 @@ impl Validity {
     }
 
     /// When to make another one: after two thirds of the life that it was given by [`Validity::starting`], or `sooner`.
-    pub fn renewal(&self, sooner: Option<Duration>) -> SystemTime {
+    pub fn renewal(&self, renew_after: Option<Duration>) -> SystemTime {
         let made = self.not_before + BACKDATE;
         let two_thirds = self.not_after.duration_since(made).unwrap_or_default() * 2 / 3;
-        made + sooner.map_or(two_thirds, |sooner| sooner.min(two_thirds))
+        made + renew_after.map_or(two_thirds, |renew_after| renew_after.min(two_thirds))
     }
 
     /// Whether it is time for another one. A clock that was set back also is a reason.
-    pub fn is_due(&self, now: SystemTime, sooner: Option<Duration>) -> bool {
-        now >= self.renewal(sooner) || now < self.not_before
+    pub fn is_due(&self, now: SystemTime, renew_after: Option<Duration>) -> bool {
+        now >= self.renewal(renew_after) || now < self.not_before
     }
 }
 
@@ -107,7 +107,7 @@ impl Certificate {
         };
         let name = parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
         let is_authority = parsed.is_ca();
-        let is_cluster_authority = is_authority && name == Some(Subject::ClusterAuthority.common_name());
+        let is_cluster_authority = is_authority && name == Some(AuthorityKind::Cluster.common_name());
         let fingerprint = Fingerprint(Sha256::digest(&der).into());
         Some(Self { fingerprint, validity, is_authority, is_cluster_authority, der })
     }

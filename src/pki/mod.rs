@@ -13,10 +13,10 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, ring};
 
 pub use authority::Authority;
-pub use certificate::{BACKDATE, Certificate, Fingerprint, Subject, Validity, covers, is_for, read_bundle};
+pub use certificate::{AuthorityKind, BACKDATE, Certificate, Fingerprint, Validity, covers, is_for, read_bundle};
 pub(crate) use pair::certified_key;
-pub use pair::{Pair, PairError, PemPair};
-pub use presented::Presented;
+pub use pair::{CertifiedPair, PairError, PemPair};
+pub use presented::PresentedChain;
 
 /// Named at every use: a process-wide default could be set by anybody.
 pub(crate) fn provider() -> Arc<CryptoProvider> {

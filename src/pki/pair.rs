@@ -29,13 +29,13 @@ pub enum PairError {
 
 /// A certificate that can be served: its key matches.
 #[derive(Clone)]
-pub struct Pair {
+pub struct CertifiedPair {
     pub certificate: Certificate,
     /// The chain, the leaf first, and its key.
     pub key: Arc<CertifiedKey>,
 }
 
-impl Pair {
+impl CertifiedPair {
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, PairError> {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate).collect();
         let chain = chain.map_err(|_| PairError::NoCertificate)?;
@@ -46,9 +46,9 @@ impl Pair {
     }
 }
 
-impl fmt::Debug for Pair {
+impl fmt::Debug for CertifiedPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pair({})", self.certificate.fingerprint)
+        write!(f, "CertifiedPair({})", self.certificate.fingerprint)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the other side of a TLS handshake shows: accepted whatever it is and kept, since judging it
 //! comes afterwards.
 //!
-//! It is for clients that send nothing of value. Invariant: [`Presented::proven`] tells a
+//! It is for clients that send nothing of value. Invariant: [`PresentedChain::proven_leaf`] tells a
 //! certificate only where the other side has its key.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,13 +16,13 @@ use super::provider;
 
 /// Keeps what it is presented.
 #[derive(Debug)]
-pub struct Presented {
+pub struct PresentedChain {
     chain: Mutex<Vec<CertificateDer<'static>>>,
     is_proven: AtomicBool,
     provider: Arc<CryptoProvider>,
 }
 
-impl Presented {
+impl PresentedChain {
     /// A client without a certificate of its own, and where to see what it is presented.
     pub fn client() -> Result<(ClientConfig, Arc<Self>), Error> {
         let presented =
@@ -41,17 +41,17 @@ impl Presented {
     }
 
     /// The leaf, if the other side has its key.
-    pub fn proven(&self) -> Option<CertificateDer<'static>> {
+    pub fn proven_leaf(&self) -> Option<CertificateDer<'static>> {
         self.is_proven.load(Ordering::Relaxed).then(|| self.chain().into_iter().next()).flatten()
     }
 
-    fn note(&self, valid: HandshakeSignatureValid) -> HandshakeSignatureValid {
+    fn record_proof(&self, valid: HandshakeSignatureValid) -> HandshakeSignatureValid {
         self.is_proven.store(true, Ordering::Relaxed);
         valid
     }
 }
 
-impl ServerCertVerifier for Presented {
+impl ServerCertVerifier for PresentedChain {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
@@ -72,7 +72,7 @@ impl ServerCertVerifier for Presented {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-            .map(|valid| self.note(valid))
+            .map(|valid| self.record_proof(valid))
     }
 
     fn verify_tls13_signature(
@@ -82,7 +82,7 @@ impl ServerCertVerifier for Presented {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-            .map(|valid| self.note(valid))
+            .map(|valid| self.record_proof(valid))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

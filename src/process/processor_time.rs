@@ -8,22 +8,22 @@ use std::time::{Duration, Instant};
 
 /// The system is asked so often at most: it takes ten times as long to answer as to say how late it is, and an expression looks
 /// at the clock with every step. A thread cannot work longer than time passes.
-const LOOK: Duration = Duration::from_millis(1);
+const REFRESH_INTERVAL: Duration = Duration::from_millis(1);
 
 thread_local! {
     /// When the system was asked last, and what it said.
-    static SEEN: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
+    static LAST_READING: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
 }
 
 /// Milliseconds of processor time of this thread; those of a monotonic clock where the system does not tell.
 pub fn milliseconds() -> u64 {
     let now = Instant::now();
-    match SEEN.get() {
-        Some((when, milliseconds)) if now.saturating_duration_since(when) < LOOK => milliseconds,
+    match LAST_READING.get() {
+        Some((when, milliseconds)) if now.saturating_duration_since(when) < REFRESH_INTERVAL => milliseconds,
         _ => {
             let time = thread_time().unwrap_or_else(since_start).as_millis();
             let milliseconds = u64::try_from(time).unwrap_or(u64::MAX);
-            SEEN.set(Some((now, milliseconds)));
+            LAST_READING.set(Some((now, milliseconds)));
             milliseconds
         }
     }

@@ -5,7 +5,6 @@
 pub mod client_auth;
 pub mod files;
 pub mod resolver;
-pub(crate) mod self_call;
 pub mod self_signed;
 pub(crate) mod watcher;
 

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use super::files::KEY;
 use super::{CertificateError, ServingCertificate, files};
-use crate::pki::{Authority, Certificate, Subject, covers, is_for};
+use crate::pki::{Authority, AuthorityKind, Certificate, covers, is_for};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const CA_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -120,7 +120,7 @@ impl<'p> Directory<'p> {
     }
 
     fn make_ca(&self, now: SystemTime) -> Result<Authority, CertificateError> {
-        let ca = Authority::make(Subject::DevelopmentAuthority, now, CA_LIFE)?;
+        let ca = Authority::make(AuthorityKind::Development, now, CA_LIFE)?;
         let pem = ca.to_pem();
         self.write(CA_KEY, &pem.key, 0o600)?;
         self.write(CA_CERTIFICATE, &pem.certificate, 0o644)?;

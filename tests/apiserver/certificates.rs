@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use outrigger::pki::{Authority, Subject};
+use outrigger::pki::{Authority, AuthorityKind};
 use serde_json::json;
 
 use crate::cluster::{names, pod, shared};
@@ -189,9 +189,9 @@ fn foreign_content_of_the_secrets_is_replaced_and_never_served() {
         let hour = Duration::from_secs(3600);
         let make = |subject| Authority::make(subject, SystemTime::now(), 24 * hour).expect("an authority");
         // A pair of another installation: it has the same names but is for another Service.
-        let other = make(Subject::ClusterAuthority);
+        let other = make(AuthorityKind::Cluster);
         let leaf = other.issue(&["outrigger.elsewhere.svc".to_owned()], SystemTime::now(), hour).expect("a leaf");
-        let not_ours = make(Subject::DevelopmentAuthority).to_pem();
+        let not_ours = make(AuthorityKind::Development).to_pem();
         let beside = other.certificate().pem();
         let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".repeat(5_000);
         let cases: [(&str, &[(&str, &str)]); 6] = [

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use outrigger::pki::{Authority, Subject};
+use outrigger::pki::{Authority, AuthorityKind};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
@@ -105,7 +105,7 @@ fn a_bundle_of_another_authority_is_reported() {
 
 fn an_expired_leaf_certificate_is_reported() {
     with_world(|world| {
-        let authority = Authority::make(Subject::ClusterAuthority, SystemTime::now() - 30 * DAY, 365 * DAY);
+        let authority = Authority::make(AuthorityKind::Cluster, SystemTime::now() - 30 * DAY, 365 * DAY);
         let authority = authority.expect("an authority");
         let address = serve_expired(world, &authority);
         let pem = authority.certificate().pem();

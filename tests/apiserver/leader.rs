@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
-use outrigger::cluster::leader::election::Timing;
-use outrigger::cluster::leader::{Candidate, Leadership, stand};
+use outrigger::cluster::leader::election::LeaseTiming;
+use outrigger::cluster::leader::{LeaderElector, Leadership, start_election};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -24,8 +24,11 @@ tests! {
 }
 
 /// Shorter than the default, but long compared to a slow response.
-const TIMING: Timing =
-    Timing { duration: Duration::from_secs(6), deadline: Duration::from_secs(4), retry: Duration::from_millis(250) };
+const TIMING: LeaseTiming = LeaseTiming {
+    lease_duration: Duration::from_secs(6),
+    renew_deadline: Duration::from_secs(4),
+    retry_period: Duration::from_millis(250),
+};
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A running candidate.
@@ -39,7 +42,7 @@ struct Running {
 impl Running {
     fn start(cluster: &Cluster, installation: &Installation, name: &'static str) -> Self {
         let client = installation.client();
-        let candidate = Candidate {
+        let candidate = LeaderElector {
             leases: Api::<Lease>::namespaced(client, installation.name()),
             name: LEASE.to_owned(),
             identity: name.to_owned(),
@@ -47,7 +50,7 @@ impl Running {
         };
         let (end, ended) = oneshot::channel();
         let _runtime = cluster.runtime.enter();
-        let (leadership, task) = stand(candidate, async move { drop(ended.await) });
+        let (leadership, task) = start_election(candidate, async move { drop(ended.await) });
         Self { name, leadership, task, end: Some(end) }
     }
 
@@ -114,7 +117,7 @@ fn one_of_three_candidates_leads_and_releases_the_lease_on_shutdown() {
         let ended = Instant::now();
         let next = leader(candidates);
         // Two attempts are enough; the limit allows for a slow machine.
-        assert!(ended.elapsed() < TIMING.duration, "{:?}", ended.elapsed());
+        assert!(ended.elapsed() < TIMING.lease_duration, "{:?}", ended.elapsed());
         eventually("the lease names the new leader", LIMIT, || (installation.holder() == next.name).then_some(()));
     });
 }
@@ -126,7 +129,7 @@ fn a_lost_leader_is_replaced_only_after_its_lease_expires() {
         let since = Instant::now();
         let next = leader(candidates);
         // The last renewal may be up to one attempt older.
-        assert!(since.elapsed() > TIMING.duration - 2 * TIMING.retry, "{:?}", since.elapsed());
+        assert!(since.elapsed() > TIMING.lease_duration - 2 * TIMING.retry_period, "{:?}", since.elapsed());
         assert!(!lost.leads(), "it knows itself that it leads no more");
         assert_eq!(installation.holder(), next.name);
     });

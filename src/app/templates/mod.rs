@@ -40,8 +40,8 @@ pub struct Templates {
     /// The snapshot before this one, kept until no request can be the last to let go of it and have the work of freeing it.
     retired: Option<Arc<Injector>>,
     /// What the log has said last, where it has not yet said what `report` says.
-    said: Option<LoadReport>,
-    trouble: ProblemThrottle,
+    logged: Option<LoadReport>,
+    problem_throttle: ProblemThrottle,
     line_limit: LineLimit,
 }
 
@@ -66,8 +66,8 @@ impl Templates {
         metrics.templates_served(&loaded.templates);
         metrics.templates_loaded(SystemTime::now());
         let store = Arc::new(InjectorStore::new(Injector::new(loaded.templates, settings.clone())));
-        let (trouble, line_limit) = (ProblemThrottle::default(), LineLimit::default());
-        let (changed, retired, said) = (None, None, None);
+        let (problem_throttle, line_limit) = (ProblemThrottle::default(), LineLimit::default());
+        let (changed, retired, logged) = (None, None, None);
         let templates = Self {
             built_in,
             directories,
@@ -78,11 +78,11 @@ impl Templates {
             details,
             report,
             retired,
-            said,
-            trouble,
+            logged,
+            problem_throttle,
             line_limit,
         };
-        templates.note();
+        templates.update_details();
         Ok(templates)
     }
 
@@ -133,30 +133,30 @@ impl Templates {
         }
         self.retired = Some(last);
         let before = std::mem::replace(&mut self.report, report);
-        self.said.get_or_insert(before);
+        self.logged.get_or_insert(before);
     }
 
     /// Says what has changed since it was said last. Sources that flap are no reason for a flood: it may have to wait.
     fn log_changes_if_due(&mut self, now: Instant) {
-        if self.said.as_ref().is_some_and(|said| self.report.says_the_same_as(said)) {
-            self.said = None;
+        if self.logged.as_ref().is_some_and(|logged| self.report == *logged) {
+            self.logged = None;
         }
-        if let Some(said) = &self.said
+        if let Some(logged) = &self.logged
             // Every pod that asks is refused from now on, which cannot wait.
-            && (self.line_limit.allow(now) || self.report.has_become_empty_since(said))
+            && (self.line_limit.allow(now) || self.report.has_become_empty_since(logged))
         {
-            self.report.log_changes(said);
-            self.said = None;
+            self.report.log_changes(logged);
+            self.logged = None;
         }
     }
 
     /// Says that something cannot be read, or can again.
     fn log_problem(&mut self, troubles: &[String], urgency: Urgency, now: Instant) -> Option<Notice> {
         let problem = (!troubles.is_empty()).then(|| troubles.join("; "));
-        let notice = self.trouble.observe(problem, urgency, now);
+        let notice = self.problem_throttle.observe(problem, urgency, now);
         match notice {
             Some(Notice::Problem) => {
-                let problem = self.trouble.problem();
+                let problem = self.problem_throttle.problem();
                 tracing::error!(problem, "not all templates can be read; those read before are served");
             }
             Some(Notice::Cleared) => tracing::info!("all templates can be read again"),
@@ -165,9 +165,9 @@ impl Templates {
         notice
     }
 
-    fn note(&self) {
-        let trouble = self.trouble.problem().map(str::to_owned);
-        self.details.replace(Topic::Templates, trouble.into_iter().chain(self.report.details()).collect());
+    fn update_details(&self) {
+        let problem_throttle = self.problem_throttle.problem().map(str::to_owned);
+        self.details.replace(Topic::Templates, problem_throttle.into_iter().chain(self.report.details()).collect());
     }
 }
 
@@ -177,7 +177,7 @@ impl Watch for Templates {
         self.take_settings();
         let now = Instant::now();
         let change = self.directories.scan(scan, now);
-        let (troubles, had_trouble) = (self.directories.troubles(), self.trouble.problem().is_some());
+        let (troubles, had_problem) = (self.directories.troubles(), self.problem_throttle.problem().is_some());
         if change == Reloaded::Replaced(()) {
             let sources = self.sources();
             self.reload(&sources, troubles.is_empty());
@@ -188,8 +188,8 @@ impl Watch for Templates {
             self.metrics.templates_reloaded(Reload::Error);
         }
         self.log_changes_if_due(now);
-        if change == Reloaded::Replaced(()) || had_trouble || !troubles.is_empty() {
-            self.note();
+        if change == Reloaded::Replaced(()) || had_problem || !troubles.is_empty() {
+            self.update_details();
         }
         // Where one directory has changed, another may be about to.
         if change == Reloaded::Unchanged { watch::CALM } else { watch::SOON }

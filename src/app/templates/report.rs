@@ -50,12 +50,7 @@ impl LoadReport {
         self.log_problems(&Self::default());
         let names = listed(self.revisions.keys());
         tracing::info!(count = self.count, broken = self.invalid, names, "templates loaded");
-        self.warn_of_nothing();
-    }
-
-    /// Whether there is nothing to say that `before` has not said.
-    pub fn says_the_same_as(&self, before: &Self) -> bool {
-        self == before
+        self.warn_if_empty();
     }
 
     /// Whether there were templates and are none.
@@ -75,7 +70,7 @@ impl LoadReport {
         if self.revisions != before.revisions || (count, broken) != (before.count, before.invalid) {
             tracing::info!(count, broken, added, changed, removed, "templates reloaded");
         }
-        self.warn_of_nothing();
+        self.warn_if_empty();
     }
 
     fn log_problems(&self, before: &Self) {
@@ -90,7 +85,7 @@ impl LoadReport {
         }
     }
 
-    fn warn_of_nothing(&self) {
+    fn warn_if_empty(&self) {
         if self.count == 0 {
             tracing::warn!("there is no template to put in: every pod that asks for one is refused");
         }

@@ -35,22 +35,22 @@ pub struct Ca {
 
 /// An authority that signs no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retired {
+pub struct RetiredCa {
     pub ca: Ca,
     /// When the last leaf that it signed has expired; unknown until a leaf of another one is in use.
     pub until: Option<SystemTime>,
 }
 
 /// More are trusted on at a time only where something goes very wrong: in regular use there is one.
-const MOST_RETIRED: usize = 32;
+const MAX_RETIRED: usize = 32;
 
 /// What the Secret of the authorities holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Authorities {
     pub signing: Option<Ca>,
-    /// Trusted, but not yet signing.
+    /// TrustHistory, but not yet signing.
     pub next: Option<Ca>,
-    pub retired: Vec<Retired>,
+    pub retired: Vec<RetiredCa>,
 }
 
 /// What the Secret of the serving certificate holds: a pair that can be served.
@@ -60,7 +60,7 @@ pub struct Leaf {
     pub issuer: Fingerprint,
     pub validity: Validity,
     /// Whether it is for all of our hosts.
-    pub names_us: bool,
+    pub covers_hosts: bool,
 }
 
 /// `caBundle` of one webhook entry.
@@ -73,7 +73,7 @@ pub struct Bundle {
 
 /// Everything that counts, as it was read.
 #[derive(Clone, Debug, Default)]
-pub struct Observed {
+pub struct ObservedState {
     /// `None` when there is no such Secret.
     pub authorities: Option<Authorities>,
     /// `None` when there is no such Secret, `Some(None)` when it holds no good leaf.
@@ -92,15 +92,15 @@ pub struct Observed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A new authority, which signs at once: there is none.
-    Begin,
+    CreateFirst,
     /// A new authority, to be trusted before it signs.
-    MakeNext,
+    CreateNext,
     /// The next one signs from now on; the key of the old one is forgotten.
     Promote,
     /// These were lost from the Secret, but leaves of theirs may be in use.
     Adopt(Vec<Ca>),
     /// A leaf of the new one is in use: the old ones stay until this time.
-    Limit(SystemTime),
+    SetExpiry(SystemTime),
     /// Their time is over and nobody trusts them any more.
     Forget(BTreeSet<Fingerprint>),
 }
@@ -115,11 +115,11 @@ pub enum Step {
     /// Write a new leaf, signed by the signing authority.
     Issue,
     /// Nothing, for so long or until something is changed.
-    Rest(Duration),
+    Wait(Duration),
 }
 
 /// The next step.
-pub fn next(observed: &Observed, policy: &Policy, now: SystemTime) -> Step {
+pub fn next(observed: &ObservedState, policy: &Policy, now: SystemTime) -> Step {
     let Some(authorities) = &observed.authorities else { return without_authorities(observed) };
     let excess = authorities.excess(&observed.stray, observed.leaf.flatten());
     let stray: Vec<Ca> = observed.stray.iter().filter(|ca| !excess.contains(&ca.id)).copied().collect();
@@ -133,70 +133,70 @@ pub fn next(observed: &Observed, policy: &Policy, now: SystemTime) -> Step {
     if !observed.is_in_sync(&trusted) {
         return Step::Trust(trusted);
     }
-    let Some(signing) = authorities.signing else { return Step::Rest(CHECK) };
-    let mut rest = Rest::of(now);
+    let Some(signing) = authorities.signing else { return Step::Wait(CHECK_INTERVAL) };
+    let mut shortest = ShortestWait::from(now);
     if let Some(next) = authorities.next {
         match observed.untrusted_for(next.id, policy) {
             Duration::ZERO => return Step::Authorities(Change::Promote),
-            wait => rest.at_most(wait),
+            wait => shortest.at_most(wait),
         }
     }
     let is_due = |leaf: &Leaf| leaf.validity.is_due(now, policy.leaf_renewal);
-    let is_good = |leaf: &Leaf| leaf.issuer == signing.id && leaf.names_us && !is_due(leaf);
+    let is_good = |leaf: &Leaf| leaf.issuer == signing.id && leaf.covers_hosts && !is_due(leaf);
     let leaf = observed.leaf.flatten().filter(is_good);
     // One that is about to expire leaves it to the next one: what it signed now would have to be replaced at once, again and again.
     let can_sign = now + policy.propagation < signing.validity.not_after;
     match (leaf, observed.untrusted_for(signing.id, policy)) {
-        (Some(leaf), _) => rest.until(leaf.validity.renewal(policy.leaf_renewal)),
+        (Some(leaf), _) => shortest.until(leaf.validity.renewal(policy.leaf_renewal)),
         // There is no Secret to write it into.
         (None, _) if observed.leaf.is_none() || !can_sign => {}
         (None, Duration::ZERO) => return Step::Issue,
-        (None, wait) => rest.at_most(wait),
+        (None, wait) => shortest.at_most(wait),
     }
-    if let Some(change) = tidy(authorities, observed, &excess, leaf.is_some(), policy, now) {
+    if let Some(change) = cleanup(authorities, observed, &excess, leaf.is_some(), policy, now) {
         return Step::Authorities(change);
     }
-    rest.until(signing.validity.renewal(policy.ca_renewal));
-    authorities.retired.iter().filter_map(|retired| retired.until).for_each(|until| rest.until(until));
-    Step::Rest(rest.duration)
+    shortest.until(signing.validity.renewal(policy.ca_renewal));
+    authorities.retired.iter().filter_map(|retired| retired.until).for_each(|until| shortest.until(until));
+    Step::Wait(shortest.duration)
 }
 
 /// The Secret of the authorities is not there, and we may not make one. What can be done is to keep the leaf trusted.
-fn without_authorities(observed: &Observed) -> Step {
-    let Some(leaf) = observed.leaf.flatten() else { return Step::Rest(CHECK) };
+fn without_authorities(observed: &ObservedState) -> Step {
+    let Some(leaf) = observed.leaf.flatten() else { return Step::Wait(CHECK_INTERVAL) };
     // All that are known are stray then; an issuer that is not among them holds no more.
     let known: BTreeSet<Fingerprint> = observed.stray.iter().map(|ca| ca.id).collect();
     let lacks_it = |bundle: &Bundle| !bundle.trusts.contains(&leaf.issuer);
     if known.contains(&leaf.issuer) && observed.bundles.iter().flatten().any(lacks_it) {
         return Step::Trust(known);
     }
-    Step::Rest(CHECK)
+    Step::Wait(CHECK_INTERVAL)
 }
 
 /// Every change of the authorities that waits for nothing.
 fn missing_authority(authorities: &Authorities, policy: &Policy, now: SystemTime) -> Option<Change> {
     match (authorities.signing, authorities.next) {
-        (None, None) => Some(Change::Begin),
+        (None, None) => Some(Change::CreateFirst),
         // Nothing is signed meanwhile, so nothing is lost by not waiting: a leaf waits for trust in any case.
         (None, Some(_)) => Some(Change::Promote),
-        (Some(signing), None) if signing.validity.is_due(now, policy.ca_renewal) => Some(Change::MakeNext),
+        (Some(signing), None) if signing.validity.is_due(now, policy.ca_renewal) => Some(Change::CreateNext),
         (Some(_), _) => None,
     }
 }
 
 /// What may be forgotten about authorities that sign no more.
-fn tidy(
+fn cleanup(
     authorities: &Authorities,
-    observed: &Observed,
+    observed: &ObservedState,
     excess: &BTreeSet<Fingerprint>,
-    new_leaf_is_there: bool,
+    has_new_leaf: bool,
     policy: &Policy,
     now: SystemTime,
 ) -> Option<Change> {
     let retired = &authorities.retired;
-    if new_leaf_is_there && retired.iter().any(|retired| retired.until.is_none()) {
+    if has_new_leaf && retired.iter().any(|retired| retired.until.is_none()) {
         // Whoever signed with an old key did so before now; the quarter is for clocks that differ.
-        return Some(Change::Limit(now + policy.leaf_life + policy.leaf_life / 4));
+        return Some(Change::SetExpiry(now + policy.leaf_life + policy.leaf_life / 4));
     }
     let trusted = |id: &Fingerprint| observed.bundles.iter().flatten().any(|bundle| bundle.trusts.contains(id));
     let over = retired.iter().filter(|retired| retired.is_over(now) || excess.contains(&retired.ca.id));
@@ -206,17 +206,17 @@ fn tidy(
 }
 
 /// The wall clock is looked at this often, whatever else happens.
-pub const CHECK: Duration = Duration::from_secs(60);
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The shortest of several waits.
-struct Rest {
+struct ShortestWait {
     now: SystemTime,
     duration: Duration,
 }
 
-impl Rest {
-    fn of(now: SystemTime) -> Self {
-        Self { now, duration: CHECK }
+impl ShortestWait {
+    fn from(now: SystemTime) -> Self {
+        Self { now, duration: CHECK_INTERVAL }
     }
 
     fn at_most(&mut self, wait: Duration) {
@@ -231,7 +231,7 @@ impl Rest {
     }
 }
 
-impl Retired {
+impl RetiredCa {
     /// Every leaf that it signed has expired: at `until`, and at the end of its own life in any case.
     fn is_over(&self, now: SystemTime) -> bool {
         self.until.is_some_and(|until| until <= now) || self.ca.validity.not_after < now
@@ -246,7 +246,7 @@ impl Authorities {
         let retired = self.retired.iter().map(|retired| &retired.ca);
         let mut all: Vec<&Ca> = retired.chain(stray).filter(|ca| !is_in_use(ca)).collect();
         all.sort_by_key(|ca| std::cmp::Reverse((ca.validity.not_before, ca.id)));
-        all.into_iter().skip(MOST_RETIRED).map(|ca| ca.id).collect()
+        all.into_iter().skip(MAX_RETIRED).map(|ca| ca.id).collect()
     }
 
     /// What API servers have to trust: whoever signs, will sign, or has signed what may still be served.
@@ -261,14 +261,14 @@ impl Authorities {
     #[must_use]
     pub fn changed(mut self, change: &Change, new: Option<Ca>) -> Self {
         match change {
-            Change::Begin => self.signing = new,
-            Change::MakeNext => self.next = new,
+            Change::CreateFirst => self.signing = new,
+            Change::CreateNext => self.next = new,
             Change::Promote => {
                 let old = std::mem::replace(&mut self.signing, self.next.take());
-                self.retired.extend(old.map(|ca| Retired { ca, until: None }));
+                self.retired.extend(old.map(|ca| RetiredCa { ca, until: None }));
             }
-            Change::Adopt(stray) => self.retired.extend(stray.iter().map(|ca| Retired { ca: *ca, until: None })),
-            Change::Limit(until) => {
+            Change::Adopt(stray) => self.retired.extend(stray.iter().map(|ca| RetiredCa { ca: *ca, until: None })),
+            Change::SetExpiry(until) => {
                 self.retired.iter_mut().for_each(|retired| retired.until = retired.until.or(Some(*until)));
             }
             Change::Forget(over) => self.retired.retain(|retired| !over.contains(&retired.ca.id)),
@@ -284,12 +284,12 @@ impl Authorities {
 }
 
 impl Change {
-    pub fn needs_new(&self) -> bool {
-        matches!(self, Self::Begin | Self::MakeNext)
+    pub fn needs_new_ca(&self) -> bool {
+        matches!(self, Self::CreateFirst | Self::CreateNext)
     }
 }
 
-impl Observed {
+impl ObservedState {
     fn is_in_sync(&self, trusted: &BTreeSet<Fingerprint>) -> bool {
         self.bundles.iter().flatten().all(|bundle| bundle.is_clean && bundle.trusts == *trusted)
     }
@@ -310,20 +310,20 @@ impl Observed {
 
 /// Since when each authority has been seen in every bundle. Kept in memory alone: whoever comes after counts anew.
 #[derive(Debug)]
-pub struct Trusted<T> {
+pub struct TrustHistory<T> {
     since: BTreeMap<Fingerprint, T>,
     absent_since: Option<T>,
 }
 
-impl<T> Default for Trusted<T> {
+impl<T> Default for TrustHistory<T> {
     fn default() -> Self {
         Self { since: BTreeMap::new(), absent_since: None }
     }
 }
 
-impl<T: Copy> Trusted<T> {
+impl<T: Copy> TrustHistory<T> {
     /// Takes note of the bundles as they were at `now`, a time after they were read.
-    pub fn note(&mut self, bundles: Option<&[Bundle]>, now: T) {
+    pub fn record(&mut self, bundles: Option<&[Bundle]>, now: T) {
         self.absent_since = if bundles.is_some() { None } else { self.absent_since.or(Some(now)) };
         let everywhere = bundles.and_then(|bundles| {
             let mut bundles = bundles.iter();
@@ -338,7 +338,7 @@ impl<T: Copy> Trusted<T> {
     }
 
     /// Tells what was noted, where `elapsed` says how long ago a time was.
-    pub fn tell(&self, observed: &mut Observed, elapsed: impl Fn(T) -> Duration) {
+    pub fn fill_in(&self, observed: &mut ObservedState, elapsed: impl Fn(T) -> Duration) {
         observed.trusted_for = self.since.iter().map(|(id, since)| (*id, elapsed(*since))).collect();
         observed.absent_for = self.absent_since.map(elapsed).unwrap_or_default();
     }

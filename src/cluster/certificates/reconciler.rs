@@ -2,7 +2,7 @@
 //!
 //! It looks by reading the three objects, the authorities last: what is written on the strength of an older version of the others
 //! is then refused for its version, and what is written at all was signed or trusted by the authorities as they were when the
-//! object that it replaces was already there. Watches only say when to look.
+//! object that it replaces was already there. Watches only say when to state.
 //! Invariant: every write carries the version that was read, so that a leader who has been deposed without knowing changes nothing.
 
 use std::collections::BTreeSet;
@@ -21,62 +21,62 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::plan;
-use super::plan::{Authorities, CHECK, Change, Observed, Policy, Step, Trusted};
+use super::plan::{Authorities, CHECK_INTERVAL, Change, ObservedState, Policy, Step, TrustHistory};
 use super::secrets;
-use super::secrets::Material;
-use super::write_throttle::{Pace, Repairs};
+use super::secrets::CertificateMaterial;
+use super::write_throttle::{RepairThrottle, WriteThrottle};
 use crate::cluster::jitter::Backoff;
 use crate::cluster::watching;
-use crate::cluster::watching::Seen;
+use crate::cluster::watching::ObjectState;
 use crate::cluster::{Objects, explain};
-use crate::pki::{Authority, Fingerprint, Subject};
+use crate::pki::{Authority, AuthorityKind, Fingerprint};
 use crate::telemetry::throttle::{ProblemThrottle, Urgency};
 
 /// The owner of `caBundle`, as the API server records it.
 pub const FIELD_MANAGER: &str = "outrigger-ca-bundle";
 /// An answer that takes longer is none. API servers under load take seconds, and there are several calls to a step.
-const LIMIT: Duration = Duration::from_secs(15);
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often the wall clock is looked at while nothing is to be done: it may have been set, or the machine may have slept.
-const GLANCE: Duration = Duration::from_secs(2);
+const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// Between two steps: somebody who undoes each of ours must not keep us and the API server busy.
-const PAUSE: Duration = Duration::from_millis(50);
+const STEP_PAUSE: Duration = Duration::from_millis(50);
 
 /// Keeps the certificates, as long as it is let.
-pub struct Keeper {
+pub struct Reconciler {
     configurations: Api<MutatingWebhookConfiguration>,
     secrets: Api<Secret>,
     metadata: Api<PartialObjectMeta<Secret>>,
     objects: Objects,
     hosts: Vec<String>,
     policy: Policy,
-    wake: Wake,
-    absent: Absent,
+    watched: WatchedObjects,
+    missing: MissingObjects,
 }
 
 /// Where it is told which of our objects are not there.
-pub type Absent = watch::Sender<Vec<String>>;
+pub type MissingObjects = watch::Sender<Vec<String>>;
 
 /// Tells that something has changed.
 #[derive(Clone)]
-pub struct Wake {
-    pub configuration: watch::Receiver<Seen<MutatingWebhookConfiguration>>,
-    pub serving: watch::Receiver<Seen<Secret>>,
+pub struct WatchedObjects {
+    pub configuration: watch::Receiver<ObjectState<MutatingWebhookConfiguration>>,
+    pub serving: watch::Receiver<ObjectState<Secret>>,
 }
 
 /// What is known beyond what can be read.
 #[derive(Default)]
-struct Memory {
-    trusted: Trusted<Instant>,
+struct ReconcileHistory {
+    trusted: TrustHistory<Instant>,
     /// What `caBundle` was set to last.
-    set: Option<BTreeSet<Fingerprint>>,
-    repairs: Repairs,
-    pace: Pace,
+    last_bundle: Option<BTreeSet<Fingerprint>>,
+    repairs: RepairThrottle,
+    writes: WriteThrottle,
 }
 
 /// What was read, and which versions of it.
-struct Look {
-    observed: Observed,
-    material: Material,
+struct ClusterState {
+    observed: ObservedState,
+    material: CertificateMaterial,
     entries: Vec<String>,
     versions: Versions,
 }
@@ -108,14 +108,14 @@ impl StepError {
     }
 }
 
-impl Keeper {
+impl Reconciler {
     pub fn new(
         client: &Client,
         objects: Objects,
         hosts: Vec<String>,
         policy: Policy,
-        wake: Wake,
-        absent: Absent,
+        watched: WatchedObjects,
+        missing: MissingObjects,
     ) -> Self {
         Self {
             configurations: Api::all(client.clone()),
@@ -124,25 +124,25 @@ impl Keeper {
             objects,
             hosts,
             policy,
-            wake,
-            absent,
+            watched,
+            missing,
         }
     }
 
     /// Takes one step after the other; never ends by itself. May be dropped at any time.
-    pub async fn keep(&self) {
-        let mut wake = self.wake.clone();
+    pub async fn run(&self) {
+        let mut watched = self.watched.clone();
         let mut authorities = watching::changes(self.metadata.clone(), &self.objects.ca_secret);
-        let (mut memory, mut backoff) = (Memory::default(), Backoff::default());
-        let mut problems = Problems::default();
+        let (mut history, mut backoff) = (ReconcileHistory::default(), Backoff::default());
+        let mut problems = ProblemLog::default();
         loop {
-            wake.configuration.mark_unchanged();
-            wake.serving.mark_unchanged();
+            watched.configuration.mark_unchanged();
+            watched.serving.mark_unchanged();
             authorities.mark_unchanged();
-            let rest = match self.step(&mut memory, &mut problems).await {
-                Ok(rest) => {
+            let wait = match self.step(&mut history, &mut problems).await {
+                Ok(wait) => {
                     backoff.succeeded();
-                    rest
+                    wait
                 }
                 Err(error) if error.is_conflict() => backoff.failed(),
                 Err(error) => {
@@ -155,59 +155,59 @@ impl Keeper {
                 }
             };
             tokio::select! {
-                () = sleep_by(SystemTime::now, rest) => {}
-                () = changed(&mut wake.configuration) => {}
-                () = changed(&mut wake.serving) => {}
+                () = sleep_on_clock(SystemTime::now, wait) => {}
+                () = changed(&mut watched.configuration) => {}
+                () = changed(&mut watched.serving) => {}
                 () = changed(&mut authorities) => {}
             }
         }
     }
 
-    /// Looks, and takes the next step. How long to rest afterwards.
-    async fn step(&self, memory: &mut Memory, problems: &mut Problems) -> Result<Duration, StepError> {
-        let look = self.look(&mut memory.trusted).await?;
-        problems.about(&look.observed, &self.objects, &self.absent);
-        let step = plan::next(&look.observed, &self.policy, SystemTime::now());
-        if let Step::Rest(rest) = step {
-            return Ok(rest.min(CHECK));
+    /// Looks, and takes the next step. How long to wait afterwards.
+    async fn step(&self, history: &mut ReconcileHistory, problems: &mut ProblemLog) -> Result<Duration, StepError> {
+        let state = self.read_state(&mut history.trusted).await?;
+        problems.update(&state.observed, &self.objects, &self.missing);
+        let step = plan::next(&state.observed, &self.policy, SystemTime::now());
+        if let Step::Wait(wait) = step {
+            return Ok(wait.min(CHECK_INTERVAL));
         }
         let set = if let Step::Trust(trusted) = &step { Some(trusted) } else { None };
-        let is_repair = set.is_some() && set == memory.set.as_ref();
-        let of_repairs = if is_repair { memory.repairs.wait(Instant::now()) } else { Duration::ZERO };
-        let wait = memory.pace.wait(Instant::now());
+        let is_repair = set.is_some() && set == history.last_bundle.as_ref();
+        let repair_wait = if is_repair { history.repairs.wait(Instant::now()) } else { Duration::ZERO };
+        let wait = history.writes.wait(Instant::now());
         if !wait.is_zero() {
-            problems.undone.report("again and again", Urgency::Immediate, || {
+            problems.overwritten.report("again and again", Urgency::Immediate, || {
                 tracing::warn!("certificates change again and again; somebody may undo what is written, let them leave the Secrets alone");
             });
         }
-        let wait = wait.max(of_repairs);
+        let wait = wait.max(repair_wait);
         if !wait.is_zero() {
             // Then to look again: it may have changed once more.
             sleep(wait).await;
             return Ok(Duration::ZERO);
         }
-        memory.pace.begun(Instant::now());
-        self.take(&step, look).await?;
-        if is_repair && memory.repairs.made(Instant::now()) {
-            problems.fight.report("again and again", Urgency::Immediate, || {
+        history.writes.record(Instant::now());
+        self.apply(&step, state).await?;
+        if is_repair && history.repairs.record(Instant::now()) {
+            problems.conflict.report("again and again", Urgency::Immediate, || {
                 tracing::warn!("somebody else sets caBundle again and again; let them leave that field alone");
             });
         }
-        memory.set = set.cloned().or(memory.set.take());
-        Ok(PAUSE)
+        history.last_bundle = set.cloned().or(history.last_bundle.take());
+        Ok(STEP_PAUSE)
     }
 
     /// Reads the three objects. The order counts: see above.
-    async fn look(&self, trusted: &mut Trusted<Instant>) -> Result<Look, StepError> {
-        let configuration = answer(self.configurations.get_opt(&self.objects.webhook_configuration)).await?;
+    async fn read_state(&self, trusted: &mut TrustHistory<Instant>) -> Result<ClusterState, StepError> {
+        let configuration = with_timeout(self.configurations.get_opt(&self.objects.webhook_configuration)).await?;
         let read = Instant::now();
-        let serving = answer(self.secrets.get_opt(&self.objects.serving_secret)).await?;
-        let authorities = answer(self.secrets.get_opt(&self.objects.ca_secret)).await?;
+        let serving = with_timeout(self.secrets.get_opt(&self.objects.serving_secret)).await?;
+        let authorities = with_timeout(self.secrets.get_opt(&self.objects.ca_secret)).await?;
 
-        let mut material = Material::default();
-        let mut observed = Observed {
+        let mut material = CertificateMaterial::default();
+        let mut observed = ObservedState {
             authorities: authorities.as_ref().map(|secret| secrets::read_authorities(secret, &mut material)),
-            ..Observed::default()
+            ..ObservedState::default()
         };
         let webhooks =
             configuration.as_ref().map(|configuration| configuration.webhooks.as_deref().unwrap_or_default());
@@ -216,9 +216,9 @@ impl Keeper {
             pem.map(|pem| material.read_bundle(pem.map_or(&[], |pem| &pem.0))).collect()
         });
         observed.leaf = serving.as_ref().map(|secret| secrets::read_leaf(secret, &self.hosts, &mut material));
-        trusted.note(observed.bundles.as_deref(), read);
+        trusted.record(observed.bundles.as_deref(), read);
         // Up to when it was read: what has changed since is not known.
-        trusted.tell(&mut observed, |since| read.saturating_duration_since(since));
+        trusted.fill_in(&mut observed, |since| read.saturating_duration_since(since));
 
         let listed: BTreeSet<Fingerprint> = observed.authorities.iter().flat_map(Authorities::ids).collect();
         let in_bundles = observed.bundles.iter().flatten().flat_map(|bundle| bundle.trusts.iter().copied());
@@ -231,22 +231,22 @@ impl Keeper {
             serving: serving.and_then(|object| object.metadata.resource_version),
             authorities: authorities.and_then(|object| object.metadata.resource_version),
         };
-        Ok(Look { observed, material, entries, versions })
+        Ok(ClusterState { observed, material, entries, versions })
     }
 
-    async fn take(&self, step: &Step, look: Look) -> Result<(), StepError> {
+    async fn apply(&self, step: &Step, state: ClusterState) -> Result<(), StepError> {
         match step {
-            Step::Rest(_) => Ok(()),
-            Step::Authorities(change) => self.change_authorities(change, look).await,
-            Step::Trust(trusted) => self.trust(trusted, look).await,
-            Step::Issue => self.issue(look).await,
+            Step::Wait(_) => Ok(()),
+            Step::Authorities(change) => self.change_authorities(change, state).await,
+            Step::Trust(trusted) => self.trust(trusted, state).await,
+            Step::Issue => self.issue(state).await,
         }
     }
 
-    async fn change_authorities(&self, change: &Change, look: Look) -> Result<(), StepError> {
-        let Look { observed, mut material, versions, .. } = look;
-        let new = match change.needs_new() {
-            true => Some(Authority::make(Subject::ClusterAuthority, SystemTime::now(), self.policy.ca_life)?),
+    async fn change_authorities(&self, change: &Change, state: ClusterState) -> Result<(), StepError> {
+        let ClusterState { observed, mut material, versions, .. } = state;
+        let new = match change.needs_new_ca() {
+            true => Some(Authority::make(AuthorityKind::Cluster, SystemTime::now(), self.policy.ca_life)?),
             false => None,
         };
         let new = new.map(|authority| material.add_authority(authority));
@@ -262,28 +262,28 @@ impl Keeper {
     }
 
     /// Sets `caBundle` of every entry, and nothing else, as the owner of that field alone.
-    async fn trust(&self, trusted: &BTreeSet<Fingerprint>, look: Look) -> Result<(), StepError> {
-        let bundle = BASE64.encode(look.material.bundle(trusted));
+    async fn trust(&self, trusted: &BTreeSet<Fingerprint>, state: ClusterState) -> Result<(), StepError> {
+        let bundle = BASE64.encode(state.material.bundle(trusted));
         let webhooks: Vec<Value> =
-            look.entries.iter().map(|name| json!({"name": name, "clientConfig": {"caBundle": bundle}})).collect();
+            state.entries.iter().map(|name| json!({"name": name, "clientConfig": {"caBundle": bundle}})).collect();
         let name = &self.objects.webhook_configuration;
         let object = json!({
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
-            "metadata": {"name": name, "resourceVersion": look.versions.configuration},
+            "metadata": {"name": name, "resourceVersion": state.versions.configuration},
             "webhooks": webhooks,
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        answer(self.configurations.patch(name, &params, &Patch::Apply(object))).await?;
+        with_timeout(self.configurations.patch(name, &params, &Patch::Apply(object))).await?;
         tracing::info!(configuration = name, certificates = trusted.len(), "caBundle is set");
         Ok(())
     }
 
-    async fn issue(&self, look: Look) -> Result<(), StepError> {
-        let signing = look.observed.authorities.and_then(|authorities| authorities.signing);
-        let authority = signing.and_then(|ca| look.material.authority(ca.id)).ok_or(StepError::NoKey)?;
+    async fn issue(&self, state: ClusterState) -> Result<(), StepError> {
+        let signing = state.observed.authorities.and_then(|authorities| authorities.signing);
+        let authority = signing.and_then(|ca| state.material.authority(ca.id)).ok_or(StepError::NoKey)?;
         let leaf = authority.issue(&self.hosts, SystemTime::now(), self.policy.leaf_life)?;
         let data = secrets::write_leaf(leaf, authority.certificate());
-        self.write_secret(&self.objects.serving_secret, look.versions.serving, data).await?;
+        self.write_secret(&self.objects.serving_secret, state.versions.serving, data).await?;
         tracing::info!(secret = self.objects.serving_secret, issuer = %authority.certificate().fingerprint, "a new serving certificate");
         Ok(())
     }
@@ -296,34 +296,34 @@ impl Keeper {
         data: Map<String, Value>,
     ) -> Result<(), StepError> {
         let patch = Patch::Merge(json!({"metadata": {"resourceVersion": version}, "data": data}));
-        answer(self.secrets.patch(name, &PatchParams::default(), &patch)).await.map(drop)
+        with_timeout(self.secrets.patch(name, &PatchParams::default(), &patch)).await.map(drop)
     }
 }
 
 fn step_name(change: &Change) -> &'static str {
     match change {
-        Change::Begin => "begin",
-        Change::MakeNext => "make next",
+        Change::CreateFirst => "begin",
+        Change::CreateNext => "make next",
         Change::Promote => "promote next",
         Change::Adopt(_) => "adopt",
-        Change::Limit(_) => "limit retired",
+        Change::SetExpiry(_) => "limit retired",
         Change::Forget(_) => "forget retired",
     }
 }
 
 /// What the API server answers, if it does so in time.
-async fn answer<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, StepError> {
-    Ok(timeout(LIMIT, call).await.map_err(|_| StepError::Timeout)??)
+async fn with_timeout<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, StepError> {
+    Ok(timeout(CALL_TIMEOUT, call).await.map_err(|_| StepError::Timeout)??)
 }
 
 /// Waits for so long by a clock that goes on while the machine sleeps, and not at all once that clock was set back.
-async fn sleep_by(clock: impl Fn() -> SystemTime, duration: Duration) {
+async fn sleep_on_clock(clock: impl Fn() -> SystemTime, duration: Duration) {
     let begun = clock();
     while let Some(left) = clock().duration_since(begun).ok().and_then(|passed| duration.checked_sub(passed)) {
         if left.is_zero() {
             return;
         }
-        sleep(left.min(GLANCE)).await;
+        sleep(left.min(CLOCK_CHECK_INTERVAL)).await;
     }
 }
 
@@ -336,26 +336,26 @@ async fn changed<T>(receiver: &mut watch::Receiver<T>) {
 
 /// What may be wrong.
 #[derive(Default)]
-struct Problems {
+struct ProblemLog {
     error: ProblemThrottle,
-    fight: ProblemThrottle,
-    undone: ProblemThrottle,
-    absent: [ProblemThrottle; 3],
+    conflict: ProblemThrottle,
+    overwritten: ProblemThrottle,
+    missing: [ProblemThrottle; 3],
 }
 
-impl Problems {
+impl ProblemLog {
     /// They could be read: which of them are not there.
-    fn about(&mut self, observed: &Observed, objects: &Objects, told: &Absent) {
+    fn update(&mut self, observed: &ObservedState, objects: &Objects, report: &MissingObjects) {
         self.error.clear(|| tracing::info!("the certificates are looked after again"));
-        let absent = [
+        let missing = [
             (observed.bundles.is_none(), "webhook configuration", objects.webhook_configuration.as_str()),
             (observed.authorities.is_none(), "secret", objects.ca_secret.as_str()),
             (observed.leaf.is_none(), "secret", objects.serving_secret.as_str()),
         ];
-        let sentences = absent.iter().filter(|(is_absent, ..)| *is_absent);
+        let sentences = missing.iter().filter(|(is_absent, ..)| *is_absent);
         let sentences = sentences.map(|(_, kind, name)| format!("the {kind} {name} is not there; apply it again"));
-        told.send_replace(sentences.collect());
-        for (throttle, (is_absent, kind, name)) in self.absent.iter_mut().zip(absent) {
+        report.send_replace(sentences.collect());
+        for (throttle, (is_absent, kind, name)) in self.missing.iter_mut().zip(missing) {
             if is_absent {
                 throttle.report("is not there", Urgency::Immediate, || {
                     tracing::error!(kind, name, "is not there; apply it again: it is not ours to create");
@@ -367,16 +367,16 @@ impl Problems {
     }
 }
 
-/// The keeper runs while we lead.
-pub async fn keep_while_leading(keeper: Arc<Keeper>, mut leadership: crate::cluster::leader::Leadership) {
+/// The reconciler runs while we lead.
+pub async fn reconcile_while_leading(reconciler: Arc<Reconciler>, mut leadership: crate::cluster::leader::Leadership) {
     loop {
         leadership.gained().await;
         tokio::select! {
-            () = keeper.keep() => {}
+            () = reconciler.run() => {}
             () = leadership.lost() => {}
         }
         // Who does not look knows nothing of them.
-        keeper.absent.send_replace(Vec::new());
+        reconciler.missing.send_replace(Vec::new());
     }
 }
 
@@ -393,7 +393,7 @@ mod tests {
             let index = usize::try_from(index.fetch_add(1, Ordering::SeqCst)).expect("few");
             SystemTime::UNIX_EPOCH + Duration::from_secs(seconds[index.min(seconds.len() - 1)])
         };
-        timeout(Duration::from_secs(60), sleep_by(clock, duration)).await.expect("it ends");
+        timeout(Duration::from_secs(60), sleep_on_clock(clock, duration)).await.expect("it ends");
         begun.elapsed()
     }
 
@@ -401,9 +401,9 @@ mod tests {
     async fn who_wakes_up_or_is_given_another_time_looks_at_once() {
         let hour = Duration::from_secs(3600);
         let slept = waited(hour, &[1000, 1000, 5000]).await;
-        assert!(slept >= GLANCE && slept < 10 * GLANCE, "{slept:?}");
+        assert!(slept >= CLOCK_CHECK_INTERVAL && slept < 10 * CLOCK_CHECK_INTERVAL, "{slept:?}");
         let set_back = waited(hour, &[1000, 1000, 900]).await;
-        assert!(set_back < 10 * GLANCE, "{set_back:?}");
-        assert!(waited(Duration::ZERO, &[1000]).await < GLANCE);
+        assert!(set_back < 10 * CLOCK_CHECK_INTERVAL, "{set_back:?}");
+        assert!(waited(Duration::ZERO, &[1000]).await < CLOCK_CHECK_INTERVAL);
     }
 }

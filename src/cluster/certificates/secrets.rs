@@ -1,7 +1,7 @@
 //! The two Secrets: what stands under which key.
 //!
 //! Reading never fails: what is no good is as if it were not there, but for a certificate whose key is no good, which stays trusted.
-//! Invariant: keys go into the one Secret that is read by the keeper alone, and into no log; nothing here can be printed.
+//! Invariant: keys go into the one Secret that is read by the reconciler alone, and into no log; nothing here can be printed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,8 +10,8 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Map, Value, json};
 
-use super::plan::{Authorities, Bundle, Ca, Leaf, Retired};
-use crate::pki::{Authority, Certificate, Fingerprint, Pair, PairError, PemPair, is_for, read_bundle};
+use super::plan::{Authorities, Bundle, Ca, Leaf, RetiredCa};
+use crate::pki::{Authority, Certificate, CertifiedPair, Fingerprint, PairError, PemPair, is_for, read_bundle};
 
 const CA_CERTIFICATE: &str = "ca.crt";
 const CA_KEY: &str = "ca.key";
@@ -25,12 +25,12 @@ const LEAF_KEY: &str = "tls.key";
 
 /// The certificates and keys behind the fingerprints of a plan.
 #[derive(Default)]
-pub struct Material {
+pub struct CertificateMaterial {
     certificates: BTreeMap<Fingerprint, Certificate>,
     authorities: BTreeMap<Fingerprint, Authority>,
 }
 
-impl Material {
+impl CertificateMaterial {
     pub fn add(&mut self, certificate: Certificate) -> Ca {
         let ca = Ca { id: certificate.fingerprint, validity: certificate.validity };
         self.certificates.insert(ca.id, certificate);
@@ -75,10 +75,10 @@ fn field<'s>(secret: &'s Secret, key: &str) -> &'s [u8] {
 }
 
 /// The authorities of their Secret.
-pub fn read_authorities(secret: &Secret, material: &mut Material) -> Authorities {
+pub fn read_authorities(secret: &Secret, material: &mut CertificateMaterial) -> Authorities {
     let mut authorities = Authorities::default();
     let mut without_key = Vec::new();
-    let mut read = |certificate, key, material: &mut Material| {
+    let mut read = |certificate, key, material: &mut CertificateMaterial| {
         let (certificate, key) = (field(secret, certificate), field(secret, key));
         let authority = Authority::from_pem(certificate, key);
         if authority.is_none() {
@@ -92,7 +92,7 @@ pub fn read_authorities(secret: &Secret, material: &mut Material) -> Authorities
     for certificate in without_key.into_iter().chain(read_bundle(field(secret, RETIRED)).0) {
         if authorities.ids().all(|id| id != certificate.fingerprint) {
             let until = until.get(&hex(certificate.fingerprint)).copied();
-            authorities.retired.push(Retired { ca: material.add(certificate), until });
+            authorities.retired.push(RetiredCa { ca: material.add(certificate), until });
         }
     }
     authorities
@@ -110,7 +110,7 @@ fn hex(id: Fingerprint) -> String {
 }
 
 /// The fields of the Secret for these authorities; `null` removes one.
-pub fn write_authorities(authorities: &Authorities, material: &Material) -> Map<String, Value> {
+pub fn write_authorities(authorities: &Authorities, material: &CertificateMaterial) -> Map<String, Value> {
     let active = |ca: Option<Ca>| ca.and_then(|ca| material.authority(ca.id)).map(Authority::to_pem);
     let (signing, next) = (active(authorities.signing), active(authorities.next));
     let retired: Vec<Fingerprint> = authorities.retired.iter().map(|retired| retired.ca.id).collect();
@@ -143,37 +143,37 @@ fn encoded(text: Option<String>) -> Value {
 }
 
 /// The pair of the Secret of the serving certificate.
-pub fn read_pair(secret: &Secret) -> Result<Pair, PairError> {
-    Pair::from_pem(field(secret, LEAF_CERTIFICATE), field(secret, LEAF_KEY))
+pub fn read_pair(secret: &Secret) -> Result<CertifiedPair, PairError> {
+    CertifiedPair::from_pem(field(secret, LEAF_CERTIFICATE), field(secret, LEAF_KEY))
 }
 
 /// The authority that stands beside the leaf and signed it.
-pub fn read_issuer(secret: &Secret, pair: &Pair) -> Option<Certificate> {
+pub fn read_issuer(secret: &Secret, pair: &CertifiedPair) -> Option<Certificate> {
     let (beside, _) = read_bundle(field(secret, CA_CERTIFICATE));
     beside.into_iter().find(|issuer| issuer.is_cluster_authority && issuer.issued(&pair.certificate))
 }
 
 /// The leaf of the Secret as the plan sees it: a pair by an authority that is known.
-pub fn read_leaf(secret: &Secret, hosts: &[String], material: &mut Material) -> Option<Leaf> {
+pub fn read_leaf(secret: &Secret, hosts: &[String], material: &mut CertificateMaterial) -> Option<Leaf> {
     let pair = read_pair(secret).ok()?;
     if let Some(issuer) = read_issuer(secret, &pair) {
         material.add(issuer);
     }
     let issuer = material.certificates.values().find(|issuer| issuer.issued(&pair.certificate))?.fingerprint;
-    let names_us = is_for(&pair.certificate.der, hosts);
-    Some(Leaf { issuer, validity: pair.certificate.validity, names_us })
+    let covers_hosts = is_for(&pair.certificate.der, hosts);
+    Some(Leaf { issuer, validity: pair.certificate.validity, covers_hosts })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::plan::Change;
     use super::*;
-    use crate::pki::Subject;
+    use crate::pki::AuthorityKind;
 
     const LIFE: Duration = Duration::from_secs(3600);
 
     fn authority() -> Authority {
-        Authority::make(Subject::ClusterAuthority, SystemTime::now(), LIFE).expect("an authority")
+        Authority::make(AuthorityKind::Cluster, SystemTime::now(), LIFE).expect("an authority")
     }
 
     /// The Secret after these fields were written into it.
@@ -195,20 +195,20 @@ mod tests {
     }
 
     fn read(secret: &Secret) -> Authorities {
-        read_authorities(secret, &mut Material::default())
+        read_authorities(secret, &mut CertificateMaterial::default())
     }
 
     /// Signing, next, and a retired one with a limit.
     fn full() -> (Secret, Authorities) {
-        let mut material = Material::default();
+        let mut material = CertificateMaterial::default();
         let [old, signing, next] = [0; 3].map(|_| material.add_authority(authority()));
         let limit = UNIX_EPOCH + Duration::from_secs(2_000_000_000);
         let authorities = Authorities::default()
-            .changed(&Change::Begin, Some(old))
-            .changed(&Change::MakeNext, Some(signing))
+            .changed(&Change::CreateFirst, Some(old))
+            .changed(&Change::CreateNext, Some(signing))
             .changed(&Change::Promote, None)
-            .changed(&Change::Limit(limit), None)
-            .changed(&Change::MakeNext, Some(next));
+            .changed(&Change::SetExpiry(limit), None)
+            .changed(&Change::CreateNext, Some(next));
         (written(Secret::default(), write_authorities(&authorities, &material)), authorities)
     }
 
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn the_key_of_a_retired_authority_is_forgotten() {
         let (secret, _) = full();
-        let mut material = Material::default();
+        let mut material = CertificateMaterial::default();
         let promoted = read_authorities(&secret, &mut material).changed(&Change::Promote, None);
         let after = written(secret.clone(), write_authorities(&promoted, &material));
         assert_eq!(read(&after), promoted);
@@ -242,7 +242,7 @@ mod tests {
             let found = read(&with(&secret, CA_KEY, bad));
             assert_eq!((found.signing, found.next), (None, authorities.next));
             let signing = authorities.signing.expect("an authority");
-            assert!(found.retired.contains(&Retired { ca: signing, until: None }), "{found:?}");
+            assert!(found.retired.contains(&RetiredCa { ca: signing, until: None }), "{found:?}");
         }
         let found = read(&with(&secret, CA_CERTIFICATE, b"garbage"));
         assert_eq!((found.signing, found.retired), (None, authorities.retired));
@@ -264,13 +264,14 @@ mod tests {
         let hosts = |name: &str| vec![name.to_owned()];
         let leaf = || ours.issue(&hosts("a.b.svc"), SystemTime::now(), LIFE).expect("a leaf");
         let secret = written(Secret::default(), write_leaf(leaf(), ours.certificate()));
-        let leaf_of = |secret: &Secret, host: &str| read_leaf(secret, &hosts(host), &mut Material::default());
+        let leaf_of =
+            |secret: &Secret, host: &str| read_leaf(secret, &hosts(host), &mut CertificateMaterial::default());
         let found = leaf_of(&secret, "a.b.svc").expect("a leaf");
-        assert!(found.issuer == ours.certificate().fingerprint && found.names_us);
-        assert!(!leaf_of(&secret, "c.b.svc").expect("a leaf").names_us);
+        assert!(found.issuer == ours.certificate().fingerprint && found.covers_hosts);
+        assert!(!leaf_of(&secret, "c.b.svc").expect("a leaf").covers_hosts);
         let wrong_issuer = with(&secret, CA_CERTIFICATE, other.certificate().pem().as_bytes());
         assert_eq!(leaf_of(&wrong_issuer, "a.b.svc"), None, "nobody knows who signed it");
-        let mut material = Material::default();
+        let mut material = CertificateMaterial::default();
         material.add_authority(ours);
         assert!(read_leaf(&wrong_issuer, &hosts("a.b.svc"), &mut material).is_some());
         assert_eq!(leaf_of(&with(&secret, LEAF_KEY, b"garbage"), "a.b.svc"), None);
@@ -280,11 +281,11 @@ mod tests {
     #[test]
     fn bundles_are_clean_when_everything_in_them_is_ours() {
         let (ours, other) = (authority(), authority());
-        let foreign = Authority::make(Subject::DevelopmentAuthority, SystemTime::now(), LIFE).expect("an authority");
+        let foreign = Authority::make(AuthorityKind::Development, SystemTime::now(), LIFE).expect("an authority");
         let ids = |authorities: &[&Authority]| authorities.iter().map(|one| one.certificate().fingerprint).collect();
         let pem =
             |authorities: &[&Authority]| -> String { authorities.iter().map(|one| one.certificate().pem()).collect() };
-        let mut material = Material::default();
+        let mut material = CertificateMaterial::default();
         let both = material.read_bundle(pem(&[&ours, &other]).as_bytes());
         assert_eq!(both, Bundle { trusts: ids(&[&ours, &other]), is_clean: true });
         let with_foreign = material.read_bundle(pem(&[&ours, &foreign]).as_bytes());

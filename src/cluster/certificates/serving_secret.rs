@@ -12,28 +12,28 @@ use k8s_openapi::api::core::v1::Secret;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::plan::CHECK;
+use super::plan::CHECK_INTERVAL;
 use super::secrets::{read_issuer, read_pair};
-use crate::cluster::watching::Seen;
-use crate::pki::{Pair, PairError, covers, is_for, read_bundle};
-use crate::telemetry::metrics::{Certificate, ClusterMetrics, Metrics, Reload};
+use crate::cluster::watching::ObjectState;
+use crate::pki::{CertifiedPair, PairError, covers, is_for, read_bundle};
+use crate::telemetry::metrics::{CertificateKind, ClusterMetrics, Metrics, Reload};
 use crate::telemetry::throttle::{ProblemThrottle, Urgency};
 
 /// How long the first certificate may take.
-const STARTING: Duration = Duration::from_secs(5);
+const STARTUP_GRACE: Duration = Duration::from_secs(5);
 
 /// The certificate to serve; `None` before there ever was one.
-pub type Current = watch::Receiver<Option<Arc<Pair>>>;
+pub type CurrentCertificate = watch::Receiver<Option<Arc<CertifiedPair>>>;
 
 /// Why the Secret's certificate is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-enum Refusal {
+enum ServingSecretError {
     #[error("the API server has not told of the secret yet")]
     UnknownSecret,
     #[error("the API server has not told of the webhook configuration yet")]
     UnknownConfiguration,
     #[error("the secret is not there; apply it again: it is not ours to create")]
-    NoSecret,
+    MissingSecret,
     #[error("{0}")]
     Bad(#[from] PairError),
     #[error("the certificate has expired, or is not valid yet")]
@@ -41,39 +41,40 @@ enum Refusal {
     #[error("the API server does not trust the certificate yet: caBundle does not cover it")]
     NotTrusted,
     #[error("the certificate is for other hosts than ours")]
-    Elsewhere,
+    OtherHosts,
 }
 
 /// Follows the Secret and publishes every certificate that can be served.
 #[derive(Clone)]
-pub struct Follower {
+pub struct ServingSecretFollower {
     pub secret_name: String,
-    pub secret: watch::Receiver<Seen<Secret>>,
-    pub configuration: watch::Receiver<Seen<MutatingWebhookConfiguration>>,
+    pub secret: watch::Receiver<ObjectState<Secret>>,
+    pub configuration: watch::Receiver<ObjectState<MutatingWebhookConfiguration>>,
     /// By which names API servers call us.
     pub hosts: Vec<String>,
     pub metrics: Arc<Metrics>,
     pub cluster_metrics: ClusterMetrics,
 }
 
-impl Follower {
+impl ServingSecretFollower {
     /// Runs for as long as anybody serves what is published.
-    pub async fn run(mut self, publish: watch::Sender<Option<Arc<Pair>>>) {
-        let (mut throttle, mut refused) = (ProblemThrottle::default(), None);
+    pub async fn run(mut self, publish: watch::Sender<Option<Arc<CertifiedPair>>>) {
+        let (mut throttle, mut last_error) = (ProblemThrottle::default(), None);
         loop {
             let secret = self.secret.borrow_and_update().clone();
             let configuration = self.configuration.borrow_and_update().clone();
             let served = publish.borrow().clone();
-            let better =
-                |pair: Pair| self.is_better(&pair, served.as_deref()).then_some(pair).ok_or(Refusal::Elsewhere);
-            match acceptable(&secret, &configuration, SystemTime::now()).and_then(better) {
+            let accept = |pair: CertifiedPair| {
+                self.is_better(&pair, served.as_deref()).then_some(pair).ok_or(ServingSecretError::OtherHosts)
+            };
+            match check_secret(&secret, &configuration, SystemTime::now()).and_then(accept) {
                 Ok(pair) => {
-                    refused = None;
+                    last_error = None;
                     let name = self.secret_name.as_str();
                     throttle.clear(|| tracing::info!(secret = name, "the secret has a good certificate"));
-                    self.take(pair, &secret, &publish);
+                    self.publish_pair(pair, &secret, &publish);
                 }
-                Err(refusal) => self.refuse(refusal, &mut refused, &mut throttle, publish.borrow().is_some()),
+                Err(error) => self.report_error(error, &mut last_error, &mut throttle, publish.borrow().is_some()),
             }
             let served = publish.borrow().clone();
             self.cluster_metrics.ca_bundle_in_sync(served.is_some_and(|pair| is_in_sync(&pair, &configuration)));
@@ -81,28 +82,33 @@ impl Follower {
                 changed = self.secret.changed() => if changed.is_err() { return },
                 changed = self.configuration.changed() => if changed.is_err() { return },
                 // What was not valid yet may be now, and what is wrong is said again.
-                () = sleep(recheck(publish.borrow().is_some())) => {}
+                () = sleep(recheck_interval(publish.borrow().is_some())) => {}
                 () = publish.closed() => return,
             }
         }
     }
 
     /// One that is for other hosts is better than none, for example while we are given another name; but not than one that is for us.
-    fn is_better(&self, pair: &Pair, served: Option<&Pair>) -> bool {
-        let is_for_us = |pair: &Pair| is_for(&pair.certificate.der, &self.hosts);
+    fn is_better(&self, pair: &CertifiedPair, served: Option<&CertifiedPair>) -> bool {
+        let is_for_us = |pair: &CertifiedPair| is_for(&pair.certificate.der, &self.hosts);
         is_for_us(pair) || !served.is_some_and(is_for_us)
     }
 
-    fn take(&self, pair: Pair, secret: &Seen<Secret>, publish: &watch::Sender<Option<Arc<Pair>>>) {
+    fn publish_pair(
+        &self,
+        pair: CertifiedPair,
+        secret: &ObjectState<Secret>,
+        publish: &watch::Sender<Option<Arc<CertifiedPair>>>,
+    ) {
         let served = publish.borrow().as_ref().map(|served| served.certificate.fingerprint);
         if served == Some(pair.certificate.fingerprint) {
             return;
         }
-        self.metrics.certificate_expires(Certificate::Serving, pair.certificate.validity.not_after);
-        if let Seen::Present(secret) = secret
+        self.metrics.certificate_expires(CertificateKind::Serving, pair.certificate.validity.not_after);
+        if let ObjectState::Present(secret) = secret
             && let Some(issuer) = read_issuer(secret, &pair)
         {
-            self.metrics.certificate_expires(Certificate::Ca, issuer.validity.not_after);
+            self.metrics.certificate_expires(CertificateKind::Ca, issuer.validity.not_after);
         }
         // The first one replaces none.
         if served.is_some() {
@@ -112,14 +118,20 @@ impl Follower {
         publish.send_replace(Some(Arc::new(pair)));
     }
 
-    fn refuse(&self, refusal: Refusal, before: &mut Option<Refusal>, throttle: &mut ProblemThrottle, is_serving: bool) {
-        let is_new = before.replace(refusal) != Some(refusal);
+    fn report_error(
+        &self,
+        error: ServingSecretError,
+        last_error: &mut Option<ServingSecretError>,
+        throttle: &mut ProblemThrottle,
+        is_serving: bool,
+    ) {
+        let is_new = last_error.replace(error) != Some(error);
         if is_new && is_serving {
             self.metrics.certificate_rotated(Reload::Error);
         }
-        let (secret, problem) = (self.secret_name.as_str(), refusal.to_string());
+        let (secret, problem) = (self.secret_name.as_str(), error.to_string());
         // At the start nothing is there yet, which is no trouble unless it lasts.
-        let urgency = if is_serving { Urgency::Immediate } else { Urgency::After(STARTING) };
+        let urgency = if is_serving { Urgency::Immediate } else { Urgency::After(STARTUP_GRACE) };
         throttle.report(&problem, urgency, || match is_serving {
             true => tracing::error!(
                 secret,
@@ -132,38 +144,38 @@ impl Follower {
 }
 
 /// Where nothing is served yet, every second counts.
-fn recheck(is_serving: bool) -> Duration {
-    if is_serving { CHECK } else { Duration::from_secs(1) }
+fn recheck_interval(is_serving: bool) -> Duration {
+    if is_serving { CHECK_INTERVAL } else { Duration::from_secs(1) }
 }
 
 /// The pair of the Secret, if the API server would accept it.
-fn acceptable(
-    secret: &Seen<Secret>,
-    configuration: &Seen<MutatingWebhookConfiguration>,
+fn check_secret(
+    secret: &ObjectState<Secret>,
+    configuration: &ObjectState<MutatingWebhookConfiguration>,
     now: SystemTime,
-) -> Result<Pair, Refusal> {
+) -> Result<CertifiedPair, ServingSecretError> {
     let secret = match secret {
-        Seen::Unknown => return Err(Refusal::UnknownSecret),
-        Seen::Absent => return Err(Refusal::NoSecret),
-        Seen::Present(secret) => secret,
+        ObjectState::Unknown => return Err(ServingSecretError::UnknownSecret),
+        ObjectState::Absent => return Err(ServingSecretError::MissingSecret),
+        ObjectState::Present(secret) => secret,
     };
     let pair = read_pair(secret)?;
     if !pair.certificate.validity.holds(now) {
-        return Err(Refusal::Expired);
+        return Err(ServingSecretError::Expired);
     }
     match configuration {
-        Seen::Unknown => Err(Refusal::UnknownConfiguration),
+        ObjectState::Unknown => Err(ServingSecretError::UnknownConfiguration),
         _ if is_trusted(&pair, configuration) => Ok(pair),
-        _ => Err(Refusal::NotTrusted),
+        _ => Err(ServingSecretError::NotTrusted),
     }
 }
 
 /// Whether every entry of the configuration covers the certificate. Where there is no configuration, nobody asks.
-fn is_trusted(pair: &Pair, configuration: &Seen<MutatingWebhookConfiguration>) -> bool {
+fn is_trusted(pair: &CertifiedPair, configuration: &ObjectState<MutatingWebhookConfiguration>) -> bool {
     let configuration = match configuration {
-        Seen::Unknown => return false,
-        Seen::Absent => return true,
-        Seen::Present(configuration) => configuration,
+        ObjectState::Unknown => return false,
+        ObjectState::Absent => return true,
+        ObjectState::Present(configuration) => configuration,
     };
     // At the end of its life, which its authority outlives: whether it is over is another question.
     let at = pair.certificate.validity.not_after;
@@ -174,8 +186,8 @@ fn is_trusted(pair: &Pair, configuration: &Seen<MutatingWebhookConfiguration>) -
 }
 
 /// What is told to those who watch: where the configuration is gone nobody is called, and somebody should know.
-fn is_in_sync(pair: &Pair, configuration: &Seen<MutatingWebhookConfiguration>) -> bool {
-    matches!(configuration, Seen::Present(_)) && is_trusted(pair, configuration)
+fn is_in_sync(pair: &CertifiedPair, configuration: &ObjectState<MutatingWebhookConfiguration>) -> bool {
+    matches!(configuration, ObjectState::Present(_)) && is_trusted(pair, configuration)
 }
 
 #[cfg(test)]
@@ -185,12 +197,12 @@ mod tests {
 
     use super::*;
     use crate::cluster::certificates::secrets::write_leaf;
-    use crate::pki::{Authority, Subject};
+    use crate::pki::{Authority, AuthorityKind};
 
     const LIFE: Duration = Duration::from_secs(3600);
 
     fn authority(now: SystemTime) -> Authority {
-        Authority::make(Subject::ClusterAuthority, now, 10 * LIFE).expect("an authority")
+        Authority::make(AuthorityKind::Cluster, now, 10 * LIFE).expect("an authority")
     }
 
     fn secret(authority: &Authority, now: SystemTime) -> Secret {
@@ -204,47 +216,47 @@ mod tests {
         Secret { data: Some(data.collect()), ..Secret::default() }
     }
 
-    fn seen<T>(object: T) -> Seen<T> {
-        Seen::Present(Arc::new(object))
+    fn present<T>(object: T) -> ObjectState<T> {
+        ObjectState::Present(Arc::new(object))
     }
 
     /// A configuration with one entry for each bundle.
-    fn trusting(bundles: &[&[&Authority]]) -> Seen<MutatingWebhookConfiguration> {
+    fn trusting(bundles: &[&[&Authority]]) -> ObjectState<MutatingWebhookConfiguration> {
         let entry = |bundle: &&[&Authority]| {
             let pem: String = bundle.iter().map(|authority| authority.certificate().pem()).collect();
             let client_config =
                 WebhookClientConfig { ca_bundle: Some(ByteString(pem.into_bytes())), ..WebhookClientConfig::default() };
             MutatingWebhook { client_config, ..MutatingWebhook::default() }
         };
-        seen(MutatingWebhookConfiguration {
+        present(MutatingWebhookConfiguration {
             webhooks: Some(bundles.iter().map(entry).collect()),
             ..MutatingWebhookConfiguration::default()
         })
     }
 
-    fn refusal(
-        secret: &Seen<Secret>,
-        configuration: &Seen<MutatingWebhookConfiguration>,
+    fn error(
+        secret: &ObjectState<Secret>,
+        configuration: &ObjectState<MutatingWebhookConfiguration>,
         now: SystemTime,
-    ) -> Option<Refusal> {
-        acceptable(secret, configuration, now).err()
+    ) -> Option<ServingSecretError> {
+        check_secret(secret, configuration, now).err()
     }
 
     #[test]
     fn a_certificate_is_taken_when_every_entry_covers_it() {
         let now = SystemTime::now();
         let (ours, other) = (authority(now), authority(now));
-        let secret = seen(secret(&ours, now));
+        let secret = present(secret(&ours, now));
         let cases = [
             (trusting(&[&[&ours], &[&other, &ours]]), None),
             (trusting(&[]), None),
-            (Seen::Absent, None),
-            (trusting(&[&[&ours], &[&other]]), Some(Refusal::NotTrusted)),
-            (trusting(&[&[&ours], &[]]), Some(Refusal::NotTrusted)),
-            (Seen::Unknown, Some(Refusal::UnknownConfiguration)),
+            (ObjectState::Absent, None),
+            (trusting(&[&[&ours], &[&other]]), Some(ServingSecretError::NotTrusted)),
+            (trusting(&[&[&ours], &[]]), Some(ServingSecretError::NotTrusted)),
+            (ObjectState::Unknown, Some(ServingSecretError::UnknownConfiguration)),
         ];
         for (configuration, expected) in cases {
-            assert_eq!(refusal(&secret, &configuration, now), expected);
+            assert_eq!(error(&secret, &configuration, now), expected);
         }
     }
 
@@ -254,15 +266,18 @@ mod tests {
         let ours = authority(now);
         let trusting = trusting(&[&[&ours]]);
         let good = secret(&ours, now);
-        assert_eq!(refusal(&Seen::Unknown, &trusting, now), Some(Refusal::UnknownSecret));
-        assert_eq!(refusal(&Seen::Absent, &trusting, now), Some(Refusal::NoSecret));
-        assert_eq!(refusal(&seen(Secret::default()), &trusting, now), Some(Refusal::Bad(PairError::NoCertificate)));
-        assert_eq!(refusal(&seen(good.clone()), &trusting, now + 2 * LIFE), Some(Refusal::Expired));
+        assert_eq!(error(&ObjectState::Unknown, &trusting, now), Some(ServingSecretError::UnknownSecret));
+        assert_eq!(error(&ObjectState::Absent, &trusting, now), Some(ServingSecretError::MissingSecret));
+        assert_eq!(
+            error(&present(Secret::default()), &trusting, now),
+            Some(ServingSecretError::Bad(PairError::NoCertificate))
+        );
+        assert_eq!(error(&present(good.clone()), &trusting, now + 2 * LIFE), Some(ServingSecretError::Expired));
         let mut garbage = good;
         garbage.data.get_or_insert_default().insert("tls.key".to_owned(), ByteString(b"secret garbage".to_vec()));
-        let refusal = refusal(&seen(garbage), &trusting, now).expect("a refusal");
-        assert_eq!(refusal, Refusal::Bad(PairError::NoKey));
-        assert!(!refusal.to_string().contains("secret garbage"));
+        let error = error(&present(garbage), &trusting, now).expect("a error");
+        assert_eq!(error, ServingSecretError::Bad(PairError::NoKey));
+        assert!(!error.to_string().contains("secret garbage"));
     }
 
     fn rendered(metrics: &Metrics) -> String {
@@ -274,11 +289,11 @@ mod tests {
         let now = SystemTime::now();
         let ours = authority(now);
         let metrics = Arc::new(Metrics::new().expect("unique names"));
-        let (of_secret, secret_seen) = watch::channel(seen(secret(&ours, now)));
-        let (of_configuration, configuration) = watch::channel(trusting(&[&[&ours]]));
-        let follower = Follower {
+        let (secret_sender, secret_receiver) = watch::channel(present(secret(&ours, now)));
+        let (configuration_sender, configuration) = watch::channel(trusting(&[&[&ours]]));
+        let follower = ServingSecretFollower {
             secret_name: "outrigger-serving".to_owned(),
-            secret: secret_seen,
+            secret: secret_receiver,
             configuration,
             hosts: vec!["a.b.svc".to_owned()],
             cluster_metrics: metrics.in_cluster().expect("unique names"),
@@ -286,28 +301,26 @@ mod tests {
         };
         let (publish, mut current) = watch::channel(None);
         tokio::spawn(follower.run(publish));
-        let mut refused = 0;
+        let mut errors = 0;
         current.changed().await.expect("a certificate");
         let first = current.borrow_and_update().clone().expect("a certificate").certificate.fingerprint;
-        for bad in [Seen::Absent, seen(Secret::default()), seen(secret_for("c.d.svc", &ours, now))] {
-            of_secret.send_replace(bad);
+        for bad in [ObjectState::Absent, present(Secret::default()), present(secret_for("c.d.svc", &ours, now))] {
+            secret_sender.send_replace(bad);
             // Nothing tells that a certificate was not taken, but the metrics.
-            let refusals = format!("rotations_total{{result=\"error\"}} {}", {
-                refused += 1;
-                refused
-            });
-            while !rendered(&metrics).contains(&refusals) {
+            errors += 1;
+            let expected = format!("rotations_total{{result=\"error\"}} {errors}");
+            while !rendered(&metrics).contains(&expected) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
-        of_secret.send_replace(seen(secret(&ours, now)));
+        secret_sender.send_replace(present(secret(&ours, now)));
         current.changed().await.expect("a certificate");
         let second = current.borrow_and_update().clone().expect("a certificate").certificate.fingerprint;
         assert_ne!(first, second);
         let text = rendered(&metrics);
         assert!(text.contains("outrigger_certificate_rotations_total{result=\"success\"} 1"), "{text}");
         assert!(text.contains("outrigger_ca_bundle_in_sync 1"), "{text}");
-        of_configuration.send_replace(Seen::Absent);
+        configuration_sender.send_replace(ObjectState::Absent);
         while !rendered(&metrics).contains("outrigger_ca_bundle_in_sync 0") {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -318,11 +331,11 @@ mod tests {
         let now = SystemTime::now();
         let ours = authority(now);
         let metrics = Arc::new(Metrics::new().expect("unique names"));
-        let (of_secret, secret_seen) = watch::channel(seen(secret_for("old.b.svc", &ours, now)));
-        let (_of_configuration, configuration) = watch::channel(trusting(&[&[&ours]]));
-        let follower = Follower {
+        let (secret_sender, secret_receiver) = watch::channel(present(secret_for("old.b.svc", &ours, now)));
+        let (_configuration_sender, configuration) = watch::channel(trusting(&[&[&ours]]));
+        let follower = ServingSecretFollower {
             secret_name: "outrigger-serving".to_owned(),
-            secret: secret_seen,
+            secret: secret_receiver,
             configuration,
             hosts: vec!["a.b.svc".to_owned()],
             cluster_metrics: metrics.in_cluster().expect("unique names"),
@@ -333,7 +346,7 @@ mod tests {
         for next in [secret_for("old.b.svc", &ours, now), secret_for("a.b.svc", &ours, now)] {
             current.changed().await.expect("a certificate");
             assert!(current.borrow_and_update().is_some());
-            of_secret.send_replace(seen(next));
+            secret_sender.send_replace(present(next));
         }
         current.changed().await.expect("a certificate");
         assert!(current.borrow().as_ref().is_some_and(|pair| is_for(&pair.certificate.der, &["a.b.svc".to_owned()])));

@@ -16,20 +16,20 @@ use kube::api::PostParams;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use self::election::{Election, Move, Record, Timing};
+use self::election::{Election, LeaderElectionRecord, LeaseAction, LeaseTiming};
 use super::jitter::jittered;
 use crate::telemetry::throttle::{ProblemThrottle, Urgency};
 
 /// Nobody waits for longer at the end of the process.
-const RELEASE: Duration = Duration::from_secs(5);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Who wants to lead, and by which Lease.
-pub struct Candidate {
+pub struct LeaderElector {
     pub leases: Api<Lease>,
     pub name: String,
     /// Different for each process, so that one that starts anew never takes itself for its predecessor.
     pub identity: String,
-    pub timing: Timing,
+    pub timing: LeaseTiming,
 }
 
 /// Until when we lead, as long as it is renewed.
@@ -66,7 +66,7 @@ impl Leadership {
     }
 }
 
-impl Candidate {
+impl LeaderElector {
     /// Takes part in the election until `end` completes, and then makes room for another.
     pub async fn run(self, announce: watch::Sender<Option<Instant>>, end: impl Future<Output = ()>) {
         let mut election = Election::new(self.identity.clone(), self.timing);
@@ -76,7 +76,7 @@ impl Candidate {
         }
         // First we stop to lead, then others may.
         announce.send_replace(None);
-        if election.may_hold() {
+        if election.may_hold_lease() {
             self.release().await;
         }
     }
@@ -88,7 +88,7 @@ impl Candidate {
             let begun = Instant::now();
             let was_leader = election.is_leader(begun);
             // A leader has to have the time for a second try.
-            let limit = if was_leader { self.timing.deadline / 2 } else { self.timing.deadline };
+            let limit = if was_leader { self.timing.renew_deadline / 2 } else { self.timing.renew_deadline };
             let problem = match timeout(limit, self.attempt(election, &mut held)).await {
                 Ok(Ok(())) => None,
                 // Another candidate was quicker.
@@ -116,37 +116,37 @@ impl Candidate {
 
     /// Until the next try: what answers took is a part of the interval, or slow ones would cost a leader its time.
     fn pause(&self, taken: Duration) -> Duration {
-        jittered(self.timing.retry).saturating_sub(taken).max(jittered(self.timing.retry / 4))
+        jittered(self.timing.retry_period).saturating_sub(taken).max(jittered(self.timing.retry_period / 4))
     }
 
     /// Renews the Lease that we hold. Where that is not so, reads it and, where it is ours to do, writes it.
     async fn attempt(&self, election: &mut Election, held: &mut Option<Lease>) -> kube::Result<()> {
         // As we wrote it last. Only where that is what it still is, one call is enough.
         if let Some(lease) = held.take().filter(|_| election.is_leader(Instant::now())) {
-            match self.hold(election, lease, Move::Renew).await {
+            match self.write_holder(election, lease, LeaseAction::Renew).await {
                 Err(error) if is_status(&error, 409) => {}
                 written => return written.map(|lease| *held = Some(lease)),
             }
         }
         let lease = self.leases.get(&self.name).await?;
         let next = election.observe(record(lease.spec.as_ref()), Instant::now());
-        if next != Move::Wait {
-            *held = Some(self.hold(election, lease, next).await?);
+        if next != LeaseAction::Wait {
+            *held = Some(self.write_holder(election, lease, next).await?);
         }
         Ok(())
     }
 
     /// Writes us into the Lease.
-    async fn hold(&self, election: &mut Election, lease: Lease, next: Move) -> kube::Result<Lease> {
+    async fn write_holder(&self, election: &mut Election, lease: Lease, next: LeaseAction) -> kube::Result<Lease> {
         let (begun, now) = (Instant::now(), MicroTime(Timestamp::now()));
         let spec = lease.spec.clone().unwrap_or_default();
         let (transition, acquired) = match next {
-            Move::Renew => (0, spec.acquire_time.clone()),
-            Move::Take | Move::Wait => (1, None),
+            LeaseAction::Renew => (0, spec.acquire_time.clone()),
+            LeaseAction::Acquire | LeaseAction::Wait => (1, None),
         };
         let spec = LeaseSpec {
             holder_identity: Some(self.identity.clone()),
-            lease_duration_seconds: Some(whole_seconds(self.timing.duration)),
+            lease_duration_seconds: Some(whole_seconds(self.timing.lease_duration)),
             acquire_time: acquired.or_else(|| Some(now.clone())),
             renew_time: Some(now),
             lease_transitions: Some(spec.lease_transitions.unwrap_or(0).saturating_add(transition)),
@@ -168,14 +168,14 @@ impl Candidate {
     async fn release(&self) {
         let release = async {
             loop {
-                match self.clear().await {
+                match self.clear_holder().await {
                     // A renewal of ours was still under way.
                     Err(error) if is_status(&error, 409) => {}
                     done => return done,
                 }
             }
         };
-        let error = match timeout(RELEASE, release).await {
+        let error = match timeout(RELEASE_TIMEOUT, release).await {
             Ok(Ok(())) => return tracing::info!(lease = self.name, "leader no more, the lease is released"),
             Ok(Err(error)) => super::explain(&error),
             Err(_) => "the API server does not answer in time".to_owned(),
@@ -187,7 +187,7 @@ impl Candidate {
         );
     }
 
-    async fn clear(&self) -> kube::Result<()> {
+    async fn clear_holder(&self) -> kube::Result<()> {
         let lease = self.leases.get(&self.name).await?;
         if record(lease.spec.as_ref()).holder != self.identity {
             return Ok(());
@@ -207,18 +207,18 @@ fn is_status(error: &kube::Error, code: u16) -> bool {
 }
 
 /// Who leads, from now on: the candidate runs until `end` completes.
-pub fn stand(
-    candidate: Candidate,
+pub fn start_election(
+    elector: LeaderElector,
     end: impl Future<Output = ()> + Send + 'static,
 ) -> (Leadership, tokio::task::JoinHandle<()>) {
     let (announce, leadership) = watch::channel(None);
-    (Leadership(leadership), tokio::spawn(candidate.run(announce, end)))
+    (Leadership(leadership), tokio::spawn(elector.run(announce, end)))
 }
 
-fn record(spec: Option<&LeaseSpec>) -> Record {
-    let Some(spec) = spec else { return Record::default() };
+fn record(spec: Option<&LeaseSpec>) -> LeaderElectionRecord {
+    let Some(spec) = spec else { return LeaderElectionRecord::default() };
     let text = |time: &Option<MicroTime>| time.as_ref().map(|time| time.0.to_string());
-    Record {
+    LeaderElectionRecord {
         holder: spec.holder_identity.clone().unwrap_or_default(),
         acquired: text(&spec.acquire_time),
         renewed: text(&spec.renew_time),

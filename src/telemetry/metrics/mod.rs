@@ -22,14 +22,14 @@ use crate::inject::{ErrorCode, SkipReason, TemplateSet};
 
 /// Which certificate a metric speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Certificate {
+pub enum CertificateKind {
     /// The certificate that the webhook serves.
     Serving,
     /// The certificate authority that signs it.
     Ca,
 }
 
-impl Certificate {
+impl CertificateKind {
     const ALL: [Self; 2] = [Self::Serving, Self::Ca];
 
     const fn code(self) -> &'static str {
@@ -103,7 +103,7 @@ pub struct Metrics {
     invalid_templates: IntGauge,
     template_reloads: [IntCounter; Reload::ALL.len()],
     reload_success: IntGauge,
-    certificate_expiry: [IntGauge; Certificate::ALL.len()],
+    certificate_expiry: [IntGauge; CertificateKind::ALL.len()],
     certificate_rotations: [IntCounter; Reload::ALL.len()],
     log_lines_dropped: IntCounter,
     trace_spans_lost: IntCounter,
@@ -211,7 +211,7 @@ impl Metrics {
     }
 
     /// Sets `outrigger_certificate_expiry_timestamp_seconds`.
-    pub fn certificate_expires(&self, certificate: Certificate, at: SystemTime) {
+    pub fn certificate_expires(&self, certificate: CertificateKind, at: SystemTime) {
         self.certificate_expiry[certificate as usize].set(unix_seconds(at));
     }
 
@@ -300,10 +300,10 @@ fn reloads(register: &Register, name: &str, help: &str) -> prometheus::Result<[I
     Ok(Reload::ALL.map(|result| counters.with_label_values(&[result.code()])))
 }
 
-fn certificate_expiry(register: &Register) -> prometheus::Result<[IntGauge; Certificate::ALL.len()]> {
+fn certificate_expiry(register: &Register) -> prometheus::Result<[IntGauge; CertificateKind::ALL.len()]> {
     let help = "Time at which a certificate expires, in seconds since 1970; 0 if there is none";
     let expiry: IntGaugeVec = register.gauges("certificate_expiry_timestamp_seconds", help, &["certificate"])?;
-    Ok(Certificate::ALL.map(|certificate| expiry.with_label_values(&[certificate.code()])))
+    Ok(CertificateKind::ALL.map(|certificate| expiry.with_label_values(&[certificate.code()])))
 }
 
 fn gauge_value(count: usize) -> i64 {
@@ -344,7 +344,7 @@ mod tests {
         assert!(SkipReason::ALL.iter().enumerate().all(|(index, reason)| *reason as usize == index));
         assert!(ConnectionEnd::ALL.iter().enumerate().all(|(index, end)| *end as usize == index));
         assert!(Reload::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
-        assert!(Certificate::ALL.iter().enumerate().all(|(index, certificate)| *certificate as usize == index));
+        assert!(CertificateKind::ALL.iter().enumerate().all(|(index, certificate)| *certificate as usize == index));
     }
 
     #[test]
@@ -392,7 +392,7 @@ mod tests {
         let metrics = Metrics::new().expect("the names are unique");
         metrics.templates_reloaded(Reload::Error);
         metrics.certificate_rotated(Reload::Success);
-        metrics.certificate_expires(Certificate::Ca, UNIX_EPOCH + Duration::from_secs(9));
+        metrics.certificate_expires(CertificateKind::Ca, UNIX_EPOCH + Duration::from_secs(9));
         let lines = [
             "outrigger_template_reloads_total{result=\"error\"} 1",
             "outrigger_certificate_rotations_total{result=\"success\"} 1",

@@ -13,14 +13,14 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::pki::Presented;
+use crate::pki::PresentedChain;
 
 type Chain = Vec<CertificateDer<'static>>;
 
 /// The chain that the server behind a stream presents for this name.
 pub async fn over(stream: impl AsyncRead + AsyncWrite + Unpin, host: &str, limit: Duration) -> Result<Chain, String> {
     let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("{host:?} is not a valid host name"))?;
-    let (mut config, shown) = Presented::client().map_err(|error| error.to_string())?;
+    let (mut config, shown) = PresentedChain::client().map_err(|error| error.to_string())?;
     // As the API server does.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let result = timeout(limit, TlsConnector::from(Arc::new(config)).connect(name, stream)).await;

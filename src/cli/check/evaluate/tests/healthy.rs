@@ -18,7 +18,7 @@ use super::super::super::observations::{
 };
 use crate::api::webhook_configuration::{Endpoint, WebhookConfiguration};
 use crate::inject::Namespace;
-use crate::pki::{Authority, Subject};
+use crate::pki::{Authority, AuthorityKind};
 use crate::telemetry::build;
 
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -33,7 +33,7 @@ pub struct Certificates {
 
 pub static CERTIFICATES: LazyLock<Certificates> = LazyLock::new(|| {
     let now = SystemTime::now();
-    let authority = Authority::make(Subject::ClusterAuthority, now, 365 * DAY).expect("an authority");
+    let authority = Authority::make(AuthorityKind::Cluster, now, 365 * DAY).expect("an authority");
     let leaf = leaf(&authority, "outrigger.outrigger-system.svc", now, 7 * DAY);
     Certificates { now, authority, leaf }
 });

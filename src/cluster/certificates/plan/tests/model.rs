@@ -78,12 +78,12 @@ impl<T: Clone> Object<T> {
 
 /// Who keeps the certificates: several think they are the leader.
 #[derive(Default)]
-struct Keeper {
+struct Reconciler {
     skew: u64,
-    trusted: Trusted<u64>,
+    trusted: TrustHistory<u64>,
     configuration: Option<usize>,
     leaf: Option<usize>,
-    plan: Option<(Step, usize, Observed)>,
+    plan: Option<(Step, usize, ObservedState)>,
 }
 
 #[derive(Default)]
@@ -101,7 +101,7 @@ struct World {
     authorities: Object<Option<Authorities>>,
     leaf: Object<Option<Option<Leaf>>>,
     configuration: Object<Configuration>,
-    keepers: [Keeper; KEEPERS],
+    keepers: [Reconciler; KEEPERS],
     replicas: [Replica; REPLICAS],
     api_servers: [usize; 2],
     /// Authorities whose certificate somebody has removed from everywhere: nobody can know them any more.
@@ -120,7 +120,7 @@ fn empty_configuration() -> Configuration {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let mut keepers = <[Keeper; KEEPERS]>::default();
+        let mut keepers = <[Reconciler; KEEPERS]>::default();
         keepers[1].skew = seed % 3;
         Self {
             dice: Dice(seed),
@@ -143,15 +143,15 @@ impl World {
     fn tick(&mut self, may_tamper: bool) {
         match self.dice.below(10) {
             0..=4 => {
-                let keeper = self.dice.below(KEEPERS);
-                self.keeper_acts(keeper);
+                let reconciler = self.dice.below(KEEPERS);
+                self.keeper_acts(reconciler);
             }
             5 | 6 => self.replica_hears(),
             7 => self.now += self.dice.below(3) as u64,
             8 if may_tamper && self.dice.one_in(4) => self.tamper(),
             8 if may_tamper && self.dice.one_in(4) => {
-                let keeper = self.dice.below(KEEPERS);
-                self.keepers[keeper] = Keeper { skew: self.keepers[keeper].skew, ..Keeper::default() };
+                let reconciler = self.dice.below(KEEPERS);
+                self.keepers[reconciler] = Reconciler { skew: self.keepers[reconciler].skew, ..Reconciler::default() };
             }
             _ => {
                 let server = self.dice.below(2);
@@ -172,45 +172,45 @@ impl World {
     }
 
     fn keeper_acts(&mut self, index: usize) {
-        let keeper = &mut self.keepers[index];
-        if let Some((step, read, observed)) = keeper.plan.take() {
+        let reconciler = &mut self.keepers[index];
+        if let Some((step, read, observed)) = reconciler.plan.take() {
             return self.carry_out(index, step, read, observed);
         }
-        let Some(configuration) = keeper.configuration else {
-            keeper.configuration = Some(self.configuration.latest());
-            keeper.trusted.note(self.configuration.value().as_deref(), self.now);
+        let Some(configuration) = reconciler.configuration else {
+            reconciler.configuration = Some(self.configuration.latest());
+            reconciler.trusted.record(self.configuration.value().as_deref(), self.now);
             return;
         };
-        let Some(leaf) = keeper.leaf else {
-            keeper.leaf = Some(self.leaf.latest());
+        let Some(leaf) = reconciler.leaf else {
+            reconciler.leaf = Some(self.leaf.latest());
             return;
         };
-        (keeper.configuration, keeper.leaf) = (None, None);
+        (reconciler.configuration, reconciler.leaf) = (None, None);
         let authorities = self.authorities.latest();
-        let mut observed = Observed {
+        let mut observed = ObservedState {
             authorities: self.authorities.value().clone(),
             leaf: self.leaf.versions[leaf].value,
             bundles: self.configuration.versions[configuration].value.clone(),
-            ..Observed::default()
+            ..ObservedState::default()
         };
-        let at = time(self.now + keeper.skew);
+        let at = time(self.now + reconciler.skew);
         observed.stray = stray(&self.cas, &observed, at);
-        keeper.trusted.tell(&mut observed, |since| Duration::from_secs(self.now - since));
+        reconciler.trusted.fill_in(&mut observed, |since| Duration::from_secs(self.now - since));
         let step = next(&observed, &POLICY, at);
         let read = match &step {
             Step::Authorities(_) => authorities,
             Step::Trust(_) => configuration,
-            Step::Issue | Step::Rest(_) => leaf,
+            Step::Issue | Step::Wait(_) => leaf,
         };
-        keeper.plan = Some((step, read, observed));
+        reconciler.plan = Some((step, read, observed));
     }
 
-    fn carry_out(&mut self, index: usize, step: Step, read: usize, observed: Observed) {
+    fn carry_out(&mut self, index: usize, step: Step, read: usize, observed: ObservedState) {
         let at = time(self.now + self.keepers[index].skew);
         match step {
-            Step::Rest(_) => {}
+            Step::Wait(_) => {}
             Step::Authorities(change) => {
-                let new = change.needs_new().then(|| self.make_ca(at));
+                let new = change.needs_new_ca().then(|| self.create_ca(at));
                 let before = observed.authorities.expect("a change of what is there");
                 self.authorities.write(read, Some(before.changed(&change, new)), self.now);
             }
@@ -223,12 +223,12 @@ impl World {
                 let signing = observed.authorities.and_then(|authorities| authorities.signing).expect("an authority");
                 let mut validity = Validity::starting(at, POLICY.leaf_life);
                 validity.not_after = validity.not_after.min(signing.validity.not_after);
-                self.leaf.write(read, Some(Some(Leaf { issuer: signing.id, validity, names_us: true })), self.now);
+                self.leaf.write(read, Some(Some(Leaf { issuer: signing.id, validity, covers_hosts: true })), self.now);
             }
         }
     }
 
-    fn make_ca(&mut self, at: SystemTime) -> Ca {
+    fn create_ca(&mut self, at: SystemTime) -> Ca {
         self.next_id += 1;
         let ca = Ca { id: Fingerprint([self.next_id; 32]), validity: Validity::starting(at, POLICY.ca_life) };
         self.cas.push(ca);
@@ -274,7 +274,7 @@ impl World {
             6 => {
                 let mut authorities = self.authorities.value().clone().unwrap_or_default();
                 let signing = authorities.signing.take();
-                authorities.retired.extend(signing.map(|ca| Retired { ca, until: None }));
+                authorities.retired.extend(signing.map(|ca| RetiredCa { ca, until: None }));
                 self.authorities.tamper(Some(authorities), now);
             }
             7 if !self.has_restored => {
@@ -328,8 +328,8 @@ impl World {
     fn quiet(&mut self) {
         self.apply_again();
         for _ in 0..80 {
-            for keeper in 0..KEEPERS {
-                (0..8).for_each(|_| self.keeper_acts(keeper));
+            for reconciler in 0..KEEPERS {
+                (0..8).for_each(|_| self.keeper_acts(reconciler));
             }
             for replica in 0..REPLICAS {
                 self.replicas[replica].leaf_view = self.leaf.latest();
@@ -373,7 +373,7 @@ fn known(
     ids.filter(|id| cas.iter().any(|ca| ca.id == *id)).collect()
 }
 
-fn stray(cas: &[Ca], observed: &Observed, at: SystemTime) -> Vec<Ca> {
+fn stray(cas: &[Ca], observed: &ObservedState, at: SystemTime) -> Vec<Ca> {
     let listed: BTreeSet<Fingerprint> = observed.authorities.iter().flat_map(Authorities::ids).collect();
     let found = known(cas, &None, &observed.leaf, &observed.bundles);
     let is_stray = |ca: &&Ca| found.contains(&ca.id) && !listed.contains(&ca.id) && ca.validity.holds(at);

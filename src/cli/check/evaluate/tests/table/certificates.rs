@@ -45,7 +45,7 @@ pub const ROWS: &[Row] = &[
     (
         "wrong bundle",
         |observations| {
-            let other = other_authority(Subject::ClusterAuthority);
+            let other = other_authority(AuthorityKind::Cluster);
             set_bundle(observations, Some(other.certificate().pem().as_bytes()));
             refusal(
                 observations,
@@ -57,14 +57,14 @@ pub const ROWS: &[Row] = &[
     ),
     (
         "wrong bundle in one entry",
-        |observations| expect_in_bundle(observations, 1, &other_authority(Subject::ClusterAuthority)),
+        |observations| expect_in_bundle(observations, 1, &other_authority(AuthorityKind::Cluster)),
         &[Code::WrongBundle],
         "the caBundle of entry \"namespaces.inject.outrigger.dev\" does not cover",
     ),
     (
         "a bundle with more in it",
         |observations| {
-            let other = other_authority(Subject::ClusterAuthority).certificate().pem();
+            let other = other_authority(AuthorityKind::Cluster).certificate().pem();
             let both = format!("{other}{}", CERTIFICATES.authority.certificate().pem());
             set_bundle(observations, Some(both.as_bytes()));
         },
@@ -74,7 +74,7 @@ pub const ROWS: &[Row] = &[
     (
         "one replica serves what nobody trusts",
         |observations| {
-            let other = other_authority(Subject::ClusterAuthority);
+            let other = other_authority(AuthorityKind::Cluster);
             observations.served[1].chain = Ok(leaf(&other, "outrigger.outrigger-system.svc", CERTIFICATES.now, DAY));
         },
         &[Code::WrongBundle],
@@ -116,7 +116,7 @@ pub const ROWS: &[Row] = &[
     (
         "a leaf of somebody else, who renews when he likes",
         |observations| {
-            let other = other_authority(Subject::DevelopmentAuthority);
+            let other = other_authority(AuthorityKind::Development);
             set_bundle(observations, Some(other.certificate().pem().as_bytes()));
             serve(observations, leaf(&other, "outrigger.outrigger-system.svc", CERTIFICATES.now, 7 * DAY));
             observations.now = CERTIFICATES.now + 6 * DAY;

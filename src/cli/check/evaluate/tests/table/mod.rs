@@ -13,7 +13,7 @@ use super::super::super::observations::{
     CertificateOrigin, DryRun, DryRunOutcome, Failure, Lookup, Observations, PodState,
 };
 use super::healthy::*;
-use crate::pki::{Authority, Subject};
+use crate::pki::{Authority, AuthorityKind};
 
 /// Name of the problem, the change that causes it, the expected codes, and a part of a message.
 pub type Row = (&'static str, fn(&mut Observations), &'static [Code], &'static str);
@@ -22,8 +22,8 @@ fn failed(cause: &str) -> String {
     format!("failed calling webhook \"pods.inject.outrigger.dev\": failed to call webhook: {cause}")
 }
 
-fn other_authority(subject: Subject) -> Authority {
-    Authority::make(subject, CERTIFICATES.now, 365 * DAY).expect("an authority")
+fn other_authority(kind: AuthorityKind) -> Authority {
+    Authority::make(kind, CERTIFICATES.now, 365 * DAY).expect("an authority")
 }
 
 fn expect_in_bundle(observations: &mut Observations, index: usize, authority: &Authority) {
