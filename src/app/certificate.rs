@@ -80,7 +80,7 @@ impl CertificateFiles {
             Some(Notice::Problem) => {
                 self.metrics.certificate_rotated(Reload::Error);
                 let problem = self.problem_throttle.problem();
-                tracing::error!(problem, "the certificate cannot be reloaded; the one loaded before is served");
+                tracing::error!(problem, "the certificate cannot be reloaded; the previous one is still served");
             }
             Some(Notice::Cleared) => tracing::info!("the certificate can be loaded again"),
             None => {}

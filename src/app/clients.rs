@@ -39,7 +39,7 @@ impl ClientAuthorities {
         match self.problem_throttle.observe(problem, urgency, Instant::now()) {
             Some(Notice::Problem) => {
                 let problem = self.problem_throttle.problem();
-                tracing::error!(problem, "the client CA cannot be reloaded; the one loaded before decides");
+                tracing::error!(problem, "the client CA cannot be reloaded; the previous one stays in use");
             }
             Some(Notice::Cleared) => tracing::info!("the client CA can be loaded again"),
             None => {}

@@ -101,7 +101,7 @@ impl ClusterConnection {
 /// started; or after a while, since most pods ask for themselves.
 pub async fn wait_for_namespaces(namespaces: Namespaces, promise: Promise) {
     if timeout(NAMESPACES_TIMEOUT, namespaces.listed()).await.is_err() {
-        tracing::warn!("namespaces are not known yet: what they say does not apply");
+        tracing::warn!("namespaces have not been read yet: their labels and annotations do not apply");
     }
     drop(promise);
 }

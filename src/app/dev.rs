@@ -42,7 +42,7 @@ pub fn announcement(config: &Config, listening: SocketAddr) -> anyhow::Result<Op
 fn text(ca: &Path, review: &Path, listening: SocketAddr) -> String {
     let (ca, review, url) = (shell_word(ca), shell_word(review), url(listening));
     format!(
-        "# The webhook answers at {url}, with a certificate of the authority in {ca}. To try it:\n\
+        "# The webhook listens at {url}; the CA in {ca} signed its certificate. To try it:\n\
          curl --silent --show-error --cacert {ca} --header 'Content-Type: application/json' --data-binary @{review} '{url}'\n"
     )
 }

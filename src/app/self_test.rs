@@ -64,13 +64,13 @@ impl SelfTest {
             promise.get_or_insert_with(|| readiness.promise(CHECK));
             let notice = self.problem_throttle.observe(Some(error.to_string()), Urgency::Immediate, Instant::now());
             if notice == Some(Notice::Problem) {
-                tracing::warn!(%error, "the webhook does not answer to itself yet");
+                tracing::warn!(%error, "the webhook does not respond to its own test request yet");
             }
             sleep(PAUSE).await;
         }
         self.promise = None;
         if self.problem_throttle.observe(None, Urgency::Immediate, Instant::now()) == Some(Notice::Cleared) {
-            tracing::info!("the webhook answers to itself");
+            tracing::info!("the webhook responds to its own test request");
         }
     }
 
@@ -100,7 +100,7 @@ async fn connect_to_self(address: SocketAddr, leaf: CertificateDer<'static>) -> 
     let result = call(address, config).await;
     let is_ours = presented.proven_leaf().is_some_and(|proven| proven == leaf);
     match result {
-        Ok(()) if !is_ours => Err(io::Error::other("the port answers with another certificate than ours")),
+        Ok(()) if !is_ours => Err(io::Error::other("the port presents another certificate than this server's")),
         Err(error) if is_alert(&error) && is_ours => Ok(()),
         result => result,
     }

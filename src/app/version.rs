@@ -42,7 +42,7 @@ impl ServerVersion {
 pub async fn at_start(client: &Client) -> Option<ServerVersion> {
     let version = fetch(client).await;
     if let Err(problem) = &version {
-        tracing::warn!(problem, "the API server does not tell its version; until it does it is taken for a new one");
+        tracing::warn!(problem, "the API server did not report its version; a recent one is assumed until it does");
     }
     version.ok()
 }
@@ -50,9 +50,9 @@ pub async fn at_start(client: &Client) -> Option<ServerVersion> {
 async fn fetch(client: &Client) -> Result<ServerVersion, String> {
     let answer = timeout(CALL_TIMEOUT, client.apiserver_version()).await;
     let info =
-        answer.map_err(|_| "it does not answer in time".to_owned())?.map_err(|error| cluster::explain(&error))?;
+        answer.map_err(|_| "it did not respond in time".to_owned())?.map_err(|error| cluster::explain(&error))?;
     let parsed = ServerVersion::parse(&info.git_version);
-    parsed.ok_or_else(|| format!("it says {:?}, expected a version such as \"v1.36.3\"", info.git_version))
+    parsed.ok_or_else(|| format!("it reported {:?}, expected a version such as \"v1.36.3\"", info.git_version))
 }
 
 /// Asks again for as long as the process lives: soon while nothing is known, now and then afterwards.
@@ -63,7 +63,7 @@ pub async fn follow(client: Client, mut known: Option<ServerVersion>, on_change:
         let Ok(version) = fetch(&client).await else { continue };
         if known.as_ref() != Some(&version) {
             let before = known.as_ref().map(|known| known.text.as_str());
-            tracing::info!(before, version = version.text, "the API server has another version");
+            tracing::info!(before, version = version.text, "the version of the API server has changed");
             on_change(&version);
             known = Some(version);
         }

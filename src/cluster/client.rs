@@ -32,7 +32,7 @@ pub enum ConnectError {
     Pod(String),
     #[error("cannot read the kubeconfig: {0}; set KUBECONFIG, or work without a cluster with --cluster off")]
     Kubeconfig(String),
-    #[error("cannot make a client of the API server: {0}")]
+    #[error("cannot create a client for the API server: {0}")]
     Client(String),
 }
 
@@ -54,7 +54,7 @@ fn explain(error: &KubeconfigError) -> String {
     match error {
         KubeconfigError::Parse(error) => {
             let (line, column) = error.location().map_or((0, 0), |place| (place.line(), place.column()));
-            format!("it is no YAML of a kubeconfig at line {line}, column {column}")
+            format!("it is not valid kubeconfig YAML at line {line}, column {column}")
         }
         error => super::chain(error),
     }

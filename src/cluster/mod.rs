@@ -36,9 +36,9 @@ pub struct Objects {
 pub fn explain(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if !status.message.is_empty() => one_line(&status.message),
-        kube::Error::SerdeError(_) => "the answer of the API server cannot be read".to_owned(),
+        kube::Error::SerdeError(_) => "the response of the API server cannot be read".to_owned(),
         kube::Error::Auth(AuthError::AuthExecRun { cmd, out }) => {
-            one_line(&format!("the program {cmd:?}, by which the kubeconfig authenticates, failed with {}", out.status))
+            one_line(&format!("the kubeconfig's credential program {cmd:?} failed with {}", out.status))
         }
         error => one_line(&chain(error)),
     }

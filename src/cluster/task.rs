@@ -19,7 +19,7 @@ where
                 return;
             }
             // The panic hook has said where it was.
-            tracing::error!(what, "beginning anew after a panic");
+            tracing::error!(what, "restarting a background task after a panic");
             sleep(backoff.failed()).await;
         }
     }))

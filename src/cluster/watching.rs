@@ -137,7 +137,7 @@ where
                     // That a list begins says nothing of how it will end.
                     if !matches!(event, Event::Init | Event::InitApply(_)) {
                         backoff.succeeded();
-                        throttle.clear(|| tracing::info!(what, "the watch is taken up again"));
+                        throttle.clear(|| tracing::info!(what, "the watch has resumed"));
                     }
                     handle(event);
                 }
@@ -156,7 +156,7 @@ where
 async fn report_and_back_off(error: &Error, what: &str, backoff: &mut Backoff, throttle: &mut ProblemThrottle) {
     let problem = explain(error);
     throttle.report(&problem, Urgency::Immediate, || {
-        tracing::warn!(what, problem, "the watch broke; what is known stays until it is taken up again");
+        tracing::warn!(what, problem, "the watch failed; the last known state is used until it resumes");
     });
     sleep(backoff.failed()).await;
 }
@@ -173,7 +173,7 @@ pub fn explain(error: &Error) -> String {
             super::explain(error)
         }
         Error::WatchError(status) => super::one_line(&status.message),
-        Error::NoResourceVersion => "the answer has no resourceVersion".to_owned(),
+        Error::NoResourceVersion => "the response has no resourceVersion".to_owned(),
     }
 }
 

@@ -44,7 +44,7 @@ impl Authorities {
     fn from_pem(text: &[u8]) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         for (index, certificate) in CertificateDer::pem_slice_iter(text).enumerate() {
-            let certificate = certificate.map_err(|error| format!("is no PEM: {error}"))?;
+            let certificate = certificate.map_err(|error| format!("is not PEM: {error}"))?;
             let number = index + 1;
             check_authority(&certificate).map_err(|problem| format!("certificate {number} {problem}"))?;
             roots.add(certificate).map_err(|error| format!("certificate {number} cannot be used: {error}"))?;
@@ -62,7 +62,7 @@ fn check_authority(certificate: &CertificateDer<'_>) -> Result<(), String> {
     let (_, parsed) =
         x509_parser::parse_x509_certificate(certificate).map_err(|error| format!("cannot be read: {error}"))?;
     if parsed.version() == X509Version::V3 && !parsed.is_ca() {
-        return Err(format!("({}) is not that of an authority", parsed.subject()));
+        return Err(format!("({}) is not a CA certificate", parsed.subject()));
     }
     Ok(())
 }
@@ -187,11 +187,11 @@ mod tests {
         let authority = || pem(IsCa::Ca(BasicConstraints::Unconstrained), &[]);
         assert!(Authorities::from_pem(format!("# two\n{}{}", authority(), authority()).as_bytes()).is_ok());
         assert_eq!(problem(""), "has no certificate in PEM");
-        assert!(problem("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n").starts_with("is no PEM: "));
+        assert!(problem("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n").starts_with("is not PEM: "));
         let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert!(problem(&format!("{}{garbage}", authority())).starts_with("certificate 2 cannot be read: "));
         let leaf = pem(IsCa::NoCa, &[]);
-        assert!(problem(&leaf).ends_with("CN=kube-apiserver) is not that of an authority"), "{}", problem(&leaf));
+        assert!(problem(&leaf).ends_with("CN=kube-apiserver) is not a CA certificate"), "{}", problem(&leaf));
     }
 
     #[test]

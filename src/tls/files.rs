@@ -71,7 +71,7 @@ pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Ce
 
 fn parse_chain(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
-    let chain = chain.map_err(|error| content(CERTIFICATE, path, format!("is no PEM: {error}")))?;
+    let chain = chain.map_err(|error| content(CERTIFICATE, path, format!("is not PEM: {error}")))?;
     if chain.is_empty() {
         return Err(content(CERTIFICATE, path, "has no certificate in PEM".to_owned()));
     }
@@ -82,7 +82,7 @@ fn parse_chain(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>,
 fn parse_key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateError> {
     PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
         rustls::pki_types::pem::Error::NoItemsFound => content(KEY, path, "has no private key in PEM".to_owned()),
-        error => content(KEY, path, format!("is no PEM: {error}")),
+        error => content(KEY, path, format!("is not PEM: {error}")),
     })
 }
 

@@ -31,7 +31,7 @@ pub enum CertificateError {
     Io { what: &'static str, path: PathBuf, error: std::io::Error },
     #[error("{what} {path:?}: {problem}")]
     Content { what: &'static str, path: PathBuf, problem: String },
-    #[error("certificate {certificate:?} and key {key:?} do not belong together")]
+    #[error("certificate {certificate:?} and key {key:?} do not match")]
     Mismatch { certificate: PathBuf, key: PathBuf },
     #[error("cannot make a certificate: {0}")]
     Make(#[from] rcgen::Error),

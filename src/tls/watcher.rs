@@ -185,7 +185,7 @@ mod tests {
         std::fs::write(path("tls.key"), old_key).expect("written later than its certificate");
         assert!(matches!(watched.scan(Scan::Quick, now), Ok(Reloaded::Unsettled)));
         for _ in 0..2 {
-            assert!(refused(watched.scan(Scan::Quick, now)).contains("do not belong together"));
+            assert!(refused(watched.scan(Scan::Quick, now)).contains("do not match"));
         }
         std::fs::remove_file(path("tls.key")).expect("removed");
         assert!(refused(watched.scan(Scan::Quick, now)).contains("tls.key\": No such file"));

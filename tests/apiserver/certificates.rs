@@ -159,10 +159,10 @@ fn replicas_survive_a_deleted_secret_and_fill_it_when_it_is_applied_again() {
                     .process
                     .log()
                     .lines()
-                    .any(|line| line.contains("is not there") && line.contains(secret))
+                    .any(|line| line.contains("does not exist") && line.contains(secret))
             };
             eventually("the leader says so", LIMIT, || says_so().then_some(()));
-            let words = format!("the secret {secret} is not there; apply it again");
+            let words = format!("the secret {secret} does not exist; apply it again");
             eventually("the leader notes it", LIMIT, || running.replicas[leader].notes(&words).then_some(()));
             pause(Duration::from_secs(2));
             running.installation.apply_secret(secret);

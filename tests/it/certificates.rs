@@ -44,9 +44,9 @@ fn a_bad_certificate_or_key_is_refused_with_the_name_of_its_file() {
         (key.clone(), key.clone(), "tls.key", "has no certificate in PEM"),
         (certificate.clone(), path("empty"), "empty", "has no private key in PEM"),
         (certificate.clone(), certificate.clone(), "tls.crt", "has no private key in PEM"),
-        (path("broken"), key.clone(), "broken", "is no PEM"),
+        (path("broken"), key.clone(), "broken", "is not PEM"),
         (path("garbage"), key, "garbage", "the certificate cannot be read"),
-        (certificate, other.path().join("tls.key"), "tls.key", "do not belong together"),
+        (certificate, other.path().join("tls.key"), "tls.key", "do not match"),
     ];
     for (certificate, key, name, expected) in cases {
         let error = load(&certificate, &key).expect_err(expected);

@@ -196,7 +196,7 @@ fn refused_clients_are_logged_once_with_the_reason() {
         let clients = ["--client-ca=client-ca.crt", "--client-name=kube-apiserver"];
         let process = Process::start(directory.path(), &[&arguments[..], &clients].concat());
         process.wait_for_log(" ready");
-        assert!(!process.stderr().contains("does not answer to itself"), "{}", process.stderr());
+        assert!(!process.stderr().contains("does not respond to its own test request"), "{}", process.stderr());
         let ca = std::fs::read(directory.path().join(".outrigger/ca.crt")).expect("an authority");
         let connect = |identity| {
             let mut client =
@@ -250,7 +250,7 @@ fn an_invalid_client_ca_file_is_an_error_that_names_the_file() {
     let cases = [
         ("missing.crt", "client CA \"missing.crt\": No such file"),
         ("empty.crt", "client CA \"empty.crt\": has no certificate in PEM"),
-        ("leaf.crt", "is not that of an authority"),
+        ("leaf.crt", "is not a CA certificate"),
     ];
     for (file, expected) in cases {
         let flag = format!("--client-ca={file}");

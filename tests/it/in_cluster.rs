@@ -60,7 +60,7 @@ fn without_an_api_server_it_runs_unready_and_shuts_down_on_a_signal() {
         metrics.contains("\noutrigger_leader 0") && metrics.contains("\noutrigger_ca_bundle_in_sync 0"),
         "{metrics}"
     );
-    eventually("it says why", || process.stderr().contains("cannot take part in the election"));
+    eventually("it says why", || process.stderr().contains("cannot take part in the leader election"));
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(0), "{}", process.stderr());
 }
@@ -86,6 +86,6 @@ fn without_an_api_server_it_becomes_ready_if_it_has_a_certificate() {
     };
     assert!(ready().contains("[-]namespaces"), "{}", ready());
     pause(Duration::from_secs(28));
-    process.wait_for_log("namespaces are not known yet");
+    process.wait_for_log("namespaces have not been read yet");
     eventually("it is ready", || ready().starts_with("HTTP/1.1 200"));
 }

@@ -96,7 +96,7 @@ fn an_invalid_certificate_pair_leaves_the_old_one_in_service() {
     let world = World::start(&["plain"]);
     let (old, other) = (world.certificate(), Authority::new());
     for (certificate, key, expected) in [
-        (Some(other.pair().certificate), None, "do not belong together"),
+        (Some(other.pair().certificate), None, "do not match"),
         (None, Some("no key".to_owned()), "has no private key in PEM"),
         (Some(String::new()), None, "has no certificate in PEM"),
     ] {

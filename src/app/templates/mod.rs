@@ -157,7 +157,7 @@ impl Templates {
         match notice {
             Some(Notice::Problem) => {
                 let problem = self.problem_throttle.problem();
-                tracing::error!(problem, "not all templates can be read; those read before are served");
+                tracing::error!(problem, "not all templates can be read; those read earlier are still served");
             }
             Some(Notice::Cleared) => tracing::info!("all templates can be read again"),
             None => {}

@@ -87,7 +87,7 @@ impl LoadReport {
 
     fn warn_if_empty(&self) {
         if self.count == 0 {
-            tracing::warn!("there is no template to put in: every pod that asks for one is refused");
+            tracing::warn!("there is no template to inject: every pod that requests one is denied");
         }
     }
 

@@ -95,9 +95,9 @@ enum StepError {
     Api(#[from] kube::Error),
     #[error("cannot make a certificate: {0}")]
     Make(#[from] rcgen::Error),
-    #[error("the API server does not answer in time")]
+    #[error("the API server did not respond in time")]
     Timeout,
-    #[error("the authority that is to sign has no key")]
+    #[error("the signing authority has no key")]
     NoKey,
 }
 
@@ -148,7 +148,7 @@ impl Reconciler {
                 Err(error) => {
                     let problem = error.to_string();
                     problems.error.report(&problem, Urgency::Immediate, || {
-                        tracing::error!(problem, "the certificates cannot be looked after")
+                        tracing::error!(problem, "the certificates cannot be reconciled")
                     });
                     sleep(backoff.failed()).await;
                     continue;
@@ -176,8 +176,8 @@ impl Reconciler {
         let repair_wait = if is_repair { history.repairs.wait(Instant::now()) } else { Duration::ZERO };
         let wait = history.writes.wait(Instant::now());
         if !wait.is_zero() {
-            problems.overwritten.report("again and again", Urgency::Immediate, || {
-                tracing::warn!("certificates change again and again; somebody may undo what is written, let them leave the Secrets alone");
+            problems.overwritten.report("repeated", Urgency::Immediate, || {
+                tracing::warn!("certificates keep changing; if another client overwrites the Secrets, configure it to leave them alone");
             });
         }
         let wait = wait.max(repair_wait);
@@ -189,8 +189,8 @@ impl Reconciler {
         history.writes.record(Instant::now());
         self.apply(&step, state).await?;
         if is_repair && history.repairs.record(Instant::now()) {
-            problems.conflict.report("again and again", Urgency::Immediate, || {
-                tracing::warn!("somebody else sets caBundle again and again; let them leave that field alone");
+            problems.conflict.report("repeated", Urgency::Immediate, || {
+                tracing::warn!("another client keeps setting caBundle; configure it to leave that field alone");
             });
         }
         history.last_bundle = set.cloned().or(history.last_bundle.take());
@@ -274,7 +274,7 @@ impl Reconciler {
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
         with_timeout(self.configurations.patch(name, &params, &Patch::Apply(object))).await?;
-        tracing::info!(configuration = name, certificates = trusted.len(), "caBundle is set");
+        tracing::info!(configuration = name, certificates = trusted.len(), "caBundle was updated");
         Ok(())
     }
 
@@ -284,7 +284,7 @@ impl Reconciler {
         let leaf = authority.issue(&self.hosts, SystemTime::now(), self.policy.leaf_life)?;
         let data = secrets::write_leaf(leaf, authority.certificate());
         self.write_secret(&self.objects.serving_secret, state.versions.serving, data).await?;
-        tracing::info!(secret = self.objects.serving_secret, issuer = %authority.certificate().fingerprint, "a new serving certificate");
+        tracing::info!(secret = self.objects.serving_secret, issuer = %authority.certificate().fingerprint, "issued a new serving certificate");
         Ok(())
     }
 
@@ -346,22 +346,22 @@ struct ProblemLog {
 impl ProblemLog {
     /// They could be read: which of them are not there.
     fn update(&mut self, observed: &ObservedState, objects: &Objects, report: &MissingObjects) {
-        self.error.clear(|| tracing::info!("the certificates are looked after again"));
+        self.error.clear(|| tracing::info!("the certificates are reconciled again"));
         let missing = [
             (observed.bundles.is_none(), "webhook configuration", objects.webhook_configuration.as_str()),
             (observed.authorities.is_none(), "secret", objects.ca_secret.as_str()),
             (observed.leaf.is_none(), "secret", objects.serving_secret.as_str()),
         ];
         let sentences = missing.iter().filter(|(is_absent, ..)| *is_absent);
-        let sentences = sentences.map(|(_, kind, name)| format!("the {kind} {name} is not there; apply it again"));
+        let sentences = sentences.map(|(_, kind, name)| format!("the {kind} {name} does not exist; apply it again"));
         report.send_replace(sentences.collect());
         for (throttle, (is_absent, kind, name)) in self.missing.iter_mut().zip(missing) {
             if is_absent {
-                throttle.report("is not there", Urgency::Immediate, || {
-                    tracing::error!(kind, name, "is not there; apply it again: it is not ours to create");
+                throttle.report("does not exist", Urgency::Immediate, || {
+                    tracing::error!(kind, name, "object does not exist; apply it again: outrigger never creates it");
                 });
             } else {
-                throttle.clear(|| tracing::info!(kind, name, "is there again"));
+                throttle.clear(|| tracing::info!(kind, name, "object exists again"));
             }
         }
     }

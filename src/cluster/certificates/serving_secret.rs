@@ -28,11 +28,11 @@ pub type CurrentCertificate = watch::Receiver<Option<Arc<CertifiedPair>>>;
 /// Why the Secret's certificate is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum ServingSecretError {
-    #[error("the API server has not told of the secret yet")]
+    #[error("the secret has not been read from the API server yet")]
     UnknownSecret,
-    #[error("the API server has not told of the webhook configuration yet")]
+    #[error("the webhook configuration has not been read from the API server yet")]
     UnknownConfiguration,
-    #[error("the secret is not there; apply it again: it is not ours to create")]
+    #[error("the secret does not exist; apply it again: outrigger never creates it")]
     MissingSecret,
     #[error("{0}")]
     Bad(#[from] PairError),
@@ -40,7 +40,7 @@ enum ServingSecretError {
     Expired,
     #[error("the API server does not trust the certificate yet: caBundle does not cover it")]
     NotTrusted,
-    #[error("the certificate is for other hosts than ours")]
+    #[error("the certificate is for other hosts than this webhook's")]
     OtherHosts,
 }
 
@@ -71,7 +71,7 @@ impl ServingSecretFollower {
                 Ok(pair) => {
                     last_error = None;
                     let name = self.secret_name.as_str();
-                    throttle.clear(|| tracing::info!(secret = name, "the secret has a good certificate"));
+                    throttle.clear(|| tracing::info!(secret = name, "the secret has a usable certificate"));
                     self.publish_pair(pair, &secret, &publish);
                 }
                 Err(error) => self.report_error(error, &mut last_error, &mut throttle, publish.borrow().is_some()),
@@ -136,7 +136,7 @@ impl ServingSecretFollower {
             true => tracing::error!(
                 secret,
                 problem,
-                "no certificate can be taken from the secret; serving on with the last one"
+                "the secret has no usable certificate; the last one is still served"
             ),
             false => tracing::warn!(secret, problem, "waiting for a certificate"),
         });

@@ -94,21 +94,21 @@ impl LeaderElector {
                 // Another candidate was quicker.
                 Ok(Err(error)) if is_status(&error, 409) => None,
                 Ok(Err(error)) if is_status(&error, 404) => {
-                    Some("the lease is not there; apply it again: it is not ours to create".to_owned())
+                    Some("the lease does not exist; apply it again: outrigger never creates it".to_owned())
                 }
                 Ok(Err(error)) => Some(super::explain(&error)),
-                Err(_) => Some("the API server does not answer in time".to_owned()),
+                Err(_) => Some("the API server did not respond in time".to_owned()),
             };
             match problem {
                 Some(problem) => throttle.report(&problem, Urgency::Immediate, || {
-                    tracing::warn!(lease, problem, "cannot take part in the election of the leader");
+                    tracing::warn!(lease, problem, "cannot take part in the leader election");
                 }),
-                None => throttle.clear(|| tracing::info!(lease, "taking part in the election of the leader again")),
+                None => throttle.clear(|| tracing::info!(lease, "taking part in the leader election again")),
             }
             announce.send_replace(election.leads_until());
             let is_leader = election.is_leader(Instant::now());
             if is_leader != was_leader {
-                tracing::info!(lease = self.name, identity = self.identity, leads = is_leader, "leader");
+                tracing::info!(lease = self.name, identity = self.identity, leads = is_leader, "leadership changed");
             }
             sleep(self.pause(begun.elapsed())).await;
         }
@@ -176,14 +176,14 @@ impl LeaderElector {
             }
         };
         let error = match timeout(RELEASE_TIMEOUT, release).await {
-            Ok(Ok(())) => return tracing::info!(lease = self.name, "leader no more, the lease is released"),
+            Ok(Ok(())) => return tracing::info!(lease = self.name, "no longer the leader; the lease is released"),
             Ok(Err(error)) => super::explain(&error),
-            Err(_) => "the API server does not answer in time".to_owned(),
+            Err(_) => "the API server did not respond in time".to_owned(),
         };
         tracing::warn!(
             lease = self.name,
             error,
-            "the lease could not be released; the next leader waits until it is over"
+            "the lease could not be released; the next leader waits until it expires"
         );
     }
 

@@ -72,7 +72,7 @@ pub fn secrets_deleted(ground: &Ground<'_>) -> Vec<Excuse> {
         installation.cluster.kubectl(&["--namespace", NAMESPACE, "delete", "secret", name]);
         eventually("a replica says that the Secret is gone", LIMIT, || {
             let log = installation.log(start.elapsed());
-            log.lines().any(|line| line.contains("is not there") && line.contains(name)).then_some(())
+            log.lines().any(|line| line.contains("does not exist") && line.contains(name)).then_some(())
         });
         pause(ground.duration / 4);
         installation.apply();

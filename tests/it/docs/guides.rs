@@ -28,7 +28,7 @@ const TEXTS: [(&str, &str); 19] = [
     ("unknown setting", "src/config"),
     ("registry.example", "manifests/base"),
     ("neither of the two is taken", "src/inject/template"),
-    ("the secret is not there; apply it again", "src/cluster/certificates"),
+    ("the secret does not exist; apply it again", "src/cluster/certificates"),
     ("waiting for a certificate", "src/cluster/certificates"),
     ("the API server does not trust the certificate", "src/cluster/certificates"),
 ];

@@ -138,5 +138,5 @@ fn temporary_files_of_editors_are_not_templates() {
     assert_eq!(world.metric("template_reloads_total{result=\"error\"}"), 0);
     t.remove("a.yaml");
     world.eventually_refused(&mut client, "one");
-    eventually("the warning", || world.process.stderr().matches("there is no template to put in").count() == 2);
+    eventually("the warning", || world.process.stderr().matches("there is no template to inject").count() == 2);
 }
