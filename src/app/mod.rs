@@ -180,7 +180,8 @@ impl PreparedServer {
                 triggers.push(watch::spawn("certificate", *certificate).context("cannot start a thread")?);
             }
             CertificateProvider::Cluster(certificate) => {
-                certificate.serve(current.context("certificates come from a cluster, and none is connected")?, self_test);
+                certificate
+                    .serve(current.context("certificates come from a cluster, and none is connected")?, self_test);
             }
         }
         if let Some(clients) = self.clients {

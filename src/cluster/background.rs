@@ -1,4 +1,4 @@
-//! Everything that runs beside the requests, started together.
+//! Starts the background tasks that talk to the API server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,38 +19,38 @@ use super::task::supervise;
 use super::{Objects, watching};
 use crate::telemetry::metrics::{ClusterMetrics, Metrics};
 
-/// What runs, and on which objects.
+/// Which background tasks to start, and the objects they work on.
 #[derive(Clone, Debug)]
 pub struct BackgroundSettings {
     pub objects: Objects,
-    /// Of this process among the replicas; a suffix makes it unique.
+    /// Name of this replica; a random suffix makes it unique.
     pub name: String,
     pub timing: LeaseTiming,
-    /// Where certificates are ours to make: for which hosts, and for how long.
+    /// Set in certificate mode `self`: the hosts and lifetimes of the certificates to issue.
     pub certificates: Option<(Vec<String>, Policy)>,
 }
 
-/// What runs.
+/// Handles of the background tasks.
 pub struct BackgroundTasks {
     pub namespaces: Namespaces,
-    /// Where certificates are ours to make.
+    /// The serving certificate, in certificate mode `self`.
     pub certificate: Option<CurrentCertificate>,
-    /// What the leader misses of our objects, in sentences; nothing on all others.
+    /// Sentences about required objects that do not exist; empty unless this replica leads.
     pub missing: watch::Receiver<Vec<String>>,
     leader: Option<JoinHandle<()>>,
 }
 
 impl BackgroundTasks {
-    /// Waits until the lease is released, after the `end` that [`start`] was given; not for long.
+    /// Waits, for a limited time, until the lease is released after shutdown began.
     pub async fn lease_released(self) {
         if let Some(leader) = self.leader {
-            // The lease then runs out by itself.
+            // Without a release, the lease expires by itself.
             _ = tokio::time::timeout(Duration::from_secs(6), leader).await;
         }
     }
 }
 
-/// Starts all of it. Calls nobody before it returns: an API server that is away holds up nothing.
+/// Starts all tasks. Makes no call before it returns, so an unreachable API server delays nothing.
 pub fn start(
     client: &Client,
     settings: BackgroundSettings,
@@ -102,7 +102,7 @@ fn leader_elector(client: &Client, settings: &BackgroundSettings) -> LeaderElect
     }
 }
 
-/// Shows in the metrics who leads.
+/// Records in the metrics whether this replica leads.
 async fn record_leadership(mut leadership: Leadership, metrics: ClusterMetrics) {
     loop {
         metrics.leader(false);

@@ -1,7 +1,9 @@
-//! The connection to the API server. Making it calls nobody: whether the API server can be reached is seen later, and is no
-//! reason not to start.
+//! Creates the client for the API server.
 //!
-//! Invariant: no call waits for ever for an API server that has gone silent, and none is repeated behind our back.
+//! Creating a client makes no call: an unreachable API server is noticed later and does not prevent
+//! the start.
+//! Invariant: no call waits for ever for an API server that does not respond, and the library
+//! retries none.
 
 use std::time::Duration;
 
@@ -9,12 +11,12 @@ use hyper::header::{HeaderName, HeaderValue, USER_AGENT};
 use kube::config::{InClusterError, KubeConfigOptions, KubeconfigError};
 use kube::{Client, Config};
 
-/// Longer than any API server that is there keeps silent: it ends each watch sooner (see `watching`). Without this, a list whose
-/// answer is lost would be waited for until the process ends.
+/// Longer than the interval at which an API server ends each watch (see `watching`). Without a
+/// timeout, a list whose response is lost would be waited for until the process ends.
 const READ_TIMEOUT: Duration = Duration::from_secs(75);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where to learn of the API server.
+/// Where the API server's address and credentials come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionSource {
     /// The environment and the service account of a pod.
@@ -23,7 +25,7 @@ pub enum ConnectionSource {
     Kubeconfig,
 }
 
-/// Why there is no client.
+/// Why no client could be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     #[error(
@@ -36,7 +38,7 @@ pub enum ConnectError {
     Client(String),
 }
 
-/// A client of the API server. TLS and the account's token follow their files.
+/// Creates a client. It rereads the files of the CA and of the account's token when they change.
 pub async fn connect(source: ConnectionSource) -> Result<Client, ConnectError> {
     let config = match source {
         ConnectionSource::Pod => {
@@ -49,7 +51,8 @@ pub async fn connect(source: ConnectionSource) -> Result<Client, ConnectError> {
     client(config, READ_TIMEOUT)
 }
 
-/// What is wrong with a kubeconfig. Where it is no YAML, the place has to do: what stands there may be a token.
+/// What is wrong with a kubeconfig. A syntax error gives only its position, since the text there
+/// may be a token.
 fn explain(error: &KubeconfigError) -> String {
     match error {
         KubeconfigError::Parse(error) => {
@@ -60,7 +63,8 @@ fn explain(error: &KubeconfigError) -> String {
     }
 }
 
-/// Who calls, for audit logs; what is before the slash is also the name under which an API server notes who set a field.
+/// The user agent for audit logs; API servers use the part before the slash as the name of a
+/// field's owner.
 pub fn user_agent() -> (HeaderName, HeaderValue) {
     (USER_AGENT, HeaderValue::from_static(concat!("outrigger/", env!("CARGO_PKG_VERSION"))))
 }
@@ -68,9 +72,10 @@ pub fn user_agent() -> (HeaderName, HeaderValue) {
 fn client(mut config: Config, read_timeout: Duration) -> Result<Client, ConnectError> {
     config.connect_timeout = Some(CONNECT_TIMEOUT.min(read_timeout));
     config.read_timeout = Some(read_timeout);
-    // Or the time for which a connection had nothing to do would count.
+    // Otherwise the idle time of a connection would count.
     config.reset_reader_on_write = true;
-    // The library's own retries wait for minutes, and tell nobody: whoever calls knows better when to try again.
+    // The library's own retries wait for minutes and log nothing; the callers know better when to
+    // retry.
     config.default_retry = false;
     config.headers.push(user_agent());
     Client::try_from(config).map_err(|error| ConnectError::Client(super::explain(&error)))
@@ -85,7 +90,8 @@ mod tests {
 
     use super::*;
 
-    /// A client of somebody who reads each request, answers with `answer`, and then keeps silent.
+    /// A client of a server that reads each request, responds with `answer`, and sends nothing
+    /// more.
     async fn client_of(answer: &'static [u8]) -> Client {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound")).parse().expect("a URL");
@@ -103,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_call_says_who_calls() {
+    async fn every_call_has_a_user_agent() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound")).parse().expect("a URL");
         let client = client(Config::new(url), Duration::from_secs(60)).expect("a client");
@@ -124,13 +130,16 @@ mod tests {
         {
             let error = kube::config::Kubeconfig::from_yaml(text).expect_err("no kubeconfig");
             assert!(error.to_string().contains("canary"), "{error}");
-            let said = explain(&error);
-            assert!(said.contains("line 4, column") && !said.contains("canary") && said.lines().count() == 1, "{said}");
+            let explained = explain(&error);
+            assert!(
+                explained.contains("line 4, column") && !explained.contains("canary") && explained.lines().count() == 1,
+                "{explained}"
+            );
         }
     }
 
     #[tokio::test]
-    async fn an_api_server_that_keeps_silent_is_given_up() {
+    async fn a_call_to_a_silent_api_server_times_out() {
         let begun = Instant::now();
         let client = client_of(b"").await;
         client.apiserver_version().await.expect_err("nobody answers");
@@ -138,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_had_nothing_to_do_is_good_for_the_next_call() {
+    async fn idle_time_does_not_count_towards_the_read_timeout() {
         let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
         let client = client_of(answer).await;
         for _ in 0..3 {
@@ -148,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_told_to_come_again_is_told_so_at_once() {
+    async fn a_retry_after_header_does_not_delay_the_error() {
         let busy = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 600\r\ncontent-length: 0\r\n\r\n";
         let begun = Instant::now();
         client_of(busy).await.apiserver_version().await.expect_err("it is busy");

@@ -1,10 +1,11 @@
-//! Waits that differ a little, so that replicas that start together do not ask together.
+//! Randomized waits and backoff, so that replicas that start together do not call together.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
-/// The standard library's only source of randomness: good enough to differ, and for nothing secret.
+/// The standard library's only source of randomness: good enough for jitter, and for nothing
+/// secret.
 pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
@@ -14,7 +15,7 @@ pub fn jittered(duration: Duration) -> Duration {
     duration + duration * u32::try_from(random() % 1000).unwrap_or(0) / 5000
 }
 
-/// Longer after each failure in a row, and never too long: after an outage everything is soon up to date again.
+/// Exponential backoff with a low maximum, so that everything is soon up to date after an outage.
 #[derive(Debug, Default)]
 pub struct Backoff {
     failures: u32,
@@ -41,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_to_a_bound_and_begin_anew() {
+    fn backoff_grows_to_a_maximum_and_resets_after_success() {
         let mut backoff = Backoff::default();
         let waits: Vec<Duration> = (0..40).map(|_| backoff.failed()).collect();
         assert!(waits[0] >= Backoff::FIRST && waits[0] <= Backoff::FIRST * 6 / 5);
@@ -52,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn two_waits_are_hardly_ever_the_same() {
+    fn jittered_waits_rarely_repeat() {
         let waits: std::collections::BTreeSet<Duration> = (0..50).map(|_| jittered(Duration::from_secs(2))).collect();
         assert!(waits.len() > 25);
         assert!(waits.iter().all(|wait| (Duration::from_secs(2)..Duration::from_millis(2401)).contains(wait)));

@@ -1,9 +1,9 @@
-//! What Outrigger puts into, and reads from, a cluster.
+//! Reads from and writes to a Kubernetes cluster, in the background.
 //!
-//! Everything here happens beside the requests and never in their path: it ends in memory, from where requests are answered. A watch
-//! that breaks is taken up again, and what was known before is good until then.
-//! Invariant: nothing is ever created, and nothing is written but three objects that are there by name: the Lease, the two Secrets;
-//! and `caBundle` of one webhook configuration.
+//! No request waits for the API server: background tasks keep the data in memory that requests
+//! need. A watch that fails is resumed, and the last known data is used until then.
+//! Invariant: the program creates no object and writes only to existing ones, by name: the Lease,
+//! the two Secrets, and `caBundle` of one webhook configuration.
 
 mod background;
 pub(crate) mod certificates;
@@ -20,10 +20,10 @@ use crate::inject::text::quote;
 
 pub use background::{BackgroundSettings, BackgroundTasks, start};
 
-/// What we own in the cluster, by name; all of it is there before we are.
+/// Names of the objects that this program writes; an installation creates all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Objects {
-    /// Of the Secrets and the Lease.
+    /// Namespace of the Secrets and the Lease.
     pub namespace: String,
     pub webhook_configuration: String,
     pub ca_secret: String,
@@ -31,8 +31,8 @@ pub struct Objects {
     pub lease: String,
 }
 
-/// An error with all its causes on one line. What an answer said is left out where it could not be read: it may be a Secret; and so
-/// is what a program has printed that was asked for a token.
+/// An error with all its causes on one line. It leaves out an unreadable response, which may be a
+/// Secret, and the output of a credential program, which may be a token.
 pub fn explain(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if !status.message.is_empty() => one_line(&status.message),
@@ -47,12 +47,12 @@ pub fn explain(error: &kube::Error) -> String {
 /// Longest explanation of an error, in characters.
 const MAX_EXPLANATION: usize = 300;
 
-/// A proxy in front of an API server may respond with an HTML page of its own, whose line breaks mean nothing.
+/// A proxy in front of an API server may respond with an HTML page, whose line breaks mean nothing.
 fn one_line(text: &str) -> String {
     quote::one_line(&text.split_whitespace().collect::<Vec<_>>().join(" "), MAX_EXPLANATION)
 }
 
-/// An error and its causes, each said once.
+/// An error and its causes, without repetitions.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -72,26 +72,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_answer_said_is_not_repeated() {
+    fn an_unreadable_response_is_not_quoted() {
         let error = serde_json::from_str::<u8>("\"secret\"").expect_err("no number");
         assert!(error.to_string().contains("secret"), "{error}");
         assert!(!explain(&kube::Error::SerdeError(error)).contains("secret"));
     }
 
     #[test]
-    fn a_page_of_somebody_else_is_one_line_and_a_token_is_none() {
+    fn an_html_page_becomes_one_line_and_a_token_is_not_quoted() {
         let page = format!("<html>\n<body>\r\n\t{}</body>", "gateway timeout ".repeat(1000));
         let status = kube::core::Status::failure(&page, "No").with_code(502).boxed();
-        let said = explain(&kube::Error::Api(status));
-        assert!(said.starts_with("<html> <body> gateway timeout") && said.ends_with('…'), "{said}");
-        assert!(said.chars().count() == 300 && !said.contains(char::is_control), "{said}");
+        let explained = explain(&kube::Error::Api(status));
+        assert!(explained.starts_with("<html> <body> gateway timeout") && explained.ends_with('…'), "{explained}");
+        assert!(explained.chars().count() == 300 && !explained.contains(char::is_control), "{explained}");
         let out = std::process::Command::new("sh").args(["-c", "echo canary; exit 3"]).output().expect("a shell");
-        let said = explain(&kube::Error::Auth(AuthError::AuthExecRun { cmd: "aws".to_owned(), out: Box::new(out) }));
-        assert!(said.contains("\"aws\"") && said.contains('3') && !said.contains("canary"), "{said}");
+        let explained =
+            explain(&kube::Error::Auth(AuthError::AuthExecRun { cmd: "aws".to_owned(), out: Box::new(out) }));
+        assert!(
+            explained.contains("\"aws\"") && explained.contains('3') && !explained.contains("canary"),
+            "{explained}"
+        );
     }
 
     #[test]
-    fn causes_are_said_once() {
+    fn each_cause_is_given_once() {
         let inner = std::io::Error::other("refused");
         let error = kube::Error::Service(Box::new(inner));
         let text = explain(&error);

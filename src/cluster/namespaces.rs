@@ -1,7 +1,8 @@
-//! The labels and annotations of all namespaces, in memory: what a request is answered with.
+//! Keeps the labels and annotations of all namespaces in memory for the reviews.
 //!
-//! A namespace that is not known, because it was made a moment ago or nothing was heard yet, is answered from the request alone.
-//! Invariant: asking never waits and never calls; a list that is read anew replaces the old one only when it is complete.
+//! A review in an unknown namespace, for example one created a moment ago, uses the request alone.
+//! Invariant: a lookup never waits and makes no call; a new list replaces the old one only when it
+//! is complete.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -22,14 +23,15 @@ type Hash = BuildHasherDefault<DefaultHasher>;
 type Map = HashMap<String, Arc<Namespace>, Hash>;
 type Object = PartialObjectMeta<core::Namespace>;
 
-/// A change copies the map that it is in; with several maps ten thousand namespaces may change at a time.
+/// A change copies the map that it is in; several small maps let ten thousand namespaces change at
+/// once.
 const MAPS: usize = 64;
 
-/// All namespaces that are known.
+/// All known namespaces.
 #[derive(Clone)]
 pub struct Namespaces {
     maps: Arc<[ArcSwap<Map>; MAPS]>,
-    /// Whether all of them have been listed once.
+    /// Whether a complete list has been read.
     listed: Arc<watch::Sender<bool>>,
 }
 
@@ -40,7 +42,7 @@ impl Default for Namespaces {
 }
 
 impl Namespaces {
-    /// What is known of a namespace.
+    /// The labels and annotations of a namespace, if known.
     pub fn get(&self, name: &str) -> Option<Arc<Namespace>> {
         self.maps[index(name)].load().get(name).cloned()
     }
@@ -49,9 +51,9 @@ impl Namespaces {
         self.maps.iter().map(|map| map.load().len()).sum()
     }
 
-    /// Waits until all namespaces that there are have been heard of once.
+    /// Waits until the first list is complete.
     pub async fn listed(&self) {
-        // The sender is ours, so it does not end.
+        // `self` owns the sender, so the channel stays open.
         _ = self.listed.subscribe().wait_for(|listed| *listed).await;
     }
 
@@ -66,7 +68,7 @@ impl Namespaces {
         watching::follow("namespaces", watch, |event| self.handle(event, &mut list)).await;
     }
 
-    /// `list` is what has come so far of a list that is being read.
+    /// `list` collects the objects of a list that is being read.
     fn handle(&self, event: Event<Object>, list: &mut Vec<Namespace>) {
         match event {
             Event::Init => list.clear(),
@@ -96,7 +98,7 @@ impl Namespaces {
     }
 
     fn insert(&self, namespace: Namespace) {
-        // Most changes of a namespace are none of what is kept of it.
+        // Most changes of a namespace do not change its labels or annotations.
         if self.get(&namespace.name).is_none_or(|known| *known != namespace) {
             self.change(index(&namespace.name), |map| {
                 map.insert(namespace.name.clone(), Arc::new(namespace));
@@ -110,7 +112,7 @@ impl Namespaces {
         });
     }
 
-    /// There is one writer, so nothing is lost between reading and writing.
+    /// There is only one writer, so no change is lost between reading and writing.
     fn change(&self, index: usize, change: impl FnOnce(&mut Map)) {
         let mut map = Map::clone(&self.maps[index].load());
         change(&mut map);
@@ -118,12 +120,12 @@ impl Namespaces {
     }
 }
 
-/// Which of the maps a name is in.
+/// Index of the map that has this name.
 fn index(name: &str) -> usize {
     usize::try_from(Hash::default().hash_one(name) % MAPS as u64).unwrap_or(0)
 }
 
-/// What is kept of a namespace.
+/// The part of a namespace that is kept.
 fn namespace(metadata: ObjectMeta) -> Option<Namespace> {
     Some(Namespace {
         name: metadata.name?,
@@ -145,7 +147,7 @@ mod tests {
         Object { metadata, ..Object::default() }
     }
 
-    /// What is known after each event: `name=team`.
+    /// The known namespaces after each event, as `name=team`.
     fn known(events: Vec<Event<Object>>) -> Vec<String> {
         let (namespaces, mut list) = (Namespaces::default(), Vec::new());
         let after = |event| {
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_good_until_a_new_list_is_complete() {
+    fn the_last_list_is_used_until_a_new_one_is_complete() {
         let events = vec![
             Event::Init,
             Event::InitApply(object("a", "1")),
@@ -171,7 +173,7 @@ mod tests {
             Event::Delete(object("b", "1")),
             Event::Init,
             Event::InitApply(object("c", "1")),
-            // Broken in the middle: what came of it is not to be mixed with the next one.
+            // The list was interrupted: its objects must not mix with the next list.
             Event::Init,
             Event::InitApply(object("d", "1")),
             Event::InitDone,
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_thousand_namespaces_may_change_at_a_time() {
+    fn ten_thousand_namespaces_may_change_at_once() {
         let (namespaces, mut list) = (Namespaces::default(), Vec::new());
         let name = |index: usize| format!("namespace-{index}");
         for index in 0..10_000 {
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_nothing_that_is_kept_copies_nothing() {
+    fn a_change_that_does_not_concern_labels_or_annotations_copies_nothing() {
         let (namespaces, mut list) = (Namespaces::default(), Vec::new());
         namespaces.handle(Event::Apply(object("a", "1")), &mut list);
         let before = namespaces.get("a").expect("known");
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_is_told_when_the_first_list_is_complete() {
+    async fn waiting_ends_when_the_first_list_is_complete() {
         let (namespaces, mut list) = (Namespaces::default(), Vec::new());
         let is_listed =
             async || tokio::time::timeout(std::time::Duration::from_millis(20), namespaces.listed()).await.is_ok();
@@ -223,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_namespace_is_unknown() {
+    fn a_namespace_that_was_never_listed_is_unknown() {
         assert!(Namespaces::default().get("default").is_none());
     }
 }

@@ -1,13 +1,13 @@
-//! Work that goes on for as long as the process lives, whatever happens to it.
+//! Runs background tasks for the lifetime of the process and restarts them after a panic.
 //!
-//! Invariant: a fault in one place ends no more than one round of that work.
+//! Invariant: a panic ends no more than one run of its task.
 
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::sleep;
 
 use super::jitter::Backoff;
 
-/// Begins `work` and, where it panics, begins it anew after a while. It ends when `work` ends by itself.
+/// Starts `work` and restarts it with backoff after a panic. It ends when `work` ends by itself.
 pub fn supervise<F>(what: &'static str, work: impl Fn() -> F + Send + 'static) -> Task
 where
     F: Future<Output = ()> + Send + 'static,
@@ -18,18 +18,18 @@ where
             if error.is_cancelled() {
                 return;
             }
-            // The panic hook has said where it was.
+            // The panic hook has logged where it happened.
             tracing::error!(what, "restarting a background task after a panic");
             sleep(backoff.failed()).await;
         }
     }))
 }
 
-/// Work under way. Unlike a bare handle it can be ended with whoever waits for it: see [`Task::ended`].
+/// A running task. Unlike a bare handle, dropping the future of [`Task::ended`] aborts the task.
 pub struct Task(JoinHandle<()>);
 
 impl Task {
-    /// Waits for the end of the work; whoever stops to wait ends it.
+    /// Waits for the end of the task; dropping this future aborts the task.
     pub async fn ended(self) -> Result<(), JoinError> {
         struct AbortOnDrop(JoinHandle<()>);
         impl Drop for AbortOnDrop {
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_panics_is_begun_anew() {
+    async fn a_task_that_panics_is_restarted() {
         let rounds = Arc::new(AtomicU32::new(0));
         let seen = Arc::clone(&rounds);
         let task = supervise("test", move || {
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_ends_with_whoever_waits_for_it() {
+    async fn a_task_is_aborted_when_its_waiter_is_dropped() {
         let ends = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&ends);
         let task = supervise("test", move || {

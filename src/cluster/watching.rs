@@ -1,6 +1,6 @@
-//! Watches: one object of the cluster by its name, and what all watches have in common.
+//! Watches objects of the cluster and resumes a failed watch with backoff.
 //!
-//! Invariant: a watch that breaks changes nothing of what is known.
+//! Invariant: a failed watch does not change the last known state.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use super::jitter::{Backoff, jittered};
 use super::task::supervise;
 use crate::telemetry::throttle::{ProblemThrottle, Urgency};
 
-/// What is known of an object. It may be a Secret, so it cannot be printed.
+/// The last known state of an object. It may be a Secret, so the type cannot be printed.
 pub enum ObjectState<K> {
-    /// Nothing was heard yet.
+    /// Not read yet.
     Unknown,
     Absent,
     Present(Arc<K>),
@@ -36,16 +36,16 @@ impl<K> Clone for ObjectState<K> {
     }
 }
 
-/// A watch is ended by the API server after so many seconds, and taken up again. An API server that ends it no more is gone: soon
-/// after that the watch is taken up elsewhere.
+/// The API server ends each watch after this many seconds, and it is resumed. If the API server is
+/// gone and does not end it, a timeout soon after does.
 const WATCH_SECONDS: u32 = 60;
-/// A page of a list is in memory as a whole, and several times over while it is read.
+/// A page of a list is in memory as a whole, several times over while it is parsed.
 const PAGE_SIZE: u32 = 100;
-/// After so long everything is read anew: what a watch has missed, for example because the API server's store was set back, is
-/// found then.
+/// Interval at which everything is listed again. It finds what a watch missed, for example after
+/// the API server's store was restored from a backup.
 const RELIST_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// What to watch: one object, or all.
+/// The configuration to watch one object, or all.
 pub fn config(name: Option<&str>) -> Config {
     let config = Config::default().timeout(WATCH_SECONDS).page_size(PAGE_SIZE);
     match name {
@@ -54,7 +54,7 @@ pub fn config(name: Option<&str>) -> Config {
     }
 }
 
-/// Watches one object until nobody wants to know any more.
+/// Watches one object until no receiver is left.
 pub fn object<K>(api: Api<K>, name: &str) -> watch::Receiver<ObjectState<K>>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
@@ -79,7 +79,7 @@ where
     receiver
 }
 
-/// What an event says of the one object; `listed` is whether the list that is being read has it.
+/// The object's state after an event; `listed` is whether the list that is being read contains it.
 fn state_after<K>(event: Event<K>, listed: &mut bool) -> Option<ObjectState<K>> {
     match event {
         Event::Init => {
@@ -96,7 +96,8 @@ fn state_after<K>(event: Event<K>, listed: &mut bool) -> Option<ObjectState<K>> 
     }
 }
 
-/// Tells that an object may have changed, without ever having its content: for a Secret that only its reconciler reads.
+/// Signals that an object may have changed, without reading its content: for the Secret that only
+/// the reconciler reads.
 pub fn changes<K>(api: Api<PartialObjectMeta<K>>, name: &str) -> watch::Receiver<()>
 where
     K: Clone + Debug + Send + Sync + 'static,
@@ -118,7 +119,7 @@ where
     receiver
 }
 
-/// Passes on what comes of a watch, and takes it up again whatever happens to it. Never ends.
+/// Passes on the events of a watch and resumes it after every failure. Never ends.
 pub async fn follow<K, S>(what: &str, watch: impl Fn() -> S, mut handle: impl FnMut(Event<K>))
 where
     S: Stream<Item = Result<Event<K>, Error>>,
@@ -134,7 +135,7 @@ where
             };
             match event {
                 Some(Ok(event)) => {
-                    // That a list begins says nothing of how it will end.
+                    // The start of a list does not tell how it will end.
                     if !matches!(event, Event::Init | Event::InitApply(_)) {
                         backoff.succeeded();
                         throttle.clear(|| tracing::info!(what, "the watch has resumed"));
@@ -152,7 +153,7 @@ where
     }
 }
 
-/// Says so, and waits until it is time to try again.
+/// Logs the problem, and waits until it is time to try again.
 async fn report_and_back_off(error: &Error, what: &str, backoff: &mut Backoff, throttle: &mut ProblemThrottle) {
     let problem = explain(error);
     throttle.report(&problem, Urgency::Immediate, || {
@@ -161,7 +162,7 @@ async fn report_and_back_off(error: &Error, what: &str, backoff: &mut Backoff, t
     sleep(backoff.failed()).await;
 }
 
-/// The API server remembers too little to go on from where we were, and says so instead of beginning a watch.
+/// The API server no longer has the version that the watch would resume from.
 fn is_expired_version(error: &Error) -> bool {
     matches!(error, Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
 }
@@ -195,7 +196,8 @@ mod tests {
         kube::Error::Api(Status::failure("no", "No").with_code(code).boxed())
     }
 
-    /// Follows watches that bring these events, and then nothing; how many watches there were, and the names of their events.
+    /// Follows watches that yield these events, and then nothing. Returns the number of watches and
+    /// the names of their events.
     async fn followed(watches: Vec<Events>, limit: Duration) -> (usize, Vec<&'static str>) {
         let (watches, begun, mut names) = (Cell::new(watches), Cell::new(0), Vec::new());
         let watch = || {
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lists_that_fail_one_after_the_other_are_tried_less_and_less_often() {
+    async fn consecutive_failed_lists_are_retried_with_growing_backoff() {
         let failed = || vec![Ok(Event::Init), Err(Error::InitialListFailed(refused(500)))];
         let mut events: Events = (0..4).flat_map(|_| failed()).collect();
         events.extend([Ok(Event::Init), Ok(Event::InitDone)]);
@@ -238,12 +240,13 @@ mod tests {
             () = sleep(limit) => {}
         }
         let taken = seen.lock().expect("no panic").expect("the list was read");
-        // 0.1 + 0.2 + 0.4 + 0.8 s; were each list a success that begins, it would be 0.4 s.
+        // 0.1 + 0.2 + 0.4 + 0.8 s; if the start of each list counted as a success, it would be 0.4
+        // s.
         assert!(taken >= Duration::from_millis(1500), "{taken:?}");
     }
 
     #[tokio::test]
-    async fn a_version_that_is_forgotten_is_no_place_to_go_on_from() {
+    async fn an_expired_version_starts_a_new_list() {
         let first = vec![Ok(Event::Init), Ok(Event::InitDone), Err(Error::WatchStartFailed(refused(410)))];
         let second = vec![Ok(Event::Init), Ok(Event::InitDone), Err(Error::WatchStartFailed(refused(500)))];
         let (watches, names) = followed(vec![first, second], Duration::from_secs(2)).await;
@@ -251,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn one_object_is_seen_when_it_is_listed_changed_or_gone() {
+    fn an_objects_state_follows_lists_changes_and_deletions() {
         let mut listed = false;
         let mut names = |events: Vec<Event<Secret>>| -> Vec<&'static str> {
             let seen = events.into_iter().filter_map(|event| state_after(event, &mut listed));
@@ -266,7 +269,7 @@ mod tests {
         assert_eq!(names(vec![Event::Init, Event::InitDone]), ["absent"]);
         assert_eq!(names(vec![Event::Init, Event::InitApply(object()), Event::InitDone]), ["present"]);
         assert_eq!(names(vec![Event::Apply(object()), Event::Delete(object())]), ["present", "absent"]);
-        // Deleted while nobody watched.
+        // Deleted while the watch was interrupted.
         assert_eq!(names(vec![Event::Init, Event::InitDone]), ["absent"]);
     }
 }

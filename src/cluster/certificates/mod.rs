@@ -1,7 +1,8 @@
-//! The certificates of the webhook in a cluster: made, rotated and trusted (mode `self`).
+//! Creates, rotates and distributes the webhook's certificates in a cluster (mode `self`).
 //!
-//! `plan` says what to do next, `reconciler` does it where we lead, `secrets` is the form in which it is kept, `serving` is what
-//! every replica makes of it. See docs/decisions/0011-trust-before-use.md.
+//! `plan` computes the next step, `reconciler` takes it on the leader, `secrets` defines how the
+//! Secrets store it, and `serving_secret` takes the serving certificate on every replica. See
+//! docs/decisions/0011-trust-before-use.md.
 
 pub mod plan;
 pub mod reconciler;

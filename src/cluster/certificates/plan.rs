@@ -1,9 +1,11 @@
-//! What to do next for the certificates, given what is in the cluster and what time it is. Pure: it reads and writes nothing.
+//! Computes the next step of a certificate rotation from the cluster's state and the time; pure.
 //!
-//! The one rule of safety: a leaf is issued only by an authority that every webhook entry has trusted for as long as API
-//! servers may take to hear of it, and an authority is trusted until every leaf that it may have signed has expired.
-//! Each step changes one object; after each of them, and a crash, [`next`] finds its way from what is there.
-//! Invariant (held by the model in `plan/tests/model.rs`): no step makes an API server distrust a leaf that is served.
+//! The safety rule: an authority issues a leaf only after every webhook entry has trusted it for as
+//! long as API servers may take to notice, and it stays trusted until every leaf that it may have
+//! signed has expired. Each step changes one object; after any step, or a crash, [`next`] continues
+//! from the state it finds.
+//! Invariant (checked by the model in `plan/tests/model.rs`): no step makes an API server distrust
+//! a leaf that is served.
 
 #[cfg(test)]
 mod tests;
@@ -13,108 +15,111 @@ use std::time::{Duration, SystemTime};
 
 use crate::pki::{Fingerprint, Validity};
 
-/// How long things last.
+/// Lifetimes and renewal times of the certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     pub leaf_life: Duration,
-    /// After how long to replace a leaf, where that is sooner than two thirds of its life.
+    /// Replace a leaf at this age, if that is earlier than two thirds of its lifetime.
     pub leaf_renewal: Option<Duration>,
     pub ca_life: Duration,
-    /// After how long to replace an authority, where that is sooner than two thirds of its life.
+    /// Replace an authority at this age, if that is earlier than two thirds of its lifetime.
     pub ca_renewal: Option<Duration>,
-    /// How long API servers may take to hear of a change of their webhook configurations.
+    /// How long API servers may take to notice a change of their webhook configurations.
     pub propagation: Duration,
 }
 
-/// An authority, as far as it matters here.
+/// The facts about an authority that the plan needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ca {
     pub id: Fingerprint,
     pub validity: Validity,
 }
 
-/// An authority that signs no more.
+/// An authority that no longer signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetiredCa {
     pub ca: Ca,
-    /// When the last leaf that it signed has expired; unknown until a leaf of another one is in use.
+    /// When the last leaf that it signed expires; unknown until a leaf of another authority is in
+    /// use.
     pub until: Option<SystemTime>,
 }
 
-/// More are trusted on at a time only where something goes very wrong: in regular use there is one.
+/// Regular use needs one; the limit bounds the Secret and `caBundle` when authorities are lost
+/// repeatedly.
 const MAX_RETIRED: usize = 32;
 
-/// What the Secret of the authorities holds.
+/// The content of the authorities' Secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Authorities {
     pub signing: Option<Ca>,
-    /// TrustHistory, but not yet signing.
+    /// Trusted, but does not sign yet.
     pub next: Option<Ca>,
     pub retired: Vec<RetiredCa>,
 }
 
-/// What the Secret of the serving certificate holds: a pair that can be served.
+/// The content of the serving Secret: a certificate whose key matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaf {
-    /// Which of the authorities known from anywhere signed it.
+    /// The known authority that signed it.
     pub issuer: Fingerprint,
     pub validity: Validity,
-    /// Whether it is for all of our hosts.
+    /// Whether it is valid for all of the webhook's hosts.
     pub covers_hosts: bool,
 }
 
-/// `caBundle` of one webhook entry.
+/// The `caBundle` of one webhook entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bundle {
     pub trusts: BTreeSet<Fingerprint>,
-    /// Whether there is nothing else in it.
+    /// Whether the bundle contains nothing else.
     pub is_clean: bool,
 }
 
-/// Everything that counts, as it was read.
+/// The cluster's state as it was read.
 #[derive(Clone, Debug, Default)]
 pub struct ObservedState {
-    /// `None` when there is no such Secret.
+    /// `None` if the Secret does not exist.
     pub authorities: Option<Authorities>,
-    /// `None` when there is no such Secret, `Some(None)` when it holds no good leaf.
+    /// `None` if the Secret does not exist, `Some(None)` if it has no usable leaf.
     pub leaf: Option<Option<Leaf>>,
-    /// `None` when there is no such configuration; one element an entry.
+    /// One element per entry; `None` if the configuration does not exist.
     pub bundles: Option<Vec<Bundle>>,
-    /// Authorities of our making that still hold, found in a bundle or beside the leaf, and not in their Secret.
+    /// Valid authorities made by this program that are in a bundle or beside the leaf, but missing
+    /// from their Secret.
     pub stray: Vec<Ca>,
-    /// How long each authority has been seen in every bundle, without a break.
+    /// How long each authority has been in every bundle without interruption.
     pub trusted_for: BTreeMap<Fingerprint, Duration>,
-    /// How long there has been no configuration.
+    /// How long the configuration has not existed.
     pub absent_for: Duration,
 }
 
-/// One change of the Secret of the authorities.
+/// A change of the authorities' Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A new authority, which signs at once: there is none.
+    /// Create an authority that signs at once, because there is none.
     CreateFirst,
-    /// A new authority, to be trusted before it signs.
+    /// Create an authority that is to be trusted before it signs.
     CreateNext,
-    /// The next one signs from now on; the key of the old one is forgotten.
+    /// The next authority starts to sign; the old one's key is deleted.
     Promote,
-    /// These were lost from the Secret, but leaves of theirs may be in use.
+    /// Add authorities that are missing from the Secret but whose leaves may be in use.
     Adopt(Vec<Ca>),
-    /// A leaf of the new one is in use: the old ones stay until this time.
+    /// A leaf of the new authority is in use: keep the old ones until this time.
     SetExpiry(SystemTime),
-    /// Their time is over and nobody trusts them any more.
+    /// Remove retired authorities whose time is over and that no bundle trusts.
     Forget(BTreeSet<Fingerprint>),
 }
 
-/// What to do next.
+/// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Write the Secret of the authorities.
+    /// Write the authorities' Secret.
     Authorities(Change),
-    /// Make every bundle hold exactly these.
+    /// Set every bundle to exactly these authorities.
     Trust(BTreeSet<Fingerprint>),
     /// Write a new leaf, signed by the signing authority.
     Issue,
-    /// Nothing, for so long or until something is changed.
+    /// Do nothing for this long, or until something changes.
     Wait(Duration),
 }
 
@@ -144,11 +149,12 @@ pub fn next(observed: &ObservedState, policy: &Policy, now: SystemTime) -> Step 
     let is_due = |leaf: &Leaf| leaf.validity.is_due(now, policy.leaf_renewal);
     let is_good = |leaf: &Leaf| leaf.issuer == signing.id && leaf.covers_hosts && !is_due(leaf);
     let leaf = observed.leaf.flatten().filter(is_good);
-    // One that is about to expire leaves it to the next one: what it signed now would have to be replaced at once, again and again.
+    // An authority that is about to expire does not sign: its leaf would have to be replaced at
+    // once.
     let can_sign = now + policy.propagation < signing.validity.not_after;
     match (leaf, observed.untrusted_for(signing.id, policy)) {
         (Some(leaf), _) => shortest.until(leaf.validity.renewal(policy.leaf_renewal)),
-        // There is no Secret to write it into.
+        // There is no Secret to write the leaf to.
         (None, _) if observed.leaf.is_none() || !can_sign => {}
         (None, Duration::ZERO) => return Step::Issue,
         (None, wait) => shortest.at_most(wait),
@@ -161,10 +167,11 @@ pub fn next(observed: &ObservedState, policy: &Policy, now: SystemTime) -> Step 
     Step::Wait(shortest.duration)
 }
 
-/// The Secret of the authorities is not there, and we may not make one. What can be done is to keep the leaf trusted.
+/// Without the authorities' Secret, which this program must not create, all it can do is keep the
+/// current leaf trusted.
 fn without_authorities(observed: &ObservedState) -> Step {
     let Some(leaf) = observed.leaf.flatten() else { return Step::Wait(CHECK_INTERVAL) };
-    // All that are known are stray then; an issuer that is not among them holds no more.
+    // Then all known authorities are stray; an issuer that is not among them has expired.
     let known: BTreeSet<Fingerprint> = observed.stray.iter().map(|ca| ca.id).collect();
     let lacks_it = |bundle: &Bundle| !bundle.trusts.contains(&leaf.issuer);
     if known.contains(&leaf.issuer) && observed.bundles.iter().flatten().any(lacks_it) {
@@ -173,18 +180,19 @@ fn without_authorities(observed: &ObservedState) -> Step {
     Step::Wait(CHECK_INTERVAL)
 }
 
-/// Every change of the authorities that waits for nothing.
+/// The changes of the authorities that need no waiting.
 fn missing_authority(authorities: &Authorities, policy: &Policy, now: SystemTime) -> Option<Change> {
     match (authorities.signing, authorities.next) {
         (None, None) => Some(Change::CreateFirst),
-        // Nothing is signed meanwhile, so nothing is lost by not waiting: a leaf waits for trust in any case.
+        // No authority signs meanwhile, so waiting gains nothing: a leaf waits for trust in any
+        // case.
         (None, Some(_)) => Some(Change::Promote),
         (Some(signing), None) if signing.validity.is_due(now, policy.ca_renewal) => Some(Change::CreateNext),
         (Some(_), _) => None,
     }
 }
 
-/// What may be forgotten about authorities that sign no more.
+/// Sets the expiry of retired authorities, or removes those that are no longer needed.
 fn cleanup(
     authorities: &Authorities,
     observed: &ObservedState,
@@ -195,7 +203,7 @@ fn cleanup(
 ) -> Option<Change> {
     let retired = &authorities.retired;
     if has_new_leaf && retired.iter().any(|retired| retired.until.is_none()) {
-        // Whoever signed with an old key did so before now; the quarter is for clocks that differ.
+        // Every leaf of an old key was signed before now; the extra quarter allows for clock skew.
         return Some(Change::SetExpiry(now + policy.leaf_life + policy.leaf_life / 4));
     }
     let trusted = |id: &Fingerprint| observed.bundles.iter().flatten().any(|bundle| bundle.trusts.contains(id));
@@ -205,10 +213,10 @@ fn cleanup(
     (!over.is_empty()).then_some(Change::Forget(over))
 }
 
-/// The wall clock is looked at this often, whatever else happens.
+/// The longest wait between two looks at the wall clock.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The shortest of several waits.
+/// Collects the shortest of several waits.
 struct ShortestWait {
     now: SystemTime,
     duration: Duration,
@@ -224,7 +232,7 @@ impl ShortestWait {
     }
 
     fn until(&mut self, time: SystemTime) {
-        // What is over and still rests waits for something else than the time.
+        // A time in the past waits for something else than the clock.
         if let Some(wait) = time.duration_since(self.now).ok().filter(|wait| !wait.is_zero()) {
             self.at_most(wait.max(Duration::from_millis(50)));
         }
@@ -232,15 +240,17 @@ impl ShortestWait {
 }
 
 impl RetiredCa {
-    /// Every leaf that it signed has expired: at `until`, and at the end of its own life in any case.
+    /// Whether every leaf that it signed has expired: at `until`, and at the latest when it expires
+    /// itself.
     fn is_over(&self, now: SystemTime) -> bool {
         self.until.is_some_and(|until| until <= now) || self.ca.validity.not_after < now
     }
 }
 
 impl Authorities {
-    /// Those that give way although their time is not over, the oldest ones, where somebody makes us lose our authority again
-    /// and again: each is trusted on when it is found, and `caBundle` and the Secret would grow until nothing could be written.
+    /// The oldest retired authorities beyond [`MAX_RETIRED`]. If another client repeatedly deletes
+    /// the authorities, each one is found and trusted again; without a limit `caBundle` and the
+    /// Secret would grow until nothing could be written.
     fn excess(&self, stray: &[Ca], leaf: Option<Leaf>) -> BTreeSet<Fingerprint> {
         let is_in_use = |ca: &&Ca| leaf.is_some_and(|leaf| leaf.issuer == ca.id);
         let retired = self.retired.iter().map(|retired| &retired.ca);
@@ -249,15 +259,16 @@ impl Authorities {
         all.into_iter().skip(MAX_RETIRED).map(|ca| ca.id).collect()
     }
 
-    /// What API servers have to trust: whoever signs, will sign, or has signed what may still be served.
+    /// The authorities that API servers have to trust: those that sign, will sign, or signed a leaf
+    /// that may still be served.
     fn trusted(&self, leaf: Option<Leaf>, now: SystemTime) -> BTreeSet<Fingerprint> {
-        // A clock that jumps ahead must not take the issuer of what is served now.
+        // A clock that jumps ahead must not remove the issuer of the served leaf.
         let is_served = |id: Fingerprint| leaf.is_some_and(|leaf| leaf.issuer == id);
         let retired = self.retired.iter().filter(|retired| !retired.is_over(now) || is_served(retired.ca.id));
         self.signing.iter().chain(&self.next).map(|ca| ca.id).chain(retired.map(|retired| retired.ca.id)).collect()
     }
 
-    /// The authorities after a change; `new` is what was made for it.
+    /// The authorities after a change; `new` is the authority created for it.
     #[must_use]
     pub fn changed(mut self, change: &Change, new: Option<Ca>) -> Self {
         match change {
@@ -276,7 +287,7 @@ impl Authorities {
         self
     }
 
-    /// All of them.
+    /// All authorities.
     pub fn ids(&self) -> impl Iterator<Item = Fingerprint> {
         let active = self.signing.iter().chain(&self.next).map(|ca| ca.id);
         active.chain(self.retired.iter().map(|retired| retired.ca.id))
@@ -294,13 +305,14 @@ impl ObservedState {
         self.bundles.iter().flatten().all(|bundle| bundle.is_clean && bundle.trusts == *trusted)
     }
 
-    /// How long it will be until every API server trusts the authority; or until none asks, where there is no configuration.
+    /// How long until every API server trusts the authority, or until none calls if there is no
+    /// configuration.
     fn untrusted_for(&self, id: Fingerprint, policy: &Policy) -> Duration {
         let seen = match &self.bundles {
             None => Some(self.absent_for),
             Some(_) => self.trusted_for.get(&id).copied(),
         };
-        // What is seen for the first time at the next look still has all of it before it.
+        // An authority that was not in every bundle yet still has the whole time to wait.
         policy
             .propagation
             .saturating_sub(seen.unwrap_or_default())
@@ -308,7 +320,8 @@ impl ObservedState {
     }
 }
 
-/// Since when each authority has been seen in every bundle. Kept in memory alone: whoever comes after counts anew.
+/// Records since when each authority has been in every bundle. It is kept in memory only: a new
+/// leader starts counting again.
 #[derive(Debug)]
 pub struct TrustHistory<T> {
     since: BTreeMap<Fingerprint, T>,
@@ -322,7 +335,7 @@ impl<T> Default for TrustHistory<T> {
 }
 
 impl<T: Copy> TrustHistory<T> {
-    /// Takes note of the bundles as they were at `now`, a time after they were read.
+    /// Records the bundles as of `now`, a time after they were read.
     pub fn record(&mut self, bundles: Option<&[Bundle]>, now: T) {
         self.absent_since = if bundles.is_some() { None } else { self.absent_since.or(Some(now)) };
         let everywhere = bundles.and_then(|bundles| {
@@ -337,7 +350,7 @@ impl<T: Copy> TrustHistory<T> {
         }
     }
 
-    /// Tells what was noted, where `elapsed` says how long ago a time was.
+    /// Copies the recorded durations into `observed`; `elapsed` gives the age of a time.
     pub fn fill_in(&self, observed: &mut ObservedState, elapsed: impl Fn(T) -> Duration) {
         observed.trusted_for = self.since.iter().map(|(id, since)| (*id, elapsed(*since))).collect();
         observed.absent_for = self.absent_since.map(elapsed).unwrap_or_default();

@@ -1,9 +1,12 @@
-//! Carries out the plan, where we lead: looks, takes one step, looks again.
+//! Reconciles the certificates on the leader: reads the cluster's state, takes one step, reads
+//! again.
 //!
-//! It looks by reading the three objects, the authorities last: what is written on the strength of an older version of the others
-//! is then refused for its version, and what is written at all was signed or trusted by the authorities as they were when the
-//! object that it replaces was already there. Watches only say when to state.
-//! Invariant: every write carries the version that was read, so that a leader who has been deposed without knowing changes nothing.
+//! It reads the three objects, the authorities last. A write based on an outdated version of the
+//! other two is then rejected for its version, and every accepted write was signed or trusted by
+//! the authorities as they were when the object it replaces already existed. Watches only tell when
+//! to read.
+//! Invariant: every write carries the version that was read, so a leader that was deposed without
+//! noticing changes nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -32,16 +35,16 @@ use crate::cluster::{Objects, explain};
 use crate::pki::{Authority, AuthorityKind, Fingerprint};
 use crate::telemetry::throttle::{ProblemThrottle, Urgency};
 
-/// The owner of `caBundle`, as the API server records it.
+/// The owner of `caBundle` in the API server's managed fields.
 pub const FIELD_MANAGER: &str = "outrigger-ca-bundle";
-/// An answer that takes longer is none. API servers under load take seconds, and there are several calls to a step.
+/// Timeout of one call. API servers under load take seconds, and a step makes several calls.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
-/// How often the wall clock is looked at while nothing is to be done: it may have been set, or the machine may have slept.
+/// How often to read the wall clock while waiting: it may be set, or the machine may sleep.
 const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(2);
-/// Between two steps: somebody who undoes each of ours must not keep us and the API server busy.
+/// Pause between two steps, so that a client that undoes each of them cannot cause a busy loop.
 const STEP_PAUSE: Duration = Duration::from_millis(50);
 
-/// Keeps the certificates, as long as it is let.
+/// Creates, trusts and rotates the certificates while this replica leads.
 pub struct Reconciler {
     configurations: Api<MutatingWebhookConfiguration>,
     secrets: Api<Secret>,
@@ -53,27 +56,27 @@ pub struct Reconciler {
     missing: MissingObjects,
 }
 
-/// Where it is told which of our objects are not there.
+/// Receives a sentence for each required object that does not exist.
 pub type MissingObjects = watch::Sender<Vec<String>>;
 
-/// Tells that something has changed.
+/// The objects whose changes start a new step.
 #[derive(Clone)]
 pub struct WatchedObjects {
     pub configuration: watch::Receiver<ObjectState<MutatingWebhookConfiguration>>,
     pub serving: watch::Receiver<ObjectState<Secret>>,
 }
 
-/// What is known beyond what can be read.
+/// The leader's memory beyond what the cluster stores.
 #[derive(Default)]
 struct ReconcileHistory {
     trusted: TrustHistory<Instant>,
-    /// What `caBundle` was set to last.
+    /// The last value that `caBundle` was set to.
     last_bundle: Option<BTreeSet<Fingerprint>>,
     repairs: RepairThrottle,
     writes: WriteThrottle,
 }
 
-/// What was read, and which versions of it.
+/// The objects as they were read, with their versions.
 struct ClusterState {
     observed: ObservedState,
     material: CertificateMaterial,
@@ -88,7 +91,7 @@ struct Versions {
     authorities: Option<String>,
 }
 
-/// Why a step was not taken.
+/// Why a step failed.
 #[derive(Debug, thiserror::Error)]
 enum StepError {
     #[error("{}", explain(.0))]
@@ -102,7 +105,7 @@ enum StepError {
 }
 
 impl StepError {
-    /// Somebody else was quicker: nothing is wrong, and there is something new to look at.
+    /// Another client wrote first: nothing is wrong, and there is a new state to read.
     fn is_conflict(&self) -> bool {
         matches!(self, Self::Api(kube::Error::Api(status)) if status.code == 409)
     }
@@ -129,7 +132,7 @@ impl Reconciler {
         }
     }
 
-    /// Takes one step after the other; never ends by itself. May be dropped at any time.
+    /// Takes step after step; never ends by itself. The future may be dropped at any time.
     pub async fn run(&self) {
         let mut watched = self.watched.clone();
         let mut authorities = watching::changes(self.metadata.clone(), &self.objects.ca_secret);
@@ -163,7 +166,7 @@ impl Reconciler {
         }
     }
 
-    /// Looks, and takes the next step. How long to wait afterwards.
+    /// Reads the state and takes the next step. Returns how long to wait afterwards.
     async fn step(&self, history: &mut ReconcileHistory, problems: &mut ProblemLog) -> Result<Duration, StepError> {
         let state = self.read_state(&mut history.trusted).await?;
         problems.update(&state.observed, &self.objects, &self.missing);
@@ -182,7 +185,7 @@ impl Reconciler {
         }
         let wait = wait.max(repair_wait);
         if !wait.is_zero() {
-            // Then to look again: it may have changed once more.
+            // Then read again: the state may have changed meanwhile.
             sleep(wait).await;
             return Ok(Duration::ZERO);
         }
@@ -197,7 +200,7 @@ impl Reconciler {
         Ok(STEP_PAUSE)
     }
 
-    /// Reads the three objects. The order counts: see above.
+    /// Reads the three objects. Their order matters: see the module's comment.
     async fn read_state(&self, trusted: &mut TrustHistory<Instant>) -> Result<ClusterState, StepError> {
         let configuration = with_timeout(self.configurations.get_opt(&self.objects.webhook_configuration)).await?;
         let read = Instant::now();
@@ -217,7 +220,7 @@ impl Reconciler {
         });
         observed.leaf = serving.as_ref().map(|secret| secrets::read_leaf(secret, &self.hosts, &mut material));
         trusted.record(observed.bundles.as_deref(), read);
-        // Up to when it was read: what has changed since is not known.
+        // Counts only up to the time of reading: later changes are unknown.
         trusted.fill_in(&mut observed, |since| read.saturating_duration_since(since));
 
         let listed: BTreeSet<Fingerprint> = observed.authorities.iter().flat_map(Authorities::ids).collect();
@@ -261,7 +264,7 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Sets `caBundle` of every entry, and nothing else, as the owner of that field alone.
+    /// Sets `caBundle` of every entry, and owns no other field.
     async fn trust(&self, trusted: &BTreeSet<Fingerprint>, state: ClusterState) -> Result<(), StepError> {
         let bundle = BASE64.encode(state.material.bundle(trusted));
         let webhooks: Vec<Value> =
@@ -288,7 +291,7 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Changes fields of a Secret if nobody has changed it since `version`.
+    /// Changes fields of a Secret unless it has changed since `version`.
     async fn write_secret(
         &self,
         name: &str,
@@ -311,12 +314,13 @@ fn step_name(change: &Change) -> &'static str {
     }
 }
 
-/// What the API server answers, if it does so in time.
+/// The API server's response, or an error after [`CALL_TIMEOUT`].
 async fn with_timeout<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, StepError> {
     Ok(timeout(CALL_TIMEOUT, call).await.map_err(|_| StepError::Timeout)??)
 }
 
-/// Waits for so long by a clock that goes on while the machine sleeps, and not at all once that clock was set back.
+/// Waits for `duration` on a clock that advances while the machine sleeps; returns at once if that
+/// clock is set back.
 async fn sleep_on_clock(clock: impl Fn() -> SystemTime, duration: Duration) {
     let begun = clock();
     while let Some(left) = clock().duration_since(begun).ok().and_then(|passed| duration.checked_sub(passed)) {
@@ -327,14 +331,14 @@ async fn sleep_on_clock(clock: impl Fn() -> SystemTime, duration: Duration) {
     }
 }
 
-/// Waits for news. Where there will be none, the clock has to do.
+/// Waits for a change; for ever if the watch has ended, so that only the clock wakes the loop.
 async fn changed<T>(receiver: &mut watch::Receiver<T>) {
     if receiver.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-/// What may be wrong.
+/// The problems that are logged with a throttle.
 #[derive(Default)]
 struct ProblemLog {
     error: ProblemThrottle,
@@ -344,7 +348,7 @@ struct ProblemLog {
 }
 
 impl ProblemLog {
-    /// They could be read: which of them are not there.
+    /// After a successful read: logs and reports which objects do not exist.
     fn update(&mut self, observed: &ObservedState, objects: &Objects, report: &MissingObjects) {
         self.error.clear(|| tracing::info!("the certificates are reconciled again"));
         let missing = [
@@ -367,7 +371,7 @@ impl ProblemLog {
     }
 }
 
-/// The reconciler runs while we lead.
+/// Runs the reconciler while this replica leads.
 pub async fn reconcile_while_leading(reconciler: Arc<Reconciler>, mut leadership: crate::cluster::leader::Leadership) {
     loop {
         leadership.gained().await;
@@ -375,7 +379,7 @@ pub async fn reconcile_while_leading(reconciler: Arc<Reconciler>, mut leadership
             () = reconciler.run() => {}
             () = leadership.lost() => {}
         }
-        // Who does not look knows nothing of them.
+        // A replica that does not lead does not know which objects exist.
         reconciler.missing.send_replace(Vec::new());
     }
 }
@@ -386,7 +390,7 @@ mod tests {
 
     use super::*;
 
-    /// How long a wait of `duration` takes when the clock shows these seconds, one after the other.
+    /// How long a wait of `duration` takes on a clock that shows these seconds one after the other.
     async fn waited(duration: Duration, seconds: &[u64]) -> Duration {
         let (index, begun) = (AtomicU64::new(0), Instant::now());
         let clock = || {
@@ -398,7 +402,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_wakes_up_or_is_given_another_time_looks_at_once() {
+    async fn a_wait_ends_when_the_machine_wakes_up_or_the_clock_is_set_back() {
         let hour = Duration::from_secs(3600);
         let slept = waited(hour, &[1000, 1000, 5000]).await;
         assert!(slept >= CLOCK_CHECK_INTERVAL && slept < 10 * CLOCK_CHECK_INTERVAL, "{slept:?}");

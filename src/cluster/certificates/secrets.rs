@@ -1,7 +1,9 @@
-//! The two Secrets: what stands under which key.
+//! Defines the keys of the two certificate Secrets, and reads and writes them.
 //!
-//! Reading never fails: what is no good is as if it were not there, but for a certificate whose key is no good, which stays trusted.
-//! Invariant: keys go into the one Secret that is read by the reconciler alone, and into no log; nothing here can be printed.
+//! Reading never fails: unusable content counts as missing, except that a certificate with an
+//! unusable key stays trusted.
+//! Invariant: private keys are written only to their Secret and never logged; no type here can be
+//! printed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,7 +20,7 @@ const CA_KEY: &str = "ca.key";
 const NEXT_CERTIFICATE: &str = "next.crt";
 const NEXT_KEY: &str = "next.key";
 const RETIRED: &str = "retired.crt";
-/// Fingerprint → seconds since 1970.
+/// JSON object: fingerprint → seconds since 1970.
 const RETIRED_UNTIL: &str = "retired.json";
 const LEAF_CERTIFICATE: &str = "tls.crt";
 const LEAF_KEY: &str = "tls.key";
@@ -52,7 +54,8 @@ impl CertificateMaterial {
         ids.into_iter().filter_map(|id| self.certificates.get(id)).map(Certificate::pem).collect()
     }
 
-    /// What a bundle trusts, as far as it is ours. Certificates of others stay unknown, and make it unclean.
+    /// The authorities of this program that a bundle trusts. Other certificates stay unknown and
+    /// make the bundle unclean.
     pub fn read_bundle(&mut self, pem: &[u8]) -> Bundle {
         let (certificates, is_clean) = read_bundle(pem);
         let (ours, others): (Vec<_>, Vec<_>) = certificates.into_iter().partition(|certificate| {
@@ -62,7 +65,7 @@ impl CertificateMaterial {
         Bundle { trusts, is_clean: is_clean && others.is_empty() }
     }
 
-    /// Those of the certificates that hold, are not in `listed`, and are in `found`.
+    /// The certificates that are valid, in `found`, and not in `listed`.
     pub fn stray(&self, found: &BTreeSet<Fingerprint>, listed: &BTreeSet<Fingerprint>, now: SystemTime) -> Vec<Ca> {
         let holds = |certificate: &&Certificate| certificate.is_cluster_authority && certificate.validity.holds(now);
         let stray = found.difference(listed).filter_map(|id| self.certificates.get(id)).filter(holds);
@@ -74,7 +77,7 @@ fn field<'s>(secret: &'s Secret, key: &str) -> &'s [u8] {
     secret.data.as_ref().and_then(|data| data.get(key)).map_or(&[], |ByteString(bytes)| bytes)
 }
 
-/// The authorities of their Secret.
+/// Reads the authorities' Secret.
 pub fn read_authorities(secret: &Secret, material: &mut CertificateMaterial) -> Authorities {
     let mut authorities = Authorities::default();
     let mut without_key = Vec::new();
@@ -104,12 +107,12 @@ fn until(json: &[u8]) -> BTreeMap<String, SystemTime> {
     seconds.into_iter().filter_map(|(id, seconds)| Some((id, time(seconds)?))).collect()
 }
 
-/// All digits: this one has to tell certificates apart whoever made them.
+/// All 64 digits, since the key must distinguish certificates made by others too.
 fn hex(id: Fingerprint) -> String {
     id.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The fields of the Secret for these authorities; `null` removes one.
+/// The Secret's fields for these authorities; `null` removes a field.
 pub fn write_authorities(authorities: &Authorities, material: &CertificateMaterial) -> Map<String, Value> {
     let active = |ca: Option<Ca>| ca.and_then(|ca| material.authority(ca.id)).map(Authority::to_pem);
     let (signing, next) = (active(authorities.signing), active(authorities.next));
@@ -132,7 +135,7 @@ pub fn write_authorities(authorities: &Authorities, material: &CertificateMateri
     fields.into_iter().map(|(key, text)| (key.to_owned(), encoded(text))).collect()
 }
 
-/// The fields of the Secret for a leaf and the authority that signed it.
+/// The Secret's fields for a leaf and the authority that signed it.
 pub fn write_leaf(leaf: PemPair, issuer: &Certificate) -> Map<String, Value> {
     let fields = [(LEAF_CERTIFICATE, leaf.certificate), (LEAF_KEY, leaf.key), (CA_CERTIFICATE, issuer.pem())];
     fields.into_iter().map(|(key, text)| (key.to_owned(), encoded(Some(text)))).collect()
@@ -142,18 +145,18 @@ fn encoded(text: Option<String>) -> Value {
     text.map_or(Value::Null, |text| json!(ByteString(text.into_bytes())))
 }
 
-/// The pair of the Secret of the serving certificate.
+/// The certificate and key in the serving Secret.
 pub fn read_pair(secret: &Secret) -> Result<CertifiedPair, PairError> {
     CertifiedPair::from_pem(field(secret, LEAF_CERTIFICATE), field(secret, LEAF_KEY))
 }
 
-/// The authority that stands beside the leaf and signed it.
+/// The authority in the same Secret that signed the leaf.
 pub fn read_issuer(secret: &Secret, pair: &CertifiedPair) -> Option<Certificate> {
     let (beside, _) = read_bundle(field(secret, CA_CERTIFICATE));
     beside.into_iter().find(|issuer| issuer.is_cluster_authority && issuer.issued(&pair.certificate))
 }
 
-/// The leaf of the Secret as the plan sees it: a pair by an authority that is known.
+/// The leaf as the plan needs it, if a known authority signed it.
 pub fn read_leaf(secret: &Secret, hosts: &[String], material: &mut CertificateMaterial) -> Option<Leaf> {
     let pair = read_pair(secret).ok()?;
     if let Some(issuer) = read_issuer(secret, &pair) {
@@ -176,7 +179,7 @@ mod tests {
         Authority::make(AuthorityKind::Cluster, SystemTime::now(), LIFE).expect("an authority")
     }
 
-    /// The Secret after these fields were written into it.
+    /// The Secret after these fields were written to it.
     fn written(mut secret: Secret, fields: Map<String, Value>) -> Secret {
         let data = secret.data.get_or_insert_default();
         for (key, value) in fields {
@@ -198,7 +201,7 @@ mod tests {
         read_authorities(secret, &mut CertificateMaterial::default())
     }
 
-    /// Signing, next, and a retired one with a limit.
+    /// A signing, a next, and a retired authority with an expiry.
     fn full() -> (Secret, Authorities) {
         let mut material = CertificateMaterial::default();
         let [old, signing, next] = [0; 3].map(|_| material.add_authority(authority()));
@@ -213,14 +216,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn authorities_are_read_back_as_written() {
         let (secret, authorities) = full();
         assert_eq!(read(&secret), authorities);
         assert_eq!(read(&Secret::default()), Authorities::default());
     }
 
     #[test]
-    fn the_key_of_a_retired_authority_is_forgotten() {
+    fn the_key_of_a_retired_authority_is_deleted() {
         let (secret, _) = full();
         let mut material = CertificateMaterial::default();
         let promoted = read_authorities(&secret, &mut material).changed(&Change::Promote, None);
@@ -235,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_without_its_key_is_trusted_and_signs_no_more() {
+    fn an_authority_without_its_key_stays_trusted_and_does_not_sign() {
         let (secret, authorities) = full();
         let other_key = authority().to_pem().key;
         for bad in [b"".as_slice(), b"garbage", other_key.as_bytes()] {
@@ -249,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_cannot_be_read_is_none() {
+    fn an_unreadable_expiry_counts_as_unset() {
         let (secret, authorities) = full();
         for bad in [b"".as_slice(), b"[]", b"{\"x\": -1}", br#"{"a": 18446744073709551615}"#] {
             let found = read(&with(&secret, RETIRED_UNTIL, bad));
@@ -279,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn bundles_are_clean_when_everything_in_them_is_ours() {
+    fn bundles_are_clean_when_they_contain_only_our_authorities() {
         let (ours, other) = (authority(), authority());
         let foreign = Authority::make(AuthorityKind::Development, SystemTime::now(), LIFE).expect("an authority");
         let ids = |authorities: &[&Authority]| authorities.iter().map(|one| one.certificate().fingerprint).collect();

@@ -1,8 +1,9 @@
-//! What every replica makes of the Secret of the serving certificate: a certificate to serve, or a reason to serve on with the old one.
+//! Takes the serving certificate from its Secret on every replica, or reports why the last one
+//! stays in use.
 //!
-//! A certificate that the API server would not accept is not taken, whoever wrote it: it has to be whole, to hold, and to be covered
-//! by every bundle of our webhook configuration as it was last heard of.
-//! Invariant: a certificate that was served is given up only for a better one.
+//! A certificate that API servers would reject is not taken, whoever wrote it: it must be complete,
+//! valid, and covered by every bundle of the last known webhook configuration.
+//! Invariant: a certificate in use is replaced only by a better one.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,13 +20,13 @@ use crate::pki::{CertifiedPair, PairError, covers, is_for, read_bundle};
 use crate::telemetry::metrics::{CertificateKind, ClusterMetrics, Metrics, Reload};
 use crate::telemetry::throttle::{ProblemThrottle, Urgency};
 
-/// How long the first certificate may take.
+/// The first certificate may take this long before its absence is logged.
 const STARTUP_GRACE: Duration = Duration::from_secs(5);
 
-/// The certificate to serve; `None` before there ever was one.
+/// The certificate to serve; `None` until there is one.
 pub type CurrentCertificate = watch::Receiver<Option<Arc<CertifiedPair>>>;
 
-/// Why the Secret's certificate is not taken.
+/// Why the certificate in the Secret cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum ServingSecretError {
     #[error("the secret has not been read from the API server yet")]
@@ -44,20 +45,20 @@ enum ServingSecretError {
     OtherHosts,
 }
 
-/// Follows the Secret and publishes every certificate that can be served.
+/// Follows the Secret and publishes each certificate that can be served.
 #[derive(Clone)]
 pub struct ServingSecretFollower {
     pub secret_name: String,
     pub secret: watch::Receiver<ObjectState<Secret>>,
     pub configuration: watch::Receiver<ObjectState<MutatingWebhookConfiguration>>,
-    /// By which names API servers call us.
+    /// The names by which API servers call the webhook.
     pub hosts: Vec<String>,
     pub metrics: Arc<Metrics>,
     pub cluster_metrics: ClusterMetrics,
 }
 
 impl ServingSecretFollower {
-    /// Runs for as long as anybody serves what is published.
+    /// Runs until no receiver is left.
     pub async fn run(mut self, publish: watch::Sender<Option<Arc<CertifiedPair>>>) {
         let (mut throttle, mut last_error) = (ProblemThrottle::default(), None);
         loop {
@@ -81,14 +82,15 @@ impl ServingSecretFollower {
             tokio::select! {
                 changed = self.secret.changed() => if changed.is_err() { return },
                 changed = self.configuration.changed() => if changed.is_err() { return },
-                // What was not valid yet may be now, and what is wrong is said again.
+                // A certificate may become valid with time, and a persistent error is logged again.
                 () = sleep(recheck_interval(publish.borrow().is_some())) => {}
                 () = publish.closed() => return,
             }
         }
     }
 
-    /// One that is for other hosts is better than none, for example while we are given another name; but not than one that is for us.
+    /// A certificate for other hosts is better than none, for example after a change of the
+    /// Service's name, but never replaces one for the right hosts.
     fn is_better(&self, pair: &CertifiedPair, served: Option<&CertifiedPair>) -> bool {
         let is_for_us = |pair: &CertifiedPair| is_for(&pair.certificate.der, &self.hosts);
         is_for_us(pair) || !served.is_some_and(is_for_us)
@@ -110,7 +112,7 @@ impl ServingSecretFollower {
         {
             self.metrics.certificate_expires(CertificateKind::Ca, issuer.validity.not_after);
         }
-        // The first one replaces none.
+        // The first certificate is no rotation.
         if served.is_some() {
             self.metrics.certificate_rotated(Reload::Success);
         }
@@ -130,25 +132,23 @@ impl ServingSecretFollower {
             self.metrics.certificate_rotated(Reload::Error);
         }
         let (secret, problem) = (self.secret_name.as_str(), error.to_string());
-        // At the start nothing is there yet, which is no trouble unless it lasts.
+        // At the start a missing certificate is an error only if it persists.
         let urgency = if is_serving { Urgency::Immediate } else { Urgency::After(STARTUP_GRACE) };
         throttle.report(&problem, urgency, || match is_serving {
-            true => tracing::error!(
-                secret,
-                problem,
-                "the secret has no usable certificate; the last one is still served"
-            ),
+            true => {
+                tracing::error!(secret, problem, "the secret has no usable certificate; the last one is still served")
+            }
             false => tracing::warn!(secret, problem, "waiting for a certificate"),
         });
     }
 }
 
-/// Where nothing is served yet, every second counts.
+/// Without a certificate, check every second.
 fn recheck_interval(is_serving: bool) -> Duration {
     if is_serving { CHECK_INTERVAL } else { Duration::from_secs(1) }
 }
 
-/// The pair of the Secret, if the API server would accept it.
+/// The certificate in the Secret, if API servers would accept it.
 fn check_secret(
     secret: &ObjectState<Secret>,
     configuration: &ObjectState<MutatingWebhookConfiguration>,
@@ -170,14 +170,16 @@ fn check_secret(
     }
 }
 
-/// Whether every entry of the configuration covers the certificate. Where there is no configuration, nobody asks.
+/// Whether every entry of the configuration covers the certificate; true if there is no
+/// configuration, since no API server calls then.
 fn is_trusted(pair: &CertifiedPair, configuration: &ObjectState<MutatingWebhookConfiguration>) -> bool {
     let configuration = match configuration {
         ObjectState::Unknown => return false,
         ObjectState::Absent => return true,
         ObjectState::Present(configuration) => configuration,
     };
-    // At the end of its life, which its authority outlives: whether it is over is another question.
+    // Checked at the end of its lifetime, which the authority outlives: expiry is checked
+    // separately.
     let at = pair.certificate.validity.not_after;
     configuration.webhooks.iter().flatten().all(|webhook| {
         let bundle = webhook.client_config.ca_bundle.as_ref().map_or(&[][..], |bundle| &bundle.0);
@@ -185,7 +187,8 @@ fn is_trusted(pair: &CertifiedPair, configuration: &ObjectState<MutatingWebhookC
     })
 }
 
-/// What is told to those who watch: where the configuration is gone nobody is called, and somebody should know.
+/// The value of the metric: false without a configuration, since then no API server calls the
+/// webhook and somebody should know.
 fn is_in_sync(pair: &CertifiedPair, configuration: &ObjectState<MutatingWebhookConfiguration>) -> bool {
     matches!(configuration, ObjectState::Present(_)) && is_trusted(pair, configuration)
 }
@@ -220,7 +223,7 @@ mod tests {
         ObjectState::Present(Arc::new(object))
     }
 
-    /// A configuration with one entry for each bundle.
+    /// A configuration with one entry per bundle.
     fn trusting(bundles: &[&[&Authority]]) -> ObjectState<MutatingWebhookConfiguration> {
         let entry = |bundle: &&[&Authority]| {
             let pem: String = bundle.iter().map(|authority| authority.certificate().pem()).collect();
@@ -261,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_good_is_never_taken() {
+    fn an_unusable_certificate_is_never_taken() {
         let now = SystemTime::now();
         let ours = authority(now);
         let trusting = trusting(&[&[&ours]]);
@@ -285,7 +288,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_served_is_served_on() {
+    async fn the_last_good_certificate_stays_in_use() {
         let now = SystemTime::now();
         let ours = authority(now);
         let metrics = Arc::new(Metrics::new().expect("unique names"));
@@ -306,7 +309,7 @@ mod tests {
         let first = current.borrow_and_update().clone().expect("a certificate").certificate.fingerprint;
         for bad in [ObjectState::Absent, present(Secret::default()), present(secret_for("c.d.svc", &ours, now))] {
             secret_sender.send_replace(bad);
-            // Nothing tells that a certificate was not taken, but the metrics.
+            // Only the metrics show that a certificate was not taken.
             errors += 1;
             let expected = format!("rotations_total{{result=\"error\"}} {errors}");
             while !rendered(&metrics).contains(&expected) {
@@ -327,7 +330,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_for_other_hosts_is_better_than_none() {
+    async fn a_certificate_for_other_hosts_is_better_than_none() {
         let now = SystemTime::now();
         let ours = authority(now);
         let metrics = Arc::new(Metrics::new().expect("unique names"));

@@ -1,16 +1,17 @@
-//! How often something is written: at once, but no more than once a second where somebody else sets `caBundle` again and again, and
-//! not much more often whatever else happens.
+//! Limits how often certificates and `caBundle` are written.
 //!
-//! Invariant: a single change is repaired without waiting; no fight keeps us and the API server busy.
+//! A repair of `caBundle` is immediate, but at most once a second while another client keeps
+//! changing it; all writes together have a burst and a rate.
+//! Invariant: a single change is repaired without waiting, and no conflict causes a busy loop.
 
 use std::time::{Duration, Instant};
 
 const REPAIR_INTERVAL: Duration = Duration::from_secs(1);
-/// RepairThrottle without a quiet minute between them that are a fight.
+/// This many repairs without a quiet period between them count as a conflict.
 const CONFLICT_REPAIRS: u32 = 5;
 const QUIET_PERIOD: Duration = Duration::from_secs(60);
 
-/// The repairs so far.
+/// Throttles repairs of `caBundle`.
 #[derive(Debug, Default)]
 pub struct RepairThrottle {
     last: Option<Instant>,
@@ -18,12 +19,12 @@ pub struct RepairThrottle {
 }
 
 impl RepairThrottle {
-    /// How long to wait before the next one.
+    /// How long to wait before the next write.
     pub fn wait(&self, now: Instant) -> Duration {
         self.last.map_or(Duration::ZERO, |last| REPAIR_INTERVAL.saturating_sub(now.saturating_duration_since(last)))
     }
 
-    /// One was made. Whether somebody conflicts with us.
+    /// Records a repair. Returns whether another client keeps changing the field.
     pub fn record(&mut self, now: Instant) -> bool {
         let is_quiet = self.last.is_none_or(|last| now.saturating_duration_since(last) >= QUIET_PERIOD);
         self.in_a_row = if is_quiet { 1 } else { self.in_a_row + 1 };
@@ -32,27 +33,27 @@ impl RepairThrottle {
     }
 }
 
-/// So many writes may follow each other at once: more than an installation or a rotation takes.
+/// Writes allowed in a burst: more than an installation or a rotation takes.
 const WRITE_BURST: u32 = 12;
-/// And one after each of these.
+/// After a burst, one write is allowed per interval.
 const WRITE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The writes of all kinds.
+/// Throttles writes of all kinds.
 #[derive(Debug, Default)]
 pub struct WriteThrottle {
-    /// When all of the burst is free again.
+    /// When the whole burst is available again.
     free: Option<Instant>,
 }
 
 impl WriteThrottle {
-    /// How long to wait before the next one.
+    /// How long to wait before the next write.
     pub fn wait(&self, now: Instant) -> Duration {
         self.free.map_or(Duration::ZERO, |free| {
             free.saturating_duration_since(now).saturating_sub(WRITE_INTERVAL * (WRITE_BURST - 1))
         })
     }
 
-    /// One is made.
+    /// Records a write.
     pub fn record(&mut self, now: Instant) {
         self.free = Some(self.free.map_or(now, |free| free.max(now)) + WRITE_INTERVAL);
     }
@@ -63,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_is_made_at_once_and_a_fight_is_slow() {
+    fn the_first_repair_is_immediate_and_repeated_ones_are_throttled() {
         let (mut repairs, start) = (RepairThrottle::default(), Instant::now());
         let at = |seconds: u64| start + Duration::from_secs(seconds);
         assert_eq!(repairs.wait(at(0)), Duration::ZERO);
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_free_and_a_flood_is_not() {
+    fn a_burst_is_not_throttled_and_a_flood_is() {
         let (mut throttle, start) = (WriteThrottle::default(), Instant::now());
         for _ in 0..WRITE_BURST {
             assert_eq!(throttle.wait(start), Duration::ZERO);

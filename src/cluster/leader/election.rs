@@ -1,19 +1,21 @@
-//! Who leads, by the rules of client-go: pure, given what was seen in the Lease and when.
+//! Decides who leads by client-go's rules; pure, given the observed Lease and the time.
 //!
-//! Nobody compares clocks: whether a holder is still there is told by how long its record has not changed **here**, so
-//! replicas need not agree on the time. A write carries the version that was read, so that of two who try one succeeds.
-//! Invariant: a leader gives up `deadline` after it last renewed; nobody else takes over before `duration` after that, which is longer.
+//! Replicas need not agree on the time: a holder is considered gone when **this replica** has not
+//! seen its record change for the lease duration. A write carries the version that was read, so of
+//! two concurrent attempts one succeeds.
+//! Invariant: a leader gives up `renew_deadline` after its last renewal; no other replica takes
+//! over before `lease_duration` after that, which is longer.
 
 use std::time::{Duration, Instant};
 
 /// client-go's three durations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseTiming {
-    /// A record that has not changed for so long has no holder any more.
+    /// A record that has not changed for this long has lost its holder.
     pub lease_duration: Duration,
-    /// A leader that could not renew for so long leads no more.
+    /// A leader that could not renew for this long no longer leads.
     pub renew_deadline: Duration,
-    /// Between two tries.
+    /// Time between two attempts.
     pub retry_period: Duration,
 }
 
@@ -27,36 +29,37 @@ impl Default for LeaseTiming {
     }
 }
 
-/// What a Lease says. Times are text here: they are only ever compared for equality.
+/// The content of a Lease. Times are text, since they are only compared for equality.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaderElectionRecord {
-    /// Empty when it was released.
+    /// Empty after a release.
     pub holder: String,
     pub acquired: Option<String>,
     pub renewed: Option<String>,
     pub transitions: i32,
 }
 
-/// What to do about a record.
+/// What to do about the Lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseAction {
-    /// Somebody else leads.
+    /// Another replica leads.
     Wait,
-    /// Nobody leads: write ourselves in, and count the transition.
+    /// No replica leads: write our identity and count the transition.
     Acquire,
     /// We lead: renew.
     Renew,
 }
 
-/// One candidate's view of the election.
+/// One replica's view of the election.
 #[derive(Debug)]
 pub struct Election {
     identity: String,
     timing: LeaseTiming,
     seen: Option<(LeaderElectionRecord, Instant)>,
-    /// When the last write that succeeded was begun.
+    /// Start time of the last successful write.
     renewed: Option<Instant>,
-    /// Whether a write of ours may have succeeded, told or not, and nobody else has been seen since.
+    /// Whether one of our writes may have succeeded, even without a response, and no other holder
+    /// has been seen since.
     may_hold_lease: bool,
 }
 
@@ -65,7 +68,7 @@ impl Election {
         Self { identity, timing, seen: None, renewed: None, may_hold_lease: false }
     }
 
-    /// The record as it is, and what to do about it.
+    /// Takes note of the current record and returns what to do about it.
     pub fn observe(&mut self, record: LeaderElectionRecord, now: Instant) -> LeaseAction {
         let is_ours = record.holder == self.identity;
         if !is_ours {
@@ -86,23 +89,23 @@ impl Election {
         if record.holder.is_empty() || is_over { LeaseAction::Acquire } else { LeaseAction::Wait }
     }
 
-    /// A write of ours is about to begin: whatever becomes of it, we may hold the lease from here on.
+    /// Call before each write: whatever its outcome, the lease may be ours from here on.
     pub fn begin_write(&mut self) {
         self.may_hold_lease = true;
     }
 
-    /// Whether the lease may be ours, to be released at the end.
+    /// Whether the lease may be ours and has to be released at shutdown.
     pub fn may_hold_lease(&self) -> bool {
         self.may_hold_lease
     }
 
-    /// Our write, begun at `begun`, succeeded; from then on we lead.
+    /// Our write, started at `begun`, succeeded; from then on we lead.
     pub fn written(&mut self, record: LeaderElectionRecord, begun: Instant) {
         self.seen = Some((record, begun));
         self.renewed = Some(begun);
     }
 
-    /// We lead until this time, if no write succeeds before.
+    /// Leadership ends at this time unless a write succeeds before.
     pub fn leads_until(&self) -> Option<Instant> {
         Some(self.renewed? + self.timing.renew_deadline)
     }
@@ -133,16 +136,16 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_without_a_holder_is_taken_at_once() {
+    fn a_lease_without_a_holder_is_acquired_at_once() {
         let now = Instant::now();
         assert_eq!(election("a").observe(LeaderElectionRecord::default(), now), LeaseAction::Acquire);
         assert_eq!(election("a").observe(record("", 7), now), LeaseAction::Acquire);
     }
 
     #[test]
-    fn a_holder_is_gone_when_its_record_has_not_changed_here_for_the_whole_duration() {
+    fn a_holder_is_gone_when_its_record_has_not_changed_for_the_lease_duration() {
         let (mut election, start) = (election("a"), Instant::now());
-        // What the record says of the time does not matter: it may be years off.
+        // The time in the record does not matter: it may be years off.
         assert_eq!(election.observe(record("b", 1), start), LeaseAction::Wait);
         assert_eq!(election.observe(record("b", 1), start + seconds(14)), LeaseAction::Wait);
         assert_eq!(election.observe(record("b", 2), start + seconds(14)), LeaseAction::Wait);
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn another_holder_starts_the_wait_anew() {
+    fn a_new_holder_restarts_the_wait() {
         let (mut election, start) = (election("a"), Instant::now());
         assert_eq!(election.observe(record("b", 1), start), LeaseAction::Wait);
         assert_eq!(election.observe(record("c", 1), start + seconds(15)), LeaseAction::Wait);
@@ -159,11 +162,11 @@ mod tests {
     }
 
     #[test]
-    fn a_leader_gives_up_before_anybody_else_may_take_over() {
+    fn a_leader_gives_up_before_another_replica_may_take_over() {
         let (mut leader, mut other, start) = (election("a"), election("b"), Instant::now());
         assert!(!leader.is_leader(start));
         leader.written(record("a", 1), start);
-        // The other sees the record at the very moment at which it was written, the soonest that it can.
+        // The other replica sees the record at the very moment it was written, as early as it can.
         assert_eq!(other.observe(record("a", 1), start), LeaseAction::Wait);
         assert!(leader.is_leader(start + seconds(9)) && !leader.is_leader(start + seconds(10)));
         assert_eq!(other.observe(record("a", 1), start + seconds(14)), LeaseAction::Wait);
@@ -180,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_sees_another_holder_leads_no_more() {
+    fn a_leader_that_sees_another_holder_stops_leading() {
         let (mut leader, start) = (election("a"), Instant::now());
         leader.written(record("a", 1), start);
         assert_eq!(leader.observe(record("b", 1), start + seconds(1)), LeaseAction::Wait);
@@ -188,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_was_released_counts_for_nobody() {
+    fn a_released_record_has_no_leader() {
         let (mut leader, start) = (election("a"), Instant::now());
         leader.written(record("a", 1), start);
         assert_eq!(leader.observe(record("", 2), start + seconds(1)), LeaseAction::Acquire);
@@ -209,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_of_ours_whose_answer_was_lost_is_renewed_before_we_lead() {
+    fn a_write_without_a_response_is_renewed_before_leading() {
         let (mut elector, start) = (election("a"), Instant::now());
         assert_eq!(elector.observe(record("a", 1), start), LeaseAction::Renew);
         assert!(!elector.is_leader(start), "not before a write has succeeded");

@@ -1,8 +1,9 @@
-//! The leader, by a Lease that is there already: reads it, writes it, and says who leads.
+//! Elects a leader through an existing Lease and tells the other tasks who leads.
 //!
-//! The rules are [`election`]'s. Every write carries the version that was read. A Lease is never created: that needs a right
-//! which nobody else should have to grant.
-//! Invariant: [`Leadership`] says that we lead only while the last write that succeeded is younger than the deadline.
+//! [`election`] has the rules. Every write carries the version that was read. The program never
+//! creates a Lease: that would need a right that no installation should have to grant.
+//! Invariant: [`Leadership`] is true only while the last successful write is younger than the
+//! renewal deadline.
 
 pub mod election;
 
@@ -20,19 +21,20 @@ use self::election::{Election, LeaderElectionRecord, LeaseAction, LeaseTiming};
 use super::jitter::jittered;
 use crate::telemetry::throttle::{ProblemThrottle, Urgency};
 
-/// Nobody waits for longer at the end of the process.
+/// Longest wait for the release at shutdown.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Who wants to lead, and by which Lease.
+/// Takes part in the election for one Lease.
 pub struct LeaderElector {
     pub leases: Api<Lease>,
     pub name: String,
-    /// Different for each process, so that one that starts anew never takes itself for its predecessor.
+    /// Unique per process, so that a restarted replica does not mistake its predecessor's lease for
+    /// its own.
     pub identity: String,
     pub timing: LeaseTiming,
 }
 
-/// Until when we lead, as long as it is renewed.
+/// The time until which this replica leads, unless it renews.
 #[derive(Clone)]
 pub struct Leadership(watch::Receiver<Option<Instant>>);
 
@@ -41,7 +43,7 @@ impl Leadership {
         self.0.borrow().is_some_and(|until| Instant::now() < until)
     }
 
-    /// Waits until we lead. Never comes when nobody runs for us any more.
+    /// Waits until this replica leads; for ever if the election has ended.
     pub async fn gained(&mut self) {
         loop {
             if self.is_leader() {
@@ -53,7 +55,7 @@ impl Leadership {
         }
     }
 
-    /// Waits until we lead no more: because somebody else does, or because it was not renewed in time.
+    /// Waits until this replica no longer leads, because another one does or the renewal is late.
     pub async fn lost(&mut self) {
         loop {
             let until = *self.0.borrow_and_update();
@@ -67,14 +69,14 @@ impl Leadership {
 }
 
 impl LeaderElector {
-    /// Takes part in the election until `end` completes, and then makes room for another.
+    /// Takes part in the election until `end` completes, then releases the lease.
     pub async fn run(self, announce: watch::Sender<Option<Instant>>, end: impl Future<Output = ()>) {
         let mut election = Election::new(self.identity.clone(), self.timing);
         tokio::select! {
             () = self.campaign(&mut election, &announce) => {}
             () = end => {}
         }
-        // First we stop to lead, then others may.
+        // Stop leading before another replica may start.
         announce.send_replace(None);
         if election.may_hold_lease() {
             self.release().await;
@@ -87,11 +89,11 @@ impl LeaderElector {
         loop {
             let begun = Instant::now();
             let was_leader = election.is_leader(begun);
-            // A leader has to have the time for a second try.
+            // Leaves a leader time for a second attempt.
             let limit = if was_leader { self.timing.renew_deadline / 2 } else { self.timing.renew_deadline };
             let problem = match timeout(limit, self.attempt(election, &mut held)).await {
                 Ok(Ok(())) => None,
-                // Another candidate was quicker.
+                // Another replica wrote first.
                 Ok(Err(error)) if is_status(&error, 409) => None,
                 Ok(Err(error)) if is_status(&error, 404) => {
                     Some("the lease does not exist; apply it again: outrigger never creates it".to_owned())
@@ -114,14 +116,15 @@ impl LeaderElector {
         }
     }
 
-    /// Until the next try: what answers took is a part of the interval, or slow ones would cost a leader its time.
+    /// Time until the next attempt. The duration of the calls is part of the interval; otherwise
+    /// slow responses would cost a leader its lease.
     fn pause(&self, taken: Duration) -> Duration {
         jittered(self.timing.retry_period).saturating_sub(taken).max(jittered(self.timing.retry_period / 4))
     }
 
-    /// Renews the Lease that we hold. Where that is not so, reads it and, where it is ours to do, writes it.
+    /// Renews the Lease if we hold it. Otherwise reads it and, if the rules allow it, acquires it.
     async fn attempt(&self, election: &mut Election, held: &mut Option<Lease>) -> kube::Result<()> {
-        // As we wrote it last. Only where that is what it still is, one call is enough.
+        // The Lease as we last wrote it: if it has not changed since, one call is enough.
         if let Some(lease) = held.take().filter(|_| election.is_leader(Instant::now())) {
             match self.write_holder(election, lease, LeaseAction::Renew).await {
                 Err(error) if is_status(&error, 409) => {}
@@ -136,7 +139,7 @@ impl LeaderElector {
         Ok(())
     }
 
-    /// Writes us into the Lease.
+    /// Writes our identity to the Lease.
     async fn write_holder(&self, election: &mut Election, lease: Lease, next: LeaseAction) -> kube::Result<Lease> {
         let (begun, now) = (Instant::now(), MicroTime(Timestamp::now()));
         let spec = lease.spec.clone().unwrap_or_default();
@@ -158,18 +161,19 @@ impl LeaderElector {
         Ok(written)
     }
 
-    /// Writes the spec if nobody has written since `lease` was read: its `resourceVersion` goes with it.
+    /// Writes the spec unless the Lease has changed since it was read: its `resourceVersion` is
+    /// part of the write.
     async fn write(&self, lease: Lease, spec: LeaseSpec) -> kube::Result<Lease> {
         let lease = Lease { spec: Some(spec), ..lease };
         self.leases.replace(&self.name, &PostParams::default(), &lease).await
     }
 
-    /// Clears the holder, so that the next leader need not wait. Only while it is still us.
+    /// Clears the holder, if it is still us, so that the next leader need not wait.
     async fn release(&self) {
         let release = async {
             loop {
                 match self.clear_holder().await {
-                    // A renewal of ours was still under way.
+                    // One of our renewals was still in flight.
                     Err(error) if is_status(&error, 409) => {}
                     done => return done,
                 }
@@ -206,7 +210,7 @@ fn is_status(error: &kube::Error, code: u16) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == code)
 }
 
-/// Who leads, from now on: the candidate runs until `end` completes.
+/// Starts the election; it runs until `end` completes.
 pub fn start_election(
     elector: LeaderElector,
     end: impl Future<Output = ()> + Send + 'static,

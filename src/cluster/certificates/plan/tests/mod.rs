@@ -1,4 +1,4 @@
-//! Each step by itself: what leads to it.
+//! Tests the conditions of each step.
 
 mod model;
 
@@ -31,7 +31,7 @@ fn ids(cas: &[Ca]) -> BTreeSet<Fingerprint> {
     cas.iter().map(|ca| ca.id).collect()
 }
 
-/// Everybody has trusted these for an hour.
+/// All bundles have trusted these for an hour.
 fn trusting(cas: &[Ca]) -> ObservedState {
     let bundle = Bundle { trusts: ids(cas), is_clean: true };
     ObservedState {
@@ -76,12 +76,12 @@ fn a_leaf_is_renewed_after_two_thirds_of_its_life_and_never_before() {
     let mut elsewhere = with_leaf(now());
     elsewhere.leaf = elsewhere.leaf.map(|leaf| leaf.map(|leaf| Leaf { covers_hosts: false, ..leaf }));
     assert_eq!(next_step(&elsewhere), Step::Issue, "it is for other hosts");
-    // The clock was set back by more than an hour since it was made.
+    // The clock was set back by more than an hour since the leaf was made.
     assert_eq!(next_step(&with_leaf(now() + 2 * HOUR)), Step::Issue);
 }
 
 #[test]
-fn a_rotation_goes_step_by_step() {
+fn a_rotation_trusts_the_next_authority_before_it_signs() {
     let made = now() - POLICY.ca_life * 2 / 3;
     let (a, b) = (ca(1, made), ca(2, now()));
     let mut observed = ObservedState { leaf: leaf(a, now() - HOUR), ..trusting(&[a]) };
@@ -114,7 +114,7 @@ fn a_rotation_goes_step_by_step() {
 }
 
 #[test]
-fn the_old_authority_has_no_limit_before_a_new_leaf_is_there() {
+fn the_old_authority_has_no_expiry_before_a_new_leaf_exists() {
     let (a, b) = (ca(1, now() - HOUR), ca(2, now() - HOUR));
     let authorities = Authorities { signing: Some(b), next: None, retired: vec![RetiredCa { ca: a, until: None }] };
     let mut observed = ObservedState { authorities: Some(authorities), leaf: leaf(a, now()), ..trusting(&[a, b]) };
@@ -123,7 +123,7 @@ fn the_old_authority_has_no_limit_before_a_new_leaf_is_there() {
 }
 
 #[test]
-fn what_somebody_does_to_a_bundle_is_repaired_first() {
+fn a_changed_bundle_is_repaired_first() {
     let a = ca(1, now());
     let good = ObservedState { leaf: leaf(a, now()), ..trusting(&[a]) };
     let foreign = Bundle { trusts: ids(&[a]), is_clean: false };
@@ -135,7 +135,7 @@ fn what_somebody_does_to_a_bundle_is_repaired_first() {
 }
 
 #[test]
-fn an_authority_that_was_lost_from_its_secret_is_trusted_on() {
+fn an_authority_missing_from_its_secret_stays_trusted() {
     let (a, b) = (ca(1, now() - HOUR), ca(2, now()));
     let emptied = ObservedState {
         authorities: Some(Authorities::default()),
@@ -153,9 +153,9 @@ fn an_authority_that_was_lost_from_its_secret_is_trusted_on() {
 }
 
 #[test]
-fn whoever_makes_us_lose_our_authority_for_ever_does_not_make_the_bundle_grow_for_ever() {
+fn repeated_loss_of_the_authority_does_not_grow_the_bundle_without_limit() {
     let cas: Vec<Ca> = (1..=100).map(|id| ca(id, now() + Duration::from_secs(60) * u32::from(id))).collect();
-    // The oldest one of all has signed what is in use.
+    // The oldest authority signed the leaf in use.
     let mut observed = ObservedState { authorities: Some(Authorities::default()), ..trusting(&cas) };
     (observed.stray, observed.leaf) = (cas.clone(), leaf(cas[0], now()));
     let Step::Authorities(Change::Adopt(adopted)) = next_step(&observed) else { panic!("{:?}", next_step(&observed)) };
@@ -164,11 +164,11 @@ fn whoever_makes_us_lose_our_authority_for_ever_does_not_make_the_bundle_grow_fo
     let signing = ca(200, now());
     let authorities =
         Authorities::default().changed(&Change::CreateFirst, Some(signing)).changed(&Change::Adopt(adopted), None);
-    // What is left in the bundle is not taken back again.
+    // An excess authority that is still in the bundle is not adopted again.
     observed.stray.retain(|ca| !expected.contains(&ca.id));
     observed.authorities = Some(authorities);
     assert_eq!(next_step(&observed), Step::Trust(&expected | &ids(&[signing])));
-    // A Secret that was filled with all of them is emptied as well.
+    // An overfull Secret is reduced too.
     let all =
         Authorities::default().changed(&Change::CreateFirst, Some(signing)).changed(&Change::Adopt(cas.clone()), None);
     let all = all.changed(&Change::SetExpiry(now() + HOUR), None);
@@ -180,7 +180,7 @@ fn whoever_makes_us_lose_our_authority_for_ever_does_not_make_the_bundle_grow_fo
 }
 
 #[test]
-fn an_authority_that_has_expired_signs_nothing_while_the_next_one_becomes_trusted() {
+fn an_expired_authority_does_not_sign_while_the_next_one_becomes_trusted() {
     let (old, new) = (ca(1, now() - POLICY.ca_life - HOUR), ca(2, now()));
     let authorities = Authorities { signing: Some(old), next: Some(new), retired: Vec::new() };
     let mut observed = ObservedState { leaf: Some(None), ..trusting(&[old, new]) };
@@ -192,7 +192,7 @@ fn an_authority_that_has_expired_signs_nothing_while_the_next_one_becomes_truste
 }
 
 #[test]
-fn without_the_secret_of_the_authorities_the_leaf_is_kept_trusted() {
+fn without_the_authorities_secret_the_leaf_stays_trusted() {
     let a = ca(1, now());
     let mut observed = ObservedState { authorities: None, leaf: leaf(a, now()), stray: vec![a], ..trusting(&[a]) };
     assert_eq!(next_step(&observed), Step::Wait(CHECK_INTERVAL));
@@ -205,7 +205,7 @@ fn without_the_secret_of_the_authorities_the_leaf_is_kept_trusted() {
 }
 
 #[test]
-fn without_the_secret_of_the_leaf_everything_else_goes_on() {
+fn without_the_serving_secret_the_authorities_still_rotate() {
     let a = ca(1, now() - POLICY.ca_life * 2 / 3);
     let observed = ObservedState { leaf: None, ..trusting(&[a]) };
     assert_eq!(next_step(&observed), Step::Authorities(Change::CreateNext));
@@ -214,7 +214,7 @@ fn without_the_secret_of_the_leaf_everything_else_goes_on() {
 }
 
 #[test]
-fn without_a_configuration_nobody_waits_for_trust_once_all_have_heard() {
+fn without_a_configuration_a_leaf_is_issued_once_all_api_servers_have_noticed() {
     let a = ca(1, now());
     let mut observed = ObservedState { leaf: Some(None), bundles: None, ..trusting(&[a]) };
     assert_eq!(next_step(&observed), Step::Wait(POLICY.propagation));
@@ -223,25 +223,25 @@ fn without_a_configuration_nobody_waits_for_trust_once_all_have_heard() {
 }
 
 #[test]
-fn a_clock_that_jumps_ahead_does_not_take_the_issuer_of_what_is_served() {
+fn a_clock_that_jumps_ahead_does_not_remove_the_issuer_of_the_served_leaf() {
     let (a, b) = (ca(1, now()), ca(2, now()));
     let retired = RetiredCa { ca: a, until: Some(now() + HOUR) };
     let authorities = Authorities { signing: Some(b), next: None, retired: vec![retired] };
     let served = leaf(a, now()).flatten();
     assert_eq!(authorities.trusted(served, now() + 2 * HOUR), ids(&[a, b]));
     assert_eq!(authorities.trusted(leaf(b, now()).flatten(), now() + 2 * HOUR), ids(&[b]));
-    // Nor is it forgotten, or it would be found as a stray one and taken back.
+    // It is not removed either; otherwise it would be found as stray and adopted again.
     let mut observed = ObservedState { authorities: Some(authorities), leaf: leaf(a, now()), ..trusting(&[a, b]) };
     observed.trusted_for.insert(b.id, Duration::ZERO);
     assert_eq!(next(&observed, &POLICY, now() + 2 * HOUR), Step::Wait(POLICY.propagation));
 }
 
 #[test]
-fn trust_is_counted_from_when_it_was_seen_everywhere_and_anew_after_a_break() {
+fn trust_is_counted_from_when_every_bundle_has_it_and_restarts_after_an_interruption() {
     let (a, b) = (Fingerprint([1; 32]), Fingerprint([2; 32]));
     let bundle = |ids: &[Fingerprint]| Bundle { trusts: ids.iter().copied().collect(), is_clean: true };
     let mut trusted = TrustHistory::default();
-    let told = |trusted: &TrustHistory<u64>, now: u64| {
+    let durations = |trusted: &TrustHistory<u64>, now: u64| {
         let mut observed = ObservedState::default();
         trusted.fill_in(&mut observed, |since| Duration::from_secs(now - since));
         (
@@ -251,13 +251,13 @@ fn trust_is_counted_from_when_it_was_seen_everywhere_and_anew_after_a_break() {
         )
     };
     trusted.record(Some(&[bundle(&[a, b]), bundle(&[a])]), 0);
-    assert_eq!(told(&trusted, 3), (Some(3), None, 0));
+    assert_eq!(durations(&trusted, 3), (Some(3), None, 0));
     trusted.record(Some(&[bundle(&[a, b]), bundle(&[a, b])]), 4);
-    assert_eq!(told(&trusted, 5), (Some(5), Some(1), 0));
+    assert_eq!(durations(&trusted, 5), (Some(5), Some(1), 0));
     trusted.record(Some(&[bundle(&[b]), bundle(&[a, b])]), 6);
-    assert_eq!(told(&trusted, 6), (None, Some(2), 0));
+    assert_eq!(durations(&trusted, 6), (None, Some(2), 0));
     trusted.record(None, 7);
-    assert_eq!(told(&trusted, 9), (None, None, 2));
+    assert_eq!(durations(&trusted, 9), (None, None, 2));
     trusted.record(Some(&[]), 10);
-    assert_eq!(told(&trusted, 10), (None, None, 0), "a configuration without entries is one");
+    assert_eq!(durations(&trusted, 10), (None, None, 0), "a configuration without entries is one");
 }

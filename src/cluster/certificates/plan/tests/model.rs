@@ -1,8 +1,9 @@
-//! A model of the cluster, in which everything happens in any order: keepers that crash, stall and act at the same time,
-//! replicas and API servers that hear late, and somebody who changes and deletes what is ours.
+//! A model of a cluster in which events happen in random order: reconcilers crash, stall and act at
+//! the same time, replicas and API servers notice changes late, and other clients change and delete
+//! the objects.
 //!
-//! What it holds: as long as nobody else has touched the bundle that an API server knows, that API server trusts every leaf
-//! that is served and has not expired. And once everybody is quiet, everything is as it should be.
+//! It checks that an API server whose bundle only this program has changed trusts every leaf that
+//! is served and has not expired, and that the cluster converges once other clients stop.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,9 +20,9 @@ const POLICY: Policy = Policy {
 const RUNS: u64 = 1000;
 const TICKS: usize = 500;
 const REPLICAS: usize = 3;
-const KEEPERS: usize = 2;
+const RECONCILERS: usize = 2;
 
-/// A small generator of numbers, so that a run can be repeated by its seed.
+/// A small random number generator, so that a seed reproduces a run.
 struct Dice(u64);
 
 impl Dice {
@@ -40,7 +41,7 @@ impl Dice {
 
 type Configuration = Option<Vec<Bundle>>;
 
-/// All versions of one object; the last one is the present one.
+/// All versions of one object; the last one is current.
 struct Object<T> {
     versions: Vec<Version<T>>,
 }
@@ -64,7 +65,7 @@ impl<T: Clone> Object<T> {
         &self.versions[self.latest()].value
     }
 
-    /// Writes if nobody has written since `read`.
+    /// Writes unless the object has changed since version `read`.
     fn write(&mut self, read: usize, value: T, since: u64) {
         if read == self.latest() {
             self.versions.push(Version { value, since, is_ours: true });
@@ -76,7 +77,7 @@ impl<T: Clone> Object<T> {
     }
 }
 
-/// Who keeps the certificates: several think they are the leader.
+/// A reconciler; several believe that they lead.
 #[derive(Default)]
 struct Reconciler {
     skew: u64,
@@ -101,10 +102,11 @@ struct World {
     authorities: Object<Option<Authorities>>,
     leaf: Object<Option<Option<Leaf>>>,
     configuration: Object<Configuration>,
-    keepers: [Reconciler; KEEPERS],
+    reconcilers: [Reconciler; RECONCILERS],
     replicas: [Replica; REPLICAS],
     api_servers: [usize; 2],
-    /// Authorities whose certificate somebody has removed from everywhere: nobody can know them any more.
+    /// Authorities whose certificate was removed from every object, so that no reconciler can know
+    /// them.
     lost: BTreeSet<Fingerprint>,
     has_restored: bool,
     rotations: usize,
@@ -120,8 +122,8 @@ fn empty_configuration() -> Configuration {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let mut keepers = <[Reconciler; KEEPERS]>::default();
-        keepers[1].skew = seed % 3;
+        let mut reconcilers = <[Reconciler; RECONCILERS]>::default();
+        reconcilers[1].skew = seed % 3;
         Self {
             dice: Dice(seed),
             now: 0,
@@ -130,7 +132,7 @@ impl World {
             authorities: Object::new(Some(Authorities::default())),
             leaf: Object::new(Some(None)),
             configuration: Object::new(empty_configuration()),
-            keepers,
+            reconcilers,
             replicas: Default::default(),
             api_servers: [0; 2],
             lost: BTreeSet::new(),
@@ -139,19 +141,20 @@ impl World {
         }
     }
 
-    /// One thing happens.
-    fn tick(&mut self, may_tamper: bool) {
+    /// Lets one random event happen.
+    fn step(&mut self, may_tamper: bool) {
         match self.dice.below(10) {
             0..=4 => {
-                let reconciler = self.dice.below(KEEPERS);
-                self.keeper_acts(reconciler);
+                let reconciler = self.dice.below(RECONCILERS);
+                self.reconciler_acts(reconciler);
             }
-            5 | 6 => self.replica_hears(),
+            5 | 6 => self.replica_notices_changes(),
             7 => self.now += self.dice.below(3) as u64,
             8 if may_tamper && self.dice.one_in(4) => self.tamper(),
             8 if may_tamper && self.dice.one_in(4) => {
-                let reconciler = self.dice.below(KEEPERS);
-                self.keepers[reconciler] = Reconciler { skew: self.keepers[reconciler].skew, ..Reconciler::default() };
+                let reconciler = self.dice.below(RECONCILERS);
+                self.reconcilers[reconciler] =
+                    Reconciler { skew: self.reconcilers[reconciler].skew, ..Reconciler::default() };
             }
             _ => {
                 let server = self.dice.below(2);
@@ -159,11 +162,11 @@ impl World {
                 self.api_servers[server] += self.dice.below(latest - self.api_servers[server] + 1);
             }
         }
-        self.api_servers_hear_in_time();
+        self.api_servers_notice_in_time();
     }
 
-    /// An API server knows what has been there for longer than the time that news take.
-    fn api_servers_hear_in_time(&mut self) {
+    /// An API server knows every version that is older than the propagation time.
+    fn api_servers_notice_in_time(&mut self) {
         let old = |version: &Version<Configuration>| version.since + POLICY.propagation.as_secs() <= self.now;
         let known = self.configuration.versions.iter().rposition(old).unwrap_or(0);
         for view in &mut self.api_servers {
@@ -171,10 +174,10 @@ impl World {
         }
     }
 
-    fn keeper_acts(&mut self, index: usize) {
-        let reconciler = &mut self.keepers[index];
+    fn reconciler_acts(&mut self, index: usize) {
+        let reconciler = &mut self.reconcilers[index];
         if let Some((step, read, observed)) = reconciler.plan.take() {
-            return self.carry_out(index, step, read, observed);
+            return self.apply(index, step, read, observed);
         }
         let Some(configuration) = reconciler.configuration else {
             reconciler.configuration = Some(self.configuration.latest());
@@ -205,8 +208,8 @@ impl World {
         reconciler.plan = Some((step, read, observed));
     }
 
-    fn carry_out(&mut self, index: usize, step: Step, read: usize, observed: ObservedState) {
-        let at = time(self.now + self.keepers[index].skew);
+    fn apply(&mut self, index: usize, step: Step, read: usize, observed: ObservedState) {
+        let at = time(self.now + self.reconcilers[index].skew);
         match step {
             Step::Wait(_) => {}
             Step::Authorities(change) => {
@@ -236,7 +239,7 @@ impl World {
         ca
     }
 
-    fn replica_hears(&mut self) {
+    fn replica_notices_changes(&mut self) {
         let replica = self.dice.below(REPLICAS);
         let (leaf, bundle) = (self.leaf.latest(), self.configuration.latest());
         let replica = &mut self.replicas[replica];
@@ -250,7 +253,7 @@ impl World {
         }
     }
 
-    /// Somebody else does something to what is ours.
+    /// Another client changes one of the objects.
     fn tamper(&mut self) {
         let now = self.now;
         match self.dice.below(12) {
@@ -270,7 +273,7 @@ impl World {
             }
             4 => self.authorities.tamper(None, now),
             5 => self.authorities.tamper(Some(Authorities::default()), now),
-            // The key is no good; the certificate beside it is.
+            // The key is unusable; the certificate beside it is good.
             6 => {
                 let mut authorities = self.authorities.value().clone().unwrap_or_default();
                 let signing = authorities.signing.take();
@@ -294,7 +297,7 @@ impl World {
         self.lost.extend(self.cas.iter().map(|ca| ca.id).filter(|id| !known.contains(id)));
     }
 
-    /// What is missing is applied again, empty.
+    /// Missing objects are applied again, empty.
     fn apply_again(&mut self) {
         if self.configuration.value().is_none() {
             self.configuration.tamper(empty_configuration(), self.now);
@@ -324,29 +327,29 @@ impl World {
         }
     }
 
-    /// Nobody disturbs, and everybody gets to act.
-    fn quiet(&mut self) {
+    /// No other client interferes, and every reconciler and replica acts.
+    fn settle(&mut self) {
         self.apply_again();
         for _ in 0..80 {
-            for reconciler in 0..KEEPERS {
-                (0..8).for_each(|_| self.keeper_acts(reconciler));
+            for reconciler in 0..RECONCILERS {
+                (0..8).for_each(|_| self.reconciler_acts(reconciler));
             }
             for replica in 0..REPLICAS {
                 self.replicas[replica].leaf_view = self.leaf.latest();
                 self.replicas[replica].bundle_view = self.configuration.latest();
             }
-            (0..20).for_each(|_| self.replica_hears());
+            (0..20).for_each(|_| self.replica_notices_changes());
             self.now += 1;
-            self.api_servers_hear_in_time();
+            self.api_servers_notice_in_time();
             self.check();
         }
     }
 
-    fn assert_is_well(&self) {
+    fn assert_converged(&self) {
         let authorities = self.authorities.value().as_ref().expect("a Secret");
         let signing = authorities.signing.expect("an authority");
         let leaf = self.leaf.value().flatten().expect("a leaf");
-        // A new authority may have begun to sign just now.
+        // A new authority may have started to sign just now.
         assert!(leaf.issuer == signing.id || authorities.retired.iter().any(|retired| retired.ca.id == leaf.issuer));
         assert!(leaf.validity.holds(time(self.now)) && signing.validity.holds(time(self.now)));
         let ids: BTreeSet<Fingerprint> = authorities.ids().collect();
@@ -386,23 +389,23 @@ fn no_replica_serves_a_leaf_that_an_api_server_does_not_trust() {
     for seed in 0..RUNS {
         let mut world = World::new(seed);
         for _ in 0..TICKS {
-            world.tick(true);
+            world.step(true);
             world.check();
         }
-        world.quiet();
-        world.assert_is_well();
+        world.settle();
+        world.assert_converged();
         rotations += world.rotations;
     }
     assert!(rotations > 3 * RUNS as usize, "only {rotations} authorities were made");
 }
 
 #[test]
-fn undisturbed_nothing_is_ever_lost() {
+fn without_interference_no_authority_is_lost() {
     let mut rotations = 0;
     for seed in 0..RUNS / 5 {
         let mut world = World::new(seed);
         for _ in 0..3 * TICKS {
-            world.tick(false);
+            world.step(false);
             world.check();
         }
         assert!(world.lost.is_empty());
