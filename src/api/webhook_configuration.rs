@@ -1,7 +1,8 @@
-//! The MutatingWebhookConfiguration as a typed value; what is printed, applied and compared all comes from here.
+//! Builds the MutatingWebhookConfiguration that is printed, applied and compared.
 //!
-//! It only makes the value: it neither prints nor sends it.
-//! Invariant: a dead webhook can only ever hurt pods that ask for injection by their own annotation.
+//! It neither prints nor sends it.
+//! Invariant: an unavailable webhook only affects pods that request injection by their own
+//! annotation.
 
 use std::fmt;
 
@@ -14,40 +15,42 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 
 use crate::admission::MUTATE_PATH;
 
-/// Namespaces that a cluster needs to come up: a webhook in their way can lock the cluster out of its own repair.
+/// Namespaces that a cluster needs to start: a webhook that blocks them can prevent the cluster's
+/// own repair.
 const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-node-lease", "kube-public"];
 
 const APP_LABEL: &str = "app.kubernetes.io/name";
 const APP_NAME: &str = "outrigger";
-/// Every namespace carries its name in this label.
+/// Every namespace has its name in this label.
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// What may differ from installation to installation.
+/// The settings of an installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookConfiguration {
     /// Name of the configuration object.
     pub name: String,
     pub endpoint: Endpoint,
-    /// PEM certificates that the API server trusts for the endpoint; `None` leaves the field to whoever keeps it.
+    /// PEM certificates that the API server trusts for the endpoint; `None` leaves the field to its
+    /// owner.
     pub ca_bundle: Option<Vec<u8>>,
     /// Domain of the annotations and labels.
     pub domain: String,
-    /// For pods that ask by annotation.
+    /// For pods that request injection by annotation.
     pub pods_failure_policy: FailurePolicy,
-    /// For all other pods of namespaces that take part.
+    /// For all other pods of namespaces with injection enabled.
     pub namespaces_failure_policy: FailurePolicy,
 }
 
-/// Where the API server finds the webhook.
+/// The endpoint that the API server calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// A server outside the cluster, such as `https://127.0.0.1:9443/mutate`.
     Url(WebhookUrl),
-    /// A Service of the cluster; its namespace is left alone by the webhook.
+    /// A Service of the cluster; the webhook excludes its namespace.
     Service { namespace: String, name: String, port: u16 },
 }
 
-/// What the API server does with a pod when the webhook does not answer.
+/// What the API server does with a pod when the webhook does not respond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailurePolicy {
     /// The pod is refused.
@@ -95,7 +98,7 @@ impl WebhookUrl {
 impl std::str::FromStr for WebhookUrl {
     type Err = String;
 
-    /// The API server wants `https`, a host and a path, and neither user, query nor fragment.
+    /// The API server requires `https`, a host and a path, and allows no user, query or fragment.
     fn from_str(text: &str) -> Result<Self, String> {
         let rest = text.strip_prefix("https://").unwrap_or_default();
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -121,16 +124,16 @@ fn is_host(text: &str) -> bool {
 }
 
 impl WebhookConfiguration {
-    /// The configuration with the defaults of every choice but where the webhook is.
+    /// The configuration with all defaults, for this endpoint.
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             name: APP_NAME.to_owned(),
             endpoint,
             ca_bundle: None,
             domain: "outrigger.dev".to_owned(),
-            // Such a pod counts on its sidecar; running without it would go unnoticed.
+            // Such a pod relies on its sidecar; a start without it would go unnoticed.
             pods_failure_policy: FailurePolicy::Fail,
-            // These pods say nothing of Outrigger; they must not depend on its health.
+            // These pods do not mention Outrigger and must not depend on its health.
             namespaces_failure_policy: FailurePolicy::Ignore,
         }
     }
@@ -152,22 +155,24 @@ impl WebhookConfiguration {
         serde_json::to_value(self.to_object())
     }
 
-    /// Pods that ask by their own annotation, wherever they are.
+    /// The webhook for pods that request injection by their own annotation, in any namespace.
     fn pods(&self) -> MutatingWebhook {
-        let condition = match_condition("asks-for-injection", self.asks());
+        let condition = match_condition("asks-for-injection", self.requests_injection());
         self.webhook("pods", self.pods_failure_policy, Vec::new(), condition)
     }
 
-    /// All other pods of namespaces that take part: for their default list and for Automatic templates.
+    /// The webhook for all other pods of namespaces with injection enabled: for default lists and
+    /// Automatic templates.
     fn namespaces(&self) -> MutatingWebhook {
-        let takes_part = requirement(format!("{}/injection", self.domain), "In", ["enabled"]);
-        // Without this condition a pod that asks would be sent twice.
-        let condition = match_condition("does-not-ask-for-injection", format!("!({})", self.asks()));
-        self.webhook("namespaces", self.namespaces_failure_policy, vec![takes_part], condition)
+        let is_enabled = requirement(format!("{}/injection", self.domain), "In", ["enabled"]);
+        // Without this condition, a pod with the annotation would be sent twice.
+        let condition = match_condition("does-not-ask-for-injection", format!("!({})", self.requests_injection()));
+        self.webhook("namespaces", self.namespaces_failure_policy, vec![is_enabled], condition)
     }
 
-    /// CEL: the pod has the annotation. Whatever its value, `false` and the empty list included: what a value means is decided in one place, the engine.
-    fn asks(&self) -> String {
+    /// CEL: the pod has the annotation, with any value, `false` and the empty list included: only
+    /// the engine interprets values.
+    fn requests_injection(&self) -> String {
         format!("has(object.metadata.annotations) && '{}/inject' in object.metadata.annotations", self.domain)
     }
 
@@ -186,23 +191,25 @@ impl WebhookConfiguration {
             rules: Some(vec![created_pods()]),
             match_conditions: Some(vec![condition]),
             namespace_selector: Some(selector(namespace_expressions)),
-            // Our own pods must start when no webhook is there to answer for them.
+            // Outrigger's own pods must start while no webhook responds.
             object_selector: Some(selector(vec![requirement(APP_LABEL, "NotIn", [APP_NAME])])),
             failure_policy: Some(failure_policy.as_str().to_owned()),
-            // The answer takes well under a millisecond; a longer wait would only hold up the creation of pods.
+            // A response takes well under a millisecond; a longer wait would only delay the
+            // creation of pods.
             timeout_seconds: Some(5),
-            // A webhook that comes after us may add containers that a template has to see; injection is idempotent.
+            // A later webhook may add containers that a template has to see; injection is
+            // idempotent.
             reinvocation_policy: Some("IfNeeded".to_owned()),
-            // None, and truly none: dry runs may be sent to us.
+            // There are none, so dry runs may be sent to the webhook.
             side_effects: "None".to_owned(),
-            // The server answers no other version.
+            // The server supports no other version.
             admission_review_versions: vec!["v1".to_owned()],
-            // A pod is a pod, by whichever API group or version it was sent.
+            // Pods are reviewed whichever API version they were sent in.
             match_policy: Some("Equivalent".to_owned()),
         }
     }
 
-    /// The system's namespaces, and our own: its pods must not wait for us.
+    /// The system's namespaces, and Outrigger's own, whose pods must not wait for it.
     fn excluded_namespaces(&self) -> Vec<&str> {
         let own = match &self.endpoint {
             Endpoint::Url(_) => None,
@@ -230,7 +237,7 @@ impl WebhookConfiguration {
     }
 }
 
-/// CREATE of pods and of nothing else: a pod's containers cannot be changed later, and subresources are no pods.
+/// Only CREATE of pods: a pod's containers cannot change later, and subresources are not pods.
 fn created_pods() -> RuleWithOperations {
     RuleWithOperations {
         api_groups: Some(vec![String::new()]),
@@ -285,9 +292,9 @@ mod tests {
     #[test]
     fn the_whole_object_by_url() {
         let system = json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", "kube-node-lease", "kube-public"]});
-        let takes_part = json!({"key": "outrigger.dev/injection", "operator": "In", "values": ["enabled"]});
+        let is_enabled = json!({"key": "outrigger.dev/injection", "operator": "In", "values": ["enabled"]});
         let selector = json!({"matchExpressions": [system]});
-        let of_namespaces = json!({"matchExpressions": [system, takes_part]});
+        let of_namespaces = json!({"matchExpressions": [system, is_enabled]});
         let webhook = |name: &str, policy: &str, selector: &Value, condition: &str, expression: &str| {
             json!({
                 "name": name,
@@ -358,7 +365,7 @@ mod tests {
         }
     }
 
-    /// The two conditions, evaluated as the API server does: each pod is sent to exactly one of the two webhooks.
+    /// Evaluates the two conditions as the API server does: each pod matches exactly one webhook.
     #[test]
     fn each_pod_is_for_exactly_one_entry() {
         let object = by_url().to_object();

@@ -1,4 +1,4 @@
-//! A certificate authority that signs: making it, and making certificates with it.
+//! Creates certificate authorities, and issues certificates with them.
 //!
 //! Invariant: no certificate outlives its authority.
 
@@ -14,14 +14,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::certificate::{AuthorityKind, Certificate, Validity};
 use super::pair::{PemPair, certified_key};
 
-/// An authority with its key.
+/// A certificate authority with its private key.
 pub struct Authority {
     certificate: Certificate,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    /// A new one, ECDSA P-256.
+    /// Creates an authority with a new ECDSA P-256 key.
     pub fn make(kind: AuthorityKind, now: SystemTime, life: Duration) -> Result<Self, rcgen::Error> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = CertificateParams::default();
@@ -34,7 +34,8 @@ impl Authority {
         Ok(Self { certificate, issuer: Issuer::new(params, key) })
     }
 
-    /// From PEM; `None` unless both can be read and belong together, and API servers take it for an authority. Of several certificates the first one counts.
+    /// Parses PEM. `None` unless both can be read, the key matches, and API servers accept the
+    /// certificate as an authority. The first of several certificates is used.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Option<Self> {
         let der = CertificateDer::from_pem_slice(certificate).ok()?;
         certified_key(vec![der.clone()], PrivateKeyDer::from_pem_slice(key).ok()?).ok()?;
@@ -52,7 +53,7 @@ impl Authority {
         PemPair { certificate: self.certificate.pem(), key: self.issuer.key().serialize_pem() }
     }
 
-    /// A new certificate with a new key for a server of these hosts.
+    /// Issues a certificate with a new key for a server with these hosts.
     pub fn issue(&self, hosts: &[String], now: SystemTime, life: Duration) -> Result<PemPair, rcgen::Error> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = CertificateParams::new(hosts)?;
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_trusts_the_authority_accepts_what_it_issued() {
+    fn a_client_that_trusts_the_authority_accepts_its_certificates() {
         let now = SystemTime::now();
         let (ours, other) = (authority(now), authority(now));
         let pair = leaf(&ours, now);
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_is_the_same_after_its_pem_was_read() {
+    fn an_authority_survives_a_round_trip_through_pem() {
         let now = SystemTime::now();
         let (ours, other) = (authority(now), authority(now));
         let pem = ours.to_pem();
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn bundles_say_whether_there_is_anything_else_in_them() {
+    fn reading_a_bundle_reports_duplicates_and_unreadable_parts() {
         let now = SystemTime::now();
         let (a, b) = (authority(now).certificate().clone(), authority(now).certificate().clone());
         let both = format!("{}{}", a.pem(), b.pem());

@@ -1,6 +1,6 @@
-//! A certificate as it is read: when it holds, who it is, and whether an authority stands behind it.
+//! Parses certificates and checks their validity, hosts and authority.
 //!
-//! Invariant: a [`Certificate`] could be parsed; what comes after is never about its form.
+//! Invariant: a [`Certificate`] could be parsed, so later errors never concern its format.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,10 +17,10 @@ use sha2::{Digest, Sha256};
 
 use super::provider;
 
-/// A clock that is a little behind ours still finds the certificate valid.
+/// Certificates start this long in the past, for clients whose clock is behind ours.
 pub const BACKDATE: Duration = Duration::from_secs(3600);
 
-/// What an authority is called.
+/// The kinds of authority that this program creates, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthorityKind {
     Cluster,
@@ -36,7 +36,7 @@ impl AuthorityKind {
     }
 }
 
-/// SHA-256 over a certificate: which one it is.
+/// SHA-256 of a certificate, as its identity.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
 
@@ -53,7 +53,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// From when to when a certificate holds, both ends included.
+/// The time during which a certificate is valid, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     pub not_before: SystemTime,
@@ -61,7 +61,8 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// What a certificate gets that is made at `now`: it also holds for whoever's clock is a little behind ours.
+    /// The validity of a certificate made at `now`; it starts earlier for clients whose clock is
+    /// behind ours.
     pub fn starting(now: SystemTime, life: Duration) -> Self {
         Self { not_before: now.checked_sub(BACKDATE).unwrap_or(UNIX_EPOCH), not_after: now + life }
     }
@@ -70,34 +71,35 @@ impl Validity {
         self.not_before <= at && at <= self.not_after
     }
 
-    /// When to make another one: after two thirds of the life that it was given by [`Validity::starting`], or `sooner`.
+    /// When to replace the certificate: after two thirds of the lifetime given by
+    /// [`Validity::starting`], or after `renew_after` if that is earlier.
     pub fn renewal(&self, renew_after: Option<Duration>) -> SystemTime {
         let made = self.not_before + BACKDATE;
         let two_thirds = self.not_after.duration_since(made).unwrap_or_default() * 2 / 3;
         made + renew_after.map_or(two_thirds, |renew_after| renew_after.min(two_thirds))
     }
 
-    /// Whether it is time for another one. A clock that was set back also is a reason.
+    /// Whether to replace the certificate now; also after the clock was set back.
     pub fn is_due(&self, now: SystemTime, renew_after: Option<Duration>) -> bool {
         now >= self.renewal(renew_after) || now < self.not_before
     }
 }
 
-/// One certificate.
+/// A parsed certificate.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     pub der: CertificateDer<'static>,
     pub fingerprint: Fingerprint,
     pub validity: Validity,
-    /// Whether it may sign others.
+    /// Whether it may sign other certificates.
     pub is_authority: bool,
-    /// Whether it is, by its name, an authority that this program made for a cluster. A name proves nothing: it only
-    /// tells what is ours to tidy up from what is somebody else's.
+    /// Whether its name is that of an authority this program created for a cluster. A name proves
+    /// nothing: it only separates what the program may tidy up from the certificates of others.
     pub is_cluster_authority: bool,
 }
 
 impl Certificate {
-    /// `None` when it cannot be parsed.
+    /// `None` if it cannot be parsed.
     pub fn from_der(der: CertificateDer<'static>) -> Option<Self> {
         let (_, parsed) = x509_parser::parse_x509_certificate(&der).ok()?;
         let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
@@ -112,7 +114,7 @@ impl Certificate {
         Some(Self { fingerprint, validity, is_authority, is_cluster_authority, der })
     }
 
-    /// Whether `self` signed the certificate at some time, past or not.
+    /// Whether `self` signed the certificate, even if either has expired.
     pub fn issued(&self, leaf: &Self) -> bool {
         let at = self.validity.not_before.max(leaf.validity.not_before);
         covers([self], std::slice::from_ref(&leaf.der), at)
@@ -136,7 +138,8 @@ impl fmt::Debug for Certificate {
     }
 }
 
-/// Whether a client that trusts `authorities` accepts the chain (the leaf first) at `at`, leaving the name aside.
+/// Whether a client that trusts `authorities` accepts the chain (leaf first) at `at`; the host is
+/// not checked.
 pub fn covers<'c>(
     authorities: impl IntoIterator<Item = &'c Certificate>,
     chain: &[CertificateDer<'_>],
@@ -152,7 +155,7 @@ pub fn covers<'c>(
     verify_server_cert_signed_by_trust_anchor(&leaf, &roots, intermediates, time, algorithms).is_ok()
 }
 
-/// Whether the certificate names every one of the hosts.
+/// Whether the certificate is valid for every one of the hosts.
 pub fn is_for(leaf: &CertificateDer<'_>, hosts: &[String]) -> bool {
     let Ok(leaf) = ParsedCertificate::try_from(leaf) else { return false };
     hosts
@@ -160,7 +163,8 @@ pub fn is_for(leaf: &CertificateDer<'_>, hosts: &[String]) -> bool {
         .all(|host| ServerName::try_from(host.as_str()).is_ok_and(|name| verify_server_name(&leaf, &name).is_ok()))
 }
 
-/// What a bundle in PEM holds: its certificates, and whether there is anything besides that could not be read, or twice.
+/// The certificates of a PEM bundle, and whether it contains nothing else: no duplicate and no
+/// unreadable certificate.
 pub fn read_bundle(pem: &[u8]) -> (Vec<Certificate>, bool) {
     let (mut certificates, mut seen, mut is_clean) = (Vec::new(), BTreeSet::new(), true);
     for der in CertificateDer::pem_slice_iter(pem) {

@@ -1,7 +1,8 @@
-//! Certificates as values: reading, checking and making them, all in memory.
+//! Parses, checks and creates certificates, in memory.
 //!
-//! Where they are kept is for others: a directory (`tls`), Secrets of a cluster (`cluster`). Times are arguments; there is no clock here.
-//! Invariant: nothing that has a private key can be printed.
+//! Other modules store them: `tls` in a directory, `cluster` in Secrets. The current time is an
+//! argument.
+//! Invariant: no type with a private key can be printed.
 
 mod authority;
 mod certificate;
@@ -18,7 +19,7 @@ pub(crate) use pair::certified_key;
 pub use pair::{CertifiedPair, PairError, PemPair};
 pub use presented::PresentedChain;
 
-/// Named at every use: a process-wide default could be set by anybody.
+/// Passed explicitly at every use: any code could change a process-wide default.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }

@@ -1,4 +1,4 @@
-//! A certificate with its key: as text, and as TLS uses it.
+//! Pairs a certificate with its private key, as PEM and as TLS uses it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use rustls::sign::CertifiedKey;
 use super::certificate::Certificate;
 use super::provider;
 
-/// A certificate and its key in PEM.
+/// A certificate and its private key in PEM.
 pub struct PemPair {
     pub certificate: String,
     pub key: String,
 }
 
-/// What can be wrong with a pair; the texts say nothing of the key itself.
+/// Errors of a pair; their texts never quote the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PairError {
     #[error("there is no certificate in PEM")]
@@ -27,11 +27,11 @@ pub enum PairError {
     Mismatch,
 }
 
-/// A certificate that can be served: its key matches.
+/// A certificate that can be served: its private key matches.
 #[derive(Clone)]
 pub struct CertifiedPair {
     pub certificate: Certificate,
-    /// The chain, the leaf first, and its key.
+    /// The chain (leaf first) and its private key.
     pub key: Arc<CertifiedKey>,
 }
 
@@ -52,7 +52,7 @@ impl fmt::Debug for CertifiedPair {
     }
 }
 
-/// Chain and key as TLS uses them; an error when they do not belong together.
+/// Combines chain and key for TLS; an error if the key does not match.
 pub(crate) fn certified_key(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,

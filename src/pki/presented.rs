@@ -1,8 +1,8 @@
-//! What the other side of a TLS handshake shows: accepted whatever it is and kept, since judging it
-//! comes afterwards.
+//! Records the certificate chain that a TLS server presents, without judging it.
 //!
-//! It is for clients that send nothing of value. Invariant: [`PresentedChain::proven_leaf`] tells a
-//! certificate only where the other side has its key.
+//! Only for clients that send nothing secret.
+//! Invariant: [`PresentedChain::proven_leaf`] returns a certificate only if the server has proved
+//! to have its key.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
 use super::provider;
 
-/// Keeps what it is presented.
+/// A certificate verifier that accepts and records every chain.
 #[derive(Debug)]
 pub struct PresentedChain {
     chain: Mutex<Vec<CertificateDer<'static>>>,
@@ -23,7 +23,8 @@ pub struct PresentedChain {
 }
 
 impl PresentedChain {
-    /// A client without a certificate of its own, and where to see what it is presented.
+    /// The configuration of a client without a certificate, and the recorder of the chain it is
+    /// presented.
     pub fn client() -> Result<(ClientConfig, Arc<Self>), Error> {
         let presented =
             Arc::new(Self { chain: Mutex::default(), is_proven: AtomicBool::new(false), provider: provider() });
@@ -35,12 +36,12 @@ impl PresentedChain {
         Ok((config, presented))
     }
 
-    /// The chain, its leaf first; empty when none was presented.
+    /// The chain, leaf first; empty if none was presented.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         self.chain.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The leaf, if the other side has its key.
+    /// The leaf, if the server has proved to have its key.
     pub fn proven_leaf(&self) -> Option<CertificateDer<'static>> {
         self.is_proven.load(Ordering::Relaxed).then(|| self.chain().into_iter().next()).flatten()
     }

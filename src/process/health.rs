@@ -1,16 +1,17 @@
-//! Readiness as promises: each part of the program takes one at start and drops it when it is ready.
+//! Tracks readiness: each part of the program takes a promise at the start and drops it when it is
+//! ready.
 //!
-//! Ready means that no promise is outstanding, so nobody can forget to set a flag. It says nothing about liveness, and
-//! nothing about an API server being reachable now.
-//! Invariant: a promise once kept stays kept, until its part has reason to give it again.
+//! The process is ready when no promise is outstanding, so no part can forget to set a flag.
+//! Readiness does not cover liveness, or whether an API server is reachable now.
+//! Invariant: a dropped promise stays kept until its part takes it again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Who is ready and who is not.
+/// The readiness checks of all parts.
 #[derive(Clone, Default)]
 pub struct Readiness(Arc<Mutex<Vec<Check>>>);
 
-/// One part of the program that has to be ready.
+/// The readiness check of one part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check {
     /// Name of the check, as `/readyz?verbose` lists it.
@@ -19,7 +20,7 @@ pub struct Check {
     pub is_ready: bool,
 }
 
-/// Held by a part of the program until it is ready.
+/// A part of the program keeps it until it is ready.
 #[must_use = "dropping a promise says that the part is ready"]
 pub struct Promise {
     readiness: Readiness,
@@ -27,7 +28,7 @@ pub struct Promise {
 }
 
 impl Readiness {
-    /// Takes a promise; nobody is ready before it is dropped. A name that was promised before is promised anew.
+    /// Takes a promise: the process is not ready until it is dropped. A name taken before is reset.
     pub fn promise(&self, name: &'static str) -> Promise {
         let mut checks = self.lock();
         let index = checks.iter().position(|check| check.name == name).unwrap_or(checks.len());
@@ -43,12 +44,12 @@ impl Readiness {
         self.lock().iter().all(|check| check.is_ready)
     }
 
-    /// All parts, in the order of their promises.
+    /// All checks, in the order of their first promise.
     pub fn checks(&self) -> Vec<Check> {
         self.lock().clone()
     }
 
-    /// A flag cannot be left half written, so a panic elsewhere takes nothing from it.
+    /// A panic elsewhere cannot leave a flag half written, so a poisoned lock is usable.
     fn lock(&self) -> MutexGuard<'_, Vec<Check>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ready_when_every_promise_is_dropped() {
+    fn the_process_is_ready_when_every_promise_is_dropped() {
         let readiness = Readiness::default();
         let templates = readiness.promise("templates");
         let certificate = readiness.promise("certificate");

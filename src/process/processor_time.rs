@@ -1,21 +1,24 @@
-//! How long a thread has worked: the clock that is lent to the core, which has none, and that tells long reviews.
+//! Measures a thread's processor time: the clock of the engine, which has none, and of long
+//! reviews.
 //!
-//! Not how late it is: on a busy machine a thread waits longer than it works, and no pod may be refused for that.
-//! Invariant: never goes back, and is at most a millisecond behind.
+//! Elapsed time would not do: on a busy machine a thread waits longer than it works, and no pod may
+//! be denied for that.
+//! Invariant: the clock never goes back and is at most a millisecond behind.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// The system is asked so often at most: it takes ten times as long to answer as to say how late it is, and an expression looks
-/// at the clock with every step. A thread cannot work longer than time passes.
+/// Shortest interval between two system calls. The call takes ten times as long as reading the
+/// monotonic clock, and an expression reads this clock at every step. A thread cannot work longer
+/// than time passes.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(1);
 
 thread_local! {
-    /// When the system was asked last, and what it said.
+    /// Time and result of the last system call.
     static LAST_READING: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
 }
 
-/// Milliseconds of processor time of this thread; those of a monotonic clock where the system does not tell.
+/// Milliseconds of this thread's processor time; of a monotonic clock if the system cannot tell.
 pub fn milliseconds() -> u64 {
     let now = Instant::now();
     match LAST_READING.get() {
@@ -56,7 +59,7 @@ mod tests {
 
     #[test]
     #[allow(clippy::disallowed_methods, reason = "no runtime runs on the thread of a test")]
-    fn time_passes_for_who_works_and_not_for_who_waits() {
+    fn time_advances_while_working_and_not_while_sleeping() {
         let start = milliseconds();
         std::thread::sleep(Duration::from_millis(200));
         let waited = milliseconds() - start;

@@ -118,8 +118,8 @@ impl Signals {
     }
 }
 
-/// SIGHUP: reloads files. A terminal that is closed sends it too; then it shuts down a server that
-/// was started by hand, which would be left behind otherwise.
+/// SIGHUP reloads files. A closing terminal sends it too; then it shuts down a server that was
+/// started in that terminal and would be left behind otherwise.
 pub struct Hangups {
     signal: Signal,
     started_in_terminal: bool,
@@ -139,7 +139,7 @@ impl Hangups {
     /// Calls `reload` for each signal.
     pub async fn conduct(mut self, reload: impl Fn()) {
         while self.signal.recv().await.is_some() {
-            // After the terminal was closed, stderr is no terminal any more.
+            // After the terminal was closed, stderr is no longer a terminal.
             if self.started_in_terminal && !std::io::stderr().is_terminal() {
                 self.terminal_closed.notify_one();
                 continue;

@@ -1,7 +1,10 @@
-//! Which clients may call: those with a certificate of the given authorities, and with one of the given names where there are any.
+//! Checks client certificates: they need one of the given authorities and, if set, one of the given
+//! names.
 //!
-//! It is decided in the handshake; nothing of a client that is refused is read. Reads a file when told to; watches nothing.
-//! Invariant: the authorities are those of now. A session is never resumed, so that nobody gets in by what was true before.
+//! The check is part of the handshake, so nothing of a refused client is read. This module reads
+//! the file when told to and watches nothing.
+//! Invariant: the current authorities decide. Sessions are never resumed, so an earlier decision
+//! admits no client.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,22 +24,22 @@ use super::{CertificateError, files, provider};
 
 const AUTHORITIES: &str = "client CA";
 
-/// The authorities of clients' certificates.
+/// The authorities that may sign client certificates.
 #[derive(Clone, Debug)]
 pub struct Authorities(Arc<dyn ClientCertVerifier>);
 
 impl Authorities {
-    /// Reads a file of one or more certificates in PEM.
+    /// Reads a file of one or more PEM certificates.
     pub fn load(path: &Path) -> Result<Self, CertificateError> {
         Self::parse(path, &Self::read(path)?)
     }
 
-    /// The text of such a file; what it says is not looked at.
+    /// Reads such a file without parsing it.
     pub(super) fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
         files::read(AUTHORITIES, path)
     }
 
-    /// What a text says that was read from `path`.
+    /// Parses the text that was read from `path`.
     pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Self, CertificateError> {
         Self::from_pem(text).map_err(|problem| files::content(AUTHORITIES, path, problem))
     }
@@ -57,7 +60,8 @@ impl Authorities {
     }
 }
 
-/// A client's own certificate put where its authority belongs would refuse every client, each for a reason hard to see.
+/// A client's own certificate in place of its authority's would refuse every client, each with a
+/// reason that is hard to see.
 fn check_authority(certificate: &CertificateDer<'_>) -> Result<(), String> {
     let (_, parsed) =
         x509_parser::parse_x509_certificate(certificate).map_err(|error| format!("cannot be read: {error}"))?;
@@ -67,7 +71,8 @@ fn check_authority(certificate: &CertificateDer<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks clients. The authorities can be replaced at any time: the next handshake sees them.
+/// Checks clients. The authorities can be replaced at any time; the next handshake uses the new
+/// ones.
 #[derive(Debug)]
 pub struct ClientCheck {
     authorities: ArcSwap<Authorities>,
@@ -79,7 +84,7 @@ impl ClientCheck {
         Self { authorities: ArcSwap::from_pointee(authorities), names }
     }
 
-    /// From now on clients need a certificate of `authorities`; connections stay as they are.
+    /// Later handshakes need a certificate of `authorities`; open connections are not affected.
     pub fn replace(&self, authorities: Authorities) {
         self.authorities.store(Arc::new(authorities));
     }
@@ -100,12 +105,12 @@ impl ClientCheck {
     }
 }
 
-/// A certificate may hold very many names.
+/// A certificate may have very many names.
 fn shortened(names: &str) -> String {
     names.chars().take(200).collect()
 }
 
-/// A client that is not among those that may call.
+/// The client's certificate has none of the expected names.
 #[derive(Debug, thiserror::Error)]
 #[error("the certificate is for {found:?}, expected {expected:?}")]
 struct NameRefused {
@@ -113,7 +118,7 @@ struct NameRefused {
     expected: String,
 }
 
-/// Common names, DNS names and URIs of a certificate.
+/// The common names, DNS names and URIs of a certificate.
 fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
     let alternatives = certificate.subject_alternative_name().ok().flatten();
@@ -125,7 +130,7 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
 }
 
 impl ClientCertVerifier for ClientCheck {
-    /// Clients have one certificate, so nobody needs to be told which one is wanted.
+    /// No hints: clients have one certificate and need not choose.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -183,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_authorities() {
+    fn only_a_file_of_ca_certificates_is_accepted() {
         let authority = || pem(IsCa::Ca(BasicConstraints::Unconstrained), &[]);
         assert!(Authorities::from_pem(format!("# two\n{}{}", authority(), authority()).as_bytes()).is_ok());
         assert_eq!(problem(""), "has no certificate in PEM");

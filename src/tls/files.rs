@@ -1,4 +1,4 @@
-//! A certificate and its key in PEM files. Reads them; watches nothing.
+//! Reads a certificate and its private key from PEM files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,23 +13,23 @@ use crate::reload::regular_file;
 
 pub(super) const CERTIFICATE: &str = "certificate";
 pub(super) const KEY: &str = "key";
-/// No chain and no key is nearly as large.
+/// Far larger than any chain or key.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// The texts of a certificate and its key as they were read.
+/// The contents of a certificate file and its key file.
 pub struct PairFiles<'p> {
     certificate: (&'p Path, Vec<u8>),
     key: (&'p Path, Vec<u8>),
 }
 
 impl<'p> PairFiles<'p> {
-    /// Reads both files; what they say is not looked at.
+    /// Reads both files without parsing them.
     pub fn read(certificate: &'p Path, key: &'p Path) -> Result<Self, CertificateError> {
         let (of_certificate, of_key) = (read(CERTIFICATE, certificate)?, read(KEY, key)?);
         Ok(Self { certificate: (certificate, of_certificate), key: (key, of_key) })
     }
 
-    /// Tells one pair from another, without keeping a key.
+    /// A digest that distinguishes pairs without keeping a key.
     pub fn digest(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
         for (_, text) in [&self.certificate, &self.key] {
@@ -39,7 +39,7 @@ impl<'p> PairFiles<'p> {
         digest.finalize().into()
     }
 
-    /// What can be served; each error names the file.
+    /// Parses the pair; each error names the file.
     pub fn parse(&self) -> Result<ServingCertificate, CertificateError> {
         let (certificate, key) = (self.certificate.0, self.key.0);
         let chain = parse_chain(certificate, &self.certificate.1)?;
@@ -59,12 +59,12 @@ impl<'p> PairFiles<'p> {
     }
 }
 
-/// Loads the pair; each error names the file.
+/// Reads and parses the pair; each error names the file.
 pub fn load(certificate: &Path, key: &Path) -> Result<ServingCertificate, CertificateError> {
     PairFiles::read(certificate, key)?.parse()
 }
 
-/// All certificates of a file, in their order; at least one.
+/// All certificates of a file, in order; at least one.
 pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     parse_chain(path, &read(CERTIFICATE, path)?)
 }
@@ -78,7 +78,7 @@ fn parse_chain(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>,
     Ok(chain)
 }
 
-/// The first private key of a text.
+/// The first private key in the text.
 fn parse_key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateError> {
     PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
         rustls::pki_types::pem::Error::NoItemsFound => content(KEY, path, "has no private key in PEM".to_owned()),

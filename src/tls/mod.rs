@@ -1,6 +1,7 @@
-//! The webhook's certificate: where it comes from, and how TLS asks for it.
+//! Loads the webhook's certificate and configures TLS.
 //!
-//! Invariant: a certificate in use is complete: its key matches, and its expiry is known. A bad pair never gets this far.
+//! Invariant: a certificate in use is complete: its key matches and its expiry is known. No other
+//! certificate gets this far.
 
 pub mod client_auth;
 pub mod files;
@@ -23,10 +24,11 @@ use crate::pki::provider;
 use client_auth::ClientCheck;
 use resolver::Resolver;
 
-/// What can be wrong with a certificate, naming the file.
+/// Errors of a certificate; each names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// The cause stands in the text and is no source besides, or whoever prints the chain says it twice.
+    /// The text includes the cause, which therefore is no `source`: a printed error chain would
+    /// repeat it.
     #[error("{what} {path:?}: {error}")]
     Io { what: &'static str, path: PathBuf, error: std::io::Error },
     #[error("{what} {path:?}: {problem}")]
@@ -37,12 +39,12 @@ pub enum CertificateError {
     Make(#[from] rcgen::Error),
 }
 
-/// Where the certificate comes from. Loading it again and comparing is all that a reload needs.
+/// The source of the certificate. A reload loads it again and compares.
 #[derive(Clone, Debug)]
 pub enum CertificateSource {
-    /// Made by somebody else.
+    /// Files that another program writes.
     Files { certificate: PathBuf, key: PathBuf },
-    /// Made by us for these hosts, and kept in a directory.
+    /// A certificate that this program creates for these hosts and keeps in a directory.
     SelfSigned { directory: PathBuf, hosts: Vec<String> },
 }
 
@@ -51,12 +53,12 @@ pub enum CertificateSource {
 pub struct ServingCertificate {
     pub key: Arc<CertifiedKey>,
     pub expires: SystemTime,
-    /// When the authority expires, where we are the authority.
+    /// Expiry of the authority, if this program is the authority.
     pub ca_expires: Option<SystemTime>,
 }
 
 impl CertificateSource {
-    /// The certificate as it is now; makes it where that is ours to do.
+    /// Loads the current certificate; creates it if this program has to.
     pub fn load(&self, now: SystemTime) -> Result<ServingCertificate, CertificateError> {
         match self {
             Self::Files { certificate, key } => files::load(certificate, key),
@@ -65,15 +67,15 @@ impl CertificateSource {
     }
 }
 
-/// What a handshake may agree on, and with whom.
+/// TLS versions and clients that a handshake accepts.
 #[derive(Clone, Debug)]
 pub struct HandshakePolicy {
     pub oldest: TlsVersion,
-    /// `None` lets in whoever comes.
+    /// `None` accepts every client.
     pub clients: Option<Arc<ClientCheck>>,
 }
 
-/// TLS for the webhook.
+/// The TLS configuration of the webhook.
 pub fn server_config(resolver: Arc<Resolver>, policy: &HandshakePolicy) -> Result<ServerConfig, rustls::Error> {
     let versions: &[&SupportedProtocolVersion] = match policy.oldest {
         TlsVersion::V1_2 => &[&version::TLS13, &version::TLS12],
@@ -85,7 +87,7 @@ pub fn server_config(resolver: Arc<Resolver>, policy: &HandshakePolicy) -> Resul
         Some(check) => {
             let check: Arc<dyn ClientCertVerifier> = Arc::clone(check) as _;
             let mut config = builder.with_client_cert_verifier(check).with_cert_resolver(resolver);
-            // A session that is resumed brings its client's certificate along, unchecked.
+            // A resumed session would reuse its client certificate without checking it.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
             config

@@ -1,6 +1,7 @@
-//! The certificate that the next handshake gets.
+//! Supplies the certificate for each handshake.
 //!
-//! Invariant: one atomic pointer. A handshake never waits, and sees the old certificate or the new one, whole.
+//! Invariant: one atomic pointer. A handshake never waits, and gets either the old certificate or
+//! the new one, complete.
 
 use std::sync::Arc;
 
@@ -9,8 +10,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-/// Holds the current certificate, whatever name the client asks for: API servers ask for a Service's or for an address.
-/// Before there is one, handshakes fail.
+/// The current certificate, used for every name that clients ask for: API servers use a Service's
+/// name or an address. Handshakes fail until there is one.
 #[derive(Debug, Default)]
 pub struct Resolver(ArcSwapOption<CertifiedKey>);
 
@@ -19,12 +20,12 @@ impl Resolver {
         Self(ArcSwapOption::new(Some(key)))
     }
 
-    /// From now on handshakes get `key`; connections keep what they have.
+    /// Later handshakes use `key`; open connections keep their certificate.
     pub fn replace(&self, key: Arc<CertifiedKey>) {
         self.0.store(Some(key));
     }
 
-    /// The certificate itself, without the chain above it.
+    /// The certificate without its chain.
     pub fn leaf(&self) -> Option<CertificateDer<'static>> {
         self.0.load().as_ref()?.end_entity_cert().ok().map(|leaf| leaf.clone().into_owned())
     }

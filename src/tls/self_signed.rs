@@ -1,8 +1,10 @@
-//! A certificate authority and a certificate of our own, kept in a directory and used again while they are good.
+//! Creates a certificate authority and a certificate for `--dev`, and keeps them in a directory.
 //!
-//! For a desk, not for a cluster: whoever reads the directory can sign for the authority.
-//! Invariants: keys are readable by their owner alone, from the first byte on; a file is there whole or not at all; what does
-//! not match, is about to expire or lacks a host is made anew, the authority only when it is itself no good.
+//! It is for development, not for a cluster: everyone who can read the directory can sign with the
+//! authority.
+//! Invariants: only their owner can read the keys, from the first byte on; a file is complete or
+//! absent; a certificate that does not match, expires soon or lacks a host is replaced, and the
+//! authority only if it is unusable itself.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -23,11 +25,12 @@ pub const CA_CERTIFICATE: &str = "ca.crt";
 const CA_KEY: &str = "ca.key";
 const LEAF_CERTIFICATE: &str = "tls.crt";
 const LEAF_KEY: &str = "tls.key";
-/// What `--dev` puts beside them.
+/// The sample review that `--dev` writes next to them.
 pub const SAMPLE: &str = "review.json";
 const GIT_IGNORE: &str = ".gitignore";
 
-/// The certificate that the directory holds, where it is still good tomorrow and for all of `hosts`; otherwise a new one.
+/// Loads the certificate in the directory if it stays valid for a day and covers all of `hosts`;
+/// otherwise creates one.
 pub fn load_or_make(
     directory: &Path,
     hosts: &[String],
@@ -40,22 +43,22 @@ pub fn load_or_make(
     }
 }
 
-/// Where the certificate and its key stand in the directory.
+/// Paths of the certificate and its key in the directory.
 pub fn leaf_paths(directory: &Path) -> (PathBuf, PathBuf) {
     (directory.join(LEAF_CERTIFICATE), directory.join(LEAF_KEY))
 }
 
-/// The directory and its four files, which nobody else changes while this is held.
+/// The directory and its files, locked against other processes.
 struct Directory<'p> {
     path: &'p Path,
     _lock: File,
 }
 
 impl<'p> Directory<'p> {
-    /// Makes the directory where it is missing, and keeps it out of git.
+    /// Creates the directory if needed, locks it, and excludes it from git.
     fn open(path: &'p Path) -> Result<Self, CertificateError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-        // Two servers that start in one directory would mix their files.
+        // Two servers starting in one directory would mix their files.
         let locked = made.and_then(|()| File::open(path)).and_then(|lock| lock.lock().map(|()| lock));
         let lock = locked.map_err(|error| CertificateError::Io { what: "directory", path: path.to_owned(), error })?;
         let directory = Self { path, _lock: lock };
@@ -73,7 +76,8 @@ impl<'p> Directory<'p> {
         self.path.join(name)
     }
 
-    /// Takes a key away from its group and the rest, who may have read it: where that matters, the directory is to be removed.
+    /// Restricts a key to its owner. Others may have read it already: if that matters, the
+    /// directory has to be removed.
     fn keep_from_others(&self, name: &str) -> Result<(), CertificateError> {
         let path = self.path(name);
         let Ok(mode) = std::fs::metadata(&path).map(|file| file.permissions().mode()) else { return Ok(()) };
@@ -88,7 +92,8 @@ impl<'p> Directory<'p> {
         })
     }
 
-    /// Whatever is wrong with the stored files, a missing one included, only means that they are made anew.
+    /// Any problem with the stored files, a missing file included, only means that they are created
+    /// again.
     fn stored_leaf(&self, hosts: &[String], now: SystemTime) -> Option<ServingCertificate> {
         let ca = files::read_chain(&self.path(CA_CERTIFICATE)).ok()?.into_iter().next()?;
         let ca = Certificate::from_der(ca)?;
@@ -107,12 +112,12 @@ impl<'p> Directory<'p> {
         let leaf = ca.issue(hosts, now, LEAF_LIFE)?;
         self.write(LEAF_KEY, &leaf.key, 0o600)?;
         self.write(LEAF_CERTIFICATE, &leaf.certificate, 0o644)?;
-        // Read back, so that what is served is what the next start finds.
+        // Read back, so that the server serves what the next start will find.
         let certificate = files::load(&self.path(LEAF_CERTIFICATE), &self.path(LEAF_KEY))?;
         Ok(ServingCertificate { ca_expires: Some(ca.certificate().validity.not_after), ..certificate })
     }
 
-    /// The stored authority, where it outlives a certificate made now.
+    /// The stored authority, if it outlives a certificate made now.
     fn stored_ca(&self, now: SystemTime) -> Option<Authority> {
         let read = |name: &str| std::fs::read(self.path(name)).ok();
         let ca = Authority::from_pem(&read(CA_CERTIFICATE)?, &read(CA_KEY)?)?;
@@ -127,7 +132,8 @@ impl<'p> Directory<'p> {
         Ok(ca)
     }
 
-    /// Writes beside the file and renames, so that nobody ever reads half of it. `mode` holds before the first byte is written.
+    /// Writes a temporary file and renames it, so that no reader sees half of it. The file has
+    /// `mode` before its first byte is written.
     fn write(&self, name: &str, text: &str, mode: u32) -> Result<(), CertificateError> {
         let path = self.path(name);
         let beside = self.path(&format!("{name}.{}.new", std::process::id()));
@@ -143,7 +149,7 @@ fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     file.sync_all()
 }
 
-/// What an interrupted start left behind.
+/// Removes what an interrupted start left behind.
 fn remove_if_present(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -167,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn used_again_while_good() {
+    fn a_good_certificate_is_reused() {
         let directory = tempfile::tempdir().expect("a directory");
         let now = SystemTime::now();
         let first = load(directory.path(), &["localhost", "127.0.0.1", "::1"], now);
@@ -176,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_certificate_under_the_same_authority() {
+    fn a_new_certificate_keeps_the_authority() {
         let directory = tempfile::tempdir().expect("a directory");
         let now = SystemTime::now();
         let (leaf, ca) = load(directory.path(), &["localhost"], now);
@@ -249,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_place_of_the_directory_is_said_once() {
+    fn the_error_for_a_file_in_place_of_the_directory_gives_its_cause_once() {
         let parent = tempfile::tempdir().expect("a directory");
         let file = parent.path().join("file");
         std::fs::write(&file, "").expect("a file");
@@ -258,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_for_their_owner_and_git_sees_nothing() {
+    fn keys_are_readable_by_their_owner_only_and_ignored_by_git() {
         let parent = tempfile::tempdir().expect("a directory");
         let directory = parent.path().join("nested/.outrigger");
         load(&directory, &["localhost"], SystemTime::now());

@@ -14,31 +14,31 @@ use super::{CertificateError, CertificateSource, ServingCertificate, self_signed
 use crate::reload::settled::{Reloaded, Settled};
 use crate::reload::watch::Scan;
 
-/// A certificate of our own is looked at so often whether it is about to expire, which does not
-/// show in its file.
+/// Interval at which a self-signed certificate is checked for expiry, which does not change its
+/// file.
 const RENEWAL: Duration = Duration::from_secs(60);
 
-/// The source of the certificate that is served, and what is known of it.
+/// Watches the source of the serving certificate.
 pub struct CertificateWatcher {
     source: CertificateSource,
     served: ServingCertificate,
-    /// Of the files that `served` was read from; `None` when that is not known.
+    /// Digest of the files that `served` was read from; `None` if unknown.
     digest: Option<[u8; 32]>,
     settled: Settled<[u8; 32]>,
     checked: Instant,
 }
 
 impl CertificateWatcher {
-    /// The certificate as it is now; makes it where that is ours to do.
+    /// Loads the current certificate; creates it if this program has to.
     pub fn open(source: CertificateSource, now: SystemTime) -> Result<Self, CertificateError> {
-        // Read before the certificate, so that the next scan finds a change in between.
+        // Digest taken before loading, so that the next scan finds a change in between.
         let before = digest(&source).ok();
         let served = source.load(now)?;
         let digest = digest(&source).ok().filter(|after| before.is_none_or(|before| before == *after));
         Ok(Self { source, served, digest, settled: Settled::default(), checked: Instant::now() })
     }
 
-    /// What is to be served now.
+    /// The certificate to serve now.
     pub fn served(&self) -> &ServingCertificate {
         &self.served
     }
@@ -92,8 +92,8 @@ impl CertificateWatcher {
         let is_same_leaf = certificate.key.cert == self.served.key.cert;
         self.digest = digest;
         self.settled.reset();
-        // Our own is read again now and then; of somebody else's, a replaced file is a rotation
-        // whatever it holds.
+        // A self-signed certificate is reloaded regularly; for others, a replaced file counts as a
+        // rotation even with the same certificate.
         if self.is_ours() && is_same_leaf {
             return Reloaded::Unchanged;
         }
@@ -102,7 +102,7 @@ impl CertificateWatcher {
     }
 }
 
-/// The file of the authorities that decide, and what is known of it.
+/// Watches the file of the client authorities.
 pub struct AuthoritiesWatcher {
     path: PathBuf,
     text: Vec<u8>,
@@ -151,7 +151,7 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
-    /// A pair that was made at `made`, copied to where another one may stand.
+    /// Copies a pair that was created at `made` into the directory.
     fn put_pair(directory: &Path, made: SystemTime) {
         let other = tempfile::tempdir().expect("a directory");
         self_signed::load_or_make(other.path(), &["localhost".to_owned()], made).expect("a certificate");
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_pair_is_taken_when_it_is_whole() {
+    fn a_replaced_pair_is_taken_when_it_is_complete() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = |name: &str| directory.path().join(name);
         let now = SystemTime::now();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn authorities_are_taken_when_they_are_whole() {
+    fn replaced_authorities_are_taken_when_they_are_complete() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("ca.crt");
         let ca = |name: &str| {
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_is_made_anew_when_it_is_gone_or_about_to_expire() {
+    fn a_self_signed_certificate_is_replaced_when_it_is_missing_or_expires_soon() {
         let directory = tempfile::tempdir().expect("a directory");
         let source = CertificateSource::SelfSigned {
             directory: directory.path().join("d"),
