@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_object_by_url() {
+    fn the_configuration_for_a_url_is_complete() {
         let system = json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", "kube-node-lease", "kube-public"]});
         let is_enabled = json!({"key": "outrigger.dev/injection", "operator": "In", "values": ["enabled"]});
         let selector = json!({"matchExpressions": [system]});
@@ -340,14 +340,14 @@ mod tests {
     }
 
     #[test]
-    fn the_ca_bundle_is_base64_of_the_pem() {
+    fn the_ca_bundle_is_the_pem_in_base64() {
         let configuration = WebhookConfiguration { ca_bundle: Some(b"PEM".to_vec()), ..by_url() };
         assert_eq!(value(&configuration)["webhooks"][0]["clientConfig"]["caBundle"], json!("UEVN"));
         assert_eq!(value(&configuration)["webhooks"][1]["clientConfig"]["caBundle"], json!("UEVN"));
     }
 
     #[test]
-    fn failure_policies_are_separate() {
+    fn each_webhook_has_its_own_failure_policy() {
         let configuration = WebhookConfiguration { pods_failure_policy: FailurePolicy::Ignore, ..by_url() };
         assert_eq!(value(&configuration)["webhooks"][0]["failurePolicy"], json!("Ignore"));
         let configuration = WebhookConfiguration { namespaces_failure_policy: FailurePolicy::Fail, ..by_url() };
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn the_domain_is_everywhere() {
+    fn every_name_uses_the_configured_domain() {
         let text = value(&WebhookConfiguration { domain: "sidecars.example.com".to_owned(), ..by_url() }).to_string();
         assert!(!text.contains("outrigger.dev"), "{text}");
         for part in
@@ -367,7 +367,7 @@ mod tests {
 
     /// Evaluates the two conditions as the API server does: each pod matches exactly one webhook.
     #[test]
-    fn each_pod_is_for_exactly_one_entry() {
+    fn each_pod_matches_exactly_one_webhook() {
         let object = by_url().to_object();
         let conditions: Vec<String> = object
             .webhooks
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_that_the_api_server_would_refuse() {
+    fn urls_that_the_api_server_refuses_are_rejected() {
         for good in
             ["https://127.0.0.1:9443/mutate", "https://outrigger.example.com/mutate", "https://[::1]:9443/mutate"]
         {
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn failure_policy_is_read_in_any_case() {
+    fn a_failure_policy_may_have_any_case() {
         assert_eq!("ignore".parse(), Ok(FailurePolicy::Ignore));
         assert_eq!("Fail".parse(), Ok(FailurePolicy::Fail));
         assert!("maybe".parse::<FailurePolicy>().is_err_and(|error| error.contains("\"maybe\"")));

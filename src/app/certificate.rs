@@ -1,6 +1,6 @@
-//! The certificate that `serve` starts with, and how it changes while it serves.
+//! Loads the serving certificate from files or for `--dev`, and reloads it while `serve` runs.
 //!
-//! Invariant: whatever happens to the files, the last good certificate is served.
+//! Invariant: the last good certificate is served, whatever happens to the files.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,10 +17,11 @@ use crate::tls::resolver::Resolver;
 use crate::tls::watcher::CertificateWatcher;
 use crate::tls::{CertificateError, CertificateSource, ServingCertificate};
 
-/// Those who write a certificate and its key one after the other need a moment, in which the two do not belong together.
+/// A program that writes a certificate and its key one after the other needs a moment in which they
+/// do not match.
 const FILE_PAIR_GRACE: Duration = Duration::from_secs(10);
 
-/// The certificate in use, and who is to know when it is another one.
+/// The certificate in use, and the parts that a reload informs.
 pub struct CertificateFiles {
     watched: CertificateWatcher,
     resolver: Arc<Resolver>,
@@ -45,17 +46,18 @@ impl CertificateFiles {
         Ok(Self { watched, resolver, replaced, metrics, details, problem_throttle, expiry })
     }
 
-    /// What handshakes get their certificate from.
+    /// The source of the certificate for handshakes.
     pub fn resolver(&self) -> Arc<Resolver> {
         Arc::clone(&self.resolver)
     }
 
-    /// Told of each certificate that takes the place of another.
+    /// Notified when a certificate replaces another.
     pub fn replaced(&self) -> Arc<Notify> {
         Arc::clone(&self.replaced)
     }
 
-    /// API servers refuse it, but it is the operator's, so it is served.
+    /// Logs an expired certificate. API servers refuse it, but the operator chose it, so it is
+    /// served.
     pub fn warn_of_expiry(&mut self) {
         let has_expired = self.watched.served().expires <= SystemTime::now();
         let problem = has_expired.then(|| "the certificate has expired; API servers will refuse it".to_owned());
@@ -95,7 +97,7 @@ impl CertificateFiles {
 impl Watch for CertificateFiles {
     fn scan(&mut self, scan: Scan) -> Duration {
         let (problem, wait) = match self.watched.scan(scan, SystemTime::now()) {
-            // What was logged of it holds until the certificate has settled.
+            // The last logged state applies until the files have settled.
             Ok(Reloaded::Unsettled) => return watch::SOON,
             Ok(Reloaded::Unchanged) => (None, watch::CALM),
             Ok(Reloaded::Replaced(certificate)) => {

@@ -1,6 +1,6 @@
-//! The authorities of clients' certificates, and how they change while `serve` runs.
+//! Loads the authorities of client certificates and reloads them while `serve` runs.
 //!
-//! Invariant: whatever happens to their file, the last good authorities decide who gets in.
+//! Invariant: the last good authorities decide, whatever happens to their file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::tls::CertificateError;
 use crate::tls::client_auth::ClientCheck;
 use crate::tls::watcher::AuthoritiesWatcher;
 
-/// The check in use, and the file behind it.
+/// The check in use and the file it comes from.
 pub struct ClientAuthorities {
     watched: AuthoritiesWatcher,
     check: Arc<ClientCheck>,
@@ -30,7 +30,7 @@ impl ClientAuthorities {
         Ok(Self { watched, check, details, problem_throttle: ProblemThrottle::default() })
     }
 
-    /// What handshakes ask.
+    /// The check that handshakes use.
     pub fn check(&self) -> Arc<ClientCheck> {
         Arc::clone(&self.check)
     }

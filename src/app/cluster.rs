@@ -1,6 +1,7 @@
-//! The cluster's part in `serve`: the connection at the start, and what is known of the cluster while serving.
+//! Connects `serve` to a cluster and distributes what the cluster provides.
 //!
-//! Invariant: an API server that is away keeps nobody from starting for long who has a certificate.
+//! Invariant: an unreachable API server delays a replica that has a certificate only for a limited
+//! time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,17 +27,17 @@ use crate::server::NamespaceLookup;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::resolver::Resolver;
 
-/// How long who has a certificate waits for the namespaces.
+/// Longest wait for the namespaces before a replica with a certificate is ready.
 const NAMESPACES_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A client, and what is to be done with it.
+/// A client of the API server, and the settings for the background tasks.
 pub struct ClusterConnection {
     client: Client,
     settings: cluster::BackgroundSettings,
     pub version: Option<ServerVersion>,
 }
 
-/// The connection, where the configuration wants one.
+/// Connects, if the configuration asks for a cluster.
 pub async fn connect(config: &Config) -> anyhow::Result<Option<ClusterConnection>> {
     let Some(cluster) = &config.cluster else { return Ok(None) };
     let source = match cluster.access {
@@ -81,8 +82,8 @@ fn settings(
 }
 
 impl ClusterConnection {
-    /// Begins everything that runs beside the requests. The lease is given up when the process begins to end. `upgraded` is told
-    /// of each version that is not the one before.
+    /// Starts the background tasks. Shutdown releases the lease. `upgraded` is called with each new
+    /// version.
     pub fn start(
         self,
         metrics: &Arc<Metrics>,
@@ -97,8 +98,9 @@ impl ClusterConnection {
     }
 }
 
-/// Keeps the promise once the namespaces are known, so that no pod misses what its namespace says because a replica has just
-/// started; or after a while, since most pods ask for themselves.
+/// Drops the promise once the namespaces are known, so that a replica that has just started does
+/// not miss a namespace's settings; or after [`NAMESPACES_TIMEOUT`], since most pods request
+/// injection themselves.
 pub async fn wait_for_namespaces(namespaces: Namespaces, promise: Promise) {
     if timeout(NAMESPACES_TIMEOUT, namespaces.listed()).await.is_err() {
         tracing::warn!("namespaces have not been read yet: their labels and annotations do not apply");
@@ -106,37 +108,37 @@ pub async fn wait_for_namespaces(namespaces: Namespaces, promise: Promise) {
     drop(promise);
 }
 
-/// Shows which of our objects are not there, for as long as they are not.
+/// Lists in the readiness details the required objects that do not exist.
 pub async fn report_missing_objects(mut missing: watch::Receiver<Vec<String>>, details: ReadinessDetails) {
     while missing.changed().await.is_ok() {
         details.replace(Topic::Certificate, missing.borrow_and_update().clone());
     }
 }
 
-/// What requests are told of namespaces.
+/// The namespace lookup for reviews.
 pub fn namespaces(background: Option<&BackgroundTasks>) -> NamespaceLookup {
     match background.map(|background| background.namespaces.clone()) {
         Some(namespaces) => Arc::new(move |name| namespaces.get(name)),
-        // Without a cluster nothing is known of any namespace.
+        // Without a cluster, no namespace is known.
         None => Arc::new(|_| None),
     }
 }
 
-/// The certificate that the cluster gives.
+/// The serving certificate from the cluster's Secret.
 pub struct ClusterCertificate {
     pub resolver: Arc<Resolver>,
-    /// Told of each certificate, the first one included.
+    /// Notified of each certificate, including the first.
     replaced: Arc<Notify>,
     promise: Promise,
 }
 
 impl ClusterCertificate {
-    /// From here on nobody is ready before there is a certificate.
+    /// The replica is not ready until there is a certificate and `promise` is dropped.
     pub fn new(promise: Promise) -> Self {
         Self { resolver: Arc::new(Resolver::default()), replaced: Arc::default(), promise }
     }
 
-    /// Takes over every certificate that comes, and calls ourselves from the first one on.
+    /// Serves every published certificate, and runs the self test from the first one on.
     pub fn serve(self, current: CurrentCertificate, self_test: SelfTest) {
         let replaced = Arc::clone(&self.replaced);
         tokio::spawn(async move {
@@ -156,7 +158,7 @@ impl ClusterCertificate {
                 self.replaced.notify_one();
             }
             if current.changed().await.is_err() {
-                // While it is outstanding, nobody may take us for ready.
+                // The promise stays outstanding, so that the replica never becomes ready.
                 return std::mem::forget(promise);
             }
         }

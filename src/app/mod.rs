@@ -1,7 +1,8 @@
-//! The composition root of `serve`: here the adapters meet, which know nothing of each other.
+//! The composition root of `serve`: connects the adapters, which do not know each other.
 //!
-//! In order: configuration, log, templates, certificate, sockets. Whatever can fail at start fails before the next step, with
-//! one line that says what and where, and nothing before it; afterwards nothing is fatal.
+//! The order is configuration, log, templates, certificate, sockets. A failure at the start stops
+//! it before the next step, with one line that names the problem and its location and no line
+//! before it; after the start no error is fatal.
 
 mod certificate;
 mod clients;
@@ -39,7 +40,7 @@ use crate::telemetry::{logging, traces};
 use crate::tls::resolver::Resolver;
 use crate::tls::{self, CertificateSource, HandshakePolicy};
 
-/// Runs `outrigger serve` to the end of the process.
+/// Runs `outrigger serve` until the process ends.
 pub fn serve(args: &SettingsArgs) -> anyhow::Result<()> {
     let config = Config::resolve(args, environment)?;
     memory::configure_allocator();
@@ -50,27 +51,29 @@ pub fn serve(args: &SettingsArgs) -> anyhow::Result<()> {
     let _traces = endpoint.map(|url| traces::init(url, metrics.trace_spans_lost().clone())).transpose()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
-    // Before anything is loaded: from here on a SIGHUP is a request and does not end the process.
+    // Before anything is loaded: from here on a SIGHUP requests a reload and does not end the
+    // process.
     let hangups = runtime.block_on(async { Hangups::listen() }).context("cannot listen for signals")?;
     let connection = runtime.block_on(cluster::connect(&config))?;
     let prepared = PreparedServer::prepare(&config, metrics, connection)?;
     let result = runtime.block_on(prepared.run(&config, hangups));
-    // Nobody waits for a review that is still being parsed after its time.
+    // No caller waits for a review that is still running after its deadline.
     runtime.shutdown_background();
     result
 }
 
-/// The configuration with which `outrigger serve` would start, as a file.
+/// The configuration with which `outrigger serve` would start, in the file format.
 pub fn print_config(args: &SettingsArgs) -> anyhow::Result<String> {
     Ok(Config::print(args, environment)?)
 }
 
-/// What is no text becomes one that no setting takes, instead of being passed over.
+/// Text that is not Unicode becomes an invalid value, so that it causes an error instead of being
+/// ignored.
 fn environment(variable: &str) -> Option<String> {
     Some(std::env::var_os(variable)?.to_string_lossy().into_owned())
 }
 
-/// Everything that is there before the first socket.
+/// Everything that is loaded before the first socket opens.
 struct PreparedServer {
     readiness: Readiness,
     metrics: Arc<Metrics>,
@@ -81,7 +84,7 @@ struct PreparedServer {
     connection: Option<ClusterConnection>,
 }
 
-/// Who gives the certificate.
+/// The source of the serving certificate.
 enum CertificateProvider {
     Watched(Box<CertificateFiles>),
     Cluster(ClusterCertificate),
@@ -133,7 +136,7 @@ impl PreparedServer {
         let background = match self.connection.take() {
             Some(connection) => {
                 let (config, changed) = (config.clone(), self.templates.settings_changed());
-                // Nobody takes them any more when the process ends.
+                // During shutdown the receiver may be gone.
                 let upgraded = move |version: &ServerVersion| _ = changed.send(settings(&config, Some(version)));
                 let background = connection.start(&self.metrics, lifecycle.clone(), upgraded)?;
                 let promise = self.readiness.promise("namespaces");
@@ -163,8 +166,8 @@ impl PreparedServer {
         Ok(())
     }
 
-    /// From here on what changes is taken over: by itself, and at once when somebody asks. `current` is the certificate that the
-    /// cluster gives.
+    /// Starts watching for changes, and reloads at once on SIGHUP. `current` is the certificate
+    /// from the cluster.
     fn watch(
         self,
         self_test: SelfTest,
@@ -205,7 +208,7 @@ impl PreparedServer {
     }
 }
 
-/// What the operator decided, as the engine takes it.
+/// The operator's settings for the engine.
 fn settings(config: &Config, version: Option<&ServerVersion>) -> Settings {
     Settings {
         native_sidecars: native_sidecars(config, version),
@@ -219,7 +222,7 @@ fn settings(config: &Config, version: Option<&ServerVersion>) -> Settings {
 fn native_sidecars(config: &Config, version: Option<&ServerVersion>) -> NativeSidecars {
     use crate::config::NativeSidecarsMode as Mode;
     match config.native_sidecars {
-        // Every Kubernetes version in support has them.
+        // Every supported Kubernetes version has them.
         Mode::Auto => version.map_or(NativeSidecars::Supported, ServerVersion::native_sidecars),
         Mode::Always => NativeSidecars::Supported,
         Mode::Never => NativeSidecars::Unsupported,
@@ -233,7 +236,7 @@ fn log_mode(native_sidecars: NativeSidecars) {
     );
 }
 
-/// `None` when the cluster gives the certificate.
+/// `None` if the certificate comes from the cluster.
 fn certificate_source(config: &Config) -> Option<CertificateSource> {
     match &config.certificate {
         CertificateSettings::Files { certificate, key } => {
@@ -270,7 +273,7 @@ async fn bind(config: &Config) -> anyhow::Result<BoundServer> {
     })
 }
 
-/// A path as a shell takes it.
+/// A path, quoted for a shell if needed.
 fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '+' | ':' | ',');

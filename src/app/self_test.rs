@@ -1,6 +1,11 @@
-//! The call to ourselves, at the start and after each change of the certificate: it is what readiness waits for.
+//! Tests that the webhook serves its own certificate: at the start, as a condition of readiness,
+//! and after each rotation.
 //!
-//! Invariant: a server that answers to itself stays ready while its certificate changes; one that does not is not ready.
+//! Any response counts, a TLS alert too: with a client CA the webhook refuses this client, but only
+//! after presenting its certificate. The test request is neither logged nor counted.
+//! Invariants: a server that passes stays ready while its certificate changes, and one that fails
+//! is not ready; only the served certificate, with proof of its key, passes, so no other process on
+//! the port is mistaken for this one.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -24,10 +29,10 @@ use crate::tls::resolver::Resolver;
 const CHECK: &str = "tls-self-call";
 const LIMIT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_secs(1);
-/// The certificate may change between the two moments in which both sides look at it.
+/// The certificate may change between the lookup here and the handshake.
 const ATTEMPTS: usize = 3;
 
-/// Who calls, and whom.
+/// Calls the webhook's address and compares the certificate.
 pub struct SelfTest {
     address: SocketAddr,
     resolver: Arc<Resolver>,
@@ -37,18 +42,19 @@ pub struct SelfTest {
 }
 
 impl SelfTest {
-    /// From here on nobody is ready before we have answered.
+    /// The replica is not ready until the first test has passed.
     pub fn new(address: SocketAddr, resolver: Arc<Resolver>, readiness: Readiness) -> Self {
         let promise = Some(readiness.promise(CHECK));
         Self { address, resolver, readiness, promise, problem_throttle: ProblemThrottle::default() }
     }
 
-    /// Calls until we answer, then tells the user, and calls again after each change.
+    /// Repeats the test until it passes, announces it to the user, and tests again after each
+    /// rotation.
     pub async fn run(mut self, replaced: Arc<Notify>, announcement: Option<String>) {
         self.until_passed().await;
         tracing::info!("ready");
         if let Some(text) = announcement {
-            // On a thread of its own: standard output may be a pipe that nobody reads.
+            // On its own thread: standard output may be a pipe without a reader.
             std::thread::spawn(move || dev::print(&text));
         }
         loop {
@@ -59,7 +65,7 @@ impl SelfTest {
 
     async fn until_passed(&mut self) {
         while let Err(error) = self.attempt().await {
-            // A promise that is outstanding already stays so.
+            // Keeps a promise that is still outstanding.
             let (readiness, promise) = (&self.readiness, &mut self.promise);
             promise.get_or_insert_with(|| readiness.promise(CHECK));
             let notice = self.problem_throttle.observe(Some(error.to_string()), Urgency::Immediate, Instant::now());
@@ -91,10 +97,10 @@ impl SelfTest {
     }
 }
 
-/// Something that the server answers without a look at any pod.
+/// A request that the server responds to without a review.
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
-/// Calls the server that listens on `address` and expects it to have the certificate `leaf`.
+/// Calls the server at `address` and expects it to present the certificate `leaf`.
 async fn connect_to_self(address: SocketAddr, leaf: CertificateDer<'static>) -> io::Result<()> {
     let (config, presented) = PresentedChain::client().map_err(io::Error::other)?;
     let result = call(address, config).await;
@@ -116,13 +122,13 @@ async fn call(address: SocketAddr, config: ClientConfig) -> io::Result<()> {
     stream.read_u8().await.map(drop)
 }
 
-/// Whether the other side has told us, by TLS, that it does not want us.
+/// Whether the server refused the handshake with a TLS alert.
 fn is_alert(error: &io::Error) -> bool {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     matches!(cause, Some(rustls::Error::AlertReceived(_)))
 }
 
-/// One cannot call "any address".
+/// The loopback address in place of an unspecified address, which cannot be called.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
@@ -140,14 +146,14 @@ mod tests {
     use std::time::SystemTime;
 
     #[tokio::test]
-    async fn who_does_not_answer_is_not_ready() {
+    async fn a_server_that_fails_its_self_test_is_not_ready() {
         let directory = tempfile::tempdir().expect("a directory");
         let hosts = vec!["localhost".to_owned()];
         let source = CertificateSource::SelfSigned { directory: directory.path().to_owned(), hosts };
         let certificate = source.load(SystemTime::now()).expect("a certificate");
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
-        // Nobody listens there from now on.
+        // No process listens there from now on.
         drop(listener);
         let readiness = Readiness::default();
         let mut call = SelfTest::new(address, Arc::new(Resolver::new(certificate.key)), readiness.clone());

@@ -1,6 +1,8 @@
-//! Which Kubernetes it is: asked at the start, and again and again, since a cluster is upgraded while we run.
+//! Reads the API server's version at the start and regularly afterwards, since a cluster may be
+//! upgraded.
 //!
-//! Invariant: an API server that does not say keeps nobody from serving; what it said last is good until it says something else.
+//! Invariant: an unknown version does not prevent serving; the last known version applies until
+//! another is read.
 
 use std::time::Duration;
 
@@ -11,12 +13,12 @@ use crate::cluster;
 use crate::cluster::jitter::{Backoff, jittered};
 use crate::inject::NativeSidecars;
 
-/// For one answer; at the start everything waits for it.
+/// Timeout of one call; the start waits for the first one.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
-/// An upgrade takes longer, and pods of before and after stand side by side in any case.
+/// Upgrades take longer, and pods of both versions coexist in any case.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(600);
 
-/// What the API server says of itself.
+/// The API server's version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerVersion {
     /// Such as `1.36.3`.
@@ -25,7 +27,7 @@ pub struct ServerVersion {
 }
 
 impl ServerVersion {
-    /// From what the API server says, such as `v1.36.3-gke.1`.
+    /// Parses a version such as `v1.36.3-gke.1`.
     fn parse(text: &str) -> Option<Self> {
         let text = text.strip_prefix('v').unwrap_or(text);
         let text = text.split(['-', '+']).next().unwrap_or_default();
@@ -38,7 +40,7 @@ impl ServerVersion {
     }
 }
 
-/// The version with which to begin; `None` when it is not told in time.
+/// The version at the start; `None` if the API server does not respond in time.
 pub async fn at_start(client: &Client) -> Option<ServerVersion> {
     let version = fetch(client).await;
     if let Err(problem) = &version {
@@ -55,7 +57,8 @@ async fn fetch(client: &Client) -> Result<ServerVersion, String> {
     parsed.ok_or_else(|| format!("it reported {:?}, expected a version such as \"v1.36.3\"", info.git_version))
 }
 
-/// Asks again for as long as the process lives: soon while nothing is known, now and then afterwards.
+/// Reads the version again for the lifetime of the process: soon while it is unknown, rarely
+/// afterwards.
 pub async fn follow(client: Client, mut known: Option<ServerVersion>, on_change: impl Fn(&ServerVersion)) {
     let mut backoff = Backoff::default();
     loop {
@@ -78,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_as_api_servers_say_them() {
+    fn versions_of_api_servers_are_parsed() {
         let cases = [
             ("v1.36.3", Some(("1.36.3", NativeSidecars::Supported))),
             ("v1.32.0-gke.100", Some(("1.32.0", NativeSidecars::Supported))),
@@ -95,11 +98,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_starts_without_an_answer_learns_of_the_version_soon() {
+    async fn a_version_unknown_at_the_start_is_read_soon() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url: http::Uri = format!("http://{}", listener.local_addr().expect("bound")).parse().expect("a URL");
         tokio::spawn(async move {
-            // The first two are turned away.
+            // The first two connections are closed.
             for request in 0.. {
                 let (mut stream, _) = listener.accept().await.expect("a connection");
                 if request > 1 {

@@ -1,7 +1,8 @@
-//! The templates that `serve` starts with, and how they change while it serves.
+//! Loads the templates at the start and reloads them while `serve` runs.
 //!
-//! Invariants: a broken template keeps the others from being served only at the start, and only where the operator says so
-//! (`--strict`); afterwards whatever was good goes on; a look that finds nothing changed says nothing.
+//! Invariants: a broken template keeps the others from being served only at the start and only with
+//! `--strict`; later, the last good revisions stay in use; a scan that finds no change logs
+//! nothing.
 
 mod report;
 
@@ -25,28 +26,28 @@ use crate::source::store::InjectorStore;
 use crate::telemetry::metrics::{Metrics, Reload};
 use crate::telemetry::throttle::{LineLimit, Notice, ProblemThrottle, Urgency};
 
-/// Where templates come from, what was found there last, and who is to know.
+/// The template sources, the last state read from them, and the parts that a reload informs.
 pub struct Templates {
-    /// The templates of the program where they are wanted; they never change.
+    /// The built-in templates, if selected; they never change.
     built_in: Vec<Arc<CompiledSource>>,
     directories: Directories,
     store: Arc<InjectorStore>,
     settings: Settings,
-    /// Settings that take the place of these.
+    /// Receives new settings.
     changed: Option<Receiver<Settings>>,
     metrics: Arc<Metrics>,
     details: ReadinessDetails,
     report: LoadReport,
-    /// The snapshot before this one, kept until no request can be the last to let go of it and have the work of freeing it.
+    /// The previous snapshot, kept so that no request is the last to drop it and has to free it.
     retired: Option<Arc<Injector>>,
-    /// What the log has said last, where it has not yet said what `report` says.
+    /// The state that was logged last, if `report` has not been logged yet.
     logged: Option<LoadReport>,
     problem_throttle: ProblemThrottle,
     line_limit: LineLimit,
 }
 
 impl Templates {
-    /// Loads the templates of all sources that the operator names.
+    /// Loads the templates of all configured sources.
     pub fn load(
         config: &Config,
         settings: Settings,
@@ -86,14 +87,14 @@ impl Templates {
         Ok(templates)
     }
 
-    /// From now on settings may change: whoever has this says so.
+    /// Returns the channel for new settings.
     pub fn settings_changed(&mut self) -> Sender<Settings> {
         let (sender, changed) = channel();
         self.changed = Some(changed);
         sender
     }
 
-    /// The same templates under other settings, if there are any.
+    /// Applies the latest new settings, if any, to the same templates.
     fn take_settings(&mut self) {
         let Some(settings) = self.changed.as_ref().and_then(|changed| changed.try_iter().last()) else { return };
         self.settings = settings;
@@ -108,17 +109,17 @@ impl Templates {
         [self.built_in.clone(), self.directories.sources()].concat()
     }
 
-    /// The snapshots that requests see.
+    /// The store of the current snapshot.
     pub fn store(&self) -> Arc<InjectorStore> {
         Arc::clone(&self.store)
     }
 
-    /// Says what the start has loaded.
+    /// Logs what was loaded at the start.
     pub fn log(&self) {
         self.report.log();
     }
 
-    /// Puts what was read in the place of what is served.
+    /// Replaces the served snapshot by what was read.
     fn reload(&mut self, sources: &[Arc<CompiledSource>], is_complete: bool) {
         let last = self.store.current();
         let loaded = TemplateSet::assemble(sources, last.templates());
@@ -136,13 +137,14 @@ impl Templates {
         self.logged.get_or_insert(before);
     }
 
-    /// Says what has changed since it was said last. Sources that flap are no reason for a flood: it may have to wait.
+    /// Logs the changes since the last report. Sources that change rapidly must not flood the log,
+    /// so a report may have to wait.
     fn log_changes_if_due(&mut self, now: Instant) {
         if self.logged.as_ref().is_some_and(|logged| self.report == *logged) {
             self.logged = None;
         }
         if let Some(logged) = &self.logged
-            // Every pod that asks is refused from now on, which cannot wait.
+            // Every pod that requests injection is denied from now on, so this cannot wait.
             && (self.line_limit.allow(now) || self.report.has_become_empty_since(logged))
         {
             self.report.log_changes(logged);
@@ -150,7 +152,7 @@ impl Templates {
         }
     }
 
-    /// Says that something cannot be read, or can again.
+    /// Logs that a source cannot be read, or can be read again.
     fn log_problem(&mut self, troubles: &[String], urgency: Urgency, now: Instant) -> Option<Notice> {
         let problem = (!troubles.is_empty()).then(|| troubles.join("; "));
         let notice = self.problem_throttle.observe(problem, urgency, now);
@@ -191,7 +193,7 @@ impl Watch for Templates {
         if change == Reloaded::Replaced(()) || had_problem || !troubles.is_empty() {
             self.update_details();
         }
-        // Where one directory has changed, another may be about to.
+        // If one directory has changed, another may be about to.
         if change == Reloaded::Unchanged { watch::CALM } else { watch::SOON }
     }
 }

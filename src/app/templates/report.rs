@@ -1,17 +1,19 @@
-//! What there is to say of a load: to the log, and to `/readyz?verbose`.
+//! Reports the outcome of loading templates to the log and to `/readyz?verbose`.
 //!
-//! Invariant: no more lines than [`MAX_LINES`], however many problems there are, and no values that a template holds.
+//! Invariant: at most [`MAX_LINES`] lines, however many problems there are, and no values of a
+//! template.
 
 use std::collections::BTreeMap;
 
 use crate::inject::{LoadProblem, TemplateSet};
 
-/// Most names that one line of the log lists.
+/// Most names that one log line lists.
 const MAX_NAMES: usize = 50;
-/// Most problems that are logged of one load; the others are seen in `/readyz?verbose`.
+/// Most problems logged for one load; `/readyz?verbose` lists the others.
 const MAX_LINES: usize = 20;
 
-/// Kept until nothing can fail any more, so that a start that fails says why and nothing else.
+/// The outcome of a load. It is logged only once nothing can fail any more, so that a failed start
+/// logs its reason and nothing else.
 #[derive(Default, PartialEq)]
 pub struct LoadReport {
     count: usize,
@@ -45,7 +47,7 @@ impl LoadReport {
         !self.problems.is_empty()
     }
 
-    /// Says everything, as at the start.
+    /// Logs everything, for the start.
     pub fn log(&self) {
         self.log_problems(&Self::default());
         let names = listed(self.revisions.keys());
@@ -53,12 +55,12 @@ impl LoadReport {
         self.warn_if_empty();
     }
 
-    /// Whether there were templates and are none.
+    /// Whether there were templates before and there are none now.
     pub fn has_become_empty_since(&self, before: &Self) -> bool {
         self.count == 0 && before.count > 0
     }
 
-    /// Says what is new since `before`.
+    /// Logs the changes since `before`.
     pub fn log_changes(&self, before: &Self) {
         self.log_problems(before);
         let added = listed(self.revisions.keys().filter(|name| !before.revisions.contains_key(*name)));
@@ -97,7 +99,7 @@ impl LoadReport {
     }
 }
 
-/// The lines that were not said before, as far as they are shown.
+/// The lines that are not in `before`, limited to [`MAX_LINES`].
 fn new<'l>(now: &'l [String], before: &[String]) -> impl Iterator<Item = String> + 'l {
     let before: std::collections::BTreeSet<&String> = before.iter().collect();
     let new: Vec<&String> = now.iter().filter(|line| !before.contains(*line)).collect();
