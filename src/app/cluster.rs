@@ -37,7 +37,7 @@ pub struct ClusterConnection {
     pub version: Option<ServerVersion>,
 }
 
-/// Connects, if the configuration asks for a cluster.
+/// Connects, if the configuration has a cluster.
 pub async fn connect(config: &Config) -> anyhow::Result<Option<ClusterConnection>> {
     let Some(cluster) = &config.cluster else { return Ok(None) };
     let source = match cluster.access {

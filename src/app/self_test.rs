@@ -157,10 +157,10 @@ mod tests {
         drop(listener);
         let readiness = Readiness::default();
         let mut call = SelfTest::new(address, Arc::new(Resolver::new(certificate.key)), readiness.clone());
-        assert!(!readiness.is_ready(), "before the first answer");
+        assert!(!readiness.is_ready(), "before the first test has passed");
         call.promise = None;
-        assert!(readiness.is_ready(), "answered once");
-        let answered = timeout(Duration::from_millis(500), call.until_passed()).await;
-        assert!(answered.is_err() && !readiness.is_ready(), "after a change nobody answers");
+        assert!(readiness.is_ready(), "passed once");
+        let passed = timeout(Duration::from_millis(500), call.until_passed()).await;
+        assert!(passed.is_err() && !readiness.is_ready(), "no server responds after a rotation");
     }
 }

@@ -115,9 +115,9 @@ mod tests {
         });
         let client = Client::try_from(kube::Config::new(url)).expect("a client");
         assert_eq!(at_start(&client).await, None);
-        let (sender, mut told) = mpsc::unbounded_channel();
+        let (sender, mut versions) = mpsc::unbounded_channel();
         tokio::spawn(follow(client, None, move |version: &ServerVersion| drop(sender.send(version.text.clone()))));
-        let version = timeout(Duration::from_secs(60), told.recv()).await.expect("in time");
+        let version = timeout(Duration::from_secs(60), versions.recv()).await.expect("in time");
         assert_eq!(version.as_deref(), Some("1.31.4"));
     }
 }

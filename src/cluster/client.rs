@@ -140,10 +140,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_to_a_silent_api_server_times_out() {
-        let begun = Instant::now();
+        let started = Instant::now();
         let client = client_of(b"").await;
         client.apiserver_version().await.expect_err("nobody answers");
-        assert!(begun.elapsed() >= Duration::from_millis(300) && begun.elapsed() < Duration::from_secs(30));
+        assert!(started.elapsed() >= Duration::from_millis(300) && started.elapsed() < Duration::from_secs(30));
     }
 
     #[tokio::test]
@@ -159,8 +159,8 @@ mod tests {
     #[tokio::test]
     async fn a_retry_after_header_does_not_delay_the_error() {
         let busy = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 600\r\ncontent-length: 0\r\n\r\n";
-        let begun = Instant::now();
+        let started = Instant::now();
         client_of(busy).await.apiserver_version().await.expect_err("it is busy");
-        assert!(begun.elapsed() < Duration::from_secs(30));
+        assert!(started.elapsed() < Duration::from_secs(30));
     }
 }

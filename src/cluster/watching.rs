@@ -199,10 +199,10 @@ mod tests {
     /// Follows watches that yield these events, and then nothing. Returns the number of watches and
     /// the names of their events.
     async fn followed(watches: Vec<Events>, limit: Duration) -> (usize, Vec<&'static str>) {
-        let (watches, begun, mut names) = (Cell::new(watches), Cell::new(0), Vec::new());
+        let (watches, started, mut names) = (Cell::new(watches), Cell::new(0), Vec::new());
         let watch = || {
             let mut left = watches.take();
-            begun.set(begun.get() + 1);
+            started.set(started.get() + 1);
             let events = if left.is_empty() { Events::new() } else { left.remove(0) };
             watches.set(left);
             stream::iter(events).chain(stream::pending())
@@ -217,7 +217,7 @@ mod tests {
             });
         };
         _ = timeout(limit, follow("test", watch, handle)).await;
-        (begun.get(), names)
+        (started.get(), names)
     }
 
     #[tokio::test]
@@ -225,11 +225,11 @@ mod tests {
         let failed = || vec![Ok(Event::Init), Err(Error::InitialListFailed(refused(500)))];
         let mut events: Events = (0..4).flat_map(|_| failed()).collect();
         events.extend([Ok(Event::Init), Ok(Event::InitDone)]);
-        let (begun, limit) = (Instant::now(), Duration::from_secs(60));
+        let (started, limit) = (Instant::now(), Duration::from_secs(60));
         let seen = std::sync::Mutex::new(None);
         let handle = |event: Event<Secret>| {
             if matches!(event, Event::InitDone) {
-                *seen.lock().expect("no panic") = Some(begun.elapsed());
+                *seen.lock().expect("no panic") = Some(started.elapsed());
             }
         };
         let events = Cell::new(events);

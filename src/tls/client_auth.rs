@@ -2,7 +2,7 @@
 //! names.
 //!
 //! The check is part of the handshake, so nothing of a refused client is read. This module reads
-//! the file when told to and watches nothing.
+//! the file on request and watches nothing.
 //! Invariant: the current authorities decide. Sessions are never resumed, so an earlier decision
 //! admits no client.
 

@@ -213,7 +213,7 @@ fn cleanup(
     (!over.is_empty()).then_some(Change::Forget(over))
 }
 
-/// The longest wait between two looks at the wall clock.
+/// The longest wait between two checks of the wall clock.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Collects the shortest of several waits.
@@ -308,15 +308,15 @@ impl ObservedState {
     /// How long until every API server trusts the authority, or until none calls if there is no
     /// configuration.
     fn untrusted_for(&self, id: Fingerprint, policy: &Policy) -> Duration {
-        let seen = match &self.bundles {
+        let trusted_for = match &self.bundles {
             None => Some(self.absent_for),
             Some(_) => self.trusted_for.get(&id).copied(),
         };
         // An authority that was not in every bundle yet still has the whole time to wait.
         policy
             .propagation
-            .saturating_sub(seen.unwrap_or_default())
-            .max(Duration::from_millis(u64::from(seen.is_none())))
+            .saturating_sub(trusted_for.unwrap_or_default())
+            .max(Duration::from_millis(u64::from(trusted_for.is_none())))
     }
 }
 

@@ -322,8 +322,8 @@ async fn with_timeout<T>(call: impl Future<Output = kube::Result<T>>) -> Result<
 /// Waits for `duration` on a clock that advances while the machine sleeps; returns at once if that
 /// clock is set back.
 async fn sleep_on_clock(clock: impl Fn() -> SystemTime, duration: Duration) {
-    let begun = clock();
-    while let Some(left) = clock().duration_since(begun).ok().and_then(|passed| duration.checked_sub(passed)) {
+    let started = clock();
+    while let Some(left) = clock().duration_since(started).ok().and_then(|passed| duration.checked_sub(passed)) {
         if left.is_zero() {
             return;
         }
@@ -392,13 +392,13 @@ mod tests {
 
     /// How long a wait of `duration` takes on a clock that shows these seconds one after the other.
     async fn waited(duration: Duration, seconds: &[u64]) -> Duration {
-        let (index, begun) = (AtomicU64::new(0), Instant::now());
+        let (index, started) = (AtomicU64::new(0), Instant::now());
         let clock = || {
             let index = usize::try_from(index.fetch_add(1, Ordering::SeqCst)).expect("few");
             SystemTime::UNIX_EPOCH + Duration::from_secs(seconds[index.min(seconds.len() - 1)])
         };
         timeout(Duration::from_secs(60), sleep_on_clock(clock, duration)).await.expect("it ends");
-        begun.elapsed()
+        started.elapsed()
     }
 
     #[tokio::test]

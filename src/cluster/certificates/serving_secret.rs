@@ -1,7 +1,7 @@
 //! Takes the serving certificate from its Secret on every replica, or reports why the last one
 //! stays in use.
 //!
-//! A certificate that API servers would reject is not taken, whoever wrote it: it must be complete,
+//! A certificate that API servers would reject is not taken, regardless of its author: it must be complete,
 //! valid, and covered by every bundle of the last known webhook configuration.
 //! Invariant: a certificate in use is replaced only by a better one.
 
@@ -188,7 +188,7 @@ fn is_trusted(pair: &CertifiedPair, configuration: &ObjectState<MutatingWebhookC
 }
 
 /// The value of the metric: false without a configuration, since then no API server calls the
-/// webhook and somebody should know.
+/// webhook, which an alert should report.
 fn is_in_sync(pair: &CertifiedPair, configuration: &ObjectState<MutatingWebhookConfiguration>) -> bool {
     matches!(configuration, ObjectState::Present(_)) && is_trusted(pair, configuration)
 }

@@ -55,7 +55,7 @@ pub enum LeaseAction {
 pub struct Election {
     identity: String,
     timing: LeaseTiming,
-    seen: Option<(LeaderElectionRecord, Instant)>,
+    last_change: Option<(LeaderElectionRecord, Instant)>,
     /// Start time of the last successful write.
     renewed: Option<Instant>,
     /// Whether one of our writes may have succeeded, even without a response, and no other holder
@@ -65,7 +65,7 @@ pub struct Election {
 
 impl Election {
     pub fn new(identity: String, timing: LeaseTiming) -> Self {
-        Self { identity, timing, seen: None, renewed: None, may_hold_lease: false }
+        Self { identity, timing, last_change: None, renewed: None, may_hold_lease: false }
     }
 
     /// Takes note of the current record and returns what to do about it.
@@ -75,10 +75,10 @@ impl Election {
             self.renewed = None;
             self.may_hold_lease = false;
         }
-        if self.seen.as_ref().is_none_or(|(seen, _)| *seen != record) {
-            self.seen = Some((record, now));
+        if self.last_change.as_ref().is_none_or(|(seen, _)| *seen != record) {
+            self.last_change = Some((record, now));
         }
-        let (record, since) = match &self.seen {
+        let (record, since) = match &self.last_change {
             Some((record, since)) => (record, *since),
             None => return LeaseAction::Wait,
         };
@@ -99,10 +99,10 @@ impl Election {
         self.may_hold_lease
     }
 
-    /// Our write, started at `begun`, succeeded; from then on we lead.
-    pub fn written(&mut self, record: LeaderElectionRecord, begun: Instant) {
-        self.seen = Some((record, begun));
-        self.renewed = Some(begun);
+    /// Our write, started at `started`, succeeded; from then on we lead.
+    pub fn written(&mut self, record: LeaderElectionRecord, started: Instant) {
+        self.last_change = Some((record, started));
+        self.renewed = Some(started);
     }
 
     /// Leadership ends at this time unless a write succeeds before.

@@ -87,8 +87,8 @@ impl LeaderElector {
         let (mut throttle, mut held) = (ProblemThrottle::default(), None);
         let lease = self.name.as_str();
         loop {
-            let begun = Instant::now();
-            let was_leader = election.is_leader(begun);
+            let started = Instant::now();
+            let was_leader = election.is_leader(started);
             // Leaves a leader time for a second attempt.
             let limit = if was_leader { self.timing.renew_deadline / 2 } else { self.timing.renew_deadline };
             let problem = match timeout(limit, self.attempt(election, &mut held)).await {
@@ -112,14 +112,14 @@ impl LeaderElector {
             if is_leader != was_leader {
                 tracing::info!(lease = self.name, identity = self.identity, leads = is_leader, "leadership changed");
             }
-            sleep(self.pause(begun.elapsed())).await;
+            sleep(self.pause(started.elapsed())).await;
         }
     }
 
     /// Time until the next attempt. The duration of the calls is part of the interval; otherwise
     /// slow responses would cost a leader its lease.
-    fn pause(&self, taken: Duration) -> Duration {
-        jittered(self.timing.retry_period).saturating_sub(taken).max(jittered(self.timing.retry_period / 4))
+    fn pause(&self, elapsed: Duration) -> Duration {
+        jittered(self.timing.retry_period).saturating_sub(elapsed).max(jittered(self.timing.retry_period / 4))
     }
 
     /// Renews the Lease if we hold it. Otherwise reads it and, if the rules allow it, acquires it.
@@ -141,7 +141,7 @@ impl LeaderElector {
 
     /// Writes our identity to the Lease.
     async fn write_holder(&self, election: &mut Election, lease: Lease, next: LeaseAction) -> kube::Result<Lease> {
-        let (begun, now) = (Instant::now(), MicroTime(Timestamp::now()));
+        let (started, now) = (Instant::now(), MicroTime(Timestamp::now()));
         let spec = lease.spec.clone().unwrap_or_default();
         let (transition, acquired) = match next {
             LeaseAction::Renew => (0, spec.acquire_time.clone()),
@@ -157,7 +157,7 @@ impl LeaderElector {
         };
         election.begin_write();
         let written = self.write(lease, spec).await?;
-        election.written(record(written.spec.as_ref()), begun);
+        election.written(record(written.spec.as_ref()), started);
         Ok(written)
     }
 

@@ -51,9 +51,9 @@ fn an_installation_begins_with_an_authority_then_trust_then_a_leaf() {
     let empty = ObservedState { authorities: Some(Authorities::default()), leaf: Some(None), ..trusting(&[]) };
     assert_eq!(next_step(&empty), Step::Authorities(Change::CreateFirst));
     let a = ca(1, now());
-    let begun =
+    let started =
         ObservedState { authorities: Some(Authorities::default().changed(&Change::CreateFirst, Some(a))), ..empty };
-    assert_eq!(next_step(&begun), Step::Trust(ids(&[a])));
+    assert_eq!(next_step(&started), Step::Trust(ids(&[a])));
     let mut trusted = ObservedState { leaf: Some(None), ..trusting(&[a]) };
     trusted.trusted_for = BTreeMap::from([(a.id, Duration::from_secs(4))]);
     assert_eq!(next_step(&trusted), Step::Wait(Duration::from_secs(6)));
