@@ -44,7 +44,7 @@ pub async fn connect(config: &Config) -> anyhow::Result<Option<ClusterConnection
         ClusterAccess::Pod => ConnectionSource::Pod,
         ClusterAccess::Kubeconfig => ConnectionSource::Kubeconfig,
     };
-    let client = client::connect(source).await.context("cannot work in a cluster")?;
+    let client = client::connect(source).await.context("cannot connect to the cluster")?;
     let version = version::at_start(&client).await;
     let settings = settings(cluster, &config.certificate, client.default_namespace());
     Ok(Some(ClusterConnection { client, settings, version }))

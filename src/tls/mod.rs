@@ -35,7 +35,7 @@ pub enum CertificateError {
     Content { what: &'static str, path: PathBuf, problem: String },
     #[error("certificate {certificate:?} and key {key:?} do not match")]
     Mismatch { certificate: PathBuf, key: PathBuf },
-    #[error("cannot make a certificate: {0}")]
+    #[error("cannot create a certificate: {0}")]
     Make(#[from] rcgen::Error),
 }
 

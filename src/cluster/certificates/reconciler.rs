@@ -96,7 +96,7 @@ struct Versions {
 enum StepError {
     #[error("{}", explain(.0))]
     Api(#[from] kube::Error),
-    #[error("cannot make a certificate: {0}")]
+    #[error("cannot create a certificate: {0}")]
     Make(#[from] rcgen::Error),
     #[error("the API server did not respond in time")]
     Timeout,
