@@ -1,4 +1,4 @@
-//! What a parsed expression contains: depth, names it reads, functions it calls.
+//! Analyses a parsed expression: its depth, the variables it reads and the functions it calls.
 
 use super::reads::{Reads, Root};
 use super::{functions, rewrite};
@@ -6,7 +6,7 @@ use crate::inject::text::message::{Message, message, value, words};
 use crate::inject::text::suggest::{listed, nearest};
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 
-/// The parameter that the whole expression is, for `params.name`.
+/// The parameter's name if the whole expression is `params.name`.
 pub(super) fn only_parameter(tree: &IdedExpr) -> Option<String> {
     let Expr::Call(call) = &tree.expr else { return None };
     match (call.func_name.as_str(), chain(tree)?) {
@@ -22,7 +22,7 @@ pub(super) fn depth(node: &IdedExpr) -> usize {
     deepest + 1
 }
 
-/// How deep comprehensions are nested in one another. What one goes over is evaluated once, before it.
+/// Nesting depth of comprehensions. A range is evaluated once, before its loop, so it adds no level.
 pub(super) fn comprehension_depth(node: &IdedExpr) -> usize {
     if let Expr::Comprehension(comprehension) = &node.expr {
         let inside =
@@ -35,7 +35,7 @@ pub(super) fn comprehension_depth(node: &IdedExpr) -> usize {
     deepest
 }
 
-/// Checks every name, and collects what is read.
+/// Checks every name and collects the paths that the expression reads.
 pub(super) fn reads(tree: &IdedExpr, parameters: &[&str]) -> Result<Reads, Message> {
     let mut collector = ReadsCollector { parameters, local: Vec::new(), reads: Reads::default() };
     collector.visit(tree)?;
@@ -44,7 +44,7 @@ pub(super) fn reads(tree: &IdedExpr, parameters: &[&str]) -> Result<Reads, Messa
 
 struct ReadsCollector<'a> {
     parameters: &'a [&'a str],
-    /// Variables of the comprehensions around.
+    /// Loop variables of the enclosing comprehensions.
     local: Vec<&'a str>,
     reads: Reads,
 }
@@ -122,7 +122,7 @@ impl<'a> ReadsCollector<'a> {
         Ok(())
     }
 
-    /// A declaration without a name that can be read is reported itself, and may be the one that is meant.
+    /// A declaration whose name is unreadable has its own error and may declare this parameter.
     fn is_declared(&self, parameter: &str) -> bool {
         self.parameters.iter().any(|name| name.is_empty() || *name == parameter)
     }
@@ -151,7 +151,8 @@ fn unknown<'a>(
     }
 }
 
-/// `pod.metadata["labels"]` as (`pod`, [`metadata`, `labels`]); nothing for anything but constant keys below a variable.
+/// `pod.metadata["labels"]` as (`pod`, [`metadata`, `labels`]); `None` unless it is constant keys below a
+/// variable.
 fn chain(node: &IdedExpr) -> Option<(&str, Vec<String>)> {
     match &node.expr {
         Expr::Ident(name) => Some((name, Vec::new())),

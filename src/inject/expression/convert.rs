@@ -1,4 +1,4 @@
-//! JSON values as CEL values and back.
+//! Converts JSON values to CEL values and back.
 //!
 //! Invariant: integers of JSON are CEL `int` (so that `pod.spec.x + 5` works) and never pass through a float.
 
@@ -35,7 +35,7 @@ pub fn map<'a>(entries: impl Iterator<Item = (&'a str, Value)>) -> Value {
     Value::Map(Map { map: Arc::new(map) })
 }
 
-/// A CEL value as JSON, or what it is that JSON cannot hold.
+/// Converts a CEL value to JSON; the error describes a value that JSON cannot represent.
 pub fn to_json(value: &Value) -> Result<Json, String> {
     Ok(match value {
         Value::Null => Json::Null,

@@ -1,17 +1,19 @@
-//! What is said of a function that failed, where nothing but its own words may be shown.
+//! Error messages of failed functions, without the pod's values.
 //!
-//! Functions of the libraries print values of the pod, whole or in single quotes; an expression that fails is the
-//! template's fault, and that response ends up in the logs of API servers. Invariant: only the words of Outrigger's own
-//! functions, which hold numbers and no values, count as words.
+//! Library functions print values of the pod in their errors, and API servers log the response to a
+//! failed expression.
+//!
+//! Invariant: only messages of Outrigger's own functions, which contain numbers but no values, count as
+//! words.
 
 use crate::inject::text::message::{Message, message, value, words};
 use crate::inject::text::quote::one_line;
 use cel::ExecutionError;
 
-/// Longest part of a message of the interpreter that is passed on, in characters.
+/// Maximum length of a passed-on interpreter message, in characters.
 pub(super) const MAX_MESSAGE: usize = 120;
 
-/// Stands before the name of the function in errors of our own; no library has such names.
+/// Prefix of function names in Outrigger's own errors; no library function has such a name.
 const OWN: char = '@';
 
 /// An error of one of Outrigger's own functions: its words must hold no value.
@@ -33,7 +35,7 @@ pub(super) fn sentence(function: &str, text: &str) -> Message {
     }
 }
 
-/// What a library says without the values that it prints: not even the template's author is shown those of a pod.
+/// A library's message without values: not even the template's author may read those of a pod.
 fn of_library(text: &str) -> String {
     let of_value = ["cannot convert ", "cannot determine the size of ", "Parsing Error"]
         .iter()

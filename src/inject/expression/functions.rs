@@ -1,6 +1,6 @@
 //! The functions that expressions may call: Kubernetes' CEL libraries, and arithmetic on quantities.
 //!
-//! No environment, file, clock, random number or network.
+//! No function reads the environment, a file, a clock, a random number or the network.
 
 use super::{fault, limits, overrides, rewrite};
 use crate::inject::text::quantity::Quantity;
@@ -10,7 +10,7 @@ use cel::{Context, ExecutionError, FunctionContext, ResolveResult, Value};
 use kube_cel::KubeCelExt;
 use std::sync::Arc;
 
-/// A context with every function; without variables.
+/// A context with all functions and no variables.
 pub fn library() -> Context<'static> {
     let mut context = Context::default();
     context.register_all();
@@ -37,7 +37,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     NAMES.iter().copied()
 }
 
-/// `has(map.field)`. The value is only looked at, since it may be the whole pod.
+/// `has(map.field)`. Does not clone the value, since it may be the whole pod.
 fn has(call: &FunctionContext<'_, '_>) -> ResolveResult {
     let [operand, key] = call.args else { return Err(ExecutionError::NoSuchOverload) };
     let operand = Value::resolve_val(operand, call.ptx)?;
@@ -97,7 +97,7 @@ fn max(this: This<Value>, arguments: Arguments) -> ResolveResult {
     }
 }
 
-/// What to compare: the items of `list.min()` and `min(list)`, or the arguments of `min(a, b)`, whose first comes twice.
+/// The values to compare: the items of `list.min()` and `min(list)`, or the arguments of `min(a, b)`, whose first comes twice.
 fn operands(This(first): This<Value>, Arguments(rest): &Arguments) -> Vec<Value> {
     match (first, rest.as_slice()) {
         (Value::List(items), [] | [Value::List(_)]) => items.as_ref().clone(),

@@ -1,4 +1,6 @@
-//! `${…}` inside strings: where expressions begin and end. `$${` is a literal `${`; `$(VAR)` is Kubernetes' own and left alone.
+//! Finds the expressions (`${…}`) inside strings and compiles them.
+//!
+//! `$${` is a literal `${`; `$(VAR)` belongs to Kubernetes and is left unchanged.
 
 use super::{Expression, MAX_SOURCE_BYTES};
 use crate::inject::text::message::{Message, message, value};
@@ -22,7 +24,7 @@ pub enum Segment {
     Expression(Expression),
 }
 
-/// Whether a string holds an expression or an escape at all.
+/// Whether a string contains an expression or an escape.
 pub fn is_dynamic(text: &str) -> bool {
     text.contains("${")
 }

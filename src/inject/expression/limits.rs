@@ -1,6 +1,6 @@
-//! The bound under which one expression is evaluated: turns of its loops, and time where the caller lends a clock.
+//! Limits for one evaluation: loop iterations, and time if the caller passes a clock.
 //!
-//! The interpreter knows neither, so `super::rewrite` makes every loop call [`step`] and [`range`].
+//! The interpreter has neither limit, so `super::rewrite` makes every loop call [`step`] and [`range`].
 
 use super::{convert, fault};
 use cel::objects::{Key, Value};
@@ -9,13 +9,13 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// Turns of all loops of one evaluation.
+/// Maximum iterations of all loops of one evaluation together.
 pub const MAX_STEPS: u32 = 100_000;
-/// Items that one loop may go over.
+/// Maximum number of items in the range of one loop.
 pub const MAX_RANGE: usize = 10_000;
-/// Bytes that one loop may go over: more than any pod has, less than loops in a row could make of it.
+/// Maximum size of a loop's range in bytes: larger than any pod, smaller than chained loops can produce.
 pub const MAX_RANGE_BYTES: usize = 8 << 20;
-/// Time of one evaluation, in milliseconds.
+/// Maximum time of one evaluation, in milliseconds.
 pub const MAX_MILLISECONDS: u64 = 100;
 
 #[derive(Clone, Copy)]
@@ -41,7 +41,7 @@ thread_local! {
     static LISTS: RefCell<Vec<Vec<Value>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Starts a list; the number is how it is named until it ends.
+/// Starts a list and returns the number that identifies it until [`end`].
 pub fn begin(_: &FunctionContext<'_, '_>) -> ResolveResult {
     LISTS.with_borrow_mut(|lists| {
         lists.push(Vec::new());
@@ -49,7 +49,7 @@ pub fn begin(_: &FunctionContext<'_, '_>) -> ResolveResult {
     })
 }
 
-/// Adds an item. What a loop inside left behind when it failed is dropped.
+/// Adds an item. Drops lists that failed inner loops have left unfinished.
 pub fn push(list: i64, item: Value) -> ResolveResult {
     let index = usize::try_from(list).map_err(|_| error("no such list"))?;
     LISTS.with_borrow_mut(|lists| {
@@ -59,7 +59,7 @@ pub fn push(list: i64, item: Value) -> ResolveResult {
     })
 }
 
-/// Ends a list and gives it.
+/// Finishes a list and returns it.
 pub fn end(list: i64) -> ResolveResult {
     let index = usize::try_from(list).map_err(|_| error("no such list"))?;
     LISTS.with_borrow_mut(|lists| {
@@ -68,7 +68,7 @@ pub fn end(list: i64) -> ResolveResult {
     })
 }
 
-/// Counts one turn of a loop and gives back its condition.
+/// Counts one iteration of a loop and returns the loop's condition.
 pub fn step(condition: Value) -> ResolveResult {
     let mut budget = BUDGET.get();
     if budget.steps == 0 {
@@ -84,7 +84,7 @@ pub fn step(condition: Value) -> ResolveResult {
     }
 }
 
-/// What a loop goes over: a list as it is, a map as its sorted keys.
+/// The range of a loop: a list unchanged, a map as its sorted keys.
 pub fn range(value: Value) -> ResolveResult {
     let list = match value {
         Value::Map(map) => {

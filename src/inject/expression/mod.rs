@@ -1,10 +1,10 @@
 //! CEL expressions in templates: compiled and checked at load, evaluated per pod under a bound.
 //!
-//! The language is that of Kubernetes' `matchConditions`. Not here: `${…}` inside longer strings (`interpolation`), the functions
-//! that we add (`functions`), conversion between JSON and CEL values (`convert`).
+//! The language is that of Kubernetes' `matchConditions`. `interpolation` finds `${…}` inside strings,
+//! `functions` adds functions, and `convert` converts between JSON and CEL values.
 //!
-//! Invariant: an [`Expression`] that exists reads declared names only, calls known functions only, nests comprehensions at
-//! most [`MAX_COMPREHENSIONS`] deep, and is shallow enough to be evaluated on any thread's stack.
+//! Invariant: a compiled [`Expression`] reads only declared names, calls only known functions, nests
+//! comprehensions at most [`MAX_COMPREHENSIONS`] deep, and can be evaluated on any thread's stack.
 
 pub mod convert;
 pub mod functions;
@@ -33,7 +33,8 @@ pub use scope::Scope;
 pub const MAX_SOURCE_BYTES: usize = 1024;
 /// Deepest nesting of comprehensions (`map`, `filter`, `all`, `exists` …): each level multiplies the work.
 pub const MAX_COMPREHENSIONS: usize = 2;
-/// Deepest tree of one expression: evaluation recurses once a level, on the stack of whoever asks.
+/// Deepest tree of one expression: evaluation recurses once per level, on the caller's
+/// stack.
 const MAX_DEPTH: usize = 64;
 /// Stack of the thread that parses: generous against the parser's own recursion, which debug builds make deeper.
 const COMPILE_STACK_BYTES: usize = 64 << 20;
@@ -48,7 +49,7 @@ pub struct Expression {
 
 #[derive(Debug)]
 enum Program {
-    /// Exactly `params.name`, the expression that most templates hold most: it needs no evaluation.
+    /// Exactly `params.name`, the most common expression, which needs no evaluation.
     Parameter(String),
     Tree(IdedExpr),
 }
@@ -94,7 +95,7 @@ impl Expression {
         &self.reads
     }
 
-    /// Evaluates in a scope that holds at least what [`Self::reads`] names.
+    /// Evaluates in a scope that contains at least the paths of [`Self::reads`].
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
         match &self.program {
             Program::Parameter(name) => scope.parameter(name).cloned().ok_or_else(|| self.missing(name)),
@@ -134,7 +135,8 @@ impl Expression {
     }
 }
 
-/// The name in exactly `params.name`, which needs no parser. What may be a word of the language's own is left to that.
+/// The name if the source is exactly `params.name`, which needs no parser. Names that may be reserved
+/// words of CEL are left to the parser.
 fn plain_parameter(source: &str) -> Option<&str> {
     let name = source.trim().strip_prefix(Root::Params.name())?.strip_prefix('.')?;
     let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -191,7 +193,7 @@ pub fn with_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, M
 
 /// Parses on a large stack and gives back only trees that are safe to walk on a small one.
 fn parse(source: &str) -> Result<IdedExpr, Message> {
-    // A fault of the parser is this expression's alone.
+    // A panic of the parser fails only this expression.
     let parse = || catch_unwind(|| parse_here(source));
     with_large_stack(parse)?.unwrap_or_else(|_| Err("the expression cannot be parsed".into()))
 }
@@ -223,7 +225,7 @@ fn describe(source: &str, errors: &cel::ParseErrors) -> Message {
     message![value(quote(source)), " is not a CEL expression: ", value(detail)]
 }
 
-/// The parser's message without the names of its tokens: what it found says more than all that could have stood there.
+/// The parser's message without its list of expected tokens, which is long and helps nobody.
 fn in_words(message: &str) -> String {
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
     let found = ["mismatched input ", "extraneous input "].iter().find_map(|start| message.strip_prefix(start));

@@ -1,8 +1,10 @@
-//! Functions of the libraries that are replaced here, because their work or result grows faster than what goes in, a map in
-//! them would come out in random order, or they calculate modulo 2^128.
+//! Replacements for library functions that are unsafe to run on values of a pod.
 //!
-//! Not here: what is added (`functions`). Invariant: no call compares more than [`MAX_COMPARED`] items each with each or makes more
-//! text than [`MAX_TEXT_BYTES`], whatever a pod says.
+//! The originals' work or result grows faster than their input, they print maps in random order, or
+//! they calculate modulo 2^128. `functions` has the functions that Outrigger adds.
+//!
+//! Invariant: no call compares more than [`MAX_COMPARED`] items pairwise or produces more text than
+//! [`MAX_TEXT_BYTES`].
 
 use super::{fault, limits, rewrite};
 use crate::inject::text::quantity::Quantity;
@@ -11,9 +13,9 @@ use cel::{Context, ExecutionError, ResolveResult, Value};
 use regex::{Regex, RegexBuilder};
 use std::sync::Arc;
 
-/// Largest text that a function makes, in bytes: as much as a rendering may give.
+/// Maximum size of a function's text result, in bytes; equals the limit of a whole rendering.
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
-/// Longest list whose items are compared each with each.
+/// Maximum length of a list whose items are compared pairwise.
 pub const MAX_COMPARED: usize = 2_000;
 /// Largest compiled regular expression, in bytes.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
@@ -21,7 +23,7 @@ const MAX_PATTERN_BYTES: usize = 1 << 20;
 type CelList = Arc<Vec<Value>>;
 type CelText = Arc<String>;
 
-/// Registers all of them over those of the libraries.
+/// Registers the replacements over the libraries' functions.
 pub fn register(context: &mut Context<'_>) {
     context.add_function("replace", replace);
     context.add_function("join", join);
@@ -98,7 +100,7 @@ fn last_index_of(This(this): This<Value>, Arguments(arguments): Arguments) -> Re
     }
 }
 
-/// Position of a character as a position of its first byte.
+/// Converts the position of a character to that of its first byte.
 fn byte_of(text: &str, character: i64) -> Result<usize, ExecutionError> {
     let character = usize::try_from(character).map_err(|_| fault::own("indexOf", "a negative index"))?;
     Ok(text.char_indices().nth(character).map_or(text.len(), |(byte, _)| byte))
@@ -213,14 +215,14 @@ fn quantity(text: CelText) -> ResolveResult {
     }
 }
 
-/// The arguments of `text.format(arguments)`, when they have one text and not too long a one.
+/// The arguments of `text.format(arguments)`; an error if they contain a map or are too long.
 fn printable(arguments: Value) -> ResolveResult {
     let bytes = printed_bytes(&arguments).ok_or_else(|| fault::own("format", "a map has no order and so no text"))?;
     check_bytes("format", bytes)?;
     Ok(arguments)
 }
 
-/// Rough length of a value as text; none for what holds a map.
+/// Rough length of a value as text; `None` if it contains a map.
 fn printed_bytes(value: &Value) -> Option<usize> {
     match value {
         Value::Map(_) => None,

@@ -1,4 +1,4 @@
-//! The variables of expressions, and what an expression reads of them.
+//! The variables of expressions, and the paths that an expression reads below them.
 
 use std::collections::BTreeSet;
 
@@ -48,7 +48,7 @@ impl Reads {
         Self(BTreeSet::from([(Root::Params, vec![name.to_owned()])]))
     }
 
-    /// Which real object is read, in words, if one is: a key that is missing is its own.
+    /// The name of the Kubernetes object that is read, if any; a missing key is missing there.
     pub fn owner(&self) -> Option<&'static str> {
         let reads = |root: Root| self.of(root).next().is_some();
         let owners = [

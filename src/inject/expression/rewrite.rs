@@ -1,6 +1,7 @@
 //! Rewrites a parsed expression so that the interpreter behaves as CEL is specified, deterministically and within bounds.
 //!
-//! * `a.b` becomes `a["b"]`: the interpreter answers `false` for a field of something that is no map, where CEL has an error.
+//! * `a.b` becomes `a["b"]`: the interpreter returns `false` for a field of a value that is not a map;
+//!   CEL requires an error.
 //! * `has(a.b)` becomes `@has(a, "b")`, for the same reason.
 //! * `a.?b` becomes `a[?"b"]`: the interpreter fails on a missing field, where CEL has `optional.none()`.
 //! * The arguments of `quantity(text)` and `text.format(list)` go through `@quantity` and `@printable`, which refuse what the
@@ -67,12 +68,13 @@ fn call(function: &str, args: Vec<IdedExpr>) -> Expr {
     Expr::Call(CallExpr { func_name: function.to_owned(), target: None, args })
 }
 
-/// Whether a loop begins with an empty list.
+/// Whether the loop's accumulator is initially an empty list.
 fn collects(accu_init: &IdedExpr) -> bool {
     matches!(&accu_init.expr, Expr::List(list) if list.elements.is_empty())
 }
 
-/// `@result + [item]` becomes `@push(@result, item)`, also as the first branch of a filter; whether it was that.
+/// `@result + [item]` becomes `@push(@result, item)`, also as the first branch of a filter; returns
+/// whether the expression had this form.
 fn push_instead(step: &mut IdedExpr, accu_var: &str) -> bool {
     let Expr::Call(step) = &mut step.expr else { return false };
     match (step.func_name.as_str(), step.args.as_mut_slice()) {

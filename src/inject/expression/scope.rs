@@ -1,4 +1,4 @@
-//! The variables that expressions see, converted no further than they are read.
+//! The variables of expressions; only the fields that an expression reads are converted to CEL.
 
 use super::reads::{Reads, Root};
 use super::{convert, functions};
@@ -62,7 +62,7 @@ impl Scope<'_> {
     }
 }
 
-/// The part of a tree that the paths reach, so that an expression that reads one label does not convert the whole pod.
+/// Converts only the subtrees at the paths: reading one label does not convert the whole pod.
 fn prune(value: &Json, paths: &[&[String]]) -> Json {
     if paths.iter().any(|path| path.is_empty()) {
         return value.clone();

@@ -1,6 +1,6 @@
-//! What is wrong with an overlay by itself: names, references, duplicates.
+//! Checks an overlay without a pod: names, references and duplicates.
 //!
-//! Not here: types and unknown fields, which the schema has checked in the template and rendering in each value.
+//! Types and unknown fields are checked earlier: by the schema in the template, by rendering in values.
 
 use super::{Overlay, OverlayPart, PartTarget, SamplePaths};
 use crate::inject::annotations::{AnnotationKeys, DEFAULT_DOMAIN};
@@ -14,16 +14,16 @@ use crate::inject::text::suggest::nearest;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Lists of a container that are looked into.
+/// The lists of a container that are checked.
 const LISTS_OF_CONTAINERS: [&str; 3] = ["env", "volumeMounts", "ports"];
 
 impl Overlay {
-    /// Everything that is wrong with the overlay of a pod by itself; paths are those of the template.
+    /// Lists all errors of an overlay that was rendered for a pod, with paths of the template.
     pub fn check(&self) -> Vec<FieldError> {
         self.check_beside(&SamplePaths::default())
     }
 
-    /// The same at load. A sample is neither a duplicate of another value nor the name of something that is missing.
+    /// Lists all errors at load. Samples count neither as duplicates nor as names of missing objects.
     pub fn check_beside(&self, samples: &SamplePaths) -> Vec<FieldError> {
         let volumes = self.volumes().iter().map(|volume| text(volume, "name")).collect();
         let path = OverlayPart::Volumes.path();
@@ -37,9 +37,9 @@ impl Overlay {
 struct OverlayChecker<'a> {
     overlay: &'a Overlay,
     samples: &'a SamplePaths,
-    /// Names of the volumes, for thousands of mounts.
+    /// Names of the volumes, as a set because a template may have thousands of mounts.
     volumes: BTreeSet<&'a str>,
-    /// Whether all names of volumes are what they will be.
+    /// Whether no volume name is a sample.
     knows_volumes: bool,
     errors: Vec<FieldError>,
 }
@@ -64,7 +64,7 @@ impl<'a> OverlayChecker<'a> {
         self.errors.push(FieldError::new(path, message));
     }
 
-    /// Whether the key at this path stands for the first time, as far as that is known.
+    /// Whether the key occurs for the first time; samples always count as new.
     fn is_new<K: Ord>(&self, key: K, path: &FieldPath, seen: &mut BTreeSet<K>) -> bool {
         self.samples.touch(path) || seen.insert(key)
     }
@@ -92,7 +92,7 @@ impl<'a> OverlayChecker<'a> {
         }
     }
 
-    /// A list of a container: the app's get the same rules as new ones.
+    /// Checks a list of a container; lists for app containers follow the same rules.
     fn list(&mut self, field: &str, items: &'a [Value], path: &FieldPath) {
         match field {
             "env" => self.env(items, path),
@@ -147,7 +147,7 @@ impl<'a> OverlayChecker<'a> {
         self.samples.touch(&port.child("containerPort")) || self.samples.touch(&port.child("protocol"))
     }
 
-    /// Sidecars run at the same time and share one network.
+    /// Sidecars share one network, so two of them cannot listen on the same port.
     fn shared_ports(&mut self, path: &FieldPath) {
         let mut seen: BTreeMap<(i64, &str), &str> = BTreeMap::new();
         for (index, container) in self.overlay.sidecars().iter().enumerate() {
@@ -211,7 +211,7 @@ impl<'a> OverlayChecker<'a> {
         self.errors.push(FieldError { path: path.clone(), message: sentence, hint });
     }
 
-    /// Two entries under one key would be in conflict with each other.
+    /// Two entries with the same merge key would conflict with each other.
     fn pod(&mut self, fields: &Map<String, Value>, path: &FieldPath) {
         for (field, content) in fields {
             let path = path.child(field.as_str());

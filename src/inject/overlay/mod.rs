@@ -1,7 +1,7 @@
-//! A rendered template: the partial pod that is to be merged in.
+//! A rendered template: the partial pod that Outrigger merges into a pod.
 //!
-//! Invariant: an [`Overlay`] without errors from [`Overlay::check`] is valid by itself: names keep their rules and are
-//! unique, and every mount has its volume. What it means beside a pod is the merge's business.
+//! Invariant: an [`Overlay`] without errors from [`Overlay::check`] is valid by itself: names are valid and
+//! unique, and every mount has its volume. The merge checks it against the pod.
 
 mod check;
 mod part;
@@ -21,12 +21,12 @@ static NO_FIELDS: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 pub struct Overlay([Value; OverlayPart::ALL.len()]);
 
 impl Overlay {
-    /// The overlay of what `render` gives for each part.
+    /// Builds an overlay from the value that `render` returns for each part.
     pub fn new(mut render: impl FnMut(OverlayPart) -> Option<Value>) -> Self {
         Self(OverlayPart::ALL.map(|part| render(part).unwrap_or_default()))
     }
 
-    /// The same with another value of one part.
+    /// Replaces the value of one part.
     #[cfg(test)]
     #[must_use]
     pub fn with(mut self, part: OverlayPart, value: Value) -> Self {
@@ -69,7 +69,7 @@ impl Overlay {
         self.map(OverlayPart::PodFields)
     }
 
-    /// What each selected container of the app gets: the list's field, and its items.
+    /// The lists that are added to each selected app container: the field and its items.
     pub fn app_lists(&self) -> impl Iterator<Item = (&'static str, &[Value])> {
         OverlayPart::ALL.into_iter().filter_map(|part| match part.target() {
             PartTarget::AppList(field) => Some((field, self.list(part))),
@@ -77,7 +77,7 @@ impl Overlay {
         })
     }
 
-    /// What the pod's metadata gets: the map's field, and its entries.
+    /// The maps that are added to the pod's metadata: the field and its entries.
     pub fn metadata_maps(&self) -> impl Iterator<Item = (&'static str, &Map<String, Value>)> {
         OverlayPart::ALL.into_iter().filter_map(|part| match part.target() {
             PartTarget::MetadataMap(field) => Some((field, self.map(part))),

@@ -1,11 +1,11 @@
-//! The parts of a template that are rendered: where each stands in the template's spec, and where it goes in the pod.
+//! The parts of a template that are rendered: their paths in the template and their targets in the pod.
 //!
-//! One table for all steps: compiling, rendering, checking, merging and reading pods go over [`OverlayPart::ALL`], so that a
-//! new part is a variant and its row here.
+//! Compiling, rendering, checking, merging and reading pods all iterate over [`OverlayPart::ALL`], so a
+//! new part needs only a variant and a row in this file.
 
 use crate::inject::text::field_path::FieldPath;
 
-/// A part of a template that is rendered and put into the pod.
+/// A part of a template that is rendered and merged into the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OverlayPart {
     Sidecars,
@@ -19,7 +19,7 @@ pub enum OverlayPart {
     PodFields,
 }
 
-/// Where a part goes in the pod.
+/// The target of a part in the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartTarget {
     /// New containers.
@@ -48,7 +48,7 @@ impl OverlayPart {
         Self::PodFields,
     ];
 
-    /// The fields below `spec` of the template that lead to the part, and where it goes in the pod.
+    /// The path of the part below the template's `spec`, and its target in the pod.
     const fn row(self) -> (&'static [&'static str], PartTarget) {
         match self {
             Self::Sidecars => (&["sidecars"], PartTarget::Containers),
@@ -63,7 +63,7 @@ impl OverlayPart {
         }
     }
 
-    /// The fields below `spec` of the template that lead to the part.
+    /// The path of the part below the template's `spec`.
     pub const fn spec_fields(self) -> &'static [&'static str] {
         self.row().0
     }
@@ -72,7 +72,7 @@ impl OverlayPart {
         self.row().1
     }
 
-    /// The part's place in a template document, such as `spec.app.env`.
+    /// The part's path in a template document, such as `spec.app.env`.
     pub fn path(self) -> FieldPath {
         self.spec_fields().iter().fold(FieldPath::root().child("spec"), |path, field| path.child(*field))
     }
@@ -83,9 +83,9 @@ mod tests {
     use super::*;
     use crate::inject::schema::{self, SchemaRef, SchemaType};
 
-    /// The schema of a part is that of its place in a template; a part without one would be rendered without any check.
+    /// A part without a schema would be rendered without any check.
     #[test]
-    fn every_part_has_a_schema_of_its_shape() {
+    fn every_part_has_a_schema_of_its_type() {
         for (position, part) in OverlayPart::ALL.into_iter().enumerate() {
             assert_eq!(part as usize, position);
             let spec = schema::template().child("spec");

@@ -1,13 +1,13 @@
-//! Which values of an overlay stand in for values that only a pod can give.
+//! Paths of sample values: placeholders for values that are unknown until there is a pod.
 //!
-//! At load some expressions cannot be evaluated. What is rendered for them is a sample of the right type: whether it is
-//! unique, or names something that exists, says nothing.
+//! Some expressions cannot be evaluated at load and render to a sample of the right type. Checks for
+//! duplicates and missing names skip samples, because the pod's value will differ.
 
 use crate::inject::text::field_path::FieldPath;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-/// Paths of an overlay, as those of the template, whose values are samples; empty for the overlay of a pod.
+/// The template paths whose values are samples; empty if the overlay was rendered for a pod.
 #[derive(Clone, Debug, Default)]
 pub struct SamplePaths(BTreeSet<String>);
 
@@ -16,7 +16,7 @@ impl SamplePaths {
         self.0.insert(path.to_string());
     }
 
-    /// Whether the value at this path, or anything in it, is a sample.
+    /// Whether the value at this path is a sample or contains one.
     pub fn touch(&self, path: &FieldPath) -> bool {
         if self.0.is_empty() {
             return false;
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sample_touches_itself_and_what_it_is_in() {
+    fn a_path_has_a_sample_at_or_below_it() {
         let list = FieldPath::root().child("spec").child("volumes");
         let mut samples = SamplePaths::default();
         assert!(!samples.touch(&list));

@@ -1,7 +1,8 @@
-//! From a JSON Schema document to the resolved tree.
+//! Builds the resolved schema tree from a JSON Schema document.
 //!
-//! What it understands is what `schemars` writes for plain types: objects, maps, lists, scalars, `$ref`, `Option` as a
-//! union with null. Whatever else it meets becomes [`SchemaType::Any`], which refuses nothing. Recursive types are cycles.
+//! Supports the output of `schemars` for plain types: objects, maps, lists, scalars, `$ref`, and
+//! `Option` as a union with null. Any other construct becomes [`SchemaType::Any`], which accepts every
+//! value. Recursive types are cycles in the tree.
 
 use std::collections::HashMap;
 
@@ -38,7 +39,7 @@ impl<'a> SchemaBuilder<'a> {
         }
     }
 
-    /// Its number is known before its content, so that a type may contain itself.
+    /// Reserves the definition's index before its content is built, so that a type may contain itself.
     fn push(&mut self) -> usize {
         self.nodes.push(SchemaNode::of(SchemaType::Any));
         self.nodes.len() - 1
@@ -111,7 +112,7 @@ impl<'a> SchemaBuilder<'a> {
     }
 }
 
-/// What a union of one type and null is beside null.
+/// The other member of a union of one type and null.
 fn only(mut schema: &Value) -> &Value {
     while let Some([only]) = alternatives(schema).as_deref() {
         schema = only;

@@ -1,6 +1,6 @@
-//! A value against its schema: all problems, each with its path.
+//! Checks a value against its schema and lists all errors with their paths.
 //!
-//! Paths are made only for problems, so that checking a good value allocates nothing.
+//! Paths are built only for errors, so that checking a valid value allocates nothing.
 
 use serde_json::{Map, Value};
 
@@ -11,16 +11,16 @@ use crate::inject::text::quantity::Quantity;
 use crate::inject::text::quote::quote;
 use crate::inject::text::suggest::listed;
 
-/// Whether `${…}` may stand in for values.
+/// Whether expressions (`${…}`) are allowed in place of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expressions {
-    /// A template: a string with an expression may become any scalar, list or map.
+    /// A template: a string with an expression may render to any scalar, list or map.
     Allowed,
-    /// A result: text is text.
+    /// A rendered result: `${` has no meaning.
     Rendered,
 }
 
-/// What is wrong with a value, and what deserves a look.
+/// The errors and warnings about a value.
 #[derive(Debug, Default)]
 pub struct Findings {
     pub errors: Vec<FieldError>,
@@ -28,14 +28,14 @@ pub struct Findings {
     pub warnings: Vec<FieldError>,
 }
 
-/// Lists everything in which the value differs from the schema; the path is that of the value.
+/// Lists all differences between the value, which is at `path`, and the schema.
 pub fn check(root: SchemaRef<'_>, value: &Value, path: &FieldPath, expressions: Expressions) -> Findings {
     let mut checker = SchemaChecker { expressions, findings: Findings::default() };
     checker.value(root, value, &Trail::Root(path));
     checker.findings
 }
 
-/// Whether the text holds a `${` that is not escaped as `$${`.
+/// Whether the text contains a `${` that is not escaped as `$${`.
 fn has_expression(text: &str) -> bool {
     text.match_indices("${").any(|(start, _)| !text[..start].ends_with('$'))
 }
@@ -164,7 +164,7 @@ fn wrong_type(kind: SchemaType, found: &Value) -> Message {
         SchemaType::Any => "anything",
     };
     let advice = match found {
-        // What stands in the text may be spelt otherwise (`1.10`, `0644`, `y`), so no spelling is proposed.
+        // The file may spell the value differently (`1.10`, `0644`, `y`), so the hint proposes no spelling.
         Value::Number(_) | Value::Bool(_) if kind == SchemaType::String => "; put it in quotes".into(),
         Value::String(text) if takes_unquoted(kind, text) => message!["; write ", value(text), " without quotes"],
         _ => Message::default(),
@@ -172,7 +172,7 @@ fn wrong_type(kind: SchemaType, found: &Value) -> Message {
     message!["expected ", expected, ", found ", described(found), advice]
 }
 
-/// Whether the text is right but for its quotes, and means the same without them: `0644` would be octal.
+/// Whether the text, without its quotes, is a valid value with the same meaning; `0644` would be octal.
 fn takes_unquoted(kind: SchemaType, text: &str) -> bool {
     match kind {
         SchemaType::Integer => text.parse().is_ok_and(|number: i64| number.to_string() == text),
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn no_advice_changes_what_is_meant() {
+    fn hints_never_change_the_meaning_of_a_value() {
         let advice = |value: Value| errors(container(), &json!({"name": "a", "image": value})).remove(0);
         assert_eq!(
             advice(json!(1.1)),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions_stand_for_anything_in_a_template_and_for_nothing_in_a_result() {
+    fn expressions_are_allowed_in_templates_and_not_in_results() {
         let value = json!({
             "name": "a", "ports": "${params.ports}", "stdin": "${params.stdin}", "args": ["${x}"],
             "resources": {"limits": {"memory": "${params.mib}Mi"}},
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_schema_is_strict_an_unknown_field_is_an_error() {
+    fn an_unknown_field_is_an_error_in_a_strict_schema() {
         let schema = Schema::of::<Strict>();
         let value = json!({"name": "a", "inner": {"nam": "x"}, "open": {"anything": [1]}});
         let (errors, warnings) = findings(schema.root(), &value, Expressions::Rendered);

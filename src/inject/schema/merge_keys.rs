@@ -1,4 +1,4 @@
-//! The merge-key table: which fields identify an item of each list.
+//! The table of merge keys: the fields that identify an item of each list.
 //!
 //! These are Kubernetes' own keys (`x-kubernetes-patch-merge-key`), except for two lists whose
 //! documented key is too coarse: ports and topologySpreadConstraints have two fields as their key,
@@ -7,7 +7,7 @@
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// What identifies an item of a list.
+/// The part of an item that identifies it in its list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MergeKey {
     /// One field.
@@ -20,7 +20,7 @@ pub enum MergeKey {
     Whole,
 }
 
-/// Every list that is merged; lists that are not here are atomic.
+/// All lists that are merged by key; every other list is atomic.
 pub const TABLE: [(&str, MergeKey); 17] = [
     ("containers", MergeKey::Field("name")),
     ("initContainers", MergeKey::Field("name")),
@@ -83,7 +83,7 @@ fn text_of(value: &Value) -> Cow<'_, str> {
     }
 }
 
-/// A mount path without a slash at its end: `/logs/` and `/logs` are one place.
+/// A mount path without a slash at its end: `/logs/` and `/logs` are the same path.
 pub(crate) fn clean_path(path: &str) -> &str {
     match path.trim_end_matches('/') {
         "" if !path.is_empty() => "/",

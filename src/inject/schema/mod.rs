@@ -1,8 +1,9 @@
 //! JSON Schemas as a tree that is walked beside a value: field names, types, required fields, integer bounds, quantities.
 //!
-//! What it does not do: check enumerated values, patterns and rules between fields, or look into what the schema leaves
-//! open. Invariants: `null` means absent, as in Kubernetes; references are resolved once, so that walking costs no string
-//! work; every problem of a value is listed.
+//! Enumerated values, patterns, rules between fields and fields of type `Any` are not checked here.
+//!
+//! Invariants: `null` means absent, as in Kubernetes; references are resolved once, so that a walk does
+//! no string work; every error of a value is listed.
 
 pub mod merge_keys;
 pub(crate) mod merge_path;
@@ -18,7 +19,7 @@ use schemars::JsonSchema;
 
 pub use check::{Expressions, Findings, check};
 
-/// What a value has to be.
+/// The type that a schema requires of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SchemaType {
     /// Named fields.
@@ -30,7 +31,7 @@ pub enum SchemaType {
     Integer,
     Number,
     Boolean,
-    /// Such as a probe's port.
+    /// Text or an integer, such as a probe's port.
     IntOrString,
     Quantity,
     /// Not described, or one of several.
@@ -47,7 +48,7 @@ pub struct Schema {
 #[derive(Clone, Debug)]
 struct SchemaNode {
     kind: SchemaType,
-    /// Whether other fields than the named ones are errors.
+    /// Whether fields that the schema does not name are errors.
     strict: bool,
     /// Sorted by name.
     fields: Vec<(Box<str>, usize)>,
@@ -71,7 +72,7 @@ impl SchemaNode {
     }
 }
 
-/// A place in a schema.
+/// A position in a schema.
 #[derive(Clone, Copy, Debug)]
 pub struct SchemaRef<'a> {
     schema: &'a Schema,
@@ -85,8 +86,8 @@ impl Schema {
         build::build(&recorded::root_schema_of::<T>())
     }
 
-    /// A root schema as JSON; its references point into its own `$defs`. What is no JSON would refuse nothing: a test reads each
-    /// text that is given here.
+    /// Reads a root schema from JSON; its references point into its own `$defs`. A text that is not JSON
+    /// would accept every value, so a test parses each text that is passed here.
     fn read(text: &str) -> Self {
         build::build(&serde_json::from_str(text).unwrap_or_default())
     }
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pods_fields_have_their_kinds() {
+    fn fields_of_pods_have_their_kubernetes_types() {
         for (path, kind) in [
             ("containers", SchemaType::Array),
             ("containers.[]", SchemaType::Object),
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_expected_where_kubernetes_takes_nothing_else() {
+    fn fields_that_accept_only_strings_are_recognised() {
         for path in ["env.[].value", "args.[]", "command.[]", "resources.requests.memory", "image"] {
             assert!(at(container(), path).expects_string(), "{path}");
         }
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn schemas_of_own_types_are_understood() {
+    fn schemas_that_schemars_derives_are_read() {
         let schema = Schema::of::<Template>();
         let root = schema.root();
         assert!(root.is_strict());

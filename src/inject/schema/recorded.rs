@@ -1,11 +1,13 @@
-//! The schemas of templates and pods as files beside this one, made of the types by a test.
+//! The schemas of templates and pods, which a test derives from the types and records in files.
 //!
-//! The code by which the types write their schemas would be a twentieth of the program. Left out is what is not checked:
-//! descriptions, enumerated values, patterns. Invariant: what is read of a file is what its type says.
+//! Deriving them at run time would make the program a twentieth larger. The files leave out the
+//! descriptions, enumerated values and patterns, which the schema check does not use.
+//!
+//! Invariant: a recorded schema is equal to the one that its type derives.
 
-/// Of the type `TemplateDocument` of the templates, whose own test compares the two.
+/// The schema of `TemplateDocument`; a test in `template/spec.rs` compares the two.
 pub(in crate::inject) const TEMPLATE: &str = include_str!("template.json");
-/// Of [`PodSpec`](k8s_openapi::api::core::v1::PodSpec): tests look into it.
+/// The schema of [`PodSpec`](k8s_openapi::api::core::v1::PodSpec), which only tests use.
 #[cfg(test)]
 pub(super) const POD_SPEC: &str = include_str!("pod_spec.json");
 
@@ -31,11 +33,11 @@ mod tests {
     }
 
     #[test]
-    fn the_recorded_schema_of_pods_is_that_of_their_type() {
+    fn the_recorded_pod_schema_equals_that_of_its_type() {
         assert_recorded::<PodSpec>("pod_spec.json", POD_SPEC);
     }
 
-    /// With OUTRIGGER_RECORD_SCHEMAS=1 in the environment the file is written instead.
+    /// Set OUTRIGGER_RECORD_SCHEMAS=1 to write the file instead of comparing it.
     pub fn assert_recorded<T: JsonSchema>(name: &str, recorded: &str) {
         let expected = one_line_a_definition(&checked_parts(&root_schema_of::<T>()));
         if std::env::var_os("OUTRIGGER_RECORD_SCHEMAS").is_some() {
@@ -50,7 +52,7 @@ mod tests {
         assert_eq!(format!("{:?}", Schema::read(recorded)), format!("{:?}", Schema::of::<T>()), "{name}");
     }
 
-    /// A schema without what nobody looks at.
+    /// Removes the parts of a schema that the schema check does not use.
     fn checked_parts(schema: &Value) -> Value {
         let Value::Object(members) = schema else { return schema.clone() };
         let by_name = |schemas: &Value| -> Value {

@@ -1,8 +1,8 @@
 //! Durations as Go writes them: `1h30m`, `500ms`, `1.5s`.
 //!
-//! What it does not do: calculate. A value that Go's parser takes is taken here, and no other.
+//! Accepts exactly the texts that Go's `time.ParseDuration` accepts.
 
-/// What a text that is no duration should have been.
+/// The error for a text that is not a duration.
 pub const EXPECTED: &str = "must be a duration, such as \"300ms\", \"1.5s\" or \"1h30m\"";
 
 /// A time span of less than 293 years.
@@ -12,7 +12,7 @@ pub struct Duration {
 }
 
 impl Duration {
-    /// Reads the text; fails with what was expected.
+    /// Parses the text; the error names the expected format.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         read(text).map(|nanoseconds| Self { nanoseconds }).ok_or(EXPECTED)
     }
@@ -42,7 +42,7 @@ fn read(text: &str) -> Option<i64> {
     i64::try_from(sign * total).ok()
 }
 
-/// One number with its unit, in nanoseconds cut to whole ones, and what follows it.
+/// Reads one number with its unit, as whole nanoseconds rounded down; also returns the rest of the text.
 fn read_part(text: &str) -> Option<(i128, &str)> {
     let number_end = text.find(|character: char| !character.is_ascii_digit() && character != '.')?;
     let (number, rest) = text.split_at(number_end);
@@ -54,7 +54,7 @@ fn read_part(text: &str) -> Option<(i128, &str)> {
     }
     let nanoseconds = unit_nanoseconds(unit)?;
     let whole = if whole.is_empty() { 0 } else { whole.parse::<i128>().ok()? };
-    // More places than an hour has nanoseconds change nothing.
+    // Further digits are worth less than a nanosecond, even of an hour.
     let fraction = &fraction[..fraction.len().min(18)];
     let part = if fraction.is_empty() { 0 } else { fraction.parse::<i128>().ok()? };
     let scale = 10i128.pow(u32::try_from(fraction.len()).ok()?);
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_go_reads_is_read() {
+    fn durations_that_go_accepts_are_accepted() {
         for (text, nanoseconds) in [
             ("0", 0),
             ("-0", 0),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused() {
+    fn durations_that_go_refuses_are_refused() {
         for text in [
             "",
             "-",

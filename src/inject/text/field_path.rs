@@ -1,6 +1,6 @@
-//! Where a field stands, and what is wrong with it.
+//! Paths of fields in documents, and errors about the fields at these paths.
 //!
-//! What it does not do: decide what is right. Every path is shown on one line, whatever its keys hold.
+//! Invariant: a path prints on one line, even if its keys contain line breaks.
 
 use std::{fmt, sync::Arc};
 
@@ -18,19 +18,19 @@ struct PathNode {
     step: Step,
 }
 
-/// One step from a value into it.
+/// One segment of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A named field of an object.
     Child(Box<str>),
     /// An element of a list.
     Index(usize),
-    /// A free key of a map, such as a label's.
+    /// A key of a map whose keys the schema does not fix, such as a label's.
     Key(Box<str>),
 }
 
 impl FieldPath {
-    /// The path of the whole document; shown as nothing.
+    /// The path of the whole document; it prints as an empty text.
     pub const fn root() -> Self {
         Self(None)
     }
@@ -76,7 +76,7 @@ impl FieldPath {
         steps
     }
 
-    /// The path as part of a sentence: a free key is a value, such as a label's, that may come from a pod.
+    /// The path as a message. A free key, such as a label's, may come from a pod and is marked as a value.
     pub fn sentence(&self) -> Message {
         let mut sentence = Message::default();
         for (position, step) in self.steps().into_iter().enumerate() {
@@ -104,20 +104,20 @@ impl fmt::Debug for FieldPath {
     }
 }
 
-/// Whether a name can follow a dot and be read back.
+/// Whether a name after a dot is unambiguous; other names are written in brackets.
 fn is_plain(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= QUOTED_MAX
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'$'))
 }
 
-/// One thing that is wrong with one field.
+/// One error in one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
     pub path: FieldPath,
     /// One line: the value in quotes and what is expected.
     pub message: Message,
-    /// What may have been meant, such as `did you mean "volumeMounts"?`.
+    /// A suggestion, such as `did you mean "volumeMounts"?`.
     pub hint: Option<Message>,
 }
 
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_a_dot_could_split_stand_in_brackets() {
+    fn keys_with_dots_are_written_in_brackets() {
         let labels = FieldPath::root().child("metadata").child("labels");
         assert_eq!(labels.key("app.kubernetes.io/name").to_string(), "metadata.labels[app.kubernetes.io/name]");
         assert_eq!(labels.child("app.kubernetes.io/name").to_string(), "metadata.labels[app.kubernetes.io/name]");
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_free_key_is_redacted_and_a_field_is_not() {
+    fn free_keys_are_redacted_and_field_names_are_not() {
         let error = FieldError::new(FieldPath::root().child("metadata").child("labels").key("s3cr3t"), "too long");
         assert_eq!(error.to_string(), "metadata.labels[s3cr3t]: too long");
         assert_eq!(error.sentence().redacted(), "metadata.labels[…]: too long");

@@ -1,4 +1,4 @@
-//! Reads fields of JSON objects whose shape has been checked.
+//! Reads fields of JSON objects whose structure has been checked.
 
 use serde_json::Value;
 

@@ -1,14 +1,16 @@
 //! Sentences as data: Outrigger's own words, and the values that a sentence quotes.
 //!
 //! A sentence about a pod or a template quotes values that only its author may read. Logs, metrics and HTTP errors have
-//! other readers, so every value is a part of its own and each sentence has two renderings.
-//! Invariant: [`Message::redacted`] shows no value. It never looks at the words: what is a value was said when the sentence
-//! was made.
+//! other readers, so a message keeps its values apart from its words and has two renderings.
+//!
+//! Invariant: [`Message::redacted`] shows no value. The code that builds a message marks its values,
+//! so redaction never has to guess from the text.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// One sentence. [`fmt::Display`] gives it whole, for the author; [`Message::redacted`] without its values.
+/// One sentence. [`fmt::Display`] prints all of it, for the author; [`Message::redacted`] leaves out
+/// its values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message(Vec<Part>);
 
@@ -79,7 +81,7 @@ pub fn words(words: impl fmt::Display) -> Message {
     Part::Words(Cow::Owned(words.to_string())).into()
 }
 
-/// A value as it is: one that was quoted, cut and escaped already, or a list of such.
+/// A value, or a list of values, that the caller has already quoted, cut and escaped.
 pub fn value(value: impl fmt::Display) -> Message {
     Part::Value(value.to_string()).into()
 }
@@ -99,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_renderings_of_a_sentence() {
+    fn only_the_redacted_rendering_hides_values() {
         let sentence = message!["template ", words("\"a\""), ": expected ", 2usize, ", found ", value("\"secret\"")];
         assert_eq!(sentence.to_string(), "template \"a\": expected 2, found \"secret\"");
         assert_eq!(sentence.redacted(), "template \"a\": expected 2, found …");
@@ -107,7 +109,7 @@ mod tests {
         assert_eq!(joined.redacted(), "template \"a\": expected 2, found …; b");
     }
 
-    /// A parser of English would have taken this for Outrigger's own vocabulary.
+    /// Redaction that recognised Outrigger's vocabulary in the text would print this value.
     #[test]
     fn a_value_that_reads_like_vocabulary_is_redacted() {
         let sentence = message!["expected ", value("\"secret\"")];

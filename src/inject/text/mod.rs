@@ -1,4 +1,4 @@
-//! Text of every kind: names, quantities, durations, field paths, sentences, and how values are shown in them.
+//! Parsing and printing of text: names, quantities, durations, field paths, messages, quoting.
 
 pub mod duration;
 pub mod field_path;

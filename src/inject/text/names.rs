@@ -1,8 +1,8 @@
-//! Kubernetes' rules for names, one function a rule, and in a few words what each expects.
+//! Kubernetes' rules for names: one function per rule, whose error says what the rule expects.
 //!
-//! What it does not do: say which field follows which rule. Every function is linear in its input and allocates nothing.
+//! Every function takes linear time and allocates nothing.
 
-/// What a text should have been.
+/// The errors: what each rule expects.
 pub type Expected = &'static str;
 
 const DNS_LABEL_MAX: usize = 63;
@@ -80,7 +80,7 @@ fn is_label(name: &str) -> bool {
     has_shape(name, end, |byte| end(byte) || matches!(byte, b'-' | b'_' | b'.'))
 }
 
-/// Whether the text is not empty, both its ends satisfy `end` and everything satisfies `inner`.
+/// Whether the text is not empty, its first and last byte satisfy `end`, and every byte `inner`.
 fn has_shape(text: &str, end: impl Fn(u8) -> bool, inner: impl Fn(u8) -> bool) -> bool {
     let bytes = text.as_bytes();
     bytes.first().is_some_and(|&byte| end(byte))

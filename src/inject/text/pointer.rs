@@ -1,7 +1,7 @@
-//! JSON Pointers (RFC 6901): where in a document a value is, by field names and positions.
+//! JSON Pointers (RFC 6901): paths of values in a document, made of field names and positions.
 //!
-//! Invariant: a pointer is built by adding segments, and each segment is escaped here, so that no
-//! field name can be taken for two.
+//! Invariant: a pointer is built by adding segments, and each segment is escaped here, so that a
+//! field name with a slash is not mistaken for two.
 
 use serde_json::Value;
 use std::borrow::Cow;
@@ -67,7 +67,7 @@ impl fmt::Display for Pointer {
     }
 }
 
-/// A segment with `~` as `~0` and `/` as `~1`.
+/// Escapes a segment: `~` as `~0` and `/` as `~1`.
 pub(crate) fn escape(segment: &str) -> Cow<'_, str> {
     if segment.contains(['~', '/']) {
         Cow::Owned(segment.replace('~', "~0").replace('/', "~1"))
@@ -76,7 +76,7 @@ pub(crate) fn escape(segment: &str) -> Cow<'_, str> {
     }
 }
 
-/// The segment that was escaped.
+/// Reverses [`escape`].
 pub(crate) fn unescape(segment: &str) -> Cow<'_, str> {
     if segment.contains('~') {
         Cow::Owned(segment.replace("~1", "/").replace("~0", "~"))

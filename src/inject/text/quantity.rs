@@ -1,13 +1,13 @@
 //! Kubernetes quantities (`250m`, `1.5Gi`, `1e3`), exact.
 //!
 //! Follows apimachinery: nothing above 2^63-1, nothing finer than a nano, rounded away from zero, and one canonical text
-//! for each value and format. No value passes through a float. What it does not do: say what a resource's amount may be.
+//! for each value and format. No value passes through a float. The limits of a resource are checked elsewhere.
 
 use std::{cmp::Ordering, fmt};
 
 use serde_json::Value;
 
-/// What a text that is no quantity should have been.
+/// The error for a text that is not a quantity.
 pub const EXPECTED: &str = "must be a quantity, such as \"500m\", \"1.5\", \"128Mi\" or \"1e3\"";
 
 const NANOS: u128 = 1_000_000_000;
@@ -60,7 +60,7 @@ impl Ord for Quantity {
 }
 
 impl Quantity {
-    /// Reads the text; fails with what was expected.
+    /// Parses the text; the error names the expected format.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         read(text).ok_or(EXPECTED)
     }
@@ -154,7 +154,7 @@ fn strip(mut amount: u128, base: u128, max: usize) -> (u128, usize) {
     (amount, power)
 }
 
-/// What a suffix multiplies with.
+/// The factor that a suffix stands for.
 enum Multiplier {
     Ten(i64),
     Two(u32),
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn every_suffix_has_its_value() {
+    fn each_suffix_multiplies_by_its_factor() {
         for (text, nanos) in [
             ("1n", 1),
             ("1u", 1_000),
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_quantity_is_refused() {
+    fn texts_that_are_no_quantities_are_refused() {
         for text in [
             "",
             " ",
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn canonical_texts_are_apimachinerys() {
+    fn canonical_texts_match_apimachinery() {
         for (text, expected) in [
             ("0", "0"),
             ("0n", "0"),
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn finer_than_a_nano_is_rounded_up() {
+    fn amounts_finer_than_a_nano_are_rounded_up() {
         for (text, expected) in [
             ("0.1n", "1n"),
             ("1.1n", "2n"),
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn too_much_is_capped() {
+    fn amounts_above_the_maximum_are_capped() {
         for text in [
             "9223372036854775808",
             "1e100",
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn smaller_and_larger_keep_their_text() {
+    fn min_and_max_keep_the_text_of_the_quantity() {
         let (left, right) = (quantity("1Gi"), quantity("1000Mi"));
         assert_eq!(left.min(right).to_string(), "1000Mi");
         assert_eq!(left.max(right).to_string(), "1Gi");

@@ -1,16 +1,18 @@
-//! Text of others on one line, and in quotes.
+//! Makes untrusted text safe to print: on one line, cut and escaped.
 //!
-//! A security rule: names, values and messages come from pods, templates, requests and other programs, and end in terminals,
-//! logs and warnings of `kubectl`. Everything of that kind that Outrigger prints goes through this file.
-//! Invariant: no text made here starts a second line, moves a cursor, hides a part of itself or turns the reading direction.
+//! Security rule: names, values and messages of pods, templates, requests and other programs end up in
+//! terminals, logs and `kubectl` warnings. Outrigger prints such text only through this file.
+//!
+//! Invariant: text from this file never starts a second line, moves the cursor, hides a part of itself
+//! or changes the reading direction.
 
 /// Longest part of a value that a message quotes, in characters.
 pub(super) const QUOTED_MAX: usize = 80;
 
-/// Stands where a text was cut.
+/// Replaces the part of a text that was cut off.
 const ELLIPSIS: char = '…';
 
-/// Whether a character must be escaped wherever text of others is shown. These are all of them:
+/// Whether a character must be escaped when untrusted text is printed. These are all of them:
 /// - control characters, which drive terminals: U+0000–U+001F, U+007F–U+009F;
 /// - separators that start a line: U+2028, U+2029;
 /// - marks that turn the reading direction: U+061C, U+200E, U+200F, U+202A–U+202E, U+2066–U+2069;
@@ -51,7 +53,7 @@ pub fn quote(value: &str) -> String {
     format!("\"{}\"", escaped(value))
 }
 
-/// The value as it stands within quotes or brackets.
+/// The value as printed between quotes or brackets.
 pub(super) fn escaped(value: &str) -> String {
     cut(value, QUOTED_MAX, |line, character| {
         if matches!(character, '"' | '\\') {
@@ -71,7 +73,7 @@ fn cut(text: &str, limit: usize, push: impl Fn(&mut String, char)) -> String {
         push(&mut line, character);
         let length = line[start..].chars().count();
         if length > room {
-            // Where nothing is left beside it, the ellipsis takes the place of the last character that fitted.
+            // If the text fills the limit, the ellipsis replaces the last character.
             line.truncate(if room == 0 { before_last } else { start });
             line.push(ELLIPSIS);
             return line;
@@ -110,7 +112,7 @@ mod tests {
         }
     }
 
-    /// Written once more, so that one character less is a decision and not an accident.
+    /// Repeats the list, so that nobody removes a character by accident.
     #[test]
     fn exactly_these_characters_are_escaped() {
         let ranges: [(u32, u32); 15] = [

@@ -1,9 +1,9 @@
-//! Names that may have been meant, and lists of names that stay short.
+//! "Did you mean" suggestions for misspelt names, and shortened lists of names.
 
 use super::message::{Message, message, words};
 use super::quote::quote;
 
-/// Most names that a message lists.
+/// Maximum number of names that a message lists.
 const LISTED_MAX: usize = 20;
 
 /// Words longer than this have no near names: the comparison is quadratic and the word may come from a pod.
@@ -15,7 +15,7 @@ pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str
     nearest(word, candidates).map(|name| message!["did you mean ", words(quote(name)), "?"])
 }
 
-/// The first of the names, so that a message stays short.
+/// A list of the first few names, so that a message stays short.
 pub fn listed(names: &[&str]) -> String {
     match names.len().saturating_sub(LISTED_MAX) {
         0 => names.join(", "),
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_word_is_not_compared() {
+    fn very_long_words_get_no_suggestion() {
         assert_eq!(nearest(&"a".repeat(200_000), ["a"]), None);
         assert_eq!(nearest("a", [&*"a".repeat(200_000)]), None);
     }
