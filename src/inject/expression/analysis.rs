@@ -22,7 +22,8 @@ pub(super) fn depth(node: &IdedExpr) -> usize {
     deepest + 1
 }
 
-/// Nesting depth of comprehensions. A range is evaluated once, before its loop, so it adds no level.
+/// Nesting depth of comprehensions. A range is evaluated once, before its loop, so it adds no
+/// level.
 pub(super) fn comprehension_depth(node: &IdedExpr) -> usize {
     if let Expr::Comprehension(comprehension) = &node.expr {
         let inside =
@@ -151,8 +152,8 @@ fn unknown<'a>(
     }
 }
 
-/// `pod.metadata["labels"]` as (`pod`, [`metadata`, `labels`]); `None` unless it is constant keys below a
-/// variable.
+/// `pod.metadata["labels"]` as (`pod`, [`metadata`, `labels`]); `None` unless it is constant keys
+/// below a variable.
 fn chain(node: &IdedExpr) -> Option<(&str, Vec<String>)> {
     match &node.expr {
         Expr::Ident(name) => Some((name, Vec::new())),

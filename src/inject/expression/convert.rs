@@ -1,6 +1,7 @@
 //! Converts JSON values to CEL values and back.
 //!
-//! Invariant: integers of JSON are CEL `int` (so that `pod.spec.x + 5` works) and never pass through a float.
+//! Invariant: integers of JSON are CEL `int` (so that `pod.spec.x + 5` works) and never pass
+//! through a float.
 
 use cel::objects::{Key, Map, Value};
 use serde_json::Value as Json;

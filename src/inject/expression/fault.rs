@@ -3,8 +3,8 @@
 //! Library functions print values of the pod in their errors, and API servers log the response to a
 //! failed expression.
 //!
-//! Invariant: only messages of Outrigger's own functions, which contain numbers but no values, count as
-//! words.
+//! Invariant: only messages of Outrigger's own functions, which contain numbers but no values,
+//! count as words.
 
 use crate::inject::text::message::{Message, message, value, words};
 use crate::inject::text::quote::one_line;

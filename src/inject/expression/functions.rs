@@ -1,4 +1,5 @@
-//! The functions that expressions may call: Kubernetes' CEL libraries, and arithmetic on quantities.
+//! The functions that expressions may call: Kubernetes' CEL libraries, and arithmetic on
+//! quantities.
 //!
 //! No function reads the environment, a file, a clock, a random number or the network.
 
@@ -97,7 +98,8 @@ fn max(this: This<Value>, arguments: Arguments) -> ResolveResult {
     }
 }
 
-/// The values to compare: the items of `list.min()` and `min(list)`, or the arguments of `min(a, b)`, whose first comes twice.
+/// The values to compare: the items of `list.min()` and `min(list)`, or the arguments of `min(a,
+/// b)`, whose first comes twice.
 fn operands(This(first): This<Value>, Arguments(rest): &Arguments) -> Vec<Value> {
     match (first, rest.as_slice()) {
         (Value::List(items), [] | [Value::List(_)]) => items.as_ref().clone(),
@@ -126,7 +128,8 @@ const OPERATORS: &[&str] = &[
     "-_", "_[_]", "_[?_]", "_?._", "_in_",
 ];
 
-/// The registry of the interpreter cannot be listed, so this table repeats it; a test calls every name.
+/// The registry of the interpreter cannot be listed, so this table repeats it; a test calls every
+/// name.
 const NAMES: &[&str] = &[
     "add",
     "asApproximateFloat",

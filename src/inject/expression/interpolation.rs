@@ -78,7 +78,8 @@ fn unterminated(body: &str) -> Message {
     message!["the expression ", value(quote(body)), advice]
 }
 
-/// Position of the brace that closes an expression: braces of map literals and quotes inside it are CEL's own.
+/// Position of the brace that closes an expression: braces of map literals and quotes inside it are
+/// CEL's own.
 fn closing_brace(body: &str) -> Option<usize> {
     let bytes = body.as_bytes();
     let mut depth = 0_usize;
@@ -100,7 +101,8 @@ fn closing_brace(body: &str) -> Option<usize> {
 }
 
 fn is_word(bytes: &[u8], at: Option<usize>) -> bool {
-    // `br'…'` is a raw byte string; any other word that ends in r is a name and cannot stand before a quote.
+    // `br'…'` is a raw byte string; any other word that ends in r is a name and cannot stand before
+    // a quote.
     at.and_then(|at| bytes.get(at)).is_some_and(|byte| byte.is_ascii_alphanumeric() && !matches!(byte, b'b' | b'B'))
 }
 

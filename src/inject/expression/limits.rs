@@ -1,6 +1,7 @@
 //! Limits for one evaluation: loop iterations, and time if the caller passes a clock.
 //!
-//! The interpreter has neither limit, so `super::rewrite` makes every loop call [`step`] and [`range`].
+//! The interpreter has neither limit, so `super::rewrite` makes every loop call [`step`] and
+//! [`range`].
 
 use super::{convert, fault};
 use cel::objects::{Key, Value};
@@ -13,7 +14,8 @@ use std::sync::Arc;
 pub const MAX_STEPS: u32 = 100_000;
 /// Maximum number of items in the range of one loop.
 pub const MAX_RANGE: usize = 10_000;
-/// Maximum size of a loop's range in bytes: larger than any pod, smaller than chained loops can produce.
+/// Maximum size of a loop's range in bytes: larger than any pod, smaller than chained loops can
+/// produce.
 pub const MAX_RANGE_BYTES: usize = 8 << 20;
 /// Maximum time of one evaluation, in milliseconds.
 pub const MAX_MILLISECONDS: u64 = 100;
@@ -28,7 +30,8 @@ thread_local! {
     static BUDGET: Cell<EvaluationBudget> = const { Cell::new(EvaluationBudget { steps: 0, deadline: None }) };
 }
 
-/// Runs one evaluation with a full budget. A panic of the interpreter becomes an error of the expression.
+/// Runs one evaluation with a full budget. A panic of the interpreter becomes an error of the
+/// expression.
 pub fn guarded(clock: Option<fn() -> u64>, evaluate: impl FnOnce() -> ResolveResult) -> ResolveResult {
     let deadline = clock.map(|now| (now, now().saturating_add(MAX_MILLISECONDS)));
     BUDGET.set(EvaluationBudget { steps: MAX_STEPS, deadline });

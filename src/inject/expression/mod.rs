@@ -1,10 +1,11 @@
 //! CEL expressions in templates: compiled and checked at load, evaluated per pod under a bound.
 //!
-//! The language is that of Kubernetes' `matchConditions`. `interpolation` finds `${…}` inside strings,
-//! `functions` adds functions, and `convert` converts between JSON and CEL values.
+//! The language is that of Kubernetes' `matchConditions`. `interpolation` finds `${…}` inside
+//! strings, `functions` adds functions, and `convert` converts between JSON and CEL values.
 //!
-//! Invariant: a compiled [`Expression`] reads only declared names, calls only known functions, nests
-//! comprehensions at most [`MAX_COMPREHENSIONS`] deep, and can be evaluated on any thread's stack.
+//! Invariant: a compiled [`Expression`] reads only declared names, calls only known functions,
+//! nests comprehensions at most [`MAX_COMPREHENSIONS`] deep, and can be evaluated on any thread's
+//! stack.
 
 pub mod convert;
 pub mod functions;
@@ -29,14 +30,17 @@ use std::panic::catch_unwind;
 pub use reads::{Reads, Root};
 pub use scope::Scope;
 
-/// Longest source of one expression, in bytes. Long flat chains are parsed recursively, so this bounds the parser's stack.
+/// Longest source of one expression, in bytes. Long flat chains are parsed recursively, so this
+/// bounds the parser's stack.
 pub const MAX_SOURCE_BYTES: usize = 1024;
-/// Deepest nesting of comprehensions (`map`, `filter`, `all`, `exists` …): each level multiplies the work.
+/// Deepest nesting of comprehensions (`map`, `filter`, `all`, `exists` …): each level multiplies
+/// the work.
 pub const MAX_COMPREHENSIONS: usize = 2;
 /// Deepest tree of one expression: evaluation recurses once per level, on the caller's
 /// stack.
 const MAX_DEPTH: usize = 64;
-/// Stack of the thread that parses: generous against the parser's own recursion, which debug builds make deeper.
+/// Stack of the thread that parses: generous against the parser's own recursion, which debug builds
+/// make deeper.
 const COMPILE_STACK_BYTES: usize = 64 << 20;
 
 /// A compiled expression.
@@ -135,8 +139,8 @@ impl Expression {
     }
 }
 
-/// The name if the source is exactly `params.name`, which needs no parser. Names that may be reserved
-/// words of CEL are left to the parser.
+/// The name if the source is exactly `params.name`, which needs no parser. Names that may be
+/// reserved words of CEL are left to the parser.
 fn plain_parameter(source: &str) -> Option<&str> {
     let name = source.trim().strip_prefix(Root::Params.name())?.strip_prefix('.')?;
     let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -174,8 +178,9 @@ thread_local! {
     static HAS_LARGE_STACK: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `work` on a thread with a large stack, so that the expressions compiled in it need none of their own: a thread is by
-/// far the most costly part of an expression, in time and, with the allocator's pages that belong to it, in memory.
+/// Runs `work` on a thread with a large stack, so that the expressions compiled in it need none of
+/// their own: a thread is by far the most costly part of an expression, in time and, with the
+/// allocator's pages that belong to it, in memory.
 pub fn with_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Message> {
     if HAS_LARGE_STACK.get() {
         return Ok(work());

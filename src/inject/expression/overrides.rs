@@ -85,13 +85,15 @@ fn index_of(This(this): This<Value>, Arguments(arguments): Arguments) -> Resolve
     }
 }
 
-/// `text.lastIndexOf(part)`, `text.lastIndexOf(part, last)` (where the part may begin at the latest) and `list.lastIndexOf(item)`.
+/// `text.lastIndexOf(part)`, `text.lastIndexOf(part, last)` (where the part may begin at the
+/// latest) and `list.lastIndexOf(item)`.
 fn last_index_of(This(this): This<Value>, Arguments(arguments): Arguments) -> ResolveResult {
     match (this, arguments.as_slice()) {
         (Value::String(text), [Value::String(part)]) => Ok(index(&text, text.rfind(part.as_str()))),
         (Value::String(text), [Value::String(part), Value::Int(last)]) => {
             let end = byte_of(&text, *last)?.saturating_add(part.len()).min(text.len());
-            // Where the part begins at `last` and fits, it ends at a boundary; otherwise it has to end earlier.
+            // Where the part begins at `last` and fits, it ends at a boundary; otherwise it has to
+            // end earlier.
             let end = (0..=end).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
             Ok(index(&text, text[..end].rfind(part.as_str())))
         }
@@ -207,7 +209,8 @@ fn is_quantity(text: CelText) -> ResolveResult {
     Ok(Value::Bool(Quantity::parse(&text).is_ok()))
 }
 
-/// The argument of `quantity(text)` as canonical text, so that the library's arithmetic has numbers that cannot overflow.
+/// The argument of `quantity(text)` as canonical text, so that the library's arithmetic has numbers
+/// that cannot overflow.
 fn quantity(text: CelText) -> ResolveResult {
     match Quantity::parse(&text) {
         Ok(quantity) => Ok(string(quantity.to_string())),

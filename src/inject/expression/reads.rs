@@ -38,7 +38,8 @@ impl Root {
     }
 }
 
-/// What an expression reads: per variable, the paths of map keys below it (an empty path is the whole variable).
+/// What an expression reads: per variable, the paths of map keys below it (an empty path is the
+/// whole variable).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reads(BTreeSet<(Root, Vec<String>)>);
 

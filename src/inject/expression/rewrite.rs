@@ -1,15 +1,18 @@
-//! Rewrites a parsed expression so that the interpreter behaves as CEL is specified, deterministically and within bounds.
+//! Rewrites a parsed expression so that the interpreter behaves as CEL is specified,
+//! deterministically and within bounds.
 //!
-//! * `a.b` becomes `a["b"]`: the interpreter returns `false` for a field of a value that is not a map;
-//!   CEL requires an error.
+//! * `a.b` becomes `a["b"]`: the interpreter returns `false` for a field of a value that is not a
+//!   map; CEL requires an error.
 //! * `has(a.b)` becomes `@has(a, "b")`, for the same reason.
-//! * `a.?b` becomes `a[?"b"]`: the interpreter fails on a missing field, where CEL has `optional.none()`.
-//! * The arguments of `quantity(text)` and `text.format(list)` go through `@quantity` and `@printable`, which refuse what the
-//!   functions get wrong.
-//! * Each comprehension's range goes through `@range`, which sorts the keys of a map (maps iterate in random order).
+//! * `a.?b` becomes `a[?"b"]`: the interpreter fails on a missing field, where CEL has
+//!   `optional.none()`.
+//! * The arguments of `quantity(text)` and `text.format(list)` go through `@quantity` and
+//!   `@printable`, which refuse what the functions get wrong.
+//! * Each comprehension's range goes through `@range`, which sorts the keys of a map (maps iterate
+//!   in random order).
 //! * Each turn of a loop goes through `@step`, which counts it (the interpreter has no cost limit).
-//! * `map` and `filter` collect through `@begin`, `@push` and `@end`: the interpreter copies the list at each turn, which makes
-//!   a loop cost the square of its length.
+//! * `map` and `filter` collect through `@begin`, `@push` and `@end`: the interpreter copies the
+//!   list at each turn, which makes a loop cost the square of its length.
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators};
 

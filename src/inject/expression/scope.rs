@@ -20,7 +20,8 @@ thread_local! {
 }
 
 impl Scope<'_> {
-    /// Runs `work` with the variables as far as `reads` needs them; `object` gives the JSON of all but the parameters.
+    /// Runs `work` with the variables as far as `reads` needs them; `object` gives the JSON of all
+    /// but the parameters.
     pub fn with<'o, T>(
         params: &BTreeMap<String, Value>,
         reads: &Reads,

@@ -1,6 +1,7 @@
 //! Checks an overlay without a pod: names, references and duplicates.
 //!
-//! Types and unknown fields are checked earlier: by the schema in the template, by rendering in values.
+//! Types and unknown fields are checked earlier: by the schema in the template, by rendering in
+//! values.
 
 use super::{Overlay, OverlayPart, PartTarget, SamplePaths};
 use crate::inject::annotations::{AnnotationKeys, DEFAULT_DOMAIN};
@@ -20,14 +21,15 @@ const LISTS_OF_CONTAINERS: [&str; 3] = ["env", "volumeMounts", "ports"];
 impl Overlay {
     /// Lists all errors of an overlay that was rendered for a pod, with paths of the template.
     pub fn check(&self) -> Vec<FieldError> {
-        self.check_beside(&SamplePaths::default())
+        self.check_except_samples(&SamplePaths::default())
     }
 
-    /// Lists all errors at load. Samples count neither as duplicates nor as names of missing objects.
-    pub fn check_beside(&self, samples: &SamplePaths) -> Vec<FieldError> {
+    /// Lists all errors at load. Samples count neither as duplicates nor as names of missing
+    /// objects.
+    pub fn check_except_samples(&self, samples: &SamplePaths) -> Vec<FieldError> {
         let volumes = self.volumes().iter().map(|volume| text(volume, "name")).collect();
         let path = OverlayPart::Volumes.path();
-        let knows_volumes = !(0..self.volumes().len()).any(|index| samples.touch(&path.index(index).child("name")));
+        let knows_volumes = !(0..self.volumes().len()).any(|index| samples.contain(&path.index(index).child("name")));
         let mut checker = OverlayChecker { overlay: self, samples, volumes, knows_volumes, errors: Vec::new() };
         checker.run();
         checker.errors
@@ -66,7 +68,7 @@ impl<'a> OverlayChecker<'a> {
 
     /// Whether the key occurs for the first time; samples always count as new.
     fn is_new<K: Ord>(&self, key: K, path: &FieldPath, seen: &mut BTreeSet<K>) -> bool {
-        self.samples.touch(path) || seen.insert(key)
+        self.samples.contain(path) || seen.insert(key)
     }
 
     fn name(&mut self, object: &'a Value, path: &FieldPath, seen: &mut BTreeSet<&'a str>) {
@@ -144,7 +146,7 @@ impl<'a> OverlayChecker<'a> {
     }
 
     fn is_sampled_port(&self, port: &FieldPath) -> bool {
-        self.samples.touch(&port.child("containerPort")) || self.samples.touch(&port.child("protocol"))
+        self.samples.contain(&port.child("containerPort")) || self.samples.contain(&port.child("protocol"))
     }
 
     /// Sidecars share one network, so two of them cannot listen on the same port.
@@ -202,7 +204,7 @@ impl<'a> OverlayChecker<'a> {
 
     fn volume_of(&mut self, mount: &Value, path: &FieldPath) {
         let name = text(mount, "name");
-        if self.volumes.contains(name) || !self.knows_volumes || self.samples.touch(path) {
+        if self.volumes.contains(name) || !self.knows_volumes || self.samples.contain(path) {
             return;
         }
         let sentence = message!["no volume ", value(quote(name)), " in spec.volumes; a mount needs its volume"];

@@ -1,7 +1,8 @@
-//! The parts of a template that are rendered: their paths in the template and their targets in the pod.
+//! The parts of a template that are rendered: their paths in the template and their targets in the
+//! pod.
 //!
-//! Compiling, rendering, checking, merging and reading pods all iterate over [`OverlayPart::ALL`], so a
-//! new part needs only a variant and a row in this file.
+//! Compiling, rendering, checking, merging and reading pods all iterate over [`OverlayPart::ALL`],
+//! so a new part needs only a variant and a row in this file.
 
 use crate::inject::text::field_path::FieldPath;
 

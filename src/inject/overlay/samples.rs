@@ -1,7 +1,7 @@
 //! Paths of sample values: placeholders for values that are unknown until there is a pod.
 //!
-//! Some expressions cannot be evaluated at load and render to a sample of the right type. Checks for
-//! duplicates and missing names skip samples, because the pod's value will differ.
+//! Some expressions cannot be evaluated at load and render to a sample of the right type. Checks
+//! for duplicates and missing names skip samples, because the pod's value will differ.
 
 use crate::inject::text::field_path::FieldPath;
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ impl SamplePaths {
     }
 
     /// Whether the value at this path is a sample or contains one.
-    pub fn touch(&self, path: &FieldPath) -> bool {
+    pub fn contain(&self, path: &FieldPath) -> bool {
         if self.0.is_empty() {
             return false;
         }
@@ -36,7 +36,7 @@ mod tests {
     fn a_path_has_a_sample_at_or_below_it() {
         let list = FieldPath::root().child("spec").child("volumes");
         let mut samples = SamplePaths::default();
-        assert!(!samples.touch(&list));
+        assert!(!samples.contain(&list));
         samples.insert(&list.index(10).child("name"));
         for (path, expected) in [
             (list.clone(), true),
@@ -47,7 +47,7 @@ mod tests {
             (list.index(10).child("na"), false),
             (list.index(10).child("emptyDir"), false),
         ] {
-            assert_eq!(samples.touch(&path), expected, "{path}");
+            assert_eq!(samples.contain(&path), expected, "{path}");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Builds the resolved schema tree from a JSON Schema document.
 //!
 //! Supports the output of `schemars` for plain types: objects, maps, lists, scalars, `$ref`, and
-//! `Option` as a union with null. Any other construct becomes [`SchemaType::Any`], which accepts every
-//! value. Recursive types are cycles in the tree.
+//! `Option` as a union with null. Any other construct becomes [`SchemaType::Any`], which accepts
+//! every value. Recursive types are cycles in the tree.
 
 use std::collections::HashMap;
 
@@ -39,7 +39,8 @@ impl<'a> SchemaBuilder<'a> {
         }
     }
 
-    /// Reserves the definition's index before its content is built, so that a type may contain itself.
+    /// Reserves the definition's index before its content is built, so that a type may contain
+    /// itself.
     fn push(&mut self) -> usize {
         self.nodes.push(SchemaNode::of(SchemaType::Any));
         self.nodes.len() - 1

@@ -164,7 +164,8 @@ fn wrong_type(kind: SchemaType, found: &Value) -> Message {
         SchemaType::Any => "anything",
     };
     let advice = match found {
-        // The file may spell the value differently (`1.10`, `0644`, `y`), so the hint proposes no spelling.
+        // The file may spell the value differently (`1.10`, `0644`, `y`), so the hint proposes no
+        // spelling.
         Value::Number(_) | Value::Bool(_) if kind == SchemaType::String => "; put it in quotes".into(),
         Value::String(text) if takes_unquoted(kind, text) => message!["; write ", value(text), " without quotes"],
         _ => Message::default(),
@@ -172,7 +173,8 @@ fn wrong_type(kind: SchemaType, found: &Value) -> Message {
     message!["expected ", expected, ", found ", described(found), advice]
 }
 
-/// Whether the text, without its quotes, is a valid value with the same meaning; `0644` would be octal.
+/// Whether the text, without its quotes, is a valid value with the same meaning; `0644` would be
+/// octal.
 fn takes_unquoted(kind: SchemaType, text: &str) -> bool {
     match kind {
         SchemaType::Integer => text.parse().is_ok_and(|number: i64| number.to_string() == text),

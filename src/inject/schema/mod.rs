@@ -1,9 +1,10 @@
-//! JSON Schemas as a tree that is walked beside a value: field names, types, required fields, integer bounds, quantities.
+//! JSON Schemas as a tree that is walked beside a value: field names, types, required fields,
+//! integer bounds, quantities.
 //!
 //! Enumerated values, patterns, rules between fields and fields of type `Any` are not checked here.
 //!
-//! Invariants: `null` means absent, as in Kubernetes; references are resolved once, so that a walk does
-//! no string work; every error of a value is listed.
+//! Invariants: `null` means absent, as in Kubernetes; references are resolved once, so that a walk
+//! does no string work; every error of a value is listed.
 
 pub mod merge_keys;
 pub(crate) mod merge_path;
@@ -86,8 +87,8 @@ impl Schema {
         build::build(&recorded::root_schema_of::<T>())
     }
 
-    /// Reads a root schema from JSON; its references point into its own `$defs`. A text that is not JSON
-    /// would accept every value, so a test parses each text that is passed here.
+    /// Reads a root schema from JSON; its references point into its own `$defs`. A text that is not
+    /// JSON would accept every value, so a test parses each text that is passed here.
     fn read(text: &str) -> Self {
         build::build(&serde_json::from_str(text).unwrap_or_default())
     }
@@ -131,13 +132,14 @@ impl<'a> SchemaRef<'a> {
         self.node.required.iter().map(|name| &**name)
     }
 
-    /// Whether integers, numbers and booleans have to be written as text here: environment values, arguments, labels,
-    /// quantities. Not where the schema takes an integer too or says nothing.
+    /// Whether integers, numbers and booleans have to be written as text here: environment values,
+    /// arguments, labels, quantities. Not where the schema takes an integer too or says nothing.
     pub const fn expects_string(self) -> bool {
         matches!(self.node.kind, SchemaType::String | SchemaType::Quantity)
     }
 
-    /// Whether a field that the schema does not name is an error, and not merely unknown to this build.
+    /// Whether a field that the schema does not name is an error, and not merely unknown to this
+    /// build.
     pub const fn is_strict(self) -> bool {
         self.node.strict
     }

@@ -1,7 +1,8 @@
-//! From compiled sources to a [`TemplateSet`], with every problem listed in its place.
+//! Combines compiled sources into a [`TemplateSet`] and lists every problem with its line and
+//! column.
 //!
-//! Invariants: a broken document takes no other with it; what was good once goes on in its last good revision for as long as
-//! its source still names it, or cannot be read.
+//! Invariants: a broken document does not affect others; the last good revision of a template is
+//! served for as long as its source still names it, or is unreadable.
 
 use super::compile::{CompiledDocument, CompiledSource};
 use super::set::TemplateEntry;
@@ -11,15 +12,15 @@ use crate::inject::text::quote::quote;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Most templates of one set.
+/// Maximum number of templates in one set.
 const MAX_TEMPLATES: usize = 5_000;
 
-/// Result of [`TemplateSet::load`]: what works, and everything that does not.
+/// Result of [`TemplateSet::load`]: the set, and all errors and warnings.
 pub struct Loaded {
     pub templates: TemplateSet,
     /// Errors; the templates concerned are in the set as broken ones.
     pub problems: Vec<LoadProblem>,
-    /// What works but deserves a look, such as a container field that this build does not know.
+    /// Warnings about working templates, such as a container field that this build does not know.
     pub warnings: Vec<LoadProblem>,
 }
 
@@ -29,8 +30,8 @@ impl TemplateSet {
         Self::assemble(&CompiledSource::compile_all(sources), &Self::default())
     }
 
-    /// The set that these sources make after `last` was served: a template that is wrong now, or hidden in a source that
-    /// cannot be read, goes on in its last good revision. Never fails as a whole.
+    /// Builds the set that replaces `last`. A template that is broken now, or whose source is
+    /// unreadable, keeps its last good revision. Never fails as a whole.
     pub fn assemble(sources: &[Arc<CompiledSource>], last: &Self) -> Loaded {
         let mut assembly = Assembly::default();
         for source in sources {
@@ -50,17 +51,17 @@ struct Assembly {
     stale: BTreeMap<String, LoadProblem>,
     /// Number of documents and files of which not even a name can be read.
     nameless: usize,
-    /// Where each name stands first.
+    /// The first definition of each name.
     names: BTreeMap<String, NameUse>,
     /// Sources that hide templates whose names cannot be read, and why.
     hiding: BTreeMap<String, LoadProblem>,
-    /// The first text that could not be read at all.
+    /// The first unreadable text.
     unread: Option<LoadProblem>,
     problems: Vec<LoadProblem>,
     warnings: Vec<LoadProblem>,
 }
 
-/// Where a name stands, and how its source can be done without.
+/// The position of a name's definition, and the remedy if another source defines it too.
 struct NameUse {
     place: String,
     remedy: Option<&'static str>,
@@ -71,7 +72,8 @@ impl Assembly {
         for document in &source.documents {
             self.document(source, document);
         }
-        // A full disk, or an editor at work, leaves an empty file behind; nobody removes templates like that.
+        // An empty file comes from a full disk or an editor that is saving, not from a removed
+        // template.
         if source.is_blank && last.working().any(|template| template.origin == source.origin) {
             let message = "the file is empty; to remove its templates, remove the file";
             let problem = LoadProblem::of_source(&source.origin, message);
@@ -96,7 +98,7 @@ impl Assembly {
         self.problems.append(&mut problems);
     }
 
-    /// One name in two places is wrong in both: which of them would be meant?
+    /// A name that is defined twice is an error in both definitions, since either may be intended.
     fn register_name(&mut self, source: &CompiledSource, document: &CompiledDocument) -> Option<LoadProblem> {
         if document.name.is_empty() {
             return None;
@@ -130,13 +132,13 @@ impl Assembly {
         self.entries.insert(document.name.clone(), entry);
     }
 
-    /// Not even the name of what is wrong is known, so it may be any of the source's templates.
+    /// The broken document's name is unreadable, so it may be any of the source's templates.
     fn hides(&mut self, origin: &str, problem: &LoadProblem) {
         self.nameless += 1;
         self.hiding.entry(origin.to_owned()).or_insert_with(|| problem.clone());
     }
 
-    /// Number of documents and files that are wrong; a name counts once.
+    /// Number of broken documents and files; a name counts once.
     fn invalid(&self) -> usize {
         self.nameless + self.entries.values().filter(|entry| matches!(entry, TemplateEntry::Broken(_))).count()
     }

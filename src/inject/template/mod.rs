@@ -1,8 +1,8 @@
-//! Templates: from text to compiled, checked, immutable values.
+//! Loads templates from text, compiles and checks them, and renders them for pods.
 //!
-//! `spec` is the format as written, `document` reads text with the place of each field, `compile` makes a template of it,
-//! stage by stage, `load` puts all sources together into a [`TemplateSet`], and a template is rendered for a pod with a
-//! [`RenderContext`].
+//! `spec` is the format as written, `document` reads text with the place of each field, `compile`
+//! makes a template of it, stage by stage, `load` puts all sources together into a [`TemplateSet`],
+//! and a template is rendered for a pod with a [`RenderContext`].
 
 mod compile;
 pub mod document;
@@ -27,7 +27,7 @@ pub use render_context::RenderContext;
 pub use revision::Revision;
 pub use set::{TemplateSet, TemplateState, TemplateStatus};
 
-/// Text that holds template documents, and where it comes from.
+/// A text with template documents, and its origin.
 #[derive(Clone, Debug)]
 pub struct SourceText {
     /// File name, ConfigMap key or object name, as problems name it.

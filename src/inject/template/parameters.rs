@@ -1,4 +1,4 @@
-//! Parameters of templates: declared rules, and typed values from an annotation's text.
+//! Template parameters: compiles their declarations and parses annotation texts into typed values.
 
 use super::spec::{ParameterSpec, ParameterType};
 use crate::inject::expression::convert;
@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A parameter whose rules are compiled and whose default keeps them.
+/// A parameter with compiled rules and a default that satisfies them.
 #[derive(Debug)]
 pub struct Parameter {
     name: String,
@@ -34,7 +34,7 @@ struct Limit {
     magnitude: Magnitude,
 }
 
-/// What values of a type are compared by.
+/// The quantity by which values of a type are compared with the limits.
 #[derive(Clone, Debug, PartialEq, PartialOrd)]
 enum Magnitude {
     Integer(i64),
@@ -44,7 +44,7 @@ enum Magnitude {
 }
 
 impl Parameter {
-    /// Compiles a declaration; all that is wrong with it goes into `errors`.
+    /// Compiles a declaration and adds its errors to `errors`.
     pub fn compile(spec: &ParameterSpec, path: &FieldPath, errors: &mut Vec<FieldError>) -> Self {
         check_name(&spec.name, &path.child("name"), errors);
         let mut parameter = Self {
@@ -81,12 +81,12 @@ impl Parameter {
         &self.name
     }
 
-    /// The value of a pod that says nothing; `None` for a required parameter.
+    /// The value for pods that do not set the parameter; `None` if it is required.
     pub fn default(&self) -> Option<&Value> {
         self.default.as_ref()
     }
 
-    /// The value that `text` stands for, or what is expected instead.
+    /// Parses a value; the error names the expected format.
     pub fn parse(&self, text: &str) -> Result<Value, Message> {
         if let Some(pattern) = &self.pattern
             && !pattern.is_match(text)
@@ -117,7 +117,7 @@ impl Parameter {
         }
     }
 
-    /// A text that is no value of the type, and what it should have been.
+    /// The error for a text that is not a value of the type.
     fn unexpected(&self, text: &str) -> Message {
         let expected = match self.kind {
             ParameterType::String => "must be a string",
@@ -159,7 +159,7 @@ impl Parameter {
         magnitude.map(|magnitude| Limit { text, magnitude })
     }
 
-    /// In the template a default is written as what it is: `5`, not `"5"`, for an integer.
+    /// A default in a template has the parameter's own type: `5`, not `"5"`, for an integer.
     fn check_native(&self, default: &Json) -> Result<(), Message> {
         let (right, expected) = match self.kind {
             ParameterType::Integer | ParameterType::Port => (default.is_i64() || default.is_u64(), "an integer"),
@@ -228,7 +228,7 @@ fn compile_pattern(text: &str, path: &FieldPath, errors: &mut Vec<FieldError>) -
     }
 }
 
-/// `+5` parses in Rust but is no number in JSON.
+/// `+5` parses in Rust but is not a JSON number.
 fn integer(text: &str) -> Option<i64> {
     if text.starts_with('+') { None } else { text.parse().ok() }
 }

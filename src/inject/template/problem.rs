@@ -1,9 +1,9 @@
-//! One thing that is wrong with a template's text, and where.
+//! An error or warning about a template's text, with file, line and column.
 
 use crate::inject::text::message::{Message, message, words};
 use std::fmt;
 
-/// One thing that is wrong with a template's text.
+/// One error or warning about a template's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadProblem {
     pub origin: String,
@@ -11,12 +11,12 @@ pub struct LoadProblem {
     pub line: usize,
     /// 1-based, in characters; 0 when the problem has no place in the text.
     pub column: usize,
-    /// Name of the template, where it is known.
+    /// Name of the template, if known.
     pub template: Option<String>,
     /// Path of the field, such as `spec.sidecars[0].image`; empty for the document itself.
     pub path: String,
     pub message: Message,
-    /// What may have been meant, such as `did you mean "volumeMounts"?`.
+    /// A suggestion, such as `did you mean "volumeMounts"?`.
     pub hint: Option<Message>,
 }
 

@@ -1,4 +1,4 @@
-//! The read set of a template: the fields that it merges, and those that its conditions read.
+//! The read set of a template: the pod fields that its merge and its conditions read.
 
 use crate::inject::expression::{Reads, Root};
 use crate::inject::overlay::Overlay;
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn it_holds_what_is_merged_and_what_conditions_read() {
+    fn the_read_set_contains_merged_fields_and_those_of_conditions() {
         let read_set = read_set("pod.spec.priority == 0 && 'a' in pod.metadata.labels").expect("single fields");
         assert!(read_set.spec_fields.iter().eq(["priority"]));
         assert!(read_set.container_fields.iter().eq(&["volumeMounts"]));

@@ -1,7 +1,7 @@
-//! Renders the trees of a template: for a pod, or at load with what is known without one.
+//! Renders the trees of a template, for a pod or, at load, without one.
 //!
-//! At load an expression that reads what only a pod has gives a sample of the right type, and the sample's path is noted
-//! beside the rendering: no text in the rendering itself has a meaning of its own.
+//! At load, an expression that reads a pod renders to a sample of the right type. The paths of
+//! samples are recorded beside the rendering, so no text in the rendering has a special meaning.
 
 use super::tree::{ExpressionTree, TemplateString};
 use crate::inject::expression::convert;
@@ -9,24 +9,24 @@ use crate::inject::expression::interpolation::{Interpolation, Segment};
 use crate::inject::expression::{EvaluationError, Expression, Reads, Root, Scope};
 use crate::inject::overlay::SamplePaths;
 use crate::inject::schema::{self, SchemaRef, SchemaType};
-use crate::inject::text::field_path::{FieldPath, Step};
+use crate::inject::text::field_path::{FieldPath, PathSegment};
 use crate::inject::text::message::{Message, message, value, words};
 use crate::inject::text::quantity::Quantity;
 use crate::inject::text::quote::quote;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
-/// All text that one rendering may produce, in bytes.
+/// Maximum text that one rendering may produce, in bytes.
 const MAX_OUTPUT_BYTES: usize = 1 << 20;
-/// A text that keeps every rule for names.
+/// A sample text that satisfies every rule for names.
 const SAMPLE_TEXT: &str = "sample";
 
 /// Why a tree could not be rendered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenderError {
-    /// Place of the expression in the template.
+    /// Path of the expression in the template.
     pub path: FieldPath,
-    /// Source of the expression; empty where none is to blame alone.
+    /// Source of the expression; empty if no single expression caused the error.
     pub source: String,
     pub cause: RenderCause,
 }
@@ -34,28 +34,28 @@ pub struct RenderError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RenderCause {
     Evaluation(EvaluationError),
-    /// The value has a type that cannot stand there.
+    /// The value's type is not allowed at this path.
     Type(Message),
     /// The result would be larger than the limit.
     TooLarge,
 }
 
-/// The source of an expression, and what is wrong with it.
+/// The source of an expression and its error.
 type RenderFailure = (String, RenderCause);
 
-/// What is known when a template is rendered.
+/// The inputs that are known when a template is rendered.
 #[derive(Clone, Copy)]
 pub(super) enum KnownInputs<'a> {
-    /// A pod.
+    /// All: there is a pod.
     All,
-    /// The parameters, but for those without a default.
+    /// The parameters that have a default.
     Defaults { required: &'a BTreeSet<String> },
-    /// Nothing: not even the parameters' declarations are right.
+    /// None: even the parameters' declarations are invalid.
     Nothing,
 }
 
 impl KnownInputs<'_> {
-    /// Whether everything is known that an expression reads.
+    /// Whether all inputs that an expression reads are known.
     pub fn cover(self, reads: &Reads) -> bool {
         match self {
             Self::All => true,
@@ -68,12 +68,12 @@ impl KnownInputs<'_> {
     }
 }
 
-/// Renders the trees of one template, and lists all that goes wrong.
+/// Renders the trees of one template and lists all errors.
 pub(super) struct Renderer<'a> {
     scope: &'a Scope<'a>,
     known: KnownInputs<'a>,
     bytes: usize,
-    /// Positions in the rendered lists around what is being rendered: items that are left out do not count.
+    /// Positions in the enclosing rendered lists, which omit null items.
     indices: Vec<usize>,
     pub samples: SamplePaths,
     pub errors: Vec<RenderError>,
@@ -85,7 +85,7 @@ impl<'a> Renderer<'a> {
         Self { scope, known, bytes: 0, indices: Vec::new(), samples, errors }
     }
 
-    /// The rendered value; nothing for a null, which means absent.
+    /// The rendered value; `None` for null, which means absent.
     pub fn render(&mut self, tree: &ExpressionTree) -> Option<Value> {
         match tree {
             ExpressionTree::Constant(Value::Null) => None,
@@ -186,7 +186,7 @@ impl<'a> Renderer<'a> {
         if self.bytes > MAX_OUTPUT_BYTES { Err(RenderCause::TooLarge) } else { Ok(()) }
     }
 
-    /// A value of the right type in place of one that is not known.
+    /// A sample of the right type for an unknown value.
     fn sample(&mut self, string: &TemplateString) -> Value {
         self.note_sample(string);
         match string.schema.map_or(SchemaType::Any, SchemaRef::kind) {
@@ -202,14 +202,14 @@ impl<'a> Renderer<'a> {
     fn note_sample(&mut self, string: &TemplateString) {
         let mut indices = self.indices.iter();
         let path = string.path.steps().into_iter().fold(FieldPath::root(), |path, step| match step {
-            Step::Index(written) => path.index(*indices.next().unwrap_or(written)),
-            Step::Child(_) | Step::Key(_) => path.step(step.clone()),
+            PathSegment::Index(written) => path.index(*indices.next().unwrap_or(written)),
+            PathSegment::Child(_) | PathSegment::Key(_) => path.step(step.clone()),
         });
         self.samples.insert(&path);
     }
 }
 
-/// Quantities are strings to the schema's eye, but not any string is one.
+/// Checks quantities, which the schema treats as plain strings.
 fn check_quantity(schema: Option<SchemaRef<'static>>, value: Value) -> Result<Value, RenderFailure> {
     match (schema.map(SchemaRef::kind), &value) {
         (Some(SchemaType::Quantity), Value::String(text)) => match Quantity::parse(text) {
@@ -220,7 +220,7 @@ fn check_quantity(schema: Option<SchemaRef<'static>>, value: Value) -> Result<Va
     }
 }
 
-/// Where the schema says string, integers, numbers and booleans are written as text.
+/// Converts integers, numbers and booleans to text if the schema requires a string.
 fn text_of(result: &cel::Value) -> Result<Value, Message> {
     match result {
         cel::Value::Null => Ok(Value::Null),
@@ -232,12 +232,12 @@ fn text_of(result: &cel::Value) -> Result<Value, Message> {
 }
 
 impl RenderError {
-    /// One line: the place in the template, the expression, what is wrong.
+    /// One line: the path in the template, the expression and its error.
     pub fn sentence(&self) -> Message {
         message![words(&self.path), ": ", self.fault()]
     }
 
-    /// The expression and what is wrong with it, without the place.
+    /// The expression and its error, without the path.
     pub fn fault(&self) -> Message {
         let cause = match &self.cause {
             RenderCause::Evaluation(EvaluationError::MissingKey { owner, key }) => {

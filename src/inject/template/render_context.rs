@@ -1,4 +1,4 @@
-//! What a template is rendered with: the pod's values of its parameters, and the objects that expressions may read.
+//! The input of a rendering: the pod's parameter values and the objects that expressions may read.
 
 use crate::inject::expression::{Reads, Root, Scope};
 use crate::inject::pod::{ContainerList, PodDocument};
@@ -7,20 +7,21 @@ use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// One pod as one template sees it.
+/// The input for rendering one template for one pod.
 #[derive(Clone, Copy)]
 pub struct RenderContext<'a> {
     /// Values of the template's parameters.
     pub params: &'a BTreeMap<String, cel::Value>,
     pub pod: &'a PodDocument,
-    /// The app's containers that the template touches, by list and position; the first is `app`, all are `apps`.
+    /// The app containers that the template selects, by list and position. The first is `app`, all
+    /// of them are `apps`.
     pub apps: &'a [(ContainerList, usize)],
     /// Name of the namespace.
     pub namespace: &'a str,
     /// Labels and annotations of the namespace, where they are known.
     pub namespace_object: Option<&'a Namespace>,
     pub cluster_version: &'a str,
-    /// Milliseconds, to bound the time of an evaluation.
+    /// A clock in milliseconds, which limits the time of an evaluation.
     pub clock: Option<fn() -> u64>,
 }
 

@@ -1,11 +1,12 @@
-//! The revision of a template: whether it is the one that a pod carries.
+//! The revision of a template: a hash that tells whether a pod carries the current template.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fmt::{self, Write};
 
-/// First 10 hex digits of SHA-256 over the canonical JSON of a template's spec. Everything of the spec counts.
+/// First 10 hex digits of SHA-256 over the canonical JSON of a template's spec. Everything of the
+/// spec counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Revision(String);

@@ -1,7 +1,9 @@
 //! Kubernetes label selectors: `matchLabels` and `matchExpressions`.
 //!
-//! What it does not do: check the shape (strings where strings belong), which the schema has done. Invariant: a selector
-//! that exists has only valid operators, keys and values, so that matching cannot fail. An empty one matches everything.
+//! The schema checks types before. An empty selector matches everything.
+//!
+//! Invariant: a compiled selector has only valid operators, keys and values, so matching cannot
+//! fail.
 
 use serde_json::Value;
 
@@ -33,7 +35,8 @@ enum Operator {
 }
 
 impl LabelSelector {
-    /// Reads a `LabelSelector` object, or lists everything that is wrong with it. `null` is the empty selector.
+    /// Reads a `LabelSelector` object, or lists everything that is wrong with it. `null` is the
+    /// empty selector.
     pub fn parse(value: &Value, path: &FieldPath) -> Result<Self, Vec<FieldError>> {
         let mut parser = SelectorParser::default();
         parser.match_labels(&value["matchLabels"], &path.child("matchLabels"));
@@ -57,7 +60,7 @@ impl Operator {
         let is_in = |values: &[String]| label.is_some_and(|label| values.iter().any(|value| value == label));
         match self {
             Self::In(values) => is_in(values),
-            // An absent label is in no list.
+            // An absent label matches `NotIn`, as in Kubernetes.
             Self::NotIn(values) => !is_in(values),
             Self::Exists => label.is_some(),
             Self::DoesNotExist => label.is_none(),
@@ -200,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn each_operator_has_its_meaning() {
+    fn each_operator_matches_as_in_kubernetes() {
         for (selector, equal, other, absent) in [
             (expression("In", &["web", "api"]), true, false, false),
             (expression("NotIn", &["web", "api"]), false, true, true),

@@ -1,4 +1,4 @@
-//! The templates of one snapshot, by name, in whatever state.
+//! The templates of one snapshot by name: working, outdated and broken ones.
 
 use super::LoadProblem;
 use super::compile::{LazyTemplate, Template};
@@ -13,19 +13,19 @@ pub struct TemplateSet {
     entries: BTreeMap<String, TemplateEntry>,
     /// Names of working templates that choose their pods themselves, sorted.
     automatic: Vec<String>,
-    /// Working templates whose source has become wrong since, and what is wrong.
+    /// Working templates whose source is broken now, with the problem.
     stale: BTreeMap<String, LoadProblem>,
-    /// What is wrong with a text that could not be read at all, so that nobody knows which templates it holds.
+    /// The problem of a text that is unreadable, so that the names of its templates are unknown.
     unread: Option<LoadProblem>,
     /// Number of templates that are wrong in their source.
     invalid: usize,
 }
 
-/// What is known under a name.
+/// The entry of one name.
 #[derive(Clone)]
 pub(super) enum TemplateEntry {
     Working(Arc<LazyTemplate>),
-    /// Named in a source, but wrong, and never was right.
+    /// Named in a source, but broken, without a good revision to serve.
     Broken(Box<LoadProblem>),
 }
 
@@ -46,7 +46,7 @@ impl TemplateSet {
         self.working().map(|template| template.name.as_str()).collect()
     }
 
-    /// What may be shown of the templates that work, sorted by name.
+    /// Public details of the working templates, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = TemplateInfo<'_>> {
         self.working().map(|template| TemplateInfo {
             name: &template.name,
@@ -75,13 +75,13 @@ impl TemplateSet {
         self.entries.len() - self.len()
     }
 
-    /// Number of templates that are wrong in their source, whether an older revision is served or not; a document or file of
-    /// which not even a name can be read counts as one.
+    /// Number of templates that are wrong in their source, whether an older revision is served or
+    /// not; a document or file of which not even a name can be read counts as one.
     pub fn invalid(&self) -> usize {
         self.invalid
     }
 
-    /// Everything that is known under a name, sorted by it, in whatever state.
+    /// All templates, working or broken, sorted by name.
     pub fn all(&self) -> impl Iterator<Item = TemplateStatus<'_>> {
         self.entries.iter().map(|(name, entry)| {
             let stale = self.stale.get(name);
@@ -111,7 +111,7 @@ impl TemplateSet {
         })
     }
 
-    /// What a pod finds that asks for this name: the template, or what is wrong with it.
+    /// Looks up the template that a pod requests; the error explains why there is none.
     pub(in crate::inject) fn get(&self, name: &str) -> Option<Result<&Template, Message>> {
         Some(match self.entries.get(name)? {
             TemplateEntry::Working(lazy) => lazy
@@ -121,7 +121,7 @@ impl TemplateSet {
         })
     }
 
-    /// Why a name that is not known may be that of a template all the same.
+    /// Why an unknown name may still be that of a template: an unreadable text may define it.
     pub(in crate::inject) fn unread(&self) -> Option<Message> {
         self.unread.as_ref().map(LoadProblem::sentence)
     }
@@ -137,7 +137,7 @@ impl TemplateEntry {
     }
 }
 
-/// What may be shown of a template.
+/// Public details of a template.
 #[derive(Clone, Copy, Debug)]
 pub struct TemplateInfo<'a> {
     pub name: &'a str,
@@ -146,14 +146,14 @@ pub struct TemplateInfo<'a> {
     pub description: &'a str,
 }
 
-/// How a template stands.
+/// The state of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TemplateState {
-    /// Served as its source has it.
+    /// The current source is served.
     Active,
-    /// Its source is wrong now; the last good revision is served.
+    /// The source is broken; the last good revision is served.
     Stale,
-    /// Wrong, and nothing older is known: pods that ask for it are not admitted.
+    /// Broken without an older revision: pods that request it are not admitted.
     Invalid,
 }
 
@@ -167,14 +167,14 @@ impl TemplateState {
     }
 }
 
-/// What is known under a template's name.
+/// A template's name, state and problem.
 #[derive(Clone, Copy, Debug)]
 pub struct TemplateStatus<'a> {
     pub name: &'a str,
-    /// What is served; `None` when nothing is.
+    /// The served revision, if any.
     pub revision: Option<&'a str>,
     pub origin: &'a str,
     pub state: TemplateState,
-    /// What is wrong with its source, place included.
+    /// The problem of its source, with file, line and column.
     pub problem: Option<&'a LoadProblem>,
 }

@@ -1,8 +1,9 @@
-//! The template format `outrigger.dev/v1alpha1` as written: shapes and defaults, nothing compiled.
+//! The template format `outrigger.dev/v1alpha1`: types and defaults of the document as written.
 //!
-//! The JSON schema derived here, and recorded by a test in `inject/schema`, is what documents are checked against, so field and
-//! documentation cannot drift. Parts that are rendered ([`OverlayPart`](crate::inject::overlay::OverlayPart)) are declared
-//! here for their schema only: they are compiled from the document's JSON, so that core/v1 fields that are newer than this
+//! The JSON schema derived here, and recorded by a test in `inject/schema`, is what documents are
+//! checked against, so field and documentation cannot drift. Parts that are rendered
+//! ([`OverlayPart`](crate::inject::overlay::OverlayPart)) are declared here for their schema only:
+//! they are compiled from the document's JSON, so that core/v1 fields that are newer than this
 //! build pass through.
 
 use crate::inject::pod::OperatingSystem;
@@ -61,7 +62,8 @@ pub struct TemplateMetadata {
 pub struct TemplateSpec {
     /// One sentence for people who choose a template.
     pub description: String,
-    /// `OptIn` (default): pods that name it. `Automatic`: every pod that `match` selects, unless it opts out.
+    /// `OptIn` (default): pods that name it. `Automatic`: every pod that `match` selects, unless it
+    /// opts out.
     pub injection: InjectionMode,
     /// Which pods may have it; all parts must hold.
     pub r#match: MatchSpec,
@@ -90,7 +92,8 @@ pub struct TemplateSpec {
     pub on_conflict: OnConflict,
     /// What a pod gets that asked for the template and cannot have it. Default `Reject`.
     pub on_error: OnError,
-    /// Fill the four security context fields of Pod Security "restricted" where a container leaves them out. Default true.
+    /// Fill the four security context fields of Pod Security "restricted" where a container leaves
+    /// them out. Default true.
     #[serde(default = "yes")]
     pub hardened: Hardened,
 }
@@ -176,7 +179,8 @@ pub struct ParameterSpec {
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "Option<Scalar>"))]
     pub default: Option<Value>,
-    /// Regular expression (RE2 syntax) that the text must match somewhere; anchor it with `^` and `$`.
+    /// Regular expression (RE2 syntax) that the text must match somewhere; anchor it with `^` and
+    /// `$`.
     #[serde(default)]
     pub pattern: Option<String>,
     /// The values of an `enum`.
@@ -274,7 +278,8 @@ pub struct FromAppSpec {
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct PlacementSpec {
-    /// `Native` (default): init containers with `restartPolicy: Always` (KEP-753) where the cluster has them. `Plain`: containers.
+    /// `Native` (default): init containers with `restartPolicy: Always` (KEP-753) where the cluster
+    /// has them. `Plain`: containers.
     pub sidecars: SidecarKind,
     /// Place of the sidecars; absent: native ones first, plain ones last.
     pub order: Option<Order>,
@@ -385,7 +390,7 @@ mod tests {
     use crate::inject::schema::recorded;
 
     #[test]
-    fn the_recorded_schema_of_templates_is_that_of_their_type() {
+    fn the_recorded_template_schema_equals_that_of_its_type() {
         recorded::assert_recorded::<TemplateDocument>("template.json", recorded::TEMPLATE);
     }
 }

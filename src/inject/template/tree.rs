@@ -1,8 +1,8 @@
-//! A part of a template as a tree whose strings may hold expressions, compiled once.
+//! Compiles a part of a template to a tree whose strings may contain expressions; `render` renders
+//! it.
 //!
-//! Not here: rendering it for a pod (`render`).
-//! Invariant: values are put into leaves of the parsed tree, never into text that is parsed again. No annotation's value can
-//! add a key, a container or a flag.
+//! Invariant: values are inserted into leaves of the parsed tree, never into text that is parsed
+//! again, so no annotation's value can add a key, a container or a flag.
 
 use crate::inject::expression::interpolation::{self, Interpolation, Segment};
 use crate::inject::expression::{Expression, Reads};
@@ -19,16 +19,16 @@ pub(super) enum ExpressionTree {
     Map(Vec<(String, ExpressionTree)>),
 }
 
-/// A string with expressions, and where it stands.
+/// A string with expressions, and its path.
 #[derive(Debug)]
 pub(super) struct TemplateString {
-    /// Nothing where it does not compile: something stands there, and that it is wrong is reported once.
+    /// `None` if it does not compile. The error is listed once; the value is still known to exist.
     pub text: Option<Interpolation>,
     pub path: FieldPath,
     pub schema: Option<SchemaRef<'static>>,
 }
 
-/// Compiles trees and lists all that is wrong with their expressions.
+/// Compiles trees and lists the errors of their expressions.
 pub(super) struct TreeCompiler<'a> {
     /// Names of the declared parameters.
     pub parameters: &'a [&'a str],

@@ -42,7 +42,8 @@ fn read(text: &str) -> Option<i64> {
     i64::try_from(sign * total).ok()
 }
 
-/// Reads one number with its unit, as whole nanoseconds rounded down; also returns the rest of the text.
+/// Reads one number with its unit, as whole nanoseconds rounded down; also returns the rest of the
+/// text.
 fn read_part(text: &str) -> Option<(i128, &str)> {
     let number_end = text.find(|character: char| !character.is_ascii_digit() && character != '.')?;
     let (number, rest) = text.split_at(number_end);

@@ -15,12 +15,12 @@ pub struct FieldPath(Option<Arc<PathNode>>);
 #[derive(PartialEq, Eq)]
 struct PathNode {
     parent: FieldPath,
-    step: Step,
+    step: PathSegment,
 }
 
 /// One segment of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum PathSegment {
     /// A named field of an object.
     Child(Box<str>),
     /// An element of a list.
@@ -38,24 +38,24 @@ impl FieldPath {
     /// The named field of this object.
     #[must_use]
     pub fn child(&self, name: impl Into<Box<str>>) -> Self {
-        self.step(Step::Child(name.into()))
+        self.step(PathSegment::Child(name.into()))
     }
 
     /// The element of this list.
     #[must_use]
     pub fn index(&self, index: usize) -> Self {
-        self.step(Step::Index(index))
+        self.step(PathSegment::Index(index))
     }
 
     /// The free key of this map.
     #[must_use]
     pub fn key(&self, key: impl Into<Box<str>>) -> Self {
-        self.step(Step::Key(key.into()))
+        self.step(PathSegment::Key(key.into()))
     }
 
-    /// This path and one more step.
+    /// This path and one more segment.
     #[must_use]
-    pub fn step(&self, step: Step) -> Self {
+    pub fn step(&self, step: PathSegment) -> Self {
         Self(Some(Arc::new(PathNode { parent: self.clone(), step })))
     }
 
@@ -64,8 +64,8 @@ impl FieldPath {
         self.0.is_none()
     }
 
-    /// All steps, from the root on.
-    pub fn steps(&self) -> Vec<&Step> {
+    /// All segments, from the root on.
+    pub fn steps(&self) -> Vec<&PathSegment> {
         let mut steps = Vec::new();
         let mut path = self;
         while let Some(node) = &path.0 {
@@ -76,16 +76,17 @@ impl FieldPath {
         steps
     }
 
-    /// The path as a message. A free key, such as a label's, may come from a pod and is marked as a value.
+    /// The path as a message. A free key, such as a label's, may come from a pod and is marked as a
+    /// value.
     pub fn sentence(&self) -> Message {
         let mut sentence = Message::default();
         for (position, step) in self.steps().into_iter().enumerate() {
             sentence = match step {
-                Step::Index(index) => message![sentence, "[", *index, "]"],
-                Step::Child(name) if is_plain(name) => {
+                PathSegment::Index(index) => message![sentence, "[", *index, "]"],
+                PathSegment::Child(name) if is_plain(name) => {
                     message![sentence, if position == 0 { "" } else { "." }, words(name)]
                 }
-                Step::Child(key) | Step::Key(key) => message![sentence, "[", value(escaped(key)), "]"],
+                PathSegment::Child(key) | PathSegment::Key(key) => message![sentence, "[", value(escaped(key)), "]"],
             };
         }
         sentence

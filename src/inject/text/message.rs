@@ -1,16 +1,17 @@
 //! Sentences as data: Outrigger's own words, and the values that a sentence quotes.
 //!
-//! A sentence about a pod or a template quotes values that only its author may read. Logs, metrics and HTTP errors have
-//! other readers, so a message keeps its values apart from its words and has two renderings.
+//! A sentence about a pod or a template quotes values that only its author may read. Logs, metrics
+//! and HTTP errors have other readers, so a message keeps its values apart from its words and has
+//! two renderings.
 //!
-//! Invariant: [`Message::redacted`] shows no value. The code that builds a message marks its values,
-//! so redaction never has to guess from the text.
+//! Invariant: [`Message::redacted`] shows no value. The code that builds a message marks its
+//! values, so redaction never has to guess from the text.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// One sentence. [`fmt::Display`] prints all of it, for the author; [`Message::redacted`] leaves out
-/// its values.
+/// One sentence. [`fmt::Display`] prints all of it, for the author; [`Message::redacted`] leaves
+/// out its values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message(Vec<Part>);
 
@@ -76,7 +77,8 @@ impl From<usize> for Message {
     }
 }
 
-/// Words that are made at run time and hold no value: numbers, keys of Outrigger's domain, names of loaded templates.
+/// Words that are made at run time and hold no value: numbers, keys of Outrigger's domain, names of
+/// loaded templates.
 pub fn words(words: impl fmt::Display) -> Message {
     Part::Words(Cow::Owned(words.to_string())).into()
 }

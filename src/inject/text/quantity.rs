@@ -1,7 +1,8 @@
 //! Kubernetes quantities (`250m`, `1.5Gi`, `1e3`), exact.
 //!
-//! Follows apimachinery: nothing above 2^63-1, nothing finer than a nano, rounded away from zero, and one canonical text
-//! for each value and format. No value passes through a float. The limits of a resource are checked elsewhere.
+//! Follows apimachinery: nothing above 2^63-1, nothing finer than a nano, rounded away from zero,
+//! and one canonical text for each value and format. No value passes through a float. The limits of
+//! a resource are checked elsewhere.
 
 use std::{cmp::Ordering, fmt};
 
@@ -84,19 +85,21 @@ impl Quantity {
         self.times(factor < 0, u128::from(factor.unsigned_abs()), 0)
     }
 
-    /// The product with a number taken as its shortest decimal text, so that `0.1` is a tenth; `None` above 2^63-1, or when
-    /// the factor is not finite.
+    /// The product with a number taken as its shortest decimal text, so that `0.1` is a tenth;
+    /// `None` above 2^63-1, or when the factor is not finite.
     pub fn times_float(self, factor: f64) -> Option<Self> {
         let text = factor.is_finite().then(|| factor.abs().to_string())?;
         let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
-        // What lies beyond the 38th place is less than any unit: it counts as one in the last place.
+        // What lies beyond the 38th place is less than any unit: it counts as one in the last
+        // place.
         let (fraction, beyond) = fraction.split_at(fraction.len().min(MAX_POWER));
         let digits = format!("{whole}{fraction}").parse::<u128>().ok()? + u128::from(!beyond.is_empty());
         self.times(factor < 0.0, digits, fraction.len())
     }
 
-    /// The product with `digits / 10^places`, rounded up (away from zero) to a whole unit, or to a thousandth where it is a
-    /// decimal below 1000: `mul("250m", 0.333)` is `84m` and `mul("1Gi", 0.1)` is no fraction of a byte.
+    /// The product with `digits / 10^places`, rounded up (away from zero) to a whole unit, or to a
+    /// thousandth where it is a decimal below 1000: `mul("250m", 0.333)` is `84m` and `mul("1Gi",
+    /// 0.1)` is no fraction of a byte.
     fn times(self, negative: bool, digits: u128, places: usize) -> Option<Self> {
         let product = multiply_divide(self.nanos.unsigned_abs(), digits, power_of_ten(places))?;
         let unit = if self.format == QuantityFormat::BinarySi || product > WHOLE_FROM { NANOS } else { NANOS / 1000 };
@@ -250,11 +253,13 @@ fn multiply_divide(left: u128, right: u128, divisor: u128) -> Option<u128> {
     quotient.checked_mul(right)?.checked_add(low)
 }
 
-/// `left × right / divisor` rounded up for `left < divisor`, bit by bit, since the product needs more than 128 bits.
+/// `left × right / divisor` rounded up for `left < divisor`, bit by bit, since the product needs
+/// more than 128 bits.
 fn long_multiply_divide(left: u128, right: u128, divisor: u128) -> Option<u128> {
     let (mut quotient, mut remainder) = (0u128, 0u128);
     for bit in (0..u128::BITS).rev() {
-        // Both stay below the divisor, which is at most 10^38, so that twice it and one more still fit.
+        // Both stay below the divisor, which is at most 10^38, so that twice it and one more still
+        // fit.
         quotient = quotient.checked_mul(2)?;
         remainder *= 2;
         if right >> bit & 1 == 1 {

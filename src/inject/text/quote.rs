@@ -1,10 +1,10 @@
 //! Makes untrusted text safe to print: on one line, cut and escaped.
 //!
-//! Security rule: names, values and messages of pods, templates, requests and other programs end up in
-//! terminals, logs and `kubectl` warnings. Outrigger prints such text only through this file.
+//! Security rule: names, values and messages of pods, templates, requests and other programs end up
+//! in terminals, logs and `kubectl` warnings. Outrigger prints such text only through this file.
 //!
-//! Invariant: text from this file never starts a second line, moves the cursor, hides a part of itself
-//! or changes the reading direction.
+//! Invariant: text from this file never starts a second line, moves the cursor, hides a part of
+//! itself or changes the reading direction.
 
 /// Longest part of a value that a message quotes, in characters.
 pub(super) const QUOTED_MAX: usize = 80;
@@ -16,8 +16,8 @@ const ELLIPSIS: char = '…';
 /// - control characters, which drive terminals: U+0000–U+001F, U+007F–U+009F;
 /// - separators that start a line: U+2028, U+2029;
 /// - marks that turn the reading direction: U+061C, U+200E, U+200F, U+202A–U+202E, U+2066–U+2069;
-/// - format characters without a width, by which two texts look alike or one hides: U+00AD, U+180E, U+200B–U+200D,
-///   U+2060–U+2065, U+206A–U+206F, U+FEFF, U+FFF9–U+FFFB, U+E0000–U+E007F.
+/// - format characters without a width, by which two texts look alike or one hides: U+00AD, U+180E,
+///   U+200B–U+200D, U+2060–U+2065, U+206A–U+206F, U+FEFF, U+FFF9–U+FFFB, U+E0000–U+E007F.
 pub fn is_unprintable(character: char) -> bool {
     character.is_control()
         || matches!(
@@ -38,8 +38,8 @@ pub fn push_printable(line: &mut String, character: char) {
     }
 }
 
-/// The text on one line of at most `limit` characters, the last being `…` where it was cut. Quotes are left alone: this is
-/// for whole sentences and for names that stand alone.
+/// The text on one line of at most `limit` characters, the last being `…` where it was cut. Quotes
+/// are left alone: this is for whole sentences and for names that stand alone.
 pub fn one_line(text: &str, limit: usize) -> String {
     // Nearly every text is short, plain ASCII.
     if text.len() <= limit && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {

@@ -6,11 +6,13 @@ use super::quote::quote;
 /// Maximum number of names that a message lists.
 const LISTED_MAX: usize = 20;
 
-/// Words longer than this have no near names: the comparison is quadratic and the word may come from a pod.
+/// Words longer than this have no near names: the comparison is quadratic and the word may come
+/// from a pod.
 const NEAREST_MAX: usize = 64;
 
-/// `did you mean "…"?` for the candidate that is close to the word, if one is. The candidates are names that everybody may
-/// read, such as fields of the schema; a name of a pod or a template's text is a value and needs [`nearest`].
+/// `did you mean "…"?` for the candidate that is close to the word, if one is. The candidates are
+/// names that everybody may read, such as fields of the schema; a name of a pod or a template's
+/// text is a value and needs [`nearest`].
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<Message> {
     nearest(word, candidates).map(|name| message!["did you mean ", words(quote(name)), "?"])
 }
@@ -23,9 +25,9 @@ pub fn listed(names: &[&str]) -> String {
     }
 }
 
-/// The candidate that a misspelt word most likely means: equal but for upper and lower case, else the fewest edits away
-/// and not too many. An edit is a letter inserted, removed, replaced, or swapped with its neighbour. Of equals the first
-/// wins.
+/// The candidate that a misspelt word most likely means: equal but for upper and lower case, else
+/// the fewest edits away and not too many. An edit is a letter inserted, removed, replaced, or
+/// swapped with its neighbour. Of equals the first wins.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let (word, length) = lower_case(word)?;
     let tolerance = (length / 3).max(1);

@@ -1,4 +1,5 @@
-//! What is compiled of a spec, each piece by itself, so that all problems are found at once.
+//! Compiles the pieces of a spec independently of each other, so that all problems are found at
+//! once.
 
 use super::part_trees::PartTrees;
 use crate::inject::expression::{Expression, Reads, Scope};
@@ -41,7 +42,8 @@ pub struct CompiledCondition {
 }
 
 impl Draft {
-    /// Compiles a spec, and lists everything that does not compile. Its structure may be wrong: that is listed elsewhere.
+    /// Compiles a spec, and lists everything that does not compile. `structure` lists errors of its
+    /// structure.
     pub fn compile(spec: &Value) -> (Self, Vec<FieldError>) {
         let path = FieldPath::root().child("spec");
         let mut errors = Vec::new();
@@ -52,19 +54,19 @@ impl Draft {
         (Self { parameters, matching, parts }, errors)
     }
 
-    /// Everything that is wrong with a spec whose structure is wrong, beside that.
+    /// The errors of a spec with a wrong structure, without those of the structure itself.
     pub fn problems(spec: &Value) -> Vec<FieldError> {
         let (draft, mut errors) = Self::compile(spec);
         errors.extend(draft.check_with_samples());
         errors
     }
 
-    /// What is wrong with names and mounts, whatever the expressions would give.
+    /// The errors of names and mounts that do not depend on the result of expressions.
     pub fn check_with_samples(&self) -> Vec<FieldError> {
         let check = |scope: &Scope<'_>| {
             let mut renderer = Renderer::new(scope, KnownInputs::Nothing);
             let overlay = self.parts.render(&mut renderer);
-            overlay.check_beside(&renderer.samples)
+            overlay.check_except_samples(&renderer.samples)
         };
         Scope::with(&BTreeMap::new(), &Reads::default(), None, |_| None, check)
     }
@@ -109,7 +111,7 @@ fn compile_parameters(spec: &Value, path: &FieldPath, errors: &mut Vec<FieldErro
         if !name.is_empty() && !seen.insert(name) {
             errors.push(FieldError::new(path.child("name"), message!["duplicate name ", value(quote(name))]));
         }
-        // A declaration of the wrong shape is listed by the schema.
+        // The schema check lists declarations with a wrong structure.
         if let Ok(spec) = ParameterSpec::deserialize(parameter) {
             compiled.push(Parameter::compile(&spec, &path, errors));
         }

@@ -1,6 +1,7 @@
-//! Fields with a closed list of values: which of them a document gets wrong, and where.
+//! Checks the fields of a template that accept only a fixed list of values.
 //!
-//! The schema walker knows shapes only; this table names the values, so that each wrong one is listed in its place.
+//! The schema check knows only types; this table has the values, so each wrong one is listed by
+//! path.
 
 use crate::inject::template::spec::PlacementSpec;
 use crate::inject::text::field_path::{FieldError, FieldPath};

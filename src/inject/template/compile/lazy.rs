@@ -1,7 +1,9 @@
-//! A template that was compiled and found to render, kept as text until a pod asks for it.
+//! A checked template that is kept as text and compiled again when a pod first requests it.
 //!
-//! A compiled template takes some twenty times the memory of its text, and of thousands that are loaded a cluster uses few.
-//! Invariant: what is here has been compiled without a problem, so it compiles again.
+//! A compiled template takes about twenty times the memory of its text, and a cluster uses few of
+//! thousands of loaded templates.
+//!
+//! Invariant: a [`LazyTemplate`] has compiled without errors before, so it compiles again.
 
 use super::Template;
 use crate::inject::template::Revision;
@@ -10,10 +12,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::sync::OnceLock;
 
-/// A template of a longer text stays compiled: a pod should not wait for that.
+/// Longer templates stay compiled, so that no pod waits for their compilation.
 const MAX_TEXT_BYTES: usize = 16 * 1024;
 
-/// A template that works.
+/// A working template.
 #[derive(Debug)]
 pub struct LazyTemplate {
     pub name: String,
@@ -27,7 +29,7 @@ pub struct LazyTemplate {
 }
 
 impl LazyTemplate {
-    /// Keeps what is needed of `template`, which was compiled from `spec`.
+    /// Keeps `spec` and the details of `template`, which was compiled from it.
     pub fn new(template: Template, spec: &Value) -> Self {
         let spec = spec.to_string().into_boxed_str();
         let (name, revision) = (template.name.clone(), template.revision.clone());
@@ -40,7 +42,7 @@ impl LazyTemplate {
         Self { name, revision, origin, description, mode, spec, compiled }
     }
 
-    /// The template, compiled when it is first asked for; `None` would be a fault of ours.
+    /// The template, compiled at its first use; `None` would be a bug in Outrigger.
     pub fn template(&self) -> Option<&Template> {
         self.compiled.get_or_init(|| self.compile().map(Box::new)).as_deref()
     }
@@ -63,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compiled_again_is_the_same() {
+    fn a_template_compiled_again_equals_the_first() {
         let spec = json!({
             "parameters": [{"name": "image", "type": "string", "default": "a:1"}],
             "match": {"conditions": [{"expression": "params.image != ''"}]},
@@ -77,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_one_stays_compiled() {
+    fn a_long_template_stays_compiled() {
         let spec = json!({"description": "x".repeat(MAX_TEXT_BYTES), "sidecars": [{"name": "log", "image": "a:1"}]});
         assert!(LazyTemplate::new(compile(&spec), &spec).compiled.get().is_some());
     }

@@ -1,18 +1,20 @@
-//! From the text of a source to templates, in stages; each stage is a type that is made of the one before.
+//! Compiles the text of a source to templates in stages; each stage has a type, built from the
+//! previous.
 //!
-//! 1. [`SourceText`](super::SourceText): a text, and where it comes from.
-//! 2. [`Document`](super::document::Document): one document of it as JSON that knows the place of each field.
-//! 3. [`TemplateSpec`]: the spec of a document whose header, fields, types and enumerated values are right (`structure`,
-//!    `enum_check`).
+//! 1. [`SourceText`](super::SourceText): a text and its origin.
+//! 2. [`Document`](super::document::Document): one document as JSON with the line and column of
+//!    each field.
+//! 3. [`TemplateSpec`]: the spec of a document whose header, fields, types and enumerated values
+//!    are valid (`structure`, `enum_check`).
 //! 4. `Draft`: its parameters, `match` and expressions, compiled (`draft`, `part_trees`).
-//! 5. [`Template`]: a draft that gives a valid overlay when it is rendered with its defaults (`template`).
-//! 6. [`LazyTemplate`]: a template that is kept as text until a pod asks for it (`lazy`).
+//! 5. [`Template`]: a draft that renders to a valid overlay with its defaults (`template`).
+//! 6. [`LazyTemplate`]: a template that is kept as text until a pod requests it (`lazy`).
 //!
-//! [`CompiledSource`] has all documents of one text at the last stage, or what is wrong with them (`source`). `load` puts
-//! sources together into a set.
+//! [`CompiledSource`] has the templates or the problems of all documents of one text (`source`).
+//! `load` combines sources into a set.
 //!
-//! Invariant: a stage that finds something wrong does not keep the later ones from finding what is wrong by itself, so all
-//! problems of a document are listed at once.
+//! Invariant: later stages still report independent problems after an earlier stage has failed, so
+//! all problems of a document are listed at once.
 
 mod draft;
 mod enum_check;
@@ -35,10 +37,10 @@ pub use template::Template;
 
 pub(super) use source::CompiledDocument;
 
-/// What became of one document.
+/// The result of compiling one document.
 #[derive(Default)]
 struct Compiled {
-    /// Only where there are no errors.
+    /// Present only if there are no errors.
     template: Option<LazyTemplate>,
     errors: Vec<FieldError>,
     warnings: Vec<FieldError>,

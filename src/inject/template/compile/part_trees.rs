@@ -1,4 +1,4 @@
-//! The parts of a template that are rendered, compiled: a tree for each row of [`OverlayPart`].
+//! The compiled parts of a template: one tree for each [`OverlayPart`].
 
 use crate::inject::expression::Reads;
 use crate::inject::overlay::{Overlay, OverlayPart};
@@ -13,7 +13,7 @@ use serde_json::Value;
 pub(super) struct PartTrees([ExpressionTree; OverlayPart::ALL.len()]);
 
 impl PartTrees {
-    /// Compiles all parts of a spec; what is wrong with their expressions goes into `errors`.
+    /// Compiles all parts of a spec; adds errors of their expressions to `errors`.
     pub fn compile(spec: &Value, parameters: &[&str], errors: &mut Vec<FieldError>) -> Self {
         let mut compiler = TreeCompiler { parameters, errors: Vec::new() };
         let trees = OverlayPart::ALL.map(|part| {
@@ -26,7 +26,7 @@ impl PartTrees {
         Self(trees)
     }
 
-    /// Everything that the parts' expressions read.
+    /// All paths that the parts' expressions read.
     pub fn reads(&self) -> Reads {
         let mut reads = Reads::default();
         self.0.iter().for_each(|tree| tree.collect_reads(&mut reads));

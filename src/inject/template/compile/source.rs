@@ -1,7 +1,7 @@
-//! One source's text as compiled documents, before it meets other sources.
+//! Compiles the documents of one source, independently of other sources.
 //!
-//! Invariants: a broken document takes no other with it; what is here depends on origin and text alone, so that a text that
-//! has not changed need not be compiled again.
+//! Invariants: a broken document does not affect others; the result depends only on origin and
+//! text, so an unchanged text need not be compiled again.
 
 use super::{Compiled, LazyTemplate, compile, structure};
 use crate::inject::expression;
@@ -17,10 +17,10 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct CompiledSource {
     pub(in crate::inject::template) origin: String,
-    /// Of the text; `None` where none could be had.
+    /// Hash of the text; `None` if there is no text.
     digest: Option<[u8; 32]>,
     pub(in crate::inject::template) is_blank: bool,
-    /// What can be done, beside renaming, about a name of this source that stands in another as well.
+    /// The remedy, besides renaming, if another source defines one of this source's names.
     pub(in crate::inject::template) remedy: Option<&'static str>,
     pub(in crate::inject::template) documents: Vec<CompiledDocument>,
 }
@@ -28,11 +28,11 @@ pub struct CompiledSource {
 /// One document: a template or problems, never both.
 #[derive(Debug)]
 pub(in crate::inject::template) struct CompiledDocument {
-    /// Empty where there is none, or it cannot be read.
+    /// Empty if there is none or it is unreadable.
     pub name: String,
-    /// Whether the text could be read at all, right or wrong; otherwise any template may be behind it.
+    /// Whether the text is readable, valid or not; an unreadable one may define any template.
     pub is_read: bool,
-    /// Where the name stands.
+    /// Line and column of the name.
     place: Place,
     pub template: Option<Arc<LazyTemplate>>,
     pub problems: Vec<LoadProblem>,
@@ -47,28 +47,29 @@ impl CompiledSource {
             digest: Some(digest(&source.text)),
             is_blank: source.text.trim().is_empty(),
             remedy: None,
-            // Without a thread to do it on each expression says for itself that it cannot be compiled.
+            // If the thread cannot be started, each expression reports that it cannot be compiled.
             documents: expression::with_large_stack(|| documents(source)).unwrap_or_else(|_| documents(source)),
         }
     }
 
-    /// A source that can be done without where one of its names stands elsewhere as well: `remedy` says how.
+    /// Compiles a source and sets the `remedy` for names that another source defines too.
     #[must_use]
     pub fn with_remedy(self, remedy: &'static str) -> Self {
         Self { remedy: Some(remedy), ..self }
     }
 
-    /// The same of many texts, which is much less work together.
+    /// Compiles many texts together, which is much faster than one by one.
     pub fn compile_all(sources: &[SourceText]) -> Vec<Arc<Self>> {
         Self::together(|| sources.iter().map(|source| Arc::new(Self::compile(source))).collect())
     }
 
-    /// Does work in which many texts are compiled: each by itself would need a thread of its own.
+    /// Runs `work`, which compiles many texts, on one thread; otherwise each text would start its
+    /// own.
     pub fn together<T: Send>(work: impl Fn() -> T + Send + Sync) -> T {
         expression::with_large_stack(&work).unwrap_or_else(|_| work())
     }
 
-    /// A source whose text could not be had at all.
+    /// A source whose text could not be obtained.
     pub fn unreadable(problem: LoadProblem) -> Self {
         let origin = problem.origin.clone();
         Self {
@@ -80,12 +81,12 @@ impl CompiledSource {
         }
     }
 
-    /// Whether this is what [`Self::compile`] would make of `source`.
+    /// Whether [`Self::compile`] of `source` would return an equal result.
     pub fn is_of(&self, source: &SourceText) -> bool {
         self.origin == source.origin && self.digest == Some(digest(&source.text))
     }
 
-    /// Whether `other` says the same about the same source.
+    /// Whether `other` is an equal result for the same source.
     pub fn is_same(&self, other: &Self) -> bool {
         let problems = |source: &Self| -> Vec<LoadProblem> {
             source.documents.iter().flat_map(|document| document.problems.clone()).collect()
@@ -98,7 +99,7 @@ impl CompiledSource {
         &self.origin
     }
 
-    /// Why its text could not be had.
+    /// Why its text could not be obtained.
     pub fn unreadable_because(&self) -> Option<String> {
         let problem = self.documents.iter().find_map(|document| document.problems.first());
         problem.filter(|_| self.digest.is_none()).map(|problem| problem.sentence().redacted())
@@ -125,12 +126,12 @@ fn documents(source: &SourceText) -> Vec<CompiledDocument> {
             Err(problem) => CompiledDocument::unreadable(unreadable(&source.origin, &problem)),
         })
         .collect();
-    // The room is that of the parsed texts, which are far larger.
+    // Bounds the memory of the parsed texts, which are far larger than the texts themselves.
     documents.shrink_to_fit();
     documents
 }
 
-/// How many documents the text seems to hold: enough to bound it before it is read.
+/// Estimates the number of documents in the text, to limit it before parsing.
 fn count_documents(text: &str) -> usize {
     1 + text.lines().filter(|line| line.starts_with("---")).count()
 }
@@ -167,12 +168,12 @@ impl CompiledDocument {
         Self { name: name.to_owned(), is_read: true, place, template, problems, warnings }
     }
 
-    /// Where the template stands, such as `log.yaml:4:3`.
+    /// Origin, line and column of the template, such as `log.yaml:4:3`.
     pub fn shown_place(&self, origin: &str) -> String {
         format!("{origin}:{}:{}", self.place.line, self.place.column)
     }
 
-    /// A problem with the name, found when the source met others.
+    /// A problem with the name that involves other sources.
     pub fn name_problem(&self, origin: &str, message: impl Into<Message>, hint: impl Into<Message>) -> LoadProblem {
         LoadProblem {
             line: self.place.line,

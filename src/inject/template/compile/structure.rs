@@ -1,6 +1,6 @@
-//! Whether a document is a template at all: its header, its fields and their types, its name.
+//! Checks the structure of a template document: its header, its fields and their types, its name.
 //!
-//! Not here: enumerated values (`enum_check`) and everything that has to be compiled (`draft`).
+//! `enum_check` checks enumerated values; `draft` checks what has to be compiled.
 
 use super::{TemplateSpec, enum_check};
 use crate::inject::schema::{self, Expressions, Findings};
@@ -12,7 +12,7 @@ use crate::inject::text::names;
 use crate::inject::text::quote::quote;
 use serde_json::Value;
 
-/// What is wrong with `apiVersion`, `kind` and size: of another object nothing more is said.
+/// Errors of `apiVersion`, `kind` and size; objects of other kinds are not checked further.
 pub(super) fn check_header(document: &Value) -> Vec<FieldError> {
     let root = FieldPath::root();
     if !document.is_object() {
@@ -43,7 +43,7 @@ pub(super) fn check_header(document: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// What is wrong with fields, types, enumerated values and the name.
+/// Errors and warnings of fields, types, enumerated values and the name.
 pub(super) fn check(name: &str, document: &Value) -> Findings {
     let Findings { mut errors, warnings } =
         schema::check(schema::template(), document, &FieldPath::root(), Expressions::Allowed);
@@ -52,7 +52,7 @@ pub(super) fn check(name: &str, document: &Value) -> Findings {
     Findings { errors, warnings }
 }
 
-/// The spec of a document whose structure is right; nothing where something is known to be wrong.
+/// The spec of a document with a valid structure; `None` if it has errors already.
 pub(super) fn read(document: Value, errors: &[FieldError]) -> Result<Option<TemplateSpec>, FieldError> {
     if !errors.is_empty() {
         return Ok(None);
@@ -75,7 +75,7 @@ pub(super) fn name_path() -> FieldPath {
     FieldPath::root().child("metadata").child("name")
 }
 
-/// What follows from a problem that is listed already would only be noise.
+/// Leaves out errors that merely follow from one that is already listed.
 pub(super) fn with_more(mut errors: Vec<FieldError>, more: Vec<FieldError>) -> Vec<FieldError> {
     let listed: Vec<String> = errors.iter().map(|error| error.path.to_string()).collect();
     errors.extend(more.into_iter().filter(|error| {

@@ -1,6 +1,6 @@
-//! A template that compiles and renders with its defaults.
+//! A compiled template that has been rendered with its defaults without errors.
 //!
-//! Invariant: [`Template::compile`] gives a template or problems, never both; what exists can be rendered.
+//! Invariant: [`Template::compile`] returns a template or errors, never both.
 
 use super::draft::{CompiledMatch, Draft};
 use super::part_trees::PartTrees;
@@ -27,25 +27,25 @@ pub struct Template {
     pub name: String,
     pub revision: Revision,
     pub origin: String,
-    /// The spec as written: settings that nothing has to be compiled of are read from it.
+    /// The spec as written; settings that need no compilation are read from it.
     pub spec: TemplateSpec,
     pub matching: CompiledMatch,
     pub parameters: Vec<Parameter>,
-    /// The parameters of pods that set none.
+    /// The parameter values for pods that set none.
     pub defaults: BTreeMap<String, cel::Value>,
     parts: PartTrees,
-    /// What the parts read.
+    /// The paths that the parts' expressions read.
     reads: Reads,
-    /// The rendering with all defaults, when nothing but parameters is read: most pods set none.
+    /// The rendering with all defaults if the parts read only parameters; most pods set none.
     rendered: Option<Overlay>,
     /// The fields of a pod that this rendering and the conditions read.
     read_set: Option<ReadSet>,
-    /// Names of all containers, as far as no pod has a say in them.
+    /// Names of the containers whose names do not depend on the pod.
     container_names: Vec<String>,
 }
 
 impl Template {
-    /// Compiles a spec whose structure is right. `raw` is the same as JSON.
+    /// Compiles a spec with a valid structure. `raw` is the same spec as JSON.
     pub fn compile(name: &str, origin: &str, spec: TemplateSpec, raw: &Value) -> Result<Self, Vec<FieldError>> {
         let (draft, mut errors) = Draft::compile(raw);
         check_settings(&spec, &mut errors);
@@ -72,17 +72,18 @@ impl Template {
         if errors.is_empty() { Ok(template) } else { Err(errors) }
     }
 
-    /// The rendering of pods that set no parameter, where it is the same for all of them.
+    /// The rendering for pods that set no parameter, if it is the same for all of them.
     pub fn rendered(&self) -> Option<&Overlay> {
         self.rendered.as_ref()
     }
 
-    /// The fields that the template reads of a pod that sets no parameter of it; `None` if it can read any.
+    /// The fields that the template reads of a pod that sets no parameter of it; `None` if it can
+    /// read any.
     pub(crate) fn read_set(&self) -> Option<&ReadSet> {
         self.read_set.as_ref()
     }
 
-    /// Names of the containers that the template brings.
+    /// Names of the containers that the template adds.
     pub fn container_names(&self) -> impl Iterator<Item = &str> {
         self.container_names.iter().map(String::as_str)
     }
@@ -101,13 +102,13 @@ impl Template {
         self.matching.os.contains(&os)
     }
 
-    /// Renders with the defaults, and keeps what that gives for all pods. What only a pod can give is a sample, and is not
-    /// judged.
+    /// Renders with the defaults and keeps the result if it is the same for all pods. Values that
+    /// depend on a pod are samples and are not checked.
     fn render_with_defaults(&mut self) -> Vec<FieldError> {
         let required = self.parameters.iter().filter(|one| one.default().is_none());
         let required: BTreeSet<String> = required.map(|one| one.name().to_owned()).collect();
         let known = KnownInputs::Defaults { required: &required };
-        let mut errors = self.judge_conditions(known);
+        let mut errors = self.evaluate_conditions(known);
         let render = |scope: &Scope<'_>| {
             let mut renderer = Renderer::new(scope, known);
             let overlay = self.parts.render(&mut renderer);
@@ -115,7 +116,7 @@ impl Template {
         };
         let (overlay, samples, problems) = Scope::with(&self.defaults, &self.reads, None, |_| None, render);
         errors.extend(problems.iter().map(|problem| FieldError::new(problem.path.clone(), problem.fault())));
-        errors.extend(overlay.check_beside(&samples));
+        errors.extend(overlay.check_except_samples(&samples));
         self.container_names = known_container_names(&overlay, &samples);
         if known.cover(&self.reads) {
             let conditions = self.matching.conditions.iter().map(|condition| condition.expression.reads());
@@ -130,8 +131,8 @@ impl Template {
         errors
     }
 
-    /// Judges the conditions that read nothing but parameters.
-    fn judge_conditions(&mut self, known: KnownInputs<'_>) -> Vec<FieldError> {
+    /// Evaluates the conditions that read only parameters.
+    fn evaluate_conditions(&mut self, known: KnownInputs<'_>) -> Vec<FieldError> {
         let path = FieldPath::root().child("spec").child("match").child("conditions");
         let mut errors = Vec::new();
         for (index, condition) in self.matching.conditions.iter_mut().enumerate() {
@@ -159,7 +160,7 @@ fn known_container_names(overlay: &Overlay, samples: &SamplePaths) -> Vec<String
     let mut names = Vec::new();
     for part in [OverlayPart::Sidecars, OverlayPart::InitContainers] {
         for (index, container) in overlay.list(part).iter().enumerate() {
-            if !samples.touch(&part.path().index(index).child("name")) {
+            if !samples.contain(&part.path().index(index).child("name")) {
                 names.push(text(container, "name").to_owned());
             }
         }
@@ -167,7 +168,7 @@ fn known_container_names(overlay: &Overlay, samples: &SamplePaths) -> Vec<String
     names
 }
 
-/// Names in settings that are not compiled.
+/// Checks the names in settings that are not compiled.
 fn check_settings(spec: &TemplateSpec, errors: &mut Vec<FieldError>) {
     let path = FieldPath::root().child("spec");
     let mut check = |name: &str, path: FieldPath, rule: Result<(), &'static str>, what: &'static str| {

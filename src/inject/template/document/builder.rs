@@ -1,6 +1,7 @@
-//! From nodes to a JSON value and its places: merges, duplicate keys, keys that are no strings, integers beyond 64 bits.
+//! Builds a JSON value with the line and column of each field from parsed YAML nodes.
 //!
-//! What it does not do: stop at the first problem.
+//! Expands merges and reports duplicate keys, keys that are not strings and integers beyond 64
+//! bits. Does not stop at the first problem.
 
 use std::{cell::OnceCell, collections::BTreeMap};
 
@@ -21,7 +22,7 @@ pub(super) fn document(node: YamlNode, source: &CharacterIndex<'_>) -> Document 
     Document { value, problems: builder.problems, place, places }
 }
 
-/// The text, for the few questions that the parsed nodes do not answer.
+/// The text by character position, for details that the parsed nodes do not contain.
 pub(super) struct CharacterIndex<'a> {
     text: &'a str,
     /// Byte offset of each character.
@@ -42,10 +43,10 @@ impl<'a> CharacterIndex<'a> {
     }
 }
 
-/// Turns nodes into values and places, collecting what is wrong.
+/// Converts nodes to values and places, and collects the problems.
 struct DocumentBuilder<'a> {
     source: &'a CharacterIndex<'a>,
-    /// Where the node that is being built stands.
+    /// The path of the node that is being built.
     path: FieldPath,
     problems: Vec<ParseProblem>,
 }
@@ -74,7 +75,8 @@ impl DocumentBuilder<'_> {
         self.problems.push(ParseProblem { place, path, message: message.into() });
     }
 
-    /// A number with a fraction or an exponent. An integer that 64 bits do not hold would lose digits: it is refused.
+    /// A number with a fraction or an exponent. An integer beyond 64 bits would lose digits, so it
+    /// is refused.
     fn float(&mut self, number: f64, place: Place, span: (u64, u64)) -> Value {
         let text = self.source.slice(span).unwrap_or_default().trim();
         let digits = text.trim_start_matches(['-', '+']);
@@ -120,7 +122,7 @@ impl DocumentBuilder<'_> {
         (Value::Object(values), Places::Map(places))
     }
 
-    /// The key as a string; every other kind of key is a problem, since JSON has none.
+    /// The key as a string; any other key is a problem, since JSON keys are strings.
     fn name(&mut self, key: YamlNode) -> Option<String> {
         let found = match key.content {
             YamlContent::String(name) => return Some(name),
@@ -141,7 +143,7 @@ impl DocumentBuilder<'_> {
         None
     }
 
-    /// `<<: *map` or `<<: [*map, *other]`: keys that are there already win.
+    /// `<<: *map` or `<<: [*map, *other]`: existing keys win.
     fn merge(
         &mut self,
         place: Place,

@@ -1,8 +1,10 @@
-//! YAML or JSON text as JSON values that know where each key and scalar stands.
+//! Reads YAML or JSON text into JSON values with the line and column of each key and scalar.
 //!
-//! Types are Kubernetes': YAML 1.1 booleans (`on`, `yes`), octal `0644`, `<<` merges. What it does not do: judge what a
-//! document says. Invariants: an integer never passes through a float; of two equal keys neither silently wins; a text of
-//! bounded size makes a tree of bounded size and depth, aliases included.
+//! Types are Kubernetes': YAML 1.1 booleans (`on`, `yes`), octal `0644`, `<<` merges. The content
+//! is not checked here.
+//!
+//! Invariants: an integer never passes through a float; duplicate keys are always reported; a text
+//! of bounded size yields a tree of bounded size and depth, aliases included.
 
 mod builder;
 mod reader;
@@ -11,18 +13,18 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, value::RawValue};
 
-use crate::inject::text::field_path::{FieldPath, Step};
+use crate::inject::text::field_path::{FieldPath, PathSegment};
 use crate::inject::text::message::Message;
 use builder::CharacterIndex;
 use reader::YamlLimits;
 
-/// Longest template text, in bytes, that [`parse`] should be asked to read.
+/// Maximum size of a template text for [`parse`], in bytes; the caller checks it.
 pub const MAX_TEMPLATE_BYTES: usize = 256 * 1024;
 
 /// Stack of the thread that reads workload files, enough for their depth in an unoptimised build.
 const WORKLOAD_STACK_BYTES: usize = 8 * 1024 * 1024;
 
-/// Place of something in a text; both numbers are 0 when it is unknown.
+/// Line and column in a text; both are 0 if unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// 1-based.
@@ -31,7 +33,7 @@ pub struct Place {
     pub column: usize,
 }
 
-/// One thing that makes a document unreadable or ambiguous.
+/// One error that makes a document unreadable or ambiguous.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseProblem {
     pub place: Place,
@@ -44,10 +46,10 @@ pub struct ParseProblem {
 /// A document and the places of its parts.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// The content; of duplicate keys the first.
+    /// The content; for duplicate keys the first value.
     pub value: Value,
-    /// Duplicate keys, keys that are no strings, integers beyond 64 bits: the document must not be used, but the rest of
-    /// it can still be checked, so that all its problems are listed at once.
+    /// Duplicate keys, keys that are no strings, integers beyond 64 bits: the document must not be
+    /// used, but the rest of it can still be checked, so that all its problems are listed at once.
     pub problems: Vec<ParseProblem>,
     place: Place,
     places: Places,
@@ -61,14 +63,14 @@ enum Places {
 }
 
 impl Document {
-    /// Where the field stands: a map's member by its key, a list's element by its content. Of a path that the document
-    /// does not have, the nearest ancestor that it has.
+    /// Line and column of a field: of a map member's key, or of a list element's content. If the
+    /// document lacks the path, those of its nearest ancestor.
     pub fn place(&self, path: &FieldPath) -> Place {
         let (mut place, mut places) = (self.place, &self.places);
         for step in path.steps() {
             let inner = match (step, places) {
-                (Step::Child(name) | Step::Key(name), Places::Map(members)) => members.get(&**name),
-                (Step::Index(index), Places::List(items)) => items.get(*index),
+                (PathSegment::Child(name) | PathSegment::Key(name), Places::Map(members)) => members.get(&**name),
+                (PathSegment::Index(index), Places::List(items)) => items.get(*index),
                 _ => None,
             };
             let Some((inner_place, inner_places)) = inner else { break };
@@ -80,14 +82,15 @@ impl Document {
 
 /// Reads all documents of a template source; empty ones are left out.
 ///
-/// A document with a wrong value does not hide the others. After a broken syntax nothing more can be read.
+/// A document with a wrong value does not hide the others. Reading stops at a syntax error.
 pub fn parse(text: &str) -> Vec<Result<Document, ParseProblem>> {
     read(text, YamlLimits::Template)
 }
 
-/// Reads all objects of a workload file in their order, without places; empty documents are left out.
+/// Reads all objects of a workload file in their order, without places; empty documents are left
+/// out.
 ///
-/// Only the depth is bounded: a pod may be as large as the API server takes it.
+/// Only the depth is limited: the API server already limits the size of a pod.
 pub fn values(text: &str) -> Result<Vec<Value>, Vec<ParseProblem>> {
     let read_values = || {
         let objects = json_objects(text).unwrap_or_else(|| vec![text]);
@@ -122,8 +125,9 @@ fn settle(documents: Vec<Result<Document, ParseProblem>>) -> Result<Vec<Value>, 
     if problems.is_empty() { Ok(values) } else { Err(problems) }
 }
 
-/// The texts of JSON objects that follow each other without a separator, as `jq` prints them, which is no YAML. Places are
-/// then those in the object. `None` for anything else.
+/// The texts of JSON objects that follow each other without a separator, as `jq` prints them, which
+/// is not YAML. Lines and columns then count from the start of each object. `None` for anything
+/// else.
 fn json_objects(text: &str) -> Option<Vec<&str>> {
     if !text.trim_start().starts_with('{') {
         return None;
@@ -188,7 +192,7 @@ spec:
 ";
 
     #[test]
-    fn every_key_and_item_has_its_place() {
+    fn every_key_and_item_has_its_line_and_column() {
         let document = one(TEMPLATE);
         let root = FieldPath::root();
         let sidecars = root.child("spec").child("sidecars");
@@ -202,7 +206,7 @@ spec:
     }
 
     #[test]
-    fn absent_paths_have_the_place_of_their_nearest_ancestor() {
+    fn absent_paths_have_the_line_and_column_of_their_nearest_ancestor() {
         let document = one(TEMPLATE);
         let sidecars = FieldPath::root().child("spec").child("sidecars");
         assert_eq!(at(&document, &sidecars.index(1).child("image")), (7, 5));
@@ -333,7 +337,7 @@ spec:
     }
 
     #[test]
-    fn limits_are_told_in_plain_words() {
+    fn errors_about_limits_do_not_name_internals_of_the_reader() {
         assert_eq!(problems("a: &x [*x]"), ["1:8: an anchor may not contain itself"]);
         assert_eq!(problems("a: *x"), ["1:4: the alias names no anchor before it"]);
         assert_eq!(problems("a: .inf"), ["1:4: expected a finite number"]);
@@ -357,7 +361,7 @@ spec:
     }
 
     #[test]
-    fn what_came_before_broken_syntax_is_kept() {
+    fn documents_before_a_syntax_error_are_kept() {
         let documents = parse("a: 1\n---\nb: [\n");
         assert_eq!(documents[0].as_ref().unwrap().value, json!({"a": 1}));
         assert!(documents[1].is_err());

@@ -1,7 +1,8 @@
-//! From text to untyped nodes with their places, within limits.
+//! Reads YAML or JSON text into untyped nodes with line and column, within limits.
 //!
-//! What it does not do: settle duplicate keys, merges and keys that are no strings. Invariant: a text of bounded size makes
-//! a tree of bounded size and depth, aliases included.
+//! `builder` handles duplicate keys, merges and keys that are not strings.
+//!
+//! Invariant: a text of bounded size yields a tree of bounded size and depth, aliases included.
 
 use std::{fmt, io::Cursor};
 
@@ -15,7 +16,7 @@ use crate::inject::text::quote::one_line;
 
 use super::{ParseProblem, Place};
 
-/// What is being read.
+/// The limits for the kind of text that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum YamlLimits {
     /// A template source: few documents of bounded size, strict tags.
@@ -33,22 +34,25 @@ impl YamlLimits {
     }
 }
 
-/// Deeper templates are refused: none has more than 15 levels, and each costs the reader up to 30 KiB of stack.
+/// Deeper templates are refused: none has more than 15 levels, and each costs the reader up to 30
+/// KiB of stack.
 pub(super) const MAX_DEPTH: usize = 32;
 
-/// Deeper objects are refused. Pods have up to 15 levels, but the schemas of custom resources, which pass through, more than 32.
+/// Deeper objects are refused. Pods have up to 15 levels, but the schemas of custom resources,
+/// which pass through, more than 32.
 pub(super) const MAX_WORKLOAD_DEPTH: usize = 100;
 
-/// Keys, scalars, lists and maps of a template document, aliases expanded: more than 256 KiB of sensible text can hold.
+/// Keys, scalars, lists and maps of a template document, aliases expanded: more than 256 KiB of
+/// sensible text can hold.
 const MAX_NODES: usize = 100_000;
 
 /// Aliases, and anchors, of a template document.
 const MAX_ALIASES: usize = 100;
 
-/// What all aliases of a template document may expand to.
+/// Maximum number of events that all aliases of a template document may expand to.
 const MAX_EXPANDED_EVENTS: usize = 20_000;
 
-/// Longest message of the reader that is passed on, in characters.
+/// Maximum length of a passed-on reader message, in characters.
 const MESSAGE_MAX: usize = 200;
 
 /// The nodes of all documents; empty documents are left out.
@@ -60,7 +64,7 @@ pub(super) fn nodes(text: &str, limits: YamlLimits) -> Vec<Result<YamlNode, Pars
         YamlLimits::Template => template_options(),
         YamlLimits::Workload => workload_options(),
     };
-    // From a string is quicker, but of a text with an error it gives nothing else.
+    // Reading from a string is faster, but for a text with an error it returns only that error.
     if let Ok(nodes) = serde_saphyr::from_multiple_with_options(text, options.clone()) {
         return nodes.into_iter().map(Ok).collect();
     }
@@ -105,7 +109,8 @@ fn workload_options() -> Options {
             max_total_scalar_bytes: usize::MAX,
             max_total_comment_bytes: usize::MAX,
         },
-        // Merges and duplicates are settled here, so that every duplicate is reported and not the first alone.
+        // `builder` handles merges and duplicates, so that every duplicate is reported, not only
+        // the first.
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::AsOrdinary,
         legacy_octal_numbers: true,
@@ -113,14 +118,14 @@ fn workload_options() -> Options {
     }
 }
 
-/// The reader's error as one line and its place.
+/// Converts the reader's error to one line with its line and column.
 fn problem(error: &Error, limits: YamlLimits) -> ParseProblem {
     let place = error.location().map_or_else(Place::default, |location| place_of(&location));
     ParseProblem { place, path: FieldPath::root(), message: sentence(error, place, limits) }
 }
 
-/// Limits in the project's own words, as the reader shows its internals there. Everything else is the reader's, which quotes
-/// tags and scalars whole.
+/// Words the errors about limits anew, because the reader's own messages name its internals. Other
+/// messages are the reader's; they quote tags and scalars, so they count as values.
 fn sentence(error: &Error, place: Place, limits: YamlLimits) -> Message {
     match error {
         Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => sentence(error, place, limits),
@@ -171,7 +176,7 @@ pub(super) enum YamlContent {
     Null,
     Bool(bool),
     Number(Number),
-    /// Written as a number that 64 bits do not hold, or as a fraction.
+    /// A number with a fraction, or one that does not fit into 64 bits.
     Float(f64),
     String(String),
     List(Vec<YamlNode>),
@@ -180,7 +185,7 @@ pub(super) enum YamlContent {
 
 impl<'de> Deserialize<'de> for YamlNode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // `defined` and not `referenced`: behind an alias the text to mend is the anchor's.
+        // `defined` and not `referenced`: for an alias, the user has to fix the anchor's text.
         let spanned = Spanned::<YamlContent>::deserialize(deserializer)?;
         let span = spanned.defined.span();
         Ok(Self { place: place_of(&spanned.defined), span: (span.offset(), span.len()), content: spanned.value })

@@ -1,4 +1,4 @@
-//! What each type of parameter takes and refuses, and what a declaration must keep.
+//! Parameter types accept and refuse the documented values; declarations follow their rules.
 
 use super::*;
 use serde_json::json;
@@ -171,7 +171,7 @@ fn a_default_has_its_type_and_keeps_the_rules() {
 }
 
 #[test]
-fn what_a_declaration_cannot_have_is_said() {
+fn invalid_declarations_are_reported() {
     for (spec, path) in [
         (
             json!({"name": "p", "type": "string", "minimum": 1}),
@@ -206,7 +206,7 @@ fn a_name_can_be_read_by_an_expression_and_written_in_a_key() {
 }
 
 #[test]
-fn defaults_are_those_that_there_are() {
+fn only_parameters_with_a_default_have_an_initial_value() {
     let parameters =
         ["a", "b"].map(|name| declared(json!({"name": name, "type": "integer", "default": 1})).expect("a declaration"));
     let required = declared(json!({"name": "c", "type": "integer"})).expect("a declaration");
