@@ -39,6 +39,7 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
+    /// All errors, in the order of the reference.
     pub const ALL: [Self; 15] = [
         Self::MediaTypeUnsupported,
         Self::BodyEmpty,

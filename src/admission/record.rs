@@ -22,6 +22,7 @@ pub enum ReviewResult {
 }
 
 impl ReviewResult {
+    /// All results, in the order of the reference.
     pub const ALL: [Self; 5] = [Self::Injected, Self::Unchanged, Self::Skipped, Self::Denied, Self::Error];
 
     /// The stable code.
@@ -39,19 +40,24 @@ impl ReviewResult {
 /// The facts about one request that logs and metrics show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
+    /// The request's `uid`, on one line.
     pub uid: String,
+    /// The request's namespace, on one line.
     pub namespace: String,
     /// Name of the object, or its `generateName` and a `*`.
     pub name: String,
     /// Names of loaded templates that were injected, that the pod already has, or that caused an
     /// error.
     pub templates: Vec<String>,
+    /// How the review counts.
     pub result: ReviewResult,
+    /// Why the pod gets nothing, or not everything.
     pub reasons: Vec<SkipReason>,
     /// Codes of [`crate::inject::ErrorCode`] and [`super::ProtocolError`].
     pub errors: Vec<&'static str>,
     /// Keys of the annotations with errors.
     pub annotations: Vec<String>,
+    /// Whether the request is a dry run.
     pub dry_run: bool,
 }
 

@@ -10,8 +10,7 @@ use serde::Serialize;
 
 use super::wire::{API_VERSION, KIND};
 use super::{ProtocolError, Record, ReviewResult};
-use crate::inject::text::message::{Message, message, value};
-use crate::inject::text::quote::one_line;
+use crate::inject::text::{Message, message, one_line, value};
 use crate::inject::{Blame, ErrorCode, InjectError, Outcome, Problem, SkipReason};
 
 const MAX_WARNINGS: usize = 32;
@@ -26,8 +25,11 @@ const MAX_MESSAGE: usize = 64 * 1024;
 pub struct ReviewResponse {
     /// HTTP status.
     pub status: u16,
+    /// Media type of the body.
     pub media_type: MediaType,
+    /// The response body.
     pub body: Vec<u8>,
+    /// What is logged and counted.
     pub record: Record,
 }
 
@@ -41,7 +43,7 @@ pub enum MediaType {
 }
 
 /// The response to a request that cannot be reviewed.
-pub fn protocol_error(error: ProtocolError, detail: Option<Message>) -> ReviewResponse {
+pub(super) fn protocol_error(error: ProtocolError, detail: Option<Message>) -> ReviewResponse {
     let sentence = match detail {
         Some(detail) => message![error.sentence(), ": ", detail],
         None => error.sentence().into(),
@@ -56,7 +58,7 @@ impl From<ProtocolError> for ReviewResponse {
 }
 
 /// The result under which an outcome is counted.
-pub fn result(outcome: &Result<Outcome, InjectError>) -> ReviewResult {
+pub(super) fn result(outcome: &Result<Outcome, InjectError>) -> ReviewResult {
     match outcome {
         Ok(Outcome::Injected(_)) => ReviewResult::Injected,
         Ok(Outcome::Skipped(skip)) => result_of_skip(&skip.reasons),
@@ -74,7 +76,7 @@ fn result_of_skip(reasons: &[SkipReason]) -> ReviewResult {
 }
 
 /// The response to a review.
-pub fn verdict(uid: &str, outcome: Result<Outcome, InjectError>, record: Record) -> ReviewResponse {
+pub(super) fn verdict(uid: &str, outcome: Result<Outcome, InjectError>, record: Record) -> ReviewResponse {
     let (patch, warnings, message) = match outcome {
         Ok(Outcome::Injected(injection)) => (Some(injection.patch_json), injection.warnings, None),
         Ok(Outcome::Skipped(skip)) => (None, skip.warnings, None),
@@ -216,7 +218,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::inject::text::message::words;
+    use crate::inject::text::words;
     use crate::inject::{Injection, Skip};
 
     fn record_of(outcome: &Result<Outcome, InjectError>) -> Record {

@@ -9,8 +9,7 @@ use super::respond::{self, ReviewResponse};
 use super::wire::{self, API_VERSION, AdmissionRequest, AdmissionReview, KIND};
 use super::{ProtocolError, Record};
 use crate::inject::pod::depth;
-use crate::inject::text::message::{Message, message, value, words};
-use crate::inject::text::quote::one_line;
+use crate::inject::text::{Message, message, one_line, value, words};
 use crate::inject::{InjectError, Injector, Namespace, Outcome, Problem, Request};
 
 /// Longest name that is recorded: a Kubernetes object's name and a `*`.

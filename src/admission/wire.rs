@@ -12,13 +12,13 @@ use serde_json::value::RawValue;
 use crate::inject::find;
 
 /// `apiVersion` of an `AdmissionReview`.
-pub const API_VERSION: &str = "admission.k8s.io/v1";
-pub const KIND: &str = "AdmissionReview";
+pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
+pub(super) const KIND: &str = "AdmissionReview";
 
 /// `AdmissionReview`, as sent by the API server.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "an AdmissionReview")]
-pub struct AdmissionReview<'a> {
+pub(super) struct AdmissionReview<'a> {
     #[serde(borrow, default)]
     pub api_version: WireText<'a>,
     #[serde(borrow, default)]
@@ -30,7 +30,7 @@ pub struct AdmissionReview<'a> {
 /// `AdmissionRequest`, the fields that are used.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "an AdmissionRequest")]
-pub struct AdmissionRequest<'a> {
+pub(super) struct AdmissionRequest<'a> {
     #[serde(borrow, default)]
     pub uid: WireText<'a>,
     #[serde(borrow, default)]
@@ -51,11 +51,11 @@ pub struct AdmissionRequest<'a> {
 
 impl<'a> AdmissionRequest<'a> {
     /// The object's text; empty if there is no object.
-    pub fn object(&self) -> &'a str {
+    pub(super) fn object(&self) -> &'a str {
         self.object.map_or("", RawValue::get)
     }
 
-    pub fn creates_pod(&self) -> bool {
+    pub(super) fn creates_pod(&self) -> bool {
         &*self.operation == "CREATE" && self.resource.is_pods() && self.sub_resource.is_empty()
     }
 }
@@ -63,7 +63,7 @@ impl<'a> AdmissionRequest<'a> {
 /// `meta/v1 GroupVersionResource`
 #[derive(Default, Deserialize)]
 #[serde(expecting = "a resource with group and version")]
-pub struct GroupVersionResource<'a> {
+pub(super) struct GroupVersionResource<'a> {
     #[serde(borrow, default)]
     pub group: WireText<'a>,
     #[serde(borrow, default)]
@@ -80,7 +80,7 @@ impl GroupVersionResource<'_> {
 
 /// A string, borrowed if it has no escapes. `null` is the empty string, as in the API server.
 #[derive(Debug, Default)]
-pub struct WireText<'a>(Cow<'a, str>);
+pub(super) struct WireText<'a>(Cow<'a, str>);
 
 impl std::ops::Deref for WireText<'_> {
     type Target = str;
@@ -119,7 +119,7 @@ impl<'de> Visitor<'de> for WireTextVisitor {
 }
 
 /// `metadata.generateName` of an object's text, unless it is absent or empty.
-pub fn generate_name(object: &str) -> Option<String> {
+pub(super) fn generate_name(object: &str) -> Option<String> {
     let name: WireText<'_> = find(object, &["metadata", "generateName"])?;
     if name.is_empty() { None } else { Some(name.to_string()) }
 }

@@ -29,6 +29,7 @@ const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 pub struct WebhookConfiguration {
     /// Name of the configuration object.
     pub name: String,
+    /// Where API servers reach the webhook.
     pub endpoint: Endpoint,
     /// PEM certificates that the API server trusts for the endpoint; `None` leaves the field to its
     /// owner.
@@ -47,7 +48,14 @@ pub enum Endpoint {
     /// A server outside the cluster, such as `https://127.0.0.1:9443/mutate`.
     Url(WebhookUrl),
     /// A Service of the cluster; the webhook excludes its namespace.
-    Service { namespace: String, name: String, port: u16 },
+    Service {
+        /// Namespace of the Service.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Its port.
+        port: u16,
+    },
 }
 
 /// What the API server does with a pod when the webhook does not respond.
@@ -60,6 +68,7 @@ pub enum FailurePolicy {
 }
 
 impl FailurePolicy {
+    /// The word of the API: `Fail` or `Ignore`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Fail => "Fail",
@@ -90,6 +99,7 @@ impl std::str::FromStr for FailurePolicy {
 pub struct WebhookUrl(String);
 
 impl WebhookUrl {
+    /// The URL as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -9,8 +9,7 @@ use tokio::sync::Notify;
 
 use super::readiness_details::{ReadinessDetails, Topic};
 use crate::reload::settled::Reloaded;
-use crate::reload::watch;
-use crate::reload::watch::{Scan, Watch};
+use crate::reload::watch::{self, Scan, Watch};
 use crate::telemetry::metrics::{self, Metrics, Reload};
 use crate::telemetry::throttle::{Notice, ProblemThrottle, Urgency};
 use crate::tls::resolver::Resolver;
@@ -22,7 +21,7 @@ use crate::tls::{CertificateError, CertificateSource, ServingCertificate};
 const FILE_PAIR_GRACE: Duration = Duration::from_secs(10);
 
 /// The certificate in use, and the parts that a reload informs.
-pub struct CertificateFiles {
+pub(super) struct CertificateFiles {
     watched: CertificateWatcher,
     resolver: Arc<Resolver>,
     replaced: Arc<Notify>,
@@ -33,7 +32,7 @@ pub struct CertificateFiles {
 }
 
 impl CertificateFiles {
-    pub fn load(
+    pub(super) fn load(
         source: CertificateSource,
         metrics: Arc<Metrics>,
         details: ReadinessDetails,
@@ -47,18 +46,18 @@ impl CertificateFiles {
     }
 
     /// The source of the certificate for handshakes.
-    pub fn resolver(&self) -> Arc<Resolver> {
+    pub(super) fn resolver(&self) -> Arc<Resolver> {
         Arc::clone(&self.resolver)
     }
 
     /// Notified when a certificate replaces another.
-    pub fn replaced(&self) -> Arc<Notify> {
+    pub(super) fn replaced(&self) -> Arc<Notify> {
         Arc::clone(&self.replaced)
     }
 
     /// Logs an expired certificate. API servers refuse it, but the operator chose it, so it is
     /// served.
-    pub fn warn_of_expiry(&mut self) {
+    pub(super) fn warn_of_expiry(&mut self) {
         let has_expired = self.watched.served().expires <= SystemTime::now();
         let problem = has_expired.then(|| "the certificate has expired; API servers will refuse it".to_owned());
         if self.expiry.observe(problem, Urgency::Immediate, Instant::now()) == Some(Notice::Problem) {

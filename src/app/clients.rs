@@ -8,15 +8,14 @@ use std::time::{Duration, Instant};
 
 use super::readiness_details::{ReadinessDetails, Topic};
 use crate::reload::settled::Reloaded;
-use crate::reload::watch;
-use crate::reload::watch::{Scan, Watch};
+use crate::reload::watch::{self, Scan, Watch};
 use crate::telemetry::throttle::{Notice, ProblemThrottle, Urgency};
 use crate::tls::CertificateError;
 use crate::tls::client_auth::ClientCheck;
 use crate::tls::watcher::AuthoritiesWatcher;
 
 /// The check in use and the file it comes from.
-pub struct ClientAuthorities {
+pub(super) struct ClientAuthorities {
     watched: AuthoritiesWatcher,
     check: Arc<ClientCheck>,
     details: ReadinessDetails,
@@ -24,14 +23,18 @@ pub struct ClientAuthorities {
 }
 
 impl ClientAuthorities {
-    pub fn load(authorities: &Path, names: Vec<String>, details: ReadinessDetails) -> Result<Self, CertificateError> {
+    pub(super) fn load(
+        authorities: &Path,
+        names: Vec<String>,
+        details: ReadinessDetails,
+    ) -> Result<Self, CertificateError> {
         let (watched, authorities) = AuthoritiesWatcher::open(authorities.to_owned())?;
         let check = Arc::new(ClientCheck::new(authorities, names));
         Ok(Self { watched, check, details, problem_throttle: ProblemThrottle::default() })
     }
 
     /// The check that handshakes use.
-    pub fn check(&self) -> Arc<ClientCheck> {
+    pub(super) fn check(&self) -> Arc<ClientCheck> {
         Arc::clone(&self.check)
     }
 

@@ -31,14 +31,14 @@ use crate::tls::resolver::Resolver;
 const NAMESPACES_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client of the API server, and the settings for the background tasks.
-pub struct ClusterConnection {
+pub(super) struct ClusterConnection {
     client: Client,
     settings: cluster::BackgroundSettings,
     pub version: Option<ServerVersion>,
 }
 
 /// Connects, if the configuration has a cluster.
-pub async fn connect(config: &Config) -> anyhow::Result<Option<ClusterConnection>> {
+pub(super) async fn connect(config: &Config) -> anyhow::Result<Option<ClusterConnection>> {
     let Some(cluster) = &config.cluster else { return Ok(None) };
     let source = match cluster.access {
         ClusterAccess::Pod => ConnectionSource::Pod,
@@ -84,7 +84,7 @@ fn settings(
 impl ClusterConnection {
     /// Starts the background tasks. Shutdown releases the lease. `upgraded` is called with each new
     /// version.
-    pub fn start(
+    pub(super) fn start(
         self,
         metrics: &Arc<Metrics>,
         mut lifecycle: Lifecycle,
@@ -101,7 +101,7 @@ impl ClusterConnection {
 /// Drops the promise once the namespaces are known, so that a replica that has just started does
 /// not miss a namespace's settings; or after [`NAMESPACES_TIMEOUT`], since most pods request
 /// injection themselves.
-pub async fn wait_for_namespaces(namespaces: Namespaces, promise: Promise) {
+pub(super) async fn wait_for_namespaces(namespaces: Namespaces, promise: Promise) {
     if timeout(NAMESPACES_TIMEOUT, namespaces.listed()).await.is_err() {
         tracing::warn!("namespaces have not been read yet: their labels and annotations do not apply");
     }
@@ -109,14 +109,14 @@ pub async fn wait_for_namespaces(namespaces: Namespaces, promise: Promise) {
 }
 
 /// Lists in the readiness details the required objects that do not exist.
-pub async fn report_missing_objects(mut missing: watch::Receiver<Vec<String>>, details: ReadinessDetails) {
+pub(super) async fn report_missing_objects(mut missing: watch::Receiver<Vec<String>>, details: ReadinessDetails) {
     while missing.changed().await.is_ok() {
         details.replace(Topic::Certificate, missing.borrow_and_update().clone());
     }
 }
 
 /// The namespace lookup for reviews.
-pub fn namespaces(background: Option<&BackgroundTasks>) -> NamespaceLookup {
+pub(super) fn namespaces(background: Option<&BackgroundTasks>) -> NamespaceLookup {
     match background.map(|background| background.namespaces.clone()) {
         Some(namespaces) => Arc::new(move |name| namespaces.get(name)),
         // Without a cluster, no namespace is known.
@@ -125,7 +125,7 @@ pub fn namespaces(background: Option<&BackgroundTasks>) -> NamespaceLookup {
 }
 
 /// The serving certificate from the cluster's Secret.
-pub struct ClusterCertificate {
+pub(super) struct ClusterCertificate {
     pub resolver: Arc<Resolver>,
     /// Notified of each certificate, including the first.
     replaced: Arc<Notify>,
@@ -134,12 +134,12 @@ pub struct ClusterCertificate {
 
 impl ClusterCertificate {
     /// The replica is not ready until there is a certificate and `promise` is dropped.
-    pub fn new(promise: Promise) -> Self {
+    pub(super) fn new(promise: Promise) -> Self {
         Self { resolver: Arc::new(Resolver::default()), replaced: Arc::default(), promise }
     }
 
     /// Serves every published certificate, and runs the self test from the first one on.
-    pub fn serve(self, current: CurrentCertificate, self_test: SelfTest) {
+    pub(super) fn serve(self, current: CurrentCertificate, self_test: SelfTest) {
         let replaced = Arc::clone(&self.replaced);
         tokio::spawn(async move {
             replaced.notified().await;

@@ -19,7 +19,7 @@ use crate::tls::self_signed::{CA_CERTIFICATE, SAMPLE};
 const SAMPLE_REVIEW: &str = include_str!("../../config/examples/review.json");
 
 /// The hosts of the certificate: this machine, the listen address, and the user's additions.
-pub fn hosts(extra: &[Host], listen: SocketAddr) -> Vec<String> {
+pub(super) fn hosts(extra: &[Host], listen: SocketAddr) -> Vec<String> {
     let mut hosts = vec!["localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string(), Ipv6Addr::LOCALHOST.to_string()];
     let listened = Some(listen.ip()).filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
     for host in listened.into_iter().chain(extra.iter().map(ToString::to_string)) {
@@ -32,7 +32,7 @@ pub fn hosts(extra: &[Host], listen: SocketAddr) -> Vec<String> {
 
 /// Writes the sample review next to the certificate and returns the command that sends it; `None`
 /// without `--dev`.
-pub fn announcement(config: &Config, listening: SocketAddr) -> anyhow::Result<Option<String>> {
+pub(super) fn announcement(config: &Config, listening: SocketAddr) -> anyhow::Result<Option<String>> {
     let CertificateSettings::Dev { directory, .. } = &config.certificate else { return Ok(None) };
     let (ca, review) = (directory.join(CA_CERTIFICATE), directory.join(SAMPLE));
     // A complete directory may be read-only.
@@ -61,7 +61,7 @@ fn url(listening: SocketAddr) -> String {
 }
 
 /// Writes to standard output. A missing reader is no reason to stop serving.
-pub fn print(text: &str) {
+pub(super) fn print(text: &str) {
     let mut output = std::io::stdout().lock();
     _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }

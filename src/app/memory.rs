@@ -14,7 +14,7 @@ const PURGE_DELAY: mi_option_t = mi_option_use_numa_nodes - 1;
 const MILLISECONDS: std::ffi::c_long = 10;
 
 /// Configures the allocator; call it before the first request.
-pub fn configure_allocator() {
+pub(super) fn configure_allocator() {
     // SAFETY: sets a number that the allocator reads; no other thread exists yet that could read it
     // meanwhile.
     unsafe { mi_option_set(PURGE_DELAY, MILLISECONDS) };

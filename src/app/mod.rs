@@ -31,8 +31,7 @@ use crate::config::{CertificateSettings, ClientSettings, Config, OtlpEndpoint, S
 use crate::inject::{NativeSidecars, Settings};
 use crate::process::health::Readiness;
 use crate::process::processor_time;
-use crate::process::shutdown;
-use crate::process::shutdown::{Hangups, Signals};
+use crate::process::shutdown::{self, Hangups, Signals};
 use crate::reload::watch;
 use crate::server::{Admin, BindError, BoundServer, Limits, Listener, NamespaceLookup, Server, Snapshot, Webhook};
 use crate::telemetry::metrics::Metrics;
@@ -41,7 +40,7 @@ use crate::tls::resolver::Resolver;
 use crate::tls::{self, CertificateSource, HandshakePolicy};
 
 /// Runs `outrigger serve` until the process ends.
-pub fn serve(args: &SettingsArgs) -> anyhow::Result<()> {
+pub(crate) fn serve(args: &SettingsArgs) -> anyhow::Result<()> {
     let config = Config::resolve(args, environment)?;
     memory::configure_allocator();
     let metrics = Arc::new(Metrics::new()?);
@@ -63,7 +62,7 @@ pub fn serve(args: &SettingsArgs) -> anyhow::Result<()> {
 }
 
 /// The configuration with which `outrigger serve` would start, in the file format.
-pub fn print_config(args: &SettingsArgs) -> anyhow::Result<String> {
+pub(crate) fn print_config(args: &SettingsArgs) -> anyhow::Result<String> {
     Ok(Config::print(args, environment)?)
 }
 

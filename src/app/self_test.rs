@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const ATTEMPTS: usize = 3;
 
 /// Calls the webhook's address and compares the certificate.
-pub struct SelfTest {
+pub(super) struct SelfTest {
     address: SocketAddr,
     resolver: Arc<Resolver>,
     readiness: Readiness,
@@ -43,14 +43,14 @@ pub struct SelfTest {
 
 impl SelfTest {
     /// The replica is not ready until the first test has passed.
-    pub fn new(address: SocketAddr, resolver: Arc<Resolver>, readiness: Readiness) -> Self {
+    pub(super) fn new(address: SocketAddr, resolver: Arc<Resolver>, readiness: Readiness) -> Self {
         let promise = Some(readiness.promise(CHECK));
         Self { address, resolver, readiness, promise, problem_throttle: ProblemThrottle::default() }
     }
 
     /// Repeats the test until it passes, announces it to the user, and tests again after each
     /// rotation.
-    pub async fn run(mut self, replaced: Arc<Notify>, announcement: Option<String>) {
+    pub(super) async fn run(mut self, replaced: Arc<Notify>, announcement: Option<String>) {
         self.until_passed().await;
         tracing::info!("ready");
         if let Some(text) = announcement {

@@ -20,7 +20,7 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(600);
 
 /// The API server's version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerVersion {
+pub(super) struct ServerVersion {
     /// Such as `1.36.3`.
     pub text: String,
     minor: u32,
@@ -35,13 +35,13 @@ impl ServerVersion {
         Some(Self { text: text.to_owned(), minor })
     }
 
-    pub fn native_sidecars(&self) -> NativeSidecars {
+    pub(super) fn native_sidecars(&self) -> NativeSidecars {
         NativeSidecars::in_version(1, self.minor)
     }
 }
 
 /// The version at the start; `None` if the API server does not respond in time.
-pub async fn at_start(client: &Client) -> Option<ServerVersion> {
+pub(super) async fn at_start(client: &Client) -> Option<ServerVersion> {
     let version = fetch(client).await;
     if let Err(problem) = &version {
         tracing::warn!(problem, "the API server did not report its version; a recent one is assumed until it does");
@@ -59,7 +59,7 @@ async fn fetch(client: &Client) -> Result<ServerVersion, String> {
 
 /// Reads the version again for the lifetime of the process: soon while it is unknown, rarely
 /// afterwards.
-pub async fn follow(client: Client, mut known: Option<ServerVersion>, on_change: impl Fn(&ServerVersion)) {
+pub(super) async fn follow(client: Client, mut known: Option<ServerVersion>, on_change: impl Fn(&ServerVersion)) {
     let mut backoff = Backoff::default();
     loop {
         sleep(if known.is_some() { jittered(REFRESH_INTERVAL) } else { backoff.failed() }).await;

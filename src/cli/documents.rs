@@ -15,7 +15,7 @@ use crate::inject::template::document::{self, ParseProblem, Place};
 
 /// The files that a command reads.
 #[derive(Args, Debug)]
-pub struct InputArgs {
+pub(super) struct InputArgs {
     /// File with one or more objects in YAML or JSON; `-` is stdin
     #[arg(short, long = "filename", value_name = "FILE", required = true, num_args = 1..)]
     pub files: Vec<PathBuf>,
@@ -23,7 +23,7 @@ pub struct InputArgs {
 
 /// One object of the input.
 #[derive(Debug)]
-pub struct InputDocument {
+pub(super) struct InputDocument {
     pub value: Value,
     /// The pods and pod templates in the object.
     pub pods: Vec<PodLocation>,
@@ -31,7 +31,7 @@ pub struct InputDocument {
 
 impl InputDocument {
     /// `Deployment/web`, for headings.
-    pub fn title(&self) -> String {
+    pub(super) fn title(&self) -> String {
         let kind = self.value.get("kind").and_then(Value::as_str).unwrap_or_default();
         match workload::name(&self.value) {
             name if name.starts_with('(') => kind.to_owned(),
@@ -41,7 +41,7 @@ impl InputDocument {
 }
 
 /// Reads all objects of all files, in order.
-pub fn read(input: &InputArgs) -> Result<Vec<InputDocument>, ErrorList> {
+pub(super) fn read(input: &InputArgs) -> Result<Vec<InputDocument>, ErrorList> {
     let mut problems = ErrorList::default();
     if input.files.iter().filter(|path| is_stdin(path)).count() > 1 {
         problems.push("stdin (-) is named twice, but can be read only once");
@@ -72,12 +72,12 @@ fn read_file(path: &Path) -> Result<Vec<InputDocument>, ErrorList> {
 }
 
 /// The documents of a file, except empty ones.
-pub fn values(path: &Path) -> Result<Vec<Value>, ErrorList> {
+pub(super) fn values(path: &Path) -> Result<Vec<Value>, ErrorList> {
     parse(&origin(path), &text(path)?)
 }
 
 /// The name of a file in messages.
-pub fn origin(path: &Path) -> String {
+pub(super) fn origin(path: &Path) -> String {
     if is_stdin(path) { "stdin".to_owned() } else { path.display().to_string() }
 }
 

@@ -25,7 +25,7 @@ use crate::source::{built_in, directory};
 
 /// The flags of every command that runs the engine.
 #[derive(Args, Debug)]
-pub struct EngineArgs {
+pub(super) struct EngineArgs {
     /// Directory with templates (*.yaml, *.yml, *.json), or built-in for the built-in templates; a
     /// directory of that name is ./built-in
     #[arg(long, value_name = "DIR", default_value = settings::TEMPLATES.default)]
@@ -62,14 +62,14 @@ enum NativeSidecarsWhen {
 }
 
 /// The injector, and the namespaces that the command line knows.
-pub struct Engine {
+pub(super) struct Engine {
     injector: Injector,
     default_namespace: String,
     namespaces: NamespaceMap,
 }
 
 impl Engine {
-    pub fn load(args: &EngineArgs) -> Result<Self, ErrorList> {
+    pub(super) fn load(args: &EngineArgs) -> Result<Self, ErrorList> {
         let (templates, namespaces) = ErrorList::both(load_templates(&args.templates), namespaces_of(args))?;
         let only = namespaces.keys().next().filter(|_| namespaces.len() == 1);
         let default_namespace = args.namespace.as_ref().or(only).map_or("default", String::as_str).to_owned();
@@ -77,7 +77,7 @@ impl Engine {
     }
 
     /// Adds the Namespace objects of the input; those of `--namespace-file` take precedence.
-    pub fn add_namespaces(&mut self, documents: &[InputDocument]) -> Result<(), ErrorList> {
+    pub(super) fn add_namespaces(&mut self, documents: &[InputDocument]) -> Result<(), ErrorList> {
         let values = documents.iter().map(|document| &document.value);
         for (name, namespace) in namespaces::of_values(values)? {
             self.namespaces.entry(name).or_insert(namespace);
@@ -86,13 +86,13 @@ impl Engine {
     }
 
     /// Annotations of our domain that are on the workload instead of its pod template.
-    pub fn misplaced_annotations<'a>(&self, location: &PodLocation, document: &'a Value) -> Vec<&'a str> {
+    pub(super) fn misplaced_annotations<'a>(&self, location: &PodLocation, document: &'a Value) -> Vec<&'a str> {
         let keys = AnnotationKeys::new(&self.injector.settings().domain);
         location.misplaced_annotations(document, |key| keys.owns(key))
     }
 
     /// What the webhook would decide about this pod.
-    pub fn inject(&self, location: &PodLocation, pod: &Value) -> Result<Outcome, InjectError> {
+    pub(super) fn inject(&self, location: &PodLocation, pod: &Value) -> Result<Outcome, InjectError> {
         let namespace = location.namespace.as_ref().unwrap_or(&self.default_namespace);
         let text = pod.to_string();
         let request = Request::create_pod(namespace, &text);

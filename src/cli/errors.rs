@@ -6,19 +6,19 @@ use std::fmt;
 
 /// Everything that is wrong with one input.
 #[derive(Debug, Default)]
-pub struct ErrorList(Vec<String>);
+pub(super) struct ErrorList(Vec<String>);
 
 impl ErrorList {
-    pub fn push(&mut self, problem: impl Into<String>) {
+    pub(super) fn push(&mut self, problem: impl Into<String>) {
         self.0.push(problem.into());
     }
 
-    pub fn extend(&mut self, problems: impl IntoIterator<Item = String>) {
+    pub(super) fn extend(&mut self, problems: impl IntoIterator<Item = String>) {
         self.0.extend(problems);
     }
 
     /// The value of a step that worked; otherwise its problems are kept.
-    pub fn keep<T>(&mut self, result: Result<T, Self>) -> Option<T> {
+    pub(super) fn keep<T>(&mut self, result: Result<T, Self>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(problems) => {
@@ -29,12 +29,12 @@ impl ErrorList {
     }
 
     /// `value` when nothing was wrong, else all problems.
-    pub fn or<T>(self, value: T) -> Result<T, Self> {
+    pub(super) fn or<T>(self, value: T) -> Result<T, Self> {
         if self.0.is_empty() { Ok(value) } else { Err(self) }
     }
 
     /// Both values, or the problems of both.
-    pub fn both<A, B>(first: Result<A, Self>, second: Result<B, Self>) -> Result<(A, B), Self> {
+    pub(super) fn both<A, B>(first: Result<A, Self>, second: Result<B, Self>) -> Result<(A, B), Self> {
         match (first, second) {
             (Ok(first), Ok(second)) => Ok((first, second)),
             (first, second) => {

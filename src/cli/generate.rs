@@ -10,9 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::errors::ErrorList;
-use super::output;
-use super::stdio;
-use super::values;
+use super::{output, stdio, values};
 use crate::api::webhook_configuration::{Endpoint, FailurePolicy, WebhookConfiguration, WebhookUrl};
 use crate::config::settings;
 
@@ -22,7 +20,7 @@ const SERVICE_PORT: u16 = 443;
 /// Print what an installation needs
 #[derive(Args, Debug)]
 #[command(long_about = LONG_ABOUT)]
-pub struct GenerateArgs {
+pub(super) struct GenerateArgs {
     #[command(subcommand)]
     what: What,
 }
@@ -85,7 +83,7 @@ Examples:
 Without --ca-file the field caBundle is left out: with --url the API server then trusts its system's certificates.";
 
 /// Prints the requested object.
-pub fn run(args: &GenerateArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
     match &args.what {
         What::Webhook(args) => webhook(args),
     }

@@ -19,7 +19,7 @@ use crate::inject::{Blame, InjectError, Outcome, Skip, SkipReason};
 /// Inject sidecars into the pods and workloads of files
 #[derive(Args, Debug)]
 #[command(long_about = LONG_ABOUT)]
-pub struct InjectArgs {
+pub(super) struct InjectArgs {
     #[command(flatten)]
     input: InputArgs,
 
@@ -52,7 +52,7 @@ fixed order and comments are not kept. The reason for each skipped object is pri
 nothing is printed and the exit code is 1.";
 
 /// Reads the input, injects and prints.
-pub fn run(args: &InjectArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &InjectArgs) -> anyhow::Result<()> {
     let (documents, mut engine) = ErrorList::both(documents::read(&args.input), Engine::load(&args.engine))?;
     engine.add_namespaces(&documents)?;
     one_document_for_a_patch(args.output, &documents)?;

@@ -17,17 +17,17 @@ enum Language {
 }
 
 /// A value with its keys in customary order.
-pub struct KeyOrder<'a> {
+pub(super) struct KeyOrder<'a> {
     value: &'a Value,
     language: Language,
 }
 
 impl<'a> KeyOrder<'a> {
-    pub fn json(value: &'a Value) -> Self {
+    pub(super) fn json(value: &'a Value) -> Self {
         Self { value, language: Language::Json }
     }
 
-    pub fn yaml(value: &'a Value) -> Self {
+    pub(super) fn yaml(value: &'a Value) -> Self {
         Self { value, language: Language::Yaml }
     }
 

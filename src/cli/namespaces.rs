@@ -9,14 +9,14 @@ use serde_json::Value;
 
 use super::documents;
 use super::errors::ErrorList;
-use super::workload;
 use crate::inject::Namespace;
+use crate::inject::text::json::json_type;
 
 /// Namespaces by name.
-pub type NamespaceMap = BTreeMap<String, Namespace>;
+pub(super) type NamespaceMap = BTreeMap<String, Namespace>;
 
 /// All namespaces of a file; a file without one is an error.
-pub fn of_file(path: &Path) -> Result<NamespaceMap, ErrorList> {
+pub(super) fn of_file(path: &Path) -> Result<NamespaceMap, ErrorList> {
     let values = documents::values(path)?;
     let found = of_values(&values)?;
     if found.is_empty() {
@@ -26,7 +26,7 @@ pub fn of_file(path: &Path) -> Result<NamespaceMap, ErrorList> {
 }
 
 /// All namespaces among objects of any kind, also in lists.
-pub fn of_values<'a>(values: impl IntoIterator<Item = &'a Value>) -> Result<NamespaceMap, ErrorList> {
+pub(super) fn of_values<'a>(values: impl IntoIterator<Item = &'a Value>) -> Result<NamespaceMap, ErrorList> {
     let mut problems = ErrorList::default();
     let mut namespaces = NamespaceMap::new();
     for value in values.into_iter().flat_map(objects).filter(|value| is_namespace(value)) {
@@ -80,7 +80,7 @@ fn string_map(namespace: &str, value: &Value, member: &str) -> Result<BTreeMap<S
 }
 
 fn wrong(namespace: &str, member: &str, found: &Value, expected: &str) -> ErrorList {
-    let found = workload::describe(found);
+    let found = json_type(found);
     format!("Namespace/{namespace}: metadata.{member} is {found}, expected {expected}").into()
 }
 

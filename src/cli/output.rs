@@ -15,7 +15,7 @@ use super::key_order::KeyOrder;
 
 /// How `inject` prints its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum InjectFormat {
+pub(super) enum InjectFormat {
     /// All objects in the input's order; keys in a fixed order, comments not kept
     Yaml,
     /// The object; several become the items of a List
@@ -28,7 +28,7 @@ pub enum InjectFormat {
 
 /// How `uninject` prints its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum UninjectFormat {
+pub(super) enum UninjectFormat {
     /// All objects in the input's order; keys in a fixed order, comments not kept
     Yaml,
     /// The object; several become the items of a List
@@ -38,7 +38,7 @@ pub enum UninjectFormat {
 }
 
 /// An object before and after.
-pub struct Change {
+pub(super) struct Change {
     /// `Deployment/web`
     pub title: String,
     pub before: Value,
@@ -46,12 +46,12 @@ pub struct Change {
 }
 
 /// The objects after the change.
-pub fn after(changes: &[Change]) -> Vec<&Value> {
+pub(super) fn after(changes: &[Change]) -> Vec<&Value> {
     changes.iter().map(|change| &change.after).collect()
 }
 
 /// The objects as documents of one YAML stream.
-pub fn yaml(objects: &[&Value]) -> anyhow::Result<String> {
+pub(super) fn yaml(objects: &[&Value]) -> anyhow::Result<String> {
     let documents: Result<Vec<_>, _> = objects.iter().copied().map(yaml_document).collect();
     Ok(documents?.join("---\n"))
 }
@@ -63,7 +63,7 @@ fn yaml_document(object: &Value) -> anyhow::Result<String> {
 }
 
 /// One object as itself, several as a List.
-pub fn json(objects: &[&Value]) -> anyhow::Result<String> {
+pub(super) fn json(objects: &[&Value]) -> anyhow::Result<String> {
     match objects {
         [object] => pretty(&KeyOrder::json(object)),
         _ => pretty(&KeyOrder::json(&json!({"apiVersion": "v1", "kind": "List", "items": objects}))),
@@ -71,7 +71,7 @@ pub fn json(objects: &[&Value]) -> anyhow::Result<String> {
 }
 
 /// The operations as a JSON Patch.
-pub fn patch(operations: &[PatchOperation]) -> anyhow::Result<String> {
+pub(super) fn patch(operations: &[PatchOperation]) -> anyhow::Result<String> {
     pretty(&operations)
 }
 
@@ -82,7 +82,7 @@ fn pretty(value: &impl Serialize) -> anyhow::Result<String> {
 }
 
 /// A unified diff of the YAML of each object that differs.
-pub fn diff(changes: &[Change], coloured: bool) -> anyhow::Result<String> {
+pub(super) fn diff(changes: &[Change], coloured: bool) -> anyhow::Result<String> {
     let mut text = String::new();
     for change in changes.iter().filter(|change| change.before != change.after) {
         diff_object(&mut text, change, coloured)?;

@@ -3,13 +3,12 @@
 use clap::Args;
 
 use super::stdio;
-use crate::app;
-use crate::config;
+use crate::{app, config};
 
 /// Serve the webhook
 #[derive(Args, Debug)]
 #[command(long_about = LONG_ABOUT)]
-pub struct ServeCommand {
+pub(super) struct ServeCommand {
     #[command(flatten)]
     settings: config::SettingsArgs,
 
@@ -32,7 +31,7 @@ Examples:
     outrigger serve --config injector.yaml --print-config";
 
 /// Serves until a signal ends the process, or prints the effective configuration.
-pub fn run(args: &ServeCommand) -> anyhow::Result<()> {
+pub(super) fn run(args: &ServeCommand) -> anyhow::Result<()> {
     if args.print_config {
         return stdio::print(&app::print_config(&args.settings)?);
     }

@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use anyhow::Context;
 
 /// Writes a command's whole result at once.
-pub fn print(text: &str) -> anyhow::Result<()> {
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write to stdout"),
@@ -16,19 +16,19 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// Writes one message line to stderr. An error is ignored: it could be reported only to stderr.
-pub fn print_message(line: &str) {
+pub(super) fn print_message(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 /// Reads stdin to its end.
-pub fn read_stdin() -> io::Result<Vec<u8>> {
+pub(super) fn read_stdin() -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     io::stdin().lock().read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
 /// Whether to colour stdout: on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
-pub fn shows_colours() -> bool {
+pub(super) fn shows_colours() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
     io::stdout().is_terminal() && !refused && !dumb

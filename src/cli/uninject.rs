@@ -8,16 +8,15 @@ use serde_json::Value;
 use super::documents::{self, InputArgs, InputDocument};
 use super::errors::ErrorList;
 use super::output::{self, Change, UninjectFormat};
-use super::stdio;
-use super::values;
 use super::workload::PodLocation;
+use super::{stdio, values};
 use crate::config::settings;
 use crate::inject;
 
 /// Remove injected sidecars from the pods and workloads of files
 #[derive(Args, Debug)]
 #[command(long_about = LONG_ABOUT)]
-pub struct UninjectArgs {
+pub(super) struct UninjectArgs {
     #[command(flatten)]
     input: InputArgs,
 
@@ -43,7 +42,7 @@ The annotation outrigger.dev/status of each pod lists what was injected; exactly
 order; keys are printed in a fixed order and comments are not kept.";
 
 /// Reads the input, removes sidecars and prints.
-pub fn run(args: &UninjectArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &UninjectArgs) -> anyhow::Result<()> {
     let mut problems = ErrorList::default();
     let documents = documents::read(&args.input)?.into_iter();
     let changes = documents.filter_map(|document| problems.keep(uninject_document(document, &args.domain)));

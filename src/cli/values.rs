@@ -8,29 +8,29 @@ use crate::config::{Domain, duration};
 use crate::inject::text::names;
 
 /// `--domain`.
-pub fn domain(text: &str) -> Result<String, String> {
+pub(super) fn domain(text: &str) -> Result<String, String> {
     text.parse().map(|domain: Domain| domain.to_string())
 }
 
 /// `--namespace`.
-pub fn namespace(text: &str) -> Result<String, String> {
+pub(super) fn namespace(text: &str) -> Result<String, String> {
     checked(text, names::check_dns_label)
 }
 
 /// `--wait`, `--timeout`.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     duration::parse(text).ok_or_else(|| "expected a duration such as 60s or 1m30s".to_owned())
 }
 
 /// `--service`: a Service of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceName {
+pub(super) struct ServiceName {
     pub namespace: String,
     pub name: String,
 }
 
 /// `NAMESPACE/NAME`.
-pub fn service(text: &str) -> Result<ServiceName, String> {
+pub(super) fn service(text: &str) -> Result<ServiceName, String> {
     let (namespace, name) = text.split_once('/').ok_or("expected NAMESPACE/NAME")?;
     let label = |what: &str, text: &str| {
         checked(text, names::check_dns_label).map_err(|expected| format!("{what} {text:?}: {expected}"))
@@ -44,7 +44,7 @@ fn checked(text: &str, check: fn(&str) -> Result<(), names::Expected>) -> Result
 
 /// Kubernetes version of a cluster, for expressions and for native sidecars.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClusterVersion {
+pub(super) struct ClusterVersion {
     pub major: u32,
     pub minor: u32,
     pub patch: u32,

@@ -7,6 +7,7 @@ use json_patch::jsonptr::{Pointer, PointerBuf};
 use serde_json::{Map, Value};
 
 use super::errors::ErrorList;
+use crate::inject::text::json::json_type;
 
 /// The kinds with a pod: API group, kind, and path to the pod or pod template.
 ///
@@ -29,7 +30,7 @@ const TEMPLATE: &[&str] = &["spec", "template"];
 
 /// One pod or pod template of a document.
 #[derive(Debug)]
-pub struct PodLocation {
+pub(super) struct PodLocation {
     /// Path of the pod in the document.
     pub pointer: PointerBuf,
     /// Path of the object around the pod, and from that object to the pod.
@@ -46,7 +47,7 @@ impl PodLocation {
     ///
     /// Only this function makes a pod of a pod template. It adds no name or owner, unlike a
     /// controller.
-    pub fn pod(&self, document: &Value) -> Value {
+    pub(super) fn pod(&self, document: &Value) -> Value {
         let mut pod = self.object(document).cloned().unwrap_or_default();
         pod.entry("apiVersion").or_insert_with(|| "v1".into());
         pod.entry("kind").or_insert_with(|| "Pod".into());
@@ -54,13 +55,13 @@ impl PodLocation {
     }
 
     /// The owner's kind if the engine needs it: pods of a Job must complete.
-    pub fn owner_kind(&self) -> Option<&'static str> {
+    pub(super) fn owner_kind(&self) -> Option<&'static str> {
         let kind = self.owner.split('/').next();
         matches!(kind, Some("Job" | "CronJob")).then_some("Job")
     }
 
     /// Replaces the pod by a changed [`Self::pod`].
-    pub fn put(&self, document: &mut Value, mut pod: Value) {
+    pub(super) fn put(&self, document: &mut Value, mut pod: Value) {
         let Some(place) = document.pointer_mut(self.pointer.as_str()) else { return };
         for key in ["apiVersion", "kind"] {
             if place.get(key).is_none()
@@ -73,7 +74,11 @@ impl PodLocation {
     }
 
     /// Annotations on the object around the pod, where they have no effect, and not on the pod.
-    pub fn misplaced_annotations<'a>(&self, document: &'a Value, is_ours: impl Fn(&str) -> bool) -> Vec<&'a str> {
+    pub(super) fn misplaced_annotations<'a>(
+        &self,
+        document: &'a Value,
+        is_ours: impl Fn(&str) -> bool,
+    ) -> Vec<&'a str> {
         let annotations =
             |pointer: &Pointer| pointer.resolve(document).ok()?.pointer("/metadata/annotations")?.as_object();
         let of_pod = |key: &str| annotations(&self.pointer).is_some_and(|annotations| annotations.contains_key(key));
@@ -82,7 +87,7 @@ impl PodLocation {
     }
 
     /// `spec.template.metadata.annotations`, relative to the object around the pod.
-    pub fn annotations_path(&self) -> String {
+    pub(super) fn annotations_path(&self) -> String {
         self.path.iter().chain(&["metadata", "annotations"]).copied().collect::<Vec<_>>().join(".")
     }
 
@@ -92,7 +97,7 @@ impl PodLocation {
 }
 
 /// All pods of a document in order, also in lists. `origin` names the document in errors.
-pub fn pod_locations(origin: &str, document: &Value) -> Result<Vec<PodLocation>, ErrorList> {
+pub(super) fn pod_locations(origin: &str, document: &Value) -> Result<Vec<PodLocation>, ErrorList> {
     let mut search = Search::default();
     search.object(origin, PointerBuf::root(), document, None);
     search.problems.or(search.pods)
@@ -115,7 +120,7 @@ impl Search {
     /// `item_type` is the type of items in a typed list, which may omit their own.
     fn object(&mut self, place: &str, pointer: PointerBuf, value: &Value, item_type: Option<TypeMeta<'_>>) {
         let Value::Object(object) = value else {
-            return self.problems.push(format!("{place}: expected a Kubernetes object, found {}", describe(value)));
+            return self.problems.push(format!("{place}: expected a Kubernetes object, found {}", json_type(value)));
         };
         let Some(type_meta) = type_meta(object).or(item_type) else {
             return self.problems.push(format!("{place}: {}, expected a Kubernetes object", lacking(object)));
@@ -136,7 +141,7 @@ impl Search {
                     self.object(&format!("{place}: items[{index}]"), pointer, item, item_type);
                 }
             }
-            Some(other) => self.problems.push(format!("{place}: items is {}, expected a list", describe(other))),
+            Some(other) => self.problems.push(format!("{place}: items is {}, expected a list", json_type(other))),
         }
     }
 
@@ -166,7 +171,7 @@ fn lacking(object: &Map<String, Value>) -> String {
         None | Some(Value::Null) => Some(format!("no {key}")),
         Some(Value::String(text)) if text.is_empty() => Some(format!("{key} is empty")),
         Some(Value::String(_)) => None,
-        Some(other) => Some(format!("{key} is {}", describe(other))),
+        Some(other) => Some(format!("{key} is {}", json_type(other))),
     };
     ["apiVersion", "kind"].into_iter().filter_map(state).collect::<Vec<_>>().join(" and ")
 }
@@ -199,7 +204,7 @@ fn check(object: &Value, members: &[&str]) -> Result<(), String> {
     }
     match pod.get("metadata") {
         None | Some(Value::Null | Value::Object(_)) => {}
-        Some(other) => return Err(format!("{path}metadata is {}, expected an object", describe(other))),
+        Some(other) => return Err(format!("{path}metadata is {}, expected an object", json_type(other))),
     }
     member_object(pod, &mut path, "spec").map(|_| ())
 }
@@ -210,14 +215,14 @@ fn member_object<'a>(object: &'a Value, path: &mut String, member: &str) -> Resu
             path.push_str(&format!("{member}."));
             return Ok(value);
         }
-        Some(other) => describe(other),
+        Some(other) => json_type(other),
         None => "absent",
     };
     Err(format!("{path}{member} is {found}, expected an object"))
 }
 
 /// The object's name, or its `generateName` with `*`.
-pub fn name(object: &Value) -> String {
+pub(super) fn name(object: &Value) -> String {
     text(object, "/metadata/name")
         .map(str::to_owned)
         .or_else(|| text(object, "/metadata/generateName").map(|prefix| format!("{prefix}*")))
@@ -226,18 +231,6 @@ pub fn name(object: &Value) -> String {
 
 fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
     object.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty())
-}
-
-/// The type of a value, for messages.
-pub const fn describe(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
 }
 
 #[cfg(test)]

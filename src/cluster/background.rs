@@ -22,9 +22,11 @@ use crate::telemetry::metrics::{ClusterMetrics, Metrics};
 /// Which background tasks to start, and the objects they work on.
 #[derive(Clone, Debug)]
 pub struct BackgroundSettings {
+    /// Names of the objects to maintain.
     pub objects: Objects,
     /// Name of this replica; a random suffix makes it unique.
     pub name: String,
+    /// Times of the leader election.
     pub timing: LeaseTiming,
     /// Set in certificate mode `self`: the hosts and lifetimes of the certificates to issue.
     pub certificates: Option<(Vec<String>, Policy)>,
@@ -32,6 +34,7 @@ pub struct BackgroundSettings {
 
 /// Handles of the background tasks.
 pub struct BackgroundTasks {
+    /// Labels and annotations of namespaces.
     pub namespaces: Namespaces,
     /// The serving certificate, in certificate mode `self`.
     pub certificate: Option<CurrentCertificate>,

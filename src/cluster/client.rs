@@ -18,7 +18,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where the API server's address and credentials come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectionSource {
+pub(crate) enum ConnectionSource {
     /// The environment and the service account of a pod.
     Pod,
     /// `$KUBECONFIG`, or `~/.kube/config`.
@@ -27,7 +27,7 @@ pub enum ConnectionSource {
 
 /// Why no client could be created.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
+pub(crate) enum ConnectError {
     #[error(
         "cannot read the pod's service account: {0}; set automountServiceAccountToken: true on the pod, or work without a cluster with --cluster off"
     )]
@@ -39,7 +39,7 @@ pub enum ConnectError {
 }
 
 /// Creates a client. It rereads the files of the CA and of the account's token when they change.
-pub async fn connect(source: ConnectionSource) -> Result<Client, ConnectError> {
+pub(crate) async fn connect(source: ConnectionSource) -> Result<Client, ConnectError> {
     let config = match source {
         ConnectionSource::Pod => {
             Config::incluster().map_err(|error: InClusterError| ConnectError::Pod(super::chain(&error)))?
@@ -65,7 +65,7 @@ fn explain(error: &KubeconfigError) -> String {
 
 /// The user agent for audit logs; API servers use the part before the slash as the name of a
 /// field's owner.
-pub fn user_agent() -> (HeaderName, HeaderValue) {
+pub(crate) fn user_agent() -> (HeaderName, HeaderValue) {
     (USER_AGENT, HeaderValue::from_static(concat!("outrigger/", env!("CARGO_PKG_VERSION"))))
 }
 

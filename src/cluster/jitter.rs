@@ -6,18 +6,18 @@ use std::time::Duration;
 
 /// The standard library's only source of randomness: good enough for jitter, and for nothing
 /// secret.
-pub fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
 /// Between `duration` and six fifths of it.
-pub fn jittered(duration: Duration) -> Duration {
+pub(crate) fn jittered(duration: Duration) -> Duration {
     duration + duration * u32::try_from(random() % 1000).unwrap_or(0) / 5000
 }
 
 /// Exponential backoff with a low maximum, so that everything is soon up to date after an outage.
 #[derive(Debug, Default)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
 }
 
@@ -26,13 +26,13 @@ impl Backoff {
     const LONGEST: Duration = Duration::from_secs(5);
 
     /// How long to wait after one more failure.
-    pub fn failed(&mut self) -> Duration {
+    pub(crate) fn failed(&mut self) -> Duration {
         let wait = Self::FIRST * 2_u32.pow(self.failures.min(6));
         self.failures += 1;
         jittered(wait.min(Self::LONGEST))
     }
 
-    pub fn succeeded(&mut self) {
+    pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
     }
 }

@@ -25,9 +25,13 @@ pub use background::{BackgroundSettings, BackgroundTasks, start};
 pub struct Objects {
     /// Namespace of the Secrets and the Lease.
     pub namespace: String,
+    /// The MutatingWebhookConfiguration.
     pub webhook_configuration: String,
+    /// The Secret of the certificate authorities.
     pub ca_secret: String,
+    /// The Secret of the serving certificate.
     pub serving_secret: String,
+    /// The Lease of the leader election.
     pub lease: String,
 }
 

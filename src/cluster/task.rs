@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::jitter::Backoff;
 
 /// Starts `work` and restarts it with backoff after a panic. It ends when `work` ends by itself.
-pub fn supervise<F>(what: &'static str, work: impl Fn() -> F + Send + 'static) -> Task
+pub(super) fn supervise<F>(what: &'static str, work: impl Fn() -> F + Send + 'static) -> Task
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -26,11 +26,11 @@ where
 }
 
 /// A running task. Unlike a bare handle, dropping the future of [`Task::ended`] aborts the task.
-pub struct Task(JoinHandle<()>);
+pub(super) struct Task(JoinHandle<()>);
 
 impl Task {
     /// Waits for the end of the task; dropping this future aborts the task.
-    pub async fn ended(self) -> Result<(), JoinError> {
+    pub(super) async fn ended(self) -> Result<(), JoinError> {
         struct AbortOnDrop(JoinHandle<()>);
         impl Drop for AbortOnDrop {
             fn drop(&mut self) {

@@ -19,7 +19,7 @@ use super::task::supervise;
 use crate::telemetry::throttle::{ProblemThrottle, Urgency};
 
 /// The last known state of an object. It may be a Secret, so the type cannot be printed.
-pub enum ObjectState<K> {
+pub(crate) enum ObjectState<K> {
     /// Not read yet.
     Unknown,
     Absent,
@@ -46,7 +46,7 @@ const PAGE_SIZE: u32 = 100;
 const RELIST_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// The configuration to watch one object, or all.
-pub fn config(name: Option<&str>) -> Config {
+pub(super) fn config(name: Option<&str>) -> Config {
     let config = Config::default().timeout(WATCH_SECONDS).page_size(PAGE_SIZE);
     match name {
         Some(name) => config.fields(&format!("metadata.name={name}")),
@@ -55,7 +55,7 @@ pub fn config(name: Option<&str>) -> Config {
 }
 
 /// Watches one object until no receiver is left.
-pub fn object<K>(api: Api<K>, name: &str) -> watch::Receiver<ObjectState<K>>
+pub(super) fn object<K>(api: Api<K>, name: &str) -> watch::Receiver<ObjectState<K>>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
@@ -98,7 +98,7 @@ fn state_after<K>(event: Event<K>, listed: &mut bool) -> Option<ObjectState<K>> 
 
 /// Signals that an object may have changed, without reading its content: for the Secret that only
 /// the reconciler reads.
-pub fn changes<K>(api: Api<PartialObjectMeta<K>>, name: &str) -> watch::Receiver<()>
+pub(super) fn changes<K>(api: Api<PartialObjectMeta<K>>, name: &str) -> watch::Receiver<()>
 where
     K: Clone + Debug + Send + Sync + 'static,
     PartialObjectMeta<K>: Resource<DynamicType = ()>,
@@ -120,7 +120,7 @@ where
 }
 
 /// Passes on the events of a watch and resumes it after every failure. Never ends.
-pub async fn follow<K, S>(what: &str, watch: impl Fn() -> S, mut handle: impl FnMut(Event<K>))
+pub(super) async fn follow<K, S>(what: &str, watch: impl Fn() -> S, mut handle: impl FnMut(Event<K>))
 where
     S: Stream<Item = Result<Event<K>, Error>>,
 {
@@ -168,7 +168,7 @@ fn is_expired_version(error: &Error) -> bool {
 }
 
 /// The error of a watch on one line.
-pub fn explain(error: &Error) -> String {
+pub(super) fn explain(error: &Error) -> String {
     match error {
         Error::InitialListFailed(error) | Error::WatchStartFailed(error) | Error::WatchFailed(error) => {
             super::explain(error)

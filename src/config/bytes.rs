@@ -19,10 +19,12 @@ const UNITS: [(&str, usize); 7] = [
 ];
 
 impl ByteSize {
+    /// So many mebibytes.
     pub const fn mebibytes(count: usize) -> Self {
         Self(count * 1024 * 1024)
     }
 
+    /// The number of bytes.
     pub const fn bytes(self) -> usize {
         self.0
     }

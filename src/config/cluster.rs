@@ -17,7 +17,7 @@ pub(super) struct PodEnvironment {
 }
 
 impl PodEnvironment {
-    pub fn of(environment: impl Fn(&str) -> Option<String>) -> Self {
+    pub(super) fn of(environment: impl Fn(&str) -> Option<String>) -> Self {
         Self {
             in_cluster: environment("KUBERNETES_SERVICE_HOST").is_some(),
             name: environment("POD_NAME").or_else(|| environment("HOSTNAME")),
@@ -29,16 +29,22 @@ impl PodEnvironment {
 /// The objects and the connection that the program uses in a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterSettings {
+    /// How to reach the API server.
     pub access: ClusterAccess,
     /// Name of the pod, which identifies this replica.
     pub name: String,
     /// Namespace of the Service, the Secrets and the Lease. By default that of the service account
     /// or the kubeconfig.
     pub namespace: Option<DnsName>,
+    /// The Service by which API servers call the webhook.
     pub service: DnsName,
+    /// The MutatingWebhookConfiguration.
     pub webhook_configuration: DnsName,
+    /// The Secret of the certificate authorities.
     pub ca_secret: DnsName,
+    /// The Secret of the serving certificate.
     pub serving_secret: DnsName,
+    /// The Lease of the leader election.
     pub lease: DnsName,
 }
 
@@ -56,11 +62,15 @@ pub enum ClusterAccess {
 pub struct SelfIssued {
     /// More names, besides the Service's own.
     pub hosts: Vec<Host>,
+    /// Lifetime of a serving certificate.
     pub certificate_duration: Duration,
     /// Age at which to replace a certificate, if less than two thirds of its lifetime.
     pub certificate_renewal: Option<Duration>,
+    /// Lifetime of a certificate authority.
     pub ca_duration: Duration,
+    /// Age at which an authority is replaced; two thirds of its lifetime if absent.
     pub ca_renewal: Option<Duration>,
+    /// Time for API servers to see a changed `caBundle`.
     pub ca_propagation: Duration,
 }
 
@@ -138,7 +148,7 @@ pub(super) fn certificate_mode(reader: &mut SettingsReader, in_cluster: bool, de
         Some(mode) if dev => {
             reader.add_problem(
                 &settings::CERTIFICATES,
-                format!("\"{}\" cannot be used with --dev, which creates its own certificate", mode.as_str()),
+                format!("\"{mode}\" cannot be used with --dev, which creates its own certificate"),
             );
             None
         }

@@ -10,7 +10,7 @@ use crate::inject;
 const MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Parses a duration. `None` if the text is not a duration, is negative, or exceeds one year.
-pub fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     let nanoseconds = inject::text::duration::Duration::parse(text).ok()?.nanoseconds();
     let duration = Duration::from_nanos(u64::try_from(nanoseconds).ok()?);
     (duration <= MAX).then_some(duration)

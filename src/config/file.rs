@@ -13,13 +13,12 @@ use serde_saphyr::Spanned;
 use super::given::GivenTexts;
 use super::problem::{ConfigProblem, SettingSource};
 use super::settings::{ALL, Arity, Setting};
-use crate::inject::text::quote::quote;
-use crate::inject::text::suggest::nearest;
+use crate::inject::text::{nearest, quote};
 use crate::reload::regular_file;
 
 /// The settings in the file by key, and the problems of the file.
 #[derive(Default)]
-pub struct FileLayer {
+pub(super) struct FileLayer {
     pub given: BTreeMap<&'static str, GivenTexts>,
     pub problems: Vec<ConfigProblem>,
     /// Whether a file exists that could not be read or parsed.
@@ -30,7 +29,7 @@ pub struct FileLayer {
 const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Reads and parses the file at `path`.
-pub fn read(path: &Path) -> FileLayer {
+pub(super) fn read(path: &Path) -> FileLayer {
     match regular_file::read_text(path, MAX_BYTES) {
         Ok(text) => parse(path, &text),
         Err(error) => FileLayer {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::duration;
 
 /// A value that can be parsed from the text of a setting.
-pub trait FromText: Sized {
+pub(super) trait FromText: Sized {
     /// The end of the sentence `expected …` in an error message.
     const EXPECTED: &'static str;
     fn from_text(text: &str) -> Option<Self>;

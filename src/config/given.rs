@@ -4,7 +4,7 @@ use super::problem::SettingSource;
 
 /// The texts of one setting, and their source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GivenTexts {
+pub(super) struct GivenTexts {
     pub values: Vec<String>,
     pub source: SettingSource,
 }

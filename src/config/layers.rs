@@ -11,14 +11,17 @@ use super::problem::{ConfigProblem, SettingSource};
 use super::settings::{ALL, Arity, OTLP_ENDPOINT, Setting};
 
 /// The text that applies to each setting that is set.
-pub struct Layers {
+pub(super) struct Layers {
     given: BTreeMap<&'static str, GivenTexts>,
     are_complete: bool,
 }
 
 impl Layers {
     /// Reads all layers. Also returns the problems of the file.
-    pub fn gather(args: &SettingsArgs, environment: impl Fn(&str) -> Option<String>) -> (Self, Vec<ConfigProblem>) {
+    pub(super) fn gather(
+        args: &SettingsArgs,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> (Self, Vec<ConfigProblem>) {
         let path = args
             .config
             .clone()
@@ -33,12 +36,12 @@ impl Layers {
     }
 
     /// Whether all layers could be read; false if the file could not.
-    pub fn are_complete(&self) -> bool {
+    pub(super) fn are_complete(&self) -> bool {
         self.are_complete
     }
 
     /// The texts of a setting, or `None` if it is not set.
-    pub fn get(&self, setting: &Setting) -> Option<&GivenTexts> {
+    pub(super) fn get(&self, setting: &Setting) -> Option<&GivenTexts> {
         self.given.get(setting.key)
     }
 }
@@ -60,7 +63,7 @@ fn from_environment(environment: &impl Fn(&str) -> Option<String>, setting: &Set
 }
 
 /// Splits the text of a list at commas.
-pub fn split(setting: &Setting, value: &str) -> Vec<String> {
+pub(super) fn split(setting: &Setting, value: &str) -> Vec<String> {
     match setting.arity {
         Arity::Switch | Arity::One => vec![value.to_owned()],
         Arity::Many => value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect(),

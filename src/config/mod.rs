@@ -44,11 +44,17 @@ use reader::SettingsReader;
 /// The checked configuration of `serve`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// Address of the webhook (HTTPS).
     pub listen: SocketAddr,
+    /// Address of the admin listener (HTTP).
     pub admin_listen: SocketAddr,
+    /// The source of the serving certificate.
     pub certificate: CertificateSettings,
+    /// Oldest TLS version that clients may use.
     pub tls_min_version: TlsVersion,
+    /// Which clients may call the webhook.
     pub clients: ClientSettings,
+    /// Most connections of the webhook at a time.
     pub max_connections: ConnectionLimit,
     /// `None` if no cluster is used.
     pub cluster: Option<ClusterSettings>,
@@ -56,15 +62,21 @@ pub struct Config {
     pub templates: Vec<TemplateSource>,
     /// Whether the server refuses to start with a broken template.
     pub strict: bool,
+    /// Domain of annotations and labels.
     pub domain: Domain,
+    /// Whether the cluster has native sidecars.
     pub native_sidecars: NativeSidecarsMode,
+    /// Namespaces in which nothing is injected.
     pub excluded_namespaces: Vec<DnsName>,
     /// Memory for all requests of up to 1 MiB together.
     pub in_flight_bytes: ByteSize,
     /// Memory for all larger requests together.
     pub in_flight_large_bytes: ByteSize,
+    /// Time between SIGTERM and the end of serving.
     pub shutdown_delay: Duration,
+    /// Format of the log.
     pub log_format: LogFormat,
+    /// What is logged.
     pub log_filter: LogFilter,
     /// The collector of traces; without it, there are no traces.
     pub otlp_endpoint: Option<OtlpEndpoint>,
@@ -77,16 +89,31 @@ pub enum ClientSettings {
     Any,
     /// Clients with a certificate from one of these authorities and, if names are listed, with one
     /// of these names.
-    WithCertificate { authorities: PathBuf, names: Vec<ClientName> },
+    WithCertificate {
+        /// File of certificate authorities in PEM.
+        authorities: PathBuf,
+        /// Empty accepts every client of the authorities.
+        names: Vec<ClientName>,
+    },
 }
 
 /// The origin of the webhook's certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CertificateSettings {
     /// `--dev`: the program creates the certificate and stores it in a directory.
-    Dev { directory: PathBuf, hosts: Vec<Host> },
+    Dev {
+        /// Where the authority and the certificate are kept.
+        directory: PathBuf,
+        /// Further host names and addresses.
+        hosts: Vec<Host>,
+    },
     /// The operator provides the certificate in files.
-    Files { certificate: PathBuf, key: PathBuf },
+    Files {
+        /// The chain in PEM, the leaf first.
+        certificate: PathBuf,
+        /// Its private key in PEM.
+        key: PathBuf,
+    },
     /// The program issues the certificate and stores it in the cluster.
     Cluster(SelfIssued),
 }

@@ -17,6 +17,7 @@ const PATH: &str = "/v1/traces";
 pub struct OtlpEndpoint(String);
 
 impl OtlpEndpoint {
+    /// The URL as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -46,7 +47,7 @@ impl FromText for OtlpEndpoint {
 }
 
 /// The endpoint that OpenTelemetry's own variables set, unless they disable traces.
-pub fn from_standard_variables(environment: &impl Fn(&str) -> Option<String>) -> Option<GivenTexts> {
+pub(super) fn from_standard_variables(environment: &impl Fn(&str) -> Option<String>) -> Option<GivenTexts> {
     let says = |variable: &'static str| environment(variable).filter(|value| !value.is_empty());
     let is_off = says("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
         || says("OTEL_TRACES_EXPORTER").is_some_and(|value| value == "none");

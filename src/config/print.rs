@@ -10,7 +10,7 @@ use super::problem::SettingSource;
 use super::settings::{self, ALL, Arity, Setting};
 
 /// The configuration file with the same effect as these layers.
-pub fn print(layers: &Layers) -> String {
+pub(super) fn print(layers: &Layers) -> String {
     let mut text =
         "# The configuration of `outrigger serve`. The comment after each value names its source.\n".to_owned();
     for setting in ALL {

@@ -14,7 +14,12 @@ pub enum SettingSource {
     /// An environment variable.
     Environment(&'static str),
     /// A line of the configuration file; line 0 means the whole file.
-    File { path: PathBuf, line: u64 },
+    File {
+        /// The file.
+        path: PathBuf,
+        /// 1-based.
+        line: u64,
+    },
     /// The setting is not set.
     Default,
 }
@@ -34,7 +39,9 @@ impl fmt::Display for SettingSource {
 /// One problem of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigProblem {
+    /// Where the value was written.
     pub source: SettingSource,
+    /// What is wrong and what is expected.
     pub message: String,
 }
 
@@ -49,6 +56,7 @@ impl fmt::Display for ConfigProblem {
 pub struct ConfigProblems(pub(super) Vec<ConfigProblem>);
 
 impl ConfigProblems {
+    /// All problems, in the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &ConfigProblem> {
         self.0.iter()
     }

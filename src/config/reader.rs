@@ -4,35 +4,35 @@ use super::from_text::FromText;
 use super::layers::{Layers, split};
 use super::problem::{ConfigProblem, SettingSource};
 use super::settings::{Arity, Setting};
-use crate::inject::text::quote::quote;
+use crate::inject::text::quote;
 
 /// Reads settings one after the other, and does not stop at a problem.
-pub struct SettingsReader {
+pub(super) struct SettingsReader {
     layers: Layers,
     problems: Vec<ConfigProblem>,
 }
 
 impl SettingsReader {
-    pub fn new(layers: Layers, problems: Vec<ConfigProblem>) -> Self {
+    pub(super) fn new(layers: Layers, problems: Vec<ConfigProblem>) -> Self {
         Self { layers, problems }
     }
 
     /// The layers, and all problems.
-    pub fn into_parts(self) -> (Layers, Vec<ConfigProblem>) {
+    pub(super) fn into_parts(self) -> (Layers, Vec<ConfigProblem>) {
         (self.layers, self.problems)
     }
 
-    pub fn source(&self, setting: &Setting) -> SettingSource {
+    pub(super) fn source(&self, setting: &Setting) -> SettingSource {
         self.layers.get(setting).map_or(SettingSource::Default, |given| given.source.clone())
     }
 
-    pub fn add_problem(&mut self, setting: &Setting, message: impl Into<String>) {
+    pub(super) fn add_problem(&mut self, setting: &Setting, message: impl Into<String>) {
         let source = self.source(setting);
         self.problems.push(ConfigProblem { source, message: message.into() });
     }
 
     /// Adds a problem about a missing setting, unless the file cannot be read, which may set it.
-    pub fn report_missing(&mut self, setting: &Setting, message: impl Into<String>) {
+    pub(super) fn report_missing(&mut self, setting: &Setting, message: impl Into<String>) {
         if self.layers.are_complete() {
             self.add_problem(setting, message);
         }
@@ -40,7 +40,7 @@ impl SettingsReader {
 
     /// The value of a setting, or its default. `None` if the setting has neither, or if its text is
     /// not valid.
-    pub fn get<T: FromText>(&mut self, setting: &Setting) -> Option<T> {
+    pub(super) fn get<T: FromText>(&mut self, setting: &Setting) -> Option<T> {
         let text = self.text(setting)?;
         let value = T::from_text(&text);
         if value.is_none() {
@@ -50,7 +50,7 @@ impl SettingsReader {
     }
 
     /// The valid values of a list, or of its default.
-    pub fn list<T: FromText>(&mut self, setting: &Setting) -> Vec<T> {
+    pub(super) fn list<T: FromText>(&mut self, setting: &Setting) -> Vec<T> {
         let texts = self.values(setting);
         let mut values = Vec::with_capacity(texts.len());
         for text in texts {
@@ -63,7 +63,7 @@ impl SettingsReader {
     }
 
     /// The texts of a list, or of its default.
-    pub fn values(&self, setting: &Setting) -> Vec<String> {
+    pub(super) fn values(&self, setting: &Setting) -> Vec<String> {
         match self.layers.get(setting) {
             Some(given) => given.values.clone(),
             None => split(setting, setting.default),
@@ -71,7 +71,7 @@ impl SettingsReader {
     }
 
     /// Whether the setting is set.
-    pub fn is_given(&self, setting: &Setting) -> bool {
+    pub(super) fn is_given(&self, setting: &Setting) -> bool {
         self.layers.get(setting).is_some()
     }
 

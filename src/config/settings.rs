@@ -13,11 +13,13 @@ pub struct Setting {
     pub flag: &'static str,
     /// Environment variable.
     pub variable: &'static str,
+    /// How many values the setting takes.
     pub arity: Arity,
     /// Placeholder for the value in `--help`.
     pub value_name: &'static str,
     /// The default as text; empty if the setting has none.
     pub default: &'static str,
+    /// One sentence for `--help` and the reference.
     pub help: &'static str,
 }
 
@@ -26,6 +28,7 @@ pub struct Setting {
 pub enum Arity {
     /// `true` or `false`; a flag without a value means `true`.
     Switch,
+    /// Exactly one value.
     One,
     /// A list. The flag can be repeated; flags and variables are split at commas.
     Many,

@@ -12,7 +12,7 @@ macro_rules! words {
     ($(#[$doc:meta])* $visibility:vis enum $name:ident, $expected:literal { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        $visibility enum $name { $($(#[$variant_doc])* $variant),* }
+        $visibility enum $name { $(#[doc = concat!("`", $word, "`")] $(#[$variant_doc])* $variant),* }
 
         impl FromText for $name {
             const EXPECTED: &'static str = $expected;
@@ -22,6 +22,12 @@ macro_rules! words {
                     $($word => Some(Self::$variant),)*
                     _ => None,
                 }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$variant => $word),* })
             }
         }
     };
@@ -54,16 +60,6 @@ words! {
     }
 }
 
-impl CertificateMode {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SelfIssued => "self",
-            Self::CertManager => "certManager",
-            Self::Files => "files",
-        }
-    }
-}
-
 words! {
     /// Whether the cluster has native sidecars.
     pub enum NativeSidecarsMode, "auto, always or never" {
@@ -90,6 +86,7 @@ words! {
 /// their level.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter {
+    /// The level of all other modules.
     pub level: LogLevel,
     /// Module paths such as `outrigger::tls`; for each line, the longest path that matches applies.
     pub modules: Vec<(String, LogLevel)>,
@@ -131,12 +128,14 @@ words! {
 /// Format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
+    /// One JSON object a line.
     Json,
+    /// Text for people.
     Text,
 }
 
 impl LogFormatChoice {
-    pub fn resolve(self, in_cluster: bool) -> LogFormat {
+    pub(super) fn resolve(self, in_cluster: bool) -> LogFormat {
         match (self, in_cluster) {
             (Self::Json, _) | (Self::Auto, true) => LogFormat::Json,
             (Self::Text, _) | (Self::Auto, false) => LogFormat::Text,
@@ -155,6 +154,7 @@ impl DnsName {
         Self::from_text(text)
     }
 
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -188,6 +188,7 @@ fn is_label(label: &str) -> bool {
 pub enum TemplateSource {
     /// The templates of the program.
     BuiltIn,
+    /// A directory of template files.
     Directory(PathBuf),
 }
 
@@ -224,6 +225,7 @@ impl ConnectionLimit {
     /// More files than one process can open.
     const MAX: usize = 1_000_000;
 
+    /// The number of connections.
     pub fn get(self) -> usize {
         self.0
     }
@@ -242,6 +244,7 @@ impl FromText for ConnectionLimit {
 pub struct ClientName(String);
 
 impl ClientName {
+    /// The name as text.
     pub fn into_string(self) -> String {
         self.0
     }
@@ -258,7 +261,9 @@ impl FromText for ClientName {
 /// A host name or address in a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Host {
+    /// A DNS name.
     Name(String),
+    /// An IP address.
     Address(IpAddr),
 }
 

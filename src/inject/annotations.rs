@@ -1,7 +1,6 @@
 //! The annotation and label keys that Outrigger reads or writes, and the lists in their values.
 
-use super::text::message::{Message, message, value};
-use super::text::quote::quote;
+use super::text::{Message, message, quote, value};
 use std::collections::HashSet;
 
 /// Most items of a list: more than any pod needs, and few enough to report a problem for each.
@@ -11,19 +10,19 @@ const MAX_ITEMS: usize = 256;
 const MAX_LIST: usize = 256 * 1024;
 
 /// The domain of all keys, unless the operator sets another.
-pub const DEFAULT_DOMAIN: &str = "outrigger.dev";
+pub(crate) const DEFAULT_DOMAIN: &str = "outrigger.dev";
 /// Annotation of Kubernetes: the default container of `kubectl logs` and `exec`.
-pub const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+pub(crate) const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 /// Annotation of Kubernetes: marks the mirror pod of a static pod.
-pub const MIRROR_POD: &str = "kubernetes.io/config.mirror";
+pub(crate) const MIRROR_POD: &str = "kubernetes.io/config.mirror";
 /// Label of Kubernetes: the name of a namespace.
-pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+pub(crate) const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 /// Label of Kubernetes: the operating system of a node.
-pub const NODE_OS: &str = "kubernetes.io/os";
+pub(crate) const NODE_OS: &str = "kubernetes.io/os";
 
 /// The keys under one domain.
 #[derive(Clone, Debug)]
-pub struct AnnotationKeys {
+pub(crate) struct AnnotationKeys {
     domain: String,
     /// Annotation of a pod or namespace: the requested templates.
     pub inject: String,
@@ -36,7 +35,7 @@ pub struct AnnotationKeys {
 }
 
 impl AnnotationKeys {
-    pub fn new(domain: &str) -> Self {
+    pub(crate) fn new(domain: &str) -> Self {
         let key = |name: &str| format!("{domain}/{name}");
         Self {
             domain: domain.to_owned(),
@@ -48,30 +47,30 @@ impl AnnotationKeys {
     }
 
     /// Annotation that sets a parameter.
-    pub fn parameter(&self, template: &str, parameter: &str) -> String {
+    pub(crate) fn parameter(&self, template: &str, parameter: &str) -> String {
         format!("{template}.{}/{parameter}", self.domain)
     }
 
     /// Label with the revision of a template in the pod.
-    pub fn revision(&self, template: &str) -> String {
+    pub(crate) fn revision(&self, template: &str) -> String {
         self.parameter(template, "revision")
     }
 
     /// Whether a key belongs to the domain. Templates must not set such keys.
-    pub fn owns(&self, key: &str) -> bool {
+    pub(crate) fn owns(&self, key: &str) -> bool {
         let prefix = key.split_once('/').map_or("", |(prefix, _)| prefix);
         prefix == self.domain || prefix.strip_suffix(self.domain.as_str()).is_some_and(|rest| rest.ends_with('.'))
     }
 
     /// The parameter that a key sets for this template.
-    pub fn parameter_of<'k>(&self, template: &str, key: &'k str) -> Option<&'k str> {
+    pub(crate) fn parameter_of<'k>(&self, template: &str, key: &'k str) -> Option<&'k str> {
         key.strip_prefix(template)?.strip_prefix('.')?.strip_prefix(self.domain.as_str())?.strip_prefix('/')
     }
 }
 
 /// The parsed value of the annotation `inject`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TemplateRequest {
+pub(crate) enum TemplateRequest {
     /// `false`: no template, not even an Automatic one.
     OptOut,
     /// The requested templates in their order, each once. An empty value requests none.
@@ -79,7 +78,7 @@ pub enum TemplateRequest {
 }
 
 /// Parses a value of `inject`. `false` together with names is an error.
-pub fn parse_template_request(text: &str) -> Result<TemplateRequest, Message> {
+pub(crate) fn parse_template_request(text: &str) -> Result<TemplateRequest, Message> {
     let names = parse_list(text)?;
     match (names.iter().any(|name| name == "false"), names.len()) {
         (true, 1) => Ok(TemplateRequest::OptOut),
@@ -92,7 +91,7 @@ pub fn parse_template_request(text: &str) -> Result<TemplateRequest, Message> {
 }
 
 /// Splits a list at commas, trims its items, and drops empty and repeated items.
-pub fn parse_list(text: &str) -> Result<Vec<String>, Message> {
+pub(crate) fn parse_list(text: &str) -> Result<Vec<String>, Message> {
     let too_long = |length: usize, unit: &'static str, most: usize| {
         message![value(quote(text)), ": a list of ", length, unit, "; at most ", most, " are allowed"]
     };

@@ -1,6 +1,6 @@
 //! The errors of an injection: their codes, their messages, and who must act.
 
-use super::text::message::{Message, message};
+use super::text::{Message, message};
 use std::fmt;
 
 /// The party that must fix an error.
@@ -53,6 +53,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// All codes, in the order of the reference.
     pub const ALL: [Self; 15] = [
         Self::PodInvalid,
         Self::AnnotationInvalid,
@@ -116,6 +117,7 @@ impl ErrorCode {
 /// One problem of one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// The kind of the problem.
     pub code: ErrorCode,
     /// The template that the problem concerns, if any.
     pub template: Option<String>,
@@ -146,6 +148,7 @@ pub struct InjectError {
 }
 
 impl InjectError {
+    /// All problems; at least one.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }

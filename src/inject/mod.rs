@@ -40,15 +40,18 @@ pub struct Injector {
 }
 
 impl Injector {
+    /// An injector of these templates and settings.
     pub fn new(templates: TemplateSet, settings: Settings) -> Self {
         let keys = annotations::AnnotationKeys::new(&settings.domain);
         Self { templates, settings, keys }
     }
 
+    /// The templates of this snapshot.
     pub fn templates(&self) -> &TemplateSet {
         &self.templates
     }
 
+    /// The settings of this snapshot.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }

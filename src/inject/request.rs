@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 /// Labels and annotations of the pod's namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Namespace {
+    /// Name of the namespace.
     pub name: String,
+    /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// Its annotations.
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -15,7 +18,9 @@ pub struct Namespace {
 pub struct Request<'a> {
     /// API group, version and resource, such as `""`, `v1`, `pods`.
     pub group: &'a str,
+    /// API version of the resource, such as `v1`.
     pub version: &'a str,
+    /// Resource, such as `pods`.
     pub resource: &'a str,
     /// `""` for the object itself, or a subresource such as `ephemeralcontainers`.
     pub sub_resource: &'a str,

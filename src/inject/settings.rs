@@ -32,7 +32,9 @@ impl Default for Settings {
 /// KEP-753: native sidecars are init containers with `restartPolicy: Always`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NativeSidecars {
+    /// Kubelets run init containers with `restartPolicy: Always` as sidecars.
     Supported,
+    /// Sidecars become plain containers.
     Unsupported,
 }
 

@@ -5,13 +5,11 @@
 
 use super::annotations::AnnotationKeys;
 use super::error::{ErrorCode, InjectError, Problem};
-use super::merge;
 use super::pod::AUTO;
-use super::schema;
 use super::schema::merge_path::MergePath;
 use super::status::{Status, StatusEntry};
-use super::text::message::{message, value, words};
-use super::text::quote::quote;
+use super::text::{message, quote, value, words};
+use super::{merge, schema};
 use serde_json::{Map, Value};
 
 /// Removes everything from a pod that its status annotation lists. `Ok(None)` if the pod has no

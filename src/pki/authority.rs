@@ -45,10 +45,12 @@ impl Authority {
         Some(Self { certificate, issuer })
     }
 
+    /// The authority's own certificate.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
     }
 
+    /// Certificate and key in PEM.
     pub fn to_pem(&self) -> PemPair {
         PemPair { certificate: self.certificate.pem(), key: self.issuer.key().serialize_pem() }
     }

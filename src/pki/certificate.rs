@@ -23,11 +23,14 @@ pub const BACKDATE: Duration = Duration::from_secs(3600);
 /// The kinds of authority that this program creates, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthorityKind {
+    /// Of an installation in a cluster.
     Cluster,
+    /// Of `serve --dev`.
     Development,
 }
 
 impl AuthorityKind {
+    /// The common name of the authority's certificate.
     pub const fn common_name(self) -> &'static str {
         match self {
             Self::Cluster => "outrigger cluster CA",
@@ -56,7 +59,9 @@ impl fmt::Debug for Fingerprint {
 /// The time during which a certificate is valid, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
+    /// Begin of validity.
     pub not_before: SystemTime,
+    /// End of validity.
     pub not_after: SystemTime,
 }
 
@@ -67,6 +72,7 @@ impl Validity {
         Self { not_before: now.checked_sub(BACKDATE).unwrap_or(UNIX_EPOCH), not_after: now + life }
     }
 
+    /// Whether the certificate is valid at this time.
     pub fn holds(&self, at: SystemTime) -> bool {
         self.not_before <= at && at <= self.not_after
     }
@@ -88,8 +94,11 @@ impl Validity {
 /// A parsed certificate.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
+    /// The certificate in DER.
     pub der: CertificateDer<'static>,
+    /// SHA-256 of the DER.
     pub fingerprint: Fingerprint,
+    /// When it is valid.
     pub validity: Validity,
     /// Whether it may sign other certificates.
     pub is_authority: bool,
@@ -120,6 +129,7 @@ impl Certificate {
         covers([self], std::slice::from_ref(&leaf.der), at)
     }
 
+    /// The certificate in PEM.
     pub fn pem(&self) -> String {
         let text = BASE64.encode(&self.der);
         let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");

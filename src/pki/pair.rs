@@ -12,17 +12,22 @@ use super::provider;
 
 /// A certificate and its private key in PEM.
 pub struct PemPair {
+    /// The chain, the leaf first.
     pub certificate: String,
+    /// The private key.
     pub key: String,
 }
 
 /// Errors of a pair; their texts never quote the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PairError {
+    /// The text has no certificate.
     #[error("there is no certificate in PEM")]
     NoCertificate,
+    /// The text has no private key.
     #[error("there is no private key in PEM")]
     NoKey,
+    /// The key belongs to another certificate.
     #[error("the key does not belong to the certificate")]
     Mismatch,
 }
@@ -30,12 +35,14 @@ pub enum PairError {
 /// A certificate that can be served: its private key matches.
 #[derive(Clone)]
 pub struct CertifiedPair {
+    /// The leaf.
     pub certificate: Certificate,
     /// The chain (leaf first) and its private key.
     pub key: Arc<CertifiedKey>,
 }
 
 impl CertifiedPair {
+    /// Reads a chain and its key in PEM, and checks that they belong together.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, PairError> {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate).collect();
         let chain = chain.map_err(|_| PairError::NoCertificate)?;

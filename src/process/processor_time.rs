@@ -19,7 +19,7 @@ thread_local! {
 }
 
 /// Milliseconds of this thread's processor time; of a monotonic clock if the system cannot tell.
-pub fn milliseconds() -> u64 {
+pub(crate) fn milliseconds() -> u64 {
     let now = Instant::now();
     match LAST_READING.get() {
         Some((when, milliseconds)) if now.saturating_duration_since(when) < REFRESH_INTERVAL => milliseconds,

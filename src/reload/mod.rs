@@ -1,5 +1,5 @@
 //! Reads files again and again, and reports what changed.
 
-pub mod regular_file;
-pub mod settled;
-pub mod watch;
+pub(crate) mod regular_file;
+pub(crate) mod settled;
+pub(crate) mod watch;

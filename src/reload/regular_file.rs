@@ -15,14 +15,14 @@ use rustix::fs::OFlags;
 /// the inode is part of it: whoever sets the other time back leaves a trace there. The inode's
 /// number is not: some network file systems make it up anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Stamp {
+pub(crate) struct Stamp {
     bytes: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }
 
 impl Stamp {
-    pub fn of(metadata: &Metadata) -> Self {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
         Self {
             bytes: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
@@ -32,7 +32,7 @@ impl Stamp {
 }
 
 /// The content of a regular file of at most so many bytes; links are followed.
-pub fn read(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     expect_file(&path.metadata()?)?;
     // It may have become a FIFO since.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
@@ -47,7 +47,7 @@ pub fn read(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
 }
 
 /// As [`read`], for text in UTF-8.
-pub fn read_text(path: &Path, max_bytes: u64) -> io::Result<String> {
+pub(crate) fn read_text(path: &Path, max_bytes: u64) -> io::Result<String> {
     let invalid = |_| io::Error::new(ErrorKind::InvalidData, "stream did not contain valid UTF-8");
     String::from_utf8(read(path, max_bytes)?).map_err(invalid)
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 /// What [`reload`](super) found in files since the last time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reloaded<T = ()> {
+pub(crate) enum Reloaded<T = ()> {
     Unchanged,
     /// The files are being changed: check again soon.
     Unsettled,
@@ -14,7 +14,7 @@ pub enum Reloaded<T = ()> {
 /// The last value that differs from the one in use. Invariant: a value is taken only if two checks
 /// in a row have found it.
 #[derive(Debug)]
-pub struct Settled<T> {
+pub(crate) struct Settled<T> {
     last: Option<T>,
     /// When the value in use was first found to differ.
     since: Option<Instant>,
@@ -22,7 +22,7 @@ pub struct Settled<T> {
 
 /// Whether a changed value can be taken.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Settling<T> {
+pub(crate) enum Settling<T> {
     /// The previous check found the same value.
     Settled,
     /// The previous check found this value, or none that differs; the change began at `since`.
@@ -37,7 +37,7 @@ impl<T> Default for Settled<T> {
 
 impl<T: Clone + PartialEq> Settled<T> {
     /// Records a value that differs from the one in use.
-    pub fn observe(&mut self, value: &T, now: Instant) -> Settling<T> {
+    pub(crate) fn observe(&mut self, value: &T, now: Instant) -> Settling<T> {
         if self.last.as_ref() == Some(value) {
             return Settling::Settled;
         }
@@ -46,12 +46,12 @@ impl<T: Clone + PartialEq> Settled<T> {
     }
 
     /// As [`Self::observe`], for callers that wait however long the change lasts.
-    pub fn has_settled(&mut self, value: &T) -> bool {
+    pub(crate) fn has_settled(&mut self, value: &T) -> bool {
         self.observe(value, Instant::now()) == Settling::Settled
     }
 
     /// The value is the one in use, or has been taken.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         *self = Self::default();
     }
 }

@@ -9,14 +9,14 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 /// Between two scans of files that do not change.
-pub const CALM: Duration = Duration::from_millis(1_250);
+pub(crate) const CALM: Duration = Duration::from_millis(1_250);
 /// Until the next scan of files that are changing. A file whose writer pauses for longer may be
 /// read incomplete.
-pub const SOON: Duration = Duration::from_millis(500);
+pub(crate) const SOON: Duration = Duration::from_millis(500);
 
 /// How much a scan reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scan {
+pub(crate) enum Scan {
     /// Files that seem to have changed, once they have settled.
     Quick,
     /// All files, settled or not: an operator has requested it.
@@ -24,24 +24,24 @@ pub enum Scan {
 }
 
 /// Something that is scanned periodically.
-pub trait Watch: Send + 'static {
+pub(crate) trait Watch: Send + 'static {
     /// Scans once, acts on changes, and returns the time until the next scan.
     fn scan(&mut self, scan: Scan) -> Duration;
 }
 
 /// Requests a full scan.
 #[derive(Clone, Debug)]
-pub struct Trigger(Sender<()>);
+pub(crate) struct Trigger(Sender<()>);
 
 impl Trigger {
     /// Returns immediately. Has no effect once the thread has ended.
-    pub fn pull(&self) {
+    pub(crate) fn pull(&self) {
         _ = self.0.send(());
     }
 }
 
 /// Starts a thread of this name, which runs until all its triggers are dropped.
-pub fn spawn(name: &str, mut watched: impl Watch) -> io::Result<Trigger> {
+pub(crate) fn spawn(name: &str, mut watched: impl Watch) -> io::Result<Trigger> {
     let (sender, requests) = channel();
     let watch = move || {
         let mut wait = CALM;

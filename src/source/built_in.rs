@@ -14,7 +14,7 @@ const TEMPLATES: [(&str, &str); 2] = [
 const REMEDY: &str = "leave built-in out of the templates";
 
 /// The built-in templates, parsed and compiled.
-pub fn sources() -> Vec<Arc<CompiledSource>> {
+pub(crate) fn sources() -> Vec<Arc<CompiledSource>> {
     let text =
         |(name, text): &(&str, &str)| SourceText { origin: format!("built-in {name}"), text: (*text).to_owned() };
     let source = |template| Arc::new(CompiledSource::compile(&text(template)).with_remedy(REMEDY));

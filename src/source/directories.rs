@@ -1,8 +1,10 @@
 //! Detects changes in all template directories by content.
 //!
-//! A quick scan compares names, sizes, times and inodes, and reads the files that differ; from time to time it reads all of
-//! them. Templates that have not changed are not compiled again. The caller decides when to call [`Directories::scan`].
-//! Invariants: the templates of a directory that cannot be read stay; a change in progress is waited for, but not for ever.
+//! A quick scan compares names, sizes, times and inodes, and reads the files that differ; from time
+//! to time it reads all of them. Templates that have not changed are not compiled again. The caller
+//! decides when to call [`Directories::scan`].
+//! Invariants: the templates of a directory that cannot be read stay; a change in progress is
+//! waited for, but not for ever.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, ErrorKind};
@@ -16,7 +18,8 @@ use crate::inject::{CompiledSource, SourceText};
 use crate::reload::settled::{Reloaded, Settled, Settling};
 use crate::reload::watch::Scan;
 
-/// Everything is read so often, however unchanged it looks: with the pauses between looks no change goes unseen for 15 s.
+/// Everything is read so often, however unchanged it looks: with the pauses between looks no change
+/// goes unseen for 15 s.
 const FULL: Duration = Duration::from_secs(12);
 /// Files that have not come to rest after so long hold up the others no longer.
 const UNREST: Duration = Duration::from_secs(10);
@@ -24,7 +27,7 @@ const UNREST: Duration = Duration::from_secs(10);
 const MAX_TROUBLES: usize = 3;
 
 /// The directories, in the order of the operator.
-pub struct Directories(Vec<WatchedDirectory>);
+pub(crate) struct Directories(Vec<WatchedDirectory>);
 
 struct WatchedDirectory {
     path: PathBuf,
@@ -40,24 +43,25 @@ struct WatchedDirectory {
 type ByOrigin<'s> = HashMap<&'s str, &'s Arc<CompiledSource>>;
 
 impl Directories {
-    /// Reads and compiles everything. Fails when a directory cannot be read: at the start that is the operator's mistake.
-    pub fn open(paths: &[PathBuf], now: Instant) -> Result<Self, (PathBuf, io::Error)> {
+    /// Reads and compiles everything. Fails when a directory cannot be read: at the start that is
+    /// the operator's mistake.
+    pub(crate) fn open(paths: &[PathBuf], now: Instant) -> Result<Self, (PathBuf, io::Error)> {
         let open = |path: &PathBuf| WatchedDirectory::open(path, now).map_err(|error| (path.clone(), error));
         Ok(Self(paths.iter().map(open).collect::<Result<_, _>>()?))
     }
 
     /// Looks at all of them; afterwards [`Self::sources`] and [`Self::troubles`] are as of now.
-    pub fn scan(&mut self, scan: Scan, now: Instant) -> Reloaded {
+    pub(crate) fn scan(&mut self, scan: Scan, now: Instant) -> Reloaded {
         self.0.iter_mut().map(|directory| directory.scan(scan, now)).max().unwrap_or(Reloaded::Unchanged)
     }
 
     /// All sources as they were last read.
-    pub fn sources(&self) -> Vec<Arc<CompiledSource>> {
+    pub(crate) fn sources(&self) -> Vec<Arc<CompiledSource>> {
         self.0.iter().flat_map(|directory| directory.parsed.iter().cloned()).collect()
     }
 
     /// What cannot be read now: directories, and files in them.
-    pub fn troubles(&self) -> Vec<String> {
+    pub(crate) fn troubles(&self) -> Vec<String> {
         self.0.iter().flat_map(WatchedDirectory::troubles).collect()
     }
 }
@@ -152,8 +156,8 @@ impl WatchedDirectory {
         if is_same { Reloaded::Unchanged } else { Reloaded::Replaced(()) }
     }
 
-    /// Reads one file after the other, so that no more than one text is in memory, and compiles those that are new. Of the
-    /// `restless` only half might be there.
+    /// Reads one file after the other, so that no more than one text is in memory, and compiles
+    /// those that are new. Of the `restless` only half might be there.
     fn parse(&self, listing: &Listing, restless: &[String]) -> Vec<Arc<CompiledSource>> {
         let known: ByOrigin<'_> = self.parsed.iter().map(|source| (source.origin(), source)).collect();
         let restless: HashSet<&str> = restless.iter().map(String::as_str).collect();
@@ -178,7 +182,8 @@ impl WatchedDirectory {
         })
     }
 
-    /// Files that have become directories: what stood in them goes on, since nobody removes templates like that.
+    /// Files that have become directories: what stood in them goes on, since nobody removes
+    /// templates like that.
     fn replaced(&self, listing: &Listing) -> impl Iterator<Item = CompiledSource> {
         let known: HashSet<&str> = self.parsed.iter().map(|source| source.origin()).collect();
         listing.directories().filter(move |origin| known.contains(origin.as_str())).map(|origin| {
@@ -278,7 +283,8 @@ mod tests {
                 seen.push((second, change));
             }
         }
-        // The growing file is a trouble now, and always the same one: nothing has changed the second time.
+        // The growing file is a trouble now, and always the same one: nothing has changed the
+        // second time.
         assert_eq!(seen, [(10, Reloaded::Replaced(())), (21, Reloaded::Unchanged)]);
         assert_eq!(names(&directories), ["good"]);
         assert!(directories.troubles()[0].contains("growing.yaml: cannot read the file: it does not come to rest"));

@@ -1,9 +1,11 @@
 //! Templates in the files of a directory.
 //!
-//! Reads `*.yaml`, `*.yml` and `*.json`, not recursively, and leaves out names that start with `..`: in a mounted ConfigMap
-//! those are the generations behind the names. Left out too are `*.test.yaml` and the like, cases that stand beside their
-//! template, and what an editor or an archive leaves beside a file under its ending (`.#a.yaml`, `._a.yaml`).
-//! Invariants: a file that cannot be read hides no other; of a mounted ConfigMap all files are of one generation.
+//! Reads `*.yaml`, `*.yml` and `*.json`, not recursively, and leaves out names that start with
+//! `..`: in a mounted ConfigMap those are the generations behind the names. Left out too are
+//! `*.test.yaml` and the like, cases that stand beside their template, and what an editor or an
+//! archive leaves beside a file under its ending (`.#a.yaml`, `._a.yaml`).
+//! Invariants: a file that cannot be read hides no other; of a mounted ConfigMap all files are of
+//! one generation.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -11,16 +13,17 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::inject::text::message::{message, words};
+use crate::inject::text::{message, words};
 use crate::inject::{LoadProblem, SourceText};
-use crate::reload::regular_file;
-use crate::reload::regular_file::Stamp;
+use crate::reload::regular_file::{self, Stamp};
 
 /// A file holds many templates of at most 256 KiB, but a template file is no heap of data.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
-/// Four times as many as there can be templates: whoever names a directory with more has named the wrong one.
+/// Four times as many as there can be templates: whoever names a directory with more has named the
+/// wrong one.
 const MAX_ENTRIES: usize = 20_000;
-/// Generations of a mounted ConfigMap, locks of Emacs (links that lead nowhere), and what macOS puts into archives.
+/// Generations of a mounted ConfigMap, locks of Emacs (links that lead nowhere), and what macOS
+/// puts into archives.
 const NO_TEMPLATES: [&[u8]; 3] = [b"..", b".#", b"._"];
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 /// The link by which a mounted ConfigMap or Secret changes all its files at once.
@@ -28,7 +31,7 @@ const GENERATION: &str = "..data";
 
 /// What a directory holds.
 #[derive(Debug, Default)]
-pub struct Texts {
+pub(crate) struct Texts {
     /// By name of the file.
     pub texts: Vec<SourceText>,
     /// Files that cannot be read.
@@ -36,7 +39,7 @@ pub struct Texts {
 }
 
 /// Reads all template files of a directory. Fails when the directory itself cannot be read.
-pub fn read(directory: &Path) -> io::Result<Texts> {
+pub(crate) fn read(directory: &Path) -> io::Result<Texts> {
     let mut texts = Texts::default();
     for file in Listing::of(directory)?.files() {
         match file.read() {
@@ -49,7 +52,7 @@ pub fn read(directory: &Path) -> io::Result<Texts> {
 
 /// The template files of a directory at one moment, unread.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listing(BTreeMap<PathBuf, Entry>);
+pub(crate) struct Listing(BTreeMap<PathBuf, Entry>);
 
 /// What stands under the name of a template file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -67,15 +70,16 @@ enum EntryKind {
 }
 
 /// One file to be read.
-pub struct TemplateFile<'l> {
+pub(crate) struct TemplateFile<'l> {
     origin: String,
     path: &'l Path,
 }
 
 impl Listing {
-    pub fn of(directory: &Path) -> io::Result<Self> {
+    pub(crate) fn of(directory: &Path) -> io::Result<Self> {
         let mut found = BTreeMap::new();
-        // Where a link leads is looked up once: when it moves meanwhile, all files are still of one generation.
+        // Where a link leads is looked up once: when it moves meanwhile, all files are still of one
+        // generation.
         let real = directory.canonicalize()?;
         let generation = real.join(GENERATION);
         let generation = generation.is_symlink().then(|| generation.canonicalize()).transpose()?;
@@ -94,25 +98,26 @@ impl Listing {
     }
 
     /// The names whose files are not what they were in `before`.
-    pub fn changed_since(&self, before: &Self) -> Vec<String> {
+    pub(crate) fn changed_since(&self, before: &Self) -> Vec<String> {
         let is_changed = |(shown, found): &(&PathBuf, &Entry)| before.0.get(*shown) != Some(*found);
         self.0.iter().filter(is_changed).map(|(shown, _)| shown.display().to_string()).collect()
     }
 
     /// By name; the order of a directory differs from machine to machine.
-    pub fn files(&self) -> impl Iterator<Item = TemplateFile<'_>> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = TemplateFile<'_>> {
         let files = self.0.iter().filter(|(_, found)| found.kind != EntryKind::Directory);
         files.map(|(shown, found)| TemplateFile { origin: shown.display().to_string(), path: &found.path })
     }
 
-    /// Directories that are called like files. A container runtime makes them in place of a mount that is missing.
-    pub fn directories(&self) -> impl Iterator<Item = String> {
+    /// Directories that are called like files. A container runtime makes them in place of a mount
+    /// that is missing.
+    pub(crate) fn directories(&self) -> impl Iterator<Item = String> {
         let directories = self.0.iter().filter(|(_, found)| found.kind == EntryKind::Directory);
         directories.map(|(shown, _)| shown.display().to_string())
     }
 
     /// Differs when any file has changed, as far as that can be told without reading.
-    pub fn fingerprint(&self) -> u64 {
+    pub(crate) fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         for (shown, found) in &self.0 {
             (shown, found).hash(&mut hasher);
@@ -134,11 +139,11 @@ impl Entry {
 }
 
 impl TemplateFile<'_> {
-    pub fn origin(&self) -> &str {
+    pub(crate) fn origin(&self) -> &str {
         &self.origin
     }
 
-    pub fn read(self) -> Result<SourceText, Box<LoadProblem>> {
+    pub(crate) fn read(self) -> Result<SourceText, Box<LoadProblem>> {
         match regular_file::read_text(self.path, MAX_FILE_BYTES) {
             Ok(text) => Ok(SourceText { origin: self.origin, text }),
             Err(error) => Err(Box::new(unreadable(self.origin, &error))),
@@ -174,7 +179,7 @@ fn leads_into_generation(path: &Path) -> bool {
 }
 
 /// A file, or what stands in its place, of which there is no text.
-pub fn unreadable(origin: String, error: &io::Error) -> LoadProblem {
+pub(crate) fn unreadable(origin: String, error: &io::Error) -> LoadProblem {
     LoadProblem {
         origin,
         line: 0,

@@ -1,6 +1,7 @@
-//! Where templates come from, and the snapshot that requests see. Reads texts; what they mean is [`crate::inject`]'s.
+//! Where templates come from, and the snapshot that requests see. Reads texts; what they mean is
+//! [`crate::inject`]'s.
 
-pub mod built_in;
-pub mod directories;
-pub mod directory;
-pub mod store;
+pub(crate) mod built_in;
+pub(crate) mod directories;
+pub(crate) mod directory;
+pub(crate) mod store;

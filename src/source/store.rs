@@ -1,6 +1,7 @@
 //! The snapshot that requests see.
 //!
-//! Invariant: one atomic pointer. Readers never wait and never see half a change; one request sees one snapshot.
+//! Invariant: one atomic pointer. Readers never wait and never see half a change; one request sees
+//! one snapshot.
 
 use std::sync::Arc;
 
@@ -8,21 +9,22 @@ use arc_swap::ArcSwap;
 
 use crate::inject::Injector;
 
-/// Holds the current [`Injector`]: always a good one, since there is no way to make a store without.
-pub struct InjectorStore(ArcSwap<Injector>);
+/// Holds the current [`Injector`]: always a good one, since there is no way to make a store
+/// without.
+pub(crate) struct InjectorStore(ArcSwap<Injector>);
 
 impl InjectorStore {
-    pub fn new(injector: Injector) -> Self {
+    pub(crate) fn new(injector: Injector) -> Self {
         Self(ArcSwap::from_pointee(injector))
     }
 
     /// The snapshot to answer one request with.
-    pub fn current(&self) -> Arc<Injector> {
+    pub(crate) fn current(&self) -> Arc<Injector> {
         self.0.load_full()
     }
 
     /// From now on requests see `injector`; those under way keep theirs.
-    pub fn replace(&self, injector: Injector) {
+    pub(crate) fn replace(&self, injector: Injector) {
         self.0.store(Arc::new(injector));
     }
 }

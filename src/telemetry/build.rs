@@ -3,7 +3,8 @@
 /// Version of the package.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Revision of the source, where whoever built it said so by `OUTRIGGER_REVISION` in the environment of the compiler.
+/// Revision of the source, where whoever built it said so by `OUTRIGGER_REVISION` in the
+/// environment of the compiler.
 pub const REVISION: Option<&str> = match option_env!("OUTRIGGER_REVISION") {
     Some(revision) if !revision.is_empty() => Some(revision),
     _ => None,

@@ -15,14 +15,14 @@ const MAX_LINES: u32 = 6;
 
 /// Allows [`MAX_LINES`] lines a minute.
 #[derive(Debug, Default)]
-pub struct LineLimit {
+pub(crate) struct LineLimit {
     minute: Option<Instant>,
     lines: u32,
 }
 
 impl LineLimit {
     /// Whether one more line may be logged in this minute; counts it.
-    pub fn allow(&mut self, now: Instant) -> bool {
+    pub(crate) fn allow(&mut self, now: Instant) -> bool {
         if self.minute.is_none_or(|start| now.duration_since(start) >= PERIOD) {
             (self.minute, self.lines) = (Some(now), 0);
         }
@@ -33,7 +33,7 @@ impl LineLimit {
 
 /// When a problem is logged for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Urgency {
+pub(crate) enum Urgency {
     Immediate,
     /// Once it has lasted this long, since it may clear by itself.
     After(Duration),
@@ -44,7 +44,7 @@ pub enum Urgency {
 
 /// What the caller should log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub(crate) enum Notice {
     /// The problem is new, has changed, or persists.
     Problem,
     /// The problem has cleared.
@@ -53,7 +53,7 @@ pub enum Notice {
 
 /// Throttles the log lines about one thing that may have a problem.
 #[derive(Debug, Default)]
-pub struct ProblemThrottle {
+pub(crate) struct ProblemThrottle {
     problem: Option<String>,
     since: Option<Instant>,
     /// The problem as it was last logged, until the log says that it has cleared.
@@ -63,7 +63,7 @@ pub struct ProblemThrottle {
 
 impl ProblemThrottle {
     /// Records the current problem, or that there is none, and returns what to log now.
-    pub fn observe(&mut self, problem: Option<String>, urgency: Urgency, now: Instant) -> Option<Notice> {
+    pub(crate) fn observe(&mut self, problem: Option<String>, urgency: Urgency, now: Instant) -> Option<Notice> {
         self.since = problem.as_ref().and(self.since.or(Some(now)));
         self.problem = problem;
         let Some(problem) = &self.problem else { return self.clear_at(now) };
@@ -85,21 +85,21 @@ impl ProblemThrottle {
     }
 
     /// There is this problem now; calls `log` if it should be logged.
-    pub fn report(&mut self, problem: &str, urgency: Urgency, log: impl FnOnce()) {
+    pub(crate) fn report(&mut self, problem: &str, urgency: Urgency, log: impl FnOnce()) {
         if self.observe(Some(problem.to_owned()), urgency, Instant::now()) == Some(Notice::Problem) {
             log();
         }
     }
 
     /// There is no problem now; calls `log` if one was logged before.
-    pub fn clear(&mut self, log: impl FnOnce()) {
+    pub(crate) fn clear(&mut self, log: impl FnOnce()) {
         if self.observe(None, Urgency::Immediate, Instant::now()) == Some(Notice::Cleared) {
             log();
         }
     }
 
     /// The current problem, logged or not.
-    pub fn problem(&self) -> Option<&str> {
+    pub(crate) fn problem(&self) -> Option<&str> {
         self.problem.as_deref()
     }
 
@@ -114,7 +114,7 @@ impl ProblemThrottle {
 
 /// Throttles the log lines about events of one kind.
 #[derive(Debug, Default)]
-pub struct EventThrottle(Mutex<Events>);
+pub(crate) struct EventThrottle(Mutex<Events>);
 
 #[derive(Debug, Default)]
 struct Events {
@@ -124,13 +124,13 @@ struct Events {
 }
 
 impl EventThrottle {
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(Mutex::new(Events { last_line: None, count: 0 }))
     }
 
     /// Counts an event. If a line is due, returns the number of events since the last line, this
     /// one included.
-    pub fn due(&self) -> Option<u64> {
+    pub(crate) fn due(&self) -> Option<u64> {
         self.due_at(Instant::now())
     }
 

@@ -80,6 +80,7 @@ pub struct ClientCheck {
 }
 
 impl ClientCheck {
+    /// A check that trusts these authorities; without names it accepts all their clients.
     pub fn new(authorities: Authorities, names: Vec<String>) -> Self {
         Self { authorities: ArcSwap::from_pointee(authorities), names }
     }

@@ -30,11 +30,33 @@ pub enum CertificateError {
     /// The text includes the cause, which therefore is no `source`: a printed error chain would
     /// repeat it.
     #[error("{what} {path:?}: {error}")]
-    Io { what: &'static str, path: PathBuf, error: std::io::Error },
+    Io {
+        /// Kind of the file, such as `certificate`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why it cannot be read or written.
+        error: std::io::Error,
+    },
+    /// The content of a file cannot be used.
     #[error("{what} {path:?}: {problem}")]
-    Content { what: &'static str, path: PathBuf, problem: String },
+    Content {
+        /// Kind of the file, such as `certificate`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its content.
+        problem: String,
+    },
+    /// The key belongs to another certificate.
     #[error("certificate {certificate:?} and key {key:?} do not match")]
-    Mismatch { certificate: PathBuf, key: PathBuf },
+    Mismatch {
+        /// File of the certificate.
+        certificate: PathBuf,
+        /// File of the key.
+        key: PathBuf,
+    },
+    /// A certificate could not be made.
     #[error("cannot create a certificate: {0}")]
     Make(#[from] rcgen::Error),
 }
@@ -43,15 +65,27 @@ pub enum CertificateError {
 #[derive(Clone, Debug)]
 pub enum CertificateSource {
     /// Files that another program writes.
-    Files { certificate: PathBuf, key: PathBuf },
+    Files {
+        /// The chain in PEM, the leaf first.
+        certificate: PathBuf,
+        /// Its private key in PEM.
+        key: PathBuf,
+    },
     /// A certificate that this program creates for these hosts and keeps in a directory.
-    SelfSigned { directory: PathBuf, hosts: Vec<String> },
+    SelfSigned {
+        /// The directory.
+        directory: PathBuf,
+        /// Host names and addresses besides those of this machine.
+        hosts: Vec<String>,
+    },
 }
 
 /// A certificate that can be served.
 #[derive(Clone, Debug)]
 pub struct ServingCertificate {
+    /// The chain with its key.
     pub key: Arc<CertifiedKey>,
+    /// End of the leaf's validity.
     pub expires: SystemTime,
     /// Expiry of the authority, if this program is the authority.
     pub ca_expires: Option<SystemTime>,
@@ -70,6 +104,7 @@ impl CertificateSource {
 /// TLS versions and clients that a handshake accepts.
 #[derive(Clone, Debug)]
 pub struct HandshakePolicy {
+    /// Oldest TLS version that clients may use.
     pub oldest: TlsVersion,
     /// `None` accepts every client.
     pub clients: Option<Arc<ClientCheck>>,

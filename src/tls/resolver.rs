@@ -16,6 +16,7 @@ use rustls::sign::CertifiedKey;
 pub struct Resolver(ArcSwapOption<CertifiedKey>);
 
 impl Resolver {
+    /// A resolver that serves this certificate until it is replaced.
     pub fn new(key: Arc<CertifiedKey>) -> Self {
         Self(ArcSwapOption::new(Some(key)))
     }

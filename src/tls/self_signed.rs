@@ -12,8 +12,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::files::KEY;
-use super::{CertificateError, ServingCertificate, files};
+use super::files::{self, KEY};
+use super::{CertificateError, ServingCertificate};
 use crate::pki::{Authority, AuthorityKind, Certificate, covers, is_for};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);

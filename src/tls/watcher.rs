@@ -19,7 +19,7 @@ use crate::reload::watch::Scan;
 const RENEWAL: Duration = Duration::from_secs(60);
 
 /// Watches the source of the serving certificate.
-pub struct CertificateWatcher {
+pub(crate) struct CertificateWatcher {
     source: CertificateSource,
     served: ServingCertificate,
     /// Digest of the files that `served` was read from; `None` if unknown.
@@ -30,7 +30,7 @@ pub struct CertificateWatcher {
 
 impl CertificateWatcher {
     /// Loads the current certificate; creates it if this program has to.
-    pub fn open(source: CertificateSource, now: SystemTime) -> Result<Self, CertificateError> {
+    pub(crate) fn open(source: CertificateSource, now: SystemTime) -> Result<Self, CertificateError> {
         // Digest taken before loading, so that the next scan finds a change in between.
         let before = digest(&source).ok();
         let served = source.load(now)?;
@@ -39,11 +39,15 @@ impl CertificateWatcher {
     }
 
     /// The certificate to serve now.
-    pub fn served(&self) -> &ServingCertificate {
+    pub(crate) fn served(&self) -> &ServingCertificate {
         &self.served
     }
 
-    pub fn scan(&mut self, scan: Scan, now: SystemTime) -> Result<Reloaded<ServingCertificate>, CertificateError> {
+    pub(crate) fn scan(
+        &mut self,
+        scan: Scan,
+        now: SystemTime,
+    ) -> Result<Reloaded<ServingCertificate>, CertificateError> {
         let read = digest(&self.source);
         let is_same = read.as_ref().ok().is_some_and(|found| self.digest == Some(*found));
         let is_renewal_due = self.is_ours() && self.checked.elapsed() >= RENEWAL;
@@ -103,20 +107,20 @@ impl CertificateWatcher {
 }
 
 /// Watches the file of the client authorities.
-pub struct AuthoritiesWatcher {
+pub(crate) struct AuthoritiesWatcher {
     path: PathBuf,
     text: Vec<u8>,
     settled: Settled<Vec<u8>>,
 }
 
 impl AuthoritiesWatcher {
-    pub fn open(path: PathBuf) -> Result<(Self, Authorities), CertificateError> {
+    pub(crate) fn open(path: PathBuf) -> Result<(Self, Authorities), CertificateError> {
         let text = Authorities::read(&path)?;
         let authorities = Authorities::parse(&path, &text)?;
         Ok((Self { path, text, settled: Settled::default() }, authorities))
     }
 
-    pub fn scan(&mut self, scan: Scan) -> Result<Reloaded<Authorities>, CertificateError> {
+    pub(crate) fn scan(&mut self, scan: Scan) -> Result<Reloaded<Authorities>, CertificateError> {
         let text = Authorities::read(&self.path)?;
         if text == self.text {
             self.settled.reset();

@@ -47,8 +47,8 @@ impl TestWebhook {
         self.calls.load(Ordering::SeqCst)
     }
 
-    /// Registers the webhook for the new pods of one namespace and waits until it is called. The API
-    /// server calls webhooks in the order of their configurations' names.
+    /// Registers the webhook for the new pods of one namespace and waits until it is called. The
+    /// API server calls webhooks in the order of their configurations' names.
     pub fn register(&self, configuration: &str, namespace: &Namespace) {
         let ca_bundle = BASE64.encode(namespace.cluster.control_plane.authority.pem());
         let object = json!({

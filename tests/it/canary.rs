@@ -1,7 +1,9 @@
-//! A secret, put wherever a peer or an operator can put one, and looked for in everything that others than they can read: log,
-//! metrics, panics, the admin listener, traces, and the bodies of HTTP errors.
+//! A secret, put wherever a peer or an operator can put one, and looked for in everything that
+//! others than they can read: log, metrics, panics, the admin listener, traces, and the bodies of
+//! HTTP errors.
 //!
-//! What is said of a pod to its author may quote it: `status.message` and warnings of a review. Nothing else may.
+//! What is said of a pod to its author may quote it: `status.message` and warnings of a review.
+//! Nothing else may.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -15,7 +17,8 @@ const CANARY: &str = "s3cr3t-canary";
 /// A secret that is a number: messages show it without quotes.
 const NUMBER: &str = "746291583640";
 
-/// Two that work, one of them with the canary wherever it may be, and files with it wherever it may not.
+/// Two that work, one of them with the canary wherever it may be, and files with it wherever it may
+/// not.
 #[allow(clippy::too_many_lines, reason = "nearly all of it is the text of templates")]
 fn templates(directory: &Path) {
     let document = |name: &str, spec: &str| {

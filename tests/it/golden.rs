@@ -1,16 +1,16 @@
-//! Golden cases: each folder of `tests/testdata/inject/` shows one rule of the engine by templates, a
-//! pod and the result.
+//! Golden cases: each folder of `tests/testdata/inject/` shows one rule of the engine by templates,
+//! a pod and the result.
 //!
 //! Adding a case needs no Rust code. Its files:
 //! - `case.yaml`: `comment`, the rule in one sentence; `verdict`: `injected`, `skipped`, `refused`
 //!   (Blame Pod) or `failed` (Blame Template or Injector); exact lists of `reasons` and error
-//!   `codes`; `message`, substrings of the error's text; `warnings`, one substring each, exact number
-//!   and order. Optional: `settings` (see [`case::Settings`]), `messageMaxLength`, `brokenTemplates`
-//!   (the number of documents that do not load; default 0), `apiServer: false` (a real API server
-//!   would refuse the pod).
+//!   `codes`; `message`, substrings of the error's text; `warnings`, one substring each, exact
+//!   number and order. Optional: `settings` (see [`case::Settings`]), `messageMaxLength`,
+//!   `brokenTemplates` (the number of documents that do not load; default 0), `apiServer: false` (a
+//!   real API server would refuse the pod).
 //! - `templates.yaml`, and `pod.yaml` as the API server would send it.
-//! - `expected.yaml` (only for the verdict `injected`): the whole pod, without the status annotation
-//!   and the revision labels.
+//! - `expected.yaml` (only for the verdict `injected`): the whole pod, without the status
+//!   annotation and the revision labels.
 //!
 //! `GOLDEN=text cargo test golden` runs the cases whose names contain the text.
 //!

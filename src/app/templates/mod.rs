@@ -18,8 +18,7 @@ use super::readiness_details::{ReadinessDetails, Topic};
 use crate::config::{Config, TemplateSource};
 use crate::inject::{CompiledSource, Injector, LoadProblem, Settings, TemplateSet};
 use crate::reload::settled::Reloaded;
-use crate::reload::watch;
-use crate::reload::watch::{Scan, Watch};
+use crate::reload::watch::{self, Scan, Watch};
 use crate::source::built_in;
 use crate::source::directories::Directories;
 use crate::source::store::InjectorStore;
@@ -27,7 +26,7 @@ use crate::telemetry::metrics::{Metrics, Reload};
 use crate::telemetry::throttle::{LineLimit, Notice, ProblemThrottle, Urgency};
 
 /// The template sources, the last state read from them, and the parts that a reload informs.
-pub struct Templates {
+pub(super) struct Templates {
     /// The built-in templates, if selected; they never change.
     built_in: Vec<Arc<CompiledSource>>,
     directories: Directories,
@@ -48,7 +47,7 @@ pub struct Templates {
 
 impl Templates {
     /// Loads the templates of all configured sources.
-    pub fn load(
+    pub(super) fn load(
         config: &Config,
         settings: Settings,
         metrics: Arc<Metrics>,
@@ -88,7 +87,7 @@ impl Templates {
     }
 
     /// Returns the channel for new settings.
-    pub fn settings_changed(&mut self) -> Sender<Settings> {
+    pub(super) fn settings_changed(&mut self) -> Sender<Settings> {
         let (sender, changed) = channel();
         self.changed = Some(changed);
         sender
@@ -110,12 +109,12 @@ impl Templates {
     }
 
     /// The store of the current snapshot.
-    pub fn store(&self) -> Arc<InjectorStore> {
+    pub(super) fn store(&self) -> Arc<InjectorStore> {
         Arc::clone(&self.store)
     }
 
     /// Logs what was loaded at the start.
-    pub fn log(&self) {
+    pub(super) fn log(&self) {
         self.report.log();
     }
 

@@ -15,7 +15,7 @@ const MAX_LINES: usize = 20;
 /// The outcome of a load. It is logged only once nothing can fail any more, so that a failed start
 /// logs its reason and nothing else.
 #[derive(Default, PartialEq)]
-pub struct LoadReport {
+pub(super) struct LoadReport {
     count: usize,
     invalid: usize,
     problems: Vec<String>,
@@ -26,7 +26,7 @@ pub struct LoadReport {
 }
 
 impl LoadReport {
-    pub fn new(templates: &TemplateSet, problems: &[LoadProblem], warnings: &[LoadProblem]) -> Self {
+    pub(super) fn new(templates: &TemplateSet, problems: &[LoadProblem], warnings: &[LoadProblem]) -> Self {
         let texts = |problems: &[LoadProblem]| problems.iter().map(|problem| problem.sentence().redacted()).collect();
         let revision = |served: (&str, &str)| (served.0.to_owned(), served.1.to_owned());
         let stale = |template: crate::inject::TemplateStatus<'_>| {
@@ -43,12 +43,12 @@ impl LoadReport {
         }
     }
 
-    pub fn has_problems(&self) -> bool {
+    pub(super) fn has_problems(&self) -> bool {
         !self.problems.is_empty()
     }
 
     /// Logs everything, for the start.
-    pub fn log(&self) {
+    pub(super) fn log(&self) {
         self.log_problems(&Self::default());
         let names = listed(self.revisions.keys());
         tracing::info!(count = self.count, broken = self.invalid, names, "templates loaded");
@@ -56,12 +56,12 @@ impl LoadReport {
     }
 
     /// Whether there were templates before and there are none now.
-    pub fn has_become_empty_since(&self, before: &Self) -> bool {
+    pub(super) fn has_become_empty_since(&self, before: &Self) -> bool {
         self.count == 0 && before.count > 0
     }
 
     /// Logs the changes since `before`.
-    pub fn log_changes(&self, before: &Self) {
+    pub(super) fn log_changes(&self, before: &Self) {
         self.log_problems(before);
         let added = listed(self.revisions.keys().filter(|name| !before.revisions.contains_key(*name)));
         let removed = listed(before.revisions.keys().filter(|name| !self.revisions.contains_key(*name)));
@@ -93,7 +93,7 @@ impl LoadReport {
         }
     }
 
-    pub fn details(&self) -> Vec<String> {
+    pub(super) fn details(&self) -> Vec<String> {
         let problems = self.problems.iter().map(|problem| format!("template {problem}"));
         problems.chain(self.stale.iter().cloned()).collect()
     }

@@ -20,8 +20,7 @@ use self::collect::{ClusterSelection, CollectOptions, DryRunOptions};
 use self::finding::{Finding, Severity};
 use self::observations::Target;
 use self::report::{Colours, ReportFormat};
-use super::stdio;
-use super::values;
+use super::{stdio, values};
 use crate::config::settings;
 
 pub use finding::Code;

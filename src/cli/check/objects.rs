@@ -9,64 +9,64 @@ use kube::api::ApiResource;
 use kube::core::Object;
 use serde::{Deserialize, Serialize};
 
-pub type PartialDeployment = Object<PartialDeploymentSpec, DeploymentStatus>;
-pub type PartialPod = Object<PartialPodSpec, PodStatus>;
+pub(super) type PartialDeployment = Object<PartialDeploymentSpec, DeploymentStatus>;
+pub(super) type PartialPod = Object<PartialPodSpec, PodStatus>;
 
 /// What the API server calls Deployments.
-pub fn deployments() -> ApiResource {
+pub(super) fn deployments() -> ApiResource {
     ApiResource::erase::<k8s_openapi::api::apps::v1::Deployment>(&())
 }
 
 /// What the API server calls pods.
-pub fn pods() -> ApiResource {
+pub(super) fn pods() -> ApiResource {
     ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&())
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct PartialDeploymentSpec {
+pub(super) struct PartialDeploymentSpec {
     pub replicas: Option<i32>,
     #[serde(default)]
     pub template: PartialPodTemplate,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct PartialPodTemplate {
+pub(super) struct PartialPodTemplate {
     pub spec: Option<PartialPodSpec>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct PartialPodSpec {
+pub(super) struct PartialPodSpec {
     pub containers: Option<Vec<Container>>,
     pub volumes: Option<Vec<Volume>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct Container {
+pub(super) struct Container {
     pub image: Option<String>,
     pub ports: Option<Vec<ContainerPort>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ContainerPort {
+pub(super) struct ContainerPort {
     pub name: Option<String>,
     pub container_port: i32,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct Volume {
+pub(super) struct Volume {
     pub secret: Option<SecretVolume>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct SecretVolume {
+pub(super) struct SecretVolume {
     pub secret_name: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PodStatus {
+pub(super) struct PodStatus {
     pub phase: Option<String>,
     pub conditions: Option<Vec<PodCondition>>,
     pub init_container_statuses: Option<Vec<ContainerStatus>>,
@@ -74,7 +74,7 @@ pub struct PodStatus {
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct PodCondition {
+pub(super) struct PodCondition {
     #[serde(rename = "type")]
     pub type_: String,
     pub status: String,
@@ -83,19 +83,19 @@ pub struct PodCondition {
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ContainerStatus {
+pub(super) struct ContainerStatus {
     pub state: Option<ContainerState>,
     pub last_state: Option<ContainerState>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct ContainerState {
+pub(super) struct ContainerState {
     pub waiting: Option<Reason>,
     pub terminated: Option<Reason>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct Reason {
+pub(super) struct Reason {
     pub reason: Option<String>,
     pub message: Option<String>,
 }

@@ -17,7 +17,7 @@ use crate::inject::Namespace;
 
 /// The installation to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub(super) struct Target {
     pub namespace: String,
     /// Name of the webhook configuration.
     pub configuration: String,
@@ -26,14 +26,14 @@ pub struct Target {
 
 impl Target {
     /// `pods.inject.DOMAIN` or `namespaces.inject.DOMAIN`.
-    pub fn entry(&self, what: &str) -> String {
+    pub(super) fn entry(&self, what: &str) -> String {
         format!("{what}.inject.{}", self.domain)
     }
 }
 
 /// The result of reading something.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Lookup<T> {
+pub(super) enum Lookup<T> {
     Found(T),
     Absent,
     #[default]
@@ -41,14 +41,14 @@ pub enum Lookup<T> {
 }
 
 impl<T> Lookup<T> {
-    pub const fn found(&self) -> Option<&T> {
+    pub(super) const fn found(&self) -> Option<&T> {
         match self {
             Self::Found(found) => Some(found),
             Self::Absent | Self::Unknown => None,
         }
     }
 
-    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Lookup<U> {
+    pub(super) fn map<U>(self, f: impl FnOnce(T) -> U) -> Lookup<U> {
         match self {
             Self::Found(found) => Lookup::Found(f(found)),
             Self::Absent => Lookup::Absent,
@@ -56,14 +56,14 @@ impl<T> Lookup<T> {
         }
     }
 
-    pub const fn is_unknown(&self) -> bool {
+    pub(super) const fn is_unknown(&self) -> bool {
         matches!(self, Self::Unknown)
     }
 }
 
 /// Why something could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Failure {
+pub(super) enum Failure {
     /// The caller lacks a permission, such as `list pods in the whole cluster`.
     Forbidden {
         right: String,
@@ -76,7 +76,7 @@ pub enum Failure {
 
 /// All observations of one check.
 #[derive(Clone, Debug)]
-pub struct Observations {
+pub(super) struct Observations {
     pub target: Target,
     pub now: SystemTime,
     pub failures: Vec<Failure>,
@@ -95,7 +95,7 @@ pub struct Observations {
 
 impl Observations {
     /// The state before anything was read.
-    pub fn unknown(target: Target, now: SystemTime) -> Self {
+    pub(super) fn unknown(target: Target, now: SystemTime) -> Self {
         Self {
             target,
             now,
@@ -112,31 +112,31 @@ impl Observations {
         }
     }
 
-    pub fn entries(&self) -> &[MutatingWebhook] {
+    pub(super) fn entries(&self) -> &[MutatingWebhook] {
         self.configuration.found().and_then(|found| found.webhooks.as_deref()).unwrap_or_default()
     }
 
     /// The entry for pods that request templates.
-    pub fn pods_entry(&self) -> Option<&MutatingWebhook> {
+    pub(super) fn pods_entry(&self) -> Option<&MutatingWebhook> {
         let name = self.target.entry("pods");
         self.entries().iter().find(|entry| entry.name == name)
     }
 
     /// The replicas whose admin listener responded.
-    pub fn responding(&self) -> impl Iterator<Item = (&Replica, &AdminReport)> {
+    pub(super) fn responding(&self) -> impl Iterator<Item = (&Replica, &AdminReport)> {
         let replicas = self.replicas.found().into_iter().flatten();
         replicas.filter_map(|replica| replica.admin.as_ref().ok().map(|admin| (replica, admin)))
     }
 
     /// The state of each template on each replica that responded.
-    pub fn templates(&self) -> impl Iterator<Item = (&Replica, &ReplicaTemplate)> {
+    pub(super) fn templates(&self) -> impl Iterator<Item = (&Replica, &ReplicaTemplate)> {
         self.responding().flat_map(|(replica, admin)| admin.templates.iter().map(move |template| (replica, template)))
     }
 }
 
 /// A pod of this installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replica {
+pub(super) struct Replica {
     pub pod: String,
     /// The pod's condition `Ready`.
     pub is_ready: bool,
@@ -148,7 +148,7 @@ pub struct Replica {
 
 /// The state that the admin listener of a replica reports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AdminReport {
+pub(super) struct AdminReport {
     pub version: ReplicaVersion,
     /// Failing checks of `/readyz?verbose`.
     pub not_ready: Vec<String>,
@@ -159,7 +159,7 @@ pub struct AdminReport {
 
 /// `/version`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-pub struct ReplicaVersion {
+pub(super) struct ReplicaVersion {
     pub version: String,
     #[serde(default)]
     pub revision: Option<String>,
@@ -176,7 +176,7 @@ impl std::fmt::Display for ReplicaVersion {
 
 /// One item of `/templates`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct ReplicaTemplate {
+pub(super) struct ReplicaTemplate {
     pub name: String,
     #[serde(default)]
     pub revision: Option<String>,
@@ -188,7 +188,7 @@ pub struct ReplicaTemplate {
 
 /// A chain of certificates, the leaf first.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ServedCertificate {
+pub(super) struct ServedCertificate {
     /// Such as `pod outrigger-1`.
     pub by: String,
     pub chain: Result<Vec<CertificateDer<'static>>, String>,
@@ -197,14 +197,14 @@ pub struct ServedCertificate {
 
 /// How a certificate was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CertificateOrigin {
+pub(super) enum CertificateOrigin {
     Handshake,
     Secret,
 }
 
 /// An object whose annotation requests templates: a pod, or a workload with a pod template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Requester {
+pub(super) struct Requester {
     pub kind: &'static str,
     pub namespace: String,
     pub name: String,
@@ -215,14 +215,14 @@ pub struct Requester {
 
 impl Requester {
     /// `Deployment shop/web`
-    pub fn title(&self) -> String {
+    pub(super) fn title(&self) -> String {
         format!("{} {}/{}", self.kind, self.namespace, self.name)
     }
 }
 
 /// Whether the requester is a pod, and whether it was injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PodState {
+pub(super) enum PodState {
     NoPod,
     WithStatus,
     WithoutStatus,
@@ -230,7 +230,7 @@ pub enum PodState {
 
 /// The dry-run pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DryRun {
+pub(super) enum DryRun {
     /// Why none was sent.
     NotSent(String),
     Sent {
@@ -242,7 +242,7 @@ pub enum DryRun {
 
 /// How the API server responded to the dry-run pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DryRunOutcome {
+pub(super) enum DryRunOutcome {
     /// It was admitted; its status annotation lists these templates.
     Admitted {
         templates: Vec<String>,

@@ -9,11 +9,12 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::finding::{Finding, Severity};
-use crate::inject::text::quote::{self, is_unprintable};
+use crate::inject::text::is_unprintable;
+use crate::inject::text::quote;
 
 /// How the result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ReportFormat {
+pub(super) enum ReportFormat {
     /// A line for each finding, with what to do below it
     Text,
     /// One object
@@ -22,13 +23,13 @@ pub enum ReportFormat {
 
 /// Whether text carries colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Colours {
+pub(super) enum Colours {
     Shown,
     Hidden,
 }
 
 /// Whether anything has failed.
-pub fn is_healthy(findings: &[Finding]) -> bool {
+pub(super) fn is_healthy(findings: &[Finding]) -> bool {
     findings.iter().all(|finding| finding.severity != Severity::Failed)
 }
 
@@ -38,7 +39,7 @@ struct JsonReport<'f> {
     findings: &'f [Finding],
 }
 
-pub fn json(findings: &[Finding]) -> serde_json::Result<String> {
+pub(super) fn json(findings: &[Finding]) -> serde_json::Result<String> {
     let report = JsonReport { healthy: is_healthy(findings), findings };
     serde_json::to_string_pretty(&report).map(|text| visible(&text) + "\n")
 }
@@ -59,7 +60,7 @@ fn visible(json: &str) -> String {
     visible
 }
 
-pub fn text(findings: &[Finding], colours: Colours) -> String {
+pub(super) fn text(findings: &[Finding], colours: Colours) -> String {
     let mut text = String::new();
     for finding in findings {
         let severity = coloured(finding.severity, colours);
@@ -85,7 +86,7 @@ fn coloured(severity: Severity, colours: Colours) -> String {
 }
 
 /// The last line: the verdict and the counts.
-pub fn summary(findings: &[Finding]) -> String {
+pub(super) fn summary(findings: &[Finding]) -> String {
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let verdict = if is_healthy(findings) { "healthy" } else { "not healthy" };
     let (failed, warning, ok) = (count(Severity::Failed), count(Severity::Warning), count(Severity::Ok));
@@ -96,7 +97,7 @@ pub fn summary(findings: &[Finding]) -> String {
 const LONGEST: usize = 4096;
 
 /// The text on one line of bounded length.
-pub fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     quote::one_line(text.trim(), LONGEST)
 }
 

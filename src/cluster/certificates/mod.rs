@@ -4,8 +4,8 @@
 //! Secrets store it, and `serving_secret` takes the serving certificate on every replica. See
 //! docs/decisions/0011-trust-before-use.md.
 
-pub mod plan;
-pub mod reconciler;
+pub(crate) mod plan;
+pub(crate) mod reconciler;
 mod secrets;
-pub mod serving_secret;
+pub(crate) mod serving_secret;
 mod write_throttle;

@@ -30,14 +30,14 @@ pub struct Policy {
 
 /// The facts about an authority that the plan needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ca {
+pub(crate) struct Ca {
     pub id: Fingerprint,
     pub validity: Validity,
 }
 
 /// An authority that no longer signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RetiredCa {
+pub(crate) struct RetiredCa {
     pub ca: Ca,
     /// When the last leaf that it signed expires; unknown until a leaf of another authority is in
     /// use.
@@ -50,7 +50,7 @@ const MAX_RETIRED: usize = 32;
 
 /// The content of the authorities' Secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Authorities {
+pub(crate) struct Authorities {
     pub signing: Option<Ca>,
     /// Trusted, but does not sign yet.
     pub next: Option<Ca>,
@@ -59,7 +59,7 @@ pub struct Authorities {
 
 /// The content of the serving Secret: a certificate whose key matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Leaf {
+pub(crate) struct Leaf {
     /// The known authority that signed it.
     pub issuer: Fingerprint,
     pub validity: Validity,
@@ -69,7 +69,7 @@ pub struct Leaf {
 
 /// The `caBundle` of one webhook entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Bundle {
+pub(crate) struct Bundle {
     pub trusts: BTreeSet<Fingerprint>,
     /// Whether the bundle contains nothing else.
     pub is_clean: bool,
@@ -77,7 +77,7 @@ pub struct Bundle {
 
 /// The cluster's state as it was read.
 #[derive(Clone, Debug, Default)]
-pub struct ObservedState {
+pub(crate) struct ObservedState {
     /// `None` if the Secret does not exist.
     pub authorities: Option<Authorities>,
     /// `None` if the Secret does not exist, `Some(None)` if it has no usable leaf.
@@ -95,7 +95,7 @@ pub struct ObservedState {
 
 /// A change of the authorities' Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub(crate) enum Change {
     /// Create an authority that signs at once, because there is none.
     CreateFirst,
     /// Create an authority that is to be trusted before it signs.
@@ -112,7 +112,7 @@ pub enum Change {
 
 /// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Write the authorities' Secret.
     Authorities(Change),
     /// Set every bundle to exactly these authorities.
@@ -124,7 +124,7 @@ pub enum Step {
 }
 
 /// The next step.
-pub fn next(observed: &ObservedState, policy: &Policy, now: SystemTime) -> Step {
+pub(crate) fn next(observed: &ObservedState, policy: &Policy, now: SystemTime) -> Step {
     let Some(authorities) = &observed.authorities else { return without_authorities(observed) };
     let excess = authorities.excess(&observed.stray, observed.leaf.flatten());
     let stray: Vec<Ca> = observed.stray.iter().filter(|ca| !excess.contains(&ca.id)).copied().collect();
@@ -214,7 +214,7 @@ fn cleanup(
 }
 
 /// The longest wait between two checks of the wall clock.
-pub const CHECK_INTERVAL: Duration = Duration::from_secs(60);
+pub(crate) const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Collects the shortest of several waits.
 struct ShortestWait {
@@ -270,7 +270,7 @@ impl Authorities {
 
     /// The authorities after a change; `new` is the authority created for it.
     #[must_use]
-    pub fn changed(mut self, change: &Change, new: Option<Ca>) -> Self {
+    pub(crate) fn changed(mut self, change: &Change, new: Option<Ca>) -> Self {
         match change {
             Change::CreateFirst => self.signing = new,
             Change::CreateNext => self.next = new,
@@ -288,14 +288,14 @@ impl Authorities {
     }
 
     /// All authorities.
-    pub fn ids(&self) -> impl Iterator<Item = Fingerprint> {
+    pub(crate) fn ids(&self) -> impl Iterator<Item = Fingerprint> {
         let active = self.signing.iter().chain(&self.next).map(|ca| ca.id);
         active.chain(self.retired.iter().map(|retired| retired.ca.id))
     }
 }
 
 impl Change {
-    pub fn needs_new_ca(&self) -> bool {
+    pub(crate) fn needs_new_ca(&self) -> bool {
         matches!(self, Self::CreateFirst | Self::CreateNext)
     }
 }
@@ -323,7 +323,7 @@ impl ObservedState {
 /// Records since when each authority has been in every bundle. It is kept in memory only: a new
 /// leader starts counting again.
 #[derive(Debug)]
-pub struct TrustHistory<T> {
+pub(crate) struct TrustHistory<T> {
     since: BTreeMap<Fingerprint, T>,
     absent_since: Option<T>,
 }
@@ -336,7 +336,7 @@ impl<T> Default for TrustHistory<T> {
 
 impl<T: Copy> TrustHistory<T> {
     /// Records the bundles as of `now`, a time after they were read.
-    pub fn record(&mut self, bundles: Option<&[Bundle]>, now: T) {
+    pub(crate) fn record(&mut self, bundles: Option<&[Bundle]>, now: T) {
         self.absent_since = if bundles.is_some() { None } else { self.absent_since.or(Some(now)) };
         let everywhere = bundles.and_then(|bundles| {
             let mut bundles = bundles.iter();
@@ -351,7 +351,7 @@ impl<T: Copy> TrustHistory<T> {
     }
 
     /// Copies the recorded durations into `observed`; `elapsed` gives the age of a time.
-    pub fn fill_in(&self, observed: &mut ObservedState, elapsed: impl Fn(T) -> Duration) {
+    pub(crate) fn fill_in(&self, observed: &mut ObservedState, elapsed: impl Fn(T) -> Duration) {
         observed.trusted_for = self.since.iter().map(|(id, since)| (*id, elapsed(*since))).collect();
         observed.absent_for = self.absent_since.map(elapsed).unwrap_or_default();
     }

@@ -23,20 +23,17 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::plan;
-use super::plan::{Authorities, CHECK_INTERVAL, Change, ObservedState, Policy, Step, TrustHistory};
-use super::secrets;
-use super::secrets::CertificateMaterial;
+use super::plan::{self, Authorities, CHECK_INTERVAL, Change, ObservedState, Policy, Step, TrustHistory};
+use super::secrets::{self, CertificateMaterial};
 use super::write_throttle::{RepairThrottle, WriteThrottle};
 use crate::cluster::jitter::Backoff;
-use crate::cluster::watching;
-use crate::cluster::watching::ObjectState;
+use crate::cluster::watching::{self, ObjectState};
 use crate::cluster::{Objects, explain};
 use crate::pki::{Authority, AuthorityKind, Fingerprint};
 use crate::telemetry::throttle::{ProblemThrottle, Urgency};
 
 /// The owner of `caBundle` in the API server's managed fields.
-pub const FIELD_MANAGER: &str = "outrigger-ca-bundle";
+pub(crate) const FIELD_MANAGER: &str = "outrigger-ca-bundle";
 /// Timeout of one call. API servers under load take seconds, and a step makes several calls.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often to read the wall clock while waiting: it may be set, or the machine may sleep.
@@ -45,7 +42,7 @@ const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 const STEP_PAUSE: Duration = Duration::from_millis(50);
 
 /// Creates, trusts and rotates the certificates while this replica leads.
-pub struct Reconciler {
+pub(crate) struct Reconciler {
     configurations: Api<MutatingWebhookConfiguration>,
     secrets: Api<Secret>,
     metadata: Api<PartialObjectMeta<Secret>>,
@@ -57,11 +54,11 @@ pub struct Reconciler {
 }
 
 /// Receives a sentence for each required object that does not exist.
-pub type MissingObjects = watch::Sender<Vec<String>>;
+pub(crate) type MissingObjects = watch::Sender<Vec<String>>;
 
 /// The objects whose changes start a new step.
 #[derive(Clone)]
-pub struct WatchedObjects {
+pub(crate) struct WatchedObjects {
     pub configuration: watch::Receiver<ObjectState<MutatingWebhookConfiguration>>,
     pub serving: watch::Receiver<ObjectState<Secret>>,
 }
@@ -112,7 +109,7 @@ impl StepError {
 }
 
 impl Reconciler {
-    pub fn new(
+    pub(crate) fn new(
         client: &Client,
         objects: Objects,
         hosts: Vec<String>,
@@ -133,7 +130,7 @@ impl Reconciler {
     }
 
     /// Takes step after step; never ends by itself. The future may be dropped at any time.
-    pub async fn run(&self) {
+    pub(crate) async fn run(&self) {
         let mut watched = self.watched.clone();
         let mut authorities = watching::changes(self.metadata.clone(), &self.objects.ca_secret);
         let (mut history, mut backoff) = (ReconcileHistory::default(), Backoff::default());
@@ -372,7 +369,10 @@ impl ProblemLog {
 }
 
 /// Runs the reconciler while this replica leads.
-pub async fn reconcile_while_leading(reconciler: Arc<Reconciler>, mut leadership: crate::cluster::leader::Leadership) {
+pub(crate) async fn reconcile_while_leading(
+    reconciler: Arc<Reconciler>,
+    mut leadership: crate::cluster::leader::Leadership,
+) {
     loop {
         leadership.gained().await;
         tokio::select! {

@@ -27,36 +27,36 @@ const LEAF_KEY: &str = "tls.key";
 
 /// The certificates and keys behind the fingerprints of a plan.
 #[derive(Default)]
-pub struct CertificateMaterial {
+pub(super) struct CertificateMaterial {
     certificates: BTreeMap<Fingerprint, Certificate>,
     authorities: BTreeMap<Fingerprint, Authority>,
 }
 
 impl CertificateMaterial {
-    pub fn add(&mut self, certificate: Certificate) -> Ca {
+    pub(super) fn add(&mut self, certificate: Certificate) -> Ca {
         let ca = Ca { id: certificate.fingerprint, validity: certificate.validity };
         self.certificates.insert(ca.id, certificate);
         ca
     }
 
-    pub fn add_authority(&mut self, authority: Authority) -> Ca {
+    pub(super) fn add_authority(&mut self, authority: Authority) -> Ca {
         let ca = self.add(authority.certificate().clone());
         self.authorities.insert(ca.id, authority);
         ca
     }
 
-    pub fn authority(&self, id: Fingerprint) -> Option<&Authority> {
+    pub(super) fn authority(&self, id: Fingerprint) -> Option<&Authority> {
         self.authorities.get(&id)
     }
 
     /// The certificates in PEM, in the order of their fingerprints.
-    pub fn bundle<'i>(&self, ids: impl IntoIterator<Item = &'i Fingerprint>) -> String {
+    pub(super) fn bundle<'i>(&self, ids: impl IntoIterator<Item = &'i Fingerprint>) -> String {
         ids.into_iter().filter_map(|id| self.certificates.get(id)).map(Certificate::pem).collect()
     }
 
     /// The authorities of this program that a bundle trusts. Other certificates stay unknown and
     /// make the bundle unclean.
-    pub fn read_bundle(&mut self, pem: &[u8]) -> Bundle {
+    pub(super) fn read_bundle(&mut self, pem: &[u8]) -> Bundle {
         let (certificates, is_clean) = read_bundle(pem);
         let (ours, others): (Vec<_>, Vec<_>) = certificates.into_iter().partition(|certificate| {
             certificate.is_cluster_authority || self.certificates.contains_key(&certificate.fingerprint)
@@ -66,7 +66,12 @@ impl CertificateMaterial {
     }
 
     /// The certificates that are valid, in `found`, and not in `listed`.
-    pub fn stray(&self, found: &BTreeSet<Fingerprint>, listed: &BTreeSet<Fingerprint>, now: SystemTime) -> Vec<Ca> {
+    pub(super) fn stray(
+        &self,
+        found: &BTreeSet<Fingerprint>,
+        listed: &BTreeSet<Fingerprint>,
+        now: SystemTime,
+    ) -> Vec<Ca> {
         let holds = |certificate: &&Certificate| certificate.is_cluster_authority && certificate.validity.holds(now);
         let stray = found.difference(listed).filter_map(|id| self.certificates.get(id)).filter(holds);
         stray.map(|certificate| Ca { id: certificate.fingerprint, validity: certificate.validity }).collect()
@@ -78,7 +83,7 @@ fn field<'s>(secret: &'s Secret, key: &str) -> &'s [u8] {
 }
 
 /// Reads the authorities' Secret.
-pub fn read_authorities(secret: &Secret, material: &mut CertificateMaterial) -> Authorities {
+pub(super) fn read_authorities(secret: &Secret, material: &mut CertificateMaterial) -> Authorities {
     let mut authorities = Authorities::default();
     let mut without_key = Vec::new();
     let mut read = |certificate, key, material: &mut CertificateMaterial| {
@@ -113,7 +118,7 @@ fn hex(id: Fingerprint) -> String {
 }
 
 /// The Secret's fields for these authorities; `null` removes a field.
-pub fn write_authorities(authorities: &Authorities, material: &CertificateMaterial) -> Map<String, Value> {
+pub(super) fn write_authorities(authorities: &Authorities, material: &CertificateMaterial) -> Map<String, Value> {
     let active = |ca: Option<Ca>| ca.and_then(|ca| material.authority(ca.id)).map(Authority::to_pem);
     let (signing, next) = (active(authorities.signing), active(authorities.next));
     let retired: Vec<Fingerprint> = authorities.retired.iter().map(|retired| retired.ca.id).collect();
@@ -136,7 +141,7 @@ pub fn write_authorities(authorities: &Authorities, material: &CertificateMateri
 }
 
 /// The Secret's fields for a leaf and the authority that signed it.
-pub fn write_leaf(leaf: PemPair, issuer: &Certificate) -> Map<String, Value> {
+pub(super) fn write_leaf(leaf: PemPair, issuer: &Certificate) -> Map<String, Value> {
     let fields = [(LEAF_CERTIFICATE, leaf.certificate), (LEAF_KEY, leaf.key), (CA_CERTIFICATE, issuer.pem())];
     fields.into_iter().map(|(key, text)| (key.to_owned(), encoded(Some(text)))).collect()
 }
@@ -146,18 +151,18 @@ fn encoded(text: Option<String>) -> Value {
 }
 
 /// The certificate and key in the serving Secret.
-pub fn read_pair(secret: &Secret) -> Result<CertifiedPair, PairError> {
+pub(super) fn read_pair(secret: &Secret) -> Result<CertifiedPair, PairError> {
     CertifiedPair::from_pem(field(secret, LEAF_CERTIFICATE), field(secret, LEAF_KEY))
 }
 
 /// The authority in the same Secret that signed the leaf.
-pub fn read_issuer(secret: &Secret, pair: &CertifiedPair) -> Option<Certificate> {
+pub(super) fn read_issuer(secret: &Secret, pair: &CertifiedPair) -> Option<Certificate> {
     let (beside, _) = read_bundle(field(secret, CA_CERTIFICATE));
     beside.into_iter().find(|issuer| issuer.is_cluster_authority && issuer.issued(&pair.certificate))
 }
 
 /// The leaf as the plan needs it, if a known authority signed it.
-pub fn read_leaf(secret: &Secret, hosts: &[String], material: &mut CertificateMaterial) -> Option<Leaf> {
+pub(super) fn read_leaf(secret: &Secret, hosts: &[String], material: &mut CertificateMaterial) -> Option<Leaf> {
     let pair = read_pair(secret).ok()?;
     if let Some(issuer) = read_issuer(secret, &pair) {
         material.add(issuer);

@@ -1,8 +1,8 @@
 //! Takes the serving certificate from its Secret on every replica, or reports why the last one
 //! stays in use.
 //!
-//! A certificate that API servers would reject is not taken, regardless of its author: it must be complete,
-//! valid, and covered by every bundle of the last known webhook configuration.
+//! A certificate that API servers would reject is not taken, regardless of its author: it must be
+//! complete, valid, and covered by every bundle of the last known webhook configuration.
 //! Invariant: a certificate in use is replaced only by a better one.
 
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::telemetry::throttle::{ProblemThrottle, Urgency};
 const STARTUP_GRACE: Duration = Duration::from_secs(5);
 
 /// The certificate to serve; `None` until there is one.
-pub type CurrentCertificate = watch::Receiver<Option<Arc<CertifiedPair>>>;
+pub(crate) type CurrentCertificate = watch::Receiver<Option<Arc<CertifiedPair>>>;
 
 /// Why the certificate in the Secret cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +47,7 @@ enum ServingSecretError {
 
 /// Follows the Secret and publishes each certificate that can be served.
 #[derive(Clone)]
-pub struct ServingSecretFollower {
+pub(crate) struct ServingSecretFollower {
     pub secret_name: String,
     pub secret: watch::Receiver<ObjectState<Secret>>,
     pub configuration: watch::Receiver<ObjectState<MutatingWebhookConfiguration>>,
@@ -59,7 +59,7 @@ pub struct ServingSecretFollower {
 
 impl ServingSecretFollower {
     /// Runs until no receiver is left.
-    pub async fn run(mut self, publish: watch::Sender<Option<Arc<CertifiedPair>>>) {
+    pub(crate) async fn run(mut self, publish: watch::Sender<Option<Arc<CertifiedPair>>>) {
         let (mut throttle, mut last_error) = (ProblemThrottle::default(), None);
         loop {
             let secret = self.secret.borrow_and_update().clone();

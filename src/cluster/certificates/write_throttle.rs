@@ -13,19 +13,19 @@ const QUIET_PERIOD: Duration = Duration::from_secs(60);
 
 /// Throttles repairs of `caBundle`.
 #[derive(Debug, Default)]
-pub struct RepairThrottle {
+pub(super) struct RepairThrottle {
     last: Option<Instant>,
     in_a_row: u32,
 }
 
 impl RepairThrottle {
     /// How long to wait before the next write.
-    pub fn wait(&self, now: Instant) -> Duration {
+    pub(super) fn wait(&self, now: Instant) -> Duration {
         self.last.map_or(Duration::ZERO, |last| REPAIR_INTERVAL.saturating_sub(now.saturating_duration_since(last)))
     }
 
     /// Records a repair. Returns whether another client keeps changing the field.
-    pub fn record(&mut self, now: Instant) -> bool {
+    pub(super) fn record(&mut self, now: Instant) -> bool {
         let is_quiet = self.last.is_none_or(|last| now.saturating_duration_since(last) >= QUIET_PERIOD);
         self.in_a_row = if is_quiet { 1 } else { self.in_a_row + 1 };
         self.last = Some(now);
@@ -40,21 +40,21 @@ const WRITE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Throttles writes of all kinds.
 #[derive(Debug, Default)]
-pub struct WriteThrottle {
+pub(super) struct WriteThrottle {
     /// When the whole burst is available again.
     free: Option<Instant>,
 }
 
 impl WriteThrottle {
     /// How long to wait before the next write.
-    pub fn wait(&self, now: Instant) -> Duration {
+    pub(super) fn wait(&self, now: Instant) -> Duration {
         self.free.map_or(Duration::ZERO, |free| {
             free.saturating_duration_since(now).saturating_sub(WRITE_INTERVAL * (WRITE_BURST - 1))
         })
     }
 
     /// Records a write.
-    pub fn record(&mut self, now: Instant) {
+    pub(super) fn record(&mut self, now: Instant) {
         self.free = Some(self.free.map_or(now, |free| free.max(now)) + WRITE_INTERVAL);
     }
 }

@@ -34,8 +34,11 @@ impl Default for LeaseTiming {
 pub struct LeaderElectionRecord {
     /// Empty after a release.
     pub holder: String,
+    /// `acquireTime`, as the Lease has it.
     pub acquired: Option<String>,
+    /// `renewTime`, as the Lease has it.
     pub renewed: Option<String>,
+    /// `leaseTransitions`.
     pub transitions: i32,
 }
 
@@ -64,6 +67,7 @@ pub struct Election {
 }
 
 impl Election {
+    /// An election in which nothing is known of the Lease yet.
     pub fn new(identity: String, timing: LeaseTiming) -> Self {
         Self { identity, timing, last_change: None, renewed: None, may_hold_lease: false }
     }
@@ -110,6 +114,7 @@ impl Election {
         Some(self.renewed? + self.timing.renew_deadline)
     }
 
+    /// Whether this replica leads at `now`.
     pub fn is_leader(&self, now: Instant) -> bool {
         self.leads_until().is_some_and(|until| now < until)
     }

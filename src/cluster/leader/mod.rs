@@ -26,11 +26,14 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Takes part in the election for one Lease.
 pub struct LeaderElector {
+    /// The Leases of the namespace.
     pub leases: Api<Lease>,
+    /// Name of the Lease.
     pub name: String,
     /// Unique per process, so that a restarted replica does not mistake its predecessor's lease for
     /// its own.
     pub identity: String,
+    /// Times of the election.
     pub timing: LeaseTiming,
 }
 
@@ -39,6 +42,7 @@ pub struct LeaderElector {
 pub struct Leadership(watch::Receiver<Option<Instant>>);
 
 impl Leadership {
+    /// Whether this replica leads now.
     pub fn is_leader(&self) -> bool {
         self.0.borrow().is_some_and(|until| Instant::now() < until)
     }

@@ -9,7 +9,7 @@ use crate::inject::text::pointer::Pointer;
 use serde_json::{Map, Value};
 
 /// The tree under change, and the operations so far.
-pub struct Editor {
+pub(super) struct Editor {
     tree: Value,
     operations: Operations,
 }
@@ -17,7 +17,7 @@ pub struct Editor {
 /// An edit that does not fit the tree. This is a bug, because the plan was made for this tree.
 #[derive(Debug, thiserror::Error)]
 #[error("the patch does not fit the pod at {0:?}")]
-pub struct EditError(pub(super) String);
+pub(super) struct EditError(pub(super) String);
 
 impl From<serde_json::Error> for EditError {
     fn from(error: serde_json::Error) -> Self {
@@ -26,21 +26,21 @@ impl From<serde_json::Error> for EditError {
 }
 
 impl Editor {
-    pub fn new(tree: Value) -> Self {
+    pub(super) fn new(tree: Value) -> Self {
         Self { tree, operations: Operations::new() }
     }
 
-    pub fn tree(&self) -> &Value {
+    pub(super) fn tree(&self) -> &Value {
         &self.tree
     }
 
     /// The changed tree, and the JSON Patch that changes it.
-    pub fn finish(self) -> (Value, Vec<u8>) {
+    pub(super) fn finish(self) -> (Value, Vec<u8>) {
         (self.tree, self.operations.into_json())
     }
 
     /// Applies all edits in their order.
-    pub fn apply(&mut self, plan: Plan) -> Result<(), EditError> {
+    pub(super) fn apply(&mut self, plan: Plan) -> Result<(), EditError> {
         plan.edits.into_iter().try_for_each(|edit| match edit {
             Edit::Append { list, items } => self.append(&list, items),
             Edit::Insert { list, index, item } => self.insert(&list, index, item),
@@ -50,7 +50,7 @@ impl Editor {
     }
 
     /// Sets a member of the object at `object`, and creates the object if it is absent.
-    pub fn set(&mut self, object: &Pointer, key: &str, value: Value) -> Result<(), EditError> {
+    pub(super) fn set(&mut self, object: &Pointer, key: &str, value: Value) -> Result<(), EditError> {
         self.ensure_object(object)?;
         let path = object.child(key);
         let path = path.as_str();

@@ -16,8 +16,8 @@ use super::outcome::{Injection, Outcome};
 use super::pod::PodDocument;
 use super::schema::merge_path::MergePath;
 use super::status::{Status, StatusEntry};
-use super::text::message::{Message, message, value};
 use super::text::pointer::Pointer;
+use super::text::{Message, message, value};
 use json_patch::Patch;
 use serde_json::{Map, Value};
 

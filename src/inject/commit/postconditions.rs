@@ -6,8 +6,7 @@
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::status::StatusEntry;
 use crate::inject::text::json::{items, text};
-use crate::inject::text::message::{Message, message, value};
-use crate::inject::text::quote::quote;
+use crate::inject::text::{Message, message, quote, value};
 use serde_json::Value;
 use std::collections::HashSet;
 

@@ -3,7 +3,7 @@
 //! `prepare` checks later whether a template's `match` selects the pod.
 //! Invariant: all reasons that apply are collected, not just the first.
 
-pub mod report;
+pub(super) mod report;
 
 use super::annotations::{self, AnnotationKeys};
 use super::error::{ErrorCode, InjectError, Problem};
@@ -12,8 +12,7 @@ use super::pod::read_set::ReadSet;
 use super::pod::{OperatingSystem, PodHead};
 use super::request::{Namespace, Request};
 use super::template::{Template, TemplateSet};
-use super::text::message::{Message, message, value, words};
-use super::text::quote::quote;
+use super::text::{Message, message, quote, value, words};
 
 /// Which templates are requested for a pod, if any.
 pub(super) enum Decision<'t> {
@@ -68,7 +67,7 @@ pub(super) struct Decider<'a> {
 
 impl<'a> Decider<'a> {
     /// Decides about the pod with this head. A list of templates that cannot be parsed is an error.
-    pub fn decide(&self, head: &PodHead<'_>) -> Result<Decision<'a>, InjectError> {
+    pub(super) fn decide(&self, head: &PodHead<'_>) -> Result<Decision<'a>, InjectError> {
         let mut reasons = self.reasons_against(head);
         let own = head.annotation(&self.keys.inject).map(annotations::parse_template_request).transpose();
         if own == Ok(Some(annotations::TemplateRequest::OptOut)) {

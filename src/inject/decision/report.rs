@@ -4,8 +4,7 @@
 
 use crate::inject::error::ErrorCode;
 use crate::inject::outcome::{Skip, SkipReason};
-use crate::inject::text::message::Message;
-use crate::inject::text::quote::quote;
+use crate::inject::text::{Message, quote};
 
 /// Warnings, errors and templates that the steps report.
 #[derive(Default)]
@@ -19,19 +18,19 @@ pub(in crate::inject) struct InjectionReport {
 
 impl InjectionReport {
     /// Reports that a template is left out: its `onError: Skip` turns this error into a warning.
-    pub fn leave_out(&mut self, template: &str, code: ErrorCode, why: &Message) {
+    pub(crate) fn leave_out(&mut self, template: &str, code: ErrorCode, why: &Message) {
         self.warnings.push(format!("template {} is left out: {}: {why}", quote(template), code.code()));
         if !self.errors.contains(&code) {
             self.errors.push(code);
         }
     }
 
-    pub fn reasons(&self) -> Vec<SkipReason> {
+    pub(crate) fn reasons(&self) -> Vec<SkipReason> {
         if self.already_injected.is_empty() { Vec::new() } else { vec![SkipReason::AlreadyInjected] }
     }
 
     /// The report about a pod that is not changed.
-    pub fn skip(self) -> Skip {
+    pub(crate) fn skip(self) -> Skip {
         let reasons = match self.reasons() {
             none if none.is_empty() && self.errors.is_empty() => vec![SkipReason::NotRequested],
             reasons => reasons,

@@ -2,8 +2,7 @@
 
 use super::reads::{Reads, Root};
 use super::{functions, rewrite};
-use crate::inject::text::message::{Message, message, value, words};
-use crate::inject::text::suggest::{listed, nearest};
+use crate::inject::text::{Message, listed, message, nearest, value, words};
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 
 /// The parameter's name if the whole expression is `params.name`.

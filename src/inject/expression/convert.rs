@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A JSON value for expressions.
-pub fn to_cel(value: &Json) -> Value {
+pub(crate) fn to_cel(value: &Json) -> Value {
     match value {
         Json::Null => Value::Null,
         Json::Bool(value) => Value::Bool(*value),
@@ -31,13 +31,13 @@ fn number_to_cel(number: &serde_json::Number) -> Value {
 }
 
 /// A CEL map with text keys.
-pub fn map<'a>(entries: impl Iterator<Item = (&'a str, Value)>) -> Value {
+pub(crate) fn map<'a>(entries: impl Iterator<Item = (&'a str, Value)>) -> Value {
     let map: HashMap<Key, Value> = entries.map(|(key, value)| (Key::String(Arc::new(key.to_owned())), value)).collect();
     Value::Map(Map { map: Arc::new(map) })
 }
 
 /// Converts a CEL value to JSON; the error describes a value that JSON cannot represent.
-pub fn to_json(value: &Value) -> Result<Json, String> {
+pub(crate) fn to_json(value: &Value) -> Result<Json, String> {
     Ok(match value {
         Value::Null => Json::Null,
         Value::Bool(value) => Json::Bool(*value),
@@ -64,7 +64,7 @@ fn key_text(key: &Key) -> Result<String, String> {
 }
 
 /// Text of a scalar inside longer text, or where Kubernetes wants a string.
-pub fn to_text(value: &Value) -> Option<String> {
+pub(crate) fn to_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.as_ref().clone()),
         Value::Int(value) => Some(value.to_string()),
@@ -75,7 +75,7 @@ pub fn to_text(value: &Value) -> Option<String> {
 }
 
 /// Rough size of a value in bytes, so that output can be bounded before it is copied.
-pub fn size(value: &Value) -> usize {
+pub(crate) fn size(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len() + 2,
         Value::List(items) => items.iter().map(size).sum::<usize>() + 2,

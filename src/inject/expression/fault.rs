@@ -6,8 +6,7 @@
 //! Invariant: only messages of Outrigger's own functions, which contain numbers but no values,
 //! count as words.
 
-use crate::inject::text::message::{Message, message, value, words};
-use crate::inject::text::quote::one_line;
+use crate::inject::text::{Message, message, one_line, value, words};
 use cel::ExecutionError;
 
 /// Maximum length of a passed-on interpreter message, in characters.

@@ -12,7 +12,7 @@ use kube_cel::KubeCelExt;
 use std::sync::Arc;
 
 /// A context with all functions and no variables.
-pub fn library() -> Context<'static> {
+pub(crate) fn library() -> Context<'static> {
     let mut context = Context::default();
     context.register_all();
     overrides::register(&mut context);
@@ -29,12 +29,12 @@ pub fn library() -> Context<'static> {
 }
 
 /// Whether an expression may call this function (operators included).
-pub fn is_known(name: &str) -> bool {
+pub(crate) fn is_known(name: &str) -> bool {
     name.starts_with('@') || name.contains('_') && OPERATORS.contains(&name) || NAMES.contains(&name)
 }
 
 /// Names of all functions, for hints.
-pub fn names() -> impl Iterator<Item = &'static str> {
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     NAMES.iter().copied()
 }
 

@@ -3,12 +3,11 @@
 //! `$${` is a literal `${`; `$(VAR)` belongs to Kubernetes and is left unchanged.
 
 use super::{Expression, MAX_SOURCE_BYTES};
-use crate::inject::text::message::{Message, message, value};
-use crate::inject::text::quote::quote;
+use crate::inject::text::{Message, message, quote, value};
 
 /// A string of a template.
 #[derive(Debug)]
-pub enum Interpolation {
+pub(crate) enum Interpolation {
     /// No expression in it; escapes are resolved.
     Constant(String),
     /// Exactly one expression: it takes the value's type.
@@ -19,18 +18,18 @@ pub enum Interpolation {
 
 /// A part of a mixed string.
 #[derive(Debug)]
-pub enum Segment {
+pub(crate) enum Segment {
     Literal(String),
     Expression(Expression),
 }
 
 /// Whether a string contains an expression or an escape.
-pub fn is_dynamic(text: &str) -> bool {
+pub(crate) fn is_dynamic(text: &str) -> bool {
     text.contains("${")
 }
 
 /// Splits and compiles a string. The error is one line about the first expression that is wrong.
-pub fn compile(text: &str, parameters: &[&str]) -> Result<Interpolation, Message> {
+pub(crate) fn compile(text: &str, parameters: &[&str]) -> Result<Interpolation, Message> {
     if !is_dynamic(text) {
         return Ok(Interpolation::Constant(text.to_owned()));
     }

@@ -11,14 +11,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Maximum iterations of all loops of one evaluation together.
-pub const MAX_STEPS: u32 = 100_000;
+pub(crate) const MAX_STEPS: u32 = 100_000;
 /// Maximum number of items in the range of one loop.
-pub const MAX_RANGE: usize = 10_000;
+pub(crate) const MAX_RANGE: usize = 10_000;
 /// Maximum size of a loop's range in bytes: larger than any pod, smaller than chained loops can
 /// produce.
-pub const MAX_RANGE_BYTES: usize = 8 << 20;
+pub(crate) const MAX_RANGE_BYTES: usize = 8 << 20;
 /// Maximum time of one evaluation, in milliseconds.
-pub const MAX_MILLISECONDS: u64 = 100;
+pub(crate) const MAX_MILLISECONDS: u64 = 100;
 
 #[derive(Clone, Copy)]
 struct EvaluationBudget {
@@ -32,7 +32,7 @@ thread_local! {
 
 /// Runs one evaluation with a full budget. A panic of the interpreter becomes an error of the
 /// expression.
-pub fn guarded(clock: Option<fn() -> u64>, evaluate: impl FnOnce() -> ResolveResult) -> ResolveResult {
+pub(crate) fn guarded(clock: Option<fn() -> u64>, evaluate: impl FnOnce() -> ResolveResult) -> ResolveResult {
     let deadline = clock.map(|now| (now, now().saturating_add(MAX_MILLISECONDS)));
     BUDGET.set(EvaluationBudget { steps: MAX_STEPS, deadline });
     LISTS.with_borrow_mut(Vec::clear);
@@ -45,7 +45,7 @@ thread_local! {
 }
 
 /// Starts a list and returns the number that identifies it until [`end`].
-pub fn begin(_: &FunctionContext<'_, '_>) -> ResolveResult {
+pub(crate) fn begin(_: &FunctionContext<'_, '_>) -> ResolveResult {
     LISTS.with_borrow_mut(|lists| {
         lists.push(Vec::new());
         Ok(Value::Int(i64::try_from(lists.len() - 1).unwrap_or(i64::MAX)))
@@ -53,7 +53,7 @@ pub fn begin(_: &FunctionContext<'_, '_>) -> ResolveResult {
 }
 
 /// Adds an item. Drops lists that failed inner loops have left unfinished.
-pub fn push(list: i64, item: Value) -> ResolveResult {
+pub(crate) fn push(list: i64, item: Value) -> ResolveResult {
     let index = usize::try_from(list).map_err(|_| error("no such list"))?;
     LISTS.with_borrow_mut(|lists| {
         lists.truncate(index + 1);
@@ -63,7 +63,7 @@ pub fn push(list: i64, item: Value) -> ResolveResult {
 }
 
 /// Finishes a list and returns it.
-pub fn end(list: i64) -> ResolveResult {
+pub(crate) fn end(list: i64) -> ResolveResult {
     let index = usize::try_from(list).map_err(|_| error("no such list"))?;
     LISTS.with_borrow_mut(|lists| {
         lists.truncate(index + 1);
@@ -72,7 +72,7 @@ pub fn end(list: i64) -> ResolveResult {
 }
 
 /// Counts one iteration of a loop and returns the loop's condition.
-pub fn step(condition: Value) -> ResolveResult {
+pub(crate) fn step(condition: Value) -> ResolveResult {
     let mut budget = BUDGET.get();
     if budget.steps == 0 {
         return Err(error(&format!("the expression takes more than {MAX_STEPS} steps")));
@@ -88,7 +88,7 @@ pub fn step(condition: Value) -> ResolveResult {
 }
 
 /// The range of a loop: a list unchanged, a map as its sorted keys.
-pub fn range(value: Value) -> ResolveResult {
+pub(crate) fn range(value: Value) -> ResolveResult {
     let list = match value {
         Value::Map(map) => {
             let mut keys: Vec<&Key> = map.map.keys().collect();

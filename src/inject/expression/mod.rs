@@ -7,35 +7,34 @@
 //! nests comprehensions at most [`MAX_COMPREHENSIONS`] deep, and can be evaluated on any thread's
 //! stack.
 
-pub mod convert;
-pub mod functions;
-pub mod interpolation;
-pub mod scope;
+pub(crate) mod convert;
+pub(crate) mod functions;
+pub(crate) mod interpolation;
+pub(crate) mod scope;
 
 mod analysis;
 mod fault;
-pub mod limits;
+pub(crate) mod limits;
 mod overrides;
 mod reads;
 mod rewrite;
 
-use crate::inject::text::message::{Message, message, value, words};
-use crate::inject::text::quote::{one_line, quote};
+use crate::inject::text::{Message, message, one_line, quote, value, words};
 use cel::common::ast::IdedExpr;
 use cel::parser::Parser;
 use cel::{ExecutionError, Value};
 use std::cell::Cell;
 use std::panic::catch_unwind;
 
-pub use reads::{Reads, Root};
-pub use scope::Scope;
+pub(crate) use reads::{Reads, Root};
+pub(crate) use scope::Scope;
 
 /// Longest source of one expression, in bytes. Long flat chains are parsed recursively, so this
 /// bounds the parser's stack.
-pub const MAX_SOURCE_BYTES: usize = 1024;
+pub(crate) const MAX_SOURCE_BYTES: usize = 1024;
 /// Deepest nesting of comprehensions (`map`, `filter`, `all`, `exists` …): each level multiplies
 /// the work.
-pub const MAX_COMPREHENSIONS: usize = 2;
+pub(crate) const MAX_COMPREHENSIONS: usize = 2;
 /// Deepest tree of one expression: evaluation recurses once per level, on the caller's
 /// stack.
 const MAX_DEPTH: usize = 64;
@@ -45,7 +44,7 @@ const COMPILE_STACK_BYTES: usize = 64 << 20;
 
 /// A compiled expression.
 #[derive(Debug)]
-pub struct Expression {
+pub(crate) struct Expression {
     source: String,
     reads: Reads,
     program: Program,
@@ -60,7 +59,7 @@ enum Program {
 
 /// Why an expression gave no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EvaluationError {
+pub(crate) enum EvaluationError {
     /// The pod, its app container or its namespace lacks a key.
     MissingKey { owner: &'static str, key: String },
     /// Anything else, in one line.
@@ -69,7 +68,7 @@ pub enum EvaluationError {
 
 impl Expression {
     /// Parses and checks `source` against the declared parameters.
-    pub fn compile(source: &str, parameters: &[&str]) -> Result<Self, Message> {
+    pub(crate) fn compile(source: &str, parameters: &[&str]) -> Result<Self, Message> {
         if source.len() > MAX_SOURCE_BYTES {
             let bytes = source.len();
             return Err(message!["the expression has ", bytes, " bytes; at most ", MAX_SOURCE_BYTES, " are allowed"]);
@@ -90,17 +89,17 @@ impl Expression {
     }
 
     /// The text between `${` and `}`.
-    pub fn source(&self) -> &str {
+    pub(crate) fn source(&self) -> &str {
         &self.source
     }
 
     /// What the expression reads of its variables.
-    pub fn reads(&self) -> &Reads {
+    pub(crate) fn reads(&self) -> &Reads {
         &self.reads
     }
 
     /// Evaluates in a scope that contains at least the paths of [`Self::reads`].
-    pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
+    pub(crate) fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
         match &self.program {
             Program::Parameter(name) => scope.parameter(name).cloned().ok_or_else(|| self.missing(name)),
             Program::Tree(tree) => limits::guarded(scope.clock(), || Value::resolve(tree, scope.context()))
@@ -181,7 +180,7 @@ thread_local! {
 /// Runs `work` on a thread with a large stack, so that the expressions compiled in it need none of
 /// their own: a thread is by far the most costly part of an expression, in time and, with the
 /// allocator's pages that belong to it, in memory.
-pub fn with_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Message> {
+pub(crate) fn with_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Message> {
     if HAS_LARGE_STACK.get() {
         return Ok(work());
     }

@@ -14,9 +14,9 @@ use regex::{Regex, RegexBuilder};
 use std::sync::Arc;
 
 /// Maximum size of a function's text result, in bytes; equals the limit of a whole rendering.
-pub const MAX_TEXT_BYTES: usize = 1 << 20;
+pub(super) const MAX_TEXT_BYTES: usize = 1 << 20;
 /// Maximum length of a list whose items are compared pairwise.
-pub const MAX_COMPARED: usize = 2_000;
+pub(super) const MAX_COMPARED: usize = 2_000;
 /// Largest compiled regular expression, in bytes.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
 
@@ -24,7 +24,7 @@ type CelList = Arc<Vec<Value>>;
 type CelText = Arc<String>;
 
 /// Registers the replacements over the libraries' functions.
-pub fn register(context: &mut Context<'_>) {
+pub(super) fn register(context: &mut Context<'_>) {
     context.add_function("replace", replace);
     context.add_function("join", join);
     context.add_function("indexOf", index_of);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 /// A variable of expressions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Root {
+pub(crate) enum Root {
     /// The pod's values of the template's parameters.
     Params,
     /// The pod as admitted, without managedFields.
@@ -20,9 +20,9 @@ pub enum Root {
 }
 
 impl Root {
-    pub const ALL: [Self; 6] = [Self::Params, Self::Pod, Self::App, Self::Apps, Self::Namespace, Self::Cluster];
+    pub(crate) const ALL: [Self; 6] = [Self::Params, Self::Pod, Self::App, Self::Apps, Self::Namespace, Self::Cluster];
 
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Params => "params",
             Self::Pod => "pod",
@@ -33,7 +33,7 @@ impl Root {
         }
     }
 
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|root| root.name() == name)
     }
 }
@@ -41,7 +41,7 @@ impl Root {
 /// What an expression reads: per variable, the paths of map keys below it (an empty path is the
 /// whole variable).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reads(BTreeSet<(Root, Vec<String>)>);
+pub(crate) struct Reads(BTreeSet<(Root, Vec<String>)>);
 
 impl Reads {
     /// What `params.name` reads.
@@ -50,7 +50,7 @@ impl Reads {
     }
 
     /// The name of the Kubernetes object that is read, if any; a missing key is missing there.
-    pub fn owner(&self) -> Option<&'static str> {
+    pub(crate) fn owner(&self) -> Option<&'static str> {
         let reads = |root: Root| self.of(root).next().is_some();
         let owners = [
             (reads(Root::App) || reads(Root::Apps), "the app container"),
@@ -65,12 +65,12 @@ impl Reads {
     }
 
     /// Paths read below `root`.
-    pub fn of(&self, root: Root) -> impl Iterator<Item = &[String]> {
+    pub(crate) fn of(&self, root: Root) -> impl Iterator<Item = &[String]> {
         self.0.iter().filter(move |(one, _)| *one == root).map(|(_, path)| path.as_slice())
     }
 
     /// Whether one of these parameters is read, or possibly read.
-    pub fn reads_parameter(&self, name: &str) -> bool {
+    pub(crate) fn reads_parameter(&self, name: &str) -> bool {
         self.of(Root::Params).any(|path| path.first().is_none_or(|first| first == name))
     }
 
@@ -80,7 +80,7 @@ impl Reads {
     }
 
     /// Adds what another expression reads.
-    pub fn extend(&mut self, other: &Self) {
+    pub(crate) fn extend(&mut self, other: &Self) {
         self.0.extend(other.0.iter().cloned());
     }
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Values of the variables for one pod and one template.
-pub struct Scope<'a> {
+pub(crate) struct Scope<'a> {
     params: &'a BTreeMap<String, Value>,
     clock: Option<fn() -> u64>,
     context: Context<'a>,
@@ -22,7 +22,7 @@ thread_local! {
 impl Scope<'_> {
     /// Runs `work` with the variables as far as `reads` needs them; `object` gives the JSON of all
     /// but the parameters.
-    pub fn with<'o, T>(
+    pub(crate) fn with<'o, T>(
         params: &BTreeMap<String, Value>,
         reads: &Reads,
         clock: Option<fn() -> u64>,
@@ -50,7 +50,7 @@ impl Scope<'_> {
         })
     }
 
-    pub fn parameter(&self, name: &str) -> Option<&Value> {
+    pub(crate) fn parameter(&self, name: &str) -> Option<&Value> {
         self.params.get(name)
     }
 

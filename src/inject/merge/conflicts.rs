@@ -4,8 +4,7 @@ use super::{Planner, equal};
 use crate::inject::schema::merge_keys::MergeKey;
 use crate::inject::schema::merge_path::MergePath;
 use crate::inject::template::spec::OnConflict;
-use crate::inject::text::message::{Message, message, value, words};
-use crate::inject::text::quote::{one_line, quote};
+use crate::inject::text::{Message, message, one_line, quote, value, words};
 use serde_json::Value;
 
 /// Longest value that a message shows, in characters.

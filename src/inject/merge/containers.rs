@@ -8,8 +8,7 @@ use crate::inject::settings::NativeSidecars;
 use crate::inject::status::StatusEntry;
 use crate::inject::template::spec::{Order, SidecarKind};
 use crate::inject::text::json::text;
-use crate::inject::text::message::{message, value};
-use crate::inject::text::quote::quote;
+use crate::inject::text::{message, quote, value};
 use serde_json::Value;
 
 impl Planner<'_> {

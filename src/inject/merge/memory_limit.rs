@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::RenderedTemplate;
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::pod::memory_estimate;
-use crate::inject::text::message::message;
+use crate::inject::text::message;
 
 /// Most memory of all additions together.
 const MAX_BYTES: usize = 2 * 1024 * 1024;

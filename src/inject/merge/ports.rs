@@ -7,8 +7,7 @@ use super::conflicts::{Conflict, Parties};
 use super::placement::NewContainer;
 use crate::inject::pod::ContainerList;
 use crate::inject::text::json::{items, text};
-use crate::inject::text::message::{Message, message, value, words};
-use crate::inject::text::quote::quote;
+use crate::inject::text::{Message, message, quote, value, words};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 

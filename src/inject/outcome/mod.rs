@@ -8,7 +8,9 @@ pub use skip_reason::SkipReason;
 /// The outcome for a pod that is admitted.
 #[derive(Clone, Debug)]
 pub enum Outcome {
+    /// The pod gets at least one template.
     Injected(Injection),
+    /// The pod is admitted as it is.
     Skipped(Skip),
 }
 
@@ -49,5 +51,6 @@ pub struct Skip {
     pub errors: Vec<ErrorCode>,
     /// Templates that the pod already has.
     pub templates: Vec<String>,
+    /// Sentences for the pod's author, unbounded in length and number.
     pub warnings: Vec<String>,
 }

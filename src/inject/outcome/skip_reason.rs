@@ -26,6 +26,7 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
+    /// All reasons, in the order of the reference.
     pub const ALL: [Self; 9] = [
         Self::UnsupportedResource,
         Self::UnsupportedOperation,

@@ -6,12 +6,8 @@
 use super::{Overlay, OverlayPart, PartTarget, SamplePaths};
 use crate::inject::annotations::{AnnotationKeys, DEFAULT_DOMAIN};
 use crate::inject::schema::merge_keys::{self, MergeKey};
-use crate::inject::text::field_path::{FieldError, FieldPath};
 use crate::inject::text::json::{items, text};
-use crate::inject::text::message::{Message, message, value, words};
-use crate::inject::text::names;
-use crate::inject::text::quote::quote;
-use crate::inject::text::suggest::nearest;
+use crate::inject::text::{FieldError, FieldPath, Message, message, names, nearest, quote, value, words};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,13 +16,13 @@ const LISTS_OF_CONTAINERS: [&str; 3] = ["env", "volumeMounts", "ports"];
 
 impl Overlay {
     /// Lists all errors of an overlay that was rendered for a pod, with paths of the template.
-    pub fn check(&self) -> Vec<FieldError> {
+    pub(crate) fn check(&self) -> Vec<FieldError> {
         self.check_except_samples(&SamplePaths::default())
     }
 
     /// Lists all errors at load. Samples count neither as duplicates nor as names of missing
     /// objects.
-    pub fn check_except_samples(&self, samples: &SamplePaths) -> Vec<FieldError> {
+    pub(crate) fn check_except_samples(&self, samples: &SamplePaths) -> Vec<FieldError> {
         let volumes = self.volumes().iter().map(|volume| text(volume, "name")).collect();
         let path = OverlayPart::Volumes.path();
         let knows_volumes = !(0..self.volumes().len()).any(|index| samples.contain(&path.index(index).child("name")));

@@ -11,66 +11,66 @@ use super::text::json::text;
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
 
-pub use part::{OverlayPart, PartTarget};
-pub use samples::SamplePaths;
+pub(crate) use part::{OverlayPart, PartTarget};
+pub(crate) use samples::SamplePaths;
 
 static NO_FIELDS: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 
 /// A rendered partial pod: a value for each part, null where the template has none.
 #[derive(Clone, Debug, Default)]
-pub struct Overlay([Value; OverlayPart::ALL.len()]);
+pub(crate) struct Overlay([Value; OverlayPart::ALL.len()]);
 
 impl Overlay {
     /// Builds an overlay from the value that `render` returns for each part.
-    pub fn new(mut render: impl FnMut(OverlayPart) -> Option<Value>) -> Self {
+    pub(crate) fn new(mut render: impl FnMut(OverlayPart) -> Option<Value>) -> Self {
         Self(OverlayPart::ALL.map(|part| render(part).unwrap_or_default()))
     }
 
     /// Replaces the value of one part.
     #[cfg(test)]
     #[must_use]
-    pub fn with(mut self, part: OverlayPart, value: Value) -> Self {
+    pub(crate) fn with(mut self, part: OverlayPart, value: Value) -> Self {
         self.0[part as usize] = value;
         self
     }
 
     /// The items of a part that is a list.
-    pub fn list(&self, part: OverlayPart) -> &[Value] {
+    pub(crate) fn list(&self, part: OverlayPart) -> &[Value] {
         self.0[part as usize].as_array().map_or(&[], Vec::as_slice)
     }
 
     /// The entries of a part that is a map.
-    pub fn map(&self, part: OverlayPart) -> &Map<String, Value> {
+    pub(crate) fn map(&self, part: OverlayPart) -> &Map<String, Value> {
         self.0[part as usize].as_object().unwrap_or(&NO_FIELDS)
     }
 
-    pub fn sidecars(&self) -> &[Value] {
+    pub(crate) fn sidecars(&self) -> &[Value] {
         self.list(OverlayPart::Sidecars)
     }
 
-    pub fn sidecars_mut(&mut self) -> &mut [Value] {
+    pub(crate) fn sidecars_mut(&mut self) -> &mut [Value] {
         self.0[OverlayPart::Sidecars as usize].as_array_mut().map_or(&mut [], Vec::as_mut_slice)
     }
 
-    pub fn init_containers(&self) -> &[Value] {
+    pub(crate) fn init_containers(&self) -> &[Value] {
         self.list(OverlayPart::InitContainers)
     }
 
-    pub fn volumes(&self) -> &[Value] {
+    pub(crate) fn volumes(&self) -> &[Value] {
         self.list(OverlayPart::Volumes)
     }
 
-    pub fn annotations(&self) -> &Map<String, Value> {
+    pub(crate) fn annotations(&self) -> &Map<String, Value> {
         self.map(OverlayPart::Annotations)
     }
 
     /// Fields of the pod's spec.
-    pub fn pod_fields(&self) -> &Map<String, Value> {
+    pub(crate) fn pod_fields(&self) -> &Map<String, Value> {
         self.map(OverlayPart::PodFields)
     }
 
     /// The lists that are added to each selected app container: the field and its items.
-    pub fn app_lists(&self) -> impl Iterator<Item = (&'static str, &[Value])> {
+    pub(crate) fn app_lists(&self) -> impl Iterator<Item = (&'static str, &[Value])> {
         OverlayPart::ALL.into_iter().filter_map(|part| match part.target() {
             PartTarget::AppList(field) => Some((field, self.list(part))),
             _ => None,
@@ -78,7 +78,7 @@ impl Overlay {
     }
 
     /// The maps that are added to the pod's metadata: the field and its entries.
-    pub fn metadata_maps(&self) -> impl Iterator<Item = (&'static str, &Map<String, Value>)> {
+    pub(crate) fn metadata_maps(&self) -> impl Iterator<Item = (&'static str, &Map<String, Value>)> {
         OverlayPart::ALL.into_iter().filter_map(|part| match part.target() {
             PartTarget::MetadataMap(field) => Some((field, self.map(part))),
             _ => None,
@@ -86,7 +86,7 @@ impl Overlay {
     }
 
     /// Names of all containers, sidecars first.
-    pub fn container_names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn container_names(&self) -> impl Iterator<Item = &str> {
         self.sidecars().iter().chain(self.init_containers()).map(|container| text(container, "name"))
     }
 }

@@ -4,11 +4,11 @@
 //! Compiling, rendering, checking, merging and reading pods all iterate over [`OverlayPart::ALL`],
 //! so a new part needs only a variant and a row in this file.
 
-use crate::inject::text::field_path::FieldPath;
+use crate::inject::text::FieldPath;
 
 /// A part of a template that is rendered and merged into the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OverlayPart {
+pub(crate) enum OverlayPart {
     Sidecars,
     InitContainers,
     Volumes,
@@ -22,7 +22,7 @@ pub enum OverlayPart {
 
 /// The target of a part in the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PartTarget {
+pub(crate) enum PartTarget {
     /// New containers.
     Containers,
     /// Volumes of the pod.
@@ -37,7 +37,7 @@ pub enum PartTarget {
 
 impl OverlayPart {
     /// All parts, in the order in which they are rendered and checked.
-    pub const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Sidecars,
         Self::InitContainers,
         Self::Volumes,
@@ -65,16 +65,16 @@ impl OverlayPart {
     }
 
     /// The path of the part below the template's `spec`.
-    pub const fn spec_fields(self) -> &'static [&'static str] {
+    pub(crate) const fn spec_fields(self) -> &'static [&'static str] {
         self.row().0
     }
 
-    pub const fn target(self) -> PartTarget {
+    pub(crate) const fn target(self) -> PartTarget {
         self.row().1
     }
 
     /// The part's path in a template document, such as `spec.app.env`.
-    pub fn path(self) -> FieldPath {
+    pub(crate) fn path(self) -> FieldPath {
         self.spec_fields().iter().fold(FieldPath::root().child("spec"), |path, field| path.child(*field))
     }
 }

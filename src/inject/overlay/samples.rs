@@ -3,21 +3,21 @@
 //! Some expressions cannot be evaluated at load and render to a sample of the right type. Checks
 //! for duplicates and missing names skip samples, because the pod's value will differ.
 
-use crate::inject::text::field_path::FieldPath;
+use crate::inject::text::FieldPath;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
 /// The template paths whose values are samples; empty if the overlay was rendered for a pod.
 #[derive(Clone, Debug, Default)]
-pub struct SamplePaths(BTreeSet<String>);
+pub(crate) struct SamplePaths(BTreeSet<String>);
 
 impl SamplePaths {
-    pub fn insert(&mut self, path: &FieldPath) {
+    pub(crate) fn insert(&mut self, path: &FieldPath) {
         self.0.insert(path.to_string());
     }
 
     /// Whether the value at this path is a sample or contains one.
-    pub fn contain(&self, path: &FieldPath) -> bool {
+    pub(crate) fn contain(&self, path: &FieldPath) -> bool {
         if self.0.is_empty() {
             return false;
         }

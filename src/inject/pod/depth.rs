@@ -7,7 +7,7 @@
 use super::json_string::end_of_string;
 
 /// Deepest nesting that is read.
-pub const MAX_DEPTH: usize = 128;
+pub(crate) const MAX_DEPTH: usize = 128;
 
 /// Whether arrays and objects of a JSON text nest deeper than [`MAX_DEPTH`].
 ///
@@ -15,7 +15,7 @@ pub const MAX_DEPTH: usize = 128;
 /// review. At any position, the depth is at most the number of opening brackets before it and, in
 /// valid JSON, the number of closing brackets after it. The second count leaves out empty arrays
 /// and objects, of which managed fields have many: at most one of them is around a position.
-pub fn is_too_deep(json: &[u8]) -> bool {
+pub(crate) fn is_too_deep(json: &[u8]) -> bool {
     may_be_deep(json, brackets) && may_be_deep(json, brackets_around_something) && nests_too_deeply(json)
 }
 
@@ -48,7 +48,7 @@ fn brackets_around_something(chunk: &[u8], bracket: u8) -> usize {
 }
 
 /// Whether a text nests deeper than [`MAX_DEPTH`]. It need not be valid JSON.
-pub fn nests_too_deeply(text: &[u8]) -> bool {
+pub(crate) fn nests_too_deeply(text: &[u8]) -> bool {
     let mut depth = 0_usize;
     let mut at = 0;
     while let Some(byte) = text.get(at) {

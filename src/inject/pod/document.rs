@@ -12,7 +12,7 @@ use serde_json::Value;
 
 /// The pod as a tree.
 #[derive(Clone, Debug)]
-pub struct PodDocument {
+pub(crate) struct PodDocument {
     tree: Value,
 }
 
@@ -39,52 +39,52 @@ impl PodDocument {
         (!read_sets.iter().any(|read_set| read_set.overlaps(&pod))).then_some(pod)
     }
 
-    pub fn tree(&self) -> &Value {
+    pub(crate) fn tree(&self) -> &Value {
         &self.tree
     }
 
-    pub fn into_tree(self) -> Value {
+    pub(crate) fn into_tree(self) -> Value {
         self.tree
     }
 
     /// A list of containers; empty when absent or null.
-    pub fn containers(&self, list: ContainerList) -> &[Value] {
+    pub(crate) fn containers(&self, list: ContainerList) -> &[Value] {
         self.spec_items(list.field())
     }
 
-    pub fn spec_items(&self, field: &str) -> &[Value] {
+    pub(crate) fn spec_items(&self, field: &str) -> &[Value] {
         self.tree.get("spec").map_or(&[], |spec| items(spec, field))
     }
 
-    pub fn spec_field(&self, field: &str) -> Option<&Value> {
+    pub(crate) fn spec_field(&self, field: &str) -> Option<&Value> {
         self.tree.get("spec")?.get(field)
     }
 
-    pub fn metadata_field(&self, field: &str) -> Option<&Value> {
+    pub(crate) fn metadata_field(&self, field: &str) -> Option<&Value> {
         self.tree.get("metadata")?.get(field)
     }
 
-    pub fn label(&self, key: &str) -> Option<&str> {
+    pub(crate) fn label(&self, key: &str) -> Option<&str> {
         self.metadata_field("labels")?.get(key)?.as_str()
     }
 
-    pub fn annotation(&self, key: &str) -> Option<&str> {
+    pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
         self.metadata_field("annotations")?.get(key)?.as_str()
     }
 
     /// All annotations by key. Null is the empty text, as in the API server.
-    pub fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
         let annotations = self.metadata_field("annotations").and_then(Value::as_object).into_iter().flatten();
         annotations.map(|(key, value)| (key.as_str(), value.as_str().unwrap_or_default()))
     }
 
-    pub fn operating_system(&self) -> OperatingSystem {
+    pub(crate) fn operating_system(&self) -> OperatingSystem {
         let name = |field: &str, key: &str| self.spec_field(field)?.get(key)?.as_str();
         OperatingSystem::of(name("os", "name"), name("nodeSelector", NODE_OS))
     }
 
     /// Whether a Job owns the pod: with a plain sidecar it would never complete.
-    pub fn is_owned_by_job(&self) -> bool {
+    pub(crate) fn is_owned_by_job(&self) -> bool {
         self.metadata_field("ownerReferences")
             .and_then(Value::as_array)
             .is_some_and(|owners| owners.iter().any(|owner| text(owner, "kind") == "Job"))

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// The part of a pod that the decision needs, borrowed from the text.
-pub struct PodHead<'a> {
+pub(crate) struct PodHead<'a> {
     annotations: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     operating_system: OperatingSystem,
 }
@@ -107,16 +107,16 @@ impl<'a> PodHead<'a> {
     }
 
     /// Value of an annotation; of duplicate keys the last, as the API server reads them.
-    pub fn annotation(&self, key: &str) -> Option<&str> {
+    pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.iter().rev().find(|(one, _)| one == key).map(|(_, value)| value.as_ref())
     }
 
     /// Keys of all annotations.
-    pub fn annotation_keys(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn annotation_keys(&self) -> impl Iterator<Item = &str> {
         self.annotations.iter().map(|(key, _)| key.as_ref())
     }
 
-    pub fn operating_system(&self) -> OperatingSystem {
+    pub(crate) fn operating_system(&self) -> OperatingSystem {
         self.operating_system
     }
 }

@@ -11,7 +11,7 @@ use std::mem::size_of;
 
 /// Most memory for the tree of a pod. It suffices for any text that etcd can store, and for about
 /// 9,000 environment variables.
-pub const MAX_BYTES: usize = 8 * 1024 * 1024;
+pub(crate) const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Length up to which no text exceeds [`MAX_BYTES`]. The worst case is `{"":{"":{"":…`, with one
 /// map for five bytes.
 const ALWAYS_ACCEPTED: usize = MAX_BYTES / (MAP_NODE / 4);
@@ -37,12 +37,12 @@ pub(super) fn check(object: &str) -> Result<(), PodError> {
 }
 
 /// The estimated memory of a JSON text's tree, never too low. Above [`MAX_BYTES`] it is not exact.
-pub fn of(text: &[u8]) -> usize {
+pub(crate) fn of(text: &[u8]) -> usize {
     estimate(text, MAX_BYTES)
 }
 
 /// An upper bound of the estimate. It is fast to compute, and low enough for an ordinary pod.
-pub fn upper_bound(text: &[u8]) -> usize {
+pub(crate) fn upper_bound(text: &[u8]) -> usize {
     let count = |byte| memchr::memchr_iter(byte, text).count();
     (count(b'{') + count(b'[')) * MAP_NODE + count(b',') * MEMBER + count(b'"') * STRING + text.len()
 }

@@ -8,10 +8,10 @@
 //! Invariant: head and tree agree. They could differ in a text that repeats a key; then the whole
 //! pod is parsed first, and the head is taken from the tree.
 
-pub mod depth;
-pub mod find;
-pub mod memory_estimate;
-pub mod read_set;
+pub(crate) mod depth;
+pub(crate) mod find;
+pub(crate) mod memory_estimate;
+pub(crate) mod read_set;
 
 mod document;
 mod head;
@@ -19,18 +19,17 @@ mod json_string;
 mod projection;
 mod structure_check;
 
-pub use document::PodDocument;
-pub use head::PodHead;
+pub(crate) use document::PodDocument;
+pub(crate) use head::PodHead;
 
 use super::error::{ErrorCode, InjectError, Problem};
-use super::text::message::{message, value};
-use super::text::quote::one_line;
+use super::text::{message, one_line, value};
 use memchr::memmem;
 use read_set::ReadSet;
 use serde::Deserialize;
 
 /// Image of a container that overrides a sidecar of the same name.
-pub const AUTO: &str = "auto";
+pub(crate) const AUTO: &str = "auto";
 
 /// The text of a pod, and its head.
 pub(super) struct Pod<'a> {
@@ -44,7 +43,7 @@ impl<'a> Pod<'a> {
     /// Reads the head. `inject_key` is the annotation with which a pod requests templates. Only a
     /// text that contains it is searched for repeated keys; in any other text, the first
     /// annotations count.
-    pub fn open(text: &'a str, inject_key: &str) -> Result<Self, PodError> {
+    pub(super) fn open(text: &'a str, inject_key: &str) -> Result<Self, PodError> {
         let head = PodHead::read(text);
         let has_request = || memmem::find(text.as_bytes(), inject_key.as_bytes()).is_some();
         let needs_whole = head.is_err() || (has_request() && may_repeat_a_key(text));
@@ -57,13 +56,13 @@ impl<'a> Pod<'a> {
         }
     }
 
-    pub fn head(&self) -> &PodHead<'a> {
+    pub(super) fn head(&self) -> &PodHead<'a> {
         &self.head
     }
 
     /// Parses the fields of these read sets. Parses the whole pod without read sets, and where the
     /// fields may not be enough.
-    pub fn read(self, read_sets: Option<&[&ReadSet]>) -> Result<PodDocument, PodError> {
+    pub(super) fn read(self, read_sets: Option<&[&ReadSet]>) -> Result<PodDocument, PodError> {
         if let Some(document) = self.document {
             return Ok(document);
         }
@@ -110,7 +109,7 @@ impl From<PodError> for InjectError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
-pub enum OperatingSystem {
+pub(crate) enum OperatingSystem {
     Linux,
     Windows,
 }
@@ -123,7 +122,7 @@ impl OperatingSystem {
         }
     }
 
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Linux => "linux",
             Self::Windows => "windows",
@@ -133,13 +132,13 @@ impl OperatingSystem {
 
 /// One of the lists of containers in a pod's spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ContainerList {
+pub(crate) enum ContainerList {
     Containers,
     InitContainers,
 }
 
 impl ContainerList {
-    pub const fn field(self) -> &'static str {
+    pub(crate) const fn field(self) -> &'static str {
         match self {
             Self::Containers => "containers",
             Self::InitContainers => "initContainers",

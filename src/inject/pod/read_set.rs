@@ -13,11 +13,11 @@ const ALWAYS_OF_CONTAINERS: [&str; 5] = ["name", "image", "ports", "restartPolic
 /// Fields of the spec that every template can read, besides [`LISTS_READ_IN_PART`].
 const ALWAYS_OF_SPEC: [&str; 4] = ["hostNetwork", "os", "nodeSelector", "automountServiceAccountToken"];
 /// Lists of the spec whose items are read in part. No [`ReadSet`] may have them as fields.
-pub const LISTS_READ_IN_PART: [&str; 4] = ["containers", "initContainers", "ephemeralContainers", "volumes"];
+pub(crate) const LISTS_READ_IN_PART: [&str; 4] = ["containers", "initContainers", "ephemeralContainers", "volumes"];
 
 /// The fields of a pod that one template can read, if its rendering is the same for all pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReadSet {
+pub(crate) struct ReadSet {
     pub spec_fields: BTreeSet<String>,
     /// Fields of each container.
     pub container_fields: BTreeSet<&'static str>,

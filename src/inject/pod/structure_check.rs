@@ -3,7 +3,8 @@
 //! An object with other types is not a pod. The API server would refuse it too, but less clearly;
 //! this check lists all problems at once.
 
-use crate::inject::text::quote::one_line;
+use crate::inject::text::json::json_type;
+use crate::inject::text::one_line;
 use serde_json::{Map, Value};
 
 /// Most problems that are listed: an object of garbage can have thousands.
@@ -46,7 +47,7 @@ struct Checker {
 impl Checker {
     fn add(&mut self, path: &str, expected: &str, found: Option<&Value>) {
         if self.problems.len() < MAX_PROBLEMS {
-            self.problems.push(format!("{path}: expected {expected}, found {}", found.map_or("nothing", kind)));
+            self.problems.push(format!("{path}: expected {expected}, found {}", found.map_or("nothing", json_type)));
         } else {
             self.more += 1;
         }
@@ -146,17 +147,6 @@ impl Checker {
 
 fn present(value: Option<&Value>) -> Option<&Value> {
     value.filter(|value| !value.is_null())
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
 }
 
 #[cfg(test)]

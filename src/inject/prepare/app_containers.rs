@@ -9,9 +9,7 @@ use crate::inject::status::StatusEntry;
 use crate::inject::template::Template;
 use crate::inject::template::spec::{ContainerSelection, SelectionKeyword};
 use crate::inject::text::json::text;
-use crate::inject::text::message::{Message, message, value, words};
-use crate::inject::text::quote::quote;
-use crate::inject::text::suggest::listed;
+use crate::inject::text::{Message, listed, message, quote, value, words};
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -26,7 +24,7 @@ pub(super) struct AppContainers<'p> {
 }
 
 impl<'p> AppContainers<'p> {
-    pub fn new<'t: 'p>(
+    pub(super) fn new<'t: 'p>(
         preparation: &'p Preparation<'t, '_>,
         requested: &[RequestedTemplate<'t>],
         problems: &mut Vec<Problem>,
@@ -42,7 +40,7 @@ impl<'p> AppContainers<'p> {
     }
 
     /// The containers that the template changes, by list and position.
-    pub fn selected_by(&self, template: &Template) -> Vec<(ContainerList, usize)> {
+    pub(super) fn selected_by(&self, template: &Template) -> Vec<(ContainerList, usize)> {
         let own = |list: ContainerList| {
             let all = self.pod.containers(list).iter().enumerate();
             all.map(move |(index, container)| ((list, index), text(container, "name")))

@@ -10,9 +10,7 @@ use crate::inject::merge::RenderedTemplate;
 use crate::inject::overlay::Overlay;
 use crate::inject::pod::ContainerList;
 use crate::inject::template::{RenderCause, RenderContext, RenderError, Template};
-use crate::inject::text::field_path::FieldError;
-use crate::inject::text::message::{Message, message, words};
-use crate::inject::text::quote::quote;
+use crate::inject::text::{FieldError, Message, message, quote, words};
 use serde_json::Value;
 use std::borrow::Cow;
 

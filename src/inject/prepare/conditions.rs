@@ -5,8 +5,7 @@ use crate::inject::annotations::NAMESPACE_NAME;
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::expression::{EvaluationError, Root};
 use crate::inject::template::{CompiledCondition, RenderContext, Template};
-use crate::inject::text::message::{Message, message, value, words};
-use crate::inject::text::quote::quote;
+use crate::inject::text::{Message, message, quote, value, words};
 
 /// How the pod sets the template's parameters.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use crate::inject::overlay::Overlay;
 use crate::inject::schema::merge_keys;
 use crate::inject::template::Template;
 use crate::inject::text::json::{items, text};
-use crate::inject::text::quote::quote;
+use crate::inject::text::quote;
 use serde_json::Value;
 use std::collections::HashSet;
 

@@ -22,9 +22,7 @@ use super::status::StatusEntry;
 use super::template::spec::OnError;
 use super::template::{Template, TemplateSet};
 use super::text::json::text;
-use super::text::message::{Message, message, value, words};
-use super::text::quote::quote;
-use super::text::suggest::{listed, nearest};
+use super::text::{Message, listed, message, nearest, quote, value, words};
 use std::collections::HashSet;
 
 /// Most unknown templates whose message suggests a similar name: the search for one is slow if
@@ -50,7 +48,7 @@ enum PrepareError {
 
 impl<'t> Preparation<'t, '_> {
     /// Renders the templates to inject.
-    pub fn prepare(
+    pub(super) fn prepare(
         &self,
         requested: &[RequestedTemplate<'t>],
         report: &mut InjectionReport,

@@ -4,9 +4,7 @@ use super::Preparation;
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::template::Template;
 use crate::inject::template::parameters::Parameter;
-use crate::inject::text::message::{Message, message, value, words};
-use crate::inject::text::quote::quote;
-use crate::inject::text::suggest::{listed, nearest};
+use crate::inject::text::{Message, listed, message, nearest, quote, value, words};
 use std::collections::BTreeMap;
 
 /// Most wrong parameters of one template that are reported: a pod can have thousands.

@@ -14,7 +14,7 @@ use std::collections::HashSet;
 
 impl<'t> Preparation<'t, '_> {
     /// Plans the merge. A conflict is an error, unless one of its templates may be skipped.
-    pub fn plan(
+    pub(crate) fn plan(
         &self,
         candidates: Vec<RenderedTemplate<'t>>,
         report: &mut InjectionReport,

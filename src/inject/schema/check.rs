@@ -5,15 +5,12 @@
 use serde_json::{Map, Value};
 
 use super::{SchemaRef, SchemaType};
-use crate::inject::text::field_path::{FieldError, FieldPath};
-use crate::inject::text::message::{Message, message, value, words};
 use crate::inject::text::quantity::Quantity;
-use crate::inject::text::quote::quote;
-use crate::inject::text::suggest::listed;
+use crate::inject::text::{FieldError, FieldPath, Message, listed, message, quote, value, words};
 
 /// Whether expressions (`${…}`) are allowed in place of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expressions {
+pub(crate) enum Expressions {
     /// A template: a string with an expression may render to any scalar, list or map.
     Allowed,
     /// A rendered result: `${` has no meaning.
@@ -22,14 +19,14 @@ pub enum Expressions {
 
 /// The errors and warnings about a value.
 #[derive(Debug, Default)]
-pub struct Findings {
+pub(crate) struct Findings {
     pub errors: Vec<FieldError>,
     /// Fields that this build does not know and the API server may.
     pub warnings: Vec<FieldError>,
 }
 
 /// Lists all differences between the value, which is at `path`, and the schema.
-pub fn check(root: SchemaRef<'_>, value: &Value, path: &FieldPath, expressions: Expressions) -> Findings {
+pub(crate) fn check(root: SchemaRef<'_>, value: &Value, path: &FieldPath, expressions: Expressions) -> Findings {
     let mut checker = SchemaChecker { expressions, findings: Findings::default() };
     checker.value(root, value, &Trail::Root(path));
     checker.findings

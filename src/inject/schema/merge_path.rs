@@ -6,8 +6,8 @@
 //! Invariant: a path is read back from its status key as it was, whatever names its segments are.
 
 use super::merge_keys;
+use crate::inject::text::one_line;
 use crate::inject::text::pointer::{Pointer, escape, unescape};
-use crate::inject::text::quote::one_line;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::borrow::Cow;

@@ -6,7 +6,7 @@
 //! Invariants: `null` means absent, as in Kubernetes; references are resolved once, so that a walk
 //! does no string work; every error of a value is listed.
 
-pub mod merge_keys;
+pub(crate) mod merge_keys;
 pub(crate) mod merge_path;
 
 mod build;
@@ -18,11 +18,11 @@ use std::sync::LazyLock;
 #[cfg(test)]
 use schemars::JsonSchema;
 
-pub use check::{Expressions, Findings, check};
+pub(crate) use check::{Expressions, Findings, check};
 
 /// The type that a schema requires of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SchemaType {
+pub(crate) enum SchemaType {
     /// Named fields.
     Object,
     /// Free keys with values of one kind.
@@ -41,7 +41,7 @@ pub enum SchemaType {
 
 /// A schema with all its references resolved.
 #[derive(Debug)]
-pub struct Schema {
+pub(crate) struct Schema {
     nodes: Vec<SchemaNode>,
     root: usize,
 }
@@ -75,7 +75,7 @@ impl SchemaNode {
 
 /// A position in a schema.
 #[derive(Clone, Copy, Debug)]
-pub struct SchemaRef<'a> {
+pub(crate) struct SchemaRef<'a> {
     schema: &'a Schema,
     node: &'a SchemaNode,
 }
@@ -83,7 +83,7 @@ pub struct SchemaRef<'a> {
 impl Schema {
     /// The schema of a type.
     #[cfg(test)]
-    pub fn of<T: JsonSchema>() -> Self {
+    pub(crate) fn of<T: JsonSchema>() -> Self {
         build::build(&recorded::root_schema_of::<T>())
     }
 
@@ -93,7 +93,7 @@ impl Schema {
         build::build(&serde_json::from_str(text).unwrap_or_default())
     }
 
-    pub fn root(&self) -> SchemaRef<'_> {
+    pub(crate) fn root(&self) -> SchemaRef<'_> {
         self.at(self.root)
     }
 
@@ -103,12 +103,12 @@ impl Schema {
 }
 
 impl<'a> SchemaRef<'a> {
-    pub const fn kind(self) -> SchemaType {
+    pub(crate) const fn kind(self) -> SchemaType {
         self.node.kind
     }
 
     /// The schema of a member: of an object's named field, or of any key of a map.
-    pub fn child(self, key: &str) -> Option<Self> {
+    pub(crate) fn child(self, key: &str) -> Option<Self> {
         let fields = &self.node.fields;
         match fields.binary_search_by(|(name, _)| (**name).cmp(key)) {
             Ok(found) => Some(self.schema.at(fields[found].1)),
@@ -118,29 +118,29 @@ impl<'a> SchemaRef<'a> {
     }
 
     /// The schema of a list's elements, or of a map's values.
-    pub fn item(self) -> Option<Self> {
+    pub(crate) fn item(self) -> Option<Self> {
         self.node.item.map(|node| self.schema.at(node))
     }
 
     /// Names of the fields of an object, sorted.
-    pub fn field_names(self) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn field_names(self) -> impl Iterator<Item = &'a str> {
         self.node.fields.iter().map(|(name, _)| &**name)
     }
 
     /// Names of the fields that an object must have.
-    pub fn required(self) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn required(self) -> impl Iterator<Item = &'a str> {
         self.node.required.iter().map(|name| &**name)
     }
 
     /// Whether integers, numbers and booleans have to be written as text here: environment values,
     /// arguments, labels, quantities. Not where the schema takes an integer too or says nothing.
-    pub const fn expects_string(self) -> bool {
+    pub(crate) const fn expects_string(self) -> bool {
         matches!(self.node.kind, SchemaType::String | SchemaType::Quantity)
     }
 
     /// Whether a field that the schema does not name is an error, and not merely unknown to this
     /// build.
-    pub const fn is_strict(self) -> bool {
+    pub(crate) const fn is_strict(self) -> bool {
         self.node.strict
     }
 }
@@ -148,7 +148,7 @@ impl<'a> SchemaRef<'a> {
 static TEMPLATE: LazyLock<Schema> = LazyLock::new(|| Schema::read(recorded::TEMPLATE));
 
 /// A template document.
-pub fn template() -> SchemaRef<'static> {
+pub(crate) fn template() -> SchemaRef<'static> {
     TEMPLATE.root()
 }
 
@@ -188,7 +188,8 @@ mod tests {
         element(container(), "volumeMounts")
     }
 
-    /// Elements of a list of the pod's schema. A test walks each of them; if the field went away, nothing would be checked.
+    /// Elements of a list of the pod's schema. A test walks each of them; if the field went away,
+    /// nothing would be checked.
     fn element(parent: SchemaRef<'static>, list: &str) -> SchemaRef<'static> {
         parent.child(list).and_then(SchemaRef::item).unwrap_or_else(|| ANY.root())
     }

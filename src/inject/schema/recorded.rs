@@ -28,7 +28,7 @@ mod tests {
     use crate::inject::schema::Schema;
 
     /// As the type writes it.
-    pub fn root_schema_of<T: JsonSchema>() -> Value {
+    pub(crate) fn root_schema_of<T: JsonSchema>() -> Value {
         SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
     }
 
@@ -38,7 +38,7 @@ mod tests {
     }
 
     /// Set OUTRIGGER_RECORD_SCHEMAS=1 to write the file instead of comparing it.
-    pub fn assert_recorded<T: JsonSchema>(name: &str, recorded: &str) {
+    pub(crate) fn assert_recorded<T: JsonSchema>(name: &str, recorded: &str) {
         let expected = one_line_a_definition(&checked_parts(&root_schema_of::<T>()));
         if std::env::var_os("OUTRIGGER_RECORD_SCHEMAS").is_some() {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/inject/schema");

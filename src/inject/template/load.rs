@@ -7,8 +7,7 @@
 use super::compile::{CompiledDocument, CompiledSource};
 use super::set::TemplateEntry;
 use super::{LoadProblem, SourceText, TemplateSet};
-use crate::inject::text::message::{message, value, words};
-use crate::inject::text::quote::quote;
+use crate::inject::text::{message, quote, value, words};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ const MAX_TEMPLATES: usize = 5_000;
 
 /// Result of [`TemplateSet::load`]: the set, and all errors and warnings.
 pub struct Loaded {
+    /// All templates that can be served.
     pub templates: TemplateSet,
     /// Errors; the templates concerned are in the set as broken ones.
     pub problems: Vec<LoadProblem>,

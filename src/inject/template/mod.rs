@@ -5,10 +5,10 @@
 //! and a template is rendered for a pod with a [`RenderContext`].
 
 mod compile;
-pub mod document;
-pub mod parameters;
-pub mod selector;
-pub mod spec;
+pub(crate) mod document;
+pub(crate) mod parameters;
+pub(crate) mod selector;
+pub(crate) mod spec;
 
 mod load;
 mod problem;
@@ -19,12 +19,13 @@ mod revision;
 mod set;
 mod tree;
 
-pub use compile::{CompiledCondition, CompiledSource, Template};
+pub use compile::CompiledSource;
+pub(crate) use compile::{CompiledCondition, Template};
 pub use load::Loaded;
 pub use problem::LoadProblem;
-pub use render::{RenderCause, RenderError};
-pub use render_context::RenderContext;
-pub use revision::Revision;
+pub(crate) use render::{RenderCause, RenderError};
+pub(crate) use render_context::RenderContext;
+pub(crate) use revision::Revision;
 pub use set::{TemplateSet, TemplateState, TemplateStatus};
 
 /// A text with template documents, and its origin.
@@ -32,5 +33,6 @@ pub use set::{TemplateSet, TemplateState, TemplateStatus};
 pub struct SourceText {
     /// File name, ConfigMap key or object name, as problems name it.
     pub origin: String,
+    /// YAML or JSON, with any number of documents.
     pub text: String,
 }

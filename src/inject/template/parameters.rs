@@ -2,13 +2,9 @@
 
 use super::spec::{ParameterSpec, ParameterType};
 use crate::inject::expression::convert;
-use crate::inject::text::duration;
-use crate::inject::text::duration::Duration;
-use crate::inject::text::field_path::{FieldError, FieldPath};
-use crate::inject::text::message::{Message, message, value};
-use crate::inject::text::quantity;
-use crate::inject::text::quantity::Quantity;
-use crate::inject::text::quote::quote;
+use crate::inject::text::duration::{self, Duration};
+use crate::inject::text::quantity::{self, Quantity};
+use crate::inject::text::{FieldError, FieldPath, Message, message, quote, value};
 use cel::Value;
 use regex::Regex;
 use serde_json::Value as Json;
@@ -17,7 +13,7 @@ use std::sync::Arc;
 
 /// A parameter with compiled rules and a default that satisfies them.
 #[derive(Debug)]
-pub struct Parameter {
+pub(crate) struct Parameter {
     name: String,
     kind: ParameterType,
     default: Option<Value>,
@@ -45,7 +41,7 @@ enum Magnitude {
 
 impl Parameter {
     /// Compiles a declaration and adds its errors to `errors`.
-    pub fn compile(spec: &ParameterSpec, path: &FieldPath, errors: &mut Vec<FieldError>) -> Self {
+    pub(crate) fn compile(spec: &ParameterSpec, path: &FieldPath, errors: &mut Vec<FieldError>) -> Self {
         check_name(&spec.name, &path.child("name"), errors);
         let mut parameter = Self {
             name: spec.name.clone(),
@@ -77,17 +73,17 @@ impl Parameter {
         parameter
     }
 
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// The value for pods that do not set the parameter; `None` if it is required.
-    pub fn default(&self) -> Option<&Value> {
+    pub(crate) fn default(&self) -> Option<&Value> {
         self.default.as_ref()
     }
 
     /// Parses a value; the error names the expected format.
-    pub fn parse(&self, text: &str) -> Result<Value, Message> {
+    pub(crate) fn parse(&self, text: &str) -> Result<Value, Message> {
         if let Some(pattern) = &self.pattern
             && !pattern.is_match(text)
         {
@@ -199,7 +195,7 @@ fn out_of_bounds(text: &str, relation: &'static str, bound: &str) -> Message {
 }
 
 /// The defaults of all parameters that have one.
-pub fn defaults(parameters: &[Parameter]) -> BTreeMap<String, Value> {
+pub(crate) fn defaults(parameters: &[Parameter]) -> BTreeMap<String, Value> {
     parameters.iter().filter_map(|one| Some((one.name.clone(), one.default.clone()?))).collect()
 }
 

@@ -1,11 +1,12 @@
 //! An error or warning about a template's text, with file, line and column.
 
-use crate::inject::text::message::{Message, message, words};
+use crate::inject::text::{Message, message, words};
 use std::fmt;
 
 /// One error or warning about a template's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadProblem {
+    /// File name, ConfigMap key or object name.
     pub origin: String,
     /// 1-based; 0 when the problem has no place in the text.
     pub line: usize,
@@ -15,6 +16,7 @@ pub struct LoadProblem {
     pub template: Option<String>,
     /// Path of the field, such as `spec.sidecars[0].image`; empty for the document itself.
     pub path: String,
+    /// What is wrong and what is expected.
     pub message: Message,
     /// A suggestion, such as `did you mean "volumeMounts"?`.
     pub hint: Option<Message>,

@@ -4,15 +4,12 @@
 //! samples are recorded beside the rendering, so no text in the rendering has a special meaning.
 
 use super::tree::{ExpressionTree, TemplateString};
-use crate::inject::expression::convert;
 use crate::inject::expression::interpolation::{Interpolation, Segment};
-use crate::inject::expression::{EvaluationError, Expression, Reads, Root, Scope};
+use crate::inject::expression::{EvaluationError, Expression, Reads, Root, Scope, convert};
 use crate::inject::overlay::SamplePaths;
 use crate::inject::schema::{self, SchemaRef, SchemaType};
-use crate::inject::text::field_path::{FieldPath, PathSegment};
-use crate::inject::text::message::{Message, message, value, words};
 use crate::inject::text::quantity::Quantity;
-use crate::inject::text::quote::quote;
+use crate::inject::text::{FieldPath, Message, PathSegment, message, quote, value, words};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -23,7 +20,7 @@ const SAMPLE_TEXT: &str = "sample";
 
 /// Why a tree could not be rendered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RenderError {
+pub(crate) struct RenderError {
     /// Path of the expression in the template.
     pub path: FieldPath,
     /// Source of the expression; empty if no single expression caused the error.
@@ -32,7 +29,7 @@ pub struct RenderError {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RenderCause {
+pub(crate) enum RenderCause {
     Evaluation(EvaluationError),
     /// The value's type is not allowed at this path.
     Type(Message),
@@ -56,7 +53,7 @@ pub(super) enum KnownInputs<'a> {
 
 impl KnownInputs<'_> {
     /// Whether all inputs that an expression reads are known.
-    pub fn cover(self, reads: &Reads) -> bool {
+    pub(super) fn cover(self, reads: &Reads) -> bool {
         match self {
             Self::All => true,
             Self::Nothing => false,
@@ -80,13 +77,13 @@ pub(super) struct Renderer<'a> {
 }
 
 impl<'a> Renderer<'a> {
-    pub fn new(scope: &'a Scope<'a>, known: KnownInputs<'a>) -> Self {
+    pub(super) fn new(scope: &'a Scope<'a>, known: KnownInputs<'a>) -> Self {
         let (samples, errors) = (SamplePaths::default(), Vec::new());
         Self { scope, known, bytes: 0, indices: Vec::new(), samples, errors }
     }
 
     /// The rendered value; `None` for null, which means absent.
-    pub fn render(&mut self, tree: &ExpressionTree) -> Option<Value> {
+    pub(super) fn render(&mut self, tree: &ExpressionTree) -> Option<Value> {
         match tree {
             ExpressionTree::Constant(Value::Null) => None,
             ExpressionTree::Constant(value) => Some(value.clone()),
@@ -233,12 +230,12 @@ fn text_of(result: &cel::Value) -> Result<Value, Message> {
 
 impl RenderError {
     /// One line: the path in the template, the expression and its error.
-    pub fn sentence(&self) -> Message {
+    pub(crate) fn sentence(&self) -> Message {
         message![words(&self.path), ": ", self.fault()]
     }
 
     /// The expression and its error, without the path.
-    pub fn fault(&self) -> Message {
+    pub(crate) fn fault(&self) -> Message {
         let cause = match &self.cause {
             RenderCause::Evaluation(EvaluationError::MissingKey { owner, key }) => {
                 message![*owner, " lacks ", value(quote(key))]

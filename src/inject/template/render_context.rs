@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// The input for rendering one template for one pod.
 #[derive(Clone, Copy)]
-pub struct RenderContext<'a> {
+pub(crate) struct RenderContext<'a> {
     /// Values of the template's parameters.
     pub params: &'a BTreeMap<String, cel::Value>,
     pub pod: &'a PodDocument,
@@ -27,7 +27,7 @@ pub struct RenderContext<'a> {
 
 impl<'a> RenderContext<'a> {
     /// Runs `work` with the variables of expressions, as far as `reads` needs them.
-    pub fn with_scope<T>(&self, reads: &Reads, work: impl FnOnce(&Scope<'_>) -> T) -> T {
+    pub(crate) fn with_scope<T>(&self, reads: &Reads, work: impl FnOnce(&Scope<'_>) -> T) -> T {
         Scope::with(self.params, reads, self.clock, |root| self.object(root), work)
     }
 

@@ -9,10 +9,10 @@ use std::fmt::{self, Write};
 /// spec counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Revision(String);
+pub(crate) struct Revision(String);
 
 impl Revision {
-    pub fn of(spec: &Value) -> Self {
+    pub(crate) fn of(spec: &Value) -> Self {
         let digest = Sha256::digest(spec.to_string().as_bytes());
         Self(digest.iter().take(5).fold(String::with_capacity(10), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
@@ -20,7 +20,7 @@ impl Revision {
         }))
     }
 
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

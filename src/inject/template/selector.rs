@@ -7,16 +7,14 @@
 
 use serde_json::Value;
 
-use crate::inject::text::field_path::{FieldError, FieldPath};
-use crate::inject::text::message::{message, value};
 use crate::inject::text::names::{check_label_value, check_qualified_name};
-use crate::inject::text::quote::quote;
+use crate::inject::text::{FieldError, FieldPath, message, quote, value};
 
 const OPERATORS: [&str; 4] = ["In", "NotIn", "Exists", "DoesNotExist"];
 
 /// All its requirements must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LabelSelector {
+pub(crate) struct LabelSelector {
     requirements: Vec<Requirement>,
 }
 
@@ -37,7 +35,7 @@ enum Operator {
 impl LabelSelector {
     /// Reads a `LabelSelector` object, or lists everything that is wrong with it. `null` is the
     /// empty selector.
-    pub fn parse(value: &Value, path: &FieldPath) -> Result<Self, Vec<FieldError>> {
+    pub(crate) fn parse(value: &Value, path: &FieldPath) -> Result<Self, Vec<FieldError>> {
         let mut parser = SelectorParser::default();
         parser.match_labels(&value["matchLabels"], &path.child("matchLabels"));
         parser.match_expressions(&value["matchExpressions"], &path.child("matchExpressions"));
@@ -45,12 +43,12 @@ impl LabelSelector {
     }
 
     /// Whether labels, given as a lookup, satisfy every requirement.
-    pub fn matches<'a>(&self, labels: impl Fn(&str) -> Option<&'a str>) -> bool {
+    pub(crate) fn matches<'a>(&self, labels: impl Fn(&str) -> Option<&'a str>) -> bool {
         self.requirements.iter().all(|requirement| requirement.operator.holds(labels(&requirement.key)))
     }
 
     /// Whether it matches everything.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.requirements.is_empty()
     }
 }

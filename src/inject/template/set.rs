@@ -3,7 +3,7 @@
 use super::LoadProblem;
 use super::compile::{LazyTemplate, Template};
 use super::spec::InjectionMode;
-use crate::inject::text::message::{Message, message};
+use crate::inject::text::{Message, message};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -66,6 +66,7 @@ impl TemplateSet {
         self.working().count()
     }
 
+    /// Whether no template can be served.
     pub fn is_empty(&self) -> bool {
         self.working().next().is_none()
     }
@@ -158,6 +159,7 @@ pub enum TemplateState {
 }
 
 impl TemplateState {
+    /// The stable code: metric label and `/templates`.
     pub const fn code(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -170,10 +172,13 @@ impl TemplateState {
 /// A template's name, state and problem.
 #[derive(Clone, Copy, Debug)]
 pub struct TemplateStatus<'a> {
+    /// Name of the template.
     pub name: &'a str,
     /// The served revision, if any.
     pub revision: Option<&'a str>,
+    /// Where the template comes from.
     pub origin: &'a str,
+    /// Whether it is served.
     pub state: TemplateState,
     /// The problem of its source, with file, line and column.
     pub problem: Option<&'a LoadProblem>,

@@ -17,18 +17,18 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// `apiVersion` of every template document.
-pub const API_VERSION: &str = "outrigger.dev/v1alpha1";
+pub(crate) const API_VERSION: &str = "outrigger.dev/v1alpha1";
 /// `kind` of a cluster-wide template, written by admins.
-pub const CLUSTER_KIND: &str = "ClusterInjectionTemplate";
+pub(crate) const CLUSTER_KIND: &str = "ClusterInjectionTemplate";
 /// `kind` of a template of one namespace.
-pub const NAMESPACED_KIND: &str = "InjectionTemplate";
+pub(crate) const NAMESPACED_KIND: &str = "InjectionTemplate";
 
 /// A template document.
 #[derive(Debug, Deserialize)]
 #[expect(dead_code, reason = "the structure is checked by reading it; the values are read as JSON")]
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct TemplateDocument {
+pub(crate) struct TemplateDocument {
     /// Always `outrigger.dev/v1alpha1`.
     pub api_version: String,
     /// `ClusterInjectionTemplate`.
@@ -43,7 +43,7 @@ pub struct TemplateDocument {
 #[expect(dead_code, reason = "the structure is checked by reading it; the values are read as JSON")]
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct TemplateMetadata {
+pub(crate) struct TemplateMetadata {
     /// DNS label of at most 63 characters: annotations and labels carry it.
     pub name: String,
     /// Only for the namespaced kind.
@@ -59,7 +59,7 @@ pub struct TemplateMetadata {
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct TemplateSpec {
+pub(crate) struct TemplateSpec {
     /// One sentence for people who choose a template.
     pub description: String,
     /// `OptIn` (default): pods that name it. `Automatic`: every pod that `match` selects, unless it
@@ -105,7 +105,7 @@ fn yes() -> Hardened {
 /// `hardened`; true unless said otherwise.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
-pub struct Hardened(pub bool);
+pub(crate) struct Hardened(pub bool);
 
 impl Default for Hardened {
     fn default() -> Self {
@@ -116,7 +116,7 @@ impl Default for Hardened {
 /// Who gets a template.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
-pub enum InjectionMode {
+pub(crate) enum InjectionMode {
     /// Pods that name it.
     #[default]
     OptIn,
@@ -128,7 +128,7 @@ pub enum InjectionMode {
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct MatchSpec {
+pub(crate) struct MatchSpec {
     /// Operating systems; default `[linux]`.
     pub os: Vec<OperatingSystem>,
     /// Labels of the namespace.
@@ -158,7 +158,7 @@ impl Default for MatchSpec {
 #[expect(dead_code, reason = "the structure is checked by reading it; the values are read as JSON")]
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ConditionSpec {
+pub(crate) struct ConditionSpec {
     /// CEL expression that gives a boolean.
     pub expression: String,
     /// Why a pod for which it is false cannot have the template.
@@ -171,7 +171,7 @@ pub struct ConditionSpec {
 #[expect(dead_code, reason = "the structure is checked by reading it; the values are read as JSON")]
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ParameterSpec {
+pub(crate) struct ParameterSpec {
     /// Letters, digits and `_`, not a digit first: expressions read `params.<name>`.
     pub name: String,
     pub r#type: ParameterType,
@@ -202,13 +202,13 @@ pub struct ParameterSpec {
 #[cfg(test)]
 #[derive(JsonSchema)]
 #[schemars(transparent)]
-pub struct Scalar(#[expect(dead_code, reason = "stands for its schema only")] Value);
+pub(crate) struct Scalar(#[expect(dead_code, reason = "stands for its schema only")] Value);
 
 /// Type of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "lowercase")]
-pub enum ParameterType {
+pub(crate) enum ParameterType {
     String,
     Integer,
     Boolean,
@@ -226,7 +226,7 @@ pub enum ParameterType {
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct AppSpec {
+pub(crate) struct AppSpec {
     /// `All` (default), `First`, or names; the pod may narrow it by annotation.
     pub containers: ContainerSelection,
     /// Whether the app's init containers get it too. Default false.
@@ -243,7 +243,7 @@ pub struct AppSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(untagged)]
-pub enum ContainerSelection {
+pub(crate) enum ContainerSelection {
     Keyword(SelectionKeyword),
     Names(Vec<String>),
 }
@@ -257,7 +257,7 @@ impl Default for ContainerSelection {
 /// `All` or `First`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
-pub enum SelectionKeyword {
+pub(crate) enum SelectionKeyword {
     All,
     First,
 }
@@ -266,7 +266,7 @@ pub enum SelectionKeyword {
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct FromAppSpec {
+pub(crate) struct FromAppSpec {
     /// All of its volume mounts, but for the service account's token. Default false.
     pub volume_mounts: bool,
     /// Environment variables by name.
@@ -277,7 +277,7 @@ pub struct FromAppSpec {
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct PlacementSpec {
+pub(crate) struct PlacementSpec {
     /// `Native` (default): init containers with `restartPolicy: Always` (KEP-753) where the cluster
     /// has them. `Plain`: containers.
     pub sidecars: SidecarKind,
@@ -290,7 +290,7 @@ pub struct PlacementSpec {
 /// What a sidecar becomes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
-pub enum SidecarKind {
+pub(crate) enum SidecarKind {
     #[default]
     Native,
     Plain,
@@ -299,7 +299,7 @@ pub enum SidecarKind {
 /// A place in a list of containers.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
-pub enum Order {
+pub(crate) enum Order {
     First,
     Last,
     /// Right before the container of this name.
@@ -314,7 +314,7 @@ pub enum Order {
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct MetadataSpec {
+pub(crate) struct MetadataSpec {
     #[cfg_attr(test, schemars(with = "BTreeMap<String, String>"))]
     pub labels: BTreeMap<String, IgnoredAny>,
     #[cfg_attr(test, schemars(with = "BTreeMap<String, String>"))]
@@ -325,7 +325,7 @@ pub struct MetadataSpec {
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct PodFieldsSpec {
+pub(crate) struct PodFieldsSpec {
     #[cfg_attr(test, schemars(with = "Option<Vec<v1::LocalObjectReference>>"))]
     pub image_pull_secrets: Option<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Option<Vec<v1::HostAlias>>"))]
@@ -365,7 +365,7 @@ pub struct PodFieldsSpec {
 /// What to do when pod and template say different things under one key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
-pub enum OnConflict {
+pub(crate) enum OnConflict {
     /// The pod is refused, with every conflict listed.
     #[default]
     Reject,
@@ -376,7 +376,7 @@ pub enum OnConflict {
 /// What a pod gets that asked for a template and cannot have it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
-pub enum OnError {
+pub(crate) enum OnError {
     /// It is refused.
     #[default]
     Reject,

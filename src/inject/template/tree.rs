@@ -7,7 +7,7 @@
 use crate::inject::expression::interpolation::{self, Interpolation, Segment};
 use crate::inject::expression::{Expression, Reads};
 use crate::inject::schema::{SchemaRef, SchemaType};
-use crate::inject::text::field_path::{FieldError, FieldPath};
+use crate::inject::text::{FieldError, FieldPath};
 use serde_json::{Map, Value};
 
 /// A compiled tree.
@@ -37,7 +37,12 @@ pub(super) struct TreeCompiler<'a> {
 
 impl TreeCompiler<'_> {
     /// Compiles a tree that was checked against `schema`.
-    pub fn compile(&mut self, value: &Value, schema: Option<SchemaRef<'static>>, path: &FieldPath) -> ExpressionTree {
+    pub(super) fn compile(
+        &mut self,
+        value: &Value,
+        schema: Option<SchemaRef<'static>>,
+        path: &FieldPath,
+    ) -> ExpressionTree {
         match value {
             Value::String(source) if interpolation::is_dynamic(source) => self.string(source, schema, path),
             Value::Array(items) => {
@@ -104,7 +109,7 @@ impl ExpressionTree {
     }
 
     /// Adds what the tree's expressions read.
-    pub fn collect_reads(&self, reads: &mut Reads) {
+    pub(super) fn collect_reads(&self, reads: &mut Reads) {
         match self {
             Self::Constant(_) => {}
             Self::Template(string) => string.expressions().for_each(|expression| reads.extend(expression.reads())),

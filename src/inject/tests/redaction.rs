@@ -1,7 +1,7 @@
 //! Tests that a secret in a pod or template appears in no redacted message.
 
 use super::*;
-use crate::inject::text::message::Message;
+use crate::inject::text::Message;
 use std::collections::BTreeSet;
 
 /// The secret, which is also a valid name.

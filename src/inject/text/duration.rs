@@ -3,21 +3,21 @@
 //! Accepts exactly the texts that Go's `time.ParseDuration` accepts.
 
 /// The error for a text that is not a duration.
-pub const EXPECTED: &str = "must be a duration, such as \"300ms\", \"1.5s\" or \"1h30m\"";
+pub(crate) const EXPECTED: &str = "must be a duration, such as \"300ms\", \"1.5s\" or \"1h30m\"";
 
 /// A time span of less than 293 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Duration {
+pub(crate) struct Duration {
     nanoseconds: i64,
 }
 
 impl Duration {
     /// Parses the text; the error names the expected format.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         read(text).map(|nanoseconds| Self { nanoseconds }).ok_or(EXPECTED)
     }
 
-    pub const fn nanoseconds(self) -> i64 {
+    pub(crate) const fn nanoseconds(self) -> i64 {
         self.nanoseconds
     }
 }

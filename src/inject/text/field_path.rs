@@ -2,7 +2,8 @@
 //!
 //! Invariant: a path prints on one line, even if its keys contain line breaks.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
+use std::sync::Arc;
 
 use super::message::{Message, message, value, words};
 use super::quote::{QUOTED_MAX, escaped};
@@ -10,7 +11,7 @@ use super::suggest::did_you_mean;
 
 /// Path of a field, such as `spec.sidecars[0].image`. Cloning copies a pointer.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct FieldPath(Option<Arc<PathNode>>);
+pub(crate) struct FieldPath(Option<Arc<PathNode>>);
 
 #[derive(PartialEq, Eq)]
 struct PathNode {
@@ -20,7 +21,7 @@ struct PathNode {
 
 /// One segment of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PathSegment {
+pub(crate) enum PathSegment {
     /// A named field of an object.
     Child(Box<str>),
     /// An element of a list.
@@ -31,41 +32,41 @@ pub enum PathSegment {
 
 impl FieldPath {
     /// The path of the whole document; it prints as an empty text.
-    pub const fn root() -> Self {
+    pub(crate) const fn root() -> Self {
         Self(None)
     }
 
     /// The named field of this object.
     #[must_use]
-    pub fn child(&self, name: impl Into<Box<str>>) -> Self {
+    pub(crate) fn child(&self, name: impl Into<Box<str>>) -> Self {
         self.step(PathSegment::Child(name.into()))
     }
 
     /// The element of this list.
     #[must_use]
-    pub fn index(&self, index: usize) -> Self {
+    pub(crate) fn index(&self, index: usize) -> Self {
         self.step(PathSegment::Index(index))
     }
 
     /// The free key of this map.
     #[must_use]
-    pub fn key(&self, key: impl Into<Box<str>>) -> Self {
+    pub(crate) fn key(&self, key: impl Into<Box<str>>) -> Self {
         self.step(PathSegment::Key(key.into()))
     }
 
     /// This path and one more segment.
     #[must_use]
-    pub fn step(&self, step: PathSegment) -> Self {
+    pub(crate) fn step(&self, step: PathSegment) -> Self {
         Self(Some(Arc::new(PathNode { parent: self.clone(), step })))
     }
 
     /// Whether this is the path of the whole document.
-    pub fn is_root(&self) -> bool {
+    pub(crate) fn is_root(&self) -> bool {
         self.0.is_none()
     }
 
     /// All segments, from the root on.
-    pub fn steps(&self) -> Vec<&PathSegment> {
+    pub(crate) fn steps(&self) -> Vec<&PathSegment> {
         let mut steps = Vec::new();
         let mut path = self;
         while let Some(node) = &path.0 {
@@ -78,7 +79,7 @@ impl FieldPath {
 
     /// The path as a message. A free key, such as a label's, may come from a pod and is marked as a
     /// value.
-    pub fn sentence(&self) -> Message {
+    pub(crate) fn sentence(&self) -> Message {
         let mut sentence = Message::default();
         for (position, step) in self.steps().into_iter().enumerate() {
             sentence = match step {
@@ -114,7 +115,7 @@ fn is_plain(name: &str) -> bool {
 
 /// One error in one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldError {
+pub(crate) struct FieldError {
     pub path: FieldPath,
     /// One line: the value in quotes and what is expected.
     pub message: Message,
@@ -123,19 +124,19 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    pub fn new(path: FieldPath, message: impl Into<Message>) -> Self {
+    pub(crate) fn new(path: FieldPath, message: impl Into<Message>) -> Self {
         Self { path, message: message.into(), hint: None }
     }
 
     /// Adds `did you mean "…"?` where one of the candidates is close to the word.
     #[must_use]
-    pub fn near<'a>(mut self, word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn near<'a>(mut self, word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Self {
         self.hint = did_you_mean(word, candidates);
         self
     }
 
     /// Path, message and hint as one sentence.
-    pub fn sentence(&self) -> Message {
+    pub(crate) fn sentence(&self) -> Message {
         let path = if self.path.is_root() { Message::default() } else { message![self.path.sentence(), ": "] };
         let sentence = message![path, self.message.clone()];
         match &self.hint {

@@ -79,12 +79,12 @@ impl From<usize> for Message {
 
 /// Words that are made at run time and hold no value: numbers, keys of Outrigger's domain, names of
 /// loaded templates.
-pub fn words(words: impl fmt::Display) -> Message {
+pub(crate) fn words(words: impl fmt::Display) -> Message {
     Part::Words(Cow::Owned(words.to_string())).into()
 }
 
 /// A value, or a list of values, that the caller has already quoted, cut and escaped.
-pub fn value(value: impl fmt::Display) -> Message {
+pub(crate) fn value(value: impl fmt::Display) -> Message {
     Part::Value(value.to_string()).into()
 }
 

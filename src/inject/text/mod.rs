@@ -1,11 +1,16 @@
 //! Parsing and printing of text: names, quantities, durations, field paths, messages, quoting.
 
-pub mod duration;
-pub mod field_path;
-pub mod json;
-pub mod message;
-pub mod names;
-pub mod pointer;
-pub mod quantity;
-pub mod quote;
-pub mod suggest;
+pub(crate) mod duration;
+pub(crate) mod field_path;
+pub(crate) mod json;
+pub(crate) mod message;
+pub(crate) mod names;
+pub(crate) mod pointer;
+pub(crate) mod quantity;
+pub(crate) mod quote;
+pub(crate) mod suggest;
+
+pub(crate) use field_path::{FieldError, FieldPath, PathSegment};
+pub(crate) use message::{Message, message, value, words};
+pub(crate) use quote::{is_unprintable, one_line, push_printable, quote};
+pub(crate) use suggest::{listed, nearest};

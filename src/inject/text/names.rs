@@ -3,7 +3,7 @@
 //! Every function takes linear time and allocates nothing.
 
 /// The errors: what each rule expects.
-pub type Expected = &'static str;
+pub(crate) type Expected = &'static str;
 
 const DNS_LABEL_MAX: usize = 63;
 const DNS_SUBDOMAIN_MAX: usize = 253;
@@ -28,19 +28,19 @@ const PORT_NAME: Expected = "must be a port name: lower case alphanumeric charac
 const PORT_NAME_LENGTH: Expected = "must be a port name of no more than 15 characters";
 
 /// A lowercase RFC 1123 label: names of containers, volumes, namespaces, templates.
-pub fn check_dns_label(name: &str) -> Result<(), Expected> {
+pub(crate) fn check_dns_label(name: &str) -> Result<(), Expected> {
     expect(is_dns_label(name), DNS_LABEL)?;
     expect(name.len() <= DNS_LABEL_MAX, DNS_LABEL_LENGTH)
 }
 
 /// A lowercase RFC 1123 subdomain: names of most objects, such as Secrets and service accounts.
-pub fn check_dns_subdomain(name: &str) -> Result<(), Expected> {
+pub(crate) fn check_dns_subdomain(name: &str) -> Result<(), Expected> {
     expect(name.split('.').all(is_dns_label), DNS_SUBDOMAIN)?;
     expect(name.len() <= DNS_SUBDOMAIN_MAX, DNS_SUBDOMAIN_LENGTH)
 }
 
 /// `name` or `prefix/name`: keys of labels and annotations, topology keys, condition types.
-pub fn check_qualified_name(name: &str) -> Result<(), Expected> {
+pub(crate) fn check_qualified_name(name: &str) -> Result<(), Expected> {
     let (prefix, name) = name.split_once('/').map_or((None, name), |(prefix, name)| (Some(prefix), name));
     expect(prefix.is_none_or(|prefix| check_dns_subdomain(prefix).is_ok()), QUALIFIED_NAME)?;
     expect(is_label(name), QUALIFIED_NAME)?;
@@ -48,19 +48,19 @@ pub fn check_qualified_name(name: &str) -> Result<(), Expected> {
 }
 
 /// A label's value, which may be empty.
-pub fn check_label_value(value: &str) -> Result<(), Expected> {
+pub(crate) fn check_label_value(value: &str) -> Result<(), Expected> {
     expect(value.is_empty() || is_label(value), LABEL_VALUE)?;
     expect(value.len() <= LABEL_MAX, LABEL_VALUE_LENGTH)
 }
 
 /// The name of an environment variable, by the relaxed rule of Kubernetes 1.30 and newer.
-pub fn check_env_var_name(name: &str) -> Result<(), Expected> {
+pub(crate) fn check_env_var_name(name: &str) -> Result<(), Expected> {
     let printable = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'=';
     expect(!name.is_empty() && name.bytes().all(printable), ENV_VAR_NAME)
 }
 
 /// An IANA service name: names of container ports.
-pub fn check_port_name(name: &str) -> Result<(), Expected> {
+pub(crate) fn check_port_name(name: &str) -> Result<(), Expected> {
     let letter = name.bytes().any(|byte| byte.is_ascii_lowercase());
     expect(is_dns_label(name) && letter && !name.contains("--"), PORT_NAME)?;
     expect(name.len() <= PORT_NAME_MAX, PORT_NAME_LENGTH)

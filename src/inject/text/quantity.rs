@@ -4,12 +4,13 @@
 //! and one canonical text for each value and format. No value passes through a float. The limits of
 //! a resource are checked elsewhere.
 
-use std::{cmp::Ordering, fmt};
+use std::cmp::Ordering;
+use std::fmt;
 
 use serde_json::Value;
 
 /// The error for a text that is not a quantity.
-pub const EXPECTED: &str = "must be a quantity, such as \"500m\", \"1.5\", \"128Mi\" or \"1e3\"";
+pub(crate) const EXPECTED: &str = "must be a quantity, such as \"500m\", \"1.5\", \"128Mi\" or \"1e3\"";
 
 const NANOS: u128 = 1_000_000_000;
 
@@ -35,7 +36,7 @@ enum QuantityFormat {
 
 /// An amount. Equality and order are by value: `1000m` equals `1`.
 #[derive(Clone, Copy, Debug)]
-pub struct Quantity {
+pub(crate) struct Quantity {
     nanos: i128,
     format: QuantityFormat,
 }
@@ -62,12 +63,12 @@ impl Ord for Quantity {
 
 impl Quantity {
     /// Parses the text; the error names the expected format.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         read(text).ok_or(EXPECTED)
     }
 
     /// Reads a quantity field, which in JSON may be a string or a number.
-    pub fn from_json(value: &Value) -> Result<Self, &'static str> {
+    pub(crate) fn from_json(value: &Value) -> Result<Self, &'static str> {
         match value {
             Value::String(text) => Self::parse(text),
             Value::Number(number) => Self::parse(&number.to_string()),
@@ -81,13 +82,13 @@ impl Quantity {
     }
 
     /// The product with a whole number; `None` above 2^63-1.
-    pub fn times_integer(self, factor: i64) -> Option<Self> {
+    pub(crate) fn times_integer(self, factor: i64) -> Option<Self> {
         self.times(factor < 0, u128::from(factor.unsigned_abs()), 0)
     }
 
     /// The product with a number taken as its shortest decimal text, so that `0.1` is a tenth;
     /// `None` above 2^63-1, or when the factor is not finite.
-    pub fn times_float(self, factor: f64) -> Option<Self> {
+    pub(crate) fn times_float(self, factor: f64) -> Option<Self> {
         let text = factor.is_finite().then(|| factor.abs().to_string())?;
         let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
         // What lies beyond the 38th place is less than any unit: it counts as one in the last
@@ -120,7 +121,7 @@ impl Quantity {
 }
 
 /// Whether both are quantities of the same value, such as `1Gi` and `1024Mi`.
-pub fn same(left: &Value, right: &Value) -> bool {
+pub(crate) fn same(left: &Value, right: &Value) -> bool {
     matches!((Quantity::from_json(left), Quantity::from_json(right)), (Ok(left), Ok(right)) if left == right)
 }
 

@@ -18,7 +18,7 @@ const ELLIPSIS: char = '…';
 /// - marks that turn the reading direction: U+061C, U+200E, U+200F, U+202A–U+202E, U+2066–U+2069;
 /// - format characters without a width, by which two texts look alike or one hides: U+00AD, U+180E,
 ///   U+200B–U+200D, U+2060–U+2065, U+206A–U+206F, U+FEFF, U+FFF9–U+FFFB, U+E0000–U+E007F.
-pub fn is_unprintable(character: char) -> bool {
+pub(crate) fn is_unprintable(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
@@ -28,7 +28,7 @@ pub fn is_unprintable(character: char) -> bool {
 }
 
 /// Appends the character, as an escape such as `\n` or `\u{202e}` where it is unprintable.
-pub fn push_printable(line: &mut String, character: char) {
+pub(crate) fn push_printable(line: &mut String, character: char) {
     match character {
         '\n' => line.push_str("\\n"),
         '\r' => line.push_str("\\r"),
@@ -40,7 +40,7 @@ pub fn push_printable(line: &mut String, character: char) {
 
 /// The text on one line of at most `limit` characters, the last being `…` where it was cut. Quotes
 /// are left alone: this is for whole sentences and for names that stand alone.
-pub fn one_line(text: &str, limit: usize) -> String {
+pub(crate) fn one_line(text: &str, limit: usize) -> String {
     // Nearly every text is short, plain ASCII.
     if text.len() <= limit && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return text.to_owned();
@@ -49,7 +49,7 @@ pub fn one_line(text: &str, limit: usize) -> String {
 }
 
 /// The value in double quotes as messages show it: on one line, cut to 80 characters.
-pub fn quote(value: &str) -> String {
+pub(crate) fn quote(value: &str) -> String {
     format!("\"{}\"", escaped(value))
 }
 

@@ -13,12 +13,12 @@ const NEAREST_MAX: usize = 64;
 /// `did you mean "…"?` for the candidate that is close to the word, if one is. The candidates are
 /// names that everybody may read, such as fields of the schema; a name of a pod or a template's
 /// text is a value and needs [`nearest`].
-pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<Message> {
+pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<Message> {
     nearest(word, candidates).map(|name| message!["did you mean ", words(quote(name)), "?"])
 }
 
 /// A list of the first few names, so that a message stays short.
-pub fn listed(names: &[&str]) -> String {
+pub(crate) fn listed(names: &[&str]) -> String {
     match names.len().saturating_sub(LISTED_MAX) {
         0 => names.join(", "),
         more => format!("{} and {more} more", names[..LISTED_MAX].join(", ")),
@@ -28,7 +28,7 @@ pub fn listed(names: &[&str]) -> String {
 /// The candidate that a misspelt word most likely means: equal but for upper and lower case, else
 /// the fewest edits away and not too many. An edit is a letter inserted, removed, replaced, or
 /// swapped with its neighbour. Of equals the first wins.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let (word, length) = lower_case(word)?;
     let tolerance = (length / 3).max(1);
     candidates

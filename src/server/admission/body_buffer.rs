@@ -60,18 +60,18 @@ struct BodyContent {
 }
 
 impl BodyBuffer {
-    pub fn new(budgets: Budgets) -> Self {
+    pub(super) fn new(budgets: Budgets) -> Self {
         Self { budgets, bodies: Mutex::default(), next: AtomicU64::new(0) }
     }
 
     /// A body that has arrived in one piece.
-    pub fn complete(&self, bytes: Bytes, now: Instant) -> Result<ReceivedBody, NoRoom> {
+    pub(super) fn complete(&self, bytes: Bytes, now: Instant) -> Result<ReceivedBody, NoRoom> {
         let reservation = self.reserve(bytes.len(), Size::of(bytes.len()), now)?;
         Ok(ReceivedBody { bytes, _reservation: reservation })
     }
 
     /// A body that is yet to arrive, with its length if the client declares one.
-    pub fn begin(&self, declared: Option<usize>, now: Instant) -> Result<IncompleteBody<'_>, NoRoom> {
+    pub(super) fn begin(&self, declared: Option<usize>, now: Instant) -> Result<IncompleteBody<'_>, NoRoom> {
         let reservation = match declared.filter(|length| Size::of(*length) == Size::Large) {
             Some(length) => Some(self.reserve(length, Size::Large, now)?),
             None => None,
@@ -135,7 +135,7 @@ pub(super) struct IncompleteBody<'r> {
 
 impl IncompleteBody<'_> {
     /// Adds a piece. `limit` is the longest body.
-    pub fn push(&self, piece: &[u8], limit: usize, now: Instant) -> Result<(), NoRoom> {
+    pub(super) fn push(&self, piece: &[u8], limit: usize, now: Instant) -> Result<(), NoRoom> {
         let (length, held) = match lock(&self.body.content).as_ref() {
             Some(content) => (content.buffer.len() + piece.len(), content.held()),
             None => return Err(NoRoom),
@@ -165,17 +165,17 @@ impl IncompleteBody<'_> {
     }
 
     /// Bytes received.
-    pub fn received(&self) -> usize {
+    pub(super) fn received(&self) -> usize {
         lock(&self.body.content).as_ref().map_or(0, |content| content.buffer.len())
     }
 
     /// Waits until the body is dropped to make room.
-    pub async fn dropped(&self) {
+    pub(super) async fn dropped(&self) {
         self.body.dropped.notified().await;
     }
 
     /// The complete body.
-    pub fn finish(self, now: Instant) -> Result<ReceivedBody, NoRoom> {
+    pub(super) fn finish(self, now: Instant) -> Result<ReceivedBody, NoRoom> {
         let content = lock(&self.body.content).take().ok_or(NoRoom)?;
         match content.reservation {
             Some(reservation) => Ok(ReceivedBody { bytes: content.buffer.freeze(), _reservation: reservation }),

@@ -25,9 +25,9 @@ pub(super) enum Size {
 impl Size {
     const ORDINARY: usize = 64 * 1024;
     /// Bodies above are large.
-    pub const SMALL: usize = 1024 * 1024;
+    pub(super) const SMALL: usize = 1024 * 1024;
 
-    pub const fn of(bytes: usize) -> Self {
+    pub(super) const fn of(bytes: usize) -> Self {
         if bytes <= Self::ORDINARY {
             Self::Ordinary
         } else if bytes <= Self::SMALL {
@@ -37,7 +37,7 @@ impl Size {
         }
     }
 
-    pub const fn pool(self) -> Pool {
+    pub(super) const fn pool(self) -> Pool {
         match self {
             Self::Ordinary | Self::Medium => Pool::Small,
             Self::Large => Pool::Large,
@@ -69,14 +69,14 @@ struct ByteBudget {
 
 impl Budgets {
     /// `gauge` shows the sum of all reservations.
-    pub fn new(small: usize, large: usize, gauge: IntGauge) -> Self {
+    pub(super) fn new(small: usize, large: usize, gauge: IntGauge) -> Self {
         let budget = |limit| ByteBudget { limit, used: AtomicUsize::new(0) };
         Self(Arc::new(SharedBudgets { small: budget(small), large: budget(large), gauge }))
     }
 
     /// Reserves `bytes` for a body, or for a part of one, whose size class is `size`; `None` when
     /// the budget is exhausted.
-    pub fn reserve(&self, bytes: usize, size: Size) -> Option<Reservation> {
+    pub(super) fn reserve(&self, bytes: usize, size: Size) -> Option<Reservation> {
         let pool = size.pool();
         let budget = self.budget(pool);
         budget.take(bytes, budget.limit_for(size))?;
@@ -116,16 +116,16 @@ pub(super) struct Reservation {
 }
 
 impl Reservation {
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    pub fn pool(&self) -> Pool {
+    pub(super) fn pool(&self) -> Pool {
         self.pool
     }
 
     /// Both reservations as one if they are of one pool; otherwise this one is released.
-    pub fn merge(mut self, mut more: Self) -> Self {
+    pub(super) fn merge(mut self, mut more: Self) -> Self {
         if self.pool == more.pool {
             more.bytes += std::mem::take(&mut self.bytes);
         }

@@ -84,7 +84,7 @@ pub(super) struct ReviewPool {
 }
 
 impl ReviewPool {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             medium: Arc::new(Semaphore::new(MAX_CONCURRENT)),
             large: Arc::new(Semaphore::new(MAX_CONCURRENT)),
@@ -98,7 +98,7 @@ impl ReviewPool {
 
     /// Runs a review as soon as its lane has room. A review that has begun is finished, and its
     /// body kept until then, even when its client has gone.
-    pub async fn run<T: Send + 'static>(
+    pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         body: ReceivedBody,
         review: impl FnOnce(&[u8]) -> T + Send + 'static,

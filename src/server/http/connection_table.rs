@@ -38,23 +38,23 @@ struct TableEntry {
 }
 
 impl ConnectionTable {
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { limit, tasks: JoinSet::new(), open: HashMap::new(), idle: Vec::new(), searched_at: Instant::now() }
     }
 
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.open.len() >= self.limit
     }
 
     /// Adds a connection and spawns its task.
-    pub fn add(&mut self, state: ConnectionState, serve: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn add(&mut self, state: ConnectionState, serve: impl Future<Output = ()> + Send + 'static) {
         let task = self.tasks.spawn(serve);
         self.open.insert(task.id(), TableEntry { state, task });
     }
 
     /// Evicts the connection that has been idle longest; `false` when every connection has a
     /// request in flight.
-    pub fn evict_idle(&mut self) -> bool {
+    pub(crate) fn evict_idle(&mut self) -> bool {
         if self.searched_at.elapsed() > SEARCH_LIFETIME {
             self.idle.clear();
         }
@@ -96,7 +96,7 @@ impl ConnectionTable {
     }
 
     /// Waits until a connection has ended; for ever when there is none.
-    pub async fn next_ended(&mut self) {
+    pub(crate) async fn next_ended(&mut self) {
         let id = match self.tasks.join_next_with_id().await {
             Some(Ok((id, ()))) => id,
             Some(Err(error)) => error.id(),

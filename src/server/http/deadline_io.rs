@@ -27,12 +27,12 @@ pub(super) struct DeadlineIo<S> {
 }
 
 impl<S> DeadlineIo<S> {
-    pub fn new(stream: S, state: ConnectionState, limits: Arc<Limits>) -> Self {
+    pub(super) fn new(stream: S, state: ConnectionState, limits: Arc<Limits>) -> Self {
         Self { stream, state, limits, first: None, lingering: None }
     }
 
     /// Waits for the first byte; `false` when the peer closes without sending one.
-    pub async fn wait_for_first_byte(&mut self) -> bool
+    pub(super) async fn wait_for_first_byte(&mut self) -> bool
     where
         S: AsyncRead + Unpin,
     {

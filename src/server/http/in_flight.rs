@@ -44,7 +44,7 @@ impl InFlight {
     }
 
     /// Waits until no request is in flight.
-    pub async fn wait_until_none(&self) {
+    pub(crate) async fn wait_until_none(&self) {
         loop {
             let none_left = self.0.none_left.notified();
             tokio::pin!(none_left);
@@ -60,7 +60,7 @@ impl InFlight {
 
 impl RequestInFlight {
     /// Reserves memory for more of an unfinished head; `false` when the budget is exhausted.
-    pub fn head_grows(&mut self, count: usize) -> bool {
+    pub(super) fn head_grows(&mut self, count: usize) -> bool {
         self.head += count;
         let wanted = self.head.saturating_sub(FREE_HEAD) - self.reserved;
         if wanted == 0 {
@@ -71,7 +71,7 @@ impl RequestInFlight {
     }
 
     /// The head is complete, or given up: its memory is released.
-    pub fn head_ends(&mut self) {
+    pub(super) fn head_ends(&mut self) {
         self.head = 0;
         let reserved = std::mem::take(&mut self.reserved);
         if reserved > 0 {

@@ -29,14 +29,14 @@ pub(super) struct LingeringClose {
 }
 
 impl LingeringClose {
-    pub fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         let end = Instant::now() + limits.linger;
         let alarm = Box::pin(sleep_until(end.min(Instant::now() + SILENCE)));
         Self { end, bytes: limits.linger_bytes, alarm, piece: vec![0; PIECE] }
     }
 
     /// Reads until the peer closes, is silent, or has used up its time or bytes.
-    pub fn poll<S: AsyncRead + Unpin>(&mut self, stream: &mut S, context: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll<S: AsyncRead + Unpin>(&mut self, stream: &mut S, context: &mut Context<'_>) -> Poll<()> {
         while self.bytes > 0 {
             let mut piece = ReadBuf::new(&mut self.piece);
             match Pin::new(&mut *stream).poll_read(context, &mut piece) {

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
-use crate::inject::text::quote::{is_unprintable, push_printable};
+use crate::inject::text::{is_unprintable, push_printable};
 
 /// Longest text of one field, in bytes as written.
 const MAX_VALUE: usize = 4 * 1024;
@@ -19,7 +19,7 @@ const OUR_TARGET: &str = env!("CARGO_CRATE_NAME");
 
 /// How a line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
+pub(super) enum Style {
     Json,
     Text,
     /// Text with the colours of a terminal.
@@ -28,7 +28,7 @@ pub enum Style {
 
 /// Makes lines, each in the place of the one before.
 #[derive(Default)]
-pub struct Line {
+pub(super) struct Line {
     text: String,
     /// The second that `stamp` is of: thousands of lines may share it.
     second: Option<u64>,
@@ -37,7 +37,7 @@ pub struct Line {
 
 impl Line {
     /// The line of an event, with its end.
-    pub fn write(&mut self, style: Style, event: &Event<'_>, now: SystemTime) -> &str {
+    pub(super) fn write(&mut self, style: Style, event: &Event<'_>, now: SystemTime) -> &str {
         self.text.clear();
         match style {
             Style::Json => self.json(event, now),

@@ -33,7 +33,7 @@ static QUEUE: OnceLock<Arc<LineQueue>> = OnceLock::new();
 
 /// Flushes the log when it is dropped.
 #[must_use = "lines that are not yet written when the process ends are lost"]
-pub struct Log(());
+pub(crate) struct Log(());
 
 impl Drop for Log {
     fn drop(&mut self) {
@@ -43,7 +43,7 @@ impl Drop for Log {
 
 /// Installs the log of the process; `dropped` counts dropped lines. Only the first call has an
 /// effect.
-pub fn init(format: LogFormat, filter: &LogFilter, dropped: IntCounter) -> io::Result<Log> {
+pub(crate) fn init(format: LogFormat, filter: &LogFilter, dropped: IntCounter) -> io::Result<Log> {
     let queue = LineQueue::start(stderr(), dropped)?;
     let subscriber = layer::subscriber(style(format), filter, Arc::clone(&queue));
     // The only way to fail is that a log is installed already.
@@ -55,7 +55,7 @@ pub fn init(format: LogFormat, filter: &LogFilter, dropped: IntCounter) -> io::R
 }
 
 /// Waits until all lines are written, at most for [`FLUSH`].
-pub fn flush() {
+pub(crate) fn flush() {
     if let Some(queue) = QUEUE.get() {
         queue.flush(FLUSH);
     }
@@ -86,7 +86,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
 }
 
 /// Logs one decision.
-pub fn decision(record: &Record, duration: Duration) {
+pub(crate) fn decision(record: &Record, duration: Duration) {
     match record.result {
         ReviewResult::Injected | ReviewResult::Unchanged | ReviewResult::Skipped => line(record, duration, Level::INFO),
         ReviewResult::Denied => line(record, duration, Level::WARN),

@@ -27,7 +27,7 @@ const AGAIN: Duration = Duration::from_millis(10);
 
 /// Which lines are dropped first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LineClass {
+pub(super) enum LineClass {
     /// One request of many.
     Decision,
     /// The process itself.
@@ -44,7 +44,7 @@ impl LineClass {
 }
 
 /// Takes lines and has them written.
-pub struct LineQueue {
+pub(super) struct LineQueue {
     state: Mutex<Pending>,
     /// There is something for the writer to do.
     work: Condvar,
@@ -68,7 +68,7 @@ struct Pending {
 
 impl LineQueue {
     /// Starts the thread that writes to `sink`; `dropped` counts the lines that are lost.
-    pub fn start(sink: impl Write + Send + 'static, dropped: IntCounter) -> io::Result<Arc<Self>> {
+    pub(super) fn start(sink: impl Write + Send + 'static, dropped: IntCounter) -> io::Result<Arc<Self>> {
         let queue = Arc::new(Self { state: Mutex::default(), work: Condvar::new(), done: Condvar::new(), dropped });
         let writer = Arc::clone(&queue);
         thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_for_ever(sink))?;
@@ -76,7 +76,7 @@ impl LineQueue {
     }
 
     /// Takes a line with its end, or loses it.
-    pub fn push(&self, line: &[u8], class: LineClass) {
+    pub(super) fn push(&self, line: &[u8], class: LineClass) {
         let mut state = self.lock();
         if state.pending.len() + line.len() > class.max_bytes() {
             drop(state);
@@ -94,7 +94,7 @@ impl LineQueue {
     }
 
     /// Waits until everything so far is written, but no longer than `limit`.
-    pub fn flush(&self, limit: Duration) {
+    pub(super) fn flush(&self, limit: Duration) {
         let mut state = self.lock();
         state.is_urgent = true;
         self.work.notify_one();

@@ -9,12 +9,12 @@ use arc_swap::ArcSwap;
 use prometheus::{IntCounter, IntCounterVec};
 
 /// Beyond so many names of templates the rest counts as `other`.
-pub const MAX_NAMES: usize = 200;
+pub(super) const MAX_NAMES: usize = 200;
 const OTHER: &str = "other";
 const PLACES: usize = MAX_NAMES + 1;
 
 /// The counters by name of the template.
-pub struct Injections {
+pub(super) struct Injections {
     vector: IntCounterVec,
     other: IntCounter,
     /// Readers take what is there; the few writers copy it, one after the other.
@@ -23,16 +23,16 @@ pub struct Injections {
 }
 
 impl Injections {
-    pub fn new(vector: IntCounterVec) -> Self {
+    pub(super) fn new(vector: IntCounterVec) -> Self {
         let other = vector.with_label_values(&[OTHER]);
         // A template may itself be called `other`: it has that counter.
         let by_name = ArcSwap::from_pointee(HashMap::from([(OTHER.to_owned(), other.clone())]));
         Self { vector, other, by_name, writers: Mutex::default() }
     }
 
-    /// These templates are served: their counters start at 0, where there is room for all of them. Where there is not, the
-    /// places are for those that are used.
-    pub fn announce<'n>(&self, names: impl Iterator<Item = &'n str>) {
+    /// These templates are served: their counters start at 0, where there is room for all of them.
+    /// Where there is not, the places are for those that are used.
+    pub(super) fn announce<'n>(&self, names: impl Iterator<Item = &'n str>) {
         let known = self.by_name.load();
         let new: Vec<&str> = names.filter(|name| !known.contains_key(*name)).collect();
         if known.len() + new.len() <= PLACES {
@@ -40,7 +40,7 @@ impl Injections {
         }
     }
 
-    pub fn count(&self, name: &str) {
+    pub(super) fn count(&self, name: &str) {
         let known = self.by_name.load();
         match known.get(name) {
             Some(counter) => counter.inc(),

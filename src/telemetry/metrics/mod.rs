@@ -1,8 +1,11 @@
-//! Every metric, registered in one place. Names and labels are part of what users see: they only grow.
+//! Every metric, registered in one place. Names and labels are part of what users see: they only
+//! grow.
 //!
-//! [docs/reference/metrics.md](../../docs/reference/metrics.md) lists them; a test compares it with what is registered here.
-//! Counting takes no lock and allocates nothing: every counter is found when the process starts, or when a template is first used.
-//! Invariant: label values come from closed sets, each starting at 0; names of templates are bounded in number.
+//! [docs/reference/metrics.md](../../docs/reference/metrics.md) lists them; a test compares it with
+//! what is registered here. Counting takes no lock and allocates nothing: every counter is found
+//! when the process starts, or when a template is first used.
+//! Invariant: label values come from closed sets, each starting at 0; names of templates are
+//! bounded in number.
 
 mod cluster;
 mod injections;

@@ -8,7 +8,7 @@ const BUCKETS: [f64; 15] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
 /// Makes metrics that are registered from the start.
-pub struct Register(pub Registry);
+pub(super) struct Register(pub Registry);
 
 impl Register {
     fn add<C: Collector + Clone + 'static>(&self, collector: C) -> Result<C> {
@@ -16,28 +16,28 @@ impl Register {
         Ok(collector)
     }
 
-    pub fn counter(&self, name: &str, help: &str) -> Result<IntCounter> {
+    pub(super) fn counter(&self, name: &str, help: &str) -> Result<IntCounter> {
         self.add(IntCounter::new(prefixed(name), help)?)
     }
 
-    pub fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
+    pub(super) fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
         self.add(IntCounterVec::new(Opts::new(prefixed(name), help), labels)?)
     }
 
-    pub fn gauge(&self, name: &str, help: &str) -> Result<IntGauge> {
+    pub(super) fn gauge(&self, name: &str, help: &str) -> Result<IntGauge> {
         self.add(IntGauge::new(prefixed(name), help)?)
     }
 
-    pub fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec> {
+    pub(super) fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec> {
         self.add(IntGaugeVec::new(Opts::new(prefixed(name), help), labels)?)
     }
 
-    pub fn histogram(&self, name: &str, help: &str) -> Result<Histogram> {
+    pub(super) fn histogram(&self, name: &str, help: &str) -> Result<Histogram> {
         self.add(Histogram::with_opts(HistogramOpts::new(prefixed(name), help).buckets(BUCKETS.to_vec()))?)
     }
 
     /// What the system tells of the process.
-    pub fn process(&self) -> Result<()> {
+    pub(super) fn process(&self) -> Result<()> {
         #[cfg(target_os = "linux")]
         self.0.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(())

@@ -1,4 +1,5 @@
-//! Traces in a build without OpenTelemetry: there are none, and the configuration refuses to ask for them.
+//! Traces in a build without OpenTelemetry: there are none, and the configuration refuses to ask
+//! for them.
 
 use prometheus::IntCounter;
 

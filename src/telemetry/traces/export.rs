@@ -1,7 +1,8 @@
 //! Spans on their way to the collector, sent in batches by a thread of their own.
 //!
-//! Invariants: at most [`MAX_WAITING`] wait, and one beyond them is lost and counted; nobody waits for the collector, but the end
-//! of the process for at most [`LAST_WAIT`]; a collector that is away is told of at most once a minute.
+//! Invariants: at most [`MAX_WAITING`] wait, and one beyond them is lost and counted; nobody waits
+//! for the collector, but the end of the process for at most [`LAST_WAIT`]; a collector that is
+//! away is told of at most once a minute.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -28,7 +29,7 @@ const LAST_WAIT: Duration = Duration::from_millis(1500);
 
 /// Takes the spans that have ended.
 #[derive(Debug)]
-pub struct SpanQueue {
+pub(super) struct SpanQueue {
     spans: queue::Sender<SpanData>,
     lost: IntCounter,
 }
@@ -52,7 +53,7 @@ impl SpanProcessor for SpanQueue {
 }
 
 /// The thread that sends; dropping it sends what is left.
-pub struct Exporting {
+pub(super) struct Exporting {
     closing: Arc<Notify>,
     /// Ends with the thread.
     ended: mpsc::Receiver<()>,
@@ -60,7 +61,7 @@ pub struct Exporting {
 
 impl Exporting {
     /// Starts the thread; `exporter` is made on it, since it belongs to its runtime.
-    pub fn start(
+    pub(super) fn start(
         exporter: impl Fn() -> Result<SpanExporter, ExporterBuildError>,
         resource: &Resource,
         endpoint: &str,

@@ -1,8 +1,11 @@
-//! OpenTelemetry traces: one span a review, sent by OTLP to a collector. Off until an endpoint is configured.
+//! OpenTelemetry traces: one span a review, sent by OTLP to a collector. Off until an endpoint is
+//! configured.
 //!
-//! The span's parent is what the API server says in `traceparent`, and with it whether to record at all.
-//! Invariants: a span is made of a [`Record`], which holds no value of a pod, and of nothing else that a peer sends but the ids
-//! in `traceparent`; where traces are off, a request costs one look at that.
+//! The span's parent is what the API server says in `traceparent`, and with it whether to record at
+//! all.
+//! Invariants: a span is made of a [`Record`], which holds no value of a pod, and of nothing else
+//! that a peer sends but the ids in `traceparent`; where traces are off, a request costs one look
+//! at that.
 
 mod export;
 mod parent;
@@ -28,14 +31,14 @@ static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 
 /// Sends what is left when it is dropped.
 #[must_use = "spans that are not yet sent when the process ends are lost"]
-pub struct Traces {
+pub(crate) struct Traces {
     _exporting: Exporting,
     _provider: SdkTracerProvider,
 }
 
-/// Sends spans to the collector at `endpoint` from now on; `lost` counts those that it does not get. A second call changes
-/// nothing: the first one holds.
-pub fn init(endpoint: &str, lost: IntCounter) -> anyhow::Result<Traces> {
+/// Sends spans to the collector at `endpoint` from now on; `lost` counts those that it does not
+/// get. A second call changes nothing: the first one holds.
+pub(crate) fn init(endpoint: &str, lost: IntCounter) -> anyhow::Result<Traces> {
     let resource = resource();
     let exporter = || {
         let builder = SpanExporter::builder().with_http().with_endpoint(endpoint).with_protocol(Protocol::HttpBinary);
@@ -52,7 +55,8 @@ fn provider(queue: SpanQueue, resource: Resource) -> SdkTracerProvider {
     SdkTracerProvider::builder().with_resource(resource).with_span_processor(queue).build()
 }
 
-/// What we are; the standard variables `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say it better.
+/// What we are; the standard variables `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say it
+/// better.
 fn resource() -> Resource {
     let version = KeyValue::new("service.version", build::VERSION);
     let resource = Resource::builder().with_attribute(version);
@@ -62,11 +66,11 @@ fn resource() -> Resource {
 }
 
 /// A review that is being answered. It ends when it is dropped.
-pub struct ReviewSpan(opentelemetry_sdk::trace::Span);
+pub(crate) struct ReviewSpan(opentelemetry_sdk::trace::Span);
 
-/// Begins the span of a review that came with this `traceparent`, which is looked for only where traces are on; `None` where
-/// they are off, or this one is not recorded.
-pub fn begin<'h>(traceparent: impl FnOnce() -> Option<&'h [u8]>) -> Option<ReviewSpan> {
+/// Begins the span of a review that came with this `traceparent`, which is looked for only where
+/// traces are on; `None` where they are off, or this one is not recorded.
+pub(crate) fn begin<'h>(traceparent: impl FnOnce() -> Option<&'h [u8]>) -> Option<ReviewSpan> {
     let tracer = TRACER.get()?;
     let parent = parent::context(traceparent());
     let attributes = [
@@ -82,7 +86,7 @@ pub fn begin<'h>(traceparent: impl FnOnce() -> Option<&'h [u8]>) -> Option<Revie
 
 impl ReviewSpan {
     /// Says how it went; `status` is that of the HTTP answer, where there was one.
-    pub fn end(mut self, record: &Record, status: Option<u16>) {
+    pub(crate) fn end(mut self, record: &Record, status: Option<u16>) {
         let span = &mut self.0;
         if let Some(status) = status {
             span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status)));

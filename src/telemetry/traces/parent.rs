@@ -1,13 +1,16 @@
-//! The parent of a span, out of the header `traceparent` ([W3C Trace Context](https://www.w3.org/TR/trace-context/)).
+//! The parent of a span, out of the header `traceparent` ([W3C Trace
+//! Context](https://www.w3.org/TR/trace-context/)).
 //!
-//! Invariant: ids and flags alone get through. `tracestate` is left out: it is free text of somebody else's.
+//! Invariant: ids and flags alone get through. `tracestate` is left out: it is free text of
+//! somebody else's.
 
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
-/// The context that the header tells of; an empty one where there is none, or none that can be read.
-pub fn context(traceparent: Option<&[u8]>) -> Context {
+/// The context that the header tells of; an empty one where there is none, or none that can be
+/// read.
+pub(super) fn context(traceparent: Option<&[u8]>) -> Context {
     let text = traceparent.and_then(|bytes| std::str::from_utf8(bytes).ok());
     TraceContextPropagator::new().extract_with_context(&Context::new(), &Header(text))
 }

@@ -1,15 +1,15 @@
 //! Which file imports which: the floors of `inject`, and circles of files.
 //!
-//! Reads paths as text. A path leads to the file of its longest prefix that is a module; names that a `mod.rs` hands on lead
-//! to that `mod.rs`. Invariant: the tests below break every rule.
+//! Reads paths as text. A path leads to the file of its longest prefix that is a module; names that
+//! a `mod.rs` hands on lead to that `mod.rs`. Invariant: the tests below break every rule.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::rules::Fault;
 use super::source::{self, SourceFile};
 
-/// The floors of `inject` from the top down. A module stands on the floor of its longest prefix; it may import from its own
-/// folder and from lower floors.
+/// The floors of `inject` from the top down. A module stands on the floor of its longest prefix; it
+/// may import from its own folder and from lower floors.
 const FLOORS: [&[&str]; 14] = [
     &["inject", "inject::pipeline"],
     &["inject::prepare"],

@@ -34,7 +34,7 @@ struct TemplateList {
 const PATHS: [&str; 3] = ["/readyz?verbose", "/version", "/templates"];
 
 /// Reads the state over a connection to the listener.
-pub async fn over(
+pub(super) async fn over(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     limit: Duration,
 ) -> Result<AdminReport, String> {
@@ -61,7 +61,7 @@ pub async fn over(
 }
 
 /// Reads the state through the API server, which calls the pod's address.
-pub async fn through_proxy(
+pub(super) async fn through_proxy(
     client: &Client,
     namespace: &str,
     pod: &str,

@@ -21,7 +21,7 @@ const PAGE: u32 = 500;
 const MAX_PAGES: usize = 200;
 
 /// The client, and the failures so far.
-pub struct Caller {
+pub(super) struct Caller {
     pub client: Client,
     pub limit: Duration,
     failures: Mutex<Vec<Failure>>,
@@ -29,7 +29,7 @@ pub struct Caller {
 
 /// The request, such as `get` `services` `in namespace "x"`.
 #[derive(Clone, Copy, Debug)]
-pub struct ApiRequest<'w> {
+pub(super) struct ApiRequest<'w> {
     pub verb: &'w str,
     pub resource: &'w str,
     /// `None` for all namespaces, and for cluster-scoped objects.
@@ -46,29 +46,33 @@ impl ApiRequest<'_> {
 }
 
 impl Caller {
-    pub fn new(client: Client, limit: Duration) -> Self {
+    pub(super) fn new(client: Client, limit: Duration) -> Self {
         Self { client, limit, failures: Mutex::default() }
     }
 
-    pub fn fail(&self, failure: Failure) {
+    pub(super) fn fail(&self, failure: Failure) {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
     }
 
-    pub fn fail_with(&self, request: &ApiRequest<'_>, problem: impl Into<String>) {
+    pub(super) fn fail_with(&self, request: &ApiRequest<'_>, problem: impl Into<String>) {
         self.fail(Failure::Other { what: request.text(), problem: problem.into() });
     }
 
-    pub fn forbid(&self, request: &ApiRequest<'_>) {
+    pub(super) fn forbid(&self, request: &ApiRequest<'_>) {
         self.fail(Failure::Forbidden { right: request.text() });
     }
 
     /// All failures so far.
-    pub fn failures(&self) -> Vec<Failure> {
+    pub(super) fn failures(&self) -> Vec<Failure> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The result of a call. A failure is recorded; an absent object is no failure.
-    pub async fn observe<T>(&self, request: &ApiRequest<'_>, call: impl Future<Output = kube::Result<T>>) -> Lookup<T> {
+    pub(super) async fn observe<T>(
+        &self,
+        request: &ApiRequest<'_>,
+        call: impl Future<Output = kube::Result<T>>,
+    ) -> Lookup<T> {
         match timeout(self.limit, call).await {
             Ok(Ok(found)) => Lookup::Found(found),
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => Lookup::Absent,
@@ -87,7 +91,7 @@ impl Caller {
         }
     }
 
-    pub async fn get<K>(&self, api: Api<K>, resource: &str, namespace: Option<&str>, name: &str) -> Lookup<K>
+    pub(super) async fn get<K>(&self, api: Api<K>, resource: &str, namespace: Option<&str>, name: &str) -> Lookup<K>
     where
         K: Clone + DeserializeOwned + std::fmt::Debug,
     {
@@ -95,7 +99,7 @@ impl Caller {
     }
 
     /// A list, read in pages. After a failure the whole list is `Unknown`.
-    pub async fn list<K>(
+    pub(super) async fn list<K>(
         &self,
         api: Api<K>,
         resource: &str,
@@ -114,7 +118,7 @@ impl Caller {
     }
 
     /// As [`Caller::list`], with a function that reads a page.
-    pub async fn pages<K: Clone, F>(
+    pub(super) async fn pages<K: Clone, F>(
         &self,
         request: &ApiRequest<'_>,
         mut params: ListParams,
@@ -143,12 +147,12 @@ impl Caller {
         Lookup::Found(all)
     }
 
-    pub fn timeout_message(&self) -> String {
+    pub(super) fn timeout_message(&self) -> String {
         format!("no response within {:?}", self.limit)
     }
 }
 
 /// Keeps only the needed part of each object: a cluster has many, and they may be large.
-pub fn filter_page<O: Clone, K: Clone>(page: ObjectList<O>, keep: impl FnMut(O) -> Option<K>) -> ObjectList<K> {
+pub(super) fn filter_page<O: Clone, K: Clone>(page: ObjectList<O>, keep: impl FnMut(O) -> Option<K>) -> ObjectList<K> {
     ObjectList { types: page.types, metadata: page.metadata, items: page.items.into_iter().filter_map(keep).collect() }
 }

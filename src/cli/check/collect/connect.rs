@@ -11,13 +11,13 @@ use kube::{Client, Config};
 
 /// The flags that select a cluster.
 #[derive(Clone, Debug, Default)]
-pub struct ClusterSelection {
+pub(crate) struct ClusterSelection {
     pub kubeconfig: Option<PathBuf>,
     pub context: Option<String>,
 }
 
 /// A client with `limit` as its connection timeout, and the address that it calls.
-pub async fn connect(origin: &ClusterSelection, limit: Duration) -> anyhow::Result<(Client, String)> {
+pub(crate) async fn connect(origin: &ClusterSelection, limit: Duration) -> anyhow::Result<(Client, String)> {
     let mut config = config(origin).await?;
     config.connect_timeout = Some(limit);
     config.read_timeout = None;

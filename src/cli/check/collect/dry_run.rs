@@ -14,7 +14,7 @@ use crate::inject::status::Status;
 
 /// Namespace and template of the dry-run pod, if the user has chosen them.
 #[derive(Clone, Debug, Default)]
-pub struct DryRunOptions {
+pub(crate) struct DryRunOptions {
     pub namespace: Option<String>,
     pub template: Option<String>,
 }
@@ -22,7 +22,7 @@ pub struct DryRunOptions {
 /// Used only if the installation's own image is unknown; clusters may restrict images.
 const IMAGE: &str = "registry.example/outrigger-check:1";
 
-pub async fn make(caller: &Caller, observations: &Observations, options: &DryRunOptions) -> DryRun {
+pub(super) async fn make(caller: &Caller, observations: &Observations, options: &DryRunOptions) -> DryRun {
     let Some(namespace) = options.namespace.clone().or_else(|| choose_namespace(observations)) else {
         return DryRun::NotSent("there is no namespace in which a pod would be injected".to_owned());
     };

@@ -18,7 +18,11 @@ use crate::pki::PresentedChain;
 type Chain = Vec<CertificateDer<'static>>;
 
 /// The chain that the server behind a stream presents for this name.
-pub async fn over(stream: impl AsyncRead + AsyncWrite + Unpin, host: &str, limit: Duration) -> Result<Chain, String> {
+pub(super) async fn over(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    host: &str,
+    limit: Duration,
+) -> Result<Chain, String> {
     let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("{host:?} is not a valid host name"))?;
     let (mut config, shown) = PresentedChain::client().map_err(|error| error.to_string())?;
     // As the API server does.
@@ -34,7 +38,7 @@ pub async fn over(stream: impl AsyncRead + AsyncWrite + Unpin, host: &str, limit
 }
 
 /// The chain that the server at an address presents.
-pub async fn at(host: &str, port: u16, limit: Duration) -> Result<Chain, String> {
+pub(super) async fn at(host: &str, port: u16, limit: Duration) -> Result<Chain, String> {
     let stream = timeout(limit, TcpStream::connect((host, port))).await;
     let stream = stream.map_err(|_| format!("no connection within {limit:?}"))?;
     over(stream.map_err(|error| error.to_string())?, host, limit).await

@@ -32,8 +32,8 @@ use crate::cluster::explain;
 use crate::inject::{Namespace, annotations};
 use caller::{ApiRequest, Caller, filter_page};
 
-pub use connect::{ClusterSelection, connect};
-pub use dry_run::DryRunOptions;
+pub(super) use connect::{ClusterSelection, connect};
+pub(super) use dry_run::DryRunOptions;
 
 /// Number of replicas that are queried concurrently.
 const CONCURRENT_REPLICAS: usize = 4;
@@ -43,14 +43,14 @@ const SERVING_SECRET: &str = "outrigger-serving";
 const NAME: &str = "outrigger";
 
 /// The installation to read, and the timeout of each call.
-pub struct CollectOptions {
+pub(super) struct CollectOptions {
     pub target: Target,
     pub options: DryRunOptions,
     pub limit: Duration,
 }
 
 /// Reads everything once. Fails only if the API server cannot be reached.
-pub async fn collect(client: &Client, address: &str, check: &CollectOptions) -> anyhow::Result<Observations> {
+pub(super) async fn collect(client: &Client, address: &str, check: &CollectOptions) -> anyhow::Result<Observations> {
     let CollectOptions { target, options, limit } = check;
     ensure_reachable(client, address, *limit).await?;
     let caller = Caller::new(client.clone(), *limit);

@@ -21,7 +21,7 @@ const ADMIN_PORT: u16 = 8080;
 const ADMIN_PORT_NAME: &str = "admin";
 
 /// The replica of a pod, with its certificate if the pod runs.
-pub async fn query(
+pub(super) async fn query(
     caller: &Caller,
     namespace: &str,
     host: &str,

@@ -23,7 +23,7 @@ const WORKLOADS: [(&str, &str, &str, &str); 5] = [
 ];
 
 /// `Found` if the pods could be listed; workloads that could not be listed are left out.
-pub async fn all(caller: &Caller, domain: &str) -> Lookup<Vec<Requester>> {
+pub(super) async fn all(caller: &Caller, domain: &str) -> Lookup<Vec<Requester>> {
     let keys = AnnotationKeys::new(domain);
     let keys = &keys;
     let workloads = WORKLOADS.map(|workload| async move { requesting_workloads(caller, keys, workload).await });

@@ -11,7 +11,7 @@ use super::super::observations::{CertificateOrigin, Observations, ServedCertific
 use super::configuration::ours;
 use crate::pki::{self, Certificate, Validity};
 
-pub fn evaluate(observations: &Observations) -> Vec<Finding> {
+pub(super) fn evaluate(observations: &Observations) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut trusts = Vec::new();
     for bundle in bundles(observations) {
@@ -242,7 +242,7 @@ impl<'f> PresentedCertificate<'f> {
 }
 
 /// Host and port of a URL that the API server has checked.
-pub fn host_of(url: &str) -> (String, u16) {
+pub(crate) fn host_of(url: &str) -> (String, u16) {
     let authority = url.trim_start_matches("https://").split('/').next().unwrap_or_default();
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().unwrap_or(443)),

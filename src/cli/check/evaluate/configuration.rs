@@ -14,7 +14,7 @@ use crate::admission::MUTATE_PATH;
 /// The first label of the names of both entries.
 const ENTRIES: [&str; 2] = ["pods", "namespaces"];
 
-pub fn evaluate(observations: &Observations) -> Vec<Finding> {
+pub(super) fn evaluate(observations: &Observations) -> Vec<Finding> {
     let target = &observations.target;
     match &observations.configuration {
         Lookup::Unknown => Vec::new(),

@@ -14,7 +14,7 @@ use super::super::observations::Target;
 use super::APPLY_AGAIN;
 use crate::api::webhook_configuration::{Endpoint, WebhookConfiguration};
 
-pub fn evaluate(entry: &MutatingWebhook, target: &Target) -> Vec<Finding> {
+pub(super) fn evaluate(entry: &MutatingWebhook, target: &Target) -> Vec<Finding> {
     let Some(expected) = expected(entry, target) else { return Vec::new() };
     let differences = differences(entry, &expected);
     let finding = |(field, found, expected): (&str, String, String)| {

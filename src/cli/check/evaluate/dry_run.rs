@@ -15,7 +15,7 @@ const USUAL_TEMPLATE: &str = "log-collector";
 const MAX_TEMPLATES: usize = 3;
 
 /// A namespace in which a requesting pod would be injected.
-pub fn choose_namespace(observations: &Observations) -> Option<String> {
+pub(crate) fn choose_namespace(observations: &Observations) -> Option<String> {
     let Some(namespaces) = observations.namespaces.found() else { return Some("default".to_owned()) };
     let keys = AnnotationKeys::new(&observations.target.domain);
     let entry = observations.pods_entry();
@@ -30,7 +30,7 @@ pub fn choose_namespace(observations: &Observations) -> Option<String> {
 }
 
 /// Templates to try, in this order.
-pub fn choose_templates(observations: &Observations) -> Vec<String> {
+pub(crate) fn choose_templates(observations: &Observations) -> Vec<String> {
     if observations.responding().next().is_none() {
         return vec![USUAL_TEMPLATE.to_owned()];
     }
@@ -42,7 +42,7 @@ pub fn choose_templates(observations: &Observations) -> Vec<String> {
     usual.chain(others).take(MAX_TEMPLATES).map(str::to_owned).collect()
 }
 
-pub fn evaluate(observations: &Observations) -> Vec<Finding> {
+pub(super) fn evaluate(observations: &Observations) -> Vec<Finding> {
     let finding = match &observations.dry_run {
         DryRun::NotSent(why) => Code::TrialImpossible.found(
             format!("no dry-run pod was sent: {why}"),

@@ -6,11 +6,10 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
 use super::super::finding::{Code, Finding};
 use super::super::observations::{Lookup, Observations};
-use super::APPLY_AGAIN;
 use super::configuration::ours;
-use super::counted;
+use super::{APPLY_AGAIN, counted};
 
-pub fn evaluate(observations: &Observations) -> Vec<Finding> {
+pub(super) fn evaluate(observations: &Observations) -> Vec<Finding> {
     // With a URL no Service is called.
     let Some(called) = ours(observations).find_map(|entry| entry.client_config.service.as_ref()) else {
         return Vec::new();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::super::finding::{Code, Finding};
 use super::super::observations::{DryRun, DryRunOutcome, Failure, Observations};
 
-pub fn evaluate(observations: &Observations) -> Vec<Finding> {
+pub(super) fn evaluate(observations: &Observations) -> Vec<Finding> {
     let failures: BTreeSet<&Failure> = observations.failures.iter().collect();
     let mut findings: Vec<Finding> = failures.into_iter().map(finding).collect();
     // A good configuration alone does not show that a server responds.

@@ -22,8 +22,8 @@ use std::collections::BTreeMap;
 use super::finding::{Finding, Severity};
 use super::observations::Observations;
 
-pub use certificates::host_of;
-pub use dry_run::{choose_namespace, choose_templates};
+pub(super) use certificates::host_of;
+pub(super) use dry_run::{choose_namespace, choose_templates};
 
 /// Maximum number of names in one line.
 const MAX_NAMES: usize = 10;
@@ -34,7 +34,7 @@ const APPLY_AGAIN: &str = "apply the manifests again as it was done before: `kub
 const MAX_ALIKE: usize = 20;
 
 /// All findings, from the configuration to the pods.
-pub fn evaluate(observations: &Observations) -> Vec<Finding> {
+pub(super) fn evaluate(observations: &Observations) -> Vec<Finding> {
     let subjects = [
         configuration::evaluate,
         endpoints::evaluate,

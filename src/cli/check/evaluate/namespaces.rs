@@ -8,9 +8,9 @@ use super::configuration::covers;
 use super::{counted, listed};
 use crate::inject::Namespace;
 use crate::inject::annotations::{self, AnnotationKeys, TemplateRequest};
-use crate::inject::text::quote::quote;
+use crate::inject::text::quote;
 
-pub fn evaluate(observations: &Observations) -> Vec<Finding> {
+pub(super) fn evaluate(observations: &Observations) -> Vec<Finding> {
     let Some(namespaces) = observations.namespaces.found() else { return Vec::new() };
     let keys = AnnotationKeys::new(&observations.target.domain);
     let mut by_namespace: BTreeMap<&str, Vec<&Requester>> = BTreeMap::new();

@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::finding::{Code, Finding};
 use super::super::objects::PartialDeployment;
 use super::super::observations::{Observations, Replica, ReplicaVersion};
-use super::APPLY_AGAIN;
-use super::{counted, listed};
+use super::{APPLY_AGAIN, counted, listed};
 use crate::telemetry::build;
 
-pub fn evaluate(observations: &Observations) -> Vec<Finding> {
+pub(super) fn evaluate(observations: &Observations) -> Vec<Finding> {
     let mut findings = of_deployments(observations);
     for replica in observations.replicas.found().into_iter().flatten() {
         findings.extend(of_replica(observations, replica));

@@ -10,7 +10,7 @@ use super::{counted, listed};
 use crate::inject::Namespace;
 use crate::inject::annotations::AnnotationKeys;
 
-pub fn evaluate(observations: &Observations) -> Vec<Finding> {
+pub(super) fn evaluate(observations: &Observations) -> Vec<Finding> {
     let Some(requesters) = observations.requesters.found() else { return Vec::new() };
     let keys = AnnotationKeys::new(&observations.target.domain);
     let namespaces = observations.namespaces.found().into_iter().flatten();

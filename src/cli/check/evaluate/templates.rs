@@ -8,9 +8,9 @@ use super::super::finding::{Code, Finding};
 use super::super::observations::{Observations, Requester};
 use super::{MAX_NAMES, counted, listed, replicas};
 use crate::inject::annotations::{self, AnnotationKeys, TemplateRequest};
-use crate::inject::text::quote::quote;
+use crate::inject::text::quote;
 
-pub fn evaluate(observations: &Observations) -> Vec<Finding> {
+pub(super) fn evaluate(observations: &Observations) -> Vec<Finding> {
     if observations.responding().next().is_none() {
         return Vec::new();
     }

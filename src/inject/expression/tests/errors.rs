@@ -1,4 +1,5 @@
-//! What is no value: missing keys are the pod's, everything else the template's, and no fault becomes `false`.
+//! What is no value: missing keys are the pod's, everything else the template's, and no fault
+//! becomes `false`.
 
 use super::*;
 
@@ -96,7 +97,8 @@ fn messages_are_one_short_line() {
     }
 }
 
-/// An expression that fails is answered without a verdict, and that answer is logged by API servers.
+/// An expression that fails is answered without a verdict, and that answer is logged by API
+/// servers.
 #[test]
 fn messages_of_functions_quote_no_value() {
     let calls = [

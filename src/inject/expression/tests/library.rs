@@ -1,4 +1,5 @@
-//! The functions: each name is registered, no call panics through, and what is added keeps quantities' rules.
+//! The functions: each name is registered, no call panics through, and what is added keeps
+//! quantities' rules.
 
 use super::*;
 use crate::inject::expression::limits;
@@ -66,7 +67,8 @@ fn wrong_arguments_are_errors_whatever_the_function() {
     for expression in functions::names().flat_map(calls) {
         let targets = if expression.source().starts_with("params.this") { samples.as_slice() } else { &samples[..1] };
         for (this, a) in targets.iter().flat_map(|this| samples.iter().step_by(3).map(move |a| (this, a))) {
-            // A panic of the interpreter that came through would fail the test; an overflow would end it.
+            // A panic of the interpreter that came through would fail the test; an overflow would
+            // end it.
             match call(&expression, this, a, &samples[0]) {
                 Ok(_) => {}
                 Err(EvaluationError::Failed(message)) => {

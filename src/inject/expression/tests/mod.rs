@@ -102,7 +102,8 @@ fn missing_key(source: &str) -> String {
     }
 }
 
-/// Runs on a thread whose stack is as small as any that asks; an overflow would end the whole test run.
+/// Runs on a thread whose stack is as small as any that asks; an overflow would end the whole test
+/// run.
 fn on_a_small_stack(work: impl FnOnce() + Send) {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(SMALL_STACK_BYTES).spawn_scoped(scope, work);

@@ -1,4 +1,5 @@
-//! No expression overflows a stack, however it is built: the process would end, and no error could say why.
+//! No expression overflows a stack, however it is built: the process would end, and no error could
+//! say why.
 
 use super::*;
 

@@ -8,10 +8,8 @@ use crate::inject::template::parameters::Parameter;
 use crate::inject::template::render::{KnownInputs, Renderer};
 use crate::inject::template::selector::LabelSelector;
 use crate::inject::template::spec::ParameterSpec;
-use crate::inject::text::field_path::{FieldError, FieldPath};
 use crate::inject::text::json::{items, text};
-use crate::inject::text::message::{message, value};
-use crate::inject::text::quote::quote;
+use crate::inject::text::{FieldError, FieldPath, message, quote, value};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +23,7 @@ pub(super) struct Draft {
 
 /// Which pods may have the template.
 #[derive(Debug)]
-pub struct CompiledMatch {
+pub(crate) struct CompiledMatch {
     pub os: Vec<OperatingSystem>,
     pub namespace_selector: LabelSelector,
     pub pod_selector: LabelSelector,
@@ -34,7 +32,7 @@ pub struct CompiledMatch {
 
 /// A CEL condition.
 #[derive(Debug)]
-pub struct CompiledCondition {
+pub(crate) struct CompiledCondition {
     pub expression: Expression,
     pub message: String,
     /// Whether it holds for every pod that sets no parameter.
@@ -44,7 +42,7 @@ pub struct CompiledCondition {
 impl Draft {
     /// Compiles a spec, and lists everything that does not compile. `structure` lists errors of its
     /// structure.
-    pub fn compile(spec: &Value) -> (Self, Vec<FieldError>) {
+    pub(super) fn compile(spec: &Value) -> (Self, Vec<FieldError>) {
         let path = FieldPath::root().child("spec");
         let mut errors = Vec::new();
         let names: Vec<&str> = items(spec, "parameters").iter().map(|parameter| text(parameter, "name")).collect();
@@ -55,14 +53,14 @@ impl Draft {
     }
 
     /// The errors of a spec with a wrong structure, without those of the structure itself.
-    pub fn problems(spec: &Value) -> Vec<FieldError> {
+    pub(super) fn problems(spec: &Value) -> Vec<FieldError> {
         let (draft, mut errors) = Self::compile(spec);
         errors.extend(draft.check_with_samples());
         errors
     }
 
     /// The errors of names and mounts that do not depend on the result of expressions.
-    pub fn check_with_samples(&self) -> Vec<FieldError> {
+    pub(super) fn check_with_samples(&self) -> Vec<FieldError> {
         let check = |scope: &Scope<'_>| {
             let mut renderer = Renderer::new(scope, KnownInputs::Nothing);
             let overlay = self.parts.render(&mut renderer);

@@ -4,9 +4,7 @@
 //! path.
 
 use crate::inject::template::spec::PlacementSpec;
-use crate::inject::text::field_path::{FieldError, FieldPath};
-use crate::inject::text::message::{Message, message, value, words};
-use crate::inject::text::quote::quote;
+use crate::inject::text::{FieldError, FieldPath, Message, message, quote, value, words};
 use serde_json::Value;
 
 const TYPES: &[&str] = &["string", "integer", "boolean", "number", "quantity", "duration", "port", "enum"];

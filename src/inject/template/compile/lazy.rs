@@ -17,7 +17,7 @@ const MAX_TEXT_BYTES: usize = 16 * 1024;
 
 /// A working template.
 #[derive(Debug)]
-pub struct LazyTemplate {
+pub(crate) struct LazyTemplate {
     pub name: String,
     pub revision: Revision,
     pub origin: String,
@@ -30,7 +30,7 @@ pub struct LazyTemplate {
 
 impl LazyTemplate {
     /// Keeps `spec` and the details of `template`, which was compiled from it.
-    pub fn new(template: Template, spec: &Value) -> Self {
+    pub(crate) fn new(template: Template, spec: &Value) -> Self {
         let spec = spec.to_string().into_boxed_str();
         let (name, revision) = (template.name.clone(), template.revision.clone());
         let (origin, description) = (template.origin.clone(), template.spec.description.clone());
@@ -43,7 +43,7 @@ impl LazyTemplate {
     }
 
     /// The template, compiled at its first use; `None` would be a bug in Outrigger.
-    pub fn template(&self) -> Option<&Template> {
+    pub(crate) fn template(&self) -> Option<&Template> {
         self.compiled.get_or_init(|| self.compile().map(Box::new)).as_deref()
     }
 

@@ -27,13 +27,13 @@ mod template;
 use super::document::Document;
 use super::spec::TemplateSpec;
 use crate::inject::schema::Findings;
-use crate::inject::text::field_path::FieldError;
+use crate::inject::text::FieldError;
 use draft::Draft;
 
-pub use draft::CompiledCondition;
-pub use lazy::LazyTemplate;
+pub(crate) use draft::CompiledCondition;
+pub(super) use lazy::LazyTemplate;
 pub use source::CompiledSource;
-pub use template::Template;
+pub(crate) use template::Template;
 
 pub(super) use source::CompiledDocument;
 

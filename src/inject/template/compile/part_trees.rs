@@ -5,7 +5,7 @@ use crate::inject::overlay::{Overlay, OverlayPart};
 use crate::inject::schema;
 use crate::inject::template::render::Renderer;
 use crate::inject::template::tree::{ExpressionTree, TreeCompiler};
-use crate::inject::text::field_path::FieldError;
+use crate::inject::text::FieldError;
 use serde_json::Value;
 
 /// A compiled tree for each part.
@@ -14,7 +14,7 @@ pub(super) struct PartTrees([ExpressionTree; OverlayPart::ALL.len()]);
 
 impl PartTrees {
     /// Compiles all parts of a spec; adds errors of their expressions to `errors`.
-    pub fn compile(spec: &Value, parameters: &[&str], errors: &mut Vec<FieldError>) -> Self {
+    pub(super) fn compile(spec: &Value, parameters: &[&str], errors: &mut Vec<FieldError>) -> Self {
         let mut compiler = TreeCompiler { parameters, errors: Vec::new() };
         let trees = OverlayPart::ALL.map(|part| {
             let fields = part.spec_fields().iter();
@@ -27,13 +27,13 @@ impl PartTrees {
     }
 
     /// All paths that the parts' expressions read.
-    pub fn reads(&self) -> Reads {
+    pub(super) fn reads(&self) -> Reads {
         let mut reads = Reads::default();
         self.0.iter().for_each(|tree| tree.collect_reads(&mut reads));
         reads
     }
 
-    pub fn render(&self, renderer: &mut Renderer<'_>) -> Overlay {
+    pub(super) fn render(&self, renderer: &mut Renderer<'_>) -> Overlay {
         Overlay::new(|part| renderer.render(&self.0[part as usize]))
     }
 }

@@ -7,8 +7,7 @@ use super::{Compiled, LazyTemplate, compile, structure};
 use crate::inject::expression;
 use crate::inject::template::document::{self, Document, MAX_TEMPLATE_BYTES, ParseProblem, Place};
 use crate::inject::template::{LoadProblem, SourceText};
-use crate::inject::text::field_path::FieldError;
-use crate::inject::text::message::{Message, message};
+use crate::inject::text::{FieldError, Message, message};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -169,12 +168,17 @@ impl CompiledDocument {
     }
 
     /// Origin, line and column of the template, such as `log.yaml:4:3`.
-    pub fn shown_place(&self, origin: &str) -> String {
+    pub(crate) fn shown_place(&self, origin: &str) -> String {
         format!("{origin}:{}:{}", self.place.line, self.place.column)
     }
 
     /// A problem with the name that involves other sources.
-    pub fn name_problem(&self, origin: &str, message: impl Into<Message>, hint: impl Into<Message>) -> LoadProblem {
+    pub(crate) fn name_problem(
+        &self,
+        origin: &str,
+        message: impl Into<Message>,
+        hint: impl Into<Message>,
+    ) -> LoadProblem {
         LoadProblem {
             line: self.place.line,
             column: self.place.column,

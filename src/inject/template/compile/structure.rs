@@ -6,10 +6,7 @@ use super::{TemplateSpec, enum_check};
 use crate::inject::schema::{self, Expressions, Findings};
 use crate::inject::template::document::MAX_TEMPLATE_BYTES;
 use crate::inject::template::spec::{API_VERSION, CLUSTER_KIND, NAMESPACED_KIND, TemplateDocument};
-use crate::inject::text::field_path::{FieldError, FieldPath};
-use crate::inject::text::message::{message, value, words};
-use crate::inject::text::names;
-use crate::inject::text::quote::quote;
+use crate::inject::text::{FieldError, FieldPath, message, names, quote, value, words};
 use serde_json::Value;
 
 /// Errors of `apiVersion`, `kind` and size; objects of other kinds are not checked further.

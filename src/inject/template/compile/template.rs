@@ -9,21 +9,17 @@ use crate::inject::overlay::{Overlay, OverlayPart, SamplePaths};
 use crate::inject::pod::OperatingSystem;
 use crate::inject::pod::read_set::ReadSet;
 use crate::inject::template::parameters::{self, Parameter};
-use crate::inject::template::read_set;
 use crate::inject::template::render::{KnownInputs, RenderError, Renderer};
 use crate::inject::template::spec::{ContainerSelection, Order, TemplateSpec};
-use crate::inject::template::{RenderContext, Revision};
-use crate::inject::text::field_path::{FieldError, FieldPath};
+use crate::inject::template::{RenderContext, Revision, read_set};
 use crate::inject::text::json::text;
-use crate::inject::text::message::{message, value, words};
-use crate::inject::text::names;
-use crate::inject::text::quote::quote;
+use crate::inject::text::{FieldError, FieldPath, message, names, quote, value, words};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A compiled, checked template.
 #[derive(Debug)]
-pub struct Template {
+pub(crate) struct Template {
     pub name: String,
     pub revision: Revision,
     pub origin: String,
@@ -46,7 +42,7 @@ pub struct Template {
 
 impl Template {
     /// Compiles a spec with a valid structure. `raw` is the same spec as JSON.
-    pub fn compile(name: &str, origin: &str, spec: TemplateSpec, raw: &Value) -> Result<Self, Vec<FieldError>> {
+    pub(crate) fn compile(name: &str, origin: &str, spec: TemplateSpec, raw: &Value) -> Result<Self, Vec<FieldError>> {
         let (draft, mut errors) = Draft::compile(raw);
         check_settings(&spec, &mut errors);
         if !errors.is_empty() {
@@ -73,7 +69,7 @@ impl Template {
     }
 
     /// The rendering for pods that set no parameter, if it is the same for all of them.
-    pub fn rendered(&self) -> Option<&Overlay> {
+    pub(crate) fn rendered(&self) -> Option<&Overlay> {
         self.rendered.as_ref()
     }
 
@@ -84,12 +80,12 @@ impl Template {
     }
 
     /// Names of the containers that the template adds.
-    pub fn container_names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn container_names(&self) -> impl Iterator<Item = &str> {
         self.container_names.iter().map(String::as_str)
     }
 
     /// Renders the template for one pod.
-    pub fn render(&self, context: &RenderContext<'_>) -> Result<Overlay, Vec<RenderError>> {
+    pub(crate) fn render(&self, context: &RenderContext<'_>) -> Result<Overlay, Vec<RenderError>> {
         context.with_scope(&self.reads, |scope| {
             let mut renderer = Renderer::new(scope, KnownInputs::All);
             let overlay = self.parts.render(&mut renderer);
@@ -98,7 +94,7 @@ impl Template {
     }
 
     /// Whether the template is meant for pods of this operating system.
-    pub fn runs_on(&self, os: OperatingSystem) -> bool {
+    pub(crate) fn runs_on(&self, os: OperatingSystem) -> bool {
         self.matching.os.contains(&os)
     }
 

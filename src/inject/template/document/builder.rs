@@ -3,17 +3,14 @@
 //! Expands merges and reports duplicate keys, keys that are not strings and integers beyond 64
 //! bits. Does not stop at the first problem.
 
-use std::{cell::OnceCell, collections::BTreeMap};
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Number, Value};
 
-use super::{
-    Document, ParseProblem, Place, Places,
-    reader::{YamlContent, YamlNode},
-};
-use crate::inject::text::field_path::FieldPath;
-use crate::inject::text::message::{Message, message, value};
-use crate::inject::text::quote::quote;
+use super::reader::{YamlContent, YamlNode};
+use super::{Document, ParseProblem, Place, Places};
+use crate::inject::text::{FieldPath, Message, message, quote, value};
 
 pub(super) fn document(node: YamlNode, source: &CharacterIndex<'_>) -> Document {
     let place = node.place;

@@ -11,22 +11,22 @@ mod reader;
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
-use crate::inject::text::field_path::{FieldPath, PathSegment};
-use crate::inject::text::message::Message;
+use crate::inject::text::{FieldPath, Message, PathSegment};
 use builder::CharacterIndex;
 use reader::YamlLimits;
 
 /// Maximum size of a template text for [`parse`], in bytes; the caller checks it.
-pub const MAX_TEMPLATE_BYTES: usize = 256 * 1024;
+pub(crate) const MAX_TEMPLATE_BYTES: usize = 256 * 1024;
 
 /// Stack of the thread that reads workload files, enough for their depth in an unoptimised build.
 const WORKLOAD_STACK_BYTES: usize = 8 * 1024 * 1024;
 
 /// Line and column in a text; both are 0 if unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// 1-based.
     pub line: usize,
     /// 1-based, in characters.
@@ -35,7 +35,7 @@ pub struct Place {
 
 /// One error that makes a document unreadable or ambiguous.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseProblem {
+pub(crate) struct ParseProblem {
     pub place: Place,
     /// The field concerned; the root where the text cannot be read at all.
     pub path: FieldPath,
@@ -45,7 +45,7 @@ pub struct ParseProblem {
 
 /// A document and the places of its parts.
 #[derive(Clone, Debug)]
-pub struct Document {
+pub(crate) struct Document {
     /// The content; for duplicate keys the first value.
     pub value: Value,
     /// Duplicate keys, keys that are no strings, integers beyond 64 bits: the document must not be
@@ -65,7 +65,7 @@ enum Places {
 impl Document {
     /// Line and column of a field: of a map member's key, or of a list element's content. If the
     /// document lacks the path, those of its nearest ancestor.
-    pub fn place(&self, path: &FieldPath) -> Place {
+    pub(crate) fn place(&self, path: &FieldPath) -> Place {
         let (mut place, mut places) = (self.place, &self.places);
         for step in path.steps() {
             let inner = match (step, places) {
@@ -83,7 +83,7 @@ impl Document {
 /// Reads all documents of a template source; empty ones are left out.
 ///
 /// A document with a wrong value does not hide the others. Reading stops at a syntax error.
-pub fn parse(text: &str) -> Vec<Result<Document, ParseProblem>> {
+pub(crate) fn parse(text: &str) -> Vec<Result<Document, ParseProblem>> {
     read(text, YamlLimits::Template)
 }
 
@@ -91,7 +91,7 @@ pub fn parse(text: &str) -> Vec<Result<Document, ParseProblem>> {
 /// out.
 ///
 /// Only the depth is limited: the API server already limits the size of a pod.
-pub fn values(text: &str) -> Result<Vec<Value>, Vec<ParseProblem>> {
+pub(crate) fn values(text: &str) -> Result<Vec<Value>, Vec<ParseProblem>> {
     let read_values = || {
         let objects = json_objects(text).unwrap_or_else(|| vec![text]);
         settle(objects.into_iter().flat_map(|object| read(object, YamlLimits::Workload)).collect())
@@ -147,10 +147,8 @@ fn read(text: &str, limits: YamlLimits) -> Vec<Result<Document, ParseProblem>> {
 mod tests {
     use serde_json::json;
 
-    use super::{
-        reader::{MAX_DEPTH, MAX_WORKLOAD_DEPTH},
-        *,
-    };
+    use super::reader::{MAX_DEPTH, MAX_WORKLOAD_DEPTH};
+    use super::*;
 
     fn one(text: &str) -> Document {
         let mut documents = parse(text);

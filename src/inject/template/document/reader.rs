@@ -4,15 +4,15 @@
 //!
 //! Invariant: a text of bounded size yields a tree of bounded size and depth, aliases included.
 
-use std::{fmt, io::Cursor};
+use std::fmt;
+use std::io::Cursor;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
-use serde_saphyr::{DuplicateKeyPolicy, Error, MergeKeyPolicy, Options, Spanned, budget::BudgetBreach};
+use serde_saphyr::budget::BudgetBreach;
+use serde_saphyr::{DuplicateKeyPolicy, Error, MergeKeyPolicy, Options, Spanned};
 
-use crate::inject::text::field_path::FieldPath;
-use crate::inject::text::message::{Message, message, value};
-use crate::inject::text::quote::one_line;
+use crate::inject::text::{FieldPath, Message, message, one_line, value};
 
 use super::{ParseProblem, Place};
 

@@ -21,24 +21,24 @@ use crate::inject::Namespace;
 use crate::pki::{Authority, AuthorityKind};
 use crate::telemetry::build;
 
-pub const DAY: Duration = Duration::from_secs(24 * 3600);
-pub const OURS: &str = "outrigger-system";
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(super) const OURS: &str = "outrigger-system";
 
 /// An authority of a year and a leaf of a week, made when the tests began.
-pub struct Certificates {
+pub(super) struct Certificates {
     pub now: SystemTime,
     pub authority: Authority,
     pub leaf: Vec<CertificateDer<'static>>,
 }
 
-pub static CERTIFICATES: LazyLock<Certificates> = LazyLock::new(|| {
+pub(super) static CERTIFICATES: LazyLock<Certificates> = LazyLock::new(|| {
     let now = SystemTime::now();
     let authority = Authority::make(AuthorityKind::Cluster, now, 365 * DAY).expect("an authority");
     let leaf = leaf(&authority, "outrigger.outrigger-system.svc", now, 7 * DAY);
     Certificates { now, authority, leaf }
 });
 
-pub fn leaf(authority: &Authority, host: &str, now: SystemTime, life: Duration) -> Vec<CertificateDer<'static>> {
+pub(super) fn leaf(authority: &Authority, host: &str, now: SystemTime, life: Duration) -> Vec<CertificateDer<'static>> {
     let pem = authority.issue(&[host.to_owned()], now, life).expect("a leaf");
     vec![CertificateDer::from_pem_slice(pem.certificate.as_bytes()).expect("a certificate")]
 }
@@ -47,7 +47,7 @@ fn object<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).expect("an object")
 }
 
-pub fn healthy() -> Observations {
+pub(super) fn healthy() -> Observations {
     let target = Target { namespace: OURS.into(), configuration: "outrigger".into(), domain: "outrigger.dev".into() };
     let certificates = &CERTIFICATES;
     let service = Endpoint::Service { namespace: OURS.into(), name: "outrigger".into(), port: 443 };
@@ -80,7 +80,7 @@ pub fn healthy() -> Observations {
     }
 }
 
-pub fn deployment(wanted: i32, ready: i32) -> PartialDeployment {
+pub(super) fn deployment(wanted: i32, ready: i32) -> PartialDeployment {
     object(json!({
         "metadata": {"name": "outrigger"},
         "spec": {"replicas": wanted, "selector": {}, "template": {}},
@@ -114,67 +114,67 @@ fn namespace(name: &str) -> Namespace {
     Namespace { name: name.into(), labels, annotations: BTreeMap::new() }
 }
 
-pub fn requester(kind: &'static str, namespace: &str, templates: &[&str], pod: PodState) -> Requester {
+pub(super) fn requester(kind: &'static str, namespace: &str, templates: &[&str], pod: PodState) -> Requester {
     let templates = templates.iter().map(ToString::to_string).collect();
     Requester { kind, namespace: namespace.into(), name: "web".into(), labels: BTreeMap::new(), templates, pod }
 }
 
 /// The entries of the configuration.
-pub fn entries(observations: &mut Observations) -> &mut Vec<MutatingWebhook> {
+pub(super) fn entries(observations: &mut Observations) -> &mut Vec<MutatingWebhook> {
     let Lookup::Found(configuration) = &mut observations.configuration else { panic!("a configuration") };
     configuration.webhooks.as_mut().expect("entries")
 }
 
-pub fn set_bundle(observations: &mut Observations, bundle: Option<&[u8]>) {
+pub(super) fn set_bundle(observations: &mut Observations, bundle: Option<&[u8]>) {
     for entry in entries(observations) {
         entry.client_config.ca_bundle = bundle.map(|bundle| ByteString(bundle.to_vec()));
     }
 }
 
-pub fn by_url(observations: &mut Observations) {
+pub(super) fn by_url(observations: &mut Observations) {
     for entry in entries(observations) {
         entry.client_config.service = None;
         entry.client_config.url = Some("https://outrigger.outrigger-system.svc:9443/mutate".into());
     }
 }
 
-pub fn replicas(observations: &mut Observations) -> &mut Vec<Replica> {
+pub(super) fn replicas(observations: &mut Observations) -> &mut Vec<Replica> {
     let Lookup::Found(replicas) = &mut observations.replicas else { panic!("replicas") };
     replicas
 }
 
-pub fn admin(observations: &mut Observations, index: usize) -> &mut AdminReport {
+pub(super) fn admin(observations: &mut Observations, index: usize) -> &mut AdminReport {
     replicas(observations)[index].admin.as_mut().expect("it answers")
 }
 
-pub fn requesters(observations: &mut Observations) -> &mut Vec<Requester> {
+pub(super) fn requesters(observations: &mut Observations) -> &mut Vec<Requester> {
     let Lookup::Found(requesters) = &mut observations.requesters else { panic!("requesters") };
     requesters
 }
 
-pub fn namespace_of<'f>(observations: &'f mut Observations, name: &str) -> &'f mut Namespace {
+pub(super) fn namespace_of<'f>(observations: &'f mut Observations, name: &str) -> &'f mut Namespace {
     let Lookup::Found(namespaces) = &mut observations.namespaces else { panic!("namespaces") };
     namespaces.iter_mut().find(|namespace| namespace.name == name).expect("the namespace")
 }
 
-pub fn label(observations: &mut Observations, namespace: &str, value: &str) {
+pub(super) fn label(observations: &mut Observations, namespace: &str, value: &str) {
     namespace_of(observations, namespace).labels.insert("outrigger.dev/injection".into(), value.into());
 }
 
-pub fn serve(observations: &mut Observations, chain: Vec<CertificateDer<'static>>) {
+pub(super) fn serve(observations: &mut Observations, chain: Vec<CertificateDer<'static>>) {
     for served in &mut observations.served {
         served.chain = Ok(chain.clone());
     }
 }
 
-pub fn dry_run_outcome(observations: &mut Observations, outcome: DryRunOutcome) {
+pub(super) fn dry_run_outcome(observations: &mut Observations, outcome: DryRunOutcome) {
     observations.dry_run = DryRun::Sent { namespace: "default".into(), template: "log-collector".into(), outcome };
 }
 
-pub fn refusal(observations: &mut Observations, message: &str) {
+pub(super) fn refusal(observations: &mut Observations, message: &str) {
     dry_run_outcome(observations, DryRunOutcome::Refused { message: message.into() });
 }
 
-pub fn untouched(observations: &mut Observations) {
+pub(super) fn untouched(observations: &mut Observations) {
     dry_run_outcome(observations, DryRunOutcome::Admitted { templates: Vec::new() });
 }

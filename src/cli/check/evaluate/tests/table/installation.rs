@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub const ROWS: &[Row] = &[
+pub(super) const ROWS: &[Row] = &[
     // The webhook configuration.
     (
         "webhook deleted",

@@ -16,7 +16,7 @@ use super::healthy::*;
 use crate::pki::{Authority, AuthorityKind};
 
 /// Name of the problem, the change that causes it, the expected codes, and a part of a message.
-pub type Row = (&'static str, fn(&mut Observations), &'static [Code], &'static str);
+pub(super) type Row = (&'static str, fn(&mut Observations), &'static [Code], &'static str);
 
 fn failed(cause: &str) -> String {
     format!("failed calling webhook \"pods.inject.outrigger.dev\": failed to call webhook: {cause}")
@@ -32,6 +32,6 @@ fn expect_in_bundle(observations: &mut Observations, index: usize, authority: &A
 }
 
 /// All rows.
-pub fn table() -> impl Iterator<Item = &'static Row> {
+pub(super) fn table() -> impl Iterator<Item = &'static Row> {
     [installation::ROWS, certificates::ROWS, pods::ROWS].into_iter().flatten()
 }
