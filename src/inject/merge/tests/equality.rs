@@ -1,4 +1,4 @@
-//! Tests which values of a pod and a template are equal: defaults, spellings and look-alikes.
+//! Tests which values of a pod and a template are equal: defaults, spellings and similar values.
 
 use super::*;
 
