@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use libfuzzer_sys::fuzz_target;
-use outrigger::admission::{Content, review};
+use outrigger::admission::{MediaType, review};
 use outrigger::inject::Injector;
 use outrigger_fuzz::{injector, laws};
 use serde_json::Value;
@@ -16,15 +16,15 @@ static INJECTOR: LazyLock<Injector> =
     LazyLock::new(|| injector(&[include_str!("../../tests/apiserver/templates/agent.yaml")], true));
 
 fuzz_target!(|body: &[u8]| {
-    let answer = review(&INJECTOR, |_| None, body);
-    match answer.content {
-        Content::Json => {
-            assert_eq!(answer.status, 200);
-            check_verdict(body, &answer.body);
+    let response = review(&INJECTOR, |_| None, body);
+    match response.media_type {
+        MediaType::Json => {
+            assert_eq!(response.status, 200);
+            check_verdict(body, &response.body);
         }
-        Content::Text => {
-            assert!((400..600).contains(&answer.status), "{}", answer.status);
-            let text = std::str::from_utf8(&answer.body).expect("text is UTF-8");
+        MediaType::Text => {
+            assert!((400..600).contains(&response.status), "{}", response.status);
+            let text = std::str::from_utf8(&response.body).expect("text is UTF-8");
             assert_eq!(text.trim_end().lines().count(), 1, "{text:?}");
         }
     }

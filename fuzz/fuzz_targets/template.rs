@@ -11,7 +11,7 @@ fuzz_target!(|text: &str| {
     for problem in loaded.problems.iter().chain(&loaded.warnings) {
         check_place(text, problem.line, problem.column);
         let sentence = problem.to_string();
-        assert!(!problem.message.is_empty() && !sentence.contains(['\n', '\r']), "{sentence:?}");
+        assert!(!problem.message.to_string().is_empty() && !sentence.contains(['\n', '\r']), "{sentence:?}");
     }
     assert_eq!(loaded.templates.names().len(), loaded.templates.len());
     let names: Vec<String> = loaded.templates.names().into_iter().map(str::to_owned).collect();
