@@ -22,8 +22,10 @@ mod https;
 mod laws;
 mod runner;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use outrigger::inject::{Blame, ErrorCode, SkipReason};
 use pretty_assertions::StrComparison;
 use serde_json::Value;
 
@@ -57,6 +59,18 @@ fn every_merged_list_has_a_case() {
         let expected = case::read(name).ok().and_then(|case| case.expected).expect("a pod is expected");
         assert!(has_merged(list, &expected), "{name}: the expected pod has no {list} with two entries");
     }
+}
+
+/// A skip reason or an error of a pod that no case shows could be one that nothing raises.
+#[test]
+fn every_reason_and_every_error_of_a_pod_has_a_case() {
+    let cases: Vec<Case> = case::read_all().into_iter().filter_map(|(_, case)| case.ok()).collect();
+    let shown: BTreeSet<&str> =
+        cases.iter().flat_map(|case| case.reasons.iter().chain(&case.codes)).map(String::as_str).collect();
+    let reasons = SkipReason::ALL.iter().map(|reason| reason.code());
+    let errors = ErrorCode::ALL.iter().filter(|code| code.blame() == Blame::Pod).map(|code| code.code());
+    let missing: Vec<&str> = reasons.chain(errors).filter(|code| !shown.contains(code)).collect();
+    assert!(missing.is_empty(), "codes without a golden case: {missing:?}");
 }
 
 fn kebab_case(name: &str) -> String {

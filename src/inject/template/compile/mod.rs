@@ -2,7 +2,7 @@
 //! previous.
 //!
 //! 1. [`SourceText`](super::SourceText): a text and its origin.
-//! 2. [`Document`](super::document::Document): one document as JSON with the line and column of
+//! 2. [`Document`]: one document as JSON with the line and column of
 //!    each field.
 //! 3. [`TemplateSpec`]: the spec of a document whose header, fields, types and enumerated values
 //!    are valid (`structure`, `enum_check`).
