@@ -150,7 +150,7 @@ fn a_cluster_version_read_later_replaces_the_assumed_one() {
     });
     assert!(!names(&stored, "/spec/initContainers").contains(&"agent"), "{}", stored["spec"]);
     let log = running.replicas[0].process.log();
-    assert!(log.contains("taken for a new one") && log.contains("\"version\":\"1.30.4\""), "{log}");
+    assert!(log.contains("a recent one is assumed") && log.contains("\"version\":\"1.30.4\""), "{log}");
 }
 
 fn a_new_installation_is_ready_and_trusted_within_half_a_minute() {
