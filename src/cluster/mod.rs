@@ -39,12 +39,12 @@ pub struct Objects {
 /// Secret, and the output of a credential program, which may be a token.
 pub fn explain(error: &kube::Error) -> String {
     match error {
-        kube::Error::Api(status) if !status.message.is_empty() => one_line(&status.message),
+        kube::Error::Api(status) if !status.message.is_empty() => shortened(&status.message),
         kube::Error::SerdeError(_) => "the response of the API server cannot be read".to_owned(),
         kube::Error::Auth(AuthError::AuthExecRun { cmd, out }) => {
-            one_line(&format!("the kubeconfig's credential program {cmd:?} failed with {}", out.status))
+            shortened(&format!("the kubeconfig's credential program {cmd:?} failed with {}", out.status))
         }
-        error => one_line(&chain(error)),
+        error => shortened(&chain(error)),
     }
 }
 
@@ -52,7 +52,7 @@ pub fn explain(error: &kube::Error) -> String {
 const MAX_EXPLANATION: usize = 300;
 
 /// A proxy in front of an API server may respond with an HTML page, whose line breaks mean nothing.
-fn one_line(text: &str) -> String {
+fn shortened(text: &str) -> String {
     quote::one_line(&text.split_whitespace().collect::<Vec<_>>().join(" "), MAX_EXPLANATION)
 }
 

@@ -173,7 +173,7 @@ pub(super) fn explain(error: &Error) -> String {
         Error::InitialListFailed(error) | Error::WatchStartFailed(error) | Error::WatchFailed(error) => {
             super::explain(error)
         }
-        Error::WatchError(status) => super::one_line(&status.message),
+        Error::WatchError(status) => super::shortened(&status.message),
         Error::NoResourceVersion => "the response has no resourceVersion".to_owned(),
     }
 }

@@ -170,7 +170,7 @@ async fn observe_and_wait(args: &CheckArgs) -> anyhow::Result<Vec<Finding>> {
             return result;
         }
         if problem != printed {
-            stdio::print_message(&format!("waiting: {}", report::one_line(&problem)));
+            stdio::print_message(&format!("waiting: {}", report::printable(&problem)));
             printed = problem;
         }
         tokio::time::sleep(PAUSE).await;

@@ -65,9 +65,9 @@ pub(super) fn text(findings: &[Finding], colours: Colours) -> String {
     for finding in findings {
         let severity = coloured(finding.severity, colours);
         // Writing to a String cannot fail.
-        _ = writeln!(text, "{severity} {}: {}", finding.code, one_line(&finding.message));
+        _ = writeln!(text, "{severity} {}: {}", finding.code, printable(&finding.message));
         if let Some(hint) = &finding.hint {
-            _ = writeln!(text, "         hint: {}", one_line(hint));
+            _ = writeln!(text, "         hint: {}", printable(hint));
         }
     }
     _ = writeln!(text, "{}", summary(findings));
@@ -97,7 +97,7 @@ pub(super) fn summary(findings: &[Finding]) -> String {
 const LONGEST: usize = 4096;
 
 /// The text on one line of bounded length.
-pub(super) fn one_line(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     quote::one_line(text.trim(), LONGEST)
 }
 
