@@ -71,18 +71,16 @@ struct Logs {
 
 async fn make_room(table: &mut ConnectionTable, server: &ConnectionServer, logs: &Logs) -> bool {
     let is_evicted = evict_one(table).await;
-    let (end, throttle) =
-        if is_evicted { (ConnectionEnd::MadeRoom, &logs.evicted) } else { (ConnectionEnd::Refused, &logs.refused) };
-    server.count(end);
-    if let Some(count) = throttle.due() {
-        let (listener, limit) = (server.listener, server.max_connections);
-        match end {
-            ConnectionEnd::MadeRoom => {
-                tracing::warn!(%listener, limit, count, "connection limit reached; closing the connections that have been idle longest");
-            }
-            _ => {
-                tracing::warn!(%listener, limit, count, "connection limit reached and all connections are busy; closing new ones")
-            }
+    let (listener, limit) = (server.listener, server.max_connections);
+    if is_evicted {
+        server.count(ConnectionEnd::MadeRoom);
+        if let Some(count) = logs.evicted.due() {
+            tracing::warn!(%listener, limit, count, "connection limit reached; closing the connections that have been idle longest");
+        }
+    } else {
+        server.count(ConnectionEnd::Refused);
+        if let Some(count) = logs.refused.due() {
+            tracing::warn!(%listener, limit, count, "connection limit reached and all connections are busy; closing new ones");
         }
     }
     is_evicted

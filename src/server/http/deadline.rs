@@ -174,7 +174,9 @@ impl ConnectionState {
     /// When the peer has taken too long; `None` while the server works on a request.
     pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
         match &*self.lock() {
-            Stage::Waiting { since, wait } => Some(*since + longest(*wait, limits)),
+            Stage::Waiting { since, wait: Wait::Handshake } => Some(*since + limits.handshake),
+            Stage::Waiting { since, wait: Wait::Request } => Some(*since + limits.idle),
+            Stage::Waiting { since, wait: Wait::Close } => Some(*since + limits.write),
             Stage::Head { since, .. } => Some(*since + limits.head),
             Stage::Response { begun, progress, .. } => Some((*progress + limits.write).min(*begun + limits.idle)),
             Stage::Lingering { since, .. } => Some(*since + limits.linger + limits.write),
@@ -195,31 +197,6 @@ impl ConnectionState {
         }
     }
 
-    fn change(&self, next: impl FnOnce(Stage, &InFlight) -> Stage) {
-        let mut stage = self.lock();
-        // The stand-in is never seen: `next` cannot panic and the lock is held.
-        let stand_in = Stage::Closed { since: Instant::now() };
-        *stage = next(std::mem::replace(&mut *stage, stand_in), &self.in_flight);
-    }
-
-    /// The lock is held for moments: by the tasks of the connection, and by the search for one to
-    /// evict.
-    fn lock(&self) -> MutexGuard<'_, Stage> {
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// How long a peer may let the server wait.
-const fn longest(wait: Wait, limits: &Limits) -> Duration {
-    match wait {
-        Wait::Handshake => limits.handshake,
-        Wait::Request => limits.idle,
-        Wait::Close => limits.write,
-    }
-}
-
-/// For the table of connections.
-impl ConnectionState {
     /// Since when the peer has been idle, or slow with a request; `None` while the server works on
     /// a request.
     pub(super) fn idle_since(&self) -> Option<Instant> {
@@ -234,6 +211,19 @@ impl ConnectionState {
             *stage = Stage::Closed { since };
         }
         is_idle
+    }
+
+    fn change(&self, next: impl FnOnce(Stage, &InFlight) -> Stage) {
+        let mut stage = self.lock();
+        // The stand-in is never seen: `next` cannot panic and the lock is held.
+        let stand_in = Stage::Closed { since: Instant::now() };
+        *stage = next(std::mem::replace(&mut *stage, stand_in), &self.in_flight);
+    }
+
+    /// The lock is held for moments: by the tasks of the connection, and by the search for one to
+    /// evict.
+    fn lock(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
