@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::errors::ErrorList;
 use super::stdio;
-use super::workload::{self, PodLocation};
 use crate::inject::template::document::{self, ParseProblem, Place};
+use crate::workload::{self, Note, PodLocation};
 
 /// The files that a command reads.
 #[derive(Args, Debug)]
@@ -27,27 +27,27 @@ pub(super) struct InputDocument {
     pub value: Value,
     /// The pods and pod templates in the object.
     pub pods: Vec<PodLocation>,
+    /// What is to be said about the object before it is looked at.
+    pub notes: Vec<Note>,
 }
 
 impl InputDocument {
     /// `Deployment/web`, for headings.
     pub(super) fn title(&self) -> String {
-        let kind = self.value.get("kind").and_then(Value::as_str).unwrap_or_default();
-        match workload::name(&self.value) {
-            name if name.starts_with('(') => kind.to_owned(),
-            name => format!("{kind}/{name}"),
-        }
+        let text = |pointer| self.value.pointer(pointer).and_then(Value::as_str);
+        let kind = text("/kind").unwrap_or("object");
+        text("/metadata/name").map_or_else(|| kind.to_owned(), |name| format!("{kind}/{name}"))
     }
 }
 
 /// Reads all objects of all files, in order.
-pub(super) fn read(input: &InputArgs) -> Result<Vec<InputDocument>, ErrorList> {
+pub(super) fn read(input: &InputArgs, domain: &str) -> Result<Vec<InputDocument>, ErrorList> {
     let mut problems = ErrorList::default();
     if input.files.iter().filter(|path| is_stdin(path)).count() > 1 {
         problems.push("stdin (-) is named twice, but can be read only once");
         return problems.or(Vec::new());
     }
-    let read = input.files.iter().filter_map(|path| problems.keep(read_file(path)));
+    let read = input.files.iter().filter_map(|path| problems.keep(read_file(path, domain)));
     let documents: Vec<_> = read.collect::<Vec<_>>().into_iter().flatten().collect();
     let documents = problems.or(documents)?;
     if documents.is_empty() {
@@ -56,19 +56,12 @@ pub(super) fn read(input: &InputArgs) -> Result<Vec<InputDocument>, ErrorList> {
     Ok(documents)
 }
 
-fn read_file(path: &Path) -> Result<Vec<InputDocument>, ErrorList> {
-    let origin = origin(path);
-    let mut problems = ErrorList::default();
-    let mut documents = Vec::new();
-    let values = values(path)?;
-    let several = values.len() > 1;
-    for (index, value) in values.into_iter().enumerate() {
-        let place = if several { format!("{origin}: document {}", index + 1) } else { origin.clone() };
-        if let Some(pods) = problems.keep(workload::pod_locations(&place, &value)) {
-            documents.push(InputDocument { value, pods });
-        }
-    }
-    problems.or(documents)
+fn read_file(path: &Path, domain: &str) -> Result<Vec<InputDocument>, ErrorList> {
+    let document = |value| {
+        let found = workload::find(&value, domain);
+        InputDocument { value, pods: found.pods, notes: found.notes }
+    };
+    Ok(values(path)?.into_iter().map(document).collect())
 }
 
 /// The documents of a file, except empty ones.

@@ -15,13 +15,10 @@ use super::errors::ErrorList;
 use super::namespaces::{self, NamespaceMap};
 use super::stdio;
 use super::values::{self, ClusterVersion};
-use super::workload::PodLocation;
 use crate::config::{TemplateSource, settings};
-use crate::inject::annotations::AnnotationKeys;
-use crate::inject::{
-    CompiledSource, InjectError, Injector, NativeSidecars, Outcome, Request, Settings, SourceText, TemplateSet,
-};
+use crate::inject::{CompiledSource, Injector, NativeSidecars, Settings, SourceText, TemplateSet};
 use crate::source::{built_in, directory};
+use crate::workload::{PodLocation, Review, Reviewer};
 
 /// The flags of every command that runs the engine.
 #[derive(Args, Debug)]
@@ -50,6 +47,12 @@ pub(super) struct EngineArgs {
     /// Domain of all annotations and labels
     #[arg(long, value_name = "DOMAIN", default_value = settings::DOMAIN.default, value_parser = values::domain)]
     domain: String,
+}
+
+impl EngineArgs {
+    pub(super) fn domain(&self) -> &str {
+        &self.domain
+    }
 }
 
 /// When sidecars are native.
@@ -85,19 +88,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Annotations of our domain that are on the workload instead of its pod template.
-    pub(super) fn misplaced_annotations<'a>(&self, location: &PodLocation, document: &'a Value) -> Vec<&'a str> {
-        let keys = AnnotationKeys::new(&self.injector.settings().domain);
-        location.misplaced_annotations(document, |key| keys.owns(key))
-    }
-
-    /// What the webhook would decide about this pod.
-    pub(super) fn inject(&self, location: &PodLocation, pod: &Value) -> Result<Outcome, InjectError> {
-        let namespace = location.namespace.as_ref().unwrap_or(&self.default_namespace);
-        let text = pod.to_string();
-        let request = Request::create_pod(namespace, &text);
-        let (namespace_object, owner_kind) = (self.namespaces.get(namespace), location.owner_kind());
-        self.injector.inject(&Request { namespace_object, owner_kind, ..request })
+    /// What the webhook would decide about the pods of this template, and what else is to be said.
+    pub(super) fn review(&self, location: &PodLocation, document: &Value) -> Review {
+        let namespace = location.object.namespace.as_ref().unwrap_or(&self.default_namespace);
+        let namespace_object = self.namespaces.get(namespace);
+        Reviewer { injector: &self.injector, namespace, namespace_object }.review(document, location)
     }
 }
 

@@ -5,7 +5,6 @@
 
 use clap::Args;
 use json_patch::PatchOperation;
-use json_patch::jsonptr::Pointer;
 use serde_json::Value;
 
 use super::documents::{self, InputArgs, InputDocument};
@@ -13,8 +12,8 @@ use super::engine::{Engine, EngineArgs};
 use super::errors::ErrorList;
 use super::output::{self, Change, InjectFormat};
 use super::stdio;
-use super::workload::PodLocation;
 use crate::inject::{Blame, InjectError, Outcome, Skip, SkipReason};
+use crate::workload::{PodLocation, difference};
 
 /// Inject sidecars into the pods and workloads of files
 #[derive(Args, Debug)]
@@ -53,7 +52,8 @@ nothing is printed and the exit code is 1.";
 
 /// Reads the input, injects and prints.
 pub(super) fn run(args: &InjectArgs) -> anyhow::Result<()> {
-    let (documents, mut engine) = ErrorList::both(documents::read(&args.input), Engine::load(&args.engine))?;
+    let (documents, mut engine) =
+        ErrorList::both(documents::read(&args.input, args.engine.domain()), Engine::load(&args.engine))?;
     engine.add_namespaces(&documents)?;
     one_document_for_a_patch(args.output, &documents)?;
     let injected = inject_all(&engine, documents)?;
@@ -82,64 +82,44 @@ fn inject_all(engine: &Engine, documents: Vec<InputDocument>) -> Result<Vec<Inje
 
 fn inject_document(engine: &Engine, document: InputDocument) -> Result<Injected, ErrorList> {
     let mut problems = ErrorList::default();
-    let operations =
-        document.pods.iter().filter_map(|location| problems.keep(inject_pod(engine, &document.value, location)));
-    let operations: Vec<_> = operations.flatten().collect();
-    let operations = problems.or(operations)?;
     let title = document.title();
+    for note in &document.notes {
+        let severity = if note.finding.is_warning { "warning: " } else { "" };
+        stdio::print_message(&format!("{severity}{}: {}", note.object, note.finding));
+    }
     let mut after = document.value.clone();
-    json_patch::patch(&mut after, &operations)
-        .map_err(|error| format!("{title}: the patch does not apply: {error}"))?;
+    for location in &document.pods {
+        problems.keep(inject_pod(engine, &document.value, location, &mut after));
+    }
+    problems.or(())?;
+    let operations = difference::patch(&difference::steps(&document.value, &after));
     Ok(Injected { change: Change { title, before: document.value, after }, operations })
 }
 
-/// The patch operations for one pod, with paths from the root of the document.
-fn inject_pod(engine: &Engine, document: &Value, location: &PodLocation) -> Result<Vec<PatchOperation>, ErrorList> {
-    for key in engine.misplaced_annotations(location, document) {
-        let message = format!("annotation {key} has no effect here; move it to {}", location.annotations_path());
-        stdio::print_message(&format!("warning: {}: {message}", location.owner));
+/// Injects into one pod or pod template of the document.
+fn inject_pod(engine: &Engine, document: &Value, location: &PodLocation, after: &mut Value) -> Result<(), ErrorList> {
+    let review = engine.review(location, document);
+    for finding in &review.findings {
+        let severity = if finding.is_warning { "warning: " } else { "" };
+        stdio::print_message(&format!("{severity}{}: {finding}", location.object));
     }
-    match engine.inject(location, &location.pod(document)) {
-        Ok(Outcome::Injected(injection)) => {
-            print_messages(location, &injection.reasons, &injection.warnings);
-            let patch =
-                injection.patch().map_err(|error| format!("{}: the patch is not readable: {error}", location.owner))?;
-            Ok(patch.0.into_iter().map(|operation| below(&location.pointer, operation)).collect())
-        }
-        Ok(Outcome::Skipped(Skip { reasons, warnings, .. })) => {
-            print_messages(location, &reasons, &warnings);
-            Ok(Vec::new())
-        }
-        Err(error) => Err(error_message(location, &error).into()),
+    match &review.outcome {
+        Ok(Outcome::Injected(injection)) => print_messages(location, &injection.reasons, &injection.warnings),
+        Ok(Outcome::Skipped(Skip { reasons, warnings, .. })) => print_messages(location, reasons, warnings),
+        Err(error) => return Err(error_message(location, error).into()),
     }
-}
-
-/// Prefixes the paths of an operation.
-fn below(prefix: &Pointer, mut operation: PatchOperation) -> PatchOperation {
-    use PatchOperation::{Add, Copy, Move, Remove, Replace, Test};
-    match &mut operation {
-        Add(operation) => operation.path = prefix.concat(&operation.path),
-        Remove(operation) => operation.path = prefix.concat(&operation.path),
-        Replace(operation) => operation.path = prefix.concat(&operation.path),
-        Test(operation) => operation.path = prefix.concat(&operation.path),
-        Move(operation) => {
-            operation.from = prefix.concat(&operation.from);
-            operation.path = prefix.concat(&operation.path);
-        }
-        Copy(operation) => {
-            operation.from = prefix.concat(&operation.from);
-            operation.path = prefix.concat(&operation.path);
-        }
+    if let Some(pod) = review.after {
+        location.put(after, pod);
     }
-    operation
+    Ok(())
 }
 
 fn print_messages(location: &PodLocation, reasons: &[SkipReason], warnings: &[String]) {
     for reason in reasons {
-        stdio::print_message(&format!("{}: {reason}", location.owner));
+        stdio::print_message(&format!("{}: {reason}", location.object));
     }
     for warning in warnings {
-        stdio::print_message(&format!("warning: {}: {warning}", location.owner));
+        stdio::print_message(&format!("warning: {}: {warning}", location.object));
     }
 }
 
@@ -149,7 +129,7 @@ fn error_message(location: &PodLocation, error: &InjectError) -> String {
         Blame::Pod => "refused",
         Blame::Template | Blame::Injector => "cannot be injected",
     };
-    format!("{}: {outcome}: {error}", location.owner)
+    format!("{}: {outcome}: {error}", location.object)
 }
 
 fn render(format: InjectFormat, injected: Vec<Injected>) -> anyhow::Result<String> {

@@ -17,7 +17,6 @@ mod serve;
 mod stdio;
 mod uninject;
 mod values;
-mod workload;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::documents::{self, InputArgs, InputDocument};
 use super::errors::ErrorList;
 use super::output::{self, Change, UninjectFormat};
-use super::workload::PodLocation;
 use super::{stdio, values};
 use crate::config::settings;
 use crate::inject;
+use crate::workload::PodLocation;
 
 /// Remove injected sidecars from the pods and workloads of files
 #[derive(Args, Debug)]
@@ -44,7 +44,7 @@ order; keys are printed in a fixed order and comments are not kept.";
 /// Reads the input, removes sidecars and prints.
 pub(super) fn run(args: &UninjectArgs) -> anyhow::Result<()> {
     let mut problems = ErrorList::default();
-    let documents = documents::read(&args.input)?.into_iter();
+    let documents = documents::read(&args.input, &args.domain)?.into_iter();
     let changes = documents.filter_map(|document| problems.keep(uninject_document(document, &args.domain)));
     let changes: Vec<_> = changes.collect();
     let changes = problems.or(changes)?;
@@ -61,10 +61,10 @@ fn uninject_document(document: InputDocument, domain: &str) -> Result<Change, Er
 }
 
 fn uninject_pod(document: &mut Value, location: &PodLocation, domain: &str) -> Result<(), ErrorList> {
-    let result = inject::uninject(&location.pod(document), domain);
-    match result.map_err(|error| format!("{}: {error}", location.owner))? {
+    let Some(template) = location.template(document) else { return Ok(()) };
+    match inject::uninject(template, domain).map_err(|error| format!("{}: {error}", location.object))? {
         Some(pod) => location.put(document, pod),
-        None => stdio::print_message(&format!("{}: contains nothing that was injected", location.owner)),
+        None => stdio::print_message(&format!("{}: contains nothing that was injected", location.object)),
     }
     Ok(())
 }

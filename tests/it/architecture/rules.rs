@@ -21,7 +21,7 @@ pub struct Fault {
 }
 
 /// Modules that are pure.
-const CORE: [&str; 2] = ["inject", "admission"];
+const CORE: [&str; 3] = ["inject", "workload", "admission"];
 
 /// Modules that do I/O, each independent of the others; `app` connects them.
 const ADAPTERS: [&str; 4] = ["source", "cluster", "tls", "server"];
@@ -68,7 +68,7 @@ const RUN_BY_HARNESS: [&str; 3] = ["tests/apiserver/", "tests/e2e/", "tests/tool
 
 const MAX_FILE_LINES: usize = 500;
 
-/// `inject` imports nothing else of the crate, `admission` only `inject`; adapters import no other
+/// `inject` imports nothing else of the crate, `workload` only `inject`, `admission` only these two; adapters import no other
 /// adapter, and only composition modules import adapters.
 pub fn layers(file: &SourceFile) -> Vec<Fault> {
     let Some(module) = file.module() else { return Vec::new() };
@@ -97,7 +97,8 @@ fn layer(module: &[&str], path: &str) -> Option<String> {
 fn may_import(own: &str, layer: &str) -> bool {
     match own {
         "inject" => false,
-        "admission" => layer == "inject",
+        "workload" => layer == "inject",
+        "admission" => matches!(layer, "inject" | "workload"),
         _ if COMPOSITION.contains(&own) => true,
         _ => !ADAPTERS.contains(&layer) && !COMPOSITION.contains(&layer),
     }
@@ -211,7 +212,9 @@ mod tests {
             ("src/inject/mod.rs", "use super::{admission, telemetry::metrics};", 2),
             ("src/inject/pod.rs", "use super::reason; use crate::inject::error;", 0),
             ("src/inject/pod.rs", "#[cfg(test)]\nmod tests { use crate::admission::review; }", 0),
-            ("src/admission/mod.rs", "use crate::inject::Injector;", 0),
+            ("src/admission/mod.rs", "use crate::inject::Injector; use crate::workload::find;", 0),
+            ("src/workload/mod.rs", "use crate::inject::Injector;", 0),
+            ("src/workload/mod.rs", "use crate::admission::review;", 1),
             ("src/admission/mod.rs", "use crate::telemetry::Metrics;", 1),
             ("src/server/mod.rs", "use crate::{tls::Resolver, inject::Injector};", 1),
             ("src/health.rs", "use crate::server::Server;", 1),

@@ -1,0 +1,247 @@
+//! The pod that the cluster creates of a template, and what the cluster alone added to it.
+//!
+//! A controller adds its name, itself as the owner and the claims of a StatefulSet; the API server
+//! adds its defaults. Templates can read all that, so it has to be there when the engine runs, but it
+//! must not be in the output.
+//! Invariant: `take_out` of an unchanged pod gives the template as it was.
+
+use serde_json::{Map, Value, json};
+
+use super::find::PodLocation;
+use crate::inject::annotations::AnnotationKeys;
+use crate::inject::schema::merge_path::MergePath;
+use crate::inject::status::Status;
+
+/// Stands for the UID of an object that does not exist yet.
+const NO_UID: &str = "00000000-0000-0000-0000-000000000000";
+
+/// A pod as the webhook would see it.
+pub(super) struct ClusterPod {
+    /// The pod, with everything that was filled in.
+    pub pod: Value,
+    /// The template of which it was made.
+    template: Value,
+    fields: Vec<FilledField>,
+    /// Volumes of the claims, by name; they take the place of the template's own.
+    claims: Vec<Value>,
+}
+
+/// A member of an object of the pod that the template does not set.
+struct FilledField {
+    object: &'static [&'static str],
+    key: String,
+    value: Value,
+}
+
+/// Defaults of the API server for a pod's spec, as far as templates may replace or read them.
+fn spec_defaults() -> [(&'static str, Value); 7] {
+    [
+        ("restartPolicy", "Always".into()),
+        ("terminationGracePeriodSeconds", 30.into()),
+        ("dnsPolicy", "ClusterFirst".into()),
+        ("schedulerName", "default-scheduler".into()),
+        ("serviceAccountName", "default".into()),
+        ("enableServiceLinks", true.into()),
+        ("securityContext", json!({})),
+    ]
+}
+
+impl ClusterPod {
+    /// The pod of this template in this namespace. `object` is the object around the template.
+    pub(super) fn new(location: &PodLocation, object: &Value, template: &Value, namespace: &str) -> Self {
+        let mut filled =
+            Self { pod: template.clone(), template: template.clone(), fields: Vec::new(), claims: claims(object) };
+        filled.fill(&[], "apiVersion", "v1".into());
+        filled.fill(&[], "kind", "Pod".into());
+        filled.fill(&[], "metadata", json!({}));
+        filled.fill(&["metadata"], "namespace", namespace.into());
+        if !location.path.is_empty() {
+            filled.add_owner(location);
+        }
+        for (field, value) in spec_defaults() {
+            filled.fill(&["spec"], field, value);
+        }
+        filled.add_claims();
+        filled
+    }
+
+    /// Sets a field that the template leaves out or sets to null.
+    fn fill(&mut self, object: &'static [&'static str], key: &str, value: Value) {
+        let Some(fields) = fields(&mut self.pod, object) else { return };
+        if fields.get(key).is_none_or(Value::is_null) {
+            fields.insert(key.to_owned(), value.clone());
+            self.fields.push(FilledField { object, key: key.to_owned(), value });
+        }
+    }
+
+    /// The name that the controller gives to its pods, and the controller as their owner.
+    fn add_owner(&mut self, location: &PodLocation) {
+        let name = match location.object.name.trim_end_matches('*') {
+            "" => "unnamed",
+            name => name,
+        };
+        let has_name = self.pod.pointer("/metadata/name").is_some_and(|name| !name.is_null());
+        if !has_name {
+            self.fill(&["metadata"], "generateName", format!("{name}-").into());
+        }
+        let Some((api_version, kind)) = &location.controller else { return };
+        let owner = json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": NO_UID,
+            "controller": true, "blockOwnerDeletion": true}]);
+        self.fill(&["metadata"], "ownerReferences", owner);
+        if location.object.kind == "Job" {
+            self.fill(&["metadata"], "labels", json!({}));
+            for label in ["batch.kubernetes.io/job-name", "job-name"] {
+                self.fill(&["metadata", "labels"], label, name.into());
+            }
+        }
+    }
+
+    /// The claims stand first, and take the place of volumes of their names, as their controller
+    /// does it.
+    fn add_claims(&mut self) {
+        if self.claims.is_empty() {
+            return;
+        }
+        let Some(spec) = fields(&mut self.pod, &["spec"]) else { return };
+        let own = match spec.get("volumes") {
+            Some(Value::Array(own)) => own.clone(),
+            None | Some(Value::Null) => Vec::new(),
+            Some(_) => return,
+        };
+        let (replaced, new): (Vec<Value>, Vec<Value>) =
+            self.claims.iter().cloned().partition(|claim| position(&own, claim).is_some());
+        let own = own.into_iter().map(|volume| {
+            let claim = position(&replaced, &volume).and_then(|index| replaced.get(index));
+            claim.cloned().unwrap_or(volume)
+        });
+        spec.insert("volumes".to_owned(), new.into_iter().chain(own).collect());
+    }
+
+    /// The changed pod as a template again: without what was filled in, unless a template of ours has
+    /// set it. The status is told what the template really had.
+    pub(super) fn take_out(&self, mut pod: Value, keys: &AnnotationKeys) -> Value {
+        self.correct_status(&mut pod, keys);
+        self.take_out_claims(&mut pod);
+        for filled in self.fields.iter().rev() {
+            let original = object_at(&self.template, filled.object).and_then(|object| object.get(&filled.key)).cloned();
+            let Some(fields) = fields(&mut pod, filled.object) else { continue };
+            if fields.get(&filled.key) == Some(&filled.value) {
+                restore(fields, &filled.key, original);
+            }
+        }
+        pod
+    }
+
+    fn take_out_claims(&self, pod: &mut Value) {
+        let original = object_at(&self.template, &["spec"]).and_then(|spec| spec.get("volumes"));
+        let own = original.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let Some(spec) = fields(pod, &["spec"]) else { return };
+        let Some(Value::Array(volumes)) = spec.get_mut("volumes") else { return };
+        if self.claims.is_empty() {
+            return;
+        }
+        volumes.retain_mut(|volume| match position(&self.claims, volume) {
+            Some(_) => position(own, volume).and_then(|index| own.get(index)).is_some_and(|own| {
+                *volume = own.clone();
+                true
+            }),
+            None => true,
+        });
+        if volumes.is_empty() {
+            restore(spec, "volumes", original.cloned());
+        }
+    }
+
+    /// The status of the pod lists what injection replaced. A value that was filled in is not in the
+    /// template, so `uninject` must take ours out and put nothing back; null and empty values of the
+    /// template that were filled must come back.
+    fn correct_status(&self, pod: &mut Value, keys: &AnnotationKeys) {
+        let Some(annotations) = fields(pod, &["metadata", "annotations"]) else { return };
+        let Some(Value::String(text)) = annotations.get(&keys.status) else { return };
+        let before = object_at(&self.template, &["metadata", "annotations"]).and_then(|old| old.get(&keys.status));
+        let Some(mut status) = Status::<crate::inject::status::StatusEntry>::parse(text) else { return };
+        if before.is_some_and(|before| before == text.as_str()) {
+            return;
+        }
+        for entry in &mut status.templates {
+            for filled in &self.fields {
+                let path = filled.path();
+                if entry.replaced.remove(&path).is_none() {
+                    continue;
+                }
+                if self.is_null(filled) {
+                    entry.replaced.insert(path.clone(), Value::Null);
+                }
+                if !filled.value.is_object() && !entry.added.contains(&path) {
+                    entry.added.push(path);
+                }
+            }
+        }
+        if let Some(first) = status.templates.iter_mut().find(|entry| !entry.is_empty()) {
+            for (object, key) in [(&[][..], "metadata"), (&["metadata"], "labels"), (&["spec"], "volumes")] {
+                let original = object_at(&self.template, object).and_then(|object| object.get(key));
+                if let Some(original) = original.filter(|original| is_empty(original)) {
+                    first.replaced.entry(MergePath::of([key])).or_insert_with(|| original.clone());
+                }
+            }
+        }
+        let text = Status::to_annotation(status.templates.iter());
+        annotations.insert(keys.status.clone(), text.into());
+    }
+
+    fn is_null(&self, filled: &FilledField) -> bool {
+        object_at(&self.template, filled.object).and_then(|object| object.get(&filled.key)).is_some_and(Value::is_null)
+    }
+}
+
+impl FilledField {
+    /// As the status has it.
+    fn path(&self) -> MergePath {
+        match self.object {
+            ["metadata", "labels"] => MergePath::of(["labels", &self.key]),
+            ["metadata"] | [] => MergePath::of([&self.key]),
+            _ => MergePath::of(["spec", &self.key]),
+        }
+    }
+}
+
+/// The claims of a StatefulSet as volumes of its first pod.
+fn claims(object: &Value) -> Vec<Value> {
+    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("unnamed");
+    let templates = object.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
+    let claims = templates.into_iter().flatten().filter_map(|claim| claim.pointer("/metadata/name")?.as_str());
+    claims
+        .filter(|_| object.get("kind").is_some_and(|kind| kind == "StatefulSet"))
+        .map(|claim| json!({"name": claim, "persistentVolumeClaim": {"claimName": format!("{claim}-{name}-0")}}))
+        .collect()
+}
+
+/// The position of the volume of the same name.
+fn position(volumes: &[Value], volume: &Value) -> Option<usize> {
+    let name = volume.get("name")?;
+    volumes.iter().position(|other| other.get("name") == Some(name))
+}
+
+fn restore(fields: &mut Map<String, Value>, key: &str, original: Option<Value>) {
+    match original {
+        Some(original) => fields.insert(key.to_owned(), original),
+        None => fields.remove(key),
+    };
+}
+
+fn object_at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Map<String, Value>> {
+    path.iter().try_fold(value, |value, member| value.get(member))?.as_object()
+}
+
+fn fields<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mut Map<String, Value>> {
+    path.iter().try_fold(value, |value, member| value.get_mut(member))?.as_object_mut()
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(fields) => fields.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
+}

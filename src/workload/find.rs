@@ -1,0 +1,573 @@
+//! Finds pods and pod templates inside Kubernetes objects: by the kind, else by the shape.
+//!
+//! Invariant: a [`PodLocation`] points at an object with a `spec` that has a list of containers, so
+//! that the engine can take it as a pod. An object that lacks one is noted and left alone.
+
+use std::fmt;
+
+use json_patch::jsonptr::{Pointer, PointerBuf};
+use serde_json::{Map, Value};
+
+use super::finding::{Finding, FindingCode};
+use super::stray_keys;
+use crate::inject::annotations::AnnotationKeys;
+use crate::inject::text::json::json_type;
+use crate::inject::text::{Message, message, quote, value, words};
+
+/// A kind with a pod: API group, kind, path to the pod or pod template, and the kind that controls
+/// its pods, if one does.
+///
+/// The version does not matter. A kind of the same name in another group, such as a `Job` of a
+/// batch scheduler, is another kind.
+struct KnownKind {
+    group: &'static str,
+    kind: &'static str,
+    path: &'static [&'static str],
+    controller: Option<(&'static str, &'static str)>,
+}
+
+const TEMPLATE: &[&str] = &["spec", "template"];
+const JOB_TEMPLATE: &[&str] = &["spec", "jobTemplate", "spec", "template"];
+const REPLICA_SET: Option<(&str, &str)> = Some(("apps/v1", "ReplicaSet"));
+const JOB: Option<(&str, &str)> = Some(("batch/v1", "Job"));
+
+const fn known(
+    group: &'static str,
+    kind: &'static str,
+    path: &'static [&'static str],
+    controller: Option<(&'static str, &'static str)>,
+) -> KnownKind {
+    KnownKind { group, kind, path, controller }
+}
+
+const KINDS: [KnownKind; 15] = [
+    known("", "Pod", &[], None),
+    known("", "PodTemplate", &["template"], None),
+    known("", "ReplicationController", TEMPLATE, Some(("v1", "ReplicationController"))),
+    known("apps", "Deployment", TEMPLATE, REPLICA_SET),
+    known("apps", "StatefulSet", TEMPLATE, Some(("apps/v1", "StatefulSet"))),
+    known("apps", "DaemonSet", TEMPLATE, Some(("apps/v1", "DaemonSet"))),
+    known("apps", "ReplicaSet", TEMPLATE, REPLICA_SET),
+    known("batch", "Job", TEMPLATE, JOB),
+    known("batch", "CronJob", JOB_TEMPLATE, JOB),
+    // Served until Kubernetes 1.16; such files still exist.
+    known("extensions", "Deployment", TEMPLATE, REPLICA_SET),
+    known("extensions", "DaemonSet", TEMPLATE, Some(("apps/v1", "DaemonSet"))),
+    known("extensions", "ReplicaSet", TEMPLATE, REPLICA_SET),
+    // Their controllers create ReplicaSets.
+    known("argoproj.io", "Rollout", TEMPLATE, REPLICA_SET),
+    known("serving.knative.dev", "Service", TEMPLATE, REPLICA_SET),
+    known("serving.knative.dev", "Configuration", TEMPLATE, REPLICA_SET),
+];
+
+/// Where the pod template of an unknown kind is looked for.
+const SHAPES: [&[&str]; 2] = [TEMPLATE, JOB_TEMPLATE];
+
+/// Groups of Kubernetes itself, whose kinds are all known.
+const BUILT_IN_GROUPS: [&str; 4] = ["", "apps", "batch", "extensions"];
+
+/// Keys with which a patch marks itself.
+const PATCH_DIRECTIVES: [&str; 3] = ["$patch", "$retainKeys", "$deleteFromPrimitiveList"];
+
+/// Kind, namespace and name of an object, and its place in its document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectName {
+    /// Path of the object in the document: the root, or an item of a list.
+    pub pointer: PointerBuf,
+    /// `apps/v1`
+    pub api_version: String,
+    /// `Deployment`
+    pub kind: String,
+    /// The namespace that the object names.
+    pub namespace: Option<String>,
+    /// Name of the object, or its `generateName` with `*`; empty if it has neither.
+    pub name: String,
+}
+
+impl ObjectName {
+    fn of(pointer: PointerBuf, object: &Value, type_meta: Option<TypeMeta<'_>>) -> Self {
+        let field = |member| text(object, &format!("/metadata/{member}"));
+        let generated = || field("generateName").map(|prefix| format!("{prefix}*"));
+        Self {
+            pointer,
+            api_version: type_meta.map_or_else(String::new, |found| found.api_version.to_owned()),
+            kind: type_meta.map_or_else(String::new, |found| found.kind.to_owned()),
+            namespace: field("namespace").map(str::to_owned),
+            name: field("name").map(str::to_owned).or_else(generated).unwrap_or_default(),
+        }
+    }
+}
+
+impl fmt::Display for ObjectName {
+    /// `Deployment shop/web`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.kind.is_empty() { "object" } else { &self.kind })?;
+        match (&self.namespace, self.name.as_str()) {
+            (_, "") => Ok(()),
+            (Some(namespace), name) => write!(f, " {namespace}/{name}"),
+            (None, name) => write!(f, " {name}"),
+        }
+    }
+}
+
+/// One pod or pod template of a document.
+#[derive(Clone, Debug)]
+pub struct PodLocation {
+    /// The object around the pod, or the pod itself.
+    pub object: ObjectName,
+    /// Path of the pod in the document.
+    pub pointer: PointerBuf,
+    /// Path of the pod within its object.
+    pub(super) path: &'static [&'static str],
+    /// API version and kind of the controller that creates the pods.
+    pub(super) controller: Option<(String, String)>,
+    /// Whether the kind is in the table; otherwise its shape told.
+    pub(super) is_known: bool,
+}
+
+impl PodLocation {
+    /// The pod or pod template as it stands in the document.
+    pub fn template<'a>(&self, document: &'a Value) -> Option<&'a Value> {
+        self.pointer.resolve(document).ok()
+    }
+
+    /// The object around the pod.
+    pub fn object<'a>(&self, document: &'a Value) -> Option<&'a Value> {
+        self.object.pointer.resolve(document).ok()
+    }
+
+    /// `spec.template.metadata.annotations`: a field of the pod by its path from the object.
+    pub fn field(&self, fields: &[&str]) -> String {
+        self.path.iter().chain(fields).copied().collect::<Vec<_>>().join(".")
+    }
+
+    /// Replaces the pod or pod template.
+    pub fn put(&self, document: &mut Value, pod: Value) {
+        if let Some(place) = document.pointer_mut(self.pointer.as_str()) {
+            *place = pod;
+        }
+    }
+}
+
+/// Something to say about an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The object that it concerns.
+    pub object: ObjectName,
+    /// What is said.
+    pub finding: Finding,
+}
+
+/// Everything that was found in a document.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The pods and pod templates, in the document's order.
+    pub pods: Vec<PodLocation>,
+    /// What is to be said about objects in which no pod was found, or about kinds.
+    pub notes: Vec<Note>,
+    /// Number of objects, those without a pod included. Lists do not count.
+    pub objects: usize,
+}
+
+/// All pods and pod templates of a document, also in lists. `domain` is that of our keys.
+pub fn find(document: &Value, domain: &str) -> Found {
+    let mut search = Search { keys: AnnotationKeys::new(domain), domain, found: Found::default() };
+    search.object(PointerBuf::root(), document, None);
+    search.found
+}
+
+/// API version and kind of an object.
+#[derive(Clone, Copy)]
+struct TypeMeta<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+}
+
+impl<'a> TypeMeta<'a> {
+    fn of(object: &'a Map<String, Value>) -> Option<Self> {
+        let text = |key| object.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        Some(Self { api_version: text("apiVersion")?, kind: text("kind")? })
+    }
+
+    fn group(self) -> &'a str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+
+    fn known(self) -> Option<&'static KnownKind> {
+        KINDS.iter().find(|row| (row.group, row.kind) == (self.group(), self.kind))
+    }
+
+    /// The kind of Kubernetes that was probably meant: of the same name in another case or group.
+    fn meant(self) -> Option<&'static KnownKind> {
+        if !BUILT_IN_GROUPS.contains(&self.group()) {
+            return None;
+        }
+        let same = |row: &&KnownKind| BUILT_IN_GROUPS.contains(&row.group) && row.kind.eq_ignore_ascii_case(self.kind);
+        let in_group = KINDS.iter().filter(same).find(|row| row.group == self.group());
+        in_group.or_else(|| KINDS.iter().find(same))
+    }
+}
+
+struct Search<'d> {
+    keys: AnnotationKeys,
+    domain: &'d str,
+    found: Found,
+}
+
+impl Search<'_> {
+    /// `item_type` is the type of items in a typed list, which may omit their own.
+    fn object(&mut self, pointer: PointerBuf, value: &Value, item_type: Option<TypeMeta<'_>>) {
+        let Value::Object(object) = value else {
+            let name = ObjectName::of(pointer, value, None);
+            return self.incomplete(name, message!["expected a Kubernetes object, found ", json_type(value)]);
+        };
+        let Some(type_meta) = TypeMeta::of(object).or(item_type) else {
+            let name = ObjectName::of(pointer, value, None);
+            return self.incomplete(name, message![words(lacking(object)), ", expected a Kubernetes object"]);
+        };
+        if let Some(item_kind) = list_of(type_meta) {
+            return self.items(&pointer, value, type_meta, item_kind);
+        }
+        self.found.objects += 1;
+        let name = ObjectName::of(pointer, value, Some(type_meta));
+        if let Some(row) = type_meta.known() {
+            self.known(name, value, row);
+        } else if let Some(row) = type_meta.meant() {
+            self.misspelt(&name, type_meta, row);
+            self.known(name, value, row);
+        } else {
+            self.unknown(name, value, type_meta);
+        }
+    }
+
+    fn items(&mut self, pointer: &Pointer, list: &Value, type_meta: TypeMeta<'_>, item_kind: Option<&str>) {
+        let item_type = item_kind.map(|kind| TypeMeta { kind, ..type_meta });
+        match list.get("items") {
+            None | Some(Value::Null) => {}
+            Some(Value::Array(items)) => {
+                for (index, item) in items.iter().enumerate() {
+                    let pointer = pointer.concat(&PointerBuf::from_tokens(["items".into(), index.to_string()]));
+                    self.object(pointer, item, item_type);
+                }
+            }
+            Some(other) => {
+                let name = ObjectName::of(pointer.to_owned(), list, Some(type_meta));
+                self.incomplete(name, message!["items is ", json_type(other), ", expected a list"]);
+            }
+        }
+    }
+
+    fn known(&mut self, object: ObjectName, content: &Value, row: &KnownKind) {
+        match check(content, row.path) {
+            Ok(()) => self.pod(object, row.path, row.controller.map(owned), true),
+            Err(problem) => {
+                self.asks_in_vain(&object, content, row.path);
+                self.incomplete(object, problem);
+            }
+        }
+    }
+
+    fn unknown(&mut self, object: ObjectName, content: &Value, type_meta: TypeMeta<'_>) {
+        match SHAPES.into_iter().find(|path| check(content, path).is_ok()) {
+            Some(path) => {
+                let controller = Some((object.api_version.clone(), object.kind.clone()));
+                self.pod(object, path, controller, false);
+            }
+            None if is_ours(type_meta, self.domain) => {}
+            None => self.not_searched(&object, content),
+        }
+    }
+
+    fn pod(
+        &mut self,
+        object: ObjectName,
+        path: &'static [&'static str],
+        controller: Option<(String, String)>,
+        is_known: bool,
+    ) {
+        let pointer = object.pointer.concat(&PointerBuf::from_tokens(path.iter().copied()));
+        self.found.pods.push(PodLocation { object, pointer, path, controller, is_known });
+    }
+
+    fn misspelt(&mut self, object: &ObjectName, found: TypeMeta<'_>, row: &KnownKind) {
+        let message = if row.group == found.group() {
+            message![
+                value(found.api_version),
+                " has no kind ",
+                value(quote(found.kind)),
+                "; write ",
+                words(quote(row.kind))
+            ]
+        } else {
+            let right = if row.group.is_empty() { "v1".to_owned() } else { format!("{}/v1", row.group) };
+            let has_no = message![value(found.api_version), " has no kind ", value(quote(found.kind))];
+            message![has_no, "; kind ", words(row.kind), " is in apiVersion ", words(right)]
+        };
+        let finding = Finding::warning(FindingCode::KindMisspelt, message);
+        self.found.notes.push(Note { object: object.clone(), finding });
+    }
+
+    fn incomplete(&mut self, object: ObjectName, why: Message) {
+        let message = why.with("; it is left as it is");
+        self.found.notes.push(Note { object, finding: Finding::note(FindingCode::ObjectIncomplete, message) });
+    }
+
+    /// An incomplete object that has keys of ours: its author expects sidecars.
+    fn asks_in_vain(&mut self, object: &ObjectName, content: &Value, path: &'static [&'static str]) {
+        let field = path.iter().chain(&["metadata", "annotations"]).copied().collect::<Vec<_>>().join(".");
+        for stray in stray_keys::all(content, |key| self.keys.owns(key)) {
+            let what = if stray.path == field { "needs the whole pod template here" } else { "is not read" };
+            let message = message!["annotation ", words(&stray.key), " at ", value(&stray.path), " ", what];
+            let finding = Finding::warning(FindingCode::ObjectIncomplete, message);
+            self.found.notes.push(Note { object: object.clone(), finding });
+        }
+    }
+
+    fn not_searched(&mut self, object: &ObjectName, content: &Value) {
+        let is_namespace = object.kind == "Namespace" && object.api_version == "v1";
+        let strays = stray_keys::all(content, |key| self.keys.owns(key)).into_iter();
+        // A namespace's own annotation and label are read.
+        for stray in strays.filter(|stray| !(is_namespace && stray.path.starts_with("metadata."))) {
+            let message = message![
+                words(&stray.key),
+                " at ",
+                value(&stray.path),
+                " is not read here: no pod template is looked for in kind ",
+                value(quote(&object.kind)),
+                "; pods that its controller creates with this annotation are injected in the cluster",
+            ];
+            let finding = Finding::warning(FindingCode::KindNotSearched, message);
+            self.found.notes.push(Note { object: object.clone(), finding });
+        }
+    }
+}
+
+fn owned((api_version, kind): (&str, &str)) -> (String, String) {
+    (api_version.to_owned(), kind.to_owned())
+}
+
+/// Whether the object is one of Outrigger's own kinds.
+fn is_ours(type_meta: TypeMeta<'_>, domain: &str) -> bool {
+    type_meta.group() == domain
+}
+
+/// Describes which of `apiVersion` and `kind` is missing.
+fn lacking(object: &Map<String, Value>) -> String {
+    let state = |key| match object.get(key) {
+        None | Some(Value::Null) => Some(format!("no {key}")),
+        Some(Value::String(text)) if text.is_empty() => Some(format!("{key} is empty")),
+        Some(Value::String(_)) => None,
+        Some(other) => Some(format!("{key} is {}", json_type(other))),
+    };
+    ["apiVersion", "kind"].into_iter().filter_map(state).collect::<Vec<_>>().join(" and ")
+}
+
+/// `None`: no list. `Some(None)`: a `List` of anything. `Some(Some(kind))`: a list of that kind,
+/// such as `PodList`.
+fn list_of(type_meta: TypeMeta<'_>) -> Option<Option<&str>> {
+    let item_kind = type_meta.kind.strip_suffix("List")?;
+    if item_kind.is_empty() {
+        return type_meta.group().is_empty().then_some(None);
+    }
+    TypeMeta { kind: item_kind, ..type_meta }.known().map(|_| Some(item_kind))
+}
+
+/// Checks that the path leads to a pod: objects, with a list of containers in the last one's spec.
+fn check(object: &Value, path: &[&str]) -> Result<(), Message> {
+    let mut pod = object;
+    let mut prefix = String::new();
+    for member in path {
+        pod = member_object(pod, &mut prefix, member)?;
+    }
+    match pod.get("metadata") {
+        None | Some(Value::Null | Value::Object(_)) => {}
+        Some(other) => return Err(wrong(&prefix, "metadata", json_type(other), "an object")),
+    }
+    let spec = member_object(pod, &mut prefix, "spec")?;
+    match spec.get("containers") {
+        Some(Value::Array(items)) if items.iter().any(is_directive) => Err(patch("spec.containers")),
+        Some(Value::Array(_)) => Ok(()),
+        other => Err(wrong(&prefix, "containers", other.map_or("absent", json_type), "a list")),
+    }
+}
+
+fn member_object<'a>(object: &'a Value, prefix: &mut String, member: &str) -> Result<&'a Value, Message> {
+    if is_directive(object) {
+        return Err(patch(prefix.trim_end_matches('.')));
+    }
+    let found = match object.get(member) {
+        Some(value @ Value::Object(_)) => {
+            prefix.push_str(member);
+            prefix.push('.');
+            return if is_directive(value) { Err(patch(prefix.trim_end_matches('.'))) } else { Ok(value) };
+        }
+        Some(other) => json_type(other),
+        None => "absent",
+    };
+    Err(wrong(prefix, member, found, "an object"))
+}
+
+fn wrong(prefix: &str, member: &str, found: &'static str, expected: &'static str) -> Message {
+    message![words(prefix), words(member), " is ", found, ", expected ", expected]
+}
+
+fn patch(place: &str) -> Message {
+    let place = if place.is_empty() { String::new() } else { format!(" at {place}") };
+    message!["it is a patch", words(place), ", expected a whole object"]
+}
+
+fn is_directive(value: &Value) -> bool {
+    value.as_object().is_some_and(|fields| {
+        PATCH_DIRECTIVES.iter().any(|directive| fields.contains_key(*directive))
+            || fields.keys().any(|key| key.starts_with("$setElementOrder/"))
+    })
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
+    object.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const DOMAIN: &str = "outrigger.dev";
+
+    fn found(document: &Value) -> Vec<(String, String)> {
+        let pods = find(document, DOMAIN).pods;
+        pods.into_iter().map(|location| (location.object.to_string(), location.pointer.to_string())).collect()
+    }
+
+    fn notes(document: &Value) -> Vec<String> {
+        let notes = find(document, DOMAIN).notes;
+        notes.into_iter().map(|note| format!("{}: {}", note.object, note.finding)).collect()
+    }
+
+    /// An object whose pod is at the end of `path`.
+    fn workload(api_version: &str, kind: &str, path: &[&str]) -> Value {
+        let pod = json!({"spec": {"containers": []}});
+        let mut object = path.iter().rev().fold(pod, |inner, member| json!({ *member: inner }));
+        object["apiVersion"] = api_version.into();
+        object["kind"] = kind.into();
+        object["metadata"] = json!({"name": "web"});
+        object
+    }
+
+    #[test]
+    fn every_known_kind_carries_a_pod() {
+        for KnownKind { group, kind, path, .. } in KINDS {
+            let api_version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
+            let object = workload(&api_version, kind, path);
+            let pointer: String = path.iter().map(|member| format!("/{member}")).collect();
+            assert_eq!(found(&object), [(format!("{kind} web"), pointer)], "{kind}");
+            assert_eq!(notes(&object), [""; 0], "{kind}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_is_found_by_its_shape() {
+        for (api_version, kind, path) in [("batch.example.com/v1", "Job", TEMPLATE), ("a/v1", "Task", JOB_TEMPLATE)] {
+            let found = find(&workload(api_version, kind, path), DOMAIN).pods;
+            assert_eq!((found.len(), found[0].is_known), (1, false), "{kind}");
+        }
+        assert_eq!(found(&json!({"apiVersion": "example.com/v1", "kind": "AllowList", "items": ["10.0.0.0/8"]})), []);
+        assert_eq!(found(&json!({"apiVersion": "a/v1", "kind": "X", "spec": {"template": {"spec": {}}}})), []);
+    }
+
+    #[test]
+    fn a_kind_in_the_wrong_case_or_group_is_named_rightly() {
+        let deployment = workload("apps/v1", "deployment", TEMPLATE);
+        assert_eq!(
+            notes(&deployment),
+            ["deployment web: kind_misspelt: apps/v1 has no kind \"deployment\"; write \"Deployment\""]
+        );
+        assert_eq!(found(&deployment).len(), 1);
+        let pod = workload("apps/v1", "Pod", &[]);
+        assert_eq!(notes(&pod), ["Pod web: kind_misspelt: apps/v1 has no kind \"Pod\"; kind Pod is in apiVersion v1"]);
+        assert_eq!(notes(&workload("example.com/v1", "job", TEMPLATE)), [""; 0]);
+    }
+
+    #[test]
+    fn lists_are_looked_into_at_any_depth() {
+        let inner = json!({"apiVersion": "v1", "kind": "List", "items": [workload("batch/v1", "Job", TEMPLATE)]});
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": [workload("v1", "Pod", &[]), inner]});
+        let expected = [("Pod web", "/items/0"), ("Job web", "/items/1/items/0/spec/template")];
+        assert_eq!(found(&list), expected.map(|(owner, pointer)| (owner.to_owned(), pointer.to_owned())));
+    }
+
+    #[test]
+    fn items_of_a_typed_list_have_its_type() {
+        let item = json!({"metadata": {"name": "web"}, "spec": {"template": {"spec": {"containers": []}}}});
+        let list = json!({"apiVersion": "apps/v1", "kind": "DeploymentList", "items": [item]});
+        assert_eq!(found(&list), [("Deployment web".to_owned(), "/items/0/spec/template".to_owned())]);
+    }
+
+    #[test]
+    fn a_list_without_items_has_no_pods() {
+        for list in
+            [json!({"apiVersion": "v1", "kind": "List"}), json!({"apiVersion": "v1", "kind": "List", "items": null})]
+        {
+            assert_eq!(found(&list), []);
+            assert_eq!(notes(&list), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn incomplete_objects_are_noted_and_hide_no_other() {
+        let items = json!([7, null, {"kind": "Pod"}, workload("v1", "Pod", &[]),
+            {"apiVersion": "v1", "kind": "Pod", "spec": null},
+            {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}, "$patch": "delete"}]);
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+        let expected = [
+            "object: object_incomplete: expected a Kubernetes object, found a number; it is left as it is",
+            "object: object_incomplete: expected a Kubernetes object, found null; it is left as it is",
+            "object: object_incomplete: no apiVersion, expected a Kubernetes object; it is left as it is",
+            "Pod: object_incomplete: spec is null, expected an object; it is left as it is",
+            "Deployment a: object_incomplete: it is a patch, expected a whole object; it is left as it is",
+        ];
+        assert_eq!(notes(&list), expected);
+        assert_eq!(found(&list).len(), 1);
+    }
+
+    #[test]
+    fn the_path_to_the_pod_is_checked() {
+        let deployment =
+            |spec| json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec});
+        for (spec, problem) in [
+            (json!(null), "spec is null, expected an object"),
+            (json!({}), "spec.template is absent, expected an object"),
+            (json!({"template": []}), "spec.template is a list, expected an object"),
+            (json!({"template": {}}), "spec.template.spec is absent, expected an object"),
+            (json!({"template": {"spec": "x"}}), "spec.template.spec is a string, expected an object"),
+            (json!({"template": {"spec": {}}}), "spec.template.spec.containers is absent, expected a list"),
+            (
+                json!({"template": {"metadata": 1, "spec": {}}}),
+                "spec.template.metadata is a number, expected an object",
+            ),
+        ] {
+            let expected = format!("Deployment web: object_incomplete: {problem}; it is left as it is");
+            assert_eq!(notes(&deployment(spec)), [expected]);
+        }
+    }
+
+    #[test]
+    fn keys_of_ours_in_objects_without_a_pod_are_named() {
+        let annotations = json!({"outrigger.dev/inject": "a"});
+        let patch = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+            "spec": {"template": {"metadata": {"annotations": annotations}}}});
+        assert!(notes(&patch)[0].contains(
+            "annotation outrigger.dev/inject at spec.template.metadata.annotations needs the whole pod template here"
+        ));
+        let custom = json!({"apiVersion": "monitoring.coreos.com/v1", "kind": "Prometheus", "metadata": {"name": "p"},
+            "spec": {"podMetadata": {"annotations": annotations}}});
+        let [note] = &notes(&custom)[..] else { panic!("one note") };
+        assert!(
+            note.starts_with("Prometheus p: kind_not_searched: outrigger.dev/inject at spec.podMetadata.annotations")
+        );
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "annotations": annotations}});
+        assert_eq!(notes(&namespace), [""; 0]);
+    }
+}

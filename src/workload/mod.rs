@@ -1,0 +1,16 @@
+//! Workloads: finds the pods and pod templates of any Kubernetes object, and reviews each as the webhook would.
+//!
+//! [`find()`] looks into an object or list; [`Reviewer::review`] builds the pod that the cluster would
+//! create of a template, runs the engine on it, and takes out again what only the cluster adds. The
+//! command line prints the result, the server answers with it. It is pure: no I/O, no clock.
+
+mod cluster_pod;
+pub mod difference;
+mod find;
+mod finding;
+mod review;
+mod stray_keys;
+
+pub use find::{Found, Note, ObjectName, PodLocation, find};
+pub use finding::{Finding, FindingCode};
+pub use review::{Review, Reviewer};

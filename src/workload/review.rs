@@ -1,0 +1,298 @@
+//! The review of one pod or pod template: the engine's outcome, and what else its author should know.
+
+use serde_json::Value;
+
+use super::cluster_pod::ClusterPod;
+use super::find::PodLocation;
+use super::finding::{Finding, FindingCode};
+use super::stray_keys::{self, StrayKey};
+use crate::inject::annotations::AnnotationKeys;
+use crate::inject::text::json::json_type;
+use crate::inject::text::{Message, message, quote, value, words};
+use crate::inject::{ErrorCode, InjectError, Injector, Namespace, Outcome, Problem, Request, Skip, SkipReason};
+
+/// What a review found.
+#[derive(Debug)]
+pub struct Review {
+    /// What the webhook would decide about the pods of this template. The patch of an injection is
+    /// for the pod as the cluster creates it; the template's own change is in `after`.
+    pub outcome: Result<Outcome, InjectError>,
+    /// The template with everything that is injected, if something is.
+    pub after: Option<Value>,
+    /// What the engine does not say: it sees a pod alone.
+    pub findings: Vec<Finding>,
+}
+
+/// Reviews templates of one namespace.
+#[derive(Clone, Copy)]
+pub struct Reviewer<'a> {
+    /// The templates and settings.
+    pub injector: &'a Injector,
+    /// The namespace of the pods.
+    pub namespace: &'a str,
+    /// Its labels and annotations, if known.
+    pub namespace_object: Option<&'a Namespace>,
+}
+
+impl Reviewer<'_> {
+    /// Reviews the pod or pod template at this place of the document.
+    pub fn review(&self, document: &Value, location: &PodLocation) -> Review {
+        let (Some(object), Some(template)) = (location.object(document), location.template(document)) else {
+            return Review { outcome: Ok(not_requested()), after: None, findings: Vec::new() };
+        };
+        let keys = AnnotationKeys::new(&self.injector.settings().domain);
+        let mut findings = misplaced(&keys, location, object, template);
+        let reviewed = match values_that_are_no_text(location, template) {
+            none if none.is_empty() => self.inject(&keys, location, object, template),
+            problems => Err(InjectError::from(problems)),
+        };
+        let asks = annotations(template).any(|key| keys.owns(key));
+        let (outcome, after) = match reviewed {
+            Ok((outcome, after)) => (Ok(outcome), after),
+            // The API server refuses this pod; it is not ours to say more than that.
+            Err(error) if !asks && error.codes() == [ErrorCode::PodInvalid] => {
+                let why = Message::join(error.problems().iter().map(|problem| problem.message.clone()), "; ");
+                findings.push(Finding::note(FindingCode::ObjectIncomplete, why.with("; it is left as it is")));
+                (Ok(not_requested()), None)
+            }
+            Err(error) => (Err(error), None),
+        };
+        if !location.is_known && (asks || after.is_some() || outcome.is_err()) {
+            let kind = value(quote(&location.object.kind));
+            let message = message!["kind ", kind, " is not known; its pod template is treated by its shape"];
+            findings.push(Finding::warning(FindingCode::KindUnknown, message));
+        }
+        Review { outcome, after, findings }
+    }
+
+    fn inject(
+        &self,
+        keys: &AnnotationKeys,
+        location: &PodLocation,
+        object: &Value,
+        template: &Value,
+    ) -> Result<(Outcome, Option<Value>), InjectError> {
+        let filled = ClusterPod::new(location, object, template, self.namespace);
+        let text = filled.pod.to_string();
+        let request = Request::create_pod(self.namespace, &text);
+        let outcome = self.injector.inject(&Request { namespace_object: self.namespace_object, ..request })?;
+        let Outcome::Injected(injection) = &outcome else { return Ok((outcome, None)) };
+        let patch = injection.patch().map_err(|error| internal(&error))?;
+        let mut pod = filled.pod.clone();
+        json_patch::patch(&mut pod, &patch).map_err(|error| internal(&error))?;
+        let after = filled.take_out(pod, keys);
+        Ok((outcome, Some(after)))
+    }
+}
+
+fn internal(error: &dyn std::fmt::Display) -> InjectError {
+    let message = message!["the patch does not apply: ", value(error)];
+    InjectError::from(vec![Problem { code: ErrorCode::Internal, template: None, annotation: None, message }])
+}
+
+fn not_requested() -> Outcome {
+    Outcome::Skipped(Skip { reasons: vec![SkipReason::NotRequested], ..Skip::default() })
+}
+
+fn annotations(template: &Value) -> impl Iterator<Item = &str> {
+    let annotations = template.pointer("/metadata/annotations").and_then(Value::as_object);
+    annotations.into_iter().flat_map(|annotations| annotations.keys()).map(String::as_str)
+}
+
+/// Keys of ours that stand where nothing reads them, and not where they are read.
+fn misplaced(keys: &AnnotationKeys, location: &PodLocation, object: &Value, template: &Value) -> Vec<Finding> {
+    let is_read = |key: &str| annotations(template).any(|own| own == key);
+    let right = location.field(&["metadata", "annotations"]);
+    let labels = location.field(&["metadata", "labels"]);
+    let strays = stray_keys::all(object, |key| keys.owns(key)).into_iter();
+    let strays = strays.filter(|StrayKey { path, key }| {
+        *path != right && !is_read(key) && !(*path == labels && key.ends_with("/revision"))
+    });
+    strays
+        .map(|StrayKey { path, key }| {
+            let kind = if path.ends_with("labels") { "label " } else { "annotation " };
+            let advice = match kind {
+                "label " => "; it must be an annotation in ",
+                _ => "; move it to ",
+            };
+            let message = message![kind, words(key), " has no effect in ", value(path), advice, words(&right)];
+            Finding::warning(FindingCode::KeyMisplaced, message)
+        })
+        .collect()
+}
+
+/// Annotations and labels of the pod that are no text, by their path in the object.
+fn values_that_are_no_text(location: &PodLocation, template: &Value) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (kind, map) in [("annotation", "annotations"), ("label", "labels")] {
+        let entries = template.pointer(&format!("/metadata/{map}")).and_then(Value::as_object);
+        for (key, found) in entries.into_iter().flatten() {
+            if found.is_string() || found.is_null() {
+                continue;
+            }
+            let path = words(location.field(&["metadata", map]));
+            let hint = if found.is_boolean() || found.is_number() { "; put it in quotes" } else { "" };
+            let message =
+                message![path, "[", value(quote(key)), "]: expected a string, found ", json_type(found), hint,];
+            let annotation = (kind == "annotation").then(|| key.clone());
+            problems.push(Problem { code: ErrorCode::PodInvalid, template: None, annotation, message });
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::inject::{CompiledSource, Settings, SourceText, TemplateSet};
+    use crate::workload::find;
+
+    const TEMPLATE: &str = "
+apiVersion: outrigger.dev/v1alpha1
+kind: ClusterInjectionTemplate
+metadata: {name: helper}
+spec:
+  sidecars:
+  - name: helper
+    image: 'example.com/helper:1'
+    env:
+    - {name: OWNER, value: '${pod.metadata.generateName}${pod.metadata.ownerReferences[0].kind}'}
+    - {name: PLACE, value: '${pod.metadata.namespace} ${pod.spec.serviceAccountName}'}
+  volumes: [{name: data, emptyDir: {}}]
+  pod: {terminationGracePeriodSeconds: 60, securityContext: {fsGroup: 5}}
+";
+
+    fn injector(template: &str) -> Injector {
+        let text = SourceText { origin: "t.yaml".to_owned(), text: template.to_owned() };
+        let loaded = TemplateSet::assemble(&CompiledSource::compile_all(&[text]), &TemplateSet::default());
+        assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+        Injector::new(loaded.templates, Settings::default())
+    }
+
+    fn review(template: &str, document: &Value) -> Review {
+        let injector = injector(template);
+        let reviewer = Reviewer { injector: &injector, namespace: "shop", namespace_object: None };
+        let found = find(document, "outrigger.dev");
+        assert_eq!(found.pods.len(), 1, "{found:?}");
+        reviewer.review(document, &found.pods[0])
+    }
+
+    fn workload(api_version: &str, kind: &str, metadata: &Value) -> Value {
+        json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "web"},
+            "spec": {"template": {"metadata": metadata, "spec": {"containers": [{"name": "app", "image": "app:1"}]}}}})
+    }
+
+    fn asking() -> Value {
+        json!({"annotations": {"outrigger.dev/inject": "helper"}})
+    }
+
+    fn findings(review: &Review) -> Vec<String> {
+        review.findings.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn templates_read_what_the_cluster_fills_in_and_the_output_has_none_of_it() {
+        for (api_version, kind, owner) in [
+            ("apps/v1", "Deployment", "ReplicaSet"),
+            ("apps/v1", "StatefulSet", "StatefulSet"),
+            ("batch/v1", "Job", "Job"),
+        ] {
+            let document = workload(api_version, kind, &asking());
+            let review = review(TEMPLATE, &document);
+            let after = review.after.unwrap_or_else(|| panic!("{kind}: {:?}", review.outcome));
+            let env = &after["spec"]["initContainers"][0]["env"];
+            assert_eq!(env[0]["value"], format!("web-{owner}"));
+            assert_eq!(env[1]["value"], "shop default");
+            assert_eq!(after["spec"]["terminationGracePeriodSeconds"], 60);
+            let keys = |value: &Value| value.as_object().expect("a map").keys().cloned().collect::<Vec<_>>();
+            assert_eq!(keys(&after), ["metadata", "spec"]);
+            assert_eq!(keys(&after["metadata"]), ["annotations", "labels"]);
+            let expected =
+                ["containers", "initContainers", "securityContext", "terminationGracePeriodSeconds", "volumes"];
+            assert_eq!(keys(&after["spec"]), expected);
+        }
+    }
+
+    #[test]
+    fn uninject_gives_back_the_template_whatever_was_filled_in() {
+        let spec = |more: Value| {
+            let mut document = workload("apps/v1", "StatefulSet", &asking());
+            for (key, value) in more.as_object().expect("fields") {
+                document["spec"]["template"]["spec"][key] = value.clone();
+            }
+            document["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "claim"}}]);
+            document
+        };
+        for more in [
+            json!({}),
+            json!({"terminationGracePeriodSeconds": null, "securityContext": null, "volumes": null}),
+            json!({"terminationGracePeriodSeconds": 30, "securityContext": {}, "volumes": []}),
+            json!({"volumes": [{"name": "own", "emptyDir": {}}, {"name": "claim", "emptyDir": {}}]}),
+        ] {
+            let document = spec(more);
+            let after = review(TEMPLATE, &document).after.expect("it is injected");
+            assert!(!after.to_string().contains("claimName"), "{after}");
+            let back =
+                crate::inject::uninject(&after, "outrigger.dev").expect("a status").expect("something to take out");
+            assert_eq!(back, document["spec"]["template"]);
+        }
+    }
+
+    #[test]
+    fn a_claim_is_a_volume_of_the_pod() {
+        let mut document = workload("apps/v1", "StatefulSet", &asking());
+        document["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "data"}}]);
+        let error = review(TEMPLATE, &document).outcome.expect_err("two volumes of one name");
+        assert_eq!(error.codes(), [ErrorCode::Conflict]);
+        let mounts = TEMPLATE.replace("volumes: [{name: data, emptyDir: {}}]", "fromApp: {volumeMounts: true}");
+        document["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] =
+            json!([{"name": "data", "mountPath": "/d"}]);
+        let after = review(&mounts, &document).after.expect("the claim can be mounted");
+        assert_eq!(after["spec"]["initContainers"][0]["volumeMounts"][0]["name"], "data");
+        assert_eq!(after["spec"].get("volumes"), None);
+    }
+
+    #[test]
+    fn keys_at_the_wrong_level_are_named_with_the_right_one() {
+        let mut document = workload("apps/v1", "Deployment", &json!({"labels": {"outrigger.dev/inject": "helper"}}));
+        document["metadata"]["annotations"] = json!({"outrigger.dev/containers": "app"});
+        document["spec"]["template"]["annotations"] = json!({"helper.outrigger.dev/x": "1"});
+        let review = review(TEMPLATE, &document);
+        assert_eq!(
+            findings(&review),
+            [
+                "key_misplaced: annotation outrigger.dev/containers has no effect in metadata.annotations; \
+                 move it to spec.template.metadata.annotations",
+                "key_misplaced: annotation helper.outrigger.dev/x has no effect in spec.template.annotations; \
+                 move it to spec.template.metadata.annotations",
+                "key_misplaced: label outrigger.dev/inject has no effect in spec.template.metadata.labels; \
+                 it must be an annotation in spec.template.metadata.annotations",
+            ]
+        );
+        assert!(matches!(review.outcome, Ok(Outcome::Skipped(_))));
+    }
+
+    #[test]
+    fn a_value_that_is_no_text_is_named_by_its_path_in_the_object() {
+        let document = workload("apps/v1", "Deployment", &json!({"annotations": {"outrigger.dev/inject": false}}));
+        let error = review(TEMPLATE, &document).outcome.expect_err("no text").to_string();
+        let expected = "pod_invalid: spec.template.metadata.annotations[\"outrigger.dev/inject\"]: \
+                        expected a string, found a boolean; put it in quotes";
+        assert_eq!(error, expected);
+        let document = workload("apps/v1", "Deployment", &json!({"annotations": {"other": 1}}));
+        let review = review(TEMPLATE, &document);
+        assert!(matches!(review.outcome, Ok(Outcome::Skipped(_))));
+        assert!(findings(&review)[0].ends_with("put it in quotes; it is left as it is"), "{review:?}");
+    }
+
+    #[test]
+    fn an_unknown_kind_is_said_where_it_matters() {
+        let document = workload("example.com/v1", "Server", &asking());
+        let asks = review(TEMPLATE, &document);
+        assert!(asks.after.is_some());
+        assert!(findings(&asks)[0].starts_with("kind_unknown: kind \"Server\" is not known"));
+        assert!(review(TEMPLATE, &workload("example.com/v1", "Server", &json!({}))).findings.is_empty());
+    }
+}
