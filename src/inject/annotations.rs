@@ -46,6 +46,16 @@ impl AnnotationKeys {
         }
     }
 
+    /// The domain of the keys.
+    pub(crate) fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// The key of this name without a template.
+    pub(crate) fn key(&self, name: &str) -> String {
+        format!("{}/{name}", self.domain)
+    }
+
     /// Annotation that sets a parameter.
     pub(crate) fn parameter(&self, template: &str, parameter: &str) -> String {
         format!("{template}.{}/{parameter}", self.domain)

@@ -23,6 +23,8 @@ mod request;
 mod settings;
 mod uninject;
 
+#[allow(unused_imports, reason = "the commands use it next")]
+pub(crate) use decision::keys::{KeyCheck, KeyPlace, KeyUse, KnownTemplates, UnreadKey};
 pub use error::{Blame, ErrorCode, InjectError, Problem};
 pub use outcome::{Injection, Outcome, Skip, SkipReason};
 pub use pod::find::find;
@@ -54,6 +56,13 @@ impl Injector {
     /// The settings of this snapshot.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Says of keys of annotations and labels whether anything reads them where they are. The
+    /// templates are those that the pod requests; none for the keys of other objects.
+    #[allow(dead_code, reason = "the commands use it next")]
+    pub(crate) fn key_check<'a>(&'a self, requested: &'a [&'a str]) -> KeyCheck<'a> {
+        KeyCheck::new(&self.keys, &self.templates, requested)
     }
 
     /// Decides which templates the pod gets, and computes the patch that injects them.

@@ -3,6 +3,8 @@
 //! `prepare` checks later whether a template's `match` selects the pod.
 //! Invariant: all reasons that apply are collected, not just the first.
 
+#[allow(dead_code, reason = "the steps of the injection and the commands use it next")]
+pub(super) mod keys;
 pub(super) mod report;
 
 use super::annotations::{self, AnnotationKeys};

@@ -122,6 +122,11 @@ impl TemplateSet {
         })
     }
 
+    /// Names of all templates, working or broken, sorted.
+    pub(in crate::inject) fn all_names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
     /// Why an unknown name may still be that of a template: an unreadable text may define it.
     pub(in crate::inject) fn unread(&self) -> Option<Message> {
         self.unread.as_ref().map(LoadProblem::sentence)

@@ -13,4 +13,4 @@ pub(crate) mod suggest;
 pub(crate) use field_path::{FieldError, FieldPath, PathSegment};
 pub(crate) use message::{Message, message, value, words};
 pub(crate) use quote::{is_unprintable, one_line, push_printable, quote};
-pub(crate) use suggest::{listed, nearest};
+pub(crate) use suggest::{listed, nearest, nearest_within};

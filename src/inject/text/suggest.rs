@@ -29,8 +29,17 @@ pub(crate) fn listed(names: &[&str]) -> String {
 /// the fewest edits away and not too many. An edit is a letter inserted, removed, replaced, or
 /// swapped with its neighbour. Of equals the first wins.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    nearest_within(word, candidates, NEAREST_MAX)
+}
+
+/// As [`nearest`], and at most `most` edits away.
+pub(crate) fn nearest_within<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+    most: usize,
+) -> Option<&'a str> {
     let (word, length) = lower_case(word)?;
-    let tolerance = (length / 3).max(1);
+    let tolerance = (length / 3).max(1).min(most);
     candidates
         .into_iter()
         .filter_map(|candidate| Some((lower_case(candidate)?, candidate)))
@@ -75,6 +84,13 @@ mod tests {
     #[test]
     fn equal_but_for_case_beats_fewer_letters() {
         assert_eq!(nearest("ENV", ["en", "env"]), Some("env"));
+    }
+
+    #[test]
+    fn the_most_edits_can_be_limited() {
+        assert_eq!(nearest("log-colektr", ["log-collector"]), Some("log-collector"));
+        assert_eq!(nearest_within("log-colektr", ["log-collector"], 2), None);
+        assert_eq!(nearest_within("log-colectr", ["log-collector"], 2), Some("log-collector"));
     }
 
     #[test]
