@@ -89,6 +89,9 @@ impl LeaderElector {
 
     async fn campaign(&self, election: &mut Election, announce: &watch::Sender<Option<Instant>>) {
         let (mut throttle, mut held) = (ProblemThrottle::default(), None);
+        // As it was last logged. Asking the clock at the start of a round would miss the end of a
+        // lease that ran out while the process was frozen.
+        let mut leads = false;
         let lease = self.name.as_str();
         loop {
             let started = Instant::now();
@@ -113,8 +116,9 @@ impl LeaderElector {
             }
             announce.send_replace(election.leads_until());
             let is_leader = election.is_leader(Instant::now());
-            if is_leader != was_leader {
-                tracing::info!(lease = self.name, identity = self.identity, leads = is_leader, "leadership changed");
+            if is_leader != leads {
+                leads = is_leader;
+                tracing::info!(lease, identity = self.identity, leads, "leadership changed");
             }
             sleep(self.pause(started.elapsed())).await;
         }
