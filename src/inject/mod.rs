@@ -31,7 +31,9 @@ pub use pod::find::find;
 pub use request::{Namespace, Request};
 pub use schema::merge_keys::TABLE as MERGE_KEYS;
 pub use settings::{NativeSidecars, Settings};
-pub use template::{CompiledSource, LoadProblem, Loaded, SourceText, TemplateSet, TemplateState, TemplateStatus};
+pub use template::{
+    CompiledSource, LoadProblem, Loaded, SourceText, TemplateInterface, TemplateSet, TemplateState, TemplateStatus,
+};
 pub use uninject::uninject;
 
 /// An immutable snapshot of templates and settings. One request uses one snapshot.

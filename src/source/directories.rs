@@ -3,8 +3,8 @@
 //! A quick scan compares names, sizes, times and inodes, and reads the files that differ; from time
 //! to time it reads all of them. Templates that have not changed are not compiled again. The caller
 //! decides when to call [`Directories::scan`].
-//! Invariants: the templates of a directory that cannot be read stay; a change in progress is
-//! waited for, but not for ever.
+//! Invariants: the templates of a directory that cannot be read or has lost all its files stay, as
+//! orphans; a change in progress is waited for, but not for ever.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, ErrorKind};
@@ -36,7 +36,30 @@ struct WatchedDirectory {
     fingerprint: Option<u64>,
     read_at: Instant,
     settled: Settled<Listing>,
-    trouble: Option<String>,
+    /// Why it cannot be read.
+    unreadable: Option<String>,
+    /// Whether some of its templates may be in service: losing them all at once is a mistake.
+    serves: bool,
+    /// Whether `parsed` is what it had before it was lost as a whole.
+    is_orphaned: bool,
+}
+
+/// Why templates are served that no file has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// A directory, or files in it, cannot be read.
+    Unreadable(String),
+    /// A directory has no template file any more.
+    Emptied(String),
+}
+
+impl Trouble {
+    /// What is wrong, and where.
+    pub(crate) fn sentence(&self) -> &str {
+        match self {
+            Self::Unreadable(sentence) | Self::Emptied(sentence) => sentence,
+        }
+    }
 }
 
 /// What was read last, by origin.
@@ -57,12 +80,17 @@ impl Directories {
 
     /// All sources as they were last read.
     pub(crate) fn sources(&self) -> Vec<Arc<CompiledSource>> {
-        self.0.iter().flat_map(|directory| directory.parsed.iter().cloned()).collect()
+        self.0.iter().flat_map(WatchedDirectory::sources).collect()
     }
 
-    /// What cannot be read now: directories, and files in them.
-    pub(crate) fn troubles(&self) -> Vec<String> {
+    /// What cannot be read now, or is gone: directories, and files in them.
+    pub(crate) fn troubles(&self) -> Vec<Trouble> {
         self.0.iter().flat_map(WatchedDirectory::troubles).collect()
+    }
+
+    /// Directories that have no template file and never had one since the start.
+    pub(crate) fn without_files(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().filter(|directory| directory.parsed.is_empty()).map(|directory| directory.path.as_path())
     }
 }
 
@@ -74,17 +102,35 @@ impl WatchedDirectory {
             fingerprint: None,
             read_at: now,
             settled: Settled::default(),
-            trouble: None,
+            unreadable: None,
+            serves: false,
+            is_orphaned: false,
         };
         let listing = Listing::of(path)?;
         directory.parsed = directory.parse(&listing, &[]);
+        directory.serves = directory.parsed.iter().any(|source| source.has_templates());
         directory.fingerprint = Some(listing.fingerprint());
         Ok(directory)
     }
 
-    fn troubles(&self) -> Vec<String> {
-        if let Some(trouble) = &self.trouble {
-            return vec![trouble.clone()];
+    fn sources(&self) -> Vec<Arc<CompiledSource>> {
+        if !self.is_orphaned {
+            return self.parsed.clone();
+        }
+        let why = match self.unreadable {
+            Some(_) => "the directory of this file cannot be read",
+            None => "the directory of this file has no template file any more",
+        };
+        self.parsed.iter().map(|source| Arc::new(source.orphaned(why))).collect()
+    }
+
+    fn troubles(&self) -> Vec<Trouble> {
+        if let Some(problem) = &self.unreadable {
+            return vec![Trouble::Unreadable(problem.clone())];
+        }
+        if self.is_orphaned {
+            let problem = format!("the template directory {:?} has no template file any more", self.path);
+            return vec![Trouble::Emptied(problem)];
         }
         let mut troubles: Vec<String> = self.parsed.iter().filter_map(|source| source.unreadable_because()).collect();
         let more = troubles.len().saturating_sub(MAX_TROUBLES);
@@ -92,20 +138,20 @@ impl WatchedDirectory {
             troubles.truncate(MAX_TROUBLES);
             troubles.push(format!("and {more} more files in {:?}", self.path));
         }
-        troubles
+        troubles.into_iter().map(Trouble::Unreadable).collect()
     }
 
     fn scan(&mut self, scan: Scan, now: Instant) -> Reloaded {
         match Listing::of(&self.path) {
             Ok(listing) => {
-                self.trouble = None;
+                self.unreadable = None;
                 self.scan_listing(listing, scan, now)
             }
             Err(error) => {
-                self.trouble = Some(format!("cannot read the template directory {:?}: {error}", self.path));
+                self.unreadable = Some(format!("cannot read the template directory {:?}: {error}", self.path));
                 // It may come back with anything in it.
                 self.fingerprint = None;
-                Reloaded::Unchanged
+                self.orphan()
             }
         }
     }
@@ -150,10 +196,24 @@ impl WatchedDirectory {
     }
 
     fn take(&mut self, parsed: Vec<Arc<CompiledSource>>) -> Reloaded {
-        let is_same = parsed.len() == self.parsed.len()
+        if parsed.is_empty() && self.serves {
+            return self.orphan();
+        }
+        let is_same = !self.is_orphaned
+            && parsed.len() == self.parsed.len()
             && parsed.iter().zip(&self.parsed).all(|(new, old)| Arc::ptr_eq(new, old));
-        self.parsed = parsed;
+        let may_be_stale = self.serves && parsed.iter().any(|source| source.has_problems());
+        self.serves = may_be_stale || parsed.iter().any(|source| source.has_templates());
+        (self.parsed, self.is_orphaned) = (parsed, false);
         if is_same { Reloaded::Unchanged } else { Reloaded::Replaced(()) }
+    }
+
+    /// Everything is gone at once: a ConfigMap or directory was deleted or not mounted, which
+    /// nobody does to remove templates.
+    fn orphan(&mut self) -> Reloaded {
+        let is_new = self.serves && !self.is_orphaned;
+        self.is_orphaned = self.serves;
+        if is_new { Reloaded::Replaced(()) } else { Reloaded::Unchanged }
     }
 
     /// Reads one file after the other, so that no more than one text is in memory, and compiles
@@ -217,7 +277,7 @@ fn known_or_new(known: &ByOrigin<'_>, source: CompiledSource) -> Arc<CompiledSou
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inject::TemplateSet;
+    use crate::inject::{TemplateSet, TemplateState};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -232,10 +292,13 @@ mod tests {
         Directories::open(&[directory.to_owned()], now).unwrap_or_else(|(_, error)| panic!("{error}"))
     }
 
+    fn states(directories: &Directories) -> Vec<(String, TemplateState)> {
+        let loaded = TemplateSet::assemble(&directories.sources(), &TemplateSet::default());
+        loaded.templates.all().map(|template| (template.name.to_owned(), template.state)).collect()
+    }
+
     fn names(directories: &Directories) -> Vec<String> {
-        let loaded = TemplateSet::load(&[]).templates;
-        let loaded = TemplateSet::assemble(&directories.sources(), &loaded);
-        loaded.templates.names().into_iter().map(str::to_owned).collect()
+        states(directories).into_iter().map(|(name, _)| name).collect()
     }
 
     #[test]
@@ -287,7 +350,8 @@ mod tests {
         // second time.
         assert_eq!(seen, [(10, Reloaded::Replaced(())), (21, Reloaded::Unchanged)]);
         assert_eq!(names(&directories), ["good"]);
-        assert!(directories.troubles()[0].contains("growing.yaml: cannot read the file: it does not come to rest"));
+        let trouble = directories.troubles()[0].sentence().to_owned();
+        assert!(trouble.contains("growing.yaml: cannot read the file: it does not come to rest"), "{trouble}");
         assert_eq!(directories.scan(Scan::Quick, now + SECOND * 30), Reloaded::Replaced(()), "it has come to rest");
         assert!(directories.troubles().is_empty());
     }
@@ -319,9 +383,11 @@ mod tests {
         let now = Instant::now();
         let mut directories = open(&path, now);
         std::fs::rename(&path, &away).expect("moved");
-        for scan in [Scan::Quick, Scan::Full] {
-            assert_eq!(directories.scan(scan, now), Reloaded::Unchanged);
-            assert!(directories.troubles()[0].contains("No such file"), "{:?}", directories.troubles());
+        for (scan, change) in [(Scan::Quick, Reloaded::Replaced(())), (Scan::Full, Reloaded::Unchanged)] {
+            assert_eq!(directories.scan(scan, now), change);
+            let troubles = directories.troubles();
+            assert!(matches!(&troubles[0], Trouble::Unreadable(why) if why.contains("No such file")), "{troubles:?}");
+            assert_eq!(states(&directories), [("a".to_owned(), TemplateState::Orphaned)]);
         }
         std::os::unix::fs::symlink(&path, &path).expect("a link to itself");
         directories.scan(Scan::Full, now);
@@ -329,11 +395,52 @@ mod tests {
         std::fs::remove_file(&path).expect("removed");
         std::fs::rename(&away, &path).expect("moved back");
         assert_eq!(directories.scan(Scan::Quick, now), Reloaded::Unsettled);
-        assert_eq!(directories.scan(Scan::Quick, now), Reloaded::Unchanged);
+        assert_eq!(directories.scan(Scan::Quick, now), Reloaded::Replaced(()), "no orphan any more");
         assert!(directories.troubles().is_empty());
+        assert_eq!(states(&directories), [("a".to_owned(), TemplateState::Active)]);
+    }
+
+    #[test]
+    fn a_directory_that_loses_all_files_keeps_its_templates_until_a_file_comes() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, now) = (directory.path(), Instant::now());
+        write(path, "a", "one");
+        write(path, "b", "one");
+        let mut directories = open(path, now);
+        std::fs::remove_file(path.join("b.yaml")).expect("removed");
+        assert_eq!(directories.scan(Scan::Full, now), Reloaded::Replaced(()));
+        assert_eq!(states(&directories), [("a".to_owned(), TemplateState::Active)], "one file of several is removed");
+
         std::fs::remove_file(path.join("a.yaml")).expect("removed");
         assert_eq!(directories.scan(Scan::Full, now), Reloaded::Replaced(()));
-        assert!(names(&directories).is_empty(), "an empty directory has no templates");
+        for _ in 0..2 {
+            assert_eq!(states(&directories), [("a".to_owned(), TemplateState::Orphaned)]);
+            assert!(matches!(&directories.troubles()[..], [Trouble::Emptied(_)]), "{:?}", directories.troubles());
+            assert_eq!(directories.scan(Scan::Full, now), Reloaded::Unchanged, "said once");
+        }
+
+        std::fs::write(path.join("none.yaml"), "# no templates, on purpose\n").expect("a file");
+        assert_eq!(directories.scan(Scan::Full, now), Reloaded::Replaced(()));
+        assert_eq!((states(&directories).len(), directories.troubles().len()), (0, 0), "a file says so");
+        std::fs::remove_file(path.join("none.yaml")).expect("removed");
+        assert_eq!(directories.scan(Scan::Full, now), Reloaded::Replaced(()));
+        assert!(directories.troubles().is_empty(), "there was nothing to lose");
+    }
+
+    #[test]
+    fn a_template_that_moves_to_another_directory_leaves_no_orphan() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let paths = ["t", "u"].map(|name| parent.path().join(name));
+        for path in &paths {
+            std::fs::create_dir(path).expect("a directory");
+        }
+        write(&paths[0], "a", "one");
+        let now = Instant::now();
+        let mut directories = Directories::open(&paths, now).unwrap_or_else(|(_, error)| panic!("{error}"));
+        assert_eq!(directories.without_files().collect::<Vec<_>>(), [paths[1].as_path()]);
+        std::fs::rename(paths[0].join("a.yaml"), paths[1].join("a.yaml")).expect("moved");
+        assert_eq!(directories.scan(Scan::Full, now), Reloaded::Replaced(()));
+        assert_eq!(states(&directories), [("a".to_owned(), TemplateState::Active)]);
     }
 
     #[test]

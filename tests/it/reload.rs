@@ -41,9 +41,11 @@ fn changes_of_a_config_map_and_a_directory_are_loaded() {
     assert_eq!(world.metric("template_reloads_total{result=\"success\"}"), reloads);
     assert_eq!(world.process.stderr().matches("templates reloaded").count() as u64, reloads);
 
+    plain.write("d.yaml", &templates(3, &["four"]));
     plain.remove("c.yaml");
     world.eventually_refused(&mut client, "three");
-    assert!(world.process.stderr().contains("removed=\"three\""), "{}", world.process.stderr());
+    let log = world.process.stderr();
+    assert!(log.contains("removed=\"three\"") && log.contains("templates were removed"), "{log}");
 }
 
 /// The ConfigMap of a new installation does not exist yet, so the kubelet mounts an empty directory

@@ -20,7 +20,7 @@ use crate::inject::{CompiledSource, Injector, LoadProblem, Settings, TemplateSet
 use crate::reload::settled::Reloaded;
 use crate::reload::watch::{self, Scan, Watch};
 use crate::source::built_in;
-use crate::source::directories::Directories;
+use crate::source::directories::{Directories, Trouble};
 use crate::source::store::InjectorStore;
 use crate::telemetry::metrics::{Metrics, Reload};
 use crate::telemetry::throttle::{LineLimit, Notice, ProblemThrottle, Urgency};
@@ -64,6 +64,7 @@ impl Templates {
         }
         let report = LoadReport::new(&loaded.templates, &loaded.problems, &loaded.warnings);
         metrics.templates_served(&loaded.templates);
+        metrics.template_warnings(loaded.warnings.len());
         metrics.templates_loaded(SystemTime::now());
         let store = Arc::new(InjectorStore::new(Injector::new(loaded.templates, settings.clone())));
         let (problem_throttle, line_limit) = (ProblemThrottle::default(), LineLimit::default());
@@ -116,6 +117,10 @@ impl Templates {
     /// Logs what was loaded at the start.
     pub(super) fn log(&self) {
         self.report.log();
+        for directory in self.directories.without_files() {
+            let directory = directory.display();
+            tracing::info!(%directory, "the template directory has no template file: no template comes from it");
+        }
     }
 
     /// Replaces the served snapshot by what was read.
@@ -124,6 +129,7 @@ impl Templates {
         let loaded = TemplateSet::assemble(sources, last.templates());
         let report = LoadReport::new(&loaded.templates, &loaded.problems, &loaded.warnings);
         self.metrics.templates_served(&loaded.templates);
+        self.metrics.template_warnings(loaded.warnings.len());
         self.store.replace(Injector::new(loaded.templates, self.settings.clone()));
         if is_complete && !report.has_problems() {
             self.metrics.templates_reloaded(Reload::Success);
@@ -151,14 +157,20 @@ impl Templates {
         }
     }
 
-    /// Logs that a source cannot be read, or can be read again.
-    fn log_problem(&mut self, troubles: &[String], urgency: Urgency, now: Instant) -> Option<Notice> {
-        let problem = (!troubles.is_empty()).then(|| troubles.join("; "));
+    /// Logs that a source cannot be read or is gone, or is there again.
+    fn log_problem(&mut self, troubles: &[Trouble], urgency: Urgency, now: Instant) -> Option<Notice> {
+        let sentences: Vec<&str> = troubles.iter().map(Trouble::sentence).collect();
+        let is_unreadable = troubles.iter().any(|trouble| matches!(trouble, Trouble::Unreadable(_)));
+        let problem = (!troubles.is_empty()).then(|| sentences.join("; "));
         let notice = self.problem_throttle.observe(problem, urgency, now);
         match notice {
             Some(Notice::Problem) => {
                 let problem = self.problem_throttle.problem();
-                tracing::error!(problem, "not all templates can be read; those read earlier are still served");
+                if is_unreadable {
+                    tracing::error!(problem, "not all templates can be read; those read earlier are still served");
+                } else {
+                    tracing::warn!(problem, "a source of templates is empty; its last templates are still served");
+                }
             }
             Some(Notice::Cleared) => tracing::info!("all templates can be read again"),
             None => {}

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::inject::{LoadProblem, TemplateSet};
+use crate::inject::{LoadProblem, TemplateSet, TemplateState, TemplateStatus};
 
 /// Most names that one log line lists.
 const MAX_NAMES: usize = 50;
@@ -29,9 +29,10 @@ impl LoadReport {
     pub(super) fn new(templates: &TemplateSet, problems: &[LoadProblem], warnings: &[LoadProblem]) -> Self {
         let texts = |problems: &[LoadProblem]| problems.iter().map(|problem| problem.sentence().redacted()).collect();
         let revision = |served: (&str, &str)| (served.0.to_owned(), served.1.to_owned());
-        let stale = |template: crate::inject::TemplateStatus<'_>| {
+        let stale = |template: TemplateStatus<'_>| {
             let revision = template.revision.filter(|_| template.problem.is_some())?;
-            Some(format!("template {:?}: the last good revision {revision} is served", template.name))
+            let why = if template.state == TemplateState::Orphaned { "its source is gone or unreadable; " } else { "" };
+            Some(format!("template {:?}: {why}the last good revision {revision} is served", template.name))
         };
         Self {
             count: templates.len(),
@@ -71,6 +72,9 @@ impl LoadReport {
         let (count, broken) = (self.count, self.invalid);
         if self.revisions != before.revisions || (count, broken) != (before.count, before.invalid) {
             tracing::info!(count, broken, added, changed, removed, "templates reloaded");
+        }
+        if !removed.is_empty() {
+            tracing::warn!(removed, "templates were removed: pods that ask for them are refused");
         }
         self.warn_if_empty();
     }

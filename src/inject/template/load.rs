@@ -2,13 +2,13 @@
 //! column.
 //!
 //! Invariants: a broken document does not affect others; the last good revision of a template is
-//! served for as long as its source still names it, or is unreadable.
+//! served for as long as its source still names it, is unreadable, or is gone as a whole.
 
 use super::compile::{CompiledDocument, CompiledSource};
-use super::set::TemplateEntry;
+use super::set::{Deviations, TemplateEntry};
 use super::{LoadProblem, SourceText, TemplateSet};
 use crate::inject::text::{message, quote, value, words};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Maximum number of templates in one set.
@@ -34,13 +34,20 @@ impl TemplateSet {
     /// unreadable, keeps its last good revision. Never fails as a whole.
     pub fn assemble(sources: &[Arc<CompiledSource>], last: &Self) -> Loaded {
         let mut assembly = Assembly::default();
-        for source in sources {
-            assembly.source(source, last);
+        // Templates of a source that is there win over those of a source that is gone.
+        let (orphaned, present): (Vec<_>, Vec<_>) = sources.iter().partition(|source| source.orphaned.is_some());
+        for source in present {
+            assembly.source(source, &BTreeSet::new(), last);
+        }
+        let taken: BTreeSet<String> = assembly.names.keys().cloned().collect();
+        for source in orphaned {
+            assembly.source(source, &taken, last);
         }
         let invalid = assembly.invalid();
         assembly.keep_last_good(last);
-        let Assembly { entries, stale, unread, problems, warnings, .. } = assembly;
-        Loaded { templates: Self::new(entries, stale, unread, invalid), problems, warnings }
+        let Assembly { entries, stale, orphaned, unread, problems, warnings, .. } = assembly;
+        let templates = Self::new(entries, Deviations { stale, orphaned }, unread, invalid);
+        Loaded { templates, problems, warnings }
     }
 }
 
@@ -49,6 +56,8 @@ struct Assembly {
     entries: BTreeMap<String, TemplateEntry>,
     /// Why the last good revision is served, by name of the template.
     stale: BTreeMap<String, LoadProblem>,
+    /// Why sources are gone whose templates are served, by origin.
+    orphaned: BTreeMap<String, LoadProblem>,
     /// Number of documents and files of which not even a name can be read.
     nameless: usize,
     /// The first definition of each name.
@@ -68,8 +77,12 @@ struct NameUse {
 }
 
 impl Assembly {
-    fn source(&mut self, source: &CompiledSource, last: &TemplateSet) {
-        for document in &source.documents {
+    /// Adds the documents of a source, but for those whose names are `taken`.
+    fn source(&mut self, source: &CompiledSource, taken: &BTreeSet<String>, last: &TemplateSet) {
+        if let Some(problem) = &source.orphaned {
+            self.orphaned.insert(source.origin.clone(), problem.clone());
+        }
+        for document in source.documents.iter().filter(|document| !taken.contains(&document.name)) {
             self.document(source, document);
         }
         // An empty file comes from a full disk or an editor that is saving, not from a removed

@@ -26,7 +26,7 @@ pub use problem::LoadProblem;
 pub(crate) use render::{RenderCause, RenderError};
 pub(crate) use render_context::RenderContext;
 pub(crate) use revision::Revision;
-pub use set::{TemplateSet, TemplateState, TemplateStatus};
+pub use set::{TemplateInterface, TemplateSet, TemplateState, TemplateStatus};
 
 /// A text with template documents, and its origin.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@ use super::LoadProblem;
 use super::compile::{LazyTemplate, Template};
 use super::spec::InjectionMode;
 use crate::inject::text::{Message, message};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,12 +14,20 @@ pub struct TemplateSet {
     entries: BTreeMap<String, TemplateEntry>,
     /// Names of working templates that choose their pods themselves, sorted.
     automatic: Vec<String>,
-    /// Working templates whose source is broken now, with the problem.
-    stale: BTreeMap<String, LoadProblem>,
+    deviations: Deviations,
     /// The problem of a text that is unreadable, so that the names of its templates are unknown.
     unread: Option<LoadProblem>,
     /// Number of templates that are wrong in their source.
     invalid: usize,
+}
+
+/// Why working templates are not what their sources say now.
+#[derive(Default)]
+pub(super) struct Deviations {
+    /// Templates whose source is broken now, with the problem.
+    pub stale: BTreeMap<String, LoadProblem>,
+    /// Sources that are gone although their templates are served, by origin.
+    pub orphaned: BTreeMap<String, LoadProblem>,
 }
 
 /// The entry of one name.
@@ -32,13 +41,13 @@ pub(super) enum TemplateEntry {
 impl TemplateSet {
     pub(super) fn new(
         entries: BTreeMap<String, TemplateEntry>,
-        stale: BTreeMap<String, LoadProblem>,
+        deviations: Deviations,
         unread: Option<LoadProblem>,
         invalid: usize,
     ) -> Self {
         let automatic =
             entries.iter().filter(|(_, entry)| entry.is_automatic()).map(|(name, _)| name.clone()).collect();
-        Self { entries, automatic, stale, unread, invalid }
+        Self { entries, automatic, deviations, unread, invalid }
     }
 
     /// Names of the templates that work, sorted.
@@ -82,27 +91,41 @@ impl TemplateSet {
         self.invalid
     }
 
+    /// Number of templates that are served although their source is gone.
+    pub fn orphaned(&self) -> usize {
+        self.working().filter(|template| self.deviations.orphaned.contains_key(&template.origin)).count()
+    }
+
     /// All templates, working or broken, sorted by name.
     pub fn all(&self) -> impl Iterator<Item = TemplateStatus<'_>> {
-        self.entries.iter().map(|(name, entry)| {
-            let stale = self.stale.get(name);
-            match entry {
-                TemplateEntry::Working(template) => TemplateStatus {
-                    name,
-                    revision: Some(template.revision.as_str()),
-                    origin: &template.origin,
-                    state: stale.map_or(TemplateState::Active, |_| TemplateState::Stale),
-                    problem: stale,
-                },
-                TemplateEntry::Broken(problem) => TemplateStatus {
-                    name,
-                    revision: None,
-                    origin: &problem.origin,
-                    state: TemplateState::Invalid,
-                    problem: Some(problem),
-                },
-            }
+        self.entries.iter().map(|(name, entry)| match entry {
+            TemplateEntry::Working(template) => self.working_status(name, template),
+            TemplateEntry::Broken(problem) => TemplateStatus {
+                name,
+                revision: None,
+                origin: &problem.origin,
+                state: TemplateState::Invalid,
+                problem: Some(problem),
+                interface: None,
+            },
         })
+    }
+
+    fn working_status<'a>(&'a self, name: &'a str, template: &'a LazyTemplate) -> TemplateStatus<'a> {
+        let orphaned = self.deviations.orphaned.get(&template.origin);
+        let (state, problem) = match (orphaned, self.deviations.stale.get(name)) {
+            (Some(problem), _) => (TemplateState::Orphaned, Some(problem)),
+            (None, Some(problem)) => (TemplateState::Stale, Some(problem)),
+            (None, None) => (TemplateState::Active, None),
+        };
+        TemplateStatus {
+            name,
+            revision: Some(template.revision.as_str()),
+            origin: &template.origin,
+            state,
+            problem,
+            interface: Some(TemplateInterface(template)),
+        }
     }
 
     pub(super) fn working(&self) -> impl Iterator<Item = &Arc<LazyTemplate>> {
@@ -159,6 +182,8 @@ pub enum TemplateState {
     Active,
     /// The source is broken; the last good revision is served.
     Stale,
+    /// The source is gone as a whole; its last good revision is served.
+    Orphaned,
     /// Broken without an older revision: pods that request it are not admitted.
     Invalid,
 }
@@ -169,6 +194,7 @@ impl TemplateState {
         match self {
             Self::Active => "active",
             Self::Stale => "stale",
+            Self::Orphaned => "orphaned",
             Self::Invalid => "invalid",
         }
     }
@@ -187,4 +213,27 @@ pub struct TemplateStatus<'a> {
     pub state: TemplateState,
     /// The problem of its source, with file, line and column.
     pub problem: Option<&'a LoadProblem>,
+    /// What its author says to the authors of pods, if it is served.
+    pub interface: Option<TemplateInterface<'a>>,
+}
+
+/// What pods may know of a template: its description and its parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct TemplateInterface<'a>(&'a LazyTemplate);
+
+impl<'a> TemplateInterface<'a> {
+    /// `spec.description`.
+    pub fn description(self) -> &'a str {
+        &self.0.description
+    }
+
+    /// Whether it chooses its pods itself.
+    pub fn is_automatic(self) -> bool {
+        self.0.mode == InjectionMode::Automatic
+    }
+
+    /// The declared parameters as the template has them: name, type, default, rule, description.
+    pub fn parameters(self) -> Vec<Value> {
+        self.0.parameters()
+    }
 }

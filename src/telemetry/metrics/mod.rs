@@ -54,10 +54,12 @@ pub enum ConnectionEnd {
     TookTooLong,
     /// TLS could not agree: a certificate, a version.
     HandshakeFailed,
+    /// The peer spoke plain HTTP on the TLS port.
+    PlainHttp,
 }
 
 impl ConnectionEnd {
-    const ALL: [Self; 4] = [Self::MadeRoom, Self::Refused, Self::TookTooLong, Self::HandshakeFailed];
+    const ALL: [Self; 5] = [Self::MadeRoom, Self::Refused, Self::TookTooLong, Self::HandshakeFailed, Self::PlainHttp];
 
     const fn code(self) -> &'static str {
         match self {
@@ -65,6 +67,7 @@ impl ConnectionEnd {
             Self::Refused => "refused",
             Self::TookTooLong => "took_too_long",
             Self::HandshakeFailed => "handshake_failed",
+            Self::PlainHttp => "plain_http",
         }
     }
 }
@@ -104,6 +107,8 @@ pub struct Metrics {
     connections_closed: [IntCounter; ConnectionEnd::ALL.len()],
     active_templates: IntGauge,
     invalid_templates: IntGauge,
+    orphaned_templates: IntGauge,
+    template_warnings: IntGauge,
     template_reloads: [IntCounter; Reload::ALL.len()],
     reload_success: IntGauge,
     certificate_expiry: [IntGauge; CertificateKind::ALL.len()],
@@ -135,6 +140,8 @@ impl Metrics {
             connections_closed: connections_closed(&register)?,
             active_templates: templates.with_label_values(&["active"]),
             invalid_templates: templates.with_label_values(&["invalid"]),
+            orphaned_templates: templates.with_label_values(&["orphaned"]),
+            template_warnings: register.gauge("template_warnings", "Warnings about the loaded templates")?,
             template_reloads: reloads(&register, "template_reloads_total", "Reloads of changed templates")?,
             reload_success: register.gauge(
                 "template_last_reload_success_timestamp_seconds",
@@ -200,7 +207,13 @@ impl Metrics {
     pub fn templates_served(&self, templates: &TemplateSet) {
         self.active_templates.set(gauge_value(templates.len()));
         self.invalid_templates.set(gauge_value(templates.invalid()));
+        self.orphaned_templates.set(gauge_value(templates.orphaned()));
         self.injections.announce(templates.iter().map(|template| template.name));
+    }
+
+    /// How many warnings the loaded templates gave.
+    pub fn template_warnings(&self, count: usize) {
+        self.template_warnings.set(gauge_value(count));
     }
 
     /// The templates were loaded at the start, or all of them without a problem since.
@@ -360,6 +373,8 @@ mod tests {
             "outrigger_injections_total{template=\"other\"} 0",
             "outrigger_templates{state=\"active\"} 0",
             "outrigger_templates{state=\"invalid\"} 0",
+            "outrigger_templates{state=\"orphaned\"} 0",
+            "outrigger_template_warnings 0",
             "outrigger_connections_closed_total{reason=\"took_too_long\"} 0",
             "outrigger_template_reloads_total{result=\"success\"} 0",
             "outrigger_certificate_rotations_total{result=\"error\"} 0",

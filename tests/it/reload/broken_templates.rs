@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use pretty_assertions::assert_eq;
 
-use super::world::{Plain, World, asking, templates};
-use crate::support::{eventually, pause};
+use super::world::{ConfigMap, Plain, World, asking, templates};
+use crate::support::{Client, eventually, pause};
 
 const SAID: &str = "not all templates can be read";
 
@@ -136,7 +136,44 @@ fn temporary_files_of_editors_are_not_templates() {
     world.eventually_served(&mut client, "one", 2);
     assert_eq!(world.metric("templates{state=\"invalid\"}"), 0);
     assert_eq!(world.metric("template_reloads_total{result=\"error\"}"), 0);
+    t.write("none.yaml", "# no templates\n");
     t.remove("a.yaml");
     world.eventually_refused(&mut client, "one");
     eventually("the warning", || world.process.stderr().matches("there is no template to inject").count() == 2);
+}
+
+/// A ConfigMap that was deleted or emptied, by hand or by an upgrade that forgot its values.
+#[test]
+fn a_source_that_is_lost_as_a_whole_keeps_its_templates_until_a_file_comes() {
+    let world = World::start(&["config"]);
+    let config = ConfigMap::at(&world.path("config"));
+    let mut client = world.connect();
+    assert!(world.process.stderr().contains("the template directory has no template file"), "said at the start");
+    config.publish(&[("a.yaml", &templates(1, &["one"])), ("b.yaml", &templates(1, &["two"]))]);
+    world.eventually_served(&mut client, "one,two", 1);
+    // The newer text of one of them is wrong, so that an earlier revision is served.
+    let wrong = templates(2, &["one"]).replace("sidecars", "sidecar");
+    config.publish(&[("a.yaml", &wrong), ("b.yaml", &templates(1, &["two"]))]);
+    eventually("the problem", || world.metric("templates{state=\"invalid\"}") == 1);
+
+    config.publish(&[]);
+    eventually("two orphans", || world.metric("templates{state=\"orphaned\"}") == 2);
+    assert_eq!(world.metric("templates{state=\"active\"}"), 2);
+    pause(Duration::from_secs(3));
+    assert_eq!(world.served(&mut client, "one,two"), [1]);
+    let (log, verbose) = (world.process.stderr().replace("\\\"", "\""), world.readyz_verbose());
+    for part in ["has no template file any more", "template \"two\": its source is gone or unreadable; the last good"] {
+        assert!(verbose.contains(part) && log.contains(part), "{part}: {verbose}\n{log}");
+    }
+    assert_eq!(log.matches("a source of templates is empty").count(), 1, "{log}");
+    let shown = Client::connect_plain(world.admin).expect("a connection").get("/templates").json();
+    assert_eq!(shown["templates"][1]["state"], "orphaned", "{shown}");
+    assert_eq!(world.readyz().status, 200);
+
+    config.publish(&[("c.yaml", &templates(5, &["three"]))]);
+    world.eventually_served(&mut client, "three", 5);
+    world.eventually_refused(&mut client, "two");
+    eventually("no orphan", || world.metric("templates{state=\"orphaned\"}") == 0);
+    assert!(!world.readyz_verbose().contains("[!]"), "{}", world.readyz_verbose());
+    assert!(world.process.stderr().contains("removed=\"one,two\""), "{}", world.process.stderr());
 }

@@ -47,6 +47,16 @@ impl LazyTemplate {
         self.compiled.get_or_init(|| self.compile().map(Box::new)).as_deref()
     }
 
+    /// The declarations of the parameters, read from the text: nothing is compiled for it.
+    pub(crate) fn parameters(&self) -> Vec<Value> {
+        #[derive(Deserialize)]
+        struct Declarations {
+            #[serde(default)]
+            parameters: Vec<Value>,
+        }
+        serde_json::from_str(&self.spec).map_or_else(|_| Vec::new(), |Declarations { parameters }| parameters)
+    }
+
     fn compile(&self) -> Option<Template> {
         let raw: Value = serde_json::from_str(&self.spec).ok()?;
         let spec = TemplateSpec::deserialize(&raw).ok()?;
@@ -76,6 +86,7 @@ mod tests {
         assert!(checked.compiled.get().is_none());
         assert_eq!(checked.template().map(|template| format!("{template:?}")), Some(expected));
         assert_eq!(checked.template().map(|template| &template.revision), Some(&checked.revision));
+        assert_eq!(checked.parameters(), [spec["parameters"][0].clone()]);
     }
 
     #[test]

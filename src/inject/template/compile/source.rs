@@ -7,7 +7,7 @@ use super::{Compiled, LazyTemplate, compile, structure};
 use crate::inject::expression;
 use crate::inject::template::document::{self, Document, MAX_TEMPLATE_BYTES, ParseProblem, Place};
 use crate::inject::template::{LoadProblem, SourceText};
-use crate::inject::text::{FieldError, Message, message};
+use crate::inject::text::{FieldError, Message, message, words};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -21,11 +21,13 @@ pub struct CompiledSource {
     pub(in crate::inject::template) is_blank: bool,
     /// The remedy, besides renaming, if another source defines one of this source's names.
     pub(in crate::inject::template) remedy: Option<&'static str>,
+    /// Why the source is gone, if these are its last documents.
+    pub(in crate::inject::template) orphaned: Option<LoadProblem>,
     pub(in crate::inject::template) documents: Vec<CompiledDocument>,
 }
 
 /// One document: a template or problems, never both.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::inject::template) struct CompiledDocument {
     /// Empty if there is none or it is unreadable.
     pub name: String,
@@ -46,6 +48,7 @@ impl CompiledSource {
             digest: Some(digest(&source.text)),
             is_blank: source.text.trim().is_empty(),
             remedy: None,
+            orphaned: None,
             // If the thread cannot be started, each expression reports that it cannot be compiled.
             documents: expression::with_large_stack(|| documents(source)).unwrap_or_else(|_| documents(source)),
         }
@@ -76,8 +79,33 @@ impl CompiledSource {
             digest: None,
             is_blank: false,
             remedy: None,
+            orphaned: None,
             documents: vec![CompiledDocument::unreadable(problem)],
         }
+    }
+
+    /// The last documents of a source that is gone: they are served until another source has
+    /// templates of their names.
+    #[must_use]
+    pub fn orphaned(&self, why: &str) -> Self {
+        Self {
+            origin: self.origin.clone(),
+            digest: self.digest,
+            is_blank: self.is_blank,
+            remedy: self.remedy,
+            orphaned: Some(LoadProblem::of_source(&self.origin, message![words(why)])),
+            documents: self.documents.clone(),
+        }
+    }
+
+    /// Whether a template can be served from it.
+    pub fn has_templates(&self) -> bool {
+        self.documents.iter().any(|document| document.template.is_some())
+    }
+
+    /// Whether something in it is wrong, so that an earlier revision may be served.
+    pub fn has_problems(&self) -> bool {
+        self.is_blank || self.documents.iter().any(|document| !document.problems.is_empty())
     }
 
     /// Whether [`Self::compile`] of `source` would return an equal result.
