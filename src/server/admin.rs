@@ -2,8 +2,8 @@
 //! people.
 //!
 //! Invariants: `/livez` succeeds as long as the process responds; readiness never depends on
-//! another server being reachable now; no value of a template is shown, since clients are not
-//! authenticated here.
+//! another server being reachable now; of a template only its description and its parameters are
+//! shown, which its author wrote for the authors of pods, since clients are not authenticated here.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -14,9 +14,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::admission::webhook::Snapshot;
-use crate::inject::TemplateSet;
+use crate::inject::{TemplateInterface, TemplateSet};
 use crate::process::health::Readiness;
 use crate::process::shutdown::{Lifecycle, Phase};
 use crate::telemetry::build;
@@ -42,12 +43,33 @@ struct AdminService {
 /// The routes of the admin listener.
 pub(super) fn router(admin: Admin, lifecycle: Lifecycle) -> Router {
     Router::new()
+        .route("/", get(index))
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/version", get(version))
         .route("/templates", get(templates))
+        .fallback(async || (StatusCode::NOT_FOUND, "no such page; / lists the pages\n"))
         .with_state(Arc::new(AdminService { admin, lifecycle }))
+}
+
+/// All pages, for people.
+const PAGES: [(&str, &str); 6] = [
+    ("/livez", "whether the process responds"),
+    ("/readyz", "whether it can review pods"),
+    ("/readyz?verbose", "each check, and every problem"),
+    ("/metrics", "the metrics, in Prometheus' text format"),
+    ("/version", "the version, as JSON"),
+    ("/templates", "the templates with their states, parameters and problems, as JSON"),
+];
+
+async fn index() -> String {
+    let mut text = format!("Outrigger {}, admin listener\n\n", build::VERSION);
+    for (path, meaning) in PAGES {
+        // Writing to a String cannot fail.
+        _ = writeln!(text, "{path:<17}{meaning}");
+    }
+    text
 }
 
 async fn readyz(State(service): State<Arc<AdminService>>, RawQuery(query): RawQuery) -> (StatusCode, String) {
@@ -127,11 +149,13 @@ struct TemplatesBody<'t> {
     templates: Vec<TemplateBody<'t>>,
 }
 
-/// The state of one template, without its content.
+/// The state of one template, and what its author says to the authors of pods.
 #[derive(Serialize)]
 struct TemplateBody<'t> {
     name: &'t str,
     state: &'static str,
+    #[serde(flatten)]
+    interface: Option<InterfaceBody<'t>>,
     /// The served revision; absent when none is served.
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<&'t str>,
@@ -141,10 +165,26 @@ struct TemplateBody<'t> {
     problem: Option<String>,
 }
 
+#[derive(Serialize)]
+struct InterfaceBody<'t> {
+    description: &'t str,
+    injection: &'static str,
+    /// As the template declares them: name, type, default, rule, description.
+    parameters: Vec<Value>,
+}
+
+impl<'t> InterfaceBody<'t> {
+    fn of(interface: TemplateInterface<'t>) -> Self {
+        let injection = if interface.is_automatic() { "Automatic" } else { "OptIn" };
+        Self { description: interface.description(), injection, parameters: interface.parameters() }
+    }
+}
+
 fn shown(templates: &TemplateSet) -> Vec<TemplateBody<'_>> {
     let shown = templates.all().map(|template| TemplateBody {
         name: template.name,
         state: template.state.code(),
+        interface: template.interface.map(InterfaceBody::of),
         revision: template.revision,
         source: template.origin,
         problem: template.problem.map(|problem| problem.sentence().redacted()),

@@ -29,13 +29,28 @@ fn the_admin_listener_serves_version_and_templates_and_rejects_other_methods() {
     );
     let revision = log_collector["revision"].as_str().expect("a revision");
     assert!(revision.len() == 10 && patch(&answer.json()).contains(revision), "the revision that pods carry");
-    assert_eq!(proxy.as_object().expect("an object").len(), 4, "nothing of its content: {proxy}");
+    let keys: Vec<&str> = proxy.as_object().expect("an object").keys().map(String::as_str).collect();
+    let expected = ["description", "injection", "name", "parameters", "revision", "source", "state"];
+    assert_eq!(keys, expected, "nothing else of its content: {proxy}");
+    assert_eq!(log_collector["injection"], "OptIn");
+    let parameters = log_collector["parameters"].as_array().expect("a list");
+    let directory = parameters.iter().find(|parameter| parameter["name"] == "logDir").expect("a parameter");
+    for field in ["type", "default", "pattern", "description"] {
+        assert!(directory[field].is_string(), "{field}: {directory}");
+    }
+    let index = serving.admin("/").text();
+    let paths: Vec<&str> = index.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    for path in paths.iter().filter(|path| path.starts_with('/')) {
+        assert_eq!(serving.admin_method("GET", path), 200, "{path}");
+    }
+    assert!(paths.contains(&"/templates") && paths.contains(&"/readyz?verbose"), "{index}");
+    assert_eq!(serving.admin("/healthz").text(), "no such page; / lists the pages\n");
     for (method, path, status) in [
         ("HEAD", "/livez", 200),
         ("HEAD", "/templates", 200),
         ("POST", "/templates", 405),
         ("DELETE", "/metrics", 405),
-        ("GET", "/", 404),
+        ("GET", "/", 200),
         ("GET", "/healthz", 404),
         ("GET", "/mutate", 404),
     ] {

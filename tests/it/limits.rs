@@ -87,14 +87,9 @@ fn a_handshake_in_single_bytes_succeeds() {
 #[test]
 fn bytes_that_are_no_handshake_get_a_tls_alert() {
     let server = TestServer::start([]);
-    // HTTP; SSL 2; a record of an unknown type; an alert; one that is too long.
-    let attempts: [&[u8]; 5] = [
-        b"GET / HTTP/1.1\r\n\r\n",
-        &[0x80, 0x2e, 1, 0, 2],
-        &[99, 3, 3, 0, 1, 0],
-        &[21, 3, 3, 0, 2, 2, 0],
-        &[22, 3, 1, 0xff, 0xff],
-    ];
+    // Nearly HTTP; SSL 2; a record of an unknown type; an alert; one that is too long.
+    let attempts: [&[u8]; 5] =
+        [b"GETAWAY", &[0x80, 0x2e, 1, 0, 2], &[99, 3, 3, 0, 1, 0], &[21, 3, 3, 0, 2, 2, 0], &[22, 3, 1, 0xff, 0xff]];
     for attempt in attempts {
         let mut stream = tcp(server.webhook).expect("a connection");
         stream.write_all(attempt).expect("sent");
@@ -257,6 +252,28 @@ fn shutdown_waits_for_the_last_response_to_arrive() {
     client.send(&rest).expect("what is refused is read all the same");
     assert_eq!(client.receive().expect("an answer").status, 503);
     eventually("the end of the server", || server.has_ended());
+}
+
+/// curl and browsers would report an empty reply, or an unsupported protocol.
+#[test]
+fn plain_http_on_the_tls_port_gets_an_answer_that_says_so() {
+    let server = server(|_| {});
+    let long = [b"POST /mutate HTTP/1.1\r\nContent-Length: 3000000\r\n\r\n".as_slice(), &[b' '; 3_000_000]].concat();
+    for request in [b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".as_slice(), b"OPTIONS * HTTP/1.1\r\n\r\n", &long] {
+        let mut client = Client::connect_plain(server.webhook).expect("a connection");
+        client.send(request).expect("sent");
+        let answer = client.receive().expect("an answer");
+        let text = "Client sent an HTTP request to an HTTPS server.\n";
+        assert_eq!((answer.status, answer.text().as_str(), answer.header("connection")), (400, text, Some("close")));
+        client.end().expect("an end in order");
+    }
+    let closed = |reason: &str| server.metric(&format!("outrigger_connections_closed_total{{reason=\"{reason}\"}}"));
+    assert_eq!((closed("plain_http"), closed("handshake_failed")), (3, 0));
+    // What is neither TLS nor HTTP gets no text of ours.
+    let mut other = Client::connect_plain(server.webhook).expect("a connection");
+    other.send(b"GETAWAY").expect("sent");
+    assert!(other.receive().is_err());
+    assert_eq!((closed("plain_http"), server.connect().get("/").status), (3, 404));
 }
 
 #[test]

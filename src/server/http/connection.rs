@@ -27,6 +27,7 @@ use super::deadline_io::DeadlineIo;
 use super::drive::{ConnectionOutcome, drive};
 use super::in_flight::InFlight;
 use super::lingering_close::lingering_close;
+use super::plain_http;
 use crate::process::shutdown::{Lifecycle, Phase};
 use crate::server::{Limits, Listener};
 use crate::telemetry::metrics::{ConnectionEnd, Held, Metrics};
@@ -75,9 +76,19 @@ impl ConnectionServer {
     }
 
     async fn handshake(&self, acceptor: TlsAcceptor, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
-        match timeout(self.limits.handshake, acceptor.accept(stream).into_fallible()).await {
-            Ok(Ok(stream)) => return Some(stream),
-            Ok(Err((error, mut stream))) => {
+        let handshake = async {
+            if plain_http::is_spoken(&stream).await {
+                return Err(stream);
+            }
+            Ok(acceptor.accept(stream).into_fallible().await)
+        };
+        match timeout(self.limits.handshake, handshake).await {
+            Ok(Ok(Ok(stream))) => return Some(stream),
+            Ok(Err(stream)) => {
+                self.count(ConnectionEnd::PlainHttp);
+                plain_http::refuse(stream, &self.limits).await;
+            }
+            Ok(Ok(Err((error, mut stream)))) => {
                 if log_failed_handshake(&error, &stream) {
                     self.count(ConnectionEnd::HandshakeFailed);
                 }

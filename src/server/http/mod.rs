@@ -2,7 +2,8 @@
 //! `connection_table`, and `connection` serves each: `deadline` holds its state, which
 //! `deadline_io` and `deadline_body` update as bytes pass, and `drive` ends it when a deadline
 //! passes. `in_flight` counts requests for shutdown, `lingering_close` ends a connection without a
-//! reset, and `fd_limit` makes file descriptors available.
+//! reset, `plain_http` answers clients that do not speak TLS, and `fd_limit` makes file descriptors
+//! available.
 
 pub(super) mod accept;
 pub(super) mod connection;
@@ -14,3 +15,4 @@ pub(super) mod drive;
 pub(super) mod fd_limit;
 pub(super) mod in_flight;
 pub(super) mod lingering_close;
+pub(super) mod plain_http;
