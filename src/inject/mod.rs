@@ -6,7 +6,7 @@
 pub(crate) mod annotations;
 pub(crate) mod error;
 pub(crate) mod expression;
-mod merge;
+pub(crate) mod merge;
 pub(crate) mod overlay;
 pub(crate) mod pod;
 pub(crate) mod schema;
@@ -23,8 +23,7 @@ mod request;
 mod settings;
 mod uninject;
 
-#[allow(unused_imports, reason = "the commands use it next")]
-pub(crate) use decision::keys::{KeyCheck, KeyPlace, KeyUse, KnownTemplates, UnreadKey};
+pub(crate) use decision::keys::{KeyCheck, KeyPlace, KeyUse};
 pub use error::{Blame, ErrorCode, InjectError, Problem};
 pub use outcome::{Injection, Outcome, Skip, SkipReason};
 pub use pod::find::find;
@@ -62,7 +61,6 @@ impl Injector {
 
     /// Says of keys of annotations and labels whether anything reads them where they are. The
     /// templates are those that the pod requests; none for the keys of other objects.
-    #[allow(dead_code, reason = "the commands use it next")]
     pub(crate) fn key_check<'a>(&'a self, requested: &'a [&'a str]) -> KeyCheck<'a> {
         KeyCheck::new(&self.keys, &self.templates, requested)
     }

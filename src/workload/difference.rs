@@ -79,7 +79,9 @@ fn child(parent: &Pointer, token: &str) -> PointerBuf {
 fn compare(at: &Pointer, before: &Value, after: &Value, steps: &mut Vec<Step>) {
     match (before, after) {
         _ if before == after => {}
-        (Value::Object(before), Value::Object(after)) => compare_objects(at, before, after, steps),
+        (Value::Object(before), Value::Object(after)) if before.is_empty() == after.is_empty() => {
+            compare_objects(at, before, after, steps);
+        }
         (Value::Array(before), Value::Array(after)) if !before.is_empty() && !after.is_empty() => {
             compare_lists(at, before, after, steps);
         }
@@ -100,6 +102,15 @@ fn compare_objects(at: &Pointer, before: &Map<String, Value>, after: &Map<String
 }
 
 fn compare_lists(at: &Pointer, before: &[Value], after: &[Value], steps: &mut Vec<Step>) {
+    // Items without a name, such as those of a `List`, are told by their position.
+    if before.len() == after.len()
+        && before.iter().zip(after).all(|(old, new)| is_same_item(old, new) || !has_name(old))
+    {
+        for (position, (old, new)) in before.iter().zip(after).enumerate() {
+            compare(&child(at, &position.to_string()), old, new, steps);
+        }
+        return;
+    }
     let mut next = 0;
     let mut inserted = Vec::new();
     for (position, old) in before.iter().enumerate() {
@@ -123,13 +134,16 @@ fn flush(list: &Pointer, before: usize, items: &mut Vec<Value>, steps: &mut Vec<
     }
 }
 
+/// What names an item of a list in a pod.
+const IDENTITY: [&str; 2] = ["name", "mountPath"];
+
+fn has_name(item: &Value) -> bool {
+    IDENTITY.iter().any(|key| item.get(key).is_some())
+}
+
 /// Whether two items of a list are the same one, perhaps with other content.
 fn is_same_item(before: &Value, after: &Value) -> bool {
-    const IDENTITY: [&str; 2] = ["name", "mountPath"];
-    before == after
-        || before.is_object()
-            && IDENTITY.iter().any(|key| before.get(key).is_some())
-            && IDENTITY.iter().all(|key| before.get(key) == after.get(key))
+    before == after || has_name(before) && IDENTITY.iter().all(|key| before.get(key) == after.get(key))
 }
 
 #[cfg(test)]
@@ -149,17 +163,17 @@ mod tests {
     #[test]
     fn what_is_common_stays() {
         let before = json!({"a": [{"name": "x"}, {"name": "y", "env": [1]}], "b": 1, "c": {}});
-        let after =
-            json!({"a": [{"name": "n"}, {"name": "x"}, {"name": "y", "env": [1, 2]}, {"name": "z"}], "c": {"d": 1}});
+        let after = json!({"a": [{"name": "n"}, {"name": "x"}, {"name": "y", "env": [1, 2], "e": 2}, {"name": "z"}], "c": {"d": 1}});
         let list = PointerBuf::from_tokens(["a"]);
         assert_eq!(
             steps(&before, &after),
             [
                 Step::Insert { list: list.clone(), before: 0, items: vec![json!({"name": "n"})] },
                 Step::Insert { list: PointerBuf::from_tokens(["a", "1", "env"]), before: 1, items: vec![json!(2)] },
+                Step::Add { object: PointerBuf::from_tokens(["a", "1"]), key: "e".to_owned(), value: json!(2) },
                 Step::Insert { list, before: 2, items: vec![json!({"name": "z"})] },
                 Step::Remove { at: PointerBuf::from_tokens(["b"]) },
-                Step::Add { object: PointerBuf::from_tokens(["c"]), key: "d".to_owned(), value: json!(1) },
+                Step::Replace { at: PointerBuf::from_tokens(["c"]), value: json!({"d": 1}) },
             ]
         );
         assert_eq!(applied(&before, &after), after);

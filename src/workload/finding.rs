@@ -15,11 +15,26 @@ pub enum FindingCode {
     KindUnknown,
     /// `kind_not_searched`: the object has keys of ours, but no pod template that is looked into.
     KindNotSearched,
+    /// `injection_outdated`: what was injected before differs from what would be injected now.
+    InjectionOutdated,
     /// `key_misplaced`: a key of ours stands where nothing reads it.
     KeyMisplaced,
+    /// `key_unread`: nothing reads a key that looks like ours.
+    KeyUnread,
 }
 
 impl FindingCode {
+    /// All codes, in the order of the reference.
+    pub const ALL: [Self; 7] = [
+        Self::ObjectIncomplete,
+        Self::KindMisspelt,
+        Self::KindUnknown,
+        Self::KindNotSearched,
+        Self::InjectionOutdated,
+        Self::KeyMisplaced,
+        Self::KeyUnread,
+    ];
+
     /// The stable code.
     pub const fn code(self) -> &'static str {
         match self {
@@ -27,7 +42,9 @@ impl FindingCode {
             Self::KindMisspelt => "kind_misspelt",
             Self::KindUnknown => "kind_unknown",
             Self::KindNotSearched => "kind_not_searched",
+            Self::InjectionOutdated => "injection_outdated",
             Self::KeyMisplaced => "key_misplaced",
+            Self::KeyUnread => "key_unread",
         }
     }
 }

@@ -10,7 +10,9 @@ mod find;
 mod finding;
 mod review;
 mod stray_keys;
+mod unread_keys;
 
 pub use find::{Found, Note, ObjectName, PodLocation, find};
 pub use finding::{Finding, FindingCode};
-pub use review::{Review, Reviewer};
+pub use review::{Renewal, Review, Reviewer};
+pub use unread_keys::of_namespace as unread_keys_of_namespace;

@@ -5,11 +5,15 @@ use serde_json::Value;
 use super::cluster_pod::ClusterPod;
 use super::find::PodLocation;
 use super::finding::{Finding, FindingCode};
-use super::stray_keys::{self, StrayKey};
+use super::unread_keys;
 use crate::inject::annotations::AnnotationKeys;
+use crate::inject::merge::equal::same;
+use crate::inject::status::{Status, StatusEntry};
 use crate::inject::text::json::json_type;
 use crate::inject::text::{Message, message, quote, value, words};
-use crate::inject::{ErrorCode, InjectError, Injector, Namespace, Outcome, Problem, Request, Skip, SkipReason};
+use crate::inject::{
+    ErrorCode, InjectError, Injector, Namespace, Outcome, Problem, Request, Skip, SkipReason, uninject,
+};
 
 /// What a review found.
 #[derive(Debug)]
@@ -21,6 +25,17 @@ pub struct Review {
     pub after: Option<Value>,
     /// What the engine does not say: it sees a pod alone.
     pub findings: Vec<Finding>,
+}
+
+/// What was injected before, compared with what would be injected now.
+#[derive(Debug)]
+pub struct Renewal {
+    /// The template without what was injected before.
+    pub bare: Value,
+    /// The review of that template.
+    pub review: Review,
+    /// How the two differ.
+    pub difference: Finding,
 }
 
 /// Reviews templates of one namespace.
@@ -41,7 +56,7 @@ impl Reviewer<'_> {
             return Review { outcome: Ok(not_requested()), after: None, findings: Vec::new() };
         };
         let keys = AnnotationKeys::new(&self.injector.settings().domain);
-        let mut findings = misplaced(&keys, location, object, template);
+        let mut findings = unread_keys::of_workload(self.injector, location, object, template);
         let reviewed = match values_that_are_no_text(location, template) {
             none if none.is_empty() => self.inject(&keys, location, object, template),
             problems => Err(InjectError::from(problems)),
@@ -63,6 +78,35 @@ impl Reviewer<'_> {
             findings.push(Finding::warning(FindingCode::KindUnknown, message));
         }
         Review { outcome, after, findings }
+    }
+
+    /// Compares what was injected before with what would be injected now. `None` if nothing was
+    /// injected, or both are the same.
+    pub fn renewal(&self, document: &Value, location: &PodLocation, review: &Review) -> Option<Renewal> {
+        let template = location.template(document)?;
+        let keys = AnnotationKeys::new(&self.injector.settings().domain);
+        let status = template.pointer("/metadata/annotations")?.get(&keys.status)?.as_str()?;
+        let before = Status::<StatusEntry>::parse(status)?.templates.into_iter().map(|entry| entry.name);
+        let bare = uninject(template, &self.injector.settings().domain).ok()??;
+        let mut document = document.clone();
+        location.put(&mut document, bare.clone());
+        let anew = self.review(&document, location);
+        let wanted = without_marks(anew.after.as_ref().unwrap_or(&bare), &keys);
+        let found = without_marks(review.after.as_ref().unwrap_or(template), &keys);
+        if anew.outcome.is_ok() && same(&wanted, &found) {
+            return None;
+        }
+        let before: Vec<String> = before.map(|name| quote(&name)).collect();
+        let carries = message!["what was injected before (", value(before.join(", ")), ")"];
+        let message = match (&anew.outcome, &anew.after) {
+            (Err(error), _) => message![carries, " would be refused now: ", value(error)],
+            (Ok(_), None) => {
+                message![carries, " is not requested any more; `--renew` or `outrigger uninject` removes it"]
+            }
+            (Ok(_), Some(_)) => message![carries, " has other values than it would get now; `--renew` injects it anew"],
+        };
+        let difference = Finding::warning(FindingCode::InjectionOutdated, message);
+        Some(Renewal { bare, review: anew, difference })
     }
 
     fn inject(
@@ -90,6 +134,19 @@ fn internal(error: &dyn std::fmt::Display) -> InjectError {
     InjectError::from(vec![Problem { code: ErrorCode::Internal, template: None, annotation: None, message }])
 }
 
+/// The pod without the status and the revisions, which tell about the injection, not about the pod.
+fn without_marks(template: &Value, keys: &AnnotationKeys) -> Value {
+    let mut pod = template.clone();
+    let mut retain = |map: &str, keep: &dyn Fn(&str) -> bool| {
+        if let Some(Value::Object(entries)) = pod.pointer_mut(&format!("/metadata/{map}")) {
+            entries.retain(|key, _| keep(key));
+        }
+    };
+    retain("annotations", &|key| key != keys.status);
+    retain("labels", &|key| !(keys.owns(key) && key.ends_with("/revision")));
+    pod
+}
+
 fn not_requested() -> Outcome {
     Outcome::Skipped(Skip { reasons: vec![SkipReason::NotRequested], ..Skip::default() })
 }
@@ -97,28 +154,6 @@ fn not_requested() -> Outcome {
 fn annotations(template: &Value) -> impl Iterator<Item = &str> {
     let annotations = template.pointer("/metadata/annotations").and_then(Value::as_object);
     annotations.into_iter().flat_map(|annotations| annotations.keys()).map(String::as_str)
-}
-
-/// Keys of ours that stand where nothing reads them, and not where they are read.
-fn misplaced(keys: &AnnotationKeys, location: &PodLocation, object: &Value, template: &Value) -> Vec<Finding> {
-    let is_read = |key: &str| annotations(template).any(|own| own == key);
-    let right = location.field(&["metadata", "annotations"]);
-    let labels = location.field(&["metadata", "labels"]);
-    let strays = stray_keys::all(object, |key| keys.owns(key)).into_iter();
-    let strays = strays.filter(|StrayKey { path, key }| {
-        *path != right && !is_read(key) && !(*path == labels && key.ends_with("/revision"))
-    });
-    strays
-        .map(|StrayKey { path, key }| {
-            let kind = if path.ends_with("labels") { "label " } else { "annotation " };
-            let advice = match kind {
-                "label " => "; it must be an annotation in ",
-                _ => "; move it to ",
-            };
-            let message = message![kind, words(key), " has no effect in ", value(path), advice, words(&right)];
-            Finding::warning(FindingCode::KeyMisplaced, message)
-        })
-        .collect()
 }
 
 /// Annotations and labels of the pod that are no text, by their path in the object.
@@ -285,6 +320,31 @@ spec:
         let review = review(TEMPLATE, &document);
         assert!(matches!(review.outcome, Ok(Outcome::Skipped(_))));
         assert!(findings(&review)[0].ends_with("put it in quotes; it is left as it is"), "{review:?}");
+    }
+
+    #[test]
+    fn what_was_injected_before_is_compared_with_now() {
+        let before = workload("apps/v1", "Deployment", &asking());
+        let mut document = before.clone();
+        document["spec"]["template"] = review(TEMPLATE, &before).after.expect("it is injected");
+        let renewal = |template: &str, document: &Value| {
+            let injector = injector(template);
+            let reviewer = Reviewer { injector: &injector, namespace: "shop", namespace_object: None };
+            let location = find(document, "outrigger.dev").pods.remove(0);
+            reviewer.renewal(document, &location, &reviewer.review(document, &location))
+        };
+        assert!(renewal(TEMPLATE, &document).is_none());
+        assert!(renewal(TEMPLATE, &before).is_none());
+        let other = TEMPLATE.replace("helper:1", "helper:2");
+        let found = renewal(&other, &document).expect("another image");
+        assert!(found.difference.to_string().contains("has other values than it would get now"), "{found:?}");
+        assert_eq!(found.bare, before["spec"]["template"]);
+        assert!(found.review.after.expect("injected").to_string().contains("helper:2"));
+        let annotations = document["spec"]["template"]["metadata"]["annotations"].as_object_mut().expect("a map");
+        annotations.remove("outrigger.dev/inject");
+        let found = renewal(TEMPLATE, &document).expect("not requested");
+        assert!(found.difference.to_string().contains("is not requested any more"), "{found:?}");
+        assert!(found.review.after.is_none());
     }
 
     #[test]
