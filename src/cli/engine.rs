@@ -3,29 +3,29 @@
 //! Invariant: an [`Engine`] exists only if every template and every namespace was
 //! read without an error.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::documents::InputDocument;
+use super::documents::{self, InputDocument};
 use super::errors::ErrorList;
 use super::namespaces::{self, NamespaceMap};
-use super::stdio;
+use super::report::Report;
 use super::values::{self, ClusterVersion};
 use crate::config::{TemplateSource, settings};
 use crate::inject::{CompiledSource, Injector, NativeSidecars, Settings, SourceText, TemplateSet};
 use crate::source::{built_in, directory};
-use crate::workload::{PodLocation, Review, Reviewer};
+use crate::workload::{Finding, PodLocation, Renewal, Review, Reviewer, unread_keys_of_namespace};
 
 /// The flags of every command that runs the engine.
 #[derive(Args, Debug)]
 pub(super) struct EngineArgs {
-    /// Directory with templates (*.yaml, *.yml, *.json), or built-in for the built-in templates; a
-    /// directory of that name is ./built-in
-    #[arg(long, value_name = "DIR", default_value = settings::TEMPLATES.default)]
+    /// Templates: a directory (*.yaml, *.yml, *.json), a file, the manifest of a ConfigMap that
+    /// holds templates, or built-in for the built-in ones; a directory of that name is ./built-in
+    #[arg(long, value_name = "PATH", default_value = settings::TEMPLATES.default)]
     templates: Vec<TemplateSource>,
 
     /// Namespace of objects that name none [default: that of --namespace-file, else "default"]
@@ -72,16 +72,19 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn load(args: &EngineArgs) -> Result<Self, ErrorList> {
-        let (templates, namespaces) = ErrorList::both(load_templates(&args.templates), namespaces_of(args))?;
+    pub(super) fn load(args: &EngineArgs, report: &mut Report) -> Result<Self, ErrorList> {
+        let (templates, namespaces) = ErrorList::both(load_templates(&args.templates, report), namespaces_of(args))?;
         let only = namespaces.keys().next().filter(|_| namespaces.len() == 1);
         let default_namespace = args.namespace.as_ref().or(only).map_or("default", String::as_str).to_owned();
         Ok(Self { injector: Injector::new(templates, engine_settings(args)), default_namespace, namespaces })
     }
 
     /// Adds the Namespace objects of the input; those of `--namespace-file` take precedence.
-    pub(super) fn add_namespaces(&mut self, documents: &[InputDocument]) -> Result<(), ErrorList> {
-        let values = documents.iter().map(|document| &document.value);
+    pub(super) fn add_namespaces<'a>(
+        &mut self,
+        documents: impl Iterator<Item = &'a InputDocument>,
+    ) -> Result<(), ErrorList> {
+        let values = documents.map(|document| &document.value);
         for (name, namespace) in namespaces::of_values(values)? {
             self.namespaces.entry(name).or_insert(namespace);
         }
@@ -90,9 +93,22 @@ impl Engine {
 
     /// What the webhook would decide about the pods of this template, and what else is to be said.
     pub(super) fn review(&self, location: &PodLocation, document: &Value) -> Review {
+        self.reviewer(location).review(document, location)
+    }
+
+    /// How what was injected before would differ if it were injected now.
+    pub(super) fn renewal(&self, location: &PodLocation, document: &Value, review: &Review) -> Option<Renewal> {
+        self.reviewer(location).renewal(document, location, review)
+    }
+
+    /// Keys of a Namespace object that look like ours and that nothing reads.
+    pub(super) fn unread_keys_of_namespace(&self, namespace: &Value) -> Vec<Finding> {
+        unread_keys_of_namespace(&self.injector, namespace)
+    }
+
+    fn reviewer<'a>(&'a self, location: &'a PodLocation) -> Reviewer<'a> {
         let namespace = location.object.namespace.as_ref().unwrap_or(&self.default_namespace);
-        let namespace_object = self.namespaces.get(namespace);
-        Reviewer { injector: &self.injector, namespace, namespace_object }.review(document, location)
+        Reviewer { injector: &self.injector, namespace, namespace_object: self.namespaces.get(namespace) }
     }
 }
 
@@ -124,25 +140,29 @@ fn milliseconds() -> u64 {
     u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-fn load_templates(from: &[TemplateSource]) -> Result<TemplateSet, ErrorList> {
+fn load_templates(from: &[TemplateSource], report: &mut Report) -> Result<TemplateSet, ErrorList> {
     let mut problems = ErrorList::default();
     let built_in = if from.contains(&TemplateSource::BuiltIn) { built_in::sources() } else { Vec::new() };
     let texts = problems.keep(template_texts(from)).unwrap_or_default();
     let sources = [built_in, CompiledSource::compile_all(&texts)].concat();
     let loaded = TemplateSet::assemble(&sources, &TemplateSet::default());
     for warning in &loaded.warnings {
-        stdio::print_message(&format!("warning: {warning}"));
+        report.warning(&warning.to_string());
     }
     problems.extend(loaded.problems.iter().map(ToString::to_string));
     problems.or(loaded.templates)
 }
 
-/// The texts of all directories.
+/// The texts of all directories and files.
 fn template_texts(from: &[TemplateSource]) -> Result<Vec<SourceText>, ErrorList> {
     let mut problems = ErrorList::default();
     let mut texts = Vec::new();
     for source in from {
         let TemplateSource::Directory(path) = source else { continue };
+        if path.is_file() {
+            texts.extend(problems.keep(templates_of_file(path)).unwrap_or_default());
+            continue;
+        }
         match directory::read(path) {
             Ok(found) => {
                 problems.extend(found.problems.iter().map(ToString::to_string));
@@ -152,6 +172,36 @@ fn template_texts(from: &[TemplateSource]) -> Result<Vec<SourceText>, ErrorList>
         }
     }
     problems.or(texts)
+}
+
+/// The templates of a file, or those in the ConfigMaps of which it is the manifest.
+fn templates_of_file(path: &Path) -> Result<Vec<SourceText>, ErrorList> {
+    let origin = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| format!("templates {origin}: cannot be read: {error}"))?;
+    // A text that is no YAML is reported with its lines by the reader of templates.
+    let values = documents::values(path).unwrap_or_default();
+    let objects: Vec<&Value> = values.iter().flat_map(namespaces::objects).collect();
+    let is_config_map = |value: &&Value| value.get("kind").is_some_and(|kind| kind == "ConfigMap");
+    if objects.is_empty() || !objects.iter().all(is_config_map) {
+        return Ok(vec![SourceText { origin, text }]);
+    }
+    let data = objects.into_iter().filter_map(|map| map.get("data").and_then(Value::as_object)).flatten();
+    let is_template = |key: &str| {
+        let name = Path::new(key);
+        let is_case = name.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with(".test"));
+        let has_extension = name.extension().is_some_and(|found| found == "yaml" || found == "yml" || found == "json");
+        has_extension && !is_case
+    };
+    let texts: Vec<SourceText> = data
+        .filter(|(key, _)| is_template(key))
+        .filter_map(|(key, text)| {
+            Some(SourceText { origin: format!("{origin}: {key}"), text: text.as_str()?.to_owned() })
+        })
+        .collect();
+    if texts.is_empty() {
+        return Err(format!("templates {origin}: the ConfigMap has no key *.yaml, *.yml or *.json").into());
+    }
+    Ok(texts)
 }
 
 fn namespaces_of(args: &EngineArgs) -> Result<NamespaceMap, ErrorList> {

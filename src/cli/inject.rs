@@ -3,16 +3,19 @@
 //! The engine decides, as for the webhook. Invariant: if one object is refused nothing is
 //! printed, so that a pipe into `kubectl apply` never applies half.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
-use json_patch::PatchOperation;
 use serde_json::Value;
 
-use super::documents::{self, InputArgs, InputDocument};
+use super::documents::{self, InputArgs, InputDocument, InputFile};
 use super::engine::{Engine, EngineArgs};
 use super::errors::ErrorList;
-use super::output::{self, Change, InjectFormat};
+use super::output::{self, InjectFormat};
+use super::report::Report;
+use super::rewrite::{self, ChangedFile};
 use super::stdio;
-use crate::inject::{Blame, InjectError, Outcome, Skip, SkipReason};
+use crate::inject::{Outcome, SkipReason};
 use crate::workload::{PodLocation, difference};
 
 /// Inject sidecars into the pods and workloads of files
@@ -28,6 +31,18 @@ pub(super) struct InjectArgs {
     /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
     output: InjectFormat,
+
+    /// Take out what was injected before, and inject anew
+    #[arg(long)]
+    renew: bool,
+
+    /// Treat every warning as an error
+    #[arg(long)]
+    strict: bool,
+
+    /// Print only warnings and errors on stderr
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 const LONG_ABOUT: &str = "\
@@ -36,109 +51,151 @@ Injects sidecars into the pods and workloads of files, as the webhook would do i
 Examples:
   Inject and apply:
     outrigger inject -f app.yaml | kubectl apply -f -
-  Show what would change:
-    outrigger inject -f app.yaml -o diff
-  Use your own templates:
+  Show what would change in all files of a directory:
+    outrigger inject -f ./manifests -R -o diff
+  Use your own templates, from files, a directory or the manifest of a ConfigMap:
     outrigger inject -f app.yaml --templates ./templates
   Apply the labels and the default list of the namespace:
     outrigger inject -f app.yaml --namespace-file namespace.yaml
   Inject into what another tool prints:
     helm template web ./chart | outrigger inject -f - -n web
+  Inject again after a parameter or a template has changed:
+    outrigger inject -f injected.yaml --renew
 
 Takes Pods and the pod templates of Deployments, StatefulSets, DaemonSets, ReplicaSets, ReplicationControllers, Jobs, \
-CronJobs and Lists of them; all other objects are printed as they are. Objects keep their order; keys are printed in a \
-fixed order and comments are not kept. The reason for each skipped object is printed on stderr. When one object is refused, \
-nothing is printed and the exit code is 1.";
+CronJobs, PodTemplates, Argo Rollouts, Knative Services and Lists of them, and of any other kind with a pod template at \
+spec.template; all other objects are printed as they are. In YAML, documents that are not injected are printed byte for \
+byte; in the others the change is made in the text, so that comments, anchors and order stay. Where that is not possible, \
+such as behind an alias, that document is written anew, and a line on stderr says so. Each injected object is named on \
+stderr with its templates, and each skipped one with the reason. When one object is refused, nothing is printed and the \
+exit code is 1.";
 
 /// Reads the input, injects and prints.
 pub(super) fn run(args: &InjectArgs) -> anyhow::Result<()> {
-    let (documents, mut engine) =
-        ErrorList::both(documents::read(&args.input, args.engine.domain()), Engine::load(&args.engine))?;
-    engine.add_namespaces(&documents)?;
-    one_document_for_a_patch(args.output, &documents)?;
-    let injected = inject_all(&engine, documents)?;
-    stdio::print(&render(args.output, injected)?)
+    let mut report = Report::new(args.quiet, args.strict);
+    let input = documents::read(&args.input, args.engine.domain());
+    let (files, mut engine) = ErrorList::both(input, Engine::load(&args.engine, &mut report))?;
+    engine.add_namespaces(files.iter().flat_map(|file| &file.documents))?;
+    one_document_for_a_patch(args.output, &files)?;
+    let mut run = InjectRun { engine: &engine, renew: args.renew, report: &mut report, not_requested: Vec::new() };
+    let files = files.into_iter().map(|file| run.file(file)).collect::<Vec<_>>();
+    run.summary();
+    let output = render(args.output, &files, &mut report)?;
+    report.finish()?;
+    stdio::print(&output)
 }
 
-fn one_document_for_a_patch(format: InjectFormat, documents: &[InputDocument]) -> Result<(), ErrorList> {
-    if format == InjectFormat::Patch && documents.len() > 1 {
-        return Err(format!("-o patch takes one object, found {}; use -o yaml, json or diff", documents.len()).into());
+fn one_document_for_a_patch(format: InjectFormat, files: &[InputFile]) -> Result<(), ErrorList> {
+    let count: usize = files.iter().map(|file| file.documents.len()).sum();
+    if format == InjectFormat::Patch && count > 1 {
+        return Err(format!("-o patch takes one object, found {count}; use -o yaml, json or diff").into());
     }
     Ok(())
 }
 
-/// A document before and after, with the patch operations between them.
-struct Injected {
-    change: Change,
-    operations: Vec<PatchOperation>,
+struct InjectRun<'a> {
+    engine: &'a Engine,
+    renew: bool,
+    report: &'a mut Report,
+    /// Objects that request nothing.
+    not_requested: Vec<String>,
 }
 
-fn inject_all(engine: &Engine, documents: Vec<InputDocument>) -> Result<Vec<Injected>, ErrorList> {
-    let mut problems = ErrorList::default();
-    let results = documents.into_iter().filter_map(|document| problems.keep(inject_document(engine, document)));
-    let injected = results.collect();
-    problems.or(injected)
+impl InjectRun<'_> {
+    fn file(&mut self, file: InputFile) -> ChangedFile {
+        let mut changes = BTreeMap::new();
+        for (position, document) in file.documents.iter().enumerate() {
+            for note in &document.notes {
+                self.report.finding(&file.name(document, &note.object), &note.finding);
+            }
+            if document.is_namespace() {
+                for finding in self.engine.unread_keys_of_namespace(&document.value) {
+                    self.report.finding(&file.title(document), &finding);
+                }
+            }
+            let mut after = document.value.clone();
+            for location in &document.pods {
+                self.pod(&file, document, location, &mut after);
+            }
+            if after != document.value {
+                changes.insert(position, after);
+            }
+        }
+        ChangedFile { file, changes }
+    }
+
+    /// Injects into one pod or pod template of the document.
+    fn pod(&mut self, file: &InputFile, document: &InputDocument, location: &PodLocation, after: &mut Value) {
+        let name = file.name(document, &location.object);
+        let mut review = self.engine.review(location, &document.value);
+        let renewal = self.engine.renewal(location, &document.value, &review);
+        let mut is_renewed = false;
+        if let Some(renewal) = renewal {
+            if self.renew {
+                is_renewed = true;
+                location.put(after, renewal.bare);
+                review = renewal.review;
+            } else {
+                self.report.warning(&format!("{name}: {}", renewal.difference));
+            }
+        }
+        for finding in &review.findings {
+            self.report.finding(&name, finding);
+        }
+        match &review.outcome {
+            Ok(Outcome::Injected(injection)) => {
+                let verb = if is_renewed { "injected anew" } else { "injected" };
+                self.report.info(format!("{name}: {verb} {}", injection.templates.join(", ")));
+                self.reasons(&name, &injection.reasons, &injection.warnings);
+            }
+            Ok(Outcome::Skipped(skip)) => {
+                if is_renewed {
+                    self.report.info(format!("{name}: removed what was injected"));
+                }
+                self.reasons(&name, &skip.reasons, &skip.warnings);
+            }
+            Err(error) => self.report.error(format!("{name}: {error}")),
+        }
+        if let Some(pod) = review.after {
+            location.put(after, pod);
+        }
+    }
+
+    fn reasons(&mut self, name: &str, reasons: &[SkipReason], warnings: &[String]) {
+        for reason in reasons {
+            if *reason == SkipReason::NotRequested {
+                self.not_requested.push(name.to_owned());
+            } else {
+                self.report.info(format!("{name}: {reason}"));
+            }
+        }
+        for warning in warnings {
+            self.report.warning(&format!("{name}: {warning}"));
+        }
+    }
+
+    /// One line about all objects that request nothing, however many there are.
+    fn summary(&mut self) {
+        let reason = SkipReason::NotRequested;
+        let objects = match self.not_requested.as_slice() {
+            [] => return,
+            [one] => one.clone(),
+            [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+        };
+        self.report.info(format!("{objects}: {reason}"));
+    }
 }
 
-fn inject_document(engine: &Engine, document: InputDocument) -> Result<Injected, ErrorList> {
-    let mut problems = ErrorList::default();
-    let title = document.title();
-    for note in &document.notes {
-        let severity = if note.finding.is_warning { "warning: " } else { "" };
-        stdio::print_message(&format!("{severity}{}: {}", note.object, note.finding));
-    }
-    let mut after = document.value.clone();
-    for location in &document.pods {
-        problems.keep(inject_pod(engine, &document.value, location, &mut after));
-    }
-    problems.or(())?;
-    let operations = difference::patch(&difference::steps(&document.value, &after));
-    Ok(Injected { change: Change { title, before: document.value, after }, operations })
-}
-
-/// Injects into one pod or pod template of the document.
-fn inject_pod(engine: &Engine, document: &Value, location: &PodLocation, after: &mut Value) -> Result<(), ErrorList> {
-    let review = engine.review(location, document);
-    for finding in &review.findings {
-        let severity = if finding.is_warning { "warning: " } else { "" };
-        stdio::print_message(&format!("{severity}{}: {finding}", location.object));
-    }
-    match &review.outcome {
-        Ok(Outcome::Injected(injection)) => print_messages(location, &injection.reasons, &injection.warnings),
-        Ok(Outcome::Skipped(Skip { reasons, warnings, .. })) => print_messages(location, reasons, warnings),
-        Err(error) => return Err(error_message(location, error).into()),
-    }
-    if let Some(pod) = review.after {
-        location.put(after, pod);
-    }
-    Ok(())
-}
-
-fn print_messages(location: &PodLocation, reasons: &[SkipReason], warnings: &[String]) {
-    for reason in reasons {
-        stdio::print_message(&format!("{}: {reason}", location.object));
-    }
-    for warning in warnings {
-        stdio::print_message(&format!("warning: {}: {warning}", location.object));
-    }
-}
-
-/// The error message of a pod that is not injected.
-fn error_message(location: &PodLocation, error: &InjectError) -> String {
-    let outcome = match error.blame() {
-        Blame::Pod => "refused",
-        Blame::Template | Blame::Injector => "cannot be injected",
-    };
-    format!("{}: {outcome}: {error}", location.object)
-}
-
-fn render(format: InjectFormat, injected: Vec<Injected>) -> anyhow::Result<String> {
-    let (changes, operations): (Vec<_>, Vec<_>) =
-        injected.into_iter().map(|injected| (injected.change, injected.operations)).unzip();
-    match format {
-        InjectFormat::Yaml => output::yaml(&output::after(&changes)),
-        InjectFormat::Json => output::json(&output::after(&changes)),
-        InjectFormat::Patch => output::patch(&operations.concat()),
-        InjectFormat::Diff => output::diff(&changes, stdio::shows_colours()),
-    }
+fn render(format: InjectFormat, files: &[ChangedFile], report: &mut Report) -> anyhow::Result<Vec<u8>> {
+    let values = || files.iter().flat_map(ChangedFile::values).collect::<Vec<_>>();
+    Ok(match format {
+        InjectFormat::Yaml => rewrite::yaml(files, report)?,
+        InjectFormat::Json => output::json(&values())?.into_bytes(),
+        InjectFormat::Diff => rewrite::diff(files, stdio::shows_colours())?.into_bytes(),
+        InjectFormat::Patch => {
+            let documents = files.iter().flat_map(|file| &file.file.documents);
+            let steps = documents.zip(values()).flat_map(|(document, after)| difference::steps(&document.value, after));
+            output::patch(&difference::patch(&steps.collect::<Vec<_>>()))?.into_bytes()
+        }
+    })
 }

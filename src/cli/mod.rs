@@ -10,13 +10,17 @@ mod engine;
 mod errors;
 mod generate;
 mod inject;
+mod json;
 mod key_order;
 mod namespaces;
 mod output;
+mod report;
+mod rewrite;
 mod serve;
 mod stdio;
 mod uninject;
 mod values;
+mod yaml;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -38,7 +38,7 @@ pub(super) fn of_values<'a>(values: impl IntoIterator<Item = &'a Value>) -> Resu
 }
 
 /// The object itself, or the items of a list.
-fn objects(value: &Value) -> Vec<&Value> {
+pub(super) fn objects(value: &Value) -> Vec<&Value> {
     let is_list = value.get("kind").is_some_and(|kind| kind == "List");
     match value.get("items").and_then(Value::as_array) {
         Some(items) if is_list => items.iter().flat_map(objects).collect(),

@@ -16,7 +16,7 @@ use super::key_order::KeyOrder;
 /// How `inject` prints its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum InjectFormat {
-    /// All objects in the input's order; keys in a fixed order, comments not kept
+    /// All objects in the input's order; text that does not change is kept
     Yaml,
     /// The object; several become the items of a List
     Json,
@@ -29,25 +29,12 @@ pub(super) enum InjectFormat {
 /// How `uninject` prints its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum UninjectFormat {
-    /// All objects in the input's order; keys in a fixed order, comments not kept
+    /// All objects in the input's order; text that does not change is kept
     Yaml,
     /// The object; several become the items of a List
     Json,
     /// Unified diff of the objects that change
     Diff,
-}
-
-/// An object before and after.
-pub(super) struct Change {
-    /// `Deployment/web`
-    pub title: String,
-    pub before: Value,
-    pub after: Value,
-}
-
-/// The objects after the change.
-pub(super) fn after(changes: &[Change]) -> Vec<&Value> {
-    changes.iter().map(|change| &change.after).collect()
 }
 
 /// The objects as documents of one YAML stream.
@@ -56,7 +43,8 @@ pub(super) fn yaml(objects: &[&Value]) -> anyhow::Result<String> {
     Ok(documents?.join("---\n"))
 }
 
-fn yaml_document(object: &Value) -> anyhow::Result<String> {
+/// One object as a YAML document that ends with a line break.
+pub(super) fn yaml_document(object: &Value) -> anyhow::Result<String> {
     // Long strings stay on one line: folded ones are hard to compare and to search.
     let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
     serde_saphyr::to_string_with_options(&KeyOrder::yaml(object), options).context("cannot write YAML")
@@ -81,23 +69,21 @@ fn pretty(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// A unified diff of the YAML of each object that differs.
-pub(super) fn diff(changes: &[Change], coloured: bool) -> anyhow::Result<String> {
-    let mut text = String::new();
-    for change in changes.iter().filter(|change| change.before != change.after) {
-        diff_object(&mut text, change, coloured)?;
-    }
-    Ok(text)
-}
-
-fn diff_object(text: &mut String, change: &Change, coloured: bool) -> anyhow::Result<()> {
-    let (before, after) = (yaml_document(&change.before)?, yaml_document(&change.after)?);
+/// Appends a unified diff of an object's YAML.
+pub(super) fn diff_object(
+    text: &mut String,
+    title: &str,
+    before: &Value,
+    after: &Value,
+    coloured: bool,
+) -> anyhow::Result<()> {
+    let (before, after) = (yaml_document(before)?, yaml_document(after)?);
     let (before, after): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     let mut paint = |style, line: &str| {
         *text += &if coloured { format!("\x1b[{style}m{line}\x1b[0m\n") } else { format!("{line}\n") };
     };
-    paint(BOLD, &format!("--- {} (before)", change.title));
-    paint(BOLD, &format!("+++ {} (after)", change.title));
+    paint(BOLD, &format!("--- {title} (before)"));
+    paint(BOLD, &format!("+++ {title} (after)"));
     for hunk in group_diff_ops(changed_lines(&before, &after), CONTEXT) {
         paint(CYAN, &UnifiedHunkHeader::new(&hunk).to_string());
         for line in hunk.iter().flat_map(|part| part.iter_changes(&before[..], &after[..])) {
@@ -312,18 +298,17 @@ mod tests {
     }
 
     #[test]
-    fn a_diff_shows_what_changes_and_skips_what_does_not() {
-        let same = Change { title: "Service/web".to_owned(), before: json!({"a": 1}), after: json!({"a": 1}) };
-        let other =
-            Change { title: "Pod/web".to_owned(), before: json!({"a": 1, "b": 2}), after: json!({"a": 1, "b": 3}) };
-        let text = diff(&[same, other], false).expect("plain data");
-        assert_eq!(text, "--- Pod/web (before)\n+++ Pod/web (after)\n@@ -1,2 +1,2 @@\n a: 1\n-b: 2\n+b: 3\n");
+    fn a_diff_shows_what_changes() {
+        let mut text = String::new();
+        diff_object(&mut text, "Pod web", &json!({"a": 1, "b": 2}), &json!({"a": 1, "b": 3}), false)
+            .expect("plain data");
+        assert_eq!(text, "--- Pod web (before)\n+++ Pod web (after)\n@@ -1,2 +1,2 @@\n a: 1\n-b: 2\n+b: 3\n");
     }
 
     #[test]
     fn a_coloured_diff_paints_whole_lines() {
-        let change = Change { title: "Pod/web".to_owned(), before: json!({"b": 2}), after: json!({"b": 3}) };
-        let text = diff(&[change], true).expect("plain data");
+        let mut text = String::new();
+        diff_object(&mut text, "Pod web", &json!({"b": 2}), &json!({"b": 3}), true).expect("plain data");
         assert!(text.contains("\u{1b}[31m-b: 2\u{1b}[0m\n\u{1b}[32m+b: 3\u{1b}[0m\n"), "{text:?}");
     }
 

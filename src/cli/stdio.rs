@@ -7,9 +7,9 @@ use std::io::{self, IsTerminal, Read, Write};
 use anyhow::Context;
 
 /// Writes a command's whole result at once.
-pub(super) fn print(text: &str) -> anyhow::Result<()> {
+pub(super) fn print(result: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(result.as_ref()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write to stdout"),
         _ => Ok(()),
     }

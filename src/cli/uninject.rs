@@ -2,12 +2,15 @@
 //!
 //! It needs no templates. Invariant: a pod without a status annotation is printed as it was read.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use serde_json::Value;
 
-use super::documents::{self, InputArgs, InputDocument};
-use super::errors::ErrorList;
-use super::output::{self, Change, UninjectFormat};
+use super::documents::{self, InputArgs, InputFile};
+use super::output::{self, UninjectFormat};
+use super::report::Report;
+use super::rewrite::{self, ChangedFile};
 use super::{stdio, values};
 use crate::config::settings;
 use crate::inject;
@@ -27,6 +30,10 @@ pub(super) struct UninjectArgs {
     /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
     output: UninjectFormat,
+
+    /// Print only warnings and errors on stderr
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 const LONG_ABOUT: &str = "\
@@ -38,41 +45,47 @@ Examples:
   Show what a workload carries:
     kubectl get deployment web -o yaml | outrigger uninject -f - -o diff
 
-The annotation outrigger.dev/status of each pod lists what was injected; exactly that is removed. Objects keep their \
-order; keys are printed in a fixed order and comments are not kept.";
+The annotation outrigger.dev/status of each pod lists what was injected; exactly that is removed. In YAML, documents \
+without it are printed byte for byte; in the others it is removed from the text, so that comments, anchors and order stay.";
 
 /// Reads the input, removes sidecars and prints.
 pub(super) fn run(args: &UninjectArgs) -> anyhow::Result<()> {
-    let mut problems = ErrorList::default();
-    let documents = documents::read(&args.input, &args.domain)?.into_iter();
-    let changes = documents.filter_map(|document| problems.keep(uninject_document(document, &args.domain)));
-    let changes: Vec<_> = changes.collect();
-    let changes = problems.or(changes)?;
-    stdio::print(&render(args.output, &changes)?)
+    let mut report = Report::new(args.quiet, false);
+    let files = documents::read(&args.input, &args.domain)?.into_iter();
+    let files = files.map(|file| uninject_file(file, &args.domain, &mut report)).collect::<Vec<_>>();
+    let values = || files.iter().flat_map(ChangedFile::values).collect::<Vec<_>>();
+    let output = match args.output {
+        UninjectFormat::Yaml => rewrite::yaml(&files, &mut report)?,
+        UninjectFormat::Json => output::json(&values())?.into_bytes(),
+        UninjectFormat::Diff => rewrite::diff(&files, stdio::shows_colours())?.into_bytes(),
+    };
+    report.finish()?;
+    stdio::print(&output)
 }
 
-fn uninject_document(document: InputDocument, domain: &str) -> Result<Change, ErrorList> {
-    let mut problems = ErrorList::default();
-    let mut after = document.value.clone();
-    for location in &document.pods {
-        problems.keep(uninject_pod(&mut after, location, domain));
+fn uninject_file(file: InputFile, domain: &str, report: &mut Report) -> ChangedFile {
+    let mut changes = BTreeMap::new();
+    for (position, document) in file.documents.iter().enumerate() {
+        let mut after = document.value.clone();
+        for location in &document.pods {
+            let name = file.name(document, &location.object);
+            match uninject_pod(&mut after, location, domain) {
+                Ok(true) => report.info(format!("{name}: removed what was injected")),
+                Ok(false) => report.info(format!("{name}: contains nothing that was injected")),
+                Err(error) => report.error(format!("{name}: {error}")),
+            }
+        }
+        if after != document.value {
+            changes.insert(position, after);
+        }
     }
-    problems.or(Change { title: document.title(), before: document.value, after })
+    ChangedFile { file, changes }
 }
 
-fn uninject_pod(document: &mut Value, location: &PodLocation, domain: &str) -> Result<(), ErrorList> {
-    let Some(template) = location.template(document) else { return Ok(()) };
-    match inject::uninject(template, domain).map_err(|error| format!("{}: {error}", location.object))? {
-        Some(pod) => location.put(document, pod),
-        None => stdio::print_message(&format!("{}: contains nothing that was injected", location.object)),
-    }
-    Ok(())
-}
-
-fn render(format: UninjectFormat, changes: &[Change]) -> anyhow::Result<String> {
-    match format {
-        UninjectFormat::Yaml => output::yaml(&output::after(changes)),
-        UninjectFormat::Json => output::json(&output::after(changes)),
-        UninjectFormat::Diff => output::diff(changes, stdio::shows_colours()),
-    }
+/// Whether something was removed from the pod.
+fn uninject_pod(document: &mut Value, location: &PodLocation, domain: &str) -> Result<bool, inject::InjectError> {
+    let Some(template) = location.template(document) else { return Ok(false) };
+    let Some(pod) = inject::uninject(template, domain)? else { return Ok(false) };
+    location.put(document, pod);
+    Ok(true)
 }

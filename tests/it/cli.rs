@@ -82,9 +82,11 @@ impl Workspace {
 }
 
 impl Ran {
-    /// Stdout of a command that did what it was told.
+    /// Stdout of a command that did what it was told, and said no more than what it did.
     fn done(self) -> String {
-        assert_eq!((self.code, self.stderr.as_str()), (0, ""), "stdout: {}", self.stdout);
+        let is_said = |line: &str| line.contains(": injected ") || line.ends_with(": removed what was injected");
+        let other: Vec<&str> = self.stderr.lines().filter(|line| !is_said(line)).collect();
+        assert_eq!((self.code, other), (0, vec![]), "stdout: {}", self.stdout);
         self.stdout
     }
 
@@ -241,7 +243,7 @@ fn a_patch_takes_one_object() {
 fn the_diff_shows_what_was_added_and_nothing_else() {
     let objects = stream(&[service("web"), deployment("web", asking())]);
     let diff = Workspace::new().inject(&["-f", "-", "-o", "diff"], &objects).done();
-    assert!(diff.starts_with("--- Deployment/web (before)\n+++ Deployment/web (after)\n@@ "), "{diff}");
+    assert!(diff.starts_with("--- Deployment web (before)\n+++ Deployment web (after)\n@@ "), "{diff}");
     assert!(diff.contains("\n+      - name: helper\n"), "{diff}");
     assert!(!diff.contains("Service"), "{diff}");
     assert!(!diff.contains('\u{1b}'), "a pipe gets no colours: {diff:?}");
@@ -254,7 +256,7 @@ fn skipped_objects_are_reported_with_their_reason() {
     let object = deployment("web", silent);
     let ran = Workspace::new().inject(&["-f", "-"], &object.to_string());
     assert_eq!((ran.code, documents(&ran.stdout)), (0, vec![object]));
-    assert!(ran.stderr.starts_with("Deployment/web: not_requested: "), "{}", ran.stderr);
+    assert!(ran.stderr.starts_with("stdin:1: Deployment web: not_requested: "), "{}", ran.stderr);
     assert_eq!(ran.stderr.lines().count(), 1);
 }
 
@@ -264,10 +266,10 @@ fn an_annotation_on_the_workload_itself_gives_a_warning() {
     let annotations = object["spec"]["template"]["metadata"]["annotations"].take();
     object["metadata"]["annotations"] = annotations;
     let ran = Workspace::new().inject(&["-f", "-"], &object.to_string());
-    let warning = "warning: Deployment/web: annotation outrigger.dev/inject has no effect here; \
-                   move it to spec.template.metadata.annotations";
+    let warning = "warning: stdin:1: Deployment web: key_misplaced: annotation outrigger.dev/inject has no effect in \
+                   metadata.annotations; move it to spec.template.metadata.annotations";
     assert_eq!(ran.stderr.lines().next(), Some(warning));
-    assert!(ran.stderr.contains("\nDeployment/web: not_requested: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("\nstdin:1: Deployment web: not_requested: "), "{}", ran.stderr);
     assert_eq!(documents(&ran.stdout), [object]);
 }
 
@@ -282,8 +284,8 @@ fn if_one_object_is_refused_nothing_is_printed_and_all_refusals_are_reported() {
     for format in ["yaml", "json", "diff"] {
         let lines = Workspace::new().inject(&["-f", "-", "-o", format], &objects).failed();
         assert_eq!(lines.len(), 2, "{lines:?}");
-        assert!(lines[0].starts_with("error: Deployment/unknown: refused: template_not_found: "), "{lines:?}");
-        assert!(lines[1].starts_with("error: Deployment/parameter: refused: parameter_invalid: "), "{lines:?}");
+        assert!(lines[0].starts_with("error: stdin:4: Deployment unknown: template_not_found: "), "{lines:?}");
+        assert!(lines[1].starts_with("error: stdin:6: Deployment parameter: parameter_invalid: "), "{lines:?}");
     }
 }
 
@@ -338,7 +340,7 @@ fn namespaces_beside_the_workloads_count() {
     let mut object = pod("web");
     object["metadata"]["namespace"] = "off".into();
     let ran = Workspace::new().inject(&["-f", "-"], &stream(&[namespace, object]));
-    assert!(ran.stderr.starts_with("Pod/web: namespace_disabled: "), "{}", ran.stderr);
+    assert!(ran.stderr.starts_with("stdin:4: Pod off/web: namespace_disabled: "), "{}", ran.stderr);
 }
 
 #[test]
@@ -409,7 +411,7 @@ fn uninject_gives_back_the_input() {
 fn uninject_reports_pods_without_injected_sidecars() {
     let ran = Workspace::new().run_with(&["uninject", "-f", "-"], &pod("web").to_string());
     assert_eq!((ran.code, documents(&ran.stdout)), (0, vec![pod("web")]));
-    assert_eq!(ran.stderr, "Pod/web: contains nothing that was injected\n");
+    assert_eq!(ran.stderr, "stdin:1: Pod web: contains nothing that was injected\n");
 }
 
 // --- bad input
@@ -449,12 +451,16 @@ fn built_in_templates_stand_beside_those_of_directories() {
 fn files_that_cannot_be_read_are_all_named() {
     let workspace = Workspace::new();
     workspace.file("latin1.yaml", b"kind: \xe9");
-    let lines = workspace.inject(&["-f", "missing.yaml", "-f", "templates", "-f", "latin1.yaml"], "").failed();
+    std::fs::create_dir(workspace.path("empty")).expect("a directory");
+    let files = ["missing.yaml", "empty", "https://example.com/app.yaml", "latin1.yaml"];
+    let lines = workspace.inject(&[&["-f"][..], &files].concat(), "").failed();
     assert_eq!(
         lines,
         [
             "error: missing.yaml: cannot be read: No such file or directory (os error 2)",
-            "error: templates: cannot be read: it is a directory; name the files in it",
+            "error: empty: the directory has no file *.yaml, *.yml or *.json; -R reads the directories below it too",
+            "error: https://example.com/app.yaml: URLs are not read; download it first: \
+             curl -fsSL https://example.com/app.yaml | outrigger inject -f -",
             "error: latin1.yaml: byte 6 is not UTF-8, expected YAML or JSON as text",
         ]
     );
@@ -477,18 +483,18 @@ fn broken_yaml_is_named_with_its_place() {
 }
 
 #[test]
-fn objects_that_are_none_are_all_named() {
-    let lines = problems_of(
-        "apiVersion: v1\n---\njust text\n---\n{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: null}\n",
-    );
-    assert_eq!(
-        lines,
-        [
-            "error: bad.yaml: document 1: no kind, expected a Kubernetes object",
-            "error: bad.yaml: document 2: expected a Kubernetes object, found a string",
-            "error: bad.yaml: document 3: Pod/web: spec is null, expected an object",
-        ]
-    );
+fn objects_that_are_none_are_noted_and_printed_as_they_are() {
+    let text = "apiVersion: v1\n---\njust text\n---\n{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: null}\n";
+    let ran = Workspace::new().inject(&["-f", "-"], text);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, text));
+    let expected = [
+        "stdin:1: object: object_incomplete: no kind, expected a Kubernetes object; it is left as it is",
+        "stdin:3: object: object_incomplete: expected a Kubernetes object, found a string; it is left as it is",
+        "stdin:5: Pod web: object_incomplete: spec is null, expected an object; it is left as it is",
+    ];
+    assert_eq!(ran.stderr.lines().collect::<Vec<_>>(), expected);
+    let none = "error: the input contains no Kubernetes object, expected one with apiVersion and kind";
+    assert_eq!(problems_of("a: 1\n---\ntext\n"), [none]);
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod limits;
 mod load;
 mod logs;
 mod metrics;
+mod offline;
 mod overload;
 mod properties;
 mod protocol;

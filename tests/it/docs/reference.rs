@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use outrigger::cli::check::Code;
 use outrigger::inject::{Blame, ErrorCode, SkipReason};
+use outrigger::workload::FindingCode;
 
 use super::markdown;
 
@@ -47,6 +48,14 @@ fn the_error_codes_are_documented_with_who_must_act() {
     };
     let actual: Vec<(&str, &str)> = ErrorCode::ALL.iter().map(|code| (code.code(), blame(code))).collect();
     assert_eq!(listed, actual);
+}
+
+#[test]
+fn the_findings_about_workloads_are_documented() {
+    let rows = markdown::code_rows(&super::read("docs/reference/offline.md"));
+    let codes = FindingCode::ALL.map(FindingCode::code);
+    let listed = rows.iter().map(|row| &*row[0]).filter(|code| code.contains('_'));
+    assert_eq!(listed.collect::<Vec<_>>(), codes);
 }
 
 #[test]

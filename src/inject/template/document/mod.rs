@@ -12,17 +12,12 @@ mod reader;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::inject::text::{FieldPath, Message, PathSegment};
 use builder::CharacterIndex;
-use reader::YamlLimits;
 
 /// Maximum size of a template text for [`parse`], in bytes; the caller checks it.
 pub(crate) const MAX_TEMPLATE_BYTES: usize = 256 * 1024;
-
-/// Stack of the thread that reads workload files, enough for their depth in an unoptimised build.
-const WORKLOAD_STACK_BYTES: usize = 8 * 1024 * 1024;
 
 /// Line and column in a text; both are 0 if unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,70 +79,16 @@ impl Document {
 ///
 /// A document with a wrong value does not hide the others. Reading stops at a syntax error.
 pub(crate) fn parse(text: &str) -> Vec<Result<Document, ParseProblem>> {
-    read(text, YamlLimits::Template)
-}
-
-/// Reads all objects of a workload file in their order, without places; empty documents are left
-/// out.
-///
-/// Only the depth is limited: the API server already limits the size of a pod.
-pub(crate) fn values(text: &str) -> Result<Vec<Value>, Vec<ParseProblem>> {
-    let read_values = || {
-        let objects = json_objects(text).unwrap_or_else(|| vec![text]);
-        settle(objects.into_iter().flat_map(|object| read(object, YamlLimits::Workload)).collect())
-    };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(WORKLOAD_STACK_BYTES).spawn_scoped(scope, read_values);
-        thread.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(|| Err(vec![unread()]))
-    })
-}
-
-fn unread() -> ParseProblem {
-    ParseProblem {
-        path: FieldPath::root(),
-        place: Place::default(),
-        message: "the text could not be read: no thread could be started".into(),
-    }
-}
-
-/// All values, or all problems.
-fn settle(documents: Vec<Result<Document, ParseProblem>>) -> Result<Vec<Value>, Vec<ParseProblem>> {
-    let (mut values, mut problems) = (Vec::new(), Vec::new());
-    for document in documents {
-        match document {
-            Ok(document) => {
-                problems.extend(document.problems);
-                values.push(document.value);
-            }
-            Err(problem) => problems.push(problem),
-        }
-    }
-    if problems.is_empty() { Ok(values) } else { Err(problems) }
-}
-
-/// The texts of JSON objects that follow each other without a separator, as `jq` prints them, which
-/// is not YAML. Lines and columns then count from the start of each object. `None` for anything
-/// else.
-fn json_objects(text: &str) -> Option<Vec<&str>> {
-    if !text.trim_start().starts_with('{') {
-        return None;
-    }
-    let objects = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
-    let objects: Vec<&str> = objects.map(|object| object.map(RawValue::get)).collect::<Result<_, _>>().ok()?;
-    (objects.len() > 1).then_some(objects)
-}
-
-fn read(text: &str, limits: YamlLimits) -> Vec<Result<Document, ParseProblem>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let source = CharacterIndex::new(text);
-    reader::nodes(text, limits).into_iter().map(|node| node.map(|node| builder::document(node, &source))).collect()
+    reader::nodes(text).into_iter().map(|node| node.map(|node| builder::document(node, &source))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::reader::{MAX_DEPTH, MAX_WORKLOAD_DEPTH};
+    use super::reader::MAX_DEPTH;
     use super::*;
 
     fn one(text: &str) -> Document {
@@ -389,20 +330,16 @@ spec:
     fn exploding_anchors_are_refused() {
         let documents = parse(&bomb());
         assert!(documents.iter().any(Result::is_err));
-        assert!(values(&bomb()).is_err());
     }
 
     #[test]
     fn depth_is_bounded() {
         for deep in ["[".repeat(10_000), "{a: ".repeat(10_000), format!("{}{}", "[".repeat(200), "]".repeat(200))] {
             assert!(parse(&deep).iter().any(Result::is_err));
-            assert!(values(&deep).is_err());
         }
         let nested = |depth: usize| format!("{}1{}", "{a: ".repeat(depth), "}".repeat(depth));
         assert!(parse(&nested(MAX_DEPTH))[0].is_ok());
         assert!(parse(&nested(MAX_DEPTH + 1))[0].is_err());
-        assert!(values(&nested(MAX_WORKLOAD_DEPTH)).is_ok());
-        assert!(values(&nested(MAX_WORKLOAD_DEPTH + 1)).is_err());
     }
 
     #[test]
@@ -413,31 +350,6 @@ spec:
         }
         assert!(parse(&large)[0].is_ok());
         assert!(parse(&format!("[{}1]", "1,".repeat(MAX_TEMPLATE_BYTES / 2))).iter().any(Result::is_err));
-    }
-
-    #[test]
-    fn workloads_keep_order_and_have_no_size_limit() {
-        assert_eq!(values("b: 1\n---\n---\na: 2\n").unwrap(), [json!({"b": 1}), json!({"a": 2})]);
-        let large = format!("a: {}\nlist: [{}1]\n", "x".repeat(1_500_000), "1,".repeat(20_000));
-        assert_eq!(values(&large).unwrap()[0]["list"].as_array().unwrap().len(), 20_001);
-    }
-
-    #[test]
-    fn workloads_may_be_json() {
-        assert_eq!(
-            values("{\n\t\"a\": \"\\ud83d\\ude00\\/\"}\n{\"b\": 2}").unwrap(),
-            [json!({"a": "😀/"}), json!({"b": 2})]
-        );
-        assert_eq!(values("{\"a\": 1, \"a\": 2}").unwrap_err().len(), 1);
-        assert_eq!(values("{\"a\": 1}{\"a\": 1, \"a\": 2}").unwrap_err().len(), 1);
-        assert_eq!(values("{a: 1}").unwrap(), [json!({"a": 1})]);
-        assert!(values("{\"a\": 1").is_err());
-    }
-
-    #[test]
-    fn workloads_list_all_problems() {
-        let problems = values("a: 1\na: 2\n---\nb: 1\nb: 2\n").unwrap_err();
-        assert_eq!(problems.iter().map(|problem| problem.place.line).collect::<Vec<_>>(), [2, 5]);
     }
 
     #[test]

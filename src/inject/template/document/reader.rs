@@ -16,31 +16,9 @@ use crate::inject::text::{FieldPath, Message, message, one_line, value};
 
 use super::{ParseProblem, Place};
 
-/// The limits for the kind of text that is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum YamlLimits {
-    /// A template source: few documents of bounded size, strict tags.
-    Template,
-    /// A workload file: only the depth is bounded.
-    Workload,
-}
-
-impl YamlLimits {
-    const fn depth(self) -> usize {
-        match self {
-            Self::Template => MAX_DEPTH,
-            Self::Workload => MAX_WORKLOAD_DEPTH,
-        }
-    }
-}
-
 /// Deeper templates are refused: none has more than 15 levels, and each costs the reader up to 30
 /// KiB of stack.
 pub(super) const MAX_DEPTH: usize = 32;
-
-/// Deeper objects are refused. Pods have up to 15 levels, but the schemas of custom resources,
-/// which pass through, more than 32.
-pub(super) const MAX_WORKLOAD_DEPTH: usize = 100;
 
 /// Keys, scalars, lists and maps of a template document, aliases expanded: more than 256 KiB of
 /// sensible text can hold.
@@ -56,20 +34,17 @@ const MAX_EXPANDED_EVENTS: usize = 20_000;
 const MESSAGE_MAX: usize = 200;
 
 /// The nodes of all documents; empty documents are left out.
-pub(super) fn nodes(text: &str, limits: YamlLimits) -> Vec<Result<YamlNode, ParseProblem>> {
+pub(super) fn nodes(text: &str) -> Vec<Result<YamlNode, ParseProblem>> {
     if let Some(problem) = nul(text) {
         return vec![Err(problem)];
     }
-    let options = match limits {
-        YamlLimits::Template => template_options(),
-        YamlLimits::Workload => workload_options(),
-    };
+    let options = template_options();
     // Reading from a string is faster, but for a text with an error it returns only that error.
     if let Ok(nodes) = serde_saphyr::from_multiple_with_options(text, options.clone()) {
         return nodes.into_iter().map(Ok).collect();
     }
     serde_saphyr::read_with_options::<_, YamlNode>(&mut Cursor::new(text), options)
-        .map(|node| node.map_err(|error| problem(&error, limits)))
+        .map(|node| node.map_err(|error| problem(&error)))
         .collect()
 }
 
@@ -85,29 +60,13 @@ fn nul(text: &str) -> Option<ParseProblem> {
 }
 
 fn template_options() -> Options {
-    let mut options = workload_options();
-    options.budget = serde_saphyr::budget! {
-        max_aliases: MAX_ALIASES,
-        max_anchors: MAX_ALIASES,
-        max_depth: MAX_DEPTH,
-        max_documents: 64,
-        max_nodes: MAX_NODES,
-    };
-    options.alias_limits.max_total_replayed_events = MAX_EXPANDED_EVENTS;
-    options.reject_unsupported_tags = true;
-    options
-}
-
-fn workload_options() -> Options {
-    serde_saphyr::options! {
+    let mut options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
-            max_reader_input_bytes: None,
-            max_events: usize::MAX,
-            max_depth: MAX_WORKLOAD_DEPTH,
-            max_documents: usize::MAX,
-            max_nodes: usize::MAX,
-            max_total_scalar_bytes: usize::MAX,
-            max_total_comment_bytes: usize::MAX,
+            max_aliases: MAX_ALIASES,
+            max_anchors: MAX_ALIASES,
+            max_depth: MAX_DEPTH,
+            max_documents: 64,
+            max_nodes: MAX_NODES,
         },
         // `builder` handles merges and duplicates, so that every duplicate is reported, not only
         // the first.
@@ -115,22 +74,25 @@ fn workload_options() -> Options {
         merge_keys: MergeKeyPolicy::AsOrdinary,
         legacy_octal_numbers: true,
         with_snippet: false,
-    }
+    };
+    options.alias_limits.max_total_replayed_events = MAX_EXPANDED_EVENTS;
+    options.reject_unsupported_tags = true;
+    options
 }
 
 /// Converts the reader's error to one line with its line and column.
-fn problem(error: &Error, limits: YamlLimits) -> ParseProblem {
+fn problem(error: &Error) -> ParseProblem {
     let place = error.location().map_or_else(Place::default, |location| place_of(&location));
-    ParseProblem { place, path: FieldPath::root(), message: sentence(error, place, limits) }
+    ParseProblem { place, path: FieldPath::root(), message: sentence(error, place) }
 }
 
 /// Words the errors about limits anew, because the reader's own messages name its internals. Other
 /// messages are the reader's; they quote tags and scalars, so they count as values.
-fn sentence(error: &Error, place: Place, limits: YamlLimits) -> Message {
+fn sentence(error: &Error, place: Place) -> Message {
     match error {
-        Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => sentence(error, place, limits),
+        Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => sentence(error, place),
         Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
-            message!["lists and maps are nested more than ", limits.depth(), " levels deep"]
+            message!["lists and maps are nested more than ", MAX_DEPTH, " levels deep"]
         }
         Error::Budget { breach: BudgetBreach::Nodes { .. }, .. } => {
             message!["more than ", MAX_NODES, " keys and values"]
