@@ -3,7 +3,7 @@
 //! Invariant: a record has names, codes and annotation keys only: no value of an annotation or of
 //! the environment, no object, no patch.
 
-use crate::inject::SkipReason;
+use crate::inject::{ErrorCode, SkipReason};
 
 /// The result of a request: the value of the metric label, the log field and the audit annotation
 /// `result`.
@@ -55,6 +55,8 @@ pub struct Record {
     pub reasons: Vec<SkipReason>,
     /// Codes of [`crate::inject::ErrorCode`] and [`super::ProtocolError`].
     pub errors: Vec<&'static str>,
+    /// Errors of single templates, with the names of templates that exist.
+    pub template_errors: Vec<(String, ErrorCode)>,
     /// Keys of the annotations with errors.
     pub annotations: Vec<String>,
     /// Whether the request is a dry run.
@@ -72,6 +74,7 @@ impl Record {
             result: ReviewResult::Error,
             reasons: Vec::new(),
             errors: vec![error.code()],
+            template_errors: Vec::new(),
             annotations: Vec::new(),
             dry_run: false,
         }

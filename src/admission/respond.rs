@@ -263,6 +263,7 @@ mod tests {
                 patch_json: operations.to_string().into_bytes(),
                 templates: vec!["proxy".to_owned()],
                 reasons: Vec::new(),
+                left_out: Vec::new(),
                 warnings: Vec::new(),
             };
             let response = &json_of(&respond(Ok(Outcome::Injected(injection))))["response"];

@@ -10,7 +10,7 @@ use super::wire::{self, API_VERSION, AdmissionRequest, AdmissionReview, KIND};
 use super::{ProtocolError, Record};
 use crate::inject::pod::depth;
 use crate::inject::text::{Message, message, one_line, value, words};
-use crate::inject::{InjectError, Injector, Namespace, Outcome, Problem, Request};
+use crate::inject::{ErrorCode, InjectError, Injector, LeftOut, Namespace, Outcome, Problem, Request};
 
 /// Longest name that is recorded: a Kubernetes object's name and a `*`.
 const MAX_NAME: usize = 254;
@@ -96,6 +96,7 @@ fn record(injector: &Injector, request: &AdmissionRequest<'_>, outcome: &Result<
         result: respond::result(outcome),
         reasons: Vec::new(),
         errors: Vec::new(),
+        template_errors: Vec::new(),
         annotations: Vec::new(),
         dry_run: request.dry_run.unwrap_or(false),
     };
@@ -103,16 +104,19 @@ fn record(injector: &Injector, request: &AdmissionRequest<'_>, outcome: &Result<
         Ok(Outcome::Injected(injection)) => {
             record.templates.clone_from(&injection.templates);
             record.reasons.clone_from(&injection.reasons);
+            record.template_errors = left_out(&injection.left_out);
         }
         Ok(Outcome::Skipped(skip)) => {
             record.templates = loaded(injector, &skip.templates);
             record.reasons.clone_from(&skip.reasons);
             record.errors = skip.errors.iter().map(|code| code.code()).collect();
+            record.template_errors = left_out(&skip.left_out);
         }
         Err(error) => {
             record.templates =
                 loaded(injector, error.problems().iter().filter_map(|problem| problem.template.as_ref()));
             record.errors = error.codes().into_iter().map(|code| code.code()).collect();
+            record.template_errors = template_errors(injector, error.problems());
             record.annotations = annotations(error.problems());
         }
     }
@@ -138,6 +142,25 @@ fn loaded<'n>(injector: &Injector, names: impl IntoIterator<Item = &'n String>) 
         }
     }
     loaded
+}
+
+fn left_out(templates: &[LeftOut]) -> Vec<(String, ErrorCode)> {
+    templates.iter().map(|one| (one.template.clone(), one.code)).collect()
+}
+
+/// Each template with each of its codes once. A problem may name what is no template: text of an
+/// annotation, which must be no label of a metric.
+fn template_errors(injector: &Injector, problems: &[Problem]) -> Vec<(String, ErrorCode)> {
+    let mut errors: Vec<(String, ErrorCode)> = Vec::new();
+    for problem in problems {
+        let Some(template) = problem.template.as_ref().filter(|name| injector.templates().knows(name)) else {
+            continue;
+        };
+        if !errors.iter().any(|(name, code)| name == template && *code == problem.code) {
+            errors.push((template.clone(), problem.code));
+        }
+    }
+    errors
 }
 
 /// The first distinct annotation keys with errors: a pod can have thousands.

@@ -27,8 +27,8 @@ use self::self_test::SelfTest;
 use self::templates::Templates;
 use self::version::ServerVersion;
 use crate::cluster::certificates::serving_secret::CurrentCertificate;
-use crate::config::{CertificateSettings, ClientSettings, Config, OtlpEndpoint, SettingsArgs};
-use crate::inject::{NativeSidecars, Settings};
+use crate::config::{CertificateSettings, ClientSettings, Config, MissingDefaultsAction, OtlpEndpoint, SettingsArgs};
+use crate::inject::{MissingDefaults, NativeSidecars, Settings};
 use crate::process::health::Readiness;
 use crate::process::processor_time;
 use crate::process::shutdown::{self, Hangups, Signals};
@@ -213,6 +213,10 @@ fn settings(config: &Config, version: Option<&ServerVersion>) -> Settings {
         native_sidecars: native_sidecars(config, version),
         cluster_version: version.map_or_else(|| Settings::default().cluster_version, |version| version.text.clone()),
         excluded_namespaces: config.excluded_namespaces.iter().map(ToString::to_string).collect(),
+        missing_defaults: match config.namespace_defaults_missing {
+            MissingDefaultsAction::Skip => MissingDefaults::Skip,
+            MissingDefaultsAction::Reject => MissingDefaults::Reject,
+        },
         domain: config.domain.to_string(),
         clock: Some(processor_time::milliseconds),
     }

@@ -16,7 +16,7 @@ use super::namespaces::{self, NamespaceMap};
 use super::report::Report;
 use super::values::{self, ClusterVersion};
 use crate::config::{TemplateSource, settings};
-use crate::inject::{CompiledSource, Injector, NativeSidecars, Settings, SourceText, TemplateSet};
+use crate::inject::{CompiledSource, Injector, MissingDefaults, NativeSidecars, Settings, SourceText, TemplateSet};
 use crate::source::{built_in, directory};
 use crate::workload::{Finding, PodLocation, Renewal, Review, Reviewer, unread_keys_of_namespace};
 
@@ -119,6 +119,7 @@ fn engine_settings(args: &EngineArgs) -> Settings {
         cluster_version: version.map_or_else(|| Settings::default().cluster_version, ToString::to_string),
         // The server's default.
         excluded_namespaces: settings::EXCLUDE_NAMESPACES.default.split(',').map(str::to_owned).collect(),
+        missing_defaults: MissingDefaults::Skip,
         domain: args.domain.clone(),
         clock: Some(milliseconds),
     }

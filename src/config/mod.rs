@@ -34,7 +34,7 @@ pub use otlp::OtlpEndpoint;
 pub use problem::{ConfigProblem, ConfigProblems, SettingSource};
 pub use values::{
     CertificateMode, ClientName, ClusterMode, ConnectionLimit, DnsName, Host, LogFilter, LogFormat, LogLevel,
-    NativeSidecarsMode, TemplateSource, TlsVersion,
+    MissingDefaultsAction, NativeSidecarsMode, TemplateSource, TlsVersion,
 };
 
 use cluster::PodEnvironment;
@@ -68,6 +68,8 @@ pub struct Config {
     pub native_sidecars: NativeSidecarsMode,
     /// Namespaces in which nothing is injected.
     pub excluded_namespaces: Vec<DnsName>,
+    /// What becomes of a pod whose namespace lists a template by default that cannot be had.
+    pub namespace_defaults_missing: MissingDefaultsAction,
     /// Memory for all requests of up to 1 MiB together.
     pub in_flight_bytes: ByteSize,
     /// Memory for all larger requests together.
@@ -160,6 +162,7 @@ fn read(reader: &mut SettingsReader, pod: &PodEnvironment) -> Option<Config> {
     let domain = reader.get(&settings::DOMAIN);
     let native_sidecars = reader.get(&settings::NATIVE_SIDECARS);
     let excluded_namespaces = reader.list(&settings::EXCLUDE_NAMESPACES);
+    let namespace_defaults_missing = reader.get(&settings::NAMESPACE_DEFAULTS_MISSING);
     let in_flight_bytes = at_least(reader, &settings::IN_FLIGHT_BYTES, LEAST_IN_FLIGHT);
     let in_flight_large_bytes = at_least(reader, &settings::IN_FLIGHT_LARGE_BYTES, LEAST_IN_FLIGHT_LARGE);
     let shutdown_delay = shutdown_delay(reader, dev == Some(true));
@@ -179,6 +182,7 @@ fn read(reader: &mut SettingsReader, pod: &PodEnvironment) -> Option<Config> {
         domain: domain?,
         native_sidecars: native_sidecars?,
         excluded_namespaces,
+        namespace_defaults_missing: namespace_defaults_missing?,
         in_flight_bytes: in_flight_bytes?,
         in_flight_large_bytes: in_flight_large_bytes?,
         shutdown_delay: shutdown_delay?,

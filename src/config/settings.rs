@@ -108,6 +108,8 @@ settings! {
         "Whether the cluster has native sidecars (Kubernetes 1.32 and newer): auto, always or never. Without a cluster, auto means always";
     EXCLUDE_NAMESPACES: Many, "excludeNamespaces", "exclude-namespaces", "OUTRIGGER_EXCLUDE_NAMESPACES", "NAME", "kube-system,kube-node-lease,kube-public",
         "Namespaces in which nothing is ever injected";
+    NAMESPACE_DEFAULTS_MISSING: One, "namespaceDefaultsMissing", "namespace-defaults-missing", "OUTRIGGER_NAMESPACE_DEFAULTS_MISSING", "ACTION", "Skip",
+        "What becomes of a pod whose namespace has a default list that cannot be read, or that names a template that does not exist or never loaded: Skip (the pod is created without it, with a warning) or Reject";
     IN_FLIGHT_BYTES: One, "inFlightBytes", "in-flight-bytes", "OUTRIGGER_IN_FLIGHT_BYTES", "BYTES", "16Mi",
         "Memory for requests in flight of up to 1 MiB; requests that do not fit get 503 with Retry-After, and API servers retry them";
     IN_FLIGHT_LARGE_BYTES: One, "inFlightLargeBytes", "in-flight-large-bytes", "OUTRIGGER_IN_FLIGHT_LARGE_BYTES", "BYTES", "48Mi",

@@ -70,6 +70,14 @@ words! {
 }
 
 words! {
+    /// What becomes of a pod whose namespace lists a template by default that cannot be had.
+    pub enum MissingDefaultsAction, "Skip or Reject" {
+        Skip = "Skip",
+        Reject = "Reject",
+    }
+}
+
+words! {
     /// The lowest level that is logged.
     pub enum LogLevel, "error, warn, info, debug or trace" {
         Error = "error",

@@ -1,5 +1,6 @@
 //! The annotation and label keys that Outrigger reads or writes, and the lists in their values.
 
+use super::text::names::check_dns_label;
 use super::text::{Message, message, quote, value};
 use std::collections::HashSet;
 
@@ -114,7 +115,29 @@ pub(crate) fn parse_list(text: &str) -> Result<Vec<String>, Message> {
     if items.len() > MAX_ITEMS {
         return Err(too_long(items.len(), " items", MAX_ITEMS));
     }
-    Ok(items)
+    match items.iter().any(|item| item.contains(is_other_separator)).then(|| with_commas(text)).flatten() {
+        Some(meant) => {
+            let rule = ": expected names separated by commas, without quotes or brackets; did you mean ";
+            Err(message![value(quote(text)), rule, value(quote(&meant)), "?"])
+        }
+        None => Ok(items),
+    }
+}
+
+/// Characters that no name contains, and with which people separate or wrap names.
+fn is_other_separator(character: char) -> bool {
+    character.is_whitespace() || ";|&+[](){}<>\"'`".contains(character)
+}
+
+/// The list that the author of a text with other separators meant. `None` if other parts of it are
+/// no names either.
+fn with_commas(text: &str) -> Option<String> {
+    let is_separator = |character| character == ',' || is_other_separator(character);
+    // A list of YAML begins its items with `-`.
+    let names: Vec<&str> = text.split(is_separator).filter(|name| !name.is_empty() && *name != "-").collect();
+    let are_names =
+        !names.is_empty() && names.len() <= MAX_ITEMS && names.iter().all(|name| check_dns_label(name).is_ok());
+    are_names.then(|| names.join(", "))
 }
 
 #[cfg(test)]
@@ -144,6 +167,28 @@ mod tests {
                 .is_err_and(|error| error.to_string().ends_with("257 items; at most 256 are allowed"))
         );
         assert_eq!(parse_list(&"a,".repeat(100_000)), Ok(vec!["a".to_owned()]));
+    }
+
+    #[test]
+    fn names_that_are_separated_otherwise_are_told_the_right_list() {
+        for (text, meant) in [
+            ("log proxy", "log, proxy"),
+            ("log;proxy", "log, proxy"),
+            ("log | proxy", "log, proxy"),
+            ("log\nproxy", "log, proxy"),
+            ("- log\n- proxy", "log, proxy"),
+            ("[log, proxy]", "log, proxy"),
+            ("[\"log\",\"proxy\"]", "log, proxy"),
+            ("'log'", "log"),
+            ("\"false\"", "false"),
+        ] {
+            let error = parse_list(text).expect_err(text).to_string();
+            assert!(error.ends_with(&format!("did you mean \"{meant}\"?")), "{error}");
+            assert_eq!(parse_template_request(text).map_err(|error| error.to_string()), Err(error));
+        }
+        // What are no names otherwise is reported name by name.
+        assert_eq!(parse_list("a\nX: b"), Ok(vec!["a\nX: b".to_owned()]));
+        assert_eq!(parse_list("Log proxy").map(|items| items.len()), Ok(1));
     }
 
     #[test]

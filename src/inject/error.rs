@@ -22,6 +22,8 @@ pub enum ErrorCode {
     PodInvalid,
     /// `annotation_invalid`: an annotation's value is not valid.
     AnnotationInvalid,
+    /// `annotation_unknown`: nothing reads an annotation, and it resembles one that is read.
+    AnnotationUnknown,
     /// `template_not_found`
     TemplateNotFound,
     /// `template_not_allowed`: the template's `match` does not select the pod.
@@ -54,9 +56,10 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, in the order of the reference.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::PodInvalid,
         Self::AnnotationInvalid,
+        Self::AnnotationUnknown,
         Self::TemplateNotFound,
         Self::TemplateNotAllowed,
         Self::TemplateBroken,
@@ -77,6 +80,7 @@ impl ErrorCode {
         match self {
             Self::PodInvalid => "pod_invalid",
             Self::AnnotationInvalid => "annotation_invalid",
+            Self::AnnotationUnknown => "annotation_unknown",
             Self::TemplateNotFound => "template_not_found",
             Self::TemplateNotAllowed => "template_not_allowed",
             Self::TemplateBroken => "template_broken",
@@ -98,6 +102,7 @@ impl ErrorCode {
         match self {
             Self::PodInvalid
             | Self::AnnotationInvalid
+            | Self::AnnotationUnknown
             | Self::TemplateNotFound
             | Self::TemplateNotAllowed
             | Self::ParameterUnknown

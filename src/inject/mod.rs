@@ -24,12 +24,14 @@ mod settings;
 mod uninject;
 
 pub(crate) use decision::keys::{KeyCheck, KeyPlace, KeyUse};
+#[allow(unused_imports, reason = "the check of an installation uses them next")]
+pub(crate) use decision::keys::{KnownTemplates, UnreadKey};
 pub use error::{Blame, ErrorCode, InjectError, Problem};
-pub use outcome::{Injection, Outcome, Skip, SkipReason};
+pub use outcome::{Injection, LeftOut, Outcome, Skip, SkipReason};
 pub use pod::find::find;
 pub use request::{Namespace, Request};
 pub use schema::merge_keys::TABLE as MERGE_KEYS;
-pub use settings::{NativeSidecars, Settings};
+pub use settings::{MissingDefaults, NativeSidecars, Settings};
 pub use template::{
     CompiledSource, LoadProblem, Loaded, SourceText, TemplateInterface, TemplateSet, TemplateState, TemplateStatus,
 };
@@ -57,6 +59,12 @@ impl Injector {
     /// The settings of this snapshot.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Explains reasons for which a pod was skipped, each in one line with its code. Reasons that a
+    /// warning tells are left out. This takes more time than the decision.
+    pub fn explain(&self, request: &Request<'_>, reasons: &[SkipReason]) -> Vec<text::Message> {
+        pipeline::explain(&self.templates, &self.settings, &self.keys, request, reasons)
     }
 
     /// Says of keys of annotations and labels whether anything reads them where they are. The

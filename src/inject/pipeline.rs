@@ -3,15 +3,16 @@
 use super::annotations::AnnotationKeys;
 use super::commit;
 use super::decision::report::InjectionReport;
-use super::decision::{self, Decider, Decision};
+use super::decision::{self, Decider};
 use super::error::InjectError;
-use super::outcome::Outcome;
+use super::outcome::{Outcome, SkipReason};
 use super::pod::Pod;
 use super::prepare::Preparation;
 use super::request::Request;
 use super::settings::Settings;
 use super::status::Status;
 use super::template::TemplateSet;
+use super::text::{Message, message};
 
 /// Runs all steps. All conflicts are found before anything is written.
 pub(super) fn run(
@@ -25,16 +26,54 @@ pub(super) fn run(
         return Ok(Outcome::skipped(reasons));
     }
     let pod = Pod::open(request.object, &keys.inject)?;
-    let decider = Decider { keys, request, excluded_namespaces: &settings.excluded_namespaces, templates };
-    let (requested, read_sets) = match decider.decide(pod.head())? {
-        Decision::Inject { requested, read_sets } => (requested, read_sets),
-        Decision::Skip(reasons) => return Ok(Outcome::skipped(reasons)),
-    };
-    let pod = pod.read(read_sets.as_deref())?;
-    let status = Status::of(&pod, &keys.status);
+    let decider = Decider { keys, request, settings, templates };
     let mut report = InjectionReport::default();
+    let Some(requests) = decider.decide(pod.head(), &mut report)? else {
+        if report.is_not_requested() && has_automatic_match(&decider, pod) {
+            return Ok(Outcome::skipped(vec![SkipReason::NamespaceNotEnabled]));
+        }
+        return Ok(Outcome::Skipped(report.skip()));
+    };
+    let pod = pod.read(requests.read_sets.as_deref())?;
+    let status = Status::of(&pod, &keys.status);
     let preparation = Preparation { settings, keys, templates, request, pod: &pod, status: &status };
-    let candidates = preparation.prepare(&requested, &mut report)?;
+    let candidates = preparation.prepare(&requests.templates, &mut report)?;
     let planned = preparation.plan(candidates, &mut report)?;
     commit::commit(pod, &status, planned, keys, report)
+}
+
+/// Whether an Automatic template would be injected if the namespace were enabled. Such a pod seldom
+/// gets here: the API server sends only pods that have the annotation, or of enabled namespaces.
+fn has_automatic_match(decider: &Decider<'_>, pod: Pod<'_>) -> bool {
+    let templates = decider.automatic_if_enabled(pod.head());
+    if templates.is_empty() {
+        return false;
+    }
+    // A pod that cannot be read is admitted as it is.
+    let Ok(pod) = pod.read(None) else { return false };
+    let Decider { keys, request, settings, templates: all } = *decider;
+    let preparation = Preparation { settings, keys, templates: all, request, pod: &pod, status: &[] };
+    let prepared = preparation.prepare(&templates, &mut InjectionReport::default());
+    prepared.map_or(true, |candidates| !candidates.is_empty())
+}
+
+/// One line for each reason that no warning tells.
+pub(super) fn explain(
+    templates: &TemplateSet,
+    settings: &Settings,
+    keys: &AnnotationKeys,
+    request: &Request<'_>,
+    reasons: &[SkipReason],
+) -> Vec<Message> {
+    let decider = Decider { keys, request, settings, templates };
+    // Of other objects and of unreadable pods, only the general sentences can be told.
+    let is_pod = decision::of_request(request).is_empty();
+    let pod = Some(()).filter(|()| is_pod).and_then(|()| Pod::open(request.object, &keys.inject).ok());
+    let of_reason = |reason: &SkipReason| match &pod {
+        Some(pod) if decider.warns(pod.head(), *reason) => None,
+        Some(pod) => Some(decider.explain(pod, *reason)),
+        None => Some(reason.sentence().into()),
+    };
+    let line = |reason: &SkipReason| Some(message![reason.code(), ": ", of_reason(reason)?]);
+    reasons.iter().filter_map(line).collect()
 }

@@ -10,6 +10,8 @@ pub struct Settings {
     pub cluster_version: String,
     /// Namespaces in which nothing is ever injected.
     pub excluded_namespaces: Vec<String>,
+    /// What becomes of a pod whose namespace lists a template by default that cannot be had.
+    pub missing_defaults: MissingDefaults,
     /// Domain of all annotations and labels, by default `outrigger.dev`.
     pub domain: String,
     /// CPU time of the calling thread in milliseconds, or the time of any monotonic clock. The
@@ -23,10 +25,21 @@ impl Default for Settings {
             native_sidecars: NativeSidecars::Supported,
             cluster_version: "1.37.0".to_owned(),
             excluded_namespaces: Vec::new(),
+            missing_defaults: MissingDefaults::Skip,
             domain: "outrigger.dev".to_owned(),
             clock: None,
         }
     }
+}
+
+/// What becomes of a pod whose namespace has a default list with a mistake: it cannot be read, or it
+/// names a template that does not exist or never loaded. The pod's author did not make the mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingDefaults {
+    /// The pod is created without the template, with a warning.
+    Skip,
+    /// The pod is refused, as if it had requested the template itself.
+    Reject,
 }
 
 /// KEP-753: native sidecars are init containers with `restartPolicy: Always`.

@@ -52,9 +52,24 @@ fn load(sources: &[SourceText]) -> TemplateSet {
 
 /// Injects into a new pod of the namespace `demo`, or of the given one.
 fn inject(injector: &Injector, namespace: Option<&Namespace>, pod: &Value) -> Result<Outcome, InjectError> {
-    let object = pod.to_string();
+    injector.inject(&request(namespace, &pod.to_string()))
+}
+
+/// What the engine explains of its reasons to skip the pod.
+fn explanations(
+    injector: &Injector,
+    namespace: Option<&Namespace>,
+    pod: &Value,
+    outcome: &Result<Outcome, InjectError>,
+) -> Vec<String> {
+    let Ok(Outcome::Skipped(skip)) = outcome else { return Vec::new() };
+    let explained = injector.explain(&request(namespace, &pod.to_string()), &skip.reasons);
+    explained.iter().map(ToString::to_string).collect()
+}
+
+fn request<'a>(namespace: Option<&'a Namespace>, object: &'a str) -> Request<'a> {
     let name = namespace.map_or("demo", |namespace| &namespace.name);
-    injector.inject(&Request { namespace_object: namespace, ..Request::create_pod(name, &object) })
+    Request { namespace_object: namespace, ..Request::create_pod(name, object) }
 }
 
 /// Removes what contains a revision: the status annotation and the revision labels.

@@ -5,7 +5,7 @@
 //! - `case.yaml`: `comment`, the rule in one sentence; `verdict`: `injected`, `skipped`, `refused`
 //!   (Blame Pod) or `failed` (Blame Template or Injector); exact lists of `reasons` and error
 //!   `codes`; `message`, substrings of the error's text; `warnings`, one substring each, exact
-//!   number and order. Optional: `settings` (see [`case::Settings`]), `messageMaxLength`,
+//!   number and order; `explanations`, a substring of each line about a skip. Optional: `settings` (see [`case::Settings`]), `messageMaxLength`,
 //!   `brokenTemplates` (the number of documents that do not load; default 0), `apiServer: false` (a
 //!   real API server would refuse the pod).
 //! - `templates.yaml`, and `pod.yaml` as the API server would send it.
@@ -179,6 +179,7 @@ fn compare(case: &Case, result: &CaseResult) -> Vec<String> {
     failures.extend(differ("codes", &sorted(&case.codes), &sorted(&result.codes)));
     failures.extend(compare_message(case, result));
     failures.extend(compare_warnings(case, result));
+    failures.extend(compare_explanations(case, result));
     if let (Some(expected), Some(pod)) = (&case.expected, &result.pod) {
         failures.extend(compare_pods("pod", expected, &laws::without_our_marks(pod)));
     }
@@ -207,6 +208,14 @@ fn compare_warnings(case: &Case, result: &CaseResult) -> Option<String> {
         && case.warnings.iter().zip(&result.warnings).all(|(part, warning)| warning.contains(part.as_str()))
         && !result.warnings.iter().any(|warning| warning.chars().any(char::is_control));
     (!fits).then(|| format!("warnings: expected {:?}, got {:?}", case.warnings, result.warnings))
+}
+
+/// A case without explanations expects nothing of them.
+fn compare_explanations(case: &Case, result: &CaseResult) -> Option<String> {
+    let found = result.explanations.as_ref().filter(|_| !case.explanations.is_empty())?;
+    let fits = case.explanations.len() == found.len()
+        && case.explanations.iter().zip(found).all(|(part, line)| line.contains(part.as_str()));
+    (!fits).then(|| format!("explanations: expected {:?}, got {found:?}", case.explanations))
 }
 
 fn differ(what: &str, expected: &[String], got: &[String]) -> Option<String> {

@@ -35,7 +35,7 @@ pub(super) fn commit(
     status: &[StatusEntry],
     planned: PlannedInjection<'_>,
     keys: &AnnotationKeys,
-    report: InjectionReport,
+    mut report: InjectionReport,
 ) -> Result<Outcome, InjectError> {
     let Some((entries, plan)) = entries(&pod, status, planned) else { return Ok(Outcome::Skipped(report.skip())) };
     // Debug builds compare the result with that of a second engine. They return the same as release
@@ -52,7 +52,8 @@ pub(super) fn commit(
         check_with_second_engine(original, &patch_json, &tree)?;
     }
     let templates = entries.changing().map(|entry| entry.name.clone()).collect();
-    Ok(Outcome::Injected(Injection { patch_json, templates, reasons: report.reasons(), warnings: report.warnings }))
+    let (reasons, left_out, warnings) = (report.reasons(), report.take_left_out(), report.warnings);
+    Ok(Outcome::Injected(Injection { patch_json, templates, reasons, left_out, warnings }))
 }
 
 /// The metadata about templates that the pod will have.

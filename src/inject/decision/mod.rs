@@ -3,29 +3,28 @@
 //! `prepare` checks later whether a template's `match` selects the pod.
 //! Invariant: all reasons that apply are collected, not just the first.
 
-#[allow(dead_code, reason = "the steps of the injection and the commands use it next")]
 pub(super) mod keys;
 pub(super) mod report;
 
-use super::annotations::{self, AnnotationKeys};
+mod explain;
+
+use self::report::{InjectionReport, annotation_problem};
+use super::annotations::{self, AnnotationKeys, TemplateRequest};
 use super::error::{ErrorCode, InjectError, Problem};
 use super::outcome::SkipReason;
 use super::pod::read_set::ReadSet;
 use super::pod::{OperatingSystem, PodHead};
 use super::request::{Namespace, Request};
+use super::settings::{MissingDefaults, Settings};
 use super::template::{Template, TemplateSet};
-use super::text::{Message, message, quote, value, words};
+use super::text::{Message, message, quote, value};
 
-/// Which templates are requested for a pod, if any.
-pub(super) enum Decision<'t> {
-    Inject {
-        /// At least one template, each once, in the order in which they are injected.
-        requested: Vec<RequestedTemplate<'t>>,
-        /// The fields of the pod that each template can read; `None` if one can read all fields.
-        read_sets: Option<Vec<&'t ReadSet>>,
-    },
-    /// No template, for at least one reason.
-    Skip(Vec<SkipReason>),
+/// The templates that are requested for a pod.
+pub(super) struct RequestedTemplates<'t> {
+    /// At least one template, each once, in the order in which they are injected.
+    pub templates: Vec<RequestedTemplate<'t>>,
+    /// The fields of the pod that each template can read; `None` if one can read all fields.
+    pub read_sets: Option<Vec<&'t ReadSet>>,
 }
 
 /// A template that is requested for a pod. It need not exist.
@@ -46,6 +45,18 @@ pub(super) enum RequestedBy {
     Template,
 }
 
+/// What the label of a namespace says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InjectionLabel<'n> {
+    Enabled,
+    Disabled,
+    /// Treated as absent.
+    Other(&'n str),
+    Absent,
+    /// The namespace is not known.
+    Unknown,
+}
+
 /// The reasons to skip that the request alone gives, without its object: only new pods are
 /// injected.
 pub(super) fn of_request(request: &Request<'_>) -> Vec<SkipReason> {
@@ -63,83 +74,145 @@ pub(super) fn of_request(request: &Request<'_>) -> Vec<SkipReason> {
 pub(super) struct Decider<'a> {
     pub keys: &'a AnnotationKeys,
     pub request: &'a Request<'a>,
-    pub excluded_namespaces: &'a [String],
+    pub settings: &'a Settings,
     pub templates: &'a TemplateSet,
 }
 
+/// The value of the pod's annotation `inject`, if it has one.
+type OwnRequest = Result<Option<TemplateRequest>, Message>;
+
 impl<'a> Decider<'a> {
-    /// Decides about the pod with this head. A list of templates that cannot be parsed is an error.
-    pub(super) fn decide(&self, head: &PodHead<'_>) -> Result<Decision<'a>, InjectError> {
-        let mut reasons = self.reasons_against(head);
-        let own = head.annotation(&self.keys.inject).map(annotations::parse_template_request).transpose();
-        if own == Ok(Some(annotations::TemplateRequest::OptOut)) {
-            reasons.push(SkipReason::OptedOut);
-        }
-        let requested = own.map_err(|why| self.bad_annotation(why, None)).and_then(|own| self.requested(own));
-        let requested = match requested {
-            Ok(requested) => requested,
+    /// Decides about the pod with this head. `None`: it is skipped, for the reasons in the report. A
+    /// list of the pod that cannot be parsed is an error.
+    pub(super) fn decide(
+        &self,
+        head: &PodHead<'_>,
+        report: &mut InjectionReport,
+    ) -> Result<Option<RequestedTemplates<'a>>, InjectError> {
+        let own = self.own_request(head);
+        self.reasons_against(head, &own).into_iter().for_each(|reason| report.skip_for(reason));
+        let is_skipped = !report.reasons().is_empty();
+        let requests_some = requests_some(&own);
+        let requested = match own.map_err(|why| self.bad_annotation(why, None)) {
+            Ok(own) => self.requested(own, is_skipped, report)?,
             // Nothing is injected anyway, so the list does not matter.
-            Err(_) if !reasons.is_empty() => return Ok(Decision::Skip(reasons)),
+            Err(_) if is_skipped => Vec::new(),
             Err(problem) => return Err(InjectError::from(vec![problem])),
         };
-        if reasons.is_empty() && requested.is_empty() {
-            reasons.push(SkipReason::NotRequested);
+        if requested.is_empty() && report.reasons().is_empty() {
+            report.skip_for(self.nothing_requested(head));
         }
         if head.operating_system() == OperatingSystem::Windows && !requested.iter().any(is_for_windows) {
-            reasons.insert(usize::from(reasons.first() == Some(&SkipReason::MirrorPod)), SkipReason::WindowsPod);
+            report.skip_for(SkipReason::WindowsPod);
         }
-        if !reasons.is_empty() {
-            return Ok(Decision::Skip(reasons));
+        if is_skipped || requested.is_empty() || report.has(SkipReason::WindowsPod) {
+            if requests_some && !report.has(SkipReason::MirrorPod) {
+                self.warn(report);
+            }
+            return Ok(None);
         }
         let read_sets = self.read_sets(head, &requested);
-        Ok(Decision::Inject { requested, read_sets })
+        Ok(Some(RequestedTemplates { templates: requested, read_sets }))
     }
 
-    fn reasons_against(&self, head: &PodHead<'_>) -> Vec<SkipReason> {
-        let excluded = self.excluded_namespaces.iter().any(|name| name == self.request.namespace);
+    /// The Automatic templates that an enabled namespace would have, if this one is not enabled.
+    pub(super) fn automatic_if_enabled(&self, head: &PodHead<'_>) -> Vec<RequestedTemplate<'a>> {
+        let is_off = matches!(self.injection_label(), InjectionLabel::Other(_) | InjectionLabel::Absent);
+        let opts_out = self.own_request(head) == Ok(Some(TemplateRequest::OptOut));
+        if is_off && !opts_out { self.automatic(&[]) } else { Vec::new() }
+    }
+
+    /// What the namespace's label says about injection.
+    pub(super) fn injection_label(&self) -> InjectionLabel<'a> {
+        let Some(namespace) = self.request.namespace_object else { return InjectionLabel::Unknown };
+        match namespace.labels.get(&self.keys.injection).map(String::as_str) {
+            Some("enabled") => InjectionLabel::Enabled,
+            Some("disabled") => InjectionLabel::Disabled,
+            Some(other) => InjectionLabel::Other(other),
+            None => InjectionLabel::Absent,
+        }
+    }
+
+    fn own_request(&self, head: &PodHead<'_>) -> OwnRequest {
+        head.annotation(&self.keys.inject).map(annotations::parse_template_request).transpose()
+    }
+
+    fn reasons_against(&self, head: &PodHead<'_>, own: &OwnRequest) -> Vec<SkipReason> {
+        let excluded = self.settings.excluded_namespaces.iter().any(|name| name == self.request.namespace);
         let rows = [
             (head.annotation(annotations::MIRROR_POD).is_some(), SkipReason::MirrorPod),
             (excluded, SkipReason::NamespaceExcluded),
-            (self.namespace_enabled() == Some(false), SkipReason::NamespaceDisabled),
+            (self.injection_label() == InjectionLabel::Disabled, SkipReason::NamespaceDisabled),
+            (*own == Ok(Some(TemplateRequest::OptOut)), SkipReason::OptedOut),
         ];
         rows.into_iter().filter(|(holds, _)| *holds).map(|(_, reason)| reason).collect()
     }
 
-    /// Whether the namespace's label enables or disables injection.
-    fn namespace_enabled(&self) -> Option<bool> {
-        match self.request.namespace_object?.labels.get(&self.keys.injection)?.as_str() {
-            "enabled" => Some(true),
-            "disabled" => Some(false),
-            _ => None,
-        }
-    }
-
     /// The pod's list, or else that of an enabled namespace, and the Automatic templates there.
-    fn requested(&self, own: Option<annotations::TemplateRequest>) -> Result<Vec<RequestedTemplate<'a>>, Problem> {
-        let enabled = self.namespace_enabled() == Some(true);
+    fn requested(
+        &self,
+        own: Option<TemplateRequest>,
+        is_skipped: bool,
+        report: &mut InjectionReport,
+    ) -> Result<Vec<RequestedTemplate<'a>>, InjectError> {
+        let enabled = self.injection_label() == InjectionLabel::Enabled;
         let (names, by) = match (own, self.request.namespace_object.filter(|_| enabled)) {
-            (Some(annotations::TemplateRequest::OptOut), _) => return Ok(Vec::new()),
-            (Some(annotations::TemplateRequest::Templates(names)), _) => (names, RequestedBy::Pod),
-            (None, Some(namespace)) => (self.default_list(namespace)?, RequestedBy::Namespace),
+            (Some(TemplateRequest::OptOut), _) => return Ok(Vec::new()),
+            (Some(TemplateRequest::Templates(names)), _) => (names, RequestedBy::Pod),
+            (None, Some(namespace)) => match self.default_list(namespace) {
+                Ok(names) => (names, RequestedBy::Namespace),
+                Err(_) if is_skipped => (Vec::new(), RequestedBy::Namespace),
+                Err(problem) if self.settings.missing_defaults == MissingDefaults::Reject => {
+                    return Err(InjectError::from(vec![problem]));
+                }
+                Err(problem) => {
+                    report.warn_of(SkipReason::DefaultListInvalid, &problem.message);
+                    (Vec::new(), RequestedBy::Namespace)
+                }
+            },
             (None, None) => (Vec::new(), RequestedBy::Namespace),
         };
-        let automatic: &[String] = if enabled { self.templates.automatic() } else { &[] };
-        let automatic: Vec<String> = automatic.iter().filter(|name| !names.contains(name)).cloned().collect();
-        let look_up = |by| move |name: String| RequestedTemplate { found: self.templates.get(&name), name, by };
-        Ok(names
-            .into_iter()
-            .map(look_up(by))
-            .chain(automatic.into_iter().map(look_up(RequestedBy::Template)))
-            .collect())
+        let automatic = if enabled { self.automatic(&names) } else { Vec::new() };
+        let look_up = |name: String| RequestedTemplate { found: self.templates.get(&name), name, by };
+        Ok(names.into_iter().map(look_up).chain(automatic).collect())
+    }
+
+    /// The Automatic templates that are not named.
+    fn automatic(&self, named: &[String]) -> Vec<RequestedTemplate<'a>> {
+        let names = self.templates.automatic().iter().filter(|name| !named.contains(name));
+        names
+            .map(|name| RequestedTemplate {
+                found: self.templates.get(name),
+                name: name.clone(),
+                by: RequestedBy::Template,
+            })
+            .collect()
     }
 
     fn default_list(&self, namespace: &Namespace) -> Result<Vec<String>, Problem> {
         let Some(list) = namespace.annotations.get(&self.keys.inject) else { return Ok(Vec::new()) };
         match annotations::parse_template_request(list) {
-            Ok(annotations::TemplateRequest::Templates(names)) => Ok(names),
-            Ok(annotations::TemplateRequest::OptOut) => Ok(Vec::new()),
+            Ok(TemplateRequest::Templates(names)) => Ok(names),
+            Ok(TemplateRequest::OptOut) => Ok(Vec::new()),
             Err(why) => Err(self.bad_annotation(why, Some(&namespace.name))),
         }
+    }
+
+    /// Why a pod for which nothing is requested gets nothing.
+    fn nothing_requested(&self, head: &PodHead<'_>) -> SkipReason {
+        let says_nothing = || head.annotation(&self.keys.inject).is_none();
+        if self.has_unused_default_list() && says_nothing() {
+            SkipReason::NamespaceNotEnabled
+        } else {
+            SkipReason::NotRequested
+        }
+    }
+
+    /// Whether the namespace has a default list, and its label is not `enabled`.
+    fn has_unused_default_list(&self) -> bool {
+        let Some(namespace) = self.request.namespace_object else { return false };
+        let is_off = matches!(self.injection_label(), InjectionLabel::Other(_) | InjectionLabel::Absent);
+        is_off && self.default_list(namespace).map_or(true, |names| !names.is_empty())
     }
 
     /// The read sets are known only if no template is rendered anew with the pod's parameters.
@@ -154,8 +227,16 @@ impl<'a> Decider<'a> {
 
     fn bad_annotation(&self, why: Message, namespace: Option<&str>) -> Problem {
         let of = namespace.map_or_else(Message::default, |name| message![" of namespace ", value(quote(name))]);
-        let message = message!["annotation ", words(&self.keys.inject), of, ": ", why];
-        Problem { annotation: Some(self.keys.inject.clone()), ..Problem::new(ErrorCode::AnnotationInvalid, message) }
+        annotation_problem(ErrorCode::AnnotationInvalid, &self.keys.inject, of, why)
+    }
+}
+
+/// Whether the pod itself names a template, even in a list that cannot be parsed.
+fn requests_some(own: &OwnRequest) -> bool {
+    match own {
+        Ok(Some(TemplateRequest::Templates(names))) => !names.is_empty(),
+        Ok(Some(TemplateRequest::OptOut) | None) => false,
+        Err(_) => true,
     }
 }
 

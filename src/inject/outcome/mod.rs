@@ -30,6 +30,8 @@ pub struct Injection {
     pub templates: Vec<String>,
     /// Reasons why other requested templates are not injected.
     pub reasons: Vec<SkipReason>,
+    /// Other requested templates that are not injected because of an error.
+    pub left_out: Vec<LeftOut>,
     /// Sentences for the pod's author, unbounded in length and number.
     pub warnings: Vec<String>,
 }
@@ -45,12 +47,23 @@ impl Injection {
 #[derive(Clone, Debug, Default)]
 pub struct Skip {
     /// All reasons that apply. Empty only if a template's `onError: Skip` turned errors into
-    /// warnings.
+    /// warnings. [`super::Injector::explain`] says more about them.
     pub reasons: Vec<SkipReason>,
     /// Codes of errors that a template's `onError: Skip` turned into warnings.
     pub errors: Vec<ErrorCode>,
+    /// The templates with these errors.
+    pub left_out: Vec<LeftOut>,
     /// Templates that the pod already has.
     pub templates: Vec<String>,
     /// Sentences for the pod's author, unbounded in length and number.
     pub warnings: Vec<String>,
+}
+
+/// A template that is left out because of an error that its `onError: Skip` turned into a warning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Name of the template.
+    pub template: String,
+    /// The kind of the error.
+    pub code: ErrorCode,
 }

@@ -17,8 +17,16 @@ pub enum SkipReason {
     NamespaceExcluded,
     /// `namespace_disabled`
     NamespaceDisabled,
+    /// `namespace_not_enabled`
+    NamespaceNotEnabled,
     /// `opted_out`
     OptedOut,
+    /// `default_list_invalid`
+    DefaultListInvalid,
+    /// `default_template_missing`
+    DefaultTemplateMissing,
+    /// `default_template_broken`
+    DefaultTemplateBroken,
     /// `not_requested`
     NotRequested,
     /// `already_injected`
@@ -27,14 +35,18 @@ pub enum SkipReason {
 
 impl SkipReason {
     /// All reasons, in the order of the reference.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::UnsupportedResource,
         Self::UnsupportedOperation,
         Self::MirrorPod,
         Self::WindowsPod,
         Self::NamespaceExcluded,
         Self::NamespaceDisabled,
+        Self::NamespaceNotEnabled,
         Self::OptedOut,
+        Self::DefaultListInvalid,
+        Self::DefaultTemplateMissing,
+        Self::DefaultTemplateBroken,
         Self::NotRequested,
         Self::AlreadyInjected,
     ];
@@ -63,7 +75,22 @@ impl SkipReason {
             }
             Self::NamespaceExcluded => ("namespace_excluded", "the configuration excludes the pod's namespace"),
             Self::NamespaceDisabled => ("namespace_disabled", "the namespace's label \"injection\" is \"disabled\""),
+            Self::NamespaceNotEnabled => (
+                "namespace_not_enabled",
+                "the namespace has a default list, or an Automatic template matches, but its label \"injection\" is not \"enabled\"",
+            ),
             Self::OptedOut => ("opted_out", "the pod's annotation \"inject\" is \"false\""),
+            Self::DefaultListInvalid => {
+                ("default_list_invalid", "the default list of the namespace cannot be read, so it is ignored")
+            }
+            Self::DefaultTemplateMissing => (
+                "default_template_missing",
+                "a template of the namespace's default list does not exist, so the pod is created without it",
+            ),
+            Self::DefaultTemplateBroken => (
+                "default_template_broken",
+                "a template of the namespace's default list never loaded, so the pod is created without it",
+            ),
             Self::NotRequested => (
                 "not_requested",
                 "neither the pod nor its namespace requests a template, and no Automatic template matches",

@@ -68,6 +68,11 @@ impl PodDocument {
         self.metadata_field("labels")?.get(key)?.as_str()
     }
 
+    /// Keys of all labels.
+    pub(crate) fn label_keys(&self) -> impl Iterator<Item = &str> {
+        self.metadata_field("labels").and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key.as_str())
+    }
+
     pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
         self.metadata_field("annotations")?.get(key)?.as_str()
     }

@@ -106,6 +106,12 @@ impl<'a> PodHead<'a> {
         }
     }
 
+    /// Keys of the labels, read from the text.
+    pub(super) fn label_keys(text: &'a str) -> Vec<String> {
+        let labels: Option<Option<Pairs<'a>>> = find(text, &["metadata", "labels"]);
+        labels.flatten().map(|pairs| pairs.0).unwrap_or_default().into_iter().map(|(key, _)| key.into_owned()).collect()
+    }
+
     /// Value of an annotation; of duplicate keys the last, as the API server reads them.
     pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.iter().rev().find(|(one, _)| one == key).map(|(_, value)| value.as_ref())

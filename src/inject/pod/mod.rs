@@ -60,6 +60,14 @@ impl<'a> Pod<'a> {
         &self.head
     }
 
+    /// Keys of the pod's labels. The head does without them, so they are read now.
+    pub(super) fn label_keys(&self) -> Vec<String> {
+        match &self.document {
+            Some(document) => document.label_keys().map(str::to_owned).collect(),
+            None => PodHead::label_keys(self.text),
+        }
+    }
+
     /// Parses the fields of these read sets. Parses the whole pod without read sets, and where the
     /// fields may not be enough.
     pub(super) fn read(self, read_sets: Option<&[&ReadSet]>) -> Result<PodDocument, PodError> {

@@ -13,6 +13,9 @@ const MAX_PROBLEMS: usize = 10;
 /// Most bytes of all annotations together, keys and values.
 const MAX_ANNOTATIONS: usize = 256 * 1024;
 
+/// What is expected of labels and annotations.
+const STRING: &str = "a string";
+
 /// Lists of a container, and whether their items must have a name.
 const CONTAINER_LISTS: [(&str, Named); 5] = [
     ("env", Named::Yes),
@@ -47,7 +50,9 @@ struct Checker {
 impl Checker {
     fn add(&mut self, path: &str, expected: &str, found: Option<&Value>) {
         if self.problems.len() < MAX_PROBLEMS {
-            self.problems.push(format!("{path}: expected {expected}, found {}", found.map_or("nothing", json_type)));
+            let hint = if expected == STRING { quotes_hint(found) } else { "" };
+            let found = found.map_or("nothing", json_type);
+            self.problems.push(format!("{path}: expected {expected}, found {found}{hint}"));
         } else {
             self.more += 1;
         }
@@ -126,7 +131,7 @@ impl Checker {
             None => {}
             Some(Value::Object(map)) => {
                 for (key, value) in map.iter().filter(|(_, value)| !value.is_string() && !value.is_null()) {
-                    self.add(&format!("{path}[{}]", one_line(key, 80)), "a string", Some(value));
+                    self.add(&format!("{path}[{}]", one_line(key, 80)), STRING, Some(value));
                 }
             }
             other => self.add(path, "a map of strings", other),
@@ -142,6 +147,14 @@ impl Checker {
             let message = format!("metadata.annotations: expected at most {MAX_ANNOTATIONS} bytes, found {length}");
             self.problems.push(message);
         }
+    }
+}
+
+/// YAML reads `true` and `8080` without quotes as other types.
+fn quotes_hint(found: Option<&Value>) -> &'static str {
+    match found {
+        Some(Value::Bool(_) | Value::Number(_)) => "; put it in quotes",
+        _ => "",
     }
 }
 
@@ -162,7 +175,7 @@ mod tests {
         });
         let expected = "spec.containers[1]: expected an object, found a number; spec.initContainers[0].name: expected a name, \
             found nothing; spec.volumes: expected a list, found an object; spec.containers[0].env: expected a list, found an \
-            object; metadata.annotations[a]: expected a string, found a number";
+            object; metadata.annotations[a]: expected a string, found a number; put it in quotes";
         assert_eq!(check(&pod), Err(expected.to_owned()));
     }
 

@@ -121,7 +121,10 @@ fn a_structure_that_no_pod_has_is_refused_with_its_path() {
             "spec.containers[0].volumeMounts[0]: expected an object, found a boolean",
         ),
         (with_spec("nodeSelector", json!("x")), "spec.nodeSelector: expected a map of strings, found a string"),
-        (with_spec("nodeSelector", json!({"a": 1})), "spec.nodeSelector[a]: expected a string, found a number"),
+        (
+            with_spec("nodeSelector", json!({"a": 1})),
+            "spec.nodeSelector[a]: expected a string, found a number; put it in quotes",
+        ),
         (with_spec("os", json!("linux")), "spec.os: expected an object, found a string"),
     ] {
         assert_eq!(error(&pod), message, "{pod}");
@@ -129,7 +132,7 @@ fn a_structure_that_no_pod_has_is_refused_with_its_path() {
     for (metadata, message) in [
         (json!(5), "invalid type: integer `5`, expected an object as metadata at line 1 column 13"),
         (json!({"labels": []}), "metadata.labels: expected a map of strings, found a list"),
-        (json!({"labels": {"a\nb": 1}}), "metadata.labels[a\\nb]: expected a string, found a number"),
+        (json!({"labels": {"a\nb": 1}}), "metadata.labels[a\\nb]: expected a string, found a number; put it in quotes"),
     ] {
         let mut pod = with_spec("volumes", json!(null));
         pod["metadata"] = metadata;

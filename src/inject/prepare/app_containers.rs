@@ -3,13 +3,14 @@
 use super::Preparation;
 use crate::inject::annotations;
 use crate::inject::decision::RequestedTemplate;
+use crate::inject::decision::report::annotation_problem;
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::pod::{ContainerList, PodDocument};
 use crate::inject::status::StatusEntry;
 use crate::inject::template::Template;
 use crate::inject::template::spec::{ContainerSelection, SelectionKeyword};
 use crate::inject::text::json::text;
-use crate::inject::text::{Message, listed, message, quote, value, words};
+use crate::inject::text::{Message, listed, message, quote, value};
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -68,10 +69,7 @@ impl<'p> AppContainers<'p> {
 fn named(preparation: &Preparation<'_, '_>, problems: &mut Vec<Problem>) -> Option<Vec<String>> {
     let key = &preparation.keys.containers;
     let (_, list) = preparation.pod.annotations().find(|(one, _)| one == key)?;
-    let mut add = |code, message: Message| {
-        let message = message!["annotation ", words(key), ": ", message];
-        problems.push(Problem { annotation: Some(key.clone()), ..Problem::new(code, message) });
-    };
+    let mut add = |code, why: Message| problems.push(annotation_problem(code, key, Message::default(), why));
     let names = match annotations::parse_list(list) {
         Ok(names) => names,
         Err(why) => {

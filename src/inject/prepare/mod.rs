@@ -6,28 +6,27 @@ mod app_containers;
 mod candidate;
 mod conditions;
 mod from_app;
+mod keys;
+mod not_found;
 mod parameters;
 mod plan;
 
 use self::app_containers::AppContainers;
 use super::annotations::AnnotationKeys;
-use super::decision::report::InjectionReport;
+use super::decision::report::{InjectionReport, annotation_problem};
 use super::decision::{RequestedBy, RequestedTemplate};
 use super::error::{Blame, ErrorCode, InjectError, Problem};
 use super::merge::{RenderedTemplate, memory_limit};
+use super::outcome::SkipReason;
 use super::pod::{AUTO, ContainerList, PodDocument};
 use super::request::Request;
-use super::settings::Settings;
+use super::settings::{MissingDefaults, Settings};
 use super::status::StatusEntry;
 use super::template::spec::OnError;
 use super::template::{Template, TemplateSet};
 use super::text::json::text;
-use super::text::{Message, listed, message, nearest, quote, value, words};
+use super::text::{Message, message, quote, value, words};
 use std::collections::HashSet;
-
-/// Most unknown templates whose message suggests a similar name: the search for one is slow if
-/// there are thousands of templates.
-const MAX_HINTS: usize = 8;
 
 /// The inputs of the preparation: the pod, the request and the injector's settings.
 pub(super) struct Preparation<'t, 'p> {
@@ -59,6 +58,12 @@ impl<'t> Preparation<'t, '_> {
             let resolved = self.resolve(requested, report, &mut problems);
             templates.extend(resolved.map(|template| (template, requested.by)));
         }
+        if templates.is_empty() && problems.is_empty() {
+            // The pod gets nothing more, so nothing in it can be wrong for a template.
+            problems.extend(self.check_keys(requested, &[], report));
+            problems.extend(self.unclaimed(&[]));
+            return if problems.is_empty() { Ok(Vec::new()) } else { Err(InjectError::from(problems)) };
+        }
         let app = AppContainers::new(self, requested, &mut problems);
         let mut candidates = Vec::new();
         for (template, by) in templates {
@@ -70,6 +75,7 @@ impl<'t> Preparation<'t, '_> {
                 }
             }
         }
+        problems.extend(self.check_keys(requested, &candidates, report));
         problems.extend(self.unclaimed(&candidates));
         problems.extend(memory_limit::check(&candidates));
         if problems.is_empty() { Ok(candidates) } else { Err(InjectError::from(problems)) }
@@ -100,56 +106,44 @@ impl<'t> Preparation<'t, '_> {
         match &requested.found {
             Some(Ok(template)) => return Some(template),
             Some(Err(why)) => {
-                let message = message!["template ", words(quote(name)), " cannot be used: ", why.clone()];
-                problems.push(self.problem(ErrorCode::TemplateBroken, name, message));
+                let of = self.of_requester(requested.by);
+                let why = message!["template ", words(quote(name)), " cannot be used: ", why.clone()];
+                let problem = annotation_problem(ErrorCode::TemplateBroken, &self.keys.inject, of, why);
+                let problem = Problem { template: Some(name.clone()), ..problem };
+                self.leave_out_default(requested.by, problem, report, problems);
             }
             None => {
                 let problem = self.not_found(requested, problems.len());
-                problems.push(problem);
+                self.leave_out_default(requested.by, problem, report, problems);
             }
         }
         None
+    }
+
+    /// Reports the problem of a template that cannot be had. A pod that does not request it itself is
+    /// not refused, unless the operator wants that.
+    fn leave_out_default(
+        &self,
+        by: RequestedBy,
+        problem: Problem,
+        report: &mut InjectionReport,
+        problems: &mut Vec<Problem>,
+    ) {
+        if by != RequestedBy::Namespace || self.settings.missing_defaults == MissingDefaults::Reject {
+            problems.push(problem);
+            return;
+        }
+        let reason = match problem.code {
+            ErrorCode::TemplateBroken => SkipReason::DefaultTemplateBroken,
+            _ => SkipReason::DefaultTemplateMissing,
+        };
+        report.warn_of(reason, &problem.message);
     }
 
     /// A problem of a requested template, which names the annotation that requests it.
     fn problem(&self, code: ErrorCode, template: &str, message: Message) -> Problem {
         let annotation = Some(self.keys.inject.clone());
         Problem { template: Some(template.to_owned()), annotation, ..Problem::new(code, message) }
-    }
-
-    /// The problem of an unknown template. Logs show a problem's template, so this one names none:
-    /// an unknown name is text of the pod.
-    fn not_found(&self, requested: &RequestedTemplate<'t>, problems_before: usize) -> Problem {
-        let name = &requested.name;
-        let of = match requested.by {
-            RequestedBy::Namespace => message![" of namespace ", value(quote(self.request.namespace))],
-            RequestedBy::Pod | RequestedBy::Template => Message::default(),
-        };
-        let known = if problems_before < MAX_HINTS { self.known(name) } else { String::new() };
-        let key = words(&self.keys.inject);
-        let message =
-            message!["annotation ", key, of, ": template ", value(quote(name)), " does not exist", words(known)];
-        let (code, message) = match self.templates.unread() {
-            // The template may exist there, so the pod's author need not act.
-            Some(unread) => {
-                let message = message.with("; it may be defined in a source that cannot be read: ").with(unread);
-                (ErrorCode::TemplateBroken, message)
-            }
-            None => (ErrorCode::TemplateNotFound, message),
-        };
-        Problem { template: None, ..self.problem(code, name, message) }
-    }
-
-    /// A list of the known templates: the most similar name first, the others sorted.
-    fn known(&self, name: &str) -> String {
-        let mut known = self.templates.names();
-        if known.is_empty() {
-            return " (no template is loaded)".to_owned();
-        }
-        let near = nearest(name, known.iter().copied()).map(str::to_owned);
-        let hint = near.as_ref().map(|near| format!("; did you mean {}?", quote(near))).unwrap_or_default();
-        known.sort_by_key(|known| near.as_deref() != Some(*known));
-        format!("{hint} (known: {})", listed(&known))
     }
 
     /// Containers that are filled from a template's container of the same name.

@@ -4,11 +4,14 @@ use super::Preparation;
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::template::Template;
 use crate::inject::template::parameters::Parameter;
-use crate::inject::text::{Message, listed, message, nearest, quote, value, words};
+use crate::inject::text::{Message, listed, message, nearest, nearest_within, quote, value, words};
 use std::collections::BTreeMap;
 
 /// Most wrong parameters of one template that are reported: a pod can have thousands.
 const MAX_PROBLEMS: usize = 100;
+
+/// Names of annotations that belong to no template.
+const KEYS_WITHOUT_TEMPLATE: [&str; 2] = ["inject", "containers"];
 
 /// Values of a template's parameters by name.
 pub(super) type Params = BTreeMap<String, cel::Value>;
@@ -29,7 +32,7 @@ impl Preparation<'_, '_> {
                     values.get_or_insert_with(|| template.defaults.clone()).insert(name.to_owned(), parsed);
                 }
                 Some(Err(why)) => add(ErrorCode::ParameterInvalid, why),
-                None => add(ErrorCode::ParameterUnknown, unknown(template, name)),
+                None => add(ErrorCode::ParameterUnknown, self.unknown_parameter(template, name)),
             }
         }
         let is_set = |name: &str| values.as_ref().is_some_and(|values| values.contains_key(name));
@@ -55,14 +58,17 @@ impl Preparation<'_, '_> {
         let template = Some(template.name.clone());
         Problem { template, annotation: Some(annotation), ..Problem::new(code, message) }
     }
-}
 
-fn unknown(template: &Template, name: &str) -> Message {
-    let known: Vec<&str> = template.parameters.iter().map(Parameter::name).collect();
-    let hint = match nearest(name, known.iter().copied()) {
-        Some(near) => format!("; did you mean {}?", quote(near)),
-        None if known.is_empty() => "; it has none".to_owned(),
-        None => format!("; it has {}", listed(&known)),
-    };
-    message!["template ", words(quote(&template.name)), " has no parameter ", value(quote(name)), value(hint)]
+    fn unknown_parameter(&self, template: &Template, name: &str) -> Message {
+        let known: Vec<&str> = template.parameters.iter().map(Parameter::name).collect();
+        let near = nearest(name, known.iter().copied()).map(str::to_owned);
+        // `log-collector.outrigger.dev/containers`
+        let near = near.or_else(|| nearest_within(name, KEYS_WITHOUT_TEMPLATE, 2).map(|near| self.keys.key(near)));
+        let hint = match near {
+            Some(near) => format!("; did you mean {}?", quote(&near)),
+            None if known.is_empty() => "; it has none".to_owned(),
+            None => format!("; it has {}", listed(&known)),
+        };
+        message!["template ", words(quote(&template.name)), " has no parameter ", value(quote(name)), value(hint)]
+    }
 }

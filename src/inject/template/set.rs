@@ -70,6 +70,11 @@ impl TemplateSet {
         matches!(self.entries.get(name), Some(TemplateEntry::Working(_)))
     }
 
+    /// Whether a template of this name exists, working or broken.
+    pub fn knows(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
     /// Number of templates that work.
     pub fn len(&self) -> usize {
         self.working().count()

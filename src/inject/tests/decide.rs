@@ -3,36 +3,36 @@
 use super::*;
 use SkipReason::*;
 
-fn reasons_of(outcome: Result<Outcome, InjectError>) -> Vec<SkipReason> {
+pub(super) fn reasons_of(outcome: Result<Outcome, InjectError>) -> Vec<SkipReason> {
     match outcome {
         Ok(Outcome::Skipped(skip)) => skip.reasons,
         other => panic!("{other:?}"),
     }
 }
 
-fn reasons(injector: &Injector, request: &Request<'_>) -> Vec<SkipReason> {
+pub(super) fn reasons(injector: &Injector, request: &Request<'_>) -> Vec<SkipReason> {
     reasons_of(injector.inject(request))
 }
 
-fn namespace(labels: &[(&str, &str)], annotations: &[(&str, &str)]) -> Namespace {
+pub(super) fn namespace(labels: &[(&str, &str)], annotations: &[(&str, &str)]) -> Namespace {
     let map =
         |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     Namespace { name: "demo".to_owned(), labels: map(labels), annotations: map(annotations) }
 }
 
-fn in_namespace(injector: &Injector, namespace: &Namespace, pod: &Value) -> Result<Outcome, InjectError> {
+pub(super) fn in_namespace(injector: &Injector, namespace: &Namespace, pod: &Value) -> Result<Outcome, InjectError> {
     let object = pod.to_string();
     injector.inject(&Request { namespace_object: Some(namespace), ..Request::create_pod("demo", &object) })
 }
 
-const ENABLED: (&str, &str) = ("outrigger.dev/injection", "enabled");
-const DISABLED: (&str, &str) = ("outrigger.dev/injection", "disabled");
+pub(super) const ENABLED: (&str, &str) = ("outrigger.dev/injection", "enabled");
+pub(super) const DISABLED: (&str, &str) = ("outrigger.dev/injection", "disabled");
 
-fn silent() -> Value {
+pub(super) fn silent() -> Value {
     json!({"metadata": {"name": "web"}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}})
 }
 
-fn automatic(name: &str, os: &[&str]) -> Value {
+pub(super) fn automatic(name: &str, os: &[&str]) -> Value {
     let labels = json!({format!("example.org/{name}"): "yes"});
     template(name, json!({"injection": "Automatic", "match": {"os": os}, "metadata": {"labels": labels}}))
 }
@@ -138,14 +138,34 @@ fn the_default_list_applies_only_in_an_enabled_namespace() {
     let list = [("outrigger.dev/inject", "agent")];
     let by = |namespace: &Namespace, pod: &Value| in_namespace(&injector, namespace, pod);
     assert!(matches!(by(&namespace(&[ENABLED], &list), &silent()), Ok(Outcome::Injected(_))));
-    assert_eq!(reasons_of(by(&namespace(&[], &list), &silent())), [NotRequested]);
-    assert_eq!(reasons_of(by(&namespace(&[("outrigger.dev/injection", "yes")], &list), &silent())), [NotRequested]);
+    assert_eq!(reasons_of(by(&namespace(&[], &list), &silent())), [NamespaceNotEnabled]);
+    let yes = [("outrigger.dev/injection", "yes")];
+    assert_eq!(reasons_of(by(&namespace(&yes, &list), &silent())), [NamespaceNotEnabled]);
+    assert_eq!(reasons_of(by(&namespace(&yes, &list), &pod("", json!({})))), [NotRequested]);
+    assert_eq!(reasons_of(by(&namespace(&yes, &list), &pod("false", json!({})))), [OptedOut]);
+    assert_eq!(reasons_of(by(&namespace(&yes, &[("outrigger.dev/inject", "false")]), &silent())), [NotRequested]);
     assert_eq!(reasons_of(by(&namespace(&[DISABLED], &list), &silent())), [NamespaceDisabled]);
     assert_eq!(reasons_of(by(&namespace(&[ENABLED], &list), &pod("", json!({})))), [NotRequested]);
     assert_eq!(reasons_of(by(&namespace(&[ENABLED], &list), &pod("false", json!({})))), [OptedOut]);
     assert_eq!(reasons_of(by(&namespace(&[ENABLED], &[("outrigger.dev/inject", "false")]), &silent())), [NotRequested]);
-    let bad = by(&namespace(&[ENABLED], &[("outrigger.dev/inject", "a,false")]), &silent()).expect_err("a bad list");
-    assert!(bad.to_string().contains("of namespace \"demo\""), "{bad}");
+}
+
+#[test]
+fn a_namespace_that_is_not_enabled_is_a_reason_only_where_it_decides() {
+    let auto = |os: &[&str]| injector(&[automatic("auto", os), agent()]);
+    let by = |injector: &Injector, labels: &[(&str, &str)], pod: &Value| {
+        reasons_of(in_namespace(injector, &namespace(labels, &[]), pod))
+    };
+    assert_eq!(by(&auto(&["linux"]), &[], &silent()), [NamespaceNotEnabled]);
+    assert_eq!(by(&auto(&["linux"]), &[("outrigger.dev/injection", "true")], &silent()), [NamespaceNotEnabled]);
+    assert_eq!(by(&auto(&["linux"]), &[], &pod("", json!({}))), [NamespaceNotEnabled]);
+    assert_eq!(by(&auto(&["linux"]), &[], &pod("false", json!({}))), [OptedOut]);
+    assert_eq!(by(&auto(&["windows"]), &[], &silent()), [NotRequested], "it would not match");
+    assert_eq!(by(&auto(&["linux"]), &[DISABLED], &silent()), [NamespaceDisabled]);
+    assert_eq!(by(&injector(&[agent()]), &[], &silent()), [NotRequested]);
+    assert_eq!(reasons_of(inject(&auto(&["linux"]), &silent())), [NotRequested], "the namespace is not known");
+    let unreadable = json!({"metadata": {}, "spec": {"containers": 5}});
+    assert_eq!(by(&auto(&["linux"]), &[], &unreadable), [NotRequested]);
 }
 
 #[test]
@@ -160,7 +180,7 @@ fn automatic_templates_are_injected_only_in_enabled_namespaces() {
     assert_eq!(templates(in_namespace(&injector, &enabled, &pod("agent", json!({})))), ["agent", "auto"]);
     assert_eq!(templates(in_namespace(&injector, &enabled, &pod("auto, agent", json!({})))), ["auto", "agent"]);
     assert_eq!(reasons_of(in_namespace(&injector, &enabled, &pod("false", json!({})))), [OptedOut]);
-    assert_eq!(reasons_of(in_namespace(&injector, &namespace(&[], &[]), &silent())), [NotRequested]);
+    assert_eq!(reasons_of(in_namespace(&injector, &namespace(&[], &[]), &silent())), [NamespaceNotEnabled]);
     assert_eq!(reasons_of(inject(&injector, &silent())), [NotRequested]);
 }
 

@@ -4,7 +4,10 @@ use super::*;
 use serde_json::{Value, json};
 
 mod decide;
+mod defaults;
+mod explain;
 mod hostile;
+mod keys;
 mod redaction;
 mod rendering;
 mod status;

@@ -106,6 +106,7 @@ fn refusals() -> Vec<(ErrorCode, Value, Value)> {
     vec![
         (ErrorCode::PodInvalid, plain(), with(asking(json!({})), "spec", "nodeSelector", json!(CANARY))),
         (ErrorCode::AnnotationInvalid, plain(), pod(&format!("{CANARY},false"), json!({}))),
+        (ErrorCode::AnnotationUnknown, plain(), asking(json!({"outrigger.dev/injct": CANARY}))),
         (ErrorCode::TemplateNotFound, plain(), pod(CANARY, json!({}))),
         (
             ErrorCode::TemplateNotAllowed,

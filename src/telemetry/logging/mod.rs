@@ -196,6 +196,7 @@ mod tests {
             result: ReviewResult::Injected,
             reasons: vec![SkipReason::AlreadyInjected],
             errors: Vec::new(),
+            template_errors: Vec::new(),
             annotations: Vec::new(),
             dry_run: true,
         }

@@ -7,8 +7,8 @@
 //! Invariant: label values come from closed sets, each starting at 0; names of templates are
 //! bounded in number.
 
+mod by_template;
 mod cluster;
-mod injections;
 mod register;
 
 use std::collections::HashMap;
@@ -16,8 +16,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
+use self::by_template::ByTemplate;
 pub use self::cluster::ClusterMetrics;
-use self::injections::Injections;
 use self::register::Register;
 use super::build;
 use crate::admission::{ProtocolError, Record, ReviewResult};
@@ -92,6 +92,9 @@ impl Reload {
     }
 }
 
+/// A counter for each error code.
+type ErrorCounters = [IntCounter; ErrorCode::ALL.len()];
+
 /// The metrics of one process.
 pub struct Metrics {
     registry: Registry,
@@ -99,7 +102,8 @@ pub struct Metrics {
     duration: Histogram,
     skips: [IntCounter; SkipReason::ALL.len()],
     errors: HashMap<&'static str, IntCounter>,
-    injections: Injections,
+    injections: ByTemplate<IntCounter>,
+    template_errors: ByTemplate<ErrorCounters>,
     in_flight: IntGauge,
     in_flight_bytes: IntGauge,
     shed: IntCounter,
@@ -131,6 +135,7 @@ impl Metrics {
             skips: skips(&register)?,
             errors: errors(&register)?,
             injections: injections(&register)?,
+            template_errors: template_errors(&register)?,
             in_flight: register.gauge("admission_in_flight", "Requests in flight")?,
             in_flight_bytes: register
                 .gauge("admission_in_flight_bytes", "Bytes reserved for the bodies of requests in flight")?,
@@ -173,8 +178,11 @@ impl Metrics {
         for counter in record.errors.iter().filter_map(|code| self.errors.get(code)) {
             counter.inc();
         }
+        for (template, code) in &record.template_errors {
+            self.template_errors.count(template, |counters| counters[*code as usize].inc());
+        }
         if record.result == ReviewResult::Injected && !record.dry_run {
-            record.templates.iter().for_each(|template| self.injections.count(template));
+            record.templates.iter().for_each(|template| self.injections.count(template, IntCounter::inc));
         }
     }
 
@@ -306,9 +314,16 @@ fn errors(register: &Register) -> prometheus::Result<HashMap<&'static str, IntCo
     Ok(codes.map(|code| (code, errors.with_label_values(&[code]))).collect())
 }
 
-fn injections(register: &Register) -> prometheus::Result<Injections> {
+fn injections(register: &Register) -> prometheus::Result<ByTemplate<IntCounter>> {
     let help = "Templates injected into pods, without dry runs";
-    Ok(Injections::new(register.counters("injections_total", help, &["template"])?))
+    let injections = register.counters("injections_total", help, &["template"])?;
+    Ok(ByTemplate::new(move |template| injections.with_label_values(&[template])))
+}
+
+fn template_errors(register: &Register) -> prometheus::Result<ByTemplate<ErrorCounters>> {
+    let help = "Errors that concern one template, by template and code";
+    let errors = register.counters("template_errors_total", help, &["template", "code"])?;
+    Ok(ByTemplate::new(move |template| ErrorCode::ALL.map(|code| errors.with_label_values(&[template, code.code()]))))
 }
 
 fn reloads(register: &Register, name: &str, help: &str) -> prometheus::Result<[IntCounter; Reload::ALL.len()]> {
@@ -332,7 +347,7 @@ fn unix_seconds(time: SystemTime) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::injections::MAX_NAMES;
+    use super::by_template::MAX_NAMES;
     use super::*;
 
     fn record(result: ReviewResult) -> Record {
@@ -357,6 +372,7 @@ mod tests {
     #[test]
     fn enums_are_indexed_by_their_order() {
         assert!(ReviewResult::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
+        assert!(ErrorCode::ALL.iter().enumerate().all(|(index, code)| *code as usize == index));
         assert!(SkipReason::ALL.iter().enumerate().all(|(index, reason)| *reason as usize == index));
         assert!(ConnectionEnd::ALL.iter().enumerate().all(|(index, end)| *end as usize == index));
         assert!(Reload::ALL.iter().enumerate().all(|(index, result)| *result as usize == index));
@@ -403,6 +419,31 @@ mod tests {
             "outrigger_admission_request_duration_seconds_count 2",
         ];
         has_lines(&metrics, &lines);
+    }
+
+    #[test]
+    fn errors_are_counted_by_template_and_their_names_are_bounded() {
+        let metrics = Metrics::new().expect("the names are unique");
+        let of =
+            |template: String, code| Record { template_errors: vec![(template, code)], ..record(ReviewResult::Denied) };
+        metrics.observe(&of("t0".to_owned(), ErrorCode::Conflict), Duration::ZERO);
+        has_lines(
+            &metrics,
+            &[
+                "outrigger_template_errors_total{code=\"conflict\",template=\"t0\"} 1",
+                "outrigger_template_errors_total{code=\"result_invalid\",template=\"t0\"} 0",
+            ],
+        );
+        for number in 0..MAX_NAMES + 5 {
+            metrics.observe(&of(format!("t{number}"), ErrorCode::Conflict), Duration::ZERO);
+        }
+        has_lines(
+            &metrics,
+            &[
+                "outrigger_template_errors_total{code=\"conflict\",template=\"t0\"} 2",
+                "outrigger_template_errors_total{code=\"conflict\",template=\"other\"} 5",
+            ],
+        );
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub struct Case {
     pub message: Vec<String>,
     pub message_max_length: Option<usize>,
     pub warnings: Vec<String>,
+    pub explanations: Vec<String>,
     pub broken_templates: usize,
     /// Text of `templates.yaml`.
     pub templates: String,
@@ -58,6 +59,8 @@ struct CaseFile {
     #[serde(default)]
     warnings: Vec<String>,
     #[serde(default)]
+    explanations: Vec<String>,
+    #[serde(default)]
     broken_templates: usize,
     /// Only for the tests against a real API server.
     #[serde(default, rename = "apiServer")]
@@ -72,6 +75,7 @@ pub struct Settings {
     pub native_sidecars: Native,
     pub cluster_version: String,
     pub excluded_namespaces: Vec<String>,
+    pub namespace_defaults_missing: Missing,
     namespace_object: Option<NamespaceObject>,
     pub group: String,
     pub resource: String,
@@ -85,6 +89,13 @@ pub struct Settings {
 pub enum Native {
     Supported,
     Unsupported,
+}
+
+/// What becomes of a pod whose namespace lists a template by default that cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Missing {
+    Skip,
+    Reject,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -101,6 +112,7 @@ impl Default for Settings {
             native_sidecars: Native::Supported,
             cluster_version: "1.36.0".to_owned(),
             excluded_namespaces: Vec::new(),
+            namespace_defaults_missing: Missing::Skip,
             namespace_object: None,
             group: String::new(),
             resource: "pods".to_owned(),
@@ -151,6 +163,7 @@ pub fn read(name: &str) -> Result<Case, Vec<String>> {
         message: file.message,
         message_max_length: file.message_max_length,
         warnings: file.warnings,
+        explanations: file.explanations,
         broken_templates: file.broken_templates,
         templates: text(&folder.join("templates.yaml"))?,
         pod: parse(&folder.join("pod.yaml"))?,

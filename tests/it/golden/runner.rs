@@ -8,11 +8,12 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use outrigger::inject::{
-    Blame, InjectError, Injection, Injector, NativeSidecars, Outcome, Request, Settings, Skip, SourceText, TemplateSet,
+    Blame, InjectError, Injection, Injector, MissingDefaults, NativeSidecars, Outcome, Request, Settings, Skip,
+    SourceText, TemplateSet,
 };
 use serde_json::Value;
 
-use super::case::{Case, Native, Verdict};
+use super::case::{Case, Missing, Native, Verdict};
 
 /// The result of a run in the terms of a case.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,8 @@ pub struct CaseResult {
     pub codes: Vec<String>,
     pub message: Option<String>,
     pub warnings: Vec<String>,
+    /// What the engine explains of a skip; `None` where the runner does not ask for it.
+    pub explanations: Option<Vec<String>>,
     /// The injected templates.
     pub templates: Vec<String>,
     pub patch: Option<Value>,
@@ -57,7 +60,11 @@ impl Runner for Offline {
         };
         Ok(match injector.inject(&request) {
             Ok(Outcome::Injected(injection)) => injected(pod, injection).map_err(|why| vec![why])?,
-            Ok(Outcome::Skipped(skip)) => skipped(skip),
+            Ok(Outcome::Skipped(skip)) => {
+                let explanations = injector.explain(&request, &skip.reasons);
+                let explanations = explanations.iter().map(ToString::to_string).collect();
+                CaseResult { explanations: Some(explanations), ..skipped(skip) }
+            }
             Err(error) => refused(&error),
         })
     }
@@ -82,6 +89,10 @@ fn settings(case: &Case) -> Settings {
             Native::Unsupported => NativeSidecars::Unsupported,
         },
         cluster_version: case.settings.cluster_version.clone(),
+        missing_defaults: match case.settings.namespace_defaults_missing {
+            Missing::Skip => MissingDefaults::Skip,
+            Missing::Reject => MissingDefaults::Reject,
+        },
         excluded_namespaces: case.settings.excluded_namespaces.clone(),
         clock: Some(milliseconds),
         ..Settings::default()

@@ -116,7 +116,7 @@ fn is_invalid(outcome: &Result<Outcome, InjectError>) -> bool {
 /// The outcome, with the patch as text.
 fn shown(outcome: &Result<Outcome, InjectError>) -> String {
     match outcome {
-        Ok(Outcome::Injected(Injection { patch_json, templates, reasons, warnings })) => {
+        Ok(Outcome::Injected(Injection { patch_json, templates, reasons, warnings, .. })) => {
             format!("{}\n{templates:?} {reasons:?} {warnings:?}", String::from_utf8_lossy(patch_json))
         }
         other => format!("{other:?}"),

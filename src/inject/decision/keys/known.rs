@@ -30,7 +30,7 @@ impl KnownTemplates for TemplateSet {
     }
 
     fn has(&self, template: &str) -> bool {
-        self.get(template).is_some()
+        self.knows(template)
     }
 
     fn parameters(&self, template: &str) -> Option<Vec<&str>> {

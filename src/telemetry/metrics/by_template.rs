@@ -1,4 +1,4 @@
-//! `injections_total{template}`: one counter a template's name, found without a lock.
+//! Metrics with the label `template`: the counters of each name, found without a lock.
 //!
 //! Invariant: at most [`MAX_NAMES`] names beside `other`, however many templates come and go.
 
@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use prometheus::{IntCounter, IntCounterVec};
 
 /// Beyond so many names of templates the rest counts as `other`.
 pub(super) const MAX_NAMES: usize = 200;
@@ -14,20 +13,21 @@ const OTHER: &str = "other";
 const PLACES: usize = MAX_NAMES + 1;
 
 /// The counters by name of the template.
-pub(super) struct Injections {
-    vector: IntCounterVec,
-    other: IntCounter,
+pub(super) struct ByTemplate<C> {
+    /// Registers the counters of a name.
+    register: Box<dyn Fn(&str) -> C + Send + Sync>,
+    other: C,
     /// Readers take what is there; the few writers copy it, one after the other.
-    by_name: ArcSwap<HashMap<String, IntCounter>>,
+    by_name: ArcSwap<HashMap<String, C>>,
     writers: Mutex<()>,
 }
 
-impl Injections {
-    pub(super) fn new(vector: IntCounterVec) -> Self {
-        let other = vector.with_label_values(&[OTHER]);
-        // A template may itself be called `other`: it has that counter.
+impl<C: Clone> ByTemplate<C> {
+    pub(super) fn new(register: impl Fn(&str) -> C + Send + Sync + 'static) -> Self {
+        let other = register(OTHER);
+        // A template may itself be called `other`: it has these counters.
         let by_name = ArcSwap::from_pointee(HashMap::from([(OTHER.to_owned(), other.clone())]));
-        Self { vector, other, by_name, writers: Mutex::default() }
+        Self { register: Box::new(register), other, by_name, writers: Mutex::default() }
     }
 
     /// These templates are served: their counters start at 0, where there is room for all of them.
@@ -40,14 +40,15 @@ impl Injections {
         }
     }
 
-    pub(super) fn count(&self, name: &str) {
+    /// Counts with the counters of this name.
+    pub(super) fn count(&self, name: &str, count: impl Fn(&C)) {
         let known = self.by_name.load();
         match known.get(name) {
-            Some(counter) => counter.inc(),
-            None if known.len() >= PLACES => self.other.inc(),
+            Some(counters) => count(counters),
+            None if known.len() >= PLACES => count(&self.other),
             None => {
                 self.add(&[name]);
-                self.by_name.load().get(name).unwrap_or(&self.other).inc();
+                count(self.by_name.load().get(name).unwrap_or(&self.other));
             }
         }
     }
@@ -58,7 +59,7 @@ impl Injections {
         let mut by_name = HashMap::clone(&self.by_name.load());
         for name in names {
             if by_name.len() < PLACES && !by_name.contains_key(*name) {
-                by_name.insert((*name).to_owned(), self.vector.with_label_values(&[name]));
+                by_name.insert((*name).to_owned(), (self.register)(name));
             }
         }
         self.by_name.store(Arc::new(by_name));
