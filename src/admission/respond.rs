@@ -14,7 +14,8 @@ use crate::inject::text::{Message, message, one_line, value};
 use crate::inject::{Blame, ErrorCode, InjectError, Outcome, Problem, SkipReason};
 
 const MAX_WARNINGS: usize = 32;
-const MAX_WARNING: usize = 120;
+/// The API server cuts longer ones if it gets many.
+const MAX_WARNING: usize = 256;
 /// Longest text of a response without a verdict.
 const MAX_PLAIN: usize = 1024;
 /// Longest message of a refusal: long enough for several hundred conflicts.
@@ -309,12 +310,12 @@ mod tests {
 
     #[test]
     fn warnings_beyond_the_limit_are_counted_and_long_ones_are_cut() {
-        let warnings: Vec<String> = (0..40).map(|n| format!("{n}\n{}", "x".repeat(200))).collect();
+        let warnings: Vec<String> = (0..40).map(|n| format!("{n}\n{}", "x".repeat(300))).collect();
         let response = respond(skipped(&[], warnings));
         let json = json_of(&response);
         let shown = json["response"]["warnings"].as_array().expect("a list");
         assert_eq!(shown.len(), 32);
-        assert!(shown.iter().filter_map(Value::as_str).all(|line| line.chars().count() <= 120 && !line.contains('\n')));
+        assert!(shown.iter().filter_map(Value::as_str).all(|line| line.chars().count() <= 256 && !line.contains('\n')));
         assert_eq!(shown[31], "… and 9 more warnings");
     }
 

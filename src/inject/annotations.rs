@@ -18,6 +18,8 @@ pub(crate) const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-contai
 pub(crate) const MIRROR_POD: &str = "kubernetes.io/config.mirror";
 /// Label of Kubernetes: the name of a namespace.
 pub(crate) const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+/// Label of Kubernetes: the Pod Security standard that a namespace enforces.
+pub(crate) const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";
 /// Label of Kubernetes: the operating system of a node.
 pub(crate) const NODE_OS: &str = "kubernetes.io/os";
 

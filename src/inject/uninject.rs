@@ -5,6 +5,7 @@
 
 use super::annotations::AnnotationKeys;
 use super::error::{ErrorCode, InjectError, Problem};
+use super::merge::defaults;
 use super::pod::AUTO;
 use super::schema::merge_path::MergePath;
 use super::status::{Status, StatusEntry};
@@ -82,8 +83,10 @@ fn is_replaced(segments: &[&str], value: &Value) -> bool {
     match segments {
         ["metadata" | "labels" | "annotations" | "containers" | "initContainers" | "volumes"] => empty,
         [list, _, "image"] if list.ends_with("ontainers") => value == AUTO,
-        ["spec", "priority" | "preemptionPolicy"] => true,
-        ["spec", field] if merge::is_filled_in(field, value) => is_pod_field(field),
+        ["containers" | "initContainers", _, below @ ..] if defaults::may_be_filled_in(below, value) => true,
+        // The Priority plugin computes them, if there is a default class also the class.
+        ["spec", "priority" | "preemptionPolicy" | "priorityClassName"] => true,
+        ["spec", field] if defaults::is_filled_in(field, value) => is_pod_field(field),
         _ => empty && is_added(segments),
     }
 }

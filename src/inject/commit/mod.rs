@@ -62,6 +62,9 @@ struct Entries {
     kept: Vec<StatusEntry>,
     /// Entries of this pass in the order of the templates, including templates that add nothing.
     new: Vec<StatusEntry>,
+    /// Positions of the new entries whose templates change the pod. A template that agrees with an
+    /// earlier one in all that it adds has an empty entry, but changes the pod like that one.
+    changing: Vec<usize>,
     default_container: Option<String>,
 }
 
@@ -70,6 +73,7 @@ fn entries(pod: &PodDocument, status: &[StatusEntry], planned: PlannedInjection<
     let PlannedInjection { candidates, mut plan, default_container } = planned;
     // A template that adds nothing has an entry too: a later webhook may rewrite what the pod had,
     // and a second pass must not take that for a conflict.
+    let changing = (0..plan.entries.len()).filter(|index| plan.changes_for(*index)).collect();
     let mut new = std::mem::take(&mut plan.entries);
     let first = new.iter_mut().find(|entry| !entry.is_empty())?;
     record_empty_metadata(pod, first);
@@ -81,13 +85,13 @@ fn entries(pod: &PodDocument, status: &[StatusEntry], planned: PlannedInjection<
     }
     let renewed = |name: &str| candidates.iter().any(|candidate| candidate.template.name == name);
     let kept = status.iter().filter(|entry| !renewed(&entry.name)).cloned().collect();
-    Some((Entries { kept, new, default_container }, plan))
+    Some((Entries { kept, new, changing, default_container }, plan))
 }
 
 impl Entries {
-    /// Entries of the templates that add something.
+    /// Entries of the templates that change the pod.
     fn changing(&self) -> impl Iterator<Item = &StatusEntry> {
-        self.new.iter().filter(|entry| !entry.is_empty())
+        self.changing.iter().filter_map(|index| self.new.get(*index))
     }
 
     fn write(&self, editor: &mut Editor, keys: &AnnotationKeys) -> Result<(), EditError> {

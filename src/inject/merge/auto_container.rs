@@ -1,7 +1,9 @@
 //! Fills a container of the pod that has `image: auto` with the fields that it leaves out.
 //!
-//! The pod's own fields and its position take precedence; lists are merged by key.
+//! The pod's own fields and its position take precedence; lists are merged by key. A value that the
+//! API server or LimitRanger has filled in is not the pod's own.
 
+use super::defaults::{LIMIT_RANGER, is_default, pull_policy, set_by_limit_ranger};
 use super::ports::runs_alongside;
 use super::{Location, Planner};
 use crate::inject::pod::{AUTO, ContainerList};
@@ -16,8 +18,10 @@ pub(super) struct FilledContainer {
     pub(super) candidate: usize,
     pub(super) list: ContainerList,
     pub(super) index: usize,
+    pub(super) runs_alongside: bool,
     /// The ports that the template adds.
     pub(super) ports: Vec<Value>,
+    pub(super) resources: Value,
 }
 
 impl<'a> Planner<'a> {
@@ -34,13 +38,15 @@ impl<'a> Planner<'a> {
         let Some(found) = existing.as_object() else { return };
         let location = Location::container(list, index, text(existing, "name"));
         // Hardening depends on the whole container, so it comes after the overlay.
-        let mut whole = wanted.clone();
-        overlay_fields(&mut whole, existing);
-        let whole = self.hardened(candidate, whole);
-        if runs_alongside(&whole, list) {
-            let ports = missing("ports", items(&whole, "ports"), found.get("ports"));
-            self.filled.push(FilledContainer { candidate, list, index, ports });
-        }
+        let whole = self.hardened(candidate, self.overlaid(wanted, existing, list));
+        self.warn_of_root(candidate, &whole);
+        let runs_alongside = runs_alongside(&whole, list);
+        let ports = match runs_alongside {
+            true => missing("ports", items(&whole, "ports"), found.get("ports")),
+            false => Vec::new(),
+        };
+        let resources = whole.get("resources").cloned().unwrap_or_default();
+        self.filled.push(FilledContainer { candidate, list, index, runs_alongside, ports, resources });
         let Value::Object(mut rest) = whole else { return };
         if list == ContainerList::Containers {
             // The container keeps its position, and among `containers` there is no native sidecar.
@@ -50,6 +56,30 @@ impl<'a> Planner<'a> {
         self.entry(candidate).replaced.insert(location.path.child("image"), Value::from(AUTO));
         self.set(location.pointer.clone(), "image", wanted["image"].clone());
         self.fill_object(candidate, &location, &rest, found);
+    }
+
+    /// The template's container with the pod's own fields.
+    fn overlaid(&self, wanted: &Value, existing: &Value, list: ContainerList) -> Value {
+        let kind = if list == ContainerList::Containers { "container" } else { "init container" };
+        let annotation = self.pod.annotation(LIMIT_RANGER).unwrap_or_default();
+        let set: Vec<_> = set_by_limit_ranger(annotation, kind, text(existing, "name")).collect();
+        let mut own = existing.clone();
+        for (field, resource) in &set {
+            if let Some(resources) = own.pointer_mut("/resources").and_then(|all| all.get_mut(field)?.as_object_mut()) {
+                resources.remove(*resource);
+            }
+        }
+        let mut whole = wanted.clone();
+        // The policy was filled in for the image "auto".
+        let policy = pull_policy(text(wanted, "image"));
+        if let (Some(whole), Some(own)) = (whole.as_object_mut(), own.as_object())
+            && own.get("imagePullPolicy").is_some_and(|value| is_default("", "imagePullPolicy", value, own))
+        {
+            whole.entry("imagePullPolicy").or_insert_with(|| policy.into());
+        }
+        overlay_fields("", &mut whole, &own);
+        restore_resources(&mut whole, existing, &set);
+        whole
     }
 
     fn fill_object(
@@ -81,6 +111,11 @@ impl<'a> Planner<'a> {
                         planner.fill_object(candidate, &below, value, inner);
                     });
                 }
+                // Only a value that was filled in differs from the whole container.
+                (Some(own), _) if !own.is_array() && !own.is_object() => {
+                    self.record_value(candidate, object.path.child(key), existing);
+                    self.set(object.pointer.clone(), key, value.clone());
+                }
                 _ => {}
             }
         }
@@ -95,8 +130,23 @@ fn missing(list: &str, wanted: &[Value], found: Option<&Value>) -> Vec<Value> {
     wanted.iter().filter(|item| !own.contains(&key.value(item))).cloned().collect()
 }
 
+/// Restores what LimitRanger has set and the container does not have: LimitRanger would set it again.
+/// For a request, the API server prefers the container's limit.
+fn restore_resources(whole: &mut Value, existing: &Value, set: &[(&str, &str)]) {
+    for (field, resource) in set.iter().filter(|(field, _)| *field == "requests").chain(set) {
+        let limit = whole.pointer("/resources/limits").and_then(|limits| limits.get(resource));
+        let limit = limit.filter(|_| *field == "requests");
+        let old = limit.or_else(|| existing.get("resources")?.get(field)?.get(resource)).cloned();
+        if let (Some(old), Some(all)) = (old, whole.pointer_mut(&format!("/resources/{field}")))
+            && let Some(all) = all.as_object_mut()
+        {
+            all.entry(*resource).or_insert(old);
+        }
+    }
+}
+
 /// Overrides the template's container with the pod's fields. Lists keep the template's items.
-fn overlay_fields(wanted: &mut Value, found: &Value) {
+fn overlay_fields(parent: &str, wanted: &mut Value, found: &Value) {
     match (wanted, found) {
         (Value::Object(wanted), Value::Object(found)) => {
             if merge_keys::HANDLERS.iter().any(|handler| found.contains_key(*handler)) {
@@ -104,7 +154,8 @@ fn overlay_fields(wanted: &mut Value, found: &Value) {
             }
             for (key, value) in found.iter().filter(|(_, value)| !value.is_null()) {
                 match wanted.get_mut(key) {
-                    Some(own) if !merge_keys::is_atomic(key) => overlay_fields(own, value),
+                    Some(_) if is_default(parent, key, value, found) => {}
+                    Some(own) if !merge_keys::is_atomic(key) => overlay_fields(key, own, value),
                     _ => drop(wanted.insert(key.clone(), value.clone())),
                 }
             }

@@ -5,10 +5,12 @@ use crate::inject::schema::merge_keys::MergeKey;
 use crate::inject::schema::merge_path::MergePath;
 use crate::inject::template::spec::OnConflict;
 use crate::inject::text::{Message, message, one_line, quote, value, words};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Longest value that a message shows, in characters.
 const LONGEST: usize = 80;
+/// Most fields of two objects that a message shows.
+const MOST_FIELDS: usize = 3;
 /// Lists of at most this many items are searched without an index.
 const SHORT_LIST: usize = 4;
 
@@ -72,7 +74,12 @@ impl<'a> Planner<'a> {
         if is_first && self.candidates.len() > 1 {
             self.wanted.insert(path.clone(), (candidate, wanted.clone()));
         }
-        let Some(existing) = existing else { return is_first };
+        let Some(existing) = existing else {
+            if !is_first {
+                self.plan.shared.insert(candidate);
+            }
+            return is_first;
+        };
         // Templates that agree may still have different `onConflict` for the pod's own value.
         if !equal::same(wanted, existing) {
             self.conflict_with_pod(candidate, path, wanted, existing);
@@ -81,37 +88,29 @@ impl<'a> Planner<'a> {
     }
 
     fn conflict_of_templates(&mut self, first: usize, second: usize, path: &MergePath, one: &Value, other: &Value) {
+        let Difference { path, wanted: one, found: other } = Difference::of(path, one, other);
         let message = message![
             value(path),
             ": template ",
             self.template_name(first),
             " wants ",
-            shown(one),
+            one,
             ", template ",
             self.template_name(second),
             " wants ",
-            shown(other),
+            other,
         ];
         self.conflict(Parties::Templates(first, second), message);
     }
 
     fn conflict_with_pod(&mut self, candidate: usize, path: &MergePath, wanted: &Value, existing: &Value) {
-        let template = self.template_name(candidate);
+        let Difference { path, wanted, found } = Difference::of(path, wanted, existing);
         if self.keeps_pod(candidate) {
-            let warning = message![value(path), ": the pod's own value stays, template ", template, " wants another"];
-            self.plan.warnings.push(warning);
+            self.warn(candidate, message![value(path), ": the pod keeps ", found, ", the template wants ", wanted]);
             return;
         }
-        let (wanted, existing) = difference(wanted, existing);
-        let message = message![
-            value(path),
-            ": the pod has ",
-            shown_or_nothing(existing),
-            ", template ",
-            template,
-            " wants ",
-            shown_or_nothing(wanted),
-        ];
+        let template = self.template_name(candidate);
+        let message = message![value(path), ": the pod has ", found, ", template ", template, " wants ", wanted];
         self.conflict(Parties::TemplateAndPod(candidate), message);
     }
 
@@ -130,38 +129,104 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// The parts of two objects that differ, so that a message about two containers shows only their
-/// difference.
-fn difference<'v>(wanted: &'v Value, existing: &'v Value) -> (Option<&'v Value>, Option<&'v Value>) {
-    let (Value::Object(a), Value::Object(b)) = (wanted, existing) else { return (Some(wanted), Some(existing)) };
-    let mut keys = a.keys().chain(b.keys()).filter(|key| match (a.get(*key), b.get(*key)) {
-        (Some(one), Some(other)) => !equal::same(one, other),
-        _ => a.contains_key(*key),
-    });
-    match (keys.next(), keys.next()) {
-        (Some(only), None) => difference_at(a.get(only), b.get(only)),
-        _ => (Some(wanted), Some(existing)),
+/// The smallest part in which two values differ, so that a message about two containers shows only
+/// that.
+struct Difference {
+    path: MergePath,
+    wanted: Message,
+    found: Message,
+}
+
+impl Difference {
+    fn of(path: &MergePath, wanted: &Value, found: &Value) -> Self {
+        let (mut path, mut parent) = (path.clone(), String::new());
+        let (mut wanted, mut found) = (wanted, found);
+        while let (Value::Object(a), Value::Object(b)) = (wanted, found) {
+            let fields: Vec<&str> = equal::different_fields(&parent, a, b).collect();
+            match (fields.as_slice(), fields.first().and_then(|field| Some((a.get(*field)?, b.get(*field)?)))) {
+                ([field], Some((one, other))) => {
+                    // The path of a variable needs no `.value`.
+                    if *field != "value" {
+                        path = path.child(field);
+                    }
+                    parent = (*field).to_owned();
+                    (wanted, found) = (one, other);
+                }
+                _ => return Self { path, wanted: shown_fields(a, b, &fields), found: shown_fields(b, a, &fields) },
+            }
+        }
+        Self { path, wanted: shown(wanted), found: shown(found) }
     }
 }
 
-fn difference_at<'v>(wanted: Option<&'v Value>, existing: Option<&'v Value>) -> (Option<&'v Value>, Option<&'v Value>) {
-    match (wanted, existing) {
-        (Some(wanted), Some(existing)) => difference(wanted, existing),
-        other => other,
+/// The different fields that an object has. If it has none of them, these are the fields that only it
+/// has, even if they are empty: `emptyDir {}` beside another source of a volume.
+fn shown_fields(object: &Map<String, Value>, other: &Map<String, Value>, fields: &[&str]) -> Message {
+    let shown_field =
+        |(field, content): (&String, &Value)| message![value(one_line(field, LONGEST)), " ", shown(content)];
+    let different: Vec<_> = object.iter().filter(|(field, _)| fields.contains(&field.as_str())).collect();
+    let only: Vec<_> = object.iter().filter(|(field, _)| !other.contains_key(*field)).collect();
+    let listed = if different.is_empty() { only } else { different };
+    if listed.is_empty() {
+        return message!["no ", value(one_line(&fields.join(", "), LONGEST))];
     }
-}
-
-fn shown_or_nothing(content: Option<&Value>) -> Message {
-    content.map_or_else(|| "nothing".into(), shown)
+    let more = if listed.len() > MOST_FIELDS { ", …" } else { "" };
+    Message::join(listed.into_iter().take(MOST_FIELDS).map(shown_field), ", ").with(more)
 }
 
 fn shown(content: &Value) -> Message {
     match content {
         Value::String(text) => value(quote(text)),
-        // An environment variable: its name is in the path already.
-        Value::Object(fields) if fields.len() == 2 && fields.contains_key("name") && fields.contains_key("value") => {
-            shown(&fields["value"])
-        }
         other => value(one_line(&other.to_string(), LONGEST)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_difference_names_what_each_side_has() {
+        let claim = json!({"name": "data", "persistentVolumeClaim": {"claimName": "db"}});
+        for (wanted, found, expected) in [
+            (json!("a"), json!("b"), ["x[y]", "\"a\"", "\"b\""]),
+            (json!({"name": "A", "value": "a"}), json!({"name": "A", "value": "b"}), ["x[y]", "\"a\"", "\"b\""]),
+            (
+                json!({"name": "A", "value": "a"}),
+                json!({"name": "A", "valueFrom": {"secretKeyRef": {"key": "k"}}}),
+                ["x[y]", "value \"a\"", "valueFrom {\"secretKeyRef\":{\"key\":\"k\"}}"],
+            ),
+            (
+                json!({"name": "data", "emptyDir": {}}),
+                claim.clone(),
+                ["x[y]", "emptyDir {}", "persistentVolumeClaim {\"claimName\":\"db\"}"],
+            ),
+            (
+                claim,
+                json!({"name": "data"}),
+                ["x[y]", "persistentVolumeClaim {\"claimName\":\"db\"}", "no persistentVolumeClaim"],
+            ),
+            (
+                json!({"name": "a", "command": ["x"], "tty": true}),
+                json!({"name": "a", "tty": true}),
+                ["x[y]", "command [\"x\"]", "no command"],
+            ),
+            (
+                json!({"a": 1, "b": 2, "c": 3, "d": 4}),
+                json!({"a": 5, "b": 6, "c": 7, "d": 8}),
+                ["x[y]", "a 1, b 2, c 3, …", "a 5, b 6, c 7, …"],
+            ),
+            (
+                json!({"livenessProbe": {"periodSeconds": 5}}),
+                json!({"livenessProbe": {"periodSeconds": 6}}),
+                ["x[y].livenessProbe.periodSeconds", "5", "6"],
+            ),
+        ] {
+            let path = MergePath::of(["volumes", "y"]);
+            let difference = Difference::of(&path, &wanted, &found);
+            let shown = difference.path.to_string().replacen("volumes", "x", 1);
+            assert_eq!([shown, difference.wanted.to_string(), difference.found.to_string()], expected);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Merges sidecars and init containers into the pod, or finds their conflicts with the pod's own.
 
 use super::placement::NewContainer;
-use super::{Controller, Parties, Planner, harden};
+use super::{Controller, Parties, Planner};
 use crate::inject::pod::{AUTO, ContainerList};
 use crate::inject::schema::merge_path::MergePath;
 use crate::inject::settings::NativeSidecars;
@@ -23,12 +23,8 @@ impl Planner<'_> {
             (ContainerList::Containers, Order::Last)
         };
         if !native && !overlay.sidecars().is_empty() && self.context.controller == Controller::Job {
-            let template = self.template_name(candidate);
-            self.plan.warnings.push(message![
-                "a Job owns the pod, and with the plain sidecars of template ",
-                template,
-                " it never completes",
-            ]);
+            let why = "a Job owns the pod, and with plain sidecars beside the app it never completes";
+            self.warn(candidate, why.into());
         }
         for sidecar in overlay.sidecars() {
             let sidecar = with_restart_policy(sidecar, native);
@@ -51,6 +47,7 @@ impl Planner<'_> {
                     self.conflict_of_lists((first, other), (candidate, list), &name);
                 } else if self.must_add(candidate, &path, &wanted, None) {
                     self.record_container(candidate, list, name);
+                    self.warn_of_root(candidate, &wanted);
                     self.place(candidate, wanted, list, order);
                 }
             }
@@ -83,31 +80,18 @@ impl Planner<'_> {
         }
     }
 
-    pub(super) fn hardened(&self, candidate: usize, mut container: Value) -> Value {
-        if self.candidates[candidate].template.spec.hardened.0 {
-            harden::harden(&mut container, self.context.os);
-        }
-        container
-    }
-
     /// The pod has a container of this name in another list, where the template's container would
     /// not work.
     fn conflict_with_list_of_pod(&mut self, candidate: usize, path: &MergePath, list: ContainerList) {
-        let template = self.template_name(candidate);
         if self.keeps_pod(candidate) {
-            self.plan.warnings.push(message![
-                value(path),
-                ": the pod's own container stays, template ",
-                template,
-                " wants it in ",
-                list.field(),
-            ]);
+            let other = ": the pod keeps its own container, the template wants it in ";
+            self.warn(candidate, message![value(path), other, list.field()]);
             return;
         }
         let message = message![
             value(path),
             ": the pod has a container of this name, template ",
-            template,
+            self.template_name(candidate),
             " wants one in ",
             list.field(),
         ];
@@ -158,18 +142,8 @@ impl Planner<'_> {
         let found = self.pod.spec_field(list.field());
         self.record_empty(candidate, &MergePath::of([list.field()]), found);
         let Some(absent) = self.placement.add(list, order, NewContainer { candidate, container }) else { return };
-        let warning = message![
-            "template ",
-            self.template_name(candidate),
-            ": placement names ",
-            value(quote(absent)),
-            ", which is not among the pod's ",
-            list.field(),
-            "; placed as if no order were set",
-        ];
-        if !self.plan.warnings.contains(&warning) {
-            self.plan.warnings.push(warning);
-        }
+        let absent = message!["placement names ", value(quote(absent)), ", which is not among the pod's "];
+        self.warn(candidate, message![absent, list.field(), "; placed as if no order were set"]);
     }
 }
 

@@ -3,6 +3,7 @@
 //! Two values are equal when they have the same fields and values. Defaults of the API server,
 //! fields that in-tree admission adds, and different spellings of one value make no difference.
 
+use super::defaults::is_default;
 use crate::inject::schema::merge_keys;
 use crate::inject::text::quantity;
 use serde_json::{Map, Value};
@@ -29,17 +30,27 @@ fn same_object(parent: &str, wanted: &Map<String, Value>, found: &Map<String, Va
         let (wanted, found) = (with_default_requests(wanted), with_default_requests(found));
         return same_object("", &wanted, &found);
     }
+    different_fields(parent, wanted, found).next().is_none()
+}
+
+/// The fields that make two objects different: those of `wanted`, then those that only `found` has.
+pub(super) fn different_fields<'v>(
+    parent: &'v str,
+    wanted: &'v Map<String, Value>,
+    found: &'v Map<String, Value>,
+) -> impl Iterator<Item = &'v str> {
     let quantities = matches!(parent, "limits" | "requests");
-    let kept = wanted.iter().all(|(key, value)| match found.get(key) {
-        Some(other) => same_field(if quantities { "quantity" } else { key }, value, other),
-        None => is_absent(parent, key, value) || is_default(parent, key, value, wanted),
+    let of_wanted = wanted.iter().filter(move |(key, value)| match found.get(*key) {
+        Some(other) => !same_field(if quantities { "quantity" } else { key }, value, other),
+        None => !is_absent(parent, key, value) && !is_default(parent, key, value, wanted),
     });
-    kept && found.iter().all(|(key, value)| {
-        wanted.contains_key(key)
-            || is_absent(parent, key, value)
-            || is_default(parent, key, value, wanted)
-            || is_only_token(key, value)
-    })
+    let only_found = found.iter().filter(move |(key, value)| {
+        !wanted.contains_key(*key)
+            && !is_absent(parent, key, value)
+            && !is_default(parent, key, value, found)
+            && !is_only_token(key, value)
+    });
+    of_wanted.chain(only_found).map(|(key, _)| key.as_str())
 }
 
 /// A resource with a limit and no request gets the limit as its request.
@@ -114,43 +125,6 @@ fn is_empty(value: &Value) -> bool {
         Value::Array(items) => items.is_empty(),
         Value::Object(fields) => fields.is_empty(),
         Value::Number(number) => number.as_i64() == Some(0),
-    }
-}
-
-/// Whether the API server fills in this value (`pkg/apis/core/v1/defaults.go` of Kubernetes).
-fn is_default(parent: &str, key: &str, value: &Value, beside: &Map<String, Value>) -> bool {
-    let probe = matches!(parent, "livenessProbe" | "readinessProbe" | "startupProbe");
-    let file_source = matches!(parent, "configMap" | "secret" | "downwardAPI" | "projected");
-    match key {
-        "terminationMessagePath" => value == "/dev/termination-log",
-        "terminationMessagePolicy" => value == "File",
-        "imagePullPolicy" => value == default_pull_policy(beside),
-        "protocol" => value == "TCP",
-        "scheme" => value == "HTTP",
-        "path" if parent == "httpGet" => value == "/",
-        "apiVersion" if parent == "fieldRef" => value == "v1",
-        "divisor" => value == "0",
-        "timeoutSeconds" | "successThreshold" if probe => *value == 1,
-        "periodSeconds" if probe => *value == 10,
-        "failureThreshold" if probe => *value == 3,
-        "defaultMode" if file_source => *value == 420,
-        "expirationSeconds" if parent == "serviceAccountToken" => *value == 3600,
-        "procMount" => value == "Default",
-        "recursiveReadOnly" => value == "Disabled",
-        "resizePolicy" => value.as_array().is_some_and(|items| {
-            items.iter().all(|item| item.get("restartPolicy").is_some_and(|it| it == "NotRequired"))
-        }),
-        _ => false,
-    }
-}
-
-fn default_pull_policy(container: &Map<String, Value>) -> &'static str {
-    let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
-    let name = image.rsplit('/').next().unwrap_or_default();
-    match name.rsplit_once(':') {
-        _ if image.contains('@') => "IfNotPresent",
-        Some((_, tag)) if tag != "latest" => "IfNotPresent",
-        _ => "Always",
     }
 }
 

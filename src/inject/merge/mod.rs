@@ -3,9 +3,11 @@
 //! Invariant: a plan only adds. It does not replace, reorder or remove the user's own content;
 //! values that the API server has filled in count as unset. A plan with conflicts is not applied.
 
+pub(crate) mod defaults;
 pub(crate) mod equal;
 pub(super) mod memory_limit;
 
+mod app_warnings;
 mod auto_container;
 mod conflicts;
 mod containers;
@@ -13,6 +15,7 @@ mod harden;
 mod placement;
 mod pod_fields;
 mod ports;
+mod qos;
 mod token;
 
 use super::overlay::Overlay;
@@ -22,17 +25,17 @@ use super::schema::merge_path::MergePath;
 use super::settings::NativeSidecars;
 use super::status::StatusEntry;
 use super::template::Template;
-use super::text::Message;
-use super::text::json::text;
+use super::text::json::{items, text};
 use super::text::pointer::Pointer;
+use super::text::{Message, message};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use auto_container::FilledContainer;
 pub(crate) use conflicts::{Conflict, Parties};
+use harden::Inherited;
 use placement::Placement;
-pub(crate) use pod_fields::is_filled_in;
 
 /// A template to inject, rendered for this pod.
 pub(crate) struct RenderedTemplate<'a> {
@@ -61,8 +64,17 @@ pub(crate) struct Plan {
     pub(crate) edits: Vec<Edit>,
     /// The status entry of each candidate, in the order of the candidates.
     pub(crate) entries: Vec<StatusEntry>,
+    /// Candidates of which another candidate adds a part, or all.
+    pub(crate) shared: HashSet<usize>,
     pub(crate) conflicts: Vec<Conflict>,
     pub(crate) warnings: Vec<Message>,
+}
+
+impl Plan {
+    /// Whether the pod gets something of this candidate that it did not have.
+    pub(crate) fn changes_for(&self, candidate: usize) -> bool {
+        self.shared.contains(&candidate) || self.entries.get(candidate).is_some_and(|entry| !entry.is_empty())
+    }
 }
 
 /// The inputs of placement and hardening besides the pod's lists.
@@ -71,6 +83,11 @@ pub(crate) struct MergeContext {
     pub(crate) native_sidecars: NativeSidecars,
     pub(crate) os: OperatingSystem,
     pub(crate) controller: Controller,
+    /// Whether the pod's namespace enforces Pod Security "restricted".
+    pub(crate) is_restricted: bool,
+    /// Whether the API server has set the pod's priority class, because a class is the global
+    /// default.
+    pub(crate) has_default_priority: bool,
 }
 
 /// The controller that the pod belongs to.
@@ -141,6 +158,7 @@ struct Planner<'a> {
     status: &'a [StatusEntry],
     candidates: &'a [RenderedTemplate<'a>],
     context: MergeContext,
+    inherited: Inherited<'a>,
     plan: Plan,
     placement: Placement<'a>,
     /// Containers of the pod with `image: auto` that a template fills and that run along with the
@@ -173,6 +191,7 @@ impl<'a> Planner<'a> {
             status,
             candidates,
             context,
+            inherited: Inherited::new(pod, candidates),
             plan: Plan { entries: candidates.iter().map(entry).collect(), ..Plan::default() },
             placement: Placement::new(pod),
             filled: Vec::new(),
@@ -211,6 +230,16 @@ impl<'a> Planner<'a> {
             for (field, wanted) in &lists {
                 let location = location.child(field);
                 let new = self.merge_list(candidate, &location.path, field, container.get(field), wanted);
+                match *field {
+                    _ if new.is_empty() => continue,
+                    "env" => {
+                        let added = self.appended(&location.pointer).to_vec();
+                        let before: Vec<&Value> = items(container, field).iter().chain(&added).collect();
+                        self.warn_of_env(candidate, (list, index), &before, &new);
+                    }
+                    "volumeMounts" => self.warn_of_hidden_files(candidate, (list, index), &new),
+                    _ => {}
+                }
                 self.add_items(candidate, location, field, new);
             }
         }
@@ -306,6 +335,22 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// What earlier templates append to a list.
+    fn appended(&self, list: &Pointer) -> &[Value] {
+        match self.appends.get(list).and_then(|position| self.plan.edits.get(*position)) {
+            Some(Edit::Append { items, .. }) => items,
+            _ => &[],
+        }
+    }
+
+    /// Adds a warning about a template.
+    fn warn(&mut self, candidate: usize, message: Message) {
+        let warning = message!["template ", self.template_name(candidate), ": ", message];
+        if !self.plan.warnings.contains(&warning) {
+            self.plan.warnings.push(warning);
+        }
+    }
+
     fn append(&mut self, list: Pointer, items: Vec<Value>) {
         if items.is_empty() {
             return;
@@ -325,6 +370,7 @@ impl<'a> Planner<'a> {
 
     fn finish(mut self) -> Plan {
         self.check_ports();
+        self.warn_of_qos();
         if let Some(mount) = token::mount(self.pod, self.candidates) {
             self.placement.new_containers_mut().for_each(|container| token::add(container, &mount));
         }

@@ -2,7 +2,8 @@
 //!
 //! Lists are merged by key, maps recursively; different scalars conflict.
 
-use super::{Edit, Location, Planner};
+use super::defaults::is_filled_in;
+use super::{Edit, Location, Planner, token};
 use crate::inject::schema::merge_keys;
 use crate::inject::schema::merge_path::MergePath;
 use crate::inject::text::pointer::Pointer;
@@ -10,6 +11,8 @@ use serde_json::{Map, Value};
 
 /// The field of the pod to which the fields of `pod:` belong.
 const SPEC: &str = "spec";
+const PRIORITY_CLASS: &str = "priorityClassName";
+const AUTOMOUNT: &str = "automountServiceAccountToken";
 
 impl<'a> Planner<'a> {
     pub(super) fn pod_fields(&mut self, candidate: usize) {
@@ -17,6 +20,14 @@ impl<'a> Planner<'a> {
         if !wanted.is_empty() {
             let spec = Location { path: MergePath::of([SPEC]), pointer: Pointer::of([SPEC]) };
             self.merge_object(candidate, &spec, wanted, self.pod.tree().get(SPEC));
+        }
+        if wanted.get(AUTOMOUNT) == Some(&Value::Bool(false))
+            && self.pod.spec_field(AUTOMOUNT) != Some(&Value::Bool(false))
+            && token::is_mounted(self.pod)
+        {
+            let why = "automountServiceAccountToken: false comes too late for the app's containers: the API server has \
+                mounted the token before it called the webhook; set the field in the pod or in its service account";
+            self.warn(candidate, why.into());
         }
     }
 
@@ -60,7 +71,9 @@ impl<'a> Planner<'a> {
     ) {
         let path = object.path.child(key);
         let is_of_spec = object.path.to_status_key() == SPEC;
-        let filled_in = |value| is_of_spec && is_filled_in(key, value) && !self.was_put_in(&path);
+        let is_class = is_of_spec && key == PRIORITY_CLASS;
+        let is_default_class = is_class && self.context.has_default_priority;
+        let filled_in = |value| is_of_spec && (is_filled_in(key, value) || is_default_class) && !self.was_put_in(&path);
         let unset = existing.is_none_or(|value| value.is_null() || filled_in(value));
         // A value that the API server filled in is compared even if it equals the wanted one,
         // because another template may want another value.
@@ -70,7 +83,7 @@ impl<'a> Planner<'a> {
         }
         self.record_value(candidate, path, existing);
         self.set(object.pointer.clone(), key, wanted.clone());
-        if is_of_spec && key == "priorityClassName" {
+        if is_class {
             self.drop_computed_priority(candidate);
         }
     }
@@ -81,32 +94,22 @@ impl<'a> Planner<'a> {
         self.status.iter().any(|entry| entry.replaced.contains_key(path) || entry.added.contains(path))
     }
 
-    /// Removes the fields that the Priority plugin computed for a pod without a class. The plugin
+    /// Removes the fields that the Priority plugin computed for a pod without a class, or from the
+    /// class that is the global default. The plugin
     /// would refuse a class that contradicts them.
     fn drop_computed_priority(&mut self, candidate: usize) {
-        if self.pod.spec_field("priority").is_some_and(|priority| *priority != 0) {
+        let is_default_class = self.context.has_default_priority;
+        if !is_default_class && self.pod.spec_field("priority").is_some_and(|priority| *priority != 0) {
             return;
         }
-        // Only the author sets a policy other than the default.
-        let computed = |key: &str, value: &Value| key == "priority" || value == "PreemptLowerPriority";
+        // Only the author or a class sets a policy other than the default.
+        let computed =
+            |key: &str, value: &Value| is_default_class || key == "priority" || value == "PreemptLowerPriority";
         for key in ["priority", "preemptionPolicy"] {
             if let Some(old) = self.pod.spec_field(key).filter(|old| computed(key, old)) {
                 self.entry(candidate).replaced.insert(MergePath::of([SPEC, key]), old.clone());
                 self.plan.edits.push(Edit::Remove { object: Pointer::of([SPEC]), key: key.to_owned() });
             }
         }
-    }
-}
-
-/// Whether the API server fills in this value before admission. Such a value counts as unset.
-pub(crate) fn is_filled_in(field: &str, value: &Value) -> bool {
-    match field {
-        "terminationGracePeriodSeconds" => *value == 30,
-        "dnsPolicy" => value == "ClusterFirst",
-        "schedulerName" => value == "default-scheduler",
-        "serviceAccountName" => value == "default" || value == "",
-        "enableServiceLinks" => *value == true,
-        "priorityClassName" | "runtimeClassName" => value == "",
-        _ => false,
     }
 }

@@ -33,7 +33,8 @@ impl Planner<'_> {
             return;
         }
         let mut ports: Vec<Port<'_>> = Vec::new();
-        let filled: HashSet<_> = self.filled.iter().map(|filled| (filled.list, filled.index)).collect();
+        let filled = self.filled.iter().filter(|filled| filled.runs_alongside);
+        let filled: HashSet<_> = filled.map(|filled| (filled.list, filled.index)).collect();
         for list in [ContainerList::Containers, ContainerList::InitContainers] {
             let own = self.pod.containers(list).iter().enumerate();
             let running = own.filter(|(index, own)| runs_alongside(own, list) || filled.contains(&(list, *index)));

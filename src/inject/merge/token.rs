@@ -42,6 +42,18 @@ pub(super) fn mount(pod: &PodDocument, candidates: &[RenderedTemplate<'_>]) -> O
     everywhere.then(mount)
 }
 
+/// Whether the plugin has mounted the token into a container of the pod.
+pub(super) fn is_mounted(pod: &PodDocument) -> bool {
+    let is_plugins = |name: &str| {
+        pod.spec_items("volumes").iter().any(|volume| text(volume, "name") == name && looks_like_the_plugins(volume))
+    };
+    let lists = [ContainerList::Containers, ContainerList::InitContainers];
+    lists.into_iter().flat_map(|list| pod.containers(list)).any(|container| {
+        let mut mounts = items(container, "volumeMounts").iter();
+        mounts.any(|mount| is_token_mount(mount) && is_plugins(text(mount, "name")))
+    })
+}
+
 /// Whether a volume is the plugin's. An author may give any volume such a name. Whether the plugin
 /// would then mount it depends on the service account, which is not known here.
 fn looks_like_the_plugins(volume: &Value) -> bool {

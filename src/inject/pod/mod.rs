@@ -10,6 +10,7 @@
 
 pub(crate) mod depth;
 pub(crate) mod find;
+pub(crate) mod managed_fields;
 pub(crate) mod memory_estimate;
 pub(crate) mod read_set;
 

@@ -9,9 +9,10 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Fields of each container that every template can read.
-const ALWAYS_OF_CONTAINERS: [&str; 5] = ["name", "image", "ports", "restartPolicy", "volumeMounts"];
+const ALWAYS_OF_CONTAINERS: [&str; 6] = ["name", "image", "ports", "resources", "restartPolicy", "volumeMounts"];
 /// Fields of the spec that every template can read, besides [`LISTS_READ_IN_PART`].
-const ALWAYS_OF_SPEC: [&str; 4] = ["hostNetwork", "os", "nodeSelector", "automountServiceAccountToken"];
+const ALWAYS_OF_SPEC: [&str; 6] =
+    ["hostNetwork", "os", "nodeSelector", "automountServiceAccountToken", "resources", "securityContext"];
 /// Lists of the spec whose items are read in part. No [`ReadSet`] may have them as fields.
 pub(crate) const LISTS_READ_IN_PART: [&str; 4] = ["containers", "initContainers", "ephemeralContainers", "volumes"];
 

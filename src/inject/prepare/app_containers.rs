@@ -1,7 +1,7 @@
 //! Finds the app's containers in a pod, and those of them that a template changes.
 
 use super::Preparation;
-use crate::inject::annotations;
+use crate::inject::annotations::{self, DEFAULT_CONTAINER};
 use crate::inject::decision::RequestedTemplate;
 use crate::inject::decision::report::annotation_problem;
 use crate::inject::error::{ErrorCode, Problem};
@@ -40,7 +40,8 @@ impl<'p> AppContainers<'p> {
         Self { pod: preparation.pod, foreign, named: named(preparation, problems) }
     }
 
-    /// The containers that the template changes, by list and position.
+    /// The containers that the template changes, by list and position. The first is `app`: the one
+    /// that the pod's annotation names as its default container, or else the first in the pod.
     pub(super) fn selected_by(&self, template: &Template) -> Vec<(ContainerList, usize)> {
         let own = |list: ContainerList| {
             let all = self.pod.containers(list).iter().enumerate();
@@ -48,16 +49,25 @@ impl<'p> AppContainers<'p> {
                 .filter(|(_, name)| !self.foreign.contains(*name))
         };
         let is_named = |name: &str| self.named.as_ref().is_none_or(|names| names.iter().any(|one| one == name));
+        let default = self.pod.annotation(DEFAULT_CONTAINER);
+        let is_default =
+            |(list, index): &(ContainerList, usize)| Some(text(&self.pod.containers(*list)[*index], "name")) == default;
         let containers = own(ContainerList::Containers).filter(|(_, name)| is_named(name));
         let mut selected: Vec<_> = match &template.spec.app.containers {
-            ContainerSelection::Keyword(SelectionKeyword::All) => containers.map(|(place, _)| place).collect(),
-            ContainerSelection::Keyword(SelectionKeyword::First) => {
-                containers.map(|(place, _)| place).take(1).collect()
+            ContainerSelection::Keyword(SelectionKeyword::All | SelectionKeyword::First) => {
+                containers.map(|(place, _)| place).collect()
             }
             ContainerSelection::Names(names) => {
                 containers.filter(|(_, name)| names.iter().any(|one| one == name)).map(|(place, _)| place).collect()
             }
         };
+        // The default container is the first one, wherever it stands in the pod.
+        if let Some(position) = selected.iter().position(is_default) {
+            selected[..=position].rotate_right(1);
+        }
+        if template.spec.app.containers == ContainerSelection::Keyword(SelectionKeyword::First) {
+            selected.truncate(1);
+        }
         if template.spec.app.init_containers {
             selected.extend(own(ContainerList::InitContainers).map(|(place, _)| place));
         }

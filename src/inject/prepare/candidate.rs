@@ -41,7 +41,11 @@ impl<'t, 'p> Preparation<'t, 'p> {
         if (template.spec.from_app.volume_mounts || !template.spec.from_app.env.is_empty())
             && let Some(first) = selected.first()
         {
-            from_app::copy_to_sidecars(template, self.container(first), overlay.to_mut(), warnings);
+            let problems = from_app::copy_to_sidecars(template, self.container(first), overlay.to_mut(), warnings);
+            if !problems.is_empty() {
+                let of = |why| problem(template, ErrorCode::ResultInvalid, why);
+                return Err(PrepareError::Problems(problems.into_iter().map(of).collect()));
+            }
         }
         Ok(RenderedTemplate { template, overlay, selected })
     }

@@ -1,12 +1,12 @@
 //! Plans the merge of all templates, and leaves out those that conflict and have `onError: Skip`.
 
 use super::{Preparation, container_names};
-use crate::inject::annotations::DEFAULT_CONTAINER;
+use crate::inject::annotations::{DEFAULT_CONTAINER, POD_SECURITY};
 use crate::inject::commit::PlannedInjection;
 use crate::inject::decision::report::InjectionReport;
 use crate::inject::error::{ErrorCode, InjectError, Problem};
 use crate::inject::merge::{self, Conflict, Controller, MergeContext, Parties, Plan, RenderedTemplate};
-use crate::inject::pod::ContainerList;
+use crate::inject::pod::{ContainerList, managed_fields};
 use crate::inject::status::StatusEntry;
 use crate::inject::template::spec::OnError;
 use crate::inject::text::json::text;
@@ -21,8 +21,8 @@ impl<'t> Preparation<'t, '_> {
     ) -> Result<PlannedInjection<'t>, InjectError> {
         let (candidates, plan) = self.without_conflicts(candidates, report)?;
         report.warnings.extend(plan.warnings.iter().map(ToString::to_string));
-        let already = plan.entries.iter().filter(|entry| entry.is_empty());
-        report.already_injected.extend(already.map(|entry| entry.name.clone()));
+        let already = plan.entries.iter().enumerate().filter(|(index, _)| !plan.changes_for(*index));
+        report.already_injected.extend(already.map(|(_, entry)| entry.name.clone()));
         let default_container = self.default_container(&candidates).map(str::to_owned);
         Ok(PlannedInjection { candidates, plan, default_container })
     }
@@ -38,6 +38,11 @@ impl<'t> Preparation<'t, '_> {
             native_sidecars: self.settings.native_sidecars,
             os: self.pod.operating_system(),
             controller: if is_job { Controller::Job } else { Controller::Other },
+            is_restricted: self
+                .request
+                .namespace_object
+                .is_some_and(|namespace| namespace.labels.get(POD_SECURITY).is_some_and(|level| level == "restricted")),
+            has_default_priority: self.has_default_priority(&candidates),
         };
         loop {
             let plan = merge::plan(self.pod, self.status, &candidates, context);
@@ -61,6 +66,16 @@ impl<'t> Preparation<'t, '_> {
             }
             candidates.remove(index);
         }
+    }
+
+    /// Whether the API server has set the pod's priority class. Before it calls webhooks, it lists in
+    /// `managedFields` what the author wrote, but not what its plugins set.
+    fn has_default_priority(&self, candidates: &[RenderedTemplate<'_>]) -> bool {
+        const CLASS: &str = "priorityClassName";
+        let has_class = self.pod.spec_field(CLASS).is_some_and(|class| class != "");
+        has_class
+            && candidates.iter().any(|candidate| candidate.overlay.pod_fields().contains_key(CLASS))
+            && managed_fields::lists(self.request.object, CLASS) == Some(false)
     }
 
     /// The app's first container, unless the pod or a template already names one.

@@ -21,6 +21,9 @@ pub(super) fn of<'r>(overlay: &Overlay, conditions: impl Iterator<Item = &'r Rea
     }
     let lists = overlay.app_lists().filter(|(_, items)| !items.is_empty());
     read_set.container_fields.extend(lists.map(|(field, _)| field));
+    if read_set.container_fields.contains("env") {
+        read_set.container_fields.insert("envFrom");
+    }
     for reads in conditions {
         add(&mut read_set, reads)?;
     }

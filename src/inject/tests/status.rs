@@ -37,6 +37,23 @@ fn the_status_lists_what_was_added() {
 }
 
 #[test]
+fn templates_that_bring_the_same_are_both_in_status_and_labels() {
+    let same = || json!({"pod": {"terminationGracePeriodSeconds": 60, "tolerations": [{"operator": "Exists"}]}});
+    let injector = injector(&[template("one", same()), template("two", same())]);
+    let original = pod("one, two", json!({}));
+    let injection = injected(&injector, &original);
+    assert_eq!(injection.templates, ["one", "two"]);
+    assert!(injection.reasons.is_empty());
+    let labels = &injection.pod["metadata"]["labels"];
+    for name in ["one", "two"] {
+        assert!(labels[format!("{name}.outrigger.dev/revision")].is_string(), "{labels}");
+    }
+    let again = skipped(inject(&injector, &injection.pod));
+    assert_eq!(again.templates, ["one", "two"]);
+    assert_eq!(uninject(&injection.pod, "outrigger.dev").expect("a status"), Some(original));
+}
+
+#[test]
 fn a_status_that_lists_absent_content_is_ignored() {
     let injector = injector(&[agent()]);
     for missing in [

@@ -8,6 +8,7 @@ pub(crate) mod names;
 pub(crate) mod pointer;
 pub(crate) mod quantity;
 pub(crate) mod quote;
+pub(crate) mod references;
 pub(crate) mod suggest;
 
 pub(crate) use field_path::{FieldError, FieldPath, PathSegment};

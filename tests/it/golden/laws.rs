@@ -31,7 +31,7 @@ pub fn check(case: &Case, result: &CaseResult, runner: &dyn Runner) -> Vec<Strin
         same_input_gives_same_bytes(case, patch, runner),
         second_pass_changes_nothing(case, result, pod, runner),
         unknown_fields_survive(case, runner),
-        nothing_of_the_users_is_lost(&original, pod),
+        nothing_of_the_users_is_lost(&own_content(&case.pod), pod),
         only_named_paths_change(case, &original, result, pod),
         uninject_restores_the_pod(&case.pod, pod),
     ];
@@ -180,6 +180,50 @@ fn add_unknown_fields(pod: &mut Value, own: &BTreeSet<String>) {
 /// server.
 fn nothing_of_the_users_is_lost(before: &Value, after: &Value) -> Result<(), String> {
     lost("", before, after).map_or(Ok(()), |path| Err(format!("law 5: {path} was lost, changed or reordered")))
+}
+
+/// What the author of the pod wrote: without what the API server, LimitRanger and the Priority plugin
+/// have filled in.
+fn own_content(pod: &Value) -> Value {
+    let mut own = without_managed_fields(pod);
+    let managed = pod["metadata"]["managedFields"].to_string();
+    if managed.contains("f:spec")
+        && !managed.contains("f:priorityClassName")
+        && let Some(Value::Object(spec)) = own.get_mut("spec")
+    {
+        spec.retain(|key, _| !["priorityClassName", "priority", "preemptionPolicy"].contains(&key.as_str()));
+    }
+    let limits = pod["metadata"]["annotations"]["kubernetes.io/limit-ranger"].as_str().unwrap_or_default();
+    for container in containers_mut(&mut own).filter(|container| container["image"] == "auto") {
+        let of_it = format!(" for init container {}", container["name"].as_str().unwrap_or_default());
+        for set in limits.trim_start_matches("LimitRanger plugin set: ").split("; ") {
+            let Some(set) = set.strip_suffix(&of_it) else { continue };
+            let field = if set.ends_with("limit") { "limits" } else { "requests" };
+            if let Some(Value::Object(resources)) = container.pointer_mut(&format!("/resources/{field}")) {
+                resources.retain(|resource, _| !set.contains(resource.as_str()));
+            }
+        }
+        remove_defaults(container);
+    }
+    own
+}
+
+fn remove_defaults(object: &mut Value) {
+    for below in object.as_object_mut().into_iter().flat_map(|fields| fields.values_mut()) {
+        remove_defaults(below);
+    }
+    if let Some(fields) = object.as_object_mut() {
+        fields.retain(|key, value| match key.as_str() {
+            "imagePullPolicy" => value != "Always",
+            "terminationMessagePath" => value != "/dev/termination-log",
+            "terminationMessagePolicy" => value != "File",
+            "timeoutSeconds" | "successThreshold" => *value != 1,
+            "periodSeconds" => *value != 10,
+            "failureThreshold" => *value != 3,
+            "procMount" => value != "Default",
+            _ => true,
+        });
+    }
 }
 
 /// Path of the first value of `before` that is not in `after`.

@@ -130,11 +130,12 @@ fn users_values_stay(injected: &Injected<'_>) -> Result<(), String> {
 fn lost(path: &str, before: &Value, after: &Value) -> Option<String> {
     match (before, after) {
         (Value::Null, _) => None,
+        (Value::Object(fields), Value::Object(_)) if fields.get("image").is_some_and(|image| image == "auto") => {
+            lost(path, &without_defaults(before), after)
+        }
         (Value::Object(before), Value::Object(after)) => before.iter().find_map(|(key, value)| {
             let path = format!("{path}/{key}");
-            let may_give_way = paths::is_filled_in(&path, value)
-                || (key == "image" && value == "auto")
-                || path == format!("/metadata/annotations/{STATUS}");
+            let may_give_way = paths::is_filled_in(&path, value) || path == format!("/metadata/annotations/{STATUS}");
             if may_give_way {
                 return None;
             }
@@ -147,6 +148,18 @@ fn lost(path: &str, before: &Value, after: &Value) -> Option<String> {
         }
         _ => (before != after).then(|| path.to_owned()),
     }
+}
+
+/// A container that a template completes, without its image and what the API server has filled in.
+fn without_defaults(container: &Value) -> Value {
+    let mut container = container.clone();
+    if let Some(fields) = container.as_object_mut() {
+        fields.retain(|key, value| !(paths::is_filled_in_container(key, value) || key == "image" && value == "auto"));
+        for below in fields.values_mut().filter(|below| below.is_object()) {
+            *below = without_defaults(below);
+        }
+    }
+    container
 }
 
 /// Names are unique, mounts have volumes and distinct paths, ports are unique, and no container

@@ -114,7 +114,13 @@ fn selected(injected: &Injected<'_>, template: &Value, list: &str) -> Vec<String
     }
     match &app["containers"] {
         Value::Array(_) => own.retain(|name| app["containers"].as_array().into_iter().flatten().any(|one| one == name)),
-        first if *first == json!("First") => own.truncate(1),
+        first if *first == json!("First") => {
+            let default = annotation("kubectl.kubernetes.io/default-container").unwrap_or_default().to_owned();
+            match own.contains(&default) {
+                true => own = vec![default],
+                false => own.truncate(1),
+            }
+        }
         _ => {}
     }
     own

@@ -42,8 +42,32 @@ fn is_right_kind(injected: &Injected<'_>, tree: &Value, path: &str, tokens: &[&s
     };
     match kind {
         "add" => true,
-        "replace" => old().is_null() || is_filled_in(path, old()) || is_mark(),
+        "replace" => {
+            old().is_null() || is_filled_in(path, old()) || is_mark() || is_of_override(injected, tree, tokens, old())
+        }
         "remove" => matches!(tokens, ["spec", "priority" | "preemptionPolicy"]),
+        _ => false,
+    }
+}
+
+/// Whether the value is a default of the API server in a container that a template completes.
+fn is_of_override(injected: &Injected<'_>, tree: &Value, tokens: &[&str], old: &Value) -> bool {
+    let ["spec", list @ ("containers" | "initContainers"), index, .., key] = tokens else { return false };
+    let name = &tree["spec"][*list][index.parse::<usize>().unwrap_or(usize::MAX)]["name"];
+    let overrides = containers(&injected.before).any(|own| own["name"] == *name && own["image"] == "auto");
+    overrides && is_filled_in_container(key, old)
+}
+
+/// Defaults that the API server sets in containers with `image: auto`.
+pub fn is_filled_in_container(key: &str, value: &Value) -> bool {
+    match key {
+        "imagePullPolicy" => value == "Always",
+        "terminationMessagePath" => value == "/dev/termination-log",
+        "terminationMessagePolicy" => value == "File",
+        "timeoutSeconds" | "successThreshold" => *value == 1,
+        "periodSeconds" => *value == 10,
+        "failureThreshold" => *value == 3,
+        "procMount" => value == "Default",
         _ => false,
     }
 }
@@ -109,7 +133,7 @@ fn is_of_container(injected: &Injected<'_>, container: &Value, rest: &[&str], va
     if overrides {
         // The engine adds hardening and a native sidecar's restart policy; `fromApp` copies from
         // the app.
-        let own = ["securityContext", "restartPolicy", "env", "volumeMounts"];
+        let own = ["securityContext", "restartPolicy", "env", "volumeMounts", "imagePullPolicy"];
         return brought
             .any(|brought| rest.first().is_some_and(|field| brought.get(field).is_some() || own.contains(field)));
     }

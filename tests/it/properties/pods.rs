@@ -46,7 +46,11 @@ fn metadata() -> BoxedStrategy<Option<Value>> {
         field("labels", 70, string_map(&LABELS, any_text())),
         field("annotations", 50, string_map(&ANNOTATIONS, select(vec!["x", "app", "ä\n"]).prop_map(str::to_owned))),
         field("creationTimestamp", 50, Just(Value::Null)),
-        field("managedFields", 20, Just(json!([{"manager": "kubectl", "fieldsV1": {"f:spec": {}}}]))),
+        field(
+            "managedFields",
+            20,
+            Just(json!([{"manager": "kubectl", "fieldsV1": {"f:spec": {"f:priorityClassName": {}}}}])),
+        ),
         field("ownerReferences", 10, Just(json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "u"}]))),
         field("finalizers", 10, Just(json!(["example.com/a"]))),
         unknown_field(20),

@@ -79,7 +79,7 @@ fn keep_pod_keeps_the_pods_value_with_a_warning() {
     );
     assert_eq!(
         injection.warnings,
-        ["containers[web].env[A]: the pod's own value stays, template \"agent\" wants another"]
+        ["template \"agent\": containers[web].env[A]: the pod keeps \"2\", the template wants \"1\""]
     );
 }
 

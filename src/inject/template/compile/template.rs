@@ -116,10 +116,13 @@ impl Template {
         self.container_names = known_container_names(&overlay, &samples);
         if known.cover(&self.reads) {
             let conditions = self.matching.conditions.iter().map(|condition| condition.expression.reads());
-            let mounts = self.spec.from_app.volume_mounts.then_some("volumeMounts");
-            let env = (!self.spec.from_app.env.is_empty()).then_some("env");
+            let mounts = self.spec.from_app.volume_mounts;
+            // Mounts and variables can read other variables.
+            let env = mounts || !self.spec.from_app.env.is_empty();
+            let copied = [(mounts, "volumeMounts"), (env, "env"), (env, "envFrom")];
+            let copied = copied.into_iter().filter_map(|(is_copied, field)| is_copied.then_some(field));
             self.read_set = read_set::of(&overlay, conditions).map(|mut read_set| {
-                read_set.container_fields.extend(mounts.into_iter().chain(env));
+                read_set.container_fields.extend(copied);
                 read_set
             });
             self.rendered = Some(overlay);
