@@ -36,6 +36,7 @@ mod api_server;
 mod certificates;
 mod check;
 mod deployments;
+mod filled_in;
 mod golden;
 mod leader;
 mod manifests;
@@ -54,6 +55,7 @@ fn main() -> std::process::ExitCode {
         certificates::TESTS,
         check::TESTS,
         deployments::TESTS,
+        filled_in::TESTS,
         golden::TESTS,
         leader::TESTS,
         manifests::TESTS,
