@@ -1,11 +1,12 @@
-//! Checks an overlay without a pod: names, references and duplicates.
+//! Checks an overlay without a pod: the rules of its values, names, references and duplicates.
 //!
 //! Types and unknown fields are checked earlier: by the schema in the template, by rendering in
-//! values.
+//! values. The rules of values are those of the table beside the schema.
 
-use super::{Overlay, OverlayPart, PartTarget, SamplePaths};
+use super::{Overlay, OverlayPart, PartTarget, SamplePaths, references};
 use crate::inject::annotations::{AnnotationKeys, DEFAULT_DOMAIN};
 use crate::inject::schema::merge_keys::{self, MergeKey};
+use crate::inject::schema::rules;
 use crate::inject::text::json::{items, text};
 use crate::inject::text::{FieldError, FieldPath, Message, message, names, nearest, quote, value, words};
 use serde_json::{Map, Value};
@@ -26,9 +27,23 @@ impl Overlay {
         let volumes = self.volumes().iter().map(|volume| text(volume, "name")).collect();
         let path = OverlayPart::Volumes.path();
         let knows_volumes = !(0..self.volumes().len()).any(|index| samples.contain(&path.index(index).child("name")));
-        let mut checker = OverlayChecker { overlay: self, samples, volumes, knows_volumes, errors: Vec::new() };
+        let errors = self.check_rules(samples);
+        let mut checker = OverlayChecker { overlay: self, samples, volumes, knows_volumes, errors };
         checker.run();
+        references::check(self, samples, knows_volumes, &mut checker.errors);
         checker.errors
+    }
+
+    /// The broken rules of the values of all parts.
+    fn check_rules(&self, samples: &SamplePaths) -> Vec<FieldError> {
+        let is_sample = |path: &FieldPath| samples.has(path);
+        let is_sample: Option<&dyn Fn(&FieldPath) -> bool> = if samples.is_empty() { None } else { Some(&is_sample) };
+        let of_part = |part: OverlayPart| {
+            let context = rules::Context { is_sample, run_once: part == OverlayPart::InitContainers };
+            let check = |schema| rules::check(schema, self.value(part), &part.path(), context);
+            part.schema().filter(|_| !self.value(part).is_null()).map(check)
+        };
+        OverlayPart::ALL.into_iter().filter_map(of_part).flatten().collect()
     }
 }
 
@@ -105,11 +120,6 @@ impl<'a> OverlayChecker<'a> {
         for (index, volume) in volumes.iter().enumerate() {
             let path = path.index(index);
             self.name(volume, &path, &mut seen);
-            let sources = volume.as_object().map_or(0, |fields| fields.keys().filter(|key| *key != "name").count());
-            if sources > 1 {
-                let name = value(quote(text(volume, "name")));
-                self.add(path, message!["volume ", name, " has ", sources, " sources; expected one"]);
-            }
         }
     }
 
@@ -117,25 +127,12 @@ impl<'a> OverlayChecker<'a> {
         let (mut seen, mut seen_names) = (BTreeSet::new(), BTreeSet::new());
         for (index, port) in ports.iter().enumerate() {
             let path = path.index(index);
-            for field in ["containerPort", "hostPort"] {
-                match port.get(field).and_then(Value::as_i64) {
-                    Some(number) if !(1..=65_535).contains(&number) => {
-                        self.add(path.child(field), message![value(number), " is no port; expected 1 to 65535"]);
-                    }
-                    _ => {}
-                }
-            }
             let number = port.get("containerPort").and_then(Value::as_i64).unwrap_or_default();
             if !self.is_sampled_port(&path) && !seen.insert((number, protocol(port))) {
                 self.add(path.child("containerPort"), message!["duplicate port ", shown_port(number, port)]);
             }
             let (name, path) = (text(port, "name"), path.child("name"));
-            if name.is_empty() {
-                continue;
-            }
-            if let Err(rule) = names::check_port_name(name) {
-                self.add(path, message![value(quote(name)), " is no valid port name: ", rule]);
-            } else if !self.is_new(name, &path, &mut seen_names) {
+            if !name.is_empty() && !self.is_new(name, &path, &mut seen_names) {
                 self.add(path, message!["duplicate port name ", value(quote(name))]);
             }
         }
@@ -176,9 +173,6 @@ impl<'a> OverlayChecker<'a> {
                 self.add(name_path, message![value(quote(name)), " is no valid name: ", rule]);
             } else if !self.is_new(name, &name_path, &mut seen) {
                 self.add(name_path, message!["duplicate name ", value(quote(name))]);
-            }
-            if !text(variable, "value").is_empty() && variable.get("valueFrom").is_some() {
-                self.add(path, "value and valueFrom cannot stand together");
             }
         }
     }
@@ -238,7 +232,9 @@ impl<'a> OverlayChecker<'a> {
                 let sentence = message!["keys of ", words(DEFAULT_DOMAIN), " are written by the injector alone"];
                 self.add(path.clone(), sentence);
             }
-            if let Err(rule) = names::check_qualified_name(key) {
+            // Only keys of annotations may have upper case in their domain.
+            let checked = if field == "annotations" { key.to_lowercase() } else { key.clone() };
+            if let Err(rule) = names::check_qualified_name(&checked) {
                 self.add(path.clone(), message![value(quote(key)), " is no valid ", kind, " key: ", rule]);
             }
             let content = content.as_str().unwrap_or_default();

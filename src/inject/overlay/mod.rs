@@ -1,10 +1,12 @@
 //! A rendered template: the partial pod that Outrigger merges into a pod.
 //!
-//! Invariant: an [`Overlay`] without errors from [`Overlay::check`] is valid by itself: names are
-//! valid and unique, and every mount has its volume. The merge checks it against the pod.
+//! Invariant: an [`Overlay`] without errors from [`Overlay::check`] is valid by itself: its values are
+//! those that kube-apiserver accepts, names are valid and unique, and every mount has its volume. The
+//! merge checks it against the pod.
 
 mod check;
 mod part;
+mod references;
 mod samples;
 
 use super::text::json::text;
@@ -32,6 +34,11 @@ impl Overlay {
     pub(crate) fn with(mut self, part: OverlayPart, value: Value) -> Self {
         self.0[part as usize] = value;
         self
+    }
+
+    /// The value of a part; null where the template has none.
+    pub(crate) const fn value(&self, part: OverlayPart) -> &Value {
+        &self.0[part as usize]
     }
 
     /// The items of a part that is a list.

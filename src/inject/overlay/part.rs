@@ -4,6 +4,7 @@
 //! Compiling, rendering, checking, merging and reading pods all iterate over [`OverlayPart::ALL`],
 //! so a new part needs only a variant and a row in this file.
 
+use crate::inject::schema::{self, SchemaRef};
 use crate::inject::text::FieldPath;
 
 /// A part of a template that is rendered and merged into the pod.
@@ -69,6 +70,11 @@ impl OverlayPart {
         self.row().0
     }
 
+    /// The schema of the part's value.
+    pub(crate) fn schema(self) -> Option<SchemaRef<'static>> {
+        self.spec_fields().iter().fold(schema::template().child("spec"), |schema, field| schema?.child(field))
+    }
+
     pub(crate) const fn target(self) -> PartTarget {
         self.row().1
     }
@@ -82,21 +88,19 @@ impl OverlayPart {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inject::schema::{self, SchemaRef, SchemaType};
+    use crate::inject::schema::SchemaType;
 
     /// A part without a schema would be rendered without any check.
     #[test]
     fn every_part_has_a_schema_of_its_type() {
         for (position, part) in OverlayPart::ALL.into_iter().enumerate() {
             assert_eq!(part as usize, position);
-            let spec = schema::template().child("spec");
-            let schema = part.spec_fields().iter().fold(spec, |schema, field| schema?.child(field));
             let expected = match part.target() {
                 PartTarget::Containers | PartTarget::Volumes | PartTarget::AppList(_) => SchemaType::Array,
                 PartTarget::MetadataMap(_) => SchemaType::Map,
                 PartTarget::SpecFields => SchemaType::Object,
             };
-            assert_eq!(schema.map(SchemaRef::kind), Some(expected), "{part:?}");
+            assert_eq!(part.schema().map(SchemaRef::kind), Some(expected), "{part:?}");
         }
     }
 

@@ -16,6 +16,15 @@ impl SamplePaths {
         self.0.insert(path.to_string());
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the value at this path is a sample.
+    pub(crate) fn has(&self, path: &FieldPath) -> bool {
+        !self.is_empty() && self.0.contains(&path.to_string())
+    }
+
     /// Whether the value at this path is a sample or contains one.
     pub(crate) fn contain(&self, path: &FieldPath) -> bool {
         if self.0.is_empty() {
@@ -49,5 +58,6 @@ mod tests {
         ] {
             assert_eq!(samples.contain(&path), expected, "{path}");
         }
+        assert!(samples.has(&list.index(10).child("name")) && !samples.has(&list.index(10)));
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::{Schema, SchemaNode, SchemaType};
+use super::{Schema, SchemaNode, SchemaType, rules};
 
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 
@@ -64,8 +64,9 @@ impl<'a> SchemaBuilder<'a> {
                 other
             }
             None => {
-                self.nodes[index] =
-                    if name == QUANTITY { SchemaNode::of(SchemaType::Quantity) } else { self.node(schema) };
+                let node = if name == QUANTITY { SchemaNode::of(SchemaType::Quantity) } else { self.node(schema) };
+                let type_name = name.rsplit('.').next().unwrap_or(name);
+                self.nodes[index] = SchemaNode { rules: rules::of(type_name), ..node };
                 index
             }
         }

@@ -38,7 +38,7 @@ fn has_expression(text: &str) -> bool {
 }
 
 /// A path that borrows its steps and its parents.
-enum Trail<'a> {
+pub(super) enum Trail<'a> {
     Root(&'a FieldPath),
     Child(&'a Self, &'a str),
     Key(&'a Self, &'a str),
@@ -46,7 +46,7 @@ enum Trail<'a> {
 }
 
 impl Trail<'_> {
-    fn path(&self) -> FieldPath {
+    pub(super) fn path(&self) -> FieldPath {
         match self {
             Self::Root(path) => (*path).clone(),
             Self::Child(parent, name) => parent.path().child(*name),

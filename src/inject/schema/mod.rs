@@ -1,7 +1,8 @@
 //! JSON Schemas as a tree that is walked beside a value: field names, types, required fields,
 //! integer bounds, quantities.
 //!
-//! Enumerated values, patterns, rules between fields and fields of type `Any` are not checked here.
+//! The values of Kubernetes objects have rules beyond their types, which [`rules`] has. Fields of type
+//! `Any` are not checked here.
 //!
 //! Invariants: `null` means absent, as in Kubernetes; references are resolved once, so that a walk
 //! does no string work; every error of a value is listed.
@@ -12,6 +13,7 @@ pub(crate) mod merge_path;
 mod build;
 mod check;
 pub(super) mod recorded;
+pub(crate) mod rules;
 
 use std::sync::LazyLock;
 
@@ -58,6 +60,8 @@ struct SchemaNode {
     item: Option<usize>,
     /// Smallest and largest integer.
     bounds: (i128, i128),
+    /// Rules for the values of an object.
+    rules: &'static [rules::Rule],
 }
 
 impl SchemaNode {
@@ -69,6 +73,7 @@ impl SchemaNode {
             required: Vec::new(),
             item: None,
             bounds: (i128::MIN, i128::MAX),
+            rules: &[],
         }
     }
 }
@@ -130,6 +135,11 @@ impl<'a> SchemaRef<'a> {
     /// Names of the fields that an object must have.
     pub(crate) fn required(self) -> impl Iterator<Item = &'a str> {
         self.node.required.iter().map(|name| &**name)
+    }
+
+    /// Rules for the values of an object.
+    fn rules(self) -> &'static [rules::Rule] {
+        self.node.rules
     }
 
     /// Whether integers, numbers and booleans have to be written as text here: environment values,

@@ -62,6 +62,9 @@ impl Ord for Quantity {
 }
 
 impl Quantity {
+    /// One unit.
+    pub(crate) const ONE: Self = Self { nanos: NANOS as i128, format: QuantityFormat::DecimalSi };
+
     /// Parses the text; the error names the expected format.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         read(text).ok_or(EXPECTED)
@@ -74,6 +77,19 @@ impl Quantity {
             Value::Number(number) => Self::parse(&number.to_string()),
             _ => Err(EXPECTED),
         }
+    }
+
+    pub(crate) const fn is_negative(self) -> bool {
+        self.nanos < 0
+    }
+
+    pub(crate) const fn is_positive(self) -> bool {
+        self.nanos > 0
+    }
+
+    /// Whether this is a whole number of `unit`s; of no unit, nothing is.
+    pub(crate) const fn is_multiple_of(self, unit: Self) -> bool {
+        unit.nanos > 0 && self.nanos % unit.nanos == 0
     }
 
     fn new(negative: bool, nanos: u128, format: QuantityFormat) -> Self {
