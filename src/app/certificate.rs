@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 
 use super::readiness_details::{ReadinessDetails, Topic};
+use crate::pki::Validity;
 use crate::reload::settled::Reloaded;
 use crate::reload::watch::{self, Scan, Watch};
 use crate::telemetry::metrics::{self, Metrics, Reload};
@@ -58,7 +59,7 @@ impl CertificateFiles {
     /// Logs an expired certificate. API servers refuse it, but the operator chose it, so it is
     /// served.
     pub(super) fn warn_of_expiry(&mut self) {
-        let has_expired = self.watched.served().expires <= SystemTime::now();
+        let has_expired = self.watched.served().validity.not_after <= SystemTime::now();
         let problem = has_expired.then(|| "the certificate has expired; API servers will refuse it".to_owned());
         if self.expiry.observe(problem, Urgency::Immediate, Instant::now()) == Some(Notice::Problem) {
             let problem = self.expiry.problem();
@@ -70,7 +71,7 @@ impl CertificateFiles {
         self.resolver.replace(Arc::clone(&certificate.key));
         observe(&self.metrics, certificate);
         self.metrics.certificate_rotated(Reload::Success);
-        let left = certificate.expires.duration_since(SystemTime::now()).unwrap_or_default();
+        let left = certificate.validity.not_after.duration_since(SystemTime::now()).unwrap_or_default();
         tracing::info!(expires_in_hours = left.as_secs() / 3600, "the certificate has been replaced");
         self.replaced.notify_one();
     }
@@ -113,8 +114,9 @@ impl Watch for CertificateFiles {
 }
 
 fn observe(metrics: &Metrics, certificate: &ServingCertificate) {
-    metrics.certificate_expires(metrics::CertificateKind::Serving, certificate.expires);
-    if let Some(expires) = certificate.ca_expires {
-        metrics.certificate_expires(metrics::CertificateKind::Ca, expires);
+    let Validity { not_before, not_after } = certificate.validity;
+    metrics.certificate_valid(metrics::CertificateKind::Serving, not_before, not_after);
+    if let Some(Validity { not_before, not_after }) = certificate.ca_validity {
+        metrics.certificate_valid(metrics::CertificateKind::Ca, not_before, not_after);
     }
 }

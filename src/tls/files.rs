@@ -7,7 +7,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 
-use super::{CertificateError, ServingCertificate, expiry};
+use super::{CertificateError, ServingCertificate, validity};
 use crate::pki::certified_key;
 use crate::reload::regular_file;
 
@@ -44,8 +44,8 @@ impl<'p> PairFiles<'p> {
         let (certificate, key) = (self.certificate.0, self.key.0);
         let chain = parse_chain(certificate, &self.certificate.1)?;
         let private_key = parse_key(key, &self.key.1)?;
-        let expires = match chain.first().map(expiry) {
-            Some(Ok(expires)) => expires,
+        let validity = match chain.first().map(validity) {
+            Some(Ok(validity)) => validity,
             Some(Err(problem)) => return Err(content(CERTIFICATE, certificate, problem)),
             None => return Err(content(CERTIFICATE, certificate, "has no certificate in PEM".to_owned())),
         };
@@ -55,7 +55,7 @@ impl<'p> PairFiles<'p> {
             }
             error => content(KEY, key, format!("cannot be used: {error}")),
         })?;
-        Ok(ServingCertificate { key: Arc::new(certified), expires, ca_expires: None })
+        Ok(ServingCertificate { key: Arc::new(certified), validity, ca_validity: None })
     }
 }
 

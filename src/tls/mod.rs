@@ -20,7 +20,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
 use crate::config::TlsVersion;
-use crate::pki::provider;
+use crate::pki::{Validity, provider};
 use client_auth::ClientCheck;
 use resolver::Resolver;
 
@@ -85,10 +85,10 @@ pub enum CertificateSource {
 pub struct ServingCertificate {
     /// The chain with its key.
     pub key: Arc<CertifiedKey>,
-    /// End of the leaf's validity.
-    pub expires: SystemTime,
-    /// Expiry of the authority, if this program is the authority.
-    pub ca_expires: Option<SystemTime>,
+    /// The leaf's validity.
+    pub validity: Validity,
+    /// That of the authority, if this program is the authority.
+    pub ca_validity: Option<Validity>,
 }
 
 impl CertificateSource {
@@ -133,10 +133,11 @@ pub fn server_config(resolver: Arc<Resolver>, policy: &HandshakePolicy) -> Resul
     Ok(config)
 }
 
-/// When a certificate expires.
-fn expiry(certificate: &CertificateDer<'_>) -> Result<SystemTime, String> {
+/// From when until when a certificate is valid.
+fn validity(certificate: &CertificateDer<'_>) -> Result<Validity, String> {
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate)
         .map_err(|error| format!("the certificate cannot be read: {error}"))?;
-    let seconds = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
-    Ok(UNIX_EPOCH + Duration::from_secs(seconds))
+    let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    let found = parsed.validity();
+    Ok(Validity { not_before: time(found.not_before.timestamp()), not_after: time(found.not_after.timestamp()) })
 }

@@ -101,7 +101,7 @@ impl<'p> Directory<'p> {
         let chain = &certificate.key.cert;
         let is_good =
             [now, now + DAY].into_iter().all(|time| covers([&ca], chain, time)) && is_for(chain.first()?, hosts);
-        is_good.then_some(ServingCertificate { ca_expires: Some(ca.validity.not_after), ..certificate })
+        is_good.then_some(ServingCertificate { ca_validity: Some(ca.validity), ..certificate })
     }
 
     fn make_leaf(&self, hosts: &[String], now: SystemTime) -> Result<ServingCertificate, CertificateError> {
@@ -114,7 +114,7 @@ impl<'p> Directory<'p> {
         self.write(LEAF_CERTIFICATE, &leaf.certificate, 0o644)?;
         // Read back, so that the server serves what the next start will find.
         let certificate = files::load(&self.path(LEAF_CERTIFICATE), &self.path(LEAF_KEY))?;
-        Ok(ServingCertificate { ca_expires: Some(ca.certificate().validity.not_after), ..certificate })
+        Ok(ServingCertificate { ca_validity: Some(ca.certificate().validity), ..certificate })
     }
 
     /// The stored authority, if it outlives a certificate made now.
@@ -214,8 +214,8 @@ mod tests {
         let now = SystemTime::now();
         let certificate = load_or_make(directory.path(), &hosts(&["localhost", "::1"]), now).expect("a certificate");
         let seconds = |time: SystemTime| time.duration_since(now).expect("in the future").as_secs();
-        assert!(seconds(certificate.expires).abs_diff(LEAF_LIFE.as_secs()) < 2);
-        assert!(seconds(certificate.ca_expires.expect("ours")).abs_diff(CA_LIFE.as_secs()) < 2);
+        assert!(seconds(certificate.validity.not_after).abs_diff(LEAF_LIFE.as_secs()) < 2);
+        assert!(seconds(certificate.ca_validity.expect("ours").not_after).abs_diff(CA_LIFE.as_secs()) < 2);
         let ca = files::read_chain(&directory.path().join(CA_CERTIFICATE)).expect("an authority").remove(0);
         let ca = Certificate::from_der(ca).expect("an authority");
         let chain = &certificate.key.cert;

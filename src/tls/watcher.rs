@@ -85,7 +85,7 @@ impl CertificateWatcher {
             }
             source @ CertificateSource::SelfSigned { .. } => (source.load(now)?, digest(source).ok()),
         };
-        if certificate.expires <= now && self.served.expires > now {
+        if certificate.validity.not_after <= now && self.served.validity.not_after > now {
             let (path, _) = paths(&self.source);
             return Err(files::content(CERTIFICATE, &path, "has expired already".to_owned()));
         }

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use super::plan::CHECK_INTERVAL;
 use super::secrets::{read_issuer, read_pair};
 use crate::cluster::watching::ObjectState;
-use crate::pki::{CertifiedPair, PairError, covers, is_for, read_bundle};
+use crate::pki::{CertifiedPair, PairError, Validity, covers, is_for, read_bundle};
 use crate::telemetry::metrics::{CertificateKind, ClusterMetrics, Metrics, Reload};
 use crate::telemetry::throttle::{ProblemThrottle, Urgency};
 
@@ -106,11 +106,13 @@ impl ServingSecretFollower {
         if served == Some(pair.certificate.fingerprint) {
             return;
         }
-        self.metrics.certificate_expires(CertificateKind::Serving, pair.certificate.validity.not_after);
+        let Validity { not_before, not_after } = pair.certificate.validity;
+        self.metrics.certificate_valid(CertificateKind::Serving, not_before, not_after);
         if let ObjectState::Present(secret) = secret
             && let Some(issuer) = read_issuer(secret, &pair)
         {
-            self.metrics.certificate_expires(CertificateKind::Ca, issuer.validity.not_after);
+            let Validity { not_before, not_after } = issuer.validity;
+            self.metrics.certificate_valid(CertificateKind::Ca, not_before, not_after);
         }
         // The first certificate is no rotation.
         if served.is_some() {

@@ -116,6 +116,7 @@ pub struct Metrics {
     template_reloads: [IntCounter; Reload::ALL.len()],
     reload_success: IntGauge,
     certificate_expiry: [IntGauge; CertificateKind::ALL.len()],
+    certificate_lifetime: [IntGauge; CertificateKind::ALL.len()],
     certificate_rotations: [IntCounter; Reload::ALL.len()],
     log_lines_dropped: IntCounter,
     trace_spans_lost: IntCounter,
@@ -152,7 +153,16 @@ impl Metrics {
                 "template_last_reload_success_timestamp_seconds",
                 "Time of the last successful load of templates, in seconds since 1970",
             )?,
-            certificate_expiry: certificate_expiry(&register)?,
+            certificate_expiry: certificates(
+                &register,
+                "certificate_expiry_timestamp_seconds",
+                "Time at which a certificate expires, in seconds since 1970; 0 if there is none",
+            )?,
+            certificate_lifetime: certificates(
+                &register,
+                "certificate_lifetime_seconds",
+                "Time from the start to the end of a certificate's validity, in seconds; 0 if there is none",
+            )?,
             certificate_rotations: reloads(
                 &register,
                 "certificate_rotations_total",
@@ -234,9 +244,10 @@ impl Metrics {
         self.template_reloads[result as usize].inc();
     }
 
-    /// Sets `outrigger_certificate_expiry_timestamp_seconds`.
-    pub fn certificate_expires(&self, certificate: CertificateKind, at: SystemTime) {
-        self.certificate_expiry[certificate as usize].set(unix_seconds(at));
+    /// A certificate is in use that is valid during this time.
+    pub fn certificate_valid(&self, certificate: CertificateKind, from: SystemTime, until: SystemTime) {
+        self.certificate_expiry[certificate as usize].set(unix_seconds(until));
+        self.certificate_lifetime[certificate as usize].set(unix_seconds(until) - unix_seconds(from));
     }
 
     /// The files of the serving certificate had changed.
@@ -331,10 +342,13 @@ fn reloads(register: &Register, name: &str, help: &str) -> prometheus::Result<[I
     Ok(Reload::ALL.map(|result| counters.with_label_values(&[result.code()])))
 }
 
-fn certificate_expiry(register: &Register) -> prometheus::Result<[IntGauge; CertificateKind::ALL.len()]> {
-    let help = "Time at which a certificate expires, in seconds since 1970; 0 if there is none";
-    let expiry: IntGaugeVec = register.gauges("certificate_expiry_timestamp_seconds", help, &["certificate"])?;
-    Ok(CertificateKind::ALL.map(|certificate| expiry.with_label_values(&[certificate.code()])))
+fn certificates(
+    register: &Register,
+    name: &str,
+    help: &str,
+) -> prometheus::Result<[IntGauge; CertificateKind::ALL.len()]> {
+    let gauges: IntGaugeVec = register.gauges(name, help, &["certificate"])?;
+    Ok(CertificateKind::ALL.map(|certificate| gauges.with_label_values(&[certificate.code()])))
 }
 
 fn gauge_value(count: usize) -> i64 {
@@ -451,11 +465,13 @@ mod tests {
         let metrics = Metrics::new().expect("the names are unique");
         metrics.templates_reloaded(Reload::Error);
         metrics.certificate_rotated(Reload::Success);
-        metrics.certificate_expires(CertificateKind::Ca, UNIX_EPOCH + Duration::from_secs(9));
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        metrics.certificate_valid(CertificateKind::Ca, at(2), at(9));
         let lines = [
             "outrigger_template_reloads_total{result=\"error\"} 1",
             "outrigger_certificate_rotations_total{result=\"success\"} 1",
             "outrigger_certificate_expiry_timestamp_seconds{certificate=\"ca\"} 9",
+            "outrigger_certificate_lifetime_seconds{certificate=\"ca\"} 7",
         ];
         has_lines(&metrics, &lines);
     }
