@@ -209,6 +209,7 @@ fn without_a_replica_only_pods_that_request_injection_are_refused(installation: 
     let (pods, namespaces) = ("name=\"pods.inject.outrigger.dev\"", "name=\"namespaces.inject.outrigger.dev\"");
     let labels = [pods, "type=\"admit\"", "error_type=\"calling_webhook_error\""];
     assert!(is_counted("apiserver_admission_webhook_rejection_count", &labels));
+    assert!(is_counted("apiserver_admission_webhook_request_total", &[pods, "type=\"admit\""]));
     assert!(is_counted("apiserver_admission_webhook_fail_open_count", &[namespaces, "type=\"admit\""]));
 }
 
