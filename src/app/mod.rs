@@ -27,7 +27,9 @@ use self::self_test::SelfTest;
 use self::templates::Templates;
 use self::version::ServerVersion;
 use crate::cluster::certificates::serving_secret::CurrentCertificate;
-use crate::config::{CertificateSettings, ClientSettings, Config, MissingDefaultsAction, OtlpEndpoint, SettingsArgs};
+use crate::config::{
+    CertificateSettings, ClientSettings, Config, ConfigProblems, MissingDefaultsAction, OtlpEndpoint, SettingsArgs,
+};
 use crate::inject::{MissingDefaults, NativeSidecars, Settings};
 use crate::process::health::Readiness;
 use crate::process::processor_time;
@@ -61,9 +63,10 @@ pub(crate) fn serve(args: &SettingsArgs) -> anyhow::Result<()> {
     result
 }
 
-/// The configuration with which `outrigger serve` would start, in the file format.
-pub(crate) fn print_config(args: &SettingsArgs) -> anyhow::Result<String> {
-    Ok(Config::print(args, environment)?)
+/// The configuration with which `outrigger serve` would start, in the file format, and the problems
+/// because of which it would not.
+pub(crate) fn print_config(args: &SettingsArgs) -> (String, Result<(), ConfigProblems>) {
+    Config::print(args, environment)
 }
 
 /// Text that is not Unicode becomes an invalid value, so that it causes an error instead of being

@@ -170,8 +170,10 @@ fn directory(path: &Path, recursive: bool, found: &mut Vec<PathBuf>) -> std::io:
 }
 
 fn read_file(path: &Path, domain: &str) -> Result<InputFile, ErrorList> {
-    let origin = origin(path);
-    let bytes = bytes(path)?;
+    input_file(origin(path), bytes(path)?, domain)
+}
+
+pub(super) fn input_file(origin: String, bytes: Vec<u8>, domain: &str) -> Result<InputFile, ErrorList> {
     let text = decode(&bytes).map_err(|problem| format!("{origin}: {problem}"))?;
     let documents = parse(&origin, &text)?.into_iter().map(|(source, value)| {
         let found = workload::find(&value, domain);

@@ -2,7 +2,8 @@
 //!
 //! Commands read input, call the engine and print: data to stdout, messages to stderr.
 //! Invariant: exit code 0 is success, 1 refused or invalid with every error printed, 2 wrong usage;
-//! a command that fails has written nothing to stdout.
+//! a command that fails has written nothing to stdout, but for `serve --print-config`, which shows a
+//! configuration with problems too.
 
 pub mod check;
 mod documents;

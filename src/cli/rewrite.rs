@@ -178,3 +178,98 @@ fn reads_as(text: &str, file: &ChangedFile) -> bool {
 fn anew(file: &ChangedFile) -> anyhow::Result<String> {
     output::yaml(&file.values().collect::<Vec<_>>()).with_context(|| file.file.origin.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::documents;
+
+    fn changed_file(text: &str, after: &[Value]) -> ChangedFile {
+        let file = documents::input_file("a.yaml".to_owned(), text.as_bytes().to_vec(), "outrigger.dev");
+        let file = file.unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let both = file.documents.iter().zip(after).enumerate();
+        let changes = both.filter(|(_, (document, after))| document.value != **after);
+        let changes = changes.map(|(position, (_, after))| (position, after.clone())).collect();
+        ChangedFile { file, changes }
+    }
+
+    fn written(files: &[ChangedFile]) -> String {
+        let bytes = yaml(files, &mut Report::default()).expect("plain data");
+        String::from_utf8(bytes).expect("text")
+    }
+
+    fn values(text: &str) -> Vec<Value> {
+        let documents = yaml::read(text).unwrap_or_else(|problems| panic!("{}\n{text}", problems[0]));
+        documents.into_iter().map(|(_, value)| value).collect()
+    }
+
+    #[test]
+    fn a_document_that_does_not_take_the_change_is_written_anew_and_no_other() {
+        let text = "# one\n---\na: &x {b: 1} # kept\n---\n# two\na: &x {b: 1}\nc: *x\n---\n# three\na: 1\n";
+        let after = [json!({"a": {"b": 1}}), json!({"a": {"b": 1}, "c": {"b": 2}}), json!({"a": 2})];
+        let file = changed_file(text, &after);
+        let expected = "# one\n---\na: &x {b: 1} # kept\n---\n# two\na:\n  b: 1\nc:\n  b: 2\n---\n# three\na: 2\n";
+        assert_eq!(written(&[file]), expected);
+        let (_, anew) = edited(&changed_file(text, &after)).expect("plain data");
+        assert_eq!(anew, ["a.yaml:6: object"]);
+    }
+
+    #[test]
+    fn files_follow_each_other_as_documents() {
+        let unchanged = |text: &str| changed_file(text, &[]);
+        for (texts, expected) in [
+            (&["a: 1\n", "b: 1\n"][..], "a: 1\n---\nb: 1\n"),
+            (&["a: 1", "---\nb: 1\n"], "a: 1\n---\nb: 1\n"),
+            (&["# only a comment", "b: 1\n"], "# only a comment\n---\nb: 1\n"),
+            (&["a: 1\n", "%YAML 1.1\n---\nb: 1\n"], "a: 1\n...\n%YAML 1.1\n---\nb: 1\n"),
+            (&["\u{feff}a: 1\n", "\u{feff}b: 1\n"], "\u{feff}a: 1\n---\nb: 1\n"),
+            (&["a: |\n  x", "b: 1\n"], "a: x\n---\nb: 1\n"),
+            (&["{\"a\": 1}", "{\"b\": 1}\n"], "{\"a\": 1}\n{\"b\": 1}\n"),
+            (&["{\"a\": 1}\n", "b: 1\n"], "a: 1\n---\nb: 1\n"),
+        ] {
+            let files: Vec<ChangedFile> = texts.iter().map(|text| unchanged(text)).collect();
+            assert_eq!(written(&files), expected, "{texts:?}");
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let text = prop_oneof!["[ \\t\\n#:'\"{}\\[\\]a0-]{0,8}", "[a-z]{1,4}"];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (0..3).prop_map(Value::from),
+            text.prop_map(Value::from)
+        ];
+        leaf.prop_recursive(4, 16, 4, |inner| {
+            let key = prop_oneof!["[ab]", Just("name".to_owned()), "[ #:a0-]{0,3}"];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(key, inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// A text of the value, in block or in flow style.
+    fn text_of(value: &Value, is_flow: bool) -> String {
+        if is_flow { format!("---\n{value}\n") } else { output::yaml_document(value).expect("plain data") }
+    }
+
+    proptest! {
+        /// Whatever changes: the text says what it must, and comments beside other documents stay.
+        #[test]
+        fn a_changed_file_reads_back_as_the_new_values(
+            before in any_json(), after in any_json(), other in any_json(), is_flow in any::<bool>(),
+        ) {
+            let (before, after, other) = (json!({"k": before}), json!({"k": after}), json!({"k": other}));
+            let text = format!("{}---\n# kept\n{}", text_of(&before, is_flow), text_of(&other, false));
+            prop_assume!(values(&text) == [before.clone(), other.clone()]);
+            let file = changed_file(&text, &[after.clone(), other.clone()]);
+            let written = written(&[file]);
+            prop_assert_eq!(values(&written), [after, other], "{}\n{}", text, written);
+            prop_assert!(written.contains("---\n# kept\n"), "{}\n{}", text, written);
+        }
+    }
+}

@@ -33,7 +33,9 @@ Examples:
 /// Serves until a signal ends the process, or prints the effective configuration.
 pub(super) fn run(args: &ServeCommand) -> anyhow::Result<()> {
     if args.print_config {
-        return stdio::print(&app::print_config(&args.settings)?);
+        let (text, problems) = app::print_config(&args.settings);
+        stdio::print(text)?;
+        return Ok(problems?);
     }
     app::serve(&args.settings)
 }

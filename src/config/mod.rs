@@ -123,26 +123,32 @@ pub enum CertificateSettings {
 impl Config {
     /// Combines and checks the layers. `environment` returns the value of a variable.
     pub fn resolve(args: &SettingsArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigProblems> {
-        resolve(args, environment).map(|(config, _)| config)
+        resolve(args, environment).0
     }
 
-    /// The effective configuration as a file, with the source of each value.
-    pub fn print(args: &SettingsArgs, environment: impl Fn(&str) -> Option<String>) -> Result<String, ConfigProblems> {
-        resolve(args, environment).map(|(_, layers)| print::print(&layers))
+    /// The effective configuration as a file, with the source of each value, and the problems because
+    /// of which a server would not start with it.
+    pub fn print(
+        args: &SettingsArgs,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> (String, Result<(), ConfigProblems>) {
+        let (config, layers) = resolve(args, environment);
+        (print::print(&layers), config.map(|_| ()))
     }
 }
 
 fn resolve(
     args: &SettingsArgs,
     environment: impl Fn(&str) -> Option<String>,
-) -> Result<(Config, Layers), ConfigProblems> {
+) -> (Result<Config, ConfigProblems>, Layers) {
     let pod = PodEnvironment::of(&environment);
     let (layers, problems) = Layers::gather(args, environment);
     let mut reader = SettingsReader::new(layers, problems);
     let config = read(&mut reader, &pod);
-    match (config, reader.into_parts()) {
-        (Some(config), (layers, problems)) if problems.is_empty() => Ok((config, layers)),
-        (_, (_, problems)) => Err(ConfigProblems(problems)),
+    let (layers, problems) = reader.into_parts();
+    match config {
+        Some(config) if problems.is_empty() => (Ok(config), layers),
+        _ => (Err(ConfigProblems(problems)), layers),
     }
 }
 

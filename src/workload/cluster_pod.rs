@@ -205,13 +205,12 @@ impl FilledField {
     }
 }
 
-/// The claims of a StatefulSet as volumes of its first pod.
+/// The claims of a StatefulSet, or of a kind like it, as volumes of its first pod.
 fn claims(object: &Value) -> Vec<Value> {
     let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("unnamed");
     let templates = object.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
     let claims = templates.into_iter().flatten().filter_map(|claim| claim.pointer("/metadata/name")?.as_str());
     claims
-        .filter(|_| object.get("kind").is_some_and(|kind| kind == "StatefulSet"))
         .map(|claim| json!({"name": claim, "persistentVolumeClaim": {"claimName": format!("{claim}-{name}-0")}}))
         .collect()
 }

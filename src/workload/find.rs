@@ -40,7 +40,7 @@ const fn known(
     KnownKind { group, kind, path, controller }
 }
 
-const KINDS: [KnownKind; 15] = [
+const KINDS: [KnownKind; 19] = [
     known("", "Pod", &[], None),
     known("", "PodTemplate", &["template"], None),
     known("", "ReplicationController", TEMPLATE, Some(("v1", "ReplicationController"))),
@@ -54,7 +54,11 @@ const KINDS: [KnownKind; 15] = [
     known("extensions", "Deployment", TEMPLATE, REPLICA_SET),
     known("extensions", "DaemonSet", TEMPLATE, Some(("apps/v1", "DaemonSet"))),
     known("extensions", "ReplicaSet", TEMPLATE, REPLICA_SET),
-    // Their controllers create ReplicaSets.
+    // Widespread kinds of others.
+    known("apps.kruise.io", "CloneSet", TEMPLATE, Some(("apps.kruise.io/v1alpha1", "CloneSet"))),
+    known("apps.kruise.io", "DaemonSet", TEMPLATE, Some(("apps.kruise.io/v1alpha1", "DaemonSet"))),
+    known("apps.kruise.io", "StatefulSet", TEMPLATE, Some(("apps.kruise.io/v1beta1", "StatefulSet"))),
+    known("apps.openshift.io", "DeploymentConfig", TEMPLATE, Some(("v1", "ReplicationController"))),
     known("argoproj.io", "Rollout", TEMPLATE, REPLICA_SET),
     known("serving.knative.dev", "Service", TEMPLATE, REPLICA_SET),
     known("serving.knative.dev", "Configuration", TEMPLATE, REPLICA_SET),

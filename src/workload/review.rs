@@ -70,7 +70,7 @@ impl Reviewer<'_> {
                 findings.push(Finding::note(FindingCode::ObjectIncomplete, why.with("; it is left as it is")));
                 (Ok(not_requested()), None)
             }
-            Err(error) => (Err(error), None),
+            Err(error) => (Err(located(error, location)), None),
         };
         if !location.is_known && (asks || after.is_some() || outcome.is_err()) {
             let kind = value(quote(&location.object.kind));
@@ -127,6 +127,22 @@ impl Reviewer<'_> {
         let after = filled.take_out(pod, keys);
         Ok((outcome, Some(after)))
     }
+}
+
+/// The engine names the fields of an invalid pod by their paths in the pod.
+fn located(error: InjectError, location: &PodLocation) -> InjectError {
+    if location.pointer == location.object.pointer {
+        return error;
+    }
+    let place = location.field(&[]);
+    let problems = error.problems().iter().cloned().map(|problem| match problem.code {
+        ErrorCode::PodInvalid if !problem.message.to_string().starts_with(&place) => {
+            let message = message!["in ", words(&place), ": ", problem.message];
+            Problem { message, ..problem }
+        }
+        _ => problem,
+    });
+    InjectError::from(problems.collect::<Vec<_>>())
 }
 
 fn internal(error: &dyn std::fmt::Display) -> InjectError {
@@ -316,6 +332,10 @@ spec:
         let expected = "pod_invalid: spec.template.metadata.annotations[\"outrigger.dev/inject\"]: \
                         expected a string, found a boolean; put it in quotes";
         assert_eq!(error, expected);
+        let mut document = workload("apps/v1", "Deployment", &asking());
+        document["spec"]["template"]["spec"]["containers"][0]["env"] = json!(7);
+        let error = review(TEMPLATE, &document).outcome.expect_err("no list").to_string();
+        assert!(error.starts_with("pod_invalid: in spec.template: ") && error.contains("spec.containers"), "{error}");
         let document = workload("apps/v1", "Deployment", &json!({"annotations": {"other": 1}}));
         let review = review(TEMPLATE, &document);
         assert!(matches!(review.outcome, Ok(Outcome::Skipped(_))));

@@ -2,6 +2,8 @@
 //!
 //! What the engine puts in is the golden cases' matter; here it is what the commands make of it.
 
+mod mistakes;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

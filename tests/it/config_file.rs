@@ -330,7 +330,8 @@ fn printed(flags: &[&str], environment: &[(&str, &str)], file: &str) -> String {
     let mut args = parsed(flags);
     args.config = Some(path.clone());
     let environment: BTreeMap<&str, &str> = environment.iter().copied().collect();
-    let text = Config::print(&args, |name| environment.get(name).map(ToString::to_string)).expect("a configuration");
+    let (text, problems) = Config::print(&args, |name| environment.get(name).map(ToString::to_string));
+    problems.expect("a configuration");
     text.replace(&path.display().to_string(), "config.yaml")
 }
 
@@ -358,6 +359,16 @@ fn the_printed_configuration_names_the_source_of_each_value() {
         assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
     }
     assert_eq!(text.lines().filter(|line| !line.starts_with('#')).count(), ALL.len(), "{text}");
+}
+
+#[test]
+fn a_configuration_with_problems_is_printed_with_all_of_them() {
+    let args = parsed(&["--listen=nowhere", "--domain=a.b"]);
+    let (text, problems) = Config::print(&args, |_| None);
+    assert!(text.contains("\ndomain: a.b  # --domain\n") && text.contains("\nlisten: nowhere  # --listen\n"), "{text}");
+    let problems = problems.expect_err("no certificate").to_string();
+    assert_eq!(problems.lines().count(), 2, "{problems}");
+    assert!(problems.contains("--listen: \"nowhere\"") && problems.contains("certificate"), "{problems}");
 }
 
 #[test]

@@ -302,5 +302,8 @@ fn the_printed_configuration_can_be_used_as_a_file() {
         |text: &str| text.lines().filter_map(|line| Some(line.split_once("  # ")?.0.to_owned())).collect::<Vec<_>>();
     assert_eq!(values(&again), values(&stdout));
     assert!(again.contains("\nlogLevel: debug  # c.yaml:"), "{again}");
-    assert!(refused(directory.path(), &["--listen=x", "--print-config"]).contains("--listen: \"x\": expected"));
+    let (code, stdout, stderr) = Process::run(directory.path(), &["serve", "--listen=x", "--print-config"]);
+    assert_eq!(code, Some(1));
+    assert!(stdout.contains("\nlisten: x  # --listen\n"), "{stdout}");
+    assert!(stderr.contains("--listen: \"x\": expected") && stderr.contains("certificate"), "{stderr}");
 }
