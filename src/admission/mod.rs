@@ -6,13 +6,17 @@
 
 /// Path of the webhook, as the server serves it and the webhook configuration names it.
 pub const MUTATE_PATH: &str = "/mutate";
+/// Path of the webhook that advises on workloads.
+pub const ADVISE_PATH: &str = "/advise";
 
+mod advise;
 mod protocol_error;
 mod record;
 mod respond;
 mod review;
 mod wire;
 
+pub use advise::AdviceMode;
 pub use protocol_error::ProtocolError;
 pub use record::{Record, ReviewResult};
 pub use respond::{MediaType, ReviewResponse};

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::readiness_details::{ReadinessDetails, Topic};
 use super::self_test::SelfTest;
 use super::version::{self, ServerVersion};
+use crate::admission::AdviceMode;
 use crate::cluster::certificates::plan::Policy;
 use crate::cluster::certificates::serving_secret::CurrentCertificate;
 use crate::cluster::client::{self, ConnectionSource};
@@ -46,17 +47,13 @@ pub(super) async fn connect(config: &Config) -> anyhow::Result<Option<ClusterCon
     };
     let client = client::connect(source).await.context("cannot connect to the cluster")?;
     let version = version::at_start(&client).await;
-    let settings = settings(cluster, &config.certificate, client.default_namespace());
+    let settings = settings(cluster, config, client.default_namespace());
     Ok(Some(ClusterConnection { client, settings, version }))
 }
 
-fn settings(
-    cluster: &ClusterSettings,
-    certificate: &CertificateSettings,
-    default_namespace: &str,
-) -> cluster::BackgroundSettings {
+fn settings(cluster: &ClusterSettings, config: &Config, default_namespace: &str) -> cluster::BackgroundSettings {
     let namespace = cluster.namespace.as_ref().map_or(default_namespace, |namespace| namespace.as_str()).to_owned();
-    let certificates = match certificate {
+    let certificates = match &config.certificate {
         CertificateSettings::Cluster(made) => {
             let mut hosts = vec![format!("{}.{namespace}.svc", cluster.service)];
             hosts.extend(made.hosts.iter().map(ToString::to_string));
@@ -78,7 +75,13 @@ fn settings(
         serving_secret: cluster.serving_secret.to_string(),
         lease: cluster.lease.to_string(),
     };
-    cluster::BackgroundSettings { objects, name: cluster.name.clone(), timing: LeaseTiming::default(), certificates }
+    cluster::BackgroundSettings {
+        objects,
+        name: cluster.name.clone(),
+        gives_advice: config.advice != AdviceMode::Off,
+        timing: LeaseTiming::default(),
+        certificates,
+    }
 }
 
 impl ClusterConnection {

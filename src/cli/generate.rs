@@ -30,7 +30,7 @@ enum What {
     Webhook(WebhookArgs),
 }
 
-/// Print the MutatingWebhookConfiguration for a server at a URL, or behind a Service
+/// Print the webhook configurations for a server at a URL, or behind a Service
 #[derive(Args, Debug)]
 #[command(long_about = WEBHOOK_LONG_ABOUT)]
 #[command(group = clap::ArgGroup::new("endpoint").required(true))]
@@ -58,6 +58,14 @@ struct WebhookArgs {
     /// Domain of all annotations and labels
     #[arg(long, value_name = "DOMAIN", default_value = settings::DOMAIN.default, value_parser = values::domain)]
     domain: String,
+
+    /// Name of the installation, and so of both configurations
+    #[arg(long, value_name = "NAME", default_value = settings::WEBHOOK_CONFIGURATION.default, value_parser = values::name)]
+    name: String,
+
+    /// Leave out the ValidatingWebhookConfiguration, which asks for advice about workloads
+    #[arg(long)]
+    no_advice: bool,
 }
 
 const LONG_ABOUT: &str = "\
@@ -71,7 +79,9 @@ Examples:
     outrigger generate webhook --service outrigger-system/outrigger";
 
 const WEBHOOK_LONG_ABOUT: &str = "\
-Prints the MutatingWebhookConfiguration that makes an API server call a server at a URL, or behind a Service on port 443.
+Prints the configurations that make an API server call a server at a URL, or behind a Service on port 443: the \
+MutatingWebhookConfiguration for pods, and the ValidatingWebhookConfiguration that asks for advice about workloads \
+(Deployments and others), at the same URL with /advise as its last part.
 
 Examples:
   For a server that was started with `outrigger serve --dev`:
@@ -95,10 +105,13 @@ fn webhook(args: &WebhookArgs) -> anyhow::Result<()> {
         domain: args.domain.clone(),
         pods_failure_policy: args.pods_failure_policy,
         namespaces_failure_policy: args.namespaces_failure_policy,
+        name: args.name.clone(),
         ..WebhookConfiguration::new(args.endpoint()?)
     };
-    let value = configuration.to_value().context("cannot write the configuration")?;
-    stdio::print(&output::yaml(&[&value])?)
+    let pods = configuration.to_value().context("cannot write the configuration")?;
+    let advice = configuration.to_advice_value().context("cannot write the configuration")?;
+    let documents: &[&serde_json::Value] = if args.no_advice { &[&pods] } else { &[&pods, &advice] };
+    stdio::print(&output::yaml(documents)?)
 }
 
 impl WebhookArgs {

@@ -17,6 +17,11 @@ pub(super) fn namespace(text: &str) -> Result<String, String> {
     checked(text, names::check_dns_label)
 }
 
+/// `--name`: the name of an installation, which is also the value of a label.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    checked(text, names::check_dns_label)
+}
+
 /// `--wait`, `--timeout`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     duration::parse(text).ok_or_else(|| "expected a duration such as 60s or 1m30s".to_owned())

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::certificates::configurations::WebhookConfigurationObject;
 use super::certificates::plan::Policy;
 use super::certificates::reconciler::{Reconciler, WatchedObjects, reconcile_while_leading};
 use super::certificates::serving_secret::{CurrentCertificate, ServingSecretFollower};
@@ -26,6 +26,8 @@ pub struct BackgroundSettings {
     pub objects: Objects,
     /// Name of this replica; a random suffix makes it unique.
     pub name: String,
+    /// Whether workloads get advice, so that there is a validating webhook configuration.
+    pub gives_advice: bool,
     /// Times of the leader election.
     pub timing: LeaseTiming,
     /// Set in certificate mode `self`: the hosts and lifetimes of the certificates to issue.
@@ -68,12 +70,14 @@ pub fn start(
         return Ok(BackgroundTasks { namespaces, certificate: None, missing, leader: None });
     };
     let cluster_metrics = metrics.in_cluster()?;
-    let watched = watch_certificates(client, &settings.objects);
+    let configurations =
+        WebhookConfigurationObject::all(client, &settings.objects.webhook_configuration, settings.gives_advice);
+    let watched = watch_certificates(client, &settings.objects, &configurations);
     let (publish, certificate) = watch::channel(None);
     let follower = ServingSecretFollower {
         secret_name: settings.objects.serving_secret.clone(),
         secret: watched.serving.clone(),
-        configuration: watched.configuration.clone(),
+        configurations: watched.configurations.clone(),
         hosts: hosts.clone(),
         metrics: Arc::clone(metrics),
         cluster_metrics: cluster_metrics.clone(),
@@ -82,16 +86,21 @@ pub fn start(
 
     let (leadership, leader) = start_election(leader_elector(client, &settings), shutdown);
     tokio::spawn(record_leadership(leadership.clone(), cluster_metrics));
-    let reconciler = Arc::new(Reconciler::new(client, settings.objects, hosts, policy, watched, report_missing));
+    let (objects, report) = (settings.objects, report_missing);
+    let reconciler = Reconciler::new(client, objects, configurations, (hosts, policy), watched, report);
+    let reconciler = Arc::new(reconciler);
     supervise("certificates", move || reconcile_while_leading(Arc::clone(&reconciler), leadership.clone()));
     Ok(BackgroundTasks { namespaces, certificate: Some(certificate), missing, leader: Some(leader) })
 }
 
-fn watch_certificates(client: &Client, objects: &Objects) -> WatchedObjects {
-    let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+fn watch_certificates(
+    client: &Client,
+    objects: &Objects,
+    configurations: &[WebhookConfigurationObject],
+) -> WatchedObjects {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &objects.namespace);
     WatchedObjects {
-        configuration: watching::object(configurations, &objects.webhook_configuration),
+        configurations: configurations.iter().map(WebhookConfigurationObject::watch).collect(),
         serving: watching::object(secrets, &objects.serving_secret),
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! No request waits for the API server: background tasks keep the data in memory that requests
 //! need. A watch that fails is resumed, and the last known data is used until then.
-//! Invariant: the program creates no object and writes only to existing ones, by name: the Lease,
-//! the two Secrets, and `caBundle` of one webhook configuration.
+//! Invariant: the program creates no object but Events, and writes only to existing ones, by name:
+//! the Lease, the two Secrets, and `caBundle` of two webhook configurations.
 
 mod background;
 pub(crate) mod certificates;
@@ -25,7 +25,7 @@ pub use background::{BackgroundSettings, BackgroundTasks, start};
 pub struct Objects {
     /// Namespace of the Secrets and the Lease.
     pub namespace: String,
-    /// The MutatingWebhookConfiguration.
+    /// The MutatingWebhookConfiguration and the ValidatingWebhookConfiguration.
     pub webhook_configuration: String,
     /// The Secret of the certificate authorities.
     pub ca_secret: String,

@@ -26,6 +26,16 @@ pub(crate) enum ObjectState<K> {
     Present(Arc<K>),
 }
 
+impl<K> ObjectState<K> {
+    /// The object, if it is known to exist.
+    pub(crate) fn present(&self) -> Option<&K> {
+        match self {
+            Self::Present(object) => Some(object),
+            Self::Unknown | Self::Absent => None,
+        }
+    }
+}
+
 impl<K> Clone for ObjectState<K> {
     fn clone(&self) -> Self {
         match self {
@@ -55,7 +65,7 @@ pub(super) fn config(name: Option<&str>) -> Config {
 }
 
 /// Watches one object until no receiver is left.
-pub(super) fn object<K>(api: Api<K>, name: &str) -> watch::Receiver<ObjectState<K>>
+pub(crate) fn object<K>(api: Api<K>, name: &str) -> watch::Receiver<ObjectState<K>>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {

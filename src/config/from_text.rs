@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::duration;
+use crate::admission::AdviceMode;
 
 /// A value that can be parsed from the text of a setting.
 pub(super) trait FromText: Sized {
@@ -18,6 +19,20 @@ impl FromText for bool {
 
     fn from_text(text: &str) -> Option<Self> {
         text.parse().ok()
+    }
+}
+
+impl FromText for AdviceMode {
+    const EXPECTED: &'static str = "Warn, Deny or Off";
+
+    fn from_text(text: &str) -> Option<Self> {
+        match text {
+            "Warn" => Some(Self::Warn),
+            "Deny" => Some(Self::Deny),
+            // YAML reads an unquoted Off as a boolean.
+            "Off" | "false" => Some(Self::Off),
+            _ => None,
+        }
     }
 }
 

@@ -37,6 +37,7 @@ pub use values::{
     MissingDefaultsAction, NativeSidecarsMode, TemplateSource, TlsVersion,
 };
 
+use crate::admission::AdviceMode;
 use cluster::PodEnvironment;
 use layers::Layers;
 use reader::SettingsReader;
@@ -64,6 +65,8 @@ pub struct Config {
     pub strict: bool,
     /// Domain of annotations and labels.
     pub domain: Domain,
+    /// Advice about workloads when they are applied.
+    pub advice: AdviceMode,
     /// Whether the cluster has native sidecars.
     pub native_sidecars: NativeSidecarsMode,
     /// Namespaces in which nothing is injected.
@@ -166,6 +169,7 @@ fn read(reader: &mut SettingsReader, pod: &PodEnvironment) -> Option<Config> {
     let max_connections = reader.get(&settings::MAX_CONNECTIONS);
     let templates = templates(reader);
     let domain = reader.get(&settings::DOMAIN);
+    let advice = reader.get(&settings::ADVICE);
     let native_sidecars = reader.get(&settings::NATIVE_SIDECARS);
     let excluded_namespaces = reader.list(&settings::EXCLUDE_NAMESPACES);
     let namespace_defaults_missing = reader.get(&settings::NAMESPACE_DEFAULTS_MISSING);
@@ -186,6 +190,7 @@ fn read(reader: &mut SettingsReader, pod: &PodEnvironment) -> Option<Config> {
         templates,
         strict: strict?,
         domain: domain?,
+        advice: advice?,
         native_sidecars: native_sidecars?,
         excluded_namespaces,
         namespace_defaults_missing: namespace_defaults_missing?,

@@ -143,7 +143,7 @@ fn create(namespace: &Namespace, mut object: Value) {
         subject["namespace"] = json!(name);
     }
     for rule in object["rules"].as_array_mut().into_iter().flatten() {
-        if rule["resources"] == json!(["mutatingwebhookconfigurations"]) {
+        if rule["apiGroups"] == json!(["admissionregistration.k8s.io"]) {
             rule["resourceNames"] = json!([name]);
         }
     }

@@ -84,9 +84,14 @@ impl Outrigger {
         server
     }
 
-    /// The output of `outrigger generate webhook` for this server.
+    /// The MutatingWebhookConfiguration of `outrigger generate webhook` for this server.
     pub fn configuration(&self) -> Value {
-        configuration(&format!("https://127.0.0.1:{}/mutate", self.port), &self.directory)
+        self.configurations()[0].clone()
+    }
+
+    /// Both configurations: the mutating and the validating one.
+    pub fn configurations(&self) -> [Value; 2] {
+        configurations(&format!("https://127.0.0.1:{}/mutate", self.port), &self.directory)
     }
 
     /// The addresses of the webhook and of the admin listener.
@@ -166,8 +171,8 @@ pub fn admin_response(address: SocketAddr, path: &str) -> Option<String> {
 }
 
 /// The output of `outrigger generate webhook` for a server at this URL with its certificates in
-/// this directory.
-pub fn configuration(url: &str, directory: &Path) -> Value {
+/// this directory: the mutating configuration, and the validating one.
+pub fn configurations(url: &str, directory: &Path) -> [Value; 2] {
     let output = Command::new(PROGRAM)
         .args(["generate", "webhook", "--url", url, "--ca-file"])
         .arg(certificate_authority(directory))
@@ -175,7 +180,9 @@ pub fn configuration(url: &str, directory: &Path) -> Value {
         .expect("outrigger starts");
     let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "generate webhook: {}: {errors}", output.status);
-    serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("generate webhook prints no YAML: {error}\n{text}"))
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text)
+        .unwrap_or_else(|error| panic!("generate webhook prints no YAML: {error}\n{text}"));
+    documents.try_into().expect("two configurations")
 }
 
 /// Registers a configuration for the namespaces with this label, changed by `edit`, and waits until

@@ -11,17 +11,21 @@ use serde_json::{Value, json};
 use crate::cluster::{Cluster, Namespace, pod};
 use crate::process::eventually;
 
-const PATH: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Creates a configuration as it is.
 pub fn create(cluster: &Cluster, configuration: &Value) {
-    cluster.send_object("POST", PATH, configuration).expect_success();
+    let resource = configuration["kind"].as_str().expect("a kind").to_lowercase() + "s";
+    cluster.send_object("POST", &format!("{GROUP}/{resource}"), configuration).expect_success();
 }
 
-/// Deletes the configuration of this name.
+/// Deletes the mutating and the validating configuration of this name.
 pub fn delete(cluster: &Cluster, name: &str) {
-    cluster.send("DELETE", &format!("{PATH}/{name}"), "application/json", Vec::new()).expect_success();
+    for resource in ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"] {
+        let path = format!("{GROUP}/{resource}/{name}");
+        cluster.send("DELETE", &path, "application/json", Vec::new()).expect_success();
+    }
 }
 
 /// Sends dry-run pods until one has reached the webhook.

@@ -24,6 +24,7 @@ use crate::registration;
 
 pub const LIMIT: Duration = Duration::from_secs(90);
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+const ADVICE_CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
 /// A terminating replica still gets new connections for this long, until endpoints are updated.
 const NEWS: Duration = Duration::from_millis(500);
 
@@ -134,24 +135,36 @@ impl Running {
     }
 
     pub fn configuration(&self) -> Value {
-        self.cluster().get(&format!("{CONFIGURATIONS}/{}", self.installation.name())).expect_success()
+        self.configurations()[0].clone()
     }
 
-    /// The certificates of every entry's `caBundle`, as text.
+    /// The mutating and the validating configuration.
+    pub fn configurations(&self) -> [Value; 2] {
+        [CONFIGURATIONS, ADVICE_CONFIGURATIONS]
+            .map(|path| self.cluster().get(&format!("{path}/{}", self.installation.name())).expect_success())
+    }
+
+    /// The certificates of every entry's `caBundle`, of both configurations, as text.
     pub fn bundles(&self) -> Vec<String> {
-        let configuration = self.configuration();
-        let webhooks = configuration["webhooks"].as_array().cloned().unwrap_or_default();
+        let webhooks: Vec<Value> = self
+            .configurations()
+            .iter()
+            .flat_map(|configuration| configuration["webhooks"].as_array().cloned().unwrap_or_default())
+            .collect();
         let bundle = |webhook: &Value| BASE64.decode(webhook["clientConfig"]["caBundle"].as_str().unwrap_or_default());
         webhooks.iter().map(|webhook| String::from_utf8(bundle(webhook).expect("base64")).expect("PEM")).collect()
     }
 
+    /// Sets `caBundle` of every entry of both configurations.
     pub fn set_bundles(&self, bundle: &str) {
-        let patch: Vec<Value> = (0..2)
-            .map(|index| json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": bundle}))
-            .collect();
-        let path = format!("{CONFIGURATIONS}/{}", self.installation.name());
-        let patch = Value::Array(patch).to_string().into_bytes();
-        self.cluster().send("PATCH", &path, "application/json-patch+json", patch).expect_success();
+        for (configurations, entries) in [(CONFIGURATIONS, 2), (ADVICE_CONFIGURATIONS, 1)] {
+            let patch: Vec<Value> = (0..entries)
+                .map(|index| json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": bundle}))
+                .collect();
+            let path = format!("{configurations}/{}", self.installation.name());
+            let patch = Value::Array(patch).to_string().into_bytes();
+            self.cluster().send("PATCH", &path, "application/json-patch+json", patch).expect_success();
+        }
     }
 
     /// A field of a Secret, decoded.
@@ -188,18 +201,20 @@ impl Running {
     }
 }
 
-/// Registers the address for the pods of the installation, without a `caBundle`.
+/// Registers the address for the pods and workloads of the installation, without a `caBundle`.
 pub fn register(installation: &Installation, url: &str) {
     let output = Command::new(PROGRAM).args(["generate", "webhook", "--url", url]).output().expect("outrigger starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("text");
-    let mut configuration: Value = serde_saphyr::from_str(&text).expect("YAML");
-    configuration["metadata"]["name"] = json!(installation.name());
-    for webhook in configuration["webhooks"].as_array_mut().expect("a list") {
-        let expression = json!({"key": WEBHOOK_LABEL, "operator": "In", "values": [installation.name()]});
-        webhook["namespaceSelector"]["matchExpressions"].as_array_mut().expect("a list").push(expression);
+    let configurations: Vec<Value> = serde_saphyr::from_multiple(&text).expect("YAML");
+    for mut configuration in configurations {
+        configuration["metadata"]["name"] = json!(installation.name());
+        for webhook in configuration["webhooks"].as_array_mut().expect("a list") {
+            let expression = json!({"key": WEBHOOK_LABEL, "operator": "In", "values": [installation.name()]});
+            webhook["namespaceSelector"]["matchExpressions"].as_array_mut().expect("a list").push(expression);
+        }
+        registration::create(installation.namespace.cluster, &configuration);
     }
-    registration::create(installation.namespace.cluster, &configuration);
 }
 
 /// Clients that create pods continuously until they are stopped.

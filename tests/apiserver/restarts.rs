@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::balancer::Balancer;
 use crate::cluster::{Cluster, Namespace, in_namespace, names, pod, request};
 use crate::control_plane::free_port;
-use crate::outrigger::{PROGRAM, admin_response, configuration, register};
+use crate::outrigger::{PROGRAM, admin_response, configurations, register};
 use crate::process::{Process, pause};
 
 tests! { rolling_restarts_fail_no_pod }
@@ -41,7 +41,7 @@ fn rolling_restarts_fail_no_pod() {
             (0..INSTANCES).map(|index| start(cluster, &directory, &index.to_string())).collect();
         running.iter().for_each(|instance| balancer.add(instance.address));
         let url = format!("https://{}/mutate", balancer.address());
-        register(&configuration(&url, &directory), namespace, "restarts", "log-collector", |_| {});
+        register(&configurations(&url, &directory)[0], namespace, "restarts", "log-collector", |_| {});
 
         let is_over = Arc::new(AtomicBool::new(false));
         let clients: Vec<_> =

@@ -567,10 +567,15 @@ fn the_webhook_configuration_is_printed() {
     let workspace = Workspace::new();
     let url = "https://127.0.0.1:9443/mutate";
     let printed = documents(&workspace.run(&["generate", "webhook", "--url", url]).done());
-    assert_eq!((printed.len(), &printed[0]["kind"]), (1, &json!("MutatingWebhookConfiguration")));
+    let kinds: Vec<&Value> = printed.iter().map(|printed| &printed["kind"]).collect();
+    assert_eq!(kinds, ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"]);
     for webhook in printed[0]["webhooks"].as_array().expect("a list") {
         assert_eq!(webhook["clientConfig"], json!({"url": url}));
     }
+    assert_eq!(printed[1]["webhooks"][0]["clientConfig"], json!({"url": "https://127.0.0.1:9443/advise"}));
+    let arguments = ["generate", "webhook", "--url", url, "--no-advice", "--name", "sidecars"];
+    let printed = documents(&workspace.run(&arguments).done());
+    assert_eq!((printed.len(), &printed[0]["metadata"]["name"]), (1, &json!("sidecars")));
 }
 
 #[test]

@@ -65,6 +65,18 @@ fn object(path: &str) -> Value {
     objects.remove(0)
 }
 
+/// The values of all fields with this name, at any depth.
+fn values_of<'a>(value: &'a Value, field: &str) -> Vec<&'a Value> {
+    match value {
+        Value::Object(map) => {
+            let own = map.get(field).into_iter();
+            own.chain(map.values().flat_map(|value| values_of(value, field))).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(|item| values_of(item, field)).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// The text at a path of an object.
 #[track_caller]
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {

@@ -4,6 +4,7 @@
 //! Secrets store it, and `serving_secret` takes the serving certificate on every replica. See
 //! docs/decisions/0011-trust-before-use.md.
 
+pub(crate) mod configurations;
 pub(crate) mod plan;
 pub(crate) mod reconciler;
 mod secrets;

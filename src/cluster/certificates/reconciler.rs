@@ -1,10 +1,10 @@
 //! Reconciles the certificates on the leader: reads the cluster's state, takes one step, reads
 //! again.
 //!
-//! It reads the three objects, the authorities last. A write based on an outdated version of the
-//! other two is then rejected for its version, and every accepted write was signed or trusted by
-//! the authorities as they were when the object it replaces already existed. Watches only tell when
-//! to read.
+//! It reads the objects, the authorities last. A write based on an outdated version of the others
+//! is then rejected for its version, and every accepted write was signed or trusted by the
+//! authorities as they were when the object it replaces already existed. Watches only tell when to
+//! read.
 //! Invariant: every write carries the version that was read, so a leader that was deposed without
 //! noticing changes nothing.
 
@@ -14,7 +14,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
 use kube::core::PartialObjectMeta;
@@ -23,7 +22,10 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::plan::{self, Authorities, CHECK_INTERVAL, Change, ObservedState, Policy, Step, TrustHistory};
+use super::configurations::{
+    self, ConfigurationKind, ReadConfiguration, WatchedConfiguration, WebhookConfigurationObject,
+};
+use super::plan::{self, Authorities, Bundle, CHECK_INTERVAL, Change, ObservedState, Policy, Step, TrustHistory};
 use super::secrets::{self, CertificateMaterial};
 use super::write_throttle::{RepairThrottle, WriteThrottle};
 use crate::cluster::jitter::Backoff;
@@ -32,8 +34,6 @@ use crate::cluster::{Objects, explain};
 use crate::pki::{Authority, AuthorityKind, Fingerprint};
 use crate::telemetry::throttle::{ProblemThrottle, Urgency};
 
-/// The owner of `caBundle` in the API server's managed fields.
-pub(crate) const FIELD_MANAGER: &str = "outrigger-ca-bundle";
 /// Timeout of one call. API servers under load take seconds, and a step makes several calls.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often to read the wall clock while waiting: it may be set, or the machine may sleep.
@@ -43,7 +43,7 @@ const STEP_PAUSE: Duration = Duration::from_millis(50);
 
 /// Creates, trusts and rotates the certificates while this replica leads.
 pub(crate) struct Reconciler {
-    configurations: Api<MutatingWebhookConfiguration>,
+    configurations: Vec<WebhookConfigurationObject>,
     secrets: Api<Secret>,
     metadata: Api<PartialObjectMeta<Secret>>,
     objects: Objects,
@@ -59,7 +59,7 @@ pub(crate) type MissingObjects = watch::Sender<Vec<String>>;
 /// The objects whose changes start a new step.
 #[derive(Clone)]
 pub(crate) struct WatchedObjects {
-    pub configuration: watch::Receiver<ObjectState<MutatingWebhookConfiguration>>,
+    pub configurations: Vec<WatchedConfiguration>,
     pub serving: watch::Receiver<ObjectState<Secret>>,
 }
 
@@ -77,13 +77,13 @@ struct ReconcileHistory {
 struct ClusterState {
     observed: ObservedState,
     material: CertificateMaterial,
-    entries: Vec<String>,
+    /// In the order of [`Reconciler::configurations`].
+    configurations: Vec<ReadConfiguration>,
     versions: Versions,
 }
 
 #[derive(Default)]
 struct Versions {
-    configuration: Option<String>,
     serving: Option<String>,
     authorities: Option<String>,
 }
@@ -112,13 +112,13 @@ impl Reconciler {
     pub(crate) fn new(
         client: &Client,
         objects: Objects,
-        hosts: Vec<String>,
-        policy: Policy,
+        configurations: Vec<WebhookConfigurationObject>,
+        (hosts, policy): (Vec<String>, Policy),
         watched: WatchedObjects,
         missing: MissingObjects,
     ) -> Self {
         Self {
-            configurations: Api::all(client.clone()),
+            configurations,
             secrets: Api::namespaced(client.clone(), &objects.namespace),
             metadata: Api::namespaced(client.clone(), &objects.namespace),
             objects,
@@ -136,7 +136,7 @@ impl Reconciler {
         let (mut history, mut backoff) = (ReconcileHistory::default(), Backoff::default());
         let mut problems = ProblemLog::default();
         loop {
-            watched.configuration.mark_unchanged();
+            watched.configurations.iter_mut().for_each(|watched| watched.state.mark_unchanged());
             watched.serving.mark_unchanged();
             authorities.mark_unchanged();
             let wait = match self.step(&mut history, &mut problems).await {
@@ -156,7 +156,7 @@ impl Reconciler {
             };
             tokio::select! {
                 () = sleep_on_clock(SystemTime::now, wait) => {}
-                () = changed(&mut watched.configuration) => {}
+                Ok(()) = configurations::changed(&mut watched.configurations) => {}
                 () = changed(&mut watched.serving) => {}
                 () = changed(&mut authorities) => {}
             }
@@ -166,7 +166,7 @@ impl Reconciler {
     /// Reads the state and takes the next step. Returns how long to wait afterwards.
     async fn step(&self, history: &mut ReconcileHistory, problems: &mut ProblemLog) -> Result<Duration, StepError> {
         let state = self.read_state(&mut history.trusted).await?;
-        problems.update(&state.observed, &self.objects, &self.missing);
+        problems.update(&self.required(&state), &self.missing);
         let step = plan::next(&state.observed, &self.policy, SystemTime::now());
         if let Step::Wait(wait) = step {
             return Ok(wait.min(CHECK_INTERVAL));
@@ -197,9 +197,12 @@ impl Reconciler {
         Ok(STEP_PAUSE)
     }
 
-    /// Reads the three objects. Their order matters: see the module's comment.
+    /// Reads the objects. Their order matters: see the module's comment.
     async fn read_state(&self, trusted: &mut TrustHistory<Instant>) -> Result<ClusterState, StepError> {
-        let configuration = with_timeout(self.configurations.get_opt(&self.objects.webhook_configuration)).await?;
+        let mut configurations = Vec::with_capacity(self.configurations.len());
+        for configuration in &self.configurations {
+            configurations.push(with_timeout(configuration.read()).await?);
+        }
         let read = Instant::now();
         let serving = with_timeout(self.secrets.get_opt(&self.objects.serving_secret)).await?;
         let authorities = with_timeout(self.secrets.get_opt(&self.objects.ca_secret)).await?;
@@ -209,12 +212,7 @@ impl Reconciler {
             authorities: authorities.as_ref().map(|secret| secrets::read_authorities(secret, &mut material)),
             ..ObservedState::default()
         };
-        let webhooks =
-            configuration.as_ref().map(|configuration| configuration.webhooks.as_deref().unwrap_or_default());
-        observed.bundles = webhooks.map(|webhooks| {
-            let pem = webhooks.iter().map(|webhook| webhook.client_config.ca_bundle.as_ref());
-            pem.map(|pem| material.read_bundle(pem.map_or(&[], |pem| &pem.0))).collect()
-        });
+        observed.bundles = read_bundles(&configurations, &mut material);
         observed.leaf = serving.as_ref().map(|secret| secrets::read_leaf(secret, &self.hosts, &mut material));
         trusted.record(observed.bundles.as_deref(), read);
         // Counts only up to the time of reading: later changes are unknown.
@@ -225,13 +223,11 @@ impl Reconciler {
         let found: BTreeSet<Fingerprint> = in_bundles.chain(observed.leaf.flatten().map(|leaf| leaf.issuer)).collect();
         observed.stray = material.stray(&found, &listed, SystemTime::now());
 
-        let entries = webhooks.unwrap_or_default().iter().map(|webhook| webhook.name.clone()).collect();
         let versions = Versions {
-            configuration: configuration.and_then(|object| object.metadata.resource_version),
             serving: serving.and_then(|object| object.metadata.resource_version),
             authorities: authorities.and_then(|object| object.metadata.resource_version),
         };
-        Ok(ClusterState { observed, material, entries, versions })
+        Ok(ClusterState { observed, material, configurations, versions })
     }
 
     async fn apply(&self, step: &Step, state: ClusterState) -> Result<(), StepError> {
@@ -261,20 +257,19 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Sets `caBundle` of every entry, and owns no other field.
+    /// Sets `caBundle` of every entry of every configuration. Between two of them another client may
+    /// write, or the process may end: the next step finds what is left to do.
     async fn trust(&self, trusted: &BTreeSet<Fingerprint>, state: ClusterState) -> Result<(), StepError> {
-        let bundle = BASE64.encode(state.material.bundle(trusted));
-        let webhooks: Vec<Value> =
-            state.entries.iter().map(|name| json!({"name": name, "clientConfig": {"caBundle": bundle}})).collect();
-        let name = &self.objects.webhook_configuration;
-        let object = json!({
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
-            "metadata": {"name": name, "resourceVersion": state.versions.configuration},
-            "webhooks": webhooks,
-        });
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        with_timeout(self.configurations.patch(name, &params, &Patch::Apply(object))).await?;
-        tracing::info!(configuration = name, certificates = trusted.len(), "caBundle was updated");
+        let pem = state.material.bundle(trusted);
+        let base64 = BASE64.encode(&pem);
+        for (object, read) in self.configurations.iter().zip(&state.configurations) {
+            if let ReadConfiguration::Present(read) = read
+                && with_timeout(object.set_bundle(read, &pem, &base64)).await?
+            {
+                let (kind, configuration) = (object.kind.words(), object.name.as_str());
+                tracing::info!(kind, configuration, certificates = trusted.len(), "caBundle was updated");
+            }
+        }
         Ok(())
     }
 
@@ -286,6 +281,20 @@ impl Reconciler {
         self.write_secret(&self.objects.serving_secret, state.versions.serving, data).await?;
         tracing::info!(secret = self.objects.serving_secret, issuer = %authority.certificate().fingerprint, "issued a new serving certificate");
         Ok(())
+    }
+
+    /// The objects that must exist, with what is wrong with each.
+    fn required(&self, state: &ClusterState) -> Vec<RequiredObject<'_>> {
+        let configurations = self.configurations.iter().zip(&state.configurations);
+        let secret = |name, is_absent: bool| RequiredObject {
+            kind: "secret",
+            name,
+            problem: is_absent.then_some(ObjectProblem::ABSENT),
+        };
+        let mut required: Vec<RequiredObject<'_>> = configurations.map(RequiredObject::configuration).collect();
+        required.push(secret(&self.objects.ca_secret, state.observed.authorities.is_none()));
+        required.push(secret(&self.objects.serving_secret, state.observed.leaf.is_none()));
+        required
     }
 
     /// Changes fields of a Secret unless it has changed since `version`.
@@ -335,35 +344,84 @@ async fn changed<T>(receiver: &mut watch::Receiver<T>) {
     }
 }
 
+/// The bundles of all entries; `None` if no configuration exists, so that no API server calls.
+fn read_bundles(configurations: &[ReadConfiguration], material: &mut CertificateMaterial) -> Option<Vec<Bundle>> {
+    let present = configurations.iter().filter_map(|read| match read {
+        ReadConfiguration::Present(present) => Some(present),
+        ReadConfiguration::Absent | ReadConfiguration::Forbidden => None,
+    });
+    let mut bundles: Option<Vec<Bundle>> = None;
+    for present in present {
+        let read = present.entries.iter().map(|entry| material.read_bundle(entry.ca_bundle()));
+        bundles.get_or_insert_default().extend(read);
+    }
+    bundles
+}
+
+/// An object that the installation must have.
+struct RequiredObject<'a> {
+    kind: &'static str,
+    name: &'a str,
+    problem: Option<ObjectProblem>,
+}
+
+/// What is wrong with a required object, and what to do.
+#[derive(Clone, Copy)]
+struct ObjectProblem {
+    what: &'static str,
+    remedy: &'static str,
+    /// Whether pods depend on the object.
+    is_error: bool,
+}
+
+impl ObjectProblem {
+    const ABSENT: Self = Self { what: "does not exist", remedy: "apply it again", is_error: true };
+}
+
+impl<'a> RequiredObject<'a> {
+    fn configuration((object, read): (&'a WebhookConfigurationObject, &ReadConfiguration)) -> Self {
+        let is_error = object.kind == ConfigurationKind::Mutating;
+        let remedy = object.kind.remedy();
+        let problem = match read {
+            ReadConfiguration::Present(_) => None,
+            ReadConfiguration::Absent => Some(ObjectProblem { remedy, is_error, ..ObjectProblem::ABSENT }),
+            ReadConfiguration::Forbidden => {
+                Some(ObjectProblem { what: "cannot be read and written", remedy: "apply the roles again", is_error })
+            }
+        };
+        Self { kind: object.kind.words(), name: &object.name, problem }
+    }
+
+    fn sentence(&self) -> Option<String> {
+        let problem = self.problem?;
+        Some(format!("the {} {} {}; {}", self.kind, self.name, problem.what, problem.remedy))
+    }
+}
+
 /// The problems that are logged with a throttle.
 #[derive(Default)]
 struct ProblemLog {
     error: ProblemThrottle,
     conflict: ProblemThrottle,
     overwritten: ProblemThrottle,
-    missing: [ProblemThrottle; 3],
+    required: Vec<ProblemThrottle>,
 }
 
 impl ProblemLog {
     /// After a successful read: logs and reports which objects do not exist.
-    fn update(&mut self, observed: &ObservedState, objects: &Objects, report: &MissingObjects) {
+    fn update(&mut self, required: &[RequiredObject<'_>], report: &MissingObjects) {
         self.error.clear(|| tracing::info!("the certificates are reconciled again"));
-        let missing = [
-            (observed.bundles.is_none(), "webhook configuration", objects.webhook_configuration.as_str()),
-            (observed.authorities.is_none(), "secret", objects.ca_secret.as_str()),
-            (observed.leaf.is_none(), "secret", objects.serving_secret.as_str()),
-        ];
-        let sentences = missing.iter().filter(|(is_absent, ..)| *is_absent);
-        let sentences = sentences.map(|(_, kind, name)| format!("the {kind} {name} does not exist; apply it again"));
-        report.send_replace(sentences.collect());
-        for (throttle, (is_absent, kind, name)) in self.missing.iter_mut().zip(missing) {
-            if is_absent {
-                throttle.report("does not exist", Urgency::Immediate, || {
-                    tracing::error!(kind, name, "object does not exist; apply it again: outrigger never creates it");
-                });
-            } else {
+        report.send_replace(required.iter().filter_map(RequiredObject::sentence).collect());
+        self.required.resize_with(required.len(), ProblemThrottle::default);
+        for (throttle, RequiredObject { kind, name, problem }) in self.required.iter_mut().zip(required) {
+            let Some(ObjectProblem { what, remedy, is_error }) = problem else {
                 throttle.clear(|| tracing::info!(kind, name, "object exists again"));
-            }
+                continue;
+            };
+            throttle.report(what, Urgency::Immediate, || match is_error {
+                true => tracing::error!(kind, name, "object {what}; {remedy}: outrigger never creates it"),
+                false => tracing::warn!(kind, name, "object {what}; {remedy}: until then nobody gets advice"),
+            });
         }
     }
 }

@@ -2,17 +2,18 @@
 //! stays in use.
 //!
 //! A certificate that API servers would reject is not taken, regardless of its author: it must be
-//! complete, valid, and covered by every bundle of the last known webhook configuration.
+//! complete, valid, and covered by every bundle of the last known webhook configurations.
 //! Invariant: a certificate in use is replaced only by a better one.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::DynamicObject;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::configurations::{self, ConfigurationKind, WatchedConfiguration, entries};
 use super::plan::CHECK_INTERVAL;
 use super::secrets::{read_issuer, read_pair};
 use crate::cluster::watching::ObjectState;
@@ -50,7 +51,7 @@ enum ServingSecretError {
 pub(crate) struct ServingSecretFollower {
     pub secret_name: String,
     pub secret: watch::Receiver<ObjectState<Secret>>,
-    pub configuration: watch::Receiver<ObjectState<MutatingWebhookConfiguration>>,
+    pub configurations: Vec<WatchedConfiguration>,
     /// The names by which API servers call the webhook.
     pub hosts: Vec<String>,
     pub metrics: Arc<Metrics>,
@@ -63,12 +64,12 @@ impl ServingSecretFollower {
         let (mut throttle, mut last_error) = (ProblemThrottle::default(), None);
         loop {
             let secret = self.secret.borrow_and_update().clone();
-            let configuration = self.configuration.borrow_and_update().clone();
+            let configurations = KnownConfigurations::of(&mut self.configurations);
             let served = publish.borrow().clone();
             let accept = |pair: CertifiedPair| {
                 self.is_better(&pair, served.as_deref()).then_some(pair).ok_or(ServingSecretError::OtherHosts)
             };
-            match check_secret(&secret, &configuration, SystemTime::now()).and_then(accept) {
+            match check_secret(&secret, &configurations, SystemTime::now()).and_then(accept) {
                 Ok(pair) => {
                     last_error = None;
                     let name = self.secret_name.as_str();
@@ -78,10 +79,10 @@ impl ServingSecretFollower {
                 Err(error) => self.report_error(error, &mut last_error, &mut throttle, publish.borrow().is_some()),
             }
             let served = publish.borrow().clone();
-            self.cluster_metrics.ca_bundle_in_sync(served.is_some_and(|pair| is_in_sync(&pair, &configuration)));
+            self.cluster_metrics.ca_bundle_in_sync(served.is_some_and(|pair| configurations.are_in_sync(&pair)));
             tokio::select! {
                 changed = self.secret.changed() => if changed.is_err() { return },
-                changed = self.configuration.changed() => if changed.is_err() { return },
+                changed = configurations::changed(&mut self.configurations) => if changed.is_err() { return },
                 // A certificate may become valid with time, and a persistent error is logged again.
                 () = sleep(recheck_interval(publish.borrow().is_some())) => {}
                 () = publish.closed() => return,
@@ -153,7 +154,7 @@ fn recheck_interval(is_serving: bool) -> Duration {
 /// The certificate in the Secret, if API servers would accept it.
 fn check_secret(
     secret: &ObjectState<Secret>,
-    configuration: &ObjectState<MutatingWebhookConfiguration>,
+    configurations: &KnownConfigurations,
     now: SystemTime,
 ) -> Result<CertifiedPair, ServingSecretError> {
     let secret = match secret {
@@ -165,40 +166,58 @@ fn check_secret(
     if !pair.certificate.validity.holds(now) {
         return Err(ServingSecretError::Expired);
     }
-    match configuration {
+    match &configurations.mutating {
         ObjectState::Unknown => Err(ServingSecretError::UnknownConfiguration),
-        _ if is_trusted(&pair, configuration) => Ok(pair),
+        _ if configurations.trust(&pair) => Ok(pair),
         _ => Err(ServingSecretError::NotTrusted),
     }
 }
 
-/// Whether every entry of the configuration covers the certificate; true if there is no
-/// configuration, since no API server calls then.
-fn is_trusted(pair: &CertifiedPair, configuration: &ObjectState<MutatingWebhookConfiguration>) -> bool {
-    let configuration = match configuration {
-        ObjectState::Unknown => return false,
-        ObjectState::Absent => return true,
-        ObjectState::Present(configuration) => configuration,
-    };
-    // Checked at the end of its lifetime, which the authority outlives: expiry is checked
-    // separately.
-    let at = pair.certificate.validity.not_after;
-    configuration.webhooks.iter().flatten().all(|webhook| {
-        let bundle = webhook.client_config.ca_bundle.as_ref().map_or(&[][..], |bundle| &bundle.0);
-        covers(&read_bundle(bundle).0, &pair.key.cert, at)
-    })
+/// The webhook configurations as they were last seen.
+struct KnownConfigurations {
+    mutating: ObjectState<DynamicObject>,
+    /// Without advice it is `Absent`. `Unknown` counts as absent: no pod depends on it, and the
+    /// account may lack the right to read it.
+    validating: ObjectState<DynamicObject>,
 }
 
-/// The value of the metric: false without a configuration, since then no API server calls the
-/// webhook, which an alert should report.
-fn is_in_sync(pair: &CertifiedPair, configuration: &ObjectState<MutatingWebhookConfiguration>) -> bool {
-    matches!(configuration, ObjectState::Present(_)) && is_trusted(pair, configuration)
+impl KnownConfigurations {
+    fn of(watched: &mut [WatchedConfiguration]) -> Self {
+        let mut known = Self { mutating: ObjectState::Unknown, validating: ObjectState::Absent };
+        for watched in watched {
+            let state = watched.state.borrow_and_update().clone();
+            match watched.kind {
+                ConfigurationKind::Mutating => known.mutating = state,
+                ConfigurationKind::Validating => known.validating = state,
+            }
+        }
+        known
+    }
+
+    /// Whether every entry covers the certificate; true if there is no configuration, since no API
+    /// server calls then.
+    fn trust(&self, pair: &CertifiedPair) -> bool {
+        // Checked at the end of its lifetime, which the authority outlives: expiry is checked
+        // separately.
+        let at = pair.certificate.validity.not_after;
+        let present = [&self.mutating, &self.validating].into_iter().filter_map(ObjectState::present);
+        let mut entries = present.flat_map(entries);
+        entries.all(|entry| covers(&read_bundle(entry.ca_bundle()).0, &pair.key.cert, at))
+    }
+
+    /// The value of the metric: false without the mutating configuration, since then no API server
+    /// calls the webhook, which an alert should report.
+    fn are_in_sync(&self, pair: &CertifiedPair) -> bool {
+        self.mutating.present().is_some() && self.trust(pair)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD as BASE64;
     use k8s_openapi::ByteString;
-    use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, WebhookClientConfig};
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::cluster::certificates::secrets::write_leaf;
@@ -226,25 +245,31 @@ mod tests {
     }
 
     /// A configuration with one entry per bundle.
-    fn trusting(bundles: &[&[&Authority]]) -> ObjectState<MutatingWebhookConfiguration> {
+    fn trusting(bundles: &[&[&Authority]]) -> ObjectState<DynamicObject> {
         let entry = |bundle: &&[&Authority]| {
             let pem: String = bundle.iter().map(|authority| authority.certificate().pem()).collect();
-            let client_config =
-                WebhookClientConfig { ca_bundle: Some(ByteString(pem.into_bytes())), ..WebhookClientConfig::default() };
-            MutatingWebhook { client_config, ..MutatingWebhook::default() }
+            json!({"name": "a.b.c", "clientConfig": {"caBundle": BASE64.encode(pem)}})
         };
-        present(MutatingWebhookConfiguration {
-            webhooks: Some(bundles.iter().map(entry).collect()),
-            ..MutatingWebhookConfiguration::default()
-        })
+        let webhooks: Vec<Value> = bundles.iter().map(entry).collect();
+        present(serde_json::from_value(json!({"metadata": {}, "webhooks": webhooks})).expect("an object"))
     }
 
     fn error(
         secret: &ObjectState<Secret>,
-        configuration: &ObjectState<MutatingWebhookConfiguration>,
+        mutating: &ObjectState<DynamicObject>,
         now: SystemTime,
     ) -> Option<ServingSecretError> {
-        check_secret(secret, configuration, now).err()
+        error_with(secret, mutating, &ObjectState::Absent, now)
+    }
+
+    fn error_with(
+        secret: &ObjectState<Secret>,
+        mutating: &ObjectState<DynamicObject>,
+        validating: &ObjectState<DynamicObject>,
+        now: SystemTime,
+    ) -> Option<ServingSecretError> {
+        let known = KnownConfigurations { mutating: mutating.clone(), validating: validating.clone() };
+        check_secret(secret, &known, now).err()
     }
 
     #[test]
@@ -262,6 +287,23 @@ mod tests {
         ];
         for (configuration, expected) in cases {
             assert_eq!(error(&secret, &configuration, now), expected);
+        }
+    }
+
+    #[test]
+    fn the_validating_configuration_must_cover_it_too_where_it_is_known() {
+        let now = SystemTime::now();
+        let (ours, other) = (authority(now), authority(now));
+        let (secret, mutating) = (present(secret(&ours, now)), trusting(&[&[&ours]]));
+        let cases = [
+            (trusting(&[&[&ours, &other]]), None),
+            (trusting(&[&[&other]]), Some(ServingSecretError::NotTrusted)),
+            (trusting(&[&[]]), Some(ServingSecretError::NotTrusted)),
+            (ObjectState::Absent, None),
+            (ObjectState::Unknown, None),
+        ];
+        for (validating, expected) in cases {
+            assert_eq!(error_with(&secret, &mutating, &validating, now), expected);
         }
     }
 
@@ -299,7 +341,7 @@ mod tests {
         let follower = ServingSecretFollower {
             secret_name: "outrigger-serving".to_owned(),
             secret: secret_receiver,
-            configuration,
+            configurations: vec![WatchedConfiguration { kind: ConfigurationKind::Mutating, state: configuration }],
             hosts: vec!["a.b.svc".to_owned()],
             cluster_metrics: metrics.in_cluster().expect("unique names"),
             metrics: Arc::clone(&metrics),
@@ -341,7 +383,7 @@ mod tests {
         let follower = ServingSecretFollower {
             secret_name: "outrigger-serving".to_owned(),
             secret: secret_receiver,
-            configuration,
+            configurations: vec![WatchedConfiguration { kind: ConfigurationKind::Mutating, state: configuration }],
             hosts: vec!["a.b.svc".to_owned()],
             cluster_metrics: metrics.in_cluster().expect("unique names"),
             metrics,

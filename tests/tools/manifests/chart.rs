@@ -94,6 +94,9 @@ fn invalid_values_are_refused() {
         ("replicas=0", "/replicas"),
         ("image.digest=abc", "/image/digest"),
         ("domain=Sidecars", "/domain"),
+        ("nameOverride=Sidecars", "/nameOverride"),
+        ("advice=warn", "/advice"),
+        ("webhook.advice.timeoutSeconds=0", "/webhook/advice/timeoutSeconds"),
         ("webhook.timeoutSeconds=31", "/webhook/timeoutSeconds"),
         ("webhook.pods.failurePolicy=fail", "'Fail', 'Ignore'"),
         ("certificates.mode=selfSigned", "'self', 'certManager', 'files'"),
@@ -201,7 +204,10 @@ fn the_chart_renders_the_templates_of_its_values() {
 /// it.
 fn only_the_chart_deletes_the_webhook_by_a_pre_delete_hook() {
     let objects = render::helm(&[]);
-    let configurations = objects.iter().filter(|object| object["kind"] == "MutatingWebhookConfiguration");
-    assert_eq!(configurations.filter(|object| !list(object, "/webhooks").is_empty()).count(), 1);
+    for kind in ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
+        let configurations: Vec<&Value> = objects.iter().filter(|object| object["kind"] == kind).collect();
+        assert_eq!(configurations.len(), 1, "{kind}");
+        assert!(!list(configurations[0], "/webhooks").is_empty(), "{kind}");
+    }
     assert!(super::read("manifests/chart/templates/webhook-goes-first.yaml").contains("helm.sh/hook: pre-delete"));
 }

@@ -36,7 +36,7 @@ fn the_roles_grant_the_least_rights() {
     let cluster = json!([
         rule(
             json!(["admissionregistration.k8s.io"]),
-            json!(["mutatingwebhookconfigurations"]),
+            json!(["mutatingwebhookconfigurations", "validatingwebhookconfigurations"]),
             json!(["outrigger"]),
             json!(["get", "list", "watch", "patch"])
         ),
@@ -86,7 +86,9 @@ fn the_manifests_leave_out_fields_that_the_program_writes() {
         assert!(secret.get("data").is_none() && secret.get("stringData").is_none(), "{secret}");
     }
     assert!(object("manifests/base/lease.yaml").get("spec").is_none());
-    assert!(!read("manifests/base/webhook.yaml").contains("caBundle:"));
+    for file in ["manifests/base/webhook.yaml", "manifests/base/advice.yaml"] {
+        assert!(!read(file).contains("caBundle:"), "{file}");
+    }
 }
 
 fn the_pod_meets_pod_security_restricted() {

@@ -18,7 +18,7 @@ tests! {
 }
 
 /// Settings that other values of the chart decide; setting them twice could contradict.
-const DECIDED: [&str; 15] = [
+const DECIDED: [&str; 16] = [
     "dev",
     "devDir",
     "devHost",
@@ -26,6 +26,7 @@ const DECIDED: [&str; 15] = [
     "namespace",
     "service",
     "webhookConfiguration",
+    "advice",
     "certificates",
     "tlsCert",
     "tlsKey",

@@ -1,6 +1,6 @@
 //! A model of a cluster in which events happen in random order: reconcilers crash, stall and act at
 //! the same time, replicas and API servers notice changes late, and other clients change and delete
-//! the objects.
+//! the objects. There are two webhook configurations, which a reconciler writes one after the other.
 //!
 //! It checks that an API server whose bundle only this program has changed trusts every leaf that
 //! is served and has not expired, and that the cluster converges once other clients stop.
@@ -21,6 +21,8 @@ const RUNS: u64 = 1000;
 const TICKS: usize = 500;
 const REPLICAS: usize = 3;
 const RECONCILERS: usize = 2;
+/// The mutating and the validating configuration, and how many entries each has.
+const ENTRIES: [usize; 2] = [2, 1];
 
 /// A small random number generator, so that a seed reproduces a run.
 struct Dice(u64);
@@ -82,15 +84,32 @@ impl<T: Clone> Object<T> {
 struct Reconciler {
     skew: u64,
     trusted: TrustHistory<u64>,
-    configuration: Option<usize>,
+    /// The versions of the configurations that it has read.
+    configurations: Vec<usize>,
     leaf: Option<usize>,
-    plan: Option<(Step, usize, ObservedState)>,
+    plan: Option<(Step, Read, ObservedState)>,
+    /// What is left to write of a new bundle: the configuration, the version that was read, and the
+    /// authorities.
+    trusting: Vec<(usize, usize, BTreeSet<Fingerprint>)>,
+}
+
+impl Reconciler {
+    fn is_between_steps(&self) -> bool {
+        self.configurations.is_empty() && self.leaf.is_none() && self.plan.is_none() && self.trusting.is_empty()
+    }
+}
+
+/// The versions that a reconciler has read.
+struct Read {
+    configurations: Vec<usize>,
+    leaf: usize,
+    authorities: usize,
 }
 
 #[derive(Default)]
 struct Replica {
     leaf_view: usize,
-    bundle_view: usize,
+    bundle_views: [usize; 2],
     serving: Option<Leaf>,
 }
 
@@ -101,10 +120,11 @@ struct World {
     cas: Vec<Ca>,
     authorities: Object<Option<Authorities>>,
     leaf: Object<Option<Option<Leaf>>>,
-    configuration: Object<Configuration>,
+    configurations: [Object<Configuration>; 2],
     reconcilers: [Reconciler; RECONCILERS],
     replicas: [Replica; REPLICAS],
-    api_servers: [usize; 2],
+    /// The version of each configuration that each API server uses.
+    api_servers: [[usize; 2]; 2],
     /// Authorities whose certificate was removed from every object, so that no reconciler can know
     /// them.
     lost: BTreeSet<Fingerprint>,
@@ -116,8 +136,8 @@ fn time(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_000_000_000 + seconds)
 }
 
-fn empty_configuration() -> Configuration {
-    Some(vec![Bundle { is_clean: true, ..Bundle::default() }; 2])
+fn empty_configuration(index: usize) -> Configuration {
+    Some(vec![Bundle { is_clean: true, ..Bundle::default() }; ENTRIES[index]])
 }
 
 impl World {
@@ -131,10 +151,10 @@ impl World {
             cas: Vec::new(),
             authorities: Object::new(Some(Authorities::default())),
             leaf: Object::new(Some(None)),
-            configuration: Object::new(empty_configuration()),
+            configurations: [0, 1].map(|index| Object::new(empty_configuration(index))),
             reconcilers,
             replicas: Default::default(),
-            api_servers: [0; 2],
+            api_servers: [[0; 2]; 2],
             lost: BTreeSet::new(),
             has_restored: false,
             rotations: 0,
@@ -157,9 +177,10 @@ impl World {
                     Reconciler { skew: self.reconcilers[reconciler].skew, ..Reconciler::default() };
             }
             _ => {
-                let server = self.dice.below(2);
-                let latest = self.configuration.latest();
-                self.api_servers[server] += self.dice.below(latest - self.api_servers[server] + 1);
+                let (server, index) = (self.dice.below(2), self.dice.below(2));
+                let latest = self.configurations[index].latest();
+                let view = &mut self.api_servers[server][index];
+                *view += self.dice.below(latest - *view + 1);
             }
         }
         self.api_servers_notice_in_time();
@@ -168,66 +189,101 @@ impl World {
     /// An API server knows every version that is older than the propagation time.
     fn api_servers_notice_in_time(&mut self) {
         let old = |version: &Version<Configuration>| version.since + POLICY.propagation.as_secs() <= self.now;
-        let known = self.configuration.versions.iter().rposition(old).unwrap_or(0);
-        for view in &mut self.api_servers {
-            *view = known.max(*view);
+        for (index, configuration) in self.configurations.iter().enumerate() {
+            let known = configuration.versions.iter().rposition(old).unwrap_or(0);
+            for views in &mut self.api_servers {
+                views[index] = known.max(views[index]);
+            }
         }
+    }
+
+    /// The bundles of these versions of the configurations.
+    fn bundles(&self, versions: &[usize]) -> Configuration {
+        let configurations = self.configurations.iter().zip(versions);
+        let present = configurations.filter_map(|(object, version)| object.versions[*version].value.clone());
+        present.reduce(|bundles, more| [bundles, more].concat())
     }
 
     fn reconciler_acts(&mut self, index: usize) {
         let reconciler = &mut self.reconcilers[index];
-        if let Some((step, read, observed)) = reconciler.plan.take() {
-            return self.apply(index, step, read, observed);
+        if let Some((configuration, read, trusts)) = reconciler.trusting.pop() {
+            return self.write_bundles(configuration, read, trusts);
         }
-        let Some(configuration) = reconciler.configuration else {
-            reconciler.configuration = Some(self.configuration.latest());
-            reconciler.trusted.record(self.configuration.value().as_deref(), self.now);
+        if let Some((step, read, observed)) = reconciler.plan.take() {
+            return self.apply(index, step, &read, observed);
+        }
+        if reconciler.configurations.len() < 2 {
+            let next = reconciler.configurations.len();
+            reconciler.configurations.push(self.configurations[next].latest());
+            if next == 1 {
+                let versions = reconciler.configurations.clone();
+                let bundles = self.bundles(&versions);
+                self.reconcilers[index].trusted.record(bundles.as_deref(), self.now);
+            }
             return;
-        };
-        let Some(leaf) = reconciler.leaf else {
+        }
+        let Some(leaf) = reconciler.leaf.take() else {
             reconciler.leaf = Some(self.leaf.latest());
             return;
         };
-        (reconciler.configuration, reconciler.leaf) = (None, None);
-        let authorities = self.authorities.latest();
+        let configurations = std::mem::take(&mut reconciler.configurations);
+        let bundles = self.bundles(&configurations);
+        let read = Read { configurations, leaf, authorities: self.authorities.latest() };
         let mut observed = ObservedState {
             authorities: self.authorities.value().clone(),
             leaf: self.leaf.versions[leaf].value,
-            bundles: self.configuration.versions[configuration].value.clone(),
+            bundles,
             ..ObservedState::default()
         };
+        let reconciler = &mut self.reconcilers[index];
         let at = time(self.now + reconciler.skew);
         observed.stray = stray(&self.cas, &observed, at);
         reconciler.trusted.fill_in(&mut observed, |since| Duration::from_secs(self.now - since));
         let step = next(&observed, &POLICY, at);
-        let read = match &step {
-            Step::Authorities(_) => authorities,
-            Step::Trust(_) => configuration,
-            Step::Issue | Step::Wait(_) => leaf,
-        };
         reconciler.plan = Some((step, read, observed));
     }
 
-    fn apply(&mut self, index: usize, step: Step, read: usize, observed: ObservedState) {
+    /// Acts until the reconciler has read everything and written what it planned.
+    fn reconciler_takes_a_step(&mut self, index: usize) {
+        self.reconciler_acts(index);
+        while !self.reconcilers[index].is_between_steps() {
+            self.reconciler_acts(index);
+        }
+    }
+
+    fn apply(&mut self, index: usize, step: Step, read: &Read, observed: ObservedState) {
         let at = time(self.now + self.reconcilers[index].skew);
         match step {
             Step::Wait(_) => {}
             Step::Authorities(change) => {
                 let new = change.needs_new_ca().then(|| self.create_ca(at));
                 let before = observed.authorities.expect("a change of what is there");
-                self.authorities.write(read, Some(before.changed(&change, new)), self.now);
+                self.authorities.write(read.authorities, Some(before.changed(&change, new)), self.now);
             }
             Step::Trust(trusts) => {
-                let bundles = observed.bundles.expect("a change of what is there");
-                let bundle = Bundle { trusts, is_clean: true };
-                self.configuration.write(read, Some(vec![bundle; bundles.len()]), self.now);
+                // The last one is written first.
+                let writes = read.configurations.iter().enumerate().rev();
+                let writes = writes.map(|(configuration, version)| (configuration, *version, trusts.clone()));
+                self.reconcilers[index].trusting = writes.collect();
+                self.reconciler_acts(index);
             }
             Step::Issue => {
                 let signing = observed.authorities.and_then(|authorities| authorities.signing).expect("an authority");
                 let mut validity = Validity::starting(at, POLICY.leaf_life);
                 validity.not_after = validity.not_after.min(signing.validity.not_after);
-                self.leaf.write(read, Some(Some(Leaf { issuer: signing.id, validity, covers_hosts: true })), self.now);
+                let leaf = Leaf { issuer: signing.id, validity, covers_hosts: true };
+                self.leaf.write(read.leaf, Some(Some(leaf)), self.now);
             }
+        }
+    }
+
+    /// Writes one configuration, as the reconciler does: not if it is absent or has these bundles.
+    fn write_bundles(&mut self, configuration: usize, read: usize, trusts: BTreeSet<Fingerprint>) {
+        let object = &mut self.configurations[configuration];
+        let Some(bundles) = &object.versions[read].value else { return };
+        let new = vec![Bundle { trusts, is_clean: true }; bundles.len()];
+        if *bundles != new {
+            object.write(read, Some(new), self.now);
         }
     }
 
@@ -241,35 +297,41 @@ impl World {
 
     fn replica_notices_changes(&mut self) {
         let replica = self.dice.below(REPLICAS);
-        let (leaf, bundle) = (self.leaf.latest(), self.configuration.latest());
-        let replica = &mut self.replicas[replica];
-        replica.leaf_view += self.dice.below(leaf - replica.leaf_view + 1);
-        replica.bundle_view += self.dice.below(bundle - replica.bundle_view + 1);
-        let Some(Some(leaf)) = self.leaf.versions[replica.leaf_view].value else { return };
-        let bundles = &self.configuration.versions[replica.bundle_view].value;
+        let leaf = self.leaf.latest();
+        let bundles = [0, 1].map(|index| self.configurations[index].latest());
+        let view = &mut self.replicas[replica];
+        view.leaf_view += self.dice.below(leaf - view.leaf_view + 1);
+        for (view, latest) in view.bundle_views.iter_mut().zip(bundles) {
+            *view += self.dice.below(latest - *view + 1);
+        }
+        let Some(Some(leaf)) = self.leaf.versions[view.leaf_view].value else { return };
+        let views = view.bundle_views;
+        let bundles = self.bundles(&views);
         let covers = bundles.iter().flatten().all(|bundle| bundle.trusts.contains(&leaf.issuer));
         if covers && leaf.validity.holds(time(self.now)) {
-            replica.serving = Some(leaf);
+            self.replicas[replica].serving = Some(leaf);
         }
     }
 
     /// Another client changes one of the objects.
     fn tamper(&mut self) {
         let now = self.now;
+        let index = self.dice.below(2);
+        let configuration = &mut self.configurations[index];
         match self.dice.below(12) {
-            0 => self.configuration.tamper(empty_configuration(), now),
+            0 => configuration.tamper(empty_configuration(index), now),
             1 => {
-                let mut bundles = self.configuration.value().clone();
+                let mut bundles = configuration.value().clone();
                 if let Some(bundle) = bundles.as_mut().and_then(|bundles| bundles.first_mut()) {
                     *bundle = Bundle::default();
                 }
-                self.configuration.tamper(bundles, now);
+                configuration.tamper(bundles, now);
             }
-            2 => self.configuration.tamper(None, now),
+            2 => configuration.tamper(None, now),
             3 => {
-                let old = self.dice.below(self.configuration.versions.len());
-                let old = self.configuration.versions[old].value.clone();
-                self.configuration.tamper(old.or_else(empty_configuration), now);
+                let old = self.dice.below(configuration.versions.len());
+                let old = configuration.versions[old].value.clone();
+                configuration.tamper(old.or_else(|| empty_configuration(index)), now);
             }
             4 => self.authorities.tamper(None, now),
             5 => self.authorities.tamper(Some(Authorities::default()), now),
@@ -293,14 +355,21 @@ impl World {
             }
             _ => self.apply_again(),
         }
-        let known = known(&self.cas, self.authorities.value(), self.leaf.value(), self.configuration.value());
+        let known = known(&self.cas, self.authorities.value(), self.leaf.value(), &self.all_bundles());
         self.lost.extend(self.cas.iter().map(|ca| ca.id).filter(|id| !known.contains(id)));
+    }
+
+    /// The current bundles of both configurations.
+    fn all_bundles(&self) -> Configuration {
+        self.bundles(&[0, 1].map(|index| self.configurations[index].latest()))
     }
 
     /// Missing objects are applied again, empty.
     fn apply_again(&mut self) {
-        if self.configuration.value().is_none() {
-            self.configuration.tamper(empty_configuration(), self.now);
+        for (index, configuration) in self.configurations.iter_mut().enumerate() {
+            if configuration.value().is_none() {
+                configuration.tamper(empty_configuration(index), self.now);
+            }
         }
         if self.authorities.value().is_none() {
             self.authorities.tamper(Some(Authorities::default()), self.now);
@@ -313,8 +382,9 @@ impl World {
     fn check(&self) {
         for (index, replica) in self.replicas.iter().enumerate() {
             let Some(leaf) = replica.serving.filter(|leaf| leaf.validity.holds(time(self.now))) else { continue };
-            for view in self.api_servers {
-                let version = &self.configuration.versions[view];
+            let views = self.api_servers.iter().flat_map(|views| views.iter().zip(&self.configurations));
+            for (view, configuration) in views {
+                let version = &configuration.versions[*view];
                 let Some(bundles) = version.value.as_ref().filter(|_| version.is_ours) else { continue };
                 let covers = bundles.iter().all(|bundle| bundle.trusts.contains(&leaf.issuer));
                 assert!(
@@ -332,11 +402,11 @@ impl World {
         self.apply_again();
         for _ in 0..80 {
             for reconciler in 0..RECONCILERS {
-                (0..8).for_each(|_| self.reconciler_acts(reconciler));
+                (0..2).for_each(|_| self.reconciler_takes_a_step(reconciler));
             }
             for replica in 0..REPLICAS {
                 self.replicas[replica].leaf_view = self.leaf.latest();
-                self.replicas[replica].bundle_view = self.configuration.latest();
+                self.replicas[replica].bundle_views = [0, 1].map(|index| self.configurations[index].latest());
             }
             (0..20).for_each(|_| self.replica_notices_changes());
             self.now += 1;
@@ -353,7 +423,7 @@ impl World {
         assert!(leaf.issuer == signing.id || authorities.retired.iter().any(|retired| retired.ca.id == leaf.issuer));
         assert!(leaf.validity.holds(time(self.now)) && signing.validity.holds(time(self.now)));
         let ids: BTreeSet<Fingerprint> = authorities.ids().collect();
-        for bundle in self.configuration.value().iter().flatten() {
+        for bundle in self.all_bundles().iter().flatten() {
             assert!(bundle.is_clean && bundle.trusts.is_subset(&ids) && bundle.trusts.contains(&signing.id));
             assert!(bundle.trusts.contains(&leaf.issuer));
             assert!(bundle.trusts.len() <= 12, "{bundle:?}");

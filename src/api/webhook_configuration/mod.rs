@@ -1,8 +1,13 @@
-//! Builds the MutatingWebhookConfiguration that is printed, applied and compared.
+//! Builds the webhook configurations that are printed, applied and compared: the mutating one for
+//! pods here, the validating one for workloads in `advice`.
 //!
-//! It neither prints nor sends it.
+//! It neither prints nor sends them.
 //! Invariant: an unavailable webhook only affects pods that request injection by their own
 //! annotation.
+
+mod advice;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -27,7 +32,7 @@ const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// The settings of an installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookConfiguration {
-    /// Name of the configuration object.
+    /// Name of the installation, and so of both configuration objects.
     pub name: String,
     /// Where API servers reach the webhook.
     pub endpoint: Endpoint,
@@ -45,7 +50,8 @@ pub struct WebhookConfiguration {
 /// The endpoint that the API server calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// A server outside the cluster, such as `https://127.0.0.1:9443/mutate`.
+    /// A server outside the cluster, such as `https://127.0.0.1:9443/mutate`. Advice is asked of
+    /// the same URL with `/advise` as its last part.
     Url(WebhookUrl),
     /// A Service of the cluster; the webhook excludes its namespace.
     Service {
@@ -103,6 +109,12 @@ impl WebhookUrl {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The URL with another last part.
+    fn sibling(&self, path: &str) -> String {
+        let base = self.0.rsplit_once('/').map_or(self.as_str(), |(base, _)| base);
+        format!("{base}{path}")
+    }
 }
 
 impl std::str::FromStr for WebhookUrl {
@@ -150,19 +162,20 @@ impl WebhookConfiguration {
 
     /// The object to apply.
     pub fn to_object(&self) -> MutatingWebhookConfiguration {
-        MutatingWebhookConfiguration {
-            metadata: ObjectMeta {
-                name: Some(self.name.clone()),
-                labels: Some([(APP_LABEL.to_owned(), APP_NAME.to_owned())].into()),
-                ..ObjectMeta::default()
-            },
-            webhooks: Some(vec![self.pods(), self.namespaces()]),
-        }
+        MutatingWebhookConfiguration { metadata: self.metadata(), webhooks: Some(vec![self.pods(), self.namespaces()]) }
     }
 
     /// The object as JSON.
     pub fn to_value(&self) -> serde_json::Result<serde_json::Value> {
         serde_json::to_value(self.to_object())
+    }
+
+    fn metadata(&self) -> ObjectMeta {
+        ObjectMeta {
+            name: Some(self.name.clone()),
+            labels: Some([(APP_LABEL.to_owned(), self.name.clone())].into()),
+            ..ObjectMeta::default()
+        }
     }
 
     /// The webhook for pods that request injection by their own annotation, in any namespace.
@@ -193,16 +206,16 @@ impl WebhookConfiguration {
         namespaces: Vec<LabelSelectorRequirement>,
         condition: MatchCondition,
     ) -> MutatingWebhook {
-        let mut namespace_expressions = vec![requirement(NAMESPACE_NAME_LABEL, "NotIn", self.excluded_namespaces())];
+        let mut namespace_expressions = vec![self.not_in_excluded_namespaces()];
         namespace_expressions.extend(namespaces);
         MutatingWebhook {
             name: format!("{what}.inject.{}", self.domain),
-            client_config: self.client_config(),
+            client_config: self.client_config(MUTATE_PATH),
             rules: Some(vec![created_pods()]),
             match_conditions: Some(vec![condition]),
             namespace_selector: Some(selector(namespace_expressions)),
             // Outrigger's own pods must start while no webhook responds.
-            object_selector: Some(selector(vec![requirement(APP_LABEL, "NotIn", [APP_NAME])])),
+            object_selector: Some(selector(vec![self.not_ours()])),
             failure_policy: Some(failure_policy.as_str().to_owned()),
             // A response takes well under a millisecond; a longer wait would only delay the
             // creation of pods.
@@ -219,6 +232,16 @@ impl WebhookConfiguration {
         }
     }
 
+    fn not_in_excluded_namespaces(&self) -> LabelSelectorRequirement {
+        requirement(NAMESPACE_NAME_LABEL, "NotIn", self.excluded_namespaces())
+    }
+
+    /// Excludes the pods of all installations: one with another name labels its pods so.
+    fn not_ours(&self) -> LabelSelectorRequirement {
+        let other = Some(self.name.as_str()).filter(|name| *name != APP_NAME);
+        requirement(APP_LABEL, "NotIn", std::iter::once(APP_NAME).chain(other))
+    }
+
     /// The system's namespaces, and Outrigger's own, whose pods must not wait for it.
     fn excluded_namespaces(&self) -> Vec<&str> {
         let own = match &self.endpoint {
@@ -230,15 +253,17 @@ impl WebhookConfiguration {
         namespaces
     }
 
-    fn client_config(&self) -> WebhookClientConfig {
+    /// The client of one of our paths. [`MUTATE_PATH`] keeps a URL as it was given.
+    fn client_config(&self, path: &str) -> WebhookClientConfig {
         let (url, service) = match &self.endpoint {
-            Endpoint::Url(url) => (Some(url.0.clone()), None),
+            Endpoint::Url(url) if path == MUTATE_PATH => (Some(url.0.clone()), None),
+            Endpoint::Url(url) => (Some(url.sibling(path)), None),
             Endpoint::Service { namespace, name, port } => (
                 None,
                 Some(ServiceReference {
                     namespace: namespace.clone(),
                     name: name.clone(),
-                    path: Some(MUTATE_PATH.to_owned()),
+                    path: Some(path.to_owned()),
                     port: Some((*port).into()),
                 }),
             ),
@@ -275,173 +300,5 @@ fn requirement<'a>(
         key: key.into(),
         operator: operator.to_owned(),
         values: Some(values.into_iter().map(str::to_owned).collect()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn by_url() -> WebhookConfiguration {
-        WebhookConfiguration::new(Endpoint::Url("https://127.0.0.1:9443/mutate".parse().expect("a good URL")))
-    }
-
-    fn by_service() -> WebhookConfiguration {
-        let (namespace, name) = ("outrigger-system".to_owned(), "outrigger".to_owned());
-        WebhookConfiguration::new(Endpoint::Service { namespace, name, port: 443 })
-    }
-
-    fn value(configuration: &WebhookConfiguration) -> Value {
-        configuration.to_value().expect("it is plain data")
-    }
-
-    #[test]
-    fn the_configuration_for_a_url_is_complete() {
-        let system = json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", "kube-node-lease", "kube-public"]});
-        let is_enabled = json!({"key": "outrigger.dev/injection", "operator": "In", "values": ["enabled"]});
-        let selector = json!({"matchExpressions": [system]});
-        let of_namespaces = json!({"matchExpressions": [system, is_enabled]});
-        let webhook = |name: &str, policy: &str, selector: &Value, condition: &str, expression: &str| {
-            json!({
-                "name": name,
-                "admissionReviewVersions": ["v1"],
-                "clientConfig": {"url": "https://127.0.0.1:9443/mutate"},
-                "failurePolicy": policy,
-                "matchConditions": [{"name": condition, "expression": expression}],
-                "matchPolicy": "Equivalent",
-                "namespaceSelector": selector,
-                "objectSelector": {"matchExpressions": [{"key": "app.kubernetes.io/name", "operator": "NotIn", "values": ["outrigger"]}]},
-                "reinvocationPolicy": "IfNeeded",
-                "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"], "scope": "Namespaced"}],
-                "sideEffects": "None",
-                "timeoutSeconds": 5,
-            })
-        };
-        let asks = "has(object.metadata.annotations) && 'outrigger.dev/inject' in object.metadata.annotations";
-        let expected = json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "MutatingWebhookConfiguration",
-            "metadata": {"name": "outrigger", "labels": {"app.kubernetes.io/name": "outrigger"}},
-            "webhooks": [
-                webhook("pods.inject.outrigger.dev", "Fail", &selector, "asks-for-injection", asks),
-                webhook("namespaces.inject.outrigger.dev", "Ignore", &of_namespaces, "does-not-ask-for-injection", &format!("!({asks})")),
-            ],
-        });
-        assert_eq!(value(&by_url()), expected);
-    }
-
-    #[test]
-    fn a_service_excludes_its_own_namespace() {
-        for webhook in value(&by_service())["webhooks"].as_array().expect("a list") {
-            assert_eq!(
-                webhook["clientConfig"],
-                json!({"service": {"namespace": "outrigger-system", "name": "outrigger", "path": "/mutate", "port": 443}})
-            );
-            let excluded = &webhook["namespaceSelector"]["matchExpressions"][0];
-            assert_eq!(
-                excluded["values"],
-                json!(["kube-system", "kube-node-lease", "kube-public", "outrigger-system"])
-            );
-        }
-    }
-
-    #[test]
-    fn the_ca_bundle_is_the_pem_in_base64() {
-        let configuration = WebhookConfiguration { ca_bundle: Some(b"PEM".to_vec()), ..by_url() };
-        assert_eq!(value(&configuration)["webhooks"][0]["clientConfig"]["caBundle"], json!("UEVN"));
-        assert_eq!(value(&configuration)["webhooks"][1]["clientConfig"]["caBundle"], json!("UEVN"));
-    }
-
-    #[test]
-    fn each_webhook_has_its_own_failure_policy() {
-        let configuration = WebhookConfiguration { pods_failure_policy: FailurePolicy::Ignore, ..by_url() };
-        assert_eq!(value(&configuration)["webhooks"][0]["failurePolicy"], json!("Ignore"));
-        let configuration = WebhookConfiguration { namespaces_failure_policy: FailurePolicy::Fail, ..by_url() };
-        assert_eq!(value(&configuration)["webhooks"][1]["failurePolicy"], json!("Fail"));
-    }
-
-    #[test]
-    fn every_name_uses_the_configured_domain() {
-        let text = value(&WebhookConfiguration { domain: "sidecars.example.com".to_owned(), ..by_url() }).to_string();
-        assert!(!text.contains("outrigger.dev"), "{text}");
-        for part in
-            ["pods.inject.sidecars.example.com", "'sidecars.example.com/inject'", "sidecars.example.com/injection"]
-        {
-            assert!(text.contains(part), "{part} is missing in {text}");
-        }
-    }
-
-    /// Evaluates the two conditions as the API server does: each pod matches exactly one webhook.
-    #[test]
-    fn each_pod_matches_exactly_one_webhook() {
-        let object = by_url().to_object();
-        let conditions: Vec<String> = object
-            .webhooks
-            .iter()
-            .flatten()
-            .flat_map(|webhook| webhook.match_conditions.iter().flatten().map(|condition| condition.expression.clone()))
-            .collect();
-        assert_eq!(conditions.len(), 2);
-        let pods = [
-            (json!({"metadata": {}}), [false, true]),
-            (json!({"metadata": {"annotations": {"other": "x"}}}), [false, true]),
-            (json!({"metadata": {"annotations": {"outrigger.dev/inject": "proxy"}}}), [true, false]),
-            (json!({"metadata": {"annotations": {"outrigger.dev/inject": ""}}}), [true, false]),
-        ];
-        for (pod, expected) in pods {
-            let verdicts: Vec<bool> = conditions.iter().map(|expression| holds(expression, &pod)).collect();
-            assert_eq!(verdicts, expected, "{pod}");
-        }
-    }
-
-    fn holds(expression: &str, object: &Value) -> bool {
-        let program = cel::Program::compile(expression).expect("the expression compiles");
-        let mut context = cel::Context::default();
-        let object: BTreeMap<String, Value> = serde_json::from_value(object.clone()).expect("an object");
-        context.add_variable("object", object).expect("an object becomes a CEL map");
-        program.execute(&context).expect("the expression has a value") == cel::Value::Bool(true)
-    }
-
-    #[test]
-    fn urls_that_the_api_server_refuses_are_rejected() {
-        for good in
-            ["https://127.0.0.1:9443/mutate", "https://outrigger.example.com/mutate", "https://[::1]:9443/mutate"]
-        {
-            assert!(good.parse::<WebhookUrl>().is_ok(), "{good}");
-        }
-        let bad = [
-            "",
-            "http://a/mutate",
-            "https://",
-            "https:///mutate",
-            "https://a",
-            "https://a/",
-            "https://u@a/mutate",
-            "https://a/mutate?x=1",
-            "https://a/mutate#x",
-            "https://a/mu tate",
-            "https://:9443/mutate",
-            "https://a:x/mutate",
-            "https://a:0/mutate",
-            "https://a:99999/mutate",
-            "https://[::1/mutate",
-            "https://[a]/mutate",
-            "https://a%zz/mutate",
-        ];
-        for bad in bad {
-            let error = bad.parse::<WebhookUrl>().expect_err(bad);
-            assert!(error.contains(&format!("{bad:?}")) && error.contains("expected https://"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_failure_policy_may_have_any_case() {
-        assert_eq!("ignore".parse(), Ok(FailurePolicy::Ignore));
-        assert_eq!("Fail".parse(), Ok(FailurePolicy::Fail));
-        assert!("maybe".parse::<FailurePolicy>().is_err_and(|error| error.contains("\"maybe\"")));
     }
 }

@@ -1,0 +1,190 @@
+//! The webhook configurations whose `caBundle` the program keeps: the mutating one for pods, and
+//! the validating one where advice is given.
+//!
+//! Invariant: what is wrong with the validating configuration never stops the certificates, because
+//! no pod depends on it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::{Api, Client};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::cluster::watching::{self, ObjectState};
+
+/// The owner of `caBundle` in the API server's managed fields.
+const FIELD_MANAGER: &str = "outrigger-ca-bundle";
+
+/// The two kinds of webhook configurations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConfigurationKind {
+    Mutating,
+    Validating,
+}
+
+impl ConfigurationKind {
+    fn resource(self) -> ApiResource {
+        match self {
+            Self::Mutating => ApiResource::erase::<MutatingWebhookConfiguration>(&()),
+            Self::Validating => ApiResource::erase::<ValidatingWebhookConfiguration>(&()),
+        }
+    }
+
+    /// What messages call it.
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Mutating => "webhook configuration",
+            Self::Validating => "validating webhook configuration",
+        }
+    }
+
+    /// What an operator does if it does not exist.
+    pub(super) const fn remedy(self) -> &'static str {
+        match self {
+            Self::Mutating => "apply it again",
+            Self::Validating => "apply it again, or set advice to Off",
+        }
+    }
+}
+
+/// One webhook configuration of the cluster.
+pub(crate) struct WebhookConfigurationObject {
+    pub kind: ConfigurationKind,
+    pub name: String,
+    api: Api<DynamicObject>,
+    resource: ApiResource,
+    /// The account was refused a write, so the object counts as one that it may not read either.
+    is_refused: AtomicBool,
+}
+
+/// The state of a configuration as the leader reads it.
+pub(super) enum ReadConfiguration {
+    Present(PresentConfiguration),
+    Absent,
+    /// The account may not read or write it.
+    Forbidden,
+}
+
+/// A configuration that exists.
+pub(super) struct PresentConfiguration {
+    version: Option<String>,
+    pub entries: Vec<Entry>,
+}
+
+/// An entry of a configuration.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Entry {
+    name: String,
+    #[serde(default)]
+    client_config: ClientConfig,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ClientConfig {
+    #[serde(default)]
+    ca_bundle: Option<k8s_openapi::ByteString>,
+}
+
+impl Entry {
+    /// The PEM text of `caBundle`.
+    pub(crate) fn ca_bundle(&self) -> &[u8] {
+        self.client_config.ca_bundle.as_ref().map_or(&[], |bundle| &bundle.0)
+    }
+}
+
+/// The entries of a configuration. An API server stores no entry that cannot be read.
+pub(crate) fn entries(object: &DynamicObject) -> Vec<Entry> {
+    let webhooks = object.data.get("webhooks").and_then(Value::as_array).into_iter().flatten();
+    webhooks.filter_map(|entry| Entry::deserialize(entry).ok()).collect()
+}
+
+impl WebhookConfigurationObject {
+    /// The configurations with this name: both kinds, or without advice the mutating one alone.
+    pub(crate) fn all(client: &Client, name: &str, with_advice: bool) -> Vec<Self> {
+        let kinds: &[ConfigurationKind] = match with_advice {
+            true => &[ConfigurationKind::Mutating, ConfigurationKind::Validating],
+            false => &[ConfigurationKind::Mutating],
+        };
+        let object = |kind: &ConfigurationKind| {
+            let resource = kind.resource();
+            let api = Api::all_with(client.clone(), &resource);
+            Self { kind: *kind, name: name.to_owned(), api, resource, is_refused: AtomicBool::new(false) }
+        };
+        kinds.iter().map(object).collect()
+    }
+
+    /// The state of the configuration from now on.
+    pub(crate) fn watch(&self) -> WatchedConfiguration {
+        WatchedConfiguration { kind: self.kind, state: watching::object(self.api.clone(), &self.name) }
+    }
+
+    pub(super) async fn read(&self) -> kube::Result<ReadConfiguration> {
+        if self.is_refused.load(Ordering::Relaxed) {
+            return Ok(ReadConfiguration::Forbidden);
+        }
+        match self.api.get_opt(&self.name).await {
+            Ok(Some(object)) => {
+                let entries = entries(&object);
+                Ok(ReadConfiguration::Present(PresentConfiguration {
+                    version: object.metadata.resource_version,
+                    entries,
+                }))
+            }
+            Ok(None) => Ok(ReadConfiguration::Absent),
+            Err(error) if self.may_be_refused(&error) => Ok(ReadConfiguration::Forbidden),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sets `caBundle` of every entry to these certificates, unless it has this value or the
+    /// configuration has changed since it was read. No other field changes its owner.
+    pub(super) async fn set_bundle(&self, read: &PresentConfiguration, pem: &str, base64: &str) -> kube::Result<bool> {
+        if read.entries.iter().all(|entry| entry.ca_bundle() == pem.as_bytes()) {
+            return Ok(false);
+        }
+        let webhooks: Vec<Value> = read
+            .entries
+            .iter()
+            .map(|entry| json!({"name": entry.name, "clientConfig": {"caBundle": base64}}))
+            .collect();
+        let object = json!({
+            "apiVersion": self.resource.api_version, "kind": self.resource.kind,
+            "metadata": {"name": self.name, "resourceVersion": read.version},
+            "webhooks": webhooks,
+        });
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        match self.api.patch(&self.name, &params, &Patch::Apply(object)).await {
+            Ok(_) => Ok(true),
+            Err(error) if self.may_be_refused(&error) => {
+                self.is_refused.store(true, Ordering::Relaxed);
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the error is a missing right that nobody's pods depend on: manifests of an older
+    /// version grant no right on the validating configuration.
+    fn may_be_refused(&self, error: &kube::Error) -> bool {
+        let is_forbidden = matches!(error, kube::Error::Api(status) if status.code == 403);
+        is_forbidden && self.kind == ConfigurationKind::Validating
+    }
+}
+
+/// A configuration that is watched.
+#[derive(Clone)]
+pub(crate) struct WatchedConfiguration {
+    pub kind: ConfigurationKind,
+    pub state: watch::Receiver<ObjectState<DynamicObject>>,
+}
+
+/// Waits until one of the configurations has changed. Fails if a watch has ended.
+pub(crate) async fn changed(watched: &mut [WatchedConfiguration]) -> Result<(), watch::error::RecvError> {
+    let changes = watched.iter_mut().map(|watched| Box::pin(watched.state.changed()));
+    futures::future::select_all(changes).await.0
+}
