@@ -15,7 +15,7 @@ use super::output::{self, InjectFormat};
 use super::report::Report;
 use super::rewrite::{self, ChangedFile};
 use super::stdio;
-use crate::inject::{Outcome, SkipReason};
+use crate::inject::{Explanation, Outcome, SkipReason};
 use crate::workload::{PodLocation, difference};
 
 /// Inject sidecars into the pods and workloads of files
@@ -146,13 +146,15 @@ impl InjectRun<'_> {
             Ok(Outcome::Injected(injection)) => {
                 let verb = if is_renewed { "injected anew" } else { "injected" };
                 self.report.info(format!("{name}: {verb} {}", injection.templates.join(", ")));
-                self.reasons(&name, &injection.reasons, &injection.warnings);
+                self.explanations(&name, &review.explanations);
+                self.warnings(&name, &injection.warnings);
             }
             Ok(Outcome::Skipped(skip)) => {
                 if is_renewed {
                     self.report.info(format!("{name}: removed what was injected"));
                 }
-                self.reasons(&name, &skip.reasons, &skip.warnings);
+                self.explanations(&name, &review.explanations);
+                self.warnings(&name, &skip.warnings);
             }
             Err(error) => self.report.error(format!("{name}: {error}")),
         }
@@ -161,14 +163,19 @@ impl InjectRun<'_> {
         }
     }
 
-    fn reasons(&mut self, name: &str, reasons: &[SkipReason], warnings: &[String]) {
-        for reason in reasons {
-            if *reason == SkipReason::NotRequested {
+    fn explanations(&mut self, name: &str, explanations: &[Explanation]) {
+        for explanation in explanations {
+            if explanation.reason == SkipReason::NotRequested && explanation.is_general() {
                 self.not_requested.push(name.to_owned());
+            } else if explanation.is_mistake {
+                self.report.warning(&format!("{name}: {explanation}"));
             } else {
-                self.report.info(format!("{name}: {reason}"));
+                self.report.info(format!("{name}: {explanation}"));
             }
         }
+    }
+
+    fn warnings(&mut self, name: &str, warnings: &[String]) {
         for warning in warnings {
             self.report.warning(&format!("{name}: {warning}"));
         }

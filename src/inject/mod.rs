@@ -27,7 +27,7 @@ pub(crate) use decision::keys::{KeyCheck, KeyPlace, KeyUse};
 #[allow(unused_imports, reason = "the check of an installation uses them next")]
 pub(crate) use decision::keys::{KnownTemplates, UnreadKey};
 pub use error::{Blame, ErrorCode, InjectError, Problem};
-pub use outcome::{Injection, LeftOut, Outcome, Skip, SkipReason};
+pub use outcome::{Explanation, Injection, LeftOut, Outcome, Skip, SkipReason};
 pub use pod::find::find;
 pub use request::{Namespace, Request};
 pub use schema::merge_keys::TABLE as MERGE_KEYS;
@@ -61,9 +61,9 @@ impl Injector {
         &self.settings
     }
 
-    /// Explains reasons for which a pod was skipped, each in one line with its code. Reasons that a
-    /// warning tells are left out. This takes more time than the decision.
-    pub fn explain(&self, request: &Request<'_>, reasons: &[SkipReason]) -> Vec<text::Message> {
+    /// Explains the reasons for which a pod was skipped, except those that a warning tells. This takes
+    /// more time than the decision.
+    pub fn explain(&self, request: &Request<'_>, reasons: &[SkipReason]) -> Vec<Explanation> {
         pipeline::explain(&self.templates, &self.settings, &self.keys, request, reasons)
     }
 

@@ -5,14 +5,13 @@ use super::commit;
 use super::decision::report::InjectionReport;
 use super::decision::{self, Decider};
 use super::error::InjectError;
-use super::outcome::{Outcome, SkipReason};
+use super::outcome::{Explanation, Outcome, SkipReason};
 use super::pod::Pod;
 use super::prepare::Preparation;
 use super::request::Request;
 use super::settings::Settings;
 use super::status::Status;
 use super::template::TemplateSet;
-use super::text::{Message, message};
 
 /// Runs all steps. All conflicts are found before anything is written.
 pub(super) fn run(
@@ -57,23 +56,21 @@ fn has_automatic_match(decider: &Decider<'_>, pod: Pod<'_>) -> bool {
     prepared.map_or(true, |candidates| !candidates.is_empty())
 }
 
-/// One line for each reason that no warning tells.
+/// Explains each reason that no warning tells.
 pub(super) fn explain(
     templates: &TemplateSet,
     settings: &Settings,
     keys: &AnnotationKeys,
     request: &Request<'_>,
     reasons: &[SkipReason],
-) -> Vec<Message> {
+) -> Vec<Explanation> {
     let decider = Decider { keys, request, settings, templates };
-    // Of other objects and of unreadable pods, only the general sentences can be told.
     let is_pod = decision::of_request(request).is_empty();
-    let pod = Some(()).filter(|()| is_pod).and_then(|()| Pod::open(request.object, &keys.inject).ok());
-    let of_reason = |reason: &SkipReason| match &pod {
-        Some(pod) if decider.warns(pod.head(), *reason) => None,
-        Some(pod) => Some(decider.explain(pod, *reason)),
-        None => Some(reason.sentence().into()),
-    };
-    let line = |reason: &SkipReason| Some(message![reason.code(), ": ", of_reason(reason)?]);
-    reasons.iter().filter_map(line).collect()
+    match Some(()).filter(|()| is_pod).and_then(|()| Pod::open(request.object, &keys.inject).ok()) {
+        Some(pod) => {
+            let untold = reasons.iter().filter(|reason| !decider.warns(pod.head(), **reason));
+            untold.map(|reason| decider.explain(&pod, *reason)).collect()
+        }
+        None => reasons.iter().map(|reason| Explanation::general(*reason)).collect(),
+    }
 }

@@ -12,7 +12,7 @@ use crate::inject::status::{Status, StatusEntry};
 use crate::inject::text::json::json_type;
 use crate::inject::text::{Message, message, quote, value, words};
 use crate::inject::{
-    ErrorCode, InjectError, Injector, Namespace, Outcome, Problem, Request, Skip, SkipReason, uninject,
+    ErrorCode, Explanation, InjectError, Injector, Namespace, Outcome, Problem, Request, Skip, SkipReason, uninject,
 };
 
 /// What a review found.
@@ -21,6 +21,9 @@ pub struct Review {
     /// What the webhook would decide about the pods of this template. The patch of an injection is
     /// for the pod as the cluster creates it; the template's own change is in `after`.
     pub outcome: Result<Outcome, InjectError>,
+    /// Why the template gets nothing, or not everything: the reasons that no warning of the outcome
+    /// tells.
+    pub explanations: Vec<Explanation>,
     /// The template with everything that is injected, if something is.
     pub after: Option<Value>,
     /// What the engine does not say: it sees a pod alone.
@@ -53,7 +56,8 @@ impl Reviewer<'_> {
     /// Reviews the pod or pod template at this place of the document.
     pub fn review(&self, document: &Value, location: &PodLocation) -> Review {
         let (Some(object), Some(template)) = (location.object(document), location.template(document)) else {
-            return Review { outcome: Ok(not_requested()), after: None, findings: Vec::new() };
+            let (outcome, explanations) = not_requested();
+            return Review { outcome: Ok(outcome), explanations, after: None, findings: Vec::new() };
         };
         let keys = AnnotationKeys::new(&self.injector.settings().domain);
         let mut findings = unread_keys::of_workload(self.injector, location, object, template);
@@ -62,22 +66,23 @@ impl Reviewer<'_> {
             problems => Err(InjectError::from(problems)),
         };
         let asks = annotations(template).any(|key| keys.owns(key));
-        let (outcome, after) = match reviewed {
-            Ok((outcome, after)) => (Ok(outcome), after),
+        let (outcome, explanations, after) = match reviewed {
+            Ok((outcome, explanations, after)) => (Ok(outcome), explanations, after),
             // The API server refuses this pod; it is not ours to say more than that.
             Err(error) if !asks && error.codes() == [ErrorCode::PodInvalid] => {
                 let why = Message::join(error.problems().iter().map(|problem| problem.message.clone()), "; ");
                 findings.push(Finding::note(FindingCode::ObjectIncomplete, why.with("; it is left as it is")));
-                (Ok(not_requested()), None)
+                let (outcome, explanations) = not_requested();
+                (Ok(outcome), explanations, None)
             }
-            Err(error) => (Err(located(error, location)), None),
+            Err(error) => (Err(located(error, location)), Vec::new(), None),
         };
         if !location.is_known && (asks || after.is_some() || outcome.is_err()) {
             let kind = value(quote(&location.object.kind));
             let message = message!["kind ", kind, " is not known; its pod template is treated by its shape"];
             findings.push(Finding::warning(FindingCode::KindUnknown, message));
         }
-        Review { outcome, after, findings }
+        Review { outcome, explanations, after, findings }
     }
 
     /// Compares what was injected before with what would be injected now. `None` if nothing was
@@ -115,17 +120,23 @@ impl Reviewer<'_> {
         location: &PodLocation,
         object: &Value,
         template: &Value,
-    ) -> Result<(Outcome, Option<Value>), InjectError> {
+    ) -> Result<(Outcome, Vec<Explanation>, Option<Value>), InjectError> {
         let filled = ClusterPod::new(location, object, template, self.namespace);
         let text = filled.pod.to_string();
         let request = Request::create_pod(self.namespace, &text);
-        let outcome = self.injector.inject(&Request { namespace_object: self.namespace_object, ..request })?;
-        let Outcome::Injected(injection) = &outcome else { return Ok((outcome, None)) };
+        let request = Request { namespace_object: self.namespace_object, ..request };
+        let outcome = self.injector.inject(&request)?;
+        let reasons = match &outcome {
+            Outcome::Injected(injection) => &injection.reasons,
+            Outcome::Skipped(skip) => &skip.reasons,
+        };
+        let explanations = self.injector.explain(&request, reasons);
+        let Outcome::Injected(injection) = &outcome else { return Ok((outcome, explanations, None)) };
         let patch = injection.patch().map_err(|error| internal(&error))?;
         let mut pod = filled.pod.clone();
         json_patch::patch(&mut pod, &patch).map_err(|error| internal(&error))?;
         let after = filled.take_out(pod, keys);
-        Ok((outcome, Some(after)))
+        Ok((outcome, explanations, Some(after)))
     }
 }
 
@@ -163,8 +174,10 @@ fn without_marks(template: &Value, keys: &AnnotationKeys) -> Value {
     pod
 }
 
-fn not_requested() -> Outcome {
-    Outcome::Skipped(Skip { reasons: vec![SkipReason::NotRequested], ..Skip::default() })
+fn not_requested() -> (Outcome, Vec<Explanation>) {
+    let reason = SkipReason::NotRequested;
+    let outcome = Outcome::Skipped(Skip { reasons: vec![reason], ..Skip::default() });
+    (outcome, vec![Explanation::general(reason)])
 }
 
 fn annotations(template: &Value) -> impl Iterator<Item = &str> {
@@ -318,11 +331,12 @@ spec:
                  move it to spec.template.metadata.annotations",
                 "key_misplaced: annotation helper.outrigger.dev/x has no effect in spec.template.annotations; \
                  move it to spec.template.metadata.annotations",
-                "key_misplaced: label outrigger.dev/inject has no effect in spec.template.metadata.labels; \
-                 it must be an annotation in spec.template.metadata.annotations",
             ]
         );
         assert!(matches!(review.outcome, Ok(Outcome::Skipped(_))));
+        let explained: Vec<String> = review.explanations.iter().map(ToString::to_string).collect();
+        let label = "label outrigger.dev/inject has no effect here: it must be an annotation of the pod";
+        assert_eq!(explained, [format!("not_requested: no template is requested; {label}")]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Keys that look like ours where nothing reads them: of the workload, of its pods, of a namespace.
+//! Keys that look like ours where nothing reads them: of the workload, of a namespace.
 //!
-//! The engine judges the keys of a pod that requests templates; it never sees the others.
+//! The engine judges the keys of a pod; it never sees the others.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::inject::text::{Message, message, quote, value, words};
 use crate::inject::{Injector, KeyPlace, KeyUse};
 
 /// The keys in the object around a pod that nothing reads. A key that stands at its right place as
-/// well is left out.
+/// well is left out. The engine judges the keys of the pod itself.
 pub(super) fn of_workload(
     injector: &Injector,
     location: &PodLocation,
@@ -24,13 +24,11 @@ pub(super) fn of_workload(
     let own = template.pointer("/metadata/annotations").and_then(Value::as_object);
     let is_read = |key: &str| own.is_some_and(|own| own.contains_key(key));
     let place = |path: &str| match path {
-        path if path == right => KeyPlace::PodAnnotation,
-        path if path == labels => KeyPlace::PodLabel,
         path if path.ends_with("labels") => KeyPlace::OtherLabel,
         _ => KeyPlace::OtherAnnotation,
     };
     let strays = stray_keys::all(object, |key| check.key(KeyPlace::OtherAnnotation, key) != KeyUse::Foreign);
-    let strays = strays.into_iter().filter(|StrayKey { path, key }| *path != right && !is_read(key));
+    let strays = strays.into_iter().filter(|StrayKey { path, key }| *path != right && *path != labels && !is_read(key));
     strays
         .filter_map(|StrayKey { path, key }| {
             let place = place(&path);
@@ -55,7 +53,7 @@ fn finding(key: &str, place: KeyPlace, path: &str, right: &str, found: KeyUse) -
     let subject = message![place.kind(), " ", words(key)];
     let unread = || message![subject.clone(), " in ", value(path), ": nothing reads this key"];
     let of_namespace = |belongs| matches!(belongs, KeyPlace::NamespaceLabel | KeyPlace::NamespaceAnnotation);
-    let is_label = matches!(place, KeyPlace::PodLabel | KeyPlace::OtherLabel);
+    let is_label = place == KeyPlace::OtherLabel;
     let (code, message): (_, Message) = match found {
         KeyUse::Foreign | KeyUse::Read => return None,
         KeyUse::Unread => (FindingCode::KeyUnread, unread()),

@@ -8,7 +8,7 @@ use super::keys::{KeyCheck, KeyPlace, UnreadKey};
 use super::report::InjectionReport;
 use super::{Decider, InjectionLabel, requests_some};
 use crate::inject::annotations;
-use crate::inject::outcome::SkipReason;
+use crate::inject::outcome::{Explanation, SkipReason};
 use crate::inject::pod::{Pod, PodHead};
 use crate::inject::text::{Message, message, quote, value, words};
 
@@ -38,12 +38,27 @@ impl Decider<'_> {
     }
 
     /// What is known about a reason for which this pod is skipped.
-    pub(in crate::inject) fn explain(&self, pod: &Pod<'_>, reason: SkipReason) -> Message {
-        if reason != SkipReason::NotRequested {
-            return self.sentence(reason);
-        }
-        let near = Message::join(self.nearest_misses(pod).into_iter().take(MAX_NAMED), "; ");
-        if near == Message::default() { reason.sentence().into() } else { message!["no template is requested; ", near] }
+    pub(in crate::inject) fn explain(&self, pod: &Pod<'_>, reason: SkipReason) -> Explanation {
+        let says_nothing = || pod.head().annotation(&self.keys.inject).is_none();
+        let (message, is_mistake) = match reason {
+            SkipReason::NotRequested => {
+                let misses = self.nearest_misses(pod);
+                if misses.is_empty() && says_nothing() {
+                    return Explanation::general(reason);
+                }
+                let is_mistake = !misses.is_empty();
+                let empty = || message!["the annotation ", words(&self.keys.inject), " names none"];
+                let details =
+                    if is_mistake { Message::join(misses.into_iter().take(MAX_NAMED), "; ") } else { empty() };
+                (message!["no template is requested; ", details], is_mistake)
+            }
+            SkipReason::NamespaceNotEnabled => {
+                let has_label = matches!(self.injection_label(), InjectionLabel::Other(_));
+                (self.sentence(reason), has_label || self.has_unused_default_list())
+            }
+            reason => (self.sentence(reason), false),
+        };
+        Explanation { reason, message, is_mistake }
     }
 
     /// The sentence of a reason, with what the namespace says.
@@ -92,14 +107,11 @@ impl Decider<'_> {
             add(KeyPlace::NamespaceAnnotation, namespace.annotations.keys().map(String::as_str).collect(), &of);
         }
         misses.extend(self.wrong_label());
-        if pod.head().annotation(&self.keys.inject).is_some() {
-            misses.push(message!["the annotation ", words(&self.keys.inject), " names none"]);
-        }
         misses
     }
 
     /// A sentence about a label of the namespace whose value has no effect.
-    pub(in crate::inject) fn wrong_label(&self) -> Option<Message> {
+    fn wrong_label(&self) -> Option<Message> {
         let InjectionLabel::Other(found) = self.injection_label() else { return None };
         let (label, name) = (words(&self.keys.injection), value(quote(self.request.namespace)));
         let expected = ", expected \"enabled\" or \"disabled\"";

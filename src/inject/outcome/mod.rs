@@ -1,8 +1,10 @@
 //! The outcome of the injection for one pod.
 
+mod explanation;
 mod skip_reason;
 
 use super::error::ErrorCode;
+pub use explanation::Explanation;
 pub use skip_reason::SkipReason;
 
 /// The outcome for a pod that is admitted.

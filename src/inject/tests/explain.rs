@@ -120,6 +120,26 @@ fn not_requested_names_the_nearest_miss() {
 }
 
 #[test]
+fn only_mistakes_are_marked_as_such() {
+    let injector = injector(&[agent(), automatic("auto", &["linux"])]);
+    let is_mistake = |namespace: &Namespace, pod: &Value| {
+        let object = pod.to_string();
+        let request = Request { namespace_object: Some(namespace), ..Request::create_pod("demo", &object) };
+        injector.explain(&request, &reasons(&injector, &request))[0].is_mistake
+    };
+    let mut misspelt = unmatched(silent());
+    misspelt["metadata"]["annotations"] = json!({"outrigger.dev/injct": "agent"});
+    let none = namespace(&[], &[]);
+    assert!(is_mistake(&none, &misspelt));
+    assert!(is_mistake(&namespace(&[], &LIST), &silent()), "a default list without effect");
+    assert!(is_mistake(&labelled("true", &[]), &silent()));
+    assert!(!is_mistake(&none, &silent()), "a namespace need not take part");
+    assert!(!is_mistake(&none, &unmatched(silent())));
+    assert!(!is_mistake(&none, &unmatched(pod("", json!({})))));
+    assert!(!is_mistake(&none, &pod("false", json!({}))));
+}
+
+#[test]
 fn other_objects_are_explained_in_general() {
     let injector = injector(&[agent()]);
     let request = Request { operation: "UPDATE", ..Request::create_pod("demo", "no JSON") };
