@@ -340,7 +340,8 @@ fn requests_are_counted_by_result_reason_and_code() {
     let mut client = server.connect();
     let mut dry_run = review(&asks("proxy"));
     dry_run["request"]["dryRun"] = json!(true);
-    for request in [review(&asks("proxy")), dry_run, review(&asks("false")), review(&asks("prxy"))] {
+    let wrong = pod(&json!({"outrigger.dev/inject": "proxy", "proxy.outrigger.dev/prot": "1"}));
+    for request in [review(&asks("proxy")), dry_run, review(&asks("false")), review(&asks("prxy")), review(&wrong)] {
         assert_eq!(client.post(&bytes(&request)).status, 200);
     }
     let metrics = server.metrics();
@@ -348,15 +349,17 @@ fn requests_are_counted_by_result_reason_and_code() {
         "outrigger_admission_requests_total{dry_run=\"false\",result=\"injected\"} 1",
         "outrigger_admission_requests_total{dry_run=\"true\",result=\"injected\"} 1",
         "outrigger_admission_requests_total{dry_run=\"false\",result=\"skipped\"} 1",
-        "outrigger_admission_requests_total{dry_run=\"false\",result=\"denied\"} 1",
+        "outrigger_admission_requests_total{dry_run=\"false\",result=\"denied\"} 2",
         "outrigger_admission_skips_total{reason=\"opted_out\"} 1",
         "outrigger_admission_errors_total{code=\"template_not_found\"} 1",
+        "outrigger_template_errors_total{code=\"parameter_unknown\",template=\"proxy\"} 1",
         "outrigger_injections_total{template=\"proxy\"} 1",
-        "outrigger_admission_request_duration_seconds_count 4",
+        "outrigger_admission_request_duration_seconds_count 5",
         "outrigger_admission_in_flight 0",
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} is missing in\n{metrics}");
     }
+    assert!(!metrics.contains("prxy"), "a name that a pod wrote is no label");
 }
 
 #[test]

@@ -111,7 +111,7 @@ impl Decider<'_> {
     }
 
     /// A sentence about a label of the namespace whose value has no effect.
-    fn wrong_label(&self) -> Option<Message> {
+    pub(super) fn wrong_label(&self) -> Option<Message> {
         let InjectionLabel::Other(found) = self.injection_label() else { return None };
         let (label, name) = (words(&self.keys.injection), value(quote(self.request.namespace)));
         let expected = ", expected \"enabled\" or \"disabled\"";

@@ -111,6 +111,7 @@ impl<'a> Decider<'a> {
             }
             return Ok(None);
         }
+        report.warnings.extend(self.wrong_label().map(|sentence| sentence.to_string()));
         let read_sets = self.read_sets(head, &requested);
         Ok(Some(RequestedTemplates { templates: requested, read_sets }))
     }

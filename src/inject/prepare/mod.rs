@@ -140,12 +140,6 @@ impl<'t> Preparation<'t, '_> {
         report.warn_of(reason, &problem.message);
     }
 
-    /// A problem of a requested template, which names the annotation that requests it.
-    fn problem(&self, code: ErrorCode, template: &str, message: Message) -> Problem {
-        let annotation = Some(self.keys.inject.clone());
-        Problem { template: Some(template.to_owned()), annotation, ..Problem::new(code, message) }
-    }
-
     /// Containers that are filled from a template's container of the same name.
     fn auto_containers(&self) -> impl Iterator<Item = &str> {
         let all = [ContainerList::Containers, ContainerList::InitContainers].map(|list| self.pod.containers(list));
@@ -159,8 +153,10 @@ impl<'t> Preparation<'t, '_> {
         match error {
             PrepareError::NotAllowed(_) if is_automatic => Vec::new(),
             PrepareError::NotAllowed(why) => {
-                let message = message!["template ", words(quote(&template.name)), " is not for this pod: ", why];
-                vec![self.problem(ErrorCode::TemplateNotAllowed, &template.name, message)]
+                let why = message!["template ", words(quote(&template.name)), " is not for this pod: ", why];
+                let of = self.of_requester(by);
+                let problem = annotation_problem(ErrorCode::TemplateNotAllowed, &self.keys.inject, of, why);
+                vec![Problem { template: Some(template.name.clone()), ..problem }]
             }
             // A condition that reads a key that the pod lacks does not match.
             PrepareError::Problems(found)

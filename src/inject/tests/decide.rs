@@ -204,7 +204,10 @@ fn a_pod_that_requests_a_template_that_does_not_match_is_refused() {
     let matching =
         json!({"conditions": [{"expression": "pod.metadata.name == 'db'", "message": "only for databases"}]});
     let error = refused(&injector(&[template("agent", json!({"match": matching}))]), &pod("agent", json!({})));
-    assert_eq!(error.to_string(), "template_not_allowed: template \"agent\" is not for this pod: only for databases");
+    assert_eq!(
+        error.to_string(),
+        "template_not_allowed: annotation outrigger.dev/inject: template \"agent\" is not for this pod: only for databases"
+    );
 }
 
 #[test]

@@ -140,6 +140,19 @@ fn only_mistakes_are_marked_as_such() {
 }
 
 #[test]
+fn a_pod_is_warned_of_a_label_that_has_no_effect_on_it() {
+    let injector = injector(&[agent()]);
+    let warnings = |value: &str| match in_namespace(&injector, &labelled(value, &[]), &pod("agent", json!({}))) {
+        Ok(Outcome::Injected(injection)) => injection.warnings,
+        other => panic!("{other:?}"),
+    };
+    let expected =
+        "the label outrigger.dev/injection of namespace \"demo\" is \"off\", expected \"enabled\" or \"disabled\"";
+    assert_eq!(warnings("off"), [expected]);
+    assert!(warnings("enabled").is_empty());
+}
+
+#[test]
 fn other_objects_are_explained_in_general() {
     let injector = injector(&[agent()]);
     let request = Request { operation: "UPDATE", ..Request::create_pod("demo", "no JSON") };

@@ -34,7 +34,12 @@ fn keys_at_the_wrong_place_or_nearly_ours_are_named_with_the_right_one() {
         (with("/metadata", "labels", inject, "helper"), "key_misplaced", "metadata.labels", PATH),
         (with("/spec/template", "annotations", inject, "helper"), "key_misplaced", "spec.template.annotations", PATH),
         (with("/spec", "annotations", inject, "helper"), "key_misplaced", "spec.annotations", PATH),
-        (with("/spec/template/metadata", "labels", inject, "helper"), "key_misplaced", "metadata.labels", "annotation"),
+        (
+            with("/spec/template/metadata", "labels", inject, "helper"),
+            "not_requested",
+            "label outrigger.dev/inject",
+            "an annotation of the pod",
+        ),
         (
             with("/metadata", "annotations", "outrigger.dev/injct", "helper"),
             "key_unread",
@@ -73,9 +78,15 @@ fn keys_at_the_wrong_place_or_nearly_ours_are_named_with_the_right_one() {
         ),
         (
             with("/spec/template/metadata", "labels", "outrigger.dev/injection", "enabled"),
-            "key_misplaced",
-            "metadata.labels",
-            "namespace",
+            "not_requested",
+            "label outrigger.dev/injection",
+            "a label of the namespace",
+        ),
+        (
+            with("/spec/template/metadata", "annotations", "outrigger.dev/injct", "helper"),
+            "not_requested",
+            "annotation outrigger.dev/injct",
+            inject,
         ),
     ];
     for (object, code, place, right) in cases {
