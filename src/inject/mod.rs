@@ -61,8 +61,8 @@ impl Injector {
         &self.settings
     }
 
-    /// Explains the reasons for which a pod was skipped, except those that a warning tells. This takes
-    /// more time than the decision.
+    /// Explains the reasons for which a pod was skipped, except those that a warning tells. This
+    /// takes more time than the decision.
     pub fn explain(&self, request: &Request<'_>, reasons: &[SkipReason]) -> Vec<Explanation> {
         pipeline::explain(&self.templates, &self.settings, &self.keys, request, reasons)
     }

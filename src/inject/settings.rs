@@ -32,8 +32,9 @@ impl Default for Settings {
     }
 }
 
-/// What becomes of a pod whose namespace has a default list with a mistake: it cannot be read, or it
-/// names a template that does not exist or never loaded. The pod's author did not make the mistake.
+/// What becomes of a pod whose namespace has a default list with a mistake: it cannot be read, or
+/// it names a template that does not exist or never loaded. The pod's author did not make the
+/// mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MissingDefaults {
     /// The pod is created without the template, with a warning.

@@ -88,8 +88,8 @@ impl Decider<'_> {
         }
     }
 
-    /// What the author of a pod that requests nothing may have meant: misspelt and misplaced keys of
-    /// the pod first, then those of its namespace.
+    /// What the author of a pod that requests nothing may have meant: misspelt and misplaced keys
+    /// of the pod first, then those of its namespace.
     fn nearest_misses(&self, pod: &Pod<'_>) -> Vec<Message> {
         let check = KeyCheck::new(self.keys, self.templates, &[]);
         let mut misses = Vec::new();
@@ -119,8 +119,8 @@ impl Decider<'_> {
     }
 }
 
-/// Whether a pod that requests templates gets a warning with this reason. A mirror pod gets none: it
-/// has no author who could read it.
+/// Whether a pod that requests templates gets a warning with this reason. A mirror pod gets none:
+/// it has no author who could read it.
 const fn is_told_to_requesters(reason: SkipReason) -> bool {
     matches!(reason, SkipReason::WindowsPod | SkipReason::NamespaceExcluded | SkipReason::NamespaceDisabled)
 }

@@ -82,8 +82,8 @@ pub(super) struct Decider<'a> {
 type OwnRequest = Result<Option<TemplateRequest>, Message>;
 
 impl<'a> Decider<'a> {
-    /// Decides about the pod with this head. `None`: it is skipped, for the reasons in the report. A
-    /// list of the pod that cannot be parsed is an error.
+    /// Decides about the pod with this head. `None`: it is skipped, for the reasons in the report.
+    /// A list of the pod that cannot be parsed is an error.
     pub(super) fn decide(
         &self,
         head: &PodHead<'_>,

@@ -1,5 +1,5 @@
-//! The report about a pod besides the patch: why templates are left out, warnings, and the templates
-//! that it already had.
+//! The report about a pod besides the patch: why templates are left out, warnings, and the
+//! templates that it already had.
 //!
 //! Invariant: a skip has a reason, or an error that became a warning.
 

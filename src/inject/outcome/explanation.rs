@@ -11,7 +11,8 @@ pub struct Explanation {
     pub reason: SkipReason,
     /// One line without the code.
     pub message: Message,
-    /// Whether somebody seems to have made a mistake: the pod's author, or who set up its namespace.
+    /// Whether somebody seems to have made a mistake: the pod's author, or who set up its
+    /// namespace.
     pub is_mistake: bool,
 }
 

@@ -120,8 +120,8 @@ impl<'t> Preparation<'t, '_> {
         None
     }
 
-    /// Reports the problem of a template that cannot be had. A pod that does not request it itself is
-    /// not refused, unless the operator wants that.
+    /// Reports the problem of a template that cannot be had. A pod that does not request it itself
+    /// is not refused, unless the operator wants that.
     fn leave_out_default(
         &self,
         by: RequestedBy,

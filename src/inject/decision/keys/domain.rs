@@ -66,8 +66,8 @@ fn is_other_spelling(other: &str, domain: &str) -> bool {
     has_our_first_label || (may_be_near(other, domain) && nearest_within(other, [domain], MAX_EDITS).is_some())
 }
 
-/// Whether few edits can lead from one text to the other, judged by which letters they have. This is
-/// much cheaper than counting edits, and most keys of a pod belong to other domains.
+/// Whether few edits can lead from one text to the other, judged by which letters they have. This
+/// is much cheaper than counting edits, and most keys of a pod belong to other domains.
 fn may_be_near(one: &str, other: &str) -> bool {
     // Upper and lower case share a bit.
     let letters = |text: &str| text.bytes().fold(0_u32, |letters, byte| letters | 1 << (byte & 31));

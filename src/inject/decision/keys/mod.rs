@@ -17,8 +17,9 @@ use std::cell::Cell;
 /// Most edits between a key and the one that its author meant.
 const MAX_EDITS: usize = 2;
 
-/// Most searches for a similar name of a template: each is slow if there are thousands.
-const MAX_SEARCHES: usize = 8;
+/// Most searches for a similar name of a template, or of a parameter of all requested templates:
+/// each is slow if there are thousands.
+const MAX_SEARCHES: usize = 16;
 
 /// Most keys of one map that are reported: a pod can have thousands.
 const MAX_UNREAD: usize = 32;
@@ -79,7 +80,8 @@ pub(crate) enum KeyUse {
         /// The similar key; with a value if the key alone would not say what to write.
         meant: String,
         belongs: KeyPlace,
-        /// The similar key would change what this pod gets, so the pod is not what its author means.
+        /// The similar key would change what this pod gets, so the pod is not what its author
+        /// means.
         misleads: bool,
     },
     /// The key is read under our domain, and this is another spelling of it.
@@ -146,7 +148,7 @@ pub(crate) struct KeyCheck<'a> {
     templates: &'a dyn KnownTemplates,
     /// The templates that the pod requests. Without one, no key of a template is read.
     requested: &'a [&'a str],
-    /// Searches for the name of a template that are still allowed.
+    /// Searches that are still allowed.
     searches: Cell<usize>,
 }
 
@@ -237,7 +239,10 @@ impl<'a> KeyCheck<'a> {
 
     fn near_without_template(&self, place: KeyPlace, name: &str) -> Option<KeyUse> {
         self.near_fixed(place, name, &[INJECT, CONTAINERS, INJECTION])
-            .or_else(|| self.requested.iter().find_map(|template| self.near_parameter(template, name)))
+            .or_else(|| {
+                self.take_search()?;
+                self.requested.iter().find_map(|template| self.near_parameter(template, name))
+            })
             .or_else(|| {
                 let template = self.search(name)?;
                 let misleads = !self.is_requested(template);
@@ -280,9 +285,14 @@ impl<'a> KeyCheck<'a> {
 
     /// The template whose name is similar. While a source cannot be read, the name may be right.
     fn search(&self, name: &str) -> Option<&str> {
-        let left = self.searches.get().checked_sub(1).filter(|_| self.templates.is_complete())?;
-        self.searches.set(left);
+        self.take_search().filter(|()| self.templates.is_complete())?;
         nearest_within(name, self.templates.names(), MAX_EDITS)
+    }
+
+    /// `None` once all searches are used up.
+    fn take_search(&self) -> Option<()> {
+        self.searches.set(self.searches.get().checked_sub(1)?);
+        Some(())
     }
 
     fn is_requested(&self, template: &str) -> bool {
