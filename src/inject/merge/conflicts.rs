@@ -20,6 +20,8 @@ pub(crate) struct Conflict {
     pub(crate) parties: Parties,
     /// One line that names the path and both contents.
     pub(crate) message: Message,
+    /// The path at which the pod mounts something else, if that is the conflict.
+    pub(crate) mount_path: Option<String>,
 }
 
 /// The parties of a conflict; templates are named by their positions among the candidates.
@@ -103,19 +105,20 @@ impl<'a> Planner<'a> {
         self.conflict(Parties::Templates(first, second), message);
     }
 
-    fn conflict_with_pod(&mut self, candidate: usize, path: &MergePath, wanted: &Value, existing: &Value) {
-        let Difference { path, wanted, found } = Difference::of(path, wanted, existing);
+    fn conflict_with_pod(&mut self, candidate: usize, place: &MergePath, wanted: &Value, existing: &Value) {
+        let Difference { path, wanted, found } = Difference::of(place, wanted, existing);
         if self.keeps_pod(candidate) {
             self.warn(candidate, message![value(path), ": the pod keeps ", found, ", the template wants ", wanted]);
             return;
         }
         let template = self.template_name(candidate);
         let message = message![value(path), ": the pod has ", found, ", template ", template, " wants ", wanted];
-        self.conflict(Parties::TemplateAndPod(candidate), message);
+        let parties = Parties::TemplateAndPod(candidate);
+        self.plan.conflicts.push(Conflict { parties, message, mount_path: mount_path(place) });
     }
 
     pub(super) fn conflict(&mut self, parties: Parties, message: Message) {
-        self.plan.conflicts.push(Conflict { parties, message });
+        self.plan.conflicts.push(Conflict { parties, message, mount_path: None });
     }
 
     /// Whether the template keeps the pod's own value in a conflict.
@@ -126,6 +129,15 @@ impl<'a> Planner<'a> {
     /// Quoted name of the candidate's template, for messages.
     pub(super) fn template_name(&self, candidate: usize) -> Message {
         words(quote(&self.candidates[candidate].template.name))
+    }
+}
+
+/// The mount path of a container's mount.
+fn mount_path(place: &MergePath) -> Option<String> {
+    let segments: Vec<_> = place.segments().collect();
+    match segments.as_slice() {
+        [_, _, list, path] if list == "volumeMounts" => Some(path.clone().into_owned()),
+        _ => None,
     }
 }
 

@@ -117,7 +117,7 @@ fn conflicts(ports: &[Port<'_>], templates: &[&str], host_network: bool) -> Vec<
                 value(port.number),
                 " in a host-network pod",
             ];
-            conflicts.push(Conflict { parties: Parties::TemplateAndPod(candidate), message });
+            conflicts.push(Conflict { parties: Parties::TemplateAndPod(candidate), message, mount_path: None });
         }
     }
     conflicts
@@ -139,5 +139,5 @@ fn between(what: Message, one: &Port<'_>, other: &Port<'_>, templates: &[&str]) 
         other.describe(templates),
         "; the containers of a pod share one network",
     ];
-    Some(Conflict { parties, message })
+    Some(Conflict { parties, message, mount_path: None })
 }

@@ -13,6 +13,7 @@ pub(crate) mod find;
 pub(crate) mod managed_fields;
 pub(crate) mod memory_estimate;
 pub(crate) mod read_set;
+pub(crate) mod usual;
 
 mod document;
 mod head;

@@ -3,7 +3,7 @@
 //! Invariant: the injection depends on no other field, unless [`ReadSet::overlaps`]: containers and
 //! volumes that are in the pod and in the template are compared with all their fields.
 
-use super::{AUTO, ContainerList, PodDocument};
+use super::{AUTO, ContainerList, PodDocument, usual};
 use crate::inject::text::json::text;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -26,6 +26,8 @@ pub(crate) struct ReadSet {
     pub containers: BTreeSet<String>,
     /// Names of the volumes that the template adds.
     pub volumes: BTreeSet<String>,
+    /// Fields of the spec on which the rendering depends: the set is that of the usual pod.
+    pub usual: BTreeSet<String>,
 }
 
 impl ReadSet {
@@ -37,13 +39,15 @@ impl ReadSet {
         ALWAYS_OF_CONTAINERS.contains(&field) || self.container_fields.contains(field)
     }
 
-    /// Whether the pod has a container or volume that must be compared with one of the template.
+    /// Whether more of the pod must be read: it has a container or volume that must be compared with
+    /// one of the template, or the template is rendered anew.
     pub(super) fn overlaps(&self, pod: &PodDocument) -> bool {
         let is_shared =
             |container: &Value| text(container, "image") == AUTO || self.containers.contains(text(container, "name"));
-        [ContainerList::Containers, ContainerList::InitContainers]
-            .into_iter()
-            .any(|list| pod.containers(list).iter().any(is_shared))
+        !usual::is(pod, &self.usual)
+            || [ContainerList::Containers, ContainerList::InitContainers]
+                .into_iter()
+                .any(|list| pod.containers(list).iter().any(is_shared))
             || pod.spec_items("volumes").iter().any(|volume| self.volumes.contains(text(volume, "name")))
     }
 }

@@ -34,7 +34,7 @@ impl<'t, 'p> Preparation<'t, 'p> {
         if !problems.is_empty() {
             return Err(PrepareError::Problems(problems));
         }
-        let mut overlay = match template.rendered().filter(|_| state == ParameterState::Default) {
+        let mut overlay = match template.rendered(self.pod).filter(|_| state == ParameterState::Default) {
             Some(overlay) => Cow::Borrowed(overlay),
             None => Cow::Owned(render(template, &context)?),
         };

@@ -7,9 +7,12 @@ use crate::inject::decision::report::InjectionReport;
 use crate::inject::error::{ErrorCode, InjectError, Problem};
 use crate::inject::merge::{self, Conflict, Controller, MergeContext, Parties, Plan, RenderedTemplate};
 use crate::inject::pod::{ContainerList, managed_fields};
+use crate::inject::schema::merge_keys::clean_path;
 use crate::inject::status::StatusEntry;
+use crate::inject::template::Template;
 use crate::inject::template::spec::OnError;
 use crate::inject::text::json::text;
+use crate::inject::text::{Message, message, words};
 use std::collections::HashSet;
 
 impl<'t> Preparation<'t, '_> {
@@ -58,7 +61,7 @@ impl<'t> Preparation<'t, '_> {
                 candidates[*index].template.spec.on_error == OnError::Skip && with_pod(*index).next().is_some()
             };
             let Some(index) = (0..candidates.len()).find(may_be_skipped) else {
-                let problems = plan.conflicts.iter().map(|conflict| conflict_problem(conflict, &candidates));
+                let problems = plan.conflicts.iter().map(|conflict| self.conflict_problem(conflict, &candidates));
                 return Err(InjectError::from(problems.collect::<Vec<_>>()));
             };
             for conflict in with_pod(index) {
@@ -90,12 +93,35 @@ impl<'t> Preparation<'t, '_> {
         let mut own = self.pod.containers(ContainerList::Containers).iter().map(|container| text(container, "name"));
         own.find(|name| !foreign.contains(*name))
     }
-}
 
-fn conflict_problem(conflict: &Conflict, candidates: &[RenderedTemplate<'_>]) -> Problem {
-    let index = match conflict.parties {
-        Parties::TemplateAndPod(index) | Parties::Templates(_, index) => index,
-    };
-    let template = candidates.get(index).map(|candidate| candidate.template.name.clone());
-    Problem { template, ..Problem::new(ErrorCode::Conflict, conflict.message.clone()) }
+    fn conflict_problem(&self, conflict: &Conflict, candidates: &[RenderedTemplate<'_>]) -> Problem {
+        let index = match conflict.parties {
+            Parties::TemplateAndPod(index) | Parties::Templates(_, index) => index,
+        };
+        let template = candidates.get(index).map(|candidate| candidate.template);
+        let advice = template.zip(conflict.mount_path.as_deref());
+        let advice = advice.and_then(|(template, path)| self.advice_about_mount(template, path));
+        let message = conflict.message.clone().with(advice.unwrap_or_default());
+        Problem {
+            template: template.map(|template| template.name.clone()),
+            ..Problem::new(ErrorCode::Conflict, message)
+        }
+    }
+
+    /// If a parameter of the template has this mount path as its value, another value avoids the
+    /// conflict.
+    fn advice_about_mount(&self, template: &Template, path: &str) -> Option<Message> {
+        let is_path = |value: &str| clean_path(value) == path;
+        let keys = template.parameters.iter().map(|parameter| {
+            let key = self.keys.parameter(&template.name, parameter.name());
+            let is_it = match (self.pod.annotation(&key), template.defaults.get(parameter.name())) {
+                (Some(own), _) => is_path(own),
+                (None, Some(cel::Value::String(default))) => is_path(default),
+                (None, _) => false,
+            };
+            is_it.then_some(key)
+        });
+        let key = keys.flatten().next()?;
+        Some(message!["; set the annotation ", words(key), " to a path at which nothing is mounted"])
+    }
 }

@@ -5,6 +5,7 @@ use crate::inject::overlay::Overlay;
 use crate::inject::pod::read_set::{LISTS_READ_IN_PART, ReadSet};
 use crate::inject::text::json::text;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// The read set of a template with this overlay. `None` if a condition can read more than metadata
 /// and single fields of the spec.
@@ -29,6 +30,19 @@ pub(super) fn of<'r>(overlay: &Overlay, conditions: impl Iterator<Item = &'r Rea
     }
     let is_single = |field: &String| !LISTS_READ_IN_PART.contains(&field.as_str());
     read_set.spec_fields.iter().all(is_single).then_some(read_set)
+}
+
+/// The fields of the pod's spec that are read, if nothing else but parameters is read.
+pub(super) fn single_fields(reads: &Reads) -> Option<BTreeSet<String>> {
+    let others = [Root::App, Root::Apps, Root::Namespace, Root::Cluster];
+    if others.into_iter().any(|root| reads.of(root).next().is_some()) {
+        return None;
+    }
+    let field = |path: &[String]| match path {
+        [spec, field, ..] if spec == "spec" && !LISTS_READ_IN_PART.contains(&field.as_str()) => Some(field.clone()),
+        _ => None,
+    };
+    reads.of(Root::Pod).map(field).collect()
 }
 
 fn add(read_set: &mut ReadSet, reads: &Reads) -> Option<()> {

@@ -52,14 +52,23 @@ pub(super) enum KnownInputs<'a> {
 }
 
 impl KnownInputs<'_> {
+    /// Whether all parameters that an expression reads are known.
+    pub(super) fn has_all_parameters(self, reads: &Reads) -> bool {
+        match self {
+            Self::All => true,
+            Self::Nothing => false,
+            Self::Defaults { required } => !required.iter().any(|name| reads.reads_parameter(name)),
+        }
+    }
+
     /// Whether all inputs that an expression reads are known.
     pub(super) fn cover(self, reads: &Reads) -> bool {
         match self {
             Self::All => true,
             Self::Nothing => false,
-            Self::Defaults { required } => {
+            Self::Defaults { .. } => {
                 let objects = Root::ALL.iter().any(|root| *root != Root::Params && reads.of(*root).next().is_some());
-                !objects && !required.iter().any(|name| reads.reads_parameter(name))
+                !objects && self.has_all_parameters(reads)
             }
         }
     }

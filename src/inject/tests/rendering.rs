@@ -120,3 +120,36 @@ fn a_missing_key_is_the_pods_error_and_is_named() {
     assert_eq!((error.codes().as_slice(), error.blame()), ([ErrorCode::ExpressionMissingKey].as_slice(), Blame::Pod));
     assert!(error.to_string().contains("labels"), "{error}");
 }
+
+/// The rendering of such a template is kept for usual pods, and must not be used for others.
+#[test]
+fn a_template_that_reads_fields_of_the_spec_is_rendered_for_each_unusual_pod() {
+    let spec = json!({
+        "hardened": false,
+        "sidecars": [{
+            "name": "agent", "image": "agent:1",
+            "args": ["${has(pod.spec.hostNetwork) && pod.spec.hostNetwork ? null : '--listen'}", "${pod.spec.terminationGracePeriodSeconds}"],
+        }],
+        "volumes": [{"name": "${has(pod.spec.hostNetwork) && pod.spec.hostNetwork ? 'host' : 'usual'}", "emptyDir": {}}],
+    });
+    let injector = injector(&[template("agent", spec)]);
+    for (fields, args, volume) in [
+        (json!({"terminationGracePeriodSeconds": 30}), json!(["--listen", "30"]), "usual"),
+        (json!({"terminationGracePeriodSeconds": 5}), json!(["--listen", "5"]), "usual"),
+        (json!({"terminationGracePeriodSeconds": 30, "hostNetwork": false}), json!(["--listen", "30"]), "usual"),
+        (json!({"terminationGracePeriodSeconds": 30, "hostNetwork": true}), json!(["30"]), "host"),
+    ] {
+        let mut pod = pod("agent", json!({}));
+        pod["spec"].as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
+        let spec = &injected(&injector, &pod).pod["spec"];
+        assert_eq!(spec["initContainers"][0]["args"], args, "{fields}");
+        assert_eq!(spec["volumes"][0]["name"], volume, "{fields}");
+    }
+    let mut conflicting = pod("agent", json!({}));
+    conflicting["spec"]["hostNetwork"] = json!(true);
+    conflicting["spec"]["terminationGracePeriodSeconds"] = json!(30);
+    conflicting["spec"]["volumes"] = json!([{"name": "host", "hostPath": {"path": "/x"}}]);
+    assert_eq!(refused(&injector, &conflicting).codes(), [ErrorCode::Conflict]);
+    let error = refused(&injector, &pod("agent", json!({})));
+    assert_eq!(error.codes(), [ErrorCode::ExpressionMissingKey], "the pod has no grace period");
+}

@@ -12,10 +12,15 @@ use crate::support::injected_pod;
 
 /// The pod of an app that requests only this template.
 fn injected(template: &str) -> Value {
+    injected_with(template, &json!([]))
+}
+
+/// The same for an app that declares these ports.
+fn injected_with(template: &str, ports: &Value) -> Value {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": "web", "annotations": {"outrigger.dev/inject": template}},
-        "spec": {"containers": [{"name": "web", "image": "registry.example/web:1"}]}
+        "spec": {"containers": [{"name": "web", "image": "registry.example/web:1", "ports": ports}]}
     });
     match super::inject(&super::built_in(), None, &pod) {
         Ok(Outcome::Injected(injection)) => injected_pod(&pod, &injection),
@@ -96,12 +101,20 @@ fn images_have_a_version() {
     }
 }
 
-#[test]
-fn the_proxy_gets_its_configuration_in_its_arguments() {
-    let pod = injected("proxy");
+/// Envoy's configuration beside an app that declares these ports.
+fn proxy_config(ports: &Value) -> Value {
+    let pod = injected_with("proxy", ports);
     let arguments = pod.pointer("/spec/initContainers/0/args").and_then(Value::as_array).expect("Envoy has arguments");
     let config = arguments.iter().skip_while(|argument| *argument != "--config-yaml").nth(1).and_then(Value::as_str);
-    let config = super::yaml("--config-yaml", config.expect("--config-yaml has a value"));
+    super::yaml("--config-yaml", config.expect("--config-yaml has a value"))
+}
+
+/// Path of the port of a cluster's endpoint.
+const ENDPOINT_PORT: &str = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address/port_value";
+
+#[test]
+fn the_proxy_gets_its_configuration_in_its_arguments() {
+    let config = proxy_config(&json!([]));
     let table = [
         ("/admin/address/socket_address/address", json!("127.0.0.1")),
         ("/admin/address/socket_address/port_value", json!(9901)),
@@ -112,9 +125,14 @@ fn the_proxy_gets_its_configuration_in_its_arguments() {
     for (path, expected) in table {
         assert_eq!(config.pointer(path), Some(&expected), "{path}");
     }
-    let endpoint = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address/port_value";
-    assert_eq!(config.pointer(&format!("/static_resources/clusters/0{endpoint}")), Some(&json!(8080)));
-    assert_eq!(config.pointer(&format!("/static_resources/clusters/1{endpoint}")), Some(&json!(9901)));
+    assert_eq!(config.pointer(&format!("/static_resources/clusters/0{ENDPOINT_PORT}")), Some(&json!(8080)));
+    assert_eq!(config.pointer(&format!("/static_resources/clusters/1{ENDPOINT_PORT}")), Some(&json!(9901)));
+}
+
+#[test]
+fn the_proxy_passes_requests_on_to_the_first_port_that_the_app_declares() {
+    let config = proxy_config(&json!([{"containerPort": 3000}, {"containerPort": 9090}]));
+    assert_eq!(config.pointer(&format!("/static_resources/clusters/0{ENDPOINT_PORT}")), Some(&json!(3000)));
 }
 
 #[test]

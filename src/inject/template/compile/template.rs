@@ -4,10 +4,10 @@
 
 use super::draft::{CompiledMatch, Draft};
 use super::part_trees::PartTrees;
-use crate::inject::expression::{EvaluationError, Reads, Scope};
+use crate::inject::expression::{EvaluationError, Reads, Root, Scope};
 use crate::inject::overlay::{Overlay, OverlayPart, SamplePaths};
-use crate::inject::pod::OperatingSystem;
 use crate::inject::pod::read_set::ReadSet;
+use crate::inject::pod::{OperatingSystem, PodDocument, usual};
 use crate::inject::template::parameters::{self, Parameter};
 use crate::inject::template::render::{KnownInputs, RenderError, Renderer};
 use crate::inject::template::spec::{ContainerSelection, Order, TemplateSpec};
@@ -15,6 +15,7 @@ use crate::inject::template::{RenderContext, Revision, read_set};
 use crate::inject::text::json::text;
 use crate::inject::text::{FieldError, FieldPath, message, names, quote, value, words};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A compiled, checked template.
@@ -32,8 +33,11 @@ pub(crate) struct Template {
     parts: PartTrees,
     /// The paths that the parts' expressions read.
     reads: Reads,
-    /// The rendering with all defaults if the parts read only parameters; most pods set none.
+    /// The rendering with all defaults if the parts read only parameters, which most pods do not set,
+    /// and single fields of the pod's spec. Then it is that of the usual pod.
     rendered: Option<Overlay>,
+    /// These fields.
+    usual: BTreeSet<String>,
     /// The fields of a pod that this rendering and the conditions read.
     read_set: Option<ReadSet>,
     /// Names of the containers whose names do not depend on the pod.
@@ -61,6 +65,7 @@ impl Template {
             reads: parts.reads(),
             parts,
             rendered: None,
+            usual: BTreeSet::new(),
             read_set: None,
             container_names: Vec::new(),
         };
@@ -68,9 +73,9 @@ impl Template {
         if errors.is_empty() { Ok(template) } else { Err(errors) }
     }
 
-    /// The rendering for pods that set no parameter, if it is the same for all of them.
-    pub(crate) fn rendered(&self) -> Option<&Overlay> {
-        self.rendered.as_ref()
+    /// The rendering for this pod if it sets no parameter, unless it depends on the pod.
+    pub(crate) fn rendered(&self, pod: &PodDocument) -> Option<&Overlay> {
+        self.rendered.as_ref().filter(|_| usual::is(pod, &self.usual))
     }
 
     /// The fields that the template reads of a pod that sets no parameter of it; `None` if it can
@@ -114,7 +119,7 @@ impl Template {
         errors.extend(problems.iter().map(|problem| FieldError::new(problem.path.clone(), problem.fault())));
         errors.extend(overlay.check_except_samples(&samples));
         self.container_names = known_container_names(&overlay, &samples);
-        if known.cover(&self.reads) {
+        if let Some((overlay, fields)) = self.usual_rendering(overlay, known) {
             let conditions = self.matching.conditions.iter().map(|condition| condition.expression.reads());
             let mounts = self.spec.from_app.volume_mounts;
             // Mounts and variables can read other variables.
@@ -123,11 +128,31 @@ impl Template {
             let copied = copied.into_iter().filter_map(|(is_copied, field)| is_copied.then_some(field));
             self.read_set = read_set::of(&overlay, conditions).map(|mut read_set| {
                 read_set.container_fields.extend(copied);
+                read_set.spec_fields.extend(fields.iter().cloned());
+                read_set.usual.clone_from(&fields);
                 read_set
             });
             self.rendered = Some(overlay);
+            self.usual = fields;
         }
         errors
+    }
+
+    /// The rendering for the usual pod, and the fields of its spec on which it depends. `overlay` is
+    /// the rendering without a pod. `None` if it depends on more than single fields.
+    fn usual_rendering(&self, overlay: Overlay, known: KnownInputs<'_>) -> Option<(Overlay, BTreeSet<String>)> {
+        if known.cover(&self.reads) {
+            return Some((overlay, BTreeSet::new()));
+        }
+        let fields = read_set::single_fields(&self.reads).filter(|_| known.has_all_parameters(&self.reads))?;
+        let pod = usual::pod(&fields);
+        let object = |root: Root| (root == Root::Pod).then_some(Cow::Borrowed(&pod));
+        let render = |scope: &Scope<'_>| {
+            let mut renderer = Renderer::new(scope, KnownInputs::All);
+            let overlay = self.parts.render(&mut renderer);
+            (renderer.errors.is_empty() && overlay.check().is_empty()).then_some(overlay)
+        };
+        Some((Scope::with(&self.defaults, &self.reads, None, object, render)?, fields))
     }
 
     /// Evaluates the conditions that read only parameters.
