@@ -33,6 +33,12 @@ struct FilledField {
     value: Value,
 }
 
+/// The first pod that the cluster creates of the template at this place of the document.
+pub(crate) fn created(document: &Value, location: &PodLocation, namespace: &str) -> Option<Value> {
+    let (object, template) = (location.object(document)?, location.template(document)?);
+    Some(ClusterPod::new(location, object, template, namespace).pod)
+}
+
 /// Defaults of the API server for a pod's spec, as far as templates may replace or read them.
 fn spec_defaults() -> [(&'static str, Value); 7] {
     [

@@ -32,6 +32,8 @@ tests! {
     a_missing_template_is_reported,
     wrong_namespace_labels_are_reported,
     pods_without_their_sidecar_are_reported,
+    refused_workloads_are_reported_with_the_sentence_of_the_webhook,
+    keys_that_nothing_reads_and_outdated_pods_are_reported,
     a_replica_of_another_version_is_reported,
     an_unresponsive_replica_is_reported,
     missing_permissions_are_named_and_the_other_checks_run,
@@ -59,8 +61,16 @@ fn asking(template: &str) -> Value {
 fn a_healthy_installation_is_healthy() {
     with_world(|world| {
         let result = world.expect_healthy();
-        let good =
-            ["webhook_configuration", "certificates", "versions", "templates", "namespaces", "injection", "sidecars"];
+        let good = [
+            "webhook_configuration",
+            "certificates",
+            "versions",
+            "templates",
+            "namespaces",
+            "injection",
+            "workloads",
+            "sidecars",
+        ];
         assert!(result.has(&good), "{}", result.stdout);
         assert!(result.findings().iter().all(|finding| finding["severity"] == "ok"), "{}", result.stdout);
         assert_eq!(result.stderr, "");
@@ -68,7 +78,7 @@ fn a_healthy_installation_is_healthy() {
         let text = world.check_as(&world.cluster.control_plane.kubeconfig, &["--wait=60s"]);
         assert_eq!(text.code, Some(0));
         assert!(text.stdout.contains("ok       injection: a dry-run pod in namespace \"default\""), "{}", text.stdout);
-        assert!(text.stdout.ends_with("\nhealthy: 0 failed, 0 warning, 7 ok\n"), "{}", text.stdout);
+        assert!(text.stdout.ends_with("\nhealthy: 0 failed, 0 warning, 8 ok\n"), "{}", text.stdout);
 
         let chosen = world.check(&["--test-namespace=shop", "--template=proxy"]);
         let (message, _) = chosen.find("injection").expect("injected");
@@ -280,13 +290,84 @@ fn pods_without_their_sidecar_are_reported() {
         world.expect_failed(&["webhook_deleted", "not_injected"]);
         world.shop.accepts(&pod("too-early", &asking("proxy")));
         world.register(&world.server.configuration());
-        let result = world.expect(&["sidecar_missing", "injection"], &[]);
+        let result = world.expect(&["pod_without_sidecar", "injection"], &[]);
         assert_eq!(result.code, Some(0), "the installation is good: {}", result.stdout);
-        let (message, hint) = result.find("sidecar_missing").expect("found");
+        let (message, hint) = result.find("pod_without_sidecar").expect("found");
         assert_eq!(message, "1 pod requested a sidecar and run without it: shop/too-early");
         assert!(hint.contains("rollout restart"), "{hint}");
         world.delete(&world.shop.path("pods/too-early?gracePeriodSeconds=0"));
-        assert!(!world.expect_healthy().has(&["sidecar_missing"]));
+        assert!(!world.expect_healthy().has(&["pod_without_sidecar"]));
+    });
+}
+
+/// A Deployment named `web` with this metadata of its own and of its pods.
+fn deployment(metadata: &Value, of_pods: &Value) -> Value {
+    let (mut metadata, mut of_pods) = (metadata.clone(), of_pods.clone());
+    metadata["name"] = json!("web");
+    of_pods["labels"]["app"] = json!("web");
+    json!({"metadata": metadata, "spec": {
+        "replicas": 0, "selector": {"matchLabels": {"app": "web"}},
+        "template": {"metadata": of_pods, "spec": pod("x", &json!({}))["spec"]},
+    }})
+}
+
+const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/shop/deployments";
+
+fn refused_workloads_are_reported_with_the_sentence_of_the_webhook() {
+    with_world(|world| {
+        let annotations =
+            json!({"outrigger.dev/inject": "log-collector", "log-collector.outrigger.dev/logDir": "no path"});
+        let refused = deployment(&json!({}), &json!({"annotations": annotations}));
+        world.cluster.send_object("POST", DEPLOYMENTS, &refused).expect_success();
+        let result = world.expect_warning("workload_refused");
+        let (message, hint) = result.find("workload_refused").expect("found");
+        let start = "the pods of 1 workload are refused (Deployment shop/web): parameter_invalid: ";
+        assert!(message.starts_with(start) && message.contains("\"no path\" does not match the pattern"), "{message}");
+        assert!(hint.contains("docs/reference/reasons.md"), "{hint}");
+
+        // An account that may not create pods there still learns of it from events.
+        let kubeconfig = world.kubeconfig_of("watcher");
+        let read = json!({"apiGroups": ["", "apps", "batch"], "resources": ["*"], "verbs": ["get", "list"]});
+        let try_one = json!({"apiGroups": [""], "resources": ["pods", "pods/portforward"], "verbs": ["create", "get"]});
+        world.grant("watcher", &[read, try_one]);
+        let event = json!({
+            "metadata": {"name": "web-refused"}, "type": "Warning", "reason": "FailedCreate", "count": 3,
+            "lastTimestamp": k8s_openapi::jiff::Timestamp::now().to_string(),
+            "involvedObject": {"kind": "StatefulSet", "namespace": "shop", "name": "db"},
+            "message": "create Pod db-0 in StatefulSet db failed error: admission webhook \"pods.inject.outrigger.dev\" denied the request: conflict: two ports",
+        });
+        world.cluster.send_object("POST", &world.shop.path("events"), &event).expect_success();
+        let result = world.check_as(&kubeconfig, &["-o", "json"]);
+        assert!(result.stdout.contains("(StatefulSet shop/db): conflict: two ports"), "{}", result.stdout);
+        world.delete(&world.shop.path("events/web-refused"));
+
+        world.delete(&format!("{DEPLOYMENTS}/web"));
+        world.expect_healthy();
+    });
+}
+
+fn keys_that_nothing_reads_and_outdated_pods_are_reported() {
+    with_world(|world| {
+        let elsewhere = json!({"annotations": {"outrigger.dev/inject": "proxy"}});
+        let misspelt = json!({"annotations": {"outrigger.dev/injct": "proxy"}});
+        world.cluster.send_object("POST", DEPLOYMENTS, &deployment(&elsewhere, &misspelt)).expect_success();
+        let result = world.expect_warning("key_unread");
+        for part in [
+            "annotation outrigger.dev/inject has no effect here: it must be an annotation of the pod (1 object: Deployment shop/web)",
+            "annotation outrigger.dev/injct: nothing reads this key; did you mean \\\"outrigger.dev/inject\\\"? (1 object: Deployment shop/web)",
+        ] {
+            assert!(result.stdout.contains(part), "{part}: {}", result.stdout);
+        }
+        world.delete(&format!("{DEPLOYMENTS}/web"));
+
+        world.shop.accepts(&pod("asks", &asking("proxy")));
+        world.expect_healthy();
+        let label = json!({"metadata": {"labels": {"proxy.outrigger.dev/revision": "aaaaaaaaaa"}}});
+        world.patch(&world.shop.path("pods/asks"), &label);
+        let (message, _) = world.expect_warning("pod_outdated").find("pod_outdated").expect("found");
+        assert!(message.starts_with("1 pod with an older revision of template \"proxy\""), "{message}");
+        world.delete(&world.shop.path("pods/asks?gracePeriodSeconds=0"));
+        world.expect_healthy();
     });
 }
 

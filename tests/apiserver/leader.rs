@@ -15,12 +15,14 @@ use tokio::task::JoinHandle;
 use crate::cluster::{Cluster, shared};
 use crate::installation::{Installation, LEASE};
 use crate::process::eventually;
+use crate::replicas;
 
 tests! {
     one_of_three_candidates_leads_and_releases_the_lease_on_shutdown,
     a_lost_leader_is_replaced_only_after_its_lease_expires,
     a_lease_that_is_taken_by_hand_makes_the_leader_step_down,
     candidates_do_not_recreate_a_deleted_lease_and_lead_again_when_it_is_applied,
+    replicas_log_a_deleted_lease_and_a_leader_that_was_frozen_that_it_leads_no_more,
 }
 
 /// Shorter than the default, but long compared to a slow response.
@@ -162,4 +164,26 @@ fn candidates_do_not_recreate_a_deleted_lease_and_lead_again_when_it_is_applied(
         assert_eq!(installation.holder(), next.name);
         candidates.push(next);
     });
+}
+
+fn replicas_log_a_deleted_lease_and_a_leader_that_was_frozen_that_it_leads_no_more() {
+    let running = replicas::Running::start(shared(), "leader-log", 2, &["--ca-propagation=1s"]);
+    let logs = |part: &str| running.replicas.iter().filter(|replica| replica.process.log().contains(part)).count();
+    let leaders = || running.replicas.iter().filter(|one| one.metric("outrigger_leader") == Some(1.0)).count();
+    running.installation.delete_lease();
+    eventually("both say why", LIMIT, || (logs("the lease does not exist; apply it again") == 2).then_some(()));
+    eventually("no replica leads", LIMIT, || (leaders() == 0).then_some(()));
+    running.installation.apply_lease();
+    eventually("a replica leads again", LIMIT, || (leaders() == 1).then_some(()));
+    eventually("both say so", LIMIT, || (logs("taking part in the leader election again") == 2).then_some(()));
+
+    let leader = &running.replicas[running.leader()];
+    let lines = || leader.process.log().matches("\"leads\":false").count();
+    let before = lines();
+    leader.process.signal("STOP");
+    let other = |running: &replicas::Running| running.replicas[running.leader()].name != leader.name;
+    eventually("the other one leads", LIMIT, || other(&running).then_some(()));
+    leader.process.signal("CONT");
+    eventually("it says that it leads no more", LIMIT, || (lines() == before + 1).then_some(()));
+    running.assert_no_key_is_logged();
 }

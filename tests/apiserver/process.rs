@@ -99,8 +99,13 @@ impl Process {
 
     /// Sends SIGTERM to the program.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends a signal, by its name for kill(1).
+    pub fn signal(&self, name: &str) {
         let id = self.child.lock().unwrap_or_else(PoisonError::into_inner).id();
-        let status = Command::new("kill").args(["-TERM", &id.to_string()]).status().expect("kill(1) runs");
+        let status = Command::new("kill").args([&format!("-{name}"), &id.to_string()]).status().expect("kill(1) runs");
         assert!(status.success(), "{}: kill(1) failed", self.name);
     }
 

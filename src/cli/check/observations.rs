@@ -3,17 +3,18 @@
 //! Invariant: an object that could not be read is `Unknown`, and `failures` has the reason; an
 //! object that does not exist is `Absent`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
 
 use super::objects::PartialDeployment;
-use crate::inject::Namespace;
+use crate::inject::{KeyPlace, KnownTemplates, Namespace};
 
 /// The installation to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +90,13 @@ pub(super) struct Observations {
     /// The certificates that the replicas serve.
     pub served: Vec<ServedCertificate>,
     pub namespaces: Lookup<Vec<Namespace>>,
+    /// The lease of the leader election.
+    pub lease: Lookup<Lease>,
     pub requesters: Lookup<Vec<Requester>>,
     pub dry_run: DryRun,
+    pub trials: Trials,
+    /// What controllers have lately said about pods that our webhook refused.
+    pub refusals: Lookup<Vec<RefusalEvent>>,
 }
 
 impl Observations {
@@ -107,8 +113,11 @@ impl Observations {
             replicas: Lookup::Unknown,
             served: Vec::new(),
             namespaces: Lookup::Unknown,
+            lease: Lookup::Unknown,
             requesters: Lookup::Unknown,
             dry_run: DryRun::NotSent("nothing was looked at yet".to_owned()),
+            trials: Trials::default(),
+            refusals: Lookup::Unknown,
         }
     }
 
@@ -179,11 +188,53 @@ impl std::fmt::Display for ReplicaVersion {
 pub(super) struct ReplicaTemplate {
     pub name: String,
     #[serde(default)]
+    pub state: String,
+    #[serde(default)]
+    pub injection: String,
+    /// Absent if the template is not served.
+    #[serde(default)]
+    pub parameters: Option<Vec<ReplicaParameter>>,
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    #[serde(default)]
     pub revision: Option<String>,
     #[serde(default)]
     pub source: String,
     #[serde(default)]
     pub problem: Option<String>,
+}
+
+/// A declared parameter of a template.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct ReplicaParameter {
+    pub name: String,
+}
+
+/// Names of templates and parameters, as far as the replicas tell them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LoadedTemplates {
+    /// The parameters by template; `None` if they are not known.
+    pub by_name: BTreeMap<String, Option<Vec<String>>>,
+    /// Whether a replica told them. Otherwise any name may be right.
+    pub is_known: bool,
+}
+
+impl KnownTemplates for LoadedTemplates {
+    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.by_name.keys().map(String::as_str))
+    }
+
+    fn has(&self, template: &str) -> bool {
+        !self.is_known || self.by_name.contains_key(template)
+    }
+
+    fn parameters(&self, template: &str) -> Option<Vec<&str>> {
+        Some(self.by_name.get(template)?.as_ref()?.iter().map(String::as_str).collect())
+    }
+
+    fn is_complete(&self) -> bool {
+        self.is_known
+    }
 }
 
 /// A chain of certificates, the leaf first.
@@ -202,15 +253,21 @@ pub(super) enum CertificateOrigin {
     Secret,
 }
 
-/// An object whose annotation requests templates: a pod, or a workload with a pod template.
+/// An object that concerns us: a pod, or a workload with a pod template, that requests templates,
+/// has a sidecar, or has keys that look like ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Requester {
     pub kind: &'static str,
     pub namespace: String,
     pub name: String,
     pub labels: BTreeMap<String, String>,
+    /// The requested templates.
     pub templates: Vec<String>,
     pub pod: PodState,
+    /// Its keys that look like ours, where they stand.
+    pub keys: Vec<(KeyPlace, String)>,
+    /// The revisions of templates that a pod carries, by template.
+    pub revisions: BTreeMap<String, String>,
 }
 
 impl Requester {
@@ -226,6 +283,25 @@ pub(super) enum PodState {
     NoPod,
     WithStatus,
     WithoutStatus,
+}
+
+/// The dry runs of the pods of workloads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Trials {
+    /// Titles of the workloads whose pods were tried.
+    pub tried: BTreeSet<String>,
+    /// Title and sentence of those that our webhook denied.
+    pub denied: Vec<(String, String)>,
+}
+
+/// An event of a controller whose pod our webhook denied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RefusalEvent {
+    /// Kind of the controller, such as `ReplicaSet`.
+    pub kind: String,
+    pub namespace: String,
+    pub name: String,
+    pub message: String,
 }
 
 /// The dry-run pod.

@@ -94,6 +94,7 @@ impl World {
             ours.path("pods/outrigger-2?gracePeriodSeconds=0"),
             ours.path("pods/outrigger-silent?gracePeriodSeconds=0"),
             "/apis/apps/v1/namespaces/shop/deployments/web".to_owned(),
+            shop.path("events/web-refused"),
             shop.path("pods/asks?gracePeriodSeconds=0"),
             shop.path("pods/too-early?gracePeriodSeconds=0"),
         ] {

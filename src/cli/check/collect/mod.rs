@@ -8,14 +8,17 @@ mod caller;
 mod connect;
 mod dry_run;
 mod handshake;
+mod refusals;
 mod replica;
 mod requesters;
+mod trials;
 
 use std::time::{Duration, SystemTime};
 
 use anyhow::{anyhow, bail};
 use futures::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{self as core, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
@@ -29,8 +32,9 @@ use super::evaluate::host_of;
 use super::objects::{self, PartialDeployment, PartialPod};
 use super::observations::{CertificateOrigin, Lookup, Observations, Replica, ServedCertificate, Target};
 use crate::cluster::explain;
-use crate::inject::{Namespace, annotations};
+use crate::inject::{KeyPlace, Namespace, annotations};
 use caller::{ApiRequest, Caller, filter_page};
+use requesters::{Requesters, may_be_ours};
 
 pub(super) use connect::{ClusterSelection, connect};
 pub(super) use dry_run::DryRunOptions;
@@ -56,7 +60,8 @@ pub(super) async fn collect(client: &Client, address: &str, check: &CollectOptio
     let caller = Caller::new(client.clone(), *limit);
     let mut observations = Observations::unknown(target.clone(), SystemTime::now());
     let ours = ListParams::default().labels(OURS);
-    let (configuration, deployments, namespaces, requesters) = tokio::join!(
+    let now = observations.now;
+    let (configuration, deployments, namespaces, requesters, refusals, lease) = tokio::join!(
         configuration(&caller, &target.configuration),
         caller.list(
             Api::<PartialDeployment>::namespaced_with(client.clone(), &target.namespace, &objects::deployments()),
@@ -66,10 +71,20 @@ pub(super) async fn collect(client: &Client, address: &str, check: &CollectOptio
         ),
         namespaces(&caller, &target.domain),
         requesters::all(&caller, &target.domain),
+        refusals::recent(&caller, &target.domain, now),
+        caller.get(
+            Api::<Lease>::namespaced(client.clone(), &target.namespace),
+            "leases",
+            Some(&target.namespace),
+            NAME
+        ),
     );
-    observations = Observations { configuration, deployments, namespaces, requesters, ..observations };
+    let Requesters { objects, pods, more_pods } = requesters;
+    observations =
+        Observations { configuration, deployments, namespaces, requesters: objects, refusals, lease, ..observations };
     observe_target(&caller, &mut observations).await;
     observations.dry_run = dry_run::make(&caller, &observations, options).await;
+    observations.trials = trials::run(&caller, &observations, pods, more_pods).await;
     observations.failures = caller.failures();
     Ok(observations)
 }
@@ -99,14 +114,16 @@ async fn configuration(caller: &Caller, name: &str) -> Lookup<MutatingWebhookCon
 async fn namespaces(caller: &Caller, domain: &str) -> Lookup<Vec<Namespace>> {
     let api: Api<core::Namespace> = Api::all(caller.client.clone());
     let request = ApiRequest { verb: "list", resource: "namespaces", namespace: None };
-    let list = annotations::AnnotationKeys::new(domain).inject;
+    let keys = annotations::AnnotationKeys::new(domain);
+    let keys = &keys;
+    let is_kept = |(key, _): &(String, String)| may_be_ours(keys, KeyPlace::NamespaceAnnotation, key);
     let keep = |found: PartialObjectMeta<core::Namespace>| {
         let metadata = found.metadata;
         // A namespace that is being deleted admits no more pods.
         metadata.deletion_timestamp.is_none().then(|| Namespace {
             name: metadata.name.unwrap_or_default(),
             labels: metadata.labels.unwrap_or_default(),
-            annotations: metadata.annotations.unwrap_or_default().into_iter().filter(|(key, _)| *key == list).collect(),
+            annotations: metadata.annotations.unwrap_or_default().into_iter().filter(is_kept).collect(),
         })
     };
     caller

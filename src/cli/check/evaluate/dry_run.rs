@@ -66,8 +66,14 @@ pub(super) fn evaluate(observations: &Observations) -> Vec<Finding> {
 }
 
 /// Whether a message of the API server names an entry of this installation.
-pub(super) fn is_of_ours(message: &str, domain: &str) -> bool {
+pub(crate) fn is_of_ours(message: &str, domain: &str) -> bool {
     message.contains(&format!(".inject.{domain}\""))
+}
+
+/// The webhook that a message of the API server names.
+fn other_webhook(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("failed calling webhook \"").or(message.split_once("admission webhook \""))?;
+    rest.split_once('"').map(|(name, _)| name)
 }
 
 /// The dry-run pod that was sent.
@@ -110,9 +116,15 @@ impl SentPod<'_> {
                 "the message says what the template requires; name one that fits a plain pod with --template, or a namespace with --test-namespace",
             );
         }
+        let hint = match other_webhook(message) {
+            Some(name) => format!(
+                "webhook {name:?} belongs to another program, and real pods meet it too: find its configuration with `kubectl get mutatingwebhookconfigurations,validatingwebhookconfigurations -o yaml`, and look at the program that it calls; or choose a namespace that it leaves alone with --test-namespace"
+            ),
+            None => "name a namespace in which such a pod may be created with --test-namespace; the right to create pods there is needed".to_owned(),
+        };
         Code::TrialRefused.found(
             format!("the dry-run pod in namespace {namespace:?} was refused, not by this webhook: {message}"),
-            "name a namespace in which such a pod may be created with --test-namespace; the right to create pods there is needed",
+            hint,
         )
     }
 

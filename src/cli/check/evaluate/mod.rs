@@ -9,10 +9,12 @@ mod drift;
 mod dry_run;
 mod endpoints;
 mod failures;
+mod leader;
 mod namespaces;
 mod replicas;
 mod sidecars;
 mod templates;
+mod workloads;
 
 #[cfg(test)]
 mod tests;
@@ -23,7 +25,7 @@ use super::finding::{Finding, Severity};
 use super::observations::Observations;
 
 pub(super) use certificates::host_of;
-pub(super) use dry_run::{choose_namespace, choose_templates};
+pub(super) use dry_run::{choose_namespace, choose_templates, is_of_ours};
 
 /// Maximum number of names in one line.
 const MAX_NAMES: usize = 10;
@@ -39,10 +41,12 @@ pub(super) fn evaluate(observations: &Observations) -> Vec<Finding> {
         configuration::evaluate,
         endpoints::evaluate,
         replicas::evaluate,
+        leader::evaluate,
         certificates::evaluate,
         templates::evaluate,
         namespaces::evaluate,
         dry_run::evaluate,
+        workloads::evaluate,
         sidecars::evaluate,
         failures::evaluate,
     ];

@@ -10,6 +10,9 @@ use super::{MAX_NAMES, counted, listed, replicas};
 use crate::inject::annotations::{self, AnnotationKeys, TemplateRequest};
 use crate::inject::text::quote;
 
+/// The state of a template whose source has vanished, as `/templates` has it.
+const ORPHANED: &str = "orphaned";
+
 pub(super) fn evaluate(observations: &Observations) -> Vec<Finding> {
     if observations.responding().next().is_none() {
         return Vec::new();
@@ -17,6 +20,8 @@ pub(super) fn evaluate(observations: &Observations) -> Vec<Finding> {
     let namespace = &observations.target.namespace;
     let served: BTreeSet<&str> = served(observations);
     let mut findings = invalid(observations);
+    findings.extend(orphaned(observations));
+    findings.extend(warnings(observations));
     findings.extend(skew(observations));
     findings.extend(missing(observations, &served));
     if served.is_empty() {
@@ -45,7 +50,7 @@ fn invalid(observations: &Observations) -> Vec<Finding> {
     let mut seen = BTreeSet::new();
     let mut findings = Vec::new();
     for (_, template) in observations.templates() {
-        let Some(problem) = &template.problem else { continue };
+        let Some(problem) = template.problem.as_ref().filter(|_| template.state != ORPHANED) else { continue };
         if !seen.insert((&template.name, problem)) {
             continue;
         }
@@ -59,6 +64,39 @@ fn invalid(observations: &Observations) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// Templates that are served although their source is gone: the next restart loses them.
+fn orphaned(observations: &Observations) -> Option<Finding> {
+    let names = observations.templates().filter(|(_, template)| template.state == ORPHANED);
+    let names: BTreeSet<&str> = names.map(|(_, template)| &*template.name).collect();
+    let namespace = &observations.target.namespace;
+    (!names.is_empty()).then(|| {
+        Code::TemplateOrphaned.found(
+            format!(
+                "the source of {} has vanished, and the last good revision is served until a replica restarts: {}",
+                counted(names.len(), "template"),
+                listed(names.iter().copied())
+            ),
+            format!(
+                "restore the ConfigMap {namespace}/outrigger-templates before any restart; to remove the templates on purpose, see \"Templates that vanish\" in docs/operations.md"
+            ),
+        )
+    })
+}
+
+/// What is probably not as the author of a served template expects.
+fn warnings(observations: &Observations) -> Vec<Finding> {
+    let mut seen: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+    for (_, template) in observations.templates() {
+        for warning in &template.warnings {
+            seen.entry(warning).or_insert((&template.name, &template.source));
+        }
+    }
+    let finding = |(warning, (name, source)): (&str, (&str, &str))| {
+        Code::TemplateWarning.found(format!("template {name:?}: {warning}"), format!("correct it in {source}"))
+    };
+    seen.into_iter().map(finding).collect()
 }
 
 /// What one replica has and another has not.

@@ -6,6 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::de::DeserializeOwned;
@@ -13,11 +16,11 @@ use serde_json::{Value, json};
 
 use super::super::super::objects::PartialDeployment;
 use super::super::super::observations::{
-    AdminReport, CertificateOrigin, DryRun, DryRunOutcome, Lookup, Observations, PodState, Replica, ReplicaTemplate,
-    ReplicaVersion, Requester, ServedCertificate, Target,
+    AdminReport, CertificateOrigin, DryRun, DryRunOutcome, Lookup, Observations, PodState, RefusalEvent, Replica,
+    ReplicaParameter, ReplicaTemplate, ReplicaVersion, Requester, ServedCertificate, Target, Trials,
 };
 use crate::api::webhook_configuration::{Endpoint, WebhookConfiguration};
-use crate::inject::Namespace;
+use crate::inject::{KeyPlace, Namespace};
 use crate::pki::{Authority, AuthorityKind};
 use crate::telemetry::build;
 
@@ -71,13 +74,23 @@ pub(super) fn healthy() -> Observations {
             requester("Deployment", "shop", &["log-collector"], PodState::NoPod),
             requester("Pod", "shop", &["log-collector"], PodState::WithStatus),
         ]),
+        // Renewed also in rows of the table that look at a later time.
+        lease: Lookup::Found(lease(certificates.now + 400 * DAY)),
         dry_run: DryRun::Sent {
             namespace: "default".into(),
             template: "log-collector".into(),
             outcome: DryRunOutcome::Admitted { templates: vec!["log-collector".into()] },
         },
+        trials: Trials { tried: ["Deployment shop/web".to_owned()].into(), denied: Vec::new() },
+        refusals: Lookup::Found(Vec::new()),
         ..Observations::unknown(target, certificates.now)
     }
+}
+
+/// A lease that was renewed at this time.
+pub(super) fn lease(renewed: SystemTime) -> Lease {
+    let renewed = Timestamp::try_from(renewed).expect("a time");
+    object(json!({"spec": {"holderIdentity": "a_1", "leaseDurationSeconds": 15, "renewTime": MicroTime(renewed)}}))
 }
 
 pub(super) fn deployment(wanted: i32, ready: i32) -> PartialDeployment {
@@ -91,9 +104,12 @@ pub(super) fn deployment(wanted: i32, ready: i32) -> PartialDeployment {
 fn replica(pod: &str) -> Replica {
     let template = |name: &str| ReplicaTemplate {
         name: name.into(),
+        state: "active".into(),
+        injection: "OptIn".into(),
+        parameters: Some(vec![ReplicaParameter { name: "logDir".into() }]),
         revision: Some("0123456789".into()),
         source: format!("{name}.yaml"),
-        problem: None,
+        ..ReplicaTemplate::default()
     };
     let version = ReplicaVersion { version: build::VERSION.into(), revision: None };
     let admin =
@@ -116,7 +132,32 @@ fn namespace(name: &str) -> Namespace {
 
 pub(super) fn requester(kind: &'static str, namespace: &str, templates: &[&str], pod: PodState) -> Requester {
     let templates = templates.iter().map(ToString::to_string).collect();
-    Requester { kind, namespace: namespace.into(), name: "web".into(), labels: BTreeMap::new(), templates, pod }
+    Requester {
+        kind,
+        namespace: namespace.into(),
+        name: "web".into(),
+        labels: BTreeMap::new(),
+        templates,
+        pod,
+        keys: Vec::new(),
+        revisions: BTreeMap::new(),
+    }
+}
+
+/// A Deployment that requests `log-collector` and has this key.
+pub(super) fn keyed(observations: &mut Observations, place: KeyPlace, key: &str) {
+    let keys = vec![(place, key.to_owned())];
+    requesters(observations)
+        .push(Requester { keys, ..requester("Deployment", "shop", &["log-collector"], PodState::NoPod) });
+}
+
+pub(super) fn refused_lately(observations: &mut Observations, kind: &str, name: &str) {
+    let message =
+        "Error creating: admission webhook \"namespaces.inject.outrigger.dev\" denied the request: conflict: two ports";
+    let event =
+        RefusalEvent { kind: kind.into(), namespace: "shop".into(), name: name.into(), message: message.into() };
+    let Lookup::Found(refusals) = &mut observations.refusals else { panic!("refusals") };
+    refusals.push(event);
 }
 
 /// The entries of the configuration.

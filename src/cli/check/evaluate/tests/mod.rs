@@ -87,7 +87,7 @@ fn mistakes_of_many_tenants_keep_the_result_short() {
         Code::BundleEmpty,
         Code::DefaultListWithoutLabel,
         Code::LabelUnknown,
-        Code::SidecarMissing,
+        Code::PodWithoutSidecar,
         Code::TemplateMissing,
     ]
     .map(Code::code)
@@ -171,6 +171,27 @@ fn the_dry_run_uses_a_namespace_and_templates_that_can_succeed() {
     assert_eq!(choose_templates(&observations), ["log-collector", "proxy"]);
     observations.replicas = super::super::observations::Lookup::Unknown;
     assert_eq!(choose_templates(&observations), ["log-collector"]);
+}
+
+/// The hint about rights would lead astray.
+#[test]
+fn a_foreign_webhook_that_fails_is_named_in_the_hint() {
+    for message in [
+        "Internal error occurred: failed calling webhook \"images.example\": context deadline exceeded",
+        "admission webhook \"images.example\" denied the request: no",
+    ] {
+        let mut observations = healthy();
+        healthy::refusal(&mut observations, message);
+        let findings = evaluate(&observations);
+        let finding = findings.iter().find(|finding| finding.code == Code::TrialRefused.code()).expect("found");
+        let hint = finding.hint.as_deref().expect("a hint");
+        assert!(hint.starts_with("webhook \"images.example\" belongs to another program"), "{hint}");
+    }
+    let mut observations = healthy();
+    healthy::refusal(&mut observations, "pods \"x\" is forbidden: exceeded quota");
+    let findings = evaluate(&observations);
+    let finding = findings.iter().find(|finding| finding.code == Code::TrialRefused.code()).expect("found");
+    assert!(finding.hint.as_deref().is_some_and(|hint| hint.contains("the right to create pods")));
 }
 
 #[test]

@@ -225,4 +225,37 @@ pub(super) const ROWS: &[Row] = &[
         &[Code::ProgramDiffers],
         "2 replicas of version 9.9.9; this program is 0.1.0",
     ),
+    // The leader.
+    (
+        "a deleted lease",
+        |observations| observations.lease = Lookup::Absent,
+        &[Code::LeaseMissing],
+        "there is no Lease outrigger-system/outrigger, so no replica leads",
+    ),
+    (
+        "a lease that nobody renews",
+        |observations| observations.lease = Lookup::Found(lease(observations.now - 2 * Duration::from_secs(60))),
+        &[Code::NoLeader],
+        "no replica holds the Lease outrigger-system/outrigger",
+    ),
+    (
+        "a lease that was released",
+        |observations| {
+            let Lookup::Found(lease) = &mut observations.lease else { panic!("a lease") };
+            lease.spec.as_mut().expect("a spec").holder_identity = Some(String::new());
+        },
+        &[Code::NoLeader],
+        "no replica renews certificates",
+    ),
+    (
+        "no lease where somebody else issues the certificates",
+        |observations| {
+            observations.lease = Lookup::Absent;
+            let other = other_authority(AuthorityKind::Development);
+            set_bundle(observations, Some(other.certificate().pem().as_bytes()));
+            serve(observations, leaf(&other, "outrigger.outrigger-system.svc", CERTIFICATES.now, 7 * DAY));
+        },
+        &[],
+        "caBundle covers",
+    ),
 ];

@@ -13,6 +13,7 @@ use super::super::super::observations::{
     CertificateOrigin, DryRun, DryRunOutcome, Failure, Lookup, Observations, PodState,
 };
 use super::healthy::*;
+use crate::inject::KeyPlace;
 use crate::pki::{Authority, AuthorityKind};
 
 /// Name of the problem, the change that causes it, the expected codes, and a part of a message.

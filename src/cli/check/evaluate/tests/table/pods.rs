@@ -32,6 +32,28 @@ pub(super) const ROWS: &[Row] = &[
         "its last good revision 0123456789 is served",
     ),
     (
+        "templates whose source has vanished",
+        |observations| {
+            for index in 0..2 {
+                for template in &mut admin(observations, index).templates {
+                    template.state = "orphaned".into();
+                    template.problem = Some("its directory has no template file any more".into());
+                }
+            }
+        },
+        &[Code::TemplateOrphaned],
+        "the source of 2 templates has vanished, and the last good revision is served until a replica restarts: log-collector, proxy",
+    ),
+    (
+        "a template with a warning",
+        |observations| {
+            let warnings = vec!["proxy.yaml:7:3: spec.sidecars[0].new: unknown field".to_owned()];
+            (0..2).for_each(|index| admin(observations, index).templates[1].warnings = warnings.clone())
+        },
+        &[Code::TemplateWarning],
+        "template \"proxy\": proxy.yaml:7:3: spec.sidecars[0].new: unknown field",
+    ),
+    (
         "another revision",
         |observations| admin(observations, 1).templates[0].revision = Some("9876543210".into()),
         &[Code::TemplateSkew],
@@ -193,6 +215,89 @@ pub(super) const ROWS: &[Row] = &[
         &[Code::TrialImpossible],
         "got no response: no response within 10s",
     ),
+    // Workloads.
+    (
+        "workloads whose pods are refused",
+        |observations| {
+            let message = "admission webhook \"pods.inject.outrigger.dev\" denied the request: parameter_invalid: no";
+            let titles = ["Deployment shop/web", "Job shop/once"];
+            observations.trials.denied = titles.map(|title| (title.to_owned(), message.to_owned())).into();
+        },
+        &[Code::WorkloadRefused],
+        "the pods of 2 workloads are refused (Deployment shop/web, Job shop/once): parameter_invalid: no\n",
+    ),
+    (
+        "a controller that was refused lately",
+        |observations| {
+            // What was tried since is told by the dry run.
+            refused_lately(observations, "ReplicaSet", "web-5f6c");
+            refused_lately(observations, "ReplicaSet", "api-1a2b");
+            refused_lately(observations, "ReplicaSet", "api-1a2b");
+            refused_lately(observations, "StatefulSet", "db");
+        },
+        &[Code::WorkloadRefused],
+        "the pods of 2 workloads are refused (Deployment shop/api, StatefulSet shop/db): conflict: two ports\n",
+    ),
+    (
+        "a misspelt key",
+        |observations| keyed(observations, KeyPlace::PodAnnotation, "outrigger.dev/injct"),
+        &[Code::KeyUnread],
+        "annotation outrigger.dev/injct: nothing reads this key; did you mean \"outrigger.dev/inject\"? (1 object: Deployment shop/web)",
+    ),
+    (
+        "an annotation of the Deployment itself",
+        |observations| keyed(observations, KeyPlace::OtherAnnotation, "outrigger.dev/inject"),
+        &[Code::KeyUnread],
+        "annotation outrigger.dev/inject has no effect here: it must be an annotation of the pod",
+    ),
+    (
+        "a label instead of an annotation",
+        |observations| keyed(observations, KeyPlace::PodLabel, "outrigger.dev/inject"),
+        &[Code::KeyUnread],
+        "label outrigger.dev/inject has no effect here",
+    ),
+    (
+        "another spelling of the domain",
+        |observations| keyed(observations, KeyPlace::PodAnnotation, "outriger.dev/inject"),
+        &[Code::KeyUnread],
+        "did you mean \"outrigger.dev/inject\"?",
+    ),
+    (
+        "a parameter of a template that is not requested",
+        |observations| keyed(observations, KeyPlace::PodAnnotation, "proxy.outrigger.dev/logDir"),
+        &[Code::KeyUnread],
+        "the pod does not request template \"proxy\"",
+    ),
+    (
+        "a parameter of a template that every pod gets",
+        |observations| {
+            (0..2).for_each(|index| admin(observations, index).templates[1].injection = "Automatic".into());
+            keyed(observations, KeyPlace::PodAnnotation, "proxy.outrigger.dev/logDir");
+        },
+        &[],
+        "1 workload with pods that request templates, and none is refused",
+    ),
+    (
+        "a parameter where the templates are not known",
+        |observations| {
+            for index in 0..2 {
+                replicas(observations)[index].is_ready = false;
+                replicas(observations)[index].admin = Err("no".into());
+            }
+            keyed(observations, KeyPlace::PodAnnotation, "log-collector.outrigger.dev/anything");
+        },
+        &[],
+        "1 workload with pods that request templates, and none is refused",
+    ),
+    (
+        "a misspelt label of a namespace",
+        |observations| {
+            let shop = namespace_of(observations, "shop");
+            shop.labels.insert("outrigger.dev/injecton".into(), "enabled".into());
+        },
+        &[Code::KeyUnread],
+        "label outrigger.dev/injecton: nothing reads this key; did you mean \"outrigger.dev/injection\"? (1 object: Namespace shop)",
+    ),
     // Pods that lack their sidecar.
     (
         "pods without their sidecar",
@@ -200,8 +305,28 @@ pub(super) const ROWS: &[Row] = &[
             requesters(observations)
                 .extend((0..12).map(|_| requester("Pod", "shop", &["proxy"], PodState::WithoutStatus)))
         },
-        &[Code::SidecarMissing],
+        &[Code::PodWithoutSidecar],
         "12 pods requested a sidecar and run without it: shop/web",
+    ),
+    (
+        "pods of an older revision",
+        |observations| {
+            let pods = requesters(observations).iter_mut().filter(|one| one.pod == PodState::WithStatus);
+            pods.for_each(|pod| drop(pod.revisions.insert("proxy".into(), "aaaaaaaaaa".into())));
+        },
+        &[Code::PodOutdated],
+        "1 pod with an older revision of template \"proxy\" than 0123456789, which is served: shop/web",
+    ),
+    (
+        "pods of the current revision, and of a template that is gone",
+        |observations| {
+            let pods = requesters(observations).iter_mut().filter(|one| one.pod == PodState::WithStatus);
+            let revisions = [("proxy", "0123456789"), ("gone", "aaaaaaaaaa")];
+            let revisions = revisions.map(|(name, revision)| (name.to_owned(), revision.to_owned()));
+            pods.for_each(|pod| pod.revisions = revisions.clone().into());
+        },
+        &[],
+        "1 pod with their sidecars",
     ),
     // Objects that cannot be read.
     (
