@@ -23,9 +23,7 @@ mod request;
 mod settings;
 mod uninject;
 
-pub(crate) use decision::keys::{KeyCheck, KeyPlace, KeyUse};
-#[allow(unused_imports, reason = "the check of an installation uses them next")]
-pub(crate) use decision::keys::{KnownTemplates, UnreadKey};
+pub(crate) use decision::keys::{KeyCheck, KeyPlace, KeyUse, KnownTemplates};
 pub use error::{Blame, ErrorCode, InjectError, Problem};
 pub use outcome::{Explanation, Injection, LeftOut, Outcome, Skip, SkipReason};
 pub use pod::find::find;

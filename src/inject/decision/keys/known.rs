@@ -2,7 +2,6 @@
 
 use crate::inject::template::TemplateSet;
 use crate::inject::template::parameters::Parameter;
-use std::collections::BTreeMap;
 
 /// Names of templates and of their parameters.
 pub(crate) trait KnownTemplates {
@@ -40,24 +39,5 @@ impl KnownTemplates for TemplateSet {
 
     fn is_complete(&self) -> bool {
         self.unread().is_none()
-    }
-}
-
-/// Names of parameters by template, where there is no engine.
-impl KnownTemplates for BTreeMap<String, Vec<String>> {
-    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
-        Box::new(self.keys().map(String::as_str))
-    }
-
-    fn has(&self, template: &str) -> bool {
-        self.contains_key(template)
-    }
-
-    fn parameters(&self, template: &str) -> Option<Vec<&str>> {
-        Some(self.get(template)?.iter().map(String::as_str).collect())
-    }
-
-    fn is_complete(&self) -> bool {
-        true
     }
 }

@@ -25,7 +25,6 @@ const MAX_SEARCHES: usize = 16;
 const MAX_UNREAD: usize = 32;
 
 /// Where a key stands.
-#[allow(dead_code, reason = "the commands judge keys at other places next")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyPlace {
     PodAnnotation,

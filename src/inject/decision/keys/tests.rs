@@ -4,6 +4,25 @@ use super::KeyPlace::*;
 use super::*;
 use std::collections::BTreeMap;
 
+/// Names of parameters by template.
+impl KnownTemplates for BTreeMap<String, Vec<String>> {
+    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.keys().map(String::as_str))
+    }
+
+    fn has(&self, template: &str) -> bool {
+        self.contains_key(template)
+    }
+
+    fn parameters(&self, template: &str) -> Option<Vec<&str>> {
+        Some(self.get(template)?.iter().map(String::as_str).collect())
+    }
+
+    fn is_complete(&self) -> bool {
+        true
+    }
+}
+
 fn templates() -> BTreeMap<String, Vec<String>> {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     BTreeMap::from([
