@@ -57,7 +57,7 @@ pub(in crate::cli) fn rewrite(text: &str, document: &YamlDocument, value: &Value
     let end = lines.end(lines.content_end(root));
     let line_break = lines.line_break();
     let yaml = output::yaml_document(value).ok()?;
-    let yaml = yaml.trim_end_matches('\n').replace('\n', line_break);
+    let yaml = yaml.strip_suffix('\n').unwrap_or(&yaml).replace('\n', line_break);
     let new = if is_beside_marker { format!("{line_break}{yaml}") } else { yaml };
     Some(TextEdit { span: start..end, new })
 }
@@ -245,7 +245,8 @@ impl Editor<'_> {
     fn block(&self, value: &Value, indentation: usize) -> Option<String> {
         let yaml = output::yaml_document(value).ok()?;
         let indentation = " ".repeat(indentation);
-        let lines = yaml.trim_end_matches('\n').split('\n');
+        // Only the last line break: others can belong to a block scalar.
+        let lines = yaml.strip_suffix('\n').unwrap_or(&yaml).split('\n');
         let lines = lines.map(|line| if line.is_empty() { String::new() } else { format!("{indentation}{line}") });
         Some(lines.collect::<Vec<_>>().join(self.lines.line_break()))
     }

@@ -104,6 +104,7 @@ mod tests {
             ("a:\n# first\n- 1\n# second\n- 2\n", json!({"a": [1, 7, 2]}), "a:\n# first\n- 1\n- 7\n# second\n- 2\n"),
             ("a:\n  - 1\n  - 2\n", json!({"a": [2, 3]}), "a:\n  - 2\n  - 3\n"),
             ("a:\r\n- b\r\n", json!({"a": ["b", "c"]}), "a:\r\n- b\r\n- c\r\n"),
+            ("a: 1\n---\nb: 1\n", json!({"a": 1, "c": "\n"}), "a: 1\nc: |+\n\n---\nb: 1\n"),
             ("- a: 1\n  b: 2\n", json!([{"a": 1, "b": 2, "c": 3}]), "- a: 1\n  b: 2\n  c: 3\n"),
         ] {
             assert_eq!(edited(text, &after).as_deref(), Some(expected), "{text:?}");
@@ -143,6 +144,10 @@ mod tests {
         assert_eq!(values("a: >\n  b\n  c"), [json!({"a": "b c"})]);
         assert_eq!(values("a: |\n  hello\n  "), [json!({"a": "hello\n"})]);
         assert_eq!(values("a: &x {b: 1}\nc:\n  <<: *x\n  d: 2\n"), [json!({"a": {"b": 1}, "c": {"b": 1, "d": 2}})]);
+        assert_eq!(
+            values("a: &x {b: 1}\ne: &y {b: 2, c: 2}\nf: {b: 3, <<: [*x, *y]}\n"),
+            [json!({"a": {"b": 1}, "e": {"b": 2, "c": 2}, "f": {"b": 1, "c": 2}})]
+        );
         for empty in ["", "---\n", "---\n---\n", "# nothing\n", "~\n", "--- # a\n...\n"] {
             assert_eq!(values(empty), [Value::Null; 0], "{empty:?}");
         }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a text of bounded size gives a value of bounded size, aliases included.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -107,41 +107,36 @@ impl<'n> ValueReader<'n, '_> {
         }
     }
 
+    /// The members in their order. kubectl lets a merge replace what stands before it, and a key what
+    /// was merged before it.
     fn map(&mut self, members: &'n [(Node, Node)]) -> Map<String, Value> {
         let mut values = Map::new();
-        let mut merged = Vec::new();
+        let mut written = HashSet::new();
         for (key, member) in members {
             if is_merge(key) {
-                merged.push((key, member));
+                self.merge(key, member, &mut values);
                 continue;
             }
             let Some(name) = self.name(key) else { continue };
-            if values.contains_key(&name) {
-                self.problem(key, message!["duplicate key ", value(quote(&name))]);
-            } else {
+            if written.insert(name.clone()) {
                 let value = self.value(member);
                 values.insert(name, value);
+            } else {
+                self.problem(key, message!["duplicate key ", value(quote(&name))]);
             }
-        }
-        for (key, member) in merged {
-            self.merge(key, member, &mut values);
         }
         values
     }
 
-    /// `<<: *map` or `<<: [*map, *other]`: existing keys win.
+    /// `<<: *map` or `<<: [*map, *other]`, of which the first takes precedence.
     fn merge(&mut self, key: &'n Node, member: &'n Node, values: &mut Map<String, Value>) {
         let sources = match self.value(member) {
             Value::Array(sources) => sources,
             source => vec![source],
         };
-        for source in sources {
+        for source in sources.into_iter().rev() {
             match source {
-                Value::Object(source) => {
-                    for (name, value) in source {
-                        values.entry(name).or_insert(value);
-                    }
-                }
+                Value::Object(source) => values.extend(source),
                 _ => {
                     self.problem(key, "\"<<\" takes a map or a list of maps");
                 }
