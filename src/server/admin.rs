@@ -163,6 +163,9 @@ struct TemplateBody<'t> {
     /// What is wrong with its source.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
+    /// What is probably not as its author expects.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -188,6 +191,7 @@ fn shown(templates: &TemplateSet) -> Vec<TemplateBody<'_>> {
         revision: template.revision,
         source: template.origin,
         problem: template.problem.map(|problem| problem.sentence().redacted()),
+        warnings: template.warnings.iter().map(|warning| warning.sentence().redacted()).collect(),
     });
     shown.collect()
 }

@@ -46,9 +46,20 @@ impl TemplateSet {
         let invalid = assembly.invalid();
         assembly.keep_last_good(last);
         let Assembly { entries, stale, orphaned, unread, problems, warnings, .. } = assembly;
-        let templates = Self::new(entries, Deviations { stale, orphaned }, unread, invalid);
+        let deviations = Deviations { stale, orphaned, warnings: by_template(&warnings) };
+        let templates = Self::new(entries, deviations, unread, invalid);
         Loaded { templates, problems, warnings }
     }
+}
+
+fn by_template(warnings: &[LoadProblem]) -> BTreeMap<String, Vec<LoadProblem>> {
+    let mut by_name: BTreeMap<String, Vec<LoadProblem>> = BTreeMap::new();
+    for warning in warnings {
+        if let Some(name) = &warning.template {
+            by_name.entry(name.clone()).or_default().push(warning.clone());
+        }
+    }
+    by_name
 }
 
 #[derive(Default)]

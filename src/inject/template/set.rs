@@ -21,13 +21,15 @@ pub struct TemplateSet {
     invalid: usize,
 }
 
-/// Why working templates are not what their sources say now.
+/// What is to be said about working templates, and why they are not what their sources say now.
 #[derive(Default)]
 pub(super) struct Deviations {
     /// Templates whose source is broken now, with the problem.
     pub stale: BTreeMap<String, LoadProblem>,
     /// Sources that are gone although their templates are served, by origin.
     pub orphaned: BTreeMap<String, LoadProblem>,
+    /// Warnings about the text of a template, by its name.
+    pub warnings: BTreeMap<String, Vec<LoadProblem>>,
 }
 
 /// The entry of one name.
@@ -111,6 +113,7 @@ impl TemplateSet {
                 origin: &problem.origin,
                 state: TemplateState::Invalid,
                 problem: Some(problem),
+                warnings: &[],
                 interface: None,
             },
         })
@@ -129,6 +132,7 @@ impl TemplateSet {
             origin: &template.origin,
             state,
             problem,
+            warnings: self.deviations.warnings.get(name).map_or(&[], Vec::as_slice),
             interface: Some(TemplateInterface(template)),
         }
     }
@@ -218,6 +222,8 @@ pub struct TemplateStatus<'a> {
     pub state: TemplateState,
     /// The problem of its source, with file, line and column.
     pub problem: Option<&'a LoadProblem>,
+    /// Warnings about its source.
+    pub warnings: &'a [LoadProblem],
     /// What its author says to the authors of pods, if it is served.
     pub interface: Option<TemplateInterface<'a>>,
 }

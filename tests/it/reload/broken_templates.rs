@@ -177,3 +177,22 @@ fn a_source_that_is_lost_as_a_whole_keeps_its_templates_until_a_file_comes() {
     assert!(!world.readyz_verbose().contains("[!]"), "{}", world.readyz_verbose());
     assert!(world.process.stderr().contains("removed=\"one,two\""), "{}", world.process.stderr());
 }
+
+/// A field that is unknown to this build and resembles none that is known: Kubernetes may have it.
+#[test]
+fn a_warning_about_a_template_is_logged_counted_and_shown() {
+    let world = World::start(&["t"]);
+    let t = Plain::at(&world.path("t"));
+    let good = templates(1, &["one"]);
+    t.write("a.yaml", &good.replace("    image:", "    brandNewFieldOfTheKubelet: true\n    image:"));
+    world.eventually_served(&mut world.connect(), "one", 1);
+    assert_eq!(world.metric("template_warnings"), 1);
+    let shown =
+        || Client::connect_plain(world.admin).expect("a connection").get("/templates").json()["templates"].clone();
+    let warning = shown()[0]["warnings"][0].as_str().expect("a warning").to_owned();
+    assert!(warning.contains("a.yaml:") && warning.contains("brandNewFieldOfTheKubelet"), "{warning}");
+    assert!(world.process.stderr().contains("brandNewFieldOfTheKubelet"), "{}", world.process.stderr());
+    t.write("a.yaml", &good);
+    eventually("no warning", || world.metric("template_warnings") == 0);
+    assert!(shown()[0].get("warnings").is_none(), "{}", shown());
+}
