@@ -1,5 +1,6 @@
 //! The admission protocol: takes the bytes of an `AdmissionReview`, returns those of the response.
 //!
+//! `review` decides about pods, `advise` about workloads.
 //! This module is pure: it has no HTTP connections and no clock. Its caller logs and counts the
 //! [`Record`] that comes with each response.
 //! Invariant: any bytes get a [`ReviewResponse`]; its [`Record`] contains no value of the object.
@@ -10,13 +11,15 @@ pub const MUTATE_PATH: &str = "/mutate";
 pub const ADVISE_PATH: &str = "/advise";
 
 mod advise;
+mod notice;
 mod protocol_error;
 mod record;
 mod respond;
 mod review;
 mod wire;
 
-pub use advise::AdviceMode;
+pub use advise::{AdviceMode, advise};
+pub use notice::{Cause, Owner, OwnerNotice};
 pub use protocol_error::ProtocolError;
 pub use record::{Record, ReviewResult};
 pub use respond::{MediaType, ReviewResponse};

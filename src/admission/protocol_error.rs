@@ -89,7 +89,7 @@ impl ProtocolError {
             }
             Self::RequestMissing => (400, "request_missing", "the AdmissionReview has no request"),
             Self::UidMissing => (400, "uid_missing", "the request has no uid"),
-            Self::ObjectMissing => (400, "object_missing", "the request creates a pod but has no object"),
+            Self::ObjectMissing => (400, "object_missing", "the request has no object"),
             Self::Overloaded => (503, "overloaded", "the server is overloaded, try again"),
             Self::Draining => (503, "draining", "this server is shutting down, try again"),
             Self::Panic => (500, "panic", "this is a bug in outrigger, no verdict"),

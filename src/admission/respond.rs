@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::wire::{API_VERSION, KIND};
-use super::{ProtocolError, Record, ReviewResult};
+use super::{OwnerNotice, ProtocolError, Record, ReviewResult};
 use crate::inject::text::{Message, message, one_line, value};
 use crate::inject::{Blame, ErrorCode, InjectError, Outcome, Problem, SkipReason};
 
@@ -32,6 +32,10 @@ pub struct ReviewResponse {
     pub body: Vec<u8>,
     /// What is logged and counted.
     pub record: Record,
+    /// How many warnings the response has.
+    pub warnings: usize,
+    /// What the owner of the pod should learn.
+    pub notice: Option<Box<OwnerNotice>>,
 }
 
 /// Media type of a response's body.
@@ -93,8 +97,19 @@ pub(super) fn verdict(uid: &str, outcome: Result<Outcome, InjectError>, record: 
         warnings: &warnings,
         record: &record,
     };
-    match response.to_json() {
-        Ok(body) => ReviewResponse { status: 200, media_type: MediaType::Json, body, record },
+    let body = response.to_json();
+    with_body(body, warnings.len(), record)
+}
+
+/// The response to a review of a workload; with `refusal` it is refused.
+pub(super) fn advice(uid: &str, refusal: Option<&str>, warnings: &[String], record: Record) -> ReviewResponse {
+    let body = AdmissionResponse { uid, patch: None, message: refusal, warnings, record: &record }.to_json();
+    with_body(body, warnings.len(), record)
+}
+
+fn with_body(body: serde_json::Result<Vec<u8>>, warnings: usize, record: Record) -> ReviewResponse {
+    match body {
+        Ok(body) => ReviewResponse { status: 200, media_type: MediaType::Json, body, record, warnings, notice: None },
         Err(error) => serialization_error(&error, record),
     }
 }
@@ -110,7 +125,7 @@ fn problems_for_operators(error: &InjectError) -> Message {
 fn no_verdict(status: u16, sentence: &Message, record: Record) -> ReviewResponse {
     let mut body = one_line(&sentence.redacted(), MAX_PLAIN).into_bytes();
     body.push(b'\n');
-    ReviewResponse { status, media_type: MediaType::Text, body, record }
+    ReviewResponse { status, media_type: MediaType::Text, body, record, warnings: 0, notice: None }
 }
 
 fn serialization_error(error: &serde_json::Error, mut record: Record) -> ReviewResponse {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::respond::{self, ReviewResponse};
 use super::wire::{self, API_VERSION, AdmissionRequest, AdmissionReview, KIND};
-use super::{ProtocolError, Record};
+use super::{ProtocolError, Record, ReviewResult, notice};
 use crate::inject::pod::depth;
 use crate::inject::text::{Message, message, one_line, value, words};
 use crate::inject::{ErrorCode, InjectError, Injector, LeftOut, Namespace, Outcome, Problem, Request};
@@ -29,7 +29,7 @@ pub fn review(injector: &Injector, namespaces: impl Fn(&str) -> Option<Arc<Names
     }
 }
 
-fn parse(body: &[u8]) -> Result<AdmissionReview<'_>, (ProtocolError, Option<Message>)> {
+pub(super) fn parse(body: &[u8]) -> Result<AdmissionReview<'_>, (ProtocolError, Option<Message>)> {
     if body.is_empty() {
         return Err((ProtocolError::BodyEmpty, None));
     }
@@ -53,15 +53,23 @@ fn describe(error: &serde_json::Error) -> Message {
 }
 
 fn checked_request<'r, 'a>(review: &'r AdmissionReview<'a>) -> Result<&'r AdmissionRequest<'a>, ProtocolError> {
+    let request = checked_envelope(review)?;
+    if request.creates_pod() && request.object.is_none() {
+        return Err(ProtocolError::ObjectMissing);
+    }
+    Ok(request)
+}
+
+/// The request, if the review has a version that is supported and a `uid`.
+pub(super) fn checked_envelope<'r, 'a>(
+    review: &'r AdmissionReview<'a>,
+) -> Result<&'r AdmissionRequest<'a>, ProtocolError> {
     if &*review.api_version != API_VERSION || &*review.kind != KIND {
         return Err(ProtocolError::ReviewVersionUnsupported);
     }
     let request = review.request.as_ref().ok_or(ProtocolError::RequestMissing)?;
     if request.uid.is_empty() {
         return Err(ProtocolError::UidMissing);
-    }
-    if request.creates_pod() && request.object.is_none() {
-        return Err(ProtocolError::ObjectMissing);
     }
     Ok(request)
 }
@@ -83,23 +91,30 @@ fn decide(
         owner_kind: None,
         object: request.object(),
     });
-    let record = record(injector, request, &outcome);
-    respond::verdict(&request.uid, outcome, record)
+    let mut record = empty_record(request);
+    fill_record(&mut record, injector, &outcome);
+    let notice = notice::notice(request, &outcome);
+    ReviewResponse { notice, ..respond::verdict(&request.uid, outcome, record) }
 }
 
-fn record(injector: &Injector, request: &AdmissionRequest<'_>, outcome: &Result<Outcome, InjectError>) -> Record {
-    let mut record = Record {
+/// The record of a request of which nothing is known yet but who sent it.
+pub(super) fn empty_record(request: &AdmissionRequest<'_>) -> Record {
+    Record {
         uid: one_line(&request.uid, MAX_NAME),
         namespace: one_line(&request.namespace, MAX_NAME),
         name: name(request),
         templates: Vec::new(),
-        result: respond::result(outcome),
+        result: ReviewResult::Error,
         reasons: Vec::new(),
         errors: Vec::new(),
         template_errors: Vec::new(),
         annotations: Vec::new(),
         dry_run: request.dry_run.unwrap_or(false),
-    };
+    }
+}
+
+pub(super) fn fill_record(record: &mut Record, injector: &Injector, outcome: &Result<Outcome, InjectError>) {
+    record.result = respond::result(outcome);
     match outcome {
         Ok(Outcome::Injected(injection)) => {
             record.templates.clone_from(&injection.templates);
@@ -120,7 +135,6 @@ fn record(injector: &Injector, request: &AdmissionRequest<'_>, outcome: &Result<
             record.annotations = annotations(error.problems());
         }
     }
-    record
 }
 
 /// The pod's name for the record. A pod of a ReplicaSet has only a `generateName` at admission.

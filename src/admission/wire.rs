@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
 use serde_json::value::RawValue;
 
+use super::Owner;
 use crate::inject::find;
 
 /// `apiVersion` of an `AdmissionReview`.
@@ -124,6 +125,34 @@ pub(super) fn generate_name(object: &str) -> Option<String> {
     if name.is_empty() { None } else { Some(name.to_string()) }
 }
 
+/// The controlling owner in an object's text.
+pub(super) fn controller(object: &str) -> Option<Owner> {
+    let owners: Vec<OwnerReference<'_>> = find(object, &["metadata", "ownerReferences"])?;
+    let owner = owners.into_iter().find(|owner| owner.controller == Some(true))?;
+    Some(Owner {
+        api_version: owner.api_version.to_string(),
+        kind: owner.kind.to_string(),
+        name: owner.name.to_string(),
+        uid: owner.uid.to_string(),
+    })
+}
+
+/// `meta/v1 OwnerReference`
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OwnerReference<'a> {
+    #[serde(borrow, default)]
+    api_version: WireText<'a>,
+    #[serde(borrow, default)]
+    kind: WireText<'a>,
+    #[serde(borrow, default)]
+    name: WireText<'a>,
+    #[serde(borrow, default)]
+    uid: WireText<'a>,
+    #[serde(default)]
+    controller: Option<bool>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +175,19 @@ mod tests {
         ];
         for (object, expected) in cases {
             assert_eq!(generate_name(object).as_deref(), expected, "{object}");
+        }
+    }
+
+    #[test]
+    fn the_controller_is_the_owner_that_says_so() {
+        let object = |owners: &str| format!(r#"{{"metadata":{{"ownerReferences":{owners}}}}}"#);
+        let owner = r#"{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"web-1","uid":"u","controller":true}"#;
+        let other = r#"{"apiVersion":"v1","kind":"Node","name":"n","uid":"v"}"#;
+        let found = controller(&object(&format!("[{other},{owner}]"))).expect("a controller");
+        assert_eq!((found.api_version.as_str(), found.kind.as_str()), ("apps/v1", "ReplicaSet"));
+        assert_eq!((found.name.as_str(), found.uid.as_str()), ("web-1", "u"));
+        for owners in ["null", "[]", "5", &format!("[{other}]")] {
+            assert_eq!(controller(&object(owners)), None, "{owners}");
         }
     }
 

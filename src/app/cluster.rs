@@ -24,7 +24,7 @@ use crate::cluster::{self, BackgroundTasks, Objects};
 use crate::config::{CertificateSettings, ClusterAccess, ClusterSettings, Config};
 use crate::process::health::Promise;
 use crate::process::shutdown::{Lifecycle, Phase};
-use crate::server::NamespaceLookup;
+use crate::server::{NamespaceLookup, OwnerNotifier};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::resolver::Resolver;
 
@@ -125,6 +125,12 @@ pub(super) fn namespaces(background: Option<&BackgroundTasks>) -> NamespaceLooku
         // Without a cluster, no namespace is known.
         None => Arc::new(|_| None),
     }
+}
+
+/// Tells owners of pods why those are refused; not without a cluster.
+pub(super) fn notify(background: Option<&BackgroundTasks>) -> Option<OwnerNotifier> {
+    let events = background?.events.clone();
+    Some(Arc::new(move |notice| events.push(notice)))
 }
 
 /// The serving certificate from the cluster's Secret.

@@ -26,6 +26,7 @@ use self::readiness_details::ReadinessDetails;
 use self::self_test::SelfTest;
 use self::templates::Templates;
 use self::version::ServerVersion;
+use crate::cluster::BackgroundTasks;
 use crate::cluster::certificates::serving_secret::CurrentCertificate;
 use crate::config::{
     CertificateSettings, ClientSettings, Config, ConfigProblems, MissingDefaultsAction, OtlpEndpoint, SettingsArgs,
@@ -35,7 +36,7 @@ use crate::process::health::Readiness;
 use crate::process::processor_time;
 use crate::process::shutdown::{self, Hangups, Signals};
 use crate::reload::watch;
-use crate::server::{Admin, BindError, BoundServer, Limits, Listener, NamespaceLookup, Server, Snapshot, Webhook};
+use crate::server::{Admin, BindError, BoundServer, Limits, Listener, Server, Snapshot, Webhook};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{logging, traces};
 use crate::tls::resolver::Resolver;
@@ -155,7 +156,7 @@ impl PreparedServer {
         let clients = self.clients.as_ref().map(ClientAuthorities::check);
         let policy = HandshakePolicy { oldest: config.tls_min_version, clients };
         let tls = tls::server_config(self.certificate.resolver(), &policy).context("cannot set up TLS")?;
-        let (webhook, admin) = self.services(cluster::namespaces(background.as_ref()));
+        let (webhook, admin) = self.services(config, background.as_ref());
         let announcement = dev::announcement(config, webhook_address)?;
         let self_test = SelfTest::new(webhook_address, self.certificate.resolver(), self.readiness.clone());
         let current = background.as_ref().and_then(|background| background.certificate.clone());
@@ -196,10 +197,16 @@ impl PreparedServer {
         Ok(())
     }
 
-    fn services(&self, namespaces: NamespaceLookup) -> (Webhook, Admin) {
+    fn services(&self, config: &Config, background: Option<&BackgroundTasks>) -> (Webhook, Admin) {
         let (store, details) = (self.templates.store(), self.details.clone());
         let snapshot: Snapshot = Arc::new(move || store.current());
-        let webhook = Webhook { snapshot: Arc::clone(&snapshot), namespaces, metrics: Arc::clone(&self.metrics) };
+        let webhook = Webhook {
+            snapshot: Arc::clone(&snapshot),
+            namespaces: cluster::namespaces(background),
+            metrics: Arc::clone(&self.metrics),
+            advice: config.advice,
+            notify: cluster::notify(background),
+        };
         let admin = Admin {
             readiness: self.readiness.clone(),
             metrics: Arc::clone(&self.metrics),

@@ -16,7 +16,7 @@ use super::leader::election::LeaseTiming;
 use super::leader::{LeaderElector, Leadership, start_election};
 use super::namespaces::Namespaces;
 use super::task::supervise;
-use super::{Objects, watching};
+use super::{EventQueue, Objects, events, watching};
 use crate::telemetry::metrics::{ClusterMetrics, Metrics};
 
 /// Which background tasks to start, and the objects they work on.
@@ -38,6 +38,8 @@ pub struct BackgroundSettings {
 pub struct BackgroundTasks {
     /// Labels and annotations of namespaces.
     pub namespaces: Namespaces,
+    /// Takes notices for the owners of pods.
+    pub events: EventQueue,
     /// The serving certificate, in certificate mode `self`.
     pub certificate: Option<CurrentCertificate>,
     /// Sentences about required objects that do not exist; empty unless this replica leads.
@@ -65,9 +67,10 @@ pub fn start(
     let namespaces = Namespaces::default();
     let (known, from) = (namespaces.clone(), client.clone());
     supervise("namespaces", move || known.clone().follow(from.clone()));
+    let events = events::start(client, &settings.name, metrics.events()?);
     let (report_missing, missing) = watch::channel(Vec::new());
     let Some((hosts, policy)) = settings.certificates.clone() else {
-        return Ok(BackgroundTasks { namespaces, certificate: None, missing, leader: None });
+        return Ok(BackgroundTasks { namespaces, events, certificate: None, missing, leader: None });
     };
     let cluster_metrics = metrics.in_cluster()?;
     let configurations =
@@ -90,7 +93,7 @@ pub fn start(
     let reconciler = Reconciler::new(client, objects, configurations, (hosts, policy), watched, report);
     let reconciler = Arc::new(reconciler);
     supervise("certificates", move || reconcile_while_leading(Arc::clone(&reconciler), leadership.clone()));
-    Ok(BackgroundTasks { namespaces, certificate: Some(certificate), missing, leader: Some(leader) })
+    Ok(BackgroundTasks { namespaces, events, certificate: Some(certificate), missing, leader: Some(leader) })
 }
 
 fn watch_certificates(

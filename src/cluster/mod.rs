@@ -8,6 +8,7 @@
 mod background;
 pub(crate) mod certificates;
 pub(crate) mod client;
+mod events;
 pub(crate) mod jitter;
 pub mod leader;
 pub(crate) mod namespaces;
@@ -19,6 +20,7 @@ use kube::client::AuthError;
 use crate::inject::text::quote;
 
 pub use background::{BackgroundSettings, BackgroundTasks, start};
+pub use events::EventQueue;
 
 /// Names of the objects that this program writes; an installation creates all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 pub use admin::Admin;
-pub use admission::webhook::{NamespaceLookup, Snapshot, Webhook};
+pub use admission::webhook::{NamespaceLookup, OwnerNotifier, Snapshot, Webhook};
 
 use crate::process::shutdown::Lifecycle;
 use http::connection::ConnectionServer;
@@ -107,7 +107,7 @@ pub struct BoundServer {
 /// One of the two listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listener {
-    /// `/mutate`, over TLS.
+    /// `/mutate` and `/advise`, over TLS.
     Webhook,
     /// Probes, metrics and information, without TLS.
     Admin,

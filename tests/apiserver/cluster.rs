@@ -251,6 +251,12 @@ impl Namespace {
     /// Runs kubectl in this namespace with the object as its input; returns whether it succeeded,
     /// and its output.
     pub fn kubectl(&self, arguments: &[&str], object: &Value) -> (bool, String) {
+        let (succeeded, stdout, stderr) = self.kubectl_says(arguments, object);
+        (succeeded, if succeeded { stdout } else { stderr })
+    }
+
+    /// Like [`Namespace::kubectl`], with both outputs.
+    pub fn kubectl_says(&self, arguments: &[&str], object: &Value) -> (bool, String, String) {
         let control_plane = &self.cluster.control_plane;
         let mut kubectl = Command::new(&control_plane.kubectl);
         kubectl.arg("--kubeconfig").arg(&control_plane.kubeconfig).args(["--namespace", &self.name]).args(arguments);
@@ -260,8 +266,8 @@ impl Namespace {
         input.write_all(object.to_string().as_bytes()).expect("kubectl reads");
         drop(input);
         let output = child.wait_with_output().expect("kubectl ends");
-        let text = if output.status.success() { output.stdout } else { output.stderr };
-        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        (output.status.success(), text(output.stdout), text(output.stderr))
     }
 }
 

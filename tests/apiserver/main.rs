@@ -32,10 +32,12 @@ mod registration;
 mod replicas;
 mod test_webhook;
 
+mod advice;
 mod api_server;
 mod certificates;
 mod check;
 mod deployments;
+mod events;
 mod filled_in;
 mod golden;
 mod leader;
@@ -51,10 +53,12 @@ mod webhook_failures;
 
 fn main() -> std::process::ExitCode {
     harness::run(&[
+        advice::TESTS,
         api_server::TESTS,
         certificates::TESTS,
         check::TESTS,
         deployments::TESTS,
+        events::TESTS,
         filled_in::TESTS,
         golden::TESTS,
         leader::TESTS,

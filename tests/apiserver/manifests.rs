@@ -25,11 +25,14 @@ use crate::process::eventually;
 tests! {
     kustomize_installs_again_and_removes,
     helm_installs_upgrades_and_removes_the_webhook_first,
+    helm_refuses_to_lose_templates_and_installs_a_second_installation,
 }
 
 const OURS: &str = "outrigger-system";
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 const CONFIGURATION: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/outrigger";
+const ADVICE_CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+const ADVICE_CONFIGURATION: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/outrigger";
 const AUTHORITY: &str = "/api/v1/namespaces/outrigger-system/secrets/outrigger-ca";
 const SERVING: &str = "/api/v1/namespaces/outrigger-system/secrets/outrigger-serving";
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/outrigger-system/leases/outrigger";
@@ -63,6 +66,10 @@ impl Installation {
 
     /// Runs Helm. Without Helm the test is ignored.
     fn helm(&self, arguments: &[&OsStr]) -> String {
+        self.succeeds(&mut self.helm_in(OURS, arguments))
+    }
+
+    fn helm_in(&self, namespace: &str, arguments: &[&OsStr]) -> Command {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::iter::once(self.assets.clone()).chain(std::env::split_paths(&path));
         let program = folders.map(|folder| folder.join("helm")).find(|program| program.is_file());
@@ -70,8 +77,16 @@ impl Installation {
         for (variable, folder) in [("HELM_CACHE_HOME", "c"), ("HELM_CONFIG_HOME", "f"), ("HELM_DATA_HOME", "d")] {
             helm.env(variable, self.cluster.control_plane.janitor.directory().join(folder));
         }
-        helm.args(arguments).args(["--namespace", OURS]);
-        self.succeeds(&mut helm)
+        helm.args(arguments).args(["--namespace", namespace]);
+        helm
+    }
+
+    /// What the command says, which must fail.
+    fn fails(&self, command: &mut Command) -> String {
+        command.env("KUBECONFIG", &self.cluster.control_plane.kubeconfig);
+        let output = command.output().expect("the program runs");
+        assert!(!output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
     fn succeeds(&self, command: &mut Command) -> String {
@@ -97,6 +112,7 @@ impl Installation {
         patch(SERVING, MERGE_PATCH, &json!({"data": {"tls.crt": "YQ=="}}));
         patch(LEASE, MERGE_PATCH, &json!({"spec": {"holderIdentity": "outrigger-1"}}));
         patch(&format!("{CONFIGURATION}?fieldManager=outrigger-ca-bundle"), APPLY_PATCH, &self.bundle());
+        patch(&format!("{ADVICE_CONFIGURATION}?fieldManager=outrigger-ca-bundle"), APPLY_PATCH, &self.advice_bundle());
     }
 
     /// A server-side apply of nothing but `caBundle`.
@@ -111,10 +127,23 @@ impl Installation {
         })
     }
 
+    /// The same for the validating configuration.
+    fn advice_bundle(&self) -> Value {
+        let mut bundle = self.bundle();
+        bundle["kind"] = json!("ValidatingWebhookConfiguration");
+        let mut entry = bundle["webhooks"][0].take();
+        entry["name"] = json!("advice.outrigger.dev");
+        bundle["webhooks"] = json!([entry]);
+        bundle
+    }
+
     fn assert_program_fields_are_kept(&self, after: &str) {
         assert_eq!(self.get(AUTHORITY)["data"], json!({"ca.crt": "YQ=="}), "after {after}");
         assert_eq!(self.get(SERVING)["data"], json!({"tls.crt": "YQ=="}), "after {after}");
         assert_eq!(self.get(LEASE)["spec"]["holderIdentity"], "outrigger-1", "after {after}");
+        let advice = self.get(ADVICE_CONFIGURATION);
+        let expected = &self.advice_bundle()["webhooks"][0]["clientConfig"]["caBundle"];
+        assert_eq!(advice["webhooks"][0]["clientConfig"]["caBundle"], *expected, "after {after}");
         let configuration = self.get(CONFIGURATION);
         for (index, entry) in self.bundle()["webhooks"].as_array().expect("two entries").iter().enumerate() {
             let bundle = &configuration["webhooks"][index]["clientConfig"]["caBundle"];
@@ -141,6 +170,7 @@ impl Installation {
     fn remaining_objects(&self) -> Vec<String> {
         let paths = [
             CONFIGURATIONS.to_owned(),
+            ADVICE_CONFIGURATIONS.to_owned(),
             "/apis/rbac.authorization.k8s.io/v1/clusterroles".to_owned(),
             "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings".to_owned(),
             "/apis/scheduling.k8s.io/v1/priorityclasses".to_owned(),
@@ -271,6 +301,13 @@ fn assert_needed_calls_are_allowed(installation: &Installation, account: &Accoun
         &format!("{CONFIGURATION}?fieldManager=outrigger-ca-bundle&force=true"),
         &installation.bundle(),
     );
+    account.may("GET", ADVICE_CONFIGURATION, &Value::Null);
+    account.may("GET", &format!("{ADVICE_CONFIGURATIONS}?fieldSelector=metadata.name%3Doutrigger"), &Value::Null);
+    account.may(
+        "PATCH",
+        &format!("{ADVICE_CONFIGURATION}?fieldManager=outrigger-ca-bundle&force=true"),
+        &installation.advice_bundle(),
+    );
     account.may("GET", "/api/v1/namespaces", &Value::Null);
     account.may("GET", "/api/v1/namespaces/default", &Value::Null);
     for secret in ["outrigger-ca", "outrigger-serving"] {
@@ -313,7 +350,7 @@ fn all_else_is_refused(account: &Account<'_>) {
     });
     let rules = json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]});
     let own = format!("/api/v1/namespaces/{OURS}");
-    let table: [(&str, String, &Value); 24] = [
+    let table: [(&str, String, &Value); 26] = [
         ("GET", "/api/v1/secrets".into(), &none),
         ("GET", format!("{own}/secrets"), &none),
         ("GET", format!("{own}/secrets/another"), &none),
@@ -332,7 +369,9 @@ fn all_else_is_refused(account: &Account<'_>) {
         ("POST", CONFIGURATIONS.into(), &configuration),
         ("PATCH", format!("{CONFIGURATIONS}/x?fieldManager=outrigger"), &apply),
         ("DELETE", CONFIGURATION.into(), &none),
-        ("GET", "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations".into(), &none),
+        ("GET", ADVICE_CONFIGURATIONS.into(), &none),
+        ("GET", format!("{ADVICE_CONFIGURATIONS}/another"), &none),
+        ("DELETE", ADVICE_CONFIGURATION.into(), &none),
         ("PATCH", "/apis/rbac.authorization.k8s.io/v1/clusterroles/outrigger".into(), &rules),
         ("POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings".into(), &binding),
         ("POST", format!("{own}/serviceaccounts/outrigger/token"), &json!({"spec": {}})),
@@ -367,7 +406,9 @@ fn kustomize_installs_again_and_removes() {
     rights::on_our_configuration_are_for_all_of_it(&account);
     rights::assert_harmful_calls_are_refused(&account);
 
-    installation.cluster.send("DELETE", CONFIGURATION, JSON, Vec::new()).expect_success();
+    for configuration in [CONFIGURATION, ADVICE_CONFIGURATION] {
+        installation.cluster.send("DELETE", configuration, JSON, Vec::new()).expect_success();
+    }
     installation.kubectl(&["delete", "--ignore-not-found", "--wait=false", "-k"], "manifests");
     let left: Vec<String> = installation.remaining_objects();
     assert!(left.is_empty(), "{left:?}");
@@ -406,8 +447,10 @@ fn helm_installs_upgrades_and_removes_the_webhook_first() {
     let since = since.as_str().expect("a list has a revision");
     installation.helm(&arguments(&["uninstall", "outrigger"]));
     let webhook = installation.deleted_at(CONFIGURATIONS, since);
+    let advice = installation.deleted_at(ADVICE_CONFIGURATIONS, since);
     for path in [DEPLOYMENTS.to_owned(), format!("/api/v1/namespaces/{OURS}/services")] {
-        assert!(webhook < installation.deleted_at(&path, since), "{path} went before the webhook configuration");
+        let deleted = installation.deleted_at(&path, since);
+        assert!(webhook < deleted && advice < deleted, "{path} went before the webhook configurations");
     }
     let left = installation.remaining_objects();
     assert!(left.is_empty(), "{left:?}");
@@ -415,4 +458,38 @@ fn helm_installs_upgrades_and_removes_the_webhook_first() {
     let again = [arguments(&["install", "outrigger"]), vec![chart.as_os_str()]];
     installation.helm(&again.concat());
     assert!(!installation.remaining_objects().is_empty());
+}
+
+fn helm_refuses_to_lose_templates_and_installs_a_second_installation() {
+    let installation = Installation::start();
+    let chart = repository("manifests/chart");
+    let chart = [chart.as_os_str()];
+    let set = |values: &'static str| arguments(&["--set", values]);
+    let templates = set("templates.redis\\.yaml=kind: X,templates.other\\.yaml=kind: Y");
+    installation.helm(&[&arguments(&["install", "outrigger", "--create-namespace"])[..], &chart, &templates].concat());
+    let upgrade = [&arguments(&["upgrade", "outrigger"])[..], &chart].concat();
+    let one = set("templates.other\\.yaml=kind: Z");
+    let said = installation.fails(&mut installation.helm_in(OURS, &[&upgrade[..], &one].concat()));
+    assert!(said.contains("no template redis.yaml") && said.contains("allowTemplateRemoval=true"), "{said}");
+    let config_map = format!("/api/v1/namespaces/{OURS}/configmaps/outrigger-templates");
+    assert!(installation.get(&config_map)["data"]["redis.yaml"].is_string());
+    installation.helm(&[&upgrade[..], &templates, &set("webhook.timeoutSeconds=6")].concat());
+    installation.helm(&[&upgrade[..], &one, &set("allowTemplateRemoval=true")].concat());
+    assert!(installation.get(&config_map)["data"]["redis.yaml"].is_null());
+
+    // The same names in another namespace: Helm refuses, because the objects belong to the first.
+    let second = [&arguments(&["install", "sidecars", "--create-namespace"])[..], &chart].concat();
+    let said = installation.fails(&mut installation.helm_in("sidecars", &second));
+    assert!(said.contains("outrigger") && said.contains("exists and cannot be imported"), "{said}");
+    let named = set("nameOverride=sidecars,domain=sidecars.example.com");
+    installation.succeeds(&mut installation.helm_in("sidecars", &[&second[..], &named].concat()));
+    for (path, name) in
+        [(CONFIGURATIONS, "sidecars"), (ADVICE_CONFIGURATIONS, "sidecars"), (CONFIGURATIONS, "outrigger")]
+    {
+        installation.get(&format!("{path}/{name}"));
+    }
+    installation.succeeds(&mut installation.helm_in("sidecars", &arguments(&["uninstall", "sidecars"])));
+    assert_eq!(installation.cluster.get(&format!("{CONFIGURATIONS}/sidecars")).status, 404);
+    installation.get(CONFIGURATION);
+    installation.get(ADVICE_CONFIGURATION);
 }

@@ -152,6 +152,11 @@ impl Outrigger {
         cluster.send_with(&client, "POST", "/mutate", "application/json", review).expect_success()
     }
 
+    /// The output of `/metrics`.
+    pub fn metrics(&self) -> String {
+        self.admin("/metrics").expect("the admin listener answers")
+    }
+
     fn ca_file(&self) -> PathBuf {
         certificate_authority(&self.directory)
     }

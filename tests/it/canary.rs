@@ -14,6 +14,7 @@ use crate::support::collector::Collector;
 use crate::support::{Process, Response, Serving, eventually, pod, review};
 
 const CANARY: &str = "s3cr3t-canary";
+const ADVISE: &str = "POST /advise HTTP/1.1\r\nContent-Type: application/json";
 /// A secret that is a number: messages show it without quotes.
 const NUMBER: &str = "746291583640";
 
@@ -154,6 +155,30 @@ fn reviews() -> Vec<(Value, &'static str)> {
     reviews
 }
 
+/// The pods of the reviews as pod templates, with keys at the wrong level.
+fn workloads() -> Vec<Value> {
+    let workload = |review: Value| {
+        let mut review = review;
+        let mut template = review["request"]["object"].take();
+        for place in ["/metadata/name", "/metadata/generateName"] {
+            if let Some(name) = template.pointer_mut(place) {
+                *name = Value::Null;
+            }
+        }
+        review["request"]["resource"] = json!({"group": "apps", "version": "v1", "resource": "deployments"});
+        review["request"]["object"] = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {
+                "name": "web", "labels": {format!("outrigger.dev/{CANARY}"): CANARY},
+                "annotations": {"outrigger.dev/inject": CANARY, format!("{CANARY}.outrigger.dev/a"): CANARY},
+            },
+            "spec": {"template": template},
+        });
+        review
+    };
+    reviews().into_iter().map(|(review, _)| workload(review)).collect()
+}
+
 /// Bodies that get no verdict.
 fn bodies() -> Vec<String> {
     let of = |object: &str| review(&json!("OBJECT")).to_string().replace("\"OBJECT\"", object);
@@ -195,6 +220,12 @@ fn error_bodies(serving: &mut Serving) -> String {
         let answer = serving.client.post(body.to_string().as_bytes());
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(answer.json()["response"]["auditAnnotations"]["result"], result, "{}", answer.text());
+        let audit = answer.json()["response"]["auditAnnotations"].to_string();
+        assert!(!audit.contains(CANARY), "an audit log has many readers: {audit}");
+    }
+    for body in workloads() {
+        let answer = serving.client.request(ADVISE, body.to_string().as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
         let audit = answer.json()["response"]["auditAnnotations"].to_string();
         assert!(!audit.contains(CANARY), "an audit log has many readers: {audit}");
     }
@@ -265,7 +296,7 @@ fn said(format: &str) -> Vec<(&'static str, String)> {
     let mut serving = Serving::with_certificate(directory.path(), &arguments);
     let errors = error_bodies(&mut serving);
     assert!(errors.lines().count() > 15, "{errors}");
-    let requests = reviews().len() + bodies().len() + 3;
+    let requests = reviews().len() + workloads().len() + bodies().len() + 3;
     eventually("the lines of all requests", || serving.process.stderr().matches("duration_us").count() == requests);
     let admin = ["/metrics", "/readyz?verbose", "/templates", "/version", &format!("/{CANARY}")]
         .map(|path| serving.admin(path).text());

@@ -9,6 +9,7 @@
 )]
 
 mod admin;
+mod advice;
 mod architecture;
 mod canary;
 mod certificates;

@@ -182,7 +182,7 @@ fn malformed_reviews_get_400_with_the_reason() {
         ("another kind", changed("/kind", json!("Pod")), "expected apiVersion admission.k8s.io/v1"),
         ("no request", changed("/request", json!(null)), "the AdmissionReview has no request"),
         ("no uid", changed("/request/uid", json!("")), "the request has no uid"),
-        ("no object", changed("/request/object", json!(null)), "the request creates a pod but has no object"),
+        ("no object", changed("/request/object", json!(null)), "the request has no object"),
     ];
     let count = cases.len();
     for (name, body, expected) in cases {

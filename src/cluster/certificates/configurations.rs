@@ -40,14 +40,6 @@ impl ConfigurationKind {
             Self::Validating => "validating webhook configuration",
         }
     }
-
-    /// What an operator does if it does not exist.
-    pub(super) const fn remedy(self) -> &'static str {
-        match self {
-            Self::Mutating => "apply it again",
-            Self::Validating => "apply it again, or set advice to Off",
-        }
-    }
 }
 
 /// One webhook configuration of the cluster.

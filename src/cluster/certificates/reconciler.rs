@@ -289,7 +289,7 @@ impl Reconciler {
         let secret = |name, is_absent: bool| RequiredObject {
             kind: "secret",
             name,
-            problem: is_absent.then_some(ObjectProblem::ABSENT),
+            problem: is_absent.then_some(ObjectProblem::Absent),
         };
         let mut required: Vec<RequiredObject<'_>> = configurations.map(RequiredObject::configuration).collect();
         required.push(secret(&self.objects.ca_secret, state.observed.authorities.is_none()));
@@ -365,36 +365,58 @@ struct RequiredObject<'a> {
     problem: Option<ObjectProblem>,
 }
 
-/// What is wrong with a required object, and what to do.
+/// What is wrong with a required object.
 #[derive(Clone, Copy)]
-struct ObjectProblem {
-    what: &'static str,
-    remedy: &'static str,
-    /// Whether pods depend on the object.
-    is_error: bool,
+enum ObjectProblem {
+    Absent,
+    /// Absent, but no pod depends on it.
+    AdviceAbsent,
+    /// The account may not read or write it; no pod depends on it.
+    AdviceForbidden,
 }
 
 impl ObjectProblem {
-    const ABSENT: Self = Self { what: "does not exist", remedy: "apply it again", is_error: true };
+    /// What is wrong, and what an operator does.
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Absent => "does not exist; apply it again",
+            Self::AdviceAbsent => "does not exist; apply it again, or set advice to Off",
+            Self::AdviceForbidden => "cannot be read and written; apply the roles again",
+        }
+    }
+
+    fn log(self, kind: &str, name: &str) {
+        match self {
+            Self::Absent => {
+                tracing::error!(kind, name, "object does not exist; apply it again: outrigger never creates it");
+            }
+            Self::AdviceAbsent => tracing::warn!(
+                kind,
+                name,
+                "object does not exist; apply it again, or set advice to Off: until then nobody gets advice"
+            ),
+            Self::AdviceForbidden => tracing::warn!(
+                kind,
+                name,
+                "object cannot be read and written; apply the roles again: until then nobody gets advice"
+            ),
+        }
+    }
 }
 
 impl<'a> RequiredObject<'a> {
     fn configuration((object, read): (&'a WebhookConfigurationObject, &ReadConfiguration)) -> Self {
-        let is_error = object.kind == ConfigurationKind::Mutating;
-        let remedy = object.kind.remedy();
-        let problem = match read {
-            ReadConfiguration::Present(_) => None,
-            ReadConfiguration::Absent => Some(ObjectProblem { remedy, is_error, ..ObjectProblem::ABSENT }),
-            ReadConfiguration::Forbidden => {
-                Some(ObjectProblem { what: "cannot be read and written", remedy: "apply the roles again", is_error })
-            }
+        let problem = match (read, object.kind) {
+            (ReadConfiguration::Present(_), _) => None,
+            (ReadConfiguration::Absent, ConfigurationKind::Mutating) => Some(ObjectProblem::Absent),
+            (ReadConfiguration::Absent, ConfigurationKind::Validating) => Some(ObjectProblem::AdviceAbsent),
+            (ReadConfiguration::Forbidden, _) => Some(ObjectProblem::AdviceForbidden),
         };
         Self { kind: object.kind.words(), name: &object.name, problem }
     }
 
     fn sentence(&self) -> Option<String> {
-        let problem = self.problem?;
-        Some(format!("the {} {} {}; {}", self.kind, self.name, problem.what, problem.remedy))
+        Some(format!("the {} {} {}", self.kind, self.name, self.problem?.words()))
     }
 }
 
@@ -414,14 +436,10 @@ impl ProblemLog {
         report.send_replace(required.iter().filter_map(RequiredObject::sentence).collect());
         self.required.resize_with(required.len(), ProblemThrottle::default);
         for (throttle, RequiredObject { kind, name, problem }) in self.required.iter_mut().zip(required) {
-            let Some(ObjectProblem { what, remedy, is_error }) = problem else {
-                throttle.clear(|| tracing::info!(kind, name, "object exists again"));
-                continue;
-            };
-            throttle.report(what, Urgency::Immediate, || match is_error {
-                true => tracing::error!(kind, name, "object {what}; {remedy}: outrigger never creates it"),
-                false => tracing::warn!(kind, name, "object {what}; {remedy}: until then nobody gets advice"),
-            });
+            match problem {
+                Some(problem) => throttle.report(problem.words(), Urgency::Immediate, || problem.log(kind, name)),
+                None => throttle.clear(|| tracing::info!(kind, name, "object exists again")),
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `POST /mutate`: turns an HTTP request into an HTTP response, and logs and counts it.
+//! `POST /mutate` and `POST /advise`: turns an HTTP request into an HTTP response, and logs and
+//! counts it.
 //!
 //! [`crate::admission`] decides on the review. Nothing here blocks: [`super::review_pool`] runs
 //! long reviews on threads of their own.
@@ -20,7 +21,9 @@ use super::body;
 use super::body_buffer::{BodyBuffer, ReceivedBody};
 use super::budget::Budgets;
 use super::review_pool::ReviewPool;
-use crate::admission::{self, MUTATE_PATH, MediaType, ProtocolError, Record, ReviewResponse};
+use crate::admission::{
+    self, ADVISE_PATH, AdviceMode, MUTATE_PATH, MediaType, OwnerNotice, ProtocolError, Record, ReviewResponse,
+};
 use crate::config::duration;
 use crate::inject::{Injector, Namespace};
 use crate::process::shutdown::{Lifecycle, Phase};
@@ -47,6 +50,29 @@ pub struct Webhook {
     pub namespaces: NamespaceLookup,
     /// Counts each request.
     pub metrics: Arc<Metrics>,
+    /// How much advice about workloads is given.
+    pub advice: AdviceMode,
+    /// Tells the owner of a pod why it was refused, without waiting; `None` without a cluster.
+    pub notify: Option<OwnerNotifier>,
+}
+
+/// Takes a notice for the owner of a pod. It does not wait.
+pub type OwnerNotifier = Arc<dyn Fn(OwnerNotice) + Send + Sync>;
+
+/// What is reviewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reviewed {
+    Pod,
+    Workload,
+}
+
+impl Reviewed {
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Pod => MUTATE_PATH,
+            Self::Workload => ADVISE_PATH,
+        }
+    }
 }
 
 struct WebhookService {
@@ -70,13 +96,19 @@ pub(in crate::server) fn router(webhook: Webhook, limits: &Limits, lifecycle: Li
         buffer: BodyBuffer::new(budgets),
         pool: Arc::new(ReviewPool::new()),
     };
-    Router::new().route(MUTATE_PATH, post(mutate)).with_state(Arc::new(service))
+    let handler = |reviewed: Reviewed| {
+        post(move |State(service): State<Arc<WebhookService>>, request: Request| handle(service, reviewed, request))
+    };
+    let router = [Reviewed::Pod, Reviewed::Workload]
+        .into_iter()
+        .fold(Router::new(), |router, reviewed| router.route(reviewed.path(), handler(reviewed)));
+    router.with_state(Arc::new(service))
 }
 
-async fn mutate(State(service): State<Arc<WebhookService>>, request: Request) -> Response<Body> {
-    let observer = RequestObserver::begin(&service, request.headers());
-    let review = service.respond_to(request, observer.start).await;
-    observer.end(&review.record, review.status);
+async fn handle(service: Arc<WebhookService>, reviewed: Reviewed, request: Request) -> Response<Body> {
+    let observer = RequestObserver::begin(&service, reviewed, request.headers());
+    let review = service.respond_to(reviewed, request, observer.start).await;
+    observer.end(&review);
     respond(review)
 }
 
@@ -84,6 +116,7 @@ async fn mutate(State(service): State<Arc<WebhookService>>, request: Request) ->
 /// dropping counts too.
 struct RequestObserver<'s> {
     service: &'s WebhookService,
+    reviewed: Reviewed,
     start: Instant,
     is_counted: bool,
     span: Option<ReviewSpan>,
@@ -91,24 +124,37 @@ struct RequestObserver<'s> {
 }
 
 impl<'s> RequestObserver<'s> {
-    fn begin(service: &'s WebhookService, headers: &HeaderMap) -> Self {
-        let span = traces::begin(|| headers.get("traceparent").map(HeaderValue::as_bytes));
-        Self { service, start: Instant::now(), is_counted: false, span, _in_flight: service.webhook.metrics.enter() }
+    fn begin(service: &'s WebhookService, reviewed: Reviewed, headers: &HeaderMap) -> Self {
+        let span = traces::begin(reviewed.path(), || headers.get("traceparent").map(HeaderValue::as_bytes));
+        Self {
+            service,
+            reviewed,
+            start: Instant::now(),
+            is_counted: false,
+            span,
+            _in_flight: service.webhook.metrics.enter(),
+        }
     }
 
-    fn end(mut self, record: &Record, status: u16) {
-        self.count(record, Some(status));
+    fn end(mut self, review: &ReviewResponse) {
+        self.count(&review.record, review.warnings, Some(review.status));
     }
 
-    fn count(&mut self, record: &Record, status: Option<u16>) {
+    fn count(&mut self, record: &Record, warnings: usize, status: Option<u16>) {
         self.is_counted = true;
         let duration = self.start.elapsed();
         let metrics = &self.service.webhook.metrics;
-        metrics.observe(record, duration);
+        match self.reviewed {
+            Reviewed::Pod => metrics.observe(record, duration),
+            Reviewed::Workload => metrics.observe_advice(record, duration),
+        }
         if record.errors == [ProtocolError::Overloaded.code()] {
             metrics.shed();
         }
-        logging::decision(record, duration);
+        match self.reviewed {
+            Reviewed::Pod => logging::decision(record, duration),
+            Reviewed::Workload => logging::advice(record, warnings, duration),
+        }
         if let Some(span) = self.span.take() {
             span.end(record, status);
         }
@@ -118,19 +164,19 @@ impl<'s> RequestObserver<'s> {
 impl Drop for RequestObserver<'_> {
     fn drop(&mut self) {
         if !self.is_counted {
-            self.count(&Record::failed(ProtocolError::ClientGone), None);
+            self.count(&Record::failed(ProtocolError::ClientGone), 0, None);
         }
     }
 }
 
 impl WebhookService {
-    async fn respond_to(self: &Arc<Self>, request: Request, start: Instant) -> ReviewResponse {
+    async fn respond_to(self: &Arc<Self>, reviewed: Reviewed, request: Request, start: Instant) -> ReviewResponse {
         let (head, mut body) = request.into_parts();
         let timeout = timeout(head.uri.query());
         match self.receive(&head.headers, &mut body, timeout).await {
             Ok(received) => {
                 let longest = timeout.unwrap_or(DEFAULT_TIMEOUT).min(LONGEST_TIMEOUT);
-                self.review_body(received, start + longest).await
+                self.review_body(reviewed, received, start + longest).await
             }
             Err(error) => {
                 // A client that waits for `100 Continue` has not sent its body.
@@ -159,9 +205,14 @@ impl WebhookService {
         body::read(body, self.body_bytes, time, &self.buffer).await
     }
 
-    async fn review_body(self: &Arc<Self>, body: ReceivedBody, deadline: Instant) -> ReviewResponse {
+    async fn review_body(
+        self: &Arc<Self>,
+        reviewed: Reviewed,
+        body: ReceivedBody,
+        deadline: Instant,
+    ) -> ReviewResponse {
         let service = Arc::clone(self);
-        let review = self.pool.run(body, move |body| service.review(body));
+        let review = self.pool.run(body, move |body| service.review(reviewed, body));
         // After the deadline the API server no longer waits for the response.
         match timeout_at(deadline.into(), review).await {
             Ok(response) => response.unwrap_or_else(|_| ProtocolError::Panic.into()),
@@ -171,12 +222,21 @@ impl WebhookService {
 
     /// One request sees one snapshot. A panic ends this request alone: no state that it could leave
     /// half changed is shared.
-    fn review(&self, body: &[u8]) -> ReviewResponse {
+    fn review(&self, reviewed: Reviewed, body: &[u8]) -> ReviewResponse {
         let review = || {
             let injector = (self.webhook.snapshot)();
-            admission::review(&injector, |name| (self.webhook.namespaces)(name), body)
+            let namespaces = |name: &str| (self.webhook.namespaces)(name);
+            match reviewed {
+                Reviewed::Pod => admission::review(&injector, namespaces, body),
+                Reviewed::Workload => admission::advise(&injector, self.webhook.advice, namespaces, body),
+            }
         };
-        std::panic::catch_unwind(AssertUnwindSafe(review)).unwrap_or_else(|_| ProtocolError::Panic.into())
+        let mut review =
+            std::panic::catch_unwind(AssertUnwindSafe(review)).unwrap_or_else(|_| ProtocolError::Panic.into());
+        if let (Some(notice), Some(notify)) = (review.notice.take(), &self.webhook.notify) {
+            notify(*notice);
+        }
+        review
     }
 }
 
@@ -246,6 +306,8 @@ mod tests {
             snapshot: Arc::new(move || Arc::clone(&injector)),
             namespaces: Arc::new(lookup),
             metrics: Arc::clone(metrics),
+            advice: AdviceMode::Warn,
+            notify: None,
         };
         router(webhook, &Limits::default(), shutdown::lifecycle().1)
     }

@@ -94,6 +94,25 @@ pub(crate) fn decision(record: &Record, duration: Duration) {
     }
 }
 
+/// Logs the advice about one workload. Its author has seen the warnings, so the line is no warning.
+pub(crate) fn advice(record: &Record, warnings: usize, duration: Duration) {
+    tracing::info!(
+        name: DECISION,
+        uid = some(&record.uid),
+        namespace = some(&record.namespace),
+        name = some(&record.name),
+        templates = joined(&record.templates, String::as_str),
+        result = record.result.code(),
+        reasons = joined(&record.reasons, |reason| reason.code()),
+        errors = joined(&record.errors, |code| code),
+        annotations = joined(&record.annotations, String::as_str),
+        warnings,
+        dry_run = record.dry_run,
+        duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+        "advice"
+    );
+}
+
 fn line(record: &Record, duration: Duration, level: Level) {
     // The level of a log statement is fixed when it is compiled.
     macro_rules! statement {

@@ -7,8 +7,10 @@
 //! Invariant: label values come from closed sets, each starting at 0; names of templates are
 //! bounded in number.
 
+mod advice;
 mod by_template;
 mod cluster;
+mod events;
 mod register;
 
 use std::collections::HashMap;
@@ -16,8 +18,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
+use self::advice::AdviceMetrics;
 use self::by_template::ByTemplate;
 pub use self::cluster::ClusterMetrics;
+pub use self::events::{EventMetrics, EventResult};
 use self::register::Register;
 use super::build;
 use crate::admission::{ProtocolError, Record, ReviewResult};
@@ -104,6 +108,7 @@ pub struct Metrics {
     errors: HashMap<&'static str, IntCounter>,
     injections: ByTemplate<IntCounter>,
     template_errors: ByTemplate<ErrorCounters>,
+    advice: AdviceMetrics,
     in_flight: IntGauge,
     in_flight_bytes: IntGauge,
     shed: IntCounter,
@@ -137,6 +142,7 @@ impl Metrics {
             errors: errors(&register)?,
             injections: injections(&register)?,
             template_errors: template_errors(&register)?,
+            advice: AdviceMetrics::register(&register)?,
             in_flight: register.gauge("admission_in_flight", "Requests in flight")?,
             in_flight_bytes: register
                 .gauge("admission_in_flight_bytes", "Bytes reserved for the bodies of requests in flight")?,
@@ -194,6 +200,11 @@ impl Metrics {
         if record.result == ReviewResult::Injected && !record.dry_run {
             record.templates.iter().for_each(|template| self.injections.count(template, IntCounter::inc));
         }
+    }
+
+    /// Counts one request for advice.
+    pub fn observe_advice(&self, record: &Record, duration: Duration) {
+        self.advice.observe(record, duration);
     }
 
     /// A request that is being answered, until the value is dropped.
@@ -263,6 +274,11 @@ impl Metrics {
     /// The metrics that exist only where certificates are made in a cluster; to be called once.
     pub fn in_cluster(&self) -> prometheus::Result<ClusterMetrics> {
         ClusterMetrics::register(&Register(self.registry.clone()))
+    }
+
+    /// The counters of Events, which exist only in a cluster; to be called once.
+    pub fn events(&self) -> prometheus::Result<EventMetrics> {
+        EventMetrics::register(&Register(self.registry.clone()))
     }
 
     /// Counts the spans of traces that are lost.

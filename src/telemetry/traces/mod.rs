@@ -22,7 +22,7 @@ use prometheus::IntCounter;
 
 use self::export::{Exporting, SpanQueue};
 use super::build;
-use crate::admission::{MUTATE_PATH, Record, ReviewResult};
+use crate::admission::{Record, ReviewResult};
 
 const SERVICE: &str = "outrigger";
 
@@ -70,16 +70,16 @@ pub(crate) struct ReviewSpan(opentelemetry_sdk::trace::Span);
 
 /// Begins the span of a review that came with this `traceparent`, which is looked for only where
 /// traces are on; `None` where they are off, or this one is not recorded.
-pub(crate) fn begin<'h>(traceparent: impl FnOnce() -> Option<&'h [u8]>) -> Option<ReviewSpan> {
+pub(crate) fn begin<'h>(path: &'static str, traceparent: impl FnOnce() -> Option<&'h [u8]>) -> Option<ReviewSpan> {
     let tracer = TRACER.get()?;
     let parent = parent::context(traceparent());
     let attributes = [
         KeyValue::new("http.request.method", "POST"),
-        KeyValue::new("http.route", MUTATE_PATH),
-        KeyValue::new("url.path", MUTATE_PATH),
+        KeyValue::new("http.route", path),
+        KeyValue::new("url.path", path),
         KeyValue::new("url.scheme", "https"),
     ];
-    let builder = tracer.span_builder("POST /mutate").with_kind(SpanKind::Server).with_attributes(attributes);
+    let builder = tracer.span_builder(format!("POST {path}")).with_kind(SpanKind::Server).with_attributes(attributes);
     let span = tracer.build_with_context(builder, &parent);
     span.is_recording().then_some(ReviewSpan(span))
 }

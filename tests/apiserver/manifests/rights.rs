@@ -14,7 +14,8 @@ use super::{Account, OURS};
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1";
 
 /// `GROUP/RESOURCE[:NAME] VERBS`, in every namespace.
-const EVERYWHERE: [&str; 7] = [
+const EVERYWHERE: [&str; 8] = [
+    "admissionregistration.k8s.io/validatingwebhookconfigurations:outrigger get,list,watch,patch",
     "admissionregistration.k8s.io/mutatingwebhookconfigurations:outrigger get,list,watch,patch",
     "/namespaces get,list,watch",
     "outrigger.dev/clusterinjectiontemplates get,list,watch",
@@ -38,7 +39,7 @@ const EVERYBODY: [&str; 3] = [
 
 /// Namespace, verb, group, resource with its subresource, name. An empty namespace means all, and
 /// an empty name any.
-const NEVER: [(&str, &str, &str, &str, &str); 52] = [
+const NEVER: [(&str, &str, &str, &str, &str); 53] = [
     (OURS, "create", "", "secrets", ""),
     (OURS, "delete", "", "secrets", "outrigger-ca"),
     (OURS, "delete", "", "secrets", "outrigger-serving"),
@@ -60,7 +61,8 @@ const NEVER: [(&str, &str, &str, &str, &str); 52] = [
     ("", "delete", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "outrigger"),
     ("", "patch", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "another"),
     ("", "create", "admissionregistration.k8s.io", "validatingwebhookconfigurations", ""),
-    ("", "patch", "admissionregistration.k8s.io", "validatingwebhookconfigurations", "outrigger"),
+    ("", "patch", "admissionregistration.k8s.io", "validatingwebhookconfigurations", "another"),
+    ("", "delete", "admissionregistration.k8s.io", "validatingwebhookconfigurations", "outrigger"),
     ("", "create", "admissionregistration.k8s.io", "mutatingadmissionpolicies", ""),
     ("", "escalate", "rbac.authorization.k8s.io", "clusterroles", "outrigger"),
     ("", "bind", "rbac.authorization.k8s.io", "clusterroles", "cluster-admin"),

@@ -6,12 +6,13 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
+use outrigger::admission::AdviceMode;
 use outrigger::config::TlsVersion;
 use outrigger::inject::{Injector, Loaded, Namespace, Settings, SourceText, TemplateSet};
 use outrigger::process::health::{Promise, Readiness};
 use outrigger::process::shutdown;
 use outrigger::process::shutdown::{Phase, Shutdown};
-use outrigger::server::{Admin, Limits, Server, Snapshot, Webhook};
+use outrigger::server::{Admin, Limits, OwnerNotifier, Server, Snapshot, Webhook};
 use outrigger::telemetry::metrics::Metrics;
 use outrigger::tls::client_auth::ClientCheck;
 use outrigger::tls::resolver::Resolver;
@@ -30,6 +31,8 @@ pub struct ServerBuilder {
     namespaces: Vec<Namespace>,
     limits: Limits,
     policy: HandshakePolicy,
+    advice: AdviceMode,
+    notify: Option<OwnerNotifier>,
 }
 
 /// A running server; it shuts down when the value is dropped.
@@ -54,6 +57,8 @@ impl Default for ServerBuilder {
             namespaces: Vec::new(),
             limits: Limits::default(),
             policy: HandshakePolicy { oldest: TlsVersion::V1_3, clients: None },
+            advice: AdviceMode::Warn,
+            notify: None,
         }
     }
 }
@@ -83,6 +88,17 @@ impl ServerBuilder {
     /// Adds a namespace that the server knows.
     pub fn namespace(mut self, namespace: Namespace) -> Self {
         self.namespaces.push(namespace);
+        self
+    }
+
+    pub fn advice(mut self, mode: AdviceMode) -> Self {
+        self.advice = mode;
+        self
+    }
+
+    /// Passes notices for owners of pods to this function.
+    pub fn notify(mut self, notify: OwnerNotifier) -> Self {
+        self.notify = Some(notify);
         self
     }
 
@@ -124,6 +140,8 @@ impl ServerBuilder {
             snapshot: Arc::clone(&snapshot),
             namespaces: Arc::new(move |name| namespaces.iter().find(|namespace| namespace.name == name).cloned()),
             metrics: Arc::clone(&metrics),
+            advice: self.advice,
+            notify: self.notify,
         };
         let admin = Admin { readiness, metrics, snapshot, details: Arc::new(|| vec!["a note".to_owned()]) };
         let (shutdown, lifecycle) = shutdown::lifecycle();
