@@ -55,8 +55,9 @@ fn every_file_belongs_to_a_case() {
 #[test]
 fn a_template_over_256_kib_is_refused() {
     let fits = |bytes: usize| {
-        let text = template("log", &format!("  description: {}\n", "x".repeat(bytes)));
-        load(&format!("{text}---\n{}", template("good", "  hardened: true\n")))
+        let text =
+            template("log", &format!("  metadata: {{labels: {{a: b}}}}\n  description: {}\n", "x".repeat(bytes)));
+        load(&format!("{text}---\n{}", template("good", "  metadata: {labels: {a: b}}\n")))
     };
     let loaded = fits(255 * 1024);
     assert_eq!((loaded.templates.names(), loaded.problems), (vec!["good", "log"], Vec::new()));
@@ -89,7 +90,8 @@ fn long_chains_neither_crash_the_process_nor_break_other_templates() {
     ];
     for chain in chains {
         let spec = format!("  sidecars:\n  - {{name: agent, image: \"agent:1\", args: [\"${{{chain}}}\"]}}\n");
-        let loaded = load(&format!("{}---\n{}", template("chain", &spec), template("good", "  hardened: true\n")));
+        let loaded =
+            load(&format!("{}---\n{}", template("chain", &spec), template("good", "  metadata: {labels: {a: b}}\n")));
         assert!(loaded.templates.names().contains(&"good"), "{chain}");
         for problem in &loaded.problems {
             assert_eq!((problem.line, problem.path.as_str()), (7, "spec.sidecars[0].args[0]"), "{chain}: {problem}");
@@ -109,7 +111,10 @@ fn deep_nesting_is_refused() {
 
 #[test]
 fn a_name_in_two_files_is_a_problem_that_names_both_files() {
-    let file = |origin: &str| SourceText { origin: origin.to_owned(), text: template("log", "  hardened: true\n") };
+    let file = |origin: &str| SourceText {
+        origin: origin.to_owned(),
+        text: template("log", "  metadata: {labels: {a: b}}\n"),
+    };
     let loaded = TemplateSet::load(&[file("a.yaml"), file("b.yaml")]);
     let [problem] = loaded.problems.as_slice() else { panic!("{:?}", loaded.problems) };
     assert_eq!((problem.origin.as_str(), problem.line, problem.column), ("b.yaml", 4, 3));
@@ -127,16 +132,29 @@ fn a_template_may_be_json() {
 #[test]
 fn the_revision_depends_on_the_spec_only() {
     let revision = |text: &str| load(text).templates.iter().next().expect("a template").revision.to_owned();
-    let first = revision(&template("log", "  hardened: true\n  description: some\n"));
+    let first = revision(&template("log", "  hardened: true\n  description: some\n  metadata: {labels: {a: b}}\n"));
     assert!(first.len() == 10 && first.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{first}");
-    assert_eq!(first, revision(&template("other-name", "  # reordered\n  description: \"some\"\n  hardened: true\n")));
-    assert_ne!(first, revision(&template("log", "  hardened: true\n  description: other\n")));
-    assert_ne!(first, revision(&template("log", "  hardened: false\n  description: some\n")));
+    assert_eq!(
+        first,
+        revision(&template(
+            "other-name",
+            "  # reordered\n  description: \"some\"\n  hardened: true\n  metadata: {labels: {a: b}}\n"
+        ))
+    );
+    assert_ne!(
+        first,
+        revision(&template("log", "  hardened: true\n  description: other\n  metadata: {labels: {a: b}}\n"))
+    );
+    assert_ne!(
+        first,
+        revision(&template("log", "  hardened: false\n  description: some\n  metadata: {labels: {a: b}}\n"))
+    );
 }
 
 #[test]
 fn a_broken_document_does_not_affect_others() {
-    let text = format!("{}---\n{}", template("bad", "  hardened: 7\n"), template("good", "  hardened: true\n"));
+    let text =
+        format!("{}---\n{}", template("bad", "  hardened: 7\n"), template("good", "  metadata: {labels: {a: b}}\n"));
     let loaded = load(&text);
     assert_eq!((loaded.templates.names(), loaded.templates.len(), loaded.templates.broken()), (vec!["good"], 1, 1));
     assert_eq!(loaded.problems.iter().map(|problem| problem.template.as_deref()).collect::<Vec<_>>(), [Some("bad")]);
@@ -171,7 +189,7 @@ fn states(loaded: &Loaded) -> Vec<(&str, TemplateState)> {
 #[test]
 fn the_last_good_revision_is_served_until_its_template_is_removed() {
     use TemplateState::{Active, Invalid, Stale};
-    let good = |name: &str| template(name, "  hardened: true\n");
+    let good = |name: &str| template(name, "  metadata: {labels: {a: b}}\n");
     let bad = |name: &str| template(name, "  hardened: 7\n");
     let two = format!("{}---\n{}", good("a"), good("b"));
     let cases: [(&str, Option<String>, &[_], usize); 8] = [
@@ -211,9 +229,10 @@ fn the_last_good_revision_is_served_until_its_template_is_removed() {
 #[test]
 fn a_name_that_appears_twice_keeps_its_first_revision() {
     let one = |spec: &str| Some(template("a", spec));
-    let first: &[_] = &[("x.yaml", one("  hardened: true\n"))];
-    let twice: &[_] = &[("x.yaml", one("  hardened: true\n")), ("y.yaml", one("  hardened: false\n"))];
-    let moved: &[_] = &[("y.yaml", one("  hardened: false\n"))];
+    let first: &[_] = &[("x.yaml", one("  metadata: {labels: {a: b}}\n"))];
+    let twice: &[_] =
+        &[("x.yaml", one("  metadata: {labels: {a: b}}\n")), ("y.yaml", one("  metadata: {labels: {a: c}}\n"))];
+    let moved: &[_] = &[("y.yaml", one("  metadata: {labels: {a: c}}\n"))];
     let served = |loaded: &Loaded| {
         loaded.templates.all().map(|template| (template.origin.to_owned(), template.state)).collect::<Vec<_>>()
     };

@@ -17,6 +17,8 @@ pub(in crate::inject) struct InjectionReport {
     left_out: Vec<LeftOut>,
     /// Templates that the pod already has.
     pub already_injected: Vec<String>,
+    /// Whether a template brings nothing for this pod.
+    pub has_nothing_to_add: bool,
 }
 
 impl InjectionReport {
@@ -60,6 +62,7 @@ impl InjectionReport {
     pub(crate) fn reasons(&self) -> Vec<SkipReason> {
         let mut reasons = self.reasons.clone();
         reasons.extend((!self.already_injected.is_empty()).then_some(SkipReason::AlreadyInjected));
+        reasons.extend(self.has_nothing_to_add.then_some(SkipReason::NothingToAdd));
         reasons.sort_unstable();
         reasons
     }

@@ -3,7 +3,7 @@
 //! Invariant: integers of JSON are CEL `int` (so that `pod.spec.x + 5` works) and never pass
 //! through a float.
 
-use cel::objects::{Key, Map, Value};
+use cel::objects::{Key, Map, OptionalValue, Value};
 use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,7 +36,43 @@ pub(crate) fn map<'a>(entries: impl Iterator<Item = (&'a str, Value)>) -> Value 
     Value::Map(Map { map: Arc::new(map) })
 }
 
-/// Converts a CEL value to JSON; the error describes a value that JSON cannot represent.
+/// What an optional has; null if it has nothing. Other values as they are.
+pub(crate) fn without_optional(value: Value) -> Value {
+    match <&OptionalValue>::try_from(&value).map(|optional| optional.value().cloned()) {
+        Ok(Some(inner)) => without_optional(inner),
+        Ok(None) => Value::Null,
+        Err(_) => value,
+    }
+}
+
+/// The kind of a value with its article, as messages name it.
+pub(crate) fn kind_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Int(_) | Value::UInt(_) => "an integer",
+        Value::Float(_) => "a number with a fraction",
+        Value::String(_) => "a string",
+        Value::Bytes(_) => "a sequence of bytes",
+        Value::List(_) => "a list",
+        Value::Map(_) => "a map",
+        Value::Duration(_) => "a duration",
+        Value::Timestamp(_) => "a timestamp",
+        Value::Opaque(opaque) => match opaque.runtime_type_name() {
+            "optional_type" => "an optional value",
+            "kubernetes.Quantity" => "a quantity",
+            "kubernetes.URL" => "a URL",
+            "kubernetes.Semver" => "a version",
+            "net.IP" => "an IP address",
+            "net.CIDR" => "a CIDR",
+            _ => "a value of another kind",
+        },
+        _ => "a value of another kind",
+    }
+}
+
+/// Converts a CEL value to JSON; the error names a value that JSON cannot represent. In lists and
+/// maps, null and empty optionals are left out.
 pub(crate) fn to_json(value: &Value) -> Result<Json, String> {
     Ok(match value {
         Value::Null => Json::Null,
@@ -47,12 +83,19 @@ pub(crate) fn to_json(value: &Value) -> Result<Json, String> {
             serde_json::Number::from_f64(*value).map(Json::Number).ok_or("a number that is not finite")?
         }
         Value::String(text) => Json::String(text.as_ref().clone()),
-        Value::List(items) => Json::Array(items.iter().map(to_json).collect::<Result<_, _>>()?),
+        Value::List(items) => {
+            let items = items.iter().map(to_json).filter(|item| !matches!(item, Ok(Json::Null)));
+            Json::Array(items.collect::<Result<_, _>>()?)
+        }
         Value::Map(map) => {
             let fields = map.map.iter().map(|(key, value)| Ok((key_text(key)?, to_json(value)?)));
+            let fields = fields.filter(|field| !matches!(field, Ok((_, Json::Null))));
             Json::Object(fields.collect::<Result<_, String>>()?)
         }
-        other => return Err(format!("a value of type {}", other.type_of())),
+        other => match <&OptionalValue>::try_from(other) {
+            Ok(optional) => optional.value().map_or(Ok(Json::Null), to_json)?,
+            Err(_) => return Err(kind_name(other).to_owned()),
+        },
     })
 }
 

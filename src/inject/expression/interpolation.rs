@@ -2,8 +2,11 @@
 //!
 //! `$${` is a literal `${`; `$(VAR)` belongs to Kubernetes and is left unchanged.
 
-use super::{Expression, MAX_SOURCE_BYTES};
+use super::{Declarations, Expression, MAX_SOURCE_BYTES, shell};
 use crate::inject::text::{Message, message, quote, value};
+
+/// The start of an expression.
+const OPEN: &str = "${";
 
 /// A string of a template.
 #[derive(Debug)]
@@ -23,34 +26,64 @@ pub(crate) enum Segment {
     Expression(Expression),
 }
 
-/// Whether a string contains an expression or an escape.
-pub(crate) fn is_dynamic(text: &str) -> bool {
-    text.contains("${")
+/// Number of `${` in a text.
+pub(crate) fn count(text: &str) -> usize {
+    text.matches(OPEN).count()
 }
 
-/// Splits and compiles a string. The error is one line about the first expression that is wrong.
-pub(crate) fn compile(text: &str, parameters: &[&str]) -> Result<Interpolation, Message> {
-    if !is_dynamic(text) {
-        return Ok(Interpolation::Constant(text.to_owned()));
-    }
-    let mut segments = Vec::new();
+/// Whether a string contains an expression or an escape.
+pub(crate) fn is_dynamic(text: &str) -> bool {
+    text.contains(OPEN)
+}
+
+/// One error in a string.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct StringError {
+    /// Number of `${` before that of the expression, escaped ones included.
+    pub index: usize,
+    pub message: Message,
+    pub hint: Option<Message>,
+}
+
+/// Splits and compiles a string, or lists the errors of all its expressions.
+pub(crate) fn compile(text: &str, parameters: &Declarations<'_>) -> Result<Interpolation, Vec<StringError>> {
+    let (mut segments, mut errors) = (Vec::new(), Vec::new());
     let mut literal = String::new();
-    let mut rest = text;
-    while let Some(start) = rest.find("${") {
+    let (mut rest, mut index) = (text, 0);
+    while let Some(start) = rest.find(OPEN) {
+        let body = &rest[start + OPEN.len()..];
         if rest[..start].ends_with('$') {
             literal.push_str(&rest[..start - 1]);
-            literal.push_str("${");
-            rest = &rest[start + 2..];
+            literal.push_str(OPEN);
+            (rest, index) = (body, index + 1);
             continue;
         }
         literal.push_str(&rest[..start]);
-        let body = &rest[start + 2..];
-        let end = closing_brace(body).ok_or_else(|| unterminated(body))?;
-        if !literal.is_empty() {
-            segments.push(Segment::Literal(std::mem::take(&mut literal)));
+        let end = closing_brace(body);
+        let compiled = match end {
+            Some(end) => Expression::compile(&body[..end], parameters),
+            None => Err(unterminated(body)),
+        };
+        let mut after = end.map_or(body.len(), |end| end + 1);
+        match compiled {
+            Ok(expression) => {
+                if !literal.is_empty() {
+                    segments.push(Segment::Literal(std::mem::take(&mut literal)));
+                }
+                segments.push(Segment::Expression(expression));
+            }
+            Err(message) => {
+                let shell = shell::advice(&body[..end.unwrap_or(body.len())]);
+                // The shell's own expansions may nest: `${A:-${B}}`. Each of them needs the escape.
+                after = if shell.is_some() || end.is_none() { 0 } else { after };
+                errors.push(StringError { index, message, hint: shell });
+            }
         }
-        segments.push(Segment::Expression(Expression::compile(&body[..end], parameters)?));
-        rest = &body[end + 1..];
+        index += 1 + count(&body[..after]);
+        rest = &body[after..];
+    }
+    if !errors.is_empty() {
+        return Err(errors);
     }
     literal.push_str(rest);
     Ok(join(segments, literal))

@@ -13,21 +13,28 @@ pub(crate) mod interpolation;
 pub(crate) mod scope;
 
 mod analysis;
+mod declarations;
 mod fault;
 pub(crate) mod limits;
 mod overrides;
 mod reads;
 mod rewrite;
+mod shell;
+mod signatures;
+mod type_check;
+mod types;
 
 use crate::inject::text::{Message, message, one_line, quote, value, words};
 use cel::common::ast::IdedExpr;
 use cel::parser::Parser;
 use cel::{ExecutionError, Value};
 use std::cell::Cell;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
+pub(crate) use declarations::Declarations;
 pub(crate) use reads::{Reads, Root};
 pub(crate) use scope::Scope;
+pub(crate) use types::Kind;
 
 /// Longest source of one expression, in bytes. Long flat chains are parsed recursively, so this
 /// bounds the parser's stack.
@@ -47,6 +54,7 @@ const COMPILE_STACK_BYTES: usize = 64 << 20;
 pub(crate) struct Expression {
     source: String,
     reads: Reads,
+    kind: Kind,
     program: Program,
 }
 
@@ -68,7 +76,7 @@ pub(crate) enum EvaluationError {
 
 impl Expression {
     /// Parses and checks `source` against the declared parameters.
-    pub(crate) fn compile(source: &str, parameters: &[&str]) -> Result<Self, Message> {
+    pub(crate) fn compile(source: &str, parameters: &Declarations<'_>) -> Result<Self, Message> {
         if source.len() > MAX_SOURCE_BYTES {
             let bytes = source.len();
             return Err(message!["the expression has ", bytes, " bytes; at most ", MAX_SOURCE_BYTES, " are allowed"]);
@@ -76,16 +84,19 @@ impl Expression {
         if source.trim().is_empty() {
             return Err("the expression is empty".into());
         }
-        let (reads, program) = match plain_parameter(source).filter(|name| parameters.contains(name)) {
-            Some(name) => (Reads::parameter(name), Program::Parameter(name.to_owned())),
+        let (reads, kind, program) = match plain_parameter(source).filter(|name| parameters.names().contains(name)) {
+            Some(name) => (Reads::parameter(name), parameters.kind(name), Program::Parameter(name.to_owned())),
             None => {
-                let tree = parse(source)?;
-                let reads = analysis::reads(&tree, parameters)?;
+                let Parsed { tree, kind, errors } = parse(source, parameters)?;
+                let reads = analysis::reads(&tree, parameters.names())?;
+                if !errors.is_empty() {
+                    return Err(Message::join(errors, "; "));
+                }
                 let only = analysis::only_parameter(&tree);
-                (reads, only.map_or_else(|| Program::Tree(tree), Program::Parameter))
+                (reads, kind, only.map_or_else(|| Program::Tree(tree), Program::Parameter))
             }
         };
-        Ok(Self { source: source.to_owned(), reads, program })
+        Ok(Self { source: source.to_owned(), reads, kind, program })
     }
 
     /// The text between `${` and `}`.
@@ -93,16 +104,23 @@ impl Expression {
         &self.source
     }
 
+    /// The kind of its value, as far as it is the same for all pods.
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// What the expression reads of its variables.
     pub(crate) fn reads(&self) -> &Reads {
         &self.reads
     }
 
-    /// Evaluates in a scope that contains at least the paths of [`Self::reads`].
+    /// Evaluates in a scope that contains at least the paths of [`Self::reads`]. An empty optional is
+    /// null.
     pub(crate) fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
         match &self.program {
             Program::Parameter(name) => scope.parameter(name).cloned().ok_or_else(|| self.missing(name)),
             Program::Tree(tree) => limits::guarded(scope.clock(), || Value::resolve(tree, scope.context()))
+                .map(convert::without_optional)
                 .map_err(|error| self.explain(&error)),
         }
     }
@@ -195,16 +213,29 @@ pub(crate) fn with_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Resu
     })
 }
 
+/// A parsed expression.
+struct Parsed {
+    tree: IdedExpr,
+    kind: Kind,
+    /// What is wrong with its types.
+    errors: Vec<Message>,
+}
+
 /// Parses on a large stack and gives back only trees that are safe to walk on a small one.
-fn parse(source: &str) -> Result<IdedExpr, Message> {
+fn parse(source: &str, parameters: &Declarations<'_>) -> Result<Parsed, Message> {
     // A panic of the parser fails only this expression.
-    let parse = || catch_unwind(|| parse_here(source));
+    let parse = || catch_unwind(AssertUnwindSafe(|| parse_here(source, parameters)));
     with_large_stack(parse)?.unwrap_or_else(|_| Err("the expression cannot be parsed".into()))
 }
 
-fn parse_here(source: &str) -> Result<IdedExpr, Message> {
+fn parse_here(source: &str, parameters: &Declarations<'_>) -> Result<Parsed, Message> {
     let mut tree =
         Parser::new().enable_optional_syntax(true).parse(source).map_err(|errors| describe(source, &errors))?;
+    let (kind, errors) = match parameters.are_typed() {
+        true => type_check::check(&tree, parameters),
+        false => (types::Type::Any, Vec::new()),
+    };
+    let kind = kind.kind();
     rewrite::rewrite(&mut tree);
     let depth = analysis::depth(&tree);
     if depth > MAX_DEPTH {
@@ -220,7 +251,7 @@ fn parse_here(source: &str) -> Result<IdedExpr, Message> {
             " are allowed"
         ]);
     }
-    Ok(tree)
+    Ok(Parsed { tree, kind, errors })
 }
 
 fn describe(source: &str, errors: &cel::ParseErrors) -> Message {

@@ -31,11 +31,13 @@ pub enum SkipReason {
     NotRequested,
     /// `already_injected`
     AlreadyInjected,
+    /// `nothing_to_add`
+    NothingToAdd,
 }
 
 impl SkipReason {
     /// All reasons, in the order of the reference.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::UnsupportedResource,
         Self::UnsupportedOperation,
         Self::MirrorPod,
@@ -49,6 +51,7 @@ impl SkipReason {
         Self::DefaultTemplateBroken,
         Self::NotRequested,
         Self::AlreadyInjected,
+        Self::NothingToAdd,
     ];
 
     /// The stable code: metric label, log field, audit annotation.
@@ -96,6 +99,9 @@ impl SkipReason {
                 "neither the pod nor its namespace requests a template, and no Automatic template matches",
             ),
             Self::AlreadyInjected => ("already_injected", "the pod already has the template"),
+            Self::NothingToAdd => {
+                ("nothing_to_add", "the template brings nothing for this pod; its expressions leave everything out")
+            }
         }
     }
 }

@@ -200,7 +200,7 @@ impl<'a> OverlayChecker<'a> {
         let sentence = message!["no volume ", value(quote(name)), " in spec.volumes; a mount needs its volume"];
         let near = nearest(name, self.volumes.iter().copied());
         let hint = near.map(|near| message!["did you mean ", value(quote(near)), "?"]);
-        self.errors.push(FieldError { path: path.clone(), message: sentence, hint });
+        self.errors.push(FieldError { hint, ..FieldError::new(path.clone(), sentence) });
     }
 
     /// Two entries with the same merge key would conflict with each other.

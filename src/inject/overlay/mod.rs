@@ -9,7 +9,7 @@ mod part;
 mod references;
 mod samples;
 
-use super::text::json::text;
+use super::text::json::{is_blank, text};
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
 
@@ -39,6 +39,11 @@ impl Overlay {
     /// The value of a part; null where the template has none.
     pub(crate) const fn value(&self, part: OverlayPart) -> &Value {
         &self.0[part as usize]
+    }
+
+    /// Whether nothing is to be added: all parts are empty.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.0.iter().all(is_blank)
     }
 
     /// The items of a part that is a list.

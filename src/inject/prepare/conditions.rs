@@ -3,7 +3,7 @@
 use super::{Preparation, PrepareError};
 use crate::inject::annotations::NAMESPACE_NAME;
 use crate::inject::error::{ErrorCode, Problem};
-use crate::inject::expression::{EvaluationError, Root};
+use crate::inject::expression::{EvaluationError, Root, convert};
 use crate::inject::template::{CompiledCondition, RenderContext, Template};
 use crate::inject::text::{Message, message, quote, value, words};
 
@@ -76,7 +76,7 @@ fn check_condition(
         }
         Ok(cel::Value::Bool(false)) => return Err(PrepareError::NotAllowed(value(&condition.message))),
         Ok(other) => {
-            (ErrorCode::ExpressionFailed, words(format_args!("expected true or false, found a {}", other.type_of())))
+            (ErrorCode::ExpressionFailed, message!["expected true or false, found ", convert::kind_name(&other)])
         }
         Err(EvaluationError::MissingKey { owner, key }) => {
             (ErrorCode::ExpressionMissingKey, message![words(owner), " lacks ", value(quote(&key))])

@@ -24,8 +24,14 @@ impl<'t> Preparation<'t, '_> {
     ) -> Result<PlannedInjection<'t>, InjectError> {
         let (candidates, plan) = self.without_conflicts(candidates, report)?;
         report.warnings.extend(plan.warnings.iter().map(ToString::to_string));
-        let already = plan.entries.iter().enumerate().filter(|(index, _)| !plan.changes_for(*index));
-        report.already_injected.extend(already.map(|(_, entry)| entry.name.clone()));
+        let unchanged = plan.entries.iter().zip(&candidates).enumerate();
+        for (_, (entry, candidate)) in unchanged.filter(|(index, _)| !plan.changes_for(*index)) {
+            if candidate.overlay.is_blank() {
+                report.has_nothing_to_add = true;
+            } else {
+                report.already_injected.push(entry.name.clone());
+            }
+        }
         let default_container = self.default_container(&candidates).map(str::to_owned);
         Ok(PlannedInjection { candidates, plan, default_container })
     }

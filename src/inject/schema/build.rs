@@ -12,6 +12,12 @@ use super::{Schema, SchemaNode, SchemaType, rules};
 
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 
+/// Types whose unknown fields are errors: a selector with a misspelt field would select everything.
+const STRICT: [&str; 2] = [
+    "io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement",
+];
+
 pub(super) fn build(schema: &Value) -> Schema {
     let definitions = schema.get("$defs").and_then(Value::as_object);
     let mut builder = SchemaBuilder { definitions, nodes: Vec::new(), by_name: HashMap::new() };
@@ -66,7 +72,8 @@ impl<'a> SchemaBuilder<'a> {
             None => {
                 let node = if name == QUANTITY { SchemaNode::of(SchemaType::Quantity) } else { self.node(schema) };
                 let type_name = name.rsplit('.').next().unwrap_or(name);
-                self.nodes[index] = SchemaNode { rules: rules::of(type_name), ..node };
+                let strict = node.strict || STRICT.contains(&name);
+                self.nodes[index] = SchemaNode { rules: rules::of(type_name), strict, ..node };
                 index
             }
         }

@@ -6,23 +6,36 @@ use serde_json::{Map, Value};
 
 use super::{SchemaRef, SchemaType};
 use crate::inject::text::quantity::Quantity;
-use crate::inject::text::{FieldError, FieldPath, Message, listed, message, quote, value, words};
+use crate::inject::text::{FieldError, FieldPath, Message, listed, message, nearest_within, quote, value, words};
+
+/// Most edits between an unknown field and the known one that it is a misspelling of.
+const MAX_EDITS: usize = 2;
 
 /// Whether expressions (`${…}`) are allowed in place of values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Expressions {
-    /// A template: a string with an expression may render to any scalar, list or map.
-    Allowed,
+    /// A template: at the paths for which the function holds, a string with an expression may
+    /// render to any scalar, list or map.
+    Allowed(fn(&FieldPath) -> bool),
     /// A rendered result: `${` has no meaning.
     Rendered,
 }
 
-/// The errors and warnings about a value.
+/// What is wrong with a value.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub errors: Vec<FieldError>,
     /// Fields that this build does not know and the API server may.
-    pub warnings: Vec<FieldError>,
+    pub unknown: Vec<UnknownField>,
+}
+
+/// A field of core/v1 that this build does not know.
+#[derive(Debug)]
+pub(crate) struct UnknownField {
+    pub name: String,
+    pub error: FieldError,
+    /// Whether the name is a misspelling of a known field rather than a newer field.
+    pub is_near: bool,
 }
 
 /// Lists all differences between the value, which is at `path`, and the schema.
@@ -33,7 +46,7 @@ pub(crate) fn check(root: SchemaRef<'_>, value: &Value, path: &FieldPath, expres
 }
 
 /// Whether the text contains a `${` that is not escaped as `$${`.
-fn has_expression(text: &str) -> bool {
+pub(crate) fn has_expression(text: &str) -> bool {
     text.match_indices("${").any(|(start, _)| !text[..start].ends_with('$'))
 }
 
@@ -63,7 +76,7 @@ struct SchemaChecker {
 
 impl SchemaChecker {
     fn value(&mut self, schema: SchemaRef<'_>, value: &Value, trail: &Trail<'_>) {
-        if self.stands_for_anything(value) {
+        if self.stands_for_anything(value, trail) {
             return;
         }
         match (schema.kind(), value) {
@@ -76,16 +89,33 @@ impl SchemaChecker {
                 self.integer(schema, value, trail)
             }
             (SchemaType::Quantity, Value::String(_) | Value::Number(_)) => self.quantity(value, trail),
-            (kind, _) => self.error(trail, wrong_type(kind, value)),
+            (kind, _) => self.findings.errors.push(self.wrong_type(kind, value, trail)),
         }
     }
 
     /// Null is absent, and an expression is checked when it is rendered.
-    fn stands_for_anything(&self, value: &Value) -> bool {
-        match value {
-            Value::Null => true,
-            Value::String(text) => self.expressions == Expressions::Allowed && has_expression(text),
+    fn stands_for_anything(&self, value: &Value, trail: &Trail<'_>) -> bool {
+        match (value, self.expressions) {
+            (Value::Null, _) => true,
+            (Value::String(text), Expressions::Allowed(at)) => has_expression(text) && at(&trail.path()),
             _ => false,
+        }
+    }
+
+    fn wrong_type(&self, kind: SchemaType, found: &Value, trail: &Trail<'_>) -> FieldError {
+        let error = FieldError::new(trail.path(), wrong_type(kind, found));
+        match (self.expressions, found) {
+            (Expressions::Allowed(_), Value::String(text)) if has_expression(text) => {
+                let (message, hint) = match kind {
+                    SchemaType::Array => ("expected a list".into(), "an expression may stand for an element"),
+                    SchemaType::Map | SchemaType::Object => {
+                        ("expected a map".into(), "an expression may stand for a value")
+                    }
+                    _ => (error.message, "an expression cannot stand here"),
+                };
+                FieldError::new(error.path, message).with_hint(hint).at_value()
+            }
+            _ => error,
         }
     }
 
@@ -109,7 +139,8 @@ impl SchemaChecker {
             let hint = finding.hint.or_else(|| Some(fields()));
             self.findings.errors.push(FieldError { hint, ..finding });
         } else {
-            self.findings.warnings.push(finding);
+            let is_near = nearest_within(name, schema.field_names(), MAX_EDITS).is_some();
+            self.findings.unknown.push(UnknownField { name: name.to_owned(), error: finding, is_near });
         }
     }
 
@@ -205,7 +236,7 @@ mod tests {
     fn findings(schema: SchemaRef<'_>, value: &Value, expressions: Expressions) -> (Vec<String>, Vec<String>) {
         let found = check(schema, value, &FieldPath::root().child("spec").child("sidecars").index(0), expressions);
         let show = |findings: Vec<FieldError>| findings.iter().map(ToString::to_string).collect();
-        (show(found.errors), show(found.warnings))
+        (show(found.errors), show(found.unknown.into_iter().map(|field| field.error).collect()))
     }
 
     fn errors(schema: SchemaRef<'_>, value: &Value) -> Vec<String> {
@@ -300,7 +331,7 @@ mod tests {
             "resources": {"limits": {"memory": "${params.mib}Mi"}},
             "livenessProbe": {"periodSeconds": "${params.seconds}"},
         });
-        assert_eq!(findings(container(), &value, Expressions::Allowed), (vec![], vec![]));
+        assert_eq!(findings(container(), &value, Expressions::Allowed(|_| true)), (vec![], vec![]));
         let paths: Vec<String> = check(container(), &value, &FieldPath::root(), Expressions::Rendered)
             .errors
             .iter()
@@ -312,8 +343,55 @@ mod tests {
     #[test]
     fn an_escaped_expression_is_text() {
         let value = json!({"name": "a", "stdin": "$${x}", "tty": "$${x}${y}"});
-        let (errors, _) = findings(container(), &value, Expressions::Allowed);
+        let (errors, _) = findings(container(), &value, Expressions::Allowed(|_| true));
         assert_eq!(errors, ["spec.sidecars[0].stdin: expected a boolean, found the string \"$${x}\""]);
+    }
+
+    #[test]
+    fn an_expression_that_cannot_stand_at_a_path_is_an_error_at_its_value() {
+        let value = json!({"name": "a", "args": "${x}", "resources": "${x}", "tty": "${x}", "image": "${x}"});
+        let (errors, _) = findings(container(), &value, Expressions::Allowed(|_| false));
+        assert_eq!(
+            errors,
+            [
+                "spec.sidecars[0].args: expected a list; an expression may stand for an element",
+                "spec.sidecars[0].resources: expected a map; an expression may stand for a value",
+                "spec.sidecars[0].tty: expected a boolean, found the string \"${x}\"; an expression cannot stand here",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_misspelt_field_is_near_and_a_new_one_is_not() {
+        let value = json!({
+            "name": "a", "comand": [], "Image": "x", "readyProbe": {}, "resources": {"limit": {}},
+            "securityContext": {"runAsuser": 5, "readonlyRootFilesystem": true, "mountProtection": true},
+        });
+        let found = check(container(), &value, &FieldPath::root(), Expressions::Rendered).unknown;
+        let near: Vec<(&str, bool)> = found.iter().map(|field| (field.name.as_str(), field.is_near)).collect();
+        assert_eq!(
+            near,
+            [
+                ("Image", true),
+                ("comand", true),
+                ("readyProbe", false),
+                ("limit", true),
+                ("mountProtection", false),
+                ("readonlyRootFilesystem", true),
+                ("runAsuser", true),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_of_a_label_selector_is_an_error() {
+        let terms = json!([{"topologyKey": "a", "labelSelector": {"matchlabels": {}, "tier": "db"}}]);
+        let value = json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}});
+        let affinity = pod_spec().child("affinity").unwrap();
+        let errors = errors(affinity, &value);
+        assert_eq!(errors.len(), 2, "{errors:#?}");
+        assert!(errors[0].ends_with("matchlabels: unknown field; did you mean \"matchLabels\"?"), "{errors:#?}");
+        assert!(errors[1].ends_with("tier: unknown field; expected matchExpressions, matchLabels"), "{errors:#?}");
     }
 
     #[test]

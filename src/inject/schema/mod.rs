@@ -20,7 +20,7 @@ use std::sync::LazyLock;
 #[cfg(test)]
 use schemars::JsonSchema;
 
-pub(crate) use check::{Expressions, Findings, check};
+pub(crate) use check::{Expressions, Findings, UnknownField, check, has_expression};
 
 /// The type that a schema requires of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +127,11 @@ impl<'a> SchemaRef<'a> {
         self.node.item.map(|node| self.schema.at(node))
     }
 
+    /// Whether both are one position in one schema.
+    pub(crate) fn is_same(self, other: Self) -> bool {
+        std::ptr::eq(self.node, other.node)
+    }
+
     /// Names of the fields of an object, sorted.
     pub(crate) fn field_names(self) -> impl Iterator<Item = &'a str> {
         self.node.fields.iter().map(|(name, _)| &**name)
@@ -156,21 +161,25 @@ impl<'a> SchemaRef<'a> {
 }
 
 static TEMPLATE: LazyLock<Schema> = LazyLock::new(|| Schema::read(recorded::TEMPLATE));
+static VARIABLES: LazyLock<Schema> = LazyLock::new(|| Schema::read(recorded::VARIABLES));
 
 /// A template document.
 pub(crate) fn template() -> SchemaRef<'static> {
     TEMPLATE.root()
 }
 
+/// The variables of expressions but for `params`: an object with a field for each.
+pub(crate) fn variables() -> SchemaRef<'static> {
+    VARIABLES.root()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    static POD_SPEC: LazyLock<Schema> = LazyLock::new(|| Schema::read(recorded::POD_SPEC));
-
     /// `spec` of a core/v1 Pod.
     pub(super) fn pod_spec() -> SchemaRef<'static> {
-        POD_SPEC.root()
+        variables().child("pod").and_then(|pod| pod.child("spec")).unwrap_or_else(|| ANY.root())
     }
 
     /// A core/v1 Container.

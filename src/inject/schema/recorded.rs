@@ -1,4 +1,4 @@
-//! The schemas of templates and pods, which a test derives from the types and records in files.
+//! The schemas of templates and of the variables of expressions, which a test derives from the types and records in files.
 //!
 //! Deriving them at run time would make the program a twentieth larger. The files leave out the
 //! descriptions, enumerated values and patterns, which the schema check does not use.
@@ -7,19 +7,19 @@
 
 /// The schema of `TemplateDocument`; a test in `template/spec.rs` compares the two.
 pub(in crate::inject) const TEMPLATE: &str = include_str!("template.json");
-/// The schema of [`PodSpec`](k8s_openapi::api::core::v1::PodSpec), which only tests use.
-#[cfg(test)]
-pub(super) const POD_SPEC: &str = include_str!("pod_spec.json");
+/// The schema of the variables of expressions, by name.
+pub(super) const VARIABLES: &str = include_str!("variables.json");
 
 #[cfg(test)]
 pub(in crate::inject) use tests::{assert_recorded, root_schema_of};
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::fmt::Write;
     use std::path::Path;
 
-    use k8s_openapi::api::core::v1::PodSpec;
+    use k8s_openapi::api::core::v1::{Container, Pod};
     use schemars::JsonSchema;
     use schemars::generate::SchemaSettings;
     use serde_json::{Map, Value};
@@ -32,9 +32,33 @@ mod tests {
         SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
     }
 
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only the schema is made of it")]
+    struct Variables {
+        pod: Pod,
+        app: Container,
+        apps: Vec<Container>,
+        namespace: Namespace,
+        cluster: Cluster,
+    }
+
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only the schema is made of it")]
+    struct Namespace {
+        name: String,
+        labels: BTreeMap<String, String>,
+        annotations: BTreeMap<String, String>,
+    }
+
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only the schema is made of it")]
+    struct Cluster {
+        version: String,
+    }
+
     #[test]
-    fn the_recorded_pod_schema_equals_that_of_its_type() {
-        assert_recorded::<PodSpec>("pod_spec.json", POD_SPEC);
+    fn the_recorded_schema_of_variables_equals_that_of_its_type() {
+        assert_recorded::<Variables>("variables.json", VARIABLES);
     }
 
     /// Set OUTRIGGER_RECORD_SCHEMAS=1 to write the file instead of comparing it.

@@ -2,6 +2,7 @@
 
 use super::spec::{ParameterSpec, ParameterType};
 use crate::inject::expression::convert;
+use crate::inject::schema::has_expression;
 use crate::inject::text::duration::{self, Duration};
 use crate::inject::text::quantity::{self, Quantity};
 use crate::inject::text::{FieldError, FieldPath, Message, message, quote, value};
@@ -65,7 +66,10 @@ impl Parameter {
             errors.push(FieldError::new(path.child("minimum"), message));
         }
         if let Some(default) = &spec.default {
-            match parameter.check_native(default).and_then(|()| parameter.parse(&text_of(default))) {
+            match check_constant(default)
+                .and_then(|()| parameter.check_native(default))
+                .and_then(|()| parameter.parse(&text_of(default)))
+            {
                 Ok(value) => parameter.default = Some(value),
                 Err(message) => errors.push(FieldError::new(path.child("default"), message)),
             }
@@ -192,6 +196,18 @@ impl Parameter {
 
 fn out_of_bounds(text: &str, relation: &'static str, bound: &str) -> Message {
     message![value(quote(text)), relation, value(quote(bound))]
+}
+
+/// A default is a value, not an expression.
+fn check_constant(default: &Json) -> Result<(), Message> {
+    match default.as_str() {
+        Some(text) if has_expression(text) => Err(message![
+            "expressions in defaults are not evaluated: ",
+            value(quote(text)),
+            "; write the expression where the parameter is read",
+        ]),
+        _ => Ok(()),
+    }
 }
 
 /// The defaults of all parameters that have one.

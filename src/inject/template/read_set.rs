@@ -64,12 +64,12 @@ fn add(read_set: &mut ReadSet, reads: &Reads) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inject::expression::Expression;
+    use crate::inject::expression::{Declarations, Expression};
     use crate::inject::overlay::OverlayPart;
     use serde_json::json;
 
     fn read_set(condition: &str) -> Option<ReadSet> {
-        let condition = Expression::compile(condition, &[]).expect("an expression");
+        let condition = Expression::compile(condition, &Declarations::untyped(&[])).expect("an expression");
         let overlay = Overlay::default()
             .with(OverlayPart::Sidecars, json!([{"name": "log"}]))
             .with(OverlayPart::Volumes, json!([{"name": "logs"}]))

@@ -3,11 +3,11 @@
 //! At load, an expression that reads a pod renders to a sample of the right type. The paths of
 //! samples are recorded beside the rendering, so no text in the rendering has a special meaning.
 
-use super::tree::{ExpressionTree, TemplateString};
+use super::tree::{ExpressionTree, TemplateString, not_in_text};
 use crate::inject::expression::interpolation::{Interpolation, Segment};
 use crate::inject::expression::{EvaluationError, Expression, Reads, Root, Scope, convert};
 use crate::inject::overlay::SamplePaths;
-use crate::inject::schema::{self, SchemaRef, SchemaType};
+use crate::inject::schema::{self, SchemaRef, SchemaType, UnknownField};
 use crate::inject::text::quantity::Quantity;
 use crate::inject::text::{FieldPath, Message, PathSegment, message, quote, value, words};
 use serde_json::{Map, Value};
@@ -83,12 +83,14 @@ pub(super) struct Renderer<'a> {
     indices: Vec<usize>,
     pub samples: SamplePaths,
     pub errors: Vec<RenderError>,
+    /// Fields in the results of expressions that this build does not know.
+    pub unknown: Vec<UnknownField>,
 }
 
 impl<'a> Renderer<'a> {
     pub(super) fn new(scope: &'a Scope<'a>, known: KnownInputs<'a>) -> Self {
         let (samples, errors) = (SamplePaths::default(), Vec::new());
-        Self { scope, known, bytes: 0, indices: Vec::new(), samples, errors }
+        Self { scope, known, bytes: 0, indices: Vec::new(), samples, errors, unknown: Vec::new() }
     }
 
     /// The rendered value; `None` for null, which means absent.
@@ -149,7 +151,11 @@ impl<'a> Renderer<'a> {
                 let messages = findings.errors.into_iter().map(|error| error.message);
                 Err(failed(RenderCause::Type(Message::join(messages, ", "))))
             }
-            _ => Ok(json),
+            Some(findings) => {
+                self.unknown.extend(findings.unknown);
+                Ok(json)
+            }
+            None => Ok(json),
         }
     }
 
@@ -178,11 +184,8 @@ impl<'a> Renderer<'a> {
     fn piece(&mut self, expression: &Expression) -> Result<String, RenderFailure> {
         let failed = |cause| (expression.source().to_owned(), cause);
         let result = expression.evaluate(self.scope).map_err(|error| failed(RenderCause::Evaluation(error)))?;
-        let piece = convert::to_text(&result).ok_or_else(|| {
-            let found = words(result.type_of());
-            let expected = " cannot stand inside text; expected a string, integer or boolean";
-            failed(RenderCause::Type(message!["a ", found, expected]))
-        })?;
+        let piece = convert::to_text(&result)
+            .ok_or_else(|| failed(RenderCause::Type(not_in_text(convert::kind_name(&result)))))?;
         self.count(piece.len()).map_err(failed)?;
         Ok(piece)
     }
@@ -194,7 +197,11 @@ impl<'a> Renderer<'a> {
 
     /// A sample of the right type for an unknown value.
     fn sample(&mut self, string: &TemplateString) -> Value {
-        self.note_sample(string);
+        let path = self.note_sample(string);
+        let is_element = matches!(string.path.steps().last(), Some(PathSegment::Index(_)));
+        if let Some(schema) = string.schema.filter(|schema| is_element && schema.kind() == SchemaType::Object) {
+            return self.sample_element(schema, &path);
+        }
         match string.schema.map_or(SchemaType::Any, SchemaRef::kind) {
             SchemaType::Object | SchemaType::Map => Value::Object(Map::new()),
             SchemaType::Array => Value::Array(Vec::new()),
@@ -205,13 +212,30 @@ impl<'a> Renderer<'a> {
         }
     }
 
-    fn note_sample(&mut self, string: &TemplateString) {
+    /// An element of a list with the fields that every check asks for.
+    fn sample_element(&mut self, schema: SchemaRef<'_>, path: &FieldPath) -> Value {
+        let mut element = Map::new();
+        for field in ["name", "image", "mountPath", "containerPort"] {
+            let value = match schema.child(field).map(SchemaRef::kind) {
+                Some(SchemaType::String) => Value::from(SAMPLE_TEXT),
+                Some(SchemaType::Integer) => Value::from(1),
+                _ => continue,
+            };
+            self.samples.insert(&path.child(field));
+            element.insert(field.to_owned(), value);
+        }
+        Value::Object(element)
+    }
+
+    /// Records the place of a sample in the rendered list and returns it.
+    fn note_sample(&mut self, string: &TemplateString) -> FieldPath {
         let mut indices = self.indices.iter();
         let path = string.path.steps().into_iter().fold(FieldPath::root(), |path, step| match step {
             PathSegment::Index(written) => path.index(*indices.next().unwrap_or(written)),
             PathSegment::Child(_) | PathSegment::Key(_) => path.step(step.clone()),
         });
         self.samples.insert(&path);
+        path
     }
 }
 
@@ -233,7 +257,7 @@ fn text_of(result: &cel::Value) -> Result<Value, Message> {
         cel::Value::Float(number) if number.is_finite() => Ok(Value::String(number.to_string())),
         other => convert::to_text(other)
             .map(Value::String)
-            .ok_or_else(|| message!["expected a string, found a ", words(other.type_of())]),
+            .ok_or_else(|| message!["expected a string, found ", convert::kind_name(other)]),
     }
 }
 

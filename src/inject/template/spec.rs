@@ -92,6 +92,9 @@ pub(crate) struct TemplateSpec {
     pub on_conflict: OnConflict,
     /// What a pod gets that asked for the template and cannot have it. Default `Reject`.
     pub on_error: OnError,
+    /// Names of core/v1 fields in this template that are newer than this build and look like a
+    /// misspelling of an older one.
+    pub new_fields: Vec<String>,
     /// Fill the four security context fields of Pod Security "restricted" where a container leaves
     /// them out. Default true.
     #[serde(default = "yes")]

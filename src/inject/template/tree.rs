@@ -5,9 +5,9 @@
 //! again, so no annotation's value can add a key, a container or a flag.
 
 use crate::inject::expression::interpolation::{self, Interpolation, Segment};
-use crate::inject::expression::{Expression, Reads};
+use crate::inject::expression::{Declarations, Expression, Kind, Reads};
 use crate::inject::schema::{SchemaRef, SchemaType};
-use crate::inject::text::{FieldError, FieldPath};
+use crate::inject::text::{FieldError, FieldPath, Message, Spot, message, quote, value};
 use serde_json::{Map, Value};
 
 /// A compiled tree.
@@ -30,8 +30,7 @@ pub(super) struct TemplateString {
 
 /// Compiles trees and lists the errors of their expressions.
 pub(super) struct TreeCompiler<'a> {
-    /// Names of the declared parameters.
-    pub parameters: &'a [&'a str],
+    pub parameters: &'a Declarations<'a>,
     pub errors: Vec<FieldError>,
 }
 
@@ -58,9 +57,16 @@ impl TreeCompiler<'_> {
     fn string(&mut self, source: &str, schema: Option<SchemaRef<'static>>, path: &FieldPath) -> ExpressionTree {
         let text = match interpolation::compile(source, self.parameters) {
             Ok(Interpolation::Constant(plain)) => return ExpressionTree::Constant(Value::String(plain)),
-            Ok(text) => Some(text),
-            Err(message) => {
-                self.errors.push(FieldError::new(path.clone(), message));
+            Ok(text) => {
+                self.errors.extend(misfits(&text, schema, path));
+                Some(text)
+            }
+            Err(errors) => {
+                self.errors.extend(errors.into_iter().map(|error| FieldError {
+                    hint: error.hint,
+                    spot: Spot::Expression(error.index),
+                    ..FieldError::new(path.clone(), error.message)
+                }));
                 None
             }
         };
@@ -90,6 +96,65 @@ impl TreeCompiler<'_> {
         }
         ExpressionTree::Map(trees)
     }
+}
+
+/// Errors of expressions whose value never has a type that their place takes.
+fn misfits(text: &Interpolation, schema: Option<SchemaRef<'static>>, path: &FieldPath) -> Vec<FieldError> {
+    let error = |index: usize, expression: &Expression, message: Message| FieldError {
+        spot: Spot::Expression(index),
+        ..FieldError::new(path.clone(), message!["expression ", value(quote(expression.source())), ": ", message])
+    };
+    match text {
+        Interpolation::Constant(_) => Vec::new(),
+        Interpolation::Whole(expression) => {
+            let expected = schema.and_then(|schema| expected(schema.kind(), expression.kind()));
+            let found = expression.kind().name();
+            let message = expected.map(|expected| message!["expected ", expected, ", found ", found]);
+            message.map(|message| error(0, expression, message)).into_iter().collect()
+        }
+        Interpolation::Mixed(segments) => {
+            let is_text = |kind| matches!(kind, Kind::Unknown | Kind::Text | Kind::Integer | Kind::Boolean);
+            let (mut index, mut errors) = (0, Vec::new());
+            for segment in segments {
+                match segment {
+                    Segment::Literal(literal) => index += interpolation::count(literal),
+                    Segment::Expression(expression) => {
+                        if !is_text(expression.kind()) {
+                            errors.push(error(index, expression, not_in_text(expression.kind().name())));
+                        }
+                        index += 1 + interpolation::count(expression.source());
+                    }
+                }
+            }
+            errors
+        }
+    }
+}
+
+/// The error of a value of another kind inside longer text.
+pub(super) fn not_in_text(kind: &'static str) -> Message {
+    let sentence = message![kind, " cannot stand inside text; expected a string, an integer or a boolean"];
+    if kind == "null" { sentence.with("; .orValue(…) gives a value where there is none") } else { sentence }
+}
+
+/// What a place takes, if it never takes a value of this kind.
+fn expected(place: SchemaType, found: Kind) -> Option<&'static str> {
+    if matches!(found, Kind::Unknown | Kind::Null) {
+        return None;
+    }
+    let is_scalar = !matches!(found, Kind::List | Kind::Map);
+    let (fits, expected) = match place {
+        SchemaType::Any => (true, ""),
+        SchemaType::String => (is_scalar, "a string"),
+        SchemaType::Quantity => (is_scalar, "a quantity"),
+        SchemaType::Integer => (found == Kind::Integer, "an integer"),
+        SchemaType::Number => (matches!(found, Kind::Integer | Kind::Number), "a number"),
+        SchemaType::IntOrString => (matches!(found, Kind::Integer | Kind::Text), "an integer or a string"),
+        SchemaType::Boolean => (found == Kind::Boolean, "a boolean"),
+        SchemaType::Array => (found == Kind::List, "a list"),
+        SchemaType::Object | SchemaType::Map => (found == Kind::Map, "a map"),
+    };
+    (!fits).then_some(expected)
 }
 
 fn list(trees: Vec<ExpressionTree>) -> ExpressionTree {

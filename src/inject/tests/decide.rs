@@ -34,7 +34,10 @@ pub(super) fn silent() -> Value {
 
 pub(super) fn automatic(name: &str, os: &[&str]) -> Value {
     let labels = json!({format!("example.org/{name}"): "yes"});
-    template(name, json!({"injection": "Automatic", "match": {"os": os}, "metadata": {"labels": labels}}))
+    template(
+        name,
+        json!({"injection": "Automatic", "match": {"os": os, "podSelector": {}}, "metadata": {"labels": labels}}),
+    )
 }
 
 #[test]
@@ -203,7 +206,10 @@ fn an_automatic_template_that_does_not_match_is_not_an_error() {
 fn a_pod_that_requests_a_template_that_does_not_match_is_refused() {
     let matching =
         json!({"conditions": [{"expression": "pod.metadata.name == 'db'", "message": "only for databases"}]});
-    let error = refused(&injector(&[template("agent", json!({"match": matching}))]), &pod("agent", json!({})));
+    let error = refused(
+        &injector(&[template("agent", json!({"match": matching, "metadata": {"labels": {"a": "b"}}}))]),
+        &pod("agent", json!({})),
+    );
     assert_eq!(
         error.to_string(),
         "template_not_allowed: annotation outrigger.dev/inject: template \"agent\" is not for this pod: only for databases"

@@ -51,7 +51,9 @@ fn a_list_of_many_templates_is_refused_quickly() {
 #[test]
 fn many_unknown_templates_among_many_are_refused_quickly() {
     let names = numbered(&"n".repeat(30), 500);
-    let injector = injector(&names.iter().map(|name| template(name, json!({}))).collect::<Vec<_>>());
+    let injector = injector(
+        &names.iter().map(|name| template(name, json!({"metadata": {"labels": {"a": "b"}}}))).collect::<Vec<_>>(),
+    );
     let pod = pod(&numbered(&"m".repeat(30), 100).join(","), json!({}));
     let error = within_time_limit("unknown templates", || refused(&injector, &pod));
     assert_readable(&error);
@@ -113,7 +115,7 @@ fn large_additions_of_many_templates_are_refused() {
 fn many_unknown_parameters_are_refused_quickly() {
     let injector = injector(&[template(
         "agent",
-        json!({"parameters": [{"name": "directory", "type": "string", "default": "/x"}]}),
+        json!({"parameters": [{"name": "directory", "type": "string", "default": "/x"}], "metadata": {"labels": {"a": "b"}}}),
     )]);
     let annotations: serde_json::Map<String, Value> =
         numbered("agent.outrigger.dev/dirertory", 10_000).into_iter().map(|key| (key, json!("x"))).collect();
@@ -350,7 +352,7 @@ fn a_deep_pod_does_not_overflow_the_stack() {
     let spec = json!({
         "sidecars": [{"name": "agent", "image": "agent:1", "newField": deep_template()}],
         "app": {"env": [{"name": "A", "value": "${string(pod.spec.containers.size())}"}]},
-        "metadata": {"annotations": {"x": "${has(app.newField) ? 'yes' : 'no'}"}},
+        "metadata": {"annotations": {"x": "${app[?'newField'].hasValue() ? 'yes' : 'no'}"}},
         "pod": {"affinity": {"nodeAffinity": {}}},
     });
     let injector = injector(&[template("agent", spec)]);

@@ -91,6 +91,12 @@ fn no_redacted_problem_of_a_template_shows_a_value() {
     }
 }
 
+/// A template that brings a label besides.
+fn bringing(mut spec: Value) -> Value {
+    spec["metadata"] = json!({"labels": {"a": "b"}});
+    template("t", spec)
+}
+
 /// For each code that a pod can cause: the template and the pod.
 fn refusals() -> Vec<(ErrorCode, Value, Value)> {
     let asking = |annotations: Value| pod("t", annotations);
@@ -102,7 +108,7 @@ fn refusals() -> Vec<(ErrorCode, Value, Value)> {
     };
     let labelled = || with(asking(json!({})), "metadata", "labels", json!({"x": format!("{CANARY}_")}));
     let env = json!([{"name": "A", "value": CANARY}]);
-    let word = template("t", json!({"parameters": [{"name": "word", "type": "string", "pattern": "^a"}]}));
+    let word = bringing(json!({"parameters": [{"name": "word", "type": "string", "pattern": "^a"}]}));
     vec![
         (ErrorCode::PodInvalid, plain(), with(asking(json!({})), "spec", "nodeSelector", json!(CANARY))),
         (ErrorCode::AnnotationInvalid, plain(), pod(&format!("{CANARY},false"), json!({}))),
@@ -110,18 +116,18 @@ fn refusals() -> Vec<(ErrorCode, Value, Value)> {
         (ErrorCode::TemplateNotFound, plain(), pod(CANARY, json!({}))),
         (
             ErrorCode::TemplateNotAllowed,
-            template("t", json!({"match": {"conditions": [{"expression": "false", "message": CANARY}]}})),
+            bringing(json!({"match": {"conditions": [{"expression": "false", "message": CANARY}]}})),
             asking(json!({})),
         ),
         (
             ErrorCode::TemplateNotAllowed,
-            template("t", json!({"match": {"conditions": [{"expression": format!("'{CANARY}' == ''")}]}})),
+            bringing(json!({"match": {"conditions": [{"expression": format!("'{CANARY}' == ''")}]}})),
             asking(json!({})),
         ),
         (ErrorCode::ParameterUnknown, plain(), asking(json!({format!("t.outrigger.dev/{CANARY}"): "x"}))),
         (
             ErrorCode::ParameterMissing,
-            template("t", json!({"parameters": [{"name": CANARY, "type": "string"}]})),
+            bringing(json!({"parameters": [{"name": CANARY, "type": "string"}]})),
             asking(json!({})),
         ),
         (ErrorCode::ParameterInvalid, word, asking(json!({"t.outrigger.dev/word": CANARY}))),

@@ -101,7 +101,10 @@ fn a_pod_with_another_revision_is_not_injected_again_and_gets_a_warning() {
 fn a_template_in_the_status_counts_even_if_it_is_removed_or_no_longer_matches() {
     let skip = skipped(inject(&injector(&[]), &pod("agent", status(entry(json!({}))))));
     assert_eq!(skip.templates, ["agent"]);
-    let picky = template("agent", json!({"match": {"conditions": [{"expression": "false"}]}}));
+    let picky = template(
+        "agent",
+        json!({"metadata": {"labels": {"a": "b"}}, "match": {"conditions": [{"expression": "false"}]}}),
+    );
     let skip = skipped(inject(&injector(&[picky]), &pod("agent", status(entry(json!({}))))));
     assert_eq!(skip.templates, ["agent"]);
 }

@@ -121,11 +121,37 @@ pub(crate) struct FieldError {
     pub message: Message,
     /// A suggestion, such as `did you mean "volumeMounts"?`.
     pub hint: Option<Message>,
+    /// The place of the error in the field.
+    pub spot: Spot,
+}
+
+/// A place in a field of a document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Spot {
+    /// The field's key, or the element of a list.
+    #[default]
+    Field,
+    /// The value.
+    Value,
+    /// The n-th `${` of a string, escaped ones included; the first is 0.
+    Expression(usize),
 }
 
 impl FieldError {
     pub(crate) fn new(path: FieldPath, message: impl Into<Message>) -> Self {
-        Self { path, message: message.into(), hint: None }
+        Self { path, message: message.into(), hint: None, spot: Spot::Field }
+    }
+
+    /// The same error with this suggestion.
+    #[must_use]
+    pub(crate) fn with_hint(self, hint: impl Into<Message>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// The same error at the value instead of the key.
+    #[must_use]
+    pub(crate) fn at_value(self) -> Self {
+        Self { spot: Spot::Value, ..self }
     }
 
     /// Adds `did you mean "…"?` where one of the candidates is close to the word.

@@ -14,6 +14,16 @@ pub(crate) const fn json_type(value: &Value) -> &'static str {
     }
 }
 
+/// Whether a value adds nothing where it is merged: null, an empty list, or a map of such values.
+pub(crate) fn is_blank(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.values().all(is_blank),
+        _ => false,
+    }
+}
+
 /// Text of a field of an object, empty when absent.
 pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
     object.get(field).and_then(Value::as_str).unwrap_or_default()

@@ -11,7 +11,7 @@ pub(crate) mod quote;
 pub(crate) mod references;
 pub(crate) mod suggest;
 
-pub(crate) use field_path::{FieldError, FieldPath, PathSegment};
+pub(crate) use field_path::{FieldError, FieldPath, PathSegment, Spot};
 pub(crate) use message::{Message, message, value, words};
 pub(crate) use quote::{is_unprintable, one_line, push_printable, quote};
 pub(crate) use suggest::{listed, nearest, nearest_within};

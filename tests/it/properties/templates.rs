@@ -264,7 +264,29 @@ fn make_valid(mut spec: Value) -> Value {
     complete_volumes(&mut volumes, mounting.iter());
     spec["volumes"] = volumes;
     declare_parameters(&mut spec);
+    make_loadable(&mut spec);
     spec
+}
+
+/// A template that brings nothing gets a label, an Automatic one says that it is for all pods.
+fn make_loadable(spec: &mut Value) {
+    let parts = ["sidecars", "initContainers", "volumes", "metadata", "pod"].map(|part| &spec[part]);
+    let app = ["env", "envFrom", "volumeMounts"].map(|list| &spec["app"][list]);
+    if parts.into_iter().chain(app).all(is_blank) {
+        spec["metadata"] = json!({"labels": {"added": "x"}});
+    }
+    let selects = ["podSelector", "namespaceSelector", "conditions"].iter().any(|key| !spec["match"][*key].is_null());
+    if spec["injection"] == "Automatic" && !selects {
+        spec["match"]["podSelector"] = json!({});
+    }
+}
+
+fn is_blank(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.values().all(is_blank),
+        other => other.is_null(),
+    }
 }
 
 fn make_container_valid(container: &mut Value) {

@@ -39,9 +39,8 @@ fn calls(name: &str) -> Vec<Expression> {
     let function = (0..=4).map(|count| format!("{name}({})", arguments(count)));
     let method = (0..=4).map(|count| format!("params.this.{name}({})", arguments(count)));
     let method = method.filter(|_| !name.contains('.'));
-    let compile = |source: String| {
-        Expression::compile(&source, &["this", "a", "b"]).unwrap_or_else(|error| panic!("{source}: {error}"))
-    };
+    let compile =
+        |source: String| compile_with(&source, &["this", "a", "b"]).unwrap_or_else(|error| panic!("{source}: {error}"));
     function.chain(method).map(compile).collect()
 }
 

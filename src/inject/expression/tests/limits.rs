@@ -51,7 +51,7 @@ fn no_operator_swallows_the_end_of_the_budget() {
         format!("[1, 2].exists(x, {endless})"),
         format!("[{endless}]"),
     ] {
-        if let Ok(expression) = Expression::compile(&source, PARAMETERS) {
+        if let Ok(expression) = compile_with(&source, PARAMETERS) {
             evaluated += 1;
             match evaluate_with_clock(&expression, None) {
                 Err(EvaluationError::Failed(message)) => {
@@ -118,7 +118,7 @@ fn a_single_turn_that_takes_too_long_is_the_last() {
 
 /// Texts of a pod may be large: none of them may become larger than it is by much.
 fn with_text(source: &str, text: &str) -> Result<Value, EvaluationError> {
-    let expression = Expression::compile(source, &["a"]).unwrap_or_else(|error| panic!("{source}: {error}"));
+    let expression = compile_with(source, &["a"]).unwrap_or_else(|error| panic!("{source}: {error}"));
     let params = BTreeMap::from([("a".to_owned(), Value::String(Arc::new(text.to_owned())))]);
     Scope::with(&params, expression.reads(), None, |_| None, |scope| expression.evaluate(scope))
 }

@@ -53,12 +53,17 @@ fn params() -> BTreeMap<String, Value> {
 
 const PARAMETERS: &[&str] = &["name", "size", "count", "unset"];
 
+/// Compiles without the types of core/v1: these tests are about the interpreter.
+fn compile_with(source: &str, parameters: &[&str]) -> Result<Expression, Message> {
+    Expression::compile(source, &Declarations::untyped(parameters))
+}
+
 fn compile(source: &str) -> Expression {
-    Expression::compile(source, PARAMETERS).unwrap_or_else(|error| panic!("{source}: {error}"))
+    compile_with(source, PARAMETERS).unwrap_or_else(|error| panic!("{source}: {error}"))
 }
 
 fn refusal(source: &str) -> String {
-    match Expression::compile(source, PARAMETERS) {
+    match compile_with(source, PARAMETERS) {
         Ok(_) => panic!("{source} compiles"),
         Err(message) => message.to_string(),
     }
@@ -115,8 +120,8 @@ fn on_a_small_stack(work: impl FnOnce() + Send) {
 #[test]
 fn a_plain_parameter_needs_no_parser() {
     for source in ["params.image", " params.image\n"] {
-        let short = Expression::compile(source, &["image"]).expect("an expression");
-        let parsed = Expression::compile("params['image']", &["image"]).expect("an expression");
+        let short = compile_with(source, &["image"]).expect("an expression");
+        let parsed = compile_with("params['image']", &["image"]).expect("an expression");
         assert_eq!(
             format!("{:?} {:?}", short.program, short.reads),
             format!("{:?} {:?}", parsed.program, parsed.reads)

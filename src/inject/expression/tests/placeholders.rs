@@ -5,7 +5,7 @@ use crate::inject::expression::interpolation::{Interpolation, Segment, compile a
 
 /// The parts of a string: sources of expressions in brackets.
 fn parts(text: &str) -> String {
-    match compile_text(text, PARAMETERS).unwrap_or_else(|error| panic!("{text}: {error}")) {
+    match compile_text(text, &Declarations::untyped(PARAMETERS)).unwrap_or_else(|error| panic!("{text}: {error:?}")) {
         Interpolation::Constant(text) => text,
         Interpolation::Whole(expression) => format!("«{}»", expression.source()),
         Interpolation::Mixed(segments) => segments
@@ -76,7 +76,8 @@ fn braces_and_quotes_belong_to_the_expression() {
 #[test]
 fn an_expression_without_an_end_is_refused() {
     for text in ["${", "${params.name", "a ${'}", "${'''}", "${{}", "${{'a': 1}", "${'\\'}", "$${a} ${b"] {
-        let message = compile_text(text, PARAMETERS).expect_err(text);
+        let errors = compile_text(text, &Declarations::untyped(PARAMETERS)).expect_err(text);
+        let message = &errors[0].message;
         assert!(
             message.to_string().contains("has no closing \"}\"; write \"$${\" for a literal \"${\""),
             "{text}: {message}"
@@ -86,8 +87,9 @@ fn an_expression_without_an_end_is_refused() {
 
 #[test]
 fn an_unterminated_expression_of_any_length_is_shown_short() {
-    let message = compile_text(&format!("${{{}", "{\n".repeat(100_000)), PARAMETERS).expect_err("no end");
-    let message = message.to_string();
+    let message =
+        compile_text(&format!("${{{}", "{\n".repeat(100_000)), &Declarations::untyped(PARAMETERS)).expect_err("no end");
+    let message = message[0].message.to_string();
     assert!(message.len() < 300 && !message.contains('\n'), "{message}");
 }
 
@@ -95,7 +97,7 @@ fn an_unterminated_expression_of_any_length_is_shown_short() {
 fn many_expressions_without_an_end_take_linear_time() {
     // Each of them would look for its end in all that follows.
     let text = "$${".repeat(80_000) + &"${1}".repeat(100) + &"${'".repeat(10_000);
-    assert!(compile_text(&text, PARAMETERS).is_err());
+    assert!(compile_text(&text, &Declarations::untyped(PARAMETERS)).is_err());
 }
 
 #[test]

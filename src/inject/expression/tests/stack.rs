@@ -49,7 +49,7 @@ fn the_longest_chains_neither_abort_the_parser_nor_the_interpreter() {
     for source in shapes() {
         assert!(source.len() <= MAX_SOURCE_BYTES && source.len() > MAX_SOURCE_BYTES - 20, "{source}");
         on_a_small_stack(|| {
-            if let Ok(expression) = Expression::compile(&source, PARAMETERS) {
+            if let Ok(expression) = compile_with(&source, PARAMETERS) {
                 let _ = evaluate_with_clock(&expression, None);
             }
         });
@@ -58,8 +58,7 @@ fn the_longest_chains_neither_abort_the_parser_nor_the_interpreter() {
 
 /// `piece` as often as the tree may be deep.
 fn deepest(before: &str, piece: &str, after: &str) -> String {
-    let fits =
-        |count: &usize| Expression::compile(&format!("{before}{}{after}", piece.repeat(*count)), PARAMETERS).is_ok();
+    let fits = |count: &usize| compile_with(&format!("{before}{}{after}", piece.repeat(*count)), PARAMETERS).is_ok();
     let count = (1..=MAX_DEPTH).rev().find(fits).expect("one piece compiles");
     format!("{before}{}{after}", piece.repeat(count))
 }
@@ -79,7 +78,7 @@ fn the_deepest_trees_are_evaluated_on_a_small_stack() {
     ];
     let nested = |open: &str, close: &str| {
         let source = |count: usize| format!("{}1{}", open.repeat(count), close.repeat(count));
-        let fits = |count: &usize| Expression::compile(&source(*count), PARAMETERS).is_ok();
+        let fits = |count: &usize| compile_with(&source(*count), PARAMETERS).is_ok();
         source((1..=MAX_DEPTH).rev().find(fits).expect("one level compiles"))
     };
     let nested = [

@@ -43,14 +43,14 @@ fn only_what_is_read_is_converted() {
             vec!["metadata".to_owned(), "name".to_owned()]
         ]
     );
-    assert_eq!(value("[pod.metadata.name, pod.metadata.labels.a, pod.metadata]")[2], pod()["metadata"]);
+    assert_eq!(value("[pod.metadata.name, pod.metadata.labels.a, pod.spec]")[2], pod()["spec"]);
 }
 
 #[test]
 fn a_value_that_json_cannot_hold_is_named() {
     for (source, kind) in [
-        ("b'ab'", "a value of type bytes"),
-        ("quantity('1')", "a value of type opaque"),
+        ("b'ab'", "a sequence of bytes"),
+        ("quantity('1')", "a quantity"),
         ("{1: 2}", "a map whose keys are not strings"),
         ("1.0 / 0.0", "a number that is not finite"),
     ] {

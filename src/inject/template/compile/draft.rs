@@ -2,14 +2,14 @@
 //! once.
 
 use super::part_trees::PartTrees;
-use crate::inject::expression::{Expression, Reads, Scope};
+use crate::inject::expression::{Declarations, Expression, Kind, Reads, Scope};
 use crate::inject::pod::OperatingSystem;
 use crate::inject::template::parameters::Parameter;
 use crate::inject::template::render::{KnownInputs, Renderer};
 use crate::inject::template::selector::LabelSelector;
 use crate::inject::template::spec::ParameterSpec;
 use crate::inject::text::json::{items, text};
-use crate::inject::text::{FieldError, FieldPath, message, quote, value};
+use crate::inject::text::{FieldError, FieldPath, Message, message, quote, value};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,10 +45,12 @@ impl Draft {
     pub(super) fn compile(spec: &Value) -> (Self, Vec<FieldError>) {
         let path = FieldPath::root().child("spec");
         let mut errors = Vec::new();
-        let names: Vec<&str> = items(spec, "parameters").iter().map(|parameter| text(parameter, "name")).collect();
+        let declared = items(spec, "parameters").iter().map(|one| (text(one, "name"), kind_of(text(one, "type"))));
+        let declared = Declarations::new(declared);
         let parameters = compile_parameters(spec, &path.child("parameters"), &mut errors);
-        let matching = CompiledMatch::compile(&spec["match"], &path.child("match"), &names, &mut errors);
-        let parts = PartTrees::compile(spec, &names, &mut errors);
+        errors.extend(check_automatic(spec, &path));
+        let matching = CompiledMatch::compile(&spec["match"], &path.child("match"), &declared, &mut errors);
+        let parts = PartTrees::compile(spec, &declared, &mut errors);
         (Self { parameters, matching, parts }, errors)
     }
 
@@ -71,7 +73,7 @@ impl Draft {
 }
 
 impl CompiledMatch {
-    fn compile(spec: &Value, path: &FieldPath, parameters: &[&str], errors: &mut Vec<FieldError>) -> Self {
+    fn compile(spec: &Value, path: &FieldPath, parameters: &Declarations<'_>, errors: &mut Vec<FieldError>) -> Self {
         let mut selector = |field: &str| {
             LabelSelector::parse(&spec[field], &path.child(field)).unwrap_or_else(|problems| {
                 errors.extend(problems);
@@ -88,7 +90,7 @@ impl CompiledMatch {
         for (index, condition) in items(spec, "conditions").iter().enumerate() {
             let Some(source) = condition.get("expression").and_then(Value::as_str) else { continue };
             let path = path.child("conditions").index(index).child("expression");
-            match Expression::compile(source, parameters) {
+            match compile_condition(source, parameters) {
                 Ok(expression) => {
                     let message = text(condition, "message").to_owned();
                     conditions.push(CompiledCondition { expression, message, holds_by_default: false });
@@ -97,6 +99,44 @@ impl CompiledMatch {
             }
         }
         Self { os, namespace_selector, pod_selector, conditions }
+    }
+}
+
+/// The kind of a parameter's value in expressions.
+fn kind_of(parameter_type: &str) -> Kind {
+    match parameter_type {
+        "string" | "quantity" | "duration" | "enum" => Kind::Text,
+        "integer" | "port" => Kind::Integer,
+        "number" => Kind::Number,
+        "boolean" => Kind::Boolean,
+        _ => Kind::Unknown,
+    }
+}
+
+/// An Automatic template says which pods it is for, even if it is for all.
+fn check_automatic(spec: &Value, path: &FieldPath) -> Option<FieldError> {
+    let matching = &spec["match"];
+    // A misspelt key has its own error.
+    let selects = |(key, value): (&String, &Value)| match key.as_str() {
+        "os" => false,
+        "conditions" => value.as_array().is_none_or(|conditions| !conditions.is_empty()),
+        _ => true,
+    };
+    if text(spec, "injection") != "Automatic" || matching.as_object().is_some_and(|keys| keys.iter().any(selects)) {
+        return None;
+    }
+    let message = "an Automatic template needs a podSelector, a namespaceSelector or a condition";
+    Some(FieldError::new(path.child("match"), message).with_hint("\"podSelector: {}\" selects all pods"))
+}
+
+fn compile_condition(source: &str, parameters: &Declarations<'_>) -> Result<Expression, Message> {
+    if source.trim_start().starts_with("${") {
+        return Err("a condition is an expression as a whole; write it without \"${\" and \"}\"".into());
+    }
+    let expression = Expression::compile(source, parameters)?;
+    match expression.kind() {
+        Kind::Boolean | Kind::Unknown => Ok(expression),
+        other => Err(message!["expected a boolean, found ", other.name()]),
     }
 }
 

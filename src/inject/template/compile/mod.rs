@@ -19,15 +19,16 @@
 mod draft;
 mod enum_check;
 mod lazy;
+mod new_fields;
 mod part_trees;
 mod source;
 mod structure;
 mod template;
+mod warnings;
 
 use super::document::Document;
 use super::spec::TemplateSpec;
-use crate::inject::schema::Findings;
-use crate::inject::text::FieldError;
+use crate::inject::text::{FieldError, FieldPath, message};
 use draft::Draft;
 
 pub(crate) use draft::CompiledCondition;
@@ -52,7 +53,7 @@ fn compile(name: &str, origin: &str, document: &Document) -> Compiled {
     if !errors.is_empty() {
         return Compiled { errors, ..Compiled::default() };
     }
-    let Findings { errors, warnings } = structure::check(name, &document.value);
+    let (errors, mut warnings) = structure::check(name, &document.value);
     let value = structure::without_nulls(&document.value);
     let raw = value.get("spec").cloned().unwrap_or_default();
     let template = match structure::read(value, &errors) {
@@ -60,8 +61,22 @@ fn compile(name: &str, origin: &str, document: &Document) -> Compiled {
         Ok(None) => Err(Draft::problems(&raw)),
         Err(error) => Err(vec![error]),
     };
+    let template = match template {
+        // A misspelt part is the error that explains why there is none.
+        template if !errors.is_empty() || !warnings::brings_nothing(&raw) => template,
+        template => Err(template.err().into_iter().flatten().chain([nothing()]).collect()),
+    };
     match template {
-        Ok(template) => Compiled { template: Some(LazyTemplate::new(template, &raw)), errors, warnings },
+        Ok(template) => {
+            warnings.extend(warnings::of(&template, &raw));
+            Compiled { template: Some(LazyTemplate::new(template, &raw)), errors, warnings }
+        }
         Err(more) => Compiled { template: None, errors: structure::with_more(errors, more), warnings },
     }
+}
+
+/// The error of a spec that brings nothing.
+fn nothing() -> FieldError {
+    let parts = "sidecars, initContainers, volumes, app, metadata and pod";
+    FieldError::new(FieldPath::root().child("spec"), message!["the template brings nothing; expected one of ", parts])
 }

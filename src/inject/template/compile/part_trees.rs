@@ -1,6 +1,6 @@
 //! The compiled parts of a template: one tree for each [`OverlayPart`].
 
-use crate::inject::expression::Reads;
+use crate::inject::expression::{Declarations, Reads};
 use crate::inject::overlay::{Overlay, OverlayPart};
 use crate::inject::schema;
 use crate::inject::template::render::Renderer;
@@ -14,7 +14,7 @@ pub(super) struct PartTrees([ExpressionTree; OverlayPart::ALL.len()]);
 
 impl PartTrees {
     /// Compiles all parts of a spec; adds errors of their expressions to `errors`.
-    pub(super) fn compile(spec: &Value, parameters: &[&str], errors: &mut Vec<FieldError>) -> Self {
+    pub(super) fn compile(spec: &Value, parameters: &Declarations<'_>, errors: &mut Vec<FieldError>) -> Self {
         let mut compiler = TreeCompiler { parameters, errors: Vec::new() };
         let trees = OverlayPart::ALL.map(|part| {
             let fields = part.spec_fields().iter();

@@ -180,7 +180,7 @@ impl CompiledDocument {
         let Compiled { template, errors, warnings } = compile(name, origin, document);
         let of_template = (!name.is_empty()).then(|| name.to_owned());
         let of_field = |error: &FieldError| {
-            let Place { line, column } = document.place(&error.path);
+            let Place { line, column } = document.place_of(error);
             let (path, hint) = (error.path.to_string(), error.hint.clone());
             let template = of_template.clone();
             LoadProblem { line, column, template, path, hint, ..LoadProblem::of_source(origin, error.message.clone()) }

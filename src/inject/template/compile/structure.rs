@@ -2,11 +2,12 @@
 //!
 //! `enum_check` checks enumerated values; `draft` checks what has to be compiled.
 
-use super::{TemplateSpec, enum_check};
+use super::{TemplateSpec, enum_check, new_fields};
+use crate::inject::overlay::OverlayPart;
 use crate::inject::schema::{self, Expressions, Findings};
 use crate::inject::template::document::MAX_TEMPLATE_BYTES;
 use crate::inject::template::spec::{API_VERSION, CLUSTER_KIND, NAMESPACED_KIND, TemplateDocument};
-use crate::inject::text::{FieldError, FieldPath, message, names, quote, value, words};
+use crate::inject::text::{FieldError, FieldPath, PathSegment, message, names, quote, value, words};
 use serde_json::Value;
 
 /// Errors of `apiVersion`, `kind` and size; objects of other kinds are not checked further.
@@ -40,13 +41,33 @@ pub(super) fn check_header(document: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// Errors and warnings of fields, types, enumerated values and the name.
-pub(super) fn check(name: &str, document: &Value) -> Findings {
-    let Findings { mut errors, warnings } =
-        schema::check(schema::template(), document, &FieldPath::root(), Expressions::Allowed);
-    errors.extend(document.get("spec").map(enum_check::check).unwrap_or_default());
+/// Errors of fields, types, enumerated values and the name; warnings about fields that may be newer
+/// than this build.
+pub(super) fn check(name: &str, document: &Value) -> (Vec<FieldError>, Vec<FieldError>) {
+    let expressions = Expressions::Allowed(is_below_a_part);
+    let Findings { mut errors, unknown } = schema::check(schema::template(), document, &FieldPath::root(), expressions);
+    let spec = document.get("spec").unwrap_or(&Value::Null);
+    let (misspelt, warnings) = new_fields::sort(unknown, spec);
+    errors.extend(misspelt);
+    errors.extend(enum_check::check(spec));
     errors = with_more(errors, check_name(name).into_iter().collect());
-    Findings { errors, warnings }
+    (errors, warnings)
+}
+
+/// Expressions stand in what a template brings, not in its settings, and not for a whole part.
+fn is_below_a_part(path: &FieldPath) -> bool {
+    let steps = path.steps();
+    let Some((PathSegment::Child(first), rest)) = steps.split_first().map(|(first, rest)| (*first, rest)) else {
+        return false;
+    };
+    let starts = |fields: &[&str]| {
+        rest.len() > fields.len()
+            && fields
+                .iter()
+                .zip(rest)
+                .all(|(field, step)| matches!(step, PathSegment::Child(name) if **name == **field))
+    };
+    **first == *"spec" && OverlayPart::ALL.iter().any(|part| starts(part.spec_fields()))
 }
 
 /// The spec of a document with a valid structure; `None` if it has errors already.
@@ -56,7 +77,8 @@ pub(super) fn read(document: Value, errors: &[FieldError]) -> Result<Option<Temp
     }
     match serde_json::from_value::<TemplateDocument>(document) {
         Ok(document) => Ok(Some(document.spec)),
-        Err(error) => Err(FieldError::new(FieldPath::root(), value(error))),
+        // The checks above find every error with its place, so this text is a last resort.
+        Err(error) => Err(FieldError::new(FieldPath::root(), message!["cannot be read as a template: ", value(error)])),
     }
 }
 

@@ -3,17 +3,19 @@
 //! Invariant: [`Template::compile`] returns a template or errors, never both.
 
 use super::draft::{CompiledMatch, Draft};
+use super::new_fields;
 use super::part_trees::PartTrees;
-use crate::inject::expression::{EvaluationError, Reads, Root, Scope};
+use crate::inject::expression::{EvaluationError, Reads, Root, Scope, convert};
 use crate::inject::overlay::{Overlay, OverlayPart, SamplePaths};
 use crate::inject::pod::read_set::ReadSet;
 use crate::inject::pod::{OperatingSystem, PodDocument, usual};
+use crate::inject::schema::UnknownField;
 use crate::inject::template::parameters::{self, Parameter};
 use crate::inject::template::render::{KnownInputs, RenderError, Renderer};
 use crate::inject::template::spec::{ContainerSelection, Order, TemplateSpec};
 use crate::inject::template::{RenderContext, Revision, read_set};
 use crate::inject::text::json::text;
-use crate::inject::text::{FieldError, FieldPath, message, names, quote, value, words};
+use crate::inject::text::{FieldError, FieldPath, message, names, quote, value};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,6 +91,12 @@ impl Template {
         self.container_names.iter().map(String::as_str)
     }
 
+    /// Whether an expression reads this parameter, or possibly reads it.
+    pub(super) fn reads_parameter(&self, name: &str) -> bool {
+        let conditions = self.matching.conditions.iter().map(|condition| condition.expression.reads());
+        std::iter::once(&self.reads).chain(conditions).any(|reads| reads.reads_parameter(name))
+    }
+
     /// Renders the template for one pod.
     pub(crate) fn render(&self, context: &RenderContext<'_>) -> Result<Overlay, Vec<RenderError>> {
         context.with_scope(&self.reads, |scope| {
@@ -113,10 +121,12 @@ impl Template {
         let render = |scope: &Scope<'_>| {
             let mut renderer = Renderer::new(scope, known);
             let overlay = self.parts.render(&mut renderer);
-            (overlay, renderer.samples, renderer.errors)
+            (overlay, renderer.samples, renderer.errors, renderer.unknown)
         };
-        let (overlay, samples, problems) = Scope::with(&self.defaults, &self.reads, None, |_| None, render);
+        let (overlay, samples, problems, unknown) = Scope::with(&self.defaults, &self.reads, None, |_| None, render);
         errors.extend(problems.iter().map(|problem| FieldError::new(problem.path.clone(), problem.fault())));
+        let is_new = |field: &UnknownField| self.spec.new_fields.contains(&field.name);
+        errors.extend(unknown.into_iter().filter(|field| field.is_near && !is_new(field)).map(new_fields::misspelt));
         errors.extend(overlay.check_except_samples(&samples));
         self.container_names = known_container_names(&overlay, &samples);
         if let Some((overlay, fields)) = self.usual_rendering(overlay, known) {
@@ -170,7 +180,7 @@ impl Template {
                     condition.holds_by_default = holds;
                     continue;
                 }
-                Ok(other) => message!["expected a boolean, found a ", words(other.type_of())],
+                Ok(other) => message!["expected a boolean, found ", convert::kind_name(&other)],
                 Err(EvaluationError::MissingKey { key, .. }) => value(key),
                 Err(EvaluationError::Failed(message)) => message,
             };

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Number, Value};
 
 use super::reader::{YamlContent, YamlNode};
-use super::{Document, ParseProblem, Place, Places};
+use super::{Document, ParseProblem, Place, Places, ScalarPlaces};
 use crate::inject::text::{FieldPath, Message, message, quote, value};
 
 pub(super) fn document(node: YamlNode, source: &CharacterIndex<'_>) -> Document {
@@ -40,6 +40,29 @@ impl<'a> CharacterIndex<'a> {
     }
 }
 
+impl CharacterIndex<'_> {
+    /// The places of a pattern in a scalar that was read from `span` as `read`. None if it does not
+    /// occur as often in the text, because some occurrences are written as escapes.
+    fn places_in(&self, start: Place, span: (u64, u64), read: &str, pattern: &str) -> Vec<Place> {
+        if !read.contains(pattern) {
+            return Vec::new();
+        }
+        let text = self.slice(span).unwrap_or_default();
+        let place = |(at, _): (usize, &str)| {
+            let before = &text[..at];
+            match before.rsplit_once('\n') {
+                None => Place { line: start.line, column: start.column + before.chars().count() },
+                Some((lines, line)) => {
+                    let line_number = start.line + 1 + lines.matches('\n').count();
+                    Place { line: line_number, column: line.chars().count() + 1 }
+                }
+            }
+        };
+        let places: Vec<Place> = text.match_indices(pattern).map(place).collect();
+        if places.len() == read.matches(pattern).count() { places } else { Vec::new() }
+    }
+}
+
 /// Converts nodes to values and places, and collects the problems.
 struct DocumentBuilder<'a> {
     source: &'a CharacterIndex<'a>,
@@ -50,15 +73,20 @@ struct DocumentBuilder<'a> {
 
 impl DocumentBuilder<'_> {
     fn build(&mut self, node: YamlNode) -> (Value, Places) {
-        match node.content {
-            YamlContent::Null => (Value::Null, Places::Scalar),
-            YamlContent::Bool(value) => (Value::Bool(value), Places::Scalar),
-            YamlContent::Number(number) => (Value::Number(number), Places::Scalar),
-            YamlContent::Float(value) => (self.float(value, node.place, node.span), Places::Scalar),
-            YamlContent::String(text) => (Value::String(text), Places::Scalar),
-            YamlContent::List(items) => self.list(items),
-            YamlContent::Map(members) => self.map(members),
-        }
+        let value = match node.content {
+            YamlContent::Null => Value::Null,
+            YamlContent::Bool(value) => Value::Bool(value),
+            YamlContent::Number(number) => Value::Number(number),
+            YamlContent::Float(value) => self.float(value, node.place, node.span),
+            YamlContent::String(text) => {
+                let expressions = self.source.places_in(node.place, node.span, &text, "${");
+                let places = ScalarPlaces { value: node.place, expressions };
+                return (Value::String(text), Places::Scalar(places));
+            }
+            YamlContent::List(items) => return self.list(items),
+            YamlContent::Map(members) => return self.map(members),
+        };
+        (value, Places::Scalar(ScalarPlaces { value: node.place, expressions: Vec::new() }))
     }
 
     fn build_at(&mut self, path: FieldPath, node: YamlNode) -> (Value, Places) {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::inject::text::{FieldPath, Message, PathSegment};
+use crate::inject::text::{FieldError, FieldPath, Message, PathSegment, Spot};
 use builder::CharacterIndex;
 
 /// Maximum size of a template text for [`parse`], in bytes; the caller checks it.
@@ -52,15 +52,38 @@ pub(crate) struct Document {
 
 #[derive(Clone, Debug)]
 enum Places {
-    Scalar,
+    Scalar(ScalarPlaces),
     List(Vec<(Place, Places)>),
     Map(BTreeMap<String, (Place, Places)>),
 }
 
+/// Places in a scalar.
+#[derive(Clone, Debug, Default)]
+struct ScalarPlaces {
+    value: Place,
+    /// Those of each `${` of a string; empty if the text writes it in another way, such as `\x24{`.
+    expressions: Vec<Place>,
+}
+
 impl Document {
+    /// Line and column of an error.
+    pub(crate) fn place_of(&self, error: &FieldError) -> Place {
+        match (error.spot, self.find(&error.path)) {
+            (Spot::Value, (_, Places::Scalar(places))) => places.value,
+            (Spot::Expression(index), (place, Places::Scalar(places))) => {
+                places.expressions.get(index).copied().unwrap_or(place)
+            }
+            (_, (place, _)) => place,
+        }
+    }
+
     /// Line and column of a field: of a map member's key, or of a list element's content. If the
     /// document lacks the path, those of its nearest ancestor.
     pub(crate) fn place(&self, path: &FieldPath) -> Place {
+        self.find(path).0
+    }
+
+    fn find(&self, path: &FieldPath) -> (Place, &Places) {
         let (mut place, mut places) = (self.place, &self.places);
         for step in path.steps() {
             let inner = match (step, places) {
@@ -71,7 +94,7 @@ impl Document {
             let Some((inner_place, inner_places)) = inner else { break };
             (place, places) = (*inner_place, inner_places);
         }
-        place
+        (place, places)
     }
 }
 
@@ -159,6 +182,37 @@ spec:
         assert_eq!(at(&document, &FieldPath::root().child("b")), (1, 13));
         let document = one("\u{feff}a: 1\nb: 2\n");
         assert_eq!(at(&document, &FieldPath::root().child("a")), (1, 1));
+    }
+
+    /// The places of all `${` of the value of `a`.
+    fn expressions(text: &str) -> Vec<(usize, usize)> {
+        let document = one(text);
+        let path = FieldPath::root().child("a");
+        let count = document.value["a"].as_str().unwrap().matches("${").count();
+        let error = |index| FieldError { spot: Spot::Expression(index), ..FieldError::new(path.clone(), "") };
+        let places = (0..count).map(|index| document.place_of(&error(index)));
+        places.map(|place| (place.line, place.column)).collect()
+    }
+
+    #[test]
+    fn every_expression_of_a_string_has_its_line_and_column() {
+        for (text, expected) in [
+            ("a: ${x} ${y}", vec![(1, 4), (1, 9)]),
+            ("b: 1\na: \"é${x} ${y}\"", vec![(2, 6), (2, 11)]),
+            ("a: 'it''s ${x}'", vec![(1, 11)]),
+            ("a: |\n  one\n  ${x} ${y}\n\n  é ${z}\nb: 1\n", vec![(3, 3), (3, 8), (5, 5)]),
+            ("a: |2-\n  one\n   ${x}\n", vec![(3, 4)]),
+            ("a: >-\n  one\n  two ${x}\n  three ${y}", vec![(3, 7), (4, 9)]),
+            ("a: one\n  ${x}\n  ${y}\n", vec![(2, 3), (3, 3)]),
+            ("a: \"one\n  ${x} \\\n  ${y}\"\n", vec![(2, 3), (3, 3)]),
+            ("a: |\r\n  one\r\n  ${x}\r\n", vec![(3, 3)]),
+            ("a: &x ${x}\nb: *x\n", vec![(1, 7)]),
+            ("\u{feff}{\"a\": \"${x}\"}", vec![(1, 8)]),
+            // An escape hides the characters, so the place is that of the field.
+            ("a: \"\\x24{x} ${y}\"", vec![(1, 1), (1, 1)]),
+        ] {
+            assert_eq!(expressions(text), expected, "{text}");
+        }
     }
 
     #[test]
