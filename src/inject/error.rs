@@ -48,7 +48,7 @@ pub enum ErrorCode {
     ExpressionMissingKey,
     /// `expression_failed`
     ExpressionFailed,
-    /// `result_invalid`: with this pod's values, the result would not be a valid pod.
+    /// `result_invalid`: with this pod and its values, the result would not be a valid pod.
     ResultInvalid,
     /// `internal`
     Internal,

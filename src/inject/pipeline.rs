@@ -3,8 +3,8 @@
 use super::annotations::AnnotationKeys;
 use super::commit;
 use super::decision::report::InjectionReport;
-use super::decision::{self, Decider};
-use super::error::InjectError;
+use super::decision::{self, Decider, RequestedTemplate};
+use super::error::{Blame, InjectError};
 use super::outcome::{Explanation, Outcome, SkipReason};
 use super::pod::Pod;
 use super::prepare::Preparation;
@@ -12,6 +12,7 @@ use super::request::Request;
 use super::settings::Settings;
 use super::status::Status;
 use super::template::TemplateSet;
+use super::template::spec::OnError;
 
 /// Runs all steps. All conflicts are found before anything is written.
 pub(super) fn run(
@@ -27,18 +28,42 @@ pub(super) fn run(
     let pod = Pod::open(request.object, &keys.inject)?;
     let decider = Decider { keys, request, settings, templates };
     let mut report = InjectionReport::default();
-    let Some(requests) = decider.decide(pod.head(), &mut report)? else {
+    let Some(mut requests) = decider.decide(pod.head(), &mut report)? else {
         if report.is_not_requested() && has_automatic_match(&decider, pod) {
             return Ok(Outcome::skipped(vec![SkipReason::NamespaceNotEnabled]));
         }
         return Ok(Outcome::Skipped(report.skip()));
     };
-    let pod = pod.read(requests.read_sets.as_deref())?;
-    let status = Status::of(&pod, &keys.status);
-    let preparation = Preparation { settings, keys, templates, request, pod: &pod, status: &status };
-    let candidates = preparation.prepare(&requests.templates, &mut report)?;
-    let planned = preparation.plan(candidates, &mut report)?;
-    commit::commit(pod, &status, planned, keys, report)
+    let mut pod = pod.read(requests.read_sets.as_deref())?;
+    loop {
+        let status = Status::of(&pod, &keys.status);
+        let preparation = Preparation { settings, keys, templates, request, pod: &pod, status: &status };
+        let mut of_try = report.clone();
+        let candidates = preparation.prepare(&requests.templates, &mut of_try)?;
+        let planned = preparation.plan(candidates, &mut of_try)?;
+        let error = match commit::commit(pod, &status, planned, keys, of_try) {
+            Ok(outcome) => return Ok(outcome),
+            Err(error) => error,
+        };
+        // The result is found to be invalid only when the pod has been changed, so it is read anew.
+        let Some(index) = to_leave_out(&requests.templates, &error) else { return Err(error) };
+        let left_out = requests.templates.remove(index);
+        for problem in error.problems().iter().filter(|problem| problem.template.as_ref() == Some(&left_out.name)) {
+            report.leave_out(&left_out.name, problem.code, &problem.message);
+        }
+        pod = Pod::open(request.object, &keys.inject)?.read(requests.read_sets.as_deref())?;
+    }
+}
+
+/// The first template with `onError: Skip` whose part of the result is invalid, if the pod's author can
+/// mend the result.
+fn to_leave_out(requested: &[RequestedTemplate<'_>], error: &InjectError) -> Option<usize> {
+    let is_named = |name: &str| error.problems().iter().any(|problem| problem.template.as_deref() == Some(name));
+    let may_be_skipped = |requested: &RequestedTemplate<'_>| {
+        matches!(requested.found, Some(Ok(template)) if template.spec.on_error == OnError::Skip)
+            && is_named(&requested.name)
+    };
+    if error.blame() == Blame::Pod { requested.iter().position(may_be_skipped) } else { None }
 }
 
 /// Whether an Automatic template would be injected if the namespace were enabled. Such a pod seldom

@@ -1,7 +1,17 @@
 //! Checks the changed pod: whether the API server will accept what was added.
 //!
-//! Overlays are checked before the merge, and the merge finds conflicts. So a problem here is a bug
-//! of Outrigger, except for limits that include the pod's own content.
+//! Overlays are checked before the merge, and the merge finds conflicts. What depends on the pod is
+//! checked here: the rules of kube-apiserver between what a template brought and what the pod has.
+//!
+//! Invariant: a problem names the template that brought its cause. A pod that is invalid by itself is
+//! the business of the API server.
+
+mod containers;
+mod pod_fields;
+mod pod_resources;
+mod result;
+
+use self::result::ResultPod;
 
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::status::StatusEntry;
@@ -16,7 +26,6 @@ const MAX_ANNOTATION_BYTES: usize = 256 << 10;
 /// The problems of the changed pod; `entries` are those of the injected templates.
 pub(super) fn check(tree: &Value, entries: &[StatusEntry]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut add = |code, message: Message| problems.push(Problem::new(code, message));
     let bytes = annotation_bytes(tree);
     if bytes > MAX_ANNOTATION_BYTES {
         let message = message![
@@ -26,11 +35,16 @@ pub(super) fn check(tree: &Value, entries: &[StatusEntry]) -> Vec<Problem> {
             MAX_ANNOTATION_BYTES,
             " are allowed",
         ];
-        add(ErrorCode::ResultInvalid, message);
+        problems.push(Problem::new(ErrorCode::ResultInvalid, message));
     }
     let Some(spec) = tree.get("spec") else { return problems };
+    let result = ResultPod::new(spec, entries);
+    containers::check(&result, &mut problems);
+    pod_fields::check(&result, &mut problems);
+    pod_resources::check(&result, &mut problems);
     let volumes: HashSet<&str> = items(spec, "volumes").iter().map(|volume| text(volume, "name")).collect();
     let ours: HashSet<&str> = entries.iter().flat_map(StatusEntry::container_names).collect();
+    let mut add = |code, message: Message| problems.push(Problem::new(code, message));
     let mut seen = HashSet::new();
     for list in ["containers", "initContainers", "ephemeralContainers"] {
         for container in items(spec, list) {

@@ -8,7 +8,7 @@ use crate::inject::outcome::{LeftOut, Skip, SkipReason};
 use crate::inject::text::{Message, message, quote, words};
 
 /// Warnings, errors and templates that the steps report.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(in crate::inject) struct InjectionReport {
     pub warnings: Vec<String>,
     /// Why the pod, or a template of its namespace's default list, is skipped.

@@ -1,8 +1,8 @@
 //! A rendered template: the partial pod that Outrigger merges into a pod.
 //!
-//! Invariant: an [`Overlay`] without errors from [`Overlay::check`] is valid by itself: its values are
-//! those that kube-apiserver accepts, names are valid and unique, and every mount has its volume. The
-//! merge checks it against the pod.
+//! Invariant: an [`Overlay`] without errors from [`Overlay::check`] is valid by itself: its values
+//! are those that kube-apiserver accepts, names are valid and unique, and every mount has its
+//! volume. The merge checks it against the pod.
 
 mod check;
 mod part;

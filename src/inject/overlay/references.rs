@@ -1,5 +1,5 @@
-//! Checks what the parts of an overlay refer to in each other: volumes of devices and variables, the
-//! grace period of a sleep, containers of annotations.
+//! Checks what the parts of an overlay refer to in each other: the volumes of devices and
+//! variables, and the grace period for hooks that sleep; and annotations with rules of their own.
 
 use super::{Overlay, OverlayPart, SamplePaths};
 use crate::inject::schema::rules::grace;
@@ -40,7 +40,10 @@ impl References<'_> {
         let Some(volume) = self.overlay.volumes().iter().find(|volume| text(volume, "name") == name) else {
             return Some(FieldError::new(path, message!["no volume ", value(quote(name)), " in spec.volumes"]));
         };
-        let fits = sources.iter().any(|source| volume.get(source).is_some_and(|source| !source.is_null()));
+        // A volume without a source is an emptyDir.
+        let is_empty = volume.as_object().is_some_and(|fields| fields.len() == 1);
+        let fits = (is_empty && sources.contains(&"emptyDir"))
+            || sources.iter().any(|source| volume.get(source).is_some_and(|source| !source.is_null()));
         let sentence = || message!["volume ", value(quote(name)), " cannot be used here; expected ", expected];
         (!fits).then(|| FieldError::new(path, sentence()))
     }

@@ -3,7 +3,7 @@
 //! Invariant: the injection depends on no other field, unless [`ReadSet::overlaps`]: containers and
 //! volumes that are in the pod and in the template are compared with all their fields.
 
-use super::{AUTO, ContainerList, PodDocument, usual};
+use super::{AUTO, ContainerList, OperatingSystem, PodDocument, usual};
 use crate::inject::text::json::text;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -11,8 +11,26 @@ use std::collections::BTreeSet;
 /// Fields of each container that every template can read.
 const ALWAYS_OF_CONTAINERS: [&str; 6] = ["name", "image", "ports", "resources", "restartPolicy", "volumeMounts"];
 /// Fields of the spec that every template can read, besides [`LISTS_READ_IN_PART`].
-const ALWAYS_OF_SPEC: [&str; 6] =
-    ["hostNetwork", "os", "nodeSelector", "automountServiceAccountToken", "resources", "securityContext"];
+const ALWAYS_OF_SPEC: [&str; 13] = [
+    "hostNetwork",
+    "hostPID",
+    "hostIPC",
+    "hostUsers",
+    "os",
+    "nodeSelector",
+    "automountServiceAccountToken",
+    "resources",
+    "resourceClaims",
+    "restartPolicy",
+    "securityContext",
+    "terminationGracePeriodSeconds",
+    "dnsConfig",
+];
+/// Fields of containers that are checked against a field of the spec that a template sets.
+const OF_SPEC_FIELDS: [(&str, &str); 2] =
+    [("lifecycle", "terminationGracePeriodSeconds"), ("securityContext", "securityContext")];
+/// Fields of containers that are checked against another field that a template adds to.
+const OF_CONTAINER_FIELDS: [(&str, &str); 1] = [("volumeDevices", "volumeMounts")];
 /// Lists of the spec whose items are read in part. No [`ReadSet`] may have them as fields.
 pub(crate) const LISTS_READ_IN_PART: [&str; 4] = ["containers", "initContainers", "ephemeralContainers", "volumes"];
 
@@ -36,11 +54,15 @@ impl ReadSet {
     }
 
     pub(super) fn has_container_field(&self, field: &str) -> bool {
-        ALWAYS_OF_CONTAINERS.contains(&field) || self.container_fields.contains(field)
+        ALWAYS_OF_CONTAINERS.contains(&field)
+            || self.container_fields.contains(field)
+            || OF_SPEC_FIELDS.iter().any(|(own, other)| *own == field && self.spec_fields.contains(*other))
+            || OF_CONTAINER_FIELDS.iter().any(|(own, other)| *own == field && self.container_fields.contains(other))
     }
 
     /// Whether more of the pod must be read: it has a container or volume that must be compared with
-    /// one of the template, or the template is rendered anew.
+    /// one of the template, or containers whose security context matters, or the template is
+    /// rendered anew.
     pub(super) fn overlaps(&self, pod: &PodDocument) -> bool {
         let is_shared =
             |container: &Value| text(container, "image") == AUTO || self.containers.contains(text(container, "name"));
@@ -49,7 +71,13 @@ impl ReadSet {
                 .into_iter()
                 .any(|list| pod.containers(list).iter().any(is_shared))
             || pod.spec_items("volumes").iter().any(|volume| self.volumes.contains(text(volume, "name")))
+            || may_have_host_processes(pod)
     }
+}
+
+/// Whether the containers may be host processes of Windows: all of them are, or none.
+fn may_have_host_processes(pod: &PodDocument) -> bool {
+    pod.operating_system() == OperatingSystem::Windows || pod.spec_field("hostNetwork") == Some(&Value::Bool(true))
 }
 
 #[cfg(test)]

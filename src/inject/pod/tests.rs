@@ -228,7 +228,7 @@ fn a_part_has_exactly_the_fields_of_the_read_set() {
         "metadata": {"name": "web", "labels": {"a": "b"}},
         "spec": {
             "containers": [{
-                "name": "web", "image": "web:1",
+                "name": "web", "image": "web:1", "volumeDevices": null,
                 "volumeMounts": [{"name": "data", "mountPath": "/data"}], "ports": [{"containerPort": 80}],
             }],
             "initContainers": null,

@@ -1,7 +1,7 @@
 //! The read set of a template: the pod fields that its merge and its conditions read.
 
 use crate::inject::expression::{Reads, Root};
-use crate::inject::overlay::Overlay;
+use crate::inject::overlay::{Overlay, OverlayPart};
 use crate::inject::pod::read_set::{LISTS_READ_IN_PART, ReadSet};
 use crate::inject::text::json::text;
 use serde_json::Value;
@@ -24,6 +24,11 @@ pub(super) fn of<'r>(overlay: &Overlay, conditions: impl Iterator<Item = &'r Rea
     read_set.container_fields.extend(lists.map(|(field, _)| field));
     if read_set.container_fields.contains("env") {
         read_set.container_fields.insert("envFrom");
+    }
+    // Only a privileged container may have such a mount.
+    let propagates = |mount: &Value| text(mount, "mountPropagation") == "Bidirectional";
+    if overlay.list(OverlayPart::AppVolumeMounts).iter().any(propagates) {
+        read_set.container_fields.insert("securityContext");
     }
     for reads in conditions {
         add(&mut read_set, reads)?;
@@ -65,7 +70,6 @@ fn add(read_set: &mut ReadSet, reads: &Reads) -> Option<()> {
 mod tests {
     use super::*;
     use crate::inject::expression::{Declarations, Expression};
-    use crate::inject::overlay::OverlayPart;
     use serde_json::json;
 
     fn read_set(condition: &str) -> Option<ReadSet> {

@@ -217,7 +217,7 @@ fn a_forged_status_cannot_add_anything() {
 
 #[test]
 fn uninject_restores_values_that_the_api_server_had_filled_in() {
-    let spec = json!({"pod": {"terminationGracePeriodSeconds": 60, "dnsPolicy": "None", "priorityClassName": "high", "securityContext": {"fsGroup": 5}}});
+    let spec = json!({"pod": {"terminationGracePeriodSeconds": 60, "dnsPolicy": "Default", "priorityClassName": "high", "securityContext": {"fsGroup": 5}}});
     let mut original = pod("agent", json!({}));
     let filled_in = json!({"terminationGracePeriodSeconds": 30, "dnsPolicy": "ClusterFirst", "securityContext": {}, "priority": 0, "preemptionPolicy": "PreemptLowerPriority"});
     original["spec"].as_object_mut().expect("a spec").extend(filled_in.as_object().expect("fields").clone());

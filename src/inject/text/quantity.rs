@@ -62,6 +62,8 @@ impl Ord for Quantity {
 }
 
 impl Quantity {
+    /// No unit.
+    pub(crate) const ZERO: Self = Self { nanos: 0, format: QuantityFormat::DecimalSi };
     /// One unit.
     pub(crate) const ONE: Self = Self { nanos: NANOS as i128, format: QuantityFormat::DecimalSi };
 
@@ -90,6 +92,12 @@ impl Quantity {
     /// Whether this is a whole number of `unit`s; of no unit, nothing is.
     pub(crate) const fn is_multiple_of(self, unit: Self) -> bool {
         unit.nanos > 0 && self.nanos % unit.nanos == 0
+    }
+
+    /// The sum, in the format of the first amount that is not zero.
+    pub(crate) const fn plus(self, other: Self) -> Self {
+        let format = if self.nanos == 0 { other.format } else { self.format };
+        Self { nanos: self.nanos.saturating_add(other.nanos), format }
     }
 
     fn new(negative: bool, nanos: u128, format: QuantityFormat) -> Self {

@@ -47,7 +47,7 @@ impl Case {
     /// The annotation that sets the parameter of [`Self::with_parameter_everywhere`].
     pub const PARAMETER: &str = "helper.outrigger.dev/text";
 
-    /// A pod that requests a template with one string parameter in every field that allows text.
+    /// A pod that requests a template with one string parameter in many fields that allow any text.
     pub fn with_parameter_everywhere(mut pod: Value) -> Self {
         annotate(&mut pod, INJECT, "helper".to_owned());
         containers_mut(&mut pod).for_each(|container| container["image"] = json!("app:1"));
@@ -58,18 +58,20 @@ impl Case {
                 "livenessProbe": {"exec": {"command": ["${params.text}"]}}, "zzFuture": {"a": ["${params.text}", {"b": "${params.text}"}]},
             })
         };
+        let mut once = container("helper-2");
+        once.as_object_mut().map(|fields| fields.remove("livenessProbe"));
         let template = json!({
             "apiVersion": "outrigger.dev/v1alpha1", "kind": "ClusterInjectionTemplate", "metadata": {"name": "helper"},
             "spec": {
                 "parameters": [{"name": "text", "type": "string", "default": ""}],
-                "sidecars": [container("helper-1")], "initContainers": [container("helper-2")],
-                "volumes": [{"name": "helper", "csi": {"driver": "${params.text}", "volumeAttributes": {"a": "${params.text}"}}}],
+                "sidecars": [container("helper-1")], "initContainers": [once],
+                "volumes": [{"name": "helper", "csi": {"driver": "helper", "volumeAttributes": {"a": "${params.text}"}}}],
                 "app": {
                     "env": [{"name": "HELPER", "value": "${params.text}"}],
-                    "volumeMounts": [{"name": "helper", "mountPath": "/helper", "subPathExpr": "${params.text}"}],
+                    "volumeMounts": [{"name": "helper", "mountPath": "/helper"}],
                 },
                 "metadata": {"annotations": {"helper": "${params.text}"}},
-                "pod": {"runtimeClassName": "${params.text}", "affinity": {"podAffinity": {"zzFuture": "${params.text}"}}},
+                "pod": {"schedulerName": "${params.text}", "affinity": {"podAffinity": {"zzFuture": "${params.text}"}}},
             },
         });
         Self { templates: vec![template], pod, namespace: None, native: NativeSidecars::Supported }

@@ -135,7 +135,7 @@ fn a_label_or_annotation_of_the_pod_stays_without_a_warning() {
 fn values_that_the_api_server_fills_in_count_as_unset() {
     for (field, filled_in, wanted) in [
         ("terminationGracePeriodSeconds", json!(30), json!(60)),
-        ("dnsPolicy", json!("ClusterFirst"), json!("None")),
+        ("dnsPolicy", json!("ClusterFirst"), json!("Default")),
         ("schedulerName", json!("default-scheduler"), json!("mine")),
         ("serviceAccountName", json!("default"), json!("mine")),
         ("serviceAccountName", json!(""), json!("mine")),

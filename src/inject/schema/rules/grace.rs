@@ -4,6 +4,9 @@ use serde_json::Value;
 
 /// The field of the pod's spec.
 pub(crate) const FIELD: &str = "terminationGracePeriodSeconds";
+/// The grace period of a pod that sets none (`SetDefaults_PodSpec`).
+pub(crate) const DEFAULT: i64 = 30;
+
 const HOOKS: [&str; 2] = ["preStop", "postStart"];
 
 /// The grace period that kube-apiserver takes a value for: a negative one is 1.

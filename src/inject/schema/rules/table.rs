@@ -197,6 +197,10 @@ const TABLE: &[Row] = &[
     ("PersistentVolumeClaimVolumeSource", "validatePersistentClaimVolumeSource", &[rule("claimName", Required)]),
     ("EphemeralVolumeSource", "validateEphemeralVolumeSource", &[rule("volumeClaimTemplate", Required)]),
     ("PersistentVolumeClaimTemplate", "ValidatePersistentVolumeClaimTemplate", &[object(Other(volumes::claim_metadata))]),
+    ("ObjectMeta", "ValidatePersistentVolumeClaimTemplate", &[
+        rule("labels", Entries(check_qualified_name, check_label_value)),
+        rule("annotations", Entries(texts::annotation_key, texts::any)),
+    ]),
     ("PersistentVolumeClaimSpec", "ValidatePersistentVolumeClaimSpec", &[
         rule("accessModes", Required),
         rule("volumeMode", OneOf(&["Filesystem", "Block"])),
@@ -209,7 +213,7 @@ const TABLE: &[Row] = &[
         rule("pullPolicy", OneOfOrEmpty(PULL_POLICIES)),
     ]),
     ("CSIVolumeSource", "validateCSIVolumeSource", &[
-        rule("driver", Required), rule("driver", Text(check_dns_subdomain)),
+        rule("driver", Required), rule("driver", Text(volumes::driver)),
         rule("nodePublishSecretRef", Other(volumes::secret_reference)),
     ]),
     ("NFSVolumeSource", "validateNFSVolumeSource", &[

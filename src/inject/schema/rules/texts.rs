@@ -13,6 +13,16 @@ const fn expect(holds: bool, expected: &'static str) -> Verdict {
     if holds { Ok(()) } else { Err(expected) }
 }
 
+/// Any text.
+pub(super) const fn any(_: &str) -> Verdict {
+    Ok(())
+}
+
+/// The key of an annotation (`ValidateAnnotations`); its domain may have upper case.
+pub(super) fn annotation_key(text: &str) -> Verdict {
+    names::check_qualified_name(&text.to_lowercase())
+}
+
 /// A key of a Secret or ConfigMap (`IsConfigMapKey`).
 pub(super) fn config_key(text: &str) -> Verdict {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');

@@ -2,9 +2,10 @@
 
 use super::object::Object;
 use crate::inject::text::quantity::Quantity;
-use crate::inject::text::{FieldError, Message, message, quote, value, words};
+use crate::inject::text::{FieldError, Message, message, names, quote, value, words};
 
 const MOST_MODE: i64 = 0o777;
+const DRIVER_MAX: usize = 63;
 const TENANT_MAX: usize = 64;
 const ACCESS_MODES: [&str; 4] = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
 const ONE_POD: &str = "ReadWriteOncePod";
@@ -89,15 +90,26 @@ pub(super) fn claim(claim: &Object<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// The Secret of some sources must have a name.
+/// The Secret of some sources must have a name; that of CSI a valid one.
 pub(super) fn secret_reference(source: &Object<'_>, errors: &mut Vec<FieldError>) {
     for field in ["secretRef", "nodePublishSecretRef"] {
-        if let Some(reference) = source.child(field)
-            && (reference.lacks("name") || reference.text("name") == Some(""))
-        {
+        let Some(reference) = source.child(field) else { continue };
+        let name = reference.text("name").unwrap_or_default();
+        if name.is_empty() && !reference.is_sample("name") {
             errors.push(reference.error("name", "a value is required; it must not be empty"));
+        } else if !name.is_empty()
+            && field == "nodePublishSecretRef"
+            && let Err(expected) = names::check_dns_subdomain(name)
+        {
+            errors.push(reference.error("name", message![value(quote(name)), " is not valid: ", expected]));
         }
     }
+}
+
+/// `ValidateCSIDriverName`: a domain, in which upper case is accepted.
+pub(super) fn driver(text: &str) -> Result<(), &'static str> {
+    names::check_dns_subdomain(&text.to_lowercase())?;
+    if text.len() <= DRIVER_MAX { Ok(()) } else { Err("must have at most 63 characters") }
 }
 
 /// CHAP needs a Secret.
