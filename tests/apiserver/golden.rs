@@ -57,9 +57,13 @@ fn every_built_in_template_is_accepted() {
         let names = built_in_names();
         assert!(names.len() >= 2, "{names:?}");
         for name in names {
-            let injected = namespace.would_accept(&pod("web", &json!({"outrigger.dev/inject": name})));
-            let status = injected["metadata"]["annotations"]["outrigger.dev/status"].as_str().unwrap_or_default();
-            assert!(status.contains(&format!("\"{name}\"")), "{name}: {status}");
+            for period in [json!(null), json!(0), json!(1), json!(2), json!(30)] {
+                let mut pod = pod("web", &json!({"outrigger.dev/inject": name}));
+                pod["spec"]["terminationGracePeriodSeconds"] = period;
+                let injected = namespace.would_accept(&pod);
+                let status = injected["metadata"]["annotations"]["outrigger.dev/status"].as_str().unwrap_or_default();
+                assert!(status.contains(&format!("\"{name}\"")), "{name}: {status}");
+            }
         }
     });
 }
