@@ -37,6 +37,7 @@ mod api_server;
 mod certificates;
 mod check;
 mod deployments;
+mod differential;
 mod events;
 mod filled_in;
 mod golden;
@@ -58,6 +59,7 @@ fn main() -> std::process::ExitCode {
         certificates::TESTS,
         check::TESTS,
         deployments::TESTS,
+        differential::TESTS,
         events::TESTS,
         filled_in::TESTS,
         golden::TESTS,
