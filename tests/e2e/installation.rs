@@ -109,7 +109,11 @@ impl<'a> Installation<'a> {
     pub fn remove(&self) {
         match self.method {
             Method::Kustomize => {
-                self.cluster.kubectl(&["delete", "mutatingwebhookconfiguration", "outrigger"]);
+                self.cluster.kubectl(&[
+                    "delete",
+                    "mutatingwebhookconfiguration,validatingwebhookconfiguration",
+                    "outrigger",
+                ]);
                 self.cluster.kubectl(&["delete", "--ignore-not-found", "--kustomize", &self.kustomization()]);
             }
             Method::Chart => {
@@ -121,7 +125,12 @@ impl<'a> Installation<'a> {
     /// Removes all remaining objects.
     pub fn clean_up(&self) {
         let cluster = self.cluster;
-        cluster.try_kubectl(&["delete", "mutatingwebhookconfiguration", "outrigger", "--ignore-not-found"]);
+        cluster.try_kubectl(&[
+            "delete",
+            "mutatingwebhookconfiguration,validatingwebhookconfiguration",
+            "outrigger",
+            "--ignore-not-found",
+        ]);
         match self.method {
             Method::Kustomize => {
                 cluster.try_kubectl(&["delete", "--ignore-not-found", "--kustomize", &self.kustomization()])
@@ -152,7 +161,7 @@ impl<'a> Installation<'a> {
         let commands: [&[&str]; 4] = [
             &["get", "pods", "--all-namespaces", "--output=wide"],
             &["get", "events", "--all-namespaces", "--sort-by=.lastTimestamp"],
-            &["get", "mutatingwebhookconfigurations"],
+            &["get", "mutatingwebhookconfigurations,validatingwebhookconfigurations"],
             &ours,
         ];
         for command in commands {

@@ -8,6 +8,7 @@ use outrigger::config::settings::{ALL, Arity};
 use outrigger::inject::{ErrorCode, SkipReason};
 use outrigger::telemetry::build;
 use outrigger::telemetry::metrics::Metrics;
+use outrigger::workload::FindingCode;
 use pretty_assertions::assert_eq;
 
 /// One metric of the registry.
@@ -85,6 +86,10 @@ fn documented_labels(cell: &str) -> BTreeMap<String, Option<BTreeSet<String>>> {
 fn open_values(metric: &str, label: &str) -> BTreeSet<String> {
     let codes: Vec<&str> = match label {
         "reason" => SkipReason::ALL.map(SkipReason::code).to_vec(),
+        "code" if metric == "outrigger_advice_findings_total" => {
+            let findings = FindingCode::ALL.map(FindingCode::code);
+            return open_values("", label).into_iter().chain(findings.map(str::to_owned)).collect();
+        }
         "code" if metric == "outrigger_template_errors_total" => ErrorCode::ALL.map(ErrorCode::code).to_vec(),
         "code" => {
             ErrorCode::ALL.map(ErrorCode::code).into_iter().chain(ProtocolError::ALL.map(ProtocolError::code)).collect()

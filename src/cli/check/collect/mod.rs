@@ -41,9 +41,8 @@ pub(super) use dry_run::DryRunOptions;
 
 /// Number of replicas that are queried concurrently.
 const CONCURRENT_REPLICAS: usize = 4;
-const OURS: &str = "app.kubernetes.io/name=outrigger";
-/// The Secret in which the program keeps its own certificate.
-const SERVING_SECRET: &str = "outrigger-serving";
+/// The label with the name of the installation, which its objects have in common.
+const NAME_LABEL: &str = "app.kubernetes.io/name";
 const NAME: &str = "outrigger";
 
 /// The installation to read, and the timeout of each call.
@@ -59,10 +58,11 @@ pub(super) async fn collect(client: &Client, address: &str, check: &CollectOptio
     ensure_reachable(client, address, *limit).await?;
     let caller = Caller::new(client.clone(), *limit);
     let mut observations = Observations::unknown(target.clone(), SystemTime::now());
-    let ours = ListParams::default().labels(OURS);
+    observations.configuration = configuration(&caller, &target.configuration).await;
+    let name = installation_name(&observations);
+    let ours = ListParams::default().labels(&format!("{NAME_LABEL}={name}"));
     let now = observations.now;
-    let (configuration, deployments, namespaces, requesters, refusals, lease) = tokio::join!(
-        configuration(&caller, &target.configuration),
+    let (deployments, namespaces, requesters, refusals, lease) = tokio::join!(
         caller.list(
             Api::<PartialDeployment>::namespaced_with(client.clone(), &target.namespace, &objects::deployments()),
             "deployments",
@@ -76,12 +76,11 @@ pub(super) async fn collect(client: &Client, address: &str, check: &CollectOptio
             Api::<Lease>::namespaced(client.clone(), &target.namespace),
             "leases",
             Some(&target.namespace),
-            NAME
+            &name
         ),
     );
     let Requesters { objects, pods, more_pods } = requesters;
-    observations =
-        Observations { configuration, deployments, namespaces, requesters: objects, refusals, lease, ..observations };
+    observations = Observations { deployments, namespaces, requesters: objects, refusals, lease, ..observations };
     observe_target(&caller, &mut observations).await;
     observations.dry_run = dry_run::make(&caller, &observations, options).await;
     observations.trials = trials::run(&caller, &observations, pods, more_pods).await;
@@ -104,6 +103,13 @@ async fn ensure_reachable(client: &Client, address: &str, limit: Duration) -> an
         Ok(Err(error)) => Err(anyhow!("cannot reach the API server at {address}: {}; {HINT}", explain(&error))),
         Err(_) => Err(anyhow!("the API server at {address} does not respond within {limit:?}; {HINT}")),
     }
+}
+
+/// The name of the installation: the label of its webhook configuration, which may have another name
+/// itself.
+fn installation_name(observations: &Observations) -> String {
+    let labels = observations.configuration.found().and_then(|found| found.metadata.labels.as_ref());
+    labels.and_then(|labels| labels.get(NAME_LABEL)).map_or_else(|| NAME.to_owned(), Clone::clone)
 }
 
 async fn configuration(caller: &Caller, name: &str) -> Lookup<MutatingWebhookConfiguration> {
@@ -140,7 +146,7 @@ async fn observe_target(caller: &Caller, observations: &mut Observations) {
     let config = config.unwrap_or_default();
     let (namespace, name) = match &config.service {
         Some(service) => (service.namespace.clone(), service.name.clone()),
-        None => (observations.target.namespace.clone(), NAME.to_owned()),
+        None => (observations.target.namespace.clone(), installation_name(observations)),
     };
     let (services, slices): (Api<Service>, Api<EndpointSlice>) =
         (Api::namespaced(caller.client.clone(), &namespace), Api::namespaced(caller.client.clone(), &namespace));
@@ -168,7 +174,7 @@ async fn query_replicas(caller: &Caller, observations: &mut Observations, namesp
     let pods: Api<PartialPod> = Api::namespaced_with(caller.client.clone(), namespace, &objects::pods());
     let selector = observations.service.found().and_then(|service| service.spec.as_ref()?.selector.clone());
     let selector = selector.filter(|selector| !selector.is_empty()).map_or_else(
-        || OURS.to_owned(),
+        || format!("{NAME_LABEL}={}", installation_name(observations)),
         |selector| selector.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(","),
     );
     let Lookup::Found(pods) = caller.list(pods, "pods", Some(namespace), ListParams::default().labels(&selector)).await
@@ -203,7 +209,7 @@ async fn read_certificate_from_secret(caller: &Caller, observations: &mut Observ
     if observations.served.is_empty() || observations.served.iter().any(|served| served.chain.is_ok()) {
         return;
     }
-    let name = mounted_secret(observations).unwrap_or_else(|| SERVING_SECRET.to_owned());
+    let name = mounted_secret(observations).unwrap_or_else(|| format!("{}-serving", installation_name(observations)));
     let secrets: Api<Secret> = Api::namespaced(caller.client.clone(), namespace);
     let Lookup::Found(secret) = caller.get(secrets, "secrets", Some(namespace), &name).await else { return };
     let pem = secret.data.unwrap_or_default().remove("tls.crt").unwrap_or_default();
