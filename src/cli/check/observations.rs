@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhook, MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -82,6 +84,8 @@ pub(super) struct Observations {
     pub now: SystemTime,
     pub failures: Vec<Failure>,
     pub configuration: Lookup<MutatingWebhookConfiguration>,
+    /// The configuration of the same name by which the API server asks for advice.
+    pub advice: Lookup<ValidatingWebhookConfiguration>,
     /// The Service that the configuration calls; without a configuration the default one.
     pub service: Lookup<Service>,
     pub slices: Lookup<Vec<EndpointSlice>>,
@@ -107,6 +111,7 @@ impl Observations {
             now,
             failures: Vec::new(),
             configuration: Lookup::Unknown,
+            advice: Lookup::Unknown,
             service: Lookup::Unknown,
             slices: Lookup::Unknown,
             deployments: Lookup::Unknown,

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{anyhow, bail};
 use futures::StreamExt;
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{self as core, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -62,7 +62,8 @@ pub(super) async fn collect(client: &Client, address: &str, check: &CollectOptio
     let name = installation_name(&observations);
     let ours = ListParams::default().labels(&format!("{NAME_LABEL}={name}"));
     let now = observations.now;
-    let (deployments, namespaces, requesters, refusals, lease) = tokio::join!(
+    let (advice, deployments, namespaces, requesters, refusals, lease) = tokio::join!(
+        advice(&caller, &target.configuration),
         caller.list(
             Api::<PartialDeployment>::namespaced_with(client.clone(), &target.namespace, &objects::deployments()),
             "deployments",
@@ -80,7 +81,8 @@ pub(super) async fn collect(client: &Client, address: &str, check: &CollectOptio
         ),
     );
     let Requesters { objects, pods, more_pods } = requesters;
-    observations = Observations { deployments, namespaces, requesters: objects, refusals, lease, ..observations };
+    observations =
+        Observations { advice, deployments, namespaces, requesters: objects, refusals, lease, ..observations };
     observe_target(&caller, &mut observations).await;
     observations.dry_run = dry_run::make(&caller, &observations, options).await;
     observations.trials = trials::run(&caller, &observations, pods, more_pods).await;
@@ -115,6 +117,11 @@ fn installation_name(observations: &Observations) -> String {
 async fn configuration(caller: &Caller, name: &str) -> Lookup<MutatingWebhookConfiguration> {
     let api: Api<MutatingWebhookConfiguration> = Api::all(caller.client.clone());
     caller.get(api, "mutatingwebhookconfigurations", None, name).await
+}
+
+async fn advice(caller: &Caller, name: &str) -> Lookup<ValidatingWebhookConfiguration> {
+    let api: Api<ValidatingWebhookConfiguration> = Api::all(caller.client.clone());
+    caller.get(api, "validatingwebhookconfigurations", None, name).await
 }
 
 async fn namespaces(caller: &Caller, domain: &str) -> Lookup<Vec<Namespace>> {

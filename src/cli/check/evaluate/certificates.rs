@@ -35,6 +35,10 @@ pub(super) fn evaluate(observations: &Observations) -> Vec<Finding> {
             }
         }
     }
+    // Problems of the certificates concern advice too, and are reported once.
+    if findings.is_empty() {
+        findings.extend(super::advice::evaluate(observations));
+    }
     if !good.is_empty() {
         let certificates = super::listed(good.iter().map(String::as_str));
         findings.push(Code::Certificates.good(format!("caBundle covers the certificates of {certificates}")));

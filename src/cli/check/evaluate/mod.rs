@@ -3,6 +3,7 @@
 //! Invariant: each subject reports that it is healthy or what is wrong, and is silent only if
 //! nothing could be read, which the failures report.
 
+mod advice;
 mod certificates;
 mod configuration;
 mod drift;

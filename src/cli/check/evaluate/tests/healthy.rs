@@ -56,8 +56,10 @@ pub(super) fn healthy() -> Observations {
     let service = Endpoint::Service { namespace: OURS.into(), name: "outrigger".into(), port: 443 };
     let bundle = certificates.authority.certificate().pem().into_bytes();
     let configuration = WebhookConfiguration { ca_bundle: Some(bundle), ..WebhookConfiguration::new(service) };
+    let advice = configuration.to_advice_object();
     Observations {
         configuration: Lookup::Found(configuration.to_object()),
+        advice: Lookup::Found(advice),
         service: Lookup::Found(object(json!({"spec": {"ports": [{"port": 443}]}}))),
         slices: Lookup::Found(vec![object(json!({
             "addressType": "IPv4",
@@ -170,6 +172,13 @@ pub(super) fn set_bundle(observations: &mut Observations, bundle: Option<&[u8]>)
     for entry in entries(observations) {
         entry.client_config.ca_bundle = bundle.map(|bundle| ByteString(bundle.to_vec()));
     }
+    set_advice_bundle(observations, bundle);
+}
+
+pub(super) fn set_advice_bundle(observations: &mut Observations, bundle: Option<&[u8]>) {
+    let Lookup::Found(advice) = &mut observations.advice else { panic!("a configuration") };
+    let entry = &mut advice.webhooks.as_mut().expect("entries")[0];
+    entry.client_config.ca_bundle = bundle.map(|bundle| ByteString(bundle.to_vec()));
 }
 
 pub(super) fn by_url(observations: &mut Observations) {
@@ -177,6 +186,9 @@ pub(super) fn by_url(observations: &mut Observations) {
         entry.client_config.service = None;
         entry.client_config.url = Some("https://outrigger.outrigger-system.svc:9443/mutate".into());
     }
+    let Lookup::Found(advice) = &mut observations.advice else { panic!("a configuration") };
+    let config = &mut advice.webhooks.as_mut().expect("entries")[0].client_config;
+    (config.service, config.url) = (None, Some("https://outrigger.outrigger-system.svc:9443/advise".into()));
 }
 
 pub(super) fn replicas(observations: &mut Observations) -> &mut Vec<Replica> {

@@ -162,4 +162,21 @@ pub(super) const ROWS: &[Row] = &[
         &[Code::FromSecret],
         "no replica responded: what follows is about Secret outrigger-system/outrigger-serving",
     ),
+    // Advice.
+    (
+        "advice without a bundle",
+        |observations| set_advice_bundle(observations, None),
+        &[Code::AdviceUntrusted],
+        "the caBundle of ValidatingWebhookConfiguration \"outrigger\" does not cover the certificate of pod a, pod b",
+    ),
+    (
+        "advice with the bundle of another authority",
+        |observations| {
+            let other = other_authority(AuthorityKind::Cluster);
+            set_advice_bundle(observations, Some(other.certificate().pem().as_bytes()));
+        },
+        &[Code::AdviceUntrusted],
+        "`kubectl apply` prints no advice about workloads",
+    ),
+    ("no advice, by choice", |observations| observations.advice = Lookup::Absent, &[], "caBundle covers"),
 ];
