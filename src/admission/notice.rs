@@ -109,7 +109,8 @@ const fn is_cause(reason: SkipReason) -> bool {
         | SkipReason::MirrorPod
         | SkipReason::OptedOut
         | SkipReason::NotRequested
-        | SkipReason::AlreadyInjected => false,
+        | SkipReason::AlreadyInjected
+        | SkipReason::NothingToAdd => false,
     }
 }
 
