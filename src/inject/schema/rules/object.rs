@@ -1,6 +1,7 @@
 //! An object under check: reads its fields by type and makes errors with their paths.
 
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 use super::super::check::Trail;
 use super::super::{SchemaRef, SchemaType};
@@ -85,16 +86,16 @@ impl<'a> Object<'a> {
 
     /// Reports the items of a list that repeat the text of an earlier one in this field.
     pub(super) fn unique(&self, list: &str, field: &str, errors: &mut Vec<FieldError>) {
-        let mut seen = Vec::new();
+        let mut seen = BTreeSet::new();
         for (index, item) in self.items(list).iter().enumerate() {
-            let path = self.path(list).index(index).child(field);
-            let Some(text) = item.get(field).and_then(Value::as_str).filter(|_| !self.is_sample_at(&path)) else {
+            let Some(text) = item.get(field).and_then(Value::as_str) else { continue };
+            let path = || self.path(list).index(index).child(field);
+            if self.context.is_sample.is_some_and(|is_sample| is_sample(&path())) {
                 continue;
-            };
-            if seen.contains(&text) {
-                errors.push(FieldError::new(path, message!["duplicate value ", value(quote(text))]));
             }
-            seen.push(text);
+            if !seen.insert(text) {
+                errors.push(FieldError::new(path(), message!["duplicate value ", value(quote(text))]));
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! Rules for affinity, tolerations, topology spread and DNS.
 
+use std::collections::BTreeSet;
+
 use super::object::Object;
 use crate::inject::text::{FieldError, message, names, quote, value};
 
@@ -48,9 +50,9 @@ fn needs_selector(object: &Object<'_>, field: &str, errors: &mut Vec<FieldError>
 pub(super) fn affinity_keys(term: &Object<'_>, errors: &mut Vec<FieldError>) {
     needs_selector(term, "matchLabelKeys", errors);
     needs_selector(term, "mismatchLabelKeys", errors);
-    let others = term.items("mismatchLabelKeys");
+    let others: BTreeSet<&str> = term.items("mismatchLabelKeys").iter().filter_map(|key| key.as_str()).collect();
     for (index, key) in term.items("matchLabelKeys").iter().enumerate() {
-        if others.contains(key) {
+        if key.as_str().is_some_and(|key| others.contains(key)) {
             let path = term.path("matchLabelKeys").index(index);
             errors.push(FieldError::new(path, "stands in mismatchLabelKeys too"));
         }

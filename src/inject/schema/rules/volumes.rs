@@ -1,5 +1,7 @@
 //! Rules for volumes: file modes, projected paths, claims, and the sources of single vendors.
 
+use std::collections::BTreeSet;
+
 use super::object::Object;
 use crate::inject::text::quantity::Quantity;
 use crate::inject::text::{FieldError, Message, message, names, quote, value, words};
@@ -33,16 +35,15 @@ fn file_mode(object: &Object<'_>, field: &str, errors: &mut Vec<FieldError>) {
 
 /// Files of one projected volume have paths of their own.
 pub(super) fn projected_paths(volume: &Object<'_>, errors: &mut Vec<FieldError>) {
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
     volume.each("sources", |source| {
         for kind in ["secret", "configMap", "downwardAPI"] {
             let Some(source) = source.child(kind) else { continue };
             source.each("items", |item| {
                 let Some(path) = item.text("path").filter(|path| !path.is_empty()) else { return };
-                if seen.iter().any(|other| other == path) {
+                if !seen.insert(path.to_owned()) {
                     errors.push(item.error("path", message!["duplicate path ", value(quote(path))]));
                 }
-                seen.push(path.to_owned());
             });
         }
     });
