@@ -57,7 +57,7 @@ settings! {
     TEMPLATES: Many, "templates", "templates", "OUTRIGGER_TEMPLATES", "DIR", "built-in",
         "Sources of templates: directories (*.yaml, *.yml, *.json; not recursive), and built-in for the templates of the program; write ./built-in for a directory of that name";
     STRICT: Switch, "strict", "strict", "OUTRIGGER_STRICT", "BOOL", "false",
-        "Refuse to start with a broken template, and list the errors; true under --dev unless set";
+        "Refuse to start with a wrong template, and list errors and warnings; true under --dev unless set";
     LISTEN: One, "listen", "listen", "OUTRIGGER_LISTEN", "ADDRESS:PORT", "127.0.0.1:9443",
         "Address of the webhook (HTTPS)";
     ADMIN_LISTEN: One, "adminListen", "admin-listen", "OUTRIGGER_ADMIN_LISTEN", "ADDRESS:PORT", "127.0.0.1:8080",

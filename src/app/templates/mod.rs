@@ -59,8 +59,8 @@ impl Templates {
         let built_in = if has_built_in { built_in::sources() } else { Vec::new() };
         let sources = [built_in.clone(), directories.sources()].concat();
         let loaded = TemplateSet::assemble(&sources, &TemplateSet::default());
-        if config.strict && !loaded.problems.is_empty() {
-            bail!("{}", listed(&loaded.problems));
+        if config.strict && loaded.faults(true).next().is_some() {
+            bail!("{}", listed(loaded.faults(true)));
         }
         let report = LoadReport::new(&loaded.templates, &loaded.problems, &loaded.warnings);
         metrics.templates_served(&loaded.templates);
@@ -217,7 +217,7 @@ fn directories(config: &Config) -> Vec<PathBuf> {
     config.templates.iter().filter_map(directory).collect()
 }
 
-fn listed(problems: &[LoadProblem]) -> String {
-    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+fn listed<'a>(problems: impl Iterator<Item = &'a LoadProblem>) -> String {
+    let lines: Vec<String> = problems.map(ToString::to_string).collect();
     lines.join("\n")
 }

@@ -24,6 +24,13 @@ pub struct Loaded {
     pub warnings: Vec<LoadProblem>,
 }
 
+impl Loaded {
+    /// The errors; with `strict` the warnings too.
+    pub fn faults(&self, strict: bool) -> impl Iterator<Item = &LoadProblem> {
+        self.problems.iter().chain(self.warnings.iter().filter(move |_| strict))
+    }
+}
+
 impl TemplateSet {
     /// Parses, checks and compiles all documents of all sources. Never fails as a whole.
     pub fn load(sources: &[SourceText]) -> Loaded {
