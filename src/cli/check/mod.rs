@@ -28,8 +28,8 @@ pub use finding::Code;
 /// The pause between two checks with `--wait`.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Check an installation: configuration, certificates, replicas, templates, namespaces, a dry-run
-/// pod
+/// Check an installation: configuration, certificates, replicas, templates, namespaces, workloads,
+/// dry-run pods
 #[derive(Args, Debug)]
 #[command(long_about = LONG_ABOUT)]
 pub struct CheckArgs {
@@ -92,7 +92,7 @@ Examples:
   Treat warnings, such as a misspelt template, as failures:
     outrigger check --strict
 
-Nothing is changed: the pod that is sent is a dry run, which the API server forgets. Exit code 0 is healthy (warnings \
+Nothing is changed: the pods that are sent are dry runs, which the API server forgets. Exit code 0 is healthy (warnings \
 allowed), 1 is not. If a permission is missing, the result names it; docs/reference/check.md lists all \
 findings by their codes.";
 
