@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::find::PodLocation;
 use crate::inject::annotations::AnnotationKeys;
+use crate::inject::pod::AUTO;
 use crate::inject::schema::merge_path::MergePath;
 use crate::inject::status::Status;
 
@@ -68,6 +69,7 @@ impl ClusterPod {
             filled.fill(&["spec"], field, value);
         }
         filled.add_claims();
+        default_containers(&mut filled.pod);
         filled
     }
 
@@ -128,6 +130,7 @@ impl ClusterPod {
     pub(super) fn take_out(&self, mut pod: Value, keys: &AnnotationKeys) -> Value {
         self.correct_status(&mut pod, keys);
         self.take_out_claims(&mut pod);
+        self.take_out_container_defaults(&mut pod);
         for filled in self.fields.iter().rev() {
             let original = object_at(&self.template, filled.object).and_then(|object| object.get(&filled.key)).cloned();
             let Some(fields) = fields(&mut pod, filled.object) else { continue };
@@ -136,6 +139,31 @@ impl ClusterPod {
             }
         }
         pod
+    }
+
+    /// Fields of the template's own containers that only the API server sets.
+    fn take_out_container_defaults(&self, pod: &mut Value) {
+        let Some(original) = object_at(&self.template, &["spec"]) else { return };
+        let Some(spec) = fields(pod, &["spec"]) else { return };
+        for list in CONTAINER_LISTS {
+            let own = original.get(list).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+                let Some(own) = position(own, container).and_then(|index| own.get(index)) else { continue };
+                let Some(fields) = container.as_object_mut().filter(|_| is_own_image(own)) else { continue };
+                for (key, _) in container_defaults(own) {
+                    if own.get(key).is_none() {
+                        fields.remove(key);
+                    }
+                }
+                let ports = fields.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten();
+                let own_ports = own.get("ports").and_then(Value::as_array).into_iter().flatten();
+                for (port, own) in ports.zip(own_ports) {
+                    if let Some(port) = port.as_object_mut().filter(|_| own.get("protocol").is_none()) {
+                        port.remove("protocol");
+                    }
+                }
+            }
+        }
     }
 
     fn take_out_claims(&self, pod: &mut Value) {
@@ -209,6 +237,45 @@ impl FilledField {
             _ => MergePath::of(["spec", &self.key]),
         }
     }
+}
+
+const CONTAINER_LISTS: [&str; 2] = ["containers", "initContainers"];
+
+/// Sets what the API server sets in each container and port that leaves it out.
+fn default_containers(pod: &mut Value) {
+    let Some(spec) = fields(pod, &["spec"]) else { return };
+    for list in CONTAINER_LISTS {
+        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            let defaults = container_defaults(container);
+            let is_own = is_own_image(container);
+            let Some(fields) = container.as_object_mut().filter(|_| is_own) else { continue };
+            for (key, value) in defaults {
+                fields.entry(key).or_insert(value);
+            }
+            for port in fields.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+                if let Some(port) = port.as_object_mut() {
+                    port.entry("protocol").or_insert_with(|| "TCP".into());
+                }
+            }
+        }
+    }
+}
+
+/// Whether the container is complete. A template fills the one with `image: auto`.
+fn is_own_image(container: &Value) -> bool {
+    container.get("image").and_then(Value::as_str).is_some_and(|image| image != AUTO)
+}
+
+/// Defaults of the API server for a container. Without a tag or digest an image is the latest.
+fn container_defaults(container: &Value) -> [(&'static str, Value); 3] {
+    let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
+    let name = image.rsplit('/').next().unwrap_or(image);
+    let is_latest = !image.contains('@') && name.rsplit_once(':').is_none_or(|(_, tag)| tag == "latest");
+    [
+        ("imagePullPolicy", if is_latest { "Always" } else { "IfNotPresent" }.into()),
+        ("terminationMessagePath", "/dev/termination-log".into()),
+        ("terminationMessagePolicy", "File".into()),
+    ]
 }
 
 /// The claims of a StatefulSet, or of a kind like it, as volumes of its first pod.

@@ -329,14 +329,26 @@ fn aliases_that_expand_to_too_much_are_named_in_plain_words() {
 fn what_the_cluster_fills_in_can_be_read_and_is_not_printed() {
     let workspace = Workspace::new();
     let args = "'${pod.metadata.namespace}/${pod.metadata.generateName}', '${pod.metadata.ownerReferences[0].kind}', \
-                '${pod.spec.serviceAccountName}', '${string(pod.spec.terminationGracePeriodSeconds)}'";
+                '${pod.spec.serviceAccountName}', '${string(pod.spec.terminationGracePeriodSeconds)}', \
+                '${app.imagePullPolicy}', '${app.ports[0].protocol}'";
     workspace.file("templates/helper.yaml", TEMPLATE.replace("'${params.level}'", args));
-    let text = deployment("web", asking()).to_string();
+    let mut object = deployment("web", asking());
+    object["spec"]["template"]["spec"]["containers"][0]["ports"] = json!([{"containerPort": 80}]);
+    let text = object.to_string();
     let printed = documents(&workspace.inject(&["-f", "-", "-n", "shop"], &text).done());
     let container = &printed[0]["spec"]["template"]["spec"]["initContainers"][0];
-    assert_eq!(container["args"], json!(["shop/web-", "ReplicaSet", "default", "30"]));
+    assert_eq!(container["args"], json!(["shop/web-", "ReplicaSet", "default", "30", "IfNotPresent", "TCP"]));
     let template = printed[0]["spec"]["template"].to_string();
-    for filled in ["ownerReferences", "\"generateName\"", "dnsPolicy", "serviceAccountName", "\"namespace\""] {
+    for filled in [
+        "ownerReferences",
+        "\"generateName\"",
+        "dnsPolicy",
+        "serviceAccountName",
+        "\"namespace\"",
+        "imagePullPolicy",
+        "terminationMessage",
+        "protocol",
+    ] {
         assert!(!template.contains(filled), "{template}");
     }
 }
