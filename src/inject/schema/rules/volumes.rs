@@ -52,7 +52,8 @@ pub(super) fn projected_paths(volume: &Object<'_>, errors: &mut Vec<FieldError>)
 /// `ValidatePersistentVolumeClaimTemplate`: the claim is named after the pod and the volume.
 pub(super) fn claim_metadata(template: &Object<'_>, errors: &mut Vec<FieldError>) {
     let Some(metadata) = template.child("metadata") else { return };
-    let set = metadata.names().filter(|name| !matches!(*name, "labels" | "annotations" | "creationTimestamp"));
+    let may_stand = |name: &str| matches!(name, "labels" | "annotations" | "creationTimestamp");
+    let set = metadata.names().filter(|name| !may_stand(name) && metadata.text(name) != Some(""));
     errors.extend(set.map(|name| metadata.error(name, "cannot be set; only labels and annotations")));
 }
 
