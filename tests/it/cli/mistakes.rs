@@ -330,14 +330,14 @@ fn what_the_cluster_fills_in_can_be_read_and_is_not_printed() {
     let workspace = Workspace::new();
     let args = "'${pod.metadata.namespace}/${pod.metadata.generateName}', '${pod.metadata.ownerReferences[0].kind}', \
                 '${pod.spec.serviceAccountName}', '${string(pod.spec.terminationGracePeriodSeconds)}', \
-                '${app.imagePullPolicy}', '${app.ports[0].protocol}'";
+                '${app.imagePullPolicy}', '${app.ports[0].protocol}', '${params.level}'";
     workspace.file("templates/helper.yaml", TEMPLATE.replace("'${params.level}'", args));
     let mut object = deployment("web", asking());
     object["spec"]["template"]["spec"]["containers"][0]["ports"] = json!([{"containerPort": 80}]);
     let text = object.to_string();
     let printed = documents(&workspace.inject(&["-f", "-", "-n", "shop"], &text).done());
     let container = &printed[0]["spec"]["template"]["spec"]["initContainers"][0];
-    assert_eq!(container["args"], json!(["shop/web-", "ReplicaSet", "default", "30", "IfNotPresent", "TCP"]));
+    assert_eq!(container["args"], json!(["shop/web-", "ReplicaSet", "default", "30", "IfNotPresent", "TCP", "low"]));
     let template = printed[0]["spec"]["template"].to_string();
     for filled in [
         "ownerReferences",
