@@ -172,7 +172,10 @@ impl<'a> TypeChecker<'a> {
         let (one, other) = (Category::of(&left), Category::of(&right));
         let is_known = one != Category::Any && other != Category::Any;
         let fits = match name {
-            operators::ADD => !is_known || one == other && one.adds(),
+            // The interpreter takes a map as an element that is added to a list.
+            operators::ADD => {
+                !is_known || one == other && one.adds() || (one, other) == (Category::List, Category::Map)
+            }
             operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO => {
                 one.is_number() && other.is_number()
             }

@@ -13,6 +13,7 @@ mod order;
 mod overrides;
 mod placeholders;
 mod stack;
+mod types;
 mod values;
 
 /// Threads of the test harness have this much; those of a server may have less.
