@@ -4,7 +4,8 @@
 //! Invariant: what is wrong with the validating configuration never stops the certificates, because
 //! no pod depends on it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
@@ -17,6 +18,9 @@ use crate::cluster::watching::{self, ObjectState};
 
 /// The owner of `caBundle` in the API server's managed fields.
 const FIELD_MANAGER: &str = "outrigger-ca-bundle";
+
+/// How long the validating configuration is left alone after a call about it failed.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// The two kinds of webhook configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,16 +52,16 @@ pub(crate) struct WebhookConfigurationObject {
     pub name: String,
     api: Api<DynamicObject>,
     resource: ApiResource,
-    /// The account was refused a write, so the object counts as one that it may not read either.
-    is_refused: AtomicBool,
+    /// When a call about the validating configuration failed last.
+    failed: Mutex<Option<Instant>>,
 }
 
 /// The state of a configuration as the leader reads it.
 pub(super) enum ReadConfiguration {
     Present(PresentConfiguration),
     Absent,
-    /// The account may not read or write it.
-    Forbidden,
+    /// A call about the validating configuration failed a short while ago.
+    Unusable,
 }
 
 /// A configuration that exists.
@@ -105,7 +109,7 @@ impl WebhookConfigurationObject {
         let object = |kind: &ConfigurationKind| {
             let resource = kind.resource();
             let api = Api::all_with(client.clone(), &resource);
-            Self { kind: *kind, name: name.to_owned(), api, resource, is_refused: AtomicBool::new(false) }
+            Self { kind: *kind, name: name.to_owned(), api, resource, failed: Mutex::new(None) }
         };
         kinds.iter().map(object).collect()
     }
@@ -115,22 +119,30 @@ impl WebhookConfigurationObject {
         WatchedConfiguration { kind: self.kind, state: watching::object(self.api.clone(), &self.name) }
     }
 
+    /// The configuration as it is stored.
     pub(super) async fn read(&self) -> kube::Result<ReadConfiguration> {
-        if self.is_refused.load(Ordering::Relaxed) {
-            return Ok(ReadConfiguration::Forbidden);
+        if self.has_just_failed() {
+            return Ok(ReadConfiguration::Unusable);
         }
-        match self.api.get_opt(&self.name).await {
-            Ok(Some(object)) => {
-                let entries = entries(&object);
-                Ok(ReadConfiguration::Present(PresentConfiguration {
-                    version: object.metadata.resource_version,
-                    entries,
-                }))
-            }
-            Ok(None) => Ok(ReadConfiguration::Absent),
-            Err(error) if self.may_be_refused(&error) => Ok(ReadConfiguration::Forbidden),
-            Err(error) => Err(error),
+        let object = self.api.get_opt(&self.name).await?;
+        Ok(object.map_or(ReadConfiguration::Absent, |object| {
+            let entries = entries(&object);
+            ReadConfiguration::Present(PresentConfiguration { version: object.metadata.resource_version, entries })
+        }))
+    }
+
+    /// Whether the certificates can do without this configuration after a call about it failed. It is
+    /// then left alone for a while.
+    pub(super) fn can_be_left_out(&self) -> bool {
+        let can = self.kind == ConfigurationKind::Validating;
+        if can && let Ok(mut failed) = self.failed.lock() {
+            *failed = Some(Instant::now());
         }
+        can
+    }
+
+    fn has_just_failed(&self) -> bool {
+        self.failed.lock().is_ok_and(|failed| failed.is_some_and(|failed| failed.elapsed() < RETRY_AFTER))
     }
 
     /// Sets `caBundle` of every entry to these certificates, unless it has this value or the
@@ -150,21 +162,7 @@ impl WebhookConfigurationObject {
             "webhooks": webhooks,
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        match self.api.patch(&self.name, &params, &Patch::Apply(object)).await {
-            Ok(_) => Ok(true),
-            Err(error) if self.may_be_refused(&error) => {
-                self.is_refused.store(true, Ordering::Relaxed);
-                Ok(false)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether the error is a missing right that nobody's pods depend on: manifests of an older
-    /// version grant no right on the validating configuration.
-    fn may_be_refused(&self, error: &kube::Error) -> bool {
-        let is_forbidden = matches!(error, kube::Error::Api(status) if status.code == 403);
-        is_forbidden && self.kind == ConfigurationKind::Validating
+        self.api.patch(&self.name, &params, &Patch::Apply(object)).await.map(|_| true)
     }
 }
 

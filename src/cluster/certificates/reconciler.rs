@@ -201,7 +201,10 @@ impl Reconciler {
     async fn read_state(&self, trusted: &mut TrustHistory<Instant>) -> Result<ClusterState, StepError> {
         let mut configurations = Vec::with_capacity(self.configurations.len());
         for configuration in &self.configurations {
-            configurations.push(with_timeout(configuration.read()).await?);
+            configurations.push(match with_timeout(configuration.read()).await {
+                Err(_) if configuration.can_be_left_out() => ReadConfiguration::Unusable,
+                read => read?,
+            });
         }
         let read = Instant::now();
         let serving = with_timeout(self.secrets.get_opt(&self.objects.serving_secret)).await?;
@@ -263,9 +266,12 @@ impl Reconciler {
         let pem = state.material.bundle(trusted);
         let base64 = BASE64.encode(&pem);
         for (object, read) in self.configurations.iter().zip(&state.configurations) {
-            if let ReadConfiguration::Present(read) = read
-                && with_timeout(object.set_bundle(read, &pem, &base64)).await?
-            {
+            let ReadConfiguration::Present(read) = read else { continue };
+            let is_set = match with_timeout(object.set_bundle(read, &pem, &base64)).await {
+                Err(error) if !error.is_conflict() && object.can_be_left_out() => false,
+                is_set => is_set?,
+            };
+            if is_set {
                 let (kind, configuration) = (object.kind.words(), object.name.as_str());
                 tracing::info!(kind, configuration, certificates = trusted.len(), "caBundle was updated");
             }
@@ -348,7 +354,7 @@ async fn changed<T>(receiver: &mut watch::Receiver<T>) {
 fn read_bundles(configurations: &[ReadConfiguration], material: &mut CertificateMaterial) -> Option<Vec<Bundle>> {
     let present = configurations.iter().filter_map(|read| match read {
         ReadConfiguration::Present(present) => Some(present),
-        ReadConfiguration::Absent | ReadConfiguration::Forbidden => None,
+        ReadConfiguration::Absent | ReadConfiguration::Unusable => None,
     });
     let mut bundles: Option<Vec<Bundle>> = None;
     for present in present {
@@ -371,8 +377,8 @@ enum ObjectProblem {
     Absent,
     /// Absent, but no pod depends on it.
     AdviceAbsent,
-    /// The account may not read or write it; no pod depends on it.
-    AdviceForbidden,
+    /// A call about it failed; no pod depends on it.
+    AdviceUnusable,
 }
 
 impl ObjectProblem {
@@ -381,7 +387,7 @@ impl ObjectProblem {
         match self {
             Self::Absent => "does not exist; apply it again",
             Self::AdviceAbsent => "does not exist; apply it again, or set advice to Off",
-            Self::AdviceForbidden => "cannot be read and written; apply the roles again",
+            Self::AdviceUnusable => "cannot be read and written; if that lasts, apply the roles again",
         }
     }
 
@@ -395,10 +401,10 @@ impl ObjectProblem {
                 name,
                 "object does not exist; apply it again, or set advice to Off: until then nobody gets advice"
             ),
-            Self::AdviceForbidden => tracing::warn!(
+            Self::AdviceUnusable => tracing::warn!(
                 kind,
                 name,
-                "object cannot be read and written; apply the roles again: until then nobody gets advice"
+                "object cannot be read and written; if that lasts, apply the roles again: until then nobody gets advice"
             ),
         }
     }
@@ -410,7 +416,7 @@ impl<'a> RequiredObject<'a> {
             (ReadConfiguration::Present(_), _) => None,
             (ReadConfiguration::Absent, ConfigurationKind::Mutating) => Some(ObjectProblem::Absent),
             (ReadConfiguration::Absent, ConfigurationKind::Validating) => Some(ObjectProblem::AdviceAbsent),
-            (ReadConfiguration::Forbidden, _) => Some(ObjectProblem::AdviceForbidden),
+            (ReadConfiguration::Unusable, _) => Some(ObjectProblem::AdviceUnusable),
         };
         Self { kind: object.kind.words(), name: &object.name, problem }
     }
