@@ -2,7 +2,7 @@
 //! stays in use.
 //!
 //! A certificate that API servers would reject is not taken, regardless of its author: it must be
-//! complete, valid, and covered by every bundle of the last known webhook configurations.
+//! complete, valid, and covered by every bundle of the last known mutating webhook configuration.
 //! Invariant: a certificate in use is replaced only by a better one.
 
 use std::sync::Arc;
@@ -176,8 +176,7 @@ fn check_secret(
 /// The webhook configurations as they were last seen.
 struct KnownConfigurations {
     mutating: ObjectState<DynamicObject>,
-    /// Without advice it is `Absent`. `Unknown` counts as absent: no pod depends on it, and the
-    /// account may lack the right to read it.
+    /// Without advice it is `Absent`. It keeps no certificate from being served: no pod depends on it.
     validating: ObjectState<DynamicObject>,
 }
 
@@ -194,22 +193,26 @@ impl KnownConfigurations {
         known
     }
 
-    /// Whether every entry covers the certificate; true if there is no configuration, since no API
-    /// server calls then.
+    /// Whether every mutating entry covers the certificate; true if there is no configuration, since
+    /// no API server calls then.
     fn trust(&self, pair: &CertifiedPair) -> bool {
-        // Checked at the end of its lifetime, which the authority outlives: expiry is checked
-        // separately.
-        let at = pair.certificate.validity.not_after;
-        let present = [&self.mutating, &self.validating].into_iter().filter_map(ObjectState::present);
-        let mut entries = present.flat_map(entries);
-        entries.all(|entry| covers(&read_bundle(entry.ca_bundle()).0, &pair.key.cert, at))
+        all_cover(&self.mutating, pair)
     }
 
     /// The value of the metric: false without the mutating configuration, since then no API server
     /// calls the webhook, which an alert should report.
     fn are_in_sync(&self, pair: &CertifiedPair) -> bool {
-        self.mutating.present().is_some() && self.trust(pair)
+        self.mutating.present().is_some() && self.trust(pair) && all_cover(&self.validating, pair)
     }
+}
+
+/// Whether every entry of the configuration covers the certificate, if it exists.
+fn all_cover(configuration: &ObjectState<DynamicObject>, pair: &CertifiedPair) -> bool {
+    // Checked at the end of its lifetime, which the authority outlives: expiry is checked
+    // separately.
+    let at = pair.certificate.validity.not_after;
+    let mut entries = configuration.present().into_iter().flat_map(entries);
+    entries.all(|entry| covers(&read_bundle(entry.ca_bundle()).0, &pair.key.cert, at))
 }
 
 #[cfg(test)]
@@ -259,16 +262,7 @@ mod tests {
         mutating: &ObjectState<DynamicObject>,
         now: SystemTime,
     ) -> Option<ServingSecretError> {
-        error_with(secret, mutating, &ObjectState::Absent, now)
-    }
-
-    fn error_with(
-        secret: &ObjectState<Secret>,
-        mutating: &ObjectState<DynamicObject>,
-        validating: &ObjectState<DynamicObject>,
-        now: SystemTime,
-    ) -> Option<ServingSecretError> {
-        let known = KnownConfigurations { mutating: mutating.clone(), validating: validating.clone() };
+        let known = KnownConfigurations { mutating: mutating.clone(), validating: ObjectState::Absent };
         check_secret(secret, &known, now).err()
     }
 
@@ -291,19 +285,21 @@ mod tests {
     }
 
     #[test]
-    fn the_validating_configuration_must_cover_it_too_where_it_is_known() {
+    fn the_validating_configuration_counts_for_the_metric_alone() {
         let now = SystemTime::now();
         let (ours, other) = (authority(now), authority(now));
         let (secret, mutating) = (present(secret(&ours, now)), trusting(&[&[&ours]]));
         let cases = [
-            (trusting(&[&[&ours, &other]]), None),
-            (trusting(&[&[&other]]), Some(ServingSecretError::NotTrusted)),
-            (trusting(&[&[]]), Some(ServingSecretError::NotTrusted)),
-            (ObjectState::Absent, None),
-            (ObjectState::Unknown, None),
+            (trusting(&[&[&ours, &other]]), true),
+            (trusting(&[&[&other]]), false),
+            (trusting(&[&[]]), false),
+            (ObjectState::Absent, true),
+            (ObjectState::Unknown, true),
         ];
         for (validating, expected) in cases {
-            assert_eq!(error_with(&secret, &mutating, &validating, now), expected);
+            let known = KnownConfigurations { mutating: mutating.clone(), validating };
+            let pair = check_secret(&secret, &known, now).expect("it is served");
+            assert_eq!(known.are_in_sync(&pair), expected);
         }
     }
 
