@@ -9,6 +9,7 @@ use super::respond::{self, ReviewResponse};
 use super::wire::{self, API_VERSION, AdmissionRequest, AdmissionReview, KIND};
 use super::{ProtocolError, Record, ReviewResult, notice};
 use crate::inject::pod::depth;
+use crate::inject::text::json::parser_message;
 use crate::inject::text::{Message, message, one_line, value, words};
 use crate::inject::{ErrorCode, InjectError, Injector, LeftOut, Namespace, Outcome, Problem, Request};
 
@@ -49,7 +50,7 @@ fn describe(error: &serde_json::Error) -> Message {
     }
     let text = error.to_string();
     let location = format!(" at line {} column {}", error.line(), error.column());
-    message![value(text.strip_suffix(&location).unwrap_or(&text)), words(location)]
+    message![value(parser_message(&text.strip_suffix(&location).unwrap_or(&text))), words(location)]
 }
 
 fn checked_request<'r, 'a>(review: &'r AdmissionReview<'a>) -> Result<&'r AdmissionRequest<'a>, ProtocolError> {

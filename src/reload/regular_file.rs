@@ -48,7 +48,7 @@ pub(crate) fn read(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
 
 /// As [`read`], for text in UTF-8.
 pub(crate) fn read_text(path: &Path, max_bytes: u64) -> io::Result<String> {
-    let invalid = |_| io::Error::new(ErrorKind::InvalidData, "stream did not contain valid UTF-8");
+    let invalid = |_| io::Error::new(ErrorKind::InvalidData, "the text is not valid UTF-8");
     String::from_utf8(read(path, max_bytes)?).map_err(invalid)
 }
 

@@ -247,7 +247,7 @@ impl WatchedDirectory {
     fn replaced(&self, listing: &Listing) -> impl Iterator<Item = CompiledSource> {
         let known: HashSet<&str> = self.parsed.iter().map(|source| source.origin()).collect();
         listing.directories().filter(move |origin| known.contains(origin.as_str())).map(|origin| {
-            let error = io::Error::new(ErrorKind::IsADirectory, "it is a directory now");
+            let error = io::Error::new(ErrorKind::IsADirectory, "it is a directory, expected a file");
             CompiledSource::unreadable(unreadable(origin, &error))
         })
     }
@@ -255,14 +255,14 @@ impl WatchedDirectory {
 
 /// Said alike however it is read, so that it is said once.
 fn at_unrest(origin: String) -> CompiledSource {
-    let error = io::Error::new(ErrorKind::ResourceBusy, "it does not come to rest");
+    let error = io::Error::new(ErrorKind::ResourceBusy, "it keeps changing while it is read");
     CompiledSource::unreadable(unreadable(origin, &error))
 }
 
 /// A fault of ours that one text brings to light takes no other with it.
 fn parse_or_report(text: &SourceText) -> CompiledSource {
     catch_unwind(|| CompiledSource::compile(text)).unwrap_or_else(|_| {
-        let error = io::Error::other("compiling it failed, which is a fault of outrigger");
+        let error = io::Error::other("a bug in outrigger, please report it");
         CompiledSource::unreadable(unreadable(text.origin.clone(), &error))
     })
 }
@@ -351,7 +351,10 @@ mod tests {
         assert_eq!(seen, [(10, Reloaded::Replaced(())), (21, Reloaded::Unchanged)]);
         assert_eq!(names(&directories), ["good"]);
         let trouble = directories.troubles()[0].sentence().to_owned();
-        assert!(trouble.contains("growing.yaml: cannot read the file: it does not come to rest"), "{trouble}");
+        assert!(
+            trouble.contains("growing.yaml: cannot read the file: it keeps changing while it is read"),
+            "{trouble}"
+        );
         assert_eq!(directories.scan(Scan::Quick, now + SECOND * 30), Reloaded::Replaced(()), "it has come to rest");
         assert!(directories.troubles().is_empty());
     }

@@ -155,7 +155,7 @@ fn template_names(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut names = Vec::new();
     for (index, entry) in std::fs::read_dir(directory)?.enumerate() {
         if index >= MAX_ENTRIES {
-            let message = format!("more than {MAX_ENTRIES} entries are no directory of templates");
+            let message = format!("it has more than {MAX_ENTRIES} entries, expected templates alone");
             return Err(io::Error::new(ErrorKind::QuotaExceeded, message));
         }
         let name = PathBuf::from(entry?.file_name());

@@ -9,6 +9,7 @@ mod examples;
 mod guides;
 mod includes;
 mod markdown;
+mod messages;
 mod reference;
 
 use std::fs;

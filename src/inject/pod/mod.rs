@@ -25,6 +25,7 @@ pub(crate) use document::PodDocument;
 pub(crate) use head::PodHead;
 
 use super::error::{ErrorCode, InjectError, Problem};
+use super::text::json::parser_message;
 use super::text::{message, one_line, value};
 use memchr::memmem;
 use read_set::ReadSet;
@@ -99,7 +100,7 @@ fn may_repeat_a_key(text: &str) -> bool {
 pub enum PodError {
     #[error("its values would take more than {} MiB of memory", memory_estimate::MAX_BYTES >> 20)]
     TooLarge,
-    #[error(transparent)]
+    #[error("{}", parser_message(.0))]
     Json(#[from] serde_json::Error),
     /// All problems of the structure.
     #[error("{0}")]

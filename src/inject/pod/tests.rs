@@ -130,7 +130,7 @@ fn a_structure_that_no_pod_has_is_refused_with_its_path() {
         assert_eq!(error(&pod), message, "{pod}");
     }
     for (metadata, message) in [
-        (json!(5), "invalid type: integer `5`, expected an object as metadata at line 1 column 13"),
+        (json!(5), "expected an object as metadata, found the integer `5` at line 1 column 13"),
         (json!({"labels": []}), "metadata.labels: expected a map of strings, found a list"),
         (json!({"labels": {"a\nb": 1}}), "metadata.labels[a\\nb]: expected a string, found a number; put it in quotes"),
     ] {

@@ -1,4 +1,4 @@
-//! Reads fields of JSON objects whose structure has been checked.
+//! Reads fields of JSON objects whose structure has been checked, and words the errors of the parser.
 
 use serde_json::Value;
 
@@ -32,4 +32,44 @@ pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
 /// Items of a list field, none when absent or null.
 pub(crate) fn items<'a>(object: &'a Value, field: &str) -> &'a [Value] {
     object.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// The message of the JSON parser with Kubernetes' words: what is expected comes first, as in all
+/// our sentences. Other messages stay as they are.
+pub(crate) fn parser_message(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let (sentence, place) = text.split_at(text.rfind(" at line ").unwrap_or(text.len()));
+    let wrong = sentence.strip_prefix("invalid type: ").or_else(|| sentence.strip_prefix("invalid value: "));
+    let Some((found, expected)) = wrong.and_then(|wrong| wrong.rsplit_once(", expected ")) else {
+        return text;
+    };
+    let found = match found {
+        "sequence" => "a list".to_owned(),
+        "map" => "an object".to_owned(),
+        "null" | "unit value" => "null".to_owned(),
+        scalar => format!("the {scalar}"),
+    };
+    format!("expected {expected}, found {found}{place}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_the_parser_say_first_what_is_expected() {
+        for (text, expected) in [
+            (
+                "invalid type: map, expected a string at line 1 column 3",
+                "expected a string, found an object at line 1 column 3",
+            ),
+            ("invalid type: sequence, expected an object", "expected an object, found a list"),
+            ("invalid type: null, expected a list", "expected a list, found null"),
+            ("invalid type: integer `5`, expected an object", "expected an object, found the integer `5`"),
+            ("invalid type: string \", expected x\", expected u8", "expected u8, found the string \", expected x\""),
+            ("EOF while parsing a value at line 1 column 0", "EOF while parsing a value at line 1 column 0"),
+        ] {
+            assert_eq!(parser_message(&text), expected);
+        }
+    }
 }
