@@ -23,7 +23,9 @@ mod request;
 mod settings;
 mod uninject;
 
-pub(crate) use decision::keys::{KeyCheck, KeyPlace, KeyUse, KnownTemplates};
+#[cfg(feature = "runtime")]
+pub(crate) use decision::keys::KnownTemplates;
+pub(crate) use decision::keys::{KeyCheck, KeyPlace, KeyUse};
 pub use error::{Blame, ErrorCode, InjectError, Problem};
 pub use outcome::{Explanation, Injection, LeftOut, Outcome, Skip, SkipReason};
 pub use pod::find::find;

@@ -35,6 +35,7 @@ struct FilledField {
 }
 
 /// The first pod that the cluster creates of the template at this place of the document.
+#[cfg(feature = "runtime")]
 pub(crate) fn created(document: &Value, location: &PodLocation, namespace: &str) -> Option<Value> {
     let (object, template) = (location.object(document)?, location.template(document)?);
     Some(ClusterPod::new(location, object, template, namespace).pod)

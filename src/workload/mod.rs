@@ -12,6 +12,7 @@ mod review;
 mod stray_keys;
 mod unread_keys;
 
+#[cfg(feature = "runtime")]
 pub(crate) use cluster_pod::created as created_pod;
 pub use find::{Found, Note, ObjectName, PodLocation, find};
 pub use finding::{Finding, FindingCode};

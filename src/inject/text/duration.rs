@@ -17,6 +17,7 @@ impl Duration {
         read(text).map(|nanoseconds| Self { nanoseconds }).ok_or(EXPECTED)
     }
 
+    #[cfg(feature = "runtime")]
     pub(crate) const fn nanoseconds(self) -> i64 {
         self.nanoseconds
     }

@@ -13,5 +13,7 @@ pub(crate) mod suggest;
 
 pub(crate) use field_path::{FieldError, FieldPath, PathSegment, Spot};
 pub(crate) use message::{Message, message, value, words};
-pub(crate) use quote::{is_unprintable, one_line, push_printable, quote};
+#[cfg(feature = "runtime")]
+pub(crate) use quote::{is_unprintable, push_printable};
+pub(crate) use quote::{one_line, quote};
 pub(crate) use suggest::{listed, nearest, nearest_within};
