@@ -1,5 +1,6 @@
 //! Analyses a parsed expression: its depth, the variables it reads and the functions it calls.
 
+use super::declarations::Declarations;
 use super::reads::{Reads, Root};
 use super::{functions, rewrite};
 use crate::inject::text::{Message, listed, message, nearest, value, words};
@@ -36,14 +37,14 @@ pub(super) fn comprehension_depth(node: &IdedExpr) -> usize {
 }
 
 /// Checks every name and collects the paths that the expression reads.
-pub(super) fn reads(tree: &IdedExpr, parameters: &[&str]) -> Result<Reads, Message> {
-    let mut collector = ReadsCollector { parameters, local: Vec::new(), reads: Reads::default() };
+pub(super) fn reads(tree: &IdedExpr, declared: &Declarations<'_>) -> Result<Reads, Message> {
+    let mut collector = ReadsCollector { declared, local: Vec::new(), reads: Reads::default() };
     collector.visit(tree)?;
     Ok(collector.reads)
 }
 
 struct ReadsCollector<'a> {
-    parameters: &'a [&'a str],
+    declared: &'a Declarations<'a>,
     /// Loop variables of the enclosing comprehensions.
     local: Vec<&'a str>,
     reads: Reads,
@@ -116,7 +117,10 @@ impl<'a> ReadsCollector<'a> {
         if let (Root::Params, Some(parameter)) = (root, path.first())
             && !self.is_declared(parameter)
         {
-            return Err(unknown_parameter(parameter, self.parameters));
+            return Err(unknown_parameter(parameter, self.declared.names()));
+        }
+        if let Err(place) = self.declared.check_variable(root) {
+            return Err(message!["variable ", words(format_args!("{name:?}")), ": ", place]);
         }
         self.reads.insert(root, path);
         Ok(())
@@ -124,7 +128,7 @@ impl<'a> ReadsCollector<'a> {
 
     /// A declaration whose name is unreadable has its own error and may declare this parameter.
     fn is_declared(&self, parameter: &str) -> bool {
-        self.parameters.iter().any(|name| name.is_empty() || *name == parameter)
+        self.declared.names().iter().any(|name| name.is_empty() || *name == parameter)
     }
 }
 

@@ -1,12 +1,20 @@
-//! The parameters that a template declares, as its expressions see them.
+//! The names that an expression may use: the parameters of its template, and the variables that exist
+//! only in some places.
 
-use super::types::Kind;
+use super::Expression;
+use super::reads::Root;
+use super::types::{Kind, Type};
+use crate::inject::text::{Message, message};
 
-/// The declared parameters: their names, and the kinds of their values.
-#[derive(Debug, Default)]
+/// The declared parameters, their names and the kinds of their values; and the variables of a place.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Declarations<'a> {
     names: Vec<&'a str>,
     kinds: Vec<Kind>,
+    /// Whether there is a `container`.
+    has_container: bool,
+    /// The type of `each`, where there is one.
+    each: Option<Type>,
     /// Tests of the interpreter write what no template may: they have no types.
     #[cfg(test)]
     untyped: bool,
@@ -19,15 +27,52 @@ impl<'a> Declarations<'a> {
         Self {
             names,
             kinds,
+            has_container: false,
+            each: None,
             #[cfg(test)]
             untyped: false,
         }
     }
 
+    /// The same names, and `container`.
+    pub(crate) fn with_container(&self) -> Self {
+        Self { has_container: true, ..self.clone() }
+    }
+
+    /// Compiles the expression of a `forEach`, and adds `each`, an element of its list.
+    pub(crate) fn for_each(&self, source: &str) -> Result<(Expression, Self), Message> {
+        let (expression, found) = Expression::compile_typed(source, self)?;
+        let element = match found {
+            Type::List(element) => *element,
+            Type::Optional(inner) => match *inner {
+                Type::List(element) => *element,
+                Type::Any => Type::Any,
+                other => return Err(no_list(other.kind())),
+            },
+            Type::Any | Type::Nothing | Type::Null => Type::Any,
+            other => return Err(no_list(other.kind())),
+        };
+        Ok((expression, Self { each: Some(element), ..self.clone() }))
+    }
+
+    /// Whether a variable exists where the expression stands; if not, where it does.
+    pub(super) fn check_variable(&self, root: Root) -> Result<(), &'static str> {
+        match root {
+            Root::Container if !self.has_container => Err("it exists only in expressions below app"),
+            Root::Each if self.each.is_none() => Err("it exists only in an item with forEach"),
+            _ => Ok(()),
+        }
+    }
+
+    /// The type of `each`.
+    pub(super) fn each(&self) -> Type {
+        self.each.clone().unwrap_or(Type::Any)
+    }
+
     /// Parameters of unknown kinds; names and kinds of fields are not checked.
     #[cfg(test)]
     pub(crate) fn untyped(names: &[&'a str]) -> Self {
-        Self { names: names.to_vec(), kinds: vec![Kind::Unknown; names.len()], untyped: true }
+        Self { names: names.to_vec(), kinds: vec![Kind::Unknown; names.len()], untyped: true, ..Self::default() }
     }
 
     pub(super) fn names(&self) -> &[&'a str] {
@@ -46,4 +91,8 @@ impl<'a> Declarations<'a> {
         #[cfg(not(test))]
         true
     }
+}
+
+fn no_list(found: Kind) -> Message {
+    message!["expected a list, found ", found.name()]
 }

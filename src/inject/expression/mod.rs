@@ -35,6 +35,7 @@ pub(crate) use declarations::Declarations;
 pub(crate) use reads::{Reads, Root};
 pub(crate) use scope::Scope;
 pub(crate) use types::Kind;
+use types::Type;
 
 /// Longest source of one expression, in bytes. Long flat chains are parsed recursively, so this
 /// bounds the parser's stack.
@@ -75,8 +76,13 @@ pub(crate) enum EvaluationError {
 }
 
 impl Expression {
-    /// Parses and checks `source` against the declared parameters.
+    /// Parses and checks `source` against the declared names.
     pub(crate) fn compile(source: &str, parameters: &Declarations<'_>) -> Result<Self, Message> {
+        Self::compile_typed(source, parameters).map(|(expression, _)| expression)
+    }
+
+    /// The compiled expression, and the type of its value.
+    fn compile_typed(source: &str, parameters: &Declarations<'_>) -> Result<(Self, Type), Message> {
         if source.len() > MAX_SOURCE_BYTES {
             let bytes = source.len();
             return Err(message!["the expression has ", bytes, " bytes; at most ", MAX_SOURCE_BYTES, " are allowed"]);
@@ -84,19 +90,19 @@ impl Expression {
         if source.trim().is_empty() {
             return Err("the expression is empty".into());
         }
-        let (reads, kind, program) = match plain_parameter(source).filter(|name| parameters.names().contains(name)) {
-            Some(name) => (Reads::parameter(name), parameters.kind(name), Program::Parameter(name.to_owned())),
+        let (reads, found, program) = match plain_parameter(source).filter(|name| parameters.names().contains(name)) {
+            Some(name) => (Reads::parameter(name), parameters.kind(name).into(), Program::Parameter(name.to_owned())),
             None => {
-                let Parsed { tree, kind, errors } = parse(source, parameters)?;
-                let reads = analysis::reads(&tree, parameters.names())?;
+                let Parsed { tree, found, errors } = parse(source, parameters)?;
+                let reads = analysis::reads(&tree, parameters)?;
                 if !errors.is_empty() {
                     return Err(Message::join(errors, "; "));
                 }
                 let only = analysis::only_parameter(&tree);
-                (reads, kind, only.map_or_else(|| Program::Tree(tree), Program::Parameter))
+                (reads, found, only.map_or_else(|| Program::Tree(tree), Program::Parameter))
             }
         };
-        Ok(Self { source: source.to_owned(), reads, kind, program })
+        Ok((Self { source: source.to_owned(), reads, kind: found.kind(), program }, found))
     }
 
     /// The text between `${` and `}`.
@@ -216,7 +222,7 @@ pub(crate) fn with_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Resu
 /// A parsed expression.
 struct Parsed {
     tree: IdedExpr,
-    kind: Kind,
+    found: Type,
     /// What is wrong with its types.
     errors: Vec<Message>,
 }
@@ -231,11 +237,10 @@ fn parse(source: &str, parameters: &Declarations<'_>) -> Result<Parsed, Message>
 fn parse_here(source: &str, parameters: &Declarations<'_>) -> Result<Parsed, Message> {
     let mut tree =
         Parser::new().enable_optional_syntax(true).parse(source).map_err(|errors| describe(source, &errors))?;
-    let (kind, errors) = match parameters.are_typed() {
+    let (found, errors) = match parameters.are_typed() {
         true => type_check::check(&tree, parameters),
-        false => (types::Type::Any, Vec::new()),
+        false => (Type::Any, Vec::new()),
     };
-    let kind = kind.kind();
     rewrite::rewrite(&mut tree);
     let depth = analysis::depth(&tree);
     if depth > MAX_DEPTH {
@@ -251,7 +256,7 @@ fn parse_here(source: &str, parameters: &Declarations<'_>) -> Result<Parsed, Mes
             " are allowed"
         ]);
     }
-    Ok(Parsed { tree, kind, errors })
+    Ok(Parsed { tree, found, errors })
 }
 
 fn describe(source: &str, errors: &cel::ParseErrors) -> Message {

@@ -13,6 +13,10 @@ pub(crate) enum Root {
     App,
     /// All selected containers of the app.
     Apps,
+    /// The container of the app that is being given something; only in `app`.
+    Container,
+    /// The element of `forEach`; only in its item.
+    Each,
     /// Name, labels and annotations of the namespace.
     Namespace,
     /// `version` of the cluster.
@@ -20,7 +24,8 @@ pub(crate) enum Root {
 }
 
 impl Root {
-    pub(crate) const ALL: [Self; 6] = [Self::Params, Self::Pod, Self::App, Self::Apps, Self::Namespace, Self::Cluster];
+    pub(crate) const ALL: [Self; 8] =
+        [Self::Params, Self::Pod, Self::App, Self::Apps, Self::Container, Self::Each, Self::Namespace, Self::Cluster];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -28,6 +33,8 @@ impl Root {
             Self::Pod => "pod",
             Self::App => "app",
             Self::Apps => "apps",
+            Self::Container => "container",
+            Self::Each => "each",
             Self::Namespace => "namespace",
             Self::Cluster => "cluster",
         }
@@ -51,11 +58,11 @@ impl Reads {
 
     /// The name of the Kubernetes object that is read, if any; a missing key is missing there.
     pub(crate) fn owner(&self) -> Option<&'static str> {
-        let reads = |root: Root| self.of(root).next().is_some();
         let owners = [
-            (reads(Root::App) || reads(Root::Apps), "the app container"),
-            (reads(Root::Namespace), "the namespace"),
-            (reads(Root::Pod), "the pod"),
+            (self.has(Root::App) || self.has(Root::Apps) || self.has(Root::Container), "the app container"),
+            (self.has(Root::Each), "the element of forEach"),
+            (self.has(Root::Namespace), "the namespace"),
+            (self.has(Root::Pod), "the pod"),
         ];
         let mut read = owners.iter().filter(|(reads, _)| *reads).map(|(_, owner)| *owner);
         match (read.next(), read.next()) {
@@ -72,6 +79,11 @@ impl Reads {
     /// Whether one of these parameters is read, or possibly read.
     pub(crate) fn reads_parameter(&self, name: &str) -> bool {
         self.of(Root::Params).any(|path| path.first().is_none_or(|first| first == name))
+    }
+
+    /// Whether anything of this variable is read.
+    pub(crate) fn has(&self, root: Root) -> bool {
+        self.of(root).next().is_some()
     }
 
     /// Adds one path below a variable.

@@ -50,6 +50,25 @@ impl Scope<'_> {
         })
     }
 
+    /// Runs `work` with one more variable.
+    pub(crate) fn with_variable<T>(&self, root: Root, value: Value, work: impl FnOnce(&Scope<'_>) -> T) -> T {
+        let mut context = self.context.new_inner_scope();
+        context.add_variable_from_value(root.name(), value);
+        work(&Scope { params: self.params, clock: self.clock, context })
+    }
+
+    /// Runs `work` with one more variable, an object of which `reads` needs only a part.
+    pub(crate) fn with_object<T>(
+        &self,
+        root: Root,
+        object: &Json,
+        reads: &Reads,
+        work: impl FnOnce(&Scope<'_>) -> T,
+    ) -> T {
+        let paths: Vec<&[String]> = reads.of(root).collect();
+        self.with_variable(root, convert::to_cel(&prune(object, &paths)), work)
+    }
+
     pub(crate) fn parameter(&self, name: &str) -> Option<&Value> {
         self.params.get(name)
     }

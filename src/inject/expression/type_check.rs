@@ -69,6 +69,7 @@ impl<'a> TypeChecker<'a> {
         }
         match Root::from_name(name) {
             Some(Root::Params) => Type::Parameters,
+            Some(Root::Each) => self.parameters.each(),
             Some(root) => schema::variables().child(root.name()).map_or(Type::Any, Type::of_schema),
             None => Type::Any,
         }

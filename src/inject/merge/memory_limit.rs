@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::RenderedTemplate;
 use crate::inject::error::{ErrorCode, Problem};
+use crate::inject::overlay::Overlay;
 use crate::inject::pod::memory_estimate;
 use crate::inject::text::message;
 
@@ -38,9 +39,14 @@ pub(in crate::inject) fn check(candidates: &[RenderedTemplate<'_>]) -> Option<Pr
 }
 
 fn estimate(candidate: &RenderedTemplate<'_>) -> usize {
-    let overlay = &candidate.overlay;
     let list_bytes = |items: &[Value]| serde_json::to_vec(items).map_or(0, |text| memory_estimate::of(&text));
-    let lists = overlay.app_lists().map(|(_, items)| items);
-    let each: usize = lists.filter(|items| !items.is_empty()).map(list_bytes).sum();
-    each.saturating_mul(candidate.selected.len())
+    let of_container = |overlay: &Overlay| -> usize {
+        let lists = overlay.app_lists().map(|(_, items)| items).chain([overlay.app_prepend_command()]);
+        let lists: usize = lists.filter(|items| !items.is_empty()).map(list_bytes).sum();
+        lists + serde_json::to_vec(overlay.app_defaults()).map_or(0, |text| memory_estimate::of(&text))
+    };
+    match candidate.apps.is_empty() {
+        true => of_container(&candidate.overlay).saturating_mul(candidate.selected.len()),
+        false => candidate.apps.iter().map(of_container).fold(0, usize::saturating_add),
+    }
 }

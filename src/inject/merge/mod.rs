@@ -41,8 +41,22 @@ use placement::Placement;
 pub(crate) struct RenderedTemplate<'a> {
     pub(crate) template: &'a Template,
     pub(crate) overlay: Cow<'a, Overlay>,
+    /// The parts for each selected container, if they differ; otherwise `overlay` has them.
+    pub(crate) apps: Vec<Overlay>,
     /// The app containers that the template changes, by list and position.
     pub(crate) selected: Vec<(ContainerList, usize)>,
+}
+
+impl RenderedTemplate<'_> {
+    /// The parts for the selected container of this position.
+    pub(crate) fn app_overlay(&self, position: usize) -> &Overlay {
+        self.apps.get(position).unwrap_or(&self.overlay)
+    }
+
+    /// Whether nothing is to be added.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.overlay.is_blank() && self.apps.iter().all(Overlay::is_blank)
+    }
 }
 
 /// One change of the pod's tree.
@@ -220,17 +234,16 @@ impl<'a> Planner<'a> {
     }
 
     fn app(&mut self, candidate: usize) {
-        let lists: Vec<_> = self.overlay(candidate).app_lists().filter(|(_, wanted)| !wanted.is_empty()).collect();
-        if lists.is_empty() {
-            return;
-        }
-        for &(list, index) in &self.candidates[candidate].selected {
+        let candidates = self.candidates;
+        for (position, &(list, index)) in candidates[candidate].selected.iter().enumerate() {
+            let overlay = candidates[candidate].app_overlay(position);
+            let lists = overlay.app_lists().filter(|(_, wanted)| !wanted.is_empty());
             let container = &self.pod.containers(list)[index];
             let location = Location::container(list, index, text(container, "name"));
-            for (field, wanted) in &lists {
+            for (field, wanted) in lists {
                 let location = location.child(field);
                 let new = self.merge_list(candidate, &location.path, field, container.get(field), wanted);
-                match *field {
+                match field {
                     _ if new.is_empty() => continue,
                     "env" => {
                         let added = self.appended(&location.pointer).to_vec();

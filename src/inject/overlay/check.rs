@@ -21,16 +21,28 @@ impl Overlay {
         self.check_except_samples(&SamplePaths::default())
     }
 
+    /// Lists all errors of an overlay that has only parts of the app's containers. `shared` has the
+    /// volumes.
+    pub(crate) fn check_app(&self, shared: &Self) -> Vec<FieldError> {
+        self.check_with(shared, &SamplePaths::default())
+    }
+
     /// Lists all errors at load. Samples count neither as duplicates nor as names of missing
     /// objects.
     pub(crate) fn check_except_samples(&self, samples: &SamplePaths) -> Vec<FieldError> {
-        let volumes = self.volumes().iter().map(|volume| text(volume, "name")).collect();
+        self.check_with(self, samples)
+    }
+
+    fn check_with(&self, shared: &Self, samples: &SamplePaths) -> Vec<FieldError> {
+        let volumes = shared.volume_names().collect();
         let path = OverlayPart::Volumes.path();
         let knows_volumes = !(0..self.volumes().len()).any(|index| samples.contain(&path.index(index).child("name")));
         let errors = self.check_rules(samples);
         let mut checker = OverlayChecker { overlay: self, samples, volumes, knows_volumes, errors };
         checker.run();
-        references::check(self, samples, knows_volumes, &mut checker.errors);
+        // The sources of volumes are known only where the volumes are.
+        let knows_sources = knows_volumes && std::ptr::eq(self, shared);
+        references::check(self, samples, knows_sources, &mut checker.errors);
         checker.errors
     }
 
@@ -65,6 +77,8 @@ impl<'a> OverlayChecker<'a> {
             match part.target() {
                 PartTarget::Containers => self.containers(self.overlay.list(part), &path, &mut containers),
                 PartTarget::Volumes => self.volumes(self.overlay.list(part), &path),
+                // Their values are checked by the rules of their schemas.
+                PartTarget::Files | PartTarget::AppDefaults | PartTarget::AppCommand => {}
                 PartTarget::AppList(field) => self.list(field, self.overlay.list(part), &path),
                 PartTarget::MetadataMap(field) => self.metadata(field, self.overlay.map(part), &path),
                 PartTarget::SpecFields => self.pod(self.overlay.map(part), &path),
@@ -82,12 +96,21 @@ impl<'a> OverlayChecker<'a> {
         self.samples.contain(path) || seen.insert(key)
     }
 
-    fn name(&mut self, object: &'a Value, path: &FieldPath, seen: &mut BTreeSet<&'a str>) {
+    /// The same for an item of a part. Of two items that some pods do not get, none may get both.
+    fn is_new_item<K: Ord>(&self, key: K, item: &FieldPath, field: &str, seen: &mut BTreeSet<K>) -> bool {
+        if self.samples.has_conditional(item) {
+            !seen.contains(&key)
+        } else {
+            self.is_new(key, &item.child(field), seen)
+        }
+    }
+
+    fn name(&mut self, object: &'a Value, item: &FieldPath, seen: &mut BTreeSet<&'a str>) {
         let name = text(object, "name");
-        let path = path.child("name");
+        let path = item.child("name");
         if let Err(rule) = names::check_dns_label(name) {
             self.add(path, message![value(quote(name)), " is no valid name: ", rule]);
-        } else if !self.is_new(name, &path, seen) {
+        } else if !self.is_new_item(name, item, "name", seen) {
             self.add(path, message!["duplicate name ", value(quote(name))]);
         }
     }
@@ -171,7 +194,7 @@ impl<'a> OverlayChecker<'a> {
             let (name, name_path) = (text(variable, "name"), path.child("name"));
             if let Err(rule) = names::check_env_var_name(name) {
                 self.add(name_path, message![value(quote(name)), " is no valid name: ", rule]);
-            } else if !self.is_new(name, &name_path, &mut seen) {
+            } else if !self.is_new_item(name, &path, "name", &mut seen) {
                 self.add(name_path, message!["duplicate name ", value(quote(name))]);
             }
         }
@@ -185,7 +208,7 @@ impl<'a> OverlayChecker<'a> {
             if mount_path.is_empty() || mount_path.contains(':') {
                 let sentence = message![value(quote(mount_path)), " is no mount path: expected a path without \":\""];
                 self.add(at, sentence);
-            } else if !self.is_new(merge_keys::clean_path(mount_path), &at, &mut seen) {
+            } else if !self.is_new_item(merge_keys::clean_path(mount_path), &path, "mountPath", &mut seen) {
                 self.add(at, message!["duplicate mount path ", value(quote(mount_path))]);
             }
             self.volume_of(mount, &path.child("name"));

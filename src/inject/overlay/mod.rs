@@ -46,6 +46,12 @@ impl Overlay {
         self.0.iter().all(is_blank)
     }
 
+    /// Bytes of all parts as JSON.
+    pub(crate) fn size(&self) -> usize {
+        let size = |part: &Value| if part.is_null() { 0 } else { part.to_string().len() };
+        self.0.iter().map(size).sum()
+    }
+
     /// The items of a part that is a list.
     pub(crate) fn list(&self, part: OverlayPart) -> &[Value] {
         self.0[part as usize].as_array().map_or(&[], Vec::as_slice)
@@ -72,6 +78,11 @@ impl Overlay {
         self.list(OverlayPart::Volumes)
     }
 
+    /// Names of all volumes, those of files included.
+    pub(crate) fn volume_names(&self) -> impl Iterator<Item = &str> {
+        self.volumes().iter().chain(self.list(OverlayPart::Files)).map(|volume| text(volume, "name"))
+    }
+
     pub(crate) fn annotations(&self) -> &Map<String, Value> {
         self.map(OverlayPart::Annotations)
     }
@@ -87,6 +98,16 @@ impl Overlay {
             PartTarget::AppList(field) => Some((field, self.list(part))),
             _ => None,
         })
+    }
+
+    /// Fields of the app's containers that have none.
+    pub(crate) fn app_defaults(&self) -> &Map<String, Value> {
+        self.map(OverlayPart::AppDefaults)
+    }
+
+    /// What is put before the command of the app's containers.
+    pub(crate) fn app_prepend_command(&self) -> &[Value] {
+        self.list(OverlayPart::AppPrependCommand)
     }
 
     /// The maps that are added to the pod's metadata: the field and its entries.

@@ -13,9 +13,12 @@ pub(crate) enum OverlayPart {
     Sidecars,
     InitContainers,
     Volumes,
+    Files,
     AppEnv,
     AppEnvFrom,
     AppVolumeMounts,
+    AppDefaults,
+    AppPrependCommand,
     Labels,
     Annotations,
     PodFields,
@@ -28,8 +31,14 @@ pub(crate) enum PartTarget {
     Containers,
     /// Volumes of the pod.
     Volumes,
+    /// Volumes whose files the pod carries in annotations.
+    Files,
     /// Items of this list of each container of the app that is selected.
     AppList(&'static str),
+    /// Fields of each container of the app that is selected and has none.
+    AppDefaults,
+    /// The beginning of the command of each container of the app that is selected.
+    AppCommand,
     /// Entries of this map of the pod's metadata.
     MetadataMap(&'static str),
     /// Fields of the pod's spec.
@@ -38,13 +47,16 @@ pub(crate) enum PartTarget {
 
 impl OverlayPart {
     /// All parts, in the order in which they are rendered and checked.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Sidecars,
         Self::InitContainers,
         Self::Volumes,
+        Self::Files,
         Self::AppEnv,
         Self::AppEnvFrom,
         Self::AppVolumeMounts,
+        Self::AppDefaults,
+        Self::AppPrependCommand,
         Self::Labels,
         Self::Annotations,
         Self::PodFields,
@@ -56,9 +68,12 @@ impl OverlayPart {
             Self::Sidecars => (&["sidecars"], PartTarget::Containers),
             Self::InitContainers => (&["initContainers"], PartTarget::Containers),
             Self::Volumes => (&["volumes"], PartTarget::Volumes),
+            Self::Files => (&["files"], PartTarget::Files),
             Self::AppEnv => (&["app", "env"], PartTarget::AppList("env")),
             Self::AppEnvFrom => (&["app", "envFrom"], PartTarget::AppList("envFrom")),
             Self::AppVolumeMounts => (&["app", "volumeMounts"], PartTarget::AppList("volumeMounts")),
+            Self::AppDefaults => (&["app", "defaults"], PartTarget::AppDefaults),
+            Self::AppPrependCommand => (&["app", "prependCommand"], PartTarget::AppCommand),
             Self::Labels => (&["metadata", "labels"], PartTarget::MetadataMap("labels")),
             Self::Annotations => (&["metadata", "annotations"], PartTarget::MetadataMap("annotations")),
             Self::PodFields => (&["pod"], PartTarget::SpecFields),
@@ -79,6 +94,21 @@ impl OverlayPart {
         self.row().1
     }
 
+    /// Whether the part is a list whose items may have `when` and `forEach`.
+    pub(crate) const fn has_items(self) -> bool {
+        match self.target() {
+            PartTarget::Containers | PartTarget::Volumes | PartTarget::Files | PartTarget::AppList(_) => true,
+            PartTarget::AppDefaults | PartTarget::AppCommand | PartTarget::MetadataMap(_) | PartTarget::SpecFields => {
+                false
+            }
+        }
+    }
+
+    /// Whether the part is for each selected container of the app.
+    pub(crate) const fn is_of_app(self) -> bool {
+        matches!(self.target(), PartTarget::AppList(_) | PartTarget::AppDefaults | PartTarget::AppCommand)
+    }
+
     /// The part's path in a template document, such as `spec.app.env`.
     pub(crate) fn path(self) -> FieldPath {
         self.spec_fields().iter().fold(FieldPath::root().child("spec"), |path, field| path.child(*field))
@@ -96,9 +126,13 @@ mod tests {
         for (position, part) in OverlayPart::ALL.into_iter().enumerate() {
             assert_eq!(part as usize, position);
             let expected = match part.target() {
-                PartTarget::Containers | PartTarget::Volumes | PartTarget::AppList(_) => SchemaType::Array,
+                PartTarget::Containers
+                | PartTarget::Volumes
+                | PartTarget::Files
+                | PartTarget::AppList(_)
+                | PartTarget::AppCommand => SchemaType::Array,
                 PartTarget::MetadataMap(_) => SchemaType::Map,
-                PartTarget::SpecFields => SchemaType::Object,
+                PartTarget::AppDefaults | PartTarget::SpecFields => SchemaType::Object,
             };
             assert_eq!(part.schema().map(SchemaRef::kind), Some(expected), "{part:?}");
         }

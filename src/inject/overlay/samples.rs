@@ -7,32 +7,46 @@ use crate::inject::text::FieldPath;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-/// The template paths whose values are samples; empty if the overlay was rendered for a pod.
+/// The template paths whose values are samples, and those of items that some pods do not get; empty if
+/// the overlay was rendered for a pod.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SamplePaths(BTreeSet<String>);
+pub(crate) struct SamplePaths {
+    paths: BTreeSet<String>,
+    conditional: BTreeSet<String>,
+}
 
 impl SamplePaths {
     pub(crate) fn insert(&mut self, path: &FieldPath) {
-        self.0.insert(path.to_string());
+        self.paths.insert(path.to_string());
+    }
+
+    /// Records an item that some pods do not get.
+    pub(crate) fn insert_conditional(&mut self, path: &FieldPath) {
+        self.conditional.insert(path.to_string());
+    }
+
+    /// Whether some pods do not get the item at this path.
+    pub(crate) fn has_conditional(&self, path: &FieldPath) -> bool {
+        !self.conditional.is_empty() && self.conditional.contains(&path.to_string())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.paths.is_empty()
     }
 
     /// Whether the value at this path is a sample.
     pub(crate) fn has(&self, path: &FieldPath) -> bool {
-        !self.is_empty() && self.0.contains(&path.to_string())
+        !self.is_empty() && self.paths.contains(&path.to_string())
     }
 
     /// Whether the value at this path is a sample or contains one.
     pub(crate) fn contain(&self, path: &FieldPath) -> bool {
-        if self.0.is_empty() {
+        if self.paths.is_empty() {
             return false;
         }
         let path = path.to_string();
         let from = (Bound::Included(path.as_str()), Bound::Unbounded);
-        let mut below = self.0.range::<str, _>(from).map_while(|sample| sample.strip_prefix(path.as_str()));
+        let mut below = self.paths.range::<str, _>(from).map_while(|sample| sample.strip_prefix(path.as_str()));
         below.any(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     }
 }

@@ -7,9 +7,8 @@ use super::{Preparation, PrepareError, from_app};
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::expression::EvaluationError;
 use crate::inject::merge::RenderedTemplate;
-use crate::inject::overlay::Overlay;
 use crate::inject::pod::ContainerList;
-use crate::inject::template::{RenderCause, RenderContext, RenderError, Template};
+use crate::inject::template::{RenderCause, RenderContext, RenderError, RenderErrors, Rendering, Template};
 use crate::inject::text::{FieldError, Message, message, quote, words};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -34,9 +33,14 @@ impl<'t, 'p> Preparation<'t, 'p> {
         if !problems.is_empty() {
             return Err(PrepareError::Problems(problems));
         }
-        let mut overlay = match template.rendered(self.pod).filter(|_| state == ParameterState::Default) {
-            Some(overlay) => Cow::Borrowed(overlay),
-            None => Cow::Owned(render(template, &context)?),
+        let (mut overlay, apps) = match template.rendered(self.pod).filter(|_| state == ParameterState::Default) {
+            Some(overlay) => (Cow::Borrowed(overlay), Vec::new()),
+            None => {
+                let Rendering { overlay, apps } = template
+                    .render(&context)
+                    .map_err(|errors| PrepareError::Problems(problems_of(template, errors)))?;
+                (Cow::Owned(overlay), apps)
+            }
         };
         if (template.spec.from_app.volume_mounts || !template.spec.from_app.env.is_empty())
             && let Some(first) = selected.first()
@@ -47,7 +51,7 @@ impl<'t, 'p> Preparation<'t, 'p> {
                 return Err(PrepareError::Problems(problems.into_iter().map(of).collect()));
             }
         }
-        Ok(RenderedTemplate { template, overlay, selected })
+        Ok(RenderedTemplate { template, overlay, apps, selected })
     }
 
     fn context<'c>(&self, params: &'c Params, selected: &'c [(ContainerList, usize)]) -> RenderContext<'c>
@@ -71,20 +75,22 @@ impl<'t, 'p> Preparation<'t, 'p> {
     }
 }
 
-fn render(template: &Template, context: &RenderContext<'_>) -> Result<Overlay, PrepareError> {
-    let rendered = template.render(context);
-    let overlay = rendered.map_err(|errors| PrepareError::Problems(render_problems(template, &errors)))?;
-    // The template was valid with its defaults, so the values of this pod cause these errors.
-    let errors = overlay.check();
-    if errors.is_empty() { Ok(overlay) } else { Err(PrepareError::Problems(overlay_problems(template, errors))) }
+fn problems_of(template: &Template, errors: RenderErrors) -> Vec<Problem> {
+    match errors {
+        RenderErrors::Expressions(errors) => render_problems(template, &errors),
+        // The template was valid with its defaults, so the values of this pod cause these errors.
+        RenderErrors::Values(errors) => overlay_problems(template, errors),
+    }
 }
 
 fn render_problems(template: &Template, errors: &[RenderError]) -> Vec<Problem> {
     let code = |error: &RenderError| match error.cause {
         RenderCause::Evaluation(EvaluationError::MissingKey { .. }) => ErrorCode::ExpressionMissingKey,
-        RenderCause::Evaluation(EvaluationError::Failed(_)) | RenderCause::Type(_) | RenderCause::TooLarge => {
-            ErrorCode::ExpressionFailed
-        }
+        RenderCause::TooMany(_) => ErrorCode::ResultInvalid,
+        RenderCause::Evaluation(EvaluationError::Failed(_))
+        | RenderCause::Type(_)
+        | RenderCause::TooLarge
+        | RenderCause::TooSlow => ErrorCode::ExpressionFailed,
     };
     errors.iter().map(|error| problem(template, code(error), error.sentence())).collect()
 }

@@ -26,7 +26,7 @@ impl<'t> Preparation<'t, '_> {
         report.warnings.extend(plan.warnings.iter().map(ToString::to_string));
         let unchanged = plan.entries.iter().zip(&candidates).enumerate();
         for (_, (entry, candidate)) in unchanged.filter(|(index, _)| !plan.changes_for(*index)) {
-            if candidate.overlay.is_blank() {
+            if candidate.is_blank() {
                 report.has_nothing_to_add = true;
             } else {
                 report.already_injected.push(entry.name.clone());

@@ -38,6 +38,7 @@ mod tests {
         pod: Pod,
         app: Container,
         apps: Vec<Container>,
+        container: Container,
         namespace: Namespace,
         cluster: Cluster,
     }

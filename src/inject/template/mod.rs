@@ -6,6 +6,7 @@
 
 mod compile;
 pub(crate) mod document;
+mod item;
 pub(crate) mod parameters;
 pub(crate) mod selector;
 pub(crate) mod spec;
@@ -18,12 +19,13 @@ mod render_context;
 mod revision;
 mod set;
 mod tree;
+mod written_paths;
 
 pub use compile::CompiledSource;
 pub(crate) use compile::{CompiledCondition, Template};
 pub use load::Loaded;
 pub use problem::LoadProblem;
-pub(crate) use render::{RenderCause, RenderError};
+pub(crate) use render::{RenderCause, RenderError, RenderErrors, Rendering};
 pub(crate) use render_context::RenderContext;
 pub(crate) use revision::Revision;
 pub use set::{TemplateInterface, TemplateSet, TemplateState, TemplateStatus};

@@ -3,18 +3,23 @@
 //! At load, an expression that reads a pod renders to a sample of the right type. The paths of
 //! samples are recorded beside the rendering, so no text in the rendering has a special meaning.
 
-use super::tree::{ExpressionTree, TemplateString, not_in_text};
+use super::tree::{Clause, ExpressionTree, Item, TemplateString, not_in_text};
+use super::written_paths::WrittenPaths;
 use crate::inject::expression::interpolation::{Interpolation, Segment};
 use crate::inject::expression::{EvaluationError, Expression, Reads, Root, Scope, convert};
-use crate::inject::overlay::SamplePaths;
+use crate::inject::overlay::{Overlay, SamplePaths};
 use crate::inject::schema::{self, SchemaRef, SchemaType, UnknownField};
 use crate::inject::text::quantity::Quantity;
-use crate::inject::text::{FieldPath, Message, PathSegment, message, quote, value, words};
+use crate::inject::text::{FieldError, FieldPath, Message, PathSegment, message, quote, value, words};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
 /// Maximum text that one rendering may produce, in bytes.
 const MAX_OUTPUT_BYTES: usize = 1 << 20;
+/// Most elements of one `forEach`.
+const MAX_ELEMENTS: usize = 32;
+/// Longest time of the rendering for all containers of the app, in milliseconds.
+const MAX_MILLISECONDS: u64 = 100;
 /// A sample text that satisfies every rule for names.
 const SAMPLE_TEXT: &str = "sample";
 
@@ -35,6 +40,10 @@ pub(crate) enum RenderCause {
     Type(Message),
     /// The result would be larger than the limit.
     TooLarge,
+    /// The parts for all containers of the app take too long.
+    TooSlow,
+    /// A `forEach` gives this many elements, more than are allowed.
+    TooMany(usize),
 }
 
 /// The source of an expression and its error.
@@ -67,30 +76,87 @@ impl KnownInputs<'_> {
             Self::All => true,
             Self::Nothing => false,
             Self::Defaults { .. } => {
-                let objects = Root::ALL.iter().any(|root| *root != Root::Params && reads.of(*root).next().is_some());
+                let is_object = |root: &&Root| !matches!(root, Root::Params | Root::Each);
+                let objects = Root::ALL.iter().filter(is_object).any(|root| reads.has(*root));
                 !objects && self.has_all_parameters(reads)
             }
         }
     }
 }
 
+/// A template that is rendered for one pod.
+#[derive(Debug)]
+pub(crate) struct Rendering {
+    pub overlay: Overlay,
+    /// The parts for each selected container of the app, if they differ; otherwise `overlay` has them.
+    pub apps: Vec<Overlay>,
+}
+
+/// Why a template cannot be rendered for a pod.
+#[derive(Debug)]
+pub(crate) enum RenderErrors {
+    /// Expressions without a value that can stand in their place.
+    Expressions(Vec<RenderError>),
+    /// Values that are no part of a pod.
+    Values(Vec<FieldError>),
+}
+
+/// What becomes of items whose condition does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LeftOut {
+    /// They are not rendered.
+    Dropped,
+    /// They are rendered with samples, so that their structure is checked.
+    Sampled,
+}
+
 /// Renders the trees of one template and lists all errors.
 pub(super) struct Renderer<'a> {
     scope: &'a Scope<'a>,
     known: KnownInputs<'a>,
-    bytes: usize,
+    left_out: LeftOut,
+    /// Whether the element of the enclosing `forEach` is known.
+    knows_each: bool,
     /// Positions in the enclosing rendered lists, which omit null items.
     indices: Vec<usize>,
+    pub found: RenderFindings,
+}
+
+/// What a rendering finds besides its value.
+#[derive(Debug, Default)]
+pub(super) struct RenderFindings {
+    bytes: usize,
+    app_bytes: usize,
     pub samples: SamplePaths,
     pub errors: Vec<RenderError>,
     /// Fields in the results of expressions that this build does not know.
     pub unknown: Vec<UnknownField>,
+    /// Where the rendered items stand in the template.
+    pub written: WrittenPaths,
+}
+
+impl RenderFindings {
+    /// The errors of the rendered overlay, with the paths of the template.
+    pub(super) fn check(&self, overlay: &Overlay) -> Vec<FieldError> {
+        self.written.correct(overlay.check_except_samples(&self.samples))
+    }
+
+    /// The rendering, if there is no error.
+    pub(super) fn finish(self, rendering: Rendering) -> Result<Rendering, RenderErrors> {
+        if !self.errors.is_empty() {
+            return Err(RenderErrors::Expressions(self.errors));
+        }
+        let shared = &rendering.overlay;
+        let mut errors = self.check(shared);
+        errors.extend(rendering.apps.iter().flat_map(|app| self.written.correct(app.check_app(shared))));
+        if errors.is_empty() { Ok(rendering) } else { Err(RenderErrors::Values(errors)) }
+    }
 }
 
 impl<'a> Renderer<'a> {
-    pub(super) fn new(scope: &'a Scope<'a>, known: KnownInputs<'a>) -> Self {
-        let (samples, errors) = (SamplePaths::default(), Vec::new());
-        Self { scope, known, bytes: 0, indices: Vec::new(), samples, errors, unknown: Vec::new() }
+    pub(super) fn new(scope: &'a Scope<'a>, known: KnownInputs<'a>, left_out: LeftOut) -> Self {
+        let found = RenderFindings::default();
+        Self { scope, known, left_out, knows_each: true, indices: Vec::new(), found }
     }
 
     /// The rendered value; `None` for null, which means absent.
@@ -99,29 +165,165 @@ impl<'a> Renderer<'a> {
             ExpressionTree::Constant(Value::Null) => None,
             ExpressionTree::Constant(value) => Some(value.clone()),
             ExpressionTree::Template(string) => self.string(string),
-            ExpressionTree::List(trees) => Some(Value::Array(self.list(trees))),
+            ExpressionTree::List(path, trees) => Some(Value::Array(self.list(path, trees))),
             ExpressionTree::Map(trees) => {
                 let fields = trees.iter().filter_map(|(key, tree)| Some((key.clone(), self.render(tree)?)));
                 Some(Value::Object(fields.collect()))
             }
+            // Items stand in lists alone.
+            ExpressionTree::Item(item) => self.render(&item.tree),
         }
     }
 
-    fn list(&mut self, trees: &[ExpressionTree]) -> Vec<Value> {
+    /// Renders parts for one container of the app.
+    pub(super) fn for_container(
+        &mut self,
+        container: &Value,
+        reads: &Reads,
+        render: impl FnOnce(&mut Renderer<'_>) -> Overlay,
+    ) -> Overlay {
+        let scope = self.scope;
+        scope.with_object(Root::Container, container, reads, |scope| self.within(scope, render))
+    }
+
+    /// Whether parts for more containers may be rendered: a pod can have thousands, and the parts of
+    /// all of them are limited in size and in time, in milliseconds.
+    pub(super) fn may_go_on(&mut self, app: &Overlay, elapsed: u64) -> bool {
+        self.found.app_bytes += app.size();
+        let cause = match (self.found.app_bytes > MAX_OUTPUT_BYTES, elapsed > MAX_MILLISECONDS) {
+            (true, _) => RenderCause::TooLarge,
+            (_, true) => RenderCause::TooSlow,
+            _ => return true,
+        };
+        let path = FieldPath::root().child("spec").child("app");
+        self.found.errors.push(RenderError { path, source: String::new(), cause });
+        false
+    }
+
+    /// Goes on with more variables.
+    fn within<T>(&mut self, scope: &Scope<'_>, work: impl FnOnce(&mut Renderer<'_>) -> T) -> T {
+        let (found, indices) = (std::mem::take(&mut self.found), std::mem::take(&mut self.indices));
+        let Self { known, left_out, knows_each, .. } = *self;
+        let mut inner = Renderer { scope, known, left_out, knows_each, indices, found };
+        let result = work(&mut inner);
+        (self.found, self.indices) = (inner.found, inner.indices);
+        result
+    }
+
+    fn list(&mut self, path: &FieldPath, trees: &[ExpressionTree]) -> Vec<Value> {
         let mut items = Vec::with_capacity(trees.len());
-        for tree in trees {
-            self.indices.push(items.len());
-            items.extend(self.render(tree));
-            self.indices.pop();
+        let mut written = Vec::with_capacity(trees.len());
+        for (index, tree) in trees.iter().enumerate() {
+            match tree {
+                ExpressionTree::Item(item) => self.item(item, &mut items),
+                _ => self.push(tree, &mut items),
+            }
+            written.resize(items.len(), index);
+        }
+        if !written.iter().copied().eq(0..items.len()) {
+            let path = self.rendered_path(path);
+            self.found.written.insert(&path, written);
         }
         items
+    }
+
+    fn push(&mut self, tree: &ExpressionTree, items: &mut Vec<Value>) {
+        self.indices.push(items.len());
+        items.extend(self.render(tree));
+        self.indices.pop();
+    }
+
+    /// Renders an item once for each element of its `forEach`.
+    fn item(&mut self, item: &Item, items: &mut Vec<Value>) {
+        let Some(for_each) = &item.for_each else { return self.element(item, items) };
+        match self.elements(for_each) {
+            Some(elements) if !elements.is_empty() || self.left_out == LeftOut::Dropped => {
+                for each in elements {
+                    let scope = self.scope;
+                    scope.with_variable(Root::Each, each, |scope| {
+                        self.within(scope, |inner| inner.element(item, items));
+                    });
+                }
+            }
+            _ => {
+                let known = std::mem::replace(&mut self.knows_each, false);
+                self.note_conditional(item, items.len());
+                self.element(item, items);
+                self.knows_each = known;
+            }
+        }
+    }
+
+    /// The elements of a `forEach`; `None` if they are not known or there is an error.
+    fn elements(&mut self, for_each: &Clause) -> Option<Vec<cel::Value>> {
+        let expression = for_each.expression.as_ref().filter(|expression| self.covers(expression.reads()))?;
+        let cause = match expression.evaluate(self.scope) {
+            Ok(cel::Value::Null) => return Some(Vec::new()),
+            Ok(cel::Value::List(list)) if list.len() <= MAX_ELEMENTS => {
+                return Some(list.iter().cloned().map(convert::without_optional).collect());
+            }
+            Ok(cel::Value::List(list)) => RenderCause::TooMany(list.len()),
+            Ok(other) => RenderCause::Type(message!["expected a list, found ", convert::kind_name(&other)]),
+            Err(error) => RenderCause::Evaluation(error),
+        };
+        self.fail(for_each, expression, cause);
+        Some(Vec::new())
+    }
+
+    /// Renders an item for one element, if its `when` holds.
+    fn element(&mut self, item: &Item, items: &mut Vec<Value>) {
+        let Some(when) = &item.when else { return self.push(&item.tree, items) };
+        match (self.holds(when), self.left_out) {
+            (Some(true), _) => self.push(&item.tree, items),
+            (Some(false), LeftOut::Dropped) => {}
+            (holds, _) => {
+                self.note_conditional(item, items.len());
+                // A value that the condition rules out is no error.
+                let reads = when.expression.as_ref().map(Expression::reads);
+                let is_ruled_out = holds.is_some() || reads.is_some_and(|reads| reads.has(Root::Params));
+                let nothing = if is_ruled_out { KnownInputs::Nothing } else { self.known };
+                let known = std::mem::replace(&mut self.known, nothing);
+                self.push(&item.tree, items);
+                self.known = known;
+            }
+        }
+    }
+
+    /// Whether a condition holds; `None` if it is not known. Null is not true.
+    fn holds(&mut self, when: &Clause) -> Option<bool> {
+        let expression = when.expression.as_ref().filter(|expression| self.covers(expression.reads()))?;
+        let cause = match expression.evaluate(self.scope) {
+            Ok(cel::Value::Bool(holds)) => return Some(holds),
+            Ok(cel::Value::Null) => return Some(false),
+            Ok(other) => RenderCause::Type(message!["expected a boolean, found ", convert::kind_name(&other)]),
+            Err(error) => RenderCause::Evaluation(error),
+        };
+        self.fail(when, expression, cause);
+        Some(false)
+    }
+
+    fn fail(&mut self, clause: &Clause, expression: &Expression, cause: RenderCause) {
+        let (path, source) = (clause.path.clone(), expression.source().to_owned());
+        self.found.errors.push(RenderError { path, source, cause });
+    }
+
+    /// Whether all inputs that an expression reads are known.
+    fn covers(&self, reads: &Reads) -> bool {
+        self.known.cover(reads) && (self.knows_each || !reads.has(Root::Each))
+    }
+
+    fn note_conditional(&mut self, item: &Item, index: usize) {
+        self.indices.push(index);
+        let path = self.rendered_path(&item.path);
+        self.indices.pop();
+        self.found.samples.insert_conditional(&path);
     }
 
     fn string(&mut self, string: &TemplateString) -> Option<Value> {
         let result = match &string.text {
             None => Ok(self.sample(string)),
             Some(Interpolation::Constant(text)) => Ok(Value::String(text.clone())),
-            Some(Interpolation::Whole(expression)) if !self.known.cover(expression.reads()) => Ok(self.sample(string)),
+            Some(Interpolation::Whole(expression)) if !self.covers(expression.reads()) => Ok(self.sample(string)),
             Some(Interpolation::Whole(expression)) => self.whole(string, expression),
             Some(Interpolation::Mixed(segments)) => self.mixed(string, segments),
         };
@@ -129,7 +331,7 @@ impl<'a> Renderer<'a> {
             Ok(Value::Null) => None,
             Ok(value) => Some(value),
             Err((source, cause)) => {
-                self.errors.push(RenderError { path: string.path.clone(), source, cause });
+                self.found.errors.push(RenderError { path: string.path.clone(), source, cause });
                 None
             }
         }
@@ -152,7 +354,7 @@ impl<'a> Renderer<'a> {
                 Err(failed(RenderCause::Type(Message::join(messages, ", "))))
             }
             Some(findings) => {
-                self.unknown.extend(findings.unknown);
+                self.found.unknown.extend(findings.unknown);
                 Ok(json)
             }
             None => Ok(json),
@@ -164,7 +366,7 @@ impl<'a> Renderer<'a> {
         for segment in segments {
             match segment {
                 Segment::Literal(literal) => text.push_str(literal),
-                Segment::Expression(expression) if self.known.cover(expression.reads()) => {
+                Segment::Expression(expression) if self.covers(expression.reads()) => {
                     text.push_str(&self.piece(expression)?);
                 }
                 Segment::Expression(_) => {
@@ -191,8 +393,8 @@ impl<'a> Renderer<'a> {
     }
 
     fn count(&mut self, bytes: usize) -> Result<(), RenderCause> {
-        self.bytes += bytes;
-        if self.bytes > MAX_OUTPUT_BYTES { Err(RenderCause::TooLarge) } else { Ok(()) }
+        self.found.bytes += bytes;
+        if self.found.bytes > MAX_OUTPUT_BYTES { Err(RenderCause::TooLarge) } else { Ok(()) }
     }
 
     /// A sample of the right type for an unknown value.
@@ -221,7 +423,7 @@ impl<'a> Renderer<'a> {
                 Some(SchemaType::Integer) => Value::from(1),
                 _ => continue,
             };
-            self.samples.insert(&path.child(field));
+            self.found.samples.insert(&path.child(field));
             element.insert(field.to_owned(), value);
         }
         Value::Object(element)
@@ -229,13 +431,18 @@ impl<'a> Renderer<'a> {
 
     /// Records the place of a sample in the rendered list and returns it.
     fn note_sample(&mut self, string: &TemplateString) -> FieldPath {
+        let path = self.rendered_path(&string.path);
+        self.found.samples.insert(&path);
+        path
+    }
+
+    /// A path of the template with the positions in the rendered lists.
+    fn rendered_path(&self, path: &FieldPath) -> FieldPath {
         let mut indices = self.indices.iter();
-        let path = string.path.steps().into_iter().fold(FieldPath::root(), |path, step| match step {
+        path.steps().into_iter().fold(FieldPath::root(), |path, step| match step {
             PathSegment::Index(written) => path.index(*indices.next().unwrap_or(written)),
             PathSegment::Child(_) | PathSegment::Key(_) => path.step(step.clone()),
-        });
-        self.samples.insert(&path);
-        path
+        })
     }
 }
 
@@ -275,7 +482,16 @@ impl RenderError {
             }
             RenderCause::Evaluation(EvaluationError::Failed(message)) | RenderCause::Type(message) => message.clone(),
             RenderCause::TooLarge => message!["the result has more than ", MAX_OUTPUT_BYTES, " bytes"],
+            RenderCause::TooSlow => {
+                message!["the parts for all containers of the app take longer than ", words(MAX_MILLISECONDS), " ms"]
+            }
+            RenderCause::TooMany(count) => {
+                message!["the list has ", value(count), " elements; at most ", MAX_ELEMENTS, " are allowed"]
+            }
         };
+        if self.source.is_empty() {
+            return cause;
+        }
         message!["expression ", value(quote(&self.source)), ": ", cause]
     }
 }

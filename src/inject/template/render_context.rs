@@ -31,16 +31,24 @@ impl<'a> RenderContext<'a> {
         Scope::with(self.params, reads, self.clock, |root| self.object(root), work)
     }
 
+    /// The selected container of this position.
+    pub(super) fn app(&self, position: usize) -> Option<&'a Value> {
+        let (list, index) = self.apps.get(position)?;
+        self.pod.containers(*list).get(*index)
+    }
+
     fn object(&self, root: Root) -> Option<Cow<'a, Value>> {
-        let container = |(list, index): &(ContainerList, usize)| self.pod.containers(*list).get(*index);
         match root {
-            Root::Params => None,
+            // The last two are set where they are read.
+            Root::Params | Root::Container | Root::Each => None,
             Root::Pod => Some(Cow::Borrowed(self.pod.tree())),
-            Root::App => Some(match self.apps.first().and_then(container) {
+            Root::App => Some(match self.app(0) {
                 Some(first) => Cow::Borrowed(first),
                 None => Cow::Owned(json!({})),
             }),
-            Root::Apps => Some(Cow::Owned(self.apps.iter().filter_map(container).cloned().collect())),
+            Root::Apps => {
+                Some(Cow::Owned((0..self.apps.len()).filter_map(|position| self.app(position)).cloned().collect()))
+            }
             Root::Namespace => Some(Cow::Owned(match self.namespace_object {
                 Some(known) => {
                     json!({"name": self.namespace, "labels": known.labels, "annotations": known.annotations})

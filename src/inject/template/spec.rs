@@ -70,14 +70,17 @@ pub(crate) struct TemplateSpec {
     /// What a pod may set by annotation.
     pub parameters: Vec<ParameterSpec>,
     /// Long-running helpers.
-    #[cfg_attr(test, schemars(with = "Vec<v1::Container>"))]
+    #[cfg_attr(test, schemars(with = "Vec<ListItem<v1::Container>>"))]
     pub sidecars: Vec<IgnoredAny>,
     /// Run-once helpers.
-    #[cfg_attr(test, schemars(with = "Vec<v1::Container>"))]
+    #[cfg_attr(test, schemars(with = "Vec<ListItem<v1::Container>>"))]
     pub init_containers: Vec<IgnoredAny>,
     /// Volumes of the pod.
-    #[cfg_attr(test, schemars(with = "Vec<v1::Volume>"))]
+    #[cfg_attr(test, schemars(with = "Vec<VolumeItem>"))]
     pub volumes: Vec<IgnoredAny>,
+    /// Volumes of files whose text stands in the template.
+    #[cfg_attr(test, schemars(with = "Vec<FilesItem>"))]
+    pub files: Vec<IgnoredAny>,
     /// What the app's own containers get.
     pub app: AppSpec,
     /// What the sidecars take from the app's first selected container.
@@ -88,6 +91,14 @@ pub(crate) struct TemplateSpec {
     pub metadata: MetadataSpec,
     /// Other fields of the pod.
     pub pod: PodFieldsSpec,
+    /// Other templates that a pod with this one must have too.
+    pub requires: Vec<String>,
+    /// Other templates that a pod with this one must not have.
+    pub excludes: Vec<String>,
+    /// What becomes of the resources of the pod as a whole. Default `Grow`.
+    pub pod_resources: PodResources,
+    /// What is done for a pod of the QoS class Guaranteed. Default `Warn`.
+    pub qos: Qos,
     /// What to do when pod and template say different things. Default `Reject`.
     pub on_conflict: OnConflict,
     /// What a pod gets that asked for the template and cannot have it. Default `Reject`.
@@ -234,12 +245,155 @@ pub(crate) struct AppSpec {
     pub containers: ContainerSelection,
     /// Whether the app's init containers get it too. Default false.
     pub init_containers: bool,
-    #[cfg_attr(test, schemars(with = "Vec<v1::EnvVar>"))]
+    #[cfg_attr(test, schemars(with = "Vec<EnvItem>"))]
     pub env: Vec<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Vec<v1::EnvFromSource>"))]
+    /// Where the variables stand among those of the container. Default `Last`.
+    pub env_position: EnvPosition,
+    #[cfg_attr(test, schemars(with = "Vec<ListItem<v1::EnvFromSource>>"))]
     pub env_from: Vec<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Vec<v1::VolumeMount>"))]
+    #[cfg_attr(test, schemars(with = "Vec<ListItem<v1::VolumeMount>>"))]
     pub volume_mounts: Vec<IgnoredAny>,
+    /// Fields that a container gets where it has none.
+    pub defaults: AppDefaultsSpec,
+    /// Put before the container's own `command`.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub prepend_command: Vec<IgnoredAny>,
+}
+
+/// Where injected variables stand among those of a container: `$(NAME)` is replaced only in
+/// variables after `NAME`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+pub(crate) enum EnvPosition {
+    /// Before the container's own variables, which can refer to them.
+    First,
+    /// After them.
+    #[default]
+    Last,
+}
+
+/// Fields of a container of the app that it gets only where it has none.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct AppDefaultsSpec {
+    /// Filled in field by field, capabilities one by one.
+    #[cfg_attr(test, schemars(with = "Option<v1::SecurityContext>"))]
+    pub security_context: Option<IgnoredAny>,
+    /// Filled in resource by resource.
+    #[cfg_attr(test, schemars(with = "Option<v1::ResourceRequirements>"))]
+    pub resources: Option<IgnoredAny>,
+    /// Filled in hook by hook; not for init containers that run once.
+    #[cfg_attr(test, schemars(with = "Option<v1::Lifecycle>"))]
+    pub lifecycle: Option<IgnoredAny>,
+    /// Not for init containers that run once, likewise the other probes.
+    #[cfg_attr(test, schemars(with = "Option<v1::Probe>"))]
+    pub liveness_probe: Option<IgnoredAny>,
+    #[cfg_attr(test, schemars(with = "Option<v1::Probe>"))]
+    pub readiness_probe: Option<IgnoredAny>,
+    #[cfg_attr(test, schemars(with = "Option<v1::Probe>"))]
+    pub startup_probe: Option<IgnoredAny>,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub termination_message_policy: Option<IgnoredAny>,
+}
+
+/// An item that may be left out or repeated.
+#[cfg(test)]
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "stands for its schema only")]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "item.{T}")]
+pub(crate) struct ListItem<T> {
+    #[serde(flatten)]
+    item: T,
+    /// CEL expression: the item is there only where it is true.
+    when: Option<String>,
+    /// CEL expression that gives a list of at most 32 elements: the item is there once for each,
+    /// which expressions read as `each`.
+    for_each: Option<String>,
+}
+
+/// A volume that the app may already have.
+#[cfg(test)]
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "stands for its schema only")]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "item.Volume")]
+pub(crate) struct VolumeItem {
+    #[serde(flatten)]
+    item: v1::Volume,
+    /// Uses the volume that the app mounts at a path instead of this one.
+    share: Option<ShareSpec>,
+    /// CEL expression: the item is there only where it is true.
+    when: Option<String>,
+    /// CEL expression that gives a list of at most 32 elements: the item is there once for each,
+    /// which expressions read as `each`.
+    for_each: Option<String>,
+}
+
+/// Which volume of the app a template shares.
+#[cfg(test)]
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "stands for its schema only")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ShareSpec {
+    /// The volume that the app mounts at this path, or at the nearest path above it.
+    mounted_at: String,
+    /// Kinds of volumes that are refused otherwise: `Secret`, `Projected`.
+    #[serde(default)]
+    allow: Vec<String>,
+}
+
+/// A variable that the container may already have.
+#[cfg(test)]
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "stands for its schema only")]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "item.EnvVar")]
+pub(crate) struct EnvItem {
+    #[serde(flatten)]
+    item: v1::EnvVar,
+    /// What becomes of a variable that the container has. Default `Conflict`.
+    on_existing: Option<OnExisting>,
+    /// Stands between the container's value and that of the template. Default one space.
+    separator: Option<String>,
+    /// CEL expression: the item is there only where it is true.
+    when: Option<String>,
+    /// CEL expression that gives a list of at most 32 elements: the item is there once for each,
+    /// which expressions read as `each`.
+    for_each: Option<String>,
+}
+
+/// What becomes of a variable that a container of the app has with another value.
+#[cfg(test)]
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "stands for its schema only")]
+pub(crate) enum OnExisting {
+    /// The pod and the template are in conflict.
+    Conflict,
+    /// The container keeps its value, without a warning.
+    Keep,
+    /// The template's value comes after the container's.
+    Append,
+    /// The template's value comes before the container's.
+    Prepend,
+}
+
+/// A volume of files, which the pod carries in annotations.
+#[cfg(test)]
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "stands for its schema only")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct FilesItem {
+    /// Name of the volume.
+    name: String,
+    /// The text of each file, by name.
+    items: BTreeMap<String, String>,
+    /// CEL expression: the item is there only where it is true.
+    when: Option<String>,
+    /// CEL expression that gives a list of at most 32 elements: the item is there once for each,
+    /// which expressions read as `each`.
+    for_each: Option<String>,
 }
 
 /// Which of the app's containers.
@@ -363,6 +517,37 @@ pub(crate) struct PodFieldsSpec {
     pub scheduler_name: Option<IgnoredAny>,
     #[cfg_attr(test, schemars(with = "Option<bool>"))]
     pub automount_service_account_token: Option<IgnoredAny>,
+    #[cfg_attr(test, schemars(with = "Option<Vec<v1::PodResourceClaim>>"))]
+    pub resource_claims: Option<IgnoredAny>,
+    #[cfg_attr(test, schemars(with = "Option<bool>"))]
+    pub enable_service_links: Option<IgnoredAny>,
+    #[cfg_attr(test, schemars(with = "Option<bool>"))]
+    pub host_users: Option<IgnoredAny>,
+    #[cfg_attr(test, schemars(with = "Option<bool>"))]
+    #[serde(rename = "setHostnameAsFQDN")]
+    pub set_hostname_as_fqdn: Option<IgnoredAny>,
+}
+
+/// What becomes of the resources of the pod as a whole (`spec.resources`, KEP-2837).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+pub(crate) enum PodResources {
+    /// They grow by what the sidecars ask for and may use.
+    #[default]
+    Grow,
+    /// They stay; a pod that would be invalid is refused.
+    Keep,
+}
+
+/// What is done for a pod of the QoS class Guaranteed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+pub(crate) enum Qos {
+    /// A warning says that the pod becomes Burstable.
+    #[default]
+    Warn,
+    /// The sidecars' requests are set to their limits.
+    Keep,
 }
 
 /// What to do when pod and template say different things under one key.

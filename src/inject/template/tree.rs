@@ -15,7 +15,9 @@ use serde_json::{Map, Value};
 pub(super) enum ExpressionTree {
     Constant(Value),
     Template(Box<TemplateString>),
-    List(Vec<ExpressionTree>),
+    List(FieldPath, Vec<ExpressionTree>),
+    /// An item of a list that may be left out or repeated.
+    Item(Box<Item>),
     Map(Vec<(String, ExpressionTree)>),
 }
 
@@ -26,6 +28,23 @@ pub(super) struct TemplateString {
     pub text: Option<Interpolation>,
     pub path: FieldPath,
     pub schema: Option<SchemaRef<'static>>,
+}
+
+/// A compiled item with `when` or `forEach`.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub for_each: Option<Clause>,
+    pub when: Option<Clause>,
+    pub tree: ExpressionTree,
+    pub path: FieldPath,
+}
+
+/// The expression of a `when` or `forEach`.
+#[derive(Debug)]
+pub(super) struct Clause {
+    /// `None` if it does not compile. The error is listed once; the value is still known to exist.
+    pub expression: Option<Expression>,
+    pub path: FieldPath,
 }
 
 /// Compiles trees and lists the errors of their expressions.
@@ -47,7 +66,7 @@ impl TreeCompiler<'_> {
             Value::Array(items) => {
                 let item = schema.and_then(SchemaRef::item);
                 let compile = |(index, one)| self.compile(one, item, &path.index(index));
-                list(items.iter().enumerate().map(compile).collect())
+                list(path, items.iter().enumerate().map(compile).collect())
             }
             Value::Object(fields) => self.object(fields, schema, path),
             _ => ExpressionTree::Constant(value.clone()),
@@ -95,6 +114,17 @@ impl TreeCompiler<'_> {
             return ExpressionTree::Constant(Value::Object(fields.collect()));
         }
         ExpressionTree::Map(trees)
+    }
+}
+
+impl Item {
+    pub(super) fn collect_reads(&self, reads: &mut Reads) {
+        for clause in [&self.for_each, &self.when].into_iter().flatten() {
+            if let Some(expression) = &clause.expression {
+                reads.extend(expression.reads());
+            }
+        }
+        self.tree.collect_reads(reads);
     }
 }
 
@@ -157,19 +187,20 @@ fn expected(place: SchemaType, found: Kind) -> Option<&'static str> {
     (!fits).then_some(expected)
 }
 
-fn list(trees: Vec<ExpressionTree>) -> ExpressionTree {
+/// A list of compiled items.
+pub(super) fn list(path: &FieldPath, trees: Vec<ExpressionTree>) -> ExpressionTree {
     if trees.iter().all(|tree| matches!(tree, ExpressionTree::Constant(constant) if !constant.is_null())) {
         let items = trees.into_iter().filter_map(ExpressionTree::into_constant);
         return ExpressionTree::Constant(Value::Array(items.collect()));
     }
-    ExpressionTree::List(trees)
+    ExpressionTree::List(path.clone(), trees)
 }
 
 impl ExpressionTree {
     fn into_constant(self) -> Option<Value> {
         match self {
             Self::Constant(value) => Some(value),
-            Self::Template(_) | Self::List(_) | Self::Map(_) => None,
+            Self::Template(_) | Self::List(..) | Self::Map(_) | Self::Item(_) => None,
         }
     }
 
@@ -178,9 +209,17 @@ impl ExpressionTree {
         match self {
             Self::Constant(_) => {}
             Self::Template(string) => string.expressions().for_each(|expression| reads.extend(expression.reads())),
-            Self::List(trees) => trees.iter().for_each(|tree| tree.collect_reads(reads)),
+            Self::List(_, trees) => trees.iter().for_each(|tree| tree.collect_reads(reads)),
+            Self::Item(item) => item.collect_reads(reads),
             Self::Map(trees) => trees.iter().for_each(|(_, tree)| tree.collect_reads(reads)),
         }
+    }
+}
+
+impl ExpressionTree {
+    /// Whether the tree is a list with items that may be left out or repeated.
+    pub(super) fn has_clauses(&self) -> bool {
+        matches!(self, Self::List(_, trees) if trees.iter().any(|tree| matches!(tree, Self::Item(_))))
     }
 }
 

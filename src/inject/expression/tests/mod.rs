@@ -74,7 +74,7 @@ fn evaluate_with_clock(expression: &Expression, clock: Option<fn() -> u64>) -> R
     let pod = pod();
     let object = |root| {
         Some(match root {
-            Root::Params => return None,
+            Root::Params | Root::Container | Root::Each => return None,
             Root::Pod => Cow::Borrowed(&pod),
             Root::App => Cow::Borrowed(&pod["spec"]["containers"][0]),
             Root::Apps => Cow::Borrowed(&pod["spec"]["containers"]),

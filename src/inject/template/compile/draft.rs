@@ -4,8 +4,9 @@
 use super::part_trees::PartTrees;
 use crate::inject::expression::{Declarations, Expression, Kind, Reads, Scope};
 use crate::inject::pod::OperatingSystem;
+use crate::inject::template::item;
 use crate::inject::template::parameters::Parameter;
-use crate::inject::template::render::{KnownInputs, Renderer};
+use crate::inject::template::render::{KnownInputs, LeftOut, Renderer};
 use crate::inject::template::selector::LabelSelector;
 use crate::inject::template::spec::ParameterSpec;
 use crate::inject::text::json::{items, text};
@@ -64,9 +65,9 @@ impl Draft {
     /// The errors of names and mounts that do not depend on the result of expressions.
     pub(super) fn check_with_samples(&self) -> Vec<FieldError> {
         let check = |scope: &Scope<'_>| {
-            let mut renderer = Renderer::new(scope, KnownInputs::Nothing);
+            let mut renderer = Renderer::new(scope, KnownInputs::Nothing, LeftOut::Sampled);
             let overlay = self.parts.render(&mut renderer);
-            overlay.check_except_samples(&renderer.samples)
+            renderer.found.check(&overlay)
         };
         Scope::with(&BTreeMap::new(), &Reads::default(), None, |_| None, check)
     }
@@ -133,11 +134,7 @@ fn compile_condition(source: &str, parameters: &Declarations<'_>) -> Result<Expr
     if source.trim_start().starts_with("${") {
         return Err("a condition is an expression as a whole; write it without \"${\" and \"}\"".into());
     }
-    let expression = Expression::compile(source, parameters)?;
-    match expression.kind() {
-        Kind::Boolean | Kind::Unknown => Ok(expression),
-        other => Err(message!["expected a boolean, found ", other.name()]),
-    }
+    item::condition(source, parameters)
 }
 
 fn compile_parameters(spec: &Value, path: &FieldPath, errors: &mut Vec<FieldError>) -> Vec<Parameter> {

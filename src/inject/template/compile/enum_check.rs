@@ -21,6 +21,22 @@ pub(super) fn check(spec: &Value) -> Vec<FieldError> {
     one(&["onConflict"], &["Reject", "KeepPod"]);
     one(&["onError"], &["Reject", "Skip"]);
     one(&["placement", "sidecars"], &["Native", "Plain"]);
+    one(&["podResources"], &["Grow", "Keep"]);
+    one(&["qos"], &["Warn", "Keep"]);
+    one(&["app", "envPosition"], &["First", "Last"]);
+    for (index, variable) in list(spec, &["app", "env"]).iter().enumerate() {
+        let path = root.child("app").child("env").index(index).child("onExisting");
+        let on_existing = variable.get("onExisting");
+        errors.extend(
+            on_existing.and_then(|value| check_value(value, &path, &["Conflict", "Keep", "Append", "Prepend"])),
+        );
+    }
+    for (index, volume) in list(spec, &["volumes"]).iter().enumerate() {
+        let path = root.child("volumes").index(index).child("share").child("allow");
+        for (index, kind) in list(volume, &["share", "allow"]).iter().enumerate() {
+            errors.extend(check_value(kind, &path.index(index), &["Secret", "Projected"]));
+        }
+    }
     for (index, _) in list(spec, &["match", "os"]).iter().enumerate() {
         let path = root.child("match").child("os").index(index);
         errors.extend(check_value(&list(spec, &["match", "os"])[index], &path, &["linux", "windows"]));

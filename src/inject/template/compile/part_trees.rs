@@ -15,15 +15,26 @@ pub(super) struct PartTrees([ExpressionTree; OverlayPart::ALL.len()]);
 impl PartTrees {
     /// Compiles all parts of a spec; adds errors of their expressions to `errors`.
     pub(super) fn compile(spec: &Value, parameters: &Declarations<'_>, errors: &mut Vec<FieldError>) -> Self {
-        let mut compiler = TreeCompiler { parameters, errors: Vec::new() };
+        let of_container = parameters.with_container();
         let trees = OverlayPart::ALL.map(|part| {
+            let parameters = if part.is_of_app() { &of_container } else { parameters };
+            let mut compiler = TreeCompiler { parameters, errors: Vec::new() };
             let fields = part.spec_fields().iter();
             let value = fields.clone().try_fold(spec, |value, field| value.get(*field));
             let schema = fields.fold(schema::template().child("spec"), |schema, field| schema?.child(field));
-            compiler.compile(value.unwrap_or(&Value::Null), schema, &part.path())
+            let tree = match value {
+                Some(Value::Array(items)) if part.has_items() => compiler.items(items, schema, &part.path()),
+                value => compiler.compile(value.unwrap_or(&Value::Null), schema, &part.path()),
+            };
+            errors.append(&mut compiler.errors);
+            tree
         });
-        errors.append(&mut compiler.errors);
         Self(trees)
+    }
+
+    /// Whether a part has items that may be left out or repeated.
+    pub(super) fn have_clauses(&self) -> bool {
+        self.0.iter().any(ExpressionTree::has_clauses)
     }
 
     /// All paths that the parts' expressions read.
@@ -35,5 +46,11 @@ impl PartTrees {
 
     pub(super) fn render(&self, renderer: &mut Renderer<'_>) -> Overlay {
         Overlay::new(|part| renderer.render(&self.0[part as usize]))
+    }
+
+    /// Renders the parts that are for each container of the app, or the others.
+    pub(super) fn render_of_app(&self, of_app: bool, renderer: &mut Renderer<'_>) -> Overlay {
+        let is_one = |part: &OverlayPart| part.is_of_app() == of_app;
+        Overlay::new(|part| Some(part).filter(is_one).and_then(|part| renderer.render(&self.0[part as usize])))
     }
 }

@@ -11,7 +11,7 @@ use crate::inject::pod::read_set::ReadSet;
 use crate::inject::pod::{OperatingSystem, PodDocument, usual};
 use crate::inject::schema::UnknownField;
 use crate::inject::template::parameters::{self, Parameter};
-use crate::inject::template::render::{KnownInputs, RenderError, Renderer};
+use crate::inject::template::render::{KnownInputs, LeftOut, RenderErrors, RenderFindings, Renderer, Rendering};
 use crate::inject::template::spec::{ContainerSelection, Order, TemplateSpec};
 use crate::inject::template::{RenderContext, Revision, read_set};
 use crate::inject::text::json::text;
@@ -98,11 +98,27 @@ impl Template {
     }
 
     /// Renders the template for one pod.
-    pub(crate) fn render(&self, context: &RenderContext<'_>) -> Result<Overlay, Vec<RenderError>> {
+    pub(crate) fn render(&self, context: &RenderContext<'_>) -> Result<Rendering, RenderErrors> {
         context.with_scope(&self.reads, |scope| {
-            let mut renderer = Renderer::new(scope, KnownInputs::All);
-            let overlay = self.parts.render(&mut renderer);
-            if renderer.errors.is_empty() { Ok(overlay) } else { Err(renderer.errors) }
+            let mut renderer = Renderer::new(scope, KnownInputs::All, LeftOut::Dropped);
+            if !self.reads.has(Root::Container) {
+                let overlay = self.parts.render(&mut renderer);
+                return renderer.found.finish(Rendering { overlay, apps: Vec::new() });
+            }
+            let overlay = self.parts.render_of_app(false, &mut renderer);
+            let mut apps = Vec::with_capacity(context.apps.len());
+            let started = context.clock.map(|now| now());
+            for position in 0..context.apps.len() {
+                let container = context.app(position).unwrap_or(&Value::Null);
+                let parts = |renderer: &mut Renderer<'_>| self.parts.render_of_app(true, renderer);
+                let app = renderer.for_container(container, &self.reads, parts);
+                let elapsed = context.clock.zip(started).map(|(now, started)| now().saturating_sub(started));
+                if !renderer.may_go_on(&app, elapsed.unwrap_or_default()) {
+                    break;
+                }
+                apps.push(app);
+            }
+            renderer.found.finish(Rendering { overlay, apps })
         })
     }
 
@@ -118,17 +134,25 @@ impl Template {
         let required: BTreeSet<String> = required.map(|one| one.name().to_owned()).collect();
         let known = KnownInputs::Defaults { required: &required };
         let mut errors = self.evaluate_conditions(known);
-        let render = |scope: &Scope<'_>| {
-            let mut renderer = Renderer::new(scope, known);
-            let overlay = self.parts.render(&mut renderer);
-            (overlay, renderer.samples, renderer.errors, renderer.unknown)
-        };
-        let (overlay, samples, problems, unknown) = Scope::with(&self.defaults, &self.reads, None, |_| None, render);
-        errors.extend(problems.iter().map(|problem| FieldError::new(problem.path.clone(), problem.fault())));
+        let (overlay, found) = self.render_without_pod(known, LeftOut::Sampled);
+        errors.extend(found.errors.iter().map(|problem| FieldError::new(problem.path.clone(), problem.fault())));
+        errors.extend(found.check(&overlay));
         let is_new = |field: &UnknownField| self.spec.new_fields.contains(&field.name);
-        errors.extend(unknown.into_iter().filter(|field| field.is_near && !is_new(field)).map(new_fields::misspelt));
-        errors.extend(overlay.check_except_samples(&samples));
+        let unknown = found.unknown.into_iter().filter(|field| field.is_near && !is_new(field));
+        errors.extend(unknown.map(new_fields::misspelt));
+        let samples = found.samples;
         self.container_names = known_container_names(&overlay, &samples);
+        if !errors.is_empty() {
+            return errors;
+        }
+        let overlay = match self.parts.have_clauses() {
+            false => overlay,
+            true => {
+                let (overlay, found) = self.render_without_pod(known, LeftOut::Dropped);
+                errors.extend(found.check(&overlay));
+                overlay
+            }
+        };
         if let Some((overlay, fields)) = self.usual_rendering(overlay, known) {
             let conditions = self.matching.conditions.iter().map(|condition| condition.expression.reads());
             let mounts = self.spec.from_app.volume_mounts;
@@ -148,6 +172,16 @@ impl Template {
         errors
     }
 
+    /// The rendering without a pod.
+    fn render_without_pod(&self, known: KnownInputs<'_>, left_out: LeftOut) -> (Overlay, RenderFindings) {
+        let render = |scope: &Scope<'_>| {
+            let mut renderer = Renderer::new(scope, known, left_out);
+            let overlay = self.parts.render(&mut renderer);
+            (overlay, renderer.found)
+        };
+        Scope::with(&self.defaults, &self.reads, None, |_| None, render)
+    }
+
     /// The rendering for the usual pod, and the fields of its spec on which it depends. `overlay` is
     /// the rendering without a pod. `None` if it depends on more than single fields.
     fn usual_rendering(&self, overlay: Overlay, known: KnownInputs<'_>) -> Option<(Overlay, BTreeSet<String>)> {
@@ -158,9 +192,9 @@ impl Template {
         let pod = usual::pod(&fields);
         let object = |root: Root| (root == Root::Pod).then_some(Cow::Borrowed(&pod));
         let render = |scope: &Scope<'_>| {
-            let mut renderer = Renderer::new(scope, KnownInputs::All);
+            let mut renderer = Renderer::new(scope, KnownInputs::All, LeftOut::Dropped);
             let overlay = self.parts.render(&mut renderer);
-            (renderer.errors.is_empty() && overlay.check().is_empty()).then_some(overlay)
+            (renderer.found.errors.is_empty() && overlay.check().is_empty()).then_some(overlay)
         };
         Some((Scope::with(&self.defaults, &self.reads, None, object, render)?, fields))
     }
