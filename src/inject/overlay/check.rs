@@ -36,14 +36,28 @@ impl Overlay {
     fn check_with(&self, shared: &Self, samples: &SamplePaths) -> Vec<FieldError> {
         let volumes = shared.volume_names().collect();
         let path = OverlayPart::Volumes.path();
+        let conditional = shared.conditional_volumes(samples);
         let knows_volumes = !(0..self.volumes().len()).any(|index| samples.contain(&path.index(index).child("name")));
         let errors = self.check_rules(samples);
-        let mut checker = OverlayChecker { overlay: self, samples, volumes, knows_volumes, errors };
+        let mut checker = OverlayChecker { overlay: self, samples, volumes, conditional, knows_volumes, errors };
         checker.run();
         // The sources of volumes are known only where the volumes are.
         let knows_sources = knows_volumes && std::ptr::eq(self, shared);
         references::check(self, samples, knows_sources, &mut checker.errors);
         checker.errors
+    }
+
+    /// Names of volumes that some pods do not get. Of two with one name a pod may always get one.
+    fn conditional_volumes(&self, samples: &SamplePaths) -> BTreeSet<&str> {
+        let named = |part: OverlayPart| {
+            let volumes = self.list(part).iter().enumerate();
+            volumes
+                .map(move |(index, volume)| (text(volume, "name"), samples.has_conditional(&part.path().index(index))))
+        };
+        let volumes: Vec<(&str, bool)> =
+            [OverlayPart::Volumes, OverlayPart::Files].into_iter().flat_map(named).collect();
+        let is_alone = |name: &str| volumes.iter().filter(|(one, _)| *one == name).count() == 1;
+        volumes.iter().filter(|(name, conditional)| *conditional && is_alone(name)).map(|(name, _)| *name).collect()
     }
 
     /// The broken rules of the values of all parts.
@@ -64,6 +78,8 @@ struct OverlayChecker<'a> {
     samples: &'a SamplePaths,
     /// Names of the volumes, as a set because a template may have thousands of mounts.
     volumes: BTreeSet<&'a str>,
+    /// Those of them that some pods do not get.
+    conditional: BTreeSet<&'a str>,
     /// Whether no volume name is a sample.
     knows_volumes: bool,
     errors: Vec<FieldError>,
@@ -217,6 +233,10 @@ impl<'a> OverlayChecker<'a> {
 
     fn volume_of(&mut self, mount: &Value, path: &FieldPath) {
         let name = text(mount, "name");
+        if self.conditional.contains(name) && !self.samples.contain(path) && !self.samples.is_in_conditional(path) {
+            let why = " is not there for every pod, and this mount is; give its item the `when` of the volume";
+            self.add(path.clone(), message!["volume ", value(quote(name)), why]);
+        }
         if self.volumes.contains(name) || !self.knows_volumes || self.samples.contain(path) {
             return;
         }

@@ -30,6 +30,15 @@ impl SamplePaths {
         !self.conditional.is_empty() && self.conditional.contains(&path.to_string())
     }
 
+    /// Whether the path is in an item that some pods do not get.
+    pub(crate) fn is_in_conditional(&self, path: &FieldPath) -> bool {
+        let prefixes = path.steps().into_iter().scan(FieldPath::root(), |prefix, step| {
+            *prefix = prefix.step(step.clone());
+            Some(prefix.clone())
+        });
+        !self.conditional.is_empty() && prefixes.into_iter().any(|prefix| self.has_conditional(&prefix))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.paths.is_empty()
     }

@@ -98,21 +98,25 @@ pub(super) fn condition(source: &str, declared: &Declarations<'_>) -> Result<Exp
 /// The error of an item with the same name for every element. An item without a name, such as one of
 /// `envFrom`, has none.
 fn same_key(tree: &ExpressionTree, path: &FieldPath) -> Option<FieldError> {
-    let fields: Vec<(&str, Reads)> = match tree {
+    let fields: Vec<(&str, Option<Reads>)> = match tree {
         ExpressionTree::Constant(Value::Object(fields)) => {
-            fields.keys().map(|key| (key.as_str(), Reads::default())).collect()
+            fields.keys().map(|key| (key.as_str(), Some(Reads::default()))).collect()
         }
         ExpressionTree::Map(fields) => fields.iter().map(|(key, tree)| (key.as_str(), reads_of(tree))).collect(),
         _ => return None,
     };
     let key = KEYS.iter().find_map(|key| fields.iter().find(|(field, _)| field == key));
-    let (key, _) = key.filter(|(_, reads)| !reads.has(Root::Each))?;
+    let (key, _) = key.filter(|(_, reads)| reads.as_ref().is_some_and(|reads| !reads.has(Root::Each)))?;
     let message = "is the same for every element of forEach; make it different by an expression that reads each";
     Some(FieldError::new(path.child(*key), message))
 }
 
-fn reads_of(tree: &ExpressionTree) -> Reads {
+/// `None` for a text that does not compile, which has its own error.
+fn reads_of(tree: &ExpressionTree) -> Option<Reads> {
+    if matches!(tree, ExpressionTree::Template(string) if string.text.is_none()) {
+        return None;
+    }
     let mut reads = Reads::default();
     tree.collect_reads(&mut reads);
-    reads
+    Some(reads)
 }

@@ -6,7 +6,13 @@
 //! they are compiled from the document's JSON, so that core/v1 fields that are newer than this
 //! build pass through.
 
+#[cfg(test)]
+mod items;
+mod pod_fields;
+
 use crate::inject::pod::OperatingSystem;
+#[cfg(test)]
+use items::{EnvItem, FilesItem, ListItem, VolumeItem};
 #[cfg(test)]
 use k8s_openapi::{api::core::v1, apimachinery::pkg::apis::meta::v1::LabelSelector};
 #[cfg(test)]
@@ -15,6 +21,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+
+pub(crate) use pod_fields::PodFieldsSpec;
 
 /// `apiVersion` of every template document.
 pub(crate) const API_VERSION: &str = "outrigger.dev/v1alpha1";
@@ -297,105 +305,6 @@ pub(crate) struct AppDefaultsSpec {
     pub termination_message_policy: Option<IgnoredAny>,
 }
 
-/// An item that may be left out or repeated.
-#[cfg(test)]
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "stands for its schema only")]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "item.{T}")]
-pub(crate) struct ListItem<T> {
-    #[serde(flatten)]
-    item: T,
-    /// CEL expression: the item is there only where it is true.
-    when: Option<String>,
-    /// CEL expression that gives a list of at most 32 elements: the item is there once for each,
-    /// which expressions read as `each`.
-    for_each: Option<String>,
-}
-
-/// A volume that the app may already have.
-#[cfg(test)]
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "stands for its schema only")]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "item.Volume")]
-pub(crate) struct VolumeItem {
-    #[serde(flatten)]
-    item: v1::Volume,
-    /// Uses the volume that the app mounts at a path instead of this one.
-    share: Option<ShareSpec>,
-    /// CEL expression: the item is there only where it is true.
-    when: Option<String>,
-    /// CEL expression that gives a list of at most 32 elements: the item is there once for each,
-    /// which expressions read as `each`.
-    for_each: Option<String>,
-}
-
-/// Which volume of the app a template shares.
-#[cfg(test)]
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "stands for its schema only")]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct ShareSpec {
-    /// The volume that the app mounts at this path, or at the nearest path above it.
-    mounted_at: String,
-    /// Kinds of volumes that are refused otherwise: `Secret`, `Projected`.
-    #[serde(default)]
-    allow: Vec<String>,
-}
-
-/// A variable that the container may already have.
-#[cfg(test)]
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "stands for its schema only")]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "item.EnvVar")]
-pub(crate) struct EnvItem {
-    #[serde(flatten)]
-    item: v1::EnvVar,
-    /// What becomes of a variable that the container has. Default `Conflict`.
-    on_existing: Option<OnExisting>,
-    /// Stands between the container's value and that of the template. Default one space.
-    separator: Option<String>,
-    /// CEL expression: the item is there only where it is true.
-    when: Option<String>,
-    /// CEL expression that gives a list of at most 32 elements: the item is there once for each,
-    /// which expressions read as `each`.
-    for_each: Option<String>,
-}
-
-/// What becomes of a variable that a container of the app has with another value.
-#[cfg(test)]
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "stands for its schema only")]
-pub(crate) enum OnExisting {
-    /// The pod and the template are in conflict.
-    Conflict,
-    /// The container keeps its value, without a warning.
-    Keep,
-    /// The template's value comes after the container's.
-    Append,
-    /// The template's value comes before the container's.
-    Prepend,
-}
-
-/// A volume of files, which the pod carries in annotations.
-#[cfg(test)]
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "stands for its schema only")]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct FilesItem {
-    /// Name of the volume.
-    name: String,
-    /// The text of each file, by name.
-    items: BTreeMap<String, String>,
-    /// CEL expression: the item is there only where it is true.
-    when: Option<String>,
-    /// CEL expression that gives a list of at most 32 elements: the item is there once for each,
-    /// which expressions read as `each`.
-    for_each: Option<String>,
-}
-
 /// Which of the app's containers.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
@@ -476,56 +385,6 @@ pub(crate) struct MetadataSpec {
     pub labels: BTreeMap<String, IgnoredAny>,
     #[cfg_attr(test, schemars(with = "BTreeMap<String, String>"))]
     pub annotations: BTreeMap<String, IgnoredAny>,
-}
-
-/// The fields of a pod that a template may set: a closed list.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(test, derive(JsonSchema))]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(crate) struct PodFieldsSpec {
-    #[cfg_attr(test, schemars(with = "Option<Vec<v1::LocalObjectReference>>"))]
-    pub image_pull_secrets: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<Vec<v1::HostAlias>>"))]
-    pub host_aliases: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<bool>"))]
-    pub share_process_namespace: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
-    pub service_account_name: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<BTreeMap<String, String>>"))]
-    pub node_selector: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<Vec<v1::Toleration>>"))]
-    pub tolerations: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<Vec<v1::TopologySpreadConstraint>>"))]
-    pub topology_spread_constraints: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<v1::Affinity>"))]
-    pub affinity: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
-    pub priority_class_name: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
-    pub runtime_class_name: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<v1::PodDNSConfig>"))]
-    pub dns_config: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
-    pub dns_policy: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<i64>"))]
-    pub termination_grace_period_seconds: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<v1::PodSecurityContext>"))]
-    pub security_context: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<Vec<v1::PodReadinessGate>>"))]
-    pub readiness_gates: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
-    pub scheduler_name: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<bool>"))]
-    pub automount_service_account_token: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<Vec<v1::PodResourceClaim>>"))]
-    pub resource_claims: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<bool>"))]
-    pub enable_service_links: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<bool>"))]
-    pub host_users: Option<IgnoredAny>,
-    #[cfg_attr(test, schemars(with = "Option<bool>"))]
-    #[serde(rename = "setHostnameAsFQDN")]
-    pub set_hostname_as_fqdn: Option<IgnoredAny>,
 }
 
 /// What becomes of the resources of the pod as a whole (`spec.resources`, KEP-2837).

@@ -8,6 +8,9 @@ use crate::inject::text::json::items;
 use crate::inject::text::{FieldError, FieldPath, message, quote, value};
 use serde_json::Value;
 
+/// Keys of items of a template, which are no fields of core/v1.
+const KEYS_OF_ITEMS: [&str; 5] = ["when", "forEach", "share", "onExisting", "separator"];
+
 /// The errors of misspelt fields, and the warnings about other unknown fields and about names of
 /// `newFields` that no field needs.
 pub(super) fn sort(unknown: Vec<UnknownField>, spec: &Value) -> (Vec<FieldError>, Vec<FieldError>) {
@@ -23,7 +26,11 @@ pub(super) fn sort(unknown: Vec<UnknownField>, spec: &Value) -> (Vec<FieldError>
         .collect();
     let mut errors = Vec::new();
     for field in unknown.into_iter().filter(|field| !names.contains(&field.name.as_str())) {
-        if field.is_near { errors.push(misspelt(field)) } else { warnings.push(not_known(field.error)) }
+        match field.is_near {
+            _ if KEYS_OF_ITEMS.contains(&field.name.as_str()) => errors.push(misplaced(field)),
+            true => errors.push(misspelt(field)),
+            false => warnings.push(not_known(field.error)),
+        }
     }
     (errors, warnings)
 }
@@ -33,6 +40,20 @@ pub(super) fn misspelt(field: UnknownField) -> FieldError {
     let escape = message!["; a field that is newer than this build is listed in spec.newFields"];
     let hint = field.error.hint.clone().unwrap_or_default().with(escape);
     field.error.with_hint(hint)
+}
+
+fn misplaced(field: UnknownField) -> FieldError {
+    let items = match field.name.as_str() {
+        "share" => "of volumes",
+        "onExisting" | "separator" => "of app.env",
+        _ => "of sidecars, initContainers, volumes, files, app.env, app.envFrom and app.volumeMounts",
+    };
+    let message = message!["only items ", items, " may have it"];
+    let hint = match field.name.as_str() {
+        "when" | "forEach" => Some("elsewhere, an expression that gives null leaves a field or an element out".into()),
+        _ => None,
+    };
+    FieldError { message, hint, ..field.error }
 }
 
 fn not_known(error: FieldError) -> FieldError {
