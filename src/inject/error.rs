@@ -28,6 +28,10 @@ pub enum ErrorCode {
     TemplateNotFound,
     /// `template_not_allowed`: the template's `match` does not select the pod.
     TemplateNotAllowed,
+    /// `template_required`: a template requires another one that the pod does not get.
+    TemplateRequired,
+    /// `template_excluded`: a template excludes another one that the pod gets.
+    TemplateExcluded,
     /// `template_broken`: the template was never loaded successfully.
     TemplateBroken,
     /// `parameter_unknown`
@@ -56,12 +60,14 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, in the order of the reference.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::PodInvalid,
         Self::AnnotationInvalid,
         Self::AnnotationUnknown,
         Self::TemplateNotFound,
         Self::TemplateNotAllowed,
+        Self::TemplateRequired,
+        Self::TemplateExcluded,
         Self::TemplateBroken,
         Self::ParameterUnknown,
         Self::ParameterMissing,
@@ -83,6 +89,8 @@ impl ErrorCode {
             Self::AnnotationUnknown => "annotation_unknown",
             Self::TemplateNotFound => "template_not_found",
             Self::TemplateNotAllowed => "template_not_allowed",
+            Self::TemplateRequired => "template_required",
+            Self::TemplateExcluded => "template_excluded",
             Self::TemplateBroken => "template_broken",
             Self::ParameterUnknown => "parameter_unknown",
             Self::ParameterMissing => "parameter_missing",
@@ -105,6 +113,8 @@ impl ErrorCode {
             | Self::AnnotationUnknown
             | Self::TemplateNotFound
             | Self::TemplateNotAllowed
+            | Self::TemplateRequired
+            | Self::TemplateExcluded
             | Self::ParameterUnknown
             | Self::ParameterMissing
             | Self::ParameterInvalid

@@ -36,6 +36,16 @@ pub(crate) struct StatusEntry {
     /// were empty.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) replaced: BTreeMap<MergePath, Value>,
+    /// Resources of the pod as a whole that were raised by what the template's containers need.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) raised: BTreeMap<MergePath, Raised>,
+}
+
+/// An amount before and after it was raised.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Raised {
+    pub(crate) from: Value,
+    pub(crate) to: Value,
 }
 
 impl Status {
@@ -82,6 +92,7 @@ impl StatusEntry {
             && self.volumes.is_empty()
             && self.added.is_empty()
             && self.replaced.is_empty()
+            && self.raised.is_empty()
     }
 
     /// Names of all containers that the template added or filled.

@@ -8,7 +8,8 @@ use super::error::{ErrorCode, InjectError, Problem};
 use super::merge::defaults;
 use super::pod::AUTO;
 use super::schema::merge_path::MergePath;
-use super::status::{Status, StatusEntry};
+use super::status::{Raised, Status, StatusEntry};
+use super::text::quantity::{self, Quantity};
 use super::text::{message, quote, value, words};
 use super::{merge, schema};
 use serde_json::{Map, Value};
@@ -36,6 +37,9 @@ pub fn uninject(pod: &Value, domain: &str) -> Result<Option<Value>, InjectError>
         for (path, old) in &entry.replaced {
             restore(&mut pod, path, old);
         }
+        for (path, raised) in &entry.raised {
+            lower(&mut pod, path, raised);
+        }
     }
     Ok(Some(pod))
 }
@@ -58,7 +62,8 @@ fn foreign_path(entry: &StatusEntry) -> Option<&MergePath> {
     let added = entry.added.iter().find(|path| !with_segments(path, is_added));
     let replaced = entry.replaced.iter();
     let mut replaced = replaced.filter(|(path, value)| !with_segments(path, |segments| is_replaced(segments, value)));
-    added.or_else(|| replaced.next().map(|(path, _)| path))
+    let mut raised = entry.raised.iter().filter(|(path, raised)| !with_segments(path, |path| is_raised(path, raised)));
+    added.or_else(|| replaced.next().map(|(path, _)| path)).or_else(|| raised.next().map(|(path, _)| path))
 }
 
 fn with_segments(path: &MergePath, check: impl FnOnce(&[&str]) -> bool) -> bool {
@@ -71,9 +76,16 @@ fn is_added(segments: &[&str]) -> bool {
     match segments {
         ["labels" | "annotations", _] => true,
         ["containers" | "initContainers", _, field, ..] => *field != "name",
+        ["spec", "resources", "requests", _] => true,
         ["spec", field, ..] => is_pod_field(field),
         _ => false,
     }
+}
+
+/// Whether the injector raises an amount like this at this path.
+fn is_raised(segments: &[&str], Raised { from, to }: &Raised) -> bool {
+    let grows = || Some(Quantity::from_json(from).ok()? < Quantity::from_json(to).ok()?);
+    matches!(segments, ["spec", "resources", "requests" | "limits", _]) && grows() == Some(true)
 }
 
 /// Whether the injector replaces this value at this path: an empty one, `auto`, or one that the API
@@ -87,6 +99,7 @@ fn is_replaced(segments: &[&str], value: &Value) -> bool {
         // The Priority plugin computes them, if there is a default class also the class.
         ["spec", "priority" | "preemptionPolicy" | "priorityClassName"] => true,
         ["spec", field] if defaults::is_filled_in(field, value) => is_pod_field(field),
+        ["spec", "resources"] | ["spec", "resources", "requests"] => empty,
         _ => empty && is_added(segments),
     }
 }
@@ -124,6 +137,14 @@ fn remove(pod: &mut Value, path: &MergePath) {
             _ => false,
         };
         next = is_emptied.then_some(parent);
+    }
+}
+
+/// Lowers an amount again, unless somebody has changed it since.
+fn lower(pod: &mut Value, path: &MergePath, Raised { from, to }: &Raised) {
+    let amount = path.to_pointer(pod).and_then(|pointer| pointer.find_mut(pod));
+    if let Some(amount) = amount.filter(|amount| quantity::same(amount, to)) {
+        *amount = from.clone();
     }
 }
 

@@ -38,7 +38,7 @@ impl<'a> Planner<'a> {
         let Some(found) = existing.as_object() else { return };
         let location = Location::container(list, index, text(existing, "name"));
         // Hardening depends on the whole container, so it comes after the overlay.
-        let whole = self.hardened(candidate, self.overlaid(wanted, existing, list));
+        let whole = self.hardened(candidate, self.overlaid(candidate, wanted, existing, list));
         self.warn_of_root(candidate, &whole);
         let runs_alongside = runs_alongside(&whole, list);
         let ports = match runs_alongside {
@@ -59,7 +59,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The template's container with the pod's own fields.
-    fn overlaid(&self, wanted: &Value, existing: &Value, list: ContainerList) -> Value {
+    fn overlaid(&self, candidate: usize, wanted: &Value, existing: &Value, list: ContainerList) -> Value {
         let kind = if list == ContainerList::Containers { "container" } else { "init container" };
         let annotation = self.pod.annotation(LIMIT_RANGER).unwrap_or_default();
         let set: Vec<_> = set_by_limit_ranger(annotation, kind, text(existing, "name")).collect();
@@ -79,7 +79,7 @@ impl<'a> Planner<'a> {
         }
         overlay_fields("", &mut whole, &own);
         restore_resources(&mut whole, existing, &set);
-        whole
+        self.with_class(candidate, whole, Some(&own))
     }
 
     fn fill_object(

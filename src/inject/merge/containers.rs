@@ -37,6 +37,7 @@ impl Planner<'_> {
     }
 
     fn container(&mut self, candidate: usize, wanted: Value, list: ContainerList, order: &Order) {
+        let wanted = self.with_class(candidate, wanted, None);
         let name = text(&wanted, "name").to_owned();
         // Container names are unique across all lists, so this path does not contain the list.
         let path = MergePath::of([format!("container {name}")]);

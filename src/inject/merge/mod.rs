@@ -1,11 +1,13 @@
 //! Plans the edits that inject rendered templates into a pod, and finds every conflict.
 //!
 //! Invariant: a plan only adds. It does not replace, reorder or remove the user's own content;
-//! values that the API server has filled in count as unset. A plan with conflicts is not applied.
+//! values that the API server has filled in count as unset. Only amounts of `spec.resources` grow.
+//! A plan with conflicts is not applied.
 
 pub(crate) mod defaults;
 pub(crate) mod equal;
 pub(super) mod memory_limit;
+pub(super) mod qos;
 
 mod app_warnings;
 mod auto_container;
@@ -14,8 +16,8 @@ mod containers;
 mod harden;
 mod placement;
 mod pod_fields;
+mod pod_resources;
 mod ports;
-mod qos;
 mod token;
 
 use super::overlay::Overlay;
@@ -173,6 +175,8 @@ struct Planner<'a> {
     candidates: &'a [RenderedTemplate<'a>],
     context: MergeContext,
     inherited: Inherited<'a>,
+    /// Whether a template keeps the pod Guaranteed.
+    is_guaranteed: bool,
     plan: Plan,
     placement: Placement<'a>,
     /// Containers of the pod with `image: auto` that a template fills and that run along with the
@@ -206,6 +210,7 @@ impl<'a> Planner<'a> {
             candidates,
             context,
             inherited: Inherited::new(pod, candidates),
+            is_guaranteed: qos::must_keep_class(pod, status, candidates),
             plan: Plan { entries: candidates.iter().map(entry).collect(), ..Plan::default() },
             placement: Placement::new(pod),
             filled: Vec::new(),
@@ -384,6 +389,7 @@ impl<'a> Planner<'a> {
     fn finish(mut self) -> Plan {
         self.check_ports();
         self.warn_of_qos();
+        self.grow_pod_resources();
         if let Some(mount) = token::mount(self.pod, self.candidates) {
             self.placement.new_containers_mut().for_each(|container| token::add(container, &mount));
         }

@@ -93,6 +93,19 @@ impl<'a> Placement<'a> {
         lists.flat_map(|arrangement| arrangement.new_containers().map(|new| (arrangement.list, new)))
     }
 
+    /// The containers of a list as they will stand: `None` for the next one of the pod's own.
+    pub(super) fn arranged(&self, list: ContainerList) -> impl Iterator<Item = Option<&NewContainer>> {
+        let arrangement = match list {
+            ContainerList::Containers => &self.containers,
+            ContainerList::InitContainers => &self.init_containers,
+        };
+        let middle = arrangement.middle.iter().map(|placed| match placed {
+            Placed::Own(_) => None,
+            Placed::New(_, new) => Some(new),
+        });
+        arrangement.first.iter().map(Some).chain(middle).chain(arrangement.last.iter().map(Some))
+    }
+
     pub(super) fn new_containers_mut(&mut self) -> impl Iterator<Item = &mut Value> {
         let lists = [&mut self.init_containers, &mut self.containers].into_iter();
         lists.flat_map(Arrangement::new_containers_mut)

@@ -12,6 +12,7 @@ pub(crate) mod depth;
 pub(crate) mod find;
 pub(crate) mod managed_fields;
 pub(crate) mod memory_estimate;
+pub(crate) mod qos_class;
 pub(crate) mod read_set;
 pub(crate) mod usual;
 

@@ -27,8 +27,11 @@ const ALWAYS_OF_SPEC: [&str; 13] = [
     "dnsConfig",
 ];
 /// Fields of containers that are checked against a field of the spec that a template sets.
-const OF_SPEC_FIELDS: [(&str, &str); 2] =
-    [("lifecycle", "terminationGracePeriodSeconds"), ("securityContext", "securityContext")];
+const OF_SPEC_FIELDS: [(&str, &str); 3] = [
+    ("lifecycle", "terminationGracePeriodSeconds"),
+    ("securityContext", "securityContext"),
+    ("volumeDevices", "hostUsers"),
+];
 /// Fields of containers that are checked against another field that a template adds to.
 const OF_CONTAINER_FIELDS: [(&str, &str); 1] = [("volumeDevices", "volumeMounts")];
 /// Lists of the spec whose items are read in part. No [`ReadSet`] may have them as fields.

@@ -6,10 +6,12 @@ use super::parameters::Params;
 use super::{Preparation, PrepareError, from_app};
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::expression::EvaluationError;
-use crate::inject::merge::RenderedTemplate;
+use crate::inject::merge::{RenderedTemplate, qos};
+use crate::inject::overlay::Overlay;
 use crate::inject::pod::ContainerList;
+use crate::inject::template::spec::Qos;
 use crate::inject::template::{RenderCause, RenderContext, RenderError, RenderErrors, Rendering, Template};
-use crate::inject::text::{FieldError, Message, message, quote, words};
+use crate::inject::text::{FieldError, Message, message, quote, value, words};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -51,7 +53,24 @@ impl<'t, 'p> Preparation<'t, 'p> {
                 return Err(PrepareError::Problems(problems.into_iter().map(of).collect()));
             }
         }
+        self.check_class(template, &overlay)?;
         Ok(RenderedTemplate { template, overlay, apps, selected })
+    }
+
+    /// A template with `qos: Keep` must have limits in a Guaranteed pod.
+    fn check_class(&self, template: &Template, overlay: &Overlay) -> Result<(), PrepareError> {
+        if template.spec.qos != Qos::Keep {
+            return Ok(());
+        }
+        let lacking = qos::without_limit(self.pod, self.status, overlay).into_iter();
+        let of = |(name, resource): (&str, &'static str)| {
+            let container = message!["container ", value(quote(name))];
+            let why = container.with(" has no limit of ").with(resource);
+            let why = why.with(" above 0, which \"qos: Keep\" needs in a pod of the QoS class Guaranteed");
+            problem(template, ErrorCode::ResultInvalid, why)
+        };
+        let problems: Vec<Problem> = lacking.map(of).collect();
+        if problems.is_empty() { Ok(()) } else { Err(PrepareError::Problems(problems)) }
     }
 
     fn context<'c>(&self, params: &'c Params, selected: &'c [(ContainerList, usize)]) -> RenderContext<'c>

@@ -4,6 +4,7 @@
 
 mod app_containers;
 mod candidate;
+mod companions;
 mod conditions;
 mod from_app;
 mod keys;
@@ -75,6 +76,8 @@ impl<'t> Preparation<'t, '_> {
                 }
             }
         }
+        let incompatible = self.check_companions(&mut candidates, &problems, report);
+        problems.extend(incompatible);
         problems.extend(self.check_keys(requested, &candidates, report));
         problems.extend(self.unclaimed(&candidates));
         problems.extend(memory_limit::check(&candidates));

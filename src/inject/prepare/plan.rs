@@ -74,6 +74,11 @@ impl<'t> Preparation<'t, '_> {
                 report.leave_out(&candidates[index].template.name, ErrorCode::Conflict, &conflict.message);
             }
             candidates.remove(index);
+            // Others may require the template that is left out.
+            let problems = self.check_companions(&mut candidates, &[], report);
+            if !problems.is_empty() {
+                return Err(InjectError::from(problems));
+            }
         }
     }
 

@@ -21,7 +21,7 @@ pub enum MergeKey {
 }
 
 /// All lists that are merged by key; every other list is atomic.
-pub const TABLE: [(&str, MergeKey); 17] = [
+pub const TABLE: [(&str, MergeKey); 18] = [
     ("containers", MergeKey::Field("name")),
     ("initContainers", MergeKey::Field("name")),
     ("volumes", MergeKey::Field("name")),
@@ -34,6 +34,7 @@ pub const TABLE: [(&str, MergeKey); 17] = [
     ("topologySpreadConstraints", MergeKey::Fields("topologyKey", "whenUnsatisfiable", "")),
     ("readinessGates", MergeKey::Field("conditionType")),
     ("options", MergeKey::Field("name")),
+    ("resourceClaims", MergeKey::Field("name")),
     ("tolerations", MergeKey::Whole),
     ("envFrom", MergeKey::Whole),
     ("nameservers", MergeKey::Whole),

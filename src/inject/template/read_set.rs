@@ -20,6 +20,9 @@ pub(super) fn of<'r>(overlay: &Overlay, conditions: impl Iterator<Item = &'r Rea
     if read_set.spec_fields.contains("priorityClassName") {
         read_set.spec_fields.extend(["priority", "preemptionPolicy"].map(str::to_owned));
     }
+    if read_set.spec_fields.contains("setHostnameAsFQDN") {
+        read_set.spec_fields.insert("hostnameOverride".to_owned());
+    }
     let lists = overlay.app_lists().filter(|(_, items)| !items.is_empty());
     read_set.container_fields.extend(lists.map(|(field, _)| field));
     if read_set.container_fields.contains("env") {

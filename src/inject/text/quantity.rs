@@ -100,6 +100,11 @@ impl Quantity {
         Self { nanos: self.nanos.saturating_add(other.nanos), format }
     }
 
+    /// The difference, or nothing where the other amount is larger.
+    pub(crate) const fn minus(self, other: Self) -> Self {
+        if self.nanos <= other.nanos { Self::ZERO } else { Self { nanos: self.nanos - other.nanos, ..self } }
+    }
+
     fn new(negative: bool, nanos: u128, format: QuantityFormat) -> Self {
         let amount = i128::try_from(nanos.min(MAX_NANOS)).unwrap_or(i128::MAX);
         Self { nanos: if negative { -amount } else { amount }, format }

@@ -6,6 +6,7 @@ use crate::inject::overlay::OverlayPart;
 use crate::inject::schema::rules;
 use crate::inject::text::json::{items, text};
 use crate::inject::text::{FieldPath, message, quote, value, words};
+use serde_json::Value;
 
 /// Fields of the pod's security context that only Linux has (`validateWindows`).
 const OF_LINUX: [&str; 11] = [
@@ -30,6 +31,8 @@ pub(super) fn check(pod: &ResultPod<'_>, problems: &mut Vec<Problem>) {
     dns(pod, problems);
     processes(pod, problems);
     security(pod, problems);
+    user_namespace(pod, problems);
+    hostname(pod, problems);
 }
 
 /// `validatePodDNSConfig`: the lists of pod and template together have limits.
@@ -57,6 +60,33 @@ fn processes(pod: &ResultPod<'_>, problems: &mut Vec<Problem>) {
     }
     if pod.field("os").is_some_and(|os| text(os, "name") == "windows") {
         problems.push(problem(entry, "spec.shareProcessNamespace: must be absent, since the pod runs on Windows"));
+    }
+}
+
+/// `validatePodHostUsers`: a user namespace of its own does not go with the host's other namespaces.
+fn user_namespace(pod: &ResultPod<'_>, problems: &mut Vec<Problem>) {
+    let Some(entry) = pod.setter("hostUsers") else { return };
+    if pod.field("os").is_some_and(|os| text(os, "name") == "windows") {
+        problems.push(problem(entry, "spec.hostUsers: must be absent, since the pod runs on Windows"));
+    }
+    if pod.field("hostUsers") != Some(&Value::Bool(false)) {
+        return;
+    }
+    for field in ["hostNetwork", "hostPID", "hostIPC"].into_iter().filter(|field| pod.is_true(field)) {
+        problems.push(problem(entry, message!["spec.hostUsers: false contradicts the pod's ", field, ": true"]));
+    }
+    let mut own = pod.containers().filter(|container| container.entry.is_none());
+    if let Some(container) = own.find(|container| !items(container.value, "volumeDevices").is_empty()) {
+        let why = "must be absent, since the template sets hostUsers: false";
+        problems.push(container.problem(entry, "volumeDevices", why));
+    }
+}
+
+/// `validateHostnameOverride`
+fn hostname(pod: &ResultPod<'_>, problems: &mut Vec<Problem>) {
+    let Some(entry) = pod.setter("setHostnameAsFQDN") else { return };
+    if pod.is_true("setHostnameAsFQDN") && pod.field("hostnameOverride").is_some() {
+        problems.push(problem(entry, "spec.setHostnameAsFQDN: true contradicts the pod's hostnameOverride"));
     }
 }
 

@@ -45,6 +45,7 @@ rows! {
         {"topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"};
     readiness_gates_by_condition: "readinessGates", "a", {"conditionType": "a"}, {"conditionType": "a"}, {"conditionType": "b"};
     dns_options_by_name: "options", "ndots", {"name": "ndots", "value": "1"}, {"name": "ndots"}, {"name": "edns0"};
+    resource_claims_by_name: "resourceClaims", "gpu", {"name": "gpu", "resourceClaimName": "a"}, {"name": "gpu", "resourceClaimTemplateName": "b"}, {"name": "fpga", "resourceClaimName": "a"};
     tolerations_by_whole_value: "tolerations", r#"{"effect":"NoSchedule","key":"a"}"#, {"key": "a", "effect": "NoSchedule"}, {"effect": "NoSchedule", "key": "a"}, {"key": "a"};
     env_from_by_whole_value: "envFrom", r#"{"prefix":"A"}"#, {"prefix": "A"}, {"prefix": "A"}, {"prefix": "B"};
     nameservers_by_whole_value: "nameservers", "1.1.1.1", "1.1.1.1", "1.1.1.1", "1.1.1.2";

@@ -23,6 +23,7 @@ const ENV_FROM: &[&str] = &["configMapRef", "secretRef"];
 const ENV_SOURCES: &[&str] = &["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
 const FILE_SOURCES: &[&str] = &["fieldRef", "resourceFieldRef"];
 const POLICIES: &[&str] = &["Honor", "Ignore"];
+const CLAIM_SOURCES: &[&str] = &["resourceClaimName", "resourceClaimTemplateName"];
 const FLOCKER: &[&str] = &["datasetName", "datasetUUID"];
 const FIBRE_CHANNEL: &[&str] = &["targetWWNs", "wwids"];
 /// User and group ids (`IsValidUserID`, `IsValidGroupID`).
@@ -299,6 +300,12 @@ const TABLE: &[Row] = &[
     ]),
     ("PodDNSConfigOption", "validatePodDNSConfig", &[rule("name", Required)]),
     ("PodReadinessGate", "validateReadinessGates", &[rule("conditionType", NonEmptyText(check_qualified_name))]),
+    ("PodResourceClaim", "validatePodResourceClaim", &[
+        rule("name", Required), rule("name", Text(check_dns_label)),
+        rule("resourceClaimName", NonEmptyText(check_dns_subdomain)),
+        rule("resourceClaimTemplateName", NonEmptyText(check_dns_subdomain)),
+        object(ExactlyOne(CLAIM_SOURCES)),
+    ]),
     ("PodFieldsSpec", "ValidatePodSpec", &[
         rule("dnsPolicy", OneOfOrEmpty(&["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"])),
         rule("serviceAccountName", Text(check_dns_subdomain)),

@@ -16,11 +16,13 @@
 //! Invariant: later stages still report independent problems after an earlier stage has failed, so
 //! all problems of a document are listed at once.
 
+mod companions;
 mod draft;
 mod enum_check;
 mod lazy;
 mod new_fields;
 mod part_trees;
+mod qos;
 mod source;
 mod structure;
 mod template;

@@ -3,8 +3,8 @@
 //! Invariant: [`Template::compile`] returns a template or errors, never both.
 
 use super::draft::{CompiledMatch, Draft};
-use super::new_fields;
 use super::part_trees::PartTrees;
+use super::{companions, new_fields, qos};
 use crate::inject::expression::{EvaluationError, Reads, Root, Scope, convert};
 use crate::inject::overlay::{Overlay, OverlayPart, SamplePaths};
 use crate::inject::pod::read_set::ReadSet;
@@ -50,7 +50,7 @@ impl Template {
     /// Compiles a spec with a valid structure. `raw` is the same spec as JSON.
     pub(crate) fn compile(name: &str, origin: &str, spec: TemplateSpec, raw: &Value) -> Result<Self, Vec<FieldError>> {
         let (draft, mut errors) = Draft::compile(raw);
-        check_settings(&spec, &mut errors);
+        check_settings(name, &spec, &mut errors);
         if !errors.is_empty() {
             errors.extend(draft.check_with_samples());
             return Err(errors);
@@ -137,6 +137,7 @@ impl Template {
         let (overlay, found) = self.render_without_pod(known, LeftOut::Sampled);
         errors.extend(found.errors.iter().map(|problem| FieldError::new(problem.path.clone(), problem.fault())));
         errors.extend(found.check(&overlay));
+        errors.extend(found.written.correct(qos::check(&self.spec, &overlay, &found.samples)));
         let is_new = |field: &UnknownField| self.spec.new_fields.contains(&field.name);
         let unknown = found.unknown.into_iter().filter(|field| field.is_near && !is_new(field));
         errors.extend(unknown.map(new_fields::misspelt));
@@ -237,8 +238,9 @@ fn known_container_names(overlay: &Overlay, samples: &SamplePaths) -> Vec<String
 }
 
 /// Checks the names in settings that are not compiled.
-fn check_settings(spec: &TemplateSpec, errors: &mut Vec<FieldError>) {
+fn check_settings(own: &str, spec: &TemplateSpec, errors: &mut Vec<FieldError>) {
     let path = FieldPath::root().child("spec");
+    companions::check(own, spec, &path, errors);
     let mut check = |name: &str, path: FieldPath, rule: Result<(), &'static str>, what: &'static str| {
         if let Err(rule) = rule {
             errors.push(FieldError::new(path, message![value(quote(name)), " is no ", what, ": ", rule]));

@@ -1,0 +1,104 @@
+//! Checks that the pod gets the templates that its templates require, and none that they exclude.
+//!
+//! Invariant: the set counts, not its order: all templates that the pod gets, Automatic ones and
+//! those that it already has included.
+
+use super::Preparation;
+use crate::inject::decision::report::InjectionReport;
+use crate::inject::error::{ErrorCode, Problem};
+use crate::inject::merge::RenderedTemplate;
+use crate::inject::template::spec::OnError;
+use crate::inject::text::{Message, message, quote, value, words};
+use std::collections::HashSet;
+
+/// A template that cannot be had because of another one.
+struct Violation {
+    /// Position among the candidates.
+    candidate: usize,
+    code: ErrorCode,
+    message: Message,
+}
+
+impl<'t> Preparation<'t, '_> {
+    /// Leaves out templates with `onError: Skip` that cannot be had beside the others, and returns
+    /// the problems of the rest. `reported` has problems of templates that are no candidates because
+    /// of them.
+    pub(super) fn check_companions(
+        &self,
+        candidates: &mut Vec<RenderedTemplate<'t>>,
+        reported: &[Problem],
+        report: &mut InjectionReport,
+    ) -> Vec<Problem> {
+        loop {
+            let violations = self.violations(candidates, reported);
+            let may_be_skipped =
+                |violation: &&Violation| candidates[violation.candidate].template.spec.on_error == OnError::Skip;
+            // Automatic templates stand last, so they give way to those that the pod names.
+            let Some(first) = violations.iter().rev().find(may_be_skipped).map(|violation| violation.candidate) else {
+                return violations.into_iter().map(|violation| to_problem(violation, candidates)).collect();
+            };
+            for violation in violations.iter().filter(|violation| violation.candidate == first) {
+                report.leave_out(&candidates[first].template.name, violation.code, &violation.message);
+            }
+            candidates.remove(first);
+        }
+    }
+
+    fn violations(&self, candidates: &[RenderedTemplate<'t>], reported: &[Problem]) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        let name_of = |candidate: &RenderedTemplate<'t>| candidate.template.name.as_str();
+        let names_others = |candidate: &RenderedTemplate<'t>| {
+            !candidate.template.spec.requires.is_empty() || !candidate.template.spec.excludes.is_empty()
+        };
+        if candidates.iter().any(names_others) {
+            let had: HashSet<&str> = self.status.iter().map(|entry| entry.name.as_str()).collect();
+            let failed: HashSet<&str> = reported.iter().filter_map(|problem| problem.template.as_deref()).collect();
+            let gets = |name: &str| candidates.iter().any(|candidate| name_of(candidate) == name);
+            let gets = |name: &str| gets(name) || had.contains(name) || failed.contains(name);
+            for (index, candidate) in candidates.iter().enumerate() {
+                let spec = &candidate.template.spec;
+                let required = spec.requires.iter().filter(|name| !gets(name));
+                violations.extend(required.map(|name| self.required(index, name_of(candidate), name)));
+                let excluded = spec.excludes.iter().filter(|name| gets(name));
+                violations.extend(excluded.map(|name| self.excluded(index, name_of(candidate), name)));
+            }
+        }
+        // What an earlier pass injected stays, so the new template cannot be had.
+        for entry in self.status.iter().filter(|_| !candidates.is_empty()) {
+            let Some(Ok(template)) = self.templates.get(&entry.name) else { continue };
+            let excluded = |name: &str| template.spec.excludes.iter().any(|excluded| excluded == name);
+            let positions = (0..candidates.len()).filter(|index| excluded(name_of(&candidates[*index])));
+            violations.extend(positions.map(|index| self.excluded(index, &entry.name, name_of(&candidates[index]))));
+        }
+        violations
+    }
+
+    fn required(&self, candidate: usize, own: &str, other: &str) -> Violation {
+        let requires = message!["template ", words(quote(own)), " requires template "];
+        let message = match self.templates.get(other) {
+            Some(_) => {
+                let missing = ", which the pod does not get; add it to the pod's annotation ";
+                requires.with(words(quote(other))).with(missing).with(words(&self.keys.inject))
+            }
+            None => requires.with(value(quote(other))).with(", which does not exist; ask the author of the template"),
+        };
+        Violation { candidate, code: ErrorCode::TemplateRequired, message }
+    }
+
+    fn excluded(&self, candidate: usize, own: &str, other: &str) -> Violation {
+        let message = message![
+            "template ",
+            words(quote(own)),
+            " excludes template ",
+            words(quote(other)),
+            ", and the pod gets both; keep one of the two in the pod's annotation ",
+            words(&self.keys.inject),
+        ];
+        Violation { candidate, code: ErrorCode::TemplateExcluded, message }
+    }
+}
+
+fn to_problem(violation: Violation, candidates: &[RenderedTemplate<'_>]) -> Problem {
+    let template = candidates.get(violation.candidate).map(|candidate| candidate.template.name.clone());
+    Problem { template, ..Problem::new(violation.code, violation.message) }
+}
