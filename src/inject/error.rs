@@ -45,6 +45,8 @@ pub enum ErrorCode {
     /// `auto_container_unclaimed`: no injected template has a container of this name to fill
     /// the pod's `image: auto` container.
     AutoContainerUnclaimed,
+    /// `command_unknown`: a template prepends to the command of a container that has none.
+    CommandUnknown,
     /// `conflict`
     Conflict,
     /// `expression_missing_key`: the pod, its app container or its namespace lacks a key that an
@@ -60,7 +62,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, in the order of the reference.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::PodInvalid,
         Self::AnnotationInvalid,
         Self::AnnotationUnknown,
@@ -74,6 +76,7 @@ impl ErrorCode {
         Self::ParameterInvalid,
         Self::ContainerNotFound,
         Self::AutoContainerUnclaimed,
+        Self::CommandUnknown,
         Self::Conflict,
         Self::ExpressionMissingKey,
         Self::ExpressionFailed,
@@ -97,6 +100,7 @@ impl ErrorCode {
             Self::ParameterInvalid => "parameter_invalid",
             Self::ContainerNotFound => "container_not_found",
             Self::AutoContainerUnclaimed => "auto_container_unclaimed",
+            Self::CommandUnknown => "command_unknown",
             Self::Conflict => "conflict",
             Self::ExpressionMissingKey => "expression_missing_key",
             Self::ExpressionFailed => "expression_failed",
@@ -120,6 +124,7 @@ impl ErrorCode {
             | Self::ParameterInvalid
             | Self::ContainerNotFound
             | Self::AutoContainerUnclaimed
+            | Self::CommandUnknown
             | Self::Conflict
             | Self::ExpressionMissingKey
             | Self::ResultInvalid => Blame::Pod,

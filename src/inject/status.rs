@@ -39,6 +39,12 @@ pub(crate) struct StatusEntry {
     /// Resources of the pod as a whole that were raised by what the template's containers need.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) raised: BTreeMap<MergePath, Raised>,
+    /// What was put behind the value of a variable, with its separator.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) appended: BTreeMap<MergePath, Value>,
+    /// What was put before the value of a variable, with its separator, or before a command.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) prepended: BTreeMap<MergePath, Value>,
 }
 
 /// An amount before and after it was raised.
@@ -93,6 +99,8 @@ impl StatusEntry {
             && self.added.is_empty()
             && self.replaced.is_empty()
             && self.raised.is_empty()
+            && self.appended.is_empty()
+            && self.prepended.is_empty()
     }
 
     /// Names of all containers that the template added or filled.

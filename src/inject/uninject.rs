@@ -31,8 +31,13 @@ pub fn uninject(pod: &Value, domain: &str) -> Result<Option<Value>, InjectError>
     }
     let mut pod = pod.clone();
     remove(&mut pod, &MergePath::of(["annotations", &keys.status]));
+    // Commands begin with the words of the first template.
+    for entry in &status.templates {
+        shorten_commands(&mut pod, entry);
+    }
     // The last template is removed first: it may have replaced what an earlier one had added.
     for entry in status.templates.iter().rev() {
+        shorten_values(&mut pod, entry);
         remove_entry(&mut pod, entry, &keys);
         for (path, old) in &entry.replaced {
             restore(&mut pod, path, old);
@@ -63,7 +68,10 @@ fn foreign_path(entry: &StatusEntry) -> Option<&MergePath> {
     let replaced = entry.replaced.iter();
     let mut replaced = replaced.filter(|(path, value)| !with_segments(path, |segments| is_replaced(segments, value)));
     let mut raised = entry.raised.iter().filter(|(path, raised)| !with_segments(path, |path| is_raised(path, raised)));
-    added.or_else(|| replaced.next().map(|(path, _)| path)).or_else(|| raised.next().map(|(path, _)| path))
+    let extended = entry.appended.iter().chain(&entry.prepended);
+    let mut extended = extended.filter(|(path, value)| !with_segments(path, |segments| is_extended(segments, value)));
+    let replaced = added.or_else(|| replaced.next().map(|(path, _)| path));
+    replaced.or_else(|| raised.next().map(|(path, _)| path)).or_else(|| extended.next().map(|(path, _)| path))
 }
 
 fn with_segments(path: &MergePath, check: impl FnOnce(&[&str]) -> bool) -> bool {
@@ -104,9 +112,47 @@ fn is_replaced(segments: &[&str], value: &Value) -> bool {
     }
 }
 
+/// Whether the injector adds this text or these words to what stands at this path.
+fn is_extended(segments: &[&str], value: &Value) -> bool {
+    match segments {
+        ["containers" | "initContainers", _, "env", _, "value"] => value.is_string(),
+        ["containers" | "initContainers", _, "command"] => value.is_array(),
+        _ => false,
+    }
+}
+
 /// Whether templates can set the field of a pod's spec.
 fn is_pod_field(field: &str) -> bool {
     schema::template().child("spec").and_then(|spec| spec.child("pod")?.child(field)).is_some()
+}
+
+/// Takes the template's words off the beginning of commands, if they still stand there.
+fn shorten_commands(pod: &mut Value, entry: &StatusEntry) {
+    for (path, words) in &entry.prepended {
+        let command = path.to_pointer(pod).and_then(|pointer| pointer.find_mut(pod));
+        if let (Some(Value::Array(command)), Value::Array(words)) = (command, words)
+            && command.starts_with(words)
+        {
+            command.drain(..words.len());
+        }
+    }
+}
+
+/// Takes the template's text off the values of variables, if it still stands there.
+fn shorten_values(pod: &mut Value, entry: &StatusEntry) {
+    let mut shorten = |path: &MergePath, shorten: &dyn Fn(&str) -> Option<String>| {
+        if let Some(Value::String(value)) = path.to_pointer(pod).and_then(|pointer| pointer.find_mut(pod))
+            && let Some(shorter) = shorten(value)
+        {
+            *value = shorter;
+        }
+    };
+    for (path, text) in entry.appended.iter().filter_map(|(path, text)| Some((path, text.as_str()?))) {
+        shorten(path, &|value| value.strip_suffix(text).map(str::to_owned));
+    }
+    for (path, text) in entry.prepended.iter().filter_map(|(path, text)| Some((path, text.as_str()?))) {
+        shorten(path, &|value| value.strip_prefix(text).map(str::to_owned));
+    }
 }
 
 fn remove_entry(pod: &mut Value, entry: &StatusEntry, keys: &AnnotationKeys) {

@@ -8,15 +8,15 @@ use crate::inject::text::json::{items, text};
 use crate::inject::text::references::references;
 use crate::inject::text::{Message, listed, message, quote, value};
 use serde_json::Value;
+use std::borrow::Cow;
 
 impl Planner<'_> {
-    /// Warns about variables that are added to a container. `before` are the variables that stand
-    /// before them.
+    /// Warns about variables that are added to a container between others.
     pub(super) fn warn_of_env(
         &mut self,
         candidate: usize,
         place: (ContainerList, usize),
-        before: &[&Value],
+        (before, after): (&[Cow<'_, Value>], &[Cow<'_, Value>]),
         new: &[Value],
     ) {
         let container = &self.pod.containers(place.0)[place.1];
@@ -29,7 +29,19 @@ impl Planner<'_> {
                     ": $(",
                     value(quote(name).trim_matches('"')),
                     ") stays literal text, because the template's variable is added after it; use the variable in args or \
-                     command, or define both in the pod",
+                     command, define both in the pod, or set app.envPosition: First in the template",
+                ];
+                self.warn(candidate, message);
+            }
+        }
+        let stands_after = |name: &str| after.iter().any(|variable| text(variable, "name") == name) && !is_new(name);
+        for variable in new.iter().filter(|_| !after.is_empty()) {
+            for name in references(text(variable, "value")).filter(|name| stands_after(name)) {
+                let message = message![
+                    value(path.child(text(variable, "name"))),
+                    ": $(",
+                    value(quote(name).trim_matches('"')),
+                    ") stays literal text, because app.envPosition: First puts the variable before those of the container",
                 ];
                 self.warn(candidate, message);
             }

@@ -89,7 +89,14 @@ impl<'a> Planner<'a> {
         false
     }
 
-    fn conflict_of_templates(&mut self, first: usize, second: usize, path: &MergePath, one: &Value, other: &Value) {
+    pub(super) fn conflict_of_templates(
+        &mut self,
+        first: usize,
+        second: usize,
+        path: &MergePath,
+        one: &Value,
+        other: &Value,
+    ) {
         let Difference { path, wanted: one, found: other } = Difference::of(path, one, other);
         let message = message![
             value(path),

@@ -20,12 +20,13 @@ impl<'a> Inherited<'a> {
         Self(std::iter::once(pod.spec_field("securityContext")).chain(of_templates).flatten().collect())
     }
 
-    fn find(&self, of: impl Fn(&'a Value) -> Option<&'a Value>) -> Option<&'a Value> {
+    /// The field that containers inherit, if any.
+    pub(super) fn find(&self, of: impl Fn(&'a Value) -> Option<&'a Value>) -> Option<&'a Value> {
         self.0.iter().find_map(|context| of(context).filter(|value| !value.is_null()))
     }
 
     /// The inherited field because of which a container with this securityContext runs as root.
-    fn root_user(&self, context: &Value) -> Option<&'static str> {
+    pub(super) fn root_user(&self, context: &Value) -> Option<&'static str> {
         if context.get("runAsUser").is_none_or(Value::is_null)
             && self.find(|inherited| inherited.get("runAsUser")).is_some_and(|user| *user == 0)
         {
@@ -75,7 +76,7 @@ pub(super) fn harden(container: &mut Value, os: OperatingSystem, inherited: &Inh
 
 /// Whether the container may escalate privileges. The API server refuses
 /// `allowPrivilegeEscalation: false` for a privileged container or one with `SYS_ADMIN`.
-fn may_escalate(context: &Value) -> bool {
+pub(super) fn may_escalate(context: &Value) -> bool {
     let administers = |name: &Value| matches!(name.as_str(), Some("SYS_ADMIN" | "CAP_SYS_ADMIN"));
     let added =
         context.get("capabilities").is_some_and(|capabilities| items(capabilities, "add").iter().any(administers));

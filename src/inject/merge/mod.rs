@@ -1,14 +1,18 @@
 //! Plans the edits that inject rendered templates into a pod, and finds every conflict.
 //!
 //! Invariant: a plan only adds. It does not replace, reorder or remove the user's own content;
-//! values that the API server has filled in count as unset. Only amounts of `spec.resources` grow.
-//! A plan with conflicts is not applied.
+//! values that the API server has filled in count as unset. Only amounts of `spec.resources` grow, and
+//! where a template says so, text is added to a value of a variable. A plan with conflicts is not
+//! applied.
 
 pub(crate) mod defaults;
 pub(crate) mod equal;
 pub(super) mod memory_limit;
 pub(super) mod qos;
 
+mod app_command;
+mod app_defaults;
+mod app_env;
 mod app_warnings;
 mod auto_container;
 mod conflicts;
@@ -27,13 +31,15 @@ use super::schema::merge_path::MergePath;
 use super::settings::NativeSidecars;
 use super::status::StatusEntry;
 use super::template::Template;
-use super::text::json::{items, text};
+use super::text::json::text;
 use super::text::pointer::Pointer;
 use super::text::{Message, message};
 use serde_json::Value;
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use app_command::CommandEdits;
+use app_env::EnvEdits;
 use auto_container::FilledContainer;
 pub(crate) use conflicts::{Conflict, Parties};
 use harden::Inherited;
@@ -190,6 +196,9 @@ struct Planner<'a> {
     recorded: HashSet<MergePath>,
     /// Positions of the edits that append, by list.
     appends: HashMap<Pointer, usize>,
+    /// Edits of the environment and of the command of containers of the app, by list and position.
+    envs: BTreeMap<(ContainerList, usize), EnvEdits>,
+    commands: HashMap<(ContainerList, usize), CommandEdits<'a>>,
 }
 
 impl<'a> Planner<'a> {
@@ -218,6 +227,8 @@ impl<'a> Planner<'a> {
             indexes: HashMap::new(),
             recorded: HashSet::new(),
             appends: HashMap::new(),
+            envs: BTreeMap::new(),
+            commands: HashMap::new(),
         }
     }
 
@@ -240,27 +251,31 @@ impl<'a> Planner<'a> {
 
     fn app(&mut self, candidate: usize) {
         let candidates = self.candidates;
-        for (position, &(list, index)) in candidates[candidate].selected.iter().enumerate() {
+        for (position, &place) in candidates[candidate].selected.iter().enumerate() {
             let overlay = candidates[candidate].app_overlay(position);
-            let lists = overlay.app_lists().filter(|(_, wanted)| !wanted.is_empty());
-            let container = &self.pod.containers(list)[index];
-            let location = Location::container(list, index, text(container, "name"));
-            for (field, wanted) in lists {
-                let location = location.child(field);
-                let new = self.merge_list(candidate, &location.path, field, container.get(field), wanted);
+            for (field, wanted) in overlay.app_lists().filter(|(_, wanted)| !wanted.is_empty()) {
                 match field {
-                    _ if new.is_empty() => continue,
-                    "env" => {
-                        let added = self.appended(&location.pointer).to_vec();
-                        let before: Vec<&Value> = items(container, field).iter().chain(&added).collect();
-                        self.warn_of_env(candidate, (list, index), &before, &new);
-                    }
-                    "volumeMounts" => self.warn_of_hidden_files(candidate, (list, index), &new),
-                    _ => {}
+                    "env" => self.app_env(candidate, place, wanted),
+                    _ => self.app_list(candidate, place, field, wanted),
                 }
-                self.add_items(candidate, location, field, new);
             }
+            self.app_defaults(candidate, place, overlay.app_defaults());
+            self.app_command(candidate, place, overlay.app_prepend_command());
         }
+    }
+
+    /// Merges a list into a container of the app.
+    fn app_list(&mut self, candidate: usize, place: (ContainerList, usize), field: &str, wanted: &[Value]) {
+        let container = &self.pod.containers(place.0)[place.1];
+        let location = Location::container(place.0, place.1, text(container, "name")).child(field);
+        let new = self.merge_list(candidate, &location.path, field, container.get(field), wanted);
+        if new.is_empty() {
+            return;
+        }
+        if field == "volumeMounts" {
+            self.warn_of_hidden_files(candidate, place, &new);
+        }
+        self.add_items(candidate, location, field, new);
     }
 
     fn metadata(&mut self, candidate: usize) {
@@ -387,6 +402,7 @@ impl<'a> Planner<'a> {
     }
 
     fn finish(mut self) -> Plan {
+        self.write_env_edits();
         self.check_ports();
         self.warn_of_qos();
         self.grow_pod_resources();

@@ -11,6 +11,7 @@ use crate::inject::overlay::Overlay;
 use crate::inject::pod::ContainerList;
 use crate::inject::template::spec::Qos;
 use crate::inject::template::{RenderCause, RenderContext, RenderError, RenderErrors, Rendering, Template};
+use crate::inject::text::json::{items, text};
 use crate::inject::text::{FieldError, Message, message, quote, value, words};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -54,7 +55,28 @@ impl<'t, 'p> Preparation<'t, 'p> {
             }
         }
         self.check_class(template, &overlay)?;
-        Ok(RenderedTemplate { template, overlay, apps, selected })
+        let rendered = RenderedTemplate { template, overlay, apps, selected };
+        let problems = self.unknown_commands(&rendered);
+        if problems.is_empty() { Ok(rendered) } else { Err(PrepareError::Problems(problems)) }
+    }
+
+    /// Problems of containers that lack the command before which the template puts something.
+    fn unknown_commands(&self, rendered: &RenderedTemplate<'_>) -> Vec<Problem> {
+        let prepends = |position: usize| !rendered.app_overlay(position).app_prepend_command().is_empty();
+        let places = rendered.selected.iter().enumerate().filter(|(position, _)| prepends(*position));
+        let containers = places.map(|(_, place)| self.container(place));
+        let unknown = containers.filter(|container| items(container, "command").is_empty());
+        unknown
+            .map(|container| {
+                let why = message![
+                    "container ",
+                    value(quote(text(container, "name"))),
+                    " has no command to put the template's before, and that of its image is not known here; set the \
+                     container's command",
+                ];
+                problem(rendered.template, ErrorCode::CommandUnknown, why)
+            })
+            .collect()
     }
 
     /// A template with `qos: Keep` must have limits in a Guaranteed pod.

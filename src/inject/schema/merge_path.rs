@@ -63,11 +63,17 @@ impl MergePath {
     pub(crate) fn to_pointer(&self, pod: &Value) -> Option<Pointer> {
         let (mut pointer, mut value) = self.start(pod);
         let mut list = Cow::Borrowed("");
-        for segment in self.segments() {
+        let mut segments = self.segments().peekable();
+        while let Some(segment) = segments.next() {
             match value {
                 Some(Value::Array(items)) => {
                     let key = merge_keys::of(&list)?;
-                    let index = items.iter().position(|item| key.value(item) == segment)?;
+                    let is_it = |item: &Value| key.value(item) == segment;
+                    // Of two items with one key the last counts, but a template's is the first.
+                    let index = match segments.peek() {
+                        Some(_) => items.iter().rposition(is_it)?,
+                        None => items.iter().position(is_it)?,
+                    };
                     pointer.push(&index.to_string());
                     (value, list) = (items.get(index), Cow::Borrowed(""));
                 }

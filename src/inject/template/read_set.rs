@@ -7,6 +7,10 @@ use crate::inject::text::json::text;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
+/// The fields of `app.defaults` that not every template reads.
+const OF_DEFAULTS: [&str; 6] =
+    ["securityContext", "lifecycle", "livenessProbe", "readinessProbe", "startupProbe", "terminationMessagePolicy"];
+
 /// The read set of a template with this overlay. `None` if a condition can read more than metadata
 /// and single fields of the spec.
 pub(super) fn of<'r>(overlay: &Overlay, conditions: impl Iterator<Item = &'r Reads>) -> Option<ReadSet> {
@@ -25,6 +29,11 @@ pub(super) fn of<'r>(overlay: &Overlay, conditions: impl Iterator<Item = &'r Rea
     }
     let lists = overlay.app_lists().filter(|(_, items)| !items.is_empty());
     read_set.container_fields.extend(lists.map(|(field, _)| field));
+    let defaults = OF_DEFAULTS.into_iter().filter(|field| overlay.app_defaults().contains_key(*field));
+    read_set.container_fields.extend(defaults);
+    if !overlay.app_prepend_command().is_empty() {
+        read_set.container_fields.insert("command");
+    }
     if read_set.container_fields.contains("env") {
         read_set.container_fields.insert("envFrom");
     }

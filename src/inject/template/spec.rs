@@ -285,7 +285,7 @@ pub(crate) enum EnvPosition {
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct AppDefaultsSpec {
-    /// Filled in field by field, capabilities one by one.
+    /// Filled in field by field; `capabilities` is one field.
     #[cfg_attr(test, schemars(with = "Option<v1::SecurityContext>"))]
     pub security_context: Option<IgnoredAny>,
     /// Filled in resource by resource.
