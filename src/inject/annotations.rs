@@ -2,13 +2,25 @@
 
 use super::text::names::check_dns_label;
 use super::text::{Message, message, quote, value};
+use sha2::{Digest, Sha256};
 use std::collections::HashSet;
+use std::fmt::Write;
 
 /// Most items of a list: more than any pod needs, and few enough to report a problem for each.
 const MAX_ITEMS: usize = 256;
 
 /// Longest list, in bytes: the API server accepts no more for all annotations of a pod together.
 const MAX_LIST: usize = 256 * 1024;
+
+/// The beginning of the names of annotations that have the text of a template's files. No parameter
+/// has a dot in its name.
+const FILE: &str = "file.";
+
+/// Longest name of an annotation, which follows the domain.
+const MAX_NAME: usize = 63;
+
+/// Hex digits of the hash in the name of an annotation.
+const HASH_DIGITS: usize = 32;
 
 /// The domain of all keys, unless the operator sets another.
 pub(crate) const DEFAULT_DOMAIN: &str = "outrigger.dev";
@@ -64,6 +76,25 @@ impl AnnotationKeys {
         format!("{template}.{}/{parameter}", self.domain)
     }
 
+    /// Annotation with the text of a file of a template: `file.<volume>.<item>`, or a hash of both
+    /// where Kubernetes allows no such name.
+    ///
+    /// Every pair has a name of its own: a volume's name has no dot, so only names without a hash have
+    /// a second one.
+    pub(crate) fn file(&self, template: &str, volume: &str, item: &str) -> String {
+        let name = format!("{FILE}{volume}.{item}");
+        if name.len() <= MAX_NAME && item.ends_with(|last: char| last.is_ascii_alphanumeric()) {
+            return self.parameter(template, &name);
+        }
+        let digest = Sha256::digest(format!("{volume}/{item}").as_bytes());
+        let hash = digest.iter().take(HASH_DIGITS / 2).fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        let start = &volume[..volume.floor_char_boundary(MAX_NAME - FILE.len() - HASH_DIGITS - 1)];
+        self.parameter(template, &format!("{FILE}{start}-{hash}"))
+    }
+
     /// Label with the revision of a template in the pod.
     pub(crate) fn revision(&self, template: &str) -> String {
         self.parameter(template, "revision")
@@ -79,6 +110,11 @@ impl AnnotationKeys {
     pub(crate) fn parameter_of<'k>(&self, template: &str, key: &'k str) -> Option<&'k str> {
         key.strip_prefix(template)?.strip_prefix('.')?.strip_prefix(self.domain.as_str())?.strip_prefix('/')
     }
+}
+
+/// Whether the annotation of a template with this name has the text of a file.
+pub(crate) fn is_file(name: &str) -> bool {
+    name.starts_with(FILE)
 }
 
 /// The parsed value of the annotation `inject`.
@@ -198,6 +234,26 @@ mod tests {
         assert_eq!(parse_template_request(" false ,false"), Ok(TemplateRequest::OptOut));
         assert_eq!(parse_template_request(""), Ok(TemplateRequest::Templates(Vec::new())));
         assert!(parse_template_request("a,false").is_err());
+    }
+
+    #[test]
+    fn every_file_has_an_annotation_of_its_own_that_kubernetes_accepts() {
+        let keys = AnnotationKeys::new("example.org");
+        let long = "a".repeat(63);
+        let volumes = ["conf", "c", "conf-a", &long];
+        let items = ["fluent.conf", "a", ".env", "_", "a.b", "a.b_", "-", &"x".repeat(253), &"x".repeat(252), "FILE"];
+        let mut seen = HashSet::new();
+        for volume in volumes {
+            for item in items {
+                let key = keys.file("log", volume, item);
+                assert_eq!(crate::inject::text::names::check_qualified_name(&key), Ok(()), "{key}");
+                assert_eq!(key, keys.file("log", volume, item));
+                assert!(keys.parameter_of("log", &key).is_some_and(is_file), "{key}");
+                assert!(seen.insert(key), "{volume} {item}");
+            }
+        }
+        assert_eq!(keys.file("log", "conf", "fluent.conf"), "log.example.org/file.conf.fluent.conf");
+        assert!(!is_file("files") && !is_file("file"));
     }
 
     #[test]

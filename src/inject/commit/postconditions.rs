@@ -14,6 +14,7 @@ mod result;
 use self::result::ResultPod;
 
 use crate::inject::error::{ErrorCode, Problem};
+use crate::inject::schema::merge_path::MergePath;
 use crate::inject::status::StatusEntry;
 use crate::inject::text::json::{items, text};
 use crate::inject::text::{Message, message, quote, value};
@@ -28,14 +29,7 @@ pub(super) fn check(tree: &Value, entries: &[StatusEntry]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let bytes = annotation_bytes(tree);
     if bytes > MAX_ANNOTATION_BYTES {
-        let message = message![
-            "metadata.annotations: with the status the annotations have ",
-            bytes,
-            " bytes; at most ",
-            MAX_ANNOTATION_BYTES,
-            " are allowed",
-        ];
-        problems.push(Problem::new(ErrorCode::ResultInvalid, message));
+        problems.push(too_many_bytes(tree, entries, bytes));
     }
     let Some(spec) = tree.get("spec") else { return problems };
     let result = ResultPod::new(spec, entries);
@@ -73,6 +67,36 @@ pub(super) fn check(tree: &Value, entries: &[StatusEntry]) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// The problem names the template with the largest annotations if the pod would be valid without it.
+fn too_many_bytes(tree: &Value, entries: &[StatusEntry], bytes: usize) -> Problem {
+    let message = message![
+        "metadata.annotations: with the status the annotations have ",
+        bytes,
+        " bytes; at most ",
+        MAX_ANNOTATION_BYTES,
+        " are allowed",
+    ];
+    let largest = entries.iter().map(|entry| (added_bytes(tree, entry), entry)).max_by_key(|(added, _)| *added);
+    match largest {
+        Some((added, entry)) if bytes - added <= MAX_ANNOTATION_BYTES => {
+            result::problem(entry, message![message, "; ", added, " of them are those of the template"])
+        }
+        _ => Problem::new(ErrorCode::ResultInvalid, message),
+    }
+}
+
+/// The bytes of the annotations that a template has added.
+fn added_bytes(tree: &Value, entry: &StatusEntry) -> usize {
+    let Some(annotations) = tree.pointer("/metadata/annotations") else { return 0 };
+    let bytes = |path: &MergePath| {
+        let segments: Vec<_> = path.segments().collect();
+        let [map, key] = segments.as_slice() else { return 0 };
+        let text = annotations.get(key.as_ref()).and_then(Value::as_str).filter(|_| map == "annotations");
+        text.map_or(0, |text| key.len() + text.len())
+    };
+    entry.added.iter().map(bytes).sum()
 }
 
 fn annotation_bytes(tree: &Value) -> usize {

@@ -5,11 +5,9 @@
 
 use super::defaults::is_default;
 use crate::inject::schema::merge_keys;
+pub(crate) use crate::inject::schema::merge_keys::TOKEN_PATH;
 use crate::inject::text::quantity;
 use serde_json::{Map, Value};
-
-/// The path at which admission mounts the service account's token.
-pub(crate) const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Whether `found`, of the pod, is equal to `wanted`, of the template.
 pub(crate) fn same(wanted: &Value, found: &Value) -> bool {

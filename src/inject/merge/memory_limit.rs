@@ -18,6 +18,26 @@ const FEW_CONTAINERS: usize = 32;
 
 /// A problem if the additions would take more than the limit.
 pub(in crate::inject) fn check(candidates: &[RenderedTemplate<'_>]) -> Option<Problem> {
+    check_files(candidates).or_else(|| check_app(candidates))
+}
+
+/// Files of one template are limited when it is rendered, but a pod may name many templates.
+fn check_files(candidates: &[RenderedTemplate<'_>]) -> Option<Problem> {
+    let bytes: usize = candidates.iter().flat_map(|candidate| candidate.overlay.file_texts()).map(str::len).sum();
+    if bytes <= MAX_BYTES {
+        return None;
+    }
+    let message = message![
+        "the files of the pod's templates have ",
+        bytes / 1024,
+        " KiB; at most ",
+        MAX_BYTES / 1024,
+        " KiB are allowed",
+    ];
+    Some(Problem { code: ErrorCode::PodInvalid, template: None, annotation: None, message })
+}
+
+fn check_app(candidates: &[RenderedTemplate<'_>]) -> Option<Problem> {
     let containers: usize = candidates.iter().map(|candidate| candidate.selected.len()).sum();
     if containers <= FEW_CONTAINERS {
         return None;

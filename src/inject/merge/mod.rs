@@ -23,6 +23,7 @@ mod pod_fields;
 mod pod_resources;
 mod ports;
 mod token;
+mod volumes;
 
 use super::overlay::Overlay;
 use super::pod::{ContainerList, OperatingSystem, PodDocument};
@@ -44,6 +45,8 @@ use auto_container::FilledContainer;
 pub(crate) use conflicts::{Conflict, Parties};
 use harden::Inherited;
 use placement::Placement;
+pub(crate) use token::is_plugins_volume;
+pub(crate) use volumes::FileVolume;
 
 /// A template to inject, rendered for this pod.
 pub(crate) struct RenderedTemplate<'a> {
@@ -53,12 +56,26 @@ pub(crate) struct RenderedTemplate<'a> {
     pub(crate) apps: Vec<Overlay>,
     /// The app containers that the template changes, by list and position.
     pub(crate) selected: Vec<(ContainerList, usize)>,
+    /// Mounts that selected containers do not get, because they have the files of the shared volume
+    /// there: positions of the container in `selected` and of the mount in its parts.
+    pub(crate) mounted: HashSet<(usize, usize)>,
+    /// The volumes of the template's files, in the order of the files.
+    pub(crate) files: Vec<FileVolume>,
 }
 
 impl RenderedTemplate<'_> {
     /// The parts for the selected container of this position.
     pub(crate) fn app_overlay(&self, position: usize) -> &Overlay {
         self.apps.get(position).unwrap_or(&self.overlay)
+    }
+
+    /// The items of a list that the selected container of this position gets.
+    fn needed<'w>(&self, position: usize, field: &str, wanted: &'w [Value]) -> Cow<'w, [Value]> {
+        if self.mounted.is_empty() || field != "volumeMounts" {
+            return Cow::Borrowed(wanted);
+        }
+        let needed = wanted.iter().enumerate().filter(|(index, _)| !self.mounted.contains(&(position, *index)));
+        Cow::Owned(needed.map(|(_, mount)| mount.clone()).collect())
     }
 
     /// Whether nothing is to be added.
@@ -131,6 +148,7 @@ pub(crate) fn plan(
     let mut planner = Planner::new(pod, status, candidates, context);
     for candidate in 0..candidates.len() {
         planner.volumes(candidate);
+        planner.files(candidate);
         planner.app(candidate);
         planner.containers(candidate);
         planner.pod_fields(candidate);
@@ -240,23 +258,15 @@ impl<'a> Planner<'a> {
         &mut self.plan.entries[candidate]
     }
 
-    fn volumes(&mut self, candidate: usize) {
-        let location = Location::in_spec("volumes");
-        let (found, wanted) = (self.pod.spec_field("volumes"), self.overlay(candidate).volumes());
-        let new = self.merge_list(candidate, &location.path, "volumes", found, wanted);
-        let names = new.iter().map(|volume| text(volume, "name").to_owned());
-        self.entry(candidate).volumes.extend(names);
-        self.append(location.pointer, new);
-    }
-
     fn app(&mut self, candidate: usize) {
         let candidates = self.candidates;
         for (position, &place) in candidates[candidate].selected.iter().enumerate() {
             let overlay = candidates[candidate].app_overlay(position);
             for (field, wanted) in overlay.app_lists().filter(|(_, wanted)| !wanted.is_empty()) {
+                let wanted = candidates[candidate].needed(position, field, wanted);
                 match field {
-                    "env" => self.app_env(candidate, place, wanted),
-                    _ => self.app_list(candidate, place, field, wanted),
+                    "env" => self.app_env(candidate, place, &wanted),
+                    _ => self.app_list(candidate, place, field, &wanted),
                 }
             }
             self.app_defaults(candidate, place, overlay.app_defaults());
@@ -280,21 +290,25 @@ impl<'a> Planner<'a> {
 
     fn metadata(&mut self, candidate: usize) {
         for (field, wanted) in self.overlay(candidate).metadata_maps() {
-            let found = self.pod.metadata_field(field);
-            let map = MergePath::of([field]);
             for (key, value) in wanted {
-                let existing = found.and_then(|map| map.get(key));
-                // A key that the pod has keeps the pod's value, without conflict.
-                if existing.is_some_and(|value| !value.is_null()) {
-                    continue;
-                }
-                let path = map.child(key);
-                if self.must_add(candidate, &path, value, None) {
-                    self.record_empty(candidate, &map, found);
-                    self.record_value(candidate, path, existing);
-                    self.set(Pointer::of(["metadata", field]), key, value.clone());
-                }
+                self.metadata_entry(candidate, field, key, value);
             }
+        }
+    }
+
+    /// Adds a label or an annotation. A key that the pod has keeps the pod's value, without conflict.
+    fn metadata_entry(&mut self, candidate: usize, field: &str, key: &str, value: &Value) {
+        let found = self.pod.metadata_field(field);
+        let existing = found.and_then(|map| map.get(key));
+        if existing.is_some_and(|value| !value.is_null()) {
+            return;
+        }
+        let map = MergePath::of([field]);
+        let path = map.child(key);
+        if self.must_add(candidate, &path, value, None) {
+            self.record_empty(candidate, &map, found);
+            self.record_value(candidate, path, existing);
+            self.set(Pointer::of(["metadata", field]), key, value.clone());
         }
     }
 

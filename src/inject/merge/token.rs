@@ -32,7 +32,7 @@ pub(super) fn mount(pod: &PodDocument, candidates: &[RenderedTemplate<'_>]) -> O
     // The plugin, too, takes the first volume with this prefix.
     let volumes = pod.spec_items("volumes").iter();
     let volume = volumes.into_iter().find(|volume| text(volume, "name").starts_with(VOLUME_PREFIX))?;
-    let volume = looks_like_the_plugins(volume).then(|| text(volume, "name"))?;
+    let volume = is_plugins_volume(volume).then(|| text(volume, "name"))?;
     let lists = [ContainerList::Containers, ContainerList::InitContainers];
     let has_it = |container: &Value| {
         items(container, "volumeMounts").iter().any(|mount| is_token_mount(mount) && text(mount, "name") == volume)
@@ -45,7 +45,7 @@ pub(super) fn mount(pod: &PodDocument, candidates: &[RenderedTemplate<'_>]) -> O
 /// Whether the plugin has mounted the token into a container of the pod.
 pub(super) fn is_mounted(pod: &PodDocument) -> bool {
     let is_plugins = |name: &str| {
-        pod.spec_items("volumes").iter().any(|volume| text(volume, "name") == name && looks_like_the_plugins(volume))
+        pod.spec_items("volumes").iter().any(|volume| text(volume, "name") == name && is_plugins_volume(volume))
     };
     let lists = [ContainerList::Containers, ContainerList::InitContainers];
     lists.into_iter().flat_map(|list| pod.containers(list)).any(|container| {
@@ -54,9 +54,9 @@ pub(super) fn is_mounted(pod: &PodDocument) -> bool {
     })
 }
 
-/// Whether a volume is the plugin's. An author may give any volume such a name. Whether the plugin
+/// Whether a volume looks like the plugin's. An author may give any volume such a name. Whether the plugin
 /// would then mount it depends on the service account, which is not known here.
-fn looks_like_the_plugins(volume: &Value) -> bool {
+pub(crate) fn is_plugins_volume(volume: &Value) -> bool {
     text(volume, "name").len() == VOLUME_PREFIX.len() + RANDOM && volume.get("projected").is_some_and(Value::is_object)
 }
 

@@ -12,6 +12,9 @@ use crate::inject::text::{FieldError, FieldPath, Message, message, names, neares
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Most bytes of the text of all files of a template. A pod's annotations may have twice as much.
+const MAX_FILE_BYTES: usize = 128 << 10;
+
 /// The lists of a container that are checked.
 const LISTS_OF_CONTAINERS: [&str; 3] = ["env", "volumeMounts", "ports"];
 
@@ -87,14 +90,15 @@ struct OverlayChecker<'a> {
 
 impl<'a> OverlayChecker<'a> {
     fn run(&mut self) {
-        let mut containers = BTreeSet::new();
+        let (mut containers, mut volumes) = (BTreeSet::new(), BTreeSet::new());
         for part in OverlayPart::ALL {
             let path = part.path();
             match part.target() {
                 PartTarget::Containers => self.containers(self.overlay.list(part), &path, &mut containers),
-                PartTarget::Volumes => self.volumes(self.overlay.list(part), &path),
+                PartTarget::Volumes => self.volumes(self.overlay.list(part), &path, &mut volumes),
+                PartTarget::Files => self.files(self.overlay.list(part), &path, &mut volumes),
                 // Their values are checked by the rules of their schemas.
-                PartTarget::Files | PartTarget::AppDefaults | PartTarget::AppCommand => {}
+                PartTarget::AppDefaults | PartTarget::AppCommand => {}
                 PartTarget::AppList(field) => self.list(field, self.overlay.list(part), &path),
                 PartTarget::MetadataMap(field) => self.metadata(field, self.overlay.map(part), &path),
                 PartTarget::SpecFields => self.pod(self.overlay.map(part), &path),
@@ -154,11 +158,19 @@ impl<'a> OverlayChecker<'a> {
         }
     }
 
-    fn volumes(&mut self, volumes: &'a [Value], path: &FieldPath) {
-        let mut seen = BTreeSet::new();
+    fn volumes(&mut self, volumes: &'a [Value], path: &FieldPath, seen: &mut BTreeSet<&'a str>) {
         for (index, volume) in volumes.iter().enumerate() {
-            let path = path.index(index);
-            self.name(volume, &path, &mut seen);
+            self.name(volume, &path.index(index), seen);
+        }
+    }
+
+    /// Files are volumes too. The pod carries their text.
+    fn files(&mut self, files: &'a [Value], path: &FieldPath, seen: &mut BTreeSet<&'a str>) {
+        self.volumes(files, path, seen);
+        let bytes: usize = self.overlay.file_texts().map(str::len).sum();
+        if bytes > MAX_FILE_BYTES {
+            let sentence = message!["the files have ", bytes, " bytes; at most ", MAX_FILE_BYTES, " are allowed"];
+            self.add(path.clone(), sentence);
         }
     }
 

@@ -16,6 +16,9 @@ use std::sync::LazyLock;
 pub(crate) use part::{OverlayPart, PartTarget};
 pub(crate) use samples::SamplePaths;
 
+/// The key of a volume that the app may already have. It never reaches the pod.
+pub(crate) const SHARE: &str = "share";
+
 static NO_FIELDS: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 
 /// A rendered partial pod: a value for each part, null where the template has none.
@@ -62,12 +65,20 @@ impl Overlay {
         self.0[part as usize].as_object().unwrap_or(&NO_FIELDS)
     }
 
+    /// The items of a part that is a list; `None` where the template has none.
+    pub(crate) const fn list_mut(&mut self, part: OverlayPart) -> Option<&mut Vec<Value>> {
+        match &mut self.0[part as usize] {
+            Value::Array(items) => Some(items),
+            _ => None,
+        }
+    }
+
     pub(crate) fn sidecars(&self) -> &[Value] {
         self.list(OverlayPart::Sidecars)
     }
 
     pub(crate) fn sidecars_mut(&mut self) -> &mut [Value] {
-        self.0[OverlayPart::Sidecars as usize].as_array_mut().map_or(&mut [], Vec::as_mut_slice)
+        self.list_mut(OverlayPart::Sidecars).map_or(&mut [], Vec::as_mut_slice)
     }
 
     pub(crate) fn init_containers(&self) -> &[Value] {
@@ -76,6 +87,17 @@ impl Overlay {
 
     pub(crate) fn volumes(&self) -> &[Value] {
         self.list(OverlayPart::Volumes)
+    }
+
+    /// Whether a volume may be one that the app already has.
+    pub(crate) fn shares_volumes(&self) -> bool {
+        self.volumes().iter().any(|volume| volume.get(SHARE).is_some())
+    }
+
+    /// The text of all files.
+    pub(crate) fn file_texts(&self) -> impl Iterator<Item = &str> {
+        let files = self.list(OverlayPart::Files).iter().filter_map(|volume| volume.get("items")?.as_object());
+        files.flatten().filter_map(|(_, text)| text.as_str())
     }
 
     /// Names of all volumes, those of files included.

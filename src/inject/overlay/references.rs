@@ -1,7 +1,7 @@
 //! Checks what the parts of an overlay refer to in each other: the volumes of devices and
 //! variables, and the grace period for hooks that sleep; and annotations with rules of their own.
 
-use super::{Overlay, OverlayPart, SamplePaths};
+use super::{Overlay, OverlayPart, SHARE, SamplePaths};
 use crate::inject::schema::rules::grace;
 use crate::inject::text::json::{items, text};
 use crate::inject::text::{FieldError, FieldPath, Message, message, quote, value};
@@ -40,6 +40,10 @@ impl References<'_> {
         let Some(volume) = self.overlay.volumes().iter().find(|volume| text(volume, "name") == name) else {
             return Some(FieldError::new(path, message!["no volume ", value(quote(name)), " in spec.volumes"]));
         };
+        if volume.get(SHARE).is_some() {
+            let sentence = message!["volume ", value(quote(name)), " has share and can only be mounted"];
+            return Some(FieldError::new(path, sentence));
+        }
         // A volume without a source is an emptyDir.
         let is_empty = volume.as_object().is_some_and(|fields| fields.len() == 1);
         let fits = (is_empty && sources.contains(&"emptyDir"))

@@ -67,6 +67,7 @@ impl Projection<'_> {
             (Level::Container, "env") => Level::NamedObjects,
             (Level::Container, "envFrom" | "volumeMounts" | "volumeDevices") => Level::Objects,
             (Level::Volume, "name") => Level::Whole,
+            (Level::Volume, _) if read_sets.iter().any(|read_set| read_set.has_volume_sources) => Level::Whole,
             // It distinguishes the volume of the service account's token from others of that name.
             (Level::Volume, "projected") => Level::Unnamed,
             _ => Level::Nothing,

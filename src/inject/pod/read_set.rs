@@ -47,6 +47,8 @@ pub(crate) struct ReadSet {
     pub containers: BTreeSet<String>,
     /// Names of the volumes that the template adds.
     pub volumes: BTreeSet<String>,
+    /// Whether the sources of the pod's volumes are read, because the template may share one.
+    pub has_volume_sources: bool,
     /// Fields of the spec on which the rendering depends: the set is that of the usual pod.
     pub usual: BTreeSet<String>,
 }

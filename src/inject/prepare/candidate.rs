@@ -36,7 +36,7 @@ impl<'t, 'p> Preparation<'t, 'p> {
         if !problems.is_empty() {
             return Err(PrepareError::Problems(problems));
         }
-        let (mut overlay, apps) = match template.rendered(self.pod).filter(|_| state == ParameterState::Default) {
+        let (mut overlay, mut apps) = match template.rendered(self.pod).filter(|_| state == ParameterState::Default) {
             Some(overlay) => (Cow::Borrowed(overlay), Vec::new()),
             None => {
                 let Rendering { overlay, apps } = template
@@ -45,6 +45,7 @@ impl<'t, 'p> Preparation<'t, 'p> {
                 (Cow::Owned(overlay), apps)
             }
         };
+        let mounted = self.share(template, &mut overlay, &mut apps, &selected).map_err(PrepareError::Problems)?;
         if (template.spec.from_app.volume_mounts || !template.spec.from_app.env.is_empty())
             && let Some(first) = selected.first()
         {
@@ -55,7 +56,8 @@ impl<'t, 'p> Preparation<'t, 'p> {
             }
         }
         self.check_class(template, &overlay)?;
-        let rendered = RenderedTemplate { template, overlay, apps, selected };
+        let files = self.files(template, &overlay).map_err(PrepareError::Problems)?;
+        let rendered = RenderedTemplate { template, overlay, apps, selected, mounted, files };
         let problems = self.unknown_commands(&rendered);
         if problems.is_empty() { Ok(rendered) } else { Err(PrepareError::Problems(problems)) }
     }
@@ -111,7 +113,7 @@ impl<'t, 'p> Preparation<'t, 'p> {
         }
     }
 
-    fn container(&self, (list, index): &(ContainerList, usize)) -> &'p Value {
+    pub(super) fn container(&self, (list, index): &(ContainerList, usize)) -> &'p Value {
         &self.pod.containers(*list)[*index]
     }
 }
@@ -143,7 +145,7 @@ fn overlay_problems(template: &Template, errors: Vec<FieldError>) -> Vec<Problem
     errors.into_iter().map(of).collect()
 }
 
-fn problem(template: &Template, code: ErrorCode, why: Message) -> Problem {
+pub(super) fn problem(template: &Template, code: ErrorCode, why: Message) -> Problem {
     let message = message!["template ", words(quote(&template.name)), ": ", why];
     Problem { template: Some(template.name.clone()), ..Problem::new(code, message) }
 }

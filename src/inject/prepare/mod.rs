@@ -6,11 +6,13 @@ mod app_containers;
 mod candidate;
 mod companions;
 mod conditions;
+mod files;
 mod from_app;
 mod keys;
 mod not_found;
 mod parameters;
 mod plan;
+mod share;
 
 use self::app_containers::AppContainers;
 use super::annotations::AnnotationKeys;

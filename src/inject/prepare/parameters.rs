@@ -1,6 +1,7 @@
 //! Reads the parameters that a pod's annotations set for a template.
 
 use super::Preparation;
+use crate::inject::annotations;
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::template::Template;
 use crate::inject::template::parameters::Parameter;
@@ -8,7 +9,7 @@ use crate::inject::text::{Message, listed, message, nearest, nearest_within, quo
 use std::collections::BTreeMap;
 
 /// Most wrong parameters of one template that are reported: a pod can have thousands.
-const MAX_PROBLEMS: usize = 100;
+pub(super) const MAX_PROBLEMS: usize = 100;
 
 /// Names of annotations that belong to no template.
 const KEYS_WITHOUT_TEMPLATE: [&str; 2] = ["inject", "containers"];
@@ -22,7 +23,8 @@ impl Preparation<'_, '_> {
         let mut values: Option<Params> = None;
         let mut problems = Vec::new();
         for (key, text) in self.pod.annotations() {
-            let Some(name) = self.keys.parameter_of(&template.name, key) else { continue };
+            let name = self.keys.parameter_of(&template.name, key).filter(|name| !annotations::is_file(name));
+            let Some(name) = name else { continue };
             if problems.len() == MAX_PROBLEMS {
                 break;
             }

@@ -121,7 +121,7 @@ impl<'t> Preparation<'t, '_> {
 
     /// If a parameter of the template has this mount path as its value, another value avoids the
     /// conflict.
-    fn advice_about_mount(&self, template: &Template, path: &str) -> Option<Message> {
+    pub(super) fn advice_about_mount(&self, template: &Template, path: &str) -> Option<Message> {
         let is_path = |value: &str| clean_path(value) == path;
         let keys = template.parameters.iter().map(|parameter| {
             let key = self.keys.parameter(&template.name, parameter.name());

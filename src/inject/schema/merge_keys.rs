@@ -84,10 +84,46 @@ fn text_of(value: &Value) -> Cow<'_, str> {
     }
 }
 
+/// The path at which admission mounts the service account's token.
+pub(crate) const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// The steps of a path from its root, without those that lead nowhere: `/a//b/../c/` has `a` and `c`.
+pub(crate) fn steps(path: &str) -> Vec<&str> {
+    let mut steps = Vec::new();
+    for step in path.split('/') {
+        match step {
+            "" | "." => {}
+            ".." => drop(steps.pop()),
+            step => steps.push(step),
+        }
+    }
+    steps
+}
+
 /// A mount path without a slash at its end: `/logs/` and `/logs` are the same path.
 pub(crate) fn clean_path(path: &str) -> &str {
     match path.trim_end_matches('/') {
         "" if !path.is_empty() => "/",
         clean => clean,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_lead_from_the_root_to_the_directory() {
+        for (path, expected) in [
+            ("/", &[][..]),
+            ("", &[]),
+            ("/var/log/app", &["var", "log", "app"]),
+            ("/var//log/./app/", &["var", "log", "app"]),
+            ("/var/lib/../log", &["var", "log"]),
+            ("/../..", &[]),
+            ("log", &["log"]),
+        ] {
+            assert_eq!(steps(path), expected, "{path}");
+        }
     }
 }

@@ -14,10 +14,10 @@ const OF_DEFAULTS: [&str; 6] =
 /// The read set of a template with this overlay. `None` if a condition can read more than metadata
 /// and single fields of the spec.
 pub(super) fn of<'r>(overlay: &Overlay, conditions: impl Iterator<Item = &'r Reads>) -> Option<ReadSet> {
-    let names = |items: &[Value]| items.iter().map(|item| text(item, "name").to_owned()).collect();
     let mut read_set = ReadSet {
         spec_fields: overlay.pod_fields().keys().cloned().collect(),
-        volumes: names(overlay.volumes()),
+        volumes: overlay.volume_names().map(str::to_owned).collect(),
+        has_volume_sources: overlay.shares_volumes(),
         containers: overlay.container_names().map(str::to_owned).collect(),
         ..ReadSet::default()
     };
@@ -99,6 +99,16 @@ mod tests {
         assert!(read_set.spec_fields.iter().eq(["priority"]));
         assert!(read_set.container_fields.iter().eq(&["volumeMounts"]));
         assert!(read_set.containers.iter().eq(["log"]) && read_set.volumes.iter().eq(["logs"]));
+    }
+
+    #[test]
+    fn a_template_that_may_share_a_volume_reads_the_sources_of_all() {
+        let of_volume = |volume: Value| {
+            let overlay = Overlay::default().with(OverlayPart::Volumes, json!([volume]));
+            of(&overlay, std::iter::empty()).expect("a read set").has_volume_sources
+        };
+        assert!(of_volume(json!({"name": "logs", "share": {"mountedAt": "/logs"}})));
+        assert!(!of_volume(json!({"name": "logs", "emptyDir": {}})));
     }
 
     #[test]

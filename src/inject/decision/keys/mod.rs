@@ -10,7 +10,7 @@ mod known;
 
 use self::domain::{KeyParts, Spelling};
 pub(crate) use self::known::KnownTemplates;
-use crate::inject::annotations::AnnotationKeys;
+use crate::inject::annotations::{self, AnnotationKeys};
 use crate::inject::text::{Message, message, nearest_within, quote, value};
 use std::cell::Cell;
 
@@ -191,6 +191,8 @@ impl<'a> KeyCheck<'a> {
             (Some(template), _) if place == KeyPlace::PodAnnotation && self.is_requested(template) => KeyUse::Read,
             // A label that Outrigger writes, maybe of a template that has been removed since.
             (Some(_), _) if place == KeyPlace::PodLabel && parts.name == REVISION => KeyUse::Read,
+            // Likewise an annotation with the text of a file.
+            (Some(_), _) if place == KeyPlace::PodAnnotation && annotations::is_file(parts.name) => KeyUse::Read,
             (_, []) => self.near(place, parts),
             (Some(template), places) if places.contains(&place) => {
                 KeyUse::NotRequested { template: template.to_owned() }
@@ -203,7 +205,7 @@ impl<'a> KeyCheck<'a> {
     /// A key whose domain resembles ours. It may be somebody else's, so it must resemble a key that
     /// people write.
     fn other_domain(&self, place: KeyPlace, parts: &KeyParts<'_>) -> KeyUse {
-        let is_written_by_us = parts.name == REVISION || parts.name == STATUS;
+        let is_written_by_us = parts.name == REVISION || parts.name == STATUS || annotations::is_file(parts.name);
         match self.places(parts) {
             _ if is_written_by_us => KeyUse::Foreign,
             [] => match self.near(place, parts) {

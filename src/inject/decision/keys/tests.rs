@@ -50,6 +50,8 @@ fn keys_that_are_read_or_written_have_no_finding() {
         (PodAnnotation, "log-collector.outrigger.dev/logDir"),
         (PodLabel, "log-collector.outrigger.dev/revision"),
         (PodLabel, "removed-since.outrigger.dev/revision"),
+        (PodAnnotation, "log-collector.outrigger.dev/file.conf.fluent.conf"),
+        (PodAnnotation, "removed-since.outrigger.dev/file.conf.fluent.conf"),
         (NamespaceAnnotation, "outrigger.dev/inject"),
         (NamespaceLabel, "outrigger.dev/injection"),
         // `prepare` reports it, with the parameters that the template has.
@@ -68,6 +70,7 @@ fn keys_of_other_domains_are_foreign() {
         "outrigger.io/team",
         "outrigger.io/status",
         "log-collector.outrigger.io/revision",
+        "log-collector.outrigger.io/file.conf.fluent.conf",
         "x.outriger.dev/y",
     ] {
         for place in [PodAnnotation, PodLabel, NamespaceLabel, OtherAnnotation] {

@@ -164,6 +164,8 @@ const TABLE: &[Row] = &[
         rule("runAsUserName", NonEmptyText(security::windows_user)),
     ]),
     ("Volume", "validateVolumeSource", &[object(Other(volumes::one_source))]),
+    ("ShareSpec", "ValidateVolumeMounts", &[rule("mountedAt", NonEmptyText(texts::shared_path))]),
+    ("FilesItem", "ValidateConfigMap", &[rule("items", Required), rule("items", Entries(texts::config_key, texts::any))]),
     ("EmptyDirVolumeSource", "validateEmptyDirVolumeSource", &[rule("sizeLimit", Other(resources::size_limit))]),
     ("HostPathVolumeSource", "validateHostPathVolumeSource", &[
         rule("path", Required),

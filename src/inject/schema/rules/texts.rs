@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 
+use crate::inject::schema::merge_keys::{TOKEN_PATH, steps};
 use crate::inject::text::names;
 
 type Verdict = Result<(), &'static str>;
@@ -59,6 +60,14 @@ pub(super) fn file_path(text: &str) -> Verdict {
 /// An absolute path.
 pub(super) fn absolute_path(text: &str) -> Verdict {
     expect(text.starts_with('/'), "must be an absolute path")
+}
+
+/// A path of the app at which a volume is shared. The service account's token is never shared.
+pub(super) fn shared_path(text: &str) -> Verdict {
+    absolute_path(text)?;
+    expect(!text.contains(':'), "must be a path without ':'")?;
+    let is_token = steps(text).starts_with(&steps(TOKEN_PATH));
+    expect(!is_token, "must not be the directory of the service account's token")
 }
 
 /// A text without white space at its ends.

@@ -164,7 +164,8 @@ pub(super) fn tenant(text: &str) -> Result<(), &'static str> {
 
 /// A volume has one source. Its name is told, since a template may have many volumes.
 pub(super) fn one_source(volume: &Object<'_>, errors: &mut Vec<FieldError>) {
-    let sources = volume.names().filter(|name| *name != "name" && !volume.is_sample(name)).count();
+    let is_source = |name: &&str| !matches!(*name, "name" | "share") && !volume.is_sample(name);
+    let sources = volume.names().filter(is_source).count();
     if sources > 1 {
         let name: Message = value(quote(volume.text("name").unwrap_or_default()));
         errors.push(FieldError::new(

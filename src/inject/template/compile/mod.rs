@@ -79,6 +79,6 @@ fn compile(name: &str, origin: &str, document: &Document) -> Compiled {
 
 /// The error of a spec that brings nothing.
 fn nothing() -> FieldError {
-    let parts = "sidecars, initContainers, volumes, app, metadata and pod";
+    let parts = "sidecars, initContainers, volumes, files, app, metadata and pod";
     FieldError::new(FieldPath::root().child("spec"), message!["the template brings nothing; expected one of ", parts])
 }

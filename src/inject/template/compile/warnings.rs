@@ -53,13 +53,15 @@ fn unused_volumes(spec: &Value, path: &FieldPath) -> Vec<FieldError> {
     mounted.extend(part_of(spec, OverlayPart::AppVolumeMounts).as_array().into_iter().flatten());
     let names: Vec<&str> = mounted.iter().map(|mount| mount.as_str().unwrap_or_else(|| text(mount, "name"))).collect();
     let mut warnings = Vec::new();
-    for (index, volume) in items(spec, "volumes").iter().enumerate() {
-        let name = text(volume, "name");
-        let may_be_mounted = names.iter().any(|mount| *mount == name || has_expression(mount));
-        if !name.is_empty() && !has_expression(name) && !may_be_mounted {
-            let message = message!["no container of the template and none of the app mounts the volume "];
-            let path = path.child("volumes").index(index).child("name");
-            warnings.push(FieldError::new(path, message.with(value(quote(name)))));
+    for list in ["volumes", "files"] {
+        for (index, volume) in items(spec, list).iter().enumerate() {
+            let name = text(volume, "name");
+            let may_be_mounted = names.iter().any(|mount| *mount == name || has_expression(mount));
+            if !name.is_empty() && !has_expression(name) && !may_be_mounted {
+                let message = message!["no container of the template and none of the app mounts the volume "];
+                let path = path.child(list).index(index).child("name");
+                warnings.push(FieldError::new(path, message.with(value(quote(name)))));
+            }
         }
     }
     warnings
