@@ -74,7 +74,7 @@ struct Advice {
 
 impl Advice {
     fn new(request: &AdmissionRequest<'_>) -> Self {
-        let record = Record { result: ReviewResult::Skipped, ..review::empty_record(request) };
+        let record = Record { result: ReviewResult::Skipped, ..review::empty_record(request, None) };
         Self { record, warnings: Vec::new(), refusals: Vec::new() }
     }
 

@@ -11,6 +11,7 @@ pub const MUTATE_PATH: &str = "/mutate";
 pub const ADVISE_PATH: &str = "/advise";
 
 mod advise;
+mod envelope;
 mod notice;
 mod protocol_error;
 mod record;

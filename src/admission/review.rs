@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use super::respond::{self, ReviewResponse};
 use super::wire::{self, API_VERSION, AdmissionRequest, AdmissionReview, KIND};
-use super::{ProtocolError, Record, ReviewResult, notice};
+use super::{ProtocolError, Record, ReviewResult, envelope, notice};
 use crate::inject::pod::depth;
 use crate::inject::text::json::parser_message;
 use crate::inject::text::{Message, message, one_line, value, words};
-use crate::inject::{ErrorCode, InjectError, Injector, LeftOut, Namespace, Outcome, Problem, Request};
+use crate::inject::{ErrorCode, InjectError, Injector, LeftOut, Namespace, Outcome, Problem, Request, ScannedPod};
 
 /// Longest name that is recorded: a Kubernetes object's name and a `*`.
 const MAX_NAME: usize = 254;
@@ -20,12 +20,12 @@ const MAX_ANNOTATIONS: usize = 16;
 
 /// Responds to one review. `namespaces` looks up a namespace in memory.
 pub fn review(injector: &Injector, namespaces: impl Fn(&str) -> Option<Arc<Namespace>>, body: &[u8]) -> ReviewResponse {
-    let review = match parse(body) {
-        Ok(review) => review,
+    let (review, pod) = match envelope::read(body).map_or_else(|| Ok((parse(body)?, None)), Ok) {
+        Ok(read) => read,
         Err((error, detail)) => return respond::protocol_error(error, detail),
     };
     match checked_request(&review) {
-        Ok(request) => decide(injector, namespaces, request),
+        Ok(request) => decide(injector, namespaces, request, pod),
         Err(error) => respond::protocol_error(error, None),
     }
 }
@@ -79,9 +79,11 @@ fn decide(
     injector: &Injector,
     namespaces: impl Fn(&str) -> Option<Arc<Namespace>>,
     request: &AdmissionRequest<'_>,
+    pod: Option<ScannedPod<'_>>,
 ) -> ReviewResponse {
     let namespace = namespaces(&request.namespace);
-    let outcome = injector.inject(&Request {
+    let mut record = empty_record(request, pod.as_ref());
+    let engine_request = Request {
         group: &request.resource.group,
         version: &request.resource.version,
         resource: &request.resource.resource,
@@ -91,19 +93,19 @@ fn decide(
         namespace_object: namespace.as_deref(),
         owner_kind: None,
         object: request.object(),
-    });
-    let mut record = empty_record(request);
+    };
+    let outcome = injector.inject_scanned(&engine_request, pod);
     fill_record(&mut record, injector, &outcome);
     let notice = notice::notice(request, &outcome);
     ReviewResponse { notice, ..respond::verdict(&request.uid, outcome, record) }
 }
 
 /// The record of a request of which nothing is known yet but who sent it.
-pub(super) fn empty_record(request: &AdmissionRequest<'_>) -> Record {
+pub(super) fn empty_record(request: &AdmissionRequest<'_>, pod: Option<&ScannedPod<'_>>) -> Record {
     Record {
         uid: one_line(&request.uid, MAX_NAME),
         namespace: one_line(&request.namespace, MAX_NAME),
-        name: name(request),
+        name: name(request, pod),
         templates: Vec::new(),
         result: ReviewResult::Error,
         reasons: Vec::new(),
@@ -139,12 +141,15 @@ pub(super) fn fill_record(record: &mut Record, injector: &Injector, outcome: &Re
 }
 
 /// The pod's name for the record. A pod of a ReplicaSet has only a `generateName` at admission.
-fn name(request: &AdmissionRequest<'_>) -> String {
+fn name(request: &AdmissionRequest<'_>, pod: Option<&ScannedPod<'_>>) -> String {
     if !request.name.is_empty() {
         return one_line(&request.name, MAX_NAME);
     }
-    let generated = wire::generate_name(request.object()).map(|name| name + "*");
-    one_line(&generated.unwrap_or_default(), MAX_NAME)
+    let generated = match pod {
+        Some(pod) => Some(pod.generate_name().into_owned()).filter(|name| !name.is_empty()),
+        None => wire::generate_name(request.object()),
+    };
+    one_line(&generated.map(|name| name + "*").unwrap_or_default(), MAX_NAME)
 }
 
 /// The names that are loaded templates. Any other name is text of an annotation, which must not be

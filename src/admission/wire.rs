@@ -1,5 +1,6 @@
 //! The wire types of `admission.k8s.io/v1`: the fields of a review that are read, without checks.
 //!
+//! [`super::envelope`] reads a review as API servers write it, and serde any other.
 //! Invariant: the object is kept as raw text. Only the engine decides how much of it is parsed.
 
 use std::borrow::Cow;
@@ -44,8 +45,9 @@ pub(super) struct AdmissionRequest<'a> {
     pub namespace: WireText<'a>,
     #[serde(borrow, default)]
     pub operation: WireText<'a>,
-    #[serde(borrow, default)]
-    pub object: Option<&'a RawValue>,
+    /// The object's text.
+    #[serde(borrow, default, deserialize_with = "raw_text")]
+    pub object: Option<&'a str>,
     #[serde(default)]
     pub dry_run: Option<bool>,
 }
@@ -53,7 +55,7 @@ pub(super) struct AdmissionRequest<'a> {
 impl<'a> AdmissionRequest<'a> {
     /// The object's text; empty if there is no object.
     pub(super) fn object(&self) -> &'a str {
-        self.object.map_or("", RawValue::get)
+        self.object.unwrap_or_default()
     }
 
     pub(super) fn creates_pod(&self) -> bool {
@@ -79,9 +81,19 @@ impl GroupVersionResource<'_> {
     }
 }
 
+fn raw_text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a str>, D::Error> {
+    Ok(Option::<&RawValue>::deserialize(deserializer)?.map(RawValue::get))
+}
+
 /// A string, borrowed if it has no escapes. `null` is the empty string, as in the API server.
 #[derive(Debug, Default)]
 pub(super) struct WireText<'a>(Cow<'a, str>);
+
+impl<'a> From<Cow<'a, str>> for WireText<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        Self(text)
+    }
+}
 
 impl std::ops::Deref for WireText<'_> {
     type Target = str;

@@ -28,6 +28,7 @@ pub(crate) use decision::keys::KnownTemplates;
 pub(crate) use decision::keys::{KeyCheck, KeyPlace, KeyUse};
 pub use error::{Blame, ErrorCode, InjectError, Problem};
 pub use outcome::{Explanation, Injection, LeftOut, Outcome, Skip, SkipReason};
+pub(crate) use pod::ScannedPod;
 pub use pod::find::find;
 pub use request::{Namespace, Request};
 pub use schema::merge_keys::TABLE as MERGE_KEYS;
@@ -75,7 +76,16 @@ impl Injector {
 
     /// Decides which templates the pod gets, and computes the patch that injects them.
     pub fn inject(&self, request: &Request<'_>) -> Result<Outcome, InjectError> {
-        pipeline::run(&self.templates, &self.settings, &self.keys, request)
+        self.inject_scanned(request, None)
+    }
+
+    /// The same for an object that was scanned while the request was read.
+    pub(crate) fn inject_scanned(
+        &self,
+        request: &Request<'_>,
+        scanned: Option<ScannedPod<'_>>,
+    ) -> Result<Outcome, InjectError> {
+        pipeline::run(&self.templates, &self.settings, &self.keys, request, scanned)
     }
 }
 

@@ -6,7 +6,7 @@ use super::decision::report::InjectionReport;
 use super::decision::{self, Decider, RequestedTemplate};
 use super::error::{Blame, InjectError};
 use super::outcome::{Explanation, Outcome, SkipReason};
-use super::pod::Pod;
+use super::pod::{Pod, ScannedPod};
 use super::prepare::Preparation;
 use super::request::Request;
 use super::settings::Settings;
@@ -14,18 +14,19 @@ use super::status::Status;
 use super::template::TemplateSet;
 use super::template::spec::OnError;
 
-/// Runs all steps. All conflicts are found before anything is written.
+/// Runs all steps. `scanned` is the object if its text was scanned before. All conflicts are found before anything is written.
 pub(super) fn run(
     templates: &TemplateSet,
     settings: &Settings,
     keys: &AnnotationKeys,
     request: &Request<'_>,
+    scanned: Option<ScannedPod<'_>>,
 ) -> Result<Outcome, InjectError> {
     let reasons = decision::of_request(request);
     if !reasons.is_empty() {
         return Ok(Outcome::skipped(reasons));
     }
-    let pod = Pod::open(request.object, &keys.inject)?;
+    let pod = Pod::open(request.object, scanned, &keys.inject)?;
     let decider = Decider { keys, request, settings, templates };
     let mut report = InjectionReport::default();
     let Some(mut requests) = decider.decide(pod.head(), &mut report)? else {
@@ -51,7 +52,7 @@ pub(super) fn run(
         for problem in error.problems().iter().filter(|problem| problem.template.as_ref() == Some(&left_out.name)) {
             report.leave_out(&left_out.name, problem.code, &problem.message);
         }
-        pod = Pod::open(request.object, &keys.inject)?.read(requests.read_sets.as_deref())?;
+        pod = Pod::open(request.object, None, &keys.inject)?.read(requests.read_sets.as_deref())?;
     }
 }
 
@@ -91,7 +92,7 @@ pub(super) fn explain(
 ) -> Vec<Explanation> {
     let decider = Decider { keys, request, settings, templates };
     let is_pod = decision::of_request(request).is_empty();
-    match Some(()).filter(|()| is_pod).and_then(|()| Pod::open(request.object, &keys.inject).ok()) {
+    match Some(()).filter(|()| is_pod).and_then(|()| Pod::open(request.object, None, &keys.inject).ok()) {
         Some(pod) => {
             let untold = reasons.iter().filter(|reason| !decider.warns(pod.head(), **reason));
             untold.map(|reason| decider.explain(&pod, *reason)).collect()

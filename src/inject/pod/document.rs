@@ -5,7 +5,8 @@
 //! survive.
 
 use super::read_set::ReadSet;
-use super::{ContainerList, OperatingSystem, PodError, projection, structure_check};
+use super::scan::ScannedPod;
+use super::{ContainerList, OperatingSystem, PodError, part, structure_check, whole};
 use crate::inject::annotations::NODE_OS;
 use crate::inject::text::json::{items, text};
 use serde_json::Value;
@@ -26,15 +27,15 @@ impl PodDocument {
 
     /// Parses the whole object, whose size the caller has checked.
     pub(super) fn whole(object: &str) -> Result<Self, PodError> {
-        let pod = Self { tree: projection::parse(object, None)? };
+        let pod = Self { tree: whole::parse(object)? };
         structure_check::check(&pod.tree).map_err(PodError::Structure)?;
         Ok(pod)
     }
 
-    /// Parses the fields of these read sets. `None` if the templates may need more, and if the pod
-    /// has any problem: then the whole pod has to be parsed.
-    pub(super) fn part(object: &str, read_sets: &[&ReadSet]) -> Option<Self> {
-        let pod = Self { tree: projection::parse(object, Some(read_sets)).ok()? };
+    /// Reads the fields of these read sets. `None` if the templates may need more, and if the pod has
+    /// any problem: then the whole pod has to be parsed.
+    pub(super) fn part(scanned: &ScannedPod<'_>, read_sets: &[&ReadSet]) -> Option<Self> {
+        let pod = Self { tree: part::parse(scanned, read_sets)? };
         structure_check::check(&pod.tree).ok()?;
         (!read_sets.iter().any(|read_set| read_set.overlaps(&pod))).then_some(pod)
     }

@@ -75,6 +75,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
 }
 
 impl<'a> PodHead<'a> {
+    pub(super) const fn new(annotations: Vec<(Cow<'a, str>, Cow<'a, str>)>, operating_system: OperatingSystem) -> Self {
+        Self { annotations, operating_system }
+    }
+
     /// Reads the head without parsing the rest.
     ///
     /// A text without the word `windows` describes a Linux pod. Then only the annotations are read,
@@ -117,9 +121,14 @@ impl<'a> PodHead<'a> {
         self.annotations.iter().rev().find(|(one, _)| one == key).map(|(_, value)| value.as_ref())
     }
 
+    /// All annotations in the order of the text. Of duplicate keys the last counts.
+    pub(super) fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.annotations.iter().map(|(key, value)| (key.as_ref(), value.as_ref()))
+    }
+
     /// Keys of all annotations.
     pub(crate) fn annotation_keys(&self) -> impl Iterator<Item = &str> {
-        self.annotations.iter().map(|(key, _)| key.as_ref())
+        self.annotations().map(|(key, _)| key)
     }
 
     pub(crate) fn operating_system(&self) -> OperatingSystem {

@@ -1,9 +1,11 @@
 //! Reads the text of a pod: first its head, then as much of the rest as the injection needs.
 //!
-//! 1. [`Pod::open`] reads the head: annotations and operating system. A pod that requests no
-//!    template is not read further, so it is admitted at any size.
-//! 2. [`Pod::read`] checks the size and parses a tree: the whole pod, or the part that the
+//! 1. [`ScannedPod::scan`] goes through the text once. It reads the head: annotations and operating
+//!    system. A pod that requests no template is not read further, so it is admitted at any size.
+//! 2. [`Pod::read`] checks the size and builds a tree: the whole pod, or the part that the
 //!    requested templates can read.
+//!
+//! A text that API servers do not write is not scanned; serde reads its head and the whole pod.
 //!
 //! Invariant: head and tree agree. They could differ in a text that repeats a key; then the whole
 //! pod is parsed first, and the head is taken from the tree.
@@ -19,11 +21,14 @@ pub(crate) mod usual;
 mod document;
 mod head;
 mod json_string;
-mod projection;
+mod part;
+mod scan;
 mod structure_check;
+mod whole;
 
 pub(crate) use document::PodDocument;
 pub(crate) use head::PodHead;
+pub(crate) use scan::ScannedPod;
 
 use super::error::{ErrorCode, InjectError, Problem};
 use super::text::json::parser_message;
@@ -38,50 +43,71 @@ pub(crate) const AUTO: &str = "auto";
 /// The text of a pod, and its head.
 pub(super) struct Pod<'a> {
     text: &'a str,
-    head: PodHead<'a>,
-    /// The whole pod, if the head was taken from it.
-    document: Option<PodDocument>,
+    content: Content<'a>,
+}
+
+/// What is known of a pod.
+enum Content<'a> {
+    /// The text was scanned.
+    Scanned(ScannedPod<'a>),
+    /// Only the head was read.
+    Head(PodHead<'a>),
+    /// The head was taken from the whole pod.
+    Whole(PodHead<'static>, PodDocument),
 }
 
 impl<'a> Pod<'a> {
-    /// Reads the head. `inject_key` is the annotation with which a pod requests templates. Only a
-    /// text that contains it is searched for repeated keys; in any other text, the first
-    /// annotations count.
-    pub(super) fn open(text: &'a str, inject_key: &str) -> Result<Self, PodError> {
+    /// Reads the head. `scanned` is the pod if its text was scanned before. `inject_key` is the
+    /// annotation with which a pod requests templates. Only a text that contains it is searched for
+    /// repeated keys; in any other text, the first annotations count.
+    pub(super) fn open(text: &'a str, scanned: Option<ScannedPod<'a>>, inject_key: &str) -> Result<Self, PodError> {
+        let content = match scanned.or_else(|| ScannedPod::of(text)) {
+            Some(scanned) => Content::Scanned(scanned),
+            None => Content::parse(text, inject_key)?,
+        };
+        Ok(Self { text, content })
+    }
+
+    pub(super) fn head(&self) -> &PodHead<'a> {
+        match &self.content {
+            Content::Scanned(scanned) => &scanned.head,
+            Content::Head(head) | Content::Whole(head, _) => head,
+        }
+    }
+
+    /// Keys of the pod's labels. The head does without them, so they are read now.
+    pub(super) fn label_keys(&self) -> Vec<String> {
+        match &self.content {
+            Content::Whole(_, document) => document.label_keys().map(str::to_owned).collect(),
+            _ => PodHead::label_keys(self.text),
+        }
+    }
+
+    /// Builds the tree of the fields of these read sets. Parses the whole pod without read sets, and
+    /// where the fields may not be enough.
+    pub(super) fn read(self, read_sets: Option<&[&ReadSet]>) -> Result<PodDocument, PodError> {
+        let scanned = match self.content {
+            Content::Whole(_, document) => return Ok(document),
+            Content::Scanned(scanned) => Some(scanned),
+            Content::Head(_) => None,
+        };
+        memory_estimate::check(self.text)?;
+        let part = scanned.zip(read_sets).and_then(|(scanned, read_sets)| PodDocument::part(&scanned, read_sets));
+        part.map_or_else(|| PodDocument::whole(self.text), Ok)
+    }
+}
+
+impl<'a> Content<'a> {
+    fn parse(text: &'a str, inject_key: &str) -> Result<Self, PodError> {
         let head = PodHead::read(text);
         let has_request = || memmem::find(text.as_bytes(), inject_key.as_bytes()).is_some();
         let needs_whole = head.is_err() || (has_request() && may_repeat_a_key(text));
         let document = needs_whole.then(|| memory_estimate::check(text).and_then(|()| PodDocument::whole(text)));
         match (document, head) {
-            (Some(Ok(document)), _) => Ok(Self { text, head: PodHead::of(&document), document: Some(document) }),
+            (Some(Ok(document)), _) => Ok(Self::Whole(PodHead::of(&document), document)),
             // A pod that requests no template is admitted even if the rest of it is invalid.
-            (_, Ok(head)) => Ok(Self { text, head, document: None }),
+            (_, Ok(head)) => Ok(Self::Head(head)),
             (Some(Err(error)), Err(_)) | (None, Err(error)) => Err(error),
-        }
-    }
-
-    pub(super) fn head(&self) -> &PodHead<'a> {
-        &self.head
-    }
-
-    /// Keys of the pod's labels. The head does without them, so they are read now.
-    pub(super) fn label_keys(&self) -> Vec<String> {
-        match &self.document {
-            Some(document) => document.label_keys().map(str::to_owned).collect(),
-            None => PodHead::label_keys(self.text),
-        }
-    }
-
-    /// Parses the fields of these read sets. Parses the whole pod without read sets, and where the
-    /// fields may not be enough.
-    pub(super) fn read(self, read_sets: Option<&[&ReadSet]>) -> Result<PodDocument, PodError> {
-        if let Some(document) = self.document {
-            return Ok(document);
-        }
-        memory_estimate::check(self.text)?;
-        match read_sets.and_then(|read_sets| PodDocument::part(self.text, read_sets)) {
-            Some(part) => Ok(part),
-            None => PodDocument::whole(self.text),
         }
     }
 }

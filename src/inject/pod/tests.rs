@@ -203,7 +203,7 @@ fn read_set() -> ReadSet {
 
 /// The part of a text for [`read_set`]; `None` if the whole pod has to be parsed.
 fn part(text: &str) -> Option<PodDocument> {
-    PodDocument::part(text, &[&read_set()])
+    PodDocument::part(&ScannedPod::of(text)?, &[&read_set()])
 }
 
 #[test]
@@ -271,12 +271,12 @@ fn a_pod_with_a_wrong_structure_is_not_read_in_part() {
 const INJECT: &str = "outrigger.dev/inject";
 
 fn open(text: &str) -> Pod<'_> {
-    Pod::open(text, INJECT).unwrap_or_else(|error| panic!("{text}: {error}"))
+    Pod::open(text, None, INJECT).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// The tree of a text whose templates have [`read_set`].
 fn read(text: &str) -> Result<Value, PodError> {
-    Pod::open(text, INJECT)?.read(Some(&[&read_set()])).map(PodDocument::into_tree)
+    Pod::open(text, None, INJECT)?.read(Some(&[&read_set()])).map(PodDocument::into_tree)
 }
 
 /// The API server never repeats a key. A client that does must not get a decision on other
@@ -296,7 +296,9 @@ fn head_and_tree_agree_if_a_text_repeats_keys() {
         assert_eq!(read(&text).expect("a pod")["metadata"]["annotations"][INJECT], "b", "{text}");
     }
     let plain = format!(r#"{{"metadata":{},{spec}}}"#, asking("a"));
-    assert!(open(&plain).document.is_none(), "an ordinary text is not made into a tree to decide");
+    assert!(matches!(open(&plain).content, Content::Scanned(_)), "an ordinary text is scanned");
+    let unusual = plain.replacen('{', r#"{"kin\u0064":"Pod","#, 1);
+    assert!(matches!(open(&unusual).content, Content::Whole(..)), "{unusual}");
 }
 
 #[test]
