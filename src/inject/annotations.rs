@@ -91,7 +91,7 @@ impl AnnotationKeys {
             let _ = write!(text, "{byte:02x}");
             text
         });
-        let start = &volume[..volume.floor_char_boundary(MAX_NAME - FILE.len() - HASH_DIGITS - 1)];
+        let start = volume.get(..MAX_NAME - FILE.len() - HASH_DIGITS - 1).unwrap_or(volume);
         self.parameter(template, &format!("{FILE}{start}-{hash}"))
     }
 

@@ -3,6 +3,7 @@
 //! What the engine puts in is the golden cases' matter; here it is what the commands make of it.
 
 mod mistakes;
+mod volumes;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -38,9 +38,12 @@ impl Overlay {
 
     fn check_with(&self, shared: &Self, samples: &SamplePaths) -> Vec<FieldError> {
         let volumes = shared.volume_names().collect();
-        let path = OverlayPart::Volumes.path();
         let conditional = shared.conditional_volumes(samples);
-        let knows_volumes = !(0..self.volumes().len()).any(|index| samples.contain(&path.index(index).child("name")));
+        let is_unknown = |part: OverlayPart| {
+            let path = part.path();
+            (0..self.list(part).len()).any(|index| samples.contain(&path.index(index).child("name")))
+        };
+        let knows_volumes = ![OverlayPart::Volumes, OverlayPart::Files].into_iter().any(is_unknown);
         let errors = self.check_rules(samples);
         let mut checker = OverlayChecker { overlay: self, samples, volumes, conditional, knows_volumes, errors };
         checker.run();

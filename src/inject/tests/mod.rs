@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 mod decide;
 mod defaults;
 mod explain;
+mod files;
 mod grace;
 mod hostile;
 mod keys;

@@ -19,6 +19,8 @@ const DOMAIN: &str = "outrigger.dev";
 const STATUS: &str = "outrigger.dev/status";
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 const REVISION: &str = ".outrigger.dev/revision";
+/// The beginning of the keys of annotations with the text of files, after the template's name.
+const FILE: &str = ".outrigger.dev/file.";
 
 /// The broken laws; empty if all hold.
 pub fn check(case: &Case, result: &CaseResult, runner: &dyn Runner) -> Vec<String> {
@@ -285,6 +287,11 @@ fn only_named_paths_change(case: &Case, before: &Value, result: &CaseResult, aft
         .extend(chosen().filter_map(|template| Some(format!("{}{REVISION}", template["metadata"]["name"].as_str()?))));
     let mut annotations: BTreeSet<String> = keys("/spec/metadata/annotations");
     annotations.extend([STATUS.to_owned(), DEFAULT_CONTAINER.to_owned()]);
+    let with_files = chosen().filter(|template| template["spec"]["files"].is_array());
+    let of_files: Vec<String> =
+        with_files.filter_map(|template| Some(format!("{}{FILE}", template["metadata"]["name"].as_str()?))).collect();
+    let written = after["metadata"]["annotations"].as_object().into_iter().flatten().map(|(key, _)| key);
+    annotations.extend(written.filter(|key| of_files.iter().any(|prefix| key.starts_with(prefix))).cloned());
     let metadata = BTreeSet::from(["labels".to_owned(), "annotations".to_owned()]);
     let places = [
         ("", BTreeSet::from(["spec".to_owned(), "metadata".to_owned()])),
