@@ -50,6 +50,7 @@ mod requests;
 mod restarts;
 mod traces;
 mod untouched;
+mod volumes;
 mod webhook_failures;
 
 fn main() -> std::process::ExitCode {
@@ -73,5 +74,6 @@ fn main() -> std::process::ExitCode {
         traces::TESTS,
         webhook_failures::TESTS,
         untouched::TESTS,
+        volumes::TESTS,
     ])
 }

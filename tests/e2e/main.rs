@@ -35,6 +35,7 @@ mod pods;
 mod removal;
 mod settings;
 mod sidecars;
+mod volumes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -52,8 +53,13 @@ struct Test {
     run: fn(&Installation<'_>),
 }
 
-const TESTS: [Test; 6] = [
+const TESTS: [Test; 7] = [
     Test { name: "sidecars_run_beside_the_app", installed_by: &Method::ALL, run: sidecars::run_beside_the_app },
+    Test {
+        name: "volumes_are_read_by_sidecars",
+        installed_by: &[Method::Kustomize],
+        run: volumes::are_read_by_sidecars,
+    },
     Test { name: "helm_test_passes", installed_by: &[Method::Chart], run: helm_test::passes_and_cleans_up },
     Test {
         name: "without_replicas_only_pods_that_request_injection_are_refused",
