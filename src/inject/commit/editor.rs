@@ -1,7 +1,7 @@
 //! Applies a plan to the pod's tree, and writes each operation to the patch, so that both agree.
 //!
 //! Invariant: the patch adds parents first and has no `test` operation. It removes or replaces only
-//! values that the API server had filled in.
+//! values that the API server had filled in. Amounts of the pod's resources may grow.
 
 use super::operations::{Operation, Operations};
 use crate::inject::merge::{Edit, Plan};

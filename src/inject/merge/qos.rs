@@ -101,9 +101,9 @@ fn is_app_guaranteed<'o, O: Iterator<Item = &'o Overlay>>(
     own.peek().is_some() && own.all(|container| qos_class::is_guaranteed(container.get("resources")))
 }
 
-/// Whether the pod has resources of its own, which then decide its class.
+/// Whether the pod has resources of its own, which then decide its class, even if they are empty.
 fn has_resources(pod: &PodDocument) -> bool {
-    pod.spec_field("resources").and_then(Value::as_object).is_some_and(|own| !own.is_empty())
+    pod.spec_field("resources").is_some_and(Value::is_object)
 }
 
 /// The containers of a template with `qos: Keep` that would take the class away from a Guaranteed

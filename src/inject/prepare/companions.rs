@@ -15,6 +15,8 @@ use std::collections::HashSet;
 struct Violation {
     /// Position among the candidates.
     candidate: usize,
+    /// The two templates, sorted by name.
+    pair: [String; 2],
     code: ErrorCode,
     message: Message,
 }
@@ -35,7 +37,7 @@ impl<'t> Preparation<'t, '_> {
                 |violation: &&Violation| candidates[violation.candidate].template.spec.on_error == OnError::Skip;
             // Automatic templates stand last, so they give way to those that the pod names.
             let Some(first) = violations.iter().rev().find(may_be_skipped).map(|violation| violation.candidate) else {
-                return violations.into_iter().map(|violation| to_problem(violation, candidates)).collect();
+                return to_problems(violations, candidates);
             };
             for violation in violations.iter().filter(|violation| violation.candidate == first) {
                 report.leave_out(&candidates[first].template.name, violation.code, &violation.message);
@@ -82,7 +84,7 @@ impl<'t> Preparation<'t, '_> {
             }
             None => requires.with(value(quote(other))).with(", which does not exist; ask the author of the template"),
         };
-        Violation { candidate, code: ErrorCode::TemplateRequired, message }
+        Violation { candidate, pair: pair(own, other), code: ErrorCode::TemplateRequired, message }
     }
 
     fn excluded(&self, candidate: usize, own: &str, other: &str) -> Violation {
@@ -94,11 +96,26 @@ impl<'t> Preparation<'t, '_> {
             ", and the pod gets both; keep one of the two in the pod's annotation ",
             words(&self.keys.inject),
         ];
-        Violation { candidate, code: ErrorCode::TemplateExcluded, message }
+        Violation { candidate, pair: pair(own, other), code: ErrorCode::TemplateExcluded, message }
     }
 }
 
-fn to_problem(violation: Violation, candidates: &[RenderedTemplate<'_>]) -> Problem {
-    let template = candidates.get(violation.candidate).map(|candidate| candidate.template.name.clone());
-    Problem { template, ..Problem::new(violation.code, violation.message) }
+fn pair(one: &str, other: &str) -> [String; 2] {
+    let mut pair = [one, other].map(str::to_owned);
+    pair.sort();
+    pair
+}
+
+/// Two templates that exclude each other are reported once.
+fn to_problems(violations: Vec<Violation>, candidates: &[RenderedTemplate<'_>]) -> Vec<Problem> {
+    let mut excluded = HashSet::new();
+    let mut problems = Vec::new();
+    for Violation { candidate, pair, code, message } in violations {
+        if code == ErrorCode::TemplateExcluded && !excluded.insert(pair) {
+            continue;
+        }
+        let template = candidates.get(candidate).map(|candidate| candidate.template.name.clone());
+        problems.push(Problem { template, ..Problem::new(code, message) });
+    }
+    problems
 }

@@ -1,10 +1,13 @@
 //! Resources of the whole pod (`spec.resources`): what its containers request together fits.
 //!
 //! As in kube-apiserver: containers and native sidecars count together, an init container that runs
-//! once counts beside the sidecars before it, and a limit stands for a request that is absent.
+//! once counts beside the sidecars before it, and a limit stands for a request that is absent. A limit
+//! of one of the `containers` is at most that of the pod.
 
 use super::result::{ResultContainer, ResultPod, problem};
 use crate::inject::error::Problem;
+use crate::inject::schema::merge_path::MergePath;
+use crate::inject::status::StatusEntry;
 use crate::inject::text::json::text;
 use crate::inject::text::quantity::Quantity;
 use crate::inject::text::{message, quote, value};
@@ -30,21 +33,48 @@ pub(super) fn check(pod: &ResultPod<'_>, problems: &mut Vec<Problem>) {
             caps = ["requests", "limits"].into_iter().filter_map(amount).collect();
         }
         for (field, cap) in caps {
-            problems.extend(exceeded(&containers, &field, name, cap));
+            problems.extend(exceeded(pod, &containers, &field, name, cap));
+        }
+        if let Some((_, cap)) = amount("limits") {
+            problems.extend(containers.iter().filter_map(|container| above_limit(container, name, cap)));
         }
     }
 }
 
-fn exceeded(containers: &[ResultContainer<'_>], field: &str, name: &str, cap: Quantity) -> Option<Problem> {
+/// A container of a template with a higher limit than the pod.
+fn above_limit(container: &ResultContainer<'_>, name: &str, cap: Quantity) -> Option<Problem> {
+    let entry = container.entry.filter(|_| container.list == "containers")?;
+    let limit = quantity(container.value.get("resources")?, "limits", name).filter(|limit| *limit > cap)?;
+    let why = message![
+        value(limit),
+        " of ",
+        value(quote(name)),
+        " is more than the limit of the whole pod in spec.resources, ",
+        value(cap),
+        "; raise that, or leave spec.resources out",
+    ];
+    Some(container.problem(entry, "resources.limits", why))
+}
+
+fn exceeded(
+    pod: &ResultPod<'_>,
+    containers: &[ResultContainer<'_>],
+    field: &str,
+    name: &str,
+    cap: Quantity,
+) -> Option<Problem> {
     let wanted = if name.starts_with(HUGE_PAGES) { field } else { "requests" };
     let of = |container: &ResultContainer<'_>| effective(container.value, wanted, name);
     let sum = aggregate(containers.iter(), &of);
-    let own = aggregate(containers.iter().filter(|container| container.entry.is_none()), &of);
+    // Without the containers of templates, and without what templates added to the app's.
+    let added = |container: &ResultContainer<'_>| pod.entries.iter().find(|entry| adds(entry, container, name));
+    let own_of = |container: &ResultContainer<'_>| of(container).filter(|_| added(container).is_none());
+    let own = aggregate(containers.iter().filter(|container| container.entry.is_none()), &own_of);
     if sum <= cap || own > cap {
         return None;
     }
-    let entry =
-        containers.iter().rev().filter(|container| of(container).is_some()).find_map(|container| container.entry)?;
+    let asking = containers.iter().rev().filter(|container| of(container).is_some());
+    let entry = asking.into_iter().find_map(|container| container.entry.or_else(|| added(container)))?;
     let why = message![
         "spec.resources.",
         value(field),
@@ -57,6 +87,14 @@ fn exceeded(containers: &[ResultContainer<'_>], field: &str, name: &str, cap: Qu
         " with those of the template; raise it to that, or leave spec.resources out",
     ];
     Some(problem(entry, why))
+}
+
+/// Whether the template gave this container of the app a request or limit of the resource.
+fn adds(entry: &StatusEntry, container: &ResultContainer<'_>, name: &str) -> bool {
+    let resources = MergePath::of([container.list, container.name, "resources"]);
+    let maps = ["requests", "limits"].map(|field| resources.child(field));
+    let amounts = maps.clone().map(|map| map.child(name));
+    std::iter::once(&resources).chain(&maps).chain(&amounts).any(|path| entry.added.contains(path))
 }
 
 /// A container's request of a resource, or its limit.
