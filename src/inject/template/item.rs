@@ -7,7 +7,7 @@
 use super::tree::{Clause, ExpressionTree, Item, TreeCompiler, list};
 use crate::inject::expression::{Declarations, Expression, Kind, Reads, Root};
 use crate::inject::schema::SchemaRef;
-use crate::inject::text::{FieldError, FieldPath, Message, message};
+use crate::inject::text::{FieldError, FieldPath, Message, message, words};
 use serde_json::{Map, Value};
 
 const WHEN: &str = "when";
@@ -79,6 +79,19 @@ impl TreeCompiler<'_> {
             }
         };
         (path, compiled)
+    }
+}
+
+/// An item that one expression gives: its clauses would come too late, and are no fields of a pod.
+pub(super) fn without_clauses(item: Value, schema: Option<SchemaRef<'_>>) -> Result<Value, Message> {
+    let is_clause = |key: &&str| item.get(*key).is_some() && schema.is_some_and(|schema| schema.child(key).is_some());
+    match [WHEN, FOR_EACH].into_iter().find(is_clause) {
+        None => Ok(item),
+        Some(key) => Err(message![
+            "an expression cannot give ",
+            words(key),
+            "; write it as a key of the item, or let the expression give null"
+        ]),
     }
 }
 

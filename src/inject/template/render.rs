@@ -3,6 +3,7 @@
 //! At load, an expression that reads a pod renders to a sample of the right type. The paths of
 //! samples are recorded beside the rendering, so no text in the rendering has a special meaning.
 
+use super::item;
 use super::tree::{Clause, ExpressionTree, Item, TemplateString, not_in_text};
 use super::written_paths::WrittenPaths;
 use crate::inject::expression::interpolation::{Interpolation, Segment};
@@ -273,20 +274,20 @@ impl<'a> Renderer<'a> {
     /// Renders an item for one element, if its `when` holds.
     fn element(&mut self, item: &Item, items: &mut Vec<Value>) {
         let Some(when) = &item.when else { return self.push(&item.tree, items) };
-        match (self.holds(when), self.left_out) {
-            (Some(true), _) => self.push(&item.tree, items),
-            (Some(false), LeftOut::Dropped) => {}
-            (holds, _) => {
-                self.note_conditional(item, items.len());
-                // A value that the condition rules out is no error.
-                let reads = when.expression.as_ref().map(Expression::reads);
-                let is_ruled_out = holds.is_some() || reads.is_some_and(|reads| reads.has(Root::Params));
-                let nothing = if is_ruled_out { KnownInputs::Nothing } else { self.known };
-                let known = std::mem::replace(&mut self.known, nothing);
-                self.push(&item.tree, items);
-                self.known = known;
-            }
+        let holds = self.holds(when);
+        if holds == Some(false) && self.left_out == LeftOut::Dropped {
+            return;
         }
+        let reads_parameters = when.expression.as_ref().is_some_and(|one| one.reads().has(Root::Params));
+        if self.left_out == LeftOut::Sampled && (holds != Some(true) || reads_parameters) {
+            self.note_conditional(item, items.len());
+        }
+        // A value that the condition rules out is no error.
+        let is_ruled_out = holds != Some(true) && (holds.is_some() || reads_parameters);
+        let known = self.known;
+        self.known = if is_ruled_out { KnownInputs::Nothing } else { known };
+        self.push(&item.tree, items);
+        self.known = known;
     }
 
     /// Whether a condition holds; `None` if it is not known. Null is not true.
@@ -355,7 +356,7 @@ impl<'a> Renderer<'a> {
             }
             Some(findings) => {
                 self.found.unknown.extend(findings.unknown);
-                Ok(json)
+                item::without_clauses(json, string.schema).map_err(|message| failed(RenderCause::Type(message)))
             }
             None => Ok(json),
         }
