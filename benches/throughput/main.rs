@@ -26,7 +26,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use client::{Connections, Pace, Round};
 use outrigger::tls::self_signed::CA_CERTIFICATE;
@@ -112,8 +112,10 @@ impl Plan {
         if self.idle {
             let of_few = Bars { start: Duration::from_millis(100), mebibytes: 20.0 };
             runtime.block_on(bench.measure_idle(BUILT_IN, 100, 5, of_few))?;
-            let of_many = Bars { start: Duration::from_secs(2), mebibytes: 64.0 };
-            runtime.block_on(bench.measure_idle(OF_TEAMS, 5_000, 3, of_many))?;
+            let of_many = || Bars { start: Duration::from_secs(2), mebibytes: 64.0 };
+            runtime.block_on(bench.measure_idle(OF_TEAMS, 5_000, 3, of_many()))?;
+            runtime.block_on(bench.measure_idle(BUILT_IN, 5_000, 3, of_many()))?;
+            runtime.block_on(bench.measure_first_pod(20))?;
         }
         Ok(())
     }
@@ -272,7 +274,7 @@ struct Bench {
 impl Bench {
     /// A directory with this many templates, copies of these.
     fn templates(&self, texts: Texts, count: usize) -> io::Result<PathBuf> {
-        let directory = self.directory.path().join(format!("templates-{count}"));
+        let directory = self.directory.path().join(format!("templates-{}-{count}", texts[0].0));
         std::fs::create_dir_all(&directory)?;
         for index in 0..count {
             let (name, text) = texts[index % texts.len()];
@@ -339,6 +341,29 @@ impl Bench {
             bars.mebibytes,
             verdict(memory <= bars.mebibytes)
         );
+        Ok(())
+    }
+
+    /// What the first pod that requests a template pays for its compilation.
+    async fn measure_first_pod(&self, starts: usize) -> io::Result<()> {
+        let templates = self.templates(BUILT_IN, BUILT_IN.len())?;
+        let asking = client::request(&reviews::review(&reviews::ordinary(true)));
+        let plain = client::request(&reviews::review(&reviews::ordinary(false)));
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        for _ in 0..starts {
+            let process = self.program(&templates)?;
+            let mut connections = Connections::open(process.address, &self.authority()?, 1).await?;
+            for _ in 0..20 {
+                connections.post(&plain).await?;
+            }
+            for times in [&mut first, &mut second] {
+                let begin = Instant::now();
+                connections.post(&asking).await?;
+                times.push(begin.elapsed().as_secs_f64());
+            }
+        }
+        let (first, second) = (Duration::from_secs_f64(median(first)), Duration::from_secs_f64(median(second)));
+        println!("first pod of a template: {first:.0?}, the second: {second:.0?}");
         Ok(())
     }
 }
