@@ -28,7 +28,8 @@ use crate::inject::text::{Message, message, one_line, quote, value, words};
 use cel::common::ast::IdedExpr;
 use cel::parser::Parser;
 use cel::{ExecutionError, Value};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub(crate) use declarations::Declarations;
@@ -199,7 +200,13 @@ const RESERVED: [&str; 21] = [
 thread_local! {
     /// Whether this thread's stack is large enough to parse on.
     static HAS_LARGE_STACK: Cell<bool> = const { Cell::new(false) };
+    /// The trees of texts that this thread has parsed: the templates of one load share many. They are
+    /// freed when the thread ends.
+    static PARSED: RefCell<HashMap<String, IdedExpr>> = RefCell::default();
 }
+
+/// Most texts whose trees are kept: a bound for their memory.
+const MAX_PARSED: usize = 256;
 
 /// Runs `work` on a thread with a large stack, so that the expressions compiled in it need none of
 /// their own: a thread is by far the most costly part of an expression, in time and, with the
@@ -235,8 +242,7 @@ fn parse(source: &str, parameters: &Declarations<'_>) -> Result<Parsed, Message>
 }
 
 fn parse_here(source: &str, parameters: &Declarations<'_>) -> Result<Parsed, Message> {
-    let mut tree =
-        Parser::new().enable_optional_syntax(true).parse(source).map_err(|errors| describe(source, &errors))?;
+    let mut tree = parse_once(source)?;
     let (found, errors) = match parameters.are_typed() {
         true => type_check::check(&tree, parameters),
         false => (Type::Any, Vec::new()),
@@ -257,6 +263,20 @@ fn parse_here(source: &str, parameters: &Declarations<'_>) -> Result<Parsed, Mes
         ]);
     }
     Ok(Parsed { tree, found, errors })
+}
+
+/// Parses a text that this thread has not parsed before.
+fn parse_once(source: &str) -> Result<IdedExpr, Message> {
+    if let Some(tree) = PARSED.with_borrow(|parsed| parsed.get(source).cloned()) {
+        return Ok(tree);
+    }
+    let tree = Parser::new().enable_optional_syntax(true).parse(source).map_err(|errors| describe(source, &errors))?;
+    PARSED.with_borrow_mut(|parsed| {
+        if parsed.len() < MAX_PARSED {
+            parsed.insert(source.to_owned(), tree.clone());
+        }
+    });
+    Ok(tree)
 }
 
 fn describe(source: &str, errors: &cel::ParseErrors) -> Message {

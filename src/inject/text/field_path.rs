@@ -96,7 +96,17 @@ impl FieldPath {
 
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.sentence().fmt(f)
+        // As the sentence, without building it: paths are keys of maps too.
+        for (position, step) in self.steps().into_iter().enumerate() {
+            match step {
+                PathSegment::Index(index) => write!(f, "[{index}]")?,
+                PathSegment::Child(name) if is_plain(name) => {
+                    write!(f, "{}{name}", if position == 0 { "" } else { "." })?
+                }
+                PathSegment::Child(key) | PathSegment::Key(key) => write!(f, "[{}]", escaped(key))?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -197,6 +207,12 @@ mod tests {
         assert_eq!(labels.child("app.kubernetes.io/name").to_string(), "metadata.labels[app.kubernetes.io/name]");
         assert_eq!(labels.key("app").to_string(), "metadata.labels[app]");
         assert_eq!(labels.child("").to_string(), "metadata.labels[]");
+    }
+
+    #[test]
+    fn a_path_prints_as_its_sentence() {
+        let path = FieldPath::root().child("spec").index(3).child("a.b").key("c\"\n").child("d-e");
+        assert_eq!(path.to_string(), path.sentence().to_string());
     }
 
     #[test]
