@@ -13,6 +13,7 @@ mod passes;
 mod paths;
 mod pieces;
 mod pods;
+mod resolve;
 mod templates;
 
 use crate::support::injected_pod;

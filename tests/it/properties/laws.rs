@@ -7,7 +7,7 @@
 
 use super::case::{Case, DOMAIN, STATUS, yaml};
 use super::pieces::{port_keys, text_of};
-use super::{model, passes, paths};
+use super::{model, passes, paths, resolve};
 use crate::support::{injected_pod, strict_patch};
 use outrigger::inject::{Injection, Injector, Outcome};
 use serde_json::{Value, json};
@@ -23,6 +23,8 @@ pub struct Injected<'c> {
     pub patch: Value,
     /// Names of the injected templates.
     pub templates: Vec<String>,
+    /// All templates as this pod gets them.
+    resolved: Vec<Value>,
 }
 
 type Law = fn(&Injected<'_>) -> Result<(), String>;
@@ -31,11 +33,12 @@ type Law = fn(&Injected<'_>) -> Result<(), String>;
 pub const UNINJECT: &str = "uninject gives the pod back";
 
 /// All laws, cheap ones first.
-pub const LAWS: [(&str, Law); 16] = [
+pub const LAWS: [(&str, Law); 17] = [
     ("the patch applies and gives the pod", patch_gives_the_pod),
     ("a strict second engine gives the same pod", strict_engine_agrees),
     ("only paths that the templates name change", paths::only_named_paths_change),
     ("the user's values stay, in their order", users_values_stay),
+    ("a value that a template extends stays in it", extended_values_stay),
     (UNINJECT, passes::uninject_restores_the_pod),
     ("the result is a pod", result_is_a_pod),
     ("the status is correct", status_is_correct),
@@ -71,6 +74,7 @@ impl<'c> Injected<'c> {
             after: injected_pod(&case.pod, &injection),
             patch,
             templates: injection.templates,
+            resolved: case.templates.iter().map(|template| resolve::resolved(template, &case.pod)).collect(),
         }
     }
 
@@ -79,10 +83,16 @@ impl<'c> Injected<'c> {
         self.patch.as_array().into_iter().flatten().map(|operation| format!("{operation}\n")).collect()
     }
 
-    /// Documents of the injected templates, in the requested order.
+    /// Documents of the injected templates as this pod gets them, in the requested order.
     pub fn documents(&self) -> impl Iterator<Item = &Value> {
-        let named = |name: &String| self.case.templates.iter().find(|template| template["metadata"]["name"] == *name);
+        let named = |name: &String| self.resolved.iter().find(|template| template["metadata"]["name"] == *name);
         self.templates.iter().filter_map(named)
+    }
+
+    /// Names of the variables that injected templates extend.
+    pub fn extended(&self) -> BTreeSet<String> {
+        let is_injected = |template: &&Value| self.templates.contains(&text_of(&template["metadata"], "name"));
+        self.case.templates.iter().filter(is_injected).flat_map(resolve::extended).collect()
     }
 
     /// Whether the injection depends on more of the pod than its names: an override, an expression
@@ -120,10 +130,47 @@ fn strict_engine_agrees(injected: &Injected<'_>) -> Result<(), String> {
 }
 
 fn users_values_stay(injected: &Injected<'_>) -> Result<(), String> {
-    match lost("", &injected.before, &injected.after) {
+    match lost("", &without_values(&injected.before, &injected.extended()), &injected.after) {
         Some(path) => Err(format!("{path} was lost, changed or moved")),
         None => Ok(()),
     }
+}
+
+/// The pod without the values of these variables.
+fn without_values(pod: &Value, names: &BTreeSet<String>) -> Value {
+    let mut pod = pod.clone();
+    for list in ["containers", "initContainers"] {
+        let list = pod.get_mut("spec").and_then(|spec| spec.get_mut(list)).and_then(Value::as_array_mut);
+        let env = list.into_iter().flatten().filter_map(|container| container.get_mut("env")?.as_array_mut());
+        for variable in env.flatten().filter(|variable| names.contains(&text_of(variable, "name"))) {
+            variable.as_object_mut().map(|fields| fields.remove("value"));
+        }
+    }
+    pod
+}
+
+/// Each value that changed has the old one at its beginning or end.
+fn extended_values_stay(injected: &Injected<'_>) -> Result<(), String> {
+    let extended = injected.extended();
+    for list in ["containers", "initContainers"] {
+        for before in injected.before["spec"][list].as_array().into_iter().flatten() {
+            let mut after = injected.after["spec"][list].as_array().into_iter().flatten();
+            let Some(after) = after.find(|one| one["name"] == before["name"]) else { continue };
+            let values = |container: &Value| -> Vec<(String, Option<String>)> {
+                let env = container["env"].as_array().into_iter().flatten();
+                let own = env.filter(|variable| extended.contains(&text_of(variable, "name")));
+                own.map(|one| (text_of(one, "name"), one["value"].as_str().map(str::to_owned))).collect()
+            };
+            let after = values(after);
+            for (name, value) in values(before).into_iter().filter_map(|(name, value)| Some((name, value?))) {
+                let stays = |now: &str| now.starts_with(&value) || now.ends_with(&value);
+                if !after.iter().any(|(one, now)| *one == name && now.as_deref().is_some_and(stays)) {
+                    return Err(format!("variable {name:?} had {value:?}, which no value has now: {after:?}"));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Path of the first value of `before` that is not in `after`. A null may become something.
@@ -135,7 +182,9 @@ fn lost(path: &str, before: &Value, after: &Value) -> Option<String> {
         }
         (Value::Object(before), Value::Object(after)) => before.iter().find_map(|(key, value)| {
             let path = format!("{path}/{key}");
-            let may_give_way = paths::is_filled_in(&path, value) || path == format!("/metadata/annotations/{STATUS}");
+            let may_give_way = paths::is_filled_in(&path, value)
+                || paths::may_grow(&path)
+                || path == format!("/metadata/annotations/{STATUS}");
             if may_give_way {
                 return None;
             }

@@ -7,6 +7,7 @@
 use super::case::{DOMAIN, INJECT, STATUS};
 use super::laws::{Injected, names};
 use super::pieces::text_of;
+use super::resolve;
 use outrigger::inject::{Namespace, NativeSidecars};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -93,7 +94,9 @@ fn reaches(injected: &Injected<'_>, list: &str, before: &Value, after: &Value) -
                 }
             }
         }
-        touched |= template["spec"]["app"]["envFrom"].as_array().is_some_and(|list| !list.is_empty());
+        let app = &template["spec"]["app"];
+        touched |= ["envFrom", "prependCommand"].iter().any(|list| !app[*list].as_array().is_none_or(Vec::is_empty));
+        touched |= app["defaults"].is_object();
     }
     let unchanged = touched || before["image"] == "auto" || before == after;
     if unchanged { Ok(()) } else { Err(format!("no template selects it, and it has become {after}")) }
@@ -132,7 +135,7 @@ fn foreign(injected: &Injected<'_>, status: &str) -> Vec<String> {
     let earlier = status["templates"].as_array().into_iter().flatten();
     let earlier = earlier.flat_map(|entry| ["containers", "initContainers"].map(|list| &entry[list]));
     let earlier = earlier.filter_map(Value::as_array).flatten().filter_map(|name| name.as_str().map(str::to_owned));
-    let brought = asked(injected).map(|template| &template["spec"]);
+    let brought = asked(injected).map(|template| resolve::with_all_items(template)["spec"].clone());
     let brought = brought.flat_map(|spec| [names(&spec["sidecars"]), names(&spec["initContainers"])].concat());
     let overriding = super::laws::containers(&injected.before).filter(|container| container["image"] == "auto");
     earlier.chain(brought).chain(overriding.map(|container| text_of(container, "name"))).collect()

@@ -43,9 +43,44 @@ fn is_right_kind(injected: &Injected<'_>, tree: &Value, path: &str, tokens: &[&s
     match kind {
         "add" => true,
         "replace" => {
-            old().is_null() || is_filled_in(path, old()) || is_mark() || is_of_override(injected, tree, tokens, old())
+            old().is_null()
+                || is_filled_in(path, old())
+                || is_mark()
+                || may_grow(path)
+                || is_extended(injected, tree, tokens)
+                || is_default_of_app(tokens, old())
+                || is_of_override(injected, tree, tokens, old())
         }
         "remove" => matches!(tokens, ["spec", "priority" | "preemptionPolicy"]),
+        _ => false,
+    }
+}
+
+/// Whether the value is one of the resources of the pod as a whole.
+pub fn may_grow(path: &str) -> bool {
+    path.starts_with("/spec/resources/requests/") || path.starts_with("/spec/resources/limits/")
+}
+
+/// Whether the value is that of a variable that a template extends, or a command before which one puts
+/// something.
+fn is_extended(injected: &Injected<'_>, tree: &Value, tokens: &[&str]) -> bool {
+    match tokens {
+        ["spec", list, container, "env", index, "value"] => {
+            let at = |text: &str| text.parse::<usize>().unwrap_or(usize::MAX);
+            let name = &tree["spec"][*list][at(container)]["env"][at(index)]["name"];
+            injected.extended().iter().any(|one| name == one)
+        }
+        ["spec", _, _, "command"] => true,
+        _ => false,
+    }
+}
+
+/// Whether the value of a container of the app counts as absent for `app.defaults`.
+fn is_default_of_app(tokens: &[&str], old: &Value) -> bool {
+    let is_empty = old.as_object().is_some_and(serde_json::Map::is_empty) || old.as_array().is_some_and(Vec::is_empty);
+    match tokens {
+        ["spec", _, _, "terminationMessagePolicy"] => old == "File",
+        ["spec", _, _, "securityContext" | "resources", ..] => is_empty,
         _ => false,
     }
 }
@@ -84,6 +119,7 @@ fn is_named(injected: &Injected<'_>, tree: &Value, tokens: &[&str], value: &Valu
             let container = &tree["spec"][*list][index.parse::<usize>().unwrap_or(usize::MAX)];
             is_of_container(injected, container, rest, value)
         }
+        ["spec", "resources", "requests" | "limits", ..] => injected.before["spec"]["resources"].is_object(),
         ["spec", "priority" | "preemptionPolicy"] => sets_pod_field(injected, &["priorityClassName"]),
         ["spec", rest @ ..] => sets_pod_field(injected, rest),
         _ => false,
@@ -137,9 +173,15 @@ fn is_of_container(injected: &Injected<'_>, container: &Value, rest: &[&str], va
         return brought
             .any(|brought| rest.first().is_some_and(|field| brought.get(field).is_some() || own.contains(field)));
     }
+    let app = |field: &str| injected.documents().any(|template| !template["spec"]["app"][field].is_null());
+    let default =
+        |field: &str| injected.documents().any(|template| !template["spec"]["app"]["defaults"][field].is_null());
     let (field, is_item) = match rest {
+        ["command", ..] => return app("prependCommand"),
+        ["env", _, "value"] => return app("env"),
+        [field, ..] if default(field) => return true,
         [field] => (*field, false),
-        [field, "-"] => (*field, true),
+        [field, index] if *index == "-" || index.parse::<usize>().is_ok() => (*field, true),
         _ => return false,
     };
     let key = match field {
@@ -185,6 +227,7 @@ pub fn is_filled_in(path: &str, value: &Value) -> bool {
         "/spec/schedulerName" => value == "default-scheduler",
         "/spec/serviceAccountName" => value == "default" || value == "",
         "/spec/priorityClassName" => value == "",
+        "/spec/enableServiceLinks" => *value == true,
         "/spec/priority" => *value == 0,
         "/spec/preemptionPolicy" => value == "PreemptLowerPriority",
         _ => false,

@@ -102,6 +102,11 @@ fn other_fields() -> BoxedStrategy<Value> {
         field("terminationGracePeriodSeconds", 15, select(vec![0, 30, 45]).prop_map(|seconds| json!(seconds))),
         field("dnsPolicy", 8, Just(json!("Default"))),
         field(
+            "resources",
+            6,
+            select(vec![json!({"requests": {"cpu": "8", "memory": "1Gi"}}), json!({"limits": {"memory": "1Gi"}})]),
+        ),
+        field(
             "dnsConfig",
             15,
             object(vec![

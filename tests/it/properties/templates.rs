@@ -9,6 +9,7 @@ use super::pieces::{
     VOLUMES, any_volume, complete_volumes, env, env_from, env_value, field, list, mounts, object, port_keys, ports,
     resources, string_map, text_of, unique_by, unknown,
 };
+use super::resolve::{CONDITIONS, LISTS};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
@@ -27,14 +28,18 @@ pub fn template(name: &'static str) -> BoxedStrategy<Value> {
         field("description", 10, Just(json!("generated"))),
         field("injection", 10, Just(json!("Automatic"))),
         field("match", 12, matching()),
-        field("sidecars", 65, list(container(), 2)),
-        field("initContainers", 30, list(container(), 1)),
+        field("sidecars", 65, list(with_clauses(container(), "name", "-"), 2)),
+        field("initContainers", 30, list(with_clauses(container(), "name", "-"), 1)),
         field("volumes", 40, list(any_volume(), 2)),
+        field("files", 12, files()),
         field("app", 55, app()),
         field("fromApp", 20, from_app()),
         field("placement", 55, placement()),
         field("metadata", 40, metadata()),
         field("pod", 40, pod_fields()),
+        field("requires", 3, Just(json!([if name == "beta" { "alpha" } else { "beta" }]))),
+        field("excludes", 3, Just(json!([if name == "gamma" { "alpha" } else { "gamma" }]))),
+        field("podResources", 30, select(vec!["Grow", "Keep"]).prop_map(|mode| json!(mode))),
         field("onConflict", 40, select(vec!["Reject", "KeepPod"]).prop_map(|mode| json!(mode))),
         field("onError", 40, select(vec!["Reject", "Skip"]).prop_map(|mode| json!(mode))),
         field("hardened", 60, any::<bool>().prop_map(Value::Bool)),
@@ -100,10 +105,98 @@ fn app() -> BoxedStrategy<Value> {
     object(vec![
         field("containers", 40, containers),
         field("initContainers", 30, any::<bool>().prop_map(Value::Bool)),
-        field("env", 60, env(variable_value())),
-        field("envFrom", 20, env_from()),
-        field("volumeMounts", 50, mounts(Just("${params.dir}".to_owned()), &VOLUMES)),
+        field("env", 60, each_item(env(app_value()), |item| on_existing(with_clauses(Just(item), "name", "_")))),
+        field("envPosition", 30, select(vec!["First", "Last"]).prop_map(|position| json!(position))),
+        field("envFrom", 20, each_item(env_from(), |item| with_clauses(Just(item), "", ""))),
+        field(
+            "volumeMounts",
+            50,
+            each_item(mounts(Just("${params.dir}".to_owned()), &VOLUMES), |item| {
+                with_clauses(Just(item), "mountPath", "/")
+            }),
+        ),
+        field("defaults", 15, defaults()),
+        field("prependCommand", 8, Just(json!(["/wrap", "--"]))),
     ])
+}
+
+fn app_value() -> BoxedStrategy<Value> {
+    prop_oneof![12 => variable_value(), 1 => Just(json!("${container.name}"))].boxed()
+}
+
+fn defaults() -> BoxedStrategy<Value> {
+    let probe = json!({"tcpSocket": {"port": 8080}, "periodSeconds": 5});
+    object(vec![
+        field(
+            "securityContext",
+            40,
+            select(vec![json!({"allowPrivilegeEscalation": false}), json!({"capabilities": {"drop": ["ALL"]}})]),
+        ),
+        field("resources", 40, resources()),
+        field("livenessProbe", 30, Just(probe)),
+        field("lifecycle", 20, Just(json!({"preStop": {"exec": {"command": ["sync"]}}}))),
+        field("terminationMessagePolicy", 30, Just(json!("FallbackToLogsOnError"))),
+    ])
+}
+
+fn files() -> BoxedStrategy<Value> {
+    let text = select(vec!["plain", "a: ${params.text}\n", "", "${namespace.name}"]);
+    let items = prop::collection::btree_map(select(vec!["a.conf", "b"]), text, 1..=2);
+    list(items.prop_map(|items| json!({"name": "texts", "items": items})), 1)
+}
+
+/// The items of a list, each changed.
+fn each_item(
+    list: BoxedStrategy<Value>,
+    change: impl Fn(Value) -> BoxedStrategy<Value> + 'static,
+) -> BoxedStrategy<Value> {
+    list.prop_flat_map(move |list| match list {
+        Value::Array(items) => items.into_iter().map(&change).collect::<Vec<_>>().prop_map(Value::Array).boxed(),
+        other => Just(other).boxed(),
+    })
+    .boxed()
+}
+
+/// Items, now and then with `when` and `forEach`. The key has the element behind a separator.
+fn with_clauses(
+    item: impl Strategy<Value = Value> + 'static,
+    key: &'static str,
+    separator: &'static str,
+) -> BoxedStrategy<Value> {
+    let when = prop::option::weighted(0.15, select(&CONDITIONS[..]));
+    let each = prop::option::weighted(0.08, select(&LISTS[..]));
+    (item, when, each)
+        .prop_map(move |(mut item, when, each)| {
+            if let Some((when, ..)) = when {
+                item["when"] = json!(when);
+            }
+            let name = text_of(&item, key);
+            if let Some((list, ..)) = each.filter(|_| !name.contains("${") && !key.is_empty()) {
+                item["forEach"] = json!(list);
+                item[key] = json!(format!("{}{separator}${{each}}", name.trim_end_matches('/')));
+                // The copies share one network.
+                item.as_object_mut().map(|fields| fields.remove("ports"));
+            }
+            item
+        })
+        .boxed()
+}
+
+/// Variables, now and then with `onExisting`.
+fn on_existing(variable: BoxedStrategy<Value>) -> BoxedStrategy<Value> {
+    let modes = prop::option::weighted(0.4, select(vec!["Conflict", "Keep", "Append", "Prepend"]));
+    (variable, modes, prop::option::weighted(0.3, select(vec![",", ""])))
+        .prop_map(|(mut variable, mode, separator)| {
+            let extends = matches!(mode, Some("Append" | "Prepend"));
+            if let Some(mode) = mode.filter(|_| !extends || variable["value"].is_string()) {
+                variable["onExisting"] = json!(mode);
+                if let Some(separator) = separator.filter(|_| extends) {
+                    variable["separator"] = json!(separator);
+                }
+            }
+            variable
+        })
+        .boxed()
 }
 
 fn from_app() -> BoxedStrategy<Value> {
@@ -192,6 +285,10 @@ fn pod_fields() -> BoxedStrategy<Value> {
         ),
         field("readinessGates", 8, list(Just(json!({"conditionType": "example.com/ready"})), 1)),
         field("schedulerName", 6, words(&["other-scheduler"])),
+        field("resourceClaims", 5, list(Just(json!({"name": "gpu", "resourceClaimName": "gpu"})), 1)),
+        field("enableServiceLinks", 6, any::<bool>().prop_map(Value::Bool)),
+        field("hostUsers", 4, Just(json!(true))),
+        field("setHostnameAsFQDN", 4, any::<bool>().prop_map(Value::Bool)),
         field("automountServiceAccountToken", 6, any::<bool>().prop_map(Value::Bool)),
     ])
 }
