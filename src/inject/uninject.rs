@@ -107,7 +107,7 @@ fn is_replaced(segments: &[&str], value: &Value) -> bool {
         // The Priority plugin computes them, if there is a default class also the class.
         ["spec", "priority" | "preemptionPolicy" | "priorityClassName"] => true,
         ["spec", field] if defaults::is_filled_in(field, value) => is_pod_field(field),
-        ["spec", "resources"] | ["spec", "resources", "requests"] => empty,
+        ["spec", "resources", "requests"] => empty,
         _ => empty && is_added(segments),
     }
 }

@@ -44,6 +44,7 @@ mod golden;
 mod leader;
 mod manifests;
 mod outage;
+mod pod_resources;
 mod refusals;
 mod reinvocation;
 mod requests;
@@ -67,6 +68,7 @@ fn main() -> std::process::ExitCode {
         leader::TESTS,
         manifests::TESTS,
         outage::TESTS,
+        pod_resources::TESTS,
         refusals::TESTS,
         reinvocation::TESTS,
         requests::TESTS,

@@ -88,11 +88,13 @@ impl<'t> Preparation<'t, '_> {
     }
 
     fn excluded(&self, candidate: usize, own: &str, other: &str) -> Violation {
+        // A status can name any template.
+        let other_name = if self.templates.get(other).is_some() { words(quote(other)) } else { value(quote(other)) };
         let message = message![
             "template ",
             words(quote(own)),
             " excludes template ",
-            words(quote(other)),
+            other_name,
             ", and the pod gets both; keep one of the two in the pod's annotation ",
             words(&self.keys.inject),
         ];

@@ -124,6 +124,14 @@ fn refusals() -> Vec<(ErrorCode, Value, Value)> {
             bringing(json!({"match": {"conditions": [{"expression": format!("'{CANARY}' == ''")}]}})),
             asking(json!({})),
         ),
+        (ErrorCode::TemplateRequired, bringing(json!({"requires": [CANARY]})), asking(json!({}))),
+        (
+            ErrorCode::TemplateExcluded,
+            bringing(json!({"excludes": [CANARY]})),
+            asking(
+                json!({"outrigger.dev/status": format!("{{\"version\":1,\"templates\":[{{\"name\":\"{CANARY}\"}}]}}")}),
+            ),
+        ),
         (ErrorCode::ParameterUnknown, plain(), asking(json!({format!("t.outrigger.dev/{CANARY}"): "x"}))),
         (
             ErrorCode::ParameterMissing,

@@ -236,3 +236,39 @@ fn uninject_restores_a_filled_container() {
     assert_eq!(injected["spec"]["initContainers"][0]["image"], "agent:1");
     assert_eq!(uninject(&injected, "outrigger.dev"), Ok(Some(original)));
 }
+
+#[test]
+fn uninject_lowers_resources_that_grew_unless_somebody_changed_them() {
+    let resources = json!({"requests": {"cpu": "10m", "memory": "1Mi"}});
+    let sidecar =
+        |name: &str| template(name, json!({"sidecars": [{"name": name, "image": "x:1", "resources": resources}]}));
+    let mut original = pod("one, two", json!({}));
+    original["spec"]["resources"] = json!({"requests": {"cpu": "0.1", "memory": "1Gi"}});
+    let injector = injector(&[sidecar("one"), sidecar("two")]);
+    let injected = injected(&injector, &original).pod;
+    assert_eq!(injected["spec"]["resources"]["requests"], json!({"cpu": "120m", "memory": "1026Mi"}));
+    assert_eq!(uninject(&injected, "outrigger.dev"), Ok(Some(original.clone())));
+    // Another spelling is the same amount; another amount is somebody else's.
+    let mut changed = injected;
+    changed["spec"]["resources"]["requests"] = json!({"cpu": "0.12", "memory": "2Gi"});
+    let left = uninject(&changed, "outrigger.dev").expect("a status").expect("something to take out");
+    assert_eq!(left["spec"]["resources"]["requests"], json!({"cpu": "0.1", "memory": "2Gi"}));
+}
+
+#[test]
+fn a_forged_status_cannot_change_the_resources_of_a_pod_at_will() {
+    for (key, from, to) in [
+        ("spec/resources/requests/cpu", json!("2"), json!("1")),
+        ("spec/resources/requests/cpu", json!("1"), json!("1")),
+        ("spec/resources/requests/cpu", json!({}), json!("1")),
+        ("spec/resources/requests/cpu", json!("1"), json!(null)),
+        ("spec/resources/requests", json!("1"), json!("2")),
+        ("spec/resources/claims/cpu", json!("1"), json!("2")),
+        ("spec/resources/requests/cpu/x", json!("1"), json!("2")),
+        ("containers/web/resources/requests/cpu", json!("1"), json!("2")),
+        ("spec/terminationGracePeriodSeconds", json!(1), json!(2)),
+    ] {
+        let forged = pod("agent", status(entry(json!({"raised": {key: {"from": from, "to": to}}}))));
+        assert!(uninject(&forged, "outrigger.dev").is_err(), "{key} {from} {to}");
+    }
+}
