@@ -8,7 +8,8 @@
 //!    are valid (`structure`, `enum_check`).
 //! 4. `Draft`: its parameters, `match` and expressions, compiled (`draft`, `part_trees`).
 //! 5. [`Template`]: a draft that renders to a valid overlay with its defaults (`template`).
-//! 6. [`LazyTemplate`]: a template that is kept as compressed text until a pod requests it (`lazy`).
+//! 6. [`LazyTemplate`]: a template that is kept as compressed text until a pod requests it
+//!    (`lazy`).
 //!
 //! [`CompiledSource`] has the templates or the problems of all documents of one text (`source`).
 //! `load` combines sources into a set.
