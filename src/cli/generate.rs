@@ -13,6 +13,7 @@ use super::errors::ErrorList;
 use super::{output, stdio, values};
 use crate::api::webhook_configuration::{Endpoint, FailurePolicy, WebhookConfiguration, WebhookUrl};
 use crate::config::settings;
+use crate::inject::editor_schema;
 
 /// Port of the Service: the default of the API server.
 const SERVICE_PORT: u16 = 443;
@@ -28,6 +29,9 @@ pub(super) struct GenerateArgs {
 #[derive(Debug, Subcommand)]
 enum What {
     Webhook(WebhookArgs),
+    #[command(long_about = SCHEMA_LONG_ABOUT)]
+    /// Print the JSON Schema of templates, for editors
+    Schema,
 }
 
 /// Print the webhook configurations for a server at a URL, or behind a Service
@@ -76,7 +80,25 @@ Examples:
     outrigger generate webhook --url https://10.0.0.5:9443/mutate
 
   What manifests and chart apply:
-    outrigger generate webhook --service outrigger-system/outrigger";
+    outrigger generate webhook --service outrigger-system/outrigger
+
+  Have an editor check and complete templates:
+    outrigger generate schema > template.schema.json";
+
+const SCHEMA_LONG_ABOUT: &str = "\
+Prints the JSON Schema (draft 2020-12) of templates. An editor that knows it completes the fields of a template, \
+describes them, and marks misspelt ones. What JSON Schema cannot express, such as the text of expressions, is checked \
+when the template is loaded.
+
+Examples:
+  For one file, in editors with the YAML language server (VS Code, Neovim, Helix, Emacs): write the schema, and put \
+this comment into the first line of the template:
+    outrigger generate schema > template.schema.json
+    # yaml-language-server: $schema=template.schema.json
+
+  Check templates in a pipeline, with any validator:
+    outrigger generate schema > template.schema.json
+    check-jsonschema --schemafile template.schema.json templates/*.yaml";
 
 const WEBHOOK_LONG_ABOUT: &str = "\
 Prints the configurations that make an API server call a server at a URL, or behind a Service on port 443: the \
@@ -96,6 +118,10 @@ Without --ca-file the field caBundle is left out: with --url the API server then
 pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
     match &args.what {
         What::Webhook(args) => webhook(args),
+        What::Schema => {
+            let schema = serde_json::to_string_pretty(&editor_schema()).context("cannot write the schema")?;
+            stdio::print(schema + "\n")
+        }
     }
 }
 

@@ -35,6 +35,7 @@ pub use schema::merge_keys::TABLE as MERGE_KEYS;
 pub use settings::{MissingDefaults, NativeSidecars, Settings};
 pub use template::{
     CompiledSource, LoadProblem, Loaded, SourceText, TemplateInterface, TemplateSet, TemplateState, TemplateStatus,
+    editor_schema,
 };
 pub use uninject::uninject;
 

@@ -528,7 +528,8 @@ fn wrong_usage_ends_with_2() {
 #[test]
 fn help_of_every_command_starts_with_examples() {
     let workspace = Workspace::new();
-    for command in [&[][..], &["inject"], &["uninject"], &["serve"], &["generate"], &["generate", "webhook"]] {
+    let generate = [&["generate"][..], &["generate", "webhook"], &["generate", "schema"]];
+    for command in [&[][..], &["inject"], &["uninject"], &["serve"]].into_iter().chain(generate) {
         let help = workspace.run(&[command, &["--help"]].concat()).done();
         let place = |part: &str| help.find(part).unwrap_or_else(|| panic!("{command:?} lacks {part:?}: {help}"));
         let examples = &help[place("Examples:")..place("Usage:")];

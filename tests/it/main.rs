@@ -18,6 +18,7 @@ mod client_auth;
 mod config_file;
 mod connections;
 mod docs;
+mod editor_schema;
 mod golden;
 mod in_cluster;
 mod limits;

@@ -10,10 +10,10 @@ use serde_json::{Map, Value};
 
 use super::{Schema, SchemaNode, SchemaType, rules};
 
-const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
+pub(super) const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 
 /// Types whose unknown fields are errors: a selector with a misspelt field would select everything.
-const STRICT: [&str; 2] = [
+pub(super) const STRICT: [&str; 2] = [
     "io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector",
     "io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement",
 ];

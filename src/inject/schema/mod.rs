@@ -168,6 +168,19 @@ pub(crate) fn template() -> SchemaRef<'static> {
     TEMPLATE.root()
 }
 
+/// The schema of a template document as JSON, with the descriptions of our own fields.
+pub(crate) const fn template_text() -> &'static str {
+    recorded::TEMPLATE
+}
+
+/// The type of quantities.
+pub(crate) const QUANTITY: &str = build::QUANTITY;
+
+/// Whether fields of a type of Kubernetes that this build does not know are errors.
+pub(crate) fn is_strict_type(name: &str) -> bool {
+    build::STRICT.contains(&name)
+}
+
 /// The variables of expressions but for `params`: an object with a field for each.
 pub(crate) fn variables() -> SchemaRef<'static> {
     VARIABLES.root()

@@ -1,7 +1,8 @@
 //! The schemas of templates and of the variables of expressions, which a test derives from the types and records in files.
 //!
 //! Deriving them at run time would make the program a twentieth larger. The files leave out the
-//! descriptions, enumerated values and patterns, which the schema check does not use.
+//! descriptions, enumerated values and patterns of Kubernetes' types, which the schema check does not
+//! use. Those of our own types are for editors.
 //!
 //! Invariant: a recorded schema is equal to the one that its type derives.
 
@@ -64,7 +65,7 @@ mod tests {
 
     /// Set OUTRIGGER_RECORD_SCHEMAS=1 to write the file instead of comparing it.
     pub(crate) fn assert_recorded<T: JsonSchema>(name: &str, recorded: &str) {
-        let expected = one_line_a_definition(&checked_parts(&root_schema_of::<T>()));
+        let expected = one_line_a_definition(&kept_parts(&root_schema_of::<T>(), Origin::Own));
         if std::env::var_os("OUTRIGGER_RECORD_SCHEMAS").is_some() {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/inject/schema");
             return std::fs::write(folder.join(name), expected).expect("the file can be written");
@@ -77,21 +78,55 @@ mod tests {
         assert_eq!(format!("{:?}", Schema::read(recorded)), format!("{:?}", Schema::of::<T>()), "{name}");
     }
 
-    /// Removes the parts of a schema that the schema check does not use.
-    fn checked_parts(schema: &Value) -> Value {
+    /// Whose type a schema describes.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Origin {
+        Own,
+        Kubernetes,
+        /// A type of Kubernetes with fields of ours.
+        Item,
+    }
+
+    impl Origin {
+        fn of_definition(name: &str) -> Self {
+            match name {
+                _ if name.starts_with("io.k8s.") => Self::Kubernetes,
+                _ if name.starts_with("item.") => Self::Item,
+                _ => Self::Own,
+            }
+        }
+
+        fn of_field(self, name: &str) -> Self {
+            const OWN: [&str; 5] = ["when", "forEach", "share", "onExisting", "separator"];
+            match self {
+                Self::Item if OWN.contains(&name) => Self::Own,
+                Self::Item => Self::Kubernetes,
+                other => other,
+            }
+        }
+    }
+
+    /// Removes the parts of a schema that neither the schema check nor editors use.
+    fn kept_parts(schema: &Value, origin: Origin) -> Value {
         let Value::Object(members) = schema else { return schema.clone() };
-        let by_name = |schemas: &Value| -> Value {
-            let schemas = schemas.as_object().expect("schemas by name");
-            schemas.iter().map(|(name, schema)| (name.clone(), checked_parts(schema))).collect::<Map<_, _>>().into()
+        let by_name = |schemas: &Value, origin: &dyn Fn(&str) -> Origin| -> Value {
+            let schemas = schemas.as_object().expect("schemas by name").iter();
+            schemas.map(|(name, schema)| (name.clone(), kept_parts(schema, origin(name)))).collect::<Map<_, _>>().into()
+        };
+        let all = |value: &Value| -> Value {
+            value.as_array().expect("schemas").iter().map(|schema| kept_parts(schema, origin)).collect()
         };
         let kept = members.iter().filter_map(|(key, value)| {
             let value = match key.as_str() {
-                "$defs" | "properties" => by_name(value),
-                "items" | "additionalProperties" => checked_parts(value),
-                "anyOf" | "oneOf" | "allOf" => value.as_array().expect("schemas").iter().map(checked_parts).collect(),
+                "$defs" => by_name(value, &Origin::of_definition),
+                "properties" => by_name(value, &|name| origin.of_field(name)),
+                "items" | "additionalProperties" => kept_parts(value, origin),
+                "anyOf" | "oneOf" | "allOf" => all(value),
                 "$ref" | "type" | "format" | "minimum" | "maximum" | "required" | "x-kubernetes-int-or-string" => {
                     value.clone()
                 }
+                "description" if origin == Origin::Own => value.as_str().expect("a text").replace('\n', " ").into(),
+                "enum" | "const" | "pattern" | "maxLength" if origin == Origin::Own => value.clone(),
                 _ => return None,
             };
             Some((key.clone(), value))

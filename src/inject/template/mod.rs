@@ -6,6 +6,7 @@
 
 mod compile;
 pub(crate) mod document;
+mod editor_schema;
 mod item;
 pub(crate) mod parameters;
 pub(crate) mod selector;
@@ -23,6 +24,7 @@ mod written_paths;
 
 pub use compile::CompiledSource;
 pub(crate) use compile::{CompiledCondition, Template};
+pub use editor_schema::editor_schema;
 pub use load::Loaded;
 pub use problem::LoadProblem;
 pub(crate) use render::{RenderCause, RenderError, RenderErrors, Rendering};

@@ -43,6 +43,7 @@ pub(crate) struct TemplateDocument {
     pub kind: String,
     /// Name of the template; other metadata is for its readers.
     pub metadata: TemplateMetadata,
+    /// What the template gives, to whom, and how.
     pub spec: TemplateSpec,
 }
 
@@ -53,12 +54,15 @@ pub(crate) struct TemplateDocument {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TemplateMetadata {
     /// DNS label of at most 63 characters: annotations and labels carry it.
+    #[cfg_attr(test, schemars(regex(pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"), length(max = 63)))]
     pub name: String,
     /// Only for the namespaced kind.
     #[serde(default)]
     pub namespace: Option<String>,
+    /// For readers of the template; the pod's labels are in `spec.metadata`.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// For readers of the template; the pod's annotations are in `spec.metadata`.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
 }
@@ -195,7 +199,9 @@ pub(crate) struct ConditionSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ParameterSpec {
     /// Letters, digits and `_`, not a digit first: expressions read `params.<name>`.
+    #[cfg_attr(test, schemars(regex(pattern = "^[A-Za-z]([A-Za-z0-9_]*[A-Za-z0-9])?$"), length(max = 63)))]
     pub name: String,
+    /// What the text of the annotation must be.
     pub r#type: ParameterType,
     /// Value of pods that say nothing. Without one the parameter is required.
     #[serde(default)]
@@ -216,6 +222,7 @@ pub(crate) struct ParameterSpec {
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "Option<Scalar>"))]
     pub maximum: Option<Value>,
+    /// One sentence for people who set it.
     #[serde(default)]
     pub description: String,
 }
@@ -253,12 +260,15 @@ pub(crate) struct AppSpec {
     pub containers: ContainerSelection,
     /// Whether the app's init containers get it too. Default false.
     pub init_containers: bool,
+    /// Environment variables.
     #[cfg_attr(test, schemars(with = "Vec<EnvItem>"))]
     pub env: Vec<IgnoredAny>,
     /// Where the variables stand among those of the container. Default `Last`.
     pub env_position: EnvPosition,
+    /// ConfigMaps and Secrets whose entries become environment variables.
     #[cfg_attr(test, schemars(with = "Vec<ListItem<v1::EnvFromSource>>"))]
     pub env_from: Vec<IgnoredAny>,
+    /// Mounts of volumes of the template or the pod.
     #[cfg_attr(test, schemars(with = "Vec<ListItem<v1::VolumeMount>>"))]
     pub volume_mounts: Vec<IgnoredAny>,
     /// Fields that a container gets where it has none.
@@ -294,13 +304,16 @@ pub(crate) struct AppDefaultsSpec {
     /// Filled in hook by hook; not for init containers that run once.
     #[cfg_attr(test, schemars(with = "Option<v1::Lifecycle>"))]
     pub lifecycle: Option<IgnoredAny>,
-    /// Not for init containers that run once, likewise the other probes.
+    /// Not for init containers that run once.
     #[cfg_attr(test, schemars(with = "Option<v1::Probe>"))]
     pub liveness_probe: Option<IgnoredAny>,
+    /// Not for init containers that run once.
     #[cfg_attr(test, schemars(with = "Option<v1::Probe>"))]
     pub readiness_probe: Option<IgnoredAny>,
+    /// Not for init containers that run once.
     #[cfg_attr(test, schemars(with = "Option<v1::Probe>"))]
     pub startup_probe: Option<IgnoredAny>,
+    /// `File` or `FallbackToLogsOnError`.
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub termination_message_policy: Option<IgnoredAny>,
 }
@@ -381,8 +394,10 @@ pub(crate) enum Order {
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct MetadataSpec {
+    /// Labels of the pod.
     #[cfg_attr(test, schemars(with = "BTreeMap<String, String>"))]
     pub labels: BTreeMap<String, IgnoredAny>,
+    /// Annotations of the pod.
     #[cfg_attr(test, schemars(with = "BTreeMap<String, String>"))]
     pub annotations: BTreeMap<String, IgnoredAny>,
 }

@@ -11,6 +11,7 @@
 
 pub(crate) mod grace;
 
+mod constraints;
 mod containers;
 mod object;
 mod resources;
@@ -27,6 +28,7 @@ use super::{SchemaRef, SchemaType};
 use crate::inject::text::{FieldError, FieldPath, Message, message, quote, value, words};
 use object::Object;
 
+pub(crate) use constraints::{Constraint, constraints};
 pub(super) use table::of;
 
 /// A rule of one Kubernetes type.
