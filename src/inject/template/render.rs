@@ -160,13 +160,18 @@ impl<'a> Renderer<'a> {
         Self { scope, known, left_out, knows_each: true, indices: Vec::new(), found }
     }
 
-    /// The rendered value; `None` for null, which means absent.
+    /// The rendered value; `None` for null and for a list whose elements are all left out, which mean
+    /// absent.
     pub(super) fn render(&mut self, tree: &ExpressionTree) -> Option<Value> {
         match tree {
             ExpressionTree::Constant(Value::Null) => None,
             ExpressionTree::Constant(value) => Some(value.clone()),
             ExpressionTree::Template(string) => self.string(string),
-            ExpressionTree::List(path, trees) => Some(Value::Array(self.list(path, trees))),
+            ExpressionTree::List(path, trees) => {
+                let items = self.list(path, trees);
+                // The API server drops empty lists; offline the pod is the same.
+                (!items.is_empty() || trees.is_empty()).then_some(Value::Array(items))
+            }
             ExpressionTree::Map(trees) => {
                 let fields = trees.iter().filter_map(|(key, tree)| Some((key.clone(), self.render(tree)?)));
                 Some(Value::Object(fields.collect()))
