@@ -151,8 +151,8 @@ impl ClusterPod {
             for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
                 let Some(own) = position(own, container).and_then(|index| own.get(index)) else { continue };
                 let Some(fields) = container.as_object_mut().filter(|_| is_own_image(own)) else { continue };
-                for (key, _) in container_defaults(own) {
-                    if own.get(key).is_none() {
+                for (key, default) in container_defaults(own) {
+                    if own.get(key).is_none() && fields.get(key) == Some(&default) {
                         fields.remove(key);
                     }
                 }
@@ -211,6 +211,11 @@ impl ClusterPod {
                     entry.added.push(path);
                 }
             }
+            for path in self.container_defaults() {
+                if entry.replaced.remove(&path).is_some() {
+                    entry.added.push(path);
+                }
+            }
         }
         if let Some(first) = status.templates.iter_mut().find(|entry| !entry.is_empty()) {
             for (object, key) in [(&[][..], "metadata"), (&["metadata"], "labels"), (&["spec"], "volumes")] {
@@ -222,6 +227,17 @@ impl ClusterPod {
         }
         let text = Status::to_annotation(status.templates.iter());
         annotations.insert(keys.status.clone(), text.into());
+    }
+
+    /// Defaults of the template's own containers that templates of ours may replace.
+    fn container_defaults(&self) -> impl Iterator<Item = MergePath> {
+        const FIELD: &str = "terminationMessagePolicy";
+        let spec = object_at(&self.template, &["spec"]);
+        CONTAINER_LISTS.into_iter().flat_map(move |list| {
+            let own = spec.and_then(|spec| spec.get(list)).and_then(Value::as_array).into_iter().flatten();
+            let filled = own.filter(|own| is_own_image(own) && own.get(FIELD).is_none());
+            filled.filter_map(move |own| Some(MergePath::of([list, own.get("name")?.as_str()?, FIELD])))
+        })
     }
 
     fn is_null(&self, filled: &FilledField) -> bool {

@@ -6,6 +6,7 @@
 //! Invariant: a problem names the template that brought its cause. A pod that is invalid by itself is
 //! the business of the API server.
 
+mod app_defaults;
 mod containers;
 mod pod_fields;
 mod pod_resources;
@@ -34,6 +35,7 @@ pub(super) fn check(tree: &Value, entries: &[StatusEntry]) -> Vec<Problem> {
     let Some(spec) = tree.get("spec") else { return problems };
     let result = ResultPod::new(spec, entries);
     containers::check(&result, &mut problems);
+    app_defaults::check(&result, &mut problems);
     pod_fields::check(&result, &mut problems);
     pod_resources::check(&result, &mut problems);
     let volumes: HashSet<&str> = items(spec, "volumes").iter().map(|volume| text(volume, "name")).collect();

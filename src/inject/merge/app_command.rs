@@ -5,20 +5,21 @@
 //!
 //! Invariant: what templates put before a command is a prefix of it, in the order of the status.
 
-use super::{Edit, Location, Planner};
+use super::{Edit, Location, Planner, RenderedTemplate};
 use crate::inject::pod::ContainerList;
+use crate::inject::schema::merge_path::MergePath;
 use crate::inject::text::json::{items, text};
 use serde_json::Value;
 
 /// The edits of one container's command.
 #[derive(Default)]
 pub(super) struct CommandEdits<'a> {
-    /// Words at the container's own beginning that an earlier pass put there.
+    /// Words at the beginning that earlier passes put there.
     kept: usize,
-    /// Words at the container's own beginning that templates of this pass and earlier ones want.
-    present: usize,
-    /// Words that were inserted after those of earlier passes.
+    /// Words that were inserted after those.
     inserted: usize,
+    /// What the command begins with already.
+    present: Vec<&'a [Value]>,
     /// What templates of this pass have put before the command.
     brought: Vec<&'a [Value]>,
 }
@@ -33,18 +34,13 @@ impl<'a> Planner<'a> {
             return;
         }
         let command = Location::container(place.0, place.1, text(container, "name")).child("command");
-        let mut edits = self.commands.remove(&place).unwrap_or_else(|| {
-            let of_earlier_passes = self.status.iter().filter_map(|entry| entry.prepended.get(&command.path));
-            let kept = of_earlier_passes
-                .filter_map(Value::as_array)
-                .fold(0, |kept, words| if own[kept..].starts_with(words) { kept + words.len() } else { kept });
-            CommandEdits { kept, present: kept, ..CommandEdits::default() }
-        });
+        let mut edits = match self.commands.remove(&place) {
+            Some(edits) => edits,
+            None => self.command_edits(place, &command.path, own),
+        };
         if edits.brought.contains(&wanted) {
             self.plan.shared.insert(candidate);
-        } else if own[edits.present..].starts_with(wanted) {
-            edits.present += wanted.len();
-        } else {
+        } else if !edits.present.contains(&wanted) {
             for item in wanted {
                 let index = edits.kept + edits.inserted;
                 self.plan.edits.push(Edit::Insert { list: command.pointer.clone(), index, item: item.clone() });
@@ -54,5 +50,27 @@ impl<'a> Planner<'a> {
             self.entry(candidate).prepended.insert(command.path, Value::from(wanted));
         }
         self.commands.insert(place, edits);
+    }
+
+    /// What the command begins with: words of the status, then words of templates, in any order.
+    fn command_edits(&self, place: (ContainerList, usize), path: &MergePath, own: &[Value]) -> CommandEdits<'a> {
+        let of_earlier_passes = self.status.iter().filter_map(|entry| entry.prepended.get(path)?.as_array());
+        let kept = of_earlier_passes.fold(0, |kept, words| match own[kept..].starts_with(words) {
+            true => kept + words.len(),
+            false => kept,
+        });
+        let candidates = self.candidates;
+        let of_candidate = |candidate: &'a RenderedTemplate<'a>| {
+            let position = candidate.selected.iter().position(|selected| *selected == place)?;
+            Some(candidate.app_overlay(position).app_prepend_command()).filter(|words| !words.is_empty())
+        };
+        let wanted: Vec<&[Value]> = candidates.iter().filter_map(of_candidate).collect();
+        let mut edits = CommandEdits { kept, ..CommandEdits::default() };
+        let mut rest = &own[kept..];
+        while let Some(words) = wanted.iter().find(|words| rest.starts_with(words) && !edits.present.contains(words)) {
+            edits.present.push(words);
+            rest = &rest[words.len()..];
+        }
+        edits
     }
 }

@@ -10,8 +10,9 @@ use super::defaults::is_default;
 use super::harden::may_escalate;
 use super::{Location, Planner, is_empty_value};
 use crate::inject::pod::ContainerList;
+use crate::inject::schema::merge_path::MergePath;
 use crate::inject::text::json::text;
-use crate::inject::text::quantity::Quantity;
+use crate::inject::text::quantity::{self, Quantity};
 use crate::inject::text::{Message, message, value};
 use serde_json::{Map, Value};
 
@@ -108,7 +109,10 @@ impl<'a> Planner<'a> {
         }
         let unset = entries.found.and_then(|found| found.get(key));
         let path = entries.location.path.child(key);
-        if unset == Some(wanted) || !self.must_add(candidate, &path, wanted, None) {
+        if unset == Some(wanted) || self.is_wanted_already(candidate, entries.name, &path, wanted) {
+            return;
+        }
+        if !self.must_add(candidate, &path, wanted, None) {
             return;
         }
         if unset.is_some_and(|unset| !unset.is_null() && is_empty_value(unset)) {
@@ -116,6 +120,16 @@ impl<'a> Planner<'a> {
         }
         self.record_value(candidate, path, unset);
         self.set(entries.location.pointer.clone(), key, wanted.clone());
+    }
+
+    /// Whether an earlier template brings the same amount of a resource, perhaps in another spelling.
+    fn is_wanted_already(&mut self, candidate: usize, map: &str, path: &MergePath, wanted: &Value) -> bool {
+        let is_same = matches!(map, "limits" | "requests")
+            && self.wanted.get(path).is_some_and(|(_, earlier)| quantity::same(earlier, wanted));
+        if is_same {
+            self.plan.shared.insert(candidate);
+        }
+        is_same
     }
 
     /// The container's own entry: not an empty one, and none that the API server has filled in.

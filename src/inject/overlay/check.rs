@@ -102,7 +102,12 @@ impl<'a> OverlayChecker<'a> {
                 PartTarget::Files => self.files(self.overlay.list(part), &path, &mut volumes),
                 // Their values are checked by the rules of their schemas.
                 PartTarget::AppDefaults | PartTarget::AppCommand => {}
-                PartTarget::AppList(field) => self.list(field, self.overlay.list(part), &path),
+                PartTarget::AppList(field) => {
+                    self.list(field, self.overlay.list(part), &path);
+                    if part == OverlayPart::AppEnv {
+                        self.extensions(self.overlay.list(part), &path);
+                    }
+                }
                 PartTarget::MetadataMap(field) => self.metadata(field, self.overlay.map(part), &path),
                 PartTarget::SpecFields => self.pod(self.overlay.map(part), &path),
             }
@@ -227,6 +232,26 @@ impl<'a> OverlayChecker<'a> {
                 self.add(name_path, message![value(quote(name)), " is no valid name: ", rule]);
             } else if !self.is_new_item(name, &path, "name", &mut seen) {
                 self.add(name_path, message!["duplicate name ", value(quote(name))]);
+            }
+        }
+    }
+
+    /// Only a value can be extended, and only an extension has a separator.
+    fn extensions(&mut self, env: &[Value], path: &FieldPath) {
+        for (index, variable) in env.iter().enumerate() {
+            let path = path.index(index);
+            let has = |field: &str| variable.get(field).is_some_and(|value| !value.is_null());
+            let mode = text(variable, "onExisting");
+            match matches!(mode, "Append" | "Prepend") {
+                true if has("valueFrom") => {
+                    let sentence = message!["onExisting: ", words(mode), " needs a value; it cannot add valueFrom"];
+                    self.add(path.child("valueFrom"), sentence);
+                }
+                false if has("separator") => {
+                    let sentence = "has no effect here; it needs onExisting: Append or onExisting: Prepend";
+                    self.add(path.child("separator"), sentence);
+                }
+                _ => {}
             }
         }
     }

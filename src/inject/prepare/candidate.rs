@@ -73,8 +73,8 @@ impl<'t, 'p> Preparation<'t, 'p> {
                 let why = message![
                     "container ",
                     value(quote(text(container, "name"))),
-                    " has no command to put the template's before, and that of its image is not known here; set the \
-                     container's command",
+                    " has no command for prependCommand, and that of its image is not known here; set the container's \
+                     command",
                 ];
                 problem(rendered.template, ErrorCode::CommandUnknown, why)
             })

@@ -3,6 +3,7 @@
 use super::*;
 use serde_json::{Value, json};
 
+mod app;
 mod decide;
 mod defaults;
 mod explain;

@@ -33,7 +33,7 @@ pub fn check(case: &Case, result: &CaseResult, runner: &dyn Runner) -> Vec<Strin
         same_input_gives_same_bytes(case, patch, runner),
         second_pass_changes_nothing(case, result, pod, runner),
         unknown_fields_survive(case, runner),
-        nothing_of_the_users_is_lost(&own_content(&case.pod), pod),
+        nothing_of_the_users_is_lost(&own_content(case, pod), pod),
         only_named_paths_change(case, &original, result, pod),
         uninject_restores_the_pod(&case.pod, pod),
     ];
@@ -186,7 +186,8 @@ fn nothing_of_the_users_is_lost(before: &Value, after: &Value) -> Result<(), Str
 
 /// What the author of the pod wrote: without what the API server, LimitRanger and the Priority plugin
 /// have filled in.
-fn own_content(pod: &Value) -> Value {
+fn own_content(case: &Case, after: &Value) -> Value {
+    let pod = &case.pod;
     let mut own = without_managed_fields(pod);
     let managed = pod["metadata"]["managedFields"].to_string();
     if managed.contains("f:spec")
@@ -207,7 +208,44 @@ fn own_content(pod: &Value) -> Value {
         }
         remove_defaults(container);
     }
+    let templates = documents(&case.templates);
+    let app = || templates.iter().map(|template| &template["spec"]["app"]);
+    let extended: Vec<&Value> = app()
+        .flat_map(|app| app["env"].as_array().into_iter().flatten())
+        .filter(|variable| variable["onExisting"] == "Append" || variable["onExisting"] == "Prepend")
+        .map(|variable| &variable["name"])
+        .collect();
+    let replaces = app().any(|app| app["defaults"].is_object());
+    let mut after = after.clone();
+    for (container, after) in containers_mut(&mut own).zip(own_containers(&case.pod, &mut after)) {
+        if replaces && container["terminationMessagePolicy"] == "File" {
+            container["terminationMessagePolicy"] = Value::Null;
+        }
+        if replaces && container["securityContext"]["procMount"] == "Default" {
+            container["securityContext"]["procMount"] = Value::Null;
+        }
+        extend_values(container, after, &extended);
+    }
     own
+}
+
+/// The containers after the injection that were there before.
+fn own_containers<'v>(before: &Value, after: &'v mut Value) -> impl Iterator<Item = &'v mut Value> {
+    let own: Vec<String> = containers_mut(&mut before.clone()).map(|container| container["name"].to_string()).collect();
+    containers_mut(after).filter(move |container| own.contains(&container["name"].to_string()))
+}
+
+/// Gives the variables that a template extends their new values, if those contain the old ones.
+fn extend_values(container: &mut Value, after: &Value, names: &[&Value]) {
+    let env = container.get_mut("env").and_then(Value::as_array_mut).into_iter().flatten();
+    for variable in env.filter(|variable| names.contains(&&variable["name"])) {
+        let values = after["env"].as_array().into_iter().flatten().filter(|after| after["name"] == variable["name"]);
+        let old = variable["value"].as_str().unwrap_or_default().to_owned();
+        let contains = |value: &&Value| value["value"].as_str().is_some_and(|new| new.contains(&old));
+        if let Some(new) = values.rev().find(contains) {
+            variable["value"] = new["value"].clone();
+        }
+    }
 }
 
 fn remove_defaults(object: &mut Value) {

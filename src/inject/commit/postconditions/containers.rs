@@ -28,7 +28,7 @@ const OF_LINUX: [&str; 10] = [
 /// Adds the problems of all containers that templates brought.
 pub(super) fn check(pod: &ResultPod<'_>, problems: &mut Vec<Problem>) {
     let grace_setter = pod.setter(grace::FIELD);
-    let period = pod.field(grace::FIELD).and_then(Value::as_i64).unwrap_or(grace::DEFAULT);
+    let period = pod.grace_period();
     for container in pod.containers() {
         match container.entry {
             Some(entry) => of_template(pod, container, entry, period, problems),
@@ -51,14 +51,25 @@ fn of_template(
     period: i64,
     problems: &mut Vec<Problem>,
 ) {
-    sleeps(container, entry, period, problems);
-    operating_system(pod, container, entry, problems);
-    user_namespace(pod, container, entry, problems);
-    claims(pod, container, entry, problems);
+    fields_of_template(pod, container, entry, period, problems);
     restarts(pod, container, entry, problems);
     if entry.has_filled(container.list, container.name) {
         filled(container, entry, problems);
     }
+}
+
+/// Rules between single fields of a container that a template brought and the pod.
+pub(super) fn fields_of_template(
+    pod: &ResultPod<'_>,
+    container: ResultContainer<'_>,
+    entry: &StatusEntry,
+    period: i64,
+    problems: &mut Vec<Problem>,
+) {
+    sleeps(container, entry, period, problems);
+    operating_system(pod, container, entry, problems);
+    user_namespace(pod, container, entry, problems);
+    claims(pod, container, entry, problems);
 }
 
 /// `validateSleepAction`

@@ -1,6 +1,7 @@
 //! The changed pod with what each template brought.
 
 use crate::inject::error::{ErrorCode, Problem};
+use crate::inject::schema::rules::grace;
 use crate::inject::status::StatusEntry;
 use crate::inject::text::json::{items, text};
 use crate::inject::text::{Message, message, quote, value, words};
@@ -44,6 +45,11 @@ impl<'a> ResultPod<'a> {
     /// A field of the spec; `None` if it is null.
     pub(super) fn field(&self, field: &str) -> Option<&'a Value> {
         self.spec.get(field).filter(|value| !value.is_null())
+    }
+
+    /// Seconds that the pod has to stop.
+    pub(super) fn grace_period(&self) -> i64 {
+        self.field(grace::FIELD).and_then(Value::as_i64).unwrap_or(grace::DEFAULT)
     }
 
     pub(super) fn is_true(&self, field: &str) -> bool {

@@ -48,7 +48,7 @@ pub(super) fn container(container: &Object<'_>, errors: &mut Vec<FieldError>) {
     devices(container, errors);
 }
 
-fn probes(container: &Object<'_>, errors: &mut Vec<FieldError>) {
+pub(super) fn probes(container: &Object<'_>, errors: &mut Vec<FieldError>) {
     for name in ["livenessProbe", "startupProbe"] {
         let Some(probe) = container.child(name) else { continue };
         if let Some(number) = probe.integer("successThreshold").filter(|number| ![0, 1].contains(number)) {

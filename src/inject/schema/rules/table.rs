@@ -57,6 +57,10 @@ const TABLE: &[Row] = &[
         rule("terminationMessagePolicy", OneOfOrEmpty(&["File", "FallbackToLogsOnError"])),
         object(Other(containers::container)),
     ]),
+    ("AppDefaultsSpec", "validateContainers", &[
+        rule("terminationMessagePolicy", OneOfOrEmpty(&["File", "FallbackToLogsOnError"])),
+        object(Other(containers::probes)),
+    ]),
     ("ContainerPort", "validateContainerPorts", &[
         rule("containerPort", Other(containers::container_port)),
         rule("hostPort", Other(containers::host_port)),
