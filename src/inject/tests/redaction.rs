@@ -151,6 +151,21 @@ fn refusals() -> Vec<(ErrorCode, Value, Value)> {
             with(asking(json!({})), "spec", "containers", json!([{"name": CANARY, "image": "x", "env": env}])),
         ),
         (
+            ErrorCode::CommandUnknown,
+            template("t", json!({"app": {"prependCommand": [CANARY]}})),
+            with(asking(json!({})), "spec", "containers", json!([{"name": CANARY, "image": CANARY}])),
+        ),
+        (
+            ErrorCode::Conflict,
+            template("t", json!({"app": {"env": [{"name": CANARY, "value": CANARY, "onExisting": "Append"}]}})),
+            with(
+                asking(json!({})),
+                "spec",
+                "containers",
+                json!([{"name": CANARY, "image": "x", "env": [{"name": CANARY, "valueFrom": {"fieldRef": {"fieldPath": CANARY}}}]}]),
+            ),
+        ),
+        (
             ErrorCode::ExpressionMissingKey,
             of_image(&format!("${{pod.metadata.annotations['{CANARY}']}}")),
             asking(json!({})),
