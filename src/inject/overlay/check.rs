@@ -153,12 +153,6 @@ impl<'a> OverlayChecker<'a> {
             for field in LISTS_OF_CONTAINERS {
                 self.list(field, items(container, field), &path.child(field));
             }
-            for (index, variable) in items(container, "env").iter().enumerate() {
-                if variable.get("onExisting").is_some() {
-                    let path = path.child("env").index(index).child("onExisting");
-                    self.add(path, "only variables of spec.app.env have this field");
-                }
-            }
         }
     }
 
