@@ -3,7 +3,7 @@
 use super::text::names::check_dns_label;
 use super::text::{Message, message, quote, value};
 use sha2::{Digest, Sha256};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// Most items of a list: more than any pod needs, and few enough to report a problem for each.
@@ -147,7 +147,7 @@ pub(crate) fn parse_list(text: &str) -> Result<Vec<String>, Message> {
     if text.len() > MAX_LIST {
         return Err(too_long(text.len(), " bytes", MAX_LIST));
     }
-    let mut seen = HashSet::new();
+    let mut seen = BTreeSet::new();
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     let items: Vec<String> = items.filter(|item| seen.insert(*item)).map(str::to_owned).collect();
     if items.len() > MAX_ITEMS {
@@ -242,7 +242,7 @@ mod tests {
         let long = "a".repeat(63);
         let volumes = ["conf", "c", "conf-a", &long];
         let items = ["fluent.conf", "a", ".env", "_", "a.b", "a.b_", "-", &"x".repeat(253), &"x".repeat(252), "FILE"];
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         for volume in volumes {
             for item in items {
                 let key = keys.file("log", volume, item);

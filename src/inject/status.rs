@@ -8,7 +8,7 @@ use super::template::Revision;
 use super::text::json::text;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The only version of the format so far.
 const VERSION: u32 = 1;
@@ -79,7 +79,7 @@ impl StatusEntry {
     /// Whether all listed containers and volumes are in the pod.
     fn is_present(&self, pod: &PodDocument) -> bool {
         let has = |items: &[Value], names: &[String]| {
-            let present: HashSet<&str> = items.iter().map(|item| text(item, "name")).collect();
+            let present: BTreeSet<&str> = items.iter().map(|item| text(item, "name")).collect();
             names.iter().all(|name| present.contains(name.as_str()))
         };
         has(pod.containers(ContainerList::Containers), &self.containers)

@@ -3,8 +3,9 @@
 //! Invariant: the patch adds parents first and has no `test` operation. It removes or replaces only
 //! values that the API server had filled in. Amounts of the pod's resources may grow.
 
-use super::operations::{Operation, Operations};
-use crate::inject::merge::{Edit, Plan};
+use super::operations::{Operation, Operations, Verb};
+use crate::inject::merge::{Edit, PlacedContainer, Plan};
+use crate::inject::text::json_writer::{push_object, push_value};
 use crate::inject::text::pointer::Pointer;
 use serde_json::{Map, Value};
 
@@ -18,12 +19,6 @@ pub(super) struct Editor {
 #[derive(Debug, thiserror::Error)]
 #[error("the patch does not fit the pod at {0:?}")]
 pub(super) struct EditError(pub(super) String);
-
-impl From<serde_json::Error> for EditError {
-    fn from(error: serde_json::Error) -> Self {
-        Self(error.to_string())
-    }
-}
 
 impl Editor {
     pub(super) fn new(tree: Value) -> Self {
@@ -44,6 +39,7 @@ impl Editor {
         plan.edits.into_iter().try_for_each(|edit| match edit {
             Edit::Append { list, items } => self.append(&list, items),
             Edit::Insert { list, index, item } => self.insert(&list, index, item),
+            Edit::Place { list, containers } => self.place(&list, containers),
             Edit::Set { object, key, value } => self.set(&object, &key, value),
             Edit::Remove { object, key } => self.remove(&object, &key),
         })
@@ -58,7 +54,7 @@ impl Editor {
         self.operations.push(&match fields.contains_key(key) {
             true => Operation::Replace { path, value: &value },
             false => Operation::Add { path, value: &value },
-        })?;
+        });
         fields.insert(key.to_owned(), value);
         Ok(())
     }
@@ -68,7 +64,7 @@ impl Editor {
             Some(Value::Array(own)) => {
                 let path = list.child("-");
                 let path = path.as_str();
-                items.iter().try_for_each(|value| self.operations.push(&Operation::Add { path, value }))?;
+                items.iter().for_each(|value| self.operations.push(&Operation::Add { path, value }));
                 own.extend(items);
                 Ok(())
             }
@@ -83,8 +79,8 @@ impl Editor {
     fn insert(&mut self, list: &Pointer, index: usize, item: Value) -> Result<(), EditError> {
         match list.find_mut(&mut self.tree) {
             Some(Value::Array(own)) if index <= own.len() => {
-                self.operations
-                    .push(&Operation::Add { path: list.child(&index.to_string()).as_str(), value: &item })?;
+                let path = list.child(&index.to_string());
+                self.operations.push(&Operation::Add { path: path.as_str(), value: &item });
                 own.insert(index, item);
                 Ok(())
             }
@@ -92,9 +88,36 @@ impl Editor {
         }
     }
 
+    fn place(&mut self, list: &Pointer, containers: Vec<PlacedContainer>) -> Result<(), EditError> {
+        let (object, field) = list.split_last().ok_or_else(|| does_not_fit(list))?;
+        let fields = fields(&mut self.tree, &object)?;
+        match fields.get_mut(&field) {
+            Some(Value::Array(own)) => {
+                for placed in containers {
+                    let index = placed.index.unwrap_or(own.len());
+                    if index > own.len() {
+                        return Err(does_not_fit(list));
+                    }
+                    let path = list.child(&placed.index.map_or_else(|| "-".to_owned(), |index| index.to_string()));
+                    self.operations.push_with(Verb::Add, path.as_str(), |out| push_container(out, &placed));
+                    own.insert(index, placed.container);
+                }
+            }
+            found @ (Some(Value::Null) | None) => {
+                let verb = if found.is_some() { Verb::Replace } else { Verb::Add };
+                self.operations.push_with(verb, list.as_str(), |out| push_containers(out, &containers));
+                let containers = containers.into_iter().map(|placed| placed.container);
+                fields.insert(field, Value::Array(containers.collect()));
+            }
+            Some(_) => return Err(does_not_fit(list)),
+        }
+        Ok(())
+    }
+
     fn remove(&mut self, object: &Pointer, key: &str) -> Result<(), EditError> {
         fields(&mut self.tree, object)?.remove(key).ok_or_else(|| does_not_fit(object))?;
-        Ok(self.operations.push(&Operation::Remove { path: object.child(key).as_str() })?)
+        self.operations.push(&Operation::Remove { path: object.child(key).as_str() });
+        Ok(())
     }
 
     /// Adds the object and all its missing parents, parents first.
@@ -107,6 +130,24 @@ impl Editor {
             }
             Some(_) => Err(does_not_fit(object)),
         }
+    }
+}
+
+fn push_containers(out: &mut Vec<u8>, containers: &[PlacedContainer]) {
+    out.push(b'[');
+    for (position, placed) in containers.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        push_container(out, placed);
+    }
+    out.push(b']');
+}
+
+fn push_container(out: &mut Vec<u8>, placed: &PlacedContainer) {
+    match (&placed.container, &placed.texts) {
+        (Value::Object(fields), Some(texts)) => push_object(out, fields, texts),
+        (container, _) => push_value(out, container),
     }
 }
 

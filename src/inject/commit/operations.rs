@@ -1,15 +1,20 @@
 //! The operations of a JSON Patch, written as JSON while they are applied.
 
-use serde::Serialize;
+use crate::inject::text::json_writer::{push_string, push_value};
 use serde_json::Value;
 
 /// One operation of a JSON Patch.
-#[derive(Serialize)]
-#[serde(tag = "op", rename_all = "lowercase")]
 pub(super) enum Operation<'a> {
     Add { path: &'a str, value: &'a Value },
     Replace { path: &'a str, value: &'a Value },
     Remove { path: &'a str },
+}
+
+/// What an operation does at its path.
+#[derive(Clone, Copy)]
+pub(super) enum Verb {
+    Add,
+    Replace,
 }
 
 /// A JSON array of operations, without its closing bracket. Values are written without a copy
@@ -21,9 +26,33 @@ impl Operations {
         Self(Vec::with_capacity(4096))
     }
 
-    pub(super) fn push(&mut self, operation: &Operation<'_>) -> serde_json::Result<()> {
+    pub(super) fn push(&mut self, operation: &Operation<'_>) {
+        match operation {
+            Operation::Add { path, value } => self.push_with(Verb::Add, path, |out| push_value(out, value)),
+            Operation::Replace { path, value } => self.push_with(Verb::Replace, path, |out| push_value(out, value)),
+            Operation::Remove { path } => {
+                self.begin(r#"{"op":"remove","path":"#, path);
+                self.0.push(b'}');
+            }
+        }
+    }
+
+    /// Writes an operation whose value `write` writes.
+    pub(super) fn push_with(&mut self, verb: Verb, path: &str, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = match verb {
+            Verb::Add => r#"{"op":"add","path":"#,
+            Verb::Replace => r#"{"op":"replace","path":"#,
+        };
+        self.begin(start, path);
+        self.0.extend_from_slice(br#","value":"#);
+        write(&mut self.0);
+        self.0.push(b'}');
+    }
+
+    fn begin(&mut self, start: &str, path: &str) {
         self.0.push(if self.0.is_empty() { b'[' } else { b',' });
-        serde_json::to_writer(&mut self.0, operation)
+        self.0.extend_from_slice(start.as_bytes());
+        push_string(&mut self.0, path);
     }
 
     pub(super) fn into_json(mut self) -> Vec<u8> {
@@ -47,7 +76,7 @@ mod tests {
         ];
         for count in 0..=operations.len() {
             let mut written = Operations::new();
-            operations[..count].iter().for_each(|one| written.push(one).expect("JSON"));
+            operations[..count].iter().for_each(|one| written.push(one));
             let text = written.into_json();
             let patch: json_patch::Patch = serde_json::from_slice(&text).expect("a patch");
             assert_eq!(patch.0.len(), count);

@@ -17,10 +17,10 @@ use self::result::ResultPod;
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::schema::merge_path::MergePath;
 use crate::inject::status::StatusEntry;
-use crate::inject::text::json::{items, text};
+use crate::inject::text::json::{at, items, text};
 use crate::inject::text::{Message, message, quote, value};
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 /// Most bytes of all annotations, keys and values (`TotalAnnotationSizeLimitB` of Kubernetes).
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;
@@ -38,10 +38,10 @@ pub(super) fn check(tree: &Value, entries: &[StatusEntry]) -> Vec<Problem> {
     app_defaults::check(&result, &mut problems);
     pod_fields::check(&result, &mut problems);
     pod_resources::check(&result, &mut problems);
-    let volumes: HashSet<&str> = items(spec, "volumes").iter().map(|volume| text(volume, "name")).collect();
-    let ours: HashSet<&str> = entries.iter().flat_map(StatusEntry::container_names).collect();
+    let volumes: BTreeSet<&str> = items(spec, "volumes").iter().map(|volume| text(volume, "name")).collect();
+    let ours: BTreeSet<&str> = entries.iter().flat_map(StatusEntry::container_names).collect();
     let mut add = |code, message: Message| problems.push(Problem::new(code, message));
-    let mut seen = HashSet::new();
+    let mut seen = BTreeSet::new();
     for list in ["containers", "initContainers", "ephemeralContainers"] {
         for container in items(spec, list) {
             let name = text(container, "name");
@@ -91,7 +91,7 @@ fn too_many_bytes(tree: &Value, entries: &[StatusEntry], bytes: usize) -> Proble
 
 /// The bytes of the annotations that a template has added.
 fn added_bytes(tree: &Value, entry: &StatusEntry) -> usize {
-    let Some(annotations) = tree.pointer("/metadata/annotations") else { return 0 };
+    let Some(annotations) = at(tree, &["metadata", "annotations"]) else { return 0 };
     let bytes = |path: &MergePath| {
         let segments: Vec<_> = path.segments().collect();
         let [map, key] = segments.as_slice() else { return 0 };
@@ -102,6 +102,6 @@ fn added_bytes(tree: &Value, entry: &StatusEntry) -> usize {
 }
 
 fn annotation_bytes(tree: &Value) -> usize {
-    let annotations = tree.pointer("/metadata/annotations").and_then(Value::as_object);
+    let annotations = at(tree, &["metadata", "annotations"]).and_then(Value::as_object);
     annotations.into_iter().flatten().map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum()
 }

@@ -13,7 +13,7 @@ use crate::inject::text::pointer::Pointer;
 use crate::inject::text::{message, value};
 use serde_json::Value;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Keys of a template's variable that no pod gets.
 const ON_EXISTING: &str = "onExisting";
@@ -29,7 +29,7 @@ pub(super) struct EnvEdits {
     extended: BTreeMap<usize, String>,
     /// Names of the variables that other templates may extend: the template that brought or extended
     /// them first does not insist on its value.
-    open: HashSet<String>,
+    open: BTreeSet<String>,
 }
 
 /// What a template adds to the value of a variable.

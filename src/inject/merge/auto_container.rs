@@ -11,7 +11,7 @@ use crate::inject::schema::merge_keys;
 use crate::inject::text::json::{items, text};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 /// A container of the pod that a template fills.
 pub(super) struct FilledContainer {
@@ -125,7 +125,7 @@ impl<'a> Planner<'a> {
 /// The wanted items that a list does not have.
 fn missing(list: &str, wanted: &[Value], found: Option<&Value>) -> Vec<Value> {
     let Some(key) = merge_keys::of(list) else { return Vec::new() };
-    let own: HashSet<Cow<'_, str>> =
+    let own: BTreeSet<Cow<'_, str>> =
         found.and_then(Value::as_array).into_iter().flatten().map(|item| key.value(item)).collect();
     wanted.iter().filter(|item| !own.contains(&key.value(item))).cloned().collect()
 }

@@ -142,7 +142,9 @@ impl Planner<'_> {
     fn place(&mut self, candidate: usize, container: Value, list: ContainerList, order: &Order) {
         let found = self.pod.spec_field(list.field());
         self.record_empty(candidate, &MergePath::of([list.field()]), found);
-        let Some(absent) = self.placement.add(list, order, NewContainer { candidate, container }) else { return };
+        let texts = self.texts(candidate, text(&container, "name"));
+        let new = NewContainer { candidate, container, texts };
+        let Some(absent) = self.placement.add(list, order, new) else { return };
         let absent = message!["placement names ", value(quote(absent)), ", which is not among the pod's "];
         self.warn(candidate, message![absent, list.field(), "; placed as if no order were set"]);
     }

@@ -33,11 +33,13 @@ use super::settings::NativeSidecars;
 use super::status::StatusEntry;
 use super::template::Template;
 use super::text::json::text;
+use super::text::json_writer::FieldTexts;
 use super::text::pointer::Pointer;
 use super::text::{Message, message};
 use serde_json::Value;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use app_command::CommandEdits;
 use app_env::EnvEdits;
@@ -58,7 +60,7 @@ pub(crate) struct RenderedTemplate<'a> {
     pub(crate) selected: Vec<(ContainerList, usize)>,
     /// Mounts that selected containers do not get, because they have the files of the shared volume
     /// there: positions of the container in `selected` and of the mount in its parts.
-    pub(crate) mounted: HashSet<(usize, usize)>,
+    pub(crate) mounted: BTreeSet<(usize, usize)>,
     /// The volumes of the template's files, in the order of the files.
     pub(crate) files: Vec<FileVolume>,
 }
@@ -84,6 +86,17 @@ impl RenderedTemplate<'_> {
     }
 }
 
+/// A container that a template adds to a list.
+#[derive(Debug)]
+pub(crate) struct PlacedContainer {
+    /// Position in the list, counting the containers that were placed before; `None` in a list that is
+    /// absent or empty.
+    pub(crate) index: Option<usize>,
+    pub(crate) container: Value,
+    /// Fields of the container that are the same for every pod.
+    pub(crate) texts: Option<Arc<FieldTexts>>,
+}
+
 /// One change of the pod's tree.
 #[derive(Debug)]
 pub(crate) enum Edit {
@@ -91,6 +104,8 @@ pub(crate) enum Edit {
     Append { list: Pointer, items: Vec<Value> },
     /// Inserts an item at this position of the list, counting the items that were inserted before.
     Insert { list: Pointer, index: usize, item: Value },
+    /// Adds containers to the list, which may be absent.
+    Place { list: Pointer, containers: Vec<PlacedContainer> },
     /// Sets a member of the object, which may be absent.
     Set { object: Pointer, key: String, value: Value },
     /// Removes a member that the API server computed and that no longer holds.
@@ -104,7 +119,7 @@ pub(crate) struct Plan {
     /// The status entry of each candidate, in the order of the candidates.
     pub(crate) entries: Vec<StatusEntry>,
     /// Candidates of which another candidate adds a part, or all.
-    pub(crate) shared: HashSet<usize>,
+    pub(crate) shared: BTreeSet<usize>,
     pub(crate) conflicts: Vec<Conflict>,
     pub(crate) warnings: Vec<Message>,
 }
@@ -207,16 +222,16 @@ struct Planner<'a> {
     /// app.
     filled: Vec<FilledContainer>,
     /// By path: the first candidate that wants content there, and the wanted content.
-    wanted: HashMap<MergePath, (usize, Value)>,
+    wanted: BTreeMap<MergePath, (usize, Value)>,
     /// The pod's lists by path, and their items by merge key.
-    indexes: HashMap<MergePath, HashMap<String, &'a Value>>,
+    indexes: BTreeMap<MergePath, BTreeMap<String, &'a Value>>,
     /// Empty lists and maps of the pod that an entry lists as replaced.
-    recorded: HashSet<MergePath>,
+    recorded: BTreeSet<MergePath>,
     /// Positions of the edits that append, by list.
-    appends: HashMap<Pointer, usize>,
+    appends: BTreeMap<Pointer, usize>,
     /// Edits of the environment and of the command of containers of the app, by list and position.
     envs: BTreeMap<(ContainerList, usize), EnvEdits>,
-    commands: HashMap<(ContainerList, usize), CommandEdits<'a>>,
+    commands: BTreeMap<(ContainerList, usize), CommandEdits<'a>>,
 }
 
 impl<'a> Planner<'a> {
@@ -241,17 +256,25 @@ impl<'a> Planner<'a> {
             plan: Plan { entries: candidates.iter().map(entry).collect(), ..Plan::default() },
             placement: Placement::new(pod),
             filled: Vec::new(),
-            wanted: HashMap::new(),
-            indexes: HashMap::new(),
-            recorded: HashSet::new(),
-            appends: HashMap::new(),
+            wanted: BTreeMap::new(),
+            indexes: BTreeMap::new(),
+            recorded: BTreeSet::new(),
+            appends: BTreeMap::new(),
             envs: BTreeMap::new(),
-            commands: HashMap::new(),
+            commands: BTreeMap::new(),
         }
     }
 
     fn overlay(&self, candidate: usize) -> &'a Overlay {
         &self.candidates[candidate].overlay
+    }
+
+    /// The fields of a template's container that are the same for every pod.
+    fn texts(&self, candidate: usize, container: &str) -> Option<Arc<FieldTexts>> {
+        let RenderedTemplate { template, overlay: Cow::Borrowed(_), .. } = &self.candidates[candidate] else {
+            return None;
+        };
+        template.container_texts(container).cloned()
     }
 
     fn entry(&mut self, candidate: usize) -> &mut StatusEntry {

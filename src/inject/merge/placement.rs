@@ -2,12 +2,14 @@
 //!
 //! Invariant: the pod's own containers keep their order.
 
-use super::Edit;
+use super::{Edit, PlacedContainer};
 use crate::inject::pod::{ContainerList, PodDocument};
 use crate::inject::template::spec::Order;
 use crate::inject::text::json::text;
+use crate::inject::text::json_writer::FieldTexts;
 use crate::inject::text::pointer::Pointer;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// The positions of the pod's containers and of new ones.
 pub(super) struct Placement<'a> {
@@ -38,6 +40,8 @@ pub(super) struct NewContainer {
     /// Position of the template among the candidates.
     pub(super) candidate: usize,
     pub(super) container: Value,
+    /// Fields of the container that are the same for every pod.
+    pub(super) texts: Option<Arc<FieldTexts>>,
 }
 
 impl<'a> Placement<'a> {
@@ -112,10 +116,8 @@ impl<'a> Placement<'a> {
     }
 
     /// Insertions in the order in which they must be applied.
-    pub(super) fn arrange(&mut self) -> Vec<Edit> {
-        let mut edits = self.init_containers.arrange();
-        edits.extend(self.containers.arrange());
-        edits
+    pub(super) fn arrange(&mut self) -> impl Iterator<Item = Edit> {
+        [self.init_containers.arrange(), self.containers.arrange()].into_iter().flatten()
     }
 }
 
@@ -157,7 +159,7 @@ impl<'a> Arrangement<'a> {
         self.middle.insert(position, Placed::New(Some(anchor), new));
     }
 
-    fn arrange(&mut self) -> Vec<Edit> {
+    fn arrange(&mut self) -> Option<Edit> {
         let pointer = Pointer::of(["spec", self.list.field()]);
         let has_own = self.middle.iter().any(|placed| matches!(placed, Placed::Own(_)));
         let first = std::mem::take(&mut self.first).into_iter().map(Some);
@@ -166,12 +168,11 @@ impl<'a> Arrangement<'a> {
             Placed::New(_, new) => Some(new),
         });
         let last = std::mem::take(&mut self.last).into_iter().map(Some);
-        let all = first.chain(middle).chain(last).map(|new| new.map(|new| new.container));
-        if !has_own {
-            let items: Vec<Value> = all.flatten().collect();
-            return if items.is_empty() { Vec::new() } else { vec![Edit::Append { list: pointer, items }] };
-        }
-        let placed = all.enumerate().filter_map(|(index, container)| Some((index, container?)));
-        placed.map(|(index, item)| Edit::Insert { list: pointer.clone(), index, item }).collect()
+        let placed = first.chain(middle).chain(last).enumerate().filter_map(|(index, new)| {
+            let NewContainer { container, texts, .. } = new?;
+            Some(PlacedContainer { index: has_own.then_some(index), container, texts })
+        });
+        let containers: Vec<PlacedContainer> = placed.collect();
+        (!containers.is_empty()).then_some(Edit::Place { list: pointer, containers })
     }
 }

@@ -9,7 +9,7 @@ use crate::inject::pod::ContainerList;
 use crate::inject::text::json::{items, text};
 use crate::inject::text::{Message, message, quote, value, words};
 use serde_json::Value;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A port as declared by a container.
 struct Port<'v> {
@@ -34,7 +34,7 @@ impl Planner<'_> {
         }
         let mut ports: Vec<Port<'_>> = Vec::new();
         let filled = self.filled.iter().filter(|filled| filled.runs_alongside);
-        let filled: HashSet<_> = filled.map(|filled| (filled.list, filled.index)).collect();
+        let filled: BTreeSet<_> = filled.map(|filled| (filled.list, filled.index)).collect();
         for list in [ContainerList::Containers, ContainerList::InitContainers] {
             let own = self.pod.containers(list).iter().enumerate();
             let running = own.filter(|(index, own)| runs_alongside(own, list) || filled.contains(&(list, *index)));
@@ -44,7 +44,7 @@ impl Planner<'_> {
             let container = &self.pod.containers(filled.list)[filled.index];
             ports.extend(Port::all(container, &filled.ports, Some(filled.candidate)));
         }
-        for NewContainer { candidate, container } in new {
+        for NewContainer { candidate, container, .. } in new {
             ports.extend(Port::all(container, items(container, "ports"), Some(*candidate)));
         }
         let host_network = self.pod.spec_field("hostNetwork") == Some(&Value::Bool(true));
@@ -84,9 +84,9 @@ pub(super) fn runs_alongside(container: &Value, list: ContainerList) -> bool {
 
 fn conflicts(ports: &[Port<'_>], templates: &[&str], host_network: bool) -> Vec<Conflict> {
     let mut conflicts = Vec::new();
-    let mut numbers: HashMap<(i64, &str), &Port<'_>> = HashMap::new();
-    let mut names: HashMap<&str, &Port<'_>> = HashMap::new();
-    let mut hosts: HashMap<(i64, &str, &str), &Port<'_>> = HashMap::new();
+    let mut numbers: BTreeMap<(i64, &str), &Port<'_>> = BTreeMap::new();
+    let mut names: BTreeMap<&str, &Port<'_>> = BTreeMap::new();
+    let mut hosts: BTreeMap<(i64, &str, &str), &Port<'_>> = BTreeMap::new();
     for port in ports {
         if let Some(host) = port.host {
             let other = *hosts.entry((host, port.protocol, port.host_ip)).or_insert(port);

@@ -9,7 +9,7 @@ use crate::inject::pod::qos_class::{self, RESOURCES};
 use crate::inject::pod::{AUTO, ContainerList, PodDocument};
 use crate::inject::status::StatusEntry;
 use crate::inject::template::spec::Qos;
-use crate::inject::text::json::text;
+use crate::inject::text::json::{at, text};
 use crate::inject::text::{message, quote, value};
 use serde_json::{Map, Value};
 
@@ -20,7 +20,7 @@ impl Planner<'_> {
         if self.is_guaranteed && keeps_class(&self.candidates[candidate]) {
             for resource in RESOURCES {
                 let is_own = own.and_then(|own| own.get("resources")?.get("requests")?.get(resource));
-                let limit = container.pointer("/resources/limits").and_then(|limits| limits.get(resource)).cloned();
+                let limit = at(&container, &["resources", "limits", resource]).cloned();
                 if let (None, Some(limit), Some(Value::Object(resources))) =
                     (is_own, limit, container.get_mut("resources"))
                 {

@@ -12,14 +12,14 @@ use crate::inject::template::spec::{ContainerSelection, SelectionKeyword};
 use crate::inject::text::json::text;
 use crate::inject::text::{Message, listed, message, quote, value};
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 /// The app's containers among those of a pod.
 pub(super) struct AppContainers<'p> {
     pod: &'p PodDocument,
     /// Names of other containers: injected by an earlier pass, with `image: auto`, or with the name
     /// of a sidecar.
-    foreign: HashSet<&'p str>,
+    foreign: BTreeSet<&'p str>,
     /// Names in the pod's annotation, if it has one: then only these are selected.
     named: Option<Vec<String>>,
 }
@@ -30,7 +30,7 @@ impl<'p> AppContainers<'p> {
         requested: &[RequestedTemplate<'t>],
         problems: &mut Vec<Problem>,
     ) -> Self {
-        let mut foreign: HashSet<&str> = preparation.status.iter().flat_map(StatusEntry::container_names).collect();
+        let mut foreign: BTreeSet<&str> = preparation.status.iter().flat_map(StatusEntry::container_names).collect();
         foreign.extend(preparation.auto_containers());
         for requested in requested {
             if let Some(Ok(template)) = requested.found {
@@ -92,7 +92,7 @@ fn named(preparation: &Preparation<'_, '_>, problems: &mut Vec<Problem>) -> Opti
     if names.is_empty() {
         add(ErrorCode::ContainerNotFound, message!["the list of containers is empty; the pod has ", value(&has)]);
     }
-    let known: HashSet<&str> = containers.iter().map(|container| text(container, "name")).collect();
+    let known: BTreeSet<&str> = containers.iter().map(|container| text(container, "name")).collect();
     for name in names.iter().filter(|name| !known.contains(name.as_str())) {
         let message = message!["the pod has no container ", value(quote(name)), "; it has ", value(&has)];
         add(ErrorCode::ContainerNotFound, message);

@@ -9,7 +9,7 @@ use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::merge::RenderedTemplate;
 use crate::inject::template::spec::OnError;
 use crate::inject::text::{Message, message, quote, value, words};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 /// A template that cannot be had because of another one.
 struct Violation {
@@ -53,8 +53,8 @@ impl<'t> Preparation<'t, '_> {
             !candidate.template.spec.requires.is_empty() || !candidate.template.spec.excludes.is_empty()
         };
         if candidates.iter().any(names_others) {
-            let had: HashSet<&str> = self.status.iter().map(|entry| entry.name.as_str()).collect();
-            let failed: HashSet<&str> = reported.iter().filter_map(|problem| problem.template.as_deref()).collect();
+            let had: BTreeSet<&str> = self.status.iter().map(|entry| entry.name.as_str()).collect();
+            let failed: BTreeSet<&str> = reported.iter().filter_map(|problem| problem.template.as_deref()).collect();
             let gets = |name: &str| candidates.iter().any(|candidate| name_of(candidate) == name);
             let gets = |name: &str| gets(name) || had.contains(name) || failed.contains(name);
             for (index, candidate) in candidates.iter().enumerate() {

@@ -14,7 +14,7 @@ use crate::inject::template::Template;
 use crate::inject::text::json::text;
 use crate::inject::text::{message, quote, value};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 impl Preparation<'_, '_> {
     /// The volumes of the template's files.
@@ -27,7 +27,7 @@ impl Preparation<'_, '_> {
             return Ok(volumes);
         }
         let keys = volumes.iter().flat_map(|volume| &volume.annotations).map(String::as_str);
-        let texts: HashMap<&str, &str> = keys.zip(overlay.file_texts()).collect();
+        let texts: BTreeMap<&str, &str> = keys.zip(overlay.file_texts()).collect();
         let others = own.filter(|(key, text)| texts.get(key) != Some(text)).take(MAX_PROBLEMS);
         let problems: Vec<Problem> = others.map(|(key, _)| foreign(template, key)).collect();
         if problems.is_empty() { Ok(volumes) } else { Err(problems) }

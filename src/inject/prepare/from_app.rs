@@ -8,11 +8,11 @@ use crate::inject::merge::equal::{self, is_token_mount};
 use crate::inject::overlay::Overlay;
 use crate::inject::schema::merge_keys;
 use crate::inject::template::Template;
-use crate::inject::text::json::{items, text};
+use crate::inject::text::json::{at, items, text};
 use crate::inject::text::references::references;
 use crate::inject::text::{Message, message, quote, value, words};
 use serde_json::{Value, json};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Copies the volume mounts and variables that `fromApp` lists from the container `app` to all
 /// sidecars. Returns why a sidecar could not start with them.
@@ -45,9 +45,9 @@ struct Copies<'a> {
     /// Positions in `env`: those of the copied variables.
     variables: BTreeSet<usize>,
     /// Positions in `env` of each name, in ascending order.
-    positions: HashMap<&'a str, Vec<usize>>,
+    positions: BTreeMap<&'a str, Vec<usize>>,
     /// Names that copied values and mounts read.
-    read: HashSet<&'a str>,
+    read: BTreeSet<&'a str>,
     warnings: Vec<Message>,
     problems: Vec<Message>,
 }
@@ -55,7 +55,7 @@ struct Copies<'a> {
 impl<'a> Copies<'a> {
     fn new(app: &'a Value) -> Self {
         let env = items(app, "env");
-        let mut positions: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut positions: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (position, variable) in env.iter().enumerate() {
             positions.entry(text(variable, "name")).or_default().push(position);
         }
@@ -65,7 +65,7 @@ impl<'a> Copies<'a> {
             mounts: Vec::new(),
             variables: BTreeSet::new(),
             positions,
-            read: HashSet::new(),
+            read: BTreeSet::new(),
             warnings: Vec::new(),
             problems: Vec::new(),
         }
@@ -157,7 +157,7 @@ impl<'a> Copies<'a> {
 
     /// Warns if two copied variables have one name: the sidecar gets one of them.
     fn warn_of_redefined(&mut self) {
-        let mut names = HashSet::new();
+        let mut names = BTreeSet::new();
         let copied = self.variables.iter().map(|position| text(&self.env[*position], "name"));
         let twice: Vec<&str> = copied.filter(|name| !names.insert(*name)).collect();
         for name in twice {
@@ -186,7 +186,7 @@ impl<'a> Copies<'a> {
                 ]);
             }
         }
-        let is_privileged = sidecar.pointer("/securityContext/privileged") == Some(&Value::Bool(true));
+        let is_privileged = at(sidecar, &["securityContext", "privileged"]) == Some(&Value::Bool(true));
         let mounts: Vec<Value> = self.mounts.iter().map(|mount| copied_mount(mount, is_privileged)).collect();
         for (mount, _) in self.mounts.iter().zip(&mounts).filter(|(mount, copied)| **mount != *copied) {
             let path = value(quote(text(mount, "mountPath")));
@@ -229,6 +229,6 @@ fn add_missing(container: &mut Value, field: &str, wanted: Vec<Value>) {
     }
     let list = container.entry(field).or_insert_with(|| Value::Array(Vec::new()));
     let Some(list) = list.as_array_mut() else { return };
-    let mut own: HashSet<String> = list.iter().map(|item| key.value(item).into_owned()).collect();
+    let mut own: BTreeSet<String> = list.iter().map(|item| key.value(item).into_owned()).collect();
     list.extend(wanted.into_iter().filter(|item| own.insert(key.value(item).into_owned())));
 }

@@ -29,7 +29,7 @@ use super::template::spec::OnError;
 use super::template::{Template, TemplateSet};
 use super::text::json::text;
 use super::text::{Message, message, quote, value, words};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 /// The inputs of the preparation: the pod, the request and the injector's settings.
 pub(super) struct Preparation<'t, 'p> {
@@ -175,7 +175,7 @@ impl<'t> Preparation<'t, '_> {
 
     /// Problems of containers with `image: auto` that no template fills.
     fn unclaimed(&self, candidates: &[RenderedTemplate<'_>]) -> Vec<Problem> {
-        let claimed: HashSet<&str> = container_names(candidates).collect();
+        let claimed: BTreeSet<&str> = container_names(candidates).collect();
         let unclaimed = self.auto_containers().filter(|name| !claimed.contains(*name));
         unclaimed
             .map(|name| {

@@ -13,7 +13,7 @@ use crate::inject::template::Template;
 use crate::inject::template::spec::OnError;
 use crate::inject::text::json::text;
 use crate::inject::text::{Message, message, words};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 impl<'t> Preparation<'t, '_> {
     /// Plans the merge. A conflict is an error, unless one of its templates may be skipped.
@@ -98,7 +98,7 @@ impl<'t> Preparation<'t, '_> {
         if named || self.pod.annotation(DEFAULT_CONTAINER).is_some() {
             return None;
         }
-        let mut foreign: HashSet<&str> = self.status.iter().flat_map(StatusEntry::container_names).collect();
+        let mut foreign: BTreeSet<&str> = self.status.iter().flat_map(StatusEntry::container_names).collect();
         foreign.extend(self.auto_containers());
         foreign.extend(container_names(candidates));
         let mut own = self.pod.containers(ContainerList::Containers).iter().map(|container| text(container, "name"));

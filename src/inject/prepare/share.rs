@@ -18,7 +18,7 @@ use crate::inject::text::json::{items, text};
 use crate::inject::text::{Message, message, quote, value, words};
 use serde_json::Value;
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 /// Volumes that are read-only whatever their mounts say, as messages name them.
 const READ_ONLY: [(&str, &str); 5] = [
@@ -32,7 +32,7 @@ const READ_ONLY: [(&str, &str); 5] = [
 const ALLOWED: [(&str, &str); 2] = [("projected", "Projected"), ("secret", "Secret")];
 
 /// Positions of selected containers, and of mounts that they need not get.
-type Mounted = HashSet<(usize, usize)>;
+type Mounted = BTreeSet<(usize, usize)>;
 
 impl Preparation<'_, '_> {
     /// Replaces each volume that the app already has. `selected` are the containers of the app that

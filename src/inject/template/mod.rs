@@ -5,6 +5,7 @@
 //! and a template is rendered for a pod with a [`RenderContext`].
 
 mod compile;
+mod container_texts;
 pub(crate) mod document;
 mod editor_schema;
 mod item;

@@ -34,6 +34,11 @@ pub(crate) fn items<'a>(object: &'a Value, field: &str) -> &'a [Value] {
     object.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
+/// The value at a path of fields. `Value::pointer` copies each field's name.
+pub(crate) fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
+    path.iter().try_fold(value, |value, field| value.as_object()?.get(*field))
+}
+
 /// The message of the JSON parser with Kubernetes' words: what is expected comes first, as in all
 /// our sentences. Other messages stay as they are.
 pub(crate) fn parser_message(error: &impl std::fmt::Display) -> String {

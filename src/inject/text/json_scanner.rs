@@ -304,7 +304,7 @@ fn end_of_string(text: &[u8], mut at: usize) -> Option<(usize, bool)> {
 
 /// A number of bytes from `at` on that need no look: no quotes, backslashes or control characters.
 /// Most of a pod is text in strings, so the bytes are compared eight at a time.
-fn plain_bytes(text: &[u8], at: usize) -> usize {
+pub(super) fn plain_bytes(text: &[u8], at: usize) -> usize {
     let mut plain = at;
     while let Some(chunk) = text.get(plain..plain + 8) {
         let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());

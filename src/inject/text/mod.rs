@@ -4,6 +4,7 @@ pub(crate) mod duration;
 pub(crate) mod field_path;
 pub(crate) mod json;
 pub(crate) mod json_scanner;
+pub(crate) mod json_writer;
 pub(crate) mod message;
 pub(crate) mod names;
 pub(crate) mod pointer;

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// A JSON Pointer as it is written in a patch. The default one points to the whole document.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Pointer(String);
 
 impl Pointer {
@@ -69,7 +69,7 @@ impl fmt::Display for Pointer {
 
 /// Escapes a segment: `~` as `~0` and `/` as `~1`.
 pub(crate) fn escape(segment: &str) -> Cow<'_, str> {
-    if segment.contains(['~', '/']) {
+    if segment.bytes().any(|byte| matches!(byte, b'~' | b'/')) {
         Cow::Owned(segment.replace('~', "~0").replace('/', "~1"))
     } else {
         Cow::Borrowed(segment)
@@ -78,7 +78,7 @@ pub(crate) fn escape(segment: &str) -> Cow<'_, str> {
 
 /// Reverses [`escape`].
 pub(crate) fn unescape(segment: &str) -> Cow<'_, str> {
-    if segment.contains('~') {
+    if segment.bytes().any(|byte| byte == b'~') {
         Cow::Owned(segment.replace("~1", "/").replace("~0", "~"))
     } else {
         Cow::Borrowed(segment)

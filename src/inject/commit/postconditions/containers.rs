@@ -7,7 +7,7 @@ use crate::inject::overlay::OverlayPart;
 use crate::inject::schema::merge_path::MergePath;
 use crate::inject::schema::rules::{self, grace};
 use crate::inject::status::StatusEntry;
-use crate::inject::text::json::{items, text};
+use crate::inject::text::json::{at, items, text};
 use crate::inject::text::{FieldPath, message, quote, value, words};
 use serde_json::Value;
 
@@ -128,7 +128,7 @@ fn user_namespace(
     if has_namespace && !items(container.value, "volumeDevices").is_empty() {
         problems.push(container.problem(entry, "volumeDevices", "must be absent, since the pod has hostUsers: false"));
     }
-    let proc_mount = container.value.pointer("/securityContext/procMount").and_then(Value::as_str);
+    let proc_mount = at(container.value, &["securityContext", "procMount"]).and_then(Value::as_str);
     if proc_mount == Some("Unmasked") && !has_namespace {
         problems.push(container.problem(
             entry,
@@ -178,13 +178,13 @@ fn filled(container: ResultContainer<'_>, entry: &StatusEntry, problems: &mut Ve
 /// container, and propagates to the host only from a privileged one.
 fn mounts_of_app(pod: &ResultPod<'_>, container: ResultContainer<'_>, problems: &mut Vec<Problem>) {
     let devices = items(container.value, "volumeDevices");
-    let is_privileged = container.value.pointer("/securityContext/privileged") == Some(&Value::Bool(true));
+    let is_privileged = || at(container.value, &["securityContext", "privileged"]) == Some(&Value::Bool(true));
     for mount in items(container.value, "volumeMounts") {
         let (name, path) = (text(mount, "name"), text(mount, "mountPath"));
         let clashes = |device: &Value| text(device, "name") == name || text(device, "devicePath") == path;
         let why = if devices.iter().any(clashes) {
             message!["the container has this volume or path as a device: ", value(quote(path))]
-        } else if text(mount, "mountPropagation") == "Bidirectional" && !is_privileged {
+        } else if text(mount, "mountPropagation") == "Bidirectional" && !is_privileged() {
             message!["Bidirectional propagation needs a privileged container: ", value(quote(path))]
         } else {
             continue;
@@ -199,7 +199,8 @@ fn mounts_of_app(pod: &ResultPod<'_>, container: ResultContainer<'_>, problems: 
 /// `validateWindowsHostProcessPod`: all containers are host processes or none, on the host's
 /// network.
 fn host_process(pod: &ResultPod<'_>, problems: &mut Vec<Problem>) {
-    let option = |owner: &Value| owner.pointer("/securityContext/windowsOptions/hostProcess").and_then(Value::as_bool);
+    let option =
+        |owner: &Value| at(owner, &["securityContext", "windowsOptions", "hostProcess"]).and_then(Value::as_bool);
     let of_pod = option(pod.spec);
     let is_host = |container: &ResultContainer<'_>| option(container.value).or(of_pod).unwrap_or(false);
     let Some(one) = pod.containers().find(is_host) else { return };

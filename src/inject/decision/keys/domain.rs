@@ -33,7 +33,8 @@ pub(super) enum Spelling {
 
 /// The parts of a key; `None` if its domain does not even look like ours.
 pub(super) fn split<'k>(key: &'k str, domain: &str) -> Option<KeyParts<'k>> {
-    let (prefix, name) = key.split_once('/')?;
+    let slash = key.bytes().position(|byte| byte == b'/')?;
+    let (prefix, name) = (&key[..slash], &key[slash + 1..]);
     let (template, spelling) = split_prefix(prefix, domain)?;
     Some(KeyParts { template, name, spelling })
 }
@@ -54,15 +55,18 @@ fn split_prefix<'k>(prefix: &'k str, domain: &str) -> Option<(Option<&'k str>, S
         return None;
     }
     // From the right, so that a template's name does not count as a part of the domain.
-    let mut starts = prefix.rmatch_indices('.').map(|(dot, _)| dot + 1).chain([0]);
+    let dots = prefix.bytes().enumerate().rev().filter(|(_, byte)| *byte == b'.');
+    let mut starts = dots.map(|(dot, _)| dot + 1).chain([0]);
     let start = starts.find(|start| is_other_spelling(&prefix[*start..], domain))?;
     Some((prefix[..start].strip_suffix('.'), Spelling::Other))
 }
 
 /// Whether a domain differs from ours in a few letters, or in everything after its first label.
 fn is_other_spelling(other: &str, domain: &str) -> bool {
-    let first = |domain| str::split(domain, '.').next().unwrap_or_default();
-    let has_our_first_label = first(domain).len() >= MIN_LABEL && first(other).eq_ignore_ascii_case(first(domain));
+    let label = domain.bytes().position(|byte| byte == b'.').unwrap_or(domain.len());
+    let has_our_first_label = label >= MIN_LABEL
+        && matches!(other.as_bytes().get(label), None | Some(b'.'))
+        && other.get(..label).is_some_and(|other| other.eq_ignore_ascii_case(&domain[..label]));
     has_our_first_label || (may_be_near(other, domain) && nearest_within(other, [domain], MAX_EDITS).is_some())
 }
 

@@ -24,7 +24,7 @@ fn every_path_of_a_golden_status_resolves_in_the_pod() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testdata/inject");
     let cases = fs::read_dir(cases).expect("the golden cases").map(|case| case.expect("a case").path());
     let keys = AnnotationKeys::new(DEFAULT_DOMAIN);
-    let mut seen = HashSet::new();
+    let mut seen = std::collections::BTreeSet::new();
     for pod in cases.flat_map(|case| pods_of(&case)) {
         let status = pod["metadata"]["annotations"][&keys.status].as_str().and_then(Status::parse);
         for entry in status.into_iter().flat_map(|status| status.templates) {

@@ -18,7 +18,7 @@ pub(crate) const fn effective(period: i64) -> i64 {
 pub(crate) fn sleeps_longer(container: &Value, period: i64) -> impl Iterator<Item = (&'static str, i64)> {
     let lifecycle = container.get("lifecycle");
     HOOKS.into_iter().filter_map(move |hook| {
-        let seconds = lifecycle?.get(hook)?.pointer("/sleep/seconds")?.as_i64()?;
+        let seconds = lifecycle?.get(hook)?.get("sleep")?.get("seconds")?.as_i64()?;
         (seconds > effective(period)).then_some((hook, seconds))
     })
 }

@@ -10,15 +10,18 @@ use crate::inject::overlay::{Overlay, OverlayPart, SamplePaths};
 use crate::inject::pod::read_set::ReadSet;
 use crate::inject::pod::{OperatingSystem, PodDocument, usual};
 use crate::inject::schema::UnknownField;
+use crate::inject::template::container_texts::ContainerTexts;
 use crate::inject::template::parameters::{self, Parameter};
 use crate::inject::template::render::{KnownInputs, LeftOut, RenderErrors, RenderFindings, Renderer, Rendering};
 use crate::inject::template::spec::{ContainerSelection, Order, TemplateSpec};
 use crate::inject::template::{RenderContext, Revision, read_set};
 use crate::inject::text::json::text;
+use crate::inject::text::json_writer::FieldTexts;
 use crate::inject::text::{FieldError, FieldPath, message, names, quote, value};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A compiled, checked template.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub(crate) struct Template {
     /// The rendering with all defaults if the parts read only parameters, which most pods do not set,
     /// and single fields of the pod's spec. Then it is that of the usual pod.
     rendered: Option<Overlay>,
+    /// The containers of this rendering as text.
+    container_texts: ContainerTexts,
     /// These fields.
     usual: BTreeSet<String>,
     /// The fields of a pod that this rendering and the conditions read.
@@ -67,6 +72,7 @@ impl Template {
             reads: parts.reads(),
             parts,
             rendered: None,
+            container_texts: ContainerTexts::default(),
             usual: BTreeSet::new(),
             read_set: None,
             container_names: Vec::new(),
@@ -78,6 +84,11 @@ impl Template {
     /// The rendering for this pod if it sets no parameter, unless it depends on the pod.
     pub(crate) fn rendered(&self, pod: &PodDocument) -> Option<&Overlay> {
         self.rendered.as_ref().filter(|_| usual::is(pod, &self.usual))
+    }
+
+    /// The fields of a container of that rendering, as they are written in a patch.
+    pub(crate) fn container_texts(&self, container: &str) -> Option<&Arc<FieldTexts>> {
+        self.container_texts.get(container)
     }
 
     /// The fields that the template reads of a pod that sets no parameter of it; `None` if it can
@@ -167,6 +178,7 @@ impl Template {
                 read_set.usual.clone_from(&fields);
                 read_set
             });
+            self.container_texts = ContainerTexts::of(&overlay);
             self.rendered = Some(overlay);
             self.usual = fields;
         }
