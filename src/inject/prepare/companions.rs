@@ -110,7 +110,7 @@ fn pair(one: &str, other: &str) -> [String; 2] {
 
 /// Two templates that exclude each other are reported once.
 fn to_problems(violations: Vec<Violation>, candidates: &[RenderedTemplate<'_>]) -> Vec<Problem> {
-    let mut excluded = HashSet::new();
+    let mut excluded = BTreeSet::new();
     let mut problems = Vec::new();
     for Violation { candidate, pair, code, message } in violations {
         if code == ErrorCode::TemplateExcluded && !excluded.insert(pair) {

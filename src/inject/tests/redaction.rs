@@ -97,17 +97,14 @@ fn bringing(mut spec: Value) -> Value {
     template("t", spec)
 }
 
-/// For each code that a pod can cause: the template and the pod.
-fn refusals() -> Vec<(ErrorCode, Value, Value)> {
+/// For each code that a pod can cause by what it requests: the template and the pod.
+fn refusals_of_requests() -> Vec<(ErrorCode, Value, Value)> {
     let asking = |annotations: Value| pod("t", annotations);
     let plain = || template("t", json!({"sidecars": [{"name": "a", "image": "x"}]}));
-    let of_image = |expression: &str| template("t", json!({"sidecars": [{"name": "a", "image": expression}]}));
     let with = |mut pod: Value, object: &str, field: &str, value: Value| {
         pod[object][field] = value;
         pod
     };
-    let labelled = || with(asking(json!({})), "metadata", "labels", json!({"x": format!("{CANARY}_")}));
-    let env = json!([{"name": "A", "value": CANARY}]);
     let word = bringing(json!({"parameters": [{"name": "word", "type": "string", "pattern": "^a"}]}));
     vec![
         (ErrorCode::PodInvalid, plain(), with(asking(json!({})), "spec", "nodeSelector", json!(CANARY))),
@@ -140,6 +137,21 @@ fn refusals() -> Vec<(ErrorCode, Value, Value)> {
         ),
         (ErrorCode::ParameterInvalid, word, asking(json!({"t.outrigger.dev/word": CANARY}))),
         (ErrorCode::ContainerNotFound, plain(), asking(json!({"outrigger.dev/containers": CANARY}))),
+    ]
+}
+
+/// For each code that a pod can cause by its containers and values.
+fn refusals_of_content() -> Vec<(ErrorCode, Value, Value)> {
+    let asking = |annotations: Value| pod("t", annotations);
+    let plain = || template("t", json!({"sidecars": [{"name": "a", "image": "x"}]}));
+    let of_image = |expression: &str| template("t", json!({"sidecars": [{"name": "a", "image": expression}]}));
+    let with = |mut pod: Value, object: &str, field: &str, value: Value| {
+        pod[object][field] = value;
+        pod
+    };
+    let labelled = || with(asking(json!({})), "metadata", "labels", json!({"x": format!("{CANARY}_")}));
+    let env = json!([{"name": "A", "value": CANARY}]);
+    vec![
         (
             ErrorCode::AutoContainerUnclaimed,
             plain(),
@@ -182,7 +194,7 @@ fn refusals() -> Vec<(ErrorCode, Value, Value)> {
 #[test]
 fn no_redacted_problem_of_a_pod_shows_a_value() {
     let mut codes = BTreeSet::from([ErrorCode::Internal, ErrorCode::TemplateBroken]);
-    for (code, template, pod) in refusals() {
+    for (code, template, pod) in refusals_of_requests().into_iter().chain(refusals_of_content()) {
         let error = refused(&injector(&[template]), &pod);
         codes.extend(error.codes());
         assert!(error.codes().contains(&code), "{code:?}: {error}");
