@@ -200,8 +200,8 @@ const RESERVED: [&str; 21] = [
 thread_local! {
     /// Whether this thread's stack is large enough to parse on.
     static HAS_LARGE_STACK: Cell<bool> = const { Cell::new(false) };
-    /// The trees of texts that this thread has parsed: the templates of one load share many. They are
-    /// freed when the thread ends.
+    /// The trees of texts that this thread has parsed: the templates of one load share many. They
+    /// are freed when the thread ends.
     static PARSED: RefCell<HashMap<String, IdedExpr>> = RefCell::default();
 }
 

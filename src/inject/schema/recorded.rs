@@ -1,8 +1,8 @@
 //! The schemas of templates and of the variables of expressions, which a test derives from the types and records in files.
 //!
 //! Deriving them at run time would make the program a twentieth larger. The files leave out the
-//! descriptions, enumerated values and patterns of Kubernetes' types, which the schema check does not
-//! use. Those of our own types are for editors.
+//! descriptions, enumerated values and patterns of Kubernetes' types, which the schema check does
+//! not use. Those of our own types are for editors.
 //!
 //! Invariant: a recorded schema is equal to the one that its type derives.
 

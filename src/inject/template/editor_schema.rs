@@ -1,8 +1,8 @@
 //! Writes the JSON Schema of template documents, with which editors check and complete them.
 //!
-//! It is made of the schema and the rules that templates are checked with when they are loaded. What
-//! JSON Schema cannot express is left to the loader: rules between fields, the text of expressions,
-//! fields of Kubernetes that look misspelt.
+//! It is made of the schema and the rules that templates are checked with when they are loaded.
+//! What JSON Schema cannot express is left to the loader: rules between fields, the text of
+//! expressions, fields of Kubernetes that look misspelt.
 //!
 //! Invariant: every template that loads conforms to the schema.
 
@@ -30,7 +30,7 @@ pub fn editor_schema() -> Value {
     root["properties"]["kind"]["const"] = CLUSTER_KIND.into();
     root["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     root["$id"] = ID.into();
-    root["title"] = "Outrigger injection template".into();
+    root["title"] = CLUSTER_KIND.into();
     root["$defs"] = writer.definitions.into_iter().collect::<Map<_, _>>().into();
     root
 }
@@ -89,7 +89,7 @@ impl SchemaWriter<'_> {
         schema
     }
 
-    /// Settings take no expressions, so a type of Kubernetes that settings use too is written twice.
+    /// Settings take no expressions, so a type of Kubernetes that settings use is written twice.
     fn reference(&mut self, reference: &str, position: &Position) -> String {
         let name = reference.trim_start_matches("#/$defs/");
         let own_name = match position {

@@ -1,8 +1,8 @@
 //! A checked template that is kept as compressed text and compiled again when a pod first requests
 //! it.
 //!
-//! A compiled template takes about forty times the memory of its compressed text, and a cluster uses
-//! few of thousands of loaded templates.
+//! A compiled template takes about forty times the memory of its compressed text, and a cluster
+//! uses few of thousands of loaded templates.
 //!
 //! Invariant: a [`LazyTemplate`] has compiled without errors before, so it compiles again.
 
