@@ -125,10 +125,8 @@ fn generate(seed: u64, count: usize, pods: &[(String, Value)]) -> Vec<Case> {
     let case = |_| {
         let mut spec = template["spec"].clone();
         prune(&mut random, &mut spec);
-        for field in ["podResources", "qos"] {
-            if random.percent(30) {
-                spec[field] = json!("Keep");
-            }
+        if random.percent(30) {
+            spec["podResources"] = json!("Keep");
         }
         let original = spec.clone();
         let changes = match random.below(10) {

@@ -39,6 +39,9 @@ const OUT_OF_SCOPE: [&str; 8] = [
     "dataSourceRef",
 ];
 
+/// Fields of `app` that are Outrigger's own, or whose values reach a pod only where it has none.
+const OWN_OF_APP: [&str; 5] = ["containers", "initContainers", "envPosition", "defaults", "prependCommand"];
+
 const TEXTS: &[&str] = &[
     "",
     "a",
@@ -204,7 +207,7 @@ pub fn sites(spec: &Value) -> Vec<Site> {
             collect(value, schema, vec![part.to_owned()], &mut found);
         }
     }
-    found.retain(|site| !matches!(site.path.as_slice(), [app, field] if app == "app" && (field == "containers" || field == "initContainers")));
+    found.retain(|site| !matches!(site.path.as_slice(), [app, field, ..] if app == "app" && OWN_OF_APP.contains(&field.as_str())));
     found
 }
 
