@@ -56,6 +56,9 @@ fn wrong_specs() -> Vec<Value> {
         ]}),
         json!({"app": {"volumeMounts": [{"name": "a", "mountPath": format!("{CANARY}:")}]}}),
         json!({"app": {"containers": CANARY}}),
+        json!({"volumes": [{"name": "a", "share": {"mountedAt": CANARY}}]}),
+        json!({"volumes": [{"name": "a", "share": {"mountedAt": "/a", "allow": [CANARY]}}]}),
+        json!({"files": [{"name": CANARY, "items": {"a": "b"}}, {"name": CANARY, "items": {"a": "b"}}]}),
         json!({"app": {"containers": [format!("{CANARY}!")]}}),
         json!({"injection": CANARY}),
         json!({"onConflict": CANARY}),
@@ -105,10 +108,12 @@ fn refusals_of_requests() -> Vec<(ErrorCode, Value, Value)> {
         pod[object][field] = value;
         pod
     };
+    let files = || template("t", json!({"files": [{"name": "a", "items": {"b": "c"}}]}));
     let word = bringing(json!({"parameters": [{"name": "word", "type": "string", "pattern": "^a"}]}));
     vec![
         (ErrorCode::PodInvalid, plain(), with(asking(json!({})), "spec", "nodeSelector", json!(CANARY))),
         (ErrorCode::AnnotationInvalid, plain(), pod(&format!("{CANARY},false"), json!({}))),
+        (ErrorCode::AnnotationInvalid, files(), asking(json!({format!("t.outrigger.dev/file.{CANARY}"): CANARY}))),
         (ErrorCode::AnnotationUnknown, plain(), asking(json!({"outrigger.dev/injct": CANARY}))),
         (ErrorCode::TemplateNotFound, plain(), pod(CANARY, json!({}))),
         (
@@ -189,6 +194,39 @@ fn refusals_of_content() -> Vec<(ErrorCode, Value, Value)> {
             labelled(),
         ),
     ]
+}
+
+#[test]
+fn no_redacted_problem_of_a_shared_volume_shows_a_value() {
+    let sharing = json!({
+        "sidecars": [{"name": "a", "image": "x", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}],
+        "volumes": [{"name": "v", "share": {"mountedAt": format!("/{CANARY}")}}],
+    });
+    let injector = injector(&[template("t", sharing)]);
+    let mount = |fields: Value| {
+        let mut mount = json!({"name": CANARY, "mountPath": format!("/{CANARY}")});
+        mount.as_object_mut().expect("a map").extend(fields.as_object().expect("a map").clone());
+        json!({"name": CANARY, "image": "x", "volumeMounts": [mount]})
+    };
+    let other = || mount(json!({"subPath": CANARY}));
+    let secret = json!({"secret": {"secretName": CANARY}});
+    let claim = json!({"persistentVolumeClaim": {"claimName": CANARY, "readOnly": true}});
+    for (containers, source) in [
+        (json!([mount(json!({})), other()]), json!({"emptyDir": {}})),
+        (json!([mount(json!({"subPathExpr": CANARY}))]), json!({"emptyDir": {}})),
+        (json!([mount(json!({"readOnly": true}))]), json!({"emptyDir": {}})),
+        (json!([mount(json!({}))]), secret),
+        (json!([mount(json!({}))]), claim),
+        (json!([mount(json!({}))]), json!({"configMap": {"name": CANARY}})),
+    ] {
+        let mut volume = source.clone();
+        volume["name"] = json!(CANARY);
+        let mut pod = pod("t", json!({}));
+        pod["spec"] = json!({"containers": containers, "volumes": [volume]});
+        let error = refused(&injector, &pod);
+        assert_eq!(error.codes(), [ErrorCode::Conflict], "{error}");
+        assert_redacted(&source.to_string(), &error.problems().iter().map(Problem::sentence).collect::<Vec<_>>());
+    }
 }
 
 #[test]
