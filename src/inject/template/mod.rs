@@ -18,6 +18,7 @@ mod problem;
 mod read_set;
 mod render;
 mod render_context;
+mod render_error;
 mod revision;
 mod set;
 mod tree;
@@ -28,8 +29,9 @@ pub(crate) use compile::{CompiledCondition, Template};
 pub use editor_schema::editor_schema;
 pub use load::Loaded;
 pub use problem::LoadProblem;
-pub(crate) use render::{RenderCause, RenderError, RenderErrors, Rendering};
+pub(crate) use render::Rendering;
 pub(crate) use render_context::RenderContext;
+pub(crate) use render_error::{RenderCause, RenderError, RenderErrors};
 pub(crate) use revision::Revision;
 pub use set::{TemplateInterface, TemplateSet, TemplateState, TemplateStatus};
 

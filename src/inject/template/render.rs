@@ -4,48 +4,20 @@
 //! samples are recorded beside the rendering, so no text in the rendering has a special meaning.
 
 use super::item;
+use super::render_error::{MAX_ELEMENTS, MAX_MILLISECONDS, MAX_OUTPUT_BYTES, RenderCause, RenderError, RenderErrors};
 use super::tree::{Clause, ExpressionTree, Item, TemplateString, not_in_text};
 use super::written_paths::WrittenPaths;
 use crate::inject::expression::interpolation::{Interpolation, Segment};
-use crate::inject::expression::{EvaluationError, Expression, Reads, Root, Scope, convert};
+use crate::inject::expression::{Expression, Reads, Root, Scope, convert};
 use crate::inject::overlay::{Overlay, SamplePaths};
 use crate::inject::schema::{self, SchemaRef, SchemaType, UnknownField};
 use crate::inject::text::quantity::Quantity;
-use crate::inject::text::{FieldError, FieldPath, Message, PathSegment, message, quote, value, words};
+use crate::inject::text::{FieldError, FieldPath, Message, PathSegment, message, words};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
-/// Maximum text that one rendering may produce, in bytes.
-const MAX_OUTPUT_BYTES: usize = 1 << 20;
-/// Most elements of one `forEach`.
-const MAX_ELEMENTS: usize = 32;
-/// Longest time of the rendering for all containers of the app, in milliseconds.
-const MAX_MILLISECONDS: u64 = 100;
 /// A sample text that satisfies every rule for names.
 const SAMPLE_TEXT: &str = "sample";
-
-/// Why a tree could not be rendered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RenderError {
-    /// Path of the expression in the template.
-    pub path: FieldPath,
-    /// Source of the expression; empty if no single expression caused the error.
-    pub source: String,
-    pub cause: RenderCause,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum RenderCause {
-    Evaluation(EvaluationError),
-    /// The value's type is not allowed at this path.
-    Type(Message),
-    /// The result would be larger than the limit.
-    TooLarge,
-    /// The parts for all containers of the app take too long.
-    TooSlow,
-    /// A `forEach` gives this many elements, more than are allowed.
-    TooMany(usize),
-}
 
 /// The source of an expression and its error.
 type RenderFailure = (String, RenderCause);
@@ -91,15 +63,6 @@ pub(crate) struct Rendering {
     pub overlay: Overlay,
     /// The parts for each selected container of the app, if they differ; otherwise `overlay` has them.
     pub apps: Vec<Overlay>,
-}
-
-/// Why a template cannot be rendered for a pod.
-#[derive(Debug)]
-pub(crate) enum RenderErrors {
-    /// Expressions without a value that can stand in their place.
-    Expressions(Vec<RenderError>),
-    /// Values that are no part of a pod.
-    Values(Vec<FieldError>),
 }
 
 /// What becomes of items whose condition does not hold.
@@ -471,33 +434,5 @@ fn text_of(result: &cel::Value) -> Result<Value, Message> {
         other => convert::to_text(other)
             .map(Value::String)
             .ok_or_else(|| message!["expected a string, found ", convert::kind_name(other)]),
-    }
-}
-
-impl RenderError {
-    /// One line: the path in the template, the expression and its error.
-    pub(crate) fn sentence(&self) -> Message {
-        message![words(&self.path), ": ", self.fault()]
-    }
-
-    /// The expression and its error, without the path.
-    pub(crate) fn fault(&self) -> Message {
-        let cause = match &self.cause {
-            RenderCause::Evaluation(EvaluationError::MissingKey { owner, key }) => {
-                message![*owner, " lacks ", value(quote(key))]
-            }
-            RenderCause::Evaluation(EvaluationError::Failed(message)) | RenderCause::Type(message) => message.clone(),
-            RenderCause::TooLarge => message!["the result has more than ", MAX_OUTPUT_BYTES, " bytes"],
-            RenderCause::TooSlow => {
-                message!["the parts for all containers of the app take longer than ", words(MAX_MILLISECONDS), " ms"]
-            }
-            RenderCause::TooMany(count) => {
-                message!["the list has ", value(count), " elements; at most ", MAX_ELEMENTS, " are allowed"]
-            }
-        };
-        if self.source.is_empty() {
-            return cause;
-        }
-        message!["expression ", value(quote(&self.source)), ": ", cause]
     }
 }
