@@ -13,7 +13,7 @@ use crate::inject::schema::rules;
 use crate::inject::status::StatusEntry;
 use crate::inject::text::{FieldPath, PathSegment};
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// The fields that templates fill in.
 const FIELDS: [&str; 7] = [
@@ -27,7 +27,7 @@ const FIELDS: [&str; 7] = [
 ];
 
 /// By list and name of a container: the paths that each template filled in, below the container.
-type Filled<'a> = HashMap<(String, String), Vec<(&'a StatusEntry, Vec<String>)>>;
+type Filled<'a> = BTreeMap<(String, String), Vec<(&'a StatusEntry, Vec<String>)>>;
 
 /// Adds the problems of all fields that templates filled into containers of the app.
 pub(super) fn check(pod: &ResultPod<'_>, problems: &mut Vec<Problem>) {
