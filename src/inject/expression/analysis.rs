@@ -114,13 +114,13 @@ impl<'a> ReadsCollector<'a> {
         let Some(root) = Root::from_name(name) else {
             return Err(unknown("variable", name, Root::ALL.iter().map(|root| root.name()), words));
         };
+        if let Err(place) = self.declared.check_variable(root) {
+            return Err(message!["variable ", words(format_args!("{name:?}")), ": ", place]);
+        }
         if let (Root::Params, Some(parameter)) = (root, path.first())
             && !self.is_declared(parameter)
         {
             return Err(unknown_parameter(parameter, self.declared.names()));
-        }
-        if let Err(place) = self.declared.check_variable(root) {
-            return Err(message!["variable ", words(format_args!("{name:?}")), ": ", place]);
         }
         self.reads.insert(root, path);
         Ok(())

@@ -13,6 +13,8 @@ pub(crate) struct Declarations<'a> {
     kinds: Vec<Kind>,
     /// Whether there is a `container`.
     has_container: bool,
+    /// Whether the expressions give defaults of parameters, which read no other parameters.
+    is_default: bool,
     /// The type of `each`, where there is one.
     each: Option<Type>,
     /// Tests of the interpreter write what no template may: they have no types.
@@ -28,10 +30,16 @@ impl<'a> Declarations<'a> {
             names,
             kinds,
             has_container: false,
+            is_default: false,
             each: None,
             #[cfg(test)]
             untyped: false,
         }
+    }
+
+    /// What the default of a parameter can read.
+    pub(crate) fn of_default() -> Self {
+        Self { is_default: true, ..Self::default() }
     }
 
     /// The same names, and `container`.
@@ -55,9 +63,24 @@ impl<'a> Declarations<'a> {
         Ok((expression, Self { each: Some(element), ..self.clone() }))
     }
 
+    /// The kind of the value of an expression that compiles, if it gives one, and the kind of the
+    /// items if that is a list or a map.
+    pub(crate) fn value_kinds(&self, source: &str) -> (Kind, Kind) {
+        let found = match Expression::compile_typed(source, self) {
+            Ok((_, Type::Optional(inner))) => *inner,
+            Ok((_, found)) => found,
+            Err(_) => Type::Any,
+        };
+        match &found {
+            Type::List(item) | Type::Map(item) => (found.kind(), item.kind()),
+            _ => (found.kind(), Kind::Unknown),
+        }
+    }
+
     /// Whether a variable exists where the expression stands; if not, where it does.
     pub(super) fn check_variable(&self, root: Root) -> Result<(), &'static str> {
         match root {
+            Root::Params if self.is_default => Err("a default cannot read other parameters"),
             Root::Container if !self.has_container => Err("it exists only in expressions below app"),
             Root::Each if self.each.is_none() => Err("it exists only in an item with forEach"),
             _ => Ok(()),

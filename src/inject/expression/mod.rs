@@ -288,10 +288,24 @@ fn describe(source: &str, errors: &cel::ParseErrors) -> Message {
 /// The parser's message without its list of expected tokens, which is long and helps nobody.
 fn in_words(message: &str) -> String {
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
-    let found = ["mismatched input ", "extraneous input "].iter().find_map(|start| message.strip_prefix(start));
-    let found =
-        found.and_then(|found| found.rsplit_once(" expecting ")).map(|(found, _)| format!("unexpected {found}"));
-    found.unwrap_or_else(|| message.to_owned()).replace("'<EOF>'", "end")
+    let after = |start: &str| message.strip_prefix(start);
+    let unexpected = ["mismatched input ", "extraneous input "].iter().find_map(|start| after(start));
+    let unexpected = unexpected.and_then(|rest| rest.rsplit_once(" expecting ")).map(|(found, _)| found);
+    let sentence = if let Some(found) = unexpected.or_else(|| after("no viable alternative at input ")) {
+        format!("unexpected {found}")
+    } else if let Some((absent, place)) = after("missing ").and_then(|rest| rest.rsplit_once(" at ")) {
+        format!("{absent} is missing before {}", place.replace("'<EOF>'", "the end"))
+    } else if let Some(rest) = after("token recognition error at: ") {
+        // The text from the first character that begins nothing, in single quotes.
+        let text = rest.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).unwrap_or(rest);
+        match text.starts_with(['\'', '"']) {
+            true => format!("a string that is not closed or has a wrong escape: {text}"),
+            false => format!("unexpected {rest}"),
+        }
+    } else {
+        message.to_owned()
+    };
+    sentence.replace("'<EOF>'", "end")
 }
 
 #[cfg(test)]

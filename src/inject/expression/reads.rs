@@ -56,10 +56,14 @@ impl Reads {
         Self(BTreeSet::from([(Root::Params, vec![name.to_owned()])]))
     }
 
+    /// [`Self::owner`] of what reads `container` alone.
+    pub(crate) const CONTAINER: &'static str = "the container";
+
     /// The name of the Kubernetes object that is read, if any; a missing key is missing there.
     pub(crate) fn owner(&self) -> Option<&'static str> {
         let owners = [
-            (self.has(Root::App) || self.has(Root::Apps) || self.has(Root::Container), "the app container"),
+            (self.has(Root::App) || self.has(Root::Apps), "the app container"),
+            (self.has(Root::Container), Self::CONTAINER),
             (self.has(Root::Each), "the element of forEach"),
             (self.has(Root::Namespace), "the namespace"),
             (self.has(Root::Pod), "the pod"),

@@ -57,6 +57,7 @@ impl Kind {
     }
 }
 
+/// The type of a parameter. Lists and maps of parameters hold texts.
 impl From<Kind> for Type {
     fn from(kind: Kind) -> Self {
         match kind {
@@ -66,8 +67,8 @@ impl From<Kind> for Type {
             Kind::Integer => Self::Integer,
             Kind::Number => Self::Number,
             Kind::Text => Self::Text,
-            Kind::List => Self::list(Self::Any),
-            Kind::Map => Self::Map(Box::new(Self::Any)),
+            Kind::List => Self::list(Self::Text),
+            Kind::Map => Self::Map(Box::new(Self::Text)),
         }
     }
 }

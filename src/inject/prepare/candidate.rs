@@ -3,16 +3,16 @@
 use super::app_containers::AppContainers;
 use super::conditions::{ParameterState, check_conditions};
 use super::parameters::Params;
+use super::problems::{problem, problems_of};
 use super::{Preparation, PrepareError, from_app};
 use crate::inject::error::{ErrorCode, Problem};
-use crate::inject::expression::EvaluationError;
 use crate::inject::merge::{RenderedTemplate, qos};
 use crate::inject::overlay::Overlay;
 use crate::inject::pod::ContainerList;
 use crate::inject::template::spec::Qos;
-use crate::inject::template::{RenderCause, RenderContext, RenderError, RenderErrors, Rendering, Template};
+use crate::inject::template::{RenderContext, Rendering, Template};
 use crate::inject::text::json::{items, text};
-use crate::inject::text::{FieldError, Message, message, quote, value, words};
+use crate::inject::text::{message, quote, value};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -26,11 +26,7 @@ impl<'t, 'p> Preparation<'t, 'p> {
     ) -> Result<RenderedTemplate<'t>, PrepareError> {
         self.check_selectors(template).map_err(PrepareError::NotAllowed)?;
         let selected = app.selected_by(template);
-        let (params, state, problems) = match self.parameters(template) {
-            Ok(None) => (Cow::Borrowed(&template.defaults), ParameterState::Default, Vec::new()),
-            Ok(Some(params)) => (Cow::Owned(params), ParameterState::Set, Vec::new()),
-            Err(problems) => (Cow::Borrowed(&template.defaults), ParameterState::Wrong, problems),
-        };
+        let (params, state, problems) = self.parameters(template, &selected);
         let context = self.context(&params, &selected);
         check_conditions(template, &context, state)?;
         if !problems.is_empty() {
@@ -97,7 +93,7 @@ impl<'t, 'p> Preparation<'t, 'p> {
         if problems.is_empty() { Ok(()) } else { Err(PrepareError::Problems(problems)) }
     }
 
-    fn context<'c>(&self, params: &'c Params, selected: &'c [(ContainerList, usize)]) -> RenderContext<'c>
+    pub(super) fn context<'c>(&self, params: &'c Params, selected: &'c [(ContainerList, usize)]) -> RenderContext<'c>
     where
         'p: 'c,
         't: 'c,
@@ -116,36 +112,4 @@ impl<'t, 'p> Preparation<'t, 'p> {
     pub(super) fn container(&self, (list, index): &(ContainerList, usize)) -> &'p Value {
         &self.pod.containers(*list)[*index]
     }
-}
-
-fn problems_of(template: &Template, errors: RenderErrors) -> Vec<Problem> {
-    match errors {
-        RenderErrors::Expressions(errors) => render_problems(template, &errors),
-        // The template was valid with its defaults, so the values of this pod cause these errors.
-        RenderErrors::Values(errors) => overlay_problems(template, errors),
-    }
-}
-
-fn render_problems(template: &Template, errors: &[RenderError]) -> Vec<Problem> {
-    let code = |error: &RenderError| match error.cause {
-        RenderCause::Evaluation(EvaluationError::MissingKey { .. }) => ErrorCode::ExpressionMissingKey,
-        RenderCause::TooMany(_) => ErrorCode::ResultInvalid,
-        RenderCause::Evaluation(EvaluationError::Failed(_))
-        | RenderCause::Type(_)
-        | RenderCause::TooLarge
-        | RenderCause::TooSlow => ErrorCode::ExpressionFailed,
-    };
-    errors.iter().map(|error| problem(template, code(error), error.sentence())).collect()
-}
-
-fn overlay_problems(template: &Template, errors: Vec<FieldError>) -> Vec<Problem> {
-    let of = |error: FieldError| {
-        problem(template, ErrorCode::ResultInvalid, message!["with this pod's values, ", error.sentence()])
-    };
-    errors.into_iter().map(of).collect()
-}
-
-pub(super) fn problem(template: &Template, code: ErrorCode, why: Message) -> Problem {
-    let message = message!["template ", words(quote(&template.name)), ": ", why];
-    Problem { template: Some(template.name.clone()), ..Problem::new(code, message) }
 }

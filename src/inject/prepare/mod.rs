@@ -12,6 +12,7 @@ mod keys;
 mod not_found;
 mod parameters;
 mod plan;
+mod problems;
 mod share;
 
 use self::app_containers::AppContainers;

@@ -1,11 +1,16 @@
-//! Reads the parameters that a pod's annotations set for a template.
+//! The values of a template's parameters for a pod: its annotations, else the defaults, which may have
+//! to be computed for the pod.
 
 use super::Preparation;
+use super::conditions::ParameterState;
+use super::problems::{code_of, problem};
 use crate::inject::annotations;
 use crate::inject::error::{ErrorCode, Problem};
+use crate::inject::pod::ContainerList;
 use crate::inject::template::Template;
-use crate::inject::template::parameters::Parameter;
+use crate::inject::template::parameters::{DefaultFault, Parameter};
 use crate::inject::text::{Message, listed, message, nearest, nearest_within, quote, value, words};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Most wrong parameters of one template that are reported: a pod can have thousands.
@@ -17,9 +22,51 @@ const KEYS_WITHOUT_TEMPLATE: [&str; 2] = ["inject", "containers"];
 /// Values of a template's parameters by name.
 pub(super) type Params = BTreeMap<String, cel::Value>;
 
-impl Preparation<'_, '_> {
-    /// The defaults, overridden by the pod's values. `None` if the pod sets no parameter.
-    pub(super) fn parameters(&self, template: &Template) -> Result<Option<Params>, Vec<Problem>> {
+impl<'t> Preparation<'t, '_> {
+    /// The values for this pod, how it sets them, and what is wrong with them.
+    pub(super) fn parameters(
+        &self,
+        template: &'t Template,
+        selected: &[(ContainerList, usize)],
+    ) -> (Cow<'t, Params>, ParameterState, Vec<Problem>) {
+        let (own, mut problems) = self.set_by_pod(template);
+        let is_wrong = |problems: &[Problem], name: &str| {
+            let key = self.keys.parameter(&template.name, name);
+            problems.iter().any(|problem| problem.annotation.as_deref() == Some(&key))
+        };
+        let is_set = |name: &str| own.as_ref().is_some_and(|own| own.contains_key(name));
+        for parameter in template.parameters.iter().filter(|one| one.is_required() && !is_set(one.name())) {
+            if !is_wrong(&problems, parameter.name()) {
+                let message = "the parameter is required and has no default".into();
+                let code = ErrorCode::ParameterMissing;
+                problems.push(self.parameter_problem(code, template, parameter.name(), message));
+            }
+        }
+        let known = template.known_defaults(self.pod);
+        if let (None, true, Some(known)) = (&own, problems.is_empty(), known) {
+            return (Cow::Borrowed(known), ParameterState::Default, problems);
+        }
+        let mut computed = Vec::new();
+        for parameter in template.parameters.iter().filter(|one| one.computed().is_some() && !is_set(one.name())) {
+            if is_wrong(&problems, parameter.name()) {
+                continue;
+            }
+            match self.compute(template, parameter, selected) {
+                Ok(value) => computed.push((parameter.name().to_owned(), value)),
+                Err(problem) => problems.push(*problem),
+            }
+        }
+        if !problems.is_empty() {
+            return (Cow::Borrowed(&template.defaults), ParameterState::Wrong, problems);
+        }
+        let mut params = template.defaults.clone();
+        params.extend(computed);
+        params.extend(own.unwrap_or_default());
+        (Cow::Owned(params), ParameterState::Set, problems)
+    }
+
+    /// The values that the pod sets, unless it sets none, and those that are wrong.
+    fn set_by_pod(&self, template: &Template) -> (Option<Params>, Vec<Problem>) {
         let mut values: Option<Params> = None;
         let mut problems = Vec::new();
         for (key, text) in self.pod.annotations() {
@@ -31,27 +78,47 @@ impl Preparation<'_, '_> {
             let mut add = |code, message| problems.push(self.parameter_problem(code, template, name, message));
             match template.parameters.iter().find(|parameter| parameter.name() == name).map(|one| one.parse(text)) {
                 Some(Ok(parsed)) => {
-                    values.get_or_insert_with(|| template.defaults.clone()).insert(name.to_owned(), parsed);
+                    values.get_or_insert_default().insert(name.to_owned(), parsed);
                 }
                 Some(Err(why)) => add(ErrorCode::ParameterInvalid, why),
                 None => add(ErrorCode::ParameterUnknown, self.unknown_parameter(template, name)),
             }
         }
-        let is_set = |name: &str| values.as_ref().is_some_and(|values| values.contains_key(name));
-        let is_wrong = |name: &str| {
-            let key = self.keys.parameter(&template.name, name);
-            problems.iter().any(|problem| problem.annotation.as_deref() == Some(&key))
+        (values, problems)
+    }
+
+    /// The computed default of a parameter that the pod does not set.
+    fn compute(
+        &self,
+        template: &Template,
+        parameter: &Parameter,
+        selected: &[(ContainerList, usize)],
+    ) -> Result<cel::Value, Box<Problem>> {
+        let Some((source, reads)) = parameter.computed() else { return Ok(cel::Value::Null) };
+        let context = self.context(&template.defaults, selected);
+        let fault = match context.with_scope(reads, |scope| parameter.compute(scope)) {
+            Ok(value) => return Ok(value),
+            Err(fault) => fault,
         };
-        let missing = template.parameters.iter().filter(|one| one.default().is_none());
-        let missing = missing.map(Parameter::name).filter(|name| !is_set(name) && !is_wrong(name));
-        let missing: Vec<Problem> = missing
-            .map(|name| {
-                let message = "the parameter is required and has no default".into();
-                self.parameter_problem(ErrorCode::ParameterMissing, template, name, message)
-            })
-            .collect();
-        problems.extend(missing);
-        if problems.is_empty() { Ok(values) } else { Err(problems) }
+        let name = parameter.name();
+        let source = value(quote(source));
+        Err(Box::new(match fault {
+            DefaultFault::Nothing => {
+                let why = message!["the default ", source, " gives no value for this pod; set the annotation"];
+                self.parameter_problem(ErrorCode::ParameterMissing, template, name, why)
+            }
+            DefaultFault::Invalid(rule) => {
+                let advice = "; set the annotation to another value";
+                let why = message!["the default ", source, " gives a wrong value for this pod: ", rule, advice];
+                self.parameter_problem(ErrorCode::ParameterInvalid, template, name, why)
+            }
+            DefaultFault::Expression(error) => {
+                let annotation = self.keys.parameter(&template.name, name);
+                let advice = message!["; set the annotation ", words(&annotation), " instead"];
+                let problem = problem(template, code_of(&error), error.sentence().with(advice));
+                Problem { annotation: Some(annotation), ..problem }
+            }
+        }))
     }
 
     fn parameter_problem(&self, code: ErrorCode, template: &Template, name: &str, why: Message) -> Problem {

@@ -7,7 +7,7 @@
 //! template's own volume there, the template's volume is used as it is written.
 
 use super::Preparation;
-use super::candidate::problem;
+use super::problems::problem;
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::merge::{equal, is_plugins_volume};
 use crate::inject::overlay::{Overlay, OverlayPart, SHARE};

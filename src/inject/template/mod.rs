@@ -29,9 +29,9 @@ pub(crate) use compile::{CompiledCondition, Template};
 pub use editor_schema::editor_schema;
 pub use load::Loaded;
 pub use problem::LoadProblem;
-pub(crate) use render::Rendering;
+pub(crate) use render::{RenderErrors, Rendering};
 pub(crate) use render_context::RenderContext;
-pub(crate) use render_error::{RenderCause, RenderError, RenderErrors};
+pub(crate) use render_error::{RenderCause, RenderError};
 pub(crate) use revision::Revision;
 pub use set::{TemplateInterface, TemplateSet, TemplateState, TemplateStatus};
 

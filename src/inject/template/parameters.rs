@@ -1,12 +1,19 @@
 //! Template parameters: compiles their declarations and parses annotation texts into typed values.
+//!
+//! `collection` parses lists and maps, `default` has the defaults, which may be computed for a pod.
+
+mod collection;
+mod default;
 
 use super::spec::{ParameterSpec, ParameterType};
 use crate::inject::expression::convert;
-use crate::inject::schema::has_expression;
 use crate::inject::text::duration::{self, Duration};
 use crate::inject::text::quantity::{self, Quantity};
 use crate::inject::text::{FieldError, FieldPath, Message, message, quote, value};
 use cel::Value;
+use collection::CollectionRule;
+pub(crate) use default::DefaultFault;
+use default::ParameterDefault;
 use regex::Regex;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -17,11 +24,12 @@ use std::sync::Arc;
 pub(crate) struct Parameter {
     name: String,
     kind: ParameterType,
-    default: Option<Value>,
+    default: ParameterDefault,
     pattern: Option<Regex>,
     values: Vec<String>,
     minimum: Option<Limit>,
     maximum: Option<Limit>,
+    collection: CollectionRule,
 }
 
 /// A bound, with its text for messages.
@@ -47,15 +55,18 @@ impl Parameter {
         let mut parameter = Self {
             name: spec.name.clone(),
             kind: spec.r#type,
-            default: None,
+            default: ParameterDefault::None,
             pattern: spec.pattern.as_deref().and_then(|text| compile_pattern(text, &path.child("pattern"), errors)),
             values: spec.values.clone(),
             minimum: None,
             maximum: None,
+            collection: CollectionRule::compile(spec, path, errors),
         };
         parameter.check_values(path, errors);
-        if spec.pattern.is_some() && spec.r#type != ParameterType::String {
-            errors.push(FieldError::new(path.child("pattern"), "only the type string has a pattern"));
+        if spec.pattern.is_some()
+            && !matches!(spec.r#type, ParameterType::String | ParameterType::List | ParameterType::Map)
+        {
+            errors.push(FieldError::new(path.child("pattern"), "only the types string, list and map have a pattern"));
         }
         parameter.minimum = parameter.limit(spec.minimum.as_ref(), &path.child("minimum"), errors);
         parameter.maximum = parameter.limit(spec.maximum.as_ref(), &path.child("maximum"), errors);
@@ -66,13 +77,7 @@ impl Parameter {
             errors.push(FieldError::new(path.child("minimum"), message));
         }
         if let Some(default) = &spec.default {
-            match check_constant(default)
-                .and_then(|()| parameter.check_native(default))
-                .and_then(|()| parameter.parse(&text_of(default)))
-            {
-                Ok(value) => parameter.default = Some(value),
-                Err(message) => errors.push(FieldError::new(path.child("default"), message)),
-            }
+            parameter.default = parameter.compile_default(default, &path.child("default"), errors);
         }
         parameter
     }
@@ -81,17 +86,17 @@ impl Parameter {
         &self.name
     }
 
-    /// The value for pods that do not set the parameter; `None` if it is required.
-    pub(crate) fn default(&self) -> Option<&Value> {
-        self.default.as_ref()
-    }
-
     /// Parses a value; the error names the expected format.
     pub(crate) fn parse(&self, text: &str) -> Result<Value, Message> {
-        if let Some(pattern) = &self.pattern
-            && !pattern.is_match(text)
-        {
-            let pattern = value(quote(pattern.as_str()));
+        match self.kind {
+            ParameterType::List => self.list(collection::parse_list(text)?),
+            ParameterType::Map => self.map(collection::parse_map(text)?),
+            _ => self.scalar(text),
+        }
+    }
+
+    fn scalar(&self, text: &str) -> Result<Value, Message> {
+        if let Some(pattern) = self.missed_pattern(text) {
             return Err(message![value(quote(text)), " does not match the pattern ", pattern]);
         }
         let typed = self.typed(text).ok_or_else(|| self.unexpected(text))?;
@@ -99,6 +104,12 @@ impl Parameter {
         Ok(typed)
     }
 
+    /// The pattern, if the text does not match it.
+    fn missed_pattern(&self, text: &str) -> Option<Message> {
+        self.pattern.as_ref().filter(|pattern| !pattern.is_match(text)).map(|pattern| value(quote(pattern.as_str())))
+    }
+
+    /// The value of a text; `None` if the type is another one, or that of a collection.
     fn typed(&self, text: &str) -> Option<Value> {
         let string = || Value::String(Arc::new(text.to_owned()));
         match self.kind {
@@ -114,6 +125,7 @@ impl Parameter {
             ParameterType::Duration => Duration::parse(text).ok().map(|_| string()),
             ParameterType::Port => integer(text).filter(|port| (1..=65_535).contains(port)).map(Value::Int),
             ParameterType::Enum => self.values.iter().any(|value| value == text).then(string),
+            ParameterType::List | ParameterType::Map => None,
         }
     }
 
@@ -127,6 +139,8 @@ impl Parameter {
             ParameterType::Quantity => quantity::EXPECTED,
             ParameterType::Duration => duration::EXPECTED,
             ParameterType::Port => "must be a port from 1 to 65535",
+            ParameterType::List => collection::EXPECTED_LIST,
+            ParameterType::Map => collection::EXPECTED_MAP,
             ParameterType::Enum => {
                 let values: Vec<String> = self.values.iter().map(|value| quote(value)).collect();
                 return message![value(quote(text)), " must be one of ", value(values.join(", "))];
@@ -141,13 +155,20 @@ impl Parameter {
             ParameterType::Number => number(text).map(Magnitude::Number),
             ParameterType::Quantity => Quantity::parse(text).ok().map(Magnitude::Quantity),
             ParameterType::Duration => Duration::parse(text).ok().map(Magnitude::Duration),
-            ParameterType::String | ParameterType::Boolean | ParameterType::Enum => None,
+            _ => None,
         }
     }
 
     fn limit(&self, value: Option<&Json>, path: &FieldPath, errors: &mut Vec<FieldError>) -> Option<Limit> {
         let text = text_of(value?);
-        if matches!(self.kind, ParameterType::String | ParameterType::Boolean | ParameterType::Enum) {
+        if matches!(
+            self.kind,
+            ParameterType::String
+                | ParameterType::Boolean
+                | ParameterType::Enum
+                | ParameterType::List
+                | ParameterType::Map
+        ) {
             let message = "only an integer, number, port, quantity or duration has a minimum and a maximum";
             errors.push(FieldError::new(path.clone(), message));
             return None;
@@ -157,18 +178,6 @@ impl Parameter {
             errors.push(FieldError::new(path.clone(), self.unexpected(&text)));
         }
         magnitude.map(|magnitude| Limit { text, magnitude })
-    }
-
-    /// A default in a template has the parameter's own type: `5`, not `"5"`, for an integer.
-    fn check_native(&self, default: &Json) -> Result<(), Message> {
-        let (right, expected) = match self.kind {
-            ParameterType::Integer | ParameterType::Port => (default.is_i64() || default.is_u64(), "an integer"),
-            ParameterType::Number => (default.is_number(), "a number"),
-            ParameterType::Boolean => (default.is_boolean(), "a boolean"),
-            ParameterType::Quantity => (default.is_string() || default.is_number(), "a quantity"),
-            ParameterType::String | ParameterType::Duration | ParameterType::Enum => (default.is_string(), "a string"),
-        };
-        if right { Ok(()) } else { Err(message!["expected ", expected, ", found ", value(default)]) }
     }
 
     fn check_limits(&self, text: &str) -> Result<(), Message> {
@@ -198,21 +207,9 @@ fn out_of_bounds(text: &str, relation: &'static str, bound: &str) -> Message {
     message![value(quote(text)), relation, value(quote(bound))]
 }
 
-/// A default is a value, not an expression.
-fn check_constant(default: &Json) -> Result<(), Message> {
-    match default.as_str() {
-        Some(text) if has_expression(text) => Err(message![
-            "expressions in defaults are not evaluated: ",
-            value(quote(text)),
-            "; write the expression where the parameter is read",
-        ]),
-        _ => Ok(()),
-    }
-}
-
-/// The defaults of all parameters that have one.
+/// The defaults of all parameters that have one for every pod.
 pub(crate) fn defaults(parameters: &[Parameter]) -> BTreeMap<String, Value> {
-    parameters.iter().filter_map(|one| Some((one.name.clone(), one.default.clone()?))).collect()
+    parameters.iter().filter_map(|one| Some((one.name.clone(), one.default()?.clone()))).collect()
 }
 
 fn check_name(name: &str, path: &FieldPath, errors: &mut Vec<FieldError>) {

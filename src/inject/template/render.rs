@@ -4,15 +4,17 @@
 //! samples are recorded beside the rendering, so no text in the rendering has a special meaning.
 
 use super::item;
-use super::render_error::{MAX_ELEMENTS, MAX_MILLISECONDS, MAX_OUTPUT_BYTES, RenderCause, RenderError, RenderErrors};
+use super::render_context::RenderContext;
+use super::render_error::{MAX_ELEMENTS, MAX_MILLISECONDS, MAX_OUTPUT_BYTES, RenderCause, RenderError};
 use super::tree::{Clause, ExpressionTree, Item, TemplateString, not_in_text};
 use super::written_paths::WrittenPaths;
 use crate::inject::expression::interpolation::{Interpolation, Segment};
 use crate::inject::expression::{Expression, Reads, Root, Scope, convert};
 use crate::inject::overlay::{Overlay, SamplePaths};
 use crate::inject::schema::{self, SchemaRef, SchemaType, UnknownField};
+use crate::inject::text::json::text;
 use crate::inject::text::quantity::Quantity;
-use crate::inject::text::{FieldError, FieldPath, Message, PathSegment, message, words};
+use crate::inject::text::{FieldError, FieldPath, Message, PathSegment, message, quote, value, words};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -65,6 +67,15 @@ pub(crate) struct Rendering {
     pub apps: Vec<Overlay>,
 }
 
+/// Why a template cannot be rendered for a pod.
+#[derive(Debug)]
+pub(crate) enum RenderErrors {
+    /// Expressions without a value that can stand in their place.
+    Expressions(Vec<RenderError>),
+    /// Values that are no part of a pod.
+    Values(Vec<FieldError>),
+}
+
 /// What becomes of items whose condition does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LeftOut {
@@ -106,13 +117,20 @@ impl RenderFindings {
     }
 
     /// The rendering, if there is no error.
-    pub(super) fn finish(self, rendering: Rendering) -> Result<Rendering, RenderErrors> {
+    pub(super) fn finish(self, rendering: Rendering, context: &RenderContext<'_>) -> Result<Rendering, RenderErrors> {
         if !self.errors.is_empty() {
             return Err(RenderErrors::Expressions(self.errors));
         }
         let shared = &rendering.overlay;
         let mut errors = self.check(shared);
-        errors.extend(rendering.apps.iter().flat_map(|app| self.written.correct(app.check_app(shared))));
+        for (position, app) in rendering.apps.iter().enumerate() {
+            let name = context.app(position).map_or("", |container| text(container, "name"));
+            let of_container = self.written.correct(app.check_app(shared)).into_iter();
+            errors.extend(of_container.map(|mut error| {
+                error.message = message![error.message, ", for container ", value(quote(name))];
+                error
+            }));
+        }
         if errors.is_empty() { Ok(rendering) } else { Err(RenderErrors::Values(errors)) }
     }
 }
@@ -151,8 +169,12 @@ impl<'a> Renderer<'a> {
         reads: &Reads,
         render: impl FnOnce(&mut Renderer<'_>) -> Overlay,
     ) -> Overlay {
-        let scope = self.scope;
-        scope.with_object(Root::Container, container, reads, |scope| self.within(scope, render))
+        let (scope, earlier) = (self.scope, self.found.errors.len());
+        let overlay = scope.with_object(Root::Container, container, reads, |scope| self.within(scope, render));
+        for error in &mut self.found.errors[earlier..] {
+            error.container = Some(text(container, "name").to_owned());
+        }
+        overlay
     }
 
     /// Whether parts for more containers may be rendered: a pod can have thousands, and the parts of
@@ -165,7 +187,7 @@ impl<'a> Renderer<'a> {
             _ => return true,
         };
         let path = FieldPath::root().child("spec").child("app");
-        self.found.errors.push(RenderError { path, source: String::new(), cause });
+        self.found.errors.push(RenderError { path, source: String::new(), cause, container: None });
         false
     }
 
@@ -273,7 +295,7 @@ impl<'a> Renderer<'a> {
 
     fn fail(&mut self, clause: &Clause, expression: &Expression, cause: RenderCause) {
         let (path, source) = (clause.path.clone(), expression.source().to_owned());
-        self.found.errors.push(RenderError { path, source, cause });
+        self.found.errors.push(RenderError { path, source, cause, container: None });
     }
 
     /// Whether all inputs that an expression reads are known.
@@ -288,7 +310,7 @@ impl<'a> Renderer<'a> {
         self.found.samples.insert_conditional(&path);
     }
 
-    fn string(&mut self, string: &TemplateString) -> Option<Value> {
+    pub(super) fn string(&mut self, string: &TemplateString) -> Option<Value> {
         let result = match &string.text {
             None => Ok(self.sample(string)),
             Some(Interpolation::Constant(text)) => Ok(Value::String(text.clone())),
@@ -300,7 +322,7 @@ impl<'a> Renderer<'a> {
             Ok(Value::Null) => None,
             Ok(value) => Some(value),
             Err((source, cause)) => {
-                self.found.errors.push(RenderError { path: string.path.clone(), source, cause });
+                self.found.errors.push(RenderError { path: string.path.clone(), source, cause, container: None });
                 None
             }
         }

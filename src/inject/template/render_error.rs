@@ -1,7 +1,7 @@
-//! Why a template cannot be rendered for a pod, and the limits of a rendering.
+//! Why an expression of a template gives nothing that can stand in a pod, and the limits of a rendering.
 
-use crate::inject::expression::EvaluationError;
-use crate::inject::text::{FieldError, FieldPath, Message, message, quote, value, words};
+use crate::inject::expression::{EvaluationError, Reads};
+use crate::inject::text::{FieldPath, Message, message, quote, value, words};
 
 /// Maximum text that one rendering may produce, in bytes.
 pub(super) const MAX_OUTPUT_BYTES: usize = 1 << 20;
@@ -18,6 +18,8 @@ pub(crate) struct RenderError {
     /// Source of the expression; empty if no single expression caused the error.
     pub source: String,
     pub cause: RenderCause,
+    /// Name of the container of the app for which the expression was evaluated, if it is for one.
+    pub container: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,15 +35,6 @@ pub(crate) enum RenderCause {
     TooMany(usize),
 }
 
-/// Why a template cannot be rendered for a pod.
-#[derive(Debug)]
-pub(crate) enum RenderErrors {
-    /// Expressions without a value that can stand in their place.
-    Expressions(Vec<RenderError>),
-    /// Values that are no part of a pod.
-    Values(Vec<FieldError>),
-}
-
 impl RenderError {
     /// One line: the path in the template, the expression and its error.
     pub(crate) fn sentence(&self) -> Message {
@@ -50,9 +43,15 @@ impl RenderError {
 
     /// The expression and its error, without the path.
     pub(crate) fn fault(&self) -> Message {
+        let container = self.container.as_ref().map(|name| message!["container ", value(quote(name))]);
+        let mut place = container.clone().map_or_else(Message::default, |name| message![", for ", name]);
         let cause = match &self.cause {
             RenderCause::Evaluation(EvaluationError::MissingKey { owner, key }) => {
-                message![*owner, " lacks ", value(quote(key))]
+                let of_container = container.filter(|_| *owner == Reads::CONTAINER);
+                if of_container.is_some() {
+                    place = Message::default();
+                }
+                message![of_container.unwrap_or_else(|| (*owner).into()), " lacks ", value(quote(key))]
             }
             RenderCause::Evaluation(EvaluationError::Failed(message)) | RenderCause::Type(message) => message.clone(),
             RenderCause::TooLarge => message!["the result has more than ", MAX_OUTPUT_BYTES, " bytes"],
@@ -66,6 +65,6 @@ impl RenderError {
         if self.source.is_empty() {
             return cause;
         }
-        message!["expression ", value(quote(&self.source)), ": ", cause]
+        message!["expression ", value(quote(&self.source)), place, ": ", cause]
     }
 }

@@ -149,7 +149,7 @@ impl TemplateSet {
         Some(match self.entries.get(name)? {
             TemplateEntry::Working(lazy) => lazy
                 .template()
-                .ok_or_else(|| message!["it was compiled before and is not any more; this is a fault of outrigger"]),
+                .ok_or_else(|| message!["it loaded once and cannot be compiled again, which is a bug in Outrigger"]),
             TemplateEntry::Broken(problem) => Err(problem.sentence()),
         })
     }

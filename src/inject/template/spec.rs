@@ -203,14 +203,21 @@ pub(crate) struct ParameterSpec {
     pub name: String,
     /// What the text of the annotation must be.
     pub r#type: ParameterType,
-    /// Value of pods that say nothing. Without one the parameter is required.
+    /// Value of pods that say nothing. Without one the parameter is required. A string with
+    /// `${…}` is computed for each pod.
     #[serde(default)]
-    #[cfg_attr(test, schemars(with = "Option<Scalar>"))]
+    #[cfg_attr(test, schemars(with = "Option<DefaultValue>"))]
     pub default: Option<Value>,
     /// Regular expression (RE2 syntax) that the text must match somewhere; anchor it with `^` and
-    /// `$`.
+    /// `$`. Each item of a list and each value of a map must match it.
     #[serde(default)]
     pub pattern: Option<String>,
+    /// The same for each key of a map.
+    #[serde(default)]
+    pub key_pattern: Option<String>,
+    /// Most items of a list or map, 1 to 1024. Default 64.
+    #[serde(default)]
+    pub max_items: Option<i64>,
     /// The values of an `enum`.
     #[serde(default)]
     pub values: Vec<String>,
@@ -226,6 +233,12 @@ pub(crate) struct ParameterSpec {
     #[serde(default)]
     pub description: String,
 }
+
+/// A string, number or boolean, or for the types list and map a list or map of them.
+#[cfg(test)]
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+pub(crate) struct DefaultValue(#[expect(dead_code, reason = "stands for its schema only")] Value);
 
 /// A string, number or boolean.
 #[cfg(test)]
@@ -249,6 +262,10 @@ pub(crate) enum ParameterType {
     /// 1 to 65535.
     Port,
     Enum,
+    /// Strings: `a, b`, or a JSON list.
+    List,
+    /// Strings by key: `k=v, k=v`, or a JSON object.
+    Map,
 }
 
 /// What the app's own containers get.

@@ -77,7 +77,7 @@ impl TreeCompiler<'_> {
         let text = match interpolation::compile(source, self.parameters) {
             Ok(Interpolation::Constant(plain)) => return ExpressionTree::Constant(Value::String(plain)),
             Ok(text) => {
-                self.errors.extend(misfits(&text, schema, path));
+                self.errors.extend(self.misfits(&text, schema, path));
                 Some(text)
             }
             Err(errors) => {
@@ -117,6 +117,55 @@ impl TreeCompiler<'_> {
     }
 }
 
+impl TreeCompiler<'_> {
+    /// Errors of expressions whose value never has a type that their place takes.
+    fn misfits(&self, text: &Interpolation, schema: Option<SchemaRef<'static>>, path: &FieldPath) -> Vec<FieldError> {
+        let error = |index: usize, expression: &Expression, message: Message| FieldError {
+            spot: Spot::Expression(index),
+            ..FieldError::new(path.clone(), message!["expression ", value(quote(expression.source())), ": ", message])
+        };
+        match text {
+            Interpolation::Constant(_) => Vec::new(),
+            Interpolation::Whole(expression) => {
+                let expected = schema.and_then(|schema| expected(schema.kind(), expression.kind()));
+                let found = expression.kind().name();
+                let message = expected.map(|expected| message!["expected ", expected, ", found ", found]);
+                let message = message.or_else(|| self.misfit_of_items(expression, schema?));
+                message.map(|message| error(0, expression, message)).into_iter().collect()
+            }
+            Interpolation::Mixed(segments) => {
+                let is_text = |kind| matches!(kind, Kind::Unknown | Kind::Text | Kind::Integer | Kind::Boolean);
+                let (mut index, mut errors) = (0, Vec::new());
+                for segment in segments {
+                    match segment {
+                        Segment::Literal(literal) => index += interpolation::count(literal),
+                        Segment::Expression(expression) => {
+                            if !is_text(expression.kind()) {
+                                errors.push(error(index, expression, not_in_text(expression.kind().name())));
+                            }
+                            index += 1 + interpolation::count(expression.source());
+                        }
+                    }
+                }
+                errors
+            }
+        }
+    }
+
+    /// The error of a list or map whose items never have a type that their place takes.
+    fn misfit_of_items(&self, expression: &Expression, schema: SchemaRef<'static>) -> Option<Message> {
+        if !matches!(expression.kind(), Kind::List | Kind::Map) {
+            return None;
+        }
+        let place = schema.item()?.kind();
+        let found = self.parameters.value_kinds(expression.source()).1;
+        // Items do not become text by themselves.
+        let is_scalar = matches!(found, Kind::Boolean | Kind::Integer | Kind::Number);
+        let expected = if place == SchemaType::String && is_scalar { Some("a string") } else { expected(place, found) };
+        expected.map(|expected| message!["each item is ", found.name(), "; expected ", expected])
+    }
+}
+
 impl Item {
     pub(super) fn collect_reads(&self, reads: &mut Reads) {
         for clause in [&self.for_each, &self.when].into_iter().flatten() {
@@ -125,39 +174,6 @@ impl Item {
             }
         }
         self.tree.collect_reads(reads);
-    }
-}
-
-/// Errors of expressions whose value never has a type that their place takes.
-fn misfits(text: &Interpolation, schema: Option<SchemaRef<'static>>, path: &FieldPath) -> Vec<FieldError> {
-    let error = |index: usize, expression: &Expression, message: Message| FieldError {
-        spot: Spot::Expression(index),
-        ..FieldError::new(path.clone(), message!["expression ", value(quote(expression.source())), ": ", message])
-    };
-    match text {
-        Interpolation::Constant(_) => Vec::new(),
-        Interpolation::Whole(expression) => {
-            let expected = schema.and_then(|schema| expected(schema.kind(), expression.kind()));
-            let found = expression.kind().name();
-            let message = expected.map(|expected| message!["expected ", expected, ", found ", found]);
-            message.map(|message| error(0, expression, message)).into_iter().collect()
-        }
-        Interpolation::Mixed(segments) => {
-            let is_text = |kind| matches!(kind, Kind::Unknown | Kind::Text | Kind::Integer | Kind::Boolean);
-            let (mut index, mut errors) = (0, Vec::new());
-            for segment in segments {
-                match segment {
-                    Segment::Literal(literal) => index += interpolation::count(literal),
-                    Segment::Expression(expression) => {
-                        if !is_text(expression.kind()) {
-                            errors.push(error(index, expression, not_in_text(expression.kind().name())));
-                        }
-                        index += 1 + interpolation::count(expression.source());
-                    }
-                }
-            }
-            errors
-        }
     }
 }
 

@@ -172,7 +172,18 @@ fn a_syntax_error_is_one_line() {
     }
     assert_eq!(refusal(" \n"), "the expression is empty");
     assert_eq!(refusal("1 +"), "\"1 +\" is not a CEL expression: unexpected end");
-    assert_eq!(refusal("a b"), "\"a b\" is not a CEL expression: unexpected 'b'");
+    for (source, fault) in [
+        ("a b", "unexpected 'b'"),
+        ("pod.", "unexpected '.'"),
+        ("(1", "')' is missing before the end"),
+        ("[1, 2", "']' is missing before the end"),
+        ("a # b", "unexpected '#'"),
+        ("'a", "a string that is not closed or has a wrong escape: 'a"),
+        ("\"a\\q\"", "a string that is not closed or has a wrong escape: \"a\\q"),
+    ] {
+        let shown = crate::inject::text::quote::quote(source);
+        assert_eq!(refusal(source), format!("{shown} is not a CEL expression: {fault}"));
+    }
 }
 
 #[test]

@@ -2,8 +2,14 @@
 
 use super::*;
 
-const DECLARED: [(&str, Kind); 4] =
-    [("name", Kind::Text), ("size", Kind::Text), ("count", Kind::Integer), ("unset", Kind::Unknown)];
+const DECLARED: [(&str, Kind); 6] = [
+    ("name", Kind::Text),
+    ("size", Kind::Text),
+    ("count", Kind::Integer),
+    ("unset", Kind::Unknown),
+    ("items", Kind::List),
+    ("entries", Kind::Map),
+];
 
 fn typed(source: &str) -> Result<Kind, String> {
     let compiled = Expression::compile(source, &Declarations::new(DECLARED.into_iter()));
@@ -67,6 +73,15 @@ fn fields_keep_their_types_through_optionals_loops_and_calls() {
         ("has(pod.spec.hostNetwork)", Kind::Boolean),
         ("size(apps)", Kind::Integer),
         ("params.name.split(',')", Kind::List),
+        ("params.items", Kind::List),
+        ("params.items[0]", Kind::Text),
+        ("params.items.map(i, '--x=' + i)", Kind::List),
+        ("params['entries']", Kind::Map),
+        ("params.entries.key", Kind::Text),
+        ("params.entries['a b'] + '.'", Kind::Text),
+        ("params.entries[?'key'].orValue('')", Kind::Text),
+        ("params.entries.map(k, k + '=' + params.entries[k])[0]", Kind::Text),
+        ("'a' in params.items && 'k' in params.entries", Kind::Boolean),
     ] {
         assert_eq!(typed(source), Ok(kind), "{source}");
     }
@@ -80,4 +95,17 @@ fn every_misspelt_name_of_an_expression_is_reported_at_once() {
              \"image\"?"
             .to_owned())
     );
+}
+
+#[test]
+fn lists_and_maps_of_parameters_hold_texts() {
+    for (source, message) in [
+        ("params.items[0] + 1", "\"+\" does not take a string and an integer; string(…) makes a string of a number"),
+        ("params.items.first", "params.items is a list and has no field \"first\""),
+        ("params.items['a']", "params.items is a list; its index is an integer, not a string"),
+        ("params.entries.key.name", "params.entries.key is a string and has no field \"name\""),
+        ("1 in params.items", "\"in\" takes a value and a list or map that may have it, not an integer and a list"),
+    ] {
+        assert_eq!(typed(source), Err(message.to_owned()), "{source}");
+    }
 }

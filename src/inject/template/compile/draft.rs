@@ -110,6 +110,8 @@ fn kind_of(parameter_type: &str) -> Kind {
         "integer" | "port" => Kind::Integer,
         "number" => Kind::Number,
         "boolean" => Kind::Boolean,
+        "list" => Kind::List,
+        "map" => Kind::Map,
         _ => Kind::Unknown,
     }
 }

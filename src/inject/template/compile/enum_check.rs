@@ -7,7 +7,8 @@ use crate::inject::template::spec::PlacementSpec;
 use crate::inject::text::{FieldError, FieldPath, Message, message, quote, value, words};
 use serde_json::Value;
 
-const TYPES: &[&str] = &["string", "integer", "boolean", "number", "quantity", "duration", "port", "enum"];
+const TYPES: &[&str] =
+    &["string", "integer", "boolean", "number", "quantity", "duration", "port", "enum", "list", "map"];
 
 /// All wrong values of a template's spec.
 pub(super) fn check(spec: &Value) -> Vec<FieldError> {
@@ -44,7 +45,8 @@ pub(super) fn check(spec: &Value) -> Vec<FieldError> {
     for (index, parameter) in list(spec, &["parameters"]).iter().enumerate() {
         let path = root.child("parameters").index(index);
         errors.extend(parameter.get("type").and_then(|value| check_value(value, &path.child("type"), TYPES)));
-        for field in ["default", "minimum", "maximum"] {
+        let has_items = parameter.get("type").is_some_and(|value| value == "list" || value == "map");
+        for field in ["default", "minimum", "maximum"].into_iter().filter(|field| !(has_items && *field == "default")) {
             errors.extend(parameter.get(field).and_then(|value| check_scalar(value, &path.child(field))));
         }
     }

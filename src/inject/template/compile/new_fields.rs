@@ -63,5 +63,5 @@ fn not_known(error: FieldError) -> FieldError {
 
 fn unneeded(index: usize, name: &str) -> FieldError {
     let path = FieldPath::root().child("spec").child("newFields").index(index);
-    FieldError::new(path, message![value(quote(name)), " is no unknown field of this template; remove it"])
+    FieldError::new(path, message!["the template has no unknown field ", value(quote(name)), "; remove the name"])
 }

@@ -10,10 +10,9 @@ use crate::inject::overlay::{Overlay, OverlayPart, SamplePaths};
 use crate::inject::pod::read_set::ReadSet;
 use crate::inject::pod::{OperatingSystem, PodDocument, usual};
 use crate::inject::schema::UnknownField;
-use crate::inject::template::RenderErrors;
 use crate::inject::template::container_texts::ContainerTexts;
 use crate::inject::template::parameters::{self, Parameter};
-use crate::inject::template::render::{KnownInputs, LeftOut, RenderFindings, Renderer, Rendering};
+use crate::inject::template::render::{KnownInputs, LeftOut, RenderErrors, RenderFindings, Renderer, Rendering};
 use crate::inject::template::spec::{ContainerSelection, Order, TemplateSpec};
 use crate::inject::template::{RenderContext, Revision, read_set};
 use crate::inject::text::json::text;
@@ -34,13 +33,16 @@ pub(crate) struct Template {
     pub spec: TemplateSpec,
     pub matching: CompiledMatch,
     pub parameters: Vec<Parameter>,
-    /// The parameter values for pods that set none.
+    /// The constant defaults of the parameters.
     pub defaults: BTreeMap<String, cel::Value>,
+    /// The defaults for the usual pod, if some are computed and the usual pod has all of them.
+    usual_defaults: Option<BTreeMap<String, cel::Value>>,
     parts: PartTrees,
     /// The paths that the parts' expressions read.
     reads: Reads,
-    /// The rendering with all defaults if the parts read only parameters, which most pods do not set,
-    /// and single fields of the pod's spec. Then it is that of the usual pod.
+    /// The rendering with all defaults if the parts and the computed defaults read only parameters,
+    /// which most pods do not set, and single fields of the pod's spec. Then it is that of the usual
+    /// pod.
     rendered: Option<Overlay>,
     /// The containers of this rendering as text.
     container_texts: ContainerTexts,
@@ -69,6 +71,7 @@ impl Template {
             spec,
             matching,
             defaults: parameters::defaults(&parameters),
+            usual_defaults: None,
             parameters,
             reads: parts.reads(),
             parts,
@@ -90,6 +93,19 @@ impl Template {
     /// The fields of a container of that rendering, as they are written in a patch.
     pub(crate) fn container_texts(&self, container: &str) -> Option<&Arc<FieldTexts>> {
         self.container_texts.get(container)
+    }
+
+    /// The parameters that have a default, for a pod that sets none; `None` if some have to be computed
+    /// for this pod.
+    pub(crate) fn known_defaults(&self, pod: &PodDocument) -> Option<&BTreeMap<String, cel::Value>> {
+        match self.computes_defaults() {
+            false => Some(&self.defaults),
+            true => self.usual_defaults.as_ref().filter(|_| usual::is(pod, &self.usual)),
+        }
+    }
+
+    fn computes_defaults(&self) -> bool {
+        self.parameters.iter().any(|parameter| parameter.computed().is_some())
     }
 
     /// The fields that the template reads of a pod that sets no parameter of it; `None` if it can
@@ -115,7 +131,7 @@ impl Template {
             let mut renderer = Renderer::new(scope, KnownInputs::All, LeftOut::Dropped);
             if !self.reads.has(Root::Container) {
                 let overlay = self.parts.render(&mut renderer);
-                return renderer.found.finish(Rendering { overlay, apps: Vec::new() });
+                return renderer.found.finish(Rendering { overlay, apps: Vec::new() }, context);
             }
             let overlay = self.parts.render_of_app(false, &mut renderer);
             let mut apps = Vec::with_capacity(context.apps.len());
@@ -130,7 +146,7 @@ impl Template {
                 }
                 apps.push(app);
             }
-            renderer.found.finish(Rendering { overlay, apps })
+            renderer.found.finish(Rendering { overlay, apps }, context)
         })
     }
 
@@ -142,9 +158,13 @@ impl Template {
     /// Renders with the defaults and keeps the result if it is the same for all pods. Values that
     /// depend on a pod are samples and are not checked.
     fn render_with_defaults(&mut self) -> Vec<FieldError> {
-        let required = self.parameters.iter().filter(|one| one.default().is_none());
-        let required: BTreeSet<String> = required.map(|one| one.name().to_owned()).collect();
-        let known = KnownInputs::Defaults { required: &required };
+        let names = |is_one: fn(&Parameter) -> bool| -> BTreeSet<String> {
+            let names = self.parameters.iter().filter(|one| is_one(one)).map(|one| one.name().to_owned());
+            names.collect()
+        };
+        let unknown = names(|one| one.default().is_none());
+        let required = names(Parameter::is_required);
+        let known = KnownInputs::Defaults { required: &unknown };
         let mut errors = self.evaluate_conditions(known);
         let (overlay, found) = self.render_without_pod(known, LeftOut::Sampled);
         errors.extend(found.errors.iter().map(|problem| FieldError::new(problem.path.clone(), problem.fault())));
@@ -166,7 +186,12 @@ impl Template {
                 overlay
             }
         };
-        if let Some((overlay, fields)) = self.usual_rendering(overlay, known) {
+        let known_to_all = known.cover(&self.reads) && !self.computes_defaults();
+        let usual = match known_to_all {
+            true => Some(UsualRendering { overlay, fields: BTreeSet::new(), defaults: None }),
+            false => self.usual_rendering(KnownInputs::Defaults { required: &required }),
+        };
+        if let Some(UsualRendering { overlay, fields, defaults }) = usual {
             let conditions = self.matching.conditions.iter().map(|condition| condition.expression.reads());
             let mounts = self.spec.from_app.volume_mounts;
             // Mounts and variables can read other variables.
@@ -182,6 +207,7 @@ impl Template {
             self.container_texts = ContainerTexts::of(&overlay);
             self.rendered = Some(overlay);
             self.usual = fields;
+            self.usual_defaults = defaults;
         }
         errors
     }
@@ -196,21 +222,26 @@ impl Template {
         Scope::with(&self.defaults, &self.reads, None, |_| None, render)
     }
 
-    /// The rendering for the usual pod, and the fields of its spec on which it depends. `overlay` is
-    /// the rendering without a pod. `None` if it depends on more than single fields.
-    fn usual_rendering(&self, overlay: Overlay, known: KnownInputs<'_>) -> Option<(Overlay, BTreeSet<String>)> {
-        if known.cover(&self.reads) {
-            return Some((overlay, BTreeSet::new()));
-        }
-        let fields = read_set::single_fields(&self.reads).filter(|_| known.has_all_parameters(&self.reads))?;
+    /// The rendering for the usual pod. `None` if it depends on more than single fields.
+    fn usual_rendering(&self, known: KnownInputs<'_>) -> Option<UsualRendering> {
+        let mut reads = self.reads.clone();
+        self.parameters.iter().filter_map(Parameter::computed).for_each(|(_, of_default)| reads.extend(of_default));
+        let fields = read_set::single_fields(&reads).filter(|_| known.has_all_parameters(&reads))?;
         let pod = usual::pod(&fields);
         let object = |root: Root| (root == Root::Pod).then_some(Cow::Borrowed(&pod));
+        let mut params = self.defaults.clone();
+        for parameter in &self.parameters {
+            let Some((_, reads)) = parameter.computed() else { continue };
+            let value = Scope::with(&self.defaults, reads, None, object, |scope| parameter.compute(scope)).ok()?;
+            params.insert(parameter.name().to_owned(), value);
+        }
         let render = |scope: &Scope<'_>| {
             let mut renderer = Renderer::new(scope, KnownInputs::All, LeftOut::Dropped);
             let overlay = self.parts.render(&mut renderer);
             (renderer.found.errors.is_empty() && overlay.check().is_empty()).then_some(overlay)
         };
-        Some((Scope::with(&self.defaults, &self.reads, None, object, render)?, fields))
+        let overlay = Scope::with(&params, &self.reads, None, object, render)?;
+        Some(UsualRendering { overlay, fields, defaults: self.computes_defaults().then_some(params) })
     }
 
     /// Evaluates the conditions that read only parameters.
@@ -236,6 +267,15 @@ impl Template {
         }
         errors
     }
+}
+
+/// The rendering for the usual pod.
+struct UsualRendering {
+    overlay: Overlay,
+    /// The fields of the pod's spec on which it depends.
+    fields: BTreeSet<String>,
+    /// The parameters, if some are computed.
+    defaults: Option<BTreeMap<String, cel::Value>>,
 }
 
 fn known_container_names(overlay: &Overlay, samples: &SamplePaths) -> Vec<String> {

@@ -1,6 +1,8 @@
 //! Parameter types accept and refuse the documented values; declarations follow their rules.
 
+use super::collection::{EXPECTED_LIST, EXPECTED_MAP};
 use super::*;
+use proptest::prelude::*;
 use serde_json::json;
 
 fn declared(spec: Json) -> Result<Parameter, Vec<String>> {
@@ -17,6 +19,14 @@ fn of_type(kind: &str) -> Parameter {
 
 fn text(text: &str) -> Value {
     Value::String(Arc::new(text.to_owned()))
+}
+
+fn list(items: &[&str]) -> Value {
+    Value::List(Arc::new(items.iter().copied().map(text).collect()))
+}
+
+fn map(entries: &[(&str, &str)]) -> Value {
+    convert::map(entries.iter().map(|(key, value)| (*key, text(value))))
 }
 
 fn accepts(kind: &str, texts: &[(&str, Value)]) {
@@ -105,6 +115,154 @@ fn an_enum_is_one_of_its_values() {
 }
 
 #[test]
+fn a_list_is_split_at_commas_or_json() {
+    accepts(
+        "list",
+        &[
+            ("", list(&[])),
+            (" , ,", list(&[])),
+            ("a", list(&["a"])),
+            (" a , b c,,a\n", list(&["a", "b c", "a"])),
+            ("a[0], {b}", list(&["a[0]", "{b}"])),
+            ("[]", list(&[])),
+            (" [\"a, b\", \" c \", \"\"] ", list(&["a, b", " c ", ""])),
+            ("[1, 1.50, -2e3, true, false, 18446744073709551616]", {
+                list(&["1", "1.50", "-2e3", "true", "false", "18446744073709551616"])
+            }),
+            (r#"["${params.x}", "\u00e4\n"]"#, list(&["${params.x}", "ä\n"])),
+        ],
+    );
+    refuses("list", EXPECTED_LIST, &["{}", " {\"a\": 1}", "{a, b"]);
+    for (given, message) in [
+        ("[null]", "item 1 is null; expected a string, a number or a boolean"),
+        ("[\"a\", [\"b\"]]", "item 2 is a list; expected a string, a number or a boolean"),
+        ("[{\"a\": 1}]", "item 1 is a map; expected a string, a number or a boolean"),
+        (r#"["\ud800"]"#, "item 1 is text that is not Unicode; expected a string, a number or a boolean"),
+        (
+            "[a, b]",
+            "\"[a, b]\" must be a list: a, b or [\"a\", \"b\"]; it is read as JSON, which is wrong at line 1, column 2",
+        ),
+        (
+            "[1] x",
+            "\"[1] x\" must be a list: a, b or [\"a\", \"b\"]; it is read as JSON, which is wrong at line 1, column 5",
+        ),
+    ] {
+        assert_eq!(of_type("list").parse(given).map_err(|message| message.to_string()), Err(message.to_owned()));
+    }
+}
+
+#[test]
+fn a_map_is_split_at_commas_and_equals_signs_or_json() {
+    accepts(
+        "map",
+        &[
+            ("", map(&[])),
+            ("a=1", map(&[("a", "1")])),
+            (" a = 1 , b=x=y, c=,", map(&[("a", "1"), ("b", "x=y"), ("c", "")])),
+            ("{}", map(&[])),
+            (
+                r#"{"a": "1, 2", " b ": 5, "c": true, "d": ""}"#,
+                map(&[("a", "1, 2"), (" b ", "5"), ("c", "true"), ("d", "")]),
+            ),
+        ],
+    );
+    refuses("map", EXPECTED_MAP, &["[]", "[\"a=1\"]"]);
+    for (given, message) in [
+        ("a", "item \"a\" has no \"=\"; a map is written as \"a=1, b=2\""),
+        ("a=1, =2", "the value \"2\" has an empty key"),
+        ("a=1, b=2, a=1", "key \"a\" is there twice"),
+        (r#"{"a": 1, "a": 1}"#, "key \"a\" is there twice"),
+        (r#"{"": 1}"#, "the value \"1\" has an empty key"),
+        (r#"{"a": null}"#, "the value of key \"a\" is null; expected a string, a number or a boolean"),
+        (r#"{"a": {}}"#, "the value of key \"a\" is a map; expected a string, a number or a boolean"),
+        (
+            "{a: 1}",
+            "\"{a: 1}\" must be a map: a=1, b=2 or {\"a\": \"1\", \"b\": \"2\"}; it is read as JSON, which is wrong at line 1, \
+             column 2",
+        ),
+    ] {
+        assert_eq!(of_type("map").parse(given).map_err(|message| message.to_string()), Err(message.to_owned()));
+    }
+}
+
+#[test]
+fn each_item_keeps_the_rules() {
+    let spec = json!({"name": "p", "type": "list", "pattern": "^[a-z]+$", "maxItems": 7});
+    let letters = declared(spec).expect("a declaration");
+    assert_eq!(letters.parse("a, b"), Ok(list(&["a", "b"])));
+    for (given, message) in [
+        (
+            "a, B, c, D",
+            "item 2, \"B\", does not match the pattern \"^[a-z]+$\"; item 4, \"D\", does not match the pattern \"^[a-z]+$\"",
+        ),
+        ("a,b,c,d,e,f,g,h", "the list has 8 items; at most 7 are allowed"),
+    ] {
+        assert_eq!(letters.parse(given).map_err(|message| message.to_string()), Err(message.to_owned()));
+    }
+    let many = letters.parse("1,2,3,4,5,6,7").expect_err("digits").to_string();
+    assert!(many.contains("item 5, ") && !many.contains("item 6, ") && many.ends_with("; and 2 more"), "{many}");
+    let spec = json!({"name": "p", "type": "map", "pattern": "^[0-9]*$", "keyPattern": "^[a-z]+$", "maxItems": 1});
+    let numbers = declared(spec).expect("a declaration");
+    assert_eq!(numbers.parse("a=1"), Ok(map(&[("a", "1")])));
+    for (given, message) in [
+        ("A=1", "key \"A\" does not match the keyPattern \"^[a-z]+$\""),
+        ("a=x", "the value \"x\" of key \"a\" does not match the pattern \"^[0-9]*$\""),
+        ("a=1, b=2", "the map has 2 items; at most 1 are allowed"),
+    ] {
+        assert_eq!(numbers.parse(given).map_err(|message| message.to_string()), Err(message.to_owned()));
+    }
+    for kind in ["list", "map"] {
+        let items = |count: usize| (0..count).map(|number| format!("k{number}=v")).collect::<Vec<_>>().join(",");
+        assert!(of_type(kind).parse(&items(64)).is_ok(), "{kind}");
+        assert!(of_type(kind).parse(&items(65)).is_err(), "{kind}");
+    }
+}
+
+/// The shortest text of a list: without JSON, where the items allow it.
+fn written(items: &[String]) -> String {
+    let text = items.join(", ");
+    let is_plain = |item: &String| !item.is_empty() && item.trim() == item && !item.contains(',');
+    match items.iter().all(is_plain) && !text.starts_with(['[', '{']) {
+        true => text,
+        false => json!(items).to_string(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_list_can_be_written(items in prop::collection::vec("[ -~äß\n\t]{0,6}|[a-z]{1,3}", 0..8)) {
+        let expected: Vec<&str> = items.iter().map(String::as_str).collect();
+        prop_assert_eq!(of_type("list").parse(&written(&items)), Ok(list(&expected)));
+        prop_assert_eq!(of_type("list").parse(&json!(items).to_string()), Ok(list(&expected)));
+    }
+
+    #[test]
+    fn every_map_can_be_written(entries in prop::collection::btree_map("[ -~äß]{1,4}|[a-z]{1,3}", "[ -~\n]{0,4}|[a-z]{1,3}", 0..8)) {
+        let expected: Vec<(&str, &str)> = entries.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        prop_assert_eq!(of_type("map").parse(&json!(entries).to_string()), Ok(map(&expected)));
+        let plain: Vec<String> = entries.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let is_plain = |text: &str| text.trim() == text && !text.contains(',');
+        let keys = entries.keys().all(|key| is_plain(key) && !key.contains('='));
+        let plain = plain.join(",");
+        if keys && entries.values().all(|value| is_plain(value)) && !plain.starts_with(['[', '{']) {
+            prop_assert_eq!(of_type("map").parse(&plain), Ok(map(&expected)));
+        }
+    }
+
+    #[test]
+    fn no_text_is_a_list_or_map_of_anything_but_texts(given in "[\\[{]?[ -~]{0,40}") {
+        for kind in ["list", "map"] {
+            match of_type(kind).parse(&given) {
+                Ok(Value::List(items)) => prop_assert!(items.iter().all(|item| matches!(item, Value::String(_)))),
+                Ok(Value::Map(map)) => prop_assert!(map.map.values().all(|item| matches!(item, Value::String(_)))),
+                Ok(other) => prop_assert!(false, "{:?}", other),
+                Err(message) => prop_assert!(!message.to_string().contains('\n')),
+            }
+        }
+    }
+}
+
+#[test]
 fn a_pattern_must_match_somewhere() {
     let parameter = declared(json!({"name": "p", "type": "string", "pattern": "^/[a-z/]+$"})).expect("a declaration");
     assert_eq!(parameter.parse("/var/log"), Ok(text("/var/log")));
@@ -158,8 +316,40 @@ fn a_default_has_its_type_and_keeps_the_rules() {
             json!({"name": "p", "type": "integer", "maximum": 5, "default": 6}),
             "default: \"6\" is greater than the maximum \"5\"",
         ),
+        (
+            json!({"name": "p", "type": "list", "default": {"a": "b"}}),
+            "default: expected a list of strings, found an object",
+        ),
+        (json!({"name": "p", "type": "list", "default": 5}), "default: expected a list of strings, found 5"),
+        (json!({"name": "p", "type": "map", "default": ["a"]}), "default: expected a map of strings, found a list"),
+        (
+            json!({"name": "p", "type": "list", "default": ["a", null]}),
+            "default: item 2 is null; expected a string, a number or a boolean",
+        ),
+        (
+            json!({"name": "p", "type": "map", "default": {"a": []}}),
+            "default: the value of key \"a\" is a list; expected a string, a number or a boolean",
+        ),
+        (
+            json!({"name": "p", "type": "list", "default": ["a", "${app.name}"]}),
+            "default: item \"${app.name}\" has an expression; write the whole default as one expression, such as \
+             \"${[app.name, 'b']}\"",
+        ),
+        (
+            json!({"name": "p", "type": "list", "maxItems": 1, "default": "a, b"}),
+            "default: the list has 2 items; at most 1 are allowed",
+        ),
     ] {
         assert_eq!(declared(spec.clone()).expect_err("a bad default"), [message], "{spec}");
+    }
+    for (spec, expected) in [
+        (json!({"name": "p", "type": "list", "default": ["a", 1, true, "$${x}"]}), list(&["a", "1", "true", "${x}"])),
+        (json!({"name": "p", "type": "list", "default": "a, b"}), list(&["a", "b"])),
+        (json!({"name": "p", "type": "map", "default": {"a": 1.5, "b": ""}}), map(&[("a", "1.5"), ("b", "")])),
+        (json!({"name": "p", "type": "map", "default": "a=1"}), map(&[("a", "1")])),
+        (json!({"name": "p", "type": "string", "default": "$${x}"}), text("${x}")),
+    ] {
+        assert_eq!(declared(spec.clone()).expect("a declaration").default(), Some(&expected), "{spec}");
     }
     let number = declared(json!({"name": "p", "type": "number", "default": 2})).expect("a declaration");
     assert_eq!(number.default(), Some(&Value::Float(2.0)));
@@ -185,7 +375,19 @@ fn invalid_declarations_are_reported() {
         ),
         (json!({"name": "p", "type": "enum"}), "values: an enum lists its values here"),
         (json!({"name": "p", "type": "string", "values": ["a"]}), "values: only the type enum has values"),
-        (json!({"name": "p", "type": "integer", "pattern": "x"}), "pattern: only the type string has a pattern"),
+        (
+            json!({"name": "p", "type": "integer", "pattern": "x"}),
+            "pattern: only the types string, list and map have a pattern",
+        ),
+        (json!({"name": "p", "type": "list", "keyPattern": "x"}), "keyPattern: only the type map has a keyPattern"),
+        (json!({"name": "p", "type": "map", "keyPattern": "("}), "keyPattern: \"(\" is not a regular expression: "),
+        (json!({"name": "p", "type": "string", "maxItems": 3}), "maxItems: only the types list and map have maxItems"),
+        (json!({"name": "p", "type": "list", "maxItems": 0}), "maxItems: expected a number from 1 to 1024, found 0"),
+        (
+            json!({"name": "p", "type": "map", "maxItems": 1025}),
+            "maxItems: expected a number from 1 to 1024, found 1025",
+        ),
+        (json!({"name": "p", "type": "list", "minimum": 1}), "minimum: only an integer"),
         (json!({"name": "p", "type": "string", "pattern": "("}), "pattern: \"(\" is not a regular expression: "),
         (json!({"name": "p", "type": "string", "pattern": "(\\pL{1000}){1000}"}), "pattern: "),
     ] {
@@ -218,4 +420,92 @@ fn only_parameters_with_a_default_have_an_initial_value() {
 fn a_long_value_is_cut_in_the_message() {
     let message = of_type("integer").parse(&"9\n".repeat(100_000)).expect_err("no integer").to_string();
     assert!(message.chars().count() < 200 && !message.contains('\n'), "{message}");
+}
+
+/// The error of a computed default at load, if it has one.
+fn computed(kind: &str, default: &str) -> Option<String> {
+    let values: &[&str] = if kind == "enum" { &["a", "b"] } else { &[] };
+    match declared(json!({"name": "p", "type": kind, "values": values, "default": default})) {
+        Ok(parameter) => {
+            assert!(parameter.default().is_none() && !parameter.is_required(), "{default}");
+            None
+        }
+        Err(errors) => Some(errors.join("\n")),
+    }
+}
+
+#[test]
+fn an_expression_that_never_gives_the_type_is_refused_at_load() {
+    for (kind, default) in [
+        ("string", "${pod.metadata.name}"),
+        ("string", "${app.ports[0].containerPort}"),
+        ("string", "a-${app.name}-${size(apps)}"),
+        ("string", "${app.?command[?0]}"),
+        ("integer", "${pod.spec.terminationGracePeriodSeconds + 5}"),
+        ("integer", "${app['newField']}"),
+        ("number", "${size(apps)}"),
+        ("boolean", "${has(pod.spec.hostNetwork)}"),
+        ("quantity", "${app.resources.requests.memory}"),
+        ("quantity", "${size(apps)}Mi"),
+        ("duration", "${size(apps)}s"),
+        ("port", "${app.?ports[?0].?containerPort}"),
+        ("enum", "${namespace.name}"),
+        ("list", "${app.ports.map(p, p.containerPort)}"),
+        ("list", "${[app.name, cluster.version]}"),
+        ("list", "${app.?command}"),
+        ("map", "${pod.metadata.labels}"),
+        ("map", "${app.?resources.?limits}"),
+    ] {
+        assert_eq!(computed(kind, default), None, "{kind}: {default}");
+    }
+    for (kind, default, message) in [
+        ("string", "${app.ports}", "expression \"app.ports\": expected a string, found a list"),
+        ("string", "${null}", "expression \"null\": expected a string, found null"),
+        (
+            "integer",
+            "${app.name}",
+            "expression \"app.name\": expected an integer, found a string; int(…) makes an integer of it",
+        ),
+        (
+            "integer",
+            "${app.?name}",
+            "expression \"app.?name\": expected an integer, found a string; int(…) makes an integer of it",
+        ),
+        (
+            "integer",
+            "1${size(apps)}",
+            "expected an integer, found text with an expression; write the default as one expression",
+        ),
+        (
+            "number",
+            "${app.name}",
+            "expression \"app.name\": expected a number, found a string; double(…) makes a number of it",
+        ),
+        ("boolean", "${1}", "expression \"1\": expected a boolean, found an integer"),
+        (
+            "port",
+            "${1.5}",
+            "expression \"1.5\": expected an integer, found a number with a fraction; int(…) makes an integer of it",
+        ),
+        (
+            "list",
+            "${app.name}",
+            "expression \"app.name\": expected a list of strings, found a string; [ … ] makes a list of it",
+        ),
+        (
+            "list",
+            "a, ${app.name}",
+            "expected a list of strings, found text with an expression; write the default as one expression",
+        ),
+        ("list", "${app.ports}", "expression \"app.ports\": expected a list of strings, found a map in it"),
+        ("map", "${[app.name]}", "expression \"[app.name]\": expected a map of strings, found a list"),
+        ("map", "${{'a': [1]}}", "expression \"{'a': [1]}\": expected a map of strings, found a list in it"),
+        ("string", "${params.x}", "variable \"params\": a default cannot read other parameters"),
+        ("string", "${has(params.x)}", "variable \"params\": a default cannot read other parameters"),
+        ("string", "${container.name}", "variable \"container\": it exists only in expressions below app"),
+        ("string", "${each}", "variable \"each\": it exists only in an item with forEach"),
+        ("string", "${pod.metdata}", "pod has no field \"metdata\"; did you mean \"metadata\"?"),
+    ] {
+        assert_eq!(computed(kind, default), Some(format!("default: {message}")), "{kind}: {default}");
+    }
 }
