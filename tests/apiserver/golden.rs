@@ -17,7 +17,7 @@ use runner::{Offline, Runner};
 
 #[allow(dead_code, reason = "shared with tests/it, which uses all of it")]
 #[path = "../it/golden/case.rs"]
-mod case;
+pub mod case;
 #[allow(dead_code, reason = "shared with tests/it, which uses all of it")]
 #[path = "../it/golden/runner.rs"]
 mod runner;

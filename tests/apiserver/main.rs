@@ -51,6 +51,7 @@ mod requests;
 mod restarts;
 mod traces;
 mod untouched;
+mod usual;
 mod volumes;
 mod webhook_failures;
 
@@ -77,5 +78,6 @@ fn main() -> std::process::ExitCode {
         webhook_failures::TESTS,
         untouched::TESTS,
         volumes::TESTS,
+        usual::TESTS,
     ])
 }

@@ -61,13 +61,23 @@ pub fn with_custom(name: &str, test: impl FnOnce(&Namespace, &Outrigger)) {
 }
 
 impl Outrigger {
-    /// Starts a server and returns when it is ready.
+    /// Starts a server that knows no cluster, and returns when it is ready.
     pub fn start(cluster: &Cluster, name: &str, arguments: &[&str]) -> Self {
+        Self::start_with(cluster, name, "off", arguments)
+    }
+
+    /// Starts a server that knows the namespaces of the cluster, and returns when it is ready.
+    pub fn start_in_cluster(cluster: &Cluster, name: &str, arguments: &[&str]) -> Self {
+        Self::start_with(cluster, name, "on", arguments)
+    }
+
+    fn start_with(cluster: &Cluster, name: &str, mode: &str, arguments: &[&str]) -> Self {
         let janitor = &cluster.control_plane.janitor;
         let directory = janitor.directory().join(format!("outrigger-{name}"));
         let (port, admin_port) = (free_port(), free_port());
         let mut serve = Command::new(PROGRAM);
-        serve.args(["serve", "--dev", "--cluster", "off", "--log-format", "json", "--dev-dir"]).arg(&directory);
+        serve.args(["serve", "--dev", "--cluster", mode, "--log-format", "json", "--dev-dir"]).arg(&directory);
+        serve.env("KUBECONFIG", &cluster.control_plane.kubeconfig);
         serve.args(["--listen", &format!("127.0.0.1:{port}"), "--admin-listen", &format!("127.0.0.1:{admin_port}")]);
         let process = janitor.spawn(&format!("outrigger-{name}"), serve.args(arguments));
         let server = Self { process, directory, port, admin_port };
