@@ -176,7 +176,7 @@ fn a_syntax_error_is_one_line() {
         ("a b", "unexpected 'b'"),
         ("pod.", "unexpected '.'"),
         ("(1", "')' is missing before the end"),
-        ("[1, 2", "']' is missing before the end"),
+        ("[1, 2", "unexpected end"),
         ("a # b", "unexpected '#'"),
         ("'a", "a string that is not closed or has a wrong escape: 'a"),
         ("\"a\\q\"", "a string that is not closed or has a wrong escape: \"a\\q"),
