@@ -36,7 +36,7 @@ RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
  && CFLAGS="-ffile-prefix-map=${CARGO_HOME:-$HOME/.cargo}=cargo" \
     RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs --cfg getrandom_backend=\"linux_getrandom\" $paths" \
     OUTRIGGER_REVISION="$REVISION" SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" \
-    cargo build --profile dist --locked --bin outrigger --target "$target" \
+    cargo build --profile dist --locked --features otel --bin outrigger --target "$target" \
  && install -D -m 0755 "target/$target/dist/outrigger" /out/outrigger
 
 FROM ${BASE}

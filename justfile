@@ -48,17 +48,17 @@ fuzz target="review" seconds="60" *options:
 
 # Builds the documentation of the code with every warning denied.
 docs:
-    RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked --document-private-items
+    RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked --all-features --document-private-items
 
 # Compiles each combination of features.
 features:
     cargo check --lib --no-default-features --locked
-    cargo check --no-default-features --features runtime --locked
     cargo check --locked
+    cargo check --all-features --locked
 
 # Compiles with the oldest Rust that Cargo.toml declares.
 msrv:
-    cargo +"$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)" check --locked
+    cargo +"$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)" check --locked --all-features
 
 # Looks for misspelt words (https://crates.io/crates/typos-cli).
 typos:

@@ -2,14 +2,14 @@
 //!
 //! Invariant: YAML and JSON read back as exactly the values that were given.
 
+use std::fmt::{self, Write};
+
 use anyhow::Context;
 use clap::ValueEnum;
+use imara_diff::{Algorithm, Diff, InternedInput, Interner, Token, UnifiedDiffConfig, UnifiedDiffPrinter};
 use json_patch::PatchOperation;
 use serde::Serialize;
 use serde_json::{Value, json};
-use similar::algorithms::{Capture, Compact, Replace, myers};
-use similar::udiff::UnifiedHunkHeader;
-use similar::{ChangeTag, DiffOp, group_diff_ops};
 
 use super::key_order::KeyOrder;
 
@@ -78,29 +78,15 @@ pub(super) fn diff_object(
     coloured: bool,
 ) -> anyhow::Result<()> {
     let (before, after) = (yaml_document(before)?, yaml_document(after)?);
-    let (before, after): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
-    let mut paint = |style, line: &str| {
-        *text += &if coloured { format!("\x1b[{style}m{line}\x1b[0m\n") } else { format!("{line}\n") };
-    };
-    paint(BOLD, &format!("--- {title} (before)"));
-    paint(BOLD, &format!("+++ {title} (after)"));
-    for hunk in group_diff_ops(changed_lines(&before, &after), CONTEXT) {
-        paint(CYAN, &UnifiedHunkHeader::new(&hunk).to_string());
-        for line in hunk.iter().flat_map(|part| part.iter_changes(&before[..], &after[..])) {
-            paint(style(line.tag()), &format!("{}{}", line.tag(), line.value()));
-        }
-    }
+    let lines = InternedInput::new(before.as_str(), after.as_str());
+    let mut diff = Diff::compute(Algorithm::Myers, &lines);
+    // Of several equally short diffs, the one that adds and removes whole items, as git prints it.
+    diff.postprocess_lines(&lines);
+    let printer = HunkPrinter { lines: &lines.interner, coloured };
+    printer.print(&mut *text, BOLD, "", &format!("--- {title} (before)"))?;
+    printer.print(&mut *text, BOLD, "", &format!("+++ {title} (after)"))?;
+    write!(text, "{}", diff.unified_diff(&printer, UnifiedDiffConfig::default(), &lines))?;
     Ok(())
-}
-
-/// Lines around a change.
-const CONTEXT: usize = 3;
-
-/// `TextDiff` gives the same result but adds half a megabyte of algorithms to the program.
-fn changed_lines(before: &[&str], after: &[&str]) -> Vec<DiffOp> {
-    let mut found = Compact::new(Replace::new(Capture::new()), before, after);
-    let Ok(()) = myers::diff_deadline_raw(&mut found, before, 0..before.len(), after, 0..after.len(), None);
-    found.into_inner().into_inner().into_ops()
 }
 
 const PLAIN: u8 = 0;
@@ -109,11 +95,32 @@ const RED: u8 = 31;
 const GREEN: u8 = 32;
 const CYAN: u8 = 36;
 
-const fn style(tag: ChangeTag) -> u8 {
-    match tag {
-        ChangeTag::Equal => PLAIN,
-        ChangeTag::Delete => RED,
-        ChangeTag::Insert => GREEN,
+/// Prints hunks line by line, coloured or not.
+struct HunkPrinter<'a> {
+    lines: &'a Interner<&'a str>,
+    coloured: bool,
+}
+
+impl HunkPrinter<'_> {
+    fn print(&self, mut text: impl Write, style: u8, sign: &str, line: &str) -> fmt::Result {
+        let line = line.strip_suffix('\n').unwrap_or(line);
+        if self.coloured { writeln!(text, "\x1b[{style}m{sign}{line}\x1b[0m") } else { writeln!(text, "{sign}{line}") }
+    }
+}
+
+impl UnifiedDiffPrinter for HunkPrinter<'_> {
+    fn display_header(&self, text: impl Write, before: u32, after: u32, removed: u32, added: u32) -> fmt::Result {
+        let header = format!("@@ -{},{removed} +{},{added} @@", before + 1, after + 1);
+        self.print(text, CYAN, "", &header)
+    }
+
+    fn display_context_token(&self, text: impl Write, line: Token) -> fmt::Result {
+        self.print(text, PLAIN, " ", self.lines[line])
+    }
+
+    fn display_hunk(&self, mut text: impl Write, before: &[Token], after: &[Token]) -> fmt::Result {
+        before.iter().try_for_each(|&line| self.print(&mut text, RED, "-", self.lines[line]))?;
+        after.iter().try_for_each(|&line| self.print(&mut text, GREEN, "+", self.lines[line]))
     }
 }
 

@@ -11,6 +11,8 @@ mod advice;
 mod by_template;
 mod cluster;
 mod events;
+#[cfg(target_os = "linux")]
+mod process;
 mod register;
 
 use std::collections::HashMap;

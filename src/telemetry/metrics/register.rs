@@ -39,7 +39,7 @@ impl Register {
     /// What the system tells of the process.
     pub(super) fn process(&self) -> Result<()> {
         #[cfg(target_os = "linux")]
-        self.0.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        self.0.register(Box::new(super::process::ProcessCollector::new()?))?;
         Ok(())
     }
 }

@@ -6,23 +6,23 @@ use prometheus::IntCounter;
 use crate::admission::Record;
 
 /// Never there.
-pub enum Traces {}
+pub(crate) enum Traces {}
 
 /// A review that is traced: never there.
-pub enum ReviewSpan {}
+pub(crate) enum ReviewSpan {}
 
 /// Fails: see the configuration, which says so first.
-pub fn init(endpoint: &str, _: IntCounter) -> anyhow::Result<Traces> {
+pub(crate) fn init(endpoint: &str, _: IntCounter) -> anyhow::Result<Traces> {
     anyhow::bail!("this build cannot send traces to {endpoint}: it lacks the feature otel")
 }
 
 /// No span.
-pub fn begin<'h>(_: &'static str, _: impl FnOnce() -> Option<&'h [u8]>) -> Option<ReviewSpan> {
+pub(crate) fn begin<'h>(_: &'static str, _: impl FnOnce() -> Option<&'h [u8]>) -> Option<ReviewSpan> {
     None
 }
 
 impl ReviewSpan {
-    pub const fn end(self, _: &Record, _: Option<u16>) {
+    pub(crate) const fn end(self, _: &Record, _: Option<u16>) {
         match self {}
     }
 }

@@ -7,6 +7,7 @@
 //! that a peer sends but the ids in `traceparent`; where traces are off, a request costs one look
 //! at that.
 
+mod client;
 mod export;
 mod parent;
 
@@ -15,11 +16,12 @@ use std::sync::OnceLock;
 use anyhow::Context;
 use opentelemetry::trace::{Span, SpanKind, Status, Tracer, TracerProvider};
 use opentelemetry::{Array, KeyValue, StringValue, Value};
-use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use prometheus::IntCounter;
 
+use self::client::CollectorClient;
 use self::export::{Exporting, SpanQueue};
 use super::build;
 use crate::admission::{Record, ReviewResult};
@@ -42,7 +44,7 @@ pub(crate) fn init(endpoint: &str, lost: IntCounter) -> anyhow::Result<Traces> {
     let resource = resource();
     let exporter = || {
         let builder = SpanExporter::builder().with_http().with_endpoint(endpoint).with_protocol(Protocol::HttpBinary);
-        builder.build()
+        builder.with_http_client(CollectorClient::from_environment()).build()
     };
     let (queue, exporting) = Exporting::start(exporter, &resource, endpoint, lost)
         .with_context(|| format!("cannot send traces to {endpoint}"))?;

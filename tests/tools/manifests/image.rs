@@ -10,6 +10,7 @@ tests! {
     the_image_contains_one_program_and_runs_as_an_unprivileged_user,
     the_image_has_its_labels,
     the_image_is_built_with_the_pinned_toolchain,
+    the_program_of_the_image_can_send_traces,
     cargo_accepts_the_files_that_the_dockerfile_copies,
     files_copied_by_the_dockerfile_are_in_the_build_context,
     every_file_names_the_same_version,
@@ -68,6 +69,13 @@ fn the_image_is_built_with_the_pinned_toolchain() {
         toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).expect("a channel").trim_matches('"');
     let builder = instructions(&read("Dockerfile"), "ARG BUILDER=");
     assert_eq!(builder, [format!("rust:{channel}-bookworm")]);
+}
+
+/// `cargo build` leaves them out, and the tests have them.
+fn the_program_of_the_image_can_send_traces() {
+    let builds: Vec<String> =
+        instructions(&read("Dockerfile"), "RUN ").into_iter().filter(|run| run.contains("cargo build")).collect();
+    assert!(builds.len() == 1 && builds[0].contains("--features otel "), "{builds:?}");
 }
 
 /// The build context has only what the Dockerfile copies: Cargo must still accept the reduced
