@@ -106,6 +106,7 @@ fn plain(mut item: Value) -> Value {
     if let Value::Object(fields) = &mut item {
         fields.retain(|key, _| !["when", "forEach", "onExisting", "separator", "share"].contains(&key.as_str()));
         if is_unknown {
+            fields.remove("valueFrom");
             fields.insert("value".to_owned(), json!(UNKNOWN));
         }
     }
