@@ -208,7 +208,7 @@ fn holds(place: &str, wanted: &Value, found: &Value) -> Result<(), String> {
             let found = || found.as_array().into_iter().flatten();
             let missing = items
                 .iter()
-                .filter(|item| !item.is_null())
+                .filter(|item| !is_left_out(item))
                 .find(|item| !found().any(|one| holds(place, item, one).is_ok()));
             missing.map_or(Ok(()), |item| Err(format!("{place} lacks {item}")))
         }
@@ -217,6 +217,14 @@ fn holds(place: &str, wanted: &Value, found: &Value) -> Result<(), String> {
         (wanted, Value::Null) if is_omitted(wanted) => Ok(()),
         (wanted, found) if spelled(wanted) == spelled(found) => Ok(()),
         _ => Err(format!("{place}: the template wants {wanted}, the pod has {found}")),
+    }
+}
+
+/// Null is left out of a list, and so is a list of which every element is.
+fn is_left_out(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => !items.is_empty() && items.iter().all(is_left_out),
+        other => other.is_null(),
     }
 }
 
