@@ -76,9 +76,9 @@ pub(crate) enum RenderErrors {
     Values(Vec<FieldError>),
 }
 
-/// What becomes of items whose condition does not hold.
+/// What becomes of items whose condition is not met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LeftOut {
+pub(super) enum UnmetItems {
     /// They are not rendered.
     Dropped,
     /// They are rendered with samples, so that their structure is checked.
@@ -89,7 +89,7 @@ pub(super) enum LeftOut {
 pub(super) struct Renderer<'a> {
     scope: &'a Scope<'a>,
     known: KnownInputs<'a>,
-    left_out: LeftOut,
+    left_out: UnmetItems,
     /// Whether the element of the enclosing `forEach` is known.
     knows_each: bool,
     /// Positions in the enclosing rendered lists, which omit null items.
@@ -136,7 +136,7 @@ impl RenderFindings {
 }
 
 impl<'a> Renderer<'a> {
-    pub(super) fn new(scope: &'a Scope<'a>, known: KnownInputs<'a>, left_out: LeftOut) -> Self {
+    pub(super) fn new(scope: &'a Scope<'a>, known: KnownInputs<'a>, left_out: UnmetItems) -> Self {
         let found = RenderFindings::default();
         Self { scope, known, left_out, knows_each: true, indices: Vec::new(), found }
     }
@@ -228,7 +228,7 @@ impl<'a> Renderer<'a> {
     fn item(&mut self, item: &Item, items: &mut Vec<Value>) {
         let Some(for_each) = &item.for_each else { return self.element(item, items) };
         match self.elements(for_each) {
-            Some(elements) if !elements.is_empty() || self.left_out == LeftOut::Dropped => {
+            Some(elements) if !elements.is_empty() || self.left_out == UnmetItems::Dropped => {
                 for each in elements {
                     let scope = self.scope;
                     scope.with_variable(Root::Each, each, |scope| {
@@ -265,11 +265,11 @@ impl<'a> Renderer<'a> {
     fn element(&mut self, item: &Item, items: &mut Vec<Value>) {
         let Some(when) = &item.when else { return self.push(&item.tree, items) };
         let holds = self.holds(when);
-        if holds == Some(false) && self.left_out == LeftOut::Dropped {
+        if holds == Some(false) && self.left_out == UnmetItems::Dropped {
             return;
         }
         let reads_parameters = when.expression.as_ref().is_some_and(|one| one.reads().has(Root::Params));
-        if self.left_out == LeftOut::Sampled && (holds != Some(true) || reads_parameters) {
+        if self.left_out == UnmetItems::Sampled && (holds != Some(true) || reads_parameters) {
             self.note_conditional(item, items.len());
         }
         // A value that the condition rules out is no error.

@@ -6,7 +6,7 @@ use crate::inject::expression::{Declarations, Expression, Kind, Reads, Scope};
 use crate::inject::pod::OperatingSystem;
 use crate::inject::template::item;
 use crate::inject::template::parameters::Parameter;
-use crate::inject::template::render::{KnownInputs, LeftOut, Renderer};
+use crate::inject::template::render::{KnownInputs, Renderer, UnmetItems};
 use crate::inject::template::selector::LabelSelector;
 use crate::inject::template::spec::ParameterSpec;
 use crate::inject::text::json::{items, text};
@@ -65,7 +65,7 @@ impl Draft {
     /// The errors of names and mounts that do not depend on the result of expressions.
     pub(super) fn check_with_samples(&self) -> Vec<FieldError> {
         let check = |scope: &Scope<'_>| {
-            let mut renderer = Renderer::new(scope, KnownInputs::Nothing, LeftOut::Sampled);
+            let mut renderer = Renderer::new(scope, KnownInputs::Nothing, UnmetItems::Sampled);
             let overlay = self.parts.render(&mut renderer);
             renderer.found.check(&overlay)
         };

@@ -12,7 +12,7 @@ use crate::inject::pod::{OperatingSystem, PodDocument, usual};
 use crate::inject::schema::UnknownField;
 use crate::inject::template::container_texts::ContainerTexts;
 use crate::inject::template::parameters::{self, Parameter};
-use crate::inject::template::render::{KnownInputs, LeftOut, RenderErrors, RenderFindings, Renderer, Rendering};
+use crate::inject::template::render::{KnownInputs, RenderErrors, RenderFindings, Renderer, Rendering, UnmetItems};
 use crate::inject::template::spec::{ContainerSelection, Order, TemplateSpec};
 use crate::inject::template::{RenderContext, Revision, read_set};
 use crate::inject::text::json::text;
@@ -128,7 +128,7 @@ impl Template {
     /// Renders the template for one pod.
     pub(crate) fn render(&self, context: &RenderContext<'_>) -> Result<Rendering, RenderErrors> {
         context.with_scope(&self.reads, |scope| {
-            let mut renderer = Renderer::new(scope, KnownInputs::All, LeftOut::Dropped);
+            let mut renderer = Renderer::new(scope, KnownInputs::All, UnmetItems::Dropped);
             if !self.reads.has(Root::Container) {
                 let overlay = self.parts.render(&mut renderer);
                 return renderer.found.finish(Rendering { overlay, apps: Vec::new() }, context);
@@ -166,7 +166,7 @@ impl Template {
         let required = names(Parameter::is_required);
         let known = KnownInputs::Defaults { required: &unknown };
         let mut errors = self.evaluate_conditions(known);
-        let (overlay, found) = self.render_without_pod(known, LeftOut::Sampled);
+        let (overlay, found) = self.render_without_pod(known, UnmetItems::Sampled);
         errors.extend(found.errors.iter().map(|problem| FieldError::new(problem.path.clone(), problem.fault())));
         errors.extend(found.check(&overlay));
         errors.extend(found.written.correct(qos::check(&self.spec, &overlay, &found.samples)));
@@ -181,7 +181,7 @@ impl Template {
         let overlay = match self.parts.have_clauses() {
             false => overlay,
             true => {
-                let (overlay, found) = self.render_without_pod(known, LeftOut::Dropped);
+                let (overlay, found) = self.render_without_pod(known, UnmetItems::Dropped);
                 errors.extend(found.check(&overlay));
                 overlay
             }
@@ -213,7 +213,7 @@ impl Template {
     }
 
     /// The rendering without a pod.
-    fn render_without_pod(&self, known: KnownInputs<'_>, left_out: LeftOut) -> (Overlay, RenderFindings) {
+    fn render_without_pod(&self, known: KnownInputs<'_>, left_out: UnmetItems) -> (Overlay, RenderFindings) {
         let render = |scope: &Scope<'_>| {
             let mut renderer = Renderer::new(scope, known, left_out);
             let overlay = self.parts.render(&mut renderer);
@@ -236,7 +236,7 @@ impl Template {
             params.insert(parameter.name().to_owned(), value);
         }
         let render = |scope: &Scope<'_>| {
-            let mut renderer = Renderer::new(scope, KnownInputs::All, LeftOut::Dropped);
+            let mut renderer = Renderer::new(scope, KnownInputs::All, UnmetItems::Dropped);
             let overlay = self.parts.render(&mut renderer);
             (renderer.found.errors.is_empty() && overlay.check().is_empty()).then_some(overlay)
         };

@@ -8,7 +8,7 @@ use super::collection;
 use super::{Parameter, text_of};
 use crate::inject::expression::interpolation::Interpolation;
 use crate::inject::expression::{Declarations, Kind, Reads, Scope};
-use crate::inject::template::render::{KnownInputs, LeftOut, Renderer};
+use crate::inject::template::render::{KnownInputs, Renderer, UnmetItems};
 use crate::inject::template::render_error::RenderError;
 use crate::inject::template::spec::ParameterType;
 use crate::inject::template::tree::{ExpressionTree, TemplateString, TreeCompiler};
@@ -74,7 +74,7 @@ impl Parameter {
     /// The computed default for one pod, whose variables `scope` has.
     pub(crate) fn compute(&self, scope: &Scope<'_>) -> Result<Value, DefaultFault> {
         let ParameterDefault::Computed(computed) = &self.default else { return Err(DefaultFault::Nothing) };
-        let mut renderer = Renderer::new(scope, KnownInputs::All, LeftOut::Dropped);
+        let mut renderer = Renderer::new(scope, KnownInputs::All, UnmetItems::Dropped);
         let found = renderer.string(&computed.text);
         match (found, renderer.found.errors.pop()) {
             (_, Some(error)) => Err(DefaultFault::Expression(error)),
