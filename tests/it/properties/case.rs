@@ -227,6 +227,8 @@ fn fitting(name: &str, text: String) -> String {
         "size" => "1.5Gi".to_owned(),
         "wait" => "1m30s".to_owned(),
         "port" => "8443".to_owned(),
+        "items" => "x, y".to_owned(),
+        "pairs" => "a=x,b=y".to_owned(),
         "dir" if text.len() > 3 => format!("/{}", text.replace(':', "-")),
         _ => text,
     }

@@ -20,7 +20,8 @@ pub const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
 /// Containers that templates add.
 pub const CONTAINERS: [&str; 3] = ["side", "log", "setup"];
 /// Every parameter that an expression may read.
-pub const PARAMETERS: [&str; 10] = ["text", "dir", "level", "count", "flag", "ratio", "size", "wait", "port", "must"];
+pub const PARAMETERS: [&str; 13] =
+    ["text", "dir", "level", "count", "flag", "ratio", "size", "wait", "port", "must", "items", "pairs", "computed"];
 
 /// A template document of this name.
 pub fn template(name: &'static str) -> BoxedStrategy<Value> {
@@ -306,6 +307,9 @@ fn value() -> BoxedStrategy<Value> {
         "${params.flag}",
         "${params.wait}",
         "${params.must}",
+        "${params.items.join('+')}",
+        "${params.pairs.?a.orValue('none')}",
+        "${params.computed}",
         "${namespace.name}",
         "${app.name}",
         "${size(apps)}",
@@ -416,6 +420,9 @@ fn declaration(name: &str) -> Value {
         "wait" => ("duration", json!("30s")),
         "port" => ("port", json!(9443)),
         "dir" => ("string", json!("/srv")),
+        "items" => ("list", json!(["one", "two"])),
+        "pairs" => ("map", json!({"a": "b"})),
+        "computed" => ("string", json!("${pod.metadata.?name.orValue('none')}")),
         _ => ("string", json!("plain")),
     };
     let mut declaration = json!({"name": name, "type": kind, "default": default});
