@@ -140,9 +140,9 @@ impl Plan {
                 process: &program,
                 request: &plain,
                 is_patched: false,
-                bar: Some(0.55),
+                bar: Some(0.60),
             },
-            Case { name: "injected pod", process: &program, request: &asking, is_patched: true, bar: Some(0.28) },
+            Case { name: "injected pod", process: &program, request: &asking, is_patched: true, bar: Some(0.30) },
         ];
         let mut of_constant = open(&constant).await?;
         let mut of_program = open(&program).await?;
