@@ -108,6 +108,11 @@ impl<'a> Planner<'a> {
             return;
         }
         let unset = entries.found.and_then(|found| found.get(key));
+        // A value of another kind is none that an API server sends; it stays.
+        let is_of_kind = |unset: &Value| std::mem::discriminant(unset) == std::mem::discriminant(wanted);
+        if unset.is_some_and(|unset| !unset.is_null() && is_empty_value(unset) && !is_of_kind(unset)) {
+            return;
+        }
         let path = entries.location.path.child(key);
         if unset == Some(wanted) || self.is_wanted_already(candidate, entries.name, &path, wanted) {
             return;
