@@ -5,7 +5,7 @@
 
 use super::operations::{Operation, Operations, Verb};
 use crate::inject::merge::{Edit, PlacedContainer, Plan};
-use crate::inject::text::json_writer::{push_object, push_value};
+use crate::inject::text::json_writer::{push_list, push_object, push_value};
 use crate::inject::text::pointer::Pointer;
 use serde_json::{Map, Value};
 
@@ -105,7 +105,7 @@ impl Editor {
             }
             found @ (Some(Value::Null) | None) => {
                 let verb = if found.is_some() { Verb::Replace } else { Verb::Add };
-                self.operations.push_with(verb, list.as_str(), |out| push_containers(out, &containers));
+                self.operations.push_with(verb, list.as_str(), |out| push_list(out, &containers, push_container));
                 let containers = containers.into_iter().map(|placed| placed.container);
                 fields.insert(field, Value::Array(containers.collect()));
             }
@@ -131,17 +131,6 @@ impl Editor {
             Some(_) => Err(does_not_fit(object)),
         }
     }
-}
-
-fn push_containers(out: &mut Vec<u8>, containers: &[PlacedContainer]) {
-    out.push(b'[');
-    for (position, placed) in containers.iter().enumerate() {
-        if position > 0 {
-            out.push(b',');
-        }
-        push_container(out, placed);
-    }
-    out.push(b']');
 }
 
 fn push_container(out: &mut Vec<u8>, placed: &PlacedContainer) {

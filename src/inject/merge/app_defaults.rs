@@ -90,7 +90,10 @@ impl<'a> Planner<'a> {
     ) {
         self.change_below(candidate, &entries.location.path, entries.found, |planner| {
             for (key, wanted) in wanted {
-                match planner.own(entries, key).map_or_else(|| obstacle(planner, entries, key, wanted), |_| None) {
+                match planner
+                    .own(entries, key, wanted)
+                    .map_or_else(|| obstacle(planner, entries, key, wanted), |_| None)
+                {
                     None => planner.fill_entry(candidate, entries, key, wanted),
                     Some(Obstacle::Present) => {}
                     Some(Obstacle::Contradiction(why)) => {
@@ -104,15 +107,10 @@ impl<'a> Planner<'a> {
 
     /// Fills one entry, if the container lacks it.
     fn fill_entry(&mut self, candidate: usize, entries: &Entries<'a>, key: &str, wanted: &Value) {
-        if is_empty_value(wanted) || self.own(entries, key).is_some() {
+        if is_empty_value(wanted) || self.own(entries, key, wanted).is_some() {
             return;
         }
         let unset = entries.found.and_then(|found| found.get(key));
-        // A value of another kind is none that an API server sends; it stays.
-        let is_of_kind = |unset: &Value| std::mem::discriminant(unset) == std::mem::discriminant(wanted);
-        if unset.is_some_and(|unset| !unset.is_null() && is_empty_value(unset) && !is_of_kind(unset)) {
-            return;
-        }
         let path = entries.location.path.child(key);
         if unset == Some(wanted) || self.is_wanted_already(candidate, entries.name, &path, wanted) {
             return;
@@ -137,10 +135,13 @@ impl<'a> Planner<'a> {
         is_same
     }
 
-    /// The container's own entry: not an empty one, and none that the API server has filled in.
-    fn own(&self, entries: &Entries<'a>, key: &str) -> Option<&'a Value> {
+    /// The container's own entry: not an empty one, and none that the API server has filled in. An empty
+    /// list or map where another kind of value belongs is none that an API server sends; it stays.
+    fn own(&self, entries: &Entries<'a>, key: &str, wanted: &Value) -> Option<&'a Value> {
         let found = entries.found?.as_object()?;
-        found.get(key).filter(|own| !is_empty_value(own) && !is_default(entries.name, key, own, found))
+        let is_of_kind = |own: &Value| std::mem::discriminant(own) == std::mem::discriminant(wanted);
+        let is_unset = |own: &Value| own.is_null() || (is_empty_value(own) && is_of_kind(own));
+        found.get(key).filter(|own| !is_unset(own) && !is_default(entries.name, key, own, found))
     }
 
     fn fill_resources(&mut self, candidate: usize, container: &Entries<'a>, wanted: &Map<String, Value>) {

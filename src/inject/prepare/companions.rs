@@ -67,8 +67,9 @@ impl<'t> Preparation<'t, '_> {
         }
         // What an earlier pass injected stays, so the new template cannot be had.
         for entry in self.status.iter().filter(|_| !candidates.is_empty()) {
-            let Some(Ok(template)) = self.templates.get(&entry.name) else { continue };
-            let excluded = |name: &str| template.spec.excludes.iter().any(|excluded| excluded == name);
+            // A status can name any number of templates, so none is compiled for it.
+            let excludes = self.templates.excluded_by(&entry.name);
+            let excluded = |name: &str| excludes.iter().any(|excluded| excluded == name);
             let positions = (0..candidates.len()).filter(|index| excluded(name_of(&candidates[*index])));
             violations.extend(positions.map(|index| self.excluded(index, &entry.name, name_of(&candidates[index]))));
         }
@@ -77,19 +78,19 @@ impl<'t> Preparation<'t, '_> {
 
     fn required(&self, candidate: usize, own: &str, other: &str) -> Violation {
         let requires = message!["template ", words(quote(own)), " requires template "];
-        let message = match self.templates.get(other) {
-            Some(_) => {
+        let message = match self.templates.knows(other) {
+            true => {
                 let missing = ", which the pod does not get; add it to the pod's annotation ";
                 requires.with(words(quote(other))).with(missing).with(words(&self.keys.inject))
             }
-            None => requires.with(value(quote(other))).with(", which does not exist; ask the author of the template"),
+            false => requires.with(value(quote(other))).with(", which does not exist; ask the author of the template"),
         };
         Violation { candidate, pair: pair(own, other), code: ErrorCode::TemplateRequired, message }
     }
 
     fn excluded(&self, candidate: usize, own: &str, other: &str) -> Violation {
         // A status can name any template.
-        let other_name = if self.templates.get(other).is_some() { words(quote(other)) } else { value(quote(other)) };
+        let other_name = if self.templates.knows(other) { words(quote(other)) } else { value(quote(other)) };
         let message = message![
             "template ",
             words(quote(own)),

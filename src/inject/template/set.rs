@@ -154,6 +154,14 @@ impl TemplateSet {
         })
     }
 
+    /// Names of the templates that a working template excludes. It is not compiled for it.
+    pub(in crate::inject) fn excluded_by(&self, name: &str) -> &[String] {
+        match self.entries.get(name) {
+            Some(TemplateEntry::Working(template)) => &template.excludes,
+            Some(TemplateEntry::Broken(_)) | None => &[],
+        }
+    }
+
     /// Names of all templates, working or broken, sorted.
     pub(in crate::inject) fn all_names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)

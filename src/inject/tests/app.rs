@@ -189,3 +189,13 @@ fn variables_for_each_container_are_extended_with_its_own_values() {
     assert_eq!(containers[1]["command"], json!(["/run", "worker", "/worker"]));
     assert_eq!(uninjected(&injected), pod);
 }
+
+#[test]
+fn an_empty_map_where_an_amount_belongs_stays() {
+    let defaults = json!({"resources": {"limits": {"memory": "64Mi"}, "requests": {"cpu": "100m"}}});
+    let injector = injector(&[template("agent", json!({"app": {"defaults": defaults}}))]);
+    let mut pod = pod("agent", json!({}));
+    pod["spec"]["containers"][0]["resources"] = json!({"limits": {"memory": {}}});
+    let resources = &injected(&injector, &pod).pod["spec"]["containers"][0]["resources"];
+    assert_eq!(*resources, json!({"limits": {"memory": {}}, "requests": {"cpu": "100m"}}));
+}

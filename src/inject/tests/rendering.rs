@@ -153,3 +153,33 @@ fn a_template_that_reads_fields_of_the_spec_is_rendered_for_each_unusual_pod() {
     let error = refused(&injector, &pod("agent", json!({})));
     assert_eq!(error.codes(), [ErrorCode::ExpressionMissingKey], "the pod has no grace period");
 }
+
+/// A pod with this many containers that requests a template with this environment.
+fn refused_for_containers(count: usize, env: Value, settings: Settings) -> InjectError {
+    let injector = injector_with(&[template("agent", json!({"app": {"env": env}}))], settings);
+    let mut pod = pod("agent", json!({}));
+    pod["spec"]["containers"] = (0..count).map(|n| json!({"name": format!("c{n}"), "image": "app:1"})).collect();
+    refused(&injector, &pod)
+}
+
+#[test]
+fn the_parts_for_all_containers_together_are_limited_in_size() {
+    let env = json!([{"name": "NAME", "value": "${container.name}"}, {"name": "LONG", "value": "x".repeat(60_000)}]);
+    let error = refused_for_containers(18, env, Settings::default());
+    assert_eq!(error.codes(), [ErrorCode::ExpressionFailed]);
+    assert!(error.to_string().contains("spec.app: the result has more than 1048576 bytes"), "{error}");
+}
+
+#[test]
+fn the_parts_for_all_containers_together_are_limited_in_time() {
+    thread_local!(static NOW: std::cell::Cell<u64> = const { std::cell::Cell::new(0) });
+    // Each look at the clock takes 10 ms, so no single expression takes long.
+    let clock = || NOW.with(|now| now.replace(now.get() + 10));
+    let settings = || Settings { clock: Some(clock), ..Settings::default() };
+    let env = || json!([{"name": "NAME", "value": "${container.name}"}]);
+    let error = refused_for_containers(40, env(), settings());
+    assert_eq!(error.codes(), [ErrorCode::ExpressionFailed]);
+    assert!(error.to_string().contains("the parts for all containers of the app take longer than 100 ms"), "{error}");
+    let injector = injector_with(&[template("agent", json!({"app": {"env": env()}}))], settings());
+    assert_eq!(injected(&injector, &pod("agent", json!({}))).pod["spec"]["containers"][0]["env"][0]["value"], "web");
+}

@@ -15,29 +15,35 @@ pub(crate) fn push_value(out: &mut Vec<u8>, value: &Value) {
         // Writing to a Vec cannot fail.
         Value::Number(number) => drop(write!(out, "{number}")),
         Value::String(text) => push_string(out, text),
-        Value::Array(items) => {
-            out.push(b'[');
-            for (position, item) in items.iter().enumerate() {
-                if position > 0 {
-                    out.push(b',');
-                }
-                push_value(out, item);
-            }
-            out.push(b']');
-        }
-        Value::Object(fields) => {
-            out.push(b'{');
-            for (position, (key, value)) in fields.iter().enumerate() {
-                if position > 0 {
-                    out.push(b',');
-                }
-                push_string(out, key);
-                out.push(b':');
-                push_value(out, value);
-            }
-            out.push(b'}');
-        }
+        Value::Array(items) => push_list(out, items, push_value),
+        Value::Object(fields) => push_members(out, fields, |out, _, value| push_value(out, value)),
     }
+}
+
+/// Appends a list of items that `push` writes.
+pub(crate) fn push_list<T>(out: &mut Vec<u8>, items: &[T], push: impl Fn(&mut Vec<u8>, &T)) {
+    out.push(b'[');
+    for (position, item) in items.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        push(out, item);
+    }
+    out.push(b']');
+}
+
+/// Appends an object whose values `push` writes.
+fn push_members(out: &mut Vec<u8>, fields: &Map<String, Value>, mut push: impl FnMut(&mut Vec<u8>, &str, &Value)) {
+    out.push(b'{');
+    for (position, (key, value)) in fields.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        push_string(out, key);
+        out.push(b':');
+        push(out, key, value);
+    }
+    out.push(b'}');
 }
 
 /// Fields of an object as JSON text, in the order of the object.
@@ -58,20 +64,13 @@ impl FieldTexts {
 /// Appends an object. Fields that have a text have the value of that text.
 pub(crate) fn push_object(out: &mut Vec<u8>, fields: &Map<String, Value>, texts: &FieldTexts) {
     let mut texts = texts.0.iter().peekable();
-    out.push(b'{');
-    for (position, (key, value)) in fields.iter().enumerate() {
-        if position > 0 {
-            out.push(b',');
-        }
-        push_string(out, key);
-        out.push(b':');
-        while texts.next_if(|(field, _)| **field < **key).is_some() {}
-        match texts.next_if(|(field, _)| **field == **key) {
+    push_members(out, fields, |out, key, value| {
+        while texts.next_if(|(field, _)| **field < *key).is_some() {}
+        match texts.next_if(|(field, _)| **field == *key) {
             Some((_, text)) => out.extend_from_slice(text),
             None => push_value(out, value),
         }
-    }
-    out.push(b'}');
+    });
 }
 
 /// Appends a string with its quotes.

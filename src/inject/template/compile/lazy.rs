@@ -22,6 +22,8 @@ pub(crate) struct LazyTemplate {
     pub origin: String,
     pub description: String,
     pub mode: InjectionMode,
+    /// Names of templates that a pod with this one must not have.
+    pub excludes: Vec<String>,
     spec: CompressedJson,
     compiled: OnceLock<Option<Box<Template>>>,
 }
@@ -29,8 +31,10 @@ pub(crate) struct LazyTemplate {
 impl LazyTemplate {
     /// Keeps `spec` and the details of `template`, which was compiled from it.
     pub(crate) fn new(template: Template, spec: &Value) -> Self {
-        let Template { name, revision, origin, spec: TemplateSpec { description, injection: mode, .. }, .. } = template;
-        Self { name, revision, origin, description, mode, spec: CompressedJson::of(spec), compiled: OnceLock::new() }
+        let Template { name, revision, origin, spec: kept, .. } = template;
+        let TemplateSpec { description, injection: mode, excludes, .. } = kept;
+        let (spec, compiled) = (CompressedJson::of(spec), OnceLock::new());
+        Self { name, revision, origin, description, mode, excludes, spec, compiled }
     }
 
     /// The template, compiled at its first use; `None` would be a bug in Outrigger.
