@@ -7,6 +7,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "the tests are synchronous and wait for a cluster")]
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -91,14 +92,26 @@ impl Cluster {
     /// fails.
     #[track_caller]
     pub fn kubectl_with(&self, arguments: &[&str], input: &Value) -> String {
-        self.run(Command::new(&self.kubectl).args(arguments), Some(input))
-            .expect_success(&format!("kubectl {arguments:?}"))
+        self.try_kubectl_with(arguments, input).expect_success(&format!("kubectl {arguments:?}"))
     }
 
     /// Runs kubectl; returns its output. Fails the test if kubectl fails.
     #[track_caller]
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         self.try_kubectl(arguments).expect_success(&format!("kubectl {arguments:?}"))
+    }
+
+    /// Runs kubectl with the object as its input.
+    pub fn try_kubectl_with(&self, arguments: &[&str], input: &Value) -> Ended {
+        self.run(Command::new(&self.kubectl).args(arguments), Some(input))
+    }
+
+    /// The PATH on which a shell finds this cluster's kubectl first.
+    pub fn path(&self) -> OsString {
+        let folder = self.kubectl.parent().map(Path::to_path_buf);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = folder.into_iter().chain(std::env::split_paths(&path));
+        std::env::join_paths(folders).expect("folders that were in a PATH")
     }
 
     pub fn try_kubectl(&self, arguments: &[&str]) -> Ended {

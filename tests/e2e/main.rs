@@ -22,6 +22,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod catalog;
 mod check;
 mod cluster;
 mod faults;
@@ -109,6 +110,21 @@ impl Results {
         }
     }
 
+    /// Counts a case of the catalog, which has run beside others.
+    fn record(&mut self, outcome: catalog::Outcome) {
+        let (name, seconds) = (outcome.name, outcome.duration.as_secs_f32());
+        match outcome.failure {
+            None => {
+                println!("test {name} ... ok ({seconds:.0} s)");
+                self.passed += 1;
+            }
+            Some(failure) => {
+                println!("test {name} ... FAILED ({seconds:.0} s)\n{failure}");
+                self.failed.push(name);
+            }
+        }
+    }
+
     fn ignore(&mut self, name: &str, reason: String) {
         println!("test {name} ... ignored, {reason}");
         *self.not_run.entry(reason).or_default() += 1;
@@ -137,7 +153,7 @@ fn all_names() -> Vec<String> {
         let name = test.name;
         test.installed_by.iter().map(move |method| format!("{}::{name}", method.name())).collect::<Vec<_>>()
     };
-    TESTS.iter().flat_map(named).collect()
+    TESTS.iter().flat_map(named).chain(catalog::names()).collect()
 }
 
 /// Tests selected by the words of the command line: each word is a part of a name, and one must
@@ -174,14 +190,29 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let cluster = Cluster::connect(settings);
+    if cluster.settings.is_installed {
+        test_catalog(&cluster, &chosen, &mut results);
+        return results.conclude(filtered_out, start);
+    }
     cluster.load_images();
     for method in Method::ALL {
-        let prefix = format!("{}::", method.name());
-        if chosen.iter().any(|name| name.starts_with(&prefix)) {
+        if chosen.iter().any(|name| belongs_to(method, name)) {
             test_installation(&cluster, method, &chosen, &mut results);
         }
     }
     results.conclude(filtered_out, start)
+}
+
+/// Whether a test of this name needs the installation. The catalog is tested once.
+fn belongs_to(method: Method, name: &str) -> bool {
+    name.starts_with(&format!("{}::", method.name())) || (method == Method::Kustomize && name.starts_with("catalog::"))
+}
+
+/// Runs the chosen cases of the catalog; returns whether all passed.
+fn test_catalog(cluster: &Cluster, chosen: &[String], results: &mut Results) -> bool {
+    let failed = results.failed.len();
+    catalog::run(cluster, chosen, |outcome| results.record(outcome));
+    results.failed.len() == failed
 }
 
 /// Installs, runs the chosen tests, and removes the installation.
@@ -205,6 +236,9 @@ fn test_installation(cluster: &Cluster, method: Method, chosen: &[String], resul
         let is_chosen = |test: &&Test| test.installed_by.contains(&method) && chosen.contains(&named(test.name));
         for test in TESTS.iter().filter(is_chosen) {
             is_well &= run(test.name, results, &|| (test.run)(&installation));
+        }
+        if method == Method::Kustomize {
+            is_well &= test_catalog(cluster, chosen, results);
         }
         is_well &= run("removal_leaves_nothing", results, &|| removal::leaves_nothing(&installation, &before));
     }

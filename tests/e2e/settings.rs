@@ -14,6 +14,7 @@ const LOG_COLLECTOR: &str = "OUTRIGGER_E2E_LOG_COLLECTOR";
 const LOAD: &str = "OUTRIGGER_E2E_LOAD";
 const STOP_API_SERVER: &str = "OUTRIGGER_E2E_STOP_API_SERVER";
 const START_API_SERVER: &str = "OUTRIGGER_E2E_START_API_SERVER";
+const INSTALLED: &str = "OUTRIGGER_E2E_INSTALLED";
 const FAULT_SECONDS: &str = "OUTRIGGER_E2E_FAULT_SECONDS";
 /// The folder with kubectl and helm, searched before the PATH.
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
@@ -30,6 +31,8 @@ pub struct Settings {
     /// A command that loads an image onto the nodes, called with the image's name.
     pub load: Option<String>,
     pub api_server: Option<ApiServer>,
+    /// The cluster has Outrigger, which stays: only the catalog is tested.
+    pub is_installed: bool,
     pub fault_duration: Duration,
     pub assets: Option<PathBuf>,
 }
@@ -87,6 +90,7 @@ impl Settings {
             log_collector: variable(LOG_COLLECTOR),
             load: variable(LOAD),
             api_server,
+            is_installed: variable(INSTALLED).is_some(),
             fault_duration: seconds,
             assets: variable(ASSETS).map(PathBuf::from),
         })
