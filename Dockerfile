@@ -20,7 +20,7 @@ ARG BUILDKIT_SBOM_SCAN_CONTEXT=true
 
 FROM ${BUILDER} AS build
 WORKDIR /src
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
 # Tests and benchmarks are no part of the image, and Cargo wants to see every target that Cargo.toml names.
 RUN awk '/^\[/ { left_out = /^\[\[(test|bench|example)\]\]/ } !left_out' Cargo.toml > Cargo.image.toml && mv Cargo.image.toml Cargo.toml
 COPY src src

@@ -1,22 +1,40 @@
 //! The templates that are compiled in: the source `built-in`, which serves when no other is named.
+//!
+//! Invariant: a template of another source takes the place of a built-in one with the same name, so
+//! that a new release, which may bring more templates, breaks none of its users'.
 
 use std::sync::Arc;
 
 use crate::inject::{CompiledSource, SourceText};
 
-/// Names and texts of `config/templates/`.
-const TEMPLATES: [(&str, &str); 2] = [
-    ("log-collector.yaml", include_str!("../../config/templates/log-collector.yaml")),
-    ("proxy.yaml", include_str!("../../config/templates/proxy.yaml")),
-];
-
-/// What mends a name of theirs that stands elsewhere as well.
-const REMEDY: &str = "leave built-in out of the templates";
+/// Names and compressed texts of `config/templates`; `build.rs` writes the list.
+const TEMPLATES: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
 
 /// The built-in templates, parsed and compiled.
 pub(crate) fn sources() -> Vec<Arc<CompiledSource>> {
-    let text =
-        |(name, text): &(&str, &str)| SourceText { origin: format!("built-in {name}"), text: (*text).to_owned() };
-    let source = |template| Arc::new(CompiledSource::compile(&text(template)).with_remedy(REMEDY));
+    let source = |(name, compressed): &(&str, &[u8])| {
+        let text = lz4_flex::block::decompress_size_prepended(compressed).unwrap_or_default();
+        let text = String::from_utf8(text).unwrap_or_default();
+        Arc::new(CompiledSource::compile(&SourceText { origin: format!("built-in {name}"), text }).as_fallback())
+    };
     CompiledSource::together(|| TEMPLATES.iter().map(source).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_template_is_one_of_the_directory_and_loads() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/config/templates");
+        let files = std::fs::read_dir(directory).expect("config/templates is a directory");
+        let names = files.map(|file| file.expect("an entry").file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> =
+            names.filter(|name| name.ends_with(".yaml") && !name.ends_with(".test.yaml")).collect();
+        names.sort();
+        assert_eq!(TEMPLATES.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names);
+        for source in sources() {
+            assert!(source.has_templates() && !source.has_problems(), "{source:?}");
+        }
+    }
 }

@@ -441,13 +441,10 @@ fn built_in_templates_stand_beside_those_of_directories() {
     let lines = workspace.inject(&["-f", "-"], &pod.to_string()).failed();
     assert!(lines[0].contains("template_not_found"), "{lines:?}");
 
-    workspace.file("templates/mine.yaml", TEMPLATE.replace("helper}", "proxy}"));
-    let lines = workspace.run_with(&both, &pod.to_string()).failed();
-    let [line] = lines.as_slice() else { panic!("{lines:?}") };
-    assert!(
-        line.contains("templates/mine.yaml:4:") && line.contains("the name \"proxy\" stands at built-in proxy.yaml:")
-    );
-    assert!(line.ends_with("rename one of them, or leave built-in out of the templates"), "{line}");
+    // A template of the directory replaces the built-in one of its name.
+    workspace.file("templates/mine.yaml", TEMPLATE.replace("helper}", "log-collector}"));
+    let replaced = workspace.run_with(&both, &pod.to_string()).done();
+    assert!(replaced.contains("name: helper\n") && !replaced.contains("name: fluent-bit\n"), "{replaced}");
 }
 
 #[test]

@@ -245,6 +245,38 @@ fn a_name_that_appears_twice_keeps_its_first_revision() {
     );
 }
 
+#[test]
+fn a_fallback_is_served_only_where_no_other_source_has_its_name() {
+    let compile = |origin: &str, text: &str| {
+        CompiledSource::compile(&SourceText { origin: origin.to_owned(), text: text.to_owned() })
+    };
+    let spec = |value: &str| template("a", &format!("  metadata: {{labels: {{a: {value}}}}}\n"));
+    let built_in = Arc::new(compile("built-in a.yaml", &spec("b")).as_fallback());
+    let own = |text: &str| Arc::new(compile("own.yaml", text));
+    let mut last = TemplateSet::default();
+    // What the own file has, and the origin and state of the template then.
+    let steps = [
+        (None, "built-in a.yaml", TemplateState::Active),
+        (Some(own(&spec("c"))), "own.yaml", TemplateState::Active),
+        (Some(own("spec: {")), "own.yaml", TemplateState::Stale),
+        (Some(own("")), "own.yaml", TemplateState::Stale),
+        (Some(own(&spec("c")).orphaned("the directory is gone").into()), "own.yaml", TemplateState::Orphaned),
+        (Some(own(&template("b", "  metadata: {labels: {a: c}}\n"))), "built-in a.yaml", TemplateState::Active),
+    ];
+    for (number, (own, origin, state)) in steps.into_iter().enumerate() {
+        // The order of the sources does not matter.
+        let sources: Vec<_> = own.into_iter().chain([Arc::clone(&built_in)]).collect();
+        let reversed: Vec<_> = sources.iter().rev().cloned().collect();
+        let loaded = [sources, reversed].map(|sources| TemplateSet::assemble(&sources, &last));
+        for Loaded { templates, .. } in &loaded {
+            let served = templates.all().find(|template| template.name == "a").expect("a template a");
+            assert_eq!((served.origin, served.state), (origin, state), "step {number}");
+        }
+        let [Loaded { templates, .. }, _] = loaded;
+        last = templates;
+    }
+}
+
 fn template(name: &str, spec: &str) -> String {
     format!(
         "apiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata:\n  name: {name}\nspec:\n{spec}"

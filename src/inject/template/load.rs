@@ -41,14 +41,17 @@ impl TemplateSet {
     /// unreadable, keeps its last good revision. Never fails as a whole.
     pub fn assemble(sources: &[Arc<CompiledSource>], last: &Self) -> Loaded {
         let mut assembly = Assembly::default();
+        let (fallback, own): (Vec<_>, Vec<_>) = sources.iter().partition(|source| source.is_fallback);
         // Templates of a source that is there win over those of a source that is gone.
-        let (orphaned, present): (Vec<_>, Vec<_>) = sources.iter().partition(|source| source.orphaned.is_some());
+        let (orphaned, present): (Vec<_>, Vec<_>) = own.into_iter().partition(|source| source.orphaned.is_some());
         for source in present {
             assembly.source(source, &BTreeSet::new(), last);
         }
-        let taken: BTreeSet<String> = assembly.names.keys().cloned().collect();
-        for source in orphaned {
-            assembly.source(source, &taken, last);
+        for group in [orphaned, fallback] {
+            let taken = assembly.taken(last);
+            for source in group {
+                assembly.source(source, &taken, last);
+            }
         }
         let invalid = assembly.invalid();
         assembly.keep_last_good(last);
@@ -78,8 +81,8 @@ struct Assembly {
     orphaned: BTreeMap<String, LoadProblem>,
     /// Number of documents and files of which not even a name can be read.
     nameless: usize,
-    /// The first definition of each name.
-    names: BTreeMap<String, NameUse>,
+    /// Where each name is defined first.
+    names: BTreeMap<String, String>,
     /// Sources that hide templates whose names cannot be read, and why.
     hiding: BTreeMap<String, LoadProblem>,
     /// The first unreadable text.
@@ -88,13 +91,13 @@ struct Assembly {
     warnings: Vec<LoadProblem>,
 }
 
-/// The position of a name's definition, and the remedy if another source defines it too.
-struct NameUse {
-    place: String,
-    remedy: Option<&'static str>,
-}
-
 impl Assembly {
+    /// The names that are defined, and those that an unreadable text may define: what it defined last.
+    fn taken(&self, last: &TemplateSet) -> BTreeSet<String> {
+        let hidden = last.working().filter(|template| self.hiding.contains_key(&template.origin));
+        self.names.keys().cloned().chain(hidden.map(|template| template.name.clone())).collect()
+    }
+
     /// Adds the documents of a source, but for those whose names are `taken`.
     fn source(&mut self, source: &CompiledSource, taken: &BTreeSet<String>, last: &TemplateSet) {
         if let Some(problem) = &source.orphaned {
@@ -134,19 +137,14 @@ impl Assembly {
         if document.name.is_empty() {
             return None;
         }
-        let Some(NameUse { place, remedy }) = self.names.get(&document.name) else {
-            let place = document.shown_place(&source.origin);
-            self.names.insert(document.name.clone(), NameUse { place, remedy: source.remedy });
+        let Some(place) = self.names.get(&document.name) else {
+            self.names.insert(document.name.clone(), document.shown_place(&source.origin));
             return None;
         };
         let name = value(quote(&document.name));
         let sentence =
             message!["the name ", name, " stands at ", words(place), " as well; neither of the two is taken"];
-        let hint = match remedy.or(source.remedy) {
-            Some(remedy) => message!["rename one of them, or ", remedy],
-            None => message!["rename one of them"],
-        };
-        Some(document.name_problem(&source.origin, sentence, hint))
+        Some(document.name_problem(&source.origin, sentence, message!["rename one of them"]))
     }
 
     fn named(&mut self, origin: &str, document: &CompiledDocument, problems: &mut Vec<LoadProblem>) {

@@ -193,13 +193,12 @@ fn the_cases_of_the_built_in_templates_pass() {
 }
 
 #[test]
-fn every_built_in_template_is_compiled_in_and_has_cases() {
+fn every_built_in_template_has_cases() {
     let (cases, templates): (Vec<String>, Vec<String>) =
         super::files_in("config/templates", ".yaml").into_iter().partition(|path| path.ends_with(".test.yaml"));
     assert!(!templates.is_empty());
     for template in templates {
         assert!(cases.contains(&template.replace(".yaml", ".test.yaml")), "{template} has no cases");
-        assert!(super::read("src/source/built_in.rs").contains(&template), "{template} is not compiled in");
     }
 }
 

@@ -27,7 +27,6 @@ const TEXTS: [(&str, &str); 19] = [
     ("a bug in outrigger", "src/admission"),
     ("unknown setting", "src/config"),
     ("registry.example", "manifests/base"),
-    ("neither of the two is taken", "src/inject/template"),
     ("the secret does not exist; apply it again", "src/cluster/certificates"),
     ("waiting for a certificate", "src/cluster/certificates"),
     ("the API server does not trust the certificate", "src/cluster/certificates"),

@@ -19,8 +19,8 @@ pub struct CompiledSource {
     /// Hash of the text; `None` if there is no text.
     digest: Option<[u8; 32]>,
     pub(in crate::inject::template) is_blank: bool,
-    /// The remedy, besides renaming, if another source defines one of this source's names.
-    pub(in crate::inject::template) remedy: Option<&'static str>,
+    /// Whether templates of other sources replace those of the same names in this one.
+    pub(in crate::inject::template) is_fallback: bool,
     /// Why the source is gone, if these are its last documents.
     pub(in crate::inject::template) orphaned: Option<LoadProblem>,
     pub(in crate::inject::template) documents: Vec<CompiledDocument>,
@@ -47,17 +47,17 @@ impl CompiledSource {
             origin: source.origin.clone(),
             digest: Some(digest(&source.text)),
             is_blank: source.text.trim().is_empty(),
-            remedy: None,
+            is_fallback: false,
             orphaned: None,
             // If the thread cannot be started, each expression reports that it cannot be compiled.
             documents: expression::with_large_stack(|| documents(source)).unwrap_or_else(|_| documents(source)),
         }
     }
 
-    /// Compiles a source and sets the `remedy` for names that another source defines too.
+    /// The same source, whose templates yield to those of other sources with the same names.
     #[must_use]
-    pub fn with_remedy(self, remedy: &'static str) -> Self {
-        Self { remedy: Some(remedy), ..self }
+    pub fn as_fallback(self) -> Self {
+        Self { is_fallback: true, ..self }
     }
 
     /// Compiles many texts together, which is much faster than one by one.
@@ -78,7 +78,7 @@ impl CompiledSource {
             origin,
             digest: None,
             is_blank: false,
-            remedy: None,
+            is_fallback: false,
             orphaned: None,
             documents: vec![CompiledDocument::unreadable(problem)],
         }
@@ -92,7 +92,7 @@ impl CompiledSource {
             origin: self.origin.clone(),
             digest: self.digest,
             is_blank: self.is_blank,
-            remedy: self.remedy,
+            is_fallback: self.is_fallback,
             orphaned: Some(LoadProblem::of_source(&self.origin, message![words(why)])),
             documents: self.documents.clone(),
         }
