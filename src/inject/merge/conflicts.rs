@@ -20,8 +20,17 @@ pub(crate) struct Conflict {
     pub(crate) parties: Parties,
     /// One line that names the path and both contents.
     pub(crate) message: Message,
-    /// The path at which the pod mounts something else, if that is the conflict.
-    pub(crate) mount_path: Option<String>,
+    pub(crate) subject: Subject,
+}
+
+/// What a conflict is about, if another value of a parameter can avoid it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// A path at which the pod mounts something else.
+    MountPath(String),
+    /// A port on which another container listens.
+    Port(i64),
+    Other,
 }
 
 /// The parties of a conflict; templates are named by their positions among the candidates.
@@ -121,11 +130,11 @@ impl<'a> Planner<'a> {
         let template = self.template_name(candidate);
         let message = message![value(path), ": the pod has ", found, ", template ", template, " wants ", wanted];
         let parties = Parties::TemplateAndPod(candidate);
-        self.plan.conflicts.push(Conflict { parties, message, mount_path: mount_path(place) });
+        self.plan.conflicts.push(Conflict { parties, message, subject: subject(place) });
     }
 
     pub(super) fn conflict(&mut self, parties: Parties, message: Message) {
-        self.plan.conflicts.push(Conflict { parties, message, mount_path: None });
+        self.plan.conflicts.push(Conflict { parties, message, subject: Subject::Other });
     }
 
     /// Whether the template keeps the pod's own value in a conflict.
@@ -140,11 +149,11 @@ impl<'a> Planner<'a> {
 }
 
 /// The mount path of a container's mount.
-fn mount_path(place: &MergePath) -> Option<String> {
+fn subject(place: &MergePath) -> Subject {
     let segments: Vec<_> = place.segments().collect();
     match segments.as_slice() {
-        [_, _, list, path] if list == "volumeMounts" => Some(path.clone().into_owned()),
-        _ => None,
+        [_, _, list, path] if list == "volumeMounts" => Subject::MountPath(path.clone().into_owned()),
+        _ => Subject::Other,
     }
 }
 

@@ -44,7 +44,7 @@ use std::sync::Arc;
 use app_command::CommandEdits;
 use app_env::EnvEdits;
 use auto_container::FilledContainer;
-pub(crate) use conflicts::{Conflict, Parties};
+pub(crate) use conflicts::{Conflict, Parties, Subject};
 use harden::Inherited;
 use placement::Placement;
 pub(crate) use token::is_plugins_volume;

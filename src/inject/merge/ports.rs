@@ -3,7 +3,7 @@
 //! The containers of a pod share one network, so port numbers and names are unique among them.
 
 use super::Planner;
-use super::conflicts::{Conflict, Parties};
+use super::conflicts::{Conflict, Parties, Subject};
 use super::placement::NewContainer;
 use crate::inject::pod::ContainerList;
 use crate::inject::text::json::{items, text};
@@ -92,18 +92,19 @@ fn conflicts(ports: &[Port<'_>], templates: &[&str], host_network: bool) -> Vec<
             let other = *hosts.entry((host, port.protocol, port.host_ip)).or_insert(port);
             if other.container != port.container {
                 let what = message!["hostPort ", value(host), "/", value(port.protocol)];
-                conflicts.extend(between(what, other, port, templates));
+                conflicts.extend(between(what, Subject::Port(host), other, port, templates));
             }
         }
         let other = *numbers.entry((port.number, port.protocol)).or_insert(port);
         if other.container != port.container {
             let what = message!["port ", value(port.number), "/", value(port.protocol)];
-            conflicts.extend(between(what, other, port, templates));
+            conflicts.extend(between(what, Subject::Port(port.number), other, port, templates));
         }
         if !port.name.is_empty() {
             let other = *names.entry(port.name).or_insert(port);
             if other.container != port.container || other.number != port.number {
-                conflicts.extend(between(message!["port name ", value(quote(port.name))], other, port, templates));
+                let what = message!["port name ", value(quote(port.name))];
+                conflicts.extend(between(what, Subject::Other, other, port, templates));
             }
         }
         if let (true, Some(host), Some(candidate)) = (host_network, port.host, port.candidate)
@@ -117,14 +118,14 @@ fn conflicts(ports: &[Port<'_>], templates: &[&str], host_network: bool) -> Vec<
                 value(port.number),
                 " in a host-network pod",
             ];
-            conflicts.push(Conflict { parties: Parties::TemplateAndPod(candidate), message, mount_path: None });
+            conflicts.push(Conflict { parties: Parties::TemplateAndPod(candidate), message, subject: Subject::Other });
         }
     }
     conflicts
 }
 
 /// The conflict of two ports, unless both are the pod's own.
-fn between(what: Message, one: &Port<'_>, other: &Port<'_>, templates: &[&str]) -> Option<Conflict> {
+fn between(what: Message, subject: Subject, one: &Port<'_>, other: &Port<'_>, templates: &[&str]) -> Option<Conflict> {
     let parties = match (one.candidate, other.candidate) {
         (None, None) => return None,
         (Some(candidate), None) | (None, Some(candidate)) => Parties::TemplateAndPod(candidate),
@@ -139,5 +140,5 @@ fn between(what: Message, one: &Port<'_>, other: &Port<'_>, templates: &[&str]) 
         other.describe(templates),
         "; the containers of a pod share one network",
     ];
-    Some(Conflict { parties, message, mount_path: None })
+    Some(Conflict { parties, message, subject })
 }

@@ -5,7 +5,7 @@ use crate::inject::annotations::{DEFAULT_CONTAINER, POD_SECURITY};
 use crate::inject::commit::PlannedInjection;
 use crate::inject::decision::report::InjectionReport;
 use crate::inject::error::{ErrorCode, InjectError, Problem};
-use crate::inject::merge::{self, Conflict, Controller, MergeContext, Parties, Plan, RenderedTemplate};
+use crate::inject::merge::{self, Conflict, Controller, MergeContext, Parties, Plan, RenderedTemplate, Subject};
 use crate::inject::pod::{ContainerList, managed_fields};
 use crate::inject::schema::merge_keys::clean_path;
 use crate::inject::status::StatusEntry;
@@ -110,8 +110,11 @@ impl<'t> Preparation<'t, '_> {
             Parties::TemplateAndPod(index) | Parties::Templates(_, index) => index,
         };
         let template = candidates.get(index).map(|candidate| candidate.template);
-        let advice = template.zip(conflict.mount_path.as_deref());
-        let advice = advice.and_then(|(template, path)| self.advice_about_mount(template, path));
+        let advice = template.and_then(|template| match &conflict.subject {
+            Subject::MountPath(path) => self.advice_about_mount(template, path),
+            Subject::Port(port) => self.advice_about_port(template, *port),
+            Subject::Other => None,
+        });
         let message = conflict.message.clone().with(advice.unwrap_or_default());
         Problem {
             template: template.map(|template| template.name.clone()),
@@ -122,17 +125,29 @@ impl<'t> Preparation<'t, '_> {
     /// If a parameter of the template has this mount path as its value, another value avoids the
     /// conflict.
     pub(super) fn advice_about_mount(&self, template: &Template, path: &str) -> Option<Message> {
-        let is_path = |value: &str| clean_path(value) == path;
+        let key = self.parameter_with(template, |text| clean_path(text) == path)?;
+        Some(message!["; set the annotation ", words(key), " to a path at which nothing is mounted"])
+    }
+
+    /// The same for a port.
+    fn advice_about_port(&self, template: &Template, port: i64) -> Option<Message> {
+        let port = port.to_string();
+        let key = self.parameter_with(template, |text| text.trim() == port)?;
+        Some(message!["; set the annotation ", words(key), " to another port"])
+    }
+
+    /// The annotation of the first parameter that has such a value for this pod.
+    fn parameter_with(&self, template: &Template, is_it: impl Fn(&str) -> bool) -> Option<String> {
         let keys = template.parameters.iter().map(|parameter| {
             let key = self.keys.parameter(&template.name, parameter.name());
-            let is_it = match (self.pod.annotation(&key), template.defaults.get(parameter.name())) {
-                (Some(own), _) => is_path(own),
-                (None, Some(cel::Value::String(default))) => is_path(default),
+            let has_it = match (self.pod.annotation(&key), template.defaults.get(parameter.name())) {
+                (Some(own), _) => is_it(own),
+                (None, Some(cel::Value::String(default))) => is_it(default),
+                (None, Some(cel::Value::Int(default))) => is_it(&default.to_string()),
                 (None, _) => false,
             };
-            is_it.then_some(key)
+            has_it.then_some(key)
         });
-        let key = keys.flatten().next()?;
-        Some(message!["; set the annotation ", words(key), " to a path at which nothing is mounted"])
+        keys.flatten().next()
     }
 }

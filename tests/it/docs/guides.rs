@@ -11,7 +11,7 @@ use outrigger::inject::{ErrorCode, SkipReason};
 use super::{files_in, read};
 
 /// Texts of the program that the troubleshooting guide lists, each with the folder of its source.
-const TEXTS: [(&str, &str); 19] = [
+const TEXTS: [(&str, &str); 18] = [
     ("does not exist", "src/inject"),
     ("is not for this pod", "src/inject"),
     ("has no parameter", "src/inject"),
