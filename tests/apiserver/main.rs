@@ -34,6 +34,7 @@ mod test_webhook;
 
 mod advice;
 mod api_server;
+mod catalog;
 mod certificates;
 mod check;
 mod deployments;
@@ -59,6 +60,7 @@ fn main() -> std::process::ExitCode {
     harness::run(&[
         advice::TESTS,
         api_server::TESTS,
+        catalog::TESTS,
         certificates::TESTS,
         check::TESTS,
         deployments::TESTS,

@@ -17,10 +17,10 @@
 //! The laws of every injected case are in `laws`, the runners of a case in `runner` and `https`.
 //! Invariant: all failing cases are reported, and an unreadable case file fails.
 
-mod case;
+pub mod case;
 mod https;
-mod laws;
-mod runner;
+pub mod laws;
+pub mod runner;
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};

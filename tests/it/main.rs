@@ -12,6 +12,7 @@ mod admin;
 mod advice;
 mod architecture;
 mod canary;
+mod catalog;
 mod certificates;
 mod cli;
 mod client_auth;

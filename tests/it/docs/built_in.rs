@@ -1,5 +1,8 @@
-//! Rules for every built-in template and example workload: it works unchanged, within Pod Security
-//! "restricted".
+//! Rules for every built-in template and example workload: it works unchanged, within the level of
+//! Pod Security that its label says.
+//!
+//! The conventions of the catalog, among them names, images and volumes, are checked in
+//! `tests/it/catalog`.
 //!
 //! Invariant: the rules apply to a template that is added to the directory without a change here.
 
@@ -8,59 +11,65 @@ use std::process::Command;
 use outrigger::inject::Outcome;
 use serde_json::{Value, json};
 
+use crate::catalog::conventions::is_exception;
+use crate::catalog::files::{Catalog, Level, plain_pod};
 use crate::support::injected_pod;
 
-/// The pod of an app that requests only this template.
-fn injected(template: &str) -> Value {
-    injected_with(template, &json!([]))
-}
-
-/// The same for an app that declares these ports.
-fn injected_with(template: &str, ports: &Value) -> Value {
-    let pod = json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": "web", "annotations": {"outrigger.dev/inject": template}},
-        "spec": {"containers": [{"name": "web", "image": "registry.example/web:1", "ports": ports}]}
-    });
-    match super::inject(&super::built_in(), None, &pod) {
-        Ok(Outcome::Injected(injection)) => injected_pod(&pod, &injection),
-        Ok(Outcome::Skipped(skip)) => panic!("{template}: skipped: {:?}", skip.reasons),
-        Err(error) => panic!("{template}: {error}"),
+/// The pod with the templates that it asks for.
+fn injected(pod: &Value) -> Value {
+    match super::inject(&super::built_in(), None, pod) {
+        Ok(Outcome::Injected(injection)) => injected_pod(pod, &injection),
+        Ok(Outcome::Skipped(skip)) => panic!("{pod}: skipped: {:?}", skip.reasons),
+        Err(error) => panic!("{pod}: {error}"),
     }
 }
 
-/// The containers that a template adds, each with the template's name.
-fn brought() -> Vec<(String, Value)> {
-    let injector = super::built_in();
-    let names: Vec<String> = injector.templates().iter().map(|template| template.name.to_owned()).collect();
-    assert!(names.len() >= 2, "{names:?}");
-    let containers = |name: String| {
-        let pod = injected(&name);
-        let lists = ["/spec/initContainers", "/spec/containers"]
-            .map(|list| pod.pointer(list).and_then(Value::as_array).cloned());
-        let all = lists.into_iter().flatten().flatten();
-        all.filter(|container| container["name"] != "web")
-            .map(|container| (name.clone(), container))
-            .collect::<Vec<_>>()
-    };
-    names.into_iter().flat_map(containers).collect()
+/// The containers that a template brings into a plain pod with the parameters of its example.
+struct Brought {
+    template: String,
+    level: Level,
+    container: Value,
 }
 
+fn brought() -> Vec<Brought> {
+    let catalog = Catalog::read();
+    assert!(catalog.entries.len() >= 2, "{} templates", catalog.entries.len());
+    let mut brought = Vec::new();
+    for entry in &catalog.entries {
+        let pod = injected(&catalog.ask(&plain_pod(), &[&entry.name]));
+        for list in ["initContainers", "containers"] {
+            let containers = pod["spec"][list].as_array().into_iter().flatten();
+            brought.extend(containers.filter(|container| container["name"] != "web").map(|container| Brought {
+                template: entry.name.clone(),
+                level: entry.level(),
+                container: container.clone(),
+            }));
+        }
+    }
+    brought
+}
+
+/// Init containers that run once have no probes.
 #[test]
 fn containers_have_requests_limits_and_probes() {
-    for (template, container) in brought() {
-        for field in [
-            "/resources/requests/cpu",
-            "/resources/requests/memory",
-            "/resources/limits/memory",
-            "/startupProbe",
-            "/livenessProbe",
+    for Brought { template, container, .. } in brought() {
+        let name = container["name"].as_str().unwrap_or_default();
+        let runs_once = container["restartPolicy"] != "Always";
+        let probes = !runs_once && !is_exception(&template, "probes", name);
+        for (field, expected) in [
+            ("/resources/requests/cpu", true),
+            ("/resources/requests/memory", true),
+            ("/resources/limits/memory", true),
+            ("/startupProbe", probes),
+            ("/livenessProbe", probes),
         ] {
-            assert!(container.pointer(field).is_some(), "{template}: {}: no {field}", container["name"]);
+            assert!(!expected || container.pointer(field).is_some(), "{template}: {name}: no {field}");
         }
     }
 }
 
+/// Those of a template whose label says another level meet that, which `tests/apiserver/catalog.rs`
+/// checks.
 #[test]
 fn containers_meet_pod_security_restricted() {
     let table = [
@@ -70,7 +79,10 @@ fn containers_meet_pod_security_restricted() {
         ("/securityContext/seccompProfile/type", json!("RuntimeDefault")),
         ("/securityContext/readOnlyRootFilesystem", json!(true)),
     ];
-    for (template, container) in brought() {
+    let restricted: Vec<Brought> = brought().into_iter().filter(|one| one.level == Level::Restricted).collect();
+    assert!(restricted.iter().any(|one| one.template == "proxy"), "the proxy is restricted");
+    assert!(restricted.iter().any(|one| one.template == "log-collector"), "the log collector is restricted");
+    for Brought { template, container, .. } in restricted {
         for (field, expected) in &table {
             assert_eq!(container.pointer(field), Some(expected), "{template}: {}: {field}", container["name"]);
         }
@@ -81,40 +93,23 @@ fn containers_meet_pod_security_restricted() {
     }
 }
 
-#[test]
-fn volumes_are_bounded_and_need_no_object_of_the_namespace() {
-    for template in super::built_in().templates().names() {
-        for volume in injected(template).pointer("/spec/volumes").and_then(Value::as_array).into_iter().flatten() {
-            assert!(volume.pointer("/emptyDir/sizeLimit").is_some(), "{template}: {volume}");
-        }
-    }
-}
-
-#[test]
-fn images_have_a_version() {
-    for (template, container) in brought() {
-        let image = container["image"].as_str().unwrap_or_default();
-        assert!(
-            image.rsplit_once(':').is_some_and(|(_, tag)| tag != "latest" && !tag.contains('/')),
-            "{template}: {image}"
-        );
-    }
-}
-
 /// Envoy's configuration beside an app that declares these ports.
 fn proxy_config(ports: &Value) -> Value {
-    let pod = injected_with("proxy", ports);
-    let arguments = pod.pointer("/spec/initContainers/0/args").and_then(Value::as_array).expect("Envoy has arguments");
-    let config = arguments.iter().skip_while(|argument| *argument != "--config-yaml").nth(1).and_then(Value::as_str);
-    super::yaml("--config-yaml", config.expect("--config-yaml has a value"))
+    let pod = injected(&json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "web", "annotations": {"outrigger.dev/inject": "proxy"}},
+        "spec": {"containers": [{"name": "web", "image": "registry.example/web:1", "ports": ports}]}
+    }));
+    let config = &pod["metadata"]["annotations"]["proxy.outrigger.dev/file.proxy-config.envoy.yaml"];
+    super::yaml("envoy.yaml", config.as_str().expect("the configuration is a file"))
 }
 
 /// Path of the port of a cluster's endpoint.
 const ENDPOINT_PORT: &str = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address/port_value";
 
 #[test]
-fn the_proxy_gets_its_configuration_in_its_arguments() {
-    let config = proxy_config(&json!([]));
+fn the_proxy_gets_its_configuration_as_a_file() {
+    let config = proxy_config(&json!([{"containerPort": 8080}]));
     let table = [
         ("/admin/address/socket_address/address", json!("127.0.0.1")),
         ("/admin/address/socket_address/port_value", json!(9901)),
@@ -137,15 +132,12 @@ fn the_proxy_passes_requests_on_to_the_first_port_that_the_app_declares() {
 
 #[test]
 fn every_example_workload_is_injected() {
-    let workloads = [
-        ("app.yaml", "fluent-bit"),
-        ("job.yaml", "fluent-bit"),
-        ("cronjob.yaml", "fluent-bit"),
-        ("proxy.yaml", "envoy"),
-    ];
-    for (file, sidecar) in workloads {
+    let catalog = Catalog::read();
+    let of_templates = catalog.entries.iter().map(|entry| (format!("{}.yaml", entry.name), entry.name.as_str()));
+    let more = ["app.yaml", "job.yaml", "cronjob.yaml"].map(|file| (file.to_owned(), "log-collector"));
+    for (file, template) in of_templates.chain(more) {
         let output = outrigger(&["inject", "-f", &format!("config/examples/{file}")]);
-        assert!(output.contains(&format!("name: {sidecar}")), "{file}: {output}");
+        assert!(output.contains(&format!("{template}.outrigger.dev/revision: ")), "{file}: {output}");
     }
 }
 

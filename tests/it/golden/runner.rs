@@ -42,9 +42,18 @@ pub trait Runner {
 /// Calls the engine directly, like the command line.
 pub struct Offline;
 
+/// Calls the engine with templates that are loaded already, whatever those of the case are.
+pub struct Loaded<'i>(pub &'i Injector);
+
 impl Runner for Offline {
     fn run(&self, case: &Case, pod: &Value) -> Result<CaseResult, Vec<String>> {
-        let injector = injector(case)?;
+        Loaded(&injector(case)?).run(case, pod)
+    }
+}
+
+impl Runner for Loaded<'_> {
+    fn run(&self, case: &Case, pod: &Value) -> Result<CaseResult, Vec<String>> {
+        let Self(injector) = self;
         let namespace = case.settings.namespace_object();
         let object = pod.to_string();
         let request = Request {

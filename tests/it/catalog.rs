@@ -1,0 +1,78 @@
+//! The catalog of templates: its conventions, its combinations, and any pod with any of its
+//! templates.
+//!
+//! Everything is read from the folders: a template, a pod or a named set that is added is tested
+//! without a change here. `tests/apiserver/catalog.rs` asks a real API server.
+//!
+//! Invariant: all problems are reported at once, each with the template's name.
+
+mod any_pod;
+mod combinations;
+pub mod conventions;
+pub mod files;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use outrigger::inject::Injector;
+use serde_json::Value;
+
+use crate::golden::case::{Case, Settings, Verdict};
+use crate::golden::laws;
+use crate::golden::runner::{CaseResult, Loaded, Runner};
+use files::Catalog;
+
+/// Gives the pod to the engine, and checks the laws of an injected one. `templates` are the texts of
+/// the templates that the pod asks for.
+fn run(injector: &Injector, templates: &str, pod: &Value) -> Result<CaseResult, String> {
+    let run = || {
+        let mut case = case(templates, pod);
+        let runner = Loaded(injector);
+        let result = runner.run(&case, pod).map_err(|problems| problems.join("; "))?;
+        if result.verdict == Verdict::Injected {
+            case.expected = result.pod.as_ref().map(laws::without_our_marks);
+            let broken = laws::check(&case, &result, &runner);
+            if !broken.is_empty() {
+                return Err(broken.join("; "));
+            }
+        }
+        Ok(result)
+    };
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("panicked".to_owned()))
+}
+
+fn case(templates: &str, pod: &Value) -> Case {
+    Case {
+        settings: Settings::default(),
+        verdict: Verdict::Injected,
+        reasons: Vec::new(),
+        codes: Vec::new(),
+        message: Vec::new(),
+        message_max_length: None,
+        warnings: Vec::new(),
+        explanations: Vec::new(),
+        broken_templates: 0,
+        templates: templates.to_owned(),
+        pod: pod.clone(),
+        expected: None,
+    }
+}
+
+/// The texts of the templates that the pod asks for, as one.
+fn texts(catalog: &Catalog, pod: &Value) -> String {
+    let entries = files::requests(pod).into_iter().filter_map(|name| catalog.entry(&name));
+    entries.map(|entry| format!("---\n{}\n", entry.text)).collect()
+}
+
+/// The problems of all items, found by as many threads as there are processors.
+fn problems<T: Sync>(items: &[T], problem: impl Fn(&T) -> Option<String> + Sync) -> Vec<String> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let size = items.len().div_ceil(threads).max(1);
+    let problem = &problem;
+    std::thread::scope(|scope| {
+        let chunks = items
+            .chunks(size)
+            .map(|chunk| scope.spawn(move || chunk.iter().filter_map(problem).collect::<Vec<_>>()))
+            .collect::<Vec<_>>();
+        chunks.into_iter().flat_map(|chunk| chunk.join().expect("a thread that ends")).collect()
+    })
+}

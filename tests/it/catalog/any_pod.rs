@@ -1,0 +1,52 @@
+//! Every template of the catalog with every pod of `tests/testdata/catalog/pods`.
+//!
+//! Invariant: a pod is injected within the laws, or refused with a reason that its author can act
+//! on; nothing panics, and no template is to blame.
+
+use std::collections::BTreeSet;
+
+use super::files::{Catalog, pods, requests};
+use crate::golden::case::Verdict;
+
+/// Fewer pods than this mean that the folder is incomplete.
+const AT_LEAST: usize = 60;
+
+#[test]
+fn every_template_is_injected_into_any_pod_or_refuses_it_with_a_reason() {
+    let catalog = Catalog::read();
+    let injector = catalog.injector();
+    let pods = pods();
+    let cases: Vec<_> =
+        catalog.entries.iter().flat_map(|entry| pods.iter().map(move |(file, pod)| (entry, file, pod))).collect();
+    let problems = super::problems(&cases, |(entry, file, pod)| {
+        let pod = catalog.ask(pod, &[&entry.name]);
+        let problem = match super::run(&injector, &super::texts(&catalog, &pod), &pod) {
+            Err(why) => why,
+            Ok(result) => match result.verdict {
+                Verdict::Failed => format!("{:?}: {}", result.codes, result.message.unwrap_or_default()),
+                Verdict::Refused if result.message.as_ref().is_none_or(|message| message.len() < 20) => {
+                    format!("refused without a sentence: {:?}", result.message)
+                }
+                Verdict::Skipped if result.reasons.is_empty() => "skipped without a reason".to_owned(),
+                _ => return None,
+            },
+        };
+        Some(format!("{}, {file}: {problem}", entry.name))
+    });
+    assert!(problems.is_empty(), "{} of {}:\n{}", problems.len(), cases.len(), problems.join("\n"));
+}
+
+#[test]
+fn the_corpus_has_sixty_named_pods_that_ask_for_nothing() {
+    let pods = pods();
+    assert!(pods.len() >= AT_LEAST, "{} pods", pods.len());
+    let mut names = BTreeSet::new();
+    for (file, pod) in &pods {
+        assert_eq!(requests(pod), [""; 0], "{file} asks for templates");
+        assert_eq!(pod["kind"], "Pod", "{file}");
+        let text = super::files::text_of(&format!("tests/testdata/catalog/pods/{file}.yaml")).unwrap_or_default();
+        assert!(text.starts_with("# "), "{file}: the first line says what the pod is");
+        let name = pod["metadata"]["name"].as_str().or_else(|| pod["metadata"]["generateName"].as_str());
+        assert!(names.insert(name.map(str::to_owned).unwrap_or_default()), "{file}: another pod is named {name:?}");
+    }
+}

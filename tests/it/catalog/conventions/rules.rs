@@ -1,0 +1,45 @@
+//! The list of the conventions, and the templates that may break one.
+//!
+//! Invariant: the name of a rule says what must hold.
+
+use super::{Rule, companions, containers, names, parameters};
+
+/// Each rule by its name, which begins every violation.
+pub const RULES: &[(&str, Rule)] = &[
+    ("loads without a warning", companions::loads),
+    ("begins with a comment", companions::begins_with_a_comment),
+    ("has the name of its file", companions::has_the_name_of_its_file),
+    ("labels", companions::labels),
+    ("description", companions::description),
+    ("excludes", companions::excludes),
+    ("test cases", companions::test_cases),
+    ("example", companions::example),
+    ("page", companions::page),
+    ("end-to-end case", companions::end_to_end_case),
+    ("parameter has a description", parameters::descriptions),
+    ("parameter has a rule", parameters::rules),
+    ("parameter refuses line breaks and quotes", parameters::hostile_text),
+    ("parameters stand in the usual order", parameters::order),
+    ("usual parameter", parameters::usual),
+    ("one name has one type", parameters::types),
+    ("image", parameters::images),
+    ("sizes are parameters", parameters::sizes),
+    ("names of containers", names::containers),
+    ("names of volumes", names::volumes),
+    ("names of ports", names::port_names),
+    ("numbers of ports", names::port_numbers),
+    ("image of a container is a parameter", containers::images),
+    ("requests and limits", containers::resources),
+    ("probes", containers::probes),
+    ("termination message", containers::termination_message),
+    ("security context", containers::security_context),
+    ("volumes", containers::volumes),
+    ("host network", containers::host_network),
+    ("files", containers::files),
+];
+
+/// Template, rule, a part of the violation, and why it stays.
+pub const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
+    ("log-collector", "names of containers", "fluent-bit", "the name is older than the rule, and pods override it"),
+    ("proxy", "names of containers", "envoy", "the name is older than the rule, and pods override it"),
+];
