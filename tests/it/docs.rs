@@ -5,6 +5,7 @@
 
 mod built_in;
 mod cases;
+mod catalog;
 mod examples;
 mod guides;
 mod includes;
