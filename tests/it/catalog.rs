@@ -10,6 +10,7 @@ mod any_pod;
 mod combinations;
 pub mod conventions;
 pub mod files;
+mod values;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -20,6 +21,24 @@ use crate::golden::case::{Case, Settings, Verdict};
 use crate::golden::laws;
 use crate::golden::runner::{CaseResult, Loaded, Runner};
 use files::Catalog;
+
+/// Values that parameters with text may have; most accept at least one of them.
+const HARMLESS: [&str; 14] = [
+    "",
+    "a",
+    "1",
+    "/a",
+    "/a/b",
+    "a.example",
+    "a:1",
+    "a.example:80",
+    "a=1",
+    "https://a.example/a",
+    "a b",
+    "*",
+    "a-b",
+    "%",
+];
 
 /// Gives the pod to the engine, and checks the laws of an injected one. `templates` are the texts of
 /// the templates that the pod asks for.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Subject;
 use super::companions::{is_sentence, unless};
+use crate::catalog::HARMLESS;
 
 /// The pattern of every parameter with an image.
 const IMAGE_PATTERN: &str = "^[A-Za-z0-9][A-Za-z0-9._/:@-]*$";
@@ -23,7 +24,7 @@ pub static IMAGE: LazyLock<Regex> = LazyLock::new(|| {
 const FIRST_PORT: &str = "app.?ports[?0].?containerPort";
 
 const PORTS: [&str; 5] = ["appPort", "port", "healthPort", "adminPort", "metricsPort"];
-/// They say more about the one that they stand beside, or about the whole pod.
+/// They belong to the one that they stand beside. Other ports than the usual ones do as well.
 const ANYWHERE: [&str; 3] = ["appProtocol", "runAsUser", "volumeSize"];
 const SIZES: [&str; 4] = ["cpuRequest", "cpuLimit", "memoryRequest", "memoryLimit"];
 
@@ -60,24 +61,6 @@ pub fn rules(subject: &Subject<'_>) -> Vec<String> {
     })
 }
 
-/// Values in which hostile text is tried; the default and the example's value are tried as well.
-const STOCK: [&str; 14] = [
-    "",
-    "a",
-    "1",
-    "/a",
-    "/a/b",
-    "a.example",
-    "a:1",
-    "a.example:80",
-    "a=1",
-    "https://a.example/a",
-    "a b",
-    "*",
-    "a-b",
-    "%",
-];
-
 /// Text that a pattern must refuse: everywhere, in configuration, and in the text of a shell.
 pub fn hostile_text(subject: &Subject<'_>) -> Vec<String> {
     let texts = Texts::of(subject.entry.spec());
@@ -94,7 +77,7 @@ pub fn hostile_text(subject: &Subject<'_>) -> Vec<String> {
         }
         let own = example.iter().filter(|(key, _)| key.ends_with(&format!("/{name}")));
         let own = own.filter_map(|(_, value)| value.as_str()).chain(parameter["default"].as_str());
-        let bases: Vec<&str> = own.filter(|text| !text.contains("${")).chain(STOCK).collect();
+        let bases: Vec<&str> = own.filter(|text| !text.contains("${")).chain(HARMLESS).collect();
         patterns.into_iter().find_map(|(field, pattern)| {
             let pattern = Regex::new(pattern?).ok()?;
             let (hostile, value) = accepted(&pattern, &hostile, &bases)?;
@@ -161,7 +144,8 @@ pub fn order(subject: &Subject<'_>) -> Vec<String> {
         name if name.ends_with("Image") => 4,
         name => SIZES.iter().position(|size| *size == name).map_or(0, |index| index + 5),
     };
-    let names: Vec<&str> = all(subject).map(|(name, _)| name).filter(|name| !ANYWHERE.contains(name)).collect();
+    let is_fixed = |name: &&str| !ANYWHERE.contains(name) && (PORTS.contains(name) || !name.ends_with("Port"));
+    let names: Vec<&str> = all(subject).map(|(name, _)| name).filter(is_fixed).collect();
     let wrong = names.windows(2).filter(|pair| rank(pair[0]) > rank(pair[1]));
     wrong.map(|pair| format!("parameter {} stands after {}", pair[1], pair[0])).collect()
 }
@@ -222,12 +206,13 @@ pub fn images(subject: &Subject<'_>) -> Vec<String> {
     })
 }
 
-/// A template with containers has a parameter for each of its sizes, and for the image.
+/// A template with containers has a parameter for each of its sizes, and for an image.
 pub fn sizes(subject: &Subject<'_>) -> Vec<String> {
     if subject.entry.list("sidecars").is_empty() && subject.entry.list("initContainers").is_empty() {
         return Vec::new();
     }
     let names: Vec<&str> = all(subject).map(|(name, _)| name).collect();
-    let missing = SIZES.iter().chain(&["image"]).filter(|name| !names.contains(name));
+    let has_image = names.iter().any(|name| *name == "image" || name.ends_with("Image"));
+    let missing = SIZES.iter().filter(|name| !names.contains(name)).chain((!has_image).then_some(&"image"));
     missing.map(|name| format!("there is no parameter {name}")).collect()
 }

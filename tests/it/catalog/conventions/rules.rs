@@ -42,4 +42,5 @@ pub const RULES: &[(&str, Rule)] = &[
 pub const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
     ("log-collector", "names of containers", "fluent-bit", "the name is older than the rule, and pods override it"),
     ("proxy", "names of containers", "envoy", "the name is older than the rule, and pods override it"),
+    ("content-writer", "parameter refuses line breaks and quotes", "script", "it is a program of the pod's author"),
 ];
