@@ -197,13 +197,14 @@ fn any_pod_is_accepted_with_any_template_or_refused_with_a_reason() {
         .collect();
     let invalid = problems(&prepared, |answer| (!answer.is_success()).then(|| message(answer)));
     assert!(invalid.is_empty(), "pods that the API server refuses without Outrigger:\n{}", invalid.join("\n"));
-    let trial = |entry: &Entry, file: &String, pod: &Value| Trial {
-        what: format!("{}, {file}", entry.name),
+    let groups = catalog.groups();
+    let trial = |group: &Vec<&str>, file: &String, pod: &Value| Trial {
+        what: format!("{}, {file}", group.join(" + ")),
         namespace: covered,
-        pod: catalog.ask(pod, &[&entry.name]),
+        pod: catalog.ask(pod, group),
     };
     let trials: Vec<Trial<'_>> =
-        catalog.entries.iter().flat_map(|entry| pods.iter().map(move |(file, pod)| trial(entry, file, pod))).collect();
+        groups.iter().flat_map(|group| pods.iter().map(move |(file, pod)| trial(group, file, pod))).collect();
     let problems = problems(&trials, |answer| {
         let message = message(answer);
         (!answer.is_success() && !message.starts_with(DENIED)).then_some(message)

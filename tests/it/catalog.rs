@@ -23,7 +23,7 @@ use crate::golden::runner::{CaseResult, Loaded, Runner};
 use files::Catalog;
 
 /// Values that parameters with text may have; most accept at least one of them.
-const HARMLESS: [&str; 14] = [
+const HARMLESS: [&str; 16] = [
     "",
     "a",
     "1",

@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use super::files::{self, Catalog, Entry, parse, plain_pod};
 use crate::support::injected_pod;
+pub use rules::HOSTILE;
 use rules::{EXCEPTIONS, RULES};
 
 /// One template, and all that a rule may look at.

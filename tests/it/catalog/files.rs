@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use outrigger::inject::{Injector, Settings, SourceText, TemplateSet};
+use outrigger::inject::{Injector, NativeSidecars, Settings, SourceText, TemplateSet};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -156,9 +156,13 @@ impl Catalog {
 
     /// An injector of all templates that load.
     pub fn injector(&self) -> Injector {
+        self.injector_for(NativeSidecars::Supported)
+    }
+
+    pub fn injector_for(&self, native_sidecars: NativeSidecars) -> Injector {
         let source = |entry: &Entry| SourceText { origin: format!("{}.yaml", entry.name), text: entry.text.clone() };
         let sources: Vec<SourceText> = self.entries.iter().map(source).collect();
-        let settings = Settings { cluster_version: "1.36.0".to_owned(), ..Settings::default() };
+        let settings = Settings { cluster_version: "1.36.0".to_owned(), native_sidecars, ..Settings::default() };
         Injector::new(TemplateSet::load(&sources).templates, settings)
     }
 
@@ -167,6 +171,14 @@ impl Catalog {
         let all = self.entries.iter().enumerate();
         let pairs = all.flat_map(|(index, first)| self.entries[index + 1..].iter().map(move |second| [first, second]));
         pairs.filter(|[first, second]| !first.excludes(second)).collect()
+    }
+
+    /// Each template alone, and each named set.
+    pub fn groups(&self) -> Vec<Vec<&str>> {
+        let alone = self.entries.iter().map(|entry| vec![entry.name.as_str()]);
+        let name = |name: String| self.entry(&name).map(|entry| entry.name.as_str());
+        let sets = named_sets().into_iter().map(|set| set.templates.into_iter().filter_map(name).collect());
+        alone.chain(sets).collect()
     }
 
     /// The pod, asking for these templates and those that they require, with the parameters of the

@@ -13,6 +13,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 use super::HARMLESS;
+use super::conventions::{HOSTILE, is_exception};
 use super::files::{Catalog, Entry, parse, plain_pod};
 use crate::support::injected_pod;
 
@@ -45,10 +46,6 @@ const SPECIAL: [&str; 26] = [
     "\n",
     "\n- x: y\n",
 ];
-
-/// Parameters whose values are programs or files of the pod's author: template, parameter, reason.
-const PROGRAMS: &[(&str, &str, &str)] =
-    &[("content-writer", "script", "it is a shell script, and stands in a file of its own")];
 
 /// The annotation of a value, by the type of its parameter.
 fn annotation(kind: &str, value: &str) -> Value {
@@ -128,11 +125,12 @@ fn problems_of(catalog: &Catalog, injector: &Injector, entry: &Entry) -> Vec<Str
     for parameter in entry.list("parameters") {
         let text = |field: &str| parameter[field].as_str().unwrap_or_default();
         let name = text("name");
-        let is_program = PROGRAMS.iter().any(|(template, program, _)| *template == entry.name && *program == name);
+        // A program or a file of the pod's author.
+        let is_file = is_exception(&entry.name, HOSTILE, name);
         let Some(pattern) = parameter["pattern"].as_str().and_then(|pattern| Regex::new(pattern).ok()) else {
             continue;
         };
-        if is_program {
+        if is_file {
             continue;
         }
         let key = format!("{}.outrigger.dev/{name}", entry.name);

@@ -4,6 +4,9 @@
 
 use super::{Rule, companions, containers, names, parameters};
 
+/// The rule of text that could become configuration.
+pub const HOSTILE: &str = "parameter refuses line breaks and quotes";
+
 /// Each rule by its name, which begins every violation.
 pub const RULES: &[(&str, Rule)] = &[
     ("loads without a warning", companions::loads),
@@ -18,7 +21,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("end-to-end case", companions::end_to_end_case),
     ("parameter has a description", parameters::descriptions),
     ("parameter has a rule", parameters::rules),
-    ("parameter refuses line breaks and quotes", parameters::hostile_text),
+    (HOSTILE, parameters::hostile_text),
     ("parameters stand in the usual order", parameters::order),
     ("usual parameter", parameters::usual),
     ("one name has one type", parameters::types),
@@ -42,5 +45,14 @@ pub const RULES: &[(&str, Rule)] = &[
 pub const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
     ("log-collector", "names of containers", "fluent-bit", "the name is older than the rule, and pods override it"),
     ("proxy", "names of containers", "envoy", "the name is older than the rule, and pods override it"),
-    ("content-writer", "parameter refuses line breaks and quotes", "script", "it is a program of the pod's author"),
+    ("content-writer", HOSTILE, "script", "it is a program of the pod's author"),
+    ("auth-proxy", HOSTILE, "jwks", "it is JSON, and stands in a file of its own"),
+    ("init-config", HOSTILE, "text", "it is the app's own file"),
+    ("debug-tools", "security context", "runAsUser is Some(0)", "a parameter gives it the right to trace the app"),
+    (
+        "proxy-transparent",
+        "security context",
+        "proxy-transparent-rules",
+        "only root may set the rules of the pod's network",
+    ),
 ];
