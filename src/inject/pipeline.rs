@@ -10,7 +10,7 @@ use super::pod::{Pod, ScannedPod};
 use super::prepare::Preparation;
 use super::request::Request;
 use super::settings::Settings;
-use super::status::Status;
+use super::status::{Status, StatusEntry};
 use super::template::TemplateSet;
 use super::template::spec::OnError;
 
@@ -38,7 +38,8 @@ pub(super) fn run(
     let mut pod = pod.read(requests.read_sets.as_deref())?;
     loop {
         let status = Status::of(&pod, &keys.status);
-        let preparation = Preparation { settings, keys, templates, request, pod: &pod, status: &status };
+        let names = names(&requests.templates, &status);
+        let preparation = Preparation { settings, keys, templates, request, pod: &pod, status: &status, names: &names };
         let mut of_try = report.clone();
         let candidates = preparation.prepare(&requests.templates, &mut of_try)?;
         let planned = preparation.plan(candidates, &mut of_try)?;
@@ -54,6 +55,15 @@ pub(super) fn run(
         }
         pod = Pod::open(request.object, None, &keys.inject)?.read(requests.read_sets.as_deref())?;
     }
+}
+
+/// Names of the requested templates, and of others that an earlier pass has injected.
+fn names<'n>(requested: &'n [RequestedTemplate<'_>], status: &'n [StatusEntry]) -> Vec<&'n str> {
+    let mut names: Vec<&str> = requested.iter().map(|requested| requested.name.as_str()).collect();
+    let had = status.iter().map(|entry| entry.name.as_str());
+    let others: Vec<&str> = had.filter(|name| !names.contains(name)).collect();
+    names.extend(others);
+    names
 }
 
 /// The first template with `onError: Skip` whose part of the result is invalid, if the pod's author can
@@ -77,7 +87,8 @@ fn has_automatic_match(decider: &Decider<'_>, pod: Pod<'_>) -> bool {
     // A pod that cannot be read is admitted as it is.
     let Ok(pod) = pod.read(None) else { return false };
     let Decider { keys, request, settings, templates: all } = *decider;
-    let preparation = Preparation { settings, keys, templates: all, request, pod: &pod, status: &[] };
+    let names = names(&templates, &[]);
+    let preparation = Preparation { settings, keys, templates: all, request, pod: &pod, status: &[], names: &names };
     let prepared = preparation.prepare(&templates, &mut InjectionReport::default());
     prepared.map_or(true, |candidates| !candidates.is_empty())
 }

@@ -21,11 +21,22 @@ pub(crate) enum Root {
     Namespace,
     /// `version` of the cluster.
     Cluster,
+    /// Names of the templates that the pod asks for or has.
+    Templates,
 }
 
 impl Root {
-    pub(crate) const ALL: [Self; 8] =
-        [Self::Params, Self::Pod, Self::App, Self::Apps, Self::Container, Self::Each, Self::Namespace, Self::Cluster];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Params,
+        Self::Pod,
+        Self::App,
+        Self::Apps,
+        Self::Container,
+        Self::Each,
+        Self::Namespace,
+        Self::Cluster,
+        Self::Templates,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -37,6 +48,7 @@ impl Root {
             Self::Each => "each",
             Self::Namespace => "namespace",
             Self::Cluster => "cluster",
+            Self::Templates => "templates",
         }
     }
 

@@ -105,6 +105,7 @@ impl<'t, 'p> Preparation<'t, 'p> {
             namespace: self.request.namespace,
             namespace_object: self.request.namespace_object,
             cluster_version: &self.settings.cluster_version,
+            templates: self.names,
             clock: self.settings.clock,
         }
     }

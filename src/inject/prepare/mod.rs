@@ -40,6 +40,8 @@ pub(super) struct Preparation<'t, 'p> {
     pub request: &'p Request<'p>,
     pub pod: &'p PodDocument,
     pub status: &'p [StatusEntry],
+    /// Names of the templates that the pod asks for, and of those that it has.
+    pub names: &'p [&'p str],
 }
 
 /// Why a requested template cannot be injected.

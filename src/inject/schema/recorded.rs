@@ -42,6 +42,7 @@ mod tests {
         container: Container,
         namespace: Namespace,
         cluster: Cluster,
+        templates: Vec<String>,
     }
 
     #[derive(JsonSchema)]

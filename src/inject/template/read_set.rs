@@ -51,7 +51,7 @@ pub(super) fn of<'r>(overlay: &Overlay, conditions: impl Iterator<Item = &'r Rea
 
 /// The fields of the pod's spec that are read, if nothing else but parameters is read.
 pub(super) fn single_fields(reads: &Reads) -> Option<BTreeSet<String>> {
-    let others = [Root::App, Root::Apps, Root::Container, Root::Namespace, Root::Cluster];
+    let others = [Root::App, Root::Apps, Root::Container, Root::Namespace, Root::Cluster, Root::Templates];
     if others.into_iter().any(|root| reads.has(root)) {
         return None;
     }

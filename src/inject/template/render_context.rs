@@ -21,6 +21,8 @@ pub(crate) struct RenderContext<'a> {
     /// Labels and annotations of the namespace, where they are known.
     pub namespace_object: Option<&'a Namespace>,
     pub cluster_version: &'a str,
+    /// Names of all templates that the pod asks for or has, in their order.
+    pub templates: &'a [&'a str],
     /// A clock in milliseconds, which limits the time of an evaluation.
     pub clock: Option<fn() -> u64>,
 }
@@ -56,6 +58,7 @@ impl<'a> RenderContext<'a> {
                 None => json!({"name": self.namespace}),
             })),
             Root::Cluster => Some(Cow::Owned(json!({"version": self.cluster_version}))),
+            Root::Templates => Some(Cow::Owned(json!(self.templates))),
         }
     }
 }

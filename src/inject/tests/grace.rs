@@ -33,6 +33,7 @@ fn the_pause_before_the_end_fits_into_the_grace_period() {
         ("proxy", json!(-1), json!(null)),
     ] {
         let mut pod = pod(template, json!({}));
+        pod["spec"]["containers"][0]["ports"] = json!([{"containerPort": 8080}]);
         pod["spec"]["terminationGracePeriodSeconds"] = period.clone();
         let sidecar = injected(&injector, &pod).pod["spec"]["initContainers"][0].clone();
         let found = sidecar.pointer("/lifecycle/preStop/sleep/seconds").cloned().unwrap_or_default();

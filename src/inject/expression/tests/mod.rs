@@ -80,6 +80,7 @@ fn evaluate_with_clock(expression: &Expression, clock: Option<fn() -> u64>) -> R
             Root::Apps => Cow::Borrowed(&pod["spec"]["containers"]),
             Root::Namespace => Cow::Owned(json!({"name": "demo", "labels": {"team": "a"}})),
             Root::Cluster => Cow::Owned(json!({"version": "1.36.0"})),
+            Root::Templates => Cow::Owned(json!(["log"])),
         })
     };
     Scope::with(&params(), expression.reads(), clock, object, |scope| expression.evaluate(scope))
