@@ -9,12 +9,14 @@
 #   KUBERNETES  version of the node's image, such as 1.30.13; empty: kind's own
 #   CLUSTER     name of the cluster (outrigger-e2e)
 #   IMAGE       an image that is there already, instead of building one
+#   CATALOG     yes: also the templates of the catalog, whose public images are pulled
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 readonly cluster=${CLUSTER:-outrigger-e2e}
 readonly busybox=busybox:1.37
 image=${IMAGE:-}
+catalog=${CATALOG:-}
 log_collector=
 work=
 
@@ -124,7 +126,7 @@ run_tests() {
     OUTRIGGER_E2E_LOG_COLLECTOR=$log_collector OUTRIGGER_E2E_LOAD="kind load docker-image --name $cluster" \
     OUTRIGGER_E2E_STOP_API_SERVER="$inside mv $manifests/kube-apiserver.yaml $away" \
     OUTRIGGER_E2E_START_API_SERVER="$inside mv $away $manifests/kube-apiserver.yaml" \
-    cargo test --locked --test e2e
+    cargo test --locked --test e2e -- kustomize chart ${catalog:+catalog}
 }
 
 keep=no
