@@ -1,0 +1,4 @@
+# What it is: Debian's nft under the name and the path of Kubernetes' image for kube-proxy.
+image=registry.k8s.io/build-image/distroless-iptables:v0.8.7
+packages=(nftables)
+files=(/usr/sbin/nft)
