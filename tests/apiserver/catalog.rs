@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::cluster::{Answer, Namespace, WEBHOOK_LABEL, pod, request, shared};
 use crate::outrigger::Outrigger;
 use crate::process::eventually;
-use files::{Catalog, Entry, Level, named_sets, plain_pod, pods};
+use files::{Catalog, Entry, Level, named_sets, plain_pod, pods, requests};
 
 #[allow(dead_code, reason = "shared with tests/it, which uses all of it")]
 #[path = "../it/catalog/files.rs"]
@@ -106,10 +106,10 @@ fn message(answer: &Answer) -> String {
 }
 
 /// The trials whose answer is wrong, with what is wrong.
-fn problems(trials: &[Trial<'_>], problem: impl Fn(&Answer) -> Option<String>) -> Vec<String> {
+fn problems(trials: &[Trial<'_>], problem: impl Fn(&Trial<'_>, &Answer) -> Option<String>) -> Vec<String> {
     let answers = create(trials);
     let of_trial = |(trial, answer): (&Trial<'_>, &Answer)| {
-        Some(format!("{} ({}): {}", trial.what, trial.namespace.name, problem(answer)?))
+        Some(format!("{} ({}): {}", trial.what, trial.namespace.name, problem(trial, answer)?))
     };
     trials.iter().zip(&answers).filter_map(of_trial).collect()
 }
@@ -118,14 +118,15 @@ fn report(problems: &[String], count: usize) {
     assert!(problems.is_empty(), "{} of {count}:\n{}", problems.len(), problems.join("\n"));
 }
 
-/// The pod was accepted, with something injected.
-fn is_injected(answer: &Answer) -> Option<String> {
-    let is_marked = answer.body["metadata"]["annotations"].get("outrigger.dev/status").is_some();
-    match answer.is_success() {
-        true if is_marked => None,
-        true => Some("accepted, but nothing is injected".to_owned()),
-        false => Some(message(answer)),
+/// The pod must be accepted, with all templates that it asks for.
+fn is_injected(trial: &Trial<'_>, answer: &Answer) -> Option<String> {
+    if !answer.is_success() {
+        return Some(message(answer));
     }
+    let status = answer.body["metadata"]["annotations"]["outrigger.dev/status"].as_str().unwrap_or_default();
+    let names = requests(&trial.pod).into_iter();
+    let missing: Vec<String> = names.filter(|name| !status.contains(&format!("\"{name}\""))).collect();
+    (!missing.is_empty()).then(|| format!("accepted without {missing:?}"))
 }
 
 fn every_two_templates_and_every_named_set_are_accepted_together() {
@@ -160,7 +161,7 @@ fn every_template_needs_the_level_of_its_label() {
     let stricter = |entry: &Entry| Level::ALL.into_iter().rfind(|level| *level < entry.level());
     let stricter: Vec<Trial<'_>> =
         catalog.entries.iter().filter_map(|entry| Some(trial(entry, stricter(entry)?))).collect();
-    problems_found.extend(problems(&stricter, |answer| {
+    problems_found.extend(problems(&stricter, |_, answer| {
         let message = message(answer);
         let refused = !answer.is_success() && message.replace(' ', "").to_lowercase().contains("podsecurity");
         (!refused).then(|| format!("the label could be stricter, since the pod is not refused: {message}"))
@@ -195,7 +196,7 @@ fn any_pod_is_accepted_with_any_template_or_refused_with_a_reason() {
             Trial { what: file.clone(), namespace: &alone, pod: pod.clone() }
         })
         .collect();
-    let invalid = problems(&prepared, |answer| (!answer.is_success()).then(|| message(answer)));
+    let invalid = problems(&prepared, |_, answer| (!answer.is_success()).then(|| message(answer)));
     assert!(invalid.is_empty(), "pods that the API server refuses without Outrigger:\n{}", invalid.join("\n"));
     let groups = catalog.groups();
     let trial = |group: &Vec<&str>, file: &String, pod: &Value| Trial {
@@ -205,7 +206,7 @@ fn any_pod_is_accepted_with_any_template_or_refused_with_a_reason() {
     };
     let trials: Vec<Trial<'_>> =
         groups.iter().flat_map(|group| pods.iter().map(move |(file, pod)| trial(group, file, pod))).collect();
-    let problems = problems(&trials, |answer| {
+    let problems = problems(&trials, |_, answer| {
         let message = message(answer);
         (!answer.is_success() && !message.starts_with(DENIED)).then_some(message)
     });

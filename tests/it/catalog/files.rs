@@ -184,12 +184,13 @@ impl Catalog {
     /// The pod, asking for these templates and those that they require, with the parameters of the
     /// examples.
     pub fn ask(&self, pod: &Value, templates: &[&str]) -> Value {
-        let mut names: Vec<&str> = templates.to_vec();
-        let mut index = 0;
-        while let Some(entry) = names.get(index).copied().map(|name| self.entry(name)) {
-            let required = entry.map(|entry| entry.names("requires")).unwrap_or_default();
-            names.extend(required.into_iter().filter(|name| !templates.contains(name)));
-            index += 1;
+        let mut names: Vec<&str> = Vec::new();
+        let mut rest: Vec<&str> = templates.to_vec();
+        while !rest.is_empty() {
+            names.append(&mut rest);
+            let required = names.iter().filter_map(|name| self.entry(name)).flat_map(|entry| entry.names("requires"));
+            rest = required.filter(|name| !names.contains(name)).collect();
+            rest.dedup();
         }
         let mut pod = pod.clone();
         for entry in names.iter().filter_map(|name| self.entry(name)) {

@@ -55,4 +55,6 @@ pub const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
         "proxy-transparent-rules",
         "only root may set the rules of the pod's network",
     ),
+    ("init-migrate", HOSTILE, "command", "it is a program of the pod's author"),
+    ("init-migrate", HOSTILE, "done", "it is a program of the pod's author"),
 ];
