@@ -15,7 +15,7 @@ mod values;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use outrigger::inject::Injector;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::golden::case::{Case, Settings, Verdict};
 use crate::golden::laws;
@@ -42,8 +42,8 @@ const HARMLESS: [&str; 16] = [
     "10.0.0.0/8",
 ];
 
-/// Gives the pod to the engine, and checks the laws of an injected one. `templates` are the texts of
-/// the templates that the pod asks for.
+/// Gives the pod to the engine, and checks the laws of an injected one. `templates` are those
+/// that the pod asks for.
 fn run(injector: &Injector, templates: &str, pod: &Value) -> Result<CaseResult, String> {
     let run = || {
         let mut case = case(templates, pod);
@@ -78,10 +78,31 @@ fn case(templates: &str, pod: &Value) -> Case {
     }
 }
 
-/// The texts of the templates that the pod asks for, as one.
-fn texts(catalog: &Catalog, pod: &Value) -> String {
+/// The templates that the pod asks for, as far as the laws read them: parsing the whole texts for each
+/// pod would take most of the time.
+fn outlines(catalog: &Catalog, pod: &Value) -> String {
     let entries = files::requests(pod).into_iter().filter_map(|name| catalog.entry(&name));
-    entries.map(|entry| format!("---\n{}\n", entry.text)).collect()
+    entries.map(|entry| format!("---\n{}\n", outline(&entry.template, pod))).collect()
+}
+
+fn outline(template: &Value, pod: &Value) -> Value {
+    let spec = &template["spec"];
+    let items = |list: &Value| list.as_array().cloned().unwrap_or_default().into_iter();
+    let names = |list: &str| -> Value {
+        let own = items(&spec[list]).map(|item| json!({"name": item["name"]}));
+        // A volume whose name is computed may be any of the pod's.
+        let is_computed = |item: &Value| item["name"].as_str().is_none_or(|name| name.contains("${"));
+        let computed = list == "volumes" && items(&spec[list]).any(|item| is_computed(&item));
+        own.chain(items(&pod["spec"][list]).filter(|_| computed)).collect()
+    };
+    let mut outline = json!({"metadata": {"name": template["metadata"]["name"]}, "spec": {}});
+    for list in ["sidecars", "initContainers", "volumes", "files"].into_iter().filter(|list| spec[list].is_array()) {
+        outline["spec"][list] = names(list);
+    }
+    for field in ["app", "pod", "metadata", "podResources"].into_iter().filter(|field| !spec[field].is_null()) {
+        outline["spec"][field] = spec[field].clone();
+    }
+    outline
 }
 
 /// The problems of all items, found by as many threads as there are processors.

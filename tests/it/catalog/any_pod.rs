@@ -18,7 +18,7 @@ const SHORTEST_SENTENCE: usize = 20;
 /// Injects these templates into the pod; a problem if they neither fit nor refuse it with a reason.
 fn problem(catalog: &Catalog, injector: &Injector, templates: &[&str], file: &str, pod: &Value) -> Option<String> {
     let pod = catalog.ask(pod, templates);
-    let problem = match super::run(injector, &super::texts(catalog, &pod), &pod) {
+    let problem = match super::run(injector, &super::outlines(catalog, &pod), &pod) {
         Err(why) => why,
         Ok(result) => match result.verdict {
             Verdict::Failed => format!("{:?}: {}", result.codes, result.message.unwrap_or_default()),

@@ -17,7 +17,7 @@ const AT_LEAST: usize = 5;
 fn problem(catalog: &Catalog, injector: &Injector, templates: &[&str]) -> Option<String> {
     let pod = catalog.ask(&plain_pod(), templates);
     let problem = |problem: String| Some(format!("{}: {problem}", templates.join(", ")));
-    let result = match super::run(injector, &super::texts(catalog, &pod), &pod) {
+    let result = match super::run(injector, &super::outlines(catalog, &pod), &pod) {
         Ok(result) => result,
         Err(why) => return problem(why),
     };

@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use super::files::{self, Catalog, Entry, parse, plain_pod};
 use crate::support::injected_pod;
+use names::Ports;
 pub use rules::HOSTILE;
 use rules::{EXCEPTIONS, RULES};
 
@@ -27,6 +28,7 @@ struct Subject<'c> {
     entry: &'c Entry,
     catalog: &'c Catalog,
     injector: &'c Injector,
+    ports: &'c Ports,
     /// Pods with this template alone: a plain one, those of the example, and those of the test cases.
     samples: Vec<Sample>,
 }
@@ -48,12 +50,12 @@ struct Violation {
 }
 
 impl<'c> Subject<'c> {
-    fn new(entry: &'c Entry, catalog: &'c Catalog, injector: &'c Injector) -> Self {
+    fn new(entry: &'c Entry, catalog: &'c Catalog, injector: &'c Injector, ports: &'c Ports) -> Self {
         let plain = std::iter::once(catalog.ask(&plain_pod(), &[&entry.name]));
         let pods = plain.chain(entry.example_pods()).chain(entry.tested_pods());
         let samples = pods.filter(|pod| files::requests(pod) == [entry.name.as_str()]);
         let samples = samples.filter_map(|pod| Sample::new(injector, pod)).collect();
-        Self { entry, catalog, injector, samples }
+        Self { entry, catalog, injector, ports, samples }
     }
 }
 
@@ -116,7 +118,8 @@ pub fn is_exception(template: &str, rule: &str, part: &str) -> bool {
 fn all_violations() -> Vec<Violation> {
     let catalog = Catalog::read();
     let injector = catalog.injector();
-    let of_entry = |entry| violations(&Subject::new(entry, &catalog, &injector));
+    let ports = names::ports_of(&catalog, &injector);
+    let of_entry = |entry| violations(&Subject::new(entry, &catalog, &injector, &ports));
     catalog.entries.iter().flat_map(of_entry).collect()
 }
 
@@ -189,7 +192,8 @@ fn catalog_with(breach: Option<&Breach>) -> Catalog {
 fn violations_of_good(breach: Option<&Breach>) -> Vec<Violation> {
     let catalog = catalog_with(breach);
     let injector = catalog.injector();
-    violations(&Subject::new(&catalog.entries[0], &catalog, &injector))
+    let ports = names::ports_of(&catalog, &injector);
+    violations(&Subject::new(&catalog.entries[0], &catalog, &injector, &ports))
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! Rules of the names and numbers that templates share in a pod.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use outrigger::inject::Injector;
 use serde_json::Value;
 
 use super::companions::unless;
 use super::{Sample, Subject};
-use crate::catalog::files::Entry;
+use crate::catalog::files::{Catalog, Entry, plain_pod};
+
+/// Numbers and protocols of ports, by the name of the template.
+pub type Ports = BTreeMap<String, BTreeSet<(i64, String)>>;
 
 /// Parameters of the template's own ports.
 const OWN_PORTS: [&str; 4] = ["port", "healthPort", "adminPort", "metricsPort"];
@@ -54,31 +58,30 @@ fn others<'s>(subject: &'s Subject<'_>) -> impl Iterator<Item = &'s Entry> {
     subject.catalog.entries.iter().filter(|other| other.name != subject.entry.name)
 }
 
-/// The ports that the template opens with its defaults: those of its parameters, and those that its
+/// The ports that every template opens with its defaults: those of its parameters, and those that its
 /// containers have in a plain pod.
-fn numbers(entry: &Entry, subject: &Subject<'_>) -> BTreeSet<(i64, String)> {
-    let of_parameters = entry
-        .list("parameters")
-        .iter()
-        .filter(|parameter| parameter["name"].as_str().is_some_and(|name| OWN_PORTS.contains(&name)));
-    let of_parameters = of_parameters.filter_map(|parameter| Some((parameter["default"].as_i64()?, "TCP".to_owned())));
-    let mut numbers: BTreeSet<(i64, String)> = of_parameters.collect();
-    let pod = subject.catalog.ask(&crate::catalog::files::plain_pod(), &[&entry.name]);
-    let Some(sample) = Sample::new(subject.injector, pod) else { return numbers };
-    numbers.extend(ports(&sample).into_iter().filter_map(|port| {
-        let protocol = port["protocol"].as_str().unwrap_or("TCP");
-        Some((port["containerPort"].as_i64()?, protocol.to_owned()))
-    }));
-    numbers
+pub fn ports_of(catalog: &Catalog, injector: &Injector) -> Ports {
+    let of_entry = |entry: &Entry| {
+        let parameters = entry.list("parameters").iter();
+        let parameters =
+            parameters.filter(|parameter| parameter["name"].as_str().is_some_and(|name| OWN_PORTS.contains(&name)));
+        let mut numbers: BTreeSet<(i64, String)> =
+            parameters.filter_map(|parameter| Some((parameter["default"].as_i64()?, "TCP".to_owned()))).collect();
+        let sample = Sample::new(injector, catalog.ask(&plain_pod(), &[&entry.name]));
+        numbers.extend(sample.iter().flat_map(ports).filter_map(|port| {
+            let protocol = port["protocol"].as_str().unwrap_or("TCP");
+            Some((port["containerPort"].as_i64()?, protocol.to_owned()))
+        }));
+        (entry.name.clone(), numbers)
+    };
+    catalog.entries.iter().map(of_entry).collect()
 }
 
 pub fn port_numbers(subject: &Subject<'_>) -> Vec<String> {
-    let own = numbers(subject.entry, subject);
-    let shared = others(subject).flat_map(|other| {
-        let shared: Vec<_> = numbers(other, subject).intersection(&own).cloned().collect();
-        shared
-            .into_iter()
-            .map(|(number, protocol)| format!("port {number}/{protocol} is one of template {} as well", other.name))
-    });
-    shared.collect()
+    let own = &subject.ports[&subject.entry.name];
+    let others = subject.ports.iter().filter(|(name, _)| **name != subject.entry.name);
+    let shared = others.flat_map(|(name, ports)| ports.intersection(own).map(move |port| (name, port)));
+    shared
+        .map(|(name, (number, protocol))| format!("port {number}/{protocol} is one of template {name} as well"))
+        .collect()
 }
