@@ -57,4 +57,6 @@ pub const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
     ),
     ("init-migrate", HOSTILE, "command", "it is a program of the pod's author"),
     ("init-migrate", HOSTILE, "done", "it is a program of the pod's author"),
+    ("init-migrate", "security context", "init-migrate", "it is the app's own program, with the user of the app"),
+    ("debug-tools", "probes", "debug-tools", "it waits for people, and has nothing that could be asked"),
 ];
