@@ -1,10 +1,10 @@
-# What it is: Debian's varnishd and the C compiler that it needs for its VCL, under the name and the paths of the official image.
+# What it is: Debian's varnishd, varnishstat and the C compiler that the VCL needs, under the name and the paths of the official image.
 #
 # Debian 12 has Varnish 7.1, so the cases run 7.1 under the tag of the catalog's default image.
 image=docker.io/library/varnish:7.7
 packages=(varnish gcc libc6-dev)
 triplet=$(uname -m)-linux-gnu compiler=/usr/lib/gcc/$triplet/12 libraries=/usr/lib/$triplet
-files=(/usr/sbin/varnishd
+files=(/usr/sbin/varnishd /usr/bin/varnishstat
   "/usr/bin/$triplet-gcc" /usr/bin/as /usr/bin/ld "$compiler/cc1" "$compiler/collect2" "$compiler/include"
   "$compiler/crtbeginS.o" "$compiler/crtendS.o" "$compiler/libgcc.a" "$compiler/libgcc_s.so" "$compiler/liblto_plugin.so"
   "$libraries/crti.o" "$libraries/crtn.o" "$libraries/libc.so" "$libraries/libc_nonshared.a" "$libraries/libpthread.a"
