@@ -25,7 +25,9 @@ fn problem(catalog: &Catalog, injector: &Injector, templates: &[&str], file: &st
             Verdict::Refused if result.message.as_ref().is_none_or(|message| message.len() < SHORTEST_SENTENCE) => {
                 format!("refused without a sentence: {:?}", result.message)
             }
-            Verdict::Skipped if result.reasons.is_empty() => "skipped without a reason".to_owned(),
+            Verdict::Skipped if result.reasons.is_empty() && result.codes.is_empty() => {
+                "skipped without a reason".to_owned()
+            }
             _ => return None,
         },
     };
