@@ -3,35 +3,47 @@
 //! Invariant: a pod is injected within the laws, or refused with a reason that its author can act
 //! on; nothing panics, and no template is to blame.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
-use outrigger::inject::{Injector, NativeSidecars};
-use serde_json::Value;
+use outrigger::inject::NativeSidecars;
 
 use super::files::{Catalog, pods, requests};
 use crate::golden::case::Verdict;
+use crate::golden::runner::CaseResult;
 
 /// Fewer pods than this mean that the folder is incomplete.
 const AT_LEAST: usize = 60;
 const SHORTEST_SENTENCE: usize = 20;
+/// One pod of so many, at least, gets each template: one that refuses all of them would prove nothing.
+const LEAST_SHARE: usize = 3;
 
-/// Injects these templates into the pod; a problem if they neither fit nor refuse it with a reason.
-fn problem(catalog: &Catalog, injector: &Injector, templates: &[&str], file: &str, pod: &Value) -> Option<String> {
-    let pod = catalog.ask(pod, templates);
-    let problem = match super::run(injector, &super::outlines(catalog, &pod), &pod) {
-        Err(why) => why,
-        Ok(result) => match result.verdict {
-            Verdict::Failed => format!("{:?}: {}", result.codes, result.message.unwrap_or_default()),
-            Verdict::Refused if result.message.as_ref().is_none_or(|message| message.len() < SHORTEST_SENTENCE) => {
-                format!("refused without a sentence: {:?}", result.message)
-            }
-            Verdict::Skipped if result.reasons.is_empty() && result.codes.is_empty() => {
-                "skipped without a reason".to_owned()
-            }
-            _ => return None,
-        },
+/// How often each group of templates had each result: `injected`, `skipped`, or a code.
+type Counts = Mutex<BTreeMap<String, BTreeMap<String, usize>>>;
+
+/// A problem if the templates neither fit into a pod nor refuse it with a reason.
+fn problem(counts: &Counts, templates: &str, result: Result<CaseResult, String>) -> Option<String> {
+    let result = match result {
+        Ok(result) => result,
+        Err(why) => return Some(why),
     };
-    Some(format!("{}, {file}: {problem}", templates.join(" + ")))
+    let kind = match result.verdict {
+        Verdict::Injected => "injected".to_owned(),
+        Verdict::Skipped => "skipped".to_owned(),
+        Verdict::Refused | Verdict::Failed => result.codes.first().cloned().unwrap_or_default(),
+    };
+    let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+    *counts.entry(templates.to_owned()).or_default().entry(kind).or_default() += 1;
+    match result.verdict {
+        Verdict::Failed => Some(format!("{:?}: {}", result.codes, result.message.unwrap_or_default())),
+        Verdict::Refused if result.message.as_ref().is_none_or(|message| message.len() < SHORTEST_SENTENCE) => {
+            Some(format!("refused without a sentence: {:?}", result.message))
+        }
+        Verdict::Skipped if result.reasons.is_empty() && result.codes.is_empty() => {
+            Some("skipped without a reason".to_owned())
+        }
+        _ => None,
+    }
 }
 
 fn every_group_fits_or_refuses(native_sidecars: NativeSidecars) {
@@ -40,9 +52,24 @@ fn every_group_fits_or_refuses(native_sidecars: NativeSidecars) {
     let (pods, mut groups) = (pods(), catalog.groups());
     // Those that do not load are the problem of `combinations`.
     groups.retain(|group| group.iter().all(|name| injector.templates().contains(name)));
+    groups.retain(|group| native_sidecars == NativeSidecars::Supported || group.len() == 1);
     let cases: Vec<_> =
         groups.iter().flat_map(|group| pods.iter().map(move |(file, pod)| (group, file, pod))).collect();
-    let problems = super::problems(&cases, |(group, file, pod)| problem(&catalog, &injector, group, file, pod));
+    let counts = Counts::default();
+    let mut problems = super::problems(&cases, |(group, file, pod)| {
+        let pod = catalog.ask(pod, group);
+        let result = super::run(&injector, &super::outlines(&catalog, &pod), &pod);
+        let group = group.join(" + ");
+        Some(format!("{group}, {file}: {}", problem(&counts, &group, result)?))
+    });
+    let counts = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for (group, results) in &counts {
+        println!("{group}: {results:?}");
+        let injected = results.get("injected").copied().unwrap_or_default();
+        if injected * LEAST_SHARE < pods.len() && !group.contains('+') {
+            problems.push(format!("{group}: only {injected} pods are injected"));
+        }
+    }
     assert!(problems.is_empty(), "{} of {}:\n{}", problems.len(), cases.len(), problems.join("\n"));
 }
 
