@@ -142,11 +142,24 @@ pub fn page(subject: &Subject<'_>) -> Vec<String> {
     faults
 }
 
+/// At least one case runs the template in a namespace that enforces the level of its label.
 pub fn end_to_end_case(subject: &Subject<'_>) -> Vec<String> {
-    let runs = subject
-        .entry
-        .cases
-        .iter()
-        .any(|case| parse(case).is_ok_and(|case| case["steps"].as_array().is_some_and(|steps| !steps.is_empty())));
-    unless(runs, "no case of tests/e2e/catalog lists the template and has steps").into_iter().collect()
+    let entry = subject.entry;
+    let cases: Vec<Value> = entry.cases.iter().filter_map(|case| parse(case).ok()).collect();
+    let has_steps = |case: &&Value| case["steps"].as_array().is_some_and(|steps| !steps.is_empty());
+    let level = |case: &Value| {
+        let name = case["podSecurity"].as_str().unwrap_or(Level::Restricted.name());
+        Level::ALL.into_iter().find(|level| level.name() == name)
+    };
+    let mut with_steps = cases.iter().filter(has_steps).peekable();
+    let has_case = with_steps.peek().is_some();
+    let enforces = with_steps.any(|case| level(case).is_some_and(|level| level <= entry.level()));
+    let faults = [
+        unless(has_case, "no case of tests/e2e/catalog lists the template and has steps"),
+        unless(
+            !has_case || enforces,
+            format!("no case has `podSecurity: {}` or a stricter level", entry.level().name()),
+        ),
+    ];
+    faults.into_iter().flatten().collect()
 }
