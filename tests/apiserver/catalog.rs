@@ -137,6 +137,7 @@ fn every_two_templates_and_every_named_set_are_accepted_together() {
         let entry = |name: &String| catalog.entry(name).unwrap_or_else(|| panic!("there is no template {name}"));
         groups.push(set.templates.iter().map(entry).collect());
     }
+    groups.push(catalog.all_together());
     let trial = |group: &Vec<&Entry>| {
         let names: Vec<&str> = group.iter().map(|entry| entry.name.as_str()).collect();
         let namespace = at(&namespaces, loosest(group));

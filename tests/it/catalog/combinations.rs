@@ -92,3 +92,11 @@ fn every_named_set_is_injected_together() {
     let problems = super::problems(&sets, of_set);
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
+
+#[test]
+fn all_templates_that_do_not_exclude_each_other_are_injected_into_one_pod() {
+    let catalog = Catalog::read();
+    let names: Vec<&str> = catalog.all_together().iter().map(|entry| entry.name.as_str()).collect();
+    assert!(names.len() * 2 > catalog.entries.len(), "only {names:?} can be had together");
+    assert_eq!(problem(&catalog, &catalog.injector(), &names), None);
+}

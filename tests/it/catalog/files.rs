@@ -173,6 +173,16 @@ impl Catalog {
         pairs.filter(|[first, second]| !first.excludes(second)).collect()
     }
 
+    /// As many templates as one pod can have, chosen in their order.
+    pub fn all_together(&self) -> Vec<&Entry> {
+        self.entries.iter().fold(Vec::new(), |mut chosen: Vec<&Entry>, entry| {
+            if !chosen.iter().any(|other| other.excludes(entry)) {
+                chosen.push(entry);
+            }
+            chosen
+        })
+    }
+
     /// Each template alone, and each named set.
     pub fn groups(&self) -> Vec<Vec<&str>> {
         let alone = self.entries.iter().map(|entry| vec![entry.name.as_str()]);

@@ -17,10 +17,11 @@ use crate::support::injected_pod;
 
 /// The pod with the templates that it asks for.
 fn injected(injector: &Injector, pod: &Value) -> Value {
+    let asked = &pod["metadata"]["annotations"]["outrigger.dev/inject"];
     match super::inject(injector, None, pod) {
         Ok(Outcome::Injected(injection)) => injected_pod(pod, &injection),
-        Ok(Outcome::Skipped(skip)) => panic!("{pod}: skipped: {:?}", skip.reasons),
-        Err(error) => panic!("{pod}: {error}"),
+        Ok(Outcome::Skipped(skip)) => panic!("{asked}: skipped: {:?}", skip.reasons),
+        Err(error) => panic!("{asked}: {error}"),
     }
 }
 
