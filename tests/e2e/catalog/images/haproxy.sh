@@ -6,3 +6,5 @@ packages=(haproxy)
 files=(/usr/sbin/haproxy:/usr/local/sbin/haproxy)
 entrypoint=(/usr/local/sbin/haproxy)
 user=99
+# Only long cases run it.
+part=long

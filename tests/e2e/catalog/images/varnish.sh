@@ -13,3 +13,5 @@ files=(/usr/sbin/varnishd /usr/bin/varnishstat
   "/usr/include/$triplet/bits" "/usr/include/$triplet/gnu" "/usr/include/$triplet/sys/cdefs.h")
 entrypoint=(varnishd)
 user=1000
+# Only long cases run it.
+part=long
