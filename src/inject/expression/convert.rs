@@ -20,6 +20,18 @@ pub(crate) fn to_cel(value: &Json) -> Value {
     }
 }
 
+/// A Kubernetes object as an API server reads it: a field that is null is absent.
+pub(crate) fn object_to_cel(value: &Json) -> Value {
+    match value {
+        Json::Array(items) => Value::List(Arc::new(items.iter().map(object_to_cel).collect())),
+        Json::Object(fields) => {
+            let set = fields.iter().filter(|(_, value)| !value.is_null());
+            map(set.map(|(key, value)| (key.as_str(), object_to_cel(value))))
+        }
+        other => to_cel(other),
+    }
+}
+
 fn number_to_cel(number: &serde_json::Number) -> Value {
     if let Some(value) = number.as_i64() {
         Value::Int(value)

@@ -40,7 +40,7 @@ impl Scope<'_> {
                     Root::Params => {
                         Some(convert::map(params.iter().map(|(name, value)| (name.as_str(), value.clone()))))
                     }
-                    _ => object(root).map(|json| convert::to_cel(&prune(&json, &paths))),
+                    _ => object(root).map(|json| convert::object_to_cel(&prune(&json, &paths))),
                 };
                 if let Some(value) = value {
                     context.add_variable_from_value(root.name(), value);
@@ -66,7 +66,7 @@ impl Scope<'_> {
         work: impl FnOnce(&Scope<'_>) -> T,
     ) -> T {
         let paths: Vec<&[String]> = reads.of(root).collect();
-        self.with_variable(root, convert::to_cel(&prune(object, &paths)), work)
+        self.with_variable(root, convert::object_to_cel(&prune(object, &paths)), work)
     }
 
     pub(crate) fn parameter(&self, name: &str) -> Option<&Value> {

@@ -39,7 +39,6 @@ fn has_asks_maps_only() {
     assert_eq!(value("has(pod.spec.hostNetwork)"), json!(true));
     assert_eq!(value("has(pod.spec.hostPID)"), json!(false));
     assert_eq!(value("has(pod.spec.securityContext.runAsUser)"), json!(false));
-    assert_eq!(value("has(pod.metadata.ownerReferences)"), json!(true));
     assert_eq!(value("has({'a': 1}.a) && !has({'a': 1}.b)"), json!(true));
     for source in ["has(pod.spec.containers.securityContext)", "has(pod.metadata.name.first)", "has(params.count.x)"] {
         assert!(matches!(evaluate(source), Err(EvaluationError::Failed(_))), "{source}: {:?}", evaluate(source));
@@ -214,4 +213,11 @@ fn two_argument_macros_of_newer_cel_are_refused_at_load() {
     ] {
         assert!(compile_with(source, PARAMETERS).is_err(), "{source}");
     }
+}
+
+#[test]
+fn a_null_field_of_the_pod_counts_as_absent() {
+    assert_eq!(value("has(pod.metadata.ownerReferences)"), json!(false));
+    assert_eq!(value("pod.metadata.?ownerReferences[?0].?kind.orValue('none')"), json!("none"));
+    assert_eq!(value("pod.metadata.?ownerReferences.orValue([]).size()"), json!(0));
 }
