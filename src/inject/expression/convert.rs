@@ -20,16 +20,31 @@ pub(crate) fn to_cel(value: &Json) -> Value {
     }
 }
 
-/// A Kubernetes object as an API server reads it: a field that is null is absent.
+/// A Kubernetes object as an API server reads it: a field that is null is absent, and a quantity that
+/// is written as a number is text.
 pub(crate) fn object_to_cel(value: &Json) -> Value {
     match value {
         Json::Array(items) => Value::List(Arc::new(items.iter().map(object_to_cel).collect())),
         Json::Object(fields) => {
             let set = fields.iter().filter(|(_, value)| !value.is_null());
-            map(set.map(|(key, value)| (key.as_str(), object_to_cel(value))))
+            map(set.map(|(key, value)| match value {
+                Json::Object(amounts) if QUANTITIES.contains(&key.as_str()) => (key.as_str(), quantities(amounts)),
+                _ => (key.as_str(), object_to_cel(value)),
+            }))
         }
         other => to_cel(other),
     }
+}
+
+/// Fields whose values are quantities by their names.
+const QUANTITIES: [&str; 2] = ["requests", "limits"];
+
+fn quantities(amounts: &serde_json::Map<String, Json>) -> Value {
+    let set = amounts.iter().filter(|(_, amount)| !amount.is_null());
+    map(set.map(|(name, amount)| match amount {
+        Json::Number(number) => (name.as_str(), Value::String(Arc::new(number.to_string()))),
+        _ => (name.as_str(), object_to_cel(amount)),
+    }))
 }
 
 fn number_to_cel(number: &serde_json::Number) -> Value {

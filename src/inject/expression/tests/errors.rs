@@ -216,6 +216,14 @@ fn two_argument_macros_of_newer_cel_are_refused_at_load() {
 }
 
 #[test]
+fn a_quantity_that_is_a_number_is_text() {
+    let object = json!({"resources": {"limits": {"cpu": 0.25, "pods": null}, "requests": {"cpu": "1"}}, "limits": 3});
+    let read = convert::to_json(&convert::object_to_cel(&object));
+    let expected = json!({"resources": {"limits": {"cpu": "0.25"}, "requests": {"cpu": "1"}}, "limits": 3});
+    assert_eq!(read.ok(), Some(expected));
+}
+
+#[test]
 fn a_null_field_of_the_pod_counts_as_absent() {
     assert_eq!(value("has(pod.metadata.ownerReferences)"), json!(false));
     assert_eq!(value("pod.metadata.?ownerReferences[?0].?kind.orValue('none')"), json!("none"));
