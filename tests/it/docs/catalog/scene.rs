@@ -157,7 +157,7 @@ fn links(pod: &Value, containers: &[(&'static str, &Value)]) -> Vec<Link> {
 
 /// The ports that a container declares; for the first of the app also the one that the pod names in `appPort`.
 fn ports(pod: &Value, container: &Value) -> Vec<String> {
-    let declared = list(container, "ports").iter().map(|port| port["containerPort"].to_string());
+    let declared = list(container, "ports").iter().map(number_of);
     let annotations = pod["metadata"]["annotations"].as_object().into_iter().flatten();
     let named =
         annotations.filter(|(key, _)| key.ends_with(".outrigger.dev/appPort")).map(|(_, port)| text(port).to_owned());
@@ -183,7 +183,11 @@ fn what_it_reads(pod: &Value, container: &Value) -> String {
 }
 
 fn declares(container: &Value, port: &str) -> bool {
-    list(container, "ports").iter().any(|declared| declared["containerPort"].to_string() == port)
+    list(container, "ports").iter().any(|declared| number_of(declared) == port)
+}
+
+fn number_of(port: &Value) -> String {
+    port["containerPort"].to_string()
 }
 
 /// Whether the text contains the number as a whole.
