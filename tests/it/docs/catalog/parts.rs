@@ -39,11 +39,9 @@ pub fn index_entry(entry: &Entry) -> String {
 fn to_paste(entry: &Entry) -> String {
     if entry.is_automatic() {
         let labels = entry.before["metadata"]["labels"].as_object().into_iter().flatten();
-        let selector = &entry.spec["match"]["podSelector"]["matchLabels"];
-        let lines: Vec<String> = labels
-            .filter(|(key, _)| selector.get(key.as_str()).is_some())
-            .map(|(key, value)| format!("labels:\n  {key}: {value}"))
-            .collect();
+        let own = format!("{}/", entry.name);
+        let chosen = labels.filter(|(key, _)| key.starts_with(&own));
+        let lines: Vec<String> = chosen.map(|(key, value)| format!("labels:\n  {key}: {value}")).collect();
         return format!("```yaml\n{}\n```\n", lines.join("\n"));
     }
     format!("```yaml\nannotations:\n  {}\n```\n", entry.annotations().join("\n  "))
