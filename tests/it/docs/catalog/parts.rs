@@ -51,7 +51,7 @@ fn summary(entry: &Entry) -> String {
     let name = &entry.name;
     format!(
         "{}\n![The pod of the example with {name}]({name}.svg)\n\nPod Security: `{}`. Files: \
-         [template](../../config/templates/{name}.yaml),\n[cases](../../config/templates/{name}.test.yaml), \
+         [template](../../config/templates/{name}.yaml),\n[cases](../../config/templates/{name}.test.yaml),\n\
          [example](../../config/examples/{name}.yaml).",
         to_paste(entry),
         entry.level()
@@ -144,7 +144,7 @@ fn runs(entry: &Entry, cases: &[Case]) -> String {
         };
         let steps: Vec<String> = case.steps.iter().map(|step| format!("- {}", step.name)).collect();
         format!(
-            "[{name}](../../tests/e2e/catalog/{name}.yaml), {part}, Pod Security `{level}`:\n\n{}",
+            "[{name}](../../tests/e2e/catalog/{name}.yaml),\n{part}, Pod Security `{level}`:\n\n{}",
             steps.join("\n"),
             name = case.name,
             level = case.pod_security
