@@ -6,6 +6,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use x509_parser::pem::parse_x509_pem;
+
 use super::{Excuse, Excused, Ground, NAMESPACE};
 use crate::cluster::{LIMIT, eventually, pause};
 use crate::installation::Installation;
@@ -43,6 +47,16 @@ pub fn rotate_as_usual(installation: &Installation<'_>) {
         "OUTRIGGER_CA_RENEWAL-",
         "OUTRIGGER_CA_PROPAGATION-",
     ]);
+    // Until the leader has made one of the usual duration, the loss of a leader would let it expire.
+    eventually("a certificate of the usual duration", LIMIT, || lasts_an_hour(installation).then_some(()));
+}
+
+fn lasts_an_hour(installation: &Installation<'_>) -> bool {
+    const HOUR: i64 = 3600;
+    let chain = BASE64.decode(installation.secret(SERVING)["tls.crt"].as_str().unwrap_or_default());
+    let Ok((_, leaf)) = parse_x509_pem(&chain.unwrap_or_default()) else { return false };
+    let left = leaf.parse_x509().ok().and_then(|leaf| leaf.validity().time_to_expiration());
+    left.is_some_and(|left| left.whole_seconds() > HOUR)
 }
 
 /// As often as configured, with an allowance for a slow machine.
