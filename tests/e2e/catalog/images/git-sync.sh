@@ -3,6 +3,7 @@
 # git-sync itself is in no registry of a language. The script fetches, checks out beside the last checkout, and moves the link, as
 # git-sync does; it serves its port after the first checkout.
 image=registry.k8s.io/git-sync/git-sync:v4.4.2
+part=long
 packages=(git)
 core=/usr/lib/git-core
 files=(/usr/bin/git $core/git-remote-http $core/git-remote-http:$core/git-remote-https $core/git-submodule $core/git-sh-setup
