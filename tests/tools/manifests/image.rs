@@ -105,7 +105,7 @@ fn cargo_accepts_the_files_that_the_dockerfile_copies() {
         assert!(std::path::Path::new(text(target, "/src_path")).exists(), "{target}");
     }
     let kinds: Vec<&Value> = targets.iter().map(|target| &target["kind"][0]).collect();
-    assert_eq!(kinds, ["lib", "bin"], "the program and its library, and nothing else");
+    assert_eq!(kinds, ["lib", "bin", "custom-build"], "the program, its library and build.rs, and nothing else");
 }
 
 fn files_copied_by_the_dockerfile_are_in_the_build_context() {
