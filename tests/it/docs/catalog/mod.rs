@@ -19,6 +19,8 @@ use case::Case;
 use entry::Entry;
 use scene::Scene;
 
+use crate::catalog::files::Catalog;
+
 const FOLDER: &str = "docs/catalog";
 
 /// The patterns with their headings, in the order of the index.
@@ -115,23 +117,23 @@ fn a_picture_shows_what_a_template_brings() {
 
 /// Names of the built-in templates.
 fn names() -> Vec<String> {
-    let files = super::files_in("config/templates", ".yaml").into_iter().filter(|path| !path.ends_with(".test.yaml"));
-    files.filter_map(|path| Some(path.rsplit('/').next()?.strip_suffix(".yaml")?.to_owned())).collect()
+    Catalog::read().entries.into_iter().map(|entry| entry.name).collect()
 }
 
 /// The text of each page and picture, by its path.
 fn pages() -> BTreeMap<String, String> {
     let injector = super::built_in();
-    let entries: Vec<Entry> = names().iter().map(|name| Entry::read(&injector, name)).collect();
+    let templates = Catalog::read().entries.into_iter();
+    let entries: Vec<Entry> = templates.map(|template| Entry::new(&injector, template)).collect();
     let cases = case::all();
     let mut pages = BTreeMap::new();
     for entry in &entries {
-        let path = format!("{FOLDER}/{}.md", entry.name);
+        let path = format!("{FOLDER}/{}.md", entry.name());
         let text = filled(&path, &super::read(&path), entry, &cases);
         pages.insert(path, text);
         let scene = Scene::new(&entry.before, &entry.after);
-        let title = format!("A pod with the template {}", entry.name);
-        pages.insert(format!("{FOLDER}/{}.svg", entry.name), picture::draw(&title, &scene));
+        let title = format!("A pod with the template {}", entry.name());
+        pages.insert(format!("{FOLDER}/{}.svg", entry.name()), picture::draw(&title, &scene));
     }
     pages.insert(format!("{FOLDER}/index.md"), index(&entries));
     pages
@@ -162,7 +164,7 @@ fn index(entries: &[Entry]) -> String {
     let unknown: Vec<&str> = entries
         .iter()
         .filter(|entry| PATTERNS.iter().all(|(pattern, ..)| *pattern != entry.pattern()))
-        .map(|entry| entry.name.as_str())
+        .map(|entry| entry.name())
         .collect();
     assert!(unknown.is_empty(), "templates without a known outrigger.dev/pattern: {unknown:?}");
     page

@@ -28,7 +28,7 @@ pub fn index_head(count: usize) -> String {
 }
 
 pub fn index_entry(entry: &Entry) -> String {
-    let (name, description) = (&entry.name, entry.description());
+    let (name, description) = (entry.name(), entry.description());
     format!(
         "\n### [{name}]({name}.md)\n\n{description}\n\n{}\n![The pod of the example with {name}]({name}.svg)\n",
         to_paste(entry)
@@ -39,7 +39,7 @@ pub fn index_entry(entry: &Entry) -> String {
 fn to_paste(entry: &Entry) -> String {
     if entry.is_automatic() {
         let labels = entry.before["metadata"]["labels"].as_object().into_iter().flatten();
-        let own = format!("{}/", entry.name);
+        let own = format!("{}/", entry.name());
         let chosen = labels.filter(|(key, _)| key.starts_with(&own));
         let lines: Vec<String> = chosen.map(|(key, value)| format!("labels:\n  {key}: {value}")).collect();
         return format!("```yaml\n{}\n```\n", lines.join("\n"));
@@ -48,7 +48,7 @@ fn to_paste(entry: &Entry) -> String {
 }
 
 fn summary(entry: &Entry) -> String {
-    let name = &entry.name;
+    let name = entry.name();
     format!(
         "{}\n![The pod of the example with {name}]({name}.svg)\n\nPod Security: `{}`. Files: \
          [template](../../config/templates/{name}.yaml),\n[cases](../../config/templates/{name}.test.yaml),\n\
@@ -79,7 +79,7 @@ fn parameters(entry: &Entry) -> String {
             meaning.trim().replace('|', "\\|").replace('\n', " ")
         ));
     }
-    format!("A pod sets them with `{}.outrigger.dev/PARAMETER`.\n\n{table}", entry.name)
+    format!("A pod sets them with `{}.outrigger.dev/PARAMETER`.\n\n{table}", entry.name())
 }
 
 /// The rule of the values, if there is one.
@@ -133,7 +133,8 @@ fn cost(entry: &Entry) -> String {
 }
 
 fn runs(entry: &Entry, cases: &[Case]) -> String {
-    let cases: Vec<&Case> = cases.iter().filter(|case| case.templates.contains(&entry.name)).collect();
+    let cases: Vec<&Case> =
+        cases.iter().filter(|case| case.templates.iter().any(|name| name == entry.name())).collect();
     if cases.is_empty() {
         return "No case runs this template.".to_owned();
     }
