@@ -183,3 +183,14 @@ fn the_parts_for_all_containers_together_are_limited_in_time() {
     let injector = injector_with(&[template("agent", json!({"app": {"env": env()}}))], settings());
     assert_eq!(injected(&injector, &pod("agent", json!({}))).pod["spec"]["containers"][0]["env"][0]["value"], "web");
 }
+
+#[test]
+fn expressions_read_the_names_of_templates_that_an_earlier_pass_has_injected() {
+    let injector = injector(&[
+        template("first", json!({"metadata": {"labels": {"a": "b"}}})),
+        template("second", json!({"metadata": {"annotations": {"all": "${templates.join('+')}"}}})),
+    ]);
+    let mut once = injected(&injector, &pod("first", json!({}))).pod;
+    once["metadata"]["annotations"]["outrigger.dev/inject"] = json!("second");
+    assert_eq!(injected(&injector, &once).pod["metadata"]["annotations"]["all"], "second+first");
+}
