@@ -1,3 +1,4 @@
 //! Kubernetes API objects that Outrigger defines or writes, as values.
 
+pub mod template_object;
 pub mod webhook_configuration;

@@ -118,10 +118,26 @@ pub(crate) struct TemplateSpec {
     /// Names of core/v1 fields in this template that are newer than this build and look like a
     /// misspelling of an older one.
     pub new_fields: Vec<String>,
+    /// Whether an `InjectionTemplate` of the same name takes its place in that namespace. Only for
+    /// the kind `ClusterInjectionTemplate`. Default false.
+    pub shadowable: bool,
+    /// Which pods get a new revision of the template. Absent: all.
+    pub rollout: Option<RolloutSpec>,
     /// Fill the four security context fields of Pod Security "restricted" where a container leaves
     /// them out. Default true.
     #[serde(default = "yes")]
     pub hardened: Hardened,
+}
+
+/// How a new revision of a template reaches pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RolloutSpec {
+    /// The part of the pods that get the new revision, from 0 to 100; the others get the one before
+    /// it. A pod's owner and name decide, so that a pod that is created anew gets the same again.
+    #[cfg_attr(test, schemars(range(max = 100)))]
+    pub percent: u8,
 }
 
 fn yes() -> Hardened {
