@@ -27,6 +27,7 @@ pub(super) fn run(
         return Ok(Outcome::skipped(reasons));
     }
     let pod = Pod::open(request.object, scanned, &keys.inject)?;
+    let templates = templates.visible_in(request.namespace);
     let decider = Decider { keys, request, settings, templates };
     let mut report = InjectionReport::default();
     let Some(mut requests) = decider.decide(pod.head(), &mut report)? else {
@@ -71,7 +72,7 @@ fn names<'n>(requested: &'n [RequestedTemplate<'_>], status: &'n [StatusEntry]) 
 fn to_leave_out(requested: &[RequestedTemplate<'_>], error: &InjectError) -> Option<usize> {
     let is_named = |name: &str| error.problems().iter().any(|problem| problem.template.as_deref() == Some(name));
     let may_be_skipped = |requested: &RequestedTemplate<'_>| {
-        matches!(requested.found, Some(Ok(template)) if template.spec.on_error == OnError::Skip)
+        requested.found.template().is_some_and(|template| template.spec.on_error == OnError::Skip)
             && is_named(&requested.name)
     };
     if error.blame() == Blame::Pod { requested.iter().position(may_be_skipped) } else { None }
@@ -101,6 +102,7 @@ pub(super) fn explain(
     request: &Request<'_>,
     reasons: &[SkipReason],
 ) -> Vec<Explanation> {
+    let templates = templates.visible_in(request.namespace);
     let decider = Decider { keys, request, settings, templates };
     let is_pod = decision::of_request(request).is_empty();
     match Some(()).filter(|()| is_pod).and_then(|()| Pod::open(request.object, None, &keys.inject).ok()) {

@@ -20,11 +20,13 @@ mod render;
 mod render_context;
 mod render_error;
 mod revision;
+mod scope;
 mod set;
 mod tree;
+mod visible;
 mod written_paths;
 
-pub use compile::CompiledSource;
+pub use compile::{CompiledSource, KeptRevision, ObjectText};
 pub(crate) use compile::{CompiledCondition, Template};
 pub use editor_schema::editor_schema;
 pub use load::Loaded;
@@ -33,7 +35,9 @@ pub(crate) use render::{RenderErrors, Rendering};
 pub(crate) use render_context::RenderContext;
 pub(crate) use render_error::{RenderCause, RenderError};
 pub(crate) use revision::Revision;
+pub use scope::TemplateScope;
 pub use set::{TemplateInterface, TemplateSet, TemplateState, TemplateStatus};
+pub(crate) use visible::{Found, Slot, VisibleTemplates};
 
 /// A text with template documents, and its origin.
 #[derive(Clone, Debug)]

@@ -1,19 +1,22 @@
 //! The templates of one snapshot by name: working, outdated and broken ones.
 
-use super::LoadProblem;
-use super::compile::{LazyTemplate, Template};
+use super::compile::{KeptRevision, LazyTemplate};
 use super::spec::InjectionMode;
-use crate::inject::text::{Message, message};
+use super::visible::VisibleTemplates;
+use super::{LoadProblem, TemplateScope};
+use crate::inject::text::Message;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// All templates of one snapshot, indexed by name; immutable.
 #[derive(Default)]
 pub struct TemplateSet {
-    entries: BTreeMap<String, TemplateEntry>,
-    /// Names of working templates that choose their pods themselves, sorted.
+    entries: Entries,
+    /// Names of the cluster's working templates that choose their pods themselves, sorted.
     automatic: Vec<String>,
+    /// Names of the cluster's templates that are compiled in.
+    fallback: BTreeSet<String>,
     deviations: Deviations,
     /// The problem of a text that is unreadable, so that the names of its templates are unknown.
     unread: Option<LoadProblem>,
@@ -25,11 +28,24 @@ pub struct TemplateSet {
 #[derive(Default)]
 pub(super) struct Deviations {
     /// Templates whose source is broken now, with the problem.
-    pub stale: BTreeMap<String, LoadProblem>,
+    pub stale: BTreeMap<TemplateId, LoadProblem>,
     /// Sources that are gone although their templates are served, by origin.
     pub orphaned: BTreeMap<String, LoadProblem>,
-    /// Warnings about the text of a template, by its name.
-    pub warnings: BTreeMap<String, Vec<LoadProblem>>,
+    /// Warnings about the text of a template.
+    pub warnings: BTreeMap<TemplateId, Vec<LoadProblem>>,
+}
+
+/// Which template.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct TemplateId {
+    pub scope: TemplateScope,
+    pub name: String,
+}
+
+impl TemplateId {
+    pub(super) fn of(template: &LazyTemplate) -> Self {
+        Self { scope: template.scope.clone(), name: template.name.clone() }
+    }
 }
 
 /// The entry of one name.
@@ -40,24 +56,86 @@ pub(super) enum TemplateEntry {
     Broken(Box<LoadProblem>),
 }
 
+/// The entries by scope and name.
+#[derive(Default)]
+pub(super) struct Entries {
+    pub cluster: BTreeMap<String, TemplateEntry>,
+    namespaced: BTreeMap<String, BTreeMap<String, TemplateEntry>>,
+}
+
+impl Entries {
+    pub(super) fn of_namespace(&self, namespace: &str) -> Option<&BTreeMap<String, TemplateEntry>> {
+        self.namespaced.get(namespace)
+    }
+
+    pub(super) fn get(&self, scope: &TemplateScope, name: &str) -> Option<&TemplateEntry> {
+        match scope.namespace() {
+            None => self.cluster.get(name),
+            Some(namespace) => self.namespaced.get(namespace)?.get(name),
+        }
+    }
+
+    pub(super) fn insert(&mut self, scope: &TemplateScope, name: &str, entry: TemplateEntry) {
+        let entries = match scope.namespace() {
+            None => &mut self.cluster,
+            Some(namespace) => self.namespaced.entry(namespace.to_owned()).or_default(),
+        };
+        entries.insert(name.to_owned(), entry);
+    }
+
+    /// Those of the cluster first: namespace, name, entry.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Option<&str>, &str, &TemplateEntry)> {
+        let cluster = self.cluster.iter().map(|(name, entry)| (None, name.as_str(), entry));
+        let namespaced = self.namespaced.iter().flat_map(|(namespace, own)| {
+            own.iter().map(move |(name, entry)| (Some(namespace.as_str()), name.as_str(), entry))
+        });
+        cluster.chain(namespaced)
+    }
+
+    /// Number of templates of all namespaces together.
+    pub(super) fn namespaced_len(&self) -> usize {
+        self.namespaced.values().map(BTreeMap::len).sum()
+    }
+}
+
 impl TemplateSet {
     pub(super) fn new(
-        entries: BTreeMap<String, TemplateEntry>,
+        entries: Entries,
+        fallback: BTreeSet<String>,
         deviations: Deviations,
         unread: Option<LoadProblem>,
         invalid: usize,
     ) -> Self {
-        let automatic =
-            entries.iter().filter(|(_, entry)| entry.is_automatic()).map(|(name, _)| name.clone()).collect();
-        Self { entries, automatic, deviations, unread, invalid }
+        let automatic = entries.cluster.iter().filter(|(_, entry)| entry.is_automatic());
+        let automatic = automatic.map(|(name, _)| name.clone()).collect();
+        Self { entries, automatic, fallback, deviations, unread, invalid }
     }
 
-    /// Names of the templates that work, sorted.
+    pub(super) const fn entries(&self) -> &Entries {
+        &self.entries
+    }
+
+    /// The templates that pods of this namespace can name.
+    pub(crate) fn visible_in(&self, namespace: &str) -> VisibleTemplates<'_> {
+        VisibleTemplates::new(self, &self.entries, namespace)
+    }
+
+    /// Whether the cluster's template of this name is compiled in.
+    pub(super) fn is_of_fallback(&self, name: &str) -> bool {
+        self.fallback.contains(name)
+    }
+
+    /// Whether pods of this namespace can name a template so, working or broken.
+    pub fn is_known_in(&self, namespace: &str, name: &str) -> bool {
+        self.visible_in(namespace).knows(name)
+    }
+
+    /// Names of the templates that work, those of the cluster first.
     pub fn names(&self) -> Vec<&str> {
         self.working().map(|template| template.name.as_str()).collect()
     }
 
-    /// Public details of the working templates, sorted by name.
+    /// Public details of the working templates, those of the cluster first, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = TemplateInfo<'_>> {
         self.working().map(|template| TemplateInfo {
             name: &template.name,
@@ -67,14 +145,9 @@ impl TemplateSet {
         })
     }
 
-    /// Whether a template of this name works.
+    /// Whether a template of the cluster with this name works.
     pub fn contains(&self, name: &str) -> bool {
-        matches!(self.entries.get(name), Some(TemplateEntry::Working(_)))
-    }
-
-    /// Whether a template of this name exists, working or broken.
-    pub fn knows(&self, name: &str) -> bool {
-        self.entries.contains_key(name)
+        matches!(self.entries.cluster.get(name), Some(TemplateEntry::Working(_)))
     }
 
     /// Number of templates that work.
@@ -89,7 +162,7 @@ impl TemplateSet {
 
     /// Number of templates that are named but broken.
     pub fn broken(&self) -> usize {
-        self.entries.len() - self.len()
+        self.entries.all().filter(|(_, _, entry)| matches!(entry, TemplateEntry::Broken(_))).count()
     }
 
     /// Number of templates that are wrong in their source, whether an older revision is served or
@@ -103,82 +176,66 @@ impl TemplateSet {
         self.working().filter(|template| self.deviations.orphaned.contains_key(&template.origin)).count()
     }
 
-    /// All templates, working or broken, sorted by name.
+    /// All templates, working or broken: those of the cluster, then those of namespaces, by name.
     pub fn all(&self) -> impl Iterator<Item = TemplateStatus<'_>> {
-        self.entries.iter().map(|(name, entry)| match entry {
-            TemplateEntry::Working(template) => self.working_status(name, template),
+        self.entries.all().map(|(namespace, name, entry)| match entry {
+            TemplateEntry::Working(template) => self.working_status(template),
             TemplateEntry::Broken(problem) => TemplateStatus {
                 name,
-                revision: None,
-                origin: &problem.origin,
-                state: TemplateState::Invalid,
-                problem: Some(problem),
-                warnings: &[],
-                interface: None,
+                namespace,
+                ..TemplateStatus::broken(problem)
             },
         })
     }
 
-    fn working_status<'a>(&'a self, name: &'a str, template: &'a LazyTemplate) -> TemplateStatus<'a> {
+    /// The template of this scope and name, working or broken.
+    pub fn status_of(&self, scope: &TemplateScope, name: &str) -> Option<TemplateStatus<'_>> {
+        self.entries.get(scope, name).map(|entry| match entry {
+            TemplateEntry::Working(template) => self.working_status(template),
+            TemplateEntry::Broken(problem) => TemplateStatus::broken(problem),
+        })
+    }
+
+    fn working_status<'a>(&'a self, template: &'a LazyTemplate) -> TemplateStatus<'a> {
+        let id = TemplateId::of(template);
         let orphaned = self.deviations.orphaned.get(&template.origin);
-        let (state, problem) = match (orphaned, self.deviations.stale.get(name)) {
+        let (state, problem) = match (orphaned, self.deviations.stale.get(&id)) {
             (Some(problem), _) => (TemplateState::Orphaned, Some(problem)),
             (None, Some(problem)) => (TemplateState::Stale, Some(problem)),
             (None, None) => (TemplateState::Active, None),
         };
         TemplateStatus {
-            name,
+            name: &template.name,
+            namespace: template.scope.namespace(),
             revision: Some(template.revision.as_str()),
             origin: &template.origin,
             state,
             problem,
-            warnings: self.deviations.warnings.get(name).map_or(&[], Vec::as_slice),
+            warnings: self.deviations.warnings.get(&id).map_or(&[], Vec::as_slice),
             interface: Some(TemplateInterface(template)),
         }
     }
 
     pub(super) fn working(&self) -> impl Iterator<Item = &Arc<LazyTemplate>> {
-        self.entries.values().filter_map(|entry| match entry {
+        self.entries.all().filter_map(|(_, _, entry)| match entry {
             TemplateEntry::Working(template) => Some(template),
             TemplateEntry::Broken(_) => None,
         })
     }
 
-    /// Looks up the template that a pod requests; the error explains why there is none.
-    pub(in crate::inject) fn get(&self, name: &str) -> Option<Result<&Template, Message>> {
-        Some(match self.entries.get(name)? {
-            TemplateEntry::Working(lazy) => lazy
-                .template()
-                .ok_or_else(|| message!["it loaded once and cannot be compiled again, which is a bug in Outrigger"]),
-            TemplateEntry::Broken(problem) => Err(problem.sentence()),
-        })
-    }
-
-    /// Names of the templates that a working template excludes. It is not compiled for it.
-    pub(in crate::inject) fn excluded_by(&self, name: &str) -> &[String] {
-        match self.entries.get(name) {
-            Some(TemplateEntry::Working(template)) => &template.excludes,
-            Some(TemplateEntry::Broken(_)) | None => &[],
-        }
-    }
-
-    /// Names of all templates, working or broken, sorted.
-    pub(in crate::inject) fn all_names(&self) -> impl Iterator<Item = &str> {
-        self.entries.keys().map(String::as_str)
-    }
-
     /// Why an unknown name may still be that of a template: an unreadable text may define it.
-    pub(in crate::inject) fn unread(&self) -> Option<Message> {
+    pub(super) fn unread(&self) -> Option<Message> {
         self.unread.as_ref().map(LoadProblem::sentence)
     }
 
-    pub(in crate::inject) fn automatic(&self) -> &[String] {
+    /// Names of the cluster's templates that choose their pods themselves.
+    pub(super) fn automatic(&self) -> &[String] {
         &self.automatic
     }
 }
 
 impl TemplateEntry {
-    fn is_automatic(&self) -> bool {
+    pub(super) fn is_automatic(&self) -> bool {
         matches!(self, Self::Working(template) if template.mode == InjectionMode::Automatic)
     }
 }
@@ -222,6 +279,8 @@ impl TemplateState {
 pub struct TemplateStatus<'a> {
     /// Name of the template.
     pub name: &'a str,
+    /// The namespace of an `InjectionTemplate`.
+    pub namespace: Option<&'a str>,
     /// The served revision, if any.
     pub revision: Option<&'a str>,
     /// Where the template comes from.
@@ -234,6 +293,22 @@ pub struct TemplateStatus<'a> {
     pub warnings: &'a [LoadProblem],
     /// What its author says to the authors of pods, if it is served.
     pub interface: Option<TemplateInterface<'a>>,
+}
+
+impl<'a> TemplateStatus<'a> {
+    /// The status of a template of which nothing but its problem is known.
+    fn broken(problem: &'a LoadProblem) -> Self {
+        Self {
+            name: problem.template.as_deref().unwrap_or_default(),
+            namespace: None,
+            revision: None,
+            origin: &problem.origin,
+            state: TemplateState::Invalid,
+            problem: Some(problem),
+            warnings: &[],
+            interface: None,
+        }
+    }
 }
 
 /// What pods may know of a template: its description and its parameters.
@@ -249,6 +324,31 @@ impl<'a> TemplateInterface<'a> {
     /// Whether it chooses its pods itself.
     pub fn is_automatic(self) -> bool {
         self.0.mode == InjectionMode::Automatic
+    }
+
+    /// Names of its sidecars, as far as they do not depend on the pod.
+    pub fn sidecars(self) -> &'a [String] {
+        &self.0.sidecars
+    }
+
+    /// The revision that pods outside of a rollout get.
+    pub fn stable_revision(self) -> &'a str {
+        self.0.stable_revision().as_str()
+    }
+
+    /// Whether a rollout is asked for and has no earlier revision to give to the other pods.
+    pub fn lacks_stable_revision(self) -> bool {
+        self.0.rollout.is_some_and(|rollout| rollout.percent < 100) && self.0.rollout_percent().is_none()
+    }
+
+    /// The revisions that its object should keep, the newest first.
+    pub fn kept_revisions(self) -> Vec<KeptRevision> {
+        self.0.kept_revisions()
+    }
+
+    /// Whether a template of a namespace may take its place there.
+    pub fn is_shadowable(self) -> bool {
+        self.0.is_shadowable
     }
 
     /// The declared parameters as the template has them: name, type, default, rule, description.

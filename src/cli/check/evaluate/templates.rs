@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::finding::{Code, Finding};
 use super::super::observations::{Observations, Requester};
 use super::{MAX_NAMES, counted, listed, replicas};
-use crate::inject::annotations::{self, AnnotationKeys, TemplateRequest};
+use crate::inject::annotations::{self, AnnotationKeys};
 use crate::inject::text::quote;
 
 /// The state of a template whose source has vanished, as `/templates` has it.
@@ -138,8 +138,8 @@ fn missing(observations: &Observations, served: &BTreeSet<&str>) -> Vec<Finding>
     }
     let keys = AnnotationKeys::new(&observations.target.domain);
     for namespace in observations.namespaces.found().into_iter().flatten() {
-        let list = namespace.annotations.get(&keys.inject).map(|value| annotations::parse_template_request(value));
-        let Some(Ok(TemplateRequest::Templates(names))) = list else { continue };
+        let list = namespace.annotations.get(&keys.inject);
+        let names = list.map(|value| annotations::requested_names(value)).unwrap_or_default();
         for name in names.into_iter().filter(|name| !known.contains(name.as_str())) {
             requested.entry(Cow::Owned(name)).or_default().push(TemplateRequester::Namespace(&namespace.name));
         }
