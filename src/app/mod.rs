@@ -206,6 +206,7 @@ impl PreparedServer {
             metrics: Arc::clone(&self.metrics),
             advice: config.advice,
             notify: cluster::notify(background),
+            freshness: None,
         };
         let admin = Admin {
             readiness: self.readiness.clone(),
