@@ -70,6 +70,18 @@ impl Injector {
         pipeline::explain(&self.templates, &self.settings, &self.keys, request, reasons)
     }
 
+    /// Warnings about Automatic templates that conflict with each other, for each of the two.
+    pub fn automatic_conflicts(&self) -> Vec<LoadProblem> {
+        let of = |namespace: &str| pipeline::overlaps(&self.templates, &self.settings, &self.keys, namespace);
+        let mut found: Vec<LoadProblem> = Vec::new();
+        for problem in std::iter::once("").chain(self.templates.namespaces_with_automatic()).flat_map(of) {
+            if !found.contains(&problem) {
+                found.push(problem);
+            }
+        }
+        found
+    }
+
     /// Says of keys of annotations and labels whether anything reads them where they are, in an
     /// object for which no template is requested.
     pub(crate) fn key_check<'a>(&'a self, templates: &'a VisibleTemplates<'a>) -> KeyCheck<'a> {

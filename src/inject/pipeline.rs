@@ -11,8 +11,13 @@ use super::prepare::Preparation;
 use super::request::Request;
 use super::settings::Settings;
 use super::status::{Status, StatusEntry};
-use super::template::TemplateSet;
+use super::template::{LoadProblem, TemplateSet};
 use super::template::spec::OnError;
+use super::text::message;
+
+/// Most Automatic templates that are compared with each other: all of them are compiled for it.
+const MAX_OVERLAPPING: usize = 200;
+const CONFLICT: &str = "a pod that gets two Automatic templates is refused: ";
 
 /// Runs all steps. `scanned` is the object if its text was scanned before. All conflicts are found before anything is written.
 pub(super) fn run(
@@ -92,6 +97,33 @@ fn has_automatic_match(decider: &Decider<'_>, pod: Pod<'_>) -> bool {
     let preparation = Preparation { settings, keys, templates: all, request, pod: &pod, status: &[], names: &names };
     let prepared = preparation.prepare(&templates, &mut InjectionReport::default());
     prepared.map_or(true, |candidates| !candidates.is_empty())
+}
+
+/// The Automatic templates that conflict with each other in the pods of one namespace; an empty
+/// name stands for those without templates of their own.
+pub(super) fn overlaps(
+    templates: &TemplateSet,
+    settings: &Settings,
+    keys: &AnnotationKeys,
+    namespace: &str,
+) -> Vec<LoadProblem> {
+    const POD: &str = r#"{"metadata":{"name":"pod"},"spec":{"containers":[{"name":"app","image":"app"}]}}"#;
+    let request = Request::create_pod(namespace, POD);
+    let decider = Decider { keys, request: &request, settings, templates: templates.visible_in(namespace) };
+    let requested = decider.automatic(&[]);
+    let read = Pod::open(POD, None, &keys.inject).ok().and_then(|pod| pod.read(None).ok());
+    let Some(pod) = read.filter(|_| (2..=MAX_OVERLAPPING).contains(&requested.len())) else { return Vec::new() };
+    let names = names(&requested, &[]);
+    let templates = decider.templates;
+    let preparation =
+        Preparation { settings, keys, templates, request: &request, pod: &pod, status: &[], names: &names };
+    let warnings = preparation.overlaps(&requested).into_iter().flat_map(|overlap| {
+        overlap.templates.map(|template| LoadProblem {
+            template: Some(template.name.clone()),
+            ..LoadProblem::of_source(&template.origin, message![CONFLICT, overlap.message.clone()])
+        })
+    });
+    warnings.collect()
 }
 
 /// Explains each reason that no warning tells.

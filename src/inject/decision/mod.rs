@@ -190,7 +190,7 @@ impl<'a> Decider<'a> {
     }
 
     /// The Automatic templates that are not named.
-    fn automatic(&self, named: &[NamedTemplate]) -> Vec<RequestedTemplate<'a>> {
+    pub(super) fn automatic(&self, named: &[NamedTemplate]) -> Vec<RequestedTemplate<'a>> {
         let names = self.templates.automatic().into_iter();
         let names = names.filter(|name| !named.iter().any(|named| named.name == *name));
         let named = |name: &str| NamedTemplate { name: name.to_owned(), revision: None };

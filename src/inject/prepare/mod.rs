@@ -10,6 +10,7 @@ mod files;
 mod from_app;
 mod keys;
 mod not_found;
+pub(super) mod overlaps;
 mod parameters;
 mod plan;
 mod problems;

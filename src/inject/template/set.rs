@@ -120,9 +120,20 @@ impl TemplateSet {
         VisibleTemplates::new(self, &self.entries, namespace)
     }
 
+    /// Namespaces with Automatic templates of their own.
+    pub(in crate::inject) fn namespaces_with_automatic(&self) -> impl Iterator<Item = &str> {
+        let has_some = |own: &BTreeMap<String, TemplateEntry>| own.values().any(TemplateEntry::is_automatic);
+        self.entries.namespaced.iter().filter(move |(_, own)| has_some(own)).map(|(namespace, _)| namespace.as_str())
+    }
+
     /// Whether the cluster's template of this name is compiled in.
     pub(super) fn is_of_fallback(&self, name: &str) -> bool {
         self.fallback.contains(name)
+    }
+
+    /// Why the `InjectionTemplate` of this name is not used in its namespace, if it is not.
+    pub fn hidden_in(&self, namespace: &str, name: &str) -> Option<String> {
+        self.visible_in(namespace).hidden(name).map(|sentence| sentence.to_string())
     }
 
     /// Whether pods of this namespace can name a template so, working or broken.

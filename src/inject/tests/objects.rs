@@ -245,3 +245,25 @@ fn an_object_and_a_file_with_one_text_are_one_revision() {
         assert_eq!(kept(&source), kept(&file));
     }
 }
+
+#[test]
+fn automatic_templates_in_conflict_are_told_to_both() {
+    let automatic = |image: &str, labels: Value| {
+        let spec = with(spec(image), "injection", json!("Automatic"));
+        with(spec, "match", json!({"podSelector": {"matchLabels": labels}}))
+    };
+    let warned = |sources: &[Arc<CompiledSource>]| -> Vec<String> {
+        served(sources).automatic_conflicts().iter().map(ToString::to_string).collect()
+    };
+    let [web, all] = [json!({"app": "web"}), json!({})].map(|labels| automatic("a:1", labels));
+    let other = object("", "other", &automatic("b:1", json!({})), &[], "");
+    let found = warned(&[object("", "web", &web, &[], ""), Arc::clone(&other)]);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().any(|line| line.starts_with("ClusterInjectionTemplate/web: a pod that gets two Automatic")));
+    assert!(found.iter().all(|line| line.contains("\"other\"") && line.contains("image")), "{found:?}");
+    let of_namespace = warned(&[object("shop", "own", &all, &[], ""), Arc::clone(&other)]);
+    assert!(of_namespace.iter().any(|line| line.starts_with("InjectionTemplate/shop/own: ")), "{of_namespace:?}");
+    let disjoint = automatic("b:1", json!({"app": "db"}));
+    assert!(warned(&[object("", "web", &web, &[], ""), object("", "db", &disjoint, &[], "")]).is_empty());
+    assert!(warned(&[object("", "all", &all, &[], ""), object("", "opt-in", &spec("b:1"), &[], "")]).is_empty());
+}
