@@ -26,11 +26,16 @@ mod collector;
 mod control_plane;
 mod faults;
 mod installation;
+#[path = "../it/docs/markdown.rs"]
+#[allow(dead_code, reason = "the tests of the documents read more of them")]
+mod markdown;
 mod outrigger;
 mod process;
 mod registration;
 mod replicas;
 mod test_webhook;
+#[path = "../it/docs/walkthrough.rs"]
+mod walkthrough;
 
 mod advice;
 mod api_server;
@@ -41,6 +46,7 @@ mod deployments;
 mod differential;
 mod events;
 mod filled_in;
+mod first_template;
 mod golden;
 mod leader;
 mod manifests;
@@ -67,6 +73,7 @@ fn main() -> std::process::ExitCode {
         differential::TESTS,
         events::TESTS,
         filled_in::TESTS,
+        first_template::TESTS,
         golden::TESTS,
         leader::TESTS,
         manifests::TESTS,

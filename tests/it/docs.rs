@@ -7,11 +7,13 @@ mod built_in;
 mod cases;
 mod catalog;
 mod examples;
+mod first_template;
 mod guides;
 mod includes;
 mod markdown;
 mod messages;
 mod reference;
+mod walkthrough;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -103,10 +103,10 @@ fn links_point_to_existing_files() {
     }
 }
 
-/// `docs/architecture.md` names a check as `tests/it/file.rs: name_of_the_test` or as a command.
+/// `docs/architecture.md` and `docs/tenancy.md` name a check as `tests/it/file.rs: name_of_the_test` or as a command.
 #[test]
 fn the_tests_of_the_invariants_exist() {
-    let text = super::read("docs/architecture.md");
+    let text = ["docs/architecture.md", "docs/tenancy.md"].map(super::read).concat();
     let mut checks = BTreeSet::new();
     for span in text.split('`').skip(1).step_by(2) {
         if let Some((file, test)) = span.split_once(".rs: ") {
