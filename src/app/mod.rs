@@ -154,7 +154,7 @@ impl PreparedServer {
                 let upgraded = move |version: &ServerVersion| _ = changed.send(settings(&config, Some(version)));
                 let mut background = connection.start(&self.metrics, lifecycle.clone(), upgraded)?;
                 if let Some(feed) = background.templates.take() {
-                    let wakeup = feed.wakeup();
+                    let wakeup = feed.wakeup.clone();
                     let freshness = self.templates.follow_objects(feed, self.readiness.promise("template objects"));
                     self.objects = Some(FollowedObjects { wakeup, freshness });
                 }

@@ -59,7 +59,13 @@ impl Step {
             TemplateChange::Applied(object) => {
                 let (document, stable) =
                     (std::mem::take(&mut object.document), std::mem::take(&mut object.status.stable_revision));
-                let text = text(&object.key, document, &object.status.revisions, stable);
+                let mut text = text(&object.key, document, &object.status.revisions, stable);
+                // The current revision is in the document, so that it makes no difference when it is
+                // kept in the status as well.
+                if let Some(current) = text.revision() {
+                    text.revisions.retain(|kept| kept.revision != current);
+                    text.stable = Some(text.stable).filter(|stable| *stable != current).unwrap_or_default();
+                }
                 Some((fingerprint(&text), text))
             }
             _ => None,
