@@ -78,6 +78,7 @@ fn settings(cluster: &ClusterSettings, config: &Config, default_namespace: &str)
     cluster::BackgroundSettings {
         objects,
         name: cluster.name.clone(),
+        domain: config.domain.to_string(),
         gives_advice: config.advice != AdviceMode::Off,
         timing: LeaseTiming::default(),
         certificates,

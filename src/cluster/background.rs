@@ -10,12 +10,13 @@ use tokio::task::JoinHandle;
 
 use super::certificates::configurations::WebhookConfigurationObject;
 use super::certificates::plan::Policy;
-use super::certificates::reconciler::{Reconciler, WatchedObjects, reconcile_while_leading};
+use super::certificates::reconciler::{MissingObjects, Reconciler, WatchedObjects, reconcile_while_leading};
 use super::certificates::serving_secret::{CurrentCertificate, ServingSecretFollower};
 use super::leader::election::LeaseTiming;
 use super::leader::{LeaderElector, Leadership, start_election};
 use super::namespaces::Namespaces;
 use super::task::supervise;
+use super::templates::{self, StatusSettings, TemplateFeed};
 use super::{EventQueue, Objects, events, watching};
 use crate::telemetry::metrics::{ClusterMetrics, Metrics};
 
@@ -26,6 +27,8 @@ pub struct BackgroundSettings {
     pub objects: Objects,
     /// Name of this replica; a random suffix makes it unique.
     pub name: String,
+    /// The domain of labels and annotations of pods.
+    pub domain: String,
     /// Whether workloads get advice, so that there is a validating webhook configuration.
     pub gives_advice: bool,
     /// Times of the leader election.
@@ -40,20 +43,20 @@ pub struct BackgroundTasks {
     pub namespaces: Namespaces,
     /// Takes notices for the owners of pods.
     pub events: EventQueue,
+    /// Template objects; to be taken by the part that serves templates. Until then they wait.
+    pub templates: Option<TemplateFeed>,
     /// The serving certificate, in certificate mode `self`.
     pub certificate: Option<CurrentCertificate>,
     /// Sentences about required objects that do not exist; empty unless this replica leads.
     pub missing: watch::Receiver<Vec<String>>,
-    leader: Option<JoinHandle<()>>,
+    leader: JoinHandle<()>,
 }
 
 impl BackgroundTasks {
     /// Waits, for a limited time, until the lease is released after shutdown began.
     pub async fn lease_released(self) {
-        if let Some(leader) = self.leader {
-            // Without a release, the lease expires by itself.
-            _ = tokio::time::timeout(Duration::from_secs(6), leader).await;
-        }
+        // Without a release, the lease expires by itself.
+        _ = tokio::time::timeout(Duration::from_secs(6), self.leader).await;
     }
 }
 
@@ -68,11 +71,29 @@ pub fn start(
     let (known, from) = (namespaces.clone(), client.clone());
     supervise("namespaces", move || known.clone().follow(from.clone()));
     let events = events::start(client, &settings.name, metrics.events()?);
-    let (report_missing, missing) = watch::channel(Vec::new());
-    let Some((hosts, policy)) = settings.certificates.clone() else {
-        return Ok(BackgroundTasks { namespaces, events, certificate: None, missing, leader: None });
-    };
     let cluster_metrics = metrics.in_cluster()?;
+    let (leadership, leader) = start_election(leader_elector(client, &settings), shutdown);
+    tokio::spawn(record_leadership(leadership.clone(), cluster_metrics.clone()));
+    let status =
+        StatusSettings { domain: settings.domain.clone(), events: events.clone(), leadership: leadership.clone() };
+    let templates = Some(templates::start(client, status, &cluster_metrics));
+    let (report_missing, missing) = watch::channel(Vec::new());
+    let certificate = match settings.certificates.clone() {
+        Some(made) => Some(start_certificates(client, settings, made, metrics, leadership, report_missing)?),
+        None => None,
+    };
+    Ok(BackgroundTasks { namespaces, events, templates, certificate, missing, leader })
+}
+
+/// Starts the tasks that make and follow the serving certificate.
+fn start_certificates(
+    client: &Client,
+    settings: BackgroundSettings,
+    (hosts, policy): (Vec<String>, Policy),
+    metrics: &Arc<Metrics>,
+    leadership: Leadership,
+    report_missing: MissingObjects,
+) -> prometheus::Result<CurrentCertificate> {
     let configurations =
         WebhookConfigurationObject::all(client, &settings.objects.webhook_configuration, settings.gives_advice);
     let watched = watch_certificates(client, &settings.objects, &configurations);
@@ -83,17 +104,14 @@ pub fn start(
         configurations: watched.configurations.clone(),
         hosts: hosts.clone(),
         metrics: Arc::clone(metrics),
-        cluster_metrics: cluster_metrics.clone(),
+        ca_bundle: metrics.ca_bundle()?,
     };
     supervise("certificate", move || follower.clone().run(publish.clone()));
-
-    let (leadership, leader) = start_election(leader_elector(client, &settings), shutdown);
-    tokio::spawn(record_leadership(leadership.clone(), cluster_metrics));
-    let (objects, report) = (settings.objects, report_missing);
-    let reconciler = Reconciler::new(client, objects, configurations, (hosts, policy), watched, report);
+    let reconciler =
+        Reconciler::new(client, settings.objects, configurations, (hosts, policy), watched, report_missing);
     let reconciler = Arc::new(reconciler);
     supervise("certificates", move || reconcile_while_leading(Arc::clone(&reconciler), leadership.clone()));
-    Ok(BackgroundTasks { namespaces, events, certificate: Some(certificate), missing, leader: Some(leader) })
+    Ok(certificate)
 }
 
 fn watch_certificates(

@@ -1,7 +1,9 @@
-//! Tells the owner of a pod by an Event why the pod was refused, or left without what it asks for.
+//! Tells by Events why a pod was refused, or left without what it asks for, and why a template is
+//! not ready.
 //!
 //! Invariant: no request waits for an Event. The queue and the memory of what was sent are bounded,
-//! and an owner gets one Event for a code in five minutes, from all replicas together.
+//! and in five minutes the owner of pods gets one Event for a code, and a template object gets one,
+//! from all replicas together.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,35 +21,97 @@ use tokio::time::timeout;
 
 use super::explain;
 use super::task::supervise;
-use crate::admission::{Cause, OwnerNotice};
+use crate::admission::{Cause, Owner, OwnerNotice};
+use crate::api::template_object::{GROUP, ObjectKey, VERSION};
 use crate::telemetry::metrics::{EventMetrics, EventResult};
 use crate::telemetry::throttle::{ProblemThrottle, Urgency};
 
 /// Notices that wait to be sent.
 const QUEUE: usize = 256;
-/// An owner gets no second Event for a code within this time.
+/// Nobody gets a second Event for the same within this time.
 const INTERVAL: Duration = Duration::from_secs(300);
-/// Owners and codes that are remembered.
+/// Objects and codes that are remembered.
 const REMEMBERED: usize = 4096;
 /// Timeout of one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest note of an Event, in bytes.
 const MAX_NOTE: usize = 1024;
+/// Where Events about cluster-scoped objects are.
+const CLUSTER_NAMESPACE: &str = "default";
 /// The program, in the form that the API demands.
 const CONTROLLER: &str = "outrigger.dev/outrigger";
 
 /// Takes notices and never waits.
 #[derive(Clone)]
 pub struct EventQueue {
-    sender: mpsc::Sender<OwnerNotice>,
+    sender: mpsc::Sender<Notice>,
     metrics: EventMetrics,
 }
 
 impl EventQueue {
     /// Sends the notice soon, or drops it if too many wait.
     pub fn push(&self, notice: OwnerNotice) {
+        let OwnerNotice { namespace, owner, causes } = notice;
+        let owner_namespace = Some(namespace.clone());
+        self.push_notice(Notice { namespace, object: owner, owner_namespace, about: About::Pods, causes });
+    }
+
+    /// Tells soon, on the template object, why it is not ready.
+    pub(super) fn push_template(&self, key: &ObjectKey, uid: &str, reason: &'static str, message: &str) {
+        let object = Owner {
+            api_version: format!("{GROUP}/{VERSION}"),
+            kind: key.kind().kind().to_owned(),
+            name: key.name.clone(),
+            uid: uid.to_owned(),
+        };
+        let namespace = key.namespace.clone().unwrap_or_else(|| CLUSTER_NAMESPACE.to_owned());
+        let causes = vec![Cause { code: reason, sentence: message.to_owned() }];
+        let owner_namespace = key.namespace.clone();
+        self.push_notice(Notice { namespace, object, owner_namespace, about: About::Template, causes });
+    }
+
+    fn push_notice(&self, notice: Notice) {
         if self.sender.try_send(notice).is_err() {
             self.metrics.count(EventResult::Dropped);
+        }
+    }
+}
+
+/// What is told to whom.
+struct Notice {
+    /// Where the Events are.
+    namespace: String,
+    object: Owner,
+    /// That of the object; none if it is cluster scoped.
+    owner_namespace: Option<String>,
+    about: About,
+    /// An Event each.
+    causes: Vec<Cause>,
+}
+
+/// What a notice is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    /// Pods of the object: one Event for each code.
+    Pods,
+    /// The template that the object is: one Event, whatever its reason.
+    Template,
+}
+
+impl About {
+    /// What distinguishes the Events of one object.
+    const fn topic(self, cause: &Cause) -> &'static str {
+        match self {
+            Self::Pods => cause.code,
+            Self::Template => "",
+        }
+    }
+
+    /// The action of an Event, in the words of the API: what was done.
+    const fn action(self) -> &'static str {
+        match self {
+            Self::Pods => "Inject",
+            Self::Template => "Load",
         }
     }
 }
@@ -77,11 +141,11 @@ struct EventRecorder {
 }
 
 impl EventRecorder {
-    async fn run(&self, notices: &mut mpsc::Receiver<OwnerNotice>, throttle: &mut EventThrottle) {
+    async fn run(&self, notices: &mut mpsc::Receiver<Notice>, throttle: &mut EventThrottle) {
         let mut problems = ProblemThrottle::default();
         while let Some(notice) = notices.recv().await {
             for cause in &notice.causes {
-                let result = match throttle.allows(&notice.owner.uid, cause.code, Instant::now()) {
+                let result = match throttle.allows(&notice.object.uid, notice.about.topic(cause), Instant::now()) {
                     true => self.send(&notice, cause, &mut problems).await,
                     false => EventResult::Throttled,
                 };
@@ -90,7 +154,7 @@ impl EventRecorder {
         }
     }
 
-    async fn send(&self, notice: &OwnerNotice, cause: &Cause, problems: &mut ProblemThrottle) -> EventResult {
+    async fn send(&self, notice: &Notice, cause: &Cause, problems: &mut ProblemThrottle) -> EventResult {
         let api: Api<Event> = Api::namespaced(self.client.clone(), &notice.namespace);
         let event = event(notice, cause, &self.replica, SystemTime::now());
         let problem = match timeout(CALL_TIMEOUT, api.create(&PostParams::default(), &event)).await {
@@ -111,8 +175,8 @@ impl EventRecorder {
 }
 
 /// The Event about one cause.
-fn event(notice: &OwnerNotice, cause: &Cause, replica: &str, now: SystemTime) -> Event {
-    let owner = &notice.owner;
+fn event(notice: &Notice, cause: &Cause, replica: &str, now: SystemTime) -> Event {
+    let object = &notice.object;
     let microseconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
     let microseconds = i64::try_from(microseconds).unwrap_or(i64::MAX);
     Event {
@@ -124,16 +188,16 @@ fn event(notice: &OwnerNotice, cause: &Cause, replica: &str, now: SystemTime) ->
         event_time: Timestamp::from_microsecond(microseconds).ok().map(MicroTime),
         reporting_controller: Some(CONTROLLER.to_owned()),
         reporting_instance: Some(replica.to_owned()),
-        action: Some("Inject".to_owned()),
+        action: Some(notice.about.action().to_owned()),
         reason: Some(cause.code.to_owned()),
         type_: Some("Warning".to_owned()),
         note: Some(note(&cause.sentence).to_owned()),
         regarding: Some(ObjectReference {
-            api_version: Some(owner.api_version.clone()),
-            kind: Some(owner.kind.clone()),
-            name: Some(owner.name.clone()),
-            namespace: Some(notice.namespace.clone()),
-            uid: Some(owner.uid.clone()),
+            api_version: Some(object.api_version.clone()),
+            kind: Some(object.kind.clone()),
+            name: Some(object.name.clone()),
+            namespace: notice.owner_namespace.clone(),
+            uid: Some(object.uid.clone()),
             ..ObjectReference::default()
         }),
         ..Event::default()
@@ -147,16 +211,16 @@ fn note(sentence: &str) -> &str {
 }
 
 /// A name that all replicas give to the same Event, so that the API server takes one of them.
-fn name(notice: &OwnerNotice, cause: &Cause, now: SystemTime) -> String {
+fn name(notice: &Notice, cause: &Cause, now: SystemTime) -> String {
     let window = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / INTERVAL.as_secs());
     let mut hasher = DefaultHasher::new();
-    (&notice.owner.uid, cause.code, window).hash(&mut hasher);
+    (&notice.object.uid, notice.about.topic(cause), window).hash(&mut hasher);
     // Names of objects have at most 253 characters.
-    let owner: String = notice.owner.name.chars().take(230).collect();
-    format!("{}.{:016x}", owner.trim_end_matches(['-', '.']), hasher.finish())
+    let object: String = notice.object.name.chars().take(230).collect();
+    format!("{}.{:016x}", object.trim_end_matches(['-', '.']), hasher.finish())
 }
 
-/// Remembers when an owner had an Event.
+/// Remembers when an object had an Event.
 #[derive(Default)]
 struct EventThrottle {
     sent: HashMap<(String, &'static str), Instant>,
@@ -173,7 +237,7 @@ impl EventThrottle {
         if self.sent.len() >= REMEMBERED {
             self.sent.retain(|_, sent| is_recent(sent));
         }
-        // With thousands of owners that are all refused, more Events would help nobody.
+        // With thousands of objects that all have one, more Events would help nobody.
         if self.sent.len() >= REMEMBERED {
             return false;
         }
@@ -185,10 +249,28 @@ impl EventThrottle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::Owner;
     use crate::telemetry::metrics::Metrics;
 
-    fn notice(owner: &str) -> OwnerNotice {
+    /// The notices that a queue of this length takes, and the text of the metrics.
+    fn queued(length: usize, push: impl Fn(&EventQueue)) -> (Vec<Notice>, String) {
+        let metrics = Metrics::new().expect("the names are unique");
+        let (sender, mut receiver) = mpsc::channel(length);
+        let queue = EventQueue { sender, metrics: metrics.events().expect("the names are unique") };
+        push(&queue);
+        let notices = std::iter::from_fn(|| receiver.try_recv().ok()).collect();
+        (notices, String::from_utf8(metrics.render().expect("a text")).expect("UTF-8"))
+    }
+
+    fn notice(owner: &str) -> Notice {
+        queued(1, |queue| queue.push(owner_notice(owner))).0.remove(0)
+    }
+
+    fn template_notice(namespace: Option<&str>, reason: &'static str, message: &str) -> Notice {
+        let key = ObjectKey { namespace: namespace.map(str::to_owned), name: "proxy".to_owned() };
+        queued(1, |queue| queue.push_template(&key, "uid", reason, message)).0.remove(0)
+    }
+
+    fn owner_notice(owner: &str) -> OwnerNotice {
         OwnerNotice {
             namespace: "shop".to_owned(),
             owner: Owner {
@@ -256,12 +338,26 @@ mod tests {
     }
 
     #[test]
+    fn an_event_on_a_template_names_the_object_and_comes_once_whatever_its_reason() {
+        let now = UNIX_EPOCH + INTERVAL;
+        let (invalid, conflict) = (template_notice(None, "Invalid", "a"), template_notice(None, "Conflict", "b"));
+        assert_eq!(name(&invalid, &invalid.causes[0], now), name(&conflict, &conflict.causes[0], now));
+        assert_eq!(invalid.about.topic(&invalid.causes[0]), conflict.about.topic(&conflict.causes[0]));
+        let event = serde_json::to_value(event(&invalid, &invalid.causes[0], "outrigger-1", now)).expect("an object");
+        assert_eq!((&event["metadata"]["namespace"], &event["reason"]), (&"default".into(), &"Invalid".into()));
+        let regarding = serde_json::json!({
+            "apiVersion": "outrigger.dev/v1alpha1", "kind": "ClusterInjectionTemplate", "name": "proxy", "uid": "uid",
+        });
+        assert_eq!((&event["regarding"], &event["action"]), (&regarding, &"Load".into()));
+        let namespaced = template_notice(Some("shop"), "Invalid", "a");
+        assert_eq!((namespaced.namespace.as_str(), namespaced.owner_namespace.as_deref()), ("shop", Some("shop")));
+        assert_eq!(namespaced.object.kind, "InjectionTemplate");
+    }
+
+    #[test]
     fn a_full_queue_drops_and_counts() {
-        let metrics = Metrics::new().expect("the names are unique");
-        let (sender, _receiver) = mpsc::channel(1);
-        let queue = EventQueue { sender, metrics: metrics.events().expect("the names are unique") };
-        (0..3).for_each(|_| queue.push(notice("web")));
-        let text = String::from_utf8(metrics.render().expect("a text")).expect("UTF-8");
+        let (notices, text) = queued(1, |queue| (0..3).for_each(|_| queue.push(owner_notice("web"))));
+        assert_eq!(notices.len(), 1);
         assert!(text.contains("outrigger_events_total{result=\"dropped\"} 2\n"), "{text}");
     }
 }

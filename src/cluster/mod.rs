@@ -2,8 +2,9 @@
 //!
 //! No request waits for the API server: background tasks keep the data in memory that requests
 //! need. A watch that fails is resumed, and the last known data is used until then.
-//! Invariant: the program creates no object but Events, and writes only to existing ones, by name:
-//! the Lease, the two Secrets, and `caBundle` of two webhook configurations.
+//! Invariant: the program creates no object but Events, and writes only to existing ones: by name
+//! the Lease, the two Secrets, and `caBundle` of two webhook configurations; of template objects
+//! only the status.
 
 mod background;
 pub(crate) mod certificates;
@@ -13,6 +14,7 @@ pub(crate) mod jitter;
 pub mod leader;
 pub(crate) mod namespaces;
 mod task;
+pub mod templates;
 mod watching;
 
 use kube::client::AuthError;

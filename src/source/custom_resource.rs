@@ -5,7 +5,7 @@
 //! Invariants: an object that is not listed any more is gone only once the list is complete; objects
 //! that vanish all at once stay, as orphans.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::catch_unwind;
 use std::sync::Arc;
 
@@ -32,6 +32,8 @@ struct KindState {
     listing: Option<BTreeSet<ObjectKey>>,
     /// Why its objects are gone, if these are the last ones.
     orphaned: Option<&'static str>,
+    /// Whether all its objects were read once, or there is no such kind.
+    is_known: bool,
 }
 
 /// An object and what was made of it.
@@ -39,8 +41,37 @@ pub(crate) struct KnownObject {
     pub uid: String,
     pub generation: i64,
     /// Hash of everything that `source` was made of.
-    fingerprint: [u8; 32],
+    fingerprint: Fingerprint,
     source: Arc<CompiledSource>,
+}
+
+type Fingerprint = [u8; 32];
+
+/// A change, with the text of its object and the hash of it.
+struct Step {
+    change: TemplateChange,
+    text: Option<(Fingerprint, ObjectText)>,
+}
+
+impl Step {
+    fn of(mut change: TemplateChange) -> Self {
+        let text = match &mut change {
+            TemplateChange::Applied(object) => {
+                let (document, stable) =
+                    (std::mem::take(&mut object.document), std::mem::take(&mut object.status.stable_revision));
+                let mut text = text(&object.key, document, &object.status.revisions, stable);
+                // The current revision is in the document, so that it makes no difference when it is
+                // kept in the status as well.
+                if let Some(current) = text.revision() {
+                    text.revisions.retain(|kept| kept.revision != current);
+                    text.stable = Some(text.stable).filter(|stable| *stable != current).unwrap_or_default();
+                }
+                Some((fingerprint(&text), text))
+            }
+            _ => None,
+        };
+        Self { change, text }
+    }
 }
 
 const NO_OBJECT: &str = "the API server has no object of this kind any more, all are gone at once";
@@ -49,8 +80,11 @@ const NO_KIND: &str = "the API server does not have this kind any more: its Cust
 impl TemplateObjects {
     /// Applies these changes in their order. Returns whether [`Self::sources`] are other ones now.
     pub(crate) fn apply(&mut self, changes: Vec<TemplateChange>) -> bool {
+        let changes: Vec<Step> = changes.into_iter().map(Step::of).collect();
+        let compiled = self.compiled(&changes);
         let mut is_changed = false;
         for change in changes {
+            let Step { change, text } = change;
             is_changed |= match change {
                 TemplateChange::ListBegins(kind) => {
                     self.kind_mut(kind).listing = Some(BTreeSet::new());
@@ -58,10 +92,11 @@ impl TemplateObjects {
                 }
                 TemplateChange::ListEnds(kind) => self.end_list(kind),
                 TemplateChange::KindMissing(kind) => {
-                    self.kind_mut(kind).listing = None;
+                    let state = self.kind_mut(kind);
+                    (state.listing, state.is_known) = (None, true);
                     self.orphan(kind, NO_KIND)
                 }
-                TemplateChange::Applied(object) => self.insert(*object),
+                TemplateChange::Applied(object) => self.insert(*object, text, &compiled),
                 TemplateChange::Deleted(key) => self.objects.remove(&key).is_some(),
             };
         }
@@ -96,6 +131,11 @@ impl TemplateObjects {
         TemplateKind::ALL.into_iter().any(|kind| self.kind(kind).listing.is_some())
     }
 
+    /// Whether all objects were read once.
+    pub(crate) fn are_known(&self) -> bool {
+        TemplateKind::ALL.into_iter().all(|kind| self.kind(kind).is_known)
+    }
+
     const fn kind(&self, kind: TemplateKind) -> &KindState {
         match kind {
             TemplateKind::Cluster => &self.cluster,
@@ -110,8 +150,29 @@ impl TemplateObjects {
         }
     }
 
-    fn insert(&mut self, object: TemplateObject) -> bool {
-        let TemplateObject { key, uid, generation, document, status } = object;
+    /// The sources of all texts that are new, compiled together.
+    fn compiled(&self, changes: &[Step]) -> HashMap<Fingerprint, Arc<CompiledSource>> {
+        let is_new = |change: &TemplateChange, fingerprint: &Fingerprint| match change {
+            TemplateChange::Applied(object) => {
+                self.objects.get(&object.key).is_none_or(|known| known.fingerprint != *fingerprint)
+            }
+            _ => false,
+        };
+        let texts = changes.iter().filter_map(|step| step.text.as_ref().filter(|(own, _)| is_new(&step.change, own)));
+        let texts: Vec<&(Fingerprint, ObjectText)> = texts.collect();
+        CompiledSource::together(|| {
+            texts.iter().map(|(fingerprint, text)| (*fingerprint, Arc::new(compile_or_report(text)))).collect()
+        })
+    }
+
+    fn insert(
+        &mut self,
+        object: TemplateObject,
+        text: Option<(Fingerprint, ObjectText)>,
+        compiled: &HashMap<Fingerprint, Arc<CompiledSource>>,
+    ) -> bool {
+        let TemplateObject { key, uid, generation, .. } = object;
+        let Some((fingerprint, text)) = text else { return false };
         let state = self.kind_mut(key.kind());
         if let Some(listing) = &mut state.listing {
             listing.insert(key.clone());
@@ -121,15 +182,16 @@ impl TemplateObjects {
         if was_orphaned {
             self.objects.retain(|known, _| known.kind() != key.kind());
         }
-        let text = text(&key, document, &status.revisions, status.stable_revision);
-        let fingerprint = fingerprint(&text);
         match self.objects.get_mut(&key) {
             Some(known) if known.fingerprint == fingerprint => {
+                // Created anew with the same text: its status is empty again.
+                let is_another = known.uid != uid || known.generation != generation;
                 (known.uid, known.generation) = (uid, generation);
-                was_orphaned
+                was_orphaned || is_another
             }
             _ => {
-                let source = Arc::new(compile_or_report(&text));
+                let source = compiled.get(&fingerprint).map(Arc::clone);
+                let source = source.unwrap_or_else(|| Arc::new(compile_or_report(&text)));
                 self.objects.insert(key, KnownObject { uid, generation, fingerprint, source });
                 true
             }
@@ -138,6 +200,7 @@ impl TemplateObjects {
 
     fn end_list(&mut self, kind: TemplateKind) -> bool {
         let Some(listed) = self.kind_mut(kind).listing.take() else { return false };
+        self.kind_mut(kind).is_known = true;
         if listed.is_empty() {
             return self.orphan(kind, NO_OBJECT);
         }
@@ -169,7 +232,7 @@ fn text(key: &ObjectKey, document: String, revisions: &[StoredRevision], stable:
     ObjectText { origin: key.to_string(), name: key.name.clone(), scope, document, revisions, stable }
 }
 
-fn fingerprint(text: &ObjectText) -> [u8; 32] {
+fn fingerprint(text: &ObjectText) -> Fingerprint {
     let mut hash = Sha256::new();
     let mut add = |part: &[u8]| {
         hash.update(part.len().to_le_bytes());

@@ -23,6 +23,7 @@ struct Family {
 fn registered() -> BTreeMap<String, Family> {
     let metrics = Metrics::new().expect("metrics");
     metrics.in_cluster().expect("metrics");
+    metrics.ca_bundle().expect("metrics");
     metrics.events().expect("metrics");
     let text = String::from_utf8(metrics.render().expect("text")).expect("UTF-8");
     let mut families: BTreeMap<String, Family> = BTreeMap::new();

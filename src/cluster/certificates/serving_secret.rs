@@ -18,7 +18,7 @@ use super::plan::CHECK_INTERVAL;
 use super::secrets::{read_issuer, read_pair};
 use crate::cluster::watching::ObjectState;
 use crate::pki::{CertifiedPair, PairError, Validity, covers, is_for, read_bundle};
-use crate::telemetry::metrics::{CertificateKind, ClusterMetrics, Metrics, Reload};
+use crate::telemetry::metrics::{CaBundleMetrics, CertificateKind, Metrics, Reload};
 use crate::telemetry::throttle::{ProblemThrottle, Urgency};
 
 /// The first certificate may take this long before its absence is logged.
@@ -55,7 +55,7 @@ pub(crate) struct ServingSecretFollower {
     /// The names by which API servers call the webhook.
     pub hosts: Vec<String>,
     pub metrics: Arc<Metrics>,
-    pub cluster_metrics: ClusterMetrics,
+    pub ca_bundle: CaBundleMetrics,
 }
 
 impl ServingSecretFollower {
@@ -79,7 +79,7 @@ impl ServingSecretFollower {
                 Err(error) => self.report_error(error, &mut last_error, &mut throttle, publish.borrow().is_some()),
             }
             let served = publish.borrow().clone();
-            self.cluster_metrics.ca_bundle_in_sync(served.is_some_and(|pair| configurations.are_in_sync(&pair)));
+            self.ca_bundle.in_sync(served.is_some_and(|pair| configurations.are_in_sync(&pair)));
             tokio::select! {
                 changed = self.secret.changed() => if changed.is_err() { return },
                 changed = configurations::changed(&mut self.configurations) => if changed.is_err() { return },
@@ -339,7 +339,7 @@ mod tests {
             secret: secret_receiver,
             configurations: vec![WatchedConfiguration { kind: ConfigurationKind::Mutating, state: configuration }],
             hosts: vec!["a.b.svc".to_owned()],
-            cluster_metrics: metrics.in_cluster().expect("unique names"),
+            ca_bundle: metrics.ca_bundle().expect("unique names"),
             metrics: Arc::clone(&metrics),
         };
         let (publish, mut current) = watch::channel(None);
@@ -381,7 +381,7 @@ mod tests {
             secret: secret_receiver,
             configurations: vec![WatchedConfiguration { kind: ConfigurationKind::Mutating, state: configuration }],
             hosts: vec!["a.b.svc".to_owned()],
-            cluster_metrics: metrics.in_cluster().expect("unique names"),
+            ca_bundle: metrics.ca_bundle().expect("unique names"),
             metrics,
         };
         let (publish, mut current) = watch::channel(None);

@@ -150,6 +150,7 @@ impl TemplateSet {
     pub fn iter(&self) -> impl Iterator<Item = TemplateInfo<'_>> {
         self.working().map(|template| TemplateInfo {
             name: &template.name,
+            namespace: template.scope.namespace(),
             revision: template.revision.as_str(),
             origin: &template.origin,
             description: &template.description,
@@ -255,6 +256,8 @@ impl TemplateEntry {
 #[derive(Clone, Copy, Debug)]
 pub struct TemplateInfo<'a> {
     pub name: &'a str,
+    /// The namespace of an `InjectionTemplate`.
+    pub namespace: Option<&'a str>,
     pub revision: &'a str,
     pub origin: &'a str,
     pub description: &'a str,

@@ -1,4 +1,5 @@
-//! `events_total{result}`: the Events for owners of pods. It exists only in a cluster.
+//! `events_total{result}`: the Events for owners of pods and on templates. It exists only in a
+//! cluster.
 
 use prometheus::IntCounter;
 
@@ -9,7 +10,7 @@ use super::register::Register;
 pub enum EventResult {
     /// The API server has it.
     Sent,
-    /// The owner had one with the code a short time ago.
+    /// The object had one with the code a short time ago.
     Throttled,
     /// The queue was full.
     Dropped,
@@ -36,7 +37,7 @@ pub struct EventMetrics([IntCounter; EventResult::ALL.len()]);
 
 impl EventMetrics {
     pub(super) fn register(register: &Register) -> prometheus::Result<Self> {
-        let help = "Events for the owners of pods that were refused or left without what they ask for, by result";
+        let help = "Events about pods that were refused or left without what they ask for, and about broken templates, by result";
         let events = register.counters("events_total", help, &["result"])?;
         Ok(Self(EventResult::ALL.map(|result| events.with_label_values(&[result.code()]))))
     }

@@ -22,7 +22,7 @@ use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGau
 
 use self::advice::AdviceMetrics;
 use self::by_template::ByTemplate;
-pub use self::cluster::ClusterMetrics;
+pub use self::cluster::{CaBundleMetrics, ClusterMetrics, StatusWriteResult};
 pub use self::events::{EventMetrics, EventResult};
 use self::register::Register;
 use super::build;
@@ -273,9 +273,14 @@ impl Metrics {
         &self.log_lines_dropped
     }
 
-    /// The metrics that exist only where certificates are made in a cluster; to be called once.
+    /// The metrics that exist only in a cluster; to be called once.
     pub fn in_cluster(&self) -> prometheus::Result<ClusterMetrics> {
         ClusterMetrics::register(&Register(self.registry.clone()))
+    }
+
+    /// The metric that exists only where certificates are made in a cluster; to be called once.
+    pub fn ca_bundle(&self) -> prometheus::Result<CaBundleMetrics> {
+        CaBundleMetrics::register(&Register(self.registry.clone()))
     }
 
     /// The counters of Events, which exist only in a cluster; to be called once.

@@ -32,6 +32,18 @@ pub struct ObjectText {
     pub stable: String,
 }
 
+impl ObjectText {
+    /// The revision of the current text, whether it can be served or not. `None` if it cannot be read.
+    pub fn revision(&self) -> Option<String> {
+        #[derive(serde::Deserialize)]
+        struct OnlySpec {
+            spec: Value,
+        }
+        let OnlySpec { spec } = serde_json::from_str(&self.document).ok()?;
+        Some(Revision::of(&structure::without_nulls(&spec)).to_string())
+    }
+}
+
 /// A revision and its spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptRevision {
