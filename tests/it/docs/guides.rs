@@ -11,7 +11,7 @@ use outrigger::inject::{ErrorCode, SkipReason};
 use super::{files_in, read};
 
 /// Texts of the program that the troubleshooting guide lists, each with the folder of its source.
-const TEXTS: [(&str, &str); 18] = [
+const TEXTS: [(&str, &str); 25] = [
     ("does not exist", "src/inject"),
     ("is not for this pod", "src/inject"),
     ("has no parameter", "src/inject"),
@@ -21,7 +21,14 @@ const TEXTS: [(&str, &str); 18] = [
     ("the pod has no container", "src/inject"),
     ("the containers of a pod share one network", "src/inject/merge"),
     ("lacks", "src/inject/expression"),
+    ("has no revision", "src/inject"),
     ("this server is shutting down, try again", "src/admission"),
+    ("the request names a template that this server may not have read yet, try again", "src/admission"),
+    ("templates in the namespace", "src/inject"),
+    ("bytes as JSON, more than 256 KiB", "src/inject/template"),
+    ("the API server does not have the kind", "src/cluster"),
+    ("template objects", "src/app"),
+    ("do not arrive", "src/cluster"),
     ("the body is larger than 10 MiB", "src/admission"),
     ("the body nests deeper than 128 levels", "src/admission"),
     ("a bug in outrigger", "src/admission"),
