@@ -42,21 +42,23 @@ fn the_status_tells_whether_a_template_is_ready_and_why() {
 fn a_bad_template_that_got_in_harms_no_other_and_is_told_by_an_event() {
     let running = Running::start(cluster(), "got-in", 1, &["--ca-propagation=1s"]);
     let (cluster, pods) = (running.cluster(), &running.pods);
-    apply(cluster, "", "got-in-good", &sidecar("helper:1")).expect_success();
+    // In a namespace, since the replicas of other tests check the templates of the cluster.
+    let namespace = &pods.name.clone();
+    apply(cluster, namespace, "got-in-good", &sidecar("helper:1")).expect_success();
     wait_for_image(pods, "got-in-good", "helper:1");
     // While the webhook is away, nobody checks.
     running.balancer.cut();
     let mut bad = sidecar("helper:1");
     bad["sidecars"][0]["volumeMounts"] = json!([{"name": "nowhere", "mountPath": "/x"}]);
     bad["sidecarss"] = json!([]);
-    apply(cluster, "", "got-in-bad", &bad).expect_success();
+    apply(cluster, namespace, "got-in-bad", &bad).expect_success();
     let mut worse = sidecar("helper:2");
-    worse["placement"] = json!({"sidecars": "Nativ"});
-    apply(cluster, "", "got-in-good", &worse).expect_success();
+    worse["requires"] = json!(["got-in-good"]);
+    apply(cluster, namespace, "got-in-good", &worse).expect_success();
     running.balancer.add(running.replicas[0].address);
     running.wait_until_called();
 
-    let status = eventual_status(cluster, "", "got-in-bad", |status| !status["conditions"].is_null());
+    let status = eventual_status(cluster, namespace, "got-in-bad", |status| !status["conditions"].is_null());
     let (is_ready, reason, message) = ready(&status);
     assert_eq!((is_ready.as_str(), reason.as_str()), ("False", "Invalid"));
     // All problems at once, with the field and a hint.
@@ -66,17 +68,17 @@ fn a_bad_template_that_got_in_harms_no_other_and_is_told_by_an_event() {
     let refused = image(pods, "got-in-bad").expect_err("it never loaded");
     assert!(refused.contains("template_broken"), "{refused}");
     // The last good revision is served, also after a restart: the object has kept it.
-    let stale = eventual_status(cluster, "", "got-in-good", |status| ready(status).0 == "False");
+    let stale = eventual_status(cluster, namespace, "got-in-good", |status| ready(status).0 == "False");
     assert!(ready(&stale).2.contains("the last good revision"), "{stale}");
     assert_eq!(image(pods, "got-in-good"), Ok("helper:1".to_owned()));
     let event = eventually("an Event about the template", LIMIT, || {
-        let events = cluster.get("/api/v1/namespaces/default/events").expect_success();
+        let events = cluster.get(&pods.path("events")).expect_success();
         let events = events["items"].as_array().cloned().unwrap_or_default();
         events.into_iter().find(|event| event["involvedObject"]["name"] == "got-in-bad")
     });
     assert_eq!((&event["type"], &event["reason"]), (&json!("Warning"), &json!("Invalid")));
     assert!(event["message"].as_str().is_some_and(|note| note.contains("did you mean")), "{event}");
-    let (_, described) = pods.kubectl(&["describe", "clusterinjectiontemplate", "got-in-bad"], &Value::Null);
+    let (_, described) = pods.kubectl(&["describe", "injectiontemplate", "got-in-bad"], &Value::Null);
     assert!(described.contains("Invalid") && described.contains("did you mean"), "{described}");
 
     let mut restarted = running;
@@ -84,13 +86,9 @@ fn a_bad_template_that_got_in_harms_no_other_and_is_told_by_an_event() {
     restarted.end(0);
     restarted.wait_until_called();
     assert_eq!(image(&restarted.pods, "got-in-good"), Ok("helper:1".to_owned()), "from the status of the object");
-    apply(cluster_of(&restarted), "", "got-in-good", &sidecar("helper:3")).expect_success();
+    apply(cluster, namespace, "got-in-good", &sidecar("helper:3")).expect_success();
     wait_for_image(&restarted.pods, "got-in-good", "helper:3");
-    delete(cluster_of(&restarted), "", "got-in-bad").expect_success();
-}
-
-fn cluster_of(running: &Running) -> &'static crate::cluster::Cluster {
-    running.cluster()
+    delete(cluster, namespace, "got-in-bad").expect_success();
 }
 
 fn statuses_are_written_once_and_put_right_without_haste() {
