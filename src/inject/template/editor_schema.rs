@@ -214,7 +214,8 @@ fn bounds(recorded: &Value, schema: &mut Value) {
         "uint16" => (0, u16::MAX.into()),
         _ => (i128::MIN, i128::MAX),
     };
-    limit(schema, least, most);
+    let own = |key: &str, otherwise| recorded[key].as_i64().map_or(otherwise, i128::from);
+    limit(schema, own("minimum", least), own("maximum", most));
 }
 
 fn limit(schema: &mut Value, least: i128, most: i128) {
