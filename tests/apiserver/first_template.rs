@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::cluster::Cluster;
 use crate::control_plane::assets;
+use crate::objects::install_crds;
 use crate::outrigger::PROGRAM;
 use crate::replicas::Running;
 use crate::walkthrough::{Shell, steps};
@@ -27,20 +28,15 @@ fn the_five_steps_to_a_template_work_in_a_cluster() {
     let path = format!("{programs}:{}:{}", assets.display(), std::env::var("PATH").unwrap_or_default());
     let kubeconfig = cluster.control_plane.kubeconfig.display().to_string();
     let shell = Shell { directory: directory.path(), path, variables: vec![("KUBECONFIG", kubeconfig)] };
-    let root = env!("CARGO_MANIFEST_DIR");
-    install_crds(&shell, root);
+    install_crds(cluster);
     let running = Running::start(cluster, NAME, 2, &[]);
     shell.succeeds(&format!("kubectl config set-context --current --namespace={}", running.pods.name));
 
-    let page = std::fs::read_to_string(Path::new(root).join("docs/templates.md")).expect("the page");
+    let page =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/templates.md")).expect("the page");
     let faults: Vec<String> = steps(&page).iter().filter_map(|step| shell.fault(step)).collect();
     let logs: Vec<String> = running.replicas.iter().map(|replica| replica.process.log()).collect();
     let problems = logs.iter().flat_map(|log| log.lines()).filter(|line| line.contains("\"level\":\"ERROR\""));
     let problems: Vec<&str> = problems.collect();
     assert!(faults.is_empty(), "{}\n\n{}", faults.join("\n\n"), problems.join("\n"));
-}
-
-fn install_crds(shell: &Shell<'_>, root: &str) {
-    shell.succeeds(&format!("kubectl apply --server-side -f {root}/manifests/crds"));
-    shell.succeeds("kubectl wait --for=condition=Established crd --all --timeout=30s");
 }
