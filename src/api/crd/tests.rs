@@ -1,3 +1,5 @@
+//! Tests of the CustomResourceDefinitions as values.
+
 use super::*;
 
 fn schema_of(kind: TemplateKind) -> Value {
