@@ -26,8 +26,6 @@ pub struct BackgroundSettings {
     pub objects: Objects,
     /// Name of this replica; a random suffix makes it unique.
     pub name: String,
-    /// Whether workloads get advice, so that there is a validating webhook configuration.
-    pub gives_advice: bool,
     /// Times of the leader election.
     pub timing: LeaseTiming,
     /// Set in certificate mode `self`: the hosts and lifetimes of the certificates to issue.
@@ -73,8 +71,7 @@ pub fn start(
         return Ok(BackgroundTasks { namespaces, events, certificate: None, missing, leader: None });
     };
     let cluster_metrics = metrics.in_cluster()?;
-    let configurations =
-        WebhookConfigurationObject::all(client, &settings.objects.webhook_configuration, settings.gives_advice);
+    let configurations = WebhookConfigurationObject::all(client, &settings.objects.webhook_configuration);
     let watched = watch_certificates(client, &settings.objects, &configurations);
     let (publish, certificate) = watch::channel(None);
     let follower = ServingSecretFollower {
