@@ -50,6 +50,7 @@ mod refusals;
 mod reinvocation;
 mod requests;
 mod restarts;
+mod template_objects;
 mod traces;
 mod untouched;
 mod usual;
@@ -76,6 +77,7 @@ fn main() -> std::process::ExitCode {
         reinvocation::TESTS,
         requests::TESTS,
         restarts::TESTS,
+        template_objects::TESTS,
         traces::TESTS,
         webhook_failures::TESTS,
         untouched::TESTS,
