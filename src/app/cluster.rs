@@ -14,7 +14,6 @@ use tokio::time::timeout;
 use super::readiness_details::{ReadinessDetails, Topic};
 use super::self_test::SelfTest;
 use super::version::{self, ServerVersion};
-use crate::admission::AdviceMode;
 use crate::cluster::certificates::plan::Policy;
 use crate::cluster::certificates::serving_secret::CurrentCertificate;
 use crate::cluster::client::{self, ConnectionSource};
@@ -75,6 +74,7 @@ fn settings(cluster: &ClusterSettings, config: &Config, default_namespace: &str)
         serving_secret: cluster.serving_secret.to_string(),
         lease: cluster.lease.to_string(),
     };
+<<<<<<< HEAD
     cluster::BackgroundSettings {
         objects,
         name: cluster.name.clone(),
@@ -83,6 +83,9 @@ fn settings(cluster: &ClusterSettings, config: &Config, default_namespace: &str)
         timing: LeaseTiming::default(),
         certificates,
     }
+=======
+    cluster::BackgroundSettings { objects, name: cluster.name.clone(), timing: LeaseTiming::default(), certificates }
+>>>>>>> crd
 }
 
 impl ClusterConnection {

@@ -13,7 +13,7 @@ use super::errors::ErrorList;
 use super::{output, stdio, values};
 use crate::api::crd;
 use crate::api::template_object::TemplateKind;
-use crate::api::webhook_configuration::{Endpoint, FailurePolicy, WebhookConfiguration, WebhookUrl};
+use crate::api::webhook_configuration::{AdviceWebhook, Endpoint, FailurePolicy, WebhookConfiguration, WebhookUrl};
 use crate::config::settings;
 use crate::inject::editor_schema;
 
@@ -153,12 +153,12 @@ fn webhook(args: &WebhookArgs) -> anyhow::Result<()> {
         pods_failure_policy: args.pods_failure_policy,
         namespaces_failure_policy: args.namespaces_failure_policy,
         name: args.name.clone(),
+        advice: if args.no_advice { AdviceWebhook::LeftOut } else { AdviceWebhook::Included },
         ..WebhookConfiguration::new(args.endpoint()?)
     };
     let pods = configuration.to_value().context("cannot write the configuration")?;
-    let advice = configuration.to_advice_value().context("cannot write the configuration")?;
-    let documents: &[&serde_json::Value] = if args.no_advice { &[&pods] } else { &[&pods, &advice] };
-    stdio::print(&output::yaml(documents)?)
+    let validating = configuration.to_validating_value().context("cannot write the configuration")?;
+    stdio::print(&output::yaml(&[&pods, &validating])?)
 }
 
 impl WebhookArgs {

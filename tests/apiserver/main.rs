@@ -57,7 +57,6 @@ mod refusals;
 mod reinvocation;
 mod requests;
 mod restarts;
-mod template_objects;
 mod traces;
 mod untouched;
 mod usual;
@@ -80,6 +79,8 @@ fn main() -> std::process::ExitCode {
         leader::TESTS,
         manifests::TESTS,
         objects::away::TESTS,
+        objects::definitions::TESTS,
+        objects::followed::TESTS,
         objects::lifecycle::TESTS,
         objects::revisions::TESTS,
         objects::status::TESTS,
@@ -90,7 +91,6 @@ fn main() -> std::process::ExitCode {
         reinvocation::TESTS,
         requests::TESTS,
         restarts::TESTS,
-        template_objects::TESTS,
         traces::TESTS,
         webhook_failures::TESTS,
         untouched::TESTS,

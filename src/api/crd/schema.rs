@@ -24,7 +24,7 @@ const CORE: [(&str, &str, &str); 8] = [
 ];
 
 /// What fields of Kubernetes' types mean that have no description of ours.
-const DESCRIPTIONS: [(&str, &str); 7] = [
+const DESCRIPTIONS: [(&str, &str); 9] = [
     ("matchLabels", "Labels that must have these values."),
     ("matchExpressions", "Requirements on labels; all must hold."),
     ("key", "The label."),
@@ -32,6 +32,8 @@ const DESCRIPTIONS: [(&str, &str); 7] = [
     ("values", "The values for `In` and `NotIn`."),
     ("name", "The name."),
     ("image", "The image; best with a digest."),
+    ("value", "The value."),
+    ("mountPath", "Where the volume is mounted."),
 ];
 
 /// A bound for the cost of rules; no word of the format is as long.

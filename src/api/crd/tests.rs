@@ -1,3 +1,5 @@
+//! Tests of the CustomResourceDefinitions as values.
+
 use super::*;
 
 fn schema_of(kind: TemplateKind) -> Value {
@@ -26,8 +28,10 @@ fn nothing_below_the_spec_is_pruned_or_gets_a_default() {
         walk("spec", &schema_of(kind)["properties"]["spec"], &mut |path, schema| {
             nodes += 1;
             assert!(schema.get("default").is_none(), "{path}");
-            let is_object = schema.get("properties").is_some() || schema["type"] == "object" || schema["type"].is_null();
-            let keeps = schema["x-kubernetes-preserve-unknown-fields"] == true || schema["additionalProperties"].is_object();
+            let is_object =
+                schema.get("properties").is_some() || schema["type"] == "object" || schema["type"].is_null();
+            let keeps =
+                schema["x-kubernetes-preserve-unknown-fields"] == true || schema["additionalProperties"].is_object();
             assert!(!is_object || keeps, "{path} is pruned: {schema}");
         });
         assert!(nodes > 100, "{nodes} nodes");

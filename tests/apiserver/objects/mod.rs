@@ -6,6 +6,8 @@
 //! namespace of another test.
 
 pub mod away;
+pub mod definitions;
+pub mod followed;
 pub mod lifecycle;
 pub mod revisions;
 pub mod status;
