@@ -74,18 +74,13 @@ fn settings(cluster: &ClusterSettings, config: &Config, default_namespace: &str)
         serving_secret: cluster.serving_secret.to_string(),
         lease: cluster.lease.to_string(),
     };
-<<<<<<< HEAD
     cluster::BackgroundSettings {
         objects,
         name: cluster.name.clone(),
         domain: config.domain.to_string(),
-        gives_advice: config.advice != AdviceMode::Off,
         timing: LeaseTiming::default(),
         certificates,
     }
-=======
-    cluster::BackgroundSettings { objects, name: cluster.name.clone(), timing: LeaseTiming::default(), certificates }
->>>>>>> crd
 }
 
 impl ClusterConnection {

@@ -27,13 +27,8 @@ pub struct BackgroundSettings {
     pub objects: Objects,
     /// Name of this replica; a random suffix makes it unique.
     pub name: String,
-<<<<<<< HEAD
     /// The domain of labels and annotations of pods.
     pub domain: String,
-    /// Whether workloads get advice, so that there is a validating webhook configuration.
-    pub gives_advice: bool,
-=======
->>>>>>> crd
     /// Times of the leader election.
     pub timing: LeaseTiming,
     /// Set in certificate mode `self`: the hosts and lifetimes of the certificates to issue.
@@ -75,7 +70,6 @@ pub fn start(
     supervise("namespaces", move || known.clone().follow(from.clone()));
     let events = events::start(client, &settings.name, metrics.events()?);
     let cluster_metrics = metrics.in_cluster()?;
-<<<<<<< HEAD
     let (leadership, leader) = start_election(leader_elector(client, &settings), shutdown);
     tokio::spawn(record_leadership(leadership.clone(), cluster_metrics.clone()));
     let status =
@@ -98,11 +92,7 @@ fn start_certificates(
     leadership: Leadership,
     report_missing: MissingObjects,
 ) -> prometheus::Result<CurrentCertificate> {
-    let configurations =
-        WebhookConfigurationObject::all(client, &settings.objects.webhook_configuration, settings.gives_advice);
-=======
     let configurations = WebhookConfigurationObject::all(client, &settings.objects.webhook_configuration);
->>>>>>> crd
     let watched = watch_certificates(client, &settings.objects, &configurations);
     let (publish, certificate) = watch::channel(None);
     let follower = ServingSecretFollower {

@@ -25,8 +25,8 @@ mod set;
 mod tree;
 mod written_paths;
 
-pub use compile::{CompiledSource, KeptRevision, ObjectText};
 pub(crate) use compile::{CompiledCondition, Template};
+pub use compile::{CompiledSource, KeptRevision, ObjectText};
 pub use editor_schema::editor_schema;
 pub use load::Loaded;
 pub use problem::LoadProblem;

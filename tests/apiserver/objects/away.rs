@@ -62,7 +62,10 @@ fn a_replica_that_starts_without_the_api_server_serves_files_and_says_what_is_mi
     eventually("the admin listener answers", LIMIT, || replica.notes("template objects").then_some(()));
     pause(Duration::from_secs(2));
     assert!(!replica.is_ready(), "templates were not read once");
-    assert!(replica.notes("ClusterInjectionTemplate") && replica.notes("[-]template objects"), "it says what is missing");
+    assert!(
+        replica.notes("ClusterInjectionTemplate") && replica.notes("[-]template objects"),
+        "it says what is missing"
+    );
     assert!(names(&replica).iter().any(|name| name == "agent"), "files are served: {:?}", names(&replica));
 
     running.api.add(cluster.address());
@@ -87,11 +90,18 @@ fn a_lost_crd_leaves_its_templates_as_orphans() {
     wait_for_image(&running.pods, "orphan", "helper:1");
     let name = "clusterinjectiontemplates.outrigger.dev";
     own.send("DELETE", &format!("{crd}/{name}"), "application/json", Vec::new()).expect_success();
-    let orphaned = || templates_of(replica).iter().any(|template| template["name"] == "orphan" && template["state"] == "orphaned");
+    let orphaned =
+        || templates_of(replica).iter().any(|template| template["name"] == "orphan" && template["state"] == "orphaned");
     let is_there = || image(&running.pods, "orphan") == Ok("helper:1".to_owned());
     // Removing a CRD deletes its objects one after the other, so that either is right; what is served is
     // told by the state.
     pause(Duration::from_secs(3));
     assert!(orphaned() == is_there() || !is_there(), "{:?}", templates_of(replica));
-    assert!(!crate::cluster::names(&running.pods.would_accept(&crate::cluster::pod("probe", &json!({"outrigger.dev/inject": "agent"}))), "/spec/initContainers").is_empty());
+    assert!(
+        !crate::cluster::names(
+            &running.pods.would_accept(&crate::cluster::pod("probe", &json!({"outrigger.dev/inject": "agent"}))),
+            "/spec/initContainers"
+        )
+        .is_empty()
+    );
 }

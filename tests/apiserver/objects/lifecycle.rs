@@ -41,7 +41,9 @@ fn changes_of_objects_are_live_on_every_replica_within_a_second() {
     assert!(delays[5] <= Duration::from_secs(1), "{delays:?}");
 
     delete(cluster, "", "live").expect_success();
-    eventually("the template is gone", LIMIT, || image(pods, "live").err().filter(|why| why.contains("template_not_found")));
+    eventually("the template is gone", LIMIT, || {
+        image(pods, "live").err().filter(|why| why.contains("template_not_found"))
+    });
 }
 
 fn a_pod_created_right_after_its_template_is_injected() {
@@ -66,9 +68,11 @@ fn default_lists_and_automatic_templates_take_effect_at_once() {
     let (cluster, pods) = (running.cluster(), &running.pods);
     let mut automatic = sidecar("automatic:1");
     automatic["injection"] = json!("Automatic");
-    automatic["match"] = json!({"podSelector": {}, "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": pods.name}}});
+    automatic["match"] =
+        json!({"podSelector": {}, "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": pods.name}}});
     apply(cluster, "", "automatic-all", &automatic).expect_success();
-    apply(cluster, "", "automatic-listed", &json!({"app": {"env": [{"name": "LISTED", "value": "1"}]}})).expect_success();
+    apply(cluster, "", "automatic-listed", &json!({"app": {"env": [{"name": "LISTED", "value": "1"}]}}))
+        .expect_success();
     let created = |annotations: serde_json::Value| {
         let pod = crate::cluster::pod("probe", &annotations);
         pods.create_pod(&pod, "&dryRun=All").expect_success().to_string()
@@ -106,7 +110,10 @@ fn an_object_and_a_file_of_one_name_are_told_of_each_other() {
     let status = super::eventual_status(cluster, "", "agent", |status| super::ready(status).0 == "False");
     let (_, reason, message) = super::ready(&status);
     assert_eq!(reason, "Invalid");
-    assert!(message.contains("the name \"agent\" stands at") && message.contains("neither of the two is taken"), "{message}");
+    assert!(
+        message.contains("the name \"agent\" stands at") && message.contains("neither of the two is taken"),
+        "{message}"
+    );
     // The file was served before, and is still.
     let asking = crate::cluster::pod("probe", &json!({"outrigger.dev/inject": "agent"}));
     let injected = pods.would_accept(&asking);

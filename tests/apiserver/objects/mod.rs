@@ -78,7 +78,8 @@ pub fn apply(cluster: &Cluster, namespace: &str, name: &str, spec: &Value) -> An
 /// The same with more of the query, such as `&dryRun=All`.
 pub fn apply_with(cluster: &Cluster, namespace: &str, name: &str, spec: &Value, query: &str) -> Answer {
     let kind = if namespace.is_empty() { "ClusterInjectionTemplate" } else { "InjectionTemplate" };
-    let object = json!({"apiVersion": "outrigger.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+    let object =
+        json!({"apiVersion": "outrigger.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
     let path = format!("{}?fieldManager=tests&force=true{query}", path(namespace, name));
     cluster.send("PATCH", &path, "application/apply-patch+yaml", object.to_string().into_bytes())
 }
@@ -123,7 +124,8 @@ pub fn image_of(namespace: &Namespace, name: &str, requested: &str) -> Result<St
         return Err(answer.body["message"].as_str().unwrap_or_default().to_owned());
     }
     let helper = answer.body["spec"]["initContainers"].as_array().into_iter().flatten();
-    let image = helper.filter(|container| container["name"] == "helper").find_map(|container| container["image"].as_str());
+    let image =
+        helper.filter(|container| container["name"] == "helper").find_map(|container| container["image"].as_str());
     image.map(str::to_owned).ok_or_else(|| format!("no sidecar: {:?}", answer.warnings))
 }
 

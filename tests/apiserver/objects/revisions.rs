@@ -17,7 +17,8 @@ fn a_pinned_revision_is_served_until_it_is_gone() {
     let mut revisions = Vec::new();
     for round in 1..=6 {
         apply(cluster, "", "pinned", &sidecar(&format!("helper:{round}"))).expect_success();
-        let status = eventual_status(cluster, "", "pinned", |status| status["observedGeneration"] == round && is_ready(status));
+        let status =
+            eventual_status(cluster, "", "pinned", |status| status["observedGeneration"] == round && is_ready(status));
         revisions.push(status["revision"].as_str().expect("a revision").to_owned());
         wait_for_image(pods, "pinned", &format!("helper:{round}"));
         if round == 2 {

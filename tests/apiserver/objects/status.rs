@@ -22,7 +22,10 @@ fn the_status_tells_whether_a_template_is_ready_and_why() {
     let first = eventual_status(cluster, "", "status", is_ready);
     assert_eq!(ready(&first).1, "Loaded");
     let revision = first["revision"].as_str().expect("a revision").to_owned();
-    assert_eq!((&first["observedGeneration"], &first["sidecars"], &first["injection"]), (&json!(1), &json!("helper"), &json!("OptIn")));
+    assert_eq!(
+        (&first["observedGeneration"], &first["sidecars"], &first["injection"]),
+        (&json!(1), &json!("helper"), &json!("OptIn"))
+    );
     assert_eq!(first["revisions"][0]["revision"], revision.as_str());
     // The columns of `kubectl get`.
     let (succeeded, table) = pods.kubectl(&["get", "clusterinjectiontemplate", "status"], &Value::Null);
@@ -62,7 +65,9 @@ fn a_bad_template_that_got_in_harms_no_other_and_is_told_by_an_event() {
     let (is_ready, reason, message) = ready(&status);
     assert_eq!((is_ready.as_str(), reason.as_str()), ("False", "Invalid"));
     // All problems at once, with the field and a hint.
-    for part in ["spec.sidecarss: unknown field; did you mean \"sidecars\"?", "spec.sidecars[0].volumeMounts[0]", "nowhere"] {
+    for part in
+        ["spec.sidecarss: unknown field; did you mean \"sidecars\"?", "spec.sidecars[0].volumeMounts[0]", "nowhere"]
+    {
         assert!(message.contains(part), "{part}: {message}");
     }
     let refused = image(pods, "got-in-bad").expect_err("it never loaded");
@@ -109,7 +114,8 @@ fn statuses_are_written_once_and_put_right_without_haste() {
     pause(Duration::from_secs(3));
     let after = written();
     assert!(after - before >= 50.0, "{before} {after}");
-    let version = |name: &str| cluster.get(&super::path("", name)).expect_success()["metadata"]["resourceVersion"].clone();
+    let version =
+        |name: &str| cluster.get(&super::path("", name)).expect_success()["metadata"]["resourceVersion"].clone();
     let quiet = version("writes-7");
     pause(Duration::from_secs(5));
     assert_eq!(version("writes-7"), quiet, "nothing changes, nothing is written");
@@ -117,7 +123,9 @@ fn statuses_are_written_once_and_put_right_without_haste() {
     // Somebody else writes the status again and again.
     let tamper = |text: &str| {
         let patch = json!({"status": {"revision": text}}).to_string().into_bytes();
-        cluster.send("PATCH", &format!("{}/status", super::path("", "writes-7")), "application/merge-patch+json", patch).expect_success();
+        cluster
+            .send("PATCH", &format!("{}/status", super::path("", "writes-7")), "application/merge-patch+json", patch)
+            .expect_success();
     };
     tamper("0000000000");
     eventual_status(cluster, "", "writes-7", |status| status["revision"] != "0000000000");
@@ -125,7 +133,8 @@ fn statuses_are_written_once_and_put_right_without_haste() {
     for round in 0..40 {
         tamper(&format!("{round:010}"));
         pause(Duration::from_millis(250));
-        puts_right += usize::from(super::status(cluster, "", "writes-7")["revision"] != format!("{round:010}").as_str());
+        puts_right +=
+            usize::from(super::status(cluster, "", "writes-7")["revision"] != format!("{round:010}").as_str());
     }
     assert!(puts_right <= 8, "in ten seconds of quarrel the status was written {puts_right} times");
     for index in 0..50 {

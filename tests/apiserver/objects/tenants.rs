@@ -52,35 +52,61 @@ fn attempts() -> Vec<(&'static str, Value)> {
         ("spec.volumes[0]", with_volume(json!({"secret": {"secretName": "db"}}))),
         ("spec.volumes[0]", with_volume(json!({"hostPath": {"path": "/"}}))),
         ("spec.volumes[0]", with_volume(json!({"projected": {"sources": [{"secret": {"name": "db"}}]}}))),
-        ("spec.volumes[0]", with_volume(json!({"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}))),
+        (
+            "spec.volumes[0]",
+            with_volume(json!({"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}})),
+        ),
         ("spec.volumes[0]", with_volume(json!({"csi": {"driver": "secrets-store.csi.k8s.io"}}))),
         ("spec.volumes[0]", with_volume(json!({"nfs": {"server": "10.0.0.1", "path": "/"}}))),
         ("spec.volumes[0]", with_volume(json!({"image": {"reference": "x"}}))),
         (
             "spec.volumes[0]",
-            with_volume(json!({"downwardAPI": {"items": [{"path": "a", "fieldRef": {"fieldPath": "metadata.annotations"}}]}})),
+            with_volume(
+                json!({"downwardAPI": {"items": [{"path": "a", "fieldRef": {"fieldPath": "metadata.annotations"}}]}}),
+            ),
         ),
-        ("spec.volumes[0]", with_volume(json!({"share": {"mountedAt": "/etc/tls", "allow": ["Secret"]}, "emptyDir": {}}))),
+        (
+            "spec.volumes[0]",
+            with_volume(json!({"share": {"mountedAt": "/etc/tls", "allow": ["Secret"]}, "emptyDir": {}})),
+        ),
         ("spec.sidecars[0].env[0]", env(json!({"secretKeyRef": {"name": "db", "key": "password"}}))),
-        ("spec.sidecars[0].env[0]", env(json!({"fieldRef": {"fieldPath": "metadata.annotations['other.outrigger.dev/file.conf.x']"}}))),
+        (
+            "spec.sidecars[0].env[0]",
+            env(json!({"fieldRef": {"fieldPath": "metadata.annotations['other.outrigger.dev/file.conf.x']"}})),
+        ),
         ("spec.sidecars[0].envFrom[0]", with_fields(json!({"envFrom": [{"secretRef": {"name": "db"}}]}))),
-        ("spec.app.env[0]", spec("app", json!({"env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "db", "key": "p"}}}]}))),
+        (
+            "spec.app.env[0]",
+            spec("app", json!({"env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "db", "key": "p"}}}]})),
+        ),
         ("spec.app.envFrom[0]", spec("app", json!({"envFrom": [{"secretRef": {"name": "db"}}]}))),
         ("spec.sidecars[0].securityContext.privileged", context(json!({"privileged": true}))),
-        ("spec.sidecars[0].securityContext.allowPrivilegeEscalation", context(json!({"allowPrivilegeEscalation": true}))),
-        ("spec.sidecars[0].securityContext.capabilities", context(json!({"capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]}}))),
+        (
+            "spec.sidecars[0].securityContext.allowPrivilegeEscalation",
+            context(json!({"allowPrivilegeEscalation": true})),
+        ),
+        (
+            "spec.sidecars[0].securityContext.capabilities",
+            context(json!({"capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]}})),
+        ),
         ("spec.sidecars[0].securityContext.runAsUser", context(json!({"runAsUser": 0}))),
         ("spec.sidecars[0].securityContext.seccompProfile", context(json!({"seccompProfile": {"type": "Unconfined"}}))),
         ("spec.sidecars[0].securityContext.procMount", context(json!({"procMount": "Unmasked"}))),
         ("spec.sidecars[0].ports[0]", with_fields(json!({"ports": [{"containerPort": 80, "hostPort": 80}]}))),
         ("spec.sidecars[0].securityContext", spec("hardened", json!(false))),
-        ("spec.app.defaults.securityContext.privileged", spec("app", json!({"defaults": {"securityContext": {"privileged": true}}}))),
+        (
+            "spec.app.defaults.securityContext.privileged",
+            spec("app", json!({"defaults": {"securityContext": {"privileged": true}}})),
+        ),
         ("spec.pod", spec("pod", json!({"serviceAccountName": "admin"}))),
         ("spec.pod", spec("pod", json!({"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["db"]}]}))),
         ("spec.shadowable", spec("shadowable", json!(true))),
         (
             "spec.metadata.annotations",
-            spec("metadata", json!({"annotations": {"container.apparmor.security.beta.kubernetes.io/web": "unconfined"}})),
+            spec(
+                "metadata",
+                json!({"annotations": {"container.apparmor.security.beta.kubernetes.io/web": "unconfined"}}),
+            ),
         ),
     ]
 }
@@ -90,7 +116,8 @@ fn a_hostile_template_is_refused_at_apply_and_at_load() {
     let (cluster, pods) = (running.cluster(), &running.pods);
     let namespace = pods.name.as_str();
     eventually("templates are validated", LIMIT, || {
-        (!apply_with(cluster, namespace, "hostile-probe", &json!({"nothing": true}), "&dryRun=All").is_success()).then_some(())
+        (!apply_with(cluster, namespace, "hostile-probe", &json!({"nothing": true}), "&dryRun=All").is_success())
+            .then_some(())
     });
     let mut got_in = Vec::new();
     for (index, (field, spec)) in attempts().into_iter().enumerate() {
@@ -148,7 +175,8 @@ fn a_template_cannot_take_what_only_the_pod_has() {
         ("key", with_env(json!({"name": "X", "valueFrom": "${app.env[0].valueFrom}"}))),
     ];
     let mut app = pod("probe", &json!({}));
-    app["spec"]["containers"][0]["env"] = json!([{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}]);
+    app["spec"]["containers"][0]["env"] =
+        json!([{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}]);
     app["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "tls", "mountPath": "/etc/tls"}]);
     app["spec"]["containers"][0]["securityContext"] = json!({"privileged": true});
     app["spec"]["volumes"] = json!([{"name": "tls", "secret": {"secretName": "tls"}}]);
@@ -169,7 +197,9 @@ fn a_template_cannot_take_what_only_the_pod_has() {
         });
         let answer = pods.create_pod(&asking, "&dryRun=All");
         let sidecars = answer.body["spec"]["initContainers"].to_string();
-        if answer.is_success() && ["secretKeyRef", "\"tls\"", "privileged\":true"].iter().any(|loot| sidecars.contains(loot)) {
+        if answer.is_success()
+            && ["secretKeyRef", "\"tls\"", "privileged\":true"].iter().any(|loot| sidecars.contains(loot))
+        {
             taken.push(format!("{name}: {sidecars}"));
         }
         delete(cluster, namespace, &name).expect_success();

@@ -5,8 +5,8 @@
 //! rendered: it may come from anybody who may write the object's status.
 
 use super::{CompressedJson, LazyTemplate};
-use crate::inject::template::compile::{Template, structure};
 use crate::inject::expression;
+use crate::inject::template::compile::{Template, structure};
 use crate::inject::template::spec::{API_VERSION, CLUSTER_KIND, NAMESPACED_KIND};
 use crate::inject::template::{Revision, TemplateScope};
 use serde_json::{Value, json};
@@ -143,10 +143,7 @@ impl LazyTemplate {
             _ => index < most,
         };
         let earlier = self.earlier.iter().enumerate().filter(|(index, _)| is_kept(*index));
-        let kept = earlier.map(|(_, one)| KeptRevision {
-            revision: one.revision.to_string(),
-            spec: one.spec.bytes(),
-        });
+        let kept = earlier.map(|(_, one)| KeptRevision { revision: one.revision.to_string(), spec: one.spec.bytes() });
         std::iter::once(own).chain(kept).collect()
     }
 

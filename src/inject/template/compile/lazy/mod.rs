@@ -9,11 +9,11 @@
 mod history;
 
 use super::Template;
-use history::{ActiveRollout, EarlierRevision};
 use crate::inject::expression;
 use crate::inject::template::document::MAX_TEMPLATE_BYTES;
 use crate::inject::template::spec::{InjectionMode, RolloutSpec, TemplateSpec};
 use crate::inject::template::{Revision, TemplateScope};
+use history::{ActiveRollout, EarlierRevision};
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::{Arc, OnceLock};
