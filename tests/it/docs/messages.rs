@@ -61,6 +61,8 @@ const NO_MESSAGES: [(&str, &[&str]); 8] = [
             "has(m.…) && m.….exists(key, key.contains('…/'))",
             "!has(…) || !….exists(owner, has(owner.controller) && owner.controller)",
             "has(object.metadata.annotations) && '…/inject' in object.metadata.annotations",
+            "has(…) != has(…) || has(…) && … != …",
+            "request.operation == 'CREATE' || request.operation == 'DELETE' || !has(object.metadata.deletionTimestamp) && (object.spec != oldObject.spec || … || …)",
         ],
     ),
     (
