@@ -6,11 +6,14 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
 use crate::cluster::Cluster;
 use crate::control_plane::assets;
-use crate::objects::install_crds;
+use crate::objects::{apply_with, install_crds};
 use crate::outrigger::PROGRAM;
-use crate::replicas::Running;
+use crate::process::eventually;
+use crate::replicas::{LIMIT, Running};
 use crate::walkthrough::{Shell, steps};
 
 tests! {
@@ -30,6 +33,10 @@ fn the_five_steps_to_a_template_work_in_a_cluster() {
     let shell = Shell { directory: directory.path(), path, variables: vec![("KUBECONFIG", kubeconfig)] };
     install_crds(cluster);
     let running = Running::start(cluster, NAME, 2, &[]);
+    eventually("templates are checked when they are applied", LIMIT, || {
+        let answer = apply_with(cluster, "", "probe", &json!({"nothing": true}), "&dryRun=All");
+        (!answer.is_success()).then_some(())
+    });
     shell.succeeds(&format!("kubectl config set-context --current --namespace={}", running.pods.name));
 
     let page =
