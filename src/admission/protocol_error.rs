@@ -95,9 +95,11 @@ impl ProtocolError {
             Self::UidMissing => (400, "uid_missing", "the request has no uid"),
             Self::ObjectMissing => (400, "object_missing", "the request has no object"),
             Self::Overloaded => (503, "overloaded", "the server is overloaded, try again"),
-            Self::TemplatesBehind => {
-                (503, "templates_behind", "the request names a template that this server may not have read yet, try again")
-            }
+            Self::TemplatesBehind => (
+                503,
+                "templates_behind",
+                "the request names a template that this server may not have read yet, try again",
+            ),
             Self::Draining => (503, "draining", "this server is shutting down, try again"),
             Self::Panic => (500, "panic", "this is a bug in outrigger, no verdict"),
         }

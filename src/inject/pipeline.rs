@@ -11,8 +11,8 @@ use super::prepare::Preparation;
 use super::request::Request;
 use super::settings::Settings;
 use super::status::{Status, StatusEntry};
-use super::template::{LoadProblem, TemplateSet};
 use super::template::spec::OnError;
+use super::template::{LoadProblem, TemplateSet};
 use super::text::message;
 
 /// Most Automatic templates that are compared with each other: all of them are compiled for it.

@@ -240,7 +240,8 @@ impl Watch for Templates {
         };
         let taken = self.objects.as_mut().map_or(Taken::Nothing, ObjectFollower::take);
         let is_listing = self.objects.as_ref().is_some_and(|follower| follower.objects.is_listing());
-        let is_new = change == Reloaded::Replaced(()) || (taken == Taken::NewTemplates || self.has_untold) && !is_listing;
+        let is_new =
+            change == Reloaded::Replaced(()) || (taken == Taken::NewTemplates || self.has_untold) && !is_listing;
         self.has_untold = taken == Taken::NewTemplates && is_listing || self.has_untold && !is_new;
         let (troubles, had_problem) = (self.troubles(), self.problem_throttle.problem().is_some());
         if is_new {

@@ -86,10 +86,7 @@ fn report(key: &ObjectKey, templates: &TemplateSet, problems: &[String], conflic
         revision: revision.to_owned(),
         stable_revision: stable.to_owned(),
         warnings,
-        revisions: kept
-            .into_iter()
-            .map(|kept| ReportedRevision { revision: kept.revision, spec: kept.spec })
-            .collect(),
+        revisions: kept.into_iter().map(|kept| ReportedRevision { revision: kept.revision, spec: kept.spec }).collect(),
     }
 }
 

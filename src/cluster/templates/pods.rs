@@ -211,8 +211,7 @@ mod tests {
 
     fn reports(all: &[(Option<&str>, &str, &[&str])]) -> Reports {
         let one = |(namespace, name, revisions): &(Option<&str>, &str, &[&str])| {
-            let stored =
-                |revision: &&str| ReportedRevision { revision: (*revision).to_owned(), spec: Arc::from([]) };
+            let stored = |revision: &&str| ReportedRevision { revision: (*revision).to_owned(), spec: Arc::from([]) };
             let report = TemplateReport {
                 key: key(*namespace, name),
                 revision: revisions[0].to_owned(),

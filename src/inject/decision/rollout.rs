@@ -73,7 +73,9 @@ mod tests {
         let of_deployment = of_replica_set("web", "7d4b9c8f5d");
         assert_eq!(of_replica_set("web", "5c9f7d6b44"), of_deployment);
         // Offline the Deployment itself stands for its ReplicaSet.
-        let offline = of(&json!({"generateName": "web-", "ownerReferences": [{"kind": "ReplicaSet", "name": "web", "controller": true}]}));
+        let offline = of(
+            &json!({"generateName": "web-", "ownerReferences": [{"kind": "ReplicaSet", "name": "web", "controller": true}]}),
+        );
         assert_eq!(offline, of_deployment);
     }
 

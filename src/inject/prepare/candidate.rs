@@ -47,9 +47,8 @@ impl<'t, 'p> Preparation<'t, 'p> {
         let (mut overlay, mut apps) = match template.rendered(self.pod).filter(|_| state == ParameterState::Default) {
             Some(overlay) => (Cow::Borrowed(overlay), Vec::new()),
             None => {
-                let Rendering { overlay, apps } = template
-                    .render(context)
-                    .map_err(|errors| PrepareError::Problems(problems_of(template, errors)))?;
+                let Rendering { overlay, apps } =
+                    template.render(context).map_err(|errors| PrepareError::Problems(problems_of(template, errors)))?;
                 (Cow::Owned(overlay), apps)
             }
         };
@@ -66,13 +65,18 @@ impl<'t, 'p> Preparation<'t, 'p> {
         self.check_class(template, &overlay)?;
         let files = self.files(template, &overlay).map_err(PrepareError::Problems)?;
         let rendered = RenderedTemplate { template, overlay, apps, selected, mounted, files };
-        let problems = self.unknown_commands(&rendered);
+        let mut problems = self.unknown_commands(&rendered);
+        problems.extend(self.restricted(&rendered));
         if problems.is_empty() { Ok(rendered) } else { Err(PrepareError::Problems(problems)) }
     }
 
     /// Renders the template for a pod that sets no parameter, whatever its `match` says. `None` if it
     /// cannot be had without one.
-    pub(super) fn unconditional(&self, template: &'t Template, app: &AppContainers<'_>) -> Option<RenderedTemplate<'t>> {
+    pub(super) fn unconditional(
+        &self,
+        template: &'t Template,
+        app: &AppContainers<'_>,
+    ) -> Option<RenderedTemplate<'t>> {
         let selected = app.selected_by(template);
         let (params, state, problems) = self.parameters(template, &selected);
         let context = self.context(&params, &selected);

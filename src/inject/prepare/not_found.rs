@@ -46,12 +46,8 @@ impl Preparation<'_, '_> {
             words(listed(&known)),
             ", the newest first; without \"@\" the pod gets the current one",
         ];
-        let problem = annotation_problem(
-            ErrorCode::RevisionNotFound,
-            &self.keys.inject,
-            self.of_requester(requested.by),
-            why,
-        );
+        let problem =
+            annotation_problem(ErrorCode::RevisionNotFound, &self.keys.inject, self.of_requester(requested.by), why);
         Problem { template: Some(requested.name.clone()), ..problem }
     }
 

@@ -174,8 +174,11 @@ impl Assembly {
     /// Why there is no room for one more template.
     fn too_many(&self, scope: &TemplateScope) -> Option<Message> {
         match scope.namespace() {
-            None => (self.entries.cluster.len() >= MAX_TEMPLATES).then(|| message!["more than ", MAX_TEMPLATES, " templates"]),
-            Some(namespace) if self.entries.of_namespace(namespace).is_some_and(|own| own.len() >= MAX_OF_NAMESPACE) => {
+            None => (self.entries.cluster.len() >= MAX_TEMPLATES)
+                .then(|| message!["more than ", MAX_TEMPLATES, " templates"]),
+            Some(namespace)
+                if self.entries.of_namespace(namespace).is_some_and(|own| own.len() >= MAX_OF_NAMESPACE) =>
+            {
                 Some(message!["more than ", MAX_OF_NAMESPACE, " templates in the namespace"])
             }
             Some(_) => (self.entries.namespaced_len() >= MAX_TEMPLATES)

@@ -26,8 +26,8 @@ mod tree;
 mod visible;
 mod written_paths;
 
-pub use compile::{CompiledSource, KeptRevision, ObjectText};
 pub(crate) use compile::{CompiledCondition, Template};
+pub use compile::{CompiledSource, KeptRevision, ObjectText};
 pub use editor_schema::editor_schema;
 pub use load::Loaded;
 pub use problem::LoadProblem;

@@ -89,7 +89,10 @@ mod tests {
         let plain = Revision::of(&json!({"description": "a", "sidecars": []}));
         assert_eq!(plain, Revision::of(&json!({"description": "a", "rollout": {"percent": 10}, "sidecars": []})));
         assert_ne!(plain, Revision::of(&json!({"description": "b", "sidecars": []})));
-        assert_eq!(Revision::of(&json!({"a": [1.0, {"b": -2.0}, 1.5]})), Revision::of(&json!({"a": [1, {"b": -2}, 1.5]})));
+        assert_eq!(
+            Revision::of(&json!({"a": [1.0, {"b": -2.0}, 1.5]})),
+            Revision::of(&json!({"a": [1, {"b": -2}, 1.5]}))
+        );
         assert_eq!(Revision::parse(plain.as_str()), Some(plain));
         for text in ["", "3f2a9c01d", "3f2a9c01dee", "3F2A9C01DE", "3f2a9c01dg"] {
             assert_eq!(Revision::parse(text), None, "{text}");

@@ -192,11 +192,7 @@ impl TemplateSet {
     pub fn all(&self) -> impl Iterator<Item = TemplateStatus<'_>> {
         self.entries.all().map(|(namespace, name, entry)| match entry {
             TemplateEntry::Working(template) => self.working_status(template),
-            TemplateEntry::Broken(problem) => TemplateStatus {
-                name,
-                namespace,
-                ..TemplateStatus::broken(problem)
-            },
+            TemplateEntry::Broken(problem) => TemplateStatus { name, namespace, ..TemplateStatus::broken(problem) },
         })
     }
 

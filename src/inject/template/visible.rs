@@ -57,8 +57,7 @@ impl<'t> VisibleTemplates<'t> {
 
     /// Whether a template of the cluster gives way to one of a namespace.
     fn yields(&self, name: &str, entry: &TemplateEntry) -> bool {
-        self.set.is_of_fallback(name)
-            || matches!(entry, TemplateEntry::Working(template) if template.is_shadowable)
+        self.set.is_of_fallback(name) || matches!(entry, TemplateEntry::Working(template) if template.is_shadowable)
     }
 
     /// The template of this name: at the revision that is asked for, or else at the one that a pod
@@ -80,9 +79,9 @@ impl<'t> VisibleTemplates<'t> {
         match template {
             Some(Some(template)) => Found::Working(template),
             None => Found::RevisionGone(lazy.revisions().map(ToString::to_string).collect()),
-            Some(None) if *revision == lazy.revision => Found::Broken(message![
-                "it loaded once and cannot be compiled again, which is a bug in Outrigger"
-            ]),
+            Some(None) if *revision == lazy.revision => {
+                Found::Broken(message!["it loaded once and cannot be compiled again, which is a bug in Outrigger"])
+            }
             Some(None) => Found::Broken(message![
                 "its revision ",
                 words(revision),
@@ -95,7 +94,8 @@ impl<'t> VisibleTemplates<'t> {
     pub(crate) fn hidden(&self, name: &str) -> Option<Message> {
         self.own?.get(name)?;
         let cluster = self.set.entries().cluster.get(name)?;
-        let sentence = "the cluster's template is used, not that of the namespace: it does not say \"shadowable: true\"";
+        let sentence =
+            "the cluster's template is used, not that of the namespace: it does not say \"shadowable: true\"";
         (!self.yields(name, cluster)).then(|| message!["template ", value(quote(name)), ": ", sentence])
     }
 

@@ -67,7 +67,8 @@ fn image(injector: &Injector, namespace: &str, requested: &str) -> String {
 
 #[test]
 fn a_template_of_a_namespace_is_seen_in_no_other() {
-    let injector = served(&[object("shop", "own", &spec("own:1"), &[], ""), object("", "all", &spec("all:1"), &[], "")]);
+    let injector =
+        served(&[object("shop", "own", &spec("own:1"), &[], ""), object("", "all", &spec("all:1"), &[], "")]);
     assert_eq!(image(&injector, "shop", "own"), "own:1");
     assert_eq!(image(&injector, "shop", "all"), "all:1");
     assert_eq!(
@@ -217,16 +218,18 @@ fn a_tenant_has_no_room_of_others() {
 
 #[test]
 fn a_file_may_have_a_template_of_a_namespace() {
-    let namespaced = |metadata: &Value| {
-        json!({"apiVersion": "outrigger.dev/v1alpha1", "kind": "InjectionTemplate", "metadata": metadata, "spec": spec("own:1")})
-    };
+    let namespaced = |metadata: &Value| json!({"apiVersion": "outrigger.dev/v1alpha1", "kind": "InjectionTemplate", "metadata": metadata, "spec": spec("own:1")});
     let injector = injector(&[namespaced(&json!({"name": "own", "namespace": "shop"}))]);
     assert_eq!(image(&injector, "shop", "own"), "own:1");
     assert!(image(&injector, "other", "own").starts_with("template_not_found"));
     let text = namespaced(&json!({"name": "own"})).to_string();
     let loaded = TemplateSet::load(&[SourceText { origin: "own.yaml".to_owned(), text }]);
     let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
-    assert!(problems[0].ends_with("metadata.namespace: missing; expected the namespace in which the InjectionTemplate is visible"), "{problems:?}");
+    assert!(
+        problems[0]
+            .ends_with("metadata.namespace: missing; expected the namespace in which the InjectionTemplate is visible"),
+        "{problems:?}"
+    );
 }
 
 #[test]

@@ -29,7 +29,12 @@ impl Freshness {
     /// `is_behind` says whether templates may be missing that exist; it does not wait. `changed` is
     /// notified after each change of the templates.
     pub fn new(is_behind: impl Fn() -> bool + Send + Sync + 'static, changed: watch::Receiver<()>) -> Self {
-        Self { is_behind: Arc::new(is_behind), changed, waiting: Arc::new(Semaphore::new(MAX_WAITING)), longest: LONGEST }
+        Self {
+            is_behind: Arc::new(is_behind),
+            changed,
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+            longest: LONGEST,
+        }
     }
 
     /// The wait of one request. It begins before the first look at the templates, so that no change is

@@ -126,9 +126,8 @@ fn requested(
     let list = namespace.and_then(|namespace| namespace.annotations.get(&keys.inject));
     let list = list.filter(|_| requester.templates.is_empty());
     let of_namespace = list.map(|list| annotations::requested_names(list)).unwrap_or_default();
-    let is_automatic = |template: &ReplicaTemplate| {
-        template.injection == "Automatic" && template.is_visible_in(&requester.namespace)
-    };
+    let is_automatic =
+        |template: &ReplicaTemplate| template.injection == "Automatic" && template.is_visible_in(&requester.namespace);
     let automatic = observations.templates().filter(|(_, template)| is_automatic(template));
     let automatic = automatic.map(|(_, template)| template.name.clone());
     requester.templates.iter().cloned().chain(of_namespace).chain(automatic).collect()

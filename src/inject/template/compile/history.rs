@@ -143,10 +143,7 @@ impl LazyTemplate {
             _ => index < most,
         };
         let earlier = self.earlier.iter().enumerate().filter(|(index, _)| is_kept(*index));
-        let kept = earlier.map(|(_, one)| KeptRevision {
-            revision: one.revision.to_string(),
-            spec: one.spec.bytes(),
-        });
+        let kept = earlier.map(|(_, one)| KeptRevision { revision: one.revision.to_string(), spec: one.spec.bytes() });
         std::iter::once(own).chain(kept).collect()
     }
 

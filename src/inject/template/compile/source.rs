@@ -225,10 +225,8 @@ impl CompiledDocument {
 
     /// An object of which not even a document can be read. Its name is known all the same.
     fn broken_object(object: &ObjectText, message: Message) -> Self {
-        let problem = LoadProblem {
-            template: Some(object.name.clone()),
-            ..LoadProblem::of_source(&object.origin, message)
-        };
+        let problem =
+            LoadProblem { template: Some(object.name.clone()), ..LoadProblem::of_source(&object.origin, message) };
         Self {
             name: object.name.clone(),
             scope: object.scope.clone(),
