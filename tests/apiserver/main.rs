@@ -44,6 +44,7 @@ mod filled_in;
 mod golden;
 mod leader;
 mod manifests;
+mod objects;
 mod outage;
 mod pod_resources;
 mod refusals;
@@ -70,6 +71,13 @@ fn main() -> std::process::ExitCode {
         golden::TESTS,
         leader::TESTS,
         manifests::TESTS,
+        objects::away::TESTS,
+        objects::definitions::TESTS,
+        objects::followed::TESTS,
+        objects::lifecycle::TESTS,
+        objects::revisions::TESTS,
+        objects::status::TESTS,
+        objects::tenants::TESTS,
         outage::TESTS,
         pod_resources::TESTS,
         refusals::TESTS,

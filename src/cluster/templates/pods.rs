@@ -47,7 +47,7 @@ pub(super) struct PodCounter {
 impl PodCounter {
     /// Counts now, every [`INTERVAL`], and after revisions have changed. Never ends.
     pub(super) async fn run(&self) {
-        let (mut reports, mut problems) = (self.reports.clone(), ProblemThrottle::default());
+        let (mut reports, mut problems) = (self.reports.clone(), CountProblems::default());
         let (mut last, mut known) = (None, BTreeMap::new());
         let mut next = Instant::now();
         loop {
@@ -78,27 +78,38 @@ impl PodCounter {
         }
     }
 
-    async fn count(&self, reports: &Reports, problems: &mut ProblemThrottle) {
+    async fn count(&self, reports: &Reports, problems: &mut CountProblems) {
         match self.tally(reports).await {
             Ok(counts) => {
-                problems.clear(|| tracing::info!("pods are counted again"));
+                problems.throttle.clear(|| tracing::info!("pods are counted again"));
                 self.counts.send_replace(Some(Arc::new(counts)));
             }
-            Err(problem) => problems.report(&problem, Urgency::Immediate, || {
-                tracing::warn!(problem, "pods cannot be counted; the status of templates keeps the last numbers");
-            }),
+            // Whoever installed it may have meant that, so once is enough.
+            Err(CountError::Api(error)) if matches!(&error, kube::Error::Api(status) if status.code == 403) => {
+                if !std::mem::replace(&mut problems.is_forbidden, true) {
+                    tracing::info!(
+                        problem = explain(&error),
+                        "pods are not counted in the status of templates; allow the service account to list pods to see how many carry which revision"
+                    );
+                }
+            }
+            Err(error) => {
+                let problem = error.to_string();
+                problems.throttle.report(&problem, Urgency::Immediate, || {
+                    tracing::warn!(problem, "pods cannot be counted; the status of templates keeps the last numbers");
+                });
+            }
         }
     }
 
-    async fn tally(&self, reports: &Reports) -> Result<HashMap<ObjectKey, Counts>, String> {
+    async fn tally(&self, reports: &Reports) -> Result<HashMap<ObjectKey, Counts>, CountError> {
         let pods: Api<PartialObjectMeta<Pod>> = Api::all(self.client.clone());
         // Metadata does not tell whether a pod has ended.
         let mut params = ListParams::default().limit(PAGE).fields("status.phase!=Succeeded,status.phase!=Failed");
         let mut tally = Tally::new(reports, &self.domain);
         loop {
             let page = timeout(PAGE_TIMEOUT, pods.list_metadata(&params)).await;
-            let page = page.map_err(|_| "the API server did not respond in time".to_owned())?;
-            let page = page.map_err(|error| explain(&error))?;
+            let page = page.map_err(|_| CountError::Timeout)?.map_err(CountError::Api)?;
             page.items.iter().for_each(|pod| tally.add(&pod.metadata));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params.continue_token = Some(token),
@@ -106,6 +117,23 @@ impl PodCounter {
             }
         }
     }
+}
+
+/// What was logged about counting.
+#[derive(Default)]
+struct CountProblems {
+    throttle: ProblemThrottle,
+    /// Whether it was logged that the right is missing.
+    is_forbidden: bool,
+}
+
+/// Why pods were not counted.
+#[derive(Debug, thiserror::Error)]
+enum CountError {
+    #[error("{}", explain(.0))]
+    Api(kube::Error),
+    #[error("the API server did not respond in time")]
+    Timeout,
 }
 
 /// When to count after a change.

@@ -23,7 +23,6 @@ mod revision;
 mod scope;
 mod set;
 mod tree;
-mod visible;
 mod written_paths;
 
 pub(crate) use compile::{CompiledCondition, Template};
@@ -36,8 +35,8 @@ pub(crate) use render_context::RenderContext;
 pub(crate) use render_error::{RenderCause, RenderError};
 pub(crate) use revision::Revision;
 pub use scope::TemplateScope;
+pub(crate) use set::{Found, Slot, VisibleTemplates};
 pub use set::{TemplateInterface, TemplateSet, TemplateState, TemplateStatus};
-pub(crate) use visible::{Found, Slot, VisibleTemplates};
 
 /// A text with template documents, and its origin.
 #[derive(Clone, Debug)]

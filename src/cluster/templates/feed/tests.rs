@@ -131,7 +131,7 @@ impl Followed {
         };
         let health = feed.health.clone();
         // The other kind does not matter here.
-        health.listed_as(TemplateKind::Namespaced, ListState::Missing);
+        health.listed_as(TemplateKind::Namespaced, ListState::Listed);
         Self { script, health, changes, metrics, task: tokio::spawn(feed.run()) }
     }
 

@@ -20,7 +20,6 @@
 mod companions;
 mod draft;
 mod enum_check;
-mod history;
 mod lazy;
 mod new_fields;
 mod part_trees;
@@ -37,8 +36,8 @@ use crate::inject::text::{FieldError, FieldPath, message};
 use draft::Draft;
 
 pub(crate) use draft::CompiledCondition;
-pub use history::{KeptRevision, ObjectText};
 pub(crate) use lazy::LazyTemplate;
+pub use lazy::{KeptRevision, ObjectText};
 pub use source::CompiledSource;
 pub(crate) use template::Template;
 

@@ -3,8 +3,7 @@
 //! Invariants: a broken document does not affect others; the result depends only on origin and
 //! text, so an unchanged text need not be compiled again.
 
-use super::history::{KeptRevision, ObjectText};
-use super::{Compiled, LazyTemplate, compile, structure};
+use super::{Compiled, KeptRevision, LazyTemplate, ObjectText, compile, structure};
 use crate::inject::expression;
 use crate::inject::template::document::{self, Document, MAX_TEMPLATE_BYTES, ParseProblem, Place};
 use crate::inject::template::set::TemplateId;

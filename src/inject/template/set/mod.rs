@@ -1,13 +1,16 @@
 //! The templates of one snapshot by name: working, outdated and broken ones.
 
+mod visible;
+
 use super::compile::{KeptRevision, LazyTemplate};
 use super::spec::InjectionMode;
-use super::visible::VisibleTemplates;
 use super::{LoadProblem, TemplateScope};
 use crate::inject::text::Message;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+pub(crate) use visible::{Found, Slot, VisibleTemplates};
 
 /// All templates of one snapshot, indexed by name; immutable.
 #[derive(Default)]

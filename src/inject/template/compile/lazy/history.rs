@@ -4,9 +4,9 @@
 //! Invariant: a text that is not that of its revision, or that breaks a rule of templates, is never
 //! rendered: it may come from anybody who may write the object's status.
 
-use super::lazy::CompressedJson;
-use super::{LazyTemplate, Template, structure};
+use super::{CompressedJson, LazyTemplate};
 use crate::inject::expression;
+use crate::inject::template::compile::{Template, structure};
 use crate::inject::template::spec::{API_VERSION, CLUSTER_KIND, NAMESPACED_KIND};
 use crate::inject::template::{Revision, TemplateScope};
 use serde_json::{Value, json};
@@ -113,7 +113,7 @@ fn compile(
 
 impl LazyTemplate {
     /// The template with the earlier revisions of its object.
-    pub(super) fn with_history(mut self, kept: &[KeptRevision], stable: &str) -> Self {
+    pub(in crate::inject::template::compile) fn with_history(mut self, kept: &[KeptRevision], stable: &str) -> Self {
         let is_other = |kept: &&KeptRevision| kept.revision != self.revision.as_str();
         self.earlier = kept.iter().filter(is_other).filter_map(EarlierRevision::new).collect();
         let percent = self.rollout.map(|rollout| rollout.percent).filter(|percent| *percent < 100);
@@ -123,7 +123,7 @@ impl LazyTemplate {
     }
 
     /// The newest kept revision that compiles, for an object whose current text does not.
-    pub(super) fn last_good(object: &ObjectText) -> Option<Self> {
+    pub(in crate::inject::template::compile) fn last_good(object: &ObjectText) -> Option<Self> {
         let of_kept = |kept: &KeptRevision| {
             let (revision, spec) = (Revision::parse(&kept.revision)?, CompressedJson::stored(Arc::clone(&kept.spec)));
             let (template, spec) = compile(&revision, &spec, &object.name, &object.scope, &object.origin)?;

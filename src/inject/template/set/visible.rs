@@ -3,8 +3,8 @@
 //! Invariant: a template of a namespace is seen in no other, and takes the place of one of the
 //! cluster only where that one lets it: it says `shadowable`, or it is compiled in.
 
-use super::set::{Entries, TemplateEntry};
-use super::{Revision, Template, TemplateSet};
+use super::{Entries, TemplateEntry, TemplateSet};
+use crate::inject::template::{Revision, Template};
 use crate::inject::text::{Message, message, quote, value, words};
 use std::collections::{BTreeMap, BTreeSet};
 

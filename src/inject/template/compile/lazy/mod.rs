@@ -6,15 +6,19 @@
 //!
 //! Invariant: a [`LazyTemplate`] has compiled without errors before, so it compiles again.
 
+mod history;
+
 use super::Template;
-use super::history::{ActiveRollout, EarlierRevision};
 use crate::inject::expression;
 use crate::inject::template::document::MAX_TEMPLATE_BYTES;
 use crate::inject::template::spec::{InjectionMode, RolloutSpec, TemplateSpec};
 use crate::inject::template::{Revision, TemplateScope};
+use history::{ActiveRollout, EarlierRevision};
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::{Arc, OnceLock};
+
+pub use history::{KeptRevision, ObjectText};
 
 /// Longest text of a spec as JSON: that of a whole document.
 const MAX_TEXT: usize = MAX_TEMPLATE_BYTES;
@@ -36,9 +40,9 @@ pub(crate) struct LazyTemplate {
     /// Names of the sidecars, as far as they do not depend on the pod.
     pub sidecars: Vec<String>,
     /// The newest first.
-    pub(super) earlier: Vec<EarlierRevision>,
+    earlier: Vec<EarlierRevision>,
     /// Which pods get an earlier revision, if some do.
-    pub(super) active_rollout: Option<ActiveRollout>,
+    active_rollout: Option<ActiveRollout>,
     spec: CompressedJson,
     compiled: OnceLock<Option<Box<Template>>>,
 }
@@ -68,7 +72,7 @@ impl LazyTemplate {
     }
 
     /// The spec, compressed.
-    pub(super) fn compressed(&self) -> Arc<[u8]> {
+    fn compressed(&self) -> Arc<[u8]> {
         self.spec.bytes()
     }
 
@@ -99,15 +103,15 @@ impl LazyTemplate {
 
 /// A JSON text, compressed with LZ4 to about half its length; it is read again in microseconds.
 #[derive(Clone, Debug)]
-pub(super) struct CompressedJson(Arc<[u8]>);
+struct CompressedJson(Arc<[u8]>);
 
 impl CompressedJson {
     /// A text that was compressed by [`Self::of`], or by somebody else.
-    pub(super) const fn stored(bytes: Arc<[u8]>) -> Self {
+    const fn stored(bytes: Arc<[u8]>) -> Self {
         Self(bytes)
     }
 
-    pub(super) fn bytes(&self) -> Arc<[u8]> {
+    fn bytes(&self) -> Arc<[u8]> {
         Arc::clone(&self.0)
     }
 
@@ -118,7 +122,7 @@ impl CompressedJson {
     }
 
     /// The text; `None` if the bytes are not those of a template.
-    pub(super) fn text(&self) -> Option<Vec<u8>> {
+    fn text(&self) -> Option<Vec<u8>> {
         // The first bytes claim how long the text is, and so much memory is taken.
         let claimed = self.0.first_chunk().map(|length| u32::from_le_bytes(*length))?;
         if usize::try_from(claimed).ok()? > MAX_TEXT {
@@ -156,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_kept_text_of_a_usual_template_is_little_more_than_half_as_long() {
-        let text = include_str!("../../../../config/templates/log-collector.yaml");
+        let text = include_str!("../../../../../config/templates/log-collector.yaml");
         let spec = crate::inject::template::document::parse(text).remove(0).expect("a document").value["spec"].take();
         let (kept, text) = (CompressedJson::of(&spec), spec.to_string());
         assert_eq!(kept.text().as_deref(), Some(text.as_bytes()));
