@@ -1,6 +1,6 @@
 //! The admission protocol: takes the bytes of an `AdmissionReview`, returns those of the response.
 //!
-//! `review` decides about pods, `advise` about workloads.
+//! `review` decides about pods, `advise` about workloads, `validate` about templates.
 //! This module is pure: it has no HTTP connections and no clock. Its caller logs and counts the
 //! [`Record`] that comes with each response.
 //! Invariant: any bytes get a [`ReviewResponse`]; its [`Record`] contains no value of the object.
@@ -19,6 +19,8 @@ mod protocol_error;
 mod record;
 mod respond;
 mod review;
+mod template_diff;
+mod validate;
 mod wire;
 
 pub use advise::{AdviceMode, advise};
@@ -27,3 +29,4 @@ pub use protocol_error::ProtocolError;
 pub use record::{Record, ReviewResult};
 pub use respond::{MediaType, ReviewResponse};
 pub use review::review;
+pub use validate::{NamespaceCount, validate};

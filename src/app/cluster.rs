@@ -23,7 +23,7 @@ use crate::cluster::{self, BackgroundTasks, Objects};
 use crate::config::{CertificateSettings, ClusterAccess, ClusterSettings, Config};
 use crate::process::health::Promise;
 use crate::process::shutdown::{Lifecycle, Phase};
-use crate::server::{NamespaceLookup, OwnerNotifier};
+use crate::server::{NamespaceCounter, NamespaceLookup, OwnerNotifier};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::resolver::Resolver;
 
@@ -123,6 +123,14 @@ pub(super) fn namespaces(background: Option<&BackgroundTasks>) -> NamespaceLooku
         Some(namespaces) => Arc::new(move |name| namespaces.get(name)),
         // Without a cluster, no namespace is known.
         None => Arc::new(|_| None),
+    }
+}
+
+/// Counts known namespaces, for the warnings about templates.
+pub(super) fn count_namespaces(background: Option<&BackgroundTasks>) -> NamespaceCounter {
+    match background.map(|background| background.namespaces.clone()) {
+        Some(namespaces) => Arc::new(move |holds| namespaces.count(holds)),
+        None => Arc::new(|_| 0),
     }
 }
 

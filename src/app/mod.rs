@@ -224,6 +224,7 @@ impl PreparedServer {
         let webhook = Webhook {
             snapshot: Arc::clone(&snapshot),
             namespaces: cluster::namespaces(background),
+            count_namespaces: cluster::count_namespaces(background),
             metrics: Arc::clone(&self.metrics),
             advice: config.advice,
             notify: cluster::notify(background),

@@ -47,6 +47,11 @@ impl Namespaces {
         self.maps[index(name)].load().get(name).cloned()
     }
 
+    /// The number of namespaces for which this holds.
+    pub fn count(&self, holds: &dyn Fn(&Namespace) -> bool) -> usize {
+        self.maps.iter().map(|map| map.load().values().filter(|namespace| holds(namespace)).count()).sum()
+    }
+
     pub fn len(&self) -> usize {
         self.maps.iter().map(|map| map.load().len()).sum()
     }

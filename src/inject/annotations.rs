@@ -179,7 +179,6 @@ pub(crate) fn parse_template_request(text: &str) -> Result<TemplateRequest, Mess
 }
 
 /// The names in a value of `inject` that can be read; none where it opts out.
-#[cfg(feature = "runtime")]
 pub(crate) fn requested_names(text: &str) -> Vec<String> {
     match parse_template_request(text) {
         Ok(TemplateRequest::Templates(named)) => named.into_iter().map(|named| named.name).collect(),

@@ -70,6 +70,12 @@ impl Injector {
         pipeline::explain(&self.templates, &self.settings, &self.keys, request, reasons)
     }
 
+    /// Whether the default list of a namespace names this template.
+    pub(crate) fn default_list_names(&self, namespace: &Namespace, template: &str) -> bool {
+        let list = namespace.annotations.get(&self.keys.inject);
+        list.is_some_and(|list| annotations::requested_names(list).iter().any(|name| name == template))
+    }
+
     /// Warnings about Automatic templates that conflict with each other, for each of the two.
     pub fn automatic_conflicts(&self) -> Vec<LoadProblem> {
         let of = |namespace: &str| pipeline::overlaps(&self.templates, &self.settings, &self.keys, namespace);

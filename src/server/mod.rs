@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub use admin::Admin;
 pub use admission::freshness::Freshness;
-pub use admission::webhook::{NamespaceLookup, OwnerNotifier, Snapshot, Webhook};
+pub use admission::webhook::{NamespaceCounter, NamespaceLookup, OwnerNotifier, Snapshot, Webhook};
 
 use crate::process::shutdown::Lifecycle;
 use http::connection::ConnectionServer;
@@ -108,7 +108,7 @@ pub struct BoundServer {
 /// One of the two listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listener {
-    /// `/mutate` and `/advise`, over TLS.
+    /// `/mutate`, `/advise` and `/validate`, over TLS.
     Webhook,
     /// Probes, metrics and information, without TLS.
     Admin,

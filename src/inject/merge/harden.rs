@@ -86,8 +86,12 @@ pub(super) fn may_escalate(context: &Value) -> bool {
 impl Planner<'_> {
     /// The container with the fields of `hardened`, if the template wants them.
     pub(super) fn hardened(&self, candidate: usize, mut container: Value) -> Value {
-        if self.candidates[candidate].template.spec.hardened.0 {
-            harden(&mut container, self.context.os, &self.inherited);
+        let template = self.candidates[candidate].template;
+        if template.spec.hardened.0 {
+            // What a tenant brings never runs as root because the pod does: the kubelet refuses it.
+            let nothing = Inherited(Vec::new());
+            let inherited = if template.scope.namespace().is_some() { &nothing } else { &self.inherited };
+            harden(&mut container, self.context.os, inherited);
         }
         container
     }

@@ -8,6 +8,7 @@ mod check;
 mod part;
 mod references;
 mod samples;
+pub(crate) mod tenancy;
 
 use super::text::json::{is_blank, text};
 use serde_json::{Map, Value};

@@ -65,7 +65,8 @@ impl<'t, 'p> Preparation<'t, 'p> {
         self.check_class(template, &overlay)?;
         let files = self.files(template, &overlay).map_err(PrepareError::Problems)?;
         let rendered = RenderedTemplate { template, overlay, apps, selected, mounted, files };
-        let problems = self.unknown_commands(&rendered);
+        let mut problems = self.unknown_commands(&rendered);
+        problems.extend(self.restricted(&rendered));
         if problems.is_empty() { Ok(rendered) } else { Err(PrepareError::Problems(problems)) }
     }
 

@@ -15,6 +15,7 @@ mod parameters;
 mod plan;
 mod problems;
 mod share;
+mod tenancy;
 
 use self::app_containers::AppContainers;
 use super::annotations::AnnotationKeys;

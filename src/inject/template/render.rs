@@ -117,16 +117,24 @@ impl RenderFindings {
     }
 
     /// The rendering, if there is no error.
-    pub(super) fn finish(self, rendering: Rendering, context: &RenderContext<'_>) -> Result<Rendering, RenderErrors> {
+    /// `restrict` lists what the template must not bring.
+    pub(super) fn finish(
+        self,
+        rendering: Rendering,
+        context: &RenderContext<'_>,
+        restrict: impl Fn(&Overlay) -> Vec<FieldError>,
+    ) -> Result<Rendering, RenderErrors> {
         if !self.errors.is_empty() {
             return Err(RenderErrors::Expressions(self.errors));
         }
         let shared = &rendering.overlay;
         let mut errors = self.check(shared);
+        errors.extend(self.written.correct(restrict(shared)));
         for (position, app) in rendering.apps.iter().enumerate() {
             let name = context.app(position).map_or("", |container| text(container, "name"));
-            let of_container = self.written.correct(app.check_app(shared)).into_iter();
-            errors.extend(of_container.map(|mut error| {
+            let of_container = app.check_app(shared).into_iter().chain(restrict(app));
+            let of_container = self.written.correct(of_container.collect());
+            errors.extend(of_container.into_iter().map(|mut error| {
                 error.message = message![error.message, ", for container ", value(quote(name))];
                 error
             }));

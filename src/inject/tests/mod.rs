@@ -16,6 +16,7 @@ mod objects;
 mod redaction;
 mod rendering;
 mod status;
+mod tenancy;
 
 /// An injector with these templates, all of which load.
 pub(super) fn injector(templates: &[Value]) -> Injector {

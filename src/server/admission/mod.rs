@@ -1,4 +1,4 @@
-//! The webhook: `webhook` handles `POST /mutate` and `POST /advise`; `body` reads its body into a `body_buffer`, which
+//! The webhook: `webhook` handles `POST /mutate`, `/advise` and `/validate`; `freshness` says when a request waits for templates; `body` reads its body into a `body_buffer`, which
 //! reserves memory of a `budget` as bytes arrive; `review_pool` runs the review inline or on a
 //! thread.
 

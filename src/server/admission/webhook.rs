@@ -1,4 +1,4 @@
-//! `POST /mutate` and `POST /advise`: turns an HTTP request into an HTTP response, and logs and
+//! `POST /mutate`, `POST /advise` and `POST /validate`: turns an HTTP request into an HTTP response, and logs and
 //! counts it.
 //!
 //! [`crate::admission`] decides on the review. Nothing here blocks: [`super::review_pool`] runs
@@ -24,6 +24,7 @@ use super::freshness::{Freshness, Waited};
 use super::review_pool::ReviewPool;
 use crate::admission::{
     self, ADVISE_PATH, AdviceMode, MUTATE_PATH, MediaType, OwnerNotice, ProtocolError, Record, ReviewResponse,
+    VALIDATE_PATH,
 };
 use crate::config::duration;
 use crate::inject::{Injector, Namespace};
@@ -38,6 +39,9 @@ pub type Snapshot = Arc<dyn Fn() -> Arc<Injector> + Send + Sync>;
 /// Returns what is known of a namespace, from memory.
 pub type NamespaceLookup = Arc<dyn Fn(&str) -> Option<Arc<Namespace>> + Send + Sync>;
 
+/// Counts the known namespaces for which something holds, from memory.
+pub type NamespaceCounter = Arc<dyn Fn(&dyn Fn(&Namespace) -> bool) -> usize + Send + Sync>;
+
 /// How long a client waits that sends no `?timeout=`.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// No API server waits longer.
@@ -49,6 +53,8 @@ pub struct Webhook {
     pub snapshot: Snapshot,
     /// Labels and annotations of namespaces.
     pub namespaces: NamespaceLookup,
+    /// Counts the known namespaces for which something holds.
+    pub count_namespaces: NamespaceCounter,
     /// Counts each request.
     pub metrics: Arc<Metrics>,
     /// How much advice about workloads is given.
@@ -67,6 +73,7 @@ pub type OwnerNotifier = Arc<dyn Fn(OwnerNotice) + Send + Sync>;
 enum Reviewed {
     Pod,
     Workload,
+    Template,
 }
 
 impl Reviewed {
@@ -74,6 +81,7 @@ impl Reviewed {
         match self {
             Self::Pod => MUTATE_PATH,
             Self::Workload => ADVISE_PATH,
+            Self::Template => VALIDATE_PATH,
         }
     }
 }
@@ -102,7 +110,7 @@ pub(in crate::server) fn router(webhook: Webhook, limits: &Limits, lifecycle: Li
     let handler = |reviewed: Reviewed| {
         post(move |State(service): State<Arc<WebhookService>>, request: Request| handle(service, reviewed, request))
     };
-    let router = [Reviewed::Pod, Reviewed::Workload]
+    let router = [Reviewed::Pod, Reviewed::Workload, Reviewed::Template]
         .into_iter()
         .fold(Router::new(), |router, reviewed| router.route(reviewed.path(), handler(reviewed)));
     router.with_state(Arc::new(service))
@@ -150,6 +158,7 @@ impl<'s> RequestObserver<'s> {
         match self.reviewed {
             Reviewed::Pod => metrics.observe(record, duration),
             Reviewed::Workload => metrics.observe_advice(record, duration),
+            Reviewed::Template => metrics.observe_validation(record, duration),
         }
         if record.errors == [ProtocolError::Overloaded.code()] {
             metrics.shed();
@@ -157,6 +166,7 @@ impl<'s> RequestObserver<'s> {
         match self.reviewed {
             Reviewed::Pod => logging::decision(record, duration),
             Reviewed::Workload => logging::advice(record, warnings, duration),
+            Reviewed::Template => logging::validation(record, warnings, duration),
         }
         if let Some(span) = self.span.take() {
             span.end(record, status);
@@ -258,6 +268,9 @@ impl WebhookService {
             match reviewed {
                 Reviewed::Pod => admission::review(&injector, namespaces, body),
                 Reviewed::Workload => admission::advise(&injector, self.webhook.advice, namespaces, body),
+                Reviewed::Template => {
+                    admission::validate(&injector, &|holds| (self.webhook.count_namespaces)(holds), body)
+                }
             }
         };
         std::panic::catch_unwind(AssertUnwindSafe(review)).unwrap_or_else(|_| ProtocolError::Panic.into())
@@ -329,6 +342,7 @@ mod tests {
         let webhook = Webhook {
             snapshot: Arc::new(move || Arc::clone(&injector)),
             namespaces: Arc::new(lookup),
+            count_namespaces: Arc::new(|_| 0),
             metrics: Arc::clone(metrics),
             advice: AdviceMode::Warn,
             notify: None,

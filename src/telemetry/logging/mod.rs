@@ -113,6 +113,22 @@ pub(crate) fn advice(record: &Record, warnings: usize, duration: Duration) {
     );
 }
 
+/// One line about a template that was checked.
+pub(crate) fn validation(record: &Record, warnings: usize, duration: Duration) {
+    tracing::info!(
+        name: DECISION,
+        uid = some(&record.uid),
+        namespace = some(&record.namespace),
+        name = some(&record.name),
+        result = if record.result == ReviewResult::Skipped { "allowed" } else { record.result.code() },
+        errors = joined(&record.errors, |code| code),
+        warnings,
+        dry_run = record.dry_run,
+        duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+        "validation"
+    );
+}
+
 fn line(record: &Record, duration: Duration, level: Level) {
     // The level of a log statement is fixed when it is compiled.
     macro_rules! statement {

@@ -14,6 +14,7 @@ mod events;
 #[cfg(target_os = "linux")]
 mod process;
 mod register;
+mod validation;
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -25,6 +26,7 @@ use self::by_template::ByTemplate;
 pub use self::cluster::{CaBundleMetrics, ClusterMetrics, StatusWriteResult};
 pub use self::events::{EventMetrics, EventResult};
 use self::register::Register;
+use self::validation::ValidationMetrics;
 use super::build;
 use crate::admission::{ProtocolError, Record, ReviewResult};
 use crate::inject::{ErrorCode, SkipReason, TemplateSet};
@@ -111,6 +113,7 @@ pub struct Metrics {
     injections: ByTemplate<IntCounter>,
     template_errors: ByTemplate<ErrorCounters>,
     advice: AdviceMetrics,
+    validation: ValidationMetrics,
     in_flight: IntGauge,
     in_flight_bytes: IntGauge,
     shed: IntCounter,
@@ -145,6 +148,7 @@ impl Metrics {
             injections: injections(&register)?,
             template_errors: template_errors(&register)?,
             advice: AdviceMetrics::register(&register)?,
+            validation: ValidationMetrics::register(&register)?,
             in_flight: register.gauge("admission_in_flight", "Requests in flight")?,
             in_flight_bytes: register
                 .gauge("admission_in_flight_bytes", "Bytes reserved for the bodies of requests in flight")?,
@@ -202,6 +206,11 @@ impl Metrics {
         if record.result == ReviewResult::Injected && !record.dry_run {
             record.templates.iter().for_each(|template| self.injections.count(template, IntCounter::inc));
         }
+    }
+
+    /// Counts one request about a template.
+    pub fn observe_validation(&self, record: &Record, duration: Duration) {
+        self.validation.observe(record, duration);
     }
 
     /// Counts one request for advice.

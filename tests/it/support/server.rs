@@ -136,9 +136,11 @@ impl ServerBuilder {
         let readiness = Readiness::default();
         let unready = readiness.promise("test");
         let snapshot: Snapshot = Arc::new(move || Arc::clone(&injector));
+        let counted = namespaces.clone();
         let webhook = Webhook {
             snapshot: Arc::clone(&snapshot),
             namespaces: Arc::new(move |name| namespaces.iter().find(|namespace| namespace.name == name).cloned()),
+            count_namespaces: Arc::new(move |holds| counted.iter().filter(|namespace| holds(namespace)).count()),
             metrics: Arc::clone(&metrics),
             advice: self.advice,
             notify: self.notify,

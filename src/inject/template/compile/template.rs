@@ -4,8 +4,9 @@
 
 use super::draft::{CompiledMatch, Draft};
 use super::part_trees::PartTrees;
-use super::{companions, new_fields, qos};
+use super::{companions, new_fields, qos, structure};
 use crate::inject::expression::{EvaluationError, Reads, Root, Scope, convert};
+use crate::inject::overlay::tenancy::{self, RequiredFields};
 use crate::inject::overlay::{Overlay, OverlayPart, SamplePaths};
 use crate::inject::pod::read_set::ReadSet;
 use crate::inject::pod::{OperatingSystem, PodDocument, usual};
@@ -68,7 +69,9 @@ impl Template {
     ) -> Result<Self, Vec<FieldError>> {
         let (draft, mut errors) = Draft::compile(raw);
         check_settings(name, &spec, &mut errors);
+        let restricted = scope.namespace().map_or_else(Vec::new, |_| tenancy::restrict_settings(raw));
         if !errors.is_empty() {
+            errors.extend(restricted);
             errors.extend(draft.check_with_samples());
             return Err(errors);
         }
@@ -92,7 +95,7 @@ impl Template {
             container_names: Vec::new(),
             sidecars: 0,
         };
-        let errors = template.render_with_defaults();
+        let errors = structure::with_more(restricted, template.render_with_defaults());
         if errors.is_empty() { Ok(template) } else { Err(errors) }
     }
 
@@ -143,11 +146,12 @@ impl Template {
 
     /// Renders the template for one pod.
     pub(crate) fn render(&self, context: &RenderContext<'_>) -> Result<Rendering, RenderErrors> {
+        let restrict = |overlay: &Overlay| self.restrict(overlay, &SamplePaths::default());
         context.with_scope(&self.reads, |scope| {
             let mut renderer = Renderer::new(scope, KnownInputs::All, UnmetItems::Dropped);
             if !self.reads.has(Root::Container) {
                 let overlay = self.parts.render(&mut renderer);
-                return renderer.found.finish(Rendering { overlay, apps: Vec::new() }, context);
+                return renderer.found.finish(Rendering { overlay, apps: Vec::new() }, context, restrict);
             }
             let overlay = self.parts.render_of_app(false, &mut renderer);
             let mut apps = Vec::with_capacity(context.apps.len());
@@ -162,8 +166,17 @@ impl Template {
                 }
                 apps.push(app);
             }
-            renderer.found.finish(Rendering { overlay, apps }, context)
+            renderer.found.finish(Rendering { overlay, apps }, context, restrict)
         })
+    }
+
+    /// What the overlay has and a template of a namespace must not bring.
+    pub(crate) fn restrict(&self, overlay: &Overlay, samples: &SamplePaths) -> Vec<FieldError> {
+        let required = match self.spec.hardened.0 {
+            true => RequiredFields::Added,
+            false => RequiredFields::Written,
+        };
+        self.scope.namespace().map_or_else(Vec::new, |_| overlay.restrict(required, samples))
     }
 
     /// Whether the template is meant for pods of this operating system.
@@ -185,6 +198,7 @@ impl Template {
         let (overlay, found) = self.render_without_pod(known, UnmetItems::Sampled);
         errors.extend(found.errors.iter().map(|problem| FieldError::new(problem.path.clone(), problem.fault())));
         errors.extend(found.check(&overlay));
+        errors.extend(found.written.correct(self.restrict(&overlay, &found.samples)));
         errors.extend(found.written.correct(qos::check(&self.spec, &overlay, &found.samples)));
         let is_new = |field: &UnknownField| self.spec.new_fields.contains(&field.name);
         let unknown = found.unknown.into_iter().filter(|field| field.is_near && !is_new(field));
@@ -201,6 +215,7 @@ impl Template {
             true => {
                 let (overlay, found) = self.render_without_pod(known, UnmetItems::Dropped);
                 errors.extend(found.check(&overlay));
+                errors.extend(found.written.correct(self.restrict(&overlay, &found.samples)));
                 overlay
             }
         };
@@ -219,6 +234,9 @@ impl Template {
             self.read_set = read_set::of(&overlay, conditions).map(|mut read_set| {
                 read_set.container_fields.extend(copied);
                 read_set.spec_fields.extend(fields.iter().cloned());
+                // What it mounts of the pod is judged by the pod's volumes.
+                let volumes = self.scope.namespace().map(|_| "volumes".into());
+                read_set.spec_fields.extend(volumes);
                 read_set.usual.clone_from(&fields);
                 read_set
             });
@@ -256,7 +274,10 @@ impl Template {
         let render = |scope: &Scope<'_>| {
             let mut renderer = Renderer::new(scope, KnownInputs::All, UnmetItems::Dropped);
             let overlay = self.parts.render(&mut renderer);
-            (renderer.found.errors.is_empty() && overlay.check().is_empty()).then_some(overlay)
+            let has_errors = !renderer.found.errors.is_empty()
+                || !overlay.check().is_empty()
+                || !self.restrict(&overlay, &SamplePaths::default()).is_empty();
+            (!has_errors).then_some(overlay)
         };
         let overlay = Scope::with(&params, &self.reads, None, object, render)?;
         Some(UsualRendering { overlay, fields, defaults: self.computes_defaults().then_some(params) })

@@ -139,6 +139,11 @@ impl TemplateSet {
         self.visible_in(namespace).hidden(name).map(|sentence| sentence.to_string())
     }
 
+    /// Why an `InjectionTemplate` of this name would not be used in this namespace.
+    pub fn would_be_hidden_in(&self, namespace: &str, name: &str) -> Option<String> {
+        self.visible_in(namespace).would_hide(name).map(|sentence| sentence.to_string())
+    }
+
     /// Whether pods of this namespace can name a template so, working or broken.
     pub fn is_known_in(&self, namespace: &str, name: &str) -> bool {
         self.visible_in(namespace).knows(name)
@@ -224,6 +229,7 @@ impl TemplateSet {
             problem,
             warnings: self.deviations.warnings.get(&id).map_or(&[], Vec::as_slice),
             interface: Some(TemplateInterface(template)),
+            is_built_in: template.scope == TemplateScope::Cluster && self.is_of_fallback(&template.name),
         }
     }
 
@@ -304,6 +310,8 @@ pub struct TemplateStatus<'a> {
     pub problem: Option<&'a LoadProblem>,
     /// Warnings about its source.
     pub warnings: &'a [LoadProblem],
+    /// Whether it is compiled in, so that any other template of its name takes its place.
+    pub is_built_in: bool,
     /// What its author says to the authors of pods, if it is served.
     pub interface: Option<TemplateInterface<'a>>,
 }
@@ -319,6 +327,7 @@ impl<'a> TemplateStatus<'a> {
             state: TemplateState::Invalid,
             problem: Some(problem),
             warnings: &[],
+            is_built_in: false,
             interface: None,
         }
     }

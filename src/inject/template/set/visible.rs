@@ -93,6 +93,11 @@ impl<'t> VisibleTemplates<'t> {
     /// Why the namespace's own template of this name is not used, if there is one.
     pub(crate) fn hidden(&self, name: &str) -> Option<Message> {
         self.own?.get(name)?;
+        self.would_hide(name)
+    }
+
+    /// Why a template of the namespace with this name is not used, or would not be.
+    pub(crate) fn would_hide(&self, name: &str) -> Option<Message> {
         let cluster = self.set.entries().cluster.get(name)?;
         let sentence =
             "the cluster's template is used, not that of the namespace: it does not say \"shadowable: true\"";
