@@ -8,14 +8,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use outrigger::api::template_object::{ObjectKey, TemplateChange, TemplateKind, TemplateObject, TemplateReport};
+use outrigger::api::template_object::{
+    ObjectKey, StoredRevision, TemplateChange, TemplateKind, TemplateObject, TemplateReport,
+};
 use outrigger::cluster::leader::election::LeaseTiming;
 use outrigger::cluster::templates::{ListState, Reports, TemplateFeed};
 use outrigger::cluster::{self, BackgroundSettings, BackgroundTasks, Objects};
 use outrigger::telemetry::metrics::Metrics;
 use serde_json::{Value, json};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, pod};
 use crate::control_plane::assets;
 use crate::process::{eventually, pause};
 
@@ -66,7 +68,7 @@ impl App {
     /// Starts the background tasks as the program does, without certificates.
     fn start(cluster: &Cluster) -> (Self, BackgroundTasks) {
         let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "outrigger"}});
-        cluster.send_object("POST", "/apis/coordination.k8s.io/v1/namespaces/default/leases", &lease).expect_success();
+        cluster.ensure("/apis/coordination.k8s.io/v1/namespaces/default/leases", &lease);
         let settings = BackgroundSettings {
             objects: Objects {
                 namespace: "default".to_owned(),
@@ -167,7 +169,7 @@ fn status(cluster: &Cluster, key: &ObjectKey) -> Value {
 }
 
 fn template_objects_are_followed_through_an_outage_and_their_status_is_kept_right() {
-    let cluster = Box::leak(Box::new(Cluster::start(&assets())));
+    let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(&assets())));
     let (mut app, background) = App::start(cluster);
     app.wait_for("the kinds are missing", |objects| objects.is_empty());
     assert_eq!((app.applied, app.feed.health.list_state(TemplateKind::Cluster)), (2, ListState::Missing));
@@ -190,6 +192,7 @@ fn template_objects_are_followed_through_an_outage_and_their_status_is_kept_righ
     a_broken_template_has_an_event(cluster, &mut app, &proxy);
     an_outage_is_told_and_made_up_for(cluster, &mut app);
     many_are_written_once_each(cluster, &mut app);
+    pods_are_counted_after_a_new_revision(cluster, &mut app, &proxy);
     cluster.runtime.block_on(async {
         tokio::time::timeout(Duration::from_secs(1), background.lease_released()).await.expect_err("it goes on");
     });
@@ -287,4 +290,30 @@ fn many_are_written_once_each(cluster: &Cluster, app: &mut App) {
     pause(Duration::from_secs(3));
     assert_eq!(app.written(), expected);
     assert_eq!(app.metric("outrigger_template_status_writes_total{result=\"error\"}"), 0);
+    let started = Instant::now();
+    let (mut other, _background) = App::start(cluster);
+    other.wait_for("another replica knows all", |objects| objects.len() == 3 + MANY);
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(other.objects.values().all(|object| object.status.revision == "0123456789"));
+}
+
+fn pods_are_counted_after_a_new_revision(cluster: &'static Cluster, app: &mut App, proxy: &ObjectKey) {
+    let namespace = cluster.namespace("counted", "none");
+    for (name, revision) in [("first", "0123456789"), ("second", "aaaaaaaaaa"), ("third", "aaaaaaaaaa")] {
+        let mut pod = pod(name, &json!({}));
+        pod["metadata"]["labels"] = json!({"proxy.outrigger.dev/revision": revision});
+        namespace.accepts(&pod);
+    }
+    app.report(|report| {
+        report.revision = "aaaaaaaaaa".to_owned();
+        let stored = |revision: &str| StoredRevision { revision: revision.to_owned(), ..StoredRevision::default() };
+        report.revisions = vec![stored("aaaaaaaaaa"), stored("0123456789")];
+    });
+    let status =
+        eventually("pods are counted", 2 * LIMIT, || Some(status(cluster, proxy)).filter(|status| status["pods"] == 3));
+    let of_revisions: Vec<&Value> =
+        status["revisions"].as_array().expect("revisions").iter().map(|of| &of["pods"]).collect();
+    assert_eq!((of_revisions, &status["namespaces"]), (vec![&json!(2), &json!(1)], &json!(1)), "{status}");
+    let other = key(None, "later");
+    assert_eq!(self::status(cluster, &other)["pods"], 0);
 }
