@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use outrigger::api::template_object::{
@@ -58,6 +59,8 @@ fn apply_kinds(cluster: &Cluster) {
 /// What the app would be.
 struct App {
     feed: TemplateFeed,
+    /// Tells that there are changes.
+    woken: Receiver<()>,
     applied: u64,
     objects: BTreeMap<ObjectKey, TemplateObject>,
     reports: Reports,
@@ -88,7 +91,10 @@ impl App {
         let mut background =
             cluster::start(&cluster.client(), settings, &metrics, std::future::pending()).expect("metrics");
         let feed = background.templates.take().expect("there is a feed");
-        (Self { feed, applied: 0, objects: BTreeMap::new(), reports: Reports::new(), metrics }, background)
+        let (wake, woken) = channel();
+        // The test may be over.
+        feed.on_change(move || _ = wake.send(()));
+        (Self { feed, woken, applied: 0, objects: BTreeMap::new(), reports: Reports::new(), metrics }, background)
     }
 
     /// Takes the changes that have come; returns whether all are known.
@@ -107,7 +113,12 @@ impl App {
 
     /// Waits until all is known and the object is as it should be.
     fn wait_for(&mut self, what: &str, mut is_so: impl FnMut(&BTreeMap<ObjectKey, TemplateObject>) -> bool) {
-        eventually(what, LIMIT, || (self.is_current() && is_so(&self.objects)).then_some(()));
+        let end = Instant::now() + LIMIT;
+        while !(self.is_current() && is_so(&self.objects)) {
+            assert!(Instant::now() < end, "not within {LIMIT:?}: {what}");
+            // The health changes without a change of an object.
+            _ = self.woken.recv_timeout(Duration::from_millis(50));
+        }
     }
 
     /// Reports on every object that is known.

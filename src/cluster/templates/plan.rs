@@ -1,4 +1,4 @@
-//! Decides whether the status of a template object has to be written, and what it says.
+//! Decides whether a template object needs another status than it has, and what that says.
 //!
 //! Pure: it is given what is reported, what the API server has, what was counted, and the time.
 //! Invariant: once the API server has what was planned, the same report plans nothing.
