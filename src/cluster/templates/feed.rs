@@ -13,7 +13,7 @@ use kube::core::WatchEvent;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::health::{FeedHealth, ListState, missing};
+use super::health::{FeedHealth, ListState};
 use super::object::ApiObject;
 use super::seen::SeenStatuses;
 use super::source::TemplateSource;
@@ -127,7 +127,10 @@ impl<S: TemplateSource> Feed<S> {
     /// The API server does not have the kind.
     async fn miss(&self) {
         if self.health.list_state(self.kind) != ListState::Missing {
-            tracing::warn!(kind = self.kind.kind(), "{}", missing(self.kind));
+            tracing::warn!(
+                kind = self.kind.kind(),
+                "the kind does not exist; apply the CustomResourceDefinitions of the installation to use template objects"
+            );
             self.seen.begin_list(self.kind);
             self.seen.end_list(self.kind);
             self.send(TemplateChange::KindMissing(self.kind)).await;
