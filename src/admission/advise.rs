@@ -82,7 +82,7 @@ impl Advice {
         let found = find(document, &reviewer.injector.settings().domain);
         for location in &found.pods {
             let review = reviewer.review(document, location);
-            review::fill_record(&mut self.record, reviewer.injector, &review.outcome);
+            review::fill_record(&mut self.record, reviewer.injector, reviewer.namespace, &review.outcome);
             self.outcome(&review);
             review.findings.iter().for_each(|finding| self.finding(finding));
             if let Some(renewal) = reviewer.renewal(document, location, &review) {

@@ -9,6 +9,8 @@
 pub const MUTATE_PATH: &str = "/mutate";
 /// Path of the webhook that advises on workloads.
 pub const ADVISE_PATH: &str = "/advise";
+/// Path of the webhook that checks templates.
+pub const VALIDATE_PATH: &str = "/validate";
 
 mod advise;
 mod envelope;

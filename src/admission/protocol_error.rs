@@ -32,6 +32,9 @@ pub enum ProtocolError {
     ObjectMissing,
     /// `overloaded`: no memory or time is left for the request; the API server retries.
     Overloaded,
+    /// `templates_behind`: the request names a template that this replica may not have read yet; the
+    /// API server retries.
+    TemplatesBehind,
     /// `draining`: the server is shutting down; the API server retries with another replica.
     Draining,
     /// `panic`: a bug in Outrigger.
@@ -40,7 +43,7 @@ pub enum ProtocolError {
 
 impl ProtocolError {
     /// All errors, in the order of the reference.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::MediaTypeUnsupported,
         Self::BodyEmpty,
         Self::BodyTooLarge,
@@ -54,6 +57,7 @@ impl ProtocolError {
         Self::UidMissing,
         Self::ObjectMissing,
         Self::Overloaded,
+        Self::TemplatesBehind,
         Self::Draining,
         Self::Panic,
     ];
@@ -91,6 +95,11 @@ impl ProtocolError {
             Self::UidMissing => (400, "uid_missing", "the request has no uid"),
             Self::ObjectMissing => (400, "object_missing", "the request has no object"),
             Self::Overloaded => (503, "overloaded", "the server is overloaded, try again"),
+            Self::TemplatesBehind => (
+                503,
+                "templates_behind",
+                "the request names a template that this server may not have read yet, try again",
+            ),
             Self::Draining => (503, "draining", "this server is shutting down, try again"),
             Self::Panic => (500, "panic", "this is a bug in outrigger, no verdict"),
         }

@@ -64,6 +64,13 @@ pub struct Record {
 }
 
 impl Record {
+    /// Whether the request names a template, or a revision of one, that is not known here.
+    pub fn misses_template(&self) -> bool {
+        let codes = [ErrorCode::TemplateNotFound.code(), ErrorCode::RevisionNotFound.code()];
+        self.errors.iter().any(|code| codes.contains(code))
+            || self.reasons.contains(&SkipReason::DefaultTemplateMissing)
+    }
+
     /// The record of a request that failed before anything else was known about it.
     pub fn failed(error: super::ProtocolError) -> Self {
         Self {

@@ -95,7 +95,7 @@ fn decide(
         object: request.object(),
     };
     let outcome = injector.inject_scanned(&engine_request, pod);
-    fill_record(&mut record, injector, &outcome);
+    fill_record(&mut record, injector, &request.namespace, &outcome);
     let notice = notice::notice(request, &outcome);
     ReviewResponse { notice, ..respond::verdict(&request.uid, outcome, record) }
 }
@@ -116,7 +116,12 @@ pub(super) fn empty_record(request: &AdmissionRequest<'_>, pod: Option<&ScannedP
     }
 }
 
-pub(super) fn fill_record(record: &mut Record, injector: &Injector, outcome: &Result<Outcome, InjectError>) {
+pub(super) fn fill_record(
+    record: &mut Record,
+    injector: &Injector,
+    namespace: &str,
+    outcome: &Result<Outcome, InjectError>,
+) {
     record.result = respond::result(outcome);
     match outcome {
         Ok(Outcome::Injected(injection)) => {
@@ -125,16 +130,16 @@ pub(super) fn fill_record(record: &mut Record, injector: &Injector, outcome: &Re
             record.template_errors = left_out(&injection.left_out);
         }
         Ok(Outcome::Skipped(skip)) => {
-            record.templates = loaded(injector, &skip.templates);
+            record.templates = loaded(injector, namespace, &skip.templates);
             record.reasons.clone_from(&skip.reasons);
             record.errors = skip.errors.iter().map(|code| code.code()).collect();
             record.template_errors = left_out(&skip.left_out);
         }
         Err(error) => {
             record.templates =
-                loaded(injector, error.problems().iter().filter_map(|problem| problem.template.as_ref()));
+                loaded(injector, namespace, error.problems().iter().filter_map(|problem| problem.template.as_ref()));
             record.errors = error.codes().into_iter().map(|code| code.code()).collect();
-            record.template_errors = template_errors(injector, error.problems());
+            record.template_errors = template_errors(injector, namespace, error.problems());
             record.annotations = annotations(error.problems());
         }
     }
@@ -154,10 +159,10 @@ fn name(request: &AdmissionRequest<'_>, pod: Option<&ScannedPod<'_>>) -> String 
 
 /// The names that are loaded templates. Any other name is text of an annotation, which must not be
 /// logged.
-fn loaded<'n>(injector: &Injector, names: impl IntoIterator<Item = &'n String>) -> Vec<String> {
+fn loaded<'n>(injector: &Injector, namespace: &str, names: impl IntoIterator<Item = &'n String>) -> Vec<String> {
     let mut loaded: Vec<String> = Vec::new();
     for name in names {
-        if !loaded.contains(name) && injector.templates().contains(name) {
+        if !loaded.contains(name) && injector.templates().is_known_in(namespace, name) {
             loaded.push(name.clone());
         }
     }
@@ -170,12 +175,11 @@ fn left_out(templates: &[LeftOut]) -> Vec<(String, ErrorCode)> {
 
 /// Each template with each of its codes once. A problem may name what is no template: text of an
 /// annotation, which must be no label of a metric.
-fn template_errors(injector: &Injector, problems: &[Problem]) -> Vec<(String, ErrorCode)> {
+fn template_errors(injector: &Injector, namespace: &str, problems: &[Problem]) -> Vec<(String, ErrorCode)> {
     let mut errors: Vec<(String, ErrorCode)> = Vec::new();
     for problem in problems {
-        let Some(template) = problem.template.as_ref().filter(|name| injector.templates().knows(name)) else {
-            continue;
-        };
+        let is_known = |name: &&String| injector.templates().is_known_in(namespace, name);
+        let Some(template) = problem.template.as_ref().filter(is_known) else { continue };
         if !errors.iter().any(|(name, code)| name == template && *code == problem.code) {
             errors.push((template.clone(), problem.code));
         }

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// The API group of both kinds. Unlike the domain of annotations it cannot be changed.
 pub const GROUP: &str = "outrigger.dev";
@@ -186,6 +187,15 @@ pub struct TemplateReport {
     pub stable_revision: String,
     /// A line each.
     pub warnings: Vec<String>,
-    /// The last revisions, the newest first; what they count of pods is not used.
-    pub revisions: Vec<StoredRevision>,
+    /// The last revisions, the newest first.
+    pub revisions: Vec<ReportedRevision>,
+}
+
+/// A revision that the status should keep. The bytes are shared with the template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportedRevision {
+    /// The revision.
+    pub revision: String,
+    /// What [`StoredRevision::spec`] has in base64.
+    pub spec: Arc<[u8]>,
 }

@@ -14,7 +14,6 @@ use tokio::time::timeout;
 use super::readiness_details::{ReadinessDetails, Topic};
 use super::self_test::SelfTest;
 use super::version::{self, ServerVersion};
-use crate::admission::AdviceMode;
 use crate::cluster::certificates::plan::Policy;
 use crate::cluster::certificates::serving_secret::CurrentCertificate;
 use crate::cluster::client::{self, ConnectionSource};
@@ -79,7 +78,6 @@ fn settings(cluster: &ClusterSettings, config: &Config, default_namespace: &str)
         objects,
         name: cluster.name.clone(),
         domain: config.domain.to_string(),
-        gives_advice: config.advice != AdviceMode::Off,
         timing: LeaseTiming::default(),
         certificates,
     }

@@ -24,10 +24,11 @@ use self::clients::ClientAuthorities;
 use self::cluster::{ClusterCertificate, ClusterConnection};
 use self::readiness_details::ReadinessDetails;
 use self::self_test::SelfTest;
-use self::templates::Templates;
+use self::templates::{ObjectFreshness, Templates};
 use self::version::ServerVersion;
 use crate::cluster::BackgroundTasks;
 use crate::cluster::certificates::serving_secret::CurrentCertificate;
+use crate::cluster::templates::Wakeup;
 use crate::config::{
     CertificateSettings, ClientSettings, Config, ConfigProblems, MissingDefaultsAction, OtlpEndpoint, SettingsArgs,
 };
@@ -36,7 +37,7 @@ use crate::process::health::Readiness;
 use crate::process::processor_time;
 use crate::process::shutdown::{self, Hangups, Signals};
 use crate::reload::watch;
-use crate::server::{Admin, BindError, BoundServer, Limits, Listener, Server, Snapshot, Webhook};
+use crate::server::{Admin, BindError, BoundServer, Freshness, Limits, Listener, Server, Snapshot, Webhook};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{logging, traces};
 use crate::tls::resolver::Resolver;
@@ -85,6 +86,15 @@ struct PreparedServer {
     certificate: CertificateProvider,
     clients: Option<ClientAuthorities>,
     connection: Option<ClusterConnection>,
+    /// The templates of the cluster, once it is connected.
+    objects: Option<FollowedObjects>,
+}
+
+/// The template objects of the cluster.
+struct FollowedObjects {
+    /// Wakes the templates when an object changes.
+    wakeup: Wakeup,
+    freshness: ObjectFreshness,
 }
 
 /// The source of the serving certificate.
@@ -122,7 +132,8 @@ impl PreparedServer {
             None => CertificateProvider::Cluster(ClusterCertificate::new(certificate_promise)),
         };
 
-        Ok(Self { readiness, metrics, details, templates, certificate, clients, connection })
+        let objects = None;
+        Ok(Self { readiness, metrics, details, templates, certificate, clients, connection, objects })
     }
 
     async fn run(mut self, config: &Config, hangups: Hangups) -> anyhow::Result<()> {
@@ -141,7 +152,12 @@ impl PreparedServer {
                 let (config, changed) = (config.clone(), self.templates.settings_changed());
                 // During shutdown the receiver may be gone.
                 let upgraded = move |version: &ServerVersion| _ = changed.send(settings(&config, Some(version)));
-                let background = connection.start(&self.metrics, lifecycle.clone(), upgraded)?;
+                let mut background = connection.start(&self.metrics, lifecycle.clone(), upgraded)?;
+                if let Some(feed) = background.templates.take() {
+                    let wakeup = feed.wakeup.clone();
+                    let freshness = self.templates.follow_objects(feed, self.readiness.promise("template objects"));
+                    self.objects = Some(FollowedObjects { wakeup, freshness });
+                }
                 let promise = self.readiness.promise("namespaces");
                 tokio::spawn(cluster::wait_for_namespaces(background.namespaces.clone(), promise));
                 tokio::spawn(cluster::report_missing_objects(background.missing.clone(), self.details.clone()));
@@ -178,7 +194,12 @@ impl PreparedServer {
         current: Option<CurrentCertificate>,
         hangups: Hangups,
     ) -> anyhow::Result<()> {
-        let mut triggers = vec![watch::spawn("templates", self.templates).context("cannot start a thread")?];
+        let templates = watch::spawn("templates", self.templates).context("cannot start a thread")?;
+        if let Some(objects) = self.objects {
+            let woken = templates.clone();
+            objects.wakeup.set(move || woken.wake());
+        }
+        let mut triggers = vec![templates];
         match self.certificate {
             CertificateProvider::Watched(mut certificate) => {
                 certificate.warn_of_expiry();
@@ -206,6 +227,10 @@ impl PreparedServer {
             metrics: Arc::clone(&self.metrics),
             advice: config.advice,
             notify: cluster::notify(background),
+            freshness: self.objects.as_ref().map(|objects| {
+                let freshness = objects.freshness.clone();
+                Freshness::new(move || freshness.is_behind(), self.templates.replaced())
+            }),
         };
         let admin = Admin {
             readiness: self.readiness.clone(),

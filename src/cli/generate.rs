@@ -11,7 +11,9 @@ use rustls::pki_types::pem::PemObject;
 
 use super::errors::ErrorList;
 use super::{output, stdio, values};
-use crate::api::webhook_configuration::{Endpoint, FailurePolicy, WebhookConfiguration, WebhookUrl};
+use crate::api::crd;
+use crate::api::template_object::TemplateKind;
+use crate::api::webhook_configuration::{AdviceWebhook, Endpoint, FailurePolicy, WebhookConfiguration, WebhookUrl};
 use crate::config::settings;
 use crate::inject::editor_schema;
 
@@ -32,6 +34,9 @@ enum What {
     #[command(long_about = SCHEMA_LONG_ABOUT)]
     /// Print the JSON Schema of templates, for editors
     Schema,
+    #[command(long_about = CRDS_LONG_ABOUT)]
+    /// Print the CustomResourceDefinitions of templates
+    Crds,
 }
 
 /// Print the webhook configurations for a server at a URL, or behind a Service
@@ -67,7 +72,7 @@ struct WebhookArgs {
     #[arg(long, value_name = "NAME", default_value = settings::WEBHOOK_CONFIGURATION.default, value_parser = values::name)]
     name: String,
 
-    /// Leave out the ValidatingWebhookConfiguration, which asks for advice about workloads
+    /// Leave out the webhook that asks for advice about workloads
     #[arg(long)]
     no_advice: bool,
 }
@@ -82,8 +87,20 @@ Examples:
   What manifests and chart apply:
     outrigger generate webhook --service outrigger-system/outrigger
 
+  Let a cluster have templates as objects:
+    outrigger generate crds | kubectl apply -f -
+
   Have an editor check and complete templates:
     outrigger generate schema > template.schema.json";
+
+const CRDS_LONG_ABOUT: &str = "\
+Prints the CustomResourceDefinitions of ClusterInjectionTemplate and InjectionTemplate, as manifests and chart apply \
+them. The API server then stores templates as objects, describes their fields (kubectl explain), and refuses what the \
+definitions rule out.
+
+Examples:
+  Let a cluster have templates as objects:
+    outrigger generate crds | kubectl apply -f -";
 
 const SCHEMA_LONG_ABOUT: &str = "\
 Prints the JSON Schema (draft 2020-12) of templates. An editor that knows it completes the fields of a template, \
@@ -102,8 +119,8 @@ this comment into the first line of the template:
 
 const WEBHOOK_LONG_ABOUT: &str = "\
 Prints the configurations that make an API server call a server at a URL, or behind a Service on port 443: the \
-MutatingWebhookConfiguration for pods, and the ValidatingWebhookConfiguration that asks for advice about workloads \
-(Deployments and others), at the same URL with /advise as its last part.
+MutatingWebhookConfiguration for pods, and the ValidatingWebhookConfiguration that checks templates and asks for \
+advice about workloads (Deployments and others), at the same URL with /validate and /advise as its last part.
 
 Examples:
   For a server that was started with `outrigger serve --dev`:
@@ -122,6 +139,10 @@ pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
             let schema = serde_json::to_string_pretty(&editor_schema()).context("cannot write the schema")?;
             stdio::print(schema + "\n")
         }
+        What::Crds => {
+            let [cluster, namespaced] = TemplateKind::ALL.map(crd::definition);
+            stdio::print(&output::yaml(&[&cluster, &namespaced])?)
+        }
     }
 }
 
@@ -132,12 +153,12 @@ fn webhook(args: &WebhookArgs) -> anyhow::Result<()> {
         pods_failure_policy: args.pods_failure_policy,
         namespaces_failure_policy: args.namespaces_failure_policy,
         name: args.name.clone(),
+        advice: if args.no_advice { AdviceWebhook::LeftOut } else { AdviceWebhook::Included },
         ..WebhookConfiguration::new(args.endpoint()?)
     };
     let pods = configuration.to_value().context("cannot write the configuration")?;
-    let advice = configuration.to_advice_value().context("cannot write the configuration")?;
-    let documents: &[&serde_json::Value] = if args.no_advice { &[&pods] } else { &[&pods, &advice] };
-    stdio::print(&output::yaml(documents)?)
+    let validating = configuration.to_validating_value().context("cannot write the configuration")?;
+    stdio::print(&output::yaml(&[&pods, &validating])?)
 }
 
 impl WebhookArgs {

@@ -29,8 +29,6 @@ pub struct BackgroundSettings {
     pub name: String,
     /// The domain of labels and annotations of pods.
     pub domain: String,
-    /// Whether workloads get advice, so that there is a validating webhook configuration.
-    pub gives_advice: bool,
     /// Times of the leader election.
     pub timing: LeaseTiming,
     /// Set in certificate mode `self`: the hosts and lifetimes of the certificates to issue.
@@ -94,8 +92,7 @@ fn start_certificates(
     leadership: Leadership,
     report_missing: MissingObjects,
 ) -> prometheus::Result<CurrentCertificate> {
-    let configurations =
-        WebhookConfigurationObject::all(client, &settings.objects.webhook_configuration, settings.gives_advice);
+    let configurations = WebhookConfigurationObject::all(client, &settings.objects.webhook_configuration);
     let watched = watch_certificates(client, &settings.objects, &configurations);
     let (publish, certificate) = watch::channel(None);
     let follower = ServingSecretFollower {

@@ -81,7 +81,7 @@ settings! {
     SERVICE: One, "service", "service", "OUTRIGGER_SERVICE", "NAME", "outrigger",
         "Service through which API servers call the webhook; certificates are issued for its name";
     WEBHOOK_CONFIGURATION: One, "webhookConfiguration", "webhook-configuration", "OUTRIGGER_WEBHOOK_CONFIGURATION", "NAME", "outrigger",
-        "Name of the MutatingWebhookConfiguration, and of the ValidatingWebhookConfiguration for advice, whose caBundle the program keeps up to date";
+        "Name of the MutatingWebhookConfiguration, and of the ValidatingWebhookConfiguration, whose caBundle the program keeps up to date";
     ADVICE: One, "advice", "advice", "OUTRIGGER_ADVICE", "MODE", "Warn",
         "Advice about Deployments and other workloads when they are applied: Warn (about pods that would be refused, and keys that nothing reads), Deny (refuses what its pods would be refused for) or Off";
     CERTIFICATES: One, "certificates", "certificates", "OUTRIGGER_CERTIFICATES", "MODE", "",

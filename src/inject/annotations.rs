@@ -123,19 +123,67 @@ pub(crate) enum TemplateRequest {
     /// `false`: no template, not even an Automatic one.
     OptOut,
     /// The requested templates in their order, each once. An empty value requests none.
-    Templates(Vec<String>),
+    Templates(Vec<NamedTemplate>),
 }
+
+/// A template that a list names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NamedTemplate {
+    pub name: String,
+    /// The revision after `@`: 10 hex digits.
+    pub revision: Option<String>,
+}
+
+impl NamedTemplate {
+    /// Reads `name` or `name@revision`.
+    fn parse(item: &str) -> Result<Self, Message> {
+        let Some((name, revision)) = item.split_once('@') else {
+            return Ok(Self { name: item.to_owned(), revision: None });
+        };
+        let (name, revision) = (name.trim_end(), revision.trim_start());
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if name.is_empty() || revision.len() != REVISION_DIGITS || !revision.bytes().all(is_digit) {
+            let expected = ": expected NAME@REVISION, where a revision has 10 of the digits 0-9 and a-f, as in ";
+            return Err(message![value(quote(item)), expected, "log-collector@3f2a9c01de"]);
+        }
+        Ok(Self { name: name.to_owned(), revision: Some(revision.to_owned()) })
+    }
+}
+
+/// Length of a template's revision.
+const REVISION_DIGITS: usize = 10;
 
 /// Parses a value of `inject`. `false` together with names is an error.
 pub(crate) fn parse_template_request(text: &str) -> Result<TemplateRequest, Message> {
-    let names = parse_list(text)?;
-    match (names.iter().any(|name| name == "false"), names.len()) {
+    let items = parse_list(text)?;
+    let mut names: Vec<NamedTemplate> = Vec::with_capacity(items.len());
+    for item in &items {
+        let named = NamedTemplate::parse(item)?;
+        match names.iter().find(|other| other.name == named.name) {
+            None => names.push(named),
+            Some(other) if *other == named => {}
+            Some(_) => {
+                let rule = ": a template can be had at one revision only, and this one is named twice: ";
+                return Err(message![value(quote(text)), rule, value(quote(&named.name))]);
+            }
+        }
+    }
+    match (names.iter().any(|named| named.name == "false"), names.len()) {
         (true, 1) => Ok(TemplateRequest::OptOut),
         (true, _) => {
             let rule = ": \"false\" opts out of all templates and cannot be combined with template names";
             Err(message![value(quote(text)), rule])
         }
         (false, _) => Ok(TemplateRequest::Templates(names)),
+    }
+}
+
+/// The names in a value of `inject` that can be read; none where it opts out.
+#[cfg(feature = "runtime")]
+pub(crate) fn requested_names(text: &str) -> Vec<String> {
+    match parse_template_request(text) {
+        Ok(TemplateRequest::Templates(named)) => named.into_iter().map(|named| named.name).collect(),
+        Ok(TemplateRequest::OptOut) | Err(_) => Vec::new(),
     }
 }
 

@@ -26,6 +26,8 @@ pub enum ErrorCode {
     AnnotationUnknown,
     /// `template_not_found`
     TemplateNotFound,
+    /// `revision_not_found`: a template has no such revision, or does not keep it any more.
+    RevisionNotFound,
     /// `template_not_allowed`: the template's `match` does not select the pod.
     TemplateNotAllowed,
     /// `template_required`: a template requires another one that the pod does not get.
@@ -62,11 +64,12 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, in the order of the reference.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::PodInvalid,
         Self::AnnotationInvalid,
         Self::AnnotationUnknown,
         Self::TemplateNotFound,
+        Self::RevisionNotFound,
         Self::TemplateNotAllowed,
         Self::TemplateRequired,
         Self::TemplateExcluded,
@@ -91,6 +94,7 @@ impl ErrorCode {
             Self::AnnotationInvalid => "annotation_invalid",
             Self::AnnotationUnknown => "annotation_unknown",
             Self::TemplateNotFound => "template_not_found",
+            Self::RevisionNotFound => "revision_not_found",
             Self::TemplateNotAllowed => "template_not_allowed",
             Self::TemplateRequired => "template_required",
             Self::TemplateExcluded => "template_excluded",
@@ -116,6 +120,7 @@ impl ErrorCode {
             | Self::AnnotationInvalid
             | Self::AnnotationUnknown
             | Self::TemplateNotFound
+            | Self::RevisionNotFound
             | Self::TemplateNotAllowed
             | Self::TemplateRequired
             | Self::TemplateExcluded

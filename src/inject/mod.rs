@@ -33,9 +33,10 @@ pub use pod::find::find;
 pub use request::{Namespace, Request};
 pub use schema::merge_keys::TABLE as MERGE_KEYS;
 pub use settings::{MissingDefaults, NativeSidecars, Settings};
+pub(crate) use template::VisibleTemplates;
 pub use template::{
-    CompiledSource, LoadProblem, Loaded, SourceText, TemplateInterface, TemplateSet, TemplateState, TemplateStatus,
-    editor_schema,
+    CompiledSource, KeptRevision, LoadProblem, Loaded, ObjectText, SourceText, TemplateInterface, TemplateScope,
+    TemplateSet, TemplateState, TemplateStatus, editor_schema,
 };
 pub use uninject::uninject;
 
@@ -69,10 +70,22 @@ impl Injector {
         pipeline::explain(&self.templates, &self.settings, &self.keys, request, reasons)
     }
 
-    /// Says of keys of annotations and labels whether anything reads them where they are. The
-    /// templates are those that the pod requests; none for the keys of other objects.
-    pub(crate) fn key_check<'a>(&'a self, requested: &'a [&'a str]) -> KeyCheck<'a> {
-        KeyCheck::new(&self.keys, &self.templates, requested)
+    /// Warnings about Automatic templates that conflict with each other, for each of the two.
+    pub fn automatic_conflicts(&self) -> Vec<LoadProblem> {
+        let of = |namespace: &str| pipeline::overlaps(&self.templates, &self.settings, &self.keys, namespace);
+        let mut found: Vec<LoadProblem> = Vec::new();
+        for problem in std::iter::once("").chain(self.templates.namespaces_with_automatic()).flat_map(of) {
+            if !found.contains(&problem) {
+                found.push(problem);
+            }
+        }
+        found
+    }
+
+    /// Says of keys of annotations and labels whether anything reads them where they are, in an
+    /// object for which no template is requested.
+    pub(crate) fn key_check<'a>(&'a self, templates: &'a VisibleTemplates<'a>) -> KeyCheck<'a> {
+        KeyCheck::new(&self.keys, templates, &[])
     }
 
     /// Decides which templates the pod gets, and computes the patch that injects them.

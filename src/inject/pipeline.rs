@@ -11,8 +11,13 @@ use super::prepare::Preparation;
 use super::request::Request;
 use super::settings::Settings;
 use super::status::{Status, StatusEntry};
-use super::template::TemplateSet;
 use super::template::spec::OnError;
+use super::template::{LoadProblem, TemplateSet};
+use super::text::message;
+
+/// Most Automatic templates that are compared with each other: all of them are compiled for it.
+const MAX_OVERLAPPING: usize = 200;
+const CONFLICT: &str = "a pod that gets two Automatic templates is refused: ";
 
 /// Runs all steps. `scanned` is the object if its text was scanned before. All conflicts are found before anything is written.
 pub(super) fn run(
@@ -27,6 +32,7 @@ pub(super) fn run(
         return Ok(Outcome::skipped(reasons));
     }
     let pod = Pod::open(request.object, scanned, &keys.inject)?;
+    let templates = templates.visible_in(request.namespace);
     let decider = Decider { keys, request, settings, templates };
     let mut report = InjectionReport::default();
     let Some(mut requests) = decider.decide(pod.head(), &mut report)? else {
@@ -71,7 +77,7 @@ fn names<'n>(requested: &'n [RequestedTemplate<'_>], status: &'n [StatusEntry]) 
 fn to_leave_out(requested: &[RequestedTemplate<'_>], error: &InjectError) -> Option<usize> {
     let is_named = |name: &str| error.problems().iter().any(|problem| problem.template.as_deref() == Some(name));
     let may_be_skipped = |requested: &RequestedTemplate<'_>| {
-        matches!(requested.found, Some(Ok(template)) if template.spec.on_error == OnError::Skip)
+        requested.found.template().is_some_and(|template| template.spec.on_error == OnError::Skip)
             && is_named(&requested.name)
     };
     if error.blame() == Blame::Pod { requested.iter().position(may_be_skipped) } else { None }
@@ -93,6 +99,33 @@ fn has_automatic_match(decider: &Decider<'_>, pod: Pod<'_>) -> bool {
     prepared.map_or(true, |candidates| !candidates.is_empty())
 }
 
+/// The Automatic templates that conflict with each other in the pods of one namespace; an empty
+/// name stands for those without templates of their own.
+pub(super) fn overlaps(
+    templates: &TemplateSet,
+    settings: &Settings,
+    keys: &AnnotationKeys,
+    namespace: &str,
+) -> Vec<LoadProblem> {
+    const POD: &str = r#"{"metadata":{"name":"pod"},"spec":{"containers":[{"name":"app","image":"app"}]}}"#;
+    let request = Request::create_pod(namespace, POD);
+    let decider = Decider { keys, request: &request, settings, templates: templates.visible_in(namespace) };
+    let requested = decider.automatic(&[]);
+    let read = Pod::open(POD, None, &keys.inject).ok().and_then(|pod| pod.read(None).ok());
+    let Some(pod) = read.filter(|_| (2..=MAX_OVERLAPPING).contains(&requested.len())) else { return Vec::new() };
+    let names = names(&requested, &[]);
+    let templates = decider.templates;
+    let preparation =
+        Preparation { settings, keys, templates, request: &request, pod: &pod, status: &[], names: &names };
+    let warnings = preparation.overlaps(&requested).into_iter().flat_map(|overlap| {
+        overlap.templates.map(|template| LoadProblem {
+            template: Some(template.name.clone()),
+            ..LoadProblem::of_source(&template.origin, message![CONFLICT, overlap.message.clone()])
+        })
+    });
+    warnings.collect()
+}
+
 /// Explains each reason that no warning tells.
 pub(super) fn explain(
     templates: &TemplateSet,
@@ -101,6 +134,7 @@ pub(super) fn explain(
     request: &Request<'_>,
     reasons: &[SkipReason],
 ) -> Vec<Explanation> {
+    let templates = templates.visible_in(request.namespace);
     let decider = Decider { keys, request, settings, templates };
     let is_pod = decision::of_request(request).is_empty();
     match Some(()).filter(|()| is_pod).and_then(|()| Pod::open(request.object, None, &keys.inject).ok()) {

@@ -6,7 +6,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Between two scans of files that do not change.
 pub(crate) const CALM: Duration = Duration::from_millis(1_250);
@@ -21,6 +21,8 @@ pub(crate) enum Scan {
     Quick,
     /// All files, settled or not: an operator has requested it.
     Full,
+    /// No file: something else has changed.
+    Woken,
 }
 
 /// Something that is scanned periodically.
@@ -29,14 +31,19 @@ pub(crate) trait Watch: Send + 'static {
     fn scan(&mut self, scan: Scan) -> Duration;
 }
 
-/// Requests a full scan.
+/// Requests a scan.
 #[derive(Clone, Debug)]
-pub(crate) struct Trigger(Sender<()>);
+pub(crate) struct Trigger(Sender<Scan>);
 
 impl Trigger {
-    /// Returns immediately. Has no effect once the thread has ended.
+    /// Requests a full scan. Returns immediately. Has no effect once the thread has ended.
     pub(crate) fn pull(&self) {
-        _ = self.0.send(());
+        _ = self.0.send(Scan::Full);
+    }
+
+    /// Says that something else than files has changed.
+    pub(crate) fn wake(&self) {
+        _ = self.0.send(Scan::Woken);
     }
 }
 
@@ -44,17 +51,23 @@ impl Trigger {
 pub(crate) fn spawn(name: &str, mut watched: impl Watch) -> io::Result<Trigger> {
     let (sender, requests) = channel();
     let watch = move || {
-        let mut wait = CALM;
+        let mut next = Instant::now() + CALM;
         loop {
-            let scan = match requests.recv_timeout(wait) {
-                Ok(()) => Scan::Full,
+            let mut scan = match requests.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                Ok(scan) => scan,
                 Err(RecvTimeoutError::Timeout) => Scan::Quick,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             // This scan serves all requests that have arrived so far.
-            while requests.try_recv().is_ok() {}
+            while let Ok(other) = requests.try_recv() {
+                scan = if other == Scan::Full { Scan::Full } else { scan };
+            }
             // The panic hook has logged the place; the last good state stays in use.
-            wait = catch_unwind(AssertUnwindSafe(|| watched.scan(scan))).unwrap_or(CALM);
+            let wait = catch_unwind(AssertUnwindSafe(|| watched.scan(scan))).unwrap_or(CALM);
+            // What else changes does not put off the next look at the files.
+            if scan != Scan::Woken {
+                next = Instant::now() + wait;
+            }
         }
     };
     std::thread::Builder::new().name(name.to_owned()).spawn(watch)?;
@@ -71,7 +84,7 @@ mod tests {
     impl Watch for Recorded {
         fn scan(&mut self, scan: Scan) -> Duration {
             self.0.send(scan).expect("the test listens");
-            assert!(scan == Scan::Quick, "a full scan panics");
+            assert!(scan != Scan::Full, "a full scan panics");
             Duration::from_secs(3600)
         }
     }
@@ -89,6 +102,8 @@ mod tests {
         assert_eq!(next(&scans), Scan::Quick);
         trigger.pull();
         assert_eq!(next(&scans), Scan::Full, "an hour is not waited for");
+        trigger.wake();
+        assert_eq!(next(&scans), Scan::Woken);
         drop(trigger);
         while scans.recv_timeout(Duration::from_secs(20)).is_ok() {}
     }

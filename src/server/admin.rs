@@ -153,6 +153,9 @@ struct TemplatesBody<'t> {
 #[derive(Serialize)]
 struct TemplateBody<'t> {
     name: &'t str,
+    /// The namespace of an `InjectionTemplate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'t str>,
     state: &'static str,
     #[serde(flatten)]
     interface: Option<InterfaceBody<'t>>,
@@ -186,6 +189,7 @@ impl<'t> InterfaceBody<'t> {
 fn shown(templates: &TemplateSet) -> Vec<TemplateBody<'_>> {
     let shown = templates.all().map(|template| TemplateBody {
         name: template.name,
+        namespace: template.namespace,
         state: template.state.code(),
         interface: template.interface.map(InterfaceBody::of),
         revision: template.revision,

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 pub use admin::Admin;
+pub use admission::freshness::Freshness;
 pub use admission::webhook::{NamespaceLookup, OwnerNotifier, Snapshot, Webhook};
 
 use crate::process::shutdown::Lifecycle;

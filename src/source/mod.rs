@@ -2,6 +2,7 @@
 //! [`crate::inject`]'s.
 
 pub(crate) mod built_in;
+pub(crate) mod custom_resource;
 pub(crate) mod directories;
 pub(crate) mod directory;
 pub(crate) mod store;

@@ -60,7 +60,7 @@ impl Reviewer<'_> {
             return Review { outcome: Ok(outcome), explanations, after: None, findings: Vec::new() };
         };
         let keys = AnnotationKeys::new(&self.injector.settings().domain);
-        let mut findings = unread_keys::of_workload(self.injector, location, object, template);
+        let mut findings = unread_keys::of_workload(self.injector, self.namespace, location, object, template);
         let reviewed = match values_that_are_no_text(location, template) {
             none if none.is_empty() => self.inject(&keys, location, object, template),
             problems => Err(InjectError::from(problems)),

@@ -14,11 +14,13 @@ use crate::inject::{Injector, KeyPlace, KeyUse};
 /// well is left out. The engine judges the keys of the pod itself.
 pub(super) fn of_workload(
     injector: &Injector,
+    namespace: &str,
     location: &PodLocation,
     object: &Value,
     template: &Value,
 ) -> Vec<Finding> {
-    let check = injector.key_check(&[]);
+    let templates = injector.templates().visible_in(namespace);
+    let check = injector.key_check(&templates);
     let right = location.field(&["metadata", "annotations"]);
     let labels = location.field(&["metadata", "labels"]);
     let own = template.pointer("/metadata/annotations").and_then(Value::as_object);
@@ -39,7 +41,9 @@ pub(super) fn of_workload(
 
 /// The keys of a Namespace object that nothing reads.
 pub fn of_namespace(injector: &Injector, namespace: &Value) -> Vec<Finding> {
-    let check = injector.key_check(&[]);
+    let name = namespace.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let templates = injector.templates().visible_in(name);
+    let check = injector.key_check(&templates);
     let mut findings = Vec::new();
     for (map, place) in [("annotations", KeyPlace::NamespaceAnnotation), ("labels", KeyPlace::NamespaceLabel)] {
         let entries = namespace.pointer(&format!("/metadata/{map}")).and_then(Value::as_object);

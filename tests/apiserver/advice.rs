@@ -188,8 +188,7 @@ fn the_validating_configuration_is_repaired_and_no_pod_depends_on_it() {
     eventually("the API server trusts the webhook for advice", LIMIT, advised);
 
     cluster.send("DELETE", configurations, "application/json", Vec::new()).expect_success();
-    let words =
-        "the validating webhook configuration advice-bundle does not exist; apply it again, or set advice to Off";
+    let words = "the validating webhook configuration advice-bundle does not exist; apply it again";
     eventually("the leader notes it", LIMIT, || running.replicas[0].notes(words).then_some(()));
     running.pods.would_accept(&pod("web", &json!({"outrigger.dev/inject": "agent"})));
     assert_eq!(running.replicas[0].metric("outrigger_ca_bundle_in_sync"), Some(1.0));

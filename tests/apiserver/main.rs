@@ -44,13 +44,13 @@ mod filled_in;
 mod golden;
 mod leader;
 mod manifests;
+mod objects;
 mod outage;
 mod pod_resources;
 mod refusals;
 mod reinvocation;
 mod requests;
 mod restarts;
-mod template_objects;
 mod traces;
 mod untouched;
 mod usual;
@@ -71,13 +71,19 @@ fn main() -> std::process::ExitCode {
         golden::TESTS,
         leader::TESTS,
         manifests::TESTS,
+        objects::away::TESTS,
+        objects::definitions::TESTS,
+        objects::followed::TESTS,
+        objects::lifecycle::TESTS,
+        objects::revisions::TESTS,
+        objects::status::TESTS,
+        objects::tenants::TESTS,
         outage::TESTS,
         pod_resources::TESTS,
         refusals::TESTS,
         reinvocation::TESTS,
         requests::TESTS,
         restarts::TESTS,
-        template_objects::TESTS,
         traces::TESTS,
         webhook_failures::TESTS,
         untouched::TESTS,

@@ -38,6 +38,8 @@ const SERVING: &str = "/api/v1/namespaces/outrigger-system/secrets/outrigger-ser
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/outrigger-system/leases/outrigger";
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/outrigger-system/deployments";
 
+const TEMPLATE: &str = "/apis/outrigger.dev/v1alpha1/clusterinjectiontemplates/kept";
+
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const APPLY_PATCH: &str = "application/apply-patch+yaml";
@@ -131,9 +133,9 @@ impl Installation {
     fn advice_bundle(&self) -> Value {
         let mut bundle = self.bundle();
         bundle["kind"] = json!("ValidatingWebhookConfiguration");
-        let mut entry = bundle["webhooks"][0].take();
-        entry["name"] = json!("advice.outrigger.dev");
-        bundle["webhooks"] = json!([entry]);
+        for (entry, name) in bundle["webhooks"].as_array_mut().into_iter().flatten().zip(["advice", "templates"]) {
+            entry["name"] = json!(format!("{name}.outrigger.dev"));
+        }
         bundle
     }
 
@@ -143,7 +145,9 @@ impl Installation {
         assert_eq!(self.get(LEASE)["spec"]["holderIdentity"], "outrigger-1", "after {after}");
         let advice = self.get(ADVICE_CONFIGURATION);
         let expected = &self.advice_bundle()["webhooks"][0]["clientConfig"]["caBundle"];
-        assert_eq!(advice["webhooks"][0]["clientConfig"]["caBundle"], *expected, "after {after}");
+        for index in 0..2 {
+            assert_eq!(advice["webhooks"][index]["clientConfig"]["caBundle"], *expected, "after {after}");
+        }
         let configuration = self.get(CONFIGURATION);
         for (index, entry) in self.bundle()["webhooks"].as_array().expect("two entries").iter().enumerate() {
             let bundle = &configuration["webhooks"][index]["clientConfig"]["caBundle"];
@@ -322,10 +326,9 @@ fn assert_needed_calls_are_allowed(installation: &Installation, account: &Accoun
     lease["spec"] = json!({"holderIdentity": "outrigger-2", "leaseDurationSeconds": 15});
     account.may("PUT", LEASE, &lease);
     account.may("PATCH", LEASE, &json!({"spec": {"leaseTransitions": 1}}));
+    account.may("GET", "/api/v1/pods?limit=1", &Value::Null);
     for resource in ["clusterinjectiontemplates", "injectiontemplates"] {
-        // The kinds need not exist: an allowed request gets 404 and not 403.
-        let answer = account.send("GET", &format!("/apis/outrigger.dev/v1alpha1/{resource}"), &Value::Null);
-        assert!(answer.is_success() || answer.status == 404, "{resource}: {}", answer.body);
+        account.may("GET", &format!("/apis/outrigger.dev/v1alpha1/{resource}"), &Value::Null);
     }
     let event = json!({
         "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "x", "namespace": "default"},
@@ -350,15 +353,16 @@ fn all_else_is_refused(account: &Account<'_>) {
     });
     let rules = json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]});
     let own = format!("/api/v1/namespaces/{OURS}");
-    let table: [(&str, String, &Value); 26] = [
+    let table: [(&str, String, &Value); 27] = [
         ("GET", "/api/v1/secrets".into(), &none),
         ("GET", format!("{own}/secrets"), &none),
         ("GET", format!("{own}/secrets/another"), &none),
         ("GET", "/api/v1/namespaces/kube-system/secrets/outrigger-ca".into(), &none),
         ("POST", format!("{own}/secrets"), &secret),
         ("DELETE", AUTHORITY.into(), &none),
-        ("GET", "/api/v1/pods".into(), &none),
-        ("GET", format!("{own}/pods"), &none),
+        ("GET", "/api/v1/pods?watch=true".into(), &none),
+        ("GET", format!("{own}/pods/outrigger"), &none),
+        ("GET", format!("{own}/pods/outrigger/log"), &none),
         ("POST", format!("{own}/pods"), &pod),
         ("GET", format!("{own}/configmaps"), &none),
         ("GET", "/api/v1/nodes".into(), &none),
@@ -409,9 +413,12 @@ fn kustomize_installs_again_and_removes() {
     for configuration in [CONFIGURATION, ADVICE_CONFIGURATION] {
         installation.cluster.send("DELETE", configuration, JSON, Vec::new()).expect_success();
     }
-    installation.kubectl(&["delete", "--ignore-not-found", "--wait=false", "-k"], "manifests");
+    // As docs/install.md does it: all but the definitions of templates.
+    let all_but = "--selector=app.kubernetes.io/component!=crds";
+    installation.kubectl(&["delete", "--ignore-not-found", "--wait=false", all_but, "-k"], "manifests");
     let left: Vec<String> = installation.remaining_objects();
     assert!(left.is_empty(), "{left:?}");
+    installation.get("/apis/outrigger.dev/v1alpha1/clusterinjectiontemplates");
     let asks = pod("web", &json!({"outrigger.dev/inject": "log-collector"}));
     eventually("pods are created as before", Duration::from_secs(20), || {
         let path = "/api/v1/namespaces/does-not/pods?dryRun=All";
@@ -439,6 +446,14 @@ fn helm_installs_upgrades_and_removes_the_webhook_first() {
     installation.helm(&upgrade.concat());
     installation.assert_program_fields_are_kept("helm upgrade");
     assert_eq!(installation.get(CONFIGURATION)["webhooks"][0]["timeoutSeconds"], 7);
+    let template = json!({
+        "apiVersion": "outrigger.dev/v1alpha1", "kind": "ClusterInjectionTemplate",
+        "metadata": {"name": "kept"}, "spec": {},
+    });
+    eventually("the API server has the kind", Duration::from_secs(20), || {
+        let path = TEMPLATE.trim_end_matches("/kept");
+        Some(installation.cluster.send_object("POST", path, &template)).filter(Answer::is_success)
+    });
     installation.helm(&arguments(&["rollback", "outrigger", "1"]));
     installation.assert_program_fields_are_kept("helm rollback");
     assert_eq!(installation.get(CONFIGURATION)["webhooks"][0]["timeoutSeconds"], 5);
@@ -454,6 +469,8 @@ fn helm_installs_upgrades_and_removes_the_webhook_first() {
     }
     let left = installation.remaining_objects();
     assert!(left.is_empty(), "{left:?}");
+    // The definitions of templates are kept, and with them every template.
+    installation.get(TEMPLATE);
     // The namespace exists from the earlier test, like a namespace that the user has created.
     let again = [arguments(&["install", "outrigger"]), vec![chart.as_os_str()]];
     installation.helm(&again.concat());
@@ -481,7 +498,7 @@ fn helm_refuses_to_lose_templates_and_installs_a_second_installation() {
     let second = [&arguments(&["install", "sidecars", "--create-namespace"])[..], &chart].concat();
     let said = installation.fails(&mut installation.helm_in("sidecars", &second));
     assert!(said.contains("outrigger") && said.contains("exists and cannot be imported"), "{said}");
-    let named = set("nameOverride=sidecars,domain=sidecars.example.com");
+    let named = set("nameOverride=sidecars,domain=sidecars.example.com,crds.install=false");
     installation.succeeds(&mut installation.helm_in("sidecars", &[&second[..], &named].concat()));
     for (path, name) in
         [(CONFIGURATIONS, "sidecars"), (ADVICE_CONFIGURATIONS, "sidecars"), (CONFIGURATIONS, "outrigger")]

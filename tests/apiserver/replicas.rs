@@ -211,7 +211,11 @@ pub fn register(installation: &Installation, url: &str) {
         configuration["metadata"]["name"] = json!(installation.name());
         for webhook in configuration["webhooks"].as_array_mut().expect("a list") {
             let expression = json!({"key": WEBHOOK_LABEL, "operator": "In", "values": [installation.name()]});
-            webhook["namespaceSelector"]["matchExpressions"].as_array_mut().expect("a list").push(expression);
+            let expressions = &mut webhook["namespaceSelector"]["matchExpressions"];
+            match expressions.as_array_mut() {
+                Some(expressions) => expressions.push(expression),
+                None => *expressions = json!([expression]),
+            }
         }
         registration::create(installation.namespace.cluster, &configuration);
     }

@@ -122,6 +122,13 @@ impl<'a> Installation<'a> {
         }
     }
 
+    /// Removes the definitions of templates, and with them all templates.
+    pub fn remove_definitions(&self) {
+        let names = ["clusterinjectiontemplates", "injectiontemplates"].map(|plural| format!("{plural}.outrigger.dev"));
+        let [one, other] = &names;
+        self.cluster.try_kubectl(&["delete", "customresourcedefinition", one, other, "--ignore-not-found"]);
+    }
+
     /// Removes all remaining objects.
     pub fn clean_up(&self) {
         let cluster = self.cluster;
@@ -139,6 +146,7 @@ impl<'a> Installation<'a> {
                 cluster.try_helm(&["uninstall", "outrigger", "--namespace", NAMESPACE, "--wait", "--ignore-not-found"])
             }
         };
+        self.remove_definitions();
         self.delete_namespaces(|name| name == NAMESPACE || name == "outrigger-test");
     }
 

@@ -36,6 +36,7 @@ mod pods;
 mod removal;
 mod settings;
 mod sidecars;
+mod tenants;
 mod volumes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -54,12 +55,17 @@ struct Test {
     run: fn(&Installation<'_>),
 }
 
-const TESTS: [Test; 7] = [
+const TESTS: [Test; 8] = [
     Test { name: "sidecars_run_beside_the_app", installed_by: &Method::ALL, run: sidecars::run_beside_the_app },
     Test {
         name: "volumes_are_read_by_sidecars",
         installed_by: &[Method::Kustomize],
         run: volumes::are_read_by_sidecars,
+    },
+    Test {
+        name: "templates_of_tenants_are_kept_apart",
+        installed_by: &[Method::Kustomize],
+        run: tenants::are_kept_apart,
     },
     Test { name: "helm_test_passes", installed_by: &[Method::Chart], run: helm_test::passes_and_cleans_up },
     Test {

@@ -31,13 +31,20 @@ pub fn leaves_nothing(installation: &Installation<'_>, before: &BTreeSet<String>
     assert!(answer.is_success() && !pods::is_injected(&answer.body), "{}", answer.body);
     cluster.delete_namespace(PODS);
     if installation.method == Method::Chart {
-        // Helm leaves the namespace, as documented, with the default objects of a namespace.
-        let everybodys = [
+        // Helm leaves the definitions of templates, so that no template is lost, and the namespace with
+        // the default objects of a namespace, as documented.
+        let definition = |plural: &str| format!("<none>/CustomResourceDefinition/{plural}.outrigger.dev");
+        let kept = [
+            definition("clusterinjectiontemplates"),
+            definition("injectiontemplates"),
+            // The API server makes it for them.
+            "<none>/APIService/v1alpha1.outrigger.dev".to_owned(),
             format!("<none>/Namespace/{NAMESPACE}"),
             format!("{NAMESPACE}/ConfigMap/kube-root-ca.crt"),
             format!("{NAMESPACE}/ServiceAccount/default"),
         ];
-        comes_to(cluster, before, &BTreeSet::from(everybodys));
+        comes_to(cluster, before, &BTreeSet::from(kept));
+        installation.remove_definitions();
         cluster.delete_namespace(NAMESPACE);
     }
     comes_to(cluster, before, &BTreeSet::new());

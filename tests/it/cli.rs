@@ -574,7 +574,9 @@ fn the_webhook_configuration_is_printed() {
     assert_eq!(printed[1]["webhooks"][0]["clientConfig"], json!({"url": "https://127.0.0.1:9443/advise"}));
     let arguments = ["generate", "webhook", "--url", url, "--no-advice", "--name", "sidecars"];
     let printed = documents(&workspace.run(&arguments).done());
-    assert_eq!((printed.len(), &printed[0]["metadata"]["name"]), (1, &json!("sidecars")));
+    assert_eq!((printed.len(), &printed[0]["metadata"]["name"]), (2, &json!("sidecars")));
+    let webhooks = printed[1]["webhooks"].as_array().expect("a list");
+    assert_eq!((webhooks.len(), &webhooks[0]["name"]), (1, &json!("templates.outrigger.dev")));
 }
 
 #[test]

@@ -66,15 +66,15 @@ fn without_an_api_server_it_runs_unready_and_shuts_down_on_a_signal() {
 }
 
 /// Readiness waits for the namespaces for a limited time only: pods that request a template by
-/// annotation do not need them.
+/// annotation do not need them. Template objects have to be read once.
 #[test]
-fn without_an_api_server_it_becomes_ready_if_it_has_a_certificate() {
+fn without_an_api_server_it_serves_files_and_is_not_ready_until_it_has_read_template_objects() {
     let directory = tempfile::tempdir().expect("a directory");
     let kubeconfig = unreachable(directory.path());
     let dev =
         ["serve", "--cluster=on", "--dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--log-format=text"];
     let process = Process::start_with(directory.path(), &dev, &[("KUBECONFIG", &kubeconfig)]);
-    process.wait_for_log("ready");
+    process.wait_for_log("listening");
     let admin = process.address("admin");
     let ready = || {
         let mut stream = TcpStream::connect(admin).expect("a connection");
@@ -87,5 +87,8 @@ fn without_an_api_server_it_becomes_ready_if_it_has_a_certificate() {
     assert!(ready().contains("[-]namespaces"), "{}", ready());
     pause(Duration::from_secs(28));
     process.wait_for_log("namespaces have not been read yet");
-    eventually("it is ready", || ready().starts_with("HTTP/1.1 200"));
+    eventually("namespaces are waited for no longer", || !ready().contains("[-]namespaces"));
+    let answer = ready();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("[-]template objects"), "{answer}");
+    assert!(answer.contains("objects of the kind ClusterInjectionTemplate cannot be read"), "{answer}");
 }

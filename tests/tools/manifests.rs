@@ -7,6 +7,7 @@
 
 mod certs;
 mod chart;
+mod crds;
 mod guides;
 mod image;
 mod monitoring;
@@ -27,6 +28,7 @@ use crate::harness::Test;
 pub const TESTS: &[&[Test]] = &[
     certs::TESTS,
     chart::TESTS,
+    crds::TESTS,
     guides::TESTS,
     image::TESTS,
     monitoring::TESTS,

@@ -104,3 +104,8 @@ request.operation == 'CREATE' || (has(object.spec) && has(object.spec.jobTemplat
 {{- define "outrigger.hasNoController" -}}
 !has(object.metadata.ownerReferences) || !object.metadata.ownerReferences.exists(owner, has(owner.controller) && owner.controller)
 {{- end }}
+
+{{- /* CEL: the template is new, changed, or deleted. */ -}}
+{{- define "outrigger.templateObjectChanged" -}}
+request.operation == 'CREATE' || request.operation == 'DELETE' || !has(object.metadata.deletionTimestamp) && (object.spec != oldObject.spec || has(object.metadata.labels) != has(oldObject.metadata.labels) || has(object.metadata.labels) && object.metadata.labels != oldObject.metadata.labels || has(object.metadata.annotations) != has(oldObject.metadata.annotations) || has(object.metadata.annotations) && object.metadata.annotations != oldObject.metadata.annotations)
+{{- end }}

@@ -1,11 +1,9 @@
-//! Builds the ValidatingWebhookConfiguration that asks for advice about workloads.
+//! Builds the webhook that asks for advice about workloads.
 //!
 //! Invariant: the API server sends a workload only where our domain stands in its annotations or
 //! labels, and an update only if the pod template changed. An unavailable server refuses nothing.
 
-use k8s_openapi::api::admissionregistration::v1::{
-    MatchCondition, RuleWithOperations, ValidatingWebhook, ValidatingWebhookConfiguration,
-};
+use k8s_openapi::api::admissionregistration::v1::{MatchCondition, RuleWithOperations, ValidatingWebhook};
 
 use super::{FailurePolicy, WebhookConfiguration, match_condition, selector};
 use crate::admission::ADVISE_PATH;
@@ -18,17 +16,7 @@ const JOB_TEMPLATE: &str = "spec.jobTemplate";
 const CRON_JOB_TEMPLATE: &str = "spec.jobTemplate.spec.template";
 
 impl WebhookConfiguration {
-    /// The validating configuration to apply.
-    pub fn to_advice_object(&self) -> ValidatingWebhookConfiguration {
-        ValidatingWebhookConfiguration { metadata: self.metadata(), webhooks: Some(vec![self.advice()]) }
-    }
-
-    /// The validating configuration as JSON.
-    pub fn to_advice_value(&self) -> serde_json::Result<serde_json::Value> {
-        serde_json::to_value(self.to_advice_object())
-    }
-
-    fn advice(&self) -> ValidatingWebhook {
+    pub(super) fn advice(&self) -> ValidatingWebhook {
         ValidatingWebhook {
             name: format!("advice.{}", self.domain),
             client_config: self.client_config(ADVISE_PATH),

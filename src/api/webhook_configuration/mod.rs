@@ -1,11 +1,12 @@
 //! Builds the webhook configurations that are printed, applied and compared: the mutating one for
-//! pods here, the validating one for workloads in `advice`.
+//! pods here, the validating one for workloads in `advice` and for templates in `templates`.
 //!
 //! It neither prints nor sends them.
 //! Invariant: an unavailable webhook only affects pods that request injection by their own
 //! annotation.
 
 mod advice;
+mod templates;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +15,7 @@ use std::fmt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
     MatchCondition, MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ServiceReference,
-    WebhookClientConfig,
+    ValidatingWebhookConfiguration, WebhookClientConfig,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta};
 
@@ -45,13 +46,24 @@ pub struct WebhookConfiguration {
     pub pods_failure_policy: FailurePolicy,
     /// For all other pods of namespaces with injection enabled.
     pub namespaces_failure_policy: FailurePolicy,
+    /// Whether the API server asks for advice about workloads.
+    pub advice: AdviceWebhook,
+}
+
+/// Whether the validating configuration has the webhook for advice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdviceWebhook {
+    /// The API server asks for advice about workloads.
+    Included,
+    /// It asks about templates alone.
+    LeftOut,
 }
 
 /// The endpoint that the API server calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// A server outside the cluster, such as `https://127.0.0.1:9443/mutate`. Advice is asked of
-    /// the same URL with `/advise` as its last part.
+    /// the same URL with `/advise` as its last part, and templates are sent to `/validate`.
     Url(WebhookUrl),
     /// A Service of the cluster; the webhook excludes its namespace.
     Service {
@@ -157,6 +169,7 @@ impl WebhookConfiguration {
             pods_failure_policy: FailurePolicy::Fail,
             // These pods do not mention Outrigger and must not depend on its health.
             namespaces_failure_policy: FailurePolicy::Ignore,
+            advice: AdviceWebhook::Included,
         }
     }
 
@@ -168,6 +181,20 @@ impl WebhookConfiguration {
     /// The object as JSON.
     pub fn to_value(&self) -> serde_json::Result<serde_json::Value> {
         serde_json::to_value(self.to_object())
+    }
+
+    /// The validating configuration to apply.
+    pub fn to_validating_object(&self) -> ValidatingWebhookConfiguration {
+        let webhooks = match self.advice {
+            AdviceWebhook::Included => vec![self.advice(), self.templates()],
+            AdviceWebhook::LeftOut => vec![self.templates()],
+        };
+        ValidatingWebhookConfiguration { metadata: self.metadata(), webhooks: Some(webhooks) }
+    }
+
+    /// The validating configuration as JSON.
+    pub fn to_validating_value(&self) -> serde_json::Result<serde_json::Value> {
+        serde_json::to_value(self.to_validating_object())
     }
 
     fn metadata(&self) -> ObjectMeta {

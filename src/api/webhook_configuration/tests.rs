@@ -164,12 +164,12 @@ fn a_failure_policy_may_have_any_case() {
 }
 
 fn advice(configuration: &WebhookConfiguration) -> Value {
-    configuration.to_advice_value().expect("it is plain data")["webhooks"][0].clone()
+    configuration.to_validating_value().expect("it is plain data")["webhooks"][0].clone()
 }
 
 #[test]
 fn the_advice_configuration_refuses_nothing_without_a_server() {
-    let object = by_service().to_advice_value().expect("it is plain data");
+    let object = by_service().to_validating_value().expect("it is plain data");
     assert_eq!(
         (&object["kind"], &object["metadata"]["name"]),
         (&json!("ValidatingWebhookConfiguration"), &json!("outrigger"))
@@ -210,7 +210,7 @@ fn advice_is_asked_beside_the_url_of_the_webhook() {
 #[test]
 fn another_name_is_that_of_both_objects_and_excludes_the_pods_of_both_installations() {
     let configuration = WebhookConfiguration { name: "sidecars".to_owned(), ..by_url() };
-    let advice_object = configuration.to_advice_value().expect("it is plain data");
+    let advice_object = configuration.to_validating_value().expect("it is plain data");
     for object in [value(&configuration), advice_object] {
         assert_eq!(object["metadata"], json!({"name": "sidecars", "labels": {"app.kubernetes.io/name": "sidecars"}}));
         let excluded = &object["webhooks"][0]["objectSelector"]["matchExpressions"][0]["values"];
@@ -220,9 +220,18 @@ fn another_name_is_that_of_both_objects_and_excludes_the_pods_of_both_installati
 
 /// Whether the API server would ask for advice about this change; `old` is null for a new object.
 fn is_sent(object: &Value, old: &Value) -> bool {
-    let request = json!({"operation": if old.is_null() { "CREATE" } else { "UPDATE" }});
+    is_sent_to(&advice(&by_url()), object, old)
+}
+
+fn is_sent_to(webhook: &Value, object: &Value, old: &Value) -> bool {
+    let operation = match (object, old) {
+        (_, Value::Null) => "CREATE",
+        (Value::Null, _) => "DELETE",
+        _ => "UPDATE",
+    };
+    let request = json!({"operation": operation});
     let variables = [("object", object), ("oldObject", old), ("request", &request)];
-    let conditions = advice(&by_url())["matchConditions"].clone();
+    let conditions = webhook["matchConditions"].clone();
     let conditions: Vec<String> = conditions
         .as_array()
         .expect("a list")
@@ -289,4 +298,66 @@ fn an_object_that_a_controller_made_is_not_sent() {
     };
     assert!(!is_sent(&job(json!([{"kind": "CronJob", "controller": true}])), &Value::Null));
     assert!(is_sent(&job(json!([{"kind": "Backup"}, {"kind": "Backup", "controller": false}])), &Value::Null));
+}
+
+fn templates(configuration: &WebhookConfiguration) -> Value {
+    configuration.to_validating_value().expect("it is plain data")["webhooks"][1].clone()
+}
+
+#[test]
+fn templates_of_any_namespace_are_checked_and_an_outage_refuses_none() {
+    let mut webhook = templates(&by_service());
+    assert!(webhook.as_object_mut().is_some_and(|webhook| webhook.remove("matchConditions").is_some()));
+    let expected = json!({
+        "name": "templates.outrigger.dev",
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": {"service": {"namespace": "outrigger-system", "name": "outrigger", "path": "/validate", "port": 443}},
+        "failurePolicy": "Ignore",
+        "matchPolicy": "Equivalent",
+        "rules": [{
+            "apiGroups": ["outrigger.dev"], "apiVersions": ["v1alpha1"], "operations": ["CREATE", "UPDATE", "DELETE"],
+            "resources": ["clusterinjectiontemplates", "injectiontemplates"], "scope": "*",
+        }],
+        "sideEffects": "None",
+        "timeoutSeconds": 5,
+    });
+    assert_eq!(webhook, expected);
+}
+
+/// The group of templates is fixed; the domain of annotations is not.
+#[test]
+fn without_advice_only_templates_are_sent() {
+    let configuration =
+        WebhookConfiguration { advice: AdviceWebhook::LeftOut, domain: "sidecars.example.com".to_owned(), ..by_url() };
+    let object = configuration.to_validating_value().expect("it is plain data");
+    let webhooks = object["webhooks"].as_array().expect("a list");
+    let names: Vec<&Value> = webhooks.iter().map(|webhook| &webhook["name"]).collect();
+    assert_eq!(names, ["templates.sidecars.example.com"]);
+    assert_eq!(webhooks[0]["clientConfig"]["url"], "https://127.0.0.1:9443/validate");
+    assert_eq!(webhooks[0]["rules"][0]["apiGroups"], json!(["outrigger.dev"]));
+}
+
+#[test]
+fn an_update_of_a_template_is_sent_only_if_something_of_it_changed() {
+    let webhook = templates(&by_url());
+    let template =
+        |metadata: Value, image: &str| json!({"metadata": metadata, "spec": {"sidecars": [{"image": image}]}});
+    let plain = template(json!({}), "a:1");
+    let labelled = template(json!({"labels": {"a": "b"}}), "a:1");
+    let deleting = |image: &str| template(json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}), image);
+    for (object, old, expected) in [
+        (plain.clone(), Value::Null, true),
+        (Value::Null, plain.clone(), true),
+        (plain.clone(), plain.clone(), false),
+        (template(json!({"resourceVersion": "2", "managedFields": []}), "a:1"), plain.clone(), false),
+        (template(json!({}), "a:2"), plain.clone(), true),
+        (labelled.clone(), plain.clone(), true),
+        (plain.clone(), labelled.clone(), true),
+        (template(json!({"labels": {"a": "c"}}), "a:1"), labelled.clone(), true),
+        (labelled.clone(), labelled, false),
+        (template(json!({"annotations": {"a": "b"}}), "a:1"), plain, true),
+        (deleting("a:2"), deleting("a:1"), false),
+    ] {
+        assert_eq!(is_sent_to(&webhook, &object, &old), expected, "{object} {old}");
+    }
 }

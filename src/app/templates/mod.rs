@@ -4,7 +4,9 @@
 //! `--strict`; later, the last good revisions stay in use; a scan that finds no change logs
 //! nothing.
 
+mod objects;
 mod report;
+mod reports;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,10 +15,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{anyhow, bail};
 
+pub(super) use self::objects::ObjectFreshness;
+use self::objects::{ObjectFollower, Taken};
 use self::report::LoadReport;
 use super::readiness_details::{ReadinessDetails, Topic};
+use crate::cluster::templates::TemplateFeed;
 use crate::config::{Config, TemplateSource};
 use crate::inject::{CompiledSource, Injector, LoadProblem, Settings, TemplateSet};
+use crate::process::health::Promise;
 use crate::reload::settled::Reloaded;
 use crate::reload::watch::{self, Scan, Watch};
 use crate::source::built_in;
@@ -30,7 +36,11 @@ pub(super) struct Templates {
     /// The built-in templates, if selected; they never change.
     built_in: Vec<Arc<CompiledSource>>,
     directories: Directories,
+    /// The objects of the cluster, if one is connected.
+    objects: Option<ObjectFollower>,
     store: Arc<InjectorStore>,
+    /// Notified when requests see other templates.
+    replaced: tokio::sync::watch::Sender<()>,
     settings: Settings,
     /// Receives new settings.
     changed: Option<Receiver<Settings>>,
@@ -43,6 +53,8 @@ pub(super) struct Templates {
     logged: Option<LoadReport>,
     problem_throttle: ProblemThrottle,
     line_limit: LineLimit,
+    /// Whether a list of objects that is not complete has brought new templates.
+    has_untold: bool,
 }
 
 impl Templates {
@@ -68,11 +80,13 @@ impl Templates {
         metrics.templates_loaded(SystemTime::now());
         let store = Arc::new(InjectorStore::new(Injector::new(loaded.templates, settings.clone())));
         let (problem_throttle, line_limit) = (ProblemThrottle::default(), LineLimit::default());
-        let (changed, retired, logged) = (None, None, None);
+        let (changed, retired, logged, objects) = (None, None, None, None);
         let templates = Self {
             built_in,
             directories,
+            objects,
             store,
+            replaced: tokio::sync::watch::Sender::default(),
             settings,
             changed,
             metrics,
@@ -82,6 +96,7 @@ impl Templates {
             logged,
             problem_throttle,
             line_limit,
+            has_untold: false,
         };
         templates.update_details();
         Ok(templates)
@@ -94,6 +109,19 @@ impl Templates {
         sender
     }
 
+    /// Follows the template objects of the cluster as well. The replica is not ready until they were
+    /// read once.
+    pub(super) fn follow_objects(&mut self, feed: TemplateFeed, promise: Promise) -> ObjectFreshness {
+        let (follower, freshness) = ObjectFollower::new(feed, promise);
+        self.objects = Some(follower);
+        freshness
+    }
+
+    /// Notified when requests see other templates.
+    pub(super) fn replaced(&self) -> tokio::sync::watch::Receiver<()> {
+        self.replaced.subscribe()
+    }
+
     /// Applies the latest new settings, if any, to the same templates.
     fn take_settings(&mut self) {
         let Some(settings) = self.changed.as_ref().and_then(|changed| changed.try_iter().last()) else { return };
@@ -101,12 +129,25 @@ impl Templates {
         let sources = self.sources();
         let last = self.store.current();
         let loaded = TemplateSet::assemble(&sources, last.templates());
-        self.store.replace(Injector::new(loaded.templates, self.settings.clone()));
+        self.serve(loaded.templates, last);
+    }
+
+    /// From now on requests see these templates.
+    fn serve(&mut self, templates: TemplateSet, last: Arc<Injector>) {
+        self.store.replace(Injector::new(templates, self.settings.clone()));
+        self.replaced.send_replace(());
         self.retired = Some(last);
     }
 
     fn sources(&self) -> Vec<Arc<CompiledSource>> {
-        [self.built_in.clone(), self.directories.sources()].concat()
+        let objects = self.objects.as_ref().map(|follower| follower.objects.sources()).unwrap_or_default();
+        [self.built_in.clone(), self.directories.sources(), objects].concat()
+    }
+
+    /// Sources that are not as they should be.
+    fn troubles(&self) -> Vec<Trouble> {
+        let of_objects = self.objects.as_ref().map(|follower| follower.objects.troubles()).unwrap_or_default();
+        [self.directories.troubles(), of_objects].concat()
     }
 
     /// The store of the current snapshot.
@@ -130,14 +171,16 @@ impl Templates {
         let report = LoadReport::new(&loaded.templates, &loaded.problems, &loaded.warnings);
         self.metrics.templates_served(&loaded.templates);
         self.metrics.template_warnings(loaded.warnings.len());
-        self.store.replace(Injector::new(loaded.templates, self.settings.clone()));
+        self.serve(loaded.templates, last);
+        if let Some(objects) = &self.objects {
+            objects.report(&self.store.current(), &loaded.problems);
+        }
         if is_complete && !report.has_problems() {
             self.metrics.templates_reloaded(Reload::Success);
             self.metrics.templates_loaded(SystemTime::now());
         } else {
             self.metrics.templates_reloaded(Reload::Error);
         }
-        self.retired = Some(last);
         let before = std::mem::replace(&mut self.report, report);
         self.logged.get_or_insert(before);
     }
@@ -179,8 +222,10 @@ impl Templates {
     }
 
     fn update_details(&self) {
-        let problem_throttle = self.problem_throttle.problem().map(str::to_owned);
-        self.details.replace(Topic::Templates, problem_throttle.into_iter().chain(self.report.details()).collect());
+        let problem = self.problem_throttle.problem().map(str::to_owned);
+        let of_objects = self.objects.as_ref().map(ObjectFollower::problems).unwrap_or_default();
+        let details = problem.into_iter().chain(of_objects).chain(self.report.details());
+        self.details.replace(Topic::Templates, details.collect());
     }
 }
 
@@ -189,19 +234,30 @@ impl Watch for Templates {
         self.retired = None;
         self.take_settings();
         let now = Instant::now();
-        let change = self.directories.scan(scan, now);
-        let (troubles, had_problem) = (self.directories.troubles(), self.problem_throttle.problem().is_some());
-        if change == Reloaded::Replaced(()) {
+        let change = match scan {
+            Scan::Woken => Reloaded::Unchanged,
+            Scan::Quick | Scan::Full => self.directories.scan(scan, now),
+        };
+        let taken = self.objects.as_mut().map_or(Taken::Nothing, ObjectFollower::take);
+        let is_listing = self.objects.as_ref().is_some_and(|follower| follower.objects.is_listing());
+        let is_new =
+            change == Reloaded::Replaced(()) || (taken == Taken::NewTemplates || self.has_untold) && !is_listing;
+        self.has_untold = taken == Taken::NewTemplates && is_listing || self.has_untold && !is_new;
+        let (troubles, had_problem) = (self.troubles(), self.problem_throttle.problem().is_some());
+        if is_new {
             let sources = self.sources();
             self.reload(&sources, troubles.is_empty());
         }
+        if let Some(objects) = self.objects.as_mut().filter(|_| taken != Taken::Nothing) {
+            objects.applied();
+        }
         let urgency = if scan == Scan::Full { Urgency::Requested } else { Urgency::Immediate };
         let notice = self.log_problem(&troubles, urgency, now);
-        if notice == Some(Notice::Problem) && change != Reloaded::Replaced(()) {
+        if notice == Some(Notice::Problem) && !is_new {
             self.metrics.templates_reloaded(Reload::Error);
         }
         self.log_changes_if_due(now);
-        if change == Reloaded::Replaced(()) || had_problem || !troubles.is_empty() {
+        if is_new || had_problem || !troubles.is_empty() || self.objects.is_some() {
             self.update_details();
         }
         // If one directory has changed, another may be about to.

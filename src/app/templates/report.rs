@@ -28,18 +28,21 @@ pub(super) struct LoadReport {
 impl LoadReport {
     pub(super) fn new(templates: &TemplateSet, problems: &[LoadProblem], warnings: &[LoadProblem]) -> Self {
         let texts = |problems: &[LoadProblem]| problems.iter().map(|problem| problem.sentence().redacted()).collect();
-        let revision = |served: (&str, &str)| (served.0.to_owned(), served.1.to_owned());
         let stale = |template: TemplateStatus<'_>| {
             let revision = template.revision.filter(|_| template.problem.is_some())?;
             let why = if template.state == TemplateState::Orphaned { "its source is gone or unreadable; " } else { "" };
-            Some(format!("template {:?}: {why}the last good revision {revision} is served", template.name))
+            let name = shown(template.namespace, template.name);
+            Some(format!("template {name:?}: {why}the last good revision {revision} is served"))
         };
         Self {
             count: templates.len(),
             invalid: templates.invalid(),
             problems: texts(problems),
             warnings: texts(warnings),
-            revisions: templates.iter().map(|template| revision((template.name, template.revision))).collect(),
+            revisions: templates
+                .iter()
+                .map(|template| (shown(template.namespace, template.name), template.revision.to_owned()))
+                .collect(),
             stale: templates.all().filter_map(stale).collect(),
         }
     }
@@ -101,6 +104,11 @@ impl LoadReport {
         let problems = self.problems.iter().map(|problem| format!("template {problem}"));
         problems.chain(self.stale.iter().cloned()).collect()
     }
+}
+
+/// A template's name, after that of its namespace if it has one.
+fn shown(namespace: Option<&str>, name: &str) -> String {
+    namespace.map_or_else(|| name.to_owned(), |namespace| format!("{namespace}/{name}"))
 }
 
 /// The lines that are not in `before`, limited to [`MAX_LINES`].

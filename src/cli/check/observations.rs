@@ -192,6 +192,9 @@ impl std::fmt::Display for ReplicaVersion {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(super) struct ReplicaTemplate {
     pub name: String,
+    /// The namespace of an `InjectionTemplate`.
+    #[serde(default)]
+    pub namespace: Option<String>,
     #[serde(default)]
     pub state: String,
     #[serde(default)]
@@ -207,6 +210,18 @@ pub(super) struct ReplicaTemplate {
     pub source: String,
     #[serde(default)]
     pub problem: Option<String>,
+}
+
+impl ReplicaTemplate {
+    /// The name, after that of its namespace if it has one.
+    pub(super) fn title(&self) -> String {
+        self.namespace.as_ref().map_or_else(|| self.name.clone(), |namespace| format!("{namespace}/{}", self.name))
+    }
+
+    /// Whether pods of this namespace can name it.
+    pub(super) fn is_visible_in(&self, namespace: &str) -> bool {
+        self.namespace.as_ref().is_none_or(|own| own == namespace)
+    }
 }
 
 /// A declared parameter of a template.

@@ -1,5 +1,5 @@
 //! The webhook configurations whose `caBundle` the program keeps: the mutating one for pods, and
-//! the validating one where advice is given.
+//! the validating one for workloads and templates.
 //!
 //! Invariant: what is wrong with the validating configuration never stops the certificates, because
 //! no pod depends on it.
@@ -100,18 +100,14 @@ pub(crate) fn entries(object: &DynamicObject) -> Vec<Entry> {
 }
 
 impl WebhookConfigurationObject {
-    /// The configurations with this name: both kinds, or without advice the mutating one alone.
-    pub(crate) fn all(client: &Client, name: &str, with_advice: bool) -> Vec<Self> {
-        let kinds: &[ConfigurationKind] = match with_advice {
-            true => &[ConfigurationKind::Mutating, ConfigurationKind::Validating],
-            false => &[ConfigurationKind::Mutating],
-        };
-        let object = |kind: &ConfigurationKind| {
+    /// The configurations with this name, of both kinds.
+    pub(crate) fn all(client: &Client, name: &str) -> Vec<Self> {
+        let object = |kind: ConfigurationKind| {
             let resource = kind.resource();
             let api = Api::all_with(client.clone(), &resource);
-            Self { kind: *kind, name: name.to_owned(), api, resource, failed: Mutex::new(None) }
+            Self { kind, name: name.to_owned(), api, resource, failed: Mutex::new(None) }
         };
-        kinds.iter().map(object).collect()
+        [ConfigurationKind::Mutating, ConfigurationKind::Validating].map(object).into()
     }
 
     /// The state of the configuration from now on.

@@ -376,18 +376,17 @@ struct RequiredObject<'a> {
 enum ObjectProblem {
     Absent,
     /// Absent, but no pod depends on it.
-    AdviceAbsent,
+    ValidatingAbsent,
     /// A call about it failed; no pod depends on it.
-    AdviceUnusable,
+    ValidatingUnusable,
 }
 
 impl ObjectProblem {
     /// What is wrong, and what an operator does.
     const fn words(self) -> &'static str {
         match self {
-            Self::Absent => "does not exist; apply it again",
-            Self::AdviceAbsent => "does not exist; apply it again, or set advice to Off",
-            Self::AdviceUnusable => "cannot be read and written; if that lasts, apply the roles again",
+            Self::Absent | Self::ValidatingAbsent => "does not exist; apply it again",
+            Self::ValidatingUnusable => "cannot be read and written; if that lasts, apply the roles again",
         }
     }
 
@@ -396,15 +395,15 @@ impl ObjectProblem {
             Self::Absent => {
                 tracing::error!(kind, name, "object does not exist; apply it again: outrigger never creates it");
             }
-            Self::AdviceAbsent => tracing::warn!(
+            Self::ValidatingAbsent => tracing::warn!(
                 kind,
                 name,
-                "object does not exist; apply it again, or set advice to Off: until then nobody gets advice"
+                "object does not exist; apply it again: until then templates are not checked when they are applied, and nobody gets advice"
             ),
-            Self::AdviceUnusable => tracing::warn!(
+            Self::ValidatingUnusable => tracing::warn!(
                 kind,
                 name,
-                "object cannot be read and written; if that lasts, apply the roles again: until then nobody gets advice"
+                "object cannot be read and written; if that lasts, apply the roles again: until then templates are not checked when they are applied, and nobody gets advice"
             ),
         }
     }
@@ -415,8 +414,8 @@ impl<'a> RequiredObject<'a> {
         let problem = match (read, object.kind) {
             (ReadConfiguration::Present(_), _) => None,
             (ReadConfiguration::Absent, ConfigurationKind::Mutating) => Some(ObjectProblem::Absent),
-            (ReadConfiguration::Absent, ConfigurationKind::Validating) => Some(ObjectProblem::AdviceAbsent),
-            (ReadConfiguration::Unusable, _) => Some(ObjectProblem::AdviceUnusable),
+            (ReadConfiguration::Absent, ConfigurationKind::Validating) => Some(ObjectProblem::ValidatingAbsent),
+            (ReadConfiguration::Unusable, _) => Some(ObjectProblem::ValidatingUnusable),
         };
         Self { kind: object.kind.words(), name: &object.name, problem }
     }

@@ -44,10 +44,11 @@ const SHORT_WATCH: Duration = Duration::from_secs(1);
 
 /// Calls back after each change that was sent, once a callback is set.
 #[derive(Clone, Default)]
-pub(super) struct Wakeup(Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>);
+pub struct Wakeup(Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>);
 
 impl Wakeup {
-    pub(super) fn set(&self, callback: impl Fn() + Send + Sync + 'static) {
+    /// Sets the callback, once, and calls it. It must not block.
+    pub fn set(&self, callback: impl Fn() + Send + Sync + 'static) {
         _ = self.0.set(Box::new(callback));
         // For the changes that were sent before.
         self.call();

@@ -19,7 +19,8 @@ use std::sync::Arc;
 use kube::Client;
 use tokio::sync::{mpsc, watch};
 
-use self::feed::{Feed, Wakeup};
+use self::feed::Feed;
+pub use self::feed::Wakeup;
 pub use self::health::{FeedHealth, ListState};
 use self::pods::PodCounter;
 pub use self::queue::Reports;
@@ -43,15 +44,8 @@ pub struct TemplateFeed {
     pub health: FeedHealth,
     /// Takes what the statuses should say: of every object that was applied and not deleted.
     pub reports: watch::Sender<Arc<Reports>>,
-    wakeup: Wakeup,
-}
-
-impl TemplateFeed {
-    /// Calls back after each change that is sent, and now; to be called once. The callback must not
-    /// block.
-    pub fn on_change(&self, callback: impl Fn() + Send + Sync + 'static) {
-        self.wakeup.set(callback);
-    }
+    /// Calls back when there are changes.
+    pub wakeup: Wakeup,
 }
 
 /// What the tasks of the leader work with.

@@ -1,13 +1,16 @@
-//! Decides whether a template object needs another status than it has, and what that says.
+//! Decides whether the status of a template object must be written, and what it says.
 //!
 //! Pure: it is given what is reported, what the API server has, what was counted, and the time.
 //! Invariant: once the API server has what was planned, the same report plans nothing.
 
 use std::collections::BTreeSet;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::seen::{self, Counts, SeenStatus};
 use crate::api::template_object::{
-    MAX_REVISIONS, READY, StoredRevision, TemplateCondition, TemplateObjectStatus, TemplateReport,
+    MAX_REVISIONS, READY, ReportedRevision, StoredRevision, TemplateCondition, TemplateObjectStatus, TemplateReport,
 };
 
 /// The text of all stored revisions of a template together. An object has at most 1.5 MiB.
@@ -87,18 +90,23 @@ fn desired(report: &TemplateReport, seen: &SeenStatus, counts: &Counts, now: &st
 
 /// The revisions that have room, the newest first. The stable one always has, since pods get it.
 fn kept(report: &TemplateReport) -> Vec<StoredRevision> {
-    let is_stable = |revision: &StoredRevision| revision.revision == report.stable_revision;
+    let is_stable = |revision: &ReportedRevision| revision.revision == report.stable_revision;
     let (stable, others): (Vec<usize>, Vec<usize>) =
         (0..report.revisions.len()).partition(|index| is_stable(&report.revisions[*index]));
     let (mut chosen, mut bytes) = (BTreeSet::new(), 0);
     for (rank, index) in stable.iter().take(1).chain(&others).enumerate() {
-        bytes += report.revisions[*index].spec.len();
+        bytes += report.revisions[*index].spec.len().div_ceil(3) * 4;
         if rank >= MAX_REVISIONS || (rank > 0 && bytes > MAX_REVISION_BYTES) {
             break;
         }
         chosen.insert(*index);
     }
-    chosen.into_iter().map(|index| report.revisions[index].clone()).collect()
+    let stored = |ReportedRevision { revision, spec }: &ReportedRevision| StoredRevision {
+        revision: revision.clone(),
+        spec: STANDARD.encode(spec),
+        pods: 0,
+    };
+    chosen.into_iter().map(|index| stored(&report.revisions[index])).collect()
 }
 
 fn warnings(all: &[String]) -> Vec<String> {
@@ -128,8 +136,9 @@ pub(super) mod tests {
     const NOW: &str = "2026-01-01T00:00:00Z";
     const LATER: &str = "2026-01-01T01:00:00Z";
 
-    fn stored(revision: &str, bytes: usize) -> StoredRevision {
-        StoredRevision { revision: revision.to_owned(), spec: "x".repeat(bytes), pods: 0 }
+    fn stored(revision: &str, bytes: usize) -> ReportedRevision {
+        // So long in base64.
+        ReportedRevision { revision: revision.to_owned(), spec: vec![0; bytes / 4 * 3].into() }
     }
 
     pub(in crate::cluster::templates) fn report(name: &str, generation: i64) -> TemplateReport {

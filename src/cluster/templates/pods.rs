@@ -223,7 +223,7 @@ impl<'a> Tally<'a> {
 mod tests {
     use super::super::plan::tests::report;
     use super::*;
-    use crate::api::template_object::{StoredRevision, TemplateReport};
+    use crate::api::template_object::{ReportedRevision, TemplateReport};
 
     fn pod(namespace: &str, labels: &[(&str, &str)]) -> ObjectMeta {
         ObjectMeta {
@@ -239,8 +239,7 @@ mod tests {
 
     fn reports(all: &[(Option<&str>, &str, &[&str])]) -> Reports {
         let one = |(namespace, name, revisions): &(Option<&str>, &str, &[&str])| {
-            let stored =
-                |revision: &&str| StoredRevision { revision: (*revision).to_owned(), ..StoredRevision::default() };
+            let stored = |revision: &&str| ReportedRevision { revision: (*revision).to_owned(), spec: Arc::from([]) };
             let report = TemplateReport {
                 key: key(*namespace, name),
                 revision: revisions[0].to_owned(),

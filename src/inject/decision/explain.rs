@@ -91,7 +91,7 @@ impl Decider<'_> {
     /// What the author of a pod that requests nothing may have meant: misspelt and misplaced keys
     /// of the pod first, then those of its namespace.
     fn nearest_misses(&self, pod: &Pod<'_>) -> Vec<Message> {
-        let check = KeyCheck::new(self.keys, self.templates, &[]);
+        let check = KeyCheck::new(self.keys, &self.templates, &[]);
         let mut misses = Vec::new();
         let mut add = |place, keys: Vec<&str>, of: &Message| {
             let near = check.unread(place, keys).into_iter().filter(UnreadKey::is_near);

@@ -7,16 +7,17 @@ pub(super) mod keys;
 pub(super) mod report;
 
 mod explain;
+mod rollout;
 
 use self::report::{InjectionReport, annotation_problem};
-use super::annotations::{self, AnnotationKeys, TemplateRequest};
+use super::annotations::{self, AnnotationKeys, NamedTemplate, TemplateRequest};
 use super::error::{ErrorCode, InjectError, Problem};
 use super::outcome::SkipReason;
 use super::pod::read_set::ReadSet;
 use super::pod::{OperatingSystem, PodHead};
 use super::request::{Namespace, Request};
 use super::settings::{MissingDefaults, Settings};
-use super::template::{Template, TemplateSet};
+use super::template::{Found, Revision, VisibleTemplates};
 use super::text::{Message, message, quote, value};
 
 /// The templates that are requested for a pod.
@@ -30,9 +31,11 @@ pub(super) struct RequestedTemplates<'t> {
 /// A template that is requested for a pod. It need not exist.
 pub(super) struct RequestedTemplate<'t> {
     pub name: String,
+    /// The revision at which the pod wants it, if it says so.
+    pub revision: Option<Revision>,
     pub by: RequestedBy,
-    /// The template of this name, if there is one.
-    pub found: Option<Result<&'t Template, Message>>,
+    /// What there is under this name.
+    pub found: Found<'t>,
 }
 
 /// The party that requests a template for a pod.
@@ -75,7 +78,8 @@ pub(super) struct Decider<'a> {
     pub keys: &'a AnnotationKeys,
     pub request: &'a Request<'a>,
     pub settings: &'a Settings,
-    pub templates: &'a TemplateSet,
+    /// Those that pods of the request's namespace can name.
+    pub templates: VisibleTemplates<'a>,
 }
 
 /// The value of the pod's annotation `inject`, if it has one.
@@ -174,23 +178,26 @@ impl<'a> Decider<'a> {
             (None, None) => (Vec::new(), RequestedBy::Namespace),
         };
         let automatic = if enabled { self.automatic(&names) } else { Vec::new() };
-        let look_up = |name: String| RequestedTemplate { found: self.templates.get(&name), name, by };
-        Ok(names.into_iter().map(look_up).chain(automatic).collect())
+        let requested = names.into_iter().map(|named| self.look_up(named, by));
+        Ok(requested.chain(automatic).collect())
+    }
+
+    fn look_up(&self, named: NamedTemplate, by: RequestedBy) -> RequestedTemplate<'a> {
+        let NamedTemplate { name, revision } = named;
+        let revision = revision.as_deref().and_then(Revision::parse);
+        let found = self.templates.get(&name, revision.as_ref(), || rollout::slot(&name, self.request));
+        RequestedTemplate { name, revision, by, found }
     }
 
     /// The Automatic templates that are not named.
-    fn automatic(&self, named: &[String]) -> Vec<RequestedTemplate<'a>> {
-        let names = self.templates.automatic().iter().filter(|name| !named.contains(name));
-        names
-            .map(|name| RequestedTemplate {
-                found: self.templates.get(name),
-                name: name.clone(),
-                by: RequestedBy::Template,
-            })
-            .collect()
+    pub(super) fn automatic(&self, named: &[NamedTemplate]) -> Vec<RequestedTemplate<'a>> {
+        let names = self.templates.automatic().into_iter();
+        let names = names.filter(|name| !named.iter().any(|named| named.name == *name));
+        let named = |name: &str| NamedTemplate { name: name.to_owned(), revision: None };
+        names.map(|name| self.look_up(named(name), RequestedBy::Template)).collect()
     }
 
-    fn default_list(&self, namespace: &Namespace) -> Result<Vec<String>, Problem> {
+    fn default_list(&self, namespace: &Namespace) -> Result<Vec<NamedTemplate>, Problem> {
         let Some(list) = namespace.annotations.get(&self.keys.inject) else { return Ok(Vec::new()) };
         match annotations::parse_template_request(list) {
             Ok(TemplateRequest::Templates(names)) => Ok(names),
@@ -219,7 +226,7 @@ impl<'a> Decider<'a> {
     /// The read sets are known only if no template is rendered anew with the pod's parameters.
     fn read_sets(&self, head: &PodHead<'_>, requested: &[RequestedTemplate<'a>]) -> Option<Vec<&'a ReadSet>> {
         let read_set = |requested: &RequestedTemplate<'a>| {
-            let Some(Ok(template)) = requested.found else { return None };
+            let template = requested.found.template()?;
             let sets_parameter = |key: &str| self.keys.parameter_of(&requested.name, key).is_some();
             if head.annotation_keys().any(sets_parameter) { None } else { template.read_set() }
         };
@@ -243,5 +250,5 @@ fn requests_some(own: &OwnRequest) -> bool {
 
 /// Whether the template is for Windows pods.
 fn is_for_windows(requested: &RequestedTemplate<'_>) -> bool {
-    matches!(requested.found, Some(Ok(template)) if template.runs_on(OperatingSystem::Windows))
+    requested.found.template().is_some_and(|template| template.runs_on(OperatingSystem::Windows))
 }

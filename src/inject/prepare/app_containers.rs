@@ -33,7 +33,7 @@ impl<'p> AppContainers<'p> {
         let mut foreign: BTreeSet<&str> = preparation.status.iter().flat_map(StatusEntry::container_names).collect();
         foreign.extend(preparation.auto_containers());
         for requested in requested {
-            if let Some(Ok(template)) = requested.found {
+            if let Some(template) = requested.found.template() {
                 foreign.extend(template.container_names());
             }
         }

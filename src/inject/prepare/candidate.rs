@@ -32,12 +32,23 @@ impl<'t, 'p> Preparation<'t, 'p> {
         if !problems.is_empty() {
             return Err(PrepareError::Problems(problems));
         }
+        self.rendered(template, selected.clone(), &context, state, warnings)
+    }
+
+    /// Renders the template with these parameters, whatever its `match` says.
+    fn rendered(
+        &self,
+        template: &'t Template,
+        selected: Vec<(ContainerList, usize)>,
+        context: &RenderContext<'_>,
+        state: ParameterState,
+        warnings: &mut Vec<String>,
+    ) -> Result<RenderedTemplate<'t>, PrepareError> {
         let (mut overlay, mut apps) = match template.rendered(self.pod).filter(|_| state == ParameterState::Default) {
             Some(overlay) => (Cow::Borrowed(overlay), Vec::new()),
             None => {
-                let Rendering { overlay, apps } = template
-                    .render(&context)
-                    .map_err(|errors| PrepareError::Problems(problems_of(template, errors)))?;
+                let Rendering { overlay, apps } =
+                    template.render(context).map_err(|errors| PrepareError::Problems(problems_of(template, errors)))?;
                 (Cow::Owned(overlay), apps)
             }
         };
@@ -56,6 +67,22 @@ impl<'t, 'p> Preparation<'t, 'p> {
         let rendered = RenderedTemplate { template, overlay, apps, selected, mounted, files };
         let problems = self.unknown_commands(&rendered);
         if problems.is_empty() { Ok(rendered) } else { Err(PrepareError::Problems(problems)) }
+    }
+
+    /// Renders the template for a pod that sets no parameter, whatever its `match` says. `None` if it
+    /// cannot be had without one.
+    pub(super) fn unconditional(
+        &self,
+        template: &'t Template,
+        app: &AppContainers<'_>,
+    ) -> Option<RenderedTemplate<'t>> {
+        let selected = app.selected_by(template);
+        let (params, state, problems) = self.parameters(template, &selected);
+        let context = self.context(&params, &selected);
+        if !problems.is_empty() {
+            return None;
+        }
+        self.rendered(template, selected.clone(), &context, state, &mut Vec::new()).ok()
     }
 
     /// Problems of containers that lack the command before which the template puts something.

@@ -24,7 +24,7 @@ impl<'t> Preparation<'t, '_> {
             return Vec::new();
         }
         let names = self.names_in_use(requested, candidates);
-        let check = KeyCheck::new(self.keys, self.templates, &names);
+        let check = KeyCheck::new(self.keys, &self.templates, &names);
         let annotations = check.unread(KeyPlace::PodAnnotation, self.pod.annotations().map(|(key, _)| key));
         let labels = check.unread(KeyPlace::PodLabel, self.pod.label_keys());
         let mut problems = Vec::new();

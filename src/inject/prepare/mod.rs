@@ -10,6 +10,7 @@ mod files;
 mod from_app;
 mod keys;
 mod not_found;
+pub(super) mod overlaps;
 mod parameters;
 mod plan;
 mod problems;
@@ -27,7 +28,7 @@ use super::request::Request;
 use super::settings::{MissingDefaults, Settings};
 use super::status::StatusEntry;
 use super::template::spec::OnError;
-use super::template::{Template, TemplateSet};
+use super::template::{Found, Template, VisibleTemplates};
 use super::text::json::text;
 use super::text::{Message, message, quote, value, words};
 use std::collections::BTreeSet;
@@ -36,7 +37,7 @@ use std::collections::BTreeSet;
 pub(super) struct Preparation<'t, 'p> {
     pub settings: &'t Settings,
     pub keys: &'t AnnotationKeys,
-    pub templates: &'t TemplateSet,
+    pub templates: VisibleTemplates<'t>,
     pub request: &'p Request<'p>,
     pub pod: &'p PodDocument,
     pub status: &'p [StatusEntry],
@@ -98,11 +99,12 @@ impl<'t> Preparation<'t, '_> {
     ) -> Option<&'t Template> {
         let name = &requested.name;
         if let Some(done) = self.status.iter().find(|entry| entry.name == *name) {
-            if let Some(Ok(template)) = requested.found
+            if let Some(template) = requested.found.template()
                 && template.revision != done.revision
             {
+                let other = if requested.revision.is_some() { "the one it asks for" } else { "the current one" };
                 report.warnings.push(format!(
-                    "template {}: the pod has revision {}, the current one is {}",
+                    "template {}: the pod has revision {}, {other} is {}",
                     quote(name),
                     quote(done.revision.as_str()),
                     template.revision
@@ -111,16 +113,21 @@ impl<'t> Preparation<'t, '_> {
             report.already_injected.push(name.clone());
             return None;
         }
+        report.warnings.extend(self.templates.hidden(name).map(|sentence| sentence.to_string()));
         match &requested.found {
-            Some(Ok(template)) => return Some(template),
-            Some(Err(why)) => {
+            Found::Working(template) => return Some(template),
+            Found::Broken(why) => {
                 let of = self.of_requester(requested.by);
                 let why = message!["template ", words(quote(name)), " cannot be used: ", why.clone()];
                 let problem = annotation_problem(ErrorCode::TemplateBroken, &self.keys.inject, of, why);
                 let problem = Problem { template: Some(name.clone()), ..problem };
                 self.leave_out_default(requested.by, problem, report, problems);
             }
-            None => {
+            Found::RevisionGone(known) => {
+                let problem = self.revision_not_found(requested, known);
+                self.leave_out_default(requested.by, problem, report, problems);
+            }
+            Found::Unknown => {
                 let problem = self.not_found(requested, problems.len());
                 self.leave_out_default(requested.by, problem, report, problems);
             }

@@ -33,6 +33,24 @@ impl Preparation<'_, '_> {
         annotation_problem(code, &self.keys.inject, of, why)
     }
 
+    /// The problem of a revision that is not kept any more, or never was.
+    pub(super) fn revision_not_found(&self, requested: &RequestedTemplate<'_>, known: &[String]) -> Problem {
+        let wanted = requested.revision.as_ref().map(ToString::to_string).unwrap_or_default();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let why = message![
+            "template ",
+            words(quote(&requested.name)),
+            " has no revision ",
+            value(quote(&wanted)),
+            "; there are ",
+            words(listed(&known)),
+            ", the newest first; without \"@\" the pod gets the current one",
+        ];
+        let problem =
+            annotation_problem(ErrorCode::RevisionNotFound, &self.keys.inject, self.of_requester(requested.by), why);
+        Problem { template: Some(requested.name.clone()), ..problem }
+    }
+
     /// Whose annotation requests the template.
     pub(super) fn of_requester(&self, by: RequestedBy) -> Message {
         match by {

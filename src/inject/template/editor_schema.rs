@@ -6,7 +6,7 @@
 //!
 //! Invariant: every template that loads conforms to the schema.
 
-use super::spec::{API_VERSION, CLUSTER_KIND};
+use super::spec::{API_VERSION, CLUSTER_KIND, NAMESPACED_KIND};
 use crate::inject::overlay::OverlayPart;
 use crate::inject::schema::rules::{Constraint, constraints};
 use crate::inject::schema::{self, QUANTITY};
@@ -27,10 +27,10 @@ pub fn editor_schema() -> Value {
     let parts = OverlayPart::ALL.map(|part| [&["spec"], part.spec_fields()].concat());
     let mut root = writer.schema(&recorded, &Position::Setting(parts.into()), Nullable::No);
     root["properties"]["apiVersion"]["const"] = API_VERSION.into();
-    root["properties"]["kind"]["const"] = CLUSTER_KIND.into();
+    root["properties"]["kind"]["enum"] = json!([CLUSTER_KIND, NAMESPACED_KIND]);
     root["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     root["$id"] = ID.into();
-    root["title"] = CLUSTER_KIND.into();
+    root["title"] = "InjectionTemplate".into();
     root["$defs"] = writer.definitions.into_iter().collect::<Map<_, _>>().into();
     root
 }
@@ -214,7 +214,8 @@ fn bounds(recorded: &Value, schema: &mut Value) {
         "uint16" => (0, u16::MAX.into()),
         _ => (i128::MIN, i128::MAX),
     };
-    limit(schema, least, most);
+    let own = |key: &str, otherwise| recorded[key].as_i64().map_or(otherwise, i128::from);
+    limit(schema, own("minimum", least), own("maximum", most));
 }
 
 fn limit(schema: &mut Value, least: i128, most: i128) {

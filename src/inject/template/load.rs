@@ -2,17 +2,21 @@
 //! column.
 //!
 //! Invariants: a broken document does not affect others; the last good revision of a template is
-//! served for as long as its source still names it, is unreadable, or is gone as a whole.
+//! served for as long as its source still names it, is unreadable, or is gone as a whole. A template
+//! of one namespace never takes a name, or room, from one of the cluster or of another namespace.
 
-use super::compile::{CompiledDocument, CompiledSource};
-use super::set::{Deviations, TemplateEntry};
-use super::{LoadProblem, SourceText, TemplateSet};
-use crate::inject::text::{message, quote, value, words};
+use super::compile::{CompiledDocument, CompiledSource, LazyTemplate};
+use super::set::{Deviations, Entries, TemplateEntry, TemplateId};
+use super::{LoadProblem, SourceText, TemplateScope, TemplateSet};
+use crate::inject::text::{Message, message, quote, value, words};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Maximum number of templates in one set.
+/// Most templates of the cluster, and as many of all namespaces together: no tenant uses up the
+/// room of the cluster's.
 const MAX_TEMPLATES: usize = 5_000;
+/// Most templates of one namespace, so that no tenant uses up the room of the others.
+const MAX_OF_NAMESPACE: usize = 100;
 
 /// Result of [`TemplateSet::load`]: the set, and all errors and warnings.
 pub struct Loaded {
@@ -47,63 +51,60 @@ impl TemplateSet {
         for source in present {
             assembly.source(source, &BTreeSet::new(), last);
         }
-        for group in [orphaned, fallback] {
+        let mut of_fallback = BTreeSet::new();
+        for (group, is_fallback) in [(orphaned, false), (fallback, true)] {
             let taken = assembly.taken(last);
             for source in group {
+                let new = source.documents.iter().map(|document| document.id()).filter(|id| !taken.contains(id));
+                of_fallback.extend(new.filter(|_| is_fallback).map(|id| id.name));
                 assembly.source(source, &taken, last);
             }
         }
         let invalid = assembly.invalid();
         assembly.keep_last_good(last);
-        let Assembly { entries, stale, orphaned, unread, problems, warnings, .. } = assembly;
-        let deviations = Deviations { stale, orphaned, warnings: by_template(&warnings) };
-        let templates = Self::new(entries, deviations, unread, invalid);
+        let Assembly { entries, stale, orphaned, unread, problems, warnings, by_template, .. } = assembly;
+        let deviations = Deviations { stale, orphaned, warnings: by_template };
+        let templates = Self::new(entries, of_fallback, deviations, unread, invalid);
         Loaded { templates, problems, warnings }
     }
 }
 
-fn by_template(warnings: &[LoadProblem]) -> BTreeMap<String, Vec<LoadProblem>> {
-    let mut by_name: BTreeMap<String, Vec<LoadProblem>> = BTreeMap::new();
-    for warning in warnings {
-        if let Some(name) = &warning.template {
-            by_name.entry(name.clone()).or_default().push(warning.clone());
-        }
-    }
-    by_name
-}
-
 #[derive(Default)]
 struct Assembly {
-    entries: BTreeMap<String, TemplateEntry>,
-    /// Why the last good revision is served, by name of the template.
-    stale: BTreeMap<String, LoadProblem>,
+    entries: Entries,
+    /// Why the last good revision is served, by template.
+    stale: BTreeMap<TemplateId, LoadProblem>,
+    /// Last good revisions that objects have kept.
+    kept: Vec<Arc<LazyTemplate>>,
     /// Why sources are gone whose templates are served, by origin.
     orphaned: BTreeMap<String, LoadProblem>,
     /// Number of documents and files of which not even a name can be read.
     nameless: usize,
-    /// Where each name is defined first.
-    names: BTreeMap<String, String>,
+    /// Where each template is defined first.
+    names: BTreeMap<TemplateId, String>,
     /// Sources that hide templates whose names cannot be read, and why.
     hiding: BTreeMap<String, LoadProblem>,
     /// The first unreadable text.
     unread: Option<LoadProblem>,
     problems: Vec<LoadProblem>,
     warnings: Vec<LoadProblem>,
+    by_template: BTreeMap<TemplateId, Vec<LoadProblem>>,
 }
 
 impl Assembly {
-    /// The names that are defined, and those that an unreadable text may define: what it defined last.
-    fn taken(&self, last: &TemplateSet) -> BTreeSet<String> {
+    /// The templates that are defined, and those that an unreadable text may define: what it defined
+    /// last.
+    fn taken(&self, last: &TemplateSet) -> BTreeSet<TemplateId> {
         let hidden = last.working().filter(|template| self.hiding.contains_key(&template.origin));
-        self.names.keys().cloned().chain(hidden.map(|template| template.name.clone())).collect()
+        self.names.keys().cloned().chain(hidden.map(|template| TemplateId::of(template))).collect()
     }
 
-    /// Adds the documents of a source, but for those whose names are `taken`.
-    fn source(&mut self, source: &CompiledSource, taken: &BTreeSet<String>, last: &TemplateSet) {
+    /// Adds the documents of a source, but for those that are `taken`.
+    fn source(&mut self, source: &CompiledSource, taken: &BTreeSet<TemplateId>, last: &TemplateSet) {
         if let Some(problem) = &source.orphaned {
             self.orphaned.insert(source.origin.clone(), problem.clone());
         }
-        for document in source.documents.iter().filter(|document| !taken.contains(&document.name)) {
+        for document in source.documents.iter().filter(|document| !taken.contains(&document.id())) {
             self.document(source, document);
         }
         // An empty file comes from a full disk or an editor that is saving, not from a removed
@@ -119,6 +120,9 @@ impl Assembly {
     fn document(&mut self, source: &CompiledSource, document: &CompiledDocument) {
         let origin = &source.origin;
         self.warnings.extend(document.warnings.iter().cloned());
+        if !document.warnings.is_empty() && !document.name.is_empty() {
+            self.by_template.entry(document.id()).or_default().extend(document.warnings.iter().cloned());
+        }
         let mut problems = document.problems.clone();
         problems.extend(self.register_name(source, document));
         problems.sort_by_key(|problem| (problem.line, problem.column));
@@ -137,8 +141,8 @@ impl Assembly {
         if document.name.is_empty() {
             return None;
         }
-        let Some(place) = self.names.get(&document.name) else {
-            self.names.insert(document.name.clone(), document.shown_place(&source.origin));
+        let Some(place) = self.names.get(&document.id()) else {
+            self.names.insert(document.id(), document.shown_place(&source.origin));
             return None;
         };
         let name = value(quote(&document.name));
@@ -148,17 +152,38 @@ impl Assembly {
     }
 
     fn named(&mut self, origin: &str, document: &CompiledDocument, problems: &mut Vec<LoadProblem>) {
-        let is_known = self.entries.contains_key(&document.name);
-        if problems.is_empty() && !is_known && self.entries.len() >= MAX_TEMPLATES {
-            let sentence = message!["more than ", MAX_TEMPLATES, " templates"];
-            problems.push(LoadProblem::of_source(origin, sentence));
+        let is_known = self.entries.get(&document.scope, &document.name).is_some();
+        if problems.is_empty()
+            && !is_known
+            && let Some(sentence) = self.too_many(&document.scope)
+        {
+            problems.push(LoadProblem {
+                template: Some(document.name.clone()),
+                ..LoadProblem::of_source(origin, sentence)
+            });
         }
         let entry = match (&document.template, problems.first()) {
             (Some(template), None) => TemplateEntry::Working(Arc::clone(template)),
             (_, Some(problem)) => TemplateEntry::Broken(Box::new(problem.clone())),
             (None, None) => return,
         };
-        self.entries.insert(document.name.clone(), entry);
+        self.entries.insert(&document.scope, &document.name, entry);
+        self.kept.extend(document.last_good.clone());
+    }
+
+    /// Why there is no room for one more template.
+    fn too_many(&self, scope: &TemplateScope) -> Option<Message> {
+        match scope.namespace() {
+            None => (self.entries.cluster.len() >= MAX_TEMPLATES)
+                .then(|| message!["more than ", MAX_TEMPLATES, " templates"]),
+            Some(namespace)
+                if self.entries.of_namespace(namespace).is_some_and(|own| own.len() >= MAX_OF_NAMESPACE) =>
+            {
+                Some(message!["more than ", MAX_OF_NAMESPACE, " templates in the namespace"])
+            }
+            Some(_) => (self.entries.namespaced_len() >= MAX_TEMPLATES)
+                .then(|| message!["more than ", MAX_TEMPLATES, " templates in all namespaces together"]),
+        }
     }
 
     /// The broken document's name is unreadable, so it may be any of the source's templates.
@@ -167,21 +192,25 @@ impl Assembly {
         self.hiding.entry(origin.to_owned()).or_insert_with(|| problem.clone());
     }
 
-    /// Number of broken documents and files; a name counts once.
+    /// Number of broken documents and files; a template counts once.
     fn invalid(&self) -> usize {
-        self.nameless + self.entries.values().filter(|entry| matches!(entry, TemplateEntry::Broken(_))).count()
+        let broken = self.entries.all().filter(|(_, _, entry)| matches!(entry, TemplateEntry::Broken(_)));
+        self.nameless + broken.count()
     }
 
+    /// A template that is broken now keeps the revision of the last set, or that of its object.
     fn keep_last_good(&mut self, last: &TemplateSet) {
-        for template in last.working() {
-            let problem = match self.entries.get(&template.name) {
+        let kept = std::mem::take(&mut self.kept);
+        for template in last.working().chain(&kept) {
+            let problem = match self.entries.get(&template.scope, &template.name) {
                 Some(TemplateEntry::Working(_)) => continue,
                 Some(TemplateEntry::Broken(problem)) => Some(&**problem),
                 None => self.hiding.get(&template.origin),
             };
             if let Some(problem) = problem {
-                self.stale.insert(template.name.clone(), problem.clone());
-                self.entries.insert(template.name.clone(), TemplateEntry::Working(Arc::clone(template)));
+                self.stale.insert(TemplateId::of(template), problem.clone());
+                let entry = TemplateEntry::Working(Arc::clone(template));
+                self.entries.insert(&template.scope, &template.name, entry);
             }
         }
     }

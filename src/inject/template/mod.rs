@@ -20,12 +20,13 @@ mod render;
 mod render_context;
 mod render_error;
 mod revision;
+mod scope;
 mod set;
 mod tree;
 mod written_paths;
 
-pub use compile::CompiledSource;
 pub(crate) use compile::{CompiledCondition, Template};
+pub use compile::{CompiledSource, KeptRevision, ObjectText};
 pub use editor_schema::editor_schema;
 pub use load::Loaded;
 pub use problem::LoadProblem;
@@ -33,6 +34,8 @@ pub(crate) use render::{RenderErrors, Rendering};
 pub(crate) use render_context::RenderContext;
 pub(crate) use render_error::{RenderCause, RenderError};
 pub(crate) use revision::Revision;
+pub use scope::TemplateScope;
+pub(crate) use set::{Found, Slot, VisibleTemplates};
 pub use set::{TemplateInterface, TemplateSet, TemplateState, TemplateStatus};
 
 /// A text with template documents, and its origin.

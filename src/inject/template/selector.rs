@@ -47,6 +47,16 @@ impl LabelSelector {
         self.requirements.iter().all(|requirement| requirement.operator.holds(labels(&requirement.key)))
     }
 
+    /// Whether no labels can satisfy both, as far as single labels tell.
+    pub(crate) fn is_disjoint_from(&self, other: &Self) -> bool {
+        self.requirements.iter().any(|own| {
+            other.requirements.iter().any(|theirs| {
+                own.key == theirs.key
+                    && (own.operator.rules_out(&theirs.operator) || theirs.operator.rules_out(&own.operator))
+            })
+        })
+    }
+
     /// Whether it matches everything.
     pub(crate) fn is_empty(&self) -> bool {
         self.requirements.is_empty()
@@ -54,6 +64,15 @@ impl LabelSelector {
 }
 
 impl Operator {
+    /// Whether no label that satisfies this one satisfies the other.
+    fn rules_out(&self, other: &Self) -> bool {
+        match self {
+            Self::In(values) => !values.iter().any(|value| other.holds(Some(value))),
+            Self::DoesNotExist => !other.holds(None),
+            Self::NotIn(_) | Self::Exists => false,
+        }
+    }
+
     fn holds(&self, label: Option<&str>) -> bool {
         let is_in = |values: &[String]| label.is_some_and(|label| values.iter().any(|value| value == label));
         match self {
@@ -239,6 +258,28 @@ mod tests {
         assert_eq!(found.len(), starts.len(), "{found:#?}");
         for (error, start) in found.iter().zip(starts) {
             assert!(error.starts_with(start), "{error}");
+        }
+    }
+
+    #[test]
+    fn selectors_are_disjoint_where_one_label_rules_out_both() {
+        let selector = |value: Value| LabelSelector::parse(&value, &FieldPath::root()).expect("a selector");
+        let equals = |value: &str| selector(json!({"matchLabels": {"a": value}}));
+        let expression = |operator: &str| selector(json!({"matchExpressions": [{"key": "a", "operator": operator}]}));
+        let not_in = selector(json!({"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["1"]}]}));
+        for (one, other, expected) in [
+            (equals("1"), equals("2"), true),
+            (equals("1"), equals("1"), false),
+            (equals("1"), selector(json!({"matchLabels": {"b": "2"}})), false),
+            (equals("1"), expression("DoesNotExist"), true),
+            (equals("1"), expression("Exists"), false),
+            (equals("1"), not_in.clone(), true),
+            (equals("2"), not_in, false),
+            (expression("Exists"), expression("DoesNotExist"), true),
+            (LabelSelector::default(), equals("1"), false),
+        ] {
+            assert_eq!(one.is_disjoint_from(&other), expected, "{one:?} {other:?}");
+            assert_eq!(other.is_disjoint_from(&one), expected, "{other:?} {one:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 mod app;
 mod decide;
@@ -11,6 +12,7 @@ mod files;
 mod grace;
 mod hostile;
 mod keys;
+mod objects;
 mod redaction;
 mod rendering;
 mod status;

@@ -157,6 +157,7 @@ fn refusals_of_content() -> Vec<(ErrorCode, Value, Value)> {
     let labelled = || with(asking(json!({})), "metadata", "labels", json!({"x": format!("{CANARY}_")}));
     let env = json!([{"name": "A", "value": CANARY}]);
     vec![
+        (ErrorCode::RevisionNotFound, plain(), pod("t@0123456789", json!({"x": CANARY}))),
         (
             ErrorCode::AutoContainerUnclaimed,
             plain(),

@@ -5,5 +5,6 @@
 pub(super) mod body;
 pub(super) mod body_buffer;
 pub(super) mod budget;
+pub(super) mod freshness;
 pub(super) mod review_pool;
 pub(super) mod webhook;

@@ -100,7 +100,7 @@ impl ReviewPool {
     /// body kept until then, even when its client has gone.
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
-        body: ReceivedBody,
+        body: Arc<ReceivedBody>,
         review: impl FnOnce(&[u8]) -> T + Send + 'static,
     ) -> Result<T, JoinError> {
         let is_cautious = self.is_cautious();
@@ -178,10 +178,10 @@ mod tests {
     use crate::server::admission::body_buffer::BodyBuffer;
     use crate::server::admission::budget::Budgets;
 
-    fn received(body: impl Into<Bytes>) -> ReceivedBody {
+    fn received(body: impl Into<Bytes>) -> Arc<ReceivedBody> {
         let gauge = IntGauge::new("bytes", "bytes").expect("a gauge");
         let buffer = BodyBuffer::new(Budgets::new(4 * Size::SMALL, 9 * Size::SMALL, gauge));
-        buffer.complete(body.into(), tokio::time::Instant::now()).unwrap_or_else(|_| panic!("room"))
+        Arc::new(buffer.complete(body.into(), tokio::time::Instant::now()).unwrap_or_else(|_| panic!("room")))
     }
 
     #[test]

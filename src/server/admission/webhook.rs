@@ -20,6 +20,7 @@ use tokio::time::timeout_at;
 use super::body;
 use super::body_buffer::{BodyBuffer, ReceivedBody};
 use super::budget::Budgets;
+use super::freshness::{Freshness, Waited};
 use super::review_pool::ReviewPool;
 use crate::admission::{
     self, ADVISE_PATH, AdviceMode, MUTATE_PATH, MediaType, OwnerNotice, ProtocolError, Record, ReviewResponse,
@@ -54,6 +55,8 @@ pub struct Webhook {
     pub advice: AdviceMode,
     /// Tells the owner of a pod why it was refused, without waiting; `None` without a cluster.
     pub notify: Option<OwnerNotifier>,
+    /// Whether templates may be missing that exist; `None` if they come from files alone.
+    pub freshness: Option<Freshness>,
 }
 
 /// Takes a notice for the owner of a pod. It does not wait.
@@ -211,12 +214,38 @@ impl WebhookService {
         body: ReceivedBody,
         deadline: Instant,
     ) -> ReviewResponse {
-        let service = Arc::clone(self);
-        let review = self.pool.run(body, move |body| service.review(reviewed, body));
+        let review = self.review_until_known(reviewed, body);
         // After the deadline the API server no longer waits for the response.
         match timeout_at(deadline.into(), review).await {
-            Ok(response) => response.unwrap_or_else(|_| ProtocolError::Panic.into()),
+            Ok(mut response) => {
+                if let (Some(notice), Some(notify)) = (response.notice.take(), &self.webhook.notify) {
+                    notify(*notice);
+                }
+                response
+            }
             Err(_) => ProtocolError::Overloaded.into(),
+        }
+    }
+
+    /// Reviews a body. If it names a template that is not known, and templates come from a cluster,
+    /// the review is repeated with each new snapshot for a while: the template may just have been
+    /// created.
+    async fn review_until_known(self: &Arc<Self>, reviewed: Reviewed, body: ReceivedBody) -> ReviewResponse {
+        let body = Arc::new(body);
+        let mut wait = self.webhook.freshness.as_ref().map(Freshness::wait);
+        loop {
+            let service = Arc::clone(self);
+            let review = self.pool.run(Arc::clone(&body), move |body| service.review(reviewed, body)).await;
+            let response = review.unwrap_or_else(|_| ProtocolError::Panic.into());
+            let Some(wait) = wait.as_mut().filter(|_| reviewed == Reviewed::Pod && response.record.misses_template())
+            else {
+                return response;
+            };
+            match wait.next().await {
+                Waited::Changed => {}
+                Waited::Current => return response,
+                Waited::Behind => return ProtocolError::TemplatesBehind.into(),
+            }
         }
     }
 
@@ -231,12 +260,7 @@ impl WebhookService {
                 Reviewed::Workload => admission::advise(&injector, self.webhook.advice, namespaces, body),
             }
         };
-        let mut review =
-            std::panic::catch_unwind(AssertUnwindSafe(review)).unwrap_or_else(|_| ProtocolError::Panic.into());
-        if let (Some(notice), Some(notify)) = (review.notice.take(), &self.webhook.notify) {
-            notify(*notice);
-        }
-        review
+        std::panic::catch_unwind(AssertUnwindSafe(review)).unwrap_or_else(|_| ProtocolError::Panic.into())
     }
 }
 
@@ -308,6 +332,7 @@ mod tests {
             metrics: Arc::clone(metrics),
             advice: AdviceMode::Warn,
             notify: None,
+            freshness: None,
         };
         router(webhook, &Limits::default(), shutdown::lifecycle().1)
     }

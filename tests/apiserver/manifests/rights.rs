@@ -14,10 +14,11 @@ use super::{Account, OURS};
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1";
 
 /// `GROUP/RESOURCE[:NAME] VERBS`, in every namespace.
-const EVERYWHERE: [&str; 8] = [
+const EVERYWHERE: [&str; 9] = [
     "admissionregistration.k8s.io/validatingwebhookconfigurations:outrigger get,list,watch,patch",
     "admissionregistration.k8s.io/mutatingwebhookconfigurations:outrigger get,list,watch,patch",
     "/namespaces get,list,watch",
+    "/pods list",
     "outrigger.dev/clusterinjectiontemplates get,list,watch",
     "outrigger.dev/injectiontemplates get,list,watch",
     "outrigger.dev/clusterinjectiontemplates/status patch",
@@ -39,7 +40,7 @@ const EVERYBODY: [&str; 3] = [
 
 /// Namespace, verb, group, resource with its subresource, name. An empty namespace means all, and
 /// an empty name any.
-const NEVER: [(&str, &str, &str, &str, &str); 53] = [
+const NEVER: [(&str, &str, &str, &str, &str); 54] = [
     (OURS, "create", "", "secrets", ""),
     (OURS, "delete", "", "secrets", "outrigger-ca"),
     (OURS, "delete", "", "secrets", "outrigger-serving"),
@@ -80,7 +81,8 @@ const NEVER: [(&str, &str, &str, &str, &str); 53] = [
     ("", "patch", "", "namespaces", "default"),
     ("", "delete", "", "namespaces", OURS),
     ("default", "get", "", "pods", ""),
-    ("default", "list", "", "pods", ""),
+    ("default", "watch", "", "pods", ""),
+    ("default", "list", "", "pods/log", ""),
     ("default", "create", "", "pods", ""),
     ("default", "create", "", "pods/exec", ""),
     ("default", "patch", "", "pods/ephemeralcontainers", ""),

@@ -142,6 +142,7 @@ impl ServerBuilder {
             metrics: Arc::clone(&metrics),
             advice: self.advice,
             notify: self.notify,
+            freshness: None,
         };
         let admin = Admin { readiness, metrics, snapshot, details: Arc::new(|| vec!["a note".to_owned()]) };
         let (shutdown, lifecycle) = shutdown::lifecycle();

@@ -48,6 +48,12 @@ fn plain(mut object: Value) -> Value {
     if let Some(labels) = object.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
         labels.retain(|key, _| !LABELS.contains(&key.as_str()));
     }
+    if object["kind"] == "CustomResourceDefinition"
+        && let Some(metadata) = object["metadata"].as_object_mut()
+    {
+        let annotations = metadata.remove("annotations");
+        assert!(annotations.is_none_or(|kept| kept == json!({"helm.sh/resource-policy": "keep"})));
+    }
     if let Some(annotations) = object.pointer_mut("/spec/template/metadata/annotations").and_then(Value::as_object_mut)
     {
         annotations.remove("checksum/config");

@@ -1,6 +1,6 @@
 //! The webhook configurations of the manifests equal those of the program.
 
-use outrigger::api::webhook_configuration::{Endpoint, WebhookConfiguration};
+use outrigger::api::webhook_configuration::{AdviceWebhook, Endpoint, WebhookConfiguration};
 use serde_json::{Value, json};
 
 use super::{list, object, render};
@@ -22,8 +22,8 @@ fn generated() -> WebhookConfiguration {
 
 fn the_manifests_equal_the_generated_webhook_configurations() {
     pretty_assertions::assert_eq!(object("manifests/base/webhook.yaml"), generated().to_value().expect("plain data"));
-    let advice = generated().to_advice_value().expect("plain data");
-    pretty_assertions::assert_eq!(object("manifests/base/advice.yaml"), advice);
+    let advice = generated().to_validating_value().expect("plain data");
+    pretty_assertions::assert_eq!(object("manifests/base/validating-webhook.yaml"), advice);
 }
 
 fn the_command_prints_the_manifests() {
@@ -32,7 +32,7 @@ fn the_command_prints_the_manifests() {
     let output = outrigger.output().expect("the program runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed = super::documents("generate webhook", &String::from_utf8_lossy(&output.stdout));
-    assert_eq!(printed, [object("manifests/base/webhook.yaml"), object("manifests/base/advice.yaml")]);
+    assert_eq!(printed, [object("manifests/base/webhook.yaml"), object("manifests/base/validating-webhook.yaml")]);
 }
 
 /// Every choice in the first webhook has a comment above it that gives the reason; the second
@@ -50,8 +50,12 @@ fn every_choice_has_a_comment() {
         "- apiGroups: [apps]",
         "sideEffects: None",
         "timeoutSeconds: 2",
+        "- name: templates.outrigger.dev",
+        "- name: template-changed",
+        "- apiGroups: [outrigger.dev]",
+        "timeoutSeconds: 5",
     ];
-    have_comments("manifests/base/advice.yaml", &advice);
+    have_comments("manifests/base/validating-webhook.yaml", &advice);
     let webhook = [
         "- name: pods.inject.outrigger.dev",
         "admissionReviewVersions: [v1]",
@@ -122,10 +126,9 @@ fn the_chart_gives_advice_unless_it_is_off() {
         let objects = render::by_key(render::helm(&[&format!("advice={value}")]));
         let settings = super::objects::settings(&objects[&("ConfigMap".to_owned(), "outrigger".to_owned())]);
         assert_eq!(settings.get("advice").and_then(Value::as_str), setting, "{value}");
-        let is_off = setting == Some("Off");
-        assert_eq!(objects.contains_key(&key), !is_off, "{value}");
-        let rules = objects[&("ClusterRole".to_owned(), "outrigger".to_owned())]["rules"].to_string();
-        assert_eq!(rules.contains("validatingwebhookconfigurations"), !is_off, "{value}");
+        let advice = if setting == Some("Off") { AdviceWebhook::LeftOut } else { AdviceWebhook::Included };
+        let expected = WebhookConfiguration { advice, ..generated() }.to_validating_value().expect("plain data");
+        pretty_assertions::assert_eq!(objects[&key]["webhooks"], expected["webhooks"], "{value}");
     }
     let values = [
         "domain=sidecars.example.com",
@@ -149,7 +152,8 @@ fn two_installations_share_no_name() {
     let values = ["domain=sidecars.example.com", "monitoring.enabled=true", "highAvailability.enabled=true"];
     let named = |name: &str| {
         let name = format!("nameOverride={name}");
-        let mut values = values.to_vec();
+        // The cluster has the CustomResourceDefinitions once.
+        let mut values = [&values[..], &["crds.install=false"]].concat();
         values.push(&name);
         [render::helm(&values), render::helm(&[&values[..], &["certificates.mode=certManager"]].concat())].concat()
     };
@@ -190,7 +194,7 @@ fn two_installations_share_no_name() {
         })
     };
     let advice = &objects[&("ValidatingWebhookConfiguration".to_owned(), "sidecars".to_owned())];
-    pretty_assertions::assert_eq!(advice["webhooks"], named.to_advice_value().expect("plain data")["webhooks"]);
+    pretty_assertions::assert_eq!(advice["webhooks"], named.to_validating_value().expect("plain data")["webhooks"]);
     let pods = &objects[&("MutatingWebhookConfiguration".to_owned(), "sidecars".to_owned())];
     pretty_assertions::assert_eq!(pods["webhooks"], named.to_value().expect("plain data")["webhooks"]);
 }

@@ -219,10 +219,7 @@ fn requester(kind: &'static str, metadata: &ObjectMeta) -> Requester {
 
 /// `None` if no template is requested; the webhook itself reports an invalid value.
 fn templates(value: &str) -> Option<Vec<String>> {
-    match annotations::parse_template_request(value) {
-        Ok(TemplateRequest::Templates(names)) if !names.is_empty() => Some(names),
-        _ => None,
-    }
+    Some(annotations::requested_names(value)).filter(|names| !names.is_empty())
 }
 
 /// Whether a value requests templates, or is invalid, for which the pod is refused.

@@ -34,8 +34,9 @@ pub(crate) fn choose_templates(observations: &Observations) -> Vec<String> {
     if observations.responding().next().is_none() {
         return vec![USUAL_TEMPLATE.to_owned()];
     }
-    let loaded =
-        observations.templates().filter(|(_, template)| template.revision.is_some() && template.problem.is_none());
+    let loaded = observations.templates().filter(|(_, template)| {
+        template.namespace.is_none() && template.revision.is_some() && template.problem.is_none()
+    });
     let loaded: BTreeSet<&str> = loaded.map(|(_, template)| &*template.name).collect();
     let usual = loaded.get(USUAL_TEMPLATE).copied().into_iter();
     let others = loaded.iter().copied().filter(|name| *name != USUAL_TEMPLATE);

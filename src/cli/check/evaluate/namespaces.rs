@@ -7,7 +7,7 @@ use super::super::observations::{Observations, Requester};
 use super::configuration::covers;
 use super::{counted, listed};
 use crate::inject::Namespace;
-use crate::inject::annotations::{self, AnnotationKeys, TemplateRequest};
+use crate::inject::annotations::{self, AnnotationKeys};
 use crate::inject::text::quote;
 
 pub(super) fn evaluate(observations: &Observations) -> Vec<Finding> {
@@ -50,7 +50,7 @@ fn of_label(namespace: &Namespace, keys: &AnnotationKeys) -> Option<Finding> {
         )),
         None => {
             let list = namespace.annotations.get(&keys.inject)?;
-            let wants = matches!(annotations::parse_template_request(list), Ok(TemplateRequest::Templates(names)) if !names.is_empty());
+            let wants = !annotations::requested_names(list).is_empty();
             wants.then(|| {
                 Code::DefaultListWithoutLabel.found(
                     format!("namespace {name:?} has the default list {} and not the label {key}=enabled: its pods are not injected", quote(list)),

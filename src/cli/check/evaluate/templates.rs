@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::finding::{Code, Finding};
 use super::super::observations::{Observations, Requester};
 use super::{MAX_NAMES, counted, listed, replicas};
-use crate::inject::annotations::{self, AnnotationKeys, TemplateRequest};
+use crate::inject::annotations::{self, AnnotationKeys};
 use crate::inject::text::quote;
 
 /// The state of a template whose source has vanished, as `/templates` has it.
@@ -51,7 +51,7 @@ fn invalid(observations: &Observations) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (_, template) in observations.templates() {
         let Some(problem) = template.problem.as_ref().filter(|_| template.state != ORPHANED) else { continue };
-        if !seen.insert((&template.name, problem)) {
+        if !seen.insert((template.title(), problem)) {
             continue;
         }
         let served = match &template.revision {
@@ -59,7 +59,7 @@ fn invalid(observations: &Observations) -> Vec<Finding> {
             None => "pods that request it are refused".to_owned(),
         };
         findings.push(Code::TemplateInvalid.found(
-            format!("template {:?} is invalid, and {served}: {problem}", template.name),
+            format!("template {:?} is invalid, and {served}: {problem}", template.title()),
             format!("fix it in {}", template.source),
         ));
     }
@@ -69,14 +69,14 @@ fn invalid(observations: &Observations) -> Vec<Finding> {
 /// Templates that are served although their source is gone: the next restart loses them.
 fn orphaned(observations: &Observations) -> Option<Finding> {
     let names = observations.templates().filter(|(_, template)| template.state == ORPHANED);
-    let names: BTreeSet<&str> = names.map(|(_, template)| &*template.name).collect();
+    let names: BTreeSet<String> = names.map(|(_, template)| template.title()).collect();
     let namespace = &observations.target.namespace;
     (!names.is_empty()).then(|| {
         Code::TemplateOrphaned.found(
             format!(
                 "the source of {} has vanished, and the last good revision is served until a replica restarts: {}",
                 counted(names.len(), "template"),
-                listed(names.iter().copied())
+                listed(names.iter().map(String::as_str))
             ),
             format!(
                 "restore the ConfigMap {namespace}/outrigger-templates before any restart; to remove the templates on purpose, see \"Templates that vanish\" in docs/operations.md"
@@ -102,10 +102,10 @@ fn warnings(observations: &Observations) -> Vec<Finding> {
 /// What one replica has and another has not.
 fn skew(observations: &Observations) -> Vec<Finding> {
     let pods = replicas::names(observations);
-    let mut revisions: BTreeMap<&str, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
+    let mut revisions: BTreeMap<String, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
     for (replica, template) in observations.templates() {
         let revision = template.revision.as_deref().unwrap_or("none");
-        revisions.entry(&template.name).or_default().entry(revision).or_default().push(&replica.pod);
+        revisions.entry(template.title()).or_default().entry(revision).or_default().push(&replica.pod);
     }
     let mut findings = Vec::new();
     for (name, mut by_revision) in revisions {
@@ -129,18 +129,20 @@ fn skew(observations: &Observations) -> Vec<Finding> {
 
 /// Templates that are requested and that no replica has.
 fn missing(observations: &Observations, served: &BTreeSet<&str>) -> Vec<Finding> {
-    let known: BTreeSet<&str> = observations.templates().map(|(_, template)| &*template.name).collect();
+    let is_known = |name: &str, namespace: &str| {
+        observations.templates().any(|(_, template)| template.name == name && template.is_visible_in(namespace))
+    };
     let mut requested: BTreeMap<Cow<'_, str>, Vec<TemplateRequester<'_>>> = BTreeMap::new();
     for requester in observations.requesters.found().into_iter().flatten() {
-        for name in requester.templates.iter().filter(|name| !known.contains(name.as_str())) {
+        for name in requester.templates.iter().filter(|name| !is_known(name, &requester.namespace)) {
             requested.entry(Cow::Borrowed(name)).or_default().push(TemplateRequester::Object(requester));
         }
     }
     let keys = AnnotationKeys::new(&observations.target.domain);
     for namespace in observations.namespaces.found().into_iter().flatten() {
-        let list = namespace.annotations.get(&keys.inject).map(|value| annotations::parse_template_request(value));
-        let Some(Ok(TemplateRequest::Templates(names))) = list else { continue };
-        for name in names.into_iter().filter(|name| !known.contains(name.as_str())) {
+        let list = namespace.annotations.get(&keys.inject);
+        let names = list.map(|value| annotations::requested_names(value)).unwrap_or_default();
+        for name in names.into_iter().filter(|name| !is_known(name, &namespace.name)) {
             requested.entry(Cow::Owned(name)).or_default().push(TemplateRequester::Namespace(&namespace.name));
         }
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::super::finding::{Code, Finding};
-use super::super::observations::{LoadedTemplates, Observations, PodState, RefusalEvent, Requester};
+use super::super::observations::{LoadedTemplates, Observations, PodState, RefusalEvent, ReplicaTemplate, Requester};
 use super::{counted, listed};
-use crate::inject::annotations::{self, AnnotationKeys, TemplateRequest};
+use crate::inject::annotations::{self, AnnotationKeys};
 use crate::inject::{KeyCheck, KeyPlace, Namespace};
 
 pub(super) fn evaluate(observations: &Observations) -> Vec<Finding> {
@@ -124,11 +124,11 @@ fn requested(
     namespace: Option<&Namespace>,
 ) -> Vec<String> {
     let list = namespace.and_then(|namespace| namespace.annotations.get(&keys.inject));
-    let of_namespace = match list.map(|list| annotations::parse_template_request(list)) {
-        Some(Ok(TemplateRequest::Templates(names))) if requester.templates.is_empty() => names,
-        _ => Vec::new(),
-    };
-    let automatic = observations.templates().filter(|(_, template)| template.injection == "Automatic");
+    let list = list.filter(|_| requester.templates.is_empty());
+    let of_namespace = list.map(|list| annotations::requested_names(list)).unwrap_or_default();
+    let is_automatic =
+        |template: &ReplicaTemplate| template.injection == "Automatic" && template.is_visible_in(&requester.namespace);
+    let automatic = observations.templates().filter(|(_, template)| is_automatic(template));
     let automatic = automatic.map(|(_, template)| template.name.clone());
     requester.templates.iter().cloned().chain(of_namespace).chain(automatic).collect()
 }

@@ -1,7 +1,7 @@
 //! The templates that are known where keys are judged: those of the engine, or only their names.
 
-use crate::inject::template::TemplateSet;
 use crate::inject::template::parameters::Parameter;
+use crate::inject::template::{Slot, VisibleTemplates};
 
 /// Names of templates and of their parameters.
 pub(crate) trait KnownTemplates {
@@ -23,7 +23,7 @@ pub(super) fn declares(templates: &dyn KnownTemplates, template: &str, parameter
     templates.has(template) && templates.parameters(template).is_none_or(|known| known.contains(&parameter))
 }
 
-impl KnownTemplates for TemplateSet {
+impl KnownTemplates for VisibleTemplates<'_> {
     fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
         Box::new(self.all_names())
     }
@@ -33,7 +33,8 @@ impl KnownTemplates for TemplateSet {
     }
 
     fn parameters(&self, template: &str) -> Option<Vec<&str>> {
-        let template = self.get(template)?.ok()?;
+        // A pod's part in a rollout is not known here; any revision tells which parameters there are.
+        let template = self.get(template, None, || Slot(0)).template()?;
         Some(template.parameters.iter().map(Parameter::name).collect())
     }
 

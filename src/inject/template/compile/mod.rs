@@ -9,7 +9,7 @@
 //! 4. `Draft`: its parameters, `match` and expressions, compiled (`draft`, `part_trees`).
 //! 5. [`Template`]: a draft that renders to a valid overlay with its defaults (`template`).
 //! 6. [`LazyTemplate`]: a template that is kept as compressed text until a pod requests it
-//!    (`lazy`).
+//!    (`lazy`), with the earlier revisions that its object keeps (`history`).
 //!
 //! [`CompiledSource`] has the templates or the problems of all documents of one text (`source`).
 //! `load` combines sources into a set.
@@ -29,13 +29,15 @@ mod structure;
 mod template;
 mod warnings;
 
+use super::TemplateScope;
 use super::document::Document;
 use super::spec::TemplateSpec;
 use crate::inject::text::{FieldError, FieldPath, message};
 use draft::Draft;
 
 pub(crate) use draft::CompiledCondition;
-pub(super) use lazy::LazyTemplate;
+pub(crate) use lazy::LazyTemplate;
+pub use lazy::{KeptRevision, ObjectText};
 pub use source::CompiledSource;
 pub(crate) use template::Template;
 
@@ -51,7 +53,7 @@ struct Compiled {
 }
 
 /// Takes a document through the stages 3 to 6.
-fn compile(name: &str, origin: &str, document: &Document) -> Compiled {
+fn compile(name: &str, scope: &TemplateScope, origin: &str, document: &Document) -> Compiled {
     let errors = structure::check_header(&document.value);
     if !errors.is_empty() {
         return Compiled { errors, ..Compiled::default() };
@@ -60,7 +62,7 @@ fn compile(name: &str, origin: &str, document: &Document) -> Compiled {
     let value = structure::without_nulls(&document.value);
     let raw = value.get("spec").cloned().unwrap_or_default();
     let template = match structure::read(value, &errors) {
-        Ok(Some(spec)) => Template::compile(name, origin, spec, &raw),
+        Ok(Some(spec)) => Template::compile(name, scope, origin, spec, &raw),
         Ok(None) => Err(Draft::problems(&raw)),
         Err(error) => Err(vec![error]),
     };

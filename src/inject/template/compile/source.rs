@@ -3,11 +3,13 @@
 //! Invariants: a broken document does not affect others; the result depends only on origin and
 //! text, so an unchanged text need not be compiled again.
 
-use super::{Compiled, LazyTemplate, compile, structure};
+use super::{Compiled, KeptRevision, LazyTemplate, ObjectText, compile, structure};
 use crate::inject::expression;
 use crate::inject::template::document::{self, Document, MAX_TEMPLATE_BYTES, ParseProblem, Place};
-use crate::inject::template::{LoadProblem, SourceText};
-use crate::inject::text::{FieldError, Message, message, words};
+use crate::inject::template::set::TemplateId;
+use crate::inject::template::spec::NAMESPACED_KIND;
+use crate::inject::template::{LoadProblem, SourceText, TemplateScope};
+use crate::inject::text::{FieldError, Message, message, value, words};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -35,7 +37,10 @@ pub(in crate::inject::template) struct CompiledDocument {
     pub is_read: bool,
     /// Line and column of the name.
     place: Place,
+    pub scope: TemplateScope,
     pub template: Option<Arc<LazyTemplate>>,
+    /// What the object kept of an earlier text, if this one has problems.
+    pub last_good: Option<Arc<LazyTemplate>>,
     pub problems: Vec<LoadProblem>,
     pub warnings: Vec<LoadProblem>,
 }
@@ -51,6 +56,29 @@ impl CompiledSource {
             orphaned: None,
             // If the thread cannot be started, each expression reports that it cannot be compiled.
             documents: expression::with_large_stack(|| documents(source)).unwrap_or_else(|_| documents(source)),
+        }
+    }
+
+    /// Compiles a template object with its earlier revisions: the same way as a text, but that its
+    /// problems name no line.
+    pub fn of_object(object: &ObjectText) -> Self {
+        let document = || CompiledDocument::of_object(object);
+        Self::with_document(object, expression::with_large_stack(document).unwrap_or_else(|_| document()))
+    }
+
+    /// A template object that cannot be compiled for a reason that is not in it.
+    pub fn faulty_object(object: &ObjectText, why: &str) -> Self {
+        Self::with_document(object, CompiledDocument::broken_object(object, message![words(why)]))
+    }
+
+    fn with_document(object: &ObjectText, document: CompiledDocument) -> Self {
+        Self {
+            origin: object.origin.clone(),
+            digest: None,
+            is_blank: false,
+            is_fallback: false,
+            orphaned: None,
+            documents: vec![document],
         }
     }
 
@@ -138,11 +166,9 @@ fn digest(text: &str) -> [u8; 32] {
 }
 
 fn documents(source: &SourceText) -> Vec<CompiledDocument> {
-    const KIB: usize = 1024;
     let limit = MAX_TEMPLATE_BYTES * count_documents(&source.text);
     if source.text.len() > limit {
-        let (found, most) = (source.text.len() / KIB + 1, MAX_TEMPLATE_BYTES / KIB);
-        let sentence = message![found, " KiB are more than the ", most, " KiB that a template may have"];
+        let sentence = too_large(source.text.len());
         let problem = LoadProblem { line: 1, column: 1, ..LoadProblem::of_source(&source.origin, sentence) };
         return vec![CompiledDocument::unreadable(problem)];
     }
@@ -158,6 +184,12 @@ fn documents(source: &SourceText) -> Vec<CompiledDocument> {
     documents
 }
 
+fn too_large(bytes: usize) -> Message {
+    const KIB: usize = 1024;
+    let (found, most) = (bytes / KIB + 1, MAX_TEMPLATE_BYTES / KIB);
+    message![found, " KiB are more than the ", most, " KiB that a template may have"]
+}
+
 /// Estimates the number of documents in the text, to limit it before parsing.
 fn count_documents(text: &str) -> usize {
     1 + text.lines().filter(|line| line.starts_with("---")).count()
@@ -169,15 +201,52 @@ impl CompiledDocument {
             name: String::new(),
             is_read: false,
             place: Place::default(),
+            scope: TemplateScope::Cluster,
             template: None,
+            last_good: None,
             problems: vec![problem],
             warnings: Vec::new(),
         }
     }
 
+    fn of_object(object: &ObjectText) -> Self {
+        let value = match serde_json::from_str(&object.document) {
+            Ok(value) if object.document.len() <= MAX_TEMPLATE_BYTES => value,
+            Ok(_) => return Self::broken_object(object, too_large(object.document.len())),
+            Err(error) => return Self::broken_object(object, message!["cannot be read as JSON: ", value(error)]),
+        };
+        let document = Document::of_value(value);
+        let compiled = Self::compile_in(&object.origin, &document, &object.revisions, &object.stable);
+        let is_broken = !compiled.problems.is_empty();
+        let last_good = is_broken.then(|| LazyTemplate::last_good(object)).flatten().map(Arc::new);
+        Self { name: object.name.clone(), scope: object.scope.clone(), last_good, ..compiled }
+    }
+
+    /// An object of which not even a document can be read. Its name is known all the same.
+    fn broken_object(object: &ObjectText, message: Message) -> Self {
+        let problem =
+            LoadProblem { template: Some(object.name.clone()), ..LoadProblem::of_source(&object.origin, message) };
+        Self {
+            name: object.name.clone(),
+            scope: object.scope.clone(),
+            is_read: true,
+            last_good: LazyTemplate::last_good(object).map(Arc::new),
+            ..Self::unreadable(problem)
+        }
+    }
+
     fn compile(origin: &str, document: &Document) -> Self {
-        let name = document.value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-        let Compiled { template, errors, warnings } = compile(name, origin, document);
+        Self::compile_in(origin, document, &[], "")
+    }
+
+    fn compile_in(origin: &str, document: &Document, kept: &[KeptRevision], stable: &str) -> Self {
+        let text = |path: &str| document.value.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        let name = text("/metadata/name");
+        let scope = match text("/kind") {
+            NAMESPACED_KIND => TemplateScope::Namespace(text("/metadata/namespace").to_owned()),
+            _ => TemplateScope::Cluster,
+        };
+        let Compiled { template, errors, warnings } = compile(name, &scope, origin, document);
         let of_template = (!name.is_empty()).then(|| name.to_owned());
         let of_field = |error: &FieldError| {
             let Place { line, column } = document.place_of(error);
@@ -190,13 +259,22 @@ impl CompiledDocument {
             of_text.map(|problem| LoadProblem { template: of_template.clone(), ..unreadable(origin, problem) });
         let problems: Vec<LoadProblem> = of_text.chain(errors.iter().map(of_field)).collect();
         let warnings = warnings.iter().map(of_field).collect();
-        let template = template.filter(|_| problems.is_empty()).map(Arc::new);
+        let template = template.filter(|_| problems.is_empty());
+        let template = template.map(|template| Arc::new(template.with_history(kept, stable)));
         let place = document.place(&structure::name_path());
-        Self { name: name.to_owned(), is_read: true, place, template, problems, warnings }
+        Self { name: name.to_owned(), is_read: true, place, scope, template, last_good: None, problems, warnings }
     }
 
-    /// Origin, line and column of the template, such as `log.yaml:4:3`.
+    /// Which template it is.
+    pub(in crate::inject::template) fn id(&self) -> TemplateId {
+        TemplateId { scope: self.scope.clone(), name: self.name.clone() }
+    }
+
+    /// Origin, line and column of the template, such as `log.yaml:4:3`; of an object the origin alone.
     pub(crate) fn shown_place(&self, origin: &str) -> String {
+        if self.place == Place::default() {
+            return origin.to_owned();
+        }
         format!("{origin}:{}:{}", self.place.line, self.place.column)
     }
 

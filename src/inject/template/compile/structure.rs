@@ -30,15 +30,28 @@ pub(super) fn check_header(document: &Value) -> Vec<FieldError> {
         errors.push(FieldError::new(root.child("apiVersion"), sentence));
     }
     let kind = text("kind");
-    let expected = words(quote(CLUSTER_KIND));
     if kind == NAMESPACED_KIND {
-        let sentence = message![value(quote(kind)), " is not taken from files; expected ", expected];
-        errors.push(FieldError::new(root.child("kind"), sentence));
+        errors.extend(check_namespace(document));
     } else if kind != CLUSTER_KIND {
+        let expected = words(format_args!("{} or {}", quote(CLUSTER_KIND), quote(NAMESPACED_KIND)));
         let sentence = message!["unknown kind ", value(quote(kind)), "; expected ", expected];
         errors.push(FieldError::new(root.child("kind"), sentence));
     }
     errors
+}
+
+/// A template of a namespace says which: a file has no other place that could tell.
+fn check_namespace(document: &Value) -> Option<FieldError> {
+    let path = FieldPath::root().child("metadata").child("namespace");
+    let namespace = document.pointer("/metadata/namespace").filter(|namespace| !namespace.is_null());
+    let Some(namespace) = namespace else {
+        let message = message!["missing; expected the namespace in which the ", NAMESPACED_KIND, " is visible"];
+        return Some(FieldError::new(path, message));
+    };
+    // The schema check says that it is no text.
+    let name = namespace.as_str()?;
+    let rule = names::check_dns_label(name).err()?;
+    Some(FieldError::new(path, message![value(quote(name)), " is no name of a namespace: ", rule]))
 }
 
 /// Errors of fields, types, enumerated values and the name; warnings about fields that may be newer

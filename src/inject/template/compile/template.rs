@@ -14,7 +14,7 @@ use crate::inject::template::container_texts::ContainerTexts;
 use crate::inject::template::parameters::{self, Parameter};
 use crate::inject::template::render::{KnownInputs, RenderErrors, RenderFindings, Renderer, Rendering, UnmetItems};
 use crate::inject::template::spec::{ContainerSelection, Order, TemplateSpec};
-use crate::inject::template::{RenderContext, Revision, read_set};
+use crate::inject::template::{RenderContext, Revision, TemplateScope, read_set};
 use crate::inject::text::json::text;
 use crate::inject::text::json_writer::FieldTexts;
 use crate::inject::text::{FieldError, FieldPath, message, names, quote, value};
@@ -29,6 +29,7 @@ pub(crate) struct Template {
     pub name: String,
     pub revision: Revision,
     pub origin: String,
+    pub scope: TemplateScope,
     /// The spec as written; settings that need no compilation are read from it.
     pub spec: TemplateSpec,
     pub matching: CompiledMatch,
@@ -52,11 +53,19 @@ pub(crate) struct Template {
     read_set: Option<ReadSet>,
     /// Names of the containers whose names do not depend on the pod.
     container_names: Vec<String>,
+    /// How many of them are sidecars; those come first.
+    sidecars: usize,
 }
 
 impl Template {
     /// Compiles a spec with a valid structure. `raw` is the same spec as JSON.
-    pub(crate) fn compile(name: &str, origin: &str, spec: TemplateSpec, raw: &Value) -> Result<Self, Vec<FieldError>> {
+    pub(crate) fn compile(
+        name: &str,
+        scope: &TemplateScope,
+        origin: &str,
+        spec: TemplateSpec,
+        raw: &Value,
+    ) -> Result<Self, Vec<FieldError>> {
         let (draft, mut errors) = Draft::compile(raw);
         check_settings(name, &spec, &mut errors);
         if !errors.is_empty() {
@@ -68,6 +77,7 @@ impl Template {
             name: name.to_owned(),
             revision: Revision::of(raw),
             origin: origin.to_owned(),
+            scope: scope.clone(),
             spec,
             matching,
             defaults: parameters::defaults(&parameters),
@@ -80,6 +90,7 @@ impl Template {
             usual: BTreeSet::new(),
             read_set: None,
             container_names: Vec::new(),
+            sidecars: 0,
         };
         let errors = template.render_with_defaults();
         if errors.is_empty() { Ok(template) } else { Err(errors) }
@@ -117,6 +128,11 @@ impl Template {
     /// Names of the containers that the template adds.
     pub(crate) fn container_names(&self) -> impl Iterator<Item = &str> {
         self.container_names.iter().map(String::as_str)
+    }
+
+    /// Names of the sidecars among them.
+    pub(super) fn sidecar_names(&self) -> impl Iterator<Item = &str> {
+        self.container_names().take(self.sidecars)
     }
 
     /// Whether an expression reads this parameter, or possibly reads it.
@@ -174,7 +190,9 @@ impl Template {
         let unknown = found.unknown.into_iter().filter(|field| field.is_near && !is_new(field));
         errors.extend(unknown.map(new_fields::misspelt));
         let samples = found.samples;
-        self.container_names = known_container_names(&overlay, &samples);
+        self.container_names = known_container_names(OverlayPart::Sidecars, &overlay, &samples);
+        self.sidecars = self.container_names.len();
+        self.container_names.extend(known_container_names(OverlayPart::InitContainers, &overlay, &samples));
         if !errors.is_empty() {
             return errors;
         }
@@ -278,16 +296,10 @@ struct UsualRendering {
     defaults: Option<BTreeMap<String, cel::Value>>,
 }
 
-fn known_container_names(overlay: &Overlay, samples: &SamplePaths) -> Vec<String> {
-    let mut names = Vec::new();
-    for part in [OverlayPart::Sidecars, OverlayPart::InitContainers] {
-        for (index, container) in overlay.list(part).iter().enumerate() {
-            if !samples.contain(&part.path().index(index).child("name")) {
-                names.push(text(container, "name").to_owned());
-            }
-        }
-    }
-    names
+fn known_container_names(part: OverlayPart, overlay: &Overlay, samples: &SamplePaths) -> Vec<String> {
+    let is_known = |index: usize| !samples.contain(&part.path().index(index).child("name"));
+    let containers = overlay.list(part).iter().enumerate().filter(|(index, _)| is_known(*index));
+    containers.map(|(_, container)| text(container, "name").to_owned()).collect()
 }
 
 /// Checks the names in settings that are not compiled.

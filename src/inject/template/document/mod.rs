@@ -66,6 +66,12 @@ struct ScalarPlaces {
 }
 
 impl Document {
+    /// A document that was no text with lines: its parts have no places.
+    pub(crate) fn of_value(value: Value) -> Self {
+        let places = Places::Scalar(ScalarPlaces::default());
+        Self { value, problems: Vec::new(), place: Place::default(), places }
+    }
+
     /// Line and column of an error.
     pub(crate) fn place_of(&self, error: &FieldError) -> Place {
         match (error.spot, self.find(&error.path)) {

@@ -56,7 +56,7 @@ pub(super) fn healthy() -> Observations {
     let service = Endpoint::Service { namespace: OURS.into(), name: "outrigger".into(), port: 443 };
     let bundle = certificates.authority.certificate().pem().into_bytes();
     let configuration = WebhookConfiguration { ca_bundle: Some(bundle), ..WebhookConfiguration::new(service) };
-    let advice = configuration.to_advice_object();
+    let advice = configuration.to_validating_object();
     Observations {
         configuration: Lookup::Found(configuration.to_object()),
         advice: Lookup::Found(advice),

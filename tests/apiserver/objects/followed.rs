@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use outrigger::api::template_object::{
-    ObjectKey, StoredRevision, TemplateChange, TemplateKind, TemplateObject, TemplateReport,
+    ObjectKey, ReportedRevision, TemplateChange, TemplateKind, TemplateObject, TemplateReport,
 };
 use outrigger::cluster::leader::election::LeaseTiming;
 use outrigger::cluster::templates::{ListState, Reports, TemplateFeed};
@@ -82,7 +82,6 @@ impl App {
             },
             name: "test".to_owned(),
             domain: "outrigger.dev".to_owned(),
-            gives_advice: false,
             timing: LeaseTiming::default(),
             certificates: None,
         };
@@ -93,7 +92,7 @@ impl App {
         let feed = background.templates.take().expect("there is a feed");
         let (wake, woken) = channel();
         // The test may be over.
-        feed.on_change(move || _ = wake.send(()));
+        feed.wakeup.set(move || _ = wake.send(()));
         (Self { feed, woken, applied: 0, objects: BTreeMap::new(), reports: Reports::new(), metrics }, background)
     }
 
@@ -317,7 +316,7 @@ fn pods_are_counted_after_a_new_revision(cluster: &'static Cluster, app: &mut Ap
     }
     app.report(|report| {
         report.revision = "aaaaaaaaaa".to_owned();
-        let stored = |revision: &str| StoredRevision { revision: revision.to_owned(), ..StoredRevision::default() };
+        let stored = |revision: &str| ReportedRevision { revision: revision.to_owned(), spec: Arc::from([]) };
         report.revisions = vec![stored("aaaaaaaaaa"), stored("0123456789")];
     });
     let status =

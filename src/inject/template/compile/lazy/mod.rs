@@ -6,13 +6,22 @@
 //!
 //! Invariant: a [`LazyTemplate`] has compiled without errors before, so it compiles again.
 
+mod history;
+
 use super::Template;
 use crate::inject::expression;
-use crate::inject::template::Revision;
-use crate::inject::template::spec::{InjectionMode, TemplateSpec};
+use crate::inject::template::document::MAX_TEMPLATE_BYTES;
+use crate::inject::template::spec::{InjectionMode, RolloutSpec, TemplateSpec};
+use crate::inject::template::{Revision, TemplateScope};
+use history::{ActiveRollout, EarlierRevision};
 use serde::Deserialize;
 use serde_json::Value;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+
+pub use history::{KeptRevision, ObjectText};
+
+/// Longest text of a spec as JSON: that of a whole document.
+const MAX_TEXT: usize = MAX_TEMPLATE_BYTES;
 
 /// A working template.
 #[derive(Debug)]
@@ -24,6 +33,16 @@ pub(crate) struct LazyTemplate {
     pub mode: InjectionMode,
     /// Names of templates that a pod with this one must not have.
     pub excludes: Vec<String>,
+    pub scope: TemplateScope,
+    /// Whether a template of a namespace may take its place there.
+    pub is_shadowable: bool,
+    pub rollout: Option<RolloutSpec>,
+    /// Names of the sidecars, as far as they do not depend on the pod.
+    pub sidecars: Vec<String>,
+    /// The newest first.
+    earlier: Vec<EarlierRevision>,
+    /// Which pods get an earlier revision, if some do.
+    active_rollout: Option<ActiveRollout>,
     spec: CompressedJson,
     compiled: OnceLock<Option<Box<Template>>>,
 }
@@ -31,10 +50,30 @@ pub(crate) struct LazyTemplate {
 impl LazyTemplate {
     /// Keeps `spec` and the details of `template`, which was compiled from it.
     pub(crate) fn new(template: Template, spec: &Value) -> Self {
-        let Template { name, revision, origin, spec: kept, .. } = template;
-        let TemplateSpec { description, injection: mode, excludes, .. } = kept;
-        let (spec, compiled) = (CompressedJson::of(spec), OnceLock::new());
-        Self { name, revision, origin, description, mode, excludes, spec, compiled }
+        let sidecars = template.sidecar_names().map(str::to_owned).collect();
+        let Template { name, revision, origin, scope, spec: kept, .. } = template;
+        let TemplateSpec { description, injection: mode, excludes, shadowable, rollout, .. } = kept;
+        Self {
+            name,
+            revision,
+            origin,
+            description,
+            mode,
+            excludes,
+            scope,
+            is_shadowable: shadowable,
+            rollout,
+            sidecars,
+            earlier: Vec::new(),
+            active_rollout: None,
+            spec: CompressedJson::of(spec),
+            compiled: OnceLock::new(),
+        }
+    }
+
+    /// The spec, compressed.
+    fn compressed(&self) -> Arc<[u8]> {
+        self.spec.bytes()
     }
 
     /// The template, compiled at its first use; `None` would be a bug in Outrigger.
@@ -58,22 +97,37 @@ impl LazyTemplate {
     fn compile(&self) -> Option<Template> {
         let raw: Value = serde_json::from_slice(&self.spec.text()?).ok()?;
         let spec = TemplateSpec::deserialize(&raw).ok()?;
-        Template::compile(&self.name, &self.origin, spec, &raw).ok()
+        Template::compile(&self.name, &self.scope, &self.origin, spec, &raw).ok()
     }
 }
 
 /// A JSON text, compressed with LZ4 to about half its length; it is read again in microseconds.
-#[derive(Debug)]
-struct CompressedJson(Box<[u8]>);
+#[derive(Clone, Debug)]
+struct CompressedJson(Arc<[u8]>);
 
 impl CompressedJson {
+    /// A text that was compressed by [`Self::of`], or by somebody else.
+    const fn stored(bytes: Arc<[u8]>) -> Self {
+        Self(bytes)
+    }
+
+    fn bytes(&self) -> Arc<[u8]> {
+        Arc::clone(&self.0)
+    }
+
     fn of(value: &Value) -> Self {
         let compressed = lz4_flex::block::compress_prepend_size(value.to_string().as_bytes());
         // A copy, because shrinking a buffer leaves it where it is if it is not much too large.
-        Self(Box::from(&*compressed))
+        Self(Arc::from(&*compressed))
     }
 
+    /// The text; `None` if the bytes are not those of a template.
     fn text(&self) -> Option<Vec<u8>> {
+        // The first bytes claim how long the text is, and so much memory is taken.
+        let claimed = self.0.first_chunk().map(|length| u32::from_le_bytes(*length))?;
+        if usize::try_from(claimed).ok()? > MAX_TEXT {
+            return None;
+        }
         lz4_flex::block::decompress_size_prepended(&self.0).ok()
     }
 }
@@ -85,7 +139,7 @@ mod tests {
 
     fn compile(spec: &Value) -> Template {
         let parsed = TemplateSpec::deserialize(spec).expect("a spec");
-        Template::compile("log", "log.yaml", parsed, spec).expect("no problem")
+        Template::compile("log", &TemplateScope::Cluster, "log.yaml", parsed, spec).expect("no problem")
     }
 
     #[test]
@@ -106,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_kept_text_of_a_usual_template_is_little_more_than_half_as_long() {
-        let text = include_str!("../../../../config/templates/log-collector.yaml");
+        let text = include_str!("../../../../../config/templates/log-collector.yaml");
         let spec = crate::inject::template::document::parse(text).remove(0).expect("a document").value["spec"].take();
         let (kept, text) = (CompressedJson::of(&spec), spec.to_string());
         assert_eq!(kept.text().as_deref(), Some(text.as_bytes()));

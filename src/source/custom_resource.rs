@@ -1,0 +1,334 @@
+//! Template objects of the cluster, as they were last seen: compiled, and with their earlier
+//! revisions.
+//!
+//! It makes no calls: changes are applied one after the other.
+//! Invariants: an object that is not listed any more is gone only once the list is complete; objects
+//! that vanish all at once stay, as orphans.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::panic::catch_unwind;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+use super::directories::Trouble;
+use crate::api::template_object::{ObjectKey, StoredRevision, TemplateChange, TemplateKind, TemplateObject};
+use crate::inject::{CompiledSource, KeptRevision, ObjectText, TemplateScope};
+
+/// The objects of both kinds.
+#[derive(Default)]
+pub(crate) struct TemplateObjects {
+    objects: BTreeMap<ObjectKey, KnownObject>,
+    cluster: KindState,
+    namespaced: KindState,
+}
+
+/// What is known of one kind.
+#[derive(Default)]
+struct KindState {
+    /// The objects of a list that is not complete yet.
+    listing: Option<BTreeSet<ObjectKey>>,
+    /// Why its objects are gone, if these are the last ones.
+    orphaned: Option<&'static str>,
+    /// Whether all its objects were read once, or there is no such kind.
+    is_known: bool,
+}
+
+/// An object and what was made of it.
+pub(crate) struct KnownObject {
+    pub uid: String,
+    pub generation: i64,
+    /// Hash of everything that `source` was made of.
+    fingerprint: Fingerprint,
+    source: Arc<CompiledSource>,
+}
+
+type Fingerprint = [u8; 32];
+
+/// A change, with the text of its object and the hash of it.
+struct Step {
+    change: TemplateChange,
+    text: Option<(Fingerprint, ObjectText)>,
+}
+
+impl Step {
+    fn of(mut change: TemplateChange) -> Self {
+        let text = match &mut change {
+            TemplateChange::Applied(object) => {
+                let (document, stable) =
+                    (std::mem::take(&mut object.document), std::mem::take(&mut object.status.stable_revision));
+                let mut text = text(&object.key, document, &object.status.revisions, stable);
+                // The current revision is in the document, so that it makes no difference when it is
+                // kept in the status as well.
+                if let Some(current) = text.revision() {
+                    text.revisions.retain(|kept| kept.revision != current);
+                    text.stable = Some(text.stable).filter(|stable| *stable != current).unwrap_or_default();
+                }
+                Some((fingerprint(&text), text))
+            }
+            _ => None,
+        };
+        Self { change, text }
+    }
+}
+
+const NO_OBJECT: &str = "the API server has no object of this kind any more, all are gone at once";
+const NO_KIND: &str = "the API server does not have this kind any more: its CustomResourceDefinition is gone";
+
+impl TemplateObjects {
+    /// Applies these changes in their order. Returns whether [`Self::sources`] are other ones now.
+    pub(crate) fn apply(&mut self, changes: Vec<TemplateChange>) -> bool {
+        let changes: Vec<Step> = changes.into_iter().map(Step::of).collect();
+        let compiled = self.compiled(&changes);
+        let mut is_changed = false;
+        for change in changes {
+            let Step { change, text } = change;
+            is_changed |= match change {
+                TemplateChange::ListBegins(kind) => {
+                    self.kind_mut(kind).listing = Some(BTreeSet::new());
+                    false
+                }
+                TemplateChange::ListEnds(kind) => self.end_list(kind),
+                TemplateChange::KindMissing(kind) => {
+                    let state = self.kind_mut(kind);
+                    (state.listing, state.is_known) = (None, true);
+                    self.orphan(kind, NO_KIND)
+                }
+                TemplateChange::Applied(object) => self.insert(*object, text, &compiled),
+                TemplateChange::Deleted(key) => self.objects.remove(&key).is_some(),
+            };
+        }
+        is_changed
+    }
+
+    /// All objects, sorted.
+    pub(crate) fn sources(&self) -> Vec<Arc<CompiledSource>> {
+        let source = |(key, object): (&ObjectKey, &KnownObject)| match self.kind(key.kind()).orphaned {
+            Some(why) => Arc::new(object.source.orphaned(why)),
+            None => Arc::clone(&object.source),
+        };
+        self.objects.iter().map(source).collect()
+    }
+
+    /// All objects that exist, sorted.
+    pub(crate) fn existing(&self) -> impl Iterator<Item = (&ObjectKey, &KnownObject)> {
+        self.objects.iter().filter(|(key, _)| self.kind(key.kind()).orphaned.is_none())
+    }
+
+    /// Kinds that have lost all their objects at once.
+    pub(crate) fn troubles(&self) -> Vec<Trouble> {
+        let of_kind = |kind: TemplateKind| {
+            let why = self.kind(kind).orphaned?;
+            Some(Trouble::Emptied(format!("templates of the kind {}: {why}", kind.kind())))
+        };
+        TemplateKind::ALL.into_iter().filter_map(of_kind).collect()
+    }
+
+    /// Whether a list is being read: what it has not shown yet may exist all the same.
+    pub(crate) fn is_listing(&self) -> bool {
+        TemplateKind::ALL.into_iter().any(|kind| self.kind(kind).listing.is_some())
+    }
+
+    /// Whether all objects were read once.
+    pub(crate) fn are_known(&self) -> bool {
+        TemplateKind::ALL.into_iter().all(|kind| self.kind(kind).is_known)
+    }
+
+    const fn kind(&self, kind: TemplateKind) -> &KindState {
+        match kind {
+            TemplateKind::Cluster => &self.cluster,
+            TemplateKind::Namespaced => &self.namespaced,
+        }
+    }
+
+    const fn kind_mut(&mut self, kind: TemplateKind) -> &mut KindState {
+        match kind {
+            TemplateKind::Cluster => &mut self.cluster,
+            TemplateKind::Namespaced => &mut self.namespaced,
+        }
+    }
+
+    /// The sources of all texts that are new, compiled together.
+    fn compiled(&self, changes: &[Step]) -> HashMap<Fingerprint, Arc<CompiledSource>> {
+        let is_new = |change: &TemplateChange, fingerprint: &Fingerprint| match change {
+            TemplateChange::Applied(object) => {
+                self.objects.get(&object.key).is_none_or(|known| known.fingerprint != *fingerprint)
+            }
+            _ => false,
+        };
+        let texts = changes.iter().filter_map(|step| step.text.as_ref().filter(|(own, _)| is_new(&step.change, own)));
+        let texts: Vec<&(Fingerprint, ObjectText)> = texts.collect();
+        CompiledSource::together(|| {
+            texts.iter().map(|(fingerprint, text)| (*fingerprint, Arc::new(compile_or_report(text)))).collect()
+        })
+    }
+
+    fn insert(
+        &mut self,
+        object: TemplateObject,
+        text: Option<(Fingerprint, ObjectText)>,
+        compiled: &HashMap<Fingerprint, Arc<CompiledSource>>,
+    ) -> bool {
+        let TemplateObject { key, uid, generation, .. } = object;
+        let Some((fingerprint, text)) = text else { return false };
+        let state = self.kind_mut(key.kind());
+        if let Some(listing) = &mut state.listing {
+            listing.insert(key.clone());
+        }
+        // A new object after all were gone: this kind works again.
+        let was_orphaned = state.listing.is_none() && state.orphaned.take().is_some();
+        if was_orphaned {
+            self.objects.retain(|known, _| known.kind() != key.kind());
+        }
+        match self.objects.get_mut(&key) {
+            Some(known) if known.fingerprint == fingerprint => {
+                // Created anew with the same text: its status is empty again.
+                let is_another = known.uid != uid || known.generation != generation;
+                (known.uid, known.generation) = (uid, generation);
+                was_orphaned || is_another
+            }
+            _ => {
+                let source = compiled.get(&fingerprint).map(Arc::clone);
+                let source = source.unwrap_or_else(|| Arc::new(compile_or_report(&text)));
+                self.objects.insert(key, KnownObject { uid, generation, fingerprint, source });
+                true
+            }
+        }
+    }
+
+    fn end_list(&mut self, kind: TemplateKind) -> bool {
+        let Some(listed) = self.kind_mut(kind).listing.take() else { return false };
+        self.kind_mut(kind).is_known = true;
+        if listed.is_empty() {
+            return self.orphan(kind, NO_OBJECT);
+        }
+        let was_orphaned = self.kind_mut(kind).orphaned.take().is_some();
+        let before = self.objects.len();
+        self.objects.retain(|key, _| key.kind() != kind || listed.contains(key));
+        was_orphaned || self.objects.len() < before
+    }
+
+    /// Everything is gone at once: nobody removes templates like that.
+    fn orphan(&mut self, kind: TemplateKind, why: &'static str) -> bool {
+        let has_some = self.objects.keys().any(|key| key.kind() == kind);
+        let state = self.kind_mut(kind);
+        let is_new = has_some && state.orphaned.is_none();
+        state.orphaned = has_some.then_some(why);
+        is_new
+    }
+}
+
+/// Text and history of an object, as they are compiled.
+fn text(key: &ObjectKey, document: String, revisions: &[StoredRevision], stable: String) -> ObjectText {
+    let scope = key.namespace.clone().map_or(TemplateScope::Cluster, TemplateScope::Namespace);
+    // One that cannot be read is lost; the engine checks what the others say.
+    let kept = |stored: &StoredRevision| {
+        let spec = STANDARD.decode(&stored.spec).ok()?;
+        Some(KeptRevision { revision: stored.revision.clone(), spec: spec.into() })
+    };
+    let revisions = revisions.iter().filter_map(kept).collect();
+    ObjectText { origin: key.to_string(), name: key.name.clone(), scope, document, revisions, stable }
+}
+
+fn fingerprint(text: &ObjectText) -> Fingerprint {
+    let mut hash = Sha256::new();
+    let mut add = |part: &[u8]| {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    };
+    add(text.document.as_bytes());
+    add(text.stable.as_bytes());
+    for kept in &text.revisions {
+        add(kept.revision.as_bytes());
+        add(&kept.spec);
+    }
+    hash.finalize().into()
+}
+
+/// A fault of ours that one object brings to light takes no other with it.
+fn compile_or_report(text: &ObjectText) -> CompiledSource {
+    catch_unwind(|| CompiledSource::of_object(text))
+        .unwrap_or_else(|_| CompiledSource::faulty_object(text, "a bug in outrigger, please report it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::template_object::TemplateObjectStatus;
+    use crate::inject::{TemplateSet, TemplateState};
+
+    fn key(namespace: &str, name: &str) -> ObjectKey {
+        let namespace = Some(namespace).filter(|namespace| !namespace.is_empty()).map(str::to_owned);
+        ObjectKey { namespace, name: name.to_owned() }
+    }
+
+    fn applied(namespace: &str, name: &str, image: &str) -> TemplateChange {
+        let key = key(namespace, name);
+        let place = if namespace.is_empty() { String::new() } else { format!(r#","namespace":"{namespace}""#) };
+        let document = format!(
+            r#"{{"apiVersion":"outrigger.dev/v1alpha1","kind":"{}","metadata":{{"name":"{name}"{place}}},"spec":{{"sidecars":[{{"name":"s","image":"{image}"}}]}}}}"#,
+            key.kind().kind()
+        );
+        let status = TemplateObjectStatus::default();
+        TemplateChange::Applied(Box::new(TemplateObject { key, uid: "u".to_owned(), generation: 1, document, status }))
+    }
+
+    fn list(objects: Vec<TemplateChange>) -> Vec<TemplateChange> {
+        let begin = TemplateChange::ListBegins(TemplateKind::Cluster);
+        let end = TemplateChange::ListEnds(TemplateKind::Cluster);
+        std::iter::once(begin).chain(objects).chain([end]).collect()
+    }
+
+    fn states(objects: &TemplateObjects) -> Vec<(String, TemplateState)> {
+        let loaded = TemplateSet::assemble(&objects.sources(), &TemplateSet::default());
+        loaded.templates.all().map(|template| (template.name.to_owned(), template.state)).collect()
+    }
+
+    #[test]
+    fn objects_come_change_and_go() {
+        let mut objects = TemplateObjects::default();
+        assert!(objects.apply(list(vec![applied("", "a", "x:1"), applied("", "b", "x:1")])));
+        assert!(!objects.apply(vec![applied("", "a", "x:1")]), "nothing is new");
+        assert!(objects.apply(vec![applied("", "a", "x:2")]));
+        assert!(objects.apply(vec![TemplateChange::Deleted(key("", "b"))]));
+        assert!(!objects.apply(vec![TemplateChange::Deleted(key("", "b"))]));
+        assert_eq!(states(&objects), [("a".to_owned(), TemplateState::Active)]);
+    }
+
+    #[test]
+    fn an_object_that_a_list_lacks_is_gone_when_the_list_ends() {
+        let mut objects = TemplateObjects::default();
+        objects.apply(list(vec![applied("", "a", "x:1"), applied("", "b", "x:1")]));
+        objects.apply(vec![TemplateChange::ListBegins(TemplateKind::Cluster), applied("", "b", "x:1")]);
+        assert_eq!(states(&objects).len(), 2, "the list may still show it");
+        assert!(objects.is_listing());
+        assert!(objects.apply(vec![TemplateChange::ListEnds(TemplateKind::Cluster)]));
+        assert_eq!(states(&objects), [("b".to_owned(), TemplateState::Active)]);
+    }
+
+    #[test]
+    fn objects_that_vanish_all_at_once_are_orphans_until_one_is_there() {
+        for gone in [list(Vec::new()), vec![TemplateChange::KindMissing(TemplateKind::Cluster)]] {
+            let mut objects = TemplateObjects::default();
+            objects.apply(list(vec![applied("", "a", "x:1")]));
+            objects.apply(vec![applied("shop", "own", "x:1")]);
+            assert!(objects.apply(gone));
+            let expected = [("a".to_owned(), TemplateState::Orphaned), ("own".to_owned(), TemplateState::Active)];
+            assert_eq!(states(&objects), expected);
+            assert_eq!((objects.troubles().len(), objects.existing().count()), (1, 1));
+            assert!(objects.apply(list(vec![applied("", "b", "x:1")])));
+            assert_eq!(states(&objects)[0], ("b".to_owned(), TemplateState::Active));
+            assert!(objects.troubles().is_empty());
+        }
+    }
+
+    #[test]
+    fn one_object_that_is_deleted_is_no_orphan() {
+        let mut objects = TemplateObjects::default();
+        objects.apply(list(vec![applied("", "a", "x:1")]));
+        objects.apply(vec![TemplateChange::Deleted(key("", "a"))]);
+        assert!(states(&objects).is_empty() && objects.troubles().is_empty());
+    }
+}

@@ -1,0 +1,107 @@
+//! The API server is away: templates are served on, and what has changed meanwhile is caught up.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{LIMIT, apply, cluster, delete, image, sidecar, templates_of, wait_for_image};
+use crate::process::{eventually, pause};
+use crate::replicas::{Replica, Running};
+
+tests! {
+    while_the_api_server_is_away_the_last_templates_are_served,
+    a_replica_that_starts_without_the_api_server_serves_files_and_says_what_is_missing,
+    a_lost_crd_leaves_its_templates_as_orphans,
+}
+
+fn names(replica: &Replica) -> Vec<String> {
+    templates_of(replica).iter().filter_map(|template| template["name"].as_str().map(str::to_owned)).collect()
+}
+
+fn while_the_api_server_is_away_the_last_templates_are_served() {
+    let running = Running::start(cluster(), "away", 1, &["--ca-propagation=1s"]);
+    let (cluster, pods, replica) = (running.cluster(), &running.pods, &running.replicas[0]);
+    apply(cluster, "", "away-kept", &sidecar("helper:1")).expect_success();
+    apply(cluster, "", "away-gone", &sidecar("helper:1")).expect_success();
+    wait_for_image(pods, "away-kept", "helper:1");
+    wait_for_image(pods, "away-gone", "helper:1");
+    // The replica cannot reach it; the API server still calls the replica.
+    running.api.cut();
+    eventually("the replica knows that it is behind", LIMIT, || {
+        replica.notes("changes of the kind ClusterInjectionTemplate do not arrive").then_some(())
+    });
+    apply(cluster, "", "away-new", &sidecar("helper:1"));
+    apply(cluster, "", "away-kept", &sidecar("helper:2"));
+    delete(cluster, "", "away-gone");
+    for _ in 0..20 {
+        assert_eq!(image(pods, "away-kept"), Ok("helper:1".to_owned()));
+        pause(Duration::from_millis(250));
+    }
+    // It does not say that a template does not exist which it may have missed.
+    let unknown = image(pods, "away-new").expect_err("the API server asks again until its time is over");
+    assert!(!unknown.contains("template_not_found"), "{unknown}");
+    assert!(replica.metric("outrigger_admission_errors_total{code=\"templates_behind\"}") > Some(0.0));
+    assert!(replica.is_ready(), "it was ready before");
+
+    running.api.add(cluster.address());
+    wait_for_image(pods, "away-kept", "helper:2");
+    wait_for_image(pods, "away-new", "helper:1");
+    eventually("the deleted one is gone", LIMIT, || {
+        image(pods, "away-gone").err().filter(|why| why.contains("template_not_found")).map(|_| ())
+    });
+    eventually("nothing is wrong any more", LIMIT, || (!replica.notes("do not arrive")).then_some(()));
+}
+
+fn a_replica_that_starts_without_the_api_server_serves_files_and_says_what_is_missing() {
+    let mut running = Running::start(cluster(), "cold", 1, &["--ca-propagation=1s"]);
+    let cluster = running.cluster();
+    apply(cluster, "", "cold", &sidecar("helper:1")).expect_success();
+    wait_for_image(&running.pods, "cold", "helper:1");
+    running.api.cut();
+    let replica = running.start_replica();
+    eventually("the admin listener answers", LIMIT, || replica.notes("template objects").then_some(()));
+    pause(Duration::from_secs(2));
+    assert!(!replica.is_ready(), "templates were not read once");
+    assert!(
+        replica.notes("ClusterInjectionTemplate") && replica.notes("[-]template objects"),
+        "it says what is missing"
+    );
+    assert!(names(&replica).iter().any(|name| name == "agent"), "files are served: {:?}", names(&replica));
+
+    running.api.add(cluster.address());
+    replica.process.wait_until(LIMIT, || replica.is_ready());
+    assert!(names(&replica).iter().any(|name| name == "cold"));
+    running.balancer.add(replica.address);
+    running.replicas.push(replica);
+    running.end(0);
+    assert_eq!(image(&running.pods, "cold"), Ok("helper:1".to_owned()));
+}
+
+fn a_lost_crd_leaves_its_templates_as_orphans() {
+    // Nobody else may lose the kinds.
+    let own: &'static crate::cluster::Cluster =
+        Box::leak(Box::new(crate::cluster::Cluster::start(&crate::control_plane::assets())));
+    let crd = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let running = Running::start(own, "no-crd", 1, &["--ca-propagation=1s"]);
+    let replica = &running.replicas[0];
+    assert!(replica.is_ready() && replica.notes("CustomResourceDefinition"), "it says how to have template objects");
+    super::install_crds(own);
+    apply(own, "", "orphan", &sidecar("helper:1")).expect_success();
+    wait_for_image(&running.pods, "orphan", "helper:1");
+    let name = "clusterinjectiontemplates.outrigger.dev";
+    own.send("DELETE", &format!("{crd}/{name}"), "application/json", Vec::new()).expect_success();
+    let orphaned =
+        || templates_of(replica).iter().any(|template| template["name"] == "orphan" && template["state"] == "orphaned");
+    let is_there = || image(&running.pods, "orphan") == Ok("helper:1".to_owned());
+    // Removing a CRD deletes its objects one after the other, so that either is right; what is served is
+    // told by the state.
+    pause(Duration::from_secs(3));
+    assert!(orphaned() == is_there() || !is_there(), "{:?}", templates_of(replica));
+    assert!(
+        !crate::cluster::names(
+            &running.pods.would_accept(&crate::cluster::pod("probe", &json!({"outrigger.dev/inject": "agent"}))),
+            "/spec/initContainers"
+        )
+        .is_empty()
+    );
+}
