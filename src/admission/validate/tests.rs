@@ -170,3 +170,14 @@ fn a_template_that_is_too_large_is_refused_with_its_size() {
     let (allowed, message, _) = created(&injector(&[]), "ClusterInjectionTemplate", "", &large);
     assert!(!allowed && message.contains("KiB are more than the 256 KiB that a template may have"), "{message}");
 }
+
+#[test]
+fn a_template_of_a_namespace_is_held_to_its_rules() {
+    let mut taking = spec("a:1");
+    taking["volumes"] = json!([{"name": "loot", "secret": {"secretName": "db"}}]);
+    taking["sidecars"][0]["volumeMounts"] = json!([{"name": "loot", "mountPath": "/loot"}]);
+    let none = injector(&[]);
+    assert!(created(&none, "ClusterInjectionTemplate", "", &taking).0);
+    let (allowed, message, _) = created(&none, "InjectionTemplate", "shop", &taking);
+    assert!(!allowed && message.contains("spec.volumes[0].secret") && message.contains("Secrets"), "{message}");
+}

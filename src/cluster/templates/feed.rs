@@ -13,7 +13,7 @@ use kube::core::WatchEvent;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::health::{FeedHealth, ListState, missing};
+use super::health::{FeedHealth, ListState};
 use super::object::ApiObject;
 use super::seen::SeenStatuses;
 use super::source::TemplateSource;
@@ -28,8 +28,10 @@ const WATCH_SECONDS: u32 = 30;
 /// The same after a failure. Two seconds before the end, the API server tells how far it is, so
 /// that it is soon known that nothing is missing.
 const RECOVERY_SECONDS: u32 = 5;
-/// How much longer than that a watch may be silent, and how long a list may take.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a page of a list may take.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a watch may take to begin, and how much longer than asked for it may last. An API
+/// server that vanishes without a word is noticed after so much more than the length of a watch.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Interval at which everything is listed again. It finds what a watch missed, for example after
 /// the API server's store was restored from a backup.
@@ -126,7 +128,10 @@ impl<S: TemplateSource> Feed<S> {
     /// The API server does not have the kind.
     async fn miss(&self) {
         if self.health.list_state(self.kind) != ListState::Missing {
-            tracing::warn!(kind = self.kind.kind(), "{}", missing(self.kind));
+            tracing::warn!(
+                kind = self.kind.kind(),
+                "the kind does not exist; apply the CustomResourceDefinitions of the installation to use template objects"
+            );
             self.seen.begin_list(self.kind);
             self.seen.end_list(self.kind);
             self.send(TemplateChange::KindMissing(self.kind)).await;
@@ -157,7 +162,7 @@ impl<S: TemplateSource> Feed<S> {
     }
 
     async fn page(&self, next: Option<super::source::NextPage>) -> Result<super::source::Page, ListError> {
-        let page = timeout(RESPONSE_TIMEOUT, self.source.page(self.kind, next)).await;
+        let page = timeout(PAGE_TIMEOUT, self.source.page(self.kind, next)).await;
         page.map_err(|_| ListError::Timeout)?.map_err(ListError::Api)
     }
 
@@ -187,7 +192,7 @@ impl<S: TemplateSource> Feed<S> {
     async fn watch(&self, version: &mut String, seconds: u32, trouble: &mut Trouble) -> WatchEnd {
         let silent = || WatchEnd::Failed(NO_RESPONSE.to_owned());
         let deadline = Instant::now() + Duration::from_secs(u64::from(seconds)) + SILENCE_TIMEOUT;
-        let stream = match timeout(RESPONSE_TIMEOUT, self.source.watch(self.kind, version.clone(), seconds)).await {
+        let stream = match timeout(SILENCE_TIMEOUT, self.source.watch(self.kind, version.clone(), seconds)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return watch_error(&error),
             Err(_) => return silent(),

@@ -148,7 +148,7 @@ impl FeedHealth {
 }
 
 /// What to do about a kind that the API server does not have.
-pub(super) fn missing(kind: TemplateKind) -> String {
+fn missing(kind: TemplateKind) -> String {
     format!(
         "the API server does not have the kind {}; apply the CustomResourceDefinitions of the installation to use template objects",
         kind.kind()

@@ -181,7 +181,8 @@ fn items_with_conditions_and_loops_are_judged() {
             "sidecars": [sidecar(json!({}))],
             "volumes": [{"name": if clause == "forEach" { "v-${each}" } else { "v" }, "secret": {"secretName": "s"}, clause: text}]})
     };
-    for (clause, text) in [("when", "params.on"), ("when", "false"), ("forEach", "params.all"), ("when", "has(pod.x)")]
+    for (clause, text) in
+        [("when", "params.on"), ("when", "false"), ("forEach", "params.all"), ("when", "has(pod.spec.hostNetwork)")]
     {
         let problems = problems(&volume(clause, text));
         assert!(problems.iter().any(|problem| problem.contains(SECRET)), "{clause} {text}: {problems:?}");

@@ -26,6 +26,7 @@ tests! {
 fn exposition() -> String {
     let metrics = Metrics::new().expect("the metrics register");
     metrics.in_cluster().expect("those of a cluster register");
+    metrics.ca_bundle().expect("that of certificates registers");
     metrics.events().expect("those of events register");
     String::from_utf8(metrics.render().expect("they are written")).expect("it is text")
 }

@@ -235,8 +235,7 @@ impl Template {
                 read_set.container_fields.extend(copied);
                 read_set.spec_fields.extend(fields.iter().cloned());
                 // What it mounts of the pod is judged by the pod's volumes.
-                let volumes = self.scope.namespace().map(|_| "volumes".into());
-                read_set.spec_fields.extend(volumes);
+                read_set.has_volume_sources |= self.scope.namespace().is_some();
                 read_set.usual.clone_from(&fields);
                 read_set
             });
