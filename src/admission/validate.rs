@@ -13,7 +13,8 @@ use super::wire::AdmissionRequest;
 use super::{ProtocolError, Record, ReviewResult};
 use crate::inject::text::quote;
 use crate::inject::{
-    CompiledSource, ErrorCode, Injector, LoadProblem, Namespace, ObjectText, TemplateScope, TemplateSet, find,
+    CompiledSource, ErrorCode, Injector, LoadProblem, Namespace, ObjectText, TemplateScope, TemplateSet, TemplateState,
+    find,
 };
 
 /// The group and the resources of templates.
@@ -36,7 +37,7 @@ pub fn validate(injector: &Injector, namespaces: NamespaceCount<'_>, body: &[u8]
         Ok(request) => request,
         Err(error) => return respond::protocol_error(error, None),
     };
-    let record = Record { result: ReviewResult::Skipped, ..review::empty_record(request, None) };
+    let record = Record { result: ReviewResult::Unchanged, ..review::empty_record(request, None) };
     let kind = RESOURCES.iter().find(|(resource, _)| *resource == &*request.resource.resource);
     let Some((_, kind)) = kind.filter(|_| &*request.resource.group == GROUP && request.sub_resource.is_empty()) else {
         return respond::advice(&request.uid, None, &[], record);
@@ -155,7 +156,8 @@ impl Validation<'_> {
     /// A file that has a template of this name already.
     fn elsewhere(&self, origin: &str) -> Option<String> {
         let known = self.injector.templates().status_of(&self.scope(), self.name())?;
-        if known.origin == origin || known.is_built_in {
+        // One whose source is gone gives way, as when it is loaded.
+        if known.origin == origin || known.is_built_in || known.state == TemplateState::Orphaned {
             return None;
         }
         let name = quote(self.name());

@@ -35,4 +35,5 @@ mod restart;
 mod shutdown;
 mod support;
 mod traces;
+mod validation;
 mod webhook;

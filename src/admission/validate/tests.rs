@@ -1,3 +1,5 @@
+//! Tests of the check of templates: what is refused, and what is said of a change.
+
 use std::collections::BTreeMap;
 
 use super::*;

@@ -78,7 +78,8 @@ impl ObjectFollower {
                 break;
             }
             if changes.is_empty() {
-                std::thread::sleep(PAUSE);
+                // Nobody unparks this thread: it waits for more changes.
+                std::thread::park_timeout(PAUSE);
                 match self.changes.try_recv() {
                     Ok(change) => changes.push(change),
                     Err(_) => break,

@@ -120,7 +120,7 @@ pub(crate) fn validation(record: &Record, warnings: usize, duration: Duration) {
         uid = some(&record.uid),
         namespace = some(&record.namespace),
         name = some(&record.name),
-        result = if record.result == ReviewResult::Skipped { "allowed" } else { record.result.code() },
+        result = if record.result == ReviewResult::Unchanged { "allowed" } else { record.result.code() },
         errors = joined(&record.errors, |code| code),
         warnings,
         dry_run = record.dry_run,

@@ -12,6 +12,7 @@ tests! {
     while_the_api_server_is_away_the_last_templates_are_served,
     a_replica_that_starts_without_the_api_server_serves_files_and_says_what_is_missing,
     a_lost_crd_leaves_its_templates_as_orphans,
+    a_crd_of_another_release_loses_nothing,
 }
 
 fn names(replica: &Replica) -> Vec<String> {
@@ -104,4 +105,47 @@ fn a_lost_crd_leaves_its_templates_as_orphans() {
         )
         .is_empty()
     );
+}
+
+/// The definitions of an earlier release, which know neither rollouts nor kept revisions.
+fn a_crd_of_another_release_loses_nothing() {
+    let own: &'static crate::cluster::Cluster =
+        Box::leak(Box::new(crate::cluster::Cluster::start(&crate::control_plane::assets())));
+    super::install_crds_with(own, |crd| {
+        let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+        for (part, field) in [("spec", "rollout"), ("spec", "shadowable"), ("status", "stableRevision")] {
+            let removed = schema[part]["properties"].as_object_mut().expect("properties").remove(field);
+            assert!(removed.is_some(), "{part}.{field}");
+        }
+        // Its rules read the fields.
+        if let Some(spec) = schema["spec"].as_object_mut() {
+            spec.remove("x-kubernetes-validations");
+        }
+    });
+    let running = Running::start(own, "skew", 2, &["--ca-propagation=1s"]);
+    let mut new = sidecar("helper:1");
+    new["rollout"] = json!({"percent": 100});
+    new["shadowable"] = json!(true);
+    apply(own, "", "skew", &new).expect_success();
+    wait_for_image(&running.pods, "skew", "helper:1");
+    let stored = own.get(&super::path("", "skew")).expect_success();
+    assert_eq!(stored["spec"], new, "what the definition does not know is kept");
+    super::eventual_status(own, "", "skew", super::is_ready);
+    // A later release writes a field that this one does not know: it says so, and serves what it had.
+    let mut later = sidecar("helper:2");
+    later["fieldOfALaterRelease"] = json!(1);
+    running.balancer.cut();
+    apply(own, "", "skew", &later).expect_success();
+    running.replicas.iter().for_each(|replica| running.balancer.add(replica.address));
+    running.wait_until_called();
+    let status = super::eventual_status(own, "", "skew", |status| super::ready(status).0 == "False");
+    assert!(super::ready(&status).2.contains("fieldOfALaterRelease"), "{status}");
+    assert_eq!(image(&running.pods, "skew"), Ok("helper:1".to_owned()));
+    let written = || -> f64 {
+        let metric = "outrigger_template_status_writes_total{result=\"success\"}";
+        running.replicas.iter().filter_map(|replica| replica.metric(metric)).sum()
+    };
+    let before = written();
+    pause(Duration::from_secs(10));
+    assert!(written() - before <= 5.0, "a field that the definition drops is no reason for haste");
 }

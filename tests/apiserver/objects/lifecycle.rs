@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{LIMIT, apply, cluster, delete, image, sidecar, templates_of, wait_for_image};
+use super::{LIMIT, apply, apply_with, cluster, delete, image, sidecar, templates_of};
 use crate::process::eventually;
 use crate::replicas::Running;
 
@@ -106,19 +106,13 @@ fn an_object_and_a_file_of_one_name_are_told_of_each_other() {
     let running = Running::start(cluster(), "two-sources", 1, &["--ca-propagation=1s"]);
     let (cluster, pods) = (running.cluster(), &running.pods);
     // The replicas have the file `agent.yaml`.
-    apply(cluster, "", "agent", &sidecar("helper:1"));
-    let status = super::eventual_status(cluster, "", "agent", |status| super::ready(status).0 == "False");
-    let (_, reason, message) = super::ready(&status);
-    assert_eq!(reason, "Invalid");
-    assert!(
-        message.contains("the name \"agent\" stands at") && message.contains("neither of the two is taken"),
-        "{message}"
-    );
-    // The file was served before, and is still.
-    let asking = crate::cluster::pod("probe", &json!({"outrigger.dev/inject": "agent"}));
-    let injected = pods.would_accept(&asking);
-    assert!(!crate::cluster::names(&injected, "/spec/initContainers").contains(&"helper"), "{injected}");
-    delete(cluster, "", "agent").expect_success();
-    apply(cluster, "", "two-sources", &sidecar("helper:2")).expect_success();
-    wait_for_image(pods, "two-sources", "helper:2");
+    let refused = eventually("templates are validated", LIMIT, || {
+        let answer = apply_with(cluster, "", "agent", &sidecar("helper:1"), "&dryRun=All");
+        (!answer.is_success()).then_some(answer)
+    });
+    let message = refused.body["message"].to_string();
+    assert!(message.contains("stands at") && message.contains("neither of the two is taken"), "{message}");
+    // A template of a namespace may have the name, and is told that it is hidden.
+    let answer = apply_with(cluster, &pods.name, "agent", &sidecar("helper:1"), "&dryRun=All");
+    assert!(answer.is_success() && answer.warnings.join(" ").contains("shadowable"), "{answer:?}");
 }

@@ -40,12 +40,18 @@ pub fn cluster() -> &'static Cluster {
 
 /// Creates the CRDs and waits until the API server serves them.
 pub fn install_crds(cluster: &Cluster) {
+    install_crds_with(cluster, |_| {});
+}
+
+/// The same with changed CRDs.
+pub fn install_crds_with(cluster: &Cluster, change: impl Fn(&mut Value)) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/crds");
     for entry in std::fs::read_dir(&directory).expect("manifests/crds") {
         let path = entry.expect("an entry").path();
         let text = std::fs::read_to_string(&path).expect("a file");
-        for crd in serde_saphyr::from_multiple::<Value>(&text).expect("YAML") {
+        for mut crd in serde_saphyr::from_multiple::<Value>(&text).expect("YAML") {
             if crd["kind"] == "CustomResourceDefinition" {
+                change(&mut crd);
                 cluster.ensure("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &crd);
             }
         }

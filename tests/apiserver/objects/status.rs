@@ -13,6 +13,7 @@ tests! {
     a_bad_template_that_got_in_harms_no_other_and_is_told_by_an_event,
     statuses_are_written_once_and_put_right_without_haste,
     automatic_templates_in_conflict_are_told_on_both,
+    a_template_in_use_is_not_deleted_or_changed_in_silence,
 }
 
 fn the_status_tells_whether_a_template_is_ready_and_why() {
@@ -56,7 +57,7 @@ fn a_bad_template_that_got_in_harms_no_other_and_is_told_by_an_event() {
     bad["sidecarss"] = json!([]);
     apply(cluster, namespace, "got-in-bad", &bad).expect_success();
     let mut worse = sidecar("helper:2");
-    worse["requires"] = json!(["got-in-good"]);
+    worse["sidecars"][0]["imagePullPolicy"] = json!("Sometimes");
     apply(cluster, namespace, "got-in-good", &worse).expect_success();
     running.balancer.add(running.replicas[0].address);
     running.wait_until_called();
@@ -164,4 +165,34 @@ fn automatic_templates_in_conflict_are_told_on_both() {
     delete(cluster, "", "quarrel-one").expect_success();
     eventual_status(cluster, "", "quarrel-two", |status| status["warnings"].is_null());
     delete(cluster, "", "quarrel-two").expect_success();
+}
+
+fn a_template_in_use_is_not_deleted_or_changed_in_silence() {
+    let running = Running::start(cluster(), "in-use", 1, &["--ca-propagation=1s"]);
+    let (cluster, pods) = (running.cluster(), &running.pods);
+    apply(cluster, "", "in-use", &sidecar("helper:1")).expect_success();
+    wait_for_image(pods, "in-use", "helper:1");
+    for name in ["one", "two"] {
+        pods.accepts(&crate::cluster::pod(name, &json!({"outrigger.dev/inject": "in-use"})));
+    }
+    let lists = json!({"metadata": {"annotations": {"outrigger.dev/inject": "in-use"}}}).to_string().into_bytes();
+    cluster
+        .send("PATCH", &format!("/api/v1/namespaces/{}", pods.name), "application/merge-patch+json", lists)
+        .expect_success();
+    // They are counted soon after the template has come.
+    let status = eventual_status(cluster, "", "in-use", |status| status["pods"] == 2);
+    assert_eq!((&status["namespaces"], &status["revisions"][0]["pods"]), (&json!(1), &json!(2)));
+
+    let changed = super::apply_with(cluster, "", "in-use", &sidecar("helper:2"), "&dryRun=All");
+    let warnings = changed.warnings.join("\n");
+    assert!(warnings.contains("2 pods in 1 namespace carry an earlier revision"), "{warnings}");
+    assert!(warnings.contains("spec.sidecars[0].image") && warnings.contains("helper:2"), "{warnings}");
+    let path = format!("{}?dryRun=All", super::path("", "in-use"));
+    let deleted = cluster.send("DELETE", &path, "application/json", Vec::new());
+    let warnings = deleted.warnings.join("\n");
+    assert!(
+        warnings.contains("2 pods in 1 namespace carry template") && warnings.contains("to rename a template"),
+        "{warnings}"
+    );
+    assert!(warnings.contains("the default list of 1 namespace names template"), "{warnings}");
 }

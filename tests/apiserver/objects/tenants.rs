@@ -41,13 +41,19 @@ fn with_env(variable: Value) -> Value {
 
 /// What is tried, and the field that is refused.
 fn attempts() -> Vec<(&'static str, Value)> {
-    let context = |fields: Value| with_fields(json!({"securityContext": fields}));
+    [reading(), rising()].concat()
+}
+
+/// A template with this field of its spec.
+fn with_spec(field: &str, value: Value) -> Value {
+    let mut spec = sidecar("helper:1");
+    spec[field] = value;
+    spec
+}
+
+/// To read what the tenant's role may not.
+fn reading() -> Vec<(&'static str, Value)> {
     let env = |from: Value| with_env(json!({"name": "LOOT", "valueFrom": from}));
-    let spec = |field: &str, value: Value| {
-        let mut spec = sidecar("helper:1");
-        spec[field] = value;
-        spec
-    };
     vec![
         ("spec.volumes[0]", with_volume(json!({"secret": {"secretName": "db"}}))),
         ("spec.volumes[0]", with_volume(json!({"hostPath": {"path": "/"}}))),
@@ -77,9 +83,19 @@ fn attempts() -> Vec<(&'static str, Value)> {
         ("spec.sidecars[0].envFrom[0]", with_fields(json!({"envFrom": [{"secretRef": {"name": "db"}}]}))),
         (
             "spec.app.env[0]",
-            spec("app", json!({"env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "db", "key": "p"}}}]})),
+            with_spec(
+                "app",
+                json!({"env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "db", "key": "p"}}}]}),
+            ),
         ),
-        ("spec.app.envFrom[0]", spec("app", json!({"envFrom": [{"secretRef": {"name": "db"}}]}))),
+        ("spec.app.envFrom[0]", with_spec("app", json!({"envFrom": [{"secretRef": {"name": "db"}}]}))),
+    ]
+}
+
+/// To gain a privilege, or to change what is not the tenant's.
+fn rising() -> Vec<(&'static str, Value)> {
+    let context = |fields: Value| with_fields(json!({"securityContext": fields}));
+    vec![
         ("spec.sidecars[0].securityContext.privileged", context(json!({"privileged": true}))),
         (
             "spec.sidecars[0].securityContext.allowPrivilegeEscalation",
@@ -93,17 +109,17 @@ fn attempts() -> Vec<(&'static str, Value)> {
         ("spec.sidecars[0].securityContext.seccompProfile", context(json!({"seccompProfile": {"type": "Unconfined"}}))),
         ("spec.sidecars[0].securityContext.procMount", context(json!({"procMount": "Unmasked"}))),
         ("spec.sidecars[0].ports[0]", with_fields(json!({"ports": [{"containerPort": 80, "hostPort": 80}]}))),
-        ("spec.sidecars[0].securityContext", spec("hardened", json!(false))),
+        ("spec.sidecars[0].securityContext", with_spec("hardened", json!(false))),
         (
             "spec.app.defaults.securityContext.privileged",
-            spec("app", json!({"defaults": {"securityContext": {"privileged": true}}})),
+            with_spec("app", json!({"defaults": {"securityContext": {"privileged": true}}})),
         ),
-        ("spec.pod", spec("pod", json!({"serviceAccountName": "admin"}))),
-        ("spec.pod", spec("pod", json!({"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["db"]}]}))),
-        ("spec.shadowable", spec("shadowable", json!(true))),
+        ("spec.pod", with_spec("pod", json!({"serviceAccountName": "admin"}))),
+        ("spec.pod", with_spec("pod", json!({"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["db"]}]}))),
+        ("spec.shadowable", with_spec("shadowable", json!(true))),
         (
             "spec.metadata.annotations",
-            spec(
+            with_spec(
                 "metadata",
                 json!({"annotations": {"container.apparmor.security.beta.kubernetes.io/web": "unconfined"}}),
             ),

@@ -32,5 +32,5 @@ pub(super) fn is_allowed(field: &str, key: &str) -> bool {
     if domain == OPEN_DOMAIN || (field == "annotations" && OPEN.contains(&key.as_str())) {
         return true;
     }
-    !KUBERNETES.iter().chain(&RUNTIMES).any(|parent| is_of(&parent))
+    !KUBERNETES.iter().chain(&RUNTIMES).any(is_of)
 }

@@ -1,3 +1,5 @@
+//! Tests of the closed list: for each rule something that it refuses and something that it takes.
+
 use super::*;
 use serde_json::json;
 
