@@ -211,7 +211,11 @@ pub fn register(installation: &Installation, url: &str) {
         configuration["metadata"]["name"] = json!(installation.name());
         for webhook in configuration["webhooks"].as_array_mut().expect("a list") {
             let expression = json!({"key": WEBHOOK_LABEL, "operator": "In", "values": [installation.name()]});
-            webhook["namespaceSelector"]["matchExpressions"].as_array_mut().expect("a list").push(expression);
+            match webhook["namespaceSelector"]["matchExpressions"].as_array_mut() {
+                Some(expressions) => expressions.push(expression),
+                // Templates of any namespace are sent.
+                None => webhook["namespaceSelector"] = json!({"matchExpressions": [expression]}),
+            }
         }
         registration::create(installation.namespace.cluster, &configuration);
     }

@@ -235,8 +235,24 @@ fn loading(path: &Path) -> Vec<Value> {
     if !TemplateSet::load(&[source(&text)]).problems.is_empty() {
         return Vec::new();
     }
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap_or_default();
-    documents.into_iter().filter(|document| document["kind"] == "ClusterInjectionTemplate").collect()
+    let mut documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap_or_default();
+    documents.retain(|document| document["kind"] == "ClusterInjectionTemplate");
+    documents.iter_mut().for_each(write_whole_numbers_as_integers);
+    documents
+}
+
+/// The API server stores 444.0, as which this reader of YAML takes 0444, as 444.
+fn write_whole_numbers_as_integers(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(write_whole_numbers_as_integers),
+        Value::Array(items) => items.iter_mut().for_each(write_whole_numbers_as_integers),
+        Value::Number(number) => {
+            if let Some(whole) = number.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 1e9) {
+                *value = json!(whole as i64);
+            }
+        }
+        _ => {}
+    }
 }
 
 fn every_template_that_loads_is_stored_unchanged() {
