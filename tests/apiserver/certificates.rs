@@ -130,7 +130,7 @@ fn a_changed_ca_bundle_is_repaired() {
     in_installation("repair", 1, &LONG, |running| {
         let good = running.bundles();
         assert!(
-            good.len() == 3 && good.iter().all(|bundle| *bundle == good[0]) && good[0].matches("BEGIN").count() == 1
+            good.len() == 4 && good.iter().all(|bundle| *bundle == good[0]) && good[0].matches("BEGIN").count() == 1
         );
         let other = BASE64.encode(running.cluster().control_plane.authority.pem());
         for bad in ["", other.as_str()] {

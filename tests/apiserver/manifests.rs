@@ -339,54 +339,6 @@ fn assert_needed_calls_are_allowed(installation: &Installation, account: &Accoun
     account.may("POST", "/apis/events.k8s.io/v1/namespaces/default/events", &event);
 }
 
-/// Calls that an attacker would try with a stolen token.
-fn all_else_is_refused(account: &Account<'_>) {
-    let none = Value::Null;
-    let secret = json!({"metadata": {"name": "x"}});
-    let pod =
-        json!({"metadata": {"name": "x"}, "spec": {"containers": [{"name": "x", "image": "registry.example/x:1"}]}});
-    let configuration = json!({"metadata": {"name": "x"}, "webhooks": []});
-    let apply = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration", "metadata": {"name": "x"}});
-    let binding = json!({
-        "metadata": {"name": "x"}, "subjects": [],
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-    });
-    let rules = json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]});
-    let own = format!("/api/v1/namespaces/{OURS}");
-    let table: [(&str, String, &Value); 27] = [
-        ("GET", "/api/v1/secrets".into(), &none),
-        ("GET", format!("{own}/secrets"), &none),
-        ("GET", format!("{own}/secrets/another"), &none),
-        ("GET", "/api/v1/namespaces/kube-system/secrets/outrigger-ca".into(), &none),
-        ("POST", format!("{own}/secrets"), &secret),
-        ("DELETE", AUTHORITY.into(), &none),
-        ("GET", "/api/v1/pods?watch=true".into(), &none),
-        ("GET", format!("{own}/pods/outrigger"), &none),
-        ("GET", format!("{own}/pods/outrigger/log"), &none),
-        ("POST", format!("{own}/pods"), &pod),
-        ("GET", format!("{own}/configmaps"), &none),
-        ("GET", "/api/v1/nodes".into(), &none),
-        ("POST", "/api/v1/namespaces".into(), &secret),
-        ("PATCH", "/api/v1/namespaces/default".into(), &secret),
-        ("GET", CONFIGURATIONS.into(), &none),
-        ("GET", format!("{CONFIGURATIONS}/another"), &none),
-        ("POST", CONFIGURATIONS.into(), &configuration),
-        ("PATCH", format!("{CONFIGURATIONS}/x?fieldManager=outrigger"), &apply),
-        ("DELETE", CONFIGURATION.into(), &none),
-        ("GET", ADVICE_CONFIGURATIONS.into(), &none),
-        ("GET", format!("{ADVICE_CONFIGURATIONS}/another"), &none),
-        ("DELETE", ADVICE_CONFIGURATION.into(), &none),
-        ("PATCH", "/apis/rbac.authorization.k8s.io/v1/clusterroles/outrigger".into(), &rules),
-        ("POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings".into(), &binding),
-        ("POST", format!("{own}/serviceaccounts/outrigger/token"), &json!({"spec": {}})),
-        ("DELETE", LEASE.into(), &none),
-        ("GET", DEPLOYMENTS.into(), &none),
-    ];
-    for (method, path, body) in &table {
-        account.may_not(method, path, body);
-    }
-}
-
 fn kustomize_installs_again_and_removes() {
     let installation = Installation::start();
     installation.kubectl(&["apply", "--validate=strict", "-k"], "manifests");
@@ -404,7 +356,7 @@ fn kustomize_installs_again_and_removes() {
 
     let account = Account::of(&installation.cluster);
     assert_needed_calls_are_allowed(&installation, &account);
-    all_else_is_refused(&account);
+    rights::all_else_is_refused(&account);
     rights::let_it_watch(&account);
     rights::assert_exact_rights(&account);
     rights::on_our_configuration_are_for_all_of_it(&account);

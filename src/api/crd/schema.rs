@@ -78,10 +78,10 @@ impl SchemaWriter<'_> {
     /// An element of a list of core/v1 objects. It may be an expression as a whole.
     fn item(&self, source: &Value, path: &str) -> Value {
         let mut schema = self.object(source, path);
-        if let Some(properties) = schema["properties"].as_object_mut() {
+        if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
             properties.retain(|name, _| LISTED.contains(&name.as_str()));
         }
-        if let Some(required) = schema["required"].as_array_mut() {
+        if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
             required.retain(|name| name.as_str().is_some_and(|name| LISTED.contains(&name)));
         }
         schema

@@ -20,7 +20,8 @@ use crate::process::eventually;
 tests! {
     explain_prints_our_descriptions,
     fields_that_the_definitions_do_not_know_are_kept,
-    each_rule_refuses_its_bad_template_with_its_message,
+    names_that_cannot_be_annotations_are_refused,
+    each_rule_refuses_its_bad_spec_with_its_message,
     every_template_that_loads_is_stored_unchanged,
     kubectl_get_takes_short_names_and_prints_the_status,
     two_owners_apply_parts_of_one_template,
@@ -148,7 +149,7 @@ fn assert_rule(kind: &str, bad: &Value, message: &str, good: &Value) {
     create(&object(good), "?dryRun=All").expect_success();
 }
 
-fn each_rule_refuses_its_bad_template_with_its_message() {
+fn names_that_cannot_be_annotations_are_refused() {
     for (name, message) in [
         ("false", "\"false\" in the annotation of a pod means no injection; choose another name"),
         ("log.collector", "metadata.name: expected a DNS label of at most 63 characters"),
@@ -159,6 +160,9 @@ fn each_rule_refuses_its_bad_template_with_its_message() {
         assert!(refused.status == 422 && said.contains(message), "{name}: {said}");
     }
     create(&template(&"a".repeat(63), &json!({})), "?dryRun=All").expect_success();
+}
+
+fn each_rule_refuses_its_bad_spec_with_its_message() {
     let automatic = "an Automatic template needs a podSelector, a namespaceSelector or a condition in spec.match";
     let of_enum = "a parameter of the type enum needs values";
     let parameter = |values: Value| json!({"parameters": [{"name": "a", "type": "enum", "values": values}]});
