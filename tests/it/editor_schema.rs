@@ -86,7 +86,7 @@ fn mistakes_that_an_editor_can_mark_do_not_conform() {
     for (pointer, value) in [
         ("/spec/sidecar".to_owned(), json!([])),
         ("/apiVersion".to_owned(), json!("outrigger.dev/v1")),
-        ("/kind".to_owned(), json!("InjectionTemplate")),
+        ("/kind".to_owned(), json!("InjectionTemplates")),
         ("/metadata/name".to_owned(), json!("Log_1")),
         ("/spec/injection".to_owned(), json!("Always")),
         ("/spec/injection".to_owned(), json!("${params.level}")),
