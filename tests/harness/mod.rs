@@ -49,12 +49,19 @@ pub fn reason_not_run(test: impl FnOnce()) -> Option<String> {
 pub fn run(modules: &[&[Test]]) -> ExitCode {
     let mut arguments = Arguments::from_args();
     let variable = std::env::var("RUST_TEST_THREADS").ok().and_then(|text| text.parse().ok());
-    arguments.test_threads = arguments.test_threads.or(variable);
+    arguments.test_threads = arguments.test_threads.or(variable).or_else(at_a_time);
     let not_run = Arc::new(Mutex::new(NotRun::new()));
     let trials = modules.concat().into_iter().map(|test| trial(test, &not_run)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     report(&not_run.lock().unwrap_or_else(PoisonError::into_inner));
     conclusion.exit_code()
+}
+
+/// Such tests mostly wait for other programs, so more of them run at a time than there are processors.
+fn at_a_time() -> Option<usize> {
+    const MOST: usize = 8;
+    let processors = std::thread::available_parallelism().ok()?;
+    Some((2 * processors.get()).min(MOST))
 }
 
 fn trial((path, test): Test, not_run: &Arc<Mutex<NotRun>>) -> Trial {
