@@ -31,6 +31,9 @@ use crate::source::store::InjectorStore;
 use crate::telemetry::metrics::{Metrics, Reload};
 use crate::telemetry::throttle::{LineLimit, Notice, ProblemThrottle, Urgency};
 
+/// While a list of objects is being read, requests see its progress this often.
+const LISTING: Duration = Duration::from_secs(1);
+
 /// The template sources, the last state read from them, and the parts that a reload informs.
 pub(super) struct Templates {
     /// The built-in templates, if selected; they never change.
@@ -53,8 +56,9 @@ pub(super) struct Templates {
     logged: Option<LoadReport>,
     problem_throttle: ProblemThrottle,
     line_limit: LineLimit,
-    /// Whether a list of objects that is not complete has brought new templates.
+    /// Whether objects have brought new templates that requests do not see yet.
     has_untold: bool,
+    reloaded: Instant,
 }
 
 impl Templates {
@@ -97,6 +101,7 @@ impl Templates {
             problem_throttle,
             line_limit,
             has_untold: false,
+            reloaded: Instant::now(),
         };
         templates.update_details();
         Ok(templates)
@@ -144,6 +149,13 @@ impl Templates {
         [self.built_in.clone(), self.directories.sources(), objects].concat()
     }
 
+    /// Whether a list of objects is being read and its beginning was shown to requests a short while
+    /// ago: assembling all templates for each page would take too long.
+    fn is_listing_since(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.reloaded) < LISTING
+            && self.objects.as_ref().is_some_and(|follower| follower.objects.is_listing())
+    }
+
     /// Sources that are not as they should be.
     fn troubles(&self) -> Vec<Trouble> {
         let of_objects = self.objects.as_ref().map(|follower| follower.objects.troubles()).unwrap_or_default();
@@ -172,6 +184,7 @@ impl Templates {
         self.metrics.templates_served(&loaded.templates);
         self.metrics.template_warnings(loaded.warnings.len());
         self.serve(loaded.templates, last);
+        self.reloaded = Instant::now();
         if let Some(objects) = &self.objects {
             objects.report(&self.store.current(), &loaded.problems);
         }
@@ -238,18 +251,25 @@ impl Watch for Templates {
             Scan::Woken => Reloaded::Unchanged,
             Scan::Quick | Scan::Full => self.directories.scan(scan, now),
         };
-        let taken = self.objects.as_mut().map_or(Taken::Nothing, ObjectFollower::take);
-        let is_listing = self.objects.as_ref().is_some_and(|follower| follower.objects.is_listing());
-        let is_new =
-            change == Reloaded::Replaced(()) || (taken == Taken::NewTemplates || self.has_untold) && !is_listing;
-        self.has_untold = taken == Taken::NewTemplates && is_listing || self.has_untold && !is_new;
-        let (troubles, had_problem) = (self.troubles(), self.problem_throttle.problem().is_some());
-        if is_new {
-            let sources = self.sources();
-            self.reload(&sources, troubles.is_empty());
-        }
-        if let Some(objects) = self.objects.as_mut().filter(|_| taken != Taken::Nothing) {
-            objects.applied();
+        let (mut is_new, mut troubles) = (false, self.troubles());
+        let had_problem = self.problem_throttle.problem().is_some();
+        let mut is_changed = change == Reloaded::Replaced(());
+        loop {
+            let taken = self.objects.as_mut().map_or(Taken::Nothing, ObjectFollower::take);
+            self.has_untold |= taken == Taken::NewTemplates;
+            if is_changed || (self.has_untold && !self.is_listing_since(now)) {
+                troubles = self.troubles();
+                let sources = self.sources();
+                self.reload(&sources, troubles.is_empty());
+                (is_new, is_changed, self.has_untold) = (true, false, false);
+            }
+            let Some(objects) = &mut self.objects else { break };
+            if taken != Taken::Nothing {
+                objects.applied();
+            }
+            if !objects.has_more() {
+                break;
+            }
         }
         let urgency = if scan == Scan::Full { Urgency::Requested } else { Urgency::Immediate };
         let notice = self.log_problem(&troubles, urgency, now);

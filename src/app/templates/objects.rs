@@ -62,38 +62,30 @@ impl ObjectFollower {
         (Self { objects, changes, health, reports, taken: 0, applied, promise: Some(promise) }, freshness)
     }
 
-    /// Takes the changes that have arrived, and those that follow at once. Returns whether the
-    /// templates are other ones now; not while a list is being read.
+    /// Takes the changes that have arrived, and those that follow at once. There may be more.
     pub(super) fn take(&mut self) -> Taken {
         let started = Instant::now();
-        let (mut is_changed, mut has_some) = (false, false);
-        loop {
-            let mut changes = Vec::new();
-            while changes.len() < MOST
-                && let Ok(change) = self.changes.try_recv()
-            {
-                changes.push(change);
-            }
-            if changes.is_empty() && (!has_some || started.elapsed() >= LONGEST) {
-                break;
-            }
-            if changes.is_empty() {
+        let mut taken = Taken::Nothing;
+        while taken == Taken::Nothing || started.elapsed() < LONGEST {
+            let mut changes: Vec<TemplateChange> =
+                std::iter::from_fn(|| self.changes.try_recv().ok()).take(MOST).collect();
+            if changes.is_empty() && taken != Taken::Nothing {
                 // Nobody unparks this thread: it waits for more changes.
                 std::thread::park_timeout(PAUSE);
-                match self.changes.try_recv() {
-                    Ok(change) => changes.push(change),
-                    Err(_) => break,
-                }
+                changes.extend(self.changes.try_recv());
             }
-            has_some = true;
+            if changes.is_empty() {
+                break;
+            }
             self.taken += u64::try_from(changes.len()).unwrap_or_default();
-            is_changed |= self.objects.apply(changes);
+            taken = taken.max(if self.objects.apply(changes) { Taken::NewTemplates } else { Taken::SameTemplates });
         }
-        match (has_some, is_changed) {
-            (false, _) => Taken::Nothing,
-            (true, false) => Taken::SameTemplates,
-            (true, true) => Taken::NewTemplates,
-        }
+        taken
+    }
+
+    /// Whether changes have arrived that were not taken.
+    pub(super) fn has_more(&self) -> bool {
+        !self.changes.is_empty()
     }
 
     /// Requests see the changes from now on.
@@ -124,10 +116,104 @@ impl ObjectFollower {
 }
 
 /// What has come from the cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Taken {
     Nothing,
     /// Objects were read, and the templates stay as they are.
     SameTemplates,
     NewTemplates,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::api::template_object::{ObjectKey, TemplateKind, TemplateObject, TemplateObjectStatus};
+    use crate::cluster::templates::Wakeup;
+    use crate::inject::{Settings, TemplateSet};
+    use crate::process::health::Readiness;
+
+    fn object(name: &str) -> TemplateChange {
+        let document = format!(
+            r#"{{"apiVersion":"outrigger.dev/v1alpha1","kind":"ClusterInjectionTemplate","metadata":{{"name":"{name}"}},"spec":{{"sidecars":[{{"name":"s","image":"i"}}]}}}}"#
+        );
+        TemplateChange::Applied(Box::new(TemplateObject {
+            key: ObjectKey { namespace: None, name: name.to_owned() },
+            uid: "u".to_owned(),
+            generation: 1,
+            document,
+            status: TemplateObjectStatus::default(),
+        }))
+    }
+
+    fn list(kind: TemplateKind, objects: Vec<TemplateChange>) -> Vec<TemplateChange> {
+        let begin = std::iter::once(TemplateChange::ListBegins(kind));
+        begin.chain(objects).chain([TemplateChange::ListEnds(kind)]).collect()
+    }
+
+    fn follower() -> (ObjectFollower, mpsc::Sender<TemplateChange>, tokio::sync::watch::Receiver<Reports>, Readiness) {
+        let (sender, changes) = mpsc::channel(64);
+        let (reports, reported) = tokio::sync::watch::channel(Arc::new(BTreeMap::new()));
+        let feed = TemplateFeed { changes, health: FeedHealth::default(), reports, wakeup: Wakeup::default() };
+        let readiness = Readiness::default();
+        let (follower, _) = ObjectFollower::new(feed, readiness.promise("template objects"));
+        (follower, sender, reported, readiness)
+    }
+
+    fn send(sender: &mpsc::Sender<TemplateChange>, changes: Vec<TemplateChange>) {
+        changes.into_iter().for_each(|change| sender.try_send(change).expect("there is room"));
+    }
+
+    #[test]
+    fn it_is_ready_once_requests_see_all_objects_of_both_kinds() {
+        let (mut follower, sender, reported, readiness) = follower();
+        assert_eq!(follower.take(), Taken::Nothing);
+        send(&sender, list(TemplateKind::Cluster, vec![object("a")]));
+        assert_eq!(follower.take(), Taken::NewTemplates);
+        follower.applied();
+        assert!(!readiness.is_ready(), "the other kind is not known");
+        send(&sender, vec![TemplateChange::KindMissing(TemplateKind::Namespaced)]);
+        assert_eq!(follower.take(), Taken::SameTemplates);
+        follower.applied();
+        assert!(readiness.is_ready());
+        assert_eq!(follower.applied.load(Ordering::SeqCst), 4);
+
+        let loaded = TemplateSet::assemble(&follower.objects.sources(), &TemplateSet::default());
+        let injector = Injector::new(loaded.templates, Settings::default());
+        follower.report(&injector, &loaded.problems);
+        let first = Arc::clone(&reported.borrow());
+        let report = first.values().next().expect("a report");
+        assert!(report.is_ready && report.sidecars == "s" && report.revisions.len() == 1, "{report:?}");
+        // The same again is the same value, so that nobody writes it.
+        follower.report(&injector, &loaded.problems);
+        assert!(Arc::ptr_eq(&first, &reported.borrow()));
+    }
+
+    #[test]
+    fn changes_count_as_applied_only_once_their_list_is_complete() {
+        let (mut follower, sender, _reported, _readiness) = follower();
+        send(&sender, vec![TemplateChange::ListBegins(TemplateKind::Cluster), object("a")]);
+        assert_eq!(follower.take(), Taken::NewTemplates);
+        follower.applied();
+        assert_eq!(follower.applied.load(Ordering::SeqCst), 0, "the list may have more");
+        send(&sender, vec![TemplateChange::ListEnds(TemplateKind::Cluster)]);
+        assert_eq!(follower.take(), Taken::SameTemplates);
+        follower.applied();
+        assert_eq!(follower.applied.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn changes_that_never_pause_hold_up_no_request() {
+        let (mut follower, sender, _reported, _readiness) = follower();
+        let writer = std::thread::spawn(move || {
+            let until = Instant::now() + Duration::from_secs(2);
+            while Instant::now() < until && sender.blocking_send(object("a")).is_ok() {}
+        });
+        let started = Instant::now();
+        while follower.take() == Taken::Nothing {}
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+        drop(follower);
+        writer.join().expect("it ends");
+    }
 }
