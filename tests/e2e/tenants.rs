@@ -114,6 +114,6 @@ fn a_template_that_would_take_the_secret_is_refused(cluster: &Cluster) {
     cluster.kubectl_with(&["apply", "--filename=-"], &template(namespace, "copying", &copying));
     let pod = pods::pod("copied", &json!({"outrigger.dev/inject": "copying"}), &app(cluster));
     let refused = cluster.try_kubectl_with(&["--namespace", namespace, "create", "--filename=-"], &pod);
-    assert!(!refused.is_success && refused.stderr.contains("PASSWORD"), "{}", refused.stderr);
+    assert!(!refused.is_success && refused.stderr.contains("secretKeyRef"), "{}", refused.stderr);
     assert!(!refused.stderr.contains(SECRET), "{}", refused.stderr);
 }
