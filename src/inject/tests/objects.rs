@@ -191,6 +191,15 @@ fn a_rollout_gives_the_new_revision_to_a_stable_part_of_the_pods() {
 }
 
 #[test]
+fn a_rollout_in_a_file_is_warned_of() {
+    let text = template("log", with(spec("log:1"), "rollout", json!({"percent": 10}))).to_string();
+    let loaded = TemplateSet::load(&[SourceText { origin: "log.yaml".to_owned(), text }]);
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert!(warnings.iter().any(|warning| warning.contains("spec.rollout: only an object of the cluster keeps")));
+    assert!(loaded.problems.is_empty() && loaded.templates.contains("log"));
+}
+
+#[test]
 fn a_broken_object_is_served_as_it_was_kept() {
     let (first, revision) = kept(&object("", "log", &spec("log:1"), &[], ""));
     let broken = object("", "log", &with(spec("log:2"), "sidecar", json!([])), &first, &revision);

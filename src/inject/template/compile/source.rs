@@ -9,7 +9,7 @@ use crate::inject::template::document::{self, Document, MAX_TEMPLATE_BYTES, Pars
 use crate::inject::template::set::TemplateId;
 use crate::inject::template::spec::NAMESPACED_KIND;
 use crate::inject::template::{LoadProblem, SourceText, TemplateScope};
-use crate::inject::text::{FieldError, Message, message, value, words};
+use crate::inject::text::{FieldError, FieldPath, Message, message, value, words};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -236,7 +236,16 @@ impl CompiledDocument {
     }
 
     fn compile(origin: &str, document: &Document) -> Self {
-        Self::compile_in(origin, document, &[], "")
+        let mut compiled = Self::compile_in(origin, document, &[], "");
+        if compiled.template.as_ref().is_some_and(|template| template.lacks_stable_revision()) {
+            let path = FieldPath::root().child("spec").child("rollout");
+            let Place { line, column } = document.place(&path);
+            let sentence = message!["only an object of the cluster keeps earlier revisions: all pods get this one"];
+            let template = Some(compiled.name.clone());
+            let problem = LoadProblem::of_source(origin, sentence);
+            compiled.warnings.push(LoadProblem { line, column, path: path.to_string(), template, ..problem });
+        }
+        compiled
     }
 
     fn compile_in(origin: &str, document: &Document, kept: &[KeptRevision], stable: &str) -> Self {

@@ -360,7 +360,7 @@ impl<'a> TemplateInterface<'a> {
 
     /// Whether a rollout is asked for and has no earlier revision to give to the other pods.
     pub fn lacks_stable_revision(self) -> bool {
-        self.0.rollout.is_some_and(|rollout| rollout.percent < 100) && self.0.rollout_percent().is_none()
+        self.0.lacks_stable_revision()
     }
 
     /// The revisions that its object should keep, the newest first.

@@ -153,6 +153,11 @@ impl LazyTemplate {
         earlier.map_or(&self.revision, |earlier| &earlier.revision)
     }
 
+    /// Whether a rollout has no earlier revision to give to the other pods.
+    pub(crate) fn lacks_stable_revision(&self) -> bool {
+        self.rollout.is_some_and(|rollout| rollout.percent < 100) && self.active_rollout.is_none()
+    }
+
     /// All revisions that a pod may ask for, the newest first.
     pub(crate) fn revisions(&self) -> impl Iterator<Item = &Revision> {
         std::iter::once(&self.revision).chain(self.earlier.iter().map(|earlier| &earlier.revision))
