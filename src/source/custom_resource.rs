@@ -6,6 +6,7 @@
 //! that vanish all at once stay, as orphans.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZero;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 
@@ -160,9 +161,7 @@ impl TemplateObjects {
         };
         let texts = changes.iter().filter_map(|step| step.text.as_ref().filter(|(own, _)| is_new(&step.change, own)));
         let texts: Vec<&(Fingerprint, ObjectText)> = texts.collect();
-        CompiledSource::together(|| {
-            texts.iter().map(|(fingerprint, text)| (*fingerprint, Arc::new(compile_or_report(text)))).collect()
-        })
+        on_all_processors(&texts, |(fingerprint, text)| (*fingerprint, Arc::new(compile_or_report(text))))
     }
 
     fn insert(
@@ -247,6 +246,26 @@ fn fingerprint(text: &ObjectText) -> Fingerprint {
     hash.finalize().into()
 }
 
+/// Does the work for each item, on several threads if there are many items.
+fn on_all_processors<'i, I: Sync, T: Send, C: FromIterator<T>>(items: &[&'i I], work: impl Fn(&'i I) -> T + Sync) -> C {
+    const FEW: usize = 8;
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let share = items.len().div_ceil(processors).max(FEW);
+    let all = |items: &[&'i I]| CompiledSource::together(|| items.iter().map(|item| work(item)).collect::<Vec<T>>());
+    let (first, rest) = items.split_at(share.min(items.len()));
+    std::thread::scope(|scope| {
+        let start = |share| std::thread::Builder::new().spawn_scoped(scope, move || all(share));
+        let started: Vec<_> = rest.chunks(share).map(|share| (share, start(share))).collect();
+        let mut results = all(first);
+        for (share, thread) in started {
+            // Without a thread, or with one that has panicked, this one does it.
+            let done = thread.ok().and_then(|thread| thread.join().ok());
+            results.extend(done.unwrap_or_else(|| all(share)));
+        }
+        results.into_iter().collect()
+    })
+}
+
 /// A fault of ours that one object brings to light takes no other with it.
 fn compile_or_report(text: &ObjectText) -> CompiledSource {
     catch_unwind(|| CompiledSource::of_object(text))
@@ -322,6 +341,17 @@ mod tests {
             assert_eq!(states(&objects)[0], ("b".to_owned(), TemplateState::Active));
             assert!(objects.troubles().is_empty());
         }
+    }
+
+    #[test]
+    fn many_objects_are_compiled_in_their_order_and_with_their_own_text() {
+        let mut objects = TemplateObjects::default();
+        let names: Vec<String> = (0..100).map(|index| format!("t-{index:03}")).collect();
+        objects.apply(list(names.iter().map(|name| applied("", name, &format!("{name}:1"))).collect()));
+        let loaded = TemplateSet::assemble(&objects.sources(), &TemplateSet::default());
+        assert_eq!(loaded.templates.names(), names);
+        let revisions: BTreeSet<&str> = loaded.templates.iter().map(|template| template.revision).collect();
+        assert_eq!(revisions.len(), 100);
     }
 
     #[test]
