@@ -13,6 +13,7 @@ tests! {
     a_pod_created_right_after_its_template_is_injected,
     default_lists_and_automatic_templates_take_effect_at_once,
     an_object_and_a_file_of_one_name_are_told_of_each_other,
+    a_template_that_is_too_large_or_has_unknown_fields_is_told_at_once,
 }
 
 fn changes_of_objects_are_live_on_every_replica_within_a_second() {
@@ -115,4 +116,25 @@ fn an_object_and_a_file_of_one_name_are_told_of_each_other() {
     // A template of a namespace may have the name, and is told that it is hidden.
     let answer = apply_with(cluster, &pods.name, "agent", &sidecar("helper:1"), "&dryRun=All");
     assert!(answer.is_success() && answer.warnings.join(" ").contains("shadowable"), "{answer:?}");
+}
+
+fn a_template_that_is_too_large_or_has_unknown_fields_is_told_at_once() {
+    let running = Running::start(cluster(), "odd", 1, &["--ca-propagation=1s"]);
+    let (cluster, namespace) = (running.cluster(), running.pods.name.as_str());
+    let mut large = sidecar("helper:1");
+    large["description"] = json!("x".repeat(300 * 1024));
+    let refused = eventually("templates are validated", LIMIT, || {
+        let answer = apply_with(cluster, namespace, "odd", &large, "&dryRun=All");
+        (!answer.is_success()).then_some(answer)
+    });
+    let message = refused.body["message"].to_string();
+    assert!(message.contains("KiB are more than the 256 KiB that a template may have"), "{message}");
+    // Of the cluster, since a template of a namespace has only fields that the build knows.
+    let mut newer = sidecar("helper:1");
+    newer["sidecars"][0]["fieldOfNextYear"] = json!("kept");
+    let answer = apply(cluster, "", "odd", &newer);
+    assert!(answer.warnings.join(" ").contains("fieldOfNextYear"), "{:?}", answer.warnings);
+    let stored = answer.expect_success();
+    assert_eq!(stored["spec"]["sidecars"][0]["fieldOfNextYear"], "kept");
+    delete(cluster, "", "odd").expect_success();
 }
