@@ -21,6 +21,8 @@ use crate::inject::{
 const GROUP: &str = "outrigger.dev";
 const RESOURCES: [(&str, &str); 2] =
     [("clusterinjectiontemplates", "ClusterInjectionTemplate"), ("injectiontemplates", "InjectionTemplate")];
+/// Revisions that an object keeps.
+const MAX_REVISIONS: usize = 5;
 /// Lines about what changes.
 const MAX_DIFFERENCES: usize = 8;
 
@@ -140,6 +142,7 @@ impl Validation<'_> {
         };
         let mut problems: Vec<String> = loaded.problems.iter().map(own).collect();
         problems.extend(self.elsewhere(&origin));
+        problems.extend(self.injector.templates().has_no_room_for(&self.scope(), self.name()));
         if !problems.is_empty() {
             let count =
                 if problems.len() == 1 { "1 problem".to_owned() } else { format!("{} problems", problems.len()) };
@@ -174,11 +177,35 @@ impl Validation<'_> {
         (pods > 0).then(|| format!("{} in {}", counted(pods, "pod"), counted(namespaces, "namespace")))
     }
 
+    /// The revisions that the object has kept, the newest first, with the pods that carry them.
+    fn kept(&self) -> impl Iterator<Item = (&str, i64)> {
+        let kept = self.old["status"]["revisions"].as_array().into_iter().flatten();
+        kept.map(|kept| (kept["revision"].as_str().unwrap_or_default(), kept["pods"].as_i64().unwrap_or_default()))
+    }
+
+    /// A revision that pods carry and that a further one pushes out.
+    fn pushed_out(&self, new: &str) -> Option<String> {
+        let is_new = self.kept().all(|(revision, _)| revision != new);
+        let stable = self.old["status"]["stableRevision"].as_str().unwrap_or_default();
+        let (revision, pods) = self.kept().skip(MAX_REVISIONS - 1).find(|(revision, _)| *revision != stable)?;
+        (is_new && pods > 0).then(|| {
+            let pods = counted(pods, "pod");
+            format!("revision {revision}, which {pods} carry, is not kept any longer: no pod can ask for it by \"@\"")
+        })
+    }
+
     /// What another revision means.
     fn of_change(&self) -> Vec<String> {
         let (old, new) = (&self.old["spec"], &self.new["spec"]);
         let is_dry_run = self.request.dry_run.unwrap_or(false);
-        let in_use = self.in_use();
+        let revision = ObjectText::revision_of(new);
+        let with_new = self.kept().find(|(kept, _)| *kept == revision).map_or(0, |(_, pods)| pods);
+        let pods = self.old["status"]["pods"].as_i64().unwrap_or_default();
+        let in_use = match with_new {
+            0 => self.in_use(),
+            // A roll-back: some pods have this revision already.
+            some => (pods > some).then(|| counted(pods - some, "pod")),
+        };
         if old.is_null() || (in_use.is_none() && !is_dry_run) {
             return Vec::new();
         }
@@ -193,11 +220,11 @@ impl Validation<'_> {
         }
         let summary = match in_use {
             Some(pods) => {
-                format!("{pods} carry an earlier revision and keep it until they are created anew; what changes:")
+                format!("{pods} carry another revision and keep it until they are created anew; what changes:")
             }
-            None => "no pod carries an earlier revision; what changes:".to_owned(),
+            None => "no pod carries another revision; what changes:".to_owned(),
         };
-        std::iter::once(summary).chain(differences).collect()
+        std::iter::once(summary).chain(differences).chain(self.pushed_out(&revision)).collect()
     }
 
     /// What the deletion means for pods and namespaces.

@@ -76,16 +76,20 @@ impl Injector {
         list.is_some_and(|list| annotations::requested_names(list).iter().any(|name| name == template))
     }
 
-    /// Warnings about Automatic templates that conflict with each other, for each of the two.
-    pub fn automatic_conflicts(&self) -> Vec<LoadProblem> {
+    /// The injector with warnings about Automatic templates that conflict with each other, for each of
+    /// the two; and these warnings.
+    #[must_use]
+    pub fn with_conflicts(self) -> (Self, Vec<LoadProblem>) {
         let of = |namespace: &str| pipeline::overlaps(&self.templates, &self.settings, &self.keys, namespace);
-        let mut found: Vec<LoadProblem> = Vec::new();
+        let mut found = Vec::new();
         for problem in std::iter::once("").chain(self.templates.namespaces_with_automatic()).flat_map(of) {
             if !found.contains(&problem) {
                 found.push(problem);
             }
         }
-        found
+        let warnings = found.iter().map(|(_, warning)| warning.clone()).collect();
+        let Self { templates, settings, keys } = self;
+        (Self { templates: templates.with_warnings(found), settings, keys }, warnings)
     }
 
     /// Says of keys of annotations and labels whether anything reads them where they are, in an

@@ -12,7 +12,7 @@ use super::request::Request;
 use super::settings::Settings;
 use super::status::{Status, StatusEntry};
 use super::template::spec::OnError;
-use super::template::{LoadProblem, TemplateSet};
+use super::template::{LoadProblem, TemplateScope, TemplateSet};
 use super::text::message;
 
 /// Most Automatic templates that are compared with each other: all of them are compiled for it.
@@ -106,7 +106,7 @@ pub(super) fn overlaps(
     settings: &Settings,
     keys: &AnnotationKeys,
     namespace: &str,
-) -> Vec<LoadProblem> {
+) -> Vec<(TemplateScope, LoadProblem)> {
     const POD: &str = r#"{"metadata":{"name":"pod"},"spec":{"containers":[{"name":"app","image":"app"}]}}"#;
     let request = Request::create_pod(namespace, POD);
     let decider = Decider { keys, request: &request, settings, templates: templates.visible_in(namespace) };
@@ -118,9 +118,9 @@ pub(super) fn overlaps(
     let preparation =
         Preparation { settings, keys, templates, request: &request, pod: &pod, status: &[], names: &names };
     let warnings = preparation.overlaps(&requested).into_iter().flat_map(|overlap| {
-        overlap.templates.map(|template| LoadProblem {
-            template: Some(template.name.clone()),
-            ..LoadProblem::of_source(&template.origin, message![CONFLICT, overlap.message.clone()])
+        overlap.templates.map(|template| {
+            let warning = LoadProblem::of_source(&template.origin, message![CONFLICT, overlap.message.clone()]);
+            (template.scope.clone(), LoadProblem { template: Some(template.name.clone()), ..warning })
         })
     });
     warnings.collect()

@@ -5,7 +5,7 @@
 //! Invariants: an object that is not listed any more is gone only once the list is complete; objects
 //! that vanish all at once stay, as orphans.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -15,7 +15,9 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::directories::Trouble;
-use crate::api::template_object::{ObjectKey, StoredRevision, TemplateChange, TemplateKind, TemplateObject};
+use crate::api::template_object::{
+    MAX_REVISIONS, ObjectKey, StoredRevision, TemplateChange, TemplateKind, TemplateObject,
+};
 use crate::inject::{CompiledSource, KeptRevision, ObjectText, TemplateScope};
 
 /// The objects of both kinds.
@@ -44,48 +46,31 @@ pub(crate) struct KnownObject {
     /// Hash of everything that `source` was made of.
     fingerprint: Fingerprint,
     source: Arc<CompiledSource>,
+    /// The earlier revisions that `source` was made with.
+    kept: Vec<KeptRevision>,
 }
 
 type Fingerprint = [u8; 32];
 
-/// A change, with the text of its object and the hash of it.
-struct Step {
-    change: TemplateChange,
-    text: Option<(Fingerprint, ObjectText)>,
-}
-
-impl Step {
-    fn of(mut change: TemplateChange) -> Self {
-        let text = match &mut change {
-            TemplateChange::Applied(object) => {
-                let (document, stable) =
-                    (std::mem::take(&mut object.document), std::mem::take(&mut object.status.stable_revision));
-                let mut text = text(&object.key, document, &object.status.revisions, stable);
-                // The current revision is in the document, so that it makes no difference when it is
-                // kept in the status as well.
-                if let Some(current) = text.revision() {
-                    text.revisions.retain(|kept| kept.revision != current);
-                    text.stable = Some(text.stable).filter(|stable| *stable != current).unwrap_or_default();
-                }
-                Some((fingerprint(&text), text))
-            }
-            _ => None,
-        };
-        Self { change, text }
-    }
-}
+/// Sources by object, with the fingerprints of what they were made of.
+type Compiled = BTreeMap<ObjectKey, (Fingerprint, Arc<CompiledSource>)>;
 
 const NO_OBJECT: &str = "the API server has no object of this kind any more, all are gone at once";
 const NO_KIND: &str = "the API server does not have this kind any more: its CustomResourceDefinition is gone";
 
+impl KnownObject {
+    /// The revisions that it remembers, the newest first.
+    pub(crate) fn kept_revisions(&self) -> Vec<KeptRevision> {
+        self.kept.clone()
+    }
+}
+
 impl TemplateObjects {
     /// Applies these changes in their order. Returns whether [`Self::sources`] are other ones now.
     pub(crate) fn apply(&mut self, changes: Vec<TemplateChange>) -> bool {
-        let changes: Vec<Step> = changes.into_iter().map(Step::of).collect();
         let compiled = self.compiled(&changes);
         let mut is_changed = false;
         for change in changes {
-            let Step { change, text } = change;
             is_changed |= match change {
                 TemplateChange::ListBegins(kind) => {
                     self.kind_mut(kind).listing = Some(BTreeSet::new());
@@ -97,7 +82,7 @@ impl TemplateObjects {
                     (state.listing, state.is_known) = (None, true);
                     self.orphan(kind, NO_KIND)
                 }
-                TemplateChange::Applied(object) => self.insert(*object, text, &compiled),
+                TemplateChange::Applied(object) => self.insert(*object, &compiled),
                 TemplateChange::Deleted(key) => self.objects.remove(&key).is_some(),
             };
         }
@@ -151,27 +136,28 @@ impl TemplateObjects {
         }
     }
 
-    /// The sources of all texts that are new, compiled together.
-    fn compiled(&self, changes: &[Step]) -> HashMap<Fingerprint, Arc<CompiledSource>> {
-        let is_new = |change: &TemplateChange, fingerprint: &Fingerprint| match change {
-            TemplateChange::Applied(object) => {
-                self.objects.get(&object.key).is_none_or(|known| known.fingerprint != *fingerprint)
+    /// The sources of objects that are seen for the first time, compiled together.
+    fn compiled(&self, changes: &[TemplateChange]) -> Compiled {
+        let mut texts = BTreeMap::new();
+        for change in changes {
+            if let TemplateChange::Applied(object) = change
+                && !self.objects.contains_key(&object.key)
+            {
+                texts.entry(&object.key).or_insert_with(|| text(object, None));
             }
-            _ => false,
-        };
-        let texts = changes.iter().filter_map(|step| step.text.as_ref().filter(|(own, _)| is_new(&step.change, own)));
-        let texts: Vec<&(Fingerprint, ObjectText)> = texts.collect();
-        on_all_processors(&texts, |(fingerprint, text)| (*fingerprint, Arc::new(compile_or_report(text))))
+        }
+        let texts: Vec<(&ObjectKey, ObjectText)> = texts.into_iter().collect();
+        let texts: Vec<&(&ObjectKey, ObjectText)> = texts.iter().collect();
+        on_all_processors(&texts, |(key, text)| {
+            ((*key).clone(), (fingerprint(text), Arc::new(compile_or_report(text))))
+        })
     }
 
-    fn insert(
-        &mut self,
-        object: TemplateObject,
-        text: Option<(Fingerprint, ObjectText)>,
-        compiled: &HashMap<Fingerprint, Arc<CompiledSource>>,
-    ) -> bool {
+    fn insert(&mut self, object: TemplateObject, compiled: &Compiled) -> bool {
+        let known = self.objects.get(&object.key).filter(|known| known.uid == object.uid);
+        let text = text(&object, known.and_then(|known| known.source.history()));
         let TemplateObject { key, uid, generation, .. } = object;
-        let Some((fingerprint, text)) = text else { return false };
+        let fingerprint = fingerprint(&text);
         let state = self.kind_mut(key.kind());
         if let Some(listing) = &mut state.listing {
             listing.insert(key.clone());
@@ -189,9 +175,11 @@ impl TemplateObjects {
                 was_orphaned || is_another
             }
             _ => {
-                let source = compiled.get(&fingerprint).map(Arc::clone);
+                let same = compiled.get(&key).filter(|(own, _)| *own == fingerprint);
+                let source = same.map(|(_, source)| Arc::clone(source));
                 let source = source.unwrap_or_else(|| Arc::new(compile_or_report(&text)));
-                self.objects.insert(key, KnownObject { uid, generation, fingerprint, source });
+                let kept = text.revisions;
+                self.objects.insert(key, KnownObject { uid, generation, fingerprint, source, kept });
                 true
             }
         }
@@ -219,16 +207,47 @@ impl TemplateObjects {
     }
 }
 
-/// Text and history of an object, as they are compiled.
-fn text(key: &ObjectKey, document: String, revisions: &[StoredRevision], stable: String) -> ObjectText {
-    let scope = key.namespace.clone().map_or(TemplateScope::Cluster, TemplateScope::Namespace);
+/// Text and history of an object, as they are compiled. `memory` is what this replica knows of its
+/// earlier revisions: a status that is older than the text, or that somebody has cleared, takes nothing
+/// from it.
+fn text(object: &TemplateObject, memory: Option<(Vec<KeptRevision>, String)>) -> ObjectText {
+    let (key, status) = (&object.key, &object.status);
     // One that cannot be read is lost; the engine checks what the others say.
     let kept = |stored: &StoredRevision| {
         let spec = STANDARD.decode(&stored.spec).ok()?;
         Some(KeptRevision { revision: stored.revision.clone(), spec: spec.into() })
     };
-    let revisions = revisions.iter().filter_map(kept).collect();
-    ObjectText { origin: key.to_string(), name: key.name.clone(), scope, document, revisions, stable }
+    let told: Vec<KeptRevision> = status.revisions.iter().filter_map(kept).collect();
+    let mut text = ObjectText {
+        origin: key.to_string(),
+        name: key.name.clone(),
+        scope: key.namespace.clone().map_or(TemplateScope::Cluster, TemplateScope::Namespace),
+        document: object.document.clone(),
+        was_served: !told.is_empty(),
+        revisions: told,
+        stable: status.stable_revision.clone(),
+    };
+    let is_current = status.observed_generation == object.generation && !text.stable.is_empty();
+    if let Some((mut remembered, stable)) = memory {
+        remembered.retain(|kept| !text.revisions.iter().any(|told| told.revision == kept.revision));
+        let told = std::mem::take(&mut text.revisions);
+        let [first, then] = if is_current { [told, remembered] } else { [remembered, told] };
+        text.revisions = [first, then].concat();
+        text.stable = if is_current { text.stable } else { stable };
+    }
+    // The current revision is in the document, so that it makes no difference when it is kept in the
+    // status as well.
+    if let Some(current) = text.revision() {
+        text.revisions.retain(|kept| kept.revision != current);
+        text.stable = Some(text.stable).filter(|stable| *stable != current).unwrap_or_default();
+    }
+    let stable = text.stable.clone();
+    let mut rank = 0;
+    text.revisions.retain(|kept| {
+        rank += 1;
+        rank < MAX_REVISIONS || kept.revision == stable
+    });
+    text
 }
 
 fn fingerprint(text: &ObjectText) -> Fingerprint {
@@ -239,6 +258,7 @@ fn fingerprint(text: &ObjectText) -> Fingerprint {
     };
     add(text.document.as_bytes());
     add(text.stable.as_bytes());
+    add(&[u8::from(text.was_served)]);
     for kept in &text.revisions {
         add(kept.revision.as_bytes());
         add(&kept.spec);
@@ -352,6 +372,41 @@ mod tests {
         assert_eq!(loaded.templates.names(), names);
         let revisions: BTreeSet<&str> = loaded.templates.iter().map(|template| template.revision).collect();
         assert_eq!(revisions.len(), 100);
+    }
+
+    /// The revisions that the object has, the newest first, and the stable one.
+    fn history(objects: &TemplateObjects) -> (Vec<String>, String) {
+        let (kept, stable) =
+            objects.objects.values().next().and_then(|known| known.source.history()).expect("it works");
+        (kept.into_iter().map(|kept| kept.revision).collect(), stable)
+    }
+
+    #[test]
+    fn edits_in_quick_succession_and_a_cleared_status_lose_no_revision() {
+        let edited = |generation: i64, image: &str, rollout: &str| {
+            let TemplateChange::Applied(mut object) = applied("", "a", image) else { unreachable!() };
+            object.generation = generation;
+            object.document = object.document.replace("\"sidecars\"", &format!("{rollout}\"sidecars\""));
+            TemplateChange::Applied(object)
+        };
+        let mut objects = TemplateObjects::default();
+        objects.apply(list(vec![edited(1, "x:1", "")]));
+        let (_, first) = history(&objects);
+        // No status was written in between.
+        objects.apply(vec![edited(2, "x:2", ""), edited(3, "x:3", "")]);
+        let (_, third) = history(&objects);
+        objects.apply(vec![edited(4, "x:4", "\"rollout\":{\"percent\":0},")]);
+        let (revisions, stable) = history(&objects);
+        assert_eq!((revisions.len(), &stable), (4, &third), "what all pods had is stable");
+        assert_eq!(revisions[3], first);
+        // The same object with an empty status.
+        assert!(!objects.apply(vec![edited(4, "x:4", "\"rollout\":{\"percent\":0},")]));
+        assert_eq!(history(&objects), (revisions, stable));
+        // Another object of the name has no history.
+        let TemplateChange::Applied(mut other) = edited(1, "x:5", "") else { unreachable!() };
+        other.uid = "another".to_owned();
+        objects.apply(vec![TemplateChange::Applied(other)]);
+        assert_eq!(history(&objects).0.len(), 1);
     }
 
     #[test]

@@ -111,11 +111,11 @@ fn a_change_says_what_it_means_for_pods() {
     old["status"] = json!({"pods": 12, "namespaces": 1});
     let changed = "spec.sidecars[0].image: \"a:2\" instead of \"a:1\"";
     let summary =
-        "12 pods in 1 namespace carry an earlier revision and keep it until they are created anew; what changes:";
+        "12 pods in 1 namespace carry another revision and keep it until they are created anew; what changes:";
     assert_eq!(respond(&none, &review("UPDATE", "", &new, &old)).2, [summary, changed]);
     let mut dry_run = review("UPDATE", "", &new, &object("ClusterInjectionTemplate", "", &spec("a:1")));
     dry_run["request"]["dryRun"] = true.into();
-    assert_eq!(respond(&none, &dry_run).2, ["no pod carries an earlier revision; what changes:", changed]);
+    assert_eq!(respond(&none, &dry_run).2, ["no pod carries another revision; what changes:", changed]);
     // A rollout alone changes no revision.
     let mut rollout = old.clone();
     rollout["spec"]["rollout"] = json!({"percent": 10});
@@ -182,4 +182,34 @@ fn a_template_of_a_namespace_is_held_to_its_rules() {
     assert!(created(&none, "ClusterInjectionTemplate", "", &taking).0);
     let (allowed, message, _) = created(&none, "InjectionTemplate", "shop", &taking);
     assert!(!allowed && message.contains("spec.volumes[0].secret") && message.contains("Secrets"), "{message}");
+}
+
+#[test]
+fn a_roll_back_counts_the_pods_that_have_it_already_and_a_lost_revision_is_named() {
+    let mut old = object("ClusterInjectionTemplate", "", &spec("a:2"));
+    let new = object("ClusterInjectionTemplate", "", &spec("a:1"));
+    let revision = ObjectText::revision_of(&new["spec"]);
+    old["status"] = json!({"pods": 5, "namespaces": 2, "revisions": [
+        {"revision": "aaaaaaaaaa", "pods": 2}, {"revision": revision, "pods": 3}]});
+    let warnings = respond(&injector(&[]), &review("UPDATE", "", &new, &old)).2;
+    assert_eq!(warnings[0], "2 pods carry another revision and keep it until they are created anew; what changes:");
+    let kept = |index: usize| json!({"revision": format!("{index:010}"), "pods": index});
+    old["status"]["revisions"] = (0..5).map(kept).collect();
+    let warnings = respond(&injector(&[]), &review("UPDATE", "", &new, &old)).2;
+    let lost = "revision 0000000004, which 4 pods carry, is not kept any longer: no pod can ask for it by \"@\"";
+    assert_eq!(warnings.last().map(String::as_str), Some(lost));
+}
+
+#[test]
+fn a_template_for_which_there_is_no_room_is_refused() {
+    let namespaced = |index: usize| {
+        let mut template = object("InjectionTemplate", "shop", &spec("a:1"));
+        template["metadata"]["name"] = format!("t-{index}").into();
+        template
+    };
+    let full = injector(&(0..100).map(namespaced).collect::<Vec<_>>());
+    let (allowed, message, _) = created(&full, "InjectionTemplate", "shop", &spec("a:1"));
+    assert!(!allowed && message.contains("more than 100 templates in the namespace"), "{message}");
+    assert!(created(&full, "InjectionTemplate", "other", &spec("a:1")).0);
+    assert!(created(&full, "ClusterInjectionTemplate", "", &spec("a:1")).0);
 }

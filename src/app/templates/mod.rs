@@ -78,11 +78,12 @@ impl Templates {
         if config.strict && loaded.faults(true).next().is_some() {
             bail!("{}", listed(loaded.faults(true)));
         }
-        let report = LoadReport::new(&loaded.templates, &loaded.problems, &loaded.warnings);
-        metrics.templates_served(&loaded.templates);
-        metrics.template_warnings(loaded.warnings.len());
+        let (injector, warnings) = injector(loaded.templates, settings.clone(), loaded.warnings);
+        let report = LoadReport::new(injector.templates(), &loaded.problems, &warnings);
+        metrics.templates_served(injector.templates());
+        metrics.template_warnings(warnings.len());
         metrics.templates_loaded(SystemTime::now());
-        let store = Arc::new(InjectorStore::new(Injector::new(loaded.templates, settings.clone())));
+        let store = Arc::new(InjectorStore::new(injector));
         let (problem_throttle, line_limit) = (ProblemThrottle::default(), LineLimit::default());
         let (changed, retired, logged, objects) = (None, None, None, None);
         let templates = Self {
@@ -134,12 +135,13 @@ impl Templates {
         let sources = self.sources();
         let last = self.store.current();
         let loaded = TemplateSet::assemble(&sources, last.templates());
-        self.serve(loaded.templates, last);
+        let (injector, _) = injector(loaded.templates, self.settings.clone(), Vec::new());
+        self.serve(injector, last);
     }
 
     /// From now on requests see these templates.
-    fn serve(&mut self, templates: TemplateSet, last: Arc<Injector>) {
-        self.store.replace(Injector::new(templates, self.settings.clone()));
+    fn serve(&mut self, injector: Injector, last: Arc<Injector>) {
+        self.store.replace(injector);
         self.replaced.send_replace(());
         self.retired = Some(last);
     }
@@ -180,10 +182,11 @@ impl Templates {
     fn reload(&mut self, sources: &[Arc<CompiledSource>], is_complete: bool) {
         let last = self.store.current();
         let loaded = TemplateSet::assemble(sources, last.templates());
-        let report = LoadReport::new(&loaded.templates, &loaded.problems, &loaded.warnings);
-        self.metrics.templates_served(&loaded.templates);
-        self.metrics.template_warnings(loaded.warnings.len());
-        self.serve(loaded.templates, last);
+        let (injector, warnings) = injector(loaded.templates, self.settings.clone(), loaded.warnings);
+        let report = LoadReport::new(injector.templates(), &loaded.problems, &warnings);
+        self.metrics.templates_served(injector.templates());
+        self.metrics.template_warnings(warnings.len());
+        self.serve(injector, last);
         self.reloaded = Instant::now();
         if let Some(objects) = &self.objects {
             objects.report(&self.store.current(), &loaded.problems);
@@ -283,6 +286,17 @@ impl Watch for Templates {
         // If one directory has changed, another may be about to.
         if change == Reloaded::Unchanged { watch::CALM } else { watch::SOON }
     }
+}
+
+/// The injector of these templates, and all warnings about them.
+fn injector(
+    templates: TemplateSet,
+    settings: Settings,
+    mut warnings: Vec<LoadProblem>,
+) -> (Injector, Vec<LoadProblem>) {
+    let (injector, conflicts) = Injector::new(templates, settings).with_conflicts();
+    warnings.extend(conflicts);
+    (injector, warnings)
 }
 
 fn directories(config: &Config) -> Vec<PathBuf> {

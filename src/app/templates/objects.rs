@@ -101,9 +101,8 @@ impl ObjectFollower {
 
     /// Reports about all objects, with the problems of all sources.
     pub(super) fn report(&self, injector: &Injector, problems: &[LoadProblem]) {
-        let conflicts = injector.automatic_conflicts();
         let before = Arc::clone(&self.reports.borrow());
-        let now = reports::reports(&self.objects, injector.templates(), problems, &conflicts, &before);
+        let now = reports::reports(&self.objects, injector.templates(), problems, &before);
         if now != before {
             self.reports.send_replace(now);
         }

@@ -8,34 +8,25 @@ use std::sync::Arc;
 
 use crate::api::template_object::{ObjectKey, ReportedRevision, TemplateReport};
 use crate::inject::{LoadProblem, TemplateScope, TemplateSet, TemplateState, TemplateStatus};
-use crate::source::custom_resource::TemplateObjects;
-
-/// Longest message of a condition, in bytes: Kubernetes takes 32 KiB.
-const MAX_MESSAGE: usize = 8 * 1024;
-/// Most warnings of one template.
-const MAX_WARNINGS: usize = 32;
+use crate::source::custom_resource::{KnownObject, TemplateObjects};
 
 /// The reports by object.
 pub(crate) type Reports = Arc<BTreeMap<ObjectKey, Arc<TemplateReport>>>;
 
-/// Reports about all objects that exist. `problems` has those of all sources; `conflicts` what to
-/// warn of besides.
+/// Reports about all objects that exist. `problems` has those of all sources.
 pub(super) fn reports(
     objects: &TemplateObjects,
     templates: &TemplateSet,
     problems: &[LoadProblem],
-    conflicts: &[LoadProblem],
     before: &Reports,
 ) -> Reports {
     let problems = by_origin(problems);
-    let conflicts = by_origin(conflicts);
-    let report = |(key, object): (&ObjectKey, &crate::source::custom_resource::KnownObject)| {
-        let origin = key.to_string();
-        let of = |map: &HashMap<&str, Vec<String>>| map.get(origin.as_str()).cloned().unwrap_or_default();
+    let report = |(key, object): (&ObjectKey, &KnownObject)| {
+        let of_object = problems.get(key.to_string().as_str()).map_or(&[][..], Vec::as_slice);
         let report = TemplateReport {
             uid: object.uid.clone(),
             generation: object.generation,
-            ..report(key, templates, &of(&problems), of(&conflicts))
+            ..report(key, templates, object, of_object)
         };
         let same = before.get(key).filter(|before| ***before == report);
         (key.clone(), same.map_or_else(|| Arc::new(report), Arc::clone))
@@ -57,34 +48,37 @@ fn of_object(problem: &LoadProblem) -> String {
     sentence.strip_prefix(&format!("{}: ", problem.origin)).map(str::to_owned).unwrap_or(sentence)
 }
 
-fn report(key: &ObjectKey, templates: &TemplateSet, problems: &[String], conflicts: Vec<String>) -> TemplateReport {
+fn report(key: &ObjectKey, templates: &TemplateSet, object: &KnownObject, problems: &[String]) -> TemplateReport {
     let scope = key.namespace.clone().map_or(TemplateScope::Cluster, TemplateScope::Namespace);
-    let status = templates.status_of(&scope, &key.name);
-    let interface = status.and_then(|status| status.interface);
-    let revision = status.and_then(|status| status.revision).unwrap_or_default();
-    let stable = interface.map_or("", |interface| interface.stable_revision());
-    let (is_ready, reason, message) = readiness(key, templates, status, problems, stable);
-    let mut warnings: Vec<String> =
-        status.map_or(&[][..], |status| status.warnings).iter().map(of_object).chain(conflicts).collect();
+    let served = templates.status_of(&scope, &key.name);
+    // Of another source with this name nothing is said here: neither its revision nor its history.
+    let own = served.filter(|served| served.origin == key.to_string());
+    let interface = own.and_then(|own| own.interface);
+    let (is_ready, reason, message) = readiness(key, templates, served, problems);
+    let mut warnings: Vec<String> = own.map_or(&[][..], |own| own.warnings).iter().map(of_object).collect();
     if interface.is_some_and(|interface| interface.lacks_stable_revision()) {
         warnings.push("spec.rollout: there is no earlier revision, so all pods get this one".to_owned());
     }
-    warnings.truncate(MAX_WARNINGS);
-    let kept = interface.map(|interface| interface.kept_revisions()).unwrap_or_default();
+    let kept = match interface {
+        Some(interface) => interface.kept_revisions(),
+        // What it has kept stays, for the time when it is served again.
+        None => object.kept_revisions(),
+    };
     TemplateReport {
         key: key.clone(),
         uid: String::new(),
         generation: 0,
         is_ready,
         reason,
-        message: shortened(message),
+        message,
         injection: match interface {
             Some(interface) if interface.is_automatic() => "Automatic",
-            _ => "OptIn",
+            Some(_) => "OptIn",
+            None => "",
         },
         sidecars: interface.map(|interface| interface.sidecars().join(",")).unwrap_or_default(),
-        revision: revision.to_owned(),
-        stable_revision: stable.to_owned(),
+        revision: own.and_then(|own| own.revision).unwrap_or_default().to_owned(),
+        stable_revision: interface.map_or("", |interface| interface.stable_revision()).to_owned(),
         warnings,
         revisions: kept.into_iter().map(|kept| ReportedRevision { revision: kept.revision, spec: kept.spec }).collect(),
     }
@@ -94,35 +88,45 @@ fn report(key: &ObjectKey, templates: &TemplateSet, problems: &[String], conflic
 fn readiness(
     key: &ObjectKey,
     templates: &TemplateSet,
-    status: Option<TemplateStatus<'_>>,
+    served: Option<TemplateStatus<'_>>,
     problems: &[String],
-    stable: &str,
 ) -> (bool, &'static str, String) {
     let all = || problems.join("; ");
-    let Some(status) = status else { return (false, "Invalid", all()) };
-    match (status.state, status.revision) {
+    let not_served = "pods that ask for it get template_broken, and the failurePolicy decides about them";
+    let Some(served) = served else { return (false, "Invalid", all()) };
+    let origin = key.to_string();
+    let reason = if problems.iter().any(|problem| problem.contains(IN_TWO_PLACES)) { "NameTaken" } else { "Invalid" };
+    match (served.state, served.revision) {
+        (_, Some(revision)) if served.origin != origin => {
+            (false, reason, format!("{}; revision {revision} of {} is served", all(), served.origin))
+        }
         (TemplateState::Active | TemplateState::Orphaned, Some(revision)) if problems.is_empty() => {
-            if let Some(namespace) = &key.namespace
-                && let Some(why) = templates.hidden_in(namespace, &key.name)
-            {
+            let hidden = key.namespace.as_ref().and_then(|namespace| templates.hidden_in(namespace, &key.name));
+            if let Some(why) = hidden {
                 return (false, "NameTaken", format!("{why}; give this template another name"));
             }
-            let message = match stable == revision {
-                true => format!("pods that ask for it get revision {revision}"),
-                false => format!("a part of the pods gets revision {revision}, the others {stable}"),
-            };
-            (true, "Loaded", message)
+            (true, "Loaded", served_as(served, revision))
         }
-        (_, Some(revision)) => (false, "Invalid", format!("{}; the last good revision {revision} is served", all())),
-        (_, None) => (false, "Invalid", format!("{}; pods that ask for it get no answer but an error", all())),
+        (_, Some(revision)) => (false, reason, format!("{}; the last good revision {revision} is served", all())),
+        (_, None) => (false, reason, format!("{}; {not_served}", all())),
     }
 }
 
-fn shortened(mut message: String) -> String {
-    if message.len() > MAX_MESSAGE {
-        let end = (0..=MAX_MESSAGE).rev().find(|end| message.is_char_boundary(*end)).unwrap_or_default();
-        message.truncate(end);
-        message.push('…');
+/// Which pods get which revision.
+fn served_as(served: TemplateStatus<'_>, revision: &str) -> String {
+    let pods = match served.interface {
+        Some(interface) if interface.is_automatic() => "pods that match",
+        _ => "pods that ask for it",
+    };
+    let rollout =
+        served.interface.and_then(|interface| Some((interface.rollout_percent()?, interface.stable_revision())));
+    match rollout {
+        Some((percent, stable)) => {
+            format!("{percent} % of the {pods} get revision {revision}, the others {stable}")
+        }
+        None => format!("{pods} get revision {revision}"),
     }
-    message
 }
+
+/// In every sentence about a name that two sources define.
+const IN_TWO_PLACES: &str = "neither of the two is taken";

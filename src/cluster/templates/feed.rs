@@ -39,6 +39,9 @@ const RELIST_INTERVAL: Duration = Duration::from_secs(3600);
 /// Between two looks for a kind that is missing; and for how long a kind that was there has to be
 /// gone until it counts as missing.
 const MISSING_INTERVAL: Duration = Duration::from_secs(30);
+/// Between two looks for a kind that is missing. Short, since a template can be created as soon as its kind
+/// is there.
+const MISSING_POLL: Duration = Duration::from_secs(2);
 /// A watch that ends sooner is resumed with backoff.
 const SHORT_WATCH: Duration = Duration::from_secs(1);
 
@@ -106,7 +109,7 @@ impl<S: TemplateSource> Feed<S> {
                 }
                 Err(ListError::Api(error)) if is_status(&error, 404) && self.is_gone(&mut trouble) => {
                     self.miss().await;
-                    sleep(jittered(MISSING_INTERVAL)).await;
+                    sleep(jittered(MISSING_POLL)).await;
                 }
                 Err(error) => {
                     if !matches!(&error, ListError::Api(error) if is_status(error, 404)) {

@@ -7,16 +7,10 @@
 
 use super::compile::{CompiledDocument, CompiledSource, LazyTemplate};
 use super::set::{Deviations, Entries, TemplateEntry, TemplateId};
-use super::{LoadProblem, SourceText, TemplateScope, TemplateSet};
-use crate::inject::text::{Message, message, quote, value, words};
+use super::{LoadProblem, SourceText, TemplateSet};
+use crate::inject::text::{message, quote, value, words};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// Most templates of the cluster, and as many of all namespaces together: no tenant uses up the
-/// room of the cluster's.
-const MAX_TEMPLATES: usize = 5_000;
-/// Most templates of one namespace, so that no tenant uses up the room of the others.
-const MAX_OF_NAMESPACE: usize = 100;
 
 /// Result of [`TemplateSet::load`]: the set, and all errors and warnings.
 pub struct Loaded {
@@ -82,6 +76,8 @@ struct Assembly {
     nameless: usize,
     /// Where each template is defined first.
     names: BTreeMap<TemplateId, String>,
+    /// Templates that are defined twice.
+    doubles: BTreeSet<TemplateId>,
     /// Sources that hide templates whose names cannot be read, and why.
     hiding: BTreeMap<String, LoadProblem>,
     /// The first unreadable text.
@@ -145,6 +141,7 @@ impl Assembly {
             self.names.insert(document.id(), document.shown_place(&source.origin));
             return None;
         };
+        self.doubles.insert(document.id());
         let name = value(quote(&document.name));
         let sentence =
             message!["the name ", name, " stands at ", words(place), " as well; neither of the two is taken"];
@@ -155,7 +152,7 @@ impl Assembly {
         let is_known = self.entries.get(&document.scope, &document.name).is_some();
         if problems.is_empty()
             && !is_known
-            && let Some(sentence) = self.too_many(&document.scope)
+            && let Some(sentence) = self.entries.too_many(&document.scope)
         {
             problems.push(LoadProblem {
                 template: Some(document.name.clone()),
@@ -169,20 +166,9 @@ impl Assembly {
         };
         self.entries.insert(&document.scope, &document.name, entry);
         self.kept.extend(document.last_good.clone());
-    }
-
-    /// Why there is no room for one more template.
-    fn too_many(&self, scope: &TemplateScope) -> Option<Message> {
-        match scope.namespace() {
-            None => (self.entries.cluster.len() >= MAX_TEMPLATES)
-                .then(|| message!["more than ", MAX_TEMPLATES, " templates"]),
-            Some(namespace)
-                if self.entries.of_namespace(namespace).is_some_and(|own| own.len() >= MAX_OF_NAMESPACE) =>
-            {
-                Some(message!["more than ", MAX_OF_NAMESPACE, " templates in the namespace"])
-            }
-            Some(_) => (self.entries.namespaced_len() >= MAX_TEMPLATES)
-                .then(|| message!["more than ", MAX_TEMPLATES, " templates in all namespaces together"]),
+        // An object that was served before a file took its name too is served on, by every replica.
+        if !problems.is_empty() && document.was_served {
+            self.kept.extend(document.template.clone());
         }
     }
 
@@ -198,10 +184,15 @@ impl Assembly {
         self.nameless + broken.count()
     }
 
-    /// A template that is broken now keeps the revision of the last set, or that of its object.
+    /// A template that is broken now keeps the revision of its own source: of the last set, or what its
+    /// object has kept. Otherwise it keeps that of another source, but never a built-in one, which would
+    /// be another template.
     fn keep_last_good(&mut self, last: &TemplateSet) {
         let kept = std::mem::take(&mut self.kept);
-        for template in last.working().chain(&kept) {
+        let is_own = |template: &&Arc<LazyTemplate>| self.is_of_broken_source(template);
+        let own: Vec<Arc<LazyTemplate>> = last.working().filter(is_own).cloned().collect();
+        let others = last.working().filter(|template| !last.is_built_in(template));
+        for template in own.iter().chain(&kept).chain(others) {
             let problem = match self.entries.get(&template.scope, &template.name) {
                 Some(TemplateEntry::Working(_)) => continue,
                 Some(TemplateEntry::Broken(problem)) => Some(&**problem),
@@ -212,6 +203,17 @@ impl Assembly {
                 let entry = TemplateEntry::Working(Arc::clone(template));
                 self.entries.insert(&template.scope, &template.name, entry);
             }
+        }
+    }
+
+    /// Whether the source of this template is the one that is broken now. Of two sources with one name
+    /// neither is.
+    fn is_of_broken_source(&self, template: &LazyTemplate) -> bool {
+        match self.entries.get(&template.scope, &template.name) {
+            Some(TemplateEntry::Broken(problem)) => {
+                problem.origin == template.origin && !self.doubles.contains(&TemplateId::of(template))
+            }
+            Some(TemplateEntry::Working(_)) | None => false,
         }
     }
 }

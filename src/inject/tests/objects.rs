@@ -29,6 +29,7 @@ fn object(namespace: &str, name: &str, spec: &Value, revisions: &[KeptRevision],
         document: document.to_string(),
         revisions: revisions.to_vec(),
         stable: stable.to_owned(),
+        was_served: !revisions.is_empty(),
     }))
 }
 
@@ -265,7 +266,7 @@ fn automatic_templates_in_conflict_are_told_to_both() {
         with(spec, "match", json!({"podSelector": {"matchLabels": labels}}))
     };
     let warned = |sources: &[Arc<CompiledSource>]| -> Vec<String> {
-        served(sources).automatic_conflicts().iter().map(ToString::to_string).collect()
+        served(sources).with_conflicts().1.iter().map(ToString::to_string).collect()
     };
     let [web, all] = [json!({"app": "web"}), json!({})].map(|labels| automatic("a:1", labels));
     let other = object("", "other", &automatic("b:1", json!({})), &[], "");
@@ -278,4 +279,52 @@ fn automatic_templates_in_conflict_are_told_to_both() {
     let disjoint = automatic("b:1", json!({"app": "db"}));
     assert!(warned(&[object("", "web", &web, &[], ""), object("", "db", &disjoint, &[], "")]).is_empty());
     assert!(warned(&[object("", "all", &all, &[], ""), object("", "opt-in", &spec("b:1"), &[], "")]).is_empty());
+}
+
+#[test]
+fn an_exported_object_loads_from_a_file_as_it_is() {
+    let mut exported = template("log", spec("log:1"));
+    exported["metadata"] = json!({"name": "log", "uid": "u", "resourceVersion": "1", "generation": 2,
+        "creationTimestamp": "2026-01-01T00:00:00Z", "managedFields": []});
+    exported["status"] = json!({"revision": "3f2a9c01de"});
+    let loaded = TemplateSet::load(&[SourceText { origin: "log.yaml".to_owned(), text: exported.to_string() }]);
+    assert!(loaded.problems.is_empty() && loaded.templates.contains("log"), "{:?}", loaded.problems);
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert!(warnings.iter().all(|warning| !warning.contains("metadata")), "{warnings:?}");
+}
+
+#[test]
+fn a_broken_object_never_turns_into_a_built_in_template_or_takes_its_history() {
+    let text = template("log", spec("built-in:1")).to_string();
+    let built_in = CompiledSource::compile(&SourceText { origin: "built-in log.yaml".to_owned(), text }).as_fallback();
+    let built_in = Arc::new(built_in);
+    let first = TemplateSet::assemble(std::slice::from_ref(&built_in), &TemplateSet::default());
+    let (kept_revisions, revision) = kept(&object("", "log", &spec("own:1"), &[], ""));
+    let broken = with(spec("own:2"), "sidecar", json!([]));
+    let with_history = object("", "log", &broken, &kept_revisions, &revision);
+    let loaded = TemplateSet::assemble(&[Arc::clone(&built_in), with_history], &first.templates);
+    assert_eq!(image(&Injector::new(loaded.templates, Settings::default()), "shop", "log"), "own:1");
+    let without = object("", "log", &broken, &[], "");
+    let loaded = TemplateSet::assemble(&[built_in, without], &first.templates);
+    let error = image(&Injector::new(loaded.templates, Settings::default()), "shop", "log");
+    assert!(error.starts_with("template_broken"), "{error}");
+}
+
+#[test]
+fn of_a_file_and_an_object_of_one_name_all_replicas_serve_the_same() {
+    let text = template("log", spec("file:1")).to_string();
+    let file = Arc::new(CompiledSource::compile(&SourceText { origin: "log.yaml".to_owned(), text }));
+    let served = |object: Arc<CompiledSource>, first: &[Arc<CompiledSource>]| {
+        let before = assemble(first);
+        let loaded = TemplateSet::assemble(&[Arc::clone(&file), object], &before.templates);
+        image(&Injector::new(loaded.templates, Settings::default()), "shop", "log")
+    };
+    let (kept_revisions, revision) = kept(&object("", "log", &spec("own:1"), &[], ""));
+    let old = || object("", "log", &spec("own:1"), &kept_revisions, &revision);
+    let new = || object("", "log", &spec("own:1"), &[], "");
+    // The object was there first: for a replica that has run all the time, and for one that starts now.
+    assert_eq!(served(old(), &[old()]), "own:1");
+    assert_eq!(served(old(), std::slice::from_ref(&file)), "own:1");
+    // The file was there first.
+    assert_eq!(served(new(), std::slice::from_ref(&file)), "file:1");
 }

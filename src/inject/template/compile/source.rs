@@ -41,6 +41,8 @@ pub(in crate::inject::template) struct CompiledDocument {
     pub template: Option<Arc<LazyTemplate>>,
     /// What the object kept of an earlier text, if this one has problems.
     pub last_good: Option<Arc<LazyTemplate>>,
+    /// Whether the object has kept a revision, so that pods could have it.
+    pub was_served: bool,
     pub problems: Vec<LoadProblem>,
     pub warnings: Vec<LoadProblem>,
 }
@@ -131,6 +133,14 @@ impl CompiledSource {
         self.documents.iter().any(|document| document.template.is_some())
     }
 
+    /// What an object has to remember of the revisions in it: the newest first, and the one that pods
+    /// outside of a rollout get.
+    pub fn history(&self) -> Option<(Vec<KeptRevision>, String)> {
+        let document = self.documents.first()?;
+        let template = document.template.as_ref().or(document.last_good.as_ref())?;
+        Some((template.kept_revisions(), template.stable_revision().to_string()))
+    }
+
     /// Whether something in it is wrong, so that an earlier revision may be served.
     pub fn has_problems(&self) -> bool {
         self.is_blank || self.documents.iter().any(|document| !document.problems.is_empty())
@@ -204,6 +214,7 @@ impl CompiledDocument {
             scope: TemplateScope::Cluster,
             template: None,
             last_good: None,
+            was_served: false,
             problems: vec![problem],
             warnings: Vec::new(),
         }
@@ -219,7 +230,8 @@ impl CompiledDocument {
         let compiled = Self::compile_in(&object.origin, &document, &object.revisions, &object.stable);
         let is_broken = !compiled.problems.is_empty();
         let last_good = is_broken.then(|| LazyTemplate::last_good(object)).flatten().map(Arc::new);
-        Self { name: object.name.clone(), scope: object.scope.clone(), last_good, ..compiled }
+        let was_served = object.was_served;
+        Self { name: object.name.clone(), scope: object.scope.clone(), last_good, was_served, ..compiled }
     }
 
     /// An object of which not even a document can be read. Its name is known all the same.
@@ -236,7 +248,13 @@ impl CompiledDocument {
     }
 
     fn compile(origin: &str, document: &Document) -> Self {
-        let mut compiled = Self::compile_in(origin, document, &[], "");
+        // An object as `kubectl get --output=yaml` prints it: its status is not part of the template.
+        let exported = document.value.get("status").is_some().then(|| {
+            let mut document = document.clone();
+            document.value.as_object_mut().map(|fields| fields.remove("status"));
+            document
+        });
+        let mut compiled = Self::compile_in(origin, exported.as_ref().unwrap_or(document), &[], "");
         if compiled.template.as_ref().is_some_and(|template| template.lacks_stable_revision()) {
             let path = FieldPath::root().child("spec").child("rollout");
             let Place { line, column } = document.place(&path);
@@ -271,7 +289,8 @@ impl CompiledDocument {
         let template = template.filter(|_| problems.is_empty());
         let template = template.map(|template| Arc::new(template.with_history(kept, stable)));
         let place = document.place(&structure::name_path());
-        Self { name: name.to_owned(), is_read: true, place, scope, template, last_good: None, problems, warnings }
+        let (name, last_good, was_served) = (name.to_owned(), None, false);
+        Self { name, is_read: true, place, scope, template, last_good, was_served, problems, warnings }
     }
 
     /// Which template it is.

@@ -4,7 +4,7 @@
 
 use super::{TemplateSpec, enum_check, new_fields};
 use crate::inject::overlay::OverlayPart;
-use crate::inject::schema::{self, Expressions, Findings};
+use crate::inject::schema::{self, Expressions, Findings, UnknownField};
 use crate::inject::template::document::MAX_TEMPLATE_BYTES;
 use crate::inject::template::spec::{API_VERSION, CLUSTER_KIND, NAMESPACED_KIND, TemplateDocument};
 use crate::inject::text::{FieldError, FieldPath, PathSegment, message, names, quote, value, words};
@@ -60,6 +60,9 @@ pub(super) fn check(name: &str, document: &Value) -> (Vec<FieldError>, Vec<Field
     let expressions = Expressions::Allowed(is_below_a_part);
     let Findings { mut errors, unknown } = schema::check(schema::template(), document, &FieldPath::root(), expressions);
     let spec = document.get("spec").unwrap_or(&Value::Null);
+    // The API server writes many more fields of metadata.
+    let is_of_metadata = |field: &UnknownField| field.error.path.to_string().starts_with("metadata.");
+    let unknown = unknown.into_iter().filter(|field| field.is_near || !is_of_metadata(field)).collect();
     let (misspelt, warnings) = new_fields::sort(unknown, spec);
     errors.extend(misspelt);
     errors.extend(enum_check::check(spec));

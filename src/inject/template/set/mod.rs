@@ -5,12 +5,18 @@ mod visible;
 use super::compile::{KeptRevision, LazyTemplate};
 use super::spec::InjectionMode;
 use super::{LoadProblem, TemplateScope};
-use crate::inject::text::Message;
+use crate::inject::text::{Message, message};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub(crate) use visible::{Found, Slot, VisibleTemplates};
+
+/// Most templates of the cluster, and as many of all namespaces together: no tenant uses up the
+/// room of the cluster's.
+const MAX_TEMPLATES: usize = 5_000;
+/// Most templates of one namespace, so that no tenant uses up the room of the others.
+const MAX_OF_NAMESPACE: usize = 100;
 
 /// All templates of one snapshot, indexed by name; immutable.
 #[derive(Default)]
@@ -95,6 +101,18 @@ impl Entries {
         cluster.chain(namespaced)
     }
 
+    /// Why there is no room for one more template.
+    pub(super) fn too_many(&self, scope: &TemplateScope) -> Option<Message> {
+        match scope.namespace() {
+            None => (self.cluster.len() >= MAX_TEMPLATES).then(|| message!["more than ", MAX_TEMPLATES, " templates"]),
+            Some(namespace) if self.of_namespace(namespace).is_some_and(|own| own.len() >= MAX_OF_NAMESPACE) => {
+                Some(message!["more than ", MAX_OF_NAMESPACE, " templates in the namespace"])
+            }
+            Some(_) => (self.namespaced_len() >= MAX_TEMPLATES)
+                .then(|| message!["more than ", MAX_TEMPLATES, " templates in all namespaces together"]),
+        }
+    }
+
     /// Number of templates of all namespaces together.
     pub(super) fn namespaced_len(&self) -> usize {
         self.namespaced.values().map(BTreeMap::len).sum()
@@ -132,6 +150,26 @@ impl TemplateSet {
     /// Whether the cluster's template of this name is compiled in.
     pub(super) fn is_of_fallback(&self, name: &str) -> bool {
         self.fallback.contains(name)
+    }
+
+    /// Whether it is a built-in template of this set.
+    pub(super) fn is_built_in(&self, template: &LazyTemplate) -> bool {
+        template.scope == TemplateScope::Cluster && self.is_of_fallback(&template.name)
+    }
+
+    /// Why a new template of this name would have no room.
+    pub fn has_no_room_for(&self, scope: &TemplateScope, name: &str) -> Option<String> {
+        let is_new = self.entries.get(scope, name).is_none();
+        self.entries.too_many(scope).filter(|_| is_new).map(|sentence| sentence.to_string())
+    }
+
+    /// The set with more warnings about templates.
+    pub(in crate::inject) fn with_warnings(mut self, warnings: Vec<(TemplateScope, LoadProblem)>) -> Self {
+        for (scope, warning) in warnings {
+            let Some(name) = warning.template.clone() else { continue };
+            self.deviations.warnings.entry(TemplateId { scope, name }).or_default().push(warning);
+        }
+        self
     }
 
     /// Why the `InjectionTemplate` of this name is not used in its namespace, if it is not.
@@ -229,7 +267,7 @@ impl TemplateSet {
             problem,
             warnings: self.deviations.warnings.get(&id).map_or(&[], Vec::as_slice),
             interface: Some(TemplateInterface(template)),
-            is_built_in: template.scope == TemplateScope::Cluster && self.is_of_fallback(&template.name),
+            is_built_in: self.is_built_in(template),
         }
     }
 
@@ -333,7 +371,7 @@ impl<'a> TemplateStatus<'a> {
     }
 }
 
-/// What pods may know of a template: its description and its parameters.
+/// What others may know of a template: its description, its parameters and sidecars, its revisions.
 #[derive(Clone, Copy, Debug)]
 pub struct TemplateInterface<'a>(&'a LazyTemplate);
 
@@ -356,6 +394,11 @@ impl<'a> TemplateInterface<'a> {
     /// The revision that pods outside of a rollout get.
     pub fn stable_revision(self) -> &'a str {
         self.0.stable_revision().as_str()
+    }
+
+    /// The part of the pods that get the revision, if a rollout is under way.
+    pub fn rollout_percent(self) -> Option<u8> {
+        self.0.rollout_percent()
     }
 
     /// Whether a rollout is asked for and has no earlier revision to give to the other pods.

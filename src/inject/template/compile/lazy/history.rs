@@ -30,9 +30,16 @@ pub struct ObjectText {
     pub revisions: Vec<KeptRevision>,
     /// The revision that pods outside of a rollout get.
     pub stable: String,
+    /// Whether the object's status has kept a revision.
+    pub was_served: bool,
 }
 
 impl ObjectText {
+    /// The revision of a spec, whether it can be served or not.
+    pub fn revision_of(spec: &Value) -> String {
+        Revision::of(&structure::without_nulls(spec)).to_string()
+    }
+
     /// The revision of the current text, whether it can be served or not. `None` if it cannot be read.
     pub fn revision(&self) -> Option<String> {
         #[derive(serde::Deserialize)]
@@ -40,7 +47,7 @@ impl ObjectText {
             spec: Value,
         }
         let OnlySpec { spec } = serde_json::from_str(&self.document).ok()?;
-        Some(Revision::of(&structure::without_nulls(&spec)).to_string())
+        Some(Self::revision_of(&spec))
     }
 }
 
