@@ -4,10 +4,14 @@
 //! put before others does not make all of them differ.
 //! Invariant: equal specs differ in nothing, and every difference is listed until the limit.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use crate::inject::text::{one_line, quote};
 
+/// Differences that are looked for.
+const MOST: usize = 1000;
 /// Longest value that is shown, in characters.
 const LONGEST: usize = 60;
 
@@ -25,6 +29,8 @@ pub(super) fn differences(old: &Value, new: &Value, most: usize) -> Vec<String> 
 
 fn compare(path: &str, old: &Value, new: &Value, found: &mut Vec<String>) {
     match (old, new) {
+        // Nobody reads so many.
+        _ if found.len() > MOST => {}
         _ if old == new => {}
         (Value::Object(old), Value::Object(new)) => {
             for (key, value) in new {
@@ -61,15 +67,20 @@ fn lists(path: &str, old: &[Value], new: &[Value], found: &mut Vec<String>) {
         }
         return;
     }
-    let of = |items: &'_ [Value], wanted: &Value| items.iter().position(|item| name(item) == name(wanted));
+    let by_name = |items: &'_ [Value]| -> HashMap<String, usize> {
+        let names = items.iter().enumerate().filter_map(|(index, item)| Some((name(item)?.to_owned(), index)));
+        names.collect()
+    };
+    let (old_places, new_places) = (by_name(old), by_name(new));
+    let before = found.len();
     for (index, item) in new.iter().enumerate() {
-        let old = of(old, item).and_then(|index| old.get(index));
+        let old = name(item).and_then(|name| old_places.get(name)).and_then(|index| old.get(*index));
         field(&format!("{path}[{index}]"), old, Some(item), found);
     }
-    for (index, item) in old.iter().enumerate().filter(|(_, item)| of(new, item).is_none()) {
+    let is_gone = |item: &Value| name(item).is_none_or(|name| !new_places.contains_key(name));
+    for (index, item) in old.iter().enumerate().filter(|(_, item)| is_gone(item)) {
         field(&format!("{path}[{index}]"), Some(item), None, found);
     }
-    let before = found.len();
     let names = |items: &[Value]| items.iter().filter_map(|item| name(item).map(str::to_owned)).collect::<Vec<_>>();
     if before == found.len() && names(old).len() == names(new).len() && names(old) != names(new) {
         found.push(format!("{path}: the order is {} instead of {}", names(new).join(", "), names(old).join(", ")));

@@ -3,6 +3,9 @@
 //! The checks are those of loading; nothing is compiled in another way here. Invariant: only what would
 //! not load is refused, and a change that leaves the spec as it is never.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -21,6 +24,8 @@ use crate::inject::{
 const GROUP: &str = "outrigger.dev";
 const RESOURCES: [(&str, &str); 2] =
     [("clusterinjectiontemplates", "ClusterInjectionTemplate"), ("injectiontemplates", "InjectionTemplate")];
+/// Longest spec that is parsed, in bytes: a whole template may have as many.
+const MAX_SPEC: usize = 256 * 1024;
 /// Revisions that an object keeps.
 const MAX_REVISIONS: usize = 5;
 /// Lines about what changes.
@@ -44,11 +49,74 @@ pub fn validate(injector: &Injector, namespaces: NamespaceCount<'_>, body: &[u8]
     let Some((_, kind)) = kind.filter(|_| &*request.resource.group == GROUP && request.sub_resource.is_empty()) else {
         return respond::advice(&request.uid, None, &[], record);
     };
-    let object = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     let text = std::str::from_utf8(body).unwrap_or_default();
-    let old = find::<&RawValue>(text, &["request", "oldObject"]).map(|old| object(old.get())).unwrap_or_default();
-    let validation = Validation { injector, namespaces, request, kind, old, new: object(request.object()), record };
-    validation.respond()
+    let old = find::<&RawValue>(text, &["request", "oldObject"]).map_or("", RawValue::get);
+    let (new, old) = (ReviewedObject::read(request.object()), ReviewedObject::read(old));
+    Validation { injector, namespaces, request, kind, old, new, record }.respond()
+}
+
+/// What is read of an object. The spec stays text until its length is known: the tree of a text can be
+/// many times as large.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ReviewedObject<'a> {
+    #[serde(borrow)]
+    api_version: Cow<'a, str>,
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    metadata: ReviewedMetadata,
+    #[serde(borrow)]
+    spec: Option<&'a RawValue>,
+    status: ReviewedStatus,
+    #[serde(skip)]
+    is_present: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ReviewedMetadata {
+    name: Option<String>,
+    deletion_timestamp: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ReviewedStatus {
+    pods: i64,
+    namespaces: i64,
+    stable_revision: String,
+    revisions: Vec<ReviewedRevision>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ReviewedRevision {
+    revision: String,
+    pods: i64,
+}
+
+impl<'a> ReviewedObject<'a> {
+    /// Reads an object; an absent or unreadable one has nothing. An unreadable status hides nothing else.
+    fn read(text: &'a str) -> Self {
+        let parsed = serde_json::from_str::<Self>(text).ok().or_else(|| {
+            let spec = find::<&RawValue>(text, &["spec"])?;
+            let metadata = find(text, &["metadata"]).unwrap_or_default();
+            let word = |field: &str| find::<String>(text, &[field]).unwrap_or_default().into();
+            let (api_version, kind) = (word("apiVersion"), word("kind"));
+            Some(Self { api_version, kind, metadata, spec: Some(spec), ..Self::default() })
+        });
+        parsed.map(|object| Self { is_present: true, ..object }).unwrap_or_default()
+    }
+
+    fn spec_text(&self) -> &'a str {
+        self.spec.map_or("", RawValue::get)
+    }
+
+    /// The spec, if it is not too large.
+    fn spec(&self) -> Value {
+        let text = self.spec_text();
+        if text.len() > MAX_SPEC { Value::Null } else { serde_json::from_str(text).unwrap_or_default() }
+    }
 }
 
 /// One template under review.
@@ -57,10 +125,10 @@ struct Validation<'a> {
     namespaces: NamespaceCount<'a>,
     request: &'a AdmissionRequest<'a>,
     kind: &'static str,
-    /// Null for a new template.
-    old: Value,
-    /// Null for one that is deleted.
-    new: Value,
+    /// Absent for a new template.
+    old: ReviewedObject<'a>,
+    /// Absent for one that is deleted.
+    new: ReviewedObject<'a>,
     record: Record,
 }
 
@@ -72,11 +140,11 @@ impl Validation<'_> {
                 warnings = self.of_deletion();
                 None
             }
-            "CREATE" | "UPDATE" if self.new.is_null() => {
+            "CREATE" | "UPDATE" if !self.new.is_present => {
                 return respond::protocol_error(ProtocolError::ObjectMissing, None);
             }
             // Its spec was let in before, or is about to go.
-            "UPDATE" if self.new["spec"] == self.old["spec"] || self.is_being_deleted() => None,
+            "UPDATE" if self.keeps_its_spec() || self.new.metadata.deletion_timestamp.is_some() => None,
             "CREATE" | "UPDATE" => match self.check() {
                 Ok(found) => {
                     warnings = found;
@@ -94,13 +162,16 @@ impl Validation<'_> {
         respond::advice(&self.request.uid, refusal.as_deref(), &warnings, self.record)
     }
 
-    fn is_being_deleted(&self) -> bool {
-        self.new.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())
+    /// An API server writes equal specs alike.
+    fn keeps_its_spec(&self) -> bool {
+        let (new, old) = (self.new.spec_text(), self.old.spec_text());
+        let is_small = new.len() <= MAX_SPEC && old.len() <= MAX_SPEC;
+        new == old || (is_small && self.old.is_present && self.new.spec() == self.old.spec())
     }
 
     fn name(&self) -> &str {
-        let named = self.new.pointer("/metadata/name").or_else(|| self.old.pointer("/metadata/name"));
-        named.and_then(Value::as_str).unwrap_or(&self.request.name)
+        let named = self.new.metadata.name.as_deref().or(self.old.metadata.name.as_deref());
+        named.unwrap_or(&self.request.name)
     }
 
     fn scope(&self) -> TemplateScope {
@@ -124,9 +195,10 @@ impl Validation<'_> {
         if let Some(namespace) = self.scope().namespace() {
             metadata["namespace"] = namespace.into();
         }
-        let document = json!({
-            "apiVersion": self.new["apiVersion"], "kind": self.new["kind"], "metadata": metadata, "spec": self.new["spec"],
-        });
+        // With the spec as it was sent.
+        let head = json!({"apiVersion": self.new.api_version, "kind": self.new.kind, "metadata": metadata}).to_string();
+        let spec = self.new.spec.map_or("null", RawValue::get);
+        let document = format!("{},\"spec\":{spec}}}", head.strip_suffix('}').unwrap_or(&head));
         let origin = self.origin();
         let source = CompiledSource::of_object(&ObjectText {
             origin: origin.clone(),
@@ -172,22 +244,20 @@ impl Validation<'_> {
 
     /// How many pods carry the template, as they were counted last.
     fn in_use(&self) -> Option<String> {
-        let count = |field: &str| self.old["status"][field].as_i64().unwrap_or_default();
-        let (pods, namespaces) = (count("pods"), count("namespaces"));
+        let ReviewedStatus { pods, namespaces, .. } = self.old.status;
         (pods > 0).then(|| format!("{} in {}", counted(pods, "pod"), counted(namespaces, "namespace")))
     }
 
     /// The revisions that the object has kept, the newest first, with the pods that carry them.
     fn kept(&self) -> impl Iterator<Item = (&str, i64)> {
-        let kept = self.old["status"]["revisions"].as_array().into_iter().flatten();
-        kept.map(|kept| (kept["revision"].as_str().unwrap_or_default(), kept["pods"].as_i64().unwrap_or_default()))
+        self.old.status.revisions.iter().map(|kept| (kept.revision.as_str(), kept.pods))
     }
 
     /// A revision that pods carry and that a further one pushes out.
     fn pushed_out(&self, new: &str) -> Option<String> {
         let is_new = self.kept().all(|(revision, _)| revision != new);
-        let stable = self.old["status"]["stableRevision"].as_str().unwrap_or_default();
-        let (revision, pods) = self.kept().skip(MAX_REVISIONS - 1).find(|(revision, _)| *revision != stable)?;
+        let stable = &self.old.status.stable_revision;
+        let (revision, pods) = self.kept().skip(MAX_REVISIONS - 1).find(|(revision, _)| revision != stable)?;
         (is_new && pods > 0).then(|| {
             let pods = counted(pods, "pod");
             format!("revision {revision}, which {pods} carry, is not kept any longer: no pod can ask for it by \"@\"")
@@ -196,11 +266,11 @@ impl Validation<'_> {
 
     /// What another revision means.
     fn of_change(&self) -> Vec<String> {
-        let (old, new) = (&self.old["spec"], &self.new["spec"]);
+        let (old, new) = (&self.old.spec(), &self.new.spec());
         let is_dry_run = self.request.dry_run.unwrap_or(false);
         let revision = ObjectText::revision_of(new);
         let with_new = self.kept().find(|(kept, _)| *kept == revision).map_or(0, |(_, pods)| pods);
-        let pods = self.old["status"]["pods"].as_i64().unwrap_or_default();
+        let pods = self.old.status.pods;
         let in_use = match with_new {
             0 => self.in_use(),
             // A roll-back: some pods have this revision already.

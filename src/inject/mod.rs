@@ -40,6 +40,13 @@ pub use template::{
 };
 pub use uninject::uninject;
 
+/// What was found when Automatic templates were compared.
+pub struct AutomaticConflicts {
+    /// The templates that were compared, with their revisions.
+    of: Vec<(TemplateScope, String, String)>,
+    found: Vec<(TemplateScope, LoadProblem)>,
+}
+
 /// An immutable snapshot of templates and settings. One request uses one snapshot.
 pub struct Injector {
     templates: TemplateSet,
@@ -77,16 +84,23 @@ impl Injector {
     }
 
     /// The injector with warnings about Automatic templates that conflict with each other, for each of
-    /// the two; and these warnings.
+    /// the two; and these warnings. While the Automatic templates stay the same, those found `before`
+    /// are taken.
     #[must_use]
-    pub fn with_conflicts(self) -> (Self, Vec<LoadProblem>) {
-        let of = |namespace: &str| pipeline::overlaps(&self.templates, &self.settings, &self.keys, namespace);
-        let mut found = Vec::new();
-        for problem in std::iter::once("").chain(self.templates.namespaces_with_automatic()).flat_map(of) {
-            if !found.contains(&problem) {
-                found.push(problem);
-            }
-        }
+    pub fn with_conflicts(self, before: &mut Option<AutomaticConflicts>) -> (Self, Vec<LoadProblem>) {
+        let of = |namespace: &str| {
+            let overlaps = || pipeline::overlaps(&self.templates, &self.settings, &self.keys, namespace);
+            // Each namespace has a budget of its own, so that none takes that of another.
+            expression::limits::together(None, overlaps)
+        };
+        let of_automatic = self.templates.automatic_revisions();
+        let mut found = match before.take() {
+            Some(before) if before.of == of_automatic => before.found,
+            _ => std::iter::once("").chain(self.templates.namespaces_with_automatic()).flat_map(of).collect(),
+        };
+        found.sort_by(|(_, one), (_, other)| one.origin.cmp(&other.origin));
+        found.dedup();
+        *before = Some(AutomaticConflicts { of: of_automatic, found: found.clone() });
         let warnings = found.iter().map(|(_, warning)| warning.clone()).collect();
         let Self { templates, settings, keys } = self;
         (Self { templates: templates.with_warnings(found), settings, keys }, warnings)
@@ -109,7 +123,8 @@ impl Injector {
         request: &Request<'_>,
         scanned: Option<ScannedPod<'_>>,
     ) -> Result<Outcome, InjectError> {
-        pipeline::run(&self.templates, &self.settings, &self.keys, request, scanned)
+        let run = || pipeline::run(&self.templates, &self.settings, &self.keys, request, scanned);
+        expression::limits::together(self.settings.clock, run)
     }
 }
 

@@ -13,7 +13,7 @@ use super::settings::Settings;
 use super::status::{Status, StatusEntry};
 use super::template::spec::OnError;
 use super::template::{LoadProblem, TemplateScope, TemplateSet};
-use super::text::message;
+use super::text::{message, quote, value};
 
 /// Most Automatic templates that are compared with each other: all of them are compiled for it.
 const MAX_OVERLAPPING: usize = 200;
@@ -119,7 +119,14 @@ pub(super) fn overlaps(
         Preparation { settings, keys, templates, request: &request, pod: &pod, status: &[], names: &names };
     let warnings = preparation.overlaps(&requested).into_iter().flat_map(|overlap| {
         overlap.templates.map(|template| {
-            let warning = LoadProblem::of_source(&template.origin, message![CONFLICT, overlap.message.clone()]);
+            // A tenant writes nothing into what is said of a template of the cluster.
+            let detail = match template.scope.namespace() {
+                None if !namespace.is_empty() => {
+                    message!["it conflicts with an Automatic template of namespace ", value(quote(namespace))]
+                }
+                _ => overlap.message.clone(),
+            };
+            let warning = LoadProblem::of_source(&template.origin, message![CONFLICT, detail]);
             (template.scope.clone(), LoadProblem { template: Some(template.name.clone()), ..warning })
         })
     });

@@ -48,12 +48,19 @@ pub(crate) struct KnownObject {
     source: Arc<CompiledSource>,
     /// The earlier revisions that `source` was made with.
     kept: Vec<KeptRevision>,
+    /// Length of its texts; 0 if there is no room for it.
+    bytes: usize,
 }
 
 type Fingerprint = [u8; 32];
 
 /// Sources by object, with the fingerprints of what they were made of.
 type Compiled = BTreeMap<ObjectKey, (Fingerprint, Arc<CompiledSource>)>;
+
+/// Most objects of one namespace that are held, as the loader has it.
+const MAX_OF_NAMESPACE: usize = 100;
+/// Most bytes of their texts.
+const MAX_BYTES_OF_NAMESPACE: usize = 4 * 1024 * 1024;
 
 const NO_OBJECT: &str = "the API server has no object of this kind any more, all are gone at once";
 const NO_KIND: &str = "the API server does not have this kind any more: its CustomResourceDefinition is gone";
@@ -167,6 +174,15 @@ impl TemplateObjects {
         if was_orphaned {
             self.objects.retain(|known, _| known.kind() != key.kind());
         }
+        let bytes = text.document.len() + text.revisions.iter().map(|kept| kept.spec.len()).sum::<usize>();
+        if let Some(why) = self.has_no_room_for(&key, bytes) {
+            // It takes no memory but for its name.
+            let text = ObjectText { document: String::new(), revisions: Vec::new(), ..text };
+            let source = Arc::new(CompiledSource::faulty_object(&text, why));
+            let (fingerprint, kept, bytes) = (Fingerprint::default(), Vec::new(), 0);
+            self.objects.insert(key, KnownObject { uid, generation, fingerprint, source, kept, bytes });
+            return true;
+        }
         match self.objects.get_mut(&key) {
             Some(known) if known.fingerprint == fingerprint => {
                 // Created anew with the same text: its status is empty again.
@@ -179,9 +195,25 @@ impl TemplateObjects {
                 let source = same.map(|(_, source)| Arc::clone(source));
                 let source = source.unwrap_or_else(|| Arc::new(compile_or_report(&text)));
                 let kept = text.revisions;
-                self.objects.insert(key, KnownObject { uid, generation, fingerprint, source, kept });
+                self.objects.insert(key, KnownObject { uid, generation, fingerprint, source, kept, bytes });
                 true
             }
+        }
+    }
+
+    /// Why an object of a namespace is not held: no tenant uses up the memory of the others.
+    fn has_no_room_for(&self, key: &ObjectKey, bytes: usize) -> Option<&'static str> {
+        key.namespace.as_ref()?;
+        let first = ObjectKey { namespace: key.namespace.clone(), name: String::new() };
+        let of_namespace = self.objects.range(first..).take_while(|(other, _)| other.namespace == key.namespace);
+        let others = of_namespace.filter(|(other, known)| *other != key && known.bytes > 0);
+        let (count, total) = others.fold((0, bytes), |(count, total), (_, known)| (count + 1, total + known.bytes));
+        match () {
+            () if count >= MAX_OF_NAMESPACE => Some("more than 100 templates in the namespace"),
+            () if total > MAX_BYTES_OF_NAMESPACE => {
+                Some("the templates of the namespace have more than 4 MiB together, with their earlier revisions")
+            }
+            () => None,
         }
     }
 
@@ -407,6 +439,33 @@ mod tests {
         other.uid = "another".to_owned();
         objects.apply(vec![TemplateChange::Applied(other)]);
         assert_eq!(history(&objects).0.len(), 1);
+    }
+
+    #[test]
+    fn a_namespace_takes_no_more_room_than_it_has() {
+        let mut objects = TemplateObjects::default();
+        objects.apply((0..120).map(|index| applied("shop", &format!("t-{index:03}"), "x:1")).collect());
+        objects.apply(vec![applied("other", "own", "x:1")]);
+        let loaded = TemplateSet::assemble(&objects.sources(), &TemplateSet::default());
+        assert_eq!((loaded.templates.len(), loaded.templates.broken()), (101, 20));
+        assert!(loaded.problems.iter().all(|problem| problem.to_string().contains("more than 100 templates")));
+        let long = "x".repeat(200 * 1024);
+        let mut objects = TemplateObjects::default();
+        objects.apply((0..30).map(|index| applied("shop", &format!("t-{index:03}"), &long)).collect());
+        assert!(objects.objects.values().filter(|known| known.bytes > 0).count() < 21);
+        // Where one is gone, there is room again.
+        objects.apply(vec![TemplateChange::Deleted(key("shop", "t-000")), applied("shop", "t-029", "x:1")]);
+        assert!(objects.objects[&key("shop", "t-029")].bytes > 0);
+    }
+
+    #[test]
+    fn an_object_that_is_too_large_is_not_parsed() {
+        let TemplateChange::Applied(mut object) = applied("shop", "t", "x:1") else { unreachable!() };
+        object.document = format!("{{\"spec\":[{}]}}", r#"{"":1},"#.repeat(200_000));
+        let mut objects = TemplateObjects::default();
+        objects.apply(vec![TemplateChange::Applied(object)]);
+        let loaded = TemplateSet::assemble(&objects.sources(), &TemplateSet::default());
+        assert!(loaded.problems[0].to_string().contains("256 KiB that a template may have"), "{:?}", loaded.problems);
     }
 
     #[test]

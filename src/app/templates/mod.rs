@@ -21,7 +21,7 @@ use self::report::LoadReport;
 use super::readiness_details::{ReadinessDetails, Topic};
 use crate::cluster::templates::TemplateFeed;
 use crate::config::{Config, TemplateSource};
-use crate::inject::{CompiledSource, Injector, LoadProblem, Settings, TemplateSet};
+use crate::inject::{AutomaticConflicts, CompiledSource, Injector, LoadProblem, Settings, TemplateSet};
 use crate::process::health::Promise;
 use crate::reload::settled::Reloaded;
 use crate::reload::watch::{self, Scan, Watch};
@@ -58,6 +58,8 @@ pub(super) struct Templates {
     line_limit: LineLimit,
     /// Whether objects have brought new templates that requests do not see yet.
     has_untold: bool,
+    /// What was found in the Automatic templates.
+    conflicts: Option<AutomaticConflicts>,
     reloaded: Instant,
 }
 
@@ -78,7 +80,8 @@ impl Templates {
         if config.strict && loaded.faults(true).next().is_some() {
             bail!("{}", listed(loaded.faults(true)));
         }
-        let (injector, warnings) = injector(loaded.templates, settings.clone(), loaded.warnings);
+        let mut conflicts = None;
+        let (injector, warnings) = injector(loaded.templates, settings.clone(), loaded.warnings, &mut conflicts);
         let report = LoadReport::new(injector.templates(), &loaded.problems, &warnings);
         metrics.templates_served(injector.templates());
         metrics.template_warnings(warnings.len());
@@ -102,6 +105,7 @@ impl Templates {
             problem_throttle,
             line_limit,
             has_untold: false,
+            conflicts,
             reloaded: Instant::now(),
         };
         templates.update_details();
@@ -135,7 +139,7 @@ impl Templates {
         let sources = self.sources();
         let last = self.store.current();
         let loaded = TemplateSet::assemble(&sources, last.templates());
-        let (injector, _) = injector(loaded.templates, self.settings.clone(), Vec::new());
+        let (injector, _) = injector(loaded.templates, self.settings.clone(), Vec::new(), &mut self.conflicts);
         self.serve(injector, last);
     }
 
@@ -182,7 +186,8 @@ impl Templates {
     fn reload(&mut self, sources: &[Arc<CompiledSource>], is_complete: bool) {
         let last = self.store.current();
         let loaded = TemplateSet::assemble(sources, last.templates());
-        let (injector, warnings) = injector(loaded.templates, self.settings.clone(), loaded.warnings);
+        let (injector, warnings) =
+            injector(loaded.templates, self.settings.clone(), loaded.warnings, &mut self.conflicts);
         let report = LoadReport::new(injector.templates(), &loaded.problems, &warnings);
         self.metrics.templates_served(injector.templates());
         self.metrics.template_warnings(warnings.len());
@@ -293,8 +298,9 @@ fn injector(
     templates: TemplateSet,
     settings: Settings,
     mut warnings: Vec<LoadProblem>,
+    before: &mut Option<AutomaticConflicts>,
 ) -> (Injector, Vec<LoadProblem>) {
-    let (injector, conflicts) = Injector::new(templates, settings).with_conflicts();
+    let (injector, conflicts) = Injector::new(templates, settings).with_conflicts(before);
     warnings.extend(conflicts);
     (injector, warnings)
 }

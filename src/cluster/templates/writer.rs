@@ -176,6 +176,8 @@ fn result_of(error: &kube::Error) -> WriteResult {
     match error {
         // 404: it is gone. 409 and 422: it was made anew, or its CRD does not take the status.
         kube::Error::Api(status) if matches!(status.code, 400 | 404 | 409 | 413 | 422) => WriteResult::Refused,
+        // What etcd does not take is an internal error of the API server.
+        kube::Error::Api(status) if status.message.contains("too large") => WriteResult::Refused,
         _ => WriteResult::Failed,
     }
 }
@@ -210,6 +212,12 @@ mod tests {
         let of = |code| result_of(&kube::Error::Api(kube::core::Status::failure("no", "No").with_code(code).boxed()));
         assert!([404, 409, 413, 422].into_iter().all(|code| of(code) == WriteResult::Refused));
         assert!([401, 403, 429, 500, 503].into_iter().all(|code| of(code) == WriteResult::Failed));
+    }
+
+    #[test]
+    fn an_object_that_is_too_large_for_etcd_does_not_stop_the_others() {
+        let status = kube::core::Status::failure("etcdserver: request is too large", "InternalError").with_code(500);
+        assert_eq!(result_of(&kube::Error::Api(status.boxed())), WriteResult::Refused);
     }
 
     #[test]

@@ -20,6 +20,40 @@ pub(crate) const MAX_RANGE_BYTES: usize = 8 << 20;
 /// Maximum time of one evaluation, in milliseconds.
 pub(crate) const MAX_MILLISECONDS: u64 = 100;
 
+/// Maximum iterations of all loops of all expressions together, for one pod, or to load one template.
+pub(crate) const MAX_TOTAL_STEPS: u32 = 500_000;
+/// Maximum time of all expressions for one pod together, in milliseconds.
+pub(crate) const MAX_TOTAL_MILLISECONDS: u64 = 200;
+
+/// What is left for all evaluations together.
+#[derive(Clone, Copy)]
+struct TotalBudget {
+    steps: u32,
+    deadline: Option<u64>,
+}
+
+thread_local! {
+    static TOTAL: Cell<Option<TotalBudget>> = const { Cell::new(None) };
+}
+
+/// Runs work whose evaluations have one budget together: a template has room for thousands of
+/// expressions, and a pod can ask for many templates. Inside of such work it changes nothing.
+pub(crate) fn together<T>(clock: Option<fn() -> u64>, work: impl FnOnce() -> T) -> T {
+    struct Reset;
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            TOTAL.set(None);
+        }
+    }
+    if TOTAL.get().is_some() {
+        return work();
+    }
+    let deadline = clock.map(|now| now().saturating_add(MAX_TOTAL_MILLISECONDS));
+    TOTAL.set(Some(TotalBudget { steps: MAX_TOTAL_STEPS, deadline }));
+    let _reset = Reset;
+    work()
+}
+
 #[derive(Clone, Copy)]
 struct EvaluationBudget {
     steps: u32,
@@ -33,10 +67,29 @@ thread_local! {
 /// Runs one evaluation with a full budget. A panic of the interpreter becomes an error of the
 /// expression.
 pub(crate) fn guarded(clock: Option<fn() -> u64>, evaluate: impl FnOnce() -> ResolveResult) -> ResolveResult {
-    let deadline = clock.map(|now| (now, now().saturating_add(MAX_MILLISECONDS)));
-    BUDGET.set(EvaluationBudget { steps: MAX_STEPS, deadline });
+    let total = TOTAL.get();
+    let started = clock.map(|now| now());
+    let is_late = total.and_then(|total| total.deadline).zip(started).is_some_and(|(deadline, now)| now > deadline);
+    if is_late || total.is_some_and(|total| total.steps == 0) {
+        return Err(error(&too_much_together()));
+    }
+    let deadline = clock.zip(started).map(|(now, started)| (now, started.saturating_add(MAX_MILLISECONDS)));
+    let steps = total.map_or(MAX_STEPS, |total| total.steps.min(MAX_STEPS));
+    BUDGET.set(EvaluationBudget { steps, deadline });
     LISTS.with_borrow_mut(Vec::clear);
-    catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| Err(error("the expression cannot be evaluated")))
+    let result = catch_unwind(AssertUnwindSafe(evaluate));
+    if let Some(total) = total {
+        let used = steps - BUDGET.get().steps;
+        TOTAL.set(Some(TotalBudget { steps: total.steps - used, ..total }));
+    }
+    result.unwrap_or_else(|_| Err(error("the expression cannot be evaluated")))
+}
+
+fn too_much_together() -> String {
+    format!(
+        "all expressions together take more than {MAX_TOTAL_STEPS} steps or {MAX_TOTAL_MILLISECONDS} ms; \
+         go over shorter lists, or ask for fewer templates"
+    )
 }
 
 thread_local! {
@@ -74,6 +127,9 @@ pub(crate) fn end(list: i64) -> ResolveResult {
 /// Counts one iteration of a loop and returns the loop's condition.
 pub(crate) fn step(condition: Value) -> ResolveResult {
     let mut budget = BUDGET.get();
+    if budget.steps == 0 && TOTAL.get().is_some_and(|total| total.steps < MAX_STEPS) {
+        return Err(error(&too_much_together()));
+    }
     if budget.steps == 0 {
         return Err(error(&format!("the expression takes more than {MAX_STEPS} steps")));
     }

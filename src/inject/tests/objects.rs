@@ -266,7 +266,7 @@ fn automatic_templates_in_conflict_are_told_to_both() {
         with(spec, "match", json!({"podSelector": {"matchLabels": labels}}))
     };
     let warned = |sources: &[Arc<CompiledSource>]| -> Vec<String> {
-        served(sources).with_conflicts().1.iter().map(ToString::to_string).collect()
+        served(sources).with_conflicts(&mut None).1.iter().map(ToString::to_string).collect()
     };
     let [web, all] = [json!({"app": "web"}), json!({})].map(|labels| automatic("a:1", labels));
     let other = object("", "other", &automatic("b:1", json!({})), &[], "");

@@ -66,6 +66,11 @@ pub(super) enum Waited {
 }
 
 impl Wait {
+    /// Whether templates may be missing that exist.
+    pub(super) fn is_behind(&self) -> bool {
+        (self.freshness.is_behind)()
+    }
+
     /// Waits for new templates.
     pub(super) async fn next(&mut self) -> Waited {
         if self.place.is_none() {

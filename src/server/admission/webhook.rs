@@ -44,6 +44,8 @@ pub type NamespaceCounter = Arc<dyn Fn(&dyn Fn(&Namespace) -> bool) -> usize + S
 
 /// How long a client waits that sends no `?timeout=`.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A longer body does not wait for templates: those of many requests would use up the memory for bodies.
+const MAX_WAITING_BODY: usize = 64 * 1024;
 /// No API server waits longer.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -251,6 +253,9 @@ impl WebhookService {
             else {
                 return response;
             };
+            if body.bytes.len() > MAX_WAITING_BODY {
+                return if wait.is_behind() { ProtocolError::TemplatesBehind.into() } else { response };
+            }
             match wait.next().await {
                 Waited::Changed => {}
                 Waited::Current => return response,

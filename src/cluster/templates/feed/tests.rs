@@ -272,14 +272,14 @@ async fn a_list_that_breaks_off_is_begun_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_kind_is_told_once_and_looked_for_every_half_minute() {
+async fn a_missing_kind_is_told_once_and_looked_for_every_few_seconds() {
     let mut pages: Vec<_> = (0..4).map(|_| Err(status(404))).collect();
     pages.push(Ok(page_of(&[value("a", "1")], "5", "")));
     let mut followed = Followed::start(pages, vec![Ok((Vec::new(), Then::Last)), Ok((Vec::new(), Then::Last))]);
-    assert_eq!(followed.during(seconds(20)).await, "missing");
+    assert_eq!(followed.during(seconds(1)).await, "missing");
     assert!(followed.health.is_current(1) && followed.health.list_state(KIND) == ListState::Missing);
-    assert_eq!(followed.during(seconds(60)).await, "");
-    assert_eq!(followed.during(seconds(90)).await, "begin a end");
+    assert_eq!(followed.during(seconds(3)).await, "");
+    assert_eq!(followed.during(seconds(9)).await, "begin a end");
     assert_eq!(followed.health.list_state(KIND), ListState::Listed);
 }
 

@@ -15,10 +15,35 @@ const OPEN: [&str; 4] = [
 ];
 /// Domains that container runtimes, network plugins and clouds read: they give devices, networks of
 /// other namespaces and roles.
-const RUNTIMES: [&str; 6] =
-    ["cni.cncf.io", "containerd.io", "crio.io", "iam.amazonaws.com", "nri.io", "projectcalico.org"];
+const RUNTIMES: [&str; 13] = [
+    "amazonaws.com",
+    "azure.com",
+    "cilium.io",
+    "cloud.google.com",
+    "cncf.io",
+    "containerd.io",
+    "crio.io",
+    "gke.io",
+    "multus-cni.io",
+    "nri.io",
+    "openshift.io",
+    "ovn.org",
+    "projectcalico.org",
+];
 /// The same, as prefixes of keys that may have no domain.
-const RUNTIME_PREFIXES: [&str; 3] = ["io.katacontainers.", "io.kubernetes.", "run.oci."];
+const RUNTIME_PREFIXES: [&str; 11] = [
+    "azure.workload.identity",
+    "com.github.containers.",
+    "dev.gvisor.",
+    "io.containerd.",
+    "io.katacontainers.",
+    "io.kubernetes.",
+    "io.podman.",
+    "module.wasm.",
+    "org.criu.",
+    "org.systemd.",
+    "run.oci.",
+];
 
 /// Whether a template of a namespace may add this key to `field`, which is `labels` or `annotations`.
 pub(super) fn is_allowed(field: &str, key: &str) -> bool {

@@ -221,9 +221,12 @@ impl CompiledDocument {
     }
 
     fn of_object(object: &ObjectText) -> Self {
+        // Before it is parsed: the tree of a text can be many times as large.
+        if object.is_too_large() {
+            return Self::broken_object(object, too_large(object.document.len()));
+        }
         let value = match serde_json::from_str(&object.document) {
-            Ok(value) if object.document.len() <= MAX_TEMPLATE_BYTES => value,
-            Ok(_) => return Self::broken_object(object, too_large(object.document.len())),
+            Ok(value) => value,
             Err(error) => return Self::broken_object(object, message!["cannot be read as JSON: ", value(error)]),
         };
         let document = Document::of_value(value);

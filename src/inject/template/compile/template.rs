@@ -5,7 +5,7 @@
 use super::draft::{CompiledMatch, Draft};
 use super::part_trees::PartTrees;
 use super::{companions, new_fields, qos, structure};
-use crate::inject::expression::{EvaluationError, Reads, Root, Scope, convert};
+use crate::inject::expression::{EvaluationError, Reads, Root, Scope, convert, limits};
 use crate::inject::overlay::tenancy::{self, RequiredFields};
 use crate::inject::overlay::{Overlay, OverlayPart, SamplePaths};
 use crate::inject::pod::read_set::ReadSet;
@@ -61,6 +61,16 @@ pub(crate) struct Template {
 impl Template {
     /// Compiles a spec with a valid structure. `raw` is the same spec as JSON.
     pub(crate) fn compile(
+        name: &str,
+        scope: &TemplateScope,
+        origin: &str,
+        spec: TemplateSpec,
+        raw: &Value,
+    ) -> Result<Self, Vec<FieldError>> {
+        limits::together(None, || Self::compile_within_limits(name, scope, origin, spec, raw))
+    }
+
+    fn compile_within_limits(
         name: &str,
         scope: &TemplateScope,
         origin: &str,

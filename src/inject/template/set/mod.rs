@@ -70,6 +70,8 @@ pub(super) enum TemplateEntry {
 pub(super) struct Entries {
     pub cluster: BTreeMap<String, TemplateEntry>,
     namespaced: BTreeMap<String, BTreeMap<String, TemplateEntry>>,
+    /// Templates of namespaces that work: broken ones take no room from others.
+    working_namespaced: usize,
 }
 
 impl Entries {
@@ -85,11 +87,16 @@ impl Entries {
     }
 
     pub(super) fn insert(&mut self, scope: &TemplateScope, name: &str, entry: TemplateEntry) {
+        let is_working = |entry: &TemplateEntry| matches!(entry, TemplateEntry::Working(_));
         let entries = match scope.namespace() {
             None => &mut self.cluster,
             Some(namespace) => self.namespaced.entry(namespace.to_owned()).or_default(),
         };
-        entries.insert(name.to_owned(), entry);
+        let now = is_working(&entry);
+        let before = entries.insert(name.to_owned(), entry).is_some_and(|before| is_working(&before));
+        if scope.namespace().is_some() {
+            self.working_namespaced = self.working_namespaced + usize::from(now) - usize::from(before);
+        }
     }
 
     /// Those of the cluster first: namespace, name, entry.
@@ -105,17 +112,17 @@ impl Entries {
     pub(super) fn too_many(&self, scope: &TemplateScope) -> Option<Message> {
         match scope.namespace() {
             None => (self.cluster.len() >= MAX_TEMPLATES).then(|| message!["more than ", MAX_TEMPLATES, " templates"]),
-            Some(namespace) if self.of_namespace(namespace).is_some_and(|own| own.len() >= MAX_OF_NAMESPACE) => {
+            Some(namespace) if self.working_of(namespace) >= MAX_OF_NAMESPACE => {
                 Some(message!["more than ", MAX_OF_NAMESPACE, " templates in the namespace"])
             }
-            Some(_) => (self.namespaced_len() >= MAX_TEMPLATES)
+            Some(_) => (self.working_namespaced >= MAX_TEMPLATES)
                 .then(|| message!["more than ", MAX_TEMPLATES, " templates in all namespaces together"]),
         }
     }
 
-    /// Number of templates of all namespaces together.
-    pub(super) fn namespaced_len(&self) -> usize {
-        self.namespaced.values().map(BTreeMap::len).sum()
+    fn working_of(&self, namespace: &str) -> usize {
+        let entries = self.of_namespace(namespace).into_iter().flat_map(BTreeMap::values);
+        entries.filter(|entry| matches!(entry, TemplateEntry::Working(_))).count()
     }
 }
 
@@ -139,6 +146,15 @@ impl TemplateSet {
     /// The templates that pods of this namespace can name.
     pub(crate) fn visible_in(&self, namespace: &str) -> VisibleTemplates<'_> {
         VisibleTemplates::new(self, &self.entries, namespace)
+    }
+
+    /// All Automatic templates with their revisions.
+    pub(in crate::inject) fn automatic_revisions(&self) -> Vec<(TemplateScope, String, String)> {
+        let automatic = self.working().filter(|template| template.mode == InjectionMode::Automatic);
+        let id = |template: &Arc<LazyTemplate>| {
+            (template.scope.clone(), template.name.clone(), template.revision.to_string())
+        };
+        automatic.map(id).collect()
     }
 
     /// Namespaces with Automatic templates of their own.

@@ -7,6 +7,7 @@
 use super::{CompressedJson, LazyTemplate};
 use crate::inject::expression;
 use crate::inject::template::compile::{Template, structure};
+use crate::inject::template::document::MAX_TEMPLATE_BYTES;
 use crate::inject::template::spec::{API_VERSION, CLUSTER_KIND, NAMESPACED_KIND};
 use crate::inject::template::{Revision, TemplateScope};
 use serde_json::{Value, json};
@@ -40,8 +41,16 @@ impl ObjectText {
         Revision::of(&structure::without_nulls(spec)).to_string()
     }
 
+    /// Whether the text is longer than a template may be. Then it is not parsed.
+    pub fn is_too_large(&self) -> bool {
+        self.document.len() > MAX_TEMPLATE_BYTES
+    }
+
     /// The revision of the current text, whether it can be served or not. `None` if it cannot be read.
     pub fn revision(&self) -> Option<String> {
+        if self.is_too_large() {
+            return None;
+        }
         #[derive(serde::Deserialize)]
         struct OnlySpec {
             spec: Value,
@@ -122,7 +131,7 @@ impl LazyTemplate {
     /// The template with the earlier revisions of its object.
     pub(in crate::inject::template::compile) fn with_history(mut self, kept: &[KeptRevision], stable: &str) -> Self {
         let is_other = |kept: &&KeptRevision| kept.revision != self.revision.as_str();
-        self.earlier = kept.iter().filter(is_other).filter_map(EarlierRevision::new).collect();
+        self.earlier = kept.iter().filter(is_other).take(MAX_REVISIONS).filter_map(EarlierRevision::new).collect();
         let percent = self.rollout.map(|rollout| rollout.percent).filter(|percent| *percent < 100);
         let stable = self.earlier.iter().position(|earlier| earlier.revision.as_str() == stable);
         self.active_rollout = percent.zip(stable).map(|(percent, stable)| ActiveRollout { percent, stable });
@@ -136,7 +145,7 @@ impl LazyTemplate {
             let (template, spec) = compile(&revision, &spec, &object.name, &object.scope, &object.origin)?;
             Some(Self::new(template, &spec).with_history(&object.revisions, &object.stable))
         };
-        object.revisions.iter().find_map(of_kept)
+        object.revisions.iter().take(MAX_REVISIONS).find_map(of_kept)
     }
 
     /// The revisions to keep, the newest first: this one, then earlier ones. That of a rollout's other
