@@ -213,3 +213,28 @@ fn a_template_for_which_there_is_no_room_is_refused() {
     assert!(created(&full, "InjectionTemplate", "other", &spec("a:1")).0);
     assert!(created(&full, "ClusterInjectionTemplate", "", &spec("a:1")).0);
 }
+
+#[test]
+fn a_spec_that_is_too_large_is_not_parsed() {
+    let bomb = format!("[{}1]", r#"{"":1},"#.repeat(400_000));
+    let object = |spec: &str| {
+        format!(
+            r#"{{"apiVersion":"outrigger.dev/v1alpha1","kind":"ClusterInjectionTemplate","metadata":{{"name":"log"}},"spec":{{"x":{spec}}}}}"#
+        )
+    };
+    let review = |operation: &str, new: &str, old: &str| {
+        format!(
+            r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u","operation":"{operation}","resource":{{"group":"outrigger.dev","version":"v1alpha1","resource":"clusterinjectiontemplates"}},"object":{new},"oldObject":{old}}}}}"#
+        )
+    };
+    let none = injector(&[]);
+    let answer = |text: &str| {
+        let response = validate(&none, &|_| 0, text.as_bytes());
+        String::from_utf8_lossy(&response.body).into_owned()
+    };
+    let created = answer(&review("CREATE", &object(&bomb), "null"));
+    assert!(created.contains("256 KiB that a template may have"), "{}", &created[..created.len().min(500)]);
+    // One that got in may be labelled, and deleted.
+    assert!(answer(&review("UPDATE", &object(&bomb), &object(&bomb))).contains("\"allowed\":true"));
+    assert!(answer(&review("DELETE", "null", &object(&bomb))).contains("\"allowed\":true"));
+}

@@ -373,3 +373,29 @@ fn a_deep_pod_does_not_overflow_the_stack() {
 fn deep_template() -> Value {
     (0..25).fold(json!("end"), |inner, _| json!({"x": inner}))
 }
+
+#[test]
+fn all_expressions_of_a_pod_have_one_budget() {
+    let loops = "${string(size(pod.metadata.annotations['l'].split(',').filter(a, \
+                 pod.metadata.annotations['l'].split(',').all(b, a != ''))))}";
+    let env: Vec<Value> = (0..80).map(|index| json!({"name": format!("E{index}"), "value": loops})).collect();
+    let burning = |name: &str| template(name, json!({"sidecars": [{"name": name, "image": "x", "env": env}]}));
+    let injector = injector(&[burning("one"), burning("two")]);
+    let list = |items: usize| vec!["a"; items].join(",");
+    let asking = |requested: &str, items: usize| pod(requested, json!({"l": list(items)}));
+    // 80 times 30 times 30 steps, and the same of another template.
+    assert_eq!(injected(&injector, &asking("one, two", 30)).templates, ["one", "two"]);
+    for (requested, items) in [("one", 100), ("one, two", 60)] {
+        let error = refused(&injector, &asking(requested, items));
+        assert_eq!(error.codes(), [ErrorCode::ExpressionFailed], "{requested}");
+        assert!(error.to_string().contains("all expressions together"), "{error}");
+    }
+    // At load, where nothing is known of a pod, too.
+    let constant = loops.replace("pod.metadata.annotations['l']", "params.l");
+    let env: Vec<Value> = (0..80).map(|index| json!({"name": format!("E{index}"), "value": constant})).collect();
+    let parameter = json!([{"name": "l", "type": "string", "default": list(100)}]);
+    let spec = json!({"parameters": parameter, "sidecars": [{"name": "s", "image": "x", "env": env}]});
+    let text = template("burn", spec).to_string();
+    let loaded = TemplateSet::load(&[SourceText { origin: "burn.yaml".to_owned(), text }]);
+    assert!(loaded.problems.iter().any(|problem| problem.to_string().contains("all expressions together")));
+}
