@@ -336,6 +336,10 @@ mod tests {
     }
 
     fn applied(namespace: &str, name: &str, image: &str) -> TemplateChange {
+        TemplateChange::Applied(Box::new(object(namespace, name, image)))
+    }
+
+    fn object(namespace: &str, name: &str, image: &str) -> TemplateObject {
         let key = key(namespace, name);
         let place = if namespace.is_empty() { String::new() } else { format!(r#","namespace":"{namespace}""#) };
         let document = format!(
@@ -343,7 +347,7 @@ mod tests {
             key.kind().kind()
         );
         let status = TemplateObjectStatus::default();
-        TemplateChange::Applied(Box::new(TemplateObject { key, uid: "u".to_owned(), generation: 1, document, status }))
+        TemplateObject { key, uid: "u".to_owned(), generation: 1, document, status }
     }
 
     fn list(objects: Vec<TemplateChange>) -> Vec<TemplateChange> {
@@ -415,11 +419,14 @@ mod tests {
 
     #[test]
     fn edits_in_quick_succession_and_a_cleared_status_lose_no_revision() {
-        let edited = |generation: i64, image: &str, rollout: &str| {
-            let TemplateChange::Applied(mut object) = applied("", "a", image) else { unreachable!() };
+        let edition = |generation: i64, image: &str, rollout: &str| {
+            let mut object = object("", "a", image);
             object.generation = generation;
             object.document = object.document.replace("\"sidecars\"", &format!("{rollout}\"sidecars\""));
-            TemplateChange::Applied(object)
+            object
+        };
+        let edited = |generation: i64, image: &str, rollout: &str| {
+            TemplateChange::Applied(Box::new(edition(generation, image, rollout)))
         };
         let mut objects = TemplateObjects::default();
         objects.apply(list(vec![edited(1, "x:1", "")]));
@@ -435,9 +442,9 @@ mod tests {
         assert!(!objects.apply(vec![edited(4, "x:4", "\"rollout\":{\"percent\":0},")]));
         assert_eq!(history(&objects), (revisions, stable));
         // Another object of the name has no history.
-        let TemplateChange::Applied(mut other) = edited(1, "x:5", "") else { unreachable!() };
+        let mut other = edition(1, "x:5", "");
         other.uid = "another".to_owned();
-        objects.apply(vec![TemplateChange::Applied(other)]);
+        objects.apply(vec![TemplateChange::Applied(Box::new(other))]);
         assert_eq!(history(&objects).0.len(), 1);
     }
 
@@ -460,10 +467,10 @@ mod tests {
 
     #[test]
     fn an_object_that_is_too_large_is_not_parsed() {
-        let TemplateChange::Applied(mut object) = applied("shop", "t", "x:1") else { unreachable!() };
+        let mut object = object("shop", "t", "x:1");
         object.document = format!("{{\"spec\":[{}]}}", r#"{"":1},"#.repeat(200_000));
         let mut objects = TemplateObjects::default();
-        objects.apply(vec![TemplateChange::Applied(object)]);
+        objects.apply(vec![TemplateChange::Applied(Box::new(object))]);
         let loaded = TemplateSet::assemble(&objects.sources(), &TemplateSet::default());
         assert!(loaded.problems[0].to_string().contains("256 KiB that a template may have"), "{:?}", loaded.problems);
     }

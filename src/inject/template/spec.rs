@@ -134,8 +134,9 @@ pub(crate) struct TemplateSpec {
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RolloutSpec {
-    /// The part of the pods that get the new revision, from 0 to 100; the others get the one before
-    /// it. A pod's owner and name decide, so that a pod that is created anew gets the same again.
+    /// The part of the pods that get the new revision, from 0 to 100; the others get the stable one,
+    /// the last that all pods could have. A pod's owner and name decide, so that a pod that is created
+    /// anew gets the same again.
     #[cfg_attr(test, schemars(range(max = 100)))]
     pub percent: u8,
 }

@@ -185,7 +185,7 @@ fn a_template_in_use_is_not_deleted_or_changed_in_silence() {
 
     let changed = super::apply_with(cluster, "", "in-use", &sidecar("helper:2"), "&dryRun=All");
     let warnings = changed.warnings.join("\n");
-    assert!(warnings.contains("2 pods in 1 namespace carry an earlier revision"), "{warnings}");
+    assert!(warnings.contains("2 pods in 1 namespace carry another revision"), "{warnings}");
     assert!(warnings.contains("spec.sidecars[0].image") && warnings.contains("helper:2"), "{warnings}");
     let path = format!("{}?dryRun=All", super::path("", "in-use"));
     let deleted = cluster.send("DELETE", &path, "application/json", Vec::new());
