@@ -54,8 +54,8 @@ pub(crate) struct KnownObject {
 
 type Fingerprint = [u8; 32];
 
-/// Sources by object, with the fingerprints of what they were made of.
-type Compiled = BTreeMap<ObjectKey, (Fingerprint, Arc<CompiledSource>)>;
+/// What was made of the first change of each object that was not known before.
+type Compiled = BTreeMap<ObjectKey, (ObjectText, Fingerprint, Arc<CompiledSource>)>;
 
 /// Most objects of one namespace that are held, as the loader has it.
 const MAX_OF_NAMESPACE: usize = 100;
@@ -75,7 +75,7 @@ impl KnownObject {
 impl TemplateObjects {
     /// Applies these changes in their order. Returns whether [`Self::sources`] are other ones now.
     pub(crate) fn apply(&mut self, changes: Vec<TemplateChange>) -> bool {
-        let compiled = self.compiled(&changes);
+        let mut compiled = self.compiled(&changes);
         let mut is_changed = false;
         for change in changes {
             is_changed |= match change {
@@ -89,7 +89,7 @@ impl TemplateObjects {
                     (state.listing, state.is_known) = (None, true);
                     self.orphan(kind, NO_KIND)
                 }
-                TemplateChange::Applied(object) => self.insert(*object, &compiled),
+                TemplateChange::Applied(object) => self.insert(*object, &mut compiled),
                 TemplateChange::Deleted(key) => self.objects.remove(&key).is_some(),
             };
         }
@@ -145,26 +145,34 @@ impl TemplateObjects {
 
     /// The sources of objects that are seen for the first time, compiled together.
     fn compiled(&self, changes: &[TemplateChange]) -> Compiled {
-        let mut texts = BTreeMap::new();
+        let mut firsts = BTreeMap::new();
         for change in changes {
             if let TemplateChange::Applied(object) = change
                 && !self.objects.contains_key(&object.key)
             {
-                texts.entry(&object.key).or_insert_with(|| text(object, None));
+                firsts.entry(&object.key).or_insert(object);
             }
         }
-        let texts: Vec<(&ObjectKey, ObjectText)> = texts.into_iter().collect();
-        let texts: Vec<&(&ObjectKey, ObjectText)> = texts.iter().collect();
-        on_all_processors(&texts, |(key, text)| {
-            ((*key).clone(), (fingerprint(text), Arc::new(compile_or_report(text))))
-        })
+        let firsts: Vec<_> = firsts.into_iter().collect();
+        let compiled = on_all_processors(&firsts, |(key, object)| {
+            let text = text(object, None);
+            let (fingerprint, source) = (fingerprint(&text), Arc::new(compile_or_report(&text)));
+            ((*key).clone(), (text, fingerprint, source))
+        });
+        compiled.into_iter().collect()
     }
 
-    fn insert(&mut self, object: TemplateObject, compiled: &Compiled) -> bool {
-        let known = self.objects.get(&object.key).filter(|known| known.uid == object.uid);
-        let text = text(&object, known.and_then(|known| known.source.history()));
+    fn insert(&mut self, object: TemplateObject, compiled: &mut Compiled) -> bool {
+        let (text, fingerprint, compiled) = match compiled.remove(&object.key) {
+            Some((text, fingerprint, source)) => (text, fingerprint, Some(source)),
+            None => {
+                let known = self.objects.get(&object.key).filter(|known| known.uid == object.uid);
+                let text = text(&object, known.and_then(|known| known.source.history()));
+                let fingerprint = fingerprint(&text);
+                (text, fingerprint, None)
+            }
+        };
         let TemplateObject { key, uid, generation, .. } = object;
-        let fingerprint = fingerprint(&text);
         let state = self.kind_mut(key.kind());
         if let Some(listing) = &mut state.listing {
             listing.insert(key.clone());
@@ -191,9 +199,7 @@ impl TemplateObjects {
                 was_orphaned || is_another
             }
             _ => {
-                let same = compiled.get(&key).filter(|(own, _)| *own == fingerprint);
-                let source = same.map(|(_, source)| Arc::clone(source));
-                let source = source.unwrap_or_else(|| Arc::new(compile_or_report(&text)));
+                let source = compiled.unwrap_or_else(|| Arc::new(compile_or_report(&text)));
                 let kept = text.revisions;
                 self.objects.insert(key, KnownObject { uid, generation, fingerprint, source, kept, bytes });
                 true
@@ -299,11 +305,11 @@ fn fingerprint(text: &ObjectText) -> Fingerprint {
 }
 
 /// Does the work for each item, on several threads if there are many items.
-fn on_all_processors<'i, I: Sync, T: Send, C: FromIterator<T>>(items: &[&'i I], work: impl Fn(&'i I) -> T + Sync) -> C {
+fn on_all_processors<I: Sync, T: Send>(items: &[I], work: impl Fn(&I) -> T + Sync) -> Vec<T> {
     const FEW: usize = 8;
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     let share = items.len().div_ceil(processors).max(FEW);
-    let all = |items: &[&'i I]| CompiledSource::together(|| items.iter().map(|item| work(item)).collect::<Vec<T>>());
+    let all = |items: &[I]| CompiledSource::together(|| items.iter().map(&work).collect::<Vec<T>>());
     let (first, rest) = items.split_at(share.min(items.len()));
     std::thread::scope(|scope| {
         let start = |share| std::thread::Builder::new().spawn_scoped(scope, move || all(share));
@@ -314,7 +320,7 @@ fn on_all_processors<'i, I: Sync, T: Send, C: FromIterator<T>>(items: &[&'i I], 
             let done = thread.ok().and_then(|thread| thread.join().ok());
             results.extend(done.unwrap_or_else(|| all(share)));
         }
-        results.into_iter().collect()
+        results
     })
 }
 

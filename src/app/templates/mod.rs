@@ -33,6 +33,8 @@ use crate::telemetry::throttle::{LineLimit, Notice, ProblemThrottle, Urgency};
 
 /// While a list of objects is being read, requests see its progress this often.
 const LISTING: Duration = Duration::from_secs(1);
+/// The same before the replica is ready: hardly any request sees it.
+const FIRST_LISTING: Duration = Duration::from_secs(10);
 
 /// The template sources, the last state read from them, and the parts that a reload informs.
 pub(super) struct Templates {
@@ -158,8 +160,10 @@ impl Templates {
     /// Whether a list of objects is being read and its beginning was shown to requests a short while
     /// ago: assembling all templates for each page would take too long.
     fn is_listing_since(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.reloaded) < LISTING
-            && self.objects.as_ref().is_some_and(|follower| follower.objects.is_listing())
+        self.objects.as_ref().is_some_and(|follower| {
+            let interval = if follower.objects.are_known() { LISTING } else { FIRST_LISTING };
+            follower.objects.is_listing() && now.saturating_duration_since(self.reloaded) < interval
+        })
     }
 
     /// Sources that are not as they should be.
