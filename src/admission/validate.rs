@@ -25,9 +25,7 @@ const GROUP: &str = "outrigger.dev";
 const RESOURCES: [(&str, &str); 2] =
     [("clusterinjectiontemplates", "ClusterInjectionTemplate"), ("injectiontemplates", "InjectionTemplate")];
 /// Longest spec that is parsed, in bytes: a whole template may have as many.
-const MAX_SPEC: usize = 256 * 1024;
-/// Revisions that an object keeps.
-const MAX_REVISIONS: usize = 5;
+const MAX_SPEC: usize = ObjectText::MAX_BYTES;
 /// Lines about what changes.
 const MAX_DIFFERENCES: usize = 8;
 
@@ -204,7 +202,7 @@ impl Validation<'_> {
             origin: origin.clone(),
             name: self.name().to_owned(),
             scope: self.scope(),
-            document: document.to_string(),
+            document,
             ..ObjectText::default()
         });
         let loaded = TemplateSet::assemble(&[source.into()], &TemplateSet::default());
@@ -257,7 +255,8 @@ impl Validation<'_> {
     fn pushed_out(&self, new: &str) -> Option<String> {
         let is_new = self.kept().all(|(revision, _)| revision != new);
         let stable = &self.old.status.stable_revision;
-        let (revision, pods) = self.kept().skip(MAX_REVISIONS - 1).find(|(revision, _)| revision != stable)?;
+        let (revision, pods) =
+            self.kept().skip(ObjectText::MAX_REVISIONS - 1).find(|(revision, _)| revision != stable)?;
         (is_new && pods > 0).then(|| {
             let pods = counted(pods, "pod");
             format!("revision {revision}, which {pods} carry, is not kept any longer: no pod can ask for it by \"@\"")

@@ -14,7 +14,7 @@ pub const VERSION: &str = "v1alpha1";
 /// The condition of every template.
 pub const READY: &str = "Ready";
 /// How many revisions of a template are kept, the current one included.
-pub const MAX_REVISIONS: usize = 5;
+pub const MAX_REVISIONS: usize = crate::inject::ObjectText::MAX_REVISIONS;
 
 /// The two kinds of template objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

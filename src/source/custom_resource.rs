@@ -18,7 +18,7 @@ use super::directories::Trouble;
 use crate::api::template_object::{
     MAX_REVISIONS, ObjectKey, StoredRevision, TemplateChange, TemplateKind, TemplateObject,
 };
-use crate::inject::{CompiledSource, KeptRevision, ObjectText, TemplateScope};
+use crate::inject::{CompiledSource, KeptRevision, ObjectText, TemplateScope, TemplateSet};
 
 /// The objects of both kinds.
 #[derive(Default)]
@@ -57,9 +57,7 @@ type Fingerprint = [u8; 32];
 /// What was made of the first change of each object that was not known before.
 type Compiled = BTreeMap<ObjectKey, (ObjectText, Fingerprint, Arc<CompiledSource>)>;
 
-/// Most objects of one namespace that are held, as the loader has it.
-const MAX_OF_NAMESPACE: usize = 100;
-/// Most bytes of their texts.
+/// Most bytes of the texts of one namespace that are held.
 const MAX_BYTES_OF_NAMESPACE: usize = 4 * 1024 * 1024;
 
 const NO_OBJECT: &str = "the API server has no object of this kind any more, all are gone at once";
@@ -186,7 +184,7 @@ impl TemplateObjects {
         if let Some(why) = self.has_no_room_for(&key, bytes) {
             // It takes no memory but for its name.
             let text = ObjectText { document: String::new(), revisions: Vec::new(), ..text };
-            let source = Arc::new(CompiledSource::faulty_object(&text, why));
+            let source = Arc::new(CompiledSource::faulty_object(&text, &why));
             let (fingerprint, kept, bytes) = (Fingerprint::default(), Vec::new(), 0);
             self.objects.insert(key, KnownObject { uid, generation, fingerprint, source, kept, bytes });
             return true;
@@ -208,16 +206,21 @@ impl TemplateObjects {
     }
 
     /// Why an object of a namespace is not held: no tenant uses up the memory of the others.
-    fn has_no_room_for(&self, key: &ObjectKey, bytes: usize) -> Option<&'static str> {
+    fn has_no_room_for(&self, key: &ObjectKey, bytes: usize) -> Option<String> {
         key.namespace.as_ref()?;
         let first = ObjectKey { namespace: key.namespace.clone(), name: String::new() };
         let of_namespace = self.objects.range(first..).take_while(|(other, _)| other.namespace == key.namespace);
         let others = of_namespace.filter(|(other, known)| *other != key && known.bytes > 0);
         let (count, total) = others.fold((0, bytes), |(count, total), (_, known)| (count + 1, total + known.bytes));
         match () {
-            () if count >= MAX_OF_NAMESPACE => Some("more than 100 templates in the namespace"),
+            () if count >= TemplateSet::MAX_OF_NAMESPACE => {
+                Some(format!("more than {} templates in the namespace", TemplateSet::MAX_OF_NAMESPACE))
+            }
             () if total > MAX_BYTES_OF_NAMESPACE => {
-                Some("the templates of the namespace have more than 4 MiB together, with their earlier revisions")
+                let most = MAX_BYTES_OF_NAMESPACE >> 20;
+                Some(format!(
+                    "the templates of the namespace have more than {most} MiB together, with their earlier revisions"
+                ))
             }
             () => None,
         }
@@ -334,7 +337,7 @@ fn compile_or_report(text: &ObjectText) -> CompiledSource {
 mod tests {
     use super::*;
     use crate::api::template_object::TemplateObjectStatus;
-    use crate::inject::{TemplateSet, TemplateState};
+    use crate::inject::TemplateState;
 
     fn key(namespace: &str, name: &str) -> ObjectKey {
         let namespace = Some(namespace).filter(|namespace| !namespace.is_empty()).map(str::to_owned);

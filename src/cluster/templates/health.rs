@@ -116,16 +116,15 @@ impl FeedHealth {
         self.0.sent.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The objects were read, or are known to be missing. Returns whether that is news.
-    pub(super) fn listed_as(&self, kind: TemplateKind, state: ListState) -> bool {
+    /// The objects were read, or are known to be missing.
+    pub(super) fn listed_as(&self, kind: TemplateKind, state: ListState) {
         let code = match state {
             ListState::Pending => 0,
             ListState::Listed => 1,
             ListState::Missing => 2,
         };
-        let is_new = self.kind(kind).list.swap(code, Ordering::AcqRel) != code;
+        self.kind(kind).list.store(code, Ordering::Release);
         self.recovered(kind);
-        is_new
     }
 
     /// Every change arrives again.
@@ -171,7 +170,7 @@ mod tests {
         health.listed_as(A, ListState::Listed);
         assert!(!health.is_current(0) && !is_listed().await);
         assert_eq!(health.problems(), ["objects of the kind InjectionTemplate have not been read yet"]);
-        assert!(health.listed_as(B, ListState::Missing) && !health.listed_as(B, ListState::Missing));
+        health.listed_as(B, ListState::Missing);
         assert!(health.is_current(0) && is_listed().await);
         assert_eq!(health.problems(), [missing(B)]);
         health.count();

@@ -15,8 +15,6 @@ pub(crate) use visible::{Found, Slot, VisibleTemplates};
 /// Most templates of the cluster, and as many of all namespaces together: no tenant uses up the
 /// room of the cluster's.
 const MAX_TEMPLATES: usize = 5_000;
-/// Most templates of one namespace, so that no tenant uses up the room of the others.
-const MAX_OF_NAMESPACE: usize = 100;
 
 /// All templates of one snapshot, indexed by name; immutable.
 #[derive(Default)]
@@ -112,8 +110,8 @@ impl Entries {
     pub(super) fn too_many(&self, scope: &TemplateScope) -> Option<Message> {
         match scope.namespace() {
             None => (self.cluster.len() >= MAX_TEMPLATES).then(|| message!["more than ", MAX_TEMPLATES, " templates"]),
-            Some(namespace) if self.working_of(namespace) >= MAX_OF_NAMESPACE => {
-                Some(message!["more than ", MAX_OF_NAMESPACE, " templates in the namespace"])
+            Some(namespace) if self.working_of(namespace) >= TemplateSet::MAX_OF_NAMESPACE => {
+                Some(message!["more than ", TemplateSet::MAX_OF_NAMESPACE, " templates in the namespace"])
             }
             Some(_) => (self.working_namespaced >= MAX_TEMPLATES)
                 .then(|| message!["more than ", MAX_TEMPLATES, " templates in all namespaces together"]),
@@ -127,6 +125,9 @@ impl Entries {
 }
 
 impl TemplateSet {
+    /// Most templates of one namespace, so that no tenant uses up the room of the others.
+    pub(crate) const MAX_OF_NAMESPACE: usize = 100;
+
     pub(super) fn new(
         entries: Entries,
         fallback: BTreeSet<String>,

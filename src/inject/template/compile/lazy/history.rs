@@ -13,9 +13,6 @@ use crate::inject::template::{Revision, TemplateScope};
 use serde_json::{Value, json};
 use std::sync::{Arc, OnceLock};
 
-/// Most revisions that are kept, the current one included.
-const MAX_REVISIONS: usize = 5;
-
 /// The text of a template object, and what its status keeps of earlier revisions.
 #[derive(Clone, Debug, Default)]
 pub struct ObjectText {
@@ -36,6 +33,11 @@ pub struct ObjectText {
 }
 
 impl ObjectText {
+    /// Most revisions of a template that are kept, the current one included.
+    pub const MAX_REVISIONS: usize = 5;
+    /// Longest text that is parsed, in bytes.
+    pub const MAX_BYTES: usize = MAX_TEMPLATE_BYTES;
+
     /// The revision of a spec, whether it can be served or not.
     pub fn revision_of(spec: &Value) -> String {
         Revision::of(&structure::without_nulls(spec)).to_string()
@@ -43,7 +45,7 @@ impl ObjectText {
 
     /// Whether the text is longer than a template may be. Then it is not parsed.
     pub fn is_too_large(&self) -> bool {
-        self.document.len() > MAX_TEMPLATE_BYTES
+        self.document.len() > Self::MAX_BYTES
     }
 
     /// The revision of the current text, whether it can be served or not. `None` if it cannot be read.
@@ -131,7 +133,8 @@ impl LazyTemplate {
     /// The template with the earlier revisions of its object.
     pub(in crate::inject::template::compile) fn with_history(mut self, kept: &[KeptRevision], stable: &str) -> Self {
         let is_other = |kept: &&KeptRevision| kept.revision != self.revision.as_str();
-        self.earlier = kept.iter().filter(is_other).take(MAX_REVISIONS).filter_map(EarlierRevision::new).collect();
+        self.earlier =
+            kept.iter().filter(is_other).take(ObjectText::MAX_REVISIONS).filter_map(EarlierRevision::new).collect();
         let percent = self.rollout.map(|rollout| rollout.percent).filter(|percent| *percent < 100);
         let stable = self.earlier.iter().position(|earlier| earlier.revision.as_str() == stable);
         self.active_rollout = percent.zip(stable).map(|(percent, stable)| ActiveRollout { percent, stable });
@@ -145,7 +148,7 @@ impl LazyTemplate {
             let (template, spec) = compile(&revision, &spec, &object.name, &object.scope, &object.origin)?;
             Some(Self::new(template, &spec).with_history(&object.revisions, &object.stable))
         };
-        object.revisions.iter().take(MAX_REVISIONS).find_map(of_kept)
+        object.revisions.iter().take(ObjectText::MAX_REVISIONS).find_map(of_kept)
     }
 
     /// The revisions to keep, the newest first: this one, then earlier ones. That of a rollout's other
@@ -153,7 +156,7 @@ impl LazyTemplate {
     pub(crate) fn kept_revisions(&self) -> Vec<KeptRevision> {
         let own = KeptRevision { revision: self.revision.to_string(), spec: self.compressed() };
         let stable = self.active_rollout.map(|rollout| rollout.stable);
-        let most = MAX_REVISIONS - 1;
+        let most = ObjectText::MAX_REVISIONS - 1;
         let is_kept = |index: usize| match stable {
             Some(stable) if stable >= most => index < most - 1 || index == stable,
             _ => index < most,
