@@ -465,6 +465,9 @@ mod tests {
         let loaded = TemplateSet::assemble(&objects.sources(), &TemplateSet::default());
         assert_eq!((loaded.templates.len(), loaded.templates.broken()), (101, 20));
         assert!(loaded.problems.iter().all(|problem| problem.to_string().contains("more than 100 templates")));
+        let held =
+            objects.objects.iter().filter(|(key, known)| known.bytes > 0 && key.namespace.as_deref() == Some("shop"));
+        assert_eq!(held.count(), 100);
         let long = "x".repeat(200 * 1024);
         let mut objects = TemplateObjects::default();
         objects.apply((0..30).map(|index| applied("shop", &format!("t-{index:03}"), &long)).collect());
@@ -472,6 +475,15 @@ mod tests {
         // Where one is gone, there is room again.
         objects.apply(vec![TemplateChange::Deleted(key("shop", "t-000")), applied("shop", "t-029", "x:1")]);
         assert!(objects.objects[&key("shop", "t-029")].bytes > 0);
+    }
+
+    #[test]
+    fn the_last_of_several_changes_of_a_new_object_counts() {
+        let mut objects = TemplateObjects::default();
+        objects.apply(vec![applied("", "a", "x:1"), applied("", "a", "x:2")]);
+        let mut last = TemplateObjects::default();
+        last.apply(vec![applied("", "a", "x:2")]);
+        assert_eq!(history(&objects).1, history(&last).1, "the current revision");
     }
 
     #[test]

@@ -321,3 +321,52 @@ fn listed<'a>(problems: impl Iterator<Item = &'a LoadProblem>) -> String {
     let lines: Vec<String> = problems.map(ToString::to_string).collect();
     lines.join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::api::template_object::{ObjectKey, TemplateChange, TemplateKind, TemplateObject, TemplateObjectStatus};
+    use crate::cluster::templates::{FeedHealth, Wakeup};
+    use crate::config::SettingsArgs;
+    use crate::process::health::Readiness;
+
+    fn object(name: &str) -> TemplateChange {
+        let document = format!(
+            r#"{{"apiVersion":"outrigger.dev/v1alpha1","kind":"ClusterInjectionTemplate","metadata":{{"name":"{name}"}},"spec":{{"sidecars":[{{"name":"s","image":"i"}}]}}}}"#
+        );
+        let key = ObjectKey { namespace: None, name: name.to_owned() };
+        let (uid, status) = ("u".to_owned(), TemplateObjectStatus::default());
+        TemplateChange::Applied(Box::new(TemplateObject { key, uid, generation: 1, document, status }))
+    }
+
+    #[test]
+    fn a_list_is_shown_when_it_is_complete_or_has_taken_long() {
+        let dev = SettingsArgs::default().with(&crate::config::settings::DEV, "true");
+        let config = Config::resolve(&dev, |_| None).expect("the defaults are valid");
+        let metrics = Arc::new(Metrics::new().expect("the names are unique"));
+        let mut templates =
+            Templates::load(&config, Settings::default(), metrics, ReadinessDetails::default()).expect("no directory");
+        let (sender, changes) = tokio::sync::mpsc::channel(64);
+        let (reports, _reported) = tokio::sync::watch::channel(Arc::new(BTreeMap::new()));
+        let feed = TemplateFeed { changes, health: FeedHealth::default(), reports, wakeup: Wakeup::default() };
+        templates.follow_objects(feed, Readiness::default().promise("template objects"));
+        let mut shows = |changes: Vec<TemplateChange>, age: Duration, name: &str| {
+            changes.into_iter().for_each(|change| sender.try_send(change).expect("there is room"));
+            templates.reloaded = Instant::now().checked_sub(age).expect("the machine has run for longer");
+            templates.scan(Scan::Woken);
+            templates.store.current().templates().names().contains(&name)
+        };
+        let (begins, ends) = (TemplateChange::ListBegins, TemplateChange::ListEnds);
+        let (cluster, namespaced) = (TemplateKind::Cluster, TemplateKind::Namespaced);
+        assert!(!shows(vec![begins(cluster), object("a")], LISTING, "a"), "the first list is not complete");
+        assert!(shows(Vec::new(), FIRST_LISTING, "a"), "it takes long");
+        assert!(shows(vec![object("b"), ends(cluster), TemplateChange::KindMissing(namespaced)], Duration::ZERO, "b"));
+        assert!(
+            !shows(vec![begins(cluster), object("c")], Duration::ZERO, "c"),
+            "requests saw the last state just now"
+        );
+        assert!(shows(Vec::new(), LISTING, "c"));
+    }
+}
