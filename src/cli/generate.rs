@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::errors::ErrorList;
-use super::{output, stdio, values};
+use super::{output, schemas, stdio, values};
 use crate::api::crd;
 use crate::api::template_object::TemplateKind;
 use crate::api::webhook_configuration::{AdviceWebhook, Endpoint, FailurePolicy, WebhookConfiguration, WebhookUrl};
@@ -31,12 +31,28 @@ pub(super) struct GenerateArgs {
 #[derive(Debug, Subcommand)]
 enum What {
     Webhook(WebhookArgs),
-    #[command(long_about = SCHEMA_LONG_ABOUT)]
-    /// Print the JSON Schema of templates, for editors
-    Schema,
+    Schema(SchemaArgs),
     #[command(long_about = CRDS_LONG_ABOUT)]
     /// Print the CustomResourceDefinitions of templates
     Crds,
+}
+
+/// Print the JSON Schema of templates, for editors, or of what a command prints as JSON
+#[derive(Args, Debug)]
+#[command(long_about = SCHEMA_LONG_ABOUT)]
+struct SchemaArgs {
+    /// What the schema describes
+    #[arg(value_name = "NAME", default_value = TEMPLATE, value_parser = schema_names())]
+    name: String,
+}
+
+/// The schema of templates, which is built and not published as a file.
+const TEMPLATE: &str = "template";
+
+/// The names of all schemas, for messages and completions.
+fn schema_names() -> clap::builder::PossibleValuesParser {
+    let published = schemas::ALL.iter().map(|schema| schema.name);
+    clap::builder::PossibleValuesParser::new(std::iter::once(TEMPLATE).chain(published))
 }
 
 /// Print the webhook configurations for a server at a URL, or behind a Service
@@ -135,10 +151,13 @@ Without --ca-file the field caBundle is left out: with --url the API server then
 pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
     match &args.what {
         What::Webhook(args) => webhook(args),
-        What::Schema => {
-            let schema = serde_json::to_string_pretty(&editor_schema()).context("cannot write the schema")?;
-            stdio::print(schema + "\n")
-        }
+        What::Schema(args) => match schemas::find(&args.name) {
+            Some(schema) => stdio::print(schema.text),
+            None => {
+                let schema = serde_json::to_string_pretty(&editor_schema()).context("cannot write the schema")?;
+                stdio::print(schema + "\n")
+            }
+        },
         What::Crds => {
             let [cluster, namespaced] = TemplateKind::ALL.map(crd::definition);
             stdio::print(&output::yaml(&[&cluster, &namespaced])?)

@@ -6,6 +6,7 @@
 //! configuration with problems too.
 
 pub mod check;
+mod cluster;
 mod documents;
 mod engine;
 mod errors;
@@ -15,10 +16,13 @@ mod json;
 mod key_order;
 mod namespaces;
 mod output;
+mod progress;
 mod report;
 mod rewrite;
+mod schemas;
 mod serve;
 mod stdio;
+mod terminal;
 mod uninject;
 mod values;
 mod yaml;

@@ -10,16 +10,16 @@ mod objects;
 mod observations;
 mod report;
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use clap::Args;
 
-use self::collect::{ClusterSelection, CollectOptions, DryRunOptions};
+use self::collect::{CollectOptions, DryRunOptions};
 use self::finding::{Finding, Severity};
 use self::observations::Target;
-use self::report::{Colours, ReportFormat};
+use self::report::ReportFormat;
+use super::cluster::{self, ClusterArgs};
+use super::terminal::{Colours, printable};
 use super::{stdio, values};
 use crate::config::settings;
 
@@ -41,13 +41,8 @@ pub struct CheckArgs {
     #[arg(long, value_name = "NAME", default_value = "outrigger")]
     name: String,
 
-    /// Context of the kubeconfig
-    #[arg(long, value_name = "CONTEXT")]
-    context: Option<String>,
-
-    /// Kubeconfig, instead of $KUBECONFIG, ~/.kube/config or the pod's service account
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 
     /// Check again until it is healthy, at most this long, such as 60s
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
@@ -56,10 +51,6 @@ pub struct CheckArgs {
     /// Treat warnings as failures
     #[arg(long)]
     strict: bool,
-
-    /// Timeout of each call
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration)]
-    timeout: Duration,
 
     /// Namespace of the dry-run pod, instead of a suitable one
     #[arg(long, value_name = "NAMESPACE", value_parser = values::namespace)]
@@ -103,21 +94,12 @@ struct NotHealthy(String);
 
 /// Checks the installation, prints the findings, and fails if one has failed.
 pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
-    let result = runtime.block_on(observe_and_wait(args));
-    // Connections may still be closing; the exit need not wait for them.
-    runtime.shutdown_background();
-    let findings = result?;
+    let findings = cluster::block_on(observe_and_wait(args))?;
     stdio::print(&match args.output {
-        ReportFormat::Text => report::text(&findings, colours()),
-        ReportFormat::Json => report::json(&findings).context("cannot write JSON")?,
+        ReportFormat::Text => report::text(&findings, Colours::of_stdout()),
+        ReportFormat::Json => report::json(&findings)?,
     })?;
     if report::is_healthy(&findings) { Ok(()) } else { Err(NotHealthy(failures(&findings)).into()) }
-}
-
-fn colours() -> Colours {
-    if stdio::shows_colours() { Colours::Shown } else { Colours::Hidden }
 }
 
 /// The error message: the codes of all failed findings.
@@ -143,13 +125,12 @@ fn is_rolling_out(findings: &[Finding]) -> bool {
 
 /// Checks once, or with `--wait` until the installation is healthy or the time has passed.
 async fn observe_and_wait(args: &CheckArgs) -> anyhow::Result<Vec<Finding>> {
-    let origin = ClusterSelection { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
     let target =
         Target { namespace: args.namespace.clone(), configuration: args.name.clone(), domain: args.domain.clone() };
     let options = DryRunOptions { namespace: args.test_namespace.clone(), template: args.template.clone() };
-    let check = CollectOptions { target, options, limit: args.timeout };
+    let check = CollectOptions { target, options, limit: args.cluster.timeout() };
     let end = args.wait.map(|wait| Instant::now() + wait);
-    let (client, address) = collect::connect(&origin, args.timeout).await?;
+    let (client, address) = cluster::connect(&args.cluster.selection(), args.cluster.timeout()).await?;
     let mut printed = String::new();
     loop {
         let evaluate = |observations| {
@@ -170,7 +151,7 @@ async fn observe_and_wait(args: &CheckArgs) -> anyhow::Result<Vec<Finding>> {
             return result;
         }
         if problem != printed {
-            stdio::print_message(&format!("waiting: {}", report::printable(&problem)));
+            stdio::print_message(&format!("waiting: {}", printable(&problem)));
             printed = problem;
         }
         tokio::time::sleep(PAUSE).await;

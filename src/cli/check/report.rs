@@ -8,9 +8,8 @@ use std::fmt::Write;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::super::terminal::{self, Colour, Colours, printable};
 use super::finding::{Finding, Severity};
-use crate::inject::text::is_unprintable;
-use crate::inject::text::quote;
 
 /// How the result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -21,43 +20,21 @@ pub(super) enum ReportFormat {
     Json,
 }
 
-/// Whether text carries colours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Colours {
-    Shown,
-    Hidden,
-}
-
 /// Whether anything has failed.
 pub(super) fn is_healthy(findings: &[Finding]) -> bool {
     findings.iter().all(|finding| finding.severity != Severity::Failed)
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct JsonReport<'f> {
+    /// Whether nothing has failed.
     healthy: bool,
     findings: &'f [Finding],
 }
 
-pub(super) fn json(findings: &[Finding]) -> serde_json::Result<String> {
-    let report = JsonReport { healthy: is_healthy(findings), findings };
-    serde_json::to_string_pretty(&report).map(|text| visible(&text) + "\n")
-}
-
-/// Escapes the control characters that JSON allows in strings: a terminal would obey them.
-fn visible(json: &str) -> String {
-    let mut visible = String::with_capacity(json.len());
-    for character in json.chars() {
-        if character != '\n' && is_unprintable(character) {
-            // They occur in strings only. Writing to a String cannot fail.
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                _ = write!(visible, "\\u{unit:04x}");
-            }
-        } else {
-            visible.push(character);
-        }
-    }
-    visible
+pub(super) fn json(findings: &[Finding]) -> anyhow::Result<String> {
+    terminal::json(&JsonReport { healthy: is_healthy(findings), findings })
 }
 
 pub(super) fn text(findings: &[Finding], colours: Colours) -> String {
@@ -76,13 +53,12 @@ pub(super) fn text(findings: &[Finding], colours: Colours) -> String {
 
 /// The severity, padded to the width of the longest one.
 fn coloured(severity: Severity, colours: Colours) -> String {
-    let word = format!("{:<8}", severity.as_str());
     let colour = match severity {
-        Severity::Ok => "32",
-        Severity::Warning => "33",
-        Severity::Failed => "31",
+        Severity::Ok => Colour::Green,
+        Severity::Warning => Colour::Yellow,
+        Severity::Failed => Colour::Red,
     };
-    if colours == Colours::Shown { format!("\x1b[{colour}m{word}\x1b[0m") } else { word }
+    colours.paint(colour, &format!("{:<8}", severity.as_str()))
 }
 
 /// The last line: the verdict and the counts.
@@ -93,18 +69,12 @@ pub(super) fn summary(findings: &[Finding]) -> String {
     format!("{verdict}: {failed} failed, {warning} warning, {ok} ok")
 }
 
-/// Maximum length of a line. Messages of the API server are long, and quote texts of tenants.
-const LONGEST: usize = 4096;
-
-/// The text on one line of bounded length.
-pub(super) fn printable(text: &str) -> String {
-    quote::one_line(text.trim(), LONGEST)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::super::schemas;
     use super::super::finding::Code;
     use super::*;
+    use crate::inject::text::is_unprintable;
 
     fn findings() -> Vec<Finding> {
         vec![Code::Endpoints.good("2 ready"), Code::WebhookDeleted.found("none\n\x1b[2J here", "apply\nit")]
@@ -131,6 +101,11 @@ mod tests {
         }
         let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!(value["findings"][0]["message"], hostile);
+    }
+
+    #[test]
+    fn published_schema_is_that_of_the_report() {
+        schemas::tests::assert_published::<JsonReport<'_>>("check");
     }
 
     #[test]

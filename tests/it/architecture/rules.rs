@@ -21,7 +21,7 @@ pub struct Fault {
 }
 
 /// Modules that are pure.
-const CORE: [&str; 3] = ["inject", "workload", "admission"];
+const CORE: [&str; 6] = ["inject", "workload", "admission", "lint", "convert", "export"];
 
 /// Modules that do I/O, each independent of the others; `app` connects them.
 const ADAPTERS: [&str; 4] = ["source", "cluster", "tls", "server"];
@@ -61,7 +61,7 @@ const RUN_BY_HARNESS: [&str; 3] = ["tests/apiserver/", "tests/e2e/", "tests/tool
 
 const MAX_FILE_LINES: usize = 500;
 
-/// `inject` imports nothing else of the crate, `workload` only `inject`, `admission` only these two; adapters import no other
+/// `inject` imports nothing else of the crate, `workload` only `inject`, `admission`, `lint`, `convert` and `export` only these two; adapters import no other
 /// adapter, and only composition modules import adapters.
 pub fn layers(file: &SourceFile) -> Vec<Fault> {
     let Some(module) = file.module() else { return Vec::new() };
@@ -91,7 +91,7 @@ fn may_import(own: &str, layer: &str) -> bool {
     match own {
         "inject" => false,
         "workload" => layer == "inject",
-        "admission" => matches!(layer, "inject" | "workload"),
+        "admission" | "lint" | "convert" | "export" => matches!(layer, "inject" | "workload"),
         _ if COMPOSITION.contains(&own) => true,
         _ => !ADAPTERS.contains(&layer) && !COMPOSITION.contains(&layer),
     }

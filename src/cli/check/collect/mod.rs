@@ -5,7 +5,6 @@
 
 mod admin;
 mod caller;
-mod connect;
 mod dry_run;
 mod handshake;
 mod refusals;
@@ -36,7 +35,6 @@ use crate::inject::{KeyPlace, Namespace, annotations};
 use caller::{ApiRequest, Caller, filter_page};
 use requesters::{Requesters, may_be_ours};
 
-pub(super) use connect::{ClusterSelection, connect};
 pub(super) use dry_run::DryRunOptions;
 
 /// Number of replicas that are queried concurrently.

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use super::super::finding::{Code, Finding, Severity};
 use super::super::observations::{DryRun, DryRunOutcome, Lookup, Observations, PodState};
-use super::super::report::Colours;
 use super::{choose_namespace, choose_templates, evaluate, host_of};
+use crate::cli::terminal::Colours;
 use crate::inject::Namespace;
 use healthy::{healthy, requester, requesters, set_bundle};
 use table::table;

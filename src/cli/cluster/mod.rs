@@ -1,0 +1,49 @@
+//! The flags of commands that read a cluster, and the connection to its API server.
+
+mod connect;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+
+pub(super) use connect::{ClusterSelection, connect};
+
+use super::values;
+
+/// The flags that select a cluster, with the names of kubectl.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ClusterArgs {
+    /// Context of the kubeconfig
+    #[arg(long, value_name = "CONTEXT")]
+    context: Option<String>,
+
+    /// Kubeconfig, instead of $KUBECONFIG, ~/.kube/config or the pod's service account
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// Timeout of each call
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration)]
+    timeout: Duration,
+}
+
+impl ClusterArgs {
+    pub(super) fn selection(&self) -> ClusterSelection {
+        ClusterSelection { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
+    }
+
+    pub(super) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+}
+
+/// Runs the work of one command, and does not wait for connections that are still closing.
+pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}
