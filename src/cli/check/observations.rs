@@ -15,6 +15,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
 
+use super::super::cluster::{Failure, Lookup};
 use super::objects::PartialDeployment;
 use crate::inject::{KeyPlace, KnownTemplates, Namespace};
 
@@ -32,49 +33,6 @@ impl Target {
     pub(super) fn entry(&self, what: &str) -> String {
         format!("{what}.inject.{}", self.domain)
     }
-}
-
-/// The result of reading something.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) enum Lookup<T> {
-    Found(T),
-    Absent,
-    #[default]
-    Unknown,
-}
-
-impl<T> Lookup<T> {
-    pub(super) const fn found(&self) -> Option<&T> {
-        match self {
-            Self::Found(found) => Some(found),
-            Self::Absent | Self::Unknown => None,
-        }
-    }
-
-    pub(super) fn map<U>(self, f: impl FnOnce(T) -> U) -> Lookup<U> {
-        match self {
-            Self::Found(found) => Lookup::Found(f(found)),
-            Self::Absent => Lookup::Absent,
-            Self::Unknown => Lookup::Unknown,
-        }
-    }
-
-    pub(super) const fn is_unknown(&self) -> bool {
-        matches!(self, Self::Unknown)
-    }
-}
-
-/// Why something could not be read.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Failure {
-    /// The caller lacks a permission, such as `list pods in the whole cluster`.
-    Forbidden {
-        right: String,
-    },
-    Other {
-        what: String,
-        problem: String,
-    },
 }
 
 /// All observations of one check.

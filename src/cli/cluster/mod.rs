@@ -1,6 +1,8 @@
 //! The flags of commands that read a cluster, and the connection to its API server.
 
+mod caller;
 mod connect;
+mod lookup;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -9,7 +11,9 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 
+pub(super) use caller::{ApiRequest, Caller, filter_page};
 pub(super) use connect::{ClusterSelection, connect};
+pub(super) use lookup::{Failure, Lookup};
 
 use super::values;
 

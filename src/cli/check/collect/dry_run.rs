@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::super::evaluate::{choose_namespace, choose_templates};
 use super::super::objects;
 use super::super::observations::{DryRun, DryRunOutcome, Observations};
-use super::caller::{ApiRequest, Caller};
+use crate::cli::cluster::{ApiRequest, Caller};
 use crate::inject::annotations::AnnotationKeys;
 use crate::inject::status::Status;
 

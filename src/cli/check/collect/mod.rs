@@ -4,7 +4,6 @@
 //! call does not affect the others.
 
 mod admin;
-mod caller;
 mod dry_run;
 mod handshake;
 mod refusals;
@@ -27,12 +26,13 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::time::timeout;
 
+use super::super::cluster::{ApiRequest, Caller, filter_page};
 use super::evaluate::host_of;
 use super::objects::{self, PartialDeployment, PartialPod};
-use super::observations::{CertificateOrigin, Lookup, Observations, Replica, ServedCertificate, Target};
+use super::observations::{CertificateOrigin, Observations, Replica, ServedCertificate, Target};
+use crate::cli::cluster::Lookup;
 use crate::cluster::explain;
 use crate::inject::{KeyPlace, Namespace, annotations};
-use caller::{ApiRequest, Caller, filter_page};
 use requesters::{Requesters, may_be_ours};
 
 pub(super) use dry_run::DryRunOptions;

@@ -7,9 +7,10 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 
-use super::super::observations::{Lookup, RefusalEvent};
-use super::caller::{ApiRequest, Caller, filter_page};
+use super::super::observations::RefusalEvent;
 use super::trials::is_denial;
+use crate::cli::cluster::Lookup;
+use crate::cli::cluster::{ApiRequest, Caller, filter_page};
 
 /// A controller that still fails has tried again in this time; what is older may be mended.
 const RECENT: Duration = Duration::from_secs(20 * 60);

@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use super::super::objects::{ContainerStatus, PartialPod};
 use super::super::observations::{CertificateOrigin, Replica, ServedCertificate};
-use super::caller::{ApiRequest, Caller};
 use super::{admin, handshake};
+use crate::cli::cluster::{ApiRequest, Caller};
 
 const WEBHOOK_PORT: u16 = 9443;
 const ADMIN_PORT: u16 = 8080;

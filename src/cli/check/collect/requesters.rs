@@ -12,9 +12,10 @@ use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::core::{GroupVersionKind, ObjectMeta, PartialObjectMeta};
 use serde_json::{Value, json};
 
-use super::super::observations::{LoadedTemplates, Lookup, PodState, Requester};
-use super::caller::{ApiRequest, Caller, filter_page};
+use super::super::observations::{LoadedTemplates, PodState, Requester};
 use super::trials::{MAX_TRIALS, WorkloadPod};
+use crate::cli::cluster::Lookup;
+use crate::cli::cluster::{ApiRequest, Caller, filter_page};
 use crate::inject::annotations::{self, AnnotationKeys, MIRROR_POD, TemplateRequest};
 use crate::inject::{KeyCheck, KeyPlace, KeyUse};
 use crate::workload;

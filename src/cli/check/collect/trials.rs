@@ -10,8 +10,9 @@ use tokio::time::timeout;
 
 use super::super::evaluate::is_of_ours;
 use super::super::objects;
-use super::super::observations::{DryRun, DryRunOutcome, Failure, Observations, Trials};
-use super::caller::Caller;
+use super::super::observations::{DryRun, DryRunOutcome, Observations, Trials};
+use crate::cli::cluster::Caller;
+use crate::cli::cluster::Failure;
 
 /// Most workloads whose pods are tried; each is a call.
 pub(super) const MAX_TRIALS: usize = 500;

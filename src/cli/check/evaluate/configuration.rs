@@ -7,9 +7,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
 
 use super::super::finding::{Code, Finding};
-use super::super::observations::{Lookup, Observations, Target};
+use super::super::observations::{Observations, Target};
 use super::{APPLY_AGAIN, drift};
 use crate::admission::MUTATE_PATH;
+use crate::cli::cluster::Lookup;
 
 /// The first label of the names of both entries.
 const ENTRIES: [&str; 2] = ["pods", "namespaces"];

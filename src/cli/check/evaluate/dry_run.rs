@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::super::finding::{Code, Finding, Severity};
-use super::super::observations::{DryRun, DryRunOutcome, Lookup, Observations};
+use super::super::observations::{DryRun, DryRunOutcome, Observations};
 use super::APPLY_AGAIN;
 use super::configuration::{self, covers};
 use super::namespaces::labels;
+use crate::cli::cluster::Lookup;
 use crate::inject::annotations::AnnotationKeys;
 
 /// The built-in template that any pod can have.

@@ -5,9 +5,10 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
 use super::super::finding::{Code, Finding};
-use super::super::observations::{Lookup, Observations};
+use super::super::observations::Observations;
 use super::configuration::ours;
 use super::{APPLY_AGAIN, counted};
+use crate::cli::cluster::Lookup;
 
 pub(super) fn evaluate(observations: &Observations) -> Vec<Finding> {
     // With a URL no Service is called.

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::super::finding::{Code, Finding};
-use super::super::observations::{DryRun, DryRunOutcome, Failure, Observations};
+use super::super::observations::{DryRun, DryRunOutcome, Observations};
+use crate::cli::cluster::Failure;
 
 pub(super) fn evaluate(observations: &Observations) -> Vec<Finding> {
     let failures: BTreeSet<&Failure> = observations.failures.iter().collect();

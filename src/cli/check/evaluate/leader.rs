@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime};
 use k8s_openapi::api::coordination::v1::Lease;
 
 use super::super::finding::{Code, Finding};
-use super::super::observations::{Lookup, Observations};
+use super::super::observations::Observations;
 use super::APPLY_AGAIN;
 use super::configuration::ours;
+use crate::cli::cluster::Lookup;
 use crate::pki;
 
 /// The clocks of a replica and of this machine may differ by this much.

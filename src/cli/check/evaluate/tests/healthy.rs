@@ -16,10 +16,11 @@ use serde_json::{Value, json};
 
 use super::super::super::objects::PartialDeployment;
 use super::super::super::observations::{
-    AdminReport, CertificateOrigin, DryRun, DryRunOutcome, Lookup, Observations, PodState, RefusalEvent, Replica,
+    AdminReport, CertificateOrigin, DryRun, DryRunOutcome, Observations, PodState, RefusalEvent, Replica,
     ReplicaParameter, ReplicaTemplate, ReplicaVersion, Requester, ServedCertificate, Target, Trials,
 };
 use crate::api::webhook_configuration::{Endpoint, WebhookConfiguration};
+use crate::cli::cluster::Lookup;
 use crate::inject::{KeyPlace, Namespace};
 use crate::pki::{Authority, AuthorityKind};
 use crate::telemetry::build;

@@ -6,8 +6,9 @@ mod table;
 use std::collections::BTreeSet;
 
 use super::super::finding::{Code, Finding, Severity};
-use super::super::observations::{DryRun, DryRunOutcome, Lookup, Observations, PodState};
+use super::super::observations::{DryRun, DryRunOutcome, Observations, PodState};
 use super::{choose_namespace, choose_templates, evaluate, host_of};
+use crate::cli::cluster::Lookup;
 use crate::cli::terminal::Colours;
 use crate::inject::Namespace;
 use healthy::{healthy, requester, requesters, set_bundle};

@@ -9,10 +9,9 @@ use std::time::Duration;
 use k8s_openapi::api::admissionregistration::v1::MatchCondition;
 
 use super::super::super::finding::Code;
-use super::super::super::observations::{
-    CertificateOrigin, DryRun, DryRunOutcome, Failure, Lookup, Observations, PodState,
-};
+use super::super::super::observations::{CertificateOrigin, DryRun, DryRunOutcome, Observations, PodState};
 use super::healthy::*;
+use crate::cli::cluster::{Failure, Lookup};
 use crate::inject::KeyPlace;
 use crate::pki::{Authority, AuthorityKind};
 

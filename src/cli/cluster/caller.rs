@@ -12,7 +12,7 @@ use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::super::observations::{Failure, Lookup};
+use super::lookup::{Failure, Lookup};
 use crate::cluster::explain;
 
 /// Number of objects of one page.
@@ -21,7 +21,7 @@ const PAGE: u32 = 500;
 const MAX_PAGES: usize = 200;
 
 /// The client, and the failures so far.
-pub(super) struct Caller {
+pub(in crate::cli) struct Caller {
     pub client: Client,
     pub limit: Duration,
     failures: Mutex<Vec<Failure>>,
@@ -29,7 +29,7 @@ pub(super) struct Caller {
 
 /// The request, such as `get` `services` `in namespace "x"`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ApiRequest<'w> {
+pub(in crate::cli) struct ApiRequest<'w> {
     pub verb: &'w str,
     pub resource: &'w str,
     /// `None` for all namespaces, and for cluster-scoped objects.
@@ -46,29 +46,29 @@ impl ApiRequest<'_> {
 }
 
 impl Caller {
-    pub(super) fn new(client: Client, limit: Duration) -> Self {
+    pub(in crate::cli) fn new(client: Client, limit: Duration) -> Self {
         Self { client, limit, failures: Mutex::default() }
     }
 
-    pub(super) fn fail(&self, failure: Failure) {
+    pub(in crate::cli) fn fail(&self, failure: Failure) {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
     }
 
-    pub(super) fn fail_with(&self, request: &ApiRequest<'_>, problem: impl Into<String>) {
+    pub(in crate::cli) fn fail_with(&self, request: &ApiRequest<'_>, problem: impl Into<String>) {
         self.fail(Failure::Other { what: request.text(), problem: problem.into() });
     }
 
-    pub(super) fn forbid(&self, request: &ApiRequest<'_>) {
+    pub(in crate::cli) fn forbid(&self, request: &ApiRequest<'_>) {
         self.fail(Failure::Forbidden { right: request.text() });
     }
 
     /// All failures so far.
-    pub(super) fn failures(&self) -> Vec<Failure> {
+    pub(in crate::cli) fn failures(&self) -> Vec<Failure> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The result of a call. A failure is recorded; an absent object is no failure.
-    pub(super) async fn observe<T>(
+    pub(in crate::cli) async fn observe<T>(
         &self,
         request: &ApiRequest<'_>,
         call: impl Future<Output = kube::Result<T>>,
@@ -91,7 +91,13 @@ impl Caller {
         }
     }
 
-    pub(super) async fn get<K>(&self, api: Api<K>, resource: &str, namespace: Option<&str>, name: &str) -> Lookup<K>
+    pub(in crate::cli) async fn get<K>(
+        &self,
+        api: Api<K>,
+        resource: &str,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Lookup<K>
     where
         K: Clone + DeserializeOwned + std::fmt::Debug,
     {
@@ -99,7 +105,7 @@ impl Caller {
     }
 
     /// A list, read in pages. After a failure the whole list is `Unknown`.
-    pub(super) async fn list<K>(
+    pub(in crate::cli) async fn list<K>(
         &self,
         api: Api<K>,
         resource: &str,
@@ -118,7 +124,7 @@ impl Caller {
     }
 
     /// As [`Caller::list`], with a function that reads a page.
-    pub(super) async fn pages<K: Clone, F>(
+    pub(in crate::cli) async fn pages<K: Clone, F>(
         &self,
         request: &ApiRequest<'_>,
         mut params: ListParams,
@@ -147,12 +153,15 @@ impl Caller {
         Lookup::Found(all)
     }
 
-    pub(super) fn timeout_message(&self) -> String {
+    pub(in crate::cli) fn timeout_message(&self) -> String {
         format!("no response within {:?}", self.limit)
     }
 }
 
 /// Keeps only the needed part of each object: a cluster has many, and they may be large.
-pub(super) fn filter_page<O: Clone, K: Clone>(page: ObjectList<O>, keep: impl FnMut(O) -> Option<K>) -> ObjectList<K> {
+pub(in crate::cli) fn filter_page<O: Clone, K: Clone>(
+    page: ObjectList<O>,
+    keep: impl FnMut(O) -> Option<K>,
+) -> ObjectList<K> {
     ObjectList { types: page.types, metadata: page.metadata, items: page.items.into_iter().filter_map(keep).collect() }
 }
