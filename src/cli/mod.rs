@@ -10,7 +10,9 @@ mod cluster;
 mod documents;
 mod engine;
 mod errors;
+mod fleet;
 mod generate;
+mod get;
 mod inject;
 mod json;
 mod key_order;
@@ -22,8 +24,10 @@ mod rewrite;
 mod schemas;
 mod serve;
 mod stdio;
+mod table;
 mod terminal;
 mod uninject;
+mod upgrade;
 mod values;
 mod yaml;
 
@@ -59,6 +63,8 @@ enum Command {
     Uninject(uninject::UninjectArgs),
     Serve(serve::ServeCommand),
     Check(check::CheckArgs),
+    Get(get::GetArgs),
+    Upgrade(upgrade::UpgradeArgs),
     Generate(generate::GenerateArgs),
 }
 
@@ -88,6 +94,8 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Uninject(args) => uninject::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Get(args) => get::run(&args),
+        Command::Upgrade(args) => upgrade::run(&args),
         Command::Generate(args) => generate::run(&args),
     }
 }

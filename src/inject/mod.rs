@@ -38,7 +38,7 @@ pub use template::{
     CompiledSource, KeptRevision, LoadProblem, Loaded, ObjectText, SourceText, TemplateInterface, TemplateScope,
     TemplateSet, TemplateState, TemplateStatus, editor_schema,
 };
-pub use uninject::uninject;
+pub use uninject::{uninject, uninject_template};
 
 /// What was found when Automatic templates were compared.
 pub struct AutomaticConflicts {

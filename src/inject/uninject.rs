@@ -20,25 +20,56 @@ use serde_json::{Map, Value};
 /// `uninject(inject(pod)) == pod` for every pod.
 pub fn uninject(pod: &Value, domain: &str) -> Result<Option<Value>, InjectError> {
     let keys = AnnotationKeys::new(domain);
+    let Some(entries) = listed(pod, &keys)? else { return Ok(None) };
+    Ok(Some(without(pod, &entries, &keys)))
+}
+
+/// Removes what one template added, and keeps the status of the others. `Ok(None)` if the pod's status
+/// does not list the template.
+///
+/// A template that was injected later may have replaced what this one had added; that stays.
+pub fn uninject_template(pod: &Value, domain: &str, template: &str) -> Result<Option<Value>, InjectError> {
+    let keys = AnnotationKeys::new(domain);
+    let Some(entries) = listed(pod, &keys)? else { return Ok(None) };
+    let (removed, kept): (Vec<StatusEntry>, Vec<StatusEntry>) =
+        entries.into_iter().partition(|entry| entry.name == template);
+    if removed.is_empty() {
+        return Ok(None);
+    }
+    let mut pod = without(pod, &removed, &keys);
+    if !kept.is_empty() {
+        let status = Value::String(Status::to_annotation(kept.iter()));
+        restore(&mut pod, &MergePath::of(["annotations", &keys.status]), &status);
+    }
+    Ok(Some(pod))
+}
+
+/// The entries of the pod's status; `None` if it has none.
+fn listed(pod: &Value, keys: &AnnotationKeys) -> Result<Option<Vec<StatusEntry>>, InjectError> {
     let annotation = pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(&keys.status));
     let Some(annotation) = annotation else { return Ok(None) };
     let status = annotation.as_str().and_then(Status::parse).ok_or_else(|| {
         let shown = annotation.as_str().map_or_else(|| annotation.to_string(), str::to_owned);
-        unreadable(&keys, &shown)
+        unreadable(keys, &shown)
     })?;
-    if let Some(path) = status.templates.iter().find_map(foreign_path) {
-        return Err(unreadable(&keys, path.to_status_key()));
+    match status.templates.iter().find_map(foreign_path) {
+        Some(path) => Err(unreadable(keys, path.to_status_key())),
+        None => Ok(Some(status.templates)),
     }
+}
+
+/// The pod without the status, and without what these entries of it list.
+fn without(pod: &Value, entries: &[StatusEntry], keys: &AnnotationKeys) -> Value {
     let mut pod = pod.clone();
     remove(&mut pod, &MergePath::of(["annotations", &keys.status]));
     // Commands begin with the words of the first template.
-    for entry in &status.templates {
+    for entry in entries {
         shorten_commands(&mut pod, entry);
     }
     // The last template is removed first: it may have replaced what an earlier one had added.
-    for entry in status.templates.iter().rev() {
+    for entry in entries.iter().rev() {
         shorten_values(&mut pod, entry);
-        remove_entry(&mut pod, entry, &keys);
+        remove_entry(&mut pod, entry, keys);
         for (path, old) in &entry.replaced {
             restore(&mut pod, path, old);
         }
@@ -46,7 +77,7 @@ pub fn uninject(pod: &Value, domain: &str) -> Result<Option<Value>, InjectError>
             lower(&mut pod, path, raised);
         }
     }
-    Ok(Some(pod))
+    pod
 }
 
 fn unreadable(keys: &AnnotationKeys, shown: &str) -> InjectError {

@@ -23,7 +23,11 @@ use super::terminal::{Colours, printable};
 use super::{stdio, values};
 use crate::config::settings;
 
+pub(super) use collect::{ensure_reachable, served_templates};
 pub use finding::Code;
+
+/// Namespace of an installation with the manifests or the chart as they are.
+pub(super) const NAMESPACE: &str = "outrigger-system";
 
 /// The pause between two checks with `--wait`.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -34,7 +38,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 #[command(long_about = LONG_ABOUT)]
 pub struct CheckArgs {
     /// Namespace of the installation
-    #[arg(short, long, value_name = "NAMESPACE", default_value = "outrigger-system", value_parser = values::namespace)]
+    #[arg(short, long, value_name = "NAMESPACE", default_value = NAMESPACE, value_parser = values::namespace)]
     namespace: String,
 
     /// Name of the MutatingWebhookConfiguration

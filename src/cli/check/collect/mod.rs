@@ -30,7 +30,9 @@ use super::super::cluster::{ApiRequest, Caller, filter_page};
 use super::evaluate::host_of;
 use super::objects::{self, PartialDeployment, PartialPod};
 use super::observations::{CertificateOrigin, Observations, Replica, ServedCertificate, Target};
+use crate::api::template_object::ObjectKey;
 use crate::cli::cluster::Lookup;
+use crate::cli::fleet::ServedTemplate;
 use crate::cluster::explain;
 use crate::inject::{KeyPlace, Namespace, annotations};
 use requesters::{Requesters, may_be_ours};
@@ -89,7 +91,7 @@ pub(super) async fn collect(client: &Client, address: &str, check: &CollectOptio
 }
 
 /// Fails if the API server does not respond or rejects the credentials.
-async fn ensure_reachable(client: &Client, address: &str, limit: Duration) -> anyhow::Result<()> {
+pub(in crate::cli) async fn ensure_reachable(client: &Client, address: &str, limit: Duration) -> anyhow::Result<()> {
     const HINT: &str = "is it the right cluster (--context, --kubeconfig), and can it be reached from here?";
     match timeout(limit, client.apiserver_version()).await {
         Ok(Ok(_)) => Ok(()),
@@ -103,6 +105,24 @@ async fn ensure_reachable(client: &Client, address: &str, limit: Duration) -> an
         Ok(Err(error)) => Err(anyhow!("cannot reach the API server at {address}: {}; {HINT}", explain(&error))),
         Err(_) => Err(anyhow!("the API server at {address} does not respond within {limit:?}; {HINT}")),
     }
+}
+
+/// The templates that the replicas of an installation serve, for other commands; none if no replica
+/// responds.
+pub(in crate::cli) async fn served_templates(
+    caller: &Caller,
+    namespace: &str,
+    domain: &str,
+) -> Vec<(ObjectKey, ServedTemplate)> {
+    let target = Target { namespace: namespace.to_owned(), configuration: NAME.to_owned(), domain: domain.to_owned() };
+    let mut observations = Observations::unknown(target, SystemTime::now());
+    query_replicas(caller, &mut observations, namespace, NAME).await;
+    let of_first = observations.responding().next().map(|(_, admin)| admin.templates.clone()).unwrap_or_default();
+    let served = |template: crate::cli::check::observations::ReplicaTemplate| {
+        let key = ObjectKey { namespace: template.namespace, name: template.name };
+        (key, ServedTemplate { stable: template.revision.clone(), revision: template.revision })
+    };
+    of_first.into_iter().map(served).collect()
 }
 
 /// The name of the installation: the label of its webhook configuration, which may have another name

@@ -1,0 +1,165 @@
+//! Lists the pods that carry or request templates, by their metadata alone.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::ListParams;
+use kube::core::{ObjectMeta, PartialObjectMeta};
+
+use super::{Owner, Scope, requested};
+use crate::cli::cluster::{ApiRequest, Caller, Lookup, filter_page};
+use crate::cli::progress::Progress;
+use crate::inject::annotations::{AnnotationKeys, MIRROR_POD, NamedTemplate};
+
+/// Label of Kubernetes: the hash of the pod template in the name of a Deployment's ReplicaSet.
+const TEMPLATE_HASH: &str = "pod-template-hash";
+/// The same label of Argo Rollouts.
+const ROLLOUT_HASH: &str = "rollouts-pod-template-hash";
+
+/// A pod that carries or requests templates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) struct TemplatePod {
+    pub namespace: String,
+    pub name: String,
+    pub owner: Owner,
+    /// Kind, name and uid of what creates it directly, such as its ReplicaSet.
+    pub controller: Option<Controller>,
+    /// The templates that its annotation requests.
+    pub requested: Vec<NamedTemplate>,
+    /// The revision of each template that it carries.
+    pub carried: BTreeMap<String, String>,
+}
+
+/// What creates a pod directly.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::cli) struct Controller {
+    pub kind: String,
+    pub name: String,
+    pub uid: String,
+}
+
+/// How pods are looked at.
+pub(in crate::cli) struct CarrierSearch<'s> {
+    pub keys: &'s AnnotationKeys,
+    pub scope: &'s Scope,
+}
+
+impl CarrierSearch<'_> {
+    /// All pods that carry or request templates and have not ended.
+    pub(in crate::cli) async fn pods(&self, caller: &Caller) -> Lookup<Vec<TemplatePod>> {
+        let api: Api<Pod> = self.scope.api(&caller.client);
+        let mut params = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed");
+        params.label_selector = self.scope.selector.clone();
+        let request = ApiRequest { verb: "list", resource: "pods", namespace: self.scope.namespace.as_deref() };
+        let progress = std::sync::Mutex::new(Progress::counting("pods read"));
+        let (api, progress) = (&api, &progress);
+        let page = |params: ListParams| async move {
+            let page = api.list_metadata(&params).await?;
+            if let Ok(mut progress) = progress.lock() {
+                progress.advance(page.items.len());
+            }
+            Ok(filter_page(page, |pod: PartialObjectMeta<Pod>| self.of_pod(pod.metadata)))
+        };
+        caller.pages(&request, params, page).await
+    }
+
+    /// `None` if the pod has nothing to do with templates, or is going.
+    fn of_pod(&self, metadata: ObjectMeta) -> Option<TemplatePod> {
+        let annotations = metadata.annotations.unwrap_or_default();
+        let labels = metadata.labels.unwrap_or_default();
+        if metadata.deletion_timestamp.is_some() || annotations.contains_key(MIRROR_POD) {
+            return None;
+        }
+        let requested = requested(&annotations, &self.keys.inject);
+        let is_injected = annotations.contains_key(&self.keys.status);
+        let carried = if is_injected { self.revisions(&labels) } else { BTreeMap::new() };
+        if requested.is_empty() && carried.is_empty() {
+            return None;
+        }
+        let name = metadata.name.unwrap_or_default();
+        let controllers = metadata.owner_references.into_iter().flatten();
+        let controller = controllers
+            .filter(|owner| owner.controller == Some(true))
+            .map(|owner| Controller { kind: owner.kind, name: owner.name, uid: owner.uid })
+            .next();
+        let owner = owner(&name, controller.as_ref(), &labels);
+        let namespace = metadata.namespace.unwrap_or_default();
+        Some(TemplatePod { namespace, name, owner, controller, requested, carried })
+    }
+
+    fn revisions(&self, labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let ending = format!(".{}/revision", self.keys.domain());
+        let revision = |(key, value): (&String, &String)| Some((key.strip_suffix(&ending)?.to_owned(), value.clone()));
+        labels.iter().filter_map(revision).collect()
+    }
+}
+
+/// The workload that a person knows: the Deployment, not its ReplicaSet.
+fn owner(pod: &str, controller: Option<&Controller>, labels: &BTreeMap<String, String>) -> Owner {
+    let Some(controller) = controller else { return Owner { kind: "Pod".to_owned(), name: pod.to_owned() } };
+    for (label, kind) in [(TEMPLATE_HASH, "Deployment"), (ROLLOUT_HASH, "Rollout")] {
+        let ending = labels.get(label).map(|hash| format!("-{hash}"));
+        let name = ending.as_ref().and_then(|ending| controller.name.strip_suffix(ending.as_str()));
+        if let Some(name) = name.filter(|name| !name.is_empty() && controller.kind == "ReplicaSet") {
+            return Owner { kind: kind.to_owned(), name: name.to_owned() };
+        }
+    }
+    Owner { kind: controller.kind.clone(), name: controller.name.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(metadata: Value) -> Option<TemplatePod> {
+        let scope = Scope { namespace: None, selector: None };
+        let keys = AnnotationKeys::new("outrigger.dev");
+        let search = CarrierSearch { keys: &keys, scope: &scope };
+        search.of_pod(serde_json::from_value(metadata).expect("metadata"))
+    }
+
+    fn controlled(kind: &str, name: &str, labels: Value) -> Value {
+        let controller = json!({"apiVersion": "v1", "kind": kind, "name": name, "uid": "u", "controller": true});
+        json!({"name": "pod", "namespace": "shop", "labels": labels, "ownerReferences": [controller],
+            "annotations": {"outrigger.dev/inject": "proxy@0123456789, logs"}})
+    }
+
+    #[test]
+    fn the_workload_of_a_pod_is_the_one_that_people_know() {
+        for (kind, name, labels, expected) in [
+            ("ReplicaSet", "web-5d4f", json!({"pod-template-hash": "5d4f"}), "deploy/web"),
+            ("ReplicaSet", "web-5d4f", json!({"rollouts-pod-template-hash": "5d4f"}), "rollout/web"),
+            ("ReplicaSet", "web", json!({}), "rs/web"),
+            ("StatefulSet", "db", json!({"pod-template-hash": "5d4f"}), "sts/db"),
+            ("CloneSet", "x", json!({}), "cloneset/x"),
+        ] {
+            let found = pod(controlled(kind, name, labels)).expect("it requests a template");
+            assert_eq!(found.owner.to_string(), expected);
+        }
+        let alone =
+            pod(json!({"name": "alone", "annotations": {"outrigger.dev/inject": "logs"}})).expect("it requests");
+        assert_eq!(alone.owner.to_string(), "pod/alone");
+    }
+
+    #[test]
+    fn revisions_count_only_beside_a_status() {
+        let labels = json!({"proxy.outrigger.dev/revision": "0123456789", "other/revision": "x"});
+        let mut metadata = json!({"name": "a", "labels": labels});
+        assert_eq!(pod(metadata.clone()), None);
+        metadata["annotations"] = json!({"outrigger.dev/status": "{}"});
+        let found = pod(metadata.clone()).expect("it carries a template");
+        assert_eq!(found.carried, [("proxy".to_owned(), "0123456789".to_owned())].into());
+        metadata["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        assert_eq!(pod(metadata), None);
+    }
+
+    #[test]
+    fn pinned_revisions_are_read_from_the_request() {
+        let found = pod(controlled("ReplicaSet", "web", json!({}))).expect("it requests");
+        let named: Vec<_> = found.requested.iter().map(|named| (&*named.name, named.revision.as_deref())).collect();
+        assert_eq!(named, [("proxy", Some("0123456789")), ("logs", None)]);
+    }
+}

@@ -1,0 +1,208 @@
+//! Whether a pod runs as its spec says, from its status alone.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::change::{Change, ContainerKey};
+
+/// Conditions of a resize that is not done (KEP-1287).
+const RESIZE_CONDITIONS: [&str; 2] = ["PodResizePending", "PodResizeInProgress"];
+
+/// How a pod is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum PodState {
+    /// It is ready, and what was changed runs.
+    Ready,
+    /// Not yet, and why as far as its status tells.
+    NotYet(String),
+    /// It is being deleted or has ended.
+    Gone,
+}
+
+/// What was changed in a running pod.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Expected {
+    /// Containers with a new image, and the id of the container that ran before.
+    images: BTreeMap<ContainerKey, Option<String>>,
+    /// Containers with new resources.
+    resources: Vec<ContainerKey>,
+}
+
+impl Expected {
+    /// What a change will lead to, in a pod as it is now.
+    pub(super) fn of(change: &Change, live: &Value) -> Self {
+        let id = |key: &ContainerKey| {
+            let id = container_status(live, key).and_then(|status| status.get("containerID")?.as_str());
+            id.map(str::to_owned)
+        };
+        Self {
+            images: change.images.keys().map(|key| (key.clone(), id(key))).collect(),
+            resources: change.resources.keys().cloned().collect(),
+        }
+    }
+}
+
+impl PodState {
+    pub(super) fn of(pod: &Value, expected: &Expected) -> Self {
+        let phase = pod.pointer("/status/phase").and_then(Value::as_str).unwrap_or_default();
+        if pod.pointer("/metadata/deletionTimestamp").is_some() || matches!(phase, "Succeeded" | "Failed") {
+            return Self::Gone;
+        }
+        let problem = resize_problem(pod)
+            .or_else(|| not_applied(pod, expected))
+            .or_else(|| waiting(pod))
+            .or_else(|| behind(pod))
+            .or_else(|| not_ready(pod));
+        problem.map_or(Self::Ready, Self::NotYet)
+    }
+}
+
+/// A condition with the status `True` that keeps a resize from being done.
+fn resize_problem(pod: &Value) -> Option<String> {
+    let pending = conditions(pod).find(|condition| {
+        RESIZE_CONDITIONS.contains(&text(condition, "type")) && text(condition, "status") == "True"
+    })?;
+    let words = [text(pending, "type"), text(pending, "reason"), text(pending, "message")];
+    Some(words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(": "))
+}
+
+/// A container that does not yet run as it was changed.
+fn not_applied(pod: &Value, expected: &Expected) -> Option<String> {
+    for (key, before) in &expected.images {
+        let Some(status) = container_status(pod, key) else {
+            return Some(format!("container {} has no status", key.name));
+        };
+        let id = status.get("containerID").and_then(Value::as_str);
+        let is_new = id.is_some() && id != before.as_deref();
+        if !is_new || status.pointer("/state/running").is_none() {
+            return Some(said(status).unwrap_or_else(|| format!("container {} runs the old image", key.name)));
+        }
+    }
+    let behind = expected.resources.iter().find(|key| {
+        let status = container_status(pod, key).and_then(|status| status.get("resources"));
+        status.is_some_and(|found| spec_of(pod, key).and_then(|spec| spec.get("resources")) != Some(found))
+    });
+    behind.map(|key| format!("container {} has the old resources", key.name))
+}
+
+/// Why a container does not run.
+fn waiting(pod: &Value) -> Option<String> {
+    ["initContainerStatuses", "containerStatuses"].into_iter().find_map(|list| {
+        let statuses = pod.pointer(&format!("/status/{list}")).and_then(Value::as_array);
+        statuses.into_iter().flatten().find_map(said)
+    })
+}
+
+/// `container p: ImagePullBackOff: …`
+fn said(status: &Value) -> Option<String> {
+    let waiting = status.pointer("/state/waiting")?;
+    let words = [text(waiting, "reason"), text(waiting, "message")];
+    let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    Some(format!("container {}: {}", text(status, "name"), words.join(": ")))
+}
+
+/// Whether the kubelet has not seen the last change.
+fn behind(pod: &Value) -> Option<String> {
+    let generation = pod.pointer("/metadata/generation").and_then(Value::as_i64)?;
+    let observed = pod.pointer("/status/observedGeneration").and_then(Value::as_i64)?;
+    (observed < generation).then(|| "the kubelet has not seen the change".to_owned())
+}
+
+fn not_ready(pod: &Value) -> Option<String> {
+    let ready = conditions(pod).find(|condition| text(condition, "type") == "Ready");
+    let Some(ready) = ready else { return Some("the pod has not started".to_owned()) };
+    (text(ready, "status") != "True").then(|| {
+        let words = [text(ready, "reason"), text(ready, "message")];
+        let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        format!("not ready: {}", words.join(": "))
+    })
+}
+
+fn conditions(pod: &Value) -> impl Iterator<Item = &Value> {
+    pod.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten()
+}
+
+fn container_status<'p>(pod: &'p Value, key: &ContainerKey) -> Option<&'p Value> {
+    let list = if key.list == "initContainers" { "initContainerStatuses" } else { "containerStatuses" };
+    named(pod.pointer(&format!("/status/{list}")), &key.name)
+}
+
+fn spec_of<'p>(pod: &'p Value, key: &ContainerKey) -> Option<&'p Value> {
+    named(pod.pointer(&format!("/spec/{}", key.list)), &key.name)
+}
+
+fn named<'p>(list: Option<&'p Value>, name: &str) -> Option<&'p Value> {
+    list?.as_array()?.iter().find(|item| item.get("name").is_some_and(|found| found == name))
+}
+
+fn text<'v>(value: &'v Value, field: &str) -> &'v str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod() -> Value {
+        json!({
+            "metadata": {"generation": 2},
+            "spec": {"initContainers": [{"name": "p", "image": "p:2", "resources": {"limits": {"cpu": "2"}}}]},
+            "status": {
+                "phase": "Running", "observedGeneration": 2,
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "initContainerStatuses": [{"name": "p", "containerID": "new", "state": {"running": {}},
+                    "resources": {"limits": {"cpu": "2"}}}],
+            },
+        })
+    }
+
+    fn expected() -> Expected {
+        let key = ContainerKey { list: "initContainers", name: "p".to_owned() };
+        Expected { images: [(key.clone(), Some("old".to_owned()))].into(), resources: vec![key] }
+    }
+
+    #[test]
+    fn each_reason_why_a_pod_is_not_ready_is_told() {
+        let cases: [(&str, Value, &str); 7] = [
+            ("/status/observedGeneration", json!(1), "the kubelet has not seen the change"),
+            ("/status/conditions/0/status", json!("False"), "not ready: "),
+            ("/status/conditions", json!([]), "the pod has not started"),
+            ("/status/initContainerStatuses/0/containerID", json!("old"), "container p runs the old image"),
+            (
+                "/status/initContainerStatuses/0/state",
+                json!({"waiting": {"reason": "ErrImagePull", "message": "not there"}}),
+                "container p: ErrImagePull: not there",
+            ),
+            ("/status/initContainerStatuses/0/resources/limits/cpu", json!("1"), "container p has the old resources"),
+            (
+                "/status/conditions/0",
+                json!({"type": "PodResizePending", "status": "True", "reason": "Infeasible", "message": "too much"}),
+                "PodResizePending: Infeasible: too much",
+            ),
+        ];
+        assert_eq!(PodState::of(&pod(), &expected()), PodState::Ready);
+        for (pointer, value, reason) in cases {
+            let mut pod = pod();
+            *pod.pointer_mut(pointer).expect(pointer) = value;
+            assert_eq!(PodState::of(&pod, &expected()), PodState::NotYet(reason.to_owned()), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn a_pod_that_ends_is_gone() {
+        let mut pod = pod();
+        pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        assert_eq!(PodState::of(&pod, &Expected::default()), PodState::Gone);
+    }
+
+    #[test]
+    fn what_ran_before_is_remembered() {
+        let mut change = Change::default();
+        let key = ContainerKey { list: "initContainers", name: "p".to_owned() };
+        change.images.insert(key.clone(), "p:3".to_owned());
+        assert_eq!(Expected::of(&change, &pod()).images[&key].as_deref(), Some("new"));
+    }
+}
