@@ -72,8 +72,9 @@ impl Cluster {
     pub fn load_images(&self) {
         let Some(command) = &self.settings.load else { return };
         let program = self.settings.image.to_string();
-        let images = [Some(&program), Some(&self.settings.busybox), self.settings.log_collector.as_ref()];
-        for image in images.into_iter().flatten() {
+        let others = [&self.settings.second_busybox, &self.settings.log_collector].map(Option::as_ref);
+        let images = [Some(&program), Some(&self.settings.busybox)].into_iter().chain(others);
+        for image in images.flatten() {
             let command = format!("{command} \"$1\"");
             let ended = self.run(Command::new("sh").args(["-c", &command, "load", image]), None);
             ended.expect_success(&format!("OUTRIGGER_E2E_LOAD for {image}"));

@@ -15,6 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 readonly cluster=${CLUSTER:-outrigger-e2e}
 readonly busybox=busybox:1.37
+readonly second_busybox=busybox:1.36
 image=${IMAGE:-}
 catalog=${CATALOG:-}
 log_collector=
@@ -75,7 +76,7 @@ provide_images() {
   log_collector=$(sed -n 's/^ *default: \(.*fluent-bit:.*\)$/\1/p' config/templates/log-collector.yaml)
   [ -n "$log_collector" ] || fail "config/templates/log-collector.yaml names no image of Fluent Bit"
   local other
-  for other in "$busybox" "$log_collector"; do
+  for other in "$busybox" "$second_busybox" "$log_collector"; do
     docker image inspect "$other" >/dev/null 2>&1 || docker pull "$other"
   done
 }
@@ -122,7 +123,7 @@ YAML
 run_tests() {
   say "end-to-end tests"
   local manifests=/etc/kubernetes/manifests away=/etc/kubernetes/kube-apiserver.yaml inside="docker exec $cluster-control-plane"
-  OUTRIGGER_E2E_KUBECONFIG=$KUBECONFIG OUTRIGGER_E2E_IMAGE=$image OUTRIGGER_E2E_BUSYBOX=$busybox \
+  OUTRIGGER_E2E_KUBECONFIG=$KUBECONFIG OUTRIGGER_E2E_IMAGE=$image OUTRIGGER_E2E_BUSYBOX=$busybox OUTRIGGER_E2E_BUSYBOX_2=$second_busybox \
     OUTRIGGER_E2E_LOG_COLLECTOR=$log_collector OUTRIGGER_E2E_LOAD="kind load docker-image --name $cluster" \
     OUTRIGGER_E2E_STOP_API_SERVER="$inside mv $manifests/kube-apiserver.yaml $away" \
     OUTRIGGER_E2E_START_API_SERVER="$inside mv $away $manifests/kube-apiserver.yaml" \

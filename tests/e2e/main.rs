@@ -37,6 +37,7 @@ mod removal;
 mod settings;
 mod sidecars;
 mod tenants;
+mod upgrade;
 mod volumes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -55,7 +56,7 @@ struct Test {
     run: fn(&Installation<'_>),
 }
 
-const TESTS: [Test; 8] = [
+const TESTS: [Test; 9] = [
     Test { name: "sidecars_run_beside_the_app", installed_by: &Method::ALL, run: sidecars::run_beside_the_app },
     Test {
         name: "volumes_are_read_by_sidecars",
@@ -66,6 +67,11 @@ const TESTS: [Test; 8] = [
         name: "templates_of_tenants_are_kept_apart",
         installed_by: &[Method::Kustomize],
         run: tenants::are_kept_apart,
+    },
+    Test {
+        name: "upgrade_brings_pods_up_to_date",
+        installed_by: &[Method::Kustomize],
+        run: upgrade::brings_pods_up_to_date,
     },
     Test { name: "helm_test_passes", installed_by: &[Method::Chart], run: helm_test::passes_and_cleans_up },
     Test {

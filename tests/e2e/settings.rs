@@ -10,6 +10,7 @@ use std::time::Duration;
 const KUBECONFIG: &str = "OUTRIGGER_E2E_KUBECONFIG";
 const IMAGE: &str = "OUTRIGGER_E2E_IMAGE";
 const BUSYBOX: &str = "OUTRIGGER_E2E_BUSYBOX";
+const SECOND_BUSYBOX: &str = "OUTRIGGER_E2E_BUSYBOX_2";
 const LOG_COLLECTOR: &str = "OUTRIGGER_E2E_LOG_COLLECTOR";
 const LOAD: &str = "OUTRIGGER_E2E_LOAD";
 const STOP_API_SERVER: &str = "OUTRIGGER_E2E_STOP_API_SERVER";
@@ -26,6 +27,8 @@ pub struct Settings {
     pub kubeconfig: PathBuf,
     pub image: Image,
     pub busybox: String,
+    /// Another image with busybox, to which sidecars are upgraded.
+    pub second_busybox: Option<String>,
     /// The parameter `image` of the template `log-collector`; the default if `None`.
     pub log_collector: Option<String>,
     /// A command that loads an image onto the nodes, called with the image's name.
@@ -87,6 +90,7 @@ impl Settings {
                 wrong(IMAGE, &image, "NAME:TAG with a tag other than `latest`, which would be pulled")
             })?,
             busybox: variable(BUSYBOX).unwrap_or_else(|| "busybox:1.37".to_owned()),
+            second_busybox: variable(SECOND_BUSYBOX),
             log_collector: variable(LOG_COLLECTOR),
             load: variable(LOAD),
             api_server,

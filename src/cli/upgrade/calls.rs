@@ -5,8 +5,9 @@
 
 use std::future::Future;
 
+use k8s_openapi::api::core::v1::Event;
 use kube::Api;
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -98,6 +99,18 @@ pub(super) async fn restart(
 ) -> Result<(), String> {
     let patch = json!({"spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: now}}}}});
     call(caller, "patch the workload", api.patch(name, &params(is_dry_run), &Patch::Merge(patch))).await.map(|_| ())
+}
+
+/// The last warning of the kubelet and others about a pod; `None` too if events cannot be read.
+pub(super) async fn last_warning(caller: &Caller, namespace: &str, pod: &str) -> Option<String> {
+    let api: Api<Event> = Api::namespaced(caller.client.clone(), namespace);
+    let fields = format!("involvedObject.kind=Pod,involvedObject.name={pod},type=Warning");
+    let events = call(caller, "list events", api.list(&ListParams::default().fields(&fields))).await.ok()?;
+    let last = events.items.into_iter().max_by_key(|event| {
+        let of_series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref()).map(|time| time.0);
+        of_series.or(event.last_timestamp.as_ref().map(|time| time.0)).or(event.event_time.as_ref().map(|time| time.0))
+    })?;
+    Some(format!("{}: {}", last.reason.unwrap_or_default(), last.message.unwrap_or_default()))
 }
 
 /// A pod that is to be changed.

@@ -76,7 +76,8 @@ fn not_applied(pod: &Value, expected: &Expected) -> Option<String> {
         let id = status.get("containerID").and_then(Value::as_str);
         let is_new = id.is_some() && id != before.as_deref();
         if !is_new || status.pointer("/state/running").is_none() {
-            return Some(said(status).unwrap_or_else(|| format!("container {} runs the old image", key.name)));
+            let problem = said(status).or_else(|| ended(status));
+            return Some(problem.unwrap_or_else(|| format!("container {} runs the old image", key.name)));
         }
     }
     let behind = expected.resources.iter().find(|key| {
@@ -100,6 +101,14 @@ fn said(status: &Value) -> Option<String> {
     let words = [text(waiting, "reason"), text(waiting, "message")];
     let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
     Some(format!("container {}: {}", text(status, "name"), words.join(": ")))
+}
+
+/// The kubelet shows a container that it cannot start as the one that has ended before.
+fn ended(status: &Value) -> Option<String> {
+    let ended = status.pointer("/state/terminated")?;
+    let code = ended.get("exitCode").map(ToString::to_string).unwrap_or_default();
+    let (name, reason) = (text(status, "name"), text(ended, "reason"));
+    Some(format!("container {name} has ended ({reason}, exit code {code}) and was not started again"))
 }
 
 /// Whether the kubelet has not seen the last change.
@@ -166,7 +175,12 @@ mod tests {
 
     #[test]
     fn each_reason_why_a_pod_is_not_ready_is_told() {
-        let cases: [(&str, Value, &str); 7] = [
+        let cases: [(&str, Value, &str); 8] = [
+            (
+                "/status/initContainerStatuses/0/state",
+                json!({"terminated": {"reason": "Completed", "exitCode": 0}}),
+                "container p has ended (Completed, exit code 0) and was not started again",
+            ),
             ("/status/observedGeneration", json!(1), "the kubelet has not seen the change"),
             ("/status/conditions/0/status", json!("False"), "not ready: "),
             ("/status/conditions", json!([]), "the pod has not started"),

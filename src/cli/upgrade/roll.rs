@@ -198,8 +198,10 @@ impl<'r> Roll<'r> {
                 Err(problem) => problem,
             };
             if Instant::now() >= end {
-                let limit = self.limits.ready_timeout;
-                return Err(format!("pod {}/{} is not ready within {limit:?}: {problem}", pod.namespace, pod.name));
+                let warning = calls::last_warning(self.planner.caller, &pod.namespace, &pod.name).await;
+                let warning = warning.map(|warning| format!("; last warning: {warning}")).unwrap_or_default();
+                let (namespace, name, limit) = (&pod.namespace, &pod.name, self.limits.ready_timeout);
+                return Err(format!("pod {namespace}/{name} is not ready within {limit:?}: {problem}{warning}"));
             }
             tokio::time::sleep(POLL).await;
         }
