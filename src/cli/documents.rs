@@ -63,20 +63,12 @@ pub(super) enum Source {
 impl InputFile {
     /// `app.yaml:4: Deployment shop/web`: an object in messages.
     pub(super) fn name(&self, document: &InputDocument, object: &ObjectName) -> String {
-        let line = match &document.source {
-            Source::Yaml(source) => source.line(object.pointer.as_str()),
-            Source::Json(source) => source.line(object.pointer.as_str()),
-        };
-        format!("{}:{line}: {object}", self.origin)
+        format!("{}:{}: {object}", self.origin, document.line(object.pointer.as_str()))
     }
 
     /// The same for a whole document.
     pub(super) fn title(&self, document: &InputDocument) -> String {
-        let line = match &document.source {
-            Source::Yaml(source) => source.line(""),
-            Source::Json(source) => source.line(""),
-        };
-        format!("{}:{line}: {}", self.origin, document.title())
+        format!("{}:{}: {}", self.origin, document.line(""), document.title())
     }
 
     pub(super) fn is_json(&self) -> bool {
@@ -89,6 +81,14 @@ impl InputFile {
 }
 
 impl InputDocument {
+    /// The line of the part at this JSON Pointer, or of the nearest part around it.
+    pub(super) fn line(&self, pointer: &str) -> usize {
+        match &self.source {
+            Source::Yaml(source) => source.line(pointer),
+            Source::Json(source) => source.line(pointer),
+        }
+    }
+
     pub(super) fn is_namespace(&self) -> bool {
         let is = |key, text| self.value.get(key).is_some_and(|found| found == text);
         is("apiVersion", "v1") && is("kind", "Namespace")

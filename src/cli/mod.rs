@@ -26,6 +26,7 @@ mod serve;
 mod stdio;
 mod table;
 mod terminal;
+mod test;
 mod uninject;
 mod upgrade;
 mod values;
@@ -63,6 +64,7 @@ enum Command {
     Uninject(uninject::UninjectArgs),
     Serve(serve::ServeCommand),
     Check(check::CheckArgs),
+    Test(test::TestArgs),
     Get(get::GetArgs),
     Upgrade(upgrade::UpgradeArgs),
     Generate(generate::GenerateArgs),
@@ -94,6 +96,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Uninject(args) => uninject::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Upgrade(args) => upgrade::run(&args),
         Command::Generate(args) => generate::run(&args),

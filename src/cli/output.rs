@@ -77,14 +77,25 @@ pub(super) fn diff_object(
     after: &Value,
     coloured: bool,
 ) -> anyhow::Result<()> {
+    diff_values(text, (&format!("{title} (before)"), &format!("{title} (after)")), before, after, coloured)
+}
+
+/// Appends a unified diff of the YAML of two values, each with its title.
+pub(super) fn diff_values(
+    text: &mut String,
+    titles: (&str, &str),
+    before: &Value,
+    after: &Value,
+    coloured: bool,
+) -> anyhow::Result<()> {
     let (before, after) = (yaml_document(before)?, yaml_document(after)?);
     let lines = InternedInput::new(before.as_str(), after.as_str());
     let mut diff = Diff::compute(Algorithm::Myers, &lines);
     // Of several equally short diffs, the one that adds and removes whole items, as git prints it.
     diff.postprocess_lines(&lines);
     let printer = HunkPrinter { lines: &lines.interner, coloured };
-    printer.print(&mut *text, BOLD, "", &format!("--- {title} (before)"))?;
-    printer.print(&mut *text, BOLD, "", &format!("+++ {title} (after)"))?;
+    printer.print(&mut *text, BOLD, "", &format!("--- {}", titles.0))?;
+    printer.print(&mut *text, BOLD, "", &format!("+++ {}", titles.1))?;
     write!(text, "{}", diff.unified_diff(&printer, UnifiedDiffConfig::default(), &lines))?;
     Ok(())
 }

@@ -6,6 +6,7 @@
 
 mod cluster_pod;
 pub mod difference;
+pub mod excerpt;
 mod find;
 mod finding;
 mod review;

@@ -14,10 +14,7 @@ use serde_json::{Value, json};
 use crate::cluster::{Namespace, names, shared};
 use crate::golden::case::{self, Case, Verdict};
 use crate::outrigger::Outrigger;
-use includes::differences;
-
-#[path = "../it/docs/includes.rs"]
-mod includes;
+use outrigger::workload::excerpt::differences;
 
 tests! {
     the_pods_of_the_usual_templates_are_created_as_expected,

@@ -9,7 +9,6 @@ mod catalog;
 mod examples;
 mod first_template;
 mod guides;
-mod includes;
 mod markdown;
 mod messages;
 mod reference;
@@ -74,22 +73,6 @@ fn explanations(
 fn request<'a>(namespace: Option<&'a Namespace>, object: &'a str) -> Request<'a> {
     let name = namespace.map_or("demo", |namespace| &namespace.name);
     Request { namespace_object: namespace, ..Request::create_pod(name, object) }
-}
-
-/// Removes what contains a revision: the status annotation and the revision labels.
-fn without_revisions(mut pod: Value) -> Value {
-    if let Some(annotations) = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
-        annotations.remove("outrigger.dev/status");
-    }
-    let mut empty = false;
-    if let Some(labels) = pod.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
-        labels.retain(|key, _| !key.ends_with(".outrigger.dev/revision"));
-        empty = labels.is_empty();
-    }
-    if empty && let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("labels");
-    }
-    pod
 }
 
 /// The built-in templates with the default settings.

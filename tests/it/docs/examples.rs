@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use outrigger::inject::{InjectError, Injector, Namespace, Outcome, Settings, SourceText, TemplateSet};
 use serde_json::Value;
 
-use super::includes::differences;
 use super::markdown::{self, Block};
 use crate::support::injected_pod;
+use outrigger::workload::excerpt::differences;
 
 const CHECKED: [&str; 3] = ["README.md", "docs/reference/templates.md", "docs/reference/annotations.md"];
 

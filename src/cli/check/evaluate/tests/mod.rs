@@ -167,10 +167,10 @@ fn the_dry_run_uses_a_namespace_and_templates_that_can_succeed() {
     assert_eq!(choose_namespace(&observations).as_deref(), Some("shop"));
     healthy::label(&mut observations, "shop", "disabled");
     assert_eq!(choose_namespace(&observations), None, "system namespaces and ours are left alone");
-    observations.namespaces = super::super::observations::Lookup::Unknown;
+    observations.namespaces = crate::cli::cluster::Lookup::Unknown;
     assert_eq!(choose_namespace(&observations).as_deref(), Some("default"));
     assert_eq!(choose_templates(&observations), ["log-collector", "proxy"]);
-    observations.replicas = super::super::observations::Lookup::Unknown;
+    observations.replicas = crate::cli::cluster::Lookup::Unknown;
     assert_eq!(choose_templates(&observations), ["log-collector"]);
 }
 

@@ -51,21 +51,27 @@ fn compare_elements(path: &str, actual: &[Value], excerpt: &[Value], found: &mut
     }
 }
 
-#[test]
-fn an_excerpt_matches_the_whole() {
-    let whole = serde_json::json!({"a": 1, "b": [{"name": "x", "c": 2}, {"name": "y"}], "d": ["e"]});
-    for excerpt in ["{}", r#"{"a":1}"#, r#"{"b":[{"name":"y"}]}"#, r#"{"b":[{"name":"x"},{"name":"y"}],"d":["e"]}"#] {
-        assert_eq!(differences(&whole, &serde_json::from_str(excerpt).expect("JSON")), [""; 0], "{excerpt}");
-    }
-    let table = [
-        (r#"{"a":2}"#, "/a: 1, expected 2"),
-        (r#"{"z":0}"#, "/z: missing, expected 0"),
-        (r#"{"b":[{"name":"x","c":3}]}"#, "/b/x/c: 2, expected 3"),
-        (r#"{"b":[{"name":"y"},{"name":"x"}]}"#, "/b/x: is out of order"),
-        (r#"{"b":[{"name":"z"}]}"#, "/b/z: missing, expected {\"name\":\"z\"}"),
-        (r#"{"d":["e","f"]}"#, "/d: [\"e\"], expected [\"e\",\"f\"]"),
-    ];
-    for (excerpt, expected) in table {
-        assert_eq!(differences(&whole, &serde_json::from_str(excerpt).expect("JSON")), [expected]);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_matches_the_whole() {
+        let whole = serde_json::json!({"a": 1, "b": [{"name": "x", "c": 2}, {"name": "y"}], "d": ["e"]});
+        for excerpt in ["{}", r#"{"a":1}"#, r#"{"b":[{"name":"y"}]}"#, r#"{"b":[{"name":"x"},{"name":"y"}],"d":["e"]}"#]
+        {
+            assert_eq!(differences(&whole, &serde_json::from_str(excerpt).expect("JSON")), [""; 0], "{excerpt}");
+        }
+        let table = [
+            (r#"{"a":2}"#, "/a: 1, expected 2"),
+            (r#"{"z":0}"#, "/z: missing, expected 0"),
+            (r#"{"b":[{"name":"x","c":3}]}"#, "/b/x/c: 2, expected 3"),
+            (r#"{"b":[{"name":"y"},{"name":"x"}]}"#, "/b/x: is out of order"),
+            (r#"{"b":[{"name":"z"}]}"#, "/b/z: missing, expected {\"name\":\"z\"}"),
+            (r#"{"d":["e","f"]}"#, "/d: [\"e\"], expected [\"e\",\"f\"]"),
+        ];
+        for (excerpt, expected) in table {
+            assert_eq!(differences(&whole, &serde_json::from_str(excerpt).expect("JSON")), [expected]);
+        }
     }
 }

@@ -1,0 +1,192 @@
+//! `outrigger test`: what it prints, what it refuses, and what it writes.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{Workspace, outrigger};
+
+const CASES: &str = "\
+# Cases of helper.
+tests:
+- name: the sidecar is added # a comment that stays
+  pod: &pod
+    apiVersion: v1
+    kind: Pod
+    metadata: {name: web, annotations: {outrigger.dev/inject: helper}}
+    spec:
+      containers: [{name: web, image: 'example.com/web:1'}]
+  expect:
+    includes: {spec: {initContainers: [{name: helper, args: [low]}]}}
+
+- name: a wrong level is refused
+  pod:
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata: {name: web}
+    spec:
+      template:
+        metadata: {annotations: {outrigger.dev/inject: helper, helper.outrigger.dev/level: middle}}
+        spec: {containers: [{name: web, image: 'example.com/web:1'}]}
+  expect:
+    refused: {code: parameter_invalid, message: '\"middle\"'}
+
+- name: who asks for nothing gets nothing
+  clusterVersion: '1.30'
+  namespace: {name: shop, labels: {team: a}}
+  podFile: pod.yaml
+  expect:
+    skipped: [not_requested]
+";
+
+const POD: &str = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: idle}
+spec: {containers: [{name: web, image: 'example.com/web:1'}]}
+";
+
+/// A workspace with these cases beside the template.
+fn workspace(cases: &str) -> Workspace {
+    let workspace = Workspace::new();
+    workspace.file("templates/helper.test.yaml", cases);
+    workspace.file("templates/pod.yaml", POD);
+    workspace
+}
+
+/// `outrigger test templates ARGUMENTS`: exit code, stdout, stderr.
+fn run(workspace: &Workspace, arguments: &[&str]) -> (i32, String, String) {
+    let ran = workspace.run(&[&["test", "templates"], arguments].concat());
+    (ran.code, ran.stdout, ran.stderr)
+}
+
+#[test]
+fn cases_that_pass_are_counted() {
+    let workspace = workspace(CASES);
+    let (code, stdout, stderr) = run(&workspace, &[]);
+    assert_eq!((code, &*stdout, &*stderr), (0, "1 file, 3 cases: 3 passed, 0 failed\n", ""));
+    let (_, stdout, _) = run(&workspace, &["--verbose", "--filter", "nothing"]);
+    let expected = "ok templates/helper.test.yaml:25: who asks for nothing gets nothing\n\
+                    1 file, 1 case: 1 passed, 0 failed, 2 left out by the filter\n";
+    assert_eq!(stdout, expected);
+}
+
+#[test]
+fn a_failure_shows_what_differs_and_where() {
+    let workspace = workspace(&CASES.replace("[low]", "[high]").replace("not_requested", "opted_out"));
+    let (code, stdout, stderr) = run(&workspace, &["--junit", "results.xml"]);
+    assert_eq!((code, &*stderr), (1, "error: not all cases passed\n"));
+    let expected = "FAIL templates/helper.test.yaml:3: the sidecar is added\n  \
+                    /spec/initContainers/helper/args: [\"low\"], expected [\"high\"]\n\
+                    FAIL templates/helper.test.yaml:25: who asks for nothing gets nothing\n  \
+                    skipped (not_requested), expected skipped (opted_out)\n\
+                    1 file, 3 cases: 1 passed, 2 failed\n";
+    assert_eq!(stdout, expected);
+    let xml = std::fs::read_to_string(workspace.path("results.xml")).expect("the results");
+    assert!(xml.contains(r#"tests="3" skipped="0" failures="2" errors="0""#), "{xml}");
+    let (_, json, _) = run(&workspace, &["-o", "json"]);
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((&json["passed"], &json["failed"]), (&1.into(), &2.into()));
+    assert_eq!(json["files"][0]["cases"][0]["place"], "templates/helper.test.yaml:3");
+}
+
+#[test]
+fn nothing_passes_because_of_a_mistake() {
+    for (from, to, expected) in [
+        ("expect:\n    includes", "expcet:\n    includes", "templates/helper.test.yaml:3: unknown field `expcet`"),
+        ("includes: {spec", "inclodes: {spec", "3: expect: unknown field `inclodes`"),
+        ("    skipped: [not_requested]", "    warnings: []", "25: expect: has none; expected exactly one of"),
+        ("[not_requested]", "[not_requestd]", "25: expect.skipped: \"not_requestd\" is no code; did you mean"),
+        ("code: parameter_invalid", "code: 7", "expected a string; put it in quotes"),
+        ("podFile: pod.yaml", "podFile: none.yaml", "25: templates/none.yaml: cannot be read: No such file"),
+        ("podFile: pod.yaml", "podFile: helper.yaml", "the object has 0 pods or pod templates"),
+        ("clusterVersion: '1.30'", "clusterVersion: one", "clusterVersion \"one\": "),
+        ("a wrong level is refused", "the sidecar is added", "13: the name \"the sidecar is added\" is that of"),
+        ("tests:\n", "templates: [nope.yaml]\ntests:\n", "template templates/nope.yaml: cannot be read"),
+        ("# Cases of helper.\ntests:", "tests: []\nmore:", "unknown field `more`"),
+    ] {
+        assert!(CASES.contains(from), "{from}");
+        let (code, stdout, stderr) = run(&workspace(&CASES.replacen(from, to, 1)), &[]);
+        assert_eq!((code, &*stderr), (1, "error: not all cases passed\n"), "{to}: {stdout}");
+        assert!(stdout.contains(expected), "{to}: {expected} is missing in {stdout}");
+    }
+}
+
+#[test]
+fn a_path_without_cases_is_an_error() {
+    let workspace = workspace(CASES);
+    for (arguments, expected) in [
+        (&["test", "nowhere"][..], "nowhere: there is no such file or directory"),
+        (&["test"], ".: the directory has no file *.test.yaml; -R looks into the directories below it too"),
+        (&["test", "templates/helper.yaml"], "templates/helper.yaml: the names of files of cases end in .test.yaml"),
+        (&["test", "templates", "--filter", "zzz"], "no case has \"zzz\" in its name; there are 3 cases"),
+    ] {
+        let ran = workspace.run(arguments);
+        assert_eq!((ran.code, &*ran.stdout), (1, ""));
+        assert!(ran.stderr.contains(expected), "{expected}: {}", ran.stderr);
+    }
+    let ran = workspace.run(&["test", "-R"]);
+    assert_eq!((ran.code, &*ran.stdout), (0, "1 file, 3 cases: 3 passed, 0 failed\n"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_template_that_does_not_load_fails_its_cases() {
+    let workspace = workspace(CASES);
+    workspace.file("templates/helper.yaml", super::TEMPLATE.replace("image:", "imagee:"));
+    let (code, stdout, _) = run(&workspace, &[]);
+    assert_eq!(code, 1);
+    assert!(stdout.contains("templates/helper.yaml:9:") && stdout.contains("did you mean \"image\""), "{stdout}");
+}
+
+#[test]
+fn an_update_writes_what_differs_and_nothing_else() {
+    let wrong = CASES.replace("code: parameter_invalid", "code: conflict").replace("not_requested", "opted_out");
+    let workspace = workspace(&wrong);
+    let (code, stdout, stderr) = run(&workspace, &["--update"]);
+    assert_eq!((code, &*stdout), (0, ""), "{stderr}");
+    assert_eq!(stderr.lines().count(), 2, "{stderr}");
+    let after = std::fs::read_to_string(workspace.path("templates/helper.test.yaml")).expect("the file");
+    assert!(after.contains("# a comment that stays") && after.contains("skipped: [\"not_requested\"]"), "{after}");
+    assert!(
+        after.contains("{code: \"parameter_invalid\", message: '\"middle\"'}") && after.contains("pod: &pod"),
+        "{after}"
+    );
+    let (code, stdout, _) = run(&workspace, &[]);
+    assert_eq!((code, &*stdout), (0, "1 file, 3 cases: 3 passed, 0 failed\n"));
+
+    // An excerpt is its author's.
+    workspace.file("templates/helper.test.yaml", CASES.replace("[low]", "[high]"));
+    let (code, _, stderr) = run(&workspace, &["--update"]);
+    assert!(code == 1 && stderr.contains("the sidecar is added: is left as it is"), "{stderr}");
+    let after = std::fs::read_to_string(workspace.path("templates/helper.test.yaml")).expect("the file");
+    assert_eq!(after, CASES.replace("[low]", "[high]"));
+}
+
+#[test]
+fn watched_files_are_run_again_when_they_change() {
+    let workspace = workspace(CASES);
+    let output = std::fs::File::create(workspace.path("output")).expect("a file");
+    let mut command = outrigger();
+    command.args(["test", "templates", "--watch"]).current_dir(workspace.path(""));
+    let mut child = command.stdout(output).stderr(Stdio::null()).spawn().expect("it starts");
+    let mut wait_for = |text: &str| {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let output = std::fs::read_to_string(workspace.path("output")).expect("the output");
+            if output.contains(text) {
+                return;
+            }
+            assert!(Instant::now() < end && child.try_wait().is_ok_and(|ended| ended.is_none()), "{text}: {output}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    wait_for("3 passed, 0 failed");
+    // Files of the same second differ by their size.
+    workspace.file("templates/helper.yaml", super::TEMPLATE.replace("default: low", "default: high"));
+    wait_for("2 passed, 1 failed");
+    workspace.file("templates/pod.yaml", POD.replace("idle}", "idle, annotations: {outrigger.dev/inject: helper}}"));
+    wait_for("1 passed, 2 failed");
+    child.kill().expect("it runs");
+    child.wait().expect("it has ended");
+}
