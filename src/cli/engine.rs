@@ -10,6 +10,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
+use super::complete;
 use super::documents::{self, InputDocument};
 use super::errors::ErrorList;
 use super::namespaces::{self, NamespaceMap};
@@ -29,7 +30,7 @@ pub(super) struct EngineArgs {
     templates: Vec<TemplateSource>,
 
     /// Namespace of objects that name none [default: that of --namespace-file, else "default"]
-    #[arg(short, long, value_name = "NAMESPACE", value_parser = values::namespace)]
+    #[arg(short, long, value_name = "NAMESPACE", value_parser = values::namespace, add = complete::namespaces())]
     namespace: Option<String>,
 
     /// File with Namespace objects: their labels and annotations count as in the cluster

@@ -9,8 +9,9 @@ use clap::{Args, Subcommand};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::complete::{self, Shell};
 use super::errors::ErrorList;
-use super::{output, schemas, stdio, values};
+use super::{manual, output, schemas, stdio, values};
 use crate::api::crd;
 use crate::api::template_object::TemplateKind;
 use crate::api::webhook_configuration::{AdviceWebhook, Endpoint, FailurePolicy, WebhookConfiguration, WebhookUrl};
@@ -35,6 +36,11 @@ enum What {
     #[command(long_about = CRDS_LONG_ABOUT)]
     /// Print the CustomResourceDefinitions of templates
     Crds,
+    Completions(CompletionsArgs),
+    Man(ManArgs),
+    #[command(long_about = REFERENCE_LONG_ABOUT)]
+    /// Print the reference of all commands in Markdown
+    Reference,
 }
 
 /// Print the JSON Schema of templates, for editors, or of what a command prints as JSON
@@ -54,6 +60,54 @@ fn schema_names() -> clap::builder::PossibleValuesParser {
     let published = schemas::ALL.iter().map(|schema| schema.name);
     clap::builder::PossibleValuesParser::new(std::iter::once(TEMPLATE).chain(published))
 }
+
+/// Print the completions of a shell: commands, flags, and names of templates, contexts and namespaces
+#[derive(Args, Debug)]
+#[command(long_about = COMPLETIONS_LONG_ABOUT)]
+struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    shell: Shell,
+}
+
+/// Print the man page, or write those of all commands
+#[derive(Args, Debug)]
+#[command(long_about = MAN_LONG_ABOUT)]
+struct ManArgs {
+    /// Write a page for each command into this directory
+    #[arg(long, value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
+}
+
+const COMPLETIONS_LONG_ABOUT: &str = "\
+Prints a script that makes a shell complete words of this program: commands, flags and their values, and the names of \
+templates, contexts and namespaces, for which the cluster of the current context is asked (two seconds at most).
+
+Examples:
+  Bash, in ~/.bashrc:
+    source <(outrigger generate completions bash)
+  Zsh, in ~/.zshrc:
+    source <(outrigger generate completions zsh)
+  Fish:
+    outrigger generate completions fish > ~/.config/fish/completions/outrigger.fish
+  PowerShell, in $PROFILE:
+    outrigger generate completions powershell | Out-String | Invoke-Expression";
+
+const MAN_LONG_ABOUT: &str = "\
+Prints the man page of the program, or writes a page for each command.
+
+Examples:
+  Read it:
+    outrigger generate man | man -l -
+  Install the pages of all commands:
+    outrigger generate man --directory ~/.local/share/man/man1";
+
+const REFERENCE_LONG_ABOUT: &str = "\
+Prints the reference of all commands and their flags in Markdown.
+
+Examples:
+  As docs/reference/commands.md has it:
+    outrigger generate reference > docs/reference/commands.md";
 
 /// Print the webhook configurations for a server at a URL, or behind a Service
 #[derive(Args, Debug)]
@@ -162,6 +216,9 @@ pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
             let [cluster, namespaced] = TemplateKind::ALL.map(crd::definition);
             stdio::print(&output::yaml(&[&cluster, &namespaced])?)
         }
+        What::Completions(args) => complete::print_script(args.shell, "outrigger"),
+        What::Man(args) => manual::man(super::command(), args.directory.as_deref()),
+        What::Reference => stdio::print(manual::reference(super::command())),
     }
 }
 

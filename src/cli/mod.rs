@@ -7,6 +7,7 @@
 
 pub mod check;
 mod cluster;
+mod complete;
 mod documents;
 mod engine;
 mod errors;
@@ -16,6 +17,7 @@ mod get;
 mod inject;
 mod json;
 mod key_order;
+mod manual;
 mod namespaces;
 mod output;
 mod progress;
@@ -40,10 +42,10 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Injects sidecars into Kubernetes pods.
 #[derive(Debug, Parser)]
-#[command(name = "outrigger", version, long_about = LONG_ABOUT, arg_required_else_help = true)]
+#[command(name = "outrigger", version, long_about = LONG_ABOUT)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 const LONG_ABOUT: &str = "\
@@ -55,8 +57,31 @@ Examples:
     outrigger inject -f app.yaml | kubectl apply -f -
   Show what would change:
     outrigger inject -f app.yaml -o diff
+  Run the test cases of your templates:
+    outrigger test ./templates
   Serve the webhook on this machine, without a cluster:
-    outrigger serve --dev";
+    outrigger serve --dev
+  Look at an installation in a cluster:
+    outrigger check";
+
+/// What the program says when it is called without a command.
+const WAYS: &str = "\
+Outrigger injects sidecars into Kubernetes pods. There are three ways to run it:
+
+  On files, without a cluster:
+    outrigger inject -f app.yaml -o diff        what a workload would get
+    outrigger test ./templates                  the test cases of your templates
+
+  As a webhook on this machine:
+    outrigger serve --dev                       with a certificate of its own, and a curl line to try
+
+  In a cluster:
+    kubectl apply -k manifests                  installs it (or the chart in manifests/chart)
+    outrigger check --wait 60s                  whether the installation is healthy
+    outrigger get -A                            which workloads carry which template
+
+`outrigger --help` lists all commands, `outrigger COMMAND --help` explains one.
+";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -72,8 +97,13 @@ enum Command {
 
 /// Runs the command that the process arguments name, and returns its exit code.
 pub fn run() -> ExitCode {
-    match parse(&std::env::args_os().collect::<Vec<_>>()) {
-        Ok(cli) => exit_code(dispatch(cli.command)),
+    let arguments = std::env::args_os().collect::<Vec<_>>();
+    if complete::answer(command, &arguments) {
+        return ExitCode::SUCCESS;
+    }
+    match parse(&arguments) {
+        Ok(Cli { command: Some(command) }) => exit_code(dispatch(command)),
+        Ok(Cli { command: None }) => exit_code(stdio::print(WAYS)),
         Err(usage) => {
             // A closed stdout or stderr does not change the exit code.
             let _ = usage.print();
@@ -82,11 +112,16 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// The declaration of all commands.
+fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// As `kubectl-outrigger` it is a kubectl plugin, and help texts say `kubectl outrigger`.
 fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     let name = arguments.first().map(Path::new);
     let is_plugin = name.and_then(Path::file_stem).is_some_and(|name| name == "kubectl-outrigger");
-    let command = if is_plugin { Cli::command().bin_name("kubectl outrigger") } else { Cli::command() };
+    let command = if is_plugin { command().bin_name("kubectl outrigger") } else { command() };
     Cli::from_arg_matches(&command.try_get_matches_from(arguments)?)
 }
 

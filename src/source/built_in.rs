@@ -20,6 +20,11 @@ pub(crate) fn sources() -> Vec<Arc<CompiledSource>> {
     CompiledSource::together(|| TEMPLATES.iter().map(source).collect())
 }
 
+/// The names of the built-in templates, sorted.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    TEMPLATES.iter().map(|(file, _)| file.strip_suffix(".yaml").unwrap_or(file))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 //! What the engine puts in is the golden cases' matter; here it is what the commands make of it.
 
 mod cases;
+mod manual;
 mod mistakes;
 mod volumes;
 

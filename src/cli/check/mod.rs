@@ -20,7 +20,7 @@ use self::observations::Target;
 use self::report::ReportFormat;
 use super::cluster::{self, ClusterArgs};
 use super::terminal::{Colours, printable};
-use super::{stdio, values};
+use super::{complete, stdio, values};
 use crate::config::settings;
 
 pub(super) use collect::{ensure_reachable, served_templates};
@@ -38,7 +38,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 #[command(long_about = LONG_ABOUT)]
 pub struct CheckArgs {
     /// Namespace of the installation
-    #[arg(short, long, value_name = "NAMESPACE", default_value = NAMESPACE, value_parser = values::namespace)]
+    #[arg(short, long, value_name = "NAMESPACE", default_value = NAMESPACE, value_parser = values::namespace, add = complete::namespaces())]
     namespace: String,
 
     /// Name of the MutatingWebhookConfiguration
@@ -57,11 +57,11 @@ pub struct CheckArgs {
     strict: bool,
 
     /// Namespace of the dry-run pod, instead of a suitable one
-    #[arg(long, value_name = "NAMESPACE", value_parser = values::namespace)]
+    #[arg(long, value_name = "NAMESPACE", value_parser = values::namespace, add = complete::namespaces())]
     test_namespace: Option<String>,
 
     /// Template that the dry-run pod requests, instead of one that is loaded
-    #[arg(long, value_name = "TEMPLATE")]
+    #[arg(long, value_name = "TEMPLATE", add = complete::templates())]
     template: Option<String>,
 
     /// Domain of all annotations and labels

@@ -15,13 +15,13 @@ pub(super) use caller::{ApiRequest, Caller, filter_page};
 pub(super) use connect::{ClusterSelection, connect};
 pub(super) use lookup::{Failure, Lookup};
 
-use super::values;
+use super::{complete, values};
 
 /// The flags that select a cluster, with the names of kubectl.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ClusterArgs {
     /// Context of the kubeconfig
-    #[arg(long, value_name = "CONTEXT")]
+    #[arg(long, value_name = "CONTEXT", add = complete::contexts())]
     context: Option<String>,
 
     /// Kubeconfig, instead of $KUBECONFIG, ~/.kube/config or the pod's service account

@@ -4,13 +4,13 @@ use clap::Args;
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
 
-use crate::cli::values;
+use crate::cli::{complete, values};
 
 /// The flags that choose namespaces and pods, with the names of kubectl.
 #[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct ScopeArgs {
     /// Namespace [default: that of the context, else "default"]
-    #[arg(short, long, value_name = "NAMESPACE", value_parser = values::namespace, conflicts_with = "all_namespaces")]
+    #[arg(short, long, value_name = "NAMESPACE", value_parser = values::namespace, add = complete::namespaces(), conflicts_with = "all_namespaces")]
     namespace: Option<String>,
 
     /// All namespaces

@@ -13,7 +13,7 @@ use self::rows::{Row, Rows, State};
 use super::cluster::{self, Caller, ClusterArgs, Failure, Lookup};
 use super::fleet::{CarrierSearch, RequestingWorkload, ScopeArgs, Served};
 use super::terminal::{self, Colours, printable};
-use super::{check, stdio, values};
+use super::{check, complete, stdio, values};
 use crate::config::settings;
 use crate::inject::annotations::AnnotationKeys;
 use crate::inject::text::suggest;
@@ -23,7 +23,7 @@ use crate::inject::text::suggest;
 #[command(long_about = LONG_ABOUT)]
 pub(super) struct GetArgs {
     /// Only this template
-    #[arg(value_name = "TEMPLATE")]
+    #[arg(value_name = "TEMPLATE", add = complete::templates())]
     template: Option<String>,
 
     #[command(flatten)]

@@ -23,7 +23,7 @@ use self::roll::{Limits, Roll, StopFlag};
 use super::cluster::{self, Caller, ClusterArgs, Failure, Lookup};
 use super::fleet::{CarrierSearch, ScopeArgs, TemplatePod};
 use super::terminal::{self, Colours, printable};
-use super::{check, stdio, values};
+use super::{check, complete, stdio, values};
 use crate::config::settings;
 use crate::inject::annotations::AnnotationKeys;
 use crate::inject::text::suggest;
@@ -33,7 +33,7 @@ use crate::inject::text::suggest;
 #[command(long_about = LONG_ABOUT)]
 pub(super) struct UpgradeArgs {
     /// The template
-    #[arg(value_name = "TEMPLATE")]
+    #[arg(value_name = "TEMPLATE", add = complete::templates())]
     template: String,
 
     /// Only these workloads, such as deploy/web

@@ -1,0 +1,116 @@
+//! Completes words of the command line in shells: flags, and names of templates, contexts and
+//! namespaces.
+//!
+//! The script of a shell asks the program, so that it knows every command of the program that it
+//! calls. Invariant: whatever is wrong, completion offers less and prints no error.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use clap_complete::CompleteEnv;
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use clap_complete::env::{Bash, EnvCompleter, Fish, Powershell, Zsh};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::config::Kubeconfig;
+use kube::core::GroupVersionKind;
+
+use super::cluster::{self, ClusterSelection};
+use super::stdio;
+use crate::api::template_object::{GROUP, TemplateKind, VERSION};
+use crate::source::built_in;
+
+/// The variable by which a shell's script asks for words.
+const VARIABLE: &str = "OUTRIGGER_COMPLETE";
+/// Nobody waits longer for a word.
+const LIMIT: Duration = Duration::from_secs(2);
+/// More names than this help nobody.
+const MOST: u32 = 500;
+
+/// A shell with completions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+    #[value(name = "powershell")]
+    Pwsh,
+}
+
+/// Answers a shell's script; whether it was one that has asked.
+pub(super) fn answer(command: fn() -> clap::Command, arguments: &[OsString]) -> bool {
+    let directory = std::env::current_dir().ok();
+    let environment = CompleteEnv::with_factory(command).var(VARIABLE);
+    environment.try_complete(arguments, directory.as_deref()).unwrap_or(true)
+}
+
+/// Prints the script that makes a shell ask this program.
+pub(super) fn print_script(shell: Shell, program: &str) -> anyhow::Result<()> {
+    let completer: &dyn EnvCompleter = match shell {
+        Shell::Bash => &Bash,
+        Shell::Zsh => &Zsh,
+        Shell::Fish => &Fish,
+        Shell::Pwsh => &Powershell,
+    };
+    let mut script = Vec::new();
+    completer
+        .write_registration(VARIABLE, program, program, program, &mut script)
+        .context("cannot write the script")?;
+    stdio::print(script)
+}
+
+/// Names of templates: the built-in ones, and those of the cluster.
+pub(super) fn templates() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let of_cluster = names(|client| async move {
+            let mut names = Vec::new();
+            for kind in TemplateKind::ALL {
+                let gvk = GroupVersionKind::gvk(GROUP, VERSION, kind.kind());
+                let resource = ApiResource::from_gvk_with_plural(&gvk, kind.plural());
+                let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+                let listed = api.list_metadata(&ListParams::default().limit(MOST)).await;
+                names.extend(listed.into_iter().flatten().filter_map(|object| object.metadata.name));
+            }
+            names
+        });
+        candidates(built_in::names().map(str::to_owned).chain(of_cluster))
+    })
+}
+
+/// Names of the cluster's namespaces.
+pub(super) fn namespaces() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        candidates(names(|client| async move {
+            let listed = Api::<Namespace>::all(client).list_metadata(&ListParams::default().limit(MOST)).await;
+            listed.into_iter().flatten().filter_map(|object| object.metadata.name).collect()
+        }))
+    })
+}
+
+/// Names of the kubeconfig's contexts.
+pub(super) fn contexts() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let kubeconfig = Kubeconfig::read().unwrap_or_default();
+        candidates(kubeconfig.contexts.into_iter().map(|context| context.name))
+    })
+}
+
+fn candidates(names: impl IntoIterator<Item = String>) -> Vec<CompletionCandidate> {
+    let names: std::collections::BTreeSet<String> = names.into_iter().collect();
+    names.into_iter().map(CompletionCandidate::new).collect()
+}
+
+/// Asks the cluster of the current context; no names if it does not answer in time.
+fn names<F: Future<Output = Vec<String>>>(ask: impl FnOnce(kube::Client) -> F) -> Vec<String> {
+    let asked = cluster::block_on(async {
+        let work = async {
+            let (client, _) = cluster::connect(&ClusterSelection::default(), LIMIT).await?;
+            anyhow::Ok(ask(client).await)
+        };
+        Ok(tokio::time::timeout(LIMIT, work).await.ok().and_then(Result::ok).unwrap_or_default())
+    });
+    asked.unwrap_or_default()
+}

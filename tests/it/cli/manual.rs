@@ -1,0 +1,77 @@
+//! What the program says of itself: without a command, in shells, man pages and the reference.
+
+use super::{Workspace, outrigger};
+
+#[test]
+fn without_a_command_it_tells_the_three_ways_to_run_it() {
+    let ran = Workspace::new().run(&[]);
+    assert_eq!((ran.code, &*ran.stderr), (0, ""));
+    for way in ["On files", "As a webhook", "In a cluster", "outrigger --help"] {
+        assert!(ran.stdout.contains(way), "{way}: {}", ran.stdout);
+    }
+}
+
+/// The words that the script of bash gets for an unfinished command line.
+fn completed(words: &[&str]) -> Vec<String> {
+    let mut command = outrigger();
+    command.env("OUTRIGGER_COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string());
+    // No cluster is asked.
+    command.env("KUBECONFIG", "/nowhere").env("HOME", "/nowhere").env_remove("KUBERNETES_SERVICE_HOST");
+    let output = command.arg("--").args(words).output().expect("the program runs");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text").split('\u{b}').flat_map(str::lines).map(str::to_owned).collect()
+}
+
+#[test]
+fn shells_complete_commands_flags_and_templates() {
+    assert_eq!(completed(&["outrigger", "ge"]), ["get", "generate"]);
+    assert_eq!(completed(&["outrigger", "upgrade", "--max"]), ["--max-unavailable"]);
+    assert_eq!(completed(&["outrigger", "generate", "completions", "po"]), ["powershell"]);
+    let templates = completed(&["outrigger", "get", "log-"]);
+    assert!(templates.contains(&"log-collector".to_owned()), "{templates:?}");
+    assert_eq!(completed(&["outrigger", "get", "--context", ""]), [""; 0], "without a kubeconfig there is no context");
+}
+
+#[test]
+fn contexts_of_the_kubeconfig_are_completed() {
+    let workspace = Workspace::new();
+    let context = "apiVersion: v1\nkind: Config\ncontexts:\n- {name: kind-one, context: {cluster: c, user: u}}\n";
+    workspace.file("kubeconfig", context);
+    let mut command = outrigger();
+    command.env("OUTRIGGER_COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", "3");
+    command.env("KUBECONFIG", workspace.path("kubeconfig"));
+    let output = command.args(["--", "outrigger", "get", "--context", ""]).output().expect("the program runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "kind-one");
+}
+
+#[test]
+fn every_shell_has_a_script_that_asks_the_program() {
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        let script = Workspace::new().run(&["generate", "completions", shell]).done();
+        assert!(script.contains("OUTRIGGER_COMPLETE") && script.contains("outrigger"), "{shell}: {script}");
+    }
+}
+
+#[test]
+fn each_command_has_a_man_page() {
+    let workspace = Workspace::new();
+    assert!(workspace.run(&["generate", "man"]).done().contains(".TH outrigger 1"));
+    assert_eq!(workspace.run(&["generate", "man", "--directory", "man"]).done(), "");
+    for page in ["outrigger.1", "outrigger-inject.1", "outrigger-generate-webhook.1", "outrigger-upgrade.1"] {
+        assert!(workspace.path("man").join(page).is_file(), "{page}");
+    }
+    workspace.file("file", "");
+    let failed = workspace.run(&["generate", "man", "--directory", "file"]).failed();
+    assert!(failed[0].starts_with("error: file: the pages cannot be written"), "{failed:?}");
+}
+
+#[test]
+fn the_reference_of_commands_is_that_of_the_program() {
+    let printed = Workspace::new().run(&["generate", "reference"]).done();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/commands.md");
+    if std::env::var_os("OUTRIGGER_RECORD_REFERENCE").is_some() {
+        std::fs::write(path, &printed).expect("a file that can be written");
+    }
+    let recorded = std::fs::read_to_string(path).expect("the reference");
+    assert!(recorded == printed, "it differs; OUTRIGGER_RECORD_REFERENCE=1 cargo test --test it reference_of_commands");
+}
