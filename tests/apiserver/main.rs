@@ -80,6 +80,7 @@ fn main() -> std::process::ExitCode {
         manifests::TESTS,
         objects::away::TESTS,
         objects::definitions::TESTS,
+        objects::fleet::TESTS,
         objects::followed::TESTS,
         objects::lifecycle::TESTS,
         objects::revisions::TESTS,

@@ -7,6 +7,7 @@
 
 pub mod away;
 pub mod definitions;
+pub mod fleet;
 pub mod followed;
 pub mod lifecycle;
 pub mod revisions;
