@@ -1,5 +1,4 @@
-//! Completes words of the command line in shells: flags, and names of templates, contexts and
-//! namespaces.
+//! Completes words of the command line in shells: flags, and names of templates and namespaces.
 //!
 //! The script of a shell asks the program, so that it knows every command of the program that it
 //! calls. Invariant: whatever is wrong, completion offers less and prints no error.
@@ -15,7 +14,6 @@ use clap_complete::env::{Bash, EnvCompleter, Fish, Powershell, Zsh};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ListParams};
-use kube::config::Kubeconfig;
 use kube::core::GroupVersionKind;
 
 use super::cluster::{self, ClusterSelection};
@@ -87,14 +85,6 @@ pub(super) fn namespaces() -> ArgValueCandidates {
             let listed = Api::<Namespace>::all(client).list_metadata(&ListParams::default().limit(MOST)).await;
             listed.into_iter().flatten().filter_map(|object| object.metadata.name).collect()
         }))
-    })
-}
-
-/// Names of the kubeconfig's contexts.
-pub(super) fn contexts() -> ArgValueCandidates {
-    ArgValueCandidates::new(|| {
-        let kubeconfig = Kubeconfig::read().unwrap_or_default();
-        candidates(kubeconfig.contexts.into_iter().map(|context| context.name))
     })
 }
 

@@ -516,7 +516,7 @@ fn wrong_usage_ends_with_2() {
         &["inject", "-f", "-", "--no-such-flag"],
         &["no-such-command"],
         &["inject", "-f", "-", "-o", "xml"],
-        &[],
+        &["generate"],
     ] {
         let ran = workspace.run(arguments);
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{arguments:?}");

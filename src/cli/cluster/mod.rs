@@ -10,18 +10,20 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use kube::config::Kubeconfig;
 
 pub(super) use caller::{ApiRequest, Caller, filter_page};
 pub(super) use connect::{ClusterSelection, connect};
 pub(super) use lookup::{Failure, Lookup};
 
-use super::{complete, values};
+use super::values;
 
 /// The flags that select a cluster, with the names of kubectl.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ClusterArgs {
     /// Context of the kubeconfig
-    #[arg(long, value_name = "CONTEXT", add = complete::contexts())]
+    #[arg(long, value_name = "CONTEXT", add = contexts())]
     context: Option<String>,
 
     /// Kubeconfig, instead of $KUBECONFIG, ~/.kube/config or the pod's service account
@@ -31,6 +33,14 @@ pub(super) struct ClusterArgs {
     /// Timeout of each call
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration)]
     timeout: Duration,
+}
+
+/// Shells complete the names of the kubeconfig's contexts.
+fn contexts() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let kubeconfig = Kubeconfig::read().unwrap_or_default();
+        kubeconfig.contexts.into_iter().map(|context| CompletionCandidate::new(context.name)).collect()
+    })
 }
 
 impl ClusterArgs {

@@ -29,6 +29,24 @@ fn every_built_in_template_has_cases() {
     }
 }
 
+/// The template of the README passes the test beside it.
+#[test]
+fn the_test_of_the_readme_passes() {
+    let blocks = super::markdown::blocks(&super::read("README.md"));
+    let block = |role: &str| {
+        let found = blocks.iter().find(|block| block.language == "yaml" && block.role == role);
+        found.unwrap_or_else(|| panic!("the README has no block `yaml {role}`")).text.clone()
+    };
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for (name, role) in [("access-log.yaml", "template"), ("access-log.test.yaml", "test")] {
+        std::fs::write(directory.path().join(name), block(role)).expect("a file");
+    }
+    let run = Command::new(env!("CARGO_BIN_EXE_outrigger")).arg("test").current_dir(&directory).output();
+    let run = run.expect("the program starts");
+    let printed = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert_eq!(printed, "1 file, 1 case: 1 passed, 0 failed\n", "{}", String::from_utf8_lossy(&run.stderr));
+}
+
 /// The schema for editors agrees with the reader: it takes every file of the repository, and marks
 /// what the reader refuses.
 #[test]

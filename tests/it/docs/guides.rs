@@ -109,7 +109,7 @@ fn commands_in_the_guides_exist() {
             seen += 1;
         }
     }
-    assert!(seen >= 8, "{seen}");
+    assert!(seen >= 5, "{seen}");
 }
 
 /// Anchors in links between the guides are existing headings.

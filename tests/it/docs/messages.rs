@@ -36,10 +36,11 @@ const AREAS: [(&str, &[&str]); 6] = [
 ];
 
 /// Files whose strings are help texts, names or code for other programs.
-const WITHOUT_SENTENCES: [&str; 6] = [
+const WITHOUT_SENTENCES: [&str; 7] = [
     "src/api/crd/mod.rs",
     "src/api/crd/schema.rs",
     "src/api/crd/status.rs",
+    "src/cli/manual.rs",
     "src/config/settings.rs",
     "src/telemetry/metrics/",
     "src/telemetry/traces/",
