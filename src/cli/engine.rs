@@ -21,13 +21,20 @@ use crate::inject::{CompiledSource, Injector, MissingDefaults, NativeSidecars, S
 use crate::source::{built_in, directory};
 use crate::workload::{Finding, PodLocation, Renewal, Review, Reviewer, unread_keys_of_namespace};
 
-/// The flags of every command that runs the engine.
+/// Where templates come from.
 #[derive(Args, Debug)]
-pub(super) struct EngineArgs {
+pub(super) struct TemplateArgs {
     /// Templates: a directory (*.yaml, *.yml, *.json), a file, the manifest of a ConfigMap that
     /// holds templates, or built-in for the built-in ones; a directory of that name is ./built-in
     #[arg(long, value_name = "PATH", default_value = settings::TEMPLATES.default)]
     templates: Vec<TemplateSource>,
+}
+
+/// The flags of every command that runs the engine.
+#[derive(Args, Debug)]
+pub(super) struct EngineArgs {
+    #[command(flatten)]
+    templates: TemplateArgs,
 
     /// Namespace of objects that name none [default: that of --namespace-file, else "default"]
     #[arg(short, long, value_name = "NAMESPACE", value_parser = values::namespace, add = complete::namespaces())]
@@ -142,7 +149,9 @@ fn milliseconds() -> u64 {
     u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-fn load_templates(from: &[TemplateSource], report: &mut Report) -> Result<TemplateSet, ErrorList> {
+/// The templates of all sources; all must load.
+pub(super) fn load_templates(args: &TemplateArgs, report: &mut Report) -> Result<TemplateSet, ErrorList> {
+    let from = &args.templates;
     let mut problems = ErrorList::default();
     let built_in = if from.contains(&TemplateSource::BuiltIn) { built_in::sources() } else { Vec::new() };
     let texts = problems.keep(template_texts(from)).unwrap_or_default();

@@ -27,6 +27,7 @@ mod schemas;
 mod serve;
 mod stdio;
 mod table;
+mod templates;
 mod terminal;
 mod test;
 mod uninject;
@@ -89,6 +90,7 @@ enum Command {
     Uninject(uninject::UninjectArgs),
     Serve(serve::ServeCommand),
     Check(check::CheckArgs),
+    Templates(templates::TemplatesArgs),
     Test(test::TestArgs),
     Get(get::GetArgs),
     Upgrade(upgrade::UpgradeArgs),
@@ -131,6 +133,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Uninject(args) => uninject::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Templates(args) => templates::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Upgrade(args) => upgrade::run(&args),

@@ -27,6 +27,15 @@ pub(super) fn read_stdin() -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Columns of the terminal behind stdout; `None` if it is none.
+pub(super) fn width() -> Option<usize> {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    rustix::termios::tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
 /// Whether to colour stdout: on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
 pub(super) fn shows_colours() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

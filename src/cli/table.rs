@@ -44,6 +44,23 @@ pub(super) fn render(headings: &[&str], rows: &[Vec<Cell>], colours: Colours) ->
     text
 }
 
+/// The line cut to so many columns; escapes take none.
+pub(super) fn cut(line: &str, width: usize) -> String {
+    let (mut shown, mut columns, mut is_escape) = (String::new(), 0, false);
+    for character in line.chars() {
+        is_escape |= character == '\x1b';
+        if !is_escape {
+            columns += 1;
+            if columns > width {
+                continue;
+            }
+        }
+        shown.push(if columns == width && !is_escape && line.chars().count() > width { '…' } else { character });
+        is_escape &= character != 'm';
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +77,7 @@ mod tests {
         assert!(!text.contains('\u{1b}') && lines.iter().all(|line| line.trim_end() == *line), "{text}");
         assert!(render(&["NAME", "STATE"], &rows, Colours::Shown).contains("\u{1b}[32mok\u{1b}[0m"));
         assert_eq!(render(&["NAME"], &[], Colours::Hidden), "");
+        assert_eq!((cut("abcdef", 4).as_str(), cut("abc", 4).as_str()), ("abc…", "abc"));
+        assert_eq!(cut("\u{1b}[1mab\u{1b}[0mcdef", 3), "\u{1b}[1mab\u{1b}[0m…");
     }
 }

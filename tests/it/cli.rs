@@ -5,6 +5,7 @@
 mod cases;
 mod manual;
 mod mistakes;
+mod templates;
 mod volumes;
 
 use std::io::Write;

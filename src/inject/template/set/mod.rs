@@ -433,6 +433,11 @@ impl<'a> TemplateInterface<'a> {
         self.0.is_shadowable
     }
 
+    /// `spec` as its author wrote it, as JSON.
+    pub fn spec(self) -> Value {
+        self.0.spec()
+    }
+
     /// The declared parameters as the template has them: name, type, default, rule, description.
     pub fn parameters(self) -> Vec<Value> {
         self.0.parameters()

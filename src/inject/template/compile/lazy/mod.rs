@@ -94,6 +94,11 @@ impl LazyTemplate {
         declarations.parameters
     }
 
+    /// The spec as its author wrote it; null would be a bug in Outrigger.
+    pub(crate) fn spec(&self) -> Value {
+        self.spec.text().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    }
+
     fn compile(&self) -> Option<Template> {
         let raw: Value = serde_json::from_slice(&self.spec.text()?).ok()?;
         let spec = TemplateSpec::deserialize(&raw).ok()?;
