@@ -7,6 +7,7 @@
 
 pub mod check;
 mod cluster;
+mod convert;
 mod documents;
 mod engine;
 mod errors;
@@ -59,6 +60,7 @@ enum Command {
     Uninject(uninject::UninjectArgs),
     Serve(serve::ServeCommand),
     Check(check::CheckArgs),
+    Convert(convert::ConvertArgs),
     Generate(generate::GenerateArgs),
 }
 
@@ -88,6 +90,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Uninject(args) => uninject::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Generate(args) => generate::run(&args),
     }
 }
