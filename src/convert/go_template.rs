@@ -99,7 +99,8 @@ impl GoTemplate {
                 Part::Text(text) => line.push_str(text),
                 Part::Action(action) => {
                     let cel = if is_block { None } else { cel(action) };
-                    line.push_str(&format!("{MARK}{}X", self.actions.len()));
+                    let number = self.actions.len().to_string();
+                    line.extend([MARK, &number, "X"]);
                     self.actions.push(Action { text: action.clone(), cel });
                 }
             }

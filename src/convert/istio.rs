@@ -41,6 +41,9 @@ const APP_FIELDS: [&str; 4] = ["name", "env", "envFrom", "volumeMounts"];
 pub(super) fn convert(ledger: &mut Ledger, read: ReadYaml<'_>) -> Result<Drafts, String> {
     let at = ISTIO.into_iter().find(|at| ledger.value.pointer(at).is_some_and(Value::is_object));
     let at = at.ok_or_else(|| format!("{}: expected templates, a map of names and texts", ledger.field("")))?;
+    for pointer in ["/apiVersion", "/kind", "/metadata/name", "/metadata/namespace"] {
+        ledger.account(pointer);
+    }
     let mut drafts = Drafts::default();
     let mut problems = Vec::new();
     for name in ledger.keys(at) {
@@ -100,7 +103,7 @@ fn template(ledger: &mut Ledger, name: &str, pointer: &str, read: ReadYaml<'_>) 
     let gives = draft.gives_something();
     if !gives {
         let line = inner.line("");
-        inner.lose_at(line, name.to_owned(), "nothing of the template can be carried over", "keep it in Istio");
+        inner.lose_at(line, ledger.path(pointer), "nothing of the template can be carried over", "keep it in Istio");
     }
     for lost in inner.finish() {
         ledger.lose_at(lost.line, lost.path, &lost.why, &lost.instead);
@@ -130,6 +133,13 @@ fn known(ledger: &mut Ledger, go: &GoTemplate, value: &Value, pointer: &str) -> 
             let item = |(at, item)| known(ledger, go, item, &format!("{pointer}/{at}")).or(Some(Value::Null));
             Some(Value::Array(items.iter().enumerate().filter_map(item).collect()))
         }
+        // A variable without its value would be an empty one.
+        Value::Object(map) if map.contains_key("name") && unknown_value(go, map).is_some() => {
+            let action = unknown_value(go, map).unwrap_or_default();
+            let why = format!("{{{{ {action} }}}} has no counterpart in a template");
+            ledger.lose(pointer, &why, INSTEAD);
+            None
+        }
         Value::Object(map) => {
             let mut known_members = Map::new();
             for (key, member) in map {
@@ -147,6 +157,14 @@ fn known(ledger: &mut Ledger, go: &GoTemplate, value: &Value, pointer: &str) -> 
         }
         Value::Null => None,
         other => Some(other.clone()),
+    }
+}
+
+/// The unknown action in the value of a variable.
+fn unknown_value(go: &GoTemplate, variable: &Map<String, Value>) -> Option<String> {
+    match go.scalar(variable.get("value")?.as_str()?) {
+        Scalar::Unknown(action) => Some(action),
+        Scalar::Text(_) => None,
     }
 }
 

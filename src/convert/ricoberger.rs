@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::draft::{Draft, cel_key, constant, label, name_of};
+use super::draft::{Draft, cel_key, cel_string, constant, label, name_of};
 use super::ledger::{Ledger, child};
 use super::{Drafts, Hint};
 
@@ -136,12 +136,11 @@ fn environment(ledger: &mut Ledger, container: &mut Value, name: &str, parameter
         for key in ["container", "name", "annotation"] {
             ledger.account(&child(&format!("/environmentVariables/{at}"), key));
         }
-        let parameter = format!("env-{}", label(text("name")));
+        let parameter = format!("env_{}", label(text("name")).replace('-', "_"));
         let expression = format!("${{{}}}", cel_key("annotations", text("annotation"), ""));
-        let item = json!({
-            "name": text("name"), "value": format!("${{params['{parameter}']}}"),
-            "when": format!("params['{parameter}'] != ''"),
-        });
+        let item = format!("{{'name': {}, 'value': params.{parameter}}}", cel_string(text("name")));
+        // An element that is null is left out.
+        let item = json!(format!("${{params.{parameter} == '' ? null : {item}}}"));
         match container.get_mut("env") {
             Some(Value::Array(items)) => items.push(item),
             _ => container["env"] = json!([item]),

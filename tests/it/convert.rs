@@ -13,6 +13,9 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
+/// Annotations that every injected pod has: its status, and the container that kubectl should take.
+const OWN: [&str; 2] = ["outrigger.dev/status", "kubectl.kubernetes.io/default-container"];
+
 fn cases() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testdata/convert");
     let list = |directory: &Path| {
@@ -67,10 +70,10 @@ fn compare(path: &Path, found: &str, problems: &mut Vec<String>) {
     }
 }
 
-/// The pod without what Outrigger writes for itself.
+/// The pod without what Outrigger writes for itself, and for kubectl.
 fn without_status(mut pod: Value) -> Value {
     for (key, is_own) in [
-        ("annotations", (|key: &str| key == "outrigger.dev/status") as fn(&str) -> bool),
+        ("annotations", (|key: &str| OWN.contains(&key)) as fn(&str) -> bool),
         ("labels", |key| key.ends_with(".outrigger.dev/revision")),
     ] {
         let metadata = pod["metadata"].as_object_mut().expect("metadata");
@@ -90,7 +93,8 @@ fn check(case: &Path, problems: &mut Vec<String>) {
         problems.push(format!("{}: {stderr}", case.display()));
         return;
     }
-    let lost: String = stderr.lines().filter(|line| line.starts_with("lost: ")).map(|line| format!("{line}\n")).collect();
+    let lost: String =
+        stderr.lines().filter(|line| line.starts_with("lost: ")).map(|line| format!("{line}\n")).collect();
     compare(&case.join("templates.yaml"), &text(&converted.stdout), problems);
     compare(&case.join("lost.txt"), &lost, problems);
     let mut arguments = vec!["inject", "pod.yaml", "--templates", "templates.yaml", "-o", "json"];
@@ -121,7 +125,9 @@ fn pods_injected_with_converted_templates_are_as_the_source_promises() {
 fn leaves(value: &Value, path: &str, found: &mut Vec<(String, String)>) {
     match value {
         Value::Object(map) => map.iter().for_each(|(key, value)| leaves(value, &format!("{path}.{key}"), found)),
-        Value::Array(items) => items.iter().enumerate().for_each(|(at, one)| leaves(one, &format!("{path}[{at}]"), found)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(at, one)| leaves(one, &format!("{path}[{at}]"), found))
+        }
         Value::String(text) => found.push((path.to_owned(), text.clone())),
         Value::Null => {}
         other => found.push((path.to_owned(), other.to_string())),
@@ -238,4 +244,15 @@ fn a_broken_input_is_refused_with_its_place() {
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{input}: {stderr}");
         assert!(stderr.contains(expected), "{input}: expected {expected:?}, found {stderr}");
     }
+}
+
+/// The example of the page, from its input to its output.
+#[test]
+fn the_example_of_the_migration_page_is_what_is_printed() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/migration.md")).expect("the page");
+    let blocks: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join("sidecar.yaml"), blocks[0]).expect("a file");
+    let output = run(directory.path(), &["convert", "-f", "sidecar.yaml"]);
+    assert_eq!(text(&output.stdout), blocks[1], "{}", text(&output.stderr));
 }
