@@ -14,7 +14,7 @@ use super::errors::ErrorList;
 use super::terminal::printable;
 use super::{output, stdio, terminal, yaml};
 use crate::config::settings;
-use crate::convert::{self, Conversion, ConvertedTemplate, Hint, Lost, SourceDocument, SourceFormat};
+use crate::convert::{self, Conversion, ConvertedTemplate, Hint, Lost, SourceDocument, SourceFormat, YamlText};
 use crate::inject::{SourceText, TemplateSet};
 
 /// Turn configurations of other injectors into templates
@@ -193,7 +193,7 @@ fn lines(value: &Value, line: &dyn Fn(&str) -> usize) -> BTreeMap<String, usize>
 }
 
 /// YAML inside a value.
-fn read_yaml(text: &str) -> Result<Vec<(Value, BTreeMap<String, usize>)>, (usize, String)> {
+fn read_yaml(text: &str) -> YamlText {
     match yaml::read(text) {
         Ok(documents) => Ok(documents
             .into_iter()

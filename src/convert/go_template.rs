@@ -76,7 +76,8 @@ impl GoTemplate {
         let stands_alone = !texts.collect::<String>().chars().any(|letter| !letter.is_whitespace());
         let all: Vec<String> = actions.cloned().collect();
         if was_inside || *open {
-            if !line.trim().is_empty() && !(all.len() == 1 && stands_alone && all[0] == "end") {
+            let is_end = stands_alone && matches!(all.as_slice(), [end] if end == "end");
+            if !line.trim().is_empty() && !is_end {
                 self.lost.push((number, line.trim().to_owned()));
             }
             return None;

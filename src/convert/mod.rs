@@ -66,9 +66,11 @@ pub struct SourceDocument {
     pub lines: BTreeMap<String, usize>,
 }
 
-/// Reads YAML that stands inside a value: the documents with their lines, or the first problem with
-/// its 1-based line.
-pub type ReadYaml<'r> = &'r dyn Fn(&str) -> Result<Vec<(Value, BTreeMap<String, usize>)>, (usize, String)>;
+/// The documents of a text with the lines of their parts, or the first problem with its 1-based line.
+pub type YamlText = Result<Vec<(Value, BTreeMap<String, usize>)>, (usize, String)>;
+
+/// Reads YAML that stands inside a value.
+pub type ReadYaml<'r> = &'r dyn Fn(&str) -> YamlText;
 
 /// One template.
 #[derive(Clone, Debug)]

@@ -44,7 +44,7 @@ fn of_config_map(
             ledger.place("")
         ));
     }
-    let mut found = Found::new();
+    let (mut found, mut others) = (Found::new(), Vec::new());
     for key in keys {
         let pointer = child("/data", &key);
         let of_key = match key.as_str() {
@@ -56,17 +56,43 @@ fn of_config_map(
             }
             _ => None,
         };
-        found.extend(texts(&mut ledger, &pointer, from.or(of_key), read)?);
+        match texts(&mut ledger, &pointer, from.or(of_key), read) {
+            Ok(of_text) => found.extend(of_text),
+            Err(Refused::Other(problem)) => others.push((pointer, problem)),
+            Err(Refused::Broken(problem)) => return Err(problem),
+        }
+    }
+    if found.is_empty() {
+        return Err(others.into_iter().map(|(_, problem)| problem).collect::<Vec<_>>().join("\n"));
+    }
+    for (pointer, _) in others {
+        ledger.lose(&pointer, "it is no configuration of an injector", "leave it where it is read");
     }
     Ok((found, ledger.finish()))
 }
 
+/// Why a text is not taken.
+enum Refused {
+    /// It is wrong, or could be two things.
+    Broken(String),
+    /// It is something else.
+    Other(String),
+}
+
+impl From<Refused> for String {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Broken(problem) | Refused::Other(problem) => problem,
+        }
+    }
+}
+
 /// The configurations in the text of a field.
-fn texts(ledger: &mut Ledger, pointer: &str, from: Option<SourceFormat>, read: ReadYaml<'_>) -> Result<Found, String> {
+fn texts(ledger: &mut Ledger, pointer: &str, from: Option<SourceFormat>, read: ReadYaml<'_>) -> Result<Found, Refused> {
     let text = ledger.text(pointer).unwrap_or_default().to_owned();
     let documents = read(&text).map_err(|(line, problem)| {
         let line = ledger.line_before_text(pointer) + line;
-        format!("{}:{line}: {}: {problem}", ledger.file(), ledger.path(pointer))
+        Refused::Broken(format!("{}:{line}: {}: {problem}", ledger.file(), ledger.path(pointer)))
     })?;
     let mut found = Found::new();
     for (value, lines) in documents {
@@ -76,10 +102,10 @@ fn texts(ledger: &mut Ledger, pointer: &str, from: Option<SourceFormat>, read: R
     Ok(found)
 }
 
-fn recognise(ledger: &Ledger, from: Option<SourceFormat>) -> Result<SourceFormat, String> {
+fn recognise(ledger: &Ledger, from: Option<SourceFormat>) -> Result<SourceFormat, Refused> {
     let place = ledger.place("");
     if !ledger.value.is_object() {
-        return Err(format!("{place}: expected a map, the configuration of an injector"));
+        return Err(Refused::Other(format!("{place}: expected a map, the configuration of an injector")));
     }
     let kind = ledger.value.get("kind").and_then(Value::as_str);
     match (detect::format(&ledger.value), from) {
@@ -91,20 +117,21 @@ fn recognise(ledger: &Ledger, from: Option<SourceFormat>) -> Result<SourceFormat
                 _ => None,
             };
             match (of_kind, kind) {
-                (Some(expected), found) if found != Some(expected) => Err(format!(
-                    "{place}: kind {:?} is no {expected}; leave out --from, or correct it",
-                    found.unwrap_or("")
-                )),
+                (Some(expected), found) if found != Some(expected) => {
+                    let found = found.unwrap_or("");
+                    let problem = format!("{place}: kind {found:?} is no {expected}; leave out --from, or correct it");
+                    Err(Refused::Broken(problem))
+                }
                 _ => Ok(from),
             }
         }
-        (Err(Unknown::Ambiguous), None) => Err(format!(
+        (Err(Unknown::Ambiguous), None) => Err(Refused::Broken(format!(
             "{place}: containers without a name could be a configuration of morvencao's or of ricoberger's injector; \
              say which by --from morvencao or --from ricoberger"
-        )),
-        (Err(Unknown::Nothing), None) => Err(match kind {
+        ))),
+        (Err(Unknown::Nothing), None) => Err(Refused::Other(match kind {
             Some(kind) => format!("{place}: kind {kind:?} is no configuration of an injector, expected {FORMATS}"),
             None => format!("{place}: no injector is known that reads this, expected {FORMATS}; --from says which"),
-        }),
+        })),
     }
 }
