@@ -43,6 +43,25 @@ impl Ledger {
         }
     }
 
+    /// The account of an item of a list object, which is accounted for here.
+    fn item(&mut self, at: usize) -> Self {
+        let start = format!("/items/{at}");
+        self.account(&start);
+        let below = |(pointer, line): (&String, &usize)| {
+            let rest = pointer.strip_prefix(&start)?;
+            (rest.is_empty() || rest.starts_with('/')).then(|| (rest.to_owned(), *line))
+        };
+        Self {
+            file: self.file.clone(),
+            prefix: format!("items[{at}]."),
+            line_before: self.line_before,
+            value: self.value.pointer(&start).cloned().unwrap_or_default(),
+            lines: self.lines.iter().filter_map(below).collect(),
+            accounted: BTreeSet::new(),
+            lost: Vec::new(),
+        }
+    }
+
     /// The line before the first one of the text in the field at this pointer.
     pub(super) fn line_before_text(&self, pointer: &str) -> usize {
         let is_block = self.value.pointer(pointer).and_then(Value::as_str).is_some_and(|text| text.contains('\n'));
@@ -204,20 +223,19 @@ fn path(value: &Value, pointer: &str) -> String {
     path
 }
 
-/// The items of a list object, or the document itself.
-pub(super) fn items(document: SourceDocument) -> Vec<SourceDocument> {
-    let is_list = document.value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
-    let Some(Value::Array(items)) = document.value.get("items").filter(|_| is_list) else { return vec![document] };
-    let item = |(at, value): (usize, &Value)| {
-        let start = format!("/items/{at}");
-        let below = |(pointer, line): (&String, &usize)| {
-            let rest = pointer.strip_prefix(&start)?;
-            (rest.is_empty() || rest.starts_with('/')).then(|| (rest.to_owned(), *line))
-        };
-        let lines = document.lines.iter().filter_map(below).collect();
-        SourceDocument { file: document.file.clone(), value: value.clone(), lines }
-    };
-    items.iter().enumerate().map(item).collect()
+/// The items of a list object, or the document itself; and what stands around the items and is lost.
+pub(super) fn open(document: SourceDocument) -> (Vec<Ledger>, Vec<Lost>) {
+    let mut outer = Ledger::of_document(document);
+    let is_list = outer.text("/kind").is_some_and(|kind| kind.ends_with("List"));
+    let count = outer.list("/items").len();
+    if !is_list || count == 0 {
+        return (vec![outer], Vec::new());
+    }
+    for pointer in ["/apiVersion", "/kind", "/metadata/resourceVersion", "/metadata/selfLink", "/metadata/continue"] {
+        outer.account(pointer);
+    }
+    let items = (0..count).map(|at| outer.item(at)).collect();
+    (items, outer.finish())
 }
 
 #[cfg(test)]

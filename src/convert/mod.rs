@@ -146,14 +146,17 @@ pub struct Conversion {
 pub fn convert(documents: Vec<SourceDocument>, from: Option<SourceFormat>, read: ReadYaml<'_>) -> Conversion {
     let mut conversion = Conversion::default();
     let mut configurations = Vec::new();
-    for document in documents.into_iter().flat_map(ledger::items) {
-        let ledger = Ledger::of_document(document);
-        match wrapped::configurations(ledger, from, read) {
-            Ok((found, lost)) => {
-                configurations.extend(found);
-                conversion.lost.extend(lost);
+    for document in documents {
+        let (ledgers, around) = ledger::open(document);
+        conversion.lost.extend(around);
+        for ledger in ledgers {
+            match wrapped::configurations(ledger, from, read) {
+                Ok((found, lost)) => {
+                    configurations.extend(found);
+                    conversion.lost.extend(lost);
+                }
+                Err(problem) => conversion.problems.push(problem),
             }
-            Err(problem) => conversion.problems.push(problem),
         }
     }
     let tumblr = tumblr::Bases::of(&configurations);
