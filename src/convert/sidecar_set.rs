@@ -147,8 +147,16 @@ fn group_of(ledger: &mut Ledger, pointer: &str, container: &Value) -> Group {
         "a sidecar takes volume mounts of the app, but no devices",
         "name the device in volumeDevices",
     );
+    lose_unknown(ledger, &format!("{pointer}/shareVolumePolicy"), &["type"]);
     let (env, env_from) = transferred(ledger, pointer, container);
     Group { before_app: text("/podInjectPolicy") != Some("AfterAppContainer"), shares_volumes, env, env_from }
+}
+
+/// Fields of a part that is read, but for the known ones.
+fn lose_unknown(ledger: &mut Ledger, pointer: &str, known: &[&str]) {
+    for key in ledger.keys(pointer).iter().filter(|key| !known.contains(&key.as_str())) {
+        ledger.lose(&child(pointer, key), "the field is not known", "leave it out");
+    }
 }
 
 /// The variables that a sidecar takes from the app, and the container that they are taken from.
@@ -162,6 +170,7 @@ fn transferred(ledger: &mut Ledger, pointer: &str, container: &Value) -> (Vec<St
             "the container is not found by a field of the pod",
             "name the container in app.containers",
         );
+        lose_unknown(ledger, &pointer, &["sourceContainerName", "sourceContainerNameFrom", "envName", "envNames"]);
         let source = item.get("sourceContainerName").and_then(Value::as_str);
         if from.is_some() && source.is_some() && from.as_deref() != source {
             let why = "a template takes variables from one container of the app";
