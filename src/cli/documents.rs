@@ -107,7 +107,7 @@ impl InputDocument {
 }
 
 /// Reads all objects of all files, in order. `domain` is that of our keys.
-pub(super) fn read(input: &InputArgs, domain: &str) -> Result<Vec<InputFile>, ErrorList> {
+pub(super) fn read_any(input: &InputArgs, domain: &str) -> Result<Vec<InputFile>, ErrorList> {
     let mut problems = ErrorList::default();
     let mut files = Vec::new();
     let paths: Vec<&PathBuf> = input.files.iter().chain(&input.filename).collect();
@@ -119,10 +119,16 @@ pub(super) fn read(input: &InputArgs, domain: &str) -> Result<Vec<InputFile>, Er
         files.extend(found.iter().filter_map(|path| problems.keep(read_file(path, domain))));
     }
     let files = problems.or(files)?;
-    let mut documents = files.iter().flat_map(|file| &file.documents).peekable();
-    if documents.peek().is_none() {
+    if files.iter().all(|file| file.documents.is_empty()) {
         return Err(ErrorList::from("the input contains no object, expected YAML or JSON".to_owned()));
     }
+    Ok(files)
+}
+
+/// The same; at least one document must be a Kubernetes object.
+pub(super) fn read(input: &InputArgs, domain: &str) -> Result<Vec<InputFile>, ErrorList> {
+    let files = read_any(input, domain)?;
+    let mut documents = files.iter().flat_map(|file| &file.documents);
     if documents.all(|document| document.value.get("kind").is_none()) {
         let message = "the input contains no Kubernetes object, expected one with apiVersion and kind";
         return Err(ErrorList::from(message.to_owned()));

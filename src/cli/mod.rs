@@ -8,6 +8,7 @@
 pub mod check;
 mod cluster;
 mod complete;
+mod convert;
 mod documents;
 mod engine;
 mod errors;
@@ -94,6 +95,7 @@ enum Command {
     Test(test::TestArgs),
     Get(get::GetArgs),
     Upgrade(upgrade::UpgradeArgs),
+    Convert(convert::ConvertArgs),
     Generate(generate::GenerateArgs),
 }
 
@@ -137,6 +139,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Test(args) => test::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Upgrade(args) => upgrade::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Generate(args) => generate::run(&args),
     }
 }

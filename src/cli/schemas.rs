@@ -19,7 +19,8 @@ macro_rules! published {
 }
 
 /// All schemas, in the order of their names.
-pub(super) const ALL: &[PublishedSchema] = published!["check", "get", "templates", "test", "test-file", "upgrade"];
+pub(super) const ALL: &[PublishedSchema] =
+    published!["check", "convert", "get", "templates", "test", "test-file", "upgrade"];
 
 /// The schema of that name.
 pub(super) fn find(name: &str) -> Option<&'static PublishedSchema> {

@@ -18,6 +18,7 @@ mod cli;
 mod client_auth;
 mod config_file;
 mod connections;
+mod convert;
 mod docs;
 mod editor_schema;
 mod golden;

@@ -30,7 +30,7 @@ const AREAS: [(&str, &[&str]); 6] = [
     ),
     ("Pods", &["src/inject/"]),
     ("Reviews", &["src/admission/", "src/server/"]),
-    ("Commands", &["src/cli/", "src/workload"]),
+    ("Commands", &["src/cli/", "src/convert/", "src/workload"]),
     ("Settings", &["src/config/"]),
     ("The server and its cluster", &["src/"]),
 ];
@@ -47,7 +47,16 @@ const WITHOUT_SENTENCES: [&str; 7] = [
 ];
 
 /// Texts that look like sentences and that no person reads as ours, with the reason.
-const NO_MESSAGES: [(&str, &[&str]); 8] = [
+const NO_MESSAGES: [(&str, &[&str]); 9] = [
+    (
+        "an expression of a converted template",
+        &[
+            "pod.metadata.?generateName.orValue('') == '' ? pod.metadata.?name.orValue('') : (pod.metadata.generateName + '\\n').replace('-' + pod.metadata.?labels[?'pod-template-hash'].orValue('') + '-\\n', '') .replace('-\\n', '')",
+            "{'name': …, 'value': params.…",
+            "!(container.?volumeMounts.orValue(null) == null ? [] : container.volumeMounts).exists(m, m.name == …)",
+            "${… in ['', 'default'] ? … : null}",
+        ],
+    ),
     (
         "a rule of the CustomResourceDefinitions, which has a message beside it",
         &[

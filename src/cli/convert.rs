@@ -1,0 +1,307 @@
+//! `outrigger convert`: turns configurations of other injectors into templates.
+//!
+//! Invariant: templates that are printed load; what they do not carry is listed on stderr and in them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::documents::{self, InputArgs, InputFile, Source};
+use super::errors::ErrorList;
+use super::terminal::printable;
+use super::{output, stdio, terminal, yaml};
+use crate::config::settings;
+use crate::convert::{self, Conversion, ConvertedTemplate, Hint, Lost, SourceDocument, SourceFormat, YamlText};
+use crate::inject::{SourceText, TemplateSet};
+
+/// Turn configurations of other injectors into templates
+#[derive(Args, Debug)]
+#[command(long_about = LONG_ABOUT)]
+pub(super) struct ConvertArgs {
+    #[command(flatten)]
+    input: InputArgs,
+
+    /// Injector that the input is for [default: recognised by its content]
+    #[arg(long, value_name = "INJECTOR")]
+    from: Option<FromInjector>,
+
+    /// Output format
+    #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
+    output: ConvertFormat,
+
+    /// Print nothing and fail where something cannot be carried over
+    #[arg(long)]
+    strict: bool,
+}
+
+const LONG_ABOUT: &str = "\
+Turns configurations of other injectors into templates, and lists everything that cannot be carried over.
+
+Examples:
+  Convert what a cluster has, and look at what is lost:
+    kubectl get sidecarsets -o yaml | outrigger convert -f - > templates.yaml
+  Convert configuration files, of which one inherits from the other:
+    outrigger convert -f conf/base.yaml -f conf/web.yaml > templates.yaml
+  Say which injector a file is for:
+    outrigger convert -f config.yaml --from ricoberger
+  Fail where anything is lost:
+    outrigger convert -f sidecarset.yaml --strict
+
+Reads Istio's custom templates (the ConfigMap istio-sidecar-injector, values of the chart, an IstioOperator), files \
+and ConfigMaps of the sidecar injectors of tumblr, morvencao and ricoberger, SidecarSets of OpenKruise, and PodPresets. \
+Each field that no template carries is a line `lost:` on stderr and a comment in the output; lines `hint:` say what to \
+write on pods and namespaces instead of the old annotations. Templates that would not load are errors that name the \
+place in the input; then nothing is printed and the exit code is 1.";
+
+/// The injector that the input is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FromInjector {
+    /// Custom injection templates of Istio
+    Istio,
+    /// k8s-sidecar-injector of tumblr
+    Tumblr,
+    /// kube-sidecar-injector of morvencao
+    Morvencao,
+    /// sidecar-injector of ricoberger
+    Ricoberger,
+    /// SidecarSet of OpenKruise
+    Sidecarset,
+    /// PodPreset of Kubernetes before 1.20
+    Podpreset,
+}
+
+impl FromInjector {
+    const fn format(self) -> SourceFormat {
+        match self {
+            Self::Istio => SourceFormat::Istio,
+            Self::Tumblr => SourceFormat::Tumblr,
+            Self::Morvencao => SourceFormat::Morvencao,
+            Self::Ricoberger => SourceFormat::Ricoberger,
+            Self::Sidecarset => SourceFormat::SidecarSet,
+            Self::Podpreset => SourceFormat::PodPreset,
+        }
+    }
+}
+
+/// How the result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ConvertFormat {
+    /// Template documents with comments
+    Yaml,
+    /// One object: templates, lost fields and hints
+    Json,
+}
+
+/// The result as JSON.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct JsonConversion<'c> {
+    templates: Vec<JsonTemplate<'c>>,
+    /// Fields of the input that no template carries.
+    lost: Vec<JsonLost<'c>>,
+    /// What to write on pods and namespaces.
+    hints: Vec<JsonHint<'c>>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+struct JsonTemplate<'c> {
+    /// The document.
+    template: &'c Value,
+    /// What it was made of: file and line.
+    source: &'c str,
+    /// Injector of the source, as `--from` names it.
+    format: &'static str,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct JsonLost<'c> {
+    file: &'c str,
+    /// 1-based.
+    line: usize,
+    /// The field, such as `spec.containers[0].upgradeStrategy`.
+    path: &'c str,
+    why: &'c str,
+    /// What to do instead.
+    instead: &'c str,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct JsonHint<'c> {
+    /// As the other injector reads it.
+    before: &'c str,
+    /// As Outrigger reads it.
+    after: &'c str,
+}
+
+/// Reads the input, converts and prints.
+pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<()> {
+    let files = documents::read_any(&args.input, settings::DOMAIN.default)?;
+    let documents = files.iter().flat_map(source_documents).collect();
+    let conversion = convert::convert(documents, args.from.map(FromInjector::format), &read_yaml);
+    ErrorList::from_iter(conversion.problems.clone()).or(())?;
+    check(&conversion.templates)?;
+    say(&conversion);
+    if args.strict && !conversion.lost.is_empty() {
+        let count = conversion.lost.len();
+        return Err(anyhow::anyhow!(
+            "{count} fields cannot be carried over, which --strict refuses; see the lines above"
+        ));
+    }
+    stdio::print(match args.output {
+        ConvertFormat::Yaml => yaml_output(&conversion)?,
+        ConvertFormat::Json => terminal::json(&json_output(&conversion))?,
+    })
+}
+
+fn source_documents(file: &InputFile) -> Vec<SourceDocument> {
+    let document = |document: &documents::InputDocument| {
+        let line = |pointer: &str| match &document.source {
+            Source::Yaml(source) => source.line(pointer),
+            Source::Json(source) => source.line(pointer),
+        };
+        let lines = lines(&document.value, &line);
+        SourceDocument { file: file.origin.clone(), value: document.value.clone(), lines }
+    };
+    file.documents.iter().map(document).collect()
+}
+
+/// The line of each part of a value, by JSON Pointer.
+fn lines(value: &Value, line: &dyn Fn(&str) -> usize) -> BTreeMap<String, usize> {
+    let mut lines = BTreeMap::new();
+    let mut open = vec![(String::new(), value)];
+    while let Some((pointer, value)) = open.pop() {
+        match value {
+            Value::Object(map) => open.extend(map.iter().map(|(key, value)| {
+                let token = key.replace('~', "~0").replace('/', "~1");
+                (format!("{pointer}/{token}"), value)
+            })),
+            Value::Array(items) => {
+                open.extend(items.iter().enumerate().map(|(at, item)| (format!("{pointer}/{at}"), item)));
+            }
+            _ => {}
+        }
+        lines.insert(pointer.clone(), line(&pointer));
+    }
+    lines
+}
+
+/// YAML inside a value.
+fn read_yaml(text: &str) -> YamlText {
+    match yaml::read(text) {
+        Ok(documents) => Ok(documents
+            .into_iter()
+            .map(|(document, value)| {
+                let lines = lines(&value, &|pointer| document.line(pointer));
+                (value, lines)
+            })
+            .collect()),
+        Err(problems) => Err(problems.first().map_or((1, String::new()), |one| (one.line, one.message.to_string()))),
+    }
+}
+
+/// Compiles the templates; errors name the place in the input.
+fn check(templates: &[ConvertedTemplate]) -> Result<(), ErrorList> {
+    let mut problems = ErrorList::default();
+    let mut names = BTreeMap::new();
+    for template in templates {
+        let name = (template.value.pointer("/metadata/namespace").cloned(), template.name().to_owned());
+        if let Some(other) = names.insert(format!("{name:?}"), &template.from) {
+            let name = template.name();
+            problems
+                .push(format!("{}: the name {name:?} is that of a template from {other}; rename one", template.from));
+        }
+        let source = SourceText { origin: template.from.clone(), text: template.value.to_string() };
+        for problem in TemplateSet::load(&[source]).problems {
+            let hint = problem.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+            let place = template.source_of(&problem.path);
+            problems.push(format!(
+                "{place}: the template {:?} would not load: {}{hint}",
+                template.name(),
+                problem.message
+            ));
+        }
+    }
+    problems.or(())
+}
+
+/// What was recognised and renamed, what is lost, and what to write on pods.
+fn say(conversion: &Conversion) {
+    for (place, format) in &conversion.found {
+        stdio::print_message(&printable(&format!("{place}: read as {}", format.name())));
+    }
+    for (place, before, after) in &conversion.renamed {
+        stdio::print_message(&printable(&format!(
+            "{place}: {before:?} is no DNS label; the template is called {after:?}"
+        )));
+    }
+    for lost in &conversion.lost {
+        stdio::print_message(&printable(&format!("lost: {}", sentence(lost))));
+    }
+    for Hint { before, after } in &conversion.hints {
+        stdio::print_message(&printable(&format!("hint: {before} -> {after}")));
+    }
+}
+
+fn sentence(lost: &Lost) -> String {
+    let Lost { file, line, path, why, instead } = lost;
+    format!("{file}:{line}: {path}: {why}; instead: {instead}")
+}
+
+fn yaml_output(conversion: &Conversion) -> anyhow::Result<String> {
+    let mut text = String::new();
+    if !conversion.lost.is_empty() {
+        // Writing to a String cannot fail.
+        _ = writeln!(text, "# Not carried over:");
+        for lost in &conversion.lost {
+            _ = writeln!(text, "# - {}", printable(&sentence(lost)));
+        }
+    }
+    for (at, template) in conversion.templates.iter().enumerate() {
+        if at > 0 {
+            text.push_str("---\n");
+        }
+        _ = writeln!(text, "# Converted from {} ({}).", printable(&template.from), template.format.name());
+        text.push_str(&output::yaml_document(&template.value)?);
+    }
+    Ok(text)
+}
+
+fn json_output(conversion: &Conversion) -> JsonConversion<'_> {
+    JsonConversion {
+        templates: conversion
+            .templates
+            .iter()
+            .map(|one| JsonTemplate { template: &one.value, source: &one.from, format: one.format.name() })
+            .collect(),
+        lost: conversion
+            .lost
+            .iter()
+            .map(|lost| JsonLost {
+                file: &lost.file,
+                line: lost.line,
+                path: &lost.path,
+                why: &lost.why,
+                instead: &lost.instead,
+            })
+            .collect(),
+        hints: conversion.hints.iter().map(|Hint { before, after }| JsonHint { before, after }).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schemas;
+    use super::*;
+
+    #[test]
+    fn published_schema_is_that_of_the_conversion() {
+        schemas::tests::assert_published::<JsonConversion<'_>>("convert");
+    }
+}

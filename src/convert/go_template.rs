@@ -1,0 +1,239 @@
+//! Reads the Go template of a pod as YAML: well-known values become CEL, everything else is lost.
+//!
+//! Invariant: each action of the text becomes an expression, or is in [`GoTemplate::lost`] with its
+//! line, or marks the value in which it stands as lost.
+
+use super::draft::{cel_key, cel_string};
+
+/// Begins a word that stands for an action while the text is read as YAML.
+const MARK: &str = "OUTRIGGERACTION";
+
+/// A Go template as text without actions.
+#[derive(Debug, Default)]
+pub(super) struct GoTemplate {
+    /// YAML with a word of its own for each action.
+    pub yaml: String,
+    actions: Vec<Action>,
+    /// Lines that were left out: the line, and their action.
+    pub lost: Vec<(usize, String)>,
+}
+
+#[derive(Debug)]
+struct Action {
+    text: String,
+    cel: Option<String>,
+}
+
+/// What a scalar of the template is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Scalar {
+    /// A text in which the known actions are expressions.
+    Text(String),
+    /// It contains this action, which is not known.
+    Unknown(String),
+}
+
+impl GoTemplate {
+    pub(super) fn read(text: &str) -> Self {
+        let mut template = Self::default();
+        // Blocks that are open: `if`, `range` and others.
+        let mut depth = 0_usize;
+        // An action that goes on in the next line.
+        let mut open = false;
+        for (at, line) in text.lines().enumerate() {
+            let was_inside = depth > 0 || open;
+            let kept = template.line(at + 1, line, &mut depth, &mut open, was_inside);
+            // A line that is left out stays as an empty one, so that lines keep their numbers.
+            template.yaml.push_str(kept.as_deref().unwrap_or_default());
+            template.yaml.push('\n');
+        }
+        template
+    }
+
+    /// The line without actions; none if it is left out.
+    fn line(
+        &mut self,
+        number: usize,
+        line: &str,
+        depth: &mut usize,
+        open: &mut bool,
+        was_inside: bool,
+    ) -> Option<String> {
+        let parts = parts(line, open);
+        let before = *depth;
+        let mut is_block = false;
+        for part in &parts {
+            let Part::Action(action) = part else { continue };
+            match action.split_whitespace().next() {
+                Some("if" | "range" | "with" | "define" | "block") => (*depth, is_block) = (*depth + 1, true),
+                Some("end") => (*depth, is_block) = (depth.saturating_sub(1), true),
+                Some("else") => is_block = true,
+                _ => {}
+            }
+        }
+        let actions = parts.iter().filter_map(|part| if let Part::Action(action) = part { Some(action) } else { None });
+        let texts = parts.iter().filter_map(|part| if let Part::Text(text) = part { Some(*text) } else { None });
+        let stands_alone = !texts.collect::<String>().chars().any(|letter| !letter.is_whitespace());
+        let all: Vec<String> = actions.cloned().collect();
+        if was_inside || *open {
+            let is_end = stands_alone && matches!(all.as_slice(), [end] if end == "end");
+            if !line.trim().is_empty() && !is_end {
+                self.lost.push((number, line.trim().to_owned()));
+            }
+            return None;
+        }
+        if *depth != before || (stands_alone && !all.is_empty()) {
+            let is_comment = all.iter().all(|action| action.starts_with("/*"));
+            if !is_comment {
+                self.lost.push((number, line.trim().to_owned()));
+            }
+            return None;
+        }
+        Some(self.marked(&parts, is_block))
+    }
+
+    /// The line with a word for each action.
+    fn marked(&mut self, parts: &[Part<'_>], is_block: bool) -> String {
+        let mut line = String::new();
+        for part in parts {
+            match part {
+                Part::Text(text) => line.push_str(text),
+                Part::Action(action) => {
+                    let cel = if is_block { None } else { cel(action) };
+                    let number = self.actions.len().to_string();
+                    line.extend([MARK, &number, "X"]);
+                    self.actions.push(Action { text: action.clone(), cel });
+                }
+            }
+        }
+        line
+    }
+
+    /// A scalar of the YAML with its actions.
+    pub(super) fn scalar(&self, text: &str) -> Scalar {
+        let mut pieces = text.split(MARK);
+        let mut result = pieces.next().unwrap_or_default().replace("${", "$${");
+        for piece in pieces {
+            let (number, rest) = piece.split_once('X').unwrap_or((piece, ""));
+            match number.parse::<usize>().ok().and_then(|number| self.actions.get(number)) {
+                Some(Action { cel: Some(cel), .. }) => {
+                    result = format!("{result}${{{cel}}}{}", rest.replace("${", "$${"))
+                }
+                Some(Action { text, cel: None }) => return Scalar::Unknown(text.clone()),
+                None => result = format!("{result}{MARK}{piece}"),
+            }
+        }
+        Scalar::Text(result)
+    }
+}
+
+#[derive(Debug)]
+enum Part<'l> {
+    Text(&'l str),
+    Action(String),
+}
+
+/// The texts and actions of a line; `open` says whether an action goes on before or after it.
+fn parts<'l>(line: &'l str, open: &mut bool) -> Vec<Part<'l>> {
+    let mut parts = Vec::new();
+    let mut rest = line;
+    if *open {
+        let Some((_, after)) = rest.split_once("}}") else { return parts };
+        *open = false;
+        rest = after;
+    }
+    while let Some((text, after)) = rest.split_once("{{") {
+        parts.push(Part::Text(text));
+        let Some((action, after)) = after.split_once("}}") else {
+            *open = true;
+            return parts;
+        };
+        let action = action.strip_prefix('-').unwrap_or(action);
+        parts.push(Part::Action(action.strip_suffix('-').unwrap_or(action).trim().to_owned()));
+        rest = after;
+    }
+    parts.push(Part::Text(rest));
+    parts
+}
+
+/// The CEL of an action that is well known.
+fn cel(action: &str) -> Option<String> {
+    let action = action.strip_suffix("| quote").unwrap_or(action).trim();
+    let words = words(action)?;
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    Some(match words.as_slice() {
+        [".ObjectMeta.Name"] => "pod.metadata.?name.orValue('')".to_owned(),
+        [".ObjectMeta.Namespace" | ".DeploymentMeta.Namespace"] => "namespace.name".to_owned(),
+        [".DeploymentMeta.Name"] => WORKLOAD.to_owned(),
+        [".Spec.ServiceAccountName"] => "pod.spec.?serviceAccountName.orValue('default')".to_owned(),
+        ["index", ".ObjectMeta.Annotations", key] => cel_key("annotations", literal(key)?, ""),
+        ["index", ".ObjectMeta.Labels", key] => cel_key("labels", literal(key)?, ""),
+        ["annotation", ".ObjectMeta", key, default] => cel_key("annotations", literal(key)?, literal(default)?),
+        [text] => match text.strip_prefix(".ObjectMeta.Labels.") {
+            Some(key) if key.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_') => {
+                cel_key("labels", key, "")
+            }
+            _ => cel_string(literal(text)?),
+        },
+        _ => return None,
+    })
+}
+
+/// The name of the workload, as Istio finds it: that of the pod's generated name without the hash of
+/// its ReplicaSet.
+const WORKLOAD: &str = "pod.metadata.?generateName.orValue('') == '' ? pod.metadata.?name.orValue('') : \
+(pod.metadata.generateName + '\\n').replace('-' + pod.metadata.?labels[?'pod-template-hash'].orValue('') + '-\\n', '')\
+.replace('-\\n', '')";
+
+/// The words of an action; a quoted one keeps its first quote.
+fn words(action: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut rest = action.trim();
+    while let Some(first) = rest.chars().next() {
+        let (word, after) = if first == '"' || first == '`' {
+            let (inner, after) = rest[1..].split_once(first)?;
+            if inner.contains('\\') {
+                return None;
+            }
+            (format!("\"{inner}"), after)
+        } else {
+            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            (rest[..end].to_owned(), &rest[end..])
+        };
+        words.push(word);
+        rest = after.trim_start();
+    }
+    Some(words)
+}
+
+fn literal(word: &str) -> Option<&str> {
+    word.strip_prefix('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn well_known_values_become_expressions_and_constants_stay() {
+        let text = "a: '{{ .ObjectMeta.Namespace }}/{{ annotation .ObjectMeta \"k'\" `d` }}'\nb: ${X}\nc: \"{{- .Values.x -}}\"\n";
+        let template = GoTemplate::read(text);
+        let lines: Vec<&str> = template.yaml.lines().collect();
+        let expected = "a: '${namespace.name}/${pod.metadata.?annotations[?'k\\''].orValue('d')}'";
+        assert_eq!(template.scalar(lines[0]), Scalar::Text(expected.to_owned()));
+        assert_eq!(template.scalar(lines[1]), Scalar::Text("b: $${X}".to_owned()));
+        assert_eq!(template.scalar(lines[2]), Scalar::Unknown(".Values.x".to_owned()));
+        assert!(template.lost.is_empty());
+    }
+
+    #[test]
+    fn blocks_and_lines_of_actions_are_left_out_with_their_lines() {
+        let text = "a: 1\n{{- if .x }}\nb: 2\n{{ else }}\nb: 3\n{{ end }}\nc: {{ if .y }}1{{ end }}\n{{ toYaml .z\n| indent 2 }}\n{{/* no */}}\nd: 4\n";
+        let template = GoTemplate::read(text);
+        let lost: Vec<usize> = template.lost.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lost, [2, 3, 4, 5, 8, 9]);
+        let lines: Vec<&str> = template.yaml.lines().collect();
+        assert_eq!((lines[0], lines[10]), ("a: 1", "d: 4"));
+        assert_eq!(template.scalar(lines[6]), Scalar::Unknown("if .y".to_owned()));
+    }
+}

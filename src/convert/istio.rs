@@ -1,0 +1,295 @@
+//! Converts Istio's custom injection templates, one template for each.
+//!
+//! What Istio's own proxy needs stays with Istio: containers named `istio-…` and `image: auto` are lost.
+
+use serde_json::{Map, Value, json};
+
+use super::detect::ISTIO;
+use super::draft::{Draft, name_of};
+use super::go_template::{GoTemplate, Scalar};
+use super::ledger::{Ledger, child};
+use super::{Drafts, Hint, ReadYaml};
+
+/// Fields of the pod that a template may set.
+const POD_FIELDS: [&str; 21] = [
+    "imagePullSecrets",
+    "hostAliases",
+    "shareProcessNamespace",
+    "serviceAccountName",
+    "nodeSelector",
+    "tolerations",
+    "topologySpreadConstraints",
+    "affinity",
+    "priorityClassName",
+    "runtimeClassName",
+    "dnsConfig",
+    "dnsPolicy",
+    "terminationGracePeriodSeconds",
+    "securityContext",
+    "readinessGates",
+    "schedulerName",
+    "automountServiceAccountToken",
+    "resourceClaims",
+    "enableServiceLinks",
+    "hostUsers",
+    "setHostnameAsFQDN",
+];
+
+/// What a container without an image, which stands for one of the app, may bring.
+const APP_FIELDS: [&str; 4] = ["name", "env", "envFrom", "volumeMounts"];
+
+pub(super) fn convert(ledger: &mut Ledger, read: ReadYaml<'_>) -> Result<Drafts, String> {
+    let at = ISTIO.into_iter().find(|at| ledger.value.pointer(at).is_some_and(Value::is_object));
+    let at = at.ok_or_else(|| format!("{}: expected templates, a map of names and texts", ledger.field("")))?;
+    for pointer in ["/apiVersion", "/kind", "/metadata/name", "/metadata/namespace"] {
+        ledger.account(pointer);
+    }
+    let mut drafts = Drafts::default();
+    let mut problems = Vec::new();
+    for name in ledger.keys(at) {
+        let pointer = child(at, &name);
+        match template(ledger, &name, &pointer, read) {
+            Ok(Some(draft)) => {
+                drafts.hints.push(Hint::new(
+                    format!("inject.istio.io/templates: {name} on a pod"),
+                    format!(
+                        "outrigger.dev/inject: {} on the pod; Istio's own templates stay in the old list",
+                        draft.name
+                    ),
+                ));
+                drafts.drafts.push(draft);
+            }
+            Ok(None) => {}
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let around = at.strip_suffix("/templates").unwrap_or_default();
+    let defaults = format!("{around}/defaultTemplates");
+    if !ledger.list(&defaults).is_empty() {
+        ledger.lose(
+            &defaults,
+            "no template is the default of all namespaces",
+            "write the annotation outrigger.dev/inject with the list on the namespaces, and the label \
+             outrigger.dev/injection: enabled",
+        );
+    }
+    if problems.is_empty() { Ok(drafts) } else { Err(problems.join("\n")) }
+}
+
+/// The template of this name; none if nothing of it can be carried over, which is said.
+fn template(ledger: &mut Ledger, name: &str, pointer: &str, read: ReadYaml<'_>) -> Result<Option<Draft>, String> {
+    let Some(text) = ledger.text(pointer).map(str::to_owned) else {
+        return Err(format!("{}: expected the text of a template", ledger.field(pointer)));
+    };
+    let go = GoTemplate::read(&text);
+    let line_before = ledger.line_before_text(pointer);
+    let documents = read(&go.yaml).map_err(|(line, problem)| {
+        let place = format!("{}:{}: {}", ledger.file(), line_before + line, ledger.path(pointer));
+        format!("{place}: without its Go actions the template is no YAML: {problem}; convert it by hand")
+    })?;
+    for (line, action) in &go.lost {
+        let path = format!("{}: {action}", ledger.path(pointer));
+        let why = "a template is no text template: conditions, loops and values of Istio are not read";
+        ledger.lose_at(line_before + line, path, why, INSTEAD);
+    }
+    let Some((value, lines)) = documents.into_iter().next() else {
+        ledger.account(pointer);
+        return Ok(None);
+    };
+    let mut inner = ledger.inner(pointer, value, lines);
+    let mut draft = Draft::new(name, &inner, "");
+    let value = expressions(&mut inner, &go);
+    pod(&mut inner, &mut draft, &value);
+    let gives = draft.gives_something();
+    if !gives {
+        let line = inner.line("");
+        inner.lose_at(line, ledger.path(pointer), "nothing of the template can be carried over", "keep it in Istio");
+    }
+    for lost in inner.finish() {
+        ledger.lose_at(lost.line, lost.path, &lost.why, &lost.instead);
+    }
+    Ok(gives.then_some(draft))
+}
+
+const INSTEAD: &str = "write it with a parameter, `when` or `forEach`";
+
+/// The value with the known actions as expressions, without what contains others.
+fn expressions(ledger: &mut Ledger, go: &GoTemplate) -> Value {
+    let value = ledger.value.clone();
+    known(ledger, go, &value, "").unwrap_or_default()
+}
+
+fn known(ledger: &mut Ledger, go: &GoTemplate, value: &Value, pointer: &str) -> Option<Value> {
+    match value {
+        Value::String(text) => match go.scalar(text) {
+            Scalar::Text(text) => Some(Value::String(text)),
+            Scalar::Unknown(action) => {
+                let why = format!("{{{{ {action} }}}} has no counterpart in a template");
+                ledger.lose(pointer, &why, INSTEAD);
+                None
+            }
+        },
+        Value::Array(items) => {
+            let item = |(at, item)| known(ledger, go, item, &format!("{pointer}/{at}")).or(Some(Value::Null));
+            Some(Value::Array(items.iter().enumerate().filter_map(item).collect()))
+        }
+        // A variable without its value would be an empty one.
+        Value::Object(map) if map.contains_key("name") && unknown_value(go, map).is_some() => {
+            let action = unknown_value(go, map).unwrap_or_default();
+            let why = format!("{{{{ {action} }}}} has no counterpart in a template");
+            ledger.lose(pointer, &why, INSTEAD);
+            None
+        }
+        Value::Object(map) => {
+            let mut known_members = Map::new();
+            for (key, member) in map {
+                let at = child(pointer, key);
+                match go.scalar(key) {
+                    Scalar::Text(text) if text == *key || text.replace("$${", "${") == *key => {
+                        if let Some(member) = known(ledger, go, member, &at) {
+                            known_members.insert(key.clone(), member);
+                        }
+                    }
+                    Scalar::Text(_) | Scalar::Unknown(_) => ledger.lose(&at, "a key is no expression", INSTEAD),
+                }
+            }
+            Some(Value::Object(known_members))
+        }
+        Value::Null => None,
+        other => Some(other.clone()),
+    }
+}
+
+/// The unknown action in the value of a variable.
+fn unknown_value(go: &GoTemplate, variable: &Map<String, Value>) -> Option<String> {
+    match go.scalar(variable.get("value")?.as_str()?) {
+        Scalar::Unknown(action) => Some(action),
+        Scalar::Text(_) => None,
+    }
+}
+
+/// The parts of the pod that Istio would merge.
+fn pod(ledger: &mut Ledger, draft: &mut Draft, value: &Value) {
+    for key in ["labels", "annotations"] {
+        let pointer = format!("/metadata/{key}");
+        if let Some(entries) = value.pointer(&pointer).filter(|entries| entries.is_object()) {
+            ledger.account(&pointer);
+            draft.set(&format!("metadata.{key}"), entries.clone());
+        }
+    }
+    native_init_containers(ledger, draft, value);
+    for (at, container) in items(value, "/spec/containers") {
+        self::container(ledger, draft, &format!("/spec/containers/{at}"), container);
+    }
+    for (at, volume) in items(value, "/spec/volumes") {
+        let pointer = format!("/spec/volumes/{at}");
+        ledger.account(&pointer);
+        draft.push("volumes", without_nulls(volume), ledger.field(&pointer));
+    }
+    for key in POD_FIELDS {
+        let pointer = format!("/spec/{key}");
+        if let Some(field) = value.pointer(&pointer) {
+            ledger.account(&pointer);
+            draft.set(&format!("pod.{key}"), without_nulls(field));
+            draft.came_from(&format!("pod.{key}"), ledger.field(&pointer));
+        }
+    }
+    if draft.spec.contains_key("sidecars") && !draft.spec.contains_key("placement") {
+        draft.plain();
+    }
+    for key in ["/apiVersion", "/kind", "/metadata", "/spec"] {
+        if ledger.value.pointer(key).is_some_and(|part| part.is_string() || part.as_object().is_some_and(Map::is_empty))
+        {
+            ledger.account(key);
+        }
+    }
+}
+
+fn items<'v>(value: &'v Value, pointer: &str) -> Vec<(usize, &'v Value)> {
+    value.pointer(pointer).and_then(Value::as_array).map_or_else(Vec::new, |items| items.iter().enumerate().collect())
+}
+
+/// Init containers: native sidecars are sidecars of the template, unless it has plain ones too.
+fn native_init_containers(ledger: &mut Ledger, draft: &mut Draft, value: &Value) {
+    let has_plain = items(value, "/spec/containers").iter().any(|(_, container)| is_own(container));
+    for (at, container) in items(value, "/spec/initContainers") {
+        let pointer = format!("/spec/initContainers/{at}");
+        let is_native = container.get("restartPolicy").is_some_and(|policy| policy == "Always");
+        if !is_own(container) {
+            lose_container(ledger, &pointer, container);
+        } else if is_native && has_plain {
+            let why = "the sidecars of a template are either all native or all plain containers";
+            ledger.lose(&pointer, why, "write a second template for it");
+        } else if is_native {
+            ledger.account(&pointer);
+            let mut sidecar = without_nulls(container);
+            if let Value::Object(fields) = &mut sidecar {
+                fields.remove("restartPolicy");
+            }
+            draft.push("sidecars", sidecar, ledger.field(&pointer));
+            draft.set("placement.sidecars", json!("Native"));
+            draft.set("placement.order", json!("Last"));
+        } else {
+            ledger.account(&pointer);
+            draft.push("initContainers", without_nulls(container), ledger.field(&pointer));
+            draft.set("placement.initContainerOrder", json!("Last"));
+        }
+    }
+}
+
+/// Whether the template brings the container: it is not Istio's, and has an image.
+fn is_own(container: &Value) -> bool {
+    let image = container.get("image").and_then(Value::as_str);
+    !name_of(container).starts_with("istio-") && image.is_some_and(|image| image != "auto")
+}
+
+fn lose_container(ledger: &mut Ledger, pointer: &str, container: &Value) {
+    let image = container.get("image").and_then(Value::as_str);
+    if name_of(container).starts_with("istio-") {
+        let why = "it changes a container that Istio injects, and a template never changes another's container";
+        ledger.lose(pointer, why, "keep this template in Istio");
+    } else if image == Some("auto") {
+        ledger.lose(pointer, "only Istio finds the image for `auto`", "write the image, or keep the template in Istio");
+    } else {
+        ledger.lose(pointer, "the container has no image that is known", "write its image");
+    }
+}
+
+fn container(ledger: &mut Ledger, draft: &mut Draft, pointer: &str, container: &Value) {
+    if is_own(container) {
+        ledger.account(pointer);
+        draft.push("sidecars", without_nulls(container), ledger.field(pointer));
+        return;
+    }
+    let is_of_app = ledger.value.pointer(&format!("{pointer}/image")).is_none()
+        && !name_of(container).starts_with("istio-")
+        && !draft.spec.contains_key("app");
+    if !is_of_app {
+        return lose_container(ledger, pointer, container);
+    }
+    // Without an image it stands for a container of the app.
+    for key in APP_FIELDS {
+        let field = child(pointer, key);
+        let Some(value) = container.get(key) else { continue };
+        ledger.account(&field);
+        if key == "name" {
+            draft.set("app.containers", json!([value]));
+        } else {
+            draft.set(&format!("app.{key}"), without_nulls(value));
+            draft.came_from(&format!("app.{key}"), ledger.field(&field));
+        }
+    }
+}
+
+/// The value without the places of what is lost.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().filter(|item| !item.is_null()).map(without_nulls).collect(),
+        Value::Object(map) => map
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| (key.clone(), without_nulls(value)))
+            .collect(),
+        other => other.clone(),
+    }
+}
