@@ -22,7 +22,6 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use draft::Draft;
-use ledger::Ledger;
 
 /// The configuration of another injector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
