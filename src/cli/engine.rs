@@ -155,7 +155,7 @@ fn load_templates(from: &[TemplateSource], report: &mut Report) -> Result<Templa
 }
 
 /// The texts of all directories and files.
-fn template_texts(from: &[TemplateSource]) -> Result<Vec<SourceText>, ErrorList> {
+pub(super) fn template_texts(from: &[TemplateSource]) -> Result<Vec<SourceText>, ErrorList> {
     let mut problems = ErrorList::default();
     let mut texts = Vec::new();
     for source in from {

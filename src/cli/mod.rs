@@ -14,6 +14,7 @@ mod generate;
 mod inject;
 mod json;
 mod key_order;
+mod lint;
 mod namespaces;
 mod output;
 mod progress;
@@ -60,6 +61,7 @@ enum Command {
     Serve(serve::ServeCommand),
     Check(check::CheckArgs),
     Generate(generate::GenerateArgs),
+    Lint(lint::LintArgs),
 }
 
 /// Runs the command that the process arguments name, and returns its exit code.
@@ -89,6 +91,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Lint(args) => lint::run(&args),
     }
 }
 
