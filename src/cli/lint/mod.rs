@@ -83,12 +83,19 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<()> {
     stdio::print(output)?;
     let count = |level| lines.iter().filter(|line| line.level == level).count();
     let (errors, warnings) = (count(Level::Error), count(Level::Warning));
-    let summary = format!("{} files: {errors} errors, {warnings} warnings", texts.len());
+    let summary =
+        format!("{}: {}, {}", counted(texts.len(), "file"), counted(errors, "error"), counted(warnings, "warning"));
     if errors > 0 {
         return Err(anyhow::Error::msg(summary));
     }
     stdio::print_message(&summary);
     Ok(())
+}
+
+/// `1 file`, `2 files`.
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// The texts of all places; an error if there is none, since a wrong path must not pass.
