@@ -23,6 +23,8 @@ pub mod cluster;
 #[cfg(feature = "runtime")]
 pub mod config;
 #[cfg(feature = "runtime")]
+mod lint;
+#[cfg(feature = "runtime")]
 pub mod pki;
 #[cfg(feature = "runtime")]
 pub mod process;

@@ -165,7 +165,7 @@ pub(super) fn load_templates(args: &TemplateArgs, report: &mut Report) -> Result
 }
 
 /// The texts of all directories and files.
-fn template_texts(from: &[TemplateSource]) -> Result<Vec<SourceText>, ErrorList> {
+pub(super) fn template_texts(from: &[TemplateSource]) -> Result<Vec<SourceText>, ErrorList> {
     let mut problems = ErrorList::default();
     let mut texts = Vec::new();
     for source in from {

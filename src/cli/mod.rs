@@ -19,6 +19,7 @@ mod inject;
 mod json;
 mod key_order;
 mod manual;
+mod lint;
 mod namespaces;
 mod output;
 mod progress;
@@ -97,6 +98,7 @@ enum Command {
     Upgrade(upgrade::UpgradeArgs),
     Convert(convert::ConvertArgs),
     Generate(generate::GenerateArgs),
+    Lint(lint::LintArgs),
 }
 
 /// Runs the command that the process arguments name, and returns its exit code.
@@ -141,6 +143,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Upgrade(args) => upgrade::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Lint(args) => lint::run(&args),
     }
 }
 

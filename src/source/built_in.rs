@@ -12,17 +12,21 @@ const TEMPLATES: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/built_i
 
 /// The built-in templates, parsed and compiled.
 pub(crate) fn sources() -> Vec<Arc<CompiledSource>> {
-    let source = |(name, compressed): &(&str, &[u8])| {
-        let text = lz4_flex::block::decompress_size_prepended(compressed).unwrap_or_default();
-        let text = String::from_utf8(text).unwrap_or_default();
-        Arc::new(CompiledSource::compile(&SourceText { origin: format!("built-in {name}"), text }).as_fallback())
-    };
+    let source = |text: &(&str, &[u8])| Arc::new(CompiledSource::compile(&source_text(text)).as_fallback());
     CompiledSource::together(|| TEMPLATES.iter().map(source).collect())
 }
 
 /// The names of the built-in templates, sorted.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     TEMPLATES.iter().map(|(file, _)| file.strip_suffix(".yaml").unwrap_or(file))
+/// Their texts.
+pub(crate) fn texts() -> Vec<SourceText> {
+    TEMPLATES.iter().map(source_text).collect()
+}
+
+fn source_text((name, compressed): &(&str, &[u8])) -> SourceText {
+    let text = lz4_flex::block::decompress_size_prepended(compressed).unwrap_or_default();
+    SourceText { origin: format!("built-in {name}"), text: String::from_utf8(text).unwrap_or_default() }
 }
 
 #[cfg(test)]

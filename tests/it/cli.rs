@@ -4,6 +4,7 @@
 
 mod cases;
 mod manual;
+mod lint;
 mod mistakes;
 mod templates;
 mod volumes;

@@ -1,0 +1,89 @@
+//! `outrigger lint`: its excerpts, formats, exit codes and flags.
+
+use pretty_assertions::assert_eq;
+use serde_json::Value;
+
+use super::Workspace;
+
+#[test]
+fn an_error_is_shown_with_its_line_and_exit_code_1() {
+    let workspace = Workspace::new();
+    let text = super::TEMPLATE.replace("image: 'example.com/helper:1'", "imag: 'example.com/helper:1'");
+    workspace.file("templates/helper.yaml", text);
+    let ran = workspace.run(&["lint", "templates"]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stdout.contains("error[template_invalid]: spec.sidecars[0].image: an image is required"),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stdout.contains("--> templates/helper.yaml:9:5"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains('\x1b'), "a pipe gets no colours");
+}
+
+#[test]
+fn warnings_pass_and_strict_makes_them_errors_unless_they_are_allowed() {
+    let workspace = Workspace::new();
+    let ran = workspace.run(&["lint", "templates"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("warning[no_resources]") && ran.stdout.contains("warning[empty_dir_size]"));
+    assert_eq!(ran.stderr, "1 file: 0 errors, 2 warnings\n");
+    assert_eq!(workspace.run(&["lint", "--strict", "templates"]).code, 1);
+    let allowed = ["lint", "--strict", "--allow", "no_resources", "--allow", "empty_dir_size", "templates"];
+    assert_eq!(workspace.run(&allowed).code, 0);
+}
+
+#[test]
+fn a_warning_of_loading_is_a_warning_of_the_linter() {
+    let workspace = Workspace::new();
+    workspace.file("templates/helper.yaml", super::TEMPLATE.replace("${params.level}", "high"));
+    let ran = workspace.run(&["lint", "templates"]);
+    assert!(ran.stdout.contains("warning[template_warning]"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("no expression reads the parameter"), "{}", ran.stdout);
+}
+
+#[test]
+fn an_unknown_code_an_old_version_and_an_empty_directory_are_said() {
+    let workspace = Workspace::new();
+    let ran = workspace.run(&["lint", "--allow", "no_resource", "templates"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("did you mean \"no_resources\"?"), "{}", ran.stderr);
+    assert_eq!(workspace.run(&["lint", "--kubernetes", "1.9", "templates"]).code, 2);
+    std::fs::create_dir(workspace.path("empty")).expect("a directory");
+    let ran = workspace.run(&["lint", "empty"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("no template found"), "{}", ran.stderr);
+}
+
+#[test]
+fn sarif_has_a_rule_and_a_region_for_each_result() {
+    let workspace = Workspace::new();
+    let ran = workspace.run(&["lint", "-o", "sarif", "templates"]);
+    let sarif: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(sarif["version"], "2.1.0");
+    let run = &sarif["runs"][0];
+    let rules = run["tool"]["driver"]["rules"].as_array().expect("rules");
+    let results = run["results"].as_array().expect("results");
+    assert_eq!(results.len(), 2);
+    for result in results {
+        assert!(rules.iter().any(|rule| rule["id"] == result["ruleId"] && rule["helpUri"].is_string()), "{result}");
+        let location = &result["locations"][0]["physicalLocation"];
+        assert_eq!(location["artifactLocation"]["uri"], "templates/helper.yaml");
+        assert!(location["region"]["startLine"].as_u64() > Some(0), "{result}");
+        assert!(result["message"]["text"].is_string() && result["level"] == "warning");
+    }
+}
+
+#[test]
+fn stdin_is_read_and_its_findings_are_json() {
+    let ran = Workspace::new().run_with(&["lint", "-o", "json", "-"], super::TEMPLATE);
+    let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(report["findings"][0]["file"], "stdin");
+    assert_eq!(report["findings"][0]["code"], "no_resources");
+}
+
+#[test]
+fn built_in_templates_have_no_warnings() {
+    let ran = Workspace::new().run(&["lint", "--strict", "built-in"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{}", ran.stderr);
+}
