@@ -4,7 +4,7 @@
 //! read without an error.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
@@ -50,6 +50,21 @@ pub(super) struct EngineArgs {
 }
 
 impl EngineArgs {
+    /// Namespace of objects that name none, if it was given.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// Whether templates were named. The default cannot be told from `--templates built-in`.
+    pub(super) fn names_templates(&self) -> bool {
+        self.templates != [TemplateSource::BuiltIn]
+    }
+
+    /// Whether a file of namespaces was named.
+    pub(super) fn names_namespaces(&self) -> bool {
+        self.namespace_file.is_some()
+    }
+
     pub(super) fn domain(&self) -> &str {
         &self.domain
     }
@@ -79,6 +94,32 @@ impl Engine {
         Ok(Self { injector: Injector::new(templates, engine_settings(args)), default_namespace, namespaces })
     }
 
+    /// An engine of a cluster: with its templates, unless flags name others, its version and its
+    /// namespaces.
+    pub(super) fn of_cluster(
+        args: &EngineArgs,
+        sources: &[Arc<CompiledSource>],
+        version: Option<&ClusterVersion>,
+        known: NamespaceMap,
+        report: &mut Report,
+    ) -> Result<Self, ErrorList> {
+        let templates = match args.names_templates() {
+            true => load_templates(&args.templates, report),
+            // One that is broken breaks no other, as in the server.
+            false => Ok(assemble(sources, report)),
+        };
+        let (templates, named) = ErrorList::both(templates, namespaces_of(args))?;
+        let version = args.cluster_version.as_ref().or(version);
+        let settings = Settings {
+            native_sidecars: native_sidecars(args.native_sidecars, version),
+            cluster_version: version.map_or_else(|| Settings::default().cluster_version, ToString::to_string),
+            ..engine_settings(args)
+        };
+        let namespaces = known.into_iter().chain(named).collect();
+        let default_namespace = args.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        Ok(Self { injector: Injector::new(templates, settings), default_namespace, namespaces })
+    }
+
     /// Adds the Namespace objects of the input; those of `--namespace-file` take precedence.
     pub(super) fn add_namespaces<'a>(
         &mut self,
@@ -106,10 +147,19 @@ impl Engine {
         unread_keys_of_namespace(&self.injector, namespace)
     }
 
-    fn reviewer<'a>(&'a self, location: &'a PodLocation) -> Reviewer<'a> {
+    /// What decides about the pods of this template.
+    pub(super) fn reviewer<'a>(&'a self, location: &'a PodLocation) -> Reviewer<'a> {
         let namespace = location.object.namespace.as_ref().unwrap_or(&self.default_namespace);
         Reviewer { injector: &self.injector, namespace, namespace_object: self.namespaces.get(namespace) }
     }
+}
+
+fn assemble(sources: &[Arc<CompiledSource>], report: &mut Report) -> TemplateSet {
+    let loaded = TemplateSet::assemble(sources, &TemplateSet::default());
+    for problem in &loaded.problems {
+        report.warning(&problem.to_string());
+    }
+    loaded.templates
 }
 
 fn engine_settings(args: &EngineArgs) -> Settings {

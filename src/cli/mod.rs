@@ -10,6 +10,7 @@ mod cluster;
 mod documents;
 mod engine;
 mod errors;
+mod explain;
 mod generate;
 mod inject;
 mod json;
@@ -58,6 +59,7 @@ enum Command {
     Inject(inject::InjectArgs),
     Uninject(uninject::UninjectArgs),
     Serve(serve::ServeCommand),
+    Explain(explain::ExplainArgs),
     Check(check::CheckArgs),
     Generate(generate::GenerateArgs),
 }
@@ -87,6 +89,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Inject(args) => inject::run(&args),
         Command::Uninject(args) => uninject::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Generate(args) => generate::run(&args),
     }

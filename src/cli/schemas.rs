@@ -19,7 +19,7 @@ macro_rules! published {
 }
 
 /// All schemas, in the order of their names.
-pub(super) const ALL: &[PublishedSchema] = published!["check"];
+pub(super) const ALL: &[PublishedSchema] = published!["check", "explain"];
 
 /// The schema of that name.
 pub(super) fn find(name: &str) -> Option<&'static PublishedSchema> {

@@ -10,6 +10,7 @@ mod find;
 mod finding;
 mod review;
 mod stray_keys;
+mod trace;
 mod unread_keys;
 
 #[cfg(feature = "runtime")]
@@ -17,4 +18,5 @@ pub(crate) use cluster_pod::created as created_pod;
 pub use find::{Found, Note, ObjectName, PodLocation, find};
 pub use finding::{Finding, FindingCode};
 pub use review::{Renewal, Review, Reviewer};
+pub use trace::{Carried, CarriedTemplate, TracedPod};
 pub use unread_keys::of_namespace as unread_keys_of_namespace;
