@@ -100,6 +100,7 @@ impl Engine {
         args: &EngineArgs,
         sources: &[Arc<CompiledSource>],
         version: Option<&ClusterVersion>,
+        default_namespace: String,
         known: NamespaceMap,
         report: &mut Report,
     ) -> Result<Self, ErrorList> {
@@ -116,7 +117,6 @@ impl Engine {
             ..engine_settings(args)
         };
         let namespaces = known.into_iter().chain(named).collect();
-        let default_namespace = args.namespace.clone().unwrap_or_else(|| "default".to_owned());
         Ok(Self { injector: Injector::new(templates, settings), default_namespace, namespaces })
     }
 

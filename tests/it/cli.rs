@@ -2,6 +2,7 @@
 //!
 //! What the engine puts in is the golden cases' matter; here it is what the commands make of it.
 
+mod explain;
 mod mistakes;
 mod volumes;
 

@@ -4,7 +4,7 @@
 //! Invariant: nothing is written, no Secret is read, every call has a timeout, and what cannot be read
 //! is told; the rest is explained all the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::super::cluster::connect;
+use super::super::documents::InputFile;
 use super::super::engine::Engine;
 use super::super::report::Report;
 use super::super::values::ClusterVersion;
@@ -52,18 +53,44 @@ struct Reader {
 }
 
 /// The explanations of these objects.
-pub(super) async fn explain(args: &ExplainArgs, subjects: &[Subject]) -> anyhow::Result<ExplainReport> {
+pub(super) async fn explain(
+    args: &ExplainArgs,
+    files: &[InputFile],
+    subjects: &[Subject],
+) -> anyhow::Result<ExplainReport> {
     let limit = args.cluster.timeout();
     let (client, address) = connect(&args.cluster.selection(), limit).await?;
     let mut reader = Reader { client, limit, unread: Vec::new() };
     let version = reader.version(&address).await?;
     let namespace = args.engine.namespace().map_or_else(|| reader.client.default_namespace().to_owned(), str::to_owned);
-    let namespaces = reader.namespaces(args, &namespace).await;
-    let sources = if args.engine.names_templates() { Vec::new() } else { reader.templates(args, &namespace).await };
+    let documents = || files.iter().flat_map(|file| &file.documents);
+    let locations = documents().flat_map(|document| &document.pods);
+    let named = locations.map(|location| location.object.namespace.as_ref().unwrap_or(&namespace).clone());
+    let of_objects = (!subjects.is_empty()).then(|| namespace.clone());
+    let all: BTreeSet<String> = named.chain(of_objects).collect();
+    let mut namespaces = BTreeMap::new();
+    for name in &all {
+        namespaces.extend(reader.namespace(args, name).await);
+    }
+    let sources = if args.engine.names_templates() { Vec::new() } else { reader.templates(args, &all).await };
     let mut messages = Report::default();
-    let engine = Engine::of_cluster(&args.engine, &sources, version.as_ref(), namespaces, &mut messages)?;
+    let of_cluster =
+        Engine::of_cluster(&args.engine, &sources, version.as_ref(), namespace.clone(), namespaces, &mut messages);
+    let mut engine = of_cluster?;
+    engine.add_namespaces(documents())?;
     let configurations = reader.configurations(args).await;
     let mut report = ExplainReport::default();
+    for (file, document) in files.iter().flat_map(|file| file.documents.iter().map(move |document| (file, document))) {
+        for note in &document.notes {
+            messages.finding(&file.name(document, &note.object), &note.finding);
+        }
+        for location in &document.pods {
+            let reviewer = engine.reviewer(location);
+            let asked = |pod: &Value| configurations.asked(args, reviewer.namespace, reviewer.namespace_object, pod);
+            let name = file.name(document, &location.object);
+            report.explanations.extend(Explanation::of(name, &reviewer, &document.value, location, asked));
+        }
+    }
     for subject in subjects {
         let Subject::Object { kind, name } = subject else { continue };
         let Some(document) = reader.object(kind, &namespace, name).await else { continue };
@@ -126,7 +153,8 @@ impl Reader {
         }
     }
 
-    async fn namespaces(&mut self, args: &ExplainArgs, name: &str) -> BTreeMap<String, Namespace> {
+    /// The labels and annotations of a namespace, if they can be read.
+    async fn namespace(&mut self, args: &ExplainArgs, name: &str) -> BTreeMap<String, Namespace> {
         let texts = |object: &Value, map: &str| -> BTreeMap<String, String> {
             let entries = object.pointer(&format!("/metadata/{map}")).and_then(Value::as_object).into_iter().flatten();
             entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
@@ -146,18 +174,16 @@ impl Reader {
     }
 
     /// The templates that the server has: objects, the ConfigMap, built-in ones.
-    async fn templates(&mut self, args: &ExplainArgs, namespace: &str) -> Vec<Arc<CompiledSource>> {
+    async fn templates(&mut self, args: &ExplainArgs, namespaces: &BTreeSet<String>) -> Vec<Arc<CompiledSource>> {
         let mut sources = built_in::sources();
         let mut objects = TemplateObjects::default();
-        for kind in TemplateKind::ALL {
-            let path = match kind {
-                TemplateKind::Cluster => object::path(kind),
-                TemplateKind::Namespaced => {
-                    let root = object::path(kind);
-                    let (root, plural) = root.rsplit_once('/').unwrap_or((&root, ""));
-                    format!("{root}/namespaces/{namespace}/{plural}")
-                }
-            };
+        let of_cluster = (TemplateKind::Cluster, object::path(TemplateKind::Cluster));
+        let of_namespaces = namespaces.iter().map(|namespace| {
+            let root = object::path(TemplateKind::Namespaced);
+            let (root, plural) = root.rsplit_once('/').unwrap_or((&root, ""));
+            (TemplateKind::Namespaced, format!("{root}/namespaces/{namespace}/{plural}"))
+        });
+        for (kind, path) in std::iter::once(of_cluster).chain(of_namespaces) {
             match self.template_objects(kind, &path).await {
                 Ok(changes) => {
                     objects.apply(changes);
@@ -184,7 +210,7 @@ impl Reader {
     }
 
     async fn template_objects(&self, kind: TemplateKind, path: &str) -> Result<Vec<TemplateChange>, Unread> {
-        let mut changes = vec![TemplateChange::ListBegins(kind)];
+        let mut changes = Vec::new();
         let mut token = String::new();
         loop {
             let text = self.text(&format!("{path}?limit={PAGE}{token}")).await?;
@@ -194,7 +220,6 @@ impl Reader {
             let Some(next) = next else { break };
             token = format!("&continue={next}");
         }
-        changes.push(TemplateChange::ListEnds(kind));
         Ok(changes)
     }
 

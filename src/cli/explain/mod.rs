@@ -20,7 +20,7 @@ use serde_json::Value;
 use self::explanation::{ExplainReport, Explanation};
 use self::subject::Subject;
 use super::cluster::ClusterArgs;
-use super::documents::{self, InputArgs};
+use super::documents::{self, InputArgs, InputFile};
 use super::engine::{Engine, EngineArgs};
 use super::errors::ErrorList;
 use super::report::Report;
@@ -50,6 +50,11 @@ pub(super) struct ExplainArgs {
 
     #[command(flatten)]
     cluster: ClusterArgs,
+
+    /// Explain files as in the cluster: with its webhooks, templates and namespaces; implied by
+    /// --context and --kubeconfig
+    #[arg(long)]
+    in_cluster: bool,
 
     /// Name of the MutatingWebhookConfiguration
     #[arg(long, value_name = "NAME", default_value = settings::WEBHOOK_CONFIGURATION.default, value_parser = values::name)]
@@ -90,6 +95,8 @@ Examples:
   A pod or a workload of the current context, with the templates of the cluster:
     outrigger explain pod/web-7d4b9c8f5d-x2x4z -n shop
     outrigger explain deploy/web -n shop
+  A file, as it would be decided in the cluster of the current context:
+    outrigger explain -f app.yaml --in-cluster
   For a script, and as a picture:
     outrigger explain deploy/web -n shop -o json
     outrigger explain -f app.yaml -o dot | dot -Tsvg > decision.svg
@@ -102,14 +109,20 @@ refused; 1: something could not be read.";
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let subjects = subject::parse_all(&args.objects)?;
     let (files, objects): (Vec<_>, Vec<_>) = subjects.into_iter().partition(|one| matches!(one, Subject::File(_)));
-    let mut report = ExplainReport::default();
     let paths = files.into_iter().filter_map(|one| if let Subject::File(path) = one { Some(path) } else { None });
     let paths: Vec<PathBuf> = paths.chain(args.filename.iter().cloned()).collect();
-    if !paths.is_empty() {
-        report.extend(of_files(args, paths)?);
+    let in_cluster = args.in_cluster || args.cluster.is_named();
+    if in_cluster && paths.is_empty() && objects.is_empty() {
+        anyhow::bail!("nothing is named that could be explained, expected KIND/NAME or -f FILE");
     }
-    if !objects.is_empty() {
-        report.extend(super::cluster::block_on(cluster::explain(args, &objects))?);
+    let (offline, files) = if in_cluster { (Vec::new(), paths) } else { (paths, Vec::new()) };
+    let mut report = ExplainReport::default();
+    if !offline.is_empty() {
+        report.extend(of_files(args, offline)?);
+    }
+    if !files.is_empty() || !objects.is_empty() {
+        let files = read_files(args, files)?;
+        report.extend(super::cluster::block_on(cluster::explain(args, &files, &objects))?);
     }
     let printed = match args.output {
         ExplainFormat::Text => text::text(&report, Colours::of_stdout(), text::width()),
@@ -123,13 +136,17 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     }
 }
 
+fn read_files(args: &ExplainArgs, paths: Vec<PathBuf>) -> Result<Vec<InputFile>, ErrorList> {
+    if paths.is_empty() {
+        return Ok(Vec::new());
+    }
+    documents::read(&InputArgs::of(paths, args.recursive), args.engine.domain())
+}
+
 /// The explanations of all pods of files.
 fn of_files(args: &ExplainArgs, paths: Vec<PathBuf>) -> anyhow::Result<ExplainReport> {
     let mut messages = Report::default();
-    let (mut engine, files) = ErrorList::both(
-        Engine::load(&args.engine, &mut messages),
-        documents::read(&InputArgs::of(paths, args.recursive), args.engine.domain()),
-    )?;
+    let (mut engine, files) = ErrorList::both(Engine::load(&args.engine, &mut messages), read_files(args, paths))?;
     engine.add_namespaces(files.iter().flat_map(|file| &file.documents))?;
     let generated = generated_configuration(args.engine.domain(), &args.server_namespace)?;
     let mut report = ExplainReport::default();
