@@ -205,7 +205,7 @@ fn settle(template: &mut TemplateTrace, verdict: &Verdict<'_>) {
     let problems: Vec<Problem> = verdict
         .problems()
         .iter()
-        .filter(|problem| problem.template.as_ref() == Some(&template.name) || names(problem, &template.name))
+        .filter(|problem| problem.template.as_ref() == Some(&template.name) || names(problem, template))
         .cloned()
         .collect();
     let left_out: Vec<ErrorCode> =
@@ -236,11 +236,13 @@ fn settle(template: &mut TemplateTrace, verdict: &Verdict<'_>) {
     }
 }
 
-/// Whether a problem without a template is about this one: that of an unknown name quotes it.
-fn names(problem: &Problem, template: &str) -> bool {
-    matches!(problem.code, ErrorCode::TemplateNotFound | ErrorCode::TemplateBroken)
+/// Whether a problem without a template is about this one: that of an unknown name quotes it, and
+/// otherwise only names that are known.
+fn names(problem: &Problem, template: &TemplateTrace) -> bool {
+    template.revision.is_none()
+        && matches!(problem.code, ErrorCode::TemplateNotFound | ErrorCode::TemplateBroken)
         && problem.template.is_none()
-        && problem.message.to_string().contains(&super::text::quote(template))
+        && problem.message.to_string().contains(&super::text::quote(&template.name))
 }
 
 fn was_injected(template: &TemplateTrace) -> Check {

@@ -173,7 +173,7 @@ fn rows() -> Vec<Row> {
             "",
         ),
         ("parameter", none(), none(), level("loud"), "refused", "parameter_invalid"),
-        ("list", none(), none(), asking("agent, Agent!"), "refused", "annotation_invalid"),
+        ("list", none(), none(), asking("agent, false"), "refused", "annotation_invalid"),
         ("default", enabled(), json!({"outrigger.dev/inject": "agent"}), pod("web", &none()), "injected", ""),
         ("not-enabled", none(), json!({"outrigger.dev/inject": "agent"}), pod("web", &none()), "not_asked", ""),
         ("automatic", everywhere, none(), pod("web", &none()), "injected", ""),

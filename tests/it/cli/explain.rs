@@ -49,10 +49,10 @@ fn each_reason_names_its_step_its_effect_and_the_actual_value() {
     let parameter = json!({"outrigger.dev/inject": "helper", "helper.outrigger.dev/level": "loud"});
     for (object, effect, step, said) in [
         (pod("web"), "injected", None, "gets helper"),
-        (with_annotations(&json!({})), "not_asked", Some("requested"), "annotation outrigger.dev/inject is absent"),
+        (with_annotations(&json!({})), "skipped", Some("requested"), "if the API server asks, which is not known"),
         (with_annotations(&inject("false")), "skipped", Some("opt_out"), "opted_out"),
         (with_annotations(&inject("helpr")), "refused", Some("templates"), "did you mean \\\"helper\\\"?"),
-        (with_annotations(&inject("a b")), "refused", Some("requested"), "annotation_invalid"),
+        (with_annotations(&inject("helper, false")), "refused", Some("requested"), "annotation_invalid"),
         (with_annotations(&parameter), "refused", Some("templates"), "parameter_invalid"),
         (conflict, "refused", Some("merge"), "conflict"),
         (ours, "not_asked", None, "objectSelector app.kubernetes.io/name"),
@@ -231,7 +231,7 @@ fn the_graph_has_balanced_quotes_and_a_red_edge_where_the_decision_stops() {
     }
     assert_eq!(depth, 0, "{refused}");
     assert!(used.iter().all(|node| nodes.contains(node)), "{refused}");
-    assert!(refused.contains("e0_step5 -> e0_end [color=red];"), "{refused}");
+    assert!(refused.contains("e0_step7 -> e0_end [color=red];"), "{refused}");
     let injected = graph(&json!({"outrigger.dev/inject": "helper"}));
     assert!(
         !injected.contains("-> e0_end [color=red]") && injected.contains("e0_step8 -> e0_end [color=forestgreen];")
