@@ -38,6 +38,10 @@ const PAGE: usize = 500;
 const TEMPLATES: &str = "outrigger-templates";
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
+/// What no API server tells.
+const SETTINGS: &str =
+    "the settings of the server are not read; its defaults are assumed, such as for excludeNamespaces";
+
 /// Why an object was not read.
 enum Unread {
     Absent,
@@ -50,6 +54,8 @@ struct Reader {
     client: Client,
     limit: Duration,
     unread: Vec<String>,
+    /// What is said of every explanation.
+    notes: Vec<String>,
 }
 
 /// The explanations of these objects.
@@ -60,7 +66,7 @@ pub(super) async fn explain(
 ) -> anyhow::Result<ExplainReport> {
     let limit = args.cluster.timeout();
     let (client, address) = connect(&args.cluster.selection(), limit).await?;
-    let mut reader = Reader { client, limit, unread: Vec::new() };
+    let mut reader = Reader { client, limit, unread: Vec::new(), notes: vec![SETTINGS.to_owned()] };
     let version = reader.version(&address).await?;
     let namespace = args.engine.namespace().map_or_else(|| reader.client.default_namespace().to_owned(), str::to_owned);
     let documents = || files.iter().flat_map(|file| &file.documents);
@@ -105,6 +111,10 @@ pub(super) async fn explain(
         }
     }
     messages.finish()?;
+    reader.notes.dedup();
+    for explanation in &mut report.explanations {
+        explanation.notes.extend(reader.notes.iter().cloned());
+    }
     report.unread = reader.unread;
     Ok(report)
 }
@@ -188,8 +198,10 @@ impl Reader {
                 Ok(changes) => {
                     objects.apply(changes);
                 }
-                // The kind is not installed, so there are none.
-                Err(Unread::Absent) => {}
+                Err(Unread::Absent) => self.notes.push(format!(
+                    "the cluster has no {}: their CustomResourceDefinition is not installed",
+                    kind.plural()
+                )),
                 Err(why) => {
                     let effect = "templates of this kind are not known here: give --templates";
                     self.tell(&format!("the list of {}", kind.plural()), why, effect);
@@ -200,7 +212,9 @@ impl Reader {
         let path = format!("/api/v1/namespaces/{}/configmaps/{TEMPLATES}", args.server_namespace);
         match self.get(&path).await {
             Ok(map) => sources.extend(CompiledSource::compile_all(&texts_of(&map))),
-            Err(Unread::Absent) => {}
+            Err(Unread::Absent) => self
+                .notes
+                .push(format!("there is no ConfigMap {}/{TEMPLATES}; see --server-namespace", args.server_namespace)),
             Err(why) => {
                 let what = format!("ConfigMap {}/{TEMPLATES}", args.server_namespace);
                 self.tell(&what, why, "templates in it are not known here: give --templates");
@@ -289,6 +303,9 @@ impl Reader {
         document: &Value,
         namespace: &str,
     ) {
+        if document.get("kind").is_some_and(|kind| kind == "CronJob") {
+            explanation.notes.push("pods of a CronJob are not listed; explain its Jobs: job/NAME".to_owned());
+        }
         let labels = document.pointer("/spec/selector").map(|selector| selector.get("matchLabels").unwrap_or(selector));
         let Some(labels) = labels.and_then(Value::as_object).filter(|labels| !labels.is_empty()) else { return };
         let is_workload = document.get("kind").is_some_and(|kind| kind != "Pod");

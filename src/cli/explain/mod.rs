@@ -125,7 +125,7 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
         report.extend(super::cluster::block_on(cluster::explain(args, &files, &objects))?);
     }
     let printed = match args.output {
-        ExplainFormat::Text => text::text(&report, Colours::of_stdout(), text::width()),
+        ExplainFormat::Text => text::text(&report, Colours::of_stdout(), terminal::width_of_stdout()),
         ExplainFormat::Json => terminal::json(&report)?,
         ExplainFormat::Dot => dot::dot(&report),
     };

@@ -9,16 +9,6 @@ use crate::inject::decision_trace::{
 };
 use crate::workload::Carried;
 
-/// Width of a terminal that does not tell it.
-const USUAL_WIDTH: usize = 100;
-
-/// The width of the terminal, if stdout is one: that of `COLUMNS`, or else a usual one.
-pub(super) fn width() -> Option<usize> {
-    use std::io::IsTerminal;
-    let columns = || std::env::var("COLUMNS").ok()?.parse::<usize>().ok().filter(|columns| *columns >= 40);
-    std::io::stdout().is_terminal().then(|| columns().unwrap_or(USUAL_WIDTH))
-}
-
 /// The whole report.
 pub(super) fn text(report: &ExplainReport, colours: Colours, width: Option<usize>) -> String {
     let mut page = Page { text: String::new(), colours, width };
@@ -61,11 +51,9 @@ impl Page {
     fn explanation(&mut self, explanation: &Explanation) {
         self.line(0, Some(Colour::Bold), &printable(&explanation.object), "");
         let (colour, sign) = match explanation.effect {
-            Effect::Injected => (Colour::Green, "✓ injected:"),
-            Effect::Skipped => (Colour::Yellow, "– skipped:"),
-            Effect::NotAsked => (Colour::Yellow, "– not asked:"),
-            Effect::Refused => (Colour::Red, "✗ refused:"),
-            Effect::Failed => (Colour::Red, "✗ failed:"),
+            Effect::Injected => (Colour::Green, "✓"),
+            Effect::Skipped | Effect::NotAsked => (Colour::Yellow, "–"),
+            Effect::Refused | Effect::Failed => (Colour::Red, "✗"),
         };
         self.line(0, Some(colour), sign, &format!("the pod {}", explanation.summary));
         self.asked(explanation);

@@ -182,7 +182,7 @@ fn the_text_has_a_numbered_line_for_each_step_and_no_colours_in_a_pipe() {
     for number in 1..=8 {
         assert!(ran.stdout.contains(&format!("\n  {number}. ✓ ")), "{}", ran.stdout);
     }
-    assert!(ran.stdout.starts_with("app.yaml:1: Deployment web\n✓ injected: the pod gets helper\n"), "{}", ran.stdout);
+    assert!(ran.stdout.starts_with("app.yaml:1: Deployment web\n✓ the pod gets helper\n"), "{}", ran.stdout);
     assert!(!ran.stdout.contains('\u{1b}'), "{}", ran.stdout);
 }
 
