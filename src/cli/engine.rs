@@ -147,6 +147,16 @@ impl Engine {
         unread_keys_of_namespace(&self.injector, namespace)
     }
 
+    /// The same engine with the templates of these sources; `None` if there is no source.
+    pub(super) fn against(&self, from: &[TemplateSource], report: &mut Report) -> Result<Option<Self>, ErrorList> {
+        if from.is_empty() {
+            return Ok(None);
+        }
+        let injector = Injector::new(load_templates(from, report)?, self.injector.settings().clone());
+        let (default_namespace, namespaces) = (self.default_namespace.clone(), self.namespaces.clone());
+        Ok(Some(Self { injector, default_namespace, namespaces }))
+    }
+
     /// What decides about the pods of this template.
     pub(super) fn reviewer<'a>(&'a self, location: &'a PodLocation) -> Reviewer<'a> {
         let namespace = location.object.namespace.as_ref().unwrap_or(&self.default_namespace);

@@ -5,6 +5,7 @@
 //! command line prints the result, the server answers with it. It is pure: no I/O, no clock.
 
 mod cluster_pod;
+mod comparison;
 pub mod difference;
 mod find;
 mod finding;
@@ -15,6 +16,7 @@ mod unread_keys;
 
 #[cfg(feature = "runtime")]
 pub(crate) use cluster_pod::created as created_pod;
+pub use comparison::Comparison;
 pub use find::{Found, Note, ObjectName, PodLocation, find};
 pub use finding::{Finding, FindingCode};
 pub use review::{Renewal, Review, Reviewer};

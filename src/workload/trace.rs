@@ -84,14 +84,7 @@ impl Reviewer<'_> {
         let renewal = self.renewal(document, location, review);
         let changes = renewal.as_ref().map_or_else(Vec::new, |renewal| {
             let wanted = renewal.review.after.as_ref().unwrap_or(&renewal.bare);
-            let steps = difference::steps(template, wanted);
-            let marks = [&keys.status, "/revision"].map(|mark: &str| mark.replace('/', "~1"));
-            let operations = difference::patch(&steps)
-                .into_iter()
-                .rev()
-                .map(|operation| serde_json::to_value(operation).unwrap_or_default());
-            let shown = operations.filter(|one| !marks.iter().any(|mark| text(one, "path").ends_with(mark.as_str())));
-            shown.take(MAX_DIFFERENCES).map(|one| change(&one)).collect()
+            changes(keys.domain(), template, wanted)
         });
         Some(Carried {
             templates: entries.into_iter().map(of).collect(),
@@ -110,6 +103,16 @@ impl Reviewer<'_> {
         let found = own.or_else(|| templates.status_of(&TemplateScope::Cluster, name))?;
         found.revision.map(str::to_owned)
     }
+}
+
+/// The changes from one pod to the other, without those of the status and of revisions.
+pub(super) fn changes(domain: &str, before: &Value, after: &Value) -> Vec<String> {
+    let marks = [AnnotationKeys::new(domain).status, "/revision".to_owned()].map(|mark| mark.replace('/', "~1"));
+    let steps = difference::steps(before, after);
+    let operations = difference::patch(&steps).into_iter().rev();
+    let operations = operations.map(|operation| serde_json::to_value(operation).unwrap_or_default());
+    let shown = operations.filter(|one| !marks.iter().any(|mark| text(one, "path").ends_with(mark.as_str())));
+    shown.take(MAX_DIFFERENCES).map(|one| change(&one)).collect()
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {

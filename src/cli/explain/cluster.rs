@@ -19,10 +19,11 @@ use super::super::documents::InputFile;
 use super::super::engine::Engine;
 use super::super::report::Report;
 use super::super::values::ClusterVersion;
-use super::explanation::{Asked, ExplainReport, Explanation, PodGroup};
+use super::ExplainArgs;
+use super::explanation::{ExplainReport, Explanation, PodGroup};
 use super::kinds::{self, Kind};
 use super::subject::Subject;
-use super::{ExplainArgs, webhooks};
+use super::webhooks::{self, Asked};
 use crate::api::template_object::{TemplateChange, TemplateKind};
 use crate::cluster::templates::object;
 use crate::inject::annotations::AnnotationKeys;
@@ -30,7 +31,7 @@ use crate::inject::text::{nearest, quote};
 use crate::inject::{CompiledSource, Namespace, SourceText};
 use crate::source::built_in;
 use crate::source::custom_resource::TemplateObjects;
-use crate::workload;
+use crate::workload::{self, PodLocation};
 
 /// Objects of one page.
 const PAGE: usize = 500;
@@ -84,28 +85,18 @@ pub(super) async fn explain(
         Engine::of_cluster(&args.engine, &sources, version.as_ref(), namespace.clone(), namespaces, &mut messages);
     let mut engine = of_cluster?;
     engine.add_namespaces(documents())?;
-    let configurations = reader.configurations(args).await;
+    let against = engine.against(&args.against, &mut messages)?;
+    let world = World { args, engine, against, configurations: reader.configurations(args).await };
     let mut report = ExplainReport::default();
-    for (file, document) in files.iter().flat_map(|file| file.documents.iter().map(move |document| (file, document))) {
-        for note in &document.notes {
-            messages.finding(&file.name(document, &note.object), &note.finding);
-        }
-        for location in &document.pods {
-            let reviewer = engine.reviewer(location);
-            let asked = |pod: &Value| configurations.asked(args, reviewer.namespace, reviewer.namespace_object, pod);
-            let name = file.name(document, &location.object);
-            report.explanations.extend(Explanation::of(name, &reviewer, &document.value, location, asked));
-        }
+    for file in files {
+        report.explanations.extend(world.of_file(file, &mut messages));
     }
     for subject in subjects {
         let Subject::Object { kind, name } = subject else { continue };
         let Some(document) = reader.object(kind, &namespace, name).await else { continue };
-        let found = workload::find(&document, args.engine.domain());
-        for location in &found.pods {
-            let reviewer = engine.reviewer(location);
-            let asked = |pod: &Value| configurations.asked(args, reviewer.namespace, reviewer.namespace_object, pod);
-            let explanation = Explanation::of(location.object.to_string(), &reviewer, &document, location, asked);
-            let Some(mut explanation) = explanation else { continue };
+        for location in &workload::find(&document, args.engine.domain()).pods {
+            let explained = world.explanation(location.object.to_string(), &document, location);
+            let Some(mut explanation) = explained else { continue };
             reader.existing_pods(args, &mut explanation, &document, &namespace).await;
             report.explanations.push(explanation);
         }
@@ -117,6 +108,38 @@ pub(super) async fn explain(
     }
     report.unread = reader.unread;
     Ok(report)
+}
+
+/// What decides in the cluster.
+struct World<'a> {
+    args: &'a ExplainArgs,
+    engine: Engine,
+    against: Option<Engine>,
+    configurations: Configurations,
+}
+
+impl World<'_> {
+    fn of_file(&self, file: &InputFile, messages: &mut Report) -> Vec<Explanation> {
+        let mut found = Vec::new();
+        for document in &file.documents {
+            for note in &document.notes {
+                messages.finding(&file.name(document, &note.object), &note.finding);
+            }
+            let explained = document.pods.iter().filter_map(|location| {
+                self.explanation(file.name(document, &location.object), &document.value, location)
+            });
+            found.extend(explained);
+        }
+        found
+    }
+
+    fn explanation(&self, name: String, document: &Value, location: &PodLocation) -> Option<Explanation> {
+        let reviewer = self.engine.reviewer(location);
+        let (namespace, object) = (reviewer.namespace, reviewer.namespace_object);
+        let asked = |pod: &Value| self.configurations.asked(self.args, namespace, object, pod);
+        let other = self.against.as_ref().map(|engine| engine.reviewer(location));
+        Explanation::of(name, &reviewer, document, location, other.as_ref(), asked)
+    }
 }
 
 impl Reader {

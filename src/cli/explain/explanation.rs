@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::webhooks::WebhookTrace;
+use super::webhooks::{Asked, WebhookTrace};
 use crate::inject::decision_trace::{Check, DecisionTrace, TraceVerdict};
-use crate::workload::{Carried, PodLocation, Reviewer};
+use crate::workload::{Carried, Comparison, PodLocation, Reviewer};
 
 /// Everything that is explained.
 #[derive(Debug, Default, Serialize)]
@@ -33,31 +33,6 @@ pub(super) enum Effect {
     Failed,
     /// The API server does not ask Outrigger: it is created as it is.
     NotAsked,
-}
-
-/// Whether the API server asks.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct Asked {
-    /// Each webhook that could be called.
-    pub webhooks: Vec<WebhookTrace>,
-    /// What else is to be said of the configurations.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
-    /// Whether the configurations could not be read.
-    #[serde(skip)]
-    pub is_unknown: bool,
-}
-
-impl Asked {
-    /// Whether a webhook is called; `None` if that cannot be known.
-    pub(super) fn is_called(&self) -> Option<bool> {
-        if self.webhooks.iter().any(|webhook| webhook.called == Some(true)) {
-            return Some(true);
-        }
-        let is_unknown = self.is_unknown || self.webhooks.iter().any(|webhook| webhook.called.is_none());
-        if is_unknown { None } else { Some(false) }
-    }
 }
 
 /// Existing pods of a workload that are alike.
@@ -91,6 +66,9 @@ pub(super) struct Explanation {
     /// What the object carries of an earlier injection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub carried: Option<Carried>,
+    /// What it gets with the templates of `--against`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<Comparison>,
     /// Existing pods of the workload.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pods: Vec<PodGroup>,
@@ -106,6 +84,7 @@ impl Explanation {
         reviewer: &Reviewer<'_>,
         document: &Value,
         location: &PodLocation,
+        other: Option<&Reviewer<'_>>,
         asked: impl FnOnce(&Value) -> Asked,
     ) -> Option<Self> {
         let traced = reviewer.trace(document, location)?;
@@ -135,6 +114,7 @@ impl Explanation {
             effect,
             asked,
             decision,
+            against: other.and_then(|other| reviewer.compare(other, document, location)),
             pods: Vec::new(),
             notes,
         })

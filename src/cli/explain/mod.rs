@@ -27,7 +27,7 @@ use super::report::Report;
 use super::terminal::{self, Colours};
 use super::{stdio, values};
 use crate::api::webhook_configuration::{Endpoint, WebhookConfiguration};
-use crate::config::settings;
+use crate::config::{TemplateSource, settings};
 
 /// Show step by step why pods get what they get
 #[derive(Args, Debug)]
@@ -64,6 +64,10 @@ pub(super) struct ExplainArgs {
     #[arg(long, value_name = "NAMESPACE", default_value = SERVER_NAMESPACE, value_parser = values::namespace)]
     server_namespace: String,
 
+    /// Tell what would change with these templates instead: a directory, a file, or built-in
+    #[arg(long, value_name = "PATH")]
+    against: Vec<TemplateSource>,
+
     /// How the explanation is printed
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: ExplainFormat,
@@ -97,6 +101,8 @@ Examples:
     outrigger explain deploy/web -n shop
   A file, as it would be decided in the cluster of the current context:
     outrigger explain -f app.yaml --in-cluster
+  What would change for these pods if the templates were those of another directory?
+    outrigger explain -f app.yaml --templates templates --against edited
   For a script, and as a picture:
     outrigger explain deploy/web -n shop -o json
     outrigger explain -f app.yaml -o dot | dot -Tsvg > decision.svg
@@ -125,6 +131,9 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
         report.extend(super::cluster::block_on(cluster::explain(args, &files, &objects))?);
     }
     let printed = match args.output {
+        ExplainFormat::Text if !args.against.is_empty() => {
+            text::comparison(&report, Colours::of_stdout(), terminal::width_of_stdout())
+        }
         ExplainFormat::Text => text::text(&report, Colours::of_stdout(), terminal::width_of_stdout()),
         ExplainFormat::Json => terminal::json(&report)?,
         ExplainFormat::Dot => dot::dot(&report),
@@ -148,6 +157,7 @@ fn of_files(args: &ExplainArgs, paths: Vec<PathBuf>) -> anyhow::Result<ExplainRe
     let mut messages = Report::default();
     let (mut engine, files) = ErrorList::both(Engine::load(&args.engine, &mut messages), read_files(args, paths))?;
     engine.add_namespaces(files.iter().flat_map(|file| &file.documents))?;
+    let against = engine.against(&args.against, &mut messages)?;
     let generated = generated_configuration(args.engine.domain(), &args.server_namespace)?;
     let mut report = ExplainReport::default();
     for file in &files {
@@ -167,7 +177,15 @@ fn of_files(args: &ExplainArgs, paths: Vec<PathBuf>) -> anyhow::Result<ExplainRe
                     )
                 };
                 let name = file.name(document, &location.object);
-                report.explanations.extend(Explanation::of(name, &reviewer, &document.value, location, asked));
+                let other = against.as_ref().map(|engine| engine.reviewer(location));
+                report.explanations.extend(Explanation::of(
+                    name,
+                    &reviewer,
+                    &document.value,
+                    location,
+                    other.as_ref(),
+                    asked,
+                ));
             }
         }
     }

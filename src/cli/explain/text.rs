@@ -21,6 +21,28 @@ pub(super) fn text(report: &ExplainReport, colours: Colours, width: Option<usize
     page.text
 }
 
+/// What would change with other templates: a line for each pod, and the changes of those that differ.
+pub(super) fn comparison(report: &ExplainReport, colours: Colours, width: Option<usize>) -> String {
+    let mut page = Page { text: String::new(), colours, width };
+    let compared = report.explanations.iter().filter_map(|one| Some((&one.object, one.against.as_ref()?)));
+    let compared: Vec<_> = compared.collect();
+    for (object, comparison) in &compared {
+        if !comparison.differs {
+            page.line(0, Some(Colour::Green), "=", &format!("{object}: {}, as before", comparison.before));
+            continue;
+        }
+        let end = match comparison.before == comparison.after {
+            true => format!("{}, with other values", comparison.after),
+            false => format!("{}; before it {}", comparison.after, comparison.before),
+        };
+        page.line(0, Some(Colour::Yellow), "~", &format!("{object}: {end}"));
+        comparison.changes.iter().for_each(|change| page.line(4, None, "-", change));
+    }
+    let differing = compared.iter().filter(|(_, comparison)| comparison.differs).count();
+    page.line(0, None, &format!("{differing} of {} would change", compared.len()), "");
+    page.text
+}
+
 struct Page {
     text: String,
     colours: Colours,

@@ -5,7 +5,6 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::explanation::Asked;
 use super::selectors::{KnownLabels, condition_checks, rule_check, selector_checks};
 use crate::inject::Namespace;
 use crate::inject::annotations::NAMESPACE_NAME;
@@ -26,6 +25,31 @@ pub(super) struct WebhookTrace {
     pub failure_policy: String,
     /// Its rule, selectors and conditions.
     pub checks: Vec<Check>,
+}
+
+/// Whether the API server asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Asked {
+    /// Each webhook that could be called.
+    pub webhooks: Vec<WebhookTrace>,
+    /// What else is to be said of the configurations.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Whether the configurations could not be read.
+    #[serde(skip)]
+    pub is_unknown: bool,
+}
+
+impl Asked {
+    /// Whether a webhook is called; `None` if that cannot be known.
+    pub(super) fn is_called(&self) -> Option<bool> {
+        if self.webhooks.iter().any(|webhook| webhook.called == Some(true)) {
+            return Some(true);
+        }
+        let is_unknown = self.is_unknown || self.webhooks.iter().any(|webhook| webhook.called.is_none());
+        if is_unknown { None } else { Some(false) }
+    }
 }
 
 /// The webhooks of one configuration held against a pod.

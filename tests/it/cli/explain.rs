@@ -174,6 +174,29 @@ fn what_an_injected_object_carries_is_compared_with_what_it_would_get() {
 }
 
 #[test]
+fn other_templates_are_compared_pod_by_pod() {
+    let workspace = Workspace::new();
+    std::fs::create_dir(workspace.path("edited")).expect("a directory");
+    workspace.file("edited/helper.yaml", super::TEMPLATE.replace("helper:1", "helper:2"));
+    let injected = workspace.inject(&["-f", "-", "-o", "json"], &deployment("done", asking()).to_string()).done();
+    let silent = deployment("silent", json!({"spec": asking()["spec"]}));
+    let input = stream(&[deployment("web", asking()), serde_json::from_str(&injected).expect("JSON"), silent]);
+    let ran = |against: &str| {
+        let arguments = ["explain", "--templates", "templates", "-f", "-", "--against", against];
+        let ran = workspace.run_with(&arguments, &input);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        ran.stdout
+    };
+    let text = ran("edited");
+    assert_eq!(text.matches("replace /spec/initContainers/0/image \"example.com/helper:2\"").count(), 2, "{text}");
+    assert!(text.contains("Deployment silent: gets nothing: not_requested, as before\n"), "{text}");
+    assert!(text.ends_with("2 of 3 would change\n"), "{text}");
+    assert!(ran("templates").ends_with("0 of 3 would change\n"));
+    let text = ran("built-in");
+    assert!(text.contains("is refused: template_not_found") && text.contains("; before it gets helper"), "{text}");
+}
+
+#[test]
 fn the_text_has_a_numbered_line_for_each_step_and_no_colours_in_a_pipe() {
     let workspace = Workspace::new();
     workspace.file("app.yaml", deployment("web", asking()).to_string());
