@@ -30,6 +30,13 @@ pub(super) struct InputArgs {
     recursive: bool,
 }
 
+impl InputArgs {
+    /// The same as flags.
+    pub(super) const fn of(files: Vec<PathBuf>, recursive: bool) -> Self {
+        Self { files, filename: Vec::new(), recursive }
+    }
+}
+
 /// One file of the input, or stdin.
 #[derive(Debug)]
 pub(super) struct InputFile {

@@ -4,7 +4,7 @@
 //! read without an error.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
@@ -58,6 +58,21 @@ pub(super) struct EngineArgs {
 }
 
 impl EngineArgs {
+    /// Namespace of objects that name none, if it was given.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// Whether templates were named. The default cannot be told from `--templates built-in`.
+    pub(super) fn names_templates(&self) -> bool {
+        self.templates.templates != [TemplateSource::BuiltIn]
+    }
+
+    /// Whether a file of namespaces was named.
+    pub(super) fn names_namespaces(&self) -> bool {
+        self.namespace_file.is_some()
+    }
+
     pub(super) fn domain(&self) -> &str {
         &self.domain
     }
@@ -87,6 +102,32 @@ impl Engine {
         Ok(Self { injector: Injector::new(templates, engine_settings(args)), default_namespace, namespaces })
     }
 
+    /// An engine of a cluster: with its templates, unless flags name others, its version and its
+    /// namespaces.
+    pub(super) fn of_cluster(
+        args: &EngineArgs,
+        sources: &[Arc<CompiledSource>],
+        version: Option<&ClusterVersion>,
+        default_namespace: String,
+        known: NamespaceMap,
+        report: &mut Report,
+    ) -> Result<Self, ErrorList> {
+        let templates = match args.names_templates() {
+            true => load_templates(&args.templates, report),
+            // One that is broken breaks no other, as in the server.
+            false => Ok(assemble(sources, report)),
+        };
+        let (templates, named) = ErrorList::both(templates, namespaces_of(args))?;
+        let version = args.cluster_version.as_ref().or(version);
+        let settings = Settings {
+            native_sidecars: native_sidecars(args.native_sidecars, version),
+            cluster_version: version.map_or_else(|| Settings::default().cluster_version, ToString::to_string),
+            ..engine_settings(args)
+        };
+        let namespaces = known.into_iter().chain(named).collect();
+        Ok(Self { injector: Injector::new(templates, settings), default_namespace, namespaces })
+    }
+
     /// Adds the Namespace objects of the input; those of `--namespace-file` take precedence.
     pub(super) fn add_namespaces<'a>(
         &mut self,
@@ -114,10 +155,29 @@ impl Engine {
         unread_keys_of_namespace(&self.injector, namespace)
     }
 
-    fn reviewer<'a>(&'a self, location: &'a PodLocation) -> Reviewer<'a> {
+    /// The same engine with the templates of these sources; `None` if there is no source.
+    pub(super) fn against(&self, from: &[TemplateSource], report: &mut Report) -> Result<Option<Self>, ErrorList> {
+        if from.is_empty() {
+            return Ok(None);
+        }
+        let injector = Injector::new(load_from(from, report)?, self.injector.settings().clone());
+        let (default_namespace, namespaces) = (self.default_namespace.clone(), self.namespaces.clone());
+        Ok(Some(Self { injector, default_namespace, namespaces }))
+    }
+
+    /// What decides about the pods of this template.
+    pub(super) fn reviewer<'a>(&'a self, location: &'a PodLocation) -> Reviewer<'a> {
         let namespace = location.object.namespace.as_ref().unwrap_or(&self.default_namespace);
         Reviewer { injector: &self.injector, namespace, namespace_object: self.namespaces.get(namespace) }
     }
+}
+
+fn assemble(sources: &[Arc<CompiledSource>], report: &mut Report) -> TemplateSet {
+    let loaded = TemplateSet::assemble(sources, &TemplateSet::default());
+    for problem in &loaded.problems {
+        report.warning(&problem.to_string());
+    }
+    loaded.templates
 }
 
 fn engine_settings(args: &EngineArgs) -> Settings {
@@ -151,7 +211,10 @@ fn milliseconds() -> u64 {
 
 /// The templates of all sources; all must load.
 pub(super) fn load_templates(args: &TemplateArgs, report: &mut Report) -> Result<TemplateSet, ErrorList> {
-    let from = &args.templates;
+    load_from(&args.templates, report)
+}
+
+fn load_from(from: &[TemplateSource], report: &mut Report) -> Result<TemplateSet, ErrorList> {
     let mut problems = ErrorList::default();
     let built_in = if from.contains(&TemplateSource::BuiltIn) { built_in::sources() } else { Vec::new() };
     let texts = problems.keep(template_texts(from)).unwrap_or_default();

@@ -12,14 +12,15 @@ mod convert;
 mod documents;
 mod engine;
 mod errors;
+mod explain;
 mod fleet;
 mod generate;
 mod get;
 mod inject;
 mod json;
 mod key_order;
-mod manual;
 mod lint;
+mod manual;
 mod namespaces;
 mod output;
 mod progress;
@@ -90,15 +91,16 @@ Outrigger injects sidecars into Kubernetes pods. There are three ways to run it:
 enum Command {
     Inject(inject::InjectArgs),
     Uninject(uninject::UninjectArgs),
+    Explain(explain::ExplainArgs),
+    Templates(templates::TemplatesArgs),
+    Lint(lint::LintArgs),
+    Test(test::TestArgs),
+    Convert(convert::ConvertArgs),
     Serve(serve::ServeCommand),
     Check(check::CheckArgs),
-    Templates(templates::TemplatesArgs),
-    Test(test::TestArgs),
     Get(get::GetArgs),
     Upgrade(upgrade::UpgradeArgs),
-    Convert(convert::ConvertArgs),
     Generate(generate::GenerateArgs),
-    Lint(lint::LintArgs),
 }
 
 /// Runs the command that the process arguments name, and returns its exit code.
@@ -136,6 +138,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Inject(args) => inject::run(&args),
         Command::Uninject(args) => uninject::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Templates(args) => templates::run(&args),
         Command::Test(args) => test::run(&args),

@@ -20,7 +20,7 @@ macro_rules! published {
 
 /// All schemas, in the order of their names.
 pub(super) const ALL: &[PublishedSchema] =
-    published!["check", "convert", "get", "lint", "templates", "test", "test-file", "upgrade"];
+    published!["check", "convert", "explain", "get", "lint", "templates", "test", "test-file", "upgrade"];
 
 /// The schema of that name.
 pub(super) fn find(name: &str) -> Option<&'static PublishedSchema> {

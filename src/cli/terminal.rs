@@ -53,6 +53,22 @@ impl Colours {
     }
 }
 
+/// The width of the terminal in characters, if stdout is one that tells it.
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "the system call has no safe wrapper among our crates")]
+pub(super) fn width_of_stdout() -> Option<usize> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the call fills the structure, which lives longer than the call.
+    let result = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    (result == 0 && size.ws_col > 0).then(|| usize::from(size.ws_col))
+}
+
+/// Elsewhere the terminal breaks lines itself.
+#[cfg(not(unix))]
+pub(super) const fn width_of_stdout() -> Option<usize> {
+    None
+}
+
 /// The text on one line of bounded length.
 pub(super) fn printable(text: &str) -> String {
     quote::one_line(text.trim(), LONGEST)

@@ -21,12 +21,14 @@ mod pipeline;
 mod prepare;
 mod request;
 mod settings;
+mod trace;
 mod uninject;
 
 #[cfg(feature = "runtime")]
 pub(crate) use decision::keys::KnownTemplates;
 pub(crate) use decision::keys::{KeyCheck, KeyPlace, KeyUse};
 pub use error::{Blame, ErrorCode, InjectError, Problem};
+pub use outcome::trace as decision_trace;
 pub use outcome::{Explanation, Injection, LeftOut, Outcome, Skip, SkipReason};
 pub(crate) use pod::ScannedPod;
 pub use pod::find::find;
@@ -38,6 +40,7 @@ pub use template::{
     CompiledSource, KeptRevision, LoadProblem, Loaded, ObjectText, SourceText, TemplateInterface, TemplateScope,
     TemplateSet, TemplateState, TemplateStatus, editor_schema,
 };
+pub(crate) use trace::refused as trace_of_refusal;
 pub use uninject::{uninject, uninject_template};
 
 /// What was found when Automatic templates were compared.
@@ -75,6 +78,22 @@ impl Injector {
     /// takes more time than the decision.
     pub fn explain(&self, request: &Request<'_>, reasons: &[SkipReason]) -> Vec<Explanation> {
         pipeline::explain(&self.templates, &self.settings, &self.keys, request, reasons)
+    }
+
+    /// The decision step by step, beside its outcome. This takes more time than the decision, which
+    /// builds no trace.
+    pub fn trace(&self, request: &Request<'_>) -> (Result<Outcome, InjectError>, decision_trace::DecisionTrace) {
+        let outcome = self.inject(request);
+        let reasons = match &outcome {
+            Ok(Outcome::Injected(injection)) => injection.reasons.as_slice(),
+            Ok(Outcome::Skipped(skip)) => skip.reasons.as_slice(),
+            Err(_) => &[],
+        };
+        let explanations = self.explain(request, reasons);
+        let verdict = trace::Verdict { outcome: &outcome, explanations: &explanations };
+        let of = || trace::of(&self.templates, &self.settings, &self.keys, request, &verdict);
+        let traced = expression::limits::together(self.settings.clock, of);
+        (outcome, traced)
     }
 
     /// Whether the default list of a namespace names this template.

@@ -64,7 +64,7 @@ pub(super) fn run(
 }
 
 /// Names of the requested templates, and of others that an earlier pass has injected.
-fn names<'n>(requested: &'n [RequestedTemplate<'_>], status: &'n [StatusEntry]) -> Vec<&'n str> {
+pub(super) fn names<'n>(requested: &'n [RequestedTemplate<'_>], status: &'n [StatusEntry]) -> Vec<&'n str> {
     let mut names: Vec<&str> = requested.iter().map(|requested| requested.name.as_str()).collect();
     let had = status.iter().map(|entry| entry.name.as_str());
     let others: Vec<&str> = had.filter(|name| !names.contains(name)).collect();

@@ -19,6 +19,8 @@ pub(crate) fn sources() -> Vec<Arc<CompiledSource>> {
 /// The names of the built-in templates, sorted.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     TEMPLATES.iter().map(|(file, _)| file.strip_suffix(".yaml").unwrap_or(file))
+}
+
 /// Their texts.
 pub(crate) fn texts() -> Vec<SourceText> {
     TEMPLATES.iter().map(source_text).collect()

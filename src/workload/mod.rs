@@ -5,17 +5,21 @@
 //! command line prints the result, the server answers with it. It is pure: no I/O, no clock.
 
 mod cluster_pod;
+mod comparison;
 pub mod difference;
 pub mod excerpt;
 mod find;
 mod finding;
 mod review;
 mod stray_keys;
+mod trace;
 mod unread_keys;
 
 #[cfg(feature = "runtime")]
 pub(crate) use cluster_pod::created as created_pod;
+pub use comparison::Comparison;
 pub use find::{Found, Note, ObjectName, PodLocation, find};
 pub use finding::{Finding, FindingCode};
 pub use review::{Renewal, Review, Reviewer};
+pub use trace::{Carried, CarriedTemplate, TracedPod};
 pub use unread_keys::of_namespace as unread_keys_of_namespace;

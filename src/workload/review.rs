@@ -186,7 +186,7 @@ fn annotations(template: &Value) -> impl Iterator<Item = &str> {
 }
 
 /// Annotations and labels of the pod that are no text, by their path in the object.
-fn values_that_are_no_text(location: &PodLocation, template: &Value) -> Vec<Problem> {
+pub(super) fn values_that_are_no_text(location: &PodLocation, template: &Value) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (kind, map) in [("annotation", "annotations"), ("label", "labels")] {
         let entries = template.pointer(&format!("/metadata/{map}")).and_then(Value::as_object);

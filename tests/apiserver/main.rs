@@ -45,6 +45,7 @@ mod check;
 mod deployments;
 mod differential;
 mod events;
+mod explain;
 mod filled_in;
 mod first_template;
 mod golden;
@@ -73,6 +74,7 @@ fn main() -> std::process::ExitCode {
         deployments::TESTS,
         differential::TESTS,
         events::TESTS,
+        explain::TESTS,
         filled_in::TESTS,
         first_template::TESTS,
         golden::TESTS,

@@ -3,8 +3,9 @@
 //! What the engine puts in is the golden cases' matter; here it is what the commands make of it.
 
 mod cases;
-mod manual;
+mod explain;
 mod lint;
+mod manual;
 mod mistakes;
 mod templates;
 mod volumes;

@@ -21,6 +21,7 @@ pub mod case;
 mod https;
 pub mod laws;
 pub mod runner;
+mod trace;
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -48,6 +48,11 @@ impl ClusterArgs {
         ClusterSelection { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
     }
 
+    /// Whether a flag names a cluster.
+    pub(super) const fn is_named(&self) -> bool {
+        self.context.is_some() || self.kubeconfig.is_some()
+    }
+
     pub(super) const fn timeout(&self) -> Duration {
         self.timeout
     }

@@ -6,7 +6,7 @@
 
 mod feed;
 mod health;
-mod object;
+pub(crate) mod object;
 mod plan;
 mod pods;
 mod queue;

@@ -85,8 +85,29 @@ fn status(text: &RawValue) -> TemplateObjectStatus {
     serde_json::from_str(text.get()).unwrap_or_default()
 }
 
+/// The objects of a page of a list as the API server sends it, and the token of the next page.
+pub(crate) fn of_page(kind: TemplateKind, text: &str) -> serde_json::Result<(Vec<TemplateObject>, Option<String>)> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct PageMetadata {
+        r#continue: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct Page {
+        #[serde(default)]
+        metadata: PageMetadata,
+        items: Vec<ApiObject>,
+    }
+    let Page { metadata, items } = serde_json::from_str(text)?;
+    let objects = items.into_iter().filter_map(|object| {
+        let key = object.key(kind)?;
+        Some(object.into_template(key))
+    });
+    Ok((objects.collect(), metadata.r#continue.filter(|token| !token.is_empty())))
+}
+
 /// The path of all objects of a kind.
-pub(super) fn path(kind: TemplateKind) -> String {
+pub(crate) fn path(kind: TemplateKind) -> String {
     format!("/apis/{GROUP}/{VERSION}/{}", kind.plural())
 }
 

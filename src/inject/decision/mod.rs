@@ -8,6 +8,7 @@ pub(super) mod report;
 
 mod explain;
 mod rollout;
+pub(super) mod trace;
 
 use self::report::{InjectionReport, annotation_problem};
 use super::annotations::{self, AnnotationKeys, NamedTemplate, TemplateRequest};

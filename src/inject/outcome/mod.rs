@@ -2,6 +2,7 @@
 
 mod explanation;
 mod skip_reason;
+pub mod trace;
 
 use super::error::ErrorCode;
 pub use explanation::Explanation;

@@ -4,6 +4,7 @@ use super::{Preparation, PrepareError};
 use crate::inject::annotations::NAMESPACE_NAME;
 use crate::inject::error::{ErrorCode, Problem};
 use crate::inject::expression::{EvaluationError, Root, convert};
+use crate::inject::request::Namespace;
 use crate::inject::template::{CompiledCondition, RenderContext, Template};
 use crate::inject::text::{Message, message, quote, value, words};
 
@@ -38,13 +39,17 @@ impl Preparation<'_, '_> {
                 ", which are not known here",
             ]),
             Some(namespace) => {
-                let of_label = |key: &str| namespace.labels.get(key).map(String::as_str);
-                let is_selected = selector.matches(|key| of_label(key).or((key == NAMESPACE_NAME).then_some(name)));
+                let is_selected = selector.matches(|key| namespace_label(namespace, name, key));
                 let unselected = "match.namespaceSelector does not select the labels of namespace ";
                 if is_selected { Ok(()) } else { Err(message![unselected, value(quote(name))]) }
             }
         }
     }
+}
+
+/// A label of the namespace; every namespace has the one with its name.
+pub(super) fn namespace_label<'n>(namespace: &'n Namespace, name: &'n str, key: &str) -> Option<&'n str> {
+    namespace.labels.get(key).map(String::as_str).or((key == NAMESPACE_NAME).then_some(name))
 }
 
 /// Checks the conditions. If a parameter is wrong, that is reported instead, and conditions that
@@ -62,7 +67,7 @@ pub(super) fn check_conditions(
     conditions.try_for_each(|condition| check_condition(template, condition, context))
 }
 
-fn check_condition(
+pub(super) fn check_condition(
     template: &Template,
     condition: &CompiledCondition,
     context: &RenderContext<'_>,

@@ -16,6 +16,7 @@ mod plan;
 mod problems;
 mod share;
 mod tenancy;
+pub(super) mod trace;
 
 use self::app_containers::AppContainers;
 use super::annotations::AnnotationKeys;

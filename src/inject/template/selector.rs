@@ -5,6 +5,8 @@
 //! Invariant: a compiled selector has only valid operators, keys and values, so matching cannot
 //! fail.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use crate::inject::text::names::{check_label_value, check_qualified_name};
@@ -47,6 +49,18 @@ impl LabelSelector {
         self.requirements.iter().all(|requirement| requirement.operator.holds(labels(&requirement.key)))
     }
 
+    /// Each requirement as text, with the label's value and whether it holds.
+    pub(crate) fn requirements<'l>(
+        &self,
+        labels: impl Fn(&str) -> Option<&'l str>,
+    ) -> Vec<(String, Option<&'l str>, bool)> {
+        let of = |requirement: &Requirement| {
+            let found = labels(&requirement.key);
+            (requirement.to_string(), found, requirement.operator.holds(found))
+        };
+        self.requirements.iter().map(of).collect()
+    }
+
     /// Whether no labels can satisfy both, as far as single labels tell.
     pub(crate) fn is_disjoint_from(&self, other: &Self) -> bool {
         self.requirements.iter().any(|own| {
@@ -60,6 +74,22 @@ impl LabelSelector {
     /// Whether it matches everything.
     pub(crate) fn is_empty(&self) -> bool {
         self.requirements.is_empty()
+    }
+}
+
+impl fmt::Display for Requirement {
+    /// As `kubectl get --selector` takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = &self.key;
+        match &self.operator {
+            Operator::In(values) => match values.as_slice() {
+                [value] => write!(f, "{key}={value}"),
+                values => write!(f, "{key} in ({})", values.join(", ")),
+            },
+            Operator::NotIn(values) => write!(f, "{key} notin ({})", values.join(", ")),
+            Operator::Exists => write!(f, "{key}"),
+            Operator::DoesNotExist => write!(f, "!{key}"),
+        }
     }
 }
 

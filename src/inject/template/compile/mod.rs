@@ -21,6 +21,7 @@ mod companions;
 mod draft;
 mod enum_check;
 mod lazy;
+mod left_out;
 mod new_fields;
 mod part_trees;
 mod qos;

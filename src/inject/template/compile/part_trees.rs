@@ -4,7 +4,7 @@ use crate::inject::expression::{Declarations, Reads};
 use crate::inject::overlay::{Overlay, OverlayPart};
 use crate::inject::schema;
 use crate::inject::template::render::Renderer;
-use crate::inject::template::tree::{ExpressionTree, TreeCompiler};
+use crate::inject::template::tree::{ExpressionTree, Item, TreeCompiler};
 use crate::inject::text::FieldError;
 use serde_json::Value;
 
@@ -35,6 +35,15 @@ impl PartTrees {
     /// Whether a part has items that may be left out or repeated.
     pub(super) fn have_clauses(&self) -> bool {
         self.0.iter().any(ExpressionTree::has_clauses)
+    }
+
+    /// The items that may be left out or repeated.
+    pub(super) fn clauses(&self) -> impl Iterator<Item = &Item> {
+        let items = self.0.iter().flat_map(|tree| match tree {
+            ExpressionTree::List(_, trees) => trees.as_slice(),
+            other => std::slice::from_ref(other),
+        });
+        items.filter_map(|tree| if let ExpressionTree::Item(item) = tree { Some(&**item) } else { None })
     }
 
     /// All paths that the parts' expressions read.

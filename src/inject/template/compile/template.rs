@@ -39,9 +39,9 @@ pub(crate) struct Template {
     pub defaults: BTreeMap<String, cel::Value>,
     /// The defaults for the usual pod, if some are computed and the usual pod has all of them.
     usual_defaults: Option<BTreeMap<String, cel::Value>>,
-    parts: PartTrees,
+    pub(super) parts: PartTrees,
     /// The paths that the parts' expressions read.
-    reads: Reads,
+    pub(super) reads: Reads,
     /// The rendering with all defaults if the parts and the computed defaults read only parameters,
     /// which most pods do not set, and single fields of the pod's spec. Then it is that of the usual
     /// pod.

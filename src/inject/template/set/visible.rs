@@ -104,6 +104,19 @@ impl<'t> VisibleTemplates<'t> {
         (!self.yields(name, cluster)).then(|| message!["template ", value(quote(name)), ": ", sentence])
     }
 
+    /// Whether a template of the namespace is used although the cluster has one of its name.
+    pub(crate) fn shadows(&self, name: &str) -> bool {
+        let has_own = self.own.is_some_and(|own| own.contains_key(name));
+        has_own && self.set.entries().cluster.get(name).is_some_and(|cluster| self.yields(name, cluster))
+    }
+
+    /// The rollout of a template that is under way: the part of the pods that get the current
+    /// revision, this revision, and that of the others.
+    pub(crate) fn rollout(&self, name: &str) -> Option<(u8, &'t Revision, &'t Revision)> {
+        let Some(TemplateEntry::Working(lazy)) = self.entry(name) else { return None };
+        Some((lazy.rollout_percent()?, &lazy.revision, lazy.stable_revision()))
+    }
+
     /// Names of the templates that a working template excludes. It is not compiled for it.
     pub(crate) fn excluded_by(&self, name: &str) -> &'t [String] {
         match self.entry(name) {

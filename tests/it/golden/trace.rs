@@ -1,0 +1,115 @@
+//! Compares the trace of each golden case with the outcome of the engine.
+//!
+//! Invariant: the trace says what the engine does, and a step that stops the decision names a check
+//! that failed or a reason.
+
+use outrigger::inject::decision_trace::{Check, DecisionTrace, StepKind, StepVerdict, TemplateVerdict, TraceVerdict};
+use outrigger::inject::{Blame, Outcome, Request};
+
+use super::case::Case;
+use super::runner;
+
+#[test]
+fn the_trace_of_every_case_says_what_the_engine_does() {
+    super::run_all(|case| {
+        let (faults, _) = trace(case)?;
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    });
+}
+
+/// Each step must stop the decision in some case, or a step that is never reached would go unseen.
+#[test]
+fn every_step_of_the_trace_stops_some_case() {
+    let cases = super::case::read_all().into_iter().filter_map(|(_, case)| case.ok());
+    let traces: Vec<DecisionTrace> = cases.filter_map(|case| Some(trace(&case).ok()?.1)).collect();
+    for kind in StepKind::ALL {
+        let stops = |trace: &&DecisionTrace| trace.step(kind).is_some_and(|step| step.verdict == StepVerdict::Stopped);
+        assert!(traces.iter().any(|trace| stops(&trace)), "no case stops at {kind:?}");
+    }
+    for verdict in [
+        TemplateVerdict::Injected,
+        TemplateVerdict::AlreadyInjected,
+        TemplateVerdict::NotChosen,
+        TemplateVerdict::LeftOut,
+        TemplateVerdict::Refused,
+        TemplateVerdict::NothingToAdd,
+        TemplateVerdict::NotInjected,
+    ] {
+        let has = |trace: &DecisionTrace| trace.templates.iter().any(|one| one.verdict == verdict);
+        assert!(traces.iter().any(has), "no template of a case is {verdict:?}");
+    }
+}
+
+/// What is wrong with the trace of a case, and the trace.
+fn trace(case: &Case) -> Result<(Vec<String>, DecisionTrace), Vec<String>> {
+    let injector = runner::injector(case)?;
+    let namespace = case.settings.namespace_object();
+    let object = case.pod.to_string();
+    let request = Request {
+        group: &case.settings.group,
+        version: "v1",
+        resource: &case.settings.resource,
+        sub_resource: &case.settings.sub_resource,
+        operation: &case.settings.operation,
+        namespace: &case.settings.namespace,
+        owner_kind: None,
+        namespace_object: namespace.as_ref(),
+        object: &object,
+    };
+    let outcome = injector.inject(&request);
+    let (_, trace) = injector.trace(&request);
+    let mut faults = Vec::new();
+    let codes = |list: &[outrigger::inject::decision_trace::CodedSentence]| {
+        list.iter().map(|one| one.code.clone()).collect::<Vec<_>>()
+    };
+    let (verdict, injected, reasons, problems) = match &outcome {
+        Ok(Outcome::Injected(one)) => (TraceVerdict::Injected, one.templates.clone(), one.reasons.clone(), Vec::new()),
+        Ok(Outcome::Skipped(skip)) => (TraceVerdict::Skipped, Vec::new(), skip.reasons.clone(), Vec::new()),
+        Err(error) => {
+            let verdict = if error.blame() == Blame::Pod { TraceVerdict::Refused } else { TraceVerdict::Failed };
+            let codes = error.problems().iter().map(|problem| problem.code.code().to_owned()).collect();
+            (verdict, Vec::new(), Vec::new(), codes)
+        }
+    };
+    let mut expect = |what: &str, holds: bool| {
+        if !holds {
+            faults.push(format!("{what}: {trace:#?}"))
+        }
+    };
+    expect("another verdict", trace.verdict == verdict);
+    expect("other templates", trace.injected == injected);
+    let reasons: Vec<&str> = reasons.iter().map(|reason| reason.code()).collect();
+    expect("other reasons", codes(&trace.reasons) == reasons);
+    expect("other problems", codes(&trace.problems) == problems);
+    let stopped = trace.steps.iter().filter(|step| step.verdict == StepVerdict::Stopped).count();
+    expect("a pod that is injected stops nowhere", (verdict == TraceVerdict::Injected) == (stopped == 0));
+    for step in &trace.steps {
+        let fails = step.checks.iter().any(Check::fails);
+        let name = format!("{:?}", step.step);
+        match step.verdict {
+            StepVerdict::Stopped => expect(&format!("{name} stops without a reason"), !step.reasons.is_empty()),
+            StepVerdict::Passed if step.step <= StepKind::OptOut => {
+                expect(&format!("{name} passes with a failed check"), !fails);
+            }
+            StepVerdict::NotReached => {
+                expect(&format!("{name} is not reached, and was looked at"), step.checks.is_empty());
+            }
+            StepVerdict::Passed | StepVerdict::Partly => {}
+        }
+        // What rules a pod out as a whole is always a check with the actual value.
+        if step.verdict == StepVerdict::Stopped && step.step <= StepKind::Requested {
+            let is_list = step.reasons.iter().any(|reason| reason.code == "annotation_invalid");
+            expect(&format!("{name} stops and no check fails"), fails || is_list);
+        }
+    }
+    for template in &trace.templates {
+        let is_injected = template.verdict == TemplateVerdict::Injected;
+        expect(&format!("{}: injected?", template.name), is_injected == injected.contains(&template.name));
+        expect(
+            &format!("{}: failed checks", template.name),
+            !(is_injected && template.checks.iter().any(Check::fails)),
+        );
+        expect(&format!("{}: brings nothing", template.name), !is_injected || !template.brings.is_empty());
+    }
+    Ok((faults, trace))
+}
