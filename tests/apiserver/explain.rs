@@ -189,7 +189,7 @@ fn pods_with_different_reasons_get_what_was_explained() {
         let name = format!("explain-{reason}");
         let namespace = namespace(world.cluster, &name, &labels, &annotations);
         // The server learns of the labels by a watch.
-        std::thread::sleep(Duration::from_millis(500));
+        crate::process::pause(Duration::from_millis(500));
         let claim = world.explain(&name, &pod);
         compare(world, &namespace, &pod, &claim, (effect, code), &mut failures);
     }

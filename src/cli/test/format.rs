@@ -97,9 +97,8 @@ pub(super) struct Expect {
 }
 
 /// One problem, or all of them.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(try_from = "Value")]
 #[cfg_attr(test, schemars(untagged))]
 pub(super) enum Refusals {
     /// One of the problems is this.
@@ -108,14 +107,12 @@ pub(super) enum Refusals {
     All(Vec<Refusal>),
 }
 
-impl TryFrom<Value> for Refusals {
-    type Error = String;
-
+impl<'de> Deserialize<'de> for Refusals {
     /// The errors of an untagged enum would not name the key that is wrong.
-    fn try_from(value: Value) -> Result<Self, String> {
-        let said = |error: serde_json::Error| format!("refused: {error}");
-        match value {
-            Value::Array(_) => serde_json::from_value(value).map(Self::All).map_err(said),
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let said = |error: serde_json::Error| serde::de::Error::custom(format!("refused: {error}"));
+        match Value::deserialize(deserializer)? {
+            value @ Value::Array(_) => serde_json::from_value(value).map(Self::All).map_err(said),
             value => serde_json::from_value(value).map(Self::Any).map_err(said),
         }
     }

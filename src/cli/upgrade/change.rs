@@ -236,7 +236,8 @@ mod tests {
 
     #[test]
     fn everything_else_needs_a_new_pod() {
-        let edits: [(&str, fn(&mut Value)); 11] = [
+        type Edit = fn(&mut Value);
+        let edits: [(&str, Edit); 11] = [
             ("spec.initContainers[p].args", |pod| pod["spec"]["initContainers"][0]["args"] = json!(["x"])),
             ("spec.initContainers[once].image", |pod| pod["spec"]["initContainers"][1]["image"] = json!("once:2")),
             ("spec.containers[web].env", |pod| pod["spec"]["containers"][0]["env"] = json!([])),

@@ -178,7 +178,7 @@ fn watched_files_are_run_again_when_they_change() {
                 return;
             }
             assert!(Instant::now() < end && child.try_wait().is_ok_and(|ended| ended.is_none()), "{text}: {output}");
-            std::thread::sleep(Duration::from_millis(50));
+            crate::support::pause(Duration::from_millis(50));
         }
     };
     wait_for("3 passed, 0 failed");

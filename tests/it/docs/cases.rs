@@ -63,6 +63,9 @@ fn the_schema_of_cases_takes_all_cases_and_no_misspelt_key() {
         first.get_or_insert(file);
     }
     let first = first.expect("there are cases");
+    let refused = serde_json::json!({"templates": [], "tests": [
+        {"name": "x", "pod": {}, "expect": {"refused": {"code": "conflict", "mesage": "x"}}}]});
+    assert!(fault(&refused).is_some(), "a misspelt key below refused");
     for (pointer, key) in [("", "test"), ("/tests/0", "exspect"), ("/tests/0/expect", "injectd")] {
         let mut file = first.clone();
         file.pointer_mut(pointer).expect(pointer)[key] = Value::Null;

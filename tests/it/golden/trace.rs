@@ -83,6 +83,29 @@ fn trace(case: &Case) -> Result<(Vec<String>, DecisionTrace), Vec<String>> {
     expect("other problems", codes(&trace.problems) == problems);
     let stopped = trace.steps.iter().filter(|step| step.verdict == StepVerdict::Stopped).count();
     expect("a pod that is injected stops nowhere", (verdict == TraceVerdict::Injected) == (stopped == 0));
+    faults.extend(faults_of_steps(&trace));
+    for template in &trace.templates {
+        let is_injected = template.verdict == TemplateVerdict::Injected;
+        let mut expect = |what: &str, holds: bool| {
+            if !holds {
+                faults.push(format!("{}: {what}: {trace:#?}", template.name));
+            }
+        };
+        expect("injected?", is_injected == injected.contains(&template.name));
+        expect("failed checks", !(is_injected && template.checks.iter().any(Check::fails)));
+        expect("brings nothing", !is_injected || !template.brings.is_empty());
+    }
+    Ok((faults, trace))
+}
+
+/// What is wrong with the steps of a trace.
+fn faults_of_steps(trace: &DecisionTrace) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut expect = |what: &str, holds: bool| {
+        if !holds {
+            faults.push(format!("{what}: {trace:#?}"));
+        }
+    };
     for step in &trace.steps {
         let fails = step.checks.iter().any(Check::fails);
         let name = format!("{:?}", step.step);
@@ -102,14 +125,5 @@ fn trace(case: &Case) -> Result<(Vec<String>, DecisionTrace), Vec<String>> {
             expect(&format!("{name} stops and no check fails"), fails || is_list);
         }
     }
-    for template in &trace.templates {
-        let is_injected = template.verdict == TemplateVerdict::Injected;
-        expect(&format!("{}: injected?", template.name), is_injected == injected.contains(&template.name));
-        expect(
-            &format!("{}: failed checks", template.name),
-            !(is_injected && template.checks.iter().any(Check::fails)),
-        );
-        expect(&format!("{}: brings nothing", template.name), !is_injected || !template.brings.is_empty());
-    }
-    Ok((faults, trace))
+    faults
 }
