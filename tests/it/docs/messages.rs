@@ -36,7 +36,7 @@ const AREAS: [(&str, &[&str]); 6] = [
 ];
 
 /// Files whose strings are help texts, names or code for other programs.
-const WITHOUT_SENTENCES: [&str; 12] = [
+const WITHOUT_SENTENCES: [&str; 13] = [
     "src/api/crd/mod.rs",
     "src/api/crd/schema.rs",
     "src/api/crd/status.rs",
@@ -48,6 +48,7 @@ const WITHOUT_SENTENCES: [&str; 12] = [
     "src/inject/outcome/trace.rs",
     "src/inject/prepare/trace.rs",
     "src/inject/trace.rs",
+    "src/cli/explain/dot.rs",
     "src/cli/explain/selectors.rs",
     "src/cli/explain/text.rs",
 ];
