@@ -165,8 +165,14 @@ impl LookedAt {
             StepKind::Merge => self.pending().filter(|one| fits_or_conflicts(one)).map(fits).collect(),
         };
         let step = |kind: StepKind| {
-            let verdict = stops.verdict(kind);
-            let checks = if verdict == StepVerdict::NotReached { Vec::new() } else { checks(kind) };
+            let (verdict, checks) = match (stops.verdict(kind), checks(kind)) {
+                (StepVerdict::NotReached, _) => (StepVerdict::NotReached, Vec::new()),
+                // An object that is no pod has nothing to look at.
+                (StepVerdict::Passed, none) if none.is_empty() && kind <= StepKind::OptOut => {
+                    (StepVerdict::NotReached, none)
+                }
+                (verdict, checks) => (verdict, checks),
+            };
             TraceStep { step: kind, verdict, checks, reasons: stops.reasons_of(kind) }
         };
         DecisionTrace {

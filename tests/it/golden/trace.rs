@@ -102,6 +102,10 @@ fn check_steps(trace: &DecisionTrace, faults: &mut Vec<String>) {
         let stops_early = step.verdict == StepVerdict::Stopped && step.step <= StepKind::Requested;
         for (what, holds) in [
             ("stops without a reason", step.verdict != StepVerdict::Stopped || !step.reasons.is_empty()),
+            (
+                "passes and looks at nothing",
+                step.verdict != StepVerdict::Passed || !is_early || !step.checks.is_empty(),
+            ),
             ("passes with a failed check", step.verdict != StepVerdict::Passed || !is_early || !fails),
             ("is not reached, and was looked at", step.verdict != StepVerdict::NotReached || step.checks.is_empty()),
             ("stops and no check fails", !stops_early || fails || is_list),
