@@ -94,7 +94,8 @@ pub(crate) fn refused(error: &InjectError) -> DecisionTrace {
     let outcome = Err(error.clone());
     let keys = AnnotationKeys::new(super::annotations::DEFAULT_DOMAIN);
     let unreadable = Check::of("readable as a pod", "no", false);
-    let looked = LookedAt { pod: vec![unreadable], ..LookedAt::default() };
+    let request = decision_trace::request_checks(&Request::create_pod("", ""));
+    let looked = LookedAt { request, pod: vec![unreadable], ..LookedAt::default() };
     looked.trace(&keys, &Verdict { outcome: &outcome, explanations: &[] })
 }
 
