@@ -94,7 +94,8 @@ pub(crate) fn refused(error: &InjectError) -> DecisionTrace {
     let outcome = Err(error.clone());
     let keys = AnnotationKeys::new(super::annotations::DEFAULT_DOMAIN);
     let unreadable = Check::of("readable as a pod", "no", false);
-    let looked = LookedAt { pod: vec![unreadable], ..LookedAt::default() };
+    let request = decision_trace::request_checks(&Request::create_pod("", ""));
+    let looked = LookedAt { request, pod: vec![unreadable], ..LookedAt::default() };
     looked.trace(&keys, &Verdict { outcome: &outcome, explanations: &[] })
 }
 
@@ -165,8 +166,14 @@ impl LookedAt {
             StepKind::Merge => self.pending().filter(|one| fits_or_conflicts(one)).map(fits).collect(),
         };
         let step = |kind: StepKind| {
-            let verdict = stops.verdict(kind);
-            let checks = if verdict == StepVerdict::NotReached { Vec::new() } else { checks(kind) };
+            let (verdict, checks) = match (stops.verdict(kind), checks(kind)) {
+                (StepVerdict::NotReached, _) => (StepVerdict::NotReached, Vec::new()),
+                // An object that is no pod has nothing to look at.
+                (StepVerdict::Passed, none) if none.is_empty() && kind <= StepKind::OptOut => {
+                    (StepVerdict::NotReached, none)
+                }
+                (verdict, checks) => (verdict, checks),
+            };
             TraceStep { step: kind, verdict, checks, reasons: stops.reasons_of(kind) }
         };
         DecisionTrace {

@@ -329,6 +329,11 @@ impl Reader {
         if document.get("kind").is_some_and(|kind| kind == "CronJob") {
             explanation.notes.push("pods of a CronJob are not listed; explain its Jobs: job/NAME".to_owned());
         }
+        if document.pointer("/spec/selector/matchExpressions").is_some() {
+            let note = "existing pods are not compared: the selector has matchExpressions; explain a pod of it";
+            explanation.notes.push(note.to_owned());
+            return;
+        }
         let labels = document.pointer("/spec/selector").map(|selector| selector.get("matchLabels").unwrap_or(selector));
         let Some(labels) = labels.and_then(Value::as_object).filter(|labels| !labels.is_empty()) else { return };
         let is_workload = document.get("kind").is_some_and(|kind| kind != "Pod");

@@ -83,7 +83,7 @@ pub(super) fn condition_checks(webhook: &Value, pod: &Value) -> Vec<Check> {
             let what = format!("matchCondition {}", text("name"));
             match asks(text("expression"), pod) {
                 Some((key, wanted, found)) => {
-                    let shown = found.map_or_else(
+                    let shown = found.as_deref().map_or_else(
                         || format!("annotation {key} is absent"),
                         |value| format!("annotation {key} is {}", quote(value)),
                     );
@@ -96,7 +96,7 @@ pub(super) fn condition_checks(webhook: &Value, pod: &Value) -> Vec<Check> {
 }
 
 /// The annotation that one of our conditions asks for, whether it has to be there, and its value.
-fn asks<'p>(expression: &str, pod: &'p Value) -> Option<(String, bool, Option<&'p str>)> {
+fn asks(expression: &str, pod: &Value) -> Option<(String, bool, Option<String>)> {
     let (inner, wanted) = match expression.strip_prefix("!(").and_then(|rest| rest.strip_suffix(')')) {
         Some(inner) => (inner, false),
         None => (expression, true),
@@ -107,5 +107,5 @@ fn asks<'p>(expression: &str, pod: &'p Value) -> Option<(String, bool, Option<&'
         return None;
     }
     let found = pod.pointer("/metadata/annotations").and_then(|all| all.get(key));
-    Some((key.to_owned(), wanted, found.map(|value| value.as_str().unwrap_or_default())))
+    Some((key.to_owned(), wanted, found.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))))
 }

@@ -139,6 +139,38 @@ spec:
     assert!(checks.contains("false: not with the host network"), "{checks}");
 }
 
+/// The checks of the first template, as one text.
+fn checks(explanation: &Value) -> String {
+    explanation["decision"]["templates"][0]["checks"].to_string()
+}
+
+#[test]
+fn a_template_of_the_namespace_and_a_hidden_one_are_told() {
+    let workspace = Workspace::new();
+    let own = "
+apiVersion: outrigger.dev/v1alpha1
+kind: InjectionTemplate
+metadata: {name: helper, namespace: default}
+spec:
+  sidecars: [{name: own, image: 'example.com/own:1', resources: {limits: {memory: 16Mi}}}]
+";
+    workspace.file("templates/own.yaml", own);
+    let hidden = one(&workspace, &pod("web"));
+    assert!(checks(&hidden).contains("the cluster's template is used, not that of the namespace"), "{hidden:#}");
+    workspace.file("templates/helper.yaml", super::TEMPLATE.replace("spec:\n", "spec:\n  shadowable: true\n"));
+    let shadowed = one(&workspace, &pod("web"));
+    assert!(checks(&shadowed).contains("takes the place of the cluster's template"), "{shadowed:#}");
+    assert!(checks(&shadowed).contains("InjectionTemplate of namespace \\\"default\\\""), "{shadowed:#}");
+}
+
+#[test]
+fn a_revision_that_is_not_kept_is_told_with_those_that_are() {
+    let refused = one(&Workspace::new(), &with_annotations(&json!({"outrigger.dev/inject": "helper@0123456789"})));
+    assert_eq!(refused["effect"], "refused");
+    assert!(checks(&refused).contains("only revisions "), "{refused:#}");
+    assert!(checks(&refused).contains(r#"{"found":"0123456789","what":"pinned revision"}"#), "{refused:#}");
+}
+
 #[test]
 fn labels_of_the_namespace_decide_and_their_absence_is_told() {
     let workspace = Workspace::new();

@@ -49,6 +49,7 @@ const WITHOUT_SENTENCES: &[&str] = &[
     "src/inject/outcome/trace.rs",
     "src/inject/prepare/trace.rs",
     "src/inject/trace.rs",
+    "src/cli/explain/dot.rs",
     "src/cli/explain/selectors.rs",
     "src/cli/explain/text.rs",
 ];

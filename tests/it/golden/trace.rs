@@ -3,8 +3,10 @@
 //! Invariant: the trace says what the engine does, and a step that stops the decision names a check
 //! that failed or a reason.
 
-use outrigger::inject::decision_trace::{Check, DecisionTrace, StepKind, StepVerdict, TemplateVerdict, TraceVerdict};
-use outrigger::inject::{Blame, Outcome, Request};
+use outrigger::inject::decision_trace::{
+    Check, CodedSentence, DecisionTrace, StepKind, StepVerdict, TemplateVerdict, TraceVerdict,
+};
+use outrigger::inject::{Blame, InjectError, Outcome, Request};
 
 use super::case::Case;
 use super::runner;
@@ -59,10 +61,16 @@ fn trace(case: &Case) -> Result<(Vec<String>, DecisionTrace), Vec<String>> {
     let outcome = injector.inject(&request);
     let (_, trace) = injector.trace(&request);
     let mut faults = Vec::new();
-    let codes = |list: &[outrigger::inject::decision_trace::CodedSentence]| {
-        list.iter().map(|one| one.code.clone()).collect::<Vec<_>>()
-    };
-    let (verdict, injected, reasons, problems) = match &outcome {
+    compare_outcome(&outcome, &trace, &mut faults);
+    check_steps(&trace, &mut faults);
+    check_templates(&trace, &mut faults);
+    Ok((faults.into_iter().map(|fault| format!("{fault}: {trace:#?}")).collect(), trace))
+}
+
+/// The verdict, the templates and all codes are those of the engine.
+fn compare_outcome(outcome: &Result<Outcome, InjectError>, trace: &DecisionTrace, faults: &mut Vec<String>) {
+    let codes = |list: &[CodedSentence]| list.iter().map(|one| one.code.clone()).collect::<Vec<_>>();
+    let (verdict, injected, reasons, problems) = match outcome {
         Ok(Outcome::Injected(one)) => (TraceVerdict::Injected, one.templates.clone(), one.reasons.clone(), Vec::new()),
         Ok(Outcome::Skipped(skip)) => (TraceVerdict::Skipped, Vec::new(), skip.reasons.clone(), Vec::new()),
         Err(error) => {
@@ -71,59 +79,52 @@ fn trace(case: &Case) -> Result<(Vec<String>, DecisionTrace), Vec<String>> {
             (verdict, Vec::new(), Vec::new(), codes)
         }
     };
-    let mut expect = |what: &str, holds: bool| {
-        if !holds {
-            faults.push(format!("{what}: {trace:#?}"))
-        }
-    };
-    expect("another verdict", trace.verdict == verdict);
-    expect("other templates", trace.injected == injected);
     let reasons: Vec<&str> = reasons.iter().map(|reason| reason.code()).collect();
-    expect("other reasons", codes(&trace.reasons) == reasons);
-    expect("other problems", codes(&trace.problems) == problems);
     let stopped = trace.steps.iter().filter(|step| step.verdict == StepVerdict::Stopped).count();
-    expect("a pod that is injected stops nowhere", (verdict == TraceVerdict::Injected) == (stopped == 0));
-    faults.extend(faults_of_steps(&trace));
-    for template in &trace.templates {
-        let is_injected = template.verdict == TemplateVerdict::Injected;
-        let mut expect = |what: &str, holds: bool| {
-            if !holds {
-                faults.push(format!("{}: {what}: {trace:#?}", template.name));
-            }
-        };
-        expect("injected?", is_injected == injected.contains(&template.name));
-        expect("failed checks", !(is_injected && template.checks.iter().any(Check::fails)));
-        expect("brings nothing", !is_injected || !template.brings.is_empty());
+    for (what, holds) in [
+        ("another verdict", trace.verdict == verdict),
+        ("other templates", trace.injected == injected),
+        ("other reasons", codes(&trace.reasons) == reasons),
+        ("other problems", codes(&trace.problems) == problems),
+        ("a pod that is injected stops nowhere", (verdict == TraceVerdict::Injected) == (stopped == 0)),
+    ] {
+        faults.extend((!holds).then(|| what.to_owned()));
     }
-    Ok((faults, trace))
 }
 
-/// What is wrong with the steps of a trace.
-fn faults_of_steps(trace: &DecisionTrace) -> Vec<String> {
-    let mut faults = Vec::new();
-    let mut expect = |what: &str, holds: bool| {
-        if !holds {
-            faults.push(format!("{what}: {trace:#?}"));
-        }
-    };
+/// A step that stops has a reason, and an early one a check that fails.
+fn check_steps(trace: &DecisionTrace, faults: &mut Vec<String>) {
     for step in &trace.steps {
         let fails = step.checks.iter().any(Check::fails);
-        let name = format!("{:?}", step.step);
-        match step.verdict {
-            StepVerdict::Stopped => expect(&format!("{name} stops without a reason"), !step.reasons.is_empty()),
-            StepVerdict::Passed if step.step <= StepKind::OptOut => {
-                expect(&format!("{name} passes with a failed check"), !fails);
-            }
-            StepVerdict::NotReached => {
-                expect(&format!("{name} is not reached, and was looked at"), step.checks.is_empty());
-            }
-            StepVerdict::Passed | StepVerdict::Partly => {}
-        }
+        let is_early = step.step <= StepKind::OptOut;
         // What rules a pod out as a whole is always a check with the actual value.
-        if step.verdict == StepVerdict::Stopped && step.step <= StepKind::Requested {
-            let is_list = step.reasons.iter().any(|reason| reason.code == "annotation_invalid");
-            expect(&format!("{name} stops and no check fails"), fails || is_list);
+        let is_list = step.reasons.iter().any(|reason| reason.code == "annotation_invalid");
+        let stops_early = step.verdict == StepVerdict::Stopped && step.step <= StepKind::Requested;
+        for (what, holds) in [
+            ("stops without a reason", step.verdict != StepVerdict::Stopped || !step.reasons.is_empty()),
+            (
+                "passes and looks at nothing",
+                step.verdict != StepVerdict::Passed || !is_early || !step.checks.is_empty(),
+            ),
+            ("passes with a failed check", step.verdict != StepVerdict::Passed || !is_early || !fails),
+            ("is not reached, and was looked at", step.verdict != StepVerdict::NotReached || step.checks.is_empty()),
+            ("stops and no check fails", !stops_early || fails || is_list),
+        ] {
+            faults.extend((!holds).then(|| format!("{:?} {what}", step.step)));
         }
     }
-    faults
+}
+
+/// A template is injected if the engine says so; then no check fails, and it brings something.
+fn check_templates(trace: &DecisionTrace, faults: &mut Vec<String>) {
+    for template in &trace.templates {
+        let is_injected = template.verdict == TemplateVerdict::Injected;
+        for (what, holds) in [
+            ("is injected or not", is_injected == trace.injected.contains(&template.name)),
+            ("has failed checks", !(is_injected && template.checks.iter().any(Check::fails))),
+            ("brings nothing", !is_injected || !template.brings.is_empty()),
+        ] {
+            faults.extend((!holds).then(|| format!("{} {what}", template.name)));
+        }
+    }
 }
