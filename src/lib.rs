@@ -4,10 +4,11 @@
 //! template's containers, volumes, mounts and environment. The command line and the webhook call
 //! the same pure function, [`inject::Injector::inject`].
 //!
-//! The core ([`inject`], [`workload`], [`admission`]) does no I/O and builds without the feature `runtime`. The
+//! The core ([`inject`], [`workload`], [`admission`], [`export`]) does no I/O and builds without the feature `runtime`. The
 //! other modules are adapters around it, which only `app` connects.
 
 pub mod admission;
+pub mod export;
 pub mod inject;
 pub mod workload;
 

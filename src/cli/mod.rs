@@ -10,7 +10,9 @@ mod cluster;
 mod documents;
 mod engine;
 mod errors;
+mod export;
 mod generate;
+mod generate_policy;
 mod inject;
 mod json;
 mod key_order;
@@ -59,6 +61,7 @@ enum Command {
     Uninject(uninject::UninjectArgs),
     Serve(serve::ServeCommand),
     Check(check::CheckArgs),
+    Export(export::ExportArgs),
     Generate(generate::GenerateArgs),
 }
 
@@ -88,6 +91,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Uninject(args) => uninject::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Generate(args) => generate::run(&args),
     }
 }

@@ -398,6 +398,11 @@ impl<'a> TemplateInterface<'a> {
         &self.0.description
     }
 
+    /// The spec as written.
+    pub(crate) fn spec(self) -> Option<Value> {
+        self.0.raw_spec()
+    }
+
     /// Whether it chooses its pods itself.
     pub fn is_automatic(self) -> bool {
         self.0.mode == InjectionMode::Automatic

@@ -94,6 +94,11 @@ impl LazyTemplate {
         declarations.parameters
     }
 
+    /// The spec as written; `None` would be a bug in Outrigger.
+    pub(crate) fn raw_spec(&self) -> Option<Value> {
+        serde_json::from_slice(&self.spec.text()?).ok()
+    }
+
     fn compile(&self) -> Option<Template> {
         let raw: Value = serde_json::from_slice(&self.spec.text()?).ok()?;
         let spec = TemplateSpec::deserialize(&raw).ok()?;
