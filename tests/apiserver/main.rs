@@ -45,6 +45,7 @@ mod check;
 mod deployments;
 mod differential;
 mod events;
+mod export;
 mod filled_in;
 mod first_template;
 mod golden;
@@ -73,6 +74,7 @@ fn main() -> std::process::ExitCode {
         deployments::TESTS,
         differential::TESTS,
         events::TESTS,
+        export::TESTS,
         filled_in::TESTS,
         first_template::TESTS,
         golden::TESTS,
