@@ -54,6 +54,14 @@ pub(super) fn of_spec(spec: &Value, namespace: Option<&str>) -> Vec<Restriction>
             found.push(restriction("parameter", &format!("spec.parameters[{index}]"), why));
         }
     }
+    for order in ["order", "initContainerOrder"].into_iter().filter(|order| spec["placement"][*order].is_object()) {
+        let why = "a place beside a named container depends on the pod; First and Last are exported";
+        found.push(restriction("placement", &format!("spec.placement.{order}"), why));
+    }
+    if spec["metadata"]["annotations"].get("kubectl.kubernetes.io/default-container").is_some() {
+        let why = "the policy writes the app's first container there";
+        found.push(restriction("annotation", "spec.metadata.annotations", why));
+    }
     walk(spec, "spec", &mut found);
     found
 }
@@ -88,6 +96,12 @@ fn walk(value: &Value, field: &str, found: &mut Vec<Restriction>) {
                 let path = format!("{field}.{key}");
                 if ITEM_KEYS.contains(&key.as_str()) && field.ends_with(']') {
                     found.push(restriction("item", &path, "whether and how often the item is there is computed"));
+                } else if key == "hostPort" {
+                    found.push(restriction(
+                        "host_port",
+                        &path,
+                        "ports of the node conflict in more ways than by number",
+                    ));
                 } else {
                     walk(value, &path, found);
                 }

@@ -46,6 +46,7 @@ fn each_part_that_depends_on_the_pod_is_listed() {
         ("match: {conditions: [{expression: 'true'}]}", "field"),
         ("parameters: [{name: p, type: string}]", "parameter"),
         ("onConflict: KeepPod", "field"),
+        ("placement: {order: {before: web}}", "placement"),
         ("app: {containers: First, env: [{name: A, value: b}]}", "effect"),
     ] {
         assert!(codes(&format!("{AGENT}\n{spec}")).contains(&expected), "{spec}: {:?}", codes(spec));
