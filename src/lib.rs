@@ -4,11 +4,12 @@
 //! template's containers, volumes, mounts and environment. The command line and the webhook call
 //! the same pure function, [`inject::Injector::inject`].
 //!
-//! The core ([`inject`], [`workload`], [`admission`], [`convert`]) does no I/O and builds without the feature `runtime`. The
-//! other modules are adapters around it, which only `app` connects.
+//! The core ([`inject`], [`workload`], [`admission`], [`convert`], [`export`]) does no I/O and builds without the feature
+//! `runtime`. The other modules are adapters around it, which only `app` connects.
 
 pub mod admission;
 pub mod convert;
+pub mod export;
 pub mod inject;
 pub mod workload;
 

@@ -128,6 +128,11 @@ impl Engine {
         Ok(Self { injector: Injector::new(templates, settings), default_namespace, namespaces })
     }
 
+    /// The templates with the settings of the flags.
+    pub(super) const fn injector(&self) -> &Injector {
+        &self.injector
+    }
+
     /// Adds the Namespace objects of the input; those of `--namespace-file` take precedence.
     pub(super) fn add_namespaces<'a>(
         &mut self,

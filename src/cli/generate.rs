@@ -33,6 +33,7 @@ pub(super) struct GenerateArgs {
 enum What {
     Webhook(WebhookArgs),
     Schema(SchemaArgs),
+    Policy(super::generate_policy::PolicyArgs),
     #[command(long_about = CRDS_LONG_ABOUT)]
     /// Print the CustomResourceDefinitions of templates
     Crds,
@@ -212,6 +213,7 @@ pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
                 stdio::print(schema + "\n")
             }
         },
+        What::Policy(args) => super::generate_policy::run(args),
         What::Crds => {
             let [cluster, namespaced] = TemplateKind::ALL.map(crd::definition);
             stdio::print(&output::yaml(&[&cluster, &namespaced])?)

@@ -13,8 +13,10 @@ mod documents;
 mod engine;
 mod errors;
 mod explain;
+mod export;
 mod fleet;
 mod generate;
+mod generate_policy;
 mod get;
 mod inject;
 mod json;
@@ -100,6 +102,7 @@ enum Command {
     Check(check::CheckArgs),
     Get(get::GetArgs),
     Upgrade(upgrade::UpgradeArgs),
+    Export(export::ExportArgs),
     Generate(generate::GenerateArgs),
 }
 
@@ -145,6 +148,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Get(args) => get::run(&args),
         Command::Upgrade(args) => upgrade::run(&args),
         Command::Convert(args) => convert::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Lint(args) => lint::run(&args),
     }

@@ -19,7 +19,7 @@ use runner::{Offline, Runner};
 pub mod case;
 #[allow(dead_code, reason = "shared with tests/it, which uses all of it")]
 #[path = "../it/golden/runner.rs"]
-mod runner;
+pub mod runner;
 
 tests! {
     every_golden_result_is_accepted,

@@ -46,6 +46,7 @@ mod deployments;
 mod differential;
 mod events;
 mod explain;
+mod export;
 mod filled_in;
 mod first_template;
 mod golden;
@@ -75,6 +76,7 @@ fn main() -> std::process::ExitCode {
         differential::TESTS,
         events::TESTS,
         explain::TESTS,
+        export::TESTS,
         filled_in::TESTS,
         first_template::TESTS,
         golden::TESTS,

@@ -104,7 +104,7 @@ impl Details {
     /// `None` for a template that does not work.
     pub(super) fn of(status: &TemplateStatus<'_>, keys: &AnnotationKeys) -> Option<Self> {
         let interface = status.interface?;
-        let spec = interface.spec();
+        let spec = interface.spec().unwrap_or_default();
         let parameters: Vec<Parameter> =
             interface.parameters().iter().map(|declared| Parameter::of(declared, status.name, keys)).collect();
         let mut annotations = BTreeMap::from([(keys.inject.clone(), status.name.to_owned())]);

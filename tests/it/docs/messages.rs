@@ -30,7 +30,7 @@ const AREAS: [(&str, &[&str]); 6] = [
     ),
     ("Pods", &["src/inject/"]),
     ("Reviews", &["src/admission/", "src/server/"]),
-    ("Commands", &["src/cli/", "src/convert/", "src/workload"]),
+    ("Commands", &["src/cli/", "src/convert/", "src/workload", "src/export/"]),
     ("Settings", &["src/config/"]),
     ("The server and its cluster", &["src/"]),
 ];

@@ -398,6 +398,11 @@ impl<'a> TemplateInterface<'a> {
         &self.0.description
     }
 
+    /// The spec as written.
+    pub(crate) fn spec(self) -> Option<Value> {
+        self.0.raw_spec()
+    }
+
     /// Whether it chooses its pods itself.
     pub fn is_automatic(self) -> bool {
         self.0.mode == InjectionMode::Automatic
@@ -431,11 +436,6 @@ impl<'a> TemplateInterface<'a> {
     /// Whether a template of a namespace may take its place there.
     pub fn is_shadowable(self) -> bool {
         self.0.is_shadowable
-    }
-
-    /// `spec` as its author wrote it, as JSON.
-    pub fn spec(self) -> Value {
-        self.0.spec()
     }
 
     /// The declared parameters as the template has them: name, type, default, rule, description.

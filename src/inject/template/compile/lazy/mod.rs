@@ -94,9 +94,9 @@ impl LazyTemplate {
         declarations.parameters
     }
 
-    /// The spec as its author wrote it; null would be a bug in Outrigger.
-    pub(crate) fn spec(&self) -> Value {
-        self.spec.text().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    /// The spec as written; `None` would be a bug in Outrigger.
+    pub(crate) fn raw_spec(&self) -> Option<Value> {
+        serde_json::from_slice(&self.spec.text()?).ok()
     }
 
     fn compile(&self) -> Option<Template> {

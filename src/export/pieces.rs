@@ -1,0 +1,193 @@
+//! What a template adds to any pod, read from what the engine adds to a sample pod.
+//!
+//! Invariant: a change of the sample that is not understood is a restriction, never dropped.
+
+use serde_json::{Map, Value, json};
+
+use super::Restriction;
+use crate::inject::{Injector, Outcome, Request};
+
+/// The sample's containers; every list of theirs has an element that marks the pod's own.
+const CONTAINERS: [&str; 2] = ["outrigger-sample-a", "outrigger-sample-b"];
+const MARK: &str = "outrigger-sample";
+const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+
+/// Elements before and after the pod's own.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Added {
+    pub first: Vec<Value>,
+    pub last: Vec<Value>,
+}
+
+/// What a template adds to a pod.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    pub init_containers: Added,
+    pub containers: Added,
+    pub volumes: Vec<Value>,
+    /// For each container of the app: `env`, `envFrom`, `volumeMounts`.
+    pub app: Vec<(&'static str, Added)>,
+    pub labels: Map<String, Value>,
+    pub annotations: Map<String, Value>,
+    /// The status before and after the items of `added`.
+    pub status: [String; 2],
+    /// The items of `added` for each container, after its name.
+    pub added_of_container: Vec<String>,
+    /// The other items, but for the annotation of the default container.
+    pub added: Vec<String>,
+}
+
+fn unknown(field: &str, why: impl Into<String>) -> Restriction {
+    Restriction { code: "effect", field: field.to_owned(), why: why.into() }
+}
+
+fn sample(domain: &str, template: &str) -> Value {
+    let container = |name: &str| {
+        json!({
+            "name": name, "image": "sample:1", "env": [{"name": MARK, "value": "x"}],
+            "envFrom": [{"configMapRef": {"name": MARK}}],
+            "volumeMounts": [{"name": MARK, "mountPath": "/outrigger-sample"}],
+        })
+    };
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": MARK, "labels": {MARK: "x"}, "annotations": {format!("{domain}/inject"): template},
+        },
+        "spec": {
+            "containers": CONTAINERS.map(container), "initContainers": [container(MARK)],
+            "volumes": [{"name": MARK, "emptyDir": {}}],
+        },
+    })
+}
+
+/// Injects the template into the sample, and reads what it added.
+pub(super) fn of(injector: &Injector, template: &str, domain: &str) -> Result<Pieces, Vec<Restriction>> {
+    let before = sample(domain, template);
+    let after = injected(injector, &before).map_err(|why| vec![unknown("spec", why)])?;
+    let mut found = Vec::new();
+    let status_key = format!("{domain}/status");
+    let mut labels = new_keys(&before, &after, "/metadata/labels");
+    labels.remove(MARK);
+    let mut annotations = new_keys(&before, &after, "/metadata/annotations");
+    let status = annotations.remove(&status_key).unwrap_or_default();
+    annotations.remove(DEFAULT_CONTAINER);
+    let [init_containers, containers, volumes] =
+        ["initContainers", "containers", "volumes"].map(|list| around(&after["spec"][list], &before["spec"][list]));
+    let of_list = |list: Option<Added>, field: &str, found: &mut Vec<Restriction>| {
+        list.unwrap_or_else(|| {
+            found.push(unknown(field, "the template changes the pod's own elements, or stands between them"));
+            Added::default()
+        })
+    };
+    let app = app(&before, &after).unwrap_or_else(|why| {
+        found.push(unknown("spec.app", why));
+        Vec::new()
+    });
+    let init_containers = of_list(init_containers, "spec.placement", &mut found);
+    let containers = of_list(containers, "spec.app", &mut found);
+    let volumes = of_list(volumes, "spec.volumes", &mut found).last;
+    let others = |pod: &Value| {
+        let mut spec = pod["spec"].as_object().cloned().unwrap_or_default();
+        ["initContainers", "containers", "volumes"].iter().for_each(|list| drop(spec.remove(*list)));
+        spec
+    };
+    if others(&before) != others(&after) {
+        found.push(unknown("spec.pod", "the template changes other fields of the pod"));
+    }
+    let status = read_status(status.as_str().unwrap_or_default());
+    let Some((status, added_of_container, added)) = status else {
+        found.push(unknown("status", "the status annotation would depend on more than the containers' names"));
+        return Err(found);
+    };
+    if !found.is_empty() {
+        return Err(found);
+    }
+    Ok(Pieces { init_containers, containers, volumes, app, labels, annotations, status, added_of_container, added })
+}
+
+fn injected(injector: &Injector, before: &Value) -> Result<Value, String> {
+    let text = before.to_string();
+    match injector.inject(&Request::create_pod(MARK, &text)) {
+        Ok(Outcome::Injected(injection)) => {
+            let patch = injection.patch().map_err(|error| error.to_string())?;
+            let mut after = before.clone();
+            json_patch::patch(&mut after, &patch).map_err(|error| error.to_string())?;
+            Ok(after)
+        }
+        Ok(Outcome::Skipped(_)) => Err("a plain pod that requests the template does not get it".to_owned()),
+        Err(error) => Err(format!("a plain pod that requests the template is refused: {error}")),
+    }
+}
+
+fn new_keys(before: &Value, after: &Value, pointer: &str) -> Map<String, Value> {
+    let keys = |pod: &Value| pod.pointer(pointer).and_then(Value::as_object).cloned().unwrap_or_default();
+    let old = keys(before);
+    keys(after).into_iter().filter(|(key, _)| !old.contains_key(key)).collect()
+}
+
+/// The elements before and after the pod's own, whose names must still stand in one row.
+fn around(after: &Value, own: &Value) -> Option<Added> {
+    let (after, own) = (after.as_array()?, own.as_array()?);
+    let key = |item: &Value| item.get("name").or_else(|| item.pointer("/configMapRef/name")).cloned();
+    let start = after.iter().position(|item| key(item) == own.first().and_then(key))?;
+    let rows = after.get(start..start + own.len())?;
+    let is_own = rows.iter().zip(own).all(|(one, other)| key(one) == key(other));
+    is_own.then(|| Added { first: after[..start].to_vec(), last: after[start + own.len()..].to_vec() })
+}
+
+/// What each container of the app gets; an error if they get different things, or something else.
+fn app(before: &Value, after: &Value) -> Result<Vec<(&'static str, Added)>, &'static str> {
+    const LISTS: [&str; 3] = ["env", "envFrom", "volumeMounts"];
+    let find = |pod: &Value, list: &str, name: &str| {
+        pod["spec"][list].as_array().into_iter().flatten().find(|item| item["name"] == name).cloned()
+    };
+    let lost = "a container of the pod is replaced";
+    if find(before, "initContainers", MARK) != find(after, "initContainers", MARK) {
+        return Err("init containers of the app get something; a policy adds to its containers only");
+    }
+    let mut all = Vec::new();
+    for name in CONTAINERS {
+        let mut own = find(before, "containers", name).ok_or(lost)?;
+        let mut now = find(after, "containers", name).ok_or(lost)?;
+        let mut lists = Vec::new();
+        for list in LISTS {
+            let added = around(&now[list], &own[list]).ok_or("the container's own elements change")?;
+            lists.push((list, added));
+            own[list] = Value::Null;
+            now[list] = Value::Null;
+        }
+        if own != now {
+            return Err("containers of the app get more than env, envFrom and volumeMounts");
+        }
+        all.push(lists);
+    }
+    let first = all.swap_remove(0);
+    if all.iter().any(|other| *other != first) {
+        return Err("only some of the app's containers are chosen, or each gets something else");
+    }
+    Ok(first.into_iter().filter(|(_, added)| *added != Added::default()).collect())
+}
+
+/// The status as text around the items of `added`; these items for each container, and the others.
+fn read_status(text: &str) -> Option<([String; 2], Vec<String>, Vec<String>)> {
+    let status: Value = serde_json::from_str(text).ok()?;
+    let [entry] = status["templates"].as_array()?.as_slice() else { return None };
+    if ["replaced", "raised", "appended", "prepended"].iter().any(|key| entry.get(key).is_some()) {
+        return None;
+    }
+    let list = &entry["added"];
+    let (before, after) = text.split_once(&list.to_string())?;
+    let items: Vec<&str> = list.as_array()?.iter().filter_map(Value::as_str).collect();
+    let [of_a, of_b] = CONTAINERS.map(|name| {
+        let prefix = format!("containers/{name}/");
+        items.iter().filter_map(|item| item.strip_prefix(&prefix)).map(str::to_owned).collect::<Vec<_>>()
+    });
+    let others = items.get(of_a.len() + of_b.len()..)?;
+    let [a, b] = CONTAINERS.map(|name| of_a.iter().map(move |item| format!("containers/{name}/{item}")));
+    let in_order = a.chain(b).eq(items.iter().take(of_a.len() + of_b.len()).map(|item| (*item).to_owned()));
+    let (default, others) = others.split_last()?;
+    let is_default = *default == "annotations/kubectl.kubernetes.io~1default-container";
+    let others = others.iter().map(|item| (*item).to_owned()).collect();
+    (of_a == of_b && in_order && is_default).then(|| ([format!("{before}["), format!("]{after}")], of_a, others))
+}
