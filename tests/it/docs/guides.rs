@@ -96,7 +96,9 @@ fn commands_in_the_guides_exist() {
         for line in commands.filter_map(|line| line.trim().strip_prefix("outrigger ")) {
             let call = line.split(['|', '>']).next().unwrap_or_default();
             let command = call.split_whitespace().next().unwrap_or_default();
-            let output = std::process::Command::new(env!("CARGO_BIN_EXE_outrigger")).args([command, "--help"]).output();
+            let mut words = call.split_whitespace().take(if command == "generate" { 2 } else { 1 }).collect::<Vec<_>>();
+            words.push("--help");
+            let output = std::process::Command::new(env!("CARGO_BIN_EXE_outrigger")).args(words).output();
             let help = String::from_utf8(output.expect("the program runs").stdout).expect("text");
             let flags = call.split_whitespace().filter(|word| word.starts_with('-') && word.len() > 1);
             for flag in flags.filter_map(|flag| flag.split('=').next()) {
