@@ -3,7 +3,7 @@
 //! It is pure: values and texts in, templates out. Reading files and printing belong to `cli`.
 //!
 //! Invariant: each field of the input is in a template, or in the list of what is lost, or says only
-//! what kind of object the input is; [`ledger::Ledger`] keeps the account.
+//! what kind of object the input is; `ledger` keeps the account.
 
 mod detect;
 mod draft;

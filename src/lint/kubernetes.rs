@@ -6,9 +6,9 @@ use super::view::View;
 use crate::inject::text::FieldPath;
 use serde_json::Value;
 
-/// A field's name, the name of the field that contains it (empty: any), and the first minor version of
+/// A field's name, the name of the field that contains it, and the first minor version of
 /// Kubernetes 1 that serves it by default.
-const FIELDS: [(&str, &str, u32); 9] = [
+const FIELDS: [(&str, &str, u32); 13] = [
     ("hostUsers", "pod", 33),
     ("resources", "pod", 34),
     ("supplementalGroupsPolicy", "securityContext", 33),
@@ -16,8 +16,12 @@ const FIELDS: [(&str, &str, u32); 9] = [
     ("sleep", "preStop", 30),
     ("sleep", "postStart", 30),
     ("recursiveReadOnly", "volumeMounts", 31),
-    ("resizePolicy", "", 33),
-    ("grpc", "", 24),
+    ("procMount", "securityContext", 33),
+    ("resizePolicy", "sidecars", 33),
+    ("resizePolicy", "initContainers", 33),
+    ("grpc", "livenessProbe", 24),
+    ("grpc", "readinessProbe", 24),
+    ("grpc", "startupProbe", 24),
 ];
 
 /// A warning for each field that this minor version does not serve by default.
@@ -37,7 +41,7 @@ fn walk(view: View<'_>, minor: u32, parent: &str, path: &FieldPath, value: &Valu
         Value::Object(members) => {
             for (name, member) in members {
                 let path = path.child(name.as_str());
-                let known = FIELDS.iter().find(|(field, of, _)| field == name && (of.is_empty() || *of == parent));
+                let known = FIELDS.iter().find(|(field, of, _)| field == name && *of == parent);
                 if let Some((_, _, since)) = known.filter(|(_, _, since)| minor < *since) {
                     let message =
                         format!("Kubernetes 1.{minor} does not serve {name} by default; 1.{since} is the first");
