@@ -40,8 +40,8 @@ enum What {
     Completions(CompletionsArgs),
     Man(ManArgs),
     #[command(long_about = REFERENCE_LONG_ABOUT)]
-    /// Print the reference of all commands in Markdown
-    Reference,
+    /// Print the reference of all commands in Markdown, or write all generated pages
+    Reference(ReferenceArgs),
 }
 
 /// Print the JSON Schema of templates, for editors, or of what a command prints as JSON
@@ -69,6 +69,14 @@ struct CompletionsArgs {
     /// The shell
     #[arg(value_name = "SHELL")]
     shell: Shell,
+}
+
+/// Print the reference of all commands in Markdown, or write all generated pages
+#[derive(Args, Debug)]
+struct ReferenceArgs {
+    /// Write the reference of the commands and a page for each code of `outrigger lint` into this directory
+    #[arg(long, value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
 }
 
 /// Print the man page, or write those of all commands
@@ -104,11 +112,14 @@ Examples:
     outrigger generate man --directory ~/.local/share/man/man1";
 
 const REFERENCE_LONG_ABOUT: &str = "\
-Prints the reference of all commands and their flags in Markdown.
+Prints the reference of all commands and their flags in Markdown, or writes it into a directory, with a page for each \
+code of `outrigger lint`.
 
 Examples:
-  As docs/reference/commands.md has it:
-    outrigger generate reference > docs/reference/commands.md";
+  Read it:
+    outrigger generate reference | less
+  As docs/reference has it:
+    outrigger generate reference --directory docs/reference";
 
 /// Print the webhook configurations for a server at a URL, or behind a Service
 #[derive(Args, Debug)]
@@ -220,7 +231,10 @@ pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
         }
         What::Completions(args) => complete::print_script(args.shell, "outrigger"),
         What::Man(args) => manual::man(super::command(), args.directory.as_deref()),
-        What::Reference => stdio::print(manual::reference(super::command())),
+        What::Reference(args) => match &args.directory {
+            None => stdio::print(manual::reference(super::command())),
+            Some(directory) => manual::write_reference(super::command(), directory),
+        },
     }
 }
 

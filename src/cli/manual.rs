@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::{Arg, ArgAction, Command};
 
 use super::stdio;
+use crate::lint;
 
 /// Prints the man page of the program, or writes those of all commands into a directory.
 pub(super) fn man(command: Command, directory: Option<&Path>) -> anyhow::Result<()> {
@@ -42,6 +43,20 @@ pub(super) fn reference(mut command: Command) -> String {
         section(&mut text, command, &format!("outrigger {}", command.get_name()), 2);
     }
     text
+}
+
+/// Writes all generated pages of `docs/reference` into a directory.
+pub(super) fn write_reference(command: Command, directory: &Path) -> anyhow::Result<()> {
+    let write = |name: &str, text: String| {
+        let path = directory.join(name);
+        std::fs::write(&path, text).with_context(|| format!("{}: the page cannot be written", path.display()))
+    };
+    let of_codes = directory.join("lint");
+    std::fs::create_dir_all(&of_codes)
+        .with_context(|| format!("{}: the directory cannot be made", of_codes.display()))?;
+    write("commands.md", reference(command))?;
+    write("lint.md", lint::index())?;
+    lint::Code::ALL.iter().try_for_each(|code| write(&format!("lint/{}.md", code.as_str()), lint::page(*code)))
 }
 
 fn is_shown(command: &Command) -> bool {

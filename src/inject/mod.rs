@@ -38,7 +38,7 @@ pub use settings::{MissingDefaults, NativeSidecars, Settings};
 pub(crate) use template::VisibleTemplates;
 pub use template::{
     CompiledSource, KeptRevision, LoadProblem, Loaded, ObjectText, SourceText, TemplateInterface, TemplateScope,
-    TemplateSet, TemplateState, TemplateStatus, editor_schema,
+    TemplateSet, TemplateState, TemplateStatus, WarningKind, editor_schema,
 };
 pub(crate) use trace::refused as trace_of_refusal;
 pub use uninject::{uninject, uninject_template};

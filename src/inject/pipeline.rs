@@ -12,7 +12,7 @@ use super::request::Request;
 use super::settings::Settings;
 use super::status::{Status, StatusEntry};
 use super::template::spec::OnError;
-use super::template::{LoadProblem, TemplateScope, TemplateSet};
+use super::template::{LoadProblem, TemplateScope, TemplateSet, WarningKind};
 use super::text::{message, quote, value};
 
 /// Most Automatic templates that are compared with each other: all of them are compiled for it.
@@ -127,7 +127,12 @@ pub(super) fn overlaps(
                 _ => overlap.message.clone(),
             };
             let warning = LoadProblem::of_source(&template.origin, message![CONFLICT, detail]);
-            (template.scope.clone(), LoadProblem { template: Some(template.name.clone()), ..warning })
+            let warning = LoadProblem {
+                template: Some(template.name.clone()),
+                warning: Some(WarningKind::AutomaticConflict),
+                ..warning
+            };
+            (template.scope.clone(), warning)
         })
     });
     warnings.collect()

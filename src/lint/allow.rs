@@ -4,6 +4,7 @@
 
 use super::code::Code;
 use super::finding::Finding;
+use crate::inject::SourceText;
 use crate::inject::template::document::Place;
 use crate::inject::text::suggest;
 
@@ -20,21 +21,23 @@ struct Allowance<'a> {
 }
 
 /// Leaves out the warnings that comments allow, and adds one for each comment that allows none.
-pub(super) fn filter(text: &str, findings: Vec<Finding>) -> Vec<Finding> {
-    let mut allowances = allowances(text);
+pub(super) fn filter(source: &SourceText, findings: Vec<Finding>) -> Vec<Finding> {
+    let mut allowances = allowances(&source.text);
     let mut kept: Vec<Finding> = findings
         .into_iter()
         .filter(|finding| {
             let mut is_allowed = false;
             for one in &mut allowances {
-                let holds = one.code == finding.code.as_str() && (one.from..=one.to).contains(&finding.place.line);
+                let holds = one.code == finding.code.as_str()
+                    && !finding.code.is_error()
+                    && (one.from..=one.to).contains(&finding.place.line);
                 one.is_used |= holds;
                 is_allowed |= holds;
             }
             !is_allowed
         })
         .collect();
-    kept.extend(allowances.iter().filter(|one| !one.is_used).map(unused));
+    kept.extend(allowances.iter().filter(|one| !one.is_used).map(|one| unused(&source.origin, one)));
     kept
 }
 
@@ -66,9 +69,10 @@ fn allowances(text: &str) -> Vec<Allowance<'_>> {
     found
 }
 
-fn unused(allowance: &Allowance<'_>) -> Finding {
+fn unused(origin: &str, allowance: &Allowance<'_>) -> Finding {
     let code = allowance.code;
     let message = match Code::find(code) {
+        Some(known) if known.is_error() => format!("{code:?} is an error, which no comment allows"),
         Some(_) => format!("the comment allows {code:?}, and there is no such warning here"),
         None => match suggest::nearest(code, Code::ALL.iter().map(|code| code.as_str())) {
             Some(nearest) => format!("unknown code {code:?}; did you mean {nearest:?}?"),
@@ -76,5 +80,6 @@ fn unused(allowance: &Allowance<'_>) -> Finding {
         },
     };
     let place = Place { line: allowance.line, column: allowance.column };
-    Finding { code: Code::AllowUnused, place, path: String::new(), message }
+    let (code, help) = (Code::AllowUnused, Code::AllowUnused.help().to_owned());
+    Finding { code, origin: origin.to_owned(), place, path: String::new(), message, help }
 }

@@ -1,11 +1,12 @@
-//! The codes of the warnings of `outrigger lint`, each with its meaning and what to do.
+//! The codes of `outrigger lint`, each with its meaning, its reason and two example templates.
 //!
 //! Invariant: a code never changes its name or meaning, since scripts and comments in templates name it.
 
-/// Declares each code once, so that no table can lack one.
+/// Declares each code once, so that no table can lack one. Its examples are the files
+/// `codes/CODE/raises.yaml` and `codes/CODE/quiet.yaml`.
 macro_rules! codes {
-    ($($variant:ident $code:literal $meaning:literal $help:literal,)+) => {
-        /// The code of a warning.
+    ($($variant:ident $code:literal $meaning:literal $why:literal $help:literal,)+) => {
+        /// The code of a finding.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub(crate) enum Code { $(#[doc = $meaning] $variant,)+ }
 
@@ -23,38 +24,102 @@ macro_rules! codes {
                 match self { $(Self::$variant => $meaning,)+ }
             }
 
+            /// What happens in a cluster.
+            pub(crate) const fn why(self) -> &'static str {
+                match self { $(Self::$variant => $why,)+ }
+            }
+
             /// What to do.
             pub(crate) const fn help(self) -> &'static str {
                 match self { $(Self::$variant => $help,)+ }
+            }
+
+            /// A template with the finding; the comments below its lines mark each place.
+            pub(crate) const fn raises(self) -> &'static str {
+                match self { $(Self::$variant => include_str!(concat!("codes/", $code, "/raises.yaml")),)+ }
+            }
+
+            /// A template without it.
+            pub(crate) const fn quiet(self) -> &'static str {
+                match self { $(Self::$variant => include_str!(concat!("codes/", $code, "/quiet.yaml")),)+ }
             }
         }
     };
 }
 
 codes! {
-    TemplateWarning "template_warning" "loading the template gives a warning, such as an unused parameter or volume"
-        "do what the message says; the server logs the same warning",
-    NoResources "no_resources" "a container has no requests, or no limit of memory"
-        "set resources.requests and resources.limits.memory; the scheduler plans with them, and quotas require them",
-    ImageTag "image_tag" "an image has no tag or digest, or the tag latest"
-        "name a version or a digest; otherwise pods of one workload may run different images",
-    EmptyDirSize "empty_dir_size" "an emptyDir on disk has no sizeLimit"
-        "set emptyDir.sizeLimit; otherwise the volume may fill the node's disk",
-    PodSecurity "pod_security" "the template needs more than Pod Security \"restricted\" or \"baseline\" allows"
-        "remove the field, or allow the code where the sidecar needs the privilege",
-    RootImage "root_image" "the template is hardened, and the image is known to run as root"
-        "set securityContext.runAsUser, or take an image for users that are not root; kubelet refuses to start it",
-    AutomaticEverywhere "automatic_everywhere" "injection is Automatic and match has no namespaceSelector"
-        "set match.namespaceSelector, so that new namespaces do not get the sidecar unasked",
-    ShellIgnoresSigterm "shell_ignores_sigterm" "a sidecar's first process is a shell that ignores SIGTERM"
-        "begin the last command with exec, or set a trap; otherwise each pod takes its grace period to end",
-    SecretInEnv "secret_in_env" "a variable with the name of a secret has its value in the template"
-        "take the value from a Secret: valueFrom.secretKeyRef",
-    ForeignSyntax "foreign_syntax" "a value has the syntax {{ }} of Helm or Go templates, which nothing evaluates here"
+    TemplateInvalid "template_invalid" "the template cannot be loaded"
+        "The server refuses the template; for a template that it has loaded before it keeps the last good revision. \
+         A comment cannot allow an error."
+        "correct the template; the server refuses it",
+    UnusedParameter "unused_parameter" "no expression reads a parameter"
+        "Pods can set the parameter, and nothing changes."
+        "read it with ${params.NAME}, or remove it",
+    UnusedVolume "unused_volume" "no container mounts a volume of the template"
+        "Each pod gets a volume that nobody can use; the kubelet prepares it all the same."
+        "mount it with volumeMounts in a sidecar, an init container or spec.app, or remove it",
+    UnusedFile "unused_file" "no container mounts the files of an item of spec.files"
+        "The files are carried by each pod, and no container can read them."
+        "mount them with volumeMounts in a sidecar, an init container or spec.app, or remove them",
+    UnknownField "unknown_field" "Kubernetes has no such field, as far as this build knows"
+        "An API server drops fields that it does not know, without a word. The field is passed on, in case it is \
+         newer than this build."
+        "correct the name, or add it to spec.newFields if it is new",
+    NoEffect "no_effect" "a value has no effect where it is"
+        "The template seems to say something that nobody reads."
+        "remove the value, or move it to the place that the message names",
+    ForeignSyntax "foreign_syntax" "a value has the syntax {{ }} of Helm or Go templates"
+        "Nothing evaluates it: the text reaches the pod as it is."
         "write an expression ${...}",
+    UndefinedVariable "undefined_variable" "a value names a variable $(NAME) that its container does not define before"
+        "Kubernetes leaves a reference to a variable that it does not find as the text $(NAME), without an error. \
+         In env only the variables that stand before count."
+        "define the variable in env, before its first use; write $$(NAME) for the text itself",
+    NoResources "no_resources" "a container has no requests, or no limit of memory"
+        "The scheduler plans with requests. Without them a node is filled until pods are evicted, and a pod that was \
+         Guaranteed no longer is. Without a limit of memory, a leak of the sidecar takes the memory of the app. \
+         Namespaces with a ResourceQuota refuse such pods."
+        "set resources.requests and resources.limits.memory",
+    ImageTag "image_tag" "an image has no tag or digest, or the tag latest"
+        "Pods of one workload may run different images, depending on when their nodes pulled them, and no rollback \
+         brings the earlier one back."
+        "name a version or a digest",
+    EmptyDirSize "empty_dir_size" "an emptyDir on disk has no sizeLimit"
+        "What fills the volume fills the disk of the node, and the kubelet then evicts pods that have nothing to do \
+         with it."
+        "set emptyDir.sizeLimit",
+    PodSecurity "pod_security" "the template needs more than a level of Pod Security allows"
+        "A namespace that enforces the level refuses every pod that gets the template. What `hardened` fills in is \
+         taken into account. \
+         See <https://kubernetes.io/docs/concepts/security/pod-security-standards/>."
+        "change the field, or allow the code where the container needs the privilege",
+    RootImage "root_image" "the template is hardened, and the image is known to run as root"
+        "`hardened` sets runAsNonRoot: true, and the kubelet does not start an image whose user is root: the \
+         container stays in CreateContainerConfigError."
+        "set securityContext.runAsUser, or take an image for users that are not root",
+    AutomaticEverywhere "automatic_everywhere" "injection is Automatic and match has no namespaceSelector"
+        "Every namespace that takes part in injection gets the template, also those that are created later."
+        "set match.namespaceSelector, so that new namespaces do not get the sidecar unasked",
+    AutomaticConflict "automatic_conflict" "two Automatic templates conflict, and some pods get both"
+        "Pods that both select are refused, or get one of the two, as onConflict says."
+        "change match of one of them, so that no pod gets both, or remove what both bring",
+    JobSidecar "job_sidecar" "the sidecars are plain containers, for which the pod of a Job waits"
+        "A Job is complete when all containers of its pod have ended, and a plain sidecar never ends. See KEP-753."
+        "use placement.sidecars: Native, or end the sidecar when the app has ended",
+    ShellIgnoresSigterm "shell_ignores_sigterm" "a sidecar's first process is a shell that ignores SIGTERM"
+        "A shell that waits for a command does not pass SIGTERM on to it: each pod takes its whole grace period to \
+         end, 30 seconds by default, and is then killed."
+        "begin the last command with exec, or set a trap",
+    SecretInEnv "secret_in_env" "a variable with the name of a secret has its value in the template"
+        "Whoever may read the template or a pod reads the secret."
+        "take the value from a Secret: valueFrom.secretKeyRef",
     KubernetesVersion "kubernetes_version" "the version of --kubernetes does not serve a field by default"
+        "An API server drops a field whose feature gate is off, or refuses the pod: the sidecar runs without what \
+         the field says. The versions are those of the feature gates of Kubernetes 1.36, which list when each was on \
+         by default; fields that all versions since 1.20 serve are not listed."
         "remove the field, or use the template on newer clusters only",
     AllowUnused "allow_unused" "a comment that allows a code names an unknown code, or silences nothing"
+        "The comment was for something that has gone, or silences nothing because its code is misspelt."
         "remove the comment, or correct the code",
 }
 
@@ -62,5 +127,10 @@ impl Code {
     /// The code of this name.
     pub(crate) fn find(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.as_str() == name)
+    }
+
+    /// Whether it is an error, which neither a comment nor `--allow` leaves out.
+    pub(crate) const fn is_error(self) -> bool {
+        matches!(self, Self::TemplateInvalid)
     }
 }

@@ -1,4 +1,4 @@
-//! Rules for a single container: resources, image, shell, secrets and foreign syntax.
+//! Rules for a single container: resources, image, shell and foreign syntax.
 
 use super::code::Code;
 use super::finding::Finding;
@@ -9,9 +9,6 @@ use serde_json::Value;
 const ROOT_IMAGES: [&str; 10] =
     ["nginx", "httpd", "redis", "postgres", "mysql", "mariadb", "mongo", "rabbitmq", "traefik", "haproxy"];
 
-/// Parts of the names of variables that hold secrets.
-const SECRET_NAMES: [&str; 6] = ["PASSWORD", "PASSWD", "TOKEN", "SECRET", "API_KEY", "PRIVATE_KEY"];
-
 /// All warnings about the containers of a template.
 pub(super) fn findings(view: View<'_>) -> Vec<Finding> {
     view.containers().flat_map(|container| of_container(view, &container)).collect()
@@ -20,7 +17,7 @@ pub(super) fn findings(view: View<'_>) -> Vec<Finding> {
 fn of_container(view: View<'_>, container: &Container<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut add = |code, names: &[&str], message: String| {
-        found.push(Finding::new(code, view.document, &below(&container.path, names), message));
+        found.push(Finding::new(code, view, &below(&container.path, names), message));
     };
     if let Some(missing) = missing_resources(container.value) {
         add(Code::NoResources, &["resources"], format!("{} has no {missing}", container.name()));
@@ -39,7 +36,6 @@ fn of_container(view: View<'_>, container: &Container<'_>) -> Vec<Finding> {
         let message = format!("the shell of {} ignores SIGTERM", container.name());
         add(Code::ShellIgnoresSigterm, &["command"], message);
     }
-    found.extend(secrets(view, container));
     found.extend(foreign_syntax(view, container));
     found
 }
@@ -95,28 +91,6 @@ fn is_deaf_shell(container: &Value) -> bool {
     is_shell && flag.starts_with('-') && flag.ends_with('c') && has_several && !has_word("exec") && !has_word("trap")
 }
 
-fn secrets(view: View<'_>, container: &Container<'_>) -> Vec<Finding> {
-    let variables = at(container.value, &["env"]).as_array().map_or(&[][..], Vec::as_slice);
-    let is_secret = |variable: &Value| {
-        let name = at(variable, &["name"]).as_str().unwrap_or_default().to_ascii_uppercase();
-        let value = at(variable, &["value"]).as_str().unwrap_or_default();
-        // A variable such as TOKEN_FILE names a place, no secret.
-        let is_place = ["_FILE", "_PATH", "_DIR", "_URL", "_NAME"].iter().any(|end| name.ends_with(end));
-        let is_literal = !value.is_empty() && !value.contains("${") && !value.contains("$(");
-        is_literal && !is_place && SECRET_NAMES.iter().any(|part| name.contains(part))
-    };
-    let found = variables.iter().enumerate().filter(|(_, variable)| is_secret(variable));
-    found
-        .map(|(index, variable)| {
-            let path = container.path.child("env").index(index).child("value");
-            let name = at(variable, &["name"]).as_str().unwrap_or_default();
-            // The value itself is never repeated.
-            let message = format!("the variable {name:?} of {} has its value in the template", container.name());
-            Finding::new(Code::SecretInEnv, view.document, &path, message)
-        })
-        .collect()
-}
-
 fn foreign_syntax(view: View<'_>, container: &Container<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for field in ["image", "command", "args", "env"] {
@@ -143,5 +117,5 @@ fn foreign_text(view: View<'_>, text: &Value, path: &crate::inject::text::FieldP
     let rest = &text[text.find("{{")?..];
     let end = rest.find("}}")? + 2;
     let message = format!("nothing evaluates {:?}", rest.get(..end)?);
-    Some(Finding::new(Code::ForeignSyntax, view.document, path, message))
+    Some(Finding::new(Code::ForeignSyntax, view, path, message))
 }

@@ -10,6 +10,8 @@ use std::borrow::Cow;
 /// The document of one template.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
+    /// Where the text comes from, such as a file.
+    pub origin: &'a str,
     pub document: &'a Document,
 }
 

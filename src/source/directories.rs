@@ -248,7 +248,7 @@ impl WatchedDirectory {
         let known: HashSet<&str> = self.parsed.iter().map(|source| source.origin()).collect();
         listing.directories().filter(move |origin| known.contains(origin.as_str())).map(|origin| {
             let error = io::Error::new(ErrorKind::IsADirectory, "it is a directory, expected a file");
-            CompiledSource::unreadable(unreadable(origin, &error))
+            CompiledSource::unreadable(unreadable(&origin, &error))
         })
     }
 }
@@ -256,14 +256,14 @@ impl WatchedDirectory {
 /// Said alike however it is read, so that it is said once.
 fn at_unrest(origin: String) -> CompiledSource {
     let error = io::Error::new(ErrorKind::ResourceBusy, "it keeps changing while it is read");
-    CompiledSource::unreadable(unreadable(origin, &error))
+    CompiledSource::unreadable(unreadable(&origin, &error))
 }
 
 /// A fault of ours that one text brings to light takes no other with it.
 fn parse_or_report(text: &SourceText) -> CompiledSource {
     catch_unwind(|| CompiledSource::compile(text)).unwrap_or_else(|_| {
         let error = io::Error::other("a bug in outrigger, please report it");
-        CompiledSource::unreadable(unreadable(text.origin.clone(), &error))
+        CompiledSource::unreadable(unreadable(&text.origin, &error))
     })
 }
 

@@ -146,7 +146,7 @@ impl TemplateFile<'_> {
     pub(crate) fn read(self) -> Result<SourceText, Box<LoadProblem>> {
         match regular_file::read_text(self.path, MAX_FILE_BYTES) {
             Ok(text) => Ok(SourceText { origin: self.origin, text }),
-            Err(error) => Err(Box::new(unreadable(self.origin, &error))),
+            Err(error) => Err(Box::new(unreadable(&self.origin, &error))),
         }
     }
 }
@@ -179,16 +179,8 @@ fn leads_into_generation(path: &Path) -> bool {
 }
 
 /// A file, or what stands in its place, of which there is no text.
-pub(crate) fn unreadable(origin: String, error: &io::Error) -> LoadProblem {
-    LoadProblem {
-        origin,
-        line: 0,
-        column: 0,
-        template: None,
-        path: String::new(),
-        message: message!["cannot read the file: ", words(error)],
-        hint: None,
-    }
+pub(crate) fn unreadable(origin: &str, error: &io::Error) -> LoadProblem {
+    LoadProblem::of_source(origin, message!["cannot read the file: ", words(error)])
 }
 
 #[cfg(test)]

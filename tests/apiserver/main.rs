@@ -51,6 +51,7 @@ mod filled_in;
 mod first_template;
 mod golden;
 mod leader;
+mod lint;
 mod manifests;
 mod objects;
 mod outage;
@@ -81,6 +82,7 @@ fn main() -> std::process::ExitCode {
         first_template::TESTS,
         golden::TESTS,
         leader::TESTS,
+        lint::TESTS,
         manifests::TESTS,
         objects::away::TESTS,
         objects::definitions::TESTS,

@@ -164,15 +164,7 @@ fn a_broken_document_does_not_affect_others() {
 fn reloaded(states: &[&[(&str, Option<String>)]]) -> Loaded {
     let parsed = |(origin, text): &(&str, Option<String>)| match text {
         Some(text) => CompiledSource::compile(&SourceText { origin: (*origin).to_owned(), text: text.clone() }),
-        None => CompiledSource::unreadable(LoadProblem {
-            origin: (*origin).to_owned(),
-            line: 0,
-            column: 0,
-            template: None,
-            path: String::new(),
-            message: "cannot read the file".into(),
-            hint: None,
-        }),
+        None => CompiledSource::unreadable(LoadProblem::of_source(origin, "cannot read the file")),
     };
     let mut loaded = TemplateSet::load(&[]);
     for state in states {

@@ -13,9 +13,9 @@ use super::stdio;
 use super::terminal::Colours;
 use super::values::ClusterVersion;
 use crate::config::TemplateSource;
+use crate::inject::SourceText;
 use crate::inject::text::suggest;
-use crate::inject::{CompiledSource, LoadProblem, SourceText, TemplateSet};
-use crate::lint::{self, Code, Finding};
+use crate::lint::{self, Code};
 use crate::source::built_in;
 use report::{Level, Line};
 
@@ -37,12 +37,16 @@ pub(super) struct LintArgs {
     strict: bool,
 
     /// Leaves out the warnings of this code; may be repeated
-    #[arg(long, value_name = "CODE", value_parser = code)]
+    #[arg(long, value_name = "CODE", value_parser = warning)]
     allow: Vec<Code>,
 
     /// Warns of fields that this Kubernetes version does not serve by default, such as 1.30
     #[arg(long, value_name = "VERSION", value_parser = kubernetes)]
     kubernetes: Option<ClusterVersion>,
+
+    /// Prints the page of a code, and checks nothing
+    #[arg(long, value_name = "CODE", value_parser = code)]
+    explain: Option<Code>,
 }
 
 /// A format of the result.
@@ -67,14 +71,27 @@ Examples:
     outrigger lint --kubernetes 1.30 ./templates
   For code scanning:
     outrigger lint -o sarif ./templates > lint.sarif
+  What a code means, with examples:
+    outrigger lint --explain no_resources
 
 A comment `# outrigger-lint: allow CODE` silences a warning: at the end of its line, on the line before, or before the \
 first field of a document for the whole document. The exit code is 1 if there is an error.";
 
+/// The newest minor version of Kubernetes of which `--kubernetes` knows the fields.
+const NEWEST: u32 = 36;
+
 /// Runs `outrigger lint`.
 pub(super) fn run(args: &LintArgs) -> anyhow::Result<()> {
+    if let Some(code) = args.explain {
+        return stdio::print(lint::page(code));
+    }
     let texts = texts(&args.paths)?;
-    let lines = check(args, &texts);
+    let minor = args.kubernetes.as_ref().map(|version| version.minor);
+    if minor.is_some_and(|minor| minor > NEWEST) {
+        stdio::print_message(&format!("the fields of Kubernetes 1.{NEWEST} are the newest that this version knows"));
+    }
+    let found = lint::lint(&texts, minor).into_iter().filter(|finding| !args.allow.contains(&finding.code));
+    let lines: Vec<Line> = found.map(|finding| Line::new(finding, args.strict)).collect();
     let output = match args.output {
         Format::Text => report::text(&texts, &lines, Colours::of_stdout()),
         Format::Json => report::json(&lines)?,
@@ -122,33 +139,22 @@ fn texts(paths: &[TemplateSource]) -> anyhow::Result<Vec<SourceText>> {
     Ok(texts)
 }
 
-fn check(args: &LintArgs, texts: &[SourceText]) -> Vec<Line> {
-    let loaded = TemplateSet::assemble(&CompiledSource::compile_all(texts), &TemplateSet::default());
-    let minor = args.kubernetes.as_ref().map(|version| version.minor);
-    let mut lines: Vec<Line> = loaded.problems.iter().map(Line::of_problem).collect();
-    for text in texts {
-        let of_text = loaded.warnings.iter().filter(|warning| warning.origin == text.origin).map(warning).collect();
-        let found = lint::lint(&text.text, minor, of_text);
-        let found = found.into_iter().filter(|finding| !args.allow.contains(&finding.code));
-        lines.extend(found.map(|finding| Line::of_finding(&text.origin, finding, args.strict)));
-    }
-    lines.sort_by(|one, other| (&one.file, one.line, one.column).cmp(&(&other.file, other.line, other.column)));
-    lines
-}
-
-/// A warning of loading as one of the linter.
-fn warning(problem: &LoadProblem) -> Finding {
-    let hint = problem.hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
-    let place = crate::inject::template::document::Place { line: problem.line, column: problem.column };
-    let message = format!("{}{hint}", problem.message);
-    Finding { code: Code::TemplateWarning, place, path: problem.path.clone(), message }
-}
-
 fn code(text: &str) -> Result<Code, String> {
-    let names = || Code::ALL.iter().map(|code| code.as_str());
+    find(text, |_| true)
+}
+
+fn warning(text: &str) -> Result<Code, String> {
+    match Code::find(text) {
+        Some(code) if code.is_error() => Err("it is an error; correct the template".to_owned()),
+        _ => find(text, |code| !code.is_error()),
+    }
+}
+
+fn find(text: &str, is_meant: fn(Code) -> bool) -> Result<Code, String> {
+    let names = || Code::ALL.iter().filter(|code| is_meant(**code)).map(|code| code.as_str());
     Code::find(text).ok_or_else(|| match suggest::nearest(text, names()) {
-        Some(nearest) => format!("no code of a warning; did you mean {nearest:?}?"),
-        None => format!("no code of a warning; expected one of {}", names().collect::<Vec<_>>().join(", ")),
+        Some(nearest) => format!("unknown code; did you mean {nearest:?}?"),
+        None => format!("unknown code; expected one of {}", names().collect::<Vec<_>>().join(", ")),
     })
 }
 

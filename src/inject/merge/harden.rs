@@ -74,6 +74,14 @@ pub(super) fn harden(container: &mut Value, os: OperatingSystem, inherited: &Inh
     }
 }
 
+/// A container as a hardened template adds it to a Linux pod of which nothing else is known.
+/// `pod_context` is the securityContext that the template gives the pod, or null.
+pub(crate) fn hardened(container: &Value, pod_context: &Value) -> Value {
+    let mut container = container.clone();
+    harden(&mut container, OperatingSystem::Linux, &Inherited(vec![pod_context]));
+    container
+}
+
 /// Whether the container may escalate privileges. The API server refuses
 /// `allowPrivilegeEscalation: false` for a privileged container or one with `SYS_ADMIN`.
 pub(super) fn may_escalate(context: &Value) -> bool {

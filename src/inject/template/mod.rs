@@ -29,7 +29,7 @@ pub(crate) use compile::{CompiledCondition, Template};
 pub use compile::{CompiledSource, KeptRevision, ObjectText};
 pub use editor_schema::editor_schema;
 pub use load::Loaded;
-pub use problem::LoadProblem;
+pub use problem::{LoadProblem, WarningKind};
 pub(crate) use render::{RenderErrors, Rendering};
 pub(crate) use render_context::RenderContext;
 pub(crate) use render_error::{RenderCause, RenderError};

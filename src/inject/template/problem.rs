@@ -3,6 +3,25 @@
 use crate::inject::text::{Message, message, words};
 use std::fmt;
 
+/// What a warning is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WarningKind {
+    /// No expression reads a parameter.
+    UnusedParameter,
+    /// Nothing mounts a volume.
+    UnusedVolume,
+    /// Nothing mounts the files of an item of `spec.files`.
+    UnusedFile,
+    /// This build knows no such field.
+    UnknownField,
+    /// Helm's `{{ … }}`, which nothing evaluates.
+    ForeignSyntax,
+    /// A value that nothing reads where it is.
+    NoEffect,
+    /// Two Automatic templates conflict.
+    AutomaticConflict,
+}
+
 /// One error or warning about a template's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadProblem {
@@ -20,6 +39,8 @@ pub struct LoadProblem {
     pub message: Message,
     /// A suggestion, such as `did you mean "volumeMounts"?`.
     pub hint: Option<Message>,
+    /// What it is about, if it is a warning.
+    pub warning: Option<WarningKind>,
 }
 
 impl LoadProblem {
@@ -33,6 +54,7 @@ impl LoadProblem {
             path: String::new(),
             message: message.into(),
             hint: None,
+            warning: None,
         }
     }
 

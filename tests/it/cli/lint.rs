@@ -38,7 +38,8 @@ fn a_warning_of_loading_is_a_warning_of_the_linter() {
     let workspace = Workspace::new();
     workspace.file("templates/helper.yaml", super::TEMPLATE.replace("${params.level}", "high"));
     let ran = workspace.run(&["lint", "templates"]);
-    assert!(ran.stdout.contains("warning[template_warning]"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("warning[unused_parameter]"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("outrigger lint --explain unused_parameter"), "{}", ran.stdout);
     assert!(ran.stdout.contains("no expression reads the parameter"), "{}", ran.stdout);
 }
 
@@ -49,6 +50,10 @@ fn an_unknown_code_an_old_version_and_an_empty_directory_are_said() {
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("did you mean \"no_resources\"?"), "{}", ran.stderr);
     assert_eq!(workspace.run(&["lint", "--kubernetes", "1.9", "templates"]).code, 2);
+    let ran = workspace.run(&["lint", "--allow", "template_invalid", "templates"]);
+    assert!(ran.code == 2 && ran.stderr.contains("it is an error; correct the template"), "{}", ran.stderr);
+    let ran = workspace.run(&["lint", "--kubernetes", "1.99", "templates"]);
+    assert!(ran.code == 0 && ran.stderr.contains("the newest that this version knows"), "{}", ran.stderr);
     std::fs::create_dir(workspace.path("empty")).expect("a directory");
     let ran = workspace.run(&["lint", "empty"]);
     assert_eq!(ran.code, 1);
@@ -66,7 +71,10 @@ fn sarif_has_a_rule_and_a_region_for_each_result() {
     let results = run["results"].as_array().expect("results");
     assert_eq!(results.len(), 2);
     for result in results {
-        assert!(rules.iter().any(|rule| rule["id"] == result["ruleId"] && rule["helpUri"].is_string()), "{result}");
+        assert!(
+            rules.iter().any(|rule| rule["id"] == result["ruleId"] && rule["help"]["markdown"].is_string()),
+            "{result}"
+        );
         let location = &result["locations"][0]["physicalLocation"];
         assert_eq!(location["artifactLocation"]["uri"], "templates/helper.yaml");
         assert!(location["region"]["startLine"].as_u64() > Some(0), "{result}");
@@ -80,6 +88,15 @@ fn stdin_is_read_and_its_findings_are_json() {
     let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
     assert_eq!(report["findings"][0]["file"], "stdin");
     assert_eq!(report["findings"][0]["code"], "no_resources");
+}
+
+#[test]
+fn the_page_of_a_code_is_printed_without_any_template() {
+    let workspace = Workspace::new();
+    let page = workspace.run(&["lint", "--explain", "no_resources", "missing"]).done();
+    assert!(page.starts_with("# no_resources\n"), "{page}");
+    let ran = workspace.run(&["lint", "--explain", "no_resource"]);
+    assert!(ran.code == 2 && ran.stderr.contains("did you mean \"no_resources\"?"), "{}", ran.stderr);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What the program says of itself: without a command, in shells, man pages and the reference.
 
+use std::path::Path;
+
 use super::{Workspace, outrigger};
 
 #[test]
@@ -66,12 +68,37 @@ fn each_command_has_a_man_page() {
 }
 
 #[test]
-fn the_reference_of_commands_is_that_of_the_program() {
-    let printed = Workspace::new().run(&["generate", "reference"]).done();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/commands.md");
+fn the_reference_of_commands_and_codes_is_that_of_the_program() {
+    let workspace = Workspace::new();
+    let printed = workspace.run(&["generate", "reference"]).done();
+    assert_eq!(workspace.run(&["generate", "reference", "--directory", "pages"]).done(), "");
+    assert_eq!(std::fs::read_to_string(workspace.path("pages/commands.md")).expect("a page"), printed);
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference");
+    let pages = pages(&workspace.path("pages"));
     if std::env::var_os("OUTRIGGER_RECORD_REFERENCE").is_some() {
-        std::fs::write(path, &printed).expect("a file that can be written");
+        for page in &pages {
+            std::fs::create_dir_all(reference.join("lint")).expect("a directory that can be made");
+            std::fs::copy(workspace.path("pages").join(page), reference.join(page))
+                .expect("a file that can be written");
+        }
     }
-    let recorded = std::fs::read_to_string(path).expect("the reference");
-    assert!(recorded == printed, "it differs; OUTRIGGER_RECORD_REFERENCE=1 cargo test --test it reference_of_commands");
+    let text = |directory: &Path, page: &String| std::fs::read_to_string(directory.join(page)).unwrap_or_default();
+    for page in &pages {
+        let is_same = text(&reference, page) == text(&workspace.path("pages"), page);
+        assert!(is_same, "{page} differs; OUTRIGGER_RECORD_REFERENCE=1 cargo test --test it reference_of_commands");
+    }
+    let of_codes = |pages: Vec<String>| pages.into_iter().filter(|page| page.starts_with("lint/")).collect::<Vec<_>>();
+    assert_eq!(of_codes(self::pages(&reference)), of_codes(pages), "a page of no code");
+}
+
+/// The generated pages below a directory, sorted.
+fn pages(directory: &Path) -> Vec<String> {
+    let names = |directory: &Path| -> Vec<String> {
+        let entries = std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry"));
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    };
+    let of_codes = names(&directory.join("lint")).into_iter().map(|name| format!("lint/{name}"));
+    let mut pages: Vec<String> = ["commands.md", "lint.md"].map(str::to_owned).into_iter().chain(of_codes).collect();
+    pages.sort();
+    pages
 }

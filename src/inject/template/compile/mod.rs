@@ -43,6 +43,7 @@ pub use source::CompiledSource;
 pub(crate) use template::Template;
 
 pub(super) use source::CompiledDocument;
+use warnings::Warning;
 
 /// The result of compiling one document.
 #[derive(Default)]
@@ -50,7 +51,7 @@ struct Compiled {
     /// Present only if there are no errors.
     template: Option<LazyTemplate>,
     errors: Vec<FieldError>,
-    warnings: Vec<FieldError>,
+    warnings: Vec<Warning>,
 }
 
 /// Takes a document through the stages 3 to 6.

@@ -3,7 +3,9 @@
 //! A field that is close to a known one is an error: the API server would drop it without a word.
 //! Any other unknown field is a warning. `spec.newFields` lists fields that are really new.
 
+use super::warnings::Warning;
 use crate::inject::schema::UnknownField;
+use crate::inject::template::WarningKind;
 use crate::inject::text::json::items;
 use crate::inject::text::{FieldError, FieldPath, message, quote, value};
 use serde_json::Value;
@@ -13,12 +15,12 @@ const KEYS_OF_ITEMS: [&str; 5] = ["when", "forEach", "share", "onExisting", "sep
 
 /// The errors of misspelt fields, and the warnings about other unknown fields and about names of
 /// `newFields` that no field needs.
-pub(super) fn sort(unknown: Vec<UnknownField>, spec: &Value) -> (Vec<FieldError>, Vec<FieldError>) {
+pub(super) fn sort(unknown: Vec<UnknownField>, spec: &Value) -> (Vec<FieldError>, Vec<Warning>) {
     let names: Vec<&str> = items(spec, "newFields").iter().filter_map(Value::as_str).collect();
     // An expression may give a map with the field, which is not in `unknown`.
     let text = if names.is_empty() { String::new() } else { spec.to_string() };
     let stands = |name: &str| text.matches(name).count() > 1;
-    let mut warnings: Vec<FieldError> = names
+    let mut warnings: Vec<Warning> = names
         .iter()
         .enumerate()
         .filter(|(_, name)| !unknown.iter().any(|field| field.name == **name) && !stands(name))
@@ -56,12 +58,13 @@ fn misplaced(field: UnknownField) -> FieldError {
     FieldError { message, hint, ..field.error }
 }
 
-fn not_known(error: FieldError) -> FieldError {
+fn not_known(error: FieldError) -> Warning {
     let message = error.message.clone().with("; an API server that does not know it drops it");
-    FieldError { message, ..error }
+    Warning { kind: WarningKind::UnknownField, error: FieldError { message, ..error } }
 }
 
-fn unneeded(index: usize, name: &str) -> FieldError {
+fn unneeded(index: usize, name: &str) -> Warning {
     let path = FieldPath::root().child("spec").child("newFields").index(index);
-    FieldError::new(path, message!["the template has no unknown field ", value(quote(name)), "; remove the name"])
+    let message = message!["the template has no unknown field ", value(quote(name)), "; remove the name"];
+    Warning::new(WarningKind::NoEffect, path, message)
 }

@@ -3,12 +3,13 @@
 //! Invariants: a broken document does not affect others; the result depends only on origin and
 //! text, so an unchanged text need not be compiled again.
 
+use super::warnings::Warning;
 use super::{Compiled, KeptRevision, LazyTemplate, ObjectText, compile, structure};
 use crate::inject::expression;
 use crate::inject::template::document::{self, Document, MAX_TEMPLATE_BYTES, ParseProblem, Place};
 use crate::inject::template::set::TemplateId;
 use crate::inject::template::spec::NAMESPACED_KIND;
-use crate::inject::template::{LoadProblem, SourceText, TemplateScope};
+use crate::inject::template::{LoadProblem, SourceText, TemplateScope, WarningKind};
 use crate::inject::text::{FieldError, FieldPath, Message, message, value, words};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -262,9 +263,12 @@ impl CompiledDocument {
             let path = FieldPath::root().child("spec").child("rollout");
             let Place { line, column } = document.place(&path);
             let sentence = message!["only an object of the cluster keeps earlier revisions: all pods get this one"];
-            let template = Some(compiled.name.clone());
-            let problem = LoadProblem::of_source(origin, sentence);
-            compiled.warnings.push(LoadProblem { line, column, path: path.to_string(), template, ..problem });
+            let problem = LoadProblem {
+                template: Some(compiled.name.clone()),
+                warning: Some(WarningKind::NoEffect),
+                ..LoadProblem::of_source(origin, sentence)
+            };
+            compiled.warnings.push(LoadProblem { line, column, path: path.to_string(), ..problem });
         }
         compiled
     }
@@ -288,7 +292,8 @@ impl CompiledDocument {
         let of_text =
             of_text.map(|problem| LoadProblem { template: of_template.clone(), ..unreadable(origin, problem) });
         let problems: Vec<LoadProblem> = of_text.chain(errors.iter().map(of_field)).collect();
-        let warnings = warnings.iter().map(of_field).collect();
+        let of_warning = |one: &Warning| LoadProblem { warning: Some(one.kind), ..of_field(&one.error) };
+        let warnings = warnings.iter().map(of_warning).collect();
         let template = template.filter(|_| problems.is_empty());
         let template = template.map(|template| Arc::new(template.with_history(kept, stable)));
         let place = document.place(&structure::name_path());

@@ -2,6 +2,7 @@
 //!
 //! `enum_check` checks enumerated values; `draft` checks what has to be compiled.
 
+use super::warnings::Warning;
 use super::{TemplateSpec, enum_check, new_fields};
 use crate::inject::overlay::OverlayPart;
 use crate::inject::schema::{self, Expressions, Findings, UnknownField};
@@ -56,7 +57,7 @@ fn check_namespace(document: &Value) -> Option<FieldError> {
 
 /// Errors of fields, types, enumerated values and the name; warnings about fields that may be newer
 /// than this build.
-pub(super) fn check(name: &str, document: &Value) -> (Vec<FieldError>, Vec<FieldError>) {
+pub(super) fn check(name: &str, document: &Value) -> (Vec<FieldError>, Vec<Warning>) {
     let expressions = Expressions::Allowed(is_below_a_part);
     let Findings { mut errors, unknown } = schema::check(schema::template(), document, &FieldPath::root(), expressions);
     let spec = document.get("spec").unwrap_or(&Value::Null);

@@ -5,16 +5,30 @@
 use super::Template;
 use crate::inject::overlay::OverlayPart;
 use crate::inject::schema::has_expression;
+use crate::inject::template::WarningKind;
 use crate::inject::template::parameters::Parameter;
 use crate::inject::text::json::{is_blank, items, text};
-use crate::inject::text::{FieldError, FieldPath, message, quote, value};
+use crate::inject::text::{FieldError, FieldPath, Message, message, quote, value};
 use serde_json::Value;
 
 /// Objects of Helm's templates, which nothing replaces here.
 const HELM: [&str; 6] = [".Values.", ".Release.", ".Chart.", ".Capabilities.", "include \"", "template \""];
 
+/// One warning about a field.
+#[derive(Clone, Debug)]
+pub(super) struct Warning {
+    pub kind: WarningKind,
+    pub error: FieldError,
+}
+
+impl Warning {
+    pub(super) fn new(kind: WarningKind, path: FieldPath, message: impl Into<Message>) -> Self {
+        Self { kind, error: FieldError::new(path, message) }
+    }
+}
+
 /// All warnings about a template and its spec as JSON.
-pub(super) fn of(template: &Template, spec: &Value) -> Vec<FieldError> {
+pub(super) fn of(template: &Template, spec: &Value) -> Vec<Warning> {
     let path = FieldPath::root().child("spec");
     let mut warnings = unused_parameters(template, &path);
     warnings.extend(unused_volumes(spec, &path));
@@ -30,18 +44,19 @@ fn part_of(spec: &Value, part: OverlayPart) -> &Value {
     part.spec_fields().iter().try_fold(spec, |value, field| value.get(*field)).unwrap_or(&Value::Null)
 }
 
-fn unused_parameters(template: &Template, path: &FieldPath) -> Vec<FieldError> {
+fn unused_parameters(template: &Template, path: &FieldPath) -> Vec<Warning> {
     let unused = template.parameters.iter().enumerate().filter(|(_, one)| !template.reads_parameter(one.name()));
     let warning = |(index, one): (usize, &Parameter)| {
         let path = path.child("parameters").index(index).child("name");
-        FieldError::new(path, message!["no expression reads the parameter ", value(quote(one.name()))])
+        let message = message!["no expression reads the parameter ", value(quote(one.name()))];
+        Warning::new(WarningKind::UnusedParameter, path, message)
     };
     unused.map(warning).collect()
 }
 
 /// Volumes that nothing of the template mounts. A name that depends on an expression may be that of
 /// any volume.
-fn unused_volumes(spec: &Value, path: &FieldPath) -> Vec<FieldError> {
+fn unused_volumes(spec: &Value, path: &FieldPath) -> Vec<Warning> {
     let mut mounted = Vec::new();
     for part in [OverlayPart::Sidecars, OverlayPart::InitContainers] {
         for container in part_of(spec, part).as_array().into_iter().flatten() {
@@ -53,14 +68,14 @@ fn unused_volumes(spec: &Value, path: &FieldPath) -> Vec<FieldError> {
     mounted.extend(part_of(spec, OverlayPart::AppVolumeMounts).as_array().into_iter().flatten());
     let names: Vec<&str> = mounted.iter().map(|mount| mount.as_str().unwrap_or_else(|| text(mount, "name"))).collect();
     let mut warnings = Vec::new();
-    for list in ["volumes", "files"] {
+    for (list, kind) in [("volumes", WarningKind::UnusedVolume), ("files", WarningKind::UnusedFile)] {
         for (index, volume) in items(spec, list).iter().enumerate() {
             let name = text(volume, "name");
             let may_be_mounted = names.iter().any(|mount| *mount == name || has_expression(mount));
             if !name.is_empty() && !has_expression(name) && !may_be_mounted {
                 let message = message!["no container of the template and none of the app mounts the volume "];
                 let path = path.child(list).index(index).child("name");
-                warnings.push(FieldError::new(path, message.with(value(quote(name)))));
+                warnings.push(Warning::new(kind, path, message.with(value(quote(name)))));
             }
         }
     }
@@ -68,7 +83,7 @@ fn unused_volumes(spec: &Value, path: &FieldPath) -> Vec<FieldError> {
 }
 
 /// The kind of a container decides its restart policy, whatever the template says.
-fn restart_policies(spec: &Value) -> Vec<FieldError> {
+fn restart_policies(spec: &Value) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for part in [OverlayPart::Sidecars, OverlayPart::InitContainers] {
         for (index, container) in part_of(spec, part).as_array().into_iter().flatten().enumerate() {
@@ -82,14 +97,15 @@ fn restart_policies(spec: &Value) -> Vec<FieldError> {
                 }
                 _ => continue,
             };
-            warnings.push(FieldError::new(part.path().index(index).child("restartPolicy"), message));
+            let path = part.path().index(index).child("restartPolicy");
+            warnings.push(Warning::new(WarningKind::NoEffect, path, message));
         }
     }
     warnings
 }
 
 /// Expressions in texts for people, where nothing evaluates them.
-fn unread_expressions(spec: &Value, path: &FieldPath) -> Vec<FieldError> {
+fn unread_expressions(spec: &Value, path: &FieldPath) -> Vec<Warning> {
     let matching = path.child("match").child("conditions");
     let messages = items(&spec["match"], "conditions").iter().enumerate();
     let messages = messages.map(|(index, one)| (text(one, "message"), matching.index(index).child("message")));
@@ -101,17 +117,20 @@ fn unread_expressions(spec: &Value, path: &FieldPath) -> Vec<FieldError> {
         .chain(messages)
         .chain(parameters)
         .filter(|(text, _)| has_expression(text))
-        .map(|(_, path)| FieldError::new(path, "expressions are not evaluated here; the text is shown as it is"))
+        .map(|(_, path)| {
+            let message = "expressions are not evaluated here; the text is shown as it is";
+            Warning::new(WarningKind::NoEffect, path, message)
+        })
         .collect()
 }
 
 /// Helm's `{{ … }}`, which reaches the pod as it is.
-fn helm(found: &Value, path: &FieldPath, warnings: &mut Vec<FieldError>) {
+fn helm(found: &Value, path: &FieldPath, warnings: &mut Vec<Warning>) {
     match found {
         Value::String(text) if is_helm(text) => {
             let message = "\"{{ … }}\" of Helm is not evaluated here; it reaches the pod as it is";
-            warnings
-                .push(FieldError::new(path.clone(), message).with_hint("parameters are read by \"${params.NAME}\""));
+            let error = FieldError::new(path.clone(), message).with_hint("parameters are read by \"${params.NAME}\"");
+            warnings.push(Warning { kind: WarningKind::ForeignSyntax, error });
         }
         Value::Array(list) => list.iter().enumerate().for_each(|(index, one)| helm(one, &path.index(index), warnings)),
         Value::Object(map) => map.iter().for_each(|(key, one)| helm(one, &path.child(key.as_str()), warnings)),

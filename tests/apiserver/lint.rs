@@ -1,0 +1,148 @@
+//! What `outrigger lint` says of Pod Security, compared with what a real API server refuses.
+//!
+//! Invariant: a level refuses the injected pod exactly if the linter says so, for every template here.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::cluster::{Namespace, shared};
+
+tests! {
+    pod_security_refuses_what_the_linter_says_and_nothing_else,
+}
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_outrigger");
+
+/// Specs of templates in YAML; `SIDECAR` stands for a sidecar that has what follows it.
+const SPECS: &[&str] = &[
+    "SIDECAR",
+    "hardened: false\nSIDECAR",
+    "hardened: false\nSIDECAR\n    securityContext: {capabilities: {drop: [ALL]}, runAsNonRoot: true}",
+    "hardened: false\nSIDECAR\n    securityContext: {allowPrivilegeEscalation: false, runAsNonRoot: true, \
+     capabilities: {drop: [ALL]}, seccompProfile: {type: RuntimeDefault}}",
+    "hardened: false\nSIDECAR\n    securityContext: {allowPrivilegeEscalation: false, runAsNonRoot: true, \
+     capabilities: {drop: [NET_RAW]}, seccompProfile: {type: RuntimeDefault}}",
+    "hardened: false\npod: {securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}}\n\
+     SIDECAR\n    securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}",
+    "pod: {securityContext: {seccompProfile: {type: Unconfined}}}\nSIDECAR",
+    "pod: {securityContext: {sysctls: [{name: kernel.shm_rmid_forced, value: '1'}]}}\nSIDECAR",
+    "pod: {securityContext: {sysctls: [{name: net.ipv4.tcp_rmem, value: '4096 87380 16777216'}]}}\nSIDECAR",
+    "pod: {securityContext: {sysctls: [{name: net.core.somaxconn, value: '1024'}]}}\nSIDECAR",
+    "pod: {securityContext: {runAsUser: 0}}\nSIDECAR",
+    "pod: {securityContext: {runAsUser: 1000}}\nSIDECAR",
+    "pod: {securityContext: {appArmorProfile: {type: Unconfined}}}\nSIDECAR",
+    "pod: {securityContext: {seLinuxOptions: {type: spc_t}}}\nSIDECAR",
+    "pod: {hostUsers: false}\nSIDECAR\n    securityContext: {runAsUser: 0, runAsNonRoot: false}",
+    "pod: {hostUsers: false}\nSIDECAR\n    securityContext: {procMount: Unmasked}",
+    "SIDECAR\n    securityContext: {privileged: true}",
+    "SIDECAR\n    securityContext: {allowPrivilegeEscalation: true}",
+    "SIDECAR\n    securityContext: {runAsNonRoot: false}",
+    "SIDECAR\n    securityContext: {runAsUser: 0}",
+    "SIDECAR\n    securityContext: {runAsUser: 1000}",
+    "SIDECAR\n    securityContext: {seccompProfile: {type: Unconfined}}",
+    "SIDECAR\n    securityContext: {seccompProfile: {type: Localhost, localhostProfile: a.json}}",
+    "SIDECAR\n    securityContext: {appArmorProfile: {type: Unconfined}}",
+    "SIDECAR\n    securityContext: {appArmorProfile: {type: Localhost, localhostProfile: a}}",
+    "SIDECAR\n    securityContext: {seLinuxOptions: {type: container_engine_t, level: 's0'}}",
+    "SIDECAR\n    securityContext: {seLinuxOptions: {type: spc_t}}",
+    "SIDECAR\n    securityContext: {seLinuxOptions: {user: system_u}}",
+    "SIDECAR\n    securityContext: {seLinuxOptions: {role: system_r}}",
+    "SIDECAR\n    securityContext: {capabilities: {add: [NET_BIND_SERVICE]}}",
+    "SIDECAR\n    securityContext: {capabilities: {add: [CHOWN]}}",
+    "SIDECAR\n    securityContext: {capabilities: {add: [NET_ADMIN]}}",
+    "SIDECAR\n    securityContext: {capabilities: {add: [ALL]}}",
+    "SIDECAR\n    securityContext: {capabilities: {drop: [KILL]}}",
+    "SIDECAR\n    ports: [{containerPort: 8080, hostPort: 8080}]",
+    "SIDECAR\n    ports: [{containerPort: 8080}]",
+    "SIDECAR\n    livenessProbe: {httpGet: {port: 8080, host: example.com}}",
+    "SIDECAR\n    startupProbe: {tcpSocket: {port: 8080, host: example.com}}",
+    "SIDECAR\n    lifecycle: {preStop: {httpGet: {port: 8080, host: example.com}}}",
+    "SIDECAR\n    lifecycle: {postStart: {httpGet: {port: 8080}}}",
+    "volumes: [{name: v, hostPath: {path: /var}}]\nSIDECAR\n    volumeMounts: [{name: v, mountPath: /v}]",
+    "volumes: [{name: v, nfs: {server: a, path: /}}]\nSIDECAR\n    volumeMounts: [{name: v, mountPath: /v}]",
+    "volumes: [{name: v, image: {reference: 'a:1'}}]\nSIDECAR\n    volumeMounts: [{name: v, mountPath: /v}]",
+    "volumes: [{name: v, projected: {sources: []}}]\nSIDECAR\n    volumeMounts: [{name: v, mountPath: /v}]",
+    "volumes: [{name: v, ephemeral: {volumeClaimTemplate: {spec: {accessModes: [ReadWriteOnce], resources: \
+     {requests: {storage: 1Gi}}}}}}]\nSIDECAR\n    volumeMounts: [{name: v, mountPath: /v}]",
+    "initContainers: [{name: init, image: 'a:1', securityContext: {privileged: true}}]",
+    "initContainers: [{name: init, image: 'a:1'}]",
+];
+
+const SIDECAR: &str =
+    "sidecars:\n  - name: helper\n    image: registry.example/helper:1\n    resources: {limits: {cpu: 1}}";
+
+fn namespace(level: &str) -> Namespace {
+    let name = format!("lint-{level}");
+    let labels = json!({"pod-security.kubernetes.io/enforce": level});
+    let object = json!({"metadata": {"name": name, "labels": labels}});
+    shared().send_object("POST", "/api/v1/namespaces", &object).expect_success();
+    let namespace = Namespace { cluster: shared(), name };
+    namespace.ensure_service_account("default");
+    namespace
+}
+
+/// Writes the template of a spec.
+fn write(directory: &Path, spec: &str) -> String {
+    let spec = spec.replace("SIDECAR", SIDECAR).replace('\n', "\n  ").replace("\n    - name", "\n  - name");
+    let spec = spec.replace("\n      ", "\n    ");
+    let text = format!(
+        "apiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {{name: tried}}\nspec:\n  {spec}\n"
+    );
+    let path = directory.join("tried.yaml");
+    std::fs::write(&path, text).expect("a file that can be written");
+    path.display().to_string()
+}
+
+fn ran(arguments: &[&str]) -> (bool, Value, String) {
+    let output = Command::new(PROGRAM).args(arguments).output().expect("it starts");
+    let stdout = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    (output.status.success(), stdout, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn pod_security_refuses_what_the_linter_says_and_nothing_else() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "web", "annotations": {"outrigger.dev/inject": "tried"}},
+        "spec": {"containers": [{
+            "name": "web", "image": "registry.example/web:1",
+            "securityContext": {
+                "allowPrivilegeEscalation": false, "runAsNonRoot": true,
+                "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"},
+            },
+        }]},
+    });
+    let file = directory.path().join("pod.json");
+    std::fs::write(&file, pod.to_string()).expect("a file that can be written");
+    let levels = ["baseline", "restricted"].map(|level| (level, namespace(level)));
+    let mut faults = Vec::new();
+    let mut refused = 0;
+    for spec in SPECS {
+        let template = write(directory.path(), spec);
+        let (_, report, _) = ran(&["lint", "-o", "json", &template]);
+        let findings = report["findings"].as_array().expect("findings");
+        let messages: Vec<&str> = findings
+            .iter()
+            .filter(|one| one["code"] == "pod_security" || one["level"] == "error")
+            .filter_map(|one| one["message"].as_str())
+            .collect();
+        let file = file.display().to_string();
+        let (is_injected, mut injected, stderr) = ran(&["inject", "-f", &file, "--templates", &template, "-o", "json"]);
+        assert!(is_injected, "{spec}: {stderr}");
+        for (level, namespace) in &levels {
+            injected["metadata"]["namespace"] = json!(namespace.name);
+            let answer = namespace.create_pod(&injected, "&dryRun=All");
+            let message = answer.body["message"].as_str().unwrap_or_default();
+            assert!(answer.is_success() || message.contains("violates PodSecurity"), "{spec}: {message}");
+            let is_said = messages.iter().any(|message| message.contains("\"baseline\"") || *level == "restricted");
+            refused += usize::from(!answer.is_success());
+            if is_said == answer.is_success() {
+                faults.push(format!("{spec}\n{level}: the linter says {messages:?}, the API server {message:?}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+    assert!(refused > SPECS.len() / 2, "few pods were refused: {refused}");
+}
