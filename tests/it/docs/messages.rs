@@ -44,6 +44,8 @@ const WITHOUT_SENTENCES: &[&str] = &[
     "src/config/settings.rs",
     "src/telemetry/metrics/",
     "src/telemetry/traces/",
+    // Each finding of the linter carries its code, and each code has a page.
+    "src/lint/",
     // What `explain` looks at, which docs/reference/explain.md describes.
     "src/inject/decision/trace.rs",
     "src/inject/outcome/trace.rs",
