@@ -66,7 +66,15 @@ pub fn in_namespace(name: &str, webhook: &str, test: impl FnOnce(&Namespace)) {
 impl Cluster {
     /// A cluster of its own, for a test whose changes would affect others.
     pub fn start(assets: &Path) -> Self {
-        let control_plane = ControlPlane::start(assets);
+        Self::of(ControlPlane::start(assets))
+    }
+
+    /// A cluster whose API server behaves as an older version, such as `1.34`.
+    pub fn start_emulating(assets: &Path, version: &str) -> Self {
+        Self::of(ControlPlane::start_emulating(assets, Some(version)))
+    }
+
+    fn of(control_plane: ControlPlane) -> Self {
         let runtime = Runtime::new().expect("a tokio runtime");
         let kubeconfig = Kubeconfig::read_from(&control_plane.kubeconfig).expect("a valid kubeconfig");
         let client = runtime.block_on(connect(kubeconfig));

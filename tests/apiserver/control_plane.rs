@@ -46,6 +46,8 @@ pub struct ControlPlane {
     assets: PathBuf,
     etcd_port: u16,
     api_port: u16,
+    /// The flag for an older version.
+    emulated: Option<String>,
     api: Mutex<Process>,
     _processes: Vec<Process>,
 }
@@ -53,6 +55,12 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Starts all programs and returns when the API server is ready.
     pub fn start(assets: &Path) -> Self {
+        Self::start_emulating(assets, None)
+    }
+
+    /// The same with an API server that behaves as an older version, such as `1.34`: it serves the fields
+    /// that this version serves.
+    pub fn start_emulating(assets: &Path, version: Option<&str>) -> Self {
         let janitor = Janitor::start();
         let authority = Authority::new();
         let (etcd_port, api_port) = (free_port(), free_port());
@@ -60,7 +68,8 @@ impl ControlPlane {
         let kubectl = assets.join("kubectl");
         let kubeconfig = janitor.directory().join("kubeconfig");
         let etcd = start_etcd(&janitor, assets, etcd_port);
-        let api = start_api_server(&janitor, assets, etcd_port, api_port);
+        let emulated = version.map(|version| format!("--emulated-version={version}"));
+        let api = start_api_server(&janitor, assets, etcd_port, api_port, emulated.as_deref());
         api.wait_until(START_LIMIT, || is_ready(&kubectl, &kubeconfig));
         let controllers = start_controllers(&janitor, assets, &kubeconfig);
         let has_controllers = controllers.is_some();
@@ -75,6 +84,7 @@ impl ControlPlane {
             assets,
             etcd_port,
             api_port,
+            emulated,
             api,
             _processes: processes,
         }
@@ -91,7 +101,8 @@ impl ControlPlane {
     /// Starts the API server again at the same address, and returns when it is ready.
     pub fn start_api_server(&self) {
         let mut api = self.api.lock().unwrap_or_else(PoisonError::into_inner);
-        *api = start_api_server(&self.janitor, &self.assets, self.etcd_port, self.api_port);
+        let emulated = self.emulated.as_deref();
+        *api = start_api_server(&self.janitor, &self.assets, self.etcd_port, self.api_port, emulated);
         api.wait_until(START_LIMIT, || is_ready(&self.kubectl, &self.kubeconfig));
     }
 }
@@ -142,7 +153,7 @@ fn start_etcd(janitor: &Janitor, assets: &Path, port: u16) -> Process {
     janitor.spawn("etcd", &mut etcd)
 }
 
-fn start_api_server(janitor: &Janitor, assets: &Path, etcd_port: u16, port: u16) -> Process {
+fn start_api_server(janitor: &Janitor, assets: &Path, etcd_port: u16, port: u16, emulated: Option<&str>) -> Process {
     let file = |flag: &str, name: &str| format!("--{flag}={}", janitor.directory().join(name).display());
     let mut api = Command::new(assets.join("kube-apiserver"));
     api.arg(format!("--etcd-servers=http://127.0.0.1:{etcd_port}")).arg(format!("--secure-port={port}"));
@@ -159,7 +170,7 @@ fn start_api_server(janitor: &Janitor, assets: &Path, etcd_port: u16, port: u16)
     api.arg("--service-account-issuer=https://kubernetes.default.svc");
     // There is no kube-proxy, so the API server calls Services at their endpoints, as with many
     // providers, and never through a proxy of this machine.
-    api.arg("--enable-aggregator-routing=true");
+    api.arg("--enable-aggregator-routing=true").args(emulated);
     api.env_remove("HTTPS_PROXY").env_remove("https_proxy");
     janitor.spawn("kube-apiserver", &mut api)
 }

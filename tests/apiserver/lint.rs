@@ -1,16 +1,19 @@
-//! What `outrigger lint` says of Pod Security, compared with what a real API server refuses.
+//! What `outrigger lint` says of Pod Security and of older versions, compared with real API servers.
 //!
-//! Invariant: a level refuses the injected pod exactly if the linter says so, for every template here.
+//! Invariants: a level refuses the injected pod exactly if the linter says so; a version drops a field of
+//! it, or refuses it, exactly if the linter says so; for every template here.
 
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Namespace, shared};
+use crate::cluster::{Cluster, Namespace, shared};
+use crate::control_plane::assets;
 
 tests! {
     pod_security_refuses_what_the_linter_says_and_nothing_else,
+    older_versions_drop_the_fields_that_the_linter_names_and_no_others,
 }
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_outrigger");
@@ -83,6 +86,68 @@ fn namespace(level: &str) -> Namespace {
     namespace
 }
 
+/// Specs with fields that not all versions serve, and the field that the pod then lacks.
+const NEW_FIELDS: &[(&str, &str)] = &[
+    ("appArmorProfile", "SIDECAR\n    securityContext: {appArmorProfile: {type: RuntimeDefault}}"),
+    (
+        "claims",
+        "pod: {resourceClaims: [{name: gpu, resourceClaimTemplateName: gpu}]}\ninitContainers: [{name: init, \
+     image: 'a:1', resources: {claims: [{name: gpu}]}}]",
+    ),
+    (
+        "clusterTrustBundle",
+        "volumes: [{name: v, projected: {sources: [{clusterTrustBundle: {name: a, path: ca.crt}}]}}]\n\
+     SIDECAR\n    volumeMounts: [{name: v, mountPath: /v}]",
+    ),
+    (
+        "podCertificate",
+        "volumes: [{name: v, projected: {sources: [{podCertificate: {signerName: example.com/a, keyType: \
+     ED25519, credentialBundlePath: b.pem}}]}}]\nSIDECAR\n    volumeMounts: [{name: v, mountPath: /v}]",
+    ),
+    (
+        "fileKeyRef",
+        "volumes: [{name: v, emptyDir: {}}]\nSIDECAR\n    env: [{name: A, valueFrom: {fileKeyRef: {volumeName: \
+     v, path: a.env, key: A}}}]",
+    ),
+    ("grpc", "SIDECAR\n    livenessProbe: {grpc: {port: 8080}}"),
+    ("hostUsers", "pod: {hostUsers: false}\nSIDECAR"),
+    (
+        "reference",
+        "volumes: [{name: v, image: {reference: 'a:1'}}]\nSIDECAR\n    volumeMounts: [{name: v, mountPath: /v}]",
+    ),
+    (
+        "matchLabelKeys",
+        "pod: {affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: \
+     a/b, labelSelector: {matchLabels: {a: b}}, matchLabelKeys: [c]}]}}}\nSIDECAR",
+    ),
+    (
+        "matchLabelKeys",
+        "pod: {topologySpreadConstraints: [{maxSkew: 1, topologyKey: a/b, whenUnsatisfiable: DoNotSchedule, \
+     labelSelector: {matchLabels: {a: b}}, matchLabelKeys: [c]}]}\nSIDECAR",
+    ),
+    (
+        "nodeTaintsPolicy",
+        "pod: {topologySpreadConstraints: [{maxSkew: 1, topologyKey: a/b, whenUnsatisfiable: DoNotSchedule, \
+     labelSelector: {matchLabels: {a: b}}, nodeTaintsPolicy: Honor}]}\nSIDECAR",
+    ),
+    ("procMount", "pod: {hostUsers: false}\nSIDECAR\n    securityContext: {procMount: Unmasked}"),
+    (
+        "recursiveReadOnly",
+        "volumes: [{name: v, emptyDir: {}}]\nSIDECAR\n    volumeMounts: [{name: v, mountPath: /v, readOnly: \
+     true, recursiveReadOnly: IfPossible}]",
+    ),
+    ("resizePolicy", "SIDECAR\n    resizePolicy: [{resourceName: cpu, restartPolicy: NotRequired}]"),
+    (
+        "restartPolicyRules",
+        "initContainers: [{name: init, image: 'a:1', restartPolicy: Never, restartPolicyRules: [{action: \
+     Restart, exitCodes: {operator: In, values: [3]}}]}]",
+    ),
+    ("seLinuxChangePolicy", "pod: {securityContext: {seLinuxChangePolicy: Recursive}}\nSIDECAR"),
+    ("sleep", "SIDECAR\n    lifecycle: {preStop: {sleep: {seconds: 5}}}"),
+    ("stopSignal", "SIDECAR\n    lifecycle: {stopSignal: SIGQUIT}"),
+    ("supplementalGroupsPolicy", "pod: {securityContext: {supplementalGroupsPolicy: Strict}}\nSIDECAR"),
+];
+
 /// Writes the template of a spec.
 fn write(directory: &Path, spec: &str) -> String {
     let spec = spec.replace("SIDECAR", SIDECAR).replace('\n', "\n  ").replace("\n    - name", "\n  - name");
@@ -101,8 +166,8 @@ fn ran(arguments: &[&str]) -> (bool, Value, String) {
     (output.status.success(), stdout, String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-fn pod_security_refuses_what_the_linter_says_and_nothing_else() {
-    let directory = tempfile::tempdir().expect("a temporary directory");
+/// Writes a pod of the level "restricted" that requests the template.
+fn write_pod(directory: &Path) -> String {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": "web", "annotations": {"outrigger.dev/inject": "tried"}},
@@ -114,8 +179,21 @@ fn pod_security_refuses_what_the_linter_says_and_nothing_else() {
             },
         }]},
     });
-    let file = directory.path().join("pod.json");
-    std::fs::write(&file, pod.to_string()).expect("a file that can be written");
+    let path = directory.join("pod.json");
+    std::fs::write(&path, pod.to_string()).expect("a file that can be written");
+    path.display().to_string()
+}
+
+/// The pod of a file as the program injects it.
+fn injected(file: &str, template: &str) -> Value {
+    let (is_injected, pod, stderr) = ran(&["inject", "-f", file, "--templates", template, "-o", "json"]);
+    assert!(is_injected, "{template}: {stderr}");
+    pod
+}
+
+fn pod_security_refuses_what_the_linter_says_and_nothing_else() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = write_pod(directory.path());
     let levels = ["baseline", "restricted"].map(|level| (level, namespace(level)));
     let mut faults = Vec::new();
     let mut refused = 0;
@@ -128,9 +206,7 @@ fn pod_security_refuses_what_the_linter_says_and_nothing_else() {
             .filter(|one| one["code"] == "pod_security" || one["level"] == "error")
             .filter_map(|one| one["message"].as_str())
             .collect();
-        let file = file.display().to_string();
-        let (is_injected, mut injected, stderr) = ran(&["inject", "-f", &file, "--templates", &template, "-o", "json"]);
-        assert!(is_injected, "{spec}: {stderr}");
+        let mut injected = injected(&file, &template);
         for (level, namespace) in &levels {
             injected["metadata"]["namespace"] = json!(namespace.name);
             let answer = namespace.create_pod(&injected, "&dryRun=All");
@@ -145,4 +221,44 @@ fn pod_security_refuses_what_the_linter_says_and_nothing_else() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
     assert!(refused > SPECS.len() / 2, "few pods were refused: {refused}");
+}
+
+fn older_versions_drop_the_fields_that_the_linter_names_and_no_others() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = write_pod(directory.path());
+    let mut faults = Vec::new();
+    let mut dropped = 0;
+    for version in ["1.33", "1.34", "1.36"] {
+        let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start_emulating(&assets(), version)));
+        let namespace = cluster.namespace("versions", "none");
+        namespace.ensure_service_account("default");
+        for (field, spec) in NEW_FIELDS {
+            let template = write(directory.path(), spec);
+            let (_, report, _) = ran(&["lint", "-o", "json", "--kubernetes", version, &template]);
+            let findings = report["findings"].as_array().expect("findings");
+            let is_said = findings.iter().any(|one| one["code"] == "kubernetes_version");
+            let mut injected = injected(&file, &template);
+            injected["metadata"]["namespace"] = json!(namespace.name);
+            // Other validation than strict: an API server drops a field without a word.
+            let path = namespace.path("pods?fieldValidation=Ignore&dryRun=All");
+            let answer = cluster.send_object("POST", &path, &injected);
+            let is_served = answer.is_success() && has_field(&answer.body["spec"], field);
+            dropped += usize::from(!is_served);
+            if is_said == is_served {
+                let message = &answer.body["message"];
+                faults.push(format!("{version}: {spec}\nsaid: {is_said}, served: {is_served}, {message}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+    assert!(dropped > 10, "few fields were dropped: {dropped}");
+}
+
+/// Whether a value has this field anywhere.
+fn has_field(value: &Value, field: &str) -> bool {
+    match value {
+        Value::Object(members) => members.iter().any(|(name, value)| name == field || has_field(value, field)),
+        Value::Array(items) => items.iter().any(|item| has_field(item, field)),
+        _ => false,
+    }
 }
