@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
-use clap_complete::env::{Bash, EnvCompleter, Fish, Powershell, Zsh};
+use clap_complete::env::{EnvCompleter, Fish, Powershell, Zsh};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ListParams};
@@ -27,6 +27,10 @@ const VARIABLE: &str = "OUTRIGGER_COMPLETE";
 const LIMIT: Duration = Duration::from_secs(2);
 /// More names than this help nobody.
 const MOST: u32 = 500;
+
+/// The script of bash: that of `clap_complete`, but bash splits words at `=` and `:`, as in
+/// `--context=staging` and in the names of contexts of EKS, and the program wants them whole.
+const BASH: &str = include_str!("complete.bash");
 
 /// A shell with completions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -48,7 +52,7 @@ pub(super) fn answer(command: fn() -> clap::Command, arguments: &[OsString]) -> 
 /// Prints the script that makes a shell ask this program.
 pub(super) fn print_script(shell: Shell, program: &str) -> anyhow::Result<()> {
     let completer: &dyn EnvCompleter = match shell {
-        Shell::Bash => &Bash,
+        Shell::Bash => return stdio::print(BASH.replace("PROGRAM", program)),
         Shell::Zsh => &Zsh,
         Shell::Fish => &Fish,
         Shell::Pwsh => &Powershell,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 use serde_json::Value;
 
 use super::complete;
@@ -26,7 +26,7 @@ use crate::workload::{Finding, PodLocation, Renewal, Review, Reviewer, unread_ke
 pub(super) struct TemplateArgs {
     /// Templates: a directory (*.yaml, *.yml, *.json), a file, the manifest of a ConfigMap that
     /// holds templates, or built-in for the built-in ones; a directory of that name is ./built-in
-    #[arg(long, value_name = "PATH", default_value = settings::TEMPLATES.default)]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, default_value = settings::TEMPLATES.default)]
     templates: Vec<TemplateSource>,
 }
 

@@ -87,9 +87,11 @@ templates, contexts and namespaces, for which the cluster of the current context
 Examples:
   Bash, in ~/.bashrc:
     source <(outrigger generate completions bash)
-  Zsh, in ~/.zshrc:
+  Zsh, in ~/.zshrc, after compinit:
+    autoload -Uz compinit && compinit
     source <(outrigger generate completions zsh)
   Fish:
+    mkdir -p ~/.config/fish/completions
     outrigger generate completions fish > ~/.config/fish/completions/outrigger.fish
   PowerShell, in $PROFILE:
     outrigger generate completions powershell | Out-String | Invoke-Expression";
@@ -182,7 +184,7 @@ Examples:
   For one file, in editors with the YAML language server (VS Code, Neovim, Helix, Emacs): write the schema, and put \
 this comment into the first line of the template:
     outrigger generate schema > template.schema.json
-    # yaml-language-server: $schema=template.schema.json
+    # yaml-language-server: $schema=../template.schema.json
 
   Check templates in a pipeline, with any validator:
     outrigger generate schema > template.schema.json
