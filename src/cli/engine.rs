@@ -232,6 +232,15 @@ fn load_from(from: &[TemplateSource], report: &mut Report) -> Result<TemplateSet
     problems.or(loaded.templates)
 }
 
+/// The names of the templates that load, whatever is wrong with others.
+pub(super) fn template_names(from: &[TemplateSource]) -> Vec<String> {
+    let built_in = if from.contains(&TemplateSource::BuiltIn) { built_in::sources() } else { Vec::new() };
+    let texts = template_texts(from).unwrap_or_default();
+    let sources = [built_in, CompiledSource::compile_all(&texts)].concat();
+    let loaded = TemplateSet::assemble(&sources, &TemplateSet::default());
+    loaded.templates.names().into_iter().map(str::to_owned).collect()
+}
+
 /// The texts of all directories and files.
 pub(super) fn template_texts(from: &[TemplateSource]) -> Result<Vec<SourceText>, ErrorList> {
     let mut problems = ErrorList::default();

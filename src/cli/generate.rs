@@ -82,7 +82,8 @@ struct ManArgs {
 
 const COMPLETIONS_LONG_ABOUT: &str = "\
 Prints a script that makes a shell complete words of this program: commands, flags and their values, and the names of \
-templates, contexts and namespaces, for which the cluster of the current context is asked (two seconds at most).
+templates, contexts and namespaces. Templates are those of --templates. Otherwise the cluster of --context, or of the \
+current context, is asked (two seconds at most).
 
 Examples:
   Bash, in ~/.bashrc:
