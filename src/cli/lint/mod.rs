@@ -19,7 +19,7 @@ use crate::lint::{self, Code, Finding};
 use crate::source::built_in;
 use report::{Level, Line};
 
-/// Checks templates: errors, and warnings about what works but should be better.
+/// Check templates: errors, and warnings about what works but should be better.
 #[derive(Args, Debug)]
 #[command(long_about = LONG_ABOUT)]
 pub(super) struct LintArgs {
