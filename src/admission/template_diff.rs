@@ -14,6 +14,8 @@ use crate::inject::text::{one_line, quote};
 const MOST: usize = 1000;
 /// Longest value that is shown, in characters.
 const LONGEST: usize = 60;
+/// Characters that are shown before a difference far behind the beginning.
+const CONTEXT: usize = 10;
 
 /// The differences as lines, at most `most` of them; if there are more, the last line counts them.
 pub(super) fn differences(old: &Value, new: &Value, most: usize) -> Vec<String> {
@@ -41,8 +43,24 @@ fn compare(path: &str, old: &Value, new: &Value, found: &mut Vec<String>) {
             }
         }
         (Value::Array(old), Value::Array(new)) => lists(path, old, new, found),
+        (Value::String(old), Value::String(new)) => {
+            let (old, new) = excerpts(old, new);
+            found.push(format!("{path}: {new} instead of {old}"));
+        }
         (old, new) => found.push(format!("{path}: {} instead of {}", shown(new), shown(old))),
     }
+}
+
+/// Two different texts on a line each: from shortly before the first difference, if their beginnings
+/// are cut to the same.
+fn excerpts(old: &str, new: &str) -> (String, String) {
+    let short = |text: &str| one_line(&quote(text), LONGEST);
+    if short(old) != short(new) {
+        return (short(old), short(new));
+    }
+    let same = old.chars().zip(new.chars()).take_while(|(old, new)| old == new).count();
+    let from = |text: &str| text.chars().skip(same.saturating_sub(CONTEXT)).collect::<String>();
+    (format!("…{}", short(&from(old))), format!("…{}", short(&from(new))))
 }
 
 fn field(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<String>) {
@@ -139,6 +157,15 @@ mod tests {
             "spec.hardened: true is gone",
         ];
         assert_eq!(of(&old, &new), expected);
+    }
+
+    #[test]
+    fn a_difference_far_behind_the_beginning_is_shown() {
+        let text = |end: &str| json!({"run.sh": format!("{}{end}", "line of a script\n".repeat(20))});
+        assert_eq!(
+            of(&text("sleep 1"), &text("sleep 2")),
+            ["spec.run.sh: …\"ipt\\nsleep 2\" instead of …\"ipt\\nsleep 1\""]
+        );
     }
 
     #[test]

@@ -10,15 +10,16 @@ use anyhow::Context;
 use clap::ValueEnum;
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
-use clap_complete::env::{Bash, EnvCompleter, Fish, Powershell, Zsh};
+use clap_complete::env::{EnvCompleter, Fish, Powershell, Zsh};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 
 use super::cluster::{self, ClusterSelection};
-use super::stdio;
+use super::{engine, stdio};
 use crate::api::template_object::{GROUP, TemplateKind, VERSION};
+use crate::config::TemplateSource;
 use crate::source::built_in;
 
 /// The variable by which a shell's script asks for words.
@@ -27,6 +28,10 @@ const VARIABLE: &str = "OUTRIGGER_COMPLETE";
 const LIMIT: Duration = Duration::from_secs(2);
 /// More names than this help nobody.
 const MOST: u32 = 500;
+
+/// The script of bash: that of `clap_complete`, but bash splits words at `=` and `:`, as in
+/// `--context=staging` and in the names of contexts of EKS, and the program wants them whole.
+const BASH: &str = include_str!("complete.bash");
 
 /// A shell with completions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -48,7 +53,7 @@ pub(super) fn answer(command: fn() -> clap::Command, arguments: &[OsString]) -> 
 /// Prints the script that makes a shell ask this program.
 pub(super) fn print_script(shell: Shell, program: &str) -> anyhow::Result<()> {
     let completer: &dyn EnvCompleter = match shell {
-        Shell::Bash => &Bash,
+        Shell::Bash => return stdio::print(BASH.replace("PROGRAM", program)),
         Shell::Zsh => &Zsh,
         Shell::Fish => &Fish,
         Shell::Pwsh => &Powershell,
@@ -60,9 +65,24 @@ pub(super) fn print_script(shell: Shell, program: &str) -> anyhow::Result<()> {
     stdio::print(script)
 }
 
-/// Names of templates: the built-in ones, and those of the cluster.
+/// The values of a flag in the command line that is completed.
+pub(super) fn given(flag: &str) -> Vec<String> {
+    let words: Vec<String> = std::env::args_os().filter_map(|word| word.into_string().ok()).collect();
+    let value = |pair: &[String]| match pair {
+        [word, value] if word == flag => Some(value.clone()),
+        [_, word] => word.strip_prefix(flag)?.strip_prefix('=').map(str::to_owned),
+        _ => None,
+    };
+    words.windows(2).filter_map(value).collect()
+}
+
+/// Names of templates: those of `--templates`, or the built-in ones and those of the cluster.
 pub(super) fn templates() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
+        let named: Vec<TemplateSource> = given("--templates").iter().filter_map(|path| path.parse().ok()).collect();
+        if !named.is_empty() {
+            return candidates(engine::template_names(&named));
+        }
         let of_cluster = names(|client| async move {
             let mut names = Vec::new();
             for kind in TemplateKind::ALL {
@@ -93,11 +113,13 @@ fn candidates(names: impl IntoIterator<Item = String>) -> Vec<CompletionCandidat
     names.into_iter().map(CompletionCandidate::new).collect()
 }
 
-/// Asks the cluster of the current context; no names if it does not answer in time.
+/// Asks the cluster of the flags, or of the current context; no names if it does not answer in time.
 fn names<F: Future<Output = Vec<String>>>(ask: impl FnOnce(kube::Client) -> F) -> Vec<String> {
+    let selection =
+        ClusterSelection { kubeconfig: given("--kubeconfig").pop().map(Into::into), context: given("--context").pop() };
     let asked = cluster::block_on(async {
         let work = async {
-            let (client, _) = cluster::connect(&ClusterSelection::default(), LIMIT).await?;
+            let (client, _) = cluster::connect(&selection, LIMIT).await?;
             anyhow::Ok(ask(client).await)
         };
         Ok(tokio::time::timeout(LIMIT, work).await.ok().and_then(Result::ok).unwrap_or_default())

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 use serde_json::Value;
 
 use super::complete;
@@ -26,7 +26,7 @@ use crate::workload::{Finding, PodLocation, Renewal, Review, Reviewer, unread_ke
 pub(super) struct TemplateArgs {
     /// Templates: a directory (*.yaml, *.yml, *.json), a file, the manifest of a ConfigMap that
     /// holds templates, or built-in for the built-in ones; a directory of that name is ./built-in
-    #[arg(long, value_name = "PATH", default_value = settings::TEMPLATES.default)]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, default_value = settings::TEMPLATES.default)]
     templates: Vec<TemplateSource>,
 }
 
@@ -230,6 +230,15 @@ fn load_from(from: &[TemplateSource], report: &mut Report) -> Result<TemplateSet
     }
     problems.extend(loaded.problems.iter().map(ToString::to_string));
     problems.or(loaded.templates)
+}
+
+/// The names of the templates that load, whatever is wrong with others.
+pub(super) fn template_names(from: &[TemplateSource]) -> Vec<String> {
+    let built_in = if from.contains(&TemplateSource::BuiltIn) { built_in::sources() } else { Vec::new() };
+    let texts = template_texts(from).unwrap_or_default();
+    let sources = [built_in, CompiledSource::compile_all(&texts)].concat();
+    let loaded = TemplateSet::assemble(&sources, &TemplateSet::default());
+    loaded.templates.names().into_iter().map(str::to_owned).collect()
 }
 
 /// The texts of all directories and files.

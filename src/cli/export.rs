@@ -8,16 +8,17 @@ use serde_json::Value;
 use super::engine::{Engine, EngineArgs};
 use super::errors::ErrorList;
 use super::report::Report;
-use super::{output, stdio};
+use super::{complete, output, stdio};
 use crate::config::settings;
 use crate::export::{Installation, export};
+use crate::inject::TemplateScope;
 
 /// Print a template as a MutatingAdmissionPolicy, which needs no webhook
 #[derive(Args, Debug)]
 #[command(long_about = LONG_ABOUT)]
 pub(super) struct ExportArgs {
     /// Name of the template
-    #[arg(value_name = "TEMPLATE")]
+    #[arg(value_name = "TEMPLATE", add = complete::templates())]
     template: String,
 
     #[command(flatten)]
@@ -71,6 +72,11 @@ pub(super) fn excluded_namespaces() -> Vec<String> {
 pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let mut report = Report::new(false, false);
     let engine = Engine::load(&args.engine, &mut report)?;
+    let templates = engine.injector().templates();
+    if templates.status_of(&TemplateScope::Cluster, &args.template).is_none() {
+        let known = templates.names().join(", ");
+        anyhow::bail!("there is no template {:?}; known are: {known}", args.template);
+    }
     let excluded = excluded_namespaces();
     let installation = Installation { domain: args.engine.domain(), excluded_namespaces: &excluded };
     let objects = export(engine.injector(), &args.template, &installation).map_err(|found| {

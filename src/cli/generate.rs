@@ -90,14 +90,17 @@ struct ManArgs {
 
 const COMPLETIONS_LONG_ABOUT: &str = "\
 Prints a script that makes a shell complete words of this program: commands, flags and their values, and the names of \
-templates, contexts and namespaces, for which the cluster of the current context is asked (two seconds at most).
+templates, contexts and namespaces. Templates are those of --templates. Otherwise the cluster of --context, or of the \
+current context, is asked (two seconds at most).
 
 Examples:
   Bash, in ~/.bashrc:
     source <(outrigger generate completions bash)
-  Zsh, in ~/.zshrc:
+  Zsh, in ~/.zshrc, after compinit:
+    autoload -Uz compinit && compinit
     source <(outrigger generate completions zsh)
   Fish:
+    mkdir -p ~/.config/fish/completions
     outrigger generate completions fish > ~/.config/fish/completions/outrigger.fish
   PowerShell, in $PROFILE:
     outrigger generate completions powershell | Out-String | Invoke-Expression";
@@ -193,7 +196,7 @@ Examples:
   For one file, in editors with the YAML language server (VS Code, Neovim, Helix, Emacs): write the schema, and put \
 this comment into the first line of the template:
     outrigger generate schema > template.schema.json
-    # yaml-language-server: $schema=template.schema.json
+    # yaml-language-server: $schema=../template.schema.json
 
   Check templates in a pipeline, with any validator:
     outrigger generate schema > template.schema.json

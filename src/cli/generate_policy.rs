@@ -5,6 +5,7 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::complete;
 use super::engine::{Engine, EngineArgs};
 use super::export::{ObjectFormat, excluded_namespaces};
 use super::report::Report;
@@ -16,7 +17,7 @@ use crate::inject::TemplateScope;
 #[command(long_about = LONG_ABOUT)]
 pub(super) struct PolicyArgs {
     /// Name of the template
-    #[arg(value_name = "TEMPLATE")]
+    #[arg(value_name = "TEMPLATE", add = complete::templates())]
     template: String,
 
     #[command(flatten)]

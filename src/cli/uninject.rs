@@ -42,8 +42,8 @@ Removes injected sidecars from the pods and workloads of files, with all that ca
 Examples:
   Give back the file as it was before the injection:
     outrigger uninject -f injected.yaml
-  Show what a workload carries:
-    kubectl get deployment web -o yaml | outrigger uninject -f - -o diff
+  Show what the pods of a workload carry:
+    kubectl get pods -l app=web -o yaml | outrigger uninject -f - -o diff
 
 The annotation outrigger.dev/status of each pod lists what was injected; exactly that is removed. In YAML, documents \
 without it are printed byte for byte; in the others it is removed from the text, so that comments, anchors and order stay.";

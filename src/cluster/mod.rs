@@ -48,7 +48,8 @@ pub fn explain(error: &kube::Error) -> String {
         kube::Error::Auth(AuthError::AuthExecRun { cmd, out }) => {
             shortened(&format!("the kubeconfig's credential program {cmd:?} failed with {}", out.status))
         }
-        error => shortened(&chain(error)),
+        // The name of the layer tells nobody anything.
+        error => shortened(chain(error).trim_start_matches("ServiceError: ")),
     }
 }
 

@@ -211,9 +211,13 @@ fn escaped(key: &str) -> String {
 
 fn status(pieces: &Pieces, domain: &str) -> String {
     let quoted = |item: &String| Value::from(item.as_str()).to_string();
+    let status = &pieces.status;
     let mut lists = Vec::new();
-    if !pieces.added_of_container.is_empty() {
-        let items = pieces.added_of_container.iter().map(|item| {
+    if !status.first.is_empty() {
+        lists.push(cel::strings(status.first.iter().map(quoted)));
+    }
+    if !status.of_container.is_empty() {
+        let items = status.of_container.iter().map(|item| {
             // The name is a DNS label, which needs no escape.
             let rest = quoted(item);
             format!("'\"containers/' + c.name + {}", cel::string(&format!("/{}", &rest[1..])))
@@ -221,12 +225,12 @@ fn status(pieces: &Pieces, domain: &str) -> String {
         let items: Vec<String> = items.collect();
         lists.push(format!("object.spec.containers.map(c, {})", items.join(" + ',' + ")));
     }
-    if !pieces.added.is_empty() {
-        lists.push(cel::strings(pieces.added.iter().map(quoted)));
+    if !status.last.is_empty() {
+        lists.push(cel::strings(status.last.iter().map(quoted)));
     }
     let default = cel::string("\"annotations/kubectl.kubernetes.io~1default-container\"");
     lists.push(format!("(({}) ? [] : [{default}])", cel::has_annotation(DEFAULT_CONTAINER)));
-    let [before, after] = pieces.status.each_ref().map(|text| cel::string(text));
+    let [before, after] = status.around.each_ref().map(|text| cel::string(text));
     let value = format!("{before} + ({}).join(\",\") + {after}", lists.join(" + "));
     let path = cel::string(&format!("/metadata/annotations/{}", escaped(&format!("{domain}/status"))));
     format!("[{}]", cel::add(&path, &value))

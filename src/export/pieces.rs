@@ -29,12 +29,7 @@ pub(super) struct Pieces {
     pub app: Vec<(&'static str, Added)>,
     pub labels: Map<String, Value>,
     pub annotations: Map<String, Value>,
-    /// The status before and after the items of `added`.
-    pub status: [String; 2],
-    /// The items of `added` for each container, after its name.
-    pub added_of_container: Vec<String>,
-    /// The other items, but for the annotation of the default container.
-    pub added: Vec<String>,
+    pub status: StatusParts,
 }
 
 fn unknown(field: &str, why: impl Into<String>) -> Restriction {
@@ -96,14 +91,14 @@ pub(super) fn of(injector: &Injector, template: &str, domain: &str) -> Result<Pi
         found.push(unknown("spec.pod", "the template changes other fields of the pod"));
     }
     let status = read_status(status.as_str().unwrap_or_default());
-    let Some((status, added_of_container, added)) = status else {
+    let Some(status) = status else {
         found.push(unknown("status", "the status annotation would depend on more than the containers' names"));
         return Err(found);
     };
     if !found.is_empty() {
         return Err(found);
     }
-    Ok(Pieces { init_containers, containers, volumes, app, labels, annotations, status, added_of_container, added })
+    Ok(Pieces { init_containers, containers, volumes, app, labels, annotations, status })
 }
 
 fn injected(injector: &Injector, before: &Value) -> Result<Value, String> {
@@ -169,8 +164,21 @@ fn app(before: &Value, after: &Value) -> Result<Vec<(&'static str, Added)>, &'st
     Ok(first.into_iter().filter(|(_, added)| *added != Added::default()).collect())
 }
 
-/// The status as text around the items of `added`; these items for each container, and the others.
-fn read_status(text: &str) -> Option<([String; 2], Vec<String>, Vec<String>)> {
+/// The status annotation, as a policy writes it.
+#[derive(Debug)]
+pub(super) struct StatusParts {
+    /// The text before and after the items of `added`.
+    pub around: [String; 2],
+    /// Items of `added` before those of containers, such as files.
+    pub first: Vec<String>,
+    /// Items for each container, after its name.
+    pub of_container: Vec<String>,
+    /// The other items, but for the annotation of the default container.
+    pub last: Vec<String>,
+}
+
+/// Takes the status apart; `None` if it depends on more than the names of containers.
+fn read_status(text: &str) -> Option<StatusParts> {
     let status: Value = serde_json::from_str(text).ok()?;
     let [entry] = status["templates"].as_array()?.as_slice() else { return None };
     if ["replaced", "raised", "appended", "prepended"].iter().any(|key| entry.get(key).is_some()) {
@@ -183,11 +191,18 @@ fn read_status(text: &str) -> Option<([String; 2], Vec<String>, Vec<String>)> {
         let prefix = format!("containers/{name}/");
         items.iter().filter_map(|item| item.strip_prefix(&prefix)).map(str::to_owned).collect::<Vec<_>>()
     });
-    let others = items.get(of_a.len() + of_b.len()..)?;
     let [a, b] = CONTAINERS.map(|name| of_a.iter().map(move |item| format!("containers/{name}/{item}")));
-    let in_order = a.chain(b).eq(items.iter().take(of_a.len() + of_b.len()).map(|item| (*item).to_owned()));
-    let (default, others) = others.split_last()?;
+    let start = items.iter().position(|item| item.starts_with("containers/")).unwrap_or_default();
+    let (first, rest) = items.split_at_checked(start)?;
+    let (of_containers, last) = rest.split_at_checked(of_a.len() + of_b.len())?;
+    let in_order = a.chain(b).eq(of_containers.iter().map(|item| (*item).to_owned()));
+    let (default, last) = last.split_last()?;
     let is_default = *default == "annotations/kubectl.kubernetes.io~1default-container";
-    let others = others.iter().map(|item| (*item).to_owned()).collect();
-    (of_a == of_b && in_order && is_default).then(|| ([format!("{before}["), format!("]{after}")], of_a, others))
+    let owned = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
+    (of_a == of_b && in_order && is_default).then(|| StatusParts {
+        around: [format!("{before}["), format!("]{after}")],
+        first: owned(first),
+        last: owned(last),
+        of_container: of_a,
+    })
 }

@@ -2,8 +2,8 @@
 //!
 //! Reads `*.yaml`, `*.yml` and `*.json`, not recursively, and leaves out names that start with
 //! `..`: in a mounted ConfigMap those are the generations behind the names. Left out too are
-//! `*.test.yaml` and the like, cases that stand beside their template, and what an editor or an
-//! archive leaves beside a file under its ending (`.#a.yaml`, `._a.yaml`).
+//! `*.test.yaml` and the like, cases that stand beside their template, `*.schema.json`, and what an
+//! editor or an archive leaves beside a file under its ending (`.#a.yaml`, `._a.yaml`).
 //! Invariants: a file that cannot be read hides no other; of a mounted ConfigMap all files are of
 //! one generation.
 
@@ -26,6 +26,8 @@ const MAX_ENTRIES: usize = 20_000;
 /// puts into archives.
 const NO_TEMPLATES: [&[u8]; 3] = [b"..", b".#", b"._"];
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
+/// The end of the name of a JSON Schema, which an editor reads beside the templates.
+const SCHEMA: &[u8] = b".schema.json";
 /// The link by which a mounted ConfigMap or Secret changes all its files at once.
 const GENERATION: &str = "..data";
 
@@ -171,7 +173,8 @@ fn is_template_name(name: &Path) -> bool {
     let ending = |path: &Path| path.extension().and_then(OsStr::to_str).map(str::to_owned);
     let has_extension = ending(name).is_some_and(|found| EXTENSIONS.contains(&found.as_str()));
     let is_case = name.file_stem().is_some_and(|stem| ending(Path::new(stem)).as_deref() == Some("test"));
-    has_extension && !is_case && !is_left_out
+    let is_schema = name.as_os_str().as_encoded_bytes().ends_with(SCHEMA);
+    has_extension && !is_case && !is_schema && !is_left_out
 }
 
 fn leads_into_generation(path: &Path) -> bool {
@@ -195,7 +198,17 @@ mod tests {
     #[test]
     fn template_files_in_order_and_nothing_else() {
         let directory = tempfile::tempdir().expect("a directory");
-        let others = ["d.txt", "..e.yaml", "README", "a.test.yaml", "b.test.json", ".#a.yaml", "._a.yaml", "#a.yaml#"];
+        let others = [
+            "d.txt",
+            "..e.yaml",
+            "README",
+            "a.test.yaml",
+            "b.test.json",
+            "a.schema.json",
+            ".#a.yaml",
+            "._a.yaml",
+            "#a.yaml#",
+        ];
         for name in ["b.yaml", "a.yml", "c.json", ".f.yaml"].into_iter().chain(others) {
             std::fs::write(directory.path().join(name), name).expect("a file");
         }

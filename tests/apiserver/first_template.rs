@@ -17,13 +17,13 @@ use crate::replicas::{LIMIT, Running};
 use crate::walkthrough::{Shell, steps};
 
 tests! {
-    the_five_steps_to_a_template_work_in_a_cluster,
+    the_steps_to_a_template_work_in_a_cluster,
 }
 
 /// The name of the page's namespace counts in a rollout, so it stays the same.
 const NAME: &str = "first-template";
 
-fn the_five_steps_to_a_template_work_in_a_cluster() {
+fn the_steps_to_a_template_work_in_a_cluster() {
     let assets = assets();
     let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(&assets)));
     let directory = tempfile::tempdir().expect("a temporary directory");

@@ -2,7 +2,7 @@
 //! account.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -44,16 +44,18 @@ async fn config(origin: &ClusterSelection) -> anyhow::Result<Config> {
     let options = KubeConfigOptions { context: origin.context.clone(), ..KubeConfigOptions::default() };
     let is_in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
     let kubeconfig = match &origin.kubeconfig {
-        Some(path) => {
-            Kubeconfig::read_from(path).with_context(|| format!("cannot read the kubeconfig {}", path.display()))?
-        }
+        Some(path) => Kubeconfig::read_from(path)
+            .map_err(|error| anyhow!("cannot read the kubeconfig{}", told(&error, Some(path))))?,
         None => match Kubeconfig::read() {
             Ok(kubeconfig) => kubeconfig,
             Err(_) if is_in_pod && origin.context.is_none() => {
                 return Config::incluster().context("cannot read the service account of the pod");
             }
             Err(error) => {
-                return Err(error).context("cannot read the kubeconfig: give --kubeconfig, or set KUBECONFIG");
+                return Err(anyhow!(
+                    "cannot read the kubeconfig{}; give --kubeconfig, or set KUBECONFIG",
+                    told(&error, None)
+                ));
             }
         },
     };
@@ -68,6 +70,15 @@ async fn config(origin: &ClusterSelection) -> anyhow::Result<Config> {
         }
         error => anyhow::Error::new(error).context("the kubeconfig cannot be used"),
     })
+}
+
+/// The file, if it is known, and the reason, without the names of types.
+fn told(error: &KubeconfigError, path: Option<&Path>) -> String {
+    match (error, path) {
+        (KubeconfigError::ReadConfig(reason, path), _) => format!(" {}: {reason}", path.display()),
+        (error, Some(path)) => format!(" {}: {error}", path.display()),
+        (error, None) => format!(": {error}"),
+    }
 }
 
 fn named(contexts: &[String]) -> String {

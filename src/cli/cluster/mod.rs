@@ -17,7 +17,7 @@ pub(super) use caller::{ApiRequest, Caller, filter_page};
 pub(super) use connect::{ClusterSelection, connect};
 pub(super) use lookup::{Failure, Lookup};
 
-use super::values;
+use super::{complete, values};
 
 /// The flags that select a cluster, with the names of kubectl.
 #[derive(Args, Clone, Debug)]
@@ -38,7 +38,11 @@ pub(super) struct ClusterArgs {
 /// Shells complete the names of the kubeconfig's contexts.
 fn contexts() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
-        let kubeconfig = Kubeconfig::read().unwrap_or_default();
+        let kubeconfig = match complete::given("--kubeconfig").pop() {
+            Some(path) => Kubeconfig::read_from(path),
+            None => Kubeconfig::read(),
+        };
+        let kubeconfig = kubeconfig.unwrap_or_default();
         kubeconfig.contexts.into_iter().map(|context| CompletionCandidate::new(context.name)).collect()
     })
 }

@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
 use hyper::Request as HttpRequest;
 use kube::Client;
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::super::check;
 use super::super::cluster::connect;
 use super::super::documents::InputFile;
 use super::super::engine::Engine;
@@ -172,18 +172,9 @@ impl Reader {
 
     /// The version of the API server; fails if it does not respond.
     async fn version(&self, address: &str) -> anyhow::Result<Option<ClusterVersion>> {
-        const HINT: &str = "is it the right cluster (--context, --kubeconfig), and can it be reached from here?";
-        match timeout(self.limit, self.client.apiserver_version()).await {
-            Ok(Ok(version)) => Ok(version.git_version.parse().ok()),
-            Ok(Err(kube::Error::Api(status))) if status.code == 401 => bail!(
-                "the API server at {address} does not accept your credentials: renew them, or choose others with --context"
-            ),
-            Ok(Err(kube::Error::Api(_))) => Ok(None),
-            Ok(Err(error)) => {
-                Err(anyhow!("cannot reach the API server at {address}: {}; {HINT}", crate::cluster::explain(&error)))
-            }
-            Err(_) => Err(anyhow!("the API server at {address} does not respond within {:?}; {HINT}", self.limit)),
-        }
+        check::ensure_reachable(&self.client, address, self.limit).await?;
+        let version = timeout(self.limit, self.client.apiserver_version()).await;
+        Ok(version.ok().and_then(Result::ok).and_then(|version| version.git_version.parse().ok()))
     }
 
     /// The labels and annotations of a namespace, if they can be read.

@@ -14,7 +14,7 @@ mod webhooks;
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 use serde_json::Value;
 
 use self::explanation::{ExplainReport, Explanation};
@@ -65,7 +65,7 @@ pub(super) struct ExplainArgs {
     server_namespace: String,
 
     /// Tell what would change with these templates instead: a directory, a file, or built-in
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     against: Vec<TemplateSource>,
 
     /// How the explanation is printed

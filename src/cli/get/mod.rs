@@ -120,7 +120,8 @@ async fn read(args: &GetArgs) -> anyhow::Result<(Vec<Row>, Vec<String>)> {
     let served = Served::read(&caller, &scope, replicas).await;
     let not_read = problems(&caller.failures());
     let Lookup::Found(pods) = pods else {
-        bail!("the pods {} could not be read: {}", scope.place(), not_read.join("; "));
+        let reasons: Vec<String> = caller.failures().iter().map(|failure| printable(&reason(failure))).collect();
+        bail!("the pods {} could not be read: {}", scope.place(), reasons.join("; "));
     };
     let mut rows = Rows::default();
     pods.iter().for_each(|pod| rows.add_pod(pod, &served));
@@ -145,10 +146,17 @@ fn not_found(template: &str, served: &Served, place: &str) -> anyhow::Result<()>
 
 fn problems(failures: &[Failure]) -> Vec<String> {
     let problem = |failure: &Failure| match failure {
-        Failure::Forbidden { right } => format!("the right to {right} is missing; what it would show is left out"),
-        Failure::Other { what, problem } => format!("cannot {what}: {problem}"),
+        Failure::Forbidden { .. } => format!("{}; what it would show is left out", reason(failure)),
+        Failure::Other { .. } => reason(failure),
     };
     failures.iter().map(problem).map(|line| printable(&line)).collect()
+}
+
+fn reason(failure: &Failure) -> String {
+    match failure {
+        Failure::Forbidden { right } => format!("the right to {right} is missing"),
+        Failure::Other { what, problem } => format!("cannot {what}: {problem}"),
+    }
 }
 
 fn summary(rows: &[Row]) -> String {

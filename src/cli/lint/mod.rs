@@ -5,7 +5,7 @@
 mod report;
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 use super::engine;
 use super::errors::ErrorList;
@@ -19,13 +19,13 @@ use crate::lint::{self, Code};
 use crate::source::built_in;
 use report::{Level, Line};
 
-/// Checks templates: errors, and warnings about what works but should be better.
+/// Check templates: errors, and warnings about what works but should be better.
 #[derive(Args, Debug)]
 #[command(long_about = LONG_ABOUT)]
 pub(super) struct LintArgs {
     /// Templates: directories (*.yaml, *.yml, *.json), files, manifests of ConfigMaps that hold
     /// templates, built-in for the built-in ones, or - for stdin
-    #[arg(value_name = "PATH", default_value = ".")]
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath, default_value = ".")]
     paths: Vec<TemplateSource>,
 
     /// How the result is printed

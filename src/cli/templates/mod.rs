@@ -97,6 +97,10 @@ pub(super) fn run(args: &TemplatesArgs) -> anyhow::Result<()> {
         None => all,
         Some(name) => named(name, &all)?,
     };
+    if chosen.is_empty() && args.output == TemplatesFormat::Text {
+        stdio::print_message("there are no templates");
+        return Ok(());
+    }
     stdio::print(match (args.output, &args.name) {
         (TemplatesFormat::Json, _) => terminal::json(&JsonReport { templates: &chosen })?,
         (TemplatesFormat::Text, None) => list(&chosen, Colours::of_stdout(), stdio::width()),
@@ -117,7 +121,7 @@ async fn of_cluster(args: &TemplatesArgs) -> anyhow::Result<TemplateSet> {
     check::ensure_reachable(&client, &address, args.cluster.timeout()).await?;
     let caller = Caller::new(client, args.cluster.timeout());
     let mut texts = Vec::new();
-    let mut is_absent = true;
+    let (mut is_absent, mut is_read) = (true, false);
     for kind in TemplateKind::ALL {
         let gvk = GroupVersionKind::gvk(GROUP, VERSION, kind.kind());
         let resource = ApiResource::from_gvk_with_plural(&gvk, kind.plural());
@@ -133,7 +137,7 @@ async fn of_cluster(args: &TemplatesArgs) -> anyhow::Result<TemplateSet> {
         };
         match caller.pages(&request, ListParams::default(), page).await {
             Lookup::Found(found) => {
-                is_absent = false;
+                (is_absent, is_read) = (false, true);
                 texts.extend(found);
             }
             Lookup::Absent => {}
@@ -152,6 +156,9 @@ async fn of_cluster(args: &TemplatesArgs) -> anyhow::Result<TemplateSet> {
             "the cluster has no template objects: their CustomResourceDefinitions are not installed; \
              `outrigger generate crds | kubectl apply -f -` installs them"
         );
+    }
+    if !is_read {
+        bail!("no template object could be read");
     }
     let loaded = TemplateSet::load(&texts);
     for problem in loaded.problems {

@@ -12,7 +12,7 @@ use crate::inject::{ErrorCode, SkipReason};
 /// Cases of templates.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(expecting = "a map with the key tests", deny_unknown_fields)]
 pub(super) struct CaseFile {
     /// Template files, relative to this file. Without them it is the file of the same name without
     /// `.test`.
@@ -26,7 +26,7 @@ pub(super) struct CaseFile {
 /// A pod and what it must become.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(expecting = "a map with name, pod and expect", deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Case {
     /// The rule that the case shows; no other case of the file has this name.
     #[cfg_attr(test, schemars(length(min = 1)))]
@@ -53,7 +53,7 @@ pub(super) struct Case {
 /// A namespace.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(expecting = "a map with the name of a namespace", deny_unknown_fields)]
 pub(super) struct CaseNamespace {
     /// Its name.
     pub name: String,
@@ -79,7 +79,7 @@ pub(super) enum When {
 /// Exactly one verdict, and the warnings.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(expecting = "a map with one of injected, includes, patch, skipped and refused", deny_unknown_fields)]
 pub(super) struct Expect {
     /// The whole object, without the status annotation and the revision labels.
     pub injected: Option<Value>,
@@ -121,7 +121,7 @@ impl<'de> Deserialize<'de> for Refusals {
 /// A problem because of which a pod is refused.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(expecting = "a map with code and message", deny_unknown_fields)]
 pub(super) struct Refusal {
     /// Its code, such as `conflict`.
     pub code: String,

@@ -115,6 +115,9 @@ impl MaxUnavailable {
     }
 }
 
+/// Why it stops at Ctrl-C.
+const INTERRUPTED: &str = "interrupted";
+
 const LONG_ABOUT: &str = "\
 Brings running pods to the revision of a template that new pods get, with your own rights.
 
@@ -150,11 +153,11 @@ pub(super) fn run(args: &UpgradeArgs) -> anyhow::Result<()> {
     }
     match &report.stopped {
         Some(reason) => {
-            let reason = printable(reason);
-            bail!(
-                "stopped: {reason}\n{}; mend the cause and run the same command again: it goes on with the rest",
-                report.summary()
-            )
+            let go_on = match reason.as_str() {
+                INTERRUPTED => "run the same command again: it goes on with the rest",
+                _ => "mend the cause and run the same command again: it goes on with the rest",
+            };
+            bail!("stopped: {}\n{}; {go_on}", printable(reason), report.summary())
         }
         None => bail!("not every pod has the current revision: {}", report.summary()),
     }
@@ -260,8 +263,12 @@ async fn stop_at_interrupt(stop: StopFlag) {
         return;
     }
     stdio::print_message("stopping after the pods that are being changed; press Ctrl-C again to end at once");
-    stop.set("interrupted".to_owned());
+    stop.set(INTERRUPTED.to_owned());
     if tokio::signal::ctrl_c().await.is_ok() {
+        stdio::print_message(
+            "ended before the pods that are being changed were ready; `outrigger get` shows their revisions, and the \
+             same command goes on",
+        );
         std::process::exit(130);
     }
 }

@@ -35,6 +35,20 @@ fn shells_complete_commands_flags_and_templates() {
 }
 
 #[test]
+fn names_are_those_of_the_directory_on_the_command_line() {
+    let workspace = Workspace::new();
+    let template = "apiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {name: mine}\n\
+                    spec: {sidecars: [{name: s, image: \"x:1\"}]}\n";
+    workspace.file("templates/mine.yaml", template);
+    workspace.file("templates/broken.yaml", "spec: [");
+    let directory = workspace.path("templates").display().to_string();
+    for command in ["templates", "export"] {
+        assert_eq!(completed(&["outrigger", command, "--templates", &directory, "m"]), ["mine"], "{command}");
+    }
+    assert_eq!(completed(&["outrigger", "templates", &format!("--templates={directory}"), "m"]), ["mine"]);
+}
+
+#[test]
 fn contexts_of_the_kubeconfig_are_completed() {
     let workspace = Workspace::new();
     let context = "apiVersion: v1\nkind: Config\ncontexts:\n- {name: kind-one, context: {cluster: c, user: u}}\n";

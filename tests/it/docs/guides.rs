@@ -103,7 +103,7 @@ fn commands_in_the_guides_exist() {
             let flags = call.split_whitespace().filter(|word| word.starts_with('-') && word.len() > 1);
             for flag in flags.filter_map(|flag| flag.split('=').next()) {
                 assert!(
-                    help.contains(&format!("{flag} ")) || help.contains(&format!("{flag},")),
+                    [' ', ',', '\n'].iter().any(|end| help.contains(&format!("{flag}{end}"))),
                     "{path}: {line}: {flag}"
                 );
             }

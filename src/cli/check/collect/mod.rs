@@ -100,6 +100,12 @@ pub(in crate::cli) async fn ensure_reachable(client: &Client, address: &str, lim
                 "the API server at {address} does not accept your credentials: renew them, or choose others with --context"
             )
         }
+        // Every API server has a version: this is a proxy, or another server.
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
+            bail!(
+                "the server at {address} is no Kubernetes API server: it does not know /version; is it the right cluster (--context, --kubeconfig)?"
+            )
+        }
         // The API server responds, even if it refuses this request.
         Ok(Err(kube::Error::Api(_))) => Ok(()),
         Ok(Err(error)) => Err(anyhow!("cannot reach the API server at {address}: {}; {HINT}", explain(&error))),
