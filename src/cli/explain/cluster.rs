@@ -336,7 +336,14 @@ impl Reader {
         let pods = kinds::find("pods").map(|pods| pods.path(namespace)).unwrap_or_default();
         let path = format!("{pods}?limit={PAGE}&labelSelector={}", selector.join(",").replace('/', "%2F"));
         match self.get(&path).await {
-            Ok(list) => explanation.pods = groups(&items(&list), explanation, args.engine.domain()),
+            Ok(list) => {
+                let rest = list.pointer("/metadata/continue").and_then(Value::as_str);
+                if rest.is_some_and(|token| !token.is_empty()) {
+                    let note = format!("only the first {PAGE} pods are compared; outrigger get looks at all");
+                    explanation.notes.push(note);
+                }
+                explanation.pods = groups(&items(&list), explanation, args.engine.domain());
+            }
             Err(why) => self.tell("the list of pods", why, "existing pods are not compared"),
         }
     }
