@@ -27,6 +27,8 @@ mod uninject;
 #[cfg(feature = "runtime")]
 pub(crate) use decision::keys::KnownTemplates;
 pub(crate) use decision::keys::{KeyCheck, KeyPlace, KeyUse};
+#[cfg(feature = "runtime")]
+pub(crate) use decision::rollout::slot as rollout_slot;
 pub use error::{Blame, ErrorCode, InjectError, Problem};
 pub use outcome::trace as decision_trace;
 pub use outcome::{Explanation, Injection, LeftOut, Outcome, Skip, SkipReason};
