@@ -1,11 +1,14 @@
 //! Converts Istio's custom injection templates, one template for each.
 //!
 //! What Istio's own proxy needs stays with Istio: containers named `istio-…` and `image: auto` are lost.
+//!
+//! Istio merges a template into the pod by a strategic merge patch, which puts new items of a list before
+//! those of the pod. Then it merges the pod's own containers over the result, so that they keep theirs.
 
 use serde_json::{Map, Value, json};
 
 use super::detect::ISTIO;
-use super::draft::{Draft, name_of};
+use super::draft::{Draft, name_of, unless_mounted, with};
 use super::go_template::{GoTemplate, Scalar};
 use super::ledger::{Ledger, child};
 use super::{Drafts, Hint, ReadYaml};
@@ -196,6 +199,7 @@ fn pod(ledger: &mut Ledger, draft: &mut Draft, value: &Value) {
     }
     if draft.spec.contains_key("sidecars") && !draft.spec.contains_key("placement") {
         draft.plain();
+        draft.set("placement.order", json!("First"));
     }
     for key in ["/apiVersion", "/kind", "/metadata", "/spec"] {
         if ledger.value.pointer(key).is_some_and(|part| part.is_string() || part.as_object().is_some_and(Map::is_empty))
@@ -228,11 +232,9 @@ fn native_init_containers(ledger: &mut Ledger, draft: &mut Draft, value: &Value)
             }
             draft.push("sidecars", sidecar, ledger.field(&pointer));
             draft.set("placement.sidecars", json!("Native"));
-            draft.set("placement.order", json!("Last"));
         } else {
             ledger.account(&pointer);
             draft.push("initContainers", without_nulls(container), ledger.field(&pointer));
-            draft.set("placement.initContainerOrder", json!("Last"));
         }
     }
 }
@@ -274,10 +276,25 @@ fn container(ledger: &mut Ledger, draft: &mut Draft, pointer: &str, container: &
         ledger.account(&field);
         if key == "name" {
             draft.set("app.containers", json!([value]));
-        } else {
-            draft.set(&format!("app.{key}"), without_nulls(value));
-            draft.came_from(&format!("app.{key}"), ledger.field(&field));
+            continue;
         }
+        let items = without_nulls(value);
+        let items =
+            items.as_array().map_or(items.clone(), |items| items.iter().map(|item| beside(key, item)).collect());
+        draft.set(&format!("app.{key}"), items);
+        draft.came_from(&format!("app.{key}"), ledger.field(&field));
+        if key == "env" {
+            draft.set("app.envPosition", json!("First"));
+        }
+    }
+}
+
+/// The item for a container that keeps its own.
+fn beside(key: &str, item: &Value) -> Value {
+    match key {
+        "env" => with(item.clone(), "onExisting", json!("Keep")),
+        "volumeMounts" => unless_mounted(item.clone(), "mountPath"),
+        _ => item.clone(),
     }
 }
 

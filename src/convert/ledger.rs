@@ -68,6 +68,11 @@ impl Ledger {
         if is_block { self.line(pointer) } else { self.line(pointer) - 1 }
     }
 
+    /// Whether it is the account of a text inside a field.
+    pub(super) fn is_text(&self) -> bool {
+        self.prefix.ends_with(": ")
+    }
+
     pub(super) fn file(&self) -> &str {
         &self.file
     }

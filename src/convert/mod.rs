@@ -3,7 +3,7 @@
 //! It is pure: values and texts in, templates out. Reading files and printing belong to `cli`.
 //!
 //! Invariant: each field of the input is in a template, or in the list of what is lost, or says only
-//! what kind of object the input is; `ledger` keeps the account.
+//! what kind of object the input is, or was written by the API server; `ledger` keeps the account.
 
 mod detect;
 mod draft;
@@ -13,7 +13,9 @@ mod ledger;
 mod morvencao;
 mod pod_preset;
 mod ricoberger;
+mod ricoberger_injectors;
 mod sidecar_set;
+mod sidecar_set_pod;
 mod tumblr;
 mod wrapped;
 
