@@ -84,10 +84,11 @@ fn template(ledger: &mut Ledger, name: &str, pointer: &str, read: ReadYaml<'_>) 
     let Some(text) = ledger.text(pointer).map(str::to_owned) else {
         return Err(format!("{}: expected the text of a template", ledger.field(pointer)));
     };
-    let go = GoTemplate::read(&text);
     let line_before = ledger.line_before_text(pointer);
+    let place = |line: usize| format!("{}:{}: {}", ledger.file(), line_before + line, ledger.path(pointer));
+    let go = GoTemplate::read(&text).map_err(|(line, problem)| format!("{}: {problem}", place(line)))?;
     let documents = read(&go.yaml).map_err(|(line, problem)| {
-        let place = format!("{}:{}: {}", ledger.file(), line_before + line, ledger.path(pointer));
+        let place = place(line);
         format!("{place}: without its Go actions the template is no YAML: {problem}; convert it by hand")
     })?;
     for (line, action) in &go.lost {
@@ -267,6 +268,9 @@ fn container(ledger: &mut Ledger, draft: &mut Draft, pointer: &str, container: &
         && !name_of(container).starts_with("istio-")
         && !draft.spec.contains_key("app");
     if !is_of_app {
+        return lose_container(ledger, pointer, container);
+    }
+    if !APP_FIELDS.iter().any(|key| container.get(*key).is_some_and(Value::is_array)) {
         return lose_container(ledger, pointer, container);
     }
     // Without an image it stands for a container of the app.

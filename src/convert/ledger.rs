@@ -62,10 +62,25 @@ impl Ledger {
         }
     }
 
-    /// The line before the first one of the text in the field at this pointer.
+    /// The line before the first one of the text in the field at this pointer. A block scalar has the
+    /// line of its first content, after empty lines.
     pub(super) fn line_before_text(&self, pointer: &str) -> usize {
-        let is_block = self.value.pointer(pointer).and_then(Value::as_str).is_some_and(|text| text.contains('\n'));
-        if is_block { self.line(pointer) } else { self.line(pointer) - 1 }
+        let empty = self.text(pointer).map_or(0, |text| text.lines().take_while(|line| line.trim().is_empty()).count());
+        self.line(pointer).saturating_sub(1 + empty)
+    }
+
+    /// Whether it is a list object, such as kubectl prints of several objects.
+    pub(super) fn is_list(&self) -> bool {
+        self.text("/kind").is_some_and(|kind| kind.ends_with("List")) && self.value.get("items").is_some()
+    }
+
+    /// Where the document is a part of its file, that part too.
+    pub(super) fn whole(&self) -> String {
+        let place = self.place("");
+        match self.prefix.trim_end_matches([':', '.', ' ']) {
+            "" => place,
+            part => format!("{place}: {part}"),
+        }
     }
 
     /// Whether it is the account of a text inside a field.
@@ -113,6 +128,19 @@ impl Ledger {
         let text = self.text(pointer)?.to_owned();
         self.account(pointer);
         Some(text)
+    }
+
+    /// The text at this pointer, which must be a name.
+    pub(super) fn take_name(&mut self, pointer: &str, example: &str) -> Result<String, String> {
+        let found = match self.take(pointer) {
+            Some(Value::String(name)) if !name.is_empty() => return Ok(name),
+            None | Some(Value::String(_)) => String::new(),
+            Some(Value::Array(_)) => ", found a list".to_owned(),
+            Some(Value::Object(_)) => ", found a map".to_owned(),
+            // YAML reads words such as n and 1.2 as other values.
+            Some(other) => format!(", found {other}; write it in quotes"),
+        };
+        Err(format!("{}: expected a name, such as {example}{found}", self.field(pointer)))
     }
 
     /// The part at this pointer needs no further look.
@@ -231,7 +259,7 @@ fn path(value: &Value, pointer: &str) -> String {
 /// The items of a list object, or the document itself; and what stands around the items and is lost.
 pub(super) fn open(document: SourceDocument) -> (Vec<Ledger>, Vec<Lost>) {
     let mut outer = Ledger::of_document(document);
-    let is_list = outer.text("/kind").is_some_and(|kind| kind.ends_with("List"));
+    let is_list = outer.is_list();
     let count = outer.list("/items").len();
     if !is_list || count == 0 {
         return (vec![outer], Vec::new());
@@ -268,7 +296,7 @@ mod tests {
         let mut outer = ledger(json!({"a": "x: 1\ny: 2\n"}));
         let lines = BTreeMap::from([(String::new(), 1), ("/y".to_owned(), 2)]);
         let inner = outer.inner("/a", json!({"x": 1, "y": 2}), lines);
-        assert_eq!(inner.field("/y"), "f:4: a: y");
+        assert_eq!(inner.field("/y"), "f:3: a: y");
         assert!(outer.finish().is_empty());
     }
 }

@@ -5,6 +5,7 @@
 //! Invariant: each field of the input is in a template, or in the list of what is lost, or says only
 //! what kind of object the input is, or was written by the API server; `ledger` keeps the account.
 
+mod comments;
 mod detect;
 mod draft;
 mod go_template;
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use draft::Draft;
+use ledger::Ledger;
 
 /// The configuration of another injector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,6 +153,10 @@ pub fn convert(documents: Vec<SourceDocument>, from: Option<SourceFormat>, read:
         let (ledgers, around) = ledger::open(document);
         conversion.lost.extend(around);
         for ledger in ledgers {
+            if let Err(problem) = expect_object_size(&ledger) {
+                conversion.problems.push(problem);
+                continue;
+            }
             match wrapped::configurations(ledger, from, read) {
                 Ok((found, lost)) => {
                     configurations.extend(found);
@@ -185,6 +191,18 @@ pub fn convert(documents: Vec<SourceDocument>, from: Option<SourceFormat>, read:
     }
     conversion.hints.dedup();
     conversion
+}
+
+/// Most bytes of a configuration: what Kubernetes stores in one ConfigMap.
+const SIZE_MAX: usize = 1 << 20;
+
+fn expect_object_size(ledger: &Ledger) -> Result<(), String> {
+    let size = ledger.value.to_string().len();
+    if size <= SIZE_MAX {
+        return Ok(());
+    }
+    let (size, most) = (size >> 10, SIZE_MAX >> 10);
+    Err(format!("{}: {size} KiB are more than the {most} KiB that a configuration may have", ledger.place("")))
 }
 
 /// What one configuration gives.

@@ -22,8 +22,7 @@ struct Group {
 }
 
 pub(super) fn convert(ledger: &mut Ledger) -> Result<Drafts, String> {
-    let name = ledger.take_text("/metadata/name");
-    let name = name.ok_or_else(|| format!("{}: expected a name", ledger.field("/metadata/name")))?;
+    let name = ledger.take_name("/metadata/name", "web")?;
     ledger.account("/metadata/namespace");
     let mut base = Draft::new(&name, ledger, "");
     take_object_metadata(ledger, &mut base);

@@ -28,9 +28,7 @@ impl Bases {
 }
 
 pub(super) fn convert(ledger: &mut Ledger, bases: &Bases) -> Result<Drafts, String> {
-    let written = ledger.take_text("/name").filter(|name| !name.is_empty());
-    let written =
-        written.ok_or_else(|| format!("{}: expected a name, such as web or web:1.2", ledger.field("/name")))?;
+    let written = ledger.take_name("/name", "web or web:1.2")?;
     let name = match written.split(':').collect::<Vec<_>>().as_slice() {
         [name] | [name, "" | "latest"] => (*name).to_owned(),
         [name, version] => format!("{name}:{version}"),
