@@ -213,11 +213,17 @@ fn cel(action: &str) -> Option<String> {
     })
 }
 
-/// The name of the workload, as Istio finds it: that of the pod's generated name without the hash of
-/// its ReplicaSet.
-const WORKLOAD: &str = "pod.metadata.?generateName.orValue('') == '' ? pod.metadata.?name.orValue('') : \
+/// The name of the workload, as Istio finds it: that of the pod's controller, of a ReplicaSet without its
+/// hash and of a Job without the time that its CronJob gave it. Offline a pod has no controller yet, and
+/// its generated name tells.
+const WORKLOAD: &str = "(pod.metadata.?ownerReferences.orValue([])\
+.filter(o, o.?controller.orValue(false) && pod.metadata.?generateName.orValue('') != '')\
+.map(o, o.kind == 'ReplicaSet' && o.name.endsWith('-' + pod.metadata.?labels[?'pod-template-hash'].orValue('')) \
+? o.name.substring(0, o.name.lastIndexOf('-')) \
+: o.kind == 'Job' && o.name.matches('^.+-[0-9]{8,10}$') ? o.name.substring(0, o.name.lastIndexOf('-')) : o.name) \
++ [pod.metadata.?generateName.orValue('') == '' ? pod.metadata.?name.orValue('') : \
 (pod.metadata.generateName + '\\n').replace('-' + pod.metadata.?labels[?'pod-template-hash'].orValue('') + '-\\n', '')\
-.replace('-\\n', '')";
+.replace('-\\n', '')])[0]";
 
 /// The words of an action; a quoted one keeps its first quote.
 fn words(action: &str) -> Option<Vec<String>> {

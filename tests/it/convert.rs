@@ -3,7 +3,8 @@
 //! Each directory `tests/testdata/convert/SOURCE/CASE/` has `case.yaml` (`comment`: what the source's own
 //! documents promise, and where; `from`), `input*.yaml`, `templates.yaml` and `lost.txt` (the result), `pod.yaml`
 //! (with the annotation that the hint names), `namespace.yaml` where one is needed, and `expected.yaml`: the pod
-//! that the source promises. `OUTRIGGER_RECORD_CONVERT=1` records templates and losses, never the expected pod.
+//! that the source promises; `warnings` of `case.yaml` are those of injecting it. `OUTRIGGER_RECORD_CONVERT=1`
+//! records templates and losses, never the expected pod.
 //!
 //! Invariant: all cases run, and all failures are reported.
 
@@ -119,6 +120,49 @@ fn pods_injected_with_converted_templates_are_as_the_source_promises() {
     cases().iter().for_each(|case| check(case, &mut problems));
     assert!(problems.is_empty(), "{}", problems.join("\n\n"));
     assert!(cases().len() >= 18, "three cases of each of six sources");
+}
+
+/// Warnings are honest, and `docs/migration.md` explains them; an error or a failing test is neither.
+#[test]
+fn converted_templates_pass_lint_and_test() {
+    let mut problems = Vec::new();
+    for case in cases() {
+        let linted = run(&case, &["lint", "templates.yaml"]);
+        if !linted.status.success() {
+            problems.push(format!("{}: {}{}", case.display(), text(&linted.stdout), text(&linted.stderr)));
+        }
+        let directory = tempfile::tempdir().expect("a directory");
+        let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).expect("a file");
+        write("case.yaml", &fs::read_to_string(case.join("templates.yaml")).expect("templates"));
+        let (pod, expected) = (read(&case.join("pod.yaml")), read(&case.join("expected.yaml")));
+        let mut test =
+            json!({"name": "as promised", "pod": pod, "expect": {"injected": with_default_container(expected)}});
+        if let warnings @ Value::Array(_) = &read(&case.join("case.yaml"))["warnings"] {
+            test["expect"]["warnings"] = warnings.clone();
+        }
+        if pod == read(&case.join("expected.yaml")) {
+            // Nothing is injected, for a reason.
+            continue;
+        }
+        if case.join("namespace.yaml").exists() {
+            let labels = read(&case.join("namespace.yaml"))["metadata"]["labels"].clone();
+            test["namespace"] = json!({"name": "shop", "labels": labels});
+        }
+        write("case.test.yaml", &json!({"templates": ["case.yaml"], "tests": [test]}).to_string());
+        let tested = run(directory.path(), &["test", "."]);
+        if !tested.status.success() {
+            problems.push(format!("{}: {}{}", case.display(), text(&tested.stdout), text(&tested.stderr)));
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// The pod with the annotation that tells kubectl the app's container.
+fn with_default_container(mut pod: Value) -> Value {
+    let names = pod["spec"]["containers"].as_array().expect("containers").iter().map(|one| one["name"].clone());
+    let app = names.clone().find(|name| ["web", "website", "app", "alpine"].iter().any(|app| name == app));
+    pod["metadata"]["annotations"][OWN[1]] = app.expect("a container of the app");
+    pod
 }
 
 /// All scalars of a value, as text.
