@@ -148,6 +148,9 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<()> {
     ErrorList::from_iter(conversion.problems.clone()).or(())?;
     check(&conversion.templates)?;
     say(&conversion);
+    if conversion.templates.is_empty() {
+        return Err(anyhow::anyhow!("no template can be made of the input; the lines above say why"));
+    }
     if args.strict && !conversion.lost.is_empty() {
         let count = conversion.lost.len();
         return Err(anyhow::anyhow!(

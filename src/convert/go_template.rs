@@ -14,8 +14,12 @@ pub(super) struct GoTemplate {
     /// YAML with a word of its own for each action.
     pub yaml: String,
     actions: Vec<Action>,
-    /// Lines that were left out: the line, and their action.
-    pub lost: Vec<(usize, String)>,
+    /// What was left out: the first line with its text, and the last line.
+    pub lost: Vec<(usize, String, usize)>,
+    /// The indentation of a block scalar's key while its lines are read.
+    scalar: Option<usize>,
+    /// Whether the block or action that is open is the last one of `lost`.
+    is_listed: bool,
 }
 
 #[derive(Debug)]
@@ -45,7 +49,7 @@ impl GoTemplate {
             template.yaml.push('\n');
         }
         if let Some((line, action)) = opened.action {
-            return Err((line, format!("the action {action:?} is not closed, expected }}}}")));
+            return Err((line, format!("the action {{{{ {action} is not closed, expected }}}}")));
         }
         match opened.blocks.pop() {
             Some((line, action)) => Err((line, format!("the block {{{{ {action} }}}} has no {{{{ end }}}}"))),
@@ -63,21 +67,46 @@ impl GoTemplate {
         let texts = parts.iter().filter_map(|part| if let Part::Text(text) = part { Some(*text) } else { None });
         let stands_alone = !texts.collect::<String>().chars().any(|letter| !letter.is_whitespace());
         let all: Vec<String> = actions.cloned().collect();
-        if was_inside || opened.action.is_some() {
-            let is_end = stands_alone && matches!(all.as_slice(), [end] if end == "end");
-            if !line.trim().is_empty() && !is_end {
-                self.lost.push((number, line.trim().to_owned()));
+        let in_scalar = self.is_in_scalar(line);
+        let is_comment = !all.is_empty() && all.iter().all(|action| action.starts_with("/*"));
+        if was_inside {
+            // The block, or the action, goes on until here.
+            if let Some((.., last)) = self.lost.last_mut().filter(|_| self.is_listed) {
+                *last = number;
             }
             return Ok(None);
         }
-        if opened.blocks.len() != before || (stands_alone && !all.is_empty()) {
-            let is_comment = all.iter().all(|action| action.starts_with("/*"));
+        let opens = opened.blocks.len() != before || opened.action.is_some();
+        self.is_listed = !(in_scalar && opens);
+        if !self.is_listed {
+            // The text would miss a part, so all of it is lost.
+            let action = all.into_iter().next().or_else(|| opened.action.as_ref().map(|(_, text)| text.clone()));
+            return Ok(Some(
+                self.marked(&[Part::Text(&line[..indent(line)]), Part::Action(action.unwrap_or_default())], true),
+            ));
+        }
+        if opens || (stands_alone && !all.is_empty() && !in_scalar) {
             if !is_comment {
-                self.lost.push((number, line.trim().to_owned()));
+                self.lost.push((number, line.trim().to_owned(), number));
             }
             return Ok(None);
         }
         Ok(Some(self.marked(&parts, is_block)))
+    }
+
+    /// Whether the line belongs to a block scalar; the next one may, if this line begins one.
+    fn is_in_scalar(&mut self, line: &str) -> bool {
+        if line.trim().is_empty() {
+            return self.scalar.is_some();
+        }
+        let is_in = self.scalar.is_some_and(|key| indent(line) > key);
+        if !is_in {
+            let header = line.trim_end().trim_end_matches(|letter: char| matches!(letter, '+' | '-' | '0'..='9'));
+            let begins =
+                header.ends_with(": |") || header.ends_with(": >") || matches!(header.trim_start(), "- |" | "- >");
+            self.scalar = begins.then(|| indent(line));
+        }
+        is_in
     }
 
     /// The line with a word for each action.
@@ -146,6 +175,10 @@ impl Opened {
     }
 }
 
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
 #[derive(Debug)]
 enum Part<'l> {
     Text(&'l str),
@@ -164,7 +197,7 @@ fn parts<'l>(number: usize, line: &'l str, open: &mut Option<(usize, String)>) -
     while let Some((text, after)) = rest.split_once("{{") {
         parts.push(Part::Text(text));
         let Some(end) = end_of_action(after) else {
-            *open = Some((number, format!("{{{{{after}")));
+            *open = Some((number, after.trim().to_owned()));
             return parts;
         };
         let action = after[..end].strip_prefix('-').unwrap_or(&after[..end]);
@@ -267,6 +300,17 @@ mod tests {
     }
 
     #[test]
+    fn a_text_with_an_unknown_part_is_lost_as_a_whole() {
+        let text = "a: |\n  {{ .x }}\nb: |-\n  1\n  {{ if .y }}\n  2\n  {{ end }}\n  3\nc:\n- >\n  {{ .ObjectMeta.Namespace }}\n";
+        let template = GoTemplate::read(text).expect("a template");
+        let value: serde_json::Value = serde_saphyr::from_str(&template.yaml).expect("YAML");
+        let scalar = |text: &serde_json::Value| template.scalar(text.as_str().unwrap_or_default());
+        assert_eq!(scalar(&value["a"]), Scalar::Unknown(".x".to_owned()));
+        assert_eq!(scalar(&value["b"]), Scalar::Unknown("if .y".to_owned()));
+        assert_eq!(scalar(&value["c"][0]), Scalar::Text("${namespace.name}\n".to_owned()));
+    }
+
+    #[test]
     fn what_go_cannot_read_is_an_error_with_its_line() {
         for (text, line, problem) in [
             ("a: 1\nb: {{ .x\nc: 2\n", 2, "is not closed, expected }}"),
@@ -285,8 +329,8 @@ mod tests {
     fn blocks_and_lines_of_actions_are_left_out_with_their_lines() {
         let text = "a: 1\n{{- if .x }}\nb: 2\n{{ else }}\nb: 3\n{{ end }}\nc: {{ if .y }}1{{ end }}\n{{ toYaml .z\n| indent 2 }}\n{{/* no */}}\nd: 4\n";
         let template = GoTemplate::read(text).expect("a template");
-        let lost: Vec<usize> = template.lost.iter().map(|(line, _)| *line).collect();
-        assert_eq!(lost, [2, 3, 4, 5, 8, 9]);
+        let lost: Vec<_> = template.lost.iter().map(|(first, _, last)| (*first, *last)).collect();
+        assert_eq!(lost, [(2, 6), (8, 9)]);
         let lines: Vec<&str> = template.yaml.lines().collect();
         assert_eq!((lines[0], lines[10]), ("a: 1", "d: 4"));
         assert_eq!(template.scalar(lines[6]), Scalar::Unknown("if .y".to_owned()));

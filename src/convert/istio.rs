@@ -76,7 +76,28 @@ pub(super) fn convert(ledger: &mut Ledger, read: ReadYaml<'_>) -> Result<Drafts,
              outrigger.dev/injection: enabled",
         );
     }
+    settings(ledger, around);
     if problems.is_empty() { Ok(drafts) } else { Err(problems.join("\n")) }
+}
+
+/// What stands beside the templates in the configuration of the injector.
+fn settings(ledger: &mut Ledger, around: &str) {
+    if ledger.text(&format!("{around}/policy")) == Some("enabled") {
+        // The default.
+        ledger.account(&format!("{around}/policy"));
+    }
+    // A text that fails where Istio and its configuration are of different versions.
+    ledger.account(&format!("{around}/template"));
+    let why = "it selects pods for Istio's own templates too";
+    for (key, instead) in [
+        ("neverInjectSelector", "write match.podSelector in the template, with NotIn or DoesNotExist"),
+        ("alwaysInjectSelector", "write injection: Automatic and match.podSelector in the template"),
+    ] {
+        let pointer = format!("{around}/{key}");
+        if !ledger.list(&pointer).is_empty() {
+            ledger.lose(&pointer, why, instead);
+        }
+    }
 }
 
 /// The template of this name; none if nothing of it can be carried over, which is said.
@@ -91,8 +112,9 @@ fn template(ledger: &mut Ledger, name: &str, pointer: &str, read: ReadYaml<'_>) 
         let place = place(line);
         format!("{place}: without its Go actions the template is no YAML: {problem}; convert it by hand")
     })?;
-    for (line, action) in &go.lost {
-        let path = format!("{}: {action}", ledger.path(pointer));
+    for (line, action, last) in &go.lost {
+        let until = if last == line { String::new() } else { format!(" (to line {})", line_before + last) };
+        let path = format!("{}: {action}{until}", ledger.path(pointer));
         let why = "a template is no text template: conditions, loops and values of Istio are not read";
         ledger.lose_at(line_before + line, path, why, INSTEAD);
     }

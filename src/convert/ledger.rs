@@ -223,6 +223,10 @@ fn untaken(value: &Value, pointer: &str, accounted: &BTreeSet<String>, found: &m
                 .enumerate()
                 .for_each(|(at, value)| untaken(value, &format!("{pointer}/{at}"), accounted, found));
         }
+        // Nothing is written there.
+        Value::Null => {}
+        Value::Array(items) if items.is_empty() => {}
+        Value::Object(map) if map.is_empty() => {}
         _ => found.push(pointer.to_owned()),
     }
 }
@@ -284,7 +288,8 @@ mod tests {
 
     #[test]
     fn fields_that_nobody_took_are_lost_as_the_largest_part() {
-        let mut ledger = ledger(json!({"a": [{"x": 1, "y": {"z": 2, "w": []}}, {"x": 3}], "b.c": null}));
+        let mut ledger =
+            ledger(json!({"a": [{"x": 1, "y": {"z": 2, "w": []}}, {"x": 3}], "b.c": 1, "d": null, "e": []}));
         ledger.take("/a/0/x");
         let lost: Vec<_> = ledger.finish().into_iter().map(|lost| (lost.line, lost.path)).collect();
         let expected = [(1, "[\"b.c\"]"), (2, "a[1]"), (3, "a[0].y")];

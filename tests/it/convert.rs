@@ -268,6 +268,15 @@ items:
 - kind: Deployment
 ";
 
+const ONLY_THE_PROXY: &str = "\
+templates:
+  custom: |
+    spec:
+      containers:
+      - name: istio-proxy
+        env: [{name: GREETING, value: hello-world}]
+";
+
 const NO_SELECTOR: &str = "\
 apiVersion: apps.kruise.io/v1beta1
 kind: SidecarSet
@@ -318,7 +327,7 @@ fn a_broken_input_is_refused_with_its_place() {
         ("kind: ConfigMap\n", None, "the ConfigMap has no data"),
         ("templates: {a: \"x: [\"}\n", None, "without its Go actions the template is no YAML"),
         ("templates: {a: {}}\n", None, "expected the text of a template"),
-        ("templates:\n  a: |\n    spec: {{ .x\n", None, "in.yaml:3: templates.a: the action \"{{ .x\" is not closed"),
+        ("templates:\n  a: |\n    spec: {{ .x\n", None, "in.yaml:3: templates.a: the action {{ .x is not closed"),
         (
             "templates:\n  a: |\n\n    {{ if .x }}\n",
             None,
@@ -331,6 +340,7 @@ fn a_broken_input_is_refused_with_its_place() {
             "in.yaml:1: name: expected a name, such as web or web:1.2, found false; write it in quotes",
         ),
         ("name: nn\nenv: [text]\nvolumeMounts: [1]\n", None, "in.yaml:2: env[0]"),
+        (ONLY_THE_PROXY, None, "error: no template can be made of the input"),
         (NO_SELECTOR, None, "in.yaml:4: spec.selector: expected matchLabels or matchExpressions"),
         ("name: a\nenv: [{name: A, value: b}]\n---\nname: A\nenv: [{name: A, value: b}]\n", None, "rename one"),
     ] {
