@@ -170,7 +170,8 @@ fn source_documents(file: &InputFile) -> Vec<SourceDocument> {
             Source::Json(source) => source.line(pointer),
         };
         let lines = lines(&document.value, &line);
-        SourceDocument { file: file.origin.clone(), value: document.value.clone(), lines }
+        let is_json = matches!(document.source, Source::Json(_));
+        SourceDocument { file: file.origin.clone(), value: document.value.clone(), lines, is_json }
     };
     file.documents.iter().map(document).collect()
 }

@@ -105,18 +105,21 @@ fn template(ledger: &mut Ledger, name: &str, pointer: &str, read: ReadYaml<'_>) 
     let Some(text) = ledger.text(pointer).map(str::to_owned) else {
         return Err(format!("{}: expected the text of a template", ledger.field(pointer)));
     };
-    let line_before = ledger.line_before_text(pointer);
-    let place = |line: usize| format!("{}:{}: {}", ledger.file(), line_before + line, ledger.path(pointer));
+    let place = |line: usize| {
+        let line = ledger.line_of_text(pointer, line);
+        format!("{}:{line}: {}", ledger.file(), ledger.path(pointer))
+    };
     let go = GoTemplate::read(&text).map_err(|(line, problem)| format!("{}: {problem}", place(line)))?;
     let documents = read(&go.yaml).map_err(|(line, problem)| {
         let place = place(line);
         format!("{place}: without its Go actions the template is no YAML: {problem}; convert it by hand")
     })?;
     for (line, action, last) in &go.lost {
-        let until = if last == line { String::new() } else { format!(" (to line {})", line_before + last) };
+        let (line, last) = (ledger.line_of_text(pointer, *line), ledger.line_of_text(pointer, *last));
+        let until = if last == line { String::new() } else { format!(" (to line {last})") };
         let path = format!("{}: {action}{until}", ledger.path(pointer));
         let why = "a template is no text template: conditions, loops and values of Istio are not read";
-        ledger.lose_at(line_before + line, path, why, INSTEAD);
+        ledger.lose_at(line, path, why, INSTEAD);
     }
     let Some((value, lines)) = documents.into_iter().next() else {
         ledger.account(pointer);
@@ -239,6 +242,7 @@ fn items<'v>(value: &'v Value, pointer: &str) -> Vec<(usize, &'v Value)> {
 /// Init containers: native sidecars are sidecars of the template, unless it has plain ones too.
 fn native_init_containers(ledger: &mut Ledger, draft: &mut Draft, value: &Value) {
     let has_plain = items(value, "/spec/containers").iter().any(|(_, container)| is_own(container));
+    let mut runs_once = false;
     for (at, container) in items(value, "/spec/initContainers") {
         let pointer = format!("/spec/initContainers/{at}");
         let is_native = container.get("restartPolicy").is_some_and(|policy| policy == "Always");
@@ -249,6 +253,11 @@ fn native_init_containers(ledger: &mut Ledger, draft: &mut Draft, value: &Value)
             ledger.lose(&pointer, why, "write a second template for it");
         } else if is_native {
             ledger.account(&pointer);
+            if runs_once {
+                let place = format!("{}: its place", ledger.path(&pointer));
+                let why = "native sidecars of a template start before its init containers";
+                ledger.lose_at(ledger.line(&pointer), place, why, "write a second template for it");
+            }
             let mut sidecar = without_nulls(container);
             if let Value::Object(fields) = &mut sidecar {
                 fields.remove("restartPolicy");
@@ -256,6 +265,7 @@ fn native_init_containers(ledger: &mut Ledger, draft: &mut Draft, value: &Value)
             draft.push("sidecars", sidecar, ledger.field(&pointer));
             draft.set("placement.sidecars", json!("Native"));
         } else {
+            runs_once = true;
             ledger.account(&pointer);
             draft.push("initContainers", without_nulls(container), ledger.field(&pointer));
         }

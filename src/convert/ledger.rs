@@ -16,6 +16,8 @@ pub(super) struct Ledger {
     prefix: String,
     /// The line before the first one of the text.
     line_before: usize,
+    /// Texts of the document are on one line each.
+    is_json: bool,
     pub value: Value,
     lines: BTreeMap<String, usize>,
     /// JSON Pointers of parts that are accounted for as a whole.
@@ -25,8 +27,9 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn of_document(document: SourceDocument) -> Self {
-        let SourceDocument { file, value, lines } = document;
-        Self { file, prefix: String::new(), line_before: 0, value, lines, accounted: BTreeSet::new(), lost: Vec::new() }
+        let SourceDocument { file, value, lines, is_json } = document;
+        let (accounted, lost) = (BTreeSet::new(), Vec::new());
+        Self { file, prefix: String::new(), line_before: 0, is_json, value, lines, accounted, lost }
     }
 
     /// The account of the text in the field at this pointer, which is accounted for here.
@@ -35,9 +38,10 @@ impl Ledger {
         Self {
             file: self.file.clone(),
             prefix: format!("{}: ", self.path(pointer)),
-            line_before: self.line_before_text(pointer),
+            line_before: self.line_of_text(pointer, 0),
+            is_json: self.is_json,
             value,
-            lines,
+            lines: if self.is_json { BTreeMap::new() } else { lines },
             accounted: BTreeSet::new(),
             lost: Vec::new(),
         }
@@ -55,6 +59,7 @@ impl Ledger {
             file: self.file.clone(),
             prefix: format!("items[{at}]."),
             line_before: self.line_before,
+            is_json: self.is_json,
             value: self.value.pointer(&start).cloned().unwrap_or_default(),
             lines: self.lines.iter().filter_map(below).collect(),
             accounted: BTreeSet::new(),
@@ -62,11 +67,15 @@ impl Ledger {
         }
     }
 
-    /// The line before the first one of the text in the field at this pointer. A block scalar has the
-    /// line of its first content, after empty lines.
-    pub(super) fn line_before_text(&self, pointer: &str) -> usize {
+    /// The line of the file in which this line of the text in the field at this pointer stands. A block
+    /// scalar has the line of its first content, after empty lines.
+    pub(super) fn line_of_text(&self, pointer: &str, line: usize) -> usize {
+        let before = self.line(pointer).saturating_sub(1);
+        if self.is_json {
+            return before + line.min(1);
+        }
         let empty = self.text(pointer).map_or(0, |text| text.lines().take_while(|line| line.trim().is_empty()).count());
-        self.line(pointer).saturating_sub(1 + empty)
+        before.saturating_sub(empty) + line
     }
 
     /// Whether it is a list object, such as kubectl prints of several objects.
@@ -283,7 +292,7 @@ mod tests {
 
     fn ledger(value: Value) -> Ledger {
         let lines = BTreeMap::from([(String::new(), 1), ("/a".to_owned(), 2), ("/a/0".to_owned(), 3)]);
-        Ledger::of_document(SourceDocument { file: "f".to_owned(), value, lines })
+        Ledger::of_document(SourceDocument { file: "f".to_owned(), value, lines, is_json: false })
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub struct SourceDocument {
     pub value: Value,
     /// 1-based lines by JSON Pointer; a part without one has the line of the part around it.
     pub lines: BTreeMap<String, usize>,
+    /// Whether the file is JSON, in which a text with line breaks stands on one line.
+    pub is_json: bool,
 }
 
 /// The documents of a text with the lines of their parts, or the first problem with its 1-based line.

@@ -91,7 +91,7 @@ impl From<Refused> for String {
 fn texts(ledger: &mut Ledger, pointer: &str, from: Option<SourceFormat>, read: ReadYaml<'_>) -> Result<Found, Refused> {
     let text = ledger.text(pointer).unwrap_or_default().to_owned();
     let documents = read(&text).map_err(|(line, problem)| {
-        let line = ledger.line_before_text(pointer) + line;
+        let line = ledger.line_of_text(pointer, line);
         Refused::Broken(format!("{}:{line}: {}: {problem}", ledger.file(), ledger.path(pointer)))
     })?;
     let mut found = Found::new();
