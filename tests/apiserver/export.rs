@@ -85,7 +85,7 @@ fn dry_run(namespace: &Namespace, pod: &Value) -> Answer {
 }
 
 /// The pod without what the API server makes up for each one.
-fn comparable(pod: &Value) -> Value {
+pub fn comparable(pod: &Value) -> Value {
     let text = pod.to_string();
     let token = text.find("kube-api-access-").and_then(|at| text.get(at..at + "kube-api-access-12345".len()));
     let text = token.map_or_else(|| text.clone(), |token| text.replace(token, "kube-api-access"));

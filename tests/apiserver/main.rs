@@ -42,6 +42,7 @@ mod api_server;
 mod catalog;
 mod certificates;
 mod check;
+mod convert;
 mod deployments;
 mod differential;
 mod events;
@@ -73,6 +74,7 @@ fn main() -> std::process::ExitCode {
         catalog::TESTS,
         certificates::TESTS,
         check::TESTS,
+        convert::TESTS,
         deployments::TESTS,
         differential::TESTS,
         events::TESTS,
