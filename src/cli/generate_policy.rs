@@ -30,6 +30,11 @@ pub(super) struct PolicyArgs {
     #[arg(long, value_name = "LABELS", value_parser = labels)]
     namespace_selector: Option<Value>,
 
+    /// With --selector or --namespace-selector: check namespaces with the label
+    /// outrigger.dev/injection=disabled too
+    #[arg(long)]
+    include_disabled: bool,
+
     /// How the image of each container is compared with the template's
     #[arg(long, value_name = "HOW", default_value = "repository")]
     image: Image,
@@ -97,6 +102,11 @@ fn labels(text: &str) -> Result<Value, String> {
 
 /// Loads the templates, and prints the policy of one of them.
 pub(super) fn run(args: &PolicyArgs) -> anyhow::Result<()> {
+    if args.include_disabled && args.selector.is_none() && args.namespace_selector.is_none() {
+        anyhow::bail!(
+            "--include-disabled needs --selector or --namespace-selector: only they choose pods that the webhook leaves out"
+        );
+    }
     if args.action.contains(&Action::Deny) && args.action.contains(&Action::Warn) {
         anyhow::bail!("--action: Deny and Warn exclude each other, since a refusal says the same; leave one out");
     }
@@ -125,6 +135,7 @@ fn policy(args: &PolicyArgs, domain: &str) -> Enforced {
         (pods, namespaces) => Selection::Selected {
             pods: pods.clone().unwrap_or_else(all),
             namespaces: namespaces.clone().unwrap_or_else(all),
+            includes_disabled: args.include_disabled,
         },
     };
     Enforced {
@@ -135,6 +146,7 @@ fn policy(args: &PolicyArgs, domain: &str) -> Enforced {
             Image::Any => ImageCheck::Any,
         },
         selection,
+        checks_updates: true,
         actions: args.action.iter().map(|action| format!("{action:?}")).collect(),
         hint: String::new(),
     }

@@ -4,6 +4,7 @@
 //! exactly what the engine adds, or refuses the pod.
 
 mod cel;
+mod chosen;
 mod enforce;
 mod mutate;
 mod pieces;
@@ -13,7 +14,8 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-pub use enforce::{Enforced, ImageCheck, Selection, enforce};
+pub use chosen::Selection;
+pub use enforce::{Enforced, ImageCheck, enforce};
 pub use mutate::export;
 
 /// The API version of both kinds of policies.
@@ -48,12 +50,15 @@ impl fmt::Display for Restriction {
 /// A selector of namespaces: that of the template, and not those that are excluded or disabled.
 fn namespaces(selector: &Value, installation: &Installation<'_>) -> Value {
     let disabled = format!("{}/injection", installation.domain);
+    let enabled = json!({"key": disabled, "operator": "NotIn", "values": ["disabled"]});
+    with_expressions(&not_excluded(selector, installation), vec![enabled])
+}
+
+/// The same, whatever their label of Outrigger.
+fn not_excluded(selector: &Value, installation: &Installation<'_>) -> Value {
     let excluded = installation.excluded_namespaces;
-    let mut added = vec![json!({"key": disabled, "operator": "NotIn", "values": ["disabled"]})];
-    if !excluded.is_empty() {
-        added.insert(0, json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": excluded}));
-    }
-    with_expressions(selector, added)
+    let name = json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": excluded});
+    with_expressions(selector, if excluded.is_empty() { Vec::new() } else { vec![name] })
 }
 
 /// A selector of pods: that of the template, and not the pods of Outrigger.
@@ -70,13 +75,13 @@ fn with_expressions(selector: &Value, added: Vec<Value>) -> Value {
     Value::Object(selector)
 }
 
-/// Rules for new pods in these namespaces, with these labels.
-fn constraints(namespaces: &Value, pods: &Value) -> Value {
+/// Rules for pods in these namespaces, with these labels.
+fn constraints(namespaces: &Value, pods: &Value, operations: &[&str]) -> Value {
     json!({
         "namespaceSelector": namespaces,
         "objectSelector": pods,
         "resourceRules": [
-            {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]},
+            {"apiGroups": [""], "apiVersions": ["v1"], "operations": operations, "resources": ["pods"]},
         ],
     })
 }

@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::enforce::{Enforced, ImageCheck, Selection, enforce};
+use super::chosen::Selection;
+use super::enforce::{Enforced, ImageCheck, enforce};
 use super::pieces::{Added, Pieces};
 use super::{Installation, Restriction, bound, cel, condition, constraints, pieces, restrictions};
 use crate::inject::{Injector, TemplateScope};
@@ -45,6 +46,7 @@ pub fn export(
         name: format!("{template}.guard.{}", installation.domain),
         image: ImageCheck::Exact,
         selection: Selection::Requested,
+        checks_updates: false,
         actions: vec!["Deny".to_owned()],
         hint: " The policy that injects it leaves pods alone that name another template beside it, set a parameter \
                or another annotation of Outrigger, or have something of the template's names, ports or keys already."
@@ -60,7 +62,7 @@ fn mutating(template: &str, spec: &Value, pieces: &Pieces, installation: &Instal
     let namespaces = super::namespaces(&spec["match"]["namespaceSelector"], installation);
     let pods = super::pods(&spec["match"]["podSelector"]);
     let mut policy = Map::new();
-    policy.insert("matchConstraints".to_owned(), constraints(&namespaces, &pods));
+    policy.insert("matchConstraints".to_owned(), constraints(&namespaces, &pods, &["CREATE"]));
     policy.insert("matchConditions".to_owned(), conditions(template, spec, pieces, domain).into());
     policy.insert("failurePolicy".to_owned(), json!("Fail"));
     policy.insert("reinvocationPolicy".to_owned(), json!("Never"));
@@ -140,7 +142,7 @@ fn keys_are_free(pieces: &Pieces) -> String {
 
 fn containers_are_free(pieces: &Pieces) -> String {
     let names = cel::strings(names(all_containers(pieces), "name"));
-    cel::each_container(&format!("!(c.name in {names}) && (!has(c.image) || c.image != \"auto\")"))
+    cel::each_container(|_| format!("!(c.name in {names}) && (!has(c.image) || c.image != \"auto\")"))
 }
 
 /// No container of the app has an element under one of these keys.
@@ -174,7 +176,7 @@ fn ports_are_free(pieces: &Pieces) -> Option<Value> {
         numbers.join(", ")
     );
     let hosts = "(!has(object.spec.hostNetwork) || !object.spec.hostNetwork)";
-    Some(condition("ports-are-free", format!("{hosts} && {}", cel::each_container(&free))))
+    Some(condition("ports-are-free", format!("{hosts} && {}", cel::each_container(|_| free.clone()))))
 }
 
 /// The JSON Patch, in the order in which the indices of its paths hold.
