@@ -5,9 +5,8 @@
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::engine::{Engine, EngineArgs};
 use super::errors::ErrorList;
-use super::report::Report;
+use super::policy_source::PolicySourceArgs;
 use super::{output, stdio};
 use crate::config::settings;
 use crate::export::{Installation, export};
@@ -16,12 +15,8 @@ use crate::export::{Installation, export};
 #[derive(Args, Debug)]
 #[command(long_about = LONG_ABOUT)]
 pub(super) struct ExportArgs {
-    /// Name of the template
-    #[arg(value_name = "TEMPLATE")]
-    template: String,
-
     #[command(flatten)]
-    engine: EngineArgs,
+    source: PolicySourceArgs,
 
     /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
@@ -69,14 +64,10 @@ pub(super) fn excluded_namespaces() -> Vec<String> {
 
 /// Loads the templates, and prints the policies of one of them.
 pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
-    let mut report = Report::new(false, false);
-    let engine = Engine::load(&args.engine, &mut report)?;
+    let source = args.source.load()?;
     let excluded = excluded_namespaces();
-    let installation = Installation { domain: args.engine.domain(), excluded_namespaces: &excluded };
-    let objects = export(engine.injector(), &args.template, &installation).map_err(|found| {
-        let mut problems = ErrorList::default();
-        problems.extend(found.iter().map(|one| format!("template {:?} cannot be a policy: {one}", args.template)));
-        problems
-    })?;
+    let installation = Installation { domain: args.source.domain(), excluded_namespaces: &excluded };
+    let objects = export(source.injector(), args.source.name(), &installation)
+        .map_err(|found| source.lines(&found).into_iter().collect::<ErrorList>())?;
     args.output.print(&objects)
 }

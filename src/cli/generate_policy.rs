@@ -5,22 +5,17 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::engine::{Engine, EngineArgs};
 use super::export::{ObjectFormat, excluded_namespaces};
+use super::policy_source::PolicySourceArgs;
 use super::report::Report;
 use crate::export::{Enforced, ImageCheck, Installation, Selection, enforce};
-use crate::inject::TemplateScope;
 
 /// Print a ValidatingAdmissionPolicy that refuses pods without a template's containers
 #[derive(Args, Debug)]
 #[command(long_about = LONG_ABOUT)]
 pub(super) struct PolicyArgs {
-    /// Name of the template
-    #[arg(value_name = "TEMPLATE")]
-    template: String,
-
     #[command(flatten)]
-    engine: EngineArgs,
+    source: PolicySourceArgs,
 
     /// Pods that must carry the template, whatever they request: labels such as app=web,tier=front
     #[arg(long, value_name = "LABELS", value_parser = labels)]
@@ -110,21 +105,15 @@ pub(super) fn run(args: &PolicyArgs) -> anyhow::Result<()> {
     if args.action.contains(&Action::Deny) && args.action.contains(&Action::Warn) {
         anyhow::bail!("--action: Deny and Warn exclude each other, since a refusal says the same; leave one out");
     }
-    let mut report = Report::new(false, false);
-    let engine = Engine::load(&args.engine, &mut report)?;
-    let templates = engine.injector().templates();
-    let status = templates.status_of(&TemplateScope::Cluster, &args.template);
-    let Some(spec) = status.and_then(|status| status.interface?.spec()) else {
-        let known = templates.names().join(", ");
-        anyhow::bail!("there is no template {:?}; known are: {known}", args.template);
-    };
+    let source = args.source.load()?;
+    let (name, domain) = (args.source.name(), args.source.domain());
     let mut excluded = excluded_namespaces();
     excluded.extend(args.exclude_namespace.iter().filter(|name| !name.is_empty()).cloned());
     excluded.dedup();
-    let domain = args.engine.domain();
     let installation = Installation { domain, excluded_namespaces: &excluded };
-    let (objects, notes) = enforce(&args.template, &spec, &policy(args, domain), &installation);
-    notes.iter().for_each(|note| report.warning(&format!("template {:?}: {note}", args.template)));
+    let (objects, notes) = enforce(name, source.spec(), &policy(args, domain), &installation);
+    let mut report = Report::new(false, false);
+    notes.iter().for_each(|note| report.warning(&format!("template {name:?}: {note}")));
     args.output.print(&objects)
 }
 
@@ -139,7 +128,7 @@ fn policy(args: &PolicyArgs, domain: &str) -> Enforced {
         },
     };
     Enforced {
-        name: format!("{}.enforce.{domain}", args.template),
+        name: format!("{}.enforce.{domain}", args.source.name()),
         image: match args.image {
             Image::Exact => ImageCheck::Exact,
             Image::Repository => ImageCheck::Repository,

@@ -14,6 +14,8 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
+use crate::inject::text::FieldPath;
+
 pub use chosen::Selection;
 pub use enforce::{Enforced, ImageCheck, enforce};
 pub use mutate::export;
@@ -36,9 +38,17 @@ pub struct Restriction {
     /// A stable word, such as `expression`.
     pub code: &'static str,
     /// The field, such as `spec.match.conditions`.
-    pub field: String,
+    pub(crate) field: FieldPath,
     /// Why it cannot be expressed.
     pub why: String,
+}
+
+impl Restriction {
+    /// `field` is its names, with dots between them.
+    fn new(code: &'static str, field: &str, why: impl Into<String>) -> Self {
+        let field = field.split('.').fold(FieldPath::root(), |path, name| path.child(name));
+        Self { code, field, why: why.into() }
+    }
 }
 
 impl fmt::Display for Restriction {

@@ -27,7 +27,7 @@ pub fn export(
     let spec = status.and_then(|status| status.interface?.spec());
     let Some(spec) = spec else {
         let why = format!("the cluster has no working template {template:?}");
-        return Err(vec![Restriction { code: "not_found", field: "metadata.name".to_owned(), why }]);
+        return Err(vec![Restriction::new("not_found", "metadata.name", why)]);
     };
     let mut found = restrictions::of_spec(&spec, None);
     let pieces = match pieces::of(injector, template, installation.domain) {
@@ -100,7 +100,7 @@ fn conditions(template: &str, spec: &Value, pieces: &Pieces, domain: &str) -> Ve
         super::not_a_mirror(),
         condition("linux", linux()),
         condition("no-resources-of-the-pod", "!has(object.spec.resources)"),
-        condition("keys-are-free", keys_are_free(pieces)),
+        condition("keys-are-free", keys_are_free(pieces, template, domain)),
         condition("containers-are-free", containers_are_free(pieces)),
     ];
     if !pieces.volumes.is_empty() {
@@ -108,16 +108,20 @@ fn conditions(template: &str, spec: &Value, pieces: &Pieces, domain: &str) -> Ve
         let free = format!("!has(object.spec.volumes) || object.spec.volumes.all(v, !(v.name in {volumes}))");
         conditions.push(condition("volumes-are-free", free));
     }
+    if !pieces.pod.is_empty() {
+        let free: Vec<String> = pieces.pod.keys().map(|field| format!("!has(object.spec.{field})")).collect();
+        conditions.push(condition("fields-of-the-pod-are-free", free.join(" && ")));
+    }
     for (list, added) in &pieces.app {
         conditions.push(app_is_free(list, added));
     }
     conditions.extend(ports_are_free(pieces));
     if spec["hardened"] != false {
-        let inherits = "!has(object.spec.securityContext) || (!has(object.spec.securityContext.runAsUser) && \
-                        !has(object.spec.securityContext.runAsNonRoot) && \
-                        !has(object.spec.securityContext.seccompProfile) && \
-                        !has(object.spec.securityContext.windowsOptions))";
-        conditions.push(condition("containers-inherit-no-security-context", inherits));
+        // All that a hardened container adds depends on: whether it inherits root from the pod.
+        let no_root = "!has(object.spec.securityContext) || ((!has(object.spec.securityContext.runAsUser) || \
+                       object.spec.securityContext.runAsUser != 0) && \
+                       !has(object.spec.securityContext.windowsOptions))";
+        conditions.push(condition("containers-inherit-no-root-user", no_root));
     }
     conditions
 }
@@ -130,14 +134,17 @@ fn linux() -> String {
     )
 }
 
-fn keys_are_free(pieces: &Pieces) -> String {
-    let labels = cel::strings(pieces.labels.keys());
-    let mut checks = vec![format!("(!has(object.metadata.labels) || object.metadata.labels.all(k, !(k in {labels})))")];
-    if !pieces.annotations.is_empty() {
-        let annotations = cel::strings(pieces.annotations.keys());
-        checks.push(format!("object.metadata.annotations.all(k, !(k in {annotations}))"));
-    }
-    checks.join(" && ")
+/// No label of Outrigger is there already. Of other keys, which the template has as well, the pod's
+/// value stays.
+fn keys_are_free(pieces: &Pieces, template: &str, domain: &str) -> String {
+    let own = format!("{template}.{domain}/");
+    let labels = cel::strings(pieces.labels.keys().filter(|key| key.starts_with(&own)));
+    format!("!has(object.metadata.labels) || object.metadata.labels.all(k, !(k in {labels}))")
+}
+
+/// Whether the pod has the label or annotation.
+fn has_key(map: &str, key: &str) -> String {
+    format!("has(object.metadata.{map}) && {} in object.metadata.{map}", cel::string(key))
 }
 
 fn containers_are_free(pieces: &Pieces) -> String {
@@ -169,12 +176,12 @@ fn ports_are_free(pieces: &Pieces) -> Option<Value> {
     if ports.is_empty() {
         return None;
     }
-    let numbers: Vec<String> = ports.iter().map(|port| port["containerPort"].to_string()).collect();
-    let names = cel::strings(names(ports.iter().copied(), "name"));
-    let free = format!(
-        "!has(c.ports) || c.ports.all(p, !(p.containerPort in [{}]) && (!has(p.name) || !(p.name in {names})))",
-        numbers.join(", ")
-    );
+    let protocol = |port: &Value| port["protocol"].as_str().unwrap_or("TCP").to_owned();
+    let numbers = ports.iter().map(|port| format!("{}/{}", port["containerPort"], protocol(port)));
+    let (numbers, names) = (cel::strings(numbers), cel::strings(names(ports.iter().copied(), "name")));
+    let number = "string(p.containerPort) + '/' + (has(p.protocol) ? p.protocol : 'TCP')";
+    let free =
+        format!("!has(c.ports) || c.ports.all(p, !({number} in {numbers}) && (!has(p.name) || !(p.name in {names})))");
     let hosts = "(!has(object.spec.hostNetwork) || !object.spec.hostNetwork)";
     Some(condition("ports-are-free", format!("{hosts} && {}", cel::each_container(|_| free.clone()))))
 }
@@ -187,6 +194,7 @@ fn operations(pieces: &Pieces, domain: &str) -> String {
     parts.extend(pieces.app.iter().flat_map(|(list, added)| of_app(list, added)));
     let volumes = Added { first: Vec::new(), last: pieces.volumes.clone() };
     parts.push(of_list("volumes", &volumes));
+    parts.push(fields(&pieces.pod));
     parts.push(of_list("initContainers", &pieces.init_containers));
     parts.push(of_list("containers", &pieces.containers));
     parts.retain(|part| !part.is_empty());
@@ -198,12 +206,21 @@ fn map(name: &str, keys: &Map<String, Value>) -> String {
         return String::new();
     }
     let path = format!("/metadata/{name}");
-    let adds: Vec<String> = keys
-        .iter()
-        .map(|(key, value)| cel::add(&cel::string(&format!("{path}/{}", escaped(key))), &cel::literal(value)))
-        .collect();
+    let add = |(key, value): (&String, &Value)| {
+        let add = cel::add(&cel::string(&format!("{path}/{}", escaped(key))), &cel::literal(value));
+        format!("({} ? [] : [{add}])", has_key(name, key))
+    };
+    let adds: Vec<String> = keys.iter().map(add).collect();
     let empty = cel::add(&cel::string(&path), "{}");
-    format!("(has(object.metadata.{name}) ? [] : [{empty}]) + [{}]", adds.join(", "))
+    format!("(has(object.metadata.{name}) ? [] : [{empty}]) + {}", adds.join(" + "))
+}
+
+/// Adds fields to the pod's spec, which lacks them.
+fn fields(fields: &Map<String, Value>) -> String {
+    let add =
+        |(field, value): (&String, &Value)| cel::add(&cel::string(&format!("/spec/{field}")), &cel::literal(value));
+    let adds: Vec<String> = fields.iter().map(add).collect();
+    if adds.is_empty() { String::new() } else { format!("[{}]", adds.join(", ")) }
 }
 
 /// A key in a JSON Pointer.
@@ -223,9 +240,17 @@ fn status(pieces: &Pieces, domain: &str) -> String {
         let items: Vec<String> = items.collect();
         lists.push(format!("object.spec.containers.map(c, {})", items.join(" + ',' + ")));
     }
-    if !pieces.added.is_empty() {
-        lists.push(cel::strings(pieces.added.iter().map(quoted)));
-    }
+    let key_of = |item: &str| {
+        let of = |name: &'static str, keys: &Map<String, Value>| {
+            let mut keys = keys.keys().filter(|key| format!("{name}/{}", escaped(key)) == item);
+            keys.next().map(|key| has_key(name, key))
+        };
+        of("labels", &pieces.labels).or_else(|| of("annotations", &pieces.annotations))
+    };
+    lists.extend(pieces.added.iter().map(|item| {
+        let list = cel::strings([quoted(item)]);
+        key_of(item).map_or_else(|| list.clone(), |has| format!("({has} ? [] : {list})"))
+    }));
     let default = cel::string("\"annotations/kubectl.kubernetes.io~1default-container\"");
     lists.push(format!("(({}) ? [] : [{default}])", cel::has_annotation(DEFAULT_CONTAINER)));
     let [before, after] = pieces.status.each_ref().map(|text| cel::string(text));

@@ -10,7 +10,7 @@ use outrigger::inject::Injector;
 use serde_json::{Value, json};
 
 use super::enforcing::{Agreement, Trial, WithoutPolicy, wait_until_active};
-use super::{POLICY_LABEL, apply, as_sent, namespace, printed, requested, type_warnings};
+use super::{POLICY_LABEL, apply, as_sent, namespace, printed, requested, type_warnings, without_nulls};
 use crate::catalog::files::{Catalog, parse};
 use crate::cluster::Namespace;
 use crate::golden::case::{Case, Verdict};
@@ -30,10 +30,10 @@ fn cases(tests: &str) -> Vec<(String, Case, Value)> {
         let metadata = json!({"labels": known["labels"], "annotations": known["annotations"]});
         let mut settings = json!({"namespace": known["name"].as_str().unwrap_or("demo")});
         if known.is_object() {
-            settings["namespaceObject"] = as_sent(&metadata);
+            settings["namespaceObject"] = without_nulls(&metadata);
         }
         let name = case["name"].as_str().unwrap_or_default().to_owned();
-        (case["pod"]["kind"] == "Pod").then(|| (name, of_pod(case["pod"].clone(), settings), as_sent(&metadata)))
+        (case["pod"]["kind"] == "Pod").then(|| (name, of_pod(case["pod"].clone(), settings), without_nulls(&metadata)))
     };
     file["tests"].as_array().into_iter().flatten().filter_map(of).collect()
 }

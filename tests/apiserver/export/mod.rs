@@ -137,15 +137,25 @@ fn message(answer: &Answer) -> String {
     answer.body["message"].as_str().unwrap_or_default().to_owned()
 }
 
-/// The pod as the API server sends it: without nulls and empty lists.
-fn as_sent(value: &Value) -> Value {
+/// The pod as the API server sends it: without nulls and empty lists; a label or annotation that is null
+/// is empty.
+fn as_sent(pod: &Value) -> Value {
+    let mut pod = pod.clone();
+    for map in ["labels", "annotations"] {
+        let values = pod["metadata"][map].as_object_mut().into_iter().flat_map(|map| map.values_mut());
+        values.filter(|value| value.is_null()).for_each(|value| *value = json!(""));
+    }
+    without_nulls(&pod)
+}
+
+fn without_nulls(value: &Value) -> Value {
     let is_sent = |value: &Value| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty());
     match value {
         Value::Object(fields) => {
             let fields = fields.iter().filter(|(_, value)| is_sent(value));
-            Value::Object(fields.map(|(key, value)| (key.clone(), as_sent(value))).collect())
+            Value::Object(fields.map(|(key, value)| (key.clone(), without_nulls(value))).collect())
         }
-        Value::Array(items) => items.iter().map(as_sent).collect(),
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
         other => other.clone(),
     }
 }
