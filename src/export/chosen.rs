@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Installation, cel, condition};
+use super::{Installation, cel, match_condition};
 
 /// Which pods must carry the template.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,7 +113,7 @@ pub(super) fn conditions(spec: &Value) -> Vec<Value> {
             "has(object.spec.os) ? object.spec.os.name == \"windows\" : (has(object.spec.nodeSelector) && \
              {label} in object.spec.nodeSelector && object.spec.nodeSelector[{label}] == \"windows\")"
         );
-        conditions.push(condition("not-a-windows-pod", format!("!({windows})")));
+        conditions.push(match_condition("not-a-windows-pod", format!("!({windows})")));
     }
     conditions
 }

@@ -5,6 +5,7 @@
 
 mod cel;
 mod chosen;
+mod condition;
 mod enforce;
 mod mutate;
 mod pieces;
@@ -96,13 +97,13 @@ fn constraints(namespaces: &Value, pods: &Value, operations: &[&str]) -> Value {
     })
 }
 
-fn condition(name: &str, expression: impl Into<String>) -> Value {
+fn match_condition(name: &str, expression: impl Into<String>) -> Value {
     json!({"name": name, "expression": expression.into()})
 }
 
 /// A pod that the kubelet mirrors is no pod to change or to refuse.
 fn not_a_mirror() -> Value {
-    condition("not-a-mirror-pod", format!("!({})", cel::has_annotation("kubernetes.io/config.mirror")))
+    match_condition("not-a-mirror-pod", format!("!({})", cel::has_annotation("kubernetes.io/config.mirror")))
 }
 
 /// The policy and its binding.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::chosen::Selection;
 use super::enforce::{Enforced, ImageCheck, enforce};
 use super::pieces::{Added, Pieces};
-use super::{Installation, Restriction, bound, cel, condition, constraints, pieces, restrictions};
+use super::{Installation, Restriction, bound, cel, condition, constraints, match_condition, pieces, restrictions};
 use crate::inject::{Injector, TemplateScope};
 
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
@@ -52,8 +52,18 @@ pub fn export(
                or another annotation of Outrigger, or have something of the template's names, ports or keys already."
             .to_owned(),
     };
-    let (guard, _) = enforce(template, &spec, &guard, installation);
+    let (guard, _) = enforce(template, &added(&spec, &pieces), &guard, installation);
     Ok([policy, binding].into_iter().chain(guard).collect())
+}
+
+/// A spec with the containers as they are added, so that the guard checks all of them.
+fn added(spec: &Value, pieces: &Pieces) -> Value {
+    let is_sidecar = |container: &&Value| container["restartPolicy"] == "Always";
+    let Added { first, last } = &pieces.init_containers;
+    let (native, once): (Vec<&Value>, Vec<&Value>) = first.iter().chain(last).partition(is_sidecar);
+    let plain = pieces.containers.first.iter().chain(&pieces.containers.last);
+    let sidecars: Vec<&Value> = plain.chain(native).collect();
+    json!({"match": {"os": spec["match"]["os"]}, "sidecars": sidecars, "initContainers": once})
 }
 
 fn mutating(template: &str, spec: &Value, pieces: &Pieces, installation: &Installation<'_>) -> [Value; 2] {
@@ -95,33 +105,37 @@ fn conditions(template: &str, spec: &Value, pieces: &Pieces, domain: &str) -> Ve
         "object.metadata.annotations.all(k, !k.startsWith({parameters}) && (k == {key} || !k.startsWith({own})))"
     );
     let mut conditions = vec![
-        condition("requests-this-template-alone", alone),
-        condition("sets-nothing-else-of-outrigger", plain),
+        match_condition("requests-this-template-alone", alone),
+        match_condition("sets-nothing-else-of-outrigger", plain),
         super::not_a_mirror(),
-        condition("linux", linux()),
-        condition("no-resources-of-the-pod", "!has(object.spec.resources)"),
-        condition("keys-are-free", keys_are_free(pieces, template, domain)),
-        condition("containers-are-free", containers_are_free(pieces)),
+        match_condition("linux", linux()),
+        match_condition("no-resources-of-the-pod", "!has(object.spec.resources)"),
+        match_condition("keys-are-free", keys_are_free(pieces, template, domain)),
+        match_condition("containers-are-free", containers_are_free(pieces)),
     ];
     if !pieces.volumes.is_empty() {
         let volumes = cel::strings(names(&pieces.volumes, "name"));
         let free = format!("!has(object.spec.volumes) || object.spec.volumes.all(v, !(v.name in {volumes}))");
-        conditions.push(condition("volumes-are-free", free));
+        conditions.push(match_condition("volumes-are-free", free));
     }
     if !pieces.pod.is_empty() {
         let free: Vec<String> = pieces.pod.keys().map(|field| format!("!has(object.spec.{field})")).collect();
-        conditions.push(condition("fields-of-the-pod-are-free", free.join(" && ")));
+        conditions.push(match_condition("fields-of-the-pod-are-free", free.join(" && ")));
     }
     for (list, added) in &pieces.app {
         conditions.push(app_is_free(list, added));
     }
     conditions.extend(ports_are_free(pieces));
+    for (index, one) in spec["match"]["conditions"].as_array().into_iter().flatten().enumerate() {
+        let of_pod = one["expression"].as_str().and_then(condition::of).filter(|text| text != "true");
+        conditions.extend(of_pod.map(|text| match_condition(&format!("match-condition-{index}"), text)));
+    }
     if spec["hardened"] != false {
         // All that a hardened container adds depends on: whether it inherits root from the pod.
         let no_root = "!has(object.spec.securityContext) || ((!has(object.spec.securityContext.runAsUser) || \
                        object.spec.securityContext.runAsUser != 0) && \
                        !has(object.spec.securityContext.windowsOptions))";
-        conditions.push(condition("containers-inherit-no-root-user", no_root));
+        conditions.push(match_condition("containers-inherit-no-root-user", no_root));
     }
     conditions
 }
@@ -164,7 +178,7 @@ fn app_is_free(list: &str, added: &Added) -> Value {
         }
         _ => format!("!has(c.{list})"),
     };
-    condition(
+    match_condition(
         &format!("{}-of-the-app-are-free", list.to_lowercase()),
         format!("object.spec.containers.all(c, {predicate})"),
     )
@@ -183,7 +197,7 @@ fn ports_are_free(pieces: &Pieces) -> Option<Value> {
     let free =
         format!("!has(c.ports) || c.ports.all(p, !({number} in {numbers}) && (!has(p.name) || !(p.name in {names})))");
     let hosts = "(!has(object.spec.hostNetwork) || !object.spec.hostNetwork)";
-    Some(condition("ports-are-free", format!("{hosts} && {}", cel::each_container(|_| free.clone()))))
+    Some(match_condition("ports-are-free", format!("{hosts} && {}", cel::each_container(|_| free.clone()))))
 }
 
 /// The JSON Patch, in the order in which the indices of its paths hold.

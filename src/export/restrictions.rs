@@ -3,14 +3,14 @@
 use serde_json::Value;
 
 use super::Restriction;
+use super::condition::{self, input_of};
 use crate::inject::text::{FieldPath, PathSegment};
 
 /// Fields whose result depends on more than the pod's names, each with the reason.
-const FIELDS: [(&str, &str); 11] = [
+const FIELDS: [(&str, &str); 10] = [
     ("/rollout", "a policy cannot give a part of the pods another revision"),
     ("/requires", "a policy knows no other templates"),
     ("/fromApp", "it copies fields of the app's container, whose conflicts a policy cannot compare"),
-    ("/match/conditions", "the expressions use the engine's inputs; a refusal with their message is lost"),
     ("/app/defaults", "which fields are filled in depends on each container"),
     ("/app/prependCommand", "the command of each container would have to be known"),
     ("/podResources", "resources of the pod as a whole are computed"),
@@ -33,10 +33,10 @@ pub(super) const POD_FIELDS: [&str; 7] = [
 /// Settings that a policy fulfils because they are the default.
 const DEFAULTS: [(&str, &str); 4] =
     [("/onConflict", "Reject"), ("/onError", "Reject"), ("/podResources", "Grow"), ("/qos", "Warn")];
-/// Keys of our own in items.
-const ITEM_KEYS: [&str; 5] = ["when", "forEach", "share", "onExisting", "separator"];
-/// Inputs of expressions that exist only for a pod.
-const INPUTS: [&str; 6] = ["pod", "app", "apps", "container", "namespace", "cluster"];
+/// Keys of our own in items, whose effect depends on the pod.
+const ITEM_KEYS: [&str; 3] = ["share", "onExisting", "separator"];
+/// Keys of our own in items that are expressions, which may read nothing but parameters.
+const ITEM_EXPRESSIONS: [&str; 2] = ["when", "forEach"];
 
 /// Everything in the spec that cannot be written as a policy.
 pub(super) fn of_spec(spec: &Value, namespace: Option<&str>) -> Vec<Restriction> {
@@ -60,6 +60,13 @@ pub(super) fn of_spec(spec: &Value, namespace: Option<&str>) -> Vec<Restriction>
         let is_default = DEFAULTS.iter().any(|(field, default)| *field == pointer && value == default);
         if !is_default && !is_empty(value) {
             found.push(Restriction::new("field", &format!("spec{}", pointer.replace('/', ".")), why));
+        }
+    }
+    for (index, one) in spec["match"]["conditions"].as_array().into_iter().flatten().enumerate() {
+        if one["expression"].as_str().and_then(condition::of).is_none() {
+            let field = FieldPath::root().child("spec").child("match").child("conditions").index(index);
+            let why = "the condition reads more than the pod, or calls a function that the API server may not have";
+            found.push(Restriction { code: "condition", field, why: why.to_owned() });
         }
     }
     for (key, value) in spec["pod"].as_object().into_iter().flatten() {
@@ -102,7 +109,9 @@ fn is_empty(value: &Value) -> bool {
 fn walk(value: &Value, field: &FieldPath, found: &mut Vec<Restriction>) {
     match value {
         Value::String(text) => {
-            if let Some(input) = input_of(text).filter(|_| field.to_string() != "spec.description") {
+            if let Some(input) =
+                text.find("${").and_then(|at| input_of(&text[at..])).filter(|_| field.to_string() != "spec.description")
+            {
                 let why = format!("the expression reads {input:?}, which a policy does not have in this form");
                 found.push(Restriction { code: "expression", field: field.clone(), why });
             }
@@ -114,8 +123,9 @@ fn walk(value: &Value, field: &FieldPath, found: &mut Vec<Restriction>) {
             let is_item = matches!(field.steps().last(), Some(PathSegment::Index(_)));
             for (key, value) in fields {
                 let path = field.child(key.as_str());
-                if ITEM_KEYS.contains(&key.as_str()) && is_item {
-                    let why = "whether and how often the item is there is computed".to_owned();
+                let is_of_pod = || ITEM_EXPRESSIONS.contains(&key.as_str()) && input_of(&value.to_string()).is_some();
+                if is_item && (ITEM_KEYS.contains(&key.as_str()) || is_of_pod()) {
+                    let why = "what the item does depends on the pod".to_owned();
                     found.push(Restriction { code: "item", field: path, why });
                 } else if key == "hostPort" {
                     let why = "ports of the node conflict in more ways than by number".to_owned();
@@ -127,11 +137,4 @@ fn walk(value: &Value, field: &FieldPath, found: &mut Vec<Restriction>) {
         }
         _ => {}
     }
-}
-
-/// The input of a pod that an expression in the text names, possibly: the word alone is enough.
-fn input_of(text: &str) -> Option<&'static str> {
-    let expressions = &text[text.find("${")?..];
-    let mut words = expressions.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    words.find_map(|word| INPUTS.into_iter().find(|input| *input == word))
 }
