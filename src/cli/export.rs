@@ -49,11 +49,13 @@ Prints a template as a MutatingAdmissionPolicy, so that an API server injects it
 Examples:
   Let the API server inject a template of one's own (Kubernetes 1.36):
     outrigger export agent --templates templates | kubectl apply -f -
+  The same of a template object of the cluster:
+    outrigger export agent --in-cluster | kubectl apply -f -
   See why a template cannot be a policy:
     outrigger export proxy
 
 A policy is printed only where it adds exactly what the webhook adds. Otherwise nothing is printed, and each field that \
-a policy cannot express is listed. A second policy, a ValidatingAdmissionPolicy, refuses pods that request the template \
+a policy cannot express is listed with file, line and column. A second policy, a ValidatingAdmissionPolicy, refuses pods that request the template \
 and that the first one leaves alone: those that set a parameter, name another template beside it, or have something under \
 the template's names already. docs/export.md lists all limits.";
 

@@ -30,7 +30,8 @@ pub(super) struct PolicyArgs {
     #[arg(long)]
     include_disabled: bool,
 
-    /// How the image of each container is compared with the template's
+    /// How the image of each container is compared with the template's; any where another webhook
+    /// changes registries
     #[arg(long, value_name = "HOW", default_value = "repository")]
     image: Image,
 
@@ -77,7 +78,8 @@ Examples:
 The webhook alone enforces nothing: it may be away with the failure policy Ignore, namespaces and pods can be left out by \
 their labels, and a pod decides by annotation. The API server itself evaluates this policy, after all webhooks, and it \
 refuses a pod also where the annotation outrigger.dev/status is forged but a container is missing or has another image. \
-Only the creation of pods is checked: a later change of a container's image is not. Pods that existed before stay.";
+With --selector or --namespace-selector no annotation lets a pod out, and no other label of it. Of existing pods only a \
+new image of these containers is checked.";
 
 /// `key=value`, separated by commas, as a LabelSelector.
 fn labels(text: &str) -> Result<Value, String> {

@@ -94,7 +94,9 @@ impl PolicySourceArgs {
                 "cannot read the templates: the right to {right} is missing; grant it, or name the template's file \
                  with --templates"
             )),
-            Some(Failure::Other { what, problem }) => Err(anyhow!("cannot {what}: {problem}")),
+            Some(Failure::Other { what, problem }) => {
+                Err(anyhow!("cannot {what}: {problem}; try again, or name the template's file with --templates"))
+            }
         }
     }
 }
@@ -118,8 +120,8 @@ impl PolicySource<'_> {
             found.iter().map(|one| (place(one), one)).collect();
         placed.sort_by_key(|(place, _)| *place);
         let line = |(place, restriction): (Option<(usize, usize)>, &Restriction)| {
-            let at = place.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
-            format!("{origin}{at}: template {name:?} cannot be a policy: {restriction}")
+            let at = place.map_or_else(|| origin.clone(), |(line, column)| format!("{origin}:{line}:{column}"));
+            format!("{at}: template {name:?} cannot be a policy: {restriction}")
         };
         placed.into_iter().map(line).collect()
     }

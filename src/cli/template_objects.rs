@@ -82,6 +82,9 @@ fn source(kind: TemplateKind, object: &DynamicObject) -> SourceText {
 
 /// What is said of a name that no template has.
 pub(super) fn none_is_called(name: &str, names: &[&str]) -> String {
+    if names.is_empty() {
+        return format!("no template is called {name:?}; there are none");
+    }
     let hint = suggest::did_you_mean(name, names.iter().copied());
     let hint = hint.map_or_else(|| format!("there are: {}", suggest::listed(names)), |hint| hint.to_string());
     format!("no template is called {name:?}; {hint}")

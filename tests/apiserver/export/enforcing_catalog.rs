@@ -20,10 +20,10 @@ tests! {
     enforcing_policies_agree_with_the_webhook_in_all_cases_of_the_catalog,
 }
 
-const TEMPLATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/templates");
+pub const TEMPLATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/templates");
 
 /// The pods of a template's cases, by the names of the cases, each as a case of its own.
-fn cases(tests: &str) -> Vec<(String, Case, Value)> {
+pub fn cases(tests: &str) -> Vec<(String, Case, Value)> {
     let file = parse(tests).expect("the cases are YAML");
     let of = |case: &Value| {
         let known = &case["namespace"];

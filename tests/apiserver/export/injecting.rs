@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{LIMIT, apply, as_sent, cases_of_new_pods, dry_run, message, namespace, printed, type_warnings};
+use super::enforcing_catalog::{TEMPLATES, cases};
+use super::{LIMIT, apply, as_sent, cases_of_new_pods, dry_run, message, namespace, printed, requested, type_warnings};
+use crate::catalog::files::Catalog;
 use crate::cluster::{Namespace, pod, shared};
 use crate::golden::case::{self, Case, Verdict};
 use crate::golden::runner::{Offline, Runner};
@@ -16,6 +18,7 @@ use crate::process::eventually;
 
 tests! {
     exported_policies_inject_what_the_engine_injects_in_all_golden_cases_that_they_take,
+    exported_policies_inject_what_the_engine_injects_in_all_cases_of_the_catalog_that_they_take,
 }
 
 /// The pod without what the API server makes up for each one.
@@ -146,4 +149,37 @@ fn exported_policies_inject_what_the_engine_injects_in_all_golden_cases_that_the
     println!("{} of {all} golden cases are taken: {counts:?}", taken.len());
     assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), taken.len(), failures.join("\n"));
     assert!(counts.get("equal").copied().unwrap_or_default() >= 50, "only {counts:?}");
+}
+
+fn exported_policies_inject_what_the_engine_injects_in_all_cases_of_the_catalog_that_they_take() {
+    let plain = namespace("export-catalog-plain", &json!({}));
+    let catalog = Catalog::read();
+    let mut counts = BTreeMap::<&str, usize>::new();
+    let (mut templates, mut failures) = (Vec::new(), Vec::new());
+    for entry in &catalog.entries {
+        let Ok(objects) = printed(&["export", &entry.name], Path::new(TEMPLATES)) else { continue };
+        templates.push(&entry.name);
+        let installed = namespace(&format!("export-catalog-{}", entry.name), &json!({}));
+        assert_eq!(apply(&installed, &objects), [""; 0], "{}", entry.name);
+        for (name, case, metadata) in cases(entry.tests.as_deref().unwrap_or_default()) {
+            if metadata != json!({}) || requested(&case.pod) != [entry.name.as_str()] {
+                continue;
+            }
+            let namespace = Namespace { cluster: installed.cluster, name: installed.name.clone() };
+            let (template, case) = (entry.name.clone(), Case { templates: entry.text.clone(), ..case });
+            let taken = TakenCase { name, case, template, namespace, objects: objects.clone() };
+            wait_until_active(&taken);
+            match judge(&taken, &plain) {
+                Ok(outcome) => *counts.entry(outcome).or_default() += 1,
+                Err(failure) => failures.push(format!("{}: {}: {failure}", entry.name, taken.name)),
+            }
+        }
+    }
+    println!(
+        "{} of {} built-in templates are exported: {templates:?}, {counts:?}",
+        templates.len(),
+        catalog.entries.len()
+    );
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(counts.contains_key("equal"), "{counts:?}");
 }
