@@ -49,7 +49,8 @@ pub fn export(
         checks_updates: false,
         actions: vec!["Deny".to_owned()],
         hint: " The policy that injects it leaves pods alone that name another template beside it, set a parameter \
-               or another annotation of Outrigger, or have something of the template's names, ports or keys already."
+               or another annotation of Outrigger, have something of the template's names, ports or keys already, or \
+               do not meet its match."
             .to_owned(),
     };
     let (guard, _) = enforce(template, &added(&spec, &pieces), &guard, installation);

@@ -22,7 +22,7 @@ spec:
   - name: agent
     image: 'example.com/agent:${params.tag}'
     args: ['${pod.metadata.name}']
-  - {name: other, image: 'example.com/other:1', when: 'params.tag == \"2\"'}
+  - {name: other, image: 'example.com/other:1', when: 'pod.metadata.name == \"2\"'}
   app:
     env: [{name: 'X.Y', value: '${namespace.name}'}]
   parameters:
