@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Namespace};
 use crate::control_plane::assets;
-use crate::export::comparable;
+use crate::export::injecting::comparable;
 use crate::objects;
 use crate::outrigger::{Outrigger, PROGRAM, admin_response};
 use crate::process::eventually;

@@ -4,6 +4,7 @@
 
 mod cases;
 mod explain;
+mod export;
 mod lint;
 mod manual;
 mod mistakes;
