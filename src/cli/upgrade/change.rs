@@ -209,6 +209,9 @@ fn can_be_resized(old: Option<&Value>, new: Option<&Value>) -> bool {
 fn same_resources(old: Option<&Value>, new: Option<&Value>) -> bool {
     let (old, new) = (object(old), object(new));
     union(old, new).into_iter().all(|part| {
+        if !matches!(part.as_str(), "requests" | "limits") {
+            return old.get(part) == new.get(part);
+        }
         let (before, after) = (object(old.get(part)), object(new.get(part)));
         union(before, after).into_iter().all(|name| match (before.get(name), after.get(name)) {
             (Some(before), Some(after)) => quantity::same(before, after),
