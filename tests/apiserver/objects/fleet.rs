@@ -52,7 +52,7 @@ fn run(namespace: &Namespace, arguments: &[&str]) -> Ran {
 }
 
 /// A pod on a node, as its ReplicaSet would create it.
-fn asking(name: &str, owner: &str, request: &str) -> Value {
+pub fn asking(name: &str, owner: &str, request: &str) -> Value {
     let mut pod = pod(name, &json!({"outrigger.dev/inject": request}));
     pod["metadata"]["generateName"] = json!(format!("{owner}-abc-"));
     pod["metadata"]["labels"] = json!({"app": owner, "pod-template-hash": "abc"});
@@ -64,7 +64,7 @@ fn asking(name: &str, owner: &str, request: &str) -> Value {
 }
 
 /// Applies a template and waits until pods get it.
-fn serve(running: &Running, name: &str, spec: &Value) -> String {
+pub fn serve(running: &Running, name: &str, spec: &Value) -> String {
     apply(running.cluster(), "", name, spec).expect_success();
     let generation = running.cluster().get(&super::path("", name)).expect_success()["metadata"]["generation"].clone();
     let status = eventual_status(running.cluster(), "", name, |status| {
