@@ -153,7 +153,9 @@ impl Reader {
         match timeout(self.limit, self.client.request_text(request)).await {
             Ok(Ok(text)) => Ok(text),
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(Unread::Absent),
-            Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(Unread::Forbidden(status.message.clone())),
+            Ok(Err(error @ kube::Error::Api(_))) if is_forbidden(&error) => {
+                Err(Unread::Forbidden(crate::cluster::explain(&error)))
+            }
             Ok(Err(error)) => Err(Unread::Other(crate::cluster::explain(&error))),
             Err(_) => Err(Unread::Other(format!("no response within {:?}", self.limit))),
         }
@@ -347,6 +349,10 @@ impl Reader {
             Err(why) => self.tell("the list of pods", why, "existing pods are not compared"),
         }
     }
+}
+
+fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
 /// Pods that carry the same, with how that differs from a new pod.
