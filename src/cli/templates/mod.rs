@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use self::details::{Details, Parameter};
 use super::cluster::{self, ApiRequest, Caller, ClusterArgs, Failure, Lookup, filter_page};
 use super::engine::{self, TemplateArgs};
+use super::fleet::Scope;
 use super::report::Report;
 use super::table::{self, Cell};
 use super::terminal::{self, Colour, Colours, printable};
@@ -121,7 +122,7 @@ async fn of_cluster(args: &TemplatesArgs) -> anyhow::Result<TemplateSet> {
     check::ensure_reachable(&client, &address, args.cluster.timeout()).await?;
     let caller = Caller::new(client, args.cluster.timeout());
     let mut texts = Vec::new();
-    let (mut is_absent, mut is_read) = (true, false);
+    let (mut is_absent, mut is_read, mut has_own) = (true, false, false);
     for kind in TemplateKind::ALL {
         let gvk = GroupVersionKind::gvk(GROUP, VERSION, kind.kind());
         let resource = ApiResource::from_gvk_with_plural(&gvk, kind.plural());
@@ -138,6 +139,7 @@ async fn of_cluster(args: &TemplatesArgs) -> anyhow::Result<TemplateSet> {
         match caller.pages(&request, ListParams::default(), page).await {
             Lookup::Found(found) => {
                 (is_absent, is_read) = (false, true);
+                has_own |= kind == TemplateKind::Namespaced && !found.is_empty();
                 texts.extend(found);
             }
             Lookup::Absent => {}
@@ -159,6 +161,10 @@ async fn of_cluster(args: &TemplatesArgs) -> anyhow::Result<TemplateSet> {
     }
     if !is_read {
         bail!("no template object could be read");
+    }
+    let scope = Scope { namespace: args.namespace.clone(), selector: None };
+    if !has_own {
+        scope.ensure_exists(&caller).await?;
     }
     let loaded = TemplateSet::load(&texts);
     for problem in loaded.problems {

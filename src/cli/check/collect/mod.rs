@@ -32,7 +32,7 @@ use super::objects::{self, PartialDeployment, PartialPod};
 use super::observations::{CertificateOrigin, Observations, Replica, ServedCertificate, Target};
 use crate::api::template_object::ObjectKey;
 use crate::cli::cluster::Lookup;
-use crate::cli::fleet::ServedTemplate;
+use crate::cli::fleet::{ReplicaTemplates, ServedTemplate};
 use crate::cluster::explain;
 use crate::inject::{KeyPlace, Namespace, annotations};
 use requesters::{Requesters, may_be_ours};
@@ -132,13 +132,8 @@ fn hint(reason: &str) -> &'static str {
     }
 }
 
-/// The templates that the replicas of an installation serve, for other commands; none if no replica
-/// responds.
-pub(in crate::cli) async fn served_templates(
-    caller: &Caller,
-    namespace: &str,
-    domain: &str,
-) -> Vec<(ObjectKey, ServedTemplate)> {
+/// The templates that the replicas of an installation serve, for other commands.
+pub(in crate::cli) async fn served_templates(caller: &Caller, namespace: &str, domain: &str) -> ReplicaTemplates {
     let target = Target { namespace: namespace.to_owned(), configuration: NAME.to_owned(), domain: domain.to_owned() };
     let mut observations = Observations::unknown(target, SystemTime::now());
     query_replicas(caller, &mut observations, namespace, NAME).await;
@@ -147,7 +142,8 @@ pub(in crate::cli) async fn served_templates(
         let key = ObjectKey { namespace: template.namespace, name: template.name };
         (key, ServedTemplate { stable: template.revision.clone(), revision: template.revision })
     };
-    of_first.into_iter().map(served).collect()
+    let has_automatic = of_first.iter().any(|template| template.injection == "Automatic");
+    ReplicaTemplates { templates: of_first.into_iter().map(served).collect(), has_automatic }
 }
 
 /// The name of the installation: the label of its webhook configuration, which may have another name
