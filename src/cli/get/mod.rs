@@ -75,7 +75,8 @@ it); `not-found` (no such template); `no-pods` (none runs: scaled to zero, or re
 `pinned` (the pods ask for a revision of their own); `unknown` (the current revision could not be read).
 
 The current revisions come from the replicas of the installation, and from the status of template objects. Pods are read \
-in pages, by their metadata alone. Nothing is changed.";
+in pages, by their metadata alone. Pods without an annotation request what the default list of their namespace names; \
+those that only an Automatic template would give something are not looked for. Nothing is changed.";
 
 /// What is printed as JSON.
 #[derive(Serialize)]

@@ -29,7 +29,7 @@ use tokio::time::timeout;
 use super::super::cluster::{ApiRequest, Caller, filter_page};
 use super::evaluate::host_of;
 use super::objects::{self, PartialDeployment, PartialPod};
-use super::observations::{CertificateOrigin, Observations, Replica, ServedCertificate, Target};
+use super::observations::{CertificateOrigin, Observations, Replica, ReplicaTemplate, ServedCertificate, Target};
 use crate::api::template_object::ObjectKey;
 use crate::cli::cluster::Lookup;
 use crate::cli::fleet::{ReplicaTemplates, ServedTemplate};
@@ -138,11 +138,13 @@ pub(in crate::cli) async fn served_templates(caller: &Caller, namespace: &str, d
     let mut observations = Observations::unknown(target, SystemTime::now());
     query_replicas(caller, &mut observations, namespace, NAME).await;
     let of_first = observations.responding().next().map(|(_, admin)| admin.templates.clone()).unwrap_or_default();
-    let served = |template: crate::cli::check::observations::ReplicaTemplate| {
+    let served = |template: ReplicaTemplate| {
         let key = ObjectKey { namespace: template.namespace, name: template.name };
         (key, ServedTemplate { stable: template.revision.clone(), revision: template.revision })
     };
-    let has_automatic = of_first.iter().any(|template| template.injection == "Automatic");
+    // The built-in one chooses pods with a label for it.
+    let is_own = |template: &ReplicaTemplate| !template.source.starts_with("built-in");
+    let has_automatic = of_first.iter().any(|template| template.injection == "Automatic" && is_own(template));
     ReplicaTemplates { templates: of_first.into_iter().map(served).collect(), has_automatic }
 }
 
