@@ -148,6 +148,9 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<()> {
     ErrorList::from_iter(conversion.problems.clone()).or(())?;
     check(&conversion.templates)?;
     say(&conversion);
+    if conversion.templates.is_empty() {
+        return Err(anyhow::anyhow!("no template can be made of the input; the lines above say why"));
+    }
     if args.strict && !conversion.lost.is_empty() {
         let count = conversion.lost.len();
         return Err(anyhow::anyhow!(
@@ -167,7 +170,8 @@ fn source_documents(file: &InputFile) -> Vec<SourceDocument> {
             Source::Json(source) => source.line(pointer),
         };
         let lines = lines(&document.value, &line);
-        SourceDocument { file: file.origin.clone(), value: document.value.clone(), lines }
+        let is_json = matches!(document.source, Source::Json(_));
+        SourceDocument { file: file.origin.clone(), value: document.value.clone(), lines, is_json }
     };
     file.documents.iter().map(document).collect()
 }
@@ -268,9 +272,32 @@ fn yaml_output(conversion: &Conversion) -> anyhow::Result<String> {
             text.push_str("---\n");
         }
         _ = writeln!(text, "# Converted from {} ({}).", printable(&template.from), template.format.name());
-        text.push_str(&output::yaml_document(&template.value)?);
+        text.push_str(&commented(template, &conversion.lost)?);
     }
     Ok(text)
+}
+
+/// The template with a comment above each item of which a part is lost.
+fn commented(template: &ConvertedTemplate, lost: &[Lost]) -> anyhow::Result<String> {
+    let text = output::yaml_document(&template.value)?;
+    let losses = template.losses_of_items(lost);
+    let documents = yaml::read(&text).ok().filter(|_| !losses.is_empty()).unwrap_or_default();
+    let Some((document, _)) = documents.first() else { return Ok(text) };
+    let mut comments = BTreeMap::<usize, Vec<String>>::new();
+    for loss in losses {
+        let Lost { why, instead, .. } = loss.lost;
+        let comment = format!("# Not carried over: {}: {why}; instead: {instead}", loss.field);
+        comments.entry(document.line(&loss.pointer)).or_default().push(printable(&comment));
+    }
+    let mut commented = String::new();
+    for (at, line) in text.lines().enumerate() {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        for comment in comments.get(&(at + 1)).into_iter().flatten() {
+            commented.extend([indent, comment, "\n"]);
+        }
+        commented.extend([line, "\n"]);
+    }
+    Ok(commented)
 }
 
 fn json_output(conversion: &Conversion) -> JsonConversion<'_> {

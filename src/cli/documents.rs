@@ -127,7 +127,10 @@ pub(super) fn read_any(input: &InputArgs, domain: &str) -> Result<Vec<InputFile>
     }
     let files = problems.or(files)?;
     if files.iter().all(|file| file.documents.is_empty()) {
-        return Err(ErrorList::from("the input contains no object, expected YAML or JSON".to_owned()));
+        let problem = "the input contains no object, expected YAML or JSON";
+        let names: Vec<&str> = files.iter().map(|file| &*file.origin).filter(|origin| *origin != "stdin").collect();
+        let message = if names.is_empty() { problem.to_owned() } else { format!("{}: {problem}", names.join(", ")) };
+        return Err(ErrorList::from(message));
     }
     Ok(files)
 }

@@ -128,11 +128,6 @@ impl Engine {
         Ok(Self { injector: Injector::new(templates, settings), default_namespace, namespaces })
     }
 
-    /// The templates with the settings of the flags.
-    pub(super) const fn injector(&self) -> &Injector {
-        &self.injector
-    }
-
     /// Adds the Namespace objects of the input; those of `--namespace-file` take precedence.
     pub(super) fn add_namespaces<'a>(
         &mut self,
@@ -177,6 +172,18 @@ impl Engine {
     }
 }
 
+/// An injector of these templates with the server's defaults, for a cluster of the newest version.
+pub(super) fn injector(templates: TemplateSet, domain: &str) -> Injector {
+    Injector::new(templates, default_settings(domain))
+}
+
+/// The texts of all templates, as far as they can be read.
+pub(super) fn texts(args: &TemplateArgs) -> Vec<SourceText> {
+    let texts = template_texts(&args.templates).unwrap_or_default();
+    let built_in = args.templates.contains(&TemplateSource::BuiltIn).then(built_in::texts).unwrap_or_default();
+    texts.into_iter().chain(built_in).collect()
+}
+
 fn assemble(sources: &[Arc<CompiledSource>], report: &mut Report) -> TemplateSet {
     let loaded = TemplateSet::assemble(sources, &TemplateSet::default());
     for problem in &loaded.problems {
@@ -190,11 +197,19 @@ fn engine_settings(args: &EngineArgs) -> Settings {
     Settings {
         native_sidecars: native_sidecars(args.native_sidecars, version),
         cluster_version: version.map_or_else(|| Settings::default().cluster_version, ToString::to_string),
-        // The server's default.
+        ..default_settings(&args.domain)
+    }
+}
+
+/// The server's default.
+fn default_settings(domain: &str) -> Settings {
+    Settings {
+        native_sidecars: NativeSidecars::Supported,
         excluded_namespaces: settings::EXCLUDE_NAMESPACES.default.split(',').map(str::to_owned).collect(),
         missing_defaults: MissingDefaults::Skip,
-        domain: args.domain.clone(),
+        domain: domain.to_owned(),
         clock: Some(milliseconds),
+        ..Settings::default()
     }
 }
 

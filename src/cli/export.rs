@@ -5,24 +5,18 @@
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::engine::{Engine, EngineArgs};
 use super::errors::ErrorList;
-use super::report::Report;
-use super::{complete, output, stdio};
+use super::policy_source::PolicySourceArgs;
+use super::{output, stdio};
 use crate::config::settings;
 use crate::export::{Installation, export};
-use crate::inject::TemplateScope;
 
 /// Print a template as a MutatingAdmissionPolicy, which needs no webhook
 #[derive(Args, Debug)]
 #[command(long_about = LONG_ABOUT)]
 pub(super) struct ExportArgs {
-    /// Name of the template
-    #[arg(value_name = "TEMPLATE", add = complete::templates())]
-    template: String,
-
     #[command(flatten)]
-    engine: EngineArgs,
+    source: PolicySourceArgs,
 
     /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
@@ -55,11 +49,13 @@ Prints a template as a MutatingAdmissionPolicy, so that an API server injects it
 Examples:
   Let the API server inject a template of one's own (Kubernetes 1.36):
     outrigger export agent --templates templates | kubectl apply -f -
+  The same of a template object of the cluster:
+    outrigger export agent --in-cluster | kubectl apply -f -
   See why a template cannot be a policy:
     outrigger export proxy
 
 A policy is printed only where it adds exactly what the webhook adds. Otherwise nothing is printed, and each field that \
-a policy cannot express is listed. A second policy, a ValidatingAdmissionPolicy, refuses pods that request the template \
+a policy cannot express is listed with file, line and column. A second policy, a ValidatingAdmissionPolicy, refuses pods that request the template \
 and that the first one leaves alone: those that set a parameter, name another template beside it, or have something under \
 the template's names already. docs/export.md lists all limits.";
 
@@ -70,19 +66,10 @@ pub(super) fn excluded_namespaces() -> Vec<String> {
 
 /// Loads the templates, and prints the policies of one of them.
 pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
-    let mut report = Report::new(false, false);
-    let engine = Engine::load(&args.engine, &mut report)?;
-    let templates = engine.injector().templates();
-    if templates.status_of(&TemplateScope::Cluster, &args.template).is_none() {
-        let known = templates.names().join(", ");
-        anyhow::bail!("there is no template {:?}; known are: {known}", args.template);
-    }
+    let source = args.source.load()?;
     let excluded = excluded_namespaces();
-    let installation = Installation { domain: args.engine.domain(), excluded_namespaces: &excluded };
-    let objects = export(engine.injector(), &args.template, &installation).map_err(|found| {
-        let mut problems = ErrorList::default();
-        problems.extend(found.iter().map(|one| format!("template {:?} cannot be a policy: {one}", args.template)));
-        problems
-    })?;
+    let installation = Installation { domain: args.source.domain(), excluded_namespaces: &excluded };
+    let objects = export(source.injector(), args.source.name(), &installation)
+        .map_err(|found| source.lines(&found).into_iter().collect::<ErrorList>())?;
     args.output.print(&objects)
 }

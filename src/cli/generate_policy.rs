@@ -5,23 +5,17 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::complete;
-use super::engine::{Engine, EngineArgs};
 use super::export::{ObjectFormat, excluded_namespaces};
+use super::policy_source::PolicySourceArgs;
 use super::report::Report;
 use crate::export::{Enforced, ImageCheck, Installation, Selection, enforce};
-use crate::inject::TemplateScope;
 
 /// Print a ValidatingAdmissionPolicy that refuses pods without a template's containers
 #[derive(Args, Debug)]
 #[command(long_about = LONG_ABOUT)]
 pub(super) struct PolicyArgs {
-    /// Name of the template
-    #[arg(value_name = "TEMPLATE", add = complete::templates())]
-    template: String,
-
     #[command(flatten)]
-    engine: EngineArgs,
+    source: PolicySourceArgs,
 
     /// Pods that must carry the template, whatever they request: labels such as app=web,tier=front
     #[arg(long, value_name = "LABELS", value_parser = labels)]
@@ -31,7 +25,13 @@ pub(super) struct PolicyArgs {
     #[arg(long, value_name = "LABELS", value_parser = labels)]
     namespace_selector: Option<Value>,
 
-    /// How the image of each container is compared with the template's
+    /// With --selector or --namespace-selector: check namespaces with the label
+    /// outrigger.dev/injection=disabled too
+    #[arg(long)]
+    include_disabled: bool,
+
+    /// How the image of each container is compared with the template's; any where another webhook
+    /// changes registries
     #[arg(long, value_name = "HOW", default_value = "repository")]
     image: Image,
 
@@ -78,7 +78,8 @@ Examples:
 The webhook alone enforces nothing: it may be away with the failure policy Ignore, namespaces and pods can be left out by \
 their labels, and a pod decides by annotation. The API server itself evaluates this policy, after all webhooks, and it \
 refuses a pod also where the annotation outrigger.dev/status is forged but a container is missing or has another image. \
-Only the creation of pods is checked: a later change of a container's image is not. Pods that existed before stay.";
+With --selector or --namespace-selector no annotation lets a pod out, and no other label of it. Of existing pods only a \
+new image of these containers is checked.";
 
 /// `key=value`, separated by commas, as a LabelSelector.
 fn labels(text: &str) -> Result<Value, String> {
@@ -98,24 +99,23 @@ fn labels(text: &str) -> Result<Value, String> {
 
 /// Loads the templates, and prints the policy of one of them.
 pub(super) fn run(args: &PolicyArgs) -> anyhow::Result<()> {
+    if args.include_disabled && args.selector.is_none() && args.namespace_selector.is_none() {
+        anyhow::bail!(
+            "--include-disabled needs --selector or --namespace-selector: only they choose pods that the webhook leaves out"
+        );
+    }
     if args.action.contains(&Action::Deny) && args.action.contains(&Action::Warn) {
         anyhow::bail!("--action: Deny and Warn exclude each other, since a refusal says the same; leave one out");
     }
-    let mut report = Report::new(false, false);
-    let engine = Engine::load(&args.engine, &mut report)?;
-    let templates = engine.injector().templates();
-    let status = templates.status_of(&TemplateScope::Cluster, &args.template);
-    let Some(spec) = status.and_then(|status| status.interface?.spec()) else {
-        let known = templates.names().join(", ");
-        anyhow::bail!("there is no template {:?}; known are: {known}", args.template);
-    };
+    let source = args.source.load()?;
+    let (name, domain) = (args.source.name(), args.source.domain());
     let mut excluded = excluded_namespaces();
     excluded.extend(args.exclude_namespace.iter().filter(|name| !name.is_empty()).cloned());
     excluded.dedup();
-    let domain = args.engine.domain();
     let installation = Installation { domain, excluded_namespaces: &excluded };
-    let (objects, notes) = enforce(&args.template, &spec, &policy(args, domain), &installation);
-    notes.iter().for_each(|note| report.warning(&format!("template {:?}: {note}", args.template)));
+    let (objects, notes) = enforce(name, source.spec(), &policy(args, domain), &installation);
+    let mut report = Report::new(false, false);
+    notes.iter().for_each(|note| report.warning(&format!("template {name:?}: {note}")));
     args.output.print(&objects)
 }
 
@@ -126,16 +126,18 @@ fn policy(args: &PolicyArgs, domain: &str) -> Enforced {
         (pods, namespaces) => Selection::Selected {
             pods: pods.clone().unwrap_or_else(all),
             namespaces: namespaces.clone().unwrap_or_else(all),
+            includes_disabled: args.include_disabled,
         },
     };
     Enforced {
-        name: format!("{}.enforce.{domain}", args.template),
+        name: format!("{}.enforce.{domain}", args.source.name()),
         image: match args.image {
             Image::Exact => ImageCheck::Exact,
             Image::Repository => ImageCheck::Repository,
             Image::Any => ImageCheck::Any,
         },
         selection,
+        checks_updates: true,
         actions: args.action.iter().map(|action| format!("{action:?}")).collect(),
         hint: String::new(),
     }

@@ -3,18 +3,22 @@
 //! Invariant: nothing is written where stderr is no terminal, and nothing stays on it afterwards.
 
 use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Work that ends before this shows nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two turns of the spinner.
+const TICK: Duration = Duration::from_millis(200);
 
 /// Work of a number of steps, or of an unknown number.
 pub(super) struct Progress {
     bar: ProgressBar,
-    begin: Instant,
-    is_shown: bool,
+    what: &'static str,
+    /// Closed at the end, which ends the thread that shows the bar.
+    _end: Sender<()>,
 }
 
 impl Progress {
@@ -28,7 +32,7 @@ impl Progress {
         let steps = u64::try_from(steps).unwrap_or(u64::MAX);
         Self::with_style(
             ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::hidden()),
-            "{msg}: {pos} of {len} [{bar:30}] {eta}",
+            "{spinner} {pos} of {len} [{bar:30}] {msg}",
             what,
         )
     }
@@ -38,16 +42,29 @@ impl Progress {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_message(what);
-        Self { bar, begin: Instant::now(), is_shown: false }
+        let (end, is_ended) = mpsc::channel();
+        if std::io::stderr().is_terminal() {
+            let bar = bar.clone();
+            // A step may take minutes, so no step can show the bar.
+            std::thread::spawn(move || {
+                if is_ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                    bar.set_draw_target(ProgressDrawTarget::stderr());
+                    bar.enable_steady_tick(TICK);
+                }
+            });
+        }
+        Self { bar, what, _end: end }
     }
 
     /// So many more steps are done.
-    pub(super) fn advance(&mut self, steps: usize) {
+    pub(super) fn advance(&self, steps: usize) {
         self.bar.inc(u64::try_from(steps).unwrap_or(u64::MAX));
-        if !self.is_shown && self.begin.elapsed() >= PATIENCE && std::io::stderr().is_terminal() {
-            self.is_shown = true;
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
+    }
+
+    /// Tells what is waited for, or nothing.
+    pub(super) fn waits_for(&self, state: &str) {
+        let message = if state.is_empty() { self.what.to_owned() } else { format!("{}; {state}", self.what) };
+        self.bar.set_message(message);
     }
 
     /// Writes a line above the bar.
@@ -68,9 +85,11 @@ mod tests {
 
     #[test]
     fn steps_are_counted_and_nothing_is_shown_before_a_second() {
-        let mut progress = Progress::of(3, "pods");
+        let progress = Progress::of(3, "pods");
         progress.advance(2);
         assert_eq!((progress.bar.position(), progress.bar.length()), (2, Some(3)));
-        assert!(!progress.is_shown);
+        progress.waits_for("pod web-1");
+        assert_eq!(progress.bar.message(), "pods; pod web-1");
+        assert!(progress.bar.is_hidden());
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn format(value: &Value) -> Result<SourceFormat, Unknown> {
     if has("name") && TUMBLR.iter().any(|key| has(key)) {
         return Ok(SourceFormat::Tumblr);
     }
-    match (has("environmentVariables"), has("initContainers"), has("containers")) {
+    match (has("environmentVariables") || has("injectors"), has("initContainers"), has("containers")) {
         (true, _, _) => Ok(SourceFormat::Ricoberger),
         (false, true, _) => Ok(SourceFormat::Morvencao),
         (false, false, true) => Err(Unknown::Ambiguous),
@@ -72,6 +72,7 @@ mod tests {
             (json!({"sidecarInjectorWebhook": {"templates": {}}}), Ok(SourceFormat::Istio)),
             (json!({"name": "a", "env": []}), Ok(SourceFormat::Tumblr)),
             (json!({"containers": [], "environmentVariables": []}), Ok(SourceFormat::Ricoberger)),
+            (json!({"containers": [], "injectors": {}}), Ok(SourceFormat::Ricoberger)),
             (json!({"containers": [], "initContainers": []}), Ok(SourceFormat::Morvencao)),
             (json!({"containers": [], "volumes": []}), Err(Unknown::Ambiguous)),
             (json!({"kind": "Deployment", "name": "a", "env": []}), Err(Unknown::Nothing)),

@@ -9,7 +9,7 @@ use super::{ConvertedTemplate, SourceFormat};
 const NAME_MAX: usize = 63;
 
 /// A template while it is made.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Draft {
     pub name: String,
     /// The namespace of an `InjectionTemplate`; none for a `ClusterInjectionTemplate`.
@@ -143,6 +143,25 @@ pub(super) fn cel_string(text: &str) -> String {
 /// CEL of an annotation or label of the pod, or else of the default.
 pub(super) fn cel_key(of: &str, key: &str, default: &str) -> String {
     format!("pod.metadata.?{of}[?{}].orValue({})", cel_string(key), cel_string(default))
+}
+
+/// The mount, for containers of the app that have none with the same value in this field.
+pub(super) fn unless_mounted(mount: Value, field: &str) -> Value {
+    let value = mount.get(field).and_then(Value::as_str).unwrap_or_default();
+    if value.contains("${") {
+        return mount;
+    }
+    let own = "(container.?volumeMounts.orValue(null) == null ? [] : container.volumeMounts)";
+    let condition = format!("!{own}.exists(m, m.{field} == {})", cel_string(value));
+    with(mount, "when", json!(condition))
+}
+
+/// The item with one more field; what is no map stays, and loading the template says so.
+pub(super) fn with(mut item: Value, key: &str, value: Value) -> Value {
+    if let Value::Object(fields) = &mut item {
+        fields.insert(key.to_owned(), value);
+    }
+    item
 }
 
 /// The name of an item of a list.

@@ -14,8 +14,12 @@ pub(super) struct GoTemplate {
     /// YAML with a word of its own for each action.
     pub yaml: String,
     actions: Vec<Action>,
-    /// Lines that were left out: the line, and their action.
-    pub lost: Vec<(usize, String)>,
+    /// What was left out: the first line with its text, and the last line.
+    pub lost: Vec<(usize, String, usize)>,
+    /// The indentation of a block scalar's key while its lines are read.
+    scalar: Option<usize>,
+    /// Whether the block or action that is open is the last one of `lost`.
+    is_listed: bool,
 }
 
 #[derive(Debug)]
@@ -34,62 +38,75 @@ pub(super) enum Scalar {
 }
 
 impl GoTemplate {
-    pub(super) fn read(text: &str) -> Self {
+    /// The template, or the line and the reason why Go cannot read it either.
+    pub(super) fn read(text: &str) -> Result<Self, (usize, String)> {
         let mut template = Self::default();
-        // Blocks that are open: `if`, `range` and others.
-        let mut depth = 0_usize;
-        // An action that goes on in the next line.
-        let mut open = false;
+        let mut opened = Opened::default();
         for (at, line) in text.lines().enumerate() {
-            let was_inside = depth > 0 || open;
-            let kept = template.line(at + 1, line, &mut depth, &mut open, was_inside);
+            let kept = template.line(at + 1, line, &mut opened)?;
             // A line that is left out stays as an empty one, so that lines keep their numbers.
             template.yaml.push_str(kept.as_deref().unwrap_or_default());
             template.yaml.push('\n');
         }
-        template
+        if let Some((line, action)) = opened.action {
+            return Err((line, format!("the action {{{{ {action} is not closed, expected }}}}")));
+        }
+        match opened.blocks.pop() {
+            Some((line, action)) => Err((line, format!("the block {{{{ {action} }}}} has no {{{{ end }}}}"))),
+            None => Ok(template),
+        }
     }
 
     /// The line without actions; none if it is left out.
-    fn line(
-        &mut self,
-        number: usize,
-        line: &str,
-        depth: &mut usize,
-        open: &mut bool,
-        was_inside: bool,
-    ) -> Option<String> {
-        let parts = parts(line, open);
-        let before = *depth;
-        let mut is_block = false;
-        for part in &parts {
-            let Part::Action(action) = part else { continue };
-            match action.split_whitespace().next() {
-                Some("if" | "range" | "with" | "define" | "block") => (*depth, is_block) = (*depth + 1, true),
-                Some("end") => (*depth, is_block) = (depth.saturating_sub(1), true),
-                Some("else") => is_block = true,
-                _ => {}
-            }
-        }
+    fn line(&mut self, number: usize, line: &str, opened: &mut Opened) -> Result<Option<String>, (usize, String)> {
+        let before = opened.blocks.len();
+        let was_inside = before > 0 || opened.action.is_some();
+        let parts = parts(number, line, &mut opened.action);
+        let is_block = opened.follow(number, &parts)?;
         let actions = parts.iter().filter_map(|part| if let Part::Action(action) = part { Some(action) } else { None });
         let texts = parts.iter().filter_map(|part| if let Part::Text(text) = part { Some(*text) } else { None });
         let stands_alone = !texts.collect::<String>().chars().any(|letter| !letter.is_whitespace());
         let all: Vec<String> = actions.cloned().collect();
-        if was_inside || *open {
-            let is_end = stands_alone && matches!(all.as_slice(), [end] if end == "end");
-            if !line.trim().is_empty() && !is_end {
-                self.lost.push((number, line.trim().to_owned()));
+        let in_scalar = self.is_in_scalar(line);
+        let is_comment = !all.is_empty() && all.iter().all(|action| action.starts_with("/*"));
+        if was_inside {
+            // The block, or the action, goes on until here.
+            if let Some((.., last)) = self.lost.last_mut().filter(|_| self.is_listed) {
+                *last = number;
             }
-            return None;
+            return Ok(None);
         }
-        if *depth != before || (stands_alone && !all.is_empty()) {
-            let is_comment = all.iter().all(|action| action.starts_with("/*"));
+        let opens = opened.blocks.len() != before || opened.action.is_some();
+        self.is_listed = !(in_scalar && opens);
+        if !self.is_listed {
+            // The text would miss a part, so all of it is lost.
+            let action = all.into_iter().next().or_else(|| opened.action.as_ref().map(|(_, text)| text.clone()));
+            return Ok(Some(
+                self.marked(&[Part::Text(&line[..indent(line)]), Part::Action(action.unwrap_or_default())], true),
+            ));
+        }
+        if opens || (stands_alone && !all.is_empty() && !in_scalar) {
             if !is_comment {
-                self.lost.push((number, line.trim().to_owned()));
+                self.lost.push((number, line.trim().to_owned(), number));
             }
-            return None;
+            return Ok(None);
         }
-        Some(self.marked(&parts, is_block))
+        Ok(Some(self.marked(&parts, is_block)))
+    }
+
+    /// Whether the line belongs to a block scalar; the next one may, if this line begins one.
+    fn is_in_scalar(&mut self, line: &str) -> bool {
+        if line.trim().is_empty() {
+            return self.scalar.is_some();
+        }
+        let is_in = self.scalar.is_some_and(|key| indent(line) > key);
+        if !is_in {
+            let header = line.trim_end().trim_end_matches(|letter: char| matches!(letter, '+' | '-' | '0'..='9'));
+            let begins =
+                header.ends_with(": |") || header.ends_with(": >") || matches!(header.trim_start(), "- |" | "- >");
+            self.scalar = begins.then(|| indent(line));
+        }
+        is_in
     }
 
     /// The line with a word for each action.
@@ -127,33 +144,83 @@ impl GoTemplate {
     }
 }
 
+/// What the lines so far have opened and not closed, each with its line.
+#[derive(Debug, Default)]
+struct Opened {
+    /// Blocks: `if`, `range` and others.
+    blocks: Vec<(usize, String)>,
+    /// An action that goes on in the next line.
+    action: Option<(usize, String)>,
+}
+
+impl Opened {
+    /// Follows the blocks of a line; returns whether it has any.
+    fn follow(&mut self, number: usize, parts: &[Part<'_>]) -> Result<bool, (usize, String)> {
+        let mut is_block = false;
+        for part in parts {
+            let Part::Action(action) = part else { continue };
+            let word = action.split_whitespace().next().unwrap_or_default();
+            match word {
+                "if" | "range" | "with" | "define" | "block" => self.blocks.push((number, action.clone())),
+                "end" | "else" if self.blocks.is_empty() => {
+                    return Err((number, format!("{{{{ {action} }}}} stands outside of a block")));
+                }
+                "end" => _ = self.blocks.pop(),
+                "else" => {}
+                _ => continue,
+            }
+            is_block = true;
+        }
+        Ok(is_block)
+    }
+}
+
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
 #[derive(Debug)]
 enum Part<'l> {
     Text(&'l str),
     Action(String),
 }
 
-/// The texts and actions of a line; `open` says whether an action goes on before or after it.
-fn parts<'l>(line: &'l str, open: &mut bool) -> Vec<Part<'l>> {
+/// The texts and actions of a line; `open` is the action that goes on before or after it.
+fn parts<'l>(number: usize, line: &'l str, open: &mut Option<(usize, String)>) -> Vec<Part<'l>> {
     let mut parts = Vec::new();
     let mut rest = line;
-    if *open {
+    if open.is_some() {
         let Some((_, after)) = rest.split_once("}}") else { return parts };
-        *open = false;
+        *open = None;
         rest = after;
     }
     while let Some((text, after)) = rest.split_once("{{") {
         parts.push(Part::Text(text));
-        let Some((action, after)) = after.split_once("}}") else {
-            *open = true;
+        let Some(end) = end_of_action(after) else {
+            *open = Some((number, after.trim().to_owned()));
             return parts;
         };
-        let action = action.strip_prefix('-').unwrap_or(action);
+        let action = after[..end].strip_prefix('-').unwrap_or(&after[..end]);
         parts.push(Part::Action(action.strip_suffix('-').unwrap_or(action).trim().to_owned()));
-        rest = after;
+        rest = &after[end + "}}".len()..];
     }
     parts.push(Part::Text(rest));
     parts
+}
+
+/// Where the action ends: at `}}` outside of a quoted text.
+fn end_of_action(text: &str) -> Option<usize> {
+    let is_comment = text.trim_start_matches('-').trim_start().starts_with("/*");
+    let mut quote = None;
+    for (at, letter) in text.char_indices() {
+        match (quote, letter) {
+            (None, '"' | '`') if !is_comment => quote = Some(letter),
+            (Some(open), _) if open == letter => quote = None,
+            (None, '}') if text[at..].starts_with("}}") => return Some(at),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The CEL of an action that is well known.
@@ -179,11 +246,17 @@ fn cel(action: &str) -> Option<String> {
     })
 }
 
-/// The name of the workload, as Istio finds it: that of the pod's generated name without the hash of
-/// its ReplicaSet.
-const WORKLOAD: &str = "pod.metadata.?generateName.orValue('') == '' ? pod.metadata.?name.orValue('') : \
+/// The name of the workload, as Istio finds it: that of the pod's controller, of a ReplicaSet without its
+/// hash and of a Job without the time that its CronJob gave it. Offline a pod has no controller yet, and
+/// its generated name tells.
+const WORKLOAD: &str = "(pod.metadata.?ownerReferences.orValue([])\
+.filter(o, o.?controller.orValue(false) && pod.metadata.?generateName.orValue('') != '')\
+.map(o, o.kind == 'ReplicaSet' && o.name.endsWith('-' + pod.metadata.?labels[?'pod-template-hash'].orValue('')) \
+? o.name.substring(0, o.name.lastIndexOf('-')) \
+: o.kind == 'Job' && o.name.matches('^.+-[0-9]{8,10}$') ? o.name.substring(0, o.name.lastIndexOf('-')) : o.name) \
++ [pod.metadata.?generateName.orValue('') == '' ? pod.metadata.?name.orValue('') : \
 (pod.metadata.generateName + '\\n').replace('-' + pod.metadata.?labels[?'pod-template-hash'].orValue('') + '-\\n', '')\
-.replace('-\\n', '')";
+.replace('-\\n', '')])[0]";
 
 /// The words of an action; a quoted one keeps its first quote.
 fn words(action: &str) -> Option<Vec<String>> {
@@ -217,7 +290,7 @@ mod tests {
     #[test]
     fn well_known_values_become_expressions_and_constants_stay() {
         let text = "a: '{{ .ObjectMeta.Namespace }}/{{ annotation .ObjectMeta \"k'\" `d` }}'\nb: ${X}\nc: \"{{- .Values.x -}}\"\n";
-        let template = GoTemplate::read(text);
+        let template = GoTemplate::read(text).expect("a template");
         let lines: Vec<&str> = template.yaml.lines().collect();
         let expected = "a: '${namespace.name}/${pod.metadata.?annotations[?'k\\''].orValue('d')}'";
         assert_eq!(template.scalar(lines[0]), Scalar::Text(expected.to_owned()));
@@ -227,11 +300,37 @@ mod tests {
     }
 
     #[test]
+    fn a_text_with_an_unknown_part_is_lost_as_a_whole() {
+        let text = "a: |\n  {{ .x }}\nb: |-\n  1\n  {{ if .y }}\n  2\n  {{ end }}\n  3\nc:\n- >\n  {{ .ObjectMeta.Namespace }}\n";
+        let template = GoTemplate::read(text).expect("a template");
+        let value: serde_json::Value = serde_saphyr::from_str(&template.yaml).expect("YAML");
+        let scalar = |text: &serde_json::Value| template.scalar(text.as_str().unwrap_or_default());
+        assert_eq!(scalar(&value["a"]), Scalar::Unknown(".x".to_owned()));
+        assert_eq!(scalar(&value["b"]), Scalar::Unknown("if .y".to_owned()));
+        assert_eq!(scalar(&value["c"][0]), Scalar::Text("${namespace.name}\n".to_owned()));
+    }
+
+    #[test]
+    fn what_go_cannot_read_is_an_error_with_its_line() {
+        for (text, line, problem) in [
+            ("a: 1\nb: {{ .x\nc: 2\n", 2, "is not closed, expected }}"),
+            ("a: 1\n{{ if .x }}\nc: 2\n", 2, "the block {{ if .x }} has no {{ end }}"),
+            ("{{ end }}\n", 1, "{{ end }} stands outside of a block"),
+            ("a\n{{- else if .y }}\n", 2, "{{ else if .y }} stands outside of a block"),
+        ] {
+            let (found, message) = GoTemplate::read(text).expect_err("no template");
+            assert!(found == line && message.contains(problem), "{text}: {found}: {message}");
+        }
+        let quoted = GoTemplate::read("a: x{{ printf \"}}\" }}\n").expect("a template");
+        assert_eq!(quoted.scalar(quoted.yaml.trim()), Scalar::Unknown("printf \"}}\"".to_owned()));
+    }
+
+    #[test]
     fn blocks_and_lines_of_actions_are_left_out_with_their_lines() {
         let text = "a: 1\n{{- if .x }}\nb: 2\n{{ else }}\nb: 3\n{{ end }}\nc: {{ if .y }}1{{ end }}\n{{ toYaml .z\n| indent 2 }}\n{{/* no */}}\nd: 4\n";
-        let template = GoTemplate::read(text);
-        let lost: Vec<usize> = template.lost.iter().map(|(line, _)| *line).collect();
-        assert_eq!(lost, [2, 3, 4, 5, 8, 9]);
+        let template = GoTemplate::read(text).expect("a template");
+        let lost: Vec<_> = template.lost.iter().map(|(first, _, last)| (*first, *last)).collect();
+        assert_eq!(lost, [(2, 6), (8, 9)]);
         let lines: Vec<&str> = template.yaml.lines().collect();
         assert_eq!((lines[0], lines[10]), ("a: 1", "d: 4"));
         assert_eq!(template.scalar(lines[6]), Scalar::Unknown("if .y".to_owned()));

@@ -1,11 +1,14 @@
 //! Converts Istio's custom injection templates, one template for each.
 //!
 //! What Istio's own proxy needs stays with Istio: containers named `istio-…` and `image: auto` are lost.
+//!
+//! Istio merges a template into the pod by a strategic merge patch, which puts new items of a list before
+//! those of the pod. Then it merges the pod's own containers over the result, so that they keep theirs.
 
 use serde_json::{Map, Value, json};
 
 use super::detect::ISTIO;
-use super::draft::{Draft, name_of};
+use super::draft::{Draft, name_of, unless_mounted, with};
 use super::go_template::{GoTemplate, Scalar};
 use super::ledger::{Ledger, child};
 use super::{Drafts, Hint, ReadYaml};
@@ -73,7 +76,28 @@ pub(super) fn convert(ledger: &mut Ledger, read: ReadYaml<'_>) -> Result<Drafts,
              outrigger.dev/injection: enabled",
         );
     }
+    settings(ledger, around);
     if problems.is_empty() { Ok(drafts) } else { Err(problems.join("\n")) }
+}
+
+/// What stands beside the templates in the configuration of the injector.
+fn settings(ledger: &mut Ledger, around: &str) {
+    if ledger.text(&format!("{around}/policy")) == Some("enabled") {
+        // The default.
+        ledger.account(&format!("{around}/policy"));
+    }
+    // A text that fails where Istio and its configuration are of different versions.
+    ledger.account(&format!("{around}/template"));
+    let why = "it selects pods for Istio's own templates too";
+    for (key, instead) in [
+        ("neverInjectSelector", "write match.podSelector in the template, with NotIn or DoesNotExist"),
+        ("alwaysInjectSelector", "write injection: Automatic and match.podSelector in the template"),
+    ] {
+        let pointer = format!("{around}/{key}");
+        if !ledger.list(&pointer).is_empty() {
+            ledger.lose(&pointer, why, instead);
+        }
+    }
 }
 
 /// The template of this name; none if nothing of it can be carried over, which is said.
@@ -81,16 +105,21 @@ fn template(ledger: &mut Ledger, name: &str, pointer: &str, read: ReadYaml<'_>) 
     let Some(text) = ledger.text(pointer).map(str::to_owned) else {
         return Err(format!("{}: expected the text of a template", ledger.field(pointer)));
     };
-    let go = GoTemplate::read(&text);
-    let line_before = ledger.line_before_text(pointer);
+    let place = |line: usize| {
+        let line = ledger.line_of_text(pointer, line);
+        format!("{}:{line}: {}", ledger.file(), ledger.path(pointer))
+    };
+    let go = GoTemplate::read(&text).map_err(|(line, problem)| format!("{}: {problem}", place(line)))?;
     let documents = read(&go.yaml).map_err(|(line, problem)| {
-        let place = format!("{}:{}: {}", ledger.file(), line_before + line, ledger.path(pointer));
+        let place = place(line);
         format!("{place}: without its Go actions the template is no YAML: {problem}; convert it by hand")
     })?;
-    for (line, action) in &go.lost {
-        let path = format!("{}: {action}", ledger.path(pointer));
+    for (line, action, last) in &go.lost {
+        let (line, last) = (ledger.line_of_text(pointer, *line), ledger.line_of_text(pointer, *last));
+        let until = if last == line { String::new() } else { format!(" (to line {last})") };
+        let path = format!("{}: {action}{until}", ledger.path(pointer));
         let why = "a template is no text template: conditions, loops and values of Istio are not read";
-        ledger.lose_at(line_before + line, path, why, INSTEAD);
+        ledger.lose_at(line, path, why, INSTEAD);
     }
     let Some((value, lines)) = documents.into_iter().next() else {
         ledger.account(pointer);
@@ -196,6 +225,7 @@ fn pod(ledger: &mut Ledger, draft: &mut Draft, value: &Value) {
     }
     if draft.spec.contains_key("sidecars") && !draft.spec.contains_key("placement") {
         draft.plain();
+        draft.set("placement.order", json!("First"));
     }
     for key in ["/apiVersion", "/kind", "/metadata", "/spec"] {
         if ledger.value.pointer(key).is_some_and(|part| part.is_string() || part.as_object().is_some_and(Map::is_empty))
@@ -212,6 +242,7 @@ fn items<'v>(value: &'v Value, pointer: &str) -> Vec<(usize, &'v Value)> {
 /// Init containers: native sidecars are sidecars of the template, unless it has plain ones too.
 fn native_init_containers(ledger: &mut Ledger, draft: &mut Draft, value: &Value) {
     let has_plain = items(value, "/spec/containers").iter().any(|(_, container)| is_own(container));
+    let mut runs_once = false;
     for (at, container) in items(value, "/spec/initContainers") {
         let pointer = format!("/spec/initContainers/{at}");
         let is_native = container.get("restartPolicy").is_some_and(|policy| policy == "Always");
@@ -222,17 +253,21 @@ fn native_init_containers(ledger: &mut Ledger, draft: &mut Draft, value: &Value)
             ledger.lose(&pointer, why, "write a second template for it");
         } else if is_native {
             ledger.account(&pointer);
+            if runs_once {
+                let place = format!("{}: its place", ledger.path(&pointer));
+                let why = "native sidecars of a template start before its init containers";
+                ledger.lose_at(ledger.line(&pointer), place, why, "write a second template for it");
+            }
             let mut sidecar = without_nulls(container);
             if let Value::Object(fields) = &mut sidecar {
                 fields.remove("restartPolicy");
             }
             draft.push("sidecars", sidecar, ledger.field(&pointer));
             draft.set("placement.sidecars", json!("Native"));
-            draft.set("placement.order", json!("Last"));
         } else {
+            runs_once = true;
             ledger.account(&pointer);
             draft.push("initContainers", without_nulls(container), ledger.field(&pointer));
-            draft.set("placement.initContainerOrder", json!("Last"));
         }
     }
 }
@@ -267,6 +302,9 @@ fn container(ledger: &mut Ledger, draft: &mut Draft, pointer: &str, container: &
     if !is_of_app {
         return lose_container(ledger, pointer, container);
     }
+    if !APP_FIELDS.iter().any(|key| container.get(*key).is_some_and(Value::is_array)) {
+        return lose_container(ledger, pointer, container);
+    }
     // Without an image it stands for a container of the app.
     for key in APP_FIELDS {
         let field = child(pointer, key);
@@ -274,10 +312,25 @@ fn container(ledger: &mut Ledger, draft: &mut Draft, pointer: &str, container: &
         ledger.account(&field);
         if key == "name" {
             draft.set("app.containers", json!([value]));
-        } else {
-            draft.set(&format!("app.{key}"), without_nulls(value));
-            draft.came_from(&format!("app.{key}"), ledger.field(&field));
+            continue;
         }
+        let items = without_nulls(value);
+        let items =
+            items.as_array().map_or(items.clone(), |items| items.iter().map(|item| beside(key, item)).collect());
+        draft.set(&format!("app.{key}"), items);
+        draft.came_from(&format!("app.{key}"), ledger.field(&field));
+        if key == "env" {
+            draft.set("app.envPosition", json!("First"));
+        }
+    }
+}
+
+/// The item for a container that keeps its own.
+fn beside(key: &str, item: &Value) -> Value {
+    match key {
+        "env" => with(item.clone(), "onExisting", json!("Keep")),
+        "volumeMounts" => unless_mounted(item.clone(), "mountPath"),
+        _ => item.clone(),
     }
 }
 

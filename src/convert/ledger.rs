@@ -16,6 +16,8 @@ pub(super) struct Ledger {
     prefix: String,
     /// The line before the first one of the text.
     line_before: usize,
+    /// Texts of the document are on one line each.
+    is_json: bool,
     pub value: Value,
     lines: BTreeMap<String, usize>,
     /// JSON Pointers of parts that are accounted for as a whole.
@@ -25,8 +27,9 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn of_document(document: SourceDocument) -> Self {
-        let SourceDocument { file, value, lines } = document;
-        Self { file, prefix: String::new(), line_before: 0, value, lines, accounted: BTreeSet::new(), lost: Vec::new() }
+        let SourceDocument { file, value, lines, is_json } = document;
+        let (accounted, lost) = (BTreeSet::new(), Vec::new());
+        Self { file, prefix: String::new(), line_before: 0, is_json, value, lines, accounted, lost }
     }
 
     /// The account of the text in the field at this pointer, which is accounted for here.
@@ -35,9 +38,10 @@ impl Ledger {
         Self {
             file: self.file.clone(),
             prefix: format!("{}: ", self.path(pointer)),
-            line_before: self.line_before_text(pointer),
+            line_before: self.line_of_text(pointer, 0),
+            is_json: self.is_json,
             value,
-            lines,
+            lines: if self.is_json { BTreeMap::new() } else { lines },
             accounted: BTreeSet::new(),
             lost: Vec::new(),
         }
@@ -55,6 +59,7 @@ impl Ledger {
             file: self.file.clone(),
             prefix: format!("items[{at}]."),
             line_before: self.line_before,
+            is_json: self.is_json,
             value: self.value.pointer(&start).cloned().unwrap_or_default(),
             lines: self.lines.iter().filter_map(below).collect(),
             accounted: BTreeSet::new(),
@@ -62,10 +67,34 @@ impl Ledger {
         }
     }
 
-    /// The line before the first one of the text in the field at this pointer.
-    pub(super) fn line_before_text(&self, pointer: &str) -> usize {
-        let is_block = self.value.pointer(pointer).and_then(Value::as_str).is_some_and(|text| text.contains('\n'));
-        if is_block { self.line(pointer) } else { self.line(pointer) - 1 }
+    /// The line of the file in which this line of the text in the field at this pointer stands. A block
+    /// scalar has the line of its first content, after empty lines.
+    pub(super) fn line_of_text(&self, pointer: &str, line: usize) -> usize {
+        let before = self.line(pointer).saturating_sub(1);
+        if self.is_json {
+            return before + line.min(1);
+        }
+        let empty = self.text(pointer).map_or(0, |text| text.lines().take_while(|line| line.trim().is_empty()).count());
+        before.saturating_sub(empty) + line
+    }
+
+    /// Whether it is a list object, such as kubectl prints of several objects.
+    pub(super) fn is_list(&self) -> bool {
+        self.text("/kind").is_some_and(|kind| kind.ends_with("List")) && self.value.get("items").is_some()
+    }
+
+    /// Where the document is a part of its file, that part too.
+    pub(super) fn whole(&self) -> String {
+        let place = self.place("");
+        match self.prefix.trim_end_matches([':', '.', ' ']) {
+            "" => place,
+            part => format!("{place}: {part}"),
+        }
+    }
+
+    /// Whether it is the account of a text inside a field.
+    pub(super) fn is_text(&self) -> bool {
+        self.prefix.ends_with(": ")
     }
 
     pub(super) fn file(&self) -> &str {
@@ -108,6 +137,19 @@ impl Ledger {
         let text = self.text(pointer)?.to_owned();
         self.account(pointer);
         Some(text)
+    }
+
+    /// The text at this pointer, which must be a name.
+    pub(super) fn take_name(&mut self, pointer: &str, example: &str) -> Result<String, String> {
+        let found = match self.take(pointer) {
+            Some(Value::String(name)) if !name.is_empty() => return Ok(name),
+            None | Some(Value::String(_)) => String::new(),
+            Some(Value::Array(_)) => ", found a list".to_owned(),
+            Some(Value::Object(_)) => ", found a map".to_owned(),
+            // YAML reads words such as n and 1.2 as other values.
+            Some(other) => format!(", found {other}; write it in quotes"),
+        };
+        Err(format!("{}: expected a name, such as {example}{found}", self.field(pointer)))
     }
 
     /// The part at this pointer needs no further look.
@@ -190,6 +232,10 @@ fn untaken(value: &Value, pointer: &str, accounted: &BTreeSet<String>, found: &m
                 .enumerate()
                 .for_each(|(at, value)| untaken(value, &format!("{pointer}/{at}"), accounted, found));
         }
+        // Nothing is written there.
+        Value::Null => {}
+        Value::Array(items) if items.is_empty() => {}
+        Value::Object(map) if map.is_empty() => {}
         _ => found.push(pointer.to_owned()),
     }
 }
@@ -226,7 +272,7 @@ fn path(value: &Value, pointer: &str) -> String {
 /// The items of a list object, or the document itself; and what stands around the items and is lost.
 pub(super) fn open(document: SourceDocument) -> (Vec<Ledger>, Vec<Lost>) {
     let mut outer = Ledger::of_document(document);
-    let is_list = outer.text("/kind").is_some_and(|kind| kind.ends_with("List"));
+    let is_list = outer.is_list();
     let count = outer.list("/items").len();
     if !is_list || count == 0 {
         return (vec![outer], Vec::new());
@@ -246,12 +292,13 @@ mod tests {
 
     fn ledger(value: Value) -> Ledger {
         let lines = BTreeMap::from([(String::new(), 1), ("/a".to_owned(), 2), ("/a/0".to_owned(), 3)]);
-        Ledger::of_document(SourceDocument { file: "f".to_owned(), value, lines })
+        Ledger::of_document(SourceDocument { file: "f".to_owned(), value, lines, is_json: false })
     }
 
     #[test]
     fn fields_that_nobody_took_are_lost_as_the_largest_part() {
-        let mut ledger = ledger(json!({"a": [{"x": 1, "y": {"z": 2, "w": []}}, {"x": 3}], "b.c": null}));
+        let mut ledger =
+            ledger(json!({"a": [{"x": 1, "y": {"z": 2, "w": []}}, {"x": 3}], "b.c": 1, "d": null, "e": []}));
         ledger.take("/a/0/x");
         let lost: Vec<_> = ledger.finish().into_iter().map(|lost| (lost.line, lost.path)).collect();
         let expected = [(1, "[\"b.c\"]"), (2, "a[1]"), (3, "a[0].y")];
@@ -263,7 +310,7 @@ mod tests {
         let mut outer = ledger(json!({"a": "x: 1\ny: 2\n"}));
         let lines = BTreeMap::from([(String::new(), 1), ("/y".to_owned(), 2)]);
         let inner = outer.inner("/a", json!({"x": 1, "y": 2}), lines);
-        assert_eq!(inner.field("/y"), "f:4: a: y");
+        assert_eq!(inner.field("/y"), "f:3: a: y");
         assert!(outer.finish().is_empty());
     }
 }

@@ -3,8 +3,9 @@
 //! It is pure: values and texts in, templates out. Reading files and printing belong to `cli`.
 //!
 //! Invariant: each field of the input is in a template, or in the list of what is lost, or says only
-//! what kind of object the input is; `ledger` keeps the account.
+//! what kind of object the input is, or was written by the API server; `ledger` keeps the account.
 
+mod comments;
 mod detect;
 mod draft;
 mod go_template;
@@ -13,7 +14,9 @@ mod ledger;
 mod morvencao;
 mod pod_preset;
 mod ricoberger;
+mod ricoberger_injectors;
 mod sidecar_set;
+mod sidecar_set_pod;
 mod tumblr;
 mod wrapped;
 
@@ -22,6 +25,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use draft::Draft;
+use ledger::Ledger;
 
 /// The configuration of another injector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +67,8 @@ pub struct SourceDocument {
     pub value: Value,
     /// 1-based lines by JSON Pointer; a part without one has the line of the part around it.
     pub lines: BTreeMap<String, usize>,
+    /// Whether the file is JSON, in which a text with line breaks stands on one line.
+    pub is_json: bool,
 }
 
 /// The documents of a text with the lines of their parts, or the first problem with its 1-based line.
@@ -149,6 +155,10 @@ pub fn convert(documents: Vec<SourceDocument>, from: Option<SourceFormat>, read:
         let (ledgers, around) = ledger::open(document);
         conversion.lost.extend(around);
         for ledger in ledgers {
+            if let Err(problem) = expect_object_size(&ledger) {
+                conversion.problems.push(problem);
+                continue;
+            }
             match wrapped::configurations(ledger, from, read) {
                 Ok((found, lost)) => {
                     configurations.extend(found);
@@ -183,6 +193,18 @@ pub fn convert(documents: Vec<SourceDocument>, from: Option<SourceFormat>, read:
     }
     conversion.hints.dedup();
     conversion
+}
+
+/// Most bytes of a configuration: what Kubernetes stores in one ConfigMap.
+const SIZE_MAX: usize = 1 << 20;
+
+fn expect_object_size(ledger: &Ledger) -> Result<(), String> {
+    let size = ledger.value.to_string().len();
+    if size <= SIZE_MAX {
+        return Ok(());
+    }
+    let (size, most) = (size >> 10, SIZE_MAX >> 10);
+    Err(format!("{}: {size} KiB are more than the {most} KiB that a configuration may have", ledger.place("")))
 }
 
 /// What one configuration gives.

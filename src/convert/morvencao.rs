@@ -29,7 +29,10 @@ pub(super) fn convert(ledger: &mut Ledger) -> Result<Drafts, String> {
     }
     let name = &draft.name;
     let hints = vec![
-        Hint::new(format!("{INJECT}: \"yes\" on a pod"), format!("outrigger.dev/inject: {name} on the pod")),
+        Hint::new(
+            format!("{INJECT}: \"yes\" (or y, true, on) on a pod"),
+            format!("outrigger.dev/inject: {name} on the pod"),
+        ),
         Hint::new(
             "label sidecar-injection: enabled (or sidecar-injector: enabled) on a namespace",
             "nothing: the annotation of the pod is enough",

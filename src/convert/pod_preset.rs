@@ -10,8 +10,7 @@ use super::{Drafts, Hint};
 const EXCLUDE: &str = "podpreset.admission.kubernetes.io/exclude";
 
 pub(super) fn convert(ledger: &mut Ledger) -> Result<Drafts, String> {
-    let name = ledger.take_text("/metadata/name");
-    let name = name.ok_or_else(|| format!("{}: expected a name", ledger.field("/metadata/name")))?;
+    let name = ledger.take_name("/metadata/name", "web")?;
     let mut draft = Draft::new(&name, ledger, "");
     let namespace = ledger.take_text("/metadata/namespace").unwrap_or_else(|| "default".to_owned());
     take_object_metadata(ledger, &mut draft);

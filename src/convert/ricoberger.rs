@@ -2,13 +2,13 @@
 //! one for each volume that no container mounts.
 //!
 //! Pods name containers, init containers and volumes one by one there, and set environment variables
-//! and resources by annotation. The parameters read those annotations as their defaults.
+//! and resources by annotation. Parameters of variables read those annotations as their defaults.
 
 use serde_json::{Value, json};
 
-use super::draft::{Draft, cel_key, cel_string, constant, label, name_of};
+use super::draft::{Draft, cel_key, cel_string, constant, label, name_of, with};
 use super::ledger::{Ledger, child};
-use super::{Drafts, Hint};
+use super::{Drafts, Hint, ricoberger_injectors};
 
 const DOMAIN: &str = "sidecar-injector.ricoberger.de";
 
@@ -64,6 +64,11 @@ pub(super) fn convert(ledger: &mut Ledger) -> Result<Drafts, String> {
     if drafts.drafts.is_empty() {
         return Err(format!("{}: expected a list of containers or volumes, found none", ledger.place("")));
     }
+    let automatic = ricoberger_injectors::automatic(ledger, &drafts.drafts);
+    if !automatic.is_empty() {
+        drafts.hints.push(ricoberger_injectors::hint());
+    }
+    drafts.drafts.extend(automatic);
     drafts.hints.insert(0, Hint::new(format!("{DOMAIN}: enabled on a pod"), "nothing: outrigger.dev/inject is enough"));
     Ok(drafts)
 }
@@ -96,7 +101,9 @@ fn sidecar(ledger: &mut Ledger, drafts: &mut Drafts, container: &Value, at: usiz
     }
     for (parameter, annotation) in &parameters {
         let before = format!("{annotation} on a pod");
-        let after = format!("{}.outrigger.dev/{} (the old annotation is still read)", draft.name, name_of(parameter));
+        let is_key = annotation.matches('/').count() <= 1;
+        let note = if is_key { "the old annotation is still read" } else { "no API server takes the old annotation" };
+        let after = format!("{}.outrigger.dev/{} ({note})", draft.name, name_of(parameter));
         drafts.hints.push(Hint::new(before, after));
     }
     draft.set("parameters", parameters.into_iter().map(|(parameter, _)| parameter).collect());
@@ -115,11 +122,11 @@ fn resources(container: &mut Value, name: &str, role: Role, parameters: &mut Vec
         let pointer = format!("/resources/{kind}/{resource}");
         let Some(value) = container.pointer_mut(&pointer) else { continue };
         let default = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        // Nobody can read this annotation: a key with two slashes is refused by the API server.
         let annotation = format!("{DOMAIN}/{}/{name}/{suffix}", role.annotation());
-        let expression = format!("${{{}}}", cel_key("annotations", &annotation, &default));
         *value = json!(format!("${{params.{parameter}}}"));
         let parameter = json!({
-            "name": parameter, "type": "quantity", "default": expression,
+            "name": parameter, "type": "quantity", "default": default,
             "description": format!("The container's {resource} {kind}."),
         });
         parameters.push((parameter, annotation));
@@ -143,7 +150,7 @@ fn environment(ledger: &mut Ledger, container: &mut Value, name: &str, parameter
         let item = json!(format!("${{params.{parameter} == '' ? null : {item}}}"));
         match container.get_mut("env") {
             Some(Value::Array(items)) => items.push(item),
-            _ => container["env"] = json!([item]),
+            _ => *container = with(container.take(), "env", json!([item])),
         }
         let declared = json!({
             "name": parameter, "type": "string", "default": expression,

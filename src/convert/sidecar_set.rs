@@ -1,23 +1,15 @@
 //! Converts a SidecarSet of OpenKruise into automatic templates.
 //!
 //! A template has one place for all of its sidecars and takes from the app for all of them. Containers
-//! that differ in that become templates of their own.
+//! that differ in that become templates of their own. Volumes, init containers and fields of the pod are
+//! in `sidecar_set_pod`.
 
 use serde_json::{Map, Value, json};
 
-use super::draft::{Draft, constant, name_of};
+use super::draft::{Draft, constant, name_of, with};
 use super::ledger::{Ledger, child};
+use super::sidecar_set_pod::{losses, rest_of_pod, without_kruise};
 use super::{Drafts, Hint};
-
-/// Fields of a container that OpenKruise reads and Kubernetes does not know.
-const OF_KRUISE: [&str; 6] = [
-    "podInjectPolicy",
-    "shareVolumePolicy",
-    "shareVolumeDevicePolicy",
-    "transferEnv",
-    "upgradeStrategy",
-    "resourcesPolicy",
-];
 
 /// What all sidecars of a template have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,22 +22,22 @@ struct Group {
 }
 
 pub(super) fn convert(ledger: &mut Ledger) -> Result<Drafts, String> {
-    let name = ledger.take_text("/metadata/name");
-    let name = name.ok_or_else(|| format!("{}: expected a name", ledger.field("/metadata/name")))?;
+    let name = ledger.take_name("/metadata/name", "web")?;
     ledger.account("/metadata/namespace");
     let mut base = Draft::new(&name, ledger, "");
     take_object_metadata(ledger, &mut base);
     let paused = ledger.value.pointer("/spec/injectionStrategy/paused") == Some(&json!(true));
-    selection(ledger, &mut base, paused);
+    selection(ledger, &mut base, paused)?;
     let groups = groups(ledger);
     let mut drafts: Vec<Draft> =
         groups.into_iter().enumerate().map(|(at, group)| of_group(ledger, &name, &base, at, group)).collect();
     if drafts.is_empty() {
         drafts.push(base.sibling(&name, ledger));
     }
-    rest_of_pod(ledger, &mut drafts);
+    rest_of_pod(ledger, &base, &name, &mut drafts);
     losses(ledger);
-    if !drafts.iter().any(Draft::gives_something) {
+    drafts.retain(Draft::gives_something);
+    if drafts.is_empty() {
         return Err(format!("{}: the SidecarSet adds nothing that a template can add", ledger.place("")));
     }
     let names = drafts.iter().map(|draft| draft.name.clone()).collect::<Vec<_>>().join(",");
@@ -62,44 +54,61 @@ pub(super) fn convert(ledger: &mut Ledger) -> Result<Drafts, String> {
     Ok(Drafts { drafts, hints })
 }
 
-/// Labels and annotations of the object; what the API server writes needs no place.
+/// Labels and annotations of the object. What the API server and kubectl write of themselves is no loss.
 pub(super) fn take_object_metadata(ledger: &mut Ledger, draft: &mut Draft) {
     ledger.account("/apiVersion");
     ledger.account("/kind");
     for key in ["labels", "annotations"] {
-        let pointer = format!("/metadata/{key}");
-        let applied = child(&pointer, "kubectl.kubernetes.io/last-applied-configuration");
-        let Some(Value::Object(mut entries)) = ledger.take(&pointer) else { continue };
-        if entries.remove("kubectl.kubernetes.io/last-applied-configuration").is_some() {
-            ledger.lose(&applied, "kubectl writes it anew", "nothing");
-        }
+        let Some(Value::Object(mut entries)) = ledger.take(&format!("/metadata/{key}")) else { continue };
+        entries.remove("kubectl.kubernetes.io/last-applied-configuration");
         if !entries.is_empty() {
             draft.metadata.insert(key.to_owned(), Value::Object(entries));
         }
     }
     for key in ["uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink"] {
-        ledger.lose(&format!("/metadata/{key}"), "the API server writes it", "nothing");
+        ledger.account(&format!("/metadata/{key}"));
     }
-    ledger.lose("/status", "it is the state of the old object", "nothing: templates get a status of their own");
+    ledger.account("/status");
 }
 
-fn selection(ledger: &mut Ledger, draft: &mut Draft, paused: bool) {
+/// OpenKruise refuses a SidecarSet without a selector, and an empty one selects no pod there, but all
+/// pods in a template.
+fn selection(ledger: &mut Ledger, draft: &mut Draft, paused: bool) -> Result<(), String> {
     if !paused {
         draft.set("injection", json!("Automatic"));
     }
     ledger.account("/spec/injectionStrategy/paused");
-    let selector = ledger.take("/spec/selector").unwrap_or_else(|| json!({}));
+    let has_terms = |selector: &Value| {
+        let terms = selector.as_object().into_iter().flat_map(Map::values);
+        terms.into_iter().any(|terms| match terms {
+            Value::Object(labels) => !labels.is_empty(),
+            Value::Array(expressions) => !expressions.is_empty(),
+            _ => false,
+        })
+    };
+    let Some(selector) = ledger.take("/spec/selector").filter(has_terms) else {
+        let field = ledger.field("/spec/selector");
+        return Err(format!(
+            "{field}: expected matchLabels or matchExpressions; without them OpenKruise injects no pod"
+        ));
+    };
     let mut matching = Map::from_iter([("podSelector".to_owned(), selector)]);
     draft.came_from("match.podSelector", ledger.field("/spec/selector"));
-    let mut namespaces = ledger.take("/spec/namespaceSelector");
-    if let Some(namespace) = ledger.take_text("/spec/namespace").filter(|namespace| !namespace.is_empty()) {
-        let selector = namespaces.get_or_insert_with(|| json!({}));
-        selector["matchLabels"]["kubernetes.io/metadata.name"] = json!(namespace);
+    // Since v1beta1 both fields stand below specificNamespace.
+    let at = |field: &str| [format!("/spec/specificNamespace/{field}"), format!("/spec/{field}")];
+    let mut namespaces = at("namespaceSelector").iter().filter_map(|pointer| ledger.take(pointer)).next();
+    let namespace = at("namespace").iter().filter_map(|pointer| ledger.take_text(pointer)).next();
+    if let Some(namespace) = namespace.filter(|namespace| !namespace.is_empty()) {
+        let selector = namespaces.take().unwrap_or_else(|| json!({}));
+        let labels = selector.get("matchLabels").cloned().unwrap_or_else(|| json!({}));
+        let labels = with(labels, "kubernetes.io/metadata.name", json!(namespace));
+        namespaces = Some(with(selector, "matchLabels", labels));
     }
     if let Some(namespaces) = namespaces {
         matching.insert("namespaceSelector".to_owned(), namespaces);
     }
     draft.spec.insert("match".to_owned(), Value::Object(matching));
+    Ok(())
 }
 
 /// The containers, in groups that fit into one template each.
@@ -117,13 +126,6 @@ fn groups(ledger: &mut Ledger) -> Vec<(Group, Vec<(Value, String)>)> {
     groups
 }
 
-fn without_kruise(mut container: Value) -> Value {
-    if let Value::Object(fields) = &mut container {
-        OF_KRUISE.iter().for_each(|key| _ = fields.remove(*key));
-    }
-    container
-}
-
 fn group_of(ledger: &mut Ledger, pointer: &str, container: &Value) -> Group {
     let text = |pointer: &str| container.pointer(pointer).and_then(Value::as_str);
     let shares_volumes = text("/shareVolumePolicy/type") == Some("enabled");
@@ -131,11 +133,15 @@ fn group_of(ledger: &mut Ledger, pointer: &str, container: &Value) -> Group {
         let why = "a sidecar takes the mounts of the app's first selected container, not those of all";
         ledger.lose(&format!("{pointer}/shareVolumePolicy"), why, "name the container in app.containers");
     }
-    ledger.lose(
-        &format!("{pointer}/upgradeStrategy"),
-        "a running sidecar is not exchanged for a second one that stands by",
-        "change the template; pods get its new revision when they are created, in parts by rollout.percent",
-    );
+    // An upgrade by exchanging the image of a running container, the default, is part of updateStrategy.
+    if text("/upgradeStrategy/upgradeType") == Some("HotUpgrade") {
+        ledger.lose(
+            &format!("{pointer}/upgradeStrategy"),
+            "a pod gets one container with this name, not NAME-1 and NAME-2 that take turns",
+            "change the template; pods get its new revision when they are created, in parts by rollout.percent",
+        );
+    }
+    lose_unknown(ledger, &format!("{pointer}/upgradeStrategy"), &["upgradeType", "hotUpgradeEmptyImage"]);
     ledger.lose(
         &format!("{pointer}/resourcesPolicy"),
         "it is not read",
@@ -204,82 +210,4 @@ fn of_group(ledger: &Ledger, name: &str, base: &Draft, at: usize, of: (Group, Ve
         draft.set("app.containers", json!([container]));
     }
     draft
-}
-
-/// Volumes, init containers and fields of the pod.
-fn rest_of_pod(ledger: &mut Ledger, drafts: &mut [Draft]) {
-    let volumes = ledger.take_list("/spec/volumes");
-    let is_single = drafts.len() == 1;
-    let mut mounted = vec![false; volumes.len()];
-    let mut init = ledger.take_list("/spec/initContainers").into_iter().enumerate().collect::<Vec<_>>();
-    for (at, _) in &init {
-        // Where an init container is put is fixed; the other fields are read of sidecars only.
-        for key in OF_KRUISE {
-            let why = "an init container of a template has no such field";
-            ledger.lose(&format!("/spec/initContainers/{at}/{key}"), why, "make it a sidecar, or leave it out");
-        }
-    }
-    init.sort_by(|(_, one), (_, other)| name_of(one).cmp(name_of(other)));
-    for (position, draft) in drafts.iter_mut().enumerate() {
-        if position == 0 {
-            for (at, container) in &init {
-                let source = ledger.field(&format!("/spec/initContainers/{at}"));
-                draft.push("initContainers", constant(without_kruise(container.clone())), source);
-            }
-            if !init.is_empty() {
-                draft.set("placement.initContainerOrder", json!("Last"));
-            }
-            draft.set("pod.imagePullSecrets", constant(ledger.take("/spec/imagePullSecrets").unwrap_or_default()));
-            draft.came_from("pod.imagePullSecrets", ledger.field("/spec/imagePullSecrets"));
-        }
-        let text = json!(draft.spec).to_string();
-        for (at, volume) in volumes.iter().enumerate() {
-            let is_mounted = text.contains(&format!("\"name\":\"{}\"", name_of(volume)));
-            if is_single || is_mounted {
-                mounted[at] = true;
-                draft.push("volumes", constant(volume.clone()), ledger.field(&format!("/spec/volumes/{at}")));
-            }
-        }
-    }
-    if let Some(first) = drafts.first_mut() {
-        for (at, volume) in volumes.iter().enumerate().filter(|(at, _)| !mounted[*at]) {
-            first.push("volumes", constant(volume.clone()), ledger.field(&format!("/spec/volumes/{at}")));
-        }
-        pod_metadata(ledger, first);
-    }
-}
-
-fn pod_metadata(ledger: &mut Ledger, draft: &mut Draft) {
-    let mut annotations = Map::new();
-    for at in 0..ledger.list("/spec/patchPodMetadata").len() {
-        let pointer = format!("/spec/patchPodMetadata/{at}");
-        match ledger.text(&format!("{pointer}/patchPolicy")) {
-            None | Some("Retain") => {
-                ledger.account(&format!("{pointer}/patchPolicy"));
-                let entries = ledger.take(&format!("{pointer}/annotations"));
-                annotations.extend(entries.as_ref().and_then(Value::as_object).cloned().unwrap_or_default());
-            }
-            Some(_) => ledger.lose(
-                &pointer,
-                "a template never changes an annotation that the pod has",
-                "add it to spec.metadata.annotations, for pods that do not have it",
-            ),
-        }
-    }
-    draft.set("metadata.annotations", constant(Value::Object(annotations)));
-}
-
-fn losses(ledger: &mut Ledger) {
-    for (pointer, why, instead) in [
-        (
-            "/spec/updateStrategy",
-            "running pods are not updated by a template",
-            "set rollout.percent for new pods, and restart workloads when it suits",
-        ),
-        ("/spec/injectionStrategy/revision", "a template has no older revision to choose", "keep two templates"),
-        ("/spec/injectionStrategy/revisionPolicy", "a template has no older revision to choose", "keep two templates"),
-        ("/spec/revisionHistoryLimit", "the number of kept revisions is fixed", "nothing"),
-    ] {
-        ledger.lose(pointer, why, instead);
-    }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::draft::{Draft, cel_string, constant, name_of};
+use super::draft::{Draft, cel_string, constant, name_of, unless_mounted, with};
 use super::ledger::Ledger;
 use super::{Drafts, Hint, SourceFormat};
 
@@ -21,22 +21,21 @@ pub(super) struct Bases(BTreeMap<String, Value>);
 
 impl Bases {
     pub(super) fn of(configurations: &[(SourceFormat, Ledger)]) -> Self {
-        let tumblr = configurations.iter().filter(|(format, _)| *format == SourceFormat::Tumblr);
+        let is_file = |(format, ledger): &&(SourceFormat, Ledger)| *format == SourceFormat::Tumblr && !ledger.is_text();
+        let tumblr = configurations.iter().filter(is_file);
         Self(tumblr.map(|(_, ledger)| (ledger.file().to_owned(), ledger.value.clone())).collect())
     }
 }
 
 pub(super) fn convert(ledger: &mut Ledger, bases: &Bases) -> Result<Drafts, String> {
-    let written = ledger.take_text("/name").filter(|name| !name.is_empty());
-    let written =
-        written.ok_or_else(|| format!("{}: expected a name, such as web or web:1.2", ledger.field("/name")))?;
+    let written = ledger.take_name("/name", "web or web:1.2")?;
     let name = match written.split(':').collect::<Vec<_>>().as_slice() {
         [name] | [name, "" | "latest"] => (*name).to_owned(),
         [name, version] => format!("{name}:{version}"),
         _ => return Err(format!("{}: {written:?} is no name, expected NAME or NAME:VERSION", ledger.field("/name"))),
     };
     let mut draft = Draft::new(&name, ledger, "");
-    let lists = inherited(ledger, bases);
+    let (lists, account) = inherited(ledger, bases);
     let list = |key: &str| lists.get(key).cloned().unwrap_or_default();
     for (to, key) in [("sidecars", "containers"), ("initContainers", "initContainers")] {
         for (container, source) in list(key) {
@@ -52,7 +51,7 @@ pub(super) fn convert(ledger: &mut Ledger, bases: &Bases) -> Result<Drafts, Stri
     app(&mut draft, &list("env"), &list("volumeMounts"));
     draft.came_from("app.env", ledger.field("/env"));
     draft.came_from("app.volumeMounts", ledger.field("/volumeMounts"));
-    pod(ledger, &mut draft, lists.get("hostAliases"));
+    pod(ledger, &mut draft, lists.get("hostAliases"), account);
     if !draft.gives_something() {
         return Err(format!("{}: {written:?} adds nothing that a template can add", ledger.place("")));
     }
@@ -63,12 +62,17 @@ pub(super) fn convert(ledger: &mut Ledger, bases: &Bases) -> Result<Drafts, Stri
 
 type Lists = BTreeMap<&'static str, Vec<(Value, String)>>;
 
-/// The lists of the file over those of the files that it inherits from, each item with its source.
-fn inherited(ledger: &mut Ledger, bases: &Bases) -> Lists {
+/// The lists of the file over those of the files that it inherits from, each item with its source; and
+/// the nearest service account.
+fn inherited(ledger: &mut Ledger, bases: &Bases) -> (Lists, Option<String>) {
     let mut lists = Lists::new();
     let mut chain = Vec::new();
     let mut file = ledger.file().to_owned();
     let mut value = ledger.value.clone();
+    if ledger.is_text() {
+        ledger.lose("/inherits", "the injector reads it in files only, not in a ConfigMap", "nothing");
+        value = Value::Null;
+    }
     while let Some(next) = value.get("inherits").and_then(Value::as_str).filter(|next| !next.is_empty()) {
         let path = beside(&file, next);
         let Some(base) = bases.0.get(&path).filter(|_| path != file && !chain.iter().any(|(one, _)| *one == path))
@@ -81,6 +85,12 @@ fn inherited(ledger: &mut Ledger, bases: &Bases) -> Lists {
         (file, value) = (path, base.clone());
     }
     ledger.account("/inherits");
+    let account = |value: &Value| {
+        let account = value.get("serviceAccountName").and_then(Value::as_str);
+        account.filter(|account| !account.is_empty()).map(str::to_owned)
+    };
+    ledger.take_text("/serviceAccountName");
+    let account = account(&ledger.value).or_else(|| chain.iter().find_map(|(_, base)| account(base)));
     for (file, base) in chain.into_iter().rev() {
         for key in INHERITED.into_iter().chain(["hostAliases"]) {
             let items = base.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
@@ -95,7 +105,7 @@ fn inherited(ledger: &mut Ledger, bases: &Bases) -> Lists {
         let found = items.into_iter().enumerate().map(|(at, item)| (item, place(at))).collect();
         merge(lists.entry(key).or_default(), found, key != "hostAliases");
     }
-    lists
+    (lists, account)
 }
 
 /// The path of a file that is named in another one.
@@ -124,40 +134,28 @@ fn merge(list: &mut Vec<(Value, String)>, items: Vec<(Value, String)>, by_name: 
 }
 
 /// A container of the file with the variables or mounts that every container gets.
-fn with_own(mut container: Value, key: &str, common: &[(Value, String)]) -> Value {
+fn with_own(container: Value, key: &str, common: &[(Value, String)]) -> Value {
     let own = container.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let lacks = |item: &&(Value, String)| !own.iter().any(|one| name_of(one) == name_of(&item.0));
-    let items: Vec<Value> =
-        own.iter().cloned().chain(common.iter().filter(lacks).map(|(item, _)| item.clone())).collect();
-    if !items.is_empty() {
-        container[key] = Value::Array(items);
-    }
-    container
+    let added: Vec<Value> = common.iter().filter(lacks).map(|(item, _)| item.clone()).collect();
+    if added.is_empty() { container } else { with(container, key, own.iter().cloned().chain(added).collect()) }
 }
 
 fn app(draft: &mut Draft, env: &[(Value, String)], mounts: &[(Value, String)]) {
-    let keep = |(item, _): &(Value, String)| {
-        let mut item = constant(item.clone());
-        item["onExisting"] = json!("Keep");
-        item
-    };
+    let keep = |(item, _): &(Value, String)| with(constant(item.clone()), "onExisting", json!("Keep"));
     draft.set("app.env", env.iter().map(keep).collect());
-    let where_not_mounted = |(item, _): &(Value, String)| {
-        let mut item = constant(item.clone());
-        let volume = cel_string(name_of(&item));
-        item["when"] = json!(format!(
-            "!(container.?volumeMounts.orValue(null) == null ? [] : container.volumeMounts).exists(m, m.name == {volume})"
-        ));
-        item
-    };
-    draft.set("app.volumeMounts", mounts.iter().map(where_not_mounted).collect());
+    let unless = |(item, _): &(Value, String)| unless_mounted(constant(item.clone()), "name");
+    draft.set("app.volumeMounts", mounts.iter().map(unless).collect());
+    if draft.spec.contains_key("app") {
+        draft.set("app.initContainers", json!(true));
+    }
 }
 
-fn pod(ledger: &mut Ledger, draft: &mut Draft, aliases: Option<&Vec<(Value, String)>>) {
+fn pod(ledger: &mut Ledger, draft: &mut Draft, aliases: Option<&Vec<(Value, String)>>, account: Option<String>) {
     let aliases: Vec<Value> = aliases.into_iter().flatten().map(|(item, _)| constant(item.clone())).collect();
     draft.set("pod.hostAliases", json!(aliases));
     draft.came_from("pod.hostAliases", ledger.field("/hostAliases"));
-    if let Some(account) = ledger.take_text("/serviceAccountName").filter(|account| !account.is_empty()) {
+    if let Some(account) = account {
         let own = "pod.spec.?serviceAccountName.orValue('')";
         let account = cel_string(&account);
         draft.set("pod.serviceAccountName", json!(format!("${{{own} in ['', 'default'] ? {account} : null}}")));

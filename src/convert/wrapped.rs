@@ -91,7 +91,7 @@ impl From<Refused> for String {
 fn texts(ledger: &mut Ledger, pointer: &str, from: Option<SourceFormat>, read: ReadYaml<'_>) -> Result<Found, Refused> {
     let text = ledger.text(pointer).unwrap_or_default().to_owned();
     let documents = read(&text).map_err(|(line, problem)| {
-        let line = ledger.line_before_text(pointer) + line;
+        let line = ledger.line_of_text(pointer, line);
         Refused::Broken(format!("{}:{line}: {}: {problem}", ledger.file(), ledger.path(pointer)))
     })?;
     let mut found = Found::new();
@@ -103,7 +103,10 @@ fn texts(ledger: &mut Ledger, pointer: &str, from: Option<SourceFormat>, read: R
 }
 
 fn recognise(ledger: &Ledger, from: Option<SourceFormat>) -> Result<SourceFormat, Refused> {
-    let place = ledger.place("");
+    let place = ledger.whole();
+    if ledger.is_list() {
+        return Err(Refused::Broken(format!("{place}: the list has no items, expected configurations of an injector")));
+    }
     if !ledger.value.is_object() {
         return Err(Refused::Other(format!("{place}: expected a map, the configuration of an injector")));
     }
@@ -130,7 +133,10 @@ fn recognise(ledger: &Ledger, from: Option<SourceFormat>) -> Result<SourceFormat
              say which by --from morvencao or --from ricoberger"
         ))),
         (Err(Unknown::Nothing), None) => Err(Refused::Other(match kind {
-            Some(kind) => format!("{place}: kind {kind:?} is no configuration of an injector, expected {FORMATS}"),
+            Some(kind) => format!(
+                "{place}: kind {kind:?} is no configuration of an injector, expected SidecarSet, PodPreset, ConfigMap or \
+                 IstioOperator; remove it from the input"
+            ),
             None => format!("{place}: no injector is known that reads this, expected {FORMATS}; --from says which"),
         })),
     }

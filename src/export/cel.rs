@@ -38,18 +38,43 @@ pub(super) fn has_annotation(key: &str) -> String {
     format!("has(object.metadata.annotations) && {} in object.metadata.annotations", string(key))
 }
 
-/// Whether the pod requests the template, alone or beside others.
-pub(super) fn requests(domain: &str, template: &str) -> String {
-    let key = format!("{domain}/inject");
-    let (has, key, template) = (has_annotation(&key), string(&key), string(template));
-    format!("{has} && object.metadata.annotations[{key}].split(',').exists(name, name.trim() == {template})")
+/// Whether the value of this annotation, which is there, lists the template, with or without a revision.
+pub(super) fn lists(annotations: &str, key: &str, template: &str) -> String {
+    let template = string(template);
+    format!("{annotations}[{key}].split(',').exists(name, name.split('@')[0].trim() == {template})")
 }
 
-/// An expression that holds for each container of the pod, init containers included.
-pub(super) fn each_container(predicate: &str) -> String {
+/// Whether a LabelSelector selects these labels, which may be absent.
+pub(super) fn selects(labels: &str, selector: &Value) -> String {
+    let mut parts = Vec::new();
+    let value_of = |key: &str, values: &str| {
+        let key = string(key);
+        format!("(has({labels}) && {key} in {labels} && {labels}[{key}] in {values})")
+    };
+    for (key, value) in selector["matchLabels"].as_object().into_iter().flatten() {
+        parts.push(value_of(key, &strings(value.as_str())));
+    }
+    for one in selector["matchExpressions"].as_array().into_iter().flatten() {
+        let key = one["key"].as_str().unwrap_or_default();
+        let values = strings(one["values"].as_array().into_iter().flatten().filter_map(Value::as_str));
+        let has = format!("(has({labels}) && {} in {labels})", string(key));
+        parts.push(match one["operator"].as_str().unwrap_or_default() {
+            "In" => value_of(key, &values),
+            "NotIn" => format!("!{}", value_of(key, &values)),
+            "Exists" => has,
+            _ => format!("!{has}"),
+        });
+    }
+    if parts.is_empty() { "true".to_owned() } else { parts.join(" && ") }
+}
+
+/// An expression that holds for each container of the pod, init containers included. The predicate
+/// gets the name of the list.
+pub(super) fn each_container(predicate: impl Fn(&str) -> String) -> String {
+    let (containers, init) = (predicate("containers"), predicate("initContainers"));
     format!(
-        "object.spec.containers.all(c, {predicate}) && \
-         (!has(object.spec.initContainers) || object.spec.initContainers.all(c, {predicate}))"
+        "object.spec.containers.all(c, {containers}) && \
+         (!has(object.spec.initContainers) || object.spec.initContainers.all(c, {init}))"
     )
 }
 

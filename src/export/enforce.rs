@@ -4,7 +4,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Installation, bound, cel, condition, constraints};
+use super::chosen::{self, Selection};
+use super::{Installation, bound, cel, constraints};
 
 /// How the image of a container is compared with the template's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,20 +18,6 @@ pub enum ImageCheck {
     Any,
 }
 
-/// Which pods must carry the template.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Selection {
-    /// Those that request it by annotation; with an Automatic template also those that it selects.
-    Requested,
-    /// Those that these LabelSelectors select, whatever they request.
-    Selected {
-        /// LabelSelector of pods.
-        pods: Value,
-        /// LabelSelector of namespaces.
-        namespaces: Value,
-    },
-}
-
 /// A policy that enforces a template.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Enforced {
@@ -40,6 +27,8 @@ pub struct Enforced {
     pub image: ImageCheck,
     /// The pods that must carry the template.
     pub selection: Selection,
+    /// Whether a new image of a checked container of an existing pod is compared too.
+    pub checks_updates: bool,
     /// `validationActions` of the binding: `Deny`, `Warn`, `Audit`.
     pub actions: Vec<String>,
     /// What follows each message; begins with a space if it is not empty.
@@ -63,56 +52,51 @@ pub fn enforce(
     let mut notes = Vec::new();
     let required = required(spec, &mut notes);
     let is_plain = spec["placement"]["sidecars"] == "Plain";
-    let mut validations = vec![status_validation(template, policy, installation)];
-    for container in &required {
-        validations.push(present(template, container, is_plain, policy));
-        validations.extend(image(template, container, policy, &mut notes));
+    let mut checks = vec![status_check(template, policy, installation)];
+    if !adds_always(spec) {
+        notes.push(
+            "each part has when or forEach, or is an expression as a whole: a pod for which all of it is left out is \
+             refused"
+                .to_owned(),
+        );
     }
-    let (namespaces, pods, chosen) = chosen(template, spec, &policy.selection, installation, &mut notes);
-    let namespaces = super::namespaces(&namespaces, installation);
-    let mut conditions = vec![super::not_a_mirror()];
-    conditions.extend(chosen.map(|chosen| condition("is-chosen", chosen)));
+    if spec["onError"] == "Skip" {
+        notes.push("onError: Skip lets pods in without the template; the policy refuses them".to_owned());
+    }
+    for container in &required {
+        checks.push(present(template, container, is_plain, policy));
+        checks.extend(image(template, spec, container, policy, &mut notes));
+    }
+    let chosen = chosen::of(template, spec, &policy.selection, installation, &mut notes);
+    let operations: &[&str] = if policy.checks_updates { &["CREATE", "UPDATE"] } else { &["CREATE"] };
     let mut object = Map::new();
     object.insert("failurePolicy".to_owned(), json!("Fail"));
-    object.insert("matchConstraints".to_owned(), constraints(&namespaces, &super::pods(&pods)));
-    object.insert("matchConditions".to_owned(), conditions.into());
+    object.insert("matchConstraints".to_owned(), constraints(&chosen.namespaces, &chosen.pods, operations));
+    object.insert("matchConditions".to_owned(), chosen::conditions(spec).into());
+    if let Some(expression) = &chosen.expression {
+        object.insert("variables".to_owned(), json!([{"name": "chosen", "expression": expression}]));
+    }
+    let validations: Vec<Value> = checks.iter().map(|check| validation(check, chosen.expression.is_some())).collect();
     object.insert("validations".to_owned(), validations.into());
     (bound("ValidatingAdmissionPolicy", &policy.name, object, Some(&policy.actions)), notes)
 }
 
-/// Selectors of namespaces and pods, and the expression that chooses among their pods.
-fn chosen(
-    template: &str,
-    spec: &Value,
-    selection: &Selection,
-    installation: &Installation<'_>,
-    notes: &mut Vec<String>,
-) -> (Value, Value, Option<String>) {
-    let domain = installation.domain;
-    let requests = cel::requests(domain, template);
-    match selection {
-        Selection::Selected { pods, namespaces } => (namespaces.clone(), pods.clone(), None),
-        Selection::Requested if spec["injection"] != "Automatic" => (Value::Null, Value::Null, Some(requests)),
-        Selection::Requested => {
-            let matching = &spec["match"];
-            if matching["conditions"].as_array().is_some_and(|conditions| !conditions.is_empty()) {
-                notes.push(
-                    "spec.match.conditions cannot be expressed: only pods that request the template by annotation are \
-                     checked; choose others with --selector or --namespace-selector"
-                        .to_owned(),
-                );
-                return (Value::Null, Value::Null, Some(requests));
+/// Whether some part of the template is in every pod that gets it.
+fn adds_always(spec: &Value) -> bool {
+    const PARTS: [&str; 7] = ["sidecars", "initContainers", "volumes", "files", "app", "metadata", "pod"];
+    fn has_constant(value: &Value) -> bool {
+        match value {
+            Value::Null => false,
+            Value::String(text) => !text.contains("${"),
+            Value::Bool(_) | Value::Number(_) => true,
+            Value::Array(items) => items.iter().any(has_constant),
+            Value::Object(fields) => {
+                let is_conditional = fields.contains_key("when") || fields.contains_key("forEach");
+                !is_conditional && fields.values().any(has_constant)
             }
-            notes.push(format!(
-                "the template is Automatic: pods that its match selects in namespaces with {domain}/injection=enabled \
-                 are checked, but for those whose annotation {domain}/inject does not name it"
-            ));
-            let enabled = json!({"key": format!("{domain}/injection"), "operator": "In", "values": ["enabled"]});
-            let namespaces = super::with_expressions(&matching["namespaceSelector"], vec![enabled]);
-            let silent = format!("!({})", cel::has_annotation(&format!("{domain}/inject")));
-            (namespaces, matching["podSelector"].clone(), Some(format!("({requests}) || ({silent})")))
         }
     }
+    PARTS.iter().any(|part| has_constant(&spec[*part]))
 }
 
 /// The containers whose names every pod gets.
@@ -140,8 +124,34 @@ fn required<'a>(spec: &'a Value, notes: &mut Vec<String>) -> Vec<Required<'a>> {
     required
 }
 
-fn validation(expression: String, message: String) -> Value {
-    json!({"expression": expression, "message": message, "reason": "Invalid"})
+/// What is checked of a chosen pod.
+struct Check {
+    expression: String,
+    /// What is wrong with the pod and what to do, as a sentence after the pod's name.
+    message: String,
+}
+
+/// The check of a policy. A bound policy may also warn or log, where the API server does not name the
+/// pod; so the message does.
+fn validation(check: &Check, has_choice: bool) -> Value {
+    let Check { expression, message } = check;
+    let expression = if has_choice { format!("!variables.chosen || ({expression})") } else { expression.clone() };
+    let name = "(has(object.metadata.name) ? object.metadata.name : object.metadata.generateName)";
+    let named = format!("\"pod \\\"\" + {name} + {}", cel::string(&format!("\" {message}")));
+    json!({
+        "expression": expression,
+        "message": format!("the pod {message}"),
+        "messageExpression": named,
+        "reason": "Invalid",
+    })
+}
+
+/// The expression, which counts for new pods only.
+fn of_new_pods(expression: &str, policy: &Enforced) -> String {
+    match policy.checks_updates {
+        true => format!("request.operation == \"UPDATE\" || ({expression})"),
+        false => expression.to_owned(),
+    }
 }
 
 /// What the author of a pod has to do.
@@ -149,26 +159,26 @@ fn advice(template: &str, policy: &Enforced) -> String {
     format!("let Outrigger inject template {template:?} and leave what it adds unchanged.{}", policy.hint)
 }
 
-fn status_validation(template: &str, policy: &Enforced, installation: &Installation<'_>) -> Value {
+fn status_check(template: &str, policy: &Enforced, installation: &Installation<'_>) -> Check {
     let key = format!("{}/status", installation.domain);
     let entry = cel::string(&format!("\"name\":\"{template}\""));
     let has = cel::has_annotation(&key);
     let expression = format!("{has} && object.metadata.annotations[{}].contains({entry})", cel::string(&key));
     let advice = advice(template, policy);
-    validation(
-        expression,
-        format!("the pod must carry template {template:?}, and annotation {key} does not list it: {advice}"),
-    )
+    Check {
+        expression: of_new_pods(&expression, policy),
+        message: format!("must carry template {template:?}, and annotation {key} does not list it: {advice}"),
+    }
 }
 
-/// An expression that holds if the container is where it belongs and `check` holds for it.
-fn exists(container: &Required<'_>, is_plain: bool, check: &str) -> String {
+/// An expression that holds if the container is where it belongs.
+fn exists(container: &Required<'_>, is_plain: bool) -> String {
     let name = cel::string(container.name);
-    let plain = format!("object.spec.containers.exists(c, c.name == {name}{check})");
+    let plain = format!("object.spec.containers.exists(c, c.name == {name})");
     let init = |restart: &str| {
         format!(
             "(has(object.spec.initContainers) && \
-             object.spec.initContainers.exists(c, c.name == {name}{restart}{check}))"
+             object.spec.initContainers.exists(c, c.name == {name}{restart}))"
         )
     };
     match (container.is_sidecar, is_plain) {
@@ -181,41 +191,68 @@ fn exists(container: &Required<'_>, is_plain: bool, check: &str) -> String {
     }
 }
 
-fn present(template: &str, container: &Required<'_>, is_plain: bool, policy: &Enforced) -> Value {
+fn present(template: &str, container: &Required<'_>, is_plain: bool, policy: &Enforced) -> Check {
     let what = if container.is_sidecar { "sidecar" } else { "init container" };
-    let message = format!("the pod has no {what} {:?}: {}", container.name, advice(template, policy));
-    validation(exists(container, is_plain, ""), message)
+    let advice = advice(template, policy);
+    Check {
+        expression: of_new_pods(&exists(container, is_plain), policy),
+        message: format!("must carry template {template:?}, and has no {what} {:?}: {advice}", container.name),
+    }
 }
 
 /// The check of a container's image, unless it is not wanted or not possible.
-fn image(template: &str, container: &Required<'_>, policy: &Enforced, notes: &mut Vec<String>) -> Option<Value> {
-    let image = container.image?;
-    let name = container.name;
+fn image(
+    template: &str,
+    spec: &Value,
+    container: &Required<'_>,
+    policy: &Enforced,
+    notes: &mut Vec<String>,
+) -> Option<Check> {
+    let (image, name) = (container.image?, container.name);
+    if policy.image == ImageCheck::Any {
+        return None;
+    }
+    if spec["onConflict"] == "KeepPod" {
+        notes.push(format!("container {name:?}: with onConflict: KeepPod a pod may bring its own; any image passes"));
+        return None;
+    }
+    let check = image_check(name, image, policy.image, notes)?;
+    // Where the container stands is checked by its own validation; here every one of its name counts.
+    let predicate = |list: &str| {
+        let mut passes = vec![format!("c.name != {}", cel::string(name)), format!("(has(c.image) && {check})")];
+        if policy.checks_updates {
+            // So that no existing pod is stuck.
+            passes.push(format!(
+                "(request.operation == \"UPDATE\" && has(oldObject.spec.{list}) && \
+                 oldObject.spec.{list}.exists(o, o.name == c.name && o.image == c.image))"
+            ));
+        }
+        passes.join(" || ")
+    };
+    let advice = advice(template, policy);
+    Some(Check {
+        expression: cel::each_container(predicate),
+        message: format!("must have the image {image:?} of template {template:?} in container {name:?}: {advice}"),
+    })
+}
+
+/// Whether an image `c.image` is that of the template.
+fn image_check(name: &str, image: &str, how: ImageCheck, notes: &mut Vec<String>) -> Option<String> {
     // What stands before the expression is constant, and a repository if a tag or digest begins there.
     let constant = image.split("${").next().unwrap_or_default();
     let is_constant = constant.len() == image.len();
-    let check = match policy.image {
-        ImageCheck::Any => return None,
-        ImageCheck::Exact if is_constant => format!("c.image == {}", cel::string(image)),
-        ImageCheck::Exact | ImageCheck::Repository => {
-            let Some(repository) = repository(constant, is_constant) else {
-                notes.push(format!("container {name:?}: its image {image:?} is computed; any image passes"));
-                return None;
-            };
-            if policy.image == ImageCheck::Exact {
-                notes.push(format!("container {name:?}: its image {image:?} is computed; any tag passes"));
-            }
-            let pattern = format!("^{}(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?(@sha256:[0-9a-f]{{64}})?$", quoted(repository));
-            format!("c.image.matches({})", cel::string(&pattern))
-        }
+    if how == ImageCheck::Exact && is_constant {
+        return Some(format!("c.image == {}", cel::string(image)));
+    }
+    let Some(repository) = repository(constant, is_constant) else {
+        notes.push(format!("container {name:?}: its image {image:?} is computed; any image passes"));
+        return None;
     };
-    // Where the container stands is checked by its own validation; here every one of its name counts.
-    let check = format!("c.name != {} || (has(c.image) && {check})", cel::string(name));
-    let message = format!(
-        "container {name:?} must have the image of template {template:?}, {image:?}: {}",
-        advice(template, policy)
-    );
-    Some(validation(cel::each_container(&check), message))
+    if how == ImageCheck::Exact {
+        notes.push(format!("container {name:?}: its image {image:?} is computed; any tag passes"));
+    }
+    let pattern = format!("^{}(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?(@sha256:[0-9a-f]{{64}})?$", quoted(repository));
+    Some(format!("c.image.matches({})", cel::string(&pattern)))
 }
 
 /// The image without tag and digest. A text that ends before its tag is none.

@@ -4,6 +4,8 @@
 //! exactly what the engine adds, or refuses the pod.
 
 mod cel;
+mod chosen;
+mod condition;
 mod enforce;
 mod mutate;
 mod pieces;
@@ -13,7 +15,10 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-pub use enforce::{Enforced, ImageCheck, Selection, enforce};
+use crate::inject::text::FieldPath;
+
+pub use chosen::Selection;
+pub use enforce::{Enforced, ImageCheck, enforce};
 pub use mutate::export;
 
 /// The API version of both kinds of policies.
@@ -34,9 +39,17 @@ pub struct Restriction {
     /// A stable word, such as `expression`.
     pub code: &'static str,
     /// The field, such as `spec.match.conditions`.
-    pub field: String,
+    pub(crate) field: FieldPath,
     /// Why it cannot be expressed.
     pub why: String,
+}
+
+impl Restriction {
+    /// `field` is its names, with dots between them.
+    fn new(code: &'static str, field: &str, why: impl Into<String>) -> Self {
+        let field = field.split('.').fold(FieldPath::root(), |path, name| path.child(name));
+        Self { code, field, why: why.into() }
+    }
 }
 
 impl fmt::Display for Restriction {
@@ -48,12 +61,15 @@ impl fmt::Display for Restriction {
 /// A selector of namespaces: that of the template, and not those that are excluded or disabled.
 fn namespaces(selector: &Value, installation: &Installation<'_>) -> Value {
     let disabled = format!("{}/injection", installation.domain);
+    let enabled = json!({"key": disabled, "operator": "NotIn", "values": ["disabled"]});
+    with_expressions(&not_excluded(selector, installation), vec![enabled])
+}
+
+/// The same, whatever their label of Outrigger.
+fn not_excluded(selector: &Value, installation: &Installation<'_>) -> Value {
     let excluded = installation.excluded_namespaces;
-    let mut added = vec![json!({"key": disabled, "operator": "NotIn", "values": ["disabled"]})];
-    if !excluded.is_empty() {
-        added.insert(0, json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": excluded}));
-    }
-    with_expressions(selector, added)
+    let name = json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": excluded});
+    with_expressions(selector, if excluded.is_empty() { Vec::new() } else { vec![name] })
 }
 
 /// A selector of pods: that of the template, and not the pods of Outrigger.
@@ -70,24 +86,24 @@ fn with_expressions(selector: &Value, added: Vec<Value>) -> Value {
     Value::Object(selector)
 }
 
-/// Rules for new pods in these namespaces, with these labels.
-fn constraints(namespaces: &Value, pods: &Value) -> Value {
+/// Rules for pods in these namespaces, with these labels.
+fn constraints(namespaces: &Value, pods: &Value, operations: &[&str]) -> Value {
     json!({
         "namespaceSelector": namespaces,
         "objectSelector": pods,
         "resourceRules": [
-            {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]},
+            {"apiGroups": [""], "apiVersions": ["v1"], "operations": operations, "resources": ["pods"]},
         ],
     })
 }
 
-fn condition(name: &str, expression: impl Into<String>) -> Value {
+fn match_condition(name: &str, expression: impl Into<String>) -> Value {
     json!({"name": name, "expression": expression.into()})
 }
 
 /// A pod that the kubelet mirrors is no pod to change or to refuse.
 fn not_a_mirror() -> Value {
-    condition("not-a-mirror-pod", format!("!({})", cel::has_annotation("kubernetes.io/config.mirror")))
+    match_condition("not-a-mirror-pod", format!("!({})", cel::has_annotation("kubernetes.io/config.mirror")))
 }
 
 /// The policy and its binding.

@@ -5,9 +5,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::enforce::{Enforced, ImageCheck, Selection, enforce};
+use super::chosen::Selection;
+use super::enforce::{Enforced, ImageCheck, enforce};
 use super::pieces::{Added, Pieces};
-use super::{Installation, Restriction, bound, cel, condition, constraints, pieces, restrictions};
+use super::{Installation, Restriction, bound, cel, condition, constraints, match_condition, pieces, restrictions};
 use crate::inject::{Injector, TemplateScope};
 
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
@@ -26,7 +27,7 @@ pub fn export(
     let spec = status.and_then(|status| status.interface?.spec());
     let Some(spec) = spec else {
         let why = format!("the cluster has no working template {template:?}");
-        return Err(vec![Restriction { code: "not_found", field: "metadata.name".to_owned(), why }]);
+        return Err(vec![Restriction::new("not_found", "metadata.name", why)]);
     };
     let mut found = restrictions::of_spec(&spec, None);
     let pieces = match pieces::of(injector, template, installation.domain) {
@@ -45,13 +46,25 @@ pub fn export(
         name: format!("{template}.guard.{}", installation.domain),
         image: ImageCheck::Exact,
         selection: Selection::Requested,
+        checks_updates: false,
         actions: vec!["Deny".to_owned()],
         hint: " The policy that injects it leaves pods alone that name another template beside it, set a parameter \
-               or another annotation of Outrigger, or have something of the template's names, ports or keys already."
+               or another annotation of Outrigger, have something of the template's names, ports or keys already, or \
+               do not meet its match."
             .to_owned(),
     };
-    let (guard, _) = enforce(template, &spec, &guard, installation);
+    let (guard, _) = enforce(template, &added(&spec, &pieces), &guard, installation);
     Ok([policy, binding].into_iter().chain(guard).collect())
+}
+
+/// A spec with the containers as they are added, so that the guard checks all of them.
+fn added(spec: &Value, pieces: &Pieces) -> Value {
+    let is_sidecar = |container: &&Value| container["restartPolicy"] == "Always";
+    let Added { first, last } = &pieces.init_containers;
+    let (native, once): (Vec<&Value>, Vec<&Value>) = first.iter().chain(last).partition(is_sidecar);
+    let plain = pieces.containers.first.iter().chain(&pieces.containers.last);
+    let sidecars: Vec<&Value> = plain.chain(native).collect();
+    json!({"match": {"os": spec["match"]["os"]}, "sidecars": sidecars, "initContainers": once})
 }
 
 fn mutating(template: &str, spec: &Value, pieces: &Pieces, installation: &Installation<'_>) -> [Value; 2] {
@@ -60,7 +73,7 @@ fn mutating(template: &str, spec: &Value, pieces: &Pieces, installation: &Instal
     let namespaces = super::namespaces(&spec["match"]["namespaceSelector"], installation);
     let pods = super::pods(&spec["match"]["podSelector"]);
     let mut policy = Map::new();
-    policy.insert("matchConstraints".to_owned(), constraints(&namespaces, &pods));
+    policy.insert("matchConstraints".to_owned(), constraints(&namespaces, &pods, &["CREATE"]));
     policy.insert("matchConditions".to_owned(), conditions(template, spec, pieces, domain).into());
     policy.insert("failurePolicy".to_owned(), json!("Fail"));
     policy.insert("reinvocationPolicy".to_owned(), json!("Never"));
@@ -93,29 +106,37 @@ fn conditions(template: &str, spec: &Value, pieces: &Pieces, domain: &str) -> Ve
         "object.metadata.annotations.all(k, !k.startsWith({parameters}) && (k == {key} || !k.startsWith({own})))"
     );
     let mut conditions = vec![
-        condition("requests-this-template-alone", alone),
-        condition("sets-nothing-else-of-outrigger", plain),
+        match_condition("requests-this-template-alone", alone),
+        match_condition("sets-nothing-else-of-outrigger", plain),
         super::not_a_mirror(),
-        condition("linux", linux()),
-        condition("no-resources-of-the-pod", "!has(object.spec.resources)"),
-        condition("keys-are-free", keys_are_free(pieces)),
-        condition("containers-are-free", containers_are_free(pieces)),
+        match_condition("linux", linux()),
+        match_condition("no-resources-of-the-pod", "!has(object.spec.resources)"),
+        match_condition("keys-are-free", keys_are_free(pieces, template, domain)),
+        match_condition("containers-are-free", containers_are_free(pieces)),
     ];
     if !pieces.volumes.is_empty() {
         let volumes = cel::strings(names(&pieces.volumes, "name"));
         let free = format!("!has(object.spec.volumes) || object.spec.volumes.all(v, !(v.name in {volumes}))");
-        conditions.push(condition("volumes-are-free", free));
+        conditions.push(match_condition("volumes-are-free", free));
+    }
+    if !pieces.pod.is_empty() {
+        let free: Vec<String> = pieces.pod.keys().map(|field| format!("!has(object.spec.{field})")).collect();
+        conditions.push(match_condition("fields-of-the-pod-are-free", free.join(" && ")));
     }
     for (list, added) in &pieces.app {
         conditions.push(app_is_free(list, added));
     }
     conditions.extend(ports_are_free(pieces));
+    for (index, one) in spec["match"]["conditions"].as_array().into_iter().flatten().enumerate() {
+        let of_pod = one["expression"].as_str().and_then(condition::of).filter(|text| text != "true");
+        conditions.extend(of_pod.map(|text| match_condition(&format!("match-condition-{index}"), text)));
+    }
     if spec["hardened"] != false {
-        let inherits = "!has(object.spec.securityContext) || (!has(object.spec.securityContext.runAsUser) && \
-                        !has(object.spec.securityContext.runAsNonRoot) && \
-                        !has(object.spec.securityContext.seccompProfile) && \
-                        !has(object.spec.securityContext.windowsOptions))";
-        conditions.push(condition("containers-inherit-no-security-context", inherits));
+        // All that a hardened container adds depends on: whether it inherits root from the pod.
+        let no_root = "!has(object.spec.securityContext) || ((!has(object.spec.securityContext.runAsUser) || \
+                       object.spec.securityContext.runAsUser != 0) && \
+                       !has(object.spec.securityContext.windowsOptions))";
+        conditions.push(match_condition("containers-inherit-no-root-user", no_root));
     }
     conditions
 }
@@ -128,19 +149,22 @@ fn linux() -> String {
     )
 }
 
-fn keys_are_free(pieces: &Pieces) -> String {
-    let labels = cel::strings(pieces.labels.keys());
-    let mut checks = vec![format!("(!has(object.metadata.labels) || object.metadata.labels.all(k, !(k in {labels})))")];
-    if !pieces.annotations.is_empty() {
-        let annotations = cel::strings(pieces.annotations.keys());
-        checks.push(format!("object.metadata.annotations.all(k, !(k in {annotations}))"));
-    }
-    checks.join(" && ")
+/// No label of Outrigger is there already. Of other keys, which the template has as well, the pod's
+/// value stays.
+fn keys_are_free(pieces: &Pieces, template: &str, domain: &str) -> String {
+    let own = format!("{template}.{domain}/");
+    let labels = cel::strings(pieces.labels.keys().filter(|key| key.starts_with(&own)));
+    format!("!has(object.metadata.labels) || object.metadata.labels.all(k, !(k in {labels}))")
+}
+
+/// Whether the pod has the label or annotation.
+fn has_key(map: &str, key: &str) -> String {
+    format!("has(object.metadata.{map}) && {} in object.metadata.{map}", cel::string(key))
 }
 
 fn containers_are_free(pieces: &Pieces) -> String {
     let names = cel::strings(names(all_containers(pieces), "name"));
-    cel::each_container(&format!("!(c.name in {names}) && (!has(c.image) || c.image != \"auto\")"))
+    cel::each_container(|_| format!("!(c.name in {names}) && (!has(c.image) || c.image != \"auto\")"))
 }
 
 /// No container of the app has an element under one of these keys.
@@ -155,7 +179,7 @@ fn app_is_free(list: &str, added: &Added) -> Value {
         }
         _ => format!("!has(c.{list})"),
     };
-    condition(
+    match_condition(
         &format!("{}-of-the-app-are-free", list.to_lowercase()),
         format!("object.spec.containers.all(c, {predicate})"),
     )
@@ -167,14 +191,14 @@ fn ports_are_free(pieces: &Pieces) -> Option<Value> {
     if ports.is_empty() {
         return None;
     }
-    let numbers: Vec<String> = ports.iter().map(|port| port["containerPort"].to_string()).collect();
-    let names = cel::strings(names(ports.iter().copied(), "name"));
-    let free = format!(
-        "!has(c.ports) || c.ports.all(p, !(p.containerPort in [{}]) && (!has(p.name) || !(p.name in {names})))",
-        numbers.join(", ")
-    );
+    let protocol = |port: &Value| port["protocol"].as_str().unwrap_or("TCP").to_owned();
+    let numbers = ports.iter().map(|port| format!("{}/{}", port["containerPort"], protocol(port)));
+    let (numbers, names) = (cel::strings(numbers), cel::strings(names(ports.iter().copied(), "name")));
+    let number = "string(p.containerPort) + '/' + (has(p.protocol) ? p.protocol : 'TCP')";
+    let free =
+        format!("!has(c.ports) || c.ports.all(p, !({number} in {numbers}) && (!has(p.name) || !(p.name in {names})))");
     let hosts = "(!has(object.spec.hostNetwork) || !object.spec.hostNetwork)";
-    Some(condition("ports-are-free", format!("{hosts} && {}", cel::each_container(&free))))
+    Some(match_condition("ports-are-free", format!("{hosts} && {}", cel::each_container(|_| free.clone()))))
 }
 
 /// The JSON Patch, in the order in which the indices of its paths hold.
@@ -185,6 +209,7 @@ fn operations(pieces: &Pieces, domain: &str) -> String {
     parts.extend(pieces.app.iter().flat_map(|(list, added)| of_app(list, added)));
     let volumes = Added { first: Vec::new(), last: pieces.volumes.clone() };
     parts.push(of_list("volumes", &volumes));
+    parts.push(fields(&pieces.pod));
     parts.push(of_list("initContainers", &pieces.init_containers));
     parts.push(of_list("containers", &pieces.containers));
     parts.retain(|part| !part.is_empty());
@@ -196,12 +221,21 @@ fn map(name: &str, keys: &Map<String, Value>) -> String {
         return String::new();
     }
     let path = format!("/metadata/{name}");
-    let adds: Vec<String> = keys
-        .iter()
-        .map(|(key, value)| cel::add(&cel::string(&format!("{path}/{}", escaped(key))), &cel::literal(value)))
-        .collect();
+    let add = |(key, value): (&String, &Value)| {
+        let add = cel::add(&cel::string(&format!("{path}/{}", escaped(key))), &cel::literal(value));
+        format!("({} ? [] : [{add}])", has_key(name, key))
+    };
+    let adds: Vec<String> = keys.iter().map(add).collect();
     let empty = cel::add(&cel::string(&path), "{}");
-    format!("(has(object.metadata.{name}) ? [] : [{empty}]) + [{}]", adds.join(", "))
+    format!("(has(object.metadata.{name}) ? [] : [{empty}]) + {}", adds.join(" + "))
+}
+
+/// Adds fields to the pod's spec, which lacks them.
+fn fields(fields: &Map<String, Value>) -> String {
+    let add =
+        |(field, value): (&String, &Value)| cel::add(&cel::string(&format!("/spec/{field}")), &cel::literal(value));
+    let adds: Vec<String> = fields.iter().map(add).collect();
+    if adds.is_empty() { String::new() } else { format!("[{}]", adds.join(", ")) }
 }
 
 /// A key in a JSON Pointer.
@@ -225,9 +259,17 @@ fn status(pieces: &Pieces, domain: &str) -> String {
         let items: Vec<String> = items.collect();
         lists.push(format!("object.spec.containers.map(c, {})", items.join(" + ',' + ")));
     }
-    if !status.last.is_empty() {
-        lists.push(cel::strings(status.last.iter().map(quoted)));
-    }
+    let key_of = |item: &str| {
+        let of = |name: &'static str, keys: &Map<String, Value>| {
+            let mut keys = keys.keys().filter(|key| format!("{name}/{}", escaped(key)) == item);
+            keys.next().map(|key| has_key(name, key))
+        };
+        of("labels", &pieces.labels).or_else(|| of("annotations", &pieces.annotations))
+    };
+    lists.extend(status.last.iter().map(|item| {
+        let list = cel::strings([quoted(item)]);
+        key_of(item).map_or_else(|| list.clone(), |has| format!("({has} ? [] : {list})"))
+    }));
     let default = cel::string("\"annotations/kubectl.kubernetes.io~1default-container\"");
     lists.push(format!("(({}) ? [] : [{default}])", cel::has_annotation(DEFAULT_CONTAINER)));
     let [before, after] = status.around.each_ref().map(|text| cel::string(text));

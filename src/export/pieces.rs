@@ -5,6 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Restriction;
+use super::restrictions::POD_FIELDS;
 use crate::inject::{Injector, Outcome, Request};
 
 /// The sample's containers; every list of theirs has an element that marks the pod's own.
@@ -27,13 +28,15 @@ pub(super) struct Pieces {
     pub volumes: Vec<Value>,
     /// For each container of the app: `env`, `envFrom`, `volumeMounts`.
     pub app: Vec<(&'static str, Added)>,
+    /// Fields of the pod's spec that the pod must not have.
+    pub pod: Map<String, Value>,
     pub labels: Map<String, Value>,
     pub annotations: Map<String, Value>,
     pub status: StatusParts,
 }
 
 fn unknown(field: &str, why: impl Into<String>) -> Restriction {
-    Restriction { code: "effect", field: field.to_owned(), why: why.into() }
+    Restriction::new("effect", field, why)
 }
 
 fn sample(domain: &str, template: &str) -> Value {
@@ -82,9 +85,13 @@ pub(super) fn of(injector: &Injector, template: &str, domain: &str) -> Result<Pi
     let init_containers = of_list(init_containers, "spec.placement", &mut found);
     let containers = of_list(containers, "spec.app", &mut found);
     let volumes = of_list(volumes, "spec.volumes", &mut found).last;
-    let others = |pod: &Value| {
-        let mut spec = pod["spec"].as_object().cloned().unwrap_or_default();
-        ["initContainers", "containers", "volumes"].iter().for_each(|list| drop(spec.remove(*list)));
+    let mut pod = new_keys(&before, &after, "/spec");
+    pod.retain(|field, _| POD_FIELDS.contains(&field.as_str()));
+    let others = |of: &Value| {
+        let mut spec = of["spec"].as_object().cloned().unwrap_or_default();
+        spec.retain(|field, _| {
+            !["initContainers", "containers", "volumes"].contains(&&**field) && !pod.contains_key(field)
+        });
         spec
     };
     if others(&before) != others(&after) {
@@ -92,13 +99,13 @@ pub(super) fn of(injector: &Injector, template: &str, domain: &str) -> Result<Pi
     }
     let status = read_status(status.as_str().unwrap_or_default());
     let Some(status) = status else {
-        found.push(unknown("status", "the status annotation would depend on more than the containers' names"));
+        found.push(unknown("spec", "the status annotation would depend on more than the containers' names"));
         return Err(found);
     };
     if !found.is_empty() {
         return Err(found);
     }
-    Ok(Pieces { init_containers, containers, volumes, app, labels, annotations, status })
+    Ok(Pieces { init_containers, containers, volumes, app, pod, labels, annotations, status })
 }
 
 fn injected(injector: &Injector, before: &Value) -> Result<Value, String> {

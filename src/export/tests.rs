@@ -43,7 +43,9 @@ fn each_part_that_depends_on_the_pod_is_listed() {
         ("app: {env: [{name: A, value: \"${pod.metadata.name}\"}]}", "expression"),
         ("injection: Automatic\nmatch: {podSelector: {}}", "automatic"),
         ("pod: {priorityClassName: high}", "field"),
-        ("match: {conditions: [{expression: 'true'}]}", "field"),
+        ("pod: {nodeSelector: {kubernetes.io/os: linux}}", "field"),
+        ("match: {conditions: [{expression: 'app.name == \"web\"'}]}", "condition"),
+        ("app: {env: [{name: A, value: b, when: 'pod.metadata.name == \"web\"'}]}", "item"),
         ("parameters: [{name: p, type: string}]", "parameter"),
         ("onConflict: KeepPod", "field"),
         ("placement: {order: {before: web}}", "placement"),
@@ -60,4 +62,13 @@ fn a_parameter_with_a_default_is_exported_with_it() {
     );
     let objects = exported(&spec).expect("it is exported");
     assert!(objects[0].to_string().contains("xyz"));
+}
+
+#[test]
+fn a_field_of_the_pod_is_exported_for_pods_without_it() {
+    let objects = exported(&format!("{AGENT}\npod: {{nodeSelector: {{disk: fast}}}}")).expect("it is exported");
+    let policy = objects[0].to_string();
+    for part in ["!has(object.spec.nodeSelector)", "/spec/nodeSelector", "spec/nodeSelector/disk"] {
+        assert!(policy.contains(part), "{part} is missing in {policy}");
+    }
 }

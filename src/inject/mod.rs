@@ -27,6 +27,8 @@ mod uninject;
 #[cfg(feature = "runtime")]
 pub(crate) use decision::keys::KnownTemplates;
 pub(crate) use decision::keys::{KeyCheck, KeyPlace, KeyUse};
+#[cfg(feature = "runtime")]
+pub(crate) use decision::rollout::slot as rollout_slot;
 pub use error::{Blame, ErrorCode, InjectError, Problem};
 pub use outcome::trace as decision_trace;
 pub use outcome::{Explanation, Injection, LeftOut, Outcome, Skip, SkipReason};
@@ -35,11 +37,11 @@ pub use pod::find::find;
 pub use request::{Namespace, Request};
 pub use schema::merge_keys::TABLE as MERGE_KEYS;
 pub use settings::{MissingDefaults, NativeSidecars, Settings};
-pub(crate) use template::VisibleTemplates;
 pub use template::{
     CompiledSource, KeptRevision, LoadProblem, Loaded, ObjectText, SourceText, TemplateInterface, TemplateScope,
     TemplateSet, TemplateState, TemplateStatus, WarningKind, editor_schema,
 };
+pub(crate) use template::{VisibleTemplates, locate};
 pub(crate) use trace::refused as trace_of_refusal;
 pub use uninject::{uninject, uninject_template};
 

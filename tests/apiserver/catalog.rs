@@ -18,7 +18,7 @@ use files::{Catalog, Entry, Level, named_sets, plain_pod, pods, requests};
 
 #[allow(dead_code, reason = "shared with tests/it, which uses all of it")]
 #[path = "../it/catalog/files.rs"]
-mod files;
+pub mod files;
 
 tests! {
     every_two_templates_and_every_named_set_are_accepted_together,

@@ -26,8 +26,8 @@ const TOKEN: &str = "outrigger-tests";
 const START_LIMIT: Duration = Duration::from_secs(120);
 
 /// The controllers that the tests need: they create pods for Deployments and a service account for
-/// each namespace.
-const CONTROLLERS: &str = "deployment-controller,replicaset-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,job-controller";
+/// each namespace, and check the types of admission policies.
+const CONTROLLERS: &str = "deployment-controller,replicaset-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,job-controller,validatingadmissionpolicy-status-controller";
 
 /// The folder of the programs. Without it the test is ignored.
 pub fn assets() -> PathBuf {

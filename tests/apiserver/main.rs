@@ -42,6 +42,7 @@ mod api_server;
 mod catalog;
 mod certificates;
 mod check;
+mod convert;
 mod deployments;
 mod differential;
 mod events;
@@ -73,11 +74,15 @@ fn main() -> std::process::ExitCode {
         catalog::TESTS,
         certificates::TESTS,
         check::TESTS,
+        convert::TESTS,
         deployments::TESTS,
         differential::TESTS,
         events::TESTS,
         explain::TESTS,
-        export::TESTS,
+        export::bypass::TESTS,
+        export::enforcing::TESTS,
+        export::enforcing_catalog::TESTS,
+        export::injecting::TESTS,
         filled_in::TESTS,
         first_template::TESTS,
         golden::TESTS,

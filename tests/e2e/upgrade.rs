@@ -189,6 +189,9 @@ impl Report {
 fn command(cluster: &Cluster, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_outrigger"));
     command.arg(arguments[0]).args(["--namespace", NAMESPACE, "--output", "json"]).args(&arguments[1..]);
+    if arguments[0] == "upgrade" {
+        command.arg("--min-ready=1s");
+    }
     command.env("KUBECONFIG", &cluster.settings.kubeconfig);
     command
 }

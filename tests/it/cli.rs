@@ -4,6 +4,7 @@
 
 mod cases;
 mod explain;
+mod export;
 mod lint;
 mod manual;
 mod mistakes;
@@ -505,7 +506,7 @@ fn objects_that_are_none_are_noted_and_printed_as_they_are() {
 #[test]
 fn an_input_without_objects_is_an_error() {
     for empty in ["", "\n", "# nothing\n", "---\n---\n"] {
-        assert_eq!(problems_of(empty), ["error: the input contains no object, expected YAML or JSON"]);
+        assert_eq!(problems_of(empty), ["error: bad.yaml: the input contains no object, expected YAML or JSON"]);
     }
 }
 

@@ -49,11 +49,10 @@ fn add(lists: &DefaultLists, silent: Vec<SilentPod>, pods: &mut Vec<TemplatePod>
             Some(place) => pods[*place].requested.clone_from(requested),
             None => pods.push(TemplatePod {
                 requested: requested.clone(),
-                carried: BTreeMap::new(),
-                controller: None,
                 namespace,
                 name,
                 owner,
+                ..TemplatePod::default()
             }),
         }
     }
@@ -179,8 +178,7 @@ mod tests {
             namespace: "shop".to_owned(),
             name: found.name.clone(),
             owner: found.owner.clone(),
-            controller: None,
-            requested: Vec::new(),
+            ..TemplatePod::default()
         };
         let other = SilentPod { name: "web-5d4f-y".to_owned(), ..found.clone() };
         let mut pods = vec![carrying];

@@ -15,13 +15,15 @@ use std::fmt;
 use crate::inject::annotations::{self, NamedTemplate, TemplateRequest};
 
 pub(super) use defaults::add_default_requests;
+#[cfg(test)]
+pub(super) use pods::Controller;
 pub(super) use pods::{CarrierSearch, TemplatePod};
 pub(super) use scope::{Scope, ScopeArgs};
 pub(super) use served::{ReplicaTemplates, Served, ServedTemplate};
 pub(super) use workloads::RequestingWorkload;
 
 /// What creates a pod, or the pod itself if nothing does.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Owner {
     /// `Deployment`
     pub kind: String,

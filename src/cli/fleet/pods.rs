@@ -18,13 +18,15 @@ const TEMPLATE_HASH: &str = "pod-template-hash";
 const ROLLOUT_HASH: &str = "rollouts-pod-template-hash";
 
 /// A pod that carries or requests templates.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::cli) struct TemplatePod {
     pub namespace: String,
     pub name: String,
     pub owner: Owner,
     /// Kind, name and uid of what creates it directly, such as its ReplicaSet.
     pub controller: Option<Controller>,
+    /// Whether its name is its own, as in a StatefulSet, and not made of its controller's.
+    pub has_own_name: bool,
     /// The templates that its annotation requests.
     pub requested: Vec<NamedTemplate>,
     /// The revision of each template that it carries.
@@ -32,8 +34,10 @@ pub(in crate::cli) struct TemplatePod {
 }
 
 /// What creates a pod directly.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::cli) struct Controller {
+    /// API group, such as `apps`; empty for the core group.
+    pub group: String,
     pub kind: String,
     pub name: String,
     pub uid: String,
@@ -52,13 +56,11 @@ impl CarrierSearch<'_> {
         let mut params = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed");
         params.label_selector = self.scope.selector.clone();
         let request = ApiRequest { verb: "list", resource: "pods", namespace: self.scope.namespace.as_deref() };
-        let progress = std::sync::Mutex::new(Progress::counting("pods read"));
+        let progress = Progress::counting("pods read");
         let (api, progress) = (&api, &progress);
         let page = |params: ListParams| async move {
             let page = api.list_metadata(&params).await?;
-            if let Ok(mut progress) = progress.lock() {
-                progress.advance(page.items.len());
-            }
+            progress.advance(page.items.len());
             Ok(filter_page(page, |pod: PartialObjectMeta<Pod>| self.of_pod(pod.metadata)))
         };
         caller.pages(&request, params, page).await
@@ -81,11 +83,17 @@ impl CarrierSearch<'_> {
         let controllers = metadata.owner_references.into_iter().flatten();
         let controller = controllers
             .filter(|owner| owner.controller == Some(true))
-            .map(|owner| Controller { kind: owner.kind, name: owner.name, uid: owner.uid })
+            .map(|owner| Controller {
+                group: owner.api_version.split_once('/').map(|(group, _)| group.to_owned()).unwrap_or_default(),
+                kind: owner.kind,
+                name: owner.name,
+                uid: owner.uid,
+            })
             .next();
+        let has_own_name = metadata.generate_name.is_none_or(|prefix| prefix.is_empty());
         let owner = owner(&name, controller.as_ref(), &labels);
         let namespace = metadata.namespace.unwrap_or_default();
-        Some(TemplatePod { namespace, name, owner, controller, requested, carried })
+        Some(TemplatePod { namespace, name, owner, controller, has_own_name, requested, carried })
     }
 
     fn revisions(&self, labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {

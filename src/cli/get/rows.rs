@@ -213,6 +213,7 @@ mod tests {
             name: name.to_owned(),
             owner: Owner { kind: "Deployment".to_owned(), name: "web".to_owned() },
             controller: None,
+            has_own_name: false,
             requested: requested.iter().map(named).collect(),
             carried: carried.iter().map(|(name, revision)| ((*name).to_owned(), (*revision).to_owned())).collect(),
         }

@@ -6,25 +6,20 @@ use std::fmt::Write;
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
-use kube::Api;
-use kube::api::{ApiResource, DynamicObject, ListParams};
-use kube::core::GroupVersionKind;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use self::details::{Details, Parameter};
-use super::cluster::{self, ApiRequest, Caller, ClusterArgs, Failure, Lookup, filter_page};
+use super::cluster::{self, ClusterArgs, Failure};
 use super::engine::{self, TemplateArgs};
-use super::fleet::Scope;
 use super::report::Report;
 use super::table::{self, Cell};
 use super::terminal::{self, Colour, Colours, printable};
-use super::{check, complete, stdio, values};
-use crate::api::template_object::{GROUP, TemplateKind, VERSION};
+use super::{complete, stdio, template_objects, values};
+use crate::api::template_object::TemplateKind;
 use crate::config::settings;
+use crate::inject::TemplateSet;
 use crate::inject::annotations::AnnotationKeys;
-use crate::inject::text::suggest;
-use crate::inject::{SourceText, TemplateSet};
 
 /// Show the templates, or how to ask for one
 #[derive(Args, Debug)]
@@ -116,74 +111,22 @@ fn of_files(args: &TemplatesArgs) -> anyhow::Result<TemplateSet> {
     Ok(engine::load_templates(&args.templates, &mut report)?)
 }
 
-/// The template objects of the cluster. One that does not load is told on stderr.
+/// The template objects of the cluster. What cannot be read is told on stderr.
 async fn of_cluster(args: &TemplatesArgs) -> anyhow::Result<TemplateSet> {
-    let (client, address) = cluster::connect(&args.cluster.selection(), args.cluster.timeout()).await?;
-    check::ensure_reachable(&client, &address, args.cluster.timeout()).await?;
-    let caller = Caller::new(client, args.cluster.timeout());
-    let mut texts = Vec::new();
-    let (mut is_absent, mut is_read, mut has_own) = (true, false, false);
-    for kind in TemplateKind::ALL {
-        let gvk = GroupVersionKind::gvk(GROUP, VERSION, kind.kind());
-        let resource = ApiResource::from_gvk_with_plural(&gvk, kind.plural());
-        let namespace = args.namespace.as_deref().filter(|_| kind == TemplateKind::Namespaced);
-        let api: Api<DynamicObject> = match namespace {
-            Some(namespace) => Api::namespaced_with(caller.client.clone(), namespace, &resource),
-            None => Api::all_with(caller.client.clone(), &resource),
-        };
-        let request = ApiRequest { verb: "list", resource: kind.plural(), namespace };
-        let api = &api;
-        let page = |params: ListParams| async move {
-            Ok(filter_page(api.list(&params).await?, |object| Some(source(kind, &object))))
-        };
-        match caller.pages(&request, ListParams::default(), page).await {
-            Lookup::Found(found) => {
-                (is_absent, is_read) = (false, true);
-                has_own |= kind == TemplateKind::Namespaced && !found.is_empty();
-                texts.extend(found);
-            }
-            Lookup::Absent => {}
-            Lookup::Unknown => is_absent = false,
-        }
-    }
-    for failure in caller.failures() {
+    let kinds = TemplateKind::ALL;
+    let (texts, failures) = template_objects::read(&args.cluster, &kinds, args.namespace.as_deref()).await?;
+    let is_unread = texts.is_empty() && failures.len() == kinds.len();
+    for failure in failures {
         let line = match failure {
             Failure::Forbidden { right } => format!("the right to {right} is missing; its templates are left out"),
             Failure::Other { what, problem } => format!("cannot {what}: {problem}"),
         };
         stdio::print_message(&format!("warning: {}", printable(&line)));
     }
-    if is_absent {
-        bail!(
-            "the cluster has no template objects: their CustomResourceDefinitions are not installed; \
-             `outrigger generate crds | kubectl apply -f -` installs them"
-        );
-    }
-    if !is_read {
+    if is_unread {
         bail!("no template object could be read");
     }
-    let scope = Scope { namespace: args.namespace.clone(), selector: None };
-    if !has_own {
-        scope.ensure_exists(&caller).await?;
-    }
-    let loaded = TemplateSet::load(&texts);
-    for problem in loaded.problems {
-        stdio::print_message(&format!("warning: {}", printable(&problem.to_string())));
-    }
-    Ok(loaded.templates)
-}
-
-fn source(kind: TemplateKind, object: &DynamicObject) -> SourceText {
-    let (name, namespace) = (object.metadata.name.as_deref(), object.metadata.namespace.as_deref());
-    let mut metadata = json!({"name": name});
-    if let Some(namespace) = namespace {
-        metadata["namespace"] = json!(namespace);
-    }
-    let spec = object.data.get("spec").cloned().unwrap_or(Value::Null);
-    let api_version = format!("{GROUP}/{VERSION}");
-    let document = json!({"apiVersion": api_version, "kind": kind.kind(), "metadata": metadata, "spec": spec});
-    let title = [namespace, name].into_iter().flatten().collect::<Vec<_>>().join("/");
-    SourceText { origin: format!("{}/{title}", kind.kind()), text: document.to_string() }
+    Ok(template_objects::load(&texts))
 }
 
 /// The templates of this name: one of the cluster, and those of namespaces.
@@ -191,9 +134,7 @@ fn named(name: &str, all: &[Details]) -> anyhow::Result<Vec<Details>> {
     let found: Vec<Details> = all.iter().filter(|one| one.name == name || title(one) == name).cloned().collect();
     if found.is_empty() {
         let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
-        let hint = suggest::did_you_mean(name, names.iter().copied());
-        let hint = hint.map_or_else(|| format!("there are: {}", suggest::listed(&names)), |hint| hint.to_string());
-        bail!("no template is called {name:?}; {hint}");
+        bail!(template_objects::none_is_called(name, &names));
     }
     Ok(found)
 }

@@ -4,6 +4,7 @@
 //! is not touched.
 
 use std::future::Future;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Event;
 use kube::Api;
@@ -14,6 +15,7 @@ use tokio::time::timeout;
 
 use super::change::{Change, ContainerKey};
 use crate::cli::cluster::Caller;
+use crate::cli::fleet::Owner;
 use crate::cluster::explain;
 
 /// The name under which changes are recorded in managedFields.
@@ -21,19 +23,87 @@ const FIELD_MANAGER: &str = "outrigger";
 /// The annotation that `kubectl rollout restart` sets.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
-/// Makes one call within the time limit; the error says what was tried.
-pub(super) async fn call<T>(
+/// Between the tries of a call that the API server could not answer.
+const BACKOFF: [Duration; 4] =
+    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+
+/// Why a call gave no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The caller lacks the right.
+    Forbidden,
+    /// The API server, or a webhook, does not accept the request.
+    Rejected,
+    /// The object is gone, or another one has its name.
+    Gone,
+    /// There was no answer, or one that may be another at the next try.
+    Unavailable,
+}
+
+/// A call that gave no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CallError {
+    pub cause: Cause,
+    /// What was tried, and what was answered.
+    pub text: String,
+}
+
+impl CallError {
+    pub(super) fn rejected(text: impl Into<String>) -> Self {
+        Self { cause: Cause::Rejected, text: text.into() }
+    }
+
+    fn of(what: &str, error: &kube::Error) -> Self {
+        let cause = match error {
+            kube::Error::Api(status) => cause(status.code, &status.reason, &status.message),
+            _ => Cause::Unavailable,
+        };
+        let answer = explain(error);
+        let text = match cause {
+            Cause::Forbidden => format!("the right to {what} is missing: {answer}"),
+            _ if answer.contains("exceeded quota") => {
+                format!("cannot {what}: {answer}; a dry run counts as one more pod: raise the quota by one meanwhile")
+            }
+            _ => format!("cannot {what}: {answer}"),
+        };
+        Self { cause, text }
+    }
+}
+
+fn cause(code: u16, reason: &str, message: &str) -> Cause {
+    match code {
+        403 if message.contains("is forbidden: User \"") && !message.contains("admission webhook") => Cause::Forbidden,
+        // An API server without the subresource.
+        404 if message.contains("could not find the requested resource") => Cause::Rejected,
+        404 => Cause::Gone,
+        409 if reason == "AlreadyExists" => Cause::Rejected,
+        409 if message.to_lowercase().contains("uid") => Cause::Gone,
+        409 | 429 | 500.. => Cause::Unavailable,
+        _ => Cause::Rejected,
+    }
+}
+
+/// Makes one call within the time limit, and again where the API server could not answer. Each call can
+/// be repeated: it is a dry run, or sets a value.
+pub(super) async fn call<T, F: Future<Output = kube::Result<T>>>(
     caller: &Caller,
     what: &str,
-    call: impl Future<Output = kube::Result<T>>,
-) -> Result<T, String> {
-    match timeout(caller.limit, call).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(kube::Error::Api(status))) if status.code == 403 && status.message.contains("cannot") => {
-            Err(format!("the right to {what} is missing: {}", status.message))
+    call: impl Fn() -> F,
+) -> Result<T, CallError> {
+    let mut delays = BACKOFF.into_iter();
+    loop {
+        let error = match timeout(caller.limit, call()).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => CallError::of(what, &error),
+            Err(_) => {
+                let text = format!("cannot {what}: {}", caller.timeout_message());
+                return Err(CallError { cause: Cause::Unavailable, text });
+            }
+        };
+        match delays.next().filter(|_| error.cause == Cause::Unavailable) {
+            Some(delay) => tokio::time::sleep(delay).await,
+            None => return Err(error),
         }
-        Ok(Err(error)) => Err(format!("cannot {what}: {}", explain(&error))),
-        Err(_) => Err(format!("cannot {what}: {}", caller.timeout_message())),
     }
 }
 
@@ -43,25 +113,34 @@ pub(super) fn pods(caller: &Caller, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(caller.client.clone(), namespace, &resource)
 }
 
+/// The plural of a kind that can be restarted.
+pub(super) fn plural(kind: &str) -> Option<&'static str> {
+    match kind {
+        "Deployment" => Some("deployments"),
+        "StatefulSet" => Some("statefulsets"),
+        "DaemonSet" => Some("daemonsets"),
+        _ => None,
+    }
+}
+
 /// The workloads of a kind that can be restarted; `None` for all other kinds.
 pub(super) fn workloads(caller: &Caller, kind: &str, namespace: &str) -> Option<Api<DynamicObject>> {
-    let plural = match kind {
-        "Deployment" => "deployments",
-        "StatefulSet" => "statefulsets",
-        "DaemonSet" => "daemonsets",
-        _ => return None,
-    };
+    let plural = plural(kind)?;
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("apps", "v1", kind), plural);
     Some(Api::namespaced_with(caller.client.clone(), namespace, &resource))
 }
 
-/// An object by its name; `None` if it is gone.
-pub(super) async fn get(caller: &Caller, api: &Api<DynamicObject>, name: &str) -> Result<Option<Value>, String> {
-    let what = format!("get {name:?}");
-    let found = call(caller, &what, api.get_opt(name)).await?;
-    found
-        .map(|object| serde_json::to_value(object).map_err(|error| format!("cannot read {name:?}: {error}")))
-        .transpose()
+/// An object by its name; `None` if it is gone. `kind` is its plural, such as `pods`.
+pub(super) async fn get(
+    caller: &Caller,
+    api: &Api<DynamicObject>,
+    kind: &str,
+    name: &str,
+) -> Result<Option<Value>, CallError> {
+    let what = format!("get {kind} {name:?}");
+    let found = call(caller, &what, || api.get_opt(name)).await?;
+    let read = |object| serde_json::to_value(object);
+    found.map(read).transpose().map_err(|error| CallError::rejected(format!("cannot read {kind} {name:?}: {error}")))
 }
 
 /// Changes the resources of a running pod by the subresource `resize` (KEP-1287).
@@ -71,10 +150,10 @@ pub(super) async fn resize(
     pod: &PodName<'_>,
     change: &Change,
     is_dry_run: bool,
-) -> Result<(), String> {
+) -> Result<(), CallError> {
     let patch = Patch::Strategic(resize_patch(pod.uid, change));
     let params = params(is_dry_run);
-    call(caller, "patch pods/resize", api.patch_subresource("resize", pod.name, &params, &patch)).await.map(|_| ())
+    call(caller, "patch pods/resize", || api.patch_subresource("resize", pod.name, &params, &patch)).await.map(|_| ())
 }
 
 /// Changes the images of a running pod, and the marks of its revision.
@@ -84,28 +163,37 @@ pub(super) async fn patch(
     pod: &PodName<'_>,
     change: &Change,
     is_dry_run: bool,
-) -> Result<(), String> {
+) -> Result<(), CallError> {
     let patch = Patch::Strategic(pod_patch(pod.uid, change));
-    call(caller, "patch pods", api.patch(pod.name, &params(is_dry_run), &patch)).await.map(|_| ())
+    let params = params(is_dry_run);
+    call(caller, "patch pods", || api.patch(pod.name, &params, &patch)).await.map(|_| ())
 }
 
 /// Makes the controller of a workload create its pods anew, as `kubectl rollout restart` does.
 pub(super) async fn restart(
     caller: &Caller,
     api: &Api<DynamicObject>,
-    name: &str,
+    owner: &Owner,
     now: &str,
     is_dry_run: bool,
-) -> Result<(), String> {
-    let patch = json!({"spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: now}}}}});
-    call(caller, "patch the workload", api.patch(name, &params(is_dry_run), &Patch::Merge(patch))).await.map(|_| ())
+) -> Result<(), CallError> {
+    let patch = Patch::Merge(json!({"spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: now}}}}}));
+    let params = params(is_dry_run);
+    let what = format!("patch {} {:?}", plural(&owner.kind).unwrap_or_default(), owner.name);
+    call(caller, &what, || api.patch(&owner.name, &params, &patch)).await.map(|_| ())
+}
+
+/// The time of the last restart of a workload.
+pub(super) fn restarted_at(workload: &Value) -> Option<&str> {
+    workload.pointer("/spec/template/metadata/annotations")?.get(RESTARTED_AT)?.as_str()
 }
 
 /// The last warning of the kubelet and others about a pod; `None` too if events cannot be read.
 pub(super) async fn last_warning(caller: &Caller, namespace: &str, pod: &str) -> Option<String> {
     let api: Api<Event> = Api::namespaced(caller.client.clone(), namespace);
     let fields = format!("involvedObject.kind=Pod,involvedObject.name={pod},type=Warning");
-    let events = call(caller, "list events", api.list(&ListParams::default().fields(&fields))).await.ok()?;
+    let params = ListParams::default().fields(&fields);
+    let events = call(caller, "list events", || api.list(&params)).await.ok()?;
     let last = events.items.into_iter().max_by_key(|event| {
         let of_series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref()).map(|time| time.0);
         of_series.or(event.last_timestamp.as_ref().map(|time| time.0)).or(event.event_time.as_ref().map(|time| time.0))
@@ -152,6 +240,26 @@ fn by_list<'c>(containers: impl Iterator<Item = (&'c ContainerKey, (&'static str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_are_told_apart_by_what_helps() {
+        let user = "deployments.apps \"web\" is forbidden: User \"eve\" cannot patch resource \"deployments\"";
+        for (code, reason, message, expected) in [
+            (403, "Forbidden", user, Cause::Forbidden),
+            (403, "Forbidden", "admission webhook \"x\" denied the request: image cannot be used", Cause::Rejected),
+            (403, "Forbidden", "pods \"web\" is forbidden: exceeded quota: full", Cause::Rejected),
+            (404, "NotFound", "pods \"web\" not found", Cause::Gone),
+            (404, "NotFound", "the server could not find the requested resource", Cause::Rejected),
+            (409, "Conflict", "Precondition failed: UID in precondition: a, UID in object meta: b", Cause::Gone),
+            (409, "Conflict", "Operation cannot be fulfilled: the object has been modified", Cause::Unavailable),
+            (409, "AlreadyExists", "pods \"web\" already exists", Cause::Rejected),
+            (422, "Invalid", "spec: Forbidden: pod updates may not change fields", Cause::Rejected),
+            (429, "TooManyRequests", "too many", Cause::Unavailable),
+            (503, "", "etcdserver: leader changed", Cause::Unavailable),
+        ] {
+            assert_eq!(cause(code, reason, message), expected, "{message}");
+        }
+    }
 
     #[test]
     fn a_patch_names_the_containers_and_the_uid() {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use crate::inject::annotations::{self, AnnotationKeys};
+use crate::inject::status::{Status, StatusEntry};
 use crate::inject::text::quantity;
 
 /// The lists of containers whose fields can change in a running pod.
@@ -46,15 +47,17 @@ pub(super) struct Marks {
 }
 
 impl Change {
-    /// Compares a running pod with the pod that would be created now.
-    pub(super) fn between(live: &Value, desired: &Value, keys: &AnnotationKeys) -> Self {
+    /// Compares a running pod with the pod that would be created now. Only containers that this template
+    /// brings are changed in place: all others are the pod's own.
+    pub(super) fn between(live: &Value, desired: &Value, keys: &AnnotationKeys, template: &str) -> Self {
+        let own = containers_of(desired, keys, template);
         let mut change = Self { marks: Marks::between(live, desired, keys), ..Self::default() };
         change.metadata(live, desired, keys);
         let (live, desired) = (object(live.get("spec")), object(desired.get("spec")));
         for field in union(live, desired).into_iter().filter(|field| !NOT_OURS.contains(&field.as_str())) {
             let (old, new) = (live.get(field), desired.get(field));
             match LISTS.into_iter().find(|list| list == field) {
-                Some(list) => change.containers(list, old, new),
+                Some(list) => change.containers(list, old, new, &own),
                 None if field == "volumes" => change.volumes(old, new),
                 None if old != new => change.other.push(format!("spec.{field}")),
                 None => {}
@@ -63,14 +66,17 @@ impl Change {
         change
     }
 
-    /// Whether the pod is as a new one would be, but for what says so.
-    pub(super) fn is_only_marks(&self) -> bool {
-        self.images.is_empty() && self.resources.is_empty() && self.other.is_empty()
-    }
-
     /// Whether there is nothing to do.
     pub(super) fn is_nothing(&self) -> bool {
-        self.is_only_marks() && self.marks == Marks::default()
+        let is_same = self.images.is_empty() && self.resources.is_empty() && self.other.is_empty();
+        is_same && self.marks == Marks::default()
+    }
+
+    /// The paths of everything that differs, but for the marks.
+    pub(super) fn paths(&self) -> Vec<String> {
+        let images = self.images.keys().map(|key| format!("spec.{}[{}].image", key.list, key.name));
+        let resources = self.resources.keys().map(|key| format!("spec.{}[{}].resources", key.list, key.name));
+        images.chain(resources).chain(self.other.iter().cloned()).collect()
     }
 
     /// Whether the running pod can be changed.
@@ -97,37 +103,69 @@ impl Change {
         self.other.extend(differing.map(|name| format!("spec.volumes[{name}]")));
     }
 
-    fn containers(&mut self, list: &'static str, old: Option<&Value>, new: Option<&Value>) {
+    fn containers(
+        &mut self,
+        list: &'static str,
+        old: Option<&Value>,
+        new: Option<&Value>,
+        own: &BTreeSet<ContainerKey>,
+    ) {
+        if list == "initContainers" && order(old) != order(new) {
+            self.other.push("the order of spec.initContainers".to_owned());
+        }
         let (old, new) = (by_name(old), by_name(new));
         for name in old.keys().chain(new.keys()).copied().collect::<BTreeSet<&str>>() {
             match (old.get(name), new.get(name)) {
-                (Some(old), Some(new)) => self.container(list, name, old, new),
+                (Some(old), Some(new)) => {
+                    let key = ContainerKey { list, name: name.to_owned() };
+                    self.container(&key, old, new, own.contains(&key));
+                }
                 _ => self.other.push(format!("spec.{list}[{name}]")),
             }
         }
     }
 
-    fn container(&mut self, list: &'static str, name: &str, old: &Value, new: &Value) {
+    fn container(&mut self, key: &ContainerKey, old: &Value, new: &Value, is_own: bool) {
+        let ContainerKey { list, name } = key;
         // An init container that has ended does not start again by a new image.
-        let runs = list == "containers" || new.get("restartPolicy").is_some_and(|policy| policy == "Always");
-        let key = || ContainerKey { list, name: name.to_owned() };
+        let runs = *list == "containers" || new.get("restartPolicy").is_some_and(|policy| policy == "Always");
         let (old, new) = (object(Some(old)), object(Some(new)));
         for field in union(old, new) {
             let (before, after) = (old.get(field), new.get(field));
             match (field.as_str(), after) {
                 _ if before == after => {}
-                ("image", Some(Value::String(image))) if runs => {
-                    self.images.insert(key(), image.clone());
+                ("image", Some(Value::String(image))) if is_own && runs => {
+                    self.images.insert(key.clone(), image.clone());
                 }
-                ("resources", after) if runs && can_be_resized(before, after) => {
-                    if !same_resources(before, after) {
-                        self.resources.insert(key(), after.cloned().unwrap_or_else(|| json!({})));
-                    }
+                // A template brings no image for a container of the pod: another admission plugin has
+                // changed the image of the running pod, and would change it once more.
+                ("image", _) if !is_own => {}
+                ("resources", after) if same_resources(before, after) => {}
+                ("resources", after) if is_own && runs && can_be_resized(before, after) => {
+                    self.resources.insert(key.clone(), after.cloned().unwrap_or_else(|| json!({})));
                 }
                 _ => self.other.push(format!("spec.{list}[{name}].{field}")),
             }
         }
     }
+}
+
+/// The containers that a template has brought into a pod, as its status annotation lists them.
+fn containers_of(pod: &Value, keys: &AnnotationKeys, template: &str) -> BTreeSet<ContainerKey> {
+    let annotations = object(pod.pointer("/metadata/annotations"));
+    let status = annotations.get(&keys.status).and_then(Value::as_str).and_then(Status::<StatusEntry>::parse);
+    let entries = status.map(|status| status.templates).unwrap_or_default();
+    let lists = entries.into_iter().filter(|entry| entry.name == template).flat_map(|entry| {
+        let list = |list, names: Vec<String>| names.into_iter().map(move |name| ContainerKey { list, name });
+        list("containers", entry.containers).chain(list("initContainers", entry.init_containers))
+    });
+    lists.collect()
+}
+
+/// The names of a list of containers in their order.
+fn order(list: Option<&Value>) -> Vec<&str> {
+    let items = list.and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(|item| item.get("name")?.as_str()).collect()
 }
 
 impl Marks {
@@ -171,6 +209,9 @@ fn can_be_resized(old: Option<&Value>, new: Option<&Value>) -> bool {
 fn same_resources(old: Option<&Value>, new: Option<&Value>) -> bool {
     let (old, new) = (object(old), object(new));
     union(old, new).into_iter().all(|part| {
+        if !matches!(part.as_str(), "requests" | "limits") {
+            return old.get(part) == new.get(part);
+        }
         let (before, after) = (object(old.get(part)), object(new.get(part)));
         union(before, after).into_iter().all(|name| match (before.get(name), after.get(name)) {
             (Some(before), Some(after)) => quantity::same(before, after),
@@ -198,9 +239,11 @@ fn by_name(list: Option<&Value>) -> BTreeMap<&str, &Value> {
 mod tests {
     use super::*;
 
+    const STATUS: &str = r#"{"version":1,"templates":[{"name":"p","revision":"a","initContainers":["p","once"]}]}"#;
+
     fn pod(sidecar: &Value) -> Value {
         json!({
-            "metadata": {"labels": {"app": "web", "p.outrigger.dev/revision": "a"}, "annotations": {"outrigger.dev/status": "{}"}},
+            "metadata": {"labels": {"app": "web", "p.outrigger.dev/revision": "a"}, "annotations": {"outrigger.dev/status": STATUS}},
             "spec": {
                 "nodeName": "n", "initContainers": [sidecar, {"name": "once", "image": "once:1"}],
                 "containers": [{"name": "web", "image": "web:1"}], "volumes": [{"name": "v", "emptyDir": {}}],
@@ -217,7 +260,7 @@ mod tests {
         let live = pod(&sidecar());
         let mut desired = live.clone();
         edit(&mut desired);
-        Change::between(&live, &desired, &AnnotationKeys::new("outrigger.dev"))
+        Change::between(&live, &desired, &AnnotationKeys::new("outrigger.dev"), "p")
     }
 
     #[test]
@@ -237,10 +280,16 @@ mod tests {
     #[test]
     fn everything_else_needs_a_new_pod() {
         type Edit = fn(&mut Value);
-        let edits: [(&str, Edit); 11] = [
+        let edits: [(&str, Edit); 13] = [
             ("spec.initContainers[p].args", |pod| pod["spec"]["initContainers"][0]["args"] = json!(["x"])),
             ("spec.initContainers[once].image", |pod| pod["spec"]["initContainers"][1]["image"] = json!("once:2")),
             ("spec.containers[web].env", |pod| pod["spec"]["containers"][0]["env"] = json!([])),
+            ("spec.containers[web].resources", |pod| {
+                pod["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "1"}});
+            }),
+            ("the order of spec.initContainers", |pod| {
+                pod["spec"]["initContainers"].as_array_mut().expect("a list").reverse();
+            }),
             ("spec.volumes[v]", |pod| pod["spec"]["volumes"][0]["emptyDir"] = json!({"sizeLimit": "1Mi"})),
             ("spec.volumes[w]", |pod| pod["spec"]["volumes"] = json!([{"name": "v", "emptyDir": {}}, {"name": "w"}])),
             ("spec.containers[new]", |pod| {
@@ -263,6 +312,12 @@ mod tests {
             assert_eq!(found.other, [path]);
             assert!(!found.is_in_place());
         }
+    }
+
+    #[test]
+    fn the_image_of_a_container_that_the_template_does_not_bring_is_the_pods_own() {
+        let found = change(|pod| pod["spec"]["containers"][0]["image"] = json!("mirror.example/web:1"));
+        assert!(found.is_nothing(), "{found:?}");
     }
 
     #[test]

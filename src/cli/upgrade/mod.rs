@@ -7,19 +7,23 @@ mod calls;
 mod change;
 mod plan;
 mod pod_state;
+mod ready;
 mod report;
+mod restart;
 mod roll;
 mod rollout;
+mod stop;
 mod trial;
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
 
 use self::plan::{Group, Planner, Way};
 use self::report::{Line, Outcome, Report};
-use self::roll::{Limits, Roll, StopFlag};
+use self::roll::{Limits, Roll, merged};
+use self::stop::StopFlag;
 use super::cluster::{self, Caller, ClusterArgs, Failure, Lookup};
 use super::fleet::{CarrierSearch, ScopeArgs, TemplatePod};
 use super::terminal::{self, Colours, printable};
@@ -54,6 +58,10 @@ pub(super) struct UpgradeArgs {
     /// How long a pod may take to get ready
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = values::duration)]
     ready_timeout: Duration,
+
+    /// How long a changed pod must stay ready before it counts, such as minReadySeconds of a workload
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration)]
+    min_ready: Duration,
 
     /// Restart nothing: change only pods that can be changed while they run
     #[arg(long)]
@@ -136,8 +144,10 @@ template's containers differ, the running pod gets the new image: the container 
 touched. Where only amounts of CPU or memory differ, the pod is resized without a restart. Everything else needs new pods: \
 then the Deployment, StatefulSet or DaemonSet is restarted as by `kubectl rollout restart`, within its own strategy.
 
+A changed pod counts as ready when it has stayed so for --min-ready. Pods that are not ready anyway count as unavailable. \
 It stops when a pod does not get ready, and says where. Run the same command again to go on: pods that have the revision \
-are left alone. Ctrl-C stops after the pods that are being changed. Rights: list and get pods, create pods (dry runs), \
+are left alone. Ctrl-C stops after the pods that are being changed. PodDisruptionBudgets play no part: no pod is evicted. \
+Rights: list and get pods, create pods (dry runs), \
 patch pods and pods/resize, get and patch the workloads that are restarted.";
 
 /// Plans, and carries out the plan.
@@ -151,15 +161,16 @@ pub(super) fn run(args: &UpgradeArgs) -> anyhow::Result<()> {
         stdio::print_message(&report.summary());
         return Ok(());
     }
+    let unchanged = if report.has_changed() { "" } else { "; nothing was changed" };
     match &report.stopped {
         Some(reason) => {
             let go_on = match reason.as_str() {
                 INTERRUPTED => "run the same command again: it goes on with the rest",
                 _ => "mend the cause and run the same command again: it goes on with the rest",
             };
-            bail!("stopped: {}\n{}; {go_on}", printable(reason), report.summary())
+            bail!("stopped: {}\n{}{unchanged}; {go_on}", printable(reason), report.summary())
         }
-        None => bail!("not every pod has the current revision: {}", report.summary()),
+        None => bail!("not every pod has the current revision: {}{unchanged}", report.summary()),
     }
 }
 
@@ -169,18 +180,19 @@ async fn upgrade(args: &UpgradeArgs) -> anyhow::Result<Report> {
     let caller = Caller::new(client, args.cluster.timeout());
     let keys = AnnotationKeys::new(&args.domain);
     let pods = chosen(args, &caller, &keys).await?;
-    let planner = || Planner { caller: &caller, keys: &keys, template: &args.template };
-    let limits = Limits {
-        max_unavailable: args.max_unavailable.of(pods.len()),
-        pause: args.pause,
-        ready_timeout: args.ready_timeout,
-    };
-    let mut groups = planner().plan(pods).await;
+    let max_unavailable = args.max_unavailable.of(pods.len());
+    let planner = || Planner { caller: &caller, keys: &keys, template: &args.template, max_unavailable };
+    let limits =
+        Limits { max_unavailable, pause: args.pause, ready_timeout: args.ready_timeout, min_ready: args.min_ready };
+    let mut groups = planner()
+        .plan(pods)
+        .await
+        .map_err(|problem| anyhow!("{problem}\nnothing was changed; run the command again"))?;
     if args.no_restart {
         groups.iter_mut().for_each(leave_restarts_out);
     }
     let (lines, stopped) = if args.dry_run {
-        (groups.iter().map(planned).collect(), None)
+        (merged(groups.iter().flat_map(planned).collect()), None)
     } else {
         let stop = StopFlag::default();
         let interrupts = tokio::spawn(stop_at_interrupt(stop.clone()));
@@ -198,12 +210,12 @@ async fn chosen(args: &UpgradeArgs, caller: &Caller, keys: &AnnotationKeys) -> a
     let scope = args.scope.scope(&caller.client);
     let search = CarrierSearch { keys, scope: &scope };
     let Lookup::Found(all) = search.pods(caller).await else {
-        let problems = caller.failures().into_iter().map(|failure| match failure {
-            Failure::Forbidden { right } => format!("the right to {right} is missing"),
-            Failure::Other { what, problem } => format!("cannot {what}: {problem}"),
-        });
+        let problems = caller.failures().into_iter().map(told);
         bail!("{}", problems.collect::<Vec<_>>().join("\n"));
     };
+    for failure in caller.failures() {
+        stdio::print_message(&format!("warning: {}", printable(&told(failure))));
+    }
     let carriers: Vec<TemplatePod> =
         all.iter().filter(|pod| pod.carried.contains_key(&args.template)).cloned().collect();
     if carriers.is_empty() {
@@ -227,6 +239,13 @@ async fn chosen(args: &UpgradeArgs, caller: &Caller, keys: &AnnotationKeys) -> a
     Ok(carriers.into_iter().filter(is_chosen).collect())
 }
 
+fn told(failure: Failure) -> String {
+    match failure {
+        Failure::Forbidden { right } => format!("the right to {right} is missing"),
+        Failure::Other { what, problem } => format!("cannot {what}: {problem}"),
+    }
+}
+
 /// `deployment/web` and `deployments/web` as `deploy/web`.
 fn with_short_kind(text: &str) -> String {
     let Some((kind, name)) = text.split_once('/') else { return text.to_owned() };
@@ -236,6 +255,9 @@ fn with_short_kind(text: &str) -> String {
         "statefulset" | "statefulsets" => "sts",
         "daemonset" | "daemonsets" => "ds",
         "replicaset" | "replicasets" => "rs",
+        "replicationcontroller" | "replicationcontrollers" => "rc",
+        "jobs" => "job",
+        "cronjobs" | "cj" => "cronjob",
         "pods" | "po" => "pod",
         kind => kind,
     };
@@ -249,28 +271,44 @@ fn leave_restarts_out(group: &mut Group) {
 }
 
 const fn is_settled(group: &Group) -> bool {
-    matches!(group.way, Way::Current | Way::Impossible(_))
+    matches!(group.way, Way::Current(_) | Way::Impossible(_))
 }
 
-fn planned(group: &Group) -> Line {
-    let names = group.pods.iter().map(|pod| pod.name.clone()).collect();
-    roll::settled(group).unwrap_or_else(|| Line::of(group, names, Outcome::Planned, None))
+fn planned(group: &Group) -> Vec<Line> {
+    let settled = roll::settled(std::slice::from_ref(group));
+    if settled.is_empty() { vec![Line::of(group, group.names(), Outcome::Planned, None)] } else { settled }
 }
 
-/// The first Ctrl-C lets the pods that are being changed get ready; the second ends at once.
+/// The first Ctrl-C, or SIGTERM, lets the pods that are being changed get ready; the second ends at once.
 async fn stop_at_interrupt(stop: StopFlag) {
-    if tokio::signal::ctrl_c().await.is_err() {
-        return;
-    }
-    stdio::print_message("stopping after the pods that are being changed; press Ctrl-C again to end at once");
+    let Some(signal) = interrupt().await else { return };
+    stdio::print_message(&format!(
+        "{signal}: stopping after the pods that are being changed; another one, or Ctrl-C, ends at once"
+    ));
     stop.set(INTERRUPTED.to_owned());
-    if tokio::signal::ctrl_c().await.is_ok() {
+    if interrupt().await.is_some() {
         stdio::print_message(
             "ended before the pods that are being changed were ready; `outrigger get` shows their revisions, and the \
              same command goes on",
         );
         std::process::exit(130);
     }
+}
+
+/// The name of the next signal that asks to stop; `None` if signals cannot be received.
+#[cfg(unix)]
+async fn interrupt() -> Option<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).ok()?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result.ok().map(|()| "Ctrl-C"),
+        found = terminate.recv() => found.map(|()| "SIGTERM"),
+    }
+}
+
+#[cfg(not(unix))]
+async fn interrupt() -> Option<&'static str> {
+    tokio::signal::ctrl_c().await.ok().map(|()| "Ctrl-C")
 }
 
 #[cfg(test)]

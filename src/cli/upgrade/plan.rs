@@ -6,18 +6,22 @@
 
 use std::collections::BTreeMap;
 
+use futures::{StreamExt, TryStreamExt};
 use kube::Api;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
-use super::calls::{self, PodName};
+use super::calls::{self, CallError, Cause, PodName};
 use super::change::Change;
+use super::restart;
 use super::trial::Trial;
 use crate::cli::cluster::Caller;
 use crate::cli::fleet::{Owner, TemplatePod};
 use crate::cli::progress::Progress;
 use crate::inject::annotations::AnnotationKeys;
 
+/// Pods that are looked at concurrently.
+pub(super) const LOOKS: usize = 8;
 /// Most paths of differences that are shown.
 const MAX_REASONS: usize = 4;
 
@@ -26,6 +30,8 @@ pub(super) struct Planner<'p> {
     pub caller: &'p Caller,
     pub keys: &'p AnnotationKeys,
     pub template: &'p str,
+    /// Most pods that a workload's own strategy may make unavailable.
+    pub max_unavailable: usize,
 }
 
 /// A running pod beside the pod that would be created now.
@@ -39,8 +45,8 @@ pub(super) struct Comparison {
 /// How pods of one controller get the current revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// They have it.
-    Current,
+    /// They have it; what differs for other reasons.
+    Current(Option<String>),
     /// Each pod is changed while it runs: what changes.
     InPlace(&'static str),
     /// Their workload is restarted: what differs.
@@ -62,71 +68,109 @@ pub(super) struct Group {
     pub way: Way,
 }
 
+impl Group {
+    /// The names of its pods.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.pods.iter().map(|pod| pod.name.clone()).collect()
+    }
+}
+
 impl Planner<'_> {
-    /// A plan for all pods that carry the template.
-    pub(super) async fn plan(&self, pods: Vec<TemplatePod>) -> Vec<Group> {
+    /// A plan for all pods that carry the template. An error means that the API server does not answer.
+    pub(super) async fn plan(&self, pods: Vec<TemplatePod>) -> Result<Vec<Group>, String> {
         let mut groups: BTreeMap<(String, Owner, String, String), Vec<TemplatePod>> = BTreeMap::new();
         for pod in pods {
             let Some(carried) = pod.carried.get(self.template).cloned() else { continue };
-            let controller =
-                pod.controller.as_ref().map_or_else(|| pod.name.clone(), |controller| controller.uid.clone());
-            groups.entry((pod.namespace.clone(), pod.owner.clone(), controller, carried)).or_default().push(pod);
+            // Pods with names of their own may differ: a rollout takes some of them.
+            let controller = pod.controller.as_ref().filter(|_| !pod.has_own_name);
+            let one = controller.map_or_else(|| pod.name.clone(), |controller| controller.uid.clone());
+            groups.entry((pod.namespace.clone(), pod.owner.clone(), one, carried)).or_default().push(pod);
         }
-        let mut progress = Progress::of(groups.len(), "workloads compared");
-        let mut plan = Vec::new();
-        for ((namespace, owner, _, from), pods) in groups {
-            let (to, way) = self.way(&owner, &pods).await;
+        let progress = Progress::of(groups.len(), "workloads and pods compared");
+        let progress = &progress;
+        let plans = groups.into_iter().map(|((namespace, owner, _, from), pods)| async move {
+            let (to, way) = self.way(&owner, &pods).await?;
             progress.advance(1);
-            plan.push(Group { namespace, owner, pods, from, to, way });
+            Ok::<_, String>(Group { namespace, owner, pods, from, to, way })
+        });
+        let plan: Vec<Group> = futures::stream::iter(plans).buffered(LOOKS).try_collect().await?;
+        self.with_restarts(plan).await
+    }
+
+    /// The plan without the restarts that would be refused.
+    async fn with_restarts(&self, mut plan: Vec<Group>) -> Result<Vec<Group>, String> {
+        let mut refused: BTreeMap<(String, Owner), Option<String>> = BTreeMap::new();
+        for group in plan.iter_mut().filter(|group| matches!(group.way, Way::Restart(_))) {
+            let key = (group.namespace.clone(), group.owner.clone());
+            if !refused.contains_key(&key) {
+                let why = restart::refused(self.caller, group, self.max_unavailable).await?;
+                refused.insert(key.clone(), why);
+            }
+            if let (Some(Some(why)), Way::Restart(reason)) = (refused.get(&key), &group.way) {
+                group.way = Way::Impossible(format!("{reason}: {why}"));
+            }
         }
-        plan
+        Ok(plan)
     }
 
     /// The way of a group: that of its first pod that is still there.
-    async fn way(&self, owner: &Owner, pods: &[TemplatePod]) -> (Option<String>, Way) {
+    async fn way(&self, owner: &Owner, pods: &[TemplatePod]) -> Result<(Option<String>, Way), String> {
         for pod in pods {
             match self.compare(pod).await {
-                Ok(Some(comparison)) => {
-                    let way = self.way_of(owner, pod, &comparison).await;
-                    return (Some(comparison.revision), way);
+                Ok(Some(comparison)) => match self.way_of(owner, pod, &comparison).await {
+                    Ok(way) => return Ok((Some(comparison.revision), way)),
+                    Err(CallError { cause: Cause::Gone, .. }) => {}
+                    Err(error) => return Err(error.text),
+                },
+                Ok(None) | Err(CallError { cause: Cause::Gone, .. }) => {}
+                Err(CallError { cause: Cause::Unavailable, text }) => return Err(text),
+                Err(CallError { cause: Cause::Forbidden | Cause::Rejected, text }) => {
+                    return Ok((None, Way::Impossible(text)));
                 }
-                Ok(None) => {}
-                Err(problem) => return (None, Way::Impossible(problem)),
             }
         }
-        (None, Way::Impossible("the pods are gone; run the command again".to_owned()))
+        Ok((None, Way::Impossible("the pods are gone; run the command again".to_owned())))
     }
 
     /// Compares a pod with the one that would be created now; `None` if it is gone.
-    pub(super) async fn compare(&self, pod: &TemplatePod) -> Result<Option<Comparison>, String> {
+    pub(super) async fn compare(&self, pod: &TemplatePod) -> Result<Option<Comparison>, CallError> {
         let api = calls::pods(self.caller, &pod.namespace);
-        let Some(live) = calls::get(self.caller, &api, &pod.name).await? else { return Ok(None) };
-        let trial = Trial::of(&live, self.keys.domain(), self.template)?;
+        let Some(live) = calls::get(self.caller, &api, "pods", &pod.name).await? else { return Ok(None) };
+        let trial = Trial::of(&live, self.keys.domain(), self.template).map_err(CallError::rejected)?;
         let desired = trial.run(self.caller, &api).await?;
         let label = self.keys.revision(self.template);
         let revision = desired.pointer("/metadata/labels").and_then(|labels| labels.get(&label)?.as_str());
         let Some(revision) = revision.map(str::to_owned) else {
-            return Err("a pod that is created now does not get the template: is it still requested, and is the \
-                        webhook called (`outrigger check`, `outrigger explain`)?"
-                .to_owned());
+            return Err(CallError::rejected(
+                "a pod that is created now does not get the template: is it still requested, and is the webhook \
+                 called (`outrigger check`, `outrigger explain`)?",
+            ));
         };
-        let change = Change::between(&live, &desired, self.keys);
+        let change = Change::between(&live, &desired, self.keys, self.template);
         Ok(Some(Comparison { live, revision, change }))
     }
 
-    async fn way_of(&self, owner: &Owner, pod: &TemplatePod, comparison: &Comparison) -> Way {
+    async fn way_of(&self, owner: &Owner, pod: &TemplatePod, comparison: &Comparison) -> Result<Way, CallError> {
         let change = &comparison.change;
         if change.is_nothing() {
-            return Way::Current;
+            return Ok(Way::Current(None));
+        }
+        if pod.carried.get(self.template) == Some(&comparison.revision) {
+            let paths = change.paths();
+            let why = (!paths.is_empty()).then(|| format!("{}, but not because of the template", reasons(&paths)));
+            return Ok(Way::Current(why));
         }
         if !change.is_in_place() {
-            return restart(owner, reasons(&change.other));
+            return Ok(restart(owner, pod, reasons(&change.other)));
         }
         let api = calls::pods(self.caller, &pod.namespace);
         match self.try_in_place(&api, pod, comparison).await {
-            Ok(()) => Way::InPlace(what(change)),
-            Err(problem) if problem.starts_with("the right to") => Way::Impossible(problem),
-            Err(problem) => restart(owner, format!("the API server takes no change of the running pod: {problem}")),
+            Ok(()) => Ok(Way::InPlace(what(change))),
+            Err(CallError { cause: Cause::Forbidden, text }) => Ok(Way::Impossible(text)),
+            Err(CallError { cause: Cause::Rejected, text }) => {
+                Ok(restart(owner, pod, format!("the API server takes no change of the running pod: {text}")))
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -136,7 +180,7 @@ impl Planner<'_> {
         api: &Api<DynamicObject>,
         pod: &TemplatePod,
         comparison: &Comparison,
-    ) -> Result<(), String> {
+    ) -> Result<(), CallError> {
         let change = &comparison.change;
         let name = PodName { name: &pod.name, uid: uid(&comparison.live) };
         if !change.resources.is_empty() {
@@ -161,14 +205,20 @@ fn what(change: &Change) -> &'static str {
 }
 
 /// A restart, where the kind has one.
-fn restart(owner: &Owner, reason: String) -> Way {
+fn restart(owner: &Owner, pod: &TemplatePod, reason: String) -> Way {
+    let group = pod.controller.as_ref().map(|controller| controller.group.as_str()).unwrap_or_default();
     match owner.kind.as_str() {
-        "Deployment" | "StatefulSet" | "DaemonSet" => Way::Restart(reason),
-        "Job" | "CronJob" => {
+        "Deployment" | "StatefulSet" | "DaemonSet" if group == "apps" => Way::Restart(reason),
+        "Job" | "CronJob" if group == "batch" => {
             Way::Impossible(format!("{reason}: a Job is not restarted; its next run has the current revision"))
         }
         "Pod" => Way::Impossible(format!("{reason}: nothing creates this pod anew; delete and create it yourself")),
-        kind => Way::Impossible(format!("{reason}: a {kind} has no rollout; delete its pods one after the other")),
+        kind => {
+            let of = if matches!(group, "" | "apps") { String::new() } else { format!(" of {group}") };
+            Way::Impossible(format!(
+                "{reason}: this command cannot restart a {kind}{of}; delete its pods one after the other"
+            ))
+        }
     }
 }
 
@@ -183,15 +233,26 @@ fn reasons(paths: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::fleet::Controller;
 
     #[test]
     fn only_kinds_with_a_rollout_are_restarted() {
-        let way = |kind: &str| restart(&Owner { kind: kind.to_owned(), name: "x".to_owned() }, "y differs".to_owned());
+        let way = |kind: &str, group: &str| {
+            let owner = Owner { kind: kind.to_owned(), name: "x".to_owned() };
+            let controller = Controller { group: group.to_owned(), ..Controller::default() };
+            let pod = TemplatePod { owner: owner.clone(), controller: Some(controller), ..TemplatePod::default() };
+            super::restart(&owner, &pod, "y differs".to_owned())
+        };
         for kind in ["Deployment", "StatefulSet", "DaemonSet"] {
-            assert_eq!(way(kind), Way::Restart("y differs".to_owned()));
+            assert_eq!(way(kind, "apps"), Way::Restart("y differs".to_owned()));
         }
-        for (kind, part) in [("Job", "next run"), ("Pod", "yourself"), ("ReplicaSet", "no rollout")] {
-            assert!(matches!(way(kind), Way::Impossible(why) if why.contains(part)), "{kind}");
+        for (kind, group, part) in [
+            ("Job", "batch", "next run"),
+            ("Pod", "", "yourself"),
+            ("ReplicaSet", "apps", "cannot restart a ReplicaSet;"),
+            ("StatefulSet", "apps.kruise.io", "cannot restart a StatefulSet of apps.kruise.io"),
+        ] {
+            assert!(matches!(way(kind, group), Way::Impossible(why) if why.contains(part)), "{kind}");
         }
     }
 

@@ -58,6 +58,19 @@ impl PodState {
     }
 }
 
+/// How often the containers of a pod have been started, all together, and their ids.
+pub(super) fn starts(pod: &Value) -> (i64, Vec<&str>) {
+    let statuses = ["initContainerStatuses", "containerStatuses"]
+        .into_iter()
+        .flat_map(|list| pod.pointer(&format!("/status/{list}")).and_then(Value::as_array).into_iter().flatten());
+    let mut all = (0, Vec::new());
+    for status in statuses {
+        all.0 += status.get("restartCount").and_then(Value::as_i64).unwrap_or_default();
+        all.1.push(text(status, "containerID"));
+    }
+    all
+}
+
 /// A condition with the status `True` that keeps a resize from being done.
 fn resize_problem(pod: &Value) -> Option<String> {
     let pending = conditions(pod).find(|condition| {
@@ -124,7 +137,8 @@ fn not_ready(pod: &Value) -> Option<String> {
     (text(ready, "status") != "True").then(|| {
         let words = [text(ready, "reason"), text(ready, "message")];
         let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
-        format!("not ready: {}", words.join(": "))
+        let words = words.join(": ");
+        if words.is_empty() { "its condition Ready is not True".to_owned() } else { format!("not ready: {words}") }
     })
 }
 
@@ -182,7 +196,7 @@ mod tests {
                 "container p has ended (Completed, exit code 0) and was not started again",
             ),
             ("/status/observedGeneration", json!(1), "the kubelet has not seen the change"),
-            ("/status/conditions/0/status", json!("False"), "not ready: "),
+            ("/status/conditions/0/status", json!("False"), "its condition Ready is not True"),
             ("/status/conditions", json!([]), "the pod has not started"),
             ("/status/initContainerStatuses/0/containerID", json!("old"), "container p runs the old image"),
             (

@@ -89,7 +89,7 @@ impl Line {
     /// Pods of a group with one outcome.
     pub(super) fn of(group: &Group, pods: Vec<String>, outcome: Outcome, message: Option<String>) -> Self {
         let (how, why) = match &group.way {
-            Way::Current => ("none", None),
+            Way::Current(why) => ("none", why.clone()),
             Way::InPlace(what) => (*what, None),
             Way::Restart(reason) => ("restart", Some(reason.clone())),
             Way::Impossible(why) => ("none", Some(why.clone())),
@@ -107,6 +107,14 @@ impl Line {
     }
 }
 
+impl Line {
+    /// Whether it differs from another in its pods alone.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let without_pods = |line: &Self| Self { pods: Vec::new(), ..line.clone() };
+        without_pods(self) == without_pods(other)
+    }
+}
+
 impl Report {
     /// Number of pods with this outcome.
     pub(super) fn count(&self, outcome: Outcome) -> usize {
@@ -116,6 +124,13 @@ impl Report {
     /// Whether every pod has the current revision, or would get it.
     pub(super) fn is_complete(&self) -> bool {
         self.stopped.is_none() && self.count(Outcome::Failed) == 0 && self.count(Outcome::NotStarted) == 0
+    }
+
+    /// Whether the command has changed anything, as far as it knows.
+    pub(super) fn has_changed(&self) -> bool {
+        let is_change =
+            |line: &Line| line.outcome == Outcome::Done || (line.outcome == Outcome::Failed && line.how != "none");
+        !self.dry_run && self.workloads.iter().any(is_change)
     }
 
     /// `12 pods: 9 done, 3 not-started`

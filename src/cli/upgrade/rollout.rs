@@ -7,8 +7,13 @@ use serde_json::Value;
 pub(super) enum RolloutState {
     /// All pods are those of its newest template, and available.
     Complete,
-    /// Not yet, and how far it is.
-    Underway(String),
+    /// Not yet.
+    Underway {
+        /// How many pods are new, and how many are available.
+        reached: (usize, usize),
+        /// The same in words, with what its controller says.
+        state: String,
+    },
 }
 
 /// Why a workload is not restarted.
@@ -71,7 +76,8 @@ impl RolloutState {
     pub(super) fn of(kind: &str, workload: &Value) -> Self {
         let generation = number(workload, "/metadata/generation");
         if number(workload, "/status/observedGeneration") < generation {
-            return Self::Underway("its controller has not seen the change".to_owned());
+            let state = "its controller has not seen the change".to_owned();
+            return Self::Underway { reached: (0, 0), state };
         }
         let wanted = replicas(kind, workload);
         let (updated, available, present) = if kind == "DaemonSet" {
@@ -85,7 +91,8 @@ impl RolloutState {
             return Self::Complete;
         }
         let told = failure(workload).map(|told| format!("; {told}")).unwrap_or_default();
-        Self::Underway(format!("{updated} of {wanted} pods are new, and {available} are available{told}"))
+        let state = format!("{updated} of {wanted} pods are new, and {available} are available{told}");
+        Self::Underway { reached: (updated, available), state }
     }
 }
 
@@ -100,7 +107,8 @@ fn failure(workload: &Value) -> Option<String> {
     Some(format!("{}: {}", text(condition, "/reason"), text(condition, "/message")))
 }
 
-fn replicas(kind: &str, workload: &Value) -> usize {
+/// The pods that a workload shall have.
+pub(super) fn replicas(kind: &str, workload: &Value) -> usize {
     let pointer = if kind == "DaemonSet" { "/status/desiredNumberScheduled" } else { "/spec/replicas" };
     let default = i64::from(kind != "DaemonSet");
     let replicas = workload.pointer(pointer).and_then(Value::as_i64).unwrap_or(default);
@@ -138,12 +146,18 @@ mod tests {
             let mut status = done.clone();
             status[field] = json!(value);
             let state = RolloutState::of("Deployment", &deployment(status));
-            assert!(matches!(&state, RolloutState::Underway(said) if said.contains(part)), "{field}: {state:?}");
+            assert!(
+                matches!(&state, RolloutState::Underway { state, .. } if state.contains(part)),
+                "{field}: {state:?}"
+            );
         }
         let failed = json!({"observedGeneration": 2, "conditions": [
             {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "denied"}]});
         let state = RolloutState::of("Deployment", &deployment(failed));
-        assert!(matches!(&state, RolloutState::Underway(said) if said.ends_with("FailedCreate: denied")), "{state:?}");
+        assert!(
+            matches!(&state, RolloutState::Underway { state, .. } if state.ends_with("FailedCreate: denied")),
+            "{state:?}"
+        );
         let daemons = json!({"status": {"desiredNumberScheduled": 2, "updatedNumberScheduled": 2, "numberAvailable": 2,
             "currentNumberScheduled": 2}});
         assert_eq!(RolloutState::of("DaemonSet", &daemons), RolloutState::Complete);

@@ -7,8 +7,9 @@ use kube::Api;
 use kube::api::{DynamicObject, PostParams};
 use serde_json::{Map, Value, json};
 
+use super::calls::{self, CallError};
 use crate::cli::cluster::Caller;
-use crate::inject::uninject_template;
+use crate::inject::{Request, rollout_slot, uninject_template};
 use crate::workload::find;
 
 /// Fields of the metadata that only the API server may set.
@@ -23,6 +24,8 @@ const SERVER_FIELDS: [&str; 7] = [
 ];
 /// Added to the name of a pod that has one: two pods cannot have the same, not even in a dry run.
 const SUFFIX: &str = "-outrigger-trial";
+/// Most names that are tried; one of a hundred fits.
+const MAX_NAMES: usize = 2_000;
 
 /// A pod as it would be created now.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +45,12 @@ impl Trial {
             return Err("it has no metadata".to_owned());
         };
         metadata.retain(|key, _| !SERVER_FIELDS.contains(&key.as_str()));
-        let renamed = rename(metadata);
+        // Some clusters let only those who may change the owner set it, and it changes nothing here.
+        let owners = metadata.get_mut("ownerReferences").and_then(Value::as_array_mut);
+        for owner in owners.into_iter().flatten().filter_map(Value::as_object_mut) {
+            owner.remove("blockOwnerDeletion");
+        }
+        let renamed = rename(metadata, template);
         let fields = pod.as_object_mut().into_iter();
         fields.for_each(|fields| fields.retain(|key, _| key != "status"));
         if let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) {
@@ -61,24 +69,38 @@ impl Trial {
     }
 
     /// Sends the dry run.
-    pub(super) async fn run(&self, caller: &Caller, api: &Api<DynamicObject>) -> Result<Value, String> {
-        let object: DynamicObject =
-            serde_json::from_value(self.pod.clone()).map_err(|error| format!("it cannot be sent: {error}"))?;
+    pub(super) async fn run(&self, caller: &Caller, api: &Api<DynamicObject>) -> Result<Value, CallError> {
+        let object: DynamicObject = serde_json::from_value(self.pod.clone())
+            .map_err(|error| CallError::rejected(format!("it cannot be sent: {error}")))?;
         let options = PostParams { dry_run: true, field_manager: Some("outrigger".to_owned()) };
-        let created = super::calls::call(caller, "create pods (a dry run)", api.create(&options, &object)).await?;
-        let created = serde_json::to_value(created).map_err(|error| format!("it cannot be read: {error}"))?;
+        let created = calls::call(caller, "create pods (a dry run)", || api.create(&options, &object)).await?;
+        let created = serde_json::to_value(created)
+            .map_err(|error| CallError::rejected(format!("it cannot be read: {error}")))?;
         Ok(self.read(created))
     }
 }
 
-/// A pod of a Deployment gets a new name; any other one a name that no pod has.
-fn rename(metadata: &mut Map<String, Value>) -> Option<(String, String)> {
+/// A pod of a Deployment gets a new name; any other one a name that no pod has, and that belongs to the
+/// same part of the template's rollout.
+fn rename(metadata: &mut Map<String, Value>, template: &str) -> Option<(String, String)> {
     if metadata.get("generateName").and_then(Value::as_str).is_some_and(|prefix| !prefix.is_empty()) {
         metadata.remove("name");
         return None;
     }
     let own = metadata.get("name")?.as_str()?.to_owned();
-    let renamed = format!("{own}{SUFFIX}");
+    let namespace = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let fields = ["generateName", "labels", "ownerReferences"];
+    let identity: Map<String, Value> =
+        fields.into_iter().filter_map(|field| Some((field.to_owned(), metadata.get(field)?.clone()))).collect();
+    let slot = |name: &str| {
+        let mut identity = identity.clone();
+        identity.insert("name".to_owned(), json!(name));
+        let object = json!({"metadata": identity}).to_string();
+        rollout_slot(template, &Request::create_pod(&namespace, &object))
+    };
+    let wanted = slot(&own);
+    let names = std::iter::once(format!("{own}{SUFFIX}")).chain((0..MAX_NAMES).map(|n| format!("{own}{SUFFIX}-{n}")));
+    let renamed = names.clone().find(|name| slot(name) == wanted).or_else(|| names.into_iter().next())?;
     metadata.insert("name".to_owned(), json!(renamed));
     Some((own, renamed))
 }
@@ -127,10 +149,24 @@ mod tests {
     #[test]
     fn a_pod_with_a_name_of_its_own_has_it_in_the_result() {
         let trial = Trial::of(&live(json!({"name": "db-0"})), "outrigger.dev", "p").expect("a trial");
-        assert_eq!(trial.pod["metadata"]["name"], "db-0-outrigger-trial");
-        let created =
-            json!({"metadata": {"name": "db-0-outrigger-trial"}, "spec": {"args": ["--id=db-0-outrigger-trial"]}});
+        let name = trial.pod["metadata"]["name"].as_str().expect("a name").to_owned();
+        assert!(name.starts_with("db-0-outrigger-trial"), "{name}");
+        let created = json!({"metadata": {"name": name}, "spec": {"args": [format!("--id={name}")]}});
         assert_eq!(trial.read(created), json!({"metadata": {"name": "db-0"}, "spec": {"args": ["--id=db-0"]}}));
+    }
+
+    #[test]
+    fn the_other_name_belongs_to_the_same_part_of_a_rollout() {
+        for index in 0..20 {
+            let owner = json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "u",
+                "controller": true, "blockOwnerDeletion": true}]);
+            let metadata = json!({"name": format!("db-{index}"), "namespace": "shop", "ownerReferences": owner});
+            let live = live(metadata);
+            let trial = Trial::of(&live, "outrigger.dev", "p").expect("a trial");
+            let slot = |pod: &Value| rollout_slot("p", &Request::create_pod("shop", &pod.to_string()));
+            assert_eq!(slot(&trial.pod), slot(&live), "{}", trial.pod["metadata"]["name"]);
+            assert_eq!(trial.pod["metadata"]["ownerReferences"][0].get("blockOwnerDeletion"), None);
+        }
     }
 
     #[test]

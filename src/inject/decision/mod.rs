@@ -7,7 +7,7 @@ pub(super) mod keys;
 pub(super) mod report;
 
 mod explain;
-mod rollout;
+pub(crate) mod rollout;
 pub(super) mod trace;
 
 use self::report::{InjectionReport, annotation_problem};

@@ -34,7 +34,7 @@ struct Owner {
 
 /// The part of the pod of this request: a hash of the template's name, the namespace, the pod's
 /// controller, and its name where the controller gives it one before admission.
-pub(super) fn slot(template: &str, request: &Request<'_>) -> Slot {
+pub(crate) fn slot(template: &str, request: &Request<'_>) -> Slot {
     let identity: Identity = find(request.object, &["metadata"]).unwrap_or_default();
     let owners = identity.owner_references.unwrap_or_default();
     let owner = owners.into_iter().find(|owner| owner.controller == Some(true));

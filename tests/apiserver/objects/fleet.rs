@@ -218,13 +218,31 @@ fn each_difference_has_its_way_to_be_upgraded() {
     // What would change the QoS class cannot be a resize.
     spec["sidecars"][0]["args"] = json!(["--new"]);
     serve(&running, "ways", &spec);
-    let report = ways(&[("deploy/web", "restart", "planned"), ("pod/single", "none", "failed")]);
-    let message = |index: usize| report["workloads"][index]["message"].as_str().unwrap_or_default().to_owned();
-    assert_eq!(message(0), "spec.initContainers[helper].args differs");
-    assert!(message(1).ends_with("nothing creates this pod anew; delete and create it yourself"), "{}", message(1));
+    let told = |outcomes: [(&str, &str); 2]| {
+        let [(web, how), (single, other)] = outcomes;
+        let report = ways(&[("deploy/web", how, web), ("pod/single", other, single)]);
+        [0, 1].map(|index| report["workloads"][index]["message"].as_str().unwrap_or_default().to_owned())
+    };
+    let [web, single] = told([("failed", "none"), ("failed", "none")]);
+    assert_eq!(web, "spec.initContainers[helper].args differs: its workload is gone");
+    assert!(single.ends_with("nothing creates this pod anew; delete and create it yourself"), "{single}");
+    // What the run would refuse, the dry run tells.
+    let template =
+        json!({"metadata": {"labels": {"app": "other"}}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}});
+    let mut web = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+        "spec": {"replicas": 0, "paused": true, "selector": {"matchLabels": {"app": "other"}}, "template": template}});
+    let path = format!("/apis/apps/v1/namespaces/{}/deployments", pods.name);
+    running.cluster().send_object("POST", &path, &web).expect_success();
+    let [paused, _] = told([("failed", "none"), ("failed", "none")]);
+    assert!(paused.contains("it is paused"), "{paused}");
+    web["spec"]["paused"] = json!(false);
+    running.cluster().send_object("PUT", &format!("{path}/web"), &web).expect_success();
+    let [planned, _] = told([("planned", "restart"), ("failed", "none")]);
+    assert_eq!(planned, "spec.initContainers[helper].args differs");
 
     let ran = run(pods, &["upgrade", "ways", "--dry-run", "--no-restart", "deploy/web"]);
     assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+    assert!(ran.stderr.contains("nothing was changed"), "{}", ran.stderr);
     assert!(ran.stdout.contains("which --no-restart leaves out"), "{}", ran.stdout);
     let ran = run(pods, &["upgrade", "wys", "--dry-run"]);
     assert!(ran.code == Some(1) && ran.stderr.contains("did you mean \"ways\"?"), "{}", ran.stderr);

@@ -61,9 +61,9 @@ const NO_MESSAGES: &[(&str, &[&str])] = &[
     (
         "an expression of a converted template",
         &[
-            "pod.metadata.?generateName.orValue('') == '' ? pod.metadata.?name.orValue('') : (pod.metadata.generateName + '\\n').replace('-' + pod.metadata.?labels[?'pod-template-hash'].orValue('') + '-\\n', '') .replace('-\\n', '')",
+            "(pod.metadata.?ownerReferences.orValue([]) .filter(o, o.?controller.orValue(false) && pod.metadata.?generateName.orValue('') != '') .map(o, o.kind == 'ReplicaSet' && o.name.endsWith('-' + pod.metadata.?labels[?'pod-template-hash'].orValue('')) ? o.name.substring(0, o.name.lastIndexOf('-')) : o.kind == 'Job' && o.name.matches('^.+-[0-9]…$') ? o.name.substring(0, o.name.lastIndexOf('-')) : o.name) + [pod.metadata.?generateName.orValue('') == '' ? pod.metadata.?name.orValue('') : (pod.metadata.generateName + '\\n').replace('-' + pod.metadata.?labels[?'pod-template-hash'].orValue('') + '-\\n', '') .replace('-\\n', '')])[0]",
             "{'name': …, 'value': params.…",
-            "!(container.?volumeMounts.orValue(null) == null ? [] : container.volumeMounts).exists(m, m.name == …)",
+            "(container.?volumeMounts.orValue(null) == null ? [] : container.volumeMounts)",
             "${… in ['', 'default'] ? … : null}",
         ],
     ),
