@@ -4,6 +4,7 @@
 //! not load is refused, and a change that leaves the spec as it is never.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -241,9 +242,9 @@ impl Validation<'_> {
     }
 
     /// How many pods carry the template, as they were counted last.
-    fn in_use(&self) -> Option<String> {
+    fn in_use(&self) -> Option<Carriers> {
         let ReviewedStatus { pods, namespaces, .. } = self.old.status;
-        (pods > 0).then(|| format!("{} in {}", counted(pods, "pod"), counted(namespaces, "namespace")))
+        (pods > 0).then(|| Carriers { pods, place: format!(" in {}", counted(namespaces, "namespace")) })
     }
 
     /// The revisions that the object has kept, the newest first, with the pods that carry them.
@@ -258,8 +259,8 @@ impl Validation<'_> {
         let (revision, pods) =
             self.kept().skip(ObjectText::MAX_REVISIONS - 1).find(|(revision, _)| revision != stable)?;
         (is_new && pods > 0).then(|| {
-            let pods = counted(pods, "pod");
-            format!("revision {revision}, which {pods} carry, is not kept any longer: no pod can ask for it by \"@\"")
+            let carriers = Carriers { pods, place: String::new() };
+            format!("revision {revision}, which {carriers}, is not kept any longer: no pod can ask for it by \"@\"")
         })
     }
 
@@ -273,7 +274,7 @@ impl Validation<'_> {
         let in_use = match with_new {
             0 => self.in_use(),
             // A roll-back: some pods have this revision already.
-            some => (pods > some).then(|| counted(pods - some, "pod")),
+            some => (pods > some).then(|| Carriers { pods: pods - some, place: String::new() }),
         };
         if old.is_null() || (in_use.is_none() && !is_dry_run) {
             return Vec::new();
@@ -288,8 +289,9 @@ impl Validation<'_> {
             return Vec::new();
         }
         let summary = match in_use {
-            Some(pods) => {
-                format!("{pods} carry another revision and keep it until they are created anew; what changes:")
+            Some(carriers) => {
+                let keep = carriers.either("keeps it until it is created anew", "keep it until they are created anew");
+                format!("{carriers} another revision and {keep}; what changes:")
             }
             None => "no pod carries another revision; what changes:".to_owned(),
         };
@@ -299,11 +301,12 @@ impl Validation<'_> {
     /// What the deletion means for pods and namespaces.
     fn of_deletion(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if let Some(pods) = self.in_use() {
+        if let Some(carriers) = self.in_use() {
             warnings.push(format!(
-                "{pods} carry template {}: they keep it, and new ones that ask for it are refused; to rename a template, \
-                 create the new one and change the pods first",
-                quote(self.name())
+                "{carriers} template {}: {}, and new ones that ask for it are refused; to rename a template, create the \
+                 new one and change the pods first",
+                quote(self.name()),
+                carriers.either("it keeps it", "they keep it"),
             ));
         }
         let scope = self.scope();
@@ -317,6 +320,24 @@ impl Validation<'_> {
             warnings.push(format!("the default list of {lists} names template {}", quote(self.name())));
         }
         warnings
+    }
+}
+
+/// Pods that carry a template or a revision, such as `2 pods in 1 namespace carry`.
+struct Carriers {
+    pods: i64,
+    place: String,
+}
+
+impl Carriers {
+    const fn either(&self, one: &'static str, more: &'static str) -> &'static str {
+        if self.pods == 1 { one } else { more }
+    }
+}
+
+impl fmt::Display for Carriers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{} {}", counted(self.pods, "pod"), self.place, self.either("carries", "carry"))
     }
 }
 

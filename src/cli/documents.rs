@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::Value;
 
-use super::errors::ErrorList;
+use super::errors::{ErrorList, unreadable};
 use super::json::{self, JsonDocument};
 use super::stdio;
 use super::yaml::{self, YamlDocument};
@@ -157,7 +157,7 @@ fn files_of(path: &Path, recursive: bool) -> Result<Vec<PathBuf>, ErrorList> {
         return Ok(vec![path.to_owned()]);
     }
     let mut found = Vec::new();
-    directory(path, recursive, &mut found).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+    directory(path, recursive, &mut found).map_err(|error| unreadable(path.display(), &error))?;
     found.sort();
     if found.is_empty() {
         let below = if recursive { "" } else { "; -R reads the directories below it too" };
@@ -216,7 +216,7 @@ fn is_stdin(path: &Path) -> bool {
 
 fn bytes(path: &Path) -> Result<Vec<u8>, ErrorList> {
     let bytes = if is_stdin(path) { stdio::read_stdin() } else { std::fs::read(path) };
-    bytes.map_err(|error| format!("{}: cannot be read: {error}", origin(path)).into())
+    bytes.map_err(|error| unreadable(origin(path), &error).into())
 }
 
 /// UTF-8, or UTF-16 that begins with a byte order mark, as kubectl reads it.

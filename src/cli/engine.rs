@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::complete;
 use super::documents::{self, InputDocument};
-use super::errors::ErrorList;
+use super::errors::{ErrorList, unreadable};
 use super::namespaces::{self, NamespaceMap};
 use super::report::Report;
 use super::values::{self, ClusterVersion};
@@ -271,7 +271,7 @@ pub(super) fn template_texts(from: &[TemplateSource]) -> Result<Vec<SourceText>,
                 problems.extend(found.problems.iter().map(ToString::to_string));
                 texts.extend(found.texts);
             }
-            Err(error) => problems.push(format!("templates {}: cannot be read: {error}", path.display())),
+            Err(error) => problems.push(unreadable(path.display(), &error)),
         }
     }
     problems.or(texts)
@@ -280,7 +280,7 @@ pub(super) fn template_texts(from: &[TemplateSource]) -> Result<Vec<SourceText>,
 /// The templates of a file, or those in the ConfigMaps of which it is the manifest.
 fn templates_of_file(path: &Path) -> Result<Vec<SourceText>, ErrorList> {
     let origin = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| format!("templates {origin}: cannot be read: {error}"))?;
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(&origin, &error))?;
     // A text that is no YAML is reported with its lines by the reader of templates.
     let values = documents::values(path).unwrap_or_default();
     let objects: Vec<&Value> = values.iter().flat_map(namespaces::objects).collect();

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a list that is returned as an error is not empty.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// Everything that is wrong with one input.
 #[derive(Debug, Default)]
@@ -46,6 +46,17 @@ impl ErrorList {
         }
     }
 }
+
+/// Why a file or a directory cannot be read, without numbers of the operating system where it is absent.
+pub(super) fn unreadable(shown: impl fmt::Display, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => format!("{shown}: {ABSENT}"),
+        _ => format!("{shown}: cannot be read: {error}"),
+    }
+}
+
+/// What is said of a path that does not exist.
+pub(super) const ABSENT: &str = "there is no such file or directory";
 
 impl From<String> for ErrorList {
     fn from(problem: String) -> Self {

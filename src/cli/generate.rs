@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::complete::{self, Shell};
-use super::errors::ErrorList;
+use super::errors::{ErrorList, unreadable};
 use super::{manual, output, schemas, stdio, values};
 use crate::api::crd;
 use crate::api::template_object::TemplateKind;
@@ -280,7 +280,7 @@ fn ca_bundle(files: &[PathBuf]) -> Result<Option<Vec<u8>>, ErrorList> {
 /// The certificates of a file, without the text around them.
 fn certificates(file: &Path) -> Result<String, String> {
     let path = file.display();
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{path}: cannot be read: {error}"))?;
+    let text = std::fs::read_to_string(file).map_err(|error| unreadable(&path, &error))?;
     if text.contains("PRIVATE KEY-----") {
         return Err(format!("{path}: contains a private key, expected certificates alone"));
     }

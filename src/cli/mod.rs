@@ -160,12 +160,21 @@ fn exit_code(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            for line in format!("{error:#}").lines() {
-                stdio::print_message(&format!("error: {line}"));
-            }
+            error_lines(&error).iter().for_each(|line| stdio::print_message(line));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The lines about an error. An API server, a file or an object may have written parts of them.
+fn error_lines(error: &anyhow::Error) -> Vec<String> {
+    format!("{error:#}").lines().map(error_line).collect()
+}
+
+/// Excerpts of files keep their indentation.
+fn error_line(line: &str) -> String {
+    let (indentation, text) = line.split_at(line.len() - line.trim_start_matches(' ').len());
+    format!("error: {indentation}{}", terminal::printable(text))
 }
 
 #[cfg(test)]
@@ -175,6 +184,12 @@ mod tests {
     #[test]
     fn arguments_are_declared_without_contradiction() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn control_characters_of_an_error_do_not_reach_the_terminal() {
+        let error = anyhow::anyhow!("first\n  \u{1b}]0;pwned\u{7}second");
+        assert_eq!(error_lines(&error), ["error: first", "error:   \\u{1b}]0;pwned\\u{7}second"]);
     }
 
     #[test]

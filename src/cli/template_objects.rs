@@ -9,6 +9,7 @@ use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 
 use super::cluster::{self, ApiRequest, Caller, ClusterArgs, Failure, Lookup, filter_page};
+use super::fleet::Scope;
 use super::terminal::printable;
 use super::{check, stdio};
 use crate::api::template_object::{GROUP, TemplateKind, VERSION};
@@ -26,7 +27,7 @@ pub(super) async fn read(
     check::ensure_reachable(&client, &address, args.timeout()).await?;
     let caller = Caller::new(client, args.timeout());
     let mut texts = Vec::new();
-    let mut is_absent = true;
+    let (mut is_absent, mut has_own) = (true, false);
     for kind in kinds {
         let gvk = GroupVersionKind::gvk(GROUP, VERSION, kind.kind());
         let resource = ApiResource::from_gvk_with_plural(&gvk, kind.plural());
@@ -43,6 +44,7 @@ pub(super) async fn read(
         match caller.pages(&request, ListParams::default(), page).await {
             Lookup::Found(found) => {
                 is_absent = false;
+                has_own |= *kind == TemplateKind::Namespaced && !found.is_empty();
                 texts.extend(found);
             }
             Lookup::Absent => {}
@@ -54,6 +56,9 @@ pub(super) async fn read(
             "the cluster has no template objects: their CustomResourceDefinitions are not installed; \
              `outrigger generate crds | kubectl apply -f -` installs them"
         );
+    }
+    if !has_own {
+        Scope { namespace: namespace.map(str::to_owned), selector: None }.ensure_exists(&caller).await?;
     }
     Ok((texts, caller.failures()))
 }

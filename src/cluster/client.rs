@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use hyper::header::{HeaderName, HeaderValue, USER_AGENT};
-use kube::config::{InClusterError, KubeConfigOptions, KubeconfigError};
+use kube::config::{InClusterError, KubeConfigOptions};
 use kube::{Client, Config};
 
 /// Longer than the interval at which an API server ends each watch (see `watching`). Without a
@@ -46,21 +46,9 @@ pub(crate) async fn connect(source: ConnectionSource) -> Result<Client, ConnectE
         }
         ConnectionSource::Kubeconfig => Config::from_kubeconfig(&KubeConfigOptions::default())
             .await
-            .map_err(|error| ConnectError::Kubeconfig(explain(&error)))?,
+            .map_err(|error| ConnectError::Kubeconfig(super::explain_kubeconfig(&error)))?,
     };
     client(config, READ_TIMEOUT)
-}
-
-/// What is wrong with a kubeconfig. A syntax error gives only its position, since the text there
-/// may be a token.
-fn explain(error: &KubeconfigError) -> String {
-    match error {
-        KubeconfigError::Parse(error) => {
-            let (line, column) = error.location().map_or((0, 0), |place| (place.line(), place.column()));
-            format!("it is not valid kubeconfig YAML at line {line}, column {column}")
-        }
-        error => super::chain(error),
-    }
 }
 
 /// The user agent for audit logs; API servers use the part before the slash as the name of a
@@ -130,7 +118,7 @@ mod tests {
         {
             let error = kube::config::Kubeconfig::from_yaml(text).expect_err("no kubeconfig");
             assert!(error.to_string().contains("canary"), "{error}");
-            let explained = explain(&error);
+            let explained = super::super::explain_kubeconfig(&error);
             assert!(
                 explained.contains("line 4, column") && !explained.contains("canary") && explained.lines().count() == 1,
                 "{explained}"

@@ -37,8 +37,12 @@ pub struct Renewal {
     pub bare: Value,
     /// The review of that template.
     pub review: Review,
-    /// How the two differ.
+    /// How the two differ, and what to do about it in a file.
     pub difference: Finding,
+    /// How the two differ.
+    pub summary: String,
+    /// What to do about it in a file.
+    pub advice: Option<&'static str>,
 }
 
 /// Reviews templates of one namespace.
@@ -103,15 +107,21 @@ impl Reviewer<'_> {
         }
         let before: Vec<String> = before.map(|name| quote(&name)).collect();
         let carries = message!["what was injected before (", value(before.join(", ")), ")"];
-        let message = match (&anew.outcome, &anew.after) {
-            (Err(error), _) => message![carries, " would be refused now: ", value(error)],
+        let (summary, advice) = match (&anew.outcome, &anew.after) {
+            (Err(error), _) => (message![carries, " would be refused now: ", value(error)], None),
             (Ok(_), None) => {
-                message![carries, " is not requested any more; `--renew` or `outrigger uninject` removes it"]
+                (message![carries, " is not requested any more"], Some("`--renew` or `outrigger uninject` removes it"))
             }
-            (Ok(_), Some(_)) => message![carries, " has other values than it would get now; `--renew` injects it anew"],
+            (Ok(_), Some(_)) => {
+                (message![carries, " has other values than it would get now"], Some("`--renew` injects it anew"))
+            }
+        };
+        let message = match advice {
+            Some(advice) => message![summary.clone(), "; ", advice],
+            None => summary.clone(),
         };
         let difference = Finding::warning(FindingCode::InjectionOutdated, message);
-        Some(Renewal { bare, review: anew, difference })
+        Some(Renewal { bare, review: anew, difference, summary: summary.to_string(), advice })
     }
 
     fn inject(

@@ -4,11 +4,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::cluster_pod::ClusterPod;
-use super::difference;
+use super::difference::{self, Step};
 use super::find::PodLocation;
 use super::review::{Review, Reviewer, values_that_are_no_text};
 use crate::inject::annotations::AnnotationKeys;
 use crate::inject::decision_trace::DecisionTrace;
+use crate::inject::merge::equal::{is_filled_in, is_token_mount, same_field};
 use crate::inject::status::{Status, StatusEntry};
 use crate::inject::{InjectError, Request, TemplateScope, trace_of_refusal};
 
@@ -48,6 +49,9 @@ pub struct Carried {
     /// What differs, in one sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<String>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
     /// The changes that lead to what it would get, as operations on the pod.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<String>,
@@ -89,7 +93,8 @@ impl Reviewer<'_> {
         Some(Carried {
             templates: entries.into_iter().map(of).collect(),
             is_current: renewal.is_none(),
-            difference: renewal.map(|renewal| renewal.difference.message.to_string()),
+            advice: renewal.as_ref().and_then(|renewal| renewal.advice).map(str::to_owned),
+            difference: renewal.map(|renewal| renewal.summary),
             changes,
         })
     }
@@ -108,11 +113,35 @@ impl Reviewer<'_> {
 /// The changes from one pod to the other, without those of the status and of revisions.
 pub(super) fn changes(domain: &str, before: &Value, after: &Value) -> Vec<String> {
     let marks = [AnnotationKeys::new(domain).status, "/revision".to_owned()].map(|mark| mark.replace('/', "~1"));
-    let steps = difference::steps(before, after);
+    let mut steps = difference::steps(before, after);
+    steps.retain(|step| !is_of_the_api_server(step, before));
     let operations = difference::patch(&steps).into_iter().rev();
     let operations = operations.map(|operation| serde_json::to_value(operation).unwrap_or_default());
     let shown = operations.filter(|one| !marks.iter().any(|mark| text(one, "path").ends_with(mark.as_str())));
     shown.take(MAX_DIFFERENCES).map(|one| change(&one)).collect()
+}
+
+/// Whether a step only takes out what the API server has filled in, or spells a value in another way.
+fn is_of_the_api_server(step: &Step, before: &Value) -> bool {
+    let (Step::Remove { at } | Step::Replace { at, .. }) = step else { return false };
+    let path = at.to_string();
+    if !path.starts_with("/spec/") {
+        return false;
+    }
+    let names: Vec<&str> = path.split('/').filter(|name| name.parse::<usize>().is_err()).collect();
+    let (parent, own) = match names.as_slice() {
+        [.., parent, own] => (*parent, *own),
+        _ => ("", ""),
+    };
+    let Some(found) = before.pointer(&path) else { return false };
+    match step {
+        Step::Replace { value, .. } => same_field(parent, own, value, found),
+        _ if path.ends_with(|last: char| last.is_ascii_digit()) && own == "volumeMounts" => is_token_mount(found),
+        _ => {
+            let beside = path.rsplit_once('/').and_then(|(parent, _)| before.pointer(parent)?.as_object());
+            beside.is_some_and(|beside| is_filled_in(parent, own, found, beside))
+        }
+    }
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
@@ -123,4 +152,36 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 fn change(operation: &Value) -> String {
     let value = operation.get("value").map(|value| format!(" {value}")).unwrap_or_default();
     format!("{} {}{value}", text(operation, "op"), text(operation, "path"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn defaults_of_the_api_server_are_no_changes() {
+        let token = json!({"name": "kube-api-access-x", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"});
+        let running = json!({"metadata": {"annotations": {"a": "", "b": "1"}}, "spec": {"initContainers": [{
+            "name": "proxy", "image": "proxy:1", "imagePullPolicy": "IfNotPresent",
+            "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File", "args": ["--old"],
+            "resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "1"}},
+            "volumeMounts": [{"name": "data", "mountPath": "/data"}, token],
+            "livenessProbe": {"httpGet": {"port": 1, "scheme": "HTTP"}, "periodSeconds": 10, "timeoutSeconds": 1},
+        }, {"name": "bare", "image": "bare:1", "resources": {}, "volumeMounts": [token]}]}});
+        let anew = json!({"metadata": {"annotations": {"b": "1"}}, "spec": {"initContainers": [{
+            "name": "proxy", "image": "proxy:2", "args": ["--new"], "resources": {"limits": {"cpu": "1000m"}},
+            "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+            "livenessProbe": {"httpGet": {"port": 1}},
+        }, {"name": "bare", "image": "bare:1"}]}});
+        let expected = [
+            "remove /metadata/annotations/a",
+            "replace /spec/initContainers/0/args/0 \"--new\"",
+            "replace /spec/initContainers/0/image \"proxy:2\"",
+        ];
+        let mut found = changes("outrigger.dev", &running, &anew);
+        found.sort();
+        assert_eq!(found, expected);
+    }
 }

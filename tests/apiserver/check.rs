@@ -78,7 +78,7 @@ fn a_healthy_installation_is_healthy() {
         let text = world.check_as(&world.cluster.control_plane.kubeconfig, &["--wait=60s"]);
         assert_eq!(text.code, Some(0));
         assert!(text.stdout.contains("ok       injection: a dry-run pod in namespace \"default\""), "{}", text.stdout);
-        assert!(text.stdout.ends_with("\nhealthy: 0 failed, 0 warning, 8 ok\n"), "{}", text.stdout);
+        assert!(text.stdout.ends_with("\nhealthy: 0 failed, 0 warnings, 8 ok\n"), "{}", text.stdout);
 
         let chosen = world.check(&["--test-namespace=shop", "--template=cache"]);
         let (message, _) = chosen.find("injection").expect("injected");

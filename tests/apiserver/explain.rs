@@ -291,10 +291,14 @@ fn a_running_pod_is_compared_with_what_it_would_get_today() {
     let ask = || world.run(&["pod/web", "-n", "explain-running", "-o", "json"]).explanation();
     let explanation = ask();
     assert_eq!(explanation["carried"]["is_current"], true, "{explanation:#}");
+    assert!(explanation["summary"].to_string().contains(", as a new pod would"), "{explanation:#}");
     objects::apply(cluster, "explain-running", "moving", &moving("registry.example/moving:2"));
     let explanation = ask();
     assert_eq!(explanation["carried"]["is_current"], false, "{explanation:#}");
-    assert!(explanation["carried"]["changes"].to_string().contains("moving:2"), "{explanation:#}");
+    let image = "replace /spec/initContainers/0/image \"registry.example/moving:2\"";
+    assert_eq!(explanation["carried"]["changes"], json!([image]), "{explanation:#}");
+    assert!(explanation["summary"].to_string().contains(", a new pod would get "), "{explanation:#}");
+    assert!(explanation["carried"]["advice"].to_string().contains("outrigger upgrade moving"), "{explanation:#}");
 }
 
 fn a_missing_object_is_named_with_its_nearest_neighbour() {
@@ -342,6 +346,11 @@ fn missing_rights_are_named_and_the_rest_is_explained() {
         assert!(ran.stderr.contains(what), "{what}: {}", ran.stderr);
     }
     assert!(ran.explanation()["summary"].to_string().contains("which is not known"), "{ran:?}");
+    let file = cluster.control_plane.janitor.directory().join("explain-rights.json");
+    std::fs::write(&file, asking("agent").to_string()).expect("a file");
+    let ran = world.run_as(&kubeconfig, &["-f", &file.to_string_lossy(), "-n", "explain-rights"]);
+    assert!(ran.stdout.contains("? not known: the templates could not be read"), "{ran:?}");
+    assert!(ran.code == Some(1) && ran.stderr.contains("clusterinjectiontemplates"), "{ran:?}");
 }
 
 fn without_a_configuration_nobody_is_asked() {

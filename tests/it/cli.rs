@@ -463,7 +463,7 @@ fn files_that_cannot_be_read_are_all_named() {
     assert_eq!(
         lines,
         [
-            "error: missing.yaml: cannot be read: No such file or directory (os error 2)",
+            "error: missing.yaml: there is no such file or directory",
             "error: empty: the directory has no file *.yaml, *.yml or *.json; -R reads the directories below it too",
             "error: https://example.com/app.yaml: URLs are not read; download it first: \
              curl -fsSL https://example.com/app.yaml | outrigger inject -f -",
@@ -619,7 +619,7 @@ fn files_without_certificates_are_all_refused() {
         [
             "error: empty.pem: contains no certificate, expected at least one in PEM",
             "error: key.pem: contains a private key, expected certificates alone",
-            "error: missing.pem: cannot be read: No such file or directory (os error 2)",
+            "error: missing.pem: there is no such file or directory",
         ]
     );
 }

@@ -38,6 +38,44 @@ fn a_missing_kubeconfig_is_reported_in_one_line() {
     assert_eq!(said.lines().count(), 1, "{said}");
 }
 
+/// What a command says that exits with an error.
+fn failed(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let mut process = Process::start_with(directory, arguments, environment);
+    assert_eq!(process.wait().code(), Some(1), "{arguments:?}");
+    process.stderr()
+}
+
+#[test]
+fn in_a_pod_a_broken_kubeconfig_does_not_mean_the_pods_own_cluster() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let home = directory.path().display().to_string();
+    let in_pod = ("KUBERNETES_SERVICE_HOST", "127.0.0.1");
+    let said = failed(directory.path(), &["get"], &[in_pod, ("HOME", &home), ("KUBECONFIG", "missing")]);
+    assert!(said.contains("cannot read the kubeconfig missing: there is no such file"), "{said}");
+    let said = failed(directory.path(), &["get"], &[in_pod, ("HOME", &home), ("KUBECONFIG", "")]);
+    assert!(said.contains("cannot read the service account of the pod"), "{said}");
+    std::fs::create_dir(directory.path().join(".kube")).expect("a directory");
+    std::fs::write(directory.path().join(".kube/config"), "users: [canary\n").expect("a file");
+    let said = failed(directory.path(), &["get"], &[in_pod, ("HOME", &home), ("KUBECONFIG", "")]);
+    assert!(said.contains(".kube/config: it is not valid kubeconfig YAML at line "), "{said}");
+    assert!(said.lines().count() == 1 && !said.contains("canary"), "{said}");
+}
+
+#[test]
+fn a_silent_api_server_is_told_with_the_time_limit() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("https://{}", listener.local_addr().expect("bound"));
+    let kubeconfig = unreachable(directory.path());
+    let text = std::fs::read_to_string(&kubeconfig).expect("a file").replace("http://127.0.0.1:1", &address);
+    std::fs::write(&kubeconfig, text).expect("a file");
+    for command in [&["get"][..], &["upgrade", "x"], &["templates", "--in-cluster"], &["explain", "pod/x"]] {
+        let arguments = [command, &["--timeout", "1s"]].concat();
+        let said = failed(directory.path(), &arguments, &[("KUBECONFIG", &kubeconfig)]);
+        assert!(said.contains("does not respond within 1s; "), "{command:?}: {said}");
+    }
+}
+
 #[test]
 fn without_an_api_server_it_runs_unready_and_shuts_down_on_a_signal() {
     let directory = tempfile::tempdir().expect("a directory");

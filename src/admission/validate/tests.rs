@@ -113,6 +113,9 @@ fn a_change_says_what_it_means_for_pods() {
     let summary =
         "12 pods in 1 namespace carry another revision and keep it until they are created anew; what changes:";
     assert_eq!(respond(&none, &review("UPDATE", "", &new, &old)).2, [summary, changed]);
+    old["status"]["pods"] = json!(1);
+    let summary = "1 pod in 1 namespace carries another revision and keeps it until it is created anew; what changes:";
+    assert_eq!(respond(&none, &review("UPDATE", "", &new, &old)).2, [summary, changed]);
     let mut dry_run = review("UPDATE", "", &new, &object("ClusterInjectionTemplate", "", &spec("a:1")));
     dry_run["request"]["dryRun"] = true.into();
     assert_eq!(respond(&none, &dry_run).2, ["no pod carries another revision; what changes:", changed]);
@@ -143,7 +146,10 @@ fn a_deletion_names_the_pods_and_the_default_lists() {
     let none = injector(&[]);
     let (allowed, _, warnings) = respond(&none, &review("DELETE", "", &Value::Null, &old));
     assert!(allowed && warnings.len() == 2, "{warnings:?}");
-    assert!(warnings[0].starts_with("1 pod in 1 namespace carry template \"log\"") && warnings[0].contains("rename"));
+    assert!(
+        warnings[0].starts_with("1 pod in 1 namespace carries template \"log\": it keeps it")
+            && warnings[0].contains("rename")
+    );
     assert_eq!(warnings[1], "the default list of 2 namespaces names template \"log\"");
     let (_, _, warnings) =
         respond(&none, &review("DELETE", "proxy", &Value::Null, &object("InjectionTemplate", "proxy", &spec("a:1"))));

@@ -66,7 +66,8 @@ pub(super) fn summary(findings: &[Finding]) -> String {
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let verdict = if is_healthy(findings) { "healthy" } else { "not healthy" };
     let (failed, warning, ok) = (count(Severity::Failed), count(Severity::Warning), count(Severity::Ok));
-    format!("{verdict}: {failed} failed, {warning} warning, {ok} ok")
+    let plural = if warning == 1 { "" } else { "s" };
+    format!("{verdict}: {failed} failed, {warning} warning{plural}, {ok} ok")
 }
 
 #[cfg(test)]
@@ -84,7 +85,7 @@ mod tests {
     fn a_finding_is_one_line_and_its_hint_another() {
         let expected = "ok       endpoints: 2 ready\n\
                         failed   webhook_deleted: none\\n\\u{1b}[2J here\n         hint: apply\\nit\n\
-                        not healthy: 1 failed, 0 warning, 1 ok\n";
+                        not healthy: 1 failed, 0 warnings, 1 ok\n";
         assert_eq!(text(&findings(), Colours::Hidden), expected);
         assert!(text(&findings(), Colours::Shown).contains("\x1b[31mfailed  \x1b[0m webhook_deleted"));
     }

@@ -18,7 +18,7 @@ use crate::cluster::explain;
 /// Number of objects of one page.
 const PAGE: u32 = 500;
 /// Maximum number of pages of one kind; more objects tell nothing new.
-const MAX_PAGES: usize = 200;
+pub(in crate::cli) const MAX_PAGES: usize = 200;
 
 /// The client, and the failures so far.
 pub(in crate::cli) struct Caller {

@@ -13,7 +13,7 @@ use clap::Args;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use kube::config::Kubeconfig;
 
-pub(super) use caller::{ApiRequest, Caller, filter_page};
+pub(super) use caller::{ApiRequest, Caller, MAX_PAGES, filter_page};
 pub(super) use connect::{ClusterSelection, connect};
 pub(super) use lookup::{Failure, Lookup};
 

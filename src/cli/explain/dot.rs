@@ -55,7 +55,11 @@ impl Graph {
         _ = writeln!(self.0, "  subgraph cluster_{index} {{\n    label={title};");
         let id = |name: &str| format!("e{index}_{name}");
         let end = id("end");
-        let is_good = explanation.effect == Effect::Injected;
+        let look = match explanation.effect {
+            Effect::Injected => Look::Good,
+            Effect::NotKnown => Look::Pale,
+            _ => Look::Bad,
+        };
         self.node(&id("pod"), &["new pod".to_owned()], Look::Good);
         self.webhooks(index, explanation);
         let first = if explanation.asked.webhooks.is_empty() { id("pod") } else { id("asked") };
@@ -100,7 +104,7 @@ impl Graph {
             self.node(&name, &lines, look);
             self.edge(&id("step7"), &name, look);
         }
-        self.node(&end, std::slice::from_ref(&explanation.summary), if is_good { Look::Good } else { Look::Bad });
+        self.node(&end, std::slice::from_ref(&explanation.summary), look);
         if is_alive {
             self.edge(&before, &end, Look::Good);
         }

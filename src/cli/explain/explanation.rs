@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::webhooks::{Asked, WebhookTrace};
 use crate::inject::decision_trace::{Check, DecisionTrace, TraceVerdict};
-use crate::workload::{Carried, Comparison, PodLocation, Reviewer};
+use crate::workload::{Carried, CarriedTemplate, Comparison, PodLocation, Reviewer};
 
 /// Everything that is explained.
 #[derive(Debug, Default, Serialize)]
@@ -33,6 +33,8 @@ pub(super) enum Effect {
     Failed,
     /// The API server does not ask Outrigger: it is created as it is.
     NotAsked,
+    /// It depends on templates that could not be read.
+    NotKnown,
 }
 
 /// Existing pods of a workload that are alike.
@@ -61,7 +63,7 @@ pub(super) struct Explanation {
     pub summary: String,
     /// Whether the API server would ask Outrigger.
     pub asked: Asked,
-    /// What Outrigger decides if it is asked.
+    /// What Outrigger decides if it is asked, with the templates that could be read.
     pub decision: DecisionTrace,
     /// What the object carries of an earlier injection.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,6 +123,65 @@ impl Explanation {
     }
 }
 
+/// The verdict about a pod whose templates are not known.
+const TEMPLATES_UNREAD: &str = "not known: the templates could not be read";
+
+impl Explanation {
+    /// Takes back what would be wrong if there were templates that could not be read.
+    pub(super) fn without_templates(&mut self) {
+        const DEPENDING: [&str; 3] = ["template_not_found", "default_template_missing", "not_requested"];
+        let decision = &self.decision;
+        let codes = decision.reasons.iter().chain(&decision.problems).map(|one| one.code.as_str());
+        let depends = codes.into_iter().any(|code| DEPENDING.contains(&code));
+        if depends && self.effect != Effect::NotAsked {
+            self.effect = Effect::NotKnown;
+            self.summary = summary(self.effect, &self.asked, &self.decision);
+        }
+        let missing = |carried: &Carried| carried.templates.iter().any(|template| template.current.is_none());
+        if let Some(carried) = self.carried.as_mut().filter(|carried| missing(carried)) {
+            carried.is_current = false;
+            carried.difference = Some(format!("what a new pod would get is {TEMPLATES_UNREAD}"));
+            carried.advice = None;
+            carried.changes.clear();
+        }
+    }
+
+    /// Says of a pod of a cluster that carries templates how it differs from a new one.
+    pub(super) fn of_running_pod(&mut self) {
+        let Some(carried) = &mut self.carried else { return };
+        let outdated =
+            |template: &&CarriedTemplate| template.current.as_ref().is_some_and(|one| *one != template.revision);
+        let names: Vec<&str> = carried.templates.iter().filter(outdated).map(|template| &*template.name).collect();
+        let commands = names.iter().map(|name| format!("`outrigger upgrade {name} -n {}`", self.namespace));
+        carried.advice = match (carried.is_current, names.is_empty(), &carried.advice) {
+            (true, _, _) | (false, true, None) => None,
+            (false, false, _) => Some(format!("{} brings it up to date", commands.collect::<Vec<_>>().join(", "))),
+            (false, true, Some(_)) => Some("create the pod anew".to_owned()),
+        };
+        let reasons = &self.decision.reasons;
+        let is_only_carried = !reasons.is_empty() && reasons.iter().all(|reason| reason.code == "already_injected");
+        if self.effect == Effect::Skipped && is_only_carried {
+            self.summary = with_condition(carries(carried), &self.asked);
+        }
+    }
+}
+
+/// What a running pod carries beside what a new one would get.
+fn carries(carried: &Carried) -> String {
+    let other_values = carried.difference.as_deref().filter(|_| !carried.is_current);
+    let one = |template: &CarriedTemplate| {
+        let CarriedTemplate { name, revision, current } = template;
+        let beside = match (current, other_values) {
+            (Some(current), _) if current != revision => format!("a new pod would get {current}"),
+            (Some(_), None) => "as a new pod would".to_owned(),
+            (_, Some(difference)) => difference.to_owned(),
+            (None, None) => "there is no such template any more".to_owned(),
+        };
+        format!("carries {name} at {revision}, {beside}")
+    };
+    carried.templates.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
 impl ExplainReport {
     pub(super) fn extend(&mut self, other: Self) {
         self.explanations.extend(other.explanations);
@@ -147,8 +208,14 @@ fn summary(effect: Effect, asked: &Asked, decision: &DecisionTrace) -> String {
         Effect::Skipped => format!("gets nothing: {}", sentences(&decision.reasons)),
         Effect::Refused => format!("is refused: {}", sentences(&decision.problems)),
         Effect::Failed => format!("gets no verdict, failurePolicy decides: {}", sentences(&decision.problems)),
+        Effect::NotKnown => TEMPLATES_UNREAD.to_owned(),
         Effect::NotAsked => format!("gets nothing, the API server does not ask Outrigger: {}", why_not(asked)),
     };
+    with_condition(end, asked)
+}
+
+/// The sentence, which holds only if the API server asks.
+fn with_condition(end: String, asked: &Asked) -> String {
     match asked.is_called() {
         None => format!("{end} (if the API server asks, which is not known)"),
         Some(_) => end,
@@ -181,5 +248,85 @@ mod tests {
     #[test]
     fn published_schema_is_that_of_the_explanation() {
         super::super::super::schemas::tests::assert_published::<ExplainReport>("explain");
+    }
+
+    const TEMPLATE: &str = "apiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {name: proxy}\n\
+                            spec: {sidecars: [{name: proxy, image: 'proxy:1'}]}";
+
+    fn explained(document: &Value, template: &str) -> Explanation {
+        use crate::inject::{Injector, Settings, SourceText, TemplateSet};
+        let text = SourceText { origin: "t.yaml".to_owned(), text: template.to_owned() };
+        let injector = Injector::new(TemplateSet::load(&[text]).templates, Settings::default());
+        let reviewer = Reviewer { injector: &injector, namespace: "shop", namespace_object: None };
+        let location = crate::workload::find(document, "outrigger.dev").pods.remove(0);
+        let asked = |_: &Value| Asked {
+            webhooks: vec![WebhookTrace {
+                configuration: String::new(),
+                name: "w".to_owned(),
+                called: Some(true),
+                failure_policy: "Fail".to_owned(),
+                checks: Vec::new(),
+            }],
+            ..Asked::default()
+        };
+        Explanation::of("Pod shop/web".to_owned(), &reviewer, document, &location, None, asked).expect("a pod")
+    }
+
+    fn pod() -> Value {
+        serde_json::json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "web", "annotations": {"outrigger.dev/inject": "proxy"}},
+            "spec": {"containers": [{"name": "web", "image": "web:1"}]}})
+    }
+
+    /// The pod as the template makes it.
+    fn injected() -> Value {
+        use crate::inject::{Injector, Settings, SourceText, TemplateSet};
+        let text = SourceText { origin: "t.yaml".to_owned(), text: TEMPLATE.to_owned() };
+        let injector = Injector::new(TemplateSet::load(&[text]).templates, Settings::default());
+        let reviewer = Reviewer { injector: &injector, namespace: "shop", namespace_object: None };
+        let location = crate::workload::find(&pod(), "outrigger.dev").pods.remove(0);
+        let after = reviewer.review(&pod(), &location).after.expect("it is injected");
+        let mut document = pod();
+        location.put(&mut document, after);
+        document
+    }
+
+    #[test]
+    fn a_running_pod_carries_what_it_has() {
+        let mut same = explained(&injected(), TEMPLATE);
+        same.of_running_pod();
+        let revision = same.carried.as_ref().expect("a status").templates[0].revision.clone();
+        assert_eq!(same.summary, format!("carries proxy at {revision}, as a new pod would"));
+        let mut other = explained(&injected(), &TEMPLATE.replace("proxy:1", "proxy:2"));
+        other.of_running_pod();
+        let carried = other.carried.expect("a status");
+        let current = carried.templates[0].current.clone().expect("a template");
+        assert_eq!(other.summary, format!("carries proxy at {revision}, a new pod would get {current}"));
+        assert_eq!(carried.advice.as_deref(), Some("`outrigger upgrade proxy -n shop` brings it up to date"));
+        let difference = carried.difference.expect("a difference");
+        assert!(!difference.contains("--renew"), "{difference}");
+        let of_file = explained(&injected(), &TEMPLATE.replace("proxy:1", "proxy:2"));
+        assert!(of_file.carried.and_then(|carried| carried.advice).is_some_and(|advice| advice.contains("--renew")));
+    }
+
+    #[test]
+    fn a_verdict_that_depends_on_unread_templates_is_not_known() {
+        let none = TEMPLATE.replace("proxy}", "other}");
+        let mut refused = explained(&pod(), &none);
+        assert!(refused.effect == Effect::Refused && refused.summary.contains("template_not_found"));
+        refused.without_templates();
+        assert_eq!((refused.effect, &*refused.summary), (Effect::NotKnown, TEMPLATES_UNREAD));
+        let report = ExplainReport { explanations: vec![refused], unread: Vec::new() };
+        let text = super::super::text::text(&report, super::super::terminal::Colours::Hidden, None);
+        assert!(text.contains("\n? not known: the templates could not be read\n"), "{text}");
+        assert!(super::super::dot::dot(&report).contains("[label=\"not known: the templates could not be read\""));
+        assert_eq!(serde_json::to_value(&report).expect("JSON")["explanations"][0]["effect"], "not_known");
+        let mut known = explained(&pod(), TEMPLATE);
+        known.without_templates();
+        assert_eq!(known.effect, Effect::Injected);
+        let mut running = explained(&injected(), &none);
+        running.without_templates();
+        running.of_running_pod();
+        assert!(running.summary.ends_with("what a new pod would get is not known: the templates could not be read"));
     }
 }

@@ -5,8 +5,10 @@
 
 mod cluster;
 mod dot;
+mod existing_pods;
 mod explanation;
 mod kinds;
+mod reader;
 mod selectors;
 mod subject;
 mod text;

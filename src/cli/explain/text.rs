@@ -76,8 +76,10 @@ impl Page {
             Effect::Injected => (Colour::Green, "✓"),
             Effect::Skipped | Effect::NotAsked => (Colour::Yellow, "–"),
             Effect::Refused | Effect::Failed => (Colour::Red, "✗"),
+            Effect::NotKnown => (Colour::Yellow, "?"),
         };
-        self.line(0, Some(colour), sign, &format!("the pod {}", explanation.summary));
+        let subject = if explanation.effect == Effect::NotKnown { "" } else { "the pod " };
+        self.line(0, Some(colour), sign, &format!("{subject}{}", explanation.summary));
         self.asked(explanation);
         self.text.push_str("\nDecision\n");
         for (index, step) in explanation.decision.steps.iter().enumerate() {
@@ -88,7 +90,7 @@ impl Page {
             explanation.decision.templates.iter().for_each(|template| self.template(template));
         }
         if let Some(carried) = &explanation.carried {
-            self.carried(carried);
+            self.carried(carried, explanation);
         }
         if !explanation.pods.is_empty() {
             self.text.push_str("\nExisting pods\n");
@@ -190,19 +192,23 @@ impl Page {
         }
     }
 
-    fn carried(&mut self, carried: &Carried) {
+    fn carried(&mut self, carried: &Carried, explanation: &Explanation) {
         self.text.push_str("\nCarries\n");
         for template in &carried.templates {
             let current = match &template.current {
                 Some(current) if *current == template.revision => "the current one".to_owned(),
                 Some(current) => format!("the current one is {current}"),
+                None if explanation.effect == Effect::NotKnown => "the current one is not known".to_owned(),
                 None => "no such template any more".to_owned(),
             };
             self.line(2, None, "-", &format!("{} at revision {} ({current})", template.name, template.revision));
         }
         match &carried.difference {
             None => self.line(2, Some(Colour::Green), "✓", "it is what the pod would get today"),
-            Some(difference) => self.line(2, Some(Colour::Yellow), "✗", difference),
+            Some(difference) => {
+                let advice = carried.advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default();
+                self.line(2, Some(Colour::Yellow), "✗", &format!("{difference}{advice}"));
+            }
         }
         carried.changes.iter().for_each(|change| self.line(6, None, "~", change));
     }

@@ -20,21 +20,28 @@ pub(in crate::cli) struct ServedTemplate {
     pub stable: Option<String>,
 }
 
+/// The templates that the replicas of an installation serve; none if no replica has told them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::cli) struct ReplicaTemplates {
+    pub templates: Vec<(ObjectKey, ServedTemplate)>,
+    /// Whether a template chooses its pods itself.
+    pub has_automatic: bool,
+}
+
 /// The served templates by namespace and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::cli) struct Served {
     templates: BTreeMap<ObjectKey, ServedTemplate>,
     /// Whether these are all: replicas have told them.
     pub is_complete: bool,
+    /// Whether a template chooses its pods itself.
+    pub has_automatic: bool,
 }
 
 impl Served {
     /// Reads the template objects, which everybody may usually list, and adds what replicas tell.
-    pub(in crate::cli) async fn read(
-        caller: &Caller,
-        scope: &Scope,
-        replicas: Vec<(ObjectKey, ServedTemplate)>,
-    ) -> Self {
+    pub(in crate::cli) async fn read(caller: &Caller, scope: &Scope, replicas: ReplicaTemplates) -> Self {
+        let ReplicaTemplates { templates: replicas, mut has_automatic } = replicas;
         let is_complete = !replicas.is_empty();
         let mut templates: BTreeMap<_, _> = replicas.into_iter().collect();
         let everywhere = Scope { namespace: None, selector: None };
@@ -42,13 +49,14 @@ impl Served {
             objects(caller, TemplateKind::Cluster, &everywhere),
             objects(caller, TemplateKind::Namespaced, scope),
         );
-        for (key, served) in cluster.into_iter().chain(namespaced) {
+        for TemplateObject { key, served, is_automatic } in cluster.into_iter().chain(namespaced) {
+            has_automatic |= is_automatic;
             // An object that is not loaded takes no place from what the replicas serve.
             if served.revision.is_some() || !templates.contains_key(&key) {
                 templates.insert(key, served);
             }
         }
-        Self { templates, is_complete }
+        Self { templates, is_complete, has_automatic }
     }
 
     /// What pods of this namespace get under a name.
@@ -66,11 +74,19 @@ impl Served {
 
 impl FromIterator<(ObjectKey, ServedTemplate)> for Served {
     fn from_iter<T: IntoIterator<Item = (ObjectKey, ServedTemplate)>>(templates: T) -> Self {
-        Self { templates: templates.into_iter().collect(), is_complete: true }
+        Self { templates: templates.into_iter().collect(), is_complete: true, has_automatic: false }
     }
 }
 
-async fn objects(caller: &Caller, kind: TemplateKind, scope: &Scope) -> Vec<(ObjectKey, ServedTemplate)> {
+/// What an object of the cluster tells of its template.
+#[derive(Clone)]
+struct TemplateObject {
+    key: ObjectKey,
+    served: ServedTemplate,
+    is_automatic: bool,
+}
+
+async fn objects(caller: &Caller, kind: TemplateKind, scope: &Scope) -> Vec<TemplateObject> {
     let resource =
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, VERSION, kind.kind()), kind.plural());
     let api: Api<DynamicObject> = match &scope.namespace {
@@ -86,11 +102,12 @@ async fn objects(caller: &Caller, kind: TemplateKind, scope: &Scope) -> Vec<(Obj
     }
 }
 
-fn of_object(object: DynamicObject) -> Option<(ObjectKey, ServedTemplate)> {
+fn of_object(object: DynamicObject) -> Option<TemplateObject> {
     let key = ObjectKey { namespace: object.metadata.namespace, name: object.metadata.name? };
     let status: TemplateObjectStatus =
         object.data.get("status").and_then(|status| serde_json::from_value(status.clone()).ok()).unwrap_or_default();
     let revision = |text: String| Some(text).filter(|text| !text.is_empty());
     let served = ServedTemplate { revision: revision(status.revision), stable: revision(status.stable_revision) };
-    Some((key, served))
+    let is_automatic = object.data.pointer("/spec/injection").is_some_and(|injection| injection == "Automatic");
+    Some(TemplateObject { key, served, is_automatic })
 }

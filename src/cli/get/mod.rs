@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use self::rows::{Row, Rows, State};
 use super::cluster::{self, Caller, ClusterArgs, Failure, Lookup};
-use super::fleet::{CarrierSearch, RequestingWorkload, ScopeArgs, Served};
+use super::fleet::{self, CarrierSearch, RequestingWorkload, ScopeArgs, Served};
 use super::terminal::{self, Colours, printable};
 use super::{check, complete, stdio, values};
 use crate::config::settings;
@@ -75,7 +75,8 @@ it); `not-found` (no such template); `no-pods` (none runs: scaled to zero, or re
 `pinned` (the pods ask for a revision of their own); `unknown` (the current revision could not be read).
 
 The current revisions come from the replicas of the installation, and from the status of template objects. Pods are read \
-in pages, by their metadata alone. Nothing is changed.";
+in pages, by their metadata alone. Pods without an annotation request what the default list of their namespace names; \
+those that only an Automatic template would give something are not looked for. Nothing is changed.";
 
 /// What is printed as JSON.
 #[derive(Serialize)]
@@ -89,9 +90,20 @@ struct Report<'r> {
     not_read: Vec<String>,
 }
 
+/// What a cluster has.
+struct Found {
+    rows: Vec<Row>,
+    not_read: Vec<String>,
+    /// Whether a template chooses its pods itself.
+    has_automatic: bool,
+}
+
+const AUTOMATIC: &str = "pods without a template that only an Automatic template would give them are not looked for; \
+                         `outrigger explain` tells";
+
 /// Reads the cluster and prints the rows.
 pub(super) fn run(args: &GetArgs) -> anyhow::Result<()> {
-    let (rows, not_read) = cluster::block_on(read(args))?;
+    let Found { rows, not_read, has_automatic } = cluster::block_on(read(args))?;
     match args.output {
         GetFormat::Json => stdio::print(terminal::json(&Report { workloads: &rows, not_read })?),
         format => {
@@ -100,12 +112,15 @@ pub(super) fn run(args: &GetArgs) -> anyhow::Result<()> {
             }
             stdio::print(table::render(&rows, format == GetFormat::Wide, Colours::of_stdout()))?;
             stdio::print_message(&summary(&rows));
+            if has_automatic {
+                stdio::print_message(AUTOMATIC);
+            }
             Ok(())
         }
     }
 }
 
-async fn read(args: &GetArgs) -> anyhow::Result<(Vec<Row>, Vec<String>)> {
+async fn read(args: &GetArgs) -> anyhow::Result<Found> {
     let (client, address) = cluster::connect(&args.cluster.selection(), args.cluster.timeout()).await?;
     check::ensure_reachable(&client, &address, args.cluster.timeout()).await?;
     let scope = args.scope.scope(&client);
@@ -118,6 +133,13 @@ async fn read(args: &GetArgs) -> anyhow::Result<(Vec<Row>, Vec<String>)> {
         check::served_templates(&caller, &args.installation, &args.domain),
     );
     let served = Served::read(&caller, &scope, replicas).await;
+    let pods = match pods {
+        Lookup::Found(mut pods) => {
+            fleet::add_default_requests(&caller, &keys, &scope, &mut pods).await;
+            Lookup::Found(pods)
+        }
+        unknown => unknown,
+    };
     let not_read = problems(&caller.failures());
     let Lookup::Found(pods) = pods else {
         let reasons: Vec<String> = caller.failures().iter().map(|failure| printable(&reason(failure))).collect();
@@ -127,10 +149,13 @@ async fn read(args: &GetArgs) -> anyhow::Result<(Vec<Row>, Vec<String>)> {
     pods.iter().for_each(|pod| rows.add_pod(pod, &served));
     workloads.iter().for_each(|workload| rows.add_workload(workload, &served));
     let rows = rows.finish(args.template.as_deref(), &served);
+    if rows.is_empty() {
+        scope.ensure_exists(&caller).await?;
+    }
     if let Some(template) = args.template.as_deref().filter(|_| rows.is_empty()) {
         not_found(template, &served, &scope.place())?;
     }
-    Ok((rows, not_read))
+    Ok(Found { rows, not_read, has_automatic: served.has_automatic })
 }
 
 /// Fails if no template has the name that was asked for.

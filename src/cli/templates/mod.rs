@@ -168,7 +168,7 @@ fn page(one: &Details, colours: Colours) -> String {
             _ = writeln!(text, "  {label:<14}{}", printable(value));
         }
     };
-    line("", &one.description);
+    line("description", &one.description);
     line("revision", &one.revision);
     line("origin", &one.origin);
     line("injection", one.injection);

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::format::{Case, CaseFile, Expect, Verdict};
 use crate::cli::documents::{self, InputFile};
+use crate::cli::errors::{ABSENT, unreadable};
 use crate::inject::{CompiledSource, SourceText, TemplateSet};
 
 /// What the names of files of cases end in.
@@ -55,11 +56,11 @@ pub(super) fn find(path: &Path, is_recursive: bool) -> Result<Vec<PathBuf>, Stri
         return match path.is_file() {
             true if is_case => Ok(vec![path.to_owned()]),
             true => Err(format!("{shown}: the names of files of cases end in {}", ENDINGS.join(", "))),
-            false => Err(format!("{shown}: there is no such file or directory")),
+            false => Err(format!("{shown}: {ABSENT}")),
         };
     }
     let mut found = Vec::new();
-    directory(path, is_recursive, &mut found).map_err(|error| format!("{shown}: cannot be read: {error}"))?;
+    directory(path, is_recursive, &mut found).map_err(|error| unreadable(&shown, &error))?;
     found.sort();
     if found.is_empty() {
         let below = if is_recursive { "" } else { "; -R looks into the directories below it too" };

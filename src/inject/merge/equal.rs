@@ -11,10 +11,27 @@ use serde_json::{Map, Value};
 
 /// Whether `found`, of the pod, is equal to `wanted`, of the template.
 pub(crate) fn same(wanted: &Value, found: &Value) -> bool {
-    same_field("", wanted, found)
+    same_value("", wanted, found)
 }
 
-fn same_field(field: &str, wanted: &Value, found: &Value) -> bool {
+/// Whether the two values of the field `key` are the same. `parent` is the name of the object with the
+/// field.
+pub(crate) fn same_field(parent: &str, key: &str, wanted: &Value, found: &Value) -> bool {
+    same_value(if matches!(parent, "limits" | "requests") { "quantity" } else { key }, wanted, found)
+}
+
+/// Whether the API server, or admission, may have filled in this value of the field `key`. `parent` is
+/// the name of the object with the field, `beside` that object.
+pub(crate) fn is_filled_in(parent: &str, key: &str, value: &Value, beside: &Map<String, Value>) -> bool {
+    let is_of_limits =
+        || key == "requests" && beside.get("limits").is_some_and(|limits| same_value(key, limits, value));
+    is_absent(parent, key, value)
+        || is_default(parent, key, value, beside)
+        || is_only_token(key, value)
+        || is_of_limits()
+}
+
+fn same_value(field: &str, wanted: &Value, found: &Value) -> bool {
     match (wanted, found) {
         (Value::Object(wanted), Value::Object(found)) => same_object(field, wanted, found),
         (Value::Array(wanted), Value::Array(found)) => same_list(field, wanted, found),
@@ -37,9 +54,8 @@ pub(super) fn different_fields<'v>(
     wanted: &'v Map<String, Value>,
     found: &'v Map<String, Value>,
 ) -> impl Iterator<Item = &'v str> {
-    let quantities = matches!(parent, "limits" | "requests");
     let of_wanted = wanted.iter().filter(move |(key, value)| match found.get(*key) {
-        Some(other) => !same_field(if quantities { "quantity" } else { key }, value, other),
+        Some(other) => !same_field(parent, key, value, other),
         None => !is_absent(parent, key, value) && !is_default(parent, key, value, wanted),
     });
     let only_found = found.iter().filter(move |(key, value)| {
@@ -68,7 +84,7 @@ fn same_list(field: &str, wanted: &[Value], found: &[Value]) -> bool {
     let token = |item: &Value| field == "volumeMounts" && is_token_mount(item);
     let wants_token = wanted.iter().any(token);
     let mut found = found.iter().filter(|item| wants_token || !token(item));
-    let all = wanted.iter().all(|item| found.next().is_some_and(|other| same_field(field, item, other)));
+    let all = wanted.iter().all(|item| found.next().is_some_and(|other| same_value(field, item, other)));
     all && found.next().is_none()
 }
 

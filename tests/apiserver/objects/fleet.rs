@@ -16,6 +16,7 @@ use crate::replicas::Running;
 
 tests! {
     workloads_and_pods_are_shown_with_their_state,
+    default_lists_request_and_missing_namespaces_are_named,
     each_difference_has_its_way_to_be_upgraded,
     missing_rights_and_an_absent_cluster_are_told,
 }
@@ -136,7 +137,38 @@ fn workloads_and_pods_are_shown_with_their_state() {
     let words: Vec<&str> = line.split_whitespace().collect();
     let expected = [&*pods.name, "deploy/old", "fleet", &first, "2", "outdated", &second, "old-1,", "old-2"];
     assert_eq!(words, expected, "{}", wide.stdout);
-    assert!(wide.stderr.ends_with("1 current, 1 pinned, 2 outdated, 1 no-pods\n"), "{}", wide.stderr);
+    assert!(wide.stderr.contains("1 current, 1 pinned, 2 outdated, 1 no-pods\n"), "{}", wide.stderr);
+}
+
+fn default_lists_request_and_missing_namespaces_are_named() {
+    let running = Running::start(cluster(), "listed", 1, &["--ca-propagation=1s"]);
+    let cluster = running.cluster();
+    let kubeconfig = &cluster.control_plane.kubeconfig;
+    serve(&running, "listed", &sidecar("helper:1"));
+    // The webhook does not see these pods.
+    let outside = cluster.namespace("listed-outside", "none");
+    let patch = json!({"metadata": {"labels": {"outrigger.dev/injection": "enabled"},
+        "annotations": {"outrigger.dev/inject": "listed"}}});
+    let path = format!("/api/v1/namespaces/{}", outside.name);
+    cluster.send("PATCH", &path, "application/merge-patch+json", patch.to_string().into_bytes()).expect_success();
+    outside.accepts(&pod("silent", &json!({})));
+    outside.accepts(&pod("opted-out", &json!({"outrigger.dev/inject": "false"})));
+    outside.accepts(&pod("unreadable", &json!({"outrigger.dev/inject": "listed, false"})));
+    for arguments in [&["get", "listed", "-n", &outside.name][..], &["get", "listed", "-A"]] {
+        let ran = run_as(kubeconfig, arguments);
+        let mut lines = ran.stdout.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+        for name in ["pod/silent", "pod/unreadable"] {
+            let expected = [&*outside.name, name, "listed", "-", "1", "missing"];
+            assert_eq!(lines.next().expect("a row"), expected, "{}", ran.stdout);
+        }
+        assert_eq!(lines.next(), None, "{}", ran.stdout);
+    }
+    for arguments in [&["get", "-n", "listed-outsid"][..], &["templates", "--in-cluster", "-n", "listed-outsid"]] {
+        let ran = run_as(kubeconfig, arguments);
+        let expected = "error: there is no namespace \"listed-outsid\"; did you mean \"listed-outside\"?\n";
+        assert_eq!((ran.code, &*ran.stdout), (Some(1), ""));
+        assert!(ran.stderr.ends_with(expected), "{}", ran.stderr);
+    }
 }
 
 fn each_difference_has_its_way_to_be_upgraded() {
@@ -280,6 +312,7 @@ fn missing_rights_and_an_absent_cluster_are_told() {
         assert_eq!((ran.code, &*ran.stdout), (Some(1), ""));
         assert!(ran.stderr.contains("cannot reach the API server at https://127.0.0.1:9/"), "{}", ran.stderr);
         assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+        assert!(!ran.stderr.contains("tcp connect error"), "{}", ran.stderr);
     }
     let ran = run_as(&gone, &["get", "--context", "nope"]);
     assert!(ran.stderr.contains("the kubeconfig has no context \"nope\"; it has "), "{}", ran.stderr);

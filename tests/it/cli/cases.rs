@@ -99,7 +99,7 @@ fn nothing_passes_because_of_a_mistake() {
         ("    skipped: [not_requested]", "    warnings: []", "25: expect: has none; expected exactly one of"),
         ("[not_requested]", "[not_requestd]", "25: expect.skipped: \"not_requestd\" is no code; did you mean"),
         ("code: parameter_invalid", "code: 7", "expected a string; put it in quotes"),
-        ("podFile: pod.yaml", "podFile: none.yaml", "25: templates/none.yaml: cannot be read: No such file"),
+        ("podFile: pod.yaml", "podFile: none.yaml", "25: templates/none.yaml: there is no such file"),
         ("podFile: pod.yaml", "podFile: helper.yaml", "the object has 0 pods or pod templates"),
         ("clusterVersion: '1.30'", "clusterVersion: one", "clusterVersion \"one\": "),
         ("a wrong level is refused", "the sidecar is added", "13: the name \"the sidecar is added\" is that of"),

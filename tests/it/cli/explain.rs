@@ -301,7 +301,7 @@ fn a_wrong_input_is_said_and_nothing_is_printed() {
     for (arguments, said) in [
         (&["explain", "web"][..], "for a pod: pod/web"),
         (&["explain", "svc/web"], "kind \"svc\" has no pods"),
-        (&["explain", "-f", "missing.yaml"], "missing.yaml: cannot be read"),
+        (&["explain", "-f", "missing.yaml"], "missing.yaml: there is no such file"),
         (&["explain", "-f", "broken.yaml"], "broken.yaml:"),
         (&["explain", "service.yaml"], "the input has no pod and no pod template"),
         (&["explain", "pod/web", "--kubeconfig", "missing"], "cannot read the kubeconfig missing"),

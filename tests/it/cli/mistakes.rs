@@ -291,7 +291,7 @@ fn templates_are_directories_files_and_config_maps() {
         inject("map.yaml").failed(),
         ["error: templates map.yaml: the ConfigMap has no key *.yaml, *.yml or *.json"]
     );
-    assert!(inject("missing").failed()[0].starts_with("error: templates missing: cannot be read: "));
+    assert!(inject("missing").failed()[0].starts_with("error: missing: there is no such file or directory"));
 }
 
 /// Every string of JSON, also in what was printed before.

@@ -39,6 +39,7 @@ fn the_list_has_a_line_for_each_template() {
 fn one_template_is_shown_with_annotations_to_paste() {
     let stdout = workspace().run(&["templates", "tracer", "--templates", "templates"]).done();
     for line in [
+        "  description   Sends traces.",
         "  requires      helper",
         "  sidecars      tracer (example.com/tracer:1)",
         "  pod           shareProcessNamespace",
@@ -77,6 +78,8 @@ fn a_name_that_is_not_there_and_templates_that_do_not_load_are_errors() {
     let workspace = workspace();
     let failed = workspace.run(&["templates", "tracr", "--templates", "templates"]).failed();
     assert_eq!(failed, ["error: no template is called \"tracr\"; did you mean \"tracer\"?"]);
+    let failed = workspace.run(&["templates", "--templates", "nowhere"]).failed();
+    assert_eq!(failed, ["error: nowhere: there is no such file or directory"]);
     workspace.file("templates/broken.yaml", "kind: nothing");
     let failed = workspace.run(&["templates", "--templates", "templates"]).failed();
     assert!(failed[0].starts_with("error: templates/broken.yaml:1:"), "{failed:?}");

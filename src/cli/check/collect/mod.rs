@@ -29,10 +29,10 @@ use tokio::time::timeout;
 use super::super::cluster::{ApiRequest, Caller, filter_page};
 use super::evaluate::host_of;
 use super::objects::{self, PartialDeployment, PartialPod};
-use super::observations::{CertificateOrigin, Observations, Replica, ServedCertificate, Target};
+use super::observations::{CertificateOrigin, Observations, Replica, ReplicaTemplate, ServedCertificate, Target};
 use crate::api::template_object::ObjectKey;
 use crate::cli::cluster::Lookup;
-use crate::cli::fleet::ServedTemplate;
+use crate::cli::fleet::{ReplicaTemplates, ServedTemplate};
 use crate::cluster::explain;
 use crate::inject::{KeyPlace, Namespace, annotations};
 use requesters::{Requesters, may_be_ours};
@@ -92,7 +92,6 @@ pub(super) async fn collect(client: &Client, address: &str, check: &CollectOptio
 
 /// Fails if the API server does not respond or rejects the credentials.
 pub(in crate::cli) async fn ensure_reachable(client: &Client, address: &str, limit: Duration) -> anyhow::Result<()> {
-    const HINT: &str = "is it the right cluster (--context, --kubeconfig), and can it be reached from here?";
     match timeout(limit, client.apiserver_version()).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(kube::Error::Api(status))) if status.code == 401 => {
@@ -108,27 +107,45 @@ pub(in crate::cli) async fn ensure_reachable(client: &Client, address: &str, lim
         }
         // The API server responds, even if it refuses this request.
         Ok(Err(kube::Error::Api(_))) => Ok(()),
-        Ok(Err(error)) => Err(anyhow!("cannot reach the API server at {address}: {}; {HINT}", explain(&error))),
+        Ok(Err(error)) => {
+            let reason = explain(&error);
+            Err(anyhow!("cannot reach the API server at {address}: {reason}; {}", hint(&reason)))
+        }
         Err(_) => Err(anyhow!("the API server at {address} does not respond within {limit:?}; {HINT}")),
     }
 }
 
-/// The templates that the replicas of an installation serve, for other commands; none if no replica
-/// responds.
-pub(in crate::cli) async fn served_templates(
-    caller: &Caller,
-    namespace: &str,
-    domain: &str,
-) -> Vec<(ObjectKey, ServedTemplate)> {
+const HINT: &str = "is it the right cluster (--context, --kubeconfig), and can it be reached from here?";
+
+/// What to look at, by the reason why an API server cannot be used.
+fn hint(reason: &str) -> &'static str {
+    const AUTHORITY: &str = "the certificate authority in the kubeconfig (certificate-authority-data) does not match \
+                             the server";
+    const NAME: &str = "the certificate is not for this address; is the server of the kubeconfig right?";
+    let of_certificate = reason.split_once("invalid peer certificate: ").map_or("", |(_, reason)| reason);
+    match of_certificate {
+        // Another authority of the same name has another signature.
+        reason if reason.starts_with("UnknownIssuer") || reason.starts_with("BadSignature") => AUTHORITY,
+        reason if reason.contains("not valid for name") => NAME,
+        _ if reason.contains("credential program") => "does it work by itself? --context chooses other credentials",
+        _ => HINT,
+    }
+}
+
+/// The templates that the replicas of an installation serve, for other commands.
+pub(in crate::cli) async fn served_templates(caller: &Caller, namespace: &str, domain: &str) -> ReplicaTemplates {
     let target = Target { namespace: namespace.to_owned(), configuration: NAME.to_owned(), domain: domain.to_owned() };
     let mut observations = Observations::unknown(target, SystemTime::now());
     query_replicas(caller, &mut observations, namespace, NAME).await;
     let of_first = observations.responding().next().map(|(_, admin)| admin.templates.clone()).unwrap_or_default();
-    let served = |template: crate::cli::check::observations::ReplicaTemplate| {
+    let served = |template: ReplicaTemplate| {
         let key = ObjectKey { namespace: template.namespace, name: template.name };
         (key, ServedTemplate { stable: template.revision.clone(), revision: template.revision })
     };
-    of_first.into_iter().map(served).collect()
+    // The built-in one chooses pods with a label for it.
+    let is_own = |template: &ReplicaTemplate| !template.source.starts_with("built-in");
+    let has_automatic = of_first.iter().any(|template| template.injection == "Automatic" && is_own(template));
+    ReplicaTemplates { templates: of_first.into_iter().map(served).collect(), has_automatic }
 }
 
 /// The name of the installation: the label of its webhook configuration, which may have another name
@@ -256,4 +273,20 @@ fn mounted_secret(observations: &Observations) -> Option<String> {
     let deployment = observations.deployments.found()?.first()?;
     let volumes = deployment.spec.template.spec.as_ref()?.volumes.as_ref()?;
     volumes.iter().find_map(|volume| volume.secret.as_ref()?.secret_name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{CertificateError, Error};
+
+    use super::hint;
+
+    #[test]
+    fn a_certificate_of_another_authority_is_no_question_of_the_network() {
+        for error in [CertificateError::UnknownIssuer, CertificateError::BadSignature] {
+            let reason = Error::InvalidCertificate(error).to_string();
+            assert!(hint(&reason).contains("certificate-authority-data"), "{reason}");
+        }
+        assert!(hint("Connection refused (os error 111)").contains("can it be reached"));
+    }
 }
