@@ -200,7 +200,7 @@ fn check_codes(verdict: &Verdict) -> Result<(), String> {
 mod tests {
     use serde_json::json;
 
-    use super::super::super::schemas::tests::assert_published;
+    use super::super::super::schemas::tests::assert_published_input;
     use super::*;
 
     fn problem(expect: Value) -> String {
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn published_schema_is_that_of_the_format() {
-        assert_published::<CaseFile>("test-file");
+        assert_published_input::<CaseFile>("test-file");
     }
 
     #[test]
