@@ -7,6 +7,7 @@ mod explain;
 mod lint;
 mod manual;
 mod mistakes;
+mod schemas;
 mod templates;
 mod volumes;
 
