@@ -29,11 +29,23 @@ pub(super) fn find(name: &str) -> Option<&'static PublishedSchema> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use schemars::generate::SchemaSettings;
+
     use super::*;
 
-    /// Compares the schema of a type with the published one, or records it.
+    /// Compares the schema of what is printed with the published one, or records it.
     pub(in crate::cli) fn assert_published<T: schemars::JsonSchema>(name: &str) {
-        let schema = serde_json::to_string_pretty(&schemars::schema_for!(T)).expect("a schema") + "\n";
+        compare::<T>(name, SchemaSettings::draft2020_12().for_serialize());
+    }
+
+    /// The same for what is read, in which a field with a default may be absent.
+    pub(in crate::cli) fn assert_published_input<T: schemars::JsonSchema>(name: &str) {
+        compare::<T>(name, SchemaSettings::draft2020_12());
+    }
+
+    fn compare<T: schemars::JsonSchema>(name: &str, settings: SchemaSettings) {
+        let schema = settings.into_generator().into_root_schema_for::<T>();
+        let schema = serde_json::to_string_pretty(&schema).expect("a schema") + "\n";
         let path = format!("{}/docs/schemas/{name}.json", env!("CARGO_MANIFEST_DIR"));
         if std::env::var_os("OUTRIGGER_RECORD_SCHEMAS").is_some() {
             std::fs::write(&path, &schema).expect("a file that can be written");

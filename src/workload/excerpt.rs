@@ -1,7 +1,7 @@
 //! Comparison with an excerpt: everything in the excerpt must be present; more is allowed.
 //!
 //! Maps may have further keys, and lists of maps further elements; those of the excerpt must be in
-//! the same order. Everything else must be equal.
+//! the same order. Everything else must be equal. An empty list stands for one that is empty or absent.
 //!
 //! Invariant: an excerpt equal to the whole matches, and one with any other value does not.
 
@@ -20,11 +20,15 @@ fn compare(path: &str, actual: &Value, excerpt: &Value, found: &mut Vec<String>)
             for (key, wanted) in excerpt {
                 match actual.get(key) {
                     Some(value) => compare(&format!("{path}/{key}"), value, wanted, found),
+                    // Kubernetes does not write empty lists.
+                    None if wanted.as_array().is_some_and(Vec::is_empty) => {}
                     None => found.push(format!("{path}/{key}: missing, expected {wanted}")),
                 }
             }
         }
-        (Value::Array(actual), Value::Array(excerpt)) if excerpt.iter().all(Value::is_object) => {
+        (Value::Array(actual), Value::Array(excerpt))
+            if !excerpt.is_empty() && excerpt.iter().all(Value::is_object) =>
+        {
             compare_elements(path, actual, excerpt, found);
         }
         _ if actual == excerpt => {}
@@ -57,9 +61,14 @@ mod tests {
 
     #[test]
     fn an_excerpt_matches_the_whole() {
-        let whole = serde_json::json!({"a": 1, "b": [{"name": "x", "c": 2}, {"name": "y"}], "d": ["e"]});
-        for excerpt in ["{}", r#"{"a":1}"#, r#"{"b":[{"name":"y"}]}"#, r#"{"b":[{"name":"x"},{"name":"y"}],"d":["e"]}"#]
-        {
+        let whole = serde_json::json!({"a": 1, "b": [{"name": "x", "c": 2}, {"name": "y"}], "d": ["e"], "f": []});
+        for excerpt in [
+            "{}",
+            r#"{"a":1}"#,
+            r#"{"b":[{"name":"y"}]}"#,
+            r#"{"b":[{"name":"x"},{"name":"y"}],"d":["e"]}"#,
+            r#"{"z":[],"f":[]}"#,
+        ] {
             assert_eq!(differences(&whole, &serde_json::from_str(excerpt).expect("JSON")), [""; 0], "{excerpt}");
         }
         let table = [
@@ -68,6 +77,8 @@ mod tests {
             (r#"{"b":[{"name":"x","c":3}]}"#, "/b/x/c: 2, expected 3"),
             (r#"{"b":[{"name":"y"},{"name":"x"}]}"#, "/b/x: is out of order"),
             (r#"{"b":[{"name":"z"}]}"#, "/b/z: missing, expected {\"name\":\"z\"}"),
+            (r#"{"b":[]}"#, "/b: [{\"c\":2,\"name\":\"x\"},{\"name\":\"y\"}], expected []"),
+            (r#"{"d":[]}"#, "/d: [\"e\"], expected []"),
             (r#"{"d":["e","f"]}"#, "/d: [\"e\"], expected [\"e\",\"f\"]"),
         ];
         for (excerpt, expected) in table {

@@ -8,6 +8,7 @@ mod export;
 mod lint;
 mod manual;
 mod mistakes;
+mod schemas;
 mod templates;
 mod volumes;
 

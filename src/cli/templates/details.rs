@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::inject::annotations::AnnotationKeys;
+use crate::inject::schema::has_expression;
 use crate::inject::{TemplateInterface, TemplateStatus};
 
 /// A template.
@@ -141,25 +142,58 @@ impl Parameter {
             annotation: keys.parameter(template, &name),
             name,
             kind: text("type"),
-            default: default.map(as_annotation),
-            computed: default.and_then(Value::as_str).is_some_and(|default| default.contains("${")),
+            default: default.map(default_of),
+            computed: default.and_then(Value::as_str).is_some_and(has_expression),
             rules: rules(declared),
             description: text("description"),
         }
     }
 }
 
-/// A default as the text of an annotation.
-fn as_annotation(default: &Value) -> String {
-    match default {
-        Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(as_annotation).collect::<Vec<_>>().join(", "),
+/// A default as the text of an annotation; an expression as it is written.
+fn default_of(default: &Value) -> String {
+    match default.as_str() {
+        Some(text) if has_expression(text) => text.to_owned(),
+        _ => as_annotation(default),
+    }
+}
+
+/// A value as the text of an annotation that means it: lists and maps as JSON where commas would not do.
+fn as_annotation(value: &Value) -> String {
+    match value {
+        Value::String(text) => unescaped(text),
+        Value::Array(items) => {
+            let texts: Vec<String> = items.iter().map(as_annotation).collect();
+            let has_bracket = texts.first().is_some_and(|first| first.starts_with(['[', '{']));
+            if has_bracket || !texts.iter().all(|text| is_plain(text)) { json_text(value) } else { texts.join(", ") }
+        }
         Value::Object(entries) => {
-            let entries = entries.iter().map(|(key, value)| format!("{key}={}", as_annotation(value)));
-            entries.collect::<Vec<_>>().join(", ")
+            let entries: Vec<(String, String)> =
+                entries.iter().map(|(key, value)| (unescaped(key), as_annotation(value))).collect();
+            let has_bracket = entries.first().is_some_and(|(key, _)| key.starts_with(['[', '{']));
+            let is_plain_value = |text: &str| text.is_empty() || is_plain(text);
+            if has_bracket || !entries.iter().all(|(key, text)| is_plain(key) && is_plain_value(text)) {
+                return json_text(value);
+            }
+            entries.iter().map(|(key, text)| format!("{key}={text}")).collect::<Vec<_>>().join(", ")
         }
         other => other.to_string(),
     }
+}
+
+/// Whether an item of a list or map means itself between commas.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.trim() == text && !text.contains([',', '='])
+}
+
+/// The value as JSON, its escapes resolved.
+fn json_text(value: &Value) -> String {
+    unescaped(&value.to_string())
+}
+
+/// In a template, `$${` stands for `${`.
+fn unescaped(text: &str) -> String {
+    text.replace("$${", "${")
 }
 
 fn rules(declared: &Value) -> Vec<String> {
@@ -264,6 +298,11 @@ mod tests {
                 {"name": "count", "type": "integer", "minimum": 1, "maximum": 9},
                 {"name": "globs", "type": "list", "default": ["a", "b"], "maxItems": 4},
                 {"name": "owner", "type": "string", "default": "${pod.metadata.name}"},
+                {"name": "commas", "type": "list", "default": ["a,b", "c"]},
+                {"name": "blanks", "type": "list", "default": ["", " a"]},
+                {"name": "pairs", "type": "map", "default": {"a": "b=c"}},
+                {"name": "text", "type": "string", "default": "$${x}"},
+                {"name": "texts", "type": "list", "default": ["$${x}", "y"]},
             ],
             "sidecars": [{"name": "agent", "image": "agent:1", "args": ["${params.level}"]}],
         }));
@@ -277,6 +316,11 @@ mod tests {
             ("count", None, false, "from 1 to 9".to_owned()),
             ("globs", Some("a, b"), false, "at most 4 items".to_owned()),
             ("owner", Some("${pod.metadata.name}"), true, String::new()),
+            ("commas", Some(r#"["a,b","c"]"#), false, String::new()),
+            ("blanks", Some(r#"[""," a"]"#), false, String::new()),
+            ("pairs", Some(r#"{"a":"b=c"}"#), false, String::new()),
+            ("text", Some("${x}"), false, String::new()),
+            ("texts", Some("${x}, y"), false, String::new()),
         ];
         assert_eq!(told, expected);
         let annotations: Vec<_> = found.annotations.into_iter().collect();

@@ -1,17 +1,22 @@
 //! Finds and reads files of cases, their templates and their pods.
 //!
-//! Invariant: every file that was read is known, so that it can be watched; each is read once a run.
+//! Invariant: every file is stamped before it is read, so that no change is missed; each is read once a run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::format::{Case, CaseFile, Expect, Verdict};
+use super::shape;
 use crate::cli::documents::{self, InputFile};
-use crate::cli::errors::{ABSENT, unreadable};
+use crate::cli::errors::ABSENT;
+use crate::cli::terminal::printable;
+use crate::inject::text::quote;
 use crate::inject::{CompiledSource, SourceText, TemplateSet};
 
 /// What the names of files of cases end in.
@@ -27,69 +32,114 @@ pub(super) struct ReadFile {
 
 /// A case with its place in the file.
 pub(super) struct ReadCase {
+    /// Its name, or its position if it has none.
+    pub name: String,
+    /// `file:line`
+    pub place: String,
+    /// Position among the tests of the file.
+    pub index: usize,
+    /// What it says, or what is wrong with it.
+    pub content: Result<CaseContent, String>,
+}
+
+/// A case that can be run.
+pub(super) struct CaseContent {
     pub case: Case,
     pub verdict: Verdict,
     pub warnings: Vec<String>,
     /// The pod or workload.
     pub object: Value,
-    /// `file:line`
-    pub place: String,
-    /// Position among the tests of the file.
-    pub index: usize,
     /// The template files, those of the file first.
     pub templates: Vec<PathBuf>,
+}
+
+/// The files of cases of a path.
+#[derive(Default)]
+pub(super) struct FoundFiles {
+    pub files: Vec<PathBuf>,
+    /// Directories that cannot be read, and why.
+    pub unreadable: Vec<(PathBuf, String)>,
+}
+
+/// When a file was changed last, and its size; `None` if it is not there.
+pub(super) type Stamp = Option<(Option<SystemTime>, u64)>;
+
+/// The stamp of a file as it is now.
+pub(super) fn stamp(path: &Path) -> Stamp {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok(), metadata.len()))
 }
 
 /// The files of one run.
 #[derive(Default)]
 pub(super) struct Reader {
     compiled: BTreeMap<PathBuf, Result<Arc<CompiledSource>, String>>,
-    /// Every file that was read or looked for.
-    pub watched: BTreeSet<PathBuf>,
+    /// Every file that was read or looked for, as it was before that.
+    pub watched: BTreeMap<PathBuf, Stamp>,
 }
 
 /// The files of cases of a path: the file itself, or those of a directory.
-pub(super) fn find(path: &Path, is_recursive: bool) -> Result<Vec<PathBuf>, String> {
-    let shown = path.display();
+pub(super) fn find(path: &Path, is_recursive: bool) -> Result<FoundFiles, String> {
+    let shown = printable(&path.display().to_string());
     if !path.is_dir() {
         let is_case = ENDINGS.iter().any(|ending| path.to_string_lossy().ends_with(ending));
         return match path.is_file() {
-            true if is_case => Ok(vec![path.to_owned()]),
+            true if is_case => Ok(FoundFiles { files: vec![without_dot(path)], unreadable: Vec::new() }),
             true => Err(format!("{shown}: the names of files of cases end in {}", ENDINGS.join(", "))),
+            false if path.exists() => Err(format!("{shown}: is no regular file")),
             false => Err(format!("{shown}: {ABSENT}")),
         };
     }
-    let mut found = Vec::new();
-    directory(path, is_recursive, &mut found).map_err(|error| unreadable(&shown, &error))?;
-    found.sort();
-    if found.is_empty() {
+    let mut found = FoundFiles::default();
+    directory(path, is_recursive, &mut found);
+    found.files.sort();
+    found.unreadable.sort();
+    if found.files.is_empty() && found.unreadable.is_empty() {
         let below = if is_recursive { "" } else { "; -R looks into the directories below it too" };
         return Err(format!("{shown}: the directory has no file *.test.yaml{below}"));
     }
     Ok(found)
 }
 
-fn directory(path: &Path, is_recursive: bool, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(path)? {
-        let entry = entry?;
-        let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
-        // A link to a directory could lead back.
-        if entry.file_type()?.is_dir() {
-            if is_recursive {
-                directory(&path, true, found)?;
+/// Directories that cannot be read do not hide the others.
+fn directory(path: &Path, is_recursive: bool, found: &mut FoundFiles) {
+    let read = std::fs::read_dir(path).and_then(|entries| {
+        for entry in entries {
+            let entry = entry?;
+            let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
+            // A link to a directory could lead back.
+            if entry.file_type()?.is_dir() {
+                if is_recursive {
+                    directory(&path, true, found);
+                }
+            } else if ENDINGS.iter().any(|ending| name.ends_with(ending))
+                && !name.starts_with('.')
+                && !is_special(&path)
+            {
+                found.files.push(without_dot(&path));
             }
-        } else if ENDINGS.iter().any(|ending| name.ends_with(ending)) && !name.starts_with('.') {
-            // `./x` is what was not asked for.
-            found.push(path.strip_prefix(".").map_or_else(|_| path.clone(), Path::to_path_buf));
         }
+        Ok(())
+    });
+    if let Err(error) = read {
+        found.unreadable.push((path.to_owned(), format!("{}: cannot be read: {error}", path.display())));
     }
-    Ok(())
+}
+
+/// Whether there is something else than a file of this name: to read a pipe or a device may never end.
+fn is_special(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
+}
+
+/// `./x` is what was not asked for.
+fn without_dot(path: &Path) -> PathBuf {
+    path.strip_prefix(".").map_or_else(|_| path.to_owned(), Path::to_path_buf)
 }
 
 impl Reader {
-    /// Reads one file of cases; all that is wrong with it is listed.
+    /// Reads one file of cases; all that is wrong with it is listed. A case that is wrong is among the others.
     pub(super) fn file(&mut self, path: &Path) -> Result<ReadFile, Vec<String>> {
-        self.watched.insert(path.to_owned());
+        self.watch(path);
         let shown = path.display().to_string();
         let bytes = std::fs::read(path).map_err(|error| vec![format!("{shown}: cannot be read: {error}")])?;
         let input = documents::input_file(shown.clone(), bytes, "outrigger.dev")
@@ -100,39 +150,28 @@ impl Reader {
                 input.documents.len()
             )]);
         };
-        let file: CaseFile = read(&document.value, "").map_err(|problem| vec![format!("{shown}: {problem}")])?;
-        let (mut cases, mut problems) = (Vec::new(), Vec::new());
-        for (index, value) in file.tests.iter().enumerate() {
-            let line = document.line(&format!("/tests/{index}"));
-            let place = format!("{shown}:{line}");
-            match self.case(path, &file.templates, value) {
-                Ok((case, verdict, warnings, object, templates)) => {
-                    cases.push(ReadCase { case, verdict, warnings, object, place, index, templates });
-                }
-                Err(problem) => problems.push(format!("{place}: {problem}")),
-            }
-        }
+        let file: CaseFile =
+            read(&shape::FILE, &document.value).map_err(|problem| vec![format!("{shown}: {problem}")])?;
         if file.tests.is_empty() {
-            problems.push(format!("{shown}: tests is empty, expected at least one case"));
+            return Err(vec![format!("{shown}: tests is empty, expected at least one case")]);
         }
-        for (index, one) in cases.iter().enumerate() {
-            if let Some(other) = cases[..index].iter().find(|other| other.case.name == one.case.name) {
-                problems
-                    .push(format!("{}: the name {:?} is that of {} as well", one.place, one.case.name, other.place));
-            }
+        let mut cases: Vec<ReadCase> = Vec::new();
+        for (index, value) in file.tests.iter().enumerate() {
+            let place = format!("{shown}:{}", document.line(&format!("/tests/{index}")));
+            let own = value.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
+            let name = own.map_or_else(|| format!("case {}", index + 1), str::to_owned);
+            let content = match cases.iter().find(|other| other.name == name) {
+                Some(other) => Err(format!("the name {} is that of {} as well", quote(&name), other.place)),
+                None => self.case(path, &file.templates, value),
+            };
+            cases.push(ReadCase { name, place, index, content });
         }
-        if problems.is_empty() { Ok(ReadFile { path: path.to_owned(), input, cases }) } else { Err(problems) }
+        Ok(ReadFile { path: path.to_owned(), input, cases })
     }
 
-    #[allow(clippy::type_complexity, reason = "the parts of a case, which the caller puts together with its place")]
-    fn case(
-        &mut self,
-        file: &Path,
-        templates: &[String],
-        value: &Value,
-    ) -> Result<(Case, Verdict, Vec<String>, Value, Vec<PathBuf>), String> {
-        let case: Case = read(value, "")?;
-        let expect: Expect = read(&case.expect, "expect: ")?;
+    fn case(&mut self, file: &Path, templates: &[String], value: &Value) -> Result<CaseContent, String> {
+        let case: Case = read(&shape::CASE, value)?;
+        let expect = Expect::deserialize(&case.expect).map_err(|error| format!("expect: {error}"))?;
         let (verdict, warnings) = expect.verdict()?;
         let beside = file.parent().unwrap_or(Path::new(""));
         let object = match (&case.pod, &case.pod_file) {
@@ -142,16 +181,19 @@ impl Reader {
         };
         let named = templates.iter().chain(&case.templates).map(|name| beside.join(name));
         let mut paths: Vec<PathBuf> =
-            if templates.is_empty() { own_template(file).into_iter().collect() } else { Vec::new() };
+            if templates.is_empty() { self.own_template(file).into_iter().collect() } else { Vec::new() };
         paths.extend(named);
         if paths.is_empty() {
             return Err(format!("no template: {} names none, and none lies beside it", file.display()));
         }
-        Ok((case, verdict, warnings, object, paths))
+        Ok(CaseContent { case, verdict, warnings, object, templates: paths })
     }
 
     fn object(&mut self, path: &Path) -> Result<Value, String> {
-        self.watched.insert(path.to_owned());
+        self.watch(path);
+        if is_special(path) {
+            return Err(format!("podFile {}: is no regular file", path.display()));
+        }
         let values = documents::values(path).map_err(|problems| problems.to_string())?;
         match <[Value; 1]>::try_from(values) {
             Ok([value]) => Ok(value),
@@ -168,30 +210,95 @@ impl Reader {
     }
 
     fn compiled(&mut self, path: &Path) -> Result<Arc<CompiledSource>, String> {
-        self.watched.insert(path.to_owned());
+        self.watch(path);
         let compile = || {
             let origin = path.display().to_string();
+            if is_special(path) {
+                return Err(format!("template {origin}: is no regular file"));
+            }
             let text =
                 std::fs::read_to_string(path).map_err(|error| format!("template {origin}: cannot be read: {error}"))?;
             Ok(Arc::new(CompiledSource::compile(&SourceText { origin, text })))
         };
         self.compiled.entry(path.to_owned()).or_insert_with(compile).clone()
     }
-}
 
-/// The template of the same name without `.test`, if there is one.
-fn own_template(file: &Path) -> Option<PathBuf> {
-    let text = file.to_string_lossy();
-    let stem = ENDINGS.iter().find_map(|ending| text.strip_suffix(ending))?;
-    let names = ["yaml", "yml", "json"].map(|extension| PathBuf::from(format!("{stem}.{extension}")));
-    names.into_iter().find(|path| path.is_file())
+    /// The template of the same name without `.test`, if there is one.
+    fn own_template(&mut self, file: &Path) -> Option<PathBuf> {
+        let text = file.to_string_lossy();
+        let stem = ENDINGS.iter().find_map(|ending| text.strip_suffix(ending))?;
+        let names = ["yaml", "yml", "json"].map(|extension| PathBuf::from(format!("{stem}.{extension}")));
+        names.into_iter().find(|path| {
+            self.watch(path);
+            path.is_file()
+        })
+    }
+
+    /// Keeps the state of a file before it is read, so that no change after that is missed.
+    fn watch(&mut self, path: &Path) {
+        self.watched.entry(path.to_owned()).or_insert_with(|| stamp(path));
+    }
 }
 
 /// A value of the format; the error names what is wrong in it.
-fn read<T: DeserializeOwned>(value: &Value, place: &str) -> Result<T, String> {
-    T::deserialize(value).map_err(|error| {
-        let error = error.to_string();
-        let quotes = if error.contains("expected a string") { "; put it in quotes" } else { "" };
-        format!("{place}{error}{quotes}")
-    })
+fn read<T: DeserializeOwned>(keys: &shape::Keys, value: &Value) -> Result<T, String> {
+    shape::check(keys, value, "")?;
+    T::deserialize(value).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CASES: &str = "tests:\n- {name: a, pod: {}, expect: {skipped: []}}\n";
+
+    fn workspace() -> tempfile::TempDir {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(directory.path().join("a.test.yaml"), CASES).expect("a file");
+        directory
+    }
+
+    /// Whether a file differs from what it was when it was read.
+    fn is_changed(reader: &Reader) -> bool {
+        reader.watched.iter().any(|(path, before)| stamp(path) != *before)
+    }
+
+    #[test]
+    fn a_change_after_a_file_was_read_is_noticed() {
+        let directory = workspace();
+        let mut reader = Reader::default();
+        let file = directory.path().join("a.test.yaml");
+        reader.file(&file).map_err(drop).expect("cases");
+        assert!(!is_changed(&reader));
+        std::fs::write(&file, format!("{CASES}# more\n")).expect("a file");
+        // Whoever reads it once more gets the state before the first time.
+        reader.watch(&file);
+        assert!(is_changed(&reader));
+    }
+
+    #[test]
+    fn a_template_that_appears_beside_the_cases_is_noticed() {
+        let directory = workspace();
+        let mut reader = Reader::default();
+        let read = reader.file(&directory.path().join("a.test.yaml")).map_err(drop).expect("cases");
+        let problem = read.cases[0].content.as_ref().err().expect("no template");
+        assert!(problem.starts_with("no template: "), "{problem}");
+        std::fs::write(directory.path().join("a.yml"), "").expect("a file");
+        assert!(is_changed(&reader));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_read_hides_no_others() {
+        let directory = workspace();
+        // Its path is longer than the system takes, so that not even root can read it.
+        let mut deep = rustix::fs::open(directory.path(), rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty());
+        for _ in 0..20 {
+            let (parent, name) = (deep.expect("a directory"), "d".repeat(250));
+            rustix::fs::mkdirat(&parent, &name, rustix::fs::Mode::RWXU).expect("a directory");
+            deep = rustix::fs::openat(&parent, &name, rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty());
+        }
+        let found = find(directory.path(), true).expect("files");
+        assert_eq!((found.files.len(), found.unreadable.len()), (1, 1));
+        assert!(found.unreadable[0].1.contains(": cannot be read: "), "{:?}", found.unreadable);
+    }
 }

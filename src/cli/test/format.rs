@@ -25,16 +25,17 @@ pub(super) struct CaseFile {
 
 /// A pod and what it must become.
 #[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(transform = super::schema::case))]
 #[serde(expecting = "a map with name, pod and expect", deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Case {
     /// The rule that the case shows; no other case of the file has this name.
+    #[allow(dead_code, reason = "it is read before, since a case that is wrong has a name as well")]
     #[cfg_attr(test, schemars(length(min = 1)))]
     pub name: String,
     /// More template files, only for this case.
     #[serde(default)]
     pub templates: Vec<String>,
-    /// The namespace of the pod; without it, `default` without labels.
+    /// The namespace of the pod; without it, that of the pod's metadata or `default`, without labels.
     pub namespace: Option<CaseNamespace>,
     /// Whether the cluster has native sidecars; without it, by `clusterVersion`.
     pub native_sidecars: Option<When>,
@@ -56,6 +57,7 @@ pub(super) struct Case {
 #[serde(expecting = "a map with the name of a namespace", deny_unknown_fields)]
 pub(super) struct CaseNamespace {
     /// Its name.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub name: String,
     /// Its labels.
     #[serde(default)]
@@ -78,12 +80,13 @@ pub(super) enum When {
 
 /// Exactly one verdict, and the warnings.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(transform = super::schema::expect))]
 #[serde(expecting = "a map with one of injected, includes, patch, skipped and refused", deny_unknown_fields)]
 pub(super) struct Expect {
     /// The whole object, without the status annotation and the revision labels.
     pub injected: Option<Value>,
-    /// An excerpt of the object: maps may have more keys, lists of maps more elements.
+    /// An excerpt of the object: maps may have more keys, lists of maps more elements. `[]` stands for
+    /// an empty list.
     pub includes: Option<Value>,
     /// The JSON Patch that `outrigger inject -o patch` prints.
     pub patch: Option<Vec<Value>>,
@@ -91,7 +94,7 @@ pub(super) struct Expect {
     pub skipped: Option<Vec<String>>,
     /// A problem because of which the pod is refused, or a list of all of them.
     pub refused: Option<Refusals>,
-    /// A part of each warning, in their order; without it, there must be none.
+    /// A part of each warning, in their order; without it, there must be none. A refusal has none.
     #[serde(default)]
     pub warnings: Vec<String>,
 }
@@ -104,7 +107,7 @@ pub(super) enum Refusals {
     /// One of the problems is this.
     Any(Refusal),
     /// The problems are exactly these.
-    All(Vec<Refusal>),
+    All(#[cfg_attr(test, schemars(length(min = 1)))] Vec<Refusal>),
 }
 
 impl<'de> Deserialize<'de> for Refusals {
@@ -120,7 +123,7 @@ impl<'de> Deserialize<'de> for Refusals {
 
 /// A problem because of which a pod is refused.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(transform = super::schema::refusal))]
 #[serde(expecting = "a map with code and message", deny_unknown_fields)]
 pub(super) struct Refusal {
     /// Its code, such as `conflict`.
@@ -168,6 +171,7 @@ impl Expect {
         match <[Verdict; 1]>::try_from(verdicts.clone()) {
             Ok([verdict]) => {
                 check_codes(&verdict)?;
+                check_content(&verdict, &self.warnings)?;
                 Ok((verdict, self.warnings))
             }
             Err(_) => {
@@ -176,6 +180,23 @@ impl Expect {
             }
         }
     }
+}
+
+/// An expectation that every result meets, or none.
+fn check_content(verdict: &Verdict, warnings: &[String]) -> Result<(), String> {
+    let problem = match verdict {
+        Verdict::Includes(excerpt) if excerpt.as_object().is_some_and(serde_json::Map::is_empty) => {
+            "expect.includes is empty, which every result has; name at least one field"
+        }
+        Verdict::Refused(Refusals::All(all)) if all.is_empty() => {
+            "expect.refused is an empty list; name at least one problem"
+        }
+        Verdict::Refused(_) if !warnings.is_empty() => {
+            "expect.warnings stands beside refused, but a refusal has no warnings; remove one of them"
+        }
+        _ => return Ok(()),
+    };
+    Err(problem.to_owned())
 }
 
 /// A code that does not exist would make no case fail, but never pass one either.
@@ -200,7 +221,7 @@ fn check_codes(verdict: &Verdict) -> Result<(), String> {
 mod tests {
     use serde_json::json;
 
-    use super::super::super::schemas::tests::assert_published;
+    use super::super::super::schemas::tests::assert_published_input;
     use super::*;
 
     fn problem(expect: Value) -> String {
@@ -210,7 +231,7 @@ mod tests {
 
     #[test]
     fn published_schema_is_that_of_the_format() {
-        assert_published::<CaseFile>("test-file");
+        assert_published_input::<CaseFile>("test-file");
     }
 
     #[test]
@@ -220,7 +241,13 @@ mod tests {
         assert!(problem(json!({"skipped": ["not_requestd"]})).contains("did you mean \"not_requested\""));
         assert!(problem(json!({"refused": {"code": "conflct"}})).contains("did you mean \"conflict\""));
         assert!(problem(json!({"refused": [{"code": "conflict"}, {"code": "x"}]})).contains("\"x\" is no code"));
-        let unknown = serde_json::from_value::<Expect>(json!({"injectd": {}})).expect_err("misspelt").to_string();
-        assert!(unknown.contains("injectd") && unknown.contains("injected"), "{unknown}");
+    }
+
+    #[test]
+    fn what_every_result_meets_or_none_is_an_error() {
+        assert!(problem(json!({"includes": {}})).starts_with("expect.includes is empty"));
+        assert!(problem(json!({"refused": []})).starts_with("expect.refused is an empty list"));
+        let beside = problem(json!({"refused": {"code": "conflict"}, "warnings": ["x"]}));
+        assert!(beside.contains("a refusal has no warnings"), "{beside}");
     }
 }

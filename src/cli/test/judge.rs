@@ -4,16 +4,17 @@
 
 use serde_json::Value;
 
-use super::format::{Refusal, Refusals, Verdict};
-use crate::inject::annotations::AnnotationKeys;
+use super::format::{CaseNamespace, Refusal, Refusals, Verdict};
+use crate::inject::annotations::{AnnotationKeys, NAMESPACE_NAME};
+use crate::inject::text::quote;
 use crate::inject::{InjectError, Injector, Namespace, Outcome};
 use crate::workload::{self, Reviewer, difference, excerpt};
 
 /// A case that is ready to run.
 pub(super) struct Subject<'s> {
     pub injector: &'s Injector,
-    /// The namespace with its labels and annotations.
-    pub namespace: &'s Namespace,
+    /// The namespace of the case, if it has one.
+    pub namespace: Option<&'s CaseNamespace>,
     /// The pod or workload.
     pub object: &'s Value,
 }
@@ -59,8 +60,9 @@ impl Subject<'_> {
                 "the object has {found} pods or pod templates; expected one pod, or a workload with one"
             ));
         };
-        let namespace = location.object.namespace.as_ref().unwrap_or(&self.namespace.name);
-        let reviewer = Reviewer { injector: self.injector, namespace, namespace_object: Some(self.namespace) };
+        let namespace = namespace(self.namespace, location.object.namespace.as_deref())?;
+        let reviewer =
+            Reviewer { injector: self.injector, namespace: &namespace.name, namespace_object: Some(&namespace) };
         let review = reviewer.review(self.object, location);
         let findings = review.findings.iter().filter(|finding| finding.is_warning).map(ToString::to_string);
         let mut after = self.object.clone();
@@ -82,6 +84,28 @@ impl Subject<'_> {
         }
         Ok(Actual { object: after, patch, end, warnings: findings.chain(warnings).collect() })
     }
+}
+
+/// The namespace of a case, whose object may name it as well.
+fn namespace(given: Option<&CaseNamespace>, own: Option<&str>) -> Result<Namespace, String> {
+    let name = match (given.map(|given| given.name.as_str()), own) {
+        (Some(given), Some(own)) if given != own => {
+            return Err(format!(
+                "the object is in namespace {}, but the namespace of the case is {}; name one of them",
+                quote(own),
+                quote(given)
+            ));
+        }
+        (given, own) => given.or(own).unwrap_or("default").to_owned(),
+    };
+    let mut labels = given.map(|namespace| namespace.labels.clone()).unwrap_or_default();
+    // The API server sets this label on every namespace.
+    labels.insert(NAMESPACE_NAME.to_owned(), name.clone());
+    Ok(Namespace {
+        name,
+        labels,
+        annotations: given.map(|namespace| namespace.annotations.clone()).unwrap_or_default(),
+    })
 }
 
 fn problems(error: &InjectError) -> Vec<(&'static str, String)> {
@@ -166,6 +190,8 @@ fn expected(verdict: &Verdict) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
@@ -200,6 +226,21 @@ mod tests {
                 assert_eq!(faults(&actual(other.clone()), verdict, &[]).len(), 1, "{other:?} {verdict:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_namespace_is_that_of_the_case_and_of_the_object() {
+        let given = CaseNamespace { name: "shop".to_owned(), labels: BTreeMap::new(), annotations: BTreeMap::new() };
+        let name = |given, own| namespace(given, own).map(|found| found.name);
+        assert_eq!(name(None, None).as_deref(), Ok("default"));
+        assert_eq!(name(None, Some("prod")).as_deref(), Ok("prod"));
+        assert_eq!(name(Some(&given), Some("shop")).as_deref(), Ok("shop"));
+        let problem = name(Some(&given), Some("prod")).expect_err("two names");
+        assert!(problem.contains("\"prod\"") && problem.contains("\"shop\""), "{problem}");
+        assert_eq!(
+            namespace(None, Some("prod")).map(|found| found.labels[NAMESPACE_NAME].clone()).as_deref(),
+            Ok("prod")
+        );
     }
 
     #[test]

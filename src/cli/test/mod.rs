@@ -7,21 +7,25 @@ mod format;
 mod judge;
 mod report;
 mod run;
+#[cfg(test)]
+mod schema;
+mod shape;
 mod update;
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
-use self::files::Reader;
+use self::files::{FoundFiles, Reader, Stamp};
 use self::report::Counts;
 use self::run::RanFile;
 use super::errors::ErrorList;
 use super::stdio;
-use super::terminal::{self, Colours};
+use super::terminal::{self, Colours, printable};
+use crate::inject::text::quote;
 
 /// Between two looks at the files that are watched.
 const LOOK: Duration = Duration::from_millis(300);
@@ -103,7 +107,9 @@ fails.";
 pub(super) fn run(args: &TestArgs) -> anyhow::Result<()> {
     loop {
         let mut reader = Reader::default();
-        let result = once(args, &mut reader);
+        let found = paths(args);
+        let listed = found.as_ref().map(|found| found.files.clone()).unwrap_or_default();
+        let result = once(args, found, &mut reader);
         if !args.watch {
             return result;
         }
@@ -111,27 +117,46 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<()> {
             stdio::print_message(&format!("error: {error:#}"));
         }
         stdio::print_message("waiting for a change; Ctrl-C ends");
-        wait_for_change(args, &reader.watched);
+        wait_for_change(args, (listed, reader.watched));
     }
 }
 
-fn once(args: &TestArgs, reader: &mut Reader) -> anyhow::Result<()> {
-    let files = run::all(reader, &paths(args)?, args.filter.as_deref());
-    let counts = Counts::of(&files);
-    if let Some(filter) = args.filter.as_ref().filter(|_| counts.passed + counts.failed + counts.unread == 0) {
-        bail!("no case has {filter:?} in its name; there are {} cases", counts.left_out);
+fn once(args: &TestArgs, found: Result<FoundFiles, ErrorList>, reader: &mut Reader) -> anyhow::Result<()> {
+    let files = found.map(|found| {
+        let mut files = run::all(reader, &found.files, args.filter.as_deref());
+        files.extend(found.unreadable.into_iter().map(|(path, problem)| RanFile::unread(path, vec![problem])));
+        files
+    });
+    // A CI system takes a file that is missing for a failure of its own.
+    let report = args.junit.as_deref().map_or(Ok(()), |path| write_junit(path, files.as_deref().unwrap_or_default()));
+    let tested = files.map_err(anyhow::Error::from).and_then(|files| show(args, &files));
+    match (tested, report) {
+        (Err(error), Err(report)) if !error.is::<TestsFailed>() => {
+            Err(ErrorList::from_iter([format!("{error:#}"), format!("{report:#}")]).into())
+        }
+        (tested, report) => report.and(tested),
     }
-    if let Some(path) = &args.junit {
-        let xml = report::junit(&files)?;
-        std::fs::write(path, xml).with_context(|| format!("{}: cannot be written", path.display()))?;
+}
+
+fn write_junit(path: &Path, files: &[RanFile]) -> anyhow::Result<()> {
+    let context = || format!("{}: cannot be written", printable(&path.display().to_string()));
+    std::fs::write(path, report::junit(files)?).with_context(context)
+}
+
+/// Prints the results, and updates the cases if that is asked for.
+fn show(args: &TestArgs, files: &[RanFile]) -> anyhow::Result<()> {
+    let counts = Counts::of(files);
+    if let Some(filter) = args.filter.as_ref().filter(|_| counts.passed + counts.failed + counts.unread == 0) {
+        bail!("no case has {} in its name; there are {} cases", quote(filter), counts.left_out);
+    }
+    match args.output {
+        TestFormat::Json => stdio::print(terminal::json(&report::json(files)?)?)?,
+        TestFormat::Text if args.update => {}
+        TestFormat::Text => stdio::print(report::text(files, args.verbose, Colours::of_stdout())?)?,
     }
     if args.update {
-        return update(&files);
+        return update(files);
     }
-    stdio::print(match args.output {
-        TestFormat::Text => report::text(&files, args.verbose, Colours::of_stdout())?,
-        TestFormat::Json => terminal::json(&report::json(&files)?)?,
-    })?;
     if counts.failed + counts.unread > 0 { Err(TestsFailed.into()) } else { Ok(()) }
 }
 
@@ -140,30 +165,39 @@ fn once(args: &TestArgs, reader: &mut Reader) -> anyhow::Result<()> {
 #[error("not all cases passed")]
 struct TestsFailed;
 
-fn paths(args: &TestArgs) -> Result<Vec<PathBuf>, ErrorList> {
+/// The files of all paths, each once.
+fn paths(args: &TestArgs) -> Result<FoundFiles, ErrorList> {
     let mut problems = ErrorList::default();
-    let found: BTreeSet<PathBuf> = args
-        .paths
-        .iter()
-        .filter_map(|path| problems.keep(files::find(path, args.recursive).map_err(ErrorList::from)))
-        .flatten()
-        .collect();
-    problems.or(found.into_iter().collect())
+    let mut all = FoundFiles::default();
+    let mut seen = BTreeSet::new();
+    for path in &args.paths {
+        let found = files::find(path, args.recursive).map_err(ErrorList::from);
+        let Some(found) = problems.keep(found) else { continue };
+        all.files.extend(found.files.into_iter().filter(|file| seen.insert(canonical(file))));
+        all.unreadable.extend(found.unreadable.into_iter().filter(|(path, _)| seen.insert(path.clone())));
+    }
+    all.files.sort();
+    problems.or(all)
+}
+
+/// The file in the real path of its directory: a link to a file has a template of its own beside it.
+fn canonical(file: &Path) -> PathBuf {
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
+    directory.join(file.file_name().unwrap_or_default())
 }
 
 fn update(files: &[RanFile]) -> anyhow::Result<()> {
     let mut left_as_it_is = ErrorList::default();
     for file in files {
-        file.problems.iter().for_each(|problem| left_as_it_is.push(problem.clone()));
-        let (changed, left) = update::file(file)?;
+        left_as_it_is.extend(file.problems.iter().map(|problem| printable(problem)));
+        let updated = update::file(file)?;
         let path = file.path.display();
-        for name in changed {
-            stdio::print_message(&format!("{path}: updated: {name}"));
+        for name in updated.changed {
+            stdio::print_message(&printable(&format!("{path}: updated: {name}")));
         }
-        for name in left {
-            let why = "is left as it is: an excerpt (`includes`) is changed by its author, and a case that cannot be run \
-                       has no result";
-            left_as_it_is.push(format!("{path}: {name}: {why}"));
+        for (name, why) in updated.left {
+            left_as_it_is.push(printable(&format!("{path}: {name}: is left as it is: {why}")));
         }
     }
     Ok(left_as_it_is.or(())?)
@@ -174,11 +208,16 @@ fn pause() {
     std::thread::sleep(LOOK);
 }
 
-/// Returns when a file of the last run, or the list of files, is another one.
-fn wait_for_change(args: &TestArgs, watched: &BTreeSet<PathBuf>) {
-    let state = || (paths(args).unwrap_or_default(), stamps(watched));
-    let before = state();
-    let mut now = before.clone();
+/// The list of files, and what each file that was read or looked for was before that.
+type Watched = (Vec<PathBuf>, BTreeMap<PathBuf, Stamp>);
+
+/// Returns when a file of the last run, or the list of files, is another one than before it.
+fn wait_for_change(args: &TestArgs, before: Watched) {
+    let state = || -> Watched {
+        let listed = paths(args).map(|found| found.files).unwrap_or_default();
+        (listed, before.1.keys().map(|path| (path.clone(), files::stamp(path))).collect())
+    };
+    let mut now = state();
     while now == before {
         pause();
         now = state();
@@ -192,13 +231,4 @@ fn wait_for_change(args: &TestArgs, watched: &BTreeSet<PathBuf>) {
         }
         now = next;
     }
-}
-
-/// When each file was changed last, and its size; `None` if it is not there.
-fn stamps(paths: &BTreeSet<PathBuf>) -> Vec<Option<(Option<SystemTime>, u64)>> {
-    let stamp = |path: &PathBuf| {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some((metadata.modified().ok(), metadata.len()))
-    };
-    paths.iter().map(stamp).collect()
 }

@@ -6,11 +6,13 @@ use std::time::Duration;
 use anyhow::Context;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::judge::Fault;
 use super::run::{Ran, RanFile};
 use crate::cli::output;
-use crate::cli::terminal::{Colour, Colours};
+use crate::cli::terminal::{Colour, Colours, printable};
+use crate::inject::text::push_printable;
 
 /// What is printed as JSON.
 #[derive(Serialize)]
@@ -92,16 +94,17 @@ pub(super) fn text(files: &[RanFile], is_verbose: bool, colours: Colours) -> any
     let mut text = String::new();
     for file in files {
         for problem in &file.problems {
-            writeln!(text, "{} {problem}", colours.paint(Colour::Red, "error"))?;
+            writeln!(text, "{} {}", colours.paint(Colour::Red, "error"), printable(problem))?;
         }
         for case in &file.cases {
+            let (place, name) = (printable(&case.place), printable(&case.name));
             if !case.faults.is_empty() {
-                writeln!(text, "{} {}: {}", colours.paint(Colour::Red, "FAIL"), case.place, case.name)?;
+                writeln!(text, "{} {place}: {name}", colours.paint(Colour::Red, "FAIL"))?;
                 for fault in &case.faults {
-                    text += &indented(&shown(fault, colours)?);
+                    text += &indented(&shown(&visible(fault), colours)?);
                 }
             } else if is_verbose {
-                writeln!(text, "{} {}: {}", colours.paint(Colour::Green, "ok"), case.place, case.name)?;
+                writeln!(text, "{} {place}: {name}", colours.paint(Colour::Green, "ok"))?;
             }
         }
     }
@@ -111,6 +114,36 @@ pub(super) fn text(files: &[RanFile], is_verbose: bool, colours: Colours) -> any
 
 fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+/// The fault without characters that a terminal obeys.
+fn visible(fault: &Fault) -> Fault {
+    match fault {
+        Fault::Said(lines) => Fault::Said(lines.lines().map(printable).collect::<Vec<_>>().join("\n")),
+        Fault::Differs(objects) => Fault::Differs(Box::new((visible_value(&objects.0), visible_value(&objects.1)))),
+    }
+}
+
+fn visible_value(value: &Value) -> Value {
+    let visible = |text: &str| {
+        text.chars().fold(String::with_capacity(text.len()), |mut visible, character| {
+            // YAML shows these itself.
+            if matches!(character, '\n' | '\t') {
+                visible.push(character);
+            } else {
+                push_printable(&mut visible, character);
+            }
+            visible
+        })
+    };
+    match value {
+        Value::String(text) => Value::String(visible(text)),
+        Value::Array(items) => items.iter().map(visible_value).collect(),
+        Value::Object(members) => {
+            Value::Object(members.iter().map(|(key, value)| (visible(key), visible_value(value))).collect())
+        }
+        other => other.clone(),
+    }
 }
 
 /// A line, or a diff from the expected to the actual object.
@@ -146,18 +179,18 @@ pub(super) fn junit(files: &[RanFile]) -> anyhow::Result<String> {
     let mut report = Report::new("outrigger test");
     let mut total = Duration::ZERO;
     for file in files {
-        let path = file.path.display().to_string();
+        let path = xml_text(&file.path.display().to_string());
         let mut suite = TestSuite::new(path.clone());
         let (mut time, case_name) = (Duration::ZERO, "the file can be read");
         if !file.problems.is_empty() {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-            status.set_message(file.problems.join("; ")).set_type("error");
+            status.set_message(xml_text(&file.problems.join("; "))).set_type("error");
             let mut case = TestCase::new(case_name, status);
             case.set_classname(path.clone());
             suite.add_test_case(case);
         }
         for ran in &file.cases {
-            let mut case = TestCase::new(ran.name.clone(), status(ran)?);
+            let mut case = TestCase::new(xml_text(&ran.name), status(ran)?);
             case.set_classname(path.clone()).set_time(ran.duration);
             time += ran.duration;
             suite.add_test_case(case);
@@ -180,8 +213,14 @@ fn status(ran: &Ran) -> anyhow::Result<TestCaseStatus> {
         _ => "the result differs from what is expected".to_owned(),
     };
     let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-    status.set_message(first).set_type("failure").set_description(format!("{}\n{}", ran.place, faults.join("\n")));
+    let description = xml_text(&format!("{}\n{}", ran.place, faults.join("\n")));
+    status.set_message(xml_text(&first)).set_type("failure").set_description(description);
     Ok(status)
+}
+
+/// The text without the two characters that XML does not allow and the writer does not remove.
+fn xml_text(text: &str) -> String {
+    text.replace(['\u{fffe}', '\u{ffff}'], "")
 }
 
 #[cfg(test)]
@@ -214,6 +253,33 @@ mod tests {
         let expected = "FAIL a.test.yaml:3: bad\n  x < y\n  --- expected\n  +++ actual\n  @@ -1,1 +1,1 @@\n  -a: 1\n  +a: 2\n\
                         1 file, 2 cases: 1 passed, 1 failed, 1 left out by the filter\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_printed() {
+        const BAD: &str = "a\u{1b}[2J\u{7}\u{202e}b";
+        let differs = Fault::Differs(Box::new((serde_json::json!({BAD: BAD}), serde_json::json!({BAD: "x\ny"}))));
+        let mut file = RanFile { problems: vec![BAD.to_owned()], ..file() };
+        file.cases[1].faults = vec![Fault::Said(format!("{BAD}\n{BAD}")), differs];
+        for case in &mut file.cases {
+            (case.name, case.place) = (BAD.to_owned(), format!("{BAD}:1"));
+        }
+        let text = text(&[file], true, Colours::Hidden).expect("text");
+        let obeyed = |character: &char| *character != '\n' && crate::inject::text::is_unprintable(*character);
+        assert_eq!(text.chars().find(obeyed), None, "{text:?}");
+        assert!(text.contains("FAIL a\\u{1b}[2J\\u{7}\\u{202e}b:1: a\\u{1b}"), "{text}");
+    }
+
+    #[test]
+    fn junit_has_no_character_that_xml_does_not_allow() {
+        let bad = "a\u{fffe}\u{ffff}\u{1}b".to_owned();
+        let mut file = RanFile { path: bad.clone().into(), problems: vec![bad.clone()], ..file() };
+        file.cases[1].faults = vec![Fault::Said(bad.clone())];
+        (file.cases[1].name, file.cases[1].place) = (bad.clone(), bad);
+        let xml = junit(&[file]).expect("XML");
+        assert!(!xml.contains(['\u{fffe}', '\u{ffff}', '\u{1}']) && xml.contains(r#"name="ab""#), "{xml}");
+        let empty = junit(&[]).expect("XML");
+        assert!(empty.contains(r#"tests="0""#) && empty.trim_end().ends_with('>'), "{empty}");
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::files::{ReadCase, ReadFile, Reader};
-use super::format::When;
+use super::files::{CaseContent, ReadCase, ReadFile, Reader};
+use super::format::{Case, When};
 use super::judge::{self, Actual, Fault, Subject};
 use crate::cli::values::ClusterVersion;
 use crate::config::settings;
-use crate::inject::{Injector, Namespace, NativeSidecars, Settings};
+use crate::inject::{Injector, NativeSidecars, Settings};
 
 /// What became of a case.
 pub(super) struct Ran {
@@ -43,40 +43,50 @@ pub(super) fn all(reader: &mut Reader, paths: &[PathBuf], filter: Option<&str>) 
 fn file(reader: &mut Reader, path: &Path, filter: Option<&str>) -> RanFile {
     match reader.file(path) {
         Ok(read) => {
-            let is_chosen = |case: &&ReadCase| filter.is_none_or(|filter| case.case.name.contains(filter));
+            let is_chosen = |case: &&ReadCase| filter.is_none_or(|filter| case.name.contains(filter));
             let cases: Vec<Ran> = read.cases.iter().filter(is_chosen).map(|case| run(reader, case)).collect();
             let left_out = read.cases.len() - cases.len();
             RanFile { path: path.to_owned(), read: Some(read), problems: Vec::new(), cases, left_out }
         }
-        Err(problems) => RanFile { path: path.to_owned(), read: None, problems, cases: Vec::new(), left_out: 0 },
+        Err(problems) => RanFile::unread(path.to_owned(), problems),
+    }
+}
+
+impl RanFile {
+    /// A file or directory that cannot be read.
+    pub(super) const fn unread(path: PathBuf, problems: Vec<String>) -> Self {
+        Self { path, read: None, problems, cases: Vec::new(), left_out: 0 }
     }
 }
 
 fn run(reader: &mut Reader, case: &ReadCase) -> Ran {
     let begin = Instant::now();
-    let (faults, actual) = match actual(reader, case) {
-        Ok(actual) => (judge::faults(&actual, &case.verdict, &case.warnings), Some(actual)),
+    let ran = case.content.as_ref().map_err(Clone::clone).and_then(|content| {
+        let actual = actual(reader, content)?;
+        Ok((judge::faults(&actual, &content.verdict, &content.warnings), actual))
+    });
+    let (faults, actual) = match ran {
+        Ok((faults, actual)) => (faults, Some(actual)),
         Err(problem) => (vec![Fault::Said(problem)], None),
     };
-    let (name, place) = (case.case.name.clone(), case.place.clone());
+    let (name, place) = (case.name.clone(), case.place.clone());
     Ran { name, place, index: case.index, faults, actual, duration: begin.elapsed() }
 }
 
-fn actual(reader: &mut Reader, case: &ReadCase) -> Result<Actual, String> {
-    let injector = Injector::new(reader.templates(&case.templates)?, settings_of(case)?);
-    Subject { injector: &injector, namespace: &namespace(case), object: &case.object }.run()
+fn actual(reader: &mut Reader, content: &CaseContent) -> Result<Actual, String> {
+    let injector = Injector::new(reader.templates(&content.templates)?, settings_of(&content.case)?);
+    Subject { injector: &injector, namespace: content.case.namespace.as_ref(), object: &content.object }.run()
 }
 
-fn settings_of(case: &ReadCase) -> Result<Settings, String> {
+fn settings_of(case: &Case) -> Result<Settings, String> {
     let version = case
-        .case
         .cluster_version
         .as_ref()
         .map(|text| text.parse::<ClusterVersion>().map_err(|error| format!("clusterVersion {text:?}: {error}")));
     let version = version.transpose()?;
     let of_version = |version: &ClusterVersion| NativeSidecars::in_version(version.major, version.minor);
     Ok(Settings {
-        native_sidecars: match case.case.native_sidecars {
+        native_sidecars: match case.native_sidecars {
             Some(When::Always) => NativeSidecars::Supported,
             Some(When::Never) => NativeSidecars::Unsupported,
             None => version.as_ref().map_or(NativeSidecars::Supported, of_version),
@@ -85,13 +95,4 @@ fn settings_of(case: &ReadCase) -> Result<Settings, String> {
         excluded_namespaces: settings::EXCLUDE_NAMESPACES.default.split(',').map(str::to_owned).collect(),
         ..Settings::default()
     })
-}
-
-fn namespace(case: &ReadCase) -> Namespace {
-    let given = case.case.namespace.as_ref();
-    let name = given.map_or("default", |namespace| &namespace.name).to_owned();
-    let mut labels = given.map(|namespace| namespace.labels.clone()).unwrap_or_default();
-    // The API server sets this label on every namespace.
-    labels.insert(crate::inject::annotations::NAMESPACE_NAME.to_owned(), name.clone());
-    Namespace { name, labels, annotations: given.map(|namespace| namespace.annotations.clone()).unwrap_or_default() }
 }

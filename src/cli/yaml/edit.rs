@@ -62,6 +62,17 @@ pub(in crate::cli) fn rewrite(text: &str, document: &YamlDocument, value: &Value
     Some(TextEdit { span: start..end, new })
 }
 
+/// The part of the text in which a member of a map stands, with what is beside it on its lines.
+pub(in crate::cli) fn span_of(text: &str, document: &YamlDocument, at: &str) -> Option<Span> {
+    let lines = Lines { text };
+    let found = locate(&document.root, at)?;
+    let Content::Map { is_flow, members } = &found.parent?.content else { return None };
+    let (key, value) = members.get(found.position)?;
+    let start = lines.colon_end(key)?;
+    let end = lines.content_end(value).max(start);
+    Some(start..if *is_flow { end } else { lines.end(end) })
+}
+
 /// The text with the edits; `None` if they overlap.
 pub(in crate::cli) fn apply(text: &str, mut edits: Vec<TextEdit>) -> Option<String> {
     // Stable: edits at one place keep their order.
@@ -186,7 +197,11 @@ impl Editor<'_> {
             Value::Array(items) => !items.is_empty(),
             _ => false,
         };
+        let has_own_lines = old.line > key.line
+            && matches!(old.content, Content::Map { is_flow: false, .. } | Content::List { is_flow: false, .. });
         if is_block {
+            // Comments beside and below the key stay.
+            let start = if has_own_lines { self.lines.end_before(old.span.start) } else { start };
             let indentation = key.column - 1 + if value.is_object() { 2 } else { 0 };
             let yaml = self.block(value, indentation)?;
             return Some(TextEdit { span: start..end, new: format!("{}{yaml}", self.lines.line_break()) });

@@ -68,6 +68,11 @@ pub(super) fn read(text: &str) -> Result<Vec<(YamlDocument, Value)>, Vec<YamlPro
     if problems.is_empty() { Ok(documents) } else { Err(problems) }
 }
 
+/// The comments of a text, in their order.
+pub(super) fn comments(text: &str) -> Vec<String> {
+    node::comments(text)
+}
+
 /// The bytes of a node in the text.
 type Span = Range<usize>;
 
@@ -94,6 +99,7 @@ mod tests {
             ("a: 1\nb: 2", json!({"a": 1}), "a: 1"),
             ("a: # none\n", json!({"a": {"b": 1}}), "a: # none\n  b: 1\n"),
             ("a: # none\n  b: 1\n", json!({"a": null}), "a: # none\n"),
+            ("a: # none\n  # below\n  b: 1 # beside\n", json!({"a": [2]}), "a: # none\n  # below\n- 2 # beside\n"),
             ("a: {}\nb: 1\n", json!({"a": {"b": "x"}, "b": 1}), "a:\n  b: x\nb: 1\n"),
             ("a: [1]\n", json!({"a": [0, 1, 2]}), "a: [0, 1, 2]\n"),
             ("a: [0, 1, 2]\n", json!({"a": [1]}), "a: [1]\n"),

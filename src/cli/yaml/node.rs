@@ -84,6 +84,16 @@ pub(super) fn nodes(text: &str) -> (Vec<Node>, Option<YamlProblem>) {
     (builder.documents, None)
 }
 
+/// The comments of a text, in their order.
+pub(super) fn comments(text: &str) -> Vec<String> {
+    let options = granit_parser::options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
+    let comment = |event: Result<(Event<'_>, _), _>| match event {
+        Ok((Event::Comment(text, _), _)) => Some(text.into_owned()),
+        _ => None,
+    };
+    Parser::new_from_str_with_options(text, options).filter_map(comment).collect()
+}
+
 /// Builds nodes of events.
 struct Builder<'t> {
     text: &'t str,

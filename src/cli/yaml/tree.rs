@@ -20,6 +20,13 @@ impl Lines<'_> {
         if self.text[at..end].ends_with('\r') { end - 1 } else { end }
     }
 
+    /// End of the line before the one at this offset.
+    pub(super) fn end_before(self, at: usize) -> usize {
+        let before = &self.text[..self.start(at)];
+        let before = before.strip_suffix('\n').unwrap_or(before);
+        before.strip_suffix('\r').unwrap_or(before).len()
+    }
+
     /// Start of the line after this offset; `None` on the last line.
     pub(super) fn next(self, at: usize) -> Option<usize> {
         self.text[at..].find('\n').map(|newline| at + newline + 1)

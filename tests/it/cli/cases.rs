@@ -1,6 +1,6 @@
 //! `outrigger test`: what it prints, what it refuses, and what it writes.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -94,23 +94,119 @@ fn a_failure_shows_what_differs_and_where() {
 #[test]
 fn nothing_passes_because_of_a_mistake() {
     for (from, to, expected) in [
-        ("expect:\n    includes", "expcet:\n    includes", "templates/helper.test.yaml:3: unknown field `expcet`"),
-        ("includes: {spec", "inclodes: {spec", "3: expect: unknown field `inclodes`"),
-        ("    skipped: [not_requested]", "    warnings: []", "25: expect: has none; expected exactly one of"),
-        ("[not_requested]", "[not_requestd]", "25: expect.skipped: \"not_requestd\" is no code; did you mean"),
-        ("code: parameter_invalid", "code: 7", "expected a string; put it in quotes"),
-        ("podFile: pod.yaml", "podFile: none.yaml", "25: templates/none.yaml: there is no such file"),
+        ("expect:\n    includes", "expcet:\n    includes", "  unknown key \"expcet\"; did you mean \"expect\"?\n"),
+        ("includes: {spec", "inclodes: {spec", "  expect: unknown key \"inclodes\"; did you mean \"includes\"?\n"),
+        ("    skipped: [not_requested]", "    warnings: []", "  expect: has none; expected exactly one of"),
+        ("[not_requested]", "[not_requestd]", "  expect.skipped: \"not_requestd\" is no code; did you mean"),
+        ("code: parameter_invalid", "code: 7", "  expect.refused.code is 7, expected text; put it in quotes\n"),
+        ("podFile: pod.yaml", "podFile: none.yaml", "  templates/none.yaml: there is no such file"),
         ("podFile: pod.yaml", "podFile: helper.yaml", "the object has 0 pods or pod templates"),
         ("clusterVersion: '1.30'", "clusterVersion: one", "clusterVersion \"one\": "),
-        ("a wrong level is refused", "the sidecar is added", "13: the name \"the sidecar is added\" is that of"),
+        ("a wrong level is refused", "the sidecar is added", "  the name \"the sidecar is added\" is that of"),
+        (
+            "includes: {spec: {initContainers: [{name: helper, args: [low]}]}}",
+            "includes: {spec: {initContainers: []}}",
+            "expected []",
+        ),
+        (
+            "includes: {spec: {initContainers: [{name: helper, args: [low]}]}}",
+            "includes: {}",
+            "  expect.includes is empty",
+        ),
+        ("    skipped: [not_requested]", "", "  expect has no value, expected a map with one of"),
+        (
+            "podFile: pod.yaml",
+            "podFile: shop.yaml",
+            "  the object is in namespace \"prod\", but the namespace of the case is \"shop\"",
+        ),
         ("tests:\n", "templates: [nope.yaml]\ntests:\n", "template templates/nope.yaml: cannot be read"),
-        ("# Cases of helper.\ntests:", "tests: []\nmore:", "unknown field `more`"),
+        ("# Cases of helper.\ntests:", "tests: []\nmore:", "unknown key \"more\"; there are: templates, tests\n"),
     ] {
         assert!(CASES.contains(from), "{from}");
-        let (code, stdout, stderr) = run(&workspace(&CASES.replacen(from, to, 1)), &[]);
+        let workspace = workspace(&CASES.replacen(from, to, 1));
+        workspace.file("templates/shop.yaml", POD.replace("idle}", "idle, namespace: prod}"));
+        let (code, stdout, stderr) = run(&workspace, &[]);
         assert_eq!((code, &*stderr), (1, "error: not all cases passed\n"), "{to}: {stdout}");
         assert!(stdout.contains(expected), "{to}: {expected} is missing in {stdout}");
     }
+}
+
+#[test]
+fn a_case_that_is_wrong_does_not_hide_the_others() {
+    let workspace = workspace(&CASES.replace("- name: a wrong level is refused", "- nam: a wrong level is refused"));
+    let (code, stdout, _) = run(&workspace, &["-v"]);
+    let expected = "ok templates/helper.test.yaml:3: the sidecar is added\n\
+                    FAIL templates/helper.test.yaml:13: case 2\n  unknown key \"nam\"; did you mean \"name\"?\n\
+                    ok templates/helper.test.yaml:25: who asks for nothing gets nothing\n\
+                    1 file, 3 cases: 2 passed, 1 failed\n";
+    assert_eq!((code, &*stdout), (1, expected));
+}
+
+#[test]
+fn a_file_that_is_named_twice_is_run_once() {
+    let workspace = workspace(CASES);
+    let absolute = workspace.path("templates/helper.test.yaml").to_string_lossy().into_owned();
+    let ran =
+        workspace.run(&["test", "./templates/helper.test.yaml", "templates", &absolute, "templates/../templates"]);
+    assert_eq!((ran.code, &*ran.stdout), (0, "1 file, 3 cases: 3 passed, 0 failed\n"), "{}", ran.stderr);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_pipe_is_no_file_of_cases() {
+    let workspace = workspace(CASES);
+    let pipe = Command::new("mkfifo").arg(workspace.path("templates/pipe.test.yaml")).status();
+    assert!(pipe.expect("mkfifo starts").success());
+    let (code, stdout, _) = run(&workspace, &[]);
+    assert_eq!((code, &*stdout), (0, "1 file, 3 cases: 3 passed, 0 failed\n"));
+    workspace.file("templates/helper.test.yaml", CASES.replace("podFile: pod.yaml", "podFile: pipe.test.yaml"));
+    let (code, stdout, _) = run(&workspace, &[]);
+    assert!(code == 1 && stdout.contains("podFile templates/pipe.test.yaml: is no regular file"), "{stdout}");
+    let ran = workspace.run(&["test", "templates/pipe.test.yaml"]);
+    assert_eq!(ran.failed(), ["error: templates/pipe.test.yaml: is no regular file"]);
+}
+
+#[test]
+fn nothing_that_a_terminal_obeys_reaches_it() {
+    const BAD: &str = "\u{1b}[2J\u{7}\u{202e}";
+    let workspace = workspace(CASES);
+    let name = format!("templates/{BAD}.test.yaml");
+    let case = |rest: &str| format!("- name: \"\\e[2J\\a\\u202E{rest}\"\n");
+    let wrong = format!("  \"\\e[2J\": 1\n{}  pod: {{}}\n  templates: [\"\\e[2J\\u202E\"]\n", case("b"));
+    let cases = format!(
+        "tests:\n{}{wrong}  expect: {{skipped: []}}\n{}  podFile: pod.yaml\n  expect: {{skipped: []}}\n",
+        case("a"),
+        case("c")
+    );
+    workspace.file(&name, cases + "  templates: [helper.yaml]\n");
+    let missing = format!("{BAD}.test.yaml");
+    let junit = format!("{BAD}/none.xml");
+    for arguments in [
+        &["test", "templates"][..],
+        &["test", "templates", "-v"],
+        &["test", "templates", "-o", "json"],
+        &["test", "templates", "--junit", &junit],
+        &["test", "templates", "--filter", BAD],
+        &["test", &missing],
+        &["test", "templates", "--update"],
+    ] {
+        let ran = workspace.run(arguments);
+        let printed = ran.stdout + &ran.stderr;
+        assert!(printed.contains("\\u"), "{arguments:?}: {printed:?}");
+        assert!(!printed.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{arguments:?}: {printed:?}");
+    }
+}
+
+#[test]
+fn results_are_reported_whatever_becomes_of_the_junit_file() {
+    let workspace = workspace(CASES);
+    let (code, stdout, stderr) = run(&workspace, &["--junit", "none/results.xml"]);
+    assert_eq!((code, &*stdout), (1, "1 file, 3 cases: 3 passed, 0 failed\n"));
+    assert!(stderr.starts_with("error: none/results.xml: cannot be written: "), "{stderr}");
+    let ran = workspace.run(&["test", "nowhere", "--junit", "results.xml"]);
+    assert_eq!(ran.failed(), ["error: nowhere: there is no such file or directory"]);
+    let xml = std::fs::read_to_string(workspace.path("results.xml")).expect("the results");
+    assert!(xml.contains(r#"tests="0""#), "{xml}");
 }
 
 #[test]
@@ -154,6 +250,22 @@ fn an_update_writes_what_differs_and_nothing_else() {
     );
     let (code, stdout, _) = run(&workspace, &[]);
     assert_eq!((code, &*stdout), (0, "1 file, 3 cases: 3 passed, 0 failed\n"));
+
+    // The report is that of the run before the update.
+    workspace.file("templates/helper.test.yaml", &wrong);
+    let (code, stdout, _) = run(&workspace, &["--update", "-o", "json"]);
+    let report: Value = serde_json::from_str(&stdout).expect("JSON");
+    assert_eq!((code, &report["passed"], &report["failed"]), (0, &1.into(), &2.into()));
+
+    // The verdict of one case changes, and nothing around it.
+    let refused =
+        CASES.replace("    refused: {code: parameter_invalid, message: '\"middle\"'}\n", "    skipped: [opted_out]\n");
+    workspace.file("templates/helper.test.yaml", &refused);
+    assert_eq!(run(&workspace, &["--update"]).0, 0);
+    let after = std::fs::read_to_string(workspace.path("templates/helper.test.yaml")).expect("the file");
+    let (before, rest) = refused.split_once("    skipped: [opted_out]\n").expect("the case");
+    assert!(after.starts_with(before) && after.ends_with(rest), "{after}");
+    assert!(after.contains("    refused:\n      code: parameter_invalid\n"), "{after}");
 
     // An excerpt is its author's.
     workspace.file("templates/helper.test.yaml", CASES.replace("[low]", "[high]"));

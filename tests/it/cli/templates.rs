@@ -14,8 +14,9 @@ spec:
   parameters:
   - {name: endpoint, type: string, pattern: '^https://', description: Where traces go.}
   - {name: labels, type: map, default: {team: a}}
+  - {name: globs, type: list, default: ['a,b', c, '$${x}']}
   sidecars:
-  - {name: tracer, image: 'example.com/tracer:1', args: ['${params.endpoint}', '${params.labels.team}']}
+  - {name: tracer, image: 'example.com/tracer:1', args: ['${params.endpoint}', '${params.labels.team}', '${params.globs[0]}', '${string(size(params.globs))}', '${params.globs[2]}']}
   pod: {shareProcessNamespace: true}
 ";
 
@@ -46,6 +47,7 @@ fn one_template_is_shown_with_annotations_to_paste() {
         "    endpoint: string, matches ^https://; required",
         "      Where traces go.",
         "    labels: map; default \"team=a\"",
+        r#"    # tracer.outrigger.dev/globs: "[\"a,b\",\"c\",\"${x}\"]""#,
         "  annotations:",
         "    outrigger.dev/inject: \"tracer\"",
         "    tracer.outrigger.dev/endpoint: \"\"  # required",
@@ -71,6 +73,18 @@ fn pasted_annotations_are_accepted() {
     workspace.file("pod.yaml", pod);
     let injected = workspace.run(&["inject", "-f", "pod.yaml", "--templates", "templates"]).done();
     assert!(injected.contains("example.com/helper:1"), "{injected}");
+    workspace.file("templates/tracer.yaml", REQUIRED.replace("  requires: [helper]\n", ""));
+    let shown = workspace.run(&["templates", "tracer", "--templates", "templates"]).done();
+    let block = shown.split_once("  annotations:\n").expect("a block").1.replace("    # ", "    ");
+    let block = block.replace("\"\"  # required", "https://a");
+    let pod = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\n  annotations:\n{block}spec:\n  containers: [{{name: web, image: web:1}}]\n"
+    );
+    workspace.file("pod.yaml", pod);
+    let injected = workspace.run(&["inject", "-f", "pod.yaml", "--templates", "templates", "-o", "json"]).done();
+    let injected: Value = serde_json::from_str(&injected).expect("JSON");
+    let args = injected.pointer("/spec/initContainers/0/args").expect("the sidecar");
+    assert_eq!(*args, serde_json::json!(["https://a", "a", "a,b", "3", "${x}"]));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[test]
 fn the_cases_of_the_built_in_templates_pass() {
@@ -63,9 +63,29 @@ fn the_schema_of_cases_takes_all_cases_and_no_misspelt_key() {
         first.get_or_insert(file);
     }
     let first = first.expect("there are cases");
-    let refused = serde_json::json!({"templates": [], "tests": [
+    let refused = json!({"templates": [], "tests": [
         {"name": "x", "pod": {}, "expect": {"refused": {"code": "conflict", "mesage": "x"}}}]});
     assert!(fault(&refused).is_some(), "a misspelt key below refused");
+    for (keys, why) in [
+        (json!({"expect": {}}), "no verdict"),
+        (json!({"expect": {"skipped": [], "refused": {"code": "conflict"}}}), "two verdicts"),
+        (json!({"expect": {"skipped": ["not_requestd"]}}), "an unknown reason"),
+        (json!({"expect": {"refused": [{"code": "conflct"}]}}), "an unknown code"),
+        (json!({"expect": {"refused": []}}), "no problem"),
+        (json!({"expect": {"refused": {"code": "conflict"}, "warnings": ["x"]}}), "warnings beside a refusal"),
+        (json!({"expect": {"includes": {}}}), "an empty excerpt"),
+        (json!({"expect": {"injected": null}}), "null"),
+        (json!({"podFile": "pod.yaml"}), "two pods"),
+        (json!({"name": ""}), "an empty name"),
+        (json!({"namespace": null}), "null for a namespace"),
+    ] {
+        let mut case = json!({"name": "x", "pod": {}, "expect": {"skipped": ["opted_out"]}});
+        assert_eq!(fault(&json!({"tests": [case]})), None);
+        for (key, value) in keys.as_object().expect("keys") {
+            case[key] = value.clone();
+        }
+        assert!(fault(&json!({"tests": [case]})).is_some(), "{why}");
+    }
     for (pointer, key) in [("", "test"), ("/tests/0", "exspect"), ("/tests/0/expect", "injectd")] {
         let mut file = first.clone();
         file.pointer_mut(pointer).expect(pointer)[key] = Value::Null;
