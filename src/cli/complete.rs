@@ -17,7 +17,9 @@ use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 
 use super::cluster::{self, ClusterSelection};
-use super::{engine, stdio};
+use super::given::given;
+use super::stdio;
+use super::template_texts::template_names;
 use crate::api::template_object::{GROUP, TemplateKind, VERSION};
 use crate::config::TemplateSource;
 use crate::source::built_in;
@@ -65,23 +67,12 @@ pub(super) fn print_script(shell: Shell, program: &str) -> anyhow::Result<()> {
     stdio::print(script)
 }
 
-/// The values of a flag in the command line that is completed.
-pub(super) fn given(flag: &str) -> Vec<String> {
-    let words: Vec<String> = std::env::args_os().filter_map(|word| word.into_string().ok()).collect();
-    let value = |pair: &[String]| match pair {
-        [word, value] if word == flag => Some(value.clone()),
-        [_, word] => word.strip_prefix(flag)?.strip_prefix('=').map(str::to_owned),
-        _ => None,
-    };
-    words.windows(2).filter_map(value).collect()
-}
-
 /// Names of templates: those of `--templates`, or the built-in ones and those of the cluster.
 pub(super) fn templates() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let named: Vec<TemplateSource> = given("--templates").iter().filter_map(|path| path.parse().ok()).collect();
         if !named.is_empty() {
-            return candidates(engine::template_names(&named));
+            return candidates(template_names(&named));
         }
         let of_cluster = names(|client| async move {
             let mut names = Vec::new();

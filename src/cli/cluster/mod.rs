@@ -17,7 +17,8 @@ pub(super) use caller::{ApiRequest, Caller, MAX_PAGES, filter_page};
 pub(super) use connect::{ClusterSelection, connect};
 pub(super) use lookup::{Failure, Lookup};
 
-use super::{complete, values};
+use super::given::given;
+use super::values;
 
 /// The flags that select a cluster, with the names of kubectl.
 #[derive(Args, Clone, Debug)]
@@ -38,7 +39,7 @@ pub(super) struct ClusterArgs {
 /// Shells complete the names of the kubeconfig's contexts.
 fn contexts() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
-        let kubeconfig = match complete::given("--kubeconfig").pop() {
+        let kubeconfig = match given("--kubeconfig").pop() {
             Some(path) => Kubeconfig::read_from(path),
             None => Kubeconfig::read(),
         };

@@ -7,9 +7,9 @@ mod report;
 use anyhow::Context;
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::engine;
 use super::errors::ErrorList;
 use super::stdio;
+use super::template_texts::template_texts;
 use super::terminal::Colours;
 use super::values::ClusterVersion;
 use crate::config::TemplateSource;
@@ -127,9 +127,7 @@ fn texts(paths: &[TemplateSource]) -> anyhow::Result<Vec<SourceText>> {
                 let text = String::from_utf8(bytes).context("stdin is no UTF-8")?;
                 texts.push(SourceText { origin: "stdin".to_owned(), text });
             }
-            source => {
-                texts.extend(problems.keep(engine::template_texts(std::slice::from_ref(source))).unwrap_or_default())
-            }
+            source => texts.extend(problems.keep(template_texts(std::slice::from_ref(source))).unwrap_or_default()),
         }
     }
     let texts = problems.or(texts)?;

@@ -5,11 +5,13 @@
 
 mod calls;
 mod change;
+mod group;
 mod plan;
 mod pod_state;
 mod ready;
 mod report;
 mod restart;
+mod restartable;
 mod roll;
 mod rollout;
 mod stop;
@@ -20,7 +22,8 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
 
-use self::plan::{Group, Planner, Way};
+use self::group::{Group, Way};
+use self::plan::Planner;
 use self::report::{Line, Outcome, Report};
 use self::roll::{Limits, Roll, merged};
 use self::stop::StopFlag;
@@ -219,6 +222,7 @@ async fn chosen(args: &UpgradeArgs, caller: &Caller, keys: &AnnotationKeys) -> a
     let carriers: Vec<TemplatePod> =
         all.iter().filter(|pod| pod.carried.contains_key(&args.template)).cloned().collect();
     if carriers.is_empty() {
+        scope.ensure_exists(caller).await?;
         let carried: Vec<&str> = all.iter().flat_map(|pod| pod.carried.keys()).map(String::as_str).collect();
         let hint = suggest::did_you_mean(&args.template, carried);
         let hint = hint.map_or_else(|| "`outrigger get -A` lists all that do".to_owned(), |hint| hint.to_string());

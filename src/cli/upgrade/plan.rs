@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use super::calls::{self, CallError, Cause, PodName};
 use super::change::Change;
-use super::restart;
+use super::group::{Group, Way};
+use super::restartable;
 use super::trial::Trial;
 use crate::cli::cluster::Caller;
 use crate::cli::fleet::{Owner, TemplatePod};
@@ -40,39 +41,6 @@ pub(super) struct Comparison {
     /// The revision that a new pod gets.
     pub revision: String,
     pub change: Change,
-}
-
-/// How pods of one controller get the current revision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    /// They have it; what differs for other reasons.
-    Current(Option<String>),
-    /// Each pod is changed while it runs: what changes.
-    InPlace(&'static str),
-    /// Their workload is restarted: what differs.
-    Restart(String),
-    /// Not by this command, and why.
-    Impossible(String),
-}
-
-/// Pods of one controller with one revision.
-#[derive(Clone, Debug)]
-pub(super) struct Group {
-    pub namespace: String,
-    pub owner: Owner,
-    pub pods: Vec<TemplatePod>,
-    /// The revision that they carry.
-    pub from: String,
-    /// The revision that new pods get, if it is known.
-    pub to: Option<String>,
-    pub way: Way,
-}
-
-impl Group {
-    /// The names of its pods.
-    pub(super) fn names(&self) -> Vec<String> {
-        self.pods.iter().map(|pod| pod.name.clone()).collect()
-    }
 }
 
 impl Planner<'_> {
@@ -103,7 +71,7 @@ impl Planner<'_> {
         for group in plan.iter_mut().filter(|group| matches!(group.way, Way::Restart(_))) {
             let key = (group.namespace.clone(), group.owner.clone());
             if !refused.contains_key(&key) {
-                let why = restart::refused(self.caller, group, self.max_unavailable).await?;
+                let why = restartable::refused(self.caller, group, self.max_unavailable).await?;
                 refused.insert(key.clone(), why);
             }
             if let (Some(Some(why)), Way::Restart(reason)) = (refused.get(&key), &group.way) {

@@ -5,7 +5,8 @@ use std::time::Instant;
 use futures::StreamExt;
 
 use super::calls;
-use super::plan::{Group, LOOKS};
+use super::group::Group;
+use super::plan::LOOKS;
 use super::pod_state::{self, Expected, PodState};
 use super::roll::{POLL, Roll};
 use crate::cli::fleet::TemplatePod;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::plan::{Group, Way};
+use super::group::{Group, Way};
 use crate::cli::table::{self, Cell};
 use crate::cli::terminal::{Colour, Colours};
 

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 
 use super::calls::{self, CallError, Cause, PodName};
-use super::plan::{Group, Planner, Way, uid};
+use super::group::{Group, Way};
+use super::plan::{Planner, uid};
 use super::pod_state::Expected;
 use super::report::{Line, Outcome};
 use super::stop::StopFlag;

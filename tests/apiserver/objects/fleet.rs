@@ -171,15 +171,31 @@ fn default_lists_request_and_missing_namespaces_are_named() {
     }
 }
 
-fn each_difference_has_its_way_to_be_upgraded() {
-    let running = Running::start(cluster(), "ways", 1, &["--ca-propagation=1s"]);
-    let pods = &running.pods;
-    // A resize is accepted only where the pod's node has room.
+/// A resize is accepted only where the pod's node has room.
+fn make_room(running: &Running) {
     running.cluster().ensure("/api/v1/nodes", &json!({"metadata": {"name": "nowhere"}}));
     let room = json!({"cpu": "4", "memory": "8Gi", "pods": "100"});
     let status = json!({"status": {"capacity": room, "allocatable": room}}).to_string().into_bytes();
     let path = "/api/v1/nodes/nowhere/status";
     running.cluster().send("PATCH", path, "application/merge-patch+json", status).expect_success();
+}
+
+/// The Deployment `web` without pods.
+fn deployment(namespace: &Namespace, is_paused: bool) -> Value {
+    let container = json!({"name": "web", "image": "web:1"});
+    let template = json!({"metadata": {"labels": {"app": "other"}}, "spec": {"containers": [container]}});
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": namespace.name},
+        "spec": {"replicas": 0, "paused": is_paused, "selector": {"matchLabels": {"app": "other"}}, "template": template}})
+}
+
+fn path_of(namespace: &Namespace, name: &str) -> String {
+    format!("/apis/apps/v1/namespaces/{}/deployments{name}", namespace.name)
+}
+
+fn each_difference_has_its_way_to_be_upgraded() {
+    let running = Running::start(cluster(), "ways", 1, &["--ca-propagation=1s"]);
+    let pods = &running.pods;
+    make_room(&running);
     let mut spec = sidecar("helper:1");
     spec["sidecars"][0]["resources"] = json!({"requests": {"cpu": "10m"}, "limits": {"memory": "16Mi"}});
     serve(&running, "ways", &spec);
@@ -227,16 +243,11 @@ fn each_difference_has_its_way_to_be_upgraded() {
     assert_eq!(web, "spec.initContainers[helper].args differs: its workload is gone");
     assert!(single.ends_with("nothing creates this pod anew; delete and create it yourself"), "{single}");
     // What the run would refuse, the dry run tells.
-    let template =
-        json!({"metadata": {"labels": {"app": "other"}}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}});
-    let mut web = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
-        "spec": {"replicas": 0, "paused": true, "selector": {"matchLabels": {"app": "other"}}, "template": template}});
-    let path = format!("/apis/apps/v1/namespaces/{}/deployments", pods.name);
-    running.cluster().send_object("POST", &path, &web).expect_success();
+    let paused = deployment(pods, true);
+    running.cluster().send_object("POST", &path_of(pods, ""), &paused).expect_success();
     let [paused, _] = told([("failed", "none"), ("failed", "none")]);
     assert!(paused.contains("it is paused"), "{paused}");
-    web["spec"]["paused"] = json!(false);
-    running.cluster().send_object("PUT", &format!("{path}/web"), &web).expect_success();
+    running.cluster().send_object("PUT", &path_of(pods, "/web"), &deployment(pods, false)).expect_success();
     let [planned, _] = told([("planned", "restart"), ("failed", "none")]);
     assert_eq!(planned, "spec.initContainers[helper].args differs");
 
