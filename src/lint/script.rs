@@ -101,7 +101,7 @@ impl Reader {
         match operator {
             "(" if self.words.is_empty() => self.open("(".to_owned()),
             // The parentheses of a function's name.
-            "(" => return,
+            "(" => {}
             ")" if self.open.last().is_some_and(|open| open == "(") => self.close(),
             // The end of a pattern of `case`, or of a function's name.
             ")" => self.words.clear(),

@@ -29,17 +29,17 @@ pub(super) fn finding(view: View<'_>, container: &Container<'_>) -> Option<Findi
     let field = if at(container.value, &["command"]).is_null() { "args" } else { "command" };
     let image = known(view, container.value);
     let fault = fault(&words, field == "command", image.as_deref().unwrap_or_default())?;
-    let message = format!("{fault} of {}", container.name());
+    let message = format!("{}: {fault}", container.name());
     Some(Finding::new(Code::SigtermIgnored, view, &container.path.child(field), message))
 }
 
-/// What is wrong with a command line, up to the name of the container.
+/// What is wrong with a command line.
 fn fault(words: &[&str], is_whole: bool, image: &str) -> Option<String> {
     let words = without_env(words);
     let program = words.first()?.rsplit('/').next()?;
     if WITHOUT_HANDLER.contains(&program) {
         // Without a command the image may have an entrypoint before the arguments.
-        return is_whole.then(|| format!("{program} ignores SIGTERM as the first process"));
+        return is_whole.then(|| format!("{program} has no handler for SIGTERM and ignores it as the first process"));
     }
     let (shell, script) = shell_script(words)?;
     let script = Script::parse(script);
@@ -48,22 +48,20 @@ fn fault(words: &[&str], is_whole: bool, image: &str) -> Option<String> {
     }
     match script.last {
         Last::None => None,
-        Last::Compound(what) => {
-            Some(format!("the shell ignores SIGTERM, since it waits for {what}, as the first process"))
-        }
+        Last::Compound(what) => Some(format!("the shell waits for {what} and ignores SIGTERM as the first process")),
         Last::Simple { words, is_exec } => {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             let program = without_env(&words).first().and_then(|word| word.rsplit('/').next()).unwrap_or_default();
             let has_several = script.commands > 1 && !is_exec;
             match shell.replaces_itself(image) {
-                _ if program == "wait" => {
-                    Some("the shell ignores SIGTERM, since it waits, as the first process".to_owned())
-                }
+                _ if program == "wait" => Some("the shell waits and ignores SIGTERM as the first process".to_owned()),
                 _ if WITHOUT_HANDLER.contains(&program) => {
-                    Some(format!("{program} ignores SIGTERM as the first process"))
+                    Some(format!("{program} has no handler for SIGTERM and ignores it as the first process"))
                 }
                 Some(false) if has_several => Some("the shell ignores SIGTERM as the first process".to_owned()),
-                None if has_several => Some("the shell may stay the first process and ignore SIGTERM".to_owned()),
+                None if has_several => {
+                    Some("the shell may stay the first process, and then ignores SIGTERM".to_owned())
+                }
                 _ => None,
             }
         }
