@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 
 /// Official images whose user is root.
-const ROOT: [&str; 46] = [
+const ROOT: [&str; 41] = [
     "almalinux",
     "alpine",
     "amazonlinux",
@@ -17,7 +17,6 @@ const ROOT: [&str; 46] = [
     "busybox",
     "caddy",
     "centos",
-    "consul",
     "debian",
     "docker",
     "eclipse-temurin",
@@ -28,12 +27,10 @@ const ROOT: [&str; 46] = [
     "golang",
     "haskell",
     "httpd",
-    "influxdb",
     "mariadb",
     "maven",
     "mongo",
     "mysql",
-    "nextcloud",
     "nginx",
     "node",
     "openjdk",
@@ -48,12 +45,10 @@ const ROOT: [&str; 46] = [
     "rockylinux",
     "ruby",
     "rust",
-    "telegraf",
     "tomcat",
     "traefik",
     "ubuntu",
     "valkey",
-    "vault",
     "wordpress",
 ];
 

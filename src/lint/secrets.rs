@@ -42,14 +42,14 @@ pub(super) fn findings(view: View<'_>) -> Vec<Finding> {
     secrets.map(|secret| Finding::new(Code::SecretInEnv, view, &secret.path, secret.message)).collect()
 }
 
-/// The text with `*` for each character of its secrets.
+/// The text with `*` for each character of its secrets. Where it is no YAML, or has a key twice, every
+/// `value:` may be one.
 pub(crate) fn masked(text: &SourceText) -> String {
     let text = text.text.as_str();
-    let documents: Vec<_> = document::parse(text).into_iter().flatten().collect();
+    let documents = document::parse(text);
+    let is_faulty = documents.iter().any(|one| one.as_ref().map_or(true, |document| !document.problems.is_empty()));
+    let documents: Vec<_> = documents.into_iter().flatten().collect();
     let hidden: Vec<Place> = documents.iter().flat_map(|document| hidden(View { origin: "", document })).collect();
-    if hidden.is_empty() {
-        return text.to_owned();
-    }
     let mut masked = String::with_capacity(text.len());
     let mut end = 0;
     for (place, range) in scan(text).scalars {
@@ -59,7 +59,15 @@ pub(crate) fn masked(text: &SourceText) -> String {
             end = range.end;
         }
     }
-    masked + &text[end..]
+    masked += &text[end..];
+    if is_faulty { masked.split_inclusive('\n').map(masked_line).collect() } else { masked }
+}
+
+/// A line without the letters after `value:`; the signs of YAML remain, since one of them is wrong.
+fn masked_line(line: &str) -> String {
+    let Some(at) = line.find("value:") else { return line.to_owned() };
+    let (key, value) = line.split_at(at + "value:".len());
+    key.chars().chain(value.chars().map(|c| if c.is_alphanumeric() { '*' } else { c })).collect()
 }
 
 /// The places of all scalars that contain a secret, also as the default of a parameter.
@@ -198,6 +206,13 @@ mod tests {
         ] {
             assert!(!is_name(name), "{name}");
         }
+    }
+
+    #[test]
+    fn each_value_of_a_text_that_is_no_yaml_is_masked() {
+        let text = "env:\n- {name: TOKEN, value: s3: cret]\n".to_owned();
+        let masked = masked(&SourceText { origin: String::new(), text });
+        assert_eq!(masked, "env:\n- {name: TOKEN, value: **: ****]\n");
     }
 
     #[test]
