@@ -32,6 +32,7 @@ pub(crate) use decision::rollout::slot as rollout_slot;
 pub use error::{Blame, ErrorCode, InjectError, Problem};
 pub use outcome::trace as decision_trace;
 pub use outcome::{Explanation, Injection, LeftOut, Outcome, Skip, SkipReason};
+pub(crate) use pipeline::MAX_OVERLAPPING;
 pub(crate) use pod::ScannedPod;
 pub use pod::find::find;
 pub use request::{Namespace, Request};
@@ -50,6 +51,13 @@ pub struct AutomaticConflicts {
     /// The templates that were compared, with their revisions.
     of: Vec<(TemplateScope, String, String)>,
     found: Vec<(TemplateScope, LoadProblem)>,
+}
+
+impl AutomaticConflicts {
+    /// The conflicts, each with the scope of its template.
+    pub(crate) fn found(&self) -> &[(TemplateScope, LoadProblem)] {
+        &self.found
+    }
 }
 
 /// An immutable snapshot of templates and settings. One request uses one snapshot.

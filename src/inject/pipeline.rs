@@ -16,7 +16,7 @@ use super::template::{LoadProblem, TemplateScope, TemplateSet, WarningKind};
 use super::text::{message, quote, value};
 
 /// Most Automatic templates that are compared with each other: all of them are compiled for it.
-const MAX_OVERLAPPING: usize = 200;
+pub(crate) const MAX_OVERLAPPING: usize = 200;
 const CONFLICT: &str = "a pod that gets two Automatic templates is refused: ";
 
 /// Runs all steps. `scanned` is the object if its text was scanned before. All conflicts are found before anything is written.

@@ -53,9 +53,12 @@ pub enum NativeSidecars {
 }
 
 impl NativeSidecars {
-    /// The support in a cluster whose API server has this version of Kubernetes. From 1.32 on,
-    /// every kubelet that the API server supports runs native sidecars.
+    /// The minor version of Kubernetes 1 from which on every kubelet that the API server supports runs
+    /// native sidecars: they are on by default since 1.29, and kubelets may be three versions older.
+    pub const FIRST_MINOR: u32 = 32;
+
+    /// The support in a cluster whose API server has this version of Kubernetes.
     pub fn in_version(major: u32, minor: u32) -> Self {
-        if (major, minor) >= (1, 32) { Self::Supported } else { Self::Unsupported }
+        if (major, minor) >= (1, Self::FIRST_MINOR) { Self::Supported } else { Self::Unsupported }
     }
 }

@@ -69,16 +69,19 @@ codes! {
         "The template seems to say something that nobody reads."
         "remove the value, or move it to the place that the message names",
     ForeignSyntax "foreign_syntax" "a value has the syntax {{ }} of Helm or Go templates"
-        "Nothing evaluates it: the text reaches the pod as it is."
-        "write an expression ${...}",
+        "Outrigger does not evaluate it: the text reaches the pod as it is."
+        "write an expression ${...}, or allow the code if the program itself evaluates it, as consul-template and \
+         docker --format do",
     UndefinedVariable "undefined_variable" "a value names a variable $(NAME) that its container does not define before"
         "Kubernetes leaves a reference to a variable that it does not find as the text $(NAME), without an error. \
-         In env only the variables that stand before count."
+         In env only the variables that stand before count. The commands of hooks are not expanded at all, those of \
+         probes only by variables with a written value."
         "define the variable in env, before its first use; write $$(NAME) for the text itself",
     NoResources "no_resources" "a container has no requests, or no limit of memory"
         "The scheduler plans with requests. Without them a node is filled until pods are evicted, and a pod that was \
          Guaranteed no longer is. Without a limit of memory, a leak of the sidecar takes the memory of the app. \
-         Namespaces with a ResourceQuota refuse such pods."
+         A request that is left out is the limit. A namespace refuses the pod if it has a ResourceQuota for a \
+         request or limit that is missing."
         "set resources.requests and resources.limits.memory",
     ImageTag "image_tag" "an image has no tag or digest, or the tag latest"
         "Pods of one workload may run different images, depending on when their nodes pulled them, and no rollback \
@@ -86,41 +89,51 @@ codes! {
         "name a version or a digest",
     EmptyDirSize "empty_dir_size" "an emptyDir on disk has no sizeLimit"
         "What fills the volume fills the disk of the node, and the kubelet then evicts pods that have nothing to do \
-         with it."
+         with it. A volume without a source is an emptyDir."
         "set emptyDir.sizeLimit",
     PodSecurity "pod_security" "the template needs more than a level of Pod Security allows"
         "A namespace that enforces the level refuses every pod that gets the template. What `hardened` fills in is \
          taken into account. \
          See <https://kubernetes.io/docs/concepts/security/pod-security-standards/>."
         "change the field, or allow the code where the container needs the privilege",
-    RootImage "root_image" "the template is hardened, and the image is known to run as root"
-        "`hardened` sets runAsNonRoot: true, and the kubelet does not start an image whose user is root: the \
-         container stays in CreateContainerConfigError."
-        "set securityContext.runAsUser, or take an image for users that are not root",
-    AutomaticEverywhere "automatic_everywhere" "injection is Automatic and match has no namespaceSelector"
+    RootImage "root_image" "the kubelet must not start root, and the image's user is root or a name"
+        "With runAsNonRoot: true, which `hardened` sets too, the kubelet does not start an image whose user is root, \
+         or a name instead of a number: the container stays in CreateContainerConfigError. The users of many official \
+         images are known."
+        "set a numeric securityContext.runAsUser, or take an image with one",
+    AutomaticEverywhere "automatic_everywhere" "injection is Automatic and match selects every namespace"
         "Every namespace that takes part in injection gets the template, also those that are created later."
         "set match.namespaceSelector, so that new namespaces do not get the sidecar unasked",
     AutomaticConflict "automatic_conflict" "two Automatic templates conflict, and some pods get both"
-        "Pods that both select are refused, or get one of the two, as onConflict says."
+        "Pods that both select are refused, or get one of the two, as onConflict says. More than 200 Automatic \
+         templates are not compared."
         "change match of one of them, so that no pod gets both, or remove what both bring",
     JobSidecar "job_sidecar" "the sidecars are plain containers, for which the pod of a Job waits"
-        "A Job is complete when all containers of its pod have ended, and a plain sidecar never ends. See KEP-753."
+        "A Job is complete when all containers of its pod have ended, and a plain sidecar never ends. A condition of \
+         match that leaves Jobs out, or a podSelector without the label job-name, silences it. See KEP-753."
         "use placement.sidecars: Native, or end the sidecar when the app has ended",
-    ShellIgnoresSigterm "shell_ignores_sigterm" "a sidecar's first process is a shell that ignores SIGTERM"
-        "A shell that waits for a command does not pass SIGTERM on to it: each pod takes its whole grace period to \
-         end, 30 seconds by default, and is then killed."
-        "begin the last command with exec, or set a trap",
-    SecretInEnv "secret_in_env" "a variable with the name of a secret has its value in the template"
-        "Whoever may read the template or a pod reads the secret."
+    SigtermIgnored "sigterm_ignored" "a sidecar's first process ignores SIGTERM"
+        "The kernel gives the first process of a container only signals for which it has a handler. A shell has none \
+         for SIGTERM, nor have tail, sleep, cat and tee: each pod takes its whole grace period to end, 30 seconds by \
+         default, and is then killed. ash of busybox and bash replace themselves by the last simple command of a \
+         list, dash does not; for pipelines, lists with || and loops all shells stay. Nothing is ignored where the \
+         pod has shareProcessNamespace: true."
+        "begin the last command with exec, or set a trap for TERM and wait for the command in the background",
+    SecretInEnv "secret_in_env" "a secret has its value in the template"
+        "Whoever may read the template or a pod reads the secret. The names of variables and flags tell secrets: those \
+         that end in PASSWORD, TOKEN, SECRET, API_KEY and the like. Passwords of URLs are secrets too."
         "take the value from a Secret: valueFrom.secretKeyRef",
     KubernetesVersion "kubernetes_version" "the version of --kubernetes does not serve a field by default"
         "An API server drops a field whose feature gate is off, or refuses the pod: the sidecar runs without what \
          the field says. The versions are those of the feature gates of Kubernetes 1.36, which list when each was on \
-         by default; fields that all versions since 1.20 serve are not listed."
+         by default; fields that all versions since 1.20 serve are not listed. By default Outrigger injects native \
+         sidecars from 1.32 on, where every supported kubelet runs them."
         "remove the field, or use the template on newer clusters only",
     AllowUnused "allow_unused" "a comment that allows a code names an unknown code, or silences nothing"
-        "The comment was for something that has gone, or silences nothing because its code is misspelt."
-        "remove the comment, or correct the code",
+        "The comment was for something that has gone, or silences nothing because it is misspelt. Codes whose rule \
+         was not applied are not reported: those of a template that cannot be loaded, and kubernetes_version without \
+         --kubernetes."
+        "remove the comment, or correct it: # outrigger-lint: allow CODE",
 }
 
 impl Code {

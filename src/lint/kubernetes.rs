@@ -3,6 +3,7 @@
 use super::code::Code;
 use super::finding::Finding;
 use super::view::{View, at};
+use crate::inject::NativeSidecars;
 use crate::inject::text::FieldPath;
 use serde_json::Value;
 
@@ -18,8 +19,8 @@ enum Served {
 use Served::{NotUpTo, Since};
 
 /// A field's name, the name of the field that contains it, and when it is served. These are the feature
-/// gates of Kubernetes 1.36 for the fields of pods.
-const FIELDS: [(&str, &str, Served); 29] = [
+/// gates of Kubernetes 1.36 for the fields of pods, and earlier ones that it no longer has.
+const FIELDS: [(&str, &str, Served); 34] = [
     ("appArmorProfile", "securityContext", Since(30)),
     ("claims", "resources", Since(34)),
     ("clusterTrustBundle", "sources", NotUpTo(36)),
@@ -32,8 +33,11 @@ const FIELDS: [(&str, &str, Served); 29] = [
     ("matchLabelKeys", "podAffinityTerm", Since(31)),
     ("matchLabelKeys", "requiredDuringSchedulingIgnoredDuringExecution", Since(31)),
     ("matchLabelKeys", "topologySpreadConstraints", Since(27)),
+    ("minDomains", "topologySpreadConstraints", Since(27)),
     ("mismatchLabelKeys", "podAffinityTerm", Since(31)),
     ("mismatchLabelKeys", "requiredDuringSchedulingIgnoredDuringExecution", Since(31)),
+    ("namespaceSelector", "podAffinityTerm", Since(22)),
+    ("namespaceSelector", "requiredDuringSchedulingIgnoredDuringExecution", Since(22)),
     ("nodeAffinityPolicy", "topologySpreadConstraints", Since(26)),
     ("nodeTaintsPolicy", "topologySpreadConstraints", Since(26)),
     ("podCertificate", "sources", NotUpTo(36)),
@@ -48,11 +52,14 @@ const FIELDS: [(&str, &str, Served); 29] = [
     ("sleep", "postStart", Since(30)),
     ("sleep", "preStop", Since(30)),
     ("stopSignal", "lifecycle", NotUpTo(36)),
+    ("terminationGracePeriodSeconds", "livenessProbe", Since(25)),
+    ("terminationGracePeriodSeconds", "startupProbe", Since(25)),
     ("supplementalGroupsPolicy", "securityContext", Since(33)),
 ];
 
-/// The first minor version whose kubelets run native sidecars by default (KEP-753).
-const NATIVE_SIDECARS: u32 = 29;
+/// The first minor versions that serve `sleep`, and `sleep` of 0 seconds.
+const SLEEP: u32 = 30;
+const ZERO_SLEEP: u32 = 33;
 
 /// A warning for each field that this minor version does not serve by default.
 pub(super) fn findings(view: View<'_>, minor: u32) -> Vec<Finding> {
@@ -65,11 +72,12 @@ pub(super) fn findings(view: View<'_>, minor: u32) -> Vec<Finding> {
 fn native_sidecars(view: View<'_>, minor: u32) -> Option<Finding> {
     let is_native = at(view.spec(), &["placement", "sidecars"]) != "Plain";
     let (path, _) = view.items("sidecars").next()?;
+    let first = NativeSidecars::FIRST_MINOR;
     let message = format!(
-        "Kubernetes 1.{minor} has no native sidecars by default; 1.{NATIVE_SIDECARS} is the first. Pods get plain \
-         containers, and Jobs do not complete"
+        "Outrigger injects native sidecars from Kubernetes 1.{first} on; pods of 1.{minor} get plain containers, and \
+         Jobs do not complete"
     );
-    (is_native && minor < NATIVE_SIDECARS).then(|| Finding::new(Code::KubernetesVersion, view, &path, message))
+    (is_native && minor < first).then(|| Finding::new(Code::KubernetesVersion, view, &path, message))
 }
 
 fn walk(view: View<'_>, minor: u32, parent: &str, path: &FieldPath, value: &Value, found: &mut Vec<Finding>) {
@@ -84,6 +92,15 @@ fn walk(view: View<'_>, minor: u32, parent: &str, path: &FieldPath, value: &Valu
                 let path = path.child(name.as_str());
                 let known = FIELDS.iter().find(|(field, of, _)| field == name && *of == parent);
                 if let Some(message) = known.and_then(|(_, _, served)| fault(name, *served, minor)) {
+                    found.push(Finding::new(Code::KubernetesVersion, view, &path, message));
+                }
+                if (name.as_str(), parent) == ("seconds", "sleep")
+                    && member == 0
+                    && (SLEEP..ZERO_SLEEP).contains(&minor)
+                {
+                    let message = format!(
+                        "Kubernetes 1.{minor} refuses a sleep of 0 seconds; 1.{ZERO_SLEEP} is the first that takes it"
+                    );
                     found.push(Finding::new(Code::KubernetesVersion, view, &path, message));
                 }
                 walk(view, minor, name, &path, member, found);
@@ -102,5 +119,35 @@ fn fault(name: &str, served: Served, minor: u32) -> Option<String> {
             "Kubernetes 1.{minor} does not serve {name} by default; its feature gate is off up to 1.{last}"
         )),
         Since(_) | NotUpTo(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inject::template::document::Document;
+    use serde_json::json;
+
+    fn paths(spec: &Value, minor: u32) -> Vec<String> {
+        let document = Document::of_value(json!({"spec": spec}));
+        findings(View { origin: "", document: &document }, minor).into_iter().map(|one| one.path).collect()
+    }
+
+    #[test]
+    fn fields_are_served_from_their_first_version_on() {
+        let spread = json!([{"minDomains": 2}]);
+        let term = json!([{"namespaceSelector": {}}]);
+        let affinity = json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}});
+        let probed = json!([{"name": "a", "livenessProbe": {"terminationGracePeriodSeconds": 1}}]);
+        let asleep = json!([{"name": "a", "lifecycle": {"preStop": {"sleep": {"seconds": 0}}}}]);
+        for (spec, first) in [
+            (json!({"pod": {"topologySpreadConstraints": spread}}), 27),
+            (json!({"pod": {"affinity": affinity}}), 22),
+            (json!({"initContainers": probed}), 25),
+            (json!({"initContainers": asleep}), 33),
+            (json!({"sidecars": [{"name": "a"}]}), NativeSidecars::FIRST_MINOR),
+        ] {
+            assert_eq!((paths(&spec, first - 1).len(), paths(&spec, first).len()), (1, 0), "{spec}");
+        }
     }
 }

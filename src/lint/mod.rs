@@ -6,17 +6,23 @@ mod allow;
 mod code;
 mod containers;
 mod finding;
+mod images;
 mod kubernetes;
 mod loading;
 mod page;
 mod pod;
 mod pod_security;
+mod scan;
+mod script;
+mod secrets;
+mod sigterm;
 mod variables;
 mod view;
 
 pub(crate) use code::Code;
 pub(crate) use finding::Finding;
-pub(crate) use page::{index, page};
+pub(crate) use page::{explanation, index, page};
+pub(crate) use secrets::masked;
 
 use crate::inject::SourceText;
 use crate::inject::template::document;
@@ -33,7 +39,7 @@ pub(crate) fn lint(texts: &[SourceText], minor: Option<u32>) -> Vec<Finding> {
         for document in document::parse(&text.text).iter().flatten() {
             of_document(View { origin: &text.origin, document }, minor, &mut found);
         }
-        let mut found = allow::filter(text, found);
+        let mut found = allow::filter(text, found, minor);
         found.sort_by(|one, other| key(one).cmp(&key(other)));
         all.extend(found);
     }
@@ -48,6 +54,7 @@ fn key(finding: &Finding) -> (usize, usize, Code, &str) {
 fn of_document(view: View<'_>, minor: Option<u32>, found: &mut Vec<Finding>) {
     let mut more = containers::findings(view);
     more.extend(variables::findings(view));
+    more.extend(secrets::findings(view));
     more.extend(pod::findings(view));
     more.extend(pod_security::findings(view, minor));
     more.extend(minor.map(|minor| kubernetes::findings(view, minor)).into_iter().flatten());

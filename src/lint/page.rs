@@ -3,19 +3,29 @@
 use super::code::Code;
 use std::fmt::Write;
 
-/// The page of a code, with both examples.
+const MADE: &str = "<!-- Made by `outrigger generate reference --directory docs/reference`; a test compares. -->\n\n";
+
+/// The page of a code in the reference, with both examples.
 pub(crate) fn page(code: Code) -> String {
+    text(code, MADE, " ([where it stands](../lint.md))")
+}
+
+/// The page of a code for a terminal or a report, without links of the reference.
+pub(crate) fn explanation(code: Code) -> String {
+    text(code, "", "")
+}
+
+fn text(code: Code, made: &str, link: &str) -> String {
     let name = code.as_str();
     let kind = if code.is_error() { "an error" } else { "a warning" };
     let (meaning, why, help) = (sentence(code.meaning()), sentence(code.why()), sentence(code.help()));
     let allow = if code.is_error() {
         String::new()
     } else {
-        format!("\nThe comment `# outrigger-lint: allow {name}` silences it ([where it stands](../lint.md)).\n")
+        format!("\nThe comment `# outrigger-lint: allow {name}` silences it{link}.\n")
     };
     format!(
-        "# {name}\n\n<!-- Made by `outrigger generate reference --directory docs/reference`; a test compares. -->\n\n\
-         {meaning} It is {kind}.\n\n## Why\n\n{why}\n\n## What to do\n\n{help}\n{allow}\n\
+        "# {name}\n\n{made}{meaning} It is {kind}.\n\n## Why\n\n{why}\n\n## What to do\n\n{help}\n{allow}\n\
          ## Examples\n\nThis template has it, at the marked places{}:\n\n```yaml\n{}```\n\nThis one does not:\n\n\
          ```yaml\n{}```\n",
         if code == Code::KubernetesVersion { ", with `--kubernetes 1.28`" } else { "" },
@@ -34,8 +44,8 @@ pub(crate) fn index() -> String {
          silences one place:\n\n\
          ```yaml\nimage: example.com/agent:latest # outrigger-lint: allow image_tag\n```\n\n\
          The comment may also be on the line before, or before the first field of a document for the whole\n\
-         document. It takes several codes: `allow image_tag, no_resources`. Words after a code are for people.\n\n\
-         Values that depend on the pod are not judged; constant defaults of parameters are.\n\n\
+         document. It takes several codes: `allow image_tag, no_resources`. Words after the codes are for people.\n\n\
+         Values that depend on the pod are not judged; constant defaults of parameters are. Excerpts hide secrets.\n\n\
          | code | meaning |\n|---|---|\n",
     );
     for code in Code::ALL {

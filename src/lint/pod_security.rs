@@ -64,6 +64,9 @@ const SYSCTLS: [(&str, u32); 12] = [
 const SELINUX_TYPES: [(&str, u32); 5] =
     [("", 0), ("container_t", 0), ("container_init_t", 0), ("container_kvm_t", 0), ("container_engine_t", 31)];
 
+/// The annotation of a container's AppArmor profile, without the name of the container.
+const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
+
 /// Profiles of seccomp and AppArmor that all levels allow.
 const PROFILES: [&str; 2] = ["RuntimeDefault", "Localhost"];
 
@@ -75,11 +78,14 @@ pub(super) fn findings(view: View<'_>, minor: Option<u32>) -> Vec<Finding> {
         view,
         minor: minor.unwrap_or(LATEST),
         has_user_namespace: at(spec, &["pod", "hostUsers"]) == false,
+        is_windows: matches!(items(at(spec, &["match"]), "os"), [os] if os == "windows")
+            && minor.is_none_or(|minor| minor >= 25),
         found: Vec::new(),
     };
     check.volumes();
     check.context(pod_context, &below(&View::spec_path(), &["pod", "securityContext"]), "the pod");
     check.sysctls(pod_context);
+    check.annotations();
     let is_hardened = at(spec, &["hardened"]) != false;
     for container in view.containers() {
         let path = container.path.child("securityContext");
@@ -111,6 +117,8 @@ struct Check<'a> {
     minor: u32,
     /// The pod has `hostUsers: false`, for which 1.35 relaxes some rules.
     has_user_namespace: bool,
+    /// All pods are of Windows, of which 1.25 and newer require less.
+    is_windows: bool,
     found: Vec<Finding>,
 }
 
@@ -132,6 +140,20 @@ impl Check<'_> {
             for field in fields.filter(|field| !of_item.contains(field) && !RESTRICTED_VOLUMES.contains(field)) {
                 let level = if field == "hostPath" { "baseline" } else { "restricted" };
                 self.add(&path.child(field), level, &format!("the volume {name:?} is of the type {field}"));
+            }
+        }
+    }
+
+    /// Annotations by which older versions choose the profile of AppArmor.
+    fn annotations(&mut self) {
+        let path = below(&View::spec_path(), &["metadata", "annotations"]);
+        for (key, value) in at(self.view.spec(), &["metadata", "annotations"]).as_object().into_iter().flatten() {
+            let profile = key
+                .strip_prefix(APP_ARMOR)
+                .and_then(|container| Some((container, other(value, &["", "runtime/default"])?)));
+            if let Some((container, profile)) = profile.filter(|(_, profile)| !profile.starts_with("localhost/")) {
+                let what = format!("the AppArmor profile {profile:?} of the container {container:?}");
+                self.add(&path.key(key.as_str()), "baseline", &what);
             }
         }
     }
@@ -227,7 +249,8 @@ impl Check<'_> {
         }
         let has = |context: &Value, names: &[&str]| !at(context, names).is_null();
         let mut missing = Vec::new();
-        if at(context, &["allowPrivilegeEscalation"]).is_null() && at(context, &["privileged"]) != true {
+        let is_linux = !self.is_windows;
+        if is_linux && at(context, &["allowPrivilegeEscalation"]).is_null() && at(context, &["privileged"]) != true {
             missing.push("allowPrivilegeEscalation: false");
         }
         let is_root = at(context, &["runAsUser"]) == 0 || at(pod_context, &["runAsUser"]) == 0;
@@ -235,13 +258,13 @@ impl Check<'_> {
         if !has_non_root && !is_root && !self.is_relaxed() {
             missing.push("runAsNonRoot: true");
         }
-        if !has(context, &["seccompProfile"]) && !has(pod_context, &["seccompProfile"]) {
+        if is_linux && !has(context, &["seccompProfile"]) && !has(pod_context, &["seccompProfile"]) {
             missing.push("seccompProfile.type: RuntimeDefault");
         }
         let capabilities = at(context, &["capabilities"]);
         let drop = at(capabilities, &["drop"]);
         let drops_all = drop.as_array().is_some_and(|names| names.iter().any(|name| name == "ALL"));
-        if !drops_all && !drop.is_string() && !capabilities.is_string() {
+        if is_linux && !drops_all && !drop.is_string() && !capabilities.is_string() {
             missing.push("capabilities.drop: [ALL]");
         }
         if !missing.is_empty() {

@@ -8,6 +8,18 @@ type Mark = (usize, usize, String);
 /// The minor version of Kubernetes for which the examples are written.
 const MINOR: u32 = 28;
 
+/// A template with the tag latest.
+const LATEST: &str = "\
+apiVersion: outrigger.dev/v1alpha1
+kind: ClusterInjectionTemplate
+metadata: {name: helper}
+spec:
+  sidecars:
+  - name: helper
+    image: registry.example/helper:latest
+    resources: {requests: {cpu: 10m, memory: 16Mi}, limits: {memory: 32Mi}}
+";
+
 fn found(text: &str, minor: Option<u32>) -> Vec<Finding> {
     lint(&[SourceText { origin: "example.yaml".to_owned(), text: text.to_owned() }], minor)
 }
@@ -52,24 +64,81 @@ fn each_code_is_raised_alone_where_the_comments_say_and_not_by_the_other_example
 
 #[test]
 fn a_value_that_depends_on_the_pod_is_not_judged_and_a_constant_default_is() {
-    let text = Code::ImageTag.raises();
-    assert!(codes(&text.replace("busybox:latest", "'${app.image}'")).is_empty());
-    let parameter = "spec:\n  parameters: [{name: image, type: string, default: busybox}]\n";
-    let text = text.replace("busybox:latest", "'${params.image}'").replacen("spec:\n", parameter, 1);
+    let image = "registry.example/helper:latest";
+    assert!(codes(&LATEST.replace(image, "'${app.image}'")).is_empty());
+    let parameter = "spec:\n  parameters: [{name: tag, type: string, default: latest}]\n";
+    let text = LATEST.replace(image, "'a/b:${ params.tag }'").replacen("spec:\n", parameter, 1);
     assert_eq!(codes(&text), ["image_tag"]);
 }
 
 #[test]
-fn a_secret_is_not_repeated() {
-    let found = found(Code::SecretInEnv.raises(), None);
-    assert!(!found[0].message.contains("hunter2"), "{found:?}");
+fn a_secret_is_not_repeated_and_is_masked_with_its_columns_kept() {
+    let text = Code::SecretInEnv.raises();
+    assert!(found(text, None).iter().all(|one| !one.message.contains("hunter2")));
+    let masked = super::masked(&SourceText { origin: String::new(), text: text.to_owned() });
+    assert!(!masked.contains("hunter2") && masked.contains("value: *******\n"), "{masked}");
+    let text = LATEST.to_owned() + "    env: [{name: TOKEN, value: 'é hunter2'}, {name: A, value: b}]\n";
+    let masked = super::masked(&SourceText { origin: String::new(), text });
+    assert!(masked.contains("value: ***********}, {name: A, value: b}]"), "{masked}");
+}
+
+#[test]
+fn the_default_of_a_parameter_is_a_secret_where_a_variable_takes_it() {
+    let parameter = "spec:\n  parameters: [{name: pw, type: string, default: hunter2}]\n";
+    let text = LATEST.replace(":latest", ":1").replacen("spec:\n", parameter, 1);
+    let text = text + "    env: [{name: DB_PASSWORD, value: '${params.pw}'}]\n";
+    assert_eq!(codes(&text), ["secret_in_env"]);
+    let masked = super::masked(&SourceText { origin: String::new(), text });
+    assert!(!masked.contains("hunter2"), "{masked}");
+}
+
+#[test]
+fn comments_are_read_however_they_are_spaced_and_reported_if_they_say_nothing() {
+    for comment in
+        ["# outrigger-lint: allow", "#outrigger-lint: allow", "#  outrigger-lint:  allow", "# outrigger-lint:allow"]
+    {
+        assert!(codes(&format!("{comment} image_tag\n{LATEST}")).is_empty(), "{comment}");
+        assert!(
+            codes(&LATEST.replace(":latest", &format!(":latest # pinned {comment} image_tag"))).is_empty(),
+            "{comment}"
+        );
+    }
+    for comment in ["outrigger-lint: ignore image_tag", "outrigger-lint: allow", "outrigger-lint allow image_tag"] {
+        assert_eq!(codes(&format!("# {comment}\n{LATEST}")), ["allow_unused", "image_tag"], "{comment}");
+    }
+    let text = LATEST.replace(":latest", ":1");
+    assert_eq!(codes(&format!("# outrigger-lint: allow image_tag\n{text}")), ["allow_unused"]);
+    assert!(codes(&format!("# outrigger-lint: allow image_tag, allow_unused\n{text}")).is_empty());
+}
+
+#[test]
+fn a_code_whose_rule_is_not_applied_is_not_reported_as_unused() {
+    let text = format!("# outrigger-lint: allow kubernetes_version\n{}", LATEST.replace(":latest", ":1"));
+    assert!(marks(&text, None).is_empty());
+    assert_eq!(marks(&text, Some(36)), [(1, 1, "allow_unused".to_owned())]);
+    let broken = text.replace("image:", "imag:").replace("kubernetes_version", "image_tag");
+    assert!(codes(&broken).iter().all(|code| *code == "template_invalid"));
+}
+
+#[test]
+fn root_is_judged_wherever_the_kubelet_refuses_it() {
+    let text = LATEST.replace("registry.example/helper:latest", "busybox:1.37");
+    assert_eq!(codes(&text), ["root_image"]);
+    let bare = text.replace("spec:\n", "spec:\n  hardened: false\n");
+    assert!(!codes(&bare).contains(&"root_image"));
+    let pod = bare.replace("spec:\n", "spec:\n  pod: {securityContext: {runAsNonRoot: true}}\n");
+    assert!(codes(&pod).contains(&"root_image"));
+    let user = pod.replace("runAsNonRoot: true", "runAsNonRoot: true, runAsUser: 1000");
+    assert!(!codes(&user).contains(&"root_image"));
 }
 
 #[test]
 fn a_comment_in_the_head_of_a_document_holds_for_that_document_only() {
-    let one = Code::ImageTag.raises();
-    let text = format!("# outrigger-lint: allow image_tag\n{one}---\n{}", one.replace("name: helper", "name: other"));
-    assert_eq!(codes(&text), ["image_tag"]);
+    let other = LATEST.replace("name: helper", "name: other");
+    for separator in ["---", "--- # second", "--- !map"] {
+        let text = format!("# outrigger-lint: allow image_tag\n{LATEST}{separator}\n{other}");
+        assert_eq!(codes(&text), ["image_tag"], "{separator}");
+    }
 }
 
 #[test]

@@ -1,49 +1,48 @@
-//! Rules for environment variables: references that nothing defines, and secrets.
+//! Rules for references $(NAME) to variables that Kubernetes does not replace.
 
 use super::code::Code;
 use super::finding::Finding;
-use super::view::{Container, View, at};
+use super::view::{Container, View, at, below};
 use crate::inject::text::FieldPath;
 use crate::inject::text::json::items;
 use serde_json::Value;
 
-/// Parts of the names of variables that contain secrets.
-const SECRET_NAMES: [&str; 6] = ["PASSWORD", "PASSWD", "TOKEN", "SECRET", "API_KEY", "PRIVATE_KEY"];
-
-/// All warnings about the variables of a template.
+/// All warnings about the references of a template.
 pub(super) fn findings(view: View<'_>) -> Vec<Finding> {
-    let mut found: Vec<Finding> = view
-        .containers()
-        .flat_map(|container| {
-            let of = container.name();
-            let env = secrets(view, at(container.value, &["env"]), &container.path.child("env"), &of);
-            undefined(view, &container).into_iter().chain(env)
-        })
-        .collect();
-    let path = View::spec_path().child("app").child("env");
-    found.extend(secrets(view, at(view.spec(), &["app", "env"]), &path, "the app"));
-    found
+    view.containers()
+        .flat_map(|container| undefined(view, &container).into_iter().chain(in_exec(view, &container)))
+        .collect()
 }
 
-fn secrets(view: View<'_>, env: &Value, path: &FieldPath, of: &str) -> Vec<Finding> {
-    let variables = env.as_array().map_or(&[][..], Vec::as_slice);
-    let is_secret = |variable: &Value| {
-        let name = at(variable, &["name"]).as_str().unwrap_or_default().to_ascii_uppercase();
-        let value = at(variable, &["value"]).as_str().unwrap_or_default();
-        // A variable such as TOKEN_FILE names a place, no secret.
-        let is_place = ["_FILE", "_PATH", "_DIR", "_URL", "_NAME"].iter().any(|end| name.ends_with(end));
-        let is_literal = !value.is_empty() && !value.contains("${") && !value.contains("$(");
-        is_literal && !is_place && SECRET_NAMES.iter().any(|part| name.contains(part))
+/// References in commands that the kubelet runs in a container: those of hooks it never replaces, and
+/// those of probes by variables with a written value only.
+fn in_exec(view: View<'_>, container: &Container<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let probes = ["livenessProbe", "readinessProbe", "startupProbe"].map(|probe| (vec![probe], true));
+    let hooks = ["postStart", "preStop"].map(|hook| (vec!["lifecycle", hook], false));
+    let is_written = |name: &str| {
+        let variables = items(container.value, "env").iter();
+        let of_name = variables.rev().find(|variable| at(variable, &["name"]) == name);
+        of_name.is_some_and(|variable| at(variable, &["valueFrom"]).is_null())
     };
-    let found = variables.iter().enumerate().filter(|(_, variable)| is_secret(variable));
+    let is_unknown = defined(view, container).is_none();
+    for (mut names, is_probe) in probes.into_iter().chain(hooks) {
+        names.extend(["exec", "command"]);
+        for (index, word) in at(container.value, &names).as_array().into_iter().flatten().enumerate() {
+            for name in references(word.as_str().unwrap_or_default()) {
+                if is_probe && (is_unknown || is_written(name)) {
+                    continue;
+                }
+                let (what, which) =
+                    if is_probe { ("probe", "; only variables with a written value are") } else { ("hook", "") };
+                let message =
+                    format!("$({name}) is not replaced in the command of a {what} of {}{which}", container.name());
+                let path = below(&container.path, &names).index(index);
+                found.push(Finding::new(Code::UndefinedVariable, view, &path, message));
+            }
+        }
+    }
     found
-        .map(|(index, variable)| {
-            let name = at(variable, &["name"]).as_str().unwrap_or_default();
-            // The value itself is never repeated.
-            let message = format!("the variable {name:?} of {of} has its value in the template");
-            Finding::new(Code::SecretInEnv, view, &path.index(index).child("value"), message)
-        })
-        .collect()
 }
 
 /// References to variables that the container lacks, or that stand behind the reference.

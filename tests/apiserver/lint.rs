@@ -37,6 +37,8 @@ const SPECS: &[&str] = &[
     "pod: {securityContext: {runAsUser: 1000}}\nSIDECAR",
     "pod: {securityContext: {appArmorProfile: {type: Unconfined}}}\nSIDECAR",
     "pod: {securityContext: {seLinuxOptions: {type: spc_t}}}\nSIDECAR",
+    "metadata: {annotations: {container.apparmor.security.beta.kubernetes.io/helper: unconfined}}\nSIDECAR",
+    "metadata: {annotations: {container.apparmor.security.beta.kubernetes.io/helper: runtime/default}}\nSIDECAR",
     "pod: {hostUsers: false}\nSIDECAR\n    securityContext: {runAsUser: 0, runAsNonRoot: false}",
     "pod: {hostUsers: false}\nSIDECAR\n    securityContext: {procMount: Unmasked}",
     "SIDECAR\n    securityContext: {privileged: true}",
@@ -130,6 +132,20 @@ const NEW_FIELDS: &[(&str, &str)] = &[
         "pod: {topologySpreadConstraints: [{maxSkew: 1, topologyKey: a/b, whenUnsatisfiable: DoNotSchedule, \
      labelSelector: {matchLabels: {a: b}}, nodeTaintsPolicy: Honor}]}\nSIDECAR",
     ),
+    (
+        "minDomains",
+        "pod: {topologySpreadConstraints: [{maxSkew: 1, topologyKey: a/b, whenUnsatisfiable: DoNotSchedule, \
+     labelSelector: {matchLabels: {a: b}}, minDomains: 2}]}\nSIDECAR",
+    ),
+    (
+        "namespaceSelector",
+        "pod: {affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: \
+     a/b, labelSelector: {matchLabels: {a: b}}, namespaceSelector: {}}]}}}\nSIDECAR",
+    ),
+    (
+        "terminationGracePeriodSeconds",
+        "SIDECAR\n    livenessProbe: {exec: {command: [a]}, terminationGracePeriodSeconds: 5}",
+    ),
     ("procMount", "pod: {hostUsers: false}\nSIDECAR\n    securityContext: {procMount: Unmasked}"),
     (
         "recursiveReadOnly",
@@ -144,6 +160,7 @@ const NEW_FIELDS: &[(&str, &str)] = &[
     ),
     ("seLinuxChangePolicy", "pod: {securityContext: {seLinuxChangePolicy: Recursive}}\nSIDECAR"),
     ("sleep", "SIDECAR\n    lifecycle: {preStop: {sleep: {seconds: 5}}}"),
+    ("sleep", "SIDECAR\n    lifecycle: {preStop: {sleep: {seconds: 0}}}"),
     ("stopSignal", "SIDECAR\n    lifecycle: {stopSignal: SIGQUIT}"),
     ("supplementalGroupsPolicy", "pod: {securityContext: {supplementalGroupsPolicy: Strict}}\nSIDECAR"),
 ];

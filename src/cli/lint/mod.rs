@@ -4,13 +4,17 @@
 
 mod report;
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
 use anyhow::Context;
 use clap::{Args, ValueEnum, ValueHint};
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
 use super::errors::ErrorList;
 use super::stdio;
 use super::template_texts::template_texts;
-use super::terminal::Colours;
+use super::terminal::{self, Colours};
 use super::values::ClusterVersion;
 use crate::config::TemplateSource;
 use crate::inject::SourceText;
@@ -36,8 +40,8 @@ pub(super) struct LintArgs {
     #[arg(long)]
     strict: bool,
 
-    /// Leaves out the warnings of this code; may be repeated
-    #[arg(long, value_name = "CODE", value_parser = warning)]
+    /// Leaves out the warnings of these codes; may be repeated
+    #[arg(long, value_name = "CODE", value_delimiter = ',', value_parser = warning, add = codes(|code| !code.is_error()))]
     allow: Vec<Code>,
 
     /// Warns of fields that this Kubernetes version does not serve by default, such as 1.30
@@ -45,7 +49,7 @@ pub(super) struct LintArgs {
     kubernetes: Option<ClusterVersion>,
 
     /// Prints the page of a code, and checks nothing
-    #[arg(long, value_name = "CODE", value_parser = code)]
+    #[arg(long, value_name = "CODE", value_parser = code, add = codes(|_| true))]
     explain: Option<Code>,
 }
 
@@ -65,8 +69,8 @@ Checks templates: errors, and warnings about what works but should be better.
 Examples:
   Check the templates of a directory:
     outrigger lint ./templates
-  In a pipeline: warnings fail it too, but for one code:
-    outrigger lint --strict --allow image_tag ./templates
+  In a pipeline: warnings fail it too, but for two codes:
+    outrigger lint --strict --allow image_tag,no_resources ./templates
   Find fields that an older cluster does not serve:
     outrigger lint --kubernetes 1.30 ./templates
   For code scanning:
@@ -83,7 +87,7 @@ const NEWEST: u32 = 36;
 /// Runs `outrigger lint`.
 pub(super) fn run(args: &LintArgs) -> anyhow::Result<()> {
     if let Some(code) = args.explain {
-        return stdio::print(lint::page(code));
+        return stdio::print(lint::explanation(code));
     }
     let texts = texts(&args.paths)?;
     let minor = args.kubernetes.as_ref().map(|version| version.minor);
@@ -115,26 +119,64 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{plural}")
 }
 
-/// The texts of all places; an error if there is none, since a wrong path must not pass.
+/// The texts of all places, each once; an error if there is none, since a wrong path must not pass.
 fn texts(paths: &[TemplateSource]) -> anyhow::Result<Vec<SourceText>> {
     let mut problems = ErrorList::default();
     let mut texts = Vec::new();
+    let mut seen = BTreeSet::new();
     for path in paths {
         match path {
             TemplateSource::BuiltIn => texts.extend(built_in::texts()),
             TemplateSource::Directory(path) if path.as_os_str() == "-" => {
-                let bytes = stdio::read_stdin().context("cannot read stdin")?;
-                let text = String::from_utf8(bytes).context("stdin is no UTF-8")?;
-                texts.push(SourceText { origin: "stdin".to_owned(), text });
+                if seen.insert(path.clone()) {
+                    let bytes = stdio::read_stdin().context("cannot read stdin")?;
+                    let text = String::from_utf8(bytes).context("stdin is no UTF-8")?;
+                    texts.push(SourceText { origin: "stdin".to_owned(), text });
+                }
             }
-            source => texts.extend(problems.keep(template_texts(std::slice::from_ref(source))).unwrap_or_default()),
+            source => {
+                let found = template_texts(std::slice::from_ref(source)).map_err(printable);
+                texts.extend(problems.keep(found).unwrap_or_default());
+            }
         }
     }
-    let texts = problems.or(texts)?;
-    if texts.is_empty() {
+    let mut texts = problems.or(texts)?;
+    texts.retain(|text| seen.insert(canonical(&text.origin)));
+    if texts.iter().all(|text| is_empty(&text.text)) {
         anyhow::bail!("no template found; name a directory with *.yaml, *.yml or *.json files, or a file");
     }
     Ok(texts)
+}
+
+/// The file of a text, by whatever path it was named; other origins as they are.
+fn canonical(origin: &str) -> PathBuf {
+    let (file, key) = match origin.rsplit_once(": ") {
+        Some((file, key)) if !Path::new(origin).exists() => (file, Some(key)),
+        _ => (origin, None),
+    };
+    let path = Path::new(file).canonicalize().unwrap_or_else(|_| file.into());
+    key.map_or_else(|| path.clone(), |key| format!("{}: {key}", path.display()).into())
+}
+
+/// Whether a text has nothing but comments and separators.
+fn is_empty(text: &str) -> bool {
+    text.trim_start_matches('\u{feff}').lines().all(|line| {
+        let line = line.trim();
+        line.is_empty() || line.starts_with('#') || line == "---" || line == "..."
+    })
+}
+
+/// File names may contain what a terminal obeys.
+fn printable(problems: ErrorList) -> ErrorList {
+    problems.to_string().lines().map(terminal::printable).collect()
+}
+
+/// The codes that a flag takes, for shells.
+fn codes(is_meant: fn(&Code) -> bool) -> ArgValueCandidates {
+    ArgValueCandidates::new(move || {
+        let codes = Code::ALL.iter().copied().filter(is_meant);
+        codes.map(|code| CompletionCandidate::new(code.as_str()).help(Some(code.meaning().into()))).collect()
+    })
 }
 
 fn code(text: &str) -> Result<Code, String> {

@@ -1,8 +1,11 @@
 //! Prints the result of `outrigger lint` as text with excerpts, as JSON and as SARIF.
 //!
-//! Invariant: texts of templates reach a terminal without control characters.
+//! Invariants: texts of templates reach a terminal without control characters; no output has a secret.
 
-use annotate_snippets::{AnnotationKind, Group, Level as Shown, Renderer, Snippet};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use annotate_snippets::{AnnotationKind, Group, Level as Severity, Renderer, Snippet};
 use serde::Serialize;
 use serde_json::json;
 
@@ -56,44 +59,74 @@ impl Line {
     }
 }
 
+/// A source as excerpts show it: without secrets and control characters, as lines.
+struct Shown {
+    text: String,
+    /// The first byte of each line, and the end of the text.
+    starts: Vec<usize>,
+}
+
+impl Shown {
+    fn new(source: &SourceText) -> Self {
+        let masked = lint::masked(source);
+        let text: String = masked.chars().map(|c| if c != '\n' && is_unprintable(c) { ' ' } else { c }).collect();
+        let ends = text.match_indices('\n').map(|(at, _)| at + 1);
+        let starts = std::iter::once(0).chain(ends).chain(std::iter::once(text.len())).collect();
+        Self { text, starts }
+    }
+
+    /// The 1-based line.
+    fn line(&self, line: usize) -> Option<&str> {
+        let range = *self.starts.get(line.checked_sub(1)?)?..*self.starts.get(line)?;
+        self.text.get(range).map(str::trim_end)
+    }
+}
+
 /// An excerpt of the text for each finding.
 pub(super) fn text(texts: &[SourceText], lines: &[Line], colours: Colours) -> String {
     let renderer = if colours == Colours::Shown { Renderer::styled() } else { Renderer::plain() };
-    let shown = lines.iter().map(|line| {
-        let source = texts.iter().find(|text| text.origin == line.file).map_or("", |text| text.text.as_str());
-        excerpt(&renderer, line, source) + "\n\n"
-    });
-    shown.collect()
+    let mut sources: BTreeMap<&str, Shown> = BTreeMap::new();
+    let by_origin: BTreeMap<&str, &SourceText> = texts.iter().map(|text| (text.origin.as_str(), text)).collect();
+    let mut shown = String::new();
+    for line in lines {
+        let source = by_origin
+            .get(line.file.as_str())
+            .map(|text| &*sources.entry(line.file.as_str()).or_insert_with(|| Shown::new(text)));
+        shown += &excerpt(&renderer, line, source);
+        shown += "\n\n";
+    }
+    shown
 }
 
-fn excerpt(renderer: &Renderer, line: &Line, source: &str) -> String {
-    let level = if line.level == Level::Error { Shown::ERROR } else { Shown::WARNING };
+fn excerpt(renderer: &Renderer, line: &Line, source: Option<&Shown>) -> String {
+    let level = if line.level == Level::Error { Severity::ERROR } else { Severity::WARNING };
     let place = if line.path.is_empty() { String::new() } else { format!("{}: ", line.path) };
     let message = terminal::printable(&format!("{place}{}", line.message));
     let file = terminal::printable(&line.file);
     let help = terminal::printable(&line.help);
-    let source: String = source.chars().map(|c| if c != '\n' && is_unprintable(c) { ' ' } else { c }).collect();
     let title = level.primary_title(message.as_str()).id(line.code);
-    let report = match span(&source, line.line, line.column) {
+    let text = source.and_then(|source| source.line(line.line)).unwrap_or_default();
+    let report = match span(text, line.column) {
+        // The line alone: the whole text would be read again for each finding.
         Some(span) => title.element(
-            Snippet::source(source.as_str()).path(file.as_str()).annotation(AnnotationKind::Primary.span(span)),
+            Snippet::source(text)
+                .line_start(line.line)
+                .path(file.as_str())
+                .annotation(AnnotationKind::Primary.span(span)),
         ),
-        None => Group::with_title(title).element(Shown::NOTE.message(file.as_str())),
+        None => Group::with_title(title).element(Severity::NOTE.message(file.as_str())),
     };
     let more = format!("outrigger lint --explain {}", line.code);
-    let report = report.element(Shown::HELP.message(help.as_str()));
-    renderer.render(&[report.element(Shown::NOTE.message(more.as_str()))])
+    let report = report.element(Severity::HELP.message(help.as_str()));
+    renderer.render(&[report.element(Severity::NOTE.message(more.as_str()))])
 }
 
-/// The bytes from a place to the end of its word; `None` if the text has no such place.
-fn span(source: &str, line: usize, column: usize) -> Option<std::ops::Range<usize>> {
-    let (line, column) = (line.checked_sub(1)?, column.checked_sub(1)?);
-    let start: usize = source.split_inclusive('\n').take(line).map(str::len).sum();
-    let text = source.split_inclusive('\n').nth(line)?.trim_end();
-    let from = text.char_indices().nth(column)?.0;
+/// The bytes of a line from a column to the end of its word; `None` if the line has no such column.
+fn span(text: &str, column: usize) -> Option<std::ops::Range<usize>> {
+    let from = text.char_indices().nth(column.checked_sub(1)?)?.0;
     let rest = text.get(from..)?;
     let length = rest.find([':', ' ', ',', '}', ']']).filter(|length| *length > 0).unwrap_or(rest.len());
-    Some(start + from..start + from + length)
+    Some(from..from + length)
 }
 
 pub(super) fn json(findings: &[Line]) -> anyhow::Result<String> {
@@ -107,7 +140,7 @@ pub(super) fn sarif(lines: &[Line]) -> anyhow::Result<String> {
             "id": code.as_str(),
             "shortDescription": {"text": code.meaning()},
             "fullDescription": {"text": code.why()},
-            "help": {"text": code.help(), "markdown": lint::page(*code)},
+            "help": {"text": code.help(), "markdown": lint::explanation(*code)},
             "defaultConfiguration": {"level": if code.is_error() { Level::Error } else { Level::Warning }},
         })
     };
@@ -126,13 +159,34 @@ pub(super) fn sarif(lines: &[Line]) -> anyhow::Result<String> {
     }))
 }
 
+/// The file of a finding as a URI reference. The template in a ConfigMap's manifest has no address of its
+/// own.
+fn uri(file: &str) -> String {
+    let key = file.rsplit_once(": ").filter(|(manifest, _)| has_template_name(manifest));
+    let path = key.map_or(file, |(manifest, _)| manifest).trim_start_matches("./");
+    let mut uri = if path.starts_with('/') { "file://".to_owned() } else { String::new() };
+    for byte in path.bytes() {
+        match byte {
+            b'/' | b'-' | b'.' | b'_' | b'~' => uri.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => uri.push(char::from(byte)),
+            // Writing to a String cannot fail.
+            _ => _ = write!(uri, "%{byte:02X}"),
+        }
+    }
+    uri
+}
+
+fn has_template_name(file: &str) -> bool {
+    [".yaml", ".yml", ".json"].iter().any(|extension| file.ends_with(extension))
+}
+
 fn result(line: &Line) -> serde_json::Value {
-    let uri = line.file.trim_start_matches("./");
-    let mut location = json!({"artifactLocation": {"uri": uri}});
+    let mut location = json!({"artifactLocation": {"uri": uri(&line.file)}});
     // A finding of a whole file is shown at its beginning.
     location["region"] = json!({"startLine": line.line.max(1), "startColumn": line.column.max(1)});
     json!({
         "ruleId": line.code,
+        "ruleIndex": Code::ALL.iter().position(|code| code.as_str() == line.code),
         "level": line.level,
         "message": {"text": format!("{}; {}", line.message, line.help)},
         "locations": [{"physicalLocation": location}],
@@ -151,9 +205,23 @@ mod tests {
 
     #[test]
     fn a_span_is_the_key_and_no_place_is_no_span() {
-        let text = "é: 1\nspec:\n  image: x\n";
-        assert_eq!(span(text, 3, 3).map(|span| &text[span]), Some("image"));
-        assert_eq!(span(text, 1, 1).map(|span| &text[span]), Some("é"));
-        assert_eq!((span(text, 0, 0), span(text, 9, 1), span(text, 1, 40)), (None, None, None));
+        assert_eq!(span("  image: x", 3).map(|span| &"  image: x"[span]), Some("image"));
+        assert_eq!(span("é: 1", 1).map(|span| &"é: 1"[span]), Some("é"));
+        assert_eq!((span("a", 0), span("", 1), span("a", 40)), (None, None, None));
+        let shown = Shown::new(&SourceText { origin: String::new(), text: "a: 1\r\nb\u{7}: 2".to_owned() });
+        assert_eq!([0, 1, 2, 3].map(|line| shown.line(line)), [None, Some("a: 1"), Some("b : 2"), None]);
+    }
+
+    #[test]
+    fn a_file_is_a_uri_reference() {
+        for (file, expected) in [
+            ("./a b/é#?.yaml", "a%20b/%C3%A9%23%3F.yaml"),
+            ("/x/y.yaml", "file:///x/y.yaml"),
+            ("maps.yaml: agent.yaml", "maps.yaml"),
+            ("a: b.yaml", "a%3A%20b.yaml"),
+            ("stdin", "stdin"),
+        ] {
+            assert_eq!(uri(file), expected);
+        }
     }
 }

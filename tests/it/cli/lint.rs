@@ -31,6 +31,7 @@ fn warnings_pass_and_strict_makes_them_errors_unless_they_are_allowed() {
     assert_eq!(workspace.run(&["lint", "--strict", "templates"]).code, 1);
     let allowed = ["lint", "--strict", "--allow", "no_resources", "--allow", "empty_dir_size", "templates"];
     assert_eq!(workspace.run(&allowed).code, 0);
+    assert_eq!(workspace.run(&["lint", "--strict", "--allow", "no_resources,empty_dir_size", "templates"]).code, 0);
 }
 
 #[test]
@@ -75,6 +76,8 @@ fn sarif_has_a_rule_and_a_region_for_each_result() {
             rules.iter().any(|rule| rule["id"] == result["ruleId"] && rule["help"]["markdown"].is_string()),
             "{result}"
         );
+        let index = result["ruleIndex"].as_u64().and_then(|index| usize::try_from(index).ok());
+        assert_eq!(rules[index.expect("an index")]["id"], result["ruleId"]);
         let location = &result["locations"][0]["physicalLocation"];
         assert_eq!(location["artifactLocation"]["uri"], "templates/helper.yaml");
         assert!(location["region"]["startLine"].as_u64() > Some(0), "{result}");
@@ -94,7 +97,7 @@ fn stdin_is_read_and_its_findings_are_json() {
 fn the_page_of_a_code_is_printed_without_any_template() {
     let workspace = Workspace::new();
     let page = workspace.run(&["lint", "--explain", "no_resources", "missing"]).done();
-    assert!(page.starts_with("# no_resources\n"), "{page}");
+    assert!(page.starts_with("# no_resources\n") && !page.contains("<!--") && !page.contains("../"), "{page}");
     let ran = workspace.run(&["lint", "--explain", "no_resource"]);
     assert!(ran.code == 2 && ran.stderr.contains("did you mean \"no_resources\"?"), "{}", ran.stderr);
 }
@@ -103,4 +106,29 @@ fn the_page_of_a_code_is_printed_without_any_template() {
 fn built_in_templates_have_no_warnings() {
     let ran = Workspace::new().run(&["lint", "--strict", "built-in"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{}", ran.stderr);
+}
+
+#[test]
+fn a_secret_reaches_no_output() {
+    let workspace = Workspace::new();
+    let env = "env: [{name: API_KEY, value: sk-secret-123}, {name: A, value: $(B)}], image: 'example";
+    workspace.file("templates/helper.yaml", super::TEMPLATE.replace("image: 'example", env));
+    for format in ["text", "json", "sarif"] {
+        let ran = workspace.run(&["lint", "-o", format, "templates"]);
+        assert!(ran.stdout.contains("secret_in_env") && ran.stdout.contains("undefined_variable"), "{}", ran.stdout);
+        assert!(!ran.stdout.contains("sk-secret"), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn empty_inputs_are_no_templates_and_a_file_is_read_once() {
+    let workspace = Workspace::new();
+    for text in ["", "# only a comment\n---\n"] {
+        let ran = workspace.run_with(&["lint", "-"], text);
+        assert!(ran.code == 1 && ran.stderr.contains("no template found"), "{}", ran.stderr);
+    }
+    let ran = workspace.run(&["lint", "templates", "templates/helper.yaml", "./templates/../templates/helper.yaml"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, "1 file: 0 errors, 2 warnings\n"), "{}", ran.stdout);
+    let ran = workspace.run(&["lint", "missing\x1b[31m.yaml"]);
+    assert!(ran.code == 1 && !ran.stderr.contains('\x1b'), "{}", ran.stderr);
 }
