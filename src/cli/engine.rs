@@ -4,8 +4,7 @@
 //! read without an error.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum, ValueHint};
 use serde_json::Value;
@@ -19,6 +18,7 @@ use super::template_texts::template_texts;
 use super::values::{self, ClusterVersion};
 use crate::config::{TemplateSource, settings};
 use crate::inject::{CompiledSource, Injector, MissingDefaults, NativeSidecars, Settings, SourceText, TemplateSet};
+use crate::process::processor_time;
 use crate::source::built_in;
 use crate::workload::{Finding, PodLocation, Renewal, Review, Reviewer, unread_keys_of_namespace};
 
@@ -209,7 +209,7 @@ fn default_settings(domain: &str) -> Settings {
         excluded_namespaces: settings::EXCLUDE_NAMESPACES.default.split(',').map(str::to_owned).collect(),
         missing_defaults: MissingDefaults::Skip,
         domain: domain.to_owned(),
-        clock: Some(milliseconds),
+        clock: Some(processor_time::milliseconds),
         ..Settings::default()
     }
 }
@@ -222,12 +222,6 @@ fn native_sidecars(when: NativeSidecarsWhen, version: Option<&ClusterVersion>) -
         NativeSidecarsWhen::Never => NativeSidecars::Unsupported,
         NativeSidecarsWhen::Auto => version.map_or(NativeSidecars::Supported, of_version),
     }
-}
-
-/// Milliseconds since the first call.
-fn milliseconds() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The templates of all sources; all must load.

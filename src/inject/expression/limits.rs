@@ -77,7 +77,13 @@ pub(crate) fn guarded(clock: Option<fn() -> u64>, evaluate: impl FnOnce() -> Res
     let steps = total.map_or(MAX_STEPS, |total| total.steps.min(MAX_STEPS));
     BUDGET.set(EvaluationBudget { steps, deadline });
     LISTS.with_borrow_mut(Vec::clear);
+    EXCEEDED.set(None);
     let result = catch_unwind(AssertUnwindSafe(evaluate));
+    // The interpreter tells an error in the target of a call as one of the call's arguments.
+    let result = match (EXCEEDED.take(), result) {
+        (Some(limit), Ok(Err(_))) => Ok(Err(error(&limit))),
+        (_, result) => result,
+    };
     if let Some(total) = total {
         let used = steps - BUDGET.get().steps;
         TOTAL.set(Some(TotalBudget { steps: total.steps - used, ..total }));
@@ -93,6 +99,8 @@ fn too_much_together() -> String {
 }
 
 thread_local! {
+    /// The limit that the evaluation has exceeded.
+    static EXCEEDED: RefCell<Option<String>> = const { RefCell::new(None) };
     /// The lists that loops are collecting, the innermost last.
     static LISTS: RefCell<Vec<Vec<Value>>> = const { RefCell::new(Vec::new()) };
 }
@@ -128,16 +136,16 @@ pub(crate) fn end(list: i64) -> ResolveResult {
 pub(crate) fn step(condition: Value) -> ResolveResult {
     let mut budget = BUDGET.get();
     if budget.steps == 0 && TOTAL.get().is_some_and(|total| total.steps < MAX_STEPS) {
-        return Err(error(&too_much_together()));
+        return Err(exceeded(too_much_together()));
     }
     if budget.steps == 0 {
-        return Err(error(&format!("the expression takes more than {MAX_STEPS} steps")));
+        return Err(exceeded(format!("the expression takes more than {MAX_STEPS} steps")));
     }
     budget.steps -= 1;
     BUDGET.set(budget);
     match budget.deadline {
         Some((now, deadline)) if now() > deadline => {
-            Err(error(&format!("the expression takes longer than {MAX_MILLISECONDS} ms")))
+            Err(exceeded(format!("the expression takes longer than {MAX_MILLISECONDS} ms")))
         }
         _ => Ok(condition),
     }
@@ -155,11 +163,11 @@ pub(crate) fn range(value: Value) -> ResolveResult {
     };
     let Value::List(items) = &list else { return Ok(list) };
     if items.len() > MAX_RANGE {
-        return Err(error(&format!("a loop goes over {} items; at most {MAX_RANGE} are allowed", items.len())));
+        return Err(exceeded(format!("a loop goes over {} items; at most {MAX_RANGE} are allowed", items.len())));
     }
     let bytes = convert::size(&list);
     if bytes > MAX_RANGE_BYTES {
-        return Err(error(&format!("a loop goes over {bytes} bytes; at most {MAX_RANGE_BYTES} are allowed")));
+        return Err(exceeded(format!("a loop goes over {bytes} bytes; at most {MAX_RANGE_BYTES} are allowed")));
     }
     Ok(list)
 }
@@ -171,6 +179,12 @@ fn key_value(key: &Key) -> Value {
         Key::Bool(value) => Value::Bool(*value),
         Key::String(value) => Value::String(Arc::clone(value)),
     }
+}
+
+fn exceeded(limit: String) -> ExecutionError {
+    let error = error(&limit);
+    EXCEEDED.set(Some(limit));
+    error
 }
 
 fn error(message: &str) -> ExecutionError {

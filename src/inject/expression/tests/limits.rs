@@ -65,6 +65,15 @@ fn no_operator_swallows_the_end_of_the_budget() {
     assert_eq!(evaluated, 3, "all but one, whose loops are nested too deeply");
 }
 
+#[test]
+fn the_limit_is_told_where_the_loop_is_the_target_of_a_call() {
+    let lists = "lists.range(200).map(x, lists.range(1000).map(y, 'y').join(''))";
+    for source in [format!("{lists}.join('')"), format!("{lists}.join('').size()"), format!("size({lists})")] {
+        let message = failure(&source);
+        assert!(message.contains("more than 100000 steps"), "{source}: {message}");
+    }
+}
+
 thread_local! {
     static NOW: Cell<u64> = const { Cell::new(0) };
 }
