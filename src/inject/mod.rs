@@ -32,17 +32,20 @@ pub(crate) use decision::rollout::slot as rollout_slot;
 pub use error::{Blame, ErrorCode, InjectError, Problem};
 pub use outcome::trace as decision_trace;
 pub use outcome::{Explanation, Injection, LeftOut, Outcome, Skip, SkipReason};
+#[cfg(feature = "runtime")]
 pub(crate) use pipeline::MAX_OVERLAPPING;
 pub(crate) use pod::ScannedPod;
 pub use pod::find::find;
 pub use request::{Namespace, Request};
 pub use schema::merge_keys::TABLE as MERGE_KEYS;
 pub use settings::{MissingDefaults, NativeSidecars, Settings};
+pub(crate) use template::VisibleTemplates;
+#[cfg(feature = "runtime")]
+pub(crate) use template::locate;
 pub use template::{
     CompiledSource, KeptRevision, LoadProblem, Loaded, ObjectText, SourceText, TemplateInterface, TemplateScope,
     TemplateSet, TemplateState, TemplateStatus, WarningKind, editor_schema,
 };
-pub(crate) use template::{VisibleTemplates, locate};
 pub(crate) use trace::refused as trace_of_refusal;
 pub use uninject::{uninject, uninject_template};
 
@@ -55,6 +58,7 @@ pub struct AutomaticConflicts {
 
 impl AutomaticConflicts {
     /// The conflicts, each with the scope of its template.
+    #[cfg(feature = "runtime")]
     pub(crate) fn found(&self) -> &[(TemplateScope, LoadProblem)] {
         &self.found
     }

@@ -76,6 +76,7 @@ pub(super) fn harden(container: &mut Value, os: OperatingSystem, inherited: &Inh
 
 /// A container as a hardened template adds it to a Linux pod of which nothing else is known.
 /// `pod_context` is the securityContext that the template gives the pod, or null.
+#[cfg(feature = "runtime")]
 pub(crate) fn hardened(container: &Value, pod_context: &Value) -> Value {
     let mut container = container.clone();
     harden(&mut container, OperatingSystem::Linux, &Inherited(vec![pod_context]));

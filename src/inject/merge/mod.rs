@@ -46,6 +46,7 @@ use app_env::EnvEdits;
 use auto_container::FilledContainer;
 pub(crate) use conflicts::{Conflict, Parties, Subject};
 use harden::Inherited;
+#[cfg(feature = "runtime")]
 pub(crate) use harden::hardened;
 use placement::Placement;
 pub(crate) use token::is_plugins_volume;

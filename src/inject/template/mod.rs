@@ -14,6 +14,7 @@ pub(crate) mod selector;
 pub(crate) mod spec;
 
 mod load;
+#[cfg(feature = "runtime")]
 mod locate;
 mod problem;
 mod read_set;
@@ -30,6 +31,7 @@ pub(crate) use compile::{CompiledCondition, Template};
 pub use compile::{CompiledSource, KeptRevision, ObjectText};
 pub use editor_schema::editor_schema;
 pub use load::Loaded;
+#[cfg(feature = "runtime")]
 pub(crate) use locate::locate;
 pub use problem::{LoadProblem, WarningKind};
 pub(crate) use render::{RenderErrors, Rendering};
