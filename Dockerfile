@@ -25,6 +25,8 @@ COPY Cargo.toml Cargo.lock build.rs ./
 RUN awk '/^\[/ { left_out = /^\[\[(test|bench|example)\]\]/ } !left_out' Cargo.toml > Cargo.image.toml && mv Cargo.image.toml Cargo.toml
 COPY src src
 COPY config config
+# Parts of the program too: `generate schema` prints them.
+COPY docs/schemas docs/schemas
 # `outrigger serve` tells it as /version and in outrigger_build_info.
 ARG REVISION=
 ARG SOURCE_DATE_EPOCH=0

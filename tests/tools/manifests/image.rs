@@ -13,6 +13,7 @@ tests! {
     the_program_of_the_image_can_send_traces,
     cargo_accepts_the_files_that_the_dockerfile_copies,
     files_copied_by_the_dockerfile_are_in_the_build_context,
+    files_that_the_program_includes_are_copied_by_the_dockerfile,
     every_file_names_the_same_version,
     workflows_pin_actions_to_versions,
 }
@@ -86,6 +87,7 @@ fn cargo_accepts_the_files_that_the_dockerfile_copies() {
     for instruction in instructions(&dockerfile, "COPY ").iter().filter(|instruction| !instruction.starts_with("--")) {
         for source in instruction.split_whitespace().rev().skip(1) {
             let to = folder.path().join(source);
+            std::fs::create_dir_all(to.parent().expect("a folder")).expect("a folder that can be made");
             let status = Command::new("cp").arg("-r").arg(repository(source)).arg(&to).status().expect("cp runs");
             assert!(status.success(), "COPY {source}");
         }
@@ -116,6 +118,42 @@ fn files_copied_by_the_dockerfile_are_in_the_build_context() {
             assert!(sent.iter().any(|sent| sent.trim_end_matches('/') == source), "{source} is not sent");
         }
     }
+}
+
+/// The sources of the `COPY` instructions.
+fn copied() -> Vec<String> {
+    let copies = instructions(&read("Dockerfile"), "COPY ").into_iter().filter(|copy| !copy.starts_with("--"));
+    copies.flat_map(|copy| copy.split_whitespace().rev().skip(1).map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+/// A file that is part of the program and lies elsewhere than its source.
+fn files_that_the_program_includes_are_copied_by_the_dockerfile() {
+    let root = repository("");
+    let copied = copied();
+    let mut pending = vec![root.join("src")];
+    let mut found = 0;
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            pending.extend(std::fs::read_dir(&path).expect("a directory").map(|entry| entry.expect("an entry").path()));
+            continue;
+        }
+        let source = std::fs::read_to_string(&path).unwrap_or_default();
+        for line in source.lines().filter(|line| line.contains("include_str!") || line.contains("include_bytes!")) {
+            let Some((_, rest)) = line.split_once("\"../") else { continue };
+            let included = format!("../{}", rest.split('"').next().unwrap_or_default());
+            let mut target = path.parent().expect("a folder").to_owned();
+            for step in std::path::Path::new(&included).components() {
+                match step {
+                    std::path::Component::ParentDir => drop(target.pop()),
+                    step => target.push(step),
+                }
+            }
+            found += 1;
+            let is_copied = copied.iter().any(|source| target.starts_with(root.join(source)));
+            assert!(is_copied, "{}: the image is built without {included}", path.display());
+        }
+    }
+    assert!(found > 0, "no line was looked at");
 }
 
 fn every_file_names_the_same_version() {
