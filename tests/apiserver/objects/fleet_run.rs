@@ -108,7 +108,7 @@ fn a_pod_that_fails_after_its_change_stops_the_upgrade() {
             say(namespace, pod, NEW, is_ready, u32::from(!is_ready));
         }
     };
-    let arguments = ["failing", "--min-ready", "2s", "--ready-timeout", "3s"];
+    let arguments = ["failing", "--min-ready", "4s", "--ready-timeout", "3s"];
     let (code, report, said) = run(namespace, &arguments, kubelet);
     assert_eq!((code, count(&report, "failed"), count(&report, "not-started")), (Some(1), 1, 2), "{report}{said}");
     assert!(said.contains("is not ready within 3s: container helper: CrashLoopBackOff: back-off"), "{said}");
@@ -118,7 +118,7 @@ fn a_pod_that_fails_after_its_change_stops_the_upgrade() {
     // It fails only after it has counted as ready.
     let kubelet = |pod: &Value, seen: Duration| {
         if image(pod) == NEW {
-            let is_ready = seen < Duration::from_millis(2500);
+            let is_ready = seen < Duration::from_secs(5);
             say(namespace, pod, NEW, is_ready, u32::from(!is_ready));
         }
     };
@@ -134,7 +134,7 @@ fn a_pod_that_fails_after_its_change_stops_the_upgrade() {
             )
             .expect_success();
     }
-    let arguments = ["failing", "--min-ready", "500ms", "--pause", "4s", "--ready-timeout", "3s"];
+    let arguments = ["failing", "--min-ready", "500ms", "--pause", "7s", "--ready-timeout", "3s"];
     let (code, report, said) = run(namespace, &arguments, kubelet);
     assert_eq!((code, count(&report, "done"), count(&report, "not-started")), (Some(1), 0, 1), "{report}{said}");
     assert!(said.contains("got ready, and is not ready any more: container helper: CrashLoopBackOff"), "{said}");
