@@ -38,7 +38,7 @@ fn every_golden_result_is_accepted() {
             let case = case.unwrap_or_else(|problems| panic!("{name}: {}", problems.join("; ")));
             let Some(pod) = injected(&name, &case) else { continue };
             let validation = if has_unknown_fields(&name) { "Ignore" } else { "Strict" };
-            let answer = dry_run(namespace, pod, validation);
+            let answer = dry_run(namespace, &pod, validation);
             sent += 1;
             lenient += usize::from(validation == "Ignore");
             if !answer.is_success() {
@@ -74,8 +74,9 @@ fn injected(name: &str, case: &Case) -> Option<Value> {
     if case.verdict == Verdict::Injected { result.pod } else { None }
 }
 
-/// Sends the pod as a new one of this namespace.
-fn dry_run(namespace: &Namespace, mut pod: Value, validation: &str) -> Answer {
+/// The pod in this namespace, with a name; what it refers to exists.
+pub fn prepared(namespace: &Namespace, pod: &Value) -> Value {
+    let mut pod = pod.clone();
     pod["metadata"]["namespace"] = json!(namespace.name);
     if pod["metadata"].get("name").is_none() && pod["metadata"].get("generateName").is_none() {
         pod["metadata"]["name"] = json!("web");
@@ -90,8 +91,13 @@ fn dry_run(namespace: &Namespace, mut pod: Value, validation: &str) -> Answer {
         let class = json!({"metadata": {"name": class}, "handler": "tests"});
         namespace.cluster.ensure("/apis/node.k8s.io/v1/runtimeclasses", &class);
     }
+    pod
+}
+
+/// Sends the pod as a new one of this namespace.
+fn dry_run(namespace: &Namespace, pod: &Value, validation: &str) -> Answer {
     let path = namespace.path(&format!("pods?dryRun=All&fieldValidation={validation}"));
-    namespace.cluster.send_object("POST", &path, &pod)
+    namespace.cluster.send_object("POST", &path, &prepared(namespace, pod))
 }
 
 fn has_unknown_fields(name: &str) -> bool {

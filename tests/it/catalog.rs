@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use outrigger::inject::Injector;
 use serde_json::{Value, json};
 
-use crate::golden::case::{Case, Settings, Verdict};
+use crate::golden::case::{Case, Verdict};
 use crate::golden::laws;
 use crate::golden::runner::{CaseResult, Loaded, Runner};
 use files::Catalog;
@@ -62,20 +62,7 @@ fn run(injector: &Injector, templates: &str, pod: &Value) -> Result<CaseResult, 
 }
 
 fn case(templates: &str, pod: &Value) -> Case {
-    Case {
-        settings: Settings::default(),
-        verdict: Verdict::Injected,
-        reasons: Vec::new(),
-        codes: Vec::new(),
-        message: Vec::new(),
-        message_max_length: None,
-        warnings: Vec::new(),
-        explanations: Vec::new(),
-        broken_templates: 0,
-        templates: templates.to_owned(),
-        pod: pod.clone(),
-        expected: None,
-    }
+    Case { verdict: Verdict::Injected, templates: templates.to_owned(), pod: pod.clone(), ..Case::default() }
 }
 
 /// The templates that the pod asks for, as far as the laws read them: parsing the whole texts for each

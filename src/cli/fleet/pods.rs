@@ -12,11 +12,6 @@ use crate::cli::cluster::{ApiRequest, Caller, Lookup, filter_page};
 use crate::cli::progress::Progress;
 use crate::inject::annotations::{AnnotationKeys, MIRROR_POD, NamedTemplate};
 
-/// Label of Kubernetes: the hash of the pod template in the name of a Deployment's ReplicaSet.
-const TEMPLATE_HASH: &str = "pod-template-hash";
-/// The same label of Argo Rollouts.
-const ROLLOUT_HASH: &str = "rollouts-pod-template-hash";
-
 /// A pod that carries or requests templates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::cli) struct TemplatePod {
@@ -91,7 +86,8 @@ impl CarrierSearch<'_> {
             })
             .next();
         let has_own_name = metadata.generate_name.is_none_or(|prefix| prefix.is_empty());
-        let owner = owner(&name, controller.as_ref(), &labels);
+        let by = controller.as_ref().map(|controller| (controller.kind.as_str(), controller.name.as_str()));
+        let owner = Owner::of_pod(&name, by, &labels);
         let namespace = metadata.namespace.unwrap_or_default();
         Some(TemplatePod { namespace, name, owner, controller, has_own_name, requested, carried })
     }
@@ -101,19 +97,6 @@ impl CarrierSearch<'_> {
         let revision = |(key, value): (&String, &String)| Some((key.strip_suffix(&ending)?.to_owned(), value.clone()));
         labels.iter().filter_map(revision).collect()
     }
-}
-
-/// The workload that a person knows: the Deployment, not its ReplicaSet.
-fn owner(pod: &str, controller: Option<&Controller>, labels: &BTreeMap<String, String>) -> Owner {
-    let Some(controller) = controller else { return Owner { kind: "Pod".to_owned(), name: pod.to_owned() } };
-    for (label, kind) in [(TEMPLATE_HASH, "Deployment"), (ROLLOUT_HASH, "Rollout")] {
-        let ending = labels.get(label).map(|hash| format!("-{hash}"));
-        let name = ending.as_ref().and_then(|ending| controller.name.strip_suffix(ending.as_str()));
-        if let Some(name) = name.filter(|name| !name.is_empty() && controller.kind == "ReplicaSet") {
-            return Owner { kind: kind.to_owned(), name: name.to_owned() };
-        }
-    }
-    Owner { kind: controller.kind.clone(), name: controller.name.clone() }
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::{LIMIT, apply, dry_run, message, namespace, prepared, printed};
+use super::{AGENT, LIMIT, apply, dry_run, message, namespace, printed};
 use crate::cluster::{Answer, Namespace, pod, shared};
+use crate::golden::prepared;
 use crate::process::eventually;
 
 tests! {
@@ -13,16 +14,6 @@ tests! {
     existing_pods_change_freely_but_for_the_image_of_the_sidecar,
     mirror_pods_pass_and_windows_pods_pass_where_the_template_is_for_linux,
 }
-
-/// A template whose image no parameter can change, so that the policy can ask for it.
-const AGENT: &str = "\
-apiVersion: outrigger.dev/v1alpha1
-kind: ClusterInjectionTemplate
-metadata: {name: agent}
-spec:
-  sidecars:
-  - {name: agent, image: 'registry.example/agent:1'}
-";
 
 /// As far as the policy reads it.
 const STATUS: &str = r#"{"version":1,"templates":[{"name":"agent"}]}"#;

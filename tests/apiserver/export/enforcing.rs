@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    LIMIT, PROGRAM, apply, as_sent, cases_of_new_pods, dry_run, message, namespace, printed, requested, type_warnings,
+    AGENT, LIMIT, PROGRAM, apply, as_sent, cases_of_new_pods, dry_run, message, namespace, printed, requested,
+    type_warnings,
 };
 use crate::cluster::{Answer, Namespace, pod, shared};
 use crate::golden::case::{self, Case, Verdict};
@@ -249,16 +250,6 @@ fn enforcing_policies_agree_with_the_webhook_in_all_golden_cases_that_they_take(
     assert_eq!(counts.values().sum::<usize>(), taken.len(), "a policy was not compared");
     assert!(count(Agreement::Enforced) >= 250, "only {counts:?}");
 }
-
-/// A template whose image no parameter can change, so that the policy can ask for it.
-const AGENT: &str = "\
-apiVersion: outrigger.dev/v1alpha1
-kind: ClusterInjectionTemplate
-metadata: {name: agent}
-spec:
-  sidecars:
-  - {name: agent, image: 'registry.example/agent:1'}
-";
 
 fn an_enforcing_policy_refuses_pods_without_the_sidecar_and_admits_injected_ones() {
     let namespace = namespace("enforced", &json!({}));

@@ -40,20 +40,7 @@ pub fn cases(tests: &str) -> Vec<(String, Case, Value)> {
 
 /// A case of this pod alone, for an injector that has the templates already.
 fn of_pod(pod: Value, settings: Value) -> Case {
-    Case {
-        settings: serde_json::from_value(settings).expect("settings"),
-        verdict: Verdict::default(),
-        reasons: Vec::new(),
-        codes: Vec::new(),
-        message: Vec::new(),
-        message_max_length: None,
-        warnings: Vec::new(),
-        explanations: Vec::new(),
-        broken_templates: 0,
-        templates: String::new(),
-        pod,
-        expected: None,
-    }
+    Case { settings: serde_json::from_value(settings).expect("settings"), pod, ..Case::default() }
 }
 
 /// What the webhook makes of the pod.

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Answer, Namespace, shared};
 use crate::golden::case::{self, Case};
+use crate::golden::prepared;
 use crate::process::eventually;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_outrigger");
@@ -23,6 +24,16 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Label of the namespaces in which the policies of one test hold.
 const POLICY_LABEL: &str = "tests/policy";
 const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
+
+/// A template whose image no parameter can change, so that the policy can ask for it.
+const AGENT: &str = "\
+apiVersion: outrigger.dev/v1alpha1
+kind: ClusterInjectionTemplate
+metadata: {name: agent}
+spec:
+  sidecars:
+  - {name: agent, image: 'registry.example/agent:1'}
+";
 
 /// The objects that a command prints, or its messages.
 fn printed(arguments: &[&str], templates: &Path) -> Result<Vec<Value>, String> {
@@ -109,28 +120,6 @@ fn dry_run(namespace: &Namespace, pod: &Value) -> Answer {
     eventually("admission knows the priority class", LIMIT, || {
         Some(namespace.cluster.send_object("POST", &path, &pod)).filter(is_known)
     })
-}
-
-/// The pod in this namespace, with a name; what it refers to exists.
-fn prepared(namespace: &Namespace, pod: &Value) -> Value {
-    let mut pod = pod.clone();
-    pod["metadata"]["namespace"] = json!(namespace.name);
-    if pod["metadata"].get("name").is_none() && pod["metadata"].get("generateName").is_none() {
-        pod["metadata"]["name"] = json!("web");
-    }
-    for account in ["serviceAccountName", "serviceAccount"].into_iter().filter_map(|key| pod["spec"][key].as_str()) {
-        namespace.ensure_service_account(account);
-    }
-    if let Some(class) = pod["spec"]["priorityClassName"].as_str().filter(|class| !class.starts_with("system-")) {
-        let value = pod["spec"]["priority"].as_i64().unwrap_or(1000);
-        let class = json!({"metadata": {"name": class}, "value": value});
-        namespace.cluster.ensure("/apis/scheduling.k8s.io/v1/priorityclasses", &class);
-    }
-    if let Some(class) = pod["spec"]["runtimeClassName"].as_str() {
-        let class = json!({"metadata": {"name": class}, "handler": "tests"});
-        namespace.cluster.ensure("/apis/node.k8s.io/v1/runtimeclasses", &class);
-    }
-    pod
 }
 
 fn message(answer: &Answer) -> String {

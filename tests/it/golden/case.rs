@@ -25,7 +25,7 @@ pub enum Verdict {
 }
 
 /// One case, read and complete.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Case {
     pub settings: Settings,
     pub verdict: Verdict,
