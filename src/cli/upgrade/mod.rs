@@ -283,18 +283,21 @@ fn planned(group: &Group) -> Vec<Line> {
     if settled.is_empty() { vec![Line::of(group, group.names(), Outcome::Planned, None)] } else { settled }
 }
 
-/// The first Ctrl-C, or SIGTERM, lets the pods that are being changed get ready; the second ends at once.
+/// The first Ctrl-C, or SIGTERM, lets the pods that are being changed get ready; the second ends the
+/// waits, and what was done is still listed; the third ends without a list.
 async fn stop_at_interrupt(stop: StopFlag) {
     let Some(signal) = interrupt().await else { return };
     stdio::print_message(&format!(
-        "{signal}: stopping after the pods that are being changed; another one, or Ctrl-C, ends at once"
+        "{signal}: stopping after the pods that are being changed; another one, or Ctrl-C, waits for none of them"
     ));
     stop.set(INTERRUPTED.to_owned());
+    if interrupt().await.is_none() {
+        return;
+    }
+    stdio::print_message("ending as soon as the API server has answered; a third Ctrl-C ends without a list");
+    stop.set_at_once();
     if interrupt().await.is_some() {
-        stdio::print_message(
-            "ended before the pods that are being changed were ready; `outrigger get` shows their revisions, and the \
-             same command goes on",
-        );
+        stdio::print_message("ended; `outrigger get` shows the revisions of the pods, and the same command goes on");
         std::process::exit(130);
     }
 }

@@ -45,13 +45,17 @@ impl Roll<'_> {
                 // The API server may come back within the time.
                 Err(error) => error.text,
             };
+            if self.stop.is_at_once() {
+                let name = format!("{}/{}", pod.namespace, pod.name);
+                return Err(format!("pod {name} is changed, and the command ended before it was ready: {problem}"));
+            }
             if Instant::now() >= end {
                 let why = self.with_warning(pod, problem).await;
                 let limit = self.limits.ready_timeout;
                 return Err(format!("pod {}/{} is not ready within {limit:?}: {why}", pod.namespace, pod.name));
             }
             self.waits_for(&format!("pod {}/{}: {problem}", pod.namespace, pod.name));
-            tokio::time::sleep(POLL).await;
+            self.stop.sleep_between_looks(POLL).await;
         }
     }
 

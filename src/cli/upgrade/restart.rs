@@ -176,6 +176,11 @@ impl Roll<'_> {
                 },
                 Err(error) => error.text,
             };
+            if self.stop.is_at_once() {
+                return Err(Failure::Stuck(format!(
+                    "the command ended before its rollout was complete: {problem}; its controller goes on with it"
+                )));
+            }
             if Instant::now() >= end {
                 let limit = self.limits.ready_timeout;
                 return Err(Failure::Stuck(format!(
@@ -183,7 +188,7 @@ impl Roll<'_> {
                 )));
             }
             self.waits_for(&format!("{} in namespace {}: {problem}", workload.owner, workload.namespace));
-            tokio::time::sleep(POLL).await;
+            self.stop.sleep_between_looks(POLL).await;
         }
     }
 }

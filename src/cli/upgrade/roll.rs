@@ -85,7 +85,9 @@ impl<'r> Roll<'r> {
             }
         };
         results.extend(self.changes(then, room).await);
-        self.look_again(&mut results).await;
+        if !self.stop.is_at_once() {
+            self.look_again(&mut results).await;
+        }
         let line =
             |(group, pod, outcome, message): Changed<'_>| Line::of(group, vec![pod.name.clone()], outcome, message);
         results.into_iter().map(line).collect()

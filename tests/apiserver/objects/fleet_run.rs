@@ -3,6 +3,7 @@
 //! `tests/e2e/upgrade.rs` upgrades pods that run. Here are pods that behave as badly as no test could ask
 //! of a real node.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use crate::replicas::Running;
 
 tests! {
     a_pod_that_fails_after_its_change_stops_the_upgrade,
+    a_second_interrupt_waits_for_no_pod_and_lists_all,
     pods_that_are_not_ready_anyway_count_as_unavailable,
     what_others_change_is_left_alone_and_a_rollout_keeps_its_part,
 }
@@ -138,6 +140,43 @@ fn a_pod_that_fails_after_its_change_stops_the_upgrade() {
     let (code, report, said) = run(namespace, &arguments, kubelet);
     assert_eq!((code, count(&report, "done"), count(&report, "not-started")), (Some(1), 0, 1), "{report}{said}");
     assert!(said.contains("got ready, and is not ready any more: container helper: CrashLoopBackOff"), "{said}");
+}
+
+fn a_second_interrupt_waits_for_no_pod_and_lists_all() {
+    let running = Running::start(cluster(), "interrupted", 1, &["--ca-propagation=1s"]);
+    let namespace = &running.pods;
+    three(&running, "interrupted");
+    let mut child = start(namespace, &["interrupted", "--ready-timeout", "1h"]);
+    let mut said = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut wait_for = |text: &str| {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert_ne!(said.read_line(&mut line).expect("a line"), 0, "it ended without {text:?}");
+        }
+    };
+    // No kubelet says that the changed pod is ready.
+    let begin = Instant::now();
+    while pods(namespace).iter().all(|pod| image(pod) == OLD) {
+        assert!(begin.elapsed() < LIMIT, "no pod is changed");
+        pause(Duration::from_millis(50));
+    }
+    interrupt(&child);
+    wait_for("Ctrl-C: stopping after the pods that are being changed");
+    interrupt(&child);
+    wait_for("a third Ctrl-C ends without a list");
+    wait_for("stopped: interrupted");
+    wait_for("3 pods: 1 failed, 2 not-started; run the same command again");
+    let output = child.wait_with_output().expect("it ends");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!((count(&report, "failed"), count(&report, "not-started")), (1, 2), "{report}");
+    assert!(report.to_string().contains("and the command ended before it was ready: "), "{report}");
+}
+
+fn interrupt(child: &Child) {
+    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill(1) runs");
+    assert!(status.success());
 }
 
 fn pods_that_are_not_ready_anyway_count_as_unavailable() {
