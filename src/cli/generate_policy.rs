@@ -9,6 +9,7 @@ use super::export::{ObjectFormat, excluded_namespaces};
 use super::policy_source::PolicySourceArgs;
 use super::report::Report;
 use crate::export::{Enforced, ImageCheck, Installation, Selection, enforce};
+use crate::inject::text::names::{check_label_value, check_qualified_name};
 
 /// Print a ValidatingAdmissionPolicy that refuses pods without a template's containers
 #[derive(Args, Debug)]
@@ -90,6 +91,8 @@ fn labels(text: &str) -> Result<Value, String> {
             .map(|(key, value)| (key.trim(), value.trim()))
             .filter(|(key, value)| !key.is_empty() && !key.ends_with('!') && !value.starts_with('='))
             .ok_or_else(|| format!("{pair:?} is no label: expected KEY=VALUE, separated by commas"))?;
+        check_qualified_name(key).map_err(|expected| format!("the key {key:?} {expected}"))?;
+        check_label_value(value).map_err(|expected| format!("the value {value:?} of the label {key:?} {expected}"))?;
         if found.insert(key.to_owned(), json!(value)).is_some() {
             return Err(format!("the label {key:?} is named twice"));
         }
@@ -138,9 +141,20 @@ fn policy(args: &PolicyArgs, domain: &str) -> Enforced {
         },
         selection,
         checks_updates: true,
-        actions: args.action.iter().map(|action| format!("{action:?}")).collect(),
+        actions: distinct(&args.action),
         hint: String::new(),
     }
+}
+
+/// The names of the actions; the API server refuses one that stands twice.
+fn distinct(actions: &[Action]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in actions.iter().map(|action| format!("{action:?}")) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 #[cfg(test)]
@@ -150,8 +164,13 @@ mod tests {
     #[test]
     fn labels_become_a_selector_and_other_operators_are_refused() {
         assert_eq!(labels("a=b, c=d"), Ok(json!({"matchLabels": {"a": "b", "c": "d"}})));
-        for text in ["a", "a!=b", "a==b", "=b", "a=b,a=c", ""] {
+        for text in ["a", "a!=b", "a==b", "=b", "a=b,a=c", "", "a b=c", "a=c d", "a/b/c=d", "-a=b"] {
             assert!(labels(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_action_that_is_named_twice_stands_once() {
+        assert_eq!(distinct(&[Action::Warn, Action::Audit, Action::Warn]), ["Warn", "Audit"]);
     }
 }

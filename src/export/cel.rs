@@ -13,6 +13,24 @@ pub(super) fn strings<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Stri
     format!("[{}]", texts.join(", "))
 }
 
+/// A pattern that matches this text alone; RE2 takes any ASCII punctuation after a backslash.
+pub(super) fn quoted(text: &str) -> String {
+    let quote = |c: char| if c.is_ascii_punctuation() { vec!['\\', c] } else { vec![c] };
+    text.chars().flat_map(quote).collect()
+}
+
+/// A pattern that matches these texts and nothing else.
+pub(super) fn any_of<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
+    let texts: Vec<String> = texts.into_iter().map(|text| quoted(text.as_ref())).collect();
+    format!("({})", texts.join("|"))
+}
+
+/// A pattern of these mount paths. Slashes at the end make no difference.
+pub(super) fn mount_path(paths: Vec<&str>) -> String {
+    let paths = paths.into_iter().map(|path| path.trim_end_matches('/'));
+    string(&format!("^{}/*$", any_of(paths)))
+}
+
 /// A literal of any JSON value. The API server refuses lists and maps of several types; `dyn` lifts that.
 pub(super) fn literal(value: &Value) -> String {
     match value {

@@ -50,7 +50,20 @@ pub fn enforce(
     installation: &Installation<'_>,
 ) -> ([Value; 2], Vec<String>) {
     let mut notes = Vec::new();
-    let required = required(spec, &mut notes);
+    let checks = checks(template, spec, policy, installation, &mut notes);
+    let objects = with_checks(template, spec, checks, policy, installation, &mut notes);
+    (objects, notes)
+}
+
+/// What is checked of each chosen pod.
+pub(super) fn checks(
+    template: &str,
+    spec: &Value,
+    policy: &Enforced,
+    installation: &Installation<'_>,
+    notes: &mut Vec<String>,
+) -> Vec<Check> {
+    let required = required(spec, notes);
     let is_plain = spec["placement"]["sidecars"] == "Plain";
     let mut checks = vec![status_check(template, policy, installation)];
     if !adds_always(spec) {
@@ -63,11 +76,30 @@ pub fn enforce(
     if spec["onError"] == "Skip" {
         notes.push("onError: Skip lets pods in without the template; the policy refuses them".to_owned());
     }
+    if !spec["rollout"].is_null() {
+        notes.push(
+            "spec.rollout gives some pods an earlier revision; the policy refuses those of them whose containers or \
+             images differ from this one's, so create it after the rollout"
+                .to_owned(),
+        );
+    }
     for container in &required {
         checks.push(present(template, container, is_plain, policy));
-        checks.extend(image(template, spec, container, policy, &mut notes));
+        checks.extend(image(template, spec, container, policy, notes));
     }
-    let chosen = chosen::of(template, spec, &policy.selection, installation, &mut notes);
+    checks
+}
+
+/// The policy with these checks, and its binding.
+pub(super) fn with_checks(
+    template: &str,
+    spec: &Value,
+    checks: Vec<Check>,
+    policy: &Enforced,
+    installation: &Installation<'_>,
+    notes: &mut Vec<String>,
+) -> [Value; 2] {
+    let chosen = chosen::of(template, spec, &policy.selection, installation, notes);
     let operations: &[&str] = if policy.checks_updates { &["CREATE", "UPDATE"] } else { &["CREATE"] };
     let mut object = Map::new();
     object.insert("failurePolicy".to_owned(), json!("Fail"));
@@ -78,7 +110,7 @@ pub fn enforce(
     }
     let validations: Vec<Value> = checks.iter().map(|check| validation(check, chosen.expression.is_some())).collect();
     object.insert("validations".to_owned(), validations.into());
-    (bound("ValidatingAdmissionPolicy", &policy.name, object, Some(&policy.actions)), notes)
+    bound("ValidatingAdmissionPolicy", &policy.name, object, Some(&policy.actions))
 }
 
 /// Whether some part of the template is in every pod that gets it.
@@ -125,10 +157,10 @@ fn required<'a>(spec: &'a Value, notes: &mut Vec<String>) -> Vec<Required<'a>> {
 }
 
 /// What is checked of a chosen pod.
-struct Check {
-    expression: String,
+pub(super) struct Check {
+    pub expression: String,
     /// What is wrong with the pod and what to do, as a sentence after the pod's name.
-    message: String,
+    pub message: String,
 }
 
 /// The check of a policy. A bound policy may also warn or log, where the API server does not name the
@@ -155,7 +187,7 @@ fn of_new_pods(expression: &str, policy: &Enforced) -> String {
 }
 
 /// What the author of a pod has to do.
-fn advice(template: &str, policy: &Enforced) -> String {
+pub(super) fn advice(template: &str, policy: &Enforced) -> String {
     format!("let Outrigger inject template {template:?} and leave what it adds unchanged.{}", policy.hint)
 }
 
@@ -251,7 +283,7 @@ fn image_check(name: &str, image: &str, how: ImageCheck, notes: &mut Vec<String>
     if how == ImageCheck::Exact {
         notes.push(format!("container {name:?}: its image {image:?} is computed; any tag passes"));
     }
-    let pattern = format!("^{}(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?(@sha256:[0-9a-f]{{64}})?$", quoted(repository));
+    let pattern = format!("^{}(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?(@sha256:[0-9a-f]{{64}})?$", cel::quoted(repository));
     Some(format!("c.image.matches({})", cel::string(&pattern)))
 }
 
@@ -262,11 +294,6 @@ fn repository(text: &str, is_complete: bool) -> Option<&str> {
     let slash = name.rfind('/').map_or(0, |slash| slash + 1);
     let tag = name[slash..].find(':').map(|colon| &name[..slash + colon]);
     tag.or(without_digest).or_else(|| is_complete.then_some(name)).filter(|name| !name.is_empty())
-}
-
-/// The text as a pattern that matches it alone; names of images have no other special characters.
-fn quoted(text: &str) -> String {
-    text.replace('.', "\\.").replace('+', "\\+")
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod cel;
 mod chosen;
 mod condition;
 mod enforce;
+mod guard;
 mod mutate;
 mod pieces;
 mod restrictions;

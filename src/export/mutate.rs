@@ -5,10 +5,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::chosen::Selection;
-use super::enforce::{Enforced, ImageCheck, enforce};
-use super::pieces::{Added, Pieces};
-use super::{Installation, Restriction, bound, cel, condition, constraints, match_condition, pieces, restrictions};
+use super::pieces::{Added, Pieces, names};
+use super::{
+    Installation, Restriction, bound, cel, condition, constraints, guard, match_condition, pieces, restrictions,
+};
 use crate::inject::{Injector, TemplateScope};
 
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
@@ -30,7 +30,8 @@ pub fn export(
         return Err(vec![Restriction::new("not_found", "metadata.name", why)]);
     };
     let mut found = restrictions::of_spec(&spec, None);
-    let pieces = match pieces::of(injector, template, installation.domain) {
+    found.extend(restrictions::of_others(injector.templates(), template, &spec));
+    let pieces = match pieces::of(injector, template, &spec, installation) {
         Ok(pieces) if found.is_empty() => pieces,
         Ok(_) => return Err(found),
         Err(more) => {
@@ -42,29 +43,8 @@ pub fn export(
         }
     };
     let [policy, binding] = mutating(template, &spec, &pieces, installation);
-    let guard = Enforced {
-        name: format!("{template}.guard.{}", installation.domain),
-        image: ImageCheck::Exact,
-        selection: Selection::Requested,
-        checks_updates: false,
-        actions: vec!["Deny".to_owned()],
-        hint: " The policy that injects it leaves pods alone that name another template beside it, set a parameter \
-               or another annotation of Outrigger, have something of the template's names, ports or keys already, or \
-               do not meet its match."
-            .to_owned(),
-    };
-    let (guard, _) = enforce(template, &added(&spec, &pieces), &guard, installation);
+    let guard = guard::guard(template, &spec, &pieces, installation);
     Ok([policy, binding].into_iter().chain(guard).collect())
-}
-
-/// A spec with the containers as they are added, so that the guard checks all of them.
-fn added(spec: &Value, pieces: &Pieces) -> Value {
-    let is_sidecar = |container: &&Value| container["restartPolicy"] == "Always";
-    let Added { first, last } = &pieces.init_containers;
-    let (native, once): (Vec<&Value>, Vec<&Value>) = first.iter().chain(last).partition(is_sidecar);
-    let plain = pieces.containers.first.iter().chain(&pieces.containers.last);
-    let sidecars: Vec<&Value> = plain.chain(native).collect();
-    json!({"match": {"os": spec["match"]["os"]}, "sidecars": sidecars, "initContainers": once})
 }
 
 fn mutating(template: &str, spec: &Value, pieces: &Pieces, installation: &Installation<'_>) -> [Value; 2] {
@@ -82,10 +62,6 @@ fn mutating(template: &str, spec: &Value, pieces: &Pieces, installation: &Instal
     bound("MutatingAdmissionPolicy", &name, policy, None)
 }
 
-fn names<'a>(items: impl IntoIterator<Item = &'a Value>, key: &str) -> Vec<&'a str> {
-    items.into_iter().filter_map(|item| item[key].as_str()).collect()
-}
-
 fn all_containers(pieces: &Pieces) -> impl Iterator<Item = &Value> {
     let Added { first, last } = &pieces.containers;
     let init = &pieces.init_containers;
@@ -95,16 +71,15 @@ fn all_containers(pieces: &Pieces) -> impl Iterator<Item = &Value> {
 /// When the policy injects: the pod is one in which nothing has to be compared.
 fn conditions(template: &str, spec: &Value, pieces: &Pieces, domain: &str) -> Vec<Value> {
     let inject = format!("{domain}/inject");
-    let [key, own, parameters] =
-        [inject.clone(), format!("{domain}/"), format!("{template}.{domain}/")].map(|text| cel::string(&text));
+    let key = cel::string(&inject);
     let alone = format!(
         "{} && object.metadata.annotations[{key}].trim() == {}",
         cel::has_annotation(&inject),
         cel::string(template)
     );
-    let plain = format!(
-        "object.metadata.annotations.all(k, !k.startsWith({parameters}) && (k == {key} || !k.startsWith({own})))"
-    );
+    // An annotation of another template, or in other letters, may be meant for one of this template.
+    let any = cel::string(&format!("(?i)^([^/]*\\.)?{}/", cel::quoted(domain)));
+    let plain = format!("object.metadata.annotations.all(k, k == {key} || !k.matches({any}))");
     let mut conditions = vec![
         match_condition("requests-this-template-alone", alone),
         match_condition("sets-nothing-else-of-outrigger", plain),
@@ -173,9 +148,8 @@ fn app_is_free(list: &str, added: &Added) -> Value {
     let predicate = match list {
         "env" => format!("!has(c.env) || c.env.all(e, !(e.name in {}))", cel::strings(names(items(), "name"))),
         "volumeMounts" => {
-            let paths = names(items(), "mountPath").into_iter().map(|path| path.trim_end_matches('/').to_owned());
-            let paths: Vec<String> = paths.flat_map(|path| [format!("{path}/"), path]).collect();
-            format!("!has(c.volumeMounts) || c.volumeMounts.all(m, !(m.mountPath in {}))", cel::strings(paths))
+            let paths = cel::mount_path(names(items(), "mountPath"));
+            format!("!has(c.volumeMounts) || c.volumeMounts.all(m, !m.mountPath.matches({paths}))")
         }
         _ => format!("!has(c.{list})"),
     };

@@ -2,11 +2,13 @@
 //!
 //! Invariant: a change of the sample that is not understood is a restriction, never dropped.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
-use super::Restriction;
 use super::restrictions::POD_FIELDS;
-use crate::inject::{Injector, Outcome, Request};
+use super::{Installation, Restriction};
+use crate::inject::{CompiledSource, Injector, ObjectText, Outcome, Request, TemplateScope, TemplateSet};
 
 /// The sample's containers; every list of theirs has an element that marks the pod's own.
 const CONTAINERS: [&str; 2] = ["outrigger-sample-a", "outrigger-sample-b"];
@@ -35,6 +37,11 @@ pub(super) struct Pieces {
     pub status: StatusParts,
 }
 
+/// The texts of one field of each item.
+pub(super) fn names<'a>(items: impl IntoIterator<Item = &'a Value>, key: &str) -> Vec<&'a str> {
+    items.into_iter().filter_map(|item| item[key].as_str()).collect()
+}
+
 fn unknown(field: &str, why: impl Into<String>) -> Restriction {
     Restriction::new("effect", field, why)
 }
@@ -59,10 +66,51 @@ fn sample(domain: &str, template: &str) -> Value {
     })
 }
 
+/// The template alone, for all pods: the policy itself states which ones its `match` selects.
+fn for_all_pods(injector: &Injector, template: &str, spec: &Value) -> Injector {
+    let mut spec = spec.clone();
+    if let Some(matching) = spec.get_mut("match").and_then(Value::as_object_mut) {
+        matching.retain(|field, _| field == "os");
+    }
+    let document = json!({
+        "apiVersion": "outrigger.dev/v1alpha1", "kind": "ClusterInjectionTemplate",
+        "metadata": {"name": template}, "spec": spec,
+    });
+    let source = CompiledSource::of_object(&ObjectText {
+        origin: template.to_owned(),
+        name: template.to_owned(),
+        scope: TemplateScope::Cluster,
+        document: document.to_string(),
+        ..ObjectText::default()
+    });
+    let loaded = TemplateSet::assemble(&[Arc::new(source)], &TemplateSet::default());
+    Injector::new(loaded.templates, injector.settings().clone())
+}
+
+/// Writes the revision of the whole template where the sample has that of the template without its
+/// `match`.
+fn with_revision(pod: &mut Value, template: &str, domain: &str, revision: &str) {
+    let label = format!("{template}.{domain}/revision");
+    let other = pod["metadata"]["labels"][&label].as_str().unwrap_or_default().to_owned();
+    pod["metadata"]["labels"][&label] = json!(revision);
+    let status = &mut pod["metadata"]["annotations"][format!("{domain}/status")];
+    let text = status.as_str().unwrap_or_default();
+    *status = json!(text.replacen(&format!("\"revision\":\"{other}\""), &format!("\"revision\":\"{revision}\""), 1));
+}
+
 /// Injects the template into the sample, and reads what it added.
-pub(super) fn of(injector: &Injector, template: &str, domain: &str) -> Result<Pieces, Vec<Restriction>> {
+pub(super) fn of(
+    injector: &Injector,
+    template: &str,
+    spec: &Value,
+    installation: &Installation<'_>,
+) -> Result<Pieces, Vec<Restriction>> {
+    let domain = installation.domain;
     let before = sample(domain, template);
-    let after = injected(injector, &before).map_err(|why| vec![unknown("spec", why)])?;
+    let of_all = for_all_pods(injector, template, spec);
+    let mut after = injected(&of_all, &before).map_err(|why| vec![unknown("spec", why)])?;
+    let status = injector.templates().status_of(&TemplateScope::Cluster, template);
+    with_revision(&mut after, template, domain, status.and_then(|status| status.revision).unwrap_or_default());
     let mut found = Vec::new();
     let status_key = format!("{domain}/status");
     let mut labels = new_keys(&before, &after, "/metadata/labels");

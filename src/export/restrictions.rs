@@ -4,6 +4,8 @@ use serde_json::Value;
 
 use super::Restriction;
 use super::condition::{self, input_of};
+use crate::inject::TemplateSet;
+use crate::inject::expression::interpolation;
 use crate::inject::text::{FieldPath, PathSegment};
 
 /// Fields whose result depends on more than the pod's names, each with the reason.
@@ -96,6 +98,20 @@ pub(super) fn of_spec(spec: &Value, namespace: Option<&str>) -> Vec<Restriction>
     found
 }
 
+/// Automatic templates with which it excludes each other: the webhook refuses pods that both choose.
+pub(super) fn of_others(templates: &TemplateSet, template: &str, spec: &Value) -> Vec<Restriction> {
+    let excludes = |spec: &Value, name: &str| spec["excludes"].as_array().is_some_and(|all| all.contains(&name.into()));
+    let automatic = templates.all().filter_map(|one| Some((one.name, one.interface?)));
+    let excluded = automatic
+        .filter(|(name, interface)| *name != template && interface.is_automatic())
+        .filter(|(name, other)| excludes(spec, name) || other.spec().is_some_and(|other| excludes(&other, template)));
+    let restriction = |(name, _): (&str, _)| {
+        let why = format!("a policy cannot tell the pods that the Automatic template {name:?} chooses");
+        Restriction::new("excludes", "spec.excludes", why)
+    };
+    excluded.map(restriction).collect()
+}
+
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
@@ -110,7 +126,7 @@ fn walk(value: &Value, field: &FieldPath, found: &mut Vec<Restriction>) {
     match value {
         Value::String(text) => {
             if let Some(input) =
-                text.find("${").and_then(|at| input_of(&text[at..])).filter(|_| field.to_string() != "spec.description")
+                interpolation::sources(text).find_map(input_of).filter(|_| field.to_string() != "spec.description")
             {
                 let why = format!("the expression reads {input:?}, which a policy does not have in this form");
                 found.push(Restriction { code: "expression", field: field.clone(), why });

@@ -82,6 +82,7 @@ fn main() -> std::process::ExitCode {
         export::bypass::TESTS,
         export::enforcing::TESTS,
         export::enforcing_catalog::TESTS,
+        export::guard::TESTS,
         export::injecting::TESTS,
         filled_in::TESTS,
         first_template::TESTS,

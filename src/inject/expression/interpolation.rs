@@ -36,6 +36,24 @@ pub(crate) fn is_dynamic(text: &str) -> bool {
     text.contains(OPEN)
 }
 
+/// The expressions of a string, without their braces.
+pub(crate) fn sources(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        loop {
+            let start = rest.find(OPEN)?;
+            let (before, body) = (&rest[..start], &rest[start + OPEN.len()..]);
+            if before.ends_with('$') {
+                rest = body;
+                continue;
+            }
+            let end = closing_brace(body)?;
+            rest = &body[end + 1..];
+            return Some(&body[..end]);
+        }
+    })
+}
+
 /// One error in a string.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct StringError {

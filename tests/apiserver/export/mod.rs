@@ -6,6 +6,7 @@
 pub mod bypass;
 pub mod enforcing;
 pub mod enforcing_catalog;
+pub mod guard;
 pub mod injecting;
 
 use std::path::Path;
