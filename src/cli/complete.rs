@@ -4,6 +4,7 @@
 //! calls. Invariant: whatever is wrong, completion offers less and prints no error.
 
 use std::ffi::OsString;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -22,6 +23,7 @@ use super::stdio;
 use super::template_texts::template_names;
 use crate::api::template_object::{GROUP, TemplateKind, VERSION};
 use crate::config::TemplateSource;
+use crate::inject::text::is_unprintable;
 use crate::source::built_in;
 
 /// The variable by which a shell's script asks for words.
@@ -48,9 +50,24 @@ pub(super) enum Shell {
 /// Answers a shell's script; whether it was one that has asked.
 pub(super) fn answer(command: fn() -> clap::Command, arguments: &[OsString]) -> bool {
     let directory = std::env::current_dir().ok();
+    if std::env::var_os(VARIABLE).is_some() {
+        be_quiet();
+    }
     let environment = CompleteEnv::with_factory(command).var(VARIABLE);
     environment.try_complete(arguments, directory.as_deref()).unwrap_or(true)
 }
+
+/// Credential plugins write to stderr what would stand in the midst of a command line.
+#[cfg(unix)]
+fn be_quiet() {
+    if let Ok(null) = std::fs::OpenOptions::new().write(true).open("/dev/null") {
+        // Without it the words are the same.
+        let _ = rustix::stdio::dup2_stderr(null);
+    }
+}
+
+#[cfg(not(unix))]
+fn be_quiet() {}
 
 /// Prints the script that makes a shell ask this program.
 pub(super) fn print_script(shell: Shell, program: &str) -> anyhow::Result<()> {
@@ -100,20 +117,25 @@ pub(super) fn namespaces() -> ArgValueCandidates {
 }
 
 fn candidates(names: impl IntoIterator<Item = String>) -> Vec<CompletionCandidate> {
-    let names: std::collections::BTreeSet<String> = names.into_iter().collect();
+    // Nobody types control characters, and a terminal obeys them.
+    let is_typed = |name: &String| !name.chars().any(is_unprintable);
+    let names: std::collections::BTreeSet<String> = names.into_iter().filter(is_typed).collect();
     names.into_iter().map(CompletionCandidate::new).collect()
 }
 
 /// Asks the cluster of the flags, or of the current context; no names if it does not answer in time.
-fn names<F: Future<Output = Vec<String>>>(ask: impl FnOnce(kube::Client) -> F) -> Vec<String> {
+fn names<F: Future<Output = Vec<String>>>(ask: impl FnOnce(kube::Client) -> F + Send + 'static) -> Vec<String> {
     let selection =
         ClusterSelection { kubeconfig: given("--kubeconfig").pop().map(Into::into), context: given("--context").pop() };
-    let asked = cluster::block_on(async {
-        let work = async {
+    // A credential plugin blocks the thread that runs it, so no timeout of the runtime would end the wait.
+    let (answer, answered) = mpsc::channel();
+    std::thread::spawn(move || {
+        let found = cluster::block_on(async {
             let (client, _) = cluster::connect(&selection, LIMIT).await?;
-            anyhow::Ok(ask(client).await)
-        };
-        Ok(tokio::time::timeout(LIMIT, work).await.ok().and_then(Result::ok).unwrap_or_default())
+            Ok(ask(client).await)
+        });
+        // Nobody waits for it any more where this fails.
+        let _ = answer.send(found.unwrap_or_default());
     });
-    asked.unwrap_or_default()
+    answered.recv_timeout(LIMIT).unwrap_or_default()
 }

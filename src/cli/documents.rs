@@ -200,9 +200,13 @@ pub(super) fn input_file(origin: String, bytes: Vec<u8>, domain: &str) -> Result
 
 /// The documents of a file, except empty ones.
 pub(super) fn values(path: &Path) -> Result<Vec<Value>, ErrorList> {
-    let origin = origin(path);
-    let text = decode(&bytes(path)?).map_err(|problem| format!("{origin}: {problem}"))?;
-    Ok(parse(&origin, &text)?.into_iter().map(|(_, value)| value).collect())
+    values_of(&origin(path), &bytes(path)?)
+}
+
+/// The documents of the text of a file, except empty ones.
+pub(super) fn values_of(origin: &str, bytes: &[u8]) -> Result<Vec<Value>, ErrorList> {
+    let text = decode(bytes).map_err(|problem| format!("{origin}: {problem}"))?;
+    Ok(parse(origin, &text)?.into_iter().map(|(_, value)| value).collect())
 }
 
 /// The name of a file in messages.

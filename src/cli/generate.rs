@@ -189,8 +189,8 @@ Examples:
 
 const SCHEMA_LONG_ABOUT: &str = "\
 Prints the JSON Schema (draft 2020-12) of templates. An editor that knows it completes the fields of a template, \
-describes them, and marks misspelt ones. What JSON Schema cannot express, such as the text of expressions, is checked \
-when the template is loaded.
+describes them, and marks misspelt ones. What JSON Schema cannot express is found by `outrigger lint`: the text of \
+expressions, rules between fields, and misspelt fields of Kubernetes' own types.
 
 Examples:
   For one file, in editors with the YAML language server (VS Code, Neovim, Helix, Emacs): write the schema, and put \
@@ -198,9 +198,9 @@ this comment into the first line of the template:
     outrigger generate schema > template.schema.json
     # yaml-language-server: $schema=../template.schema.json
 
-  Check templates in a pipeline, with any validator:
+  Check files of one template each in a pipeline, with any validator:
     outrigger generate schema > template.schema.json
-    check-jsonschema --schemafile template.schema.json templates/*.yaml";
+    ls templates/*.yaml | grep -v .test.yaml | \\\n      xargs check-jsonschema --schemafile template.schema.json";
 
 const WEBHOOK_LONG_ABOUT: &str = "\
 Prints the configurations that make an API server call a server at a URL, or behind a Service on port 443: the \

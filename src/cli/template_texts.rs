@@ -27,7 +27,8 @@ pub(super) fn template_texts(from: &[TemplateSource]) -> Result<Vec<SourceText>,
     let mut texts = Vec::new();
     for source in from {
         let TemplateSource::Directory(path) = source else { continue };
-        if path.is_file() {
+        // A pipe is read as a file.
+        if path.exists() && !path.is_dir() {
             texts.extend(problems.keep(templates_of_file(path)).unwrap_or_default());
             continue;
         }
@@ -47,7 +48,7 @@ fn templates_of_file(path: &Path) -> Result<Vec<SourceText>, ErrorList> {
     let origin = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(&origin, &error))?;
     // A text that is no YAML is reported with its lines by the reader of templates.
-    let values = documents::values(path).unwrap_or_default();
+    let values = documents::values_of(&origin, text.as_bytes()).unwrap_or_default();
     let objects: Vec<&Value> = values.iter().flat_map(namespaces::objects).collect();
     let is_config_map = |value: &&Value| value.get("kind").is_some_and(|kind| kind == "ConfigMap");
     if objects.is_empty() || !objects.iter().all(is_config_map) {

@@ -97,6 +97,7 @@ fn mistakes_that_an_editor_can_mark_do_not_conform() {
         ("/spec/parameters/0/maximun".to_owned(), json!(1)),
         ("/spec/sidecars".to_owned(), json!("${params.level}")),
         (sidecar("name"), json!(null)),
+        (sidecar("args"), json!([null])),
         (sidecar("image"), json!(1)),
         (sidecar("imagePullPolicy"), json!("Sometimes")),
         (sidecar("ports/0/containerPort"), json!("80")),
@@ -143,6 +144,7 @@ fn expressions_and_nulls_conform_where_the_loader_takes_them() {
             "app": {"defaults": {"securityContext": {"runAsUser": "${params.user}"}}},
             "pod": {"affinity": {"podAffinity": "${app.affinity}"}, "hostUsers": "a${params.users}", "tolerations": null},
         },
+        "status": {"revision": "0123456789"},
     });
     assert_eq!(schema.fault(&document), None);
 }

@@ -159,11 +159,15 @@ pub(super) fn sarif(lines: &[Line]) -> anyhow::Result<String> {
     }))
 }
 
+/// The manifest of a ConfigMap and the key of its data with the template, of such a file.
+fn in_manifest(file: &str) -> Option<(&str, &str)> {
+    file.rsplit_once(": ").filter(|(manifest, _)| has_template_name(manifest))
+}
+
 /// The file of a finding as a URI reference. The template in a ConfigMap's manifest has no address of its
 /// own.
 fn uri(file: &str) -> String {
-    let key = file.rsplit_once(": ").filter(|(manifest, _)| has_template_name(manifest));
-    let path = key.map_or(file, |(manifest, _)| manifest).trim_start_matches("./");
+    let path = in_manifest(file).map_or(file, |(manifest, _)| manifest).trim_start_matches("./");
     let mut uri = if path.starts_with('/') { "file://".to_owned() } else { String::new() };
     for byte in path.bytes() {
         match byte {
@@ -182,14 +186,24 @@ fn has_template_name(file: &str) -> bool {
 
 fn result(line: &Line) -> serde_json::Value {
     let mut location = json!({"artifactLocation": {"uri": uri(&line.file)}});
-    // A finding of a whole file is shown at its beginning.
-    location["region"] = json!({"startLine": line.line.max(1), "startColumn": line.column.max(1)});
+    let mut place = json!({});
+    let mut message = format!("{}; {}", line.message, line.help);
+    match in_manifest(&line.file) {
+        // The line is that of the key's text, not of the manifest.
+        Some((_, key)) => {
+            place["logicalLocations"] = json!([{"name": key, "fullyQualifiedName": format!("data[{key:?}]")}]);
+            message = format!("{key}:{}:{}: {message}", line.line, line.column);
+        }
+        // A finding of a whole file is shown at its beginning.
+        None => location["region"] = json!({"startLine": line.line.max(1), "startColumn": line.column.max(1)}),
+    }
+    place["physicalLocation"] = location;
     json!({
         "ruleId": line.code,
         "ruleIndex": Code::ALL.iter().position(|code| code.as_str() == line.code),
         "level": line.level,
-        "message": {"text": format!("{}; {}", line.message, line.help)},
-        "locations": [{"physicalLocation": location}],
+        "message": {"text": message},
+        "locations": [place],
     })
 }
 
@@ -210,6 +224,27 @@ mod tests {
         assert_eq!((span("a", 0), span("", 1), span("a", 40)), (None, None, None));
         let shown = Shown::new(&SourceText { origin: String::new(), text: "a: 1\r\nb\u{7}: 2".to_owned() });
         assert_eq!([0, 1, 2, 3].map(|line| shown.line(line)), [None, Some("a: 1"), Some("b : 2"), None]);
+    }
+
+    #[test]
+    fn a_line_of_a_configmap_is_no_line_of_its_manifest() {
+        let line = |file: &str| Line {
+            code: "no_resources",
+            level: Level::Warning,
+            file: file.to_owned(),
+            line: 7,
+            column: 5,
+            path: String::new(),
+            message: "m".to_owned(),
+            help: "h".to_owned(),
+        };
+        let found = result(&line("maps.yaml: agent.yaml"));
+        let place = &found["locations"][0];
+        assert_eq!(place["physicalLocation"], json!({"artifactLocation": {"uri": "maps.yaml"}}));
+        assert_eq!(place["logicalLocations"][0]["name"], "agent.yaml");
+        assert_eq!(found["message"]["text"], "agent.yaml:7:5: m; h");
+        let found = result(&line("agent.yaml"));
+        assert_eq!(found["locations"][0]["physicalLocation"]["region"]["startLine"], 7);
     }
 
     #[test]

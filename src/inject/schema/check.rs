@@ -154,7 +154,13 @@ impl SchemaChecker {
     fn array(&mut self, schema: SchemaRef<'_>, items: &[Value], trail: &Trail<'_>) {
         let Some(item) = schema.item() else { return };
         for (index, value) in items.iter().enumerate() {
-            self.value(item, value, &Trail::Index(trail, index));
+            let trail = Trail::Index(trail, index);
+            // In a template it would vanish, and an API server would make an empty text of it.
+            if value.is_null() && matches!(self.expressions, Expressions::Allowed(_)) {
+                self.error(&trail, "the item has no value; remove it, or write what is meant".into());
+            } else {
+                self.value(item, value, &trail);
+            }
         }
     }
 
@@ -392,6 +398,14 @@ mod tests {
         assert_eq!(errors.len(), 2, "{errors:#?}");
         assert!(errors[0].ends_with("matchlabels: unknown field; did you mean \"matchLabels\"?"), "{errors:#?}");
         assert!(errors[1].ends_with("tier: unknown field; expected matchExpressions, matchLabels"), "{errors:#?}");
+    }
+
+    #[test]
+    fn a_null_in_a_list_is_no_item() {
+        let value = json!({"name": "web", "image": "nginx:1", "args": [null, "a"]});
+        let (errors, _) = findings(container(), &value, Expressions::Allowed(|_| true));
+        assert_eq!(errors, ["spec.sidecars[0].args[0]: the item has no value; remove it, or write what is meant"]);
+        assert_eq!(findings(container(), &value, Expressions::Rendered), (vec![], vec![]));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub fn editor_schema() -> Value {
     let mut root = writer.schema(&recorded, &Position::Setting(parts.into()), Nullable::No);
     root["properties"]["apiVersion"]["const"] = API_VERSION.into();
     root["properties"]["kind"]["enum"] = json!([CLUSTER_KIND, NAMESPACED_KIND]);
+    // An object of a cluster has one, which is not read.
+    root["properties"]["status"] = json!({"description": "Written by the server; ignored."});
     root["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     root["$id"] = ID.into();
     root["title"] = "InjectionTemplate".into();

@@ -94,6 +94,20 @@ fn stdin_is_read_and_its_findings_are_json() {
 }
 
 #[test]
+fn a_pipe_is_read_as_a_file_and_a_list_is_told_apart() {
+    let workspace = Workspace::new();
+    let ran = workspace.run_with(&["lint", "/dev/stdin", "-o", "json"], "kind: [nothing");
+    assert!(ran.stdout.contains("\"file\": \"/dev/stdin\""), "{}{}", ran.stdout, ran.stderr);
+    let ran = workspace.run_with(&["lint", "-"], "apiVersion: v1\nkind: List\nitems: []\n");
+    assert!(
+        ran.stdout.contains("a List is not read; write each of its items as a document of its own"),
+        "{}",
+        ran.stdout
+    );
+    assert!(!ran.stdout.contains("unsupported apiVersion"), "{}", ran.stdout);
+}
+
+#[test]
 fn the_page_of_a_code_is_printed_without_any_template() {
     let workspace = Workspace::new();
     let page = workspace.run(&["lint", "--explain", "no_resources", "missing"]).done();

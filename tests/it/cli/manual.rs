@@ -68,6 +68,81 @@ fn every_shell_has_a_script_that_asks_the_program() {
     }
 }
 
+/// What bash would insert for the last word of this command line, as the script says. `words` are those
+/// into which bash splits it.
+fn of_bash(workspace: &Workspace, line: &str, words: &[&str]) -> Vec<String> {
+    const TRY: &str = r#"
+        source <(outrigger generate completions bash)
+        COMP_LINE=$1; shift
+        COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_TYPE=9; COMP_WORDBREAKS=$' \t\n"\'><=;|&(:'
+        word=${!#}
+        _clap_complete_outrigger outrigger "${word#[\"\']}"
+        printf '%s\v' "${COMPREPLY[@]% }""#;
+    let programs = Path::new(env!("CARGO_BIN_EXE_outrigger")).parent().expect("a directory");
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
+    let mut bash = std::process::Command::new("bash");
+    bash.args(["--norc", "-c", TRY, "bash", line]).args(words).env("PATH", path).current_dir(workspace.path(""));
+    bash.env("KUBECONFIG", workspace.path("kubeconfig"));
+    let output = bash.output().expect("bash runs");
+    assert_eq!((output.status.success(), String::from_utf8_lossy(&output.stderr).as_ref()), (true, ""), "{line}");
+    let text = String::from_utf8(output.stdout).expect("text");
+    text.split_terminator('\u{b}').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_inserts_names_so_that_nothing_in_them_is_run() {
+    let workspace = Workspace::new();
+    for name in ["zz$(touch pwned).yaml", "my file.yaml", "it's.yaml", "q\"d.yaml", "aXb", "aYb"] {
+        workspace.file(name, "");
+    }
+    let contexts = ["pro$(touch pwned)", "a*b", "n\\e[31m", "eu:one"]
+        .map(|name| format!("- {{name: \"{name}\", context: {{cluster: c, user: u}}}}\n"));
+    workspace.file("kubeconfig", &format!("apiVersion: v1\nkind: Config\ncontexts:\n{}", contexts.concat()));
+    for (line, words, expected) in [
+        ("outrigger lint zz", &["outrigger", "lint", "zz"][..], &[r"zz\$\(touch\ pwned\).yaml"][..]),
+        ("outrigger lint my", &["outrigger", "lint", "my"], &[r"my\ file.yaml"]),
+        (r"outrigger lint my\ f", &["outrigger", "lint", r"my\ f"], &[r"my\ file.yaml"]),
+        ("outrigger lint 'it", &["outrigger", "lint", "'it"], &[r"it'\''s.yaml"]),
+        ("outrigger lint \"q", &["outrigger", "lint", "\"q"], &[r#"q\"d.yaml"#]),
+        ("outrigger get --context pro", &["outrigger", "get", "--context", "pro"], &[r"pro\$\(touch\ pwned\)"]),
+        ("outrigger get --context=a", &["outrigger", "get", "--context", "=", "a"], &[r"a\*b"]),
+        ("outrigger get --context=eu:o", &["outrigger", "get", "--context", "=", "eu", ":", "o"], &["one"]),
+        ("outrigger get --context n", &["outrigger", "get", "--context", "n"], &[]),
+    ] {
+        assert_eq!(of_bash(&workspace, line, words), expected, "{line}");
+    }
+    assert!(!workspace.path("pwned").exists());
+}
+
+/// A credential plugin that asks somebody to sign in.
+#[test]
+#[cfg(unix)]
+fn completion_waits_for_no_credential_plugin() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let workspace = Workspace::new();
+    workspace.file("plugin", "#!/bin/sh\necho sign in >&2\nexec sleep 20\n");
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(workspace.path("plugin"), executable).expect("its owner may");
+    let user = format!(
+        "{{name: u, user: {{exec: {{apiVersion: client.authentication.k8s.io/v1, command: {}, interactiveMode: Never}}}}}}",
+        workspace.path("plugin").display()
+    );
+    let kubeconfig = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts:\n- {{name: c, context: {{cluster: c, user: u}}}}\n\
+         clusters:\n- {{name: c, cluster: {{server: 'https://127.0.0.1:1'}}}}\nusers:\n- {user}\n"
+    );
+    workspace.file("kubeconfig", &kubeconfig);
+    let mut command = outrigger();
+    command.env("OUTRIGGER_COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", "2");
+    command.env("KUBECONFIG", workspace.path("kubeconfig"));
+    let begun = std::time::Instant::now();
+    let output = command.args(["--", "outrigger", "templates", "log-c"]).output().expect("the program runs");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("log-collector"), "{output:?}");
+}
+
 #[test]
 fn each_command_has_a_man_page() {
     let workspace = Workspace::new();

@@ -24,6 +24,12 @@ pub(super) fn check_header(document: &Value) -> Vec<FieldError> {
         errors.push(FieldError::new(root.clone(), sentence));
     }
     let text = |field: &str| document.get(field).and_then(Value::as_str).unwrap_or_default();
+    if text("kind") == "List" {
+        let sentence =
+            "a List is not read; write each of its items as a document of its own, with \"---\" between them";
+        errors.push(FieldError::new(root.child("kind"), sentence));
+        return errors;
+    }
     let version = text("apiVersion");
     if version != API_VERSION {
         let expected = words(quote(API_VERSION));
