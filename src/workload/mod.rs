@@ -6,6 +6,7 @@
 
 mod cluster_pod;
 mod comparison;
+mod controller;
 pub mod difference;
 pub mod excerpt;
 mod find;

@@ -4,9 +4,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::cluster_pod::ClusterPod;
+use super::controller::PodView;
 use super::difference::{self, Step};
 use super::find::PodLocation;
-use super::review::{Review, Reviewer, values_that_are_no_text};
+use super::review::{Reviewer, values_that_are_no_text};
 use crate::inject::annotations::AnnotationKeys;
 use crate::inject::decision_trace::DecisionTrace;
 use crate::inject::merge::equal::{is_filled_in, is_token_mount, same_field};
@@ -63,7 +64,7 @@ impl Reviewer<'_> {
     pub fn trace(&self, document: &Value, location: &PodLocation) -> Option<TracedPod> {
         let (object, template) = (location.object(document)?, location.template(document)?);
         let problems = values_that_are_no_text(location, template);
-        let pod = ClusterPod::new(location, object, template, self.namespace).pod;
+        let pod = ClusterPod::new(location, object, template, self.namespace, PodView::Pod(0)).pod;
         if !problems.is_empty() {
             return Some(TracedPod { pod, decision: trace_of_refusal(&InjectError::from(problems)) });
         }
@@ -75,7 +76,7 @@ impl Reviewer<'_> {
     }
 
     /// What the object carries of an earlier injection. `None` if it has no status of ours.
-    pub fn carried(&self, document: &Value, location: &PodLocation, review: &Review) -> Option<Carried> {
+    pub fn carried(&self, document: &Value, location: &PodLocation) -> Option<Carried> {
         let template = location.template(document)?;
         let keys = AnnotationKeys::new(&self.injector.settings().domain);
         let status = template.pointer("/metadata/annotations")?.get(&keys.status)?.as_str()?;
@@ -85,7 +86,7 @@ impl Reviewer<'_> {
             revision: entry.revision.as_str().to_owned(),
             name: entry.name,
         };
-        let renewal = self.renewal(document, location, review);
+        let renewal = self.renewal(document, location);
         let changes = renewal.as_ref().map_or_else(Vec::new, |renewal| {
             let wanted = renewal.review.after.as_ref().unwrap_or(&renewal.bare);
             changes(keys.domain(), template, wanted)

@@ -18,6 +18,7 @@ use crate::process::eventually;
 
 tests! {
     pods_with_different_reasons_get_what_was_explained,
+    workloads_get_what_was_explained_for_the_pod_of_their_controller,
     a_workload_tells_which_of_its_pods_are_outdated,
     a_running_pod_is_compared_with_what_it_would_get_today,
     a_missing_object_is_named_with_its_nearest_neighbour,
@@ -236,6 +237,62 @@ fn compare(
         "{}: expected {effect} {code}; claimed {} {explained}; really {real} ({message})\n{claim:#}",
         namespace.name, claim["effect"]
     ))
+}
+
+/// Templates that read or match what only a controller sets.
+fn templates_about_controllers(cluster: &Cluster, namespace: &str) {
+    let sidecar = |name: &str, args: Value| json!([{"name": name, "image": "registry.example/x:1", "args": args}]);
+    let matching =
+        |key: &str, operator: &str| json!({"podSelector": {"matchExpressions": [{"key": key, "operator": operator}]}});
+    for (name, spec) in [
+        ("named", json!({"sidecars": sidecar("named", json!(["${pod.metadata.name} ${pod.spec.hostname}"]))})),
+        ("hashed", json!({"match": matching("pod-template-hash", "Exists"), "sidecars": sidecar("hashed", json!([]))})),
+        (
+            "indexless",
+            json!({"match": matching("apps.kubernetes.io/pod-index", "DoesNotExist"),
+            "sidecars": sidecar("indexless", json!([]))}),
+        ),
+    ] {
+        objects::apply(cluster, namespace, name, &spec).expect_success();
+    }
+}
+
+fn workloads_get_what_was_explained_for_the_pod_of_their_controller() {
+    let world = world();
+    let cluster = world.cluster;
+    let namespace = namespace(cluster, "explain-controlled", &json!({}), &json!({}));
+    templates_about_controllers(cluster, &namespace.name);
+    eventually("the templates are served", LIMIT, || {
+        let answer = namespace.create_pod(&asking("hashed"), "&dryRun=All");
+        answer.body.to_string().contains("template_not_allowed").then_some(())
+    });
+    for (name, kind, template, effect) in [
+        ("named-set", "StatefulSet", "named", "injected"),
+        ("named-deployment", "Deployment", "named", "refused"),
+        ("hashed-set", "StatefulSet", "hashed", "refused"),
+        ("hashed-deployment", "Deployment", "hashed", "injected"),
+        ("indexless-set", "StatefulSet", "indexless", "refused"),
+        ("indexless-deployment", "Deployment", "indexless", "injected"),
+    ] {
+        let mut workload = deployment("web:1");
+        workload["kind"] = json!(kind);
+        workload["metadata"]["name"] = json!(name);
+        workload["spec"]["replicas"] = json!(1);
+        workload["spec"]["selector"]["matchLabels"]["app"] = json!(name);
+        workload["spec"]["template"]["metadata"] =
+            json!({"labels": {"app": name}, "annotations": {"outrigger.dev/inject": template}});
+        let claim = world.explain(&namespace.name, &workload);
+        assert_eq!(claim["effect"], effect, "{name}: {claim:#}");
+        let plural = format!("{}s", kind.to_lowercase());
+        let path = format!("/apis/apps/v1/namespaces/{}/{plural}", namespace.name);
+        cluster.send_object("POST", &path, &workload).expect_success();
+        let decided = eventually(name, LIMIT, || {
+            let of_workload = |one: &Value| one["name"].as_str().is_some_and(|pod| pod.starts_with(name));
+            world.server.decisions_in(&namespace.name).into_iter().find(of_workload)
+        });
+        let is_injected = decided["result"] == "injected";
+        assert_eq!(is_injected, effect == "injected", "{name}: {decided:#}");
+    }
 }
 
 fn deployment(image: &str) -> Value {

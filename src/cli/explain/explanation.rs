@@ -110,7 +110,7 @@ impl Explanation {
         }
         Some(Self {
             summary: summary(effect, &asked, &decision),
-            carried: reviewer.carried(document, location, &review),
+            carried: reviewer.carried(document, location),
             object,
             namespace: reviewer.namespace.to_owned(),
             effect,
