@@ -19,6 +19,7 @@ use crate::process::eventually;
 tests! {
     pods_with_different_reasons_get_what_was_explained,
     workloads_get_what_was_explained_for_the_pod_of_their_controller,
+    a_condition_of_somebody_else_is_explained_as_the_api_server_evaluates_it,
     a_workload_tells_which_of_its_pods_are_outdated,
     a_running_pod_is_compared_with_what_it_would_get_today,
     a_missing_object_is_named_with_its_nearest_neighbour,
@@ -292,6 +293,51 @@ fn workloads_get_what_was_explained_for_the_pod_of_their_controller() {
         });
         let is_injected = decided["result"] == "injected";
         assert_eq!(is_injected, effect == "injected", "{name}: {decided:#}");
+    }
+}
+
+fn a_condition_of_somebody_else_is_explained_as_the_api_server_evaluates_it() {
+    let world = world();
+    let cluster = world.cluster;
+    let namespace = cluster.namespace("explain-condition", "explain-condition");
+    for (name, expression, effect) in [
+        ("never", "object.metadata.namespace == 'other'", "not_asked"),
+        ("here", "request.namespace == 'explain-condition' && object.spec.containers.all(c, c.name != '')", "injected"),
+        ("admin", "request.userInfo.username == 'admin'", "not_known"),
+    ] {
+        let configuration = format!("outrigger-explain-{name}");
+        let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+        let mut ours = cluster.get(&format!("{path}/{NAME}")).expect_success();
+        ours["metadata"] = json!({"name": configuration});
+        for webhook in ours["webhooks"].as_array_mut().expect("webhooks") {
+            webhook["namespaceSelector"] = json!({"matchLabels": {WEBHOOK_LABEL: "explain-condition"}});
+            let conditions = webhook["matchConditions"].as_array_mut().expect("conditions");
+            conditions.push(json!({"name": "more", "expression": expression}));
+        }
+        cluster.send_object("POST", path, &ours).expect_success();
+        let expected = effect != "not_asked";
+        let file = cluster.control_plane.janitor.directory().join("explain-condition.json");
+        std::fs::write(&file, asking("agent").to_string()).expect("a file");
+        let ran = Command::new(PROGRAM)
+            .args(["explain", "--name", &configuration, "-n", &namespace.name, "-o", "json", "--kubeconfig"])
+            .arg(&cluster.control_plane.kubeconfig)
+            .arg("-f")
+            .arg(&file)
+            .output()
+            .expect("outrigger starts");
+        let report: Value = serde_json::from_slice(&ran.stdout).expect("JSON");
+        assert_eq!(report["explanations"][0]["effect"], effect, "{name}: {report:#}");
+        let is_injected = || {
+            let pod = namespace.create_pod(&asking("agent"), "&dryRun=All").expect_success();
+            pod["metadata"]["annotations"].get("outrigger.dev/status").is_some()
+        };
+        if expected {
+            eventually("the API server asks", LIMIT, || is_injected().then_some(()));
+        } else {
+            assert!(!is_injected(), "{name}");
+        }
+        cluster.send("DELETE", &format!("{path}/{configuration}"), "application/json", Vec::new()).expect_success();
+        eventually("the API server does not ask any more", LIMIT, || (!is_injected()).then_some(()));
     }
 }
 

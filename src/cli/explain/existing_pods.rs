@@ -19,7 +19,7 @@ impl Reader {
         document: &Value,
         namespace: &str,
     ) {
-        if explanation.effect == Effect::NotKnown {
+        if explanation.templates_unread {
             explanation.notes.push("existing pods are not compared: the templates could not be read".to_owned());
             return;
         }

@@ -33,7 +33,7 @@ pub(super) enum Effect {
     Failed,
     /// The API server does not ask Outrigger: it is created as it is.
     NotAsked,
-    /// It depends on templates that could not be read.
+    /// It depends on templates that could not be read, or on whether the API server asks, which is not known.
     NotKnown,
 }
 
@@ -59,6 +59,9 @@ pub(super) struct Explanation {
     pub namespace: String,
     /// What becomes of a pod that is created now.
     pub effect: Effect,
+    /// Whether that depends on templates that could not be read.
+    #[serde(skip)]
+    pub templates_unread: bool,
     /// The same in one sentence, with the first cause.
     pub summary: String,
     /// Whether the API server would ask Outrigger.
@@ -95,10 +98,12 @@ impl Explanation {
         let decision = traced.decision;
         let effect = match (asked.is_called(), decision.verdict) {
             (Some(false), _) => Effect::NotAsked,
-            (_, TraceVerdict::Injected) => Effect::Injected,
+            // It gets nothing in either case.
             (_, TraceVerdict::Skipped) => Effect::Skipped,
-            (_, TraceVerdict::Refused) => Effect::Refused,
-            (_, TraceVerdict::Failed) => Effect::Failed,
+            (None, _) => Effect::NotKnown,
+            (Some(true), TraceVerdict::Injected) => Effect::Injected,
+            (Some(true), TraceVerdict::Refused) => Effect::Refused,
+            (Some(true), TraceVerdict::Failed) => Effect::Failed,
         };
         let mut notes: Vec<String> = review.findings.iter().map(ToString::to_string).collect();
         if reviewer.namespace_object.is_none() {
@@ -114,6 +119,7 @@ impl Explanation {
             object,
             namespace: reviewer.namespace.to_owned(),
             effect,
+            templates_unread: false,
             asked,
             decision,
             against: other.and_then(|other| reviewer.compare(other, document, location)),
@@ -135,7 +141,8 @@ impl Explanation {
         let depends = codes.into_iter().any(|code| DEPENDING.contains(&code));
         if depends && self.effect != Effect::NotAsked {
             self.effect = Effect::NotKnown;
-            self.summary = summary(self.effect, &self.asked, &self.decision);
+            self.templates_unread = true;
+            self.summary = with_condition(TEMPLATES_UNREAD.to_owned(), &self.asked);
         }
         let missing = |carried: &Carried| carried.templates.iter().any(|template| template.current.is_none());
         if let Some(carried) = self.carried.as_mut().filter(|carried| missing(carried)) {
@@ -199,17 +206,20 @@ fn summary(effect: Effect, asked: &Asked, decision: &DecisionTrace) -> String {
     let sentences = |list: &[crate::inject::decision_trace::CodedSentence]| {
         list.iter().map(|one| format!("{}: {}", one.code, one.sentence)).collect::<Vec<_>>().join("; ")
     };
-    let end = match effect {
-        Effect::Injected if decision.reasons.is_empty() => format!("gets {}", decision.injected.join(", ")),
-        Effect::Injected => format!("gets {}, not all: {}", decision.injected.join(", "), sentences(&decision.reasons)),
-        Effect::Skipped if decision.reasons.is_empty() => {
+    if effect == Effect::NotAsked {
+        return format!("gets nothing, the API server does not ask Outrigger: {}", why_not(asked));
+    }
+    let end = match decision.verdict {
+        TraceVerdict::Injected if decision.reasons.is_empty() => format!("gets {}", decision.injected.join(", ")),
+        TraceVerdict::Injected => {
+            format!("gets {}, not all: {}", decision.injected.join(", "), sentences(&decision.reasons))
+        }
+        TraceVerdict::Skipped if decision.reasons.is_empty() => {
             format!("gets nothing: {}", decision.warnings.join("; "))
         }
-        Effect::Skipped => format!("gets nothing: {}", sentences(&decision.reasons)),
-        Effect::Refused => format!("is refused: {}", sentences(&decision.problems)),
-        Effect::Failed => format!("gets no verdict, failurePolicy decides: {}", sentences(&decision.problems)),
-        Effect::NotKnown => TEMPLATES_UNREAD.to_owned(),
-        Effect::NotAsked => format!("gets nothing, the API server does not ask Outrigger: {}", why_not(asked)),
+        TraceVerdict::Skipped => format!("gets nothing: {}", sentences(&decision.reasons)),
+        TraceVerdict::Refused => format!("is refused: {}", sentences(&decision.problems)),
+        TraceVerdict::Failed => format!("gets no verdict, failurePolicy decides: {}", sentences(&decision.problems)),
     };
     with_condition(end, asked)
 }
@@ -242,7 +252,7 @@ pub(super) const fn mark(check: &Check) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     #[test]
@@ -250,10 +260,18 @@ mod tests {
         super::super::super::schemas::tests::assert_published::<ExplainReport>("explain");
     }
 
-    const TEMPLATE: &str = "apiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {name: proxy}\n\
+    pub(in crate::cli::explain) const TEMPLATE: &str = "apiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {name: proxy}\n\
                             spec: {sidecars: [{name: proxy, image: 'proxy:1'}]}";
 
-    fn explained(document: &Value, template: &str) -> Explanation {
+    pub(in crate::cli::explain) fn explained(document: &Value, template: &str) -> Explanation {
+        explained_if_asked(document, template, Some(true))
+    }
+
+    pub(in crate::cli::explain) fn explained_if_asked(
+        document: &Value,
+        template: &str,
+        called: Option<bool>,
+    ) -> Explanation {
         use crate::inject::{Injector, Settings, SourceText, TemplateSet};
         let text = SourceText { origin: "t.yaml".to_owned(), text: template.to_owned() };
         let injector = Injector::new(TemplateSet::load(&[text]).templates, Settings::default());
@@ -263,7 +281,7 @@ mod tests {
             webhooks: vec![WebhookTrace {
                 configuration: String::new(),
                 name: "w".to_owned(),
-                called: Some(true),
+                called,
                 failure_policy: "Fail".to_owned(),
                 checks: Vec::new(),
             }],
@@ -272,7 +290,7 @@ mod tests {
         Explanation::of("Pod shop/web".to_owned(), &reviewer, document, &location, None, asked).expect("a pod")
     }
 
-    fn pod() -> Value {
+    pub(in crate::cli::explain) fn pod() -> Value {
         serde_json::json!({"apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": "web", "annotations": {"outrigger.dev/inject": "proxy"}},
             "spec": {"containers": [{"name": "web", "image": "web:1"}]}})
@@ -289,6 +307,24 @@ mod tests {
         let mut document = pod();
         location.put(&mut document, after);
         document
+    }
+
+    #[test]
+    fn a_pod_about_which_the_api_server_may_not_ask_is_not_shown_as_injected() {
+        let explanation = explained_if_asked(&pod(), TEMPLATE, None);
+        assert_eq!(explanation.effect, Effect::NotKnown);
+        let report = ExplainReport { explanations: vec![explanation], unread: Vec::new() };
+        let text = super::super::text::text(&report, super::super::terminal::Colours::Hidden, None);
+        assert!(text.contains("\n? the pod gets proxy (if the API server asks, which is not known)\n"), "{text}");
+        let dot = super::super::dot::dot(&report);
+        assert!(dot.contains("[label=\"Outrigger may be asked\", color=gray]"), "{dot}");
+        assert!(dot.contains("e0_webhook1 -> e0_asked [color=gray]"), "{dot}");
+        assert!(dot.contains("which is not known)\", color=gray]"), "{dot}");
+        assert!(dot.contains("e0_step8 -> e0_end [color=gray]"), "{dot}");
+        // A pod that gets nothing gets nothing.
+        let mut silent = pod();
+        silent["metadata"]["annotations"] = serde_json::json!({});
+        assert_eq!(explained_if_asked(&silent, TEMPLATE, None).effect, Effect::Skipped);
     }
 
     #[test]
