@@ -20,6 +20,7 @@ tests! {
     pods_with_different_reasons_get_what_was_explained,
     workloads_get_what_was_explained_for_the_pod_of_their_controller,
     a_condition_of_somebody_else_is_explained_as_the_api_server_evaluates_it,
+    pods_of_another_workload_with_the_same_labels_are_not_counted,
     a_workload_tells_which_of_its_pods_are_outdated,
     a_running_pod_is_compared_with_what_it_would_get_today,
     a_missing_object_is_named_with_its_nearest_neighbour,
@@ -339,6 +340,28 @@ fn a_condition_of_somebody_else_is_explained_as_the_api_server_evaluates_it() {
         cluster.send("DELETE", &format!("{path}/{configuration}"), "application/json", Vec::new()).expect_success();
         eventually("the API server does not ask any more", LIMIT, || (!is_injected()).then_some(()));
     }
+}
+
+fn pods_of_another_workload_with_the_same_labels_are_not_counted() {
+    let world = world();
+    let cluster = world.cluster;
+    let namespace = namespace(cluster, "explain-canary", &json!({}), &json!({}));
+    let path = format!("/apis/apps/v1/namespaces/{}/deployments", namespace.name);
+    for (name, track) in [("web", "stable"), ("web-canary", "canary")] {
+        let mut workload = deployment("web:1");
+        workload["metadata"]["name"] = json!(name);
+        workload["spec"]["replicas"] = json!(1);
+        // The selector of web also matches the pods of web-canary.
+        let exists = json!([{"key": "app", "operator": "In", "values": ["web"]}]);
+        workload["spec"]["selector"] = json!({"matchExpressions": exists});
+        workload["spec"]["template"]["metadata"] = json!({"labels": {"app": "web", "track": track}});
+        cluster.send_object("POST", &path, &workload).expect_success();
+    }
+    namespace.wait_for_pods("web", 2);
+    let explanation = world.run(&["deploy/web", "-n", "explain-canary", "-o", "json"]).explanation();
+    let pods = explanation["pods"][0]["pods"].as_array().cloned().unwrap_or_default();
+    assert_eq!(pods.len(), 1, "{explanation:#}");
+    assert!(!pods[0].to_string().contains("canary"), "{explanation:#}");
 }
 
 fn deployment(image: &str) -> Value {
