@@ -6,6 +6,7 @@ use super::cluster_pod::ClusterPod;
 use super::controller::PodView;
 use super::find::PodLocation;
 use super::finding::{Finding, FindingCode};
+use super::marks::without_marks;
 use super::unread_keys;
 use crate::inject::annotations::AnnotationKeys;
 use crate::inject::merge::equal::same;
@@ -227,19 +228,6 @@ fn located(error: InjectError, location: &PodLocation) -> InjectError {
 fn internal(error: &dyn std::fmt::Display) -> InjectError {
     let message = message!["the patch does not apply: ", value(error)];
     InjectError::from(vec![Problem { code: ErrorCode::Internal, template: None, annotation: None, message }])
-}
-
-/// The pod without the status and the revisions, which tell about the injection, not about the pod.
-fn without_marks(template: &Value, keys: &AnnotationKeys) -> Value {
-    let mut pod = template.clone();
-    let mut retain = |map: &str, keep: &dyn Fn(&str) -> bool| {
-        if let Some(Value::Object(entries)) = pod.pointer_mut(&format!("/metadata/{map}")) {
-            entries.retain(|key, _| keep(key));
-        }
-    };
-    retain("annotations", &|key| key != keys.status);
-    retain("labels", &|key| !(keys.owns(key) && key.ends_with("/revision")));
-    pod
 }
 
 fn not_requested() -> (Outcome, Vec<Explanation>) {

@@ -7,6 +7,7 @@ use super::cluster_pod::ClusterPod;
 use super::controller::PodView;
 use super::difference::{self, Step};
 use super::find::PodLocation;
+use super::marks::without_marks;
 use super::review::{Reviewer, values_that_are_no_text};
 use crate::inject::annotations::AnnotationKeys;
 use crate::inject::decision_trace::DecisionTrace;
@@ -113,13 +114,13 @@ impl Reviewer<'_> {
 
 /// The changes from one pod to the other, without those of the status and of revisions.
 pub(super) fn changes(domain: &str, before: &Value, after: &Value) -> Vec<String> {
-    let marks = [AnnotationKeys::new(domain).status, "/revision".to_owned()].map(|mark| mark.replace('/', "~1"));
-    let mut steps = difference::steps(before, after);
-    steps.retain(|step| !is_of_the_api_server(step, before));
+    let keys = AnnotationKeys::new(domain);
+    let [before, after] = [before, after].map(|pod| without_marks(pod, &keys));
+    let mut steps = difference::steps(&before, &after);
+    steps.retain(|step| !is_of_the_api_server(step, &before));
     let operations = difference::patch(&steps).into_iter().rev();
     let operations = operations.map(|operation| serde_json::to_value(operation).unwrap_or_default());
-    let shown = operations.filter(|one| !marks.iter().any(|mark| text(one, "path").ends_with(mark.as_str())));
-    shown.take(MAX_DIFFERENCES).map(|one| change(&one)).collect()
+    operations.take(MAX_DIFFERENCES).map(|one| change(&one)).collect()
 }
 
 /// Whether a step only takes out what the API server has filled in, or spells a value in another way.
@@ -160,6 +161,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_parameter_called_revision_is_a_change_and_a_mark_is_none() {
+        let before = json!({"metadata": {"labels": {"app": "web", "a.outrigger.dev/revision": "0"}}});
+        let annotations = json!({"a.outrigger.dev/revision": "q", "outrigger.dev/status": "{}"});
+        let labels = json!({"app": "web", "a.outrigger.dev/revision": "1"});
+        let after = json!({"metadata": {"labels": labels, "annotations": annotations}});
+        let expected = ["add /metadata/annotations {\"a.outrigger.dev/revision\":\"q\"}"];
+        assert_eq!(changes("outrigger.dev", &before, &after), expected);
+    }
 
     #[test]
     fn defaults_of_the_api_server_are_no_changes() {
