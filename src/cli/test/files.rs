@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::excerpt_check;
 use super::format::{Case, CaseFile, Expect, Verdict};
 use super::shape;
 use crate::cli::documents::{self, InputFile};
@@ -179,6 +180,9 @@ impl Reader {
             (None, Some(name)) => self.object(&beside.join(name))?,
             _ => return Err("expected exactly one of pod and podFile".to_owned()),
         };
+        if let Verdict::Includes(excerpt) = &verdict {
+            excerpt_check::check(excerpt, &object)?;
+        }
         let named = templates.iter().chain(&case.templates).map(|name| beside.join(name));
         let mut paths: Vec<PathBuf> =
             if templates.is_empty() { self.own_template(file).into_iter().collect() } else { Vec::new() };

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a case that cannot be run fails; a path without a case is an error.
 
+mod excerpt_check;
 mod files;
 mod format;
 mod judge;
