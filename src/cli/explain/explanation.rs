@@ -160,26 +160,30 @@ impl Explanation {
             |template: &&CarriedTemplate| template.current.as_ref().is_some_and(|one| *one != template.revision);
         let names: Vec<&str> = carried.templates.iter().filter(outdated).map(|template| &*template.name).collect();
         let commands = names.iter().map(|name| format!("`outrigger upgrade {name} -n {}`", self.namespace));
+        // Without advice for the file, a new pod is refused, or not known.
+        let has_successor = carried.is_current || carried.advice.is_some();
         carried.advice = match (carried.is_current, names.is_empty(), &carried.advice) {
-            (true, _, _) | (false, true, None) => None,
-            (false, false, _) => Some(format!("{} brings it up to date", commands.collect::<Vec<_>>().join(", "))),
+            (true, _, _) | (false, _, None) => None,
+            (false, false, Some(_)) => {
+                Some(format!("{} brings it up to date", commands.collect::<Vec<_>>().join(", ")))
+            }
             (false, true, Some(_)) => Some("create the pod anew".to_owned()),
         };
         let reasons = &self.decision.reasons;
         let is_only_carried = !reasons.is_empty() && reasons.iter().all(|reason| reason.code == "already_injected");
         if self.effect == Effect::Skipped && is_only_carried {
-            self.summary = with_condition(carries(carried), &self.asked);
+            self.summary = with_condition(carries(carried, has_successor), &self.asked);
         }
     }
 }
 
-/// What a running pod carries beside what a new one would get.
-fn carries(carried: &Carried) -> String {
+/// What a running pod carries beside what a new one would get, if that gets anything.
+fn carries(carried: &Carried, has_successor: bool) -> String {
     let other_values = carried.difference.as_deref().filter(|_| !carried.is_current);
     let one = |template: &CarriedTemplate| {
         let CarriedTemplate { name, revision, current } = template;
         let beside = match (current, other_values) {
-            (Some(current), _) if current != revision => format!("a new pod would get {current}"),
+            (Some(current), _) if current != revision && has_successor => format!("a new pod would get {current}"),
             (Some(_), None) => "as a new pod would".to_owned(),
             (_, Some(difference)) => difference.to_owned(),
             (None, None) => "there is no such template any more".to_owned(),
@@ -307,6 +311,18 @@ pub(super) mod tests {
         let mut document = pod();
         location.put(&mut document, after);
         document
+    }
+
+    #[test]
+    fn a_running_pod_whose_successor_would_be_refused_is_not_advised_to_be_upgraded() {
+        let picky = TEMPLATE.replace("spec: {", "spec: {match: {podSelector: {matchLabels: {tier: web}}}, ");
+        let mut refused = explained(&injected(), &picky);
+        refused.of_running_pod();
+        let carried = refused.carried.as_ref().expect("a status");
+        assert_ne!(carried.templates[0].current.as_ref(), Some(&carried.templates[0].revision));
+        assert!(refused.summary.contains("would be refused now: template_not_allowed"), "{}", refused.summary);
+        assert!(!refused.summary.contains("a new pod would get"), "{}", refused.summary);
+        assert_eq!((carried.is_current, carried.advice.as_deref()), (false, None));
     }
 
     #[test]
