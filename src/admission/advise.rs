@@ -85,7 +85,7 @@ impl Advice {
             review::fill_record(&mut self.record, reviewer.injector, reviewer.namespace, &review.outcome);
             self.outcome(&review);
             review.findings.iter().for_each(|finding| self.finding(finding));
-            if let Some(renewal) = reviewer.renewal(document, location, &review) {
+            if let Some(renewal) = reviewer.renewal(document, location) {
                 self.finding(&renewal.difference);
             }
         }

@@ -141,14 +141,14 @@ impl Engine {
         Ok(())
     }
 
-    /// What the webhook would decide about the pods of this template, and what else is to be said.
+    /// What this template gets so that its pods have what the webhook would give them, and what else is to be said.
     pub(super) fn review(&self, location: &PodLocation, document: &Value) -> Review {
-        self.reviewer(location).review(document, location)
+        self.reviewer(location).review_template(document, location)
     }
 
     /// How what was injected before would differ if it were injected now.
-    pub(super) fn renewal(&self, location: &PodLocation, document: &Value, review: &Review) -> Option<Renewal> {
-        self.reviewer(location).renewal(document, location, review)
+    pub(super) fn renewal(&self, location: &PodLocation, document: &Value) -> Option<Renewal> {
+        self.reviewer(location).renewal(document, location)
     }
 
     /// Keys of a Namespace object that look like ours and that nothing reads.

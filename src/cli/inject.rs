@@ -128,7 +128,7 @@ impl InjectRun<'_> {
     fn pod(&mut self, file: &InputFile, document: &InputDocument, location: &PodLocation, after: &mut Value) {
         let name = file.name(document, &location.object);
         let mut review = self.engine.review(location, &document.value);
-        let renewal = self.engine.renewal(location, &document.value, &review);
+        let renewal = self.engine.renewal(location, &document.value);
         let mut is_renewed = false;
         if let Some(renewal) = renewal {
             if self.renew {

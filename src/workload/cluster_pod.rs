@@ -1,12 +1,13 @@
 //! The pod that the cluster creates of a template, and what the cluster alone added to it.
 //!
-//! A controller adds its name, itself as the owner and the claims of a StatefulSet; the API server
+//! A controller adds names, labels, itself as the owner and the claims of a StatefulSet; the API server
 //! adds its defaults. Templates can read all that, so it has to be there when the engine runs, but it
 //! must not be in the output.
 //! Invariant: `take_out` of an unchanged pod gives the template as it was.
 
 use serde_json::{Map, Value, json};
 
+use super::controller::{self, Change, PodView};
 use super::find::PodLocation;
 use crate::inject::annotations::AnnotationKeys;
 use crate::inject::pod::AUTO;
@@ -23,22 +24,34 @@ pub(super) struct ClusterPod {
     /// The template of which it was made.
     template: Value,
     fields: Vec<FilledField>,
+    /// Items that the controller adds to lists.
+    items: Vec<AddedItem>,
+    /// Variables that the controller adds to all containers.
+    env: Vec<Value>,
     /// Volumes of the claims, by name; they take the place of the template's own.
     claims: Vec<Value>,
 }
 
-/// A member of an object of the pod that the template does not set.
+/// A member of an object of the pod that is not as the template has it.
 struct FilledField {
     object: &'static [&'static str],
     key: String,
-    value: Value,
+    /// `None` if the pod does not have it.
+    value: Option<Value>,
+}
+
+/// An item of a list of the pod that the template does not have.
+struct AddedItem {
+    object: &'static [&'static str],
+    list: &'static str,
+    item: Value,
 }
 
 /// The first pod that the cluster creates of the template at this place of the document.
 #[cfg(feature = "runtime")]
 pub(crate) fn created(document: &Value, location: &PodLocation, namespace: &str) -> Option<Value> {
     let (object, template) = (location.object(document)?, location.template(document)?);
-    Some(ClusterPod::new(location, object, template, namespace).pod)
+    Some(ClusterPod::new(location, object, template, namespace, PodView::Pod(0)).pod)
 }
 
 /// Defaults of the API server for a pod's spec, as far as templates may replace or read them.
@@ -56,15 +69,31 @@ fn spec_defaults() -> [(&'static str, Value); 7] {
 
 impl ClusterPod {
     /// The pod of this template in this namespace. `object` is the object around the template.
-    pub(super) fn new(location: &PodLocation, object: &Value, template: &Value, namespace: &str) -> Self {
-        let mut filled =
-            Self { pod: template.clone(), template: template.clone(), fields: Vec::new(), claims: claims(object) };
+    pub(super) fn new(
+        location: &PodLocation,
+        object: &Value,
+        template: &Value,
+        namespace: &str,
+        view: PodView,
+    ) -> Self {
+        let (pod, template) = (template.clone(), template.clone());
+        let (fields, items, env, claims) = (Vec::new(), Vec::new(), Vec::new(), claims(object, view));
+        let mut filled = Self { pod, template, fields, items, env, claims };
         filled.fill(&[], "apiVersion", "v1".into());
         filled.fill(&[], "kind", "Pod".into());
         filled.fill(&[], "metadata", json!({}));
         filled.fill(&["metadata"], "namespace", namespace.into());
-        if !location.path.is_empty() {
-            filled.add_owner(location);
+        let of_controller = match view {
+            PodView::Shared => None,
+            PodView::Pod(index) => controller::changes(location, object, &filled.template, index),
+        };
+        match of_controller {
+            Some(changes) => {
+                filled.set(&["metadata"], "namespace", Some(namespace.into()));
+                changes.into_iter().for_each(|change| filled.change(change));
+            }
+            None if !location.path.is_empty() => filled.add_owner(location),
+            None => {}
         }
         for (field, value) in spec_defaults() {
             filled.fill(&["spec"], field, value);
@@ -79,11 +108,46 @@ impl ClusterPod {
         let Some(fields) = fields(&mut self.pod, object) else { return };
         if fields.get(key).is_none_or(Value::is_null) {
             fields.insert(key.to_owned(), value.clone());
+            self.fields.push(FilledField { object, key: key.to_owned(), value: Some(value) });
+        }
+    }
+
+    /// Sets or removes a field, whatever the template has.
+    fn set(&mut self, object: &'static [&'static str], key: &str, value: Option<Value>) {
+        let Some(fields) = fields(&mut self.pod, object) else { return };
+        if fields.get(key) != value.as_ref() {
+            restore(fields, key, value.clone());
             self.fields.push(FilledField { object, key: key.to_owned(), value });
         }
     }
 
-    /// The name that the controller gives to its pods, and the controller as their owner.
+    fn change(&mut self, change: Change) {
+        match change {
+            Change::Set(object, key, value) => self.set(object, &key, value),
+            Change::Fill(object, key, value) => self.fill(object, &key, value),
+            Change::Append(object, list, item) => {
+                self.fill(object, list, json!([]));
+                let items = fields(&mut self.pod, object).and_then(|fields| fields.get_mut(list)?.as_array_mut());
+                if let Some(items) = items.filter(|items| !items.contains(&item)) {
+                    items.push(item.clone());
+                    self.items.push(AddedItem { object, list, item });
+                }
+            }
+            Change::Env(variable) => {
+                for container in containers(&mut self.pod) {
+                    let Some(fields) = container.as_object_mut() else { continue };
+                    let env = fields.entry("env").or_insert_with(|| json!([]));
+                    if let Some(env) = env.as_array_mut().filter(|env| position(env, &variable).is_none()) {
+                        env.push(variable.clone());
+                    }
+                }
+                self.env.push(variable);
+            }
+        }
+    }
+
+    /// The name that the controller gives to its pods, and the controller as their owner, as far as all
+    /// pods of the template share them.
     fn add_owner(&mut self, location: &PodLocation) {
         let name = match location.object.name.trim_end_matches('*') {
             "" => "unnamed",
@@ -132,10 +196,15 @@ impl ClusterPod {
         self.correct_status(&mut pod, keys);
         self.take_out_claims(&mut pod);
         self.take_out_container_defaults(&mut pod);
+        self.take_out_env(&mut pod);
+        for AddedItem { object, list, item } in &self.items {
+            let items = fields(&mut pod, object).and_then(|fields| fields.get_mut(*list)?.as_array_mut());
+            items.into_iter().for_each(|items| items.retain(|one| one != item));
+        }
         for filled in self.fields.iter().rev() {
             let original = object_at(&self.template, filled.object).and_then(|object| object.get(&filled.key)).cloned();
             let Some(fields) = fields(&mut pod, filled.object) else { continue };
-            if fields.get(&filled.key) == Some(&filled.value) {
+            if fields.get(&filled.key) == filled.value.as_ref() {
                 restore(fields, &filled.key, original);
             }
         }
@@ -163,6 +232,25 @@ impl ClusterPod {
                         port.remove("protocol");
                     }
                 }
+            }
+        }
+    }
+
+    /// Variables of the template's own containers that only the controller sets.
+    fn take_out_env(&self, pod: &mut Value) {
+        if self.env.is_empty() {
+            return;
+        }
+        let mut template = self.template.clone();
+        let own: Vec<Value> = containers(&mut template).map(|own| own.take()).collect();
+        for container in containers(pod) {
+            let Some(own) = position(&own, container).and_then(|index| own.get(index)) else { continue };
+            let own_env = own.get("env").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            let Some(fields) = container.as_object_mut() else { continue };
+            let Some(env) = fields.get_mut("env").and_then(Value::as_array_mut) else { continue };
+            env.retain(|variable| !self.env.contains(variable) || own_env.contains(variable));
+            if env.is_empty() {
+                restore(fields, "env", own.get("env").cloned());
             }
         }
     }
@@ -204,10 +292,12 @@ impl ClusterPod {
                 if entry.replaced.remove(&path).is_none() {
                     continue;
                 }
-                if self.is_null(filled) {
-                    entry.replaced.insert(path.clone(), Value::Null);
+                let original = self.original(filled);
+                if let Some(original) = original {
+                    entry.replaced.insert(path.clone(), original.clone());
                 }
-                if !filled.value.is_object() && !entry.added.contains(&path) {
+                let is_object = filled.value.as_ref().is_some_and(Value::is_object);
+                if original.is_none_or(Value::is_null) && !is_object && !entry.added.contains(&path) {
                     entry.added.push(path);
                 }
             }
@@ -240,8 +330,9 @@ impl ClusterPod {
         })
     }
 
-    fn is_null(&self, filled: &FilledField) -> bool {
-        object_at(&self.template, filled.object).and_then(|object| object.get(&filled.key)).is_some_and(Value::is_null)
+    /// The field as the template has it.
+    fn original(&self, filled: &FilledField) -> Option<&Value> {
+        object_at(&self.template, filled.object)?.get(&filled.key)
     }
 }
 
@@ -249,7 +340,7 @@ impl FilledField {
     /// As the status has it.
     fn path(&self) -> MergePath {
         match self.object {
-            ["metadata", "labels"] => MergePath::of(["labels", &self.key]),
+            ["metadata", map] => MergePath::of([map, self.key.as_str()]),
             ["metadata"] | [] => MergePath::of([&self.key]),
             _ => MergePath::of(["spec", &self.key]),
         }
@@ -257,6 +348,13 @@ impl FilledField {
 }
 
 const CONTAINER_LISTS: [&str; 2] = ["containers", "initContainers"];
+
+/// The containers of a pod.
+fn containers(pod: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let spec = fields(pod, &["spec"]);
+    let lists = spec.into_iter().flat_map(|spec| spec.iter_mut().filter(|(key, _)| CONTAINER_LISTS.contains(&&***key)));
+    lists.flat_map(|(_, list)| list.as_array_mut().into_iter().flatten())
+}
 
 /// Sets what the API server sets in each container and port that leaves it out.
 fn default_containers(pod: &mut Value) {
@@ -296,16 +394,20 @@ fn container_defaults(container: &Value) -> [(&'static str, Value); 3] {
 }
 
 /// The claims of a StatefulSet, or of a kind like it, as volumes of its first pod.
-fn claims(object: &Value) -> Vec<Value> {
+fn claims(object: &Value, view: PodView) -> Vec<Value> {
+    let index = if let PodView::Pod(index) = view { u64::from(index) } else { 0 };
+    let ordinal = controller::first_ordinal(object).saturating_add(index);
     let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("unnamed");
     let templates = object.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
     let claims = templates.into_iter().flatten().filter_map(|claim| claim.pointer("/metadata/name")?.as_str());
     claims
-        .map(|claim| json!({"name": claim, "persistentVolumeClaim": {"claimName": format!("{claim}-{name}-0")}}))
+        .map(
+            |claim| json!({"name": claim, "persistentVolumeClaim": {"claimName": format!("{claim}-{name}-{ordinal}")}}),
+        )
         .collect()
 }
 
-/// The position of the volume of the same name.
+/// The position of the item of the same name.
 fn position(volumes: &[Value], volume: &Value) -> Option<usize> {
     let name = volume.get("name")?;
     volumes.iter().position(|other| other.get("name") == Some(name))

@@ -6,10 +6,12 @@
 
 mod cluster_pod;
 mod comparison;
+mod controller;
 pub mod difference;
 pub mod excerpt;
 mod find;
 mod finding;
+mod marks;
 mod review;
 mod stray_keys;
 mod trace;
@@ -20,6 +22,8 @@ pub(crate) use cluster_pod::created as created_pod;
 pub use comparison::Comparison;
 pub use find::{Found, Note, ObjectName, PodLocation, find};
 pub use finding::{Finding, FindingCode};
+#[cfg(feature = "runtime")]
+pub(crate) use marks::{is_mark, without_marks};
 pub use review::{Renewal, Review, Reviewer};
 pub use trace::{Carried, CarriedTemplate, TracedPod};
 pub use unread_keys::of_namespace as unread_keys_of_namespace;

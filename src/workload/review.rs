@@ -3,8 +3,10 @@
 use serde_json::Value;
 
 use super::cluster_pod::ClusterPod;
+use super::controller::PodView;
 use super::find::PodLocation;
 use super::finding::{Finding, FindingCode};
+use super::marks::without_marks;
 use super::unread_keys;
 use crate::inject::annotations::AnnotationKeys;
 use crate::inject::merge::equal::same;
@@ -45,6 +47,9 @@ pub struct Renewal {
     pub advice: Option<&'static str>,
 }
 
+/// The outcome, what else explains it, and the template afterwards if something is injected.
+type Injected = Result<(Outcome, Vec<Explanation>, Option<Value>), InjectError>;
+
 /// Reviews templates of one namespace.
 #[derive(Clone, Copy)]
 pub struct Reviewer<'a> {
@@ -57,8 +62,27 @@ pub struct Reviewer<'a> {
 }
 
 impl Reviewer<'_> {
-    /// Reviews the pod or pod template at this place of the document.
+    /// Reviews the first pod that the cluster creates of the pod or pod template at this place of the
+    /// document. `after` may have values of this pod alone, such as its name.
     pub fn review(&self, document: &Value, location: &PodLocation) -> Review {
+        self.reviewed(document, location, &|keys, object, template| {
+            self.inject(keys, location, object, template, PodView::Pod(0))
+        })
+    }
+
+    /// The same for the template itself: `after` has nothing that belongs to one of its pods.
+    pub fn review_template(&self, document: &Value, location: &PodLocation) -> Review {
+        self.reviewed(document, location, &|keys, object, template| {
+            self.inject_into_template(keys, location, object, template)
+        })
+    }
+
+    fn reviewed(
+        &self,
+        document: &Value,
+        location: &PodLocation,
+        inject: &dyn Fn(&AnnotationKeys, &Value, &Value) -> Injected,
+    ) -> Review {
         let (Some(object), Some(template)) = (location.object(document), location.template(document)) else {
             let (outcome, explanations) = not_requested();
             return Review { outcome: Ok(outcome), explanations, after: None, findings: Vec::new() };
@@ -66,7 +90,7 @@ impl Reviewer<'_> {
         let keys = AnnotationKeys::new(&self.injector.settings().domain);
         let mut findings = unread_keys::of_workload(self.injector, self.namespace, location, object, template);
         let reviewed = match values_that_are_no_text(location, template) {
-            none if none.is_empty() => self.inject(&keys, location, object, template),
+            none if none.is_empty() => inject(&keys, object, template),
             problems => Err(InjectError::from(problems)),
         };
         let asks = annotations(template).any(|key| keys.owns(key));
@@ -89,17 +113,18 @@ impl Reviewer<'_> {
         Review { outcome, explanations, after, findings }
     }
 
-    /// Compares what was injected before with what would be injected now. `None` if nothing was
-    /// injected, or both are the same.
-    pub fn renewal(&self, document: &Value, location: &PodLocation, review: &Review) -> Option<Renewal> {
+    /// Compares what was injected into the template before with what would be injected now. `None` if
+    /// nothing was injected, or both are the same.
+    pub fn renewal(&self, document: &Value, location: &PodLocation) -> Option<Renewal> {
         let template = location.template(document)?;
         let keys = AnnotationKeys::new(&self.injector.settings().domain);
         let status = template.pointer("/metadata/annotations")?.get(&keys.status)?.as_str()?;
         let before = Status::<StatusEntry>::parse(status)?.templates.into_iter().map(|entry| entry.name);
         let bare = uninject(template, &self.injector.settings().domain).ok()??;
+        let review = self.review_template(document, location);
         let mut document = document.clone();
         location.put(&mut document, bare.clone());
-        let anew = self.review(&document, location);
+        let anew = self.review_template(&document, location);
         let wanted = without_marks(anew.after.as_ref().unwrap_or(&bare), &keys);
         let found = without_marks(review.after.as_ref().unwrap_or(template), &keys);
         if anew.outcome.is_ok() && same(&wanted, &found) {
@@ -124,14 +149,39 @@ impl Reviewer<'_> {
         Some(Renewal { bare, review: anew, difference, summary: summary.to_string(), advice })
     }
 
+    /// The pods decide what the template gets, and nothing of one pod is written into it: where two pods
+    /// would get different things, the decision is about what they share.
+    fn inject_into_template(
+        &self,
+        keys: &AnnotationKeys,
+        location: &PodLocation,
+        object: &Value,
+        template: &Value,
+    ) -> Injected {
+        let inject = |view| self.inject(keys, location, object, template, view);
+        let (shared, first) = (inject(PodView::Shared), inject(PodView::Pod(0)));
+        let templates = |injected: &Injected| match injected {
+            Ok((Outcome::Injected(injection), ..)) => Some(injection.templates.clone()),
+            _ => None,
+        };
+        let after = |injected: &Injected| injected.as_ref().ok().and_then(|(.., after)| after.clone());
+        match (templates(&first), templates(&shared)) {
+            (None, _) => first,
+            (of_pod, of_all) if of_pod == of_all => shared,
+            _ if after(&first) == after(&inject(PodView::Pod(1))) => first,
+            _ => shared.map_err(of_template),
+        }
+    }
+
     fn inject(
         &self,
         keys: &AnnotationKeys,
         location: &PodLocation,
         object: &Value,
         template: &Value,
-    ) -> Result<(Outcome, Vec<Explanation>, Option<Value>), InjectError> {
-        let filled = ClusterPod::new(location, object, template, self.namespace);
+        view: PodView,
+    ) -> Injected {
+        let filled = ClusterPod::new(location, object, template, self.namespace, view);
         let text = filled.pod.to_string();
         let request = Request::create_pod(self.namespace, &text);
         let request = Request { namespace_object: self.namespace_object, ..request };
@@ -148,6 +198,15 @@ impl Reviewer<'_> {
         let after = filled.take_out(pod, keys);
         Ok((outcome, explanations, Some(after)))
     }
+}
+
+/// The error of a template whose pods have none.
+fn of_template(error: InjectError) -> InjectError {
+    const HINT: &str =
+        "; its pods get it in the cluster, each with values of its own, which cannot stand in their template";
+    let problems = error.problems().iter().cloned();
+    let with_hint = problems.map(|problem| Problem { message: problem.message.with(HINT), ..problem });
+    InjectError::from(with_hint.collect::<Vec<_>>())
 }
 
 /// The engine names the fields of an invalid pod by their paths in the pod.
@@ -169,19 +228,6 @@ fn located(error: InjectError, location: &PodLocation) -> InjectError {
 fn internal(error: &dyn std::fmt::Display) -> InjectError {
     let message = message!["the patch does not apply: ", value(error)];
     InjectError::from(vec![Problem { code: ErrorCode::Internal, template: None, annotation: None, message }])
-}
-
-/// The pod without the status and the revisions, which tell about the injection, not about the pod.
-fn without_marks(template: &Value, keys: &AnnotationKeys) -> Value {
-    let mut pod = template.clone();
-    let mut retain = |map: &str, keep: &dyn Fn(&str) -> bool| {
-        if let Some(Value::Object(entries)) = pod.pointer_mut(&format!("/metadata/{map}")) {
-            entries.retain(|key, _| keep(key));
-        }
-    };
-    retain("annotations", &|key| key != keys.status);
-    retain("labels", &|key| !(keys.owns(key) && key.ends_with("/revision")));
-    pod
 }
 
 fn not_requested() -> (Outcome, Vec<Explanation>) {
@@ -245,12 +291,18 @@ spec:
         Injector::new(loaded.templates, Settings::default())
     }
 
-    fn review(template: &str, document: &Value) -> Review {
+    /// The reviews of the template and of its first pod.
+    fn reviews(template: &str, document: &Value) -> [Review; 2] {
         let injector = injector(template);
         let reviewer = Reviewer { injector: &injector, namespace: "shop", namespace_object: None };
         let found = find(document, "outrigger.dev");
         assert_eq!(found.pods.len(), 1, "{found:?}");
-        reviewer.review(document, &found.pods[0])
+        [reviewer.review_template(document, &found.pods[0]), reviewer.review(document, &found.pods[0])]
+    }
+
+    fn review(template: &str, document: &Value) -> Review {
+        let [of_template, _] = reviews(template, document);
+        of_template
     }
 
     fn workload(api_version: &str, kind: &str, metadata: &Value) -> Value {
@@ -306,12 +358,57 @@ spec:
             json!({"volumes": [{"name": "own", "emptyDir": {}}, {"name": "claim", "emptyDir": {}}]}),
         ] {
             let document = spec(more);
-            let after = review(TEMPLATE, &document).after.expect("it is injected");
-            assert!(!after.to_string().contains("claimName"), "{after}");
-            let back =
-                crate::inject::uninject(&after, "outrigger.dev").expect("a status").expect("something to take out");
-            assert_eq!(back, document["spec"]["template"]);
+            for review in reviews(TEMPLATE, &document) {
+                let after = review.after.expect("it is injected");
+                assert!(!after.to_string().contains("claimName"), "{after}");
+                let back =
+                    crate::inject::uninject(&after, "outrigger.dev").expect("a status").expect("something to take out");
+                assert_eq!(back, document["spec"]["template"]);
+            }
         }
+    }
+
+    /// The template of a StatefulSet afterwards and that of its first pod, or the codes of the refusals.
+    fn of_stateful_set(sidecar: &str) -> [String; 2] {
+        let spec = "{sidecars: [{name: helper, image: 'helper:1'SIDECAR";
+        let template =
+            format!("{}spec: {}", TEMPLATE.split("spec:").next().unwrap_or_default(), spec.replace("SIDECAR", sidecar));
+        reviews(&template, &workload("apps/v1", "StatefulSet", &asking())).map(|review| match review.outcome {
+            Ok(_) => review.after.map_or_else(String::new, |after| after.to_string()),
+            Err(error) => error.to_string(),
+        })
+    }
+
+    #[test]
+    fn a_value_of_one_pod_is_read_by_its_review_and_not_written_into_the_template() {
+        let [template, pod] = of_stateful_set(", args: ['${pod.metadata.name}']}]}");
+        assert!(
+            template.starts_with("expression_missing_key: ") && template.contains("; its pods get it"),
+            "{template}"
+        );
+        assert!(pod.contains("\"args\":[\"web-0\"]"), "{pod}");
+        let [template, pod] =
+            of_stateful_set(", args: ['${has(pod.spec.hostname) ? pod.spec.hostname : \"none\"}']}]}");
+        assert!(template.contains("\"args\":[\"none\"]"), "{template}");
+        assert!(pod.contains("\"args\":[\"web-0\"]"), "{pod}");
+        let labels = ", args: ['${pod.metadata.labels[\"controller-revision-hash\"]}']}]}";
+        let template = &of_stateful_set(labels)[0];
+        assert!(template.starts_with("expression_missing_key: "), "{template}");
+    }
+
+    #[test]
+    fn labels_of_the_controller_decide_about_the_template_too() {
+        let matching = |key: &str, operator: &str| {
+            let [template, pod] = of_stateful_set(&format!(
+                "}}], match: {{podSelector: {{matchExpressions: [{{key: {key}, operator: {operator}}}]}}}}}}"
+            ));
+            assert_eq!(template, pod, "{key} {operator}");
+            template.contains("helper:1")
+        };
+        assert!(matching("apps.kubernetes.io/pod-index", "Exists"));
+        assert!(!matching("apps.kubernetes.io/pod-index", "DoesNotExist"));
+        assert!(matching("pod-template-hash", "DoesNotExist"));
+        assert!(!matching("pod-template-hash", "Exists"));
     }
 
     #[test]
@@ -375,7 +472,7 @@ spec:
             let injector = injector(template);
             let reviewer = Reviewer { injector: &injector, namespace: "shop", namespace_object: None };
             let location = find(document, "outrigger.dev").pods.remove(0);
-            reviewer.renewal(document, &location, &reviewer.review(document, &location))
+            reviewer.renewal(document, &location)
         };
         assert!(renewal(TEMPLATE, &document).is_none());
         assert!(renewal(TEMPLATE, &before).is_none());

@@ -4,9 +4,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::cluster_pod::ClusterPod;
+use super::controller::PodView;
 use super::difference::{self, Step};
 use super::find::PodLocation;
-use super::review::{Review, Reviewer, values_that_are_no_text};
+use super::marks::without_marks;
+use super::review::{Reviewer, values_that_are_no_text};
 use crate::inject::annotations::AnnotationKeys;
 use crate::inject::decision_trace::DecisionTrace;
 use crate::inject::merge::equal::{is_filled_in, is_token_mount, same_field};
@@ -63,7 +65,7 @@ impl Reviewer<'_> {
     pub fn trace(&self, document: &Value, location: &PodLocation) -> Option<TracedPod> {
         let (object, template) = (location.object(document)?, location.template(document)?);
         let problems = values_that_are_no_text(location, template);
-        let pod = ClusterPod::new(location, object, template, self.namespace).pod;
+        let pod = ClusterPod::new(location, object, template, self.namespace, PodView::Pod(0)).pod;
         if !problems.is_empty() {
             return Some(TracedPod { pod, decision: trace_of_refusal(&InjectError::from(problems)) });
         }
@@ -75,7 +77,7 @@ impl Reviewer<'_> {
     }
 
     /// What the object carries of an earlier injection. `None` if it has no status of ours.
-    pub fn carried(&self, document: &Value, location: &PodLocation, review: &Review) -> Option<Carried> {
+    pub fn carried(&self, document: &Value, location: &PodLocation) -> Option<Carried> {
         let template = location.template(document)?;
         let keys = AnnotationKeys::new(&self.injector.settings().domain);
         let status = template.pointer("/metadata/annotations")?.get(&keys.status)?.as_str()?;
@@ -85,7 +87,7 @@ impl Reviewer<'_> {
             revision: entry.revision.as_str().to_owned(),
             name: entry.name,
         };
-        let renewal = self.renewal(document, location, review);
+        let renewal = self.renewal(document, location);
         let changes = renewal.as_ref().map_or_else(Vec::new, |renewal| {
             let wanted = renewal.review.after.as_ref().unwrap_or(&renewal.bare);
             changes(keys.domain(), template, wanted)
@@ -112,13 +114,13 @@ impl Reviewer<'_> {
 
 /// The changes from one pod to the other, without those of the status and of revisions.
 pub(super) fn changes(domain: &str, before: &Value, after: &Value) -> Vec<String> {
-    let marks = [AnnotationKeys::new(domain).status, "/revision".to_owned()].map(|mark| mark.replace('/', "~1"));
-    let mut steps = difference::steps(before, after);
-    steps.retain(|step| !is_of_the_api_server(step, before));
+    let keys = AnnotationKeys::new(domain);
+    let [before, after] = [before, after].map(|pod| without_marks(pod, &keys));
+    let mut steps = difference::steps(&before, &after);
+    steps.retain(|step| !is_of_the_api_server(step, &before));
     let operations = difference::patch(&steps).into_iter().rev();
     let operations = operations.map(|operation| serde_json::to_value(operation).unwrap_or_default());
-    let shown = operations.filter(|one| !marks.iter().any(|mark| text(one, "path").ends_with(mark.as_str())));
-    shown.take(MAX_DIFFERENCES).map(|one| change(&one)).collect()
+    operations.take(MAX_DIFFERENCES).map(|one| change(&one)).collect()
 }
 
 /// Whether a step only takes out what the API server has filled in, or spells a value in another way.
@@ -159,6 +161,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_parameter_called_revision_is_a_change_and_a_mark_is_none() {
+        let before = json!({"metadata": {"labels": {"app": "web", "a.outrigger.dev/revision": "0"}}});
+        let annotations = json!({"a.outrigger.dev/revision": "q", "outrigger.dev/status": "{}"});
+        let labels = json!({"app": "web", "a.outrigger.dev/revision": "1"});
+        let after = json!({"metadata": {"labels": labels, "annotations": annotations}});
+        let expected = ["add /metadata/annotations {\"a.outrigger.dev/revision\":\"q\"}"];
+        assert_eq!(changes("outrigger.dev", &before, &after), expected);
+    }
 
     #[test]
     fn defaults_of_the_api_server_are_no_changes() {

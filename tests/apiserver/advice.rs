@@ -14,6 +14,7 @@ use crate::replicas::{LIMIT, Running};
 tests! {
     kubectl_apply_prints_what_pods_would_be_refused_for,
     with_deny_such_a_workload_is_refused,
+    with_deny_a_stateful_set_whose_template_reads_the_name_of_its_pod_is_accepted,
     scaling_and_status_updates_are_not_sent,
     a_webhook_that_does_not_respond_delays_kubectl_by_its_timeout_and_refuses_nothing,
     the_validating_configuration_is_repaired_and_no_pod_depends_on_it,
@@ -107,6 +108,29 @@ fn with_deny_such_a_workload_is_refused() {
         assert_eq!(namespace.cluster.get(&path(namespace, "deployments/web")).status, 404);
         apply(namespace, "deployments", &deployment("web", "log-collector"), "").expect_success();
     });
+}
+
+fn with_deny_a_stateful_set_whose_template_reads_the_name_of_its_pod_is_accepted() {
+    let cluster = shared();
+    let namespace = cluster.namespace("advice-named", "advice-named");
+    let templates = cluster.control_plane.janitor.directory().join("advice-named");
+    let text = "apiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {name: named}\nspec: {sidecars: \
+                [{name: named, image: 'registry.example/x:1', args: ['${pod.metadata.name}']}]}\n";
+    std::fs::create_dir(&templates).expect("a directory");
+    std::fs::write(templates.join("named.yaml"), text).expect("a file");
+    let templates = templates.to_string_lossy();
+    let server = Outrigger::start(cluster, "advice-named", &["--advice", "Deny", "--templates", &templates]);
+    register_as(&server.configurations()[1], &namespace, "advice-named", |_| {});
+    eventually("the API server asks for advice", LIMIT, || {
+        apply(&namespace, "deployments", &deployment("probe", "log-colector"), "?dryRun=All");
+        (sent(&server) > 0).then_some(())
+    });
+    let (succeeded, _, stderr) = namespace.kubectl_says(&["apply", "-f", "-"], &deployment("web", "named"));
+    assert!(!succeeded && stderr.contains("expression_missing_key"), "{stderr}");
+    let mut set = deployment("set", "named");
+    set["kind"] = json!("StatefulSet");
+    let (succeeded, _, stderr) = namespace.kubectl_says(&["apply", "-f", "-"], &set);
+    assert!(succeeded && stderr.is_empty(), "{stderr}");
 }
 
 fn scaling_and_status_updates_are_not_sent() {

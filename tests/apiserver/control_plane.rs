@@ -25,9 +25,9 @@ const ASSETS: &str = "KUBEBUILDER_ASSETS";
 const TOKEN: &str = "outrigger-tests";
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// The controllers that the tests need: they create pods for Deployments and a service account for
+/// The controllers that the tests need: they create pods for workloads and a service account for
 /// each namespace, and check the types of admission policies.
-const CONTROLLERS: &str = "deployment-controller,replicaset-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,job-controller,validatingadmissionpolicy-status-controller";
+const CONTROLLERS: &str = "deployment-controller,replicaset-controller,replicationcontroller-controller,statefulset-controller,daemonset-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,job-controller,validatingadmissionpolicy-status-controller";
 
 /// The folder of the programs. Without it the test is ignored.
 pub fn assets() -> PathBuf {

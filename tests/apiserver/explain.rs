@@ -18,6 +18,9 @@ use crate::process::eventually;
 
 tests! {
     pods_with_different_reasons_get_what_was_explained,
+    workloads_get_what_was_explained_for_the_pod_of_their_controller,
+    a_condition_of_somebody_else_is_explained_as_the_api_server_evaluates_it,
+    pods_of_another_workload_with_the_same_labels_are_not_counted,
     a_workload_tells_which_of_its_pods_are_outdated,
     a_running_pod_is_compared_with_what_it_would_get_today,
     a_missing_object_is_named_with_its_nearest_neighbour,
@@ -236,6 +239,129 @@ fn compare(
         "{}: expected {effect} {code}; claimed {} {explained}; really {real} ({message})\n{claim:#}",
         namespace.name, claim["effect"]
     ))
+}
+
+/// Templates that read or match what only a controller sets.
+fn templates_about_controllers(cluster: &Cluster, namespace: &str) {
+    let sidecar = |name: &str, args: Value| json!([{"name": name, "image": "registry.example/x:1", "args": args}]);
+    let matching =
+        |key: &str, operator: &str| json!({"podSelector": {"matchExpressions": [{"key": key, "operator": operator}]}});
+    for (name, spec) in [
+        ("named", json!({"sidecars": sidecar("named", json!(["${pod.metadata.name} ${pod.spec.hostname}"]))})),
+        ("hashed", json!({"match": matching("pod-template-hash", "Exists"), "sidecars": sidecar("hashed", json!([]))})),
+        (
+            "indexless",
+            json!({"match": matching("apps.kubernetes.io/pod-index", "DoesNotExist"),
+            "sidecars": sidecar("indexless", json!([]))}),
+        ),
+    ] {
+        objects::apply(cluster, namespace, name, &spec).expect_success();
+    }
+}
+
+fn workloads_get_what_was_explained_for_the_pod_of_their_controller() {
+    let world = world();
+    let cluster = world.cluster;
+    let namespace = namespace(cluster, "explain-controlled", &json!({}), &json!({}));
+    templates_about_controllers(cluster, &namespace.name);
+    eventually("the templates are served", LIMIT, || {
+        let answer = namespace.create_pod(&asking("hashed"), "&dryRun=All");
+        answer.body.to_string().contains("template_not_allowed").then_some(())
+    });
+    for (name, kind, template, effect) in [
+        ("named-set", "StatefulSet", "named", "injected"),
+        ("named-deployment", "Deployment", "named", "refused"),
+        ("hashed-set", "StatefulSet", "hashed", "refused"),
+        ("hashed-deployment", "Deployment", "hashed", "injected"),
+        ("indexless-set", "StatefulSet", "indexless", "refused"),
+        ("indexless-deployment", "Deployment", "indexless", "injected"),
+    ] {
+        let mut workload = deployment("web:1");
+        workload["kind"] = json!(kind);
+        workload["metadata"]["name"] = json!(name);
+        workload["spec"]["replicas"] = json!(1);
+        workload["spec"]["selector"]["matchLabels"]["app"] = json!(name);
+        workload["spec"]["template"]["metadata"] =
+            json!({"labels": {"app": name}, "annotations": {"outrigger.dev/inject": template}});
+        let claim = world.explain(&namespace.name, &workload);
+        assert_eq!(claim["effect"], effect, "{name}: {claim:#}");
+        let plural = format!("{}s", kind.to_lowercase());
+        let path = format!("/apis/apps/v1/namespaces/{}/{plural}", namespace.name);
+        cluster.send_object("POST", &path, &workload).expect_success();
+        let decided = eventually(name, LIMIT, || {
+            let of_workload = |one: &Value| one["name"].as_str().is_some_and(|pod| pod.starts_with(name));
+            world.server.decisions_in(&namespace.name).into_iter().find(of_workload)
+        });
+        let is_injected = decided["result"] == "injected";
+        assert_eq!(is_injected, effect == "injected", "{name}: {decided:#}");
+    }
+}
+
+fn a_condition_of_somebody_else_is_explained_as_the_api_server_evaluates_it() {
+    let world = world();
+    let cluster = world.cluster;
+    let namespace = cluster.namespace("explain-condition", "explain-condition");
+    for (name, expression, effect) in [
+        ("never", "object.metadata.namespace == 'other'", "not_asked"),
+        ("here", "request.namespace == 'explain-condition' && object.spec.containers.all(c, c.name != '')", "injected"),
+        ("admin", "request.userInfo.username == 'admin'", "not_known"),
+    ] {
+        let configuration = format!("outrigger-explain-{name}");
+        let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+        let mut ours = cluster.get(&format!("{path}/{NAME}")).expect_success();
+        ours["metadata"] = json!({"name": configuration});
+        for webhook in ours["webhooks"].as_array_mut().expect("webhooks") {
+            webhook["namespaceSelector"] = json!({"matchLabels": {WEBHOOK_LABEL: "explain-condition"}});
+            let conditions = webhook["matchConditions"].as_array_mut().expect("conditions");
+            conditions.push(json!({"name": "more", "expression": expression}));
+        }
+        cluster.send_object("POST", path, &ours).expect_success();
+        let expected = effect != "not_asked";
+        let file = cluster.control_plane.janitor.directory().join("explain-condition.json");
+        std::fs::write(&file, asking("agent").to_string()).expect("a file");
+        let ran = Command::new(PROGRAM)
+            .args(["explain", "--name", &configuration, "-n", &namespace.name, "-o", "json", "--kubeconfig"])
+            .arg(&cluster.control_plane.kubeconfig)
+            .arg("-f")
+            .arg(&file)
+            .output()
+            .expect("outrigger starts");
+        let report: Value = serde_json::from_slice(&ran.stdout).expect("JSON");
+        assert_eq!(report["explanations"][0]["effect"], effect, "{name}: {report:#}");
+        let is_injected = || {
+            let pod = namespace.create_pod(&asking("agent"), "&dryRun=All").expect_success();
+            pod["metadata"]["annotations"].get("outrigger.dev/status").is_some()
+        };
+        if expected {
+            eventually("the API server asks", LIMIT, || is_injected().then_some(()));
+        } else {
+            assert!(!is_injected(), "{name}");
+        }
+        cluster.send("DELETE", &format!("{path}/{configuration}"), "application/json", Vec::new()).expect_success();
+        eventually("the API server does not ask any more", LIMIT, || (!is_injected()).then_some(()));
+    }
+}
+
+fn pods_of_another_workload_with_the_same_labels_are_not_counted() {
+    let world = world();
+    let cluster = world.cluster;
+    let namespace = namespace(cluster, "explain-canary", &json!({}), &json!({}));
+    let path = format!("/apis/apps/v1/namespaces/{}/deployments", namespace.name);
+    for (name, track) in [("web", "stable"), ("web-canary", "canary")] {
+        let mut workload = deployment("web:1");
+        workload["metadata"]["name"] = json!(name);
+        workload["spec"]["replicas"] = json!(1);
+        // The selector of web also matches the pods of web-canary.
+        let exists = json!([{"key": "app", "operator": "In", "values": ["web"]}]);
+        workload["spec"]["selector"] = json!({"matchExpressions": exists});
+        workload["spec"]["template"]["metadata"] = json!({"labels": {"app": "web", "track": track}});
+        cluster.send_object("POST", &path, &workload).expect_success();
+    }
+    namespace.wait_for_pods("web", 2);
+    let explanation = world.run(&["deploy/web", "-n", "explain-canary", "-o", "json"]).explanation();
+    let pods = explanation["pods"][0]["pods"].as_array().cloned().unwrap_or_default();
+    assert_eq!(pods.len(), 1, "{explanation:#}");
+    assert!(!pods[0].to_string().contains("canary"), "{explanation:#}");
 }
 
 fn deployment(image: &str) -> Value {

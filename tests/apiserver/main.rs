@@ -47,6 +47,7 @@ mod deployments;
 mod differential;
 mod events;
 mod explain;
+mod explain_controllers;
 mod export;
 mod filled_in;
 mod first_template;
@@ -79,6 +80,7 @@ fn main() -> std::process::ExitCode {
         differential::TESTS,
         events::TESTS,
         explain::TESTS,
+        explain_controllers::TESTS,
         export::bypass::TESTS,
         export::enforcing::TESTS,
         export::enforcing_catalog::TESTS,

@@ -31,6 +31,15 @@ enum Look {
 }
 
 impl Look {
+    /// That of something that holds, does not hold, or is not known.
+    const fn of(holds: Option<bool>) -> Self {
+        match holds {
+            Some(true) => Self::Good,
+            Some(false) => Self::Bad,
+            None => Self::Pale,
+        }
+    }
+
     const fn colour(self) -> &'static str {
         match self {
             Self::Good => "forestgreen",
@@ -106,7 +115,7 @@ impl Graph {
         }
         self.node(&end, std::slice::from_ref(&explanation.summary), look);
         if is_alive {
-            self.edge(&before, &end, Look::Good);
+            self.edge(&before, &end, if explanation.effect == Effect::NotKnown { Look::Pale } else { Look::Good });
         }
         self.0.push_str("  }\n");
     }
@@ -116,15 +125,19 @@ impl Graph {
             return;
         }
         let asked = format!("e{index}_asked");
-        let called = explanation.asked.is_called() != Some(false);
-        let label = if called { "Outrigger is asked" } else { "Outrigger is not asked" };
-        self.node(&asked, &[label.to_owned()], if called { Look::Good } else { Look::Bad });
+        let called = explanation.asked.is_called();
+        let label = match called {
+            Some(true) => "Outrigger is asked",
+            Some(false) => "Outrigger is not asked",
+            None => "Outrigger may be asked",
+        };
+        self.node(&asked, &[label.to_owned()], Look::of(called));
         for (position, webhook) in explanation.asked.webhooks.iter().enumerate() {
             let name = format!("e{index}_webhook{}", position + 1);
             let failed = webhook.checks.iter().filter(|check| check.fails());
             let mut lines = vec![webhook.name.clone()];
             lines.extend(failed.map(|check| format!("{}: {}", check.what, check.found)));
-            let look = if webhook.called == Some(false) { Look::Bad } else { Look::Good };
+            let look = Look::of(webhook.called);
             self.node(&name, &lines, look);
             self.edge(&format!("e{index}_pod"), &name, Look::Good);
             self.edge(&name, &asked, look);

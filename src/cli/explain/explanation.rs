@@ -33,7 +33,7 @@ pub(super) enum Effect {
     Failed,
     /// The API server does not ask Outrigger: it is created as it is.
     NotAsked,
-    /// It depends on templates that could not be read.
+    /// It depends on templates that could not be read, or on whether the API server asks, which is not known.
     NotKnown,
 }
 
@@ -59,6 +59,9 @@ pub(super) struct Explanation {
     pub namespace: String,
     /// What becomes of a pod that is created now.
     pub effect: Effect,
+    /// Whether that depends on templates that could not be read.
+    #[serde(skip)]
+    pub templates_unread: bool,
     /// The same in one sentence, with the first cause.
     pub summary: String,
     /// Whether the API server would ask Outrigger.
@@ -95,10 +98,12 @@ impl Explanation {
         let decision = traced.decision;
         let effect = match (asked.is_called(), decision.verdict) {
             (Some(false), _) => Effect::NotAsked,
-            (_, TraceVerdict::Injected) => Effect::Injected,
+            // It gets nothing in either case.
             (_, TraceVerdict::Skipped) => Effect::Skipped,
-            (_, TraceVerdict::Refused) => Effect::Refused,
-            (_, TraceVerdict::Failed) => Effect::Failed,
+            (None, _) => Effect::NotKnown,
+            (Some(true), TraceVerdict::Injected) => Effect::Injected,
+            (Some(true), TraceVerdict::Refused) => Effect::Refused,
+            (Some(true), TraceVerdict::Failed) => Effect::Failed,
         };
         let mut notes: Vec<String> = review.findings.iter().map(ToString::to_string).collect();
         if reviewer.namespace_object.is_none() {
@@ -110,10 +115,11 @@ impl Explanation {
         }
         Some(Self {
             summary: summary(effect, &asked, &decision),
-            carried: reviewer.carried(document, location, &review),
+            carried: reviewer.carried(document, location),
             object,
             namespace: reviewer.namespace.to_owned(),
             effect,
+            templates_unread: false,
             asked,
             decision,
             against: other.and_then(|other| reviewer.compare(other, document, location)),
@@ -135,7 +141,8 @@ impl Explanation {
         let depends = codes.into_iter().any(|code| DEPENDING.contains(&code));
         if depends && self.effect != Effect::NotAsked {
             self.effect = Effect::NotKnown;
-            self.summary = summary(self.effect, &self.asked, &self.decision);
+            self.templates_unread = true;
+            self.summary = with_condition(TEMPLATES_UNREAD.to_owned(), &self.asked);
         }
         let missing = |carried: &Carried| carried.templates.iter().any(|template| template.current.is_none());
         if let Some(carried) = self.carried.as_mut().filter(|carried| missing(carried)) {
@@ -153,26 +160,30 @@ impl Explanation {
             |template: &&CarriedTemplate| template.current.as_ref().is_some_and(|one| *one != template.revision);
         let names: Vec<&str> = carried.templates.iter().filter(outdated).map(|template| &*template.name).collect();
         let commands = names.iter().map(|name| format!("`outrigger upgrade {name} -n {}`", self.namespace));
+        // Without advice for the file, a new pod is refused, or not known.
+        let has_successor = carried.is_current || carried.advice.is_some();
         carried.advice = match (carried.is_current, names.is_empty(), &carried.advice) {
-            (true, _, _) | (false, true, None) => None,
-            (false, false, _) => Some(format!("{} brings it up to date", commands.collect::<Vec<_>>().join(", "))),
+            (true, _, _) | (false, _, None) => None,
+            (false, false, Some(_)) => {
+                Some(format!("{} brings it up to date", commands.collect::<Vec<_>>().join(", ")))
+            }
             (false, true, Some(_)) => Some("create the pod anew".to_owned()),
         };
         let reasons = &self.decision.reasons;
         let is_only_carried = !reasons.is_empty() && reasons.iter().all(|reason| reason.code == "already_injected");
         if self.effect == Effect::Skipped && is_only_carried {
-            self.summary = with_condition(carries(carried), &self.asked);
+            self.summary = with_condition(carries(carried, has_successor), &self.asked);
         }
     }
 }
 
-/// What a running pod carries beside what a new one would get.
-fn carries(carried: &Carried) -> String {
+/// What a running pod carries beside what a new one would get, if that gets anything.
+fn carries(carried: &Carried, has_successor: bool) -> String {
     let other_values = carried.difference.as_deref().filter(|_| !carried.is_current);
     let one = |template: &CarriedTemplate| {
         let CarriedTemplate { name, revision, current } = template;
         let beside = match (current, other_values) {
-            (Some(current), _) if current != revision => format!("a new pod would get {current}"),
+            (Some(current), _) if current != revision && has_successor => format!("a new pod would get {current}"),
             (Some(_), None) => "as a new pod would".to_owned(),
             (_, Some(difference)) => difference.to_owned(),
             (None, None) => "there is no such template any more".to_owned(),
@@ -199,17 +210,20 @@ fn summary(effect: Effect, asked: &Asked, decision: &DecisionTrace) -> String {
     let sentences = |list: &[crate::inject::decision_trace::CodedSentence]| {
         list.iter().map(|one| format!("{}: {}", one.code, one.sentence)).collect::<Vec<_>>().join("; ")
     };
-    let end = match effect {
-        Effect::Injected if decision.reasons.is_empty() => format!("gets {}", decision.injected.join(", ")),
-        Effect::Injected => format!("gets {}, not all: {}", decision.injected.join(", "), sentences(&decision.reasons)),
-        Effect::Skipped if decision.reasons.is_empty() => {
+    if effect == Effect::NotAsked {
+        return format!("gets nothing, the API server does not ask Outrigger: {}", why_not(asked));
+    }
+    let end = match decision.verdict {
+        TraceVerdict::Injected if decision.reasons.is_empty() => format!("gets {}", decision.injected.join(", ")),
+        TraceVerdict::Injected => {
+            format!("gets {}, not all: {}", decision.injected.join(", "), sentences(&decision.reasons))
+        }
+        TraceVerdict::Skipped if decision.reasons.is_empty() => {
             format!("gets nothing: {}", decision.warnings.join("; "))
         }
-        Effect::Skipped => format!("gets nothing: {}", sentences(&decision.reasons)),
-        Effect::Refused => format!("is refused: {}", sentences(&decision.problems)),
-        Effect::Failed => format!("gets no verdict, failurePolicy decides: {}", sentences(&decision.problems)),
-        Effect::NotKnown => TEMPLATES_UNREAD.to_owned(),
-        Effect::NotAsked => format!("gets nothing, the API server does not ask Outrigger: {}", why_not(asked)),
+        TraceVerdict::Skipped => format!("gets nothing: {}", sentences(&decision.reasons)),
+        TraceVerdict::Refused => format!("is refused: {}", sentences(&decision.problems)),
+        TraceVerdict::Failed => format!("gets no verdict, failurePolicy decides: {}", sentences(&decision.problems)),
     };
     with_condition(end, asked)
 }
@@ -242,7 +256,7 @@ pub(super) const fn mark(check: &Check) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     #[test]
@@ -250,10 +264,18 @@ mod tests {
         super::super::super::schemas::tests::assert_published::<ExplainReport>("explain");
     }
 
-    const TEMPLATE: &str = "apiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {name: proxy}\n\
+    pub(in crate::cli::explain) const TEMPLATE: &str = "apiVersion: outrigger.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {name: proxy}\n\
                             spec: {sidecars: [{name: proxy, image: 'proxy:1'}]}";
 
-    fn explained(document: &Value, template: &str) -> Explanation {
+    pub(in crate::cli::explain) fn explained(document: &Value, template: &str) -> Explanation {
+        explained_if_asked(document, template, Some(true))
+    }
+
+    pub(in crate::cli::explain) fn explained_if_asked(
+        document: &Value,
+        template: &str,
+        called: Option<bool>,
+    ) -> Explanation {
         use crate::inject::{Injector, Settings, SourceText, TemplateSet};
         let text = SourceText { origin: "t.yaml".to_owned(), text: template.to_owned() };
         let injector = Injector::new(TemplateSet::load(&[text]).templates, Settings::default());
@@ -263,7 +285,7 @@ mod tests {
             webhooks: vec![WebhookTrace {
                 configuration: String::new(),
                 name: "w".to_owned(),
-                called: Some(true),
+                called,
                 failure_policy: "Fail".to_owned(),
                 checks: Vec::new(),
             }],
@@ -272,7 +294,7 @@ mod tests {
         Explanation::of("Pod shop/web".to_owned(), &reviewer, document, &location, None, asked).expect("a pod")
     }
 
-    fn pod() -> Value {
+    pub(in crate::cli::explain) fn pod() -> Value {
         serde_json::json!({"apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": "web", "annotations": {"outrigger.dev/inject": "proxy"}},
             "spec": {"containers": [{"name": "web", "image": "web:1"}]}})
@@ -289,6 +311,36 @@ mod tests {
         let mut document = pod();
         location.put(&mut document, after);
         document
+    }
+
+    #[test]
+    fn a_running_pod_whose_successor_would_be_refused_is_not_advised_to_be_upgraded() {
+        let picky = TEMPLATE.replace("spec: {", "spec: {match: {podSelector: {matchLabels: {tier: web}}}, ");
+        let mut refused = explained(&injected(), &picky);
+        refused.of_running_pod();
+        let carried = refused.carried.as_ref().expect("a status");
+        assert_ne!(carried.templates[0].current.as_ref(), Some(&carried.templates[0].revision));
+        assert!(refused.summary.contains("would be refused now: template_not_allowed"), "{}", refused.summary);
+        assert!(!refused.summary.contains("a new pod would get"), "{}", refused.summary);
+        assert_eq!((carried.is_current, carried.advice.as_deref()), (false, None));
+    }
+
+    #[test]
+    fn a_pod_about_which_the_api_server_may_not_ask_is_not_shown_as_injected() {
+        let explanation = explained_if_asked(&pod(), TEMPLATE, None);
+        assert_eq!(explanation.effect, Effect::NotKnown);
+        let report = ExplainReport { explanations: vec![explanation], unread: Vec::new() };
+        let text = super::super::text::text(&report, super::super::terminal::Colours::Hidden, None);
+        assert!(text.contains("\n? the pod gets proxy (if the API server asks, which is not known)\n"), "{text}");
+        let dot = super::super::dot::dot(&report);
+        assert!(dot.contains("[label=\"Outrigger may be asked\", color=gray]"), "{dot}");
+        assert!(dot.contains("e0_webhook1 -> e0_asked [color=gray]"), "{dot}");
+        assert!(dot.contains("which is not known)\", color=gray]"), "{dot}");
+        assert!(dot.contains("e0_step8 -> e0_end [color=gray]"), "{dot}");
+        // A pod that gets nothing gets nothing.
+        let mut silent = pod();
+        silent["metadata"]["annotations"] = serde_json::json!({});
+        assert_eq!(explained_if_asked(&silent, TEMPLATE, None).effect, Effect::Skipped);
     }
 
     #[test]

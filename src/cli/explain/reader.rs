@@ -215,7 +215,7 @@ impl Reader {
 }
 
 /// The text as the value of a query: every byte escaped that could mean something else in a URL.
-fn percent_encoded(text: &str) -> String {
+pub(super) fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

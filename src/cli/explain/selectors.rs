@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::inject::decision_trace::Check;
+use crate::inject::expression::condition::holds_for_new_pod;
 use crate::inject::template::selector::LabelSelector;
 use crate::inject::text::{FieldPath, quote};
 
@@ -74,8 +75,8 @@ fn requirement_keys(selector: &Value) -> Vec<String> {
     labels.chain(keys).collect()
 }
 
-/// Each condition. Only those that `outrigger generate webhook` writes are evaluated: by their text.
-pub(super) fn condition_checks(webhook: &Value, pod: &Value) -> Vec<Check> {
+/// Each condition. Those that `outrigger generate webhook` writes are told in words, others by their text.
+pub(super) fn condition_checks(webhook: &Value, namespace: &str, pod: &Value) -> Vec<Check> {
     let conditions = webhook.get("matchConditions").and_then(Value::as_array).into_iter().flatten();
     conditions
         .map(|condition| {
@@ -89,7 +90,10 @@ pub(super) fn condition_checks(webhook: &Value, pod: &Value) -> Vec<Check> {
                     );
                     Check::of(what, shown, found.is_some() == wanted)
                 }
-                None => Check::told(what, format!("not evaluated: {}", text("expression"))),
+                None => match holds_for_new_pod(text("expression"), pod, namespace) {
+                    Some(holds) => Check::of(what, format!("{holds}: {}", text("expression")), holds),
+                    None => Check::told(what, format!("not known here: {}", text("expression"))),
+                },
             }
         })
         .collect()
@@ -108,4 +112,26 @@ fn asks(expression: &str, pod: &Value) -> Option<(String, bool, Option<String>)>
     }
     let found = pod.pointer("/metadata/annotations").and_then(|all| all.get(key));
     Some((key.to_owned(), wanted, found.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_condition_of_somebody_else_is_evaluated_or_not_known() {
+        let pod = json!({"metadata": {"namespace": "shop"}});
+        let holds = |expression: &str| {
+            let webhook = json!({"matchConditions": [{"name": "mine", "expression": expression}]});
+            condition_checks(&webhook, "shop", &pod).remove(0)
+        };
+        let failed = holds("object.metadata.namespace == 'other'");
+        let expected = "false: object.metadata.namespace == 'other'";
+        assert_eq!((failed.holds, &*failed.found), (Some(false), expected));
+        assert_eq!(holds("request.namespace == 'shop'").holds, Some(true));
+        let unknown = holds("request.userInfo.username == 'admin'");
+        assert_eq!((unknown.holds, &*unknown.found), (None, "not known here: request.userInfo.username == 'admin'"));
+    }
 }

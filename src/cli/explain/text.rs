@@ -78,7 +78,7 @@ impl Page {
             Effect::Refused | Effect::Failed => (Colour::Red, "✗"),
             Effect::NotKnown => (Colour::Yellow, "?"),
         };
-        let subject = if explanation.effect == Effect::NotKnown { "" } else { "the pod " };
+        let subject = if explanation.templates_unread { "" } else { "the pod " };
         self.line(0, Some(colour), sign, &format!("{subject}{}", explanation.summary));
         self.asked(explanation);
         self.text.push_str("\nDecision\n");
@@ -198,7 +198,7 @@ impl Page {
             let current = match &template.current {
                 Some(current) if *current == template.revision => "the current one".to_owned(),
                 Some(current) => format!("the current one is {current}"),
-                None if explanation.effect == Effect::NotKnown => "the current one is not known".to_owned(),
+                None if explanation.templates_unread => "the current one is not known".to_owned(),
                 None => "no such template any more".to_owned(),
             };
             self.line(2, None, "-", &format!("{} at revision {} ({current})", template.name, template.revision));

@@ -93,7 +93,7 @@ fn one(
         "objectSelector",
         KnownLabels { of: &of_pod, is_complete: true, always: None },
     ));
-    checks.extend(condition_checks(webhook, pod));
+    checks.extend(condition_checks(webhook, namespace, pod));
     let called = match () {
         () if checks.iter().any(Check::fails) => Some(false),
         () if checks.iter().all(|check| check.holds == Some(true)) => Some(true),

@@ -37,7 +37,11 @@ const HASHES: [(&str, &str); 2] = [("pod-template-hash", "Deployment"), ("rollou
 impl Owner {
     /// The workload that a person knows: the Deployment, not its ReplicaSet. `controller` is the kind and
     /// the name of what creates the pod directly.
-    fn of_pod(pod: &str, controller: Option<(&str, &str)>, labels: &BTreeMap<String, String>) -> Self {
+    pub(in crate::cli) fn of_pod(
+        pod: &str,
+        controller: Option<(&str, &str)>,
+        labels: &BTreeMap<String, String>,
+    ) -> Self {
         let Some((kind, name)) = controller else { return Self { kind: "Pod".to_owned(), name: pod.to_owned() } };
         let of_hash = |(label, owner): (&str, &str)| {
             let name = name.strip_suffix(labels.get(label)?)?.strip_suffix('-')?;

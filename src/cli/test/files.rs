@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::excerpt_check;
 use super::format::{Case, CaseFile, Expect, Verdict};
 use super::shape;
 use crate::cli::documents::{self, InputFile};
@@ -21,6 +22,11 @@ use crate::inject::{CompiledSource, SourceText, TemplateSet};
 
 /// What the names of files of cases end in.
 const ENDINGS: [&str; 3] = [".test.yaml", ".test.yml", ".test.json"];
+
+/// Whether a file of this name has cases.
+pub(super) fn is_named_as_cases(path: &Path) -> bool {
+    ENDINGS.iter().any(|ending| path.to_string_lossy().ends_with(ending))
+}
 
 /// A file of cases with its place.
 pub(super) struct ReadFile {
@@ -82,7 +88,7 @@ pub(super) struct Reader {
 pub(super) fn find(path: &Path, is_recursive: bool) -> Result<FoundFiles, String> {
     let shown = printable(&path.display().to_string());
     if !path.is_dir() {
-        let is_case = ENDINGS.iter().any(|ending| path.to_string_lossy().ends_with(ending));
+        let is_case = is_named_as_cases(path);
         return match path.is_file() {
             true if is_case => Ok(FoundFiles { files: vec![without_dot(path)], unreadable: Vec::new() }),
             true => Err(format!("{shown}: the names of files of cases end in {}", ENDINGS.join(", "))),
@@ -179,6 +185,9 @@ impl Reader {
             (None, Some(name)) => self.object(&beside.join(name))?,
             _ => return Err("expected exactly one of pod and podFile".to_owned()),
         };
+        if let Verdict::Includes(excerpt) = &verdict {
+            excerpt_check::check(excerpt, &object)?;
+        }
         let named = templates.iter().chain(&case.templates).map(|name| beside.join(name));
         let mut paths: Vec<PathBuf> =
             if templates.is_empty() { self.own_template(file).into_iter().collect() } else { Vec::new() };
@@ -194,6 +203,9 @@ impl Reader {
         if is_special(path) {
             return Err(format!("podFile {}: is no regular file", path.display()));
         }
+        // `-` is a file here: what stdin has is no part of a case.
+        let of_directory = Path::new(".").join(path);
+        let path = if path.as_os_str() == "-" { of_directory.as_path() } else { path };
         let values = documents::values(path).map_err(|problems| problems.to_string())?;
         match <[Value; 1]>::try_from(values) {
             Ok([value]) => Ok(value),
@@ -232,6 +244,12 @@ impl Reader {
             self.watch(path);
             path.is_file()
         })
+    }
+
+    /// Whether this is one of the files that were read.
+    pub(super) fn has_read(&self, path: &Path) -> bool {
+        let mut read = self.watched.iter().filter(|(_, stamp)| stamp.is_some());
+        path.canonicalize().is_ok_and(|path| read.any(|(read, _)| read.canonicalize().is_ok_and(|read| read == path)))
     }
 
     /// Keeps the state of a file before it is read, so that no change after that is missed.
@@ -274,6 +292,31 @@ mod tests {
         // Whoever reads it once more gets the state before the first time.
         reader.watch(&file);
         assert!(is_changed(&reader));
+    }
+
+    #[test]
+    fn a_pod_file_named_with_a_dash_is_a_file_of_the_directory() {
+        let directory = workspace();
+        let file = directory.path().join("a.test.yaml");
+        std::fs::write(&file, CASES.replace("pod: {}", "podFile: '-'")).expect("a file");
+        std::fs::write(directory.path().join("-"), "{kind: Pod}").expect("a file");
+        std::fs::write(directory.path().join("a.yaml"), "").expect("a file");
+        let read = Reader::default().file(&file).map_err(drop).expect("cases");
+        assert_eq!(read.cases[0].content.as_ref().expect("a case").object["kind"], "Pod");
+        // Beside the file in the current directory there is none; what stdin has is not asked for.
+        let problem = Reader::default().object(Path::new("-")).expect_err("no file");
+        assert!(problem.starts_with("./-: "), "{problem}");
+    }
+
+    #[test]
+    fn files_that_were_read_are_known_by_any_path() {
+        let directory = workspace();
+        std::fs::write(directory.path().join("a.yaml"), "").expect("a file");
+        let mut reader = Reader::default();
+        reader.file(&directory.path().join("a.test.yaml")).map_err(drop).expect("cases");
+        assert!(reader.has_read(&directory.path().join("./a.test.yaml")));
+        assert!(reader.has_read(&directory.path().join("a.yaml")));
+        assert!(!reader.has_read(&directory.path().join("a.yml")));
     }
 
     #[test]

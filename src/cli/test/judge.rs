@@ -8,7 +8,7 @@ use super::format::{CaseNamespace, Refusal, Refusals, Verdict};
 use crate::inject::annotations::{AnnotationKeys, NAMESPACE_NAME};
 use crate::inject::text::quote;
 use crate::inject::{InjectError, Injector, Namespace, Outcome};
-use crate::workload::{self, Reviewer, difference, excerpt};
+use crate::workload::{self, Reviewer, difference, excerpt, without_marks};
 
 /// A case that is ready to run.
 pub(super) struct Subject<'s> {
@@ -79,8 +79,8 @@ impl Subject<'_> {
             Err(error) => (End::Refused(problems(&error)), Vec::new()),
         };
         let keys = AnnotationKeys::new(domain);
-        if let Some(template) = location.template(&after).cloned() {
-            location.put(&mut after, without_marks(template, &keys));
+        if let Some(without) = location.template(&after).map(|template| without_marks(template, &keys)) {
+            location.put(&mut after, without);
         }
         Ok(Actual { object: after, patch, end, warnings: findings.chain(warnings).collect() })
     }
@@ -110,21 +110,6 @@ fn namespace(given: Option<&CaseNamespace>, own: Option<&str>) -> Result<Namespa
 
 fn problems(error: &InjectError) -> Vec<(&'static str, String)> {
     error.problems().iter().map(|problem| (problem.code.code(), problem.message.to_string())).collect()
-}
-
-/// The pod without the status annotation and the revision labels, which change with every template.
-fn without_marks(mut pod: Value, keys: &AnnotationKeys) -> Value {
-    let is_mark = |key: &str| key == keys.status || (keys.owns(key) && key.ends_with("/revision"));
-    let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) else { return pod };
-    for map in ["annotations", "labels"] {
-        let Some(entries) = metadata.get_mut(map).and_then(Value::as_object_mut) else { continue };
-        let before = entries.len();
-        entries.retain(|key, _| !is_mark(key));
-        if entries.is_empty() && before > 0 {
-            metadata.remove(map);
-        }
-    }
-    pod
 }
 
 /// The faults of a case; none if it passes.

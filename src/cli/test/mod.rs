@@ -2,6 +2,7 @@
 //!
 //! Invariant: a case that cannot be run fails; a path without a case is an error.
 
+mod excerpt_check;
 mod files;
 mod format;
 mod judge;
@@ -105,6 +106,9 @@ fails.";
 
 /// Runs the cases, once or until the user ends it.
 pub(super) fn run(args: &TestArgs) -> anyhow::Result<()> {
+    if let Some(path) = args.junit.as_deref().filter(|path| files::is_named_as_cases(path)) {
+        bail!("{}", would_be_replaced(path));
+    }
     loop {
         let mut reader = Reader::default();
         let found = paths(args);
@@ -128,7 +132,10 @@ fn once(args: &TestArgs, found: Result<FoundFiles, ErrorList>, reader: &mut Read
         files
     });
     // A CI system takes a file that is missing for a failure of its own.
-    let report = args.junit.as_deref().map_or(Ok(()), |path| write_junit(path, files.as_deref().unwrap_or_default()));
+    let report = args.junit.as_deref().map_or(Ok(()), |path| match reader.has_read(path) {
+        true => Err(anyhow::anyhow!(would_be_replaced(path))),
+        false => write_junit(path, files.as_deref().unwrap_or_default()),
+    });
     let tested = files.map_err(anyhow::Error::from).and_then(|files| show(args, &files));
     match (tested, report) {
         (Err(error), Err(report)) if !error.is::<TestsFailed>() => {
@@ -136,6 +143,12 @@ fn once(args: &TestArgs, found: Result<FoundFiles, ErrorList>, reader: &mut Read
         }
         (tested, report) => report.and(tested),
     }
+}
+
+/// A forgotten value of `--junit` makes the next argument one.
+fn would_be_replaced(path: &Path) -> String {
+    let path = printable(&path.display().to_string());
+    format!("--junit {path}: this file has cases, a template or a pod, and would be replaced; name another file")
 }
 
 fn write_junit(path: &Path, files: &[RanFile]) -> anyhow::Result<()> {
@@ -230,5 +243,44 @@ fn wait_for_change(args: &TestArgs, before: Watched) {
             return;
         }
         now = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_do_not_replace_what_was_read() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = |name: &str| directory.path().join(name);
+        let args = |junit: &str| TestArgs {
+            paths: vec![directory.path().to_owned()],
+            recursive: false,
+            // Nothing is printed if no case is run.
+            filter: Some("of no case".to_owned()),
+            verbose: false,
+            output: TestFormat::Text,
+            junit: Some(path(junit)),
+            update: false,
+            watch: false,
+        };
+        let files = [
+            ("a.test.yaml", "tests:\n- {name: a, podFile: pod.yaml, expect: {skipped: []}}\n"),
+            ("a.yaml", "a"),
+            ("pod.yaml", "kind: Pod"),
+        ];
+        for (name, text) in files {
+            std::fs::write(path(name), text).expect("a file");
+        }
+        for name in ["a.test.yaml", "absent.test.yml", "a.yaml", "./pod.yaml"] {
+            let problem = run(&args(name)).expect_err("it would be replaced").to_string();
+            assert!(problem.contains("would be replaced; name another file"), "{name}: {problem}");
+        }
+        for (name, text) in files {
+            assert_eq!(std::fs::read_to_string(path(name)).expect("a file"), text);
+        }
+        run(&args("results.xml")).expect_err("no case is run");
+        assert!(path("results.xml").exists());
     }
 }

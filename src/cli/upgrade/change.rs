@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::inject::annotations::{self, AnnotationKeys};
+use crate::inject::annotations::AnnotationKeys;
 use crate::inject::status::{Status, StatusEntry};
 use crate::inject::text::quantity;
+use crate::workload::is_mark;
 
 /// The lists of containers whose fields can change in a running pod.
 const LISTS: [&str; 2] = ["containers", "initContainers"];
@@ -88,7 +89,7 @@ impl Change {
         for map in ["labels", "annotations"] {
             let pointer = format!("/metadata/{map}");
             let (old, new) = (object(live.pointer(&pointer)), object(desired.pointer(&pointer)));
-            for key in union(old, new).into_iter().filter(|key| !is_mark(key, keys)) {
+            for key in union(old, new).into_iter().filter(|key| !is_mark(map, key, keys)) {
                 if old.get(key) != new.get(key) {
                     self.other.push(format!("metadata.{map}[{key:?}]"));
                 }
@@ -173,17 +174,11 @@ impl Marks {
         let changed = |map: &str| {
             let pointer = format!("/metadata/{map}");
             let (old, new) = (object(live.pointer(&pointer)), object(desired.pointer(&pointer)));
-            let marks = new.iter().filter(|(key, value)| is_mark(key, keys) && old.get(*key) != Some(*value));
+            let marks = new.iter().filter(|(key, value)| is_mark(map, key, keys) && old.get(*key) != Some(*value));
             marks.map(|(key, value)| (key.clone(), value.clone())).collect()
         };
         Self { labels: changed("labels"), annotations: changed("annotations") }
     }
-}
-
-/// The status and the revisions, which say what was injected. The text of a file is content.
-fn is_mark(key: &str, keys: &AnnotationKeys) -> bool {
-    let is_file = key.split_once('/').is_some_and(|(_, name)| annotations::is_file(name));
-    key == keys.status || (keys.owns(key) && key.ends_with("/revision") && !is_file)
 }
 
 /// Whether only amounts of CPU and memory differ, and none appears or vanishes: the API server takes no
@@ -280,7 +275,7 @@ mod tests {
     #[test]
     fn everything_else_needs_a_new_pod() {
         type Edit = fn(&mut Value);
-        let edits: [(&str, Edit); 13] = [
+        let edits: [(&str, Edit); 14] = [
             ("spec.initContainers[p].args", |pod| pod["spec"]["initContainers"][0]["args"] = json!(["x"])),
             ("spec.initContainers[once].image", |pod| pod["spec"]["initContainers"][1]["image"] = json!("once:2")),
             ("spec.containers[web].env", |pod| pod["spec"]["containers"][0]["env"] = json!([])),
@@ -297,6 +292,9 @@ mod tests {
             }),
             ("spec.hostNetwork", |pod| pod["spec"]["hostNetwork"] = json!(true)),
             ("metadata.labels[\"x\"]", |pod| pod["metadata"]["labels"]["x"] = json!("y")),
+            ("metadata.annotations[\"p.outrigger.dev/revision\"]", |pod| {
+                pod["metadata"]["annotations"]["p.outrigger.dev/revision"] = json!("a parameter");
+            }),
             ("metadata.annotations[\"p.outrigger.dev/file.conf.a\"]", |pod| {
                 pod["metadata"]["annotations"]["p.outrigger.dev/file.conf.a"] = json!("text");
             }),

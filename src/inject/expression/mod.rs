@@ -7,6 +7,8 @@
 //! nests comprehensions at most [`MAX_COMPREHENSIONS`] deep, and can be evaluated on any thread's
 //! stack.
 
+#[cfg(feature = "runtime")]
+pub(crate) mod condition;
 pub(crate) mod convert;
 pub(crate) mod functions;
 pub(crate) mod interpolation;

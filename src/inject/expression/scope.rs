@@ -82,6 +82,19 @@ impl Scope<'_> {
     }
 }
 
+/// Runs `work` with the functions and these variables.
+#[cfg(feature = "runtime")]
+pub(super) fn with_values<'v, T>(
+    variables: impl IntoIterator<Item = (&'v str, Value)>,
+    work: impl FnOnce(&Context<'_>) -> T,
+) -> T {
+    LIBRARY.with(|library| {
+        let mut context = library.new_inner_scope();
+        variables.into_iter().for_each(|(name, value)| context.add_variable_from_value(name, value));
+        work(&context)
+    })
+}
+
 /// Converts only the subtrees at the paths: reading one label does not convert the whole pod.
 fn prune(value: &Json, paths: &[&[String]]) -> Json {
     if paths.iter().any(|path| path.is_empty()) {

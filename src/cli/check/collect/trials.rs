@@ -102,6 +102,8 @@ async fn send(caller: &Caller, domain: &str, workload: &WorkloadPod) -> Verdict 
     let params = PostParams { dry_run: true, field_manager: Some("outrigger-check".to_owned()) };
     match timeout(caller.limit, api.create(&params, &pod)).await {
         Ok(Ok(_)) => Verdict::Admitted,
+        // Pods of a StatefulSet have fixed names. Webhooks are asked before the API server looks for it.
+        Ok(Err(kube::Error::Api(status))) if status.reason == "AlreadyExists" => Verdict::Admitted,
         Ok(Err(kube::Error::Api(status))) if is_denial(&status.message, domain) => {
             Verdict::Denied(status.message.clone())
         }
@@ -111,5 +113,34 @@ async fn send(caller: &Caller, domain: &str, workload: &WorkloadPod) -> Verdict 
             Verdict::Forbidden
         }
         Ok(Err(_)) | Err(_) => Verdict::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hyper::{Request, Response};
+    use kube::Client;
+    use kube::client::Body;
+    use serde_json::json;
+    use tower::service_fn;
+
+    use super::*;
+
+    /// The pods of a StatefulSet that runs have the names of those that are tried.
+    #[tokio::test]
+    async fn a_pod_whose_name_is_taken_was_admitted() {
+        let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": "pods \"db-0\" already exists", "reason": "AlreadyExists", "code": 409});
+        let server = service_fn(move |_: Request<Body>| {
+            let body = Body::from(status.to_string().into_bytes());
+            let response = Response::builder().status(409).body(body);
+            async move { response }
+        });
+        let caller = Caller::new(Client::new(server, "default"), Duration::from_secs(5));
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "db-0"}});
+        let workload = WorkloadPod { title: "StatefulSet shop/db".to_owned(), namespace: "shop".to_owned(), pod };
+        assert!(matches!(send(&caller, "outrigger.dev", &workload).await, Verdict::Admitted));
     }
 }
