@@ -8,8 +8,10 @@
 mod comments;
 mod detect;
 mod draft;
+mod go_lines;
 mod go_template;
 mod istio;
+mod istio_values;
 mod ledger;
 mod morvencao;
 mod pod_preset;

@@ -1,0 +1,235 @@
+//! What `outrigger convert` lists as lost or refuses, beside the cases of `tests/it/convert.rs`.
+//!
+//! Invariant: all rows of a table are tried, and all failures are reported.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Runs `convert` on these files; the first column is a name.
+fn convert(files: &[(&str, &str)], more: &[&str]) -> Output {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_outrigger"));
+    command.env("NO_COLOR", "1").current_dir(directory.path()).arg("convert").args(more);
+    for (name, text) in files {
+        let path = directory.path().join(name);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        fs::write(path, text).expect("a file");
+    }
+    command.output().expect("the program runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("text")
+}
+
+/// The lost fields as `LINE: FIELD: why`, and the specs of the templates.
+fn result(input: &str) -> (Vec<String>, Vec<Value>) {
+    let output = convert(&[("in.yaml", input)], &["-f", "in.yaml", "-o", "json"]);
+    let stderr = text(&output.stderr);
+    let lost = stderr.lines().filter_map(|line| line.strip_prefix("lost: in.yaml:"));
+    let lost = lost.map(|line| line.split("; instead: ").next().unwrap_or_default().to_owned()).collect();
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let templates = value["templates"].as_array().cloned().unwrap_or_default();
+    assert!(output.status.success() || templates.is_empty(), "{stderr}");
+    (lost, templates.into_iter().map(|mut one| one["template"]["spec"].take()).collect())
+}
+
+/// Each row: the input, the beginnings of all its losses, and parts of the first template as JSON Pointer and value.
+type Row<'r> = (&'r str, &'r [&'r str], &'r [(&'r str, &'r str)]);
+
+fn check(rows: &[Row<'_>]) {
+    let mut wrong = Vec::new();
+    for (input, losses, parts) in rows {
+        let (lost, templates) = result(input);
+        let are_lost =
+            lost.len() == losses.len() && lost.iter().zip(*losses).all(|(one, start)| one.starts_with(start));
+        if !are_lost {
+            wrong.push(format!("{input}expected losses {losses:#?}\nfound {lost:#?}"));
+        }
+        for (pointer, expected) in *parts {
+            let found = templates.first().and_then(|spec| spec.pointer(pointer)).cloned().unwrap_or_default();
+            if found.to_string() != *expected {
+                wrong.push(format!("{input}{pointer}: expected {expected}, found {found}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// Each row: the input, `--from`, and what stderr has in it.
+fn check_refused(rows: &[(&str, Option<&str>, &[&str])]) {
+    for (input, from, expected) in rows {
+        let mut arguments = vec!["-f", "in.yaml"];
+        arguments.extend(from.iter().flat_map(|from| ["--from", from]));
+        let output = convert(&[("in.yaml", input)], &arguments);
+        let stderr = text(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{input}{stderr}");
+        assert!(stderr.lines().all(|line| line.len() > "error: ".len()), "{input}{stderr}");
+        for part in *expected {
+            assert!(stderr.contains(part), "{input}expected {part:?}, found {stderr}");
+        }
+    }
+}
+
+const DIRECTIVES: &str = r#"templates:
+  a: |
+    spec:
+      securityContext: {$patch: replace, fsGroup: 5}
+      containers:
+      - {name: c1, image: "x:1", $patch: replace}
+      - name: c2
+        image: x:1
+        $patch: merge
+        volumeMounts: [{name: v, mountPath: /v}, {name: w, mountPath: /w}]
+        ports: [{$retainKeys: [containerPort], containerPort: 1}]
+      - name: app
+        env: [{name: X, value: "y"}, {name: Z, $patch: delete}]
+      volumes:
+      - {name: v, $patch: delete}
+      - {name: w, emptyDir: {}}
+      affinity: {nodeAffinity: {$setElementOrder/x: [a]}}
+"#;
+
+const UNKNOWN_VALUES: &str = r#"templates:
+  a: |
+    spec:
+      containers:
+      - name: q
+        image: q:1
+        args: [--port, "{{ .Values.port }}", --host, h]
+        env:
+        - {name: A, value: b}
+        - {name: B, valueFrom: {fieldRef: {fieldPath: "{{ .Values.b }}"}}}
+        volumeMounts:
+        - {name: v, mountPath: "{{ .Values.path }}"}
+        - {name: w, mountPath: /w}
+        - {name: x, mountPath: /x}
+        ports: [{containerPort: "{{ .Values.port }}"}, {containerPort: 1}]
+        livenessProbe: {httpGet: {port: "{{ .Values.port }}"}}
+        resources: {limits: {cpu: "{{ .Values.cpu }}", memory: 1Gi}}
+      - {name: r, image: "{{ .Values.image }}"}
+      volumes:
+      - {name: v, emptyDir: {}}
+      - {name: w, hostPath: {path: "{{ .Values.path }}"}}
+      - {name: x, emptyDir: {}}
+      nodeSelector: {a: "{{ .Values.a }}", b: c}
+"#;
+
+const LEFT_OUT_LINES: &str = r#"templates:
+  a: |
+    spec:
+      containers:
+      - name: q
+        image: q:1
+        args:
+        - --all
+        {{- if .Values.x }}
+        - --not
+        {{- end }}
+        command:
+          {{ toYaml .Values.command | nindent 8 }}
+        env:
+        - name: A
+        {{- if .Values.a }}
+          value: b
+        {{- end }}
+        - {name: B, value: b}
+        {{- range .Values.env }}
+        - name: C
+          value: d
+        {{- end }}
+      - name: r
+        {{ if .Values.y }}
+        image: r:1
+        {{ else }}
+        image: r:2
+        {{ end }}
+        env: [{name: A, value: b}]
+"#;
+
+#[test]
+fn what_an_istio_template_deletes_or_replaces_is_lost() {
+    check(&[(
+        DIRECTIVES,
+        &[
+            "4: templates.a: spec.securityContext: $patch: replace is not read",
+            "6: templates.a: spec.containers[0]: $patch: replace is not read",
+            "10: templates.a: spec.containers[1].volumeMounts[0]: its volume is not carried over",
+            "11: templates.a: spec.containers[1].ports[0]: $retainKeys is not read",
+            "13: templates.a: spec.containers[2].env[1]: $patch: delete is not read",
+            "15: templates.a: spec.volumes[0]: $patch: delete is not read",
+            "17: templates.a: spec.affinity: $setElementOrder/x is not read",
+        ],
+        &[
+            ("/sidecars", r#"[{"image":"x:1","name":"c2","ports":[],"volumeMounts":[{"mountPath":"/w","name":"w"}]}]"#),
+            ("/app/env", r#"[{"name":"X","onExisting":"Keep","value":"y"}]"#),
+            ("/volumes", r#"[{"emptyDir":{},"name":"w"}]"#),
+            ("/pod", "null"),
+        ],
+    )]);
+}
+
+#[test]
+fn what_means_something_else_without_an_unknown_value_is_lost_with_it() {
+    check(&[
+        (
+            UNKNOWN_VALUES,
+            &[
+                "7: templates.a: spec.containers[0].args: {{ .Values.port }} has no counterpart",
+                "10: templates.a: spec.containers[0].env[1]: {{ .Values.b }} has no counterpart",
+                "12: templates.a: spec.containers[0].volumeMounts[0]: {{ .Values.path }} has no counterpart",
+                "13: templates.a: spec.containers[0].volumeMounts[1]: its volume is not carried over",
+                "15: templates.a: spec.containers[0].ports[0]: {{ .Values.port }} has no counterpart",
+                "16: templates.a: spec.containers[0].livenessProbe: {{ .Values.port }} has no counterpart",
+                "17: templates.a: spec.containers[0].resources.limits.cpu: {{ .Values.cpu }} has no counterpart",
+                "18: templates.a: spec.containers[1]: {{ .Values.image }} has no counterpart",
+                "21: templates.a: spec.volumes[1]: {{ .Values.path }} has no counterpart",
+                "23: templates.a: spec.nodeSelector: {{ .Values.a }} has no counterpart",
+            ],
+            &[
+                ("/sidecars/0/env", r#"[{"name":"A","value":"b"}]"#),
+                ("/sidecars/0/volumeMounts", r#"[{"mountPath":"/x","name":"x"}]"#),
+                ("/sidecars/0/ports", r#"[{"containerPort":1}]"#),
+                ("/sidecars/0/args", "null"),
+                ("/sidecars/0/resources", r#"{"limits":{"memory":"1Gi"}}"#),
+                ("/sidecars/1", "null"),
+            ],
+        ),
+        (
+            LEFT_OUT_LINES,
+            &[
+                "8: templates.a: spec.containers[0].args: {{- if .Values.x }} has no counterpart",
+                "9: templates.a: {{- if .Values.x }} (to line 11): a template is no text template",
+                "13: templates.a: {{ toYaml .Values.command | nindent 8 }}: a template is no text template",
+                "13: templates.a: spec.containers[0].command: {{ toYaml .Values.command | nindent 8 }} has no",
+                "15: templates.a: spec.containers[0].env[0]: {{- if .Values.a }} has no counterpart",
+                "16: templates.a: {{- if .Values.a }} (to line 18): a template is no text template",
+                "20: templates.a: {{- range .Values.env }} (to line 23): a template is no text template",
+                "24: templates.a: spec.containers[1]: {{ if .Values.y }} has no counterpart",
+                "25: templates.a: {{ if .Values.y }} (to line 29): a template is no text template",
+            ],
+            &[("/sidecars", r#"[{"env":[{"name":"B","value":"b"}],"image":"q:1","name":"q"}]"#), ("/app", "null")],
+        ),
+    ]);
+}
+
+#[test]
+fn documents_after_the_first_one_of_an_istio_template_are_lost() {
+    check(&[
+        (
+            "templates:\n  a: |\n    spec: {containers: [{name: c, image: i}]}\n    ---\n    spec: {}\n    ---\n    x: 1\n",
+            &[
+                "5: templates.a: Istio reads only the first document",
+                "7: templates.a: Istio reads only the first document",
+            ],
+            &[("/sidecars", r#"[{"image":"i","name":"c"}]"#)],
+        ),
+        (
+            "templates:\n  a: '# nothing'\n  b: |\n    spec: {containers: [{name: c, image: i}]}\n",
+            &["2: templates.a: nothing of the template can be carried over"],
+            &[("/sidecars", r#"[{"image":"i","name":"c"}]"#)],
+        ),
+    ]);
+}
