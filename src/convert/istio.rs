@@ -45,8 +45,9 @@ const APP_FIELDS: [&str; 4] = ["name", "env", "envFrom", "volumeMounts"];
 pub(super) fn convert(ledger: &mut Ledger, read: ReadYaml<'_>) -> Result<Drafts, String> {
     let at = ISTIO.into_iter().find(|at| ledger.value.pointer(at).is_some_and(Value::is_object));
     let at = at.ok_or_else(|| format!("{}: expected templates, a map of names and texts", ledger.place("")))?;
-    for pointer in ["/apiVersion", "/kind", "/metadata/name", "/metadata/namespace"] {
-        ledger.account(pointer);
+    ledger.account_object();
+    if ledger.keys(at).is_empty() {
+        return Err(format!("{}: expected templates, a map of names and texts", ledger.field(at)));
     }
     let mut drafts = Drafts::default();
     let mut problems = Vec::new();

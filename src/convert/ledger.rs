@@ -151,6 +151,20 @@ impl Ledger {
         Err(format!("{}: expected a name, such as {example}{found}", self.field(pointer)))
     }
 
+    /// What says which object it is, and what the API server and kubectl write of themselves, is no loss.
+    pub(super) fn account_object(&mut self) {
+        if self.text("/kind").is_none() {
+            return;
+        }
+        for key in ["apiVersion", "kind", "status"] {
+            self.account(&child("", key));
+        }
+        for key in OF_SERVER.into_iter().chain(["name", "namespace"]) {
+            self.account(&child("/metadata", key));
+        }
+        self.account(&child("/metadata/annotations", LAST_APPLIED));
+    }
+
     /// The part at this pointer needs no further look.
     pub(super) fn account(&mut self, pointer: &str) {
         self.accounted.insert(pointer.to_owned());
@@ -213,6 +227,12 @@ impl Ledger {
         self.lost
     }
 }
+
+/// Fields of the metadata that the API server writes.
+const OF_SERVER: [&str; 6] = ["uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink"];
+
+/// The annotation that kubectl writes.
+pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 const NO_COUNTERPART: &str = "remove it, or set it on the pods themselves";
 

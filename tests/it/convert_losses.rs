@@ -233,3 +233,69 @@ fn documents_after_the_first_one_of_an_istio_template_are_lost() {
         ),
     ]);
 }
+
+#[test]
+fn a_config_map_without_a_configuration_is_refused_with_its_place() {
+    let config_map = |data: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: x}}\ndata: {data}\n");
+    let broken = config_map("{a: 'x: [', b: 'y: ['}");
+    let empty = config_map("{a: ''}");
+    let several = config_map("{a: 5, b: '# only a comment'}");
+    let values = config_map("{values: '{}'}");
+    let list = config_map("{a: '{kind: List, items: [{name: a, env: []}]}'}");
+    check_refused(&[
+        (&empty, None, &["in.yaml:4: data.a: the text is empty, expected the configuration of an injector"]),
+        (
+            &several,
+            None,
+            &[
+                "in.yaml:4: data.a: expected a text, the configuration",
+                "in.yaml:4: data.b: the text is empty, expected",
+            ],
+        ),
+        (&values, None, &["in.yaml:4: data: expected the configuration of an injector, found none"]),
+        (&broken, None, &["in.yaml:4: data.a: ", "in.yaml:4: data.b: "]),
+        (&list, None, &["in.yaml:4: data.a: a list inside of a text is not read, expected one configuration"]),
+        ("config: ''\n", None, &["in.yaml:1: config: the text is empty, expected the configuration of an injector"]),
+        ("templates: {}\n", None, &["in.yaml:1: templates: expected templates, a map of names and texts"]),
+    ]);
+    let good = "name: a\nenv: [{name: A, value: b}]\n";
+    let both = convert(&[("a.yaml", good), ("d/b.yaml", &empty)], &["-f", "a.yaml", "-f", "d"]);
+    assert_eq!(text(&both.stderr).lines().count(), 1, "{}", text(&both.stderr));
+    check(&[(
+        "kind: ConfigMap\ndata:\n  a: |\n    name: a\n    env: [{name: A, value: b}]\n  b: 5\n  c: ''\n",
+        &["6: data.b: it is no configuration of an injector", "7: data.c: it is no configuration of an injector"],
+        &[("/app/env/0/name", r#""A""#)],
+    )]);
+}
+
+#[test]
+fn what_the_api_server_and_kubectl_write_is_no_loss() {
+    let metadata = "apiVersion: v1
+metadata:
+  annotations: {kubectl.kubernetes.io/last-applied-configuration: '{}'}
+  creationTimestamp: '2026-01-01T00:00:00Z'
+  generation: 1
+  managedFields: [{manager: kubectl}]
+  name: x
+  namespace: shop
+  resourceVersion: '5'
+  selfLink: /x
+  uid: 6d1f
+status: {status: HEALTHY}
+";
+    let config_map = "kind: ConfigMap\ndata:\n  a: |\n    name: a\n    env: [{name: A, value: b}]\n";
+    let template = "{spec: {containers: [{name: c, image: i}]}}";
+    let operator = format!(
+        "kind: IstioOperator\nspec: {{values: {{sidecarInjectorWebhook: {{templates: {{a: '{template}'}}}}}}}}\n"
+    );
+    for rest in [config_map, &operator] {
+        let input = format!("{metadata}{rest}");
+        let output = convert(&[("in.yaml", &input)], &["-f", "in.yaml", "--strict"]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+    check(&[(
+        "kind: ConfigMap\nmetadata: {annotations: {a: b}}\ndata:\n  a: |\n    name: a\n    env: [{name: A, value: b}]\n",
+        &["2: metadata.annotations.a: is not carried over"],
+        &[],
+    )]);
+}
