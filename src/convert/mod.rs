@@ -17,6 +17,7 @@ mod morvencao;
 mod pod_preset;
 mod ricoberger;
 mod ricoberger_injectors;
+mod ricoberger_variables;
 mod sidecar_set;
 mod sidecar_set_pod;
 mod tumblr;

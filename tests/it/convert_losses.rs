@@ -269,6 +269,35 @@ fn a_config_map_without_a_configuration_is_refused_with_its_place() {
 }
 
 #[test]
+fn variables_of_ricoberger_need_a_name_and_an_annotation() {
+    let variable =
+        |variable: &str| format!("containers: [{{name: c, image: i}}]\nenvironmentVariables:\n- {variable}\n");
+    check_refused(&[
+        (
+            &variable("{name: A, container: c}"),
+            None,
+            &["in.yaml:3: environmentVariables[0].annotation: expected a name"],
+        ),
+        (
+            &variable("{name: 5, container: c, annotation: 7}"),
+            None,
+            &["[0].name: expected a name, such as LOG_LEVEL, found 5", "[0].annotation: expected a name, such as"],
+        ),
+        ("containers: [{name: c, image: i, env: x}]\nenvironmentVariables: []\n", None, &["containers[0].env"]),
+        (
+            "containers: []\nvolumes: [{emptyDir: {}}]\n",
+            Some("ricoberger"),
+            &["in.yaml:2: volumes[0]: expected a name"],
+        ),
+    ]);
+    check(&[(
+        "containers: [{name: c, image: i}]\nenvironmentVariables: {name: A, container: c, annotation: b}\n",
+        &["2: environmentVariables: is not carried over"],
+        &[("/sidecars/0/env", "null")],
+    )]);
+}
+
+#[test]
 fn what_the_api_server_and_kubectl_write_is_no_loss() {
     let metadata = "apiVersion: v1
 metadata:
