@@ -297,6 +297,105 @@ fn variables_of_ricoberger_need_a_name_and_an_annotation() {
     )]);
 }
 
+/// A SidecarSet with these lines in its spec.
+fn sidecar_set(lines: &str) -> String {
+    format!(
+        "apiVersion: apps.kruise.io/v1beta1\nkind: SidecarSet\nmetadata: {{name: web, labels: [x]}}\nspec:\n  \
+         selector: {{matchLabels: {{app: web}}}}\n{lines}"
+    )
+}
+
+#[test]
+fn fields_of_a_sidecar_set_with_a_wrong_type_are_lost_or_refused() {
+    let containers = sidecar_set(
+        "  containers:
+  - name: a
+    image: i
+    podInjectPolicy: afterAppContainer
+    shareVolumePolicy: enabled
+    transferEnv: {sourceContainerName: main, envName: X}
+    upgradeStrategy: HotUpgrade
+  - name: b
+    image: i
+    shareVolumePolicy: {type: Enabled}
+    transferEnv:
+    - {sourceContainerName: main, envName: FOO}
+    - plain
+    - {sourceContainerName: 5, envName: BAR}
+    - {sourceContainerName: main, envNames: BAR}
+    upgradeStrategy: {upgradeType: hot}
+  initContainers:
+  - {name: i, image: i, podInjectPolicy: [], transferEnv: x}
+  patchPodMetadata:
+  - annotations: [z]
+  - {annotations: {a: b}, patchPolicy: 5}
+  - annotations: {c: d}
+",
+    );
+    check(&[(
+        &containers,
+        &[
+            "3: metadata.labels: it is not read: expected a map of texts",
+            "9: spec.containers[0].podInjectPolicy: it is not read: expected BeforeAppContainer or",
+            "10: spec.containers[0].shareVolumePolicy: it is not read: expected a map in which type",
+            "11: spec.containers[0].transferEnv: it is not read: expected a list",
+            "12: spec.containers[0].upgradeStrategy: it is not read: expected a map in which upgradeType",
+            "15: spec.containers[1].shareVolumePolicy: it is not read: expected a map in which type",
+            "18: spec.containers[1].transferEnv[1]: it is not read: expected a map in which",
+            "19: spec.containers[1].transferEnv[2]: it is not read: expected a map in which",
+            "20: spec.containers[1].transferEnv[3]: it is not read: expected a map in which",
+            "21: spec.containers[1].upgradeStrategy: it is not read: expected a map in which upgradeType",
+            "23: spec.initContainers[0].podInjectPolicy: it is not read",
+            "23: spec.initContainers[0].transferEnv: it is not read: expected a list",
+            "25: spec.patchPodMetadata[0].annotations: it is not read: expected a map of texts",
+            "26: spec.patchPodMetadata[1]: it is not read: expected patchPolicy as a text",
+        ],
+        &[("/placement/order", r#""First""#), ("/metadata/annotations", r#"{"c":"d"}"#)],
+    )]);
+    let refused = |lines: &str| sidecar_set(&format!("  {lines}\n  containers: [{{name: a, image: i}}]\n"));
+    check_refused(&[
+        (
+            &refused("injectionStrategy: {paused: 'true'}"),
+            None,
+            &["in.yaml:6: spec.injectionStrategy.paused: expected true or false"],
+        ),
+        (&refused("injectionStrategy: paused"), None, &["in.yaml:6: spec.injectionStrategy: expected a map"]),
+        (&refused("specificNamespace: shop"), None, &["in.yaml:6: spec.specificNamespace: expected a map"]),
+        (&refused("namespace: [shop]"), None, &["in.yaml:6: spec.namespace: expected a name, such as shop"]),
+    ]);
+    let preset = "apiVersion: settings.k8s.io/v1alpha1\nkind: PodPreset\nmetadata: {name: p, annotations: x}\nspec:\n  \
+                  env: [{name: A, value: b}]\n";
+    check(&[(preset, &["3: metadata.annotations: it is not read: expected a map of texts"], &[])]);
+}
+
+#[test]
+fn problems_and_losses_have_the_path_and_line_of_the_input() {
+    let selector = |lines: &str| {
+        let head = "apiVersion: apps.kruise.io/v1beta1\nkind: SidecarSet\nmetadata: {name: web}\nspec:\n";
+        format!("{head}  containers: [{{name: a, image: i}}]\n{lines}")
+    };
+    let misspelt = "  selector:\n    matchLabels: {a: b}\n    matchLabel: {c: d}\n";
+    let namespaces =
+        "  selector: {matchLabels: {a: b}}\n  specificNamespace:\n    namespaceSelector: {namespaces: [a]}\n";
+    check_refused(&[
+        (&selector(misspelt), None, &["in.yaml:7: spec.selector.matchLabel: "]),
+        (&selector(namespaces), None, &["in.yaml:8: spec.specificNamespace.namespaceSelector.namespaces: "]),
+        (
+            "templates:\n  a: |\n    metadata:\n      annotations:\n        a: b\n        c: [d]\n",
+            None,
+            &["in.yaml:6: templates.a: metadata.annotations.c: "],
+        ),
+    ]);
+    let quoted = r#"data: {a: "name: a\nenv: [{name: A, value: b}]\n\n\nx: 1\n"}"#;
+    let folded = "data:\n  a: >-\n    name: a\n\n    env: [{name: A, value: b}]\n\n    x: 1\n";
+    let nested = "kind: List\nitems:\n- kind: List\n  items:\n  - name: a\n    x: 1\n    env: [{name: A, value: b}]\n";
+    check(&[
+        (&format!("kind: ConfigMap\n{quoted}\n"), &["2: data.a: x: is not carried over"], &[]),
+        (&format!("kind: ConfigMap\n{folded}"), &["3: data.a: x: is not carried over"], &[]),
+        (nested, &["6: items[0].items[0].x: is not carried over"], &[("/app/env/0/name", r#""A""#)]),
+    ]);
+}
+
 #[test]
 fn what_the_api_server_and_kubectl_write_is_no_loss() {
     let metadata = "apiVersion: v1
