@@ -369,6 +369,24 @@ fn fields_of_a_sidecar_set_with_a_wrong_type_are_lost_or_refused() {
 }
 
 #[test]
+fn an_inherited_file_is_found_by_any_spelling_of_its_path() {
+    let base = "name: base\nenv: [{name: A, value: b}]\nhostAliases: [{ip: 1.1.1.1, hostnames: [a]}]\n";
+    let heir = "name: web\ninherits: ./base.yaml\nhostAliases: [{ip: 1.1.1.1, hostnames: [b]}]\n";
+    for (one, other) in [("./d/web.yaml", "d/base.yaml"), ("d/web.yaml", "d/../d//base.yaml")] {
+        let files = [("d/base.yaml", base), ("d/web.yaml", heir)];
+        let output = convert(&files, &["-f", one, "-f", other, "-o", "json", "--strict"]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let value: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let spec = &value["templates"][0]["template"]["spec"];
+        assert_eq!(spec["pod"]["hostAliases"].to_string(), r#"[{"hostnames":["a","b"],"ip":"1.1.1.1"}]"#);
+        assert_eq!(spec["app"]["env"][0]["name"], "A");
+    }
+    check(&[("name: web\ninherits: 5\nenv: [{name: A, value: b}]\n", &["2: inherits: is not carried over"], &[])]);
+    let wrong = "name: web\nenv: [{name: A, value: b}]\ncontainers: [{name: c, image: i, env: x}]\n";
+    check_refused(&[(wrong, None, &["in.yaml:3: containers[0].env"])]);
+}
+
+#[test]
 fn problems_and_losses_have_the_path_and_line_of_the_input() {
     let selector = |lines: &str| {
         let head = "apiVersion: apps.kruise.io/v1beta1\nkind: SidecarSet\nmetadata: {name: web}\nspec:\n";
