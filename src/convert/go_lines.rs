@@ -47,7 +47,7 @@ pub(super) struct Action {
 }
 
 impl Action {
-    fn new(inner: &str) -> Self {
+    pub(super) fn new(inner: &str) -> Self {
         let is_blank = |letter: char| letter.is_ascii_whitespace();
         let after_first = inner.strip_prefix('-').filter(|rest| rest.starts_with(is_blank));
         let rest = after_first.unwrap_or(inner);
@@ -72,6 +72,12 @@ impl Action {
     /// Whether it may write text: it is neither a comment nor an assignment.
     pub(super) fn inserts(&self) -> bool {
         !self.is_comment() && !self.text.starts_with('$')
+    }
+
+    /// Whether what it writes goes on in the line before it. What begins with a line break does not.
+    pub(super) fn joins_line_before(&self) -> bool {
+        let mut words = self.text.split_whitespace();
+        self.trims_before && !words.any(|word| matches!(word, "nindent" | "include" | "template"))
     }
 
     /// The column to which it indents what it writes.

@@ -11,6 +11,8 @@ const MARK: &str = "OUTRIGGERACTION";
 
 const UNKNOWN: &str = "has no counterpart in a template";
 
+const JOINS: &str = "joins two lines, which is not read";
+
 /// Characters that a trim marker removes, without line breaks.
 const BLANKS: [char; 3] = [' ', '\t', '\r'];
 
@@ -99,7 +101,6 @@ impl GoTemplate {
         let content: String = texts.collect();
         let stands_alone = content.trim().is_empty();
         let in_scalar = self.is_in_scalar(line);
-        let is_comment = !actions.is_empty() && actions.iter().all(|action| action.is_comment());
         if was_inside {
             // The block, or the action, goes on until here.
             if let Some((.., last)) = self.lost.last_mut().filter(|_| self.is_listed) {
@@ -117,19 +118,59 @@ impl GoTemplate {
             return Ok(Line::Kept(format!("{}{}", &line[..indent(line)], self.word(action, Err(UNKNOWN), false))));
         }
         if opens || (stands_alone && !actions.is_empty() && !in_scalar) {
-            // A comment between two trim markers joins the line before it with the next one.
-            let joins = actions.iter().all(|action| action.trims_before && action.trims_after);
-            if !is_comment || (joins && !self.yaml.trim().is_empty()) {
-                self.lost.push((number, line.trim().to_owned(), number));
-            }
-            self.outermost = usize::MAX;
-            let inserted = actions.first().filter(|action| stands_alone && !opens && action.inserts());
-            return Ok(Line::LeftOut(match inserted {
-                Some(action) => self.inserted(action.indent().unwrap_or(indent(line))),
-                None => self.hole(&content),
-            }));
+            let opens_block = opened.blocks.len() != before;
+            let open = opened.action.as_ref().map(|(_, text)| text.as_str());
+            return Ok(Line::LeftOut(self.left_out(number, line, &actions, &content, (opens_block, open))));
         }
         Ok(Line::Kept(self.marked(parts, is_block, in_scalar)))
+    }
+
+    /// Lists a line that begins a block or an action, or has nothing but actions. Returns its hole.
+    fn left_out(
+        &mut self,
+        number: usize,
+        line: &str,
+        actions: &[&Action],
+        content: &str,
+        (opens_block, open): (bool, Option<&str>),
+    ) -> Option<String> {
+        let stands_alone = content.trim().is_empty();
+        let is_comment = stands_alone
+            && actions.iter().all(|action| action.is_comment())
+            && open.map_or(!actions.is_empty(), |text| Action::new(text).is_comment());
+        // A comment between two trim markers joins the line before it with the next one.
+        let joins = open.is_none()
+            && !self.yaml.trim().is_empty()
+            && actions.iter().all(|action| action.trims_before && action.trims_after);
+        if is_comment && !joins {
+            self.is_listed = false;
+            return None;
+        }
+        self.lost.push((number, line.trim().to_owned(), number));
+        self.outermost = usize::MAX;
+        if opens_block || !stands_alone {
+            return self.hole(content);
+        }
+        match actions.first() {
+            Some(action) if action.inserts() => {
+                if action.joins_line_before() {
+                    self.join(action);
+                }
+                self.inserted(action.indent().unwrap_or(indent(line)))
+            }
+            Some(_) => None,
+            None => self.inserted(indent(line)),
+        }
+    }
+
+    /// Marks the value of the line above, to which a trim marker joins what the action writes.
+    fn join(&mut self, action: &Action) {
+        let end = self.yaml.trim_end().len();
+        let word = self.word(action.written(), Err(JOINS), false);
+        let space = if self.yaml[..end].ends_with([':', '-']) { " " } else { "" };
+        if end > 0 {
+            self.yaml.insert_str(end, &format!("{space}{word}"));
+        }
     }
 
     /// A key or an item in place of this line of a block that is left out, unless one stands as far out already.
@@ -194,7 +235,7 @@ impl GoTemplate {
                         parts.get(at + 1).map_or("", |part| if let Part::Text(text) = part { text } else { "" });
                     let is_whole = !in_scalar && is_whole_value(&line, after);
                     let cel = if joins.contains(&at) {
-                        Err("joins two lines, which is not read")
+                        Err(JOINS)
                     } else if is_block {
                         Err(UNKNOWN)
                     } else {
@@ -372,6 +413,8 @@ mod tests {
             "a: |\n  {{ .ObjectMeta.Namespace -}}\n  x\n",
             "a: \"x\n  {{- .ObjectMeta.Namespace }}\"\n",
             "a: x {{ .ObjectMeta.Namespace -}}\nb: 1\n",
+            "a: x/\n  {{- .ObjectMeta.Namespace }}\nb: 1\n",
+            "a:\n  {{- .ObjectMeta.Namespace }}\nb: 1\n",
         ] {
             let Scalar::Unknown(why) = member(text) else { panic!("{text} is not lost") };
             assert!(why.ends_with("joins two lines, which is not read"), "{text}: {why}");
@@ -379,6 +422,7 @@ mod tests {
         assert_eq!(member("a: |\n  x {{ .ObjectMeta.Name | quote }}\n"), unknown("{{ .ObjectMeta.Name | quote }}"));
         let commented = |text: &str| GoTemplate::read(text).expect("a template").lost.len();
         assert_eq!(commented("{{- /* c */ -}}\na: 1\n{{- /* }} */}}\nb: 2\n"), 0);
+        assert_eq!(commented("a: {{ .x }}\n{{- /* c\nd */}}\n{{- toYaml .y | nindent 2 }}\nb: 2\n"), 1);
         assert_eq!(commented("a: 1\n{{- /* c */ -}}\nb: 2\n"), 1);
     }
 

@@ -41,6 +41,12 @@ impl Loss {
     fn new(why: String) -> Self {
         Self { why, instead: INSTEAD, is_listed: false }
     }
+
+    /// Of a directive of strategic merge patches, where `null` deletes too.
+    fn of_directive(directive: &str) -> Self {
+        let why = format!("{directive} is not read: a template deletes, replaces and sorts nothing");
+        Self { why, instead: "change it in the pods that need it", is_listed: false }
+    }
 }
 
 /// The value with the known actions as expressions, without what contains others.
@@ -101,11 +107,16 @@ fn members(ledger: &mut Ledger, go: &GoTemplate, map: &Map<String, Value>, point
             Scalar::Text(_) | Scalar::Unknown(_) => Err(Loss::new("a key is no expression".to_owned())),
         };
         match found {
+            Ok(Value::Null)
+                if member.is_null() && ["/spec", "/metadata/labels", "/metadata/annotations"].contains(&pointer) =>
+            {
+                lose(ledger, &at, Loss::of_directive("null"));
+            }
             Ok(Value::Null) => {}
             Ok(member) => _ = known_members.insert(key.clone(), member),
             Err(loss) if stand_alone(pointer) && !is_of_all(pointer, key) => {
                 hole = loss.is_listed.then(|| loss.why.clone()).or(hole);
-                if matches!(go.scalar(key), Scalar::Text(_)) || loss.is_listed {
+                if loss.is_listed || go.written(key) == *key {
                     lose(ledger, &at, loss);
                 } else {
                     ledger.account(&at);
@@ -143,8 +154,7 @@ fn directive(map: &Map<String, Value>) -> Option<Loss> {
     };
     let (key, value) = map.iter().find(|(key, value)| is_directive(key, value))?;
     let key = value.as_str().map_or_else(|| key.clone(), |value| format!("{key}: {value}"));
-    let why = format!("{key} is not read: a template deletes, replaces and sorts nothing");
-    Some(Loss { why, instead: "change it in the pods that need it", is_listed: false })
+    Some(Loss::of_directive(&key))
 }
 
 /// Whether the members or items of this part mean the same without one another.

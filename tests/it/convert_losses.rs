@@ -50,7 +50,8 @@ fn check(rows: &[Row<'_>]) {
         }
         for (pointer, expected) in *parts {
             let found = templates.first().and_then(|spec| spec.pointer(pointer)).cloned().unwrap_or_default();
-            if found.to_string() != *expected {
+            let found = found.to_string();
+            if found != *expected {
                 wrong.push(format!("{input}{pointer}: expected {expected}, found {found}"));
             }
         }
@@ -90,6 +91,9 @@ const DIRECTIVES: &str = r#"templates:
       - {name: v, $patch: delete}
       - {name: w, emptyDir: {}}
       affinity: {nodeAffinity: {$setElementOrder/x: [a]}}
+      priorityClassName: null
+    metadata:
+      labels: {"{{ .ObjectMeta.Name }}": a}
 "#;
 
 const UNKNOWN_VALUES: &str = r#"templates:
@@ -161,6 +165,8 @@ fn what_an_istio_template_deletes_or_replaces_is_lost() {
             "13: templates.a: spec.containers[2].env[1]: $patch: delete is not read",
             "15: templates.a: spec.volumes[0]: $patch: delete is not read",
             "17: templates.a: spec.affinity: $setElementOrder/x is not read",
+            "18: templates.a: spec.priorityClassName: null is not read: a template deletes",
+            "20: templates.a: metadata.labels.{{ .ObjectMeta.Name }}: a key is no expression",
         ],
         &[
             ("/sidecars", r#"[{"image":"x:1","name":"c2","ports":[],"volumeMounts":[{"mountPath":"/w","name":"w"}]}]"#),
