@@ -128,10 +128,12 @@ fn template(ledger: &mut Ledger, name: &str, pointer: &str, read: ReadYaml<'_>) 
         ledger.lose(pointer, "nothing of the template can be carried over", "keep it in Istio");
         return Ok(None);
     };
-    for (_, lines) in documents {
-        let further = ledger.inner(pointer, Value::Null, lines);
+    for (at, (value, lines)) in documents.enumerate() {
+        let keys: Vec<&str> = value.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+        let path = go.written(&format!("{}: {} (document {})", ledger.path(pointer), keys.join(", "), at + 2));
+        let further = ledger.inner(pointer, value, lines);
         let why = "Istio reads only the first document of a template";
-        ledger.lose_at(further.line(""), ledger.path(pointer), why, "write a second template for it");
+        ledger.lose_at(further.line(""), path, why, "write a second template for it");
     }
     let mut inner = ledger.inner(pointer, value, lines);
     let mut draft = Draft::new(name, &inner, "");
