@@ -11,6 +11,9 @@ const MARK: &str = "OUTRIGGERACTION";
 
 const UNKNOWN: &str = "has no counterpart in a template";
 
+/// Most lines above an action in which the part around it is looked for.
+const LINES_ABOVE: usize = 500;
+
 const JOINS: &str = "joins two lines, which is not read";
 
 /// Characters that a trim marker removes, without line breaks.
@@ -23,6 +26,10 @@ pub(super) struct GoTemplate {
     pub yaml: String,
     /// The same without holes, for texts that are no YAML with them.
     pub without_holes: String,
+    /// Where the last line of `yaml` that is not empty ends.
+    end: usize,
+    /// Whether that line is marked already.
+    is_joined: bool,
     /// Begins the word of each action.
     mark: String,
     actions: Vec<Marked>,
@@ -78,7 +85,13 @@ impl GoTemplate {
                 Line::Kept(line) => (line, None),
                 Line::LeftOut(hole) => (String::new(), hole),
             };
-            template.yaml.extend([hole.as_deref().unwrap_or(&kept), "\n"]);
+            let line = hole.as_deref().unwrap_or(&kept);
+            template.yaml.push_str(line);
+            if !line.trim().is_empty() {
+                template.end = template.yaml.trim_end().len();
+                template.is_joined = false;
+            }
+            template.yaml.push('\n');
             template.without_holes.extend([&kept, "\n"]);
         }
         if let Some((line, action)) = opened.action {
@@ -139,9 +152,8 @@ impl GoTemplate {
             && actions.iter().all(|action| action.is_comment())
             && open.map_or(!actions.is_empty(), |text| Action::new(text).is_comment());
         // A comment between two trim markers joins the line before it with the next one.
-        let joins = open.is_none()
-            && !self.yaml.trim().is_empty()
-            && actions.iter().all(|action| action.trims_before && action.trims_after);
+        let joins =
+            open.is_none() && self.end > 0 && actions.iter().all(|action| action.trims_before && action.trims_after);
         if is_comment && !joins {
             self.is_listed = false;
             return None;
@@ -152,12 +164,11 @@ impl GoTemplate {
             return self.hole(content);
         }
         match actions.first() {
-            Some(action) if action.inserts() => {
-                if action.joins_line_before() {
-                    self.join(action);
-                }
-                self.inserted(action.indent().unwrap_or(indent(line)))
+            Some(action) if action.inserts() && action.joins_line_before() => {
+                self.join(action);
+                None
             }
+            Some(action) if action.inserts() => self.inserted(action.indent().unwrap_or(indent(line))),
             Some(_) => None,
             None => self.inserted(indent(line)),
         }
@@ -165,12 +176,13 @@ impl GoTemplate {
 
     /// Marks the value of the line above, to which a trim marker joins what the action writes.
     fn join(&mut self, action: &Action) {
-        let end = self.yaml.trim_end().len();
-        let word = self.word(action.written(), Err(JOINS), false);
-        let space = if self.yaml[..end].ends_with([':', '-']) { " " } else { "" };
-        if end > 0 {
-            self.yaml.insert_str(end, &format!("{space}{word}"));
+        if self.end == 0 || self.is_joined {
+            return;
         }
+        let word = self.word(action.written(), Err(JOINS), false);
+        let space = if self.yaml[..self.end].ends_with([':', '-']) { " " } else { "" };
+        self.yaml.insert_str(self.end, &format!("{space}{word}"));
+        self.is_joined = true;
     }
 
     /// A key or an item in place of this line of a block that is left out, unless one stands as far out already.
@@ -188,7 +200,7 @@ impl GoTemplate {
 
     /// A key or an item in place of what an action inserts at this column, as the lines before it tell.
     fn inserted(&mut self, column: usize) -> Option<String> {
-        let mut lines = self.yaml.lines().rev().filter(|line| !line.trim().is_empty());
+        let mut lines = self.yaml[..self.end].lines().rev().filter(|line| !line.trim().is_empty()).take(LINES_ABOVE);
         let above = lines.find(|line| indent(line) <= column)?;
         let is_open = above.trim_end().ends_with(':');
         let is_item = indent(above) == column && (is_open || above.trim_start().starts_with('-'));

@@ -112,6 +112,7 @@ impl ConvertedTemplate {
         let within = |place: &&(String, String)| path.starts_with(&place.0);
         match self.places.iter().filter(within).max_by_key(|(start, _)| start.len()) {
             Some((start, source)) => format!("{source}{}", &path[start.len()..]),
+            None if path.is_empty() => self.from.clone(),
             None => format!("{}: {path}", self.from),
         }
     }
