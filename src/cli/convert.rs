@@ -12,9 +12,12 @@ use serde_json::Value;
 use super::documents::{self, InputArgs, InputFile, Source};
 use super::errors::ErrorList;
 use super::terminal::printable;
+use super::yaml::YamlDocument;
 use super::{output, stdio, terminal, yaml};
 use crate::config::settings;
-use crate::convert::{self, Conversion, ConvertedTemplate, Hint, Lost, SourceDocument, SourceFormat, YamlText};
+use crate::convert::{
+    self, Conversion, ConvertedTemplate, Hint, Lost, PartLines, SourceDocument, SourceFormat, YamlText,
+};
 use crate::inject::{SourceText, TemplateSet};
 
 /// Turn configurations of other injectors into templates
@@ -165,20 +168,37 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<()> {
 
 fn source_documents(file: &InputFile) -> Vec<SourceDocument> {
     let document = |document: &documents::InputDocument| {
-        let line = |pointer: &str| match &document.source {
-            Source::Yaml(source) => source.line(pointer),
-            Source::Json(source) => source.line(pointer),
+        let lines = match &document.source {
+            Source::Yaml(source) => lines_of_yaml(source, &document.value),
+            Source::Json(source) => {
+                let parts = parts(&document.value);
+                // A text of JSON stands on one line.
+                let line = |(pointer, _): (String, &Value)| (pointer.clone(), source.line(&pointer));
+                PartLines { lines: parts.into_iter().map(line).collect(), ..PartLines::default() }
+            }
         };
-        let lines = lines(&document.value, &line);
-        let is_json = matches!(document.source, Source::Json(_));
-        SourceDocument { file: file.origin.clone(), value: document.value.clone(), lines, is_json }
+        SourceDocument { file: file.origin.clone(), value: document.value.clone(), lines }
     };
     file.documents.iter().map(document).collect()
 }
 
-/// The line of each part of a value, by JSON Pointer.
-fn lines(value: &Value, line: &dyn Fn(&str) -> usize) -> BTreeMap<String, usize> {
-    let mut lines = BTreeMap::new();
+fn lines_of_yaml(document: &YamlDocument, value: &Value) -> PartLines {
+    let mut lines = PartLines::default();
+    for (pointer, value) in parts(value) {
+        let is_literal = document.is_literal(&pointer);
+        let line =
+            if value.is_string() && !is_literal { document.line_of_key(&pointer) } else { document.line(&pointer) };
+        if is_literal {
+            lines.literals.insert(pointer.clone());
+        }
+        lines.lines.insert(pointer, line);
+    }
+    lines
+}
+
+/// All parts of a value with their JSON Pointers.
+fn parts(value: &Value) -> Vec<(String, &Value)> {
+    let mut parts = Vec::new();
     let mut open = vec![(String::new(), value)];
     while let Some((pointer, value)) = open.pop() {
         match value {
@@ -191,9 +211,9 @@ fn lines(value: &Value, line: &dyn Fn(&str) -> usize) -> BTreeMap<String, usize>
             }
             _ => {}
         }
-        lines.insert(pointer.clone(), line(&pointer));
+        parts.push((pointer, value));
     }
-    lines
+    parts
 }
 
 /// YAML inside a value.
@@ -202,7 +222,7 @@ fn read_yaml(text: &str) -> YamlText {
         Ok(documents) => Ok(documents
             .into_iter()
             .map(|(document, value)| {
-                let lines = lines(&value, &|pointer| document.line(pointer));
+                let lines = lines_of_yaml(&document, &value);
                 (value, lines)
             })
             .collect()),

@@ -35,7 +35,8 @@ impl Draft {
 
     /// Another template with the spec and metadata that this one has so far.
     pub(super) fn sibling(&self, name: &str, ledger: &Ledger) -> Self {
-        Self { spec: self.spec.clone(), metadata: self.metadata.clone(), ..Self::new(name, ledger, "") }
+        let Self { spec, metadata, places, .. } = self.clone();
+        Self { spec, metadata, places, ..Self::new(name, ledger, "") }
     }
 
     /// Sets a field of the spec, unless the value is empty.
@@ -137,7 +138,17 @@ pub(super) fn constant(value: Value) -> Value {
 
 /// A string in CEL.
 pub(super) fn cel_string(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n"))
+    let mut literal = String::from("'");
+    for letter in text.chars() {
+        match letter {
+            '\\' | '\'' => literal.extend(['\\', letter]),
+            '\n' => literal.push_str("\\n"),
+            '\r' => literal.push_str("\\r"),
+            letter if letter.is_control() => literal.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            letter => literal.push(letter),
+        }
+    }
+    literal + "'"
 }
 
 /// CEL of an annotation or label of the pod, or else of the default.
@@ -164,6 +175,12 @@ pub(super) fn with(mut item: Value, key: &str, value: Value) -> Value {
     item
 }
 
+/// Whether the container mounts the volume, as files or as a device.
+pub(super) fn mounts(container: &Value, volume: &str) -> bool {
+    let mounts = ["volumeMounts", "volumeDevices"].iter().filter_map(|key| container.get(*key)?.as_array());
+    mounts.flatten().any(|mount| name_of(mount) == volume)
+}
+
 /// The name of an item of a list.
 pub(super) fn name_of(item: &Value) -> &str {
     item.get("name").and_then(Value::as_str).unwrap_or_default()
@@ -185,6 +202,11 @@ mod tests {
         ] {
             assert_eq!(label(name), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn any_text_is_a_string_of_cel() {
+        assert_eq!(cel_string("a'b\\c\n\r\t\u{85}${d}\""), r#"'a\'b\\c\n\r\u0009\u0085${d}"'"#);
     }
 
     #[test]

@@ -5,11 +5,12 @@
 //! Istio merges a template into the pod by a strategic merge patch, which puts new items of a list before
 //! those of the pod. Then it merges the pod's own containers over the result, so that they keep theirs.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::detect::ISTIO;
 use super::draft::{Draft, name_of, unless_mounted, with};
-use super::go_template::{GoTemplate, Scalar};
+use super::go_template::GoTemplate;
+use super::istio_values::{INSTEAD, expressions};
 use super::ledger::{Ledger, child};
 use super::{Drafts, Hint, ReadYaml};
 
@@ -44,8 +45,9 @@ const APP_FIELDS: [&str; 4] = ["name", "env", "envFrom", "volumeMounts"];
 pub(super) fn convert(ledger: &mut Ledger, read: ReadYaml<'_>) -> Result<Drafts, String> {
     let at = ISTIO.into_iter().find(|at| ledger.value.pointer(at).is_some_and(Value::is_object));
     let at = at.ok_or_else(|| format!("{}: expected templates, a map of names and texts", ledger.place("")))?;
-    for pointer in ["/apiVersion", "/kind", "/metadata/name", "/metadata/namespace"] {
-        ledger.account(pointer);
+    ledger.account_object();
+    if ledger.keys(at).is_empty() {
+        return Err(format!("{}: expected templates, a map of names and texts", ledger.field(at)));
     }
     let mut drafts = Drafts::default();
     let mut problems = Vec::new();
@@ -110,7 +112,7 @@ fn template(ledger: &mut Ledger, name: &str, pointer: &str, read: ReadYaml<'_>) 
         format!("{}:{line}: {}", ledger.file(), ledger.path(pointer))
     };
     let go = GoTemplate::read(&text).map_err(|(line, problem)| format!("{}: {problem}", place(line)))?;
-    let documents = read(&go.yaml).map_err(|(line, problem)| {
+    let documents = read(&go.yaml).or_else(|_| read(&go.without_holes)).map_err(|(line, problem)| {
         let place = place(line);
         format!("{place}: without its Go actions the template is no YAML: {problem}; convert it by hand")
     })?;
@@ -121,10 +123,18 @@ fn template(ledger: &mut Ledger, name: &str, pointer: &str, read: ReadYaml<'_>) 
         let why = "a template is no text template: conditions, loops and values of Istio are not read";
         ledger.lose_at(line, path, why, INSTEAD);
     }
-    let Some((value, lines)) = documents.into_iter().next() else {
-        ledger.account(pointer);
+    let mut documents = documents.into_iter();
+    let Some((value, lines)) = documents.next() else {
+        ledger.lose(pointer, "nothing of the template can be carried over", "keep it in Istio");
         return Ok(None);
     };
+    for (at, (value, lines)) in documents.enumerate() {
+        let keys: Vec<&str> = value.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+        let path = go.written(&format!("{}: {} (document {})", ledger.path(pointer), keys.join(", "), at + 2));
+        let further = ledger.inner(pointer, value, lines);
+        let why = "Istio reads only the first document of a template";
+        ledger.lose_at(further.line(""), path, why, "write a second template for it");
+    }
     let mut inner = ledger.inner(pointer, value, lines);
     let mut draft = Draft::new(name, &inner, "");
     let value = expressions(&mut inner, &go);
@@ -140,70 +150,16 @@ fn template(ledger: &mut Ledger, name: &str, pointer: &str, read: ReadYaml<'_>) 
     Ok(gives.then_some(draft))
 }
 
-const INSTEAD: &str = "write it with a parameter, `when` or `forEach`";
-
-/// The value with the known actions as expressions, without what contains others.
-fn expressions(ledger: &mut Ledger, go: &GoTemplate) -> Value {
-    let value = ledger.value.clone();
-    known(ledger, go, &value, "").unwrap_or_default()
-}
-
-fn known(ledger: &mut Ledger, go: &GoTemplate, value: &Value, pointer: &str) -> Option<Value> {
-    match value {
-        Value::String(text) => match go.scalar(text) {
-            Scalar::Text(text) => Some(Value::String(text)),
-            Scalar::Unknown(action) => {
-                let why = format!("{{{{ {action} }}}} has no counterpart in a template");
-                ledger.lose(pointer, &why, INSTEAD);
-                None
-            }
-        },
-        Value::Array(items) => {
-            let item = |(at, item)| known(ledger, go, item, &format!("{pointer}/{at}")).or(Some(Value::Null));
-            Some(Value::Array(items.iter().enumerate().filter_map(item).collect()))
-        }
-        // A variable without its value would be an empty one.
-        Value::Object(map) if map.contains_key("name") && unknown_value(go, map).is_some() => {
-            let action = unknown_value(go, map).unwrap_or_default();
-            let why = format!("{{{{ {action} }}}} has no counterpart in a template");
-            ledger.lose(pointer, &why, INSTEAD);
-            None
-        }
-        Value::Object(map) => {
-            let mut known_members = Map::new();
-            for (key, member) in map {
-                let at = child(pointer, key);
-                match go.scalar(key) {
-                    Scalar::Text(text) if text == *key || text.replace("$${", "${") == *key => {
-                        if let Some(member) = known(ledger, go, member, &at) {
-                            known_members.insert(key.clone(), member);
-                        }
-                    }
-                    Scalar::Text(_) | Scalar::Unknown(_) => ledger.lose(&at, "a key is no expression", INSTEAD),
-                }
-            }
-            Some(Value::Object(known_members))
-        }
-        Value::Null => None,
-        other => Some(other.clone()),
-    }
-}
-
-/// The unknown action in the value of a variable.
-fn unknown_value(go: &GoTemplate, variable: &Map<String, Value>) -> Option<String> {
-    match go.scalar(variable.get("value")?.as_str()?) {
-        Scalar::Unknown(action) => Some(action),
-        Scalar::Text(_) => None,
-    }
-}
-
 /// The parts of the pod that Istio would merge.
 fn pod(ledger: &mut Ledger, draft: &mut Draft, value: &Value) {
     for key in ["labels", "annotations"] {
         let pointer = format!("/metadata/{key}");
-        if let Some(entries) = value.pointer(&pointer).filter(|entries| entries.is_object()) {
-            ledger.account(&pointer);
-            draft.set(&format!("metadata.{key}"), entries.clone());
+        let Some(Value::Object(entries)) = value.pointer(&pointer) else { continue };
+        ledger.account(&pointer);
+        draft.set(&format!("metadata.{key}"), Value::Object(entries.clone()));
+        draft.came_from(&format!("metadata.{key}"), ledger.field(&pointer));
+        for entry in entries.keys() {
+            draft.came_from(&format!("metadata.{key}[{entry}]"), ledger.field(&child(&pointer, entry)));
         }
     }
     native_init_containers(ledger, draft, value);
@@ -227,16 +183,17 @@ fn pod(ledger: &mut Ledger, draft: &mut Draft, value: &Value) {
         draft.plain();
         draft.set("placement.order", json!("First"));
     }
-    for key in ["/apiVersion", "/kind", "/metadata", "/spec"] {
-        if ledger.value.pointer(key).is_some_and(|part| part.is_string() || part.as_object().is_some_and(Map::is_empty))
-        {
+    for key in ["/apiVersion", "/kind"] {
+        if ledger.text(key).is_some() {
             ledger.account(key);
         }
     }
 }
 
 fn items<'v>(value: &'v Value, pointer: &str) -> Vec<(usize, &'v Value)> {
-    value.pointer(pointer).and_then(Value::as_array).map_or_else(Vec::new, |items| items.iter().enumerate().collect())
+    let items = value.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+    // Null stands for an item that is lost.
+    items.enumerate().filter(|(_, item)| !item.is_null()).collect()
 }
 
 /// Init containers: native sidecars are sidecars of the template, unless it has plain ones too.

@@ -2,11 +2,11 @@
 //!
 //! Invariant: a field that no converter has taken is reported as lost by [`Ledger::finish`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Lost, SourceDocument};
+use super::{Lost, PartLines, SourceDocument};
 
 /// One document, or a text inside one, and what has become of its fields.
 #[derive(Debug)]
@@ -16,10 +16,8 @@ pub(super) struct Ledger {
     prefix: String,
     /// The line before the first one of the text.
     line_before: usize,
-    /// Texts of the document are on one line each.
-    is_json: bool,
     pub value: Value,
-    lines: BTreeMap<String, usize>,
+    lines: PartLines,
     /// JSON Pointers of parts that are accounted for as a whole.
     accounted: BTreeSet<String>,
     lost: Vec<Lost>,
@@ -27,21 +25,21 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn of_document(document: SourceDocument) -> Self {
-        let SourceDocument { file, value, lines, is_json } = document;
+        let SourceDocument { file, value, lines } = document;
         let (accounted, lost) = (BTreeSet::new(), Vec::new());
-        Self { file, prefix: String::new(), line_before: 0, is_json, value, lines, accounted, lost }
+        Self { file, prefix: String::new(), line_before: 0, value, lines, accounted, lost }
     }
 
     /// The account of the text in the field at this pointer, which is accounted for here.
-    pub(super) fn inner(&mut self, pointer: &str, value: Value, lines: BTreeMap<String, usize>) -> Self {
+    pub(super) fn inner(&mut self, pointer: &str, value: Value, lines: PartLines) -> Self {
         self.account(pointer);
+        let is_literal = self.lines.literals.contains(pointer);
         Self {
             file: self.file.clone(),
             prefix: format!("{}: ", self.path(pointer)),
             line_before: self.line_of_text(pointer, 0),
-            is_json: self.is_json,
             value,
-            lines: if self.is_json { BTreeMap::new() } else { lines },
+            lines: if is_literal { lines } else { PartLines::default() },
             accounted: BTreeSet::new(),
             lost: Vec::new(),
         }
@@ -51,27 +49,28 @@ impl Ledger {
     fn item(&mut self, at: usize) -> Self {
         let start = format!("/items/{at}");
         self.account(&start);
-        let below = |(pointer, line): (&String, &usize)| {
+        let below = |pointer: &String| {
             let rest = pointer.strip_prefix(&start)?;
-            (rest.is_empty() || rest.starts_with('/')).then(|| (rest.to_owned(), *line))
+            (rest.is_empty() || rest.starts_with('/')).then(|| rest.to_owned())
         };
+        let lines = self.lines.lines.iter().filter_map(|(pointer, line)| Some((below(pointer)?, *line))).collect();
+        let literals = self.lines.literals.iter().filter_map(below).collect();
         Self {
             file: self.file.clone(),
-            prefix: format!("items[{at}]."),
+            prefix: format!("{}items[{at}].", self.prefix),
             line_before: self.line_before,
-            is_json: self.is_json,
             value: self.value.pointer(&start).cloned().unwrap_or_default(),
-            lines: self.lines.iter().filter_map(below).collect(),
+            lines: PartLines { lines, literals },
             accounted: BTreeSet::new(),
             lost: Vec::new(),
         }
     }
 
-    /// The line of the file in which this line of the text in the field at this pointer stands. A block
-    /// scalar has the line of its first content, after empty lines.
+    /// The line of the file in which this line of the text in the field at this pointer stands. A literal
+    /// block scalar has the line of its first content, after empty lines; other texts have one line.
     pub(super) fn line_of_text(&self, pointer: &str, line: usize) -> usize {
         let before = self.line(pointer).saturating_sub(1);
-        if self.is_json {
+        if !self.lines.literals.contains(pointer) {
             return before + line.min(1);
         }
         let empty = self.text(pointer).map_or(0, |text| text.lines().take_while(|line| line.trim().is_empty()).count());
@@ -152,6 +151,20 @@ impl Ledger {
         Err(format!("{}: expected a name, such as {example}{found}", self.field(pointer)))
     }
 
+    /// What says which object it is, and what the API server and kubectl write of themselves, is no loss.
+    pub(super) fn account_object(&mut self) {
+        if self.text("/kind").is_none() {
+            return;
+        }
+        for key in ["apiVersion", "kind", "status"] {
+            self.account(&child("", key));
+        }
+        for key in OF_SERVER.into_iter().chain(["name", "namespace"]) {
+            self.account(&child("/metadata", key));
+        }
+        self.account(&child("/metadata/annotations", LAST_APPLIED));
+    }
+
     /// The part at this pointer needs no further look.
     pub(super) fn account(&mut self, pointer: &str) {
         self.accounted.insert(pointer.to_owned());
@@ -175,7 +188,7 @@ impl Ledger {
     pub(super) fn line(&self, pointer: &str) -> usize {
         let mut pointer = pointer;
         loop {
-            if let Some(line) = self.lines.get(pointer) {
+            if let Some(line) = self.lines.lines.get(pointer) {
                 return self.line_before + line;
             }
             match pointer.rsplit_once('/') {
@@ -197,6 +210,9 @@ impl Ledger {
 
     /// The pointer as a path in messages.
     pub(super) fn path(&self, pointer: &str) -> String {
+        if pointer.is_empty() {
+            return self.prefix.trim_end_matches([':', '.', ' ']).to_owned();
+        }
         format!("{}{}", self.prefix, path(&self.value, pointer))
     }
 
@@ -211,6 +227,12 @@ impl Ledger {
         self.lost
     }
 }
+
+/// Fields of the metadata that the API server writes.
+const OF_SERVER: [&str; 6] = ["uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink"];
+
+/// The annotation that kubectl writes.
+pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 const NO_COUNTERPART: &str = "remove it, or set it on the pods themselves";
 
@@ -269,30 +291,39 @@ fn path(value: &Value, pointer: &str) -> String {
     path
 }
 
-/// The items of a list object, or the document itself; and what stands around the items and is lost.
+/// The items of a list object, also of lists in it, or the document itself; and what stands around the items
+/// and is lost.
 pub(super) fn open(document: SourceDocument) -> (Vec<Ledger>, Vec<Lost>) {
-    let mut outer = Ledger::of_document(document);
-    let is_list = outer.is_list();
-    let count = outer.list("/items").len();
-    if !is_list || count == 0 {
-        return (vec![outer], Vec::new());
+    let (mut items, mut lost) = (Vec::new(), Vec::new());
+    let mut closed = vec![Ledger::of_document(document)];
+    while let Some(mut outer) = closed.pop() {
+        let count = outer.list("/items").len();
+        if !outer.is_list() || count == 0 {
+            items.push(outer);
+            continue;
+        }
+        for pointer in ["/apiVersion", "/kind", "/metadata/resourceVersion", "/metadata/selfLink", "/metadata/continue"]
+        {
+            outer.account(pointer);
+        }
+        closed.extend((0..count).rev().map(|at| outer.item(at)));
+        lost.extend(outer.finish());
     }
-    for pointer in ["/apiVersion", "/kind", "/metadata/resourceVersion", "/metadata/selfLink", "/metadata/continue"] {
-        outer.account(pointer);
-    }
-    let items = (0..count).map(|at| outer.item(at)).collect();
-    (items, outer.finish())
+    (items, lost)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
 
     fn ledger(value: Value) -> Ledger {
         let lines = BTreeMap::from([(String::new(), 1), ("/a".to_owned(), 2), ("/a/0".to_owned(), 3)]);
-        Ledger::of_document(SourceDocument { file: "f".to_owned(), value, lines, is_json: false })
+        let lines = PartLines { lines, literals: BTreeSet::from(["/a".to_owned()]) };
+        Ledger::of_document(SourceDocument { file: "f".to_owned(), value, lines })
     }
 
     #[test]
@@ -308,9 +339,14 @@ mod tests {
     #[test]
     fn a_text_inside_a_field_has_the_lines_of_its_file() {
         let mut outer = ledger(json!({"a": "x: 1\ny: 2\n"}));
-        let lines = BTreeMap::from([(String::new(), 1), ("/y".to_owned(), 2)]);
-        let inner = outer.inner("/a", json!({"x": 1, "y": 2}), lines);
+        let lines = || PartLines {
+            lines: BTreeMap::from([(String::new(), 1), ("/y".to_owned(), 2)]),
+            literals: BTreeSet::new(),
+        };
+        let inner = outer.inner("/a", json!({"x": 1, "y": 2}), lines());
         assert_eq!(inner.field("/y"), "f:3: a: y");
+        outer.lines.literals.clear();
+        assert_eq!(outer.inner("/a", json!({"x": 1, "y": 2}), lines()).field("/y"), "f:2: a: y");
         assert!(outer.finish().is_empty());
     }
 }

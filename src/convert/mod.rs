@@ -8,19 +8,22 @@
 mod comments;
 mod detect;
 mod draft;
+mod go_lines;
 mod go_template;
 mod istio;
+mod istio_values;
 mod ledger;
 mod morvencao;
 mod pod_preset;
 mod ricoberger;
 mod ricoberger_injectors;
+mod ricoberger_variables;
 mod sidecar_set;
 mod sidecar_set_pod;
 mod tumblr;
 mod wrapped;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -65,14 +68,22 @@ pub struct SourceDocument {
     pub file: String,
     /// What the document contains.
     pub value: Value,
-    /// 1-based lines by JSON Pointer; a part without one has the line of the part around it.
+    /// The lines of its parts.
+    pub lines: PartLines,
+}
+
+/// Where the parts of a document stand, by JSON Pointer.
+#[derive(Clone, Debug, Default)]
+pub struct PartLines {
+    /// 1-based; a part without one has the line of the part around it.
     pub lines: BTreeMap<String, usize>,
-    /// Whether the file is JSON, in which a text with line breaks stands on one line.
-    pub is_json: bool,
+    /// Texts of which each line is one of the file: block scalars with `|`. All others stand on the line of
+    /// their key.
+    pub literals: BTreeSet<String>,
 }
 
 /// The documents of a text with the lines of their parts, or the first problem with its 1-based line.
-pub type YamlText = Result<Vec<(Value, BTreeMap<String, usize>)>, (usize, String)>;
+pub type YamlText = Result<Vec<(Value, PartLines)>, (usize, String)>;
 
 /// Reads YAML that stands inside a value.
 pub type ReadYaml<'r> = &'r dyn Fn(&str) -> YamlText;
@@ -101,6 +112,7 @@ impl ConvertedTemplate {
         let within = |place: &&(String, String)| path.starts_with(&place.0);
         match self.places.iter().filter(within).max_by_key(|(start, _)| start.len()) {
             Some((start, source)) => format!("{source}{}", &path[start.len()..]),
+            None if path.is_empty() => self.from.clone(),
             None => format!("{}: {path}", self.from),
         }
     }

@@ -12,7 +12,8 @@ const EXCLUDE: &str = "podpreset.admission.kubernetes.io/exclude";
 pub(super) fn convert(ledger: &mut Ledger) -> Result<Drafts, String> {
     let name = ledger.take_name("/metadata/name", "web")?;
     let mut draft = Draft::new(&name, ledger, "");
-    let namespace = ledger.take_text("/metadata/namespace").unwrap_or_else(|| "default".to_owned());
+    let has_namespace = ledger.value.pointer("/metadata/namespace").is_some_and(|namespace| !namespace.is_null());
+    let namespace = if has_namespace { ledger.take_name("/metadata/namespace", "shop")? } else { "default".to_owned() };
     take_object_metadata(ledger, &mut draft);
     draft.set("injection", json!("Automatic"));
     draft.set("onError", json!("Skip"));

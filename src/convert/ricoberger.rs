@@ -6,8 +6,9 @@
 
 use serde_json::{Value, json};
 
-use super::draft::{Draft, cel_key, cel_string, constant, label, name_of, with};
-use super::ledger::{Ledger, child};
+use super::draft::{Draft, constant, mounts, name_of};
+use super::ledger::Ledger;
+use super::ricoberger_variables::{environment, variables_of_nobody};
 use super::{Drafts, Hint, ricoberger_injectors};
 
 const DOMAIN: &str = "sidecar-injector.ricoberger.de";
@@ -39,17 +40,25 @@ impl Role {
 pub(super) fn convert(ledger: &mut Ledger) -> Result<Drafts, String> {
     let containers = ledger.take_list("/containers");
     let volumes = ledger.take_list("/volumes");
-    let mut drafts = Drafts::default();
-    for (at, container) in containers.iter().enumerate() {
-        if name_of(container).is_empty() {
-            return Err(format!("{}: expected a name", ledger.field(&format!("/containers/{at}"))));
+    for (list, items) in [("containers", &containers), ("volumes", &volumes)] {
+        if let Some(at) = items.iter().position(|item| name_of(item).is_empty()) {
+            return Err(format!("{}: expected a name", ledger.field(&format!("/{list}/{at}"))));
         }
-        sidecar(ledger, &mut drafts, container, at, Role::Sidecar);
+    }
+    let (mut drafts, mut problems) = (Drafts::default(), Vec::new());
+    for (at, container) in containers.iter().enumerate() {
+        let pointer = format!("/containers/{at}");
+        let (converted, variables) = environment(ledger, container, &mut problems);
+        let container = Injected { container: converted, variables, pointer };
+        sidecar(ledger, &mut drafts, container.clone(), Role::Sidecar);
         // Kubernetes takes no probes and hooks of init containers that run once.
         let only_sidecar = ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle"];
-        if !only_sidecar.iter().any(|key| container.get(key).is_some_and(|value| !value.is_null())) {
-            sidecar(ledger, &mut drafts, container, at, Role::Init);
+        if !only_sidecar.iter().any(|key| container.container.get(key).is_some()) {
+            sidecar(ledger, &mut drafts, container, Role::Init);
         }
+    }
+    if !problems.is_empty() {
+        return Err(problems.join("\n"));
     }
     for (at, volume) in volumes.iter().enumerate() {
         let is_mounted = containers.iter().any(|container| mounts(container, name_of(volume)));
@@ -80,17 +89,24 @@ fn asks(annotation: &str, name: &str, template: &str) -> Hint {
     )
 }
 
-fn sidecar(ledger: &mut Ledger, drafts: &mut Drafts, container: &Value, at: usize, role: Role) {
-    let name = name_of(container);
-    let pointer = format!("/containers/{at}");
+/// A container as a template has it, with the parameters of its variables and the annotations that set them.
+#[derive(Clone)]
+struct Injected {
+    container: Value,
+    variables: Vec<(Value, String)>,
+    pointer: String,
+}
+
+fn sidecar(ledger: &mut Ledger, drafts: &mut Drafts, injected: Injected, role: Role) {
+    let Injected { container: mut converted, variables, pointer } = injected;
+    let name = name_of(&converted).to_owned();
     let suffix = if role == Role::Init { "-init" } else { "" };
     let mut draft = Draft::new(&format!("{name}{suffix}"), ledger, &pointer);
-    let mut converted = constant(container.clone());
     let mut parameters = Vec::new();
-    resources(&mut converted, name, role, &mut parameters);
-    environment(ledger, &mut converted, name, &mut parameters);
+    resources(&mut converted, &name, role, &mut parameters);
+    parameters.extend(variables);
     for (at, volume) in ledger.list("/volumes").to_vec().into_iter().enumerate() {
-        if mounts(container, name_of(&volume)) {
+        if mounts(&converted, name_of(&volume)) {
             draft.push("volumes", constant(volume), ledger.field(&format!("/volumes/{at}")));
         }
     }
@@ -107,7 +123,7 @@ fn sidecar(ledger: &mut Ledger, drafts: &mut Drafts, container: &Value, at: usiz
         drafts.hints.push(Hint::new(before, after));
     }
     draft.set("parameters", parameters.into_iter().map(|(parameter, _)| parameter).collect());
-    drafts.hints.push(asks(role.annotation(), name, &draft.name));
+    drafts.hints.push(asks(role.annotation(), &name, &draft.name));
     drafts.drafts.push(draft);
 }
 
@@ -131,50 +147,4 @@ fn resources(container: &mut Value, name: &str, role: Role, parameters: &mut Vec
         });
         parameters.push((parameter, annotation));
     }
-}
-
-/// A parameter for each variable that an annotation sets.
-fn environment(ledger: &mut Ledger, container: &mut Value, name: &str, parameters: &mut Vec<(Value, String)>) {
-    for (at, variable) in ledger.list("/environmentVariables").to_vec().into_iter().enumerate() {
-        let text = |key: &str| variable.get(key).and_then(Value::as_str).unwrap_or_default();
-        if text("container") != name {
-            continue;
-        }
-        for key in ["container", "name", "annotation"] {
-            ledger.account(&child(&format!("/environmentVariables/{at}"), key));
-        }
-        let parameter = format!("env_{}", label(text("name")).replace('-', "_"));
-        let expression = format!("${{{}}}", cel_key("annotations", text("annotation"), ""));
-        let item = format!("{{'name': {}, 'value': params.{parameter}}}", cel_string(text("name")));
-        // An element that is null is left out.
-        let item = json!(format!("${{params.{parameter} == '' ? null : {item}}}"));
-        match container.get_mut("env") {
-            Some(Value::Array(items)) => items.push(item),
-            _ => *container = with(container.take(), "env", json!([item])),
-        }
-        let declared = json!({
-            "name": parameter, "type": "string", "default": expression,
-            "description": format!("The variable {}; empty for none.", text("name")),
-        });
-        parameters.push((declared, text("annotation").to_owned()));
-    }
-}
-
-/// Variables that name no container of the configuration are never set.
-fn variables_of_nobody(ledger: &mut Ledger, containers: &[Value]) {
-    for at in 0..ledger.list("/environmentVariables").len() {
-        let pointer = format!("/environmentVariables/{at}");
-        let container = ledger.text(&format!("{pointer}/container")).unwrap_or_default();
-        if !containers.iter().any(|one| name_of(one) == container) {
-            ledger.lose(&pointer, "it names no container of this file, so nothing sets it", "name its container");
-        }
-    }
-    if ledger.list("/environmentVariables").is_empty() {
-        ledger.account("/environmentVariables");
-    }
-}
-
-fn mounts(container: &Value, volume: &str) -> bool {
-    let mounts = container.get("volumeMounts").and_then(Value::as_array);
-    mounts.is_some_and(|mounts| mounts.iter().any(|mount| name_of(mount) == volume))
 }

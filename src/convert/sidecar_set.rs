@@ -7,8 +7,8 @@
 use serde_json::{Map, Value, json};
 
 use super::draft::{Draft, constant, name_of, with};
-use super::ledger::{Ledger, child};
-use super::sidecar_set_pod::{losses, rest_of_pod, without_kruise};
+use super::ledger::{LAST_APPLIED, Ledger, child};
+use super::sidecar_set_pod::{CORRECT, lose_misfits, losses, misfit, rest_of_pod, without_kruise};
 use super::{Drafts, Hint};
 
 /// What all sidecars of a template have in common.
@@ -23,10 +23,18 @@ struct Group {
 
 pub(super) fn convert(ledger: &mut Ledger) -> Result<Drafts, String> {
     let name = ledger.take_name("/metadata/name", "web")?;
-    ledger.account("/metadata/namespace");
     let mut base = Draft::new(&name, ledger, "");
     take_object_metadata(ledger, &mut base);
-    let paused = ledger.value.pointer("/spec/injectionStrategy/paused") == Some(&json!(true));
+    for map in ["/spec/injectionStrategy", "/spec/specificNamespace"] {
+        if ledger.value.pointer(map).is_some_and(|value| !value.is_null() && !value.is_object()) {
+            return Err(format!("{}: expected a map", ledger.field(map)));
+        }
+    }
+    let paused = match ledger.value.pointer("/spec/injectionStrategy/paused") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(paused)) => *paused,
+        Some(_) => return Err(format!("{}: expected true or false", ledger.field("/spec/injectionStrategy/paused"))),
+    };
     selection(ledger, &mut base, paused)?;
     let groups = groups(ledger);
     let mut drafts: Vec<Draft> =
@@ -56,19 +64,21 @@ pub(super) fn convert(ledger: &mut Ledger) -> Result<Drafts, String> {
 
 /// Labels and annotations of the object. What the API server and kubectl write of themselves is no loss.
 pub(super) fn take_object_metadata(ledger: &mut Ledger, draft: &mut Draft) {
-    ledger.account("/apiVersion");
-    ledger.account("/kind");
+    ledger.account_object();
     for key in ["labels", "annotations"] {
-        let Some(Value::Object(mut entries)) = ledger.take(&format!("/metadata/{key}")) else { continue };
-        entries.remove("kubectl.kubernetes.io/last-applied-configuration");
-        if !entries.is_empty() {
-            draft.metadata.insert(key.to_owned(), Value::Object(entries));
+        let pointer = format!("/metadata/{key}");
+        match ledger.value.pointer(&pointer).cloned() {
+            None | Some(Value::Null) => {}
+            Some(Value::Object(mut entries)) => {
+                ledger.account(&pointer);
+                entries.remove(LAST_APPLIED);
+                if !entries.is_empty() {
+                    draft.metadata.insert(key.to_owned(), Value::Object(entries));
+                }
+            }
+            Some(_) => ledger.lose(&pointer, &misfit("a map of texts"), CORRECT),
         }
     }
-    for key in ["uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink"] {
-        ledger.account(&format!("/metadata/{key}"));
-    }
-    ledger.account("/status");
 }
 
 /// OpenKruise refuses a SidecarSet without a selector, and an empty one selects no pod there, but all
@@ -96,7 +106,20 @@ fn selection(ledger: &mut Ledger, draft: &mut Draft, paused: bool) -> Result<(),
     draft.came_from("match.podSelector", ledger.field("/spec/selector"));
     // Since v1beta1 both fields stand below specificNamespace.
     let at = |field: &str| [format!("/spec/specificNamespace/{field}"), format!("/spec/{field}")];
-    let mut namespaces = at("namespaceSelector").iter().filter_map(|pointer| ledger.take(pointer)).next();
+    let mut namespaces = None;
+    for pointer in at("namespaceSelector") {
+        namespaces = ledger.take(&pointer);
+        if namespaces.is_some() {
+            draft.came_from("match.namespaceSelector", ledger.field(&pointer));
+            break;
+        }
+    }
+    for pointer in at("namespace") {
+        // Without it the template would reach all namespaces.
+        if ledger.value.pointer(&pointer).is_some_and(|value| !value.is_null() && !value.is_string()) {
+            return Err(format!("{}: expected a name, such as shop", ledger.field(&pointer)));
+        }
+    }
     let namespace = at("namespace").iter().filter_map(|pointer| ledger.take_text(pointer)).next();
     if let Some(namespace) = namespace.filter(|namespace| !namespace.is_empty()) {
         let selector = namespaces.take().unwrap_or_else(|| json!({}));
@@ -114,8 +137,9 @@ fn selection(ledger: &mut Ledger, draft: &mut Draft, paused: bool) -> Result<(),
 /// The containers, in groups that fit into one template each.
 fn groups(ledger: &mut Ledger) -> Vec<(Group, Vec<(Value, String)>)> {
     let mut groups: Vec<(Group, Vec<(Value, String)>)> = Vec::new();
-    for (at, container) in ledger.take_list("/spec/containers").into_iter().enumerate() {
+    for (at, mut container) in ledger.take_list("/spec/containers").into_iter().enumerate() {
         let pointer = format!("/spec/containers/{at}");
+        lose_misfits(ledger, &pointer, &mut container);
         let group = group_of(ledger, &pointer, &container);
         let item = (constant(without_kruise(container)), ledger.field(&pointer));
         match groups.iter_mut().find(|(one, _)| *one == group) {
@@ -171,6 +195,11 @@ fn transferred(ledger: &mut Ledger, pointer: &str, container: &Value) -> (Vec<St
     let items = container.get("transferEnv").and_then(Value::as_array).cloned().unwrap_or_default();
     for (at, item) in items.iter().enumerate() {
         let pointer = format!("{pointer}/transferEnv/{at}");
+        if !is_transfer(item) {
+            let expected = "a map in which sourceContainerName and envName are texts, and envNames is a list of them";
+            ledger.lose(&pointer, &misfit(expected), CORRECT);
+            continue;
+        }
         ledger.lose(
             &format!("{pointer}/sourceContainerNameFrom"),
             "the container is not found by a field of the pod",
@@ -189,6 +218,18 @@ fn transferred(ledger: &mut Ledger, pointer: &str, container: &Value) -> (Vec<St
         names.extend(all.filter(|name| !name.is_empty()).map(str::to_owned));
     }
     (names, from)
+}
+
+fn is_transfer(item: &Value) -> bool {
+    let are_texts = |value: &Value| value.as_array().is_some_and(|items| items.iter().all(Value::is_string));
+    item.as_object().is_some_and(|item| {
+        item.iter().all(|(key, value)| match key.as_str() {
+            _ if value.is_null() => true,
+            "sourceContainerName" | "envName" => value.is_string(),
+            "envNames" => are_texts(value),
+            _ => true,
+        })
+    })
 }
 
 fn of_group(ledger: &Ledger, name: &str, base: &Draft, at: usize, of: (Group, Vec<(Value, String)>)) -> Draft {

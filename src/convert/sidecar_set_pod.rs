@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::draft::{Draft, constant, name_of};
-use super::ledger::Ledger;
+use super::draft::{Draft, constant, mounts, name_of};
+use super::ledger::{Ledger, child};
 
 /// Fields of a container that OpenKruise reads and Kubernetes does not know.
 const OF_KRUISE: [&str; 6] = [
@@ -14,6 +14,43 @@ const OF_KRUISE: [&str; 6] = [
     "upgradeStrategy",
     "resourcesPolicy",
 ];
+
+pub(super) const CORRECT: &str = "correct it";
+
+pub(super) fn misfit(expected: &str) -> String {
+    format!("it is not read: expected {expected}")
+}
+
+/// Fields of OpenKruise whose values it would refuse are lost, and leave the container.
+pub(super) fn lose_misfits(ledger: &mut Ledger, pointer: &str, container: &mut Value) {
+    let Value::Object(fields) = container else { return };
+    let is_one_of = |value: Option<&Value>, texts: [&str; 2]| match value {
+        None | Some(Value::Null) => true,
+        Some(Value::String(text)) => text.is_empty() || texts.contains(&text.as_str()),
+        Some(_) => false,
+    };
+    for (key, expected) in [
+        ("podInjectPolicy", "BeforeAppContainer or AfterAppContainer"),
+        ("shareVolumePolicy", "a map in which type is enabled or disabled"),
+        ("transferEnv", "a list"),
+        ("upgradeStrategy", "a map in which upgradeType is ColdUpgrade or HotUpgrade"),
+    ] {
+        let value = fields.get(key).filter(|value| !value.is_null());
+        let Some(value) = value else { continue };
+        let is_fit = match key {
+            "podInjectPolicy" => is_one_of(Some(value), ["BeforeAppContainer", "AfterAppContainer"]),
+            "shareVolumePolicy" => value.is_object() && is_one_of(value.get("type"), ["enabled", "disabled"]),
+            "upgradeStrategy" => {
+                value.is_object() && is_one_of(value.get("upgradeType"), ["ColdUpgrade", "HotUpgrade"])
+            }
+            _ => value.is_array(),
+        };
+        if !is_fit {
+            ledger.lose(&child(pointer, key), &misfit(expected), CORRECT);
+            fields.remove(key);
+        }
+    }
+}
 
 pub(super) fn without_kruise(mut container: Value) -> Value {
     if let Value::Object(fields) = &mut container {
@@ -36,6 +73,9 @@ pub(super) fn rest_of_pod(ledger: &mut Ledger, base: &Draft, name: &str, drafts:
 /// a native sidecar and needs a template of its own.
 fn init_containers(ledger: &mut Ledger, base: &Draft, name: &str, drafts: &mut Vec<Draft>) {
     let mut all: Vec<_> = ledger.take_list("/spec/initContainers").into_iter().enumerate().collect();
+    for (at, container) in &mut all {
+        lose_misfits(ledger, &format!("/spec/initContainers/{at}"), container);
+    }
     all.sort_by(|(_, one), (_, other)| name_of(one).cmp(name_of(other)));
     let is_before = |container: &Value| container.get("podInjectPolicy") == Some(&json!("BeforeAppContainer"));
     let is_native = |container: &Value| container.get("restartPolicy") == Some(&json!("Always"));
@@ -53,7 +93,7 @@ fn init_containers(ledger: &mut Ledger, base: &Draft, name: &str, drafts: &mut V
             if native { ("sidecars", "placement.order") } else { ("initContainers", "placement.initContainerOrder") };
         for (index, container) in of_kind {
             let pointer = format!("/spec/initContainers/{index}");
-            lose_fields(ledger, &pointer, is_before(container) != are_before);
+            lose_fields(ledger, &pointer, container, is_before(container) != are_before);
             let mut converted = constant(without_kruise(container.clone()));
             if let Value::Object(fields) = &mut converted {
                 fields.retain(|key, _| !native || key != "restartPolicy");
@@ -64,10 +104,11 @@ fn init_containers(ledger: &mut Ledger, base: &Draft, name: &str, drafts: &mut V
     }
 }
 
-fn lose_fields(ledger: &mut Ledger, pointer: &str, loses_policy: bool) {
-    for key in OF_KRUISE {
+fn lose_fields(ledger: &mut Ledger, pointer: &str, container: &Value, loses_policy: bool) {
+    // Those with a wrong value are lost already.
+    for key in OF_KRUISE.into_iter().filter(|key| container.get(key).is_some()) {
         let field = format!("{pointer}/{key}");
-        let value = ledger.value.pointer(&field);
+        let value = container.get(key);
         let is_default = match key {
             "podInjectPolicy" => !loses_policy,
             "shareVolumePolicy" => value == Some(&json!({"type": "disabled"})),
@@ -90,7 +131,7 @@ fn volumes(ledger: &mut Ledger, drafts: &mut [Draft]) {
     for (at, volume) in ledger.take_list("/spec/volumes").into_iter().enumerate() {
         let pointer = format!("/spec/volumes/{at}");
         let mut is_mounted = false;
-        for draft in drafts.iter_mut().filter(|draft| mounts(draft, name_of(&volume))) {
+        for draft in drafts.iter_mut().filter(|draft| has_mount(draft, name_of(&volume))) {
             is_mounted = true;
             draft.push("volumes", constant(volume.clone()), ledger.field(&pointer));
         }
@@ -101,23 +142,30 @@ fn volumes(ledger: &mut Ledger, drafts: &mut [Draft]) {
     }
 }
 
-fn mounts(draft: &Draft, volume: &str) -> bool {
+fn has_mount(draft: &Draft, volume: &str) -> bool {
     let containers = ["sidecars", "initContainers"].iter().filter_map(|list| draft.spec.get(*list)?.as_array());
-    containers.flatten().any(|container| {
-        let mounts = ["volumeMounts", "volumeDevices"].iter().filter_map(|key| container.get(*key)?.as_array());
-        mounts.flatten().any(|mount| name_of(mount) == volume)
-    })
+    containers.flatten().any(|container| mounts(container, volume))
 }
 
 fn pod_metadata(ledger: &mut Ledger, draft: &mut Draft) {
     let mut annotations = Map::new();
     for at in 0..ledger.list("/spec/patchPodMetadata").len() {
         let pointer = format!("/spec/patchPodMetadata/{at}");
-        match ledger.text(&format!("{pointer}/patchPolicy")) {
+        let policy = ledger.value.pointer(&format!("{pointer}/patchPolicy")).cloned().unwrap_or_default();
+        match policy.as_str() {
+            None if !policy.is_null() => ledger.lose(&pointer, &misfit("patchPolicy as a text"), CORRECT),
             None | Some("" | "Retain") => {
                 ledger.account(&format!("{pointer}/patchPolicy"));
-                let entries = ledger.take(&format!("{pointer}/annotations"));
-                annotations.extend(entries.as_ref().and_then(Value::as_object).cloned().unwrap_or_default());
+                let entries = format!("{pointer}/annotations");
+                if ledger.value.pointer(&entries).is_some_and(|entries| !entries.is_object()) {
+                    ledger.lose(&entries, &misfit("a map of texts"), CORRECT);
+                }
+                let found = ledger.value.pointer(&entries).and_then(Value::as_object).cloned().unwrap_or_default();
+                ledger.account(&entries);
+                for key in found.keys() {
+                    draft.came_from(&format!("metadata.annotations[{key}]"), ledger.field(&child(&entries, key)));
+                }
+                annotations.extend(found);
             }
             Some(_) => ledger.lose(
                 &pointer,

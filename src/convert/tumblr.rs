@@ -23,7 +23,7 @@ impl Bases {
     pub(super) fn of(configurations: &[(SourceFormat, Ledger)]) -> Self {
         let is_file = |(format, ledger): &&(SourceFormat, Ledger)| *format == SourceFormat::Tumblr && !ledger.is_text();
         let tumblr = configurations.iter().filter(is_file);
-        Self(tumblr.map(|(_, ledger)| (ledger.file().to_owned(), ledger.value.clone())).collect())
+        Self(tumblr.map(|(_, ledger)| (normal(ledger.file()), ledger.value.clone())).collect())
     }
 }
 
@@ -67,7 +67,7 @@ type Lists = BTreeMap<&'static str, Vec<(Value, String)>>;
 fn inherited(ledger: &mut Ledger, bases: &Bases) -> (Lists, Option<String>) {
     let mut lists = Lists::new();
     let mut chain = Vec::new();
-    let mut file = ledger.file().to_owned();
+    let mut file = normal(ledger.file());
     let mut value = ledger.value.clone();
     if ledger.is_text() {
         ledger.lose("/inherits", "the injector reads it in files only, not in a ConfigMap", "nothing");
@@ -84,7 +84,7 @@ fn inherited(ledger: &mut Ledger, bases: &Bases) -> (Lists, Option<String>) {
         chain.push((path.clone(), base.clone()));
         (file, value) = (path, base.clone());
     }
-    ledger.account("/inherits");
+    ledger.take_text("/inherits");
     let account = |value: &Value| {
         let account = value.get("serviceAccountName").and_then(Value::as_str);
         account.filter(|account| !account.is_empty()).map(str::to_owned)
@@ -110,18 +110,25 @@ fn inherited(ledger: &mut Ledger, bases: &Bases) -> (Lists, Option<String>) {
 
 /// The path of a file that is named in another one.
 fn beside(file: &str, name: &str) -> String {
-    let mut parts: Vec<&str> = file.split('/').collect();
-    parts.pop();
-    for part in name.split('/') {
+    match file.rsplit_once('/') {
+        Some((directory, _)) => normal(&format!("{directory}/{name}")),
+        None => normal(name),
+    }
+}
+
+/// The path without `.` and, where that is possible, without `..`.
+fn normal(path: &str) -> String {
+    let is_absolute = path.starts_with('/');
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
         match part {
             "." | "" => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => {
-                parts.pop();
-            }
+            ".." if parts.last().is_some_and(|last| *last != "..") => _ = parts.pop(),
+            ".." if is_absolute => {}
             part => parts.push(part),
         }
     }
-    parts.join("/")
+    format!("{}{}", if is_absolute { "/" } else { "" }, parts.join("/"))
 }
 
 fn merge(list: &mut Vec<(Value, String)>, items: Vec<(Value, String)>, by_name: bool) {
@@ -133,8 +140,31 @@ fn merge(list: &mut Vec<(Value, String)>, items: Vec<(Value, String)>, by_name: 
     }
 }
 
+/// Aliases of one address as one, since those of the file are appended to the inherited ones.
+fn by_address(aliases: Vec<Value>) -> Vec<Value> {
+    let mut merged: Vec<Value> = Vec::new();
+    for alias in aliases {
+        let names = |alias: &Value| alias.get("hostnames").and_then(Value::as_array).cloned();
+        let is_same = |one: &Value| alias.get("ip").is_some_and(Value::is_string) && one.get("ip") == alias.get("ip");
+        let is_plain = alias.as_object().is_some_and(|fields| fields.len() == 2);
+        let earlier = merged.iter().position(is_same).filter(|_| is_plain);
+        match earlier.and_then(|at| Some((at, names(&merged[at])?, names(&alias)?))) {
+            Some((at, mut all, more)) => {
+                let new: Vec<Value> = more.into_iter().filter(|name| !all.contains(name)).collect();
+                all.extend(new);
+                merged[at]["hostnames"] = Value::Array(all);
+            }
+            None => merged.push(alias),
+        }
+    }
+    merged
+}
+
 /// A container of the file with the variables or mounts that every container gets.
 fn with_own(container: Value, key: &str, common: &[(Value, String)]) -> Value {
+    if container.get(key).is_some_and(|own| !own.is_null() && !own.is_array()) {
+        return container;
+    }
     let own = container.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let lacks = |item: &&(Value, String)| !own.iter().any(|one| name_of(one) == name_of(&item.0));
     let added: Vec<Value> = common.iter().filter(lacks).map(|(item, _)| item.clone()).collect();
@@ -153,7 +183,7 @@ fn app(draft: &mut Draft, env: &[(Value, String)], mounts: &[(Value, String)]) {
 
 fn pod(ledger: &mut Ledger, draft: &mut Draft, aliases: Option<&Vec<(Value, String)>>, account: Option<String>) {
     let aliases: Vec<Value> = aliases.into_iter().flatten().map(|(item, _)| constant(item.clone())).collect();
-    draft.set("pod.hostAliases", json!(aliases));
+    draft.set("pod.hostAliases", json!(by_address(aliases)));
     draft.came_from("pod.hostAliases", ledger.field("/hostAliases"));
     if let Some(account) = account {
         let own = "pod.spec.?serviceAccountName.orValue('')";
@@ -183,8 +213,20 @@ mod tests {
             ("conf/a.yaml", "b.yaml", "conf/b.yaml"),
             ("a.yaml", "./b.yaml", "b.yaml"),
             ("/x/conf/a.yaml", "../base/b.yaml", "/x/base/b.yaml"),
+            ("./conf//x/../a.yaml", "b.yaml", "conf/b.yaml"),
+            ("../a.yaml", "./../b.yaml", "../../b.yaml"),
         ] {
-            assert_eq!(beside(file, name), expected);
+            assert_eq!(beside(&normal(file), name), expected);
         }
+    }
+
+    #[test]
+    fn aliases_of_one_address_become_one() {
+        let alias = |ip: &str, names: &[&str]| json!({"ip": ip, "hostnames": names});
+        let aliases = vec![alias("1.1.1.1", &["a"]), alias("2.2.2.2", &["b"]), alias("1.1.1.1", &["c", "a"])];
+        assert_eq!(by_address(aliases), [alias("1.1.1.1", &["a", "c"]), alias("2.2.2.2", &["b"])]);
+        let others =
+            vec![alias("1.1.1.1", &["a"]), json!({"ip": "1.1.1.1", "x": 1}), json!({"ip": "1.1.1.1"}), json!(5)];
+        assert_eq!(by_address(others.clone()), others);
     }
 }

@@ -34,9 +34,7 @@ fn of_config_map(
     from: Option<SourceFormat>,
     read: ReadYaml<'_>,
 ) -> Result<(Found, Vec<Lost>), String> {
-    for pointer in ["/apiVersion", "/kind", "/metadata/name", "/metadata/namespace"] {
-        ledger.account(pointer);
-    }
+    ledger.account_object();
     let keys = ledger.keys("/data");
     if keys.is_empty() {
         return Err(format!(
@@ -44,7 +42,7 @@ fn of_config_map(
             ledger.place("")
         ));
     }
-    let (mut found, mut others) = (Found::new(), Vec::new());
+    let (mut found, mut others, mut broken) = (Found::new(), Vec::new(), Vec::new());
     for key in keys {
         let pointer = child("/data", &key);
         let of_key = match key.as_str() {
@@ -59,8 +57,14 @@ fn of_config_map(
         match texts(&mut ledger, &pointer, from.or(of_key), read) {
             Ok(of_text) => found.extend(of_text),
             Err(Refused::Other(problem)) => others.push((pointer, problem)),
-            Err(Refused::Broken(problem)) => return Err(problem),
+            Err(Refused::Broken(problem)) => broken.push(problem),
         }
+    }
+    if !broken.is_empty() {
+        return Err(broken.join("\n"));
+    }
+    if found.is_empty() && others.is_empty() {
+        return Err(format!("{}: expected the configuration of an injector, found none", ledger.field("/data")));
     }
     if found.is_empty() {
         return Err(others.into_iter().map(|(_, problem)| problem).collect::<Vec<_>>().join("\n"));
@@ -89,11 +93,17 @@ impl From<Refused> for String {
 
 /// The configurations in the text of a field.
 fn texts(ledger: &mut Ledger, pointer: &str, from: Option<SourceFormat>, read: ReadYaml<'_>) -> Result<Found, Refused> {
-    let text = ledger.text(pointer).unwrap_or_default().to_owned();
+    let field = ledger.field(pointer);
+    let Some(text) = ledger.text(pointer).map(str::to_owned) else {
+        return Err(Refused::Other(format!("{field}: expected a text, the configuration of an injector")));
+    };
     let documents = read(&text).map_err(|(line, problem)| {
         let line = ledger.line_of_text(pointer, line);
         Refused::Broken(format!("{}:{line}: {}: {problem}", ledger.file(), ledger.path(pointer)))
     })?;
+    if documents.is_empty() {
+        return Err(Refused::Other(format!("{field}: the text is empty, expected the configuration of an injector")));
+    }
     let mut found = Found::new();
     for (value, lines) in documents {
         let inner = ledger.inner(pointer, value, lines);
@@ -104,6 +114,12 @@ fn texts(ledger: &mut Ledger, pointer: &str, from: Option<SourceFormat>, read: R
 
 fn recognise(ledger: &Ledger, from: Option<SourceFormat>) -> Result<SourceFormat, Refused> {
     let place = ledger.whole();
+    if ledger.is_list() && !ledger.list("/items").is_empty() {
+        // Lists of documents have been opened.
+        return Err(Refused::Broken(format!(
+            "{place}: a list inside of a text is not read, expected one configuration"
+        )));
+    }
     if ledger.is_list() {
         return Err(Refused::Broken(format!("{place}: the list has no items, expected configurations of an injector")));
     }

@@ -19,6 +19,7 @@ mod client_auth;
 mod config_file;
 mod connections;
 mod convert;
+mod convert_losses;
 mod docs;
 mod editor_schema;
 mod golden;

@@ -34,6 +34,21 @@ impl YamlDocument {
         }
         node.line
     }
+
+    /// The line of the key of the part at this JSON Pointer; of an item, its own line.
+    pub(super) fn line_of_key(&self, pointer: &str) -> usize {
+        let member = pointer.rsplit_once('/').and_then(|(around, token)| self.node(around)?.member(token));
+        member.map_or_else(|| self.line(pointer), |(key, _)| key.line)
+    }
+
+    /// Whether the part at this JSON Pointer is a block scalar with `|`, whose lines are those of the file.
+    pub(super) fn is_literal(&self, pointer: &str) -> bool {
+        self.node(pointer).is_some_and(|node| node.is_literal)
+    }
+
+    fn node(&self, pointer: &str) -> Option<&Node> {
+        pointer.split('/').skip(1).try_fold(&self.root, |node, token| node.child(token))
+    }
 }
 
 /// Why a text cannot be read.
@@ -185,5 +200,8 @@ mod tests {
         let lines = ["", "/items", "/items/0", "/items/1/y", "/items/9", "/nope"];
         assert_eq!(lines.map(|pointer| documents[0].0.line(pointer)), [2, 4, 4, 7, 4, 2]);
         assert_eq!(documents[1].0.line(""), 9);
+        let texts = &read("a: >\n\n  b\nc:\n  - |\n    d\ne: |-\n  f\n").expect("YAML")[0].0;
+        let found = ["/a", "/c/0", "/e", "/f"].map(|pointer| (texts.line_of_key(pointer), texts.is_literal(pointer)));
+        assert_eq!(found, [(1, false), (6, true), (7, true), (1, false)]);
     }
 }

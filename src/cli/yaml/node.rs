@@ -24,6 +24,8 @@ pub(super) struct Node {
     pub column: usize,
     /// 0 for none.
     pub anchor: usize,
+    /// Whether it is a block scalar with `|`, whose lines are those of the file.
+    pub is_literal: bool,
     pub content: Content,
 }
 
@@ -50,14 +52,18 @@ impl Node {
     /// The member or item of this name or position, aliases not followed.
     pub(super) fn child(&self, token: &str) -> Option<&Self> {
         match &self.content {
-            Content::Map { members, .. } => {
-                let token = token.replace("~1", "/").replace("~0", "~");
-                let is_it = |key: &Self| matches!(&key.content, Content::Scalar { text, .. } if *text == token);
-                members.iter().find(|(key, _)| is_it(key)).map(|(_, value)| value)
-            }
+            Content::Map { .. } => self.member(token).map(|(_, value)| value),
             Content::List { items, .. } => items.get(token.parse::<usize>().ok()?),
             Content::Scalar { .. } | Content::Alias(_) => None,
         }
+    }
+
+    /// The member of this name with its key.
+    pub(super) fn member(&self, token: &str) -> Option<&(Self, Self)> {
+        let Content::Map { members, .. } = &self.content else { return None };
+        let token = token.replace("~1", "/").replace("~0", "~");
+        let is_it = |key: &Self| matches!(&key.content, Content::Scalar { text, .. } if *text == token);
+        members.iter().find(|(key, _)| is_it(key))
     }
 
     pub(super) fn is_plain(&self) -> bool {
@@ -123,7 +129,8 @@ impl Builder<'_> {
                     // The last line of the text has no line break, so the scalar has none.
                     text.truncate(text.strip_suffix('\n').unwrap_or(&text).len());
                 }
-                let node = self.node(span, anchor, Content::Scalar { text, tag });
+                let mut node = self.node(span, anchor, Content::Scalar { text, tag });
+                node.is_literal = style == ScalarStyle::Literal;
                 self.add(node);
             }
             Event::Alias(anchor) => {
@@ -152,7 +159,8 @@ impl Builder<'_> {
     }
 
     fn node(&self, span: granit_parser::Span, anchor: usize, content: Content) -> Node {
-        Node { span: self.range(span), line: span.start.line(), column: span.start.col() + 1, anchor, content }
+        let (line, column) = (span.start.line(), span.start.col() + 1);
+        Node { span: self.range(span), line, column, anchor, is_literal: false, content }
     }
 
     fn range(&self, span: granit_parser::Span) -> Span {
