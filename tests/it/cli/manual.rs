@@ -97,7 +97,7 @@ fn bash_inserts_names_so_that_nothing_in_them_is_run() {
     }
     let contexts = ["pro$(touch pwned)", "a*b", "n\\e[31m", "eu:one"]
         .map(|name| format!("- {{name: \"{name}\", context: {{cluster: c, user: u}}}}\n"));
-    workspace.file("kubeconfig", &format!("apiVersion: v1\nkind: Config\ncontexts:\n{}", contexts.concat()));
+    workspace.file("kubeconfig", format!("apiVersion: v1\nkind: Config\ncontexts:\n{}", contexts.concat()));
     for (line, words, expected) in [
         ("outrigger lint zz", &["outrigger", "lint", "zz"][..], &[r"zz\$\(touch\ pwned\).yaml"][..]),
         ("outrigger lint my", &["outrigger", "lint", "my"], &[r"my\ file.yaml"]),
