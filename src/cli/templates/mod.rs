@@ -114,8 +114,8 @@ fn of_files(args: &TemplatesArgs) -> anyhow::Result<TemplateSet> {
 /// The template objects of the cluster. What cannot be read is told on stderr.
 async fn of_cluster(args: &TemplatesArgs) -> anyhow::Result<TemplateSet> {
     let kinds = TemplateKind::ALL;
-    let (texts, failures) = template_objects::read(&args.cluster, &kinds, args.namespace.as_deref()).await?;
-    let is_unread = texts.is_empty() && failures.len() == kinds.len();
+    let (objects, failures) = template_objects::read(&args.cluster, &kinds, args.namespace.as_deref()).await?;
+    let is_unread = objects.is_empty() && failures.len() == kinds.len();
     for failure in failures {
         let line = match failure {
             Failure::Forbidden { right } => format!("the right to {right} is missing; its templates are left out"),
@@ -126,7 +126,7 @@ async fn of_cluster(args: &TemplatesArgs) -> anyhow::Result<TemplateSet> {
     if is_unread {
         bail!("no template object could be read");
     }
-    Ok(template_objects::load(&texts))
+    Ok(template_objects::load(objects))
 }
 
 /// The templates of this name: one of the cluster, and those of namespaces.
