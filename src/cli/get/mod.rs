@@ -218,7 +218,7 @@ mod tests {
         use super::super::fleet::ServedTemplate;
         use crate::api::template_object::ObjectKey;
         let key = ObjectKey { namespace: None, name: "proxy".to_owned() };
-        let served: Served = [(key, ServedTemplate { revision: None, stable: None })].into_iter().collect();
+        let served: Served = [(key, ServedTemplate::default())].into_iter().collect();
         let error = not_found("prxy", &served, "in any namespace").expect_err("unknown").to_string();
         assert!(error.contains("did you mean \"proxy\""), "{error}");
         assert!(not_found("proxy", &served, "").is_ok() && not_found("prxy", &Served::default(), "").is_ok());

@@ -199,7 +199,11 @@ mod tests {
 
     fn served(revision: &str, stable: &str) -> Served {
         let key = ObjectKey { namespace: None, name: "proxy".to_owned() };
-        let template = ServedTemplate { revision: Some(revision.to_owned()), stable: Some(stable.to_owned()) };
+        let template = ServedTemplate {
+            revision: Some(revision.to_owned()),
+            stable: Some(stable.to_owned()),
+            is_shadowable: None,
+        };
         [(key, template)].into_iter().collect()
     }
 
