@@ -10,7 +10,7 @@ use kube::Api;
 use kube::api::ListParams;
 use kube::core::{ObjectMeta, PartialObjectMeta};
 
-use super::{Owner, Scope, TemplatePod, requested};
+use super::{Controller, Owner, Scope, TemplatePod, requested};
 use crate::cli::cluster::{ApiRequest, Caller, Lookup, filter_page};
 use crate::config::settings;
 use crate::inject::annotations::{AnnotationKeys, MIRROR_POD, NamedTemplate};
@@ -24,6 +24,7 @@ struct SilentPod {
     namespace: String,
     name: String,
     owner: Owner,
+    controller: Option<Controller>,
 }
 
 /// Adds the requests of default lists to these pods, and the pods that carry nothing in spite of one.
@@ -43,7 +44,7 @@ pub(in crate::cli) async fn add_default_requests(
 fn add(lists: &DefaultLists, silent: Vec<SilentPod>, pods: &mut Vec<TemplatePod>) {
     let places: BTreeMap<(String, String), usize> =
         pods.iter().enumerate().map(|(place, pod)| ((pod.namespace.clone(), pod.name.clone()), place)).collect();
-    for SilentPod { namespace, name, owner } in silent {
+    for SilentPod { namespace, name, owner, controller } in silent {
         let Some(requested) = lists.get(&namespace) else { continue };
         match places.get(&(namespace.clone(), name.clone())) {
             Some(place) => pods[*place].requested.clone_from(requested),
@@ -52,6 +53,7 @@ fn add(lists: &DefaultLists, silent: Vec<SilentPod>, pods: &mut Vec<TemplatePod>
                 namespace,
                 name,
                 owner,
+                controller,
                 ..TemplatePod::default()
             }),
         }
@@ -116,12 +118,13 @@ fn silent_pod(metadata: ObjectMeta, keys: &AnnotationKeys, namespaces: &BTreeSet
         && metadata.deletion_timestamp.is_none()
         && !annotations.contains_key(MIRROR_POD)
         && !annotations.contains_key(&keys.inject);
+    if !is_silent {
+        return None;
+    }
     let name = metadata.name.unwrap_or_default();
-    let controllers = metadata.owner_references.unwrap_or_default();
-    let controller = controllers.iter().find(|owner| owner.controller == Some(true));
-    let controller = controller.map(|owner| (owner.kind.as_str(), owner.name.as_str()));
-    let owner = Owner::of_pod(&name, controller, &metadata.labels.unwrap_or_default());
-    is_silent.then_some(SilentPod { namespace, name, owner })
+    let controller = Controller::of(metadata.owner_references);
+    let owner = Owner::of_pod(&name, controller.as_ref(), &metadata.labels.unwrap_or_default());
+    Some(SilentPod { namespace, name, owner, controller })
 }
 
 #[cfg(test)]
@@ -185,5 +188,6 @@ mod tests {
         add(&lists, vec![found, other], &mut pods);
         let told: Vec<_> = pods.iter().map(|pod| (&*pod.name, pod.requested.len(), pod.carried.len())).collect();
         assert_eq!(told, [("web-5d4f-x", 1, 1), ("web-5d4f-y", 1, 0)]);
+        assert_eq!(pods[1].controller.as_ref().map(|controller| controller.uid.as_str()), Some("u"));
     }
 }

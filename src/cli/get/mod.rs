@@ -136,6 +136,7 @@ async fn read(args: &GetArgs) -> anyhow::Result<Found> {
     let pods = match pods {
         Lookup::Found(mut pods) => {
             fleet::add_default_requests(&caller, &keys, &scope, &mut pods).await;
+            fleet::resolve_cron_jobs(&caller, &scope, &mut pods).await;
             Lookup::Found(pods)
         }
         unknown => unknown,
