@@ -7,6 +7,7 @@ mod cron_jobs;
 mod defaults;
 mod pods;
 mod scope;
+mod selector;
 mod served;
 mod workloads;
 

@@ -23,9 +23,9 @@ pub(super) enum State {
     Current,
     /// The pods ask for a revision of their own, and carry it.
     Pinned,
-    /// It is not known which revision new pods get.
+    /// It is not known which revision new pods get, or they get none.
     Unknown,
-    /// The workload requests the template and has no pods.
+    /// The workload requests the template and has no pods that do.
     NoPods,
 }
 
@@ -265,6 +265,7 @@ mod tests {
             namespace: "shop".to_owned(),
             owner: Owner { kind: "Deployment".to_owned(), name: name.to_owned() },
             requested: vec![NamedTemplate { name: template.to_owned(), revision: None }],
+            is_silent: false,
         };
         let mut rows = Rows::default();
         rows.add_pod(&pod("p", &[("proxy", None)], &[("proxy", "b")]), &served);
