@@ -241,7 +241,8 @@ fn check(templates: &[ConvertedTemplate]) -> Result<(), ErrorList> {
             problems
                 .push(format!("{}: the name {name:?} is that of a template from {other}; rename one", template.from));
         }
-        let source = SourceText { origin: template.from.clone(), text: template.value.to_string() };
+        let text = terminal::visible_in_yaml(&template.value.to_string());
+        let source = SourceText { origin: template.from.clone(), text };
         for problem in TemplateSet::load(&[source]).problems {
             let hint = problem.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
             let place = template.source_of(&problem.path);
@@ -350,5 +351,17 @@ mod tests {
     #[test]
     fn published_schema_is_that_of_the_conversion() {
         schemas::tests::assert_published::<JsonConversion<'_>>("convert");
+    }
+
+    #[test]
+    fn texts_that_yaml_must_escape_are_converted() {
+        let spec = serde_json::json!({"selector": {"matchLabels": {"app": "web"}},
+            "containers": [{"name": "agent", "image": "agent:1", "args": ["a\u{9b}2J\u{7f}\u{e0001}"]}]});
+        let value = serde_json::json!({"apiVersion": "apps.kruise.io/v1alpha1", "kind": "SidecarSet",
+            "metadata": {"name": "agent"}, "spec": spec});
+        let document = SourceDocument { file: "a.json".to_owned(), value, lines: PartLines::default() };
+        let conversion = convert::convert(vec![document], None, &read_yaml);
+        assert_eq!(conversion.templates.len(), 1, "{:?}", conversion.problems);
+        assert!(check(&conversion.templates).is_ok());
     }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::key_order::KeyOrder;
+use super::terminal::visible;
 
 /// How `inject` prints its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -64,9 +65,8 @@ pub(super) fn patch(operations: &[PatchOperation]) -> anyhow::Result<String> {
 }
 
 fn pretty(value: &impl Serialize) -> anyhow::Result<String> {
-    let mut text = serde_json::to_string_pretty(value).context("cannot write JSON")?;
-    text.push('\n');
-    Ok(text)
+    let text = serde_json::to_string_pretty(value).context("cannot write JSON")?;
+    Ok(visible(&text) + "\n")
 }
 
 /// Appends a unified diff of an object's YAML.
@@ -313,6 +313,13 @@ mod tests {
         assert_eq!(list, json!({"apiVersion": "v1", "kind": "List", "items": [{"a": 1}, {"b": 2}]}));
         assert_eq!(json(&[&a]).expect("plain data"), "{\n  \"a\": 1\n}\n");
         assert_eq!(yaml(&[&a, &b]).expect("plain data"), "a: 1\n---\nb: 2\n");
+    }
+
+    #[test]
+    fn json_has_no_characters_that_a_terminal_obeys() {
+        let value = json!({"a": "\u{9b}2J\u{7f}\u{202e}"});
+        let text = json(&[&value]).expect("plain data");
+        assert_eq!(text, "{\n  \"a\": \"\\u009b2J\\u007f\\u202e\"\n}\n");
     }
 
     #[test]

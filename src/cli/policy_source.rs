@@ -11,10 +11,10 @@ use super::cluster::{self, ClusterArgs, Failure};
 use super::engine::{self, TemplateArgs};
 use super::report::Report;
 use super::{complete, template_objects, values};
-use crate::api::template_object::TemplateKind;
+use crate::api::template_object::{TemplateKind, TemplateObject};
 use crate::config::settings;
 use crate::export::Restriction;
-use crate::inject::{Injector, SourceText, TemplateScope, locate};
+use crate::inject::{Injector, TemplateScope, locate};
 
 /// The flags that name a template of the cluster's scope.
 #[derive(Args, Debug)]
@@ -63,7 +63,7 @@ impl PolicySourceArgs {
             bail!("--context and --kubeconfig need --in-cluster: templates of files need no cluster");
         }
         let templates = match self.in_cluster {
-            true => template_objects::load(&cluster::block_on(self.objects())?),
+            true => template_objects::load(cluster::block_on(self.objects())?),
             false => engine::load_templates(&self.templates, &mut Report::new(false, false))?,
         };
         let name = &self.template;
@@ -86,10 +86,10 @@ impl PolicySourceArgs {
     }
 
     /// The cluster's templates; without them no other will do.
-    async fn objects(&self) -> anyhow::Result<Vec<SourceText>> {
-        let (texts, failures) = template_objects::read(&self.cluster, &[TemplateKind::Cluster], None).await?;
+    async fn objects(&self) -> anyhow::Result<Vec<TemplateObject>> {
+        let (objects, failures) = template_objects::read(&self.cluster, &[TemplateKind::Cluster], None).await?;
         match failures.into_iter().next() {
-            None => Ok(texts),
+            None => Ok(objects),
             Some(Failure::Forbidden { right }) => Err(anyhow!(
                 "cannot read the templates: the right to {right} is missing; grant it, or name the template's file \
                  with --templates"

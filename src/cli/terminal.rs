@@ -81,17 +81,48 @@ pub(super) fn json(result: &impl Serialize) -> anyhow::Result<String> {
 }
 
 /// Escapes the control characters that JSON allows in strings: a terminal would obey them.
-fn visible(json: &str) -> String {
-    let mut visible = String::with_capacity(json.len());
+pub(super) fn visible(json: &str) -> String {
+    escaped(json, |line, character| {
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            // Writing to a String cannot fail.
+            _ = write!(line, "\\u{unit:04x}");
+        }
+    })
+}
+
+/// JSON for readers of YAML, which allows fewer characters in strings than JSON, and no surrogates.
+pub(super) fn visible_in_yaml(json: &str) -> String {
+    escaped(json, |line, character| {
+        let number = u32::from(character);
+        _ = if number > 0xffff { write!(line, "\\U{number:08x}") } else { write!(line, "\\u{number:04x}") };
+    })
+}
+
+/// The JSON with what cannot be printed replaced; it occurs in strings only.
+fn escaped(json: &str, push_escape: impl Fn(&mut String, char)) -> String {
+    let mut text = String::with_capacity(json.len());
     for character in json.chars() {
         if character != '\n' && is_unprintable(character) {
-            // They occur in strings only. Writing to a String cannot fail.
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                _ = write!(visible, "\\u{unit:04x}");
-            }
+            push_escape(&mut text, character);
         } else {
-            visible.push(character);
+            text.push(character);
         }
     }
-    visible
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn escaped_json_is_printable_and_reads_back_as_json_and_as_yaml() {
+        let value = json!({"a": "\u{9b}2J\u{7f}\u{85}\u{202e}\u{feff}\u{e0001}\n\u{1b}[1m\\ \"", "\u{2028}": [1]});
+        let (json, yaml) = (visible(&value.to_string()), visible_in_yaml(&value.to_string()));
+        assert!(!json.contains(is_unprintable) && !yaml.contains(is_unprintable), "{json}\n{yaml}");
+        assert_eq!(serde_json::from_str::<Value>(&json).expect("JSON"), value);
+        assert_eq!(serde_saphyr::from_str::<Value>(&yaml).expect("YAML"), value);
+    }
 }

@@ -151,6 +151,7 @@ struct TemplatesBody<'t> {
 
 /// The state of one template, and what its author says to the authors of pods.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct TemplateBody<'t> {
     name: &'t str,
     /// The namespace of an `InjectionTemplate`.
@@ -162,6 +163,11 @@ struct TemplateBody<'t> {
     /// The served revision; absent when none is served.
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<&'t str>,
+    /// The revision that pods outside of a rollout get.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stable_revision: Option<&'t str>,
+    /// Whether a template of a namespace takes its place there.
+    shadowable: bool,
     source: &'t str,
     /// What is wrong with its source.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -193,6 +199,8 @@ fn shown(templates: &TemplateSet) -> Vec<TemplateBody<'_>> {
         state: template.state.code(),
         interface: template.interface.map(InterfaceBody::of),
         revision: template.revision,
+        stable_revision: template.interface.map(TemplateInterface::stable_revision),
+        shadowable: template.is_built_in || template.interface.is_some_and(TemplateInterface::is_shadowable),
         source: template.origin,
         problem: template.problem.map(|problem| problem.sentence().redacted()),
         warnings: template.warnings.iter().map(|warning| warning.sentence().redacted()).collect(),

@@ -4,6 +4,7 @@
 //! Invariant: after each test the installation is healthy again according to `check`.
 
 mod kubelet;
+mod revisions;
 mod world;
 
 use std::io::{Read, Write};
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 use tokio_rustls::TlsAcceptor;
 
 use crate::cluster::pod;
+use revisions::get_takes_revisions_from_the_replicas;
 use world::{CONFIGURATION, OURS, World, closed, with_world};
 
 tests! {
@@ -38,6 +40,7 @@ tests! {
     an_unresponsive_replica_is_reported,
     missing_permissions_are_named_and_the_other_checks_run,
     without_an_api_server_there_is_one_clear_error,
+    get_takes_revisions_from_the_replicas,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);

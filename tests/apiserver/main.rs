@@ -95,6 +95,7 @@ fn main() -> std::process::ExitCode {
         objects::away::TESTS,
         objects::definitions::TESTS,
         objects::fleet::TESTS,
+        objects::fleet_rows::TESTS,
         objects::fleet_run::TESTS,
         objects::followed::TESTS,
         objects::lifecycle::TESTS,

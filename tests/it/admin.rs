@@ -30,8 +30,19 @@ fn the_admin_listener_serves_version_and_templates_and_rejects_other_methods() {
     let revision = log_collector["revision"].as_str().expect("a revision");
     assert!(revision.len() == 10 && patch(&answer.json()).contains(revision), "the revision that pods carry");
     let keys: Vec<&str> = proxy.as_object().expect("an object").keys().map(String::as_str).collect();
-    let expected = ["description", "injection", "name", "parameters", "revision", "source", "state"];
+    let expected = [
+        "description",
+        "injection",
+        "name",
+        "parameters",
+        "revision",
+        "shadowable",
+        "source",
+        "stableRevision",
+        "state",
+    ];
     assert_eq!(keys, expected, "nothing else of its content: {proxy}");
+    assert_eq!((&proxy["shadowable"], &proxy["stableRevision"]), (&json!(true), &proxy["revision"]));
     assert_eq!(log_collector["injection"], "OptIn");
     let parameters = log_collector["parameters"].as_array().expect("a list");
     let directory = parameters.iter().find(|parameter| parameter["name"] == "logDir").expect("a parameter");

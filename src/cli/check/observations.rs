@@ -164,6 +164,12 @@ pub(super) struct ReplicaTemplate {
     pub warnings: Vec<String>,
     #[serde(default)]
     pub revision: Option<String>,
+    /// The revision that pods outside of a rollout get; older replicas do not tell it.
+    #[serde(default, rename = "stableRevision")]
+    pub stable_revision: Option<String>,
+    /// Whether a template of a namespace takes its place there; older replicas do not tell it.
+    #[serde(default)]
+    pub shadowable: Option<bool>,
     #[serde(default)]
     pub source: String,
     #[serde(default)]

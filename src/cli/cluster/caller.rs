@@ -50,8 +50,12 @@ impl Caller {
         Self { client, limit, failures: Mutex::default() }
     }
 
+    /// Records a failure; one that is known already is not repeated.
     pub(in crate::cli) fn fail(&self, failure: Failure) {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if !failures.contains(&failure) {
+            failures.push(failure);
+        }
     }
 
     pub(in crate::cli) fn fail_with(&self, request: &ApiRequest<'_>, problem: impl Into<String>) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::fleet::Owner;
+use super::super::fleet::{Controller, Owner};
 use super::ExplainArgs;
 use super::explanation::{Effect, Explanation, PodGroup};
 use super::kinds;
@@ -86,7 +86,8 @@ fn is_of(pod: &Value, document: &Value) -> bool {
     };
     let labels = pod.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
     let labels = labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect();
-    let owner = Owner::of_pod("", Some((&kind, &name)), &labels);
+    let controller = Controller { kind: kind.clone(), name: name.clone(), ..Controller::default() };
+    let owner = Owner::of_pod("", Some(&controller), &labels);
     let (own_kind, own_name) = (text(document, "/kind"), text(document, "/metadata/name"));
     [(kind, name), (owner.kind, owner.name)]
         .into_iter()

@@ -117,11 +117,9 @@ impl Reader {
         let mut sources = built_in::sources();
         let mut objects = TemplateObjects::default();
         let of_cluster = (TemplateKind::Cluster, object::path(TemplateKind::Cluster));
-        let of_namespaces = namespaces.iter().map(|namespace| {
-            let root = object::path(TemplateKind::Namespaced);
-            let (root, plural) = root.rsplit_once('/').unwrap_or((&root, ""));
-            (TemplateKind::Namespaced, format!("{root}/namespaces/{namespace}/{plural}"))
-        });
+        let of_namespaces = namespaces
+            .iter()
+            .map(|namespace| (TemplateKind::Namespaced, object::path_in(TemplateKind::Namespaced, Some(namespace))));
         for (kind, path) in std::iter::once(of_cluster).chain(of_namespaces) {
             match self.template_objects(kind, &path).await {
                 Ok(changes) => {

@@ -1,4 +1,4 @@
-//! Adds to pods what the default list of their namespace requests for them.
+//! Adds to pods, and to workloads without pods, what the default list of their namespace requests for them.
 //!
 //! Invariant: only pods without an annotation of their own count; namespaces that cannot be read are
 //! told as any other failure.
@@ -10,7 +10,7 @@ use kube::Api;
 use kube::api::ListParams;
 use kube::core::{ObjectMeta, PartialObjectMeta};
 
-use super::{Owner, Scope, TemplatePod, requested};
+use super::{Controller, Owner, RequestingWorkload, Scope, TemplatePod, requested};
 use crate::cli::cluster::{ApiRequest, Caller, Lookup, filter_page};
 use crate::config::settings;
 use crate::inject::annotations::{AnnotationKeys, MIRROR_POD, NamedTemplate};
@@ -24,26 +24,41 @@ struct SilentPod {
     namespace: String,
     name: String,
     owner: Owner,
+    controller: Option<Controller>,
 }
 
-/// Adds the requests of default lists to these pods, and the pods that carry nothing in spite of one.
+/// Adds the requests of default lists to these pods and workloads, and the pods that carry nothing in spite
+/// of one.
 pub(in crate::cli) async fn add_default_requests(
     caller: &Caller,
     keys: &AnnotationKeys,
     scope: &Scope,
     pods: &mut Vec<TemplatePod>,
+    workloads: &mut [RequestingWorkload],
 ) {
     let lists = default_lists(caller, keys, scope).await;
-    if !lists.is_empty() {
-        let silent = silent_pods(caller, keys, scope, &lists).await;
+    if lists.is_empty() {
+        return;
+    }
+    // Without their pods, all workloads would look as if they had none.
+    if let Lookup::Found(silent) = silent_pods(caller, keys, scope, &lists).await {
         add(&lists, silent, pods);
+        request_by_default(&lists, workloads);
+    }
+}
+
+fn request_by_default(lists: &DefaultLists, workloads: &mut [RequestingWorkload]) {
+    for workload in workloads.iter_mut().filter(|workload| workload.is_silent) {
+        if let Some(list) = lists.get(&workload.namespace) {
+            workload.requested.clone_from(list);
+        }
     }
 }
 
 fn add(lists: &DefaultLists, silent: Vec<SilentPod>, pods: &mut Vec<TemplatePod>) {
     let places: BTreeMap<(String, String), usize> =
         pods.iter().enumerate().map(|(place, pod)| ((pod.namespace.clone(), pod.name.clone()), place)).collect();
-    for SilentPod { namespace, name, owner } in silent {
+    for SilentPod { namespace, name, owner, controller } in silent {
         let Some(requested) = lists.get(&namespace) else { continue };
         match places.get(&(namespace.clone(), name.clone())) {
             Some(place) => pods[*place].requested.clone_from(requested),
@@ -52,6 +67,7 @@ fn add(lists: &DefaultLists, silent: Vec<SilentPod>, pods: &mut Vec<TemplatePod>
                 namespace,
                 name,
                 owner,
+                controller,
                 ..TemplatePod::default()
             }),
         }
@@ -91,7 +107,12 @@ fn default_list(metadata: ObjectMeta, keys: &AnnotationKeys) -> Option<(String, 
 }
 
 /// The running pods without a list of their own in the namespaces with a default list.
-async fn silent_pods(caller: &Caller, keys: &AnnotationKeys, scope: &Scope, lists: &DefaultLists) -> Vec<SilentPod> {
+async fn silent_pods(
+    caller: &Caller,
+    keys: &AnnotationKeys,
+    scope: &Scope,
+    lists: &DefaultLists,
+) -> Lookup<Vec<SilentPod>> {
     let api: Api<Pod> = scope.api(&caller.client);
     let mut params = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed");
     params.label_selector = scope.selector.clone();
@@ -103,10 +124,7 @@ async fn silent_pods(caller: &Caller, keys: &AnnotationKeys, scope: &Scope, list
         let page = api.list_metadata(&params).await?;
         Ok(filter_page(page, |pod: PartialObjectMeta<Pod>| silent_pod(pod.metadata, keys, names)))
     };
-    match caller.pages(&request, params, page).await {
-        Lookup::Found(found) => found,
-        Lookup::Absent | Lookup::Unknown => Vec::new(),
-    }
+    caller.pages(&request, params, page).await
 }
 
 fn silent_pod(metadata: ObjectMeta, keys: &AnnotationKeys, namespaces: &BTreeSet<&str>) -> Option<SilentPod> {
@@ -116,12 +134,13 @@ fn silent_pod(metadata: ObjectMeta, keys: &AnnotationKeys, namespaces: &BTreeSet
         && metadata.deletion_timestamp.is_none()
         && !annotations.contains_key(MIRROR_POD)
         && !annotations.contains_key(&keys.inject);
+    if !is_silent {
+        return None;
+    }
     let name = metadata.name.unwrap_or_default();
-    let controllers = metadata.owner_references.unwrap_or_default();
-    let controller = controllers.iter().find(|owner| owner.controller == Some(true));
-    let controller = controller.map(|owner| (owner.kind.as_str(), owner.name.as_str()));
-    let owner = Owner::of_pod(&name, controller, &metadata.labels.unwrap_or_default());
-    is_silent.then_some(SilentPod { namespace, name, owner })
+    let controller = Controller::of(metadata.owner_references);
+    let owner = Owner::of_pod(&name, controller.as_ref(), &metadata.labels.unwrap_or_default());
+    Some(SilentPod { namespace, name, owner, controller })
 }
 
 #[cfg(test)]
@@ -185,5 +204,21 @@ mod tests {
         add(&lists, vec![found, other], &mut pods);
         let told: Vec<_> = pods.iter().map(|pod| (&*pod.name, pod.requested.len(), pod.carried.len())).collect();
         assert_eq!(told, [("web-5d4f-x", 1, 1), ("web-5d4f-y", 1, 0)]);
+        assert_eq!(pods[1].controller.as_ref().map(|controller| controller.uid.as_str()), Some("u"));
+    }
+
+    #[test]
+    fn workloads_without_a_list_of_their_own_request_that_of_their_namespace() {
+        let lists: DefaultLists =
+            list(json!({"outrigger.dev/injection": "enabled"}), "proxy", "shop").into_iter().collect();
+        let workload = |namespace: &str, is_silent: bool| RequestingWorkload {
+            namespace: namespace.to_owned(),
+            owner: Owner { kind: "Job".to_owned(), name: "refused".to_owned() },
+            requested: Vec::new(),
+            is_silent,
+        };
+        let mut workloads = [workload("shop", true), workload("shop", false), workload("other", true)];
+        request_by_default(&lists, &mut workloads);
+        assert_eq!(workloads.each_ref().map(|workload| workload.requested.len()), [1, 0, 0]);
     }
 }

@@ -3,9 +3,11 @@
 //! Of each object only what is needed is kept, page by page: a cluster has many, and they may be
 //! large.
 
+mod cron_jobs;
 mod defaults;
 mod pods;
 mod scope;
+mod selector;
 mod served;
 mod workloads;
 
@@ -14,10 +16,9 @@ use std::fmt;
 
 use crate::inject::annotations::{self, NamedTemplate, TemplateRequest};
 
+pub(super) use cron_jobs::resolve_cron_jobs;
 pub(super) use defaults::add_default_requests;
-#[cfg(test)]
-pub(super) use pods::Controller;
-pub(super) use pods::{CarrierSearch, TemplatePod};
+pub(super) use pods::{CarrierSearch, Controller, TemplatePod};
 pub(super) use scope::{Scope, ScopeArgs};
 pub(super) use served::{ReplicaTemplates, Served, ServedTemplate};
 pub(super) use workloads::RequestingWorkload;
@@ -35,21 +36,23 @@ pub(super) struct Owner {
 const HASHES: [(&str, &str); 2] = [("pod-template-hash", "Deployment"), ("rollouts-pod-template-hash", "Rollout")];
 
 impl Owner {
-    /// The workload that a person knows: the Deployment, not its ReplicaSet. `controller` is the kind and
-    /// the name of what creates the pod directly.
+    /// The workload that a person knows: the Deployment, not its ReplicaSet. `controller` creates the pod
+    /// directly.
     pub(in crate::cli) fn of_pod(
         pod: &str,
-        controller: Option<(&str, &str)>,
+        controller: Option<&Controller>,
         labels: &BTreeMap<String, String>,
     ) -> Self {
-        let Some((kind, name)) = controller else { return Self { kind: "Pod".to_owned(), name: pod.to_owned() } };
+        let Some(Controller { kind, name, .. }) = controller else {
+            return Self { kind: "Pod".to_owned(), name: pod.to_owned() };
+        };
         let of_hash = |(label, owner): (&str, &str)| {
             let name = name.strip_suffix(labels.get(label)?)?.strip_suffix('-')?;
             let is_known = !name.is_empty() && kind == "ReplicaSet";
             is_known.then(|| Self { kind: owner.to_owned(), name: name.to_owned() })
         };
         let found = HASHES.into_iter().find_map(of_hash);
-        found.unwrap_or_else(|| Self { kind: kind.to_owned(), name: name.to_owned() })
+        found.unwrap_or_else(|| Self { kind: kind.clone(), name: name.clone() })
     }
 }
 

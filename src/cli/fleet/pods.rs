@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Api;
 use kube::api::ListParams;
 use kube::core::{ObjectMeta, PartialObjectMeta};
@@ -36,6 +37,14 @@ pub(in crate::cli) struct Controller {
     pub kind: String,
     pub name: String,
     pub uid: String,
+}
+
+impl Controller {
+    pub(super) fn of(owners: Option<Vec<OwnerReference>>) -> Option<Self> {
+        let owner = owners?.into_iter().find(|owner| owner.controller == Some(true))?;
+        let group = owner.api_version.split_once('/').map(|(group, _)| group.to_owned()).unwrap_or_default();
+        Some(Self { group, kind: owner.kind, name: owner.name, uid: owner.uid })
+    }
 }
 
 /// How pods are looked at.
@@ -75,19 +84,9 @@ impl CarrierSearch<'_> {
             return None;
         }
         let name = metadata.name.unwrap_or_default();
-        let controllers = metadata.owner_references.into_iter().flatten();
-        let controller = controllers
-            .filter(|owner| owner.controller == Some(true))
-            .map(|owner| Controller {
-                group: owner.api_version.split_once('/').map(|(group, _)| group.to_owned()).unwrap_or_default(),
-                kind: owner.kind,
-                name: owner.name,
-                uid: owner.uid,
-            })
-            .next();
+        let controller = Controller::of(metadata.owner_references);
         let has_own_name = metadata.generate_name.is_none_or(|prefix| prefix.is_empty());
-        let by = controller.as_ref().map(|controller| (controller.kind.as_str(), controller.name.as_str()));
-        let owner = Owner::of_pod(&name, by, &labels);
+        let owner = Owner::of_pod(&name, controller.as_ref(), &labels);
         let namespace = metadata.namespace.unwrap_or_default();
         Some(TemplatePod { namespace, name, owner, controller, has_own_name, requested, carried })
     }

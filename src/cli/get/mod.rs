@@ -71,12 +71,14 @@ Examples:
     outrigger get -A -o json | jq '.workloads[] | select(.state == \"outdated\")'
 
 States: `current`; `outdated` (another revision than new pods get); `missing` (pods request the template and run without \
-it); `not-found` (no such template); `no-pods` (none runs: scaled to zero, or refused, which `outrigger check` tells); \
-`pinned` (the pods ask for a revision of their own); `unknown` (the current revision could not be read).
+it); `not-found` (no such template); `no-pods` (no pod requests it yet: the workload is scaled to zero, its pods are \
+refused, which `outrigger check` tells, or it is a CronJob between its runs); `pinned` (the pods ask for a revision of \
+their own); `unknown` (the current revision could not be read, or the template does not load).
 
-The current revisions come from the replicas of the installation, and from the status of template objects. Pods are read \
-in pages, by their metadata alone. Pods without an annotation request what the default list of their namespace names; \
-those that only an Automatic template would give something are not looked for. Nothing is changed.";
+The current revisions are those that the replicas of the installation serve; if none responds, those in the status of \
+template objects. With -l, workloads without pods count if their pod template has the labels. Pods are read in pages, by \
+their metadata alone. Pods without an annotation request what the default list of their namespace names; those that only \
+an Automatic template would give something are not looked for. Nothing is changed.";
 
 /// What is printed as JSON.
 #[derive(Serialize)]
@@ -127,7 +129,7 @@ async fn read(args: &GetArgs) -> anyhow::Result<Found> {
     let caller = Caller::new(client, args.cluster.timeout());
     let keys = AnnotationKeys::new(&args.domain);
     let search = CarrierSearch { keys: &keys, scope: &scope };
-    let (pods, workloads, replicas) = tokio::join!(
+    let (pods, mut workloads, replicas) = tokio::join!(
         search.pods(&caller),
         RequestingWorkload::all(&caller, &keys, &scope),
         check::served_templates(&caller, &args.installation, &args.domain),
@@ -135,7 +137,8 @@ async fn read(args: &GetArgs) -> anyhow::Result<Found> {
     let served = Served::read(&caller, &scope, replicas).await;
     let pods = match pods {
         Lookup::Found(mut pods) => {
-            fleet::add_default_requests(&caller, &keys, &scope, &mut pods).await;
+            fleet::add_default_requests(&caller, &keys, &scope, &mut pods, &mut workloads).await;
+            fleet::resolve_cron_jobs(&caller, &scope, &mut pods).await;
             Lookup::Found(pods)
         }
         unknown => unknown,
@@ -218,7 +221,7 @@ mod tests {
         use super::super::fleet::ServedTemplate;
         use crate::api::template_object::ObjectKey;
         let key = ObjectKey { namespace: None, name: "proxy".to_owned() };
-        let served: Served = [(key, ServedTemplate { revision: None, stable: None })].into_iter().collect();
+        let served: Served = [(key, ServedTemplate::default())].into_iter().collect();
         let error = not_found("prxy", &served, "in any namespace").expect_err("unknown").to_string();
         assert!(error.contains("did you mean \"proxy\""), "{error}");
         assert!(not_found("proxy", &served, "").is_ok() && not_found("prxy", &Served::default(), "").is_ok());

@@ -23,9 +23,9 @@ pub(super) enum State {
     Current,
     /// The pods ask for a revision of their own, and carry it.
     Pinned,
-    /// It is not known which revision new pods get.
+    /// It is not known which revision new pods get, or they get none.
     Unknown,
-    /// The workload requests the template and has no pods.
+    /// The workload requests the template and has no pods that do.
     NoPods,
 }
 
@@ -199,7 +199,11 @@ mod tests {
 
     fn served(revision: &str, stable: &str) -> Served {
         let key = ObjectKey { namespace: None, name: "proxy".to_owned() };
-        let template = ServedTemplate { revision: Some(revision.to_owned()), stable: Some(stable.to_owned()) };
+        let template = ServedTemplate {
+            revision: Some(revision.to_owned()),
+            stable: Some(stable.to_owned()),
+            is_shadowable: None,
+        };
         [(key, template)].into_iter().collect()
     }
 
@@ -261,6 +265,7 @@ mod tests {
             namespace: "shop".to_owned(),
             owner: Owner { kind: "Deployment".to_owned(), name: name.to_owned() },
             requested: vec![NamedTemplate { name: template.to_owned(), revision: None }],
+            is_silent: false,
         };
         let mut rows = Rows::default();
         rows.add_pod(&pod("p", &[("proxy", None)], &[("proxy", "b")]), &served);

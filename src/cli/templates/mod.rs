@@ -114,8 +114,8 @@ fn of_files(args: &TemplatesArgs) -> anyhow::Result<TemplateSet> {
 /// The template objects of the cluster. What cannot be read is told on stderr.
 async fn of_cluster(args: &TemplatesArgs) -> anyhow::Result<TemplateSet> {
     let kinds = TemplateKind::ALL;
-    let (texts, failures) = template_objects::read(&args.cluster, &kinds, args.namespace.as_deref()).await?;
-    let is_unread = texts.is_empty() && failures.len() == kinds.len();
+    let (objects, failures) = template_objects::read(&args.cluster, &kinds, args.namespace.as_deref()).await?;
+    let is_unread = objects.is_empty() && failures.len() == kinds.len();
     for failure in failures {
         let line = match failure {
             Failure::Forbidden { right } => format!("the right to {right} is missing; its templates are left out"),
@@ -126,7 +126,7 @@ async fn of_cluster(args: &TemplatesArgs) -> anyhow::Result<TemplateSet> {
     if is_unread {
         bail!("no template object could be read");
     }
-    Ok(template_objects::load(&texts))
+    Ok(template_objects::load(objects))
 }
 
 /// The templates of this name: one of the cluster, and those of namespaces.
@@ -214,7 +214,8 @@ fn declaration(parameter: &Parameter) -> String {
 /// A block of YAML for the pod's metadata; what has a default is a comment.
 fn annotations(one: &Details) -> String {
     let mut text = "  annotations:\n".to_owned();
-    let entry = |key: &str, value: &str| format!("{}: {}", printable(key), json!(value));
+    let quoted = |value: &str| terminal::visible_in_yaml(&json!(value).to_string());
+    let entry = |key: &str, value: &str| format!("{}: {}", printable(key), quoted(value));
     let request = one.annotations.iter().find(|(key, _)| !one.parameters.iter().any(|own| own.annotation == **key));
     if let Some((key, value)) = request {
         _ = writeln!(text, "    {}", entry(key, value));
@@ -231,11 +232,35 @@ fn annotations(one: &Details) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::super::schemas::tests::assert_published;
     use super::*;
+    use crate::api::template_object::ObjectKey;
+    use crate::inject::text::is_unprintable;
 
     #[test]
     fn published_schema_is_that_of_the_templates() {
         assert_published::<JsonReport<'_>>("templates");
+    }
+
+    #[test]
+    fn defaults_with_control_characters_are_escaped_and_can_be_pasted() {
+        const HOSTILE: &str = "\u{9b}2J\u{1b}]0;x\u{7}\u{202e}\u{7f}\u{e0001}";
+        let spec = json!({
+            "parameters": [{"name": "text", "type": "string", "default": HOSTILE}],
+            "sidecars": [{"name": "agent", "image": "agent:1", "args": ["${params.text}"]}],
+        });
+        let key = ObjectKey { namespace: None, name: "agent".to_owned() };
+        let templates = template_objects::load(vec![template_objects::tests::object(key, &spec)]);
+        let status = templates.all().next().expect("a template");
+        let details = Details::of(&status, &AnnotationKeys::new("outrigger.dev")).expect("it works");
+        let text = page(&details, Colours::Hidden);
+        assert!(!text.contains(|character| character != '\n' && is_unprintable(character)), "{text:?}");
+        let (_, block) = text.split_once("  annotations:\n").expect("a block");
+        let block: String =
+            block.lines().map(|line| line.trim_start().trim_start_matches("# ").to_owned() + "\n").collect();
+        let pasted: Value = serde_saphyr::from_str(&block).expect("YAML");
+        assert_eq!(pasted, json!({"outrigger.dev/inject": "agent", "agent.outrigger.dev/text": HOSTILE}));
     }
 }

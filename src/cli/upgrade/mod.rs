@@ -28,7 +28,7 @@ use self::report::{Line, Outcome, Report};
 use self::roll::{Limits, Roll, merged};
 use self::stop::StopFlag;
 use super::cluster::{self, Caller, ClusterArgs, Failure, Lookup};
-use super::fleet::{CarrierSearch, ScopeArgs, TemplatePod};
+use super::fleet::{self, CarrierSearch, ScopeArgs, TemplatePod};
 use super::terminal::{self, Colours, printable};
 use super::{check, complete, stdio, values};
 use crate::config::settings;
@@ -151,7 +151,7 @@ A changed pod counts as ready when it has stayed so for --min-ready. Pods that a
 It stops when a pod does not get ready, and says where. Run the same command again to go on: pods that have the revision \
 are left alone. Ctrl-C stops after the pods that are being changed. PodDisruptionBudgets play no part: no pod is evicted. \
 Rights: list and get pods, create pods (dry runs), \
-patch pods and pods/resize, get and patch the workloads that are restarted.";
+patch pods and pods/resize, get and patch the workloads that are restarted; list jobs, to name the CronJob of a pod.";
 
 /// Plans, and carries out the plan.
 pub(super) fn run(args: &UpgradeArgs) -> anyhow::Result<()> {
@@ -216,11 +216,12 @@ async fn chosen(args: &UpgradeArgs, caller: &Caller, keys: &AnnotationKeys) -> a
         let problems = caller.failures().into_iter().map(told);
         bail!("{}", problems.collect::<Vec<_>>().join("\n"));
     };
+    let mut carriers: Vec<TemplatePod> =
+        all.iter().filter(|pod| pod.carried.contains_key(&args.template)).cloned().collect();
+    fleet::resolve_cron_jobs(caller, &scope, &mut carriers).await;
     for failure in caller.failures() {
         stdio::print_message(&format!("warning: {}", printable(&told(failure))));
     }
-    let carriers: Vec<TemplatePod> =
-        all.iter().filter(|pod| pod.carried.contains_key(&args.template)).cloned().collect();
     if carriers.is_empty() {
         scope.ensure_exists(caller).await?;
         let carried: Vec<&str> = all.iter().flat_map(|pod| pod.carried.keys()).map(String::as_str).collect();

@@ -177,8 +177,8 @@ fn restart(owner: &Owner, pod: &TemplatePod, reason: String) -> Way {
     let group = pod.controller.as_ref().map(|controller| controller.group.as_str()).unwrap_or_default();
     match owner.kind.as_str() {
         "Deployment" | "StatefulSet" | "DaemonSet" if group == "apps" => Way::Restart(reason),
-        "Job" | "CronJob" if group == "batch" => {
-            Way::Impossible(format!("{reason}: a Job is not restarted; its next run has the current revision"))
+        kind @ ("Job" | "CronJob") if group == "batch" => {
+            Way::Impossible(format!("{reason}: a {kind} is not restarted; its next run has the current revision"))
         }
         "Pod" => Way::Impossible(format!("{reason}: nothing creates this pod anew; delete and create it yourself")),
         kind => {
@@ -216,6 +216,7 @@ mod tests {
         }
         for (kind, group, part) in [
             ("Job", "batch", "next run"),
+            ("CronJob", "batch", "a CronJob is not restarted; its next run"),
             ("Pod", "", "yourself"),
             ("ReplicaSet", "apps", "cannot restart a ReplicaSet;"),
             ("StatefulSet", "apps.kruise.io", "cannot restart a StatefulSet of apps.kruise.io"),

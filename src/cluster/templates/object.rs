@@ -108,7 +108,15 @@ pub(crate) fn of_page(kind: TemplateKind, text: &str) -> serde_json::Result<(Vec
 
 /// The path of all objects of a kind.
 pub(crate) fn path(kind: TemplateKind) -> String {
-    format!("/apis/{GROUP}/{VERSION}/{}", kind.plural())
+    path_in(kind, None)
+}
+
+/// The path of the objects of a kind in one namespace, or in all.
+pub(crate) fn path_in(kind: TemplateKind, namespace: Option<&str>) -> String {
+    match namespace {
+        Some(namespace) => format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{}", kind.plural()),
+        None => format!("/apis/{GROUP}/{VERSION}/{}", kind.plural()),
+    }
 }
 
 /// The path of one object's status.

@@ -184,10 +184,19 @@ impl World {
 
     /// Runs `outrigger check` with a kubeconfig and these arguments.
     pub fn check_as(&self, kubeconfig: &Path, arguments: &[&str]) -> Result {
+        self.run_as(kubeconfig, &[&["check"], arguments].concat())
+    }
+
+    /// Runs a command of the program with all rights.
+    pub fn run(&self, arguments: &[&str]) -> Result {
+        self.run_as(&self.cluster.control_plane.kubeconfig, arguments)
+    }
+
+    fn run_as(&self, kubeconfig: &Path, arguments: &[&str]) -> Result {
         let output = Command::new(PROGRAM)
-            .args(["check", "--kubeconfig"])
-            .arg(kubeconfig)
             .args(arguments)
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
             .env_remove("HTTPS_PROXY")
             .env_remove("https_proxy")
             .output()

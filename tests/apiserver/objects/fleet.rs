@@ -22,20 +22,20 @@ tests! {
 }
 
 /// What a command did.
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Ran {
     #[track_caller]
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr))
     }
 }
 
-fn run_as(kubeconfig: &Path, arguments: &[&str]) -> Ran {
+pub fn run_as(kubeconfig: &Path, arguments: &[&str]) -> Ran {
     let output = Command::new(PROGRAM)
         .args(arguments)
         .env("KUBECONFIG", kubeconfig)
@@ -47,7 +47,7 @@ fn run_as(kubeconfig: &Path, arguments: &[&str]) -> Ran {
     Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
-fn run(namespace: &Namespace, arguments: &[&str]) -> Ran {
+pub fn run(namespace: &Namespace, arguments: &[&str]) -> Ran {
     let kubeconfig = &namespace.cluster.control_plane.kubeconfig;
     run_as(kubeconfig, &[arguments, &["--namespace", &namespace.name, "-o", "json"]].concat())
 }
@@ -262,7 +262,7 @@ fn each_difference_has_its_way_to_be_upgraded() {
 }
 
 /// The kubeconfig of an account with these rights in the namespace.
-fn account(namespace: &Namespace, name: &str, rules: &Value) -> PathBuf {
+pub fn account(namespace: &Namespace, name: &str, rules: &Value) -> PathBuf {
     namespace.ensure_service_account(name);
     let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
     let path = namespace.path(&format!("serviceaccounts/{name}/token"));

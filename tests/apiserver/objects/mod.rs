@@ -8,6 +8,7 @@
 pub mod away;
 pub mod definitions;
 pub mod fleet;
+pub mod fleet_rows;
 pub mod fleet_run;
 pub mod followed;
 pub mod lifecycle;

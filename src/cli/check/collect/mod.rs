@@ -138,12 +138,13 @@ pub(in crate::cli) async fn served_templates(caller: &Caller, namespace: &str, d
     let mut observations = Observations::unknown(target, SystemTime::now());
     query_replicas(caller, &mut observations, namespace, NAME).await;
     let of_first = observations.responding().next().map(|(_, admin)| admin.templates.clone()).unwrap_or_default();
+    let is_own = |template: &ReplicaTemplate| !template.source.starts_with("built-in ");
     let served = |template: ReplicaTemplate| {
+        let is_shadowable = template.shadowable.or((!is_own(&template)).then_some(true));
         let key = ObjectKey { namespace: template.namespace, name: template.name };
-        (key, ServedTemplate { stable: template.revision.clone(), revision: template.revision })
+        (key, ServedTemplate { revision: template.revision, stable: template.stable_revision, is_shadowable })
     };
     // The built-in one chooses pods with a label for it.
-    let is_own = |template: &ReplicaTemplate| !template.source.starts_with("built-in");
     let has_automatic = of_first.iter().any(|template| template.injection == "Automatic" && is_own(template));
     ReplicaTemplates { templates: of_first.into_iter().map(served).collect(), has_automatic }
 }
