@@ -177,8 +177,11 @@ fn restart(owner: &Owner, pod: &TemplatePod, reason: String) -> Way {
     let group = pod.controller.as_ref().map(|controller| controller.group.as_str()).unwrap_or_default();
     match owner.kind.as_str() {
         "Deployment" | "StatefulSet" | "DaemonSet" if group == "apps" => Way::Restart(reason),
-        kind @ ("Job" | "CronJob") if group == "batch" => {
-            Way::Impossible(format!("{reason}: a {kind} is not restarted; its next run has the current revision"))
+        "CronJob" if group == "batch" => {
+            Way::Impossible(format!("{reason}: a CronJob is not restarted; its next run has the current revision"))
+        }
+        "Job" if group == "batch" => {
+            Way::Impossible(format!("{reason}: a Job is not restarted; let it end, or delete it and create it anew"))
         }
         "Pod" => Way::Impossible(format!("{reason}: nothing creates this pod anew; delete and create it yourself")),
         kind => {
@@ -215,7 +218,7 @@ mod tests {
             assert_eq!(way(kind, "apps"), Way::Restart("y differs".to_owned()));
         }
         for (kind, group, part) in [
-            ("Job", "batch", "next run"),
+            ("Job", "batch", "let it end, or delete it"),
             ("CronJob", "batch", "a CronJob is not restarted; its next run"),
             ("Pod", "", "yourself"),
             ("ReplicaSet", "apps", "cannot restart a ReplicaSet;"),
