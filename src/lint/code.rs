@@ -121,7 +121,9 @@ codes! {
         "begin the last command with exec, or set a trap for TERM and wait for the command in the background",
     SecretInEnv "secret_in_env" "a secret has its value in the template"
         "Whoever may read the template or a pod reads the secret. The names of variables and flags tell secrets: those \
-         that end in PASSWORD, TOKEN, SECRET, API_KEY and the like. Passwords of URLs are secrets too."
+         that end in PASSWORD, TOKEN, SECRET, API_KEY and the like, also in the form dbPassword. Passwords of URLs are \
+         secrets too, and those in the texts of spec.files. Paths of files, references to variables, switches, numbers \
+         and durations are none."
         "take the value from a Secret: valueFrom.secretKeyRef",
     KubernetesVersion "kubernetes_version" "the version of --kubernetes does not serve a field by default"
         "An API server drops a field whose feature gate is off, or refuses the pod: the sidecar runs without what \

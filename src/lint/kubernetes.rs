@@ -126,11 +126,16 @@ fn fault(name: &str, served: Served, minor: u32) -> Option<String> {
 mod tests {
     use super::*;
     use crate::inject::template::document::Document;
+    use crate::lint::view::resolved;
     use serde_json::json;
 
     fn paths(spec: &Value, minor: u32) -> Vec<String> {
         let document = Document::of_value(json!({"spec": spec}));
-        findings(View { origin: "", document: &document }, minor).into_iter().map(|one| one.path).collect()
+        let value = resolved(&document);
+        findings(View { origin: "", document: &document, value: &value }, minor)
+            .into_iter()
+            .map(|one| one.path)
+            .collect()
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::code::Code;
 use super::finding::Finding;
 use super::images;
-use super::view::{View, at, below};
+use super::view::{View, at, below, known_text};
 use crate::inject::text::json::items;
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ fn automatic(view: View<'_>) -> Option<Finding> {
     let selector = at(spec, &["match", "namespaceSelector"]);
     let is_everywhere = at(spec, &["injection"]) == "Automatic" && selects_all(selector);
     // A template of a namespace reaches no other.
-    let is_cluster_wide = at(&view.document.value, &["kind"]) == "ClusterInjectionTemplate";
+    let is_cluster_wide = at(view.value, &["kind"]) == "ClusterInjectionTemplate";
     let message = "every pod of every namespace that takes part gets this template".to_owned();
     let path = View::spec_path().child("injection");
     (is_everywhere && is_cluster_wide).then(|| Finding::new(Code::AutomaticEverywhere, view, &path, message))
@@ -78,9 +78,9 @@ fn volumes(view: View<'_>) -> Vec<Finding> {
         // The API server makes an emptyDir of a volume without a source.
         let is_empty_dir = members.iter().all(|(field, value)| of_item.contains(&field.as_str()) || value.is_null());
         let empty_dir = at(volume, &["emptyDir"]);
-        let medium = at(empty_dir, &["medium"]).as_str().unwrap_or_default();
+        let medium = at(empty_dir, &["medium"]);
         // A medium that depends on the pod is unknown.
-        let is_disk = view.resolve(medium).is_some_and(|medium| medium.is_empty());
+        let is_disk = medium.is_null() || known_text(medium) == Some("");
         if is_empty_dir && is_disk && !empty_dir.is_string() && at(empty_dir, &["sizeLimit"]).is_null() {
             let message = format!("the emptyDir {name:?} has no sizeLimit");
             found.push(Finding::new(Code::EmptyDirSize, view, &path.child("emptyDir"), message));

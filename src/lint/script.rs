@@ -168,6 +168,18 @@ impl Reader {
     }
 }
 
+/// The words of each simple command of a script.
+pub(super) fn commands(script: &str) -> Vec<Vec<String>> {
+    let mut commands = vec![Vec::new()];
+    for token in tokens(script) {
+        match (token, commands.last_mut()) {
+            (Token::Word(word), Some(words)) => words.push(word),
+            (Token::Word(_) | Token::Operator(_), _) => commands.push(Vec::new()),
+        }
+    }
+    commands
+}
+
 /// Whether a word is `NAME=VALUE`.
 pub(super) fn is_assignment(word: &str) -> bool {
     let is_name = |name: &str| {

@@ -27,8 +27,8 @@ pub(super) fn finding(view: View<'_>, container: &Container<'_>) -> Option<Findi
         .map(|word| word.as_str().unwrap_or_default())
         .collect();
     let field = if at(container.value, &["command"]).is_null() { "args" } else { "command" };
-    let image = known(view, container.value);
-    let fault = fault(&words, field == "command", image.as_deref().unwrap_or_default())?;
+    let image = known(container.value).unwrap_or_default();
+    let fault = fault(&words, field == "command", image)?;
     let message = format!("{}: {fault}", container.name());
     Some(Finding::new(Code::SigtermIgnored, view, &container.path.child(field), message))
 }

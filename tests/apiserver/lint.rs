@@ -72,6 +72,27 @@ const SPECS: &[&str] = &[
     "volumes: [{name: v, ephemeral: {volumeClaimTemplate: {spec: {accessModes: [ReadWriteOnce], resources: \
      {requests: {storage: 1Gi}}}}}}]\nSIDECAR\n    volumeMounts: [{name: v, mountPath: /v}]",
     "initContainers: [{name: init, image: 'a:1', securityContext: {privileged: true}}]",
+    "parameters: [{name: x, type: port, default: 8080}]\nSIDECAR\n    ports: [{containerPort: 80, hostPort: \
+     '${params.x}'}]",
+    "parameters: [{name: x, type: integer, default: 0}]\nSIDECAR\n    securityContext: {runAsUser: '${params.x}'}",
+    "parameters: [{name: x, type: boolean, default: true}]\nSIDECAR\n    securityContext: {privileged: \
+     '${params.x}'}",
+    "parameters: [{name: x, type: string, default: SYS_ADMIN}]\nSIDECAR\n    securityContext: {capabilities: {add: \
+     ['${params.x}']}}",
+    "parameters: [{name: x, type: string, default: NET_BIND_SERVICE}]\nSIDECAR\n    securityContext: {capabilities: \
+     {add: ['${params.x}']}}",
+    "parameters: [{name: x, type: string, default: example.com}]\nSIDECAR\n    livenessProbe: {httpGet: {port: \
+     8080, host: '${params.x}'}}",
+    "parameters: [{name: x, type: string, default: net.ipv4.tcp_rmem}]\npod: {securityContext: {sysctls: [{name: \
+     '${params.x}', value: '4096 87380 16777216'}]}}\nSIDECAR",
+    "parameters: [{name: x, type: string, default: net.core.somaxconn}]\npod: {securityContext: {sysctls: [{name: \
+     '${params.x}', value: '1024'}]}}\nSIDECAR",
+    "SIDECAR\n    securityContext:",
+    "SIDECAR\n    securityContext: {capabilities: null}",
+    "SIDECAR\n    securityContext: {capabilities: {drop: null}, runAsNonRoot: null}",
+    "hardened: false\nSIDECAR\n    securityContext: {allowPrivilegeEscalation: false, runAsNonRoot: null, \
+     capabilities: {drop: [ALL]}, seccompProfile: {type: RuntimeDefault}}",
+    "volumes: [{name: v, hostPath: null, emptyDir: {}}]\nSIDECAR\n    volumeMounts: [{name: v, mountPath: /v}]",
     "initContainers: [{name: init, image: 'a:1'}]",
 ];
 
