@@ -128,7 +128,8 @@ codes! {
     KubernetesVersion "kubernetes_version" "the version of --kubernetes does not serve a field by default"
         "An API server drops a field whose feature gate is off, or refuses the pod: the sidecar runs without what \
          the field says. The versions are those of the feature gates of Kubernetes 1.36, which list when each was on \
-         by default; fields that all versions since 1.20 serve are not listed. By default Outrigger injects native \
+         by default; fields that all versions since 1.20 serve are not listed. Fields that this build knows and 1.36 does \
+         not have are newer. By default Outrigger injects native \
          sidecars from 1.32 on, where every supported kubelet runs them."
         "remove the field, or use the template on newer clusters only",
     AllowUnused "allow_unused" "a comment that allows a code names an unknown code, or silences nothing"
