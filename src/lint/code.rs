@@ -116,8 +116,9 @@ codes! {
         "The kernel gives the first process of a container only signals for which it has a handler. A shell has none \
          for SIGTERM, nor have tail, sleep, cat and tee: each pod takes its whole grace period to end, 30 seconds by \
          default, and is then killed. ash of busybox and bash replace themselves by the last simple command of a \
-         list, dash does not; for pipelines, lists with || and loops all shells stay. Nothing is ignored where the \
-         pod has shareProcessNamespace: true."
+         list, dash does not; for pipelines, loops and commands before || all shells stay. A trap runs only after the \
+         command in the foreground has ended, or during wait. Nothing is ignored where the pod has \
+         shareProcessNamespace: true."
         "begin the last command with exec, or set a trap for TERM and wait for the command in the background",
     SecretInEnv "secret_in_env" "a secret has its value in the template"
         "Whoever may read the template or a pod reads the secret. The names of variables and flags tell secrets: those \

@@ -15,6 +15,7 @@ mod pod;
 mod pod_security;
 mod scan;
 mod script;
+mod script_lexer;
 mod secret_names;
 mod secrets;
 mod sigterm;
