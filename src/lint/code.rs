@@ -102,15 +102,17 @@ codes! {
          images are known."
         "set a numeric securityContext.runAsUser, or take an image with one",
     AutomaticEverywhere "automatic_everywhere" "injection is Automatic and match selects every namespace"
-        "Every namespace that takes part in injection gets the template, also those that are created later."
+        "Every namespace that takes part in injection gets the template, also those that are created later. A condition \
+         that reads the namespace silences it."
         "set match.namespaceSelector, so that new namespaces do not get the sidecar unasked",
     AutomaticConflict "automatic_conflict" "two Automatic templates conflict, and some pods get both"
         "Pods that both select are refused, or get one of the two, as onConflict says. More than 200 Automatic \
          templates are not compared."
         "change match of one of them, so that no pod gets both, or remove what both bring",
     JobSidecar "job_sidecar" "the sidecars are plain containers, for which the pod of a Job waits"
-        "A Job is complete when all containers of its pod have ended, and a plain sidecar never ends. A condition of \
-         match that leaves Jobs out, or a podSelector without the label job-name, silences it. See KEP-753."
+        "A Job is complete when all containers of its pod have ended, and a plain sidecar never ends. A match \
+         that leaves out the pods of Jobs silences it: a condition that holds for a pod of another controller and for \
+         none of a Job, or a podSelector that asks for pod-template-hash or rules out job-name. See KEP-753."
         "use placement.sidecars: Native, or end the sidecar when the app has ended",
     SigtermIgnored "sigterm_ignored" "a sidecar's first process ignores SIGTERM"
         "The kernel gives the first process of a container only signals for which it has a handler. A shell has none \

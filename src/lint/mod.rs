@@ -7,6 +7,7 @@ mod code;
 mod containers;
 mod finding;
 mod images;
+mod jobs;
 mod kubernetes;
 mod loading;
 mod mask;
@@ -27,7 +28,7 @@ pub(crate) use code::Code;
 pub(crate) use finding::Finding;
 pub(crate) use page::{explanation, index, page};
 
-use crate::inject::SourceText;
+use crate::inject::{Injector, SourceText};
 use mask::Hidden;
 use source::Source;
 use view::View;
@@ -37,13 +38,13 @@ use view::View;
 pub(crate) fn lint(texts: &[SourceText], minor: Option<u32>) -> Vec<Finding> {
     let sources: Vec<Source<'_>> = texts.iter().map(Source::read).collect();
     let hidden = Hidden::of(&sources);
-    let (mut of_loading, _) = loading::findings(texts, &hidden);
+    let (mut of_loading, injector) = loading::findings(texts, &hidden);
     let mut all = Vec::new();
     for source in &sources {
         let (mut found, others) = of_loading.into_iter().partition(|finding| finding.origin == source.text.origin);
         of_loading = others;
         for view in source.views() {
-            of_document(view, minor, &mut found);
+            of_document(view, &injector, minor, &mut found);
         }
         let mut found = allow::filter(source.text, found, minor);
         found.sort_by(|one, other| key(one).cmp(&key(other)));
@@ -63,11 +64,11 @@ fn key(finding: &Finding) -> (usize, usize, Code, &str) {
     (finding.place.line, finding.place.column, finding.code, &finding.path)
 }
 
-fn of_document(view: View<'_>, minor: Option<u32>, found: &mut Vec<Finding>) {
+fn of_document(view: View<'_>, injector: &Injector, minor: Option<u32>, found: &mut Vec<Finding>) {
     let mut more = containers::findings(view);
     more.extend(variables::findings(view));
     more.extend(secrets::findings(view));
-    more.extend(pod::findings(view));
+    more.extend(pod::findings(view, injector));
     more.extend(pod_security::findings(view, minor));
     more.extend(minor.map(|minor| kubernetes::findings(view, minor)).into_iter().flatten());
     // Loading warns of Helm's objects itself.
