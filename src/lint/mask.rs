@@ -9,7 +9,7 @@ use super::Source;
 use super::finding::Finding;
 use super::scan::{Section, scan};
 use super::secret_names::{is_name, is_reference};
-use super::secrets::secrets;
+use super::secrets::{passwords, secret_of_word, secrets};
 use super::view::{View, at};
 use crate::inject::schema::is_field;
 use crate::inject::template::document::Place;
@@ -57,6 +57,7 @@ impl Hidden {
                 self.add(view, &path.child(key.as_str()), value, &mut parameters);
             }
         }
+        self.search(view, &FieldPath::root(), &view.document.value, &mut parameters);
         for secret in secrets(view) {
             self.add_text(&secret.text);
             let written = value_at(&view.document.value, &secret.path);
@@ -74,6 +75,37 @@ impl Hidden {
                     self.add(view, &path.child(field), at(parameter, &[field]), &mut BTreeSet::new());
                 }
             }
+        }
+    }
+
+    /// Adds what seems to be a secret wherever it is, also in a field that no template has.
+    fn search(&mut self, view: View<'_>, path: &FieldPath, value: &Value, parameters: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(members) => {
+                let is_of_secret = at(value, &["name"]).as_str().is_some_and(is_name);
+                for (key, member) in members {
+                    let path = path.child(key.as_str());
+                    let is_value = is_of_secret && key.starts_with("val") && !OTHER_FIELDS.contains(&key.as_str());
+                    let is_scalar = member.is_string() || member.is_number();
+                    if is_value || is_scalar && is_name(key) {
+                        self.add(view, &path, member, parameters);
+                    }
+                    self.search(view, &path, member, parameters);
+                }
+            }
+            Value::Array(items) => {
+                let mut before = "";
+                for (index, item) in items.iter().enumerate() {
+                    let word = item.as_str().unwrap_or_default();
+                    if let Some(secret) = secret_of_word(std::mem::replace(&mut before, word), word) {
+                        self.scalars.push(place(view, &path.index(index)));
+                        self.add_text(&secret);
+                    }
+                    self.search(view, &path.index(index), item, parameters);
+                }
+            }
+            Value::String(text) => passwords(text).for_each(|password| self.add_text(password)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 
@@ -162,7 +194,12 @@ fn variables(view: View<'_>) -> Vec<(FieldPath, &Value)> {
     let mut found = Vec::new();
     for (path, holder) in holders {
         for (index, variable) in items(holder, "env").iter().enumerate() {
-            if at(variable, &["name"]).as_str().is_some_and(is_name) {
+            let names = match at(variable, &["name"]) {
+                // The key of the name may be misspelt.
+                Value::Null => variable.as_object().into_iter().flatten().map(|(_, value)| value).collect(),
+                name => vec![name],
+            };
+            if names.into_iter().filter_map(Value::as_str).any(is_name) {
                 found.push((path.child("env").index(index), variable));
             }
         }

@@ -106,13 +106,18 @@ fn of_words(list: &Value, path: &FieldPath, of: &str, found: &mut Vec<Secret>) {
     }
 }
 
+/// The secret in a word of a command that follows another one.
+pub(super) fn secret_of_word(before: &str, word: &str) -> Option<String> {
+    of_word(before, word, "").or_else(|| of_script(word, "")).map(|(text, _)| text)
+}
+
 /// The secret in a word that follows another one: the value of a flag or of a variable, and what is said
 /// of it.
 fn of_word(before: &str, word: &str, of: &str) -> Option<(String, String)> {
     let is_flag = |word: &str| word.starts_with('-');
     let of_flag = |flag: &str| format!("the flag {flag} of {of} has its value in the template");
-    if is_flag(before) && !before.contains('=') && !is_flag(word) {
-        return is_secret(before, word).then(|| (word.to_owned(), of_flag(before)));
+    if is_flag(before) && !before.contains('=') && !is_flag(word) && is_secret(before, word) {
+        return Some((word.to_owned(), of_flag(before)));
     }
     let (name, value) = word.split_once('=').filter(|(name, value)| is_secret(name, value))?;
     if is_flag(word) {
@@ -141,7 +146,7 @@ fn is_secret(name: &str, value: &str) -> bool {
 }
 
 /// The passwords of URLs `SCHEME://USER:PASSWORD@HOST` that are written out.
-fn passwords(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn passwords(text: &str) -> impl Iterator<Item = &str> {
     text.split("://").skip(1).filter_map(|rest| {
         let end = rest.find(|c: char| c.is_whitespace() || "/?#'\"`".contains(c)).unwrap_or(rest.len());
         let (user, _) = rest[..end].rsplit_once('@')?;
@@ -175,7 +180,7 @@ mod tests {
             (helper("command", json!(["sh", "-c", "exec db --password=hunter2"])), "spec.sidecars[0].command[2]"),
             (helper("command", json!(["sh", "-c", "a; exec db --password 'hunter2'"])), "spec.sidecars[0].command[2]"),
             (helper("command", json!(["sh", "-c", "export DB_PASSWORD=hunter2; db"])), "spec.sidecars[0].command[2]"),
-            (helper("command", json!(["env", "DB_PASSWORD=hunter2", "db"])), "spec.sidecars[0].command[1]"),
+            (helper("command", json!(["env", "-i", "DB_PASSWORD=hunter2", "db"])), "spec.sidecars[0].command[2]"),
             (
                 helper("livenessProbe", exec(json!(["redis-cli", "--pass=hunter2"]))),
                 "spec.sidecars[0].livenessProbe.exec.command[1]",

@@ -103,6 +103,12 @@ fn neither_messages_nor_excerpts_repeat_what_a_variable_of_a_secret_has() {
         ("spec:\n", "{name: DB_PASSWORD, value: [hunter2]}"),
         ("spec:\n", "{name: DB_PASSWORD, value: 'hunter2${params.x}'}"),
         ("spec:\n", "{name: DB_PASSWORD, value: hunter2, value: hunter2}"),
+        ("spec:\n", "{nam: DB_PASSWORD, value: hunter2}"),
+        ("spec:\n", "DB_PASSWORD=hunter2"),
+        ("spec:\n", "{DB_PASSWORD: hunter2}"),
+        ("spec:\n  variables: [{name: DB_PASSWORD, value: hunter2}]\n", ""),
+        ("spec:\n  arguments: [--password, hunter2]\n", ""),
+        ("spec:\n  url: postgres://u:hunter2@h\n", ""),
     ] {
         let text = LATEST.replace(":latest", ":1").replacen("spec:\n", parameters, 1);
         let text = format!("{text}    env: [{env}]\n");
